@@ -1,2 +1,42 @@
-//! To be written.
-fn main() {}
+//! The `viridian` program: the server, an agent, a demonstration, and the
+//! verbs of an operator.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+mod agent;
+mod args;
+mod client;
+mod demo;
+mod deployment;
+mod duration;
+mod error;
+mod logging;
+mod names;
+mod output;
+mod pair;
+mod rpc_error;
+mod serve;
+mod signals;
+
+use crate::{
+    args::{Cli, Command},
+    error::Error,
+};
+
+fn main() -> ExitCode {
+    logging::report_panics_in_one_line();
+    run(Cli::parse().command).unwrap_or_else(|error| error.report())
+}
+
+fn run(command: Command) -> Result<ExitCode, Error> {
+    Ok(match command {
+        Command::Serve(args) => serve::run(args)?,
+        Command::Agent(args) => agent::run(args)?,
+        Command::Demo => demo::run()?,
+        Command::Deployment(args) => deployment::run(args)?,
+        Command::RouteSupervisor(args) => agent::supervise(args),
+        Command::DemoReplica(args) => demo::replica::run(&args)?,
+    })
+}

@@ -1,1 +1,45 @@
-//! To be written.
+//! The record: what Viridian knows, and the transactions that change it.
+//!
+//! Two engines, SQLite and PostgreSQL, behind one set of queries.
+//!
+//! - [`Database`] is the way in: open one, read from it, or do a unit of work.
+//! - One file an aggregate (`deployments`, `routes`, …): its record, its row and
+//!   the statements on it, one a function.
+//! - `units`: the units of work, each one transaction.
+//! - `dialect`, `types`, `database/`: all that knows that there are two engines.
+
+mod assignments;
+mod connection;
+mod database;
+mod deployments;
+mod dialect;
+mod error;
+mod events;
+mod history;
+mod migrations;
+mod reads;
+mod replies;
+mod revisions;
+mod routes;
+mod schema;
+mod signal;
+mod transaction;
+mod types;
+mod units;
+
+pub use self::{
+    assignments::Assignment,
+    database::{Database, Location},
+    deployments::{Deployment, DeploymentFilter, Metadata, Status},
+    error::{ActivateRefusal, CreateRefusal, OpenError, PromoteRefusal, StoreError, UnitError},
+    reads::OpenAssignments,
+    replies::Request,
+    revisions::{HealthCheck, Revision, RevisionReference, RevisionSpec},
+    routes::{Endpoint, Route, RouteFilter, Tables, TrafficTable},
+    signal::Touched,
+    types::{Action, EventKind, Outcome, Phase, RequestId},
+    units::{
+        Activation, COORDINATOR, Call, Creation, DueBatch, HealthReport, NewDeployment,
+        NewRevision, Promotion, PromotionPreview, ReportError, StatusReport,
+    },
+};

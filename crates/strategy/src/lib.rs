@@ -1,1 +1,40 @@
-//! To be written.
+//! The decision: what a deployment does next, and why.
+//!
+//! A pure state machine. It has no runtime, clock, database or wire type: time
+//! comes in as an argument, the next deadline goes out as a value, and the same
+//! input gives the same output.
+//!
+//! - [`evaluate`] is what the coordinator asks at each cycle.
+//! - [`verbs`] are the rules of the calls: what a promotion or an activation
+//!   changes, or why it is refused.
+//!
+//! Both give a [`Transition`] that whoever holds the deployment's lock applies.
+
+mod blocker;
+mod blue_green;
+mod counts;
+mod deployment;
+mod evaluate;
+mod id;
+mod keep;
+mod policy;
+mod rolling;
+mod route;
+mod time;
+mod transition;
+pub mod verbs;
+
+pub use self::{
+    blocker::{Blocker, BlockerCode, Blockers, Unready},
+    counts::{ReplicaCounts, counts, serving},
+    deployment::{Deployment, Lifecycle, Rollout, State, Step, Stopwatch, SubStep},
+    evaluate::{Evaluation, evaluate},
+    id::{DeploymentId, RevisionId, RouteId},
+    policy::{
+        BlueGreen, GateAction, GateTimeout, IntOrPercent, MAX_DURATION, MAX_REPLICAS, Policy,
+        PolicyError, RollingUpdate, Strategy,
+    },
+    route::{Health, Route, RouteStatus, Traffic},
+    time::Timestamp,
+    transition::{Changes, NewRoutes, Transition, TransitionKind},
+};

@@ -1,0 +1,160 @@
+use std::{ffi::OsString, sync::Arc, time::Duration};
+
+use tokio::{
+    sync::mpsc,
+    time::{self, Instant},
+};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tonic::transport::{Channel, Endpoint};
+use tracing::{info, warn};
+use viridian_proto::v1::{Assignment, route_service_client::RouteServiceClient};
+
+use crate::{
+    AgentConfig, assignments, courier,
+    outbox::Outbox,
+    ports::Ports,
+    probe,
+    process::{Launcher, StartError},
+    route::Machine,
+    routes::Routes,
+};
+
+/// An agent cannot work, and a retry would not help.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AgentError {
+    /// The server's address is not one.
+    #[error("the server's address {server:?} is not valid")]
+    ServerAddress {
+        /// What was given.
+        server: String,
+        /// Why it is none.
+        source: tonic::transport::Error,
+    },
+    /// The server's address is not of the form `http://HOST:PORT`.
+    #[error("the server's address {server:?} must have the form http://HOST:PORT")]
+    ServerScheme {
+        /// What was given.
+        server: String,
+    },
+    /// The configuration names no supervisor.
+    #[error("no supervisor is configured")]
+    NoSupervisor,
+    /// The supervisor does not work.
+    #[error("the supervisor {} does not work: {reason}", program.display())]
+    Supervisor {
+        /// The program.
+        program: OsString,
+        /// What it did.
+        reason: String,
+    },
+    /// The client for health checks cannot be made.
+    #[error("cannot make the client for health checks")]
+    HealthChecks(#[source] reqwest::Error),
+}
+
+/// Runs the agent until `shutdown` is cancelled.
+///
+/// The server may come and go: the agent reconnects for ever, its routes run
+/// on, and its reports wait. At shutdown it stops all routes, reports their end
+/// for at most 3 s, and returns `Ok`. When the returned future is dropped
+/// instead, the routes are stopped all the same, but not reported.
+///
+/// # Errors
+///
+/// Only at the start, and only for what can never work.
+pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> Result<(), AgentError> {
+    let client = RouteServiceClient::new(channel(&config.server)?);
+    let outbox = Arc::new(Outbox::default());
+    let machine = Arc::new(Machine {
+        launcher: launcher(&config).await?,
+        ports: Ports::default(),
+        probes: probe::client().map_err(AgentError::HealthChecks)?,
+        outbox: Arc::clone(&outbox),
+    });
+
+    let closing = CancellationToken::new();
+    let delivery = courier::deliver(client.clone(), outbox, closing.clone());
+    let delivery = AbortOnDropHandle::new(tokio::spawn(delivery));
+    let mut routes = Routes::new(machine);
+    take_assignments(client, config.resource_group, &mut routes, &shutdown).await;
+
+    info!("stopping all routes");
+    let patience = config.stop_grace + STOP_MARGIN;
+    if time::timeout(patience, routes.stop_all()).await.is_err() {
+        warn!("a route does not end; its supervisor goes on trying");
+    }
+    closing.cancel();
+    if time::timeout(FAREWELL, delivery).await.is_err() {
+        warn!("the last reports could not be delivered");
+    }
+    Ok(())
+}
+
+async fn take_assignments(
+    client: RouteServiceClient<Channel>,
+    resource_group: String,
+    routes: &mut Routes,
+    shutdown: &CancellationToken,
+) {
+    let (sender, mut inbox) = mpsc::channel::<Assignment>(WAITING_ASSIGNMENTS);
+    let following = assignments::follow(client, resource_group, sender);
+    let _following = AbortOnDropHandle::new(tokio::spawn(following));
+    loop {
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return,
+            true = routes.next_end() => {}
+            Some(assignment) = inbox.recv() => routes.accept(assignment),
+            else => return,
+        }
+    }
+}
+
+fn channel(server: &str) -> Result<Channel, AgentError> {
+    let endpoint =
+        Endpoint::from_shared(server.to_owned()).map_err(|source| AgentError::ServerAddress {
+            server: server.to_owned(),
+            source,
+        })?;
+    if endpoint.uri().scheme_str() != Some("http") {
+        let server = server.to_owned();
+        return Err(AgentError::ServerScheme { server });
+    }
+    Ok(endpoint
+        .connect_timeout(CONNECT_TIMEOUT)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE)
+        .connect_lazy())
+}
+
+async fn launcher(config: &AgentConfig) -> Result<Launcher, AgentError> {
+    let launcher = Launcher::new(config).ok_or(AgentError::NoSupervisor)?;
+    let begun = Instant::now();
+    match launcher.check().await {
+        Ok(()) => {
+            info!(took = ?begun.elapsed(), "the supervisor works");
+            Ok(launcher)
+        }
+        Err(error) => Err(AgentError::Supervisor {
+            program: config.supervisor.first().cloned().unwrap_or_default(),
+            reason: reason_of(error),
+        }),
+    }
+}
+
+/// The part of the error that [`AgentError::Supervisor`] does not say itself.
+fn reason_of(error: StartError) -> String {
+    match error {
+        StartError::Supervisor { source, .. } => source.to_string(),
+        error => error.to_string(),
+    }
+}
+
+const WAITING_ASSIGNMENTS: usize = 64;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// What a supervisor may need after SIGKILL.
+const STOP_MARGIN: Duration = Duration::from_secs(5);
+/// How long the last reports are tried.
+const FAREWELL: Duration = Duration::from_secs(3);

@@ -1,0 +1,22 @@
+use std::{ffi::OsString, time::Duration};
+
+/// What an agent is told at its start.
+#[derive(Debug, Clone)]
+pub struct AgentConfig {
+    /// The server's address, such as `http://127.0.0.1:50051`.
+    pub server: String,
+    /// The resource group whose assignments it takes. Usually `default`; passed
+    /// to the server as it is, the empty one included.
+    pub resource_group: String,
+    /// The program that supervises a route and its leading arguments, such as
+    /// this executable and `route-supervisor`. The agent appends
+    /// `--grace-ms N [--quiet] -- COMMAND ARGS…`, and the program is to call
+    /// [`supervise`](crate::supervise) with them.
+    pub supervisor: Vec<OsString>,
+    /// How long a route may take to end after SIGTERM, before SIGKILL.
+    /// Usually 10 s.
+    pub stop_grace: Duration,
+    /// Whether the output of the routes is discarded. Otherwise it goes to
+    /// standard error.
+    pub quiet_routes: bool,
+}

@@ -1,0 +1,115 @@
+//! Brings the reports to the server.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time;
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Status, transport::Channel};
+use tracing::{info, warn};
+use viridian_proto::v1::{
+    ReportResult, ReportRouteHealthRequest, ReportRouteStatusesRequest,
+    route_service_client::RouteServiceClient,
+};
+
+use crate::{
+    backoff::Backoff,
+    outbox::{Batch, Outbox},
+};
+
+/// Sends what the outbox holds, again and again until the server answers.
+/// Returns when there is nothing to send and `closing` is cancelled.
+///
+/// A report that the server refuses is logged and dropped: it would be refused
+/// again.
+pub(crate) async fn deliver(
+    mut client: RouteServiceClient<Channel>,
+    outbox: Arc<Outbox>,
+    closing: CancellationToken,
+) {
+    let mut backoff = Backoff::new();
+    let mut limit = LARGEST_BATCH;
+    loop {
+        let Some(batch) = outbox.next_batch(limit) else {
+            tokio::select! {
+                biased;
+                () = outbox.changed() => continue,
+                () = closing.cancelled() => return,
+            }
+        };
+        match send(&mut client, &batch).await {
+            Ok(results) => {
+                log_refusals(&results);
+                outbox.settle(&batch);
+                backoff.reset();
+            }
+            // One of the reports is malformed: send them one by one, until
+            // the one at fault is found.
+            Err(SendError::Refused(status)) if is_about_the_batch(&status) && batch.len() > 1 => {
+                warn!(%status, reports = batch.len(), "reports were refused as a whole");
+                limit = 1;
+            }
+            Err(SendError::Refused(status)) if is_about_the_batch(&status) => {
+                warn!(%status, ?batch, "a report was refused and is dropped");
+                outbox.settle(&batch);
+                limit = LARGEST_BATCH;
+            }
+            Err(error) => {
+                let delay = backoff.next_delay();
+                info!(%error, ?delay, reports = batch.len(), "reports wait for the server");
+                time::sleep(delay).await;
+            }
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum SendError {
+    #[error("no answer within {} s", CALL_TIMEOUT.as_secs())]
+    Timeout,
+    #[error("{0}")]
+    Refused(Status),
+}
+
+async fn send(
+    client: &mut RouteServiceClient<Channel>,
+    batch: &Batch,
+) -> Result<Vec<ReportResult>, SendError> {
+    let call = async {
+        match batch {
+            Batch::Statuses(waiting) => {
+                let reports = waiting.iter().map(|w| w.report.clone()).collect();
+                let request = ReportRouteStatusesRequest { reports };
+                let reply = client.report_route_statuses(request).await?;
+                Ok(reply.into_inner().results)
+            }
+            Batch::Health(waiting) => {
+                let reports = waiting.iter().map(|w| w.report.clone()).collect();
+                let request = ReportRouteHealthRequest { reports };
+                let reply = client.report_route_health(request).await?;
+                Ok(reply.into_inner().results)
+            }
+        }
+    };
+    time::timeout(CALL_TIMEOUT, call)
+        .await
+        .map_err(|_| SendError::Timeout)?
+        .map_err(SendError::Refused)
+}
+
+/// Whether the same call would be refused for ever.
+fn is_about_the_batch(status: &Status) -> bool {
+    status.code() == Code::InvalidArgument
+}
+
+fn log_refusals(results: &[ReportResult]) {
+    for refused in results.iter().filter(|result| !result.applied) {
+        let ReportResult {
+            route_id, error, ..
+        } = refused;
+        warn!(route_id, error, "the server refused a report");
+    }
+}
+
+/// What the contract allows.
+const LARGEST_BATCH: usize = 1000;
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);

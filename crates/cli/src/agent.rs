@@ -1,0 +1,132 @@
+//! `viridian agent`, and the process that it starts for each route.
+
+use std::{ffi::OsString, io, process::ExitCode, time::Duration};
+
+use clap::{Args, builder::BoolishValueParser};
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+use viridian_agent::{AgentConfig, AgentError};
+
+use crate::{
+    client::ServerArgs,
+    duration, error,
+    logging::{self, LogArgs, LogError},
+    signals::Signals,
+};
+
+/// The flags of `viridian agent`.
+#[derive(Debug, Args)]
+pub(crate) struct AgentArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+    /// The group of machines that this one belongs to.
+    #[arg(
+        long,
+        env = "VIRIDIAN_RESOURCE_GROUP",
+        value_name = "GROUP",
+        default_value = "default"
+    )]
+    resource_group: String,
+    /// How long a route has between SIGTERM and SIGKILL.
+    #[arg(
+        long,
+        env = "VIRIDIAN_STOP_GRACE",
+        value_name = "DURATION",
+        default_value = "10s",
+        value_parser = duration::parse
+    )]
+    stop_grace: Duration,
+    /// Throw away what routes write to their stdout and stderr.
+    #[arg(long, env = "VIRIDIAN_QUIET_ROUTES", value_parser = BoolishValueParser::new())]
+    quiet_routes: bool,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+/// The flags of `viridian route-supervisor`.
+#[derive(Debug, Args)]
+pub(crate) struct SupervisorArgs {
+    /// How long the command has between SIGTERM and SIGKILL.
+    #[arg(long, value_name = "MILLISECONDS")]
+    pub(crate) grace_ms: u64,
+    /// Throw away what the command writes.
+    #[arg(long)]
+    pub(crate) quiet: bool,
+    /// The program and its arguments.
+    #[arg(last = true, required = true)]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// Why the agent ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AgentCommandError {
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error("cannot start: {0}")]
+    Start(#[from] io::Error),
+    #[error(transparent)]
+    Agent(#[from] AgentError),
+}
+
+impl AgentCommandError {
+    /// 78 for the configuration, 1 for anything else.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Log(_) => error::CONFIG,
+            Self::Start(_) | Self::Agent(_) => 1,
+        }
+    }
+}
+
+/// Runs routes until SIGINT or SIGTERM, then stops all of them.
+pub(crate) fn run(args: AgentArgs) -> Result<ExitCode, AgentCommandError> {
+    logging::start(args.log)?;
+    let config = AgentConfig {
+        server: args.server.server,
+        resource_group: args.resource_group,
+        supervisor: supervisor()?,
+        stop_grace: args.stop_grace,
+        quiet_routes: args.quiet_routes,
+    };
+    let runtime = Runtime::new()?;
+    let outcome = runtime.block_on(Box::pin(run_until_signal(config)));
+    runtime.shutdown_timeout(LAST_TASKS);
+    outcome
+}
+
+/// Runs one route for the agent. Without a runtime: there is one of these for
+/// each route of the machine.
+pub(crate) fn supervise(args: SupervisorArgs) -> ExitCode {
+    viridian_agent::supervise(viridian_agent::SupervisorArgs {
+        grace: Duration::from_millis(args.grace_ms),
+        quiet: args.quiet,
+        command: args.command,
+    })
+}
+
+/// How an agent starts the supervisor of a route: this program again.
+pub(crate) fn supervisor() -> io::Result<Vec<OsString>> {
+    Ok(vec![
+        std::env::current_exe()?.into(),
+        "route-supervisor".into(),
+    ])
+}
+
+async fn run_until_signal(config: AgentConfig) -> Result<ExitCode, AgentCommandError> {
+    let mut signals = Signals::listen()?;
+    let stop = CancellationToken::new();
+    let mut agent = Box::pin(viridian_agent::run(config, stop.clone()));
+    tokio::select! {
+        ended = &mut agent => return Ok(ended.map(|()| ExitCode::SUCCESS)?),
+        _ = signals.next() => stop.cancel(),
+    }
+    tokio::select! {
+        ended = agent => Ok(ended.map(|()| ExitCode::SUCCESS)?),
+        // Whoever asks twice does not want to wait. The supervisors see that
+        // the agent is gone, and end what they run.
+        signal = signals.next() => Ok(signal.exit_code()),
+    }
+}
+
+/// How long what is still running may take to end after the agent has.
+const LAST_TASKS: Duration = Duration::from_millis(500);

@@ -1,0 +1,79 @@
+//! The commands. The flags of each stand beside the code that uses them.
+
+use clap::{Parser, Subcommand};
+
+use crate::{
+    agent::{AgentArgs, SupervisorArgs},
+    demo::replica::ReplicaArgs,
+    deployment::DeploymentArgs,
+    serve::ServeArgs,
+};
+
+/// Replaces the revision that serves traffic by a new one, at once and without
+/// a failed request.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the control plane.
+    Serve(ServeArgs),
+    /// Run routes as processes of this machine and check their health.
+    Agent(AgentArgs),
+    /// Watch a blue-green deployment happen, from start to end, in this terminal.
+    Demo,
+    /// Create, look at and promote deployments.
+    Deployment(DeploymentArgs),
+    /// Run one route: started by the agent, never by hand.
+    #[command(hide = true)]
+    RouteSupervisor(SupervisorArgs),
+    /// Serve as one replica of the demonstration.
+    #[command(hide = true)]
+    DemoReplica(ReplicaArgs),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser as _};
+
+    use super::{Cli, Command};
+
+    #[test]
+    fn the_commands_are_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn bad_usage_is_exit_code_2() {
+        for line in [
+            "viridian",
+            "viridian deployment create hello",
+            "viridian deployment create a/b --image i --drain-grace soon",
+            "viridian deployment create a/b --env KEY=VALUE",
+            "viridian deployment activate a/b",
+            "viridian deployment activate a/b --revision 2 -- program",
+            "viridian deployment activate a/b --supersede -- program",
+            "viridian deployment get a/b --server https://example.org",
+        ] {
+            let error = Cli::try_parse_from(line.split(' ')).expect_err(line);
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_follows_two_dashes_is_the_route_command() {
+        let line = "viridian route-supervisor --grace-ms 250 --quiet -- sleep --help";
+        let cli = Cli::try_parse_from(line.split(' ')).expect("a command line");
+        let Command::RouteSupervisor(args) = cli.command else {
+            panic!("parsed as {:?}", cli.command);
+        };
+        assert_eq!(args.command, ["sleep", "--help"]);
+        assert_eq!((args.grace_ms, args.quiet), (250, true));
+    }
+}

@@ -1,0 +1,130 @@
+//! The calls that an operator would make, to the server of the demonstration.
+
+use std::{env, time::Duration};
+
+use tonic::transport::Channel;
+use viridian_proto::v1::{
+    BlueGreenSpec, CreateDeploymentRequest, CreateRevisionRequest, Deployment, DeploymentMetadata,
+    DeploymentPolicy, GetDeploymentRequest, HealthCheck, ListRoutesRequest,
+    PromoteDeploymentRequest, PromoteDeploymentResponse, RevisionSpec, Route,
+    deployment_policy::Strategy, deployment_service_client::DeploymentServiceClient,
+};
+
+use super::{DemoError, stage::RESOURCE_GROUP};
+use crate::{client::answer, duration};
+
+/// Makes the calls of the story.
+#[derive(Clone)]
+pub(super) struct Operator(DeploymentServiceClient<Channel>);
+
+impl Operator {
+    pub(super) fn new(channel: Channel) -> Self {
+        Self(DeploymentServiceClient::new(channel))
+    }
+
+    /// Creates the deployment with version 1, and gives that revision's id.
+    pub(super) async fn create(&mut self) -> Result<String, DemoError> {
+        let request = CreateDeploymentRequest {
+            project: PROJECT.to_owned(),
+            name: NAME.to_owned(),
+            target_replicas: REPLICAS,
+            policy: Some(policy()),
+            metadata: Some(DeploymentMetadata {
+                resource_group: RESOURCE_GROUP.to_owned(),
+                ..DeploymentMetadata::default()
+            }),
+            initial_revision: Some(version("v1")?),
+            reason: "the first version".to_owned(),
+            ..CreateDeploymentRequest::default()
+        };
+        let reply = answer(self.0.create_deployment(request)).await?;
+        let deployment = reply.deployment.ok_or(empty("CreateDeployment"))?;
+        Ok(deployment.current_revision_id)
+    }
+
+    /// Creates and activates version 2, and gives that revision's id.
+    pub(super) async fn activate(&mut self) -> Result<String, DemoError> {
+        let request = CreateRevisionRequest {
+            deployment: DEPLOYMENT.to_owned(),
+            spec: Some(version("v2")?),
+            activate: true,
+            reason: "the next version".to_owned(),
+            ..CreateRevisionRequest::default()
+        };
+        let reply = answer(self.0.create_revision(request)).await?;
+        Ok(reply.revision.ok_or(empty("CreateRevision"))?.id)
+    }
+
+    /// Switches the traffic to the revision that is being deployed.
+    pub(super) async fn promote(
+        &mut self,
+        revision_id: &str,
+    ) -> Result<PromoteDeploymentResponse, DemoError> {
+        let request = PromoteDeploymentRequest {
+            deployment: DEPLOYMENT.to_owned(),
+            expected_revision: revision_id.to_owned(),
+            reason: "version 2 looks good".to_owned(),
+            ..PromoteDeploymentRequest::default()
+        };
+        Ok(answer(self.0.promote_deployment(request)).await?)
+    }
+
+    /// The deployment and its routes, the ended ones too.
+    pub(super) async fn look(&mut self) -> Result<(Deployment, Vec<Route>), DemoError> {
+        let get = GetDeploymentRequest {
+            deployment: DEPLOYMENT.to_owned(),
+        };
+        let list = ListRoutesRequest {
+            deployment: DEPLOYMENT.to_owned(),
+            ..ListRoutesRequest::default()
+        };
+        let deployment = answer(self.0.get_deployment(get)).await?.deployment;
+        let routes = answer(self.0.list_routes(list)).await?.routes;
+        Ok((deployment.ok_or(empty("GetDeployment"))?, routes))
+    }
+}
+
+fn policy() -> DeploymentPolicy {
+    DeploymentPolicy {
+        strategy: Some(Strategy::BlueGreen(BlueGreenSpec {
+            // A port can be taken by another program before a replica has it.
+            max_replacements: REPLICAS,
+            ..BlueGreenSpec::default()
+        })),
+        drain_grace: Some(duration::to_wire(DRAIN_GRACE)),
+        ..DeploymentPolicy::default()
+    }
+}
+
+/// This program again, as a web server that says which version it is.
+fn version(label: &str) -> Result<RevisionSpec, DemoError> {
+    let program = env::current_exe().map_err(DemoError::Executable)?;
+    let program = program.display().to_string();
+    let arguments = ["demo-replica", "--label", label].map(str::to_owned);
+    Ok(RevisionSpec {
+        command: [program].into_iter().chain(arguments).collect(),
+        health_check: Some(HealthCheck {
+            path: "/healthz".to_owned(),
+            interval: Some(duration::to_wire(HEALTH_INTERVAL)),
+            ..HealthCheck::default()
+        }),
+        ..RevisionSpec::default()
+    })
+}
+
+fn empty(call: &'static str) -> DemoError {
+    DemoError::EmptyReply { call }
+}
+
+/// The deployment, as calls name it.
+pub(super) const DEPLOYMENT: &str = "demo/hello";
+
+/// How many replicas each version has.
+pub(super) const REPLICAS: i32 = 3;
+
+/// How long a replica goes on running after it lost its traffic.
+pub(super) const DRAIN_GRACE: Duration = Duration::from_millis(1_500);
+
+const PROJECT: &str = "demo";
+const NAME: &str = "hello";
+const HEALTH_INTERVAL: Duration = Duration::from_millis(200);

@@ -1,0 +1,108 @@
+//! `viridian demo-replica`: what the demonstration deploys. A small web server
+//! that says which version it is.
+
+use std::{
+    env, io,
+    net::{Ipv4Addr, SocketAddr},
+    process::ExitCode,
+    time::Duration,
+};
+
+use axum::{Router, http::StatusCode, routing};
+use clap::Args;
+use tokio::{net::TcpListener, time::Instant};
+
+use crate::signals::Signals;
+
+/// The flags of `viridian demo-replica`.
+#[derive(Debug, Args)]
+pub(crate) struct ReplicaArgs {
+    /// What to answer.
+    #[arg(long)]
+    label: String,
+}
+
+/// Why a replica did not serve.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReplicaError {
+    #[error("PORT must be the number of a port")]
+    Port,
+    #[error("cannot serve: {0}")]
+    Serve(#[from] io::Error),
+}
+
+/// Serves on the port that PORT names, until SIGTERM.
+pub(crate) fn run(args: &ReplicaArgs) -> Result<ExitCode, ReplicaError> {
+    let port = env::var("PORT").ok().and_then(|port| port.parse().ok());
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.ok_or(ReplicaError::Port)?));
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(serve(address, args.label.clone()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(address: SocketAddr, label: String) -> io::Result<()> {
+    let mut signals = Signals::listen()?;
+    let listener = TcpListener::bind(address).await?;
+    let stop = async move {
+        signals.next().await;
+    };
+    axum::serve(listener, router(label, Instant::now()))
+        .with_graceful_shutdown(stop)
+        .await
+}
+
+fn router(label: String, started: Instant) -> Router {
+    let health = move || async move {
+        if started.elapsed() < WARM_UP {
+            (StatusCode::SERVICE_UNAVAILABLE, "warming up")
+        } else {
+            (StatusCode::OK, "ok")
+        }
+    };
+    Router::new()
+        .route("/", routing::get(|| async move { label }))
+        .route("/healthz", routing::get(health))
+}
+
+/// How long a replica that runs is not healthy yet, so that one can see the
+/// difference.
+const WARM_UP: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    use tokio::{net::TcpListener, time::Instant};
+
+    use super::{WARM_UP, router};
+
+    /// Starts a replica that is as old as given, and gives its address.
+    async fn replica(started: Instant) -> SocketAddr {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let app = router("v7".to_owned(), started);
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        address
+    }
+
+    async fn get(address: SocketAddr, path: &str) -> (u16, String) {
+        let reply = reqwest::get(format!("http://{address}{path}"))
+            .await
+            .expect("an answer");
+        (reply.status().as_u16(), reply.text().await.expect("a body"))
+    }
+
+    #[tokio::test]
+    async fn answers_its_label_and_warms_up() {
+        let cold = replica(Instant::now() + WARM_UP).await;
+        assert_eq!(get(cold, "/").await, (200, "v7".to_owned()));
+        assert_eq!(get(cold, "/healthz").await.0, 503);
+
+        let warm = replica(Instant::now() - WARM_UP).await;
+        assert_eq!(get(warm, "/healthz").await.0, 200);
+    }
+}

@@ -1,0 +1,136 @@
+//! What the demonstration needs around it: a server with a database, and an
+//! agent. All of it is gone afterwards, however the demonstration ends.
+
+use std::{
+    fs, io,
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    time::Duration,
+};
+
+use tempfile::TempDir;
+use tokio::task::{JoinError, JoinHandle};
+use tokio_util::sync::CancellationToken;
+use viridian_agent::{AgentConfig, AgentError};
+use viridian_server::{Config, Server, StartError};
+
+use super::DemoError;
+use crate::agent;
+
+/// A folder that lasts as long as the demonstration, for the database.
+pub(super) struct Folder(TempDir);
+
+impl Folder {
+    pub(super) fn create() -> Result<Self, DemoError> {
+        let folder = tempfile::Builder::new().prefix("viridian-demo-").tempdir();
+        folder.map(Self).map_err(DemoError::Folder)
+    }
+
+    fn database_url(&self) -> String {
+        format!("sqlite:{}", self.0.path().join("viridian.db").display())
+    }
+
+    /// Removes it and all that is in it. Tries again for a while if something
+    /// is still being written there.
+    pub(super) fn remove(self) -> Result<(), DemoError> {
+        let path = self.0.keep();
+        for _ in 0..REMOVAL_TRIES {
+            if is_gone(&path) {
+                return Ok(());
+            }
+            std::thread::sleep(REMOVAL_PAUSE);
+        }
+        fs::remove_dir_all(&path).map_err(DemoError::Folder)
+    }
+}
+
+fn is_gone(path: &Path) -> bool {
+    match fs::remove_dir_all(path) {
+        Ok(()) => true,
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
+}
+
+/// The server and the agent, as far as they have been started.
+#[derive(Default)]
+pub(super) struct Stage {
+    /// A start that is under way goes on when the demonstration is ended, so
+    /// that what it started can be stopped in good order.
+    starting: Option<JoinHandle<Result<Server, StartError>>>,
+    server: Option<Server>,
+    agent: Option<JoinHandle<Result<(), AgentError>>>,
+    stop_agent: CancellationToken,
+}
+
+impl Stage {
+    /// Starts the server, then the agent, and gives the server's address.
+    pub(super) async fn open(&mut self, folder: &Folder) -> Result<SocketAddr, DemoError> {
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let config = Config::new(listen, folder.database_url());
+        let starting = self.starting.insert(tokio::spawn(Server::start(config)));
+        let started = starting.await;
+        self.starting = None;
+        let server = self.server.insert(started.map_err(DemoError::Crashed)??);
+
+        let address = server.local_addr();
+        let config = AgentConfig {
+            server: format!("http://{address}"),
+            resource_group: RESOURCE_GROUP.to_owned(),
+            supervisor: agent::supervisor().map_err(DemoError::Executable)?,
+            stop_grace: STOP_GRACE,
+            quiet_routes: true,
+        };
+        let agent = viridian_agent::run(config, self.stop_agent.clone());
+        self.agent = Some(tokio::spawn(agent));
+        Ok(address)
+    }
+
+    /// Resolves when the server or the agent ended by itself.
+    pub(super) async fn broken(&mut self) -> DemoError {
+        let (Some(server), Some(agent)) = (&mut self.server, &mut self.agent) else {
+            return std::future::pending().await;
+        };
+        let ended = tokio::select! {
+            () = server.stopped() => return DemoError::ServerEnded,
+            ended = agent => ended,
+        };
+        self.agent = None;
+        agent_error(ended)
+    }
+
+    /// Stops the agent with all its routes, then the server.
+    pub(super) async fn close(&mut self) -> Result<(), DemoError> {
+        self.stop_agent.cancel();
+        let agent = match self.agent.take() {
+            Some(agent) => tokio::time::timeout(AGENT_STOP, agent).await,
+            None => Ok(Ok(Ok(()))),
+        };
+        if let Some(starting) = self.starting.take() {
+            self.server = starting.await.ok().and_then(Result::ok);
+        }
+        if let Some(server) = self.server.take() {
+            server.shutdown().await;
+        }
+        match agent {
+            Ok(Ok(Ok(()))) => Ok(()),
+            Ok(ended) => Err(agent_error(ended)),
+            Err(_) => Err(DemoError::AgentHangs),
+        }
+    }
+}
+
+fn agent_error(ended: Result<Result<(), AgentError>, JoinError>) -> DemoError {
+    match ended {
+        Ok(Ok(())) => DemoError::AgentEnded,
+        Ok(Err(error)) => DemoError::Agent(error),
+        Err(error) => DemoError::Crashed(error),
+    }
+}
+
+/// The group of machines that the demonstration deploys to: this one.
+pub(super) const RESOURCE_GROUP: &str = "demo";
+
+const STOP_GRACE: Duration = Duration::from_secs(2);
+const AGENT_STOP: Duration = Duration::from_secs(6);
+const REMOVAL_TRIES: u32 = 20;
+const REMOVAL_PAUSE: Duration = Duration::from_millis(25);

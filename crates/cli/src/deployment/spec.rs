@@ -1,0 +1,105 @@
+//! What to run: the flags of a revision.
+
+use std::time::Duration;
+
+use clap::{ArgGroup, Args};
+use viridian_proto::v1::{HealthCheck, RevisionSpec};
+
+use crate::{duration, pair};
+
+/// The flags of a revision. `program`, the group of image and command, says
+/// whether there is one.
+#[derive(Debug, Default, Args)]
+#[command(
+    next_help_heading = "Revision",
+    group = ArgGroup::new("program").args(["image", "command"]).multiple(true)
+)]
+pub(super) struct SpecArgs {
+    /// The container image.
+    #[arg(long)]
+    image: Option<String>,
+    /// An environment variable; may be repeated.
+    #[arg(long = "env", value_name = "KEY=VALUE", value_parser = pair::parse, requires = "program")]
+    environ: Vec<(String, String)>,
+    /// The path that answers 2xx while the replica is healthy [default: /].
+    #[arg(long, value_name = "PATH", requires = "program")]
+    health_path: Option<String>,
+    /// The time from one health check to the next [default: 10s].
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, requires = "program")]
+    health_interval: Option<Duration>,
+    /// The program and its arguments, run with PORT in its environment.
+    #[arg(last = true)]
+    command: Vec<String>,
+}
+
+impl SpecArgs {
+    /// The revision, if the flags describe one.
+    pub(super) fn into_spec(self) -> Option<RevisionSpec> {
+        if self.image.is_none() && self.command.is_empty() {
+            return None;
+        }
+        let checked = self.health_path.is_some() || self.health_interval.is_some();
+        let health_check = checked.then(|| HealthCheck {
+            path: self.health_path.unwrap_or_default(),
+            interval: self.health_interval.map(duration::to_wire),
+            ..HealthCheck::default()
+        });
+        Some(RevisionSpec {
+            image: self.image.unwrap_or_default(),
+            command: self.command,
+            environ: self.environ.into_iter().collect(),
+            health_check,
+            ..RevisionSpec::default()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use viridian_proto::v1::{HealthCheck, RevisionSpec};
+
+    use super::SpecArgs;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        spec: SpecArgs,
+    }
+
+    fn spec(line: &str) -> Option<RevisionSpec> {
+        Line::try_parse_from(line.split_whitespace())
+            .expect(line)
+            .spec
+            .into_spec()
+    }
+
+    #[test]
+    fn no_program_is_no_revision() {
+        assert_eq!(spec("x"), None);
+    }
+
+    #[test]
+    fn flags_become_the_spec() {
+        assert_eq!(
+            spec("x --env A=1 --env B=x=y --health-path /up -- serve --port 1"),
+            Some(RevisionSpec {
+                command: ["serve", "--port", "1"].map(str::to_owned).to_vec(),
+                environ: [("A", "1"), ("B", "x=y")]
+                    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                    .into(),
+                health_check: Some(HealthCheck {
+                    path: "/up".to_owned(),
+                    ..HealthCheck::default()
+                }),
+                ..RevisionSpec::default()
+            })
+        );
+    }
+
+    #[test]
+    fn an_image_and_a_command_go_together() {
+        let spec = spec("x --image i:1 -- run").expect("a revision");
+        assert_eq!((spec.image.as_str(), spec.command.len()), ("i:1", 1));
+    }
+}

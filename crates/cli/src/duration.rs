@@ -1,0 +1,78 @@
+//! Durations as people type them: `30s`, `5m`, `1h 30m`.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+/// Why a text is no duration.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum DurationError {
+    #[error("write a duration like 30s, 5m or 1h30m")]
+    Malformed,
+    #[error("a duration cannot be negative")]
+    Negative,
+}
+
+/// Reads a duration. Zero is one, a negative one is not.
+pub(crate) fn parse(text: &str) -> Result<Duration, DurationError> {
+    let signed: SignedDuration = text.parse().map_err(|_| DurationError::Malformed)?;
+    Duration::try_from(signed).map_err(|_| DurationError::Negative)
+}
+
+/// A duration for the wire. One that is too long for it becomes the longest,
+/// which the server refuses.
+pub(crate) fn to_wire(duration: Duration) -> prost_types::Duration {
+    prost_types::Duration::try_from(duration).unwrap_or(prost_types::Duration {
+        seconds: i64::MAX,
+        nanos: 0,
+    })
+}
+
+/// A duration of the wire, for people to read.
+pub(crate) fn from_wire(duration: &prost_types::Duration) -> String {
+    let duration = Duration::try_from(*duration).ok();
+    let signed = duration.and_then(|it| SignedDuration::try_from(it).ok());
+    signed.map_or_else(|| "out of range".to_owned(), |it| format!("{it:#}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{DurationError, from_wire, parse, to_wire};
+
+    #[test]
+    fn reads_what_people_type() {
+        for (text, milliseconds) in [
+            ("0s", 0),
+            ("200ms", 200),
+            ("1.5s", 1_500),
+            ("30s", 30_000),
+            ("5m", 300_000),
+            ("1h30m", 5_400_000),
+            ("1h 30m", 5_400_000),
+        ] {
+            assert_eq!(
+                parse(text),
+                Ok(Duration::from_millis(milliseconds)),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_none() {
+        for text in ["", "soon", "5", "m5"] {
+            assert_eq!(parse(text), Err(DurationError::Malformed), "{text}");
+        }
+        assert_eq!(parse("-5s"), Err(DurationError::Negative));
+    }
+
+    #[test]
+    fn the_wire_form_reads_back() {
+        assert_eq!(
+            from_wire(&to_wire(Duration::from_millis(90_500))),
+            "1m 30s 500ms"
+        );
+    }
+}

@@ -1,0 +1,71 @@
+//! How a command ends when it fails: one line for people, a number for scripts.
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use crate::{
+    agent::AgentCommandError,
+    client::CallError,
+    demo::{DemoError, replica::ReplicaError},
+    deployment::DeploymentError,
+    serve::ServeError,
+};
+
+/// Bad usage, as clap has it too.
+pub(crate) const USAGE: u8 = 2;
+
+/// A service that is needed is away (`EX_UNAVAILABLE` of sysexits).
+pub(crate) const UNAVAILABLE: u8 = 69;
+
+/// The configuration cannot work (`EX_CONFIG` of sysexits).
+pub(crate) const CONFIG: u8 = 78;
+
+/// Ended because nobody reads the output any more: 128 + SIGPIPE.
+const BROKEN_PIPE: u8 = 141;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    #[error(transparent)]
+    Agent(#[from] AgentCommandError),
+    #[error(transparent)]
+    Demo(#[from] DemoError),
+    #[error(transparent)]
+    Deployment(#[from] DeploymentError),
+    #[error(transparent)]
+    Replica(#[from] ReplicaError),
+}
+
+impl Error {
+    /// Says on stderr what went wrong, and gives the code to exit with.
+    pub(crate) fn report(&self) -> ExitCode {
+        if self.is_broken_pipe() {
+            return ExitCode::from(BROKEN_PIPE);
+        }
+        // When stderr is gone too, the exit code is all that is left to give.
+        let _ = writeln!(io::stderr(), "error: {self}");
+        ExitCode::from(self.code())
+    }
+
+    fn code(&self) -> u8 {
+        match self {
+            Self::Serve(error) => error.exit_code(),
+            Self::Agent(error) => error.exit_code(),
+            Self::Deployment(error) => error.exit_code(),
+            Self::Demo(_) | Self::Replica(_) => 1,
+        }
+    }
+
+    fn is_broken_pipe(&self) -> bool {
+        let output = match self {
+            Self::Deployment(DeploymentError::Call(CallError::Output(error))) => error.io(),
+            Self::Demo(DemoError::Output(error)) => Some(error),
+            _ => None,
+        };
+        output.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}

@@ -1,0 +1,140 @@
+//! A refusal of the server, made readable: one sentence, then its details.
+
+use std::fmt::Write as _;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+/// The message and the code on one line, and each detail on a line of its own.
+pub(crate) fn describe(status: &Status) -> String {
+    let mut text = match status.message().trim() {
+        "" => format!("the server answered {}", code_name(status.code())),
+        message => format!("{message} ({})", code_name(status.code())),
+    };
+    for detail in details(&status.get_error_details()) {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\n  {detail}");
+    }
+    text
+}
+
+/// 64 and the number of the gRPC code: NOT_FOUND is 69.
+pub(crate) fn exit_code(status: &Status) -> u8 {
+    // The codes are 0 to 16.
+    64 + u8::try_from(i32::from(status.code())).unwrap_or_default()
+}
+
+fn details(details: &ErrorDetails) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(request) = details.bad_request() {
+        let violations = request.field_violations.iter();
+        lines.extend(violations.map(|it| format!("{}: {}", it.field, it.description)));
+    }
+    if let Some(precondition) = details.precondition_failure() {
+        let violations = precondition.violations.iter();
+        lines.extend(violations.map(|it| format!("{}: {}", it.r#type, it.description)));
+    }
+    if let Some(info) = details.error_info() {
+        lines.push(format!("reason: {}", info.reason));
+        let mut metadata: Vec<_> = info.metadata.iter().collect();
+        metadata.sort();
+        lines.extend(
+            metadata
+                .into_iter()
+                .map(|(key, value)| format!("{key}: {value}")),
+        );
+    }
+    if let Some(delay) = details.retry_info().and_then(|it| it.retry_delay) {
+        lines.push(format!("try again in {delay:?}"));
+    }
+    lines
+}
+
+fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::{Code, Status};
+    use tonic_types::{ErrorDetails, StatusExt as _};
+
+    use super::{describe, exit_code};
+
+    #[test]
+    fn the_exit_code_is_64_and_the_code() {
+        for (code, exit) in [
+            (Code::InvalidArgument, 67),
+            (Code::NotFound, 69),
+            (Code::FailedPrecondition, 73),
+            (Code::Aborted, 74),
+            (Code::Unavailable, 78),
+            (Code::Unauthenticated, 80),
+        ] {
+            assert_eq!(exit_code(&Status::new(code, "")), exit, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn each_detail_has_its_line() {
+        let mut details = ErrorDetails::new();
+        details
+            .add_precondition_failure_violation(
+                "GREEN_PROVISIONING",
+                "demo/hello",
+                "1 of 3 green routes is ready",
+            )
+            .set_error_info(
+                "NOT_READY",
+                "viridian",
+                [("generation".to_owned(), "4".to_owned())],
+            );
+        let status = Status::with_error_details(
+            Code::FailedPrecondition,
+            "demo/hello cannot be promoted",
+            details,
+        );
+        assert_eq!(
+            describe(&status),
+            "demo/hello cannot be promoted (FAILED_PRECONDITION)\n  \
+             GREEN_PROVISIONING: 1 of 3 green routes is ready\n  \
+             reason: NOT_READY\n  generation: 4"
+        );
+    }
+
+    #[test]
+    fn field_violations_name_their_fields() {
+        let details = ErrorDetails::with_bad_request_violation("target_replicas", "at most 1000");
+        let status = Status::with_error_details(Code::InvalidArgument, "bad request", details);
+        assert_eq!(
+            describe(&status),
+            "bad request (INVALID_ARGUMENT)\n  target_replicas: at most 1000"
+        );
+    }
+
+    #[test]
+    fn a_refusal_without_words_is_still_a_sentence() {
+        assert_eq!(
+            describe(&Status::new(Code::Internal, "")),
+            "the server answered INTERNAL"
+        );
+    }
+}

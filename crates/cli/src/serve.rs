@@ -1,0 +1,160 @@
+//! `viridian serve`: runs the control plane until a signal.
+
+use std::{fs, io, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+
+use clap::{Args, builder::BoolishValueParser};
+use etcetera::BaseStrategy as _;
+use tokio::runtime::Runtime;
+use viridian_server::{Config, Server, StartError, StartErrorKind};
+
+use crate::{
+    error,
+    logging::{self, LogArgs, LogError},
+    signals::Signals,
+};
+
+/// The flags of `viridian serve`.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Where to listen. Anything but loopback needs --insecure.
+    #[arg(
+        long,
+        env = "VIRIDIAN_LISTEN",
+        value_name = "HOST:PORT",
+        default_value = "127.0.0.1:50051"
+    )]
+    listen: String,
+    /// sqlite:PATH or postgres://… [default: viridian.db in the user's data
+    /// folder].
+    #[arg(
+        long,
+        env = "VIRIDIAN_DATABASE",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    database: Option<String>,
+    /// Listen where others can reach it, though nobody is asked who they are.
+    #[arg(long, env = "VIRIDIAN_INSECURE", value_parser = BoolishValueParser::new())]
+    insecure: bool,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+/// Why the server did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServeError {
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error("cannot listen on {listen:?}: it is not HOST:PORT")]
+    Listen { listen: String },
+    #[error("there is no home folder to keep a database in; say where with --database")]
+    NoHome,
+    #[error("cannot create the folder {}: {source}", folder.display())]
+    Folder { folder: PathBuf, source: io::Error },
+    #[error("cannot start: {0}")]
+    Runtime(#[source] io::Error),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error("the server ended by itself; its log says why")]
+    Ended,
+}
+
+impl ServeError {
+    /// As sysexits.h has it: 78 for the configuration, 69 for a database that
+    /// is away.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Log(_) | Self::Listen { .. } | Self::NoHome | Self::Folder { .. } => {
+                error::CONFIG
+            }
+            Self::Start(error) => match error.kind() {
+                StartErrorKind::Config => error::CONFIG,
+                StartErrorKind::Unavailable => error::UNAVAILABLE,
+            },
+            Self::Runtime(_) | Self::Ended => 1,
+        }
+    }
+}
+
+/// Serves until SIGINT or SIGTERM, then ends in good order.
+pub(crate) fn run(args: ServeArgs) -> Result<ExitCode, ServeError> {
+    logging::start(args.log)?;
+    let runtime = Runtime::new().map_err(ServeError::Runtime)?;
+    let outcome = runtime.block_on(Box::pin(serve(args)));
+    runtime.shutdown_timeout(LAST_TASKS);
+    outcome
+}
+
+async fn serve(args: ServeArgs) -> Result<ExitCode, ServeError> {
+    let mut signals = Signals::listen().map_err(ServeError::Runtime)?;
+    let mut config = Config::new(resolve(&args.listen).await?, database(args.database)?);
+    config.insecure = args.insecure;
+
+    let mut server = tokio::select! {
+        started = Server::start(config) => started?,
+        _ = signals.next() => return Ok(ExitCode::SUCCESS),
+    };
+    tokio::select! {
+        _ = signals.next() => {}
+        () = server.stopped() => return Err(ServeError::Ended),
+    }
+    tokio::select! {
+        () = server.shutdown() => Ok(ExitCode::SUCCESS),
+        // Whoever asks twice does not want to wait.
+        stop = signals.next() => Ok(stop.exit_code()),
+    }
+}
+
+async fn resolve(listen: &str) -> Result<SocketAddr, ServeError> {
+    let found = tokio::net::lookup_host(listen).await;
+    found
+        .ok()
+        .and_then(|mut addresses| addresses.next())
+        .ok_or_else(|| ServeError::Listen {
+            listen: listen.to_owned(),
+        })
+}
+
+/// The URL that was asked for, or that of a file of the user's own.
+fn database(asked: Option<String>) -> Result<String, ServeError> {
+    if let Some(url) = asked {
+        return Ok(url);
+    }
+    let strategy = etcetera::choose_base_strategy().map_err(|_| ServeError::NoHome)?;
+    let folder = strategy.data_dir().join("viridian");
+    match fs::create_dir_all(&folder) {
+        Ok(()) => Ok(format!("sqlite:{}", folder.join("viridian.db").display())),
+        Err(source) => Err(ServeError::Folder { folder, source }),
+    }
+}
+
+/// How long what is still running may take to end after the server has.
+const LAST_TASKS: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use super::{ServeError, database, resolve};
+    use crate::error;
+
+    #[tokio::test]
+    async fn listens_on_addresses_and_names() {
+        for listen in ["127.0.0.1:0", "[::1]:0", "localhost:0"] {
+            resolve(listen).await.expect(listen);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_address_is_a_configuration_error() {
+        for listen in ["", "127.0.0.1", "127.0.0.1:70000", "two words:1"] {
+            let error = resolve(listen).await.expect_err(listen);
+            assert!(matches!(error, ServeError::Listen { .. }), "{error:?}");
+            assert_eq!(error.exit_code(), error::CONFIG);
+        }
+    }
+
+    #[test]
+    fn a_database_that_is_asked_for_is_taken_as_it_is() {
+        let url = "postgres://somewhere/db".to_owned();
+        assert_eq!(database(Some(url.clone())).ok(), Some(url));
+    }
+}

@@ -1,0 +1,119 @@
+//! Assignments: what schedulers have yet to do.
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use viridian_strategy::{RouteId, Timestamp};
+
+use crate::{
+    connection::{Connection, with_conn},
+    deployments::expect_rows,
+    dialect::insert_all,
+    error::StoreError,
+    revisions::{Revision, RevisionRow},
+    routes::{Route, RouteRow},
+    schema::{assignments, revisions, routes},
+    types::{Action, Sql},
+};
+
+/// Something that a scheduler is to do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Assignment {
+    /// What.
+    pub action: Action,
+    /// To which route.
+    pub route: Route,
+    /// What the route runs.
+    pub revision: Revision,
+}
+
+/// An assignment to be written.
+#[derive(Clone, Debug, Insertable)]
+#[diesel(table_name = assignments)]
+pub(crate) struct NewAssignment {
+    route_id: Sql<RouteId>,
+    resource_group: String,
+    action: Sql<Action>,
+    available_at: Sql<Timestamp>,
+}
+
+impl NewAssignment {
+    pub(crate) fn new(
+        action: Action,
+        route: RouteId,
+        resource_group: &str,
+        available_at: Timestamp,
+    ) -> Self {
+        Self {
+            route_id: Sql(route),
+            resource_group: resource_group.to_owned(),
+            action: Sql(action),
+            available_at: Sql(available_at),
+        }
+    }
+}
+
+impl Connection {
+    /// Inserts assignments.
+    pub(crate) async fn insert_assignments(
+        &mut self,
+        new: Vec<NewAssignment>,
+    ) -> Result<(), StoreError> {
+        let count = new.len();
+        let inserted: QueryResult<usize> = insert_all!(self, assignments::table, new);
+        expect_rows("insert assignments", count, inserted?)
+    }
+
+    /// Deletes whatever is assigned for some routes.
+    pub(crate) async fn delete_assignments(&mut self, ids: &[RouteId]) -> Result<(), StoreError> {
+        let ids: Vec<_> = ids.iter().copied().map(Sql).collect();
+        with_conn!(self, |c| diesel::delete(assignments::table)
+            .filter(assignments::route_id.eq_any(ids))
+            .execute(c))?;
+        Ok(())
+    }
+
+    /// Lists the assignments of a group that may be handed out, oldest first.
+    pub(crate) async fn list_assignments(
+        &mut self,
+        resource_group: String,
+        now: Timestamp,
+        limit: i64,
+    ) -> Result<Vec<Assignment>, StoreError> {
+        type Row = (Sql<Action>, RouteRow, RevisionRow);
+        let rows: Vec<Row> = with_conn!(self, |c| assignments::table
+            .inner_join(routes::table.on(routes::id.eq(assignments::route_id)))
+            .inner_join(revisions::table.on(revisions::id.eq(routes::revision_id)))
+            .filter(assignments::resource_group.eq(resource_group))
+            .filter(assignments::available_at.le(Sql(now)))
+            .order((assignments::available_at, assignments::route_id))
+            .limit(limit)
+            .select((
+                assignments::action,
+                RouteRow::as_select(),
+                RevisionRow::as_select()
+            ))
+            .load(c))?;
+        let assignment = |(Sql(action), route, revision): Row| Assignment {
+            action,
+            route: Route::from(route),
+            revision: Revision::from(revision),
+        };
+        Ok(rows.into_iter().map(assignment).collect())
+    }
+
+    /// Gives when the next assignment of a group may be handed out.
+    pub(crate) async fn next_assignment(
+        &mut self,
+        resource_group: String,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let at: Option<Sql<Timestamp>> = with_conn!(self, |c| assignments::table
+            .filter(assignments::resource_group.eq(resource_group))
+            .filter(assignments::available_at.gt(Sql(now)))
+            .order(assignments::available_at)
+            .select(assignments::available_at)
+            .first(c))
+        .optional()?;
+        Ok(at.map(|Sql(at)| at))
+    }
+}

@@ -1,0 +1,60 @@
+//! One connection, of either engine.
+
+use diesel::SqliteConnection;
+use diesel_async::{
+    AsyncPgConnection, SimpleAsyncConnection as _, pooled_connection::deadpool::Object,
+    sync_connection_wrapper::SyncConnectionWrapper,
+};
+use tokio::sync::OwnedMutexGuard;
+
+use crate::error::StoreError;
+
+pub(crate) type SqliteConn = SyncConnectionWrapper<SqliteConnection>;
+
+/// A connection that reads, and writes when it is in a transaction.
+pub(crate) enum Connection {
+    Pg(Object<AsyncPgConnection>),
+    /// One of the readers.
+    SqliteReader(Object<SqliteConn>),
+    /// The writer.
+    SqliteWriter(OwnedMutexGuard<Option<SqliteConn>>),
+}
+
+/// Runs one query on whichever engine it is: `with_conn!(self, |c| query.load(c))`.
+/// The query is built in the body, since its type depends on the engine.
+macro_rules! with_conn {
+    ($conn:expr, |$c:ident| $query:expr) => {
+        match $conn {
+            $crate::connection::Connection::Pg(object) => {
+                let $c: &mut diesel_async::AsyncPgConnection = &mut *object;
+                $query.await
+            }
+            $crate::connection::Connection::SqliteReader(object) => {
+                let $c: &mut $crate::connection::SqliteConn = &mut *object;
+                $query.await
+            }
+            $crate::connection::Connection::SqliteWriter(guard) => match guard.as_mut() {
+                Some($c) => $query.await,
+                None => Err(diesel::result::Error::BrokenTransactionManager),
+            },
+        }
+    };
+}
+pub(crate) use with_conn;
+
+impl Connection {
+    /// Runs statements that give no rows.
+    pub(crate) async fn execute(&mut self, statements: &str) -> Result<(), StoreError> {
+        Ok(with_conn!(self, |c| c.batch_execute(statements))?)
+    }
+
+    /// Closes the connection instead of giving it back, so that whatever it has
+    /// under way is rolled back.
+    pub(crate) fn close(self) {
+        match self {
+            Self::Pg(object) => drop(Object::take(object)),
+            Self::SqliteReader(object) => drop(Object::take(object)),
+            Self::SqliteWriter(mut guard) => drop(guard.take()),
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! PostgreSQL: a pool of connections.
+
+use std::time::Duration;
+
+use diesel::ConnectionError;
+use diesel_async::{
+    AsyncConnection as _, AsyncPgConnection, SimpleAsyncConnection as _,
+    pooled_connection::{
+        AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
+        deadpool::{self, Object},
+    },
+};
+use futures::{FutureExt as _, future::BoxFuture};
+use tokio::time::timeout;
+use url::Url;
+
+use crate::{
+    connection::Connection,
+    error::{OpenError, StoreError},
+    migrations,
+};
+
+#[derive(Clone)]
+pub(super) struct Pool(deadpool::Pool<AsyncPgConnection>);
+
+impl Pool {
+    pub(super) async fn open(url: &Url) -> Result<Self, OpenError> {
+        let mut config = ManagerConfig::<AsyncPgConnection>::default();
+        config.recycling_method = RecyclingMethod::Fast;
+        config.custom_setup = Box::new(connect);
+        let manager = AsyncDieselConnectionManager::new_with_config(url.as_str(), config);
+        let pool = deadpool::Pool::builder(manager)
+            .max_size(CONNECTIONS)
+            .build()
+            .map_err(|error| OpenError::Away(error.to_string()))?;
+        let pool = Self(pool);
+        let first = pool
+            .object()
+            .await
+            .map_err(|error| OpenError::Away(error.to_string()))?;
+        migrations::postgres(Object::take(first)).await?;
+        Ok(pool)
+    }
+
+    pub(super) async fn get(&self) -> Result<Connection, StoreError> {
+        Ok(Connection::Pg(self.object().await?))
+    }
+
+    async fn object(&self) -> Result<Object<AsyncPgConnection>, StoreError> {
+        let object = timeout(ACQUIRE, self.0.get())
+            .await
+            .map_err(|_| StoreError::Exhausted)?;
+        Ok(object?)
+    }
+}
+
+fn connect(url: &str) -> BoxFuture<'_, Result<AsyncPgConnection, ConnectionError>> {
+    async move {
+        let mut connection = AsyncPgConnection::establish(url).await?;
+        connection
+            .batch_execute(SESSION)
+            .await
+            .map_err(ConnectionError::CouldntSetupConfiguration)?;
+        Ok(connection)
+    }
+    .boxed()
+}
+
+/// A lock that is not had in 2 s is given up; what hangs is ended by the server.
+const SESSION: &str = "SET lock_timeout = '2s'; SET statement_timeout = '30s'; \
+     SET idle_in_transaction_session_timeout = '60s'; SET TIME ZONE 'UTC'; \
+     SET application_name = 'viridian'";
+
+const CONNECTIONS: usize = 16;
+const ACQUIRE: Duration = Duration::from_secs(5);

@@ -1,0 +1,149 @@
+//! SQLite: one writer behind a fair queue, and readers of their own.
+
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use diesel::{
+    Connection as _, ConnectionError, SqliteConnection, connection::SimpleConnection as _,
+};
+use diesel_async::pooled_connection::{
+    AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod, deadpool,
+};
+use futures::{FutureExt as _, future::BoxFuture};
+use tokio::{sync::Mutex, task::spawn_blocking, time::timeout};
+
+use crate::{
+    connection::{Connection, SqliteConn},
+    error::{OpenError, StoreError},
+    migrations,
+};
+
+#[derive(Clone)]
+pub(super) struct Pool {
+    path: Arc<str>,
+    /// Empty after a transaction was cancelled and its connection closed.
+    writer: Arc<Mutex<Option<SqliteConn>>>,
+    readers: deadpool::Pool<SqliteConn>,
+    /// Held for as long as the database is open: one server process a file.
+    _lock: Arc<File>,
+}
+
+impl Pool {
+    pub(super) async fn open(path: &Path) -> Result<Self, OpenError> {
+        let unusable = |why: String| OpenError::File {
+            path: path.display().to_string(),
+            why,
+        };
+        let text = path
+            .to_str()
+            .ok_or_else(|| unusable("its name is not UTF-8".into()))?;
+        let lock = lock(path).map_err(unusable)?;
+        let path: Arc<str> = Arc::from(text);
+        let writer = {
+            let path = Arc::clone(&path);
+            let first = spawn_blocking(move || -> Result<SqliteConnection, OpenError> {
+                let mut connection = connect(&path).map_err(|error| OpenError::File {
+                    path: path.to_string(),
+                    why: error.to_string(),
+                })?;
+                migrations::sqlite(&mut connection)?;
+                Ok(connection)
+            });
+            first.await.map_err(|error| unusable(error.to_string()))??
+        };
+        let mut config = ManagerConfig::<SqliteConn>::default();
+        config.recycling_method = RecyclingMethod::Fast;
+        config.custom_setup = Box::new(connect_reader);
+        let manager = AsyncDieselConnectionManager::new_with_config(&*path, config);
+        let readers = deadpool::Pool::builder(manager)
+            .max_size(READERS)
+            .build()
+            .map_err(|error| unusable(error.to_string()))?;
+        let writer = Arc::new(Mutex::new(Some(SqliteConn::new(writer))));
+        Ok(Self {
+            path,
+            writer,
+            readers,
+            _lock: Arc::new(lock),
+        })
+    }
+
+    pub(super) async fn reader(&self) -> Result<Connection, StoreError> {
+        let object = timeout(ACQUIRE, self.readers.get())
+            .await
+            .map_err(|_| StoreError::Exhausted)?;
+        Ok(Connection::SqliteReader(object?))
+    }
+
+    /// Waits in line for the writer. The lock is tokio's, which is fair.
+    pub(super) async fn writer(&self) -> Result<Connection, StoreError> {
+        let waiting = timeout(ACQUIRE, Arc::clone(&self.writer).lock_owned());
+        let mut guard = waiting.await.map_err(|_| StoreError::Exhausted)?;
+        if guard.is_none() {
+            let path = Arc::clone(&self.path);
+            let connection = spawn_blocking(move || connect(&path))
+                .await
+                .map_err(|error| StoreError::Broken(error.to_string()))?
+                .map_err(|error| StoreError::Away(error.to_string()))?;
+            *guard = Some(SqliteConn::new(connection));
+        }
+        Ok(Connection::SqliteWriter(guard))
+    }
+}
+
+/// Takes the lock that says that a server has this file open. It lies beside the
+/// database: closing a handle on the database itself would drop SQLite's locks.
+fn lock(path: &Path) -> Result<File, String> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        return Err(format!("there is no folder {}", folder.display()));
+    }
+    if path.is_dir() {
+        return Err("it is a folder".to_owned());
+    }
+    let mut beside = path.as_os_str().to_owned();
+    beside.push("-lock");
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&beside)
+        .map_err(|error| error.to_string())?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err("another server has it open".to_owned()),
+        Err(TryLockError::Error(error)) => Err(error.to_string()),
+    }
+}
+
+fn connect_reader(path: &str) -> BoxFuture<'_, Result<SqliteConn, ConnectionError>> {
+    let path = path.to_owned();
+    async move {
+        spawn_blocking(move || connect(&path))
+            .await
+            .map_err(|error| ConnectionError::BadConnection(error.to_string()))?
+            .map(SqliteConn::new)
+    }
+    .boxed()
+}
+
+fn connect(path: &str) -> Result<SqliteConnection, ConnectionError> {
+    let mut connection = SqliteConnection::establish(path)?;
+    connection
+        .batch_execute(SESSION)
+        .map_err(ConnectionError::CouldntSetupConfiguration)?;
+    Ok(connection)
+}
+
+/// What is acknowledged is on the disk: `synchronous = FULL`.
+const SESSION: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; \
+     PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON";
+
+const READERS: usize = 4;
+const ACQUIRE: Duration = Duration::from_secs(5);

@@ -1,0 +1,514 @@
+//! Deployments: the record, its row, and the statements on it.
+
+use std::collections::BTreeMap;
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use serde::{Deserialize, Serialize};
+use viridian_strategy::{
+    Blockers, DeploymentId, Lifecycle, Policy, ReplicaCounts, RevisionId, Rollout, State, Step,
+    Stopwatch, SubStep, Timestamp,
+};
+
+use crate::{
+    connection::{Connection, with_conn},
+    dialect::Locked as _,
+    error::StoreError,
+    routes::Endpoint,
+    schema::deployments,
+    types::{Json, Sql},
+};
+
+/// A deployment as it stands at one sequence.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// Its id.
+    pub id: DeploymentId,
+    /// The project that it belongs to.
+    pub project: String,
+    /// Its name, unique among the project's live ones.
+    pub name: String,
+    /// Labels to select by.
+    pub labels: BTreeMap<String, String>,
+    /// Where it belongs and who asked for it.
+    pub metadata: Metadata,
+    /// How many routes ought to serve.
+    pub target_replicas: u32,
+    /// How a new revision replaces the current one.
+    pub policy: Policy,
+    /// How many revisions are kept.
+    pub revision_history_limit: u32,
+    /// Whether nothing may move.
+    pub paused: bool,
+    /// Where it is.
+    pub state: State,
+    /// When the current revision was activated.
+    pub current_since: Timestamp,
+    /// The revision that was current before.
+    pub previous: Option<RevisionId>,
+    /// The version of what was asked of it.
+    pub generation: i64,
+    /// The version of all that can be seen of it.
+    pub sequence: i64,
+    /// The version of its traffic table.
+    pub epoch: i64,
+    /// What can be seen of its routes, and why it does not go on.
+    pub status: Status,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+    /// When the present lifecycle and sub-step began.
+    pub phase_started_at: Timestamp,
+    /// When the progress deadline or the gate's timeout passes.
+    pub deadline_at: Option<Timestamp>,
+    /// When a revision was last promoted.
+    pub promoted_at: Option<Timestamp>,
+    /// The number of its newest revision.
+    pub last_revision: i64,
+    /// The number of its newest history row.
+    pub last_history: i64,
+}
+
+/// Where a deployment belongs and who asked for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metadata {
+    /// The tenant.
+    pub domain: String,
+    /// The machines that run its routes.
+    pub resource_group: String,
+    /// Who created it.
+    pub created_user: String,
+    /// Who owns the sessions of its routes.
+    pub session_owner: String,
+}
+
+/// What can be seen of a deployment's routes, and why it does not go on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Routes of the current revision.
+    pub blue: ReplicaCounts,
+    /// Routes of the revision that is being deployed.
+    pub green: ReplicaCounts,
+    /// Why it does not go on.
+    pub blockers: Blockers,
+}
+
+/// Which deployments a list has.
+#[derive(Clone, Debug, Default)]
+pub struct DeploymentFilter {
+    /// Only those of this project.
+    pub project: Option<String>,
+    /// Only those in one of these; all when empty.
+    pub lifecycles: Vec<Lifecycle>,
+    /// Only those in one of these; all when empty.
+    pub sub_steps: Vec<SubStep>,
+}
+
+impl Deployment {
+    /// As the decision sees it.
+    pub fn view(&self) -> viridian_strategy::Deployment {
+        viridian_strategy::Deployment {
+            state: self.state,
+            target_replicas: self.target_replicas,
+            paused: self.paused,
+            current_since: self.current_since,
+        }
+    }
+}
+
+/// A deployment that a transaction has locked, with what only it may see.
+pub(crate) struct LockedDeployment {
+    pub(crate) deployment: Deployment,
+    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) due_at: Option<Timestamp>,
+}
+
+impl Connection {
+    /// Locks a deployment and gives it as it is once the lock is had.
+    pub(crate) async fn lock_deployment(
+        &mut self,
+        id: DeploymentId,
+    ) -> Result<Option<LockedDeployment>, StoreError> {
+        let row = with_conn!(self, |c| deployments::table
+            .find(Sql(id))
+            .select((
+                DeploymentRow::as_select(),
+                deployments::endpoints,
+                deployments::due_at
+            ))
+            .locked()
+            .get_result::<LockedRow>(c))
+        .optional()
+        .map_err(|error| unreadable(id, error))?;
+        row.map(locked).transpose()
+    }
+
+    /// Locks a deployment if it is due and nobody holds it.
+    pub(crate) async fn lock_due_deployment(
+        &mut self,
+        id: DeploymentId,
+        now: Timestamp,
+    ) -> Result<Option<LockedDeployment>, StoreError> {
+        let row = with_conn!(self, |c| deployments::table
+            .find(Sql(id))
+            .filter(deployments::due_at.le(Sql(now)))
+            .select((
+                DeploymentRow::as_select(),
+                deployments::endpoints,
+                deployments::due_at
+            ))
+            .locked_unless_held()
+            .get_result::<LockedRow>(c))
+        .optional()
+        .map_err(|error| unreadable(id, error))?;
+        row.map(locked).transpose()
+    }
+
+    /// Inserts a deployment; false when its name is taken.
+    pub(crate) async fn insert_deployment(
+        &mut self,
+        deployment: Deployment,
+        due_at: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        let row = DeploymentRow::from(deployment);
+        let inserted = with_conn!(self, |c| diesel::insert_into(deployments::table)
+            .values((
+                row,
+                deployments::endpoints.eq(Json(Vec::<Endpoint>::new())),
+                deployments::due_at.eq(due_at.map(Sql)),
+            ))
+            .on_conflict_do_nothing()
+            .execute(c))?;
+        Ok(inserted == 1)
+    }
+
+    /// Writes a deployment over the one that was read at `sequence`.
+    pub(crate) async fn update_deployment(
+        &mut self,
+        deployment: Deployment,
+        sequence: i64,
+        endpoints: Vec<Endpoint>,
+        due_at: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        let row = DeploymentRow::from(deployment);
+        let same = deployments::id
+            .eq(row.id)
+            .and(deployments::sequence.eq(sequence));
+        let updated = with_conn!(self, |c| diesel::update(deployments::table.filter(same))
+            .set((
+                row.moving,
+                deployments::endpoints.eq(Json(endpoints)),
+                deployments::due_at.eq(due_at.map(Sql)),
+            ))
+            .execute(c))?;
+        expect_rows("update deployment", 1, updated)
+    }
+
+    /// Sets when a deployment is looked at next, whatever else its row says.
+    pub(crate) async fn set_due(
+        &mut self,
+        id: DeploymentId,
+        due_at: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        let updated = with_conn!(self, |c| diesel::update(deployments::table.find(Sql(id)))
+            .set(deployments::due_at.eq(due_at.map(Sql)))
+            .execute(c))?;
+        expect_rows("set due", 1, updated)
+    }
+
+    /// Lists deployments that are due, the longest overdue first.
+    pub(crate) async fn list_due(
+        &mut self,
+        now: Timestamp,
+        limit: i64,
+    ) -> Result<Vec<DeploymentId>, StoreError> {
+        let ids: Vec<Sql<DeploymentId>> = with_conn!(self, |c| deployments::table
+            .filter(deployments::due_at.le(Sql(now)))
+            .order(deployments::due_at)
+            .limit(limit)
+            .select(deployments::id)
+            .load(c))?;
+        Ok(ids.into_iter().map(|Sql(id)| id).collect())
+    }
+
+    /// Gives when the next deployment after `now` is due.
+    pub(crate) async fn next_due(
+        &mut self,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let due: Option<Option<Sql<Timestamp>>> = with_conn!(self, |c| deployments::table
+            .filter(deployments::due_at.gt(Sql(now)))
+            .order(deployments::due_at)
+            .select(deployments::due_at)
+            .first(c))
+        .optional()?;
+        Ok(due.flatten().map(|Sql(at)| at))
+    }
+
+    /// Finds a deployment, alive or not.
+    pub(crate) async fn find_deployment(
+        &mut self,
+        id: DeploymentId,
+    ) -> Result<Option<Deployment>, StoreError> {
+        let row = with_conn!(self, |c| deployments::table
+            .find(Sql(id))
+            .select(DeploymentRow::as_select())
+            .get_result(c))
+        .optional()
+        .map_err(|error| unreadable(id, error))?;
+        row.map(Deployment::try_from).transpose()
+    }
+
+    /// Finds the live deployment of a name.
+    pub(crate) async fn find_deployment_id(
+        &mut self,
+        project: String,
+        name: String,
+    ) -> Result<Option<DeploymentId>, StoreError> {
+        let gone = [Sql(Lifecycle::Destroying), Sql(Lifecycle::Destroyed)];
+        let id: Option<Sql<DeploymentId>> = with_conn!(self, |c| deployments::table
+            .filter(deployments::project.eq(project))
+            .filter(deployments::name.eq(name))
+            .filter(deployments::lifecycle.ne_all(gone))
+            .select(deployments::id)
+            .get_result(c))
+        .optional()?;
+        Ok(id.map(|Sql(id)| id))
+    }
+
+    /// Lists deployments, oldest first, behind one.
+    pub(crate) async fn list_deployments(
+        &mut self,
+        filter: DeploymentFilter,
+        after: Option<DeploymentId>,
+        limit: i64,
+    ) -> Result<Vec<Deployment>, StoreError> {
+        let rows: Vec<DeploymentRow> = with_conn!(self, |c| {
+            let mut query = deployments::table
+                .select(DeploymentRow::as_select())
+                .into_boxed();
+            if let Some(project) = filter.project {
+                query = query.filter(deployments::project.eq(project));
+            }
+            if !filter.lifecycles.is_empty() {
+                let lifecycles: Vec<_> = filter.lifecycles.into_iter().map(Sql).collect();
+                query = query.filter(deployments::lifecycle.eq_any(lifecycles));
+            }
+            if !filter.sub_steps.is_empty() {
+                let sub_steps: Vec<_> = filter.sub_steps.into_iter().map(Sql).collect();
+                query = query.filter(deployments::sub_step.eq_any(sub_steps));
+            }
+            if let Some(after) = after {
+                query = query.filter(deployments::id.gt(Sql(after)));
+            }
+            query.order(deployments::id).limit(limit).load(c)
+        })?;
+        rows.into_iter().map(Deployment::try_from).collect()
+    }
+}
+
+/// Asserts how many rows a statement changed.
+pub(crate) fn expect_rows(
+    what: &'static str,
+    expected: usize,
+    found: usize,
+) -> Result<(), StoreError> {
+    if expected == found {
+        Ok(())
+    } else {
+        Err(StoreError::Stale {
+            what,
+            expected,
+            found,
+        })
+    }
+}
+
+/// A row that does not even parse is that deployment's fault, not the
+/// database's.
+fn unreadable(id: DeploymentId, error: diesel::result::Error) -> StoreError {
+    match error {
+        diesel::result::Error::DeserializationError(_) => StoreError::Corrupt {
+            id,
+            why: "a column does not parse",
+        },
+        error => error.into(),
+    }
+}
+
+type LockedRow = (DeploymentRow, Json<Vec<Endpoint>>, Option<Sql<Timestamp>>);
+
+fn locked((row, Json(endpoints), due_at): LockedRow) -> Result<LockedDeployment, StoreError> {
+    let deployment = Deployment::try_from(row)?;
+    Ok(LockedDeployment {
+        deployment,
+        endpoints,
+        due_at: due_at.map(|Sql(at)| at),
+    })
+}
+
+#[derive(Insertable, Queryable, Selectable)]
+#[diesel(table_name = deployments)]
+struct DeploymentRow {
+    id: Sql<DeploymentId>,
+    project: String,
+    name: String,
+    metadata: Json<Metadata>,
+    created_at: Sql<Timestamp>,
+    #[diesel(embed)]
+    moving: Moving,
+}
+
+/// The columns that change.
+#[derive(AsChangeset, Insertable, Queryable, Selectable)]
+#[diesel(table_name = deployments, treat_none_as_null = true)]
+struct Moving {
+    labels: Json<BTreeMap<String, String>>,
+    lifecycle: Sql<Lifecycle>,
+    sub_step: Option<Sql<SubStep>>,
+    current_revision_id: Option<Sql<RevisionId>>,
+    deploying_revision_id: Option<Sql<RevisionId>>,
+    previous_revision_id: Option<Sql<RevisionId>>,
+    current_since: Sql<Timestamp>,
+    rollout: Option<Json<RolloutDocument>>,
+    target_replicas: i32,
+    policy: Json<Policy>,
+    revision_history_limit: i32,
+    paused: bool,
+    generation: i64,
+    sequence: i64,
+    epoch: i64,
+    last_revision: i64,
+    last_history: i64,
+    status: Json<Status>,
+    updated_at: Sql<Timestamp>,
+    phase_started_at: Sql<Timestamp>,
+    deadline_at: Option<Sql<Timestamp>>,
+    promoted_at: Option<Sql<Timestamp>>,
+}
+
+/// What a rollout remembers besides its revisions and its step.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct RolloutDocument {
+    since: Timestamp,
+    progress: Stopwatch,
+    best_ready: u32,
+    gate: Option<Stopwatch>,
+}
+
+impl From<Deployment> for DeploymentRow {
+    fn from(deployment: Deployment) -> Self {
+        let state = deployment.state;
+        let rollout = state.rollout().map(|rollout| {
+            Json(RolloutDocument {
+                since: rollout.since,
+                progress: rollout.progress,
+                best_ready: rollout.best_ready,
+                gate: match rollout.step {
+                    Step::AwaitingPromotion { gate } => Some(gate),
+                    Step::Provisioning | Step::RollingBack => None,
+                },
+            })
+        });
+        Self {
+            id: Sql(deployment.id),
+            project: deployment.project,
+            name: deployment.name,
+            metadata: Json(deployment.metadata),
+            created_at: Sql(deployment.created_at),
+            moving: Moving {
+                labels: Json(deployment.labels),
+                lifecycle: Sql(state.lifecycle()),
+                sub_step: state.sub_step().map(Sql),
+                current_revision_id: state.current().map(Sql),
+                deploying_revision_id: state.deploying().map(Sql),
+                previous_revision_id: deployment.previous.map(Sql),
+                current_since: Sql(deployment.current_since),
+                rollout,
+                target_replicas: deployment.target_replicas.cast_signed(),
+                policy: Json(deployment.policy),
+                revision_history_limit: deployment.revision_history_limit.cast_signed(),
+                paused: deployment.paused,
+                generation: deployment.generation,
+                sequence: deployment.sequence,
+                epoch: deployment.epoch,
+                last_revision: deployment.last_revision,
+                last_history: deployment.last_history,
+                status: Json(deployment.status),
+                updated_at: Sql(deployment.updated_at),
+                phase_started_at: Sql(deployment.phase_started_at),
+                deadline_at: deployment.deadline_at.map(Sql),
+                promoted_at: deployment.promoted_at.map(Sql),
+            },
+        }
+    }
+}
+
+impl TryFrom<DeploymentRow> for Deployment {
+    type Error = StoreError;
+
+    fn try_from(row: DeploymentRow) -> Result<Self, StoreError> {
+        let moving = row.moving;
+        let state = state(&moving).map_err(|why| StoreError::Corrupt { id: row.id.0, why })?;
+        Ok(Self {
+            id: row.id.0,
+            project: row.project,
+            name: row.name,
+            labels: moving.labels.0,
+            metadata: row.metadata.0,
+            target_replicas: moving.target_replicas.cast_unsigned(),
+            policy: moving.policy.0,
+            revision_history_limit: moving.revision_history_limit.cast_unsigned(),
+            paused: moving.paused,
+            state,
+            current_since: moving.current_since.0,
+            previous: moving.previous_revision_id.map(|Sql(id)| id),
+            generation: moving.generation,
+            sequence: moving.sequence,
+            epoch: moving.epoch,
+            status: moving.status.0,
+            created_at: row.created_at.0,
+            updated_at: moving.updated_at.0,
+            phase_started_at: moving.phase_started_at.0,
+            deadline_at: moving.deadline_at.map(|Sql(at)| at),
+            promoted_at: moving.promoted_at.map(|Sql(at)| at),
+            last_revision: moving.last_revision,
+            last_history: moving.last_history,
+        })
+    }
+}
+
+fn state(moving: &Moving) -> Result<State, &'static str> {
+    let current = moving.current_revision_id.map(|Sql(id)| id);
+    Ok(match moving.lifecycle.0 {
+        Lifecycle::Pending => State::Pending { current },
+        Lifecycle::Ready => State::Ready {
+            current: current.ok_or("READY without a revision")?,
+        },
+        Lifecycle::Destroying => State::Destroying { current },
+        Lifecycle::Destroyed => State::Destroyed { current },
+        Lifecycle::Deploying => {
+            let deploying = moving.deploying_revision_id.map(|Sql(id)| id);
+            let Json(document) = moving
+                .rollout
+                .as_ref()
+                .ok_or("DEPLOYING without a rollout")?;
+            let sub_step = moving.sub_step.ok_or("DEPLOYING without a sub-step")?;
+            State::Deploying(Rollout {
+                current: current.ok_or("DEPLOYING without a current revision")?,
+                deploying: deploying.ok_or("DEPLOYING without a deploying revision")?,
+                step: match sub_step.0 {
+                    SubStep::Provisioning => Step::Provisioning,
+                    SubStep::AwaitingPromotion => Step::AwaitingPromotion {
+                        gate: document.gate.unwrap_or_default(),
+                    },
+                    SubStep::RollingBack => Step::RollingBack,
+                },
+                since: document.since,
+                progress: document.progress,
+                best_ready: document.best_ready,
+            })
+        }
+    })
+}

@@ -1,0 +1,136 @@
+//! All that knows that there are two engines, besides how values are kept
+//! ([`crate::types`]) and how a connection is made ([`crate::database`]).
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use diesel::{
+    QueryResult,
+    pg::Pg,
+    query_builder::{AstPass, Query, QueryFragment, QueryId},
+    sqlite::Sqlite,
+};
+use diesel_async::RunQueryDsl;
+use viridian_strategy::Timestamp;
+
+use crate::{
+    connection::Connection,
+    error::StoreError,
+    types::{Instant, Sql},
+};
+
+/// How a transaction that writes is begun. On SQLite it takes the write lock at
+/// once: a transaction never has to be retried because it reads first.
+pub(crate) fn begin(connection: &Connection) -> &'static str {
+    match connection {
+        Connection::Pg(_) => "BEGIN",
+        Connection::SqliteReader(_) | Connection::SqliteWriter(_) => "BEGIN IMMEDIATE",
+    }
+}
+
+/// Whose time counts on SQLite, where the database has none.
+pub(crate) type Clock = fn() -> Timestamp;
+
+/// The process's time.
+pub(crate) fn system_clock() -> Timestamp {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// The time that decides: the database's, or on SQLite the clock's.
+pub(crate) async fn now(
+    connection: &mut Connection,
+    clock: Clock,
+) -> Result<Timestamp, StoreError> {
+    match connection {
+        Connection::Pg(object) => {
+            let now = diesel::dsl::sql::<Instant>("clock_timestamp()");
+            let Sql(now) = diesel::select(now).get_result(&mut **object).await?;
+            Ok(now)
+        }
+        Connection::SqliteReader(_) | Connection::SqliteWriter(_) => Ok(clock()),
+    }
+}
+
+/// Puts `FOR UPDATE` behind a query on PostgreSQL. SQLite has one writer: there
+/// whoever is in a transaction holds every lock.
+pub(crate) trait Locked: Sized {
+    /// Waits for the lock.
+    fn locked(self) -> Lock<Self> {
+        Lock {
+            query: self,
+            skip: false,
+        }
+    }
+
+    /// Passes over rows that others hold.
+    fn locked_unless_held(self) -> Lock<Self> {
+        Lock {
+            query: self,
+            skip: true,
+        }
+    }
+}
+
+impl<Q: Query> Locked for Q {}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lock<Q> {
+    query: Q,
+    skip: bool,
+}
+
+impl<Q: QueryId> QueryId for Lock<Q> {
+    type QueryId = ();
+
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<Q: Query> Query for Lock<Q> {
+    type SqlType = Q::SqlType;
+}
+
+impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for Lock<Q> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        self.query.walk_ast(out.reborrow())?;
+        out.push_sql(if self.skip {
+            " FOR UPDATE SKIP LOCKED"
+        } else {
+            " FOR UPDATE"
+        });
+        Ok(())
+    }
+}
+
+impl<Q: QueryFragment<Sqlite>> QueryFragment<Sqlite> for Lock<Q> {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        self.query.walk_ast(out)
+    }
+}
+
+/// Inserts several rows: as one statement on PostgreSQL, one by one on SQLite,
+/// where a batch does not go through diesel-async (and where a statement costs
+/// no round trip).
+macro_rules! insert_all {
+    ($conn:expr, $table:path, $rows:expr) => {
+        match $conn {
+            $crate::connection::Connection::Pg(object) => {
+                diesel::insert_into($table)
+                    .values($rows)
+                    .execute(&mut **object)
+                    .await
+            }
+            conn => {
+                let mut inserted = 0;
+                for row in $rows {
+                    inserted += $crate::connection::with_conn!(&mut *conn, |c| {
+                        diesel::insert_into($table).values(row).execute(c)
+                    })?;
+                }
+                Ok(inserted)
+            }
+        }
+    };
+}
+pub(crate) use insert_all;

@@ -1,0 +1,171 @@
+//! What can go wrong, so that "retry may help", "refused" and "broken" can be
+//! told apart by type.
+
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use diesel_async::pooled_connection::{PoolError, deadpool};
+use thiserror::Error;
+use viridian_strategy::{DeploymentId, RevisionId};
+
+/// Why a unit of work did not happen. `R` is what its own rules refuse.
+#[derive(Debug, Error)]
+pub enum UnitError<R> {
+    /// There is no such deployment.
+    #[error("no deployment {0}")]
+    NoDeployment(DeploymentId),
+    /// The caller had seen another generation.
+    #[error("the deployment has generation {actual}, not {expected}")]
+    Generation {
+        /// What the caller had seen.
+        expected: i64,
+        /// What it is.
+        actual: i64,
+    },
+    /// The request id came with another body before.
+    #[error("the request id was used for another request")]
+    RequestIdReused,
+    /// The rules of the call refuse it.
+    #[error("refused")]
+    Refused(R),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a promotion was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PromoteRefusal {
+    /// By the rules.
+    Rules(viridian_strategy::verbs::PromoteRejection),
+    /// Another revision is being deployed than the caller expected.
+    Revision {
+        /// What the caller expected.
+        expected: RevisionId,
+        /// What it is.
+        actual: Option<RevisionId>,
+    },
+}
+
+/// Why an activation was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ActivateRefusal {
+    /// By the rules.
+    Rules(viridian_strategy::verbs::ActivateRejection),
+    /// The deployment has no such revision.
+    NoRevision(RevisionId),
+}
+
+/// Why a creation was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CreateRefusal {
+    /// The project has a live deployment of that name.
+    NameTaken,
+}
+
+/// Why the database did not do what it was asked to.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// It cannot be reached; it may be back later.
+    #[error("the database cannot be reached: {0}")]
+    Away(String),
+    /// No connection was free in time.
+    #[error("all connections to the database are in use")]
+    Exhausted,
+    /// Another transaction held the deployment for too long; at once again may
+    /// help.
+    #[error("another transaction holds the deployment")]
+    Held,
+    /// A row is not what it was when the decision was made.
+    #[error("{what}: expected {expected} rows, found {found}")]
+    Stale {
+        /// The statement.
+        what: &'static str,
+        /// How many rows it was to change.
+        expected: usize,
+        /// How many it did.
+        found: usize,
+    },
+    /// A row cannot be understood.
+    #[error("deployment {id} cannot be read: {why}")]
+    Corrupt {
+        /// Which.
+        id: DeploymentId,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// Anything else: a bug, or a broken database.
+    #[error("the database failed: {0}")]
+    Broken(String),
+}
+
+/// Why a database cannot be opened.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The URL is not one that can work.
+    #[error("database URL: {0}")]
+    Url(String),
+    /// The file cannot be used.
+    #[error("database file {path}: {why}")]
+    File {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The database does not answer.
+    #[error("the database cannot be reached: {0}")]
+    Away(String),
+    /// The schema could not be brought up to date.
+    #[error("the database's schema could not be brought up to date: {0}")]
+    Migration(String),
+}
+
+impl From<DieselError> for StoreError {
+    fn from(error: DieselError) -> Self {
+        match &error {
+            DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, info) => {
+                Self::Away(info.message().to_owned())
+            }
+            DieselError::DatabaseError(DatabaseErrorKind::SerializationFailure, _) => Self::Held,
+            DieselError::DatabaseError(DatabaseErrorKind::Unknown, info) => {
+                unknown(info.message()).unwrap_or_else(|| Self::Broken(error.to_string()))
+            }
+            _ => Self::Broken(error.to_string()),
+        }
+    }
+}
+
+/// Sorts out what the engines report without a kind of its own: by their words,
+/// since no code comes with them.
+fn unknown(message: &str) -> Option<StoreError> {
+    const HELD: [&str; 4] = [
+        "lock timeout",
+        "deadlock detected",
+        "database is locked",
+        "database is busy",
+    ];
+    const AWAY: [&str; 6] = [
+        "terminating connection",
+        "connection closed",
+        "the database system is",
+        "server closed the connection",
+        "Connection refused",
+        "error communicating with the server",
+    ];
+    if HELD.iter().any(|words| message.contains(words)) {
+        Some(StoreError::Held)
+    } else if AWAY.iter().any(|words| message.contains(words)) {
+        Some(StoreError::Away(message.to_owned()))
+    } else {
+        None
+    }
+}
+
+impl From<deadpool::PoolError> for StoreError {
+    fn from(error: deadpool::PoolError) -> Self {
+        match error {
+            deadpool::PoolError::Timeout(_) => Self::Exhausted,
+            deadpool::PoolError::Backend(PoolError::QueryError(error)) => Self::from(error),
+            error => Self::Away(error.to_string()),
+        }
+    }
+}

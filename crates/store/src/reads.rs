@@ -1,0 +1,108 @@
+//! What can be read without a unit of work. Nothing is decided on it.
+
+use std::time::Duration;
+
+use viridian_strategy::{DeploymentId, RouteId};
+
+use crate::{
+    Assignment, Database, Deployment, DeploymentFilter, Revision, RevisionReference, Route,
+    RouteFilter, Tables, TrafficTable, error::StoreError,
+};
+
+/// The assignments that may be handed out now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OpenAssignments {
+    /// The oldest first.
+    pub open: Vec<Assignment>,
+    /// How long until the next one behind these may be handed out.
+    pub next: Option<Duration>,
+}
+
+#[expect(
+    clippy::missing_errors_doc,
+    reason = "each fails only when the database does"
+)]
+impl Database {
+    /// Finds a deployment, alive or not.
+    pub async fn find_deployment(
+        &self,
+        id: DeploymentId,
+    ) -> Result<Option<Deployment>, StoreError> {
+        self.reader().await?.find_deployment(id).await
+    }
+
+    /// Finds the live deployment of a name.
+    pub async fn find_deployment_id(
+        &self,
+        project: &str,
+        name: &str,
+    ) -> Result<Option<DeploymentId>, StoreError> {
+        self.reader()
+            .await?
+            .find_deployment_id(project.to_owned(), name.to_owned())
+            .await
+    }
+
+    /// Lists deployments, oldest first, behind one.
+    pub async fn list_deployments(
+        &self,
+        filter: DeploymentFilter,
+        after: Option<DeploymentId>,
+        limit: u32,
+    ) -> Result<Vec<Deployment>, StoreError> {
+        self.reader()
+            .await?
+            .list_deployments(filter, after, i64::from(limit))
+            .await
+    }
+
+    /// Finds a revision of a deployment.
+    pub async fn find_revision(
+        &self,
+        deployment: DeploymentId,
+        reference: RevisionReference,
+    ) -> Result<Option<Revision>, StoreError> {
+        self.reader()
+            .await?
+            .find_revision(deployment, reference)
+            .await
+    }
+
+    /// Lists routes of a deployment, oldest first, behind one.
+    pub async fn list_routes(
+        &self,
+        deployment: DeploymentId,
+        filter: RouteFilter,
+        after: Option<RouteId>,
+        limit: u32,
+    ) -> Result<Vec<Route>, StoreError> {
+        self.reader()
+            .await?
+            .list_routes(deployment, filter, after, i64::from(limit))
+            .await
+    }
+
+    /// Gives traffic tables, ordered by deployment.
+    pub async fn traffic_tables(&self, which: Tables) -> Result<Vec<TrafficTable>, StoreError> {
+        self.reader().await?.traffic_tables(which).await
+    }
+
+    /// Gives what the schedulers of a group have to do now.
+    pub async fn open_assignments(
+        &self,
+        resource_group: &str,
+        limit: u32,
+    ) -> Result<OpenAssignments, StoreError> {
+        let now = self.now().await?;
+        let group = resource_group.to_owned();
+        let mut reader = self.reader().await?;
+        let open = reader
+            .list_assignments(group.clone(), now, i64::from(limit))
+            .await?;
+        let next = reader.next_assignment(group, now).await?;
+        Ok(OpenAssignments {
+            open,
+            next: next.map(|at| at.since(now)),
+        })
+    }
+}

@@ -1,0 +1,79 @@
+//! Replies: the first one to each request id, so that a repeat is harmless.
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use serde::{Serialize, de::DeserializeOwned};
+use viridian_strategy::Timestamp;
+
+use crate::{
+    connection::{Connection, with_conn},
+    error::StoreError,
+    schema::replies,
+    types::{Json, RequestId, Sql},
+};
+
+/// What makes two requests the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The id that the caller chose.
+    pub id: RequestId,
+    /// The method that was called.
+    pub method: &'static str,
+    /// A digest of its body.
+    pub fingerprint: Vec<u8>,
+}
+
+/// What is known of a request id.
+pub(crate) enum Earlier<T> {
+    /// It came with the same body, and this was the reply.
+    Same(T),
+    /// It came with another body.
+    Other,
+}
+
+impl Connection {
+    /// Stores a reply; false when the request id has one already.
+    pub(crate) async fn insert_reply<T: Serialize>(
+        &mut self,
+        request: &Request,
+        reply: &T,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let reply =
+            serde_json::to_value(reply).map_err(|error| StoreError::Broken(error.to_string()))?;
+        let row = (
+            replies::request_id.eq(Sql(request.id)),
+            replies::method.eq(request.method),
+            replies::fingerprint.eq(request.fingerprint.clone()),
+            replies::reply.eq(Json(reply)),
+            replies::created_at.eq(Sql(now)),
+        );
+        let inserted = with_conn!(self, |c| diesel::insert_into(replies::table)
+            .values(row)
+            .on_conflict_do_nothing()
+            .execute(c))?;
+        Ok(inserted == 1)
+    }
+
+    /// Finds the reply to an earlier request of the same id.
+    pub(crate) async fn find_reply<T: DeserializeOwned>(
+        &mut self,
+        request: &Request,
+    ) -> Result<Option<Earlier<T>>, StoreError> {
+        let row: Option<(String, Vec<u8>, Json<serde_json::Value>)> =
+            with_conn!(self, |c| replies::table
+                .find(Sql(request.id))
+                .select((replies::method, replies::fingerprint, replies::reply))
+                .get_result(c))
+            .optional()?;
+        let Some((method, fingerprint, Json(reply))) = row else {
+            return Ok(None);
+        };
+        if method != request.method || fingerprint != request.fingerprint {
+            return Ok(Some(Earlier::Other));
+        }
+        let reply =
+            serde_json::from_value(reply).map_err(|error| StoreError::Broken(error.to_string()))?;
+        Ok(Some(Earlier::Same(reply)))
+    }
+}

@@ -1,0 +1,153 @@
+//! Revisions: the record, its row, and the statements on it.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use serde::{Deserialize, Serialize};
+use viridian_strategy::{DeploymentId, RevisionId, Timestamp};
+
+use crate::{
+    connection::{Connection, with_conn},
+    error::StoreError,
+    schema::revisions,
+    types::{Json, Sql},
+};
+
+/// An immutable version of what to run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Revision {
+    /// Its id.
+    pub id: RevisionId,
+    /// The deployment that it is a version of.
+    pub deployment: DeploymentId,
+    /// 1, 2, and so on.
+    pub number: i64,
+    /// What to run.
+    pub spec: RevisionSpec,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// Who created it.
+    pub created_by: String,
+}
+
+/// What to run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevisionSpec {
+    /// The container image.
+    pub image: String,
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// The model to serve.
+    pub model: String,
+    /// What serves the model.
+    pub runtime_variant: String,
+    /// Environment variables.
+    pub environ: BTreeMap<String, String>,
+    /// Resources of one replica by slot name.
+    pub resource_slots: BTreeMap<String, String>,
+    /// How the health of a replica is checked.
+    pub health_check: HealthCheck,
+}
+
+/// How the health of a replica is checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthCheck {
+    /// The path of an HTTP GET that must answer 2xx.
+    pub path: String,
+    /// From one check to the next.
+    pub interval: Duration,
+    /// How long one check may take.
+    pub timeout: Duration,
+    /// From the start of the replica to the first check.
+    pub initial_delay: Duration,
+}
+
+impl Default for HealthCheck {
+    fn default() -> Self {
+        Self {
+            path: "/".into(),
+            interval: Duration::from_secs(10),
+            timeout: Duration::from_secs(2),
+            initial_delay: Duration::ZERO,
+        }
+    }
+}
+
+/// How a caller names a revision of a deployment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RevisionReference {
+    /// By its id.
+    Id(RevisionId),
+    /// By its number.
+    Number(i64),
+}
+
+impl Connection {
+    /// Inserts a revision.
+    pub(crate) async fn insert_revision(&mut self, revision: Revision) -> Result<(), StoreError> {
+        let row = RevisionRow::from(revision);
+        with_conn!(self, |c| diesel::insert_into(revisions::table)
+            .values(row)
+            .execute(c))?;
+        Ok(())
+    }
+
+    /// Finds a revision of a deployment.
+    pub(crate) async fn find_revision(
+        &mut self,
+        deployment: DeploymentId,
+        reference: RevisionReference,
+    ) -> Result<Option<Revision>, StoreError> {
+        let row: Option<RevisionRow> = with_conn!(self, |c| {
+            let query = revisions::table
+                .filter(revisions::deployment_id.eq(Sql(deployment)))
+                .select(RevisionRow::as_select())
+                .into_boxed();
+            let query = match reference {
+                RevisionReference::Id(id) => query.filter(revisions::id.eq(Sql(id))),
+                RevisionReference::Number(number) => query.filter(revisions::number.eq(number)),
+            };
+            query.get_result(c)
+        })
+        .optional()?;
+        Ok(row.map(Revision::from))
+    }
+}
+
+#[derive(Insertable, Queryable, Selectable)]
+#[diesel(table_name = revisions)]
+pub(crate) struct RevisionRow {
+    id: Sql<RevisionId>,
+    deployment_id: Sql<DeploymentId>,
+    number: i64,
+    spec: Json<RevisionSpec>,
+    created_at: Sql<Timestamp>,
+    created_by: String,
+}
+
+impl From<Revision> for RevisionRow {
+    fn from(revision: Revision) -> Self {
+        Self {
+            id: Sql(revision.id),
+            deployment_id: Sql(revision.deployment),
+            number: revision.number,
+            spec: Json(revision.spec),
+            created_at: Sql(revision.created_at),
+            created_by: revision.created_by,
+        }
+    }
+}
+
+impl From<RevisionRow> for Revision {
+    fn from(row: RevisionRow) -> Self {
+        Self {
+            id: row.id.0,
+            deployment: row.deployment_id.0,
+            number: row.number,
+            spec: row.spec.0,
+            created_at: row.created_at.0,
+            created_by: row.created_by,
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! Routes: the record, its row, and the statements on it.
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use serde::{Deserialize, Serialize};
+use viridian_strategy::{
+    DeploymentId, Health, RevisionId, RouteId, RouteStatus, Timestamp, Traffic, serving,
+};
+
+use crate::{
+    connection::{Connection, with_conn},
+    deployments::expect_rows,
+    dialect::insert_all,
+    error::StoreError,
+    schema::{deployments, routes},
+    types::Sql,
+};
+
+/// One replica of one revision.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    /// Its deployment.
+    pub deployment: DeploymentId,
+    /// What the decision sees of it.
+    pub view: viridian_strategy::Route,
+    /// The scheduler's name for the session that it runs in.
+    pub session_id: String,
+    /// Where it listens.
+    pub address: String,
+    /// Why it failed.
+    pub failure: String,
+}
+
+/// A line of a traffic table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// The route.
+    pub route: RouteId,
+    /// Where it listens.
+    pub address: String,
+    /// Its weight.
+    pub ratio: f64,
+}
+
+/// Which routes serve a deployment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrafficTable {
+    /// The deployment.
+    pub deployment: DeploymentId,
+    /// Its version.
+    pub epoch: i64,
+    /// The current revision.
+    pub revision: Option<RevisionId>,
+    /// The routes, ordered by id.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// Which routes of a deployment a list has.
+#[derive(Clone, Debug, Default)]
+pub struct RouteFilter {
+    /// Only those in one of these; all when empty.
+    pub statuses: Vec<RouteStatus>,
+    /// Only those of this revision.
+    pub revision: Option<RevisionId>,
+}
+
+/// The endpoints that a traffic table over these routes has.
+pub(crate) fn endpoints(all: &[Route]) -> Vec<Endpoint> {
+    let views: Vec<_> = all.iter().map(|route| route.view).collect();
+    let serving: Vec<RouteId> = serving(&views).map(|route| route.id).collect();
+    let mut endpoints: Vec<Endpoint> = all
+        .iter()
+        .filter(|route| serving.contains(&route.view.id))
+        .map(|route| Endpoint {
+            route: route.view.id,
+            address: route.address.clone(),
+            ratio: route.view.traffic.ratio(),
+        })
+        .collect();
+    endpoints.sort_by_key(|endpoint| endpoint.route);
+    endpoints
+}
+
+impl Connection {
+    /// Loads the routes that a decision needs: those that are not over, and
+    /// those that failed since the current revision was activated.
+    pub(crate) async fn load_routes(
+        &mut self,
+        deployment: DeploymentId,
+        since: Timestamp,
+    ) -> Result<Vec<Route>, StoreError> {
+        let over = [
+            Sql(RouteStatus::Terminated),
+            Sql(RouteStatus::FailedToStart),
+        ];
+        let failed = routes::drained_at
+            .is_null()
+            .and(routes::created_at.ge(Sql(since)));
+        let rows: Vec<RouteRow> = with_conn!(self, |c| routes::table
+            .filter(routes::deployment_id.eq(Sql(deployment)))
+            .filter(routes::status.ne_all(over).or(failed))
+            .order(routes::id)
+            .select(RouteRow::as_select())
+            .load(c))?;
+        Ok(rows.into_iter().map(Route::from).collect())
+    }
+
+    /// Finds routes by id, of whatever deployment.
+    pub(crate) async fn find_routes(
+        &mut self,
+        ids: Vec<RouteId>,
+    ) -> Result<Vec<Route>, StoreError> {
+        let ids: Vec<_> = ids.into_iter().map(Sql).collect();
+        let rows: Vec<RouteRow> = with_conn!(self, |c| routes::table
+            .filter(routes::id.eq_any(ids))
+            .select(RouteRow::as_select())
+            .load(c))?;
+        Ok(rows.into_iter().map(Route::from).collect())
+    }
+
+    /// Lists routes of a deployment, oldest first, behind one.
+    pub(crate) async fn list_routes(
+        &mut self,
+        deployment: DeploymentId,
+        filter: RouteFilter,
+        after: Option<RouteId>,
+        limit: i64,
+    ) -> Result<Vec<Route>, StoreError> {
+        let rows: Vec<RouteRow> = with_conn!(self, |c| {
+            let mut query = routes::table
+                .filter(routes::deployment_id.eq(Sql(deployment)))
+                .select(RouteRow::as_select())
+                .into_boxed();
+            if !filter.statuses.is_empty() {
+                let statuses: Vec<_> = filter.statuses.into_iter().map(Sql).collect();
+                query = query.filter(routes::status.eq_any(statuses));
+            }
+            if let Some(revision) = filter.revision {
+                query = query.filter(routes::revision_id.eq(Sql(revision)));
+            }
+            if let Some(after) = after {
+                query = query.filter(routes::id.gt(Sql(after)));
+            }
+            query.order(routes::id).limit(limit).load(c)
+        })?;
+        Ok(rows.into_iter().map(Route::from).collect())
+    }
+
+    /// Inserts new routes.
+    pub(crate) async fn insert_routes(&mut self, new: Vec<Route>) -> Result<(), StoreError> {
+        let count = new.len();
+        let rows: Vec<RouteRow> = new.into_iter().map(RouteRow::from).collect();
+        let inserted: QueryResult<usize> = insert_all!(self, routes::table, rows);
+        expect_rows("insert routes", count, inserted?)
+    }
+
+    /// Makes routes ACTIVE. Each must be ready and must not be ACTIVE yet.
+    pub(crate) async fn promote_routes(&mut self, ids: &[RouteId]) -> Result<(), StoreError> {
+        let ids: Vec<_> = ids.iter().copied().map(Sql).collect();
+        let count = ids.len();
+        let updated = with_conn!(self, |c| diesel::update(routes::table)
+            .filter(routes::id.eq_any(ids))
+            .filter(routes::status.eq(Sql(RouteStatus::Running)))
+            .filter(routes::health.eq(Sql(Health::Healthy)))
+            .filter(routes::traffic_status.eq(Sql(Traffic::Inactive)))
+            .set((
+                routes::traffic_status.eq(Sql(Traffic::Active)),
+                routes::traffic_ratio.eq(Traffic::Active.ratio()),
+            ))
+            .execute(c))?;
+        expect_rows("promote routes", count, updated)
+    }
+
+    /// Takes routes out of traffic and leaves them running.
+    pub(crate) async fn retain_routes(
+        &mut self,
+        ids: &[RouteId],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let ids: Vec<_> = ids.iter().copied().map(Sql).collect();
+        let count = ids.len();
+        let updated = with_conn!(self, |c| diesel::update(routes::table)
+            .filter(routes::id.eq_any(ids))
+            .filter(routes::status.eq(Sql(RouteStatus::Running)))
+            .set((
+                routes::traffic_status.eq(Sql(Traffic::Inactive)),
+                routes::traffic_ratio.eq(Traffic::Inactive.ratio()),
+                routes::retained_at.eq(Some(Sql(now))),
+            ))
+            .execute(c))?;
+        expect_rows("retain routes", count, updated)
+    }
+
+    /// Takes routes out of traffic and has them ended.
+    pub(crate) async fn drain_routes(
+        &mut self,
+        ids: &[RouteId],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let ids: Vec<_> = ids.iter().copied().map(Sql).collect();
+        let count = ids.len();
+        let active = [Sql(RouteStatus::Provisioning), Sql(RouteStatus::Running)];
+        let updated = with_conn!(self, |c| diesel::update(routes::table)
+            .filter(routes::id.eq_any(ids))
+            .filter(routes::status.eq_any(active))
+            .set((
+                routes::status.eq(Sql(RouteStatus::Terminating)),
+                routes::status_updated_at.eq(Sql(now)),
+                routes::traffic_status.eq(Sql(Traffic::Inactive)),
+                routes::traffic_ratio.eq(Traffic::Inactive.ratio()),
+                routes::drained_at.eq(Some(Sql(now))),
+            ))
+            .execute(c))?;
+        expect_rows("drain routes", count, updated)
+    }
+
+    /// Writes what reports said of a route.
+    pub(crate) async fn update_reported(&mut self, route: Route) -> Result<(), StoreError> {
+        let RouteRow { id, reported, .. } = RouteRow::from(route);
+        let updated = with_conn!(self, |c| diesel::update(routes::table.find(id))
+            .set(reported)
+            .execute(c))?;
+        expect_rows("update route", 1, updated)
+    }
+
+    /// Gives the traffic tables of some deployments, or of all that are behind
+    /// one, in the order of their ids.
+    pub(crate) async fn traffic_tables(
+        &mut self,
+        which: Tables,
+    ) -> Result<Vec<TrafficTable>, StoreError> {
+        type Row = (
+            Sql<DeploymentId>,
+            i64,
+            Option<Sql<RevisionId>>,
+            crate::types::Json<Vec<Endpoint>>,
+        );
+        let rows: Vec<Row> = with_conn!(self, |c| {
+            let mut query = deployments::table
+                .select((
+                    deployments::id,
+                    deployments::epoch,
+                    deployments::current_revision_id,
+                    deployments::endpoints,
+                ))
+                .into_boxed();
+            match which {
+                Tables::Of(ids) => {
+                    let ids: Vec<_> = ids.into_iter().map(Sql).collect();
+                    query = query.filter(deployments::id.eq_any(ids));
+                }
+                Tables::All { after, limit } => {
+                    if let Some(after) = after {
+                        query = query.filter(deployments::id.gt(Sql(after)));
+                    }
+                    query = query.limit(limit);
+                }
+            }
+            query.order(deployments::id).load(c)
+        })?;
+        let table =
+            |(Sql(deployment), epoch, revision, crate::types::Json(endpoints)): Row| TrafficTable {
+                deployment,
+                epoch,
+                revision: revision.map(|Sql(id)| id),
+                endpoints,
+            };
+        Ok(rows.into_iter().map(table).collect())
+    }
+}
+
+/// Which traffic tables.
+#[derive(Clone, Debug)]
+pub enum Tables {
+    /// Those of these deployments.
+    Of(Vec<DeploymentId>),
+    /// All behind one, so many at most.
+    All {
+        /// The last one of the page before.
+        after: Option<DeploymentId>,
+        /// How many at most.
+        limit: i64,
+    },
+}
+
+#[derive(Insertable, Queryable, Selectable)]
+#[diesel(table_name = routes)]
+pub(crate) struct RouteRow {
+    id: Sql<RouteId>,
+    deployment_id: Sql<DeploymentId>,
+    revision_id: Sql<RevisionId>,
+    created_at: Sql<Timestamp>,
+    drained_at: Option<Sql<Timestamp>>,
+    retained_at: Option<Sql<Timestamp>>,
+    #[diesel(embed)]
+    reported: Reported,
+}
+
+/// The columns that reports change.
+#[derive(AsChangeset, Insertable, Queryable, Selectable)]
+#[diesel(table_name = routes, treat_none_as_null = true)]
+pub(crate) struct Reported {
+    status: Sql<RouteStatus>,
+    health: Sql<Health>,
+    traffic_status: Sql<Traffic>,
+    traffic_ratio: f64,
+    session_id: String,
+    address: String,
+    failure: String,
+    status_updated_at: Sql<Timestamp>,
+    health_updated_at: Option<Sql<Timestamp>>,
+}
+
+impl From<Route> for RouteRow {
+    fn from(route: Route) -> Self {
+        let view = route.view;
+        Self {
+            id: Sql(view.id),
+            deployment_id: Sql(route.deployment),
+            revision_id: Sql(view.revision),
+            created_at: Sql(view.created_at),
+            drained_at: view.drained_at.map(Sql),
+            retained_at: view.retained_at.map(Sql),
+            reported: Reported {
+                status: Sql(view.status),
+                health: Sql(view.health),
+                traffic_status: Sql(view.traffic),
+                traffic_ratio: view.traffic.ratio(),
+                session_id: route.session_id,
+                address: route.address,
+                failure: route.failure,
+                status_updated_at: Sql(view.status_updated_at),
+                health_updated_at: view.health_updated_at.map(Sql),
+            },
+        }
+    }
+}
+
+impl From<RouteRow> for Route {
+    fn from(row: RouteRow) -> Self {
+        let reported = row.reported;
+        Self {
+            deployment: row.deployment_id.0,
+            view: viridian_strategy::Route {
+                id: row.id.0,
+                revision: row.revision_id.0,
+                status: reported.status.0,
+                health: reported.health.0,
+                traffic: reported.traffic_status.0,
+                created_at: row.created_at.0,
+                status_updated_at: reported.status_updated_at.0,
+                health_updated_at: reported.health_updated_at.map(|Sql(at)| at),
+                drained_at: row.drained_at.map(|Sql(at)| at),
+                retained_at: row.retained_at.map(|Sql(at)| at),
+            },
+            session_id: reported.session_id,
+            address: reported.address,
+            failure: reported.failure,
+        }
+    }
+}

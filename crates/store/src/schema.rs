@@ -1,0 +1,142 @@
+//! The tables, as both trees of migrations make them.
+
+use diesel::{allow_tables_to_appear_in_same_query, table};
+
+table! {
+    use diesel::sql_types::*;
+    use crate::types::{Document, Id, Instant, Label};
+
+    deployments (id) {
+        id -> Id,
+        project -> Text,
+        name -> Text,
+        labels -> Document,
+        metadata -> Document,
+        lifecycle -> Label,
+        sub_step -> Nullable<Label>,
+        current_revision_id -> Nullable<Id>,
+        deploying_revision_id -> Nullable<Id>,
+        previous_revision_id -> Nullable<Id>,
+        current_since -> Instant,
+        rollout -> Nullable<Document>,
+        target_replicas -> Integer,
+        policy -> Document,
+        revision_history_limit -> Integer,
+        paused -> Bool,
+        generation -> BigInt,
+        sequence -> BigInt,
+        epoch -> BigInt,
+        last_revision -> BigInt,
+        last_history -> BigInt,
+        status -> Document,
+        endpoints -> Document,
+        due_at -> Nullable<Instant>,
+        created_at -> Instant,
+        updated_at -> Instant,
+        phase_started_at -> Instant,
+        deadline_at -> Nullable<Instant>,
+        promoted_at -> Nullable<Instant>,
+    }
+}
+
+table! {
+    use diesel::sql_types::*;
+    use crate::types::{Document, Id, Instant};
+
+    revisions (id) {
+        id -> Id,
+        deployment_id -> Id,
+        number -> BigInt,
+        spec -> Document,
+        created_at -> Instant,
+        created_by -> Text,
+    }
+}
+
+table! {
+    use diesel::sql_types::*;
+    use crate::types::{Id, Instant, Label};
+
+    routes (id) {
+        id -> Id,
+        deployment_id -> Id,
+        revision_id -> Id,
+        status -> Label,
+        health -> Label,
+        traffic_status -> Label,
+        traffic_ratio -> Double,
+        session_id -> Text,
+        address -> Text,
+        failure -> Text,
+        created_at -> Instant,
+        status_updated_at -> Instant,
+        health_updated_at -> Nullable<Instant>,
+        drained_at -> Nullable<Instant>,
+        retained_at -> Nullable<Instant>,
+    }
+}
+
+table! {
+    use diesel::sql_types::*;
+    use crate::types::{Id, Instant, Label};
+
+    assignments (route_id) {
+        route_id -> Id,
+        resource_group -> Text,
+        action -> Label,
+        available_at -> Instant,
+    }
+}
+
+table! {
+    use diesel::sql_types::*;
+    use crate::types::{Document, Id, Instant, Label};
+
+    history (deployment_id, number) {
+        deployment_id -> Id,
+        number -> BigInt,
+        phase -> Label,
+        result -> Label,
+        from_lifecycle -> Nullable<Label>,
+        from_sub_step -> Nullable<Label>,
+        to_lifecycle -> Label,
+        to_sub_step -> Nullable<Label>,
+        revision_id -> Nullable<Id>,
+        actor -> Text,
+        reason -> Text,
+        request_id -> Nullable<Id>,
+        status -> Document,
+        attempts -> Integer,
+        created_at -> Instant,
+        updated_at -> Instant,
+    }
+}
+
+table! {
+    use diesel::sql_types::*;
+    use crate::types::{Document, Id, Instant, Label};
+
+    events (position) {
+        position -> BigInt,
+        deployment_id -> Id,
+        sequence -> BigInt,
+        kind -> Label,
+        snapshot -> Document,
+        created_at -> Instant,
+    }
+}
+
+table! {
+    use diesel::sql_types::*;
+    use crate::types::{Document, Id, Instant};
+
+    replies (request_id) {
+        request_id -> Id,
+        method -> Text,
+        fingerprint -> Binary,
+        reply -> Document,
+        created_at -> Instant,
+    }
+}
+
+allow_tables_to_appear_in_same_query!(deployments, revisions, routes, assignments);

@@ -1,0 +1,84 @@
+//! The one way into a transaction.
+
+use viridian_strategy::Timestamp;
+
+use crate::{Touched, connection::Connection, dialect, error::StoreError};
+
+/// A transaction that is either committed or leaves nothing behind.
+///
+/// When it is dropped before that, as a cancelled future does, its connection is
+/// closed instead of being given back, and so the database rolls back at once.
+pub(crate) struct Transaction {
+    /// None only while it is being ended.
+    connection: Option<Connection>,
+    clock: dialect::Clock,
+    now: Option<Timestamp>,
+    touched: Vec<Touched>,
+}
+
+impl Transaction {
+    pub(crate) async fn begin(
+        mut connection: Connection,
+        clock: dialect::Clock,
+    ) -> Result<Self, StoreError> {
+        let begin = dialect::begin(&connection);
+        if let Err(error) = connection.execute(begin).await {
+            connection.close();
+            return Err(error);
+        }
+        Ok(Self {
+            connection: Some(connection),
+            clock,
+            now: None,
+            touched: Vec::new(),
+        })
+    }
+
+    /// Makes it durable. What it touched is to be told to others now.
+    pub(crate) async fn commit(mut self) -> Result<Vec<Touched>, StoreError> {
+        self.connection()?.execute("COMMIT").await?;
+        drop(self.connection.take());
+        Ok(std::mem::take(&mut self.touched))
+    }
+
+    /// Ends it without a trace. A failure closes the connection, which does the
+    /// same.
+    pub(crate) async fn rollback(mut self) {
+        if let Ok(connection) = self.connection()
+            && connection.execute("ROLLBACK").await.is_ok()
+        {
+            drop(self.connection.take());
+        }
+    }
+
+    pub(crate) fn connection(&mut self) -> Result<&mut Connection, StoreError> {
+        self.connection
+            .as_mut()
+            .ok_or_else(|| StoreError::Broken("transaction is over".into()))
+    }
+
+    /// The time that decides: one for the whole transaction, asked for when its
+    /// locks are held.
+    pub(crate) async fn now(&mut self) -> Result<Timestamp, StoreError> {
+        if let Some(now) = self.now {
+            return Ok(now);
+        }
+        let clock = self.clock;
+        let now = dialect::now(self.connection()?, clock).await?;
+        self.now = Some(now);
+        Ok(now)
+    }
+
+    /// Notes what others are to be told of once it is committed.
+    pub(crate) fn touch(&mut self, touched: Touched) {
+        self.touched.push(touched);
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            connection.close();
+        }
+    }
+}

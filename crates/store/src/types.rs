@@ -1,0 +1,354 @@
+//! How each value is kept, on both engines.
+//!
+//! | SQL type | PostgreSQL | SQLite |
+//! |---|---|---|
+//! | [`Id`] | `uuid` | `BLOB`, 16 bytes |
+//! | [`Label`] | `text` | `TEXT` |
+//! | [`Instant`] | `timestamptz` | `TEXT`, RFC 3339 in UTC with six digits |
+//! | [`Document`] | `jsonb` | `TEXT` |
+
+use std::io::Write as _;
+
+use diesel::{
+    backend::Backend,
+    deserialize::{self, FromSql},
+    expression::{AsExpression, TypedExpressionType},
+    internal::derives::as_expression::Bound,
+    pg::{Pg, PgValue},
+    query_builder::QueryId,
+    serialize::{self, IsNull, Output, ToSql},
+    sql_types::{Nullable, SingleValue, SqlType, is_nullable},
+    sqlite::{Sqlite, SqliteValue},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use uuid::Uuid;
+use viridian_strategy::{
+    DeploymentId, Health, Lifecycle, RevisionId, RouteId, RouteStatus, SubStep, Timestamp, Traffic,
+};
+
+/// An id.
+#[derive(Clone, Copy, Debug, Default, QueryId, SqlType)]
+#[diesel(
+    postgres_type(oid = 2950, array_oid = 2951),
+    sqlite_type(name = "Binary")
+)]
+pub struct Id;
+
+/// One of a few words.
+#[derive(Clone, Copy, Debug, Default, QueryId, SqlType)]
+#[diesel(postgres_type(oid = 25, array_oid = 1009), sqlite_type(name = "Text"))]
+pub struct Label;
+
+/// A point in time.
+#[derive(Clone, Copy, Debug, Default, QueryId, SqlType)]
+#[diesel(
+    postgres_type(oid = 1184, array_oid = 1185),
+    sqlite_type(name = "Text")
+)]
+pub struct Instant;
+
+impl diesel::sql_types::SqlOrd for Instant {}
+
+/// JSON.
+#[derive(Clone, Copy, Debug, Default, QueryId, SqlType)]
+#[diesel(
+    postgres_type(oid = 3802, array_oid = 3807),
+    sqlite_type(name = "Text")
+)]
+pub struct Document;
+
+/// A value of the domain, as a value of an SQL type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Sql<T>(pub(crate) T);
+
+/// A value that is kept as JSON.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Json<T>(pub(crate) T);
+
+macro_rules! in_queries {
+    ($wrapper:ident) => {
+        impl<T, ST: SqlType + TypedExpressionType> AsExpression<ST> for $wrapper<T> {
+            type Expression = Bound<ST, Self>;
+
+            fn as_expression(self) -> Self::Expression {
+                Bound::new(self)
+            }
+        }
+
+        impl<'a, T, ST: SqlType + TypedExpressionType> AsExpression<ST> for &'a $wrapper<T> {
+            type Expression = Bound<ST, Self>;
+
+            fn as_expression(self) -> Self::Expression {
+                Bound::new(self)
+            }
+        }
+
+        impl<T, ST, DB: Backend> ToSql<Nullable<ST>, DB> for $wrapper<T>
+        where
+            ST: SqlType<IsNull = is_nullable::NotNull>,
+            $wrapper<T>: ToSql<ST, DB>,
+        {
+            fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, DB>) -> serialize::Result {
+                ToSql::<ST, DB>::to_sql(self, out)
+            }
+        }
+
+        impl<T, ST: SingleValue, DB: Backend> deserialize::Queryable<ST, DB> for $wrapper<T>
+        where
+            $wrapper<T>: FromSql<ST, DB>,
+        {
+            type Row = Self;
+
+            fn build(row: Self::Row) -> deserialize::Result<Self> {
+                Ok(row)
+            }
+        }
+    };
+}
+
+in_queries!(Sql);
+in_queries!(Json);
+
+macro_rules! id {
+    ($rust:ident) => {
+        impl ToSql<Id, Pg> for Sql<$rust> {
+            fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+                out.write_all(self.0.0.as_bytes())?;
+                Ok(IsNull::No)
+            }
+        }
+
+        impl ToSql<Id, Sqlite> for Sql<$rust> {
+            fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Sqlite>) -> serialize::Result {
+                out.set_value(self.0.0.as_bytes().as_slice());
+                Ok(IsNull::No)
+            }
+        }
+
+        impl FromSql<Id, Pg> for Sql<$rust> {
+            fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
+                Ok(Sql($rust(Uuid::from_slice(value.as_bytes())?)))
+            }
+        }
+
+        impl FromSql<Id, Sqlite> for Sql<$rust> {
+            fn from_sql(mut value: SqliteValue<'_, '_, '_>) -> deserialize::Result<Self> {
+                Ok(Sql($rust(Uuid::from_slice(value.read_blob())?)))
+            }
+        }
+    };
+}
+
+/// The id of a request, as callers choose it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RequestId(pub Uuid);
+
+id!(DeploymentId);
+id!(RevisionId);
+id!(RouteId);
+id!(RequestId);
+
+/// 2000-01-01T00:00:00Z, from which PostgreSQL counts.
+const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
+
+impl ToSql<Instant, Pg> for Sql<Timestamp> {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+        out.write_all(&(self.0.as_micros() - POSTGRES_EPOCH).to_be_bytes())?;
+        Ok(IsNull::No)
+    }
+}
+
+impl ToSql<Instant, Sqlite> for Sql<Timestamp> {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Sqlite>) -> serialize::Result {
+        out.set_value(self.0.to_string());
+        Ok(IsNull::No)
+    }
+}
+
+impl FromSql<Instant, Pg> for Sql<Timestamp> {
+    fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
+        let micros = i64::from_be_bytes(value.as_bytes().try_into()?);
+        Ok(Sql(Timestamp::from_micros(
+            micros.saturating_add(POSTGRES_EPOCH),
+        )))
+    }
+}
+
+impl FromSql<Instant, Sqlite> for Sql<Timestamp> {
+    fn from_sql(mut value: SqliteValue<'_, '_, '_>) -> deserialize::Result<Self> {
+        let time: jiff::Timestamp = value.read_text().parse()?;
+        Ok(Sql(Timestamp::from_micros(time.as_microsecond())))
+    }
+}
+
+impl<T: Serialize + std::fmt::Debug> ToSql<Document, Pg> for Json<T> {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+        out.write_all(&[JSONB_VERSION])?;
+        serde_json::to_writer(out, &self.0)?;
+        Ok(IsNull::No)
+    }
+}
+
+impl<T: Serialize + std::fmt::Debug> ToSql<Document, Sqlite> for Json<T> {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Sqlite>) -> serialize::Result {
+        out.set_value(serde_json::to_string(&self.0)?);
+        Ok(IsNull::No)
+    }
+}
+
+impl<T: DeserializeOwned> FromSql<Document, Pg> for Json<T> {
+    fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
+        match value.as_bytes() {
+            [JSONB_VERSION, text @ ..] => Ok(Json(serde_json::from_slice(text)?)),
+            _ => Err("unknown version of jsonb".into()),
+        }
+    }
+}
+
+impl<T: DeserializeOwned> FromSql<Document, Sqlite> for Json<T> {
+    fn from_sql(mut value: SqliteValue<'_, '_, '_>) -> deserialize::Result<Self> {
+        Ok(Json(serde_json::from_str(value.read_text())?))
+    }
+}
+
+const JSONB_VERSION: u8 = 1;
+
+/// Keeps an enum as one word a variant.
+macro_rules! label {
+    ($rust:ident { $($variant:ident = $word:literal),+ $(,)? }) => {
+        impl ToSql<Label, Pg> for Sql<$rust> {
+            fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+                out.write_all(word(self.0).as_bytes())?;
+                return Ok(IsNull::No);
+                fn word(value: $rust) -> &'static str {
+                    match value { $($rust::$variant => $word),+ }
+                }
+            }
+        }
+
+        impl ToSql<Label, Sqlite> for Sql<$rust> {
+            fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Sqlite>) -> serialize::Result {
+                out.set_value(match self.0 { $($rust::$variant => $word),+ });
+                Ok(IsNull::No)
+            }
+        }
+
+        impl FromSql<Label, Pg> for Sql<$rust> {
+            fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
+                match value.as_bytes() {
+                    $(word if word == $word.as_bytes() => Ok(Sql($rust::$variant)),)+
+                    _ => Err(concat!("unknown ", stringify!($rust)).into()),
+                }
+            }
+        }
+
+        impl FromSql<Label, Sqlite> for Sql<$rust> {
+            fn from_sql(mut value: SqliteValue<'_, '_, '_>) -> deserialize::Result<Self> {
+                match value.read_text() {
+                    $($word => Ok(Sql($rust::$variant)),)+
+                    _ => Err(concat!("unknown ", stringify!($rust)).into()),
+                }
+            }
+        }
+    };
+}
+
+label!(Lifecycle {
+    Pending = "PENDING",
+    Ready = "READY",
+    Deploying = "DEPLOYING",
+    Destroying = "DESTROYING",
+    Destroyed = "DESTROYED",
+});
+label!(SubStep {
+    Provisioning = "PROVISIONING",
+    AwaitingPromotion = "AWAITING_PROMOTION",
+    RollingBack = "ROLLING_BACK",
+});
+label!(RouteStatus {
+    Provisioning = "PROVISIONING",
+    Running = "RUNNING",
+    Terminating = "TERMINATING",
+    Terminated = "TERMINATED",
+    FailedToStart = "FAILED_TO_START",
+});
+label!(Health {
+    NotChecked = "NOT_CHECKED",
+    Healthy = "HEALTHY",
+    Unhealthy = "UNHEALTHY",
+    Degraded = "DEGRADED",
+});
+label!(Traffic { Active = "ACTIVE", Inactive = "INACTIVE" });
+
+/// What a scheduler is to do with a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Start it.
+    Start,
+    /// Stop it.
+    Stop,
+}
+
+label!(Action { Start = "START", Stop = "STOP" });
+
+/// What happened to a deployment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It was created.
+    Create,
+    /// A revision was activated.
+    Activate,
+    /// A cycle moved it.
+    Evaluate,
+    /// A revision was promoted.
+    Promote,
+    /// It went back to its current revision.
+    RollBack,
+}
+
+label!(Phase {
+    Create = "CREATE",
+    Activate = "ACTIVATE",
+    Evaluate = "EVALUATE",
+    Promote = "PROMOTE",
+    RollBack = "ROLL_BACK",
+});
+
+/// How a move ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was done.
+    Success,
+    /// It waits for something.
+    Waiting,
+    /// It was given up.
+    RolledBack,
+}
+
+label!(Outcome { Success = "SUCCESS", Waiting = "WAITING", RolledBack = "ROLLED_BACK" });
+
+/// What changed of a deployment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// It was created.
+    Created,
+    /// A call changed it without a move.
+    Updated,
+    /// Its lifecycle or its sub-step moved.
+    Moved,
+    /// A revision was promoted.
+    Promoted,
+    /// It went back to its current revision.
+    RolledBack,
+    /// Its routes or its blockers changed.
+    Progressed,
+}
+
+label!(EventKind {
+    Created = "CREATED",
+    Updated = "UPDATED",
+    Moved = "MOVED",
+    Promoted = "PROMOTED",
+    RolledBack = "ROLLED_BACK",
+    Progressed = "PROGRESSED",
+});

@@ -1,0 +1,137 @@
+//! Create a revision, activate a revision, or both at once.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+use viridian_strategy::{DeploymentId, RevisionId, verbs};
+
+use crate::{
+    Database,
+    deployments::Deployment,
+    error::{ActivateRefusal, UnitError},
+    revisions::{Revision, RevisionReference, RevisionSpec},
+    transaction::Transaction,
+    types::Phase,
+    units::{
+        Call,
+        hold::{Held, Plan},
+    },
+};
+
+/// What an activation came to.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Activation {
+    /// The deployment after it.
+    pub deployment: Deployment,
+}
+
+/// What the creation of a revision came to.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NewRevision {
+    /// The deployment after it.
+    pub deployment: Deployment,
+    /// The revision.
+    pub revision: Revision,
+}
+
+impl Database {
+    /// Begins to deploy a revision, in one transaction.
+    ///
+    /// # Errors
+    ///
+    /// An [`ActivateRefusal`], and those of every unit of work.
+    pub async fn activate_revision(
+        &self,
+        id: DeploymentId,
+        revision: RevisionId,
+        supersede: bool,
+        call: &Call,
+    ) -> Result<Activation, UnitError<ActivateRefusal>> {
+        self.once(call, async |tx: &mut Transaction| {
+            let held = tx.hold(id).await?.ok_or(UnitError::NoDeployment(id))?;
+            call.check_generation(&held.deployment)?;
+            let reference = RevisionReference::Id(revision);
+            if tx
+                .connection()?
+                .find_revision(id, reference)
+                .await?
+                .is_none()
+            {
+                return Err(UnitError::Refused(ActivateRefusal::NoRevision(revision)));
+            }
+            let deployment = activate(tx, held, revision, supersede, call).await?;
+            Ok(Activation { deployment })
+        })
+        .await
+    }
+
+    /// Records a revision and, if asked to, begins to deploy it: both or
+    /// neither.
+    ///
+    /// # Errors
+    ///
+    /// An [`ActivateRefusal`], and those of every unit of work.
+    pub async fn create_revision(
+        &self,
+        id: DeploymentId,
+        spec: RevisionSpec,
+        activate_it: bool,
+        call: &Call,
+    ) -> Result<NewRevision, UnitError<ActivateRefusal>> {
+        self.once(call, async |tx: &mut Transaction| {
+            let mut held = tx.hold(id).await?.ok_or(UnitError::NoDeployment(id))?;
+            call.check_generation(&held.deployment)?;
+            if let lifecycle @ (viridian_strategy::Lifecycle::Destroying
+            | viridian_strategy::Lifecycle::Destroyed) = held.deployment.state.lifecycle()
+            {
+                let gone = verbs::ActivateRejection::Gone(lifecycle);
+                return Err(UnitError::Refused(ActivateRefusal::Rules(gone)));
+            }
+            held.deployment.last_revision += 1;
+            let revision = Revision {
+                id: RevisionId(Uuid::now_v7()),
+                deployment: id,
+                number: held.deployment.last_revision,
+                spec,
+                created_at: held.now,
+                created_by: call.actor.clone(),
+            };
+            tx.connection()?.insert_revision(revision.clone()).await?;
+            let deployment = if activate_it {
+                activate(tx, held, revision.id, false, call).await?
+            } else {
+                let Held {
+                    deployment,
+                    endpoints,
+                    due_at,
+                    ..
+                } = held;
+                let sequence = deployment.sequence;
+                let connection = tx.connection()?;
+                connection
+                    .update_deployment(deployment.clone(), sequence, endpoints, due_at)
+                    .await?;
+                deployment
+            };
+            Ok(NewRevision {
+                deployment,
+                revision,
+            })
+        })
+        .await
+    }
+}
+
+async fn activate(
+    tx: &mut Transaction,
+    held: Held,
+    revision: RevisionId,
+    supersede: bool,
+    call: &Call,
+) -> Result<Deployment, UnitError<ActivateRefusal>> {
+    let Deployment { ref policy, .. } = held.deployment;
+    let view = held.deployment.view();
+    let transition = verbs::activate(&view, &held.views(), policy, revision, supersede, held.now)
+        .map_err(|rejection| UnitError::Refused(ActivateRefusal::Rules(rejection)))?;
+    let plan = Plan::of_call(transition, Phase::Activate, held.now);
+    Ok(tx.carry_out(held, plan, call).await?)
+}

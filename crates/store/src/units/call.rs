@@ -1,0 +1,86 @@
+//! What every call of a unit of work brings, and how a repeat of it is harmless.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    Database, Deployment,
+    error::{StoreError, UnitError},
+    replies::{Earlier, Request},
+    transaction::Transaction,
+};
+
+/// The actor of what happens without a call.
+pub const COORDINATOR: &str = "coordinator";
+
+/// Who calls, why, and on what terms.
+#[derive(Clone, Debug, Default)]
+pub struct Call {
+    /// The name in the credentials.
+    pub actor: String,
+    /// Why, for the history.
+    pub reason: String,
+    /// What makes a repeat recognisable.
+    pub request: Option<Request>,
+    /// Refuse unless the deployment has this generation.
+    pub expected_generation: Option<i64>,
+}
+
+impl Call {
+    /// The coordinator's, with the reason for what it does.
+    pub(crate) fn coordinator(reason: String) -> Self {
+        Self {
+            actor: COORDINATOR.into(),
+            reason,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn check_generation<R>(&self, deployment: &Deployment) -> Result<(), UnitError<R>> {
+        match self.expected_generation {
+            Some(expected) if expected != deployment.generation => Err(UnitError::Generation {
+                expected,
+                actual: deployment.generation,
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Database {
+    /// Does a unit of work once for each request id.
+    ///
+    /// The reply is stored in the same transaction. Nothing is looked up first:
+    /// a repeat is refused by the rules or stopped by the stored reply's key,
+    /// leaves no trace, and only then gets the first reply.
+    pub(crate) async fn once<T, R>(
+        &self,
+        call: &Call,
+        work: impl AsyncFnOnce(&mut Transaction) -> Result<T, UnitError<R>>,
+    ) -> Result<T, UnitError<R>>
+    where
+        T: Serialize + DeserializeOwned,
+    {
+        let Some(request) = &call.request else {
+            return self.write(work).await;
+        };
+        let result = self
+            .write(async |tx: &mut Transaction| {
+                let reply = work(tx).await?;
+                let now = tx.now().await?;
+                if !tx.connection()?.insert_reply(request, &reply, now).await? {
+                    return Err(UnitError::RequestIdReused);
+                }
+                Ok(reply)
+            })
+            .await;
+        let Err(error) = result else { return result };
+        if matches!(error, UnitError::Store(StoreError::Exhausted)) {
+            return Err(error);
+        }
+        match self.reader().await?.find_reply(request).await? {
+            Some(Earlier::Same(reply)) => Ok(reply),
+            Some(Earlier::Other) => Err(UnitError::RequestIdReused),
+            None => Err(error),
+        }
+    }
+}

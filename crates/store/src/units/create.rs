@@ -1,0 +1,185 @@
+//! Create a deployment, with its first revision and its routes if it has one.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+use viridian_strategy::{
+    Blocker, Blockers, DeploymentId, Policy, RevisionId, Transition, counts, verbs,
+};
+
+use crate::{
+    Database, Touched,
+    deployments::{Deployment, Metadata, Status},
+    error::{CreateRefusal, UnitError},
+    history::{Move, place},
+    revisions::{Revision, RevisionSpec},
+    transaction::Transaction,
+    types::{EventKind, Outcome, Phase},
+    units::Call,
+};
+
+/// What is to be created.
+#[derive(Clone, Debug)]
+pub struct NewDeployment {
+    /// The project that it belongs to.
+    pub project: String,
+    /// Its name.
+    pub name: String,
+    /// Labels to select by.
+    pub labels: BTreeMap<String, String>,
+    /// Where it belongs and who asks for it.
+    pub metadata: Metadata,
+    /// How many routes ought to serve.
+    pub target_replicas: u32,
+    /// How a new revision replaces the current one.
+    pub policy: Policy,
+    /// How many revisions are kept.
+    pub revision_history_limit: u32,
+    /// The first revision.
+    pub initial_revision: Option<RevisionSpec>,
+}
+
+/// What was created.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Creation {
+    /// The deployment.
+    pub deployment: Deployment,
+}
+
+impl Database {
+    /// Creates a deployment in one transaction.
+    ///
+    /// # Errors
+    ///
+    /// [`CreateRefusal::NameTaken`], and those of every unit of work.
+    pub async fn create_deployment(
+        &self,
+        new: NewDeployment,
+        call: &Call,
+    ) -> Result<Creation, UnitError<CreateRefusal>> {
+        self.once(call, async |tx: &mut Transaction| {
+            match call.expected_generation {
+                Some(expected) if expected != 0 => {
+                    return Err(UnitError::Generation {
+                        expected,
+                        actual: 0,
+                    });
+                }
+                _ => {}
+            }
+            create(tx, new, call).await
+        })
+        .await
+    }
+}
+
+async fn create(
+    tx: &mut Transaction,
+    new: NewDeployment,
+    call: &Call,
+) -> Result<Creation, UnitError<CreateRefusal>> {
+    let now = tx.now().await?;
+    let revision = new
+        .initial_revision
+        .map(|spec| (RevisionId(Uuid::now_v7()), spec));
+    let first = revision.as_ref().map(|(id, _)| *id);
+    let Transition { state, changes, .. } = verbs::create(first, new.target_replicas);
+    let blockers: Blockers = first
+        .is_none()
+        .then_some(Blocker::NoRevision)
+        .into_iter()
+        .collect();
+    let mut deployment = Deployment {
+        id: DeploymentId(Uuid::now_v7()),
+        project: new.project,
+        name: new.name,
+        labels: new.labels,
+        metadata: new.metadata,
+        target_replicas: new.target_replicas,
+        policy: new.policy,
+        revision_history_limit: new.revision_history_limit,
+        paused: false,
+        state,
+        current_since: now,
+        previous: None,
+        generation: 1,
+        sequence: 1,
+        epoch: 0,
+        status: Status {
+            blockers,
+            ..Status::default()
+        },
+        created_at: now,
+        updated_at: now,
+        phase_started_at: now,
+        deadline_at: None,
+        promoted_at: None,
+        last_revision: i64::from(first.is_some()),
+        last_history: 1,
+    };
+    // The counts are those of routes that are about to be inserted.
+    let mut routes = Vec::new();
+    for new in &changes.rollout {
+        for _ in 0..new.count {
+            routes.push(super::hold::new_route(deployment.id, new.revision, new.traffic, now).view);
+        }
+    }
+    (deployment.status.blue, deployment.status.green) = counts(&deployment.view(), &routes);
+    let due_at = first.map(|_| now);
+    if !tx
+        .connection()?
+        .insert_deployment(deployment.clone(), due_at)
+        .await?
+    {
+        return Err(UnitError::Refused(CreateRefusal::NameTaken));
+    }
+    if let Some((id, spec)) = revision {
+        let revision = Revision {
+            id,
+            deployment: deployment.id,
+            number: 1,
+            spec,
+            created_at: now,
+            created_by: call.actor.clone(),
+        };
+        tx.connection()?.insert_revision(revision).await?;
+    }
+    tx.change_routes(&deployment, &mut Vec::new(), &changes, now)
+        .await?;
+    record(tx, &deployment, call).await?;
+    tx.touch(Touched {
+        deployment: deployment.id,
+        epoch: Some(deployment.epoch),
+        due_at,
+        resource_group: first.map(|_| deployment.metadata.resource_group.clone()),
+    });
+    Ok(Creation { deployment })
+}
+
+async fn record(
+    tx: &mut Transaction,
+    deployment: &Deployment,
+    call: &Call,
+) -> Result<(), UnitError<CreateRefusal>> {
+    let entry = Move {
+        deployment: deployment.id,
+        number: 1,
+        phase: Phase::Create,
+        outcome: Outcome::Success,
+        from: None,
+        to: place(&deployment.state),
+        revision: deployment.state.current(),
+        actor: &call.actor,
+        reason: &call.reason,
+        request: call.request.as_ref().map(|request| request.id),
+        status: &deployment.status,
+        at: deployment.created_at,
+    };
+    let connection = tx.connection()?;
+    connection.insert_move(entry).await?;
+    connection
+        .insert_event(EventKind::Created, deployment)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! Promote: the switch of all traffic, in one transaction.
+
+use serde::{Deserialize, Serialize};
+use viridian_strategy::{Changes, DeploymentId, RevisionId, RouteId, Transition, verbs};
+
+use crate::{
+    Database,
+    deployments::Deployment,
+    error::{PromoteRefusal, UnitError},
+    transaction::Transaction,
+    types::Phase,
+    units::{
+        Call,
+        hold::{Held, Plan},
+    },
+};
+
+/// What a promotion came to.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Promotion {
+    /// How many deployments were swapped: one.
+    pub swapped: u32,
+    /// The deployment after it.
+    pub deployment: Deployment,
+    /// The routes that took the traffic.
+    pub promoted: Vec<RouteId>,
+    /// The routes that lost it, drained or retained.
+    pub drained: Vec<RouteId>,
+}
+
+/// What a promotion would come to.
+#[derive(Clone, Debug)]
+pub struct PromotionPreview {
+    /// The deployment as it is.
+    pub deployment: Deployment,
+    /// The routes that would take the traffic and those that would lose it, or
+    /// what is in the way.
+    pub outcome: Result<(Vec<RouteId>, Vec<RouteId>), PromoteRefusal>,
+}
+
+impl Database {
+    /// Switches all traffic to the revision that is being deployed.
+    ///
+    /// Locks the deployment, checks what the caller expects, loads the routes
+    /// and decides by the strategy crate's own predicate, all in the transaction
+    /// that acts on it. Either everything changes, or nothing.
+    ///
+    /// # Errors
+    ///
+    /// A [`PromoteRefusal`], and those of every unit of work; no route is
+    /// touched then.
+    pub async fn complete_manual_promote(
+        &self,
+        id: DeploymentId,
+        expected_revision: Option<RevisionId>,
+        call: &Call,
+    ) -> Result<Promotion, UnitError<PromoteRefusal>> {
+        self.once(call, async |tx: &mut Transaction| {
+            let held = tx.hold(id).await?.ok_or(UnitError::NoDeployment(id))?;
+            call.check_generation(&held.deployment)?;
+            let transition = decide(&held, expected_revision).map_err(UnitError::Refused)?;
+            let (promoted, drained) = sides(&transition.changes);
+            let plan = Plan::of_call(transition, Phase::Promote, held.now);
+            let deployment = tx.carry_out(held, plan, call).await?;
+            Ok(Promotion {
+                swapped: 1,
+                deployment,
+                promoted,
+                drained,
+            })
+        })
+        .await
+    }
+
+    /// Says what a promotion would come to, and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Those of every unit of work; what is in the way is no error.
+    pub async fn preview_promote(
+        &self,
+        id: DeploymentId,
+        expected_revision: Option<RevisionId>,
+        call: &Call,
+    ) -> Result<PromotionPreview, UnitError<PromoteRefusal>> {
+        self.write(async |tx: &mut Transaction| {
+            let held = tx.hold(id).await?.ok_or(UnitError::NoDeployment(id))?;
+            call.check_generation(&held.deployment)?;
+            let outcome = decide(&held, expected_revision);
+            let outcome = outcome.map(|transition| sides(&transition.changes));
+            Ok(PromotionPreview {
+                deployment: held.deployment,
+                outcome,
+            })
+        })
+        .await
+    }
+}
+
+fn decide(held: &Held, expected: Option<RevisionId>) -> Result<Transition, PromoteRefusal> {
+    let view = held.deployment.view();
+    let actual = view.state.deploying();
+    if let Some(expected) = expected.filter(|_| actual.is_some())
+        && actual != Some(expected)
+    {
+        return Err(PromoteRefusal::Revision { expected, actual });
+    }
+    verbs::promote(&view, &held.views(), &held.deployment.policy, held.now)
+        .map_err(PromoteRefusal::Rules)
+}
+
+fn sides(changes: &Changes) -> (Vec<RouteId>, Vec<RouteId>) {
+    (
+        changes.promote.clone(),
+        [changes.retain.as_slice(), &changes.drain].concat(),
+    )
+}

@@ -1,0 +1,321 @@
+//! Blue-green: eight steps, the first that matches wins.
+
+use crate::{
+    Blocker, Blockers, BlueGreen, Changes, Deployment, Evaluation, GateAction, Policy, Rollout,
+    Route, RouteId, RouteStatus, State, Step, Stopwatch, Timestamp, Traffic, Transition,
+    TransitionKind,
+    counts::{Tally, live_of},
+    keep::{self, Keep, clear_away},
+};
+
+/// Green, sorted out, and the step that matches.
+pub(crate) struct Assessment {
+    target: u32,
+    budget: u32,
+    /// The green that stay.
+    tally: Tally,
+    /// How many are to be created.
+    missing: u32,
+    /// Those above the target, in termination order.
+    surplus: Vec<RouteId>,
+    verdict: Verdict,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// Step 2: some have yet to be created.
+    Missing,
+    /// Step 3: none is live, and some failed.
+    AllFailed,
+    /// Steps 4 and 5: some are not ready.
+    NotReady,
+    /// Step 6: all are ready, but not for long enough.
+    MinReady(Timestamp),
+    /// Only a gate is in the way. Says since when.
+    Ready(Timestamp),
+}
+
+/// Steps 2 to 6, which every promotion asks for.
+pub(crate) fn assess(
+    deployment: &Deployment,
+    rollout: &Rollout,
+    routes: &[Route],
+    spec: &BlueGreen,
+    now: Timestamp,
+) -> Assessment {
+    let target = deployment.target_replicas;
+    let surplus = keep::surplus(routes, rollout.deploying, target);
+    let green = routes.iter().filter(|route| {
+        route.revision == rollout.deploying
+            && route.retained_at.is_none()
+            && !surplus.contains(&route.id)
+    });
+    let tally = Tally::of(green, rollout.since);
+    let spent = tally.failed.saturating_sub(spec.max_replacements);
+    let missing = target.saturating_sub(tally.live()).saturating_sub(spent);
+    let settled_at = tally.settled_at.unwrap_or(rollout.since);
+    let verdict = if missing > 0 {
+        Verdict::Missing
+    } else if tally.live() == 0 && tally.failed > 0 {
+        Verdict::AllFailed
+    } else if tally.provisioning > 0 || tally.ready < target {
+        Verdict::NotReady
+    } else if now < settled_at + spec.min_ready {
+        Verdict::MinReady(settled_at + spec.min_ready)
+    } else {
+        Verdict::Ready(settled_at)
+    };
+    Assessment {
+        target,
+        budget: spec.max_replacements,
+        tally,
+        missing,
+        surplus,
+        verdict,
+    }
+}
+
+/// The whole decision.
+pub(crate) fn evaluate(
+    deployment: &Deployment,
+    rollout: Rollout,
+    routes: &[Route],
+    policy: &Policy,
+    spec: &BlueGreen,
+    now: Timestamp,
+) -> Evaluation {
+    let back = || Evaluation::from(roll_back(deployment, &rollout, routes, policy, now)).soon(now);
+    if rollout.step == Step::RollingBack {
+        return back();
+    }
+    let assessment = assess(deployment, &rollout, routes, spec, now);
+    let rollout = assessment.measure(rollout, now);
+    let switch = || Evaluation::from(promotion(&assessment, &rollout, routes, policy)).soon(now);
+    let mut evaluation = match assessment.verdict {
+        Verdict::AllFailed => return back(),
+        Verdict::Missing | Verdict::NotReady => {
+            let deadline = rollout.progress.reaches(policy.progress_deadline);
+            if deadline.is_some_and(|deadline| deadline <= now) {
+                return back();
+            }
+            let mut waiting = provisioning(rollout);
+            waiting.blockers.extend(assessment.blockers_once_created());
+            waiting.deadline = deadline;
+            waiting.wake_by(deadline);
+            waiting
+        }
+        Verdict::MinReady(until) => {
+            let mut waiting = provisioning(rollout).blocked_by(Blocker::MinReady { until });
+            waiting.wake_by(Some(until));
+            waiting
+        }
+        Verdict::Ready(since) if spec.auto_promote => {
+            let until = since + spec.promote_delay;
+            if until <= now {
+                return switch();
+            }
+            let waiting = awaiting(rollout, gate(&rollout, now));
+            let mut waiting = waiting.blocked_by(Blocker::PromoteDelay { until });
+            waiting.wake_by(Some(until));
+            waiting
+        }
+        Verdict::Ready(_) => {
+            let gate = gate(&rollout, now);
+            let timeout = spec
+                .gate_timeout
+                .and_then(|timeout| Some((gate.reaches(timeout.duration)?, timeout.action)));
+            match timeout {
+                Some((at, GateAction::Rollback)) if at <= now => return back(),
+                Some((at, GateAction::Promote)) if at <= now => return switch(),
+                _ => {}
+            }
+            let blocker = Blocker::ManualGate {
+                ready: assessment.tally.ready,
+                timeout,
+            };
+            let mut waiting = awaiting(rollout, gate).blocked_by(blocker);
+            waiting.deadline = blocker.until();
+            waiting.wake_by(blocker.until());
+            waiting
+        }
+    };
+    let changes = &mut evaluation.transition.changes;
+    changes.create(rollout.deploying, assessment.missing, Traffic::Inactive);
+    changes.drain.extend(assessment.surplus);
+    let keep = Keep::at_target(deployment, rollout.current, routes, now);
+    let back_off_end = keep.back_off.map(|back_off| back_off.until);
+    keep.apply(rollout.current, changes);
+    let retained_end = clear_away(deployment, routes, policy, now, changes);
+    evaluation.wake_by(back_off_end);
+    evaluation.wake_by(retained_end);
+    evaluation
+}
+
+/// Step 8: exactly the ready green take the traffic, and all that is not green
+/// loses it.
+pub(crate) fn promotion(
+    assessment: &Assessment,
+    rollout: &Rollout,
+    routes: &[Route],
+    policy: &Policy,
+) -> Transition {
+    let mut changes = Changes::default();
+    for route in routes.iter().filter(|route| route.status.is_active()) {
+        if route.revision == rollout.deploying {
+            if assessment.surplus.contains(&route.id) {
+                changes.drain.push(route.id);
+            } else if route.is_ready() {
+                changes.promote.push(route.id);
+            }
+        } else if route.status == RouteStatus::Running && !policy.scale_down_delay().is_zero() {
+            changes.retain.push(route.id);
+        } else {
+            changes.drain.push(route.id);
+        }
+    }
+    Transition {
+        kind: TransitionKind::Promotion,
+        state: State::Ready {
+            current: rollout.deploying,
+        },
+        changes,
+    }
+}
+
+/// Green is drained, and blue is at the target again.
+pub(crate) fn roll_back(
+    deployment: &Deployment,
+    rollout: &Rollout,
+    routes: &[Route],
+    policy: &Policy,
+    now: Timestamp,
+) -> Transition {
+    let mut changes = Changes::default();
+    changes
+        .drain
+        .extend(live_of(routes, rollout.deploying).map(|route| route.id));
+    Keep::at_target(deployment, rollout.current, routes, now).apply(rollout.current, &mut changes);
+    clear_away(deployment, routes, policy, now, &mut changes);
+    Transition {
+        kind: TransitionKind::RollBack,
+        state: State::Ready {
+            current: rollout.current,
+        },
+        changes,
+    }
+}
+
+impl Assessment {
+    /// Whether nothing but a gate is in the way, or else what is.
+    pub(crate) fn ready(&self) -> Result<(), Vec<Blocker>> {
+        match self.verdict {
+            Verdict::Ready(_) => Ok(()),
+            Verdict::MinReady(until) => Err(vec![Blocker::MinReady { until }]),
+            Verdict::Missing | Verdict::AllFailed | Verdict::NotReady => {
+                let missing = (self.missing > 0).then_some(Blocker::GreenMissing {
+                    missing: self.missing,
+                    target: self.target,
+                });
+                Err(missing
+                    .into_iter()
+                    .chain(self.blockers(self.tally))
+                    .collect())
+            }
+        }
+    }
+
+    /// What is in the way once the missing ones are created.
+    fn blockers_once_created(&self) -> Blockers {
+        let provisioning = self.tally.provisioning + self.missing;
+        self.blockers(Tally {
+            provisioning,
+            ..self.tally
+        })
+    }
+
+    fn blockers(&self, tally: Tally) -> Blockers {
+        let Self { target, budget, .. } = *self;
+        let Tally {
+            provisioning,
+            ready,
+            unready,
+            unready_count,
+            failed,
+            ..
+        } = tally;
+        let mut blockers = Blockers::new();
+        if provisioning > 0 {
+            blockers.push(Blocker::GreenProvisioning {
+                provisioning,
+                ready,
+                target,
+            });
+        }
+        if unready_count > 0 {
+            blockers.push(Blocker::GreenUnhealthy {
+                ready,
+                target,
+                unready,
+            });
+        }
+        if failed > 0 {
+            blockers.push(Blocker::GreenFailed {
+                failed,
+                ready,
+                target,
+            });
+        }
+        if failed > budget {
+            blockers.push(Blocker::ReplacementsExhausted { budget });
+        }
+        blockers
+    }
+
+    /// The clocks of the rollout: the progress deadline starts over when one
+    /// more is ready, and stands still while all are.
+    fn measure(&self, rollout: Rollout, now: Timestamp) -> Rollout {
+        let best = rollout.best_ready.min(self.target);
+        let progress = if self.tally.ready > best {
+            Stopwatch::started(now)
+        } else {
+            rollout.progress
+        };
+        let progress = match self.verdict {
+            Verdict::MinReady(_) | Verdict::Ready(_) => progress.stopped(now),
+            Verdict::Missing | Verdict::AllFailed | Verdict::NotReady => progress.running(now),
+        };
+        Rollout {
+            progress,
+            best_ready: best.max(self.tally.ready),
+            ..rollout
+        }
+    }
+}
+
+impl Evaluation {
+    /// To be looked at once more at once: the state is another one.
+    pub(crate) fn soon(mut self, now: Timestamp) -> Self {
+        self.wake_by(Some(now));
+        self
+    }
+}
+
+fn provisioning(rollout: Rollout) -> Evaluation {
+    Evaluation::waiting(State::Deploying(Rollout {
+        step: Step::Provisioning,
+        ..rollout
+    }))
+}
+
+fn awaiting(rollout: Rollout, gate: Stopwatch) -> Evaluation {
+    let step = Step::AwaitingPromotion { gate };
+    Evaluation::waiting(State::Deploying(Rollout { step, ..rollout }))
+}
+
+/// The gate's clock; a new one when the gate has just been reached.
+fn gate(rollout: &Rollout, now: Timestamp) -> Stopwatch {
+    match rollout.step {
+        Step::AwaitingPromotion { gate } => gate.running(now),
+        Step::Provisioning | Step::RollingBack => Stopwatch::started(now),
+    }
+}

@@ -1,0 +1,166 @@
+//! Routes, counted and sorted out.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Deployment, Health, RevisionId, Route, RouteStatus, Timestamp, Traffic, blocker::Unready,
+};
+
+/// Routes of one revision, counted. A route that Viridian drained is counted
+/// nowhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaCounts {
+    /// PROVISIONING.
+    pub provisioning: u32,
+    /// RUNNING and HEALTHY.
+    pub ready: u32,
+    /// RUNNING with any other health.
+    pub unhealthy: u32,
+    /// Failed since the revision was last activated.
+    pub failed: u32,
+    /// ACTIVE.
+    pub active_traffic: u32,
+    /// Kept RUNNING for an instant roll-back.
+    pub retained: u32,
+}
+
+/// The counts of blue and of green. Retained routes, of whatever revision, are
+/// blue's reserve.
+pub fn counts(deployment: &Deployment, routes: &[Route]) -> (ReplicaCounts, ReplicaCounts) {
+    let mut blue = ReplicaCounts::default();
+    let mut green = ReplicaCounts::default();
+    let rollout = deployment.state.rollout();
+    for route in routes {
+        if route.status.is_active() && route.retained_at.is_some() {
+            blue.retained += 1;
+        } else if rollout.is_some_and(|rollout| rollout.deploying == route.revision) {
+            let since = rollout.map_or(deployment.current_since, |rollout| rollout.since);
+            green.add(route, since);
+        } else if deployment.state.current() == Some(route.revision) {
+            blue.add(route, deployment.current_since);
+        }
+    }
+    (blue, green)
+}
+
+/// The routes that a traffic table lists: the ACTIVE ones that are ready, and if
+/// none is, the ACTIVE ones that run (fail open).
+pub fn serving(routes: &[Route]) -> impl Iterator<Item = &Route> {
+    let active =
+        |route: &&Route| route.traffic == Traffic::Active && route.status == RouteStatus::Running;
+    let any_ready = routes.iter().filter(active).any(Route::is_ready);
+    routes
+        .iter()
+        .filter(active)
+        .filter(move |route| !any_ready || route.is_ready())
+}
+
+impl ReplicaCounts {
+    fn add(&mut self, route: &Route, since: Timestamp) {
+        match Class::of(route, since) {
+            Class::Provisioning => self.provisioning += 1,
+            Class::Ready => self.ready += 1,
+            Class::Unready => self.unhealthy += 1,
+            Class::Failed => self.failed += 1,
+            Class::Gone => {}
+        }
+        if route.traffic == Traffic::Active {
+            self.active_traffic += 1;
+        }
+    }
+}
+
+/// What a route counts as. Every route is in exactly one class, whatever its
+/// health: a rollout must not hang on a value that no class has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    Provisioning,
+    Ready,
+    /// RUNNING with any health but HEALTHY.
+    Unready,
+    /// Failed since the revision was activated.
+    Failed,
+    /// Drained, or failed before the revision was activated.
+    Gone,
+}
+
+impl Class {
+    pub(crate) fn of(route: &Route, since: Timestamp) -> Self {
+        match (route.status, route.health) {
+            (RouteStatus::Provisioning, _) => Self::Provisioning,
+            (RouteStatus::Running, Health::Healthy) => Self::Ready,
+            (RouteStatus::Running, Health::NotChecked | Health::Unhealthy | Health::Degraded) => {
+                Self::Unready
+            }
+            (RouteStatus::Terminating, _) => Self::Gone,
+            (RouteStatus::Terminated | RouteStatus::FailedToStart, _) => {
+                if route.has_failed() && route.created_at >= since {
+                    Self::Failed
+                } else {
+                    Self::Gone
+                }
+            }
+        }
+    }
+}
+
+/// The routes of one revision that count, sorted out.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) provisioning: u32,
+    pub(crate) ready: u32,
+    pub(crate) unready: Unready,
+    pub(crate) unready_count: u32,
+    pub(crate) failed: u32,
+    /// The latest change of status or health among the ready ones.
+    pub(crate) settled_at: Option<Timestamp>,
+}
+
+impl Tally {
+    pub(crate) fn of<'a>(routes: impl Iterator<Item = &'a Route>, since: Timestamp) -> Self {
+        let mut tally = Self::default();
+        for route in routes {
+            tally.add(route, since);
+        }
+        tally
+    }
+
+    pub(crate) fn live(&self) -> u32 {
+        self.provisioning + self.ready + self.unready_count
+    }
+
+    fn add(&mut self, route: &Route, since: Timestamp) {
+        match Class::of(route, since) {
+            Class::Provisioning => self.provisioning += 1,
+            Class::Ready => {
+                self.ready += 1;
+                self.settled_at = self.settled_at.max(Some(route.settled_at()));
+            }
+            Class::Unready => {
+                self.unready_count += 1;
+                self.unready.add(route.health, route.settled_at());
+            }
+            Class::Failed => self.failed += 1,
+            Class::Gone => {}
+        }
+    }
+}
+
+impl Unready {
+    fn add(&mut self, health: Health, since: Timestamp) {
+        let part = match health {
+            Health::Healthy => return,
+            Health::Unhealthy => &mut self.unhealthy,
+            Health::Degraded => &mut self.degraded,
+            Health::NotChecked => &mut self.not_checked,
+        };
+        *part = Some(part.map_or((1, since), |(count, first)| (count + 1, first.min(since))));
+    }
+}
+
+/// Live routes of one revision.
+pub(crate) fn live_of(routes: &[Route], revision: RevisionId) -> impl Iterator<Item = &Route> {
+    routes
+        .iter()
+        .filter(move |route| route.revision == revision && route.is_live())
+}

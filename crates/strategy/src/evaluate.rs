@@ -1,0 +1,127 @@
+//! What a deployment does next.
+
+use crate::{
+    Blocker, Blockers, Deployment, Policy, RevisionId, Route, State, Strategy, Timestamp,
+    Transition, blue_green,
+    keep::{Keep, clear_away},
+    rolling,
+};
+
+/// What a deployment does next, why it does not do more, and when to look again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evaluation {
+    /// What changes now.
+    pub transition: Transition,
+    /// Why it does not go further.
+    pub blockers: Blockers,
+    /// When to look again if nothing else happens; never when there is none.
+    pub wake_at: Option<Timestamp>,
+    /// When the progress deadline or the gate's timeout passes.
+    pub deadline: Option<Timestamp>,
+}
+
+/// Decides what a deployment does next.
+///
+/// Evaluating once more without anything having happened changes nothing. The
+/// routes are all that are not over, and the failed ones that were created since
+/// their revision was activated.
+pub fn evaluate(
+    deployment: &Deployment,
+    routes: &[Route],
+    policy: &Policy,
+    now: Timestamp,
+) -> Evaluation {
+    if matches!(deployment.state, State::Destroyed { .. }) {
+        return Evaluation::waiting(deployment.state);
+    }
+    if deployment.paused {
+        return Evaluation::waiting(deployment.state).blocked_by(Blocker::Paused);
+    }
+    match deployment.state {
+        State::Pending { current: None } => {
+            Evaluation::waiting(deployment.state).blocked_by(Blocker::NoRevision)
+        }
+        State::Pending {
+            current: Some(current),
+        }
+        | State::Ready { current } => keep_current(deployment, current, routes, policy, now),
+        State::Deploying(rollout) => match policy.strategy {
+            Strategy::BlueGreen(spec) => {
+                blue_green::evaluate(deployment, rollout, routes, policy, &spec, now)
+            }
+            Strategy::Rolling(spec) => {
+                rolling::evaluate(deployment, rollout, routes, policy, &spec, now)
+            }
+        },
+        State::Destroying { current } => destroy(current, routes),
+        State::Destroyed { .. } => Evaluation::waiting(deployment.state),
+    }
+}
+
+/// PENDING and READY: the current revision is kept at the target. A PENDING one
+/// that is all ready is READY, and stays so.
+fn keep_current(
+    deployment: &Deployment,
+    current: RevisionId,
+    routes: &[Route],
+    policy: &Policy,
+    now: Timestamp,
+) -> Evaluation {
+    let target = deployment.target_replicas;
+    let keep = Keep::at_target(deployment, current, routes, now);
+    let state = match deployment.state {
+        State::Pending { .. } if keep.tally.ready >= target => State::Ready { current },
+        state => state,
+    };
+    let mut evaluation = Evaluation::waiting(state);
+    evaluation.blockers.extend(keep.blockers(target));
+    evaluation.wake_by(keep.back_off.map(|back_off| back_off.until));
+    let changes = &mut evaluation.transition.changes;
+    keep.apply(current, changes);
+    let retained_end = clear_away(deployment, routes, policy, now, changes);
+    evaluation.wake_by(retained_end);
+    evaluation
+}
+
+fn destroy(current: Option<RevisionId>, routes: &[Route]) -> Evaluation {
+    let over = routes.iter().all(|route| route.status.is_over());
+    let state = if over {
+        State::Destroyed { current }
+    } else {
+        State::Destroying { current }
+    };
+    let mut evaluation = Evaluation::waiting(state);
+    let active = routes.iter().filter(|route| route.status.is_active());
+    evaluation
+        .transition
+        .changes
+        .drain
+        .extend(active.map(|route| route.id));
+    evaluation
+}
+
+impl Evaluation {
+    pub(crate) fn waiting(state: State) -> Self {
+        Self::from(Transition::stay(state))
+    }
+
+    pub(crate) fn blocked_by(mut self, blocker: Blocker) -> Self {
+        self.blockers.push(blocker);
+        self
+    }
+
+    pub(crate) fn wake_by(&mut self, at: Option<Timestamp>) {
+        self.wake_at = [self.wake_at, at].into_iter().flatten().min();
+    }
+}
+
+impl From<Transition> for Evaluation {
+    fn from(transition: Transition) -> Self {
+        Self {
+            transition,
+            blockers: Blockers::new(),
+            wake_at: None,
+            deadline: None,
+        }
+    }
+}

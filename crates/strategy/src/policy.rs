@@ -1,0 +1,251 @@
+//! How a new revision replaces the current one.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// The longest duration that a policy may hold.
+pub const MAX_DURATION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// The highest target of a deployment.
+pub const MAX_REPLICAS: u32 = 1_000;
+
+/// How a new revision replaces the current one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// The way.
+    pub strategy: Strategy,
+    /// How long a rollout may go without one more ready route.
+    pub progress_deadline: Duration,
+    /// How long a route that had traffic goes on running once it is drained.
+    pub drain_grace: Duration,
+}
+
+/// The two ways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Strategy {
+    /// All new routes come up without traffic, then all of it is switched.
+    BlueGreen(BlueGreen),
+    /// Routes are replaced step by step.
+    Rolling(RollingUpdate),
+}
+
+/// The settings of blue-green.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlueGreen {
+    /// Promote without being asked to.
+    pub auto_promote: bool,
+    /// How long all green must have been ready before an automatic promotion.
+    pub promote_delay: Duration,
+    /// How long all green must have been ready before any promotion.
+    pub min_ready: Duration,
+    /// How many failed green are replaced in one rollout.
+    pub max_replacements: u32,
+    /// How long blue is retained after the switch.
+    pub scale_down_delay: Duration,
+    /// What happens when nobody promotes.
+    pub gate_timeout: Option<GateTimeout>,
+}
+
+/// What happens when nobody promotes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GateTimeout {
+    /// How long to wait.
+    pub duration: Duration,
+    /// What to do then.
+    pub action: GateAction,
+}
+
+/// What to do when the gate times out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GateAction {
+    /// Go on waiting.
+    Hold,
+    /// Roll back.
+    Rollback,
+    /// Promote.
+    Promote,
+}
+
+/// The settings of a rolling update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RollingUpdate {
+    /// How many routes above the target may be live; a percentage rounds up.
+    pub max_surge: IntOrPercent,
+    /// How many routes below the target may be ready; a percentage rounds down.
+    pub max_unavailable: IntOrPercent,
+}
+
+/// A number of routes, or a percentage of the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum IntOrPercent {
+    /// A number of routes.
+    Count(u32),
+    /// 0 to 100 of the target.
+    Percent(u32),
+}
+
+/// A rule that a policy breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PolicyError {
+    /// The named duration is longer than [`MAX_DURATION`].
+    TooLong(&'static str),
+    /// A gate timeout of zero would close the gate before it opens.
+    GateTimeoutZero,
+    /// The named count is above [`MAX_REPLICAS`].
+    CountTooLarge(&'static str),
+    /// The named percentage is above 100.
+    PercentTooLarge(&'static str),
+    /// `max_surge` and `max_unavailable` are both zero: nothing could move.
+    NoRoomToRoll,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            strategy: Strategy::BlueGreen(BlueGreen::default()),
+            progress_deadline: Duration::from_secs(600),
+            drain_grace: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Default for RollingUpdate {
+    fn default() -> Self {
+        Self {
+            max_surge: IntOrPercent::Percent(25),
+            max_unavailable: IntOrPercent::Count(0),
+        }
+    }
+}
+
+impl Policy {
+    /// Every rule that it breaks.
+    pub fn errors(&self) -> Vec<PolicyError> {
+        let mut errors = Vec::new();
+        let mut duration = |name, value: Duration| {
+            if value > MAX_DURATION {
+                errors.push(PolicyError::TooLong(name));
+            }
+        };
+        duration("progress_deadline", self.progress_deadline);
+        duration("drain_grace", self.drain_grace);
+        match &self.strategy {
+            Strategy::BlueGreen(spec) => {
+                duration("blue_green.promote_delay", spec.promote_delay);
+                duration("blue_green.min_ready", spec.min_ready);
+                duration("blue_green.scale_down_delay", spec.scale_down_delay);
+                if let Some(gate) = spec.gate_timeout {
+                    duration("blue_green.gate_timeout.duration", gate.duration);
+                    if gate.duration.is_zero() {
+                        errors.push(PolicyError::GateTimeoutZero);
+                    }
+                }
+                if spec.max_replacements > MAX_REPLICAS {
+                    errors.push(PolicyError::CountTooLarge("blue_green.max_replacements"));
+                }
+            }
+            Strategy::Rolling(spec) => spec.errors(&mut errors),
+        }
+        errors
+    }
+
+    /// How long blue is retained after the switch; zero with rolling.
+    pub fn scale_down_delay(&self) -> Duration {
+        match self.strategy {
+            Strategy::BlueGreen(spec) => spec.scale_down_delay,
+            Strategy::Rolling(_) => Duration::ZERO,
+        }
+    }
+}
+
+impl RollingUpdate {
+    /// The surge and the unavailability that `target` allows. A pair that comes
+    /// to zero and zero comes to zero and one, or nothing could move.
+    pub(crate) fn resolve(&self, target: u32) -> (u32, u32) {
+        let surge = match self.max_surge {
+            IntOrPercent::Count(count) => count,
+            IntOrPercent::Percent(percent) => (target * percent).div_ceil(100),
+        };
+        let unavailable = match self.max_unavailable {
+            IntOrPercent::Count(count) => count,
+            IntOrPercent::Percent(percent) => target * percent / 100,
+        };
+        if surge == 0 && unavailable == 0 {
+            (0, 1)
+        } else {
+            (surge, unavailable)
+        }
+    }
+
+    fn errors(&self, errors: &mut Vec<PolicyError>) {
+        let fields = [
+            ("rolling_update.max_surge", self.max_surge),
+            ("rolling_update.max_unavailable", self.max_unavailable),
+        ];
+        for (name, value) in fields {
+            match value {
+                IntOrPercent::Count(count) if count > MAX_REPLICAS => {
+                    errors.push(PolicyError::CountTooLarge(name));
+                }
+                IntOrPercent::Percent(percent) if percent > 100 => {
+                    errors.push(PolicyError::PercentTooLarge(name));
+                }
+                IntOrPercent::Count(_) | IntOrPercent::Percent(_) => {}
+            }
+        }
+        if self.max_surge.is_zero() && self.max_unavailable.is_zero() {
+            errors.push(PolicyError::NoRoomToRoll);
+        }
+    }
+}
+
+impl IntOrPercent {
+    fn is_zero(self) -> bool {
+        matches!(self, Self::Count(0) | Self::Percent(0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_surge_rounds_up_and_an_unavailability_rounds_down() {
+        let spec = RollingUpdate {
+            max_surge: IntOrPercent::Percent(25),
+            max_unavailable: IntOrPercent::Percent(25),
+        };
+        assert_eq!(spec.resolve(10), (3, 2));
+        assert_eq!(spec.resolve(3), (1, 0));
+        assert_eq!(spec.resolve(0), (0, 1));
+    }
+
+    #[test]
+    fn a_pair_that_comes_to_nothing_leaves_room_for_one() {
+        let spec = RollingUpdate {
+            max_surge: IntOrPercent::Count(0),
+            max_unavailable: IntOrPercent::Percent(10),
+        };
+        assert_eq!(spec.resolve(3), (0, 1));
+    }
+
+    #[test]
+    fn names_every_rule_that_is_broken() {
+        let policy = Policy {
+            strategy: Strategy::Rolling(RollingUpdate {
+                max_surge: IntOrPercent::Count(0),
+                max_unavailable: IntOrPercent::Percent(0),
+            }),
+            progress_deadline: MAX_DURATION + Duration::from_micros(1),
+            drain_grace: MAX_DURATION,
+        };
+        assert_eq!(
+            policy.errors(),
+            [
+                PolicyError::TooLong("progress_deadline"),
+                PolicyError::NoRoomToRoll
+            ]
+        );
+    }
+}

@@ -1,0 +1,150 @@
+//! A replica as the decision sees it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Policy, RevisionId, RouteId, Timestamp};
+
+/// Where a route is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum RouteStatus {
+    /// Wanted; the scheduler has yet to start it.
+    Provisioning,
+    /// Started.
+    Running,
+    /// Drained; to be stopped by the scheduler.
+    Terminating,
+    /// Ended.
+    Terminated,
+    /// Could not be started.
+    FailedToStart,
+}
+
+impl RouteStatus {
+    /// PROVISIONING or RUNNING.
+    pub fn is_active(self) -> bool {
+        matches!(self, Self::Provisioning | Self::Running)
+    }
+
+    /// TERMINATED or FAILED_TO_START.
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Terminated | Self::FailedToStart)
+    }
+
+    /// Whether a report may move a route from this status to `next`.
+    pub fn may_become(self, next: RouteStatus) -> bool {
+        use RouteStatus::{FailedToStart, Provisioning, Running, Terminated, Terminating};
+        matches!(
+            (self, next),
+            (Provisioning, Running | FailedToStart | Terminating)
+                | (Running, Terminating | Terminated)
+                | (Terminating, Terminated)
+        )
+    }
+}
+
+/// What the health checker last said of a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Health {
+    /// Nothing yet.
+    NotChecked,
+    /// It answers as it should.
+    Healthy,
+    /// It does not answer, or answers with an error.
+    Unhealthy,
+    /// It answers, but not as well as it should.
+    Degraded,
+}
+
+/// Whether a route takes traffic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Traffic {
+    /// It is to take traffic whenever it runs and is healthy.
+    Active,
+    /// It takes none.
+    Inactive,
+}
+
+impl Traffic {
+    /// The share that belongs to it: 1.0 or 0.0.
+    pub fn ratio(self) -> f64 {
+        match self {
+            Self::Active => 1.0,
+            Self::Inactive => 0.0,
+        }
+    }
+}
+
+/// One replica of one revision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Its id; later ones sort behind earlier ones.
+    pub id: RouteId,
+    /// What it runs.
+    pub revision: RevisionId,
+    /// Where it is in its life.
+    pub status: RouteStatus,
+    /// What the health checker last said.
+    pub health: Health,
+    /// Whether it takes traffic.
+    pub traffic: Traffic,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When its status last changed.
+    pub status_updated_at: Timestamp,
+    /// When its health last changed.
+    pub health_updated_at: Option<Timestamp>,
+    /// When Viridian took it out for good; what ends after that has not failed.
+    pub drained_at: Option<Timestamp>,
+    /// Since when it is kept RUNNING without traffic for an instant roll-back.
+    pub retained_at: Option<Timestamp>,
+}
+
+impl Route {
+    /// RUNNING and HEALTHY. Says nothing about traffic.
+    pub fn is_ready(&self) -> bool {
+        self.status == RouteStatus::Running && self.health == Health::Healthy
+    }
+
+    /// PROVISIONING or RUNNING, and not merely retained.
+    pub fn is_live(&self) -> bool {
+        self.status.is_active() && self.retained_at.is_none()
+    }
+
+    /// Ended without having been drained.
+    pub fn has_failed(&self) -> bool {
+        self.status.is_over() && self.drained_at.is_none()
+    }
+
+    /// Since when it has the status and the health that it has.
+    pub fn settled_at(&self) -> Timestamp {
+        self.health_updated_at
+            .map_or(self.status_updated_at, |at| at.max(self.status_updated_at))
+    }
+
+    /// When its STOP assignment may be handed out if it is drained `now`: after
+    /// the grace if it had traffic, at once if it never had any.
+    pub fn stop_at(&self, policy: &Policy, now: Timestamp) -> Timestamp {
+        let had_traffic = self.traffic == Traffic::Active || self.retained_at.is_some();
+        let grace = if had_traffic && self.status == RouteStatus::Running {
+            policy.drain_grace
+        } else {
+            Duration::ZERO
+        };
+        now + grace
+    }
+
+    /// Sorts what is to be drained first to the front: not RUNNING, then
+    /// UNHEALTHY, DEGRADED, NOT_CHECKED, HEALTHY; the youngest first in each.
+    pub(crate) fn termination_key(&self) -> impl Ord + use<> {
+        let rank = match (self.status, self.health) {
+            (RouteStatus::Running, Health::Unhealthy) => 1,
+            (RouteStatus::Running, Health::Degraded) => 2,
+            (RouteStatus::Running, Health::NotChecked) => 3,
+            (RouteStatus::Running, Health::Healthy) => 4,
+            (_, _) => 0,
+        };
+        (rank, std::cmp::Reverse((self.created_at, self.id)))
+    }
+}

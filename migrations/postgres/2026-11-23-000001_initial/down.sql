@@ -1,0 +1,11 @@
+DROP TABLE replies;
+DROP TABLE events;
+DROP TABLE history;
+DROP TABLE assignments;
+DROP TABLE routes;
+ALTER TABLE deployments
+    DROP COLUMN current_revision_id,
+    DROP COLUMN deploying_revision_id,
+    DROP COLUMN previous_revision_id;
+DROP TABLE revisions;
+DROP TABLE deployments;
