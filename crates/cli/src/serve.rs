@@ -87,7 +87,8 @@ pub(crate) fn run(args: ServeArgs) -> Result<ExitCode, ServeError> {
 
 async fn serve(args: ServeArgs) -> Result<ExitCode, ServeError> {
     let mut signals = Signals::listen().map_err(ServeError::Runtime)?;
-    let mut config = Config::new(resolve(&args.listen).await?, database(args.database)?);
+    let mut config = Config::new(database(args.database)?);
+    config.listen = resolve(&args.listen).await?;
     config.insecure = args.insecure;
 
     let mut server = tokio::select! {

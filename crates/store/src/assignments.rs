@@ -7,7 +7,7 @@ use viridian_strategy::{RouteId, Timestamp};
 use crate::{
     connection::{Connection, with_conn},
     deployments::expect_rows,
-    dialect::insert_all,
+    dialect::{insert_all, selected},
     error::StoreError,
     revisions::{Revision, RevisionRow},
     routes::{Route, RouteRow},
@@ -89,8 +89,8 @@ impl Connection {
             .limit(limit)
             .select((
                 assignments::action,
-                RouteRow::as_select(),
-                RevisionRow::as_select()
+                selected::<RouteRow, Db>(),
+                selected::<RevisionRow, Db>()
             ))
             .load(c))?;
         let assignment = |(Sql(action), route, revision): Row| Assignment {

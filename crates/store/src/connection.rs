@@ -21,20 +21,42 @@ pub(crate) enum Connection {
 }
 
 /// Runs one query on whichever engine it is: `with_conn!(self, |c| query.load(c))`.
-/// The query is built in the body, since its type depends on the engine.
+/// The query is built in the body, since its type depends on the engine; there
+/// `Db` is the backend. A row that is selected as a struct names it
+/// (`selected::<Row, Db>()`): left to inference, the compiler takes minutes.
 macro_rules! with_conn {
     ($conn:expr, |$c:ident| $query:expr) => {
         match $conn {
             $crate::connection::Connection::Pg(object) => {
+                #[allow(
+                    dead_code,
+                    clippy::allow_attributes,
+                    reason = "not every query names it"
+                )]
+                type Db = diesel::pg::Pg;
                 let $c: &mut diesel_async::AsyncPgConnection = &mut *object;
                 $query.await
             }
             $crate::connection::Connection::SqliteReader(object) => {
+                #[allow(
+                    dead_code,
+                    clippy::allow_attributes,
+                    reason = "not every query names it"
+                )]
+                type Db = diesel::sqlite::Sqlite;
                 let $c: &mut $crate::connection::SqliteConn = &mut *object;
                 $query.await
             }
             $crate::connection::Connection::SqliteWriter(guard) => match guard.as_mut() {
-                Some($c) => $query.await,
+                Some($c) => {
+                    #[allow(
+                        dead_code,
+                        clippy::allow_attributes,
+                        reason = "not every query names it"
+                    )]
+                    type Db = diesel::sqlite::Sqlite;
+                    $query.await
+                }
                 None => Err(diesel::result::Error::BrokenTransactionManager),
             },
         }

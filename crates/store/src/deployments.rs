@@ -12,7 +12,7 @@ use viridian_strategy::{
 
 use crate::{
     connection::{Connection, with_conn},
-    dialect::Locked as _,
+    dialect::{Locked as _, selected},
     error::StoreError,
     routes::Endpoint,
     schema::deployments,
@@ -133,12 +133,12 @@ impl Connection {
         let row = with_conn!(self, |c| deployments::table
             .find(Sql(id))
             .select((
-                DeploymentRow::as_select(),
+                selected::<DeploymentRow, Db>(),
                 deployments::endpoints,
                 deployments::due_at
             ))
             .locked()
-            .get_result::<LockedRow>(c))
+            .get_result(c))
         .optional()
         .map_err(|error| unreadable(id, error))?;
         row.map(locked).transpose()
@@ -150,16 +150,16 @@ impl Connection {
         id: DeploymentId,
         now: Timestamp,
     ) -> Result<Option<LockedDeployment>, StoreError> {
-        let row = with_conn!(self, |c| deployments::table
+        let row: Option<LockedRow> = with_conn!(self, |c| deployments::table
             .find(Sql(id))
             .filter(deployments::due_at.le(Sql(now)))
             .select((
-                DeploymentRow::as_select(),
+                selected::<DeploymentRow, Db>(),
                 deployments::endpoints,
                 deployments::due_at
             ))
             .locked_unless_held()
-            .get_result::<LockedRow>(c))
+            .get_result(c))
         .optional()
         .map_err(|error| unreadable(id, error))?;
         row.map(locked).transpose()
@@ -251,9 +251,9 @@ impl Connection {
         &mut self,
         id: DeploymentId,
     ) -> Result<Option<Deployment>, StoreError> {
-        let row = with_conn!(self, |c| deployments::table
+        let row: Option<DeploymentRow> = with_conn!(self, |c| deployments::table
             .find(Sql(id))
-            .select(DeploymentRow::as_select())
+            .select(selected::<DeploymentRow, Db>())
             .get_result(c))
         .optional()
         .map_err(|error| unreadable(id, error))?;
@@ -286,7 +286,7 @@ impl Connection {
     ) -> Result<Vec<Deployment>, StoreError> {
         let rows: Vec<DeploymentRow> = with_conn!(self, |c| {
             let mut query = deployments::table
-                .select(DeploymentRow::as_select())
+                .select(selected::<DeploymentRow, Db>())
                 .into_boxed();
             if let Some(project) = filter.project {
                 query = query.filter(deployments::project.eq(project));
@@ -337,15 +337,23 @@ fn unreadable(id: DeploymentId, error: diesel::result::Error) -> StoreError {
     }
 }
 
-type LockedRow = (DeploymentRow, Json<Vec<Endpoint>>, Option<Sql<Timestamp>>);
-
-fn locked((row, Json(endpoints), due_at): LockedRow) -> Result<LockedDeployment, StoreError> {
-    let deployment = Deployment::try_from(row)?;
+fn locked(row: LockedRow) -> Result<LockedDeployment, StoreError> {
+    let deployment = Deployment::try_from(row.deployment)?;
+    let due_at = row.due_at.map(|Sql(at)| at);
     Ok(LockedDeployment {
         deployment,
-        endpoints,
-        due_at: due_at.map(|Sql(at)| at),
+        endpoints: row.endpoints.0,
+        due_at,
     })
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = deployments)]
+struct LockedRow {
+    #[diesel(embed)]
+    deployment: DeploymentRow,
+    endpoints: Json<Vec<Endpoint>>,
+    due_at: Option<Sql<Timestamp>>,
 }
 
 #[derive(Insertable, Queryable, Selectable)]

@@ -4,7 +4,9 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use diesel::{
-    QueryResult,
+    QueryResult, Selectable, SelectableHelper as _,
+    backend::Backend,
+    dsl::AsSelect,
     pg::Pg,
     query_builder::{AstPass, Query, QueryFragment, QueryId},
     sqlite::Sqlite,
@@ -134,3 +136,10 @@ macro_rules! insert_all {
     };
 }
 pub(crate) use insert_all;
+
+/// The columns of a row, for a backend that is named: see [`with_conn`].
+///
+/// [`with_conn`]: crate::connection::with_conn
+pub(crate) fn selected<Row: Selectable<DB>, DB: Backend>() -> AsSelect<Row, DB> {
+    Row::as_select()
+}

@@ -9,6 +9,7 @@ use viridian_strategy::{DeploymentId, RevisionId, Timestamp};
 
 use crate::{
     connection::{Connection, with_conn},
+    dialect::selected,
     error::StoreError,
     schema::revisions,
     types::{Json, Sql},
@@ -102,7 +103,7 @@ impl Connection {
         let row: Option<RevisionRow> = with_conn!(self, |c| {
             let query = revisions::table
                 .filter(revisions::deployment_id.eq(Sql(deployment)))
-                .select(RevisionRow::as_select())
+                .select(selected::<RevisionRow, Db>())
                 .into_boxed();
             let query = match reference {
                 RevisionReference::Id(id) => query.filter(revisions::id.eq(Sql(id))),

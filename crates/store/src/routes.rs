@@ -10,7 +10,7 @@ use viridian_strategy::{
 use crate::{
     connection::{Connection, with_conn},
     deployments::expect_rows,
-    dialect::insert_all,
+    dialect::{insert_all, selected},
     error::StoreError,
     schema::{deployments, routes},
     types::Sql,
@@ -100,7 +100,7 @@ impl Connection {
             .filter(routes::deployment_id.eq(Sql(deployment)))
             .filter(routes::status.ne_all(over).or(failed))
             .order(routes::id)
-            .select(RouteRow::as_select())
+            .select(selected::<RouteRow, Db>())
             .load(c))?;
         Ok(rows.into_iter().map(Route::from).collect())
     }
@@ -113,7 +113,7 @@ impl Connection {
         let ids: Vec<_> = ids.into_iter().map(Sql).collect();
         let rows: Vec<RouteRow> = with_conn!(self, |c| routes::table
             .filter(routes::id.eq_any(ids))
-            .select(RouteRow::as_select())
+            .select(selected::<RouteRow, Db>())
             .load(c))?;
         Ok(rows.into_iter().map(Route::from).collect())
     }
@@ -129,7 +129,7 @@ impl Connection {
         let rows: Vec<RouteRow> = with_conn!(self, |c| {
             let mut query = routes::table
                 .filter(routes::deployment_id.eq(Sql(deployment)))
-                .select(RouteRow::as_select())
+                .select(selected::<RouteRow, Db>())
                 .into_boxed();
             if !filter.statuses.is_empty() {
                 let statuses: Vec<_> = filter.statuses.into_iter().map(Sql).collect();

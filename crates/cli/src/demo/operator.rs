@@ -112,6 +112,17 @@ fn version(label: &str) -> Result<RevisionSpec, DemoError> {
     })
 }
 
+/// This program as an operator would type it here: the path of one that was
+/// built in this folder, else its name.
+pub(super) fn program_as_typed() -> String {
+    let built_here = || {
+        let program = env::current_exe().ok()?;
+        let path = program.strip_prefix(env::current_dir().ok()?).ok()?;
+        Some(path.display().to_string())
+    };
+    built_here().unwrap_or_else(|| "viridian".to_owned())
+}
+
 fn empty(call: &'static str) -> DemoError {
     DemoError::EmptyReply { call }
 }

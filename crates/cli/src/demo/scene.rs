@@ -67,7 +67,7 @@ impl Scene {
         });
         Self {
             state: names::state(deployment),
-            waits_for: messages.collect::<Vec<_>>().join("; "),
+            waits_for: messages.collect::<Vec<_>>().join(" | "),
             routes: lines.collect(),
             tally,
         }

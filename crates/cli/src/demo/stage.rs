@@ -1,12 +1,7 @@
 //! What the demonstration needs around it: a server with a database, and an
 //! agent. All of it is gone afterwards, however the demonstration ends.
 
-use std::{
-    fs, io,
-    net::{Ipv4Addr, SocketAddr},
-    path::Path,
-    time::Duration,
-};
+use std::{fs, io, net::SocketAddr, path::Path, time::Duration};
 
 use tempfile::TempDir;
 use tokio::task::{JoinError, JoinHandle};
@@ -65,8 +60,8 @@ pub(super) struct Stage {
 impl Stage {
     /// Starts the server, then the agent, and gives the server's address.
     pub(super) async fn open(&mut self, folder: &Folder) -> Result<SocketAddr, DemoError> {
-        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let config = Config::new(listen, folder.database_url());
+        // On a port of loopback that is free.
+        let config = Config::new(folder.database_url());
         let starting = self.starting.insert(tokio::spawn(Server::start(config)));
         let started = starting.await;
         self.starting = None;

@@ -8,7 +8,7 @@ use viridian_proto::v1::{Deployment, DeploymentLifecycle, DeploymentSubStep};
 use super::{
     DemoError,
     load::{Load, REQUESTS_PER_SECOND, SharedRotation, Tally, follow_traffic, lock},
-    operator::{DEPLOYMENT, DRAIN_GRACE, Operator, REPLICAS},
+    operator::{self, DEPLOYMENT, DRAIN_GRACE, Operator, REPLICAS},
     scene::{RouteLine, Scene},
     view::View,
 };
@@ -34,8 +34,10 @@ pub(super) async fn tell(
         "a server on {address}, an agent, and a database in a temporary folder"
     ))?;
     teller.say("to look at it from another terminal:")?;
-    let look = format!("viridian deployment get {DEPLOYMENT} --server http://{address}");
-    teller.view.quote(&look)?;
+    teller.view.quote(&format!(
+        "{} deployment get {DEPLOYMENT} --server http://{address}",
+        operator::program_as_typed()
+    ))?;
 
     teller.create().await?;
     // Ends with this function, however it ends.
@@ -101,7 +103,8 @@ impl Teller<'_> {
     async fn hold_at_gate(&mut self, address: SocketAddr) -> Result<(), DemoError> {
         self.say("all of version 2 is ready, and takes no traffic until someone says so:")?;
         self.view.quote(&format!(
-            "viridian deployment promote {DEPLOYMENT} --server http://{address}"
+            "{} deployment promote {DEPLOYMENT} --server http://{address}",
+            operator::program_as_typed()
         ))?;
         self.say("or, without this program:")?;
         self.view.quote(&format!(

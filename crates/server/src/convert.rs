@@ -1,0 +1,14 @@
+//! Conversions between wire and domain, one file an aggregate. What comes in is
+//! parsed, with every violation at once; what goes out cannot fail.
+
+pub(crate) mod deployment;
+pub(crate) mod policy;
+pub(crate) mod reference;
+pub(crate) mod revision;
+pub(crate) mod route;
+pub(crate) mod time;
+pub(crate) mod traffic;
+pub(crate) mod violations;
+mod word;
+
+pub(crate) use self::{violations::Violations, word::words};

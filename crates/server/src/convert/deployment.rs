@@ -1,0 +1,193 @@
+//! Deployments.
+
+use std::collections::BTreeMap;
+
+use viridian_proto::v1;
+use viridian_store::{Deployment, Metadata, NewDeployment};
+use viridian_strategy::{Blocker, BlockerCode, Lifecycle, MAX_REPLICAS, ReplicaCounts, SubStep};
+
+use super::{
+    Violations,
+    policy::{parse_policy, policy},
+    reference::check_name,
+    revision::parse_spec,
+    time::timestamp,
+};
+
+/// A new deployment from the wire.
+pub(crate) fn parse_new(
+    wire: &v1::CreateDeploymentRequest,
+    violations: &mut Violations,
+) -> NewDeployment {
+    check_name("project", &wire.project, violations);
+    check_name("name", &wire.name, violations);
+    check_labels(&wire.labels, violations);
+    let metadata = wire.metadata.clone().unwrap_or_default();
+    let limit = match wire.revision_history_limit {
+        0 => DEFAULT_HISTORY_LIMIT,
+        limit => violations.within("revision_history_limit", limit, 1, MAX_HISTORY_LIMIT),
+    };
+    NewDeployment {
+        project: wire.project.clone(),
+        name: wire.name.clone(),
+        labels: wire.labels.clone(),
+        metadata: Metadata {
+            domain: metadata.domain,
+            resource_group: metadata.resource_group,
+            created_user: metadata.created_user,
+            session_owner: metadata.session_owner,
+        },
+        target_replicas: violations.within(
+            "target_replicas",
+            wire.target_replicas,
+            0,
+            MAX_REPLICAS,
+        ),
+        policy: parse_policy(wire.policy.as_ref(), violations),
+        revision_history_limit: limit,
+        initial_revision: wire
+            .initial_revision
+            .as_ref()
+            .map(|spec| parse_spec("initial_revision", spec, violations)),
+    }
+}
+
+/// A deployment, to the wire.
+pub(crate) fn deployment(deployment: Deployment) -> v1::Deployment {
+    let state = &deployment.state;
+    let metadata = deployment.metadata;
+    let sub_step = state
+        .sub_step()
+        .map_or(v1::DeploymentSubStep::Unspecified, sub_step);
+    v1::Deployment {
+        id: deployment.id.to_string(),
+        lifecycle: lifecycle(state.lifecycle()).into(),
+        sub_step: sub_step.into(),
+        current_revision_id: state.current().map(|id| id.to_string()).unwrap_or_default(),
+        deploying_revision_id: state
+            .deploying()
+            .map(|id| id.to_string())
+            .unwrap_or_default(),
+        project: deployment.project,
+        name: deployment.name,
+        labels: deployment.labels,
+        metadata: Some(v1::DeploymentMetadata {
+            domain: metadata.domain,
+            resource_group: metadata.resource_group,
+            created_user: metadata.created_user,
+            session_owner: metadata.session_owner,
+        }),
+        target_replicas: deployment.target_replicas.cast_signed(),
+        policy: Some(policy(&deployment.policy)),
+        revision_history_limit: deployment.revision_history_limit.cast_signed(),
+        paused: deployment.paused,
+        generation: deployment.generation,
+        sequence: deployment.sequence,
+        epoch: deployment.epoch,
+        blue: Some(counts(deployment.status.blue)),
+        green: Some(counts(deployment.status.green)),
+        blockers: deployment.status.blockers.iter().map(blocker).collect(),
+        create_time: Some(timestamp(deployment.created_at)),
+        update_time: Some(timestamp(deployment.updated_at)),
+        phase_start_time: Some(timestamp(deployment.phase_started_at)),
+        deadline_time: deployment.deadline_at.map(timestamp),
+        promote_time: deployment.promoted_at.map(timestamp),
+    }
+}
+
+/// A blocker, to the wire.
+pub(crate) fn blocker(blocker: &Blocker) -> v1::Blocker {
+    v1::Blocker {
+        code: code(blocker.code()).into(),
+        message: blocker.to_string(),
+        until_time: blocker.until().map(timestamp),
+    }
+}
+
+/// A lifecycle from the wire; none when it is not set.
+pub(crate) fn parse_lifecycle(wire: v1::DeploymentLifecycle) -> Option<Lifecycle> {
+    match wire {
+        v1::DeploymentLifecycle::Unspecified => None,
+        v1::DeploymentLifecycle::Pending => Some(Lifecycle::Pending),
+        v1::DeploymentLifecycle::Ready => Some(Lifecycle::Ready),
+        v1::DeploymentLifecycle::Deploying => Some(Lifecycle::Deploying),
+        v1::DeploymentLifecycle::Destroying => Some(Lifecycle::Destroying),
+        v1::DeploymentLifecycle::Destroyed => Some(Lifecycle::Destroyed),
+    }
+}
+
+/// A sub-step from the wire; none when it is not set.
+pub(crate) fn parse_sub_step(wire: v1::DeploymentSubStep) -> Option<SubStep> {
+    match wire {
+        v1::DeploymentSubStep::Unspecified => None,
+        v1::DeploymentSubStep::Provisioning => Some(SubStep::Provisioning),
+        v1::DeploymentSubStep::AwaitingPromotion => Some(SubStep::AwaitingPromotion),
+        v1::DeploymentSubStep::RollingBack => Some(SubStep::RollingBack),
+    }
+}
+
+fn check_labels(labels: &BTreeMap<String, String>, violations: &mut Violations) {
+    for (key, value) in labels {
+        let field = format!("labels[{key:?}]");
+        let name = key.rsplit_once('/').map_or(key.as_str(), |(_, name)| name);
+        violations.check(
+            !name.is_empty() && name.len() <= 63,
+            &field,
+            "is not a label's key",
+        );
+        violations.check(
+            value.len() <= 63,
+            &field,
+            "must have a value of at most 63 characters",
+        );
+    }
+}
+
+fn lifecycle(lifecycle: Lifecycle) -> v1::DeploymentLifecycle {
+    match lifecycle {
+        Lifecycle::Pending => v1::DeploymentLifecycle::Pending,
+        Lifecycle::Ready => v1::DeploymentLifecycle::Ready,
+        Lifecycle::Deploying => v1::DeploymentLifecycle::Deploying,
+        Lifecycle::Destroying => v1::DeploymentLifecycle::Destroying,
+        Lifecycle::Destroyed => v1::DeploymentLifecycle::Destroyed,
+    }
+}
+
+fn sub_step(sub_step: SubStep) -> v1::DeploymentSubStep {
+    match sub_step {
+        SubStep::Provisioning => v1::DeploymentSubStep::Provisioning,
+        SubStep::AwaitingPromotion => v1::DeploymentSubStep::AwaitingPromotion,
+        SubStep::RollingBack => v1::DeploymentSubStep::RollingBack,
+    }
+}
+
+fn counts(counts: ReplicaCounts) -> v1::ReplicaCounts {
+    v1::ReplicaCounts {
+        provisioning: counts.provisioning.cast_signed(),
+        ready: counts.ready.cast_signed(),
+        unhealthy: counts.unhealthy.cast_signed(),
+        failed: counts.failed.cast_signed(),
+        active_traffic: counts.active_traffic.cast_signed(),
+        retained: counts.retained.cast_signed(),
+    }
+}
+
+fn code(code: BlockerCode) -> v1::BlockerCode {
+    match code {
+        BlockerCode::GreenMissing => v1::BlockerCode::GreenMissing,
+        BlockerCode::GreenProvisioning => v1::BlockerCode::GreenProvisioning,
+        BlockerCode::GreenUnhealthy => v1::BlockerCode::GreenUnhealthy,
+        BlockerCode::GreenFailed => v1::BlockerCode::GreenFailed,
+        BlockerCode::MinReady => v1::BlockerCode::MinReady,
+        BlockerCode::ManualGate => v1::BlockerCode::ManualGate,
+        BlockerCode::PromoteDelay => v1::BlockerCode::PromoteDelay,
+        BlockerCode::Paused => v1::BlockerCode::Paused,
+        BlockerCode::ReplacementsExhausted => v1::BlockerCode::ReplacementsExhausted,
+        BlockerCode::NoRevision => v1::BlockerCode::NoRevision,
+        BlockerCode::RoutesNotReady => v1::BlockerCode::RoutesNotReady,
+        BlockerCode::BackOff => v1::BlockerCode::BackOff,
+    }
+}
+
+const DEFAULT_HISTORY_LIMIT: u32 = 10;
+const MAX_HISTORY_LIMIT: u32 = 1_000;

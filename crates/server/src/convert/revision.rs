@@ -1,0 +1,115 @@
+//! Revisions.
+
+use std::time::Duration;
+
+use viridian_proto::v1;
+use viridian_store::{HealthCheck, Revision, RevisionSpec};
+
+use super::{
+    Violations,
+    time::{duration, parse_duration, timestamp},
+};
+
+/// A spec from the wire. `field` is where it stands in the request.
+pub(crate) fn parse_spec(
+    field: &str,
+    wire: &v1::RevisionSpec,
+    violations: &mut Violations,
+) -> RevisionSpec {
+    let something = [&wire.image, &wire.model]
+        .iter()
+        .any(|text| !text.is_empty());
+    violations.check(
+        something || !wire.command.is_empty(),
+        field,
+        "must have an image, a command or a model",
+    );
+    let program = wire
+        .command
+        .first()
+        .is_none_or(|program| !program.is_empty());
+    violations.check(program, &format!("{field}.command[0]"), "must not be empty");
+    for key in wire.environ.keys() {
+        let usable = !key.is_empty() && !key.contains(['=', '\0']);
+        violations.check(
+            usable,
+            &format!("{field}.environ[{key:?}]"),
+            "is not a variable's name",
+        );
+    }
+    let check = wire.health_check.as_ref();
+    RevisionSpec {
+        image: wire.image.clone(),
+        command: wire.command.clone(),
+        model: wire.model.clone(),
+        runtime_variant: wire.runtime_variant.clone(),
+        environ: wire.environ.clone(),
+        resource_slots: wire.resource_slots.clone(),
+        health_check: check.map_or_else(HealthCheck::default, |check| {
+            parse_health_check(&format!("{field}.health_check"), check, violations)
+        }),
+    }
+}
+
+/// A revision, to the wire.
+pub(crate) fn revision(revision: Revision) -> v1::Revision {
+    let spec = revision.spec;
+    v1::Revision {
+        id: revision.id.to_string(),
+        deployment_id: revision.deployment.to_string(),
+        number: revision.number,
+        spec: Some(v1::RevisionSpec {
+            image: spec.image,
+            command: spec.command,
+            model: spec.model,
+            runtime_variant: spec.runtime_variant,
+            environ: spec.environ,
+            resource_slots: spec.resource_slots,
+            health_check: Some(v1::HealthCheck {
+                path: spec.health_check.path,
+                interval: Some(duration(spec.health_check.interval)),
+                timeout: Some(duration(spec.health_check.timeout)),
+                initial_delay: Some(duration(spec.health_check.initial_delay)),
+            }),
+        }),
+        create_time: Some(timestamp(revision.created_at)),
+        created_by: revision.created_by,
+    }
+}
+
+fn parse_health_check(
+    field: &str,
+    wire: &v1::HealthCheck,
+    violations: &mut Violations,
+) -> HealthCheck {
+    let default = HealthCheck::default();
+    let rooted = wire.path.is_empty() || wire.path.starts_with('/');
+    violations.check(rooted, &format!("{field}.path"), "must begin with \"/\"");
+    let mut parse = |name: &str, value: Option<&prost_types::Duration>, default, least| {
+        let path = format!("{field}.{name}");
+        let parsed = parse_duration(&path, value, default, violations);
+        violations.check(
+            parsed >= least,
+            &path,
+            format_args!("must be at least {least:?}"),
+        );
+        parsed
+    };
+    HealthCheck {
+        path: if wire.path.is_empty() {
+            default.path
+        } else {
+            wire.path.clone()
+        },
+        interval: parse("interval", wire.interval.as_ref(), default.interval, LEAST),
+        timeout: parse("timeout", wire.timeout.as_ref(), default.timeout, LEAST),
+        initial_delay: parse(
+            "initial_delay",
+            wire.initial_delay.as_ref(),
+            default.initial_delay,
+            Duration::ZERO,
+        ),
+    }
+}
+
+const LEAST: Duration = Duration::from_millis(10);

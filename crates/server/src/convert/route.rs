@@ -1,0 +1,167 @@
+//! Routes, reports and assignments.
+
+use viridian_proto::v1;
+use viridian_store::{Action, Assignment, HealthReport, ReportError, Route, StatusReport};
+use viridian_strategy::{Health, RouteId, RouteStatus, Traffic};
+
+use super::{Violations, revision::revision, time::timestamp};
+
+/// A route, to the wire.
+pub(crate) fn route(route: Route) -> v1::Route {
+    let view = route.view;
+    v1::Route {
+        id: view.id.to_string(),
+        deployment_id: route.deployment.to_string(),
+        revision_id: view.revision.to_string(),
+        status: status(view.status).into(),
+        health: health(view.health).into(),
+        traffic_status: traffic(view.traffic).into(),
+        traffic_ratio: view.traffic.ratio(),
+        session_id: route.session_id,
+        address: route.address,
+        failure: route.failure,
+        retained: view.status.is_active() && view.retained_at.is_some(),
+        create_time: Some(timestamp(view.created_at)),
+        status_update_time: Some(timestamp(view.status_updated_at)),
+        health_update_time: view.health_updated_at.map(timestamp),
+    }
+}
+
+/// An assignment, to the wire.
+pub(crate) fn assignment(assignment: Assignment) -> v1::Assignment {
+    v1::Assignment {
+        action: match assignment.action {
+            Action::Start => v1::AssignmentAction::Start,
+            Action::Stop => v1::AssignmentAction::Stop,
+        }
+        .into(),
+        route: Some(route(assignment.route)),
+        revision: Some(revision(assignment.revision)),
+    }
+}
+
+/// The result of one report, to the wire.
+pub(crate) fn result(route_id: String, result: Result<(), ReportError>) -> v1::ReportResult {
+    v1::ReportResult {
+        route_id,
+        applied: result.is_ok(),
+        error: result
+            .err()
+            .map(|error| error.to_string())
+            .unwrap_or_default(),
+    }
+}
+
+/// Reports of status from the wire.
+pub(crate) fn parse_statuses(
+    reports: &[v1::RouteStatusReport],
+    violations: &mut Violations,
+) -> Vec<StatusReport> {
+    check_count(reports.len(), violations);
+    let parse = |(index, report): (usize, &v1::RouteStatusReport)| {
+        let id = violations.uuid(&format!("reports[{index}].route_id"), &report.route_id);
+        let status = parse_status(report.status());
+        if status.is_none_or(|status| status == RouteStatus::Provisioning) {
+            violations.add(
+                format!("reports[{index}].status"),
+                "must be RUNNING, FAILED_TO_START, TERMINATING or TERMINATED",
+            );
+        }
+        StatusReport {
+            route: RouteId(id),
+            status: status.unwrap_or(RouteStatus::Running),
+            session_id: report.session_id.clone(),
+            address: report.address.clone(),
+            failure: report.failure.clone(),
+        }
+    };
+    reports
+        .iter()
+        .take(MAX_REPORTS)
+        .enumerate()
+        .map(parse)
+        .collect()
+}
+
+/// Reports of health from the wire.
+pub(crate) fn parse_healths(
+    reports: &[v1::RouteHealthReport],
+    violations: &mut Violations,
+) -> Vec<HealthReport> {
+    check_count(reports.len(), violations);
+    let parse = |(index, report): (usize, &v1::RouteHealthReport)| {
+        let id = violations.uuid(&format!("reports[{index}].route_id"), &report.route_id);
+        let health = parse_health(report.health());
+        if health.is_none() {
+            violations.add(
+                format!("reports[{index}].health"),
+                "must be NOT_CHECKED, HEALTHY, UNHEALTHY or DEGRADED",
+            );
+        }
+        HealthReport {
+            route: RouteId(id),
+            health: health.unwrap_or(Health::NotChecked),
+        }
+    };
+    reports
+        .iter()
+        .take(MAX_REPORTS)
+        .enumerate()
+        .map(parse)
+        .collect()
+}
+
+/// A status from the wire; none when it is not set.
+pub(crate) fn parse_status(wire: v1::RouteStatus) -> Option<RouteStatus> {
+    match wire {
+        v1::RouteStatus::Unspecified => None,
+        v1::RouteStatus::Provisioning => Some(RouteStatus::Provisioning),
+        v1::RouteStatus::Running => Some(RouteStatus::Running),
+        v1::RouteStatus::Terminating => Some(RouteStatus::Terminating),
+        v1::RouteStatus::Terminated => Some(RouteStatus::Terminated),
+        v1::RouteStatus::FailedToStart => Some(RouteStatus::FailedToStart),
+    }
+}
+
+fn parse_health(wire: v1::RouteHealthStatus) -> Option<Health> {
+    match wire {
+        v1::RouteHealthStatus::Unspecified => None,
+        v1::RouteHealthStatus::NotChecked => Some(Health::NotChecked),
+        v1::RouteHealthStatus::Healthy => Some(Health::Healthy),
+        v1::RouteHealthStatus::Unhealthy => Some(Health::Unhealthy),
+        v1::RouteHealthStatus::Degraded => Some(Health::Degraded),
+    }
+}
+
+fn check_count(count: usize, violations: &mut Violations) {
+    let description = format_args!("must be at most {MAX_REPORTS}");
+    violations.check(count <= MAX_REPORTS, "reports", description);
+}
+
+fn status(status: RouteStatus) -> v1::RouteStatus {
+    match status {
+        RouteStatus::Provisioning => v1::RouteStatus::Provisioning,
+        RouteStatus::Running => v1::RouteStatus::Running,
+        RouteStatus::Terminating => v1::RouteStatus::Terminating,
+        RouteStatus::Terminated => v1::RouteStatus::Terminated,
+        RouteStatus::FailedToStart => v1::RouteStatus::FailedToStart,
+    }
+}
+
+fn health(health: Health) -> v1::RouteHealthStatus {
+    match health {
+        Health::NotChecked => v1::RouteHealthStatus::NotChecked,
+        Health::Healthy => v1::RouteHealthStatus::Healthy,
+        Health::Unhealthy => v1::RouteHealthStatus::Unhealthy,
+        Health::Degraded => v1::RouteHealthStatus::Degraded,
+    }
+}
+
+fn traffic(traffic: Traffic) -> v1::RouteTrafficStatus {
+    match traffic {
+        Traffic::Active => v1::RouteTrafficStatus::Active,
+        Traffic::Inactive => v1::RouteTrafficStatus::Inactive,
+    }
+}
+
+const MAX_REPORTS: usize = 1_000;

@@ -1,0 +1,45 @@
+//! Times and durations.
+
+use std::time::Duration;
+
+use viridian_strategy::{MAX_DURATION, Timestamp};
+
+use super::Violations;
+
+/// A time, to the wire.
+pub(crate) fn timestamp(time: Timestamp) -> prost_types::Timestamp {
+    let micros = time.as_micros();
+    prost_types::Timestamp {
+        seconds: micros.div_euclid(1_000_000),
+        nanos: i32::try_from(micros.rem_euclid(1_000_000) * 1_000).unwrap_or(0),
+    }
+}
+
+/// A duration, to the wire.
+pub(crate) fn duration(duration: Duration) -> prost_types::Duration {
+    prost_types::Duration {
+        seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+        nanos: duration.subsec_nanos().cast_signed(),
+    }
+}
+
+/// A duration from the wire: 0 to 30 days, in whole microseconds; `default` when
+/// it is not set.
+pub(crate) fn parse_duration(
+    field: &str,
+    wire: Option<&prost_types::Duration>,
+    default: Duration,
+    violations: &mut Violations,
+) -> Duration {
+    let Some(wire) = wire else { return default };
+    let seconds = u64::try_from(wire.seconds);
+    let nanos = u32::try_from(wire.nanos)
+        .ok()
+        .filter(|nanos| *nanos < 1_000_000_000);
+    let parsed = match (seconds, nanos) {
+        (Ok(seconds), Some(nanos)) => Duration::new(seconds, nanos / 1_000 * 1_000),
+        _ => Duration::MAX,
+    };
+    violations.check(parsed <= MAX_DURATION, field, "must be 0 s to 30 days");
+    parsed.min(MAX_DURATION)
+}

@@ -1,0 +1,229 @@
+//! Every error that leaves the server: one `google.rpc.ErrorInfo` each, and no
+//! internal text.
+
+use std::{collections::HashMap, time::Duration};
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, PreconditionViolation, StatusExt as _};
+use viridian_store::{ActivateRefusal, CreateRefusal, PromoteRefusal, StoreError, UnitError};
+use viridian_strategy::{
+    Blocker, Lifecycle,
+    verbs::{ActivateRejection, PromoteRejection},
+};
+
+use crate::convert::words;
+
+const DOMAIN: &str = "viridian";
+
+/// What a resource is, for `google.rpc.ResourceInfo`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Resource {
+    Deployment,
+    Revision,
+}
+
+/// A refusal of a unit of work, as a status. `subject` is what the caller named.
+pub(crate) trait IntoStatus {
+    fn into_status(self, subject: &str) -> Status;
+}
+
+impl<R: IntoStatus> IntoStatus for UnitError<R> {
+    fn into_status(self, subject: &str) -> Status {
+        match self {
+            Self::NoDeployment(_) => not_found(Resource::Deployment, subject),
+            Self::Generation { expected, actual } => aborted(
+                "GENERATION_MISMATCH",
+                format!("the deployment has generation {actual}, not {expected}"),
+                [
+                    ("expected_generation", expected.to_string()),
+                    ("generation", actual.to_string()),
+                ],
+            ),
+            Self::RequestIdReused => request_id_reused(),
+            Self::Refused(refusal) => refusal.into_status(subject),
+            Self::Store(error) => store(&error),
+        }
+    }
+}
+
+impl IntoStatus for CreateRefusal {
+    fn into_status(self, subject: &str) -> Status {
+        match self {
+            Self::NameTaken => {
+                let message = format!("there is a deployment {subject} already");
+                let mut details = info("NAME_TAKEN", []);
+                details.set_resource_info("viridian.Deployment", subject, "", message.clone());
+                Status::with_error_details(Code::AlreadyExists, message, details)
+            }
+        }
+    }
+}
+
+impl IntoStatus for ActivateRefusal {
+    fn into_status(self, subject: &str) -> Status {
+        match self {
+            Self::NoRevision(id) => not_found(Resource::Revision, &id.to_string()),
+            Self::Rules(ActivateRejection::AlreadyCurrent) => precondition(
+                "ALREADY_CURRENT",
+                "the revision is the current one already",
+                subject,
+            ),
+            Self::Rules(ActivateRejection::InProgress { deploying }) => aborted(
+                "DEPLOYMENT_IN_PROGRESS",
+                format!("revision {deploying} is being deployed; `supersede` gives it up"),
+                [("deploying_revision_id", deploying.to_string())],
+            ),
+            Self::Rules(ActivateRejection::Gone(lifecycle)) => gone(lifecycle, subject),
+        }
+    }
+}
+
+impl IntoStatus for PromoteRefusal {
+    fn into_status(self, subject: &str) -> Status {
+        match self {
+            Self::Revision { expected, actual } => {
+                let actual = actual.map(|id| id.to_string()).unwrap_or_default();
+                aborted(
+                    "REVISION_MISMATCH",
+                    format!("revision {actual} is being deployed, not {expected}"),
+                    [
+                        ("expected_revision_id", expected.to_string()),
+                        ("deploying_revision_id", actual),
+                    ],
+                )
+            }
+            Self::Rules(PromoteRejection::NotDeploying(lifecycle)) => precondition(
+                "NOT_DEPLOYING",
+                &format!(
+                    "nothing is being deployed: the deployment is {}",
+                    words(lifecycle)
+                ),
+                subject,
+            ),
+            Self::Rules(PromoteRejection::RollingBack) => {
+                precondition("ROLLING_BACK", "the rollout is being rolled back", subject)
+            }
+            Self::Rules(PromoteRejection::NotBlueGreen) => precondition(
+                "NOT_BLUE_GREEN",
+                "a rolling update has no gate: it goes on by itself",
+                subject,
+            ),
+            Self::Rules(PromoteRejection::Blocked(blockers)) => blocked(&blockers, subject),
+        }
+    }
+}
+
+/// A deployment or a revision that is not there.
+pub(crate) fn not_found(resource: Resource, subject: &str) -> Status {
+    let (reason, kind, word) = match resource {
+        Resource::Deployment => ("DEPLOYMENT_NOT_FOUND", "viridian.Deployment", "deployment"),
+        Resource::Revision => ("REVISION_NOT_FOUND", "viridian.Revision", "revision"),
+    };
+    let message = format!("there is no {word} {subject}");
+    let mut details = info(reason, []);
+    details.set_resource_info(kind, subject, "", message.clone());
+    Status::with_error_details(Code::NotFound, message, details)
+}
+
+/// A failure of the database. What it said is logged, and not sent.
+pub(crate) fn store(error: &StoreError) -> Status {
+    match error {
+        StoreError::Away(why) => {
+            tracing::warn!(why, "the database is away");
+            let mut details = info("DATABASE_UNAVAILABLE", []);
+            details.set_retry_info(Some(Duration::from_secs(1)));
+            let message = "the database cannot be reached";
+            Status::with_error_details(Code::Unavailable, message, details)
+        }
+        StoreError::Exhausted => {
+            let mut details = info("TOO_MANY_REQUESTS", []);
+            details.set_retry_info(Some(Duration::from_millis(200)));
+            let message = "too many requests are under way";
+            Status::with_error_details(Code::ResourceExhausted, message, details)
+        }
+        StoreError::Held | StoreError::Stale { .. } => {
+            tracing::warn!(%error, "a unit of work was given up");
+            aborted("DEPLOYMENT_HELD", error_words(error).to_owned(), [])
+        }
+        StoreError::Corrupt { .. } | StoreError::Broken(_) => {
+            tracing::error!(%error, "a unit of work failed");
+            let message = "an internal error; the server's log has the reason";
+            Status::with_error_details(Code::Internal, message, info("INTERNAL", []))
+        }
+    }
+}
+
+/// A method that does not exist yet.
+pub(crate) fn not_yet(method: &str) -> Status {
+    let message = format!("{method} is not implemented yet");
+    Status::with_error_details(Code::Unimplemented, message, info("NOT_IMPLEMENTED", []))
+}
+
+/// What streams end with when the server stops.
+pub(crate) fn shutting_down() -> Status {
+    let mut details = info("SHUTTING_DOWN", []);
+    details.set_retry_info(Some(Duration::from_secs(1)));
+    Status::with_error_details(Code::Unavailable, "the server is shutting down", details)
+}
+
+/// A malformed request, with every violation.
+pub(crate) fn bad_request(violations: Vec<tonic_types::FieldViolation>) -> Status {
+    let message = match violations.as_slice() {
+        [one] => format!("{}: {}", one.field, one.description),
+        several => format!("{} fields are not valid", several.len()),
+    };
+    let mut details = info("INVALID_FIELD", []);
+    details.set_bad_request(violations);
+    Status::with_error_details(Code::InvalidArgument, message, details)
+}
+
+fn request_id_reused() -> Status {
+    let message = "the request id was used for another request";
+    let mut details = info("REQUEST_ID_REUSED", []);
+    details.add_bad_request_violation("request_id", message);
+    Status::with_error_details(Code::InvalidArgument, message, details)
+}
+
+fn error_words(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::Held => "another call holds the deployment; try again",
+        _ => "the deployment was changed meanwhile; try again",
+    }
+}
+
+fn blocked(blockers: &[Blocker], subject: &str) -> Status {
+    let sentences: Vec<String> = blockers.iter().map(Blocker::to_string).collect();
+    let violations: Vec<_> = blockers
+        .iter()
+        .map(|blocker| {
+            PreconditionViolation::new(words(blocker.code()), subject, blocker.to_string())
+        })
+        .collect();
+    let mut details = info("PROMOTION_BLOCKED", []);
+    details.set_precondition_failure(violations);
+    let message = format!("cannot promote: {}", sentences.join("; "));
+    Status::with_error_details(Code::FailedPrecondition, message, details)
+}
+
+fn gone(lifecycle: Lifecycle, subject: &str) -> Status {
+    let message = format!("the deployment is {}", words(lifecycle));
+    precondition("DEPLOYMENT_GONE", &message, subject)
+}
+
+fn precondition(reason: &str, message: &str, subject: &str) -> Status {
+    let mut details = info(reason, []);
+    details.add_precondition_failure_violation(reason, subject, message);
+    Status::with_error_details(Code::FailedPrecondition, message, details)
+}
+
+fn aborted<const N: usize>(reason: &str, message: String, metadata: [(&str, String); N]) -> Status {
+    Status::with_error_details(Code::Aborted, message, info(reason, metadata))
+}
+
+fn info<const N: usize>(reason: &str, metadata: [(&str, String); N]) -> ErrorDetails {
+    let metadata: HashMap<String, String> = metadata
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect();
+    ErrorDetails::with_error_info(reason, DOMAIN, metadata)
+}

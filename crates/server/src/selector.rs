@@ -1,0 +1,168 @@
+//! Label selectors, with the syntax of Kubernetes: `a=b,c!=d,e in (f,g),!h`.
+
+use std::collections::BTreeMap;
+
+/// What labels must be like. An empty one takes all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Selector(Vec<Requirement>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Requirement {
+    key: String,
+    rule: Rule,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Rule {
+    Exists,
+    Missing,
+    In(Vec<String>),
+    NotIn(Vec<String>),
+}
+
+impl Selector {
+    /// Parses a selector, or says what is wrong with it.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        if text.trim().is_empty() {
+            return Ok(Self::default());
+        }
+        split(text)
+            .into_iter()
+            .map(requirement)
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+
+    /// Whether labels are like that. As in Kubernetes, `!=` and `notin` take
+    /// labels that do not have the key.
+    pub(crate) fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.0.iter().all(|Requirement { key, rule }| {
+            let value = labels.get(key);
+            match rule {
+                Rule::Exists => value.is_some(),
+                Rule::Missing => value.is_none(),
+                Rule::In(values) => value.is_some_and(|value| values.contains(value)),
+                Rule::NotIn(values) => value.is_none_or(|value| !values.contains(value)),
+            }
+        })
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Splits at the commas that are not within parentheses.
+fn split(text: &str) -> Vec<&str> {
+    let mut depth = 0_i32;
+    text.split(|c| {
+        match c {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            _ => {}
+        }
+        c == ',' && depth == 0
+    })
+    .map(str::trim)
+    .collect()
+}
+
+fn requirement(text: &str) -> Result<Requirement, String> {
+    if let Some(key) = text.strip_prefix('!') {
+        return Ok(Requirement {
+            key: word(key)?,
+            rule: Rule::Missing,
+        });
+    }
+    if let Some((key, value)) = text.split_once("!=") {
+        return Ok(Requirement {
+            key: word(key)?,
+            rule: Rule::NotIn(vec![value_of(value)?]),
+        });
+    }
+    if let Some((key, value)) = text.split_once("==").or_else(|| text.split_once('=')) {
+        return Ok(Requirement {
+            key: word(key)?,
+            rule: Rule::In(vec![value_of(value)?]),
+        });
+    }
+    let mut words = text.splitn(2, char::is_whitespace);
+    let key = word(words.next().unwrap_or_default())?;
+    let Some(rest) = words.next() else {
+        return Ok(Requirement {
+            key,
+            rule: Rule::Exists,
+        });
+    };
+    let (operator, set) = rest
+        .split_once('(')
+        .and_then(|(operator, set)| Some((operator.trim(), set.strip_suffix(')')?)))
+        .ok_or_else(|| format!("{text:?} is not a requirement"))?;
+    let values = set
+        .split(',')
+        .map(value_of)
+        .collect::<Result<Vec<_>, _>>()?;
+    match operator {
+        "in" => Ok(Requirement {
+            key,
+            rule: Rule::In(values),
+        }),
+        "notin" => Ok(Requirement {
+            key,
+            rule: Rule::NotIn(values),
+        }),
+        _ => Err(format!("{operator:?} is neither `in` nor `notin`")),
+    }
+}
+
+fn word(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let usable = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/');
+    if !text.is_empty() && text.chars().all(usable) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("{text:?} is not a label's key"))
+    }
+}
+
+/// A value; unlike a key it may be empty.
+fn value_of(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        Ok(String::new())
+    } else {
+        word(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matches(selector: &str, labels: &[(&str, &str)]) -> bool {
+        let labels = labels
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
+        Selector::parse(selector).expect(selector).matches(&labels)
+    }
+
+    #[test]
+    fn selects_as_kubernetes_does() {
+        let labels = [("a", "b"), ("e", "g")];
+        assert!(matches("", &labels));
+        assert!(matches("a=b,c!=d,e in (f,g),!h", &labels));
+        assert!(matches("a==b, e", &labels));
+        assert!(matches("x notin (y)", &labels));
+        assert!(!matches("a=c", &labels));
+        assert!(!matches("!a", &labels));
+        assert!(!matches("e in (f, h)", &labels));
+        assert!(!matches("x in (y)", &labels));
+    }
+
+    #[test]
+    fn says_what_it_cannot_read() {
+        for text in ["a b", "a in b", "a like (b)", "=b", ",", "a=b c", "a in (b"] {
+            Selector::parse(text).expect_err(text);
+        }
+    }
+}

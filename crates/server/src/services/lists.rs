@@ -1,0 +1,166 @@
+//! The lists of `DeploymentService`.
+
+use tonic::Status;
+use viridian_proto::v1;
+use viridian_store::{Deployment, DeploymentFilter, RouteFilter};
+use viridian_strategy::{DeploymentId, Lifecycle, RouteId};
+
+use crate::{
+    convert::{
+        Violations,
+        deployment::{deployment, parse_lifecycle, parse_sub_step},
+        reference::parse_deployment,
+        route::{parse_status, route},
+    },
+    error::store,
+    paging::Page,
+    selector::Selector,
+    state::Shared,
+};
+
+/// `ListDeployments`.
+pub(crate) async fn deployments(
+    shared: &Shared,
+    message: &v1::ListDeploymentsRequest,
+) -> Result<v1::ListDeploymentsResponse, Status> {
+    let mut violations = Violations::default();
+    let filter = parse_filter(message, &mut violations);
+    let selector = Selector::parse(&message.label_selector).unwrap_or_else(|why| {
+        violations.add("label_selector", why);
+        Selector::default()
+    });
+    let question = [
+        message.project.as_str(),
+        &format!("{:?} {:?}", message.lifecycles, message.sub_steps),
+        &message.label_selector,
+    ];
+    let page = Page::parse(
+        message.page_size,
+        &message.page_token,
+        &question,
+        &mut violations,
+    );
+    violations.finish()?;
+    let found = matching(shared, &filter, &selector, &page).await?;
+    let last = found.last().map(|deployment| deployment.id.0);
+    Ok(v1::ListDeploymentsResponse {
+        next_page_token: page.next(found.len(), last),
+        deployments: found.into_iter().map(deployment).collect(),
+    })
+}
+
+/// `ListRoutes`.
+pub(crate) async fn routes(
+    shared: &Shared,
+    message: &v1::ListRoutesRequest,
+) -> Result<v1::ListRoutesResponse, Status> {
+    let mut violations = Violations::default();
+    let reference = parse_deployment("deployment", &message.deployment, &mut violations);
+    let mut statuses = Vec::new();
+    for (index, status) in message.statuses().enumerate() {
+        match parse_status(status) {
+            Some(status) => statuses.push(status),
+            None => violations.add(format!("statuses[{index}]"), "must be a status"),
+        }
+    }
+    let question = [
+        message.deployment.as_str(),
+        &message.revision,
+        &format!("{:?}", message.statuses),
+    ];
+    let page = Page::parse(
+        message.page_size,
+        &message.page_token,
+        &question,
+        &mut violations,
+    );
+    violations.finish()?;
+    let id = shared
+        .resolve_reference(reference, &message.deployment)
+        .await?;
+    let database = shared.database();
+    let known = database
+        .find_deployment(id)
+        .await
+        .map_err(|error| store(&error))?;
+    if known.is_none() {
+        let resource = crate::error::Resource::Deployment;
+        return Err(crate::error::not_found(resource, &message.deployment));
+    }
+    let revision = shared
+        .resolve_revision(id, "revision", &message.revision)
+        .await?;
+    let filter = RouteFilter {
+        statuses,
+        revision: revision.map(|revision| revision.id),
+    };
+    let found = database
+        .list_routes(id, filter, page.after.map(RouteId), page.size)
+        .await;
+    let found = found.map_err(|error| store(&error))?;
+    let last = found.last().map(|route| route.view.id.0);
+    Ok(v1::ListRoutesResponse {
+        next_page_token: page.next(found.len(), last),
+        routes: found.into_iter().map(route).collect(),
+    })
+}
+
+fn parse_filter(
+    message: &v1::ListDeploymentsRequest,
+    violations: &mut Violations,
+) -> DeploymentFilter {
+    let mut filter = DeploymentFilter {
+        project: (!message.project.is_empty()).then(|| message.project.clone()),
+        ..DeploymentFilter::default()
+    };
+    for (index, lifecycle) in message.lifecycles().enumerate() {
+        match parse_lifecycle(lifecycle) {
+            Some(lifecycle) => filter.lifecycles.push(lifecycle),
+            None => violations.add(format!("lifecycles[{index}]"), "must be a lifecycle"),
+        }
+    }
+    for (index, sub_step) in message.sub_steps().enumerate() {
+        match parse_sub_step(sub_step) {
+            Some(sub_step) => filter.sub_steps.push(sub_step),
+            None => violations.add(format!("sub_steps[{index}]"), "must be a sub-step"),
+        }
+    }
+    if filter.lifecycles.is_empty() {
+        use Lifecycle::{Deploying, Destroying, Pending, Ready};
+        filter.lifecycles = vec![Pending, Ready, Deploying, Destroying];
+    }
+    filter
+}
+
+/// Fills a page with deployments whose labels match.
+async fn matching(
+    shared: &Shared,
+    filter: &DeploymentFilter,
+    selector: &Selector,
+    page: &Page,
+) -> Result<Vec<Deployment>, Status> {
+    let size = page.size as usize;
+    let chunk = if selector.is_empty() {
+        page.size
+    } else {
+        CHUNK
+    };
+    let mut after = page.after.map(DeploymentId);
+    let mut found = Vec::new();
+    loop {
+        let rows = shared
+            .database()
+            .list_deployments(filter.clone(), after, chunk)
+            .await;
+        let rows = rows.map_err(|error| store(&error))?;
+        let exhausted = rows.len() < chunk as usize;
+        after = rows.last().map(|row| row.id);
+        found.extend(rows.into_iter().filter(|row| selector.matches(&row.labels)));
+        found.truncate(size);
+        if exhausted || found.len() == size {
+            return Ok(found);
+        }
+    }
+}
+
+const CHUNK: u32 = 500;

@@ -1,0 +1,132 @@
+//! What all services share.
+
+use std::sync::Arc;
+
+use prost::Message;
+use sha2::{Digest as _, Sha256};
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+use viridian_store::{Call, Database, Request, RequestId, Revision};
+use viridian_strategy::DeploymentId;
+
+use crate::{
+    convert::{
+        Violations,
+        reference::{DeploymentReference, parse_deployment, parse_revision},
+    },
+    error::{Resource, not_found, store},
+};
+
+/// What all services share. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Shared(Arc<Inner>);
+
+struct Inner {
+    database: Database,
+    stop: CancellationToken,
+}
+
+/// The fields that every mutating request has.
+pub(crate) struct Terms<'a> {
+    pub(crate) request_id: &'a str,
+    pub(crate) expected_generation: Option<i64>,
+    pub(crate) reason: &'a str,
+}
+
+impl Shared {
+    pub(crate) fn new(database: Database, stop: CancellationToken) -> Self {
+        Self(Arc::new(Inner { database, stop }))
+    }
+
+    pub(crate) fn database(&self) -> &Database {
+        &self.0.database
+    }
+
+    /// Resolves when the server stops.
+    pub(crate) async fn stopping(&self) {
+        self.0.stop.cancelled().await;
+    }
+
+    /// Finds the deployment that a caller names. The name of a deployment never
+    /// changes, so that its id may be looked up before it is locked.
+    pub(crate) async fn resolve(
+        &self,
+        text: &str,
+        mut violations: Violations,
+    ) -> Result<DeploymentId, Status> {
+        let reference = parse_deployment("deployment", text, &mut violations);
+        violations.finish()?;
+        self.resolve_reference(reference, text).await
+    }
+
+    pub(crate) async fn resolve_reference(
+        &self,
+        reference: Option<DeploymentReference>,
+        text: &str,
+    ) -> Result<DeploymentId, Status> {
+        let found = match reference {
+            Some(DeploymentReference::Id(id)) => Ok(Some(id)),
+            Some(DeploymentReference::Name { project, name }) => {
+                self.database().find_deployment_id(&project, &name).await
+            }
+            None => Ok(None),
+        };
+        found
+            .map_err(|error| store(&error))?
+            .ok_or_else(|| not_found(Resource::Deployment, text))
+    }
+
+    /// Finds the revision of a deployment that a caller names; none when the
+    /// text is empty. Revisions never change.
+    pub(crate) async fn resolve_revision(
+        &self,
+        deployment: DeploymentId,
+        field: &str,
+        text: &str,
+    ) -> Result<Option<Revision>, Status> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let mut violations = Violations::default();
+        let reference = parse_revision(field, text, &mut violations);
+        violations.finish()?;
+        let Some(reference) = reference else {
+            return Ok(None);
+        };
+        let found = self.database().find_revision(deployment, reference).await;
+        let revision = found.map_err(|error| store(&error))?;
+        revision
+            .map(Some)
+            .ok_or_else(|| not_found(Resource::Revision, text))
+    }
+}
+
+/// What a call brings besides its own fields. Two requests are the same when all
+/// their bytes are.
+pub(crate) fn call(
+    method: &'static str,
+    message: &impl Message,
+    terms: &Terms<'_>,
+    violations: &mut Violations,
+) -> Call {
+    let request = (!terms.request_id.is_empty()).then(|| Request {
+        id: RequestId(violations.uuid("request_id", terms.request_id)),
+        method,
+        fingerprint: Sha256::digest(message.encode_to_vec()).to_vec(),
+    });
+    violations.check(
+        terms.reason.len() <= MAX_REASON,
+        "reason",
+        format_args!("must be at most {MAX_REASON} bytes"),
+    );
+    Call {
+        actor: ANONYMOUS.to_owned(),
+        reason: terms.reason.to_owned(),
+        request,
+        expected_generation: terms.expected_generation,
+    }
+}
+
+/// Who calls when no credentials are configured.
+const ANONYMOUS: &str = "anonymous";
+const MAX_REASON: usize = 4_096;
