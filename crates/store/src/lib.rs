@@ -43,3 +43,6 @@ pub use self::{
         NewRevision, Promotion, PromotionPreview, ReportError, StatusReport,
     },
 };
+
+#[cfg(test)]
+mod tests;

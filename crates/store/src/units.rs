@@ -24,3 +24,9 @@ pub use self::{
     promote::{Promotion, PromotionPreview},
     report::{HealthReport, ReportError, StatusReport},
 };
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! What tests of half a unit of work need.
+    pub(crate) use super::hold::Plan;
+}

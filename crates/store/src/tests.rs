@@ -1,0 +1,9 @@
+//! The record on both engines, one database a test.
+
+mod broken;
+mod fixture;
+mod invariants;
+mod lifecycle;
+mod promote;
+mod repeats;
+mod reports;

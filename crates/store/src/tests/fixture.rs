@@ -1,0 +1,300 @@
+//! A database of its own for each test, and what a fleet and callers do to it.
+
+use std::{env, time::Duration};
+
+use diesel::{QueryableByName, sql_types::BigInt};
+use diesel_async::RunQueryDsl as _;
+use tempfile::TempDir;
+use uuid::Uuid;
+use viridian_strategy::{
+    BlueGreen, DeploymentId, Health, Policy, RevisionId, RouteId, RouteStatus, State, Strategy,
+    SubStep, Traffic,
+};
+
+use crate::{
+    Call, Database, Deployment, HealthReport, Metadata, NewDeployment, RevisionSpec, Route,
+    RouteFilter, StatusReport, connection::with_conn,
+};
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Engine {
+    Sqlite,
+    Postgres,
+}
+
+pub(super) struct Fixture {
+    pub(super) db: Database,
+    pub(super) url: String,
+    _folder: TempDir,
+}
+
+impl Fixture {
+    pub(super) async fn new(engine: Engine) -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        let url = match engine {
+            Engine::Sqlite => format!("sqlite:{}", folder.path().join("viridian.db").display()),
+            Engine::Postgres => postgres_database().await,
+        };
+        let db = Database::open(&url).await.expect("the database opens");
+        Self {
+            db,
+            url,
+            _folder: folder,
+        }
+    }
+
+    /// A READY deployment whose first revision has `n` ready routes.
+    pub(super) async fn ready(&self, n: u32, policy: Policy) -> DeploymentId {
+        let new = NewDeployment {
+            project: "p".into(),
+            name: format!("d-{}", Uuid::now_v7()),
+            labels: [].into(),
+            metadata: Metadata {
+                resource_group: "g".into(),
+                ..Metadata::default()
+            },
+            target_replicas: n,
+            policy,
+            revision_history_limit: 10,
+            initial_revision: Some(spec()),
+        };
+        let created = self
+            .db
+            .create_deployment(new, &call())
+            .await
+            .expect("it is created");
+        let id = created.deployment.id;
+        self.bring_up(id, Health::Healthy).await;
+        assert!(matches!(self.get(id).await.state, State::Ready { .. }));
+        id
+    }
+
+    /// The same, with a second revision whose routes are ready: at the gate.
+    pub(super) async fn at_the_gate(&self, n: u32, policy: Policy) -> (DeploymentId, RevisionId) {
+        let id = self.ready(n, policy).await;
+        let revision = self.deploy(id).await;
+        self.bring_up(id, Health::Healthy).await;
+        assert_eq!(
+            self.get(id).await.state.sub_step(),
+            Some(SubStep::AwaitingPromotion)
+        );
+        (id, revision)
+    }
+
+    /// Activates a new revision, and has its routes created.
+    pub(super) async fn deploy(&self, id: DeploymentId) -> RevisionId {
+        let created = self.db.create_revision(id, spec(), true, &call()).await;
+        let revision = created.expect("it is activated").revision.id;
+        self.settle().await;
+        revision
+    }
+
+    /// Reports all routes that were not started RUNNING and then `health`.
+    pub(super) async fn bring_up(&self, id: DeploymentId, health: Health) {
+        let new = self.routes_in(id, RouteStatus::Provisioning).await;
+        self.status(&new, RouteStatus::Running).await;
+        self.health(&new, health).await;
+        self.settle().await;
+    }
+
+    pub(super) async fn status(&self, routes: &[RouteId], status: RouteStatus) {
+        let reports = routes.iter().map(|&route| report(route, status)).collect();
+        let results = self
+            .db
+            .report_statuses(reports)
+            .await
+            .expect("the reports are taken");
+        assert!(results.iter().all(Result::is_ok), "{results:?}");
+    }
+
+    pub(super) async fn health(&self, routes: &[RouteId], health: Health) {
+        let reports = routes
+            .iter()
+            .map(|&route| HealthReport { route, health })
+            .collect();
+        let results = self
+            .db
+            .report_health(reports)
+            .await
+            .expect("the reports are taken");
+        assert!(results.iter().all(Result::is_ok), "{results:?}");
+    }
+
+    /// Runs cycles until nothing is due.
+    pub(super) async fn settle(&self) {
+        for _ in 0..20 {
+            let batch = self.db.list_due(100).await.expect("the queue is read");
+            if batch.due.is_empty() {
+                return;
+            }
+            for id in batch.due {
+                self.db.run_cycle(id).await.expect("the cycle runs");
+            }
+        }
+        panic!("the queue does not empty");
+    }
+
+    pub(super) async fn get(&self, id: DeploymentId) -> Deployment {
+        self.db
+            .find_deployment(id)
+            .await
+            .expect("it is read")
+            .expect("it is there")
+    }
+
+    pub(super) async fn routes(&self, id: DeploymentId) -> Vec<Route> {
+        self.db
+            .list_routes(id, RouteFilter::default(), None, 10_000)
+            .await
+            .expect("they are read")
+    }
+
+    pub(super) async fn routes_in(&self, id: DeploymentId, status: RouteStatus) -> Vec<RouteId> {
+        let filter = RouteFilter {
+            statuses: vec![status],
+            revision: None,
+        };
+        let routes = self
+            .db
+            .list_routes(id, filter, None, 10_000)
+            .await
+            .expect("they are read");
+        routes.iter().map(|route| route.view.id).collect()
+    }
+
+    pub(super) async fn routes_of(&self, id: DeploymentId, revision: RevisionId) -> Vec<RouteId> {
+        let filter = RouteFilter {
+            statuses: Vec::new(),
+            revision: Some(revision),
+        };
+        let routes = self
+            .db
+            .list_routes(id, filter, None, 10_000)
+            .await
+            .expect("they are read");
+        routes.iter().map(|route| route.view.id).collect()
+    }
+
+    /// The number that a query gives in its column `n`.
+    pub(super) async fn number(&self, query: &str) -> i64 {
+        let mut reader = self.db.reader().await.expect("a reader");
+        let query = diesel::sql_query(query.to_owned());
+        let row: Number =
+            with_conn!(&mut reader, |c| query.clone().get_result(c)).expect("a number");
+        row.n
+    }
+
+    /// Changes rows behind Viridian's back.
+    pub(super) async fn tamper(&self, statement: &str) -> Result<(), crate::StoreError> {
+        self.db
+            .write(async |tx| tx.connection()?.execute(statement).await)
+            .await
+    }
+
+    /// How many rows there are of everything, and the sum of all versions: a
+    /// call that changed nothing leaves this as it was.
+    pub(super) async fn footprint(&self) -> Vec<i64> {
+        let mut footprint = Vec::new();
+        for query in [
+            "SELECT COALESCE(SUM(sequence + generation + epoch + last_history), 0) AS n \
+             FROM (SELECT CAST(sequence AS integer) AS sequence, \
+             CAST(generation AS integer) AS generation, CAST(epoch AS integer) AS epoch, \
+             CAST(last_history AS integer) AS last_history FROM deployments) AS d",
+            "SELECT COUNT(*) AS n FROM deployments WHERE due_at IS NOT NULL",
+            "SELECT COUNT(*) AS n FROM routes WHERE traffic_status = 'ACTIVE'",
+            "SELECT COUNT(*) AS n FROM routes WHERE status = 'TERMINATING'",
+            "SELECT COUNT(*) AS n FROM routes",
+            "SELECT COUNT(*) AS n FROM assignments",
+            "SELECT COUNT(*) AS n FROM history",
+            "SELECT COUNT(*) AS n FROM events",
+            "SELECT COUNT(*) AS n FROM revisions",
+            "SELECT COUNT(*) AS n FROM replies",
+        ] {
+            footprint.push(self.number(query).await);
+        }
+        footprint
+    }
+}
+
+#[derive(QueryableByName)]
+struct Number {
+    #[diesel(sql_type = BigInt)]
+    n: i64,
+}
+
+pub(super) fn call() -> Call {
+    Call {
+        actor: "tester".into(),
+        reason: "a test".into(),
+        ..Call::default()
+    }
+}
+
+pub(super) fn spec() -> RevisionSpec {
+    RevisionSpec {
+        command: vec!["true".into()],
+        ..RevisionSpec::default()
+    }
+}
+
+pub(super) fn report(route: RouteId, status: RouteStatus) -> StatusReport {
+    StatusReport {
+        route,
+        status,
+        session_id: "s".into(),
+        address: format!("127.0.0.1:{}", 1_024 + route.0.as_u128() % 60_000),
+        failure: String::new(),
+    }
+}
+
+/// Blue-green with a manual gate.
+pub(super) fn manual() -> Policy {
+    Policy::default()
+}
+
+/// Blue-green that promotes by itself after a delay.
+pub(super) fn automatic(promote_delay: Duration) -> Policy {
+    let spec = BlueGreen {
+        auto_promote: true,
+        promote_delay,
+        ..BlueGreen::default()
+    };
+    Policy {
+        strategy: Strategy::BlueGreen(spec),
+        ..Policy::default()
+    }
+}
+
+/// The revisions of the routes that are ACTIVE.
+pub(super) fn colours(routes: &[Route]) -> Vec<RevisionId> {
+    let active = routes
+        .iter()
+        .filter(|route| route.view.traffic == Traffic::Active);
+    let mut colours: Vec<RevisionId> = active.map(|route| route.view.revision).collect();
+    colours.sort();
+    colours.dedup();
+    colours
+}
+
+/// A new database on the server that `VIRIDIAN_TEST_POSTGRES` names.
+async fn postgres_database() -> String {
+    let server = env::var("VIRIDIAN_TEST_POSTGRES")
+        .expect("VIRIDIAN_TEST_POSTGRES names no server: run the tests with scripts/test");
+    let name = format!("store_{}", Uuid::now_v7().simple());
+    let (client, connection) = tokio_postgres::connect(&server, tokio_postgres::NoTls)
+        .await
+        .expect("the test server answers");
+    let serving = tokio::spawn(connection);
+    client
+        .batch_execute(&format!("CREATE DATABASE {name}"))
+        .await
+        .expect("a new database");
+    drop(client);
+    serving
+        .await
+        .expect("the connection ends")
+        .expect("it ends well");
+    let mut url = url::Url::parse(&server).expect("a URL");
+    url.set_path(&name);
+    url.to_string()
+}

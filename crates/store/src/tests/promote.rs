@@ -1,0 +1,256 @@
+//! The switch of all traffic.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use rstest::rstest;
+use viridian_strategy::{
+    Health, Policy, RouteStatus, State, Timestamp, Traffic,
+    verbs::{self, PromoteRejection},
+};
+
+use super::{
+    fixture::{Engine, Fixture, call, colours, manual},
+    invariants,
+};
+use crate::{
+    Action, Call, PromoteRefusal, StoreError, Tables, UnitError, transaction::Transaction,
+    types::Phase, units::testing::Plan,
+};
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+#[tokio::test(flavor = "multi_thread")]
+async fn of_64_callers_one_promotes(#[case] engine: Engine) {
+    let fixture = Arc::new(Fixture::new(engine).await);
+    let (id, green) = fixture.at_the_gate(3, manual()).await;
+    let before = fixture.get(id).await;
+    let blue = before.state.current().expect("blue");
+    let over = Arc::new(AtomicBool::new(false));
+    let watching = tokio::spawn({
+        let (fixture, over) = (Arc::clone(&fixture), Arc::clone(&over));
+        async move {
+            let mut looks = 0_u32;
+            while !over.load(Ordering::Acquire) {
+                let routes = fixture.routes(id).await;
+                let active = routes
+                    .iter()
+                    .filter(|r| r.view.traffic == Traffic::Active)
+                    .count();
+                assert_eq!(colours(&routes).len(), 1, "colours are mixed");
+                assert_eq!(active, 3);
+                looks += 1;
+            }
+            looks
+        }
+    });
+    let callers: Vec<_> = (0..64)
+        .map(|_| {
+            let fixture = Arc::clone(&fixture);
+            tokio::spawn(async move { fixture.db.complete_manual_promote(id, None, &call()).await })
+        })
+        .collect();
+    let mut winners = Vec::new();
+    for caller in callers {
+        match caller.await.expect("no panic") {
+            Ok(promotion) => winners.push(promotion),
+            Err(UnitError::Refused(PromoteRefusal::Rules(PromoteRejection::NotDeploying(_)))) => {}
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+    over.store(true, Ordering::Release);
+    assert!(watching.await.expect("no panic") > 0);
+
+    let [promotion] = winners.as_slice() else {
+        panic!("{} winners", winners.len())
+    };
+    assert_eq!(promotion.swapped, 1);
+    assert_eq!(promotion.promoted, fixture.routes_of(id, green).await);
+    assert_eq!(promotion.drained, fixture.routes_of(id, blue).await);
+    let after = fixture.get(id).await;
+    assert_eq!(after.state, State::Ready { current: green });
+    assert_eq!(after.state.sub_step(), None);
+    assert_eq!(after.generation, before.generation + 1);
+    assert_eq!(after.epoch, before.epoch + 1);
+    assert_eq!(
+        fixture.routes_in(id, RouteStatus::Terminating).await,
+        promotion.drained
+    );
+    assert_eq!(
+        fixture
+            .number("SELECT COUNT(*) AS n FROM history WHERE phase = 'PROMOTE'")
+            .await,
+        1
+    );
+    invariants::hold(&fixture).await;
+}
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_swap_that_matches_no_row_touches_no_route(#[case] engine: Engine) {
+    let fixture = Fixture::new(engine).await;
+    let (id, green) = fixture.at_the_gate(3, manual()).await;
+    // A decision on rows of another transaction: since then a report has come.
+    let stale = fixture
+        .db
+        .write(async |tx: &mut Transaction| tx.hold(id).await)
+        .await
+        .expect("it is held")
+        .expect("it is there");
+    let one = fixture.routes_of(id, green).await[0];
+    fixture.health(&[one], Health::Degraded).await;
+    fixture.health(&[one], Health::Healthy).await;
+    let footprint = fixture.footprint().await;
+    let result = fixture
+        .db
+        .write(async |tx: &mut Transaction| {
+            let transition = verbs::promote(
+                &stale.deployment.view(),
+                &stale.views(),
+                &stale.deployment.policy,
+                stale.now,
+            )
+            .expect("the stale rows say that it may");
+            let plan = Plan::of_call(transition, Phase::Promote, stale.now);
+            tx.carry_out(stale, plan, &call()).await
+        })
+        .await;
+    assert!(
+        matches!(
+            result,
+            Err(StoreError::Stale {
+                what: "update deployment",
+                expected: 1,
+                found: 0
+            })
+        ),
+        "{result:?}"
+    );
+    assert_eq!(fixture.footprint().await, footprint);
+    invariants::hold(&fixture).await;
+}
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_promotion_changes_no_row(#[case] engine: Engine) {
+    let fixture = Fixture::new(engine).await;
+    let (id, green) = fixture.at_the_gate(3, manual()).await;
+    let generation = fixture.get(id).await.generation;
+    let one = fixture.routes_of(id, green).await[0];
+    // No cycle has run since: the transaction sees it all the same.
+    fixture.health(&[one], Health::Unhealthy).await;
+    let footprint = fixture.footprint().await;
+    let refused = fixture.db.complete_manual_promote(id, None, &call()).await;
+    let Err(UnitError::Refused(PromoteRefusal::Rules(PromoteRejection::Blocked(blockers)))) =
+        refused
+    else {
+        panic!("{refused:?}")
+    };
+    assert!(
+        blockers[0]
+            .to_string()
+            .starts_with("2 of 3 green routes are ready; 1 is UNHEALTHY")
+    );
+    let other = Call {
+        expected_generation: Some(generation + 1),
+        ..call()
+    };
+    let refused = fixture.db.complete_manual_promote(id, None, &other).await;
+    assert!(matches!(refused, Err(UnitError::Generation { actual, .. }) if actual == generation));
+    let blue = fixture.get(id).await.state.current();
+    let refused = fixture.db.complete_manual_promote(id, blue, &call()).await;
+    assert!(matches!(
+        refused,
+        Err(UnitError::Refused(PromoteRefusal::Revision { .. }))
+    ));
+    let preview = fixture
+        .db
+        .preview_promote(id, None, &call())
+        .await
+        .expect("a preview");
+    assert!(preview.outcome.is_err());
+    assert_eq!(fixture.footprint().await, footprint);
+
+    // And a cycle that has not run yet is no reason to refuse.
+    fixture.health(&[one], Health::Healthy).await;
+    let preview = fixture
+        .db
+        .preview_promote(id, Some(green), &call())
+        .await
+        .expect("a preview");
+    assert_eq!(preview.outcome.expect("nothing is in the way").0.len(), 3);
+    fixture
+        .db
+        .complete_manual_promote(id, Some(green), &call())
+        .await
+        .expect("it is promoted");
+    invariants::hold(&fixture).await;
+}
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+#[tokio::test(flavor = "multi_thread")]
+async fn blue_is_stopped_only_after_its_grace(#[case] engine: Engine) {
+    let fixture = Fixture::new(engine).await;
+    let policy = Policy {
+        drain_grace: Duration::from_millis(300),
+        ..manual()
+    };
+    let (id, _) = fixture.at_the_gate(2, policy).await;
+    let promotion = fixture.db.complete_manual_promote(id, None, &call()).await;
+    let promotion = promotion.expect("it is promoted");
+    let promoted_at: Timestamp = promotion.deployment.promoted_at.expect("when");
+    let tables = fixture
+        .db
+        .traffic_tables(Tables::Of(vec![id]))
+        .await
+        .expect("the table");
+    assert!(
+        tables[0]
+            .endpoints
+            .iter()
+            .all(|e| promotion.promoted.contains(&e.route))
+    );
+    loop {
+        let assigned = fixture
+            .db
+            .open_assignments("g", 100)
+            .await
+            .expect("they are read");
+        let now = fixture.db.now().await.expect("the time");
+        if assigned.open.is_empty() {
+            let next = assigned.next.expect("a STOP is to come");
+            assert!(next <= Duration::from_millis(300));
+            tokio::time::sleep(next).await;
+            continue;
+        }
+        assert!(
+            now >= promoted_at + Duration::from_millis(300),
+            "handed out before its time"
+        );
+        assert_eq!(assigned.open.len(), 2);
+        assert!(assigned.open.iter().all(|open| open.action == Action::Stop));
+        break;
+    }
+    fixture
+        .status(&promotion.drained, RouteStatus::Terminated)
+        .await;
+    let assigned = fixture
+        .db
+        .open_assignments("g", 100)
+        .await
+        .expect("they are read");
+    assert!(assigned.open.is_empty() && assigned.next.is_none());
+    invariants::hold(&fixture).await;
+}

@@ -1,0 +1,110 @@
+//! Reports of schedulers and health checkers.
+
+use rstest::rstest;
+use uuid::Uuid;
+use viridian_strategy::{Health, RouteId, RouteStatus, Traffic};
+
+use super::{
+    fixture::{Engine, Fixture, manual, report},
+    invariants,
+};
+use crate::{HealthReport, ReportError};
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+#[tokio::test(flavor = "multi_thread")]
+async fn each_report_stands_alone(#[case] engine: Engine) {
+    let fixture = Fixture::new(engine).await;
+    let one = fixture.ready(2, manual()).await;
+    let two = fixture.ready(2, manual()).await;
+    let unknown = RouteId(Uuid::now_v7());
+    let (first, second) = (fixture.routes(one).await, fixture.routes(two).await);
+    let reports = vec![
+        report(first[0].view.id, RouteStatus::Terminated),
+        report(unknown, RouteStatus::Running),
+        report(second[0].view.id, RouteStatus::FailedToStart),
+        report(second[1].view.id, RouteStatus::Terminated),
+    ];
+    let results = fixture
+        .db
+        .report_statuses(reports)
+        .await
+        .expect("the batch is taken");
+    let illegal = ReportError::IllegalMove {
+        from: RouteStatus::Running,
+        to: RouteStatus::FailedToStart,
+    };
+    assert_eq!(
+        results,
+        [
+            Ok(()),
+            Err(ReportError::UnknownRoute(unknown)),
+            Err(illegal),
+            Ok(())
+        ]
+    );
+    for id in [one, two] {
+        let routes = fixture.routes(id).await;
+        let over: Vec<_> = routes
+            .iter()
+            .filter(|r| r.view.status == RouteStatus::Terminated)
+            .collect();
+        assert_eq!(over.len(), 1);
+        assert_eq!(over[0].view.traffic, Traffic::Inactive);
+    }
+    // What crashed is replaced, ACTIVE.
+    fixture.settle().await;
+    assert_eq!(
+        fixture
+            .routes_in(one, RouteStatus::Provisioning)
+            .await
+            .len(),
+        1
+    );
+    invariants::hold(&fixture).await;
+}
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_changes_nothing_writes_nothing(#[case] engine: Engine) {
+    let fixture = Fixture::new(engine).await;
+    let id = fixture.ready(2, manual()).await;
+    let routes: Vec<_> = fixture
+        .routes(id)
+        .await
+        .iter()
+        .map(|route| route.view.id)
+        .collect();
+    let before = (fixture.get(id).await, fixture.footprint().await);
+    let at = fixture.routes(id).await[0].view.health_updated_at;
+    fixture.health(&routes, Health::Healthy).await;
+    fixture.status(&routes, RouteStatus::Running).await;
+    assert_eq!((fixture.get(id).await, fixture.footprint().await), before);
+    assert_eq!(fixture.routes(id).await[0].view.health_updated_at, at);
+}
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_ended_has_no_health(#[case] engine: Engine) {
+    let fixture = Fixture::new(engine).await;
+    let id = fixture.ready(1, manual()).await;
+    let route = fixture.routes(id).await[0].view.id;
+    fixture.status(&[route], RouteStatus::Terminated).await;
+    // Once more is no error: the first answer may have been lost.
+    fixture.status(&[route], RouteStatus::Terminated).await;
+    let late = vec![HealthReport {
+        route,
+        health: Health::Unhealthy,
+    }];
+    let results = fixture
+        .db
+        .report_health(late)
+        .await
+        .expect("the batch is taken");
+    assert_eq!(results, [Err(ReportError::Over(RouteStatus::Terminated))]);
+}
