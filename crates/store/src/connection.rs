@@ -12,6 +12,10 @@ use crate::error::StoreError;
 pub(crate) type SqliteConn = SyncConnectionWrapper<SqliteConnection>;
 
 /// A connection that reads, and writes when it is in a transaction.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there are only as many as the pool has"
+)]
 pub(crate) enum Connection {
     Pg(Object<AsyncPgConnection>),
     /// One of the readers.

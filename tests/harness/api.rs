@@ -1,0 +1,202 @@
+use tonic::{Request, Status, Streaming, transport::Channel};
+use viridian_proto::v1::{
+    ActivateRevisionRequest, CreateDeploymentRequest, CreateRevisionRequest,
+    CreateRevisionResponse, Deployment, GetDeploymentRequest, GetTrafficRequest,
+    ListRoutesRequest, PromoteDeploymentRequest, PromoteDeploymentResponse, ReportResult,
+    ReportRouteHealthRequest, ReportRouteStatusesRequest, Route, RouteHealthReport,
+    RouteHealthStatus, RouteStatusReport, TrafficTable, WatchTrafficRequest, WatchTrafficResponse,
+    deployment_service_client::DeploymentServiceClient, route_service_client::RouteServiceClient,
+    traffic_service_client::TrafficServiceClient, watch_traffic_response::Payload,
+};
+
+use super::{PATIENCE, eventually, within};
+
+/// A client of the three services, on one channel.
+#[derive(Clone)]
+pub(crate) struct Api {
+    channel: Channel,
+}
+
+impl Api {
+    pub(crate) async fn connect(url: &str) -> Self {
+        let endpoint = Channel::from_shared(url.to_owned()).expect("a URL");
+        let channel = endpoint.connect_timeout(PATIENCE).connect().await;
+        Self {
+            channel: channel.expect("the server can be reached"),
+        }
+    }
+
+    pub(crate) fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    pub(crate) fn deployments(&self) -> DeploymentServiceClient<Channel> {
+        DeploymentServiceClient::new(self.channel())
+    }
+
+    pub(crate) fn routes(&self) -> RouteServiceClient<Channel> {
+        RouteServiceClient::new(self.channel())
+    }
+
+    pub(crate) fn traffic(&self) -> TrafficServiceClient<Channel> {
+        TrafficServiceClient::new(self.channel())
+    }
+
+    pub(crate) async fn create(
+        &self,
+        request: CreateDeploymentRequest,
+    ) -> Result<Deployment, Status> {
+        let reply = self.deployments().create_deployment(timed(request)).await?;
+        Ok(reply.into_inner().deployment.expect("a deployment"))
+    }
+
+    pub(crate) async fn find(&self, reference: &str) -> Result<Deployment, Status> {
+        let request = GetDeploymentRequest {
+            deployment: reference.to_owned(),
+        };
+        let reply = self.deployments().get_deployment(timed(request)).await?;
+        Ok(reply.into_inner().deployment.expect("a deployment"))
+    }
+
+    pub(crate) async fn get(&self, reference: &str) -> Deployment {
+        self.find(reference).await.expect("the deployment is there")
+    }
+
+    /// Waits until a deployment is as it ought to become.
+    pub(crate) async fn until(
+        &self,
+        reference: &str,
+        what: &str,
+        is_so: impl Fn(&Deployment) -> bool,
+    ) -> Deployment {
+        let mut last = None;
+        let look = eventually(what, async || {
+            let deployment = self.get(reference).await;
+            let found = is_so(&deployment).then(|| deployment.clone());
+            last = Some(deployment);
+            found
+        });
+        match tokio::time::timeout(PATIENCE / 2, look).await {
+            Ok(deployment) => deployment,
+            Err(_) => panic!("waited in vain for {what}; the deployment is {last:#?}"),
+        }
+    }
+
+    /// All routes, oldest first, as of one moment.
+    pub(crate) async fn list_routes(&self, reference: &str) -> Vec<Route> {
+        let request = ListRoutesRequest {
+            deployment: reference.to_owned(),
+            page_size: 500,
+            ..ListRoutesRequest::default()
+        };
+        let reply = self.deployments().list_routes(timed(request)).await;
+        let reply = reply.expect("the routes can be listed").into_inner();
+        assert_eq!(reply.next_page_token, "", "they fit on one page");
+        reply.routes
+    }
+
+    pub(crate) async fn create_revision(
+        &self,
+        reference: &str,
+        activate: bool,
+    ) -> Result<CreateRevisionResponse, Status> {
+        let request = CreateRevisionRequest {
+            deployment: reference.to_owned(),
+            spec: Some(super::request::spec()),
+            activate,
+            ..CreateRevisionRequest::default()
+        };
+        let reply = self.deployments().create_revision(timed(request)).await?;
+        Ok(reply.into_inner())
+    }
+
+    pub(crate) async fn activate(
+        &self,
+        request: ActivateRevisionRequest,
+    ) -> Result<Deployment, Status> {
+        let reply = self.deployments().activate_revision(timed(request)).await?;
+        Ok(reply.into_inner().deployment.expect("a deployment"))
+    }
+
+    pub(crate) async fn promote(
+        &self,
+        request: PromoteDeploymentRequest,
+    ) -> Result<PromoteDeploymentResponse, Status> {
+        let reply = self
+            .deployments()
+            .promote_deployment(timed(request))
+            .await?;
+        Ok(reply.into_inner())
+    }
+
+    pub(crate) async fn report(
+        &self,
+        reports: Vec<RouteStatusReport>,
+    ) -> Result<Vec<ReportResult>, Status> {
+        let request = timed(ReportRouteStatusesRequest { reports });
+        let reply = self.routes().report_route_statuses(request).await?;
+        Ok(reply.into_inner().results)
+    }
+
+    pub(crate) async fn report_health(
+        &self,
+        reports: Vec<RouteHealthReport>,
+    ) -> Result<Vec<ReportResult>, Status> {
+        let request = timed(ReportRouteHealthRequest { reports });
+        let reply = self.routes().report_route_health(request).await?;
+        Ok(reply.into_inner().results)
+    }
+
+    /// Has the health checker see the same of some routes.
+    pub(crate) async fn see(&self, routes: &[Route], health: RouteHealthStatus) {
+        let report = |route: &Route| RouteHealthReport {
+            route_id: route.id.clone(),
+            health: health.into(),
+            observed_at: None,
+        };
+        let results = self.report_health(routes.iter().map(report).collect());
+        let results = results.await.expect("reports are taken");
+        assert!(results.iter().all(|result| result.applied), "{results:?}");
+    }
+
+    pub(crate) async fn table(&self, reference: &str) -> TrafficTable {
+        let request = GetTrafficRequest {
+            deployment: reference.to_owned(),
+        };
+        let reply = self.traffic().get_traffic(timed(request)).await;
+        let reply = reply.expect("the table can be had").into_inner();
+        reply.table.expect("a table")
+    }
+
+    pub(crate) async fn watch(&self, reference: &str) -> Tables {
+        let request = WatchTrafficRequest {
+            deployments: vec![reference.to_owned()],
+            all: false,
+        };
+        let reply = within("a watch", self.traffic().watch_traffic(request)).await;
+        Tables(reply.expect("the table can be watched").into_inner())
+    }
+}
+
+/// A stream of traffic tables.
+pub(crate) struct Tables(Streaming<WatchTrafficResponse>);
+
+impl Tables {
+    /// The next table; heartbeats are passed over.
+    pub(crate) async fn next(&mut self) -> Result<TrafficTable, Status> {
+        loop {
+            let message = within("the next table", self.0.message()).await?;
+            let message = message.expect("a watch does not end by itself");
+            if let Some(Payload::Table(table)) = message.payload {
+                return Ok(table);
+            }
+        }
+    }
+}
+
+/// A request that gives up when no answer comes.
+fn timed<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(PATIENCE);
+    request
+}

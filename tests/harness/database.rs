@@ -1,0 +1,101 @@
+use std::{env, thread};
+
+use tempfile::TempDir;
+use tokio_postgres::NoTls;
+use url::Url;
+use uuid::Uuid;
+
+/// The two engines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Engine {
+    Sqlite,
+    Postgres,
+}
+
+/// A fresh database for one test; gone when it is dropped.
+pub(crate) struct TestDatabase {
+    url: String,
+    keeper: Keeper,
+}
+
+enum Keeper {
+    Folder(#[expect(dead_code, reason = "removed when it is dropped")] TempDir),
+    Postgres { admin: Url, name: String },
+}
+
+impl TestDatabase {
+    pub(crate) async fn create(engine: Engine) -> Self {
+        match engine {
+            Engine::Sqlite => {
+                let folder = tempfile::tempdir().expect("a temporary folder");
+                Self {
+                    url: format!("sqlite:{}", folder.path().join("viridian.db").display()),
+                    keeper: Keeper::Folder(folder),
+                }
+            }
+            Engine::Postgres => {
+                let admin = postgres();
+                let name = format!("e2e_{}", Uuid::now_v7().simple());
+                execute(&admin, &format!("CREATE DATABASE {name}")).await;
+                let mut url = admin.clone();
+                url.set_path(&name);
+                Self {
+                    url: url.into(),
+                    keeper: Keeper::Postgres { admin, name },
+                }
+            }
+        }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        let Keeper::Postgres { admin, name } = &self.keeper else {
+            return;
+        };
+        let statement = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
+        let admin = admin.clone();
+        // Within a runtime no other can be entered, hence the thread.
+        let dropped = thread::spawn(move || {
+            tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime")
+                .block_on(execute(&admin, &statement));
+        });
+        let dropped = dropped.join();
+        assert!(
+            dropped.is_ok() || thread::panicking(),
+            "database {name} cannot be dropped"
+        );
+    }
+}
+
+/// The superuser's URL of the PostgreSQL server for tests.
+fn postgres() -> Url {
+    let url = env::var("VIRIDIAN_TEST_POSTGRES").unwrap_or_else(|_| {
+        panic!(
+            "VIRIDIAN_TEST_POSTGRES is not set, and tests on PostgreSQL are never skipped: \
+             run them by scripts/test or scripts/with-postgres"
+        )
+    });
+    url.parse()
+        .expect("VIRIDIAN_TEST_POSTGRES is a postgres:// URL")
+}
+
+async fn execute(server: &Url, statement: &str) {
+    let (client, connection) = tokio_postgres::connect(server.as_str(), NoTls)
+        .await
+        .expect("the PostgreSQL server of VIRIDIAN_TEST_POSTGRES answers");
+    let driver = tokio::spawn(connection);
+    client.batch_execute(statement).await.expect(statement);
+    drop(client);
+    driver
+        .await
+        .expect("the connection does not panic")
+        .expect("the connection ends well");
+}

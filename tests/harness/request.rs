@@ -1,0 +1,79 @@
+use std::{collections::BTreeSet, time::Duration};
+
+use viridian_proto::v1::{
+    BlueGreenSpec, CreateDeploymentRequest, DeploymentMetadata, DeploymentPolicy,
+    PromoteDeploymentRequest, RevisionSpec, Route, RouteTrafficStatus,
+    deployment_policy::Strategy,
+};
+
+/// The deployment that most tests are about.
+pub(crate) const REFERENCE: &str = "shop/web";
+
+/// The group of machines that the fleet is.
+pub(crate) const GROUP: &str = "test";
+
+/// Asks for [`REFERENCE`] with a first revision.
+pub(crate) fn creation(replicas: i32, policy: DeploymentPolicy) -> CreateDeploymentRequest {
+    CreateDeploymentRequest {
+        project: "shop".to_owned(),
+        name: "web".to_owned(),
+        target_replicas: replicas,
+        policy: Some(policy),
+        metadata: Some(DeploymentMetadata {
+            resource_group: GROUP.to_owned(),
+            ..DeploymentMetadata::default()
+        }),
+        initial_revision: Some(spec()),
+        ..CreateDeploymentRequest::default()
+    }
+}
+
+pub(super) fn spec() -> RevisionSpec {
+    RevisionSpec {
+        image: "registry.test/web:1".to_owned(),
+        ..RevisionSpec::default()
+    }
+}
+
+/// Asks for the promotion of a deployment, and nothing else.
+pub(crate) fn promotion(reference: &str) -> PromoteDeploymentRequest {
+    PromoteDeploymentRequest {
+        deployment: reference.to_owned(),
+        ..PromoteDeploymentRequest::default()
+    }
+}
+
+/// Blue-green with a gate that waits for someone; what is drained ends at once.
+pub(crate) fn manual() -> DeploymentPolicy {
+    blue_green(BlueGreenSpec::default())
+}
+
+/// Blue-green; what is drained ends at once.
+pub(crate) fn blue_green(spec: BlueGreenSpec) -> DeploymentPolicy {
+    DeploymentPolicy {
+        strategy: Some(Strategy::BlueGreen(spec)),
+        drain_grace: seconds(0.0),
+        ..DeploymentPolicy::default()
+    }
+}
+
+pub(crate) fn seconds(seconds: f64) -> Option<prost_types::Duration> {
+    let duration = Duration::from_secs_f64(seconds);
+    Some(duration.try_into().expect("a duration of the wire"))
+}
+
+/// The routes of one revision.
+pub(crate) fn by_revision(routes: &[Route], revision_id: &str) -> Vec<Route> {
+    let of_it = |route: &&Route| route.revision_id == revision_id;
+    routes.iter().filter(of_it).cloned().collect()
+}
+
+/// The routes that have traffic.
+pub(crate) fn active(routes: &[Route]) -> Vec<Route> {
+    let is_active = |route: &&Route| route.traffic_status() == RouteTrafficStatus::Active;
+    routes.iter().filter(is_active).cloned().collect()
+}
+
+pub(crate) fn ids(routes: &[Route]) -> BTreeSet<String> {
+    routes.iter().map(|route| route.id.clone()).collect()
+}

@@ -1,0 +1,146 @@
+use std::{
+    io::{BufRead as _, BufReader, Read},
+    net::SocketAddr,
+    process::{Child, ExitStatus},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use tokio::sync::oneshot;
+
+use super::{Api, Engine, TestDatabase, eventually, viridian, within};
+
+/// `viridian serve` as a process, on a database of its own. Killed when it is
+/// dropped.
+pub(crate) struct Server {
+    address: SocketAddr,
+    process: Child,
+    log: Log,
+    // Dropped, and so removed, after the process has ended.
+    database: TestDatabase,
+}
+
+type Log = Arc<Mutex<Vec<String>>>;
+
+impl Server {
+    pub(crate) async fn start(engine: Engine) -> Self {
+        Self::on(TestDatabase::create(engine).await).await
+    }
+
+    pub(crate) async fn on(database: TestDatabase) -> Self {
+        let mut process = serve(database.url())
+            .into_std()
+            .spawn()
+            .expect("the program can be started");
+        let log = Log::default();
+        let stderr = process.stderr.take().expect("stderr is a pipe");
+        let (told, address) = oneshot::channel();
+        thread::spawn({
+            let log = Arc::clone(&log);
+            move || follow(stderr, &log, told)
+        });
+        let address = within("the server's address", address).await;
+        let address = address.unwrap_or_else(|_| {
+            let _ = process.wait();
+            panic!("the server ended before it served:\n{}", text(&log))
+        });
+        Self {
+            address,
+            process,
+            log,
+            database,
+        }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub(crate) fn database(&self) -> &TestDatabase {
+        &self.database
+    }
+
+    pub(crate) async fn api(&self) -> Api {
+        Api::connect(&self.url()).await
+    }
+
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        text(&self.log)
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.process.id()).expect("a process id");
+        kill(Pid::from_raw(pid), signal).expect("the server is there");
+    }
+
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        eventually("the end of the server", async || {
+            self.process.try_wait().expect("it is a child")
+        })
+        .await
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        if thread::panicking() {
+            report(&text(&self.log));
+        }
+    }
+}
+
+/// `viridian serve` on a port of the system's choice, which its log tells.
+fn serve(database: &str) -> tokio::process::Command {
+    let mut command = viridian(&["serve", "--listen", "127.0.0.1:0", "--log-format", "json"]);
+    command
+        .args(["--database", database])
+        .stdout(std::process::Stdio::null());
+    command
+}
+
+/// Reads the log to its end, and tells the address when it comes by.
+fn follow(stderr: impl Read, log: &Log, told: oneshot::Sender<SocketAddr>) {
+    let mut told = Some(told);
+    for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+        if let Some(address) = serving(&line)
+            && let Some(told) = told.take()
+        {
+            let _ = told.send(address);
+        }
+        lock(log).push(line);
+    }
+}
+
+/// The address in the log line that tells it.
+fn serving(line: &str) -> Option<SocketAddr> {
+    let line: serde_json::Value = serde_json::from_str(line).ok()?;
+    if line["message"] != "serving" {
+        return None;
+    }
+    line["address"].as_str()?.parse().ok()
+}
+
+fn text(log: &Log) -> String {
+    lock(log).join("\n")
+}
+
+fn lock(log: &Log) -> MutexGuard<'_, Vec<String>> {
+    log.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[expect(clippy::print_stderr, reason = "shown with the failure of the test")]
+fn report(log: &str) {
+    eprintln!("the server's log:\n{log}");
+}

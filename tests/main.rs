@@ -1,0 +1,21 @@
+//! End to end: the real program on a real port, talked to by a real client, on
+//! both engines. Nothing is shared between two tests, and whatever a test starts
+//! ends with it.
+
+mod harness;
+
+mod automatic;
+mod bad_input;
+mod calls;
+mod cli;
+mod contract;
+mod demo;
+mod drain;
+mod grpcurl;
+mod paging;
+mod promote;
+mod race;
+mod reports;
+mod roll_back;
+mod serve;
+mod shutdown;
