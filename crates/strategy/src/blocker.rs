@@ -212,7 +212,8 @@ impl fmt::Display for Blocker {
             Self::ManualGate { ready, timeout } => {
                 write!(
                     f,
-                    "green is ready ({ready} routes); waiting for someone to promote"
+                    "green is ready ({ready} {}); waiting for someone to promote",
+                    if ready == 1 { "route" } else { "routes" }
                 )?;
                 match timeout {
                     Some((at, GateAction::Promote)) => {

@@ -206,6 +206,25 @@ impl State {
     pub fn deploying(&self) -> Option<RevisionId> {
         self.rollout().map(|rollout| rollout.deploying)
     }
+
+    /// The same with its clocks stopped. They go on at the next evaluation that
+    /// needs them.
+    pub(crate) fn standing_still(self, now: Timestamp) -> Self {
+        let Self::Deploying(rollout) = self else {
+            return self;
+        };
+        let step = match rollout.step {
+            Step::AwaitingPromotion { gate } => Step::AwaitingPromotion {
+                gate: gate.stopped(now),
+            },
+            step @ (Step::Provisioning | Step::RollingBack) => step,
+        };
+        Self::Deploying(Rollout {
+            step,
+            progress: rollout.progress.stopped(now),
+            ..rollout
+        })
+    }
 }
 
 #[cfg(test)]

@@ -31,13 +31,13 @@ pub fn evaluate(
     policy: &Policy,
     now: Timestamp,
 ) -> Evaluation {
-    if matches!(deployment.state, State::Destroyed { .. }) {
-        return Evaluation::waiting(deployment.state);
-    }
-    if deployment.paused {
-        return Evaluation::waiting(deployment.state).blocked_by(Blocker::Paused);
-    }
     match deployment.state {
+        // A pause does not hold up the end: nobody could resume it after that.
+        State::Destroying { current } => destroy(current, routes),
+        State::Destroyed { .. } => Evaluation::waiting(deployment.state),
+        state if deployment.paused => {
+            Evaluation::waiting(state.standing_still(now)).blocked_by(Blocker::Paused)
+        }
         State::Pending { current: None } => {
             Evaluation::waiting(deployment.state).blocked_by(Blocker::NoRevision)
         }
@@ -53,8 +53,6 @@ pub fn evaluate(
                 rolling::evaluate(deployment, rollout, routes, policy, &spec, now)
             }
         },
-        State::Destroying { current } => destroy(current, routes),
-        State::Destroyed { .. } => Evaluation::waiting(deployment.state),
     }
 }
 

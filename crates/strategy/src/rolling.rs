@@ -40,7 +40,7 @@ pub(crate) fn evaluate(
             step: Step::RollingBack,
             ..rollout
         };
-        return Evaluation::waiting(State::Deploying(rollout)).soon(now);
+        return evaluate(deployment, rollout, routes, policy, spec, now);
     }
     let step = if back {
         Step::RollingBack
@@ -51,7 +51,7 @@ pub(crate) fn evaluate(
     evaluation.deadline = deadline;
     evaluation.wake_by(deadline);
     evaluation.wake_by(roll.back_off.map(|back_off| back_off.until));
-    evaluation.blockers.extend(roll.blockers());
+    evaluation.blockers.extend(roll.blockers(back));
     let changes = &mut evaluation.transition.changes;
     changes.create(new, roll.create, Traffic::Active);
     changes.drain.extend(roll.drain);
@@ -135,41 +135,37 @@ impl Roll {
         }
     }
 
-    fn blockers(&self) -> impl Iterator<Item = Blocker> + use<> {
-        let Self {
-            target,
-            create,
-            new,
-            ..
-        } = *self;
-        let Tally {
+    /// Why it goes no further. On the way back the new routes are those of the
+    /// current revision, not green.
+    fn blockers(&self, back: bool) -> impl Iterator<Item = Blocker> + use<> {
+        let Self { target, new, .. } = *self;
+        let Tally { ready, unready, .. } = new;
+        let provisioning = new.provisioning + self.create;
+        let current = (back && ready < target).then_some(Blocker::RoutesNotReady {
             ready,
+            target,
+            provisioning,
             unready,
-            unready_count,
-            failed,
-            ..
-        } = new;
-        let provisioning = new.provisioning + create;
-        [
-            (provisioning > 0).then_some(Blocker::GreenProvisioning {
-                provisioning,
-                ready,
-                target,
-            }),
-            (unready_count > 0).then_some(Blocker::GreenUnhealthy {
-                ready,
-                target,
-                unready,
-            }),
-            (failed > 0).then_some(Blocker::GreenFailed {
-                failed,
-                ready,
-                target,
-            }),
-            self.back_off.map(BackOff::blocker),
-        ]
-        .into_iter()
-        .flatten()
+        });
+        let starting = (!back && provisioning > 0).then_some(Blocker::GreenProvisioning {
+            provisioning,
+            ready,
+            target,
+        });
+        let unhealthy = (!back && new.unready_count > 0).then_some(Blocker::GreenUnhealthy {
+            ready,
+            target,
+            unready,
+        });
+        let failed = (!back && new.failed > 0).then_some(Blocker::GreenFailed {
+            failed: new.failed,
+            ready,
+            target,
+        });
+        let back_off = self.back_off.map(BackOff::blocker);
+        [current, starting, unhealthy, failed, back_off]
+            .into_iter()
+            .flatten()
     }
 }
 
