@@ -155,7 +155,10 @@ async fn the_delay_counts_from_the_latest_change_of_health(#[case] engine: Engin
     let gate = world.at_gate(2, automatic(DELAY)).await;
     let green = world.routes_of(&gate.deploying_revision_id).await;
     let first_end = gate.blockers[0].until_time.expect("a time");
-    world.api.see(&green[..1], RouteHealthStatus::Degraded).await;
+    world
+        .api
+        .see(&green[..1], RouteHealthStatus::Degraded)
+        .await;
     world
         .until("PROVISIONING", |it| {
             it.sub_step() == DeploymentSubStep::Provisioning

@@ -39,7 +39,10 @@ async fn a_manual_promotion_leaves_ready_without_sub_step(#[case] engine: Engine
     assert_eq!(table.revision_id, gate.deploying_revision_id);
     assert!(table.epoch > gate.epoch);
     let served = table.endpoints.iter().map(|it| it.route_id.clone());
-    assert_eq!(served.collect::<std::collections::BTreeSet<_>>(), ids(&green));
+    assert_eq!(
+        served.collect::<std::collections::BTreeSet<_>>(),
+        ids(&green)
+    );
     assert!(table.endpoints.iter().all(|it| it.ratio == 1.0));
     eventually("the end of blue", async || {
         let blue = world.routes_of(&gate.current_revision_id).await;
@@ -67,7 +70,12 @@ async fn too_early_is_refused_with_each_reason_and_changes_nothing(#[case] engin
     let before = world
         .until("one of each", |it| {
             let green = it.green.unwrap_or_default();
-            (green.ready, green.unhealthy, green.failed, green.provisioning) == (1, 1, 1, 1)
+            (
+                green.ready,
+                green.unhealthy,
+                green.failed,
+                green.provisioning,
+            ) == (1, 1, 1, 1)
                 && it.blockers.len() == 4
         })
         .await;
@@ -76,7 +84,9 @@ async fn too_early_is_refused_with_each_reason_and_changes_nothing(#[case] engin
     let refusal = world.api.promote(promotion(REFERENCE)).await;
     let refusal = refusal.expect_err("green is not ready");
     let details = refused(&refusal, Code::FailedPrecondition, "PROMOTION_BLOCKED");
-    let failure = details.precondition_failure().expect("a PreconditionFailure");
+    let failure = details
+        .precondition_failure()
+        .expect("a PreconditionFailure");
     let types: Vec<_> = failure.violations.iter().map(|it| &it.r#type).collect();
     let expected = [
         "GREEN_PROVISIONING",
@@ -159,7 +169,9 @@ async fn min_ready_holds_a_manual_promotion_up_too(#[case] engine: Engine) {
     world.deploy().await;
     let waiting = world
         .until("min_ready to run", |it| {
-            it.blockers.iter().any(|it| it.code() == BlockerCode::MinReady)
+            it.blockers
+                .iter()
+                .any(|it| it.code() == BlockerCode::MinReady)
         })
         .await;
     assert_eq!(waiting.sub_step(), DeploymentSubStep::Provisioning);
@@ -167,7 +179,9 @@ async fn min_ready_holds_a_manual_promotion_up_too(#[case] engine: Engine) {
     let refusal = world.api.promote(promotion(REFERENCE)).await;
     let refusal = refusal.expect_err("not ready for long enough");
     let details = refused(&refusal, Code::FailedPrecondition, "PROMOTION_BLOCKED");
-    let failure = details.precondition_failure().expect("a PreconditionFailure");
+    let failure = details
+        .precondition_failure()
+        .expect("a PreconditionFailure");
     assert_eq!(failure.violations.len(), 1);
     assert_eq!(failure.violations[0].r#type, "MIN_READY");
 

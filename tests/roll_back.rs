@@ -6,9 +6,7 @@ use viridian_proto::v1::{
     GateTimeout, GateTimeoutAction, RouteHealthStatus, RouteStatus, RouteTrafficStatus,
 };
 
-use crate::harness::{
-    Engine, Fate, REFERENCE, World, blue_green, eventually, manual, seconds,
-};
+use crate::harness::{Engine, Fate, REFERENCE, World, blue_green, eventually, manual, seconds};
 
 #[rstest]
 #[case::sqlite(Engine::Sqlite)]
@@ -24,7 +22,11 @@ async fn green_that_cannot_start_ends_in_ready_with_the_old_revision(#[case] eng
     let after = back(&world, &serving).await;
     assert_eq!(after.generation, deploying.generation + 1);
     assert_eq!(world.routes_of(&serving.current_revision_id).await, blue);
-    assert_eq!(world.api.table(REFERENCE).await, table, "proxies see nothing");
+    assert_eq!(
+        world.api.table(REFERENCE).await,
+        table,
+        "proxies see nothing"
+    );
 
     let green = world.routes_of(&deploying.deploying_revision_id).await;
     assert_eq!(green.len(), 3, "none is replaced");
@@ -43,9 +45,7 @@ async fn green_that_cannot_start_ends_in_ready_with_the_old_revision(#[case] eng
 #[case::sqlite(Engine::Sqlite)]
 #[case::postgres(Engine::Postgres)]
 #[tokio::test]
-async fn a_part_that_fails_waits_for_the_deadline_and_then_drains_the_rest(
-    #[case] engine: Engine,
-) {
+async fn a_part_that_fails_waits_for_the_deadline_and_then_drains_the_rest(#[case] engine: Engine) {
     let world = World::start(engine).await;
     let policy = DeploymentPolicy {
         progress_deadline: seconds(1.5),

@@ -1,10 +1,10 @@
 use tonic::{Request, Status, Streaming, transport::Channel};
 use viridian_proto::v1::{
     ActivateRevisionRequest, CreateDeploymentRequest, CreateRevisionRequest,
-    CreateRevisionResponse, Deployment, GetDeploymentRequest, GetTrafficRequest,
-    ListRoutesRequest, PromoteDeploymentRequest, PromoteDeploymentResponse, ReportResult,
-    ReportRouteHealthRequest, ReportRouteStatusesRequest, Route, RouteHealthReport,
-    RouteHealthStatus, RouteStatusReport, TrafficTable, WatchTrafficRequest, WatchTrafficResponse,
+    CreateRevisionResponse, Deployment, GetDeploymentRequest, GetTrafficRequest, ListRoutesRequest,
+    PromoteDeploymentRequest, PromoteDeploymentResponse, ReportResult, ReportRouteHealthRequest,
+    ReportRouteStatusesRequest, Route, RouteHealthReport, RouteHealthStatus, RouteStatusReport,
+    TrafficTable, WatchTrafficRequest, WatchTrafficResponse,
     deployment_service_client::DeploymentServiceClient, route_service_client::RouteServiceClient,
     traffic_service_client::TrafficServiceClient, watch_traffic_response::Payload,
 };

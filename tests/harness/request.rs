@@ -2,8 +2,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use viridian_proto::v1::{
     BlueGreenSpec, CreateDeploymentRequest, DeploymentMetadata, DeploymentPolicy,
-    PromoteDeploymentRequest, RevisionSpec, Route, RouteTrafficStatus,
-    deployment_policy::Strategy,
+    PromoteDeploymentRequest, RevisionSpec, Route, RouteTrafficStatus, deployment_policy::Strategy,
 };
 
 /// The deployment that most tests are about.

@@ -21,7 +21,7 @@ pub(crate) struct Server {
     process: Child,
     log: Log,
     // Dropped, and so removed, after the process has ended.
-    database: TestDatabase,
+    database: Option<TestDatabase>,
 }
 
 type Log = Arc<Mutex<Vec<String>>>;
@@ -52,8 +52,18 @@ impl Server {
             address,
             process,
             log,
-            database,
+            database: Some(database),
         }
+    }
+
+    /// Kills it without warning, and starts another on the same database.
+    pub(crate) async fn restart(mut self) -> Self {
+        let database = self
+            .database
+            .take()
+            .expect("it has one until it is dropped");
+        drop(self);
+        Self::on(database).await
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -65,7 +75,9 @@ impl Server {
     }
 
     pub(crate) fn database(&self) -> &TestDatabase {
-        &self.database
+        self.database
+            .as_ref()
+            .expect("it has one until it is dropped")
     }
 
     pub(crate) async fn api(&self) -> Api {

@@ -1,15 +1,17 @@
 //! Deployments: the record, its row, and the statements on it.
 
+mod row;
+
 use std::collections::BTreeMap;
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use serde::{Deserialize, Serialize};
 use viridian_strategy::{
-    Blockers, DeploymentId, Lifecycle, Policy, ReplicaCounts, RevisionId, Rollout, State, Step,
-    Stopwatch, SubStep, Timestamp,
+    Blockers, DeploymentId, Lifecycle, Policy, ReplicaCounts, RevisionId, State, SubStep, Timestamp,
 };
 
+use self::row::{DeploymentRow, LockedRow};
 use crate::{
     connection::{Connection, with_conn},
     dialect::{Locked as _, selected},
@@ -130,18 +132,14 @@ impl Connection {
         &mut self,
         id: DeploymentId,
     ) -> Result<Option<LockedDeployment>, StoreError> {
-        let row = with_conn!(self, |c| deployments::table
+        let row: Option<LockedRow> = with_conn!(self, |c| deployments::table
             .find(Sql(id))
-            .select((
-                selected::<DeploymentRow, Db>(),
-                deployments::endpoints,
-                deployments::due_at
-            ))
+            .select(selected::<LockedRow, Db>())
             .locked()
             .get_result(c))
         .optional()
         .map_err(|error| unreadable(id, error))?;
-        row.map(locked).transpose()
+        row.map(LockedDeployment::try_from).transpose()
     }
 
     /// Locks a deployment if it is due and nobody holds it.
@@ -153,16 +151,12 @@ impl Connection {
         let row: Option<LockedRow> = with_conn!(self, |c| deployments::table
             .find(Sql(id))
             .filter(deployments::due_at.le(Sql(now)))
-            .select((
-                selected::<DeploymentRow, Db>(),
-                deployments::endpoints,
-                deployments::due_at
-            ))
+            .select(selected::<LockedRow, Db>())
             .locked_unless_held()
             .get_result(c))
         .optional()
         .map_err(|error| unreadable(id, error))?;
-        row.map(locked).transpose()
+        row.map(LockedDeployment::try_from).transpose()
     }
 
     /// Inserts a deployment; false when its name is taken.
@@ -335,188 +329,4 @@ fn unreadable(id: DeploymentId, error: diesel::result::Error) -> StoreError {
         },
         error => error.into(),
     }
-}
-
-fn locked(row: LockedRow) -> Result<LockedDeployment, StoreError> {
-    let deployment = Deployment::try_from(row.deployment)?;
-    let due_at = row.due_at.map(|Sql(at)| at);
-    Ok(LockedDeployment {
-        deployment,
-        endpoints: row.endpoints.0,
-        due_at,
-    })
-}
-
-#[derive(Queryable, Selectable)]
-#[diesel(table_name = deployments)]
-struct LockedRow {
-    #[diesel(embed)]
-    deployment: DeploymentRow,
-    endpoints: Json<Vec<Endpoint>>,
-    due_at: Option<Sql<Timestamp>>,
-}
-
-#[derive(Insertable, Queryable, Selectable)]
-#[diesel(table_name = deployments)]
-struct DeploymentRow {
-    id: Sql<DeploymentId>,
-    project: String,
-    name: String,
-    metadata: Json<Metadata>,
-    created_at: Sql<Timestamp>,
-    #[diesel(embed)]
-    moving: Moving,
-}
-
-/// The columns that change.
-#[derive(AsChangeset, Insertable, Queryable, Selectable)]
-#[diesel(table_name = deployments, treat_none_as_null = true)]
-struct Moving {
-    labels: Json<BTreeMap<String, String>>,
-    lifecycle: Sql<Lifecycle>,
-    sub_step: Option<Sql<SubStep>>,
-    current_revision_id: Option<Sql<RevisionId>>,
-    deploying_revision_id: Option<Sql<RevisionId>>,
-    previous_revision_id: Option<Sql<RevisionId>>,
-    current_since: Sql<Timestamp>,
-    rollout: Option<Json<RolloutDocument>>,
-    target_replicas: i32,
-    policy: Json<Policy>,
-    revision_history_limit: i32,
-    paused: bool,
-    generation: i64,
-    sequence: i64,
-    epoch: i64,
-    last_revision: i64,
-    last_history: i64,
-    status: Json<Status>,
-    updated_at: Sql<Timestamp>,
-    phase_started_at: Sql<Timestamp>,
-    deadline_at: Option<Sql<Timestamp>>,
-    promoted_at: Option<Sql<Timestamp>>,
-}
-
-/// What a rollout remembers besides its revisions and its step.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct RolloutDocument {
-    since: Timestamp,
-    progress: Stopwatch,
-    best_ready: u32,
-    gate: Option<Stopwatch>,
-}
-
-impl From<Deployment> for DeploymentRow {
-    fn from(deployment: Deployment) -> Self {
-        let state = deployment.state;
-        let rollout = state.rollout().map(|rollout| {
-            Json(RolloutDocument {
-                since: rollout.since,
-                progress: rollout.progress,
-                best_ready: rollout.best_ready,
-                gate: match rollout.step {
-                    Step::AwaitingPromotion { gate } => Some(gate),
-                    Step::Provisioning | Step::RollingBack => None,
-                },
-            })
-        });
-        Self {
-            id: Sql(deployment.id),
-            project: deployment.project,
-            name: deployment.name,
-            metadata: Json(deployment.metadata),
-            created_at: Sql(deployment.created_at),
-            moving: Moving {
-                labels: Json(deployment.labels),
-                lifecycle: Sql(state.lifecycle()),
-                sub_step: state.sub_step().map(Sql),
-                current_revision_id: state.current().map(Sql),
-                deploying_revision_id: state.deploying().map(Sql),
-                previous_revision_id: deployment.previous.map(Sql),
-                current_since: Sql(deployment.current_since),
-                rollout,
-                target_replicas: deployment.target_replicas.cast_signed(),
-                policy: Json(deployment.policy),
-                revision_history_limit: deployment.revision_history_limit.cast_signed(),
-                paused: deployment.paused,
-                generation: deployment.generation,
-                sequence: deployment.sequence,
-                epoch: deployment.epoch,
-                last_revision: deployment.last_revision,
-                last_history: deployment.last_history,
-                status: Json(deployment.status),
-                updated_at: Sql(deployment.updated_at),
-                phase_started_at: Sql(deployment.phase_started_at),
-                deadline_at: deployment.deadline_at.map(Sql),
-                promoted_at: deployment.promoted_at.map(Sql),
-            },
-        }
-    }
-}
-
-impl TryFrom<DeploymentRow> for Deployment {
-    type Error = StoreError;
-
-    fn try_from(row: DeploymentRow) -> Result<Self, StoreError> {
-        let moving = row.moving;
-        let state = state(&moving).map_err(|why| StoreError::Corrupt { id: row.id.0, why })?;
-        Ok(Self {
-            id: row.id.0,
-            project: row.project,
-            name: row.name,
-            labels: moving.labels.0,
-            metadata: row.metadata.0,
-            target_replicas: moving.target_replicas.cast_unsigned(),
-            policy: moving.policy.0,
-            revision_history_limit: moving.revision_history_limit.cast_unsigned(),
-            paused: moving.paused,
-            state,
-            current_since: moving.current_since.0,
-            previous: moving.previous_revision_id.map(|Sql(id)| id),
-            generation: moving.generation,
-            sequence: moving.sequence,
-            epoch: moving.epoch,
-            status: moving.status.0,
-            created_at: row.created_at.0,
-            updated_at: moving.updated_at.0,
-            phase_started_at: moving.phase_started_at.0,
-            deadline_at: moving.deadline_at.map(|Sql(at)| at),
-            promoted_at: moving.promoted_at.map(|Sql(at)| at),
-            last_revision: moving.last_revision,
-            last_history: moving.last_history,
-        })
-    }
-}
-
-fn state(moving: &Moving) -> Result<State, &'static str> {
-    let current = moving.current_revision_id.map(|Sql(id)| id);
-    Ok(match moving.lifecycle.0 {
-        Lifecycle::Pending => State::Pending { current },
-        Lifecycle::Ready => State::Ready {
-            current: current.ok_or("READY without a revision")?,
-        },
-        Lifecycle::Destroying => State::Destroying { current },
-        Lifecycle::Destroyed => State::Destroyed { current },
-        Lifecycle::Deploying => {
-            let deploying = moving.deploying_revision_id.map(|Sql(id)| id);
-            let Json(document) = moving
-                .rollout
-                .as_ref()
-                .ok_or("DEPLOYING without a rollout")?;
-            let sub_step = moving.sub_step.ok_or("DEPLOYING without a sub-step")?;
-            State::Deploying(Rollout {
-                current: current.ok_or("DEPLOYING without a current revision")?,
-                deploying: deploying.ok_or("DEPLOYING without a deploying revision")?,
-                step: match sub_step.0 {
-                    SubStep::Provisioning => Step::Provisioning,
-                    SubStep::AwaitingPromotion => Step::AwaitingPromotion {
-                        gate: document.gate.unwrap_or_default(),
-                    },
-                    SubStep::RollingBack => Step::RollingBack,
-                },
-                since: document.since,
-                progress: document.progress,
-                best_ready: document.best_ready,
-            })
-        }
-    })
 }

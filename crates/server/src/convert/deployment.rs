@@ -33,7 +33,7 @@ pub(crate) fn parse_new(
         labels: wire.labels.clone(),
         metadata: Metadata {
             domain: metadata.domain,
-            resource_group: metadata.resource_group,
+            resource_group: resource_group(metadata.resource_group),
             created_user: metadata.created_user,
             session_owner: metadata.session_owner,
         },
@@ -49,6 +49,15 @@ pub(crate) fn parse_new(
             .initial_revision
             .as_ref()
             .map(|spec| parse_spec("initial_revision", spec, violations)),
+    }
+}
+
+/// The group that a caller means: the one named "default" when it names none.
+pub(crate) fn resource_group(wire: String) -> String {
+    if wire.is_empty() {
+        DEFAULT_GROUP.to_owned()
+    } else {
+        wire
     }
 }
 
@@ -189,5 +198,6 @@ fn code(code: BlockerCode) -> v1::BlockerCode {
     }
 }
 
+const DEFAULT_GROUP: &str = "default";
 const DEFAULT_HISTORY_LIMIT: u32 = 10;
 const MAX_HISTORY_LIMIT: u32 = 1_000;

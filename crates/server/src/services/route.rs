@@ -12,6 +12,7 @@ use viridian_strategy::RouteId;
 use crate::{
     convert::{
         Violations,
+        deployment::resource_group,
         route::{assignment, parse_healths, parse_statuses, result},
         time::timestamp,
     },
@@ -53,7 +54,7 @@ impl RouteService for Routes {
         &self,
         request: Request<v1::WatchAssignmentsRequest>,
     ) -> Result<Response<Assignments>, Status> {
-        let group = request.into_inner().resource_group;
+        let group = resource_group(request.into_inner().resource_group);
         Ok(Response::new(Box::pin(watch(self.0.clone(), group))))
     }
 

@@ -1,0 +1,206 @@
+//! The row of a deployment, and how it becomes a record.
+
+use std::collections::BTreeMap;
+
+use diesel::prelude::*;
+use serde::{Deserialize, Serialize};
+use viridian_strategy::{
+    DeploymentId, Lifecycle, Policy, RevisionId, Rollout, State, Step, Stopwatch, SubStep,
+    Timestamp,
+};
+
+use super::{Deployment, LockedDeployment, Metadata, Status};
+use crate::{
+    error::StoreError,
+    routes::Endpoint,
+    schema::deployments,
+    types::{Json, Sql},
+};
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = deployments)]
+pub(crate) struct LockedRow {
+    #[diesel(embed)]
+    deployment: DeploymentRow,
+    endpoints: Json<Vec<Endpoint>>,
+    due_at: Option<Sql<Timestamp>>,
+}
+
+#[derive(Insertable, Queryable, Selectable)]
+#[diesel(table_name = deployments)]
+pub(crate) struct DeploymentRow {
+    pub(super) id: Sql<DeploymentId>,
+    project: String,
+    name: String,
+    metadata: Json<Metadata>,
+    created_at: Sql<Timestamp>,
+    #[diesel(embed)]
+    pub(super) moving: Moving,
+}
+
+/// The columns that change.
+#[derive(AsChangeset, Insertable, Queryable, Selectable)]
+#[diesel(table_name = deployments, treat_none_as_null = true)]
+pub(crate) struct Moving {
+    labels: Json<BTreeMap<String, String>>,
+    lifecycle: Sql<Lifecycle>,
+    sub_step: Option<Sql<SubStep>>,
+    current_revision_id: Option<Sql<RevisionId>>,
+    deploying_revision_id: Option<Sql<RevisionId>>,
+    previous_revision_id: Option<Sql<RevisionId>>,
+    current_since: Sql<Timestamp>,
+    rollout: Option<Json<RolloutDocument>>,
+    target_replicas: i32,
+    policy: Json<Policy>,
+    revision_history_limit: i32,
+    paused: bool,
+    generation: i64,
+    sequence: i64,
+    epoch: i64,
+    last_revision: i64,
+    last_history: i64,
+    status: Json<Status>,
+    updated_at: Sql<Timestamp>,
+    phase_started_at: Sql<Timestamp>,
+    deadline_at: Option<Sql<Timestamp>>,
+    promoted_at: Option<Sql<Timestamp>>,
+}
+
+/// What a rollout remembers besides its revisions and its step.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct RolloutDocument {
+    since: Timestamp,
+    progress: Stopwatch,
+    best_ready: u32,
+    gate: Option<Stopwatch>,
+}
+
+impl From<Deployment> for DeploymentRow {
+    fn from(deployment: Deployment) -> Self {
+        let state = deployment.state;
+        let rollout = state.rollout().map(|rollout| {
+            Json(RolloutDocument {
+                since: rollout.since,
+                progress: rollout.progress,
+                best_ready: rollout.best_ready,
+                gate: match rollout.step {
+                    Step::AwaitingPromotion { gate } => Some(gate),
+                    Step::Provisioning | Step::RollingBack => None,
+                },
+            })
+        });
+        Self {
+            id: Sql(deployment.id),
+            project: deployment.project,
+            name: deployment.name,
+            metadata: Json(deployment.metadata),
+            created_at: Sql(deployment.created_at),
+            moving: Moving {
+                labels: Json(deployment.labels),
+                lifecycle: Sql(state.lifecycle()),
+                sub_step: state.sub_step().map(Sql),
+                current_revision_id: state.current().map(Sql),
+                deploying_revision_id: state.deploying().map(Sql),
+                previous_revision_id: deployment.previous.map(Sql),
+                current_since: Sql(deployment.current_since),
+                rollout,
+                target_replicas: deployment.target_replicas.cast_signed(),
+                policy: Json(deployment.policy),
+                revision_history_limit: deployment.revision_history_limit.cast_signed(),
+                paused: deployment.paused,
+                generation: deployment.generation,
+                sequence: deployment.sequence,
+                epoch: deployment.epoch,
+                last_revision: deployment.last_revision,
+                last_history: deployment.last_history,
+                status: Json(deployment.status),
+                updated_at: Sql(deployment.updated_at),
+                phase_started_at: Sql(deployment.phase_started_at),
+                deadline_at: deployment.deadline_at.map(Sql),
+                promoted_at: deployment.promoted_at.map(Sql),
+            },
+        }
+    }
+}
+
+impl TryFrom<DeploymentRow> for Deployment {
+    type Error = StoreError;
+
+    fn try_from(row: DeploymentRow) -> Result<Self, StoreError> {
+        let moving = row.moving;
+        let state = state(&moving).map_err(|why| StoreError::Corrupt { id: row.id.0, why })?;
+        Ok(Self {
+            id: row.id.0,
+            project: row.project,
+            name: row.name,
+            labels: moving.labels.0,
+            metadata: row.metadata.0,
+            target_replicas: moving.target_replicas.cast_unsigned(),
+            policy: moving.policy.0,
+            revision_history_limit: moving.revision_history_limit.cast_unsigned(),
+            paused: moving.paused,
+            state,
+            current_since: moving.current_since.0,
+            previous: moving.previous_revision_id.map(|Sql(id)| id),
+            generation: moving.generation,
+            sequence: moving.sequence,
+            epoch: moving.epoch,
+            status: moving.status.0,
+            created_at: row.created_at.0,
+            updated_at: moving.updated_at.0,
+            phase_started_at: moving.phase_started_at.0,
+            deadline_at: moving.deadline_at.map(|Sql(at)| at),
+            promoted_at: moving.promoted_at.map(|Sql(at)| at),
+            last_revision: moving.last_revision,
+            last_history: moving.last_history,
+        })
+    }
+}
+
+fn state(moving: &Moving) -> Result<State, &'static str> {
+    let current = moving.current_revision_id.map(|Sql(id)| id);
+    Ok(match moving.lifecycle.0 {
+        Lifecycle::Pending => State::Pending { current },
+        Lifecycle::Ready => State::Ready {
+            current: current.ok_or("READY without a revision")?,
+        },
+        Lifecycle::Destroying => State::Destroying { current },
+        Lifecycle::Destroyed => State::Destroyed { current },
+        Lifecycle::Deploying => {
+            let deploying = moving.deploying_revision_id.map(|Sql(id)| id);
+            let Json(document) = moving
+                .rollout
+                .as_ref()
+                .ok_or("DEPLOYING without a rollout")?;
+            let sub_step = moving.sub_step.ok_or("DEPLOYING without a sub-step")?;
+            State::Deploying(Rollout {
+                current: current.ok_or("DEPLOYING without a current revision")?,
+                deploying: deploying.ok_or("DEPLOYING without a deploying revision")?,
+                step: match sub_step.0 {
+                    SubStep::Provisioning => Step::Provisioning,
+                    SubStep::AwaitingPromotion => Step::AwaitingPromotion {
+                        gate: document.gate.unwrap_or_default(),
+                    },
+                    SubStep::RollingBack => Step::RollingBack,
+                },
+                since: document.since,
+                progress: document.progress,
+                best_ready: document.best_ready,
+            })
+        }
+    })
+}
+
+impl TryFrom<LockedRow> for LockedDeployment {
+    type Error = StoreError;
+
+    fn try_from(row: LockedRow) -> Result<Self, StoreError> {
+        let deployment = Deployment::try_from(row.deployment)?;
+        let due_at = row.due_at.map(|Sql(at)| at);
+        Ok(Self {
+            deployment,
+            endpoints: row.endpoints.0,
+            due_at,
+        })
+    }
+}

@@ -1,0 +1,225 @@
+//! `viridian demo`, as a newcomer runs it: to its end, and with Ctrl-C at any
+//! moment.
+
+use std::{fs, path::Path, process::ExitStatus, time::Duration};
+
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
+use rstest::rstest;
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader, Lines},
+    process::{Child, ChildStdout},
+};
+
+use crate::harness::{eventually, viridian, within};
+
+#[tokio::test]
+async fn every_request_is_answered() {
+    let mut demo = Demo::start();
+    let lines = tokio::time::timeout(Duration::from_secs(60), demo.rest()).await;
+    let lines = lines.expect("under a minute");
+    let (status, errors) = demo.ended().await;
+    assert_eq!(status.code(), Some(0), "{lines:#?}\n{errors}");
+    let last = lines.last().expect("a last line");
+    let count = last
+        .strip_suffix(" requests, 0 failed")
+        .and_then(|count| count.parse::<u32>().ok());
+    assert!(count.is_some_and(|count| count > 500), "{last}");
+    for text in ["AWAITING_PROMOTION", "promote: 3 routes", "MANUAL", "READY"] {
+        let told = lines.iter().any(|line| line.contains(text));
+        assert!(told || text == "MANUAL", "{text} is not told: {lines:#?}");
+    }
+    demo.left_nothing();
+}
+
+#[rstest]
+#[case::the_folder_is_there(Moment::Folder)]
+#[case::the_server_is_there(Moment::Line("a server on"))]
+#[case::it_is_created(Moment::Line("create "))]
+#[case::a_route_starts(Moment::Line("PROVISIONING"))]
+#[case::a_route_runs(Moment::Line("RUNNING"))]
+#[case::version_1_serves(Moment::Line("version 1 serves"))]
+#[case::version_2_comes(Moment::Line("activate version 2"))]
+#[case::version_2_starts(Moment::Line("v2-1  PROVISIONING"))]
+#[case::version_2_runs(Moment::Line("v2-1  RUNNING"))]
+#[case::at_the_gate(Moment::Line("all of version 2 is ready"))]
+#[case::promoted(Moment::Line("promote: "))]
+#[case::version_1_drains(Moment::Line("version 1 ends after"))]
+#[case::version_1_is_gone(Moment::Line("version 1 is gone"))]
+#[tokio::test]
+async fn ctrl_c_leaves_nothing_behind(#[case] moment: Moment) {
+    let mut demo = Demo::start();
+    demo.wait_for(moment).await;
+    demo.signal(Signal::SIGINT);
+    let (status, errors) = demo.ended().await;
+    assert_eq!(status.code(), Some(130), "{status:?}: {errors}");
+    assert!(!errors.contains("a bug in"), "{errors}");
+    demo.left_nothing();
+}
+
+/// Before there is anything to tidy up, the signal may end the process itself.
+#[tokio::test]
+async fn ctrl_c_at_once_leaves_nothing_behind() {
+    let mut demo = Demo::start();
+    demo.signal(Signal::SIGINT);
+    let (status, errors) = demo.ended().await;
+    assert!(!status.success(), "{status:?}: {errors}");
+    demo.left_nothing();
+}
+
+#[rstest]
+#[case::the_terminal_is_closed(Signal::SIGHUP, 129)]
+#[case::it_is_told_to_end(Signal::SIGTERM, 143)]
+#[tokio::test]
+async fn other_ways_to_end_it_leave_nothing_behind(#[case] signal: Signal, #[case] code: i32) {
+    let mut demo = Demo::start();
+    demo.wait_for(Moment::Line("v2-1  RUNNING")).await;
+    demo.signal(signal);
+    let (status, errors) = demo.ended().await;
+    assert_eq!(status.code(), Some(code), "{status:?}: {errors}");
+    demo.left_nothing();
+}
+
+/// Whoever does not wait leaves the rest to the supervisors of the routes, which
+/// take a moment.
+#[tokio::test]
+async fn ctrl_c_twice_leaves_nothing_behind_either() {
+    let mut demo = Demo::start();
+    demo.wait_for(Moment::Line("v2-1  RUNNING")).await;
+    demo.signal(Signal::SIGINT);
+    demo.wait_for(Moment::Line("stopping")).await;
+    demo.signal(Signal::SIGINT);
+    let (status, errors) = demo.ended().await;
+    assert_eq!(status.code(), Some(130), "{status:?}: {errors}");
+    eventually("the end of all processes", async || {
+        demo.processes().is_empty().then_some(())
+    })
+    .await;
+    demo.left_nothing();
+}
+
+/// When to interrupt it.
+#[derive(Debug, Clone, Copy)]
+enum Moment {
+    /// Its temporary folder is there.
+    Folder,
+    /// It has written a line with this text.
+    Line(&'static str),
+}
+
+/// The demonstration in a process group of its own, with a folder of its own for
+/// temporary files, which also marks all processes that come of it.
+struct Demo {
+    process: Child,
+    group: Pid,
+    lines: Lines<BufReader<ChildStdout>>,
+    folder: TempDir,
+}
+
+impl Demo {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut command = viridian(&["demo"]);
+        command.env("TMPDIR", folder.path()).process_group(0);
+        let mut process = command.spawn().expect("the program can be started");
+        let pid = process.id().expect("it has not ended");
+        let stdout = process.stdout.take().expect("stdout is a pipe");
+        Self {
+            process,
+            group: Pid::from_raw(i32::try_from(pid).expect("a process id")),
+            lines: BufReader::new(stdout).lines(),
+            folder,
+        }
+    }
+
+    async fn wait_for(&mut self, moment: Moment) {
+        match moment {
+            Moment::Folder => {
+                eventually("the temporary folder", async || {
+                    (!self.files().is_empty()).then_some(())
+                })
+                .await;
+            }
+            Moment::Line(text) => {
+                let told = async {
+                    while let Some(line) = self.lines.next_line().await.expect("its output") {
+                        if line.contains(text) {
+                            return;
+                        }
+                    }
+                    panic!("it ended before it said {text:?}");
+                };
+                within(format_args!("{text:?}"), told).await;
+            }
+        }
+    }
+
+    /// The lines that are still to come.
+    async fn rest(&mut self) -> Vec<String> {
+        let mut rest = Vec::new();
+        while let Some(line) = self.lines.next_line().await.expect("its output") {
+            rest.push(line);
+        }
+        rest
+    }
+
+    fn signal(&self, signal: Signal) {
+        killpg(self.group, signal).expect("the demonstration runs");
+    }
+
+    /// How it ended, and what it said on stderr.
+    async fn ended(&mut self) -> (ExitStatus, String) {
+        within("its output to end", self.rest()).await;
+        let status = within("the end of the demonstration", self.process.wait()).await;
+        let mut errors = String::new();
+        let mut stderr = self.process.stderr.take().expect("stderr is a pipe");
+        within("stderr to end", stderr.read_to_string(&mut errors))
+            .await
+            .expect("UTF-8");
+        (status.expect("a child"), errors)
+    }
+
+    fn left_nothing(&self) {
+        assert_eq!(self.processes(), [""; 0], "processes are left");
+        assert_eq!(self.files(), [""; 0], "files are left");
+    }
+
+    fn files(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.folder.path()).expect("the folder");
+        let name = |entry: std::io::Result<fs::DirEntry>| {
+            entry.expect("an entry").path().display().to_string()
+        };
+        entries.map(name).collect()
+    }
+
+    /// The processes that have this demonstration's folder in their environment.
+    fn processes(&self) -> Vec<String> {
+        let mark = format!("TMPDIR={}", self.folder.path().display());
+        let processes = fs::read_dir("/proc").expect("/proc");
+        processes
+            .filter_map(|entry| marked(&entry.ok()?.path(), &mark))
+            .collect()
+    }
+}
+
+/// The command line of a process, if it has the mark.
+fn marked(process: &Path, mark: &str) -> Option<String> {
+    let environ = fs::read(process.join("environ")).ok()?;
+    let mut entries = environ.split(|byte| *byte == 0);
+    if !entries.any(|entry| entry == mark.as_bytes()) {
+        return None;
+    }
+    let line = fs::read(process.join("cmdline")).unwrap_or_default();
+    let line = String::from_utf8_lossy(&line).replace('\0', " ");
+    Some(format!("{} {line}", process.display()))
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        // Its supervisors end when it is gone.
+        let _ = self.process.start_kill();
+    }
+}

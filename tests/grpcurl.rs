@@ -1,0 +1,124 @@
+//! From a shell, with nothing but grpcurl: reflection has all that it takes, and
+//! errors are readable.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use serde_json::Value;
+use tokio::process::Command;
+
+use crate::harness::{Engine, Finished, REFERENCE, World, finish, manual};
+
+#[tokio::test]
+async fn lists_the_services() {
+    let world = World::start(Engine::Sqlite).await;
+    let run = grpcurl(&world, &[], &["list"]).await;
+    assert_eq!(run.code, Some(0), "{run:?}");
+    for service in ["DeploymentService", "RouteService", "TrafficService"] {
+        let name = format!("viridian.deployment.v1.{service}");
+        assert!(run.stdout.lines().any(|line| line == name), "{run:?}");
+    }
+    for service in ["grpc.health.v1.Health", "grpc.reflection.v1alpha"] {
+        assert!(run.stdout.contains(service), "{run:?}");
+    }
+}
+
+#[tokio::test]
+async fn describes_methods_and_messages_with_their_comments() {
+    let world = World::start(Engine::Sqlite).await;
+    let method = "viridian.deployment.v1.DeploymentService.PromoteDeployment";
+    let run = grpcurl(&world, &[], &["describe", method]).await;
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(run.stdout.contains("rpc PromoteDeployment"), "{run:?}");
+    assert!(run.stdout.contains("Switches all traffic"), "{run:?}");
+
+    let message = "viridian.deployment.v1.PromoteDeploymentRequest";
+    let run = grpcurl(&world, &[], &["describe", message]).await;
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(run.stdout.contains("bool validate_only = 3;"), "{run:?}");
+    assert!(run.stdout.contains("Change nothing; only say"), "{run:?}");
+    for detail in ["ErrorInfo", "PreconditionFailure", "BadRequest"] {
+        let name = format!("google.rpc.{detail}");
+        let run = grpcurl(&world, &[], &["describe", &name]).await;
+        assert_eq!(run.code, Some(0), "{run:?}");
+    }
+}
+
+#[tokio::test]
+async fn promotes() {
+    let world = World::start(Engine::Sqlite).await;
+    let gate = world.at_gate(2, manual()).await;
+    let run = promote(&world).await;
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let reply: Value = serde_json::from_str(&run.stdout).expect("JSON");
+    let deployment = &reply["deployment"];
+    assert_eq!(deployment["lifecycle"], "DEPLOYMENT_LIFECYCLE_READY");
+    assert_eq!(
+        deployment["currentRevisionId"],
+        gate.deploying_revision_id.as_str()
+    );
+    assert_eq!(reply["promotedRouteIds"].as_array().map(Vec::len), Some(2));
+}
+
+#[tokio::test]
+async fn a_refusal_is_printed_with_its_details() {
+    let world = World::start(Engine::Sqlite).await;
+    world.serving(1, manual()).await;
+    let run = promote(&world).await;
+    assert_eq!(run.code, Some(64 + 9), "{run:?}");
+    for text in [
+        "FailedPrecondition",
+        "google.rpc.ErrorInfo",
+        "\"reason\": \"NOT_DEPLOYING\"",
+        "\"domain\": \"viridian\"",
+        "google.rpc.PreconditionFailure",
+        "\"type\": \"NOT_DEPLOYING\"",
+        "\"subject\": \"shop/web\"",
+    ] {
+        assert!(run.stderr.contains(text), "{text}: {run:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_server_says_that_it_serves() {
+    let world = World::start(Engine::Sqlite).await;
+    let run = grpcurl(&world, &[], &["grpc.health.v1.Health/Check"]).await;
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(run.stdout.contains("SERVING"), "{run:?}");
+}
+
+async fn promote(world: &World) -> Finished {
+    let request = format!(r#"{{"deployment":"{REFERENCE}"}}"#);
+    let method = "viridian.deployment.v1.DeploymentService/PromoteDeployment";
+    grpcurl(world, &["-d", &request], &[method]).await
+}
+
+async fn grpcurl(world: &World, flags: &[&str], rest: &[&str]) -> Finished {
+    let mut command = Command::new(program());
+    command
+        .arg("-plaintext")
+        .args(flags)
+        .arg(world.server.address().to_string())
+        .args(rest)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    finish(command).await
+}
+
+/// From PATH, or from where scripts/install-tools puts it.
+fn program() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let path = env::var_os("PATH").unwrap_or_default();
+    let mut folders = env::split_paths(&path).chain([root.join("target/tools/bin")]);
+    folders
+        .find_map(|folder| Some(folder.join("grpcurl")).filter(|file| file.is_file()))
+        .unwrap_or_else(|| {
+            panic!(
+                "grpcurl is neither on PATH nor in target/tools/bin, and its tests are never \
+                 skipped: run scripts/install-tools"
+            )
+        })
+}

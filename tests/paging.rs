@@ -1,0 +1,224 @@
+//! Lists: pages that stay where they are, filters, labels.
+
+use rstest::rstest;
+use tonic::Status;
+use viridian_proto::v1::{
+    CreateDeploymentRequest, DeploymentLifecycle, ListDeploymentsRequest, ListDeploymentsResponse,
+    ListRoutesRequest, ListRoutesResponse, RouteStatus,
+};
+
+use crate::harness::{Api, Engine, REFERENCE, Server, World, creation, field_paths, manual};
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+#[tokio::test]
+async fn pages_of_deployments_stay_where_they_are(#[case] engine: Engine) {
+    let server = Server::start(engine).await;
+    let api = server.api().await;
+    let old = ["e", "c", "a", "d", "b"];
+    for name in old {
+        idle(&api, name, &[]).await;
+    }
+    let mut request = ListDeploymentsRequest {
+        page_size: 2,
+        ..ListDeploymentsRequest::default()
+    };
+    let mut seen = Vec::new();
+    for number in 0.. {
+        let page = list(&api, &request).await.expect("a page");
+        assert!(page.deployments.len() <= 2);
+        seen.extend(page.deployments.into_iter().map(|it| it.name));
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        request.page_token = page.next_page_token;
+        if number < 2 {
+            idle(&api, &format!("new-{number}"), &[]).await;
+        }
+    }
+    assert_eq!(seen, ["e", "c", "a", "d", "b", "new-0", "new-1"]);
+}
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+#[tokio::test]
+async fn pages_of_routes_stay_where_they_are(#[case] engine: Engine) {
+    let world = World::start(engine).await;
+    let serving = world.serving(5, manual()).await;
+    let old: Vec<_> = world.routes().await.into_iter().map(|it| it.id).collect();
+    let mut request = ListRoutesRequest {
+        deployment: REFERENCE.to_owned(),
+        page_size: 2,
+        ..ListRoutesRequest::default()
+    };
+    let mut seen = Vec::new();
+    loop {
+        let page = list_routes(&world.api, &request).await.expect("a page");
+        assert!(page.routes.len() <= 2);
+        seen.extend(page.routes.into_iter().map(|it| it.id));
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        request.page_token = page.next_page_token;
+        if seen.len() == 2 {
+            world.bring_up().await;
+        }
+    }
+    assert_eq!(seen[..5], old, "oldest first");
+    let all: Vec<_> = world.routes().await.into_iter().map(|it| it.id).collect();
+    assert_eq!(seen, all);
+    assert_eq!(seen.len(), 10);
+
+    let filtered = |request| async { list_routes(&world.api, request).await };
+    let request = ListRoutesRequest {
+        deployment: serving.id,
+        revision: "1".to_owned(),
+        statuses: vec![RouteStatus::Running.into()],
+        ..ListRoutesRequest::default()
+    };
+    let blue = filtered(&request).await.expect("a page").routes;
+    assert_eq!(blue.into_iter().map(|it| it.id).collect::<Vec<_>>(), old);
+    let request = ListRoutesRequest {
+        statuses: vec![RouteStatus::Terminated.into()],
+        ..request
+    };
+    assert_eq!(filtered(&request).await.expect("a page").routes, []);
+}
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+#[tokio::test]
+async fn a_bad_token_is_an_invalid_argument(#[case] engine: Engine) {
+    let server = Server::start(engine).await;
+    let api = server.api().await;
+    for name in ["a", "b"] {
+        idle(&api, name, &[]).await;
+    }
+    let request = ListDeploymentsRequest {
+        page_size: 1,
+        ..ListDeploymentsRequest::default()
+    };
+    let first = list(&api, &request).await.expect("a page");
+    let with_token = |page_token: &str| ListDeploymentsRequest {
+        page_token: page_token.to_owned(),
+        ..request.clone()
+    };
+    for token in ["x", "e30", &format!("{}A", first.next_page_token), "\u{0}"] {
+        let refusal = list(&api, &with_token(token)).await;
+        let refusal = refusal.expect_err("not a token");
+        assert_eq!(field_paths(&refusal), ["page_token"], "{token:?}");
+    }
+    let other_question = ListDeploymentsRequest {
+        project: "shop".to_owned(),
+        ..with_token(&first.next_page_token)
+    };
+    let refusal = list(&api, &other_question).await;
+    let refusal = refusal.expect_err("the token of another list");
+    assert_eq!(field_paths(&refusal), ["page_token"]);
+
+    let request = ListRoutesRequest {
+        deployment: "shop/a".to_owned(),
+        page_token: "x".to_owned(),
+        page_size: 501,
+        ..ListRoutesRequest::default()
+    };
+    let refusal = list_routes(&api, &request).await;
+    let refusal = refusal.expect_err("not a token, and too much");
+    assert_eq!(field_paths(&refusal), ["page_size", "page_token"]);
+    let request = ListDeploymentsRequest {
+        page_size: -1,
+        ..ListDeploymentsRequest::default()
+    };
+    let refusal = list(&api, &request).await.expect_err("less than nothing");
+    assert_eq!(field_paths(&refusal), ["page_size"]);
+}
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+#[tokio::test]
+async fn selects_by_label_project_and_lifecycle(#[case] engine: Engine) {
+    let world = World::start(engine).await;
+    let api = &world.api;
+    world.serving(1, manual()).await;
+    idle(api, "a", &[("tier", "web"), ("team", "red")]).await;
+    idle(api, "b", &[("tier", "web"), ("team", "blue")]).await;
+    idle(api, "c", &[("tier", "db")]).await;
+    let found = async |request: ListDeploymentsRequest| -> Vec<String> {
+        let page = list(api, &request).await.expect("a page");
+        page.deployments.into_iter().map(|it| it.name).collect()
+    };
+    for (selector, names) in [
+        ("tier=web", vec!["a", "b"]),
+        ("tier==web,team!=red", vec!["b"]),
+        ("team", vec!["a", "b"]),
+        ("!team", vec!["web", "c"]),
+        ("tier in (db, web),!team", vec!["c"]),
+        ("team notin (red)", vec!["web", "b", "c"]),
+        ("tier=nothing", vec![]),
+    ] {
+        let request = ListDeploymentsRequest {
+            label_selector: selector.to_owned(),
+            ..ListDeploymentsRequest::default()
+        };
+        assert_eq!(found(request).await, names, "{selector}");
+    }
+    // A selector and pages go together.
+    let mut request = ListDeploymentsRequest {
+        label_selector: "tier".to_owned(),
+        page_size: 1,
+        ..ListDeploymentsRequest::default()
+    };
+    for name in ["a", "b", "c"] {
+        let page = list(api, &request).await.expect("a page");
+        assert_eq!(page.deployments[0].name, name);
+        request.page_token = page.next_page_token;
+    }
+    let ready = ListDeploymentsRequest {
+        lifecycles: vec![DeploymentLifecycle::Ready.into()],
+        ..ListDeploymentsRequest::default()
+    };
+    assert_eq!(found(ready).await, ["web"]);
+    let elsewhere = ListDeploymentsRequest {
+        project: "elsewhere".to_owned(),
+        ..ListDeploymentsRequest::default()
+    };
+    assert!(found(elsewhere).await.is_empty());
+    let request = ListDeploymentsRequest {
+        label_selector: "tier in (web".to_owned(),
+        lifecycles: vec![0],
+        ..ListDeploymentsRequest::default()
+    };
+    let refusal = list(api, &request).await.expect_err("both are wrong");
+    assert_eq!(field_paths(&refusal), ["label_selector", "lifecycles[0]"]);
+}
+
+/// Creates a deployment of project shop without a revision.
+async fn idle(api: &Api, name: &str, labels: &[(&str, &str)]) {
+    let labels = labels.iter();
+    let request = CreateDeploymentRequest {
+        name: name.to_owned(),
+        labels: labels
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect(),
+        initial_revision: None,
+        ..creation(1, manual())
+    };
+    api.create(request).await.expect("it can be created");
+}
+
+async fn list(
+    api: &Api,
+    request: &ListDeploymentsRequest,
+) -> Result<ListDeploymentsResponse, Status> {
+    let reply = api.deployments().list_deployments(request.clone()).await?;
+    Ok(reply.into_inner())
+}
+
+async fn list_routes(api: &Api, request: &ListRoutesRequest) -> Result<ListRoutesResponse, Status> {
+    let reply = api.deployments().list_routes(request.clone()).await?;
+    Ok(reply.into_inner())
+}
