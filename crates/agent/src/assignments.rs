@@ -38,7 +38,7 @@ pub(crate) async fn follow(
 
 #[derive(Debug, thiserror::Error)]
 enum Interruption {
-    #[error("{0}")]
+    #[error("{}: {}", .0.code(), .0.message())]
     Refused(Status),
     #[error("the server ended the stream")]
     Ended,

@@ -5,13 +5,19 @@ use std::fmt::Write as _;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-/// The message and the code on one line, and each detail on a line of its own.
+/// The message and the code on one line, and each detail that says more on a
+/// line of its own.
 pub(crate) fn describe(status: &Status) -> String {
     let mut text = match status.message().trim() {
         "" => format!("the server answered {}", code_name(status.code())),
         message => format!("{message} ({})", code_name(status.code())),
     };
-    for detail in details(&status.get_error_details()) {
+    let said = |detail: &String| detail.ends_with(status.message().trim());
+    let details = details(&status.get_error_details());
+    for detail in details
+        .iter()
+        .filter(|it| status.message().is_empty() || !said(it))
+    {
         // Writing to a String cannot fail.
         let _ = write!(text, "\n  {detail}");
     }
@@ -127,6 +133,18 @@ mod tests {
         assert_eq!(
             describe(&status),
             "bad request (INVALID_ARGUMENT)\n  target_replicas: at most 1000"
+        );
+    }
+
+    #[test]
+    fn nothing_is_said_twice() {
+        let message = "nothing is being deployed";
+        let mut details = ErrorDetails::with_precondition_failure_violation("IDLE", "d", message);
+        details.set_error_info("IDLE", "viridian", []);
+        let status = Status::with_error_details(Code::FailedPrecondition, message, details);
+        assert_eq!(
+            describe(&status),
+            "nothing is being deployed (FAILED_PRECONDITION)\n  reason: IDLE"
         );
     }
 

@@ -3,9 +3,11 @@
 use std::{net::SocketAddr, time::Duration};
 
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{service::Routes as GrpcRoutes, transport};
+use tonic::{
+    service::Routes as GrpcRoutes,
+    transport::{self, server::TcpIncoming},
+};
 use viridian_proto::{
     FILE_DESCRIPTOR_SET,
     v1::{
@@ -57,7 +59,8 @@ impl Server {
             .http2_keepalive_timeout(Some(KEEPALIVE))
             .add_routes(routes)
             .serve_with_incoming_shutdown(
-                TcpListenerStream::new(listener),
+                // Without it a small reply waits for the caller's delayed ACK.
+                TcpIncoming::from(listener).with_nodelay(Some(true)),
                 stop.clone().cancelled_owned(),
             );
         tracing::info!(%address, "serving");

@@ -1,7 +1,10 @@
 //! What can go wrong, so that "retry may help", "refused" and "broken" can be
 //! told apart by type.
 
-use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use diesel::{
+    ConnectionError,
+    result::{DatabaseErrorKind, Error as DieselError},
+};
 use diesel_async::pooled_connection::{PoolError, deadpool};
 use thiserror::Error;
 use viridian_strategy::{DeploymentId, RevisionId};
@@ -165,6 +168,9 @@ impl From<deadpool::PoolError> for StoreError {
         match error {
             deadpool::PoolError::Timeout(_) => Self::Exhausted,
             deadpool::PoolError::Backend(PoolError::QueryError(error)) => Self::from(error),
+            deadpool::PoolError::Backend(PoolError::ConnectionError(
+                ConnectionError::BadConnection(why),
+            )) => Self::Away(why),
             error => Self::Away(error.to_string()),
         }
     }

@@ -31,7 +31,7 @@ pub(super) async fn tell(
         waiting_for,
     };
     teller.say(&format!(
-        "a server on {address}, an agent, and a database in a temporary folder"
+        "a server on {address}, an agent, and a temporary database"
     ))?;
     teller.say("to look at it from another terminal:")?;
     teller.view.quote(&format!(
@@ -128,8 +128,8 @@ impl Teller<'_> {
                 let lost = reply.drained_route_ids.len();
                 let took = begin.elapsed().as_secs_f64() * 1e3;
                 self.say(&format!(
-                    "promote: {gained} routes took the traffic, {lost} lost it, in one \
-                     transaction ({took:.0} ms)"
+                    "promote: {gained} routes gain traffic, {lost} lose it, in one transaction \
+                     ({took:.0} ms)"
                 ))?;
             }
             Err(error) => {
@@ -232,7 +232,7 @@ fn serves(deployment: &Deployment, revision_id: &str) -> bool {
 }
 
 const PROMOTE: &str = "viridian.deployment.v1.DeploymentService/PromoteDeployment";
-const PERIOD: Duration = Duration::from_millis(100);
+const PERIOD: Duration = Duration::from_millis(50);
 const SHORT_WHILE: Duration = Duration::from_secs(3);
 const AT_GATE: Duration = Duration::from_secs(3);
 const LAST_WHILE: Duration = Duration::from_secs(5);

@@ -103,12 +103,13 @@ impl Plain {
     }
 }
 
-/// A line for the deployment, one for each route, one for the requests.
+/// Two lines for the deployment, one for each route, one for the requests.
 pub(super) struct Live {
     clock: Clock,
     screen: MultiProgress,
     space: ProgressBar,
     state: ProgressBar,
+    reason: ProgressBar,
     routes: Vec<ProgressBar>,
     requests: ProgressBar,
     shown: Scene,
@@ -121,6 +122,7 @@ impl Live {
             clock: Clock::start(),
             space: screen.add(text_line()),
             state: screen.add(text_line()),
+            reason: screen.add(text_line()),
             requests: screen.add(text_line()),
             routes: Vec::new(),
             shown: Scene::default(),
@@ -146,6 +148,7 @@ impl Live {
         }
         self.space.tick();
         self.state.set_message(headline(&scene));
+        self.reason.set_message(reason(&scene));
         self.requests.set_message(scene.requests());
         self.shown = scene;
         Ok(())
@@ -188,11 +191,11 @@ fn text_line() -> ProgressBar {
 }
 
 fn headline(scene: &Scene) -> String {
-    let waits_for = match scene.waits_for.as_str() {
-        "" => String::new(),
-        reason => format!("  {}", style(reason).yellow()),
-    };
-    format!("{DEPLOYMENT}  {}{waits_for}", style(&scene.state).bold())
+    format!("{DEPLOYMENT}  {}", style(&scene.state).bold())
+}
+
+fn reason(scene: &Scene) -> String {
+    format!("  {}", style(&scene.waits_for).yellow())
 }
 
 fn paint(route: &RouteLine) -> String {
@@ -205,5 +208,5 @@ fn paint(route: &RouteLine) -> String {
     format!("  {text}")
 }
 
-/// What stands before a command: as wide as a stamp.
-const QUOTE: &str = "             ";
+/// What stands before a command. Little, so that it fits on a line.
+const QUOTE: &str = "    ";

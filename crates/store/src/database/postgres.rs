@@ -1,10 +1,10 @@
 //! PostgreSQL: a pool of connections.
 
-use std::time::Duration;
+use std::{error::Error as _, time::Duration};
 
 use diesel::ConnectionError;
 use diesel_async::{
-    AsyncConnection as _, AsyncPgConnection, SimpleAsyncConnection as _,
+    AsyncPgConnection, SimpleAsyncConnection as _,
     pooled_connection::{
         AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
         deadpool::{self, Object},
@@ -12,6 +12,7 @@ use diesel_async::{
 };
 use futures::{FutureExt as _, future::BoxFuture};
 use tokio::time::timeout;
+use tokio_postgres::NoTls;
 use url::Url;
 
 use crate::{
@@ -34,10 +35,10 @@ impl Pool {
             .build()
             .map_err(|error| OpenError::Away(error.to_string()))?;
         let pool = Self(pool);
-        let first = pool
-            .object()
-            .await
-            .map_err(|error| OpenError::Away(error.to_string()))?;
+        let first = pool.object().await.map_err(|error| match error {
+            StoreError::Away(why) => OpenError::Away(why),
+            error => OpenError::Away(error.to_string()),
+        })?;
         migrations::postgres(Object::take(first)).await?;
         Ok(pool)
     }
@@ -56,7 +57,13 @@ impl Pool {
 
 fn connect(url: &str) -> BoxFuture<'_, Result<AsyncPgConnection, ConnectionError>> {
     async move {
-        let mut connection = AsyncPgConnection::establish(url).await?;
+        // Not by `establish`, which drops the reason behind the error.
+        let (client, driver) = tokio_postgres::connect(url, NoTls).await.map_err(|error| {
+            let why = error.source().map(ToString::to_string);
+            ConnectionError::BadConnection(why.unwrap_or_else(|| error.to_string()))
+        })?;
+        let mut connection =
+            AsyncPgConnection::try_from_client_and_connection(client, driver).await?;
         connection
             .batch_execute(SESSION)
             .await
