@@ -1,0 +1,101 @@
+//! Every value of health lands in a bucket, and only HEALTHY is ready. The
+//! Python ancestor knew HEALTHY and UNHEALTHY: the others made it create green
+//! again and again, or hang in DEPLOYING.
+
+use viridian_strategy::{Health, RouteStatus, counts};
+
+use crate::scene::{
+    Degraded, FailedToStart, Healthy, NotChecked, Provisioning, Running, Terminated, Terminating,
+    Unhealthy, blue, compare, deploying, green,
+};
+
+const STATUSES: [RouteStatus; 5] = [
+    Provisioning,
+    Running,
+    Terminating,
+    Terminated,
+    FailedToStart,
+];
+const HEALTHS: [Health; 4] = [NotChecked, Healthy, Unhealthy, Degraded];
+
+#[test]
+fn every_status_with_every_health_is_in_one_bucket() {
+    for status in STATUSES {
+        for health in HEALTHS {
+            let scene = deploying(1, [green(status, health)]);
+            let (_, green) = counts(&scene.deployment, &scene.routes);
+            let expected = match (status, health) {
+                (Provisioning, _) => (1, 0, 0, 0),
+                (Running, Healthy) => (0, 1, 0, 0),
+                (Running, _) => (0, 0, 1, 0),
+                (Terminating, _) => (0, 0, 0, 0),
+                (Terminated | FailedToStart, _) => (0, 0, 0, 1),
+            };
+            let buckets = (
+                green.provisioning,
+                green.ready,
+                green.unhealthy,
+                green.failed,
+            );
+            assert_eq!(buckets, expected, "{status:?} {health:?}");
+        }
+    }
+}
+
+#[test]
+fn no_unready_health_makes_a_duplicate_or_an_endless_rollout() {
+    for health in [NotChecked, Unhealthy, Degraded] {
+        let mut scene = deploying(3, [blue(Running, Healthy).times(3)])
+            .auto(0)
+            .now(0);
+        scene.settle();
+        scene.report_all(4..=6, Running, health);
+        for second in (10..600).step_by(10) {
+            scene.pass_to(second);
+            assert_eq!(scene.routes.len(), 6, "{health:?}: a duplicate green");
+            assert!(!scene.is_ready(), "{health:?}: given up, or promoted");
+        }
+        scene.pass_to(600);
+        assert_eq!(scene.says(), "READY blue", "{health:?}");
+        let green_is_over = scene.routes[3..]
+            .iter()
+            .all(|route| route.status == Terminating);
+        assert!(green_is_over, "{health:?}");
+    }
+}
+
+#[test]
+fn the_sentence_names_each_health() {
+    let scene = deploying(
+        5,
+        [
+            green(Running, Healthy),
+            green(Running, Degraded).at(30),
+            green(Running, Degraded).at(31),
+            green(Running, Unhealthy).at(61),
+            green(Running, NotChecked).at(62),
+        ],
+    );
+    let said = scene.blockers().join("");
+    let expected = "1 of 5 green routes is ready; 1 is UNHEALTHY since 00:01:01; \
+                    2 are DEGRADED since 00:00:30; 1 is NOT_CHECKED since 00:01:02";
+    compare([("all three", said, expected)]);
+}
+
+#[test]
+fn the_legal_moves_of_a_route() {
+    let legal = [
+        (Provisioning, Running),
+        (Provisioning, FailedToStart),
+        (Provisioning, Terminating),
+        (Running, Terminating),
+        (Running, Terminated),
+        (Terminating, Terminated),
+    ];
+    for from in STATUSES {
+        for to in STATUSES {
+            let expected = legal.contains(&(from, to));
+            assert_eq!(from.may_become(to), expected, "{from:?} to {to:?}");
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! The decision, rule by rule, as a caller of the crate sees it. Each table
+//! reads side by side with sections 1 and 2 of the design.
+
+mod activate;
+mod clocks;
+mod destroy;
+mod drain;
+mod gate;
+mod health;
+mod keep;
+mod moves;
+mod pause;
+mod policy;
+mod promote;
+mod properties;
+mod random;
+mod replacements;
+mod rolling;
+mod scale;
+mod scene;
+mod serving;
+mod steps;
+mod world;

@@ -1,0 +1,211 @@
+//! The table of deployment moves, row by row. (The verbs abort and destroy are
+//! not here yet; DESTROYING has its own file.)
+
+use viridian_strategy::{GateAction, GateTimeout, verbs};
+
+use crate::scene::{
+    BLUE, FailedToStart, GREEN, Healthy, NotChecked, Provisioning, Replica, Running, Scene,
+    Unhealthy, awaiting, blue, deploying, green, line, pending, ready, secs, table,
+};
+
+fn serving() -> Replica {
+    blue(Running, Healthy).times(3)
+}
+
+#[test]
+fn new_to_pending() {
+    let said = |revision| line(&verbs::create(revision, 3));
+    assert_eq!(said(Some(BLUE)), "PENDING blue, create 3 blue ACTIVE");
+    assert_eq!(said(None), "PENDING nothing");
+    assert_eq!(line(&verbs::create(Some(BLUE), 0)), "PENDING blue");
+}
+
+#[test]
+fn pending_to_ready_when_all_are_ready() {
+    table([
+        ("all N are ready", pending(3, [serving()]), "READY blue"),
+        (
+            "one is not",
+            pending(
+                3,
+                [blue(Running, Healthy).times(2), blue(Running, Unhealthy)],
+            ),
+            "PENDING blue",
+        ),
+        (
+            "one is starting",
+            pending(
+                3,
+                [blue(Running, Healthy).times(2), blue(Provisioning, Healthy)],
+            ),
+            "PENDING blue",
+        ),
+        ("N is 0", pending(0, []), "READY blue"),
+    ]);
+}
+
+#[test]
+fn ready_to_provisioning_when_a_revision_is_activated() {
+    let scene = ready(3, [serving()]);
+    assert_eq!(scene.activate(GREEN, false).as_deref(), Ok("PROVISIONING"));
+}
+
+#[test]
+fn provisioning_to_awaiting_promotion_at_a_closed_gate() {
+    let all = [serving(), green(Running, Healthy).at(90).times(3)];
+    table([
+        ("manual", deploying(3, all), "AWAITING_PROMOTION"),
+        (
+            "delay",
+            deploying(3, all).auto(60),
+            "AWAITING_PROMOTION, wake 150",
+        ),
+    ]);
+}
+
+#[test]
+fn awaiting_promotion_to_provisioning() {
+    let all = green(Running, Healthy).at(90);
+    let worse = green(Running, Unhealthy).at(95);
+    table([
+        (
+            "a green is no longer ready",
+            awaiting(3, [serving(), all.times(2), worse]),
+            "PROVISIONING, wake 700",
+        ),
+        (
+            "N grew",
+            awaiting(4, [blue(Running, Healthy).times(4), all.times(3)]),
+            "PROVISIONING, create 1 green INACTIVE, wake 700",
+        ),
+        (
+            "neither",
+            awaiting(3, [serving(), all.times(3)]),
+            "AWAITING_PROMOTION",
+        ),
+    ]);
+}
+
+#[test]
+fn the_delay_starts_again_behind_the_gate() {
+    let mut scene = awaiting(3, [serving(), green(Running, Healthy).at(90).times(3)]).auto(60);
+    assert_eq!(scene.says(), "AWAITING_PROMOTION, wake 150");
+    scene.pass_to(140);
+    scene.report(4, Running, Unhealthy);
+    assert_eq!(scene.says(), "PROVISIONING, wake 740");
+    scene.pass_to(160);
+    scene.report(4, Running, Healthy);
+    assert_eq!(scene.says(), "AWAITING_PROMOTION, wake 220");
+    scene.pass_to(219);
+    assert!(!scene.is_ready());
+    scene.pass_to(220);
+    assert!(scene.is_ready());
+}
+
+#[test]
+fn provisioning_or_awaiting_to_ready_by_promotion() {
+    let all = [serving(), green(Running, Healthy).times(3)];
+    let promoted = "READY green by promotion, promote 4 5 6, drain 1 2 3";
+    let at_once = "READY green by promotion, promote 4 5 6, drain 1 2 3, wake 100";
+    table([
+        (
+            "automatic, from PROVISIONING",
+            deploying(3, all).auto(0),
+            at_once,
+        ),
+        (
+            "automatic, from AWAITING",
+            awaiting(3, all).auto(0),
+            at_once,
+        ),
+    ]);
+    for scene in [deploying(3, all), awaiting(3, all)] {
+        assert_eq!(scene.promote().as_deref(), Ok(promoted));
+    }
+}
+
+#[test]
+fn provisioning_or_awaiting_to_ready_by_roll_back() {
+    let lost = green(FailedToStart, NotChecked);
+    let up = green(Running, Healthy);
+    let gate = |scene: Scene| {
+        scene.blue_green(|spec| {
+            spec.gate_timeout = Some(GateTimeout {
+                duration: secs(50),
+                action: GateAction::Rollback,
+            });
+        })
+    };
+    table([
+        (
+            "all green failed, from PROVISIONING",
+            deploying(3, [serving(), lost.times(3)]),
+            "READY blue by roll-back, wake 100",
+        ),
+        (
+            "all green failed, from AWAITING",
+            awaiting(3, [serving(), lost.times(3)]),
+            "READY blue by roll-back, wake 100",
+        ),
+        (
+            "the progress deadline passed",
+            deploying(3, [serving(), up.times(2), green(Running, Unhealthy)]).now(600),
+            "READY blue by roll-back, drain 4 5 6, wake 600",
+        ),
+        (
+            "it did not quite",
+            deploying(3, [serving(), up.times(2), green(Running, Unhealthy)]).now(599),
+            "PROVISIONING, wake 600",
+        ),
+        (
+            "the gate timed out",
+            gate(awaiting(3, [serving(), up.times(3)])),
+            "READY blue by roll-back, drain 4 5 6, wake 100",
+        ),
+        (
+            "it did not quite",
+            gate(awaiting(3, [serving(), up.times(3)])).now(99),
+            "AWAITING_PROMOTION, wake 100",
+        ),
+    ]);
+}
+
+#[test]
+fn rolling_back_to_ready_drains_green_and_never_touches_blue() {
+    let mixed = [
+        green(Running, Healthy),
+        green(Provisioning, NotChecked),
+        green(Running, Unhealthy),
+    ];
+    let scene = |blue: Replica| deploying(3, std::iter::once(blue).chain(mixed)).rolling_back();
+    table([
+        (
+            "blue is well",
+            scene(serving()),
+            "READY blue by roll-back, drain 4 5 6, wake 100",
+        ),
+        (
+            "blue is not well: that is no reason to touch it",
+            scene(blue(Running, Unhealthy).times(3)),
+            "READY blue by roll-back, drain 4 5 6, wake 100",
+        ),
+        (
+            "blue is brought to N again",
+            scene(blue(Running, Healthy)),
+            "READY blue by roll-back, create 2 blue ACTIVE, drain 2 3 4, wake 100",
+        ),
+    ]);
+}
+
+#[test]
+fn after_an_automatic_promotion_or_a_roll_back_it_is_ready_and_quiet() {
+    let all = [serving(), green(Running, Healthy).times(3)];
+    for (mut scene, current) in [
+        (deploying(3, all).auto(0), "READY green"),
+        (deploying(3, all).rolling_back(), "READY blue"),
+    ] {
+        scene.cycle();
+        assert_eq!(scene.says(), current);
+        assert_eq!(scene.blockers(), Vec::<String>::new());
+    }
+}

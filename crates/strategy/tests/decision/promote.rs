@@ -1,0 +1,205 @@
+//! A manual promotion asks for all that an automatic one asks for, but the gate
+//! and the delay.
+
+use viridian_strategy::{
+    Blocker, IntOrPercent, Lifecycle, State, SubStep, Unready,
+    verbs::PromoteRejection::{self, Blocked, NotBlueGreen, NotDeploying, RollingBack},
+};
+
+use crate::scene::{
+    Degraded, GREEN, Healthy, NotChecked, Provisioning, Replica, Running, Scene, Terminated,
+    Unhealthy, at, awaiting, blue, deploying, destroying, green, pending, ready, scene, secs,
+    table,
+};
+
+const PROMOTED: &str = "READY green by promotion, promote 4 5 6, drain 1 2 3";
+
+fn serving() -> Replica {
+    blue(Running, Healthy).times(3)
+}
+
+fn all() -> [Replica; 2] {
+    [serving(), green(Running, Healthy).at(90).times(3)]
+}
+
+#[test]
+fn skips_the_gate_and_the_delay() {
+    for scene in [
+        deploying(3, all()),
+        awaiting(3, all()),
+        deploying(3, all()).auto(600),
+        awaiting(3, all()).auto(600),
+    ] {
+        assert_eq!(scene.promote().as_deref(), Ok(PROMOTED));
+    }
+}
+
+#[test]
+fn leaves_ready_with_no_sub_step() {
+    let mut scene = awaiting(3, all());
+    scene.do_promote().expect("all green are ready");
+    let state = scene.deployment.state;
+    assert_eq!(state, State::Ready { current: GREEN });
+    assert_eq!((state.sub_step(), state.deploying()), (None, None));
+    assert_eq!(
+        awaiting(3, all()).deployment.state.sub_step(),
+        Some(SubStep::AwaitingPromotion)
+    );
+    assert_eq!(
+        scene.promote(),
+        Err(NotDeploying(Lifecycle::Ready)),
+        "once is enough"
+    );
+}
+
+#[test]
+fn does_not_skip_min_ready() {
+    let scene = |min_ready| deploying(3, all()).blue_green(|spec| spec.min_ready = secs(min_ready));
+    assert_eq!(scene(10).promote().as_deref(), Ok(PROMOTED));
+    let until = at(101);
+    assert_eq!(
+        scene(11).promote(),
+        Err(Blocked(vec![Blocker::MinReady { until }]))
+    );
+}
+
+#[test]
+fn does_not_skip_a_pause() {
+    let scene = awaiting(3, all()).paused();
+    assert_eq!(scene.promote(), Err(Blocked(vec![Blocker::Paused])));
+}
+
+#[test]
+fn is_refused_with_all_that_is_in_the_way() {
+    let said = |scene: Scene| match scene.promote() {
+        Err(Blocked(blockers)) => blockers.iter().map(Blocker::to_string).collect(),
+        other => vec![format!("{other:?}")],
+    };
+    let two = green(Running, Healthy).times(2);
+    let rows: [(Scene, &[&str]); 6] = [
+        (
+            deploying(3, [serving()]),
+            &["3 of 3 green routes have yet to be created"],
+        ),
+        (
+            deploying(3, [serving(), two]),
+            &["1 of 3 green routes has yet to be created"],
+        ),
+        (
+            deploying(3, [serving(), two, green(Provisioning, NotChecked)]),
+            &["2 of 3 green routes are ready; 1 is starting"],
+        ),
+        (
+            deploying(3, [serving(), two, green(Running, Degraded).at(62)]),
+            &["2 of 3 green routes are ready; 1 is DEGRADED since 00:01:02"],
+        ),
+        (
+            deploying(3, [serving(), two, green(Terminated, Healthy)]),
+            &[
+                "2 of 3 green routes are ready; 1 failed",
+                "failed green routes are not replaced (max_replacements is 0)",
+            ],
+        ),
+        (
+            deploying(
+                3,
+                [
+                    serving(),
+                    green(Running, NotChecked).at(61),
+                    green(Provisioning, NotChecked),
+                    green(Terminated, Healthy).times(2),
+                ],
+            )
+            .blue_green(|spec| spec.max_replacements = 1),
+            &[
+                "0 of 3 green routes are ready; 1 is starting",
+                "0 of 3 green routes are ready; 1 is NOT_CHECKED since 00:01:01",
+                "0 of 3 green routes are ready; 2 failed",
+                "all 1 replacements of failed green routes are used up",
+            ],
+        ),
+    ];
+    for (scene, expected) in rows {
+        assert_eq!(said(scene), expected);
+    }
+}
+
+#[test]
+fn counts_no_other_health_as_ready() {
+    for health in [NotChecked, Unhealthy, Degraded] {
+        let worse = green(Running, health).at(90);
+        let scene = awaiting(3, [serving(), green(Running, Healthy).times(2), worse]);
+        let Err(Blocked(blockers)) = scene.promote() else {
+            panic!("promoted a green that is {health:?}");
+        };
+        let one = Some((1, at(90)));
+        let unready = match health {
+            Unhealthy => Unready {
+                unhealthy: one,
+                ..Unready::default()
+            },
+            Degraded => Unready {
+                degraded: one,
+                ..Unready::default()
+            },
+            _ => Unready {
+                not_checked: Some((1, at(90))),
+                ..Unready::default()
+            },
+        };
+        let expected = Blocker::GreenUnhealthy {
+            ready: 2,
+            target: 3,
+            unready,
+        };
+        assert_eq!(blockers, [expected]);
+    }
+}
+
+#[test]
+fn is_refused_where_there_is_nothing_to_promote() {
+    let one = || IntOrPercent::Count(1);
+    let tombstone = State::Destroyed { current: None };
+    let rows: [(Scene, PromoteRejection); 6] = [
+        (pending(3, [serving()]), NotDeploying(Lifecycle::Pending)),
+        (ready(3, [serving()]), NotDeploying(Lifecycle::Ready)),
+        (destroying([serving()]), NotDeploying(Lifecycle::Destroying)),
+        (scene(tombstone, 3, []), NotDeploying(Lifecycle::Destroyed)),
+        (deploying(3, all()).rolling_back(), RollingBack),
+        (deploying(3, all()).rolling(one(), one()), NotBlueGreen),
+    ];
+    for (scene, expected) in rows {
+        assert_eq!(scene.promote(), Err(expected));
+    }
+}
+
+#[test]
+fn an_automatic_promotion_looks_at_health_again() {
+    let mut scene = awaiting(
+        4,
+        [
+            blue(Running, Healthy).times(4),
+            green(Running, Healthy).at(90).times(4),
+        ],
+    )
+    .auto(30);
+    assert_eq!(scene.says(), "AWAITING_PROMOTION, wake 120");
+    scene.settle();
+    scene.now = at(120);
+    scene.report_all(5..=8, Running, Unhealthy);
+    assert_eq!(scene.says(), "PROVISIONING, wake 720");
+    let evaluation = scene.evaluate();
+    assert!(evaluation.transition.changes.is_empty());
+}
+
+#[test]
+fn blue_does_not_matter() {
+    let up = green(Running, Healthy).times(3);
+    let scene = awaiting(3, [blue(Running, Unhealthy).times(3), up]);
+    assert_eq!(scene.promote().as_deref(), Ok(PROMOTED));
+    table([(
+        "nor does it for an automatic one",
+        awaiting(3, [blue(Running, Unhealthy).times(3), up]).auto(0),
+        "READY green by promotion, promote 4 5 6, drain 1 2 3, wake 100",
+    )]);
+}

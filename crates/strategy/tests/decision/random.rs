@@ -1,0 +1,165 @@
+//! Deployments and events at random.
+
+use proptest::{collection::vec, option, prelude::*};
+use viridian_strategy::{
+    BlueGreen, GateAction, GateTimeout, Health, IntOrPercent, RollingUpdate, RouteStatus, State,
+    Step, Stopwatch,
+};
+
+use crate::scene::{
+    BLUE, Degraded, FailedToStart, GREEN, Healthy, NotChecked, Provisioning, Replica, Running,
+    Scene, Terminated, Terminating, Unhealthy, at, blue, deploying, green, other, scene, secs,
+};
+
+/// What may happen to a deployment.
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    /// A report of the route with this number, round and round.
+    Report(usize, RouteStatus, Health),
+    /// All routes of a status are reported to be in another.
+    ReportAll(RouteStatus, RouteStatus, Health),
+    Pass(u64),
+    Activate {
+        revision: u128,
+        supersede: bool,
+    },
+    Promote,
+    Scale(u32),
+    Pause(bool),
+    Settings(BlueGreen),
+}
+
+fn health() -> impl Strategy<Value = Health> {
+    prop_oneof![
+        4 => Just(Healthy),
+        1 => Just(Unhealthy),
+        1 => Just(Degraded),
+        1 => Just(NotChecked),
+    ]
+}
+
+fn status() -> impl Strategy<Value = RouteStatus> {
+    prop_oneof![
+        2 => Just(Provisioning),
+        5 => Just(Running),
+        1 => Just(Terminating),
+        1 => Just(Terminated),
+        1 => Just(FailedToStart),
+    ]
+}
+
+pub(crate) fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        5 => (0_usize..1000, status(), health())
+            .prop_map(|(id, status, health)| Event::Report(id, status, health)),
+        5 => health().prop_map(|health| Event::ReportAll(Provisioning, Running, health)),
+        1 => Just(Event::ReportAll(Running, Running, Healthy)),
+        1 => Just(Event::ReportAll(Provisioning, FailedToStart, NotChecked)),
+        1 => Just(Event::ReportAll(Running, Terminated, Healthy)),
+        2 => Just(Event::ReportAll(Terminating, Terminated, Healthy)),
+        4 => (0_u64..400).prop_map(Event::Pass),
+        4 => (1_u128..6, any::<bool>())
+            .prop_map(|(revision, supersede)| Event::Activate { revision, supersede }),
+        2 => Just(Event::Promote),
+        2 => (0_u32..7).prop_map(Event::Scale),
+        2 => any::<bool>().prop_map(Event::Pause),
+        1 => blue_green().prop_map(Event::Settings),
+    ]
+}
+
+prop_compose! {
+    pub(crate) fn blue_green()(
+        auto_promote in any::<bool>(),
+        promote_delay in prop_oneof![Just(0), 0_u64..200],
+        min_ready in prop_oneof![Just(0), 0_u64..200],
+        max_replacements in 0_u32..4,
+        scale_down_delay in prop_oneof![Just(0), 0_u64..300],
+        gate_timeout in option::of((1_u64..300, prop_oneof![
+            Just(GateAction::Hold),
+            Just(GateAction::Rollback),
+            Just(GateAction::Promote),
+        ])),
+    ) -> BlueGreen {
+        BlueGreen {
+            auto_promote,
+            promote_delay: secs(promote_delay),
+            min_ready: secs(min_ready),
+            max_replacements,
+            scale_down_delay: secs(scale_down_delay),
+            gate_timeout: gate_timeout.map(|(duration, action)| GateTimeout {
+                duration: secs(duration),
+                action,
+            }),
+        }
+    }
+}
+
+pub(crate) fn rolling() -> impl Strategy<Value = RollingUpdate> {
+    let amount = || {
+        prop_oneof![
+            (0_u32..4).prop_map(IntOrPercent::Count),
+            (0_u32..=100).prop_map(IntOrPercent::Percent),
+        ]
+    };
+    (amount(), amount()).prop_map(|(max_surge, max_unavailable)| RollingUpdate {
+        max_surge,
+        max_unavailable,
+    })
+}
+
+/// Routes in any shape, in any state of a blue-green deployment.
+pub(crate) fn any_scene() -> impl Strategy<Value = Scene> {
+    let place = (0_u8..6, 0_u32..5, any::<bool>());
+    let clocks = (0_u64..700, -600_i64..100, 0_u32..5);
+    (place, clocks, blue_green(), vec(any_replica(), 0..12)).prop_map(
+        |((place, target, paused), (spent, since, best), spec, routes)| {
+            let current = Some(BLUE);
+            let step = match place {
+                0 => Step::AwaitingPromotion {
+                    gate: Stopwatch::started(at(since)),
+                },
+                1 => Step::RollingBack,
+                _ => Step::Provisioning,
+            };
+            let scene = match place {
+                4 => scene(State::Ready { current: BLUE }, target, routes),
+                5 => scene(State::Destroying { current }, target, routes),
+                _ => deploying(target, routes).rollout(|rollout| {
+                    rollout.step = step;
+                    rollout.best_ready = best;
+                    rollout.progress = Stopwatch {
+                        spent: secs(spent),
+                        since: (since > -300).then_some(at(since)),
+                    };
+                }),
+            };
+            let mut scene = scene.blue_green(|old| *old = spec);
+            scene.deployment.paused = paused;
+            scene
+        },
+    )
+}
+
+fn any_replica() -> impl Strategy<Value = Replica> {
+    let make = prop_oneof![
+        4 => Just(blue as fn(RouteStatus, Health) -> Replica),
+        5 => Just(green as fn(RouteStatus, Health) -> Replica),
+        1 => Just(other as fn(RouteStatus, Health) -> Replica),
+    ];
+    let times = (-300_i64..100, 0_i64..300);
+    (make, status(), health(), times, any::<bool>()).prop_map(
+        |(make, status, health, (created, age), drained)| {
+            let settled = (created + age).min(100);
+            let replica = make(status, health).created(created).at(settled);
+            let is_green = replica.route().revision == GREEN;
+            if status == Terminating || drained && !status.is_active() {
+                replica.drained(settled)
+            } else if status.is_active() && !is_green && drained && replica.route().revision != BLUE
+            {
+                replica.retained(settled)
+            } else {
+                replica
+            }
+        },
+    )
+}

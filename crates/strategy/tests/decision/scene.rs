@@ -1,0 +1,381 @@
+//! What the tables are written in: replicas, scenes, and the line that says
+//! what was decided.
+//!
+//! Times are seconds. Blue was activated at -1000, green at 0, and it is 100.
+//! Routes are numbered from 1, in the order in which a scene lists them.
+
+use std::{fmt::Write, time::Duration};
+
+use uuid::Uuid;
+use viridian_strategy::{
+    Blocker, BlueGreen, Changes, Deployment, Evaluation, Health, IntOrPercent, Policy, RevisionId,
+    RollingUpdate, Rollout, Route, RouteId, RouteStatus, State, Step, Stopwatch, Strategy,
+    Timestamp, Traffic, Transition, TransitionKind, evaluate, verbs,
+};
+
+pub(crate) use viridian_strategy::{
+    Health::{Degraded, Healthy, NotChecked, Unhealthy},
+    RouteStatus::{FailedToStart, Provisioning, Running, Terminated, Terminating},
+};
+
+pub(crate) const BLUE: RevisionId = RevisionId(Uuid::from_u128(1));
+pub(crate) const GREEN: RevisionId = RevisionId(Uuid::from_u128(2));
+pub(crate) const OTHER: RevisionId = RevisionId(Uuid::from_u128(3));
+
+pub(crate) fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_micros(seconds * 1_000_000)
+}
+
+pub(crate) fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// One or more routes that are alike.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Replica {
+    route: Route,
+    count: usize,
+}
+
+/// A route of the current revision, ACTIVE, old.
+pub(crate) fn blue(status: RouteStatus, health: Health) -> Replica {
+    let replica = replica(BLUE, status, health).created(-1000).at(-1000);
+    if status.is_active() {
+        replica.active()
+    } else {
+        replica
+    }
+}
+
+/// A route of the deploying revision, INACTIVE, created when it was activated.
+pub(crate) fn green(status: RouteStatus, health: Health) -> Replica {
+    replica(GREEN, status, health)
+}
+
+/// A route of a revision that is neither, INACTIVE.
+pub(crate) fn other(status: RouteStatus, health: Health) -> Replica {
+    replica(OTHER, status, health).created(-500).at(-500)
+}
+
+fn replica(revision: RevisionId, status: RouteStatus, health: Health) -> Replica {
+    let route = Route {
+        id: RouteId(Uuid::nil()),
+        revision,
+        status,
+        health,
+        traffic: Traffic::Inactive,
+        created_at: at(0),
+        status_updated_at: at(0),
+        health_updated_at: None,
+        drained_at: None,
+        retained_at: None,
+    };
+    Replica { route, count: 1 }.at(0)
+}
+
+impl Replica {
+    /// Has had its status and its health since then.
+    pub(crate) fn at(mut self, seconds: i64) -> Self {
+        self.route.status_updated_at = at(seconds);
+        self.route.health_updated_at = (self.route.health != NotChecked).then_some(at(seconds));
+        self
+    }
+
+    /// Has had its status since then.
+    pub(crate) fn status_at(mut self, seconds: i64) -> Self {
+        self.route.status_updated_at = at(seconds);
+        self
+    }
+
+    pub(crate) fn created(mut self, seconds: i64) -> Self {
+        self.route.created_at = at(seconds);
+        self
+    }
+
+    pub(crate) fn active(mut self) -> Self {
+        self.route.traffic = Traffic::Active;
+        self
+    }
+
+    pub(crate) fn inactive(mut self) -> Self {
+        self.route.traffic = Traffic::Inactive;
+        self
+    }
+
+    pub(crate) fn drained(mut self, seconds: i64) -> Self {
+        self.route.drained_at = Some(at(seconds));
+        self.inactive()
+    }
+
+    pub(crate) fn retained(mut self, seconds: i64) -> Self {
+        self.route.retained_at = Some(at(seconds));
+        self.inactive()
+    }
+
+    pub(crate) fn times(self, count: usize) -> Self {
+        Self { count, ..self }
+    }
+
+    pub(crate) fn route(self) -> Route {
+        self.route
+    }
+}
+
+/// All that a decision is made from.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Scene {
+    pub(crate) deployment: Deployment,
+    pub(crate) routes: Vec<Route>,
+    pub(crate) policy: Policy,
+    pub(crate) now: Timestamp,
+}
+
+pub(crate) fn pending(target: u32, routes: impl IntoIterator<Item = Replica>) -> Scene {
+    let current = Some(BLUE);
+    scene(State::Pending { current }, target, routes)
+}
+
+pub(crate) fn ready(target: u32, routes: impl IntoIterator<Item = Replica>) -> Scene {
+    scene(State::Ready { current: BLUE }, target, routes)
+}
+
+/// DEPLOYING / PROVISIONING, blue-green with the default policy: a manual gate.
+pub(crate) fn deploying(target: u32, routes: impl IntoIterator<Item = Replica>) -> Scene {
+    let rollout = Rollout::new(BLUE, GREEN, at(0));
+    let scene = scene(State::Deploying(rollout), target, routes);
+    let ready = scene.count(|route| route.revision == GREEN && route.is_ready());
+    scene.best(ready.min(target))
+}
+
+/// DEPLOYING / AWAITING_PROMOTION, at the gate since 50.
+pub(crate) fn awaiting(target: u32, routes: impl IntoIterator<Item = Replica>) -> Scene {
+    deploying(target, routes).rollout(|rollout| {
+        rollout.progress = Stopwatch::default();
+        rollout.best_ready = target;
+        rollout.step = Step::AwaitingPromotion {
+            gate: Stopwatch::started(at(50)),
+        };
+    })
+}
+
+pub(crate) fn destroying(routes: impl IntoIterator<Item = Replica>) -> Scene {
+    let current = Some(BLUE);
+    scene(State::Destroying { current }, 3, routes)
+}
+
+pub(crate) fn scene(state: State, target: u32, routes: impl IntoIterator<Item = Replica>) -> Scene {
+    let mut scene = Scene {
+        deployment: Deployment {
+            state,
+            target_replicas: target,
+            paused: false,
+            current_since: at(-1000),
+        },
+        routes: Vec::new(),
+        policy: Policy::default(),
+        now: at(100),
+    };
+    for replica in routes {
+        for _ in 0..replica.count {
+            scene.add(replica.route);
+        }
+    }
+    scene
+}
+
+impl Scene {
+    pub(crate) fn now(mut self, seconds: i64) -> Self {
+        self.now = at(seconds);
+        self
+    }
+
+    pub(crate) fn paused(mut self) -> Self {
+        self.deployment.paused = true;
+        self
+    }
+
+    pub(crate) fn blue_green(mut self, change: impl FnOnce(&mut BlueGreen)) -> Self {
+        let Strategy::BlueGreen(spec) = &mut self.policy.strategy else {
+            panic!("not blue-green");
+        };
+        change(spec);
+        self
+    }
+
+    /// With `auto_promote` and a delay.
+    pub(crate) fn auto(self, promote_delay: u64) -> Self {
+        self.blue_green(|spec| {
+            spec.auto_promote = true;
+            spec.promote_delay = secs(promote_delay);
+        })
+    }
+
+    pub(crate) fn rolling(mut self, surge: IntOrPercent, unavailable: IntOrPercent) -> Self {
+        self.policy.strategy = Strategy::Rolling(RollingUpdate {
+            max_surge: surge,
+            max_unavailable: unavailable,
+        });
+        self
+    }
+
+    pub(crate) fn rollout(mut self, change: impl FnOnce(&mut Rollout)) -> Self {
+        let State::Deploying(rollout) = &mut self.deployment.state else {
+            panic!("not DEPLOYING");
+        };
+        change(rollout);
+        self
+    }
+
+    pub(crate) fn rolling_back(self) -> Self {
+        self.rollout(|rollout| rollout.step = Step::RollingBack)
+    }
+
+    /// The most green that were ready at once.
+    pub(crate) fn best(self, ready: u32) -> Self {
+        self.rollout(|rollout| rollout.best_ready = ready)
+    }
+
+    pub(crate) fn evaluate(&self) -> Evaluation {
+        evaluate(&self.deployment, &self.loaded(), &self.policy, self.now)
+    }
+
+    /// What is decided, in a line.
+    pub(crate) fn says(&self) -> String {
+        let evaluation = self.evaluate();
+        let mut line = line(&evaluation.transition);
+        if let Some(wake_at) = evaluation.wake_at {
+            write!(line, ", wake {}", seconds(wake_at)).expect("a string takes all");
+        }
+        line
+    }
+
+    /// What a manual promotion does, in a line.
+    pub(crate) fn promote(&self) -> Result<String, verbs::PromoteRejection> {
+        verbs::promote(&self.deployment, &self.loaded(), &self.policy, self.now)
+            .map(|transition| line(&transition))
+    }
+
+    /// What an activation does, in a line.
+    pub(crate) fn activate(
+        &self,
+        revision: RevisionId,
+        supersede: bool,
+    ) -> Result<String, verbs::ActivateRejection> {
+        self.try_activate(revision, supersede)
+            .map(|transition| line(&transition))
+    }
+
+    pub(crate) fn try_activate(
+        &self,
+        revision: RevisionId,
+        supersede: bool,
+    ) -> Result<Transition, verbs::ActivateRejection> {
+        let Self {
+            deployment, policy, ..
+        } = self;
+        verbs::activate(
+            deployment,
+            &self.loaded(),
+            policy,
+            revision,
+            supersede,
+            self.now,
+        )
+    }
+
+    /// Why it goes no further, in sentences.
+    pub(crate) fn blockers(&self) -> Vec<String> {
+        self.evaluate()
+            .blockers
+            .iter()
+            .map(Blocker::to_string)
+            .collect()
+    }
+}
+
+/// Compares what each scene says with what it ought to say.
+pub(crate) fn table<const ROWS: usize>(rows: [(&str, Scene, &str); ROWS]) {
+    let said = rows.map(|(name, scene, expected)| (name, scene.says(), expected));
+    compare(said);
+}
+
+/// Compares what was said with what it ought to be.
+pub(crate) fn compare<const ROWS: usize>(rows: [(&str, String, &str); ROWS]) {
+    let wrong: Vec<String> = rows
+        .iter()
+        .filter(|(_, said, expected)| said != expected)
+        .map(|(name, said, expected)| format!("{name}\n  says     {said}\n  ought to {expected}"))
+        .collect();
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
+/// A transition in a line: where it leads, then what changes.
+pub(crate) fn line(transition: &Transition) -> String {
+    let Transition {
+        kind,
+        state,
+        changes,
+    } = transition;
+    let how = match kind {
+        TransitionKind::Step => "",
+        TransitionKind::Promotion => " by promotion",
+        TransitionKind::RollBack => " by roll-back",
+    };
+    let mut line = format!("{}{how}", place(state));
+    describe(changes, &mut line).expect("a string takes all");
+    line
+}
+
+fn place(state: &State) -> String {
+    let of = |current: &Option<RevisionId>| current.map_or("nothing", colour);
+    match state {
+        State::Pending { current } => format!("PENDING {}", of(current)),
+        State::Ready { current } => format!("READY {}", colour(*current)),
+        State::Deploying(rollout) => match rollout.step {
+            Step::Provisioning => "PROVISIONING".into(),
+            Step::AwaitingPromotion { .. } => "AWAITING_PROMOTION".into(),
+            Step::RollingBack => "ROLLING_BACK".into(),
+        },
+        State::Destroying { .. } => "DESTROYING".into(),
+        State::Destroyed { .. } => "DESTROYED".into(),
+    }
+}
+
+fn describe(changes: &Changes, line: &mut String) -> std::fmt::Result {
+    for new in &changes.rollout {
+        let traffic = match new.traffic {
+            Traffic::Active => "ACTIVE",
+            Traffic::Inactive => "INACTIVE",
+        };
+        write!(
+            line,
+            ", create {} {} {traffic}",
+            new.count,
+            colour(new.revision)
+        )?;
+    }
+    let lists = [
+        ("promote", &changes.promote),
+        ("retain", &changes.retain),
+        ("drain", &changes.drain),
+    ];
+    for (verb, ids) in lists.into_iter().filter(|(_, ids)| !ids.is_empty()) {
+        write!(line, ", {verb}")?;
+        for id in ids {
+            write!(line, " {}", id.0.as_u128())?;
+        }
+    }
+    Ok(())
+}
+
+fn colour(revision: RevisionId) -> &'static str {
+    match revision {
+        BLUE => "blue",
+        GREEN => "green",
+        _ => "other",
+    }
+}
+
+fn seconds(at: Timestamp) -> f64 {
+    at.as_micros() as f64 / 1e6
+}
