@@ -120,10 +120,10 @@ async fn green_that_is_neither_healthy_nor_dead_makes_no_duplicates_and_ends(
     let green_id = deploying.deploying_revision_id.as_str();
     let waiting = world
         .until("green that runs", |it| {
-            it.green.unwrap_or_default().unhealthy == 3
+            let codes: Vec<_> = it.blockers.iter().map(|it| it.code()).collect();
+            it.green.unwrap_or_default().unhealthy == 3 && codes == [BlockerCode::GreenUnhealthy]
         })
         .await;
-    assert_eq!(waiting.blockers[0].code(), BlockerCode::GreenUnhealthy);
     assert!(waiting.deadline_time.is_some(), "it does not wait for ever");
 
     eventually("the progress deadline", async || {
@@ -187,4 +187,4 @@ fn automatic(delay: f64) -> DeploymentPolicy {
 }
 
 /// In seconds: long enough to report something before it is over.
-const DELAY: f64 = 1.5;
+const DELAY: f64 = 2.0;

@@ -115,8 +115,8 @@ type Reply = Result<PromoteDeploymentResponse, Status>;
 async fn promote_at_once(callers: &[Api]) -> Vec<Reply> {
     let start = Arc::new(Barrier::new(callers.len()));
     let mut calling = JoinSet::new();
-    for caller in callers.iter().cloned() {
-        let start = Arc::clone(&start);
+    for caller in callers {
+        let (caller, start) = (caller.clone(), Arc::clone(&start));
         calling.spawn(async move {
             start.wait().await;
             caller.promote(promotion(REFERENCE)).await

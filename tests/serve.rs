@@ -57,27 +57,6 @@ async fn a_file_that_another_server_holds_is_a_configuration_error() {
     found.expect_err("the first one serves on");
 }
 
-#[tokio::test]
-async fn a_second_server_on_postgres_is_welcome() {
-    let server = Server::start(Engine::Postgres).await;
-    let url = server.database().url();
-    let mut second = viridian(&["serve", "--listen", "127.0.0.1:0", "--database", url]);
-    let mut second = second.spawn().expect("the program can be started");
-    let stderr = second.stderr.take().expect("stderr is a pipe");
-    let lines = tokio::io::BufReader::new(stderr);
-    crate::harness::within("the second server", async {
-        let mut lines = tokio::io::AsyncBufReadExt::lines(lines);
-        while let Some(line) = lines.next_line().await.expect("its log") {
-            if line.contains("serving") {
-                return;
-            }
-        }
-        panic!("it ended");
-    })
-    .await;
-    second.kill().await.expect("it is there");
-}
-
 #[rstest]
 #[case::all_addresses("0.0.0.0:0")]
 #[case::all_addresses_v6("[::]:0")]

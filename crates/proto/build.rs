@@ -25,6 +25,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("viridian.bin"), descriptors.encode_to_vec())?;
     // Ordered maps: the same message always has the same bytes, so that a repeat
     // of a request can be told from another request.
-    tonic_prost_build::configure().btree_map(".").compile_fds(descriptors)?;
+    tonic_prost_build::configure()
+        .btree_map(".")
+        .compile_fds(descriptors)?;
     Ok(())
 }

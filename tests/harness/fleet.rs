@@ -112,7 +112,8 @@ async fn carry_out(api: &Api, book: &Mutex<Book>, assignment: Assignment) -> Res
         report.set_status(RouteStatus::Terminated);
         return api.report(vec![report]).await.map(applied);
     }
-    match lock(book).next_fate(revision.number) {
+    let fate = lock(book).next_fate(revision.number);
+    match fate {
         Fate::Pending => Ok(()),
         Fate::FailsToStart => {
             report.set_status(RouteStatus::FailedToStart);

@@ -1,7 +1,6 @@
 use std::{
     env,
     net::{Ipv4Addr, SocketAddr, TcpListener},
-    os::unix::process::ExitStatusExt as _,
     process::Stdio,
 };
 
@@ -14,8 +13,6 @@ use super::within;
 pub(crate) struct Finished {
     /// None when a signal ended it.
     pub(crate) code: Option<i32>,
-    /// The signal that ended it.
-    pub(crate) signal: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
@@ -46,7 +43,6 @@ pub(crate) async fn finish(mut command: Command) -> Finished {
     let output = output.expect("the program can be started");
     Finished {
         code: output.status.code(),
-        signal: output.status.signal(),
         stdout: String::from_utf8(output.stdout).expect("stdout is UTF-8"),
         stderr: String::from_utf8(output.stderr).expect("stderr is UTF-8"),
     }

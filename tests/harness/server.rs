@@ -20,7 +20,8 @@ pub(crate) struct Server {
     address: SocketAddr,
     process: Child,
     log: Log,
-    // Dropped, and so removed, after the process has ended.
+    // Dropped, and so removed, after the process has ended. The first server on a
+    // database has it.
     database: Option<TestDatabase>,
 }
 
@@ -31,8 +32,19 @@ impl Server {
         Self::on(TestDatabase::create(engine).await).await
     }
 
-    pub(crate) async fn on(database: TestDatabase) -> Self {
-        let mut process = serve(database.url())
+    /// Another server on the same database.
+    pub(crate) async fn beside(&self) -> Self {
+        Self::with_url(self.database().url()).await
+    }
+
+    async fn on(database: TestDatabase) -> Self {
+        let mut server = Self::with_url(database.url()).await;
+        server.database = Some(database);
+        server
+    }
+
+    async fn with_url(database: &str) -> Self {
+        let mut process = serve(database)
             .into_std()
             .spawn()
             .expect("the program can be started");
@@ -52,18 +64,18 @@ impl Server {
             address,
             process,
             log,
-            database: Some(database),
+            database: None,
         }
     }
 
+    /// Kills it without warning. Gives the database.
+    pub(crate) fn killed(mut self) -> TestDatabase {
+        self.database.take().expect("it is the first on it")
+    }
+
     /// Kills it without warning, and starts another on the same database.
-    pub(crate) async fn restart(mut self) -> Self {
-        let database = self
-            .database
-            .take()
-            .expect("it has one until it is dropped");
-        drop(self);
-        Self::on(database).await
+    pub(crate) async fn restart(self) -> Self {
+        Self::on(self.killed()).await
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

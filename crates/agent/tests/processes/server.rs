@@ -2,7 +2,7 @@
 //! the contract's rules, and remembers them.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -113,7 +113,7 @@ impl ScriptedServer {
                 number: 7,
                 spec: Some(RevisionSpec {
                     command: command.iter().map(|&arg| arg.into()).collect(),
-                    environ: HashMap::from([("GREETING".into(), "hello".into())]),
+                    environ: BTreeMap::from([("GREETING".into(), "hello".into())]),
                     health_check: Some(HealthCheck {
                         interval: Some(millis(20)),
                         ..Default::default()
