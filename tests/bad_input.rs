@@ -177,7 +177,7 @@ async fn all_that_is_wrong_is_said_at_once(#[case] engine: Engine) {
 #[tokio::test]
 async fn names_are_what_the_contract_says() {
     let world = World::start(Engine::Sqlite).await;
-    for name in ["Web", "w_eb", "w.eb", "wéb", "-web", "web-", ""] {
+    for name in ["w eb", "w/eb", "wéb", "-web", "web-", ".web", ""] {
         let request = CreateDeploymentRequest {
             name: name.to_owned(),
             ..creation(0, manual())
@@ -187,22 +187,22 @@ async fn names_are_what_the_contract_says() {
         assert_eq!(field_paths(&refusal), ["name"], "{name:?}");
     }
     let longest = CreateDeploymentRequest {
-        name: "w".repeat(63),
+        name: format!("W_{}.b", "w".repeat(59)),
         ..creation(0, manual())
     };
     world.api.create(longest).await.expect("63 characters");
 }
 
-/// The contract: an image or a command is required.
+/// The contract: an image, a command or a model is required.
 #[tokio::test]
 async fn a_revision_has_something_to_run() {
     let world = World::start(Engine::Sqlite).await;
     world.serving(1, manual()).await;
-    let model = RevisionSpec {
-        model: "llm".to_owned(),
+    let nothing_to_run = RevisionSpec {
+        runtime_variant: "gpu".to_owned(),
         ..RevisionSpec::default()
     };
-    for spec in [None, Some(RevisionSpec::default()), Some(model)] {
+    for spec in [None, Some(RevisionSpec::default()), Some(nothing_to_run)] {
         let request = CreateRevisionRequest {
             deployment: REFERENCE.to_owned(),
             spec: spec.clone(),

@@ -128,24 +128,23 @@ async fn malformed_reports_are_refused_with_their_places(#[case] engine: Engine)
     assert_eq!(world.routes().await, routes);
 }
 
-/// The contract: an address is required with RUNNING. Without it a route would
-/// stand in the traffic table that nobody can reach.
+/// A scheduler that learns the address later says RUNNING once more.
 #[rstest]
 #[case::sqlite(Engine::Sqlite)]
 #[case::postgres(Engine::Postgres)]
 #[tokio::test]
-async fn running_without_an_address_is_refused(#[case] engine: Engine) {
+async fn an_address_may_come_later(#[case] engine: Engine) {
     let world = pending(engine).await;
-    let routes = world.routes().await;
-    let nowhere = RouteStatusReport {
-        address: String::new(),
-        ..running(&routes[0].id)
-    };
-    match world.api.report(vec![nowhere]).await {
-        Ok(results) => assert_eq!(applied(&results), [false], "{results:?}"),
-        Err(refusal) => assert_eq!(field_paths(&refusal), ["reports[0].address"]),
+    let route = world.routes().await.remove(0);
+    for address in ["", "127.0.0.1:4000", ""] {
+        let report = RouteStatusReport {
+            address: address.to_owned(),
+            ..running(&route.id)
+        };
+        let results = world.api.report(vec![report]).await.expect("a batch");
+        assert_eq!(applied(&results), [true], "{address:?}");
     }
-    assert_eq!(world.routes().await, routes);
+    assert_eq!(find(&world, &route.id).await.address, "127.0.0.1:4000");
 }
 
 #[rstest]

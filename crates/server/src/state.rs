@@ -77,10 +77,12 @@ impl Shared {
     }
 
     /// Finds the revision of a deployment that a caller names; none when the
-    /// text is empty. Revisions never change.
+    /// text is empty. Revisions never change. `subject` is what the caller
+    /// called the deployment, which may not be there either.
     pub(crate) async fn resolve_revision(
         &self,
         deployment: DeploymentId,
+        subject: &str,
         field: &str,
         text: &str,
     ) -> Result<Option<Revision>, Status> {
@@ -93,11 +95,16 @@ impl Shared {
         let Some(reference) = reference else {
             return Ok(None);
         };
-        let found = self.database().find_revision(deployment, reference).await;
-        let revision = found.map_err(|error| store(&error))?;
-        revision
-            .map(Some)
-            .ok_or_else(|| not_found(Resource::Revision, text))
+        let database = self.database();
+        let found = database.find_revision(deployment, reference).await;
+        if let Some(revision) = found.map_err(|error| store(&error))? {
+            return Ok(Some(revision));
+        }
+        let owner = database.find_deployment(deployment).await;
+        Err(match owner.map_err(|error| store(&error))? {
+            Some(_) => not_found(Resource::Revision, text),
+            None => not_found(Resource::Deployment, subject),
+        })
     }
 }
 

@@ -50,6 +50,8 @@ pub(crate) enum DemoError {
     Output(#[from] io::Error),
     #[error("the server's reply to {call} is empty")]
     EmptyReply { call: &'static str },
+    #[error("version 2 did not come up and was rolled back; version 1 still serves")]
+    RolledBack,
     #[error("the server ended before the demonstration did")]
     ServerEnded,
     #[error("the agent ended before the demonstration did")]

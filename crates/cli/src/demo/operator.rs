@@ -1,6 +1,6 @@
 //! The calls that an operator would make, to the server of the demonstration.
 
-use std::{env, time::Duration};
+use std::{env, path::PathBuf, time::Duration};
 
 use tonic::transport::Channel;
 use viridian_proto::v1::{
@@ -15,11 +15,26 @@ use crate::{client::answer, duration};
 
 /// Makes the calls of the story.
 #[derive(Clone)]
-pub(super) struct Operator(DeploymentServiceClient<Channel>);
+pub(super) struct Operator {
+    client: DeploymentServiceClient<Channel>,
+    /// This program. Asked for once: it may be replaced while it runs.
+    program: PathBuf,
+}
 
 impl Operator {
-    pub(super) fn new(channel: Channel) -> Self {
-        Self(DeploymentServiceClient::new(channel))
+    pub(super) fn new(channel: Channel) -> Result<Self, DemoError> {
+        Ok(Self {
+            client: DeploymentServiceClient::new(channel),
+            program: env::current_exe().map_err(DemoError::Executable)?,
+        })
+    }
+
+    /// The program as an operator would type it here: the path of one that was
+    /// built in this folder, else its name.
+    pub(super) fn program_as_typed(&self) -> String {
+        let here = env::current_dir().ok();
+        let built_here = here.and_then(|here| self.program.strip_prefix(here).ok());
+        built_here.map_or_else(|| "viridian".to_owned(), |path| path.display().to_string())
     }
 
     /// Creates the deployment with version 1, and gives that revision's id.
@@ -33,11 +48,11 @@ impl Operator {
                 resource_group: RESOURCE_GROUP.to_owned(),
                 ..DeploymentMetadata::default()
             }),
-            initial_revision: Some(version("v1")?),
+            initial_revision: Some(self.version("v1")),
             reason: "the first version".to_owned(),
             ..CreateDeploymentRequest::default()
         };
-        let reply = answer(self.0.create_deployment(request)).await?;
+        let reply = answer(self.client.create_deployment(request)).await?;
         let deployment = reply.deployment.ok_or(empty("CreateDeployment"))?;
         Ok(deployment.current_revision_id)
     }
@@ -46,12 +61,12 @@ impl Operator {
     pub(super) async fn activate(&mut self) -> Result<String, DemoError> {
         let request = CreateRevisionRequest {
             deployment: DEPLOYMENT.to_owned(),
-            spec: Some(version("v2")?),
+            spec: Some(self.version("v2")),
             activate: true,
             reason: "the next version".to_owned(),
             ..CreateRevisionRequest::default()
         };
-        let reply = answer(self.0.create_revision(request)).await?;
+        let reply = answer(self.client.create_revision(request)).await?;
         Ok(reply.revision.ok_or(empty("CreateRevision"))?.id)
     }
 
@@ -66,7 +81,7 @@ impl Operator {
             reason: "version 2 looks good".to_owned(),
             ..PromoteDeploymentRequest::default()
         };
-        Ok(answer(self.0.promote_deployment(request)).await?)
+        Ok(answer(self.client.promote_deployment(request)).await?)
     }
 
     /// The deployment and its routes, the ended ones too.
@@ -78,9 +93,24 @@ impl Operator {
             deployment: DEPLOYMENT.to_owned(),
             ..ListRoutesRequest::default()
         };
-        let deployment = answer(self.0.get_deployment(get)).await?.deployment;
-        let routes = answer(self.0.list_routes(list)).await?.routes;
+        let deployment = answer(self.client.get_deployment(get)).await?.deployment;
+        let routes = answer(self.client.list_routes(list)).await?.routes;
         Ok((deployment.ok_or(empty("GetDeployment"))?, routes))
+    }
+
+    /// This program again, as a web server that says which version it is.
+    fn version(&self, label: &str) -> RevisionSpec {
+        let program = self.program.display().to_string();
+        let arguments = ["demo-replica", "--label", label].map(str::to_owned);
+        RevisionSpec {
+            command: [program].into_iter().chain(arguments).collect(),
+            health_check: Some(HealthCheck {
+                path: "/healthz".to_owned(),
+                interval: Some(duration::to_wire(HEALTH_INTERVAL)),
+                ..HealthCheck::default()
+            }),
+            ..RevisionSpec::default()
+        }
     }
 }
 
@@ -94,33 +124,6 @@ fn policy() -> DeploymentPolicy {
         drain_grace: Some(duration::to_wire(DRAIN_GRACE)),
         ..DeploymentPolicy::default()
     }
-}
-
-/// This program again, as a web server that says which version it is.
-fn version(label: &str) -> Result<RevisionSpec, DemoError> {
-    let program = env::current_exe().map_err(DemoError::Executable)?;
-    let program = program.display().to_string();
-    let arguments = ["demo-replica", "--label", label].map(str::to_owned);
-    Ok(RevisionSpec {
-        command: [program].into_iter().chain(arguments).collect(),
-        health_check: Some(HealthCheck {
-            path: "/healthz".to_owned(),
-            interval: Some(duration::to_wire(HEALTH_INTERVAL)),
-            ..HealthCheck::default()
-        }),
-        ..RevisionSpec::default()
-    })
-}
-
-/// This program as an operator would type it here: the path of one that was
-/// built in this folder, else its name.
-pub(super) fn program_as_typed() -> String {
-    let built_here = || {
-        let program = env::current_exe().ok()?;
-        let path = program.strip_prefix(env::current_dir().ok()?).ok()?;
-        Some(path.display().to_string())
-    };
-    built_here().unwrap_or_else(|| "viridian".to_owned())
 }
 
 fn empty(call: &'static str) -> DemoError {

@@ -8,7 +8,7 @@ use viridian_proto::v1::{Deployment, DeploymentLifecycle, DeploymentSubStep};
 use super::{
     DemoError,
     load::{Load, REQUESTS_PER_SECOND, SharedRotation, Tally, follow_traffic, lock},
-    operator::{self, DEPLOYMENT, DRAIN_GRACE, Operator, REPLICAS},
+    operator::{DEPLOYMENT, DRAIN_GRACE, Operator, REPLICAS},
     scene::{RouteLine, Scene},
     view::View,
 };
@@ -23,7 +23,7 @@ pub(super) async fn tell(
 ) -> Result<Tally, DemoError> {
     let channel = client::connect(&format!("http://{address}")).await?;
     let mut teller = Teller {
-        operator: Operator::new(channel.clone()),
+        operator: Operator::new(channel.clone())?,
         rotation: SharedRotation::default(),
         load: None,
         revisions: Vec::new(),
@@ -36,7 +36,7 @@ pub(super) async fn tell(
     teller.say("to look at it from another terminal:")?;
     teller.view.quote(&format!(
         "{} deployment get {DEPLOYMENT} --server http://{address}",
-        operator::program_as_typed()
+        teller.operator.program_as_typed()
     ))?;
 
     teller.create().await?;
@@ -93,9 +93,14 @@ impl Teller<'_> {
         let version_2 = self.operator.activate().await?;
         self.revisions.push(version_2);
         let newest = self.newest();
-        let reached = |it: &Deployment, _: &Scene| serves(it, &newest) || is_at_gate(it);
+        // READY with version 1 again: version 2 was rolled back.
+        let reached = |it: &Deployment, _: &Scene| is_ready(it) || is_at_gate(it);
         self.wait_for("version 2 to wait for its promotion", reached)
             .await?;
+        let (deployment, _) = self.operator.look().await?;
+        if is_ready(&deployment) && !serves(&deployment, &newest) {
+            return Err(DemoError::RolledBack);
+        }
         Ok(())
     }
 
@@ -104,7 +109,7 @@ impl Teller<'_> {
         self.say("all of version 2 is ready, and takes no traffic until someone says so:")?;
         self.view.quote(&format!(
             "{} deployment promote {DEPLOYMENT} --server http://{address}",
-            operator::program_as_typed()
+            self.operator.program_as_typed()
         ))?;
         self.say("or, without this program:")?;
         self.view.quote(&format!(

@@ -126,7 +126,7 @@ impl DeploymentService for Deployments {
         let id = self.0.resolve(&message.deployment, violations).await?;
         let revision = self
             .0
-            .resolve_revision(id, "revision", &message.revision)
+            .resolve_revision(id, &message.deployment, "revision", &message.revision)
             .await?
             .ok_or_else(|| not_found(Resource::Revision, &message.revision))?;
         let database = self.0.database();
@@ -153,7 +153,12 @@ impl DeploymentService for Deployments {
         let id = self.0.resolve(&message.deployment, violations).await?;
         let expected = self
             .0
-            .resolve_revision(id, "expected_revision", &message.expected_revision)
+            .resolve_revision(
+                id,
+                &message.deployment,
+                "expected_revision",
+                &message.expected_revision,
+            )
             .await?
             .map(|revision| revision.id);
         let database = self.0.database();

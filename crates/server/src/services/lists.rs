@@ -88,7 +88,7 @@ pub(crate) async fn routes(
         return Err(crate::error::not_found(resource, &message.deployment));
     }
     let revision = shared
-        .resolve_revision(id, "revision", &message.revision)
+        .resolve_revision(id, &message.deployment, "revision", &message.revision)
         .await?;
     let filter = RouteFilter {
         statuses,

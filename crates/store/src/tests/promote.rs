@@ -10,7 +10,7 @@ use std::{
 
 use rstest::rstest;
 use viridian_strategy::{
-    Health, Policy, RouteStatus, State, Timestamp, Traffic,
+    BlockerCode, Health, Policy, RouteStatus, State, Timestamp, Traffic,
     verbs::{self, PromoteRejection},
 };
 
@@ -147,8 +147,11 @@ async fn a_refused_promotion_changes_no_row(#[case] engine: Engine) {
     let (id, green) = fixture.at_the_gate(3, manual()).await;
     let generation = fixture.get(id).await.generation;
     let one = fixture.routes_of(id, green).await[0];
-    // No cycle has run since: the transaction sees it all the same.
+    // No cycle has run since: the transaction sees it all the same, and the
+    // deployment says why it does not go on.
     fixture.health(&[one], Health::Unhealthy).await;
+    let blockers = fixture.get(id).await.status.blockers;
+    assert_eq!(blockers[0].code(), BlockerCode::GreenUnhealthy);
     let footprint = fixture.footprint().await;
     let refused = fixture.db.complete_manual_promote(id, None, &call()).await;
     let Err(UnitError::Refused(PromoteRefusal::Rules(PromoteRejection::Blocked(blockers)))) =

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use viridian_strategy::{Health, RouteId, RouteStatus, Traffic};
 
 use super::{
-    fixture::{Engine, Fixture, manual, report},
+    fixture::{Engine, Fixture, call, manual, report},
     invariants,
 };
 use crate::{HealthReport, ReportError};
@@ -107,4 +107,35 @@ async fn what_has_ended_has_no_health(#[case] engine: Engine) {
         .await
         .expect("the batch is taken");
     assert_eq!(results, [Err(ReportError::Over(RouteStatus::Terminated))]);
+}
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_is_open_until_it_is_done(#[case] engine: Engine) {
+    let fixture = Fixture::new(engine).await;
+    let (id, _) = fixture.at_the_gate(1, manual()).await;
+    let promotion = fixture.db.complete_manual_promote(id, None, &call()).await;
+    let drained = promotion.expect("it is promoted").drained;
+    let assignments = "SELECT COUNT(*) AS n FROM assignments";
+    fixture.health(&drained, Health::Unhealthy).await;
+    assert_eq!(
+        fixture.number(assignments).await,
+        1,
+        "it still has to be stopped"
+    );
+    fixture.status(&drained, RouteStatus::Terminated).await;
+    assert_eq!(fixture.number(assignments).await, 0);
+
+    // One that the scheduler itself takes away before it was started.
+    fixture.deploy(id).await;
+    let new = fixture.routes_in(id, RouteStatus::Provisioning).await;
+    fixture.status(&new, RouteStatus::Terminating).await;
+    assert_eq!(
+        fixture.number(assignments).await,
+        0,
+        "nothing is to be started any more"
+    );
+    invariants::hold(&fixture).await;
 }

@@ -3,8 +3,8 @@
 
 use uuid::Uuid;
 use viridian_strategy::{
-    Blockers, Changes, DeploymentId, Evaluation, Health, Route as View, RouteId, RouteStatus,
-    State, SubStep, Timestamp, Traffic, Transition, TransitionKind, counts,
+    Changes, DeploymentId, Evaluation, Health, Route as View, RouteId, RouteStatus, State, SubStep,
+    Timestamp, Traffic, Transition, TransitionKind, counts, evaluate,
 };
 
 use crate::{
@@ -31,8 +31,6 @@ pub(crate) struct Held {
 /// What is to be carried out.
 pub(crate) struct Plan {
     pub(crate) transition: Transition,
-    pub(crate) blockers: Blockers,
-    pub(crate) deadline: Option<Timestamp>,
     /// When to look again.
     pub(crate) due_at: Option<Timestamp>,
     /// What a move is called in history.
@@ -54,8 +52,6 @@ impl Plan {
     pub(crate) fn of_call(transition: Transition, phase: Phase, now: Timestamp) -> Self {
         Self {
             transition,
-            blockers: Blockers::new(),
-            deadline: None,
             due_at: Some(now),
             phase,
             asked_for: true,
@@ -72,8 +68,6 @@ impl Plan {
         };
         Self {
             transition: evaluation.transition,
-            blockers: evaluation.blockers,
-            deadline: evaluation.deadline,
             due_at: evaluation.wake_at,
             phase,
             asked_for: false,
@@ -244,7 +238,7 @@ impl Transaction {
                 deployment: new.id,
                 number,
                 phase: plan.phase,
-                outcome: outcome(&plan.transition, plan),
+                outcome: outcome(&plan.transition, new),
                 from: Some(*from),
                 to: *to,
                 revision: new
@@ -304,7 +298,6 @@ fn follow(old: &Deployment, plan: &Plan, routes: &[Route], now: Timestamp) -> De
     let Transition { kind, state, .. } = plan.transition;
     let mut new = Deployment {
         state,
-        deadline_at: plan.deadline,
         ..old.clone()
     };
     if plan.asked_for || kind != TransitionKind::Step {
@@ -321,11 +314,15 @@ fn follow(old: &Deployment, plan: &Plan, routes: &[Route], now: Timestamp) -> De
         new.current_since = now;
     }
     let views: Vec<View> = routes.iter().map(|route| route.view).collect();
+    // Why it does not go on is always on the deployment, also before the cycle
+    // that follows a call or a report: evaluating changes nothing by itself.
+    let outlook = evaluate(&new.view(), &views, &new.policy, now);
     let (blue, green) = counts(&new.view(), &views);
+    new.deadline_at = outlook.deadline;
     new.status = Status {
         blue,
         green,
-        blockers: plan.blockers.clone(),
+        blockers: outlook.blockers,
     };
     new
 }
@@ -373,10 +370,10 @@ fn moves(old: &Deployment, new: &Deployment, plan: &Plan) -> Vec<(SubPlace, SubP
     }
 }
 
-fn outcome(transition: &Transition, plan: &Plan) -> Outcome {
+fn outcome(transition: &Transition, new: &Deployment) -> Outcome {
     match transition.kind {
         TransitionKind::RollBack => Outcome::RolledBack,
-        TransitionKind::Step if !plan.blockers.is_empty() => Outcome::Waiting,
+        TransitionKind::Step if !new.status.blockers.is_empty() => Outcome::Waiting,
         TransitionKind::Step | TransitionKind::Promotion => Outcome::Success,
     }
 }

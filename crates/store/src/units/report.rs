@@ -171,28 +171,28 @@ async fn apply_all<'a, R: Report + 'a>(
     if changed.is_empty() {
         return Ok(());
     }
-    let mut over = Vec::new();
+    let mut done = Vec::new();
     for route in held
         .routes
         .iter()
         .filter(|route| changed.contains(&route.view.id))
     {
         tx.connection()?.update_reported(route.clone()).await?;
-        // What was to be started is started; what was to be stopped is not
-        // until it is over.
-        if route.view.status == RouteStatus::Running || route.view.status.is_over() {
-            over.push(route.view.id);
+        // What was to be started is started, or gone; what was to be stopped is
+        // open until it is over.
+        let view = &route.view;
+        let still_to_stop = view.status == RouteStatus::Terminating && view.drained_at.is_some();
+        if view.status != RouteStatus::Provisioning && !still_to_stop {
+            done.push(view.id);
         }
     }
-    tx.connection()?.delete_assignments(&over).await?;
+    tx.connection()?.delete_assignments(&done).await?;
     let plan = Plan {
         transition: Transition {
             kind: TransitionKind::Step,
             state: held.deployment.state,
             changes: viridian_strategy::Changes::default(),
         },
-        blockers: held.deployment.status.blockers.clone(),
-        deadline: held.deployment.deadline_at,
         due_at: Some(held.now),
         phase: Phase::Evaluate,
         asked_for: false,
