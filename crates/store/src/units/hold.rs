@@ -317,6 +317,12 @@ fn follow(old: &Deployment, plan: &Plan, routes: &[Route], now: Timestamp) -> De
     // Why it does not go on is always on the deployment, also before the cycle
     // that follows a call or a report: evaluating changes nothing by itself.
     let outlook = evaluate(&new.view(), &views, &new.policy, now);
+    if outlook.transition.kind == TransitionKind::Step
+        && place(&outlook.transition.state) == place(&state)
+    {
+        // Its clocks, as of now: the cycle finds them as they are shown.
+        new.state = outlook.transition.state;
+    }
     let (blue, green) = counts(&new.view(), &views);
     new.deadline_at = outlook.deadline;
     new.status = Status {
