@@ -32,33 +32,21 @@ macro_rules! with_conn {
     ($conn:expr, |$c:ident| $query:expr) => {
         match $conn {
             $crate::connection::Connection::Pg(object) => {
-                #[allow(
-                    dead_code,
-                    clippy::allow_attributes,
-                    reason = "not every query names it"
-                )]
                 type Db = diesel::pg::Pg;
+                let _ = std::marker::PhantomData::<Db>;
                 let $c: &mut diesel_async::AsyncPgConnection = &mut *object;
                 $query.await
             }
             $crate::connection::Connection::SqliteReader(object) => {
-                #[allow(
-                    dead_code,
-                    clippy::allow_attributes,
-                    reason = "not every query names it"
-                )]
                 type Db = diesel::sqlite::Sqlite;
+                let _ = std::marker::PhantomData::<Db>;
                 let $c: &mut $crate::connection::SqliteConn = &mut *object;
                 $query.await
             }
             $crate::connection::Connection::SqliteWriter(guard) => match guard.as_mut() {
                 Some($c) => {
-                    #[allow(
-                        dead_code,
-                        clippy::allow_attributes,
-                        reason = "not every query names it"
-                    )]
                     type Db = diesel::sqlite::Sqlite;
+                    let _ = std::marker::PhantomData::<Db>;
                     $query.await
                 }
                 None => Err(diesel::result::Error::BrokenTransactionManager),

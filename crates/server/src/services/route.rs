@@ -6,7 +6,7 @@ use tokio::{sync::broadcast::error::RecvError, time::sleep};
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 use viridian_proto::v1::{self, route_service_server::RouteService};
-use viridian_store::{Action, OpenAssignments, Touched};
+use viridian_store::{Action, OpenAssignments, ReportError, StoreError, Touched};
 use viridian_strategy::RouteId;
 
 use crate::{
@@ -66,13 +66,9 @@ impl RouteService for Routes {
         let mut violations = Violations::default();
         let reports = parse_statuses(&message.reports, &mut violations);
         violations.finish()?;
-        let results = self.0.database().report_statuses(reports).await;
-        let results = results.map_err(|error| store(&error))?.into_iter();
+        let outcomes = self.0.database().report_statuses(reports).await;
         let ids = message.reports.into_iter().map(|report| report.route_id);
-        let results = ids
-            .zip(results)
-            .map(|(id, outcome)| result(id, outcome))
-            .collect();
+        let results = results(ids, outcomes)?;
         Ok(Response::new(v1::ReportRouteStatusesResponse { results }))
     }
 
@@ -84,15 +80,23 @@ impl RouteService for Routes {
         let mut violations = Violations::default();
         let reports = parse_healths(&message.reports, &mut violations);
         violations.finish()?;
-        let results = self.0.database().report_health(reports).await;
-        let results = results.map_err(|error| store(&error))?.into_iter();
+        let outcomes = self.0.database().report_health(reports).await;
         let ids = message.reports.into_iter().map(|report| report.route_id);
-        let results = ids
-            .zip(results)
-            .map(|(id, outcome)| result(id, outcome))
-            .collect();
+        let results = results(ids, outcomes)?;
         Ok(Response::new(v1::ReportRouteHealthResponse { results }))
     }
+}
+
+/// One result a report, in their order.
+fn results(
+    ids: impl Iterator<Item = String>,
+    outcomes: Result<Vec<Result<(), ReportError>>, StoreError>,
+) -> Result<Vec<v1::ReportResult>, Status> {
+    let outcomes = outcomes.map_err(|error| store(&error))?;
+    Ok(ids
+        .zip(outcomes)
+        .map(|(id, outcome)| result(id, outcome))
+        .collect())
 }
 
 /// The open assignments first, then each new one, woken by commits of this

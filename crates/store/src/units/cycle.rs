@@ -56,7 +56,7 @@ impl Database {
                 &deployment.policy,
                 held.now,
             );
-            let call = Call::coordinator(reason(&evaluation));
+            let call = Call::coordinator(reason(&evaluation, deployment));
             tx.carry_out(held, Plan::of_cycle(evaluation), &call)
                 .await
                 .map(Some)
@@ -80,14 +80,17 @@ impl Database {
 }
 
 /// Why the coordinator does what it does, for the history.
-fn reason(evaluation: &Evaluation) -> String {
+fn reason(evaluation: &Evaluation, before: &Deployment) -> String {
     match evaluation.transition.kind {
         TransitionKind::Promotion => "all green routes are ready, and no gate is closed".into(),
-        TransitionKind::RollBack => "the rollout failed".into(),
-        TransitionKind::Step => {
-            let sentences: Vec<String> =
-                evaluation.blockers.iter().map(Blocker::to_string).collect();
-            sentences.join("; ")
+        TransitionKind::RollBack => {
+            format!("given up: {}", sentences(&before.status.blockers))
         }
+        TransitionKind::Step => sentences(&evaluation.blockers),
     }
+}
+
+fn sentences(blockers: &[Blocker]) -> String {
+    let sentences: Vec<String> = blockers.iter().map(Blocker::to_string).collect();
+    sentences.join("; ")
 }
