@@ -7,8 +7,8 @@ use diesel_async::RunQueryDsl as _;
 use tempfile::TempDir;
 use uuid::Uuid;
 use viridian_strategy::{
-    BlueGreen, DeploymentId, Health, Policy, RevisionId, RouteId, RouteStatus, State, Strategy,
-    SubStep, Traffic,
+    Blocker, BlockerCode, BlueGreen, DeploymentId, Health, Policy, RevisionId, RouteId,
+    RouteStatus, State, Strategy, SubStep, Traffic,
 };
 
 use crate::{
@@ -63,6 +63,15 @@ impl Fixture {
             .create_deployment(new, &call())
             .await
             .expect("it is created");
+        let first = created
+            .deployment
+            .status
+            .blockers
+            .iter()
+            .map(Blocker::code)
+            .next();
+        let awaited = (n > 0).then_some(BlockerCode::RoutesNotReady);
+        assert_eq!(first, awaited, "the first reply says what is awaited");
         let id = created.deployment.id;
         self.bring_up(id, Health::Healthy).await;
         assert!(matches!(self.get(id).await.state, State::Ready { .. }));

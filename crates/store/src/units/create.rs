@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-use viridian_strategy::{
-    Blocker, Blockers, DeploymentId, Policy, RevisionId, Transition, counts, verbs,
-};
+use viridian_strategy::{DeploymentId, Policy, RevisionId, Transition, counts, evaluate, verbs};
 
 use crate::{
     Database, Touched,
@@ -16,7 +14,7 @@ use crate::{
     revisions::{Revision, RevisionSpec},
     transaction::Transaction,
     types::{EventKind, Outcome, Phase},
-    units::Call,
+    units::{Call, hold::new_route},
 };
 
 /// What is to be created.
@@ -85,11 +83,6 @@ async fn create(
         .map(|spec| (RevisionId(Uuid::now_v7()), spec));
     let first = revision.as_ref().map(|(id, _)| *id);
     let Transition { state, changes, .. } = verbs::create(first, new.target_replicas);
-    let blockers: Blockers = first
-        .is_none()
-        .then_some(Blocker::NoRevision)
-        .into_iter()
-        .collect();
     let mut deployment = Deployment {
         id: DeploymentId(Uuid::now_v7()),
         project: new.project,
@@ -106,10 +99,7 @@ async fn create(
         generation: 1,
         sequence: 1,
         epoch: 0,
-        status: Status {
-            blockers,
-            ..Status::default()
-        },
+        status: Status::default(),
         created_at: now,
         updated_at: now,
         phase_started_at: now,
@@ -118,14 +108,18 @@ async fn create(
         last_revision: i64::from(first.is_some()),
         last_history: 1,
     };
-    // The counts are those of routes that are about to be inserted.
-    let mut routes = Vec::new();
-    for new in &changes.rollout {
-        for _ in 0..new.count {
-            routes.push(super::hold::new_route(deployment.id, new.revision, new.traffic, now).view);
-        }
-    }
-    (deployment.status.blue, deployment.status.green) = counts(&deployment.view(), &routes);
+    // What can be seen is that of the routes that are inserted behind it.
+    let to_come = changes.rollout.iter().flat_map(|new| {
+        (0..new.count).map(|_| new_route(deployment.id, new.revision, new.traffic, now).view)
+    });
+    let to_come: Vec<_> = to_come.collect();
+    let outlook = evaluate(&deployment.view(), &to_come, &deployment.policy, now);
+    let (blue, green) = counts(&deployment.view(), &to_come);
+    deployment.status = Status {
+        blue,
+        green,
+        blockers: outlook.blockers,
+    };
     let due_at = first.map(|_| now);
     if !tx
         .connection()?
