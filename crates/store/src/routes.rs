@@ -166,6 +166,7 @@ impl Connection {
             .set((
                 routes::traffic_status.eq(Sql(Traffic::Active)),
                 routes::traffic_ratio.eq(Traffic::Active.ratio()),
+                routes::retained_at.eq(None::<Sql<Timestamp>>),
             ))
             .execute(c))?;
         expect_rows("promote routes", count, updated)

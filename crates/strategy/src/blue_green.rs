@@ -1,9 +1,9 @@
 //! Blue-green: eight steps, the first that matches wins.
 
 use crate::{
-    Blocker, Blockers, BlueGreen, Changes, Deployment, Evaluation, GateAction, Policy, Rollout,
-    Route, RouteId, RouteStatus, State, Step, Stopwatch, Timestamp, Traffic, Transition,
-    TransitionKind,
+    Blocker, Blockers, BlueGreen, Cause, Changes, Deployment, Evaluation, GateAction, GateTimeout,
+    Policy, Rollout, Route, RouteId, RouteStatus, State, Step, Stopwatch, Timestamp, Traffic,
+    Transition, TransitionKind,
     counts::{Tally, live_of},
     keep::{self, Keep, clear_away},
 };
@@ -19,6 +19,8 @@ pub(crate) struct Assessment {
     /// Those above the target, in termination order.
     surplus: Vec<RouteId>,
     verdict: Verdict,
+    /// With its clocks as of now.
+    rollout: Rollout,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +33,7 @@ enum Verdict {
     NotReady,
     /// Step 6: all are ready, but not for long enough.
     MinReady(Timestamp),
-    /// Only a gate is in the way. Says since when.
+    /// Only a gate is in the way. Says when the delay is over.
     Ready(Timestamp),
 }
 
@@ -40,6 +42,7 @@ pub(crate) fn assess(
     deployment: &Deployment,
     rollout: &Rollout,
     routes: &[Route],
+    policy: &Policy,
     spec: &BlueGreen,
     now: Timestamp,
 ) -> Assessment {
@@ -53,17 +56,28 @@ pub(crate) fn assess(
     let tally = Tally::of(green, rollout.since);
     let spent = tally.failed.saturating_sub(spec.max_replacements);
     let missing = target.saturating_sub(tally.live()).saturating_sub(spent);
-    let settled_at = tally.settled_at.unwrap_or(rollout.since);
-    let verdict = if missing > 0 {
-        Verdict::Missing
+    let unready = if missing > 0 {
+        Some(Verdict::Missing)
     } else if tally.live() == 0 && tally.failed > 0 {
-        Verdict::AllFailed
+        Some(Verdict::AllFailed)
     } else if tally.provisioning > 0 || tally.ready < target {
-        Verdict::NotReady
-    } else if now < settled_at + spec.min_ready {
-        Verdict::MinReady(settled_at + spec.min_ready)
+        Some(Verdict::NotReady)
     } else {
-        Verdict::Ready(settled_at)
+        None
+    };
+    let rollout = rollout.progressed(tally.ready, target, now);
+    let (verdict, rollout) = match unready {
+        Some(verdict) => (verdict, rollout.unsteady(policy, now)),
+        None => {
+            let (rollout, watch) = rollout.steady(tally.settled_at, now);
+            let over = |time| watch.reaches(time).unwrap_or(now);
+            let min_ready = over(spec.min_ready);
+            if now < min_ready {
+                (Verdict::MinReady(min_ready), rollout)
+            } else {
+                (Verdict::Ready(over(spec.promote_delay)), rollout)
+            }
+        }
     };
     Assessment {
         target,
@@ -72,6 +86,7 @@ pub(crate) fn assess(
         missing,
         surplus,
         verdict,
+        rollout,
     }
 }
 
@@ -84,19 +99,32 @@ pub(crate) fn evaluate(
     spec: &BlueGreen,
     now: Timestamp,
 ) -> Evaluation {
-    let back = || Evaluation::from(roll_back(deployment, &rollout, routes, policy, now)).soon(now);
+    let back = |cause| {
+        let transition = roll_back(deployment, &rollout, routes, policy, now);
+        Evaluation::because(transition, cause).soon(now)
+    };
     if rollout.step == Step::RollingBack {
-        return back();
+        return back(None);
     }
-    let assessment = assess(deployment, &rollout, routes, spec, now);
-    let rollout = assessment.measure(rollout, now);
-    let switch = || Evaluation::from(promotion(&assessment, &rollout, routes, policy)).soon(now);
+    let assessment = assess(deployment, &rollout, routes, policy, spec, now);
+    let Assessment { tally, rollout, .. } = assessment;
+    let switch = |cause| {
+        let transition = promotion(&assessment, routes, policy);
+        Evaluation::because(transition, Some(cause)).soon(now)
+    };
     let mut evaluation = match assessment.verdict {
-        Verdict::AllFailed => return back(),
+        Verdict::AllFailed => {
+            let failed = tally.failed;
+            return back(Some(Cause::AllFailed { failed }));
+        }
         Verdict::Missing | Verdict::NotReady => {
             let deadline = rollout.progress.reaches(policy.progress_deadline);
             if deadline.is_some_and(|deadline| deadline <= now) {
-                return back();
+                return back(Some(Cause::DeadlinePassed {
+                    deadline: policy.progress_deadline,
+                    ready: tally.ready,
+                    target: assessment.target,
+                }));
             }
             let mut waiting = provisioning(rollout);
             waiting.blockers.extend(assessment.blockers_once_created());
@@ -109,10 +137,10 @@ pub(crate) fn evaluate(
             waiting.wake_by(Some(until));
             waiting
         }
-        Verdict::Ready(since) if spec.auto_promote => {
-            let until = since + spec.promote_delay;
+        Verdict::Ready(until) if spec.auto_promote => {
             if until <= now {
-                return switch();
+                let ready = tally.ready;
+                return switch(Cause::GatesOpen { ready });
             }
             let waiting = awaiting(rollout, gate(&rollout, now));
             let mut waiting = waiting.blocked_by(Blocker::PromoteDelay { until });
@@ -123,15 +151,20 @@ pub(crate) fn evaluate(
             let gate = gate(&rollout, now);
             let timeout = spec
                 .gate_timeout
-                .and_then(|timeout| Some((gate.reaches(timeout.duration)?, timeout.action)));
-            match timeout {
-                Some((at, GateAction::Rollback)) if at <= now => return back(),
-                Some((at, GateAction::Promote)) if at <= now => return switch(),
-                _ => {}
+                .and_then(|timeout| Some((gate.reaches(timeout.duration)?, timeout)));
+            if let Some((at, GateTimeout { duration, action })) = timeout
+                && at <= now
+            {
+                let cause = Cause::GateTimedOut { after: duration };
+                match action {
+                    GateAction::Rollback => return back(Some(cause)),
+                    GateAction::Promote => return switch(cause),
+                    GateAction::Hold => {}
+                }
             }
             let blocker = Blocker::ManualGate {
-                ready: assessment.tally.ready,
-                timeout,
+                ready: tally.ready,
+                timeout: timeout.map(|(at, timeout)| (at, timeout.action)),
             };
             let mut waiting = awaiting(rollout, gate).blocked_by(blocker);
             waiting.deadline = blocker.until();
@@ -153,12 +186,8 @@ pub(crate) fn evaluate(
 
 /// Step 8: exactly the ready green take the traffic, and all that is not green
 /// loses it.
-pub(crate) fn promotion(
-    assessment: &Assessment,
-    rollout: &Rollout,
-    routes: &[Route],
-    policy: &Policy,
-) -> Transition {
+pub(crate) fn promotion(assessment: &Assessment, routes: &[Route], policy: &Policy) -> Transition {
+    let rollout = &assessment.rollout;
     let mut changes = Changes::default();
     for route in routes.iter().filter(|route| route.status.is_active()) {
         if route.revision == rollout.deploying {
@@ -179,6 +208,7 @@ pub(crate) fn promotion(
             current: rollout.deploying,
         },
         changes,
+        cause: None,
     }
 }
 
@@ -202,6 +232,7 @@ pub(crate) fn roll_back(
             current: rollout.current,
         },
         changes,
+        cause: None,
     }
 }
 
@@ -270,29 +301,16 @@ impl Assessment {
         }
         blockers
     }
-
-    /// The clocks of the rollout: the progress deadline starts over when one
-    /// more is ready, and stands still while all are.
-    fn measure(&self, rollout: Rollout, now: Timestamp) -> Rollout {
-        let best = rollout.best_ready.min(self.target);
-        let progress = if self.tally.ready > best {
-            Stopwatch::started(now)
-        } else {
-            rollout.progress
-        };
-        let progress = match self.verdict {
-            Verdict::MinReady(_) | Verdict::Ready(_) => progress.stopped(now),
-            Verdict::Missing | Verdict::AllFailed | Verdict::NotReady => progress.running(now),
-        };
-        Rollout {
-            progress,
-            best_ready: best.max(self.tally.ready),
-            ..rollout
-        }
-    }
 }
 
 impl Evaluation {
+    pub(crate) fn because(transition: Transition, cause: Option<Cause>) -> Self {
+        Self::from(Transition {
+            cause,
+            ..transition
+        })
+    }
+
     /// To be looked at once more at once: the state is another one.
     pub(crate) fn soon(mut self, now: Timestamp) -> Self {
         self.wake_by(Some(now));

@@ -1,10 +1,8 @@
 //! A deployment as the decision sees it.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
-use crate::{RevisionId, Timestamp};
+use crate::{RevisionId, Rollout, Step, Timestamp};
 
 /// What is asked of a deployment, and where it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,92 +43,6 @@ pub enum State {
         /// What served last.
         current: Option<RevisionId>,
     },
-}
-
-/// One revision on its way to replace another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rollout {
-    /// What serves: blue.
-    pub current: RevisionId,
-    /// What is to serve: green.
-    pub deploying: RevisionId,
-    /// How far it is.
-    pub step: Step,
-    /// When it began: older failures of the revision do not count.
-    pub since: Timestamp,
-    /// Runs while fewer than all green are ready, against the progress deadline.
-    pub progress: Stopwatch,
-    /// The most green that were ready at once; one more is progress.
-    pub best_ready: u32,
-}
-
-/// How far a rollout is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Step {
-    /// Green is created and checked.
-    Provisioning,
-    /// Green is ready; a gate is closed.
-    AwaitingPromotion {
-        /// Runs at the gate, against its timeout.
-        gate: Stopwatch,
-    },
-    /// Going back to the current revision.
-    RollingBack,
-}
-
-/// Measures the time that counts: it can be stopped and goes on later.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stopwatch {
-    /// What it had measured when it was last stopped.
-    pub spent: Duration,
-    /// Since when it runs; stopped when there is none.
-    pub since: Option<Timestamp>,
-}
-
-impl Stopwatch {
-    /// One that starts at zero, now.
-    pub fn started(now: Timestamp) -> Self {
-        Self {
-            spent: Duration::ZERO,
-            since: Some(now),
-        }
-    }
-
-    /// The same, running.
-    pub fn running(self, now: Timestamp) -> Self {
-        Self {
-            since: Some(self.since.unwrap_or(now)),
-            ..self
-        }
-    }
-
-    /// The same, stopped.
-    pub fn stopped(self, now: Timestamp) -> Self {
-        let more = self.since.map_or(Duration::ZERO, |since| now.since(since));
-        Self {
-            spent: self.spent.saturating_add(more),
-            since: None,
-        }
-    }
-
-    /// When it will have measured `limit`; never while it is stopped.
-    pub fn reaches(self, limit: Duration) -> Option<Timestamp> {
-        Some(self.since? + limit.saturating_sub(self.spent))
-    }
-}
-
-impl Rollout {
-    /// One that begins now.
-    pub fn new(current: RevisionId, deploying: RevisionId, now: Timestamp) -> Self {
-        Self {
-            current,
-            deploying,
-            step: Step::Provisioning,
-            since: now,
-            progress: Stopwatch::started(now),
-            best_ready: 0,
-        }
-    }
 }
 
 /// The stage of a deployment's life.
@@ -207,39 +119,19 @@ impl State {
         self.rollout().map(|rollout| rollout.deploying)
     }
 
-    /// The same with its clocks stopped. They go on at the next evaluation that
-    /// needs them.
+    /// The same with its clocks stopped.
     pub(crate) fn standing_still(self, now: Timestamp) -> Self {
-        let Self::Deploying(rollout) = self else {
-            return self;
-        };
-        let step = match rollout.step {
-            Step::AwaitingPromotion { gate } => Step::AwaitingPromotion {
-                gate: gate.stopped(now),
-            },
-            step @ (Step::Provisioning | Step::RollingBack) => step,
-        };
-        Self::Deploying(Rollout {
-            step,
-            progress: rollout.progress.stopped(now),
-            ..rollout
-        })
+        match self {
+            Self::Deploying(rollout) => Self::Deploying(rollout.standing_still(now)),
+            state => state,
+        }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_stopwatch_counts_only_while_it_runs() {
-        let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000);
-        let watch = Stopwatch::started(at(0)).stopped(at(10)).running(at(100));
-        assert_eq!(watch.reaches(Duration::from_secs(15)), Some(at(105)));
-        assert_eq!(
-            watch.stopped(at(101)).reaches(Duration::from_secs(15)),
-            None
-        );
-        assert_eq!(watch.stopped(at(101)).spent, Duration::from_secs(11));
+    /// The same with the clocks running that [`Self::standing_still`] stopped.
+    pub(crate) fn going_on(self, now: Timestamp) -> Self {
+        match self {
+            Self::Deploying(rollout) => Self::Deploying(rollout.going_on(now)),
+            state => state,
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! What a deployment does next.
 
 use crate::{
-    Blocker, Blockers, Deployment, Policy, RevisionId, Route, State, Strategy, Timestamp,
+    Blocker, Blockers, Cause, Deployment, Policy, RevisionId, Route, State, Strategy, Timestamp,
     Transition, blue_green,
     keep::{Keep, clear_away},
     rolling,
@@ -82,25 +82,31 @@ fn keep_current(
 }
 
 fn destroy(current: Option<RevisionId>, routes: &[Route]) -> Evaluation {
-    let over = routes.iter().all(|route| route.status.is_over());
-    let state = if over {
-        State::Destroyed { current }
-    } else {
-        State::Destroying { current }
-    };
-    let mut evaluation = Evaluation::waiting(state);
-    let active = routes.iter().filter(|route| route.status.is_active());
-    evaluation
-        .transition
-        .changes
-        .drain
-        .extend(active.map(|route| route.id));
+    let left = routes.iter().filter(|route| !route.status.is_over());
+    let left = u32::try_from(left.count()).unwrap_or(u32::MAX);
+    if left == 0 {
+        return Evaluation::waiting(State::Destroyed { current });
+    }
+    let mut evaluation = Evaluation::waiting(State::Destroying { current });
+    let Transition { changes, cause, .. } = &mut evaluation.transition;
+    *cause = Some(Cause::Ending { left });
+    changes.drain_active(routes);
     evaluation
 }
 
 impl Evaluation {
+    /// Why it does this, or does not do more, in a sentence for an operator;
+    /// empty when all is as it ought to be.
+    pub fn reason(&self) -> String {
+        if let Some(cause) = self.transition.cause {
+            return cause.to_string();
+        }
+        let sentences: Vec<String> = self.blockers.iter().map(Blocker::to_string).collect();
+        sentences.join("; ")
+    }
+
     pub(crate) fn waiting(state: State) -> Self {
-        Self::from(Transition::stay(state))
+        Self::from(Transition::step(state))
     }
 
     pub(crate) fn blocked_by(mut self, blocker: Blocker) -> Self {

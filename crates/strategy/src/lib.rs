@@ -12,6 +12,7 @@
 
 mod blocker;
 mod blue_green;
+mod cause;
 mod counts;
 mod deployment;
 mod evaluate;
@@ -19,22 +20,27 @@ mod id;
 mod keep;
 mod policy;
 mod rolling;
+mod rollout;
 mod route;
+mod stopwatch;
 mod time;
 mod transition;
 pub mod verbs;
 
 pub use self::{
     blocker::{Blocker, BlockerCode, Blockers, Unready},
+    cause::Cause,
     counts::{ReplicaCounts, counts, serving},
-    deployment::{Deployment, Lifecycle, Rollout, State, Step, Stopwatch, SubStep},
+    deployment::{Deployment, Lifecycle, State, SubStep},
     evaluate::{Evaluation, evaluate},
     id::{DeploymentId, RevisionId, RouteId},
     policy::{
         BlueGreen, GateAction, GateTimeout, IntOrPercent, MAX_DURATION, MAX_REPLICAS, Policy,
         PolicyError, RollingUpdate, Strategy,
     },
+    rollout::{Rollout, Steady, Step},
     route::{Health, Route, RouteStatus, Traffic},
+    stopwatch::Stopwatch,
     time::Timestamp,
     transition::{Changes, NewRoutes, Transition, TransitionKind},
 };

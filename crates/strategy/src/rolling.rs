@@ -2,8 +2,8 @@
 //! unavailability.
 
 use crate::{
-    Blocker, Deployment, Evaluation, Policy, RevisionId, RollingUpdate, Rollout, Route, RouteId,
-    State, Step, Stopwatch, Timestamp, Traffic, TransitionKind,
+    Blocker, Cause, Changes, Deployment, Evaluation, Policy, RevisionId, RollingUpdate, Rollout,
+    Route, RouteId, State, Step, Timestamp, Traffic, Transition, TransitionKind,
     counts::Tally,
     keep::{BackOff, surplus},
 };
@@ -25,7 +25,11 @@ pub(crate) fn evaluate(
         (rollout.deploying, rollout.since)
     };
     let roll = Roll::plan(deployment, new, since, routes, spec, now);
-    let rollout = roll.measure(rollout, now);
+    let rollout = rollout.progressed(roll.new.ready, roll.target, now);
+    let rollout = Rollout {
+        progress: rollout.progress.running(now),
+        ..rollout
+    };
     if roll.is_complete() {
         return completed(&roll, new, back).soon(now);
     }
@@ -34,13 +38,22 @@ pub(crate) fn evaluate(
     } else {
         rollout.progress.reaches(policy.progress_deadline)
     };
-    let failed = !back && roll.new.live() == 0 && roll.new.failed > 0;
-    if failed || deadline.is_some_and(|deadline| deadline <= now) {
-        let rollout = Rollout {
-            step: Step::RollingBack,
-            ..rollout
-        };
-        return evaluate(deployment, rollout, routes, policy, spec, now);
+    let Tally { ready, failed, .. } = roll.new;
+    let cause = if !back && roll.new.live() == 0 && failed > 0 {
+        Some(Cause::AllFailed { failed })
+    } else {
+        let passed = deadline.filter(|&deadline| deadline <= now);
+        passed.map(|_| Cause::DeadlinePassed {
+            deadline: policy.progress_deadline,
+            ready,
+            target: roll.target,
+        })
+    };
+    if cause.is_some() {
+        let rollout = rollout.turned_back();
+        let mut evaluation = evaluate(deployment, rollout, routes, policy, spec, now);
+        evaluation.transition.cause = cause;
+        return evaluation;
     }
     let step = if back {
         Step::RollingBack
@@ -121,20 +134,6 @@ impl Roll {
         self.new.provisioning == 0 && self.old == 0 && self.new.ready >= self.target
     }
 
-    fn measure(&self, rollout: Rollout, now: Timestamp) -> Rollout {
-        let best = rollout.best_ready.min(self.target);
-        let progress = if self.new.ready > best {
-            Stopwatch::started(now)
-        } else {
-            rollout.progress.running(now)
-        };
-        Rollout {
-            progress,
-            best_ready: best.max(self.new.ready),
-            ..rollout
-        }
-    }
-
     /// Why it goes no further. On the way back the new routes are those of the
     /// current revision, not green.
     fn blockers(&self, back: bool) -> impl Iterator<Item = Blocker> + use<> {
@@ -170,13 +169,19 @@ impl Roll {
 }
 
 fn completed(roll: &Roll, new: RevisionId, back: bool) -> Evaluation {
-    let mut evaluation = Evaluation::waiting(State::Ready { current: new });
-    let transition = &mut evaluation.transition;
-    transition.kind = if back {
-        TransitionKind::RollBack
+    let ready = roll.new.ready;
+    let (kind, cause) = if back {
+        (TransitionKind::RollBack, Cause::Returned { ready })
     } else {
-        TransitionKind::Promotion
+        (TransitionKind::Promotion, Cause::Replaced { ready })
     };
-    transition.changes.drain.extend_from_slice(&roll.drain);
-    evaluation
+    Evaluation::from(Transition {
+        kind,
+        state: State::Ready { current: new },
+        changes: Changes {
+            drain: roll.drain.clone(),
+            ..Changes::default()
+        },
+        cause: Some(cause),
+    })
 }

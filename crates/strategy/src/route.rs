@@ -123,6 +123,26 @@ impl Route {
             .map_or(self.status_updated_at, |at| at.max(self.status_updated_at))
     }
 
+    /// What a report of another status makes of it. The caller asks
+    /// [`RouteStatus::may_become`] first.
+    pub fn move_to(&mut self, status: RouteStatus, now: Timestamp) {
+        if self.status != status {
+            self.status = status;
+            self.status_updated_at = now;
+        }
+        if !status.is_active() {
+            self.traffic = Traffic::Inactive;
+        }
+    }
+
+    /// What a report of health makes of it.
+    pub fn observe(&mut self, health: Health, now: Timestamp) {
+        if self.health != health {
+            self.health = health;
+            self.health_updated_at = Some(now);
+        }
+    }
+
     /// When its STOP assignment may be handed out if it is drained `now`: after
     /// the grace if it had traffic, at once if it never had any.
     pub fn stop_at(&self, policy: &Policy, now: Timestamp) -> Timestamp {

@@ -2,7 +2,9 @@
 
 use arrayvec::ArrayVec;
 
-use crate::{RevisionId, RouteId, State, Traffic};
+use crate::{
+    Cause, Deployment, Health, RevisionId, Route, RouteId, RouteStatus, State, Timestamp, Traffic,
+};
 
 /// A change of a deployment and of its routes, to be applied as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +15,8 @@ pub struct Transition {
     pub state: State,
     /// The changes of routes.
     pub changes: Changes,
+    /// Why, where blockers do not say it and nobody asked for it.
+    pub cause: Option<Cause>,
 }
 
 /// What a transition amounts to.
@@ -25,6 +29,8 @@ pub enum TransitionKind {
     /// The rollout was given up, by way of ROLLING_BACK when it was not there
     /// yet.
     RollBack,
+    /// What an earlier promotion retained took the traffic back.
+    InstantRollBack,
 }
 
 /// What is to change on routes. Promotions come before drains.
@@ -60,6 +66,30 @@ impl Changes {
             && self.drain.is_empty()
     }
 
+    /// What they make of a route. New ones come by [`NewRoutes::create`].
+    pub fn apply(&self, route: &mut Route, now: Timestamp) {
+        if self.promote.contains(&route.id) {
+            route.traffic = Traffic::Active;
+            route.retained_at = None;
+        }
+        if self.retain.contains(&route.id) {
+            route.traffic = Traffic::Inactive;
+            route.retained_at = Some(now);
+        }
+        if self.drain.contains(&route.id) {
+            route.status = RouteStatus::Terminating;
+            route.status_updated_at = now;
+            route.traffic = Traffic::Inactive;
+            route.drained_at = Some(now);
+        }
+    }
+
+    /// Drains every active route.
+    pub(crate) fn drain_active(&mut self, routes: &[Route]) {
+        let active = routes.iter().filter(|route| route.status.is_active());
+        self.drain.extend(active.map(|route| route.id));
+    }
+
     pub(crate) fn create(&mut self, revision: RevisionId, count: u32, traffic: Traffic) {
         if count > 0 {
             self.rollout.push(NewRoutes {
@@ -72,11 +102,45 @@ impl Changes {
 }
 
 impl Transition {
-    pub(crate) fn stay(state: State) -> Self {
+    /// What it makes of a deployment. The routes follow by [`Changes::apply`].
+    pub fn apply(&self, deployment: &mut Deployment, now: Timestamp) {
+        let old = deployment.state;
+        deployment.state = self.state;
+        if self.state.current() == old.current() {
+            return;
+        }
+        deployment.current_since = match (self.kind, old) {
+            // Its routes were created since then.
+            (TransitionKind::Promotion, State::Deploying(rollout)) => rollout.since,
+            _ => now,
+        };
+    }
+
+    /// No more than the state, which may be the same.
+    pub fn step(state: State) -> Self {
         Self {
             kind: TransitionKind::Step,
             state,
             changes: Changes::default(),
+            cause: None,
+        }
+    }
+}
+
+impl NewRoutes {
+    /// One of them, not started yet.
+    pub fn create(&self, id: RouteId, now: Timestamp) -> Route {
+        Route {
+            id,
+            revision: self.revision,
+            status: RouteStatus::Provisioning,
+            health: Health::NotChecked,
+            traffic: self.traffic,
+            created_at: now,
+            status_updated_at: now,
+            health_updated_at: None,
+            drained_at: None,
+            retained_at: None,
         }
     }
 }

@@ -1,11 +1,21 @@
 //! The rules of the calls: what each changes, or why it is refused.
 
+mod abort;
 mod activate;
 mod create;
+mod delete;
+mod pause;
 mod promote;
+mod roll_back;
+mod update;
 
 pub use self::{
+    abort::{AbortRejection, abort},
     activate::{ActivateRejection, activate},
     create::create,
+    delete::{DeleteRejection, delete},
+    pause::{PauseRejection, pause, resume},
     promote::{PromoteRejection, promote},
+    roll_back::roll_back,
+    update::{UpdateRejection, update},
 };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 use viridian_strategy::{
-    DeploymentId, Lifecycle, Policy, RevisionId, Rollout, State, Step, Stopwatch, SubStep,
+    DeploymentId, Lifecycle, Policy, RevisionId, Rollout, State, Steady, Step, Stopwatch, SubStep,
     Timestamp,
 };
 
@@ -72,6 +72,10 @@ pub(crate) struct RolloutDocument {
     since: Timestamp,
     progress: Stopwatch,
     best_ready: u32,
+    #[serde(default)]
+    steady: Option<Steady>,
+    #[serde(default)]
+    resumed_at: Timestamp,
     gate: Option<Stopwatch>,
 }
 
@@ -83,6 +87,8 @@ impl From<Deployment> for DeploymentRow {
                 since: rollout.since,
                 progress: rollout.progress,
                 best_ready: rollout.best_ready,
+                steady: rollout.steady,
+                resumed_at: rollout.resumed_at,
                 gate: match rollout.step {
                     Step::AwaitingPromotion { gate } => Some(gate),
                     Step::Provisioning | Step::RollingBack => None,
@@ -186,6 +192,8 @@ fn state(moving: &Moving) -> Result<State, &'static str> {
                 since: document.since,
                 progress: document.progress,
                 best_ready: document.best_ready,
+                steady: document.steady,
+                resumed_at: document.resumed_at,
             })
         }
     })

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-use viridian_strategy::{DeploymentId, Policy, RevisionId, Transition, counts, evaluate, verbs};
+use viridian_strategy::{
+    DeploymentId, Policy, RevisionId, RouteId, Transition, counts, evaluate, verbs,
+};
 
 use crate::{
     Database, Touched,
@@ -14,7 +16,7 @@ use crate::{
     revisions::{Revision, RevisionSpec},
     transaction::Transaction,
     types::{EventKind, Outcome, Phase},
-    units::{Call, hold::new_route},
+    units::Call,
 };
 
 /// What is to be created.
@@ -109,9 +111,10 @@ async fn create(
         last_history: 1,
     };
     // What can be seen is that of the routes that are inserted behind it.
-    let to_come = changes.rollout.iter().flat_map(|new| {
-        (0..new.count).map(|_| new_route(deployment.id, new.revision, new.traffic, now).view)
-    });
+    let to_come = changes
+        .rollout
+        .iter()
+        .flat_map(|new| (0..new.count).map(|_| new.create(RouteId(Uuid::now_v7()), now)));
     let to_come: Vec<_> = to_come.collect();
     let outlook = evaluate(&deployment.view(), &to_come, &deployment.policy, now);
     let (blue, green) = counts(&deployment.view(), &to_come);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use viridian_strategy::{Blocker, DeploymentId, Evaluation, TransitionKind, evaluate};
+use viridian_strategy::{DeploymentId, evaluate};
 
 use crate::{
     Database,
@@ -56,7 +56,7 @@ impl Database {
                 &deployment.policy,
                 held.now,
             );
-            let call = Call::coordinator(reason(&evaluation, deployment));
+            let call = Call::coordinator(evaluation.reason());
             tx.carry_out(held, Plan::of_cycle(evaluation), &call)
                 .await
                 .map(Some)
@@ -77,20 +77,4 @@ impl Database {
         })
         .await
     }
-}
-
-/// Why the coordinator does what it does, for the history.
-fn reason(evaluation: &Evaluation, before: &Deployment) -> String {
-    match evaluation.transition.kind {
-        TransitionKind::Promotion => "all green routes are ready, and no gate is closed".into(),
-        TransitionKind::RollBack => {
-            format!("given up: {}", sentences(&before.status.blockers))
-        }
-        TransitionKind::Step => sentences(&evaluation.blockers),
-    }
-}
-
-fn sentences(blockers: &[Blocker]) -> String {
-    let sentences: Vec<String> = blockers.iter().map(Blocker::to_string).collect();
-    sentences.join("; ")
 }

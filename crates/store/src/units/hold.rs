@@ -3,8 +3,8 @@
 
 use uuid::Uuid;
 use viridian_strategy::{
-    Changes, DeploymentId, Evaluation, Health, Route as View, RouteId, RouteStatus, State, SubStep,
-    Timestamp, Traffic, Transition, TransitionKind, counts, evaluate,
+    Changes, DeploymentId, Evaluation, Route as View, RouteId, State, SubStep, Timestamp,
+    Transition, TransitionKind, counts, evaluate,
 };
 
 use crate::{
@@ -64,7 +64,7 @@ impl Plan {
         let phase = match evaluation.transition.kind {
             TransitionKind::Step => Phase::Evaluate,
             TransitionKind::Promotion => Phase::Promote,
-            TransitionKind::RollBack => Phase::RollBack,
+            TransitionKind::RollBack | TransitionKind::InstantRollBack => Phase::RollBack,
         };
         Self {
             transition: evaluation.transition,
@@ -199,11 +199,11 @@ impl Transaction {
             connection.insert_assignments(stops).await?;
         }
         for route in routes.iter_mut() {
-            follow_route(&mut route.view, changes, now);
+            changes.apply(&mut route.view, now);
         }
         for new in &changes.rollout {
             let created: Vec<Route> = (0..new.count)
-                .map(|_| new_route(deployment.id, new.revision, new.traffic, now))
+                .map(|_| new_route(deployment.id, new.create(RouteId(Uuid::now_v7()), now)))
                 .collect();
             let starts = created
                 .iter()
@@ -227,7 +227,7 @@ impl Transaction {
     ) -> Result<(), StoreError> {
         let kind = match plan.transition.kind {
             TransitionKind::Promotion => EventKind::Promoted,
-            TransitionKind::RollBack => EventKind::RolledBack,
+            TransitionKind::RollBack | TransitionKind::InstantRollBack => EventKind::RolledBack,
             TransitionKind::Step if !moves.is_empty() => EventKind::Moved,
             TransitionKind::Step if plan.asked_for => EventKind::Updated,
             TransitionKind::Step => EventKind::Progressed,
@@ -263,27 +263,11 @@ impl Transaction {
     }
 }
 
-/// A new route, not started yet.
-pub(crate) fn new_route(
-    deployment: DeploymentId,
-    revision: viridian_strategy::RevisionId,
-    traffic: Traffic,
-    now: Timestamp,
-) -> Route {
+/// A route as it is before anything was reported of it.
+pub(crate) fn new_route(deployment: DeploymentId, view: View) -> Route {
     Route {
         deployment,
-        view: View {
-            id: RouteId(Uuid::now_v7()),
-            revision,
-            status: RouteStatus::Provisioning,
-            health: Health::NotChecked,
-            traffic,
-            created_at: now,
-            status_updated_at: now,
-            health_updated_at: None,
-            drained_at: None,
-            retained_at: None,
-        },
+        view,
         session_id: String::new(),
         address: String::new(),
         failure: String::new(),
@@ -296,8 +280,11 @@ type SubPlace = (viridian_strategy::Lifecycle, Option<SubStep>);
 /// The deployment after a plan, but for its epoch and its sequence.
 fn follow(old: &Deployment, plan: &Plan, routes: &[Route], now: Timestamp) -> Deployment {
     let Transition { kind, state, .. } = plan.transition;
+    let mut view = old.view();
+    plan.transition.apply(&mut view, now);
     let mut new = Deployment {
         state,
+        current_since: view.current_since,
         ..old.clone()
     };
     if plan.asked_for || kind != TransitionKind::Step {
@@ -306,12 +293,9 @@ fn follow(old: &Deployment, plan: &Plan, routes: &[Route], now: Timestamp) -> De
     if place(&state) != place(&old.state) {
         new.phase_started_at = now;
     }
-    if let (TransitionKind::Promotion, Some(rollout)) = (kind, old.state.rollout()) {
-        new.previous = Some(rollout.current);
-        new.current_since = rollout.since;
+    if let TransitionKind::Promotion | TransitionKind::InstantRollBack = kind {
+        new.previous = old.state.current();
         new.promoted_at = Some(now);
-    } else if kind == TransitionKind::Step && state.current() != old.state.current() {
-        new.current_since = now;
     }
     let views: Vec<View> = routes.iter().map(|route| route.view).collect();
     // Why it does not go on is always on the deployment, also before the cycle
@@ -331,22 +315,6 @@ fn follow(old: &Deployment, plan: &Plan, routes: &[Route], now: Timestamp) -> De
         blockers: outlook.blockers,
     };
     new
-}
-
-fn follow_route(route: &mut View, changes: &Changes, now: Timestamp) {
-    if changes.promote.contains(&route.id) {
-        route.traffic = Traffic::Active;
-    }
-    if changes.retain.contains(&route.id) {
-        route.traffic = Traffic::Inactive;
-        route.retained_at = Some(now);
-    }
-    if changes.drain.contains(&route.id) {
-        route.status = RouteStatus::Terminating;
-        route.status_updated_at = now;
-        route.traffic = Traffic::Inactive;
-        route.drained_at = Some(now);
-    }
 }
 
 /// Whether nobody outside could tell the two apart.
@@ -378,7 +346,7 @@ fn moves(old: &Deployment, new: &Deployment, plan: &Plan) -> Vec<(SubPlace, SubP
 
 fn outcome(transition: &Transition, new: &Deployment) -> Outcome {
     match transition.kind {
-        TransitionKind::RollBack => Outcome::RolledBack,
+        TransitionKind::RollBack | TransitionKind::InstantRollBack => Outcome::RolledBack,
         TransitionKind::Step if !new.status.blockers.is_empty() => Outcome::Waiting,
         TransitionKind::Step | TransitionKind::Promotion => Outcome::Success,
     }

@@ -5,9 +5,7 @@ use std::{
     fmt,
 };
 
-use viridian_strategy::{
-    DeploymentId, Health, RouteId, RouteStatus, Traffic, Transition, TransitionKind,
-};
+use viridian_strategy::{DeploymentId, Health, RouteId, RouteStatus, Transition};
 
 use crate::{
     Database,
@@ -188,11 +186,7 @@ async fn apply_all<'a, R: Report + 'a>(
     }
     tx.connection()?.delete_assignments(&done).await?;
     let plan = Plan {
-        transition: Transition {
-            kind: TransitionKind::Step,
-            state: held.deployment.state,
-            changes: viridian_strategy::Changes::default(),
-        },
+        transition: Transition::step(held.deployment.state),
         due_at: Some(held.now),
         phase: Phase::Evaluate,
         asked_for: false,
@@ -255,13 +249,7 @@ impl Report for StatusReport {
     }
 
     fn apply(&self, route: &mut Route, now: viridian_strategy::Timestamp) {
-        if route.view.status != self.status {
-            route.view.status = self.status;
-            route.view.status_updated_at = now;
-        }
-        if !self.status.is_active() {
-            route.view.traffic = Traffic::Inactive;
-        }
+        route.view.move_to(self.status, now);
         for (new, old) in [
             (&self.session_id, &mut route.session_id),
             (&self.address, &mut route.address),
@@ -292,8 +280,7 @@ impl Report for HealthReport {
     }
 
     fn apply(&self, route: &mut Route, now: viridian_strategy::Timestamp) {
-        route.view.health = self.health;
-        route.view.health_updated_at = Some(now);
+        route.view.observe(self.health, now);
     }
 }
 

@@ -1,6 +1,6 @@
 use crate::{
     Changes, Deployment, Lifecycle, Policy, RevisionId, Rollout, Route, State, Strategy, Timestamp,
-    Traffic, Transition, TransitionKind,
+    Traffic, Transition,
 };
 
 /// Why an activation is refused.
@@ -42,7 +42,7 @@ pub fn activate(
     let state = match deployment.state {
         State::Pending { .. } => {
             changes.create(revision, deployment.target_replicas, Traffic::Active);
-            changes.drain.extend(active(routes).map(|route| route.id));
+            changes.drain_active(routes);
             State::Pending {
                 current: Some(revision),
             }
@@ -70,9 +70,8 @@ pub fn activate(
         }
     };
     Ok(Transition {
-        kind: TransitionKind::Step,
-        state,
         changes,
+        ..Transition::step(state)
     })
 }
 

@@ -1,4 +1,4 @@
-use crate::{Changes, RevisionId, State, Traffic, Transition, TransitionKind};
+use crate::{Changes, RevisionId, State, Traffic, Transition};
 
 /// A new deployment: with a revision its routes are created ACTIVE at once,
 /// since there is no blue to switch from.
@@ -8,8 +8,7 @@ pub fn create(revision: Option<RevisionId>, target_replicas: u32) -> Transition 
         changes.create(revision, target_replicas, Traffic::Active);
     }
     Transition {
-        kind: TransitionKind::Step,
-        state: State::Pending { current: revision },
         changes,
+        ..Transition::step(State::Pending { current: revision })
     }
 }

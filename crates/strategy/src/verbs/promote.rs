@@ -40,7 +40,7 @@ pub fn promote(
     if deployment.paused {
         return Err(PromoteRejection::Blocked(vec![Blocker::Paused]));
     }
-    let assessment = blue_green::assess(deployment, rollout, routes, spec, now);
+    let assessment = blue_green::assess(deployment, rollout, routes, policy, spec, now);
     assessment.ready().map_err(PromoteRejection::Blocked)?;
-    Ok(blue_green::promotion(&assessment, rollout, routes, policy))
+    Ok(blue_green::promotion(&assessment, routes, policy))
 }

@@ -1,6 +1,7 @@
 //! The decision, rule by rule, as a caller of the crate sees it. Each table
 //! reads side by side with sections 1 and 2 of the design.
 
+mod abort;
 mod activate;
 mod clocks;
 mod destroy;
@@ -14,10 +15,13 @@ mod policy;
 mod promote;
 mod properties;
 mod random;
+mod reason;
 mod replacements;
+mod roll_back;
 mod rolling;
 mod scale;
 mod scene;
 mod serving;
 mod steps;
+mod update;
 mod world;

@@ -1,11 +1,10 @@
-//! The table of deployment moves, row by row. (The verbs abort and destroy are
-//! not here yet; DESTROYING has its own file.)
+//! The table of deployment moves, row by row.
 
-use viridian_strategy::{GateAction, GateTimeout, verbs};
+use viridian_strategy::{GateAction, GateTimeout, Lifecycle, verbs};
 
 use crate::scene::{
     BLUE, FailedToStart, GREEN, Healthy, NotChecked, Provisioning, Replica, Running, Scene,
-    Unhealthy, awaiting, blue, deploying, green, line, pending, ready, secs, table,
+    Terminated, Unhealthy, awaiting, blue, deploying, green, line, pending, ready, secs, table,
 };
 
 fn serving() -> Replica {
@@ -168,6 +167,41 @@ fn provisioning_or_awaiting_to_ready_by_roll_back() {
             "AWAITING_PROMOTION, wake 100",
         ),
     ]);
+}
+
+#[test]
+fn provisioning_or_awaiting_to_ready_by_abort() {
+    let all = [serving(), green(Running, Healthy).times(3)];
+    for scene in [deploying(3, all), awaiting(3, all)] {
+        let back = "READY blue by roll-back, drain 4 5 6";
+        assert_eq!(scene.abort().as_deref(), Ok(back));
+    }
+}
+
+#[test]
+fn any_but_destroyed_to_destroying_to_destroyed() {
+    let all = [serving(), green(Running, Healthy).times(3)];
+    let three = "DESTROYING, drain 1 2 3";
+    let six = "DESTROYING, drain 1 2 3 4 5 6";
+    for (scene, expected) in [
+        (pending(3, [serving()]), three),
+        (ready(3, [serving()]), three),
+        (ready(3, [serving()]).paused(), three),
+        (deploying(3, all), six),
+        (awaiting(3, all), six),
+        (deploying(3, all).rolling_back(), six),
+    ] {
+        assert_eq!(scene.delete().as_deref(), Ok(expected));
+    }
+    let mut scene = ready(3, [serving()]);
+    scene.do_delete().expect("it is READY");
+    assert_eq!(scene.says(), "DESTROYING");
+    scene.report_all(1..=3, Terminated, Healthy);
+    assert_eq!(scene.says(), "DESTROYED");
+    let gone = |lifecycle| Err(verbs::DeleteRejection::Gone(lifecycle));
+    assert_eq!(scene.delete(), gone(Lifecycle::Destroying));
+    scene.settle();
+    assert_eq!(scene.delete(), gone(Lifecycle::Destroyed));
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! Paused: no change at all, and the deadlines stand still.
 
-use viridian_strategy::{GateAction, GateTimeout, IntOrPercent};
+use viridian_strategy::{
+    GateAction, GateTimeout, IntOrPercent, Lifecycle, State,
+    verbs::PauseRejection::{Already, Gone},
+};
 
 use crate::scene::{
     GREEN, Healthy, NotChecked, Provisioning, Replica, Running, Scene, Terminated, Unhealthy, at,
-    awaiting, blue, deploying, destroying, green, pending, ready, secs, table,
+    awaiting, blue, deploying, destroying, green, other, pending, ready, secs, table,
 };
 
 fn serving() -> Replica {
@@ -68,12 +71,12 @@ fn nothing_changes() {
     assert_eq!(scene.evaluate().deadline, None);
 }
 
-/// Paused at 100, looked at then, and resumed at `end`.
+/// Looked at and paused at 100, and resumed at `end`.
 fn pause_until(mut scene: Scene, end: i64) -> Scene {
-    scene.deployment.paused = true;
     scene.settle();
+    assert_eq!(scene.pause(true), Ok(()));
     scene.pass_to(end);
-    scene.deployment.paused = false;
+    assert_eq!(scene.pause(false), Ok(()));
     scene
 }
 
@@ -101,6 +104,70 @@ fn the_gate_timeout_stands_still() {
         pause_until(scene, 5_000).says(),
         "AWAITING_PROMOTION, wake 5030"
     );
+}
+
+#[test]
+fn the_times_that_green_must_stay_ready_stand_still() {
+    let all = [serving(), green(Running, Healthy).at(90).times(3)];
+    let min_ready = || deploying(3, all).blue_green(|spec| spec.min_ready = secs(30));
+    assert_eq!(min_ready().says(), "PROVISIONING, wake 120");
+    let resumed = pause_until(min_ready(), 5_000);
+    assert_eq!(resumed.says(), "PROVISIONING, wake 5020");
+    let resumed = pause_until(deploying(3, all).auto(60), 5_000);
+    assert_eq!(resumed.says(), "AWAITING_PROMOTION, wake 5050");
+    let twice = pause_until(resumed.now(5_010), 6_000);
+    assert_eq!(twice.says(), "AWAITING_PROMOTION, wake 6040");
+}
+
+#[test]
+fn what_becomes_ready_during_a_pause_counts_from_its_end() {
+    let all = [serving(), green(Running, NotChecked).times(3)];
+    for late in [200, 5_000] {
+        let mut scene = deploying(3, all).auto(60);
+        scene.settle();
+        assert_eq!(scene.pause(true), Ok(()));
+        scene.pass_to(late);
+        scene.report_all(4..=6, Running, Healthy);
+        scene.pass_to(5_000);
+        assert_eq!(scene.pause(false), Ok(()));
+        assert_eq!(scene.says(), "AWAITING_PROMOTION, wake 5060");
+        scene.pass_to(5_010);
+        scene.report(4, Running, Unhealthy);
+        scene.report(4, Running, Healthy);
+        assert_eq!(scene.says(), "AWAITING_PROMOTION, wake 5070");
+    }
+}
+
+#[test]
+fn retention_runs_on_but_drains_nothing() {
+    let retained = other(Running, Healthy).retained(50).times(2);
+    let scene = ready(3, [serving(), retained]).blue_green(|spec| {
+        spec.scale_down_delay = secs(100);
+    });
+    assert_eq!(scene.says(), "READY blue, wake 150");
+    let mut scene = pause_until(scene, 1_000);
+    assert_eq!(scene.says(), "READY blue, drain 4 5");
+    assert_eq!(scene.pause(true), Ok(()));
+    assert_eq!(scene.says(), "READY blue");
+}
+
+#[test]
+fn it_is_refused_where_it_changes_nothing() {
+    let mut scene = ready(3, [serving()]);
+    assert_eq!(scene.pause(false), Err(Already));
+    assert_eq!(scene.pause(true), Ok(()));
+    assert_eq!(scene.pause(true), Err(Already));
+    let before = scene.deployment;
+    assert_eq!(scene.pause(false), Ok(()));
+    assert!(before.paused && !scene.deployment.paused);
+    let tombstone = crate::scene::scene(State::Destroyed { current: None }, 3, []);
+    for (mut scene, lifecycle) in [
+        (destroying([serving()]), Lifecycle::Destroying),
+        (tombstone, Lifecycle::Destroyed),
+    ] {
+        assert_eq!(scene.pause(true), Err(Gone(lifecycle)));
+        assert_eq!(scene.pause(false), Err(Gone(lifecycle)));
+    }
 }
 
 #[test]

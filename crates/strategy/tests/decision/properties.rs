@@ -136,7 +136,10 @@ fn happen(scene: &mut Scene, event: Event) -> Result<(), TestCaseError> {
             }
         }
         Event::Scale(target) => scene.deployment.target_replicas = target,
-        Event::Pause(paused) => scene.deployment.paused = paused,
+        Event::Pause(paused) => {
+            let was = scene.deployment.paused;
+            prop_assert_eq!(scene.pause(paused).is_ok(), was != paused);
+        }
         Event::Settings(spec) => {
             if let Way::BlueGreen(old) = &mut scene.policy.strategy {
                 *old = spec;
@@ -273,7 +276,7 @@ fn waits_for_something(scene: &Scene, evaluation: &Evaluation) -> bool {
 
 /// Once routes keep coming up, it becomes READY, complete and quiet.
 fn converges(mut scene: Scene) -> Result<(), TestCaseError> {
-    scene.deployment.paused = false;
+    let _not_paused = scene.pause(false);
     for _ in 0..60 {
         for (from, to) in [
             (Provisioning, Running),

@@ -283,6 +283,39 @@ impl Scene {
         )
     }
 
+    /// What an abort does, in a line.
+    pub(crate) fn abort(&self) -> Result<String, verbs::AbortRejection> {
+        self.try_abort().map(|transition| line(&transition))
+    }
+
+    pub(crate) fn try_abort(&self) -> Result<Transition, verbs::AbortRejection> {
+        verbs::abort(&self.deployment, &self.loaded(), &self.policy, self.now)
+    }
+
+    /// What a deletion does, in a line.
+    pub(crate) fn delete(&self) -> Result<String, verbs::DeleteRejection> {
+        verbs::delete(&self.deployment, &self.loaded()).map(|transition| line(&transition))
+    }
+
+    /// What rolling back does, in a line.
+    pub(crate) fn roll_back(
+        &self,
+        revision: RevisionId,
+    ) -> Result<String, verbs::ActivateRejection> {
+        self.try_roll_back(revision)
+            .map(|transition| line(&transition))
+    }
+
+    pub(crate) fn try_roll_back(
+        &self,
+        revision: RevisionId,
+    ) -> Result<Transition, verbs::ActivateRejection> {
+        let Self {
+            deployment, policy, ..
+        } = self;
+        verbs::roll_back(deployment, &self.loaded(), policy, revision, self.now)
+    }
+
     /// Why it goes no further, in sentences.
     pub(crate) fn blockers(&self) -> Vec<String> {
         self.evaluate()
@@ -315,11 +348,13 @@ pub(crate) fn line(transition: &Transition) -> String {
         kind,
         state,
         changes,
+        ..
     } = transition;
     let how = match kind {
         TransitionKind::Step => "",
         TransitionKind::Promotion => " by promotion",
         TransitionKind::RollBack => " by roll-back",
+        TransitionKind::InstantRollBack => " by instant roll-back",
     };
     let mut line = format!("{}{how}", place(state));
     describe(changes, &mut line).expect("a string takes all");

@@ -3,8 +3,8 @@
 
 use uuid::Uuid;
 use viridian_strategy::{
-    Changes, Evaluation, Health, Route, RouteId, RouteStatus, State, Timestamp, Traffic,
-    Transition, TransitionKind, verbs,
+    Changes, Evaluation, Health, RevisionId, Route, RouteId, RouteStatus, State, Timestamp,
+    Traffic, Transition, verbs,
 };
 
 use crate::scene::{Scene, at};
@@ -62,19 +62,9 @@ impl Scene {
 
     /// A report of route `id`: what it is from now on.
     pub(crate) fn report(&mut self, id: usize, status: RouteStatus, health: Health) {
-        let now = self.now;
         let route = &mut self.routes[id - 1];
-        if route.status != status {
-            route.status = status;
-            route.status_updated_at = now;
-        }
-        if !status.is_active() {
-            route.traffic = Traffic::Inactive;
-        }
-        if route.health != health {
-            route.health = health;
-            route.health_updated_at = Some(now);
-        }
+        route.move_to(status, self.now);
+        route.observe(health, self.now);
     }
 
     pub(crate) fn report_all(
@@ -95,65 +85,75 @@ impl Scene {
         Ok(())
     }
 
-    pub(crate) fn apply(&mut self, transition: &Transition) {
-        self.change_routes(&transition.changes);
-        let Transition { kind, state, .. } = *transition;
-        let old = self.deployment.state;
-        if let (TransitionKind::Promotion, Some(rollout)) = (kind, old.rollout()) {
-            self.deployment.current_since = rollout.since;
-        } else if kind == TransitionKind::Step && state.current() != old.current() {
-            self.deployment.current_since = self.now;
-        }
-        self.deployment.state = state;
+    pub(crate) fn do_abort(&mut self) -> Result<(), verbs::AbortRejection> {
+        let transition = self.try_abort()?;
+        self.apply(&transition);
+        Ok(())
     }
 
-    /// As the store's statements do it, which refuse what does not fit.
-    fn change_routes(&mut self, changes: &Changes) {
+    pub(crate) fn do_delete(&mut self) -> Result<(), verbs::DeleteRejection> {
+        let transition = verbs::delete(&self.deployment, &self.loaded())?;
+        self.apply(&transition);
+        Ok(())
+    }
+
+    pub(crate) fn do_roll_back(
+        &mut self,
+        revision: RevisionId,
+    ) -> Result<(), verbs::ActivateRejection> {
+        let transition = self.try_roll_back(revision)?;
+        self.apply(&transition);
+        Ok(())
+    }
+
+    /// Pauses, or resumes, by the verb.
+    pub(crate) fn pause(&mut self, paused: bool) -> Result<(), verbs::PauseRejection> {
+        let verb = if paused { verbs::pause } else { verbs::resume };
+        self.deployment = verb(&self.deployment, self.now)?;
+        Ok(())
+    }
+
+    pub(crate) fn apply(&mut self, transition: &Transition) {
         let now = self.now;
-        for id in &changes.promote {
-            let route = self.route(*id);
+        self.changes_fit(&transition.changes);
+        for route in &mut self.routes {
+            transition.changes.apply(route, now);
+        }
+        for new in &transition.changes.rollout {
+            for _ in 0..new.count {
+                self.add(new.create(RouteId(Uuid::nil()), now));
+            }
+        }
+        transition.apply(&mut self.deployment, now);
+    }
+
+    /// What the store's statements ask of the rows that they change.
+    fn changes_fit(&self, changes: &Changes) {
+        for route in self.those(&changes.promote) {
             assert!(route.is_ready() && route.traffic == Traffic::Inactive);
-            route.traffic = Traffic::Active;
         }
-        for id in &changes.retain {
-            let route = self.route(*id);
+        for route in self.those(&changes.retain) {
             assert!(route.status == RouteStatus::Running && route.drained_at.is_none());
-            route.traffic = Traffic::Inactive;
-            route.retained_at = Some(now);
         }
-        for id in &changes.drain {
-            let route = self.route(*id);
+        for route in self.those(&changes.drain) {
             assert!(
                 route.status.is_active(),
                 "drained twice, or over: {route:?}"
             );
-            route.status = RouteStatus::Terminating;
-            route.status_updated_at = now;
-            route.traffic = Traffic::Inactive;
-            route.drained_at = Some(now);
         }
-        for new in &changes.rollout {
-            assert!(new.count > 0);
-            for _ in 0..new.count {
-                self.add(Route {
-                    id: RouteId(Uuid::nil()),
-                    revision: new.revision,
-                    status: RouteStatus::Provisioning,
-                    health: Health::NotChecked,
-                    traffic: new.traffic,
-                    created_at: now,
-                    status_updated_at: now,
-                    health_updated_at: None,
-                    drained_at: None,
-                    retained_at: None,
-                });
-            }
-        }
+        let mut ids = [&*changes.promote, &changes.retain, &changes.drain].concat();
+        ids.sort_unstable();
+        ids.dedup();
+        let lists = [&changes.promote, &changes.retain, &changes.drain];
+        assert_eq!(ids.len(), lists.map(Vec::len).iter().sum(), "named twice");
+        assert!(changes.rollout.iter().all(|new| new.count > 0));
     }
 
-    fn route(&mut self, id: RouteId) -> &mut Route {
-        let mut routes = self.routes.iter_mut();
-        routes.find(|route| route.id == id).expect("a known route")
+    fn those(&self, ids: &[RouteId]) -> Vec<&Route> {
+        let find = |id: &RouteId| self.routes.iter().find(|route| route.id == *id);
+        ids.iter()
+            .map(|id| find(id).expect("a known route"))
+            .collect()
     }
 
     pub(crate) fn is_ready(&self) -> bool {

@@ -1,0 +1,152 @@
+//! Why something was done that no blocker explains.
+
+use std::{fmt, time::Duration};
+
+/// Why a rollout ended or turned back, or what an end still waits for. Displays
+/// as a sentence for an operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// All green are ready and every gate is open.
+    GatesOpen {
+        /// How many green there are.
+        ready: u32,
+    },
+    /// Nobody promoted in time.
+    GateTimedOut {
+        /// The time there was.
+        after: Duration,
+    },
+    /// No green is left, and some failed.
+    AllFailed {
+        /// How many failed.
+        failed: u32,
+    },
+    /// The progress deadline passed.
+    DeadlinePassed {
+        /// The time there was since the last progress.
+        deadline: Duration,
+        /// How many green were ready.
+        ready: u32,
+        /// How many were wanted.
+        target: u32,
+    },
+    /// A rolling update has replaced the last route.
+    Replaced {
+        /// How many new routes are ready.
+        ready: u32,
+    },
+    /// A rolling update is back where it began.
+    Returned {
+        /// How many routes of the current revision are ready.
+        ready: u32,
+    },
+    /// A deployment that is being destroyed still has routes.
+    Ending {
+        /// How many.
+        left: u32,
+    },
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::GatesOpen { ready } => {
+                write!(f, "{}; every gate is open", ready_routes("green", ready))
+            }
+            Self::GateTimedOut { after } => {
+                write!(f, "nobody promoted within {}", Seconds(after))
+            }
+            Self::AllFailed { failed } => {
+                write!(f, "no green route is left: {failed} failed")
+            }
+            Self::DeadlinePassed {
+                deadline,
+                ready,
+                target,
+            } => write!(
+                f,
+                "no progress within {}: {ready} of {target} green routes {} ready",
+                Seconds(deadline),
+                if ready == 1 { "is" } else { "are" }
+            ),
+            Self::Replaced { ready } => {
+                write!(f, "{}; no old one is left", ready_routes("new", ready))
+            }
+            Self::Returned { ready } => {
+                write!(f, "{}; no new one is left", ready_routes("old", ready))
+            }
+            Self::Ending { left: 1 } => f.write_str("1 route has yet to end"),
+            Self::Ending { left } => write!(f, "{left} routes have yet to end"),
+        }
+    }
+}
+
+fn ready_routes(which: &str, count: u32) -> String {
+    if count == 1 {
+        format!("1 {which} route is ready")
+    } else {
+        format!("{count} {which} routes are ready")
+    }
+}
+
+/// A duration in seconds, with as many decimals as it takes.
+struct Seconds(Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} s", self.0.as_secs_f64())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_a_sentence() {
+        let after = Duration::from_millis(90_500);
+        let causes = [
+            (
+                Cause::GatesOpen { ready: 3 },
+                "3 green routes are ready; every gate is open",
+            ),
+            (
+                Cause::GateTimedOut { after },
+                "nobody promoted within 90.5 s",
+            ),
+            (
+                Cause::AllFailed { failed: 2 },
+                "no green route is left: 2 failed",
+            ),
+            (
+                Cause::DeadlinePassed {
+                    deadline: Duration::from_secs(600),
+                    ready: 1,
+                    target: 3,
+                },
+                "no progress within 600 s: 1 of 3 green routes is ready",
+            ),
+            (
+                Cause::DeadlinePassed {
+                    deadline: Duration::from_secs(600),
+                    ready: 2,
+                    target: 3,
+                },
+                "no progress within 600 s: 2 of 3 green routes are ready",
+            ),
+            (
+                Cause::Replaced { ready: 1 },
+                "1 new route is ready; no old one is left",
+            ),
+            (
+                Cause::Returned { ready: 3 },
+                "3 old routes are ready; no new one is left",
+            ),
+            (Cause::Ending { left: 1 }, "1 route has yet to end"),
+            (Cause::Ending { left: 2 }, "2 routes have yet to end"),
+        ];
+        for (cause, sentence) in causes {
+            assert_eq!(cause.to_string(), sentence);
+        }
+    }
+}

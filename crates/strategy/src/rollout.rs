@@ -1,0 +1,157 @@
+//! A rollout and its clocks.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Policy, RevisionId, Stopwatch, Timestamp};
+
+/// One revision on its way to replace another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rollout {
+    /// What serves: blue.
+    pub current: RevisionId,
+    /// What is to serve: green.
+    pub deploying: RevisionId,
+    /// How far it is.
+    pub step: Step,
+    /// When it began: older failures of the revision do not count.
+    pub since: Timestamp,
+    /// Runs while fewer than all green are ready, against the progress deadline.
+    pub progress: Stopwatch,
+    /// The most green that were ready at once; one more is progress.
+    pub best_ready: u32,
+    /// How long all green have been ready, while they are.
+    pub steady: Option<Steady>,
+    /// When it began or was last resumed. What became ready during a pause
+    /// counts from here.
+    pub resumed_at: Timestamp,
+}
+
+/// How long all green have been ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Steady {
+    /// The latest change of status or health among them, from which it counts.
+    pub settled_at: Timestamp,
+    /// Runs since then, against `min_ready` and `promote_delay`.
+    pub watch: Stopwatch,
+}
+
+/// How far a rollout is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Step {
+    /// Green is created and checked.
+    Provisioning,
+    /// Green is ready; a gate is closed.
+    AwaitingPromotion {
+        /// Runs at the gate, against its timeout.
+        gate: Stopwatch,
+    },
+    /// Going back to the current revision.
+    RollingBack,
+}
+
+impl Rollout {
+    /// One that begins now.
+    pub fn new(current: RevisionId, deploying: RevisionId, now: Timestamp) -> Self {
+        Self {
+            current,
+            deploying,
+            step: Step::Provisioning,
+            since: now,
+            progress: Stopwatch::started(now),
+            best_ready: 0,
+            steady: None,
+            resumed_at: now,
+        }
+    }
+
+    /// The same with its clocks stopped.
+    pub(crate) fn standing_still(self, now: Timestamp) -> Self {
+        Self {
+            progress: self.progress.stopped(now),
+            ..self.with_waits(|watch| watch.stopped(now))
+        }
+    }
+
+    /// The same with the clocks running that [`Self::standing_still`] stopped.
+    pub(crate) fn going_on(self, now: Timestamp) -> Self {
+        Self {
+            progress: match self.steady {
+                Some(_) => self.progress,
+                None => self.progress.running(now),
+            },
+            resumed_at: now,
+            ..self.with_waits(|watch| watch.running(now))
+        }
+    }
+
+    /// On its way back to the current revision.
+    pub(crate) fn turned_back(self) -> Self {
+        Self {
+            step: Step::RollingBack,
+            ..self
+        }
+    }
+
+    /// One more ready than ever before is progress: the deadline starts over.
+    pub(crate) fn progressed(self, ready: u32, target: u32, now: Timestamp) -> Self {
+        let best = self.best_ready.min(target);
+        Self {
+            progress: if ready > best {
+                Stopwatch::started(now)
+            } else {
+                self.progress
+            },
+            best_ready: best.max(ready),
+            ..self
+        }
+    }
+
+    /// All green are ready: the deadline stands still, and what they wait for
+    /// counts from their latest change.
+    pub(crate) fn steady(self, settled_at: Option<Timestamp>, now: Timestamp) -> (Self, Stopwatch) {
+        let settled_at = settled_at.unwrap_or(self.since);
+        let watch = match self.steady {
+            Some(steady) if steady.settled_at == settled_at => steady.watch.running(now),
+            _ => Stopwatch::started(settled_at.max(self.resumed_at)),
+        };
+        let rollout = Self {
+            progress: self.progress.stopped(now),
+            steady: Some(Steady { settled_at, watch }),
+            ..self
+        };
+        (rollout, watch)
+    }
+
+    /// Some green are not ready: the deadline runs. What it had measured is
+    /// forgotten once all had been ready for as long as it is.
+    pub(crate) fn unsteady(self, policy: &Policy, now: Timestamp) -> Self {
+        let recovered = self
+            .steady
+            .and_then(|steady| steady.watch.reaches(policy.progress_deadline))
+            .is_some_and(|at| at <= now);
+        Self {
+            progress: if recovered {
+                Stopwatch::started(now)
+            } else {
+                self.progress.running(now)
+            },
+            steady: None,
+            ..self
+        }
+    }
+
+    /// The same with other watches for what ready green wait for.
+    fn with_waits(self, change: impl Fn(Stopwatch) -> Stopwatch) -> Self {
+        Self {
+            step: match self.step {
+                Step::AwaitingPromotion { gate } => Step::AwaitingPromotion { gate: change(gate) },
+                step @ (Step::Provisioning | Step::RollingBack) => step,
+            },
+            steady: self.steady.map(|steady| Steady {
+                watch: change(steady.watch),
+                ..steady
+            }),
+            ..self
+        }
+    }
+}

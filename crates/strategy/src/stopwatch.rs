@@ -1,0 +1,65 @@
+//! A clock that can stand still.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Timestamp;
+
+/// Measures the time that counts: it can be stopped and goes on later.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopwatch {
+    /// What it had measured when it was last stopped.
+    pub spent: Duration,
+    /// Since when it runs; stopped when there is none.
+    pub since: Option<Timestamp>,
+}
+
+impl Stopwatch {
+    /// One that starts at zero, now.
+    pub fn started(now: Timestamp) -> Self {
+        Self {
+            spent: Duration::ZERO,
+            since: Some(now),
+        }
+    }
+
+    /// The same, running.
+    pub fn running(self, now: Timestamp) -> Self {
+        Self {
+            since: Some(self.since.unwrap_or(now)),
+            ..self
+        }
+    }
+
+    /// The same, stopped.
+    pub fn stopped(self, now: Timestamp) -> Self {
+        let more = self.since.map_or(Duration::ZERO, |since| now.since(since));
+        Self {
+            spent: self.spent.saturating_add(more),
+            since: None,
+        }
+    }
+
+    /// When it will have measured `limit`; never while it is stopped.
+    pub fn reaches(self, limit: Duration) -> Option<Timestamp> {
+        Some(self.since? + limit.saturating_sub(self.spent))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stopwatch_counts_only_while_it_runs() {
+        let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000);
+        let watch = Stopwatch::started(at(0)).stopped(at(10)).running(at(100));
+        assert_eq!(watch.reaches(Duration::from_secs(15)), Some(at(105)));
+        assert_eq!(
+            watch.stopped(at(101)).reaches(Duration::from_secs(15)),
+            None
+        );
+        assert_eq!(watch.stopped(at(101)).spent, Duration::from_secs(11));
+    }
+}

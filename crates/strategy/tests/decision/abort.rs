@@ -1,0 +1,105 @@
+//! Abort: back to the current revision.
+
+use viridian_strategy::{
+    IntOrPercent, Lifecycle, State,
+    verbs::AbortRejection::{self, NotDeploying, RollingBack},
+};
+
+use crate::scene::{
+    Healthy, NotChecked, Provisioning, Replica, Running, Scene, Terminated, Unhealthy, awaiting,
+    blue, deploying, destroying, green, line, pending, ready, scene,
+};
+
+const ONE: IntOrPercent = IntOrPercent::Count(1);
+
+fn serving() -> Replica {
+    blue(Running, Healthy).times(3)
+}
+
+#[test]
+fn blue_green_goes_back_at_once() {
+    let mixed = [
+        serving(),
+        green(Running, Healthy),
+        green(Provisioning, NotChecked),
+        green(Running, Unhealthy),
+    ];
+    let back = "READY blue by roll-back, drain 4 5 6";
+    let rows = [
+        ("PROVISIONING", deploying(3, mixed), back),
+        ("AWAITING_PROMOTION", awaiting(3, mixed), back),
+        ("paused", awaiting(3, mixed).paused(), back),
+        (
+            "blue is brought to N again",
+            deploying(3, [blue(Running, Healthy), green(Running, Healthy)]),
+            "READY blue by roll-back, create 2 blue ACTIVE, drain 2",
+        ),
+        (
+            "blue is not well: that is no reason to touch it",
+            deploying(1, [blue(Running, Unhealthy), green(Running, Healthy)]),
+            "READY blue by roll-back, drain 2",
+        ),
+        (
+            "no green is left",
+            deploying(3, [serving(), green(Terminated, Healthy).times(3)]),
+            "READY blue by roll-back",
+        ),
+    ];
+    for (name, scene, expected) in rows {
+        assert_eq!(scene.abort().as_deref(), Ok(expected), "{name}");
+    }
+}
+
+#[test]
+fn rolling_goes_back_step_by_step() {
+    let half = [
+        blue(Running, Healthy),
+        green(Running, Healthy).active().times(2),
+    ];
+    let mut scene = deploying(3, half).rolling(ONE, IntOrPercent::Count(0));
+    assert_eq!(scene.abort().as_deref(), Ok("ROLLING_BACK"));
+    scene.do_abort().expect("it is DEPLOYING");
+    assert_eq!(scene.says(), "ROLLING_BACK, create 1 blue ACTIVE");
+    scene.settle();
+    scene.report(4, Running, Healthy);
+    assert_eq!(scene.says(), "ROLLING_BACK, create 1 blue ACTIVE, drain 3");
+    scene.settle();
+    scene.report(5, Running, Healthy);
+    assert_eq!(scene.says(), "READY blue by roll-back, drain 2, wake 100");
+}
+
+#[test]
+fn rolling_takes_its_steps_once_it_is_resumed() {
+    let half = [
+        blue(Running, Healthy),
+        green(Running, Healthy).active().times(2),
+    ];
+    let mut scene = deploying(3, half).rolling(ONE, ONE).paused();
+    scene.do_abort().expect("a pause is not in the way");
+    assert_eq!(scene.says(), "ROLLING_BACK");
+    assert_eq!(scene.blockers(), ["the deployment is paused"]);
+    scene.pause(false).expect("it is paused");
+    assert_eq!(scene.says(), "ROLLING_BACK, create 2 blue ACTIVE, drain 3");
+}
+
+#[test]
+fn is_refused() {
+    let tombstone = scene(State::Destroyed { current: None }, 3, []);
+    let rows: [(Scene, AbortRejection); 5] = [
+        (pending(3, [serving()]), NotDeploying(Lifecycle::Pending)),
+        (ready(3, [serving()]), NotDeploying(Lifecycle::Ready)),
+        (deploying(3, [serving()]).rolling_back(), RollingBack),
+        (destroying([serving()]), NotDeploying(Lifecycle::Destroying)),
+        (tombstone, NotDeploying(Lifecycle::Destroyed)),
+    ];
+    for (scene, expected) in rows {
+        assert_eq!(scene.abort(), Err(expected));
+    }
+}
+
+#[test]
+fn what_someone_asked_for_has_no_other_cause() {
+    let scene = deploying(3, [serving()]);
+    let transition = scene.try_abort().expect("it is DEPLOYING");
+    assert_eq!(transition.cause, None, "{}", line(&transition));
+}

@@ -1,0 +1,162 @@
+//! Rolling back to an earlier revision: at once where it is retained, or else
+//! as any activation. Here `other` is the revision before `blue`.
+
+use viridian_strategy::{
+    Lifecycle, State,
+    verbs::ActivateRejection::{self, AlreadyCurrent, Gone, InProgress},
+};
+
+use crate::scene::{
+    BLUE, Degraded, GREEN, Healthy, NotChecked, OTHER, Provisioning, Replica, Running, Scene,
+    Terminated, Unhealthy, at, blue, deploying, destroying, green, other, pending, ready, scene,
+    secs,
+};
+
+fn retained() -> Replica {
+    other(Running, Healthy).retained(50)
+}
+
+fn serving() -> Replica {
+    blue(Running, Healthy)
+}
+
+#[test]
+fn at_once_when_no_ready_route_is_lost() {
+    let broken = blue(Running, Unhealthy);
+    let back = "READY other by instant roll-back";
+    let rows: [(&str, Scene, String); 9] = [
+        (
+            "N retained",
+            ready(3, [serving().times(3), retained().times(3)]),
+            format!("{back}, promote 4 5 6, drain 1 2 3"),
+        ),
+        (
+            "N retained, the current ones are all broken",
+            ready(3, [broken.times(3), retained().times(3)]),
+            format!("{back}, promote 4 5 6, drain 1 2 3"),
+        ),
+        (
+            "fewer than N, but as many as serve",
+            ready(3, [serving(), broken.times(2), retained()]),
+            format!("{back}, promote 4, drain 1 2 3"),
+        ),
+        (
+            "nothing serves: one is enough",
+            ready(3, [broken.times(3), retained()]),
+            format!("{back}, promote 4, drain 1 2 3"),
+        ),
+        (
+            "more serve than N asks for",
+            ready(2, [serving().times(3), retained().times(2)]),
+            format!("{back}, promote 4 5, drain 1 2 3"),
+        ),
+        (
+            "retained ones that are not ready are drained",
+            ready(
+                1,
+                [serving(), retained(), other(Running, Degraded).retained(50)],
+            ),
+            format!("{back}, promote 2, drain 1 3"),
+        ),
+        (
+            "routes that start are drained with the rest",
+            ready(
+                2,
+                [blue(Provisioning, NotChecked).times(2), retained().times(2)],
+            ),
+            format!("{back}, promote 3 4, drain 1 2"),
+        ),
+        (
+            "all have failed",
+            ready(2, [blue(Terminated, Healthy).times(2), retained()]),
+            format!("{back}, promote 3"),
+        ),
+        (
+            "a pause does not stand in the way back",
+            ready(1, [serving(), retained()]).paused(),
+            format!("{back}, promote 2, drain 1"),
+        ),
+    ];
+    for (name, scene, expected) in rows {
+        assert_eq!(scene.roll_back(OTHER), Ok(expected), "{name}");
+    }
+}
+
+#[test]
+fn otherwise_as_an_activation() {
+    let tired = other(Running, Unhealthy).retained(50);
+    let rows = [
+        (
+            "nothing is retained",
+            ready(2, [serving().times(2)]),
+            OTHER,
+            "PROVISIONING",
+        ),
+        (
+            "fewer than N are retained, and all N serve",
+            ready(3, [serving().times(3), retained().times(2)]),
+            OTHER,
+            "PROVISIONING, drain 4 5",
+        ),
+        (
+            "none of the retained is ready",
+            ready(1, [blue(Running, Unhealthy), tired]),
+            OTHER,
+            "PROVISIONING, drain 2",
+        ),
+        (
+            "of N = 0 nothing is retained",
+            ready(0, []),
+            OTHER,
+            "PROVISIONING",
+        ),
+        (
+            "another revision is retained",
+            ready(1, [serving(), retained()]),
+            GREEN,
+            "PROVISIONING, drain 2",
+        ),
+        (
+            "PENDING: it replaces the current one directly",
+            pending(1, [blue(Running, Unhealthy)]),
+            OTHER,
+            "PENDING other, create 1 other ACTIVE, drain 1",
+        ),
+    ];
+    for (name, scene, revision, expected) in rows {
+        let said = scene.roll_back(revision);
+        assert_eq!(said.as_deref(), Ok(expected), "{name}");
+    }
+}
+
+#[test]
+fn is_refused() {
+    let all = [serving(), green(Running, Healthy)];
+    let in_progress = InProgress { deploying: GREEN };
+    let tombstone = scene(State::Destroyed { current: None }, 3, []);
+    let rows: [(Scene, ActivateRejection); 4] = [
+        (deploying(1, all), in_progress),
+        (deploying(1, all).rolling_back(), in_progress),
+        (destroying([serving()]), Gone(Lifecycle::Destroying)),
+        (tombstone, Gone(Lifecycle::Destroyed)),
+    ];
+    for (scene, expected) in rows {
+        assert_eq!(scene.roll_back(OTHER), Err(expected));
+    }
+    let scene = ready(1, [serving(), blue(Running, Healthy).retained(50)]);
+    assert_eq!(scene.roll_back(BLUE), Err(AlreadyCurrent));
+}
+
+#[test]
+fn what_took_the_traffic_back_is_kept_from_then_on() {
+    let mut scene = ready(3, [serving().times(2), retained().times(2)])
+        .blue_green(|spec| spec.scale_down_delay = secs(100));
+    scene.do_roll_back(OTHER).expect("enough are retained");
+    assert_eq!(scene.deployment.current_since, at(100));
+    assert_eq!(scene.says(), "READY other, create 1 other ACTIVE");
+    scene.settle();
+    scene.report(5, Running, Healthy);
+    scene.pass_to(10_000);
+    let active = scene.count(|route| route.is_live() && route.revision == OTHER);
+    assert_eq!(active, 3, "nothing of it is retained any more");
+}
