@@ -57,6 +57,17 @@ pub enum ActivateRefusal {
     NoRevision(RevisionId),
 }
 
+/// Why a roll-back was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RollBackRefusal {
+    /// By the rules, which are those of an activation.
+    Rules(viridian_strategy::verbs::ActivateRejection),
+    /// The deployment has no such revision.
+    NoRevision(RevisionId),
+    /// No revision was named, and there is none before the current one.
+    NoPrevious,
+}
+
 /// Why a creation was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CreateRefusal {

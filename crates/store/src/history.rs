@@ -7,10 +7,44 @@ use viridian_strategy::{DeploymentId, Lifecycle, RevisionId, State, SubStep, Tim
 use crate::{
     connection::{Connection, with_conn},
     deployments::{Status, expect_rows},
+    dialect::selected,
     error::StoreError,
     schema::history,
     types::{Json, Outcome, Phase, RequestId, Sql},
 };
+
+/// A move that was recorded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HistoryEntry {
+    /// The deployment.
+    pub deployment: DeploymentId,
+    /// Its number within the deployment, from 1, without gap.
+    pub number: i64,
+    /// What happened.
+    pub phase: Phase,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Where the deployment was; None at creation.
+    pub from: Option<(Lifecycle, Option<SubStep>)>,
+    /// Where it was then.
+    pub to: (Lifecycle, Option<SubStep>),
+    /// The revision that it was about.
+    pub revision: Option<RevisionId>,
+    /// Who did it.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+    /// The request id of the call.
+    pub request: Option<RequestId>,
+    /// The routes after it, and why it did not go on.
+    pub status: Status,
+    /// How often in a row it came to the same.
+    pub attempts: u32,
+    /// When it happened first.
+    pub created_at: Timestamp,
+    /// When it was seen last.
+    pub updated_at: Timestamp,
+}
 
 /// A move to be recorded.
 #[derive(Clone, Debug)]
@@ -62,6 +96,24 @@ impl Connection {
         Ok(())
     }
 
+    /// Lists the moves of a deployment, newest first, before one.
+    pub(crate) async fn list_history(
+        &mut self,
+        deployment: DeploymentId,
+        before: Option<i64>,
+        limit: i64,
+    ) -> Result<Vec<HistoryEntry>, StoreError> {
+        let before = before.unwrap_or(i64::MAX);
+        let rows: Vec<HistoryRow> = with_conn!(self, |c| history::table
+            .filter(history::deployment_id.eq(Sql(deployment)))
+            .filter(history::number.lt(before))
+            .order(history::number.desc())
+            .limit(limit)
+            .select(selected::<HistoryRow, Db>())
+            .load(c))?;
+        Ok(rows.into_iter().map(HistoryEntry::from).collect())
+    }
+
     /// Counts that a cycle came to the same place once more.
     pub(crate) async fn repeat_move(
         &mut self,
@@ -81,7 +133,7 @@ impl Connection {
     }
 }
 
-#[derive(Insertable)]
+#[derive(Insertable, Queryable, Selectable)]
 #[diesel(table_name = history)]
 struct HistoryRow {
     deployment_id: Sql<DeploymentId>,
@@ -100,4 +152,29 @@ struct HistoryRow {
     attempts: i32,
     created_at: Sql<Timestamp>,
     updated_at: Sql<Timestamp>,
+}
+
+impl From<HistoryRow> for HistoryEntry {
+    fn from(row: HistoryRow) -> Self {
+        let sub_step = |step: Option<Sql<SubStep>>| step.map(|Sql(step)| step);
+        let from_sub_step = sub_step(row.from_sub_step);
+        Self {
+            deployment: row.deployment_id.0,
+            number: row.number,
+            phase: row.phase.0,
+            outcome: row.result.0,
+            from: row
+                .from_lifecycle
+                .map(|Sql(lifecycle)| (lifecycle, from_sub_step)),
+            to: (row.to_lifecycle.0, sub_step(row.to_sub_step)),
+            revision: row.revision_id.map(|Sql(id)| id),
+            actor: row.actor,
+            reason: row.reason,
+            request: row.request_id.map(|Sql(id)| id),
+            status: row.status.0,
+            attempts: row.attempts.cast_unsigned(),
+            created_at: row.created_at.0,
+            updated_at: row.updated_at.0,
+        }
+    }
 }

@@ -31,7 +31,11 @@ pub use self::{
     assignments::Assignment,
     database::{Database, Location},
     deployments::{Deployment, DeploymentFilter, Metadata, Status},
-    error::{ActivateRefusal, CreateRefusal, OpenError, PromoteRefusal, StoreError, UnitError},
+    error::{
+        ActivateRefusal, CreateRefusal, OpenError, PromoteRefusal, RollBackRefusal, StoreError,
+        UnitError,
+    },
+    history::HistoryEntry,
     reads::OpenAssignments,
     replies::Request,
     revisions::{HealthCheck, Revision, RevisionReference, RevisionSpec},
@@ -39,8 +43,8 @@ pub use self::{
     signal::Touched,
     types::{Action, EventKind, Outcome, Phase, RequestId},
     units::{
-        Activation, COORDINATOR, Call, Creation, DueBatch, HealthReport, NewDeployment,
-        NewRevision, Promotion, PromotionPreview, ReportError, StatusReport,
+        COORDINATOR, Call, Changed, DeploymentUpdate, DueBatch, HealthReport, NewDeployment,
+        NewRevision, Promotion, PromotionPreview, ReportError, RolledBack, StatusReport,
     },
 };
 

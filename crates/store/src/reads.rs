@@ -5,8 +5,8 @@ use std::time::Duration;
 use viridian_strategy::{DeploymentId, RouteId};
 
 use crate::{
-    Assignment, Database, Deployment, DeploymentFilter, Revision, RevisionReference, Route,
-    RouteFilter, Tables, TrafficTable, error::StoreError,
+    Assignment, Database, Deployment, DeploymentFilter, HistoryEntry, Revision, RevisionReference,
+    Route, RouteFilter, Tables, TrafficTable, error::StoreError,
 };
 
 /// The assignments that may be handed out now.
@@ -79,6 +79,33 @@ impl Database {
         self.reader()
             .await?
             .list_routes(deployment, filter, after, i64::from(limit))
+            .await
+    }
+
+    /// Lists revisions of a deployment, oldest first, behind one of a number.
+    pub async fn list_revisions(
+        &self,
+        deployment: DeploymentId,
+        after: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<Revision>, StoreError> {
+        self.reader()
+            .await?
+            .list_revisions(deployment, after, i64::from(limit))
+            .await
+    }
+
+    /// Lists what happened to a deployment, newest first, before one of a
+    /// number.
+    pub async fn list_history(
+        &self,
+        deployment: DeploymentId,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<HistoryEntry>, StoreError> {
+        self.reader()
+            .await?
+            .list_history(deployment, before, i64::from(limit))
             .await
     }
 

@@ -114,6 +114,23 @@ impl Connection {
         .optional()?;
         Ok(row.map(Revision::from))
     }
+
+    /// Lists revisions of a deployment, oldest first, behind one of a number.
+    pub(crate) async fn list_revisions(
+        &mut self,
+        deployment: DeploymentId,
+        after: Option<i64>,
+        limit: i64,
+    ) -> Result<Vec<Revision>, StoreError> {
+        let rows: Vec<RevisionRow> = with_conn!(self, |c| revisions::table
+            .filter(revisions::deployment_id.eq(Sql(deployment)))
+            .filter(revisions::number.gt(after.unwrap_or(0)))
+            .order(revisions::number)
+            .limit(limit)
+            .select(selected::<RevisionRow, Db>())
+            .load(c))?;
+        Ok(rows.into_iter().map(Revision::from).collect())
+    }
 }
 
 #[derive(Insertable, Queryable, Selectable)]

@@ -1,6 +1,7 @@
 //! The record on both engines, one database a test.
 
 mod broken;
+mod calls;
 mod fixture;
 mod invariants;
 mod lifecycle;

@@ -302,8 +302,18 @@ pub enum Phase {
     Evaluate,
     /// A revision was promoted.
     Promote,
-    /// It went back to its current revision.
+    /// It went back to its current revision, or to an earlier one.
     RollBack,
+    /// Another number of routes or another policy was asked for.
+    Update,
+    /// A rollout was given up by a call.
+    Abort,
+    /// It was paused.
+    Pause,
+    /// Its pause was ended.
+    Resume,
+    /// It was destroyed.
+    Delete,
 }
 
 label!(Phase {
@@ -312,6 +322,11 @@ label!(Phase {
     Evaluate = "EVALUATE",
     Promote = "PROMOTE",
     RollBack = "ROLL_BACK",
+    Update = "UPDATE",
+    Abort = "ABORT",
+    Pause = "PAUSE",
+    Resume = "RESUME",
+    Delete = "DELETE",
 });
 
 /// How a move ended.

@@ -5,24 +5,31 @@
 //! decision out ([`Transaction::carry_out`]) with its history, event and
 //! numbers.
 
+mod abort;
 mod activate;
 mod call;
 mod create;
 mod cycle;
+mod delete;
 mod hold;
+mod pause;
 mod promote;
 mod report;
+mod roll_back;
+mod update;
 
 #[cfg(doc)]
 use crate::transaction::Transaction;
 
 pub use self::{
-    activate::{Activation, NewRevision},
-    call::{COORDINATOR, Call},
-    create::{Creation, NewDeployment},
+    activate::NewRevision,
+    call::{COORDINATOR, Call, Changed},
+    create::NewDeployment,
     cycle::DueBatch,
     promote::{Promotion, PromotionPreview},
     report::{HealthReport, ReportError, StatusReport},
+    roll_back::RolledBack,
+    update::DeploymentUpdate,
 };
 
 #[cfg(test)]

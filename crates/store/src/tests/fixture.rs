@@ -12,8 +12,8 @@ use viridian_strategy::{
 };
 
 use crate::{
-    Call, Database, Deployment, HealthReport, Metadata, NewDeployment, RevisionSpec, Route,
-    RouteFilter, StatusReport, connection::with_conn,
+    Call, Database, Deployment, HealthReport, HistoryEntry, Metadata, NewDeployment, RevisionSpec,
+    Route, RouteFilter, StatusReport, connection::with_conn,
 };
 
 #[derive(Clone, Copy, Debug)]
@@ -141,6 +141,21 @@ impl Fixture {
             }
         }
         panic!("the queue does not empty");
+    }
+
+    pub(super) async fn pause(&self, id: DeploymentId, paused: bool) {
+        let changed = if paused {
+            self.db.pause_deployment(id, &call()).await
+        } else {
+            self.db.resume_deployment(id, &call()).await
+        };
+        changed.expect("it was not so before");
+    }
+
+    /// What happened to a deployment, newest first.
+    pub(super) async fn history(&self, id: DeploymentId) -> Vec<HistoryEntry> {
+        let history = self.db.list_history(id, None, 1_000).await;
+        history.expect("it is read")
     }
 
     pub(super) async fn get(&self, id: DeploymentId) -> Deployment {

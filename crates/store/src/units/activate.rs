@@ -12,17 +12,10 @@ use crate::{
     transaction::Transaction,
     types::Phase,
     units::{
-        Call,
+        Call, Changed,
         hold::{Held, Plan},
     },
 };
-
-/// What an activation came to.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Activation {
-    /// The deployment after it.
-    pub deployment: Deployment,
-}
 
 /// What the creation of a revision came to.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -45,10 +38,9 @@ impl Database {
         revision: RevisionId,
         supersede: bool,
         call: &Call,
-    ) -> Result<Activation, UnitError<ActivateRefusal>> {
+    ) -> Result<Changed, UnitError<ActivateRefusal>> {
         self.once(call, async |tx: &mut Transaction| {
-            let held = tx.hold(id).await?.ok_or(UnitError::NoDeployment(id))?;
-            call.check_generation(&held.deployment)?;
+            let held = tx.hold_for(id, call).await?;
             let reference = RevisionReference::Id(revision);
             if tx
                 .connection()?
@@ -59,7 +51,7 @@ impl Database {
                 return Err(UnitError::Refused(ActivateRefusal::NoRevision(revision)));
             }
             let deployment = activate(tx, held, revision, supersede, call).await?;
-            Ok(Activation { deployment })
+            Ok(Changed { deployment })
         })
         .await
     }
@@ -78,8 +70,7 @@ impl Database {
         call: &Call,
     ) -> Result<NewRevision, UnitError<ActivateRefusal>> {
         self.once(call, async |tx: &mut Transaction| {
-            let mut held = tx.hold(id).await?.ok_or(UnitError::NoDeployment(id))?;
-            call.check_generation(&held.deployment)?;
+            let mut held = tx.hold_for(id, call).await?;
             if let lifecycle @ (viridian_strategy::Lifecycle::Destroying
             | viridian_strategy::Lifecycle::Destroyed) = held.deployment.state.lifecycle()
             {

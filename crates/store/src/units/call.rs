@@ -1,12 +1,15 @@
 //! What every call of a unit of work brings, and how a repeat of it is harmless.
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use viridian_strategy::DeploymentId;
 
 use crate::{
     Database, Deployment,
     error::{StoreError, UnitError},
     replies::{Earlier, Request},
     transaction::Transaction,
+    units::hold::Held,
 };
 
 /// The actor of what happens without a call.
@@ -23,6 +26,13 @@ pub struct Call {
     pub request: Option<Request>,
     /// Refuse unless the deployment has this generation.
     pub expected_generation: Option<i64>,
+}
+
+/// What a call came to that gives nothing but the deployment.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Changed {
+    /// The deployment after it.
+    pub deployment: Deployment,
 }
 
 impl Call {
@@ -43,6 +53,19 @@ impl Call {
             }),
             _ => Ok(()),
         }
+    }
+}
+
+impl Transaction {
+    /// Takes hold of the deployment that a call is about.
+    pub(crate) async fn hold_for<R>(
+        &mut self,
+        id: DeploymentId,
+        call: &Call,
+    ) -> Result<Held, UnitError<R>> {
+        let held = self.hold(id).await?.ok_or(UnitError::NoDeployment(id))?;
+        call.check_generation(&held.deployment)?;
+        Ok(held)
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use viridian_strategy::{
     DeploymentId, Policy, RevisionId, RouteId, Transition, counts, evaluate, verbs,
@@ -16,7 +15,7 @@ use crate::{
     revisions::{Revision, RevisionSpec},
     transaction::Transaction,
     types::{EventKind, Outcome, Phase},
-    units::Call,
+    units::{Call, Changed},
 };
 
 /// What is to be created.
@@ -40,13 +39,6 @@ pub struct NewDeployment {
     pub initial_revision: Option<RevisionSpec>,
 }
 
-/// What was created.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Creation {
-    /// The deployment.
-    pub deployment: Deployment,
-}
-
 impl Database {
     /// Creates a deployment in one transaction.
     ///
@@ -57,7 +49,7 @@ impl Database {
         &self,
         new: NewDeployment,
         call: &Call,
-    ) -> Result<Creation, UnitError<CreateRefusal>> {
+    ) -> Result<Changed, UnitError<CreateRefusal>> {
         self.once(call, async |tx: &mut Transaction| {
             match call.expected_generation {
                 Some(expected) if expected != 0 => {
@@ -78,7 +70,7 @@ async fn create(
     tx: &mut Transaction,
     new: NewDeployment,
     call: &Call,
-) -> Result<Creation, UnitError<CreateRefusal>> {
+) -> Result<Changed, UnitError<CreateRefusal>> {
     let now = tx.now().await?;
     let revision = new
         .initial_revision
@@ -151,7 +143,7 @@ async fn create(
         due_at,
         resource_group: first.map(|_| deployment.metadata.resource_group.clone()),
     });
-    Ok(Creation { deployment })
+    Ok(Changed { deployment })
 }
 
 async fn record(

@@ -31,6 +31,8 @@ pub(crate) struct Held {
 /// What is to be carried out.
 pub(crate) struct Plan {
     pub(crate) transition: Transition,
+    /// The deployment with what a call changed of it besides its state.
+    pub(crate) amended: Option<Box<Deployment>>,
     /// When to look again.
     pub(crate) due_at: Option<Timestamp>,
     /// What a move is called in history.
@@ -52,10 +54,19 @@ impl Plan {
     pub(crate) fn of_call(transition: Transition, phase: Phase, now: Timestamp) -> Self {
         Self {
             transition,
+            amended: None,
             due_at: Some(now),
             phase,
             asked_for: true,
             reported: false,
+        }
+    }
+
+    /// What a call asked for that is on the deployment alone.
+    pub(crate) fn of_amendment(amended: Deployment, phase: Phase, now: Timestamp) -> Self {
+        Self {
+            amended: Some(Box::new(amended.clone())),
+            ..Self::of_call(Transition::step(amended.state), phase, now)
         }
     }
 
@@ -68,6 +79,7 @@ impl Plan {
         };
         Self {
             transition: evaluation.transition,
+            amended: None,
             due_at: evaluation.wake_at,
             phase,
             asked_for: false,
@@ -238,7 +250,7 @@ impl Transaction {
                 deployment: new.id,
                 number,
                 phase: plan.phase,
-                outcome: outcome(&plan.transition, new),
+                outcome: outcome(plan, new),
                 from: Some(*from),
                 to: *to,
                 revision: new
@@ -280,12 +292,13 @@ type SubPlace = (viridian_strategy::Lifecycle, Option<SubStep>);
 /// The deployment after a plan, but for its epoch and its sequence.
 fn follow(old: &Deployment, plan: &Plan, routes: &[Route], now: Timestamp) -> Deployment {
     let Transition { kind, state, .. } = plan.transition;
-    let mut view = old.view();
+    let amended = plan.amended.as_deref().unwrap_or(old);
+    let mut view = amended.view();
     plan.transition.apply(&mut view, now);
     let mut new = Deployment {
         state,
         current_since: view.current_since,
-        ..old.clone()
+        ..amended.clone()
     };
     if plan.asked_for || kind != TransitionKind::Step {
         new.generation += 1;
@@ -344,10 +357,12 @@ fn moves(old: &Deployment, new: &Deployment, plan: &Plan) -> Vec<(SubPlace, SubP
     }
 }
 
-fn outcome(transition: &Transition, new: &Deployment) -> Outcome {
-    match transition.kind {
+fn outcome(plan: &Plan, new: &Deployment) -> Outcome {
+    match plan.transition.kind {
         TransitionKind::RollBack | TransitionKind::InstantRollBack => Outcome::RolledBack,
-        TransitionKind::Step if !new.status.blockers.is_empty() => Outcome::Waiting,
+        TransitionKind::Step if !plan.asked_for && !new.status.blockers.is_empty() => {
+            Outcome::Waiting
+        }
         TransitionKind::Step | TransitionKind::Promotion => Outcome::Success,
     }
 }

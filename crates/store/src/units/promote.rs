@@ -56,8 +56,7 @@ impl Database {
         call: &Call,
     ) -> Result<Promotion, UnitError<PromoteRefusal>> {
         self.once(call, async |tx: &mut Transaction| {
-            let held = tx.hold(id).await?.ok_or(UnitError::NoDeployment(id))?;
-            call.check_generation(&held.deployment)?;
+            let held = tx.hold_for(id, call).await?;
             let transition = decide(&held, expected_revision).map_err(UnitError::Refused)?;
             let (promoted, drained) = sides(&transition.changes);
             let plan = Plan::of_call(transition, Phase::Promote, held.now);
@@ -84,8 +83,7 @@ impl Database {
         call: &Call,
     ) -> Result<PromotionPreview, UnitError<PromoteRefusal>> {
         self.write(async |tx: &mut Transaction| {
-            let held = tx.hold(id).await?.ok_or(UnitError::NoDeployment(id))?;
-            call.check_generation(&held.deployment)?;
+            let held = tx.hold_for(id, call).await?;
             let outcome = decide(&held, expected_revision);
             let outcome = outcome.map(|transition| sides(&transition.changes));
             Ok(PromotionPreview {

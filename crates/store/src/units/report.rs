@@ -187,6 +187,7 @@ async fn apply_all<'a, R: Report + 'a>(
     tx.connection()?.delete_assignments(&done).await?;
     let plan = Plan {
         transition: Transition::step(held.deployment.state),
+        amended: None,
         due_at: Some(held.now),
         phase: Phase::Evaluate,
         asked_for: false,

@@ -1,0 +1,37 @@
+//! Abort: give a rollout up.
+
+use viridian_strategy::{DeploymentId, verbs};
+
+use crate::{
+    Database,
+    error::UnitError,
+    transaction::Transaction,
+    types::Phase,
+    units::{Call, Changed, hold::Plan},
+};
+
+impl Database {
+    /// Goes back to the current revision: blue-green at once, rolling from the
+    /// next cycle on, step by step.
+    ///
+    /// # Errors
+    ///
+    /// An [`AbortRejection`](verbs::AbortRejection), and those of every unit of
+    /// work.
+    pub async fn abort_deployment(
+        &self,
+        id: DeploymentId,
+        call: &Call,
+    ) -> Result<Changed, UnitError<verbs::AbortRejection>> {
+        self.once(call, async |tx: &mut Transaction| {
+            let held = tx.hold_for(id, call).await?;
+            let (view, policy) = (held.deployment.view(), &held.deployment.policy);
+            let transition =
+                verbs::abort(&view, &held.views(), policy, held.now).map_err(UnitError::Refused)?;
+            let plan = Plan::of_call(transition, Phase::Abort, held.now);
+            let deployment = tx.carry_out(held, plan, call).await?;
+            Ok(Changed { deployment })
+        })
+        .await
+    }
+}

@@ -1,0 +1,35 @@
+//! Delete: drain every route, and keep a tombstone.
+
+use viridian_strategy::{DeploymentId, verbs};
+
+use crate::{
+    Database,
+    error::UnitError,
+    transaction::Transaction,
+    types::Phase,
+    units::{Call, Changed, hold::Plan},
+};
+
+impl Database {
+    /// Begins the end of a deployment. Its name is free at once.
+    ///
+    /// # Errors
+    ///
+    /// A [`DeleteRejection`](verbs::DeleteRejection), and those of every unit of
+    /// work.
+    pub async fn delete_deployment(
+        &self,
+        id: DeploymentId,
+        call: &Call,
+    ) -> Result<Changed, UnitError<verbs::DeleteRejection>> {
+        self.once(call, async |tx: &mut Transaction| {
+            let held = tx.hold_for(id, call).await?;
+            let transition = verbs::delete(&held.deployment.view(), &held.views())
+                .map_err(UnitError::Refused)?;
+            let plan = Plan::of_call(transition, Phase::Delete, held.now);
+            let deployment = tx.carry_out(held, plan, call).await?;
+            Ok(Changed { deployment })
+        })
+        .await
+    }
+}

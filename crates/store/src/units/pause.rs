@@ -1,0 +1,65 @@
+//! Pause and resume.
+
+use viridian_strategy::{Deployment as View, DeploymentId, Timestamp, verbs};
+
+use crate::{
+    Database, Deployment,
+    error::UnitError,
+    transaction::Transaction,
+    types::Phase,
+    units::{Call, Changed, hold::Plan},
+};
+
+impl Database {
+    /// Holds a deployment as it is.
+    ///
+    /// # Errors
+    ///
+    /// A [`PauseRejection`](verbs::PauseRejection), and those of every unit of
+    /// work.
+    pub async fn pause_deployment(
+        &self,
+        id: DeploymentId,
+        call: &Call,
+    ) -> Result<Changed, UnitError<verbs::PauseRejection>> {
+        self.set_paused(id, verbs::pause, Phase::Pause, call).await
+    }
+
+    /// Ends a pause.
+    ///
+    /// # Errors
+    ///
+    /// A [`PauseRejection`](verbs::PauseRejection), and those of every unit of
+    /// work.
+    pub async fn resume_deployment(
+        &self,
+        id: DeploymentId,
+        call: &Call,
+    ) -> Result<Changed, UnitError<verbs::PauseRejection>> {
+        self.set_paused(id, verbs::resume, Phase::Resume, call)
+            .await
+    }
+
+    async fn set_paused(
+        &self,
+        id: DeploymentId,
+        verb: fn(&View, Timestamp) -> Result<View, verbs::PauseRejection>,
+        phase: Phase,
+        call: &Call,
+    ) -> Result<Changed, UnitError<verbs::PauseRejection>> {
+        self.once(call, async |tx: &mut Transaction| {
+            let held = tx.hold_for(id, call).await?;
+            let View { state, paused, .. } =
+                verb(&held.deployment.view(), held.now).map_err(UnitError::Refused)?;
+            let amended = Deployment {
+                state,
+                paused,
+                ..held.deployment.clone()
+            };
+            let plan = Plan::of_amendment(amended, phase, held.now);
+            let deployment = tx.carry_out(held, plan, call).await?;
+            Ok(Changed { deployment })
+        })
+        .await
+    }
+}

@@ -1,0 +1,63 @@
+//! Roll back: to an earlier revision, at once if enough of its routes are
+//! retained.
+
+use serde::{Deserialize, Serialize};
+use viridian_strategy::{DeploymentId, RevisionId, TransitionKind, verbs};
+
+use crate::{
+    Database,
+    deployments::Deployment,
+    error::{RollBackRefusal, UnitError},
+    revisions::RevisionReference,
+    transaction::Transaction,
+    types::Phase,
+    units::{Call, hold::Plan},
+};
+
+/// What a roll-back came to.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RolledBack {
+    /// The deployment after it.
+    pub deployment: Deployment,
+    /// Whether the traffic is back already; if not, a rollout of the earlier
+    /// revision has begun.
+    pub instant: bool,
+}
+
+impl Database {
+    /// Goes back to a revision, or to the one before the current one.
+    ///
+    /// # Errors
+    ///
+    /// A [`RollBackRefusal`], and those of every unit of work.
+    pub async fn roll_back_deployment(
+        &self,
+        id: DeploymentId,
+        revision: Option<RevisionId>,
+        call: &Call,
+    ) -> Result<RolledBack, UnitError<RollBackRefusal>> {
+        self.once(call, async |tx: &mut Transaction| {
+            let held = tx.hold_for(id, call).await?;
+            let refuse = UnitError::Refused;
+            let revision = revision
+                .or(held.deployment.previous)
+                .ok_or(refuse(RollBackRefusal::NoPrevious))?;
+            let reference = RevisionReference::Id(revision);
+            let found = tx.connection()?.find_revision(id, reference).await?;
+            if found.is_none() {
+                return Err(refuse(RollBackRefusal::NoRevision(revision)));
+            }
+            let (view, policy) = (held.deployment.view(), &held.deployment.policy);
+            let transition = verbs::roll_back(&view, &held.views(), policy, revision, held.now)
+                .map_err(|rejection| refuse(RollBackRefusal::Rules(rejection)))?;
+            let instant = transition.kind == TransitionKind::InstantRollBack;
+            let plan = Plan::of_call(transition, Phase::RollBack, held.now);
+            let deployment = tx.carry_out(held, plan, call).await?;
+            Ok(RolledBack {
+                deployment,
+                instant,
+            })
+        })
+        .await
+    }
+}

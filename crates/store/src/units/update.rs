@@ -1,0 +1,68 @@
+//! Update: ask for another number of routes, another policy, other labels.
+
+use std::collections::BTreeMap;
+
+use viridian_strategy::{DeploymentId, Policy, verbs};
+
+use crate::{
+    Database, Deployment,
+    error::UnitError,
+    transaction::Transaction,
+    types::Phase,
+    units::{Call, Changed, hold::Plan},
+};
+
+/// What is asked for. What is None stays as it is.
+#[derive(Clone, Debug, Default)]
+pub struct DeploymentUpdate {
+    /// How many routes ought to serve.
+    pub target_replicas: Option<u32>,
+    /// How a new revision replaces the current one.
+    pub policy: Option<Policy>,
+    /// Labels to select by, all of them.
+    pub labels: Option<BTreeMap<String, String>>,
+    /// How many revisions are kept.
+    pub revision_history_limit: Option<u32>,
+}
+
+impl Database {
+    /// Changes what is asked of a deployment. An update that asks for what is
+    /// there already changes nothing, its generation included.
+    ///
+    /// # Errors
+    ///
+    /// An [`UpdateRejection`](verbs::UpdateRejection), and those of every unit of
+    /// work.
+    pub async fn update_deployment(
+        &self,
+        id: DeploymentId,
+        update: DeploymentUpdate,
+        call: &Call,
+    ) -> Result<Changed, UnitError<verbs::UpdateRejection>> {
+        self.once(call, async |tx: &mut Transaction| {
+            let held = tx.hold_for(id, call).await?;
+            let old = &held.deployment;
+            let policy = update.policy.unwrap_or(old.policy);
+            let target = update.target_replicas.unwrap_or(old.target_replicas);
+            verbs::update(&old.view(), &old.policy, target, &policy).map_err(UnitError::Refused)?;
+            let amended = Deployment {
+                target_replicas: target,
+                policy,
+                labels: update.labels.unwrap_or_else(|| old.labels.clone()),
+                revision_history_limit: update
+                    .revision_history_limit
+                    .unwrap_or(old.revision_history_limit),
+                ..old.clone()
+            };
+            if amended == *old {
+                return Ok(Changed {
+                    deployment: amended,
+                });
+            }
+            let plan = Plan::of_amendment(amended, Phase::Update, held.now);
+            let deployment = tx.carry_out(held, plan, call).await?;
+            Ok(Changed { deployment })
+        })
+        .await
+    }
+}
