@@ -200,6 +200,9 @@ impl fmt::Display for Blocker {
             Self::ReplacementsExhausted { budget: 0 } => {
                 f.write_str("failed green routes are not replaced (max_replacements is 0)")
             }
+            Self::ReplacementsExhausted { budget: 1 } => {
+                f.write_str("the replacement of failed green routes is used up")
+            }
             Self::ReplacementsExhausted { budget } => {
                 write!(
                     f,
