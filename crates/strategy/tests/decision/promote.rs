@@ -115,7 +115,7 @@ fn is_refused_with_all_that_is_in_the_way() {
                 "0 of 3 green routes are ready; 1 is starting",
                 "0 of 3 green routes are ready; 1 is NOT_CHECKED since 00:01:01",
                 "0 of 3 green routes are ready; 2 failed",
-                "all 1 replacements of failed green routes are used up",
+                "the replacement of failed green routes is used up",
             ],
         ),
     ];

@@ -107,7 +107,7 @@ fn a_replaced_green_is_no_obstacle() {
         used_up.blockers(),
         [
             "2 of 3 green routes are ready; 2 failed",
-            "all 1 replacements of failed green routes are used up",
+            "the replacement of failed green routes is used up",
         ]
     );
     let replacing = with_budget(1, [green(Running, Healthy).times(2), lost]);
