@@ -2,14 +2,22 @@
 
 use diesel::SqliteConnection;
 use diesel_async::{
-    AsyncPgConnection, SimpleAsyncConnection as _, pooled_connection::deadpool::Object,
-    sync_connection_wrapper::SyncConnectionWrapper,
+    AsyncPgConnection, SimpleAsyncConnection as _,
+    pooled_connection::deadpool::Object,
+    sync_connection_wrapper::{SpawnBlocking as _, SyncConnectionWrapper},
 };
-use tokio::sync::OwnedMutexGuard;
 
-use crate::error::StoreError;
+use crate::{
+    database::{Thread, Turn},
+    error::StoreError,
+};
 
-pub(crate) type SqliteConn = SyncConnectionWrapper<SqliteConnection>;
+pub(crate) type SqliteConn = SyncConnectionWrapper<SqliteConnection, Thread>;
+
+/// A connection with a thread of its own.
+pub(crate) fn sqlite(connection: SqliteConnection) -> SqliteConn {
+    SqliteConn::with_runtime(connection, Thread::get_runtime())
+}
 
 /// A connection that reads, and writes when it is in a transaction.
 #[expect(
@@ -20,8 +28,8 @@ pub(crate) enum Connection {
     Pg(Object<AsyncPgConnection>),
     /// One of the readers.
     SqliteReader(Object<SqliteConn>),
-    /// The writer.
-    SqliteWriter(OwnedMutexGuard<Option<SqliteConn>>),
+    /// The writer, for one unit of work.
+    SqliteWriter(Turn),
 }
 
 /// Runs one query on whichever engine it is: `with_conn!(self, |c| query.load(c))`.
@@ -43,7 +51,7 @@ macro_rules! with_conn {
                 let $c: &mut $crate::connection::SqliteConn = &mut *object;
                 $query.await
             }
-            $crate::connection::Connection::SqliteWriter(guard) => match guard.as_mut() {
+            $crate::connection::Connection::SqliteWriter(turn) => match turn.connection() {
                 Some($c) => {
                     type Db = diesel::sqlite::Sqlite;
                     let _ = std::marker::PhantomData::<Db>;
@@ -68,7 +76,8 @@ impl Connection {
         match self {
             Self::Pg(object) => drop(Object::take(object)),
             Self::SqliteReader(object) => drop(Object::take(object)),
-            Self::SqliteWriter(mut guard) => drop(guard.take()),
+            // The next in line undoes it.
+            Self::SqliteWriter(turn) => drop(turn),
         }
     }
 }

@@ -3,11 +3,14 @@
 mod location;
 mod postgres;
 mod sqlite;
+mod thread;
+mod writer;
 
 use tokio::sync::broadcast;
 use viridian_strategy::Timestamp;
 
 pub use self::location::Location;
+pub(crate) use self::{thread::Thread, writer::Turn};
 use crate::{
     connection::Connection,
     dialect::{self, Clock},
@@ -89,7 +92,7 @@ impl Database {
                 Ok(value)
             }
             Err(error) => {
-                tx.rollback().await;
+                tx.rollback().await?;
                 Err(error)
             }
         }

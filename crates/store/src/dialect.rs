@@ -20,15 +20,6 @@ use crate::{
     types::{Instant, Sql},
 };
 
-/// How a transaction that writes is begun. On SQLite it takes the write lock at
-/// once: a transaction never has to be retried because it reads first.
-pub(crate) fn begin(connection: &Connection) -> &'static str {
-    match connection {
-        Connection::Pg(_) => "BEGIN",
-        Connection::SqliteReader(_) | Connection::SqliteWriter(_) => "BEGIN IMMEDIATE",
-    }
-}
-
 /// Whose time counts on SQLite, where the database has none.
 pub(crate) type Clock = fn() -> Timestamp;
 

@@ -3,6 +3,7 @@
 mod broken;
 mod calls;
 mod fixture;
+mod groups;
 mod invariants;
 mod lifecycle;
 mod promote;

@@ -2,7 +2,7 @@
 
 use viridian_strategy::Timestamp;
 
-use crate::{Touched, connection::Connection, dialect, error::StoreError};
+use crate::{Touched, connection::Connection, database::Turn, dialect, error::StoreError};
 
 /// A transaction that is either committed or leaves nothing behind.
 ///
@@ -17,12 +17,14 @@ pub(crate) struct Transaction {
 }
 
 impl Transaction {
+    /// Begins one. A turn of SQLite's writer has begun already.
     pub(crate) async fn begin(
         mut connection: Connection,
         clock: dialect::Clock,
     ) -> Result<Self, StoreError> {
-        let begin = dialect::begin(&connection);
-        if let Err(error) = connection.execute(begin).await {
+        if let Connection::Pg(_) = connection
+            && let Err(error) = connection.execute("BEGIN").await
+        {
             connection.close();
             return Err(error);
         }
@@ -36,18 +38,30 @@ impl Transaction {
 
     /// Makes it durable. What it touched is to be told to others now.
     pub(crate) async fn commit(mut self) -> Result<Vec<Touched>, StoreError> {
-        self.connection()?.execute("COMMIT").await?;
-        drop(self.connection.take());
+        self.end("COMMIT", Turn::keep).await?;
         Ok(std::mem::take(&mut self.touched))
     }
 
     /// Ends it without a trace. A failure closes the connection, which does the
     /// same.
-    pub(crate) async fn rollback(mut self) {
-        if let Ok(connection) = self.connection()
-            && connection.execute("ROLLBACK").await.is_ok()
-        {
-            drop(self.connection.take());
+    pub(crate) async fn rollback(mut self) -> Result<(), StoreError> {
+        self.end("ROLLBACK", Turn::undo).await
+    }
+
+    async fn end(
+        &mut self,
+        statement: &str,
+        turn: impl AsyncFnOnce(Turn) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        match self.connection.take() {
+            Some(Connection::SqliteWriter(held)) => turn(held).await,
+            // While the statement runs the guard still has the connection.
+            connection => {
+                self.connection = connection;
+                self.connection()?.execute(statement).await?;
+                drop(self.connection.take());
+                Ok(())
+            }
         }
     }
 

@@ -14,19 +14,18 @@ use diesel_async::pooled_connection::{
     AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod, deadpool,
 };
 use futures::{FutureExt as _, future::BoxFuture};
-use tokio::{sync::Mutex, task::spawn_blocking, time::timeout};
+use tokio::{task::spawn_blocking, time::timeout};
 
+use super::writer::Writer;
 use crate::{
-    connection::{Connection, SqliteConn},
+    connection::{Connection, SqliteConn, sqlite},
     error::{OpenError, StoreError},
     migrations,
 };
 
 #[derive(Clone)]
 pub(super) struct Pool {
-    path: Arc<str>,
-    /// Empty after a transaction was cancelled and its connection closed.
-    writer: Arc<Mutex<Option<SqliteConn>>>,
+    writer: Writer,
     readers: deadpool::Pool<SqliteConn>,
     /// Held for as long as the database is open: one server process a file.
     _lock: Arc<File>,
@@ -63,10 +62,8 @@ impl Pool {
             .max_size(READERS)
             .build()
             .map_err(|error| unusable(error.to_string()))?;
-        let writer = Arc::new(Mutex::new(Some(SqliteConn::new(writer))));
         Ok(Self {
-            path,
-            writer,
+            writer: Writer::new(writer, move || connect(&path)),
             readers,
             _lock: Arc::new(lock),
         })
@@ -79,19 +76,12 @@ impl Pool {
         Ok(Connection::SqliteReader(object?))
     }
 
-    /// Waits in line for the writer. The lock is tokio's, which is fair.
+    /// Waits in line for the writer.
     pub(super) async fn writer(&self) -> Result<Connection, StoreError> {
-        let waiting = timeout(ACQUIRE, Arc::clone(&self.writer).lock_owned());
-        let mut guard = waiting.await.map_err(|_| StoreError::Exhausted)?;
-        if guard.is_none() {
-            let path = Arc::clone(&self.path);
-            let connection = spawn_blocking(move || connect(&path))
-                .await
-                .map_err(|error| StoreError::Broken(error.to_string()))?
-                .map_err(|error| StoreError::Away(error.to_string()))?;
-            *guard = Some(SqliteConn::new(connection));
-        }
-        Ok(Connection::SqliteWriter(guard))
+        let turn = timeout(ACQUIRE, self.writer.turn())
+            .await
+            .map_err(|_| StoreError::Exhausted)?;
+        Ok(Connection::SqliteWriter(turn?))
     }
 }
 
@@ -128,7 +118,7 @@ fn connect_reader(path: &str) -> BoxFuture<'_, Result<SqliteConn, ConnectionErro
         spawn_blocking(move || connect(&path))
             .await
             .map_err(|error| ConnectionError::BadConnection(error.to_string()))?
-            .map(SqliteConn::new)
+            .map(sqlite)
     }
     .boxed()
 }

@@ -1,0 +1,179 @@
+//! SQLite's one writer: a fair queue, and group commit.
+//!
+//! A unit of work waits in line for the connection. Whoever finds no transaction
+//! open begins one and puts its commit in line, behind all who wait already.
+//! Each unit is a savepoint in it, so that one can be undone without the others.
+//! Nobody is told anything before the one COMMIT made it durable: not a success,
+//! and not a refusal either, since it may rest on what a unit before it wrote.
+//!
+//! A unit ends by a note of what becomes of its savepoint. Whoever is next acts
+//! on the note, so there is no moment at which a cancelled unit is half ended.
+
+use std::sync::Arc;
+
+use diesel::{ConnectionError, SqliteConnection};
+use diesel_async::SimpleAsyncConnection as _;
+use tokio::{
+    sync::{Mutex, OwnedMutexGuard, watch},
+    task::spawn_blocking,
+};
+
+use crate::{
+    connection::{SqliteConn, sqlite},
+    error::StoreError,
+};
+
+/// The queue for the connection. The lock is tokio's, which is fair.
+#[derive(Clone)]
+pub(super) struct Writer(Arc<Mutex<Seat>>);
+
+type Connect = Arc<dyn Fn() -> Result<SqliteConnection, ConnectionError> + Send + Sync>;
+
+/// Where the connection is, for whoever's turn it is.
+struct Seat {
+    connect: Connect,
+    /// None after a failure closed it.
+    connection: Option<SqliteConn>,
+    /// The transaction that is open.
+    group: Option<watch::Sender<Option<Outcome>>>,
+    /// What becomes of the last unit's savepoint, which is still open.
+    note: Option<Note>,
+}
+
+/// What became of a group's COMMIT.
+type Outcome = Result<(), String>;
+
+#[derive(Clone, Copy)]
+enum Note {
+    Keep,
+    Undo,
+}
+
+/// A unit's turn: it holds the connection, in a savepoint of its own. Dropped
+/// without more, the unit is undone.
+pub(crate) struct Turn {
+    seat: OwnedMutexGuard<Seat>,
+    outcome: watch::Receiver<Option<Outcome>>,
+}
+
+impl Writer {
+    pub(super) fn new(
+        connection: SqliteConnection,
+        connect: impl Fn() -> Result<SqliteConnection, ConnectionError> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(Mutex::new(Seat {
+            connect: Arc::new(connect),
+            connection: Some(sqlite(connection)),
+            group: None,
+            note: None,
+        })))
+    }
+
+    /// Waits in line, and begins a unit.
+    pub(super) async fn turn(&self) -> Result<Turn, StoreError> {
+        let mut seat = Arc::clone(&self.0).lock_owned().await;
+        seat.reconnect().await?;
+        let (outcome, end_of_last) = match &seat.group {
+            Some(group) => (group.subscribe(), seat.end_of_last()),
+            None => (self.open(&mut seat), "BEGIN IMMEDIATE"),
+        };
+        // Cancelled from here on, there is a savepoint to be undone.
+        seat.note = Some(Note::Undo);
+        seat.execute(&format!("{end_of_last}; SAVEPOINT unit"))
+            .await?;
+        Ok(Turn { seat, outcome })
+    }
+
+    /// Begins a group, and puts its commit in line.
+    fn open(&self, seat: &mut Seat) -> watch::Receiver<Option<Outcome>> {
+        let (sender, receiver) = watch::channel(None);
+        seat.group = Some(sender);
+        let queue = Arc::clone(&self.0);
+        tokio::spawn(async move { queue.lock_owned().await.commit().await });
+        receiver
+    }
+}
+
+impl Turn {
+    /// None when the connection was lost in this turn.
+    pub(crate) fn connection(&mut self) -> Option<&mut SqliteConn> {
+        self.seat.connection.as_mut()
+    }
+
+    /// Keeps what the unit wrote, and waits until it is durable.
+    pub(crate) async fn keep(self) -> Result<(), StoreError> {
+        self.end(Note::Keep).await
+    }
+
+    /// Undoes what the unit wrote, and waits until what it saw is durable.
+    pub(crate) async fn undo(self) -> Result<(), StoreError> {
+        self.end(Note::Undo).await
+    }
+
+    async fn end(mut self, note: Note) -> Result<(), StoreError> {
+        self.seat.note = Some(note);
+        let Self { seat, mut outcome } = self;
+        drop(seat);
+        match outcome.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(Ok(()))) => Ok(()),
+            Ok(Some(Err(why))) => Err(StoreError::Broken(why.clone())),
+            // The runtime is ending: whether it was committed is not known.
+            Ok(None) | Err(_) => Err(StoreError::Away("the writer has gone".into())),
+        }
+    }
+}
+
+impl Seat {
+    async fn reconnect(&mut self) -> Result<(), StoreError> {
+        if self.connection.is_some() {
+            return Ok(());
+        }
+        let connect = Arc::clone(&self.connect);
+        let connection = spawn_blocking(move || connect())
+            .await
+            .map_err(|error| StoreError::Broken(error.to_string()))?
+            .map_err(|error| StoreError::Away(error.to_string()))?;
+        self.connection = Some(sqlite(connection));
+        Ok(())
+    }
+
+    /// Makes the group durable, and tells all its units.
+    async fn commit(&mut self) {
+        // A failure has told them already.
+        if self.group.is_none() {
+            return;
+        }
+        let statements = format!("{}; COMMIT", self.end_of_last());
+        if self.execute(&statements).await.is_ok()
+            && let Some(group) = self.group.take()
+        {
+            group.send_replace(Some(Ok(())));
+        }
+    }
+
+    /// What ends the last unit's savepoint.
+    fn end_of_last(&self) -> &'static str {
+        match self.note {
+            Some(Note::Keep) => "RELEASE unit",
+            Some(Note::Undo) => "ROLLBACK TO unit; RELEASE unit",
+            None => "",
+        }
+    }
+
+    /// Runs statements on which the transaction rests: if one fails, all that is
+    /// not committed is given up.
+    async fn execute(&mut self, statements: &str) -> Result<(), StoreError> {
+        let Some(connection) = &mut self.connection else {
+            return Err(StoreError::Broken("the writer has no connection".into()));
+        };
+        let result = connection.batch_execute(statements).await;
+        result.map_err(|error| {
+            self.connection = None;
+            self.note = None;
+            if let Some(group) = self.group.take() {
+                group.send_replace(Some(Err(error.to_string())));
+            }
+            StoreError::from(error)
+        })
+    }
+}
