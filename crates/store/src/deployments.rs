@@ -14,7 +14,7 @@ use viridian_strategy::{
 use self::row::{DeploymentRow, LockedRow};
 use crate::{
     connection::{Connection, with_conn},
-    dialect::{Locked as _, selected},
+    dialect::{Cacheable as _, Locked as _, selected},
     error::StoreError,
     routes::Endpoint,
     schema::deployments,
@@ -195,6 +195,7 @@ impl Connection {
                 deployments::endpoints.eq(Json(endpoints)),
                 deployments::due_at.eq(due_at.map(Sql)),
             ))
+            .cached()
             .execute(c))?;
         expect_rows("update deployment", 1, updated)
     }
@@ -207,6 +208,7 @@ impl Connection {
     ) -> Result<(), StoreError> {
         let updated = with_conn!(self, |c| diesel::update(deployments::table.find(Sql(id)))
             .set(deployments::due_at.eq(due_at.map(Sql)))
+            .cached()
             .execute(c))?;
         expect_rows("set due", 1, updated)
     }

@@ -31,6 +31,11 @@ pub(crate) fn system_clock() -> Timestamp {
     Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }
 
+#[diesel::declare_sql_function]
+extern "SQL" {
+    fn clock_timestamp() -> Instant;
+}
+
 /// The time that decides: the database's, or on SQLite the clock's.
 pub(crate) async fn now(
     connection: &mut Connection,
@@ -38,8 +43,8 @@ pub(crate) async fn now(
 ) -> Result<Timestamp, StoreError> {
     match connection {
         Connection::Pg(object) => {
-            let now = diesel::dsl::sql::<Instant>("clock_timestamp()");
-            let Sql(now) = diesel::select(now).get_result(&mut **object).await?;
+            let now = diesel::select(clock_timestamp());
+            let Sql(now) = now.get_result(&mut **object).await?;
             Ok(now)
         }
         Connection::SqliteReader(_) | Connection::SqliteWriter(_) => Ok(clock()),
@@ -99,6 +104,43 @@ impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for Lock<Q> {
 impl<Q: QueryFragment<Sqlite>> QueryFragment<Sqlite> for Lock<Q> {
     fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
         self.query.walk_ast(out)
+    }
+}
+
+/// Has PostgreSQL prepare a statement once a connection. diesel takes it that
+/// the text of an UPDATE varies, and prepares it anew at each call, which is a
+/// trip more. Only for statements whose text never varies there.
+pub(crate) trait Cacheable: Sized {
+    fn cached(self) -> Cached<Self> {
+        Cached(self)
+    }
+}
+
+impl<Q> Cacheable for Q {}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cached<Q>(Q);
+
+impl<Q> QueryId for Cached<Q> {
+    type QueryId = ();
+
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for Cached<Q> {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        self.0.walk_ast(out)
+    }
+
+    fn is_safe_to_cache_prepared(&self, _: &Pg) -> QueryResult<bool> {
+        Ok(true)
+    }
+}
+
+/// As it is: here a list of ids is part of the text.
+impl<Q: QueryFragment<Sqlite>> QueryFragment<Sqlite> for Cached<Q> {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        self.0.walk_ast(out)
     }
 }
 

@@ -7,7 +7,7 @@ use viridian_strategy::{DeploymentId, Lifecycle, RevisionId, State, SubStep, Tim
 use crate::{
     connection::{Connection, with_conn},
     deployments::{Status, expect_rows},
-    dialect::selected,
+    dialect::{Cacheable as _, selected},
     error::StoreError,
     schema::history,
     types::{Json, Outcome, Phase, RequestId, Sql},
@@ -127,6 +127,7 @@ impl Connection {
                     history::attempts.eq(history::attempts + 1),
                     history::updated_at.eq(Sql(now)),
                 ))
+                .cached()
                 .execute(c)
         })?;
         expect_rows("repeat history", 1, updated)

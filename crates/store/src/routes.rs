@@ -10,7 +10,7 @@ use viridian_strategy::{
 use crate::{
     connection::{Connection, with_conn},
     deployments::expect_rows,
-    dialect::{insert_all, selected},
+    dialect::{Cacheable as _, insert_all, selected},
     error::StoreError,
     schema::{deployments, routes},
     types::Sql,
@@ -168,6 +168,7 @@ impl Connection {
                 routes::traffic_ratio.eq(Traffic::Active.ratio()),
                 routes::retained_at.eq(None::<Sql<Timestamp>>),
             ))
+            .cached()
             .execute(c))?;
         expect_rows("promote routes", count, updated)
     }
@@ -188,6 +189,7 @@ impl Connection {
                 routes::traffic_ratio.eq(Traffic::Inactive.ratio()),
                 routes::retained_at.eq(Some(Sql(now))),
             ))
+            .cached()
             .execute(c))?;
         expect_rows("retain routes", count, updated)
     }
@@ -211,6 +213,7 @@ impl Connection {
                 routes::traffic_ratio.eq(Traffic::Inactive.ratio()),
                 routes::drained_at.eq(Some(Sql(now))),
             ))
+            .cached()
             .execute(c))?;
         expect_rows("drain routes", count, updated)
     }
@@ -220,6 +223,7 @@ impl Connection {
         let RouteRow { id, reported, .. } = RouteRow::from(route);
         let updated = with_conn!(self, |c| diesel::update(routes::table.find(id))
             .set(reported)
+            .cached()
             .execute(c))?;
         expect_rows("update route", 1, updated)
     }
