@@ -274,16 +274,14 @@ impl Connection {
     }
 
     /// Lists deployments, oldest first, behind one.
-    pub(crate) async fn list_deployments(
+    pub(crate) async fn list_deployment_ids(
         &mut self,
         filter: DeploymentFilter,
         after: Option<DeploymentId>,
         limit: i64,
-    ) -> Result<Vec<Deployment>, StoreError> {
-        let rows: Vec<DeploymentRow> = with_conn!(self, |c| {
-            let mut query = deployments::table
-                .select(selected::<DeploymentRow, Db>())
-                .into_boxed();
+    ) -> Result<Vec<DeploymentId>, StoreError> {
+        let ids: Vec<Sql<DeploymentId>> = with_conn!(self, |c| {
+            let mut query = deployments::table.select(deployments::id).into_boxed();
             if let Some(project) = filter.project {
                 query = query.filter(deployments::project.eq(project));
             }
@@ -300,7 +298,38 @@ impl Connection {
             }
             query.order(deployments::id).limit(limit).load(c)
         })?;
-        rows.into_iter().map(Deployment::try_from).collect()
+        Ok(ids.into_iter().map(|Sql(id)| id).collect())
+    }
+
+    /// Finds deployments, ordered by id. One that cannot be read fails alone.
+    pub(crate) async fn find_deployments(
+        &mut self,
+        ids: Vec<DeploymentId>,
+    ) -> Result<Vec<(DeploymentId, Result<Deployment, StoreError>)>, StoreError> {
+        let wanted: Vec<_> = ids.iter().copied().map(Sql).collect();
+        let rows: QueryResult<Vec<DeploymentRow>> = with_conn!(self, |c| deployments::table
+            .filter(deployments::id.eq_any(wanted))
+            .order(deployments::id)
+            .select(selected::<DeploymentRow, Db>())
+            .load(c));
+        match rows {
+            Ok(rows) => Ok(rows
+                .into_iter()
+                .map(|row| (row.id.0, Deployment::try_from(row)))
+                .collect()),
+            Err(diesel::result::Error::DeserializationError(_)) => {
+                let mut found = Vec::new();
+                for id in ids {
+                    match self.find_deployment(id).await {
+                        Ok(deployment) => found.extend(deployment.map(|row| (id, Ok(row)))),
+                        Err(error @ StoreError::Corrupt { .. }) => found.push((id, Err(error))),
+                        Err(error) => return Err(error),
+                    }
+                }
+                Ok(found)
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

@@ -43,17 +43,19 @@ impl Database {
             .await
     }
 
-    /// Lists deployments, oldest first, behind one.
+    /// Lists deployments, oldest first, behind one. One that cannot be read
+    /// takes its place in the list as an error.
     pub async fn list_deployments(
         &self,
         filter: DeploymentFilter,
         after: Option<DeploymentId>,
         limit: u32,
-    ) -> Result<Vec<Deployment>, StoreError> {
-        self.reader()
-            .await?
-            .list_deployments(filter, after, i64::from(limit))
-            .await
+    ) -> Result<Vec<(DeploymentId, Result<Deployment, StoreError>)>, StoreError> {
+        let mut reader = self.reader().await?;
+        let ids = reader
+            .list_deployment_ids(filter, after, i64::from(limit))
+            .await?;
+        reader.find_deployments(ids).await
     }
 
     /// Finds a revision of a deployment.

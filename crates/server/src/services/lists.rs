@@ -154,8 +154,12 @@ async fn matching(
             .await;
         let rows = rows.map_err(|error| store(&error))?;
         let exhausted = rows.len() < chunk as usize;
-        after = rows.last().map(|row| row.id);
-        found.extend(rows.into_iter().filter(|row| selector.matches(&row.labels)));
+        after = rows.last().map(|(id, _)| *id);
+        let readable = rows.into_iter().filter_map(|(_, row)| {
+            row.inspect_err(|error| tracing::error!(%error, "left out of a list"))
+                .ok()
+        });
+        found.extend(readable.filter(|row| selector.matches(&row.labels)));
         found.truncate(size);
         if exhausted || found.len() == size {
             return Ok(found);

@@ -6,7 +6,7 @@ use rstest::rstest;
 use viridian_strategy::{Health, RouteStatus};
 
 use super::fixture::{Engine, Fixture, manual};
-use crate::{Database, OpenError, StoreError};
+use crate::{Database, DeploymentFilter, OpenError, StoreError};
 
 #[rstest]
 #[case::sqlite(Engine::Sqlite)]
@@ -55,6 +55,15 @@ async fn a_deployment_that_cannot_be_read_delays_no_other(#[case] engine: Engine
         matches!(error, StoreError::Corrupt { id, .. } if id == broken),
         "{error:?}"
     );
+    let listed = fixture
+        .db
+        .list_deployments(DeploymentFilter::default(), None, 10)
+        .await
+        .expect("the list is read");
+    let [(first, Err(StoreError::Corrupt { .. })), (second, Ok(_))] = &listed[..] else {
+        panic!("{listed:?}");
+    };
+    assert_eq!([*first, *second], [broken, sound], "it fails alone");
     fixture
         .db
         .set_aside(broken, Duration::from_secs(60))
