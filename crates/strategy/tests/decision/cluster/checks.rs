@@ -1,6 +1,9 @@
 //! What must hold of every change, whoever makes it.
 
-use viridian_strategy::{Cause, RouteStatus, State, Strategy, Traffic, Transition, TransitionKind};
+use viridian_strategy::{
+    Cause, NewRoutes, Route, RouteStatus, State, Step, Strategy, Traffic, Transition,
+    TransitionKind,
+};
 
 use super::{
     legal::{By, Place, is_legal},
@@ -26,6 +29,7 @@ impl Deed<'_> {
         snapshot_is_sound(self.after);
         self.takes_no_traffic_away();
         self.stays_within_the_surge();
+        self.waits_for_those_that_start();
         match self.transition.kind {
             TransitionKind::Step => {}
             TransitionKind::Promotion => self.promotes_all_that_is_ready(),
@@ -85,7 +89,7 @@ impl Deed<'_> {
                 );
             }
             (Strategy::BlueGreen(spec), State::Deploying(rollout)) => {
-                let green = |new: &viridian_strategy::NewRoutes| new.revision == rollout.deploying;
+                let green = |new: &NewRoutes| new.revision == rollout.deploying;
                 let failed = scene.count(|route| {
                     route.revision == rollout.deploying
                         && route.created_at >= rollout.since
@@ -103,6 +107,31 @@ impl Deed<'_> {
         }
     }
 
+    /// Rolling: no old route goes while a new one starts.
+    fn waits_for_those_that_start(&self) {
+        let State::Deploying(rollout) = self.after.deployment.state else {
+            return;
+        };
+        let new = match rollout.step {
+            Step::RollingBack => rollout.current,
+            Step::Provisioning | Step::AwaitingPromotion { .. } => rollout.deploying,
+        };
+        let starting = |route: &Route| {
+            let id = &route.id;
+            route.status == RouteStatus::Provisioning
+                && route.revision == new
+                && !self.transition.changes.drain.contains(id)
+        };
+        let going = |route: &Route| {
+            route.revision != new && self.transition.changes.drain.contains(&route.id)
+        };
+        let cycle = self.by == By::Cycle && Way::of(&self.before.policy) == Way::Rolling;
+        assert!(
+            !cycle || self.before.count(starting) == 0 || self.before.count(going) == 0,
+            "old routes go while new ones start"
+        );
+    }
+
     /// I1 at a promotion: N ready ACTIVE, and nobody else has traffic.
     fn promotes_all_that_is_ready(&self) {
         assert!(!self.before.deployment.paused, "promoted while paused");
@@ -110,7 +139,7 @@ impl Deed<'_> {
         let ready = ready_and_active(self.after);
         assert_eq!(ready, target, "I1: at a promotion");
         let current = self.after.deployment.state.current();
-        let stray = |route: &viridian_strategy::Route| {
+        let stray = |route: &Route| {
             route.status.is_active()
                 && Some(route.revision) != current
                 && (route.retained_at.is_none() || self.after.policy.scale_down_delay().is_zero())
@@ -162,7 +191,7 @@ impl Deed<'_> {
         let needed = ready_and_active(self.before).min(target).max(1);
         let after = ready_and_active(self.after);
         assert!(after >= needed, "{after} serve after it, {needed} needed");
-        let stray = |route: &viridian_strategy::Route| {
+        let stray = |route: &Route| {
             route.status.is_active()
                 && Some(route.revision) != self.after.deployment.state.current()
         };

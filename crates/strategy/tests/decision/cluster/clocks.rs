@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use viridian_strategy::{
-    Blocker, Cause, Evaluation, Route, RouteStatus, State, Strategy, Timestamp, TransitionKind,
+    Blocker, Cause, Evaluation, GateAction, GateTimeout, Route, RouteStatus, State, Strategy,
+    Timestamp, TransitionKind,
 };
 
 use super::{
@@ -18,15 +19,18 @@ use crate::scene::Scene;
 pub(crate) struct Clocks {
     /// Whether a rollout may still be promoted.
     open: bool,
+    /// Its pauses so far, each from one time to another.
+    pauses: Vec<(Timestamp, Timestamp)>,
     /// Whether it was paused at any time.
     was_paused: bool,
     /// The most that were ready at once.
     best: u32,
-    /// Unpaused time since one more was ready.
+    /// Unpaused time since one more was ready, but that in which all were.
     since_progress: Duration,
     /// Since when it has been seen without progress, pause or completeness.
     idle_since: Timestamp,
-    was_steady: bool,
+    /// Since when all were ready, if they were at the last evaluation.
+    steady_since: Option<Timestamp>,
     /// Unpaused time at the gate.
     at_gate: Duration,
 }
@@ -35,11 +39,12 @@ impl Clocks {
     pub(crate) fn new(now: Timestamp) -> Self {
         Self {
             open: false,
+            pauses: Vec::new(),
             was_paused: false,
             best: 0,
             since_progress: Duration::ZERO,
             idle_since: now,
-            was_steady: false,
+            steady_since: None,
             at_gate: Duration::ZERO,
         }
     }
@@ -48,8 +53,11 @@ impl Clocks {
         if scene.deployment.paused {
             self.was_paused = true;
             self.idle_since = to;
+            self.pauses.push((scene.now, to));
         } else {
-            self.since_progress += to.since(scene.now);
+            if self.steady_since.is_none() {
+                self.since_progress += to.since(scene.now);
+            }
             self.at_gate += to.since(scene.now);
         }
     }
@@ -125,9 +133,22 @@ impl Clocks {
             self.idle_since = scene.now;
         }
         self.best = best.max(ready);
-        if self.was_steady {
+        if let Some(since) = self.steady_since {
             self.idle_since = scene.now;
+            let steady = self.unpaused(since, scene.now);
+            let recovered = steady >= scene.policy.progress_deadline;
+            // What was steady before a pause is not sure to have been seen.
+            if recovered && !self.was_paused && !all_green_are_ready(scene) {
+                self.since_progress = Duration::ZERO;
+            }
         }
+    }
+
+    /// The time between that was no pause.
+    fn unpaused(&self, from: Timestamp, to: Timestamp) -> Duration {
+        let paused = |(start, end): &(Timestamp, Timestamp)| end.since(*start.max(&from));
+        let paused: Duration = self.pauses.iter().map(paused).sum();
+        to.since(from).saturating_sub(paused)
     }
 
     /// What is given as a cause has come about.
@@ -158,32 +179,38 @@ impl Clocks {
     /// I11: it does not go on without progress for longer than the deadline, or
     /// at the gate for longer than the timeout.
     fn nothing_is_past_its_time(&mut self, scene: &Scene, evaluation: &Evaluation, place: Place) {
-        let Strategy::BlueGreen(spec) = scene.policy.strategy else {
-            let idle = scene.now.since(self.idle_since);
-            assert!(
-                place == Place::RollingBack || idle < scene.policy.progress_deadline,
-                "I11: {idle:?} without progress"
-            );
-            return;
+        let deadline = scene.policy.progress_deadline;
+        let is_steady = match scene.policy.strategy {
+            Strategy::BlueGreen(_) => all_green_are_ready(scene),
+            Strategy::Rolling(_) => false,
         };
-        self.was_steady = all_green_are_ready(scene);
-        if self.was_steady {
+        self.steady_since = is_steady.then(|| settled_at(scene));
+        if is_steady {
             self.idle_since = scene.now;
-        } else {
-            let idle = scene.now.since(self.idle_since);
-            let deadline = scene.policy.progress_deadline;
-            assert!(idle < deadline, "I11: {idle:?} without progress");
+        } else if place != Place::RollingBack {
             assert_eq!(place, Place::Provisioning, "green is not ready");
+            let idle = scene.now.since(self.idle_since);
+            assert!(idle < deadline, "I11: {idle:?} without progress");
+            let expected = scene.now + deadline.saturating_sub(self.since_progress);
+            let shown = evaluation.deadline.expect("a deadline runs");
+            assert!(shown >= expected, "passes too early: {self:?}");
+            assert!(self.was_paused || shown == expected, "late: {self:?}");
         }
-        if place == Place::AwaitingPromotion && !spec.auto_promote {
-            let acts = |blocker: &Blocker| blocker.until().is_some();
-            let timeout = spec
-                .gate_timeout
-                .filter(|_| evaluation.blockers.iter().any(acts));
-            let left = timeout.map(|timeout| timeout.duration.saturating_sub(self.at_gate));
-            let expected = left.map(|left| scene.now + left);
+        if place == Place::AwaitingPromotion {
+            let expected = self.gate_ends_at(scene);
             assert_eq!(evaluation.deadline, expected, "the gate's timeout");
         }
+    }
+
+    /// When the gate times out, if something happens then.
+    fn gate_ends_at(&self, scene: &Scene) -> Option<Timestamp> {
+        let Strategy::BlueGreen(spec) = scene.policy.strategy else {
+            return None;
+        };
+        let acts = |timeout: &GateTimeout| timeout.action != GateAction::Hold;
+        let timeout = spec.gate_timeout.filter(acts)?;
+        let left = timeout.duration.saturating_sub(self.at_gate);
+        (!spec.auto_promote).then_some(scene.now + left)
     }
 
     /// What ready green wait for counts from their latest change, to the
@@ -196,7 +223,8 @@ impl Clocks {
                 Blocker::PromoteDelay { until } => (until, delay),
                 _ => continue,
             };
-            let expected = settled_at(scene) + wait;
+            let waited = self.unpaused(settled_at(scene), scene.now);
+            let expected = scene.now + wait.saturating_sub(waited);
             assert!(until >= expected, "too early: {blocker:?}");
             assert!(self.was_paused || until == expected, "late: {blocker:?}");
         }
@@ -208,13 +236,12 @@ impl Clocks {
             return;
         }
         assert!(all_green_are_ready(scene), "not all green are ready");
-        let settled = settled_at(scene);
+        let waited = self.unpaused(settled_at(scene), scene.now);
         // Which of several above the target stay is not decided here.
         let surplus = green(scene).count() > scene.deployment.target_replicas as usize;
         assert!(
-            surplus || settled + wait <= scene.now,
-            "promoted at {} though it was to be ready for {wait:?} since {settled}",
-            scene.now
+            surplus || waited >= wait,
+            "promoted after {waited:?}, though it was to be ready for {wait:?}"
         );
     }
 
@@ -236,7 +263,7 @@ impl Clocks {
             return Some(false);
         }
         let (min_ready, _) = waits(scene);
-        let over = settled_at(scene) + min_ready <= scene.now;
+        let over = self.unpaused(settled_at(scene), scene.now) >= min_ready;
         let unknown = live > target as usize || over && self.was_paused;
         (!unknown).then_some(over)
     }

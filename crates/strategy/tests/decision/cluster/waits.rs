@@ -1,6 +1,8 @@
 //! What must hold of every evaluation besides its change: it says why, and it
 //! looks again in time.
 
+use std::time::Duration;
+
 use viridian_strategy::{
     Blocker, Evaluation, Health, Lifecycle, State, TransitionKind, evaluate, verbs,
 };
@@ -36,6 +38,7 @@ pub(crate) fn waits_soundly(deed: &Deed<'_>, evaluation: &Evaluation) {
             evaluation.wake_at.is_some() || is_awaited(scene, evaluation),
             "stuck: {evaluation:?}"
         );
+        nothing_is_due_before(scene, evaluation);
         a_pause_stops_the_clocks(scene, evaluation);
     }
 }
@@ -72,6 +75,25 @@ fn is_idempotent(scene: &Scene, evaluation: &Evaluation) {
     assert!(
         again.wake_at == evaluation.wake_at || again.wake_at.is_some_and(|at| at > scene.now),
         "wakes at another time: {evaluation:?}, then {again:?}"
+    );
+}
+
+/// Without an event nothing changes until it is to be looked at again.
+fn nothing_is_due_before(scene: &Scene, evaluation: &Evaluation) {
+    let month = secs(30 * 24 * 3600);
+    let before = match evaluation.wake_at {
+        Some(wake_at) => wake_at - Duration::from_micros(1),
+        None => scene.now + month,
+    };
+    let Scene {
+        deployment, policy, ..
+    } = scene;
+    let then = evaluate(deployment, &scene.loaded(), policy, before);
+    let same = then.transition.changes.is_empty()
+        && Place::of(&then.transition.state) == Place::of(&deployment.state);
+    assert!(
+        same,
+        "due before it is looked at: {evaluation:?}, then {then:?}"
     );
 }
 
