@@ -6,6 +6,7 @@ use viridian_strategy::{
 };
 
 use super::{
+    clocks::failed_green,
     legal::{By, Place, is_legal},
     policies::Way,
 };
@@ -31,7 +32,7 @@ impl Deed<'_> {
         self.stays_within_the_surge();
         self.waits_for_those_that_start();
         match self.transition.kind {
-            TransitionKind::Step => {}
+            TransitionKind::Step => self.serves_all_once_ready(),
             TransitionKind::Promotion => self.promotes_all_that_is_ready(),
             TransitionKind::RollBack => self.goes_back(),
             TransitionKind::InstantRollBack => self.goes_back_at_once(),
@@ -90,11 +91,7 @@ impl Deed<'_> {
             }
             (Strategy::BlueGreen(spec), State::Deploying(rollout)) => {
                 let green = |new: &NewRoutes| new.revision == rollout.deploying;
-                let failed = scene.count(|route| {
-                    route.revision == rollout.deploying
-                        && route.created_at >= rollout.since
-                        && route.has_failed()
-                });
+                let failed = failed_green(scene);
                 let most = target + failed.min(spec.max_replacements);
                 let all = failed + live(Some(rollout.deploying));
                 let creates = changes.rollout.iter().any(green);
@@ -104,6 +101,15 @@ impl Deed<'_> {
                 );
             }
             (Strategy::BlueGreen(_), _) => {}
+        }
+    }
+
+    /// PENDING ends when all N are ready.
+    fn serves_all_once_ready(&self) {
+        let places = [self.before, self.after].map(|scene| Place::of(&scene.deployment.state));
+        if places == [Place::Pending, Place::Ready] {
+            let target = self.after.deployment.target_replicas;
+            assert_eq!(ready_and_active(self.after), target, "READY too early");
         }
     }
 
@@ -149,6 +155,12 @@ impl Deed<'_> {
             0,
             "blue is neither drained nor retained"
         );
+        let since = self.after.deployment.current_since;
+        let forgotten = |route: &Route| {
+            self.transition.changes.promote.contains(&route.id) && route.created_at < since
+        };
+        let forgotten = self.after.count(forgotten);
+        assert_eq!(forgotten, 0, "created before the revision was activated");
         let idle = self.after.count(|route| {
             Some(route.revision) == current && route.is_live() && route.traffic != Traffic::Active
         });

@@ -167,10 +167,9 @@ impl Clocks {
                 self.has_been_steady(scene, min_ready.max(delay));
             }
             Some(Cause::AllFailed { .. }) => {
-                let green = scene.deployment.state.deploying();
-                let live = |route: &Route| Some(route.revision) == green && route.is_live();
                 let target = scene.deployment.target_replicas;
-                assert!(scene.count(live) == 0 || target == 0, "some are live");
+                assert!(green(scene).count() == 0 || target == 0, "some are live");
+                assert!(failed_green(scene) > 0, "none has failed");
             }
             _ => {}
         }
@@ -248,18 +247,11 @@ impl Clocks {
     /// Whether a promotion by hand ought to be taken; unknown after a pause or
     /// with green above the target.
     pub(crate) fn may_promote(&self, scene: &Scene) -> Option<bool> {
-        let State::Deploying(rollout) = scene.deployment.state else {
-            return Some(false);
-        };
         let target = scene.deployment.target_replicas;
         let live = green(scene).count();
-        let failed = |route: &Route| {
-            route.revision == rollout.deploying
-                && route.created_at >= rollout.since
-                && route.has_failed()
-        };
-        let all_failed = live == 0 && scene.count(failed) > 0;
-        if scene.deployment.paused || !all_green_are_ready(scene) || all_failed {
+        let is_deploying = scene.deployment.state.deploying().is_some();
+        let all_failed = live == 0 && failed_green(scene) > 0;
+        if scene.deployment.paused || !is_deploying || !all_green_are_ready(scene) || all_failed {
             return Some(false);
         }
         let (min_ready, _) = waits(scene);
@@ -280,6 +272,18 @@ fn green(scene: &Scene) -> impl Iterator<Item = &Route> {
     let green = scene.deployment.state.deploying();
     let routes = scene.routes.iter();
     routes.filter(move |route| Some(route.revision) == green && route.is_live())
+}
+
+/// How many green failed in this rollout.
+pub(crate) fn failed_green(scene: &Scene) -> u32 {
+    let rollout = scene.deployment.state.rollout();
+    scene.count(|route| {
+        rollout.is_some_and(|rollout| {
+            route.revision == rollout.deploying
+                && route.created_at >= rollout.since
+                && route.has_failed()
+        })
+    })
 }
 
 fn all_green_are_ready(scene: &Scene) -> bool {

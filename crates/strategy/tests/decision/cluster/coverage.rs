@@ -6,6 +6,7 @@ use viridian_strategy::{Blocker, Evaluation, Lifecycle, State, SubStep, Transiti
 
 use super::{
     checks::{Deed, name_of},
+    clocks::failed_green,
     legal::{By, Place},
 };
 use crate::scene::Scene;
@@ -71,11 +72,7 @@ impl Coverage {
             self.count("retained", "ended");
         }
         if let State::Deploying(rollout) = state {
-            let failed = routes.iter().any(|route| {
-                route.revision == rollout.deploying
-                    && route.created_at >= rollout.since
-                    && route.has_failed()
-            });
+            let failed = failed_green(deed.before) > 0;
             let new = &deed.transition.changes.rollout;
             if failed && new.iter().any(|new| new.revision == rollout.deploying) {
                 self.count("replaced", "");
