@@ -89,7 +89,7 @@ fn tell(figures: &str) {
 }
 
 /// How many runs of each strategy there are if nobody asks for more.
-const RUNS: u64 = 20_000;
+const RUNS: u64 = 10_000;
 
 /// What runs of both strategies come across.
 const EXPECTED: &[(&str, &str)] = &[
