@@ -69,6 +69,12 @@ pub fn activate(
             return Err(ActivateRejection::Gone(deployment.state.lifecycle()));
         }
     };
+    // During a pause its clocks wait too.
+    let state = if deployment.paused {
+        state.standing_still(now)
+    } else {
+        state
+    };
     Ok(Transition {
         changes,
         ..Transition::step(state)

@@ -4,6 +4,7 @@
 mod abort;
 mod activate;
 mod clocks;
+mod cluster;
 mod destroy;
 mod drain;
 mod gate;

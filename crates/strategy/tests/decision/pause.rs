@@ -187,6 +187,27 @@ fn a_revision_may_still_be_activated() {
 }
 
 #[test]
+fn what_is_activated_during_a_pause_counts_from_its_end() {
+    let one = IntOrPercent::Count(1);
+    for scene in [
+        ready(3, [serving()]),
+        ready(3, [serving()]).rolling(one, one),
+    ] {
+        let mut scene = scene.paused();
+        let activation = scene.try_activate(GREEN, false).expect("it is taken");
+        scene.apply(&activation);
+        let activated = scene.deployment;
+        scene.now = at(200);
+        scene.cycle();
+        assert_eq!(scene.deployment, activated, "no clock had to be stopped");
+        scene.deployment = activated;
+        scene.now = at(5_000);
+        assert_eq!(scene.pause(false), Ok(()));
+        assert_eq!(scene.evaluate().deadline, Some(at(5_600)));
+    }
+}
+
+#[test]
 fn it_does_not_hold_up_the_end() {
     let scene = destroying([serving()]).paused();
     assert_eq!(scene.says(), "DESTROYING, drain 1 2 3");

@@ -1,0 +1,105 @@
+//! A simulated cluster, on a clock that jumps from one event to the next.
+//!
+//! Routes come up after a while, fail to start, hang, flap between all healths,
+//! vanish, are preempted, and are slow to stop; callers activate, promote,
+//! abort, roll back, scale, change the policy, pause, resume and delete; the
+//! coordinator looks when an evaluation asked for it or something happened, and
+//! is late at times. Every change and every evaluation is checked against the
+//! design's invariants, and at the end of a run the fleet is made well: then the
+//! deployment must come to rest.
+//!
+//! A run depends on its seed alone. `VIRIDIAN_SEED` is the seed of the first
+//! run, and `VIRIDIAN_RUNS` says how many there are; a run that fails prints its
+//! seed and all that happened in it.
+
+mod callers;
+mod checks;
+mod clocks;
+mod coverage;
+mod dice;
+mod fleet;
+mod legal;
+mod policies;
+mod run;
+mod trace;
+mod waits;
+
+use self::{coverage::Coverage, policies::Way, run::Run};
+
+#[test]
+fn a_cluster_with_blue_green() {
+    simulate(
+        Way::BlueGreen,
+        &[
+            ("promotion", "by hand"),
+            ("promotion", "GatesOpen"),
+            ("promotion", "GateTimedOut"),
+            ("roll-back", "AllFailed"),
+            ("roll-back", "DeadlinePassed"),
+            ("roll-back", "GateTimedOut"),
+            ("roll-back", "abort"),
+            ("roll-back", "instant"),
+            ("gate", "closed again"),
+            ("retained", "ended"),
+            ("pause", "AWAITING_PROMOTION"),
+            ("update", "AWAITING_PROMOTION"),
+        ],
+    );
+}
+
+#[test]
+fn a_cluster_with_rolling() {
+    simulate(
+        Way::Rolling,
+        &[
+            ("promotion", "Replaced"),
+            ("turned back", "AllFailed"),
+            ("turned back", "DeadlinePassed"),
+            ("roll-back", "Returned"),
+            ("pause", "ROLLING_BACK"),
+            ("update", "ROLLING_BACK"),
+        ],
+    );
+}
+
+fn simulate(way: Way, expected: &[(&'static str, &'static str)]) {
+    let runs = number("VIRIDIAN_RUNS").unwrap_or(RUNS);
+    let first = number("VIRIDIAN_SEED").unwrap_or(0);
+    let mut coverage = Coverage::default();
+    let mut steps = 0;
+    for seed in (first..).take(usize::try_from(runs).expect("a number of runs")) {
+        steps += Run::new(seed, way, &mut coverage).live();
+    }
+    tell(&format!("{way:?}: {runs} runs, {steps} steps{coverage}"));
+    if runs >= RUNS {
+        for what in expected.iter().chain(EXPECTED) {
+            assert!(coverage.has(*what), "never came across {what:?}");
+        }
+    }
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let value = std::env::var(variable).ok()?;
+    Some(value.parse().expect("a number"))
+}
+
+#[expect(clippy::print_stdout, reason = "shown with --nocapture")]
+fn tell(figures: &str) {
+    println!("{figures}");
+}
+
+/// How many runs of each strategy there are if nobody asks for more.
+const RUNS: u64 = 10_000;
+
+/// What runs of both strategies come across.
+const EXPECTED: &[(&str, &str)] = &[
+    ("superseded", "call"),
+    ("aborted", "abort"),
+    ("pause", "PROVISIONING"),
+    ("resume", "PROVISIONING"),
+    ("update", "PROVISIONING"),
+    ("back-off", ""),
+    ("replaced", ""),
+    ("late", ""),
+    ("end", "DESTROYED"),
+];

@@ -1,0 +1,254 @@
+//! What must hold of every change, whoever makes it.
+
+use viridian_strategy::{
+    Cause, NewRoutes, Route, RouteStatus, State, Step, Strategy, Traffic, Transition,
+    TransitionKind,
+};
+
+use super::{
+    clocks::failed_green,
+    legal::{By, Place, is_legal},
+    policies::Way,
+};
+use crate::{
+    properties::{ready_and_active, resolved},
+    scene::Scene,
+};
+
+/// A transition with the scenes before and after it.
+pub(crate) struct Deed<'a> {
+    pub(crate) by: By,
+    pub(crate) before: &'a Scene,
+    pub(crate) transition: &'a Transition,
+    pub(crate) after: &'a Scene,
+}
+
+impl Deed<'_> {
+    /// Every invariant of a change.
+    pub(crate) fn is_sound(&self) {
+        is_legal(self);
+        snapshot_is_sound(self.after);
+        self.takes_no_traffic_away();
+        self.stays_within_the_surge();
+        self.waits_for_those_that_start();
+        match self.transition.kind {
+            TransitionKind::Step => self.serves_all_once_ready(),
+            TransitionKind::Promotion => self.promotes_all_that_is_ready(),
+            TransitionKind::RollBack => self.goes_back(),
+            TransitionKind::InstantRollBack => self.goes_back_at_once(),
+        }
+        if self.by == By::Cycle && self.transition.kind != TransitionKind::Step {
+            assert!(self.transition.cause.is_some(), "ended without a cause");
+        }
+    }
+
+    /// I1, but for what asks for it: the end, and an activation while nobody is
+    /// served.
+    fn takes_no_traffic_away(&self) {
+        let place = Place::of(&self.before.deployment.state);
+        let activated = matches!(self.by, By::Activate | By::Supersede | By::RollBack);
+        let ends = place.is_gone() || self.by == By::Delete;
+        if ends || activated && place == Place::Pending {
+            return;
+        }
+        let target = self.after.deployment.target_replicas;
+        let unavailable = match self.after.policy.strategy {
+            Strategy::Rolling(spec) if place.is_deploying() => resolved(&spec, target).1,
+            _ => 0,
+        };
+        let before = ready_and_active(self.before);
+        let after = ready_and_active(self.after);
+        assert!(
+            after >= before.min(target.saturating_sub(unavailable)),
+            "I1: {before} were ready and ACTIVE, now {after} of {target} ({unavailable} may be away)"
+        );
+    }
+
+    /// What is created never makes more routes live than there may be, and a
+    /// green replaces a failed one only while the budget lasts.
+    fn stays_within_the_surge(&self) {
+        let changes = &self.transition.changes;
+        let place = Place::of(&self.after.deployment.state);
+        if changes.rollout.is_empty() {
+            return;
+        }
+        let scene = self.after;
+        let target = scene.deployment.target_replicas;
+        let live = |of| scene.count(|route| Some(route.revision) == of && route.is_live());
+        for new in &changes.rollout {
+            let live = live(Some(new.revision));
+            assert!(live <= target, "{live} of one revision, {target} wanted");
+        }
+        match (scene.policy.strategy, scene.deployment.state) {
+            (Strategy::Rolling(spec), _) => {
+                let (surge, _) = resolved(&spec, target);
+                let surge = if place.is_deploying() { surge } else { 0 };
+                let live = scene.count(|route| route.is_live());
+                assert!(
+                    live <= target + surge,
+                    "surge: {live} live, {target} wanted"
+                );
+            }
+            (Strategy::BlueGreen(spec), State::Deploying(rollout)) => {
+                let green = |new: &NewRoutes| new.revision == rollout.deploying;
+                let failed = failed_green(scene);
+                let most = target + failed.min(spec.max_replacements);
+                let all = failed + live(Some(rollout.deploying));
+                let creates = changes.rollout.iter().any(green);
+                assert!(
+                    !creates || all <= most,
+                    "budget: {all} green, {most} allowed"
+                );
+            }
+            (Strategy::BlueGreen(_), _) => {}
+        }
+    }
+
+    /// PENDING ends when all N are ready.
+    fn serves_all_once_ready(&self) {
+        let places = [self.before, self.after].map(|scene| Place::of(&scene.deployment.state));
+        if places == [Place::Pending, Place::Ready] {
+            let target = self.after.deployment.target_replicas;
+            assert_eq!(ready_and_active(self.after), target, "READY too early");
+        }
+    }
+
+    /// Rolling: no old route goes while a new one starts.
+    fn waits_for_those_that_start(&self) {
+        let State::Deploying(rollout) = self.after.deployment.state else {
+            return;
+        };
+        let new = match rollout.step {
+            Step::RollingBack => rollout.current,
+            Step::Provisioning | Step::AwaitingPromotion { .. } => rollout.deploying,
+        };
+        let starting = |route: &Route| {
+            let id = &route.id;
+            route.status == RouteStatus::Provisioning
+                && route.revision == new
+                && !self.transition.changes.drain.contains(id)
+        };
+        let going = |route: &Route| {
+            route.revision != new && self.transition.changes.drain.contains(&route.id)
+        };
+        let cycle = self.by == By::Cycle && Way::of(&self.before.policy) == Way::Rolling;
+        assert!(
+            !cycle || self.before.count(starting) == 0 || self.before.count(going) == 0,
+            "old routes go while new ones start"
+        );
+    }
+
+    /// I1 at a promotion: N ready ACTIVE, and nobody else has traffic.
+    fn promotes_all_that_is_ready(&self) {
+        assert!(!self.before.deployment.paused, "promoted while paused");
+        let target = self.after.deployment.target_replicas;
+        let ready = ready_and_active(self.after);
+        assert_eq!(ready, target, "I1: at a promotion");
+        let current = self.after.deployment.state.current();
+        let stray = |route: &Route| {
+            route.status.is_active()
+                && Some(route.revision) != current
+                && (route.retained_at.is_none() || self.after.policy.scale_down_delay().is_zero())
+        };
+        assert_eq!(
+            self.after.count(stray),
+            0,
+            "blue is neither drained nor retained"
+        );
+        let since = self.after.deployment.current_since;
+        let forgotten = |route: &Route| {
+            self.transition.changes.promote.contains(&route.id) && route.created_at < since
+        };
+        let forgotten = self.after.count(forgotten);
+        assert_eq!(forgotten, 0, "created before the revision was activated");
+        let idle = self.after.count(|route| {
+            Some(route.revision) == current && route.is_live() && route.traffic != Traffic::Active
+        });
+        assert_eq!(idle, 0, "a green one is left without traffic");
+    }
+
+    /// I10: green is gone, and blue was touched only above the target.
+    fn goes_back(&self) {
+        let green = self.before.deployment.state.deploying();
+        let current = self.before.deployment.state.current();
+        let left = self
+            .after
+            .count(|route| Some(route.revision) == green && route.status.is_active());
+        assert_eq!(left, 0, "I10: green is active");
+        let changes = &self.transition.changes;
+        let target = self.after.deployment.target_replicas;
+        if Way::of(&self.after.policy) == Way::BlueGreen {
+            assert!(
+                changes.promote.is_empty() && changes.retain.is_empty(),
+                "I10"
+            );
+            let drained = self.before.count(|route| {
+                Some(route.revision) == current && changes.drain.contains(&route.id)
+            });
+            let live = self
+                .before
+                .count(|route| Some(route.revision) == current && route.is_live());
+            let surplus = live.saturating_sub(target);
+            assert_eq!(drained, surplus, "I10: blue was touched");
+        } else {
+            let ready = ready_and_active(self.after);
+            assert_eq!(ready, target, "gone back, but not complete");
+            assert!(changes.rollout.is_empty(), "gone back, but not complete");
+        }
+    }
+
+    /// An instant roll-back never lowers what serves, and leaves at least one.
+    fn goes_back_at_once(&self) {
+        let target = self.before.deployment.target_replicas;
+        let needed = ready_and_active(self.before).min(target).max(1);
+        let after = ready_and_active(self.after);
+        assert!(after >= needed, "{after} serve after it, {needed} needed");
+        let stray = |route: &Route| {
+            route.status.is_active()
+                && Some(route.revision) != self.after.deployment.state.current()
+        };
+        assert_eq!(self.after.count(stray), 0, "others are left");
+    }
+}
+
+/// I2, I4, I5.
+pub(crate) fn snapshot_is_sound(scene: &Scene) {
+    let active = || {
+        let routes = scene.routes.iter();
+        routes.filter(|route| route.traffic == Traffic::Active)
+    };
+    for route in active() {
+        let over = !route.status.is_active() || route.retained_at.is_some();
+        assert!(!over, "I5: ACTIVE, but {route:?}");
+    }
+    let first = active().next().map(|route| route.revision);
+    if Way::of(&scene.policy) == Way::BlueGreen {
+        let one = active().all(|route| Some(route.revision) == first);
+        assert!(one, "I2: two revisions are ACTIVE");
+    }
+    if let State::Ready { current } = scene.deployment.state {
+        let all = active().all(|route| route.revision == current);
+        assert!(all, "I4: READY, but another revision is ACTIVE");
+    }
+    for route in &scene.routes {
+        let drained = route.drained_at.is_some();
+        let ending = matches!(
+            route.status,
+            RouteStatus::Terminating | RouteStatus::Terminated
+        );
+        assert!(!drained || ending, "drained, but {route:?}");
+    }
+}
+
+/// The name of a cause, for the count.
+pub(crate) fn name_of(cause: Cause) -> &'static str {
+    match cause {
+        Cause::GatesOpen { .. } => "GatesOpen",
+        Cause::GateTimedOut { .. } => "GateTimedOut",
+        Cause::AllFailed { .. } => "AllFailed",
+        Cause::DeadlinePassed { .. } => "DeadlinePassed",
+        Cause::Replaced { .. } => "Replaced",
+        Cause::Returned { .. } => "Returned",
+        Cause::Ending { .. } => "Ending",
+    }
+}

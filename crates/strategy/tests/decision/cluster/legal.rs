@@ -1,0 +1,128 @@
+//! The moves of a deployment that the design's table allows, once more.
+
+use viridian_strategy::{State, Step, TransitionKind};
+
+use super::checks::Deed;
+
+/// Lifecycle and sub-step in one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Pending,
+    Ready,
+    Provisioning,
+    AwaitingPromotion,
+    RollingBack,
+    Destroying,
+    Destroyed,
+}
+
+/// Who moves it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum By {
+    Cycle,
+    Activate,
+    Supersede,
+    Promote,
+    Abort,
+    RollBack,
+    Delete,
+}
+
+impl Place {
+    pub(crate) fn of(state: &State) -> Self {
+        match state {
+            State::Pending { .. } => Self::Pending,
+            State::Ready { .. } => Self::Ready,
+            State::Deploying(rollout) => match rollout.step {
+                Step::Provisioning => Self::Provisioning,
+                Step::AwaitingPromotion { .. } => Self::AwaitingPromotion,
+                Step::RollingBack => Self::RollingBack,
+            },
+            State::Destroying { .. } => Self::Destroying,
+            State::Destroyed { .. } => Self::Destroyed,
+        }
+    }
+
+    pub(crate) fn is_deploying(self) -> bool {
+        matches!(
+            self,
+            Self::Provisioning | Self::AwaitingPromotion | Self::RollingBack
+        )
+    }
+
+    pub(crate) fn is_gone(self) -> bool {
+        matches!(self, Self::Destroying | Self::Destroyed)
+    }
+}
+
+/// The move is one of the table, and the revisions move along with it.
+pub(crate) fn is_legal(deed: &Deed<'_>) {
+    let old = &deed.before.deployment.state;
+    let new = &deed.after.deployment.state;
+    let kind = deed.transition.kind;
+    let row = (deed.by, Place::of(old), kind, Place::of(new));
+    assert!(LEGAL.contains(&row), "not a move of the table: {row:?}");
+    let same_rollout = old.deploying() == new.deploying()
+        && old.rollout().map(|rollout| rollout.since) == new.rollout().map(|rollout| rollout.since);
+    match (deed.by, kind) {
+        (_, TransitionKind::Promotion) => {
+            assert_eq!(new.current(), old.deploying(), "promoted something else");
+        }
+        (_, TransitionKind::InstantRollBack) => {
+            assert_ne!(new.current(), old.current(), "went back to where it was");
+        }
+        (By::Activate | By::Supersede | By::RollBack, _) if Place::of(old) == Place::Pending => {}
+        (By::Cycle | By::Abort, TransitionKind::Step) => {
+            assert_eq!(new.current(), old.current(), "the current one moved");
+            assert!(same_rollout, "another rollout: {old:?} to {new:?}");
+        }
+        _ => assert_eq!(new.current(), old.current(), "the current one moved"),
+    }
+}
+
+const LEGAL: &[(By, Place, TransitionKind, Place)] = {
+    use By::{Abort, Activate, Cycle, Delete, Promote, RollBack, Supersede};
+    use Place::{
+        AwaitingPromotion, Destroyed, Destroying, Pending, Provisioning, Ready, RollingBack,
+    };
+    use TransitionKind::{InstantRollBack, Promotion, RollBack as Back, Step};
+    &[
+        (Cycle, Pending, Step, Pending),
+        (Cycle, Pending, Step, Ready),
+        (Cycle, Ready, Step, Ready),
+        (Cycle, Provisioning, Step, Provisioning),
+        (Cycle, Provisioning, Step, AwaitingPromotion),
+        (Cycle, Provisioning, Step, RollingBack),
+        (Cycle, Provisioning, Promotion, Ready),
+        (Cycle, Provisioning, Back, Ready),
+        (Cycle, AwaitingPromotion, Step, AwaitingPromotion),
+        (Cycle, AwaitingPromotion, Step, Provisioning),
+        (Cycle, AwaitingPromotion, Promotion, Ready),
+        (Cycle, AwaitingPromotion, Back, Ready),
+        (Cycle, RollingBack, Step, RollingBack),
+        (Cycle, RollingBack, Back, Ready),
+        (Cycle, Destroying, Step, Destroying),
+        (Cycle, Destroying, Step, Destroyed),
+        (Cycle, Destroyed, Step, Destroyed),
+        (Activate, Pending, Step, Pending),
+        (Activate, Ready, Step, Provisioning),
+        (Supersede, Pending, Step, Pending),
+        (Supersede, Ready, Step, Provisioning),
+        (Supersede, Provisioning, Step, Provisioning),
+        (Supersede, AwaitingPromotion, Step, Provisioning),
+        (Supersede, RollingBack, Step, Provisioning),
+        (Promote, Provisioning, Promotion, Ready),
+        (Promote, AwaitingPromotion, Promotion, Ready),
+        (Abort, Provisioning, Back, Ready),
+        (Abort, AwaitingPromotion, Back, Ready),
+        (Abort, Provisioning, Step, RollingBack),
+        (RollBack, Pending, Step, Pending),
+        (RollBack, Ready, Step, Provisioning),
+        (RollBack, Ready, InstantRollBack, Ready),
+        (Delete, Pending, Step, Destroying),
+        (Delete, Ready, Step, Destroying),
+        (Delete, Provisioning, Step, Destroying),
+        (Delete, AwaitingPromotion, Step, Destroying),
+        (Delete, RollingBack, Step, Destroying),
+    ]
+};
