@@ -5,7 +5,7 @@ use crate::{
     Policy, Rollout, Route, RouteId, RouteStatus, State, Step, Stopwatch, Timestamp, Traffic,
     Transition, TransitionKind,
     counts::{Tally, live_of},
-    keep::{self, Keep, clear_away},
+    keep::{Keep, clear_away, trim},
 };
 
 /// Green, sorted out, and the step that matches.
@@ -47,13 +47,10 @@ pub(crate) fn assess(
     now: Timestamp,
 ) -> Assessment {
     let target = deployment.target_replicas;
-    let surplus = keep::surplus(routes, rollout.deploying, target);
-    let green = routes.iter().filter(|route| {
-        route.revision == rollout.deploying
-            && route.retained_at.is_none()
-            && !surplus.contains(&route.id)
-    });
-    let tally = Tally::of(green, rollout.since);
+    let green = routes
+        .iter()
+        .filter(|route| route.revision == rollout.deploying && route.retained_at.is_none());
+    let (tally, surplus) = trim(green, rollout.since, target);
     let spent = tally.failed.saturating_sub(spec.max_replacements);
     let missing = target.saturating_sub(tally.live()).saturating_sub(spent);
     let unready = if missing > 0 {
@@ -189,9 +186,11 @@ pub(crate) fn evaluate(
 pub(crate) fn promotion(assessment: &Assessment, routes: &[Route], policy: &Policy) -> Transition {
     let rollout = &assessment.rollout;
     let mut changes = Changes::default();
+    let mut surplus = assessment.surplus.clone();
+    surplus.sort_unstable();
     for route in routes.iter().filter(|route| route.status.is_active()) {
         if route.revision == rollout.deploying {
-            if assessment.surplus.contains(&route.id) {
+            if surplus.binary_search(&route.id).is_ok() {
                 changes.drain.push(route.id);
             } else if route.is_ready() {
                 changes.promote.push(route.id);

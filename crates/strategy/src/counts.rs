@@ -159,7 +159,10 @@ impl Unready {
 }
 
 /// Live routes of one revision.
-pub(crate) fn live_of(routes: &[Route], revision: RevisionId) -> impl Iterator<Item = &Route> {
+pub(crate) fn live_of(
+    routes: &[Route],
+    revision: RevisionId,
+) -> impl Iterator<Item = &Route> + Clone {
     routes
         .iter()
         .filter(move |route| route.revision == revision && route.is_live())
