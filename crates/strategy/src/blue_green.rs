@@ -1,9 +1,9 @@
 //! Blue-green: eight steps, the first that matches wins.
 
 use crate::{
-    Blocker, Blockers, BlueGreen, Cause, Changes, Deployment, Evaluation, GateAction, GateTimeout,
-    Policy, Rollout, Route, RouteId, RouteStatus, State, Step, Stopwatch, Timestamp, Traffic,
-    Transition, TransitionKind,
+    Blocker, BlueGreen, Cause, Changes, Deployment, Evaluation, GateAction, GateTimeout, Policy,
+    Rollout, Route, RouteId, RouteStatus, State, Step, Stopwatch, Timestamp, Traffic, Transition,
+    TransitionKind,
     counts::{Tally, live_of},
     keep::{Keep, clear_away, trim},
 };
@@ -109,7 +109,8 @@ pub(crate) fn evaluate(
         let transition = promotion(&assessment, routes, policy);
         Evaluation::because(transition, Some(cause)).soon(now)
     };
-    let mut evaluation = match assessment.verdict {
+    let mut evaluation = Evaluation::waiting(deployment.state);
+    let step = match assessment.verdict {
         Verdict::AllFailed => {
             let failed = tally.failed;
             return back(Some(Cause::AllFailed { failed }));
@@ -123,26 +124,23 @@ pub(crate) fn evaluate(
                     target: assessment.target,
                 }));
             }
-            let mut waiting = provisioning(rollout);
-            waiting.blockers.extend(assessment.blockers_once_created());
-            waiting.deadline = deadline;
-            waiting.wake_by(deadline);
-            waiting
+            assessment.explain(assessment.missing, &mut evaluation.blockers);
+            evaluation.deadline = deadline;
+            evaluation.wake_by(deadline);
+            Step::Provisioning
         }
         Verdict::MinReady(until) => {
-            let mut waiting = provisioning(rollout).blocked_by(Blocker::MinReady { until });
-            waiting.wake_by(Some(until));
-            waiting
+            evaluation.wait_for(Blocker::MinReady { until });
+            Step::Provisioning
         }
         Verdict::Ready(until) if spec.auto_promote => {
             if until <= now {
                 let ready = tally.ready;
                 return switch(Cause::GatesOpen { ready });
             }
-            let waiting = awaiting(rollout, gate(&rollout, now));
-            let mut waiting = waiting.blocked_by(Blocker::PromoteDelay { until });
-            waiting.wake_by(Some(until));
-            waiting
+            evaluation.wait_for(Blocker::PromoteDelay { until });
+            let gate = gate(&rollout, now);
+            Step::AwaitingPromotion { gate }
         }
         Verdict::Ready(_) => {
             let gate = gate(&rollout, now);
@@ -163,12 +161,12 @@ pub(crate) fn evaluate(
                 ready: tally.ready,
                 timeout: timeout.map(|(at, timeout)| (at, timeout.action)),
             };
-            let mut waiting = awaiting(rollout, gate).blocked_by(blocker);
-            waiting.deadline = blocker.until();
-            waiting.wake_by(blocker.until());
-            waiting
+            evaluation.wait_for(blocker);
+            evaluation.deadline = blocker.until();
+            Step::AwaitingPromotion { gate }
         }
     };
+    evaluation.transition.state = State::Deploying(Rollout { step, ..rollout });
     let changes = &mut evaluation.transition.changes;
     changes.create(rollout.deploying, assessment.missing, Traffic::Inactive);
     changes.drain.extend(assessment.surplus);
@@ -246,59 +244,46 @@ impl Assessment {
                     missing: self.missing,
                     target: self.target,
                 });
-                Err(missing
-                    .into_iter()
-                    .chain(self.blockers(self.tally))
-                    .collect())
+                let mut blockers = Vec::from_iter(missing);
+                self.explain(0, &mut blockers);
+                Err(blockers)
             }
         }
     }
 
-    /// What is in the way once the missing ones are created.
-    fn blockers_once_created(&self) -> Blockers {
-        let provisioning = self.tally.provisioning + self.missing;
-        self.blockers(Tally {
-            provisioning,
-            ..self.tally
-        })
-    }
-
-    fn blockers(&self, tally: Tally) -> Blockers {
-        let Self { target, budget, .. } = *self;
+    /// Names what is in the way of the green once `created` more are starting.
+    fn explain(&self, created: u32, blockers: &mut impl Extend<Blocker>) {
+        let Self {
+            target,
+            budget,
+            tally,
+            ..
+        } = *self;
         let Tally {
-            provisioning,
             ready,
             unready,
-            unready_count,
             failed,
             ..
         } = tally;
-        let mut blockers = Blockers::new();
-        if provisioning > 0 {
-            blockers.push(Blocker::GreenProvisioning {
-                provisioning,
-                ready,
-                target,
-            });
-        }
-        if unready_count > 0 {
-            blockers.push(Blocker::GreenUnhealthy {
+        let provisioning = tally.provisioning + created;
+        blockers.extend((provisioning > 0).then_some(Blocker::GreenProvisioning {
+            provisioning,
+            ready,
+            target,
+        }));
+        blockers.extend(
+            (tally.unready_count > 0).then_some(Blocker::GreenUnhealthy {
                 ready,
                 target,
                 unready,
-            });
-        }
-        if failed > 0 {
-            blockers.push(Blocker::GreenFailed {
-                failed,
-                ready,
-                target,
-            });
-        }
-        if failed > budget {
-            blockers.push(Blocker::ReplacementsExhausted { budget });
-        }
-        blockers
+            }),
+        );
+        blockers.extend((failed > 0).then_some(Blocker::GreenFailed {
+            failed,
+            ready,
+            target,
+        }));
+        blockers.extend((failed > budget).then_some(Blocker::ReplacementsExhausted { budget }));
     }
 }
 
@@ -315,18 +300,6 @@ impl Evaluation {
         self.wake_by(Some(now));
         self
     }
-}
-
-fn provisioning(rollout: Rollout) -> Evaluation {
-    Evaluation::waiting(State::Deploying(Rollout {
-        step: Step::Provisioning,
-        ..rollout
-    }))
-}
-
-fn awaiting(rollout: Rollout, gate: Stopwatch) -> Evaluation {
-    let step = Step::AwaitingPromotion { gate };
-    Evaluation::waiting(State::Deploying(Rollout { step, ..rollout }))
 }
 
 /// The gate's clock; a new one when the gate has just been reached.

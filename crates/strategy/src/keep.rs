@@ -145,7 +145,8 @@ pub(crate) fn clear_away(
     now: Timestamp,
     changes: &mut Changes,
 ) -> Option<Timestamp> {
-    let state = &deployment.state;
+    let current = deployment.state.current();
+    let deploying = deployment.state.deploying();
     let mut wake_at: Option<Timestamp> = None;
     for route in routes.iter().filter(|route| route.status.is_active()) {
         if let Some(since) = route.retained_at {
@@ -155,9 +156,7 @@ pub(crate) fn clear_away(
             } else {
                 wake_at = Some(wake_at.map_or(end, |at| at.min(end)));
             }
-        } else if state.current() != Some(route.revision)
-            && state.deploying() != Some(route.revision)
-        {
+        } else if current != Some(route.revision) && deploying != Some(route.revision) {
             changes.drain.push(route.id);
         }
     }

@@ -63,8 +63,9 @@ pub(crate) fn evaluate(
     let mut evaluation = Evaluation::waiting(State::Deploying(Rollout { step, ..rollout }));
     evaluation.deadline = deadline;
     evaluation.wake_by(deadline);
-    evaluation.wake_by(roll.back_off.map(|back_off| back_off.until));
-    evaluation.blockers.extend(roll.blockers(back));
+    for blocker in roll.blockers(back) {
+        evaluation.wait_for(blocker);
+    }
     let changes = &mut evaluation.transition.changes;
     changes.create(new, roll.create, Traffic::Active);
     changes.drain.extend(roll.drain);
