@@ -173,7 +173,7 @@ pub(crate) fn evaluate(
     let keep = Keep::at_target(deployment, rollout.current, routes, now);
     let back_off_end = keep.back_off.map(|back_off| back_off.until);
     keep.apply(rollout.current, changes);
-    let retained_end = clear_away(deployment, routes, policy, now, changes);
+    let retained_end = clear_away(rollout.revisions(), routes, policy, now, changes);
     evaluation.wake_by(back_off_end);
     evaluation.wake_by(retained_end);
     evaluation
@@ -222,7 +222,7 @@ pub(crate) fn roll_back(
         .drain
         .extend(live_of(routes, rollout.deploying).map(|route| route.id));
     Keep::at_target(deployment, rollout.current, routes, now).apply(rollout.current, &mut changes);
-    clear_away(deployment, routes, policy, now, &mut changes);
+    clear_away(rollout.revisions(), routes, policy, now, &mut changes);
     Transition {
         kind: TransitionKind::RollBack,
         state: State::Ready {

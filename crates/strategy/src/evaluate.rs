@@ -77,7 +77,7 @@ fn keep_current(
     }
     let changes = &mut evaluation.transition.changes;
     keep.apply(current, changes);
-    let retained_end = clear_away(deployment, routes, policy, now, changes);
+    let retained_end = clear_away([current; 2], routes, policy, now, changes);
     evaluation.wake_by(retained_end);
     evaluation
 }

@@ -136,17 +136,15 @@ pub(crate) fn trim<'a>(
     (Tally::of(kept.into_iter().chain(others), since), surplus)
 }
 
-/// Drains live routes of revisions that have no place, and retained ones whose
+/// Drains live routes of all revisions but `placed`, and retained ones whose
 /// time is over. Gives the time when the next retained one is over.
 pub(crate) fn clear_away(
-    deployment: &Deployment,
+    placed: [RevisionId; 2],
     routes: &[Route],
     policy: &Policy,
     now: Timestamp,
     changes: &mut Changes,
 ) -> Option<Timestamp> {
-    let current = deployment.state.current();
-    let deploying = deployment.state.deploying();
     let mut wake_at: Option<Timestamp> = None;
     for route in routes.iter().filter(|route| route.status.is_active()) {
         if let Some(since) = route.retained_at {
@@ -156,7 +154,7 @@ pub(crate) fn clear_away(
             } else {
                 wake_at = Some(wake_at.map_or(end, |at| at.min(end)));
             }
-        } else if current != Some(route.revision) && deploying != Some(route.revision) {
+        } else if !placed.contains(&route.revision) {
             changes.drain.push(route.id);
         }
     }
