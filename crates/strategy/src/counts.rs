@@ -117,6 +117,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
+    #[inline]
     pub(crate) fn of<'a>(routes: impl Iterator<Item = &'a Route>, since: Timestamp) -> Self {
         let mut tally = Self::default();
         for route in routes {
@@ -129,6 +130,7 @@ impl Tally {
         self.provisioning + self.ready + self.unready_count
     }
 
+    #[inline]
     fn add(&mut self, route: &Route, since: Timestamp) {
         match Class::of(route, since) {
             Class::Provisioning => self.provisioning += 1,

@@ -111,9 +111,10 @@ impl Evaluation {
     }
 
     fn blocked(state: State, blocker: Blocker) -> Self {
-        let mut evaluation = Self::waiting(state);
-        evaluation.wait_for(blocker);
-        evaluation
+        Self {
+            blockers: Blockers::from_iter([blocker]),
+            ..Self::waiting(state)
+        }
     }
 
     /// Waits for what the blocker says, until the wait ends by itself.

@@ -33,6 +33,7 @@ pub(crate) struct BackOff {
 
 impl Keep {
     /// Keeps `revision` at the target.
+    #[inline]
     pub(crate) fn at_target(
         deployment: &Deployment,
         revision: RevisionId,
@@ -120,6 +121,7 @@ impl BackOff {
 
 /// Counts the routes of one revision that stay, and lists the live ones above
 /// `target`, in termination order.
+#[inline]
 pub(crate) fn trim<'a>(
     routes: impl Iterator<Item = &'a Route> + Clone,
     since: Timestamp,
@@ -127,8 +129,17 @@ pub(crate) fn trim<'a>(
 ) -> (Tally, Vec<RouteId>) {
     let tally = Tally::of(routes.clone(), since);
     if tally.live() <= target {
-        return (tally, Vec::new());
+        (tally, Vec::new())
+    } else {
+        trim_surplus(routes, since, target)
     }
+}
+
+fn trim_surplus<'a>(
+    routes: impl Iterator<Item = &'a Route>,
+    since: Timestamp,
+    target: u32,
+) -> (Tally, Vec<RouteId>) {
     let (mut live, others): (Vec<&Route>, Vec<&Route>) = routes.partition(|route| route.is_live());
     live.sort_unstable_by_key(|route| route.termination_key());
     let kept = live.split_off(live.len().saturating_sub(target as usize));
