@@ -37,6 +37,17 @@ enum Verdict {
     Ready(Timestamp),
 }
 
+/// Where the verdict leads.
+enum Next {
+    /// To a step, for a blocker or for the green that are not ready, until a
+    /// deadline.
+    Wait(Step, Option<Blocker>, Option<Timestamp>),
+    /// To green.
+    Switch(Cause),
+    /// Back to blue.
+    Back(Cause),
+}
+
 /// Steps 2 to 6, which every promotion asks for.
 pub(crate) fn assess(
     deployment: &Deployment,
@@ -104,69 +115,25 @@ pub(crate) fn evaluate(
         return back(None);
     }
     let assessment = assess(deployment, &rollout, routes, policy, spec, now);
-    let Assessment { tally, rollout, .. } = assessment;
-    let switch = |cause| {
-        let transition = promotion(&assessment, routes, policy);
-        Evaluation::because(transition, Some(cause)).soon(now)
+    let (step, blocker, deadline) = match assessment.next(policy, spec, now) {
+        Next::Wait(step, blocker, deadline) => (step, blocker, deadline),
+        Next::Switch(cause) => {
+            let transition = promotion(&assessment, routes, policy);
+            return Evaluation::because(transition, Some(cause)).soon(now);
+        }
+        Next::Back(cause) => return back(Some(cause)),
     };
-    let mut evaluation = Evaluation::waiting(deployment.state);
-    let step = match assessment.verdict {
-        Verdict::AllFailed => {
-            let failed = tally.failed;
-            return back(Some(Cause::AllFailed { failed }));
-        }
-        Verdict::Missing | Verdict::NotReady => {
-            let deadline = rollout.progress.reaches(policy.progress_deadline);
-            if deadline.is_some_and(|deadline| deadline <= now) {
-                return back(Some(Cause::DeadlinePassed {
-                    deadline: policy.progress_deadline,
-                    ready: tally.ready,
-                    target: assessment.target,
-                }));
-            }
-            assessment.explain(assessment.missing, &mut evaluation.blockers);
-            evaluation.deadline = deadline;
-            evaluation.wake_by(deadline);
-            Step::Provisioning
-        }
-        Verdict::MinReady(until) => {
-            evaluation.wait_for(Blocker::MinReady { until });
-            Step::Provisioning
-        }
-        Verdict::Ready(until) if spec.auto_promote => {
-            if until <= now {
-                let ready = tally.ready;
-                return switch(Cause::GatesOpen { ready });
-            }
-            evaluation.wait_for(Blocker::PromoteDelay { until });
-            let gate = gate(&rollout, now);
-            Step::AwaitingPromotion { gate }
-        }
-        Verdict::Ready(_) => {
-            let gate = gate(&rollout, now);
-            let timeout = spec
-                .gate_timeout
-                .and_then(|timeout| Some((gate.reaches(timeout.duration)?, timeout)));
-            if let Some((at, GateTimeout { duration, action })) = timeout
-                && at <= now
-            {
-                let cause = Cause::GateTimedOut { after: duration };
-                match action {
-                    GateAction::Rollback => return back(Some(cause)),
-                    GateAction::Promote => return switch(cause),
-                    GateAction::Hold => {}
-                }
-            }
-            let blocker = Blocker::ManualGate {
-                ready: tally.ready,
-                timeout: timeout.map(|(at, timeout)| (at, timeout.action)),
-            };
-            evaluation.wait_for(blocker);
-            evaluation.deadline = blocker.until();
-            Step::AwaitingPromotion { gate }
-        }
+    let rollout = Rollout {
+        step,
+        ..assessment.rollout
     };
-    evaluation.transition.state = State::Deploying(Rollout { step, ..rollout });
+    let mut evaluation = Evaluation::waiting(State::Deploying(rollout));
+    match blocker {
+        Some(blocker) => evaluation.wait_for(blocker),
+        None => assessment.explain(assessment.missing, &mut evaluation.blockers),
+    }
+    evaluation.deadline = deadline;
+    evaluation.wake_by(deadline);
     let changes = &mut evaluation.transition.changes;
     changes.create(rollout.deploying, assessment.missing, Traffic::Inactive);
     changes.drain.extend(assessment.surplus);
@@ -249,6 +216,61 @@ impl Assessment {
                 Err(blockers)
             }
         }
+    }
+
+    /// Steps 3 to 8, with the gates and the deadlines as of now.
+    fn next(&self, policy: &Policy, spec: &BlueGreen, now: Timestamp) -> Next {
+        let Tally { ready, failed, .. } = self.tally;
+        match self.verdict {
+            Verdict::AllFailed => Next::Back(Cause::AllFailed { failed }),
+            Verdict::Missing | Verdict::NotReady => {
+                let deadline = self.rollout.progress.reaches(policy.progress_deadline);
+                if deadline.is_some_and(|deadline| deadline <= now) {
+                    return Next::Back(Cause::DeadlinePassed {
+                        deadline: policy.progress_deadline,
+                        ready,
+                        target: self.target,
+                    });
+                }
+                Next::Wait(Step::Provisioning, None, deadline)
+            }
+            Verdict::MinReady(until) => {
+                Next::Wait(Step::Provisioning, Some(Blocker::MinReady { until }), None)
+            }
+            Verdict::Ready(until) if spec.auto_promote => {
+                if until <= now {
+                    return Next::Switch(Cause::GatesOpen { ready });
+                }
+                let gate = gate(&self.rollout, now);
+                let blocker = Blocker::PromoteDelay { until };
+                Next::Wait(Step::AwaitingPromotion { gate }, Some(blocker), None)
+            }
+            Verdict::Ready(_) => self.at_manual_gate(spec.gate_timeout, now),
+        }
+    }
+
+    fn at_manual_gate(&self, timeout: Option<GateTimeout>, now: Timestamp) -> Next {
+        let gate = gate(&self.rollout, now);
+        let timeout = timeout.and_then(|timeout| Some((gate.reaches(timeout.duration)?, timeout)));
+        if let Some((at, GateTimeout { duration, action })) = timeout
+            && at <= now
+        {
+            let cause = Cause::GateTimedOut { after: duration };
+            match action {
+                GateAction::Rollback => return Next::Back(cause),
+                GateAction::Promote => return Next::Switch(cause),
+                GateAction::Hold => {}
+            }
+        }
+        let blocker = Blocker::ManualGate {
+            ready: self.tally.ready,
+            timeout: timeout.map(|(at, timeout)| (at, timeout.action)),
+        };
+        Next::Wait(
+            Step::AwaitingPromotion { gate },
+            Some(blocker),
+            blocker.until(),
+        )
     }
 
     /// Names what is in the way of the green once `created` more are starting.
