@@ -1,11 +1,11 @@
 //! Blue-green: eight steps, the first that matches wins.
 
 use crate::{
-    Blocker, Blockers, BlueGreen, Cause, Changes, Deployment, Evaluation, GateAction, GateTimeout,
-    Policy, Rollout, Route, RouteId, RouteStatus, State, Step, Stopwatch, Timestamp, Traffic,
-    Transition, TransitionKind,
+    Blocker, BlueGreen, Cause, Changes, Deployment, Evaluation, GateAction, GateTimeout, Policy,
+    Rollout, Route, RouteId, RouteStatus, State, Step, Stopwatch, Timestamp, Traffic, Transition,
+    TransitionKind,
     counts::{Tally, live_of},
-    keep::{self, Keep, clear_away},
+    keep::{Keep, clear_away, trim},
 };
 
 /// Green, sorted out, and the step that matches.
@@ -37,6 +37,17 @@ enum Verdict {
     Ready(Timestamp),
 }
 
+/// Where the verdict leads.
+enum Next {
+    /// To a step, for a blocker or for the green that are not ready, until a
+    /// deadline.
+    Wait(Step, Option<Blocker>, Option<Timestamp>),
+    /// To green.
+    Switch(Cause),
+    /// Back to blue.
+    Back(Cause),
+}
+
 /// Steps 2 to 6, which every promotion asks for.
 pub(crate) fn assess(
     deployment: &Deployment,
@@ -47,13 +58,10 @@ pub(crate) fn assess(
     now: Timestamp,
 ) -> Assessment {
     let target = deployment.target_replicas;
-    let surplus = keep::surplus(routes, rollout.deploying, target);
-    let green = routes.iter().filter(|route| {
-        route.revision == rollout.deploying
-            && route.retained_at.is_none()
-            && !surplus.contains(&route.id)
-    });
-    let tally = Tally::of(green, rollout.since);
+    let green = routes
+        .iter()
+        .filter(|route| route.revision == rollout.deploying && route.retained_at.is_none());
+    let (tally, surplus) = trim(green, rollout.since, target);
     let spent = tally.failed.saturating_sub(spec.max_replacements);
     let missing = target.saturating_sub(tally.live()).saturating_sub(spent);
     let unready = if missing > 0 {
@@ -107,78 +115,32 @@ pub(crate) fn evaluate(
         return back(None);
     }
     let assessment = assess(deployment, &rollout, routes, policy, spec, now);
-    let Assessment { tally, rollout, .. } = assessment;
-    let switch = |cause| {
-        let transition = promotion(&assessment, routes, policy);
-        Evaluation::because(transition, Some(cause)).soon(now)
+    let (step, blocker, deadline) = match assessment.next(policy, spec, now) {
+        Next::Wait(step, blocker, deadline) => (step, blocker, deadline),
+        Next::Switch(cause) => {
+            let transition = promotion(&assessment, routes, policy);
+            return Evaluation::because(transition, Some(cause)).soon(now);
+        }
+        Next::Back(cause) => return back(Some(cause)),
     };
-    let mut evaluation = match assessment.verdict {
-        Verdict::AllFailed => {
-            let failed = tally.failed;
-            return back(Some(Cause::AllFailed { failed }));
-        }
-        Verdict::Missing | Verdict::NotReady => {
-            let deadline = rollout.progress.reaches(policy.progress_deadline);
-            if deadline.is_some_and(|deadline| deadline <= now) {
-                return back(Some(Cause::DeadlinePassed {
-                    deadline: policy.progress_deadline,
-                    ready: tally.ready,
-                    target: assessment.target,
-                }));
-            }
-            let mut waiting = provisioning(rollout);
-            waiting.blockers.extend(assessment.blockers_once_created());
-            waiting.deadline = deadline;
-            waiting.wake_by(deadline);
-            waiting
-        }
-        Verdict::MinReady(until) => {
-            let mut waiting = provisioning(rollout).blocked_by(Blocker::MinReady { until });
-            waiting.wake_by(Some(until));
-            waiting
-        }
-        Verdict::Ready(until) if spec.auto_promote => {
-            if until <= now {
-                let ready = tally.ready;
-                return switch(Cause::GatesOpen { ready });
-            }
-            let waiting = awaiting(rollout, gate(&rollout, now));
-            let mut waiting = waiting.blocked_by(Blocker::PromoteDelay { until });
-            waiting.wake_by(Some(until));
-            waiting
-        }
-        Verdict::Ready(_) => {
-            let gate = gate(&rollout, now);
-            let timeout = spec
-                .gate_timeout
-                .and_then(|timeout| Some((gate.reaches(timeout.duration)?, timeout)));
-            if let Some((at, GateTimeout { duration, action })) = timeout
-                && at <= now
-            {
-                let cause = Cause::GateTimedOut { after: duration };
-                match action {
-                    GateAction::Rollback => return back(Some(cause)),
-                    GateAction::Promote => return switch(cause),
-                    GateAction::Hold => {}
-                }
-            }
-            let blocker = Blocker::ManualGate {
-                ready: tally.ready,
-                timeout: timeout.map(|(at, timeout)| (at, timeout.action)),
-            };
-            let mut waiting = awaiting(rollout, gate).blocked_by(blocker);
-            waiting.deadline = blocker.until();
-            waiting.wake_by(blocker.until());
-            waiting
-        }
+    let rollout = Rollout {
+        step,
+        ..assessment.rollout
     };
+    let mut evaluation = Evaluation::waiting(State::Deploying(rollout));
+    match blocker {
+        Some(blocker) => evaluation.wait_for(blocker),
+        None => assessment.explain(assessment.missing, &mut evaluation.blockers),
+    }
+    evaluation.deadline = deadline;
+    evaluation.wake_by(deadline);
     let changes = &mut evaluation.transition.changes;
     changes.create(rollout.deploying, assessment.missing, Traffic::Inactive);
     changes.drain.extend(assessment.surplus);
     let keep = Keep::at_target(deployment, rollout.current, routes, now);
     let back_off_end = keep.back_off.map(|back_off| back_off.until);
     keep.apply(rollout.current, changes);
-    let retained_end = clear_away(deployment, routes, policy, now, changes);
+    let retained_end = clear_away(rollout.revisions(), routes, policy, now, changes);
     evaluation.wake_by(back_off_end);
     evaluation.wake_by(retained_end);
     evaluation
@@ -189,9 +151,11 @@ pub(crate) fn evaluate(
 pub(crate) fn promotion(assessment: &Assessment, routes: &[Route], policy: &Policy) -> Transition {
     let rollout = &assessment.rollout;
     let mut changes = Changes::default();
+    let mut surplus = assessment.surplus.clone();
+    surplus.sort_unstable();
     for route in routes.iter().filter(|route| route.status.is_active()) {
         if route.revision == rollout.deploying {
-            if assessment.surplus.contains(&route.id) {
+            if surplus.binary_search(&route.id).is_ok() {
                 changes.drain.push(route.id);
             } else if route.is_ready() {
                 changes.promote.push(route.id);
@@ -225,7 +189,7 @@ pub(crate) fn roll_back(
         .drain
         .extend(live_of(routes, rollout.deploying).map(|route| route.id));
     Keep::at_target(deployment, rollout.current, routes, now).apply(rollout.current, &mut changes);
-    clear_away(deployment, routes, policy, now, &mut changes);
+    clear_away(rollout.revisions(), routes, policy, now, &mut changes);
     Transition {
         kind: TransitionKind::RollBack,
         state: State::Ready {
@@ -247,59 +211,101 @@ impl Assessment {
                     missing: self.missing,
                     target: self.target,
                 });
-                Err(missing
-                    .into_iter()
-                    .chain(self.blockers(self.tally))
-                    .collect())
+                let mut blockers = Vec::from_iter(missing);
+                self.explain(0, &mut blockers);
+                Err(blockers)
             }
         }
     }
 
-    /// What is in the way once the missing ones are created.
-    fn blockers_once_created(&self) -> Blockers {
-        let provisioning = self.tally.provisioning + self.missing;
-        self.blockers(Tally {
-            provisioning,
-            ..self.tally
-        })
+    /// Steps 3 to 8, with the gates and the deadlines as of now.
+    fn next(&self, policy: &Policy, spec: &BlueGreen, now: Timestamp) -> Next {
+        let Tally { ready, failed, .. } = self.tally;
+        match self.verdict {
+            Verdict::AllFailed => Next::Back(Cause::AllFailed { failed }),
+            Verdict::Missing | Verdict::NotReady => {
+                let deadline = self.rollout.progress.reaches(policy.progress_deadline);
+                if deadline.is_some_and(|deadline| deadline <= now) {
+                    return Next::Back(Cause::DeadlinePassed {
+                        deadline: policy.progress_deadline,
+                        ready,
+                        target: self.target,
+                    });
+                }
+                Next::Wait(Step::Provisioning, None, deadline)
+            }
+            Verdict::MinReady(until) => {
+                Next::Wait(Step::Provisioning, Some(Blocker::MinReady { until }), None)
+            }
+            Verdict::Ready(until) if spec.auto_promote => {
+                if until <= now {
+                    return Next::Switch(Cause::GatesOpen { ready });
+                }
+                let gate = gate(&self.rollout, now);
+                let blocker = Blocker::PromoteDelay { until };
+                Next::Wait(Step::AwaitingPromotion { gate }, Some(blocker), None)
+            }
+            Verdict::Ready(_) => self.at_manual_gate(spec.gate_timeout, now),
+        }
     }
 
-    fn blockers(&self, tally: Tally) -> Blockers {
-        let Self { target, budget, .. } = *self;
+    fn at_manual_gate(&self, timeout: Option<GateTimeout>, now: Timestamp) -> Next {
+        let gate = gate(&self.rollout, now);
+        let timeout = timeout.and_then(|timeout| Some((gate.reaches(timeout.duration)?, timeout)));
+        if let Some((at, GateTimeout { duration, action })) = timeout
+            && at <= now
+        {
+            let cause = Cause::GateTimedOut { after: duration };
+            match action {
+                GateAction::Rollback => return Next::Back(cause),
+                GateAction::Promote => return Next::Switch(cause),
+                GateAction::Hold => {}
+            }
+        }
+        let blocker = Blocker::ManualGate {
+            ready: self.tally.ready,
+            timeout: timeout.map(|(at, timeout)| (at, timeout.action)),
+        };
+        Next::Wait(
+            Step::AwaitingPromotion { gate },
+            Some(blocker),
+            blocker.until(),
+        )
+    }
+
+    /// Names what is in the way of the green once `created` more are starting.
+    fn explain(&self, created: u32, blockers: &mut impl Extend<Blocker>) {
+        let Self {
+            target,
+            budget,
+            tally,
+            ..
+        } = *self;
         let Tally {
-            provisioning,
             ready,
             unready,
-            unready_count,
             failed,
             ..
         } = tally;
-        let mut blockers = Blockers::new();
-        if provisioning > 0 {
-            blockers.push(Blocker::GreenProvisioning {
-                provisioning,
-                ready,
-                target,
-            });
-        }
-        if unready_count > 0 {
-            blockers.push(Blocker::GreenUnhealthy {
+        let provisioning = tally.provisioning + created;
+        blockers.extend((provisioning > 0).then_some(Blocker::GreenProvisioning {
+            provisioning,
+            ready,
+            target,
+        }));
+        blockers.extend(
+            (tally.unready_count > 0).then_some(Blocker::GreenUnhealthy {
                 ready,
                 target,
                 unready,
-            });
-        }
-        if failed > 0 {
-            blockers.push(Blocker::GreenFailed {
-                failed,
-                ready,
-                target,
-            });
-        }
-        if failed > budget {
-            blockers.push(Blocker::ReplacementsExhausted { budget });
-        }
-        blockers
+            }),
+        );
+        blockers.extend((failed > 0).then_some(Blocker::GreenFailed {
+            failed,
+            ready,
+            target,
+        }));
+        blockers.extend((failed > budget).then_some(Blocker::ReplacementsExhausted { budget }));
     }
 }
 
@@ -316,18 +322,6 @@ impl Evaluation {
         self.wake_by(Some(now));
         self
     }
-}
-
-fn provisioning(rollout: Rollout) -> Evaluation {
-    Evaluation::waiting(State::Deploying(Rollout {
-        step: Step::Provisioning,
-        ..rollout
-    }))
-}
-
-fn awaiting(rollout: Rollout, gate: Stopwatch) -> Evaluation {
-    let step = Step::AwaitingPromotion { gate };
-    Evaluation::waiting(State::Deploying(Rollout { step, ..rollout }))
 }
 
 /// The gate's clock; a new one when the gate has just been reached.

@@ -117,6 +117,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
+    #[inline]
     pub(crate) fn of<'a>(routes: impl Iterator<Item = &'a Route>, since: Timestamp) -> Self {
         let mut tally = Self::default();
         for route in routes {
@@ -129,6 +130,7 @@ impl Tally {
         self.provisioning + self.ready + self.unready_count
     }
 
+    #[inline]
     fn add(&mut self, route: &Route, since: Timestamp) {
         match Class::of(route, since) {
             Class::Provisioning => self.provisioning += 1,
@@ -159,7 +161,10 @@ impl Unready {
 }
 
 /// Live routes of one revision.
-pub(crate) fn live_of(routes: &[Route], revision: RevisionId) -> impl Iterator<Item = &Route> {
+pub(crate) fn live_of(
+    routes: &[Route],
+    revision: RevisionId,
+) -> impl Iterator<Item = &Route> + Clone {
     routes
         .iter()
         .filter(move |route| route.revision == revision && route.is_live())

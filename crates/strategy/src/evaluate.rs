@@ -36,10 +36,10 @@ pub fn evaluate(
         State::Destroying { current } => destroy(current, routes),
         State::Destroyed { .. } => Evaluation::waiting(deployment.state),
         state if deployment.paused => {
-            Evaluation::waiting(state.standing_still(now)).blocked_by(Blocker::Paused)
+            Evaluation::blocked(state.standing_still(now), Blocker::Paused)
         }
         State::Pending { current: None } => {
-            Evaluation::waiting(deployment.state).blocked_by(Blocker::NoRevision)
+            Evaluation::blocked(deployment.state, Blocker::NoRevision)
         }
         State::Pending {
             current: Some(current),
@@ -72,11 +72,12 @@ fn keep_current(
         state => state,
     };
     let mut evaluation = Evaluation::waiting(state);
-    evaluation.blockers.extend(keep.blockers(target));
-    evaluation.wake_by(keep.back_off.map(|back_off| back_off.until));
+    for blocker in keep.blockers(target) {
+        evaluation.wait_for(blocker);
+    }
     let changes = &mut evaluation.transition.changes;
     keep.apply(current, changes);
-    let retained_end = clear_away(deployment, routes, policy, now, changes);
+    let retained_end = clear_away([current; 2], routes, policy, now, changes);
     evaluation.wake_by(retained_end);
     evaluation
 }
@@ -109,9 +110,17 @@ impl Evaluation {
         Self::from(Transition::step(state))
     }
 
-    pub(crate) fn blocked_by(mut self, blocker: Blocker) -> Self {
+    fn blocked(state: State, blocker: Blocker) -> Self {
+        Self {
+            blockers: Blockers::from_iter([blocker]),
+            ..Self::waiting(state)
+        }
+    }
+
+    /// Waits for what the blocker says, until the wait ends by itself.
+    pub(crate) fn wait_for(&mut self, blocker: Blocker) {
+        self.wake_by(blocker.until());
         self.blockers.push(blocker);
-        self
     }
 
     pub(crate) fn wake_by(&mut self, at: Option<Timestamp>) {

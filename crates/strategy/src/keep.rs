@@ -33,6 +33,7 @@ pub(crate) struct BackOff {
 
 impl Keep {
     /// Keeps `revision` at the target.
+    #[inline]
     pub(crate) fn at_target(
         deployment: &Deployment,
         revision: RevisionId,
@@ -40,9 +41,8 @@ impl Keep {
         now: Timestamp,
     ) -> Self {
         let target = deployment.target_replicas;
-        let surplus = surplus(routes, revision, target);
-        let kept = live_of(routes, revision).filter(|route| !surplus.contains(&route.id));
-        let mut tally = Tally::of(kept, deployment.current_since);
+        let live = live_of(routes, revision);
+        let (mut tally, surplus) = trim(live, deployment.current_since, target);
         let missing = target.saturating_sub(tally.live());
         let back_off = (missing > 0)
             .then(|| BackOff::of(routes, revision, now))
@@ -83,29 +83,23 @@ impl BackOff {
     /// created after another had failed, and then failed itself. All replicas
     /// dying at once are one failure, and are replaced at once.
     pub(crate) fn of(routes: &[Route], revision: RevisionId, now: Timestamp) -> Option<Self> {
-        let failed = |route: &&Route| {
+        let failed = routes.iter().filter(|route| {
             route.revision == revision
                 && route.has_failed()
                 && route.status_updated_at + BACK_OFF_WINDOW > now
-        };
+        });
+        let mut failed: Vec<&Route> = failed.collect();
+        failed.sort_unstable_by_key(|route| route.status_updated_at);
+        let latest = failed.last()?.status_updated_at;
         let mut failures = 0_u32;
         let mut last = None;
-        while let Some(next) = routes
-            .iter()
-            .filter(failed)
-            .filter(|route| last.is_none_or(|last| route.created_at >= last))
-            .map(|route| route.status_updated_at)
-            .min()
-            .filter(|&next| last.is_none_or(|last| next > last))
-        {
-            failures += 1;
-            last = Some(next);
+        for route in failed {
+            let at = route.status_updated_at;
+            if last.is_none_or(|last| route.created_at >= last && at > last) {
+                failures += 1;
+                last = Some(at);
+            }
         }
-        let latest = routes
-            .iter()
-            .filter(failed)
-            .map(|route| route.status_updated_at)
-            .max()?;
         let doublings = failures.checked_sub(2)?;
         let wait = BACK_OFF_FIRST
             .saturating_mul(1 << doublings.min(16))
@@ -125,28 +119,43 @@ impl BackOff {
     }
 }
 
-/// The live routes of `revision` above `target`, in termination order.
-pub(crate) fn surplus(routes: &[Route], revision: RevisionId, target: u32) -> Vec<RouteId> {
-    let live = live_of(routes, revision).count();
-    let above = live.saturating_sub(target as usize);
-    if above == 0 {
-        return Vec::new();
+/// Counts the routes of one revision that stay, and lists the live ones above
+/// `target`, in termination order.
+#[inline]
+pub(crate) fn trim<'a>(
+    routes: impl Iterator<Item = &'a Route> + Clone,
+    since: Timestamp,
+    target: u32,
+) -> (Tally, Vec<RouteId>) {
+    let tally = Tally::of(routes.clone(), since);
+    if tally.live() <= target {
+        (tally, Vec::new())
+    } else {
+        trim_surplus(routes, since, target)
     }
-    let mut live: Vec<&Route> = live_of(routes, revision).collect();
-    live.sort_unstable_by_key(|route| route.termination_key());
-    live.iter().take(above).map(|route| route.id).collect()
 }
 
-/// Drains live routes of revisions that have no place, and retained ones whose
+fn trim_surplus<'a>(
+    routes: impl Iterator<Item = &'a Route>,
+    since: Timestamp,
+    target: u32,
+) -> (Tally, Vec<RouteId>) {
+    let (mut live, others): (Vec<&Route>, Vec<&Route>) = routes.partition(|route| route.is_live());
+    live.sort_unstable_by_key(|route| route.termination_key());
+    let kept = live.split_off(live.len().saturating_sub(target as usize));
+    let surplus = live.iter().map(|route| route.id).collect();
+    (Tally::of(kept.into_iter().chain(others), since), surplus)
+}
+
+/// Drains live routes of all revisions but `placed`, and retained ones whose
 /// time is over. Gives the time when the next retained one is over.
 pub(crate) fn clear_away(
-    deployment: &Deployment,
+    placed: [RevisionId; 2],
     routes: &[Route],
     policy: &Policy,
     now: Timestamp,
     changes: &mut Changes,
 ) -> Option<Timestamp> {
-    let state = &deployment.state;
     let mut wake_at: Option<Timestamp> = None;
     for route in routes.iter().filter(|route| route.status.is_active()) {
         if let Some(since) = route.retained_at {
@@ -156,9 +165,7 @@ pub(crate) fn clear_away(
             } else {
                 wake_at = Some(wake_at.map_or(end, |at| at.min(end)));
             }
-        } else if state.current() != Some(route.revision)
-            && state.deploying() != Some(route.revision)
-        {
+        } else if !placed.contains(&route.revision) {
             changes.drain.push(route.id);
         }
     }

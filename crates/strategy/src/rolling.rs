@@ -5,7 +5,7 @@ use crate::{
     Blocker, Cause, Changes, Deployment, Evaluation, Policy, RevisionId, RollingUpdate, Rollout,
     Route, RouteId, State, Step, Timestamp, Traffic, Transition, TransitionKind,
     counts::Tally,
-    keep::{BackOff, surplus},
+    keep::{BackOff, trim},
 };
 
 /// The whole decision. Rolling back is the same with the two revisions in each
@@ -31,7 +31,7 @@ pub(crate) fn evaluate(
         ..rollout
     };
     if roll.is_complete() {
-        return completed(&roll, new, back).soon(now);
+        return completed(roll, new, back).soon(now);
     }
     let deadline = if back {
         None
@@ -63,8 +63,9 @@ pub(crate) fn evaluate(
     let mut evaluation = Evaluation::waiting(State::Deploying(Rollout { step, ..rollout }));
     evaluation.deadline = deadline;
     evaluation.wake_by(deadline);
-    evaluation.wake_by(roll.back_off.map(|back_off| back_off.until));
-    evaluation.blockers.extend(roll.blockers(back));
+    for blocker in roll.blockers(back) {
+        evaluation.wait_for(blocker);
+    }
     let changes = &mut evaluation.transition.changes;
     changes.create(new, roll.create, Traffic::Active);
     changes.drain.extend(roll.drain);
@@ -93,24 +94,25 @@ impl Roll {
     ) -> Self {
         let target = deployment.target_replicas;
         let (surge, unavailable) = spec.resolve(target);
-        let mut drain = surplus(routes, revision, target);
-        let kept = routes
+        let ours = routes.iter().filter(|route| route.revision == revision);
+        let (new, mut drain) = trim(ours, since, target);
+        let others = routes
             .iter()
-            .filter(|route| route.revision == revision && !drain.contains(&route.id));
-        let new = Tally::of(kept, since);
-        let mut old: Vec<&Route> = routes
-            .iter()
-            .filter(|route| route.revision != revision && route.status.is_active())
-            .collect();
+            .filter(|route| route.revision != revision && route.status.is_active());
+        let mut old = others.clone().count();
         if new.provisioning == 0 {
-            old.sort_unstable_by_key(|route| route.termination_key());
-            let unready = old.iter().filter(|route| !route.is_ready()).count();
-            let ready = new.ready as usize + old.len() - unready;
+            let unready = others.clone().filter(|route| !route.is_ready()).count();
+            let ready = new.ready as usize + old - unready;
             let spare = ready.saturating_sub(target.saturating_sub(unavailable) as usize);
-            let going = (unready + spare).min(old.len());
-            drain.extend(old.drain(..going).map(|route| route.id));
+            let going = (unready + spare).min(old);
+            if going > 0 {
+                let mut others: Vec<&Route> = others.collect();
+                others.sort_unstable_by_key(|route| route.termination_key());
+                drain.extend(others.iter().take(going).map(|route| route.id));
+                old -= going;
+            }
         }
-        let old = u32::try_from(old.len()).unwrap_or(u32::MAX);
+        let old = u32::try_from(old).unwrap_or(u32::MAX);
         let live = new.live();
         let room = (target + surge)
             .saturating_sub(old + live)
@@ -168,7 +170,7 @@ impl Roll {
     }
 }
 
-fn completed(roll: &Roll, new: RevisionId, back: bool) -> Evaluation {
+fn completed(roll: Roll, new: RevisionId, back: bool) -> Evaluation {
     let ready = roll.new.ready;
     let (kind, cause) = if back {
         (TransitionKind::RollBack, Cause::Returned { ready })
@@ -179,7 +181,7 @@ fn completed(roll: &Roll, new: RevisionId, back: bool) -> Evaluation {
         kind,
         state: State::Ready { current: new },
         changes: Changes {
-            drain: roll.drain.clone(),
+            drain: roll.drain,
             ..Changes::default()
         },
         cause: Some(cause),

@@ -64,6 +64,11 @@ impl Rollout {
         }
     }
 
+    /// Blue's and green's.
+    pub(crate) fn revisions(&self) -> [RevisionId; 2] {
+        [self.current, self.deploying]
+    }
+
     /// The same with its clocks stopped.
     pub(crate) fn standing_still(self, now: Timestamp) -> Self {
         Self {

@@ -68,15 +68,36 @@ impl Changes {
 
     /// What they make of a route. New ones come by [`NewRoutes::create`].
     pub fn apply(&self, route: &mut Route, now: Timestamp) {
-        if self.promote.contains(&route.id) {
+        self.apply_found(route, now, |ids, id| ids.contains(&id));
+    }
+
+    /// What they make of many routes: [`Self::apply`] to each, but without
+    /// reading every id for every route.
+    pub fn apply_all<'a>(&self, routes: impl IntoIterator<Item = &'a mut Route>, now: Timestamp) {
+        let mut sorted = self.clone();
+        for ids in [&mut sorted.promote, &mut sorted.retain, &mut sorted.drain] {
+            ids.sort_unstable();
+        }
+        for route in routes {
+            sorted.apply_found(route, now, |ids, id| ids.binary_search(&id).is_ok());
+        }
+    }
+
+    fn apply_found(
+        &self,
+        route: &mut Route,
+        now: Timestamp,
+        is_in: impl Fn(&[RouteId], RouteId) -> bool,
+    ) {
+        if is_in(&self.promote, route.id) {
             route.traffic = Traffic::Active;
             route.retained_at = None;
         }
-        if self.retain.contains(&route.id) {
+        if is_in(&self.retain, route.id) {
             route.traffic = Traffic::Inactive;
             route.retained_at = Some(now);
         }
-        if self.drain.contains(&route.id) {
+        if is_in(&self.drain, route.id) {
             route.status = RouteStatus::Terminating;
             route.status_updated_at = now;
             route.traffic = Traffic::Inactive;
@@ -142,5 +163,42 @@ impl NewRoutes {
             drained_at: None,
             retained_at: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn changes_make_the_same_of_all_routes_as_of_each() {
+        let id = |number| RouteId(Uuid::from_u128(number));
+        let now = Timestamp::from_micros(1);
+        let new = NewRoutes {
+            revision: RevisionId(Uuid::nil()),
+            count: 8,
+            traffic: Traffic::Inactive,
+        };
+        let changes = Changes {
+            promote: vec![id(3), id(1)],
+            retain: vec![id(6), id(5)],
+            drain: vec![id(9), id(7), id(2)],
+            ..Changes::default()
+        };
+        let routes: Vec<Route> = (1..=8)
+            .rev()
+            .map(|number| new.create(id(number), Timestamp::default()))
+            .collect();
+        let mut each = routes.clone();
+        for route in &mut each {
+            changes.apply(route, now);
+        }
+        let mut all = routes.clone();
+        changes.apply_all(&mut all, now);
+        assert_eq!(all, each);
+        let untouched = all.iter().zip(&routes).filter(|(new, old)| new == old);
+        assert_eq!(untouched.count(), 2);
     }
 }
