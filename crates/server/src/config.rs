@@ -73,9 +73,10 @@ impl From<OpenError> for StartError {
     fn from(error: OpenError) -> Self {
         let sentence = error.to_string();
         match error {
-            OpenError::Url(_) | OpenError::File { .. } | OpenError::Migration(_) => {
-                Self::Config(sentence)
-            }
+            OpenError::Url(_)
+            | OpenError::File { .. }
+            | OpenError::Migration(_)
+            | OpenError::Schema(_) => Self::Config(sentence),
             OpenError::Away(_) => Self::Unavailable(sentence),
         }
     }

@@ -19,3 +19,4 @@ pub use self::{
     config::{Config, StartError, StartErrorKind},
     server::Server,
 };
+pub use viridian_store::{Check, CheckError, StoreError, Violation, check};
