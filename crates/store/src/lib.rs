@@ -47,7 +47,8 @@ pub use self::{
     types::{Action, EventKind, Outcome, Phase, RequestId},
     units::{
         COORDINATOR, Call, Changed, DeploymentUpdate, DueBatch, HealthReport, NewDeployment,
-        NewRevision, Promotion, PromotionPreview, ReportError, RolledBack, StatusReport,
+        NewRevision, Promotion, PromotionPreview, Pruned, ReportError, Retention, RetentionError,
+        RolledBack, StatusReport,
     },
 };
 

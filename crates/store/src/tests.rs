@@ -8,5 +8,6 @@ mod groups;
 mod invariants;
 mod lifecycle;
 mod promote;
+mod prune;
 mod repeats;
 mod reports;
