@@ -17,6 +17,7 @@ mod logging;
 mod names;
 mod output;
 mod pair;
+mod retention;
 mod rpc_error;
 mod serve;
 mod signals;
