@@ -7,6 +7,7 @@ mod harness;
 mod automatic;
 mod bad_input;
 mod calls;
+mod check;
 mod cli;
 mod contract;
 mod demo;

@@ -69,6 +69,20 @@ async fn others_are_let_in_only_when_asked(#[case] listen: &str) {
 }
 
 #[rstest]
+#[case::events("--retain-events", "59m")]
+#[case::history("--retain-history", "59m")]
+#[case::routes("--retain-routes", "59m")]
+#[case::deployments("--retain-deployments", "23h")]
+#[case::for_ever("--retain-events", "9999d")]
+#[tokio::test]
+async fn an_age_that_cannot_work_is_a_configuration_error(#[case] flag: &str, #[case] age: &str) {
+    let database = TestDatabase::create(Engine::Sqlite).await;
+    let arguments = [flag, age, "--database", database.url()];
+    let error = refused_to_start(&arguments, CONFIG).await;
+    assert!(error.contains(flag), "{error}");
+}
+
+#[rstest]
 #[case::no_port("127.0.0.1")]
 #[case::no_number("127.0.0.1:http!")]
 #[tokio::test]

@@ -1,5 +1,6 @@
 use std::{env, thread};
 
+use diesel::{Connection as _, SqliteConnection, connection::SimpleConnection as _};
 use tempfile::TempDir;
 use tokio_postgres::NoTls;
 use url::Url;
@@ -49,6 +50,17 @@ impl TestDatabase {
 
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Changes rows behind the server's back.
+    pub(crate) async fn execute(&self, statement: &str) {
+        match self.url.strip_prefix("sqlite:") {
+            Some(path) => SqliteConnection::establish(path)
+                .expect("the file opens")
+                .batch_execute(statement)
+                .expect(statement),
+            None => execute(&self.url.parse().expect("a URL"), statement).await,
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     agent::{AgentArgs, SupervisorArgs},
+    check::CheckArgs,
     demo::replica::ReplicaArgs,
     deployment::DeploymentArgs,
     serve::ServeArgs,
@@ -24,6 +25,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run the control plane.
     Serve(ServeArgs),
+    /// Check that a database holds what must always be so. A server may run on it.
+    Check(CheckArgs),
     /// Run routes as processes of this machine and check their health.
     Agent(AgentArgs),
     /// Watch a blue-green deployment happen, from start to end, in this terminal.
@@ -53,6 +56,8 @@ mod tests {
     fn bad_usage_is_exit_code_2() {
         for line in [
             "viridian",
+            "viridian check",
+            "viridian check --database sqlite:x.db --grace soon",
             "viridian deployment create hello",
             "viridian deployment create a/b --image i --drain-grace soon",
             "viridian deployment create a/b --env KEY=VALUE",

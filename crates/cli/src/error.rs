@@ -7,6 +7,7 @@ use std::{
 
 use crate::{
     agent::AgentCommandError,
+    check::CheckCommandError,
     client::CallError,
     demo::{DemoError, replica::ReplicaError},
     deployment::DeploymentError,
@@ -19,6 +20,9 @@ pub(crate) const USAGE: u8 = 2;
 /// A service that is needed is away (`EX_UNAVAILABLE` of sysexits).
 pub(crate) const UNAVAILABLE: u8 = 69;
 
+/// Something failed that ought to work (`EX_SOFTWARE` of sysexits).
+pub(crate) const SOFTWARE: u8 = 70;
+
 /// The configuration cannot work (`EX_CONFIG` of sysexits).
 pub(crate) const CONFIG: u8 = 78;
 
@@ -30,6 +34,8 @@ const BROKEN_PIPE: u8 = 141;
 pub(crate) enum Error {
     #[error(transparent)]
     Serve(#[from] ServeError),
+    #[error(transparent)]
+    Check(#[from] CheckCommandError),
     #[error(transparent)]
     Agent(#[from] AgentCommandError),
     #[error(transparent)]
@@ -54,6 +60,7 @@ impl Error {
     fn code(&self) -> u8 {
         match self {
             Self::Serve(error) => error.exit_code(),
+            Self::Check(error) => error.exit_code(),
             Self::Agent(error) => error.exit_code(),
             Self::Deployment(error) => error.exit_code(),
             Self::Demo(_) | Self::Replica(_) => 1,
@@ -63,7 +70,8 @@ impl Error {
     fn is_broken_pipe(&self) -> bool {
         let output = match self {
             Self::Deployment(DeploymentError::Call(CallError::Output(error))) => error.io(),
-            Self::Demo(DemoError::Output(error)) => Some(error),
+            Self::Demo(DemoError::Output(error))
+            | Self::Check(CheckCommandError::Output(error)) => Some(error),
             _ => None,
         };
         output.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)

@@ -1,4 +1,4 @@
-//! The `viridian` program: the server, an agent, a demonstration, and the
+//! The `viridian` program: the server, a check of its record, an agent, a demonstration, and the
 //! verbs of an operator.
 
 use std::process::ExitCode;
@@ -7,6 +7,7 @@ use clap::Parser as _;
 
 mod agent;
 mod args;
+mod check;
 mod client;
 mod demo;
 mod deployment;
@@ -16,6 +17,7 @@ mod logging;
 mod names;
 mod output;
 mod pair;
+mod retention;
 mod rpc_error;
 mod serve;
 mod signals;
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<ExitCode, Error> {
     Ok(match command {
         Command::Serve(args) => serve::run(args)?,
+        Command::Check(args) => check::run(&args)?,
         Command::Agent(args) => agent::run(args)?,
         Command::Demo => demo::run()?,
         Command::Deployment(args) => deployment::run(args)?,

@@ -10,6 +10,7 @@ use viridian_server::{Config, Server, StartError, StartErrorKind};
 use crate::{
     error,
     logging::{self, LogArgs, LogError},
+    retention::RetentionArgs,
     signals::Signals,
 };
 
@@ -36,6 +37,8 @@ pub(crate) struct ServeArgs {
     /// Listen where others can reach it, though nobody is asked who they are.
     #[arg(long, env = "VIRIDIAN_INSECURE", value_parser = BoolishValueParser::new())]
     insecure: bool,
+    #[command(flatten)]
+    retention: RetentionArgs,
     #[command(flatten)]
     log: LogArgs,
 }
@@ -90,6 +93,7 @@ async fn serve(args: ServeArgs) -> Result<ExitCode, ServeError> {
     let mut config = Config::new(database(args.database)?);
     config.listen = resolve(&args.listen).await?;
     config.insecure = args.insecure;
+    config.retention = args.retention.into();
 
     let mut server = tokio::select! {
         started = Server::start(config) => started?,

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use thiserror::Error;
-use viridian_store::OpenError;
+use viridian_store::{OpenError, Retention};
 
 /// What a server is told when it starts.
 #[derive(Clone, Debug)]
@@ -14,6 +14,8 @@ pub struct Config {
     pub database: String,
     /// Whether it may listen on more than loopback without credentials.
     pub insecure: bool,
+    /// For how long it keeps what nothing depends on.
+    pub retention: Retention,
 }
 
 impl Config {
@@ -24,10 +26,14 @@ impl Config {
             listen,
             database: database.into(),
             insecure: false,
+            retention: Retention::default(),
         }
     }
 
     pub(crate) fn check(&self) -> Result<(), StartError> {
+        self.retention
+            .check()
+            .map_err(|error| StartError::Config(format!("--retain-{}: {error}", error.field)))?;
         if self.listen.ip().is_loopback() || self.insecure {
             return Ok(());
         }
@@ -73,9 +79,10 @@ impl From<OpenError> for StartError {
     fn from(error: OpenError) -> Self {
         let sentence = error.to_string();
         match error {
-            OpenError::Url(_) | OpenError::File { .. } | OpenError::Migration(_) => {
-                Self::Config(sentence)
-            }
+            OpenError::Url(_)
+            | OpenError::File { .. }
+            | OpenError::Migration(_)
+            | OpenError::Schema(_) => Self::Config(sentence),
             OpenError::Away(_) => Self::Unavailable(sentence),
         }
     }

@@ -19,12 +19,12 @@ use viridian_store::Database;
 
 use crate::{
     config::{Config, StartError},
-    coordinator,
+    coordinator, pruner,
     services::{deployment::Deployments, route::Routes, traffic::Traffic},
     state::Shared,
 };
 
-/// A running server: the services and the coordinator on one database. When it
+/// A running server: the services, the coordinator and the pruner on one database. When it
 /// is dropped it is stopped at once; [`Server::shutdown`] is the gentle way.
 #[derive(Debug)]
 pub struct Server {
@@ -32,6 +32,7 @@ pub struct Server {
     stop: CancellationToken,
     serving: JoinHandle<Result<(), transport::Error>>,
     coordinating: JoinHandle<()>,
+    pruning: JoinHandle<()>,
 }
 
 impl Server {
@@ -72,7 +73,8 @@ impl Server {
         Ok(Self {
             address,
             serving: tokio::spawn(serving),
-            coordinating: tokio::spawn(coordinator::run(database, stop.clone())),
+            coordinating: tokio::spawn(coordinator::run(database.clone(), stop.clone())),
+            pruning: tokio::spawn(pruner::run(database, config.retention, stop.clone())),
             stop,
         })
     }
@@ -98,6 +100,7 @@ impl Server {
             // Each has logged what went wrong.
             let _ = (&mut self.serving).await;
             let _ = (&mut self.coordinating).await;
+            let _ = (&mut self.pruning).await;
         };
         if timeout(GRACE, over).await.is_err() {
             tracing::warn!("some calls did not end in time and were cut off");
@@ -110,6 +113,7 @@ impl Drop for Server {
         self.stop.cancel();
         self.serving.abort();
         self.coordinating.abort();
+        self.pruning.abort();
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod location;
 mod postgres;
+mod snapshot;
 mod sqlite;
 mod thread;
 mod writer;
@@ -10,7 +11,7 @@ use tokio::sync::broadcast;
 use viridian_strategy::Timestamp;
 
 pub use self::location::Location;
-pub(crate) use self::{thread::Thread, writer::Turn};
+pub(crate) use self::{snapshot::Snapshot, thread::Thread, writer::Turn};
 use crate::{
     connection::Connection,
     dialect::{self, Clock},

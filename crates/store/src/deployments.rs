@@ -1,5 +1,6 @@
 //! Deployments: the record, its row, and the statements on it.
 
+mod old;
 mod row;
 
 use std::collections::BTreeMap;

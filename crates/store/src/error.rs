@@ -131,6 +131,21 @@ pub enum OpenError {
     /// The schema could not be brought up to date.
     #[error("the database's schema could not be brought up to date: {0}")]
     Migration(String),
+    /// It is only to be read, and its schema is not the one that this program
+    /// knows.
+    #[error("the database's schema is not the one that this program knows: {0}")]
+    Schema(String),
+}
+
+/// Why a database could not be checked.
+#[derive(Debug, Error)]
+pub enum CheckError {
+    /// It cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// It failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 impl From<DieselError> for StoreError {

@@ -9,7 +9,7 @@ use crate::{
     deployments::{Status, expect_rows},
     dialect::{Cacheable as _, selected},
     error::StoreError,
-    schema::history,
+    schema::{deployments, history},
     types::{Json, Outcome, Phase, RequestId, Sql},
 };
 
@@ -112,6 +112,39 @@ impl Connection {
             .select(selected::<HistoryRow, Db>())
             .load(c))?;
         Ok(rows.into_iter().map(HistoryEntry::from).collect())
+    }
+
+    /// Lists moves from before a time that are not among the newest `kept` of
+    /// their deployment, oldest first in each deployment.
+    pub(crate) async fn list_old_moves(
+        &mut self,
+        before: Timestamp,
+        kept: i64,
+        limit: i64,
+    ) -> Result<Vec<(DeploymentId, i64)>, StoreError> {
+        let rows: Vec<(Sql<DeploymentId>, i64)> = with_conn!(self, |c| history::table
+            .inner_join(deployments::table.on(deployments::id.eq(history::deployment_id)))
+            .filter(deployments::last_history.gt(kept))
+            .filter(history::number.le(deployments::last_history - kept))
+            .filter(history::created_at.lt(Sql(before)))
+            .order((history::deployment_id, history::number))
+            .limit(limit)
+            .select((history::deployment_id, history::number))
+            .load(c))?;
+        let entry = |(Sql(deployment), number)| (deployment, number);
+        Ok(rows.into_iter().map(entry).collect())
+    }
+
+    /// Deletes the moves of a deployment up to one; gives how many there were.
+    pub(crate) async fn delete_moves(
+        &mut self,
+        deployment: DeploymentId,
+        last: i64,
+    ) -> Result<usize, StoreError> {
+        Ok(with_conn!(self, |c| diesel::delete(history::table)
+            .filter(history::deployment_id.eq(Sql(deployment)))
+            .filter(history::number.le(last))
+            .execute(c))?)
     }
 
     /// Counts that a cycle came to the same place once more.

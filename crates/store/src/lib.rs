@@ -6,9 +6,11 @@
 //! - One file an aggregate (`deployments`, `routes`, …): its record, its row and
 //!   the statements on it, one a function.
 //! - `units`: the units of work, each one transaction.
+//! - [`check()`]: the invariants, as SQL in `invariants/`, asked of one snapshot.
 //! - `dialect`, `types`, `database/`: all that knows that there are two engines.
 
 mod assignments;
+mod check;
 mod connection;
 mod database;
 mod deployments;
@@ -29,11 +31,12 @@ mod units;
 
 pub use self::{
     assignments::Assignment,
+    check::{Check, Violation, check},
     database::{Database, Location},
     deployments::{Deployment, DeploymentFilter, Metadata, Status},
     error::{
-        ActivateRefusal, CreateRefusal, OpenError, PromoteRefusal, RollBackRefusal, StoreError,
-        UnitError,
+        ActivateRefusal, CheckError, CreateRefusal, OpenError, PromoteRefusal, RollBackRefusal,
+        StoreError, UnitError,
     },
     history::HistoryEntry,
     reads::OpenAssignments,
@@ -44,7 +47,8 @@ pub use self::{
     types::{Action, EventKind, Outcome, Phase, RequestId},
     units::{
         COORDINATOR, Call, Changed, DeploymentUpdate, DueBatch, HealthReport, NewDeployment,
-        NewRevision, Promotion, PromotionPreview, ReportError, RolledBack, StatusReport,
+        NewRevision, Promotion, PromotionPreview, Pruned, ReportError, Retention, RetentionError,
+        RolledBack, StatusReport,
     },
 };
 

@@ -1,6 +1,6 @@
 //! Bringing the schema up to date.
 
-use diesel::SqliteConnection;
+use diesel::{SqliteConnection, migration::MigrationSource, pg::Pg};
 use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, SimpleAsyncConnection as _};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
 
@@ -25,6 +25,18 @@ pub(crate) async fn postgres(mut connection: AsyncPgConnection) -> Result<(), Op
 pub(crate) fn sqlite(connection: &mut SqliteConnection) -> Result<(), OpenError> {
     connection.run_pending_migrations(SQLITE).map_err(failed)?;
     Ok(())
+}
+
+/// The versions that a database has whose schema is up to date: the same ones on
+/// both engines.
+pub(crate) fn versions() -> Result<Vec<String>, OpenError> {
+    let all = MigrationSource::<Pg>::migrations(&POSTGRES).map_err(failed)?;
+    let mut versions: Vec<String> = all
+        .iter()
+        .map(|it| it.name().version().to_string())
+        .collect();
+    versions.sort();
+    Ok(versions)
 }
 
 fn failed(error: impl std::fmt::Display) -> OpenError {

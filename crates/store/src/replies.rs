@@ -3,6 +3,7 @@
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use serde::{Serialize, de::DeserializeOwned};
+use uuid::Uuid;
 use viridian_strategy::Timestamp;
 
 use crate::{
@@ -75,5 +76,34 @@ impl Connection {
         let reply =
             serde_json::from_value(reply).map_err(|error| StoreError::Broken(error.to_string()))?;
         Ok(Some(Earlier::Same(reply)))
+    }
+
+    /// Lists replies from before a time, in the order of their keys, behind one.
+    pub(crate) async fn list_old_replies(
+        &mut self,
+        before: Timestamp,
+        after: Option<RequestId>,
+        limit: i64,
+    ) -> Result<Vec<RequestId>, StoreError> {
+        let after = after.unwrap_or(RequestId(Uuid::nil()));
+        let ids: Vec<Sql<RequestId>> = with_conn!(self, |c| replies::table
+            .filter(replies::request_id.gt(Sql(after)))
+            .filter(replies::created_at.lt(Sql(before)))
+            .order(replies::request_id)
+            .limit(limit)
+            .select(replies::request_id)
+            .load(c))?;
+        Ok(ids.into_iter().map(|Sql(id)| id).collect())
+    }
+
+    /// Deletes replies; gives how many there were.
+    pub(crate) async fn delete_replies(
+        &mut self,
+        ids: Vec<RequestId>,
+    ) -> Result<usize, StoreError> {
+        let ids: Vec<_> = ids.into_iter().map(Sql).collect();
+        Ok(with_conn!(self, |c| diesel::delete(replies::table)
+            .filter(replies::request_id.eq_any(ids))
+            .execute(c))?)
     }
 }

@@ -9,6 +9,7 @@ use viridian_strategy::{DeploymentId, RevisionId, Timestamp};
 
 use crate::{
     connection::{Connection, with_conn},
+    deployments::expect_rows,
     dialect::selected,
     error::StoreError,
     schema::revisions,
@@ -130,6 +131,35 @@ impl Connection {
             .select(selected::<RevisionRow, Db>())
             .load(c))?;
         Ok(rows.into_iter().map(Revision::from).collect())
+    }
+
+    /// Lists the revisions of a deployment up to a number, oldest first.
+    pub(crate) async fn list_old_revisions(
+        &mut self,
+        deployment: DeploymentId,
+        last: i64,
+    ) -> Result<Vec<RevisionId>, StoreError> {
+        let ids: Vec<Sql<RevisionId>> = with_conn!(self, |c| revisions::table
+            .filter(revisions::deployment_id.eq(Sql(deployment)))
+            .filter(revisions::number.le(last))
+            .order(revisions::number)
+            .select(revisions::id)
+            .load(c))?;
+        Ok(ids.into_iter().map(|Sql(id)| id).collect())
+    }
+
+    /// Deletes revisions that nothing names any more.
+    pub(crate) async fn delete_revisions(
+        &mut self,
+        ids: Vec<RevisionId>,
+    ) -> Result<usize, StoreError> {
+        let count = ids.len();
+        let ids: Vec<_> = ids.into_iter().map(Sql).collect();
+        let deleted = with_conn!(self, |c| diesel::delete(revisions::table)
+            .filter(revisions::id.eq_any(ids))
+            .execute(c))?;
+        expect_rows("delete revisions", count, deleted)?;
+        Ok(deleted)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Routes: the record, its row, and the statements on it.
 
+mod old;
+
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use serde::{Deserialize, Serialize};

@@ -139,4 +139,4 @@ table! {
     }
 }
 
-allow_tables_to_appear_in_same_query!(deployments, revisions, routes, assignments);
+allow_tables_to_appear_in_same_query!(deployments, revisions, routes, assignments, history, events,);

@@ -2,10 +2,12 @@
 
 mod broken;
 mod calls;
+mod check;
 mod fixture;
 mod groups;
 mod invariants;
 mod lifecycle;
 mod promote;
+mod prune;
 mod repeats;
 mod reports;

@@ -14,6 +14,7 @@ mod delete;
 mod hold;
 mod pause;
 mod promote;
+mod prune;
 mod report;
 mod roll_back;
 mod update;
@@ -27,6 +28,7 @@ pub use self::{
     create::NewDeployment,
     cycle::DueBatch,
     promote::{Promotion, PromotionPreview},
+    prune::{Pruned, Retention, RetentionError},
     report::{HealthReport, ReportError, StatusReport},
     roll_back::RolledBack,
     update::DeploymentUpdate,

@@ -55,7 +55,7 @@ impl Pool {
     }
 }
 
-fn connect(url: &str) -> BoxFuture<'_, Result<AsyncPgConnection, ConnectionError>> {
+pub(super) fn connect(url: &str) -> BoxFuture<'_, Result<AsyncPgConnection, ConnectionError>> {
     async move {
         // Not by `establish`, which drops the reason behind the error.
         let (client, driver) = tokio_postgres::connect(url, NoTls).await.map_err(|error| {

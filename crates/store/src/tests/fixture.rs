@@ -25,7 +25,7 @@ pub(super) enum Engine {
 pub(super) struct Fixture {
     pub(super) db: Database,
     pub(super) url: String,
-    _folder: TempDir,
+    pub(super) _folder: TempDir,
 }
 
 impl Fixture {

@@ -1,0 +1,157 @@
+//! Checking the record against what must always hold.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use diesel::{
+    QueryableByName,
+    sql_types::{BigInt, Text},
+};
+use viridian_strategy::DeploymentId;
+
+use crate::{
+    database::Snapshot,
+    error::{CheckError, OpenError, StoreError},
+    migrations,
+    types::{Id, Sql},
+};
+
+/// What a check came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// The invariants that were asked for: `I1` and so on.
+    pub invariants: Vec<&'static str>,
+    /// How many deployments there are, tombstones included.
+    pub deployments: u64,
+    /// Where they do not hold.
+    pub violations: Vec<Violation>,
+}
+
+/// An invariant that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which: `I1` and so on.
+    pub invariant: &'static str,
+    /// What ought to hold.
+    pub rule: &'static str,
+    /// The deployment that breaks it.
+    pub deployment: DeploymentId,
+    /// What is so instead: it goes on from the name of the deployment.
+    pub what: String,
+}
+
+/// Asks one snapshot of a database whether the invariants hold. Servers may run
+/// on it, also on a file; nothing is changed, the schema included.
+///
+/// Only a running server keeps to time, so I11 and I13 are asked for when it is
+/// said by how much something may be overdue. A few cycles are enough: seconds.
+///
+/// # Errors
+///
+/// A [`CheckError`] that is one clear sentence; an invariant that does not hold
+/// is none.
+pub async fn check(url: &str, grace: Option<Duration>) -> Result<Check, CheckError> {
+    let mut snapshot = Snapshot::open(url).await?;
+    expect_schema(&mut snapshot).await?;
+    let file = snapshot.dialect(
+        include_str!("invariants/sqlite.sql"),
+        include_str!("invariants/postgres.sql"),
+    );
+    let count = "SELECT COUNT(*) AS n FROM deployments";
+    let counts: Vec<Count> = snapshot.rows(count, None).await?;
+    let mut asked = BTreeSet::new();
+    let mut violations = Vec::new();
+    for query in queries(file) {
+        let parameter = grace.filter(|_| query.is_about_time());
+        if query.is_about_time() && parameter.is_none() {
+            continue;
+        }
+        let seconds = parameter.map(|grace| grace.as_secs_f64());
+        let rows: Vec<Row> = snapshot.rows(query.text, seconds).await?;
+        asked.insert((query.number(), query.invariant));
+        violations.extend(rows.into_iter().map(|row| Violation {
+            invariant: query.invariant,
+            rule: query.rule,
+            deployment: row.deployment.0,
+            what: row.what,
+        }));
+    }
+    Ok(Check {
+        invariants: asked.into_iter().map(|(_, invariant)| invariant).collect(),
+        deployments: counts.first().map_or(0, |count| count.n.cast_unsigned()),
+        violations,
+    })
+}
+
+/// One query of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Query {
+    /// `I1` and so on; several queries may share it.
+    pub(crate) invariant: &'static str,
+    pub(crate) rule: &'static str,
+    pub(crate) text: &'static str,
+}
+
+/// Takes a file apart. Each query is a paragraph: a blank line, a line
+/// `-- I1: what ought to hold`, and the query, which ends with a semicolon.
+pub(crate) fn queries(file: &'static str) -> impl Iterator<Item = Query> {
+    file.split("\n\n-- ").skip(1).filter_map(|paragraph| {
+        let (invariant, rest) = paragraph.split_once(": ")?;
+        let (rule, text) = rest.split_once('\n')?;
+        Some(Query {
+            invariant,
+            rule,
+            text: text.trim_end().trim_end_matches(';'),
+        })
+    })
+}
+
+impl Query {
+    fn is_about_time(&self) -> bool {
+        self.text.contains("$1") || self.text.contains("?1")
+    }
+
+    fn number(&self) -> u32 {
+        self.invariant[1..].parse().unwrap_or(u32::MAX)
+    }
+}
+
+async fn expect_schema(snapshot: &mut Snapshot) -> Result<(), CheckError> {
+    let applied = "SELECT version FROM __diesel_schema_migrations ORDER BY version";
+    let found: Vec<Version> = match snapshot.rows(applied, None).await {
+        Ok(found) => found,
+        Err(StoreError::Broken(why)) if why.contains("__diesel_schema_migrations") => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
+    let found: Vec<String> = found.into_iter().map(|row| row.version).collect();
+    let expected = migrations::versions()?;
+    let why = if found == expected {
+        return Ok(());
+    } else if found.is_empty() {
+        "it has none of Viridian's tables".to_owned()
+    } else if let Some(missing) = expected.iter().find(|version| !found.contains(version)) {
+        format!("it lacks migration {missing}, which a server applies when it starts")
+    } else {
+        "it was made by a newer program".to_owned()
+    };
+    Err(OpenError::Schema(why).into())
+}
+
+#[derive(QueryableByName)]
+struct Row {
+    #[diesel(sql_type = Id)]
+    deployment: Sql<DeploymentId>,
+    #[diesel(sql_type = Text)]
+    what: String,
+}
+
+#[derive(QueryableByName)]
+struct Version {
+    #[diesel(sql_type = Text)]
+    version: String,
+}
+
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = BigInt)]
+    n: i64,
+}

@@ -1,0 +1,237 @@
+-- What must always hold, as queries that find where it does not: each row is a
+-- violation, by the id of its deployment and in words.
+--
+-- Each is a paragraph: a blank line, a line with the number of its invariant and
+-- what ought to hold, and the query, which ends with a semicolon. One with the
+-- parameter ?1, in seconds, is about time and asked for only while a server
+-- runs. postgres.sql has the same queries for PostgreSQL.
+--
+-- One snapshot cannot show all of an invariant. What it shows of I1, I6 and I9
+-- goes back as far as events and history are kept; what it shows of I8 and I12
+-- is what a call that stopped half-way, or was forgotten, would have left behind.
+
+-- I1: whoever has a ready route of the current revision serves with a ready one
+SELECT d.id AS deployment, 'has ready routes, and none of them is ACTIVE' AS what
+FROM deployments AS d
+WHERE d.lifecycle IN ('READY', 'DEPLOYING')
+  AND EXISTS (
+    SELECT 1 FROM routes AS r
+    WHERE r.deployment_id = d.id AND r.revision_id = d.current_revision_id
+      AND r.status = 'RUNNING' AND r.health = 'HEALTHY' AND r.retained_at IS NULL)
+  AND NOT EXISTS (
+    SELECT 1 FROM routes AS r
+    WHERE r.deployment_id = d.id AND r.traffic_status = 'ACTIVE'
+      AND r.status = 'RUNNING' AND r.health = 'HEALTHY');
+
+-- I1: at a promotion all routes of the new revision are ready, ACTIVE, and as many as asked for
+SELECT e.deployment_id AS deployment,
+       'was promoted at sequence ' || e.sequence || ' with ' || json_extract(e.snapshot, '$.status.blue.ready')
+           || ' ready and ' || json_extract(e.snapshot, '$.status.blue.active_traffic') || ' ACTIVE of '
+           || json_extract(e.snapshot, '$.target_replicas') AS what
+FROM events AS e
+WHERE e.kind = 'PROMOTED'
+  AND (json_extract(e.snapshot, '$.status.blue.ready') <> json_extract(e.snapshot, '$.target_replicas')
+    OR json_extract(e.snapshot, '$.status.blue.active_traffic') <> json_extract(e.snapshot, '$.target_replicas'));
+
+-- I1: and history tells the same of each promotion, for as long as it is kept
+SELECT h.deployment_id AS deployment,
+       'was promoted by move ' || h.number || ' with ' || json_extract(h.status, '$.blue.ready') || ' ready of '
+           || json_extract(h.status, '$.blue.active_traffic') || ' ACTIVE' AS what
+FROM history AS h
+WHERE h.phase = 'PROMOTE'
+  AND json_extract(h.status, '$.blue.ready') <> json_extract(h.status, '$.blue.active_traffic');
+
+-- I2: ACTIVE routes are of one revision, but in the course of a rolling update
+SELECT d.id AS deployment, 'has ACTIVE routes of ' || COUNT(DISTINCT r.revision_id) || ' revisions' AS what
+FROM deployments AS d
+JOIN routes AS r ON r.deployment_id = d.id
+WHERE r.traffic_status = 'ACTIVE'
+  AND NOT (d.lifecycle = 'DEPLOYING' AND json_type(d.policy, '$.strategy.Rolling') IS NOT NULL)
+GROUP BY d.id
+HAVING COUNT(DISTINCT r.revision_id) > 1;
+
+-- I3: DEPLOYING, a deploying revision and a sub-step go together
+SELECT d.id AS deployment,
+       'is ' || d.lifecycle || ' with sub-step ' || COALESCE(d.sub_step, 'none')
+           || CASE WHEN d.deploying_revision_id IS NULL THEN ' and no' ELSE ' and a' END
+           || ' deploying revision' AS what
+FROM deployments AS d
+WHERE (d.lifecycle = 'DEPLOYING') <> (d.deploying_revision_id IS NOT NULL)
+   OR (d.lifecycle = 'DEPLOYING') <> (d.sub_step IS NOT NULL);
+
+-- I4: READY has ACTIVE routes of the current revision only
+SELECT d.id AS deployment, 'is READY with ' || COUNT(*) || ' ACTIVE routes of another revision' AS what
+FROM deployments AS d
+JOIN routes AS r ON r.deployment_id = d.id
+WHERE d.lifecycle = 'READY' AND r.traffic_status = 'ACTIVE'
+  AND r.revision_id IS DISTINCT FROM d.current_revision_id
+GROUP BY d.id;
+
+-- I5: ACTIVE goes with a ratio, and with a route that is not ending
+SELECT r.deployment_id AS deployment,
+       'has route ' || lower(hex(r.id)) || ', ' || r.status || ' and ' || r.traffic_status || ' with ratio '
+           || r.traffic_ratio AS what
+FROM routes AS r
+WHERE (r.traffic_status = 'ACTIVE') <> (r.traffic_ratio > 0)
+   OR (r.traffic_status = 'ACTIVE' AND r.status NOT IN ('PROVISIONING', 'RUNNING'));
+
+-- I6: a rollout is promoted once at most
+SELECT t.deployment, 'was promoted by move ' || t.number || ' with nothing activated since the last time' AS what
+FROM (
+    SELECT h.deployment_id AS deployment, h.number, h.phase,
+           LAG(h.phase) OVER (PARTITION BY h.deployment_id ORDER BY h.number) AS earlier
+    FROM history AS h
+    WHERE h.phase IN ('PROMOTE', 'ACTIVATE')
+       OR (h.phase = 'ROLL_BACK' AND h.from_lifecycle <> 'DEPLOYING' AND h.to_lifecycle = 'DEPLOYING')) AS t
+WHERE t.phase = 'PROMOTE' AND t.earlier = 'PROMOTE';
+
+-- I7: history is numbered without gap from the first move that is kept to the last one
+SELECT d.id AS deployment,
+       'has ' || COUNT(h.number) || ' moves in history, from ' || COALESCE(MIN(h.number), 0) || ' to '
+           || COALESCE(MAX(h.number), 0) || ', and its last one is ' || d.last_history AS what
+FROM deployments AS d
+LEFT JOIN history AS h ON h.deployment_id = d.id
+GROUP BY d.id
+HAVING MAX(h.number) IS DISTINCT FROM d.last_history
+    OR COUNT(h.number) <> MAX(h.number) - MIN(h.number) + 1;
+
+-- I7: each move begins where the last one ended, and the first one is the creation
+SELECT t.deployment, 'came to move ' || t.number || ' from elsewhere than the one before ended' AS what
+FROM (
+    SELECT h.deployment_id AS deployment, h.number, h.from_lifecycle, h.from_sub_step,
+           LAG(h.number) OVER w AS earlier, LAG(h.to_lifecycle) OVER w AS lifecycle,
+           LAG(h.to_sub_step) OVER w AS sub_step
+    FROM history AS h
+    WINDOW w AS (PARTITION BY h.deployment_id ORDER BY h.number)) AS t
+WHERE (t.earlier IS NOT NULL
+    AND (t.from_lifecycle IS DISTINCT FROM t.lifecycle OR t.from_sub_step IS DISTINCT FROM t.sub_step))
+   OR (t.number = 1) <> (t.from_lifecycle IS NULL);
+
+-- I7: the last move ends where the deployment is
+SELECT d.id AS deployment,
+       'is ' || d.lifecycle || COALESCE(' / ' || d.sub_step, '') || ', and its last move ended at '
+           || h.to_lifecycle || COALESCE(' / ' || h.to_sub_step, '') AS what
+FROM deployments AS d
+JOIN history AS h ON h.deployment_id = d.id AND h.number = d.last_history
+WHERE h.to_lifecycle <> d.lifecycle OR h.to_sub_step IS DISTINCT FROM d.sub_step;
+
+-- I8: its newest revision has the number that it remembers
+SELECT d.id AS deployment,
+       'remembers ' || d.last_revision || ' revisions, and the newest has number '
+           || COALESCE(MAX(v.number), 0) AS what
+FROM deployments AS d
+LEFT JOIN revisions AS v ON v.deployment_id = d.id
+GROUP BY d.id
+HAVING COALESCE(MAX(v.number), 0) <> d.last_revision;
+
+-- I8: the revisions that it names are its own
+SELECT d.id AS deployment, 'names revision ' || lower(hex(v.id)) || ', which is of another deployment' AS what
+FROM deployments AS d
+JOIN revisions AS v ON v.id IN (d.current_revision_id, d.deploying_revision_id, d.previous_revision_id)
+WHERE v.deployment_id <> d.id;
+
+-- I8: its routes run revisions of its own
+SELECT r.deployment_id AS deployment,
+       'has route ' || lower(hex(r.id)) || ' of a revision of another deployment' AS what
+FROM routes AS r
+JOIN revisions AS v ON v.id = r.revision_id
+WHERE v.deployment_id <> r.deployment_id;
+
+-- I9: events are numbered without gap from the first one that is kept to the present sequence
+SELECT d.id AS deployment,
+       'is at sequence ' || d.sequence || ', and has ' || COUNT(e.sequence) || ' events from '
+           || COALESCE(MIN(e.sequence), 0) || ' to ' || COALESCE(MAX(e.sequence), 0) AS what
+FROM deployments AS d
+LEFT JOIN events AS e ON e.deployment_id = d.id
+GROUP BY d.id
+HAVING MAX(e.sequence) IS DISTINCT FROM d.sequence
+    OR COUNT(e.sequence) <> MAX(e.sequence) - MIN(e.sequence) + 1;
+
+-- I9: the last event shows the deployment as it is
+SELECT d.id AS deployment,
+       'has generation ' || d.generation || ' and epoch ' || d.epoch || ', and its last event shows '
+           || json_extract(e.snapshot, '$.generation') || ' and ' || json_extract(e.snapshot, '$.epoch') AS what
+FROM deployments AS d
+JOIN events AS e ON e.deployment_id = d.id AND e.sequence = d.sequence
+WHERE json_extract(e.snapshot, '$.sequence') <> d.sequence
+   OR json_extract(e.snapshot, '$.generation') <> d.generation
+   OR json_extract(e.snapshot, '$.epoch') <> d.epoch;
+
+-- I9: events follow one another in the order of their sequences
+SELECT t.deployment, 'has event ' || t.sequence || ' behind a later one' AS what
+FROM (
+    SELECT e.deployment_id AS deployment, e.sequence,
+           LAG(e.sequence) OVER (PARTITION BY e.deployment_id ORDER BY e.position) AS earlier
+    FROM events AS e) AS t
+WHERE t.earlier > t.sequence;
+
+-- I10: READY, as after a roll-back, leaves no route of another revision but retained ones
+SELECT d.id AS deployment, 'is READY with ' || COUNT(*) || ' routes of another revision that are not retained' AS what
+FROM deployments AS d
+JOIN routes AS r ON r.deployment_id = d.id
+WHERE d.lifecycle = 'READY' AND r.status IN ('PROVISIONING', 'RUNNING') AND r.retained_at IS NULL
+  AND r.revision_id IS DISTINCT FROM d.current_revision_id
+GROUP BY d.id;
+
+-- I11: nothing stays past its deadline
+SELECT d.id AS deployment, 'is past its deadline, which was at ' || d.deadline_at AS what
+FROM deployments AS d
+WHERE d.lifecycle = 'DEPLOYING' AND NOT d.paused
+  AND d.deadline_at < strftime('%Y-%m-%dT%H:%M:%f000Z', 'now', '-' || ?1 || ' seconds');
+
+-- I12: what a client was told of a deployment is there
+SELECT unhex(json_extract(t.reply, '$.id'), '-') AS deployment,
+       t.method || ' told of sequence ' || json_extract(t.reply, '$.sequence') || ' and generation '
+           || json_extract(t.reply, '$.generation') || ', and it is '
+           || COALESCE('at ' || d.sequence || ' and ' || d.generation, 'gone') AS what
+FROM (
+    SELECT p.method, json_extract(p.reply, '$.deployment') AS reply
+    FROM replies AS p
+    WHERE p.created_at > strftime('%Y-%m-%dT%H:%M:%f000Z', 'now', '-23 hours')) AS t
+LEFT JOIN deployments AS d ON d.id = unhex(json_extract(t.reply, '$.id'), '-')
+WHERE d.id IS NULL OR json_extract(t.reply, '$.sequence') > d.sequence
+   OR json_extract(t.reply, '$.generation') > d.generation;
+
+-- I12: what a call with a request id moved has its reply, for as long as those are kept
+SELECT h.deployment_id AS deployment,
+       'was moved by request ' || lower(hex(h.request_id)) || ', which has no reply' AS what
+FROM history AS h
+WHERE h.request_id IS NOT NULL AND h.created_at > strftime('%Y-%m-%dT%H:%M:%f000Z', 'now', '-23 hours')
+  AND NOT EXISTS (SELECT 1 FROM replies AS p WHERE p.request_id = h.request_id);
+
+-- I13: nothing that is due waits
+SELECT d.id AS deployment, 'has been due since ' || d.due_at AS what
+FROM deployments AS d
+WHERE d.due_at < strftime('%Y-%m-%dT%H:%M:%f000Z', 'now', '-' || ?1 || ' seconds');
+
+-- I14: the traffic table lists the ACTIVE routes that run and are HEALTHY, or if none is, those that run
+WITH active AS (
+    SELECT r.deployment_id, r.id, r.address, r.traffic_ratio, r.health = 'HEALTHY' AS healthy,
+           MAX(r.health = 'HEALTHY') OVER (PARTITION BY r.deployment_id) AS some_healthy
+    FROM routes AS r
+    WHERE r.traffic_status = 'ACTIVE' AND r.status = 'RUNNING'),
+serving AS (
+    SELECT a.deployment_id, a.id, a.address, a.traffic_ratio
+    FROM active AS a
+    WHERE a.healthy OR NOT a.some_healthy),
+listed AS (
+    SELECT d.id AS deployment_id, unhex(json_extract(t.value, '$.route'), '-') AS id,
+           json_extract(t.value, '$.address') AS address, json_extract(t.value, '$.ratio') AS traffic_ratio
+    FROM deployments AS d
+    JOIN json_each(d.endpoints) AS t)
+SELECT s.deployment_id AS deployment,
+       'serves by route ' || lower(hex(s.id)) || ', which its table does not list so' AS what
+FROM (SELECT * FROM serving EXCEPT SELECT * FROM listed) AS s
+UNION ALL
+SELECT l.deployment_id, 'lists route ' || lower(hex(l.id)) || ', which does not serve so'
+FROM (SELECT * FROM listed EXCEPT SELECT * FROM serving) AS l;
+
+-- I15: what has yet to be started or stopped is assigned, and nothing else is
+SELECT r.deployment_id AS deployment,
+       'has route ' || lower(hex(r.id)) || ', ' || r.status
+           || COALESCE(' with an assignment to ' || a.action, ' without an assignment') AS what
+FROM routes AS r
+LEFT JOIN assignments AS a ON a.route_id = r.id
+WHERE a.action IS DISTINCT FROM CASE
+    WHEN r.status = 'PROVISIONING' THEN 'START'
+    WHEN r.status = 'TERMINATING' AND r.drained_at IS NOT NULL THEN 'STOP' END;

@@ -1,0 +1,354 @@
+//! Prune: forget what nobody needs any more.
+//!
+//! What is found in a look outside any transaction stays so for good: what is
+//! old only gets older, a route that is over is never anything else again, and
+//! `current_since` moves only forward. So it may be deleted by its key later.
+//! Revisions are the exception, since one may be activated again: those are
+//! looked for under their deployment's lock. Batches are small and each is a
+//! transaction of its own, so that no call waits long behind one.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use uuid::Uuid;
+use viridian_strategy::{DeploymentId, RevisionId, RouteId, Timestamp};
+
+use crate::{Database, Deployment, RequestId, error::StoreError, transaction::Transaction};
+
+/// For how long things are kept that nothing depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Events, by which watches resume; the last one of each deployment stays.
+    pub events: Duration,
+    /// History; the newest 1,000 moves of each deployment stay.
+    pub history: Duration,
+    /// Routes that are over, from then on. Those that failed since the current
+    /// revision was activated stay. So long a revision stays too that is beyond
+    /// its deployment's `revision_history_limit`: that many of the newest ones
+    /// are kept, and whatever is current, deploying, previous or retained.
+    pub routes: Duration,
+    /// Destroyed deployments, with all that is theirs.
+    pub deployments: Duration,
+}
+
+/// An age that cannot work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetentionError {
+    /// Which: `events` and so on.
+    pub field: &'static str,
+    /// The shortest that can.
+    pub least: Duration,
+}
+
+/// How much was forgotten.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Replies to request ids.
+    pub replies: usize,
+    /// Events.
+    pub events: usize,
+    /// Moves in history.
+    pub history: usize,
+    /// Routes that are not counted elsewhere.
+    pub routes: usize,
+    /// Revisions.
+    pub revisions: usize,
+    /// Deployments.
+    pub deployments: usize,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            events: 7 * DAY,
+            history: 90 * DAY,
+            routes: DAY,
+            deployments: 30 * DAY,
+        }
+    }
+}
+
+impl Retention {
+    /// Whether every age can work: none is so short that something that is still
+    /// of use would go, nor longer than ten years.
+    ///
+    /// # Errors
+    ///
+    /// The first one that cannot.
+    pub fn check(&self) -> Result<(), RetentionError> {
+        for (field, value, least) in [
+            ("events", self.events, HOUR),
+            ("history", self.history, HOUR),
+            // Failures of the last hour lengthen the back-off.
+            ("routes", self.routes, HOUR),
+            // A reply is never about something that is gone.
+            ("deployments", self.deployments, REPLIES),
+        ] {
+            if !(least..=LONGEST).contains(&value) {
+                return Err(RetentionError { field, least });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for RetentionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hours = self.least.as_secs() / HOUR.as_secs();
+        let field = self.field;
+        write!(
+            f,
+            "{field} are kept for at least {hours}h and at most 3650d"
+        )
+    }
+}
+
+impl Database {
+    /// Forgets what is old: replies to request ids after 24 hours, and the rest
+    /// as it is asked for. Dropped half-way, it has done a part.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails; what was forgotten until then is.
+    pub async fn prune(&self, retention: &Retention) -> Result<Pruned, StoreError> {
+        let now = self.now().await?;
+        self.prune_as_of(retention, now).await
+    }
+
+    /// The same, as if it were `now`.
+    pub(crate) async fn prune_as_of(
+        &self,
+        retention: &Retention,
+        now: Timestamp,
+    ) -> Result<Pruned, StoreError> {
+        Ok(Pruned {
+            replies: self.prune_replies(now - REPLIES).await?,
+            events: self.prune_events(now - retention.events).await?,
+            history: self.prune_history(now - retention.history).await?,
+            routes: self.prune_routes(now - retention.routes).await?,
+            revisions: self.prune_revisions(now - retention.routes).await?,
+            deployments: self.prune_deployments(now - retention.deployments).await?,
+        })
+    }
+
+    async fn prune_replies(&self, before: Timestamp) -> Result<usize, StoreError> {
+        let (mut pruned, mut after): (_, Option<RequestId>) = (0, None);
+        loop {
+            let mut reader = self.reader().await?;
+            let batch = reader.list_old_replies(before, after, BATCH).await?;
+            drop(reader);
+            after = batch.last().copied();
+            if after.is_none() {
+                return Ok(pruned);
+            }
+            pruned += self
+                .write(async |tx: &mut Transaction| tx.connection()?.delete_replies(batch).await)
+                .await?;
+        }
+    }
+
+    /// A position is handed out in the order of sequences within a deployment:
+    /// what goes is the beginning of its events, and what stays has no gap.
+    async fn prune_events(&self, before: Timestamp) -> Result<usize, StoreError> {
+        let (mut pruned, mut after) = (0, 0);
+        loop {
+            let mut reader = self.reader().await?;
+            let batch = reader.list_old_events(before, after, BATCH).await?;
+            drop(reader);
+            let Some(&(last, ..)) = batch.last() else {
+                return Ok(pruned);
+            };
+            after = last;
+            let ends = ends(batch.into_iter().map(|(_, of, sequence)| (of, sequence)));
+            pruned += self
+                .write(async |tx: &mut Transaction| {
+                    let mut deleted = 0;
+                    for (deployment, last) in ends {
+                        deleted += tx.connection()?.delete_events(deployment, last).await?;
+                    }
+                    Ok::<_, StoreError>(deleted)
+                })
+                .await?;
+        }
+    }
+
+    async fn prune_history(&self, before: Timestamp) -> Result<usize, StoreError> {
+        let mut pruned = 0;
+        loop {
+            let mut reader = self.reader().await?;
+            let batch = reader.list_old_moves(before, HISTORY_KEPT, BATCH).await?;
+            drop(reader);
+            if batch.is_empty() {
+                return Ok(pruned);
+            }
+            let ends = ends(batch.into_iter());
+            pruned += self
+                .write(async |tx: &mut Transaction| {
+                    let mut deleted = 0;
+                    for (deployment, last) in ends {
+                        deleted += tx.connection()?.delete_moves(deployment, last).await?;
+                    }
+                    Ok::<_, StoreError>(deleted)
+                })
+                .await?;
+        }
+    }
+
+    async fn prune_routes(&self, before: Timestamp) -> Result<usize, StoreError> {
+        let mut pruned = 0;
+        let mut after = RouteId(Uuid::nil());
+        // Ids are in the order of time: a range of them is all that is scanned.
+        let end = RouteId(first_id(before));
+        loop {
+            let mut reader = self.reader().await?;
+            let batch = reader.list_old_routes(before, after, end, BATCH).await?;
+            drop(reader);
+            let Some(&last) = batch.last() else {
+                return Ok(pruned);
+            };
+            after = last;
+            pruned += self
+                .write(async |tx: &mut Transaction| tx.connection()?.delete_routes(batch).await)
+                .await?;
+        }
+    }
+
+    async fn prune_revisions(&self, before: Timestamp) -> Result<usize, StoreError> {
+        let mut pruned = 0;
+        let mut after = DeploymentId(Uuid::nil());
+        loop {
+            let mut reader = self.reader().await?;
+            let batch = reader.list_over_limit(after, BATCH).await?;
+            drop(reader);
+            let Some(&last) = batch.last() else {
+                return Ok(pruned);
+            };
+            after = last;
+            for id in batch {
+                pruned += match self.prune_revisions_of(id, before).await {
+                    // A deployment that cannot be read holds up no other.
+                    Err(StoreError::Corrupt { .. } | StoreError::Held) => 0,
+                    result => result?,
+                };
+            }
+        }
+    }
+
+    async fn prune_revisions_of(
+        &self,
+        id: DeploymentId,
+        before: Timestamp,
+    ) -> Result<usize, StoreError> {
+        self.write(async |tx: &mut Transaction| {
+            let connection = tx.connection()?;
+            let Some(locked) = connection.lock_deployment(id).await? else {
+                return Ok(0);
+            };
+            let deployment = locked.deployment;
+            let beyond = deployment.last_revision - i64::from(deployment.revision_history_limit);
+            let old = connection.list_old_revisions(id, beyond).await?;
+            let in_use = connection.list_revisions_in_use(id, before).await?;
+            let expendable = expendable(&deployment, old, &in_use);
+            connection.delete_routes_of(id, expendable.clone()).await?;
+            connection.delete_revisions(expendable).await
+        })
+        .await
+    }
+
+    async fn prune_deployments(&self, before: Timestamp) -> Result<usize, StoreError> {
+        let mut pruned = 0;
+        let mut after = DeploymentId(Uuid::nil());
+        let end = DeploymentId(first_id(before));
+        loop {
+            let mut reader = self.reader().await?;
+            let batch = reader.list_tombstones(before, after, end, BATCH).await?;
+            drop(reader);
+            let Some(&last) = batch.last() else {
+                return Ok(pruned);
+            };
+            after = last;
+            for id in batch {
+                pruned += self
+                    .write(async |tx: &mut Transaction| tx.connection()?.delete_tombstone(id).await)
+                    .await?;
+            }
+        }
+    }
+}
+
+/// The revisions beyond the limit that go: those that nothing names and no route
+/// needs, so many at once.
+fn expendable(
+    deployment: &Deployment,
+    beyond: Vec<RevisionId>,
+    in_use: &[RevisionId],
+) -> Vec<RevisionId> {
+    let state = &deployment.state;
+    let named = [state.current(), state.deploying(), deployment.previous];
+    beyond
+        .into_iter()
+        .filter(|id| !named.contains(&Some(*id)) && !in_use.contains(id))
+        .take(REVISIONS)
+        .collect()
+}
+
+/// The highest number of each deployment: what is below it goes with it.
+fn ends(rows: impl Iterator<Item = (DeploymentId, i64)>) -> BTreeMap<DeploymentId, i64> {
+    let mut ends = BTreeMap::new();
+    for (deployment, number) in rows {
+        let end = ends.entry(deployment).or_insert(number);
+        *end = number.max(*end);
+    }
+    ends
+}
+
+/// The lowest id that can have been made at a time, to the millisecond.
+fn first_id(at: Timestamp) -> Uuid {
+    let milliseconds = at.as_micros().max(0).unsigned_abs() / 1_000;
+    Uuid::from_u128(u128::from(milliseconds) << 80)
+}
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const LONGEST: Duration = Duration::from_secs(3_650 * 24 * 60 * 60);
+
+/// For how long a repeat of a request gets the first reply.
+const REPLIES: Duration = DAY;
+const HISTORY_KEPT: i64 = 1_000;
+/// How many rows a transaction deletes, or about so many.
+const BATCH: i64 = 500;
+const REVISIONS: usize = 50;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_age_is_too_short_to_work() {
+        Retention::default().check().expect("the default works");
+        let short = Retention {
+            deployments: 2 * HOUR,
+            ..Retention::default()
+        };
+        let error = short.check().expect_err("replies would be left");
+        assert_eq!(
+            error.to_string(),
+            "deployments are kept for at least 24h and at most 3650d"
+        );
+        let long = Retention {
+            events: Duration::MAX,
+            ..Retention::default()
+        };
+        assert_eq!(long.check().expect_err("for ever").field, "events");
+    }
+
+    #[test]
+    fn ids_are_in_the_order_of_time() {
+        let (seconds, _) = Uuid::now_v7()
+            .get_timestamp()
+            .expect("it has one")
+            .to_unix();
+        let at = |seconds: u64| Timestamp::from_micros(seconds.cast_signed() * 1_000_000);
+        let id = Uuid::now_v7();
+        assert!(first_id(at(seconds)) < id && id < first_id(at(seconds + 60)));
+    }
+}

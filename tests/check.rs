@@ -1,0 +1,94 @@
+//! `viridian check`: beside a server and without one, before and after someone
+//! tampered with the record.
+
+use rstest::rstest;
+use serde_json::Value;
+
+use crate::harness::{
+    Engine, Finished, TestDatabase, World, closed_port, finish, manual, viridian,
+};
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+#[tokio::test]
+async fn what_was_tampered_with_is_found(#[case] engine: Engine) {
+    let world = World::start(engine).await;
+    world.at_gate(2, manual()).await;
+    world.promote().await;
+    let url = world.server.database().url().to_owned();
+
+    let sound = check(&[&url, "--grace", "30s"]).await;
+    assert_eq!(sound.code, Some(0), "{sound:?}");
+    assert_eq!(sound.stdout, "15 invariants hold on 1 deployment\n");
+    let before = world.get().await;
+    assert_eq!(world.get().await, before, "nothing is changed");
+
+    let id = before.id;
+    let database = world.server.killed();
+    database
+        .execute("UPDATE deployments SET last_history = last_history + 1")
+        .await;
+    let broken = check(&[&url]).await;
+    assert_eq!(broken.code, Some(1), "{broken:?}");
+    let lines: Vec<_> = broken.stdout.lines().collect();
+    let [violation, summary] = lines.as_slice() else {
+        panic!("{broken:?}")
+    };
+    assert!(
+        violation.starts_with(&format!("I7: deployment {id} has ")),
+        "{violation}"
+    );
+    assert_eq!(*summary, "1 violation of 13 invariants on 1 deployment");
+
+    let broken = check(&[&url, "-o", "json"]).await;
+    assert_eq!(broken.code, Some(1), "{broken:?}");
+    let value: Value = serde_json::from_str(&broken.stdout).expect("JSON");
+    assert_eq!(value["deployments"], 1);
+    assert_eq!(value["invariants"].as_array().map(Vec::len), Some(13));
+    assert_eq!(value["violations"][0]["invariant"], "I7");
+    assert_eq!(value["violations"][0]["deployment"], id.as_str());
+}
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+#[tokio::test]
+async fn a_database_without_our_tables_is_a_configuration_error(#[case] engine: Engine) {
+    let database = TestDatabase::create(engine).await;
+    let run = check(&[database.url()]).await;
+    assert_eq!(run.code, Some(CONFIG), "{run:?}");
+    let why = match engine {
+        Engine::Sqlite => "there is no such file",
+        Engine::Postgres => "none of Viridian's tables",
+    };
+    assert!(one_line(&run).contains(why), "{run:?}");
+}
+
+#[tokio::test]
+async fn it_fails_as_a_server_does() {
+    let run = check(&["mysql://127.0.0.1/viridian"]).await;
+    assert_eq!(run.code, Some(CONFIG), "{run:?}");
+    one_line(&run);
+    let url = format!("postgres://me:secret@{}/viridian", closed_port());
+    let run = check(&[&url]).await;
+    assert_eq!(run.code, Some(UNAVAILABLE), "{run:?}");
+    assert!(!one_line(&run).contains("secret"), "{run:?}");
+}
+
+async fn check(arguments: &[&str]) -> Finished {
+    finish(viridian(&[&["check", "--database"], arguments].concat())).await
+}
+
+fn one_line(run: &Finished) -> &str {
+    assert_eq!(run.stderr.lines().count(), 1, "{run:?}");
+    assert!(
+        run.stderr.starts_with("error: ") && run.stdout.is_empty(),
+        "{run:?}"
+    );
+    &run.stderr
+}
+
+/// As sysexits.h has them.
+const CONFIG: i32 = 78;
+const UNAVAILABLE: i32 = 69;
