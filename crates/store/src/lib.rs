@@ -33,7 +33,7 @@ pub use self::{
     deployments::{Deployment, DeploymentFilter, Metadata, Status},
     error::{
         ActivateRefusal, CreateRefusal, OpenError, PromoteRefusal, RollBackRefusal, StoreError,
-        UnitError,
+        UnitError, UpdateRefusal,
     },
     history::HistoryEntry,
     reads::OpenAssignments,
