@@ -208,6 +208,24 @@ async fn what_is_deleted_ends_and_its_name_is_free_at_once(#[case] engine: Engin
 #[case::sqlite(Engine::Sqlite)]
 #[case::postgres(Engine::Postgres)]
 #[tokio::test]
+async fn a_deletion_empties_the_table_of_what_never_served(#[case] engine: Engine) {
+    let world = World::start(engine).await;
+    world.fleet.plan(1, [Fate::Pending]);
+    let created = world.api.create(creation(1, manual())).await;
+    let created = created.expect("created");
+    let mut tables = world.api.watch(REFERENCE).await;
+    let before = tables.next().await.expect("the present table");
+    assert_eq!(before.revision_id, created.current_revision_id);
+    world.api.delete(delete(REFERENCE)).await.expect("deleted");
+    let after = tables.next().await.expect("the last table");
+    assert!(after.endpoints.is_empty() && after.revision_id.is_empty());
+    assert_eq!(after.epoch, before.epoch + 1);
+}
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+#[tokio::test]
 async fn nothing_can_be_done_with_what_is_gone(#[case] engine: Engine) {
     let world = World::start(engine).await;
     let id = world.serving(1, manual()).await.id;
