@@ -88,7 +88,7 @@ async fn operates() {
         ),
         (
             "UpdateDeployment",
-            r#","policy":{"drainGrace":"9s"},"updateMask":"policy.drainGrace""#,
+            r#","policy":{"drainGrace":"9s"},"updateMask":{"paths":["policy.drain_grace"]}"#,
             r#""drainGrace":"9s""#,
         ),
         (
