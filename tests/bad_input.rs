@@ -6,14 +6,15 @@ use tonic::{Code, Status};
 use uuid::Uuid;
 use viridian_proto::v1::{
     ActivateRevisionRequest, BlueGreenSpec, CreateDeploymentRequest, CreateRevisionRequest,
-    DeploymentPolicy, GateTimeout, GetTrafficRequest, HealthCheck, IntOrPercent, ListRoutesRequest,
-    PromoteDeploymentRequest, RevisionSpec, RollingUpdateSpec, WatchTrafficRequest,
+    DeploymentPolicy, GateTimeout, GetTrafficRequest, HealthCheck, IntOrPercent,
+    ListHistoryRequest, ListRevisionsRequest, ListRoutesRequest, PromoteDeploymentRequest,
+    RevisionSpec, RollingUpdateSpec, UpdateDeploymentRequest, WatchTrafficRequest,
     deployment_policy::Strategy, int_or_percent::Value,
 };
 
 use crate::harness::{
-    Engine, REFERENCE, World, blue_green, creation, field_paths, manual, promotion, refused,
-    seconds,
+    Engine, REFERENCE, World, abort, blue_green, creation, delete, field_paths, manual, pause,
+    promotion, refused, resume, roll_back, seconds, update,
 };
 
 #[rstest]
@@ -240,9 +241,31 @@ async fn each_method(world: &World, reference: &str) -> Vec<Status> {
         deployment: deployment.clone(),
         ..ListRoutesRequest::default()
     };
+    let history = ListHistoryRequest {
+        deployment: deployment.clone(),
+        ..ListHistoryRequest::default()
+    };
+    let revisions = ListRevisionsRequest {
+        deployment: deployment.clone(),
+        ..ListRevisionsRequest::default()
+    };
+    let scale = UpdateDeploymentRequest {
+        target_replicas: 3,
+        ..update(reference)
+    };
     let (mut deployments, mut traffic) = (world.api.deployments(), world.api.traffic());
     let traffic = traffic.get_traffic(GetTrafficRequest { deployment });
+    let api = &world.api;
     let refusals = [
+        api.update(scale).await.err(),
+        api.delete(delete(reference)).await.err(),
+        api.revision(reference, "1").await.err(),
+        api.revisions(revisions).await.err(),
+        api.abort(abort(reference)).await.err(),
+        api.roll_back(roll_back(reference)).await.err(),
+        api.pause(pause(reference)).await.err(),
+        api.resume(resume(reference)).await.err(),
+        api.history_page(history).await.err(),
         world.api.find(reference).await.err(),
         world.api.promote(promotion(reference)).await.err(),
         world.api.create_revision(reference, true).await.err(),

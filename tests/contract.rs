@@ -57,15 +57,4 @@ async fn call(api: &Api, method: &str) -> Result<(), Status> {
 
 const PACKAGE: &str = "viridian.deployment.v1";
 
-const TO_COME: [&str; 10] = [
-    "AbortDeployment",
-    "DeleteDeployment",
-    "GetRevision",
-    "ListHistory",
-    "ListRevisions",
-    "PauseDeployment",
-    "ResumeDeployment",
-    "RollbackDeployment",
-    "UpdateDeployment",
-    "WatchDeployments",
-];
+const TO_COME: [&str; 1] = ["WatchDeployments"];

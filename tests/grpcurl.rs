@@ -63,6 +63,55 @@ async fn promotes() {
     assert_eq!(reply["promotedRouteIds"].as_array().map(Vec::len), Some(2));
 }
 
+/// A line for each of the other calls of an operator.
+#[tokio::test]
+async fn operates() {
+    let world = World::start(Engine::Sqlite).await;
+    world.at_gate(1, manual()).await;
+    for (method, fields, part) in [
+        ("GetRevision", r#","revision":"2""#, r#""number":"2""#),
+        ("ListRevisions", r#","pageSize":1"#, r#""nextPageToken":"#),
+        (
+            "PauseDeployment",
+            r#","reason":"lunch""#,
+            r#""paused":true"#,
+        ),
+        (
+            "ResumeDeployment",
+            "",
+            r#""lifecycle":"DEPLOYMENT_LIFECYCLE_DEPLOYING""#,
+        ),
+        (
+            "AbortDeployment",
+            "",
+            r#""lifecycle":"DEPLOYMENT_LIFECYCLE_READY""#,
+        ),
+        (
+            "UpdateDeployment",
+            r#","policy":{"drainGrace":"9s"},"updateMask":{"paths":["policy.drain_grace"]}"#,
+            r#""drainGrace":"9s""#,
+        ),
+        (
+            "RollbackDeployment",
+            r#","revision":"2""#,
+            r#""deployingRevisionId":"#,
+        ),
+        ("ListHistory", "", r#""reason":"lunch""#),
+        (
+            "DeleteDeployment",
+            "",
+            r#""lifecycle":"DEPLOYMENT_LIFECYCLE_DESTROYING""#,
+        ),
+    ] {
+        let request = format!(r#"{{"deployment":"{REFERENCE}"{fields}}}"#);
+        let method = format!("viridian.deployment.v1.DeploymentService/{method}");
+        let run = grpcurl(&world, &["-d", &request], &[&method]).await;
+        assert_eq!(run.code, Some(0), "{run:?}");
+        let text = run.stdout.replace([' ', '\n'], "");
+        assert!(text.contains(part), "{method}: {run:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_refusal_is_printed_with_its_details() {
     let world = World::start(Engine::Sqlite).await;

@@ -4,6 +4,7 @@
 mod api;
 mod database;
 mod fleet;
+mod operator;
 mod program;
 mod refusal;
 mod request;
@@ -16,10 +17,10 @@ pub(crate) use self::{
     database::{Engine, TestDatabase},
     fleet::{Fate, Fleet},
     program::{Finished, closed_port, finish, viridian},
-    refusal::{field_paths, refused},
+    refusal::{field_paths, prevented, refused},
     request::{
-        GROUP, REFERENCE, active, blue_green, by_revision, creation, ids, manual, promotion,
-        seconds,
+        GROUP, REFERENCE, abort, active, blue_green, by_revision, creation, delete, ids, manual,
+        pause, promotion, resume, roll_back, seconds, update,
     },
     server::Server,
     wait::{PATIENCE, eventually, hold_for, within},

@@ -195,7 +195,7 @@ impl Tables {
 }
 
 /// A request that gives up when no answer comes.
-fn timed<T>(message: T) -> Request<T> {
+pub(super) fn timed<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(PATIENCE);
     request

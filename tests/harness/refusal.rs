@@ -23,6 +23,19 @@ pub(crate) fn refused(status: &Status, code: Code, reason: &str) -> ErrorDetails
     details
 }
 
+/// Asserts that a call came at the wrong moment, and gives the message.
+pub(crate) fn prevented(status: &Status, reason: &str) -> String {
+    let details = refused(status, Code::FailedPrecondition, reason);
+    let failure = details.precondition_failure().expect("a failure");
+    let [violation] = &failure.violations[..] else {
+        panic!("one violation: {failure:?}")
+    };
+    assert_eq!(violation.r#type, reason);
+    assert_eq!(violation.description, status.message());
+    assert!(!violation.subject.is_empty());
+    status.message().to_owned()
+}
+
 /// The paths of the fields that a request is refused for, in order.
 pub(crate) fn field_paths(status: &Status) -> Vec<String> {
     let details = refused(status, Code::InvalidArgument, "INVALID_FIELD");

@@ -1,8 +1,10 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use viridian_proto::v1::{
-    BlueGreenSpec, CreateDeploymentRequest, DeploymentMetadata, DeploymentPolicy,
-    PromoteDeploymentRequest, RevisionSpec, Route, RouteTrafficStatus, deployment_policy::Strategy,
+    AbortDeploymentRequest, BlueGreenSpec, CreateDeploymentRequest, DeleteDeploymentRequest,
+    DeploymentMetadata, DeploymentPolicy, PauseDeploymentRequest, PromoteDeploymentRequest,
+    ResumeDeploymentRequest, RevisionSpec, RollbackDeploymentRequest, Route, RouteTrafficStatus,
+    UpdateDeploymentRequest, deployment_policy::Strategy,
 };
 
 /// The deployment that most tests are about.
@@ -39,6 +41,50 @@ pub(crate) fn promotion(reference: &str) -> PromoteDeploymentRequest {
     PromoteDeploymentRequest {
         deployment: reference.to_owned(),
         ..PromoteDeploymentRequest::default()
+    }
+}
+
+/// Asks for another deployment than there is; what is to change is added.
+pub(crate) fn update(reference: &str) -> UpdateDeploymentRequest {
+    UpdateDeploymentRequest {
+        deployment: reference.to_owned(),
+        ..UpdateDeploymentRequest::default()
+    }
+}
+
+pub(crate) fn delete(reference: &str) -> DeleteDeploymentRequest {
+    DeleteDeploymentRequest {
+        deployment: reference.to_owned(),
+        ..DeleteDeploymentRequest::default()
+    }
+}
+
+pub(crate) fn abort(reference: &str) -> AbortDeploymentRequest {
+    AbortDeploymentRequest {
+        deployment: reference.to_owned(),
+        ..AbortDeploymentRequest::default()
+    }
+}
+
+/// Asks for the revision before.
+pub(crate) fn roll_back(reference: &str) -> RollbackDeploymentRequest {
+    RollbackDeploymentRequest {
+        deployment: reference.to_owned(),
+        ..RollbackDeploymentRequest::default()
+    }
+}
+
+pub(crate) fn pause(reference: &str) -> PauseDeploymentRequest {
+    PauseDeploymentRequest {
+        deployment: reference.to_owned(),
+        ..PauseDeploymentRequest::default()
+    }
+}
+
+pub(crate) fn resume(reference: &str) -> ResumeDeploymentRequest {
+    ResumeDeploymentRequest {
+        deployment: reference.to_owned(),
+        ..ResumeDeploymentRequest::default()
     }
 }
 

@@ -2,12 +2,14 @@
 //! parsed, with every violation at once; what goes out cannot fail.
 
 pub(crate) mod deployment;
+pub(crate) mod history;
 pub(crate) mod policy;
 pub(crate) mod reference;
 pub(crate) mod revision;
 pub(crate) mod route;
 pub(crate) mod time;
 pub(crate) mod traffic;
+pub(crate) mod update;
 pub(crate) mod violations;
 mod word;
 

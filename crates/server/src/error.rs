@@ -1,17 +1,15 @@
 //! Every error that leaves the server: one `google.rpc.ErrorInfo` each, and no
 //! internal text.
 
+mod refusals;
+
 use std::{collections::HashMap, time::Duration};
 
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, PreconditionViolation, StatusExt as _};
-use viridian_store::{ActivateRefusal, CreateRefusal, PromoteRefusal, StoreError, UnitError};
-use viridian_strategy::{
-    Blocker, Lifecycle,
-    verbs::{ActivateRejection, PromoteRejection},
-};
+use tonic_types::{ErrorDetails, StatusExt as _};
+use viridian_store::{StoreError, UnitError};
 
-use crate::convert::words;
+pub(crate) use self::refusals::{PauseRefusal, ResumeRefusal};
 
 const DOMAIN: &str = "viridian";
 
@@ -42,73 +40,6 @@ impl<R: IntoStatus> IntoStatus for UnitError<R> {
             Self::RequestIdReused => request_id_reused(),
             Self::Refused(refusal) => refusal.into_status(subject),
             Self::Store(error) => store(&error),
-        }
-    }
-}
-
-impl IntoStatus for CreateRefusal {
-    fn into_status(self, subject: &str) -> Status {
-        match self {
-            Self::NameTaken => {
-                let message = format!("there is a deployment {subject} already");
-                let mut details = info("NAME_TAKEN", []);
-                details.set_resource_info("viridian.Deployment", subject, "", message.clone());
-                Status::with_error_details(Code::AlreadyExists, message, details)
-            }
-        }
-    }
-}
-
-impl IntoStatus for ActivateRefusal {
-    fn into_status(self, subject: &str) -> Status {
-        match self {
-            Self::NoRevision(id) => not_found(Resource::Revision, &id.to_string()),
-            Self::Rules(ActivateRejection::AlreadyCurrent) => precondition(
-                "ALREADY_CURRENT",
-                "the revision is the current one already",
-                subject,
-            ),
-            Self::Rules(ActivateRejection::InProgress { deploying }) => aborted(
-                "DEPLOYMENT_IN_PROGRESS",
-                format!("revision {deploying} is being deployed; `supersede` gives it up"),
-                [("deploying_revision_id", deploying.to_string())],
-            ),
-            Self::Rules(ActivateRejection::Gone(lifecycle)) => gone(lifecycle, subject),
-        }
-    }
-}
-
-impl IntoStatus for PromoteRefusal {
-    fn into_status(self, subject: &str) -> Status {
-        match self {
-            Self::Revision { expected, actual } => {
-                let actual = actual.map(|id| id.to_string()).unwrap_or_default();
-                aborted(
-                    "REVISION_MISMATCH",
-                    format!("revision {actual} is being deployed, not {expected}"),
-                    [
-                        ("expected_revision_id", expected.to_string()),
-                        ("deploying_revision_id", actual),
-                    ],
-                )
-            }
-            Self::Rules(PromoteRejection::NotDeploying(lifecycle)) => precondition(
-                "NOT_DEPLOYING",
-                &format!(
-                    "nothing is being deployed: the deployment is {}",
-                    words(lifecycle)
-                ),
-                subject,
-            ),
-            Self::Rules(PromoteRejection::RollingBack) => {
-                precondition("ROLLING_BACK", "the rollout is being rolled back", subject)
-            }
-            Self::Rules(PromoteRejection::NotBlueGreen) => precondition(
-                "NOT_BLUE_GREEN",
-                "a rolling update has no gate: it goes on by itself",
-                subject,
-            ),
-            Self::Rules(PromoteRejection::Blocked(blockers)) => blocked(&blockers, subject),
         }
     }
 }
@@ -189,25 +120,6 @@ fn error_words(error: &StoreError) -> &'static str {
         StoreError::Held => "another call holds the deployment; try again",
         _ => "the deployment was changed meanwhile; try again",
     }
-}
-
-fn blocked(blockers: &[Blocker], subject: &str) -> Status {
-    let sentences: Vec<String> = blockers.iter().map(Blocker::to_string).collect();
-    let violations: Vec<_> = blockers
-        .iter()
-        .map(|blocker| {
-            PreconditionViolation::new(words(blocker.code()), subject, blocker.to_string())
-        })
-        .collect();
-    let mut details = info("PROMOTION_BLOCKED", []);
-    details.set_precondition_failure(violations);
-    let message = format!("cannot promote: {}", sentences.join("; "));
-    Status::with_error_details(Code::FailedPrecondition, message, details)
-}
-
-fn gone(lifecycle: Lifecycle, subject: &str) -> Status {
-    let message = format!("the deployment is {}", words(lifecycle));
-    precondition("DEPLOYMENT_GONE", &message, subject)
 }
 
 fn precondition(reason: &str, message: &str, subject: &str) -> Status {

@@ -1,31 +1,30 @@
 //! Pages: a token says where the next one begins, and for which question.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
-use uuid::Uuid;
 
 use crate::convert::Violations;
 
-/// A page that a caller asks for.
+/// A page that a caller asks for, of rows that are ordered by their `K`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Page {
+pub(crate) struct Page<K> {
     /// How many it has at most.
     pub(crate) size: u32,
     /// What it comes behind.
-    pub(crate) after: Option<Uuid>,
+    pub(crate) after: Option<K>,
     question: u64,
 }
 
-/// What a token says. Rows are ordered by their ids, which only grow, so that a
-/// page stays where it is when others are inserted.
+/// What a token says. Rows are ordered by ids or numbers, which only grow, so
+/// that a page stays where it is when others are inserted.
 #[derive(Serialize, Deserialize)]
-struct Token {
-    after: Uuid,
+struct Token<K> {
+    after: K,
     question: u64,
 }
 
-impl Page {
+impl<K: Serialize + DeserializeOwned> Page<K> {
     /// Parses a page. `question` is all that must not change from page to page.
     pub(crate) fn parse(
         size: i32,
@@ -40,15 +39,18 @@ impl Page {
         let question = digest(question);
         let after = (!token.is_empty())
             .then(|| decode(token))
-            .map(|decoded| match decoded {
-                Some(token) if token.question == question => token.after,
+            .and_then(|decoded| match decoded {
+                Some(Token {
+                    after,
+                    question: of,
+                }) if of == question => Some(after),
                 Some(_) => {
                     violations.add("page_token", "is of a list with other filters");
-                    Uuid::nil()
+                    None
                 }
                 None => {
                     violations.add("page_token", "is not one that this server gave");
-                    Uuid::nil()
+                    None
                 }
             });
         Self {
@@ -59,7 +61,7 @@ impl Page {
     }
 
     /// The token of the page behind `last`; empty when this page was not full.
-    pub(crate) fn next(&self, found: usize, last: Option<Uuid>) -> String {
+    pub(crate) fn next(&self, found: usize, last: Option<K>) -> String {
         match last {
             Some(after) if found >= self.size as usize => {
                 let token = Token {
@@ -74,7 +76,7 @@ impl Page {
     }
 }
 
-fn decode(token: &str) -> Option<Token> {
+fn decode<K: DeserializeOwned>(token: &str) -> Option<Token<K>> {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token).ok()?).ok()
 }
 
@@ -96,6 +98,8 @@ const MAX_SIZE: u32 = 500;
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
 
     #[test]
@@ -114,8 +118,17 @@ mod tests {
         let mut violations = Violations::default();
         let first = Page::parse(1, "", &["a"], &mut violations);
         let token = first.next(1, Some(Uuid::from_u128(7)));
-        Page::parse(1, &token, &["b"], &mut violations);
+        Page::<Uuid>::parse(1, &token, &["b"], &mut violations);
         violations.finish().expect_err("the filters changed");
+    }
+
+    #[test]
+    fn a_token_of_rows_in_another_order_is_refused() {
+        let mut violations = Violations::default();
+        let first = Page::parse(1, "", &["a"], &mut violations);
+        let token = first.next(1, Some(Uuid::from_u128(7)));
+        Page::<i64>::parse(1, &token, &["a"], &mut violations);
+        violations.finish().expect_err("an id is no number");
     }
 
     #[test]

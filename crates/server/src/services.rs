@@ -1,6 +1,5 @@
 //! The three services: parse, let the store work, convert. No rule lives here.
 
 pub(crate) mod deployment;
-mod lists;
 pub(crate) mod route;
 pub(crate) mod traffic;

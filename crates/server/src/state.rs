@@ -6,13 +6,13 @@ use prost::Message;
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
-use viridian_store::{Call, Database, Request, RequestId, Revision};
+use viridian_store::{Call, Database, Deployment, Request, RequestId, Revision, RevisionReference};
 use viridian_strategy::DeploymentId;
 
 use crate::{
     convert::{
         Violations,
-        reference::{DeploymentReference, parse_deployment, parse_revision},
+        reference::{DeploymentReference, parse_deployment},
     },
     error::{Resource, not_found, store},
 };
@@ -59,54 +59,88 @@ impl Shared {
         self.resolve_reference(reference, text).await
     }
 
+    /// The same for a call. A repeat of one is about what the first was about,
+    /// though the name may be free since.
+    pub(crate) async fn resolve_for(
+        &self,
+        call: &Call,
+        text: &str,
+        mut violations: Violations,
+    ) -> Result<DeploymentId, Status> {
+        let reference = parse_deployment("deployment", text, &mut violations);
+        violations.finish()?;
+        let mut found = self.look_up(reference).await?;
+        if let (None, Some(request)) = (found, &call.request) {
+            let replied = self.database().find_replied_deployment(request).await;
+            found = replied.map_err(|error| store(&error))?;
+        }
+        found.ok_or_else(|| not_found(Resource::Deployment, text))
+    }
+
     pub(crate) async fn resolve_reference(
         &self,
         reference: Option<DeploymentReference>,
         text: &str,
     ) -> Result<DeploymentId, Status> {
-        let found = match reference {
-            Some(DeploymentReference::Id(id)) => Ok(Some(id)),
-            Some(DeploymentReference::Name { project, name }) => {
-                self.database().find_deployment_id(&project, &name).await
-            }
-            None => Ok(None),
-        };
-        found
-            .map_err(|error| store(&error))?
-            .ok_or_else(|| not_found(Resource::Deployment, text))
+        let found = self.look_up(reference).await?;
+        found.ok_or_else(|| not_found(Resource::Deployment, text))
     }
 
-    /// Finds the revision of a deployment that a caller names; none when the
-    /// text is empty. Revisions never change. `subject` is what the caller
-    /// called the deployment, which may not be there either.
-    pub(crate) async fn resolve_revision(
+    async fn look_up(
+        &self,
+        reference: Option<DeploymentReference>,
+    ) -> Result<Option<DeploymentId>, Status> {
+        match reference {
+            Some(DeploymentReference::Id(id)) => Ok(Some(id)),
+            Some(DeploymentReference::Name { project, name }) => {
+                let found = self.database().find_deployment_id(&project, &name).await;
+                found.map_err(|error| store(&error))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Finds a deployment, alive or not. `subject` is what the caller called it.
+    pub(crate) async fn find(&self, id: DeploymentId, subject: &str) -> Result<Deployment, Status> {
+        let found = self.database().find_deployment(id).await;
+        found
+            .map_err(|error| store(&error))?
+            .ok_or_else(|| not_found(Resource::Deployment, subject))
+    }
+
+    /// Finds the revision of a deployment that a caller names; none when it names
+    /// none. Revisions never change. `subject` is what the caller called the
+    /// deployment, which may not be there either.
+    pub(crate) async fn find_revision(
         &self,
         deployment: DeploymentId,
         subject: &str,
-        field: &str,
-        text: &str,
+        reference: Option<RevisionReference>,
     ) -> Result<Option<Revision>, Status> {
-        if text.is_empty() {
-            return Ok(None);
-        }
-        let mut violations = Violations::default();
-        let reference = parse_revision(field, text, &mut violations);
-        violations.finish()?;
         let Some(reference) = reference else {
             return Ok(None);
         };
-        let database = self.database();
-        let found = database.find_revision(deployment, reference).await;
+        let found = self.database().find_revision(deployment, reference).await;
         if let Some(revision) = found.map_err(|error| store(&error))? {
             return Ok(Some(revision));
         }
-        let owner = database.find_deployment(deployment).await;
-        Err(match owner.map_err(|error| store(&error))? {
-            Some(_) => not_found(Resource::Revision, text),
-            None => not_found(Resource::Deployment, subject),
-        })
+        self.find(deployment, subject).await?;
+        Err(not_found(Resource::Revision, &reference.to_string()))
     }
 }
+
+/// The terms of a mutating request, whose fields have the same names in all.
+macro_rules! terms {
+    ($message:expr) => {
+        &$crate::state::Terms {
+            request_id: &$message.request_id,
+            expected_generation: $message.expected_generation,
+            reason: &$message.reason,
+        }
+    };
+}
+
+pub(crate) use terms;
 
 /// What a call brings besides its own fields. Two requests are the same when all
 /// their bytes are.

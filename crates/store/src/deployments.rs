@@ -109,6 +109,17 @@ pub struct DeploymentFilter {
 }
 
 impl Deployment {
+    /// The revision of its traffic table: none when nothing is to be served any
+    /// more.
+    pub(crate) fn served_revision(&self) -> Option<RevisionId> {
+        match self.state {
+            State::Destroying { .. } | State::Destroyed { .. } => None,
+            State::Pending { .. } | State::Ready { .. } | State::Deploying(_) => {
+                self.state.current()
+            }
+        }
+    }
+
     /// As the decision sees it.
     pub fn view(&self) -> viridian_strategy::Deployment {
         viridian_strategy::Deployment {

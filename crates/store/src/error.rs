@@ -34,6 +34,19 @@ pub enum UnitError<R> {
     Store(#[from] StoreError),
 }
 
+impl<R> UnitError<R> {
+    /// The same, with another refusal.
+    pub fn map_refusal<S>(self, map: impl FnOnce(R) -> S) -> UnitError<S> {
+        match self {
+            Self::NoDeployment(id) => UnitError::NoDeployment(id),
+            Self::Generation { expected, actual } => UnitError::Generation { expected, actual },
+            Self::RequestIdReused => UnitError::RequestIdReused,
+            Self::Refused(refusal) => UnitError::Refused(map(refusal)),
+            Self::Store(error) => UnitError::Store(error),
+        }
+    }
+}
+
 /// Why a promotion was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PromoteRefusal {
@@ -66,6 +79,15 @@ pub enum RollBackRefusal {
     NoRevision(RevisionId),
     /// No revision was named, and there is none before the current one.
     NoPrevious,
+}
+
+/// Why an update was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UpdateRefusal {
+    /// By the rules.
+    Rules(viridian_strategy::verbs::UpdateRejection),
+    /// Its changes do not fit the policy that there is.
+    Patch(viridian_strategy::PatchError),
 }
 
 /// Why a creation was refused.

@@ -36,7 +36,7 @@ pub use self::{
     deployments::{Deployment, DeploymentFilter, Metadata, Status},
     error::{
         ActivateRefusal, CheckError, CreateRefusal, OpenError, PromoteRefusal, RollBackRefusal,
-        StoreError, UnitError,
+        StoreError, UnitError, UpdateRefusal,
     },
     history::HistoryEntry,
     reads::OpenAssignments,

@@ -5,8 +5,8 @@ use std::time::Duration;
 use viridian_strategy::{DeploymentId, RouteId};
 
 use crate::{
-    Assignment, Database, Deployment, DeploymentFilter, HistoryEntry, Revision, RevisionReference,
-    Route, RouteFilter, Tables, TrafficTable, error::StoreError,
+    Assignment, Database, Deployment, DeploymentFilter, HistoryEntry, Request, Revision,
+    RevisionReference, Route, RouteFilter, Tables, TrafficTable, error::StoreError,
 };
 
 /// The assignments that may be handed out now.
@@ -84,17 +84,26 @@ impl Database {
             .await
     }
 
-    /// Lists revisions of a deployment, oldest first, behind one of a number.
+    /// Lists revisions of a deployment, newest first, before one of a
+    /// number.
     pub async fn list_revisions(
         &self,
         deployment: DeploymentId,
-        after: Option<i64>,
+        before: Option<i64>,
         limit: u32,
     ) -> Result<Vec<Revision>, StoreError> {
         self.reader()
             .await?
-            .list_revisions(deployment, after, i64::from(limit))
+            .list_revisions(deployment, before, i64::from(limit))
             .await
+    }
+
+    /// Finds the deployment that the first call with a request id was about.
+    pub async fn find_replied_deployment(
+        &self,
+        request: &Request,
+    ) -> Result<Option<DeploymentId>, StoreError> {
+        self.reader().await?.find_replied_deployment(request).await
     }
 
     /// Lists what happened to a deployment, newest first, before one of a

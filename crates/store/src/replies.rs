@@ -2,9 +2,9 @@
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
-use viridian_strategy::Timestamp;
+use viridian_strategy::{DeploymentId, Timestamp};
 
 use crate::{
     connection::{Connection, with_conn},
@@ -32,6 +32,17 @@ pub(crate) enum Earlier<T> {
     Other,
 }
 
+/// What all replies have.
+#[derive(Debug, Deserialize)]
+struct About {
+    deployment: Identity,
+}
+
+#[derive(Debug, Deserialize)]
+struct Identity {
+    id: DeploymentId,
+}
+
 impl Connection {
     /// Stores a reply; false when the request id has one already.
     pub(crate) async fn insert_reply<T: Serialize>(
@@ -54,6 +65,19 @@ impl Connection {
             .on_conflict_do_nothing()
             .execute(c))?;
         Ok(inserted == 1)
+    }
+
+    /// Finds the deployment in the reply to a request id. Every reply has one.
+    pub(crate) async fn find_replied_deployment(
+        &mut self,
+        request: &Request,
+    ) -> Result<Option<DeploymentId>, StoreError> {
+        let reply: Option<Json<About>> = with_conn!(self, |c| replies::table
+            .find(Sql(request.id))
+            .select(replies::reply)
+            .get_result(c))
+        .optional()?;
+        Ok(reply.map(|Json(about)| about.deployment.id))
     }
 
     /// Finds the reply to an earlier request of the same id.

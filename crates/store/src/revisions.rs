@@ -1,6 +1,6 @@
 //! Revisions: the record, its row, and the statements on it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -85,6 +85,15 @@ pub enum RevisionReference {
     Number(i64),
 }
 
+impl fmt::Display for RevisionReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => id.fmt(f),
+            Self::Number(number) => number.fmt(f),
+        }
+    }
+}
+
 impl Connection {
     /// Inserts a revision.
     pub(crate) async fn insert_revision(&mut self, revision: Revision) -> Result<(), StoreError> {
@@ -116,17 +125,18 @@ impl Connection {
         Ok(row.map(Revision::from))
     }
 
-    /// Lists revisions of a deployment, oldest first, behind one of a number.
+    /// Lists revisions of a deployment, newest first, before one of a number.
     pub(crate) async fn list_revisions(
         &mut self,
         deployment: DeploymentId,
-        after: Option<i64>,
+        before: Option<i64>,
         limit: i64,
     ) -> Result<Vec<Revision>, StoreError> {
+        let before = before.unwrap_or(i64::MAX);
         let rows: Vec<RevisionRow> = with_conn!(self, |c| revisions::table
             .filter(revisions::deployment_id.eq(Sql(deployment)))
-            .filter(revisions::number.gt(after.unwrap_or(0)))
-            .order(revisions::number)
+            .filter(revisions::number.lt(before))
+            .order(revisions::number.desc())
             .limit(limit)
             .select(selected::<RevisionRow, Db>())
             .load(c))?;

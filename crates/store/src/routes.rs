@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use serde::{Deserialize, Serialize};
 use viridian_strategy::{
-    DeploymentId, Health, RevisionId, RouteId, RouteStatus, Timestamp, Traffic, serving,
+    DeploymentId, Health, Lifecycle, RevisionId, RouteId, RouteStatus, Timestamp, Traffic, serving,
 };
 
 use crate::{
@@ -239,6 +239,7 @@ impl Connection {
         type Row = (
             Sql<DeploymentId>,
             i64,
+            Sql<Lifecycle>,
             Option<Sql<RevisionId>>,
             crate::types::Json<Vec<Endpoint>>,
         );
@@ -247,6 +248,7 @@ impl Connection {
                 .select((
                     deployments::id,
                     deployments::epoch,
+                    deployments::lifecycle,
                     deployments::current_revision_id,
                     deployments::endpoints,
                 ))
@@ -265,13 +267,15 @@ impl Connection {
             }
             query.order(deployments::id).load(c)
         })?;
-        let table =
-            |(Sql(deployment), epoch, revision, crate::types::Json(endpoints)): Row| TrafficTable {
-                deployment,
+        let table = |(deployment, epoch, lifecycle, revision, endpoints): Row| {
+            let gone = matches!(lifecycle.0, Lifecycle::Destroying | Lifecycle::Destroyed);
+            TrafficTable {
+                deployment: deployment.0,
                 epoch,
-                revision: revision.map(|Sql(id)| id),
-                endpoints,
-            };
+                revision: revision.filter(|_| !gone).map(|Sql(id)| id),
+                endpoints: endpoints.0,
+            }
+        };
         Ok(rows.into_iter().map(table).collect())
     }
 }

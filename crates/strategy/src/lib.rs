@@ -18,6 +18,7 @@ mod deployment;
 mod evaluate;
 mod id;
 mod keep;
+mod patch;
 mod policy;
 mod rolling;
 mod rollout;
@@ -34,6 +35,10 @@ pub use self::{
     deployment::{Deployment, Lifecycle, State, SubStep},
     evaluate::{Evaluation, evaluate},
     id::{DeploymentId, RevisionId, RouteId},
+    patch::{
+        BlueGreenPatch, GateTimeoutPatch, IfOther, PatchError, PolicyPatch, RollingUpdatePatch,
+        StrategyPatch, StrategySettings,
+    },
     policy::{
         BlueGreen, GateAction, GateTimeout, IntOrPercent, MAX_DURATION, MAX_REPLICAS, Policy,
         PolicyError, RollingUpdate, Strategy,

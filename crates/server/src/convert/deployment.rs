@@ -21,16 +21,11 @@ pub(crate) fn parse_new(
 ) -> NewDeployment {
     check_name("project", &wire.project, violations);
     check_name("name", &wire.name, violations);
-    check_labels(&wire.labels, violations);
     let metadata = wire.metadata.clone().unwrap_or_default();
-    let limit = match wire.revision_history_limit {
-        0 => DEFAULT_HISTORY_LIMIT,
-        limit => violations.within("revision_history_limit", limit, 1, MAX_HISTORY_LIMIT),
-    };
     NewDeployment {
         project: wire.project.clone(),
         name: wire.name.clone(),
-        labels: wire.labels.clone(),
+        labels: parse_labels(&wire.labels, violations),
         metadata: Metadata {
             domain: metadata.domain,
             resource_group: resource_group(metadata.resource_group),
@@ -44,11 +39,19 @@ pub(crate) fn parse_new(
             MAX_REPLICAS,
         ),
         policy: parse_policy(wire.policy.as_ref(), violations),
-        revision_history_limit: limit,
+        revision_history_limit: parse_history_limit(wire.revision_history_limit, violations),
         initial_revision: wire
             .initial_revision
             .as_ref()
             .map(|spec| parse_spec("initial_revision", spec, violations)),
+    }
+}
+
+/// How many revisions are kept; the default for 0, which is as good as not set.
+pub(crate) fn parse_history_limit(wire: i32, violations: &mut Violations) -> u32 {
+    match wire {
+        0 => DEFAULT_HISTORY_LIMIT,
+        limit => violations.within("revision_history_limit", limit, 1, MAX_HISTORY_LIMIT),
     }
 }
 
@@ -135,7 +138,11 @@ pub(crate) fn parse_sub_step(wire: v1::DeploymentSubStep) -> Option<SubStep> {
     }
 }
 
-fn check_labels(labels: &BTreeMap<String, String>, violations: &mut Violations) {
+/// Labels from the wire.
+pub(crate) fn parse_labels(
+    labels: &BTreeMap<String, String>,
+    violations: &mut Violations,
+) -> BTreeMap<String, String> {
     for (key, value) in labels {
         let field = format!("labels[{key:?}]");
         let name = key.rsplit_once('/').map_or(key.as_str(), |(_, name)| name);
@@ -150,9 +157,11 @@ fn check_labels(labels: &BTreeMap<String, String>, violations: &mut Violations) 
             "must have a value of at most 63 characters",
         );
     }
+    labels.clone()
 }
 
-fn lifecycle(lifecycle: Lifecycle) -> v1::DeploymentLifecycle {
+/// A lifecycle, to the wire.
+pub(crate) fn lifecycle(lifecycle: Lifecycle) -> v1::DeploymentLifecycle {
     match lifecycle {
         Lifecycle::Pending => v1::DeploymentLifecycle::Pending,
         Lifecycle::Ready => v1::DeploymentLifecycle::Ready,
@@ -162,7 +171,8 @@ fn lifecycle(lifecycle: Lifecycle) -> v1::DeploymentLifecycle {
     }
 }
 
-fn sub_step(sub_step: SubStep) -> v1::DeploymentSubStep {
+/// A sub-step, to the wire.
+pub(crate) fn sub_step(sub_step: SubStep) -> v1::DeploymentSubStep {
     match sub_step {
         SubStep::Provisioning => v1::DeploymentSubStep::Provisioning,
         SubStep::AwaitingPromotion => v1::DeploymentSubStep::AwaitingPromotion,
@@ -170,7 +180,8 @@ fn sub_step(sub_step: SubStep) -> v1::DeploymentSubStep {
     }
 }
 
-fn counts(counts: ReplicaCounts) -> v1::ReplicaCounts {
+/// Counts, to the wire.
+pub(crate) fn counts(counts: ReplicaCounts) -> v1::ReplicaCounts {
     v1::ReplicaCounts {
         provisioning: counts.provisioning.cast_signed(),
         ready: counts.ready.cast_signed(),

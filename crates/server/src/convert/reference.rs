@@ -54,6 +54,18 @@ pub(crate) fn parse_revision(
     }
 }
 
+/// The same for one that may be left out: None for an empty text.
+pub(crate) fn parse_optional_revision(
+    field: &str,
+    text: &str,
+    violations: &mut Violations,
+) -> Option<RevisionReference> {
+    if text.is_empty() {
+        return None;
+    }
+    parse_revision(field, text, violations)
+}
+
 /// Notes when a text cannot be the name of a project or of a deployment.
 pub(crate) fn check_name(field: &str, text: &str, violations: &mut Violations) {
     violations.check(

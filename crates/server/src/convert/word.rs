@@ -1,5 +1,6 @@
 //! The words of the domain, as the contract spells them.
 
+use viridian_store::Phase;
 use viridian_strategy::{BlockerCode, Lifecycle};
 
 /// A value as the contract spells it, without its enum's name.
@@ -38,6 +39,23 @@ impl Word for BlockerCode {
             Self::NoRevision => "NO_REVISION",
             Self::RoutesNotReady => "ROUTES_NOT_READY",
             Self::BackOff => "BACK_OFF",
+        }
+    }
+}
+
+impl Word for Phase {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Create => "CREATE",
+            Self::Activate => "ACTIVATE",
+            Self::Evaluate => "EVALUATE",
+            Self::Promote => "PROMOTE",
+            Self::RollBack => "ROLL_BACK",
+            Self::Update => "UPDATE",
+            Self::Abort => "ABORT",
+            Self::Pause => "PAUSE",
+            Self::Resume => "RESUME",
+            Self::Delete => "DELETE",
         }
     }
 }

@@ -14,7 +14,9 @@ use super::{
     fixture::{Engine, Fixture, automatic, call, colours, manual},
     invariants,
 };
-use crate::{Call, DeploymentUpdate, Outcome, Phase, RollBackRefusal, Tables, UnitError};
+use crate::{
+    Call, DeploymentUpdate, Outcome, Phase, RollBackRefusal, Tables, UnitError, UpdateRefusal,
+};
 
 #[rstest]
 #[case::sqlite(Engine::Sqlite)]
@@ -220,17 +222,17 @@ async fn update_scales_both_sides(#[case] engine: Engine) {
 async fn update_takes_values_but_not_another_strategy(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
     let (id, green) = fixture.at_the_gate(1, manual()).await;
-    let policy = |policy| DeploymentUpdate {
-        policy: Some(policy),
+    let policy = |policy: Policy| DeploymentUpdate {
+        policy: policy.into(),
         ..DeploymentUpdate::default()
     };
     refused(&fixture, async |db| {
         db.update_deployment(id, policy(rolling()), &call()).await
     })
     .await
-    .is(UpdateRejection::StrategyInUse);
+    .is(UpdateRefusal::Rules(UpdateRejection::StrategyInUse));
     let update = DeploymentUpdate {
-        policy: Some(automatic(Duration::ZERO)),
+        policy: automatic(Duration::ZERO).into(),
         labels: Some([("tier".to_owned(), "gold".to_owned())].into()),
         revision_history_limit: Some(3),
         target_replicas: None,
@@ -338,7 +340,9 @@ async fn delete_drains_everything_and_leaves_a_tombstone(#[case] engine: Engine)
         db.update_deployment(id, update, &call()).await
     })
     .await
-    .is(UpdateRejection::Gone(Lifecycle::Destroyed));
+    .is(UpdateRefusal::Rules(UpdateRejection::Gone(
+        Lifecycle::Destroyed,
+    )));
     invariants::hold(&fixture).await;
 }
 

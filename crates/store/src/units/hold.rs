@@ -147,7 +147,7 @@ impl Transaction {
         self.change_routes(&old, &mut routes, changes, now).await?;
         let serving = endpoints(&routes);
         let mut new = follow(&old, &plan, &routes, now);
-        if serving != listed || new.state.current() != old.state.current() {
+        if serving != listed || new.served_revision() != old.served_revision() {
             new.epoch += 1;
         }
         let visible = plan.reported || !changes.is_empty() || !looks_alike(&old, &new);

@@ -2,7 +2,7 @@
 //! retained.
 
 use serde::{Deserialize, Serialize};
-use viridian_strategy::{DeploymentId, RevisionId, TransitionKind, verbs};
+use viridian_strategy::{DeploymentId, RevisionId, State, TransitionKind, verbs};
 
 use crate::{
     Database,
@@ -41,7 +41,7 @@ impl Database {
             let refuse = UnitError::Refused;
             let revision = revision
                 .or(held.deployment.previous)
-                .ok_or(refuse(RollBackRefusal::NoPrevious))?;
+                .ok_or_else(|| refuse(without_previous(&held.deployment.state)))?;
             let reference = RevisionReference::Id(revision);
             let found = tx.connection()?.find_revision(id, reference).await?;
             if found.is_none() {
@@ -59,5 +59,20 @@ impl Database {
             })
         })
         .await
+    }
+}
+
+/// Why there is nothing to go back to: a rollout that is under way, and the end
+/// of the deployment, say more than that there was no revision before.
+fn without_previous(state: &State) -> RollBackRefusal {
+    use verbs::ActivateRejection::{Gone, InProgress};
+    match *state {
+        State::Pending { .. } | State::Ready { .. } => RollBackRefusal::NoPrevious,
+        State::Deploying(rollout) => RollBackRefusal::Rules(InProgress {
+            deploying: rollout.deploying,
+        }),
+        State::Destroying { .. } | State::Destroyed { .. } => {
+            RollBackRefusal::Rules(Gone(state.lifecycle()))
+        }
     }
 }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use viridian_strategy::{DeploymentId, Policy, verbs};
+use viridian_strategy::{DeploymentId, PolicyPatch, verbs};
 
 use crate::{
     Database, Deployment,
-    error::UnitError,
+    error::{UnitError, UpdateRefusal},
     transaction::Transaction,
     types::Phase,
     units::{Call, Changed, hold::Plan},
@@ -18,7 +18,7 @@ pub struct DeploymentUpdate {
     /// How many routes ought to serve.
     pub target_replicas: Option<u32>,
     /// How a new revision replaces the current one.
-    pub policy: Option<Policy>,
+    pub policy: PolicyPatch,
     /// Labels to select by, all of them.
     pub labels: Option<BTreeMap<String, String>>,
     /// How many revisions are kept.
@@ -31,20 +31,23 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// An [`UpdateRejection`](verbs::UpdateRejection), and those of every unit of
-    /// work.
+    /// An [`UpdateRefusal`], and those of every unit of work.
     pub async fn update_deployment(
         &self,
         id: DeploymentId,
         update: DeploymentUpdate,
         call: &Call,
-    ) -> Result<Changed, UnitError<verbs::UpdateRejection>> {
+    ) -> Result<Changed, UnitError<UpdateRefusal>> {
         self.once(call, async |tx: &mut Transaction| {
             let held = tx.hold_for(id, call).await?;
             let old = &held.deployment;
-            let policy = update.policy.unwrap_or(old.policy);
             let target = update.target_replicas.unwrap_or(old.target_replicas);
-            verbs::update(&old.view(), &old.policy, target, &policy).map_err(UnitError::Refused)?;
+            // A deployment that is gone is refused as such, whatever is asked of it.
+            let patched = update.policy.apply(&old.policy);
+            let policy = patched.unwrap_or(old.policy);
+            verbs::update(&old.view(), &old.policy, target, &policy)
+                .map_err(|rejection| UnitError::Refused(UpdateRefusal::Rules(rejection)))?;
+            patched.map_err(|error| UnitError::Refused(UpdateRefusal::Patch(error)))?;
             let amended = Deployment {
                 target_replicas: target,
                 policy,

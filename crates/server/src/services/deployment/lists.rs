@@ -1,6 +1,7 @@
 //! The lists of `DeploymentService`.
 
 use tonic::Status;
+use uuid::Uuid;
 use viridian_proto::v1;
 use viridian_store::{Deployment, DeploymentFilter, RouteFilter};
 use viridian_strategy::{DeploymentId, Lifecycle, RouteId};
@@ -9,7 +10,9 @@ use crate::{
     convert::{
         Violations,
         deployment::{deployment, parse_lifecycle, parse_sub_step},
-        reference::parse_deployment,
+        history::history_entry,
+        reference::parse_optional_revision,
+        revision::revision,
         route::{parse_status, route},
     },
     error::store,
@@ -19,7 +22,7 @@ use crate::{
 };
 
 /// `ListDeployments`.
-pub(crate) async fn deployments(
+pub(super) async fn deployments(
     shared: &Shared,
     message: &v1::ListDeploymentsRequest,
 ) -> Result<v1::ListDeploymentsResponse, Status> {
@@ -30,6 +33,7 @@ pub(crate) async fn deployments(
         Selector::default()
     });
     let question = [
+        "deployments",
         message.project.as_str(),
         &format!("{:?} {:?}", message.lifecycles, message.sub_steps),
         &message.label_selector,
@@ -49,13 +53,36 @@ pub(crate) async fn deployments(
     })
 }
 
+/// `ListRevisions`.
+pub(super) async fn revisions(
+    shared: &Shared,
+    message: &v1::ListRevisionsRequest,
+) -> Result<v1::ListRevisionsResponse, Status> {
+    let mut violations = Violations::default();
+    let page = Page::parse(
+        message.page_size,
+        &message.page_token,
+        &["revisions", &message.deployment],
+        &mut violations,
+    );
+    let id = existing(shared, &message.deployment, violations).await?;
+    let database = shared.database();
+    let found = database.list_revisions(id, page.after, page.size).await;
+    let found = found.map_err(|error| store(&error))?;
+    let last = found.last().map(|revision| revision.number);
+    Ok(v1::ListRevisionsResponse {
+        next_page_token: page.next(found.len(), last),
+        revisions: found.into_iter().map(revision).collect(),
+    })
+}
+
 /// `ListRoutes`.
-pub(crate) async fn routes(
+pub(super) async fn routes(
     shared: &Shared,
     message: &v1::ListRoutesRequest,
 ) -> Result<v1::ListRoutesResponse, Status> {
+    let subject = &message.deployment;
     let mut violations = Violations::default();
-    let reference = parse_deployment("deployment", &message.deployment, &mut violations);
     let mut statuses = Vec::new();
     for (index, status) in message.statuses().enumerate() {
         match parse_status(status) {
@@ -63,8 +90,10 @@ pub(crate) async fn routes(
             None => violations.add(format!("statuses[{index}]"), "must be a status"),
         }
     }
+    let revision = parse_optional_revision("revision", &message.revision, &mut violations);
     let question = [
-        message.deployment.as_str(),
+        "routes",
+        subject,
         &message.revision,
         &format!("{:?}", message.statuses),
     ];
@@ -74,35 +103,56 @@ pub(crate) async fn routes(
         &question,
         &mut violations,
     );
-    violations.finish()?;
-    let id = shared
-        .resolve_reference(reference, &message.deployment)
-        .await?;
-    let database = shared.database();
-    let known = database
-        .find_deployment(id)
-        .await
-        .map_err(|error| store(&error))?;
-    if known.is_none() {
-        let resource = crate::error::Resource::Deployment;
-        return Err(crate::error::not_found(resource, &message.deployment));
-    }
-    let revision = shared
-        .resolve_revision(id, &message.deployment, "revision", &message.revision)
-        .await?;
+    let id = existing(shared, subject, violations).await?;
+    let revision = shared.find_revision(id, subject, revision).await?;
     let filter = RouteFilter {
         statuses,
         revision: revision.map(|revision| revision.id),
     };
-    let found = database
+    let found = shared
+        .database()
         .list_routes(id, filter, page.after.map(RouteId), page.size)
-        .await;
-    let found = found.map_err(|error| store(&error))?;
+        .await
+        .map_err(|error| store(&error))?;
     let last = found.last().map(|route| route.view.id.0);
     Ok(v1::ListRoutesResponse {
         next_page_token: page.next(found.len(), last),
         routes: found.into_iter().map(route).collect(),
     })
+}
+
+/// `ListHistory`.
+pub(super) async fn history(
+    shared: &Shared,
+    message: &v1::ListHistoryRequest,
+) -> Result<v1::ListHistoryResponse, Status> {
+    let mut violations = Violations::default();
+    let page = Page::parse(
+        message.page_size,
+        &message.page_token,
+        &["history", &message.deployment],
+        &mut violations,
+    );
+    let id = existing(shared, &message.deployment, violations).await?;
+    let database = shared.database();
+    let found = database.list_history(id, page.after, page.size).await;
+    let found = found.map_err(|error| store(&error))?;
+    let last = found.last().map(|entry| entry.number);
+    Ok(v1::ListHistoryResponse {
+        next_page_token: page.next(found.len(), last),
+        entries: found.into_iter().map(history_entry).collect(),
+    })
+}
+
+/// Finds the deployment whose rows are listed: none has no rows, and yet is no
+/// empty list.
+async fn existing(
+    shared: &Shared,
+    subject: &str,
+    violations: Violations,
+) -> Result<DeploymentId, Status> {
+    let id = shared.resolve(subject, violations).await?;
+    shared.find(id, subject).await.map(|found| found.id)
 }
 
 fn parse_filter(
@@ -137,7 +187,7 @@ async fn matching(
     shared: &Shared,
     filter: &DeploymentFilter,
     selector: &Selector,
-    page: &Page,
+    page: &Page<Uuid>,
 ) -> Result<Vec<Deployment>, Status> {
     let size = page.size as usize;
     let chunk = if selector.is_empty() {

@@ -1,0 +1,48 @@
+//! History.
+
+use viridian_proto::v1;
+use viridian_store::{HistoryEntry, Outcome};
+
+use super::{
+    deployment::{counts, lifecycle, sub_step},
+    time::timestamp,
+    words,
+};
+
+/// What happened, to the wire. At creation there is no place before.
+pub(crate) fn history_entry(entry: HistoryEntry) -> v1::HistoryEntry {
+    let (from, from_step) = entry.from.unzip();
+    let from = from.map_or(v1::DeploymentLifecycle::Unspecified, lifecycle);
+    let step = |step: Option<_>| step.map_or(v1::DeploymentSubStep::Unspecified, sub_step);
+    let (to, to_step) = entry.to;
+    v1::HistoryEntry {
+        deployment_id: entry.deployment.to_string(),
+        number: entry.number,
+        phase: words(entry.phase).to_owned(),
+        result: result(entry.outcome).into(),
+        from_lifecycle: from.into(),
+        to_lifecycle: lifecycle(to).into(),
+        from_sub_step: step(from_step.flatten()).into(),
+        to_sub_step: step(to_step).into(),
+        revision_id: entry.revision.map(|id| id.to_string()).unwrap_or_default(),
+        actor: entry.actor,
+        reason: entry.reason,
+        request_id: entry
+            .request
+            .map(|request| request.0.to_string())
+            .unwrap_or_default(),
+        blue: Some(counts(entry.status.blue)),
+        green: Some(counts(entry.status.green)),
+        attempts: entry.attempts.cast_signed(),
+        create_time: Some(timestamp(entry.created_at)),
+        update_time: Some(timestamp(entry.updated_at)),
+    }
+}
+
+fn result(outcome: Outcome) -> v1::HistoryResult {
+    match outcome {
+        Outcome::Success => v1::HistoryResult::Success,
+        Outcome::Waiting => v1::HistoryResult::Waiting,
+        Outcome::RolledBack => v1::HistoryResult::RolledBack,
+    }
+}

@@ -1,0 +1,222 @@
+//! What the rules refuse, a conversion for each call.
+
+use tonic::{Code, Status};
+use tonic_types::{FieldViolation, PreconditionViolation, StatusExt as _};
+use viridian_store::{
+    ActivateRefusal, CreateRefusal, PromoteRefusal, RollBackRefusal, UpdateRefusal,
+};
+use viridian_strategy::{
+    Blocker, Lifecycle, MAX_REPLICAS, PatchError, RevisionId,
+    verbs::{
+        AbortRejection, ActivateRejection, DeleteRejection, PauseRejection, PromoteRejection,
+        UpdateRejection,
+    },
+};
+
+use super::{IntoStatus, Resource, aborted, bad_request, info, not_found, precondition};
+use crate::convert::{policy::violation, words};
+
+/// Why a pause was refused.
+pub(crate) struct PauseRefusal(pub(crate) PauseRejection);
+
+/// Why the end of a pause was refused.
+pub(crate) struct ResumeRefusal(pub(crate) PauseRejection);
+
+impl IntoStatus for CreateRefusal {
+    fn into_status(self, subject: &str) -> Status {
+        match self {
+            Self::NameTaken => {
+                let message = format!("there is a deployment {subject} already");
+                let mut details = info("NAME_TAKEN", []);
+                details.set_resource_info("viridian.Deployment", subject, "", message.clone());
+                Status::with_error_details(Code::AlreadyExists, message, details)
+            }
+        }
+    }
+}
+
+impl IntoStatus for UpdateRefusal {
+    fn into_status(self, subject: &str) -> Status {
+        match self {
+            Self::Rules(UpdateRejection::TooManyReplicas) => {
+                let description = format!("must be 0 to {MAX_REPLICAS}");
+                bad_request(vec![FieldViolation::new("target_replicas", description)])
+            }
+            Self::Rules(UpdateRejection::Policy(errors)) => {
+                let violations = errors.iter().map(violation);
+                bad_request(
+                    violations
+                        .map(|(field, description)| FieldViolation::new(field, description))
+                        .collect(),
+                )
+            }
+            Self::Rules(UpdateRejection::StrategyInUse) => precondition(
+                "STRATEGY_IN_USE",
+                "a rollout goes by the present strategy: promote it or abort it first",
+                subject,
+            ),
+            Self::Rules(UpdateRejection::Gone(lifecycle)) => gone(lifecycle, subject),
+            Self::Patch(PatchError::OtherStrategy) => precondition(
+                "STRATEGY_MISMATCH",
+                "the policy has the other strategy; to change it, name the new one as a whole \
+                 in the mask",
+                subject,
+            ),
+            Self::Patch(PatchError::NoGateTimeout) => precondition(
+                "NO_GATE_TIMEOUT",
+                "the policy has no gate timeout; to set one, name \
+                 policy.blue_green.gate_timeout as a whole in the mask",
+                subject,
+            ),
+        }
+    }
+}
+
+impl IntoStatus for DeleteRejection {
+    fn into_status(self, subject: &str) -> Status {
+        match self {
+            Self::Gone(lifecycle) => gone(lifecycle, subject),
+        }
+    }
+}
+
+impl IntoStatus for ActivateRefusal {
+    fn into_status(self, subject: &str) -> Status {
+        match self {
+            Self::NoRevision(id) => not_found(Resource::Revision, &id.to_string()),
+            Self::Rules(rejection) => not_activated(rejection, "`supersede` gives it up", subject),
+        }
+    }
+}
+
+impl IntoStatus for PromoteRefusal {
+    fn into_status(self, subject: &str) -> Status {
+        match self {
+            Self::Revision { expected, actual } => {
+                let actual = actual.map(|id| id.to_string()).unwrap_or_default();
+                aborted(
+                    "REVISION_MISMATCH",
+                    format!("revision {actual} is being deployed, not {expected}"),
+                    [
+                        ("expected_revision_id", expected.to_string()),
+                        ("deploying_revision_id", actual),
+                    ],
+                )
+            }
+            Self::Rules(PromoteRejection::NotDeploying(lifecycle)) => {
+                not_deploying(lifecycle, subject)
+            }
+            Self::Rules(PromoteRejection::RollingBack) => rolling_back(subject),
+            Self::Rules(PromoteRejection::NotBlueGreen) => precondition(
+                "NOT_BLUE_GREEN",
+                "a rolling update has no gate: it goes on by itself",
+                subject,
+            ),
+            Self::Rules(PromoteRejection::Blocked(blockers)) => blocked(&blockers, subject),
+        }
+    }
+}
+
+impl IntoStatus for AbortRejection {
+    fn into_status(self, subject: &str) -> Status {
+        match self {
+            Self::NotDeploying(lifecycle) => not_deploying(lifecycle, subject),
+            Self::RollingBack => rolling_back(subject),
+        }
+    }
+}
+
+impl IntoStatus for RollBackRefusal {
+    fn into_status(self, subject: &str) -> Status {
+        match self {
+            Self::NoRevision(id) => not_found(Resource::Revision, &id.to_string()),
+            Self::NoPrevious => precondition(
+                "NO_PREVIOUS_REVISION",
+                "there is no revision before the current one",
+                subject,
+            ),
+            Self::Rules(rejection) => not_activated(
+                rejection,
+                "to give it up and keep the current one, abort",
+                subject,
+            ),
+        }
+    }
+}
+
+impl IntoStatus for PauseRefusal {
+    fn into_status(self, subject: &str) -> Status {
+        match self.0 {
+            PauseRejection::Already => precondition(
+                "ALREADY_PAUSED",
+                "the deployment is paused already",
+                subject,
+            ),
+            PauseRejection::Gone(lifecycle) => gone(lifecycle, subject),
+        }
+    }
+}
+
+impl IntoStatus for ResumeRefusal {
+    fn into_status(self, subject: &str) -> Status {
+        match self.0 {
+            PauseRejection::Already => {
+                precondition("NOT_PAUSED", "the deployment is not paused", subject)
+            }
+            PauseRejection::Gone(lifecycle) => gone(lifecycle, subject),
+        }
+    }
+}
+
+/// An activation, or a roll-back that is one. `way_out` is what gets a rollout
+/// that is under way out of the way.
+fn not_activated(rejection: ActivateRejection, way_out: &str, subject: &str) -> Status {
+    match rejection {
+        ActivateRejection::AlreadyCurrent => precondition(
+            "ALREADY_CURRENT",
+            "the revision is the current one already",
+            subject,
+        ),
+        ActivateRejection::InProgress { deploying } => in_progress(deploying, way_out),
+        ActivateRejection::Gone(lifecycle) => gone(lifecycle, subject),
+    }
+}
+
+fn in_progress(deploying: RevisionId, way_out: &str) -> Status {
+    aborted(
+        "DEPLOYMENT_IN_PROGRESS",
+        format!("revision {deploying} is being deployed; {way_out}"),
+        [("deploying_revision_id", deploying.to_string())],
+    )
+}
+
+fn not_deploying(lifecycle: Lifecycle, subject: &str) -> Status {
+    let message = format!(
+        "nothing is being deployed: the deployment is {}",
+        words(lifecycle)
+    );
+    precondition("NOT_DEPLOYING", &message, subject)
+}
+
+fn rolling_back(subject: &str) -> Status {
+    precondition("ROLLING_BACK", "the rollout is being rolled back", subject)
+}
+
+fn blocked(blockers: &[Blocker], subject: &str) -> Status {
+    let sentences: Vec<String> = blockers.iter().map(Blocker::to_string).collect();
+    let violations: Vec<_> = blockers
+        .iter()
+        .map(|blocker| {
+            PreconditionViolation::new(words(blocker.code()), subject, blocker.to_string())
+        })
+        .collect();
+    let mut details = info("PROMOTION_BLOCKED", []);
+    details.set_precondition_failure(violations);
+    let message = format!("cannot promote: {}", sentences.join("; "));
+    Status::with_error_details(Code::FailedPrecondition, message, details)
+}
+
+fn gone(lifecycle: Lifecycle, subject: &str) -> Status {
+    let message = format!("the deployment is {}", words(lifecycle));
+    precondition("DEPLOYMENT_GONE", &message, subject)
+}

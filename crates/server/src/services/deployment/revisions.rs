@@ -1,0 +1,78 @@
+//! Create, get and activate revisions.
+
+use tonic::Status;
+use viridian_proto::v1;
+
+use crate::{
+    convert::{
+        Violations,
+        deployment::deployment,
+        reference::parse_revision,
+        revision::{parse_spec, revision},
+    },
+    error::{IntoStatus as _, Resource, not_found},
+    state::{Shared, call, terms},
+};
+
+/// `CreateRevision`.
+pub(super) async fn create(
+    shared: &Shared,
+    message: &v1::CreateRevisionRequest,
+) -> Result<v1::CreateRevisionResponse, Status> {
+    let subject = &message.deployment;
+    let mut violations = Violations::default();
+    let spec = message.spec.clone().unwrap_or_default();
+    let spec = parse_spec("spec", &spec, &mut violations);
+    let call = call("CreateRevision", message, terms!(message), &mut violations);
+    let id = shared.resolve_for(&call, subject, violations).await?;
+    let created = shared
+        .database()
+        .create_revision(id, spec, message.activate, &call)
+        .await
+        .map_err(|error| error.into_status(subject))?;
+    Ok(v1::CreateRevisionResponse {
+        deployment: Some(deployment(created.deployment)),
+        revision: Some(revision(created.revision)),
+    })
+}
+
+/// `GetRevision`.
+pub(super) async fn get(
+    shared: &Shared,
+    message: &v1::GetRevisionRequest,
+) -> Result<v1::GetRevisionResponse, Status> {
+    let subject = &message.deployment;
+    let mut violations = Violations::default();
+    let reference = parse_revision("revision", &message.revision, &mut violations);
+    let id = shared.resolve(subject, violations).await?;
+    let found = shared.find_revision(id, subject, reference).await?;
+    let found = found.ok_or_else(|| not_found(Resource::Revision, &message.revision))?;
+    let revision = Some(revision(found));
+    Ok(v1::GetRevisionResponse { revision })
+}
+
+/// `ActivateRevision`.
+pub(super) async fn activate(
+    shared: &Shared,
+    message: &v1::ActivateRevisionRequest,
+) -> Result<v1::ActivateRevisionResponse, Status> {
+    let subject = &message.deployment;
+    let mut violations = Violations::default();
+    let reference = parse_revision("revision", &message.revision, &mut violations);
+    let call = call(
+        "ActivateRevision",
+        message,
+        terms!(message),
+        &mut violations,
+    );
+    let id = shared.resolve_for(&call, subject, violations).await?;
+    let revision = shared.find_revision(id, subject, reference).await?;
+    let revision = revision.ok_or_else(|| not_found(Resource::Revision, &message.revision))?;
+    let activated = shared
+        .database()
+        .activate_revision(id, revision.id, message.supersede, &call)
+        .await
+        .map_err(|error| error.into_status(subject))?;
+    let deployment = Some(deployment(activated.deployment));
+    Ok(v1::ActivateRevisionResponse { deployment })
+}

@@ -1,0 +1,153 @@
+//! Promote, abort, roll back, pause and resume.
+
+use tonic::Status;
+use viridian_proto::v1;
+use viridian_strategy::RouteId;
+
+use crate::{
+    convert::{
+        Violations,
+        deployment::{blocker, deployment},
+        reference::parse_optional_revision,
+    },
+    error::{IntoStatus as _, PauseRefusal, ResumeRefusal},
+    state::{Shared, call, terms},
+};
+
+/// `PromoteDeployment`.
+pub(super) async fn promote(
+    shared: &Shared,
+    message: &v1::PromoteDeploymentRequest,
+) -> Result<v1::PromoteDeploymentResponse, Status> {
+    let subject = &message.deployment;
+    let mut violations = Violations::default();
+    let expected = parse_optional_revision(
+        "expected_revision",
+        &message.expected_revision,
+        &mut violations,
+    );
+    let call = call(
+        "PromoteDeployment",
+        message,
+        terms!(message),
+        &mut violations,
+    );
+    let id = shared.resolve_for(&call, subject, violations).await?;
+    let expected = shared.find_revision(id, subject, expected).await?;
+    let expected = expected.map(|revision| revision.id);
+    let database = shared.database();
+    if message.validate_only {
+        let preview = database.preview_promote(id, expected, &call).await;
+        let preview = preview.map_err(|error| error.into_status(subject))?;
+        return preview_reply(preview, subject);
+    }
+    let promoted = database.complete_manual_promote(id, expected, &call).await;
+    let promoted = promoted.map_err(|error| error.into_status(subject))?;
+    Ok(v1::PromoteDeploymentResponse {
+        deployment: Some(deployment(promoted.deployment)),
+        promoted_route_ids: texts(promoted.promoted),
+        drained_route_ids: texts(promoted.drained),
+        blockers: Vec::new(),
+    })
+}
+
+/// `AbortDeployment`.
+pub(super) async fn abort(
+    shared: &Shared,
+    message: &v1::AbortDeploymentRequest,
+) -> Result<v1::AbortDeploymentResponse, Status> {
+    let subject = &message.deployment;
+    let mut violations = Violations::default();
+    let call = call("AbortDeployment", message, terms!(message), &mut violations);
+    let id = shared.resolve_for(&call, subject, violations).await?;
+    let aborted = shared.database().abort_deployment(id, &call).await;
+    let aborted = aborted.map_err(|error| error.into_status(subject))?;
+    let deployment = Some(deployment(aborted.deployment));
+    Ok(v1::AbortDeploymentResponse { deployment })
+}
+
+/// `RollbackDeployment`.
+pub(super) async fn roll_back(
+    shared: &Shared,
+    message: &v1::RollbackDeploymentRequest,
+) -> Result<v1::RollbackDeploymentResponse, Status> {
+    let subject = &message.deployment;
+    let mut violations = Violations::default();
+    let revision = parse_optional_revision("revision", &message.revision, &mut violations);
+    let call = call(
+        "RollbackDeployment",
+        message,
+        terms!(message),
+        &mut violations,
+    );
+    let id = shared.resolve_for(&call, subject, violations).await?;
+    let revision = shared.find_revision(id, subject, revision).await?;
+    let revision = revision.map(|revision| revision.id);
+    let database = shared.database();
+    let rolled_back = database.roll_back_deployment(id, revision, &call).await;
+    let rolled_back = rolled_back.map_err(|error| error.into_status(subject))?;
+    Ok(v1::RollbackDeploymentResponse {
+        deployment: Some(deployment(rolled_back.deployment)),
+        instant: rolled_back.instant,
+    })
+}
+
+/// `PauseDeployment`.
+pub(super) async fn pause(
+    shared: &Shared,
+    message: &v1::PauseDeploymentRequest,
+) -> Result<v1::PauseDeploymentResponse, Status> {
+    let subject = &message.deployment;
+    let mut violations = Violations::default();
+    let call = call("PauseDeployment", message, terms!(message), &mut violations);
+    let id = shared.resolve_for(&call, subject, violations).await?;
+    let paused = shared.database().pause_deployment(id, &call).await;
+    let paused = paused.map_err(|error| error.map_refusal(PauseRefusal).into_status(subject))?;
+    let deployment = Some(deployment(paused.deployment));
+    Ok(v1::PauseDeploymentResponse { deployment })
+}
+
+/// `ResumeDeployment`.
+pub(super) async fn resume(
+    shared: &Shared,
+    message: &v1::ResumeDeploymentRequest,
+) -> Result<v1::ResumeDeploymentResponse, Status> {
+    let subject = &message.deployment;
+    let mut violations = Violations::default();
+    let call = call(
+        "ResumeDeployment",
+        message,
+        terms!(message),
+        &mut violations,
+    );
+    let id = shared.resolve_for(&call, subject, violations).await?;
+    let resumed = shared.database().resume_deployment(id, &call).await;
+    let resumed = resumed.map_err(|error| error.map_refusal(ResumeRefusal).into_status(subject))?;
+    let deployment = Some(deployment(resumed.deployment));
+    Ok(v1::ResumeDeploymentResponse { deployment })
+}
+
+/// With `validate_only` a blocker is an answer; every other refusal is an error
+/// as without it.
+fn preview_reply(
+    preview: viridian_store::PromotionPreview,
+    subject: &str,
+) -> Result<v1::PromoteDeploymentResponse, Status> {
+    use viridian_store::PromoteRefusal::Rules;
+    use viridian_strategy::verbs::PromoteRejection::Blocked;
+    let (promoted, drained, blockers) = match preview.outcome {
+        Ok((promoted, drained)) => (promoted, drained, Vec::new()),
+        Err(Rules(Blocked(blockers))) => (Vec::new(), Vec::new(), blockers),
+        Err(refusal) => return Err(refusal.into_status(subject)),
+    };
+    Ok(v1::PromoteDeploymentResponse {
+        deployment: Some(deployment(preview.deployment)),
+        promoted_route_ids: texts(promoted),
+        drained_route_ids: texts(drained),
+        blockers: blockers.iter().map(blocker).collect(),
+    })
+}
+
+fn texts(ids: Vec<RouteId>) -> Vec<String> {
+    ids.iter().map(RouteId::to_string).collect()
+}
