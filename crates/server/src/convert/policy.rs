@@ -320,3 +320,41 @@ pub(crate) const BLUE_GREEN: &str = "policy.blue_green";
 pub(crate) const ROLLING_UPDATE: &str = "policy.rolling_update";
 const NO_ROOM_TO_ROLL: &str =
     "max_surge and max_unavailable cannot both be zero: nothing could move";
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+    use prost_types::FileDescriptorSet;
+
+    use super::*;
+
+    #[test]
+    fn a_mask_can_name_all_of_a_policy() {
+        let descriptors = FileDescriptorSet::decode(viridian_proto::FILE_DESCRIPTOR_SET);
+        let descriptors = descriptors.expect("descriptors");
+        let mut expected = vec!["policy".to_owned()];
+        fields(&descriptors, "DeploymentPolicy", "policy", &mut expected);
+        let mut paths = PATHS.map(str::to_owned);
+        paths.sort();
+        expected.sort();
+        assert_eq!(paths.as_slice(), expected);
+    }
+
+    /// The paths of all fields below one. Durations are values, not messages.
+    fn fields(files: &FileDescriptorSet, message: &str, path: &str, found: &mut Vec<String>) {
+        let mut messages = files.file.iter().flat_map(|file| &file.message_type);
+        let descriptor = messages.find(|it| it.name() == message);
+        for field in &descriptor.expect(message).field {
+            let path = format!("{path}.{}", field.name());
+            if let Some(("viridian.deployment.v1", name)) = field
+                .type_name()
+                .trim_start_matches('.')
+                .rsplit_once('.')
+                .filter(|(_, name)| !name.ends_with("Action"))
+            {
+                fields(files, name, &path, found);
+            }
+            found.push(path);
+        }
+    }
+}
