@@ -2,6 +2,7 @@
 
 mod broken;
 mod calls;
+mod chance;
 mod check;
 mod fixture;
 mod groups;
@@ -9,5 +10,6 @@ mod invariants;
 mod lifecycle;
 mod promote;
 mod prune;
+mod races;
 mod repeats;
 mod reports;
