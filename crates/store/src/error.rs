@@ -177,9 +177,10 @@ impl From<DieselError> for StoreError {
                 Self::Away(info.message().to_owned())
             }
             DieselError::DatabaseError(DatabaseErrorKind::SerializationFailure, _) => Self::Held,
-            DieselError::DatabaseError(DatabaseErrorKind::Unknown, info) => {
-                unknown(info.message()).unwrap_or_else(|| Self::Broken(error.to_string()))
-            }
+            DieselError::DatabaseError(
+                DatabaseErrorKind::Unknown | DatabaseErrorKind::UnableToSendCommand,
+                info,
+            ) => unknown(info.message()).unwrap_or_else(|| Self::Broken(error.to_string())),
             _ => Self::Broken(error.to_string()),
         }
     }

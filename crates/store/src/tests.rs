@@ -2,12 +2,18 @@
 
 mod broken;
 mod calls;
+mod chance;
 mod check;
+mod cut;
+mod cutter;
 mod fixture;
 mod groups;
+mod held;
 mod invariants;
+mod kill;
 mod lifecycle;
 mod promote;
 mod prune;
+mod races;
 mod repeats;
 mod reports;

@@ -25,7 +25,7 @@ pub(super) enum Engine {
 pub(super) struct Fixture {
     pub(super) db: Database,
     pub(super) url: String,
-    pub(super) _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Fixture {
@@ -35,12 +35,18 @@ impl Fixture {
             Engine::Sqlite => format!("sqlite:{}", folder.path().join("viridian.db").display()),
             Engine::Postgres => postgres_database().await,
         };
+        Self::reopen((url, folder)).await
+    }
+
+    /// Closes the database, and keeps it.
+    pub(super) fn close(self) -> (String, TempDir) {
+        (self.url, self.folder)
+    }
+
+    /// Opens a database that was closed.
+    pub(super) async fn reopen((url, folder): (String, TempDir)) -> Self {
         let db = Database::open(&url).await.expect("the database opens");
-        Self {
-            db,
-            url,
-            _folder: folder,
-        }
+        Self { db, url, folder }
     }
 
     /// A READY deployment whose first revision has `n` ready routes.

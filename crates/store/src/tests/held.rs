@@ -1,0 +1,203 @@
+//! A session that holds a deployment's row and does nothing with it: who wants
+//! that deployment is told so after 2 s, and nobody else waits.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{task::JoinSet, time::sleep};
+use viridian_strategy::{DeploymentId, Health};
+
+use super::{
+    chance::tell,
+    fixture::{Engine, Fixture, call, manual},
+    invariants,
+};
+use crate::{DeploymentUpdate, HealthReport, StoreError, UnitError};
+
+/// A session that has a deployment's lock and is idle in its transaction.
+struct Holder {
+    client: tokio_postgres::Client,
+}
+
+impl Holder {
+    async fn hold(fixture: &Fixture, id: DeploymentId) -> Self {
+        let session = tokio_postgres::connect(&fixture.url, tokio_postgres::NoTls).await;
+        let (client, connection) = session.expect("the server answers");
+        // Ends with the client.
+        tokio::spawn(connection);
+        let name = fixture.get(id).await.name;
+        let lock = format!("BEGIN; SELECT id FROM deployments WHERE name = '{name}' FOR UPDATE");
+        client.batch_execute(&lock).await.expect("it is held");
+        Self { client }
+    }
+
+    async fn release(self) {
+        self.client
+            .batch_execute("COMMIT")
+            .await
+            .expect("it is let go");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_else_waits_for_a_deployment_that_is_held() {
+    let fixture = Arc::new(Fixture::new(Engine::Postgres).await);
+    let (held, _) = fixture.at_the_gate(2, manual()).await;
+    let mut others = Vec::new();
+    for _ in 0..50 {
+        others.push(fixture.ready(1, manual()).await);
+    }
+    let undelayed = pass(&fixture, &others).await;
+    let set_aside = fixture.db.set_aside(held, Duration::ZERO).await;
+    set_aside.expect("it is due");
+    let holder = Holder::hold(&fixture, held).await;
+
+    let begin = Instant::now();
+    let mut callers = JoinSet::new();
+    for caller in 0..4 {
+        callers.spawn(keep_asking(Arc::clone(&fixture), held, caller, begin));
+    }
+    let mut slowest = Duration::ZERO;
+    let mut passes = 0;
+    while begin.elapsed() < HOLD {
+        slowest = slowest.max(pass(&fixture, &others).await);
+        passes += 1;
+    }
+    let waits = callers.join_all().await.concat();
+    tell(&format!(
+        "50 cycles and 50 reports while nothing is held: {undelayed:?} at the slowest; while one \
+         is held, {passes} times: {slowest:?} at the slowest; {} callers of the held one were \
+         told so after {:?} to {:?}",
+        waits.len(),
+        waits.iter().min().expect("some"),
+        waits.iter().max().expect("some"),
+    ));
+    assert!(slowest < LOCK_TIMEOUT / 2, "{slowest:?}");
+    for waited in waits {
+        assert!(waited > LOCK_TIMEOUT * 9 / 10, "{waited:?}");
+        // PostgreSQL's timeout is for each lock: a place at the head of the line,
+        // and then the row.
+        assert!(waited < LOCK_TIMEOUT * 5 / 2, "{waited:?}");
+    }
+
+    holder.release().await;
+    assert!(fixture.db.run_cycle(held).await.expect("it runs").is_some());
+    let terms = call();
+    let promoted = fixture.db.complete_manual_promote(held, None, &terms);
+    promoted.await.expect("nobody holds it");
+    invariants::hold(&fixture).await;
+}
+
+/// A batch is one transaction: it is applied, or it is not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_with_a_report_on_a_held_one_is_not_applied_in_part() {
+    let fixture = Fixture::new(Engine::Postgres).await;
+    let free = fixture.ready(1, manual()).await;
+    let held = fixture.ready(1, manual()).await;
+    let routes = [
+        fixture.routes(free).await[0].view.id,
+        fixture.routes(held).await[0].view.id,
+    ];
+    let reports = || {
+        let report = |route| HealthReport {
+            route,
+            health: Health::Degraded,
+        };
+        fixture.db.report_health(routes.map(report).into())
+    };
+    let holder = Holder::hold(&fixture, held).await;
+    let footprint = fixture.footprint().await;
+    let refused = reports().await;
+    assert!(matches!(refused, Err(StoreError::Held)), "{refused:?}");
+    assert_eq!(fixture.footprint().await, footprint);
+    assert_eq!(
+        fixture.routes(free).await[0].view.health,
+        Health::Healthy,
+        "none of it is applied"
+    );
+    holder.release().await;
+    let results = reports().await.expect("nobody holds it");
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    for id in [free, held] {
+        assert_eq!(fixture.routes(id).await[0].view.health, Health::Degraded);
+    }
+    invariants::hold(&fixture).await;
+}
+
+/// Does what a coordinator and a health checker do for some deployments. Gives
+/// how long the slowest unit took.
+async fn pass(fixture: &Fixture, ids: &[DeploymentId]) -> Duration {
+    let mut slowest = Duration::ZERO;
+    for &id in ids {
+        let route = fixture.routes(id).await[0].view.id;
+        for health in [Health::Degraded, Health::Healthy] {
+            let begin = Instant::now();
+            fixture.health(&[route], health).await;
+            slowest = slowest.max(begin.elapsed());
+        }
+    }
+    let due = fixture
+        .db
+        .list_due(100)
+        .await
+        .expect("the queue is read")
+        .due;
+    assert!(ids.iter().all(|id| due.contains(id)), "all are due");
+    for id in due {
+        let begin = Instant::now();
+        let done = fixture.db.run_cycle(id).await.expect("the cycle runs");
+        slowest = slowest.max(begin.elapsed());
+        assert_eq!(
+            done.is_some(),
+            ids.contains(&id),
+            "only the held one is passed over"
+        );
+    }
+    slowest
+}
+
+/// Asks for a held deployment again and again. Gives how long each call took
+/// until it was given up.
+async fn keep_asking(
+    fixture: Arc<Fixture>,
+    id: DeploymentId,
+    caller: u32,
+    begin: Instant,
+) -> Vec<Duration> {
+    let route = fixture.routes(id).await[0].view.id;
+    let mut waits = Vec::new();
+    // Not all of them at one moment.
+    sleep(Duration::from_millis(100) * caller).await;
+    while begin.elapsed() < HOLD - LOCK_TIMEOUT {
+        let (db, asked) = (&fixture.db, Instant::now());
+        let given_up = match caller {
+            0 => is_held(db.complete_manual_promote(id, None, &call()).await),
+            1 => is_held(db.abort_deployment(id, &call()).await),
+            2 => {
+                let update = DeploymentUpdate {
+                    target_replicas: Some(3),
+                    ..DeploymentUpdate::default()
+                };
+                is_held(db.update_deployment(id, update, &call()).await)
+            }
+            _ => {
+                let health = Health::Unhealthy;
+                let reported = db.report_health(vec![HealthReport { route, health }]).await;
+                matches!(reported, Err(StoreError::Held))
+            }
+        };
+        assert!(given_up, "caller {caller} is told that it is held");
+        waits.push(asked.elapsed());
+    }
+    waits
+}
+
+fn is_held<T, R>(result: Result<T, UnitError<R>>) -> bool {
+    matches!(result, Err(UnitError::Store(StoreError::Held)))
+}
+
+/// What sessions of the store have.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+const HOLD: Duration = Duration::from_secs(6);

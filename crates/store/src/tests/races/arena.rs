@@ -1,0 +1,366 @@
+//! Where a race is held, and what is so after it.
+
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use rand::{RngExt as _, rngs::StdRng};
+use tokio::{
+    sync::Barrier,
+    task::yield_now,
+    time::{Instant, timeout},
+};
+use viridian_strategy::{DeploymentId, Health, RevisionId, RouteId, RouteStatus, SubStep, Traffic};
+
+use crate::{
+    Database, Deployment, DeploymentUpdate, HealthReport, HistoryEntry, Outcome, Phase, Promotion,
+    Route, RouteFilter,
+    tests::{
+        chance::{chance, count, short, tell},
+        fixture::{Engine, Fixture, call, manual, report, spec},
+        invariants,
+    },
+};
+
+/// Round after round of a promotion against something else.
+pub(super) struct Race {
+    fixture: Arc<Fixture>,
+    engine: Engine,
+    other: &'static str,
+    chance: StdRng,
+    rounds: u32,
+    round: u32,
+    arena: Option<Arena>,
+    wins: [u32; 2],
+    overlaps: Arc<AtomicU32>,
+}
+
+/// Who came first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum First {
+    Promotion,
+    Other,
+}
+
+impl Race {
+    pub(super) async fn new(engine: Engine, other: &'static str, seed: u64) -> Self {
+        Self {
+            fixture: Arc::new(Fixture::new(engine).await),
+            engine,
+            other,
+            chance: chance(engine, seed),
+            rounds: count("VIRIDIAN_ROUNDS", 100),
+            round: 0,
+            arena: None,
+            wins: [0; 2],
+            overlaps: Arc::default(),
+        }
+    }
+
+    /// Where the next round is held, and how it starts. None after the last.
+    pub(super) async fn next(&mut self) -> Option<(Arena, Start)> {
+        if self.round == self.rounds {
+            return None;
+        }
+        if self.round.is_multiple_of(ROUNDS_A_DEPLOYMENT) {
+            self.arena = None;
+        }
+        let arena = match self.arena.take() {
+            Some(arena) => arena,
+            None => Arena {
+                id: self.fixture.ready(ROUTES, manual()).await,
+                fixture: Arc::clone(&self.fixture),
+            },
+        };
+        self.arena = Some(arena.clone());
+        let mut offsets = [Duration::ZERO, short(&mut self.chance, LONGEST)];
+        if self.chance.random() {
+            offsets.reverse();
+        }
+        let start = Start {
+            round: self.round,
+            offsets,
+            overlaps: Arc::clone(&self.overlaps),
+        };
+        Some((arena, start))
+    }
+
+    /// Ends a round.
+    pub(super) async fn won_by(&mut self, first: First) {
+        self.wins[usize::from(first == First::Other)] += 1;
+        self.round += 1;
+        if self.round.is_multiple_of(10) {
+            invariants::hold(&self.fixture).await;
+        }
+    }
+
+    /// Tells how it went. A race that one side always wins proves nothing.
+    pub(super) async fn tell(self) {
+        invariants::hold(&self.fixture).await;
+        let Self { rounds, wins, .. } = self;
+        let overlaps = self.overlaps.load(Ordering::Relaxed);
+        tell(&format!(
+            "{:?}, a promotion with {}, {rounds} rounds: {} were won by the promotion, {} by the \
+             other; in {overlaps} both were under way at one moment",
+            self.engine, self.other, wins[0], wins[1]
+        ));
+        let few = rounds.div_ceil(50);
+        assert!(wins.iter().all(|&won| won >= few), "{wins:?} of {rounds}");
+        assert!(overlaps >= few, "{overlaps} of {rounds}");
+    }
+}
+
+/// How a round starts.
+pub(super) struct Start {
+    pub(super) round: u32,
+    offsets: [Duration; 2],
+    overlaps: Arc<AtomicU32>,
+}
+
+impl Start {
+    /// Does two things at one moment, but for the offset of one of them.
+    pub(super) async fn together<A: Send + 'static, B: Send + 'static>(
+        self,
+        one: impl Future<Output = A> + Send + 'static,
+        other: impl Future<Output = B> + Send + 'static,
+    ) -> (A, B) {
+        let barrier = Arc::new(Barrier::new(2));
+        let one = tokio::spawn(start(Arc::clone(&barrier), self.offsets[0], one));
+        let other = tokio::spawn(start(barrier, self.offsets[1], other));
+        let both = async { tokio::join!(one, other) };
+        let (one, other) = timeout(PATIENCE, both).await.expect("both have ended");
+        let (one, one_at) = one.expect("no panic");
+        let (other, other_at) = other.expect("no panic");
+        if one_at.start < other_at.end && other_at.start < one_at.end {
+            self.overlaps.fetch_add(1, Ordering::Relaxed);
+        }
+        (one, other)
+    }
+}
+
+/// Timers are too coarse for this.
+async fn start<T>(
+    barrier: Arc<Barrier>,
+    offset: Duration,
+    call: impl Future<Output = T>,
+) -> (T, Range<Instant>) {
+    barrier.wait().await;
+    let start = Instant::now() + offset;
+    while Instant::now() < start {
+        yield_now().await;
+    }
+    let reply = call.await;
+    (reply, start..Instant::now())
+}
+
+/// A deployment that is brought to its gate for each round.
+#[derive(Clone)]
+pub(super) struct Arena {
+    fixture: Arc<Fixture>,
+    pub(super) id: DeploymentId,
+}
+
+impl Arena {
+    pub(super) fn db(&self) -> Database {
+        self.fixture.db.clone()
+    }
+
+    /// Ends what is going on, and deploys another revision up to the gate.
+    pub(super) async fn to_the_gate(&self) -> Gate {
+        let (db, id) = (&self.fixture.db, self.id);
+        let now = self.fixture.get(id).await;
+        if now.target_replicas != ROUTES {
+            let update = DeploymentUpdate {
+                target_replicas: Some(ROUTES),
+                ..DeploymentUpdate::default()
+            };
+            let updated = db.update_deployment(id, update, &call()).await;
+            updated.expect("it may be updated");
+        }
+        if now.state.deploying().is_none() {
+            let created = db.create_revision(id, spec(), true, &call()).await;
+            created.expect("it is activated");
+        }
+        for _ in 0..10 {
+            db.run_cycle(id).await.expect("the cycle runs");
+            let before = self.fixture.get(id).await;
+            let (blue, green) = (before.status.blue, before.status.green);
+            let at_gate = before.state.sub_step() == Some(SubStep::AwaitingPromotion);
+            if at_gate && blue.ready == ROUTES && green.ready == ROUTES {
+                return Gate::of(self, before).await;
+            }
+            self.bring_up().await;
+        }
+        panic!("it does not get to the gate: {now:?}");
+    }
+
+    /// Has the fleet do all that it has to do, with success.
+    async fn bring_up(&self) {
+        let mut starting = Vec::new();
+        let mut statuses = Vec::new();
+        for route in self.live_routes().await {
+            match route.view.status {
+                RouteStatus::Provisioning => {
+                    statuses.push(report(route.view.id, RouteStatus::Running));
+                    starting.push(route.view.id);
+                }
+                RouteStatus::Terminating => {
+                    statuses.push(report(route.view.id, RouteStatus::Terminated));
+                }
+                _ if route.view.health != Health::Healthy => starting.push(route.view.id),
+                _ => {}
+            }
+        }
+        let health = starting.iter().map(|&route| HealthReport {
+            route,
+            health: Health::Healthy,
+        });
+        let db = &self.fixture.db;
+        let applied = db.report_statuses(statuses).await.expect("they are taken");
+        assert!(applied.iter().all(Result::is_ok), "{applied:?}");
+        let applied = db.report_health(health.collect()).await;
+        let applied = applied.expect("they are taken");
+        assert!(applied.iter().all(Result::is_ok), "{applied:?}");
+    }
+
+    async fn live_routes(&self) -> Vec<Route> {
+        let filter = RouteFilter {
+            statuses: vec![
+                RouteStatus::Provisioning,
+                RouteStatus::Running,
+                RouteStatus::Terminating,
+            ],
+            revision: None,
+        };
+        let routes = self.fixture.db.list_routes(self.id, filter, None, 1_000);
+        routes.await.expect("they are read")
+    }
+
+    pub(super) async fn health(&self, id: RouteId) -> Health {
+        let routes = self.live_routes().await;
+        let route = routes.iter().find(|route| route.view.id == id);
+        route.expect("it is live").view.health
+    }
+
+    /// What is so after a round: asserts what was recorded since the gate.
+    async fn after(&self, gate: &Gate, phases: &[Phase]) -> After {
+        let deployment = self.fixture.get(self.id).await;
+        let routes = self.live_routes().await;
+        let moves = self.fixture.db.list_history(self.id, None, 10).await;
+        let mut moves = moves.expect("it is read");
+        moves.retain(|entry| entry.number > gate.before.last_history);
+        moves.reverse();
+        let done: Vec<Phase> = moves.iter().map(|entry| entry.phase).collect();
+        assert_eq!(done, phases);
+        After {
+            deployment,
+            routes,
+            moves,
+        }
+    }
+}
+
+/// A deployment at its gate, before a round.
+pub(super) struct Gate {
+    pub(super) before: Deployment,
+    pub(super) blue: RevisionId,
+    pub(super) green: RevisionId,
+    pub(super) green_routes: Vec<RouteId>,
+    blue_routes: Vec<RouteId>,
+}
+
+impl Gate {
+    async fn of(arena: &Arena, before: Deployment) -> Self {
+        let blue = before.state.current().expect("blue");
+        let green = before.state.deploying().expect("green");
+        let routes = arena.live_routes().await;
+        let of = |revision| -> Vec<RouteId> {
+            let routes = routes.iter().map(|route| route.view);
+            let running = routes.filter(|route| route.status == RouteStatus::Running);
+            let of_it = running.filter(|route| route.revision == revision);
+            of_it.map(|route| route.id).collect()
+        };
+        Self {
+            blue_routes: of(blue),
+            green_routes: of(green),
+            before,
+            blue,
+            green,
+        }
+    }
+
+    /// Asserts that green has the traffic, all of it was ready at that moment,
+    /// and that it is recorded once.
+    pub(super) async fn promoted(
+        &self,
+        arena: &Arena,
+        promotion: &Promotion,
+        phases: &[Phase],
+    ) -> After {
+        assert_eq!(promotion.swapped, 1);
+        assert_eq!(promotion.promoted, self.green_routes);
+        assert_eq!(promotion.drained, self.blue_routes);
+        let after = arena.after(self, phases).await;
+        assert_eq!(after.active(), self.green_routes);
+        after.ended(&self.blue_routes);
+        let entry = &after.moves[0];
+        assert_eq!(entry.outcome, Outcome::Success);
+        assert_eq!(entry.revision, Some(self.green));
+        assert_eq!(entry.status, promotion.deployment.status);
+        let blue = entry.status.blue;
+        assert_eq!((blue.ready, blue.active_traffic), (ROUTES, ROUTES));
+        let sequence = promotion.deployment.sequence;
+        let events = format!(
+            "SELECT COUNT(*) AS n FROM events JOIN deployments ON deployments.id = deployment_id \
+             WHERE kind = 'PROMOTED' AND events.sequence = {sequence} AND name = '{}'",
+            promotion.deployment.name
+        );
+        assert_eq!(arena.fixture.number(&events).await, 1);
+        after
+    }
+
+    /// Asserts that blue has the traffic still, and that no promotion is
+    /// recorded.
+    pub(super) async fn held_back(&self, arena: &Arena, phases: &[Phase]) -> After {
+        let after = arena.after(self, phases).await;
+        assert_eq!(after.active(), self.blue_routes);
+        assert_eq!(after.deployment.state.current(), Some(self.blue));
+        assert_eq!(after.deployment.promoted_at, self.before.promoted_at);
+        after
+    }
+}
+
+/// A deployment after a round.
+pub(super) struct After {
+    pub(super) deployment: Deployment,
+    routes: Vec<Route>,
+    moves: Vec<HistoryEntry>,
+}
+
+impl After {
+    fn active(&self) -> Vec<RouteId> {
+        let routes = self.routes.iter().map(|route| route.view);
+        let active = routes.filter(|route| route.traffic == Traffic::Active);
+        active.map(|route| route.id).collect()
+    }
+
+    /// Asserts that some routes are on their way out.
+    pub(super) fn ended(&self, ids: &[RouteId]) {
+        for route in &self.routes {
+            if ids.contains(&route.view.id) {
+                assert_eq!(route.view.status, RouteStatus::Terminating);
+                assert_eq!(route.view.traffic, Traffic::Inactive);
+            }
+        }
+    }
+}
+
+const ROUTES: u32 = 3;
+const ROUNDS_A_DEPLOYMENT: u32 = 50;
+const LONGEST: Duration = Duration::from_millis(5);
+const PATIENCE: Duration = Duration::from_secs(30);
