@@ -22,7 +22,8 @@ pub enum ActivateRejection {
 /// A PENDING deployment serves nobody: there the revision replaces the current
 /// one directly. What an earlier promotion retained is drained, and with
 /// `supersede` the old green too (rolling keeps it until it is replaced, as any
-/// other old route, since it serves).
+/// other old route, since it serves). During a pause the rollout's clocks stand
+/// still from its beginning.
 ///
 /// # Errors
 ///
@@ -38,6 +39,14 @@ pub fn activate(
     if deployment.state.current() == Some(revision) {
         return Err(ActivateRejection::AlreadyCurrent);
     }
+    let begun = |current| {
+        let rollout = Rollout::new(current, revision, now);
+        State::Deploying(if deployment.paused {
+            rollout.standing_still(now)
+        } else {
+            rollout
+        })
+    };
     let mut changes = Changes::default();
     let state = match deployment.state {
         State::Pending { .. } => {
@@ -50,7 +59,7 @@ pub fn activate(
         State::Ready { current } => {
             let old = active(routes).filter(|route| route.revision != current);
             changes.drain.extend(old.map(|route| route.id));
-            State::Deploying(Rollout::new(current, revision, now))
+            begun(current)
         }
         State::Deploying(rollout) if supersede => {
             let blue_green = matches!(policy.strategy, Strategy::BlueGreen(_));
@@ -58,7 +67,7 @@ pub fn activate(
                 blue_green && (route.revision != rollout.current || route.retained_at.is_some())
             });
             changes.drain.extend(old.map(|route| route.id));
-            State::Deploying(Rollout::new(rollout.current, revision, now))
+            begun(rollout.current)
         }
         State::Deploying(rollout) => {
             return Err(ActivateRejection::InProgress {

@@ -187,6 +187,26 @@ fn a_revision_may_still_be_activated() {
 }
 
 #[test]
+fn the_clocks_of_what_is_activated_do_not_run_before_its_end() {
+    let one = IntOrPercent::Count(1);
+    let none = IntOrPercent::Count(0);
+    let blue_green = ready(3, [serving()]).paused();
+    let rolling = ready(3, [serving()]).rolling(one, none).paused();
+    for (mut scene, creates) in [
+        (blue_green, "create 3 green INACTIVE"),
+        (rolling, "create 1 green ACTIVE"),
+    ] {
+        let transition = scene
+            .try_activate(GREEN, false)
+            .expect("nothing is on its way");
+        scene.apply(&transition);
+        scene.now = at(5_000);
+        assert_eq!(scene.pause(false), Ok(()));
+        assert_eq!(scene.says(), format!("PROVISIONING, {creates}, wake 5600"));
+    }
+}
+
+#[test]
 fn it_does_not_hold_up_the_end() {
     let scene = destroying([serving()]).paused();
     assert_eq!(scene.says(), "DESTROYING, drain 1 2 3");
