@@ -9,6 +9,7 @@ mod drain;
 mod gate;
 mod health;
 mod keep;
+mod model;
 mod moves;
 mod pause;
 mod policy;

@@ -310,7 +310,7 @@ fn deploying_count(scene: &Scene, which: impl Fn(&Route) -> bool) -> u32 {
 }
 
 /// What the design says of surge and unavailable, once more.
-fn resolved(spec: &RollingUpdate, target: u32) -> (u32, u32) {
+pub(crate) fn resolved(spec: &RollingUpdate, target: u32) -> (u32, u32) {
     let share = |percent: u32| f64::from(target) * f64::from(percent) / 100.0;
     let surge = match spec.max_surge {
         IntOrPercent::Count(count) => count,
