@@ -16,7 +16,7 @@
 //!   there it may take its time. Nothing else looks at one, and `drain_grace`
 //!   is not the decision's business.
 //! - Health is reported of RUNNING routes only. Where a column says "two", a
-//!   checked route is HEALTHY or UNHEALTHY.
+//!   checked route is HEALTHY or UNHEALTHY; "up", always HEALTHY.
 //! - The scheduler ends a route that nobody drained by way of TERMINATING only
 //!   where it "evicts"; elsewhere it reports TERMINATED.
 //! - A call of update changes the target or the policy; both are two calls.
@@ -30,10 +30,10 @@
 //! | gate timeouts | 1 | 2 | 1 | two | update of the policy, promote, pause, resume, abort |
 //! | replacements | 2 | 2 | 2 | two | |
 //! | retained | 2 | 3 | 1 | two | roll back, supersede, promote |
-//! | every target | 0 to 3 | 2 | 0 | two | update of the target, promote |
+//! | every target | 0 to 3 | 2 | 0 | up | update of the target, promote |
 //! | every health | 1 | 3 | 2 | all, evicts | all |
 //! | rolling 1 / 0 | 3 | 2 | 1 | two | abort, delete |
-//! | rolling 0 / 1 | 2 | 3 | 1 | all | supersede, abort, pause, resume |
+//! | rolling 0 / 1 | 2 | 3 | 1 | two | supersede, abort, pause, resume |
 //! | rolling 25 % / 25 % | 1 to 3 | 2 | 1 | two | update of the target, abort |
 //! | rolling 0 / 10 % | 3 | 2 | 1 | two | pause, resume |
 //! | either strategy | 2 | 2 | 1 | two | update of the policy, promote, abort |
@@ -43,7 +43,7 @@
 //! # Why the canonical form is sound
 //!
 //! States that no decision, now or later, can tell apart have one form, so that
-//! there are only so many ([`canon`]):
+//! there are only so many ([`canon`], [`collapse`]):
 //! - A time matters by its distance from now, up to the longest duration that
 //!   it is compared with, and beyond that by its order among the others. All
 //!   are compared with now or with each other, never by a difference of two.
@@ -67,6 +67,7 @@
 mod canon;
 mod clocks;
 mod code;
+mod collapse;
 mod config;
 mod rest;
 mod rules;
@@ -86,7 +87,7 @@ use viridian_strategy::{
 };
 
 use self::{
-    config::{ALL, CALLS, Config, TWO, Verb, blue_green, rolling},
+    config::{ALL, CALLS, Config, TWO, UP, Verb, blue_green, rolling},
     search::Search,
 };
 use crate::scene::secs;
@@ -102,7 +103,7 @@ fn manual_gate() {
 
 #[test]
 fn promote_delay() {
-    holds(&config("promote delay", [delayed()], [2], &[Verb::Pause]));
+    holds(&config("promote delay", [delayed(1)], [2], &[Verb::Pause]));
 }
 
 #[test]
@@ -111,7 +112,7 @@ fn promote_delay_without_a_failure() {
         failures: 0,
         ..config(
             "promote delay, no failure",
-            [delayed()],
+            [delayed(1)],
             [3],
             &[Verb::Pause],
         )
@@ -121,13 +122,13 @@ fn promote_delay_without_a_failure() {
 #[test]
 fn min_ready() {
     let verbs = &[Verb::Promote, Verb::Pause];
-    holds(&config("min ready", [steady()], [2], verbs));
+    holds(&config("min ready", [steady(1)], [2], verbs));
 }
 
 #[test]
 fn gate_timeouts() {
     let verbs = &[Verb::Promote, Verb::Pause, Verb::Abort];
-    holds(&config("gate timeouts", gates(), [1], verbs));
+    holds(&config("gate timeouts", gates(1), [1], verbs));
 }
 
 #[test]
@@ -152,6 +153,7 @@ fn every_target() {
     let policy = blue_green(|_, _| {});
     holds(&Config {
         failures: 0,
+        health: [UP, UP],
         ..config("every target", [policy], [3, 2, 1, 0], &[Verb::Promote])
     });
 }
@@ -180,7 +182,6 @@ fn rolling_without_a_surge() {
     let verbs = &[Verb::Supersede, Verb::Abort, Verb::Pause];
     holds(&Config {
         revisions: 3,
-        health: [ALL, ALL],
         ..config("rolling 0 / 1", [policy], [2], verbs)
     });
 }
@@ -254,23 +255,23 @@ fn manual(deadline: u64) -> Policy {
 }
 
 /// Promotes by itself, two ticks after the latest change.
-fn delayed() -> Policy {
+fn delayed(deadline: u64) -> Policy {
     blue_green(|policy, spec| {
-        policy.progress_deadline = secs(3);
+        policy.progress_deadline = secs(deadline);
         spec.auto_promote = true;
         spec.promote_delay = secs(2);
     })
 }
 
-fn steady() -> Policy {
+fn steady(deadline: u64) -> Policy {
     blue_green(|policy, spec| {
-        policy.progress_deadline = secs(2);
+        policy.progress_deadline = secs(deadline);
         spec.min_ready = secs(1);
     })
 }
 
 /// A gate with each of the actions.
-fn gates() -> [Policy; 3] {
+fn gates(deadline: u64) -> [Policy; 3] {
     [
         (2, GateAction::Rollback),
         (2, GateAction::Hold),
@@ -279,7 +280,7 @@ fn gates() -> [Policy; 3] {
     .map(|(ticks, action)| {
         blue_green(|policy, spec| {
             let duration = secs(ticks);
-            policy.progress_deadline = secs(2);
+            policy.progress_deadline = secs(deadline);
             spec.gate_timeout = Some(GateTimeout { duration, action });
         })
     })

@@ -13,6 +13,9 @@ pub(super) const ALL: &[Health] = &[NotChecked, Healthy, Unhealthy, Degraded];
 /// One of each kind.
 pub(super) const TWO: &[Health] = &[Healthy, Unhealthy];
 
+/// No trouble.
+pub(super) const UP: &[Health] = &[Healthy];
+
 /// The calls that a configuration makes, besides the first activations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verb {
@@ -150,6 +153,7 @@ impl Config {
         actions
     }
 
+    /// Of routes that are alike one is as good as another.
     fn reports(&self, world: &World, actions: &mut Vec<Action>) {
         use RouteStatus::{FailedToStart, Provisioning, Running, Terminated, Terminating};
         let counts = |route: &Route| {
@@ -158,7 +162,11 @@ impl Config {
                 && !world.is_forgotten(route, self)
         };
         let may_fail = (world.count(counts) as usize) < self.failures;
+        let ordered = self.is_ordered() || world.orders_green(self);
         for (index, route) in world.routes().enumerate() {
+            if !ordered && index > 0 && world.members[index].is_like(&world.members[index - 1]) {
+                continue;
+            }
             let ends: &[RouteStatus] = match route.status {
                 Provisioning => &[FailedToStart, Terminating],
                 Running => &[Terminated, Terminating],

@@ -24,7 +24,7 @@ pub(super) fn check(before: &World, step: &Move, config: &Config) -> Verdict {
             && again.kind == TransitionKind::Step,
         "a second cycle changes something more",
     )?;
-    if before.deployment.paused && !is_ending(before) {
+    if before.deployment.paused && !before.is_ending() {
         let (was, is) = (before.deployment.state, after.deployment.state);
         return ensure(
             evaluation.transition.changes.is_empty()
@@ -69,7 +69,7 @@ fn is_at_rest(world: &World, evaluation: &Evaluation) -> bool {
 fn awaits(world: &World, config: &Config) -> bool {
     let starting = |route: &Route| {
         route.is_live() && !is_ready(route)
-            || route.status == RouteStatus::Terminating && is_ending(world)
+            || route.status == RouteStatus::Terminating && world.is_ending()
     };
     let person = match (&world.policy(config).strategy, world.deployment.state) {
         (Strategy::BlueGreen(spec), State::Deploying(rollout)) => {
@@ -104,7 +104,7 @@ pub(super) fn good(
         Action::Resume => Some(0),
         Action::Status(_, RouteStatus::Running) => Some(1),
         Action::Health(_, Health::Healthy) => Some(2),
-        Action::Status(_, RouteStatus::Terminated) if is_ending(world) => Some(3),
+        Action::Status(_, RouteStatus::Terminated) if world.is_ending() => Some(3),
         Action::Evaluate => Some(4),
         Action::Promote if awaiting => Some(5),
         Action::Tick => Some(6),
@@ -116,9 +116,4 @@ pub(super) fn good(
         .filter_map(|(action, to)| Some((rank(*action)?, *to)))
         .min()
         .map(|(_, to)| to)
-}
-
-fn is_ending(world: &World) -> bool {
-    let state = world.deployment.state;
-    matches!(state, State::Destroying { .. } | State::Destroyed { .. })
 }

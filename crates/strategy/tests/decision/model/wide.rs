@@ -5,8 +5,8 @@
 //! ```
 
 use super::{
-    Config, Count, Percent, Verb, config, delayed, gates, holds, manual, replaced, retaining,
-    rolling, steady,
+    Config, Count, Percent, Verb, blue_green, config, delayed, gates, holds, manual, replaced,
+    retaining, rolling, steady,
 };
 use crate::model::config::{ALL, CALLS, TWO};
 
@@ -37,7 +37,7 @@ fn every_health_of_green() {
 fn promote_delay_with_every_call() {
     holds(&config(
         "promote delay, every call",
-        [delayed()],
+        [delayed(3)],
         [2],
         CALLS,
     ));
@@ -46,19 +46,19 @@ fn promote_delay_with_every_call() {
 #[test]
 #[ignore = "large"]
 fn promote_delay_of_three() {
-    holds(&config("promote delay of three", [delayed()], [3], FEW));
+    holds(&config("promote delay of three", [delayed(3)], [3], FEW));
 }
 
 #[test]
 #[ignore = "large"]
 fn min_ready_with_every_call() {
-    holds(&config("min ready, every call", [steady()], [2], CALLS));
+    holds(&config("min ready, every call", [steady(2)], [2], CALLS));
 }
 
 #[test]
 #[ignore = "large"]
 fn gate_timeouts_with_every_call() {
-    holds(&config("gate timeouts, every call", gates(), [1], CALLS));
+    holds(&config("gate timeouts, every call", gates(2), [1], CALLS));
 }
 
 #[test]
@@ -84,6 +84,17 @@ fn targets_while_it_waits() {
     holds(&Config {
         failures: 0,
         ..config("targets while it waits", [manual(1)], [2, 1, 0], verbs)
+    });
+}
+
+#[test]
+#[ignore = "large"]
+fn every_target_in_trouble() {
+    let verbs = &[Verb::Promote];
+    let policy = blue_green(|_, _| {});
+    holds(&Config {
+        failures: 0,
+        ..config("every target, in trouble", [policy], [3, 2, 1, 0], verbs)
     });
 }
 

@@ -230,6 +230,12 @@ impl World {
         matches!(self.deployment.state, State::Deploying(_))
     }
 
+    /// Whether it is being deleted, or is.
+    pub(super) fn is_ending(&self) -> bool {
+        let state = self.deployment.state;
+        matches!(state, State::Destroying { .. } | State::Destroyed { .. })
+    }
+
     /// Live routes of the deploying revision.
     pub(super) fn green(&self) -> impl Iterator<Item = &Member> {
         let deploying = self.deployment.state.deploying();
