@@ -31,7 +31,7 @@
 //! | replacements | 2 | 2 | 2 | two | |
 //! | retained | 2 | 3 | 1 | two | roll back, supersede, promote |
 //! | every target | 0 to 3 | 2 | 0 | up | update of the target, promote |
-//! | every health | 1 | 3 | 2 | all, evicts | all |
+//! | every health | 1 | 2 | 1 | all, evicts | all |
 //! | rolling 1 / 0 | 3 | 2 | 1 | two | abort, delete |
 //! | rolling 0 / 1 | 2 | 3 | 1 | two | supersede, abort, pause, resume |
 //! | rolling 25 % / 25 % | 1 to 3 | 2 | 1 | two | update of the target, abort |
@@ -161,8 +161,6 @@ fn every_target() {
 #[test]
 fn every_health() {
     holds(&Config {
-        revisions: 3,
-        failures: 2,
         evicts: true,
         health: [ALL, ALL],
         ..config("every health", [manual(2)], [1], CALLS)
