@@ -10,6 +10,7 @@ mod drain;
 mod gate;
 mod health;
 mod keep;
+mod model;
 mod moves;
 mod pause;
 mod policy;

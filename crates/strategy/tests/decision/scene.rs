@@ -22,7 +22,7 @@ pub(crate) const BLUE: RevisionId = RevisionId(Uuid::from_u128(1));
 pub(crate) const GREEN: RevisionId = RevisionId(Uuid::from_u128(2));
 pub(crate) const OTHER: RevisionId = RevisionId(Uuid::from_u128(3));
 
-pub(crate) fn at(seconds: i64) -> Timestamp {
+pub(crate) const fn at(seconds: i64) -> Timestamp {
     Timestamp::from_micros(seconds * 1_000_000)
 }
 

@@ -1,0 +1,300 @@
+//! The whole decision, in every state that it can come to: a search, breadth
+//! first, from a new deployment. At each state everything happens that may:
+//! a cycle (at any time, so the coordinator may be late), a second, every
+//! report of every route, every call. [`rules`], [`timing`] and [`rest`] say
+//! what each step is judged by; whatever breaks a rule is shown with the
+//! shortest way to it. Then the good way on is followed from every state.
+//!
+//! # What is bounded
+//!
+//! - A tick is a second, and policies hold 0 to 3 of them. A progress deadline
+//!   of 30 days stands for none: it is never reached.
+//! - At most `failures` routes that failed count at one time. Failures that no
+//!   decision looks at any more make room for others, so that any number can
+//!   follow. None grows older than the hour in which it lengthens the back-off.
+//! - A drained route ends at once, but for a deployment that is being deleted:
+//!   there it may take its time. Nothing else looks at one, and `drain_grace`
+//!   is not the decision's business.
+//! - Health is reported of RUNNING routes only. Where a column says "two", a
+//!   checked route is HEALTHY or UNHEALTHY; "up", always HEALTHY.
+//! - The scheduler ends a route that nobody drained by way of TERMINATING only
+//!   where it "evicts"; elsewhere it reports TERMINATED.
+//! - A call of update changes the target or the policy; both are two calls.
+//!
+//! | configuration | N | revisions | failures | health | calls besides create and activate |
+//! |---|---|---|---|---|---|
+//! | manual gate | 3 | 3 | 1 | two | supersede, promote, abort, delete |
+//! | promote delay | 2 | 2 | 1 | two | pause, resume |
+//! | promote delay, no failure | 3 | 2 | 0 | two | pause, resume |
+//! | min ready | 2 | 2 | 1 | two | promote, pause, resume |
+//! | gate timeouts | 1 | 2 | 1 | two | update of the policy, promote, pause, resume, abort |
+//! | replacements | 2 | 2 | 2 | two | |
+//! | retained | 2 | 3 | 1 | two | roll back, supersede, promote |
+//! | every target | 0 to 3 | 2 | 0 | up | update of the target, promote |
+//! | every health | 1 | 2 | 1 | all, evicts | all |
+//! | rolling 1 / 0 | 3 | 2 | 1 | two | abort, delete |
+//! | rolling 0 / 1 | 2 | 3 | 1 | two | supersede, abort, pause, resume |
+//! | rolling 25 % / 25 % | 1 to 3 | 2 | 1 | two | update of the target, abort |
+//! | rolling 0 / 10 % | 3 | 2 | 1 | two | pause, resume |
+//! | either strategy | 2 | 2 | 1 | two | update of the policy, promote, abort |
+//!
+//! [`wide`] holds larger ones, with nearly all calls in each.
+//!
+//! # Why the canonical form is sound
+//!
+//! States that no decision, now or later, can tell apart have one form, so that
+//! there are only so many ([`canon`], [`collapse`]):
+//! - A time matters by its distance from now, up to the longest duration that
+//!   it is compared with, and beyond that by its order among the others. All
+//!   are compared with now or with each other, never by a difference of two.
+//! - What a stopwatch has measured matters up to the longest duration that it
+//!   is compared with.
+//! - When a route was created matters against the activations and the failures
+//!   that it may follow. Among routes that are drained in turn it comes behind
+//!   status and health, and two that agree in those are alike: unless they are
+//!   of several revisions, or it matters since when they are ready (green that
+//!   waits, while the target shrinks). There the order is kept.
+//! - Since when a green is ready matters once all are, and then only the latest
+//!   change of any: while the target stays, any other change will be younger.
+//! - Ids matter by their order behind the time of creation. Revisions have no
+//!   order: the current one is the first, the deploying one the second.
+//! - What counts nowhere any more is dropped.
+//!
+//! All this is put to the proof by [`walk`]: random lives that are never
+//! brought into that form must stay within the states that were met, and each
+//! of their decisions must be the one that their form leads to.
+
+mod canon;
+mod clocks;
+mod code;
+mod collapse;
+mod config;
+mod rest;
+mod rules;
+mod search;
+mod timing;
+mod trace;
+mod walk;
+mod wide;
+mod world;
+
+use std::time::Instant;
+
+use viridian_strategy::{
+    GateAction, GateTimeout,
+    IntOrPercent::{Count, Percent},
+    Policy,
+};
+
+use self::{
+    config::{ALL, CALLS, Config, TWO, UP, Verb, blue_green, rolling},
+    search::Search,
+};
+use crate::scene::secs;
+
+#[test]
+fn manual_gate() {
+    let verbs = &[Verb::Supersede, Verb::Promote, Verb::Abort, Verb::Delete];
+    holds(&Config {
+        revisions: 3,
+        ..config("manual gate", [manual(1)], [3], verbs)
+    });
+}
+
+#[test]
+fn promote_delay() {
+    holds(&config("promote delay", [delayed(1)], [2], &[Verb::Pause]));
+}
+
+#[test]
+fn promote_delay_without_a_failure() {
+    holds(&Config {
+        failures: 0,
+        ..config(
+            "promote delay, no failure",
+            [delayed(1)],
+            [3],
+            &[Verb::Pause],
+        )
+    });
+}
+
+#[test]
+fn min_ready() {
+    let verbs = &[Verb::Promote, Verb::Pause];
+    holds(&config("min ready", [steady(1)], [2], verbs));
+}
+
+#[test]
+fn gate_timeouts() {
+    let verbs = &[Verb::Promote, Verb::Pause, Verb::Abort];
+    holds(&config("gate timeouts", gates(1), [1], verbs));
+}
+
+#[test]
+fn replacements() {
+    holds(&Config {
+        failures: 2,
+        ..config("replacements", [replaced(1)], [2], &[])
+    });
+}
+
+#[test]
+fn retained() {
+    let verbs = &[Verb::RollBack, Verb::Supersede, Verb::Promote];
+    holds(&Config {
+        revisions: 3,
+        ..config("retained", [retaining(1)], [2], verbs)
+    });
+}
+
+#[test]
+fn every_target() {
+    let policy = blue_green(|_, _| {});
+    holds(&Config {
+        failures: 0,
+        health: [UP, UP],
+        ..config("every target", [policy], [3, 2, 1, 0], &[Verb::Promote])
+    });
+}
+
+#[test]
+fn every_health() {
+    holds(&Config {
+        evicts: true,
+        health: [ALL, ALL],
+        ..config("every health", [manual(2)], [1], CALLS)
+    });
+}
+
+#[test]
+fn rolling_with_a_surge() {
+    let policy = rolling(Count(1), Count(0), 1);
+    let verbs = &[Verb::Abort, Verb::Delete];
+    holds(&config("rolling 1 / 0", [policy], [3], verbs));
+}
+
+#[test]
+fn rolling_without_a_surge() {
+    let policy = rolling(Count(0), Count(1), 1);
+    let verbs = &[Verb::Supersede, Verb::Abort, Verb::Pause];
+    holds(&Config {
+        revisions: 3,
+        ..config("rolling 0 / 1", [policy], [2], verbs)
+    });
+}
+
+#[test]
+fn rolling_by_percent() {
+    let policy = rolling(Percent(25), Percent(25), 1);
+    let targets = [3, 2, 1];
+    holds(&config(
+        "rolling 25 % / 25 %",
+        [policy],
+        targets,
+        &[Verb::Abort],
+    ));
+}
+
+#[test]
+fn rolling_without_room() {
+    let policy = rolling(Count(0), Percent(10), 1);
+    holds(&config("rolling 0 / 10 %", [policy], [3], &[Verb::Pause]));
+}
+
+#[test]
+fn either_strategy() {
+    let policies = [rolling(Count(1), Count(0), 1), manual(1)];
+    let verbs = &[Verb::Promote, Verb::Abort];
+    holds(&config("either strategy", policies, [2], verbs));
+}
+
+/// Searches a configuration, and says what was found.
+#[expect(
+    clippy::print_stdout,
+    reason = "the figures are what a reader wants to see"
+)]
+fn holds(config: &Config) {
+    let start = Instant::now();
+    let search = Search::run(config);
+    search.ends_well();
+    let compared = walk::walk(&search, 100);
+    println!(
+        "{}: {} states, {} transitions, no violation, no dead end; \
+         {compared} decisions as in the canonical form; {:.1} s",
+        config.name,
+        search.states(),
+        search.transitions,
+        start.elapsed().as_secs_f64(),
+    );
+}
+
+/// Two revisions, one failure, two healths.
+fn config<const POLICIES: usize, const TARGETS: usize>(
+    name: &'static str,
+    policies: [Policy; POLICIES],
+    targets: [u32; TARGETS],
+    verbs: &'static [Verb],
+) -> Config {
+    Config {
+        name,
+        policies: policies.into(),
+        targets: targets.into(),
+        revisions: 2,
+        failures: 1,
+        evicts: false,
+        health: [TWO, TWO],
+        verbs,
+    }
+}
+
+fn manual(deadline: u64) -> Policy {
+    blue_green(|policy, _| policy.progress_deadline = secs(deadline))
+}
+
+/// Promotes by itself, two ticks after the latest change.
+fn delayed(deadline: u64) -> Policy {
+    blue_green(|policy, spec| {
+        policy.progress_deadline = secs(deadline);
+        spec.auto_promote = true;
+        spec.promote_delay = secs(2);
+    })
+}
+
+fn steady(deadline: u64) -> Policy {
+    blue_green(|policy, spec| {
+        policy.progress_deadline = secs(deadline);
+        spec.min_ready = secs(1);
+    })
+}
+
+/// A gate with each of the actions.
+fn gates(deadline: u64) -> [Policy; 3] {
+    [
+        (2, GateAction::Rollback),
+        (2, GateAction::Hold),
+        (1, GateAction::Promote),
+    ]
+    .map(|(ticks, action)| {
+        blue_green(|policy, spec| {
+            let duration = secs(ticks);
+            policy.progress_deadline = secs(deadline);
+            spec.gate_timeout = Some(GateTimeout { duration, action });
+        })
+    })
+}
+
+fn replaced(deadline: u64) -> Policy {
+    blue_green(|policy, spec| {
+        policy.progress_deadline = secs(deadline);
+        spec.auto_promote = true;
+        spec.max_replacements = 1;
+    })
+}
+
+fn retaining(ticks: u64) -> Policy {
+    blue_green(|policy, spec| {
+        policy.progress_deadline = secs(1);
+        spec.scale_down_delay = secs(ticks);
+    })
+}

@@ -1,0 +1,209 @@
+//! The canonical form of a state: one for all states that no decision, now or
+//! later, can tell apart. The module's doctrine says why it is sound.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+use viridian_strategy::{
+    Health, RevisionId, Route, RouteId, RouteStatus, State, Strategy, Timestamp, Traffic,
+};
+
+use super::{
+    config::{Caps, Config},
+    world::{Member, World, is_ready},
+};
+use crate::scene::{at, secs};
+
+/// When it is, in every canonical state.
+pub(super) const NOW: Timestamp = at(1_000);
+
+impl World {
+    pub(super) fn canonical(&self, config: &Config) -> Self {
+        let mut world = self.clone();
+        world.forget(config);
+        world.collapse(config);
+        world.shift(&config.caps());
+        world.rename();
+        world.renumber(config);
+        world
+    }
+
+    /// Whether a route, which is over or about to be, counts nowhere from now
+    /// on.
+    pub(super) fn is_forgotten(&self, route: &Route, config: &Config) -> bool {
+        let state = &self.deployment.state;
+        if self.is_ending() {
+            return route.status.is_over();
+        }
+        if route.status.is_active() {
+            return false;
+        }
+        let no_more = match state.rollout() {
+            _ if Some(route.revision) == state.current() => false,
+            Some(rollout) if rollout.deploying == route.revision => {
+                route.created_at < rollout.since
+            }
+            _ => route.created_at < self.now,
+        };
+        route.drained_at.is_some()
+            || route.created_at < self.deployment.current_since
+            || config.is_blue_green() && no_more
+    }
+
+    /// Whether it matters since when green is ready.
+    pub(super) fn waits(&self, config: &Config) -> bool {
+        let strategy = self.policy(config).strategy;
+        matches!(strategy, Strategy::BlueGreen(_)) && config.caps().settled > 0
+    }
+
+    fn forget(&mut self, config: &Config) {
+        let mut members = std::mem::take(&mut self.members);
+        members.retain(|member| !self.is_forgotten(&member.route, config));
+        self.members = members;
+    }
+
+    /// Times become relative to now, and no older than they have to be: exact
+    /// up to what they are compared with, and beyond that only in order.
+    fn shift(&mut self, caps: &Caps) {
+        let mut times = vec![(self.now, 0)];
+        self.each_time(caps, |time, cap| times.push((*time, cap)));
+        times.sort_unstable_by(|one, other| other.cmp(one));
+        let mut shifted: Vec<(Timestamp, Timestamp)> = Vec::with_capacity(times.len());
+        let mut last = NOW;
+        for same in times.chunk_by(|one, other| one.0 == other.0) {
+            let (time, cap) = same[0];
+            let age = self.now.since(time);
+            let exact = age.is_zero() || age < secs(cap.into());
+            last = if exact {
+                NOW - age
+            } else {
+                (last - Duration::from_micros(1)).min(NOW - secs(cap.into()))
+            };
+            shifted.push((time, last));
+        }
+        self.each_time(caps, |time, _| {
+            let to = shifted.iter().find(|(from, _)| from == time);
+            *time = to.expect("every time was collected").1;
+        });
+        self.now = NOW;
+    }
+
+    /// Every time that is compared with others, and up to which age its value
+    /// matters.
+    fn each_time(&mut self, caps: &Caps, mut visit: impl FnMut(&mut Timestamp, u8)) {
+        visit(&mut self.deployment.current_since, 0);
+        if let State::Deploying(rollout) = &mut self.deployment.state {
+            visit(&mut rollout.since, 0);
+            visit(&mut rollout.resumed_at, caps.settled);
+            if let Some(steady) = &mut rollout.steady {
+                // Green of nothing has been ready since it began.
+                let nothing = steady.settled_at == rollout.since;
+                let cap = if nothing { 0 } else { caps.settled };
+                visit(&mut steady.settled_at, cap);
+            }
+        }
+        let deploying = self.deployment.state.deploying();
+        for Member { route, .. } in &mut self.members {
+            visit(&mut route.created_at, 0);
+            let cap = if route.status.is_over() {
+                caps.back_off
+            } else if Some(route.revision) == deploying && is_ready(route) {
+                caps.settled
+            } else {
+                0
+            };
+            visit(&mut route.status_updated_at, cap);
+        }
+    }
+
+    /// Sorts and numbers the routes: in the order of their ids where a decision
+    /// may depend on it, and else by what they are.
+    fn renumber(&mut self, config: &Config) {
+        let deploying = self.deployment.state.deploying();
+        let ordered = self.orders_green(config);
+        self.members
+            .sort_by_key(|member| (member.route.created_at, member.route.id));
+        if config.is_ordered() {
+            self.members
+                .chunk_by_mut(|one, other| one.likeness() == other.likeness())
+                .for_each(|alike| alike.sort_by_key(Member::condition));
+        } else {
+            // Stable: the order among those that keep it is that of their ids.
+            self.members.sort_by_key(|member| {
+                let route = &member.route;
+                let keeps = ordered && Some(route.revision) == deploying && route.is_live();
+                let traffic = route.traffic == Traffic::Active;
+                let place = (route.created_at, traffic, route.retained_at);
+                let condition = (!keeps).then(|| (place, member.condition()));
+                (route.revision, keeps, condition)
+            });
+        }
+        for (member, number) in self.members.iter_mut().zip(1_u128..) {
+            member.route.id = RouteId(Uuid::from_u128(number));
+        }
+    }
+
+    /// The current revision is the first, the deploying one the second.
+    fn rename(&mut self) {
+        let state = &self.deployment.state;
+        let mut order: Vec<RevisionId> = state.current().into_iter().collect();
+        order.extend(state.deploying());
+        for route in self.routes() {
+            if !order.contains(&route.revision) {
+                order.push(route.revision);
+            }
+        }
+        let named = |revision: RevisionId| {
+            let place = order.iter().position(|known| *known == revision);
+            RevisionId(Uuid::from_u128(place.map_or(0, |place| place as u128 + 1)))
+        };
+        let first = |current: Option<RevisionId>| current.map(named);
+        let mut state = self.deployment.state;
+        match &mut state {
+            State::Pending { current }
+            | State::Destroying { current }
+            | State::Destroyed { current } => *current = first(*current),
+            State::Ready { current } => *current = named(*current),
+            State::Deploying(rollout) => {
+                rollout.current = named(rollout.current);
+                rollout.deploying = named(rollout.deploying);
+            }
+        }
+        for member in &mut self.members {
+            member.route.revision = named(member.route.revision);
+        }
+        self.deployment.state = state;
+    }
+}
+
+impl Member {
+    /// Two routes that agree in this may change places: what they can still
+    /// differ in comes before the id in every order.
+    fn likeness(&self) -> impl PartialEq + use<> {
+        let over = self.route.status.is_over();
+        Route {
+            id: RouteId(Uuid::nil()),
+            status: if over {
+                RouteStatus::Terminated
+            } else {
+                RouteStatus::Running
+            },
+            health: Health::NotChecked,
+            ..self.route
+        }
+    }
+
+    /// Whether they differ in their ids at most.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let route = Route {
+            id: self.route.id,
+            ..other.route
+        };
+        (self.route, self.held) == (route, other.held)
+    }
+
+    fn condition(&self) -> impl Ord + use<> {
+        let Self { route, held } = self;
+        (route.status, route.health, route.status_updated_at, *held)
+    }
+}

@@ -1,0 +1,97 @@
+//! A canonical state in a few bytes, so that millions of them can be kept.
+
+use viridian_strategy::{Rollout, State, Step, Stopwatch, Timestamp, Traffic};
+
+use super::world::{Member, World};
+
+impl World {
+    /// The bytes; two canonical states are the same if and only if these are.
+    pub(super) fn code(&self) -> Box<[u8]> {
+        let mut code = Code {
+            bytes: Vec::with_capacity(32 + 8 * self.members.len()),
+            now: self.now,
+        };
+        let deployment = &self.deployment;
+        let target = u8::try_from(deployment.target_replicas).expect("a small target");
+        let policy = u8::try_from(self.policy).expect("few policies");
+        let paused = u8::from(deployment.paused);
+        code.bytes.extend([target << 4 | policy << 1 | paused]);
+        code.time(deployment.current_since);
+        code.state(&deployment.state);
+        for member in &self.members {
+            code.member(member);
+        }
+        if let State::Deploying(_) = deployment.state {
+            code.bytes.extend(self.clocks.row());
+        }
+        code.bytes.into()
+    }
+}
+
+struct Code {
+    bytes: Vec<u8>,
+    now: Timestamp,
+}
+
+impl Code {
+    fn state(&mut self, state: &State) {
+        let known = u8::from(state.current().is_some());
+        match state {
+            State::Pending { .. } => self.bytes.push(known),
+            State::Ready { .. } => self.bytes.push(2),
+            State::Deploying(rollout) => self.rollout(rollout),
+            State::Destroying { .. } => self.bytes.push(6 + known),
+            State::Destroyed { .. } => self.bytes.push(8 + known),
+        }
+    }
+
+    fn rollout(&mut self, rollout: &Rollout) {
+        match rollout.step {
+            Step::Provisioning => self.bytes.push(3),
+            Step::AwaitingPromotion { gate } => {
+                self.bytes.push(4);
+                self.watch(gate);
+            }
+            Step::RollingBack => self.bytes.push(5),
+        }
+        self.time(rollout.since);
+        self.watch(rollout.progress);
+        self.bytes.push(rollout.best_ready as u8);
+        self.bytes.push(u8::from(rollout.steady.is_some()));
+        if let Some(steady) = rollout.steady {
+            self.time(steady.settled_at);
+            self.watch(steady.watch);
+        }
+        self.time(rollout.resumed_at);
+    }
+
+    fn member(&mut self, Member { route, held }: &Member) {
+        let traffic = u8::from(route.traffic == Traffic::Active);
+        let drained = u8::from(route.drained_at.is_some());
+        let status = route.status as u8;
+        let health = route.health as u8;
+        let revision = route.revision.0.as_u128() as u8;
+        self.bytes.extend([
+            status << 5 | health << 3 | traffic << 2 | drained << 1,
+            revision << 6 | held,
+        ]);
+        self.time(route.created_at);
+        self.time(route.status_updated_at);
+        let retained = route
+            .retained_at
+            .map(|at| self.now.since(at).as_secs() as u8);
+        self.bytes.push(retained.map_or(255, |ticks| ticks));
+    }
+
+    fn watch(&mut self, watch: Stopwatch) {
+        let running = u8::from(watch.since.is_some());
+        let ticks = watch.stopped(self.now).spent.as_secs() as u8;
+        self.bytes.push(ticks << 1 | running);
+    }
+
+    fn time(&mut self, at: Timestamp) {
+        let age = self.now.since(at);
+        self.bytes
+            .extend([age.as_secs() as u8, age.subsec_micros() as u8]);
+    }
+}

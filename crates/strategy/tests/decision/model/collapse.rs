@@ -1,0 +1,203 @@
+//! What cannot matter, given the same value everywhere.
+
+use std::time::Duration;
+
+use viridian_strategy::{
+    Health, RevisionId, Rollout, Route, RouteStatus, State, Steady, Step, Stopwatch, Timestamp,
+};
+
+use super::{
+    canon::NOW,
+    clocks::Clocks,
+    config::{Caps, Config},
+    world::{Member, World, is_ready},
+};
+use crate::scene::{at, secs};
+
+const LONG_AGO: Timestamp = at(-1_000);
+
+impl World {
+    /// Gives what cannot matter the same value everywhere.
+    pub(super) fn collapse(&mut self, config: &Config) {
+        let caps = config.caps();
+        if self.is_ending() {
+            self.deployment.current_since = self.now;
+            self.deployment.paused = false;
+            for Member { route, .. } in &mut self.members {
+                route.created_at = self.now;
+                route.drained_at = Some(self.now);
+            }
+        } else {
+            self.collapse_ages(config);
+        }
+        self.collapse_settled(config, &caps);
+        self.clocks = if self.is_deploying() {
+            self.clocks.capped(caps.gate, caps.progress, caps.held)
+        } else {
+            Clocks::default()
+        };
+        self.collapse_rollout(config, &caps);
+    }
+
+    fn collapse_ages(&mut self, config: &Config) {
+        let deploying = self.deployment.state.deploying();
+        let ordered = self.orders_green(config);
+        let barriers = self.barriers(config);
+        for Member { route, .. } in &mut self.members {
+            let green = Some(route.revision) == deploying;
+            let kept = config.is_ordered() || ordered && green;
+            if !kept {
+                route.created_at = born(route, &barriers, self.now);
+            }
+        }
+    }
+
+    fn collapse_settled(&mut self, config: &Config, caps: &Caps) {
+        let deploying = self.deployment.state.deploying();
+        let (waits, ordered) = (self.waits(config), self.orders_green(config));
+        let latest = self.latest_change(config);
+        for member in &mut self.members {
+            let route = &member.route;
+            let green = Some(route.revision) == deploying;
+            let kept = waits && green && is_ready(route);
+            let settled_at = if !kept {
+                None
+            } else if ordered {
+                Some(route.settled_at())
+            } else {
+                latest.map(|(settled_at, _)| settled_at)
+            };
+            if let Some((_, held)) = latest.filter(|_| !ordered) {
+                member.held = held;
+            }
+            member.collapse(settled_at, self.now, caps);
+        }
+    }
+
+    fn collapse_rollout(&mut self, config: &Config, caps: &Caps) {
+        let (waits, ordered) = (self.waits(config), self.orders_green(config));
+        let State::Deploying(rollout) = &mut self.deployment.state else {
+            return;
+        };
+        let settled: Vec<Timestamp> = self
+            .members
+            .iter()
+            .filter(|one| one.route.revision == rollout.deploying && is_ready(&one.route))
+            .map(|one| one.route.settled_at())
+            .collect();
+        let resumes =
+            config.targets.contains(&0) || settled.iter().any(|at| *at < rollout.resumed_at);
+        if !waits || !resumes {
+            rollout.resumed_at = rollout.since;
+        }
+        let matters = |at: Timestamp| ordered || at == self.now || settled.contains(&at);
+        cap(rollout, |at| waits && matters(at), self.now, caps);
+    }
+
+    /// The latest change among green that are all ready, and for how long that
+    /// one has been, as long as the target stays: any later change is younger
+    /// than all, so that nothing else about them can matter.
+    fn latest_change(&self, config: &Config) -> Option<(Timestamp, u8)> {
+        let target = self.deployment.target_replicas as usize;
+        let ready = || self.green().filter(|member| is_ready(&member.route));
+        if !self.waits(config) || ready().count() < target {
+            return None;
+        }
+        let settled_at = ready().map(|member| member.route.settled_at()).max()?;
+        Some((settled_at, ready().map(|member| member.held).min()?))
+    }
+
+    /// Whether it can come to matter which of the ready green is younger.
+    pub(super) fn orders_green(&self, config: &Config) -> bool {
+        self.waits(config) && config.targets.len() > 1
+    }
+
+    /// What the creation of a route is compared with: when revisions were
+    /// activated, and failures of its own.
+    fn barriers(&self, config: &Config) -> Vec<(Option<RevisionId>, Timestamp)> {
+        let mut barriers = vec![(None, self.deployment.current_since)];
+        if let Some(rollout) = self.deployment.state.rollout() {
+            // Once promoted, it bounds the failures of all; those of blue are
+            // forgotten before that.
+            let of = config.is_blue_green().then_some(rollout.deploying);
+            barriers.push((of, rollout.since));
+        }
+        if config.failures > 1 {
+            let failed = self.routes().filter(|route| route.has_failed());
+            barriers.extend(failed.map(|route| (Some(route.revision), route.status_updated_at)));
+        }
+        barriers
+    }
+}
+
+impl Member {
+    /// Keeps since when it is ready only as far as that is given.
+    fn collapse(&mut self, settled_at: Option<Timestamp>, now: Timestamp, caps: &Caps) {
+        let Self { route, held } = self;
+        let failed = route.has_failed() && caps.back_off > 0;
+        *held = settled_at.map_or(0, |_| (*held).min(caps.held));
+        route.status_updated_at = match settled_at {
+            Some(settled_at) => settled_at,
+            None if failed => route.status_updated_at,
+            None => route.created_at,
+        };
+        route.health_updated_at = None;
+        if route.status != RouteStatus::Running {
+            route.health = Health::NotChecked;
+        }
+        if route.has_failed() {
+            route.status = RouteStatus::Terminated;
+        }
+        route.drained_at = route.drained_at.map(|_| LONG_AGO);
+        route.retained_at = route
+            .retained_at
+            .map(|at| NOW - now.since(at).min(secs(caps.retained.into())));
+    }
+}
+
+/// When a route was created, as far as that can matter: the last barrier before
+/// it, or now, which the next barrier may be.
+fn born(route: &Route, barriers: &[(Option<RevisionId>, Timestamp)], now: Timestamp) -> Timestamp {
+    if route.created_at == now {
+        return now;
+    }
+    let own = barriers
+        .iter()
+        .filter(|(of, _)| of.is_none_or(|of| of == route.revision));
+    let passed = own
+        .map(|barrier| barrier.1)
+        .filter(|at| *at <= route.created_at);
+    passed.max().unwrap_or(LONG_AGO)
+}
+
+fn cap(rollout: &mut Rollout, matters: impl Fn(Timestamp) -> bool, now: Timestamp, caps: &Caps) {
+    let back = rollout.step == Step::RollingBack;
+    if back {
+        rollout.best_ready = 0;
+    }
+    let limit = if back { 0 } else { caps.progress };
+    rollout.progress = capped(rollout.progress, limit, now);
+    if let Step::AwaitingPromotion { gate } = &mut rollout.step {
+        *gate = capped(*gate, caps.gate, now);
+    }
+    rollout.steady = rollout.steady.map(|steady| Steady {
+        settled_at: if matters(steady.settled_at) {
+            steady.settled_at
+        } else {
+            LONG_AGO
+        },
+        watch: capped(steady.watch, caps.settled, now),
+    });
+}
+
+/// The same stopwatch, which has measured no more than `cap` ticks.
+fn capped(watch: Stopwatch, cap: u8, now: Timestamp) -> Stopwatch {
+    let spent = watch.stopped(now).spent.min(secs(cap.into()));
+    match watch.since {
+        None => Stopwatch { spent, since: None },
+        Some(_) => Stopwatch {
+            spent: Duration::ZERO,
+            since: Some(NOW - spent),
+        },
+    }
+}

@@ -1,0 +1,222 @@
+//! What a configuration of the model lets happen.
+
+use viridian_strategy::{
+    BlueGreen, Health, IntOrPercent, MAX_DURATION, Policy, RevisionId, RollingUpdate, Route,
+    RouteStatus, State, Strategy,
+};
+
+use super::world::{Action, World};
+use crate::scene::{Degraded, Healthy, NotChecked, Unhealthy, secs};
+
+/// Every health.
+pub(super) const ALL: &[Health] = &[NotChecked, Healthy, Unhealthy, Degraded];
+/// One of each kind.
+pub(super) const TWO: &[Health] = &[Healthy, Unhealthy];
+
+/// No trouble.
+pub(super) const UP: &[Health] = &[Healthy];
+
+/// The calls that a configuration makes, besides the first activations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verb {
+    Supersede,
+    Promote,
+    Abort,
+    RollBack,
+    Pause,
+    Delete,
+}
+
+/// Every call.
+pub(super) const CALLS: &[Verb] = &[
+    Verb::Supersede,
+    Verb::Promote,
+    Verb::Abort,
+    Verb::RollBack,
+    Verb::Pause,
+    Verb::Delete,
+];
+
+/// A space of states.
+#[derive(Clone, Debug)]
+pub(super) struct Config {
+    pub(super) name: &'static str,
+    /// The first is the one that it begins with; a call may change it to any.
+    pub(super) policies: Vec<Policy>,
+    /// Likewise.
+    pub(super) targets: Vec<u32>,
+    /// How many revisions there are.
+    pub(super) revisions: u128,
+    /// How many routes that failed may count at one time.
+    pub(super) failures: usize,
+    /// Whether the scheduler ends routes that nobody drained.
+    pub(super) evicts: bool,
+    /// What is reported of routes of the current revision, and of others.
+    pub(super) health: [&'static [Health]; 2],
+    pub(super) verbs: &'static [Verb],
+}
+
+/// Up to how many ticks a value matters.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Caps {
+    pub(super) gate: u8,
+    pub(super) progress: u8,
+    pub(super) settled: u8,
+    pub(super) held: u8,
+    pub(super) back_off: u8,
+    pub(super) retained: u8,
+}
+
+/// Blue-green without any wait.
+pub(super) fn blue_green(change: impl FnOnce(&mut Policy, &mut BlueGreen)) -> Policy {
+    let mut policy = Policy {
+        progress_deadline: MAX_DURATION,
+        ..Policy::default()
+    };
+    let mut spec = BlueGreen::default();
+    change(&mut policy, &mut spec);
+    policy.strategy = Strategy::BlueGreen(spec);
+    policy
+}
+
+pub(super) fn rolling(surge: IntOrPercent, unavailable: IntOrPercent, deadline: u64) -> Policy {
+    Policy {
+        strategy: Strategy::Rolling(RollingUpdate {
+            max_surge: surge,
+            max_unavailable: unavailable,
+        }),
+        progress_deadline: secs(deadline),
+        ..Policy::default()
+    }
+}
+
+impl Config {
+    pub(super) fn is_blue_green(&self) -> bool {
+        let blue_green = |policy: &Policy| matches!(policy.strategy, Strategy::BlueGreen(_));
+        self.policies.iter().all(blue_green)
+    }
+
+    /// Whether old routes of several revisions may be there at once, so that
+    /// their age decides which of them goes.
+    pub(super) fn is_ordered(&self) -> bool {
+        !self.is_blue_green() && self.revisions > 2
+    }
+
+    pub(super) fn caps(&self) -> Caps {
+        let most = |of: &dyn Fn(&Policy, &BlueGreen) -> std::time::Duration| {
+            let values = self.policies.iter().map(|policy| match &policy.strategy {
+                Strategy::BlueGreen(spec) => ticks(of(policy, spec)),
+                Strategy::Rolling(_) => 0,
+            });
+            values.max().unwrap_or(0)
+        };
+        let deadlines = self.policies.iter().map(|one| ticks(one.progress_deadline));
+        let doublings = self.failures.checked_sub(2);
+        Caps {
+            gate: most(&|_, spec| spec.gate_timeout.map_or(secs(0), |gate| gate.duration)),
+            progress: deadlines.max().unwrap_or(0),
+            settled: most(&|policy, spec| {
+                let deadline = secs(ticks(policy.progress_deadline).into());
+                spec.promote_delay.max(spec.min_ready).max(deadline)
+            }),
+            held: most(&|_, spec| spec.promote_delay.max(spec.min_ready)),
+            back_off: doublings.map_or(0, |doublings| 1 << doublings),
+            retained: most(&|_, spec| spec.scale_down_delay),
+        }
+    }
+
+    /// All that may happen next. Some of it is refused by the crate.
+    pub(super) fn actions(&self, world: &World) -> Vec<Action> {
+        let mut actions = vec![Action::Evaluate, Action::Tick];
+        if let State::Destroyed { .. } = world.deployment.state {
+            return actions;
+        }
+        self.reports(world, &mut actions);
+        if let State::Destroying { .. } = world.deployment.state {
+            return actions;
+        }
+        self.activations(world, &mut actions);
+        for &verb in self.verbs {
+            match verb {
+                Verb::Promote => actions.push(Action::Promote),
+                Verb::Abort => actions.push(Action::Abort),
+                Verb::Pause => actions.extend([Action::Pause, Action::Resume]),
+                Verb::Delete => actions.push(Action::Delete),
+                Verb::Supersede | Verb::RollBack => {}
+            }
+        }
+        let target = world.deployment.target_replicas;
+        let others = self.targets.iter().filter(|other| **other != target);
+        actions.extend(others.map(|other| Action::Update(*other, world.policy)));
+        let others = (0..self.policies.len()).filter(|other| *other != world.policy);
+        actions.extend(others.map(|other| Action::Update(target, other)));
+        actions
+    }
+
+    /// Of routes that are alike one is as good as another.
+    fn reports(&self, world: &World, actions: &mut Vec<Action>) {
+        use RouteStatus::{FailedToStart, Provisioning, Running, Terminated, Terminating};
+        let counts = |route: &Route| {
+            !route.status.is_active()
+                && route.drained_at.is_none()
+                && !world.is_forgotten(route, self)
+        };
+        let may_fail = (world.count(counts) as usize) < self.failures;
+        let ordered = self.is_ordered() || world.orders_green(self);
+        for (index, route) in world.routes().enumerate() {
+            if !ordered && index > 0 && world.members[index].is_like(&world.members[index - 1]) {
+                continue;
+            }
+            let ends: &[RouteStatus] = match route.status {
+                Provisioning => &[FailedToStart, Terminating],
+                Running => &[Terminated, Terminating],
+                Terminating | Terminated | FailedToStart => &[],
+            };
+            let ends = ends
+                .iter()
+                .filter(|end| self.evicts || **end != Terminating);
+            if may_fail {
+                actions.extend(ends.map(|end| Action::Status(index, *end)));
+            }
+            match route.status {
+                Provisioning => actions.push(Action::Status(index, Running)),
+                Terminating => actions.push(Action::Status(index, Terminated)),
+                Running => {
+                    let current = world.deployment.state.current() == Some(route.revision);
+                    let values = self.health[usize::from(!current)].iter();
+                    let others = values.filter(|health| **health != route.health);
+                    actions.extend(others.map(|health| Action::Health(index, *health)));
+                }
+                Terminated | FailedToStart => {}
+            }
+        }
+    }
+
+    /// Of the revisions that have no routes one is as good as another.
+    fn activations(&self, world: &World, actions: &mut Vec<Action>) {
+        let state = &world.deployment.state;
+        let mut fresh = true;
+        for number in 1..=self.revisions {
+            let revision = RevisionId(uuid::Uuid::from_u128(number));
+            let known = state.current() == Some(revision)
+                || state.deploying() == Some(revision)
+                || world.routes().any(|route| route.revision == revision);
+            if !known && !std::mem::take(&mut fresh) {
+                continue;
+            }
+            let supersedes = self.verbs.contains(&Verb::Supersede) && world.is_deploying();
+            actions.push(Action::Activate(revision, supersedes));
+            if self.verbs.contains(&Verb::RollBack) {
+                actions.push(Action::RollBack(revision));
+            }
+        }
+    }
+}
+
+/// In ticks; one that is never over counts as none, since it is never reached.
+fn ticks(duration: std::time::Duration) -> u8 {
+    if duration == MAX_DURATION {
+        return 0;
+    }
+    u8::try_from(duration.as_secs()).expect("a few ticks")
+}

@@ -1,0 +1,217 @@
+//! What must hold: on every step, and in the state after it.
+
+use viridian_strategy::{
+    Lifecycle, Policy, Route, RouteId, RouteStatus, Strategy, SubStep, Traffic, Transition,
+    TransitionKind,
+};
+
+use super::{
+    config::Config,
+    rest, timing,
+    world::{Action, Move, World, is_ready},
+};
+use crate::properties::resolved;
+
+/// What is broken, if something is.
+pub(super) type Verdict = Result<(), String>;
+
+/// Every rule.
+pub(super) fn check(before: &World, step: &Move, config: &Config) -> Verdict {
+    let policy = before.policy(config);
+    ensure(is_legal(before, step), "the move is not in the table")?;
+    snapshot(&step.after, config)?;
+    if let Some(transition) = &step.transition {
+        fits(before, transition)?;
+        keeps_serving(before, step, transition, policy)?;
+        promotes_all(before, &step.after, transition, policy)?;
+        rolls_back_all(before, &step.after, transition, policy)?;
+    }
+    timing::check(before, step, policy)?;
+    rest::check(before, step, config)
+}
+
+pub(super) fn ensure(holds: bool, broken: &str) -> Verdict {
+    if holds { Ok(()) } else { Err(broken.into()) }
+}
+
+/// The table of moves. That there is at most one promotion for each activation
+/// follows from it: a promotion leads from DEPLOYING to READY, and only an
+/// activation leads back.
+fn is_legal(before: &World, step: &Move) -> bool {
+    use Lifecycle::{Deploying, Destroyed, Destroying, Pending, Ready};
+    use SubStep::{AwaitingPromotion, Provisioning, RollingBack};
+    use TransitionKind::{InstantRollBack, Promotion, RollBack, Step};
+    let place = |world: &World| {
+        let state = world.deployment.state;
+        (state.lifecycle(), state.sub_step())
+    };
+    let ((from, sub), (to, next)) = (place(before), place(&step.after));
+    let Some(transition) = &step.transition else {
+        return (from, sub) == (to, next);
+    };
+    let back = sub == Some(RollingBack);
+    match (step.action, transition.kind, from, to) {
+        (Action::Evaluate, Step, Deploying, Deploying) => match next {
+            Some(AwaitingPromotion) => !back,
+            Some(Provisioning) => !back,
+            Some(RollingBack) => true,
+            None => false,
+        },
+        (Action::Evaluate, Step, Pending, Pending | Ready)
+        | (Action::Evaluate, Step, Ready, Ready)
+        | (Action::Evaluate, Step, Destroying, Destroying | Destroyed)
+        | (Action::Evaluate, Step, Destroyed, Destroyed)
+        | (Action::Evaluate, RollBack, Deploying, Ready)
+        | (Action::Activate(..) | Action::RollBack(_), Step, Pending, Pending)
+        | (Action::RollBack(_), InstantRollBack, Ready, Ready)
+        | (Action::Delete, Step, Pending | Ready | Deploying, Destroying) => true,
+        (Action::Evaluate | Action::Promote, Promotion, Deploying, Ready)
+        | (Action::Abort, RollBack, Deploying, Ready) => !back,
+        (Action::Abort, Step, Deploying, Deploying) => !back && next == Some(RollingBack),
+        (Action::Activate(..) | Action::RollBack(_), Step, Ready, Deploying)
+        | (Action::Activate(_, true), Step, Deploying, Deploying) => next == Some(Provisioning),
+        _ => false,
+    }
+}
+
+/// I2, I3, I4 and I5.
+fn snapshot(world: &World, config: &Config) -> Verdict {
+    let state = &world.deployment.state;
+    let active = || world.routes().filter(|one| one.traffic == Traffic::Active);
+    let blue_green = matches!(world.policy(config).strategy, Strategy::BlueGreen(_));
+    let first = active().next().map(|route| route.revision);
+    let lifecycle = state.lifecycle();
+    let deploying = lifecycle == Lifecycle::Deploying;
+    ensure(
+        active().all(|route| route.status.is_active()),
+        "I5: a route that is not running is ACTIVE",
+    )?;
+    ensure(
+        !blue_green || active().all(|route| Some(route.revision) == first),
+        "I2: routes of two revisions are ACTIVE",
+    )?;
+    ensure(
+        state.deploying().is_some() == deploying && state.sub_step().is_some() == deploying,
+        "I3: DEPLOYING, and not all that belongs to it",
+    )?;
+    ensure(
+        lifecycle != Lifecycle::Ready || active().all(|one| Some(one.revision) == state.current()),
+        "I4: READY, and a route of another revision is ACTIVE",
+    )
+}
+
+/// What the store's statements ask of the rows that they change.
+fn fits(before: &World, transition: &Transition) -> Verdict {
+    let changes = &transition.changes;
+    let all = |ids: &[RouteId], fits: &dyn Fn(&Route) -> bool| {
+        ids.iter()
+            .all(|id| before.routes().any(|route| route.id == *id && fits(route)))
+    };
+    let lists = [&changes.promote, &changes.retain, &changes.drain];
+    let named_once = lists.into_iter().flatten().all(|id| {
+        let again = lists.into_iter().flatten().filter(|other| *other == id);
+        again.count() == 1
+    });
+    ensure(named_once, "a route is named twice")?;
+    ensure(
+        all(&changes.promote, &|route| {
+            is_ready(route) && route.traffic == Traffic::Inactive
+        }),
+        "promotes a route that is not ready, or is ACTIVE",
+    )?;
+    ensure(
+        all(&changes.retain, &|route| {
+            route.status == RouteStatus::Running && route.drained_at.is_none()
+        }) && all(&changes.drain, &|route| route.status.is_active()),
+        "drains or retains a route that is not there",
+    )?;
+    ensure(
+        changes.rollout.iter().all(|new| new.count > 0),
+        "creates nothing",
+    )
+}
+
+/// I1, and the bounds of rolling. An activation over a PENDING revision and a
+/// deletion take what there is, on purpose.
+fn keeps_serving(before: &World, step: &Move, transition: &Transition, policy: &Policy) -> Verdict {
+    let target = before.deployment.target_replicas;
+    let (surge, unavailable) = match &policy.strategy {
+        Strategy::BlueGreen(_) => (target, 0),
+        Strategy::Rolling(spec) => resolved(spec, target),
+    };
+    let was = before.count(World::is_ready_and_active);
+    let is = step.after.count(World::is_ready_and_active);
+    let lifecycle = before.deployment.state.lifecycle();
+    let replaces = lifecycle == Lifecycle::Pending && step.action != Action::Evaluate;
+    if transition.kind == TransitionKind::InstantRollBack {
+        ensure(is >= was.min(target).max(1), "I1: an instant roll-back")?;
+    } else if step.action != Action::Delete && !replaces {
+        let least = was.min(target.saturating_sub(unavailable));
+        ensure(is >= least, "I1: fewer are ready and ACTIVE than must be")?;
+    }
+    let rolls = matches!(policy.strategy, Strategy::Rolling(_)) && !replaces;
+    let live = step.after.count(|route| route.status.is_active());
+    ensure(
+        !rolls || transition.changes.rollout.is_empty() || live <= target + surge,
+        "creates more than the surge allows",
+    )
+}
+
+/// A promotion, of either kind and by either hand.
+fn promotes_all(
+    before: &World,
+    after: &World,
+    transition: &Transition,
+    policy: &Policy,
+) -> Verdict {
+    if transition.kind != TransitionKind::Promotion {
+        return Ok(());
+    }
+    let target = before.deployment.target_replicas;
+    let deploying = before.deployment.state.deploying();
+    ensure(!before.deployment.paused, "promotes during a pause")?;
+    ensure(
+        after.deployment.state.current() == deploying,
+        "promotes another revision than the one on its way",
+    )?;
+    let is = after.count(World::is_ready_and_active);
+    if let Strategy::Rolling(_) = policy.strategy {
+        return ensure(is >= target, "I1: fewer than N serve at a promotion");
+    }
+    ensure(is == target, "I1: not exactly N serve at a promotion")?;
+    let active = after.count(|route| route.traffic == Traffic::Active);
+    ensure(
+        active == target,
+        "ACTIVE without being ready at a promotion",
+    )
+}
+
+/// I10.
+fn rolls_back_all(
+    before: &World,
+    after: &World,
+    transition: &Transition,
+    policy: &Policy,
+) -> Verdict {
+    if transition.kind != TransitionKind::RollBack {
+        return Ok(());
+    }
+    let state = &before.deployment.state;
+    let green =
+        after.count(|route| Some(route.revision) == state.deploying() && route.status.is_active());
+    ensure(green == 0, "I10: green is active after a roll-back")?;
+    ensure(
+        after.deployment.state.current() == state.current(),
+        "I10: another revision is current after a roll-back",
+    )?;
+    if let Strategy::Rolling(_) = policy.strategy {
+        return Ok(());
+    }
+    let blue = |route: &Route| Some(route.revision) == state.current() && route.is_live();
+    let stay = before.count(blue).min(before.deployment.target_replicas);
+    let changes = &transition.changes;
+    ensure(
+        after.count(blue) >= stay && changes.promote.is_empty() && changes.retain.is_empty(),
+        "I10: blue was touched by a roll-back",
+    )
+}

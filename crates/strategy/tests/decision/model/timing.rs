@@ -1,0 +1,152 @@
+//! What must hold of time, by the model's own clocks: nothing is done before it
+//! may be, and what may be done is done by the first cycle that looks.
+
+use std::time::Duration;
+
+use viridian_strategy::{
+    BlueGreen, Cause, Evaluation, GateAction, Policy, State, Step, Strategy, TransitionKind,
+};
+
+use super::{
+    rules::{Verdict, ensure},
+    world::{Action, Member, Move, World, is_ready},
+};
+use crate::scene::secs;
+
+pub(super) fn check(before: &World, step: &Move, policy: &Policy) -> Verdict {
+    let promotes = step
+        .transition
+        .as_ref()
+        .is_some_and(|transition| transition.kind == TransitionKind::Promotion);
+    if promotes && let Strategy::BlueGreen(spec) = &policy.strategy {
+        ensure(
+            held_for(before, step, spec.min_ready),
+            "min_ready is not over",
+        )?;
+    }
+    if step.action == Action::Promote || before.deployment.paused {
+        return Ok(());
+    }
+    let (Some(evaluation), State::Deploying(_)) = (&step.evaluation, before.deployment.state)
+    else {
+        return Ok(());
+    };
+    if let Strategy::BlueGreen(spec) = &policy.strategy {
+        gates_stay_closed(before, step, evaluation, spec)?;
+        gates_open(before, evaluation, spec)?;
+    }
+    deadline_waits(before, evaluation, policy)?;
+    deadline_passes(before, step, evaluation, policy)
+}
+
+/// Whether every promoted route had been ready for that long.
+fn held_for(before: &World, step: &Move, time: Duration) -> bool {
+    let changes = step.transition.iter().map(|one| &one.changes);
+    let mut promoted = changes.flat_map(|changes| &changes.promote);
+    promoted.all(|id| {
+        let member = before.members.iter().find(|member| member.route.id == *id);
+        member.is_some_and(|member| secs(member.held.into()) >= time)
+    })
+}
+
+fn gates_stay_closed(
+    before: &World,
+    step: &Move,
+    evaluation: &Evaluation,
+    spec: &BlueGreen,
+) -> Verdict {
+    match evaluation.transition.cause {
+        Some(Cause::GatesOpen { .. }) => {
+            ensure(spec.auto_promote, "promotes by itself, unasked")?;
+            ensure(
+                held_for(before, step, spec.promote_delay),
+                "promotes before the delay is over",
+            )
+        }
+        Some(Cause::GateTimedOut { .. }) => {
+            let gate = spec.gate_timeout.map(|gate| gate.duration);
+            let over = gate.is_some_and(|gate| secs(before.clocks.gate.into()) >= gate);
+            ensure(
+                over && !spec.auto_promote,
+                "the gate timed out before its time",
+            )
+        }
+        _ => ensure(
+            evaluation.transition.kind != TransitionKind::Promotion,
+            "promotes for no reason",
+        ),
+    }
+}
+
+/// With exactly N green, all ready for long enough, nothing but a closed gate
+/// may hold it up.
+fn gates_open(before: &World, evaluation: &Evaluation, spec: &BlueGreen) -> Verdict {
+    let State::Deploying(rollout) = before.deployment.state else {
+        return Ok(());
+    };
+    let green: Vec<&Member> = before.green().collect();
+    let complete = green.len() == before.deployment.target_replicas as usize
+        && green.iter().all(|member| is_ready(&member.route));
+    let held = green.iter().map(|member| member.held).min();
+    let held = secs(
+        held.map_or(before.clocks.resumed, |held| {
+            held.min(before.clocks.resumed)
+        })
+        .into(),
+    );
+    if rollout.step == Step::RollingBack || !complete || held < spec.min_ready {
+        return Ok(());
+    }
+    let kind = evaluation.transition.kind;
+    if spec.auto_promote {
+        return ensure(
+            held < spec.promote_delay || kind == TransitionKind::Promotion,
+            "does not promote though every gate is open",
+        );
+    }
+    let Some(gate) = spec.gate_timeout else {
+        return ensure(kind == TransitionKind::Step, "does not hold at the gate");
+    };
+    let over = matches!(rollout.step, Step::AwaitingPromotion { .. })
+        && secs(before.clocks.gate.into()) >= gate.duration;
+    let due = match gate.action {
+        GateAction::Promote if over => TransitionKind::Promotion,
+        GateAction::Rollback if over => TransitionKind::RollBack,
+        _ => TransitionKind::Step,
+    };
+    ensure(kind == due, "the gate's timeout is not followed")
+}
+
+fn deadline_waits(before: &World, evaluation: &Evaluation, policy: &Policy) -> Verdict {
+    let Some(Cause::DeadlinePassed { .. }) = evaluation.transition.cause else {
+        return Ok(());
+    };
+    ensure(
+        secs(before.clocks.progress.into()) >= policy.progress_deadline,
+        "the progress deadline passed before its time",
+    )
+}
+
+/// Nothing became ready for too long.
+fn deadline_passes(
+    before: &World,
+    step: &Move,
+    evaluation: &Evaluation,
+    policy: &Policy,
+) -> Verdict {
+    let target = before.deployment.target_replicas;
+    let ready = before
+        .green()
+        .filter(|green| is_ready(&green.route))
+        .count();
+    let progress = ready > usize::from(before.clocks.best).min(target as usize);
+    let over = secs(before.clocks.stalled.into()) >= policy.progress_deadline;
+    if progress || !over || ready >= target as usize {
+        return Ok(());
+    }
+    let turned = match step.after.deployment.state {
+        State::Deploying(rollout) => rollout.step == Step::RollingBack,
+        _ => evaluation.transition.kind == TransitionKind::RollBack,
+    };
+    ensure(turned, "goes on past the progress deadline")
+}
