@@ -19,21 +19,21 @@ pub(crate) struct Transaction {
 impl Transaction {
     /// Begins one. A turn of SQLite's writer has begun already.
     pub(crate) async fn begin(
-        mut connection: Connection,
+        connection: Connection,
         clock: dialect::Clock,
     ) -> Result<Self, StoreError> {
-        if let Connection::Pg(_) = connection
-            && let Err(error) = connection.execute("BEGIN").await
-        {
-            connection.close();
-            return Err(error);
-        }
-        Ok(Self {
+        let begun = matches!(connection, Connection::SqliteWriter(_));
+        // Guarded from here on: a BEGIN may be under way when this is cancelled.
+        let mut tx = Self {
             connection: Some(connection),
             clock,
             now: None,
             touched: Vec::new(),
-        })
+        };
+        if !begun {
+            tx.connection()?.execute("BEGIN").await?;
+        }
+        Ok(tx)
     }
 
     /// Makes it durable. What it touched is to be told to others now.
