@@ -137,18 +137,20 @@ impl Seat {
         Ok(())
     }
 
-    /// Makes the group durable, and tells all its units.
+    /// Makes the group durable, and tells all its units. Should this end in the
+    /// middle, the connection is closed and nobody waits for an answer for ever.
     async fn commit(&mut self) {
         // A failure has told them already.
-        if self.group.is_none() {
+        let (Some(group), Some(mut connection)) = (self.group.take(), self.connection.take())
+        else {
             return;
-        }
+        };
         let statements = format!("{}; COMMIT", self.end_of_last());
-        if self.execute(&statements).await.is_ok()
-            && let Some(group) = self.group.take()
-        {
-            group.send_replace(Some(Ok(())));
+        let result = connection.batch_execute(&statements).await;
+        if result.is_ok() {
+            self.connection = Some(connection);
         }
+        group.send_replace(Some(result.map_err(|error| error.to_string())));
     }
 
     /// What ends the last unit's savepoint.
