@@ -77,7 +77,7 @@ impl Database {
     }
 
     /// Does a unit of work: commits when it returns Ok, and leaves nothing
-    /// behind when it returns an error or is cancelled.
+    /// behind when it returns an error or is cancelled before that.
     pub(crate) async fn write<T, E: From<StoreError>>(
         &self,
         work: impl AsyncFnOnce(&mut Transaction) -> Result<T, E>,
@@ -89,7 +89,7 @@ impl Database {
         let mut tx = Transaction::begin(connection, self.clock).await?;
         match work(&mut tx).await {
             Ok(value) => {
-                self.signal.announce(tx.commit().await?);
+                tx.commit(self.signal.clone()).await?;
                 Ok(value)
             }
             Err(error) => {

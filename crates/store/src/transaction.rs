@@ -2,7 +2,10 @@
 
 use viridian_strategy::Timestamp;
 
-use crate::{Touched, connection::Connection, database::Turn, dialect, error::StoreError};
+use crate::{
+    Touched, connection::Connection, database::Turn, dialect, error::StoreError, finish::finish,
+    signal::Signal,
+};
 
 /// A transaction that is either committed or leaves nothing behind.
 ///
@@ -36,10 +39,18 @@ impl Transaction {
         Ok(tx)
     }
 
-    /// Makes it durable. What it touched is to be told to others now.
-    pub(crate) async fn commit(mut self) -> Result<Vec<Touched>, StoreError> {
-        self.end("COMMIT", Turn::keep).await?;
-        Ok(std::mem::take(&mut self.touched))
+    /// Makes it durable, and then tells others what it touched: also when it is
+    /// not known whether it became durable, since to look in vain costs little.
+    /// Once this has begun it goes on if the caller goes away.
+    pub(crate) fn commit(
+        mut self,
+        signal: Signal,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send {
+        finish(async move {
+            let touched = std::mem::take(&mut self.touched);
+            let _announced = Announced { signal, touched };
+            self.end("COMMIT", Turn::keep).await
+        })
     }
 
     /// Ends it without a trace. A failure closes the connection, which does the
@@ -86,6 +97,18 @@ impl Transaction {
     /// Notes what others are to be told of once it is committed.
     pub(crate) fn touch(&mut self, touched: Touched) {
         self.touched.push(touched);
+    }
+}
+
+/// Announces what a transaction touched when its COMMIT is over, however it ends.
+struct Announced {
+    signal: Signal,
+    touched: Vec<Touched>,
+}
+
+impl Drop for Announced {
+    fn drop(&mut self) {
+        self.signal.announce(std::mem::take(&mut self.touched));
     }
 }
 

@@ -1,0 +1,46 @@
+//! Work that is finished even if its caller goes away.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use futures::{FutureExt as _, future::BoxFuture};
+use tokio::runtime::Handle;
+
+/// Does work to its end: dropped before that, it goes on in a task of its own.
+pub(crate) fn finish<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> Finish<T> {
+    Finish(Some(work.boxed()))
+}
+
+/// Given by [`finish`].
+pub(crate) struct Finish<T: Send + 'static>(Option<BoxFuture<'static, T>>);
+
+impl<T: Send + 'static> Future for Finish<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        // What panics is dropped, and not begun again.
+        let mut work = self.0.take().expect("it is not polled behind its end");
+        match work.poll_unpin(context) {
+            Poll::Pending => {
+                self.0 = Some(work);
+                Poll::Pending
+            }
+            ready => ready,
+        }
+    }
+}
+
+impl<T: Send + 'static> Drop for Finish<T> {
+    fn drop(&mut self) {
+        // Without a runtime the process is ending.
+        if let Some(work) = self.0.take()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(work);
+        }
+    }
+}
