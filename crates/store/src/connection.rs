@@ -27,7 +27,7 @@ pub(crate) fn sqlite(connection: SqliteConnection) -> SqliteConn {
 pub(crate) enum Connection {
     Pg(Object<AsyncPgConnection>),
     /// One of the readers.
-    SqliteReader(Object<SqliteConn>),
+    SqliteReader(Reader),
     /// The writer, for one unit of work.
     SqliteWriter(Turn),
 }
@@ -45,12 +45,16 @@ macro_rules! with_conn {
                 let $c: &mut diesel_async::AsyncPgConnection = &mut *object;
                 $query.await
             }
-            $crate::connection::Connection::SqliteReader(object) => {
-                type Db = diesel::sqlite::Sqlite;
-                let _ = std::marker::PhantomData::<Db>;
-                let $c: &mut $crate::connection::SqliteConn = &mut *object;
-                $query.await
-            }
+            $crate::connection::Connection::SqliteReader(reader) => match reader.lend() {
+                Some($c) => {
+                    type Db = diesel::sqlite::Sqlite;
+                    let _ = std::marker::PhantomData::<Db>;
+                    let result = $query.await;
+                    reader.take_back();
+                    result
+                }
+                None => Err(diesel::result::Error::BrokenTransactionManager),
+            },
             $crate::connection::Connection::SqliteWriter(turn) => match turn.connection() {
                 Some($c) => {
                     type Db = diesel::sqlite::Sqlite;
@@ -64,6 +68,50 @@ macro_rules! with_conn {
 }
 pub(crate) use with_conn;
 
+/// One of SQLite's readers. A query that its caller gave up goes on: then the
+/// connection is closed instead of being given back, since the pool cannot hand
+/// out one that is in use.
+pub(crate) struct Reader {
+    /// None only while it is being closed.
+    object: Option<Object<SqliteConn>>,
+    /// Whether a query is under way.
+    lent: bool,
+}
+
+impl Reader {
+    pub(crate) fn new(object: Object<SqliteConn>) -> Self {
+        Self {
+            object: Some(object),
+            lent: false,
+        }
+    }
+
+    /// For one query.
+    pub(crate) fn lend(&mut self) -> Option<&mut SqliteConn> {
+        self.lent = true;
+        self.object.as_deref_mut()
+    }
+
+    /// The query is over.
+    pub(crate) fn take_back(&mut self) {
+        self.lent = false;
+    }
+
+    fn close(mut self) {
+        self.lent = true;
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        if self.lent
+            && let Some(object) = self.object.take()
+        {
+            drop(Object::take(object));
+        }
+    }
+}
+
 impl Connection {
     /// Runs statements that give no rows.
     pub(crate) async fn execute(&mut self, statements: &str) -> Result<(), StoreError> {
@@ -75,7 +123,7 @@ impl Connection {
     pub(crate) fn close(self) {
         match self {
             Self::Pg(object) => drop(Object::take(object)),
-            Self::SqliteReader(object) => drop(Object::take(object)),
+            Self::SqliteReader(reader) => reader.close(),
             // The next in line undoes it.
             Self::SqliteWriter(turn) => drop(turn),
         }

@@ -18,7 +18,7 @@ use tokio::{task::spawn_blocking, time::timeout};
 
 use super::writer::Writer;
 use crate::{
-    connection::{Connection, SqliteConn, sqlite},
+    connection::{Connection, Reader, SqliteConn, sqlite},
     error::{OpenError, StoreError},
     migrations,
 };
@@ -73,7 +73,7 @@ impl Pool {
         let object = timeout(ACQUIRE, self.readers.get())
             .await
             .map_err(|_| StoreError::Exhausted)?;
-        Ok(Connection::SqliteReader(object?))
+        Ok(Connection::SqliteReader(Reader::new(object?)))
     }
 
     /// Waits in line for the writer.
