@@ -43,13 +43,13 @@ macro_rules! with_conn {
                 type Db = diesel::pg::Pg;
                 let _ = std::marker::PhantomData::<Db>;
                 let $c: &mut diesel_async::AsyncPgConnection = &mut *object;
-                $query.await
+                $crate::faults::exposed!($query.await)
             }
             $crate::connection::Connection::SqliteReader(reader) => match reader.lend() {
                 Some($c) => {
                     type Db = diesel::sqlite::Sqlite;
                     let _ = std::marker::PhantomData::<Db>;
-                    let result = $query.await;
+                    let result = $crate::faults::exposed!($query.await);
                     reader.take_back();
                     result
                 }
@@ -59,7 +59,7 @@ macro_rules! with_conn {
                 Some($c) => {
                     type Db = diesel::sqlite::Sqlite;
                     let _ = std::marker::PhantomData::<Db>;
-                    $query.await
+                    $crate::faults::exposed!($query.await)
                 }
                 None => Err(diesel::result::Error::BrokenTransactionManager),
             },

@@ -76,6 +76,15 @@ impl Database {
         }
     }
 
+    /// How many connections the pool has handed out, and may hand out.
+    #[cfg(test)]
+    pub(crate) fn handed_out(&self) -> (usize, usize) {
+        match &self.engine {
+            Engine::Pg(pool) => pool.handed_out(),
+            Engine::Sqlite(pool) => pool.handed_out(),
+        }
+    }
+
     /// Does a unit of work: commits when it returns Ok, and leaves nothing
     /// behind when it returns an error or is cancelled before that.
     pub(crate) async fn write<T, E: From<StoreError>>(

@@ -17,6 +17,7 @@ use viridian_strategy::Timestamp;
 use crate::{
     connection::Connection,
     error::StoreError,
+    faults::exposed,
     types::{Instant, Sql},
 };
 
@@ -44,7 +45,7 @@ pub(crate) async fn now(
     match connection {
         Connection::Pg(object) => {
             let now = diesel::select(clock_timestamp());
-            let Sql(now) = now.get_result(&mut **object).await?;
+            let Sql(now) = exposed!(now.get_result(&mut **object).await)?;
             Ok(now)
         }
         Connection::SqliteReader(_) | Connection::SqliteWriter(_) => Ok(clock()),
@@ -151,10 +152,8 @@ macro_rules! insert_all {
     ($conn:expr, $table:path, $rows:expr) => {
         match $conn {
             $crate::connection::Connection::Pg(object) => {
-                diesel::insert_into($table)
-                    .values($rows)
-                    .execute(&mut **object)
-                    .await
+                let rows = diesel::insert_into($table).values($rows);
+                $crate::faults::exposed!(rows.execute(&mut **object).await)
             }
             conn => {
                 let mut inserted = 0;

@@ -17,6 +17,7 @@ mod deployments;
 mod dialect;
 mod error;
 mod events;
+mod faults;
 mod finish;
 mod history;
 mod migrations;

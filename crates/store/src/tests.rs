@@ -6,6 +6,7 @@ mod chance;
 mod check;
 mod cut;
 mod cutter;
+mod faults;
 mod fixture;
 mod groups;
 mod held;

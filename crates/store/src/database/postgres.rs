@@ -47,6 +47,12 @@ impl Pool {
         Ok(Connection::Pg(self.object().await?))
     }
 
+    #[cfg(test)]
+    pub(super) fn handed_out(&self) -> (usize, usize) {
+        let status = self.0.status();
+        (status.size - status.available, status.max_size)
+    }
+
     async fn object(&self) -> Result<Object<AsyncPgConnection>, StoreError> {
         let object = timeout(ACQUIRE, self.0.get())
             .await

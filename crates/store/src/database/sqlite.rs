@@ -76,6 +76,12 @@ impl Pool {
         Ok(Connection::SqliteReader(Reader::new(object?)))
     }
 
+    #[cfg(test)]
+    pub(super) fn handed_out(&self) -> (usize, usize) {
+        let status = self.readers.status();
+        (status.size - status.available, status.max_size)
+    }
+
     /// Waits in line for the writer.
     pub(super) async fn writer(&self) -> Result<Connection, StoreError> {
         let turn = timeout(ACQUIRE, self.writer.turn())

@@ -21,6 +21,7 @@ use tokio::{
 use crate::{
     connection::{SqliteConn, sqlite},
     error::StoreError,
+    faults::exposed,
 };
 
 /// The queue for the connection. The lock is tokio's, which is fair.
@@ -73,6 +74,8 @@ impl Writer {
     pub(super) async fn turn(&self) -> Result<Turn, StoreError> {
         let mut seat = Arc::clone(&self.0).lock_owned().await;
         seat.reconnect().await?;
+        #[cfg(test)]
+        crate::faults::before("the begin of a unit").await?;
         let (outcome, end_of_last) = match &seat.group {
             Some(group) => (group.subscribe(), seat.end_of_last()),
             None => (self.open(&mut seat), "BEGIN IMMEDIATE"),
@@ -89,7 +92,10 @@ impl Writer {
         let (sender, receiver) = watch::channel(None);
         seat.group = Some(sender);
         let queue = Arc::clone(&self.0);
-        tokio::spawn(async move { queue.lock_owned().await.commit().await });
+        let commit = async move { queue.lock_owned().await.commit().await };
+        #[cfg(test)]
+        let commit = crate::faults::inherited(commit);
+        tokio::spawn(commit);
         receiver
     }
 }
@@ -146,7 +152,7 @@ impl Seat {
             return;
         };
         let statements = format!("{}; COMMIT", self.end_of_last());
-        let result = connection.batch_execute(&statements).await;
+        let result = exposed!(connection.batch_execute(&statements).await);
         if result.is_ok() {
             self.connection = Some(connection);
         }
@@ -168,7 +174,10 @@ impl Seat {
         let Some(connection) = &mut self.connection else {
             return Err(StoreError::Broken("the writer has no connection".into()));
         };
-        let result = connection.batch_execute(statements).await;
+        let begun = connection.batch_execute(statements);
+        #[cfg(test)]
+        let begun = crate::faults::answered("the begin of a unit", begun);
+        let result = begun.await;
         result.map_err(|error| {
             self.connection = None;
             self.note = None;

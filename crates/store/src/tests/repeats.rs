@@ -9,7 +9,11 @@ use super::{
     fixture::{Engine, Fixture, call, manual, spec},
     invariants,
 };
-use crate::{Call, Request, RequestId, StoreError, UnitError, transaction::Transaction};
+use crate::{
+    Call, Request, RequestId, StoreError, UnitError,
+    faults::{Fault, Faults},
+    transaction::Transaction,
+};
 
 fn request(body: &str) -> Call {
     let request = Request {
@@ -130,4 +134,27 @@ async fn a_cancelled_call_leaves_nothing_behind(#[case] engine: Engine) {
         assert_eq!(fixture.footprint().await, footprint);
     }
     invariants::hold(&fixture).await;
+}
+
+/// A reader that goes away in the middle of a query does not harm the next one.
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_read_harms_no_other(#[case] engine: Engine) {
+    let fixture = Arc::new(Fixture::new(engine).await);
+    let long = "SELECT COUNT(*) AS n FROM (WITH RECURSIVE c(i) AS \
+        (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 100000) SELECT i FROM c) AS d";
+    for _ in 0..8 {
+        // Its second point: the query is sent, and not answered.
+        let sent = Arc::new(Faults::at(1, Fault::Gone));
+        let reader = tokio::spawn(Arc::clone(&sent).meet({
+            let fixture = Arc::clone(&fixture);
+            async move { fixture.number(long).await }
+        }));
+        sent.reached().await;
+        reader.abort();
+        assert!(reader.await.expect_err("it was cancelled").is_cancelled());
+        assert_eq!(fixture.number(long).await, 100_000);
+    }
 }

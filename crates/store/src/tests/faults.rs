@@ -1,0 +1,76 @@
+//! A fault at every statement: each unit of work on each engine is run once
+//! unharmed, which counts its points, and then once for each point and fault.
+//! Whatever the fault, either all of it is done or nothing, and nothing is left
+//! open: no transaction, no connection, no lock.
+
+mod record;
+mod scenes;
+mod stage;
+mod units;
+
+use std::sync::Arc;
+
+use futures::{FutureExt as _, StreamExt as _, stream};
+use rstest::rstest;
+
+use self::{
+    stage::{Course, Stage},
+    units::Unit,
+};
+use super::fixture::Engine;
+use crate::faults::{Fault, Side};
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+#[tokio::test(flavor = "multi_thread")]
+async fn all_or_nothing_at_every_statement(#[case] engine: Engine) {
+    let total = stream::iter(Unit::ALL)
+        .map(|unit| inject_all(engine, unit).boxed())
+        .buffered(AT_A_TIME)
+        .fold(0, async |total, faults| total + faults)
+        .await;
+    tell(&format!("{engine:?}: {total} faults in all"));
+    assert!(total >= Unit::ALL.len() * LEAST);
+}
+
+async fn inject_all(engine: Engine, unit: Unit) -> usize {
+    let stage = Arc::new(Stage::set(engine, unit).await);
+    let course = stage.run_unharmed().await;
+    let mut faults = 0;
+    for (at, fault) in injections(&course) {
+        stage.inject(&course, at, fault).await;
+        faults += 1;
+    }
+    stage.hands_out_every_connection().await;
+    let points = course.points.len();
+    tell(&format!(
+        "{engine:?} {unit:?}: {points} points, {faults} faults"
+    ));
+    assert!(faults >= LEAST, "{unit:?} has {faults} faults only");
+    faults
+}
+
+/// Every fault at every point. Where a statement is sent, all that can happen is
+/// that the caller goes away.
+fn injections(course: &Course) -> impl Iterator<Item = (usize, Fault)> {
+    course.points.iter().enumerate().flat_map(|(at, point)| {
+        match point.side {
+            Side::Sent => &[Fault::Gone][..],
+            Side::Before | Side::Behind => &[Fault::Error, Fault::Panic, Fault::Gone],
+        }
+        .iter()
+        .map(move |&fault| (at, fault))
+    })
+}
+
+#[expect(clippy::print_stdout, reason = "what was covered is told")]
+fn tell(what: &str) {
+    println!("{what}");
+}
+
+/// Those of a unit that has no more than its begin, one statement and its end.
+const LEAST: usize = 20;
+
+/// How many units at once: what waits for the database leaves a core free.
+const AT_A_TIME: usize = 2;

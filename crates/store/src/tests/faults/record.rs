@@ -1,0 +1,114 @@
+//! All rows of a database: compared, kept and put back.
+
+use diesel::{QueryableByName, sql_types::Text};
+use diesel_async::RunQueryDsl as _;
+
+use super::super::fixture::{Engine, Fixture};
+use crate::connection::with_conn;
+
+/// The queries and statements for one database.
+pub(super) struct Record {
+    rows: String,
+    restore: String,
+}
+
+impl Record {
+    /// Keeps all rows as they are now, to be put back.
+    pub(super) async fn keep(fixture: &Fixture, engine: Engine) -> Self {
+        let keep =
+            TABLES.map(|table| format!("CREATE TABLE kept_{table} AS SELECT * FROM {table}"));
+        let keep = fixture.tamper(&keep.join("; ")).await;
+        keep.expect("the rows are kept");
+        let mut rows = Vec::new();
+        for table in TABLES {
+            let line = match engine {
+                Engine::Postgres => format!("CAST({table} AS text)"),
+                Engine::Sqlite => {
+                    let columns = format!(
+                        "SELECT 'quote(' || name || ')' AS line FROM pragma_table_info('{table}')"
+                    );
+                    lines(fixture, &columns).await.join(" || '|' || ")
+                }
+            };
+            rows.push(format!("SELECT '{table}: ' || {line} AS line FROM {table}"));
+        }
+        Self {
+            rows: format!("{} ORDER BY line", rows.join(" UNION ALL ")),
+            restore: restore(engine),
+        }
+    }
+
+    /// Every value of every row.
+    pub(super) async fn rows(&self, fixture: &Fixture) -> Vec<String> {
+        lines(fixture, &self.rows).await
+    }
+
+    /// What two runs of one unit of work have in common: all but ids and times.
+    pub(super) async fn shape(&self, fixture: &Fixture) -> Vec<String> {
+        lines(fixture, SHAPE).await
+    }
+
+    /// Puts back what was kept.
+    pub(super) async fn restore(&self, fixture: &Fixture) {
+        let restored = fixture.tamper(&self.restore).await;
+        restored.expect("the rows are put back");
+    }
+}
+
+/// The lines that a query gives in its column `line`.
+pub(super) async fn lines(fixture: &Fixture, query: &str) -> Vec<String> {
+    let mut reader = fixture.db.reader().await.expect("a reader");
+    let query = diesel::sql_query(query.to_owned());
+    let lines: Vec<Line> =
+        with_conn!(&mut reader, |c| query.clone().load(c)).expect("the query runs");
+    lines.into_iter().map(|line| line.line).collect()
+}
+
+fn restore(engine: Engine) -> String {
+    let delete = TABLES
+        .iter()
+        .rev()
+        .map(|table| format!("DELETE FROM {table}"));
+    let insert = TABLES.iter().map(|table| {
+        let own_position = match (engine, *table) {
+            (Engine::Postgres, "events") => "OVERRIDING SYSTEM VALUE",
+            _ => "",
+        };
+        format!("INSERT INTO {table} {own_position} SELECT * FROM kept_{table}")
+    });
+    delete.chain(insert).collect::<Vec<_>>().join("; ")
+}
+
+#[derive(QueryableByName)]
+struct Line {
+    #[diesel(sql_type = Text)]
+    line: String,
+}
+
+/// Each behind those that it refers to.
+const TABLES: [&str; 7] = [
+    "deployments",
+    "revisions",
+    "routes",
+    "assignments",
+    "history",
+    "events",
+    "replies",
+];
+
+const SHAPE: &str = "\
+    SELECT 'deployment ' || lifecycle || ' ' || COALESCE(sub_step, '') || ' ' || generation \
+    || ' ' || sequence || ' ' || epoch || ' ' || target_replicas || ' ' || paused \
+    || ' ' || (due_at IS NULL) || ' ' || (previous_revision_id IS NULL) AS line FROM deployments \
+    UNION ALL SELECT 'revision ' || number FROM revisions \
+    UNION ALL SELECT 'routes ' || number || ' ' || status || ' ' || health || ' ' \
+    || traffic_status || ' ' || (retained_at IS NULL) || ' ' || COUNT(*) \
+    FROM routes JOIN revisions ON revisions.id = revision_id \
+    GROUP BY number, status, health, traffic_status, retained_at IS NULL \
+    UNION ALL SELECT 'assignments ' || action || ' ' || COUNT(*) FROM assignments GROUP BY action \
+    UNION ALL SELECT 'history ' || number || ' ' || phase || ' ' || result || ' ' \
+    || COALESCE(from_lifecycle, '') || ' ' || COALESCE(from_sub_step, '') || ' ' || to_lifecycle \
+    || ' ' || COALESCE(to_sub_step, '') || ' ' || attempts || ' ' || (request_id IS NULL) \
+    FROM history \
+    UNION ALL SELECT 'event ' || sequence || ' ' || kind FROM events \
+    UNION ALL SELECT 'reply ' || method FROM replies ORDER BY line";

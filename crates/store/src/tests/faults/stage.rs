@@ -1,0 +1,309 @@
+//! A database of one unit of work: the unit is run on it, harmed, and looked at.
+
+use std::{sync::Arc, time::Duration};
+
+use diesel::{Connection as _, SqliteConnection, connection::SimpleConnection as _};
+use serde_json::Value;
+use tokio::{
+    sync::broadcast::Receiver,
+    task::{block_in_place, yield_now},
+    time::{Instant, timeout},
+};
+use tokio_postgres::{Client, NoTls};
+
+use super::{
+    super::{
+        fixture::{Engine, Fixture, call},
+        invariants,
+    },
+    record::{Record, lines},
+    scenes::Scene,
+    units::{Told, Unit},
+};
+use crate::{
+    Touched,
+    faults::{Fault, Faults, Point},
+};
+
+pub(super) struct Stage {
+    fixture: Fixture,
+    engine: Engine,
+    unit: Unit,
+    scene: Scene,
+    record: Record,
+    outside: Outside,
+    before: Vec<String>,
+}
+
+/// A look at the database from outside the store and its pool.
+enum Outside {
+    /// The file.
+    Sqlite(String),
+    Postgres(Client),
+}
+
+impl Outside {
+    async fn of(fixture: &Fixture, engine: Engine) -> Self {
+        match engine {
+            Engine::Sqlite => Self::Sqlite(fixture.url.trim_start_matches("sqlite:").to_owned()),
+            Engine::Postgres => {
+                let connected = tokio_postgres::connect(&fixture.url, NoTls).await;
+                let (client, connection) = connected.expect("the server answers");
+                tokio::spawn(connection);
+                Self::Postgres(client)
+            }
+        }
+    }
+}
+
+/// How a unit goes when nothing harms it.
+pub(super) struct Course {
+    pub(super) points: Vec<Point>,
+    shape: Vec<String>,
+    announced: usize,
+}
+
+/// How a run ended for its caller.
+enum End {
+    Told(Told),
+    Panicked,
+    Gone,
+}
+
+/// What a run with a fault must come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Must {
+    BeDone,
+    LeaveNothing,
+}
+
+impl Stage {
+    pub(super) async fn set(engine: Engine, unit: Unit) -> Self {
+        let fixture = Fixture::new(engine).await;
+        let scene = unit.set(&fixture).await;
+        let record = Record::keep(&fixture, engine).await;
+        let before = record.rows(&fixture).await;
+        invariants::hold(&fixture).await;
+        let outside = Outside::of(&fixture, engine).await;
+        Self {
+            fixture,
+            engine,
+            unit,
+            scene,
+            record,
+            outside,
+            before,
+        }
+    }
+
+    pub(super) async fn run_unharmed(self: &Arc<Self>) -> Course {
+        let mut commits = self.fixture.db.subscribe();
+        let faults = Arc::new(Faults::default());
+        let told = Arc::clone(&faults).meet(self.run()).await;
+        assert_eq!(told.is_ok(), !self.unit.is_refused(), "{told:?}");
+        invariants::hold(&self.fixture).await;
+        let shape = self.record.shape(&self.fixture).await;
+        let announced = std::iter::from_fn(|| commits.try_recv().ok()).count();
+        self.record.restore(&self.fixture).await;
+        assert_eq!(self.record.rows(&self.fixture).await, self.before);
+        Course {
+            points: faults.passed(),
+            shape,
+            announced,
+        }
+    }
+
+    /// Runs the unit with a fault at a point, checks what is left, and puts all
+    /// rows back.
+    pub(super) async fn inject(self: &Arc<Self>, course: &Course, at: usize, fault: Fault) {
+        let what = format!(
+            "{:?} {:?}: {fault:?} {}, point {at} of {}",
+            self.engine,
+            self.unit,
+            course.points[at],
+            course.points.len(),
+        );
+        let mut commits = self.fixture.db.subscribe();
+        let end = self.run_into(at, fault, &what).await;
+        let must = must(course, at, fault);
+        match must {
+            Must::BeDone => self.is_done(course, &mut commits, &what).await,
+            Must::LeaveNothing => {
+                let rows = self.record.rows(&self.fixture).await;
+                assert_eq!(rows, self.before, "{what}: something is left");
+            }
+        }
+        self.nothing_is_open(&what).await;
+        let more = std::iter::from_fn(|| commits.try_recv().ok()).count();
+        let at_commit = at + COMMIT >= course.points.len();
+        assert!(
+            more == 0 || must == Must::LeaveNothing && at_commit,
+            "{what}: what is not committed is announced"
+        );
+        self.caller_knows(&end, must, &what);
+        self.next_goes_on(&what).await;
+        // Where nothing was left, one repeat for each point tells enough.
+        if must == Must::BeDone || fault == Fault::Error {
+            self.repeat(course, end, must, &what).await;
+            // What is as it was before has been asked already.
+            if must == Must::BeDone {
+                invariants::hold(&self.fixture).await;
+            }
+            self.record.restore(&self.fixture).await;
+        }
+    }
+
+    /// As many connections as the pool has can be had at once.
+    pub(super) async fn hands_out_every_connection(&self) {
+        let mut all = Vec::new();
+        let (_, max) = self.fixture.db.handed_out();
+        for _ in 0..max {
+            all.push(self.fixture.db.reader().await.expect("one is free"));
+        }
+        assert_eq!(self.fixture.db.handed_out(), (max, max));
+    }
+
+    async fn run(&self) -> Told {
+        self.unit.run(&self.fixture.db, &self.scene).await
+    }
+
+    async fn run_into(self: &Arc<Self>, at: usize, fault: Fault, what: &str) -> End {
+        let faults = Arc::new(Faults::at(at, fault));
+        let stage = Arc::clone(self);
+        let harmed = Arc::clone(&faults).meet(async move { stage.run().await });
+        let unit = tokio::spawn(harmed);
+        if fault == Fault::Gone {
+            let reached = timeout(PATIENCE, faults.reached()).await;
+            reached.unwrap_or_else(|_| panic!("{what}: it is not reached"));
+            unit.abort();
+            let gone = unit
+                .await
+                .expect_err("it was reached, and not gone on from");
+            assert!(gone.is_cancelled(), "{what}: {gone}");
+            faults.caller_is_gone();
+            return End::Gone;
+        }
+        let ended = timeout(PATIENCE, unit).await;
+        match ended.unwrap_or_else(|_| panic!("{what}: nobody is told")) {
+            Ok(told) => End::Told(told),
+            Err(error) => {
+                assert!(fault == Fault::Panic && error.is_panic(), "{what}: {error}");
+                End::Panicked
+            }
+        }
+    }
+
+    /// All of it is in the record, soon if the caller did not wait for it, and
+    /// others are told.
+    async fn is_done(&self, course: &Course, commits: &mut Receiver<Touched>, what: &str) {
+        let until = Instant::now() + PATIENCE;
+        while self.record.shape(&self.fixture).await != course.shape {
+            assert!(Instant::now() < until, "{what}: it is not done");
+        }
+        for _ in 0..course.announced {
+            let announced = timeout(PATIENCE, commits.recv()).await;
+            announced
+                .unwrap_or_else(|_| panic!("{what}: nobody else is told"))
+                .expect("the signal is there");
+        }
+    }
+
+    /// No transaction is open, soon, and no connection is handed out.
+    async fn nothing_is_open(&self, what: &str) {
+        let until = Instant::now() + PATIENCE;
+        while self.fixture.db.handed_out().0 > 0 {
+            assert!(Instant::now() < until, "{what}: a connection is leaked");
+            yield_now().await;
+        }
+        match &self.outside {
+            Outside::Sqlite(path) => block_in_place(|| lock(path, what)),
+            Outside::Postgres(client) => {
+                while open_transactions(client).await > 0 {
+                    assert!(Instant::now() < until, "{what}: a transaction is open");
+                }
+            }
+        }
+    }
+
+    /// What the caller was told is so.
+    fn caller_knows(&self, end: &End, must: Must, what: &str) {
+        let End::Told(told) = end else { return };
+        let known = must == Must::BeDone && self.unit.is_a_call() && !self.unit.is_refused();
+        assert_eq!(told.is_ok(), known, "{what}: the caller is told {told:?}");
+    }
+
+    /// The deployment can be used.
+    async fn next_goes_on(&self, what: &str) {
+        let Some(id) = self.scene.deployment else {
+            return;
+        };
+        let terms = call();
+        let next = self.fixture.db.preview_promote(id, None, &terms);
+        let next = timeout(PATIENCE, next).await;
+        next.unwrap_or_else(|_| panic!("{what}: the next one waits"))
+            .unwrap_or_else(|error| panic!("{what}: the next one fails: {error:?}"));
+    }
+
+    /// A repeat of the call does it, if it was not done, and never twice.
+    async fn repeat(&self, course: &Course, end: End, must: Must, what: &str) {
+        let repeated = self.run().await;
+        if self.unit.is_refused() {
+            assert!(repeated.is_err(), "{what}: {repeated:?}");
+        } else {
+            let reply = repeated.unwrap_or_else(|error| panic!("{what}: the repeat: {error}"));
+            if self.unit.is_a_call() {
+                assert_eq!(self.stored_reply().await, reply, "{what}");
+                if let End::Told(Ok(first)) = end {
+                    assert_eq!(first, reply, "{what}: the repeat has another reply");
+                }
+            }
+        }
+        // A cycle or a report may well come to something else the second time.
+        if must == Must::LeaveNothing || self.unit.is_a_call() {
+            let shape = self.record.shape(&self.fixture).await;
+            assert_eq!(shape, course.shape, "{what}: the repeat");
+        }
+    }
+
+    async fn stored_reply(&self) -> Value {
+        let stored = "SELECT CAST(reply AS text) AS line FROM replies";
+        let [reply] = &lines(&self.fixture, stored).await[..] else {
+            panic!("one reply")
+        };
+        serde_json::from_str(reply).expect("it parses")
+    }
+}
+
+async fn open_transactions(client: &Client) -> i64 {
+    let row = client.query_one(OPEN, &[]).await;
+    row.expect("the server answers").get(0)
+}
+
+/// Has SQLite's lock for a moment.
+fn lock(path: &str, what: &str) {
+    let mut other = SqliteConnection::establish(path).expect("it opens");
+    let locked = "PRAGMA busy_timeout = 5000; BEGIN IMMEDIATE; ROLLBACK";
+    let locked = other.batch_execute(locked);
+    locked.unwrap_or_else(|error| panic!("{what}: the writer's lock is held: {error}"));
+}
+
+/// Before COMMIT is sent nothing may be left, and once it was sent all of it is
+/// done, whoever has gone.
+fn must(course: &Course, at: usize, fault: Fault) -> Must {
+    let to_come = course.points.len() - at;
+    let before_commit = to_come > COMMIT || to_come == COMMIT && fault != Fault::Gone;
+    if before_commit {
+        Must::LeaveNothing
+    } else {
+        Must::BeDone
+    }
+}
+
+/// How many points COMMIT has, which are a unit's last ones.
+const COMMIT: usize = 3;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+const OPEN: &str = "SELECT COUNT(*) FROM pg_stat_activity \
+    WHERE datname = current_database() AND backend_type = 'client backend' \
+    AND pid <> pg_backend_pid() AND state <> 'idle'";

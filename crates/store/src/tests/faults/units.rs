@@ -1,0 +1,222 @@
+//! The units of work.
+
+use std::time::Duration;
+
+use futures::{FutureExt as _, future::BoxFuture};
+use serde::Serialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+use viridian_strategy::{DeploymentId, Health, RouteStatus};
+
+use super::{
+    super::fixture::{call, manual, report, spec},
+    scenes::Scene,
+};
+use crate::{
+    Call, Database, DeploymentUpdate, HealthReport, Metadata, NewDeployment, Request, RequestId,
+};
+
+/// A unit of work, each from a scene of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unit {
+    Create,
+    CreateIdle,
+    Update,
+    Delete,
+    Record,
+    RecordAndActivate,
+    Activate,
+    ActivateDirectly,
+    ActivateRefused,
+    Supersede,
+    Promote,
+    PromoteAndRetain,
+    Abort,
+    RollBackAtOnce,
+    RollBackByActivation,
+    Pause,
+    Resume,
+    ReportStarted,
+    ReportEnded,
+    ReportHealth,
+    SetAside,
+    CycleCreates,
+    CycleDrains,
+    CyclePromotes,
+    CycleRollsBack,
+    CycleEndsRetention,
+    CycleDestroys,
+    CycleWaits,
+}
+
+/// The reply, or the error as text.
+pub(super) type Told = Result<Value, String>;
+
+impl Unit {
+    pub(super) const ALL: [Self; 28] = [
+        Self::Create,
+        Self::CreateIdle,
+        Self::Update,
+        Self::Delete,
+        Self::Record,
+        Self::RecordAndActivate,
+        Self::Activate,
+        Self::ActivateDirectly,
+        Self::ActivateRefused,
+        Self::Supersede,
+        Self::Promote,
+        Self::PromoteAndRetain,
+        Self::Abort,
+        Self::RollBackAtOnce,
+        Self::RollBackByActivation,
+        Self::Pause,
+        Self::Resume,
+        Self::ReportStarted,
+        Self::ReportEnded,
+        Self::ReportHealth,
+        Self::SetAside,
+        Self::CycleCreates,
+        Self::CycleDrains,
+        Self::CyclePromotes,
+        Self::CycleRollsBack,
+        Self::CycleEndsRetention,
+        Self::CycleDestroys,
+        Self::CycleWaits,
+    ];
+
+    /// Whether it has a request id, and so a stored reply.
+    pub(super) fn is_a_call(self) -> bool {
+        !matches!(
+            self,
+            Self::ReportStarted
+                | Self::ReportEnded
+                | Self::ReportHealth
+                | Self::SetAside
+                | Self::CycleCreates
+                | Self::CycleDrains
+                | Self::CyclePromotes
+                | Self::CycleRollsBack
+                | Self::CycleEndsRetention
+                | Self::CycleDestroys
+                | Self::CycleWaits
+        )
+    }
+
+    /// Whether the rules refuse it, unharmed.
+    pub(super) fn is_refused(self) -> bool {
+        self == Self::ActivateRefused
+    }
+
+    /// Does it. A call has the same request id each time.
+    pub(super) fn run<'a>(self, db: &'a Database, scene: &'a Scene) -> BoxFuture<'a, Told> {
+        let Scene {
+            deployment,
+            revision,
+            ..
+        } = *scene;
+        let id = deployment.unwrap_or(DeploymentId(Uuid::nil()));
+        let create = move |spec| {
+            async move { told(db.create_deployment(new(spec), &terms()).await) }.boxed()
+        };
+        let record = move |activate| {
+            async move { told(db.create_revision(id, spec(), activate, &terms()).await) }.boxed()
+        };
+        let activate = move |supersede| {
+            let revision = revision.expect("there is one to activate");
+            async move {
+                told(
+                    db.activate_revision(id, revision, supersede, &terms())
+                        .await,
+                )
+            }
+            .boxed()
+        };
+        match self {
+            Self::Create => create(Some(spec())),
+            Self::CreateIdle => create(None),
+            Self::Update => {
+                async move { told(db.update_deployment(id, target(3), &terms()).await) }.boxed()
+            }
+            Self::Delete => async move { told(db.delete_deployment(id, &terms()).await) }.boxed(),
+            Self::Record => record(false),
+            Self::RecordAndActivate => record(true),
+            Self::Supersede => activate(true),
+            Self::Activate | Self::ActivateDirectly | Self::ActivateRefused => activate(false),
+            Self::Promote | Self::PromoteAndRetain => {
+                async move { told(db.complete_manual_promote(id, None, &terms()).await) }.boxed()
+            }
+            Self::Abort => async move { told(db.abort_deployment(id, &terms()).await) }.boxed(),
+            Self::RollBackAtOnce | Self::RollBackByActivation => {
+                async move { told(db.roll_back_deployment(id, None, &terms()).await) }.boxed()
+            }
+            Self::Pause => async move { told(db.pause_deployment(id, &terms()).await) }.boxed(),
+            Self::Resume => async move { told(db.resume_deployment(id, &terms()).await) }.boxed(),
+            Self::ReportStarted => report_status(db, scene, RouteStatus::Running).boxed(),
+            Self::ReportEnded => report_status(db, scene, RouteStatus::Terminated).boxed(),
+            Self::ReportHealth => report_health(db, scene, Health::Healthy).boxed(),
+            Self::SetAside => {
+                async move { told(db.set_aside(id, Duration::from_secs(60)).await) }.boxed()
+            }
+            Self::CycleCreates
+            | Self::CycleDrains
+            | Self::CyclePromotes
+            | Self::CycleRollsBack
+            | Self::CycleEndsRetention
+            | Self::CycleDestroys
+            | Self::CycleWaits => async move { told(db.run_cycle(id).await) }.boxed(),
+        }
+    }
+}
+
+async fn report_status(db: &Database, scene: &Scene, status: RouteStatus) -> Told {
+    let reports = scene.routes.iter().map(|&route| report(route, status));
+    let results = db.report_statuses(reports.collect()).await;
+    told(results.map(|results| applied(&results)))
+}
+
+async fn report_health(db: &Database, scene: &Scene, health: Health) -> Told {
+    let report = |&route| HealthReport { route, health };
+    let results = db.report_health(scene.routes.iter().map(report).collect());
+    told(results.await.map(|results| applied(&results)))
+}
+
+fn told<T: Serialize, E: std::fmt::Debug>(result: Result<T, E>) -> Told {
+    let reply = result.map_err(|error| format!("{error:?}"))?;
+    serde_json::to_value(reply).map_err(|error| error.to_string())
+}
+
+fn applied<E>(results: &[Result<(), E>]) -> Value {
+    assert!(results.iter().all(Result::is_ok), "each is applied");
+    json!(results.len())
+}
+
+fn terms() -> Call {
+    Call {
+        request: Some(Request {
+            id: RequestId(Uuid::from_u128(7)),
+            method: "Call",
+            fingerprint: b"the same".to_vec(),
+        }),
+        ..call()
+    }
+}
+
+pub(super) fn new(initial_revision: Option<crate::RevisionSpec>) -> NewDeployment {
+    NewDeployment {
+        project: "p".into(),
+        name: "new".into(),
+        labels: [].into(),
+        metadata: Metadata::default(),
+        target_replicas: 2,
+        policy: manual(),
+        revision_history_limit: 10,
+        initial_revision,
+    }
+}
+
+pub(super) fn target(target_replicas: u32) -> DeploymentUpdate {
+    DeploymentUpdate {
+        target_replicas: Some(target_replicas),
+        ..DeploymentUpdate::default()
+    }
+}
