@@ -135,6 +135,9 @@ impl World {
         if let Some(transition) = &transition {
             after.apply(transition);
         }
+        if !after.is_ending() {
+            after.end_the_forgotten(config);
+        }
         after.clocks = self.clocks.after(self, action, &after, config);
         Some(Move {
             action,
@@ -205,11 +208,6 @@ impl World {
         for member in &mut self.members {
             transition.changes.apply(&mut member.route, now);
         }
-        // What drained them ends them, before anybody looks again.
-        if !matches!(transition.state, State::Destroying { .. }) {
-            self.members
-                .retain(|member| member.route.drained_at.is_none());
-        }
         let last = self.routes().map(|route| route.id.0.as_u128()).max();
         let mut next = last.unwrap_or(0) + 1;
         for new in &transition.changes.rollout {
@@ -220,6 +218,18 @@ impl World {
             }
         }
         transition.apply(&mut self.deployment, now);
+    }
+
+    /// What drained a route ends it, before anybody looks again.
+    fn end_the_forgotten(&mut self, config: &Config) {
+        let ends: Vec<RouteId> = self
+            .routes()
+            .filter(|route| route.status == RouteStatus::Terminating)
+            .filter(|route| self.is_forgotten(route, config))
+            .map(|route| route.id)
+            .collect();
+        self.members
+            .retain(|member| !ends.contains(&member.route.id));
     }
 
     pub(super) fn is_ready_and_active(route: &Route) -> bool {
