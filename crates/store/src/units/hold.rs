@@ -210,9 +210,7 @@ impl Transaction {
             connection.delete_assignments(&changes.drain).await?;
             connection.insert_assignments(stops).await?;
         }
-        for route in routes.iter_mut() {
-            changes.apply(&mut route.view, now);
-        }
+        changes.apply_all(routes.iter_mut().map(|route| &mut route.view), now);
         for new in &changes.rollout {
             let created: Vec<Route> = (0..new.count)
                 .map(|_| new_route(deployment.id, new.create(RouteId(Uuid::now_v7()), now)))

@@ -35,11 +35,14 @@ pub fn activate(
     supersede: bool,
     now: Timestamp,
 ) -> Result<Transition, ActivateRejection> {
-    if deployment.state.current() == Some(revision) {
-        return Err(ActivateRejection::AlreadyCurrent);
-    }
     let mut changes = Changes::default();
     let state = match deployment.state {
+        State::Destroying { .. } | State::Destroyed { .. } => {
+            return Err(ActivateRejection::Gone(deployment.state.lifecycle()));
+        }
+        state if state.current() == Some(revision) => {
+            return Err(ActivateRejection::AlreadyCurrent);
+        }
         State::Pending { .. } => {
             changes.create(revision, deployment.target_replicas, Traffic::Active);
             changes.drain_active(routes);
@@ -64,9 +67,6 @@ pub fn activate(
             return Err(ActivateRejection::InProgress {
                 deploying: rollout.deploying,
             });
-        }
-        State::Destroying { .. } | State::Destroyed { .. } => {
-            return Err(ActivateRejection::Gone(deployment.state.lifecycle()));
         }
     };
     // During a pause its clocks wait too.

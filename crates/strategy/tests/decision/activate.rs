@@ -112,7 +112,13 @@ fn is_refused() {
     let deploying = || deploying(3, [serving(), green(Running, Healthy).times(3)]);
     let in_progress = InProgress { deploying: GREEN };
     let tombstone = scene(State::Destroyed { current: None }, 3, []);
-    let rows: [(Scene, RevisionId, bool, ActivateRejection); 8] = [
+    let rows: [(Scene, RevisionId, bool, ActivateRejection); 9] = [
+        (
+            destroying([serving()]),
+            BLUE,
+            false,
+            Gone(Lifecycle::Destroying),
+        ),
         (pending(3, [serving()]), BLUE, false, AlreadyCurrent),
         (ready(3, [serving()]), BLUE, false, AlreadyCurrent),
         (deploying(), BLUE, true, AlreadyCurrent),
