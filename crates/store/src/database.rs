@@ -1,16 +1,21 @@
 //! Opening a database, and the two ways to use it: read, and write.
 
+mod limits;
 mod location;
 mod postgres;
 mod snapshot;
 mod sqlite;
 mod thread;
+mod tls;
 mod writer;
 
 use tokio::sync::broadcast;
 use viridian_strategy::Timestamp;
 
-pub use self::location::Location;
+pub use self::{
+    limits::{LimitError, Limits},
+    location::Location,
+};
 pub(crate) use self::{snapshot::Snapshot, thread::Thread, writer::Turn};
 use crate::{
     connection::Connection,
@@ -42,9 +47,18 @@ impl Database {
     ///
     /// An [`OpenError`] that is one clear sentence.
     pub async fn open(url: &str) -> Result<Self, OpenError> {
+        Self::open_within(url, Limits::default()).await
+    }
+
+    /// The same, within limits that were checked.
+    ///
+    /// # Errors
+    ///
+    /// An [`OpenError`] that is one clear sentence.
+    pub async fn open_within(url: &str, limits: Limits) -> Result<Self, OpenError> {
         let engine = match Location::parse(url)? {
-            Location::Sqlite(path) => Engine::Sqlite(sqlite::Pool::open(&path).await?),
-            Location::Postgres(url) => Engine::Pg(postgres::Pool::open(&url).await?),
+            Location::Sqlite(path) => Engine::Sqlite(sqlite::Pool::open(&path, limits).await?),
+            Location::Postgres(server) => Engine::Pg(postgres::Pool::open(&server, limits).await?),
         };
         Ok(Self {
             engine,
@@ -95,7 +109,15 @@ impl Database {
             Engine::Pg(pool) => pool.get().await?,
             Engine::Sqlite(pool) => pool.writer().await?,
         };
-        let mut tx = Transaction::begin(connection, self.clock).await?;
+        let tx = Transaction::begin(connection, self.clock).await?;
+        self.end(tx, work).await
+    }
+
+    async fn end<T, E: From<StoreError>>(
+        &self,
+        mut tx: Transaction,
+        work: impl AsyncFnOnce(&mut Transaction) -> Result<T, E>,
+    ) -> Result<T, E> {
         match work(&mut tx).await {
             Ok(value) => {
                 tx.commit(self.signal.clone()).await?;
