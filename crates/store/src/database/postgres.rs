@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use tokio_postgres_rustls::MakeRustlsConnect;
 use url::Url;
 
-use super::{Limits, tls::Tls};
+use super::{Limits, line::Lines, tls::Tls};
 use crate::{
     connection::Connection,
     error::{OpenError, StoreError},
@@ -41,6 +41,8 @@ pub(super) struct Connector {
 pub(super) struct Pool {
     connections: deadpool::Pool<AsyncPgConnection>,
     acquire_timeout: Duration,
+    /// Where callers wait that want the same deployment.
+    pub(super) lines: Lines,
 }
 
 impl Pool {
@@ -60,6 +62,7 @@ impl Pool {
         let pool = Self {
             connections,
             acquire_timeout: limits.acquire_timeout,
+            lines: Lines::new(limits.lock_timeout),
         };
         let first = pool.object().await.map_err(|error| match error {
             StoreError::Away(why) => OpenError::Away(why),
