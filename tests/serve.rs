@@ -16,6 +16,8 @@ use crate::harness::{Engine, Finished, Server, TestDatabase, closed_port, finish
 #[case::no_name("postgres://127.0.0.1")]
 #[case::no_port("postgres://127.0.0.1:port/viridian")]
 #[case::no_option("postgres://127.0.0.1/viridian?no_such_option=1")]
+#[case::no_tls_mode("postgres://127.0.0.1/viridian?sslmode=allow")]
+#[case::no_roots("postgres://127.0.0.1/viridian?sslmode=verify-full&sslrootcert=/no/such/file")]
 #[tokio::test]
 async fn a_url_that_cannot_work_is_a_configuration_error(#[case] url: &str) {
     let error = refused_to_start(&["--database", url], CONFIG).await;
@@ -80,6 +82,38 @@ async fn an_age_that_cannot_work_is_a_configuration_error(#[case] flag: &str, #[
     let arguments = [flag, age, "--database", database.url()];
     let error = refused_to_start(&arguments, CONFIG).await;
     assert!(error.contains(flag), "{error}");
+}
+
+#[rstest]
+#[case::connections("--database-connections", "0")]
+#[case::readers("--database-readers", "1001")]
+#[case::acquire("--database-acquire-timeout", "0s")]
+#[case::lock("--database-lock-timeout", "2m")]
+#[case::lock_beyond_statement("--database-lock-timeout", "30s")]
+#[case::statement("--database-statement-timeout", "2h")]
+#[case::idle("--database-idle-timeout", "0s")]
+#[case::busy("--database-busy-timeout", "1ms")]
+#[tokio::test]
+async fn a_limit_that_cannot_work_is_a_configuration_error(
+    #[case] flag: &str,
+    #[case] limit: &str,
+) {
+    let database = TestDatabase::create(Engine::Sqlite).await;
+    let arguments = [flag, limit, "--database", database.url()];
+    let error = refused_to_start(&arguments, CONFIG).await;
+    assert!(error.contains(flag), "{error}");
+}
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+#[tokio::test]
+async fn a_database_of_a_newer_program_is_a_configuration_error(#[case] engine: Engine) {
+    let database = Server::start(engine).await.killed();
+    let newer = "INSERT INTO __diesel_schema_migrations (version) VALUES ('29991231000001')";
+    database.execute(newer).await;
+    let error = refused_to_start(&["--database", database.url()], CONFIG).await;
+    assert!(error.contains("29991231000001"), "{error}");
 }
 
 #[rstest]

@@ -13,6 +13,7 @@ mod demo;
 mod deployment;
 mod duration;
 mod error;
+mod limits;
 mod logging;
 mod names;
 mod output;

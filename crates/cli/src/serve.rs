@@ -9,6 +9,7 @@ use viridian_server::{Config, Server, StartError, StartErrorKind};
 
 use crate::{
     error,
+    limits::LimitArgs,
     logging::{self, LogArgs, LogError},
     retention::RetentionArgs,
     signals::Signals,
@@ -37,6 +38,8 @@ pub(crate) struct ServeArgs {
     /// Listen where others can reach it, though nobody is asked who they are.
     #[arg(long, env = "VIRIDIAN_INSECURE", value_parser = BoolishValueParser::new())]
     insecure: bool,
+    #[command(flatten)]
+    limits: LimitArgs,
     #[command(flatten)]
     retention: RetentionArgs,
     #[command(flatten)]
@@ -93,6 +96,7 @@ async fn serve(args: ServeArgs) -> Result<ExitCode, ServeError> {
     let mut config = Config::new(database(args.database)?);
     config.listen = resolve(&args.listen).await?;
     config.insecure = args.insecure;
+    config.limits = args.limits.into();
     config.retention = args.retention.into();
 
     let mut server = tokio::select! {

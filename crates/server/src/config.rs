@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use thiserror::Error;
-use viridian_store::{OpenError, Retention};
+use viridian_store::{Limits, OpenError, Retention};
 
 /// What a server is told when it starts.
 #[derive(Clone, Debug)]
@@ -12,6 +12,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The URL of its database: `sqlite:PATH` or `postgres://…`.
     pub database: String,
+    /// How much of the database it uses at once, and how long it waits for it.
+    pub limits: Limits,
     /// Whether it may listen on more than loopback without credentials.
     pub insecure: bool,
     /// For how long it keeps what nothing depends on.
@@ -25,12 +27,16 @@ impl Config {
         Self {
             listen,
             database: database.into(),
+            limits: Limits::default(),
             insecure: false,
             retention: Retention::default(),
         }
     }
 
     pub(crate) fn check(&self) -> Result<(), StartError> {
+        self.limits
+            .check()
+            .map_err(|error| StartError::Config(format!("--database-{}: {error}", error.name)))?;
         self.retention
             .check()
             .map_err(|error| StartError::Config(format!("--retain-{}: {error}", error.field)))?;

@@ -65,7 +65,10 @@ async fn cycle(database: &Database, id: DeploymentId) -> bool {
         StoreError::Away(_) | StoreError::Exhausted | StoreError::Held => {
             tracing::warn!(deployment = %id, %error, "a cycle was given up");
         }
-        StoreError::Corrupt { .. } | StoreError::Stale { .. } | StoreError::Broken(_) => {
+        StoreError::TimedOut
+        | StoreError::Corrupt { .. }
+        | StoreError::Stale { .. }
+        | StoreError::Broken(_) => {
             tracing::error!(deployment = %id, %error, "a cycle failed; the deployment is set aside");
             if let Err(error) = database.set_aside(id, ASIDE).await {
                 tracing::warn!(deployment = %id, %error, "the deployment cannot be set aside");

@@ -72,6 +72,12 @@ pub(crate) fn store(error: &StoreError) -> Status {
             let message = "too many requests are under way";
             Status::with_error_details(Code::ResourceExhausted, message, details)
         }
+        StoreError::TimedOut => {
+            tracing::warn!(%error, "a unit of work was given up");
+            let mut details = info("DATABASE_TIMEOUT", []);
+            details.set_retry_info(Some(Duration::from_secs(1)));
+            Status::with_error_details(Code::Unavailable, error.to_string(), details)
+        }
         StoreError::Held | StoreError::Stale { .. } => {
             tracing::warn!(%error, "a unit of work was given up");
             aborted("DEPLOYMENT_HELD", error_words(error).to_owned(), [])

@@ -44,7 +44,7 @@ impl Server {
     /// A [`StartError`] that is one clear sentence.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         config.check()?;
-        let database = Database::open(&config.database).await?;
+        let database = Database::open_within(&config.database, config.limits).await?;
         let listener = TcpListener::bind(config.listen).await;
         let listener = listener.map_err(|error| {
             StartError::Config(format!("cannot listen on {}: {error}", config.listen))

@@ -1,16 +1,22 @@
 //! Opening a database, and the two ways to use it: read, and write.
 
+mod limits;
+mod line;
 mod location;
 mod postgres;
 mod snapshot;
 mod sqlite;
 mod thread;
+mod tls;
 mod writer;
 
 use tokio::sync::broadcast;
-use viridian_strategy::Timestamp;
+use viridian_strategy::{DeploymentId, Timestamp};
 
-pub use self::location::Location;
+pub use self::{
+    limits::{LimitError, Limits},
+    location::Location,
+};
 pub(crate) use self::{snapshot::Snapshot, thread::Thread, writer::Turn};
 use crate::{
     connection::Connection,
@@ -42,9 +48,18 @@ impl Database {
     ///
     /// An [`OpenError`] that is one clear sentence.
     pub async fn open(url: &str) -> Result<Self, OpenError> {
+        Self::open_within(url, Limits::default()).await
+    }
+
+    /// The same, within limits that were checked.
+    ///
+    /// # Errors
+    ///
+    /// An [`OpenError`] that is one clear sentence.
+    pub async fn open_within(url: &str, limits: Limits) -> Result<Self, OpenError> {
         let engine = match Location::parse(url)? {
-            Location::Sqlite(path) => Engine::Sqlite(sqlite::Pool::open(&path).await?),
-            Location::Postgres(url) => Engine::Pg(postgres::Pool::open(&url).await?),
+            Location::Sqlite(path) => Engine::Sqlite(sqlite::Pool::open(&path, limits).await?),
+            Location::Postgres(server) => Engine::Pg(postgres::Pool::open(&server, limits).await?),
         };
         Ok(Self {
             engine,
@@ -85,8 +100,18 @@ impl Database {
         }
     }
 
+    /// How many deployments someone waits for in line, or has got.
+    #[cfg(test)]
+    pub(crate) fn lines(&self) -> usize {
+        match &self.engine {
+            Engine::Pg(pool) => pool.lines.count(),
+            Engine::Sqlite(_) => 0,
+        }
+    }
+
     /// Does a unit of work: commits when it returns Ok, and leaves nothing
-    /// behind when it returns an error or is cancelled before that.
+    /// behind when it returns an error or is cancelled before that. One that
+    /// waits for deployments says which: [`write_on`](Self::write_on).
     pub(crate) async fn write<T, E: From<StoreError>>(
         &self,
         work: impl AsyncFnOnce(&mut Transaction) -> Result<T, E>,
@@ -95,7 +120,40 @@ impl Database {
             Engine::Pg(pool) => pool.get().await?,
             Engine::Sqlite(pool) => pool.writer().await?,
         };
+        let tx = Transaction::begin(connection, self.clock).await?;
+        self.end(tx, work).await
+    }
+
+    /// The same for a unit that waits for the locks of some deployments. All in
+    /// this process that want one of them wait in line before they take a
+    /// connection: so one that is held costs the others at most one connection.
+    pub(crate) async fn write_on<T, E: From<StoreError>>(
+        &self,
+        deployments: impl IntoIterator<Item = DeploymentId>,
+        work: impl AsyncFnOnce(&mut Transaction) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let pool = match &self.engine {
+            Engine::Pg(pool) => pool,
+            // Its one writer holds every lock.
+            Engine::Sqlite(_) => return self.write(work).await,
+        };
+        let heads = pool.lines.stand_in(deployments).await?;
+        let connection = pool.get().await?;
         let mut tx = Transaction::begin(connection, self.clock).await?;
+        if let Some(left) = heads.time_left {
+            // None at all would be no limit.
+            let left = left.as_millis().max(1);
+            let limit = format!("SET LOCAL lock_timeout = {left}");
+            tx.connection()?.execute(&limit).await?;
+        }
+        self.end(tx, work).await
+    }
+
+    async fn end<T, E: From<StoreError>>(
+        &self,
+        mut tx: Transaction,
+        work: impl AsyncFnOnce(&mut Transaction) -> Result<T, E>,
+    ) -> Result<T, E> {
         match work(&mut tx).await {
             Ok(value) => {
                 tx.commit(self.signal.clone()).await?;

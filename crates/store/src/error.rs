@@ -110,6 +110,10 @@ pub enum StoreError {
     /// help.
     #[error("another transaction holds the deployment")]
     Held,
+    /// A statement took too long and was ended, with all that its transaction
+    /// did; later again may help.
+    #[error("the database took too long")]
+    TimedOut,
     /// A row is not what it was when the decision was made.
     #[error("{what}: expected {expected} rows, found {found}")]
     Stale {
@@ -153,8 +157,8 @@ pub enum OpenError {
     /// The schema could not be brought up to date.
     #[error("the database's schema could not be brought up to date: {0}")]
     Migration(String),
-    /// It is only to be read, and its schema is not the one that this program
-    /// knows.
+    /// Its schema is not the one that this program knows: it is newer, or it
+    /// lacks something and is only to be read.
     #[error("the database's schema is not the one that this program knows: {0}")]
     Schema(String),
 }
@@ -187,7 +191,8 @@ impl From<DieselError> for StoreError {
 }
 
 /// Sorts out what the engines report without a kind of its own: by their words,
-/// since no code comes with them.
+/// since diesel passes no SQLSTATE on. PostgreSQL's are English where that is
+/// up to us, see `session` in `database/postgres.rs`.
 fn unknown(message: &str) -> Option<StoreError> {
     const HELD: [&str; 4] = [
         "lock timeout",
@@ -203,8 +208,11 @@ fn unknown(message: &str) -> Option<StoreError> {
         "Connection refused",
         "error communicating with the server",
     ];
+    const TIMED_OUT: &str = "statement timeout";
     if HELD.iter().any(|words| message.contains(words)) {
         Some(StoreError::Held)
+    } else if message.contains(TIMED_OUT) {
+        Some(StoreError::TimedOut)
     } else if AWAY.iter().any(|words| message.contains(words)) {
         Some(StoreError::Away(message.to_owned()))
     } else {

@@ -34,7 +34,7 @@ mod units;
 pub use self::{
     assignments::Assignment,
     check::{Check, Violation, check},
-    database::{Database, Location},
+    database::{Database, LimitError, Limits, Location},
     deployments::{Deployment, DeploymentFilter, Metadata, Status},
     error::{
         ActivateRefusal, CheckError, CreateRefusal, OpenError, PromoteRefusal, RollBackRefusal,

@@ -2,6 +2,7 @@ use std::{fmt, path::PathBuf};
 
 use url::Url;
 
+use super::{postgres::Server, tls::Tls};
 use crate::error::OpenError;
 
 /// Where a database is.
@@ -10,11 +11,12 @@ pub enum Location {
     /// In a file.
     Sqlite(PathBuf),
     /// Behind a PostgreSQL server.
-    Postgres(Url),
+    Postgres(Box<Server>),
 }
 
 impl Location {
-    /// Parses `sqlite:PATH` or `postgres://USER@HOST:PORT/NAME`.
+    /// Parses `sqlite:PATH` or `postgres://USER@HOST:PORT/NAME`, with the options
+    /// of libpq behind a `?`: `sslmode`, `sslrootcert` and more.
     ///
     /// # Errors
     ///
@@ -45,15 +47,39 @@ fn sqlite(path: &str) -> Result<Location, OpenError> {
 }
 
 fn postgres(text: &str) -> Result<Location, OpenError> {
-    let url = Url::parse(text).map_err(|error| OpenError::Url(error.to_string()))?;
+    let mut url = Url::parse(text).map_err(|error| OpenError::Url(error.to_string()))?;
     if url.path().trim_start_matches('/').is_empty() {
         return Err(OpenError::Url("it needs the name of a database".into()));
     }
-    text.parse::<tokio_postgres::Config>().map_err(|error| {
-        let why = std::error::Error::source(&error).map(ToString::to_string);
-        OpenError::Url(why.unwrap_or_else(|| error.to_string()))
-    })?;
-    Ok(Location::Postgres(url))
+    let tls = take_tls(&mut url)?;
+    let mut config: tokio_postgres::Config =
+        url.as_str()
+            .parse()
+            .map_err(|error: tokio_postgres::Error| {
+                let why = std::error::Error::source(&error).map(ToString::to_string);
+                OpenError::Url(why.unwrap_or_else(|| error.to_string()))
+            })?;
+    config.ssl_mode(tls.negotiation());
+    Ok(Location::Postgres(Box::new(Server { url, config, tls })))
+}
+
+/// Takes the options out of a URL that tokio-postgres does not know, or only in
+/// part.
+fn take_tls(url: &mut Url) -> Result<Tls, OpenError> {
+    let mut tls = Tls::default();
+    let mut others = Vec::new();
+    for (name, value) in url.query_pairs() {
+        match &*name {
+            "sslmode" => tls.mode = value.parse().map_err(OpenError::Url)?,
+            "sslrootcert" => tls.roots = Some(value.into_owned().into()),
+            _ => others.push((name.into_owned(), value.into_owned())),
+        }
+    }
+    url.set_query(None);
+    if !others.is_empty() {
+        url.query_pairs_mut().extend_pairs(others);
+    }
+    Ok(tls)
 }
 
 /// Without the password.
@@ -61,7 +87,8 @@ impl fmt::Debug for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
-            Self::Postgres(url) => {
+            Self::Postgres(server) => {
+                let url = &server.url;
                 let (host, name) = (url.host_str().unwrap_or_default(), url.path());
                 write!(f, "postgres://{host}:{}{name}", url.port().unwrap_or(5432))
             }
@@ -71,7 +98,7 @@ impl fmt::Debug for Location {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::tls::Mode, *};
 
     #[test]
     fn says_what_cannot_work() {
@@ -82,10 +109,27 @@ mod tests {
             ("sqlite::memory:", "path of a file"),
             ("postgres://h", "name of a database"),
             ("postgres://h:notaport/db", "port"),
+            ("postgres://h/db?sslmode=allow", "sslmode is one of"),
+            ("postgres://h/db?sslcert=me.pem", "sslcert"),
         ] {
             let error = Location::parse(url).expect_err(url).to_string();
             assert!(error.contains(why), "{url}: {error}");
         }
+    }
+
+    #[test]
+    fn takes_the_options_about_tls() {
+        let url = "postgres://h/db?connect_timeout=3&sslmode=verify-full&sslrootcert=%2Fa%20b.pem";
+        let Ok(Location::Postgres(server)) = Location::parse(url) else {
+            panic!("it can work");
+        };
+        assert_eq!(server.tls.mode, Mode::VerifyFull);
+        assert_eq!(server.tls.roots, Some("/a b.pem".into()));
+        assert_eq!(server.url.as_str(), "postgres://h/db?connect_timeout=3");
+        assert_eq!(
+            server.config.get_connect_timeout(),
+            Some(&std::time::Duration::from_secs(3))
+        );
     }
 
     #[test]

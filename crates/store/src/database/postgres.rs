@@ -1,6 +1,6 @@
 //! PostgreSQL: a pool of connections.
 
-use std::{error::Error as _, time::Duration};
+use std::{error::Error as _, sync::Arc, time::Duration};
 
 use diesel::ConnectionError;
 use diesel_async::{
@@ -10,33 +10,63 @@ use diesel_async::{
         deadpool::{self, Object},
     },
 };
-use futures::{FutureExt as _, future::BoxFuture};
+use futures::FutureExt as _;
 use tokio::time::timeout;
-use tokio_postgres::NoTls;
+use tokio_postgres_rustls::MakeRustlsConnect;
 use url::Url;
 
+use super::{Limits, line::Lines, tls::Tls};
 use crate::{
     connection::Connection,
     error::{OpenError, StoreError},
     migrations,
 };
 
+/// A server, and what is asked of it. Made by [`Location`](super::Location).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Without the options about TLS.
+    pub(super) url: Url,
+    pub(super) config: tokio_postgres::Config,
+    pub(super) tls: Tls,
+}
+
+/// What makes connections to a server.
+pub(super) struct Connector {
+    config: tokio_postgres::Config,
+    tls: MakeRustlsConnect,
+}
+
 #[derive(Clone)]
-pub(super) struct Pool(deadpool::Pool<AsyncPgConnection>);
+pub(super) struct Pool {
+    connections: deadpool::Pool<AsyncPgConnection>,
+    acquire_timeout: Duration,
+    /// Where callers wait that want the same deployment.
+    pub(super) lines: Lines,
+}
 
 impl Pool {
-    pub(super) async fn open(url: &Url) -> Result<Self, OpenError> {
+    pub(super) async fn open(server: &Server, limits: Limits) -> Result<Self, OpenError> {
+        let connector = Arc::new(server.connector()?);
         let mut config = ManagerConfig::<AsyncPgConnection>::default();
         config.recycling_method = RecyclingMethod::Fast;
-        config.custom_setup = Box::new(connect);
-        let manager = AsyncDieselConnectionManager::new_with_config(url.as_str(), config);
-        let pool = deadpool::Pool::builder(manager)
-            .max_size(CONNECTIONS)
+        config.custom_setup = Box::new(move |_| {
+            let connector = Arc::clone(&connector);
+            async move { connector.connect(limits).await }.boxed()
+        });
+        let manager = AsyncDieselConnectionManager::new_with_config(server.url.as_str(), config);
+        let connections = deadpool::Pool::builder(manager)
+            .max_size(limits.connections as usize)
             .build()
             .map_err(|error| OpenError::Away(error.to_string()))?;
-        let pool = Self(pool);
+        let pool = Self {
+            connections,
+            acquire_timeout: limits.acquire_timeout,
+            lines: Lines::new(limits.lock_timeout),
+        };
         let first = pool.object().await.map_err(|error| match error {
             StoreError::Away(why) => OpenError::Away(why),
+            StoreError::Exhausted => OpenError::Away("it does not answer".to_owned()),
             error => OpenError::Away(error.to_string()),
         })?;
         migrations::postgres(Object::take(first)).await?;
@@ -49,40 +79,59 @@ impl Pool {
 
     #[cfg(test)]
     pub(super) fn handed_out(&self) -> (usize, usize) {
-        let status = self.0.status();
+        let status = self.connections.status();
         (status.size - status.available, status.max_size)
     }
 
     async fn object(&self) -> Result<Object<AsyncPgConnection>, StoreError> {
-        let object = timeout(ACQUIRE, self.0.get())
+        let object = timeout(self.acquire_timeout, self.connections.get())
             .await
             .map_err(|_| StoreError::Exhausted)?;
         Ok(object?)
     }
 }
 
-pub(super) fn connect(url: &str) -> BoxFuture<'_, Result<AsyncPgConnection, ConnectionError>> {
-    async move {
+impl Server {
+    /// Reads the roots that its certificate is held against.
+    pub(super) fn connector(&self) -> Result<Connector, OpenError> {
+        Ok(Connector {
+            config: self.config.clone(),
+            tls: self.tls.connector().map_err(OpenError::Url)?,
+        })
+    }
+}
+
+impl Connector {
+    pub(super) async fn connect(
+        &self,
+        limits: Limits,
+    ) -> Result<AsyncPgConnection, ConnectionError> {
         // Not by `establish`, which drops the reason behind the error.
-        let (client, driver) = tokio_postgres::connect(url, NoTls).await.map_err(|error| {
+        let connected = self.config.connect(self.tls.clone()).await;
+        let (client, driver) = connected.map_err(|error| {
             let why = error.source().map(ToString::to_string);
             ConnectionError::BadConnection(why.unwrap_or_else(|| error.to_string()))
         })?;
         let mut connection =
             AsyncPgConnection::try_from_client_and_connection(client, driver).await?;
         connection
-            .batch_execute(SESSION)
+            .batch_execute(&session(limits))
             .await
             .map_err(ConnectionError::CouldntSetupConfiguration)?;
         Ok(connection)
     }
-    .boxed()
 }
 
-/// A lock that is not had in 2 s is given up; what hangs is ended by the server.
-const SESSION: &str = "SET lock_timeout = '2s'; SET statement_timeout = '30s'; \
-     SET idle_in_transaction_session_timeout = '60s'; SET TIME ZONE 'UTC'; \
-     SET application_name = 'viridian'";
-
-const CONNECTIONS: usize = 16;
-const ACQUIRE: Duration = Duration::from_secs(5);
+/// What hangs is ended by the server. Its errors are told apart by their words,
+/// so they ought to be English; only a superuser may say so.
+fn session(limits: Limits) -> String {
+    format!(
+        "SET lock_timeout = {}; SET statement_timeout = {}; \
+         SET idle_in_transaction_session_timeout = {}; SET TIME ZONE 'UTC'; \
+         SET application_name = 'viridian'; \
+         DO $$ BEGIN SET lc_messages = 'C'; EXCEPTION WHEN insufficient_privilege THEN END $$",
+        limits.lock_timeout.as_millis(),
+        limits.statement_timeout.as_millis(),
+        limits.idle_timeout.as_millis(),
+    )
+}

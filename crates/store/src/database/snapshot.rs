@@ -9,7 +9,7 @@ use diesel::{
 use diesel_async::{AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as _};
 use tokio::task::spawn_blocking;
 
-use super::{Location, postgres};
+use super::{Limits, Location};
 use crate::{
     connection::{SqliteConn, sqlite},
     error::{OpenError, StoreError},
@@ -27,12 +27,13 @@ pub(crate) enum Snapshot {
 impl Snapshot {
     pub(crate) async fn open(url: &str) -> Result<Self, OpenError> {
         match Location::parse(url)? {
-            Location::Postgres(url) => {
+            Location::Postgres(server) => {
                 let away = |error: ConnectionError| match error {
                     ConnectionError::BadConnection(why) => OpenError::Away(why),
                     error => OpenError::Away(error.to_string()),
                 };
-                let mut connection = postgres::connect(url.as_str()).await.map_err(away)?;
+                let server = server.connector()?;
+                let mut connection = server.connect(Limits::default()).await.map_err(away)?;
                 let begun = connection.batch_execute(BEGIN_POSTGRES).await;
                 begun.map_err(|error| OpenError::Away(error.to_string()))?;
                 Ok(Self::Pg(connection))

@@ -16,7 +16,7 @@ use diesel_async::pooled_connection::{
 use futures::{FutureExt as _, future::BoxFuture};
 use tokio::{task::spawn_blocking, time::timeout};
 
-use super::writer::Writer;
+use super::{Limits, writer::Writer};
 use crate::{
     connection::{Connection, Reader, SqliteConn, sqlite},
     error::{OpenError, StoreError},
@@ -27,12 +27,13 @@ use crate::{
 pub(super) struct Pool {
     writer: Writer,
     readers: deadpool::Pool<SqliteConn>,
+    acquire_timeout: Duration,
     /// Held for as long as the database is open: one server process a file.
     _lock: Arc<File>,
 }
 
 impl Pool {
-    pub(super) async fn open(path: &Path) -> Result<Self, OpenError> {
+    pub(super) async fn open(path: &Path, limits: Limits) -> Result<Self, OpenError> {
         let unusable = |why: String| OpenError::File {
             path: path.display().to_string(),
             why,
@@ -42,13 +43,15 @@ impl Pool {
             .ok_or_else(|| unusable("its name is not UTF-8".into()))?;
         let lock = lock(path).map_err(unusable)?;
         let path: Arc<str> = Arc::from(text);
+        let busy_timeout = limits.busy_timeout;
         let writer = {
             let path = Arc::clone(&path);
             let first = spawn_blocking(move || -> Result<SqliteConnection, OpenError> {
-                let mut connection = connect(&path).map_err(|error| OpenError::File {
-                    path: path.to_string(),
-                    why: error.to_string(),
-                })?;
+                let mut connection =
+                    connect(&path, busy_timeout).map_err(|error| OpenError::File {
+                        path: path.to_string(),
+                        why: error.to_string(),
+                    })?;
                 migrations::sqlite(&mut connection)?;
                 Ok(connection)
             });
@@ -56,21 +59,22 @@ impl Pool {
         };
         let mut config = ManagerConfig::<SqliteConn>::default();
         config.recycling_method = RecyclingMethod::Fast;
-        config.custom_setup = Box::new(connect_reader);
+        config.custom_setup = Box::new(move |path| connect_reader(path, busy_timeout));
         let manager = AsyncDieselConnectionManager::new_with_config(&*path, config);
         let readers = deadpool::Pool::builder(manager)
-            .max_size(READERS)
+            .max_size(limits.readers as usize)
             .build()
             .map_err(|error| unusable(error.to_string()))?;
         Ok(Self {
-            writer: Writer::new(writer, move || connect(&path)),
+            writer: Writer::new(writer, move || connect(&path, busy_timeout)),
             readers,
+            acquire_timeout: limits.acquire_timeout,
             _lock: Arc::new(lock),
         })
     }
 
     pub(super) async fn reader(&self) -> Result<Connection, StoreError> {
-        let object = timeout(ACQUIRE, self.readers.get())
+        let object = timeout(self.acquire_timeout, self.readers.get())
             .await
             .map_err(|_| StoreError::Exhausted)?;
         Ok(Connection::SqliteReader(Reader::new(object?)))
@@ -84,7 +88,7 @@ impl Pool {
 
     /// Waits in line for the writer.
     pub(super) async fn writer(&self) -> Result<Connection, StoreError> {
-        let turn = timeout(ACQUIRE, self.writer.turn())
+        let turn = timeout(self.acquire_timeout, self.writer.turn())
             .await
             .map_err(|_| StoreError::Exhausted)?;
         Ok(Connection::SqliteWriter(turn?))
@@ -118,10 +122,13 @@ fn lock(path: &Path) -> Result<File, String> {
     }
 }
 
-fn connect_reader(path: &str) -> BoxFuture<'_, Result<SqliteConn, ConnectionError>> {
+fn connect_reader(
+    path: &str,
+    busy_timeout: Duration,
+) -> BoxFuture<'_, Result<SqliteConn, ConnectionError>> {
     let path = path.to_owned();
     async move {
-        spawn_blocking(move || connect(&path))
+        spawn_blocking(move || connect(&path, busy_timeout))
             .await
             .map_err(|error| ConnectionError::BadConnection(error.to_string()))?
             .map(sqlite)
@@ -129,17 +136,15 @@ fn connect_reader(path: &str) -> BoxFuture<'_, Result<SqliteConn, ConnectionErro
     .boxed()
 }
 
-fn connect(path: &str) -> Result<SqliteConnection, ConnectionError> {
+fn connect(path: &str, busy_timeout: Duration) -> Result<SqliteConnection, ConnectionError> {
     let mut connection = SqliteConnection::establish(path)?;
+    let busy_timeout = busy_timeout.as_millis();
     connection
-        .batch_execute(SESSION)
+        .batch_execute(&format!("PRAGMA busy_timeout = {busy_timeout}; {SESSION}"))
         .map_err(ConnectionError::CouldntSetupConfiguration)?;
     Ok(connection)
 }
 
 /// What is acknowledged is on the disk: `synchronous = FULL`.
-const SESSION: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; \
-     PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON";
-
-const READERS: usize = 4;
-const ACQUIRE: Duration = Duration::from_secs(5);
+const SESSION: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+     PRAGMA foreign_keys = ON";

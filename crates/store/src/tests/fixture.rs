@@ -12,8 +12,8 @@ use viridian_strategy::{
 };
 
 use crate::{
-    Call, Database, Deployment, HealthReport, HistoryEntry, Metadata, NewDeployment, RevisionSpec,
-    Route, RouteFilter, StatusReport, connection::with_conn,
+    Call, Database, Deployment, HealthReport, HistoryEntry, Limits, Metadata, NewDeployment,
+    RevisionSpec, Route, RouteFilter, StatusReport, connection::with_conn,
 };
 
 #[derive(Clone, Copy, Debug)]
@@ -30,12 +30,18 @@ pub(super) struct Fixture {
 
 impl Fixture {
     pub(super) async fn new(engine: Engine) -> Self {
+        Self::within(engine, Limits::default()).await
+    }
+
+    pub(super) async fn within(engine: Engine, limits: Limits) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let url = match engine {
             Engine::Sqlite => format!("sqlite:{}", folder.path().join("viridian.db").display()),
             Engine::Postgres => postgres_database().await,
         };
-        Self::reopen((url, folder)).await
+        let db = Database::open_within(&url, limits).await;
+        let db = db.expect("the database opens");
+        Self { db, url, folder }
     }
 
     /// Closes the database, and keeps it.

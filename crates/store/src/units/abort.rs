@@ -23,7 +23,7 @@ impl Database {
         id: DeploymentId,
         call: &Call,
     ) -> Result<Changed, UnitError<verbs::AbortRejection>> {
-        self.once(call, async |tx: &mut Transaction| {
+        self.once_on(id, call, async |tx: &mut Transaction| {
             let held = tx.hold_for(id, call).await?;
             let (view, policy) = (held.deployment.view(), &held.deployment.policy);
             let transition =

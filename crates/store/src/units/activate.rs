@@ -39,7 +39,7 @@ impl Database {
         supersede: bool,
         call: &Call,
     ) -> Result<Changed, UnitError<ActivateRefusal>> {
-        self.once(call, async |tx: &mut Transaction| {
+        self.once_on(id, call, async |tx: &mut Transaction| {
             let held = tx.hold_for(id, call).await?;
             let reference = RevisionReference::Id(revision);
             if tx
@@ -69,7 +69,7 @@ impl Database {
         activate_it: bool,
         call: &Call,
     ) -> Result<NewRevision, UnitError<ActivateRefusal>> {
-        self.once(call, async |tx: &mut Transaction| {
+        self.once_on(id, call, async |tx: &mut Transaction| {
             let mut held = tx.hold_for(id, call).await?;
             if let lifecycle @ (viridian_strategy::Lifecycle::Destroying
             | viridian_strategy::Lifecycle::Destroyed) = held.deployment.state.lifecycle()

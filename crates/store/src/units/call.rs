@@ -70,7 +70,8 @@ impl Transaction {
 }
 
 impl Database {
-    /// Does a unit of work once for each request id.
+    /// Does a unit of work once for each request id. One on a deployment that
+    /// is there already waits for it in line: [`once_on`](Self::once_on).
     ///
     /// The reply is stored in the same transaction. Nothing is looked up first:
     /// a repeat is refused by the rules or stopped by the stored reply's key,
@@ -83,11 +84,25 @@ impl Database {
     where
         T: Serialize + DeserializeOwned,
     {
+        self.once_on(None, call, work).await
+    }
+
+    /// The same for a unit on a deployment.
+    pub(crate) async fn once_on<T, R>(
+        &self,
+        id: impl Into<Option<DeploymentId>>,
+        call: &Call,
+        work: impl AsyncFnOnce(&mut Transaction) -> Result<T, UnitError<R>>,
+    ) -> Result<T, UnitError<R>>
+    where
+        T: Serialize + DeserializeOwned,
+    {
+        let id = id.into();
         let Some(request) = &call.request else {
-            return self.write(work).await;
+            return self.write_on(id, work).await;
         };
         let result = self
-            .write(async |tx: &mut Transaction| {
+            .write_on(id, async |tx: &mut Transaction| {
                 let reply = work(tx).await?;
                 let now = tx.now().await?;
                 if !tx.connection()?.insert_reply(request, &reply, now).await? {

@@ -71,7 +71,7 @@ impl Database {
     ///
     /// When the database fails.
     pub async fn set_aside(&self, id: DeploymentId, time: Duration) -> Result<(), StoreError> {
-        self.write(async |tx: &mut Transaction| {
+        self.write_on([id], async |tx: &mut Transaction| {
             let now = tx.now().await?;
             tx.connection()?.set_due(id, Some(now + time)).await
         })

@@ -22,7 +22,7 @@ impl Database {
         id: DeploymentId,
         call: &Call,
     ) -> Result<Changed, UnitError<verbs::DeleteRejection>> {
-        self.once(call, async |tx: &mut Transaction| {
+        self.once_on(id, call, async |tx: &mut Transaction| {
             let held = tx.hold_for(id, call).await?;
             let transition = verbs::delete(&held.deployment.view(), &held.views())
                 .map_err(UnitError::Refused)?;

@@ -47,7 +47,7 @@ impl Database {
         phase: Phase,
         call: &Call,
     ) -> Result<Changed, UnitError<verbs::PauseRejection>> {
-        self.once(call, async |tx: &mut Transaction| {
+        self.once_on(id, call, async |tx: &mut Transaction| {
             let held = tx.hold_for(id, call).await?;
             let View { state, paused, .. } =
                 verb(&held.deployment.view(), held.now).map_err(UnitError::Refused)?;

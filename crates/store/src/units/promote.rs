@@ -55,7 +55,7 @@ impl Database {
         expected_revision: Option<RevisionId>,
         call: &Call,
     ) -> Result<Promotion, UnitError<PromoteRefusal>> {
-        self.once(call, async |tx: &mut Transaction| {
+        self.once_on(id, call, async |tx: &mut Transaction| {
             let held = tx.hold_for(id, call).await?;
             let transition = decide(&held, expected_revision).map_err(UnitError::Refused)?;
             let (promoted, drained) = sides(&transition.changes);
@@ -82,7 +82,7 @@ impl Database {
         expected_revision: Option<RevisionId>,
         call: &Call,
     ) -> Result<PromotionPreview, UnitError<PromoteRefusal>> {
-        self.write(async |tx: &mut Transaction| {
+        self.write_on([id], async |tx: &mut Transaction| {
             let held = tx.hold_for(id, call).await?;
             let outcome = decide(&held, expected_revision);
             let outcome = outcome.map(|transition| sides(&transition.changes));

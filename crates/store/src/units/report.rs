@@ -133,7 +133,7 @@ impl Database {
         if owners.is_empty() {
             return Ok(results);
         }
-        self.write(async |tx: &mut Transaction| {
+        self.write_on(owners.clone(), async |tx: &mut Transaction| {
             for owner in owners {
                 let of_owner = reports
                     .iter()

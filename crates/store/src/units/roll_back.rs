@@ -36,7 +36,7 @@ impl Database {
         revision: Option<RevisionId>,
         call: &Call,
     ) -> Result<RolledBack, UnitError<RollBackRefusal>> {
-        self.once(call, async |tx: &mut Transaction| {
+        self.once_on(id, call, async |tx: &mut Transaction| {
             let held = tx.hold_for(id, call).await?;
             let refuse = UnitError::Refused;
             let revision = revision

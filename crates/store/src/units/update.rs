@@ -38,7 +38,7 @@ impl Database {
         update: DeploymentUpdate,
         call: &Call,
     ) -> Result<Changed, UnitError<UpdateRefusal>> {
-        self.once(call, async |tx: &mut Transaction| {
+        self.once_on(id, call, async |tx: &mut Transaction| {
             let held = tx.hold_for(id, call).await?;
             let old = &held.deployment;
             let target = update.target_replicas.unwrap_or(old.target_replicas);

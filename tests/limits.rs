@@ -1,0 +1,138 @@
+//! What a caller is told when a limit on the database is reached.
+
+use std::time::{Duration, Instant};
+
+use diesel::{Connection as _, SqliteConnection, connection::SimpleConnection as _};
+use rstest::rstest;
+use tokio_postgres::NoTls;
+use tonic::Code;
+use viridian_proto::v1::CreateDeploymentRequest;
+use viridian_server::{Config, Limits, Server};
+
+use crate::harness::{
+    Api, Engine, REFERENCE, TestDatabase, creation, eventually, manual, pause, refused, within,
+};
+
+/// The only connection waits for someone else.
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_pool_answers_in_time(#[case] engine: Engine) {
+    let limits = Limits {
+        connections: 1,
+        acquire_timeout: Duration::from_millis(300),
+        lock_timeout: Duration::from_secs(20),
+        busy_timeout: Duration::from_secs(20),
+        ..Limits::default()
+    };
+    let (database, server) = serve(engine, limits).await;
+    let api = Api::connect(&url(&server)).await;
+    api.create(creation(0, manual()))
+        .await
+        .expect("it is created");
+    let other = CreateDeploymentRequest {
+        name: "api".to_owned(),
+        ..creation(0, manual())
+    };
+    api.create(other).await.expect("it is created");
+
+    let holder = Holder::hold(&database).await;
+    let waiting = tokio::spawn({
+        let api = api.clone();
+        async move { api.pause(pause(REFERENCE)).await }
+    });
+    // It may be before the other one at first, but not for ever.
+    let (refusal, waited) = eventually("a refusal", async || {
+        let asked = Instant::now();
+        let refusal = api.pause(pause("shop/api")).await.err()?;
+        (refusal.code() == Code::ResourceExhausted).then(|| (refusal, asked.elapsed()))
+    })
+    .await;
+    let details = refused(&refusal, Code::ResourceExhausted, "TOO_MANY_REQUESTS");
+    assert!(details.retry_info().is_some(), "{details:?}");
+    assert!(waited < Duration::from_secs(3), "{waited:?}");
+
+    holder.release().await;
+    let paused = within("the call that had it", waiting).await;
+    let paused = paused.expect("it does not panic");
+    assert!(paused.expect("nobody holds it").paused);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_statement_that_takes_too_long_may_be_tried_again() {
+    let limits = Limits {
+        statement_timeout: Duration::from_secs(1),
+        lock_timeout: Duration::from_millis(500),
+        ..Limits::default()
+    };
+    let (database, server) = serve(Engine::Postgres, limits).await;
+    let api = Api::connect(&url(&server)).await;
+    let created = api
+        .create(creation(0, manual()))
+        .await
+        .expect("it is created");
+    database.execute(SLOW).await;
+    let refusal = api
+        .pause(pause(REFERENCE))
+        .await
+        .expect_err("it is too slow");
+    let details = refused(&refusal, Code::Unavailable, "DATABASE_TIMEOUT");
+    assert!(details.retry_info().is_some(), "{details:?}");
+    assert!(!refusal.message().contains("statement"), "{refusal:?}");
+
+    database.execute("DROP TRIGGER slow ON deployments").await;
+    let found = api.get(REFERENCE).await;
+    assert_eq!(found.generation, created.generation, "nothing was done");
+    let paused = api.pause(pause(REFERENCE)).await;
+    assert!(paused.expect("it is not slow any more").paused);
+}
+
+/// Has each update of a deployment take a minute.
+const SLOW: &str = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS \
+     $$ BEGIN PERFORM pg_sleep(60); RETURN NEW; END $$; \
+     CREATE TRIGGER slow BEFORE UPDATE ON deployments FOR EACH ROW EXECUTE FUNCTION slow()";
+
+/// A server in this process. Stopped when it is dropped.
+async fn serve(engine: Engine, limits: Limits) -> (TestDatabase, Server) {
+    let database = TestDatabase::create(engine).await;
+    let mut config = Config::new(database.url());
+    config.limits = limits;
+    let server = Server::start(config).await.expect("it starts");
+    (database, server)
+}
+
+fn url(server: &Server) -> String {
+    format!("http://{}", server.local_addr())
+}
+
+/// Someone who has what a call needs: a deployment on PostgreSQL, the whole file
+/// on SQLite.
+enum Holder {
+    Postgres(tokio_postgres::Client),
+    Sqlite(SqliteConnection),
+}
+
+impl Holder {
+    async fn hold(database: &TestDatabase) -> Self {
+        if let Some(path) = database.url().strip_prefix("sqlite:") {
+            let mut file = SqliteConnection::establish(path).expect("the file opens");
+            let hold = "PRAGMA busy_timeout = 20000; BEGIN IMMEDIATE";
+            file.batch_execute(hold).expect("it is held");
+            return Self::Sqlite(file);
+        }
+        let session = tokio_postgres::connect(database.url(), NoTls).await;
+        let (client, driver) = session.expect("it answers");
+        tokio::spawn(driver);
+        let hold = "BEGIN; SELECT id FROM deployments WHERE name = 'web' FOR UPDATE";
+        client.batch_execute(hold).await.expect("it is held");
+        Self::Postgres(client)
+    }
+
+    async fn release(self) {
+        match self {
+            Self::Postgres(client) => client.batch_execute("COMMIT").await.expect("it is let go"),
+            Self::Sqlite(mut file) => file.batch_execute("COMMIT").expect("it is let go"),
+        }
+    }
+}
