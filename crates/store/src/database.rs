@@ -14,7 +14,7 @@ pub use self::location::Location;
 pub(crate) use self::{snapshot::Snapshot, thread::Thread, writer::Turn};
 use crate::{
     connection::Connection,
-    dialect::{self, Clock},
+    dialect::{self, Clock, Trip},
     error::{OpenError, StoreError},
     signal::{Signal, Touched},
     transaction::Transaction,
@@ -64,8 +64,12 @@ impl Database {
     ///
     /// When the database does not answer.
     pub async fn now(&self) -> Result<Timestamp, StoreError> {
-        let clock = self.clock;
-        dialect::now(&mut self.reader().await?, clock).await
+        let trip = Trip::to_read(self.clock);
+        dialect::now(&mut self.reader().await?, trip).await
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock
     }
 
     /// A connection to read with. What is decided on is never read with it.
@@ -95,7 +99,7 @@ impl Database {
             Engine::Pg(pool) => pool.get().await?,
             Engine::Sqlite(pool) => pool.writer().await?,
         };
-        let mut tx = Transaction::begin(connection, self.clock).await?;
+        let mut tx = Transaction::on(connection, self.clock);
         match work(&mut tx).await {
             Ok(value) => {
                 tx.commit(self.signal.clone()).await?;
