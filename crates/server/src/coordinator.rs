@@ -3,14 +3,12 @@
 
 use std::time::Duration;
 
-use futures::{StreamExt as _, stream};
 use tokio::{
     sync::broadcast::{Receiver, error::RecvError},
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
-use viridian_store::{Database, StoreError, Touched};
-use viridian_strategy::DeploymentId;
+use viridian_store::{Database, Pass, Touched};
 
 /// Works on the due queue until it is told to stop; then it finishes what it has
 /// in hand.
@@ -32,50 +30,26 @@ pub(crate) async fn run(database: Database, stop: CancellationToken) {
 
 /// Works on one batch. Gives how long to wait for the next at most.
 async fn pass(database: &Database) -> Duration {
-    let batch = match database.list_due(BATCH).await {
-        Ok(batch) => batch,
+    let Pass { done, failed, next } = match database.run_due(BATCH, ASIDE).await {
+        Ok(pass) => pass,
         Err(error) => {
-            tracing::warn!(%error, "the due queue cannot be read");
+            tracing::warn!(%error, "a pass over the due queue was given up");
             return RETRY;
         }
     };
-    let looked_at = batch.due.len();
-    let done = stream::iter(batch.due)
-        .map(|id| cycle(database, id))
-        .buffer_unordered(CONCURRENCY)
-        .filter(|done| std::future::ready(*done))
-        .count()
-        .await;
-    match (looked_at, done) {
-        (0, _) => batch.next.unwrap_or(POLL).min(POLL),
+    for (deployment, error) in failed {
+        if error.is_of_rows() {
+            tracing::error!(%deployment, %error, "a cycle failed; the deployment is set aside");
+        } else {
+            tracing::warn!(%deployment, %error, "a cycle was given up");
+        }
+    }
+    match next {
+        _ if !done.is_empty() => Duration::ZERO,
         // All of it is in other hands, or failed.
-        (_, 0) => RETRY,
-        _ => Duration::ZERO,
+        Some(Duration::ZERO) => RETRY,
+        next => next.unwrap_or(POLL).min(POLL),
     }
-}
-
-/// Does one cycle of one deployment; whether anything was done. One that fails
-/// is set aside, so that it delays no other.
-async fn cycle(database: &Database, id: DeploymentId) -> bool {
-    let error = match database.run_cycle(id).await {
-        Ok(done) => return done.is_some(),
-        Err(error) => error,
-    };
-    match error {
-        StoreError::Away(_) | StoreError::Exhausted | StoreError::Held => {
-            tracing::warn!(deployment = %id, %error, "a cycle was given up");
-        }
-        StoreError::TimedOut
-        | StoreError::Corrupt { .. }
-        | StoreError::Stale { .. }
-        | StoreError::Broken(_) => {
-            tracing::error!(deployment = %id, %error, "a cycle failed; the deployment is set aside");
-            if let Err(error) = database.set_aside(id, ASIDE).await {
-                tracing::warn!(deployment = %id, %error, "the deployment cannot be set aside");
-            }
-        }
-    }
-    false
 }
 
 /// Resolves when a commit of this process made something due, now or later.
@@ -92,8 +66,8 @@ async fn made_due(commits: &mut Receiver<Touched>) {
     while commits.try_recv().is_ok() {}
 }
 
-const BATCH: u32 = 100;
-const CONCURRENCY: usize = 4;
+/// So few that no call waits long for a deployment that is in a batch.
+const BATCH: u32 = 200;
 const POLL: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_millis(50);
 const ASIDE: Duration = Duration::from_secs(10);

@@ -6,13 +6,13 @@ use viridian_strategy::{RouteId, Timestamp};
 
 use crate::{
     connection::{Connection, with_conn},
-    deployments::expect_rows,
-    dialect::{insert_all, selected},
+    dialect::selected,
     error::StoreError,
     revisions::{Revision, RevisionRow},
     routes::{Route, RouteRow},
     schema::{assignments, revisions, routes},
     types::{Action, Sql},
+    write::{Column, Write, columns},
 };
 
 /// Something that a scheduler is to do.
@@ -27,8 +27,7 @@ pub struct Assignment {
 }
 
 /// An assignment to be written.
-#[derive(Clone, Debug, Insertable)]
-#[diesel(table_name = assignments)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct NewAssignment {
     route_id: Sql<RouteId>,
     resource_group: String,
@@ -53,25 +52,6 @@ impl NewAssignment {
 }
 
 impl Connection {
-    /// Inserts assignments.
-    pub(crate) async fn insert_assignments(
-        &mut self,
-        new: Vec<NewAssignment>,
-    ) -> Result<(), StoreError> {
-        let count = new.len();
-        let inserted: QueryResult<usize> = insert_all!(self, assignments::table, new);
-        expect_rows("insert assignments", count, inserted?)
-    }
-
-    /// Deletes whatever is assigned for some routes.
-    pub(crate) async fn delete_assignments(&mut self, ids: &[RouteId]) -> Result<(), StoreError> {
-        let ids: Vec<_> = ids.iter().copied().map(Sql).collect();
-        with_conn!(self, |c| diesel::delete(assignments::table)
-            .filter(assignments::route_id.eq_any(ids))
-            .execute(c))?;
-        Ok(())
-    }
-
     /// Lists the assignments of a group that may be handed out, oldest first.
     pub(crate) async fn list_assignments(
         &mut self,
@@ -117,3 +97,22 @@ impl Connection {
         Ok(at.map(|Sql(at)| at))
     }
 }
+
+/// Assigns what is to be done to routes, instead of what was assigned before.
+pub(crate) fn assign(new: Vec<NewAssignment>) -> Write {
+    let columns = columns!(new, NewAssignment {
+        route_id, resource_group, action, available_at,
+    } in assignments);
+    Write::insert("assign", "assignments", columns).on_conflict(INSTEAD)
+}
+
+/// Deletes whatever is assigned for some routes.
+pub(crate) fn delete_assignments(ids: Vec<RouteId>) -> Write {
+    let ids = ids.into_iter().map(Sql).collect();
+    let keys = vec![Column::new(assignments::route_id, ids)];
+    Write::delete("delete assignments", "assignments", keys)
+}
+
+const INSTEAD: &str = "ON CONFLICT (route_id) DO UPDATE SET \
+    resource_group = excluded.resource_group, action = excluded.action, \
+    available_at = excluded.available_at";

@@ -20,7 +20,7 @@ pub use self::{
 pub(crate) use self::{snapshot::Snapshot, thread::Thread, writer::Turn};
 use crate::{
     connection::Connection,
-    dialect::{self, Clock},
+    dialect::{self, Clock, Trip},
     error::{OpenError, StoreError},
     signal::{Signal, Touched},
     transaction::Transaction,
@@ -79,8 +79,12 @@ impl Database {
     ///
     /// When the database does not answer.
     pub async fn now(&self) -> Result<Timestamp, StoreError> {
-        let clock = self.clock;
-        dialect::now(&mut self.reader().await?, clock).await
+        let trip = Trip::to_read(self.clock);
+        dialect::now(&mut self.reader().await?, trip).await
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock
     }
 
     /// A connection to read with. What is decided on is never read with it.
@@ -120,7 +124,7 @@ impl Database {
             Engine::Pg(pool) => pool.get().await?,
             Engine::Sqlite(pool) => pool.writer().await?,
         };
-        let tx = Transaction::begin(connection, self.clock).await?;
+        let tx = Transaction::on(connection, self.clock);
         self.end(tx, work).await
     }
 
@@ -139,12 +143,12 @@ impl Database {
         };
         let heads = pool.lines.stand_in(deployments).await?;
         let connection = pool.get().await?;
-        let mut tx = Transaction::begin(connection, self.clock).await?;
+        let mut tx = Transaction::on(connection, self.clock);
         if let Some(left) = heads.time_left {
             // None at all would be no limit.
             let left = left.as_millis().max(1);
             let limit = format!("SET LOCAL lock_timeout = {left}");
-            tx.connection()?.execute(&limit).await?;
+            tx.connection().await?.execute(&limit).await?;
         }
         self.end(tx, work).await
     }

@@ -1,6 +1,8 @@
 //! Deployments: the record, its row, and the statements on it.
 
+mod lock;
 mod old;
+mod readable;
 mod row;
 
 use std::collections::BTreeMap;
@@ -12,14 +14,19 @@ use viridian_strategy::{
     Blockers, DeploymentId, Lifecycle, Policy, ReplicaCounts, RevisionId, State, SubStep, Timestamp,
 };
 
-use self::row::{DeploymentRow, LockedRow};
+pub(crate) use self::lock::Taken;
+use self::{
+    readable::Readable,
+    row::{DeploymentRow, Fixed, Moving},
+};
 use crate::{
     connection::{Connection, with_conn},
-    dialect::{Cacheable as _, Locked as _, selected},
+    dialect::{Cacheable as _, Trip, in_one_trip, selected},
     error::StoreError,
     routes::Endpoint,
     schema::deployments,
     types::{Json, Sql},
+    write::{Column, Write},
 };
 
 /// A deployment as it stands at one sequence.
@@ -139,119 +146,20 @@ pub(crate) struct LockedDeployment {
 }
 
 impl Connection {
-    /// Locks a deployment and gives it as it is once the lock is had.
-    pub(crate) async fn lock_deployment(
-        &mut self,
-        id: DeploymentId,
-    ) -> Result<Option<LockedDeployment>, StoreError> {
-        let row: Option<LockedRow> = with_conn!(self, |c| deployments::table
-            .find(Sql(id))
-            .select(selected::<LockedRow, Db>())
-            .locked()
-            .get_result(c))
-        .optional()
-        .map_err(|error| unreadable(id, error))?;
-        row.map(LockedDeployment::try_from).transpose()
-    }
-
-    /// Locks a deployment if it is due and nobody holds it.
-    pub(crate) async fn lock_due_deployment(
-        &mut self,
-        id: DeploymentId,
-        now: Timestamp,
-    ) -> Result<Option<LockedDeployment>, StoreError> {
-        let row: Option<LockedRow> = with_conn!(self, |c| deployments::table
-            .find(Sql(id))
-            .filter(deployments::due_at.le(Sql(now)))
-            .select(selected::<LockedRow, Db>())
-            .locked_unless_held()
-            .get_result(c))
-        .optional()
-        .map_err(|error| unreadable(id, error))?;
-        row.map(LockedDeployment::try_from).transpose()
-    }
-
-    /// Inserts a deployment; false when its name is taken.
-    pub(crate) async fn insert_deployment(
-        &mut self,
-        deployment: Deployment,
-        due_at: Option<Timestamp>,
-    ) -> Result<bool, StoreError> {
-        let row = DeploymentRow::from(deployment);
-        let inserted = with_conn!(self, |c| diesel::insert_into(deployments::table)
-            .values((
-                row,
-                deployments::endpoints.eq(Json(Vec::<Endpoint>::new())),
-                deployments::due_at.eq(due_at.map(Sql)),
-            ))
-            .on_conflict_do_nothing()
-            .execute(c))?;
-        Ok(inserted == 1)
-    }
-
-    /// Writes a deployment over the one that was read at `sequence`.
-    pub(crate) async fn update_deployment(
-        &mut self,
-        deployment: Deployment,
-        sequence: i64,
-        endpoints: Vec<Endpoint>,
-        due_at: Option<Timestamp>,
-    ) -> Result<(), StoreError> {
-        let row = DeploymentRow::from(deployment);
-        let same = deployments::id
-            .eq(row.id)
-            .and(deployments::sequence.eq(sequence));
-        let updated = with_conn!(self, |c| diesel::update(deployments::table.filter(same))
-            .set((
-                row.moving,
-                deployments::endpoints.eq(Json(endpoints)),
-                deployments::due_at.eq(due_at.map(Sql)),
-            ))
-            .cached()
-            .execute(c))?;
-        expect_rows("update deployment", 1, updated)
-    }
-
-    /// Sets when a deployment is looked at next, whatever else its row says.
-    pub(crate) async fn set_due(
-        &mut self,
-        id: DeploymentId,
-        due_at: Option<Timestamp>,
-    ) -> Result<(), StoreError> {
-        let updated = with_conn!(self, |c| diesel::update(deployments::table.find(Sql(id)))
-            .set(deployments::due_at.eq(due_at.map(Sql)))
-            .cached()
-            .execute(c))?;
-        expect_rows("set due", 1, updated)
-    }
-
-    /// Lists deployments that are due, the longest overdue first.
-    pub(crate) async fn list_due(
-        &mut self,
-        now: Timestamp,
-        limit: i64,
-    ) -> Result<Vec<DeploymentId>, StoreError> {
-        let ids: Vec<Sql<DeploymentId>> = with_conn!(self, |c| deployments::table
-            .filter(deployments::due_at.le(Sql(now)))
-            .order(deployments::due_at)
-            .limit(limit)
-            .select(deployments::id)
-            .load(c))?;
-        Ok(ids.into_iter().map(|Sql(id)| id).collect())
-    }
-
-    /// Gives when the next deployment after `now` is due.
+    /// Gives when the next deployment is due, or has been for the longest time;
+    /// and what time it is.
     pub(crate) async fn next_due(
         &mut self,
-        now: Timestamp,
-    ) -> Result<Option<Timestamp>, StoreError> {
-        let due: Option<Option<Sql<Timestamp>>> = with_conn!(self, |c| deployments::table
-            .filter(deployments::due_at.gt(Sql(now)))
+        trip: Trip,
+    ) -> Result<(Option<Timestamp>, Timestamp), StoreError> {
+        let (due, now) = in_one_trip!(self, trip, |c| deployments::table
+            .filter(deployments::due_at.is_not_null())
             .order(deployments::due_at)
+            .limit(1)
             .select(deployments::due_at)
-            .first(c))
-        .optional()?;
-        Ok(due.flatten().map(|Sql(at)| at))
+            .load::<Option<Sql<Timestamp>>>(c))?;
+        let due = due.into_iter().flatten().next();
+        Ok((due.map(|Sql(at)| at), now))
     }
 
     /// Finds a deployment, alive or not.
@@ -274,13 +182,16 @@ impl Connection {
         project: String,
         name: String,
     ) -> Result<Option<DeploymentId>, StoreError> {
-        let gone = [Sql(Lifecycle::Destroying), Sql(Lifecycle::Destroyed)];
-        let id: Option<Sql<DeploymentId>> = with_conn!(self, |c| deployments::table
-            .filter(deployments::project.eq(project))
-            .filter(deployments::name.eq(name))
-            .filter(deployments::lifecycle.ne_all(gone))
-            .select(deployments::id)
-            .get_result(c))
+        let id: Option<Sql<DeploymentId>> = with_conn!(self, |c| {
+            let live = diesel::dsl::sql::<diesel::sql_types::Bool>(LIVE);
+            deployments::table
+                .filter(deployments::project.eq(project))
+                .filter(deployments::name.eq(name))
+                .filter(live)
+                .select(deployments::id)
+                .cached()
+                .get_result(c)
+        })
         .optional()?;
         Ok(id.map(|Sql(id)| id))
     }
@@ -319,31 +230,82 @@ impl Connection {
         ids: Vec<DeploymentId>,
     ) -> Result<Vec<(DeploymentId, Result<Deployment, StoreError>)>, StoreError> {
         let wanted: Vec<_> = ids.iter().copied().map(Sql).collect();
-        let rows: QueryResult<Vec<DeploymentRow>> = with_conn!(self, |c| deployments::table
-            .filter(deployments::id.eq_any(wanted))
-            .order(deployments::id)
-            .select(selected::<DeploymentRow, Db>())
-            .load(c));
-        match rows {
-            Ok(rows) => Ok(rows
-                .into_iter()
-                .map(|row| (row.id.0, Deployment::try_from(row)))
-                .collect()),
-            Err(diesel::result::Error::DeserializationError(_)) => {
-                let mut found = Vec::new();
-                for id in ids {
-                    match self.find_deployment(id).await {
-                        Ok(deployment) => found.extend(deployment.map(|row| (id, Ok(row)))),
-                        Err(error @ StoreError::Corrupt { .. }) => found.push((id, Err(error))),
-                        Err(error) => return Err(error),
-                    }
-                }
-                Ok(found)
-            }
-            Err(error) => Err(error.into()),
-        }
+        let rows: Vec<(Sql<DeploymentId>, Readable<DeploymentRow>)> =
+            with_conn!(self, |c| deployments::table
+                .filter(deployments::id.eq_any(wanted))
+                .order(deployments::id)
+                .select((deployments::id, selected::<Readable<DeploymentRow>, Db>()))
+                .load(c))?;
+        let deployment = |(Sql(id), Readable(row)): (_, Readable<DeploymentRow>)| {
+            let row = row.map_err(|_| does_not_parse(id));
+            (id, row.and_then(Deployment::try_from))
+        };
+        Ok(rows.into_iter().map(deployment).collect())
     }
 }
+
+/// A deployment with the sequence that it was decided on, and what only
+/// transactions see of it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct NewState {
+    pub(crate) deployment: Deployment,
+    pub(crate) sequence: i64,
+    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) due_at: Option<Timestamp>,
+}
+
+/// Writes deployments, each over the one that was read at its sequence.
+pub(crate) fn update_deployments(new: Vec<NewState>) -> Write {
+    let (mut ids, mut sequences, mut moving) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut endpoints, mut due_at) = (Vec::new(), Vec::new());
+    for new in new {
+        let row = DeploymentRow::from(new.deployment);
+        ids.push(row.fixed.id);
+        sequences.push(new.sequence);
+        moving.push(row.moving);
+        endpoints.push(Json(new.endpoints));
+        due_at.push(new.due_at.map(Sql));
+    }
+    let same = vec![
+        Column::new(deployments::id, ids),
+        Column::new(deployments::sequence, sequences),
+    ];
+    let mut columns = Moving::columns(moving);
+    columns.push(Column::new(deployments::endpoints, endpoints));
+    columns.push(Column::new(deployments::due_at, due_at));
+    Write::update("update deployment", "deployments", same).set_each(columns)
+}
+
+/// Inserts a deployment that serves nothing yet. Changes no row when its name is
+/// taken.
+pub(crate) fn insert_deployment(deployment: Deployment, due_at: Option<Timestamp>) -> Write {
+    let DeploymentRow { fixed, moving } = DeploymentRow::from(deployment);
+    let mut columns = Fixed::columns(vec![fixed]);
+    columns.extend(Moving::columns(vec![moving]));
+    columns.push(Column::new(
+        deployments::endpoints,
+        vec![Json(Vec::<Endpoint>::new())],
+    ));
+    columns.push(Column::new(deployments::due_at, vec![due_at.map(Sql)]));
+    Write::insert(INSERT_DEPLOYMENT, "deployments", columns).on_conflict("ON CONFLICT DO NOTHING")
+}
+
+/// Sets when deployments are looked at next, whatever else their rows say.
+pub(crate) fn set_due(ids: &[DeploymentId], due_at: Timestamp) -> Write {
+    let ids = ids.iter().copied().map(Sql).collect();
+    Write::update(
+        "set due",
+        "deployments",
+        vec![Column::new(deployments::id, ids)],
+    )
+    .set_all(deployments::due_at.eq(Some(Sql(due_at))))
+}
+
+/// In the words of the index on names, which is not used for others.
+const LIVE: &str = "lifecycle NOT IN ('DESTROYING', 'DESTROYED')";
+
+/// What changes no row when a name is taken.
+pub(crate) const INSERT_DEPLOYMENT: &str = "insert deployment";
 
 /// Asserts how many rows a statement changed.
 pub(crate) fn expect_rows(
@@ -366,10 +328,14 @@ pub(crate) fn expect_rows(
 /// database's.
 fn unreadable(id: DeploymentId, error: diesel::result::Error) -> StoreError {
     match error {
-        diesel::result::Error::DeserializationError(_) => StoreError::Corrupt {
-            id,
-            why: "a column does not parse",
-        },
+        diesel::result::Error::DeserializationError(_) => does_not_parse(id),
         error => error.into(),
+    }
+}
+
+fn does_not_parse(id: DeploymentId) -> StoreError {
+    StoreError::Corrupt {
+        id,
+        why: "a column does not parse",
     }
 }

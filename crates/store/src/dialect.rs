@@ -11,7 +11,7 @@ use diesel::{
     query_builder::{AstPass, Query, QueryFragment, QueryId},
     sqlite::Sqlite,
 };
-use diesel_async::RunQueryDsl;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use viridian_strategy::Timestamp;
 
 use crate::{
@@ -38,46 +38,41 @@ extern "SQL" {
 }
 
 /// The time that decides: the database's, or on SQLite the clock's.
-pub(crate) async fn now(
-    connection: &mut Connection,
-    clock: Clock,
-) -> Result<Timestamp, StoreError> {
+pub(crate) async fn now(connection: &mut Connection, trip: Trip) -> Result<Timestamp, StoreError> {
     match connection {
         Connection::Pg(object) => {
-            let now = diesel::select(clock_timestamp());
-            let Sql(now) = exposed!(now.get_result(&mut **object).await)?;
+            let shared = &**object;
+            let all = async { futures::try_join!(begin(shared, trip), ask(shared)) };
+            let ((), now) = exposed!(all.await)?;
             Ok(now)
         }
-        Connection::SqliteReader(_) | Connection::SqliteWriter(_) => Ok(clock()),
+        Connection::SqliteReader(_) | Connection::SqliteWriter(_) => Ok((trip.clock)()),
     }
 }
 
 /// Puts `FOR UPDATE` behind a query on PostgreSQL. SQLite has one writer: there
 /// whoever is in a transaction holds every lock.
 pub(crate) trait Locked: Sized {
-    /// Waits for the lock.
-    fn locked(self) -> Lock<Self> {
-        Lock {
-            query: self,
-            skip: false,
-        }
-    }
-
-    /// Passes over rows that others hold.
-    fn locked_unless_held(self) -> Lock<Self> {
-        Lock {
-            query: self,
-            skip: true,
-        }
+    fn locked(self, wait: Wait) -> Lock<Self> {
+        Lock { query: self, wait }
     }
 }
 
 impl<Q: Query> Locked for Q {}
 
+/// What is done about rows that others hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// They are waited for, as long as the session's `lock_timeout` allows.
+    ForAll,
+    /// They are passed over.
+    Never,
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lock<Q> {
     query: Q,
-    skip: bool,
+    wait: Wait,
 }
 
 impl<Q: QueryId> QueryId for Lock<Q> {
@@ -93,10 +88,9 @@ impl<Q: Query> Query for Lock<Q> {
 impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for Lock<Q> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         self.query.walk_ast(out.reborrow())?;
-        out.push_sql(if self.skip {
-            " FOR UPDATE SKIP LOCKED"
-        } else {
-            " FOR UPDATE"
+        out.push_sql(match self.wait {
+            Wait::ForAll => " FOR UPDATE",
+            Wait::Never => " FOR UPDATE SKIP LOCKED",
         });
         Ok(())
     }
@@ -109,8 +103,8 @@ impl<Q: QueryFragment<Sqlite>> QueryFragment<Sqlite> for Lock<Q> {
 }
 
 /// Has PostgreSQL prepare a statement once a connection. diesel takes it that
-/// the text of an UPDATE varies, and prepares it anew at each call, which is a
-/// trip more. Only for statements whose text never varies there.
+/// the text of some statements varies, and prepares those anew at each call, which
+/// is a trip more. Only for statements whose text never varies there.
 pub(crate) trait Cacheable: Sized {
     fn cached(self) -> Cached<Self> {
         Cached(self)
@@ -126,6 +120,10 @@ impl<Q> QueryId for Cached<Q> {
     type QueryId = ();
 
     const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<Q: Query> Query for Cached<Q> {
+    type SqlType = Q::SqlType;
 }
 
 impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for Cached<Q> {
@@ -145,29 +143,105 @@ impl<Q: QueryFragment<Sqlite>> QueryFragment<Sqlite> for Cached<Q> {
     }
 }
 
-/// Inserts several rows: as one statement on PostgreSQL, one by one on SQLite,
-/// where a batch does not go through diesel-async (and where a statement costs
-/// no round trip).
-macro_rules! insert_all {
-    ($conn:expr, $table:path, $rows:expr) => {
+/// A command that goes the way of queries: what goes by another overtakes those
+/// that are still being prepared.
+#[derive(Clone, Copy, Debug)]
+struct Command(&'static str);
+
+impl QueryId for Command {
+    type QueryId = ();
+
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl QueryFragment<Pg> for Command {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(self.0);
+        Ok(())
+    }
+}
+
+/// What goes with the queries of one trip.
+#[derive(Clone, Copy)]
+pub(crate) struct Trip {
+    /// Whether a transaction begins with it.
+    pub(crate) begin: bool,
+    pub(crate) clock: Clock,
+}
+
+impl Trip {
+    /// Without a transaction.
+    pub(crate) fn to_read(clock: Clock) -> Self {
+        Self {
+            begin: false,
+            clock,
+        }
+    }
+}
+
+/// Runs queries of which none needs what another gives, in their order, and
+/// then asks for the time: `in_one_trip!(self, trip, |c| query.load(c), …)`. On
+/// PostgreSQL they are sent together, and each sees what those before it did;
+/// SQLite has no trips. As in [`with_conn`], `Db` is the backend.
+///
+/// [`with_conn`]: crate::connection::with_conn
+macro_rules! in_one_trip {
+    ($conn:expr, $trip:expr, |$c:ident| $($query:expr),+ $(,)?) => {
         match $conn {
             $crate::connection::Connection::Pg(object) => {
-                let rows = diesel::insert_into($table).values($rows);
-                $crate::faults::exposed!(rows.execute(&mut **object).await)
+                type Db = diesel::pg::Pg;
+                let _ = std::marker::PhantomData::<Db>;
+                let (trip, shared) = ($trip, &**object);
+                // In this order: each gets in line for the connection when it is
+                // polled.
+                let queries = async {
+                    futures::try_join!(
+                        $(async {
+                            let mut shared = shared;
+                            let $c = &mut shared;
+                            $query.await
+                        },)+
+                        $crate::dialect::ask(shared),
+                    )
+                };
+                let all = async {
+                    futures::try_join!($crate::dialect::begin(shared, trip), queries)
+                };
+                $crate::faults::exposed!(all.await).map(|((), given)| given)
             }
             conn => {
-                let mut inserted = 0;
-                for row in $rows {
-                    inserted += $crate::connection::with_conn!(&mut *conn, |c| {
-                        diesel::insert_into($table).values(row).execute(c)
-                    })?;
-                }
-                Ok(inserted)
+                let all = async {
+                    Ok(($($crate::connection::with_conn!(&mut *conn, |$c| $query)?,)+
+                        ($trip.clock)()))
+                };
+                all.await
             }
         }
     };
 }
-pub(crate) use insert_all;
+pub(crate) use in_one_trip;
+
+/// Begins a transaction, if the trip is to.
+pub(crate) async fn begin(mut connection: &AsyncPgConnection, trip: Trip) -> QueryResult<()> {
+    if trip.begin {
+        Command("BEGIN").execute(&mut connection).await?;
+    }
+    Ok(())
+}
+
+/// Commits. Where the transaction has failed already, this rolls it back and is
+/// no failure.
+pub(crate) async fn commit(mut connection: &AsyncPgConnection) -> QueryResult<()> {
+    Command("COMMIT").execute(&mut connection).await?;
+    Ok(())
+}
+
+/// Asks PostgreSQL for the time.
+pub(crate) async fn ask(mut connection: &AsyncPgConnection) -> QueryResult<Timestamp> {
+    let now = diesel::select(clock_timestamp());
+    let Sql(now) = now.get_result(&mut connection).await?;
+    Ok(now)
+}
 
 /// The columns of a row, for a backend that is named: see [`with_conn`].
 ///

@@ -137,6 +137,17 @@ pub enum StoreError {
     Broken(String),
 }
 
+impl StoreError {
+    /// Whether it may be the fault of some rows, and the same without them would
+    /// succeed: the database as a whole has not failed.
+    pub fn is_of_rows(&self) -> bool {
+        match self {
+            Self::TimedOut | Self::Stale { .. } | Self::Corrupt { .. } | Self::Broken(_) => true,
+            Self::Away(_) | Self::Exhausted | Self::Held => false,
+        }
+    }
+}
+
 /// Why a database cannot be opened.
 #[derive(Debug, Error)]
 pub enum OpenError {

@@ -10,28 +10,10 @@ use crate::{
     error::StoreError,
     schema::{deployments, events},
     types::{EventKind, Json, Sql},
+    write::{Write, columns},
 };
 
 impl Connection {
-    /// Records a deployment as it is at its sequence.
-    pub(crate) async fn insert_event(
-        &mut self,
-        kind: EventKind,
-        deployment: &Deployment,
-    ) -> Result<(), StoreError> {
-        let row = (
-            events::deployment_id.eq(Sql(deployment.id)),
-            events::sequence.eq(deployment.sequence),
-            events::kind.eq(Sql(kind)),
-            events::snapshot.eq(Json(deployment.clone())),
-            events::created_at.eq(Sql(deployment.updated_at)),
-        );
-        with_conn!(self, |c| diesel::insert_into(events::table)
-            .values(row)
-            .execute(c))?;
-        Ok(())
-    }
-
     /// Lists events from before a time, oldest first, behind a position: each
     /// with its position. The last one of a deployment is never among them.
     pub(crate) async fn list_old_events(
@@ -64,4 +46,27 @@ impl Connection {
             .filter(events::sequence.le(last))
             .execute(c))?)
     }
+}
+
+/// Records deployments, each as it is at its sequence.
+pub(crate) fn insert_events(of: Vec<(EventKind, Deployment)>) -> Write {
+    let rows = of.into_iter().map(|(kind, deployment)| EventRow {
+        deployment_id: Sql(deployment.id),
+        sequence: deployment.sequence,
+        kind: Sql(kind),
+        created_at: Sql(deployment.updated_at),
+        snapshot: Json(deployment),
+    });
+    let columns = columns!(rows, EventRow {
+        deployment_id, sequence, kind, snapshot, created_at,
+    } in events);
+    Write::insert("record events", "events", columns)
+}
+
+struct EventRow {
+    deployment_id: Sql<DeploymentId>,
+    sequence: i64,
+    kind: Sql<EventKind>,
+    snapshot: Json<Deployment>,
+    created_at: Sql<Timestamp>,
 }

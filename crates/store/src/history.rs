@@ -6,11 +6,12 @@ use viridian_strategy::{DeploymentId, Lifecycle, RevisionId, State, SubStep, Tim
 
 use crate::{
     connection::{Connection, with_conn},
-    deployments::{Status, expect_rows},
-    dialect::{Cacheable as _, selected},
+    deployments::Status,
+    dialect::selected,
     error::StoreError,
     schema::{deployments, history},
     types::{Json, Outcome, Phase, RequestId, Sql},
+    write::{Column, Write, columns},
 };
 
 /// A move that was recorded.
@@ -47,8 +48,8 @@ pub struct HistoryEntry {
 }
 
 /// A move to be recorded.
-#[derive(Clone, Debug)]
-pub(crate) struct Move<'a> {
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Move {
     pub(crate) deployment: DeploymentId,
     pub(crate) number: i64,
     pub(crate) phase: Phase,
@@ -57,10 +58,10 @@ pub(crate) struct Move<'a> {
     pub(crate) from: Option<(Lifecycle, Option<SubStep>)>,
     pub(crate) to: (Lifecycle, Option<SubStep>),
     pub(crate) revision: Option<RevisionId>,
-    pub(crate) actor: &'a str,
-    pub(crate) reason: &'a str,
+    pub(crate) actor: String,
+    pub(crate) reason: String,
     pub(crate) request: Option<RequestId>,
-    pub(crate) status: &'a Status,
+    pub(crate) status: Status,
     pub(crate) at: Timestamp,
 }
 
@@ -70,32 +71,6 @@ pub(crate) fn place(state: &State) -> (Lifecycle, Option<SubStep>) {
 }
 
 impl Connection {
-    /// Records a move.
-    pub(crate) async fn insert_move(&mut self, entry: Move<'_>) -> Result<(), StoreError> {
-        let row = HistoryRow {
-            deployment_id: Sql(entry.deployment),
-            number: entry.number,
-            phase: Sql(entry.phase),
-            result: Sql(entry.outcome),
-            from_lifecycle: entry.from.map(|(lifecycle, _)| Sql(lifecycle)),
-            from_sub_step: entry.from.and_then(|(_, sub_step)| sub_step).map(Sql),
-            to_lifecycle: Sql(entry.to.0),
-            to_sub_step: entry.to.1.map(Sql),
-            revision_id: entry.revision.map(Sql),
-            actor: entry.actor.to_owned(),
-            reason: entry.reason.to_owned(),
-            request_id: entry.request.map(Sql),
-            status: Json(entry.status.clone()),
-            attempts: 1,
-            created_at: Sql(entry.at),
-            updated_at: Sql(entry.at),
-        };
-        with_conn!(self, |c| diesel::insert_into(history::table)
-            .values(row)
-            .execute(c))?;
-        Ok(())
-    }
-
     /// Lists the moves of a deployment, newest first, before one.
     pub(crate) async fn list_history(
         &mut self,
@@ -146,28 +121,34 @@ impl Connection {
             .filter(history::number.le(last))
             .execute(c))?)
     }
-
-    /// Counts that a cycle came to the same place once more.
-    pub(crate) async fn repeat_move(
-        &mut self,
-        deployment: DeploymentId,
-        number: i64,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let updated = with_conn!(self, |c| {
-            diesel::update(history::table.find((Sql(deployment), number)))
-                .set((
-                    history::attempts.eq(history::attempts + 1),
-                    history::updated_at.eq(Sql(now)),
-                ))
-                .cached()
-                .execute(c)
-        })?;
-        expect_rows("repeat history", 1, updated)
-    }
 }
 
-#[derive(Insertable, Queryable, Selectable)]
+/// Records moves.
+pub(crate) fn insert_moves(moves: Vec<Move>) -> Write {
+    let rows = moves.into_iter().map(HistoryRow::from);
+    let columns = columns!(rows, HistoryRow {
+        deployment_id, number, phase, result, from_lifecycle, from_sub_step, to_lifecycle,
+        to_sub_step, revision_id, actor, reason, request_id, status, attempts, created_at,
+        updated_at,
+    } in history);
+    Write::insert("record moves", "history", columns)
+}
+
+/// Counts that cycles came to the same place once more: each deployment with the
+/// number of its last move.
+pub(crate) fn repeat_moves(of: Vec<(DeploymentId, i64)>, now: Timestamp) -> Write {
+    let (ids, numbers) = of.into_iter().map(|(id, number)| (Sql(id), number)).unzip();
+    let keys = vec![
+        Column::new(history::deployment_id, ids),
+        Column::new(history::number, numbers),
+    ];
+    Write::update("repeat moves", "history", keys).set_all((
+        history::attempts.eq(history::attempts + 1),
+        history::updated_at.eq(Sql(now)),
+    ))
+}
+
+#[derive(Queryable, Selectable)]
 #[diesel(table_name = history)]
 struct HistoryRow {
     deployment_id: Sql<DeploymentId>,
@@ -186,6 +167,29 @@ struct HistoryRow {
     attempts: i32,
     created_at: Sql<Timestamp>,
     updated_at: Sql<Timestamp>,
+}
+
+impl From<Move> for HistoryRow {
+    fn from(entry: Move) -> Self {
+        Self {
+            deployment_id: Sql(entry.deployment),
+            number: entry.number,
+            phase: Sql(entry.phase),
+            result: Sql(entry.outcome),
+            from_lifecycle: entry.from.map(|(lifecycle, _)| Sql(lifecycle)),
+            from_sub_step: entry.from.and_then(|(_, sub_step)| sub_step).map(Sql),
+            to_lifecycle: Sql(entry.to.0),
+            to_sub_step: entry.to.1.map(Sql),
+            revision_id: entry.revision.map(Sql),
+            actor: entry.actor,
+            reason: entry.reason,
+            request_id: entry.request.map(Sql),
+            status: Json(entry.status),
+            attempts: 1,
+            created_at: Sql(entry.at),
+            updated_at: Sql(entry.at),
+        }
+    }
 }
 
 impl From<HistoryRow> for HistoryEntry {

@@ -7,7 +7,9 @@
 //!   the statements on it, one a function.
 //! - `units`: the units of work, each one transaction.
 //! - [`check()`]: the invariants, as SQL in `invariants/`, asked of one snapshot.
-//! - `dialect`, `types`, `database/`: all that knows that there are two engines.
+//! - `write`: what a unit of work writes, as values, and how it is done.
+//! - `dialect`, `types`, `write/`, `database/`: all that knows that there are two
+//!   engines.
 
 mod assignments;
 mod check;
@@ -30,6 +32,7 @@ mod signal;
 mod transaction;
 mod types;
 mod units;
+mod write;
 
 pub use self::{
     assignments::Assignment,
@@ -48,8 +51,8 @@ pub use self::{
     signal::Touched,
     types::{Action, EventKind, Outcome, Phase, RequestId},
     units::{
-        COORDINATOR, Call, Changed, DeploymentUpdate, DueBatch, HealthReport, NewDeployment,
-        NewRevision, Promotion, PromotionPreview, Pruned, ReportError, Retention, RetentionError,
+        COORDINATOR, Call, Changed, DeploymentUpdate, HealthReport, NewDeployment, NewRevision,
+        Pass, Promotion, PromotionPreview, Pruned, ReportError, Retention, RetentionError,
         RolledBack, StatusReport,
     },
 };

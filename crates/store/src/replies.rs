@@ -11,6 +11,7 @@ use crate::{
     error::StoreError,
     schema::replies,
     types::{Json, RequestId, Sql},
+    write::{Column, Write},
 };
 
 /// What makes two requests the same.
@@ -44,29 +45,6 @@ struct Identity {
 }
 
 impl Connection {
-    /// Stores a reply; false when the request id has one already.
-    pub(crate) async fn insert_reply<T: Serialize>(
-        &mut self,
-        request: &Request,
-        reply: &T,
-        now: Timestamp,
-    ) -> Result<bool, StoreError> {
-        let reply =
-            serde_json::to_value(reply).map_err(|error| StoreError::Broken(error.to_string()))?;
-        let row = (
-            replies::request_id.eq(Sql(request.id)),
-            replies::method.eq(request.method),
-            replies::fingerprint.eq(request.fingerprint.clone()),
-            replies::reply.eq(Json(reply)),
-            replies::created_at.eq(Sql(now)),
-        );
-        let inserted = with_conn!(self, |c| diesel::insert_into(replies::table)
-            .values(row)
-            .on_conflict_do_nothing()
-            .execute(c))?;
-        Ok(inserted == 1)
-    }
-
     /// Finds the deployment in the reply to a request id. Every reply has one.
     pub(crate) async fn find_replied_deployment(
         &mut self,
@@ -130,4 +108,22 @@ impl Connection {
             .filter(replies::request_id.eq_any(ids))
             .execute(c))?)
     }
+}
+
+/// Stores a reply. Changes no row when the request id has one already.
+pub(crate) fn insert_reply<T: Serialize>(
+    request: &Request,
+    reply: &T,
+    now: Timestamp,
+) -> Result<Write, StoreError> {
+    let reply =
+        serde_json::to_value(reply).map_err(|error| StoreError::Broken(error.to_string()))?;
+    let columns = vec![
+        Column::new(replies::request_id, vec![Sql(request.id)]),
+        Column::new(replies::method, vec![request.method.to_owned()]),
+        Column::new(replies::fingerprint, vec![request.fingerprint.clone()]),
+        Column::new(replies::reply, vec![Json(reply)]),
+        Column::new(replies::created_at, vec![Sql(now)]),
+    ];
+    Ok(Write::insert("store reply", "replies", columns).on_conflict("ON CONFLICT DO NOTHING"))
 }

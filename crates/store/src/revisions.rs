@@ -14,6 +14,7 @@ use crate::{
     error::StoreError,
     schema::revisions,
     types::{Json, Sql},
+    write::{Write, columns},
 };
 
 /// An immutable version of what to run.
@@ -95,15 +96,6 @@ impl fmt::Display for RevisionReference {
 }
 
 impl Connection {
-    /// Inserts a revision.
-    pub(crate) async fn insert_revision(&mut self, revision: Revision) -> Result<(), StoreError> {
-        let row = RevisionRow::from(revision);
-        with_conn!(self, |c| diesel::insert_into(revisions::table)
-            .values(row)
-            .execute(c))?;
-        Ok(())
-    }
-
     /// Finds a revision of a deployment.
     pub(crate) async fn find_revision(
         &mut self,
@@ -173,7 +165,16 @@ impl Connection {
     }
 }
 
-#[derive(Insertable, Queryable, Selectable)]
+/// Inserts a revision.
+pub(crate) fn insert_revision(revision: Revision) -> Write {
+    let row = [RevisionRow::from(revision)];
+    let columns = columns!(row, RevisionRow {
+        id, deployment_id, number, spec, created_at, created_by,
+    } in revisions);
+    Write::insert("insert revision", "revisions", columns)
+}
+
+#[derive(Queryable, Selectable)]
 #[diesel(table_name = revisions)]
 pub(crate) struct RevisionRow {
     id: Sql<RevisionId>,

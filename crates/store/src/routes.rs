@@ -11,11 +11,11 @@ use viridian_strategy::{
 
 use crate::{
     connection::{Connection, with_conn},
-    deployments::expect_rows,
-    dialect::{Cacheable as _, insert_all, selected},
+    dialect::selected,
     error::StoreError,
     schema::{deployments, routes},
     types::Sql,
+    write::{Column, Write, columns},
 };
 
 /// One replica of one revision.
@@ -84,29 +84,6 @@ pub(crate) fn endpoints(all: &[Route]) -> Vec<Endpoint> {
 }
 
 impl Connection {
-    /// Loads the routes that a decision needs: those that are not over, and
-    /// those that failed since the current revision was activated.
-    pub(crate) async fn load_routes(
-        &mut self,
-        deployment: DeploymentId,
-        since: Timestamp,
-    ) -> Result<Vec<Route>, StoreError> {
-        let over = [
-            Sql(RouteStatus::Terminated),
-            Sql(RouteStatus::FailedToStart),
-        ];
-        let failed = routes::drained_at
-            .is_null()
-            .and(routes::created_at.ge(Sql(since)));
-        let rows: Vec<RouteRow> = with_conn!(self, |c| routes::table
-            .filter(routes::deployment_id.eq(Sql(deployment)))
-            .filter(routes::status.ne_all(over).or(failed))
-            .order(routes::id)
-            .select(selected::<RouteRow, Db>())
-            .load(c))?;
-        Ok(rows.into_iter().map(Route::from).collect())
-    }
-
     /// Finds routes by id, of whatever deployment.
     pub(crate) async fn find_routes(
         &mut self,
@@ -146,88 +123,6 @@ impl Connection {
             query.order(routes::id).limit(limit).load(c)
         })?;
         Ok(rows.into_iter().map(Route::from).collect())
-    }
-
-    /// Inserts new routes.
-    pub(crate) async fn insert_routes(&mut self, new: Vec<Route>) -> Result<(), StoreError> {
-        let count = new.len();
-        let rows: Vec<RouteRow> = new.into_iter().map(RouteRow::from).collect();
-        let inserted: QueryResult<usize> = insert_all!(self, routes::table, rows);
-        expect_rows("insert routes", count, inserted?)
-    }
-
-    /// Makes routes ACTIVE. Each must be ready and must not be ACTIVE yet.
-    pub(crate) async fn promote_routes(&mut self, ids: &[RouteId]) -> Result<(), StoreError> {
-        let ids: Vec<_> = ids.iter().copied().map(Sql).collect();
-        let count = ids.len();
-        let updated = with_conn!(self, |c| diesel::update(routes::table)
-            .filter(routes::id.eq_any(ids))
-            .filter(routes::status.eq(Sql(RouteStatus::Running)))
-            .filter(routes::health.eq(Sql(Health::Healthy)))
-            .filter(routes::traffic_status.eq(Sql(Traffic::Inactive)))
-            .set((
-                routes::traffic_status.eq(Sql(Traffic::Active)),
-                routes::traffic_ratio.eq(Traffic::Active.ratio()),
-                routes::retained_at.eq(None::<Sql<Timestamp>>),
-            ))
-            .cached()
-            .execute(c))?;
-        expect_rows("promote routes", count, updated)
-    }
-
-    /// Takes routes out of traffic and leaves them running.
-    pub(crate) async fn retain_routes(
-        &mut self,
-        ids: &[RouteId],
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let ids: Vec<_> = ids.iter().copied().map(Sql).collect();
-        let count = ids.len();
-        let updated = with_conn!(self, |c| diesel::update(routes::table)
-            .filter(routes::id.eq_any(ids))
-            .filter(routes::status.eq(Sql(RouteStatus::Running)))
-            .set((
-                routes::traffic_status.eq(Sql(Traffic::Inactive)),
-                routes::traffic_ratio.eq(Traffic::Inactive.ratio()),
-                routes::retained_at.eq(Some(Sql(now))),
-            ))
-            .cached()
-            .execute(c))?;
-        expect_rows("retain routes", count, updated)
-    }
-
-    /// Takes routes out of traffic and has them ended.
-    pub(crate) async fn drain_routes(
-        &mut self,
-        ids: &[RouteId],
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let ids: Vec<_> = ids.iter().copied().map(Sql).collect();
-        let count = ids.len();
-        let active = [Sql(RouteStatus::Provisioning), Sql(RouteStatus::Running)];
-        let updated = with_conn!(self, |c| diesel::update(routes::table)
-            .filter(routes::id.eq_any(ids))
-            .filter(routes::status.eq_any(active))
-            .set((
-                routes::status.eq(Sql(RouteStatus::Terminating)),
-                routes::status_updated_at.eq(Sql(now)),
-                routes::traffic_status.eq(Sql(Traffic::Inactive)),
-                routes::traffic_ratio.eq(Traffic::Inactive.ratio()),
-                routes::drained_at.eq(Some(Sql(now))),
-            ))
-            .cached()
-            .execute(c))?;
-        expect_rows("drain routes", count, updated)
-    }
-
-    /// Writes what reports said of a route.
-    pub(crate) async fn update_reported(&mut self, route: Route) -> Result<(), StoreError> {
-        let RouteRow { id, reported, .. } = RouteRow::from(route);
-        let updated = with_conn!(self, |c| diesel::update(routes::table.find(id))
-            .set(reported)
-            .cached()
-            .execute(c))?;
-        expect_rows("update route", 1, updated)
     }
 
     /// Gives the traffic tables of some deployments, or of all that are behind
@@ -280,6 +175,69 @@ impl Connection {
     }
 }
 
+/// Inserts new routes.
+pub(crate) fn insert_routes(new: Vec<Route>) -> Write {
+    let rows = new.into_iter().map(RouteRow::from);
+    let (fixed, reported) = rows.map(|row| (row.fixed, row.reported)).unzip();
+    let mut columns = Fixed::columns(fixed);
+    columns.extend(Reported::columns(reported));
+    Write::insert("insert routes", "routes", columns)
+}
+
+/// Makes routes ACTIVE. Each must be ready and must not be ACTIVE yet.
+pub(crate) fn promote_routes(ids: &[RouteId]) -> Write {
+    Write::update("promote routes", "routes", keys(ids))
+        .only_if(
+            routes::status
+                .eq(Sql(RouteStatus::Running))
+                .and(routes::health.eq(Sql(Health::Healthy)))
+                .and(routes::traffic_status.eq(Sql(Traffic::Inactive))),
+        )
+        .set_all((
+            routes::traffic_status.eq(Sql(Traffic::Active)),
+            routes::traffic_ratio.eq(Traffic::Active.ratio()),
+            routes::retained_at.eq(None::<Sql<Timestamp>>),
+        ))
+}
+
+/// Takes routes out of traffic and leaves them running.
+pub(crate) fn retain_routes(ids: &[RouteId], now: Timestamp) -> Write {
+    Write::update("retain routes", "routes", keys(ids))
+        .only_if(routes::status.eq(Sql(RouteStatus::Running)))
+        .set_all((
+            routes::traffic_status.eq(Sql(Traffic::Inactive)),
+            routes::traffic_ratio.eq(Traffic::Inactive.ratio()),
+            routes::retained_at.eq(Some(Sql(now))),
+        ))
+}
+
+/// Takes routes out of traffic and has them ended.
+pub(crate) fn drain_routes(ids: &[RouteId], now: Timestamp) -> Write {
+    let active = [Sql(RouteStatus::Provisioning), Sql(RouteStatus::Running)];
+    Write::update("drain routes", "routes", keys(ids))
+        .only_if(routes::status.eq_any(active))
+        .set_all((
+            routes::status.eq(Sql(RouteStatus::Terminating)),
+            routes::status_updated_at.eq(Sql(now)),
+            routes::traffic_status.eq(Sql(Traffic::Inactive)),
+            routes::traffic_ratio.eq(Traffic::Inactive.ratio()),
+            routes::drained_at.eq(Some(Sql(now))),
+        ))
+}
+
+/// Writes what reports said of routes.
+pub(crate) fn update_reported(routes: Vec<Route>) -> Write {
+    let ids: Vec<_> = routes.iter().map(|route| route.view.id).collect();
+    let rows = routes.into_iter().map(RouteRow::from);
+    let reported = rows.map(|row| row.reported).collect();
+    Write::update("update routes", "routes", keys(&ids)).set_each(Reported::columns(reported))
+}
+
+fn keys(ids: &[RouteId]) -> Vec<Column> {
+    let ids = ids.iter().copied().map(Sql).collect();
+    vec![Column::new(routes::id, ids)]
+}
+
 /// Which traffic tables.
 #[derive(Clone, Debug)]
 pub enum Tables {
@@ -294,22 +252,30 @@ pub enum Tables {
     },
 }
 
-#[derive(Insertable, Queryable, Selectable)]
+#[derive(Queryable, Selectable)]
 #[diesel(table_name = routes)]
 pub(crate) struct RouteRow {
+    #[diesel(embed)]
+    fixed: Fixed,
+    #[diesel(embed)]
+    reported: Reported,
+}
+
+/// The columns that reports do not change.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = routes)]
+pub(crate) struct Fixed {
     id: Sql<RouteId>,
     deployment_id: Sql<DeploymentId>,
     revision_id: Sql<RevisionId>,
     created_at: Sql<Timestamp>,
     drained_at: Option<Sql<Timestamp>>,
     retained_at: Option<Sql<Timestamp>>,
-    #[diesel(embed)]
-    reported: Reported,
 }
 
 /// The columns that reports change.
-#[derive(AsChangeset, Insertable, Queryable, Selectable)]
-#[diesel(table_name = routes, treat_none_as_null = true)]
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = routes)]
 pub(crate) struct Reported {
     status: Sql<RouteStatus>,
     health: Sql<Health>,
@@ -322,16 +288,35 @@ pub(crate) struct Reported {
     health_updated_at: Option<Sql<Timestamp>>,
 }
 
+impl Fixed {
+    fn columns(rows: Vec<Self>) -> Vec<Column> {
+        columns!(rows, Fixed {
+            id, deployment_id, revision_id, created_at, drained_at, retained_at,
+        } in routes)
+    }
+}
+
+impl Reported {
+    fn columns(rows: Vec<Self>) -> Vec<Column> {
+        columns!(rows, Reported {
+            status, health, traffic_status, traffic_ratio, session_id, address, failure,
+            status_updated_at, health_updated_at,
+        } in routes)
+    }
+}
+
 impl From<Route> for RouteRow {
     fn from(route: Route) -> Self {
         let view = route.view;
         Self {
-            id: Sql(view.id),
-            deployment_id: Sql(route.deployment),
-            revision_id: Sql(view.revision),
-            created_at: Sql(view.created_at),
-            drained_at: view.drained_at.map(Sql),
-            retained_at: view.retained_at.map(Sql),
+            fixed: Fixed {
+                id: Sql(view.id),
+                deployment_id: Sql(route.deployment),
+                revision_id: Sql(view.revision),
+                created_at: Sql(view.created_at),
+                drained_at: view.drained_at.map(Sql),
+                retained_at: view.retained_at.map(Sql),
+            },
             reported: Reported {
                 status: Sql(view.status),
                 health: Sql(view.health),
@@ -349,20 +334,20 @@ impl From<Route> for RouteRow {
 
 impl From<RouteRow> for Route {
     fn from(row: RouteRow) -> Self {
-        let reported = row.reported;
+        let RouteRow { fixed, reported } = row;
         Self {
-            deployment: row.deployment_id.0,
+            deployment: fixed.deployment_id.0,
             view: viridian_strategy::Route {
-                id: row.id.0,
-                revision: row.revision_id.0,
+                id: fixed.id.0,
+                revision: fixed.revision_id.0,
                 status: reported.status.0,
                 health: reported.health.0,
                 traffic: reported.traffic_status.0,
-                created_at: row.created_at.0,
+                created_at: fixed.created_at.0,
                 status_updated_at: reported.status_updated_at.0,
                 health_updated_at: reported.health_updated_at.map(|Sql(at)| at),
-                drained_at: row.drained_at.map(|Sql(at)| at),
-                retained_at: row.retained_at.map(|Sql(at)| at),
+                drained_at: fixed.drained_at.map(|Sql(at)| at),
+                retained_at: fixed.retained_at.map(|Sql(at)| at),
             },
             session_id: reported.session_id,
             address: reported.address,

@@ -3,83 +3,130 @@
 use viridian_strategy::Timestamp;
 
 use crate::{
-    Touched, connection::Connection, database::Turn, dialect, error::StoreError, finish::finish,
+    Touched,
+    connection::Connection,
+    database::Turn,
+    dialect::{self, Trip},
+    error::StoreError,
+    finish::finish,
     signal::Signal,
+    write::{self, Outcome, Write},
 };
 
 /// A transaction that is either committed or leaves nothing behind.
+///
+/// What it is to write it collects, and does when it is committed.
 ///
 /// When it is dropped before that, as a cancelled future does, its connection is
 /// closed instead of being given back, and so the database rolls back at once.
 pub(crate) struct Transaction {
     /// None only while it is being ended.
     connection: Option<Connection>,
+    /// Whether the database knows of it. PostgreSQL is told with what comes
+    /// first; a turn of SQLite's writer has begun already.
+    begun: bool,
     clock: dialect::Clock,
     now: Option<Timestamp>,
+    writes: Vec<Write>,
     touched: Vec<Touched>,
 }
 
 impl Transaction {
-    /// Begins one. A turn of SQLite's writer has begun already.
-    pub(crate) async fn begin(
-        connection: Connection,
-        clock: dialect::Clock,
-    ) -> Result<Self, StoreError> {
-        let begun = matches!(connection, Connection::SqliteWriter(_));
-        // Guarded from here on: a BEGIN may be under way when this is cancelled.
-        let mut tx = Self {
+    pub(crate) fn on(connection: Connection, clock: dialect::Clock) -> Self {
+        Self {
+            begun: matches!(connection, Connection::SqliteWriter(_)),
             connection: Some(connection),
             clock,
             now: None,
+            writes: Vec::new(),
             touched: Vec::new(),
-        };
-        if !begun {
-            tx.connection()?.execute("BEGIN").await?;
         }
-        Ok(tx)
     }
 
-    /// Makes it durable, and then tells others what it touched: also when it is
-    /// not known whether it became durable, since to look in vain costs little.
-    /// Once this has begun it goes on if the caller goes away.
-    pub(crate) fn commit(
-        mut self,
-        signal: Signal,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send {
-        finish(async move {
-            let touched = std::mem::take(&mut self.touched);
-            let _announced = Announced { signal, touched };
-            self.end("COMMIT", Turn::keep).await
-        })
+    /// Does what was collected, makes it durable, and then tells others what it
+    /// touched: also when it is not known whether it became durable, since to
+    /// look in vain costs little. Once COMMIT is sent this goes on if the caller
+    /// goes away.
+    pub(crate) async fn commit(mut self, signal: Signal) -> Result<(), StoreError> {
+        if let Some(Connection::SqliteWriter(turn)) = &mut self.connection {
+            let writes = std::mem::take(&mut self.writes);
+            if let Err(error) = write::write(turn, writes).await {
+                self.rollback().await?;
+                return Err(error);
+            }
+        }
+        finish(self.make_durable(signal)).await
+    }
+
+    async fn make_durable(mut self, signal: Signal) -> Result<(), StoreError> {
+        let mut announced = Announced {
+            signal,
+            touched: std::mem::take(&mut self.touched),
+        };
+        let writes = std::mem::take(&mut self.writes);
+        let nothing = !self.begun && writes.is_empty();
+        let trip = Trip {
+            begin: !self.begun,
+            clock: self.clock,
+        };
+        match &mut self.connection {
+            Some(Connection::Pg(object)) if !nothing => {
+                let outcome = write::write_and_commit(object, trip, writes).await?;
+                let Outcome { written, committed } = outcome;
+                if written.is_err() && committed.is_ok() {
+                    announced.touched.clear();
+                }
+                committed?;
+                self.connection = None;
+                written
+            }
+            _ => self.end(Turn::keep).await,
+        }
     }
 
     /// Ends it without a trace. A failure closes the connection, which does the
     /// same.
     pub(crate) async fn rollback(mut self) -> Result<(), StoreError> {
-        self.end("ROLLBACK", Turn::undo).await
+        if let Some(connection @ Connection::Pg(_)) = &mut self.connection
+            && self.begun
+        {
+            // While the statement runs the guard still has the connection.
+            connection.execute("ROLLBACK").await?;
+        }
+        self.end(Turn::undo).await
     }
 
+    /// Gives the connection back.
     async fn end(
         &mut self,
-        statement: &str,
         turn: impl AsyncFnOnce(Turn) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         match self.connection.take() {
             Some(Connection::SqliteWriter(held)) => turn(held).await,
-            // While the statement runs the guard still has the connection.
-            connection => {
-                self.connection = connection;
-                self.connection()?.execute(statement).await?;
-                drop(self.connection.take());
-                Ok(())
-            }
+            _ => Ok(()),
         }
     }
 
-    pub(crate) fn connection(&mut self) -> Result<&mut Connection, StoreError> {
-        self.connection
+    /// For a statement whose result is needed now.
+    pub(crate) async fn connection(&mut self) -> Result<&mut Connection, StoreError> {
+        let (connection, trip) = self.trip()?;
+        if trip.begin {
+            connection.execute("BEGIN").await?;
+        }
+        Ok(connection)
+    }
+
+    /// For several of them, in one trip to the database.
+    pub(crate) fn trip(&mut self) -> Result<(&mut Connection, Trip), StoreError> {
+        let trip = Trip {
+            begin: !std::mem::replace(&mut self.begun, true),
+            clock: self.clock,
+        };
+        let connection = self
+            .connection
             .as_mut()
-            .ok_or_else(|| StoreError::Broken("transaction is over".into()))
+            .ok_or_else(|| StoreError::Broken("transaction is over".into()))?;
+        Ok((connection, trip))
     }
 
     /// The time that decides: one for the whole transaction, asked for when its
@@ -88,10 +135,20 @@ impl Transaction {
         if let Some(now) = self.now {
             return Ok(now);
         }
-        let clock = self.clock;
-        let now = dialect::now(self.connection()?, clock).await?;
-        self.now = Some(now);
-        Ok(now)
+        let (connection, trip) = self.trip()?;
+        let now = dialect::now(connection, trip).await?;
+        Ok(self.as_of(now))
+    }
+
+    /// The same, when it was asked for already: the first time counts.
+    pub(crate) fn as_of(&mut self, now: Timestamp) -> Timestamp {
+        *self.now.get_or_insert(now)
+    }
+
+    /// Collects what is to be written.
+    pub(crate) fn write(&mut self, writes: impl IntoIterator<Item = Write>) {
+        let writes = writes.into_iter().filter(|write| !write.is_empty());
+        self.writes.extend(writes);
     }
 
     /// Notes what others are to be told of once it is committed.

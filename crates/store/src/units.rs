@@ -1,13 +1,15 @@
 //! Units of work: each one transaction, each in its own file.
 //!
 //! All of them have one shape: lock the deployment and load its routes
-//! ([`Transaction::hold`]), let the strategy crate decide, and carry the
-//! decision out ([`Transaction::carry_out`]) with its history, event and
-//! numbers.
+//! ([`Transaction::hold`]), let the strategy crate decide, make the decision a
+//! value with its history, event and numbers ([`change`]), and have that carried
+//! out when the transaction ends ([`Transaction::carry_out`]).
 
 mod abort;
 mod activate;
 mod call;
+mod carry_out;
+mod change;
 mod create;
 mod cycle;
 mod delete;
@@ -26,7 +28,7 @@ pub use self::{
     activate::NewRevision,
     call::{COORDINATOR, Call, Changed},
     create::NewDeployment,
-    cycle::DueBatch,
+    cycle::Pass,
     promote::{Promotion, PromotionPreview},
     prune::{Pruned, Retention, RetentionError},
     report::{HealthReport, ReportError, StatusReport},
@@ -37,5 +39,5 @@ pub use self::{
 #[cfg(test)]
 pub(crate) mod testing {
     //! What tests of half a unit of work need.
-    pub(crate) use super::hold::Plan;
+    pub(crate) use super::change::Plan;
 }

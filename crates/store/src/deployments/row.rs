@@ -15,6 +15,7 @@ use crate::{
     routes::Endpoint,
     schema::deployments,
     types::{Json, Sql},
+    write::{Column, columns},
 };
 
 #[derive(Queryable, Selectable)]
@@ -26,21 +27,29 @@ pub(crate) struct LockedRow {
     due_at: Option<Sql<Timestamp>>,
 }
 
-#[derive(Insertable, Queryable, Selectable)]
+#[derive(Queryable, Selectable)]
 #[diesel(table_name = deployments)]
 pub(crate) struct DeploymentRow {
+    #[diesel(embed)]
+    pub(super) fixed: Fixed,
+    #[diesel(embed)]
+    pub(super) moving: Moving,
+}
+
+/// The columns that never change.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = deployments)]
+pub(crate) struct Fixed {
     pub(super) id: Sql<DeploymentId>,
     project: String,
     name: String,
     metadata: Json<Metadata>,
     created_at: Sql<Timestamp>,
-    #[diesel(embed)]
-    pub(super) moving: Moving,
 }
 
 /// The columns that change.
-#[derive(AsChangeset, Insertable, Queryable, Selectable)]
-#[diesel(table_name = deployments, treat_none_as_null = true)]
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = deployments)]
 pub(crate) struct Moving {
     labels: Json<BTreeMap<String, String>>,
     lifecycle: Sql<Lifecycle>,
@@ -79,6 +88,23 @@ pub(crate) struct RolloutDocument {
     gate: Option<Stopwatch>,
 }
 
+impl Fixed {
+    pub(super) fn columns(rows: Vec<Self>) -> Vec<Column> {
+        columns!(rows, Fixed { id, project, name, metadata, created_at } in deployments)
+    }
+}
+
+impl Moving {
+    pub(super) fn columns(rows: Vec<Self>) -> Vec<Column> {
+        columns!(rows, Moving {
+            labels, lifecycle, sub_step, current_revision_id, deploying_revision_id,
+            previous_revision_id, current_since, rollout, target_replicas, policy,
+            revision_history_limit, paused, generation, sequence, epoch, last_revision,
+            last_history, status, updated_at, phase_started_at, deadline_at, promoted_at,
+        } in deployments)
+    }
+}
+
 impl From<Deployment> for DeploymentRow {
     fn from(deployment: Deployment) -> Self {
         let state = deployment.state;
@@ -96,11 +122,13 @@ impl From<Deployment> for DeploymentRow {
             })
         });
         Self {
-            id: Sql(deployment.id),
-            project: deployment.project,
-            name: deployment.name,
-            metadata: Json(deployment.metadata),
-            created_at: Sql(deployment.created_at),
+            fixed: Fixed {
+                id: Sql(deployment.id),
+                project: deployment.project,
+                name: deployment.name,
+                metadata: Json(deployment.metadata),
+                created_at: Sql(deployment.created_at),
+            },
             moving: Moving {
                 labels: Json(deployment.labels),
                 lifecycle: Sql(state.lifecycle()),
@@ -133,14 +161,15 @@ impl TryFrom<DeploymentRow> for Deployment {
     type Error = StoreError;
 
     fn try_from(row: DeploymentRow) -> Result<Self, StoreError> {
-        let moving = row.moving;
-        let state = state(&moving).map_err(|why| StoreError::Corrupt { id: row.id.0, why })?;
+        let DeploymentRow { fixed, moving } = row;
+        let Sql(id) = fixed.id;
+        let state = state(&moving).map_err(|why| StoreError::Corrupt { id, why })?;
         Ok(Self {
-            id: row.id.0,
-            project: row.project,
-            name: row.name,
+            id,
+            project: fixed.project,
+            name: fixed.name,
             labels: moving.labels.0,
-            metadata: row.metadata.0,
+            metadata: fixed.metadata.0,
             target_replicas: moving.target_replicas.cast_unsigned(),
             policy: moving.policy.0,
             revision_history_limit: moving.revision_history_limit.cast_unsigned(),
@@ -152,7 +181,7 @@ impl TryFrom<DeploymentRow> for Deployment {
             sequence: moving.sequence,
             epoch: moving.epoch,
             status: moving.status.0,
-            created_at: row.created_at.0,
+            created_at: fixed.created_at.0,
             updated_at: moving.updated_at.0,
             phase_started_at: moving.phase_started_at.0,
             deadline_at: moving.deadline_at.map(|Sql(at)| at),

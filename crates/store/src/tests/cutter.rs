@@ -108,6 +108,11 @@ async fn pass_on(client: TcpStream, server: TcpStream, next: Next) -> io::Result
         };
         let is_commit = begun && commits.contain(&frame);
         begun = true;
+        let mut frame = frame;
+        if is_commit && frame[0] == b'E' {
+            // It is done when it comes, and answered when the Sync behind it comes.
+            frame.extend(self::frame(&mut from_client, begun).await?);
+        }
         let cut = if is_commit { lock(&next).take() } else { None };
         if cut == Some(Cut::Before) {
             return Ok(());
@@ -136,8 +141,8 @@ async fn frame(client: &mut OwnedReadHalf, begun: bool) -> io::Result<Vec<u8>> {
     Ok(frame)
 }
 
-/// Knows the message by which a COMMIT is begun: a simple query, or the Sync
-/// behind a prepared one.
+/// Knows the message by which a COMMIT is begun: a simple query, or the Execute
+/// of a prepared one.
 #[derive(Default)]
 struct Commits {
     prepared: HashSet<Vec<u8>>,
@@ -160,10 +165,10 @@ impl Commits {
                 false
             }
             b'B' => {
-                self.bound |= self.prepared.contains(second);
+                self.bound = self.prepared.contains(second);
                 false
             }
-            b'S' => std::mem::take(&mut self.bound),
+            b'E' => std::mem::take(&mut self.bound),
             _ => false,
         }
     }

@@ -69,8 +69,9 @@ fn tell(what: &str) {
     println!("{what}");
 }
 
-/// Those of a unit that has no more than its begin, one statement and its end.
-const LEAST: usize = 20;
+/// Those of a unit that has two trips to PostgreSQL: one to look, and one that
+/// writes and commits.
+const LEAST: usize = 14;
 
 /// How many units at once: what waits for the database leaves a core free.
 const AT_A_TIME: usize = 2;

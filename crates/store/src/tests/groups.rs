@@ -45,7 +45,7 @@ impl Line {
                 .db
                 .write(async |tx| {
                     let insert = format!("INSERT INTO noted VALUES ({number})");
-                    tx.connection()?.execute(&insert).await?;
+                    tx.connection().await?.execute(&insert).await?;
                     let _ = noted.send(());
                     may_go.await.map_err(|_| StoreError::Held)
                 })

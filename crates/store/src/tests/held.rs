@@ -2,6 +2,7 @@
 //! that deployment is told so after 2 s, and nobody else waits.
 
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -14,7 +15,7 @@ use super::{
     fixture::{Engine, Fixture, call, manual},
     invariants,
 };
-use crate::{DeploymentUpdate, HealthReport, StoreError, UnitError};
+use crate::{DeploymentUpdate, HealthReport, ReportError, StoreError, UnitError};
 
 /// A session that has a deployment's lock and is idle in its transaction.
 struct Holder {
@@ -140,9 +141,10 @@ async fn the_callers_of_a_held_one_leave_the_connections_to_others() {
     invariants::hold(&fixture).await;
 }
 
-/// A batch is one transaction: it is applied, or it is not.
+/// A report on a deployment that is held fails alone, and the others do not wait
+/// for it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_batch_with_a_report_on_a_held_one_is_not_applied_in_part() {
+async fn a_report_on_a_held_one_fails_alone() {
     let fixture = Fixture::new(Engine::Postgres).await;
     let free = fixture.ready(1, manual()).await;
     let held = fixture.ready(1, manual()).await;
@@ -158,18 +160,28 @@ async fn a_batch_with_a_report_on_a_held_one_is_not_applied_in_part() {
         fixture.db.report_health(routes.map(report).into())
     };
     let holder = Holder::hold(&fixture, held).await;
-    let footprint = fixture.footprint().await;
-    let refused = reports().await;
-    assert!(matches!(refused, Err(StoreError::Held)), "{refused:?}");
-    assert_eq!(fixture.footprint().await, footprint);
+    let before = fixture.get(held).await;
+    let mut commits = fixture.db.subscribe();
+    let begin = Instant::now();
+    let (results, applied_after) = tokio::join!(reports(), async {
+        let committed = commits.recv().await.expect("a commit");
+        assert_eq!(committed.deployment, free);
+        begin.elapsed()
+    });
+    let results = results.expect("the batch is taken");
+    assert_eq!(results, [Ok(()), Err(ReportError::Held(held))]);
+    assert!(applied_after < LOCK_TIMEOUT / 2, "{applied_after:?}");
     assert_eq!(
         fixture.routes(free).await[0].view.health,
-        Health::Healthy,
-        "none of it is applied"
+        Health::Degraded,
+        "the other is applied"
     );
+    assert_eq!(fixture.get(held).await, before);
+    assert_eq!(fixture.routes(held).await[0].view.health, Health::Healthy);
     holder.release().await;
+    // Once more, with one that changes nothing any more.
     let results = reports().await.expect("nobody holds it");
-    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    assert_eq!(results, [Ok(()), Ok(())]);
     for id in [free, held] {
         assert_eq!(fixture.routes(id).await[0].view.health, Health::Degraded);
     }
@@ -188,23 +200,11 @@ async fn pass(fixture: &Fixture, ids: &[DeploymentId]) -> Duration {
             slowest = slowest.max(begin.elapsed());
         }
     }
-    let due = fixture
-        .db
-        .list_due(100)
-        .await
-        .expect("the queue is read")
-        .due;
-    assert!(ids.iter().all(|id| due.contains(id)), "all are due");
-    for id in due {
-        let begin = Instant::now();
-        let done = fixture.db.run_cycle(id).await.expect("the cycle runs");
-        slowest = slowest.max(begin.elapsed());
-        assert_eq!(
-            done.is_some(),
-            ids.contains(&id),
-            "only the held one is passed over"
-        );
-    }
+    let begin = Instant::now();
+    let done: BTreeSet<_> = fixture.pass().await.done.into_iter().collect();
+    slowest = slowest.max(begin.elapsed());
+    let all: BTreeSet<_> = ids.iter().copied().collect();
+    assert_eq!(done, all, "only the held one is passed over");
     slowest
 }
 
@@ -235,7 +235,7 @@ async fn keep_asking(
             _ => {
                 let health = Health::Unhealthy;
                 let reported = db.report_health(vec![HealthReport { route, health }]).await;
-                matches!(reported, Err(StoreError::Held))
+                reported.expect("the rest is taken") == [Err(ReportError::Held(id))]
             }
         };
         assert!(given_up, "caller {caller} is told that it is held");

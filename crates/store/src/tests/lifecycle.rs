@@ -170,10 +170,7 @@ async fn an_automatic_promotion_looks_at_health_again(#[case] engine: Engine) {
     let routes = fixture.routes_of(id, green).await;
     fixture.status(&routes, RouteStatus::Running).await;
     fixture.health(&routes, Health::Healthy).await;
-    let due = fixture.db.list_due(1).await.expect("the queue is read");
-    for id in due.due {
-        fixture.db.run_cycle(id).await.expect("the cycle runs");
-    }
+    assert_eq!(fixture.pass().await.done, [id]);
     fixture.health(&routes, Health::Unhealthy).await;
     // Whenever the cycle comes, now or when the delay of the earlier health is
     // over, it finds four unhealthy green.

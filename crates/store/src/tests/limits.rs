@@ -67,8 +67,8 @@ async fn a_statement_that_takes_too_long_is_told_apart() {
     let asked = Instant::now();
     let ended = fixture.db.write(async |tx: &mut Transaction| {
         tx.hold(id).await?;
-        tx.connection()?.set_due(id, None).await?;
-        tx.connection()?.execute("SELECT pg_sleep(60)").await
+        tx.connection().await?.execute(NOT_DUE).await?;
+        tx.connection().await?.execute("SELECT pg_sleep(60)").await
     });
     let ended = ended.await;
     assert!(matches!(ended, Err(StoreError::TimedOut)), "{ended:?}");
@@ -98,7 +98,7 @@ async fn a_transaction_that_stands_still_does_not_keep_its_locks() {
     let mut waited = None;
     let unit = fixture.db.write(async |tx: &mut Transaction| {
         tx.hold(id).await?;
-        tx.connection()?.set_due(id, None).await?;
+        tx.connection().await?.execute(NOT_DUE).await?;
         let asked = Instant::now();
         let paused = other.pause_deployment(id, &call()).await;
         paused.expect("it has the lock in the end");
@@ -122,3 +122,5 @@ fn narrow() -> Limits {
         ..Limits::default()
     }
 }
+
+const NOT_DUE: &str = "UPDATE deployments SET due_at = NULL";

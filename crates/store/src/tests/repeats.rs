@@ -109,14 +109,8 @@ async fn a_cancelled_call_leaves_nothing_behind(#[case] engine: Engine) {
             let fixture = Arc::clone(&fixture);
             async move {
                 let work = async |tx: &mut Transaction| -> Result<(), StoreError> {
-                    let routes = tx
-                        .hold(id)
-                        .await?
-                        .map(|held| held.views())
-                        .unwrap_or_default();
-                    let ids: Vec<_> = routes.iter().map(|route| route.id).collect();
-                    let now = tx.now().await?;
-                    tx.connection()?.drain_routes(&ids, now).await?;
+                    tx.hold(id).await?;
+                    tx.connection().await?.execute(DRAIN).await?;
                     let _ = held.send(());
                     std::future::pending().await
                 };
@@ -158,3 +152,6 @@ async fn a_cancelled_read_harms_no_other(#[case] engine: Engine) {
         assert_eq!(fixture.number(long).await, 100_000);
     }
 }
+
+const DRAIN: &str = "UPDATE routes SET status = 'TERMINATING', traffic_status = 'INACTIVE', \
+    traffic_ratio = 0.0";

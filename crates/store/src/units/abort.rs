@@ -7,7 +7,7 @@ use crate::{
     error::UnitError,
     transaction::Transaction,
     types::Phase,
-    units::{Call, Changed, hold::Plan},
+    units::{Call, Changed, change::Plan},
 };
 
 impl Database {
@@ -29,7 +29,7 @@ impl Database {
             let transition =
                 verbs::abort(&view, &held.views(), policy, held.now).map_err(UnitError::Refused)?;
             let plan = Plan::of_call(transition, Phase::Abort, held.now);
-            let deployment = tx.carry_out(held, plan, call).await?;
+            let deployment = tx.carry_out(held, &plan, call);
             Ok(Changed { deployment })
         })
         .await

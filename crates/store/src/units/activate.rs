@@ -6,15 +6,12 @@ use viridian_strategy::{DeploymentId, RevisionId, verbs};
 
 use crate::{
     Database,
-    deployments::Deployment,
+    deployments::{Deployment, NewState, update_deployments},
     error::{ActivateRefusal, UnitError},
-    revisions::{Revision, RevisionReference, RevisionSpec},
+    revisions::{Revision, RevisionReference, RevisionSpec, insert_revision},
     transaction::Transaction,
     types::Phase,
-    units::{
-        Call, Changed,
-        hold::{Held, Plan},
-    },
+    units::{Call, Changed, change::Plan, hold::Held},
 };
 
 /// What the creation of a revision came to.
@@ -43,7 +40,8 @@ impl Database {
             let held = tx.hold_for(id, call).await?;
             let reference = RevisionReference::Id(revision);
             if tx
-                .connection()?
+                .connection()
+                .await?
                 .find_revision(id, reference)
                 .await?
                 .is_none()
@@ -86,21 +84,17 @@ impl Database {
                 created_at: held.now,
                 created_by: call.actor.clone(),
             };
-            tx.connection()?.insert_revision(revision.clone()).await?;
+            tx.write([insert_revision(revision.clone())]);
             let deployment = if activate_it {
                 activate(tx, held, revision.id, false, call).await?
             } else {
-                let Held {
-                    deployment,
-                    endpoints,
-                    due_at,
-                    ..
-                } = held;
-                let sequence = deployment.sequence;
-                let connection = tx.connection()?;
-                connection
-                    .update_deployment(deployment.clone(), sequence, endpoints, due_at)
-                    .await?;
+                let deployment = held.deployment;
+                tx.write([update_deployments(vec![NewState {
+                    sequence: deployment.sequence,
+                    deployment: deployment.clone(),
+                    endpoints: held.endpoints,
+                    due_at: held.due_at,
+                }])]);
                 deployment
             };
             Ok(NewRevision {
@@ -124,5 +118,5 @@ async fn activate(
     let transition = verbs::activate(&view, &held.views(), policy, revision, supersede, held.now)
         .map_err(|rejection| UnitError::Refused(ActivateRefusal::Rules(rejection)))?;
     let plan = Plan::of_call(transition, Phase::Activate, held.now);
-    Ok(tx.carry_out(held, plan, call).await?)
+    Ok(tx.carry_out(held, &plan, call))
 }

@@ -7,7 +7,7 @@ use viridian_strategy::DeploymentId;
 use crate::{
     Database, Deployment,
     error::{StoreError, UnitError},
-    replies::{Earlier, Request},
+    replies::{Earlier, Request, insert_reply},
     transaction::Transaction,
     units::hold::Held,
 };
@@ -105,9 +105,7 @@ impl Database {
             .write_on(id, async |tx: &mut Transaction| {
                 let reply = work(tx).await?;
                 let now = tx.now().await?;
-                if !tx.connection()?.insert_reply(request, &reply, now).await? {
-                    return Err(UnitError::RequestIdReused);
-                }
+                tx.write([insert_reply(request, &reply, now)?]);
                 Ok(reply)
             })
             .await;

@@ -9,13 +9,14 @@ use viridian_strategy::{
 
 use crate::{
     Database, Touched,
-    deployments::{Deployment, Metadata, Status},
-    error::{CreateRefusal, UnitError},
-    history::{Move, place},
-    revisions::{Revision, RevisionSpec},
+    deployments::{Deployment, INSERT_DEPLOYMENT, Metadata, Status, insert_deployment},
+    error::{CreateRefusal, StoreError, UnitError},
+    events::insert_events,
+    history::{Move, insert_moves, place},
+    revisions::{Revision, RevisionSpec, insert_revision},
     transaction::Transaction,
     types::{EventKind, Outcome, Phase},
-    units::{Call, Changed},
+    units::{Call, Changed, change::RouteChanges},
 };
 
 /// What is to be created.
@@ -60,9 +61,16 @@ impl Database {
                 }
                 _ => {}
             }
-            create(tx, new, call).await
+            Ok(create(tx, new, call).await?)
         })
         .await
+        .map_err(|error| match error {
+            UnitError::Store(StoreError::Stale {
+                what: INSERT_DEPLOYMENT,
+                ..
+            }) => UnitError::Refused(CreateRefusal::NameTaken),
+            error => error,
+        })
     }
 }
 
@@ -70,7 +78,7 @@ async fn create(
     tx: &mut Transaction,
     new: NewDeployment,
     call: &Call,
-) -> Result<Changed, UnitError<CreateRefusal>> {
+) -> Result<Changed, StoreError> {
     let now = tx.now().await?;
     let revision = new
         .initial_revision
@@ -116,13 +124,7 @@ async fn create(
         blockers: outlook.blockers,
     };
     let due_at = first.map(|_| now);
-    if !tx
-        .connection()?
-        .insert_deployment(deployment.clone(), due_at)
-        .await?
-    {
-        return Err(UnitError::Refused(CreateRefusal::NameTaken));
-    }
+    tx.write([insert_deployment(deployment.clone(), due_at)]);
     if let Some((id, spec)) = revision {
         let revision = Revision {
             id,
@@ -132,11 +134,11 @@ async fn create(
             created_at: now,
             created_by: call.actor.clone(),
         };
-        tx.connection()?.insert_revision(revision).await?;
+        tx.write([insert_revision(revision)]);
     }
-    tx.change_routes(&deployment, &mut Vec::new(), &changes, now)
-        .await?;
-    record(tx, &deployment, call).await?;
+    let routes = RouteChanges::of(&deployment, &mut Vec::new(), &changes, now);
+    tx.change_routes(vec![routes], now);
+    record(tx, &deployment, call);
     tx.touch(Touched {
         deployment: deployment.id,
         epoch: Some(deployment.epoch),
@@ -146,11 +148,7 @@ async fn create(
     Ok(Changed { deployment })
 }
 
-async fn record(
-    tx: &mut Transaction,
-    deployment: &Deployment,
-    call: &Call,
-) -> Result<(), UnitError<CreateRefusal>> {
+fn record(tx: &mut Transaction, deployment: &Deployment, call: &Call) {
     let entry = Move {
         deployment: deployment.id,
         number: 1,
@@ -159,16 +157,14 @@ async fn record(
         from: None,
         to: place(&deployment.state),
         revision: deployment.state.current(),
-        actor: &call.actor,
-        reason: &call.reason,
+        actor: call.actor.clone(),
+        reason: call.reason.clone(),
         request: call.request.as_ref().map(|request| request.id),
-        status: &deployment.status,
+        status: deployment.status.clone(),
         at: deployment.created_at,
     };
-    let connection = tx.connection()?;
-    connection.insert_move(entry).await?;
-    connection
-        .insert_event(EventKind::Created, deployment)
-        .await?;
-    Ok(())
+    tx.write([
+        insert_moves(vec![entry]),
+        insert_events(vec![(EventKind::Created, deployment.clone())]),
+    ]);
 }

@@ -1,41 +1,117 @@
-//! A cycle: look at a deployment that is due, and do what the strategy says.
+//! A cycle: look at deployments that are due, and do what the strategy says.
+//!
+//! A pass does so for many at once, in one transaction. One that cannot be read
+//! is set aside in it; and if it cannot be committed, each is looked at in a
+//! transaction of its own, so that only what is broken is set aside.
 
 use std::time::Duration;
 
-use viridian_strategy::{DeploymentId, evaluate};
+use viridian_strategy::{DeploymentId, Timestamp, evaluate};
 
 use crate::{
     Database,
-    deployments::Deployment,
+    deployments::{Deployment, set_due},
+    dialect::Trip,
     error::StoreError,
     transaction::Transaction,
-    units::{Call, hold::Plan},
+    units::{
+        Call,
+        change::{Change, Plan},
+        hold::Held,
+    },
 };
 
-/// The deployments to look at now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DueBatch {
-    /// The longest overdue first.
-    pub due: Vec<DeploymentId>,
-    /// How long until the next one behind these is due.
+/// What a pass over the due queue came to.
+#[derive(Debug, Default)]
+pub struct Pass {
+    /// What was looked at.
+    pub done: Vec<DeploymentId>,
+    /// What could not be looked at, and is set aside if that is its own fault.
+    pub failed: Vec<(DeploymentId, StoreError)>,
+    /// How long until something is due: no time at all if something was, none if
+    /// nothing ever will be by itself.
     pub next: Option<Duration>,
 }
 
 impl Database {
-    /// Lists what is due.
+    /// Looks at what is due and in nobody's hands, the longest overdue first. What
+    /// is broken is set aside for a while, so that it delays no other.
     ///
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn list_due(&self, limit: u32) -> Result<DueBatch, StoreError> {
-        let now = self.now().await?;
-        let mut reader = self.reader().await?;
-        let due = reader.list_due(now, i64::from(limit)).await?;
-        let next = reader.next_due(now).await?;
-        Ok(DueBatch {
-            due,
-            next: next.map(|at| at.since(now)),
+    pub async fn run_due(&self, limit: u32, aside: Duration) -> Result<Pass, StoreError> {
+        let trip = Trip::to_read(self.clock());
+        let (due, now) = self.reader().await?.next_due(trip).await?;
+        let next = due.map(|at| at.since(now));
+        if next != Some(Duration::ZERO) {
+            return Ok(Pass {
+                next,
+                ..Pass::default()
+            });
+        }
+        let mut taken = Vec::new();
+        let together = self.run_together(now, limit, aside, &mut taken).await;
+        let pass = match together {
+            Err(error) if error.is_of_rows() => self.run_alone(taken, aside).await?,
+            together => together?,
+        };
+        Ok(Pass { next, ..pass })
+    }
+
+    /// In one transaction. Says what it has taken, also when it fails.
+    async fn run_together(
+        &self,
+        due_by: Timestamp,
+        limit: u32,
+        aside: Duration,
+        taken: &mut Vec<DeploymentId>,
+    ) -> Result<Pass, StoreError> {
+        self.write(async |tx: &mut Transaction| {
+            let (connection, trip) = tx.trip()?;
+            let due = connection.lock_due(trip, due_by, i64::from(limit)).await?;
+            taken.clone_from(&due);
+            if due.is_empty() {
+                return Ok(Pass::default());
+            }
+            let mut pass = Pass::default();
+            let mut changes = Vec::new();
+            for (id, held) in tx.hold_free(due).await? {
+                match held {
+                    Ok(held) => {
+                        changes.push(cycle(held));
+                        pass.done.push(id);
+                    }
+                    Err(error) => pass.failed.push((id, error)),
+                }
+            }
+            let now = tx.now().await?;
+            tx.carry_out_all(changes, now);
+            let broken: Vec<_> = pass.failed.iter().map(|(id, _)| *id).collect();
+            tx.write([set_due(&broken, now + aside)]);
+            Ok(pass)
         })
+        .await
+    }
+
+    /// Each in a transaction of its own.
+    async fn run_alone(&self, ids: Vec<DeploymentId>, aside: Duration) -> Result<Pass, StoreError> {
+        let mut pass = Pass::default();
+        for id in ids {
+            match self.run_cycle(id).await {
+                Ok(Some(_)) => pass.done.push(id),
+                // Someone else was faster.
+                Ok(None) => {}
+                Err(error @ (StoreError::Away(_) | StoreError::Exhausted)) => return Err(error),
+                Err(error) => {
+                    if error.is_of_rows() {
+                        self.set_aside(id, aside).await?;
+                    }
+                    pass.failed.push((id, error));
+                }
+            }
+        }
+        Ok(pass)
     }
 
     /// Does one cycle of a deployment, in one transaction. None when it is not
@@ -46,20 +122,19 @@ impl Database {
     /// When the database fails, or the deployment's row is broken.
     pub async fn run_cycle(&self, id: DeploymentId) -> Result<Option<Deployment>, StoreError> {
         self.write(async |tx: &mut Transaction| {
-            let Some(held) = tx.hold_due(id).await? else {
+            let held = tx.hold_free(vec![id]).await?;
+            let Some((_, held)) = held.into_iter().next() else {
                 return Ok(None);
             };
-            let deployment = &held.deployment;
-            let evaluation = evaluate(
-                &deployment.view(),
-                &held.views(),
-                &deployment.policy,
-                held.now,
-            );
-            let call = Call::coordinator(evaluation.reason());
-            tx.carry_out(held, Plan::of_cycle(evaluation), &call)
-                .await
-                .map(Some)
+            let held = held?;
+            let now = held.now;
+            if held.due_at.is_none_or(|at| at > now) {
+                return Ok(None);
+            }
+            let change = cycle(held);
+            let deployment = change.deployment.clone();
+            tx.carry_out_all(vec![change], now);
+            Ok(Some(deployment))
         })
         .await
     }
@@ -73,8 +148,18 @@ impl Database {
     pub async fn set_aside(&self, id: DeploymentId, time: Duration) -> Result<(), StoreError> {
         self.write_on([id], async |tx: &mut Transaction| {
             let now = tx.now().await?;
-            tx.connection()?.set_due(id, Some(now + time)).await
+            tx.write([set_due(&[id], now + time)]);
+            Ok(())
         })
         .await
     }
+}
+
+/// What a look at a deployment comes to.
+fn cycle(held: Held) -> Change {
+    let deployment = &held.deployment;
+    let (view, policy) = (deployment.view(), &deployment.policy);
+    let evaluation = evaluate(&view, &held.views(), policy, held.now);
+    let call = Call::coordinator(evaluation.reason());
+    held.change(&Plan::of_cycle(evaluation), &call)
 }

@@ -7,7 +7,7 @@ use crate::{
     error::UnitError,
     transaction::Transaction,
     types::Phase,
-    units::{Call, Changed, hold::Plan},
+    units::{Call, Changed, change::Plan},
 };
 
 impl Database {
@@ -27,7 +27,7 @@ impl Database {
             let transition = verbs::delete(&held.deployment.view(), &held.views())
                 .map_err(UnitError::Refused)?;
             let plan = Plan::of_call(transition, Phase::Delete, held.now);
-            let deployment = tx.carry_out(held, plan, call).await?;
+            let deployment = tx.carry_out(held, &plan, call);
             Ok(Changed { deployment })
         })
         .await

@@ -7,7 +7,7 @@ use crate::{
     error::UnitError,
     transaction::Transaction,
     types::Phase,
-    units::{Call, Changed, hold::Plan},
+    units::{Call, Changed, change::Plan},
 };
 
 impl Database {
@@ -57,7 +57,7 @@ impl Database {
                 ..held.deployment.clone()
             };
             let plan = Plan::of_amendment(amended, phase, held.now);
-            let deployment = tx.carry_out(held, plan, call).await?;
+            let deployment = tx.carry_out(held, &plan, call);
             Ok(Changed { deployment })
         })
         .await

@@ -9,10 +9,7 @@ use crate::{
     error::{PromoteRefusal, UnitError},
     transaction::Transaction,
     types::Phase,
-    units::{
-        Call,
-        hold::{Held, Plan},
-    },
+    units::{Call, change::Plan, hold::Held},
 };
 
 /// What a promotion came to.
@@ -60,7 +57,7 @@ impl Database {
             let transition = decide(&held, expected_revision).map_err(UnitError::Refused)?;
             let (promoted, drained) = sides(&transition.changes);
             let plan = Plan::of_call(transition, Phase::Promote, held.now);
-            let deployment = tx.carry_out(held, plan, call).await?;
+            let deployment = tx.carry_out(held, &plan, call);
             Ok(Promotion {
                 swapped: 1,
                 deployment,

@@ -12,7 +12,9 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use uuid::Uuid;
 use viridian_strategy::{DeploymentId, RevisionId, RouteId, Timestamp};
 
-use crate::{Database, Deployment, RequestId, error::StoreError, transaction::Transaction};
+use crate::{
+    Database, Deployment, RequestId, error::StoreError, transaction::Transaction, units::hold::Held,
+};
 
 /// For how long things are kept that nothing depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,7 +143,9 @@ impl Database {
                 return Ok(pruned);
             }
             pruned += self
-                .write(async |tx: &mut Transaction| tx.connection()?.delete_replies(batch).await)
+                .write(async |tx: &mut Transaction| {
+                    tx.connection().await?.delete_replies(batch).await
+                })
                 .await?;
         }
     }
@@ -163,7 +167,11 @@ impl Database {
                 .write(async |tx: &mut Transaction| {
                     let mut deleted = 0;
                     for (deployment, last) in ends {
-                        deleted += tx.connection()?.delete_events(deployment, last).await?;
+                        deleted += tx
+                            .connection()
+                            .await?
+                            .delete_events(deployment, last)
+                            .await?;
                     }
                     Ok::<_, StoreError>(deleted)
                 })
@@ -185,7 +193,11 @@ impl Database {
                 .write(async |tx: &mut Transaction| {
                     let mut deleted = 0;
                     for (deployment, last) in ends {
-                        deleted += tx.connection()?.delete_moves(deployment, last).await?;
+                        deleted += tx
+                            .connection()
+                            .await?
+                            .delete_moves(deployment, last)
+                            .await?;
                     }
                     Ok::<_, StoreError>(deleted)
                 })
@@ -207,7 +219,9 @@ impl Database {
             };
             after = last;
             pruned += self
-                .write(async |tx: &mut Transaction| tx.connection()?.delete_routes(batch).await)
+                .write(async |tx: &mut Transaction| {
+                    tx.connection().await?.delete_routes(batch).await
+                })
                 .await?;
         }
     }
@@ -239,11 +253,10 @@ impl Database {
         before: Timestamp,
     ) -> Result<usize, StoreError> {
         self.write(async |tx: &mut Transaction| {
-            let connection = tx.connection()?;
-            let Some(locked) = connection.lock_deployment(id).await? else {
+            let Some(Held { deployment, .. }) = tx.hold(id).await? else {
                 return Ok(0);
             };
-            let deployment = locked.deployment;
+            let connection = tx.connection().await?;
             let beyond = deployment.last_revision - i64::from(deployment.revision_history_limit);
             let old = connection.list_old_revisions(id, beyond).await?;
             let in_use = connection.list_revisions_in_use(id, before).await?;
@@ -268,7 +281,9 @@ impl Database {
             after = last;
             for id in batch {
                 pruned += self
-                    .write(async |tx: &mut Transaction| tx.connection()?.delete_tombstone(id).await)
+                    .write(async |tx: &mut Transaction| {
+                        tx.connection().await?.delete_tombstone(id).await
+                    })
                     .await?;
             }
         }

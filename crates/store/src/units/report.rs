@@ -1,12 +1,18 @@
-//! Reports of schedulers and health checkers, a batch a transaction.
+//! Reports of schedulers and health checkers.
+//!
+//! A batch may be about many deployments. Those that nobody holds are done
+//! first, all in one transaction; whatever is left is done one by one, so that a
+//! deployment that is held, or broken, delays and fails only what is reported of
+//! it.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    fmt,
-};
+mod kinds;
 
-use viridian_strategy::{DeploymentId, Health, RouteId, RouteStatus, Transition};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use viridian_strategy::{DeploymentId, RouteId, RouteStatus, Transition};
+
+use self::kinds::Report;
+pub use self::kinds::{HealthReport, ReportError, StatusReport};
 use crate::{
     Database,
     error::StoreError,
@@ -15,60 +21,12 @@ use crate::{
     types::Phase,
     units::{
         Call,
-        hold::{Held, Plan},
+        change::{Change, Plan},
+        hold::Held,
     },
 };
 
-/// What became of a route.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StatusReport {
-    /// Which route.
-    pub route: RouteId,
-    /// Its new status.
-    pub status: RouteStatus,
-    /// The session that it runs in; kept when empty.
-    pub session_id: String,
-    /// Where it listens; kept when empty.
-    pub address: String,
-    /// Why it failed.
-    pub failure: String,
-}
-
-/// What the health checker saw of a route.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HealthReport {
-    /// Which route.
-    pub route: RouteId,
-    /// What it saw.
-    pub health: Health,
-}
-
-/// Why one report was not applied. Displays as a sentence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReportError {
-    /// There is no such route.
-    UnknownRoute(RouteId),
-    /// The route cannot move like that.
-    IllegalMove {
-        /// What it is.
-        from: RouteStatus,
-        /// What was reported.
-        to: RouteStatus,
-    },
-    /// The route has ended; it has no health any more.
-    Over(RouteStatus),
-    /// The route's deployment cannot be read.
-    Unreadable(DeploymentId),
-}
-
-/// A report of either kind: what it would make of a route.
-trait Report: Clone {
-    fn route(&self) -> RouteId;
-    /// Whether nothing would change.
-    fn holds(&self, route: &Route) -> bool;
-    fn check(&self, route: &Route) -> Result<(), ReportError>;
-    fn apply(&self, route: &mut Route, now: viridian_strategy::Timestamp);
-}
+type Results = Vec<Result<(), ReportError>>;
 
 impl Database {
     /// Applies reports of status. Each stands alone: the results are in the
@@ -76,7 +34,8 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// When the database fails; then none is applied.
+    /// When the database fails. Some may be applied then; to report them again
+    /// does no harm.
     pub async fn report_statuses(
         &self,
         reports: Vec<StatusReport>,
@@ -88,7 +47,8 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// When the database fails; then none is applied.
+    /// When the database fails. Some may be applied then; to report them again
+    /// does no harm.
     pub async fn report_health(
         &self,
         reports: Vec<HealthReport>,
@@ -96,95 +56,185 @@ impl Database {
         self.report(reports).await
     }
 
-    async fn report<R: Report>(
-        &self,
-        reports: Vec<R>,
-    ) -> Result<Vec<Result<(), ReportError>>, StoreError> {
+    async fn report<R: Report>(&self, reports: Vec<R>) -> Result<Results, StoreError> {
         let ids = reports.iter().map(Report::route).collect();
-        let known: HashMap<RouteId, Route> = {
-            let routes = self.reader().await?.find_routes(ids).await?;
-            routes
-                .into_iter()
-                .map(|route| (route.view.id, route))
-                .collect()
+        let known = self.reader().await?.find_routes(ids).await?;
+        let mut batch = Batch::of(reports, known);
+        // For one alone there is nothing to be gained by it.
+        let heard = match batch.open.len() {
+            0 | 1 => Ok(Vec::new()),
+            _ => self.hear_free(&batch).await,
         };
-        // A batch that changes nothing takes no lock and writes nothing.
-        let owners: BTreeSet<DeploymentId> = reports
-            .iter()
-            .filter_map(|report| {
-                known
-                    .get(&report.route())
-                    .filter(|route| !report.holds(route))
-            })
-            .map(|route| route.deployment)
-            .collect();
-        let changing: HashMap<RouteId, DeploymentId> = known
-            .values()
-            .filter(|route| owners.contains(&route.deployment))
-            .map(|route| (route.view.id, route.deployment))
-            .collect();
-        let mut results: Vec<Result<(), ReportError>> = reports
-            .iter()
-            .map(|report| match known.get(&report.route()) {
-                Some(_) => Ok(()),
-                None => Err(ReportError::UnknownRoute(report.route())),
-            })
-            .collect();
-        if owners.is_empty() {
-            return Ok(results);
+        match heard {
+            Ok(heard) => heard
+                .into_iter()
+                .for_each(|(of, results)| batch.settle(of, results)),
+            // One of them is at fault: alone it fails alone.
+            Err(error) if error.is_of_rows() => {}
+            Err(StoreError::Held) => {}
+            Err(error) => return Err(error),
         }
-        self.write_on(owners.clone(), async |tx: &mut Transaction| {
-            for owner in owners {
-                let of_owner = reports
-                    .iter()
-                    .zip(results.iter_mut())
-                    .filter(|(report, _)| changing.get(&report.route()) == Some(&owner));
-                apply_all(tx, owner, of_owner).await?;
+        while let Some((&of, places)) = batch.open.first_key_value() {
+            let all = |error| vec![Err(error); places.len()];
+            let results = match self.hear_one(&batch, of).await {
+                Ok(results) => results,
+                Err(StoreError::Held) => all(ReportError::Held(of)),
+                Err(StoreError::Corrupt { .. }) => all(ReportError::Unreadable(of)),
+                Err(error) if error.is_of_rows() => all(ReportError::Unwritable(of)),
+                Err(error) => return Err(error),
+            };
+            batch.settle(of, results);
+        }
+        Ok(batch.results)
+    }
+
+    /// Applies what is reported of deployments that nobody holds. Gives the
+    /// results of each.
+    async fn hear_free<R: Report>(
+        &self,
+        batch: &Batch<R>,
+    ) -> Result<Vec<(DeploymentId, Results)>, StoreError> {
+        self.write(async |tx: &mut Transaction| {
+            let (mut heard, mut changes) = (Vec::new(), Vec::new());
+            let owners = batch.open.keys().copied().collect();
+            for (of, held) in tx.hold_free(owners).await? {
+                // One that cannot be read is told so when it is alone.
+                let Ok(held) = held else { continue };
+                let (results, change) = hear(tx, held, batch.of_one(of)).await?;
+                heard.push((of, results));
+                changes.extend(change);
             }
+            let now = tx.now().await?;
+            tx.carry_out_all(changes, now);
+            Ok(heard)
+        })
+        .await
+    }
+
+    /// Applies what is reported of one deployment, and waits for it.
+    async fn hear_one<R: Report>(
+        &self,
+        batch: &Batch<R>,
+        of: DeploymentId,
+    ) -> Result<Results, StoreError> {
+        self.write_on([of], async |tx: &mut Transaction| {
+            let gone = StoreError::Corrupt {
+                id: of,
+                why: "it has routes and is not there",
+            };
+            let held = tx.hold(of).await?.ok_or(gone)?;
+            let now = held.now;
+            let (results, change) = hear(tx, held, batch.of_one(of)).await?;
+            tx.carry_out_all(change.into_iter().collect(), now);
             Ok(results)
         })
         .await
     }
 }
 
-/// Applies the reports on one deployment's routes, under its lock.
-async fn apply_all<'a, R: Report + 'a>(
-    tx: &mut Transaction,
-    owner: DeploymentId,
-    reports: impl Iterator<Item = (&'a R, &'a mut Result<(), ReportError>)>,
-) -> Result<(), StoreError> {
-    let held = match tx.hold(owner).await {
-        Ok(held) => held,
-        Err(StoreError::Corrupt { .. }) => None,
-        Err(error) => return Err(error),
-    };
-    let Some(mut held) = held else {
-        reports.for_each(|(_, result)| *result = Err(ReportError::Unreadable(owner)));
-        return Ok(());
-    };
-    let mut changed: BTreeSet<RouteId> = BTreeSet::new();
-    for (report, result) in reports {
-        *result = apply(tx, &mut held, report, &mut changed).await?;
-    }
-    if changed.is_empty() {
-        return Ok(());
-    }
-    let mut done = Vec::new();
-    for route in held
-        .routes
-        .iter()
-        .filter(|route| changed.contains(&route.view.id))
-    {
-        tx.connection()?.update_reported(route.clone()).await?;
-        // What was to be started is started, or gone; what was to be stopped is
-        // open until it is over.
-        let view = &route.view;
-        let still_to_stop = view.status == RouteStatus::Terminating && view.drained_at.is_some();
-        if view.status != RouteStatus::Provisioning && !still_to_stop {
-            done.push(view.id);
+/// Reports, with what became of them.
+struct Batch<R> {
+    reports: Vec<R>,
+    results: Results,
+    /// What is still to be done: the places of the reports on each deployment.
+    open: BTreeMap<DeploymentId, Vec<usize>>,
+}
+
+impl<R: Report> Batch<R> {
+    /// Sorts reports out by what the routes were a moment ago: what changes
+    /// nothing is not to be done, so that it takes no lock and writes nothing.
+    fn of(reports: Vec<R>, known: Vec<Route>) -> Self {
+        let known: HashMap<RouteId, Route> = known
+            .into_iter()
+            .map(|route| (route.view.id, route))
+            .collect();
+        let mut open: BTreeMap<DeploymentId, Vec<usize>> = BTreeMap::new();
+        let mut changing = BTreeSet::new();
+        let mut results = Vec::new();
+        for (place, report) in reports.iter().enumerate() {
+            let route = known.get(&report.route());
+            results.push(match route {
+                Some(_) => Ok(()),
+                None => Err(ReportError::UnknownRoute(report.route())),
+            });
+            if let Some(route) = route {
+                open.entry(route.deployment).or_default().push(place);
+                if !report.holds(route) {
+                    changing.insert(route.deployment);
+                }
+            }
+        }
+        open.retain(|of, _| changing.contains(of));
+        Self {
+            reports,
+            results,
+            open,
         }
     }
-    tx.connection()?.delete_assignments(&done).await?;
+
+    /// The reports on a deployment that are still to be done.
+    fn of_one(&self, of: DeploymentId) -> impl Iterator<Item = &R> {
+        let places = self.open.get(&of).into_iter().flatten();
+        places.map(|&place| &self.reports[place])
+    }
+
+    /// Notes what became of the reports on a deployment.
+    fn settle(&mut self, of: DeploymentId, results: Results) {
+        for (place, result) in self.open.remove(&of).into_iter().flatten().zip(results) {
+            self.results[place] = result;
+        }
+    }
+}
+
+/// Hears what is reported of a deployment. Gives the results, and what they come
+/// to if that is a change.
+async fn hear<'a, R: Report + 'a>(
+    tx: &mut Transaction,
+    mut held: Held,
+    reports: impl Iterator<Item = &'a R>,
+) -> Result<(Results, Option<Change>), StoreError> {
+    let mut results = Vec::new();
+    let mut changed: BTreeSet<RouteId> = BTreeSet::new();
+    for report in reports {
+        let routes = &mut held.routes;
+        let Some(route) = routes
+            .iter_mut()
+            .find(|route| route.view.id == report.route())
+        else {
+            // It is over for so long that no decision needs it.
+            let connection = tx.connection().await?;
+            let found = connection.find_routes(vec![report.route()]).await?;
+            results.push(match found.first() {
+                Some(route) if report.holds(route) => Ok(()),
+                Some(route) => report.check(route),
+                None => Err(ReportError::UnknownRoute(report.route())),
+            });
+            continue;
+        };
+        if report.holds(route) {
+            results.push(Ok(()));
+            continue;
+        }
+        let checked = report.check(route);
+        if checked.is_ok() {
+            report.apply(route, held.now);
+            changed.insert(route.view.id);
+        }
+        results.push(checked);
+    }
+    let change = (!changed.is_empty()).then(|| change(held, &changed));
+    Ok((results, change))
+}
+
+/// What it comes to that some routes were changed by reports.
+fn change(held: Held, changed: &BTreeSet<RouteId>) -> Change {
+    let reported = held.routes.iter();
+    let reported: Vec<Route> = reported
+        .filter(|route| changed.contains(&route.view.id))
+        .cloned()
+        .collect();
+    let done = reported.iter().filter(|route| is_done(route));
+    let done = done.map(|route| route.view.id).collect();
     let plan = Plan {
         transition: Transition::step(held.deployment.state),
         amended: None,
@@ -193,122 +243,16 @@ async fn apply_all<'a, R: Report + 'a>(
         asked_for: false,
         reported: true,
     };
-    tx.carry_out(held, plan, &Call::default()).await?;
-    Ok(())
+    let mut change = held.change(&plan, &Call::default());
+    change.routes.reported = reported;
+    change.routes.done = done;
+    change
 }
 
-async fn apply<R: Report>(
-    tx: &mut Transaction,
-    held: &mut Held,
-    report: &R,
-    changed: &mut BTreeSet<RouteId>,
-) -> Result<Result<(), ReportError>, StoreError> {
-    let now = held.now;
-    let Some(route) = held
-        .routes
-        .iter_mut()
-        .find(|route| route.view.id == report.route())
-    else {
-        // It is over for so long that no decision needs it.
-        let found = tx.connection()?.find_routes(vec![report.route()]).await?;
-        return Ok(match found.first() {
-            Some(route) if report.holds(route) => Ok(()),
-            Some(route) => report.check(route),
-            None => Err(ReportError::UnknownRoute(report.route())),
-        });
-    };
-    if report.holds(route) {
-        return Ok(Ok(()));
-    }
-    let checked = report.check(route);
-    if checked.is_ok() {
-        report.apply(route, now);
-        changed.insert(route.view.id);
-    }
-    Ok(checked)
-}
-
-impl Report for StatusReport {
-    fn route(&self) -> RouteId {
-        self.route
-    }
-
-    fn holds(&self, route: &Route) -> bool {
-        let same = |new: &str, old: &str| new.is_empty() || new == old;
-        route.view.status == self.status
-            && (self.status.is_over()
-                || same(&self.session_id, &route.session_id) && same(&self.address, &route.address))
-    }
-
-    fn check(&self, route: &Route) -> Result<(), ReportError> {
-        let (from, to) = (route.view.status, self.status);
-        if from == to || from.may_become(to) {
-            Ok(())
-        } else {
-            Err(ReportError::IllegalMove { from, to })
-        }
-    }
-
-    fn apply(&self, route: &mut Route, now: viridian_strategy::Timestamp) {
-        route.view.move_to(self.status, now);
-        for (new, old) in [
-            (&self.session_id, &mut route.session_id),
-            (&self.address, &mut route.address),
-            (&self.failure, &mut route.failure),
-        ] {
-            if !new.is_empty() {
-                old.clone_from(new);
-            }
-        }
-    }
-}
-
-impl Report for HealthReport {
-    fn route(&self) -> RouteId {
-        self.route
-    }
-
-    fn holds(&self, route: &Route) -> bool {
-        route.view.health == self.health && !route.view.status.is_over()
-    }
-
-    fn check(&self, route: &Route) -> Result<(), ReportError> {
-        if route.view.status.is_over() {
-            Err(ReportError::Over(route.view.status))
-        } else {
-            Ok(())
-        }
-    }
-
-    fn apply(&self, route: &mut Route, now: viridian_strategy::Timestamp) {
-        route.view.observe(self.health, now);
-    }
-}
-
-impl fmt::Display for ReportError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::UnknownRoute(id) => write!(f, "there is no route {id}"),
-            Self::IllegalMove { from, to } => {
-                write!(
-                    f,
-                    "a route cannot move from {} to {}",
-                    word(*from),
-                    word(*to)
-                )
-            }
-            Self::Over(status) => write!(f, "the route is {}", word(*status)),
-            Self::Unreadable(id) => write!(f, "deployment {id} cannot be read"),
-        }
-    }
-}
-
-fn word(status: RouteStatus) -> &'static str {
-    match status {
-        RouteStatus::Provisioning => "PROVISIONING",
-        RouteStatus::Running => "RUNNING",
-        RouteStatus::Terminating => "TERMINATING",
-        RouteStatus::Terminated => "TERMINATED",
-        RouteStatus::FailedToStart => "FAILED_TO_START",
-    }
+/// Whether a scheduler has nothing more to do with a route: what was to be
+/// started is started, or gone; what was to be stopped is open until it is over.
+fn is_done(route: &Route) -> bool {
+    let view = &route.view;
+    let still_to_stop = view.status == RouteStatus::Terminating && view.drained_at.is_some();
+    view.status != RouteStatus::Provisioning && !still_to_stop
 }

@@ -11,7 +11,7 @@ use crate::{
     revisions::RevisionReference,
     transaction::Transaction,
     types::Phase,
-    units::{Call, hold::Plan},
+    units::{Call, change::Plan},
 };
 
 /// What a roll-back came to.
@@ -43,7 +43,7 @@ impl Database {
                 .or(held.deployment.previous)
                 .ok_or_else(|| refuse(without_previous(&held.deployment.state)))?;
             let reference = RevisionReference::Id(revision);
-            let found = tx.connection()?.find_revision(id, reference).await?;
+            let found = tx.connection().await?.find_revision(id, reference).await?;
             if found.is_none() {
                 return Err(refuse(RollBackRefusal::NoRevision(revision)));
             }
@@ -52,7 +52,7 @@ impl Database {
                 .map_err(|rejection| refuse(RollBackRefusal::Rules(rejection)))?;
             let instant = transition.kind == TransitionKind::InstantRollBack;
             let plan = Plan::of_call(transition, Phase::RollBack, held.now);
-            let deployment = tx.carry_out(held, plan, call).await?;
+            let deployment = tx.carry_out(held, &plan, call);
             Ok(RolledBack {
                 deployment,
                 instant,

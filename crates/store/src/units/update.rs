@@ -9,7 +9,7 @@ use crate::{
     error::{UnitError, UpdateRefusal},
     transaction::Transaction,
     types::Phase,
-    units::{Call, Changed, hold::Plan},
+    units::{Call, Changed, change::Plan},
 };
 
 /// What is asked for. What is None stays as it is.
@@ -63,7 +63,7 @@ impl Database {
                 });
             }
             let plan = Plan::of_amendment(amended, Phase::Update, held.now);
-            let deployment = tx.carry_out(held, plan, call).await?;
+            let deployment = tx.carry_out(held, &plan, call);
             Ok(Changed { deployment })
         })
         .await

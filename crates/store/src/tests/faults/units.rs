@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::{FutureExt as _, future::BoxFuture};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use uuid::Uuid;
 use viridian_strategy::{DeploymentId, Health, RouteStatus};
 
@@ -13,7 +13,8 @@ use super::{
     scenes::Scene,
 };
 use crate::{
-    Call, Database, DeploymentUpdate, HealthReport, Metadata, NewDeployment, Request, RequestId,
+    Call, Database, DeploymentUpdate, HealthReport, Metadata, NewDeployment, ReportError, Request,
+    RequestId, StoreError,
 };
 
 /// A unit of work, each from a scene of its own.
@@ -171,13 +172,13 @@ impl Unit {
 async fn report_status(db: &Database, scene: &Scene, status: RouteStatus) -> Told {
     let reports = scene.routes.iter().map(|&route| report(route, status));
     let results = db.report_statuses(reports.collect()).await;
-    told(results.map(|results| applied(&results)))
+    applied(results)
 }
 
 async fn report_health(db: &Database, scene: &Scene, health: Health) -> Told {
     let report = |&route| HealthReport { route, health };
     let results = db.report_health(scene.routes.iter().map(report).collect());
-    told(results.await.map(|results| applied(&results)))
+    applied(results.await)
 }
 
 fn told<T: Serialize, E: std::fmt::Debug>(result: Result<T, E>) -> Told {
@@ -185,9 +186,11 @@ fn told<T: Serialize, E: std::fmt::Debug>(result: Result<T, E>) -> Told {
     serde_json::to_value(reply).map_err(|error| error.to_string())
 }
 
-fn applied<E>(results: &[Result<(), E>]) -> Value {
-    assert!(results.iter().all(Result::is_ok), "each is applied");
-    json!(results.len())
+/// Done if each is applied.
+fn applied(results: Result<Vec<Result<(), ReportError>>, StoreError>) -> Told {
+    let results = results.map_err(|error| error.to_string())?;
+    let each: Result<Vec<()>, ReportError> = results.into_iter().collect();
+    told(each.map(|each| each.len()))
 }
 
 fn terms() -> Call {

@@ -1,0 +1,89 @@
+//! Deployments that a transaction takes hold of, with their routes.
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use viridian_strategy::{DeploymentId, RouteStatus, Timestamp};
+
+use super::{LockedDeployment, does_not_parse, readable::Readable, row::LockedRow};
+use crate::{
+    connection::Connection,
+    dialect::{Locked as _, Trip, Wait, in_one_trip, selected},
+    error::StoreError,
+    routes::{Route, RouteRow},
+    schema::{deployments, routes},
+    types::Sql,
+};
+
+/// What was found: each deployment, or why it cannot be read; the routes of all
+/// of them; and the time.
+pub(crate) type Taken = (
+    Vec<(DeploymentId, Result<LockedDeployment, StoreError>)>,
+    Vec<Route>,
+    Timestamp,
+);
+
+impl Connection {
+    /// Locks deployments in the order of their ids, and loads the routes that
+    /// decisions on them need: those that are not over, and those that failed
+    /// since the current revision was activated.
+    ///
+    /// These are two statements, since one that locks and loads shows routes
+    /// from before it waited. The routes may be those of deployments that were
+    /// not had, too.
+    pub(crate) async fn lock_deployments(
+        &mut self,
+        trip: Trip,
+        ids: Vec<DeploymentId>,
+        wait: Wait,
+    ) -> Result<Taken, StoreError> {
+        let ids: Vec<_> = ids.into_iter().map(Sql).collect();
+        let over = [
+            Sql(RouteStatus::Terminated),
+            Sql(RouteStatus::FailedToStart),
+        ];
+        let failed = routes::drained_at
+            .is_null()
+            .and(routes::created_at.ge(deployments::current_since));
+        let (rows, routes, now) = in_one_trip!(
+            self,
+            trip,
+            |c| deployments::table
+                .filter(deployments::id.eq_any(&ids))
+                .order(deployments::id)
+                .select((deployments::id, selected::<Readable<LockedRow>, Db>()))
+                .locked(wait)
+                .load::<(Sql<DeploymentId>, Readable<LockedRow>)>(c),
+            routes::table
+                .inner_join(deployments::table.on(deployments::id.eq(routes::deployment_id)))
+                .filter(routes::deployment_id.eq_any(&ids))
+                .filter(routes::status.ne_all(over).or(failed))
+                .order(routes::id)
+                .select(selected::<RouteRow, Db>())
+                .load::<RouteRow>(c),
+        )?;
+        let rows = rows.into_iter().map(|(Sql(id), Readable(row))| {
+            let row = row.map_err(|_| does_not_parse(id));
+            (id, row.and_then(LockedDeployment::try_from))
+        });
+        let routes = routes.into_iter().map(Route::from).collect();
+        Ok((rows.collect(), routes, now))
+    }
+
+    /// Locks deployments that are due and that nobody holds, the longest overdue
+    /// first.
+    pub(crate) async fn lock_due(
+        &mut self,
+        trip: Trip,
+        due_by: Timestamp,
+        limit: i64,
+    ) -> Result<Vec<DeploymentId>, StoreError> {
+        let (ids, _) = in_one_trip!(self, trip, |c| deployments::table
+            .filter(deployments::due_at.le(Sql(due_by)))
+            .order(deployments::due_at)
+            .limit(limit)
+            .select(deployments::id)
+            .locked(Wait::Never)
+            .load::<Sql<DeploymentId>>(c))?;
+        Ok(ids.into_iter().map(|Sql(id)| id).collect())
+    }
+}

@@ -1,0 +1,150 @@
+//! The kinds of reports: what each makes of a route.
+
+use std::fmt;
+
+use viridian_strategy::{DeploymentId, Health, RouteId, RouteStatus, Timestamp};
+
+use crate::routes::Route;
+
+/// What became of a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatusReport {
+    /// Which route.
+    pub route: RouteId,
+    /// Its new status.
+    pub status: RouteStatus,
+    /// The session that it runs in; kept when empty.
+    pub session_id: String,
+    /// Where it listens; kept when empty.
+    pub address: String,
+    /// Why it failed.
+    pub failure: String,
+}
+
+/// What the health checker saw of a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HealthReport {
+    /// Which route.
+    pub route: RouteId,
+    /// What it saw.
+    pub health: Health,
+}
+
+/// Why one report was not applied. Displays as a sentence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReportError {
+    /// There is no such route.
+    UnknownRoute(RouteId),
+    /// The route cannot move like that.
+    IllegalMove {
+        /// What it is.
+        from: RouteStatus,
+        /// What was reported.
+        to: RouteStatus,
+    },
+    /// The route has ended; it has no health any more.
+    Over(RouteStatus),
+    /// The route's deployment cannot be read.
+    Unreadable(DeploymentId),
+    /// Another transaction held the route's deployment for too long; once more
+    /// may help.
+    Held(DeploymentId),
+    /// The route's deployment cannot be written.
+    Unwritable(DeploymentId),
+}
+
+/// A report of either kind: what it would make of a route.
+pub(super) trait Report {
+    fn route(&self) -> RouteId;
+    /// Whether nothing would change.
+    fn holds(&self, route: &Route) -> bool;
+    fn check(&self, route: &Route) -> Result<(), ReportError>;
+    fn apply(&self, route: &mut Route, now: Timestamp);
+}
+
+impl Report for StatusReport {
+    fn route(&self) -> RouteId {
+        self.route
+    }
+
+    fn holds(&self, route: &Route) -> bool {
+        let same = |new: &str, old: &str| new.is_empty() || new == old;
+        route.view.status == self.status
+            && (self.status.is_over()
+                || same(&self.session_id, &route.session_id) && same(&self.address, &route.address))
+    }
+
+    fn check(&self, route: &Route) -> Result<(), ReportError> {
+        let (from, to) = (route.view.status, self.status);
+        if from == to || from.may_become(to) {
+            Ok(())
+        } else {
+            Err(ReportError::IllegalMove { from, to })
+        }
+    }
+
+    fn apply(&self, route: &mut Route, now: Timestamp) {
+        route.view.move_to(self.status, now);
+        for (new, old) in [
+            (&self.session_id, &mut route.session_id),
+            (&self.address, &mut route.address),
+            (&self.failure, &mut route.failure),
+        ] {
+            if !new.is_empty() {
+                old.clone_from(new);
+            }
+        }
+    }
+}
+
+impl Report for HealthReport {
+    fn route(&self) -> RouteId {
+        self.route
+    }
+
+    fn holds(&self, route: &Route) -> bool {
+        route.view.health == self.health && !route.view.status.is_over()
+    }
+
+    fn check(&self, route: &Route) -> Result<(), ReportError> {
+        if route.view.status.is_over() {
+            Err(ReportError::Over(route.view.status))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn apply(&self, route: &mut Route, now: Timestamp) {
+        route.view.observe(self.health, now);
+    }
+}
+
+impl fmt::Display for ReportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownRoute(id) => write!(f, "there is no route {id}"),
+            Self::IllegalMove { from, to } => {
+                write!(
+                    f,
+                    "a route cannot move from {} to {}",
+                    word(*from),
+                    word(*to)
+                )
+            }
+            Self::Over(status) => write!(f, "the route is {}", word(*status)),
+            Self::Unreadable(id) => write!(f, "deployment {id} cannot be read"),
+            Self::Held(id) => write!(f, "another transaction holds deployment {id}; report again"),
+            Self::Unwritable(id) => write!(f, "deployment {id} cannot be written"),
+        }
+    }
+}
+
+fn word(status: RouteStatus) -> &'static str {
+    match status {
+        RouteStatus::Provisioning => "PROVISIONING",
+        RouteStatus::Running => "RUNNING",
+        RouteStatus::Terminating => "TERMINATING",
+        RouteStatus::Terminated => "TERMINATED",
+        RouteStatus::FailedToStart => "FAILED_TO_START",
+    }
+}

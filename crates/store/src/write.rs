@@ -1,0 +1,214 @@
+//! What is to be written, as values: one for each kind of statement, however
+//! many rows it is about. Each asserts how many rows it changes.
+//!
+//! A transaction collects them and does them at its end: row by row on SQLite,
+//! where a statement costs no round trip, and all of them as *one* statement on
+//! PostgreSQL, where it does.
+//!
+//! On PostgreSQL COMMIT is sent behind that one statement without waiting for
+//! it. That is safe because the statement is all or nothing by itself: where a
+//! row count is not the expected one it fails, which aborts the transaction, and
+//! then COMMIT rolls back. Several statements in front of COMMIT would not do: one
+//! that changes too few rows succeeds, and COMMIT would keep the others.
+
+mod column;
+mod postgres;
+mod sqlite;
+
+use diesel::{
+    AsChangeset, QueryResult,
+    pg::Pg,
+    query_builder::{AstPass, QueryFragment},
+    sqlite::Sqlite,
+};
+
+use diesel_async::AsyncPgConnection;
+
+pub(crate) use self::{
+    column::{Column, columns},
+    postgres::Outcome,
+};
+use crate::{database::Turn, dialect::Trip, error::StoreError, faults::exposed};
+
+/// Writes on SQLite, one kind after the other.
+pub(crate) async fn write(turn: &mut Turn, writes: Vec<Write>) -> Result<(), StoreError> {
+    for write in writes {
+        let connection = turn
+            .connection()
+            .ok_or_else(|| StoreError::Broken("the writer has no connection".into()))?;
+        let done = connection.spawn_blocking(move |connection| {
+            let found = write.execute(connection)?;
+            Ok((write, found))
+        });
+        let (write, found) = exposed!(done.await)?;
+        write.check(found)?;
+    }
+    Ok(())
+}
+
+/// Writes on PostgreSQL and commits, in one trip.
+pub(crate) async fn write_and_commit(
+    connection: &AsyncPgConnection,
+    trip: Trip,
+    writes: Vec<Write>,
+) -> QueryResult<Outcome> {
+    exposed!(Ok(
+        postgres::write_and_commit(connection, trip, writes).await
+    ))
+}
+
+/// One kind of statement, for some rows of a table.
+pub(crate) struct Write {
+    /// What it does, for whoever reads that it could not.
+    what: &'static str,
+    table: &'static str,
+    rows: usize,
+    /// How many rows it must change; None if any number is right.
+    expected: Option<i64>,
+    verb: Verb,
+}
+
+enum Verb {
+    Insert {
+        columns: Vec<Column>,
+        /// What is done about rows that are there: the end of the statement.
+        conflict: &'static str,
+    },
+    Update {
+        /// Which rows: those with these values.
+        keys: Vec<Column>,
+        /// What each row gets.
+        columns: Vec<Column>,
+        /// What all rows get.
+        changes: Option<Box<dyn Fragment>>,
+        /// What must be so of a row, or it is not changed.
+        guard: Option<Box<dyn Fragment>>,
+    },
+    Delete {
+        keys: Vec<Column>,
+    },
+}
+
+/// A part of a statement that has the same text each time.
+trait Fragment: QueryFragment<Pg> + QueryFragment<Sqlite> + Send + Sync {}
+
+impl<F: QueryFragment<Pg> + QueryFragment<Sqlite> + Send + Sync> Fragment for F {}
+
+impl Write {
+    /// Inserts rows.
+    pub(crate) fn insert(what: &'static str, table: &'static str, columns: Vec<Column>) -> Self {
+        let rows = count(&columns);
+        Self {
+            what,
+            table,
+            rows,
+            expected: Some(number(rows)),
+            verb: Verb::Insert {
+                columns,
+                conflict: "",
+            },
+        }
+    }
+
+    /// The same, where rows of the same keys are there.
+    pub(crate) fn on_conflict(mut self, end: &'static str) -> Self {
+        if let Verb::Insert { conflict, .. } = &mut self.verb {
+            *conflict = end;
+        }
+        self
+    }
+
+    /// Updates the rows that have the values of the keys.
+    pub(crate) fn update(what: &'static str, table: &'static str, keys: Vec<Column>) -> Self {
+        let rows = count(&keys);
+        Self {
+            what,
+            table,
+            rows,
+            expected: Some(number(rows)),
+            verb: Verb::Update {
+                keys,
+                columns: Vec::new(),
+                changes: None,
+                guard: None,
+            },
+        }
+    }
+
+    /// What each of them gets.
+    pub(crate) fn set_each(mut self, each: Vec<Column>) -> Self {
+        if let Verb::Update { columns, .. } = &mut self.verb {
+            *columns = each;
+        }
+        self
+    }
+
+    /// What all of them get.
+    pub(crate) fn set_all<C>(mut self, all: C) -> Self
+    where
+        C: AsChangeset,
+        C::Changeset: QueryFragment<Pg> + QueryFragment<Sqlite> + Send + Sync + 'static,
+    {
+        if let Verb::Update { changes, .. } = &mut self.verb {
+            *changes = Some(Box::new(all.as_changeset()));
+        }
+        self
+    }
+
+    /// What must be so of each of them.
+    pub(crate) fn only_if<G>(mut self, condition: G) -> Self
+    where
+        G: QueryFragment<Pg> + QueryFragment<Sqlite> + Send + Sync + 'static,
+    {
+        if let Verb::Update { guard, .. } = &mut self.verb {
+            *guard = Some(Box::new(condition));
+        }
+        self
+    }
+
+    /// Deletes the rows that have the values of the keys, as many as there are.
+    pub(crate) fn delete(what: &'static str, table: &'static str, keys: Vec<Column>) -> Self {
+        Self {
+            what,
+            table,
+            rows: count(&keys),
+            expected: None,
+            verb: Verb::Delete { keys },
+        }
+    }
+
+    /// Whether it is about no row.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    /// Asserts how many rows were changed.
+    fn check(&self, found: usize) -> Result<(), StoreError> {
+        match self.expected {
+            Some(expected) if expected != number(found) => Err(StoreError::Stale {
+                what: self.what,
+                expected: self.rows,
+                found,
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn count(columns: &[Column]) -> usize {
+    columns.first().map_or(0, Column::len)
+}
+
+/// As PostgreSQL counts.
+fn number(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// Walks a part of a statement for one of the engines.
+fn walk_pg<'b>(part: &'b dyn Fragment, out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+    QueryFragment::<Pg>::walk_ast(part, out)
+}
+
+fn walk_sqlite<'b>(part: &'b dyn Fragment, out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+    QueryFragment::<Sqlite>::walk_ast(part, out)
+}
