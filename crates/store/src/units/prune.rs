@@ -238,7 +238,7 @@ impl Database {
         id: DeploymentId,
         before: Timestamp,
     ) -> Result<usize, StoreError> {
-        self.write(async |tx: &mut Transaction| {
+        self.write_on([id], async |tx: &mut Transaction| {
             let connection = tx.connection()?;
             let Some(locked) = connection.lock_deployment(id).await? else {
                 return Ok(0);
