@@ -7,11 +7,13 @@
 //!   the statements on it, one a function.
 //! - `units`: the units of work, each one transaction.
 //! - [`check()`]: the invariants, as SQL in `invariants/`, asked of one snapshot.
+//! - [`copy()`]: from SQLite to PostgreSQL.
 //! - `dialect`, `types`, `database/`: all that knows that there are two engines.
 
 mod assignments;
 mod check;
 mod connection;
+mod copy;
 mod database;
 mod deployments;
 mod dialect;
@@ -34,11 +36,12 @@ mod units;
 pub use self::{
     assignments::Assignment,
     check::{Check, Violation, check},
+    copy::{Copied, copy},
     database::{Database, LimitError, Limits, Location},
     deployments::{Deployment, DeploymentFilter, Metadata, Status},
     error::{
-        ActivateRefusal, CheckError, CreateRefusal, OpenError, PromoteRefusal, RollBackRefusal,
-        StoreError, UnitError, UpdateRefusal,
+        ActivateRefusal, CheckError, CopyError, CreateRefusal, OpenError, PromoteRefusal,
+        RollBackRefusal, StoreError, UnitError, UpdateRefusal,
     },
     history::HistoryEntry,
     reads::OpenAssignments,
