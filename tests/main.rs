@@ -10,6 +10,7 @@ mod calls;
 mod check;
 mod cli;
 mod contract;
+mod copy;
 mod demo;
 mod drain;
 mod grpcurl;

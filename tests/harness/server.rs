@@ -37,7 +37,7 @@ impl Server {
         Self::with_url(self.database().url()).await
     }
 
-    async fn on(database: TestDatabase) -> Self {
+    pub(crate) async fn on(database: TestDatabase) -> Self {
         let mut server = Self::with_url(database.url()).await;
         server.database = Some(database);
         server

@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 use crate::{
     agent::{AgentArgs, SupervisorArgs},
     check::CheckArgs,
+    copy::CopyArgs,
     demo::replica::ReplicaArgs,
     deployment::DeploymentArgs,
     serve::ServeArgs,
@@ -27,6 +28,8 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Check that a database holds what must always be so. A server may run on it.
     Check(CheckArgs),
+    /// Copy all of a SQLite file to PostgreSQL.
+    Copy(CopyArgs),
     /// Run routes as processes of this machine and check their health.
     Agent(AgentArgs),
     /// Watch a blue-green deployment happen, from start to end, in this terminal.
@@ -57,6 +60,7 @@ mod tests {
         for line in [
             "viridian",
             "viridian check",
+            "viridian copy --from sqlite:x.db",
             "viridian check --database sqlite:x.db --grace soon",
             "viridian deployment create hello",
             "viridian deployment create a/b --image i --drain-grace soon",

@@ -9,6 +9,7 @@ use crate::{
     agent::AgentCommandError,
     check::CheckCommandError,
     client::CallError,
+    copy::CopyCommandError,
     demo::{DemoError, replica::ReplicaError},
     deployment::DeploymentError,
     serve::ServeError,
@@ -37,6 +38,8 @@ pub(crate) enum Error {
     #[error(transparent)]
     Check(#[from] CheckCommandError),
     #[error(transparent)]
+    Copy(#[from] CopyCommandError),
+    #[error(transparent)]
     Agent(#[from] AgentCommandError),
     #[error(transparent)]
     Demo(#[from] DemoError),
@@ -61,6 +64,7 @@ impl Error {
         match self {
             Self::Serve(error) => error.exit_code(),
             Self::Check(error) => error.exit_code(),
+            Self::Copy(error) => error.exit_code(),
             Self::Agent(error) => error.exit_code(),
             Self::Deployment(error) => error.exit_code(),
             Self::Demo(_) | Self::Replica(_) => 1,
@@ -71,7 +75,8 @@ impl Error {
         let output = match self {
             Self::Deployment(DeploymentError::Call(CallError::Output(error))) => error.io(),
             Self::Demo(DemoError::Output(error))
-            | Self::Check(CheckCommandError::Output(error)) => Some(error),
+            | Self::Check(CheckCommandError::Output(error))
+            | Self::Copy(CopyCommandError::Output(error)) => Some(error),
             _ => None,
         };
         output.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)

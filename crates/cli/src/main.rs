@@ -9,6 +9,7 @@ mod agent;
 mod args;
 mod check;
 mod client;
+mod copy;
 mod demo;
 mod deployment;
 mod duration;
@@ -37,6 +38,7 @@ fn run(command: Command) -> Result<ExitCode, Error> {
     Ok(match command {
         Command::Serve(args) => serve::run(args)?,
         Command::Check(args) => check::run(&args)?,
+        Command::Copy(args) => copy::run(&args)?,
         Command::Agent(args) => agent::run(args)?,
         Command::Demo => demo::run()?,
         Command::Deployment(args) => deployment::run(args)?,

@@ -21,4 +21,7 @@ pub use self::{
     config::{Config, StartError, StartErrorKind},
     server::Server,
 };
-pub use viridian_store::{Check, CheckError, Limits, Retention, StoreError, Violation, check};
+pub use viridian_store::{
+    Check, CheckError, Copied, CopyError, Limits, OpenError, Retention, StoreError, Violation,
+    check, copy,
+};

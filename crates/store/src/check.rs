@@ -115,7 +115,8 @@ impl Query {
     }
 }
 
-async fn expect_schema(snapshot: &mut Snapshot) -> Result<(), CheckError> {
+/// Asserts that a schema is the one that this program knows.
+pub(crate) async fn expect_schema(snapshot: &mut Snapshot) -> Result<(), CheckError> {
     let applied = "SELECT version FROM __diesel_schema_migrations ORDER BY version";
     let found: Vec<Version> = match snapshot.rows(applied, None).await {
         Ok(found) => found,

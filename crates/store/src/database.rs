@@ -17,7 +17,7 @@ pub use self::{
     limits::{LimitError, Limits},
     location::Location,
 };
-pub(crate) use self::{snapshot::Snapshot, thread::Thread, writer::Turn};
+pub(crate) use self::{snapshot::Snapshot, sqlite::claim, thread::Thread, writer::Turn};
 use crate::{
     connection::Connection,
     dialect::{self, Clock, Trip},

@@ -185,6 +185,32 @@ pub enum CheckError {
     Store(#[from] StoreError),
 }
 
+/// Why nothing was copied.
+#[derive(Debug, Error)]
+pub enum CopyError {
+    /// It goes one way only.
+    #[error("only a SQLite file can be copied, and only to PostgreSQL")]
+    Engines,
+    /// There is something already where it was to go.
+    #[error("the database to copy to is not empty: there are rows in {0}")]
+    NotEmpty(&'static str),
+    /// One of the two cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// One of the two failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<CheckError> for CopyError {
+    fn from(error: CheckError) -> Self {
+        match error {
+            CheckError::Open(error) => Self::Open(error),
+            CheckError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
 impl From<DieselError> for StoreError {
     fn from(error: DieselError) -> Self {
         match &error {

@@ -7,6 +7,7 @@
 //!   the statements on it, one a function.
 //! - `units`: the units of work, each one transaction.
 //! - [`check()`]: the invariants, as SQL in `invariants/`, asked of one snapshot.
+//! - [`copy()`]: from SQLite to PostgreSQL.
 //! - `write`: what a unit of work writes, as values, and how it is done.
 //! - `dialect`, `types`, `write/`, `database/`: all that knows that there are two
 //!   engines.
@@ -14,6 +15,7 @@
 mod assignments;
 mod check;
 mod connection;
+mod copy;
 mod database;
 mod deployments;
 mod dialect;
@@ -37,11 +39,12 @@ mod write;
 pub use self::{
     assignments::Assignment,
     check::{Check, Violation, check},
+    copy::{Copied, copy},
     database::{Database, LimitError, Limits, Location},
     deployments::{Deployment, DeploymentFilter, Metadata, Status},
     error::{
-        ActivateRefusal, CheckError, CreateRefusal, OpenError, PromoteRefusal, RollBackRefusal,
-        StoreError, UnitError, UpdateRefusal,
+        ActivateRefusal, CheckError, CopyError, CreateRefusal, OpenError, PromoteRefusal,
+        RollBackRefusal, StoreError, UnitError, UpdateRefusal,
     },
     history::HistoryEntry,
     reads::OpenAssignments,

@@ -4,6 +4,7 @@ mod broken;
 mod calls;
 mod chance;
 mod check;
+mod copy;
 mod cut;
 mod cutter;
 mod cycles;

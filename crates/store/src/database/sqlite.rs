@@ -95,6 +95,19 @@ impl Pool {
     }
 }
 
+/// Keeps servers away from a file that is there, until it is dropped.
+pub(crate) fn claim(path: &Path) -> Result<File, OpenError> {
+    let locked = if path.is_file() {
+        lock(path)
+    } else {
+        Err("there is no such file".to_owned())
+    };
+    locked.map_err(|why| OpenError::File {
+        path: path.display().to_string(),
+        why,
+    })
+}
+
 /// Takes the lock that says that a server has this file open. It lies beside the
 /// database: closing a handle on the database itself would drop SQLite's locks.
 fn lock(path: &Path) -> Result<File, String> {

@@ -252,7 +252,7 @@ impl Database {
         id: DeploymentId,
         before: Timestamp,
     ) -> Result<usize, StoreError> {
-        self.write(async |tx: &mut Transaction| {
+        self.write_on([id], async |tx: &mut Transaction| {
             let Some(Held { deployment, .. }) = tx.hold(id).await? else {
                 return Ok(0);
             };

@@ -1,0 +1,205 @@
+//! Copying the record of a SQLite file into PostgreSQL.
+//!
+//! Rows travel as JSON: SQLite writes it, and PostgreSQL reads it by the types of
+//! its own columns. So nothing here knows what a row has.
+
+use diesel::{
+    QueryableByName, sql_query,
+    sql_types::{BigInt, Bool, Nullable, Text},
+};
+use diesel_async::RunQueryDsl as _;
+
+use crate::{
+    Database,
+    check::expect_schema,
+    connection::with_conn,
+    database::{Location, Snapshot, claim},
+    deployments::expect_rows,
+    error::{CopyError, StoreError},
+    transaction::Transaction,
+};
+
+/// How many rows a table got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// The table.
+    pub table: &'static str,
+    /// Its rows.
+    pub rows: u64,
+}
+
+/// Copies all there is in a file to a PostgreSQL database that has nothing yet,
+/// in one transaction. No server may have the file open, and it is not changed.
+///
+/// # Errors
+///
+/// A [`CopyError`] that is one clear sentence; then nothing was copied.
+pub async fn copy(from: &str, to: &str) -> Result<Vec<Copied>, CopyError> {
+    let (Location::Sqlite(path), Location::Postgres(_)) =
+        (Location::parse(from)?, Location::parse(to)?)
+    else {
+        return Err(CopyError::Engines);
+    };
+    let _claim = claim(&path)?;
+    let mut source = Snapshot::open(from).await?;
+    expect_schema(&mut source).await?;
+    let target = Database::open(to).await?;
+    target
+        .write(async |tx: &mut Transaction| {
+            take(tx).await?;
+            let mut copied = Vec::new();
+            for table in TABLES {
+                let rows = copy_table(&mut source, tx, table).await?;
+                copied.push(Copied { table, rows });
+            }
+            go_on_numbering(&mut source, tx).await?;
+            Ok(copied)
+        })
+        .await
+}
+
+/// Keeps others away from the tables, and asserts that they are empty.
+async fn take(tx: &mut Transaction) -> Result<(), CopyError> {
+    let all = TABLES.join(", ");
+    let take = format!("SET LOCAL statement_timeout = 0; LOCK TABLE {all}");
+    tx.connection().await?.execute(&take).await?;
+    for table in TABLES {
+        let query = sql_query(format!("SELECT EXISTS (SELECT FROM {table}) AS found"));
+        let row: Found = with_conn!(tx.connection().await?, |c| query.clone().get_result(c))
+            .map_err(StoreError::from)?;
+        if row.found {
+            return Err(CopyError::NotEmpty(table));
+        }
+    }
+    Ok(())
+}
+
+async fn copy_table(
+    source: &mut Snapshot,
+    tx: &mut Transaction,
+    table: &str,
+) -> Result<u64, StoreError> {
+    let columns = columns(source, tx, table).await?;
+    let names: Vec<_> = columns.iter().map(|it| it.name.as_str()).collect();
+    let names = names.join(", ");
+    let values: Vec<_> = columns.iter().map(Column::in_json).collect();
+    let values = values.join(", ");
+    let insert = format!(
+        "INSERT INTO {table} ({names}) OVERRIDING SYSTEM VALUE \
+         SELECT {names} FROM json_populate_recordset(NULL::{table}, $1::json)"
+    );
+    let (mut copied, mut after) = (0, 0);
+    loop {
+        let batch = format!(
+            "SELECT json_group_array(json_object({values})) AS rows, COUNT(*) AS n, \
+             MAX(rowid) AS last \
+             FROM (SELECT rowid, * FROM {table} WHERE rowid > {after} ORDER BY rowid LIMIT {BATCH})"
+        );
+        let batch: Vec<Batch> = source.rows(&batch, None).await?;
+        let Some(Batch {
+            rows,
+            n,
+            last: Some(last),
+        }) = batch.into_iter().next()
+        else {
+            return Ok(copied);
+        };
+        let query = sql_query(&insert).bind::<Text, _>(rows);
+        let inserted = with_conn!(tx.connection().await?, |c| query.clone().execute(c))?;
+        expect_rows("copy", usize::try_from(n).unwrap_or_default(), inserted)?;
+        copied += n.cast_unsigned();
+        after = last;
+    }
+}
+
+/// The columns that the file has, with the types that they get.
+async fn columns(
+    source: &mut Snapshot,
+    tx: &mut Transaction,
+    table: &str,
+) -> Result<Vec<Column>, StoreError> {
+    let query = format!("SELECT name, type AS kind FROM pragma_table_info('{table}') ORDER BY cid");
+    let mut columns: Vec<Column> = source.rows(&query, None).await?;
+    let query = sql_query(
+        "SELECT column_name::text AS name, data_type::text AS kind \
+         FROM information_schema.columns WHERE table_schema = current_schema() AND table_name = $1",
+    )
+    .bind::<Text, _>(table.to_owned());
+    let types: Vec<Column> = with_conn!(tx.connection().await?, |c| query.clone().load(c))?;
+    for column in &mut columns {
+        let same = types.iter().find(|it| it.name == column.name);
+        let Some(Column { kind, .. }) = same else {
+            let name = &column.name;
+            return Err(StoreError::Broken(format!("{table} has no column {name}")));
+        };
+        column.kind.clone_from(kind);
+    }
+    Ok(columns)
+}
+
+/// Positions that were pruned are not given again either.
+async fn go_on_numbering(source: &mut Snapshot, tx: &mut Transaction) -> Result<(), StoreError> {
+    let query = "SELECT seq FROM sqlite_sequence WHERE name = 'events'";
+    let last: Vec<Sequence> = source.rows(query, None).await?;
+    let [Sequence { seq }] = &last[..] else {
+        return Ok(());
+    };
+    let set = format!("SELECT setval(pg_get_serial_sequence('events', 'position'), {seq})");
+    tx.connection().await?.execute(&set).await
+}
+
+#[derive(QueryableByName)]
+struct Column {
+    #[diesel(sql_type = Text)]
+    name: String,
+    #[diesel(sql_type = Text)]
+    kind: String,
+}
+
+impl Column {
+    /// Its name and its value, as SQLite makes JSON of them that PostgreSQL reads.
+    fn in_json(&self) -> String {
+        let Self { name, kind } = self;
+        match kind.as_str() {
+            "uuid" => format!("'{name}', iif({name} IS NULL, NULL, lower(hex({name})))"),
+            "bytea" => format!("'{name}', iif({name} IS NULL, NULL, '\\x' || lower(hex({name})))"),
+            "jsonb" => format!("'{name}', json({name})"),
+            _ => format!("'{name}', {name}"),
+        }
+    }
+}
+
+#[derive(QueryableByName)]
+struct Batch {
+    #[diesel(sql_type = Text)]
+    rows: String,
+    #[diesel(sql_type = BigInt)]
+    n: i64,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    last: Option<i64>,
+}
+
+#[derive(QueryableByName)]
+struct Found {
+    #[diesel(sql_type = Bool)]
+    found: bool,
+}
+
+#[derive(QueryableByName)]
+struct Sequence {
+    #[diesel(sql_type = BigInt)]
+    seq: i64,
+}
+
+/// Those that others refer to first.
+pub(crate) const TABLES: [&str; 7] = [
+    "deployments",
+    "revisions",
+    "routes",
+    "assignments",
+    "history",
+    "events",
+    "replies",
+];
+
+const BATCH: u32 = 500;

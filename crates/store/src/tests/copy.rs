@@ -1,0 +1,140 @@
+//! What is copied from SQLite to PostgreSQL is the same there, and goes on.
+
+use std::collections::BTreeSet;
+
+use uuid::Uuid;
+
+use super::{
+    fixture::{Engine, Fixture, call, manual},
+    invariants,
+    schema::Catalog,
+};
+use crate::{
+    Call, Copied, CopyError, DeploymentFilter, OpenError, Request, RequestId, Tables, copy,
+    copy::TABLES,
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_is_the_same_and_goes_on() {
+    let source = Fixture::new(Engine::Sqlite).await;
+    let (waiting, _) = source.at_the_gate(2, manual()).await;
+    let (promoted, _) = source.at_the_gate(3, manual()).await;
+    let terms = Call {
+        request: Some(Request {
+            id: RequestId(Uuid::now_v7()),
+            method: "Promote",
+            fingerprint: vec![0, 255, 7],
+        }),
+        ..call()
+    };
+    let first = source.db.complete_manual_promote(promoted, None, &terms);
+    let first = first.await.expect("it is promoted");
+    // More than go in one batch.
+    for _ in 0..300 {
+        source.pause(promoted, true).await;
+        source.pause(promoted, false).await;
+    }
+    // As if events had been pruned.
+    let numbered = "UPDATE sqlite_sequence SET seq = 5000 WHERE name = 'events'";
+    source.tamper(numbered).await.expect("it is tampered with");
+    let footprint = source.footprint().await;
+    let seen = look(&source).await;
+    let (url, folder) = source.close();
+
+    let target = Fixture::new(Engine::Postgres).await;
+    let copied = copy(&url, &target.url).await.expect("it can be copied");
+    let rows = |table| {
+        let of_it = |it: &&Copied| it.table == table;
+        copied.iter().find(of_it).expect("it is a table").rows
+    };
+    assert_eq!(rows("deployments"), 2);
+    assert_eq!(rows("replies"), 1);
+    assert!(rows("history") > 600 && rows("events") > 600, "{copied:?}");
+    assert_eq!(target.footprint().await, footprint);
+    assert_eq!(look(&target).await, seen);
+
+    // A call that was answered before gets its answer again.
+    let again = target.db.complete_manual_promote(promoted, None, &terms);
+    let again = again.await.expect("it is the same call");
+    assert_eq!(again.deployment, first.deployment);
+    let promoted = target
+        .db
+        .complete_manual_promote(waiting, None, &call())
+        .await;
+    promoted.expect("it is at its gate");
+    let last = target.number("SELECT MAX(position) AS n FROM events").await;
+    assert_eq!(last, 5_001, "no position is given twice");
+    target.settle().await;
+    invariants::hold(&target).await;
+
+    let source = Fixture::reopen((url, folder)).await;
+    assert_eq!(source.footprint().await, footprint, "it is not changed");
+}
+
+/// No table is forgotten.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_table_is_copied() {
+    let fixture = Fixture::new(Engine::Sqlite).await;
+    let tables: BTreeSet<_> = Catalog::read(&fixture.url)
+        .await
+        .tables
+        .into_keys()
+        .collect();
+    assert_eq!(tables, TABLES.map(str::to_owned).into());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_copied_is_refused() {
+    let source = Fixture::new(Engine::Sqlite).await;
+    source.ready(1, manual()).await;
+    let target = Fixture::new(Engine::Postgres).await;
+
+    let refused = copy(&source.url, &target.url).await;
+    let Err(CopyError::Open(OpenError::File { why, .. })) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(why.contains("another server has it open"), "{why}");
+    let refused = copy(&target.url, &source.url).await;
+    assert!(matches!(refused, Err(CopyError::Engines)), "{refused:?}");
+    let missing = format!("{}-missing", source.url);
+    let refused = copy(&missing, &target.url).await;
+    assert!(
+        matches!(refused, Err(CopyError::Open(OpenError::File { .. }))),
+        "{refused:?}"
+    );
+
+    let id = target.ready(1, manual()).await;
+    let footprint = target.footprint().await;
+    let (url, _folder) = source.close();
+    let refused = copy(&url, &target.url).await;
+    assert!(
+        matches!(refused, Err(CopyError::NotEmpty("deployments"))),
+        "{refused:?}"
+    );
+    assert_eq!(target.footprint().await, footprint);
+    assert_eq!(target.get(id).await.status.blue.ready, 1);
+}
+
+/// All that can be seen of all deployments.
+async fn look(fixture: &Fixture) -> Vec<String> {
+    let mut seen = Vec::new();
+    let listed = fixture
+        .db
+        .list_deployments(DeploymentFilter::default(), None, 100);
+    for (id, deployment) in listed.await.expect("they are listed") {
+        seen.push(format!("{:?}", deployment.expect("it can be read")));
+        seen.push(format!("{:?}", fixture.routes(id).await));
+        seen.push(format!("{:?}", fixture.history(id).await));
+        let revisions = fixture.db.list_revisions(id, None, 100).await;
+        seen.push(format!("{:?}", revisions.expect("they are listed")));
+    }
+    let open = fixture.db.open_assignments("g", 100).await;
+    seen.push(format!("{:?}", open.expect("they are listed").open));
+    let (after, limit) = (None, 100);
+    let tables = fixture
+        .db
+        .traffic_tables(Tables::All { after, limit })
+        .await;
+    seen.push(format!("{:?}", tables.expect("they can be had")));
+    seen
+}
