@@ -4,18 +4,23 @@
 mod api;
 mod database;
 mod fleet;
+mod hold;
+mod metrics;
 mod operator;
 mod program;
 mod refusal;
 mod request;
 mod server;
 mod wait;
+pub(crate) mod web;
 mod world;
 
 pub(crate) use self::{
     api::{Api, Tables},
     database::{Engine, TestDatabase},
     fleet::{Fate, Fleet},
+    hold::Hold,
+    metrics::METRICS,
     program::{Finished, closed_port, finish, viridian},
     refusal::{field_paths, prevented, refused},
     request::{
@@ -23,6 +28,6 @@ pub(crate) use self::{
         pause, promotion, resume, roll_back, seconds, update,
     },
     server::Server,
-    wait::{PATIENCE, eventually, hold_for, within},
+    wait::{PATIENCE, count, eventually, hold_for, within},
     world::World,
 };

@@ -1,14 +1,29 @@
 //! SIGTERM: what runs is finished, streams are ended with a reason, and what was
 //! there is there again after the next start.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    error::Error as _,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use nix::sys::signal::Signal;
 use rstest::rstest;
-use tonic::Code;
-use viridian_proto::v1::{WatchAssignmentsRequest, WatchTrafficRequest};
+use tokio::task::JoinSet;
+use tonic::{Code, Status, Streaming};
+use viridian_proto::v1::{
+    CreateDeploymentRequest, Deployment, UpdateDeploymentRequest, WatchAssignmentsRequest,
+    WatchTrafficRequest,
+};
 
-use crate::harness::{Engine, GROUP, REFERENCE, World, manual, refused, within};
+use crate::harness::{
+    Api, Engine, GROUP, REFERENCE, Server, World, count, creation, eventually, manual, refused,
+    update, within,
+};
 
 #[rstest]
 #[case::sqlite(Engine::Sqlite, Signal::SIGTERM)]
@@ -20,19 +35,12 @@ async fn a_signal_ends_streams_and_then_the_server(#[case] engine: Engine, #[cas
     world.serving(2, manual()).await;
     let mut one = world.api.watch(REFERENCE).await;
     one.next().await.expect("the present table");
-    let all = WatchTrafficRequest {
-        deployments: Vec::new(),
-        all: true,
-    };
-    let mut all = open(world.api.traffic().watch_traffic(all).await);
+    let mut all = open(world.api.traffic().watch_traffic(everything()).await);
     within("the present table", all.message())
         .await
         .expect("a stream")
         .expect("a table");
-    let group = WatchAssignmentsRequest {
-        resource_group: GROUP.to_owned(),
-    };
-    let mut assignments = open(world.api.routes().watch_assignments(group).await);
+    let mut assignments = open(world.api.routes().watch_assignments(group()).await);
 
     let asked = Instant::now();
     world.server.signal(signal);
@@ -59,6 +67,115 @@ async fn a_signal_ends_streams_and_then_the_server(#[case] engine: Engine, #[cas
     );
 }
 
+/// Under load, again and again. `VIRIDIAN_SHUTDOWNS` says how often.
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_under_load_is_there_after_a_sigterm(#[case] engine: Engine) {
+    let rounds = count("VIRIDIAN_SHUTDOWNS", 3);
+    let mut server = Server::start(engine).await;
+    let mut said = HashMap::new();
+    for caller in 0..CALLERS {
+        let creation = CreateDeploymentRequest {
+            name: format!("load-{caller}"),
+            ..creation(0, manual())
+        };
+        let created = server.api().await.create(creation).await;
+        said.insert(caller, created.expect("a deployment"));
+    }
+    for _ in 0..rounds {
+        server = round(server, &mut said).await;
+    }
+}
+
+/// One SIGTERM under load, and the next start. `said` is what each caller was
+/// told last.
+async fn round(mut server: Server, said: &mut HashMap<usize, Deployment>) -> Server {
+    let api = server.api().await;
+    let acknowledged = Arc::new(AtomicUsize::new(0));
+    let mut callers = JoinSet::new();
+    for (caller, last) in said.drain() {
+        let own = server.api().await;
+        let acknowledged = Arc::clone(&acknowledged);
+        callers.spawn(async move { (caller, call_on(&own, last, &acknowledged).await) });
+    }
+    let mut tables = open(api.traffic().watch_traffic(everything()).await);
+    let mut assignments = open(api.routes().watch_assignments(group()).await);
+    let ends = tokio::spawn(async move {
+        [
+            within("the end of the tables", end_of(&mut tables)).await,
+            within("the end of the assignments", end_of(&mut assignments)).await,
+        ]
+    });
+    eventually("some load", async || {
+        (acknowledged.load(Ordering::Relaxed) >= 10 * CALLERS).then_some(())
+    })
+    .await;
+
+    let asked = Instant::now();
+    server.signal(Signal::SIGTERM);
+    let status = server.ended().await;
+    let took = asked.elapsed();
+    assert_eq!(status.code(), Some(0), "{status:?}");
+    assert!(took < Duration::from_secs(10), "it took {took:?}");
+    for end in ends.await.expect("both streams end") {
+        refused(&end, Code::Unavailable, "SHUTTING_DOWN");
+    }
+    said.extend(within("the callers", callers.join_all()).await);
+
+    let server = Server::on(server.killed()).await;
+    let api = server.api().await;
+    for last in said.values_mut() {
+        let now = api.get(&last.id).await;
+        // One call of each may have been done without its caller being told.
+        let more = now.generation - last.generation;
+        assert!(
+            (0..=1).contains(&more),
+            "told {last:?}, and there is {now:?}"
+        );
+        if more == 0 {
+            assert_eq!(now.labels, last.labels);
+        }
+        *last = now;
+    }
+    server
+}
+
+/// Changes a deployment over and over until the server is gone. Gives what it
+/// said last.
+async fn call_on(api: &Api, mut last: Deployment, acknowledged: &AtomicUsize) -> Deployment {
+    loop {
+        let request = UpdateDeploymentRequest {
+            labels: [("generation".to_owned(), last.generation.to_string())].into(),
+            expected_generation: Some(last.generation),
+            ..update(&last.id)
+        };
+        match api.update(request).await {
+            Ok(changed) => {
+                last = changed;
+                acknowledged.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(gone) => {
+                // From the server that, or nothing: then the connection is gone.
+                let silent = gone.source().is_some();
+                assert!(silent || gone.code() == Code::Unavailable, "{gone:?}");
+                return last;
+            }
+        }
+    }
+}
+
+/// What a stream ends with.
+async fn end_of<T>(stream: &mut Streaming<T>) -> Status {
+    loop {
+        match stream.message().await {
+            Ok(message) => assert!(message.is_some(), "it ends with a reason"),
+            Err(end) => return end,
+        }
+    }
+}
+
 #[rstest]
 #[case::sqlite(Engine::Sqlite)]
 #[case::postgres(Engine::Postgres)]
@@ -81,3 +198,18 @@ async fn a_killed_server_comes_back_to_what_it_had_said(#[case] engine: Engine) 
 fn open<T>(reply: Result<tonic::Response<T>, tonic::Status>) -> T {
     reply.expect("a stream").into_inner()
 }
+
+fn everything() -> WatchTrafficRequest {
+    WatchTrafficRequest {
+        deployments: Vec::new(),
+        all: true,
+    }
+}
+
+fn group() -> WatchAssignmentsRequest {
+    WatchAssignmentsRequest {
+        resource_group: GROUP.to_owned(),
+    }
+}
+
+const CALLERS: usize = 8;

@@ -29,22 +29,34 @@ type Log = Arc<Mutex<Vec<String>>>;
 
 impl Server {
     pub(crate) async fn start(engine: Engine) -> Self {
-        Self::on(TestDatabase::create(engine).await).await
+        Self::start_with(engine, &[]).await
+    }
+
+    /// A server with flags of its own.
+    pub(crate) async fn start_with(engine: Engine, flags: &[&str]) -> Self {
+        Self::on_with(TestDatabase::create(engine).await, flags).await
     }
 
     /// Another server on the same database.
     pub(crate) async fn beside(&self) -> Self {
-        Self::with_url(self.database().url()).await
+        Self::with_url(self.database().url(), &[]).await
     }
 
+    /// A server on a database that was there before.
     pub(crate) async fn on(database: TestDatabase) -> Self {
-        let mut server = Self::with_url(database.url()).await;
+        Self::on_with(database, &[]).await
+    }
+
+    async fn on_with(database: TestDatabase, flags: &[&str]) -> Self {
+        let mut server = Self::with_url(database.url(), flags).await;
         server.database = Some(database);
         server
     }
 
-    async fn with_url(database: &str) -> Self {
-        let mut process = serve(database)
+    async fn with_url(database: &str, flags: &[&str]) -> Self {
+        let mut command = serve(database);
+        command.args(flags);
+        let mut process = command
             .into_std()
             .spawn()
             .expect("the program can be started");
@@ -68,7 +80,7 @@ impl Server {
         }
     }
 
-    /// Kills it without warning. Gives the database.
+    /// The database of a server that is over. One that is not is killed.
     pub(crate) fn killed(mut self) -> TestDatabase {
         self.database.take().expect("it is the first on it")
     }
@@ -94,6 +106,15 @@ impl Server {
 
     pub(crate) async fn api(&self) -> Api {
         Api::connect(&self.url()).await
+    }
+
+    /// Where it tells what it measures, once it has logged it.
+    pub(crate) fn metrics_url(&self) -> Option<String> {
+        let log = lock(&self.log);
+        let address = log
+            .iter()
+            .find_map(|line| address_in(line, "serving metrics"))?;
+        Some(format!("http://{address}/metrics"))
     }
 
     /// What it has logged so far.
@@ -138,7 +159,7 @@ fn serve(database: &str) -> tokio::process::Command {
 fn follow(stderr: impl Read, log: &Log, told: oneshot::Sender<SocketAddr>) {
     let mut told = Some(told);
     for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-        if let Some(address) = serving(&line)
+        if let Some(address) = address_in(&line, "serving")
             && let Some(told) = told.take()
         {
             let _ = told.send(address);
@@ -147,10 +168,10 @@ fn follow(stderr: impl Read, log: &Log, told: oneshot::Sender<SocketAddr>) {
     }
 }
 
-/// The address in the log line that tells it.
-fn serving(line: &str) -> Option<SocketAddr> {
+/// The address in the log line that tells it with these words.
+fn address_in(line: &str, words: &str) -> Option<SocketAddr> {
     let line: serde_json::Value = serde_json::from_str(line).ok()?;
-    if line["message"] != "serving" {
+    if line["message"] != words {
         return None;
     }
     line["address"].as_str()?.parse().ok()

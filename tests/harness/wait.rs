@@ -1,4 +1,4 @@
-use std::{fmt, time::Duration};
+use std::{env, fmt, time::Duration};
 
 use tokio::time::{Instant, sleep, timeout};
 
@@ -40,6 +40,12 @@ pub(crate) async fn within<F: Future>(what: impl fmt::Display, future: F) -> F::
         Ok(output) => output,
         Err(_) => panic!("waited {PATIENCE:?} in vain for {what}"),
     }
+}
+
+/// How often a test does something, by the environment.
+pub(crate) fn count(variable: &str, default: u32) -> u32 {
+    let asked = env::var(variable).ok();
+    asked.map_or(default, |asked| asked.parse().expect("a number"))
 }
 
 const PAUSE: Duration = Duration::from_millis(10);

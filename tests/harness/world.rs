@@ -14,7 +14,10 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn start(engine: Engine) -> Self {
-        let server = Server::start(engine).await;
+        Self::on(Server::start(engine).await).await
+    }
+
+    pub(crate) async fn on(server: Server) -> Self {
         let api = server.api().await;
         Self {
             fleet: Fleet::start(&api, GROUP),

@@ -21,8 +21,10 @@ mod output;
 mod pair;
 mod retention;
 mod rpc_error;
+mod rpc_limits;
 mod serve;
 mod signals;
+mod size;
 
 use crate::{
     args::{Cli, Command},

@@ -5,13 +5,14 @@ use std::{fs, io, net::SocketAddr, path::PathBuf, process::ExitCode, time::Durat
 use clap::{Args, builder::BoolishValueParser};
 use etcetera::BaseStrategy as _;
 use tokio::runtime::Runtime;
-use viridian_server::{Config, Server, StartError, StartErrorKind};
+use viridian_server::{Config, GrpcWeb, Server, StartError, StartErrorKind};
 
 use crate::{
     error,
     limits::LimitArgs,
     logging::{self, LogArgs, LogError},
     retention::RetentionArgs,
+    rpc_limits::RpcLimitArgs,
     signals::Signals,
 };
 
@@ -38,10 +39,29 @@ pub(crate) struct ServeArgs {
     /// Listen where others can reach it, though nobody is asked who they are.
     #[arg(long, env = "VIRIDIAN_INSECURE", value_parser = BoolishValueParser::new())]
     insecure: bool,
+    /// Where to tell what is measured, for Prometheus: GET /metrics. Nobody is
+    /// asked who they are [default: nowhere].
+    #[arg(long, env = "VIRIDIAN_METRICS_LISTEN", value_name = "HOST:PORT")]
+    metrics_listen: Option<String>,
+    /// Speak gRPC-Web too, which browsers need.
+    #[arg(long, env = "VIRIDIAN_GRPC_WEB", value_parser = BoolishValueParser::new())]
+    grpc_web: bool,
+    /// An origin whose pages may call, like https://example.org, or * for all.
+    /// May be given more than once, or as a list with commas.
+    #[arg(
+        long,
+        env = "VIRIDIAN_GRPC_WEB_ORIGIN",
+        value_name = "ORIGIN",
+        value_delimiter = ',',
+        requires = "grpc_web"
+    )]
+    grpc_web_origin: Vec<String>,
     #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
     retention: RetentionArgs,
+    #[command(flatten)]
+    rpc_limits: RpcLimitArgs,
     #[command(flatten)]
     log: LogArgs,
 }
@@ -98,6 +118,13 @@ async fn serve(args: ServeArgs) -> Result<ExitCode, ServeError> {
     config.insecure = args.insecure;
     config.limits = args.limits.into();
     config.retention = args.retention.into();
+    config.rpc_limits = args.rpc_limits.into();
+    config.grpc_web = args.grpc_web.then_some(GrpcWeb {
+        origins: args.grpc_web_origin,
+    });
+    if let Some(listen) = &args.metrics_listen {
+        config.metrics_listen = Some(resolve(listen).await?);
+    }
 
     let mut server = tokio::select! {
         started = Server::start(config) => started?,

@@ -5,6 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use thiserror::Error;
 use viridian_store::{Limits, OpenError, Retention};
 
+use crate::{layers::GrpcWeb, rpc_limits::RpcLimits};
+
 /// What a server is told when it starts.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -18,6 +20,12 @@ pub struct Config {
     pub insecure: bool,
     /// For how long it keeps what nothing depends on.
     pub retention: Retention,
+    /// How much it takes on.
+    pub rpc_limits: RpcLimits,
+    /// Where it tells what it measures, if anywhere.
+    pub metrics_listen: Option<SocketAddr>,
+    /// Whether it speaks gRPC-Web, and to whom.
+    pub grpc_web: Option<GrpcWeb>,
 }
 
 impl Config {
@@ -30,6 +38,9 @@ impl Config {
             limits: Limits::default(),
             insecure: false,
             retention: Retention::default(),
+            rpc_limits: RpcLimits::default(),
+            metrics_listen: None,
+            grpc_web: None,
         }
     }
 
@@ -40,6 +51,14 @@ impl Config {
         self.retention
             .check()
             .map_err(|error| StartError::Config(format!("--retain-{}: {error}", error.field)))?;
+        self.rpc_limits
+            .check()
+            .map_err(|error| StartError::Config(format!("--{}: {error}", error.flag)))?;
+        if let Some(Err(origin)) = self.grpc_web.as_ref().map(GrpcWeb::check) {
+            return Err(StartError::Config(format!(
+                "--grpc-web-origin: {origin:?} is no origin; write https://HOST, or * for all"
+            )));
+        }
         if self.listen.ip().is_loopback() || self.insecure {
             return Ok(());
         }

@@ -1,6 +1,9 @@
 //! Every error that leaves the server: one `google.rpc.ErrorInfo` each, and no
 //! internal text.
 
+mod code;
+pub(crate) mod foreign;
+pub(crate) mod limits;
 mod refusals;
 
 use std::{collections::HashMap, time::Duration};
@@ -9,6 +12,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use viridian_store::{StoreError, UnitError};
 
+pub(crate) use self::code::code_name;
 pub(crate) use self::refusals::{PauseRefusal, ResumeRefusal};
 
 const DOMAIN: &str = "viridian";

@@ -1,13 +1,16 @@
 //! A running server.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
+use futures::Stream;
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::{
+    codec::CompressionEncoding::{Gzip, Zstd},
     service::Routes as GrpcRoutes,
     transport::{self, server::TcpIncoming},
 };
+use tower::{Layer, layer::layer_fn};
 use viridian_proto::{
     FILE_DESCRIPTOR_SET,
     v1::{
@@ -19,7 +22,11 @@ use viridian_store::Database;
 
 use crate::{
     config::{Config, StartError},
-    coordinator, pruner,
+    connections::{self, Connection},
+    coordinator,
+    layers::{self, Layered},
+    metrics, pruner,
+    rpc_limits::RpcLimits,
     services::{deployment::Deployments, route::Routes, traffic::Traffic},
     state::Shared,
 };
@@ -33,6 +40,7 @@ pub struct Server {
     serving: JoinHandle<Result<(), transport::Error>>,
     coordinating: JoinHandle<()>,
     pruning: JoinHandle<()>,
+    telling: Option<JoinHandle<()>>,
 }
 
 impl Server {
@@ -45,23 +53,18 @@ impl Server {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         config.check()?;
         let database = Database::open_within(&config.database, config.limits).await?;
-        let listener = TcpListener::bind(config.listen).await;
-        let listener = listener.map_err(|error| {
-            StartError::Config(format!("cannot listen on {}: {error}", config.listen))
-        })?;
-        let address = listener
-            .local_addr()
-            .map_err(|error| StartError::Config(error.to_string()))?;
+        let telling = match config.metrics_listen {
+            Some(listen) => Some(tell_metrics(listen).await?),
+            None => None,
+        };
+        let (listener, address) = listen(config.listen).await?;
         let stop = CancellationToken::new();
         let shared = Shared::new(database.clone(), stop.clone());
-        let routes = services(shared).await?;
-        let serving = transport::Server::builder()
-            .http2_keepalive_interval(Some(KEEPALIVE))
-            .http2_keepalive_timeout(Some(KEEPALIVE))
+        let routes = services(shared, &config.rpc_limits).await?;
+        let serving = builder(&config)
             .add_routes(routes)
             .serve_with_incoming_shutdown(
-                // Without it a small reply waits for the caller's delayed ACK.
-                TcpIncoming::from(listener).with_nodelay(Some(true)),
+                incoming(listener, &config.rpc_limits),
                 stop.clone().cancelled_owned(),
             );
         tracing::info!(%address, "serving");
@@ -75,6 +78,7 @@ impl Server {
             serving: tokio::spawn(serving),
             coordinating: tokio::spawn(coordinator::run(database.clone(), stop.clone())),
             pruning: tokio::spawn(pruner::run(database, config.retention, stop.clone())),
+            telling,
             stop,
         })
     }
@@ -114,12 +118,74 @@ impl Drop for Server {
         self.serving.abort();
         self.coordinating.abort();
         self.pruning.abort();
+        if let Some(telling) = &self.telling {
+            telling.abort();
+        }
     }
+}
+
+async fn listen(on: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let bound = TcpListener::bind(on).await;
+    let listener =
+        bound.map_err(|error| StartError::Config(format!("cannot listen on {on}: {error}")))?;
+    let address = listener.local_addr();
+    let address = address.map_err(|error| StartError::Config(error.to_string()))?;
+    Ok((listener, address))
+}
+
+/// Measures, and tells of it until the end.
+async fn tell_metrics(on: SocketAddr) -> Result<JoinHandle<()>, StartError> {
+    let handle = metrics::install().map_err(|error| StartError::Config(error.to_string()))?;
+    let (listener, address) = listen(on).await?;
+    tracing::info!(%address, "serving metrics");
+    Ok(tokio::spawn(metrics::serve(listener, handle)))
+}
+
+/// HTTP as the limits have it, and what every call passes.
+fn builder(
+    config: &Config,
+) -> transport::Server<impl Layer<GrpcRoutes, Service = Layered> + Clone + use<>> {
+    let limits = config.rpc_limits.clone();
+    let web = config.grpc_web.clone();
+    transport::Server::builder()
+        .accept_http1(web.is_some())
+        .http2_keepalive_interval(Some(limits.keepalive_interval))
+        .http2_keepalive_timeout(Some(limits.keepalive_timeout))
+        .http2_max_header_list_size(limits.header_size)
+        .max_concurrent_streams(limits.calls_per_connection)
+        .layer(layer_fn(move |routes| {
+            layers::wrap(routes, &limits, web.as_ref())
+        }))
+}
+
+fn incoming(
+    listener: TcpListener,
+    limits: &RpcLimits,
+) -> impl Stream<Item = io::Result<Connection>> + use<> {
+    let incoming = TcpIncoming::from(listener)
+        // Without it a small reply waits for the caller's delayed ACK.
+        .with_nodelay(Some(true))
+        .with_keepalive(Some(limits.keepalive_interval))
+        .with_keepalive_interval(Some(limits.keepalive_timeout));
+    connections::admit(incoming, limits.connections_per_address)
+}
+
+/// A service that takes messages of the size that the limits have, and
+/// compressed ones, and compresses for those who ask for it.
+macro_rules! tuned {
+    ($service:expr, $limits:expr) => {
+        $service
+            .max_decoding_message_size(usize::try_from($limits.message_size).unwrap_or(usize::MAX))
+            .accept_compressed(Gzip)
+            .accept_compressed(Zstd)
+            .send_compressed(Gzip)
+            .send_compressed(Zstd)
+    };
 }
 
 /// The three services, with health and reflection beside them. Reflection
 /// speaks both versions, and knows the types of the error details.
-async fn services(shared: Shared) -> Result<GrpcRoutes, StartError> {
+async fn services(shared: Shared, limits: &RpcLimits) -> Result<GrpcRoutes, StartError> {
     let deployments = DeploymentServiceServer::new(Deployments(shared.clone()));
     let routes = RouteServiceServer::new(Routes(shared.clone()));
     let traffic = TrafficServiceServer::new(Traffic(shared));
@@ -140,14 +206,16 @@ async fn services(shared: Shared) -> Result<GrpcRoutes, StartError> {
     let broken = |error: tonic_reflection::server::Error| StartError::Config(error.to_string());
     let mut services = GrpcRoutes::builder();
     services
-        .add_service(deployments)
-        .add_service(routes)
-        .add_service(traffic)
-        .add_service(health)
-        .add_service(reflection().build_v1().map_err(broken)?)
-        .add_service(reflection().build_v1alpha().map_err(broken)?);
+        .add_service(tuned!(deployments, limits))
+        .add_service(tuned!(routes, limits))
+        .add_service(tuned!(traffic, limits))
+        .add_service(tuned!(health, limits))
+        .add_service(tuned!(reflection().build_v1().map_err(broken)?, limits))
+        .add_service(tuned!(
+            reflection().build_v1alpha().map_err(broken)?,
+            limits
+        ));
     Ok(services.routes())
 }
 
-const KEEPALIVE: Duration = Duration::from_secs(20);
 const GRACE: Duration = Duration::from_secs(8);

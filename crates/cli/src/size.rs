@@ -1,0 +1,51 @@
+//! Sizes as people type them: `4MiB`, `16KiB`, `65536`.
+
+/// So many bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Size(u32);
+
+/// Why a text is no size.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("write a size like 4MiB, 16KiB, or so many bytes")]
+pub(crate) struct SizeError;
+
+impl Size {
+    pub(crate) fn bytes(self) -> u32 {
+        self.0
+    }
+}
+
+/// Reads a size.
+pub(crate) fn parse(text: &str) -> Result<Size, SizeError> {
+    let units = [("KiB", 1 << 10), ("MiB", 1 << 20)];
+    let (number, unit) = units
+        .into_iter()
+        .find_map(|(word, bytes)| Some((text.strip_suffix(word)?, bytes)))
+        .unwrap_or((text, 1));
+    let number: u32 = number.trim_end().parse().map_err(|_| SizeError)?;
+    number.checked_mul(unit).map(Size).ok_or(SizeError)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Size, SizeError, parse};
+
+    #[test]
+    fn reads_what_people_type() {
+        for (text, bytes) in [
+            ("65536", 65_536),
+            ("16KiB", 16_384),
+            ("4MiB", 4_194_304),
+            ("4 MiB", 4_194_304),
+        ] {
+            assert_eq!(parse(text), Ok(Size(bytes)), "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_none() {
+        for text in ["", "MiB", "4MB", "4m", "-1", "1.5MiB", "4096MiB", "4xMiB"] {
+            assert_eq!(parse(text), Err(SizeError), "{text}");
+        }
+    }
+}

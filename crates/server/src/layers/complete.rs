@@ -1,0 +1,110 @@
+//! Makes every refusal one of Viridian's: with one ErrorInfo, also those of the
+//! library that speaks gRPC.
+
+use axum::{body::Body, extract::Request, middleware::Next, response::Response};
+use http::HeaderMap;
+use http_body::Frame;
+use http_body_util::BodyExt as _;
+use tonic::{Code, Status};
+
+use crate::error::foreign;
+
+/// Completes what a reply is refused with, or ends with.
+pub(crate) async fn complete(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if response.headers().contains_key(STATUS) {
+        amend(response.headers_mut(), foreign::refusal);
+        return response;
+    }
+    response.map(|body| Body::new(body.map_frame(amend_trailers)))
+}
+
+fn amend_trailers<D>(frame: Frame<D>) -> Frame<D> {
+    match frame.into_trailers() {
+        Ok(mut trailers) => {
+            amend(&mut trailers, foreign::ending);
+            Frame::trailers(trailers)
+        }
+        Err(frame) => frame,
+    }
+}
+
+fn amend(headers: &mut HeaderMap, completed: fn(&Status) -> Status) {
+    if headers.contains_key(DETAILS) {
+        return;
+    }
+    let Some(status) = Status::from_header_map(headers).filter(|it| it.code() != Code::Ok) else {
+        return;
+    };
+    headers.remove(MESSAGE);
+    if let Err(error) = completed(&status).add_header(headers) {
+        tracing::warn!(%error, "a refusal goes out as it is");
+    }
+}
+
+const STATUS: &str = "grpc-status";
+const MESSAGE: &str = "grpc-message";
+const DETAILS: &str = "grpc-status-details-bin";
+
+#[cfg(test)]
+mod tests {
+    use tonic_types::{ErrorDetails, StatusExt as _};
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_without_details_gets_them() {
+        for (theirs, code, reason) in [
+            (
+                Status::out_of_range("found 9 bytes, the limit is: 4 bytes"),
+                Code::InvalidArgument,
+                "MESSAGE_TOO_LARGE",
+            ),
+            (
+                Status::internal("invalid wire type"),
+                Code::InvalidArgument,
+                "MALFORMED_MESSAGE",
+            ),
+            (
+                Status::unimplemented(""),
+                Code::Unimplemented,
+                "METHOD_NOT_FOUND",
+            ),
+            (Status::not_found("no"), Code::NotFound, "NOT_FOUND"),
+        ] {
+            let ours = amended(&theirs, foreign::refusal);
+            assert_eq!(ours.code(), code, "{theirs:?}");
+            let details = ours.get_error_details();
+            let info = details.error_info().expect("an ErrorInfo");
+            assert_eq!(
+                (info.reason.as_str(), info.domain.as_str()),
+                (reason, "viridian")
+            );
+        }
+    }
+
+    #[test]
+    fn what_ends_a_reply_is_no_mistake_of_the_caller() {
+        let ours = amended(&Status::internal("SELECT *"), foreign::ending);
+        assert_eq!(ours.code(), Code::Internal);
+        assert!(!ours.message().contains("SELECT"), "{ours:?}");
+    }
+
+    #[test]
+    fn ours_stay_as_they_are() {
+        let details = ErrorDetails::with_error_info("MINE", "viridian", []);
+        let mine = Status::with_error_details(Code::Internal, "mine", details);
+        let after = amended(&mine, foreign::refusal);
+        assert_eq!(after.code(), Code::Internal);
+        assert_eq!(after.details(), mine.details());
+        let fine = amended(&Status::new(Code::Ok, ""), foreign::refusal);
+        assert_eq!((fine.code(), fine.details()), (Code::Ok, &[][..]));
+    }
+
+    fn amended(status: &Status, completed: fn(&Status) -> Status) -> Status {
+        let mut headers = HeaderMap::new();
+        status.add_header(&mut headers).expect("headers");
+        amend(&mut headers, completed);
+        Status::from_header_map(&headers).expect("a status")
+    }
+}

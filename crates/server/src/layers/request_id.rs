@@ -1,0 +1,63 @@
+//! Request ids: `x-request-id` comes in, or is made, and goes out with the
+//! reply, so that a caller and a log can speak of the same call.
+
+use axum::extract::Request;
+use http::{HeaderName, HeaderValue};
+use tower_http::request_id::{MakeRequestId, RequestId};
+use uuid::Uuid;
+
+/// Makes ids that sort by time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewRequestId;
+
+impl MakeRequestId for NewRequestId {
+    fn make_request_id<B>(&mut self, _: &http::Request<B>) -> Option<RequestId> {
+        let id = Uuid::now_v7().to_string();
+        HeaderValue::try_from(id).ok().map(RequestId::new)
+    }
+}
+
+/// Takes away an id that has no place in a log. Another is made for it.
+pub(crate) fn clean(mut request: Request) -> Request {
+    let fit = |id: &HeaderValue| {
+        (1..=LONGEST).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
+    };
+    if request.headers().get(&HEADER).is_some_and(|id| !fit(id)) {
+        request.headers_mut().remove(&HEADER);
+    }
+    request
+}
+
+/// The id of a request.
+pub(crate) fn of(request: &Request) -> &str {
+    let id = request.headers().get(&HEADER);
+    id.and_then(|id| id.to_str().ok()).unwrap_or_default()
+}
+
+const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+const LONGEST: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    #[test]
+    fn a_callers_id_stays_if_it_is_fit_for_a_log() {
+        let longest = "x".repeat(LONGEST);
+        for (id, fit) in [
+            ("7f3a-42", true),
+            (&longest, true),
+            ("", false),
+            ("two words", false),
+            ("\u{e9}", false),
+            (&format!("{longest}x"), false),
+        ] {
+            let mut request = Request::new(Body::empty());
+            let value = HeaderValue::from_bytes(id.as_bytes()).expect("a value");
+            request.headers_mut().insert(HEADER, value);
+            assert_eq!(of(&clean(request)) == id && !id.is_empty(), fit, "{id:?}");
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! gRPC-Web: browsers, which speak neither HTTP/2 frames nor trailers.
+
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Method, header};
+use tonic_web::GrpcWebLayer;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+/// Which browsers may call. Those whose page comes from the server's own origin
+/// always may, as may what is no browser.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GrpcWeb {
+    /// The origins of other pages: `https://example.org`, or `*` for all there
+    /// are.
+    pub origins: Vec<String>,
+}
+
+impl GrpcWeb {
+    /// Says of the first that is no origin which it is.
+    pub(crate) fn check(&self) -> Result<(), &str> {
+        match self.origins.iter().find(|origin| !is_origin(origin)) {
+            Some(origin) => Err(origin),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A scheme, a host and perhaps a port, as browsers write it.
+fn is_origin(text: &str) -> bool {
+    let Some((scheme, host)) = text.split_once("://") else {
+        return text == "*";
+    };
+    let plain = |byte: u8| byte.is_ascii_graphic() && !b"/?#@*".contains(&byte);
+    ["http", "https"].contains(&scheme) && !host.is_empty() && host.bytes().all(plain)
+}
+
+/// Speaks gRPC-Web, and lets gRPC through as it is.
+pub(super) fn grpc_web(_: &GrpcWeb) -> GrpcWebLayer {
+    GrpcWebLayer::new()
+}
+
+/// Tells browsers who may call.
+pub(super) fn cors(web: &GrpcWeb) -> CorsLayer {
+    let origins = if web.origins.iter().any(|origin| origin == "*") {
+        AllowOrigin::any()
+    } else {
+        let values = web.origins.iter().map(|it| HeaderValue::from_str(it));
+        AllowOrigin::list(values.filter_map(Result::ok))
+    };
+    CorsLayer::new()
+        .allow_origin(origins)
+        .allow_methods([Method::POST])
+        .allow_headers(ASKED)
+        .expose_headers(TOLD)
+        .max_age(Duration::from_secs(24 * 60 * 60))
+}
+
+/// What a page may send.
+const ASKED: [HeaderName; 7] = [
+    header::AUTHORIZATION,
+    header::CONTENT_TYPE,
+    HeaderName::from_static("grpc-timeout"),
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("x-grpc-web"),
+    HeaderName::from_static("x-request-id"),
+    HeaderName::from_static("x-user-agent"),
+];
+
+/// What a page may see.
+const TOLD: [HeaderName; 4] = [
+    HeaderName::from_static("grpc-message"),
+    HeaderName::from_static("grpc-status"),
+    HeaderName::from_static("grpc-status-details-bin"),
+    HeaderName::from_static("x-request-id"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_are_what_browsers_send() {
+        for origin in [
+            "*",
+            "http://localhost:3000",
+            "https://example.org",
+            "http://[::1]:80",
+        ] {
+            assert!(is_origin(origin), "{origin:?}");
+        }
+        for other in [
+            "",
+            "example.org",
+            "https://",
+            "https://a.b/",
+            "https://*.a.b",
+            "ftp://a.b",
+        ] {
+            assert!(!is_origin(other), "{other:?}");
+        }
+    }
+}

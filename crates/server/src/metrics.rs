@@ -1,0 +1,82 @@
+//! What is measured: every metric has its name and its meaning here, and
+//! nowhere else. Names are as Prometheus has them; times are in seconds.
+
+mod endpoint;
+
+use std::sync::{Mutex, PoisonError};
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+pub(crate) use self::endpoint::serve;
+
+/// Calls begun, by `method`.
+pub(crate) const RPC_STARTED: &str = "viridian_rpc_started_total";
+/// Calls ended, by `method` and `code`.
+pub(crate) const RPC_HANDLED: &str = "viridian_rpc_handled_total";
+/// Time from the arrival of a call to its end, by `method`; not of streams.
+pub(crate) const RPC_DURATION: &str = "viridian_rpc_duration_seconds";
+/// Calls under way, those that stream aside.
+pub(crate) const RPC_IN_FLIGHT: &str = "viridian_rpc_in_flight";
+/// Streams that are open, by `method`.
+pub(crate) const RPC_STREAMS: &str = "viridian_rpc_streams";
+/// Calls refused by a limit, by `limit`.
+pub(crate) const RPC_REJECTED: &str = "viridian_rpc_rejected_total";
+/// Calls that ended in a panic.
+pub(crate) const RPC_PANICS: &str = "viridian_rpc_panics_total";
+/// Connections that are open.
+pub(crate) const CONNECTIONS: &str = "viridian_connections";
+/// Connections refused, since their address has too many.
+pub(crate) const CONNECTIONS_REJECTED: &str = "viridian_connections_rejected_total";
+
+/// Measures from now on, in this process, and gives what can tell of it. Before
+/// that, and in a process that never asks, measuring costs next to nothing.
+///
+/// # Errors
+///
+/// When something else measures in this process already.
+pub(crate) fn install() -> Result<PrometheusHandle, InstallError> {
+    let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(handle) = &*installed {
+        return Ok(handle.clone());
+    }
+    let duration = Matcher::Full(RPC_DURATION.to_owned());
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(duration, BUCKETS)
+        .and_then(PrometheusBuilder::install_recorder)
+        .map_err(|error| InstallError(error.to_string()))?;
+    describe();
+    Ok(installed.insert(handle).clone())
+}
+
+/// Why nothing can be measured.
+#[derive(Debug, thiserror::Error)]
+#[error("metrics cannot be recorded: {0}")]
+pub(crate) struct InstallError(String);
+
+fn describe() {
+    describe_counter!(RPC_STARTED, "Calls begun.");
+    describe_counter!(RPC_HANDLED, "Calls ended, by code.");
+    describe_histogram!(
+        RPC_DURATION,
+        Unit::Seconds,
+        "Time from the arrival of a call to its end; not of streams."
+    );
+    describe_gauge!(RPC_IN_FLIGHT, "Calls under way, those that stream aside.");
+    describe_gauge!(RPC_STREAMS, "Streams that are open.");
+    describe_counter!(RPC_REJECTED, "Calls refused by a limit.");
+    describe_counter!(RPC_PANICS, "Calls that ended in a panic.");
+    describe_gauge!(CONNECTIONS, "Connections that are open.");
+    describe_counter!(
+        CONNECTIONS_REJECTED,
+        "Connections refused, since their address has too many."
+    );
+}
+
+/// One a process, as recorders are.
+static INSTALLED: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
+
+/// From what a read of SQLite takes to what a caller still waits for.
+const BUCKETS: &[f64] = &[
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+];

@@ -1,0 +1,73 @@
+//! A caller that goes: what it asked for is given up, and holds up nobody.
+
+use rstest::rstest;
+
+use crate::harness::{
+    Engine, Hold, METRICS, REFERENCE, Server, World, eventually, manual, pause, within,
+};
+
+#[derive(Clone, Copy)]
+enum Way {
+    /// It cancels the call.
+    Cancels,
+    /// Its connection is gone.
+    Disconnects,
+}
+
+#[rstest]
+#[case::sqlite_cancels(Engine::Sqlite, Way::Cancels)]
+#[case::sqlite_disconnects(Engine::Sqlite, Way::Disconnects)]
+#[case::postgres_cancels(Engine::Postgres, Way::Cancels)]
+#[case::postgres_disconnects(Engine::Postgres, Way::Disconnects)]
+#[tokio::test]
+async fn work_stops_when_the_caller_has_gone(#[case] engine: Engine, #[case] way: Way) {
+    let world = World::on(Server::start_with(engine, &METRICS).await).await;
+    let before = world.serving(1, manual()).await;
+    let hold = Hold::all_deployments(world.server.database()).await;
+    let other = world.server.api().await;
+    let calling = tokio::spawn({
+        let api = match way {
+            Way::Cancels => world.api.clone(),
+            Way::Disconnects => world.server.api().await,
+        };
+        async move { api.pause(pause(REFERENCE)).await }
+    });
+    eventually("the call to wait", async || {
+        let metrics = world.server.metrics().await;
+        let begun = metrics.value(&series("viridian_rpc_started_total", ""));
+        let blocked = hold.others_in_transactions().await;
+        (begun == 1.0 && blocked != Some(0)).then_some(())
+    })
+    .await;
+
+    calling.abort();
+    within("the end of the call", calling)
+        .await
+        .expect_err("gone");
+    eventually("the work to stop", async || {
+        let metrics = world.server.metrics().await;
+        let cancelled = series("viridian_rpc_handled_total", r#",code="CANCELLED""#);
+        (metrics.value(&cancelled) == 1.0).then_some(())
+    })
+    .await;
+    // While it is still held: nothing waits for it any more.
+    eventually("the end of its transaction", async || {
+        let blocked = hold.others_in_transactions().await;
+        (blocked.unwrap_or_default() == 0).then_some(())
+    })
+    .await;
+    hold.release().await;
+
+    let paused = other
+        .pause(pause(REFERENCE))
+        .await
+        .expect("nobody holds it");
+    assert!(paused.paused);
+    assert_eq!(paused.generation, before.generation + 1, "it was done once");
+}
+
+/// A series of the method that is called.
+fn series(name: &str, more: &str) -> String {
+    let method = "viridian.deployment.v1.DeploymentService/PauseDeployment";
+    format!(r#"{name}{{method="{method}"{more}}}"#)
+}
