@@ -35,7 +35,7 @@ pub use self::{
     assignments::Assignment,
     check::{Check, Violation, check},
     database::{Database, Location},
-    deployments::{Deployment, DeploymentFilter, Metadata, Status},
+    deployments::{Deployment, DeploymentFilter, Metadata, Projects, Status},
     error::{
         ActivateRefusal, CheckError, CreateRefusal, OpenError, PromoteRefusal, RollBackRefusal,
         StoreError, UnitError, UpdateRefusal,

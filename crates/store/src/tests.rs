@@ -13,6 +13,7 @@ mod held;
 mod invariants;
 mod kill;
 mod lifecycle;
+mod projects;
 mod promote;
 mod prune;
 mod races;
