@@ -1,6 +1,7 @@
 //! Every error that leaves the server: one `google.rpc.ErrorInfo` each, and no
 //! internal text.
 
+mod access;
 mod refusals;
 
 use std::{collections::HashMap, time::Duration};
@@ -9,7 +10,13 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use viridian_store::{StoreError, UnitError};
 
-pub(crate) use self::refusals::{PauseRefusal, ResumeRefusal};
+pub(crate) use self::{
+    access::{
+        credentials_changed, credentials_invalid, credentials_missing, method_unknown,
+        project_not_allowed, role_not_allowed,
+    },
+    refusals::{PauseRefusal, ResumeRefusal},
+};
 
 const DOMAIN: &str = "viridian";
 

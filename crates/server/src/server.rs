@@ -3,11 +3,8 @@
 use std::{net::SocketAddr, time::Duration};
 
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
-use tokio_util::sync::CancellationToken;
-use tonic::{
-    service::Routes as GrpcRoutes,
-    transport::{self, server::TcpIncoming},
-};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tonic::{service::Routes as GrpcRoutes, transport};
 use viridian_proto::{
     FILE_DESCRIPTOR_SET,
     v1::{
@@ -19,7 +16,11 @@ use viridian_store::Database;
 
 use crate::{
     config::{Config, StartError},
-    coordinator, pruner,
+    coordinator,
+    incoming::incoming,
+    layers::Auth,
+    pruner,
+    security::Security,
     services::{deployment::Deployments, route::Routes, traffic::Traffic},
     state::Shared,
 };
@@ -33,6 +34,8 @@ pub struct Server {
     serving: JoinHandle<Result<(), transport::Error>>,
     coordinating: JoinHandle<()>,
     pruning: JoinHandle<()>,
+    #[expect(dead_code, reason = "what follows files that may change ends with it")]
+    following: Vec<AbortOnDropHandle<()>>,
 }
 
 impl Server {
@@ -44,6 +47,7 @@ impl Server {
     /// A [`StartError`] that is one clear sentence.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         config.check()?;
+        let security = Security::load(&config)?;
         let database = Database::open(&config.database).await?;
         let listener = TcpListener::bind(config.listen).await;
         let listener = listener.map_err(|error| {
@@ -55,26 +59,26 @@ impl Server {
         let stop = CancellationToken::new();
         let shared = Shared::new(database.clone(), stop.clone());
         let routes = services(shared).await?;
+        tracing::info!(%address, "serving");
+        security.say_who_may_call(&config, address);
         let serving = transport::Server::builder()
             .http2_keepalive_interval(Some(KEEPALIVE))
             .http2_keepalive_timeout(Some(KEEPALIVE))
+            // The first is the outermost: what translates or measures whole replies,
+            // refusals included, goes before who calls is asked, and what is done
+            // for those who were let in goes behind it.
+            .layer(Auth(security.guard))
             .add_routes(routes)
             .serve_with_incoming_shutdown(
-                // Without it a small reply waits for the caller's delayed ACK.
-                TcpIncoming::from(listener).with_nodelay(Some(true)),
+                incoming(listener, security.tls),
                 stop.clone().cancelled_owned(),
             );
-        tracing::info!(%address, "serving");
-        if address.ip().is_loopback() {
-            tracing::info!("no credentials are configured: listening on loopback only");
-        } else {
-            tracing::warn!(%address, "no credentials are configured: anyone who reaches it may call");
-        }
         Ok(Self {
             address,
             serving: tokio::spawn(serving),
             coordinating: tokio::spawn(coordinator::run(database.clone(), stop.clone())),
             pruning: tokio::spawn(pruner::run(database, config.retention, stop.clone())),
+            following: security.following,
             stop,
         })
     }
