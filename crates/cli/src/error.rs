@@ -12,6 +12,7 @@ use crate::{
     demo::{DemoError, replica::ReplicaError},
     deployment::DeploymentError,
     serve::ServeError,
+    token::TokenError,
 };
 
 /// Bad usage, as clap has it too.
@@ -43,6 +44,8 @@ pub(crate) enum Error {
     #[error(transparent)]
     Deployment(#[from] DeploymentError),
     #[error(transparent)]
+    Token(#[from] TokenError),
+    #[error(transparent)]
     Replica(#[from] ReplicaError),
 }
 
@@ -63,6 +66,7 @@ impl Error {
             Self::Check(error) => error.exit_code(),
             Self::Agent(error) => error.exit_code(),
             Self::Deployment(error) => error.exit_code(),
+            Self::Token(error) => error.exit_code(),
             Self::Demo(_) | Self::Replica(_) => 1,
         }
     }
@@ -70,6 +74,7 @@ impl Error {
     fn is_broken_pipe(&self) -> bool {
         let output = match self {
             Self::Deployment(DeploymentError::Call(CallError::Output(error))) => error.io(),
+            Self::Token(TokenError::Output(error)) => error.io(),
             Self::Demo(DemoError::Output(error))
             | Self::Check(CheckCommandError::Output(error)) => Some(error),
             _ => None,

@@ -11,13 +11,14 @@ use crate::{
     error,
     logging::{self, LogArgs, LogError},
     retention::RetentionArgs,
+    security::{SecurityArgs, SecurityError},
     signals::Signals,
 };
 
 /// The flags of `viridian serve`.
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
-    /// Where to listen. Anything but loopback needs --insecure.
+    /// Where to listen. Anything but loopback needs --tokens, or --insecure.
     #[arg(
         long,
         env = "VIRIDIAN_LISTEN",
@@ -34,6 +35,8 @@ pub(crate) struct ServeArgs {
         hide_env_values = true
     )]
     database: Option<String>,
+    #[command(flatten)]
+    security: SecurityArgs,
     /// Listen where others can reach it, though nobody is asked who they are.
     #[arg(long, env = "VIRIDIAN_INSECURE", value_parser = BoolishValueParser::new())]
     insecure: bool,
@@ -57,6 +60,8 @@ pub(crate) enum ServeError {
     #[error("cannot start: {0}")]
     Runtime(#[source] io::Error),
     #[error(transparent)]
+    Security(#[from] SecurityError),
+    #[error(transparent)]
     Start(#[from] StartError),
     #[error("the server ended by itself; its log says why")]
     Ended,
@@ -67,9 +72,11 @@ impl ServeError {
     /// is away.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Log(_) | Self::Listen { .. } | Self::NoHome | Self::Folder { .. } => {
-                error::CONFIG
-            }
+            Self::Log(_)
+            | Self::Listen { .. }
+            | Self::NoHome
+            | Self::Folder { .. }
+            | Self::Security(_) => error::CONFIG,
             Self::Start(error) => match error.kind() {
                 StartErrorKind::Config => error::CONFIG,
                 StartErrorKind::Unavailable => error::UNAVAILABLE,
@@ -92,6 +99,8 @@ async fn serve(args: ServeArgs) -> Result<ExitCode, ServeError> {
     let mut signals = Signals::listen().map_err(ServeError::Runtime)?;
     let mut config = Config::new(database(args.database)?);
     config.listen = resolve(&args.listen).await?;
+    config.tls = args.security.tls()?;
+    config.tokens = args.security.tokens;
     config.insecure = args.insecure;
     config.retention = args.retention.into();
 
