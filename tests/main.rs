@@ -22,6 +22,7 @@ mod reports;
 mod retained;
 mod roll_back;
 mod rolling;
+mod security;
 mod serve;
 mod shutdown;
 mod side_by_side;

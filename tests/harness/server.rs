@@ -10,7 +10,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use tokio::sync::oneshot;
+use tokio::{process::Command, sync::oneshot};
 
 use super::{Api, Engine, TestDatabase, eventually, viridian, within};
 
@@ -32,19 +32,29 @@ impl Server {
         Self::on(TestDatabase::create(engine).await).await
     }
 
-    /// Another server on the same database.
-    pub(crate) async fn beside(&self) -> Self {
-        Self::with_url(self.database().url()).await
-    }
-
-    async fn on(database: TestDatabase) -> Self {
-        let mut server = Self::with_url(database.url()).await;
+    /// One that is started otherwise than by default.
+    pub(crate) async fn start_with(engine: Engine, change: impl FnOnce(&mut Command)) -> Self {
+        let database = TestDatabase::create(engine).await;
+        let mut server = Self::with_url(database.url(), change).await;
         server.database = Some(database);
         server
     }
 
-    async fn with_url(database: &str) -> Self {
-        let mut process = serve(database)
+    /// Another server on the same database.
+    pub(crate) async fn beside(&self) -> Self {
+        Self::with_url(self.database().url(), |_| {}).await
+    }
+
+    async fn on(database: TestDatabase) -> Self {
+        let mut server = Self::with_url(database.url(), |_| {}).await;
+        server.database = Some(database);
+        server
+    }
+
+    async fn with_url(database: &str, change: impl FnOnce(&mut Command)) -> Self {
+        let mut command = serve(database);
+        change(&mut command);
+        let mut process = command
             .into_std()
             .spawn()
             .expect("the program can be started");
@@ -126,7 +136,7 @@ impl Drop for Server {
 }
 
 /// `viridian serve` on a port of the system's choice, which its log tells.
-fn serve(database: &str) -> tokio::process::Command {
+fn serve(database: &str) -> Command {
     let mut command = viridian(&["serve", "--listen", "127.0.0.1:0", "--log-format", "json"]);
     command
         .args(["--database", database])

@@ -14,6 +14,8 @@ use crate::{error::USAGE, output::OutputError, rpc_error, server::ServerError};
 pub(crate) enum CallError {
     #[error("cannot reach the server at {server}: {reason}")]
     Unreachable { server: String, reason: String },
+    #[error("the connection to the server broke: {reason}")]
+    Broken { reason: String },
     #[error(transparent)]
     Server(#[from] ServerError),
     #[error("{}", rpc_error::describe(.0))]
@@ -23,11 +25,13 @@ pub(crate) enum CallError {
 }
 
 impl CallError {
-    /// 64 and the number of the gRPC code; a server that cannot be reached is
-    /// UNAVAILABLE.
+    /// 64 and the number of the gRPC code; a server that cannot be reached, or does
+    /// not stay so until it has answered, is UNAVAILABLE.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Unreachable { .. } => rpc_error::exit_code(&Status::new(Code::Unavailable, "")),
+            Self::Unreachable { .. } | Self::Broken { .. } => {
+                rpc_error::exit_code(&Status::new(Code::Unavailable, ""))
+            }
             Self::Server(_) => USAGE,
             Self::Refused(status) => rpc_error::exit_code(status),
             Self::Output(_) => 1,
@@ -60,7 +64,13 @@ pub(crate) async fn answer<T>(
     call: impl Future<Output = Result<Response<T>, Status>>,
 ) -> Result<T, CallError> {
     match tokio::time::timeout(CALL_TIMEOUT, call).await {
-        Ok(reply) => Ok(reply?.into_inner()),
+        Ok(Ok(reply)) => Ok(reply.into_inner()),
+        Ok(Err(status)) => Err(match status.source() {
+            Some(error) if error.is::<tonic::transport::Error>() => CallError::Broken {
+                reason: innermost(error),
+            },
+            _ => CallError::Refused(status),
+        }),
         Err(_) => Err(Status::deadline_exceeded(format!(
             "no answer within {} s",
             CALL_TIMEOUT.as_secs()
