@@ -160,7 +160,7 @@ async fn grpcurl(world: &World, flags: &[&str], rest: &[&str]) -> Finished {
 }
 
 /// From PATH, or from where scripts/install-tools puts it.
-fn program() -> PathBuf {
+pub(crate) fn program() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let path = env::var_os("PATH").unwrap_or_default();
     let mut folders = env::split_paths(&path).chain([root.join("target/tools/bin")]);

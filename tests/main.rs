@@ -29,6 +29,7 @@ mod retained;
 mod roll_back;
 mod rolling;
 mod rpc_limits;
+mod security;
 mod serve;
 mod shutdown;
 mod side_by_side;

@@ -10,7 +10,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use tokio::sync::oneshot;
+use tokio::{process::Command, sync::oneshot};
 
 use super::{Api, Engine, TestDatabase, eventually, viridian, within};
 
@@ -34,28 +34,36 @@ impl Server {
 
     /// A server with flags of its own.
     pub(crate) async fn start_with(engine: Engine, flags: &[&str]) -> Self {
-        Self::on_with(TestDatabase::create(engine).await, flags).await
+        Self::start_by(engine, |command| {
+            command.args(flags);
+        })
+        .await
+    }
+
+    /// A server whose command is changed before it is started.
+    pub(crate) async fn start_by(engine: Engine, change: impl FnOnce(&mut Command)) -> Self {
+        Self::on_with(TestDatabase::create(engine).await, change).await
     }
 
     /// Another server on the same database.
     pub(crate) async fn beside(&self) -> Self {
-        Self::with_url(self.database().url(), &[]).await
+        Self::with_url(self.database().url(), |_| {}).await
     }
 
     /// A server on a database that was there before.
     pub(crate) async fn on(database: TestDatabase) -> Self {
-        Self::on_with(database, &[]).await
+        Self::on_with(database, |_| {}).await
     }
 
-    async fn on_with(database: TestDatabase, flags: &[&str]) -> Self {
-        let mut server = Self::with_url(database.url(), flags).await;
+    async fn on_with(database: TestDatabase, change: impl FnOnce(&mut Command)) -> Self {
+        let mut server = Self::with_url(database.url(), change).await;
         server.database = Some(database);
         server
     }
 
-    async fn with_url(database: &str, flags: &[&str]) -> Self {
+    async fn with_url(database: &str, change: impl FnOnce(&mut Command)) -> Self {
         let mut command = serve(database);
-        command.args(flags);
+        change(&mut command);
         let mut process = command
             .into_std()
             .spawn()
@@ -147,7 +155,7 @@ impl Drop for Server {
 }
 
 /// `viridian serve` on a port of the system's choice, which its log tells.
-fn serve(database: &str) -> tokio::process::Command {
+fn serve(database: &str) -> Command {
     let mut command = viridian(&["serve", "--listen", "127.0.0.1:0", "--log-format", "json"]);
     command
         .args(["--database", database])

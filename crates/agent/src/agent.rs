@@ -5,12 +5,15 @@ use tokio::{
     time::{self, Instant},
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
-use tonic::transport::{Channel, Endpoint};
+use tonic::{
+    service::interceptor::InterceptedService,
+    transport::{Channel, Endpoint},
+};
 use tracing::{info, warn};
 use viridian_proto::v1::{Assignment, route_service_client::RouteServiceClient};
 
 use crate::{
-    AgentConfig, assignments, courier,
+    AgentConfig, Bearer, assignments, courier,
     outbox::Outbox,
     ports::Ports,
     probe,
@@ -31,12 +34,18 @@ pub enum AgentError {
         /// Why it is none.
         source: tonic::transport::Error,
     },
-    /// The server's address is not of the form `http://HOST:PORT`.
-    #[error("the server's address {server:?} must have the form http://HOST:PORT")]
+    /// The server's address is not of the form `http://HOST:PORT`, or `https://` where
+    /// TLS is configured.
+    #[error(
+        "the server's address {server:?} must have the form http://HOST:PORT or https://HOST:PORT"
+    )]
     ServerScheme {
         /// What was given.
         server: String,
     },
+    /// TLS cannot work as it is configured.
+    #[error("TLS cannot be used as it is configured")]
+    Tls(#[source] tonic::transport::Error),
     /// The configuration names no supervisor.
     #[error("no supervisor is configured")]
     NoSupervisor,
@@ -64,7 +73,7 @@ pub enum AgentError {
 ///
 /// Only at the start, and only for what can never work.
 pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> Result<(), AgentError> {
-    let client = RouteServiceClient::new(channel(&config.server)?);
+    let client = RouteServiceClient::with_interceptor(channel(&config)?, config.bearer.clone());
     let outbox = Arc::new(Outbox::default());
     let machine = Arc::new(Machine {
         launcher: launcher(&config).await?,
@@ -92,7 +101,7 @@ pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> Result<(),
 }
 
 async fn take_assignments(
-    client: RouteServiceClient<Channel>,
+    client: Client,
     resource_group: String,
     routes: &mut Routes,
     shutdown: &CancellationToken,
@@ -111,16 +120,17 @@ async fn take_assignments(
     }
 }
 
-fn channel(server: &str) -> Result<Channel, AgentError> {
-    let endpoint =
-        Endpoint::from_shared(server.to_owned()).map_err(|source| AgentError::ServerAddress {
-            server: server.to_owned(),
-            source,
-        })?;
-    if endpoint.uri().scheme_str() != Some("http") {
-        let server = server.to_owned();
-        return Err(AgentError::ServerScheme { server });
-    }
+fn channel(config: &AgentConfig) -> Result<Channel, AgentError> {
+    let server = config.server.clone();
+    let endpoint = match Endpoint::from_shared(server.clone()) {
+        Ok(endpoint) => endpoint,
+        Err(source) => return Err(AgentError::ServerAddress { server, source }),
+    };
+    let endpoint = match (endpoint.uri().scheme_str(), &config.tls) {
+        (Some("http"), _) => endpoint,
+        (Some("https"), Some(tls)) => endpoint.tls_config(tls.clone()).map_err(AgentError::Tls)?,
+        _ => return Err(AgentError::ServerScheme { server }),
+    };
     Ok(endpoint
         .connect_timeout(CONNECT_TIMEOUT)
         .http2_keep_alive_interval(KEEP_ALIVE)
@@ -150,6 +160,9 @@ fn reason_of(error: StartError) -> String {
         error => error.to_string(),
     }
 }
+
+/// How a server is talked to.
+pub(crate) type Client = RouteServiceClient<InterceptedService<Channel, Bearer>>;
 
 const WAITING_ASSIGNMENTS: usize = 64;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

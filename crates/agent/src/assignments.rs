@@ -7,19 +7,18 @@ use tokio::{
     sync::mpsc,
     time::{self, Instant},
 };
-use tonic::{Status, transport::Channel};
+use tonic::Status;
 use tracing::{info, warn};
 use viridian_proto::v1::{
-    Assignment, WatchAssignmentsRequest, route_service_client::RouteServiceClient,
-    watch_assignments_response::Payload,
+    Assignment, WatchAssignmentsRequest, watch_assignments_response::Payload,
 };
 
-use crate::backoff::Backoff;
+use crate::{agent::Client, backoff::Backoff};
 
 /// Sends each assignment, for ever. After a reconnection the server sends what
 /// is still open again.
 pub(crate) async fn follow(
-    mut client: RouteServiceClient<Channel>,
+    mut client: Client,
     resource_group: String,
     assignments: mpsc::Sender<Assignment>,
 ) {
@@ -49,7 +48,7 @@ enum Interruption {
 }
 
 async fn follow_once(
-    client: &mut RouteServiceClient<Channel>,
+    client: &mut Client,
     resource_group: &str,
     assignments: &mpsc::Sender<Assignment>,
 ) -> Interruption {

@@ -4,14 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time;
 use tokio_util::sync::CancellationToken;
-use tonic::{Code, Status, transport::Channel};
+use tonic::{Code, Status};
 use tracing::{info, warn};
-use viridian_proto::v1::{
-    ReportResult, ReportRouteHealthRequest, ReportRouteStatusesRequest,
-    route_service_client::RouteServiceClient,
-};
+use viridian_proto::v1::{ReportResult, ReportRouteHealthRequest, ReportRouteStatusesRequest};
 
 use crate::{
+    agent::Client,
     backoff::Backoff,
     outbox::{Batch, Outbox},
 };
@@ -21,11 +19,7 @@ use crate::{
 ///
 /// A report that the server refuses is logged and dropped: it would be refused
 /// again.
-pub(crate) async fn deliver(
-    mut client: RouteServiceClient<Channel>,
-    outbox: Arc<Outbox>,
-    closing: CancellationToken,
-) {
+pub(crate) async fn deliver(mut client: Client, outbox: Arc<Outbox>, closing: CancellationToken) {
     let mut backoff = Backoff::new();
     let mut limit = LARGEST_BATCH;
     loop {
@@ -70,10 +64,7 @@ enum SendError {
     Refused(Status),
 }
 
-async fn send(
-    client: &mut RouteServiceClient<Channel>,
-    batch: &Batch,
-) -> Result<Vec<ReportResult>, SendError> {
+async fn send(client: &mut Client, batch: &Batch) -> Result<Vec<ReportResult>, SendError> {
     let call = async {
         match batch {
             Batch::Statuses(waiting) => {

@@ -24,6 +24,7 @@
 mod agent;
 mod assignments;
 mod backoff;
+mod bearer;
 mod config;
 mod courier;
 mod outbox;
@@ -37,5 +38,6 @@ mod routes;
 mod supervisor;
 
 pub use agent::{AgentError, run};
+pub use bearer::{Bearer, MalformedToken};
 pub use config::AgentConfig;
 pub use supervisor::{SupervisorArgs, supervise};

@@ -8,9 +8,9 @@ use tokio_util::sync::CancellationToken;
 use viridian_agent::{AgentConfig, AgentError};
 
 use crate::{
-    client::ServerArgs,
     duration, error,
     logging::{self, LogArgs, LogError},
+    server::{ServerArgs, ServerError, Target},
     signals::Signals,
 };
 
@@ -62,6 +62,8 @@ pub(crate) struct SupervisorArgs {
 pub(crate) enum AgentCommandError {
     #[error(transparent)]
     Log(#[from] LogError),
+    #[error(transparent)]
+    Server(#[from] ServerError),
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),
     #[error(transparent)]
@@ -72,7 +74,7 @@ impl AgentCommandError {
     /// 78 for the configuration, 1 for anything else.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Log(_) => error::CONFIG,
+            Self::Log(_) | Self::Server(_) => error::CONFIG,
             Self::Start(_) | Self::Agent(_) => 1,
         }
     }
@@ -81,8 +83,11 @@ impl AgentCommandError {
 /// Runs routes until SIGINT or SIGTERM, then stops all of them.
 pub(crate) fn run(args: AgentArgs) -> Result<ExitCode, AgentCommandError> {
     logging::start(args.log)?;
+    let Target { url, tls, bearer } = args.server.target()?;
     let config = AgentConfig {
-        server: args.server.server,
+        server: url,
+        tls,
+        bearer,
         resource_group: args.resource_group,
         supervisor: supervisor()?,
         stop_grace: args.stop_grace,

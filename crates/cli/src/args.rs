@@ -9,6 +9,7 @@ use crate::{
     demo::replica::ReplicaArgs,
     deployment::DeploymentArgs,
     serve::ServeArgs,
+    token::TokenArgs,
 };
 
 /// Replaces the revision that serves traffic by a new one, at once and without
@@ -36,6 +37,8 @@ pub(crate) enum Command {
     Demo,
     /// Create, look at and promote deployments.
     Deployment(DeploymentArgs),
+    /// Make a token, and what to add to the server's file of credentials.
+    Token(TokenArgs),
     /// Run one route: started by the agent, never by hand.
     #[command(hide = true)]
     RouteSupervisor(SupervisorArgs),
@@ -68,7 +71,10 @@ mod tests {
             "viridian deployment activate a/b",
             "viridian deployment activate a/b --revision 2 -- program",
             "viridian deployment activate a/b --supersede -- program",
-            "viridian deployment get a/b --server https://example.org",
+            "viridian deployment get a/b --tls-cert cert.pem",
+            "viridian token --name ci --role viewer",
+            "viridian token --name ci --role admin --project shop",
+            "viridian deployment get a/b --server ftp://example.org",
         ] {
             let error = Cli::try_parse_from(line.split(' ')).expect_err(line);
             assert_eq!(error.exit_code(), 2, "{line}");

@@ -13,6 +13,7 @@ use crate::{
     demo::{DemoError, replica::ReplicaError},
     deployment::DeploymentError,
     serve::ServeError,
+    token::TokenError,
 };
 
 /// Bad usage, as clap has it too.
@@ -46,6 +47,8 @@ pub(crate) enum Error {
     #[error(transparent)]
     Deployment(#[from] DeploymentError),
     #[error(transparent)]
+    Token(#[from] TokenError),
+    #[error(transparent)]
     Replica(#[from] ReplicaError),
 }
 
@@ -67,6 +70,7 @@ impl Error {
             Self::Copy(error) => error.exit_code(),
             Self::Agent(error) => error.exit_code(),
             Self::Deployment(error) => error.exit_code(),
+            Self::Token(error) => error.exit_code(),
             Self::Demo(_) | Self::Replica(_) => 1,
         }
     }
@@ -74,6 +78,7 @@ impl Error {
     fn is_broken_pipe(&self) -> bool {
         let output = match self {
             Self::Deployment(DeploymentError::Call(CallError::Output(error))) => error.io(),
+            Self::Token(TokenError::Output(error)) => error.io(),
             Self::Demo(DemoError::Output(error))
             | Self::Check(CheckCommandError::Output(error))
             | Self::Copy(CopyCommandError::Output(error)) => Some(error),

@@ -1,5 +1,5 @@
-//! The `viridian` program: the server, a check of its record, an agent, a demonstration, and the
-//! verbs of an operator.
+//! The `viridian` program: the server, a check of its record, an agent, a demonstration, tokens,
+//! and the verbs of an operator.
 
 use std::process::ExitCode;
 
@@ -22,9 +22,12 @@ mod pair;
 mod retention;
 mod rpc_error;
 mod rpc_limits;
+mod security;
 mod serve;
+mod server;
 mod signals;
 mod size;
+mod token;
 
 use crate::{
     args::{Cli, Command},
@@ -44,6 +47,7 @@ fn run(command: Command) -> Result<ExitCode, Error> {
         Command::Agent(args) => agent::run(args)?,
         Command::Demo => demo::run()?,
         Command::Deployment(args) => deployment::run(args)?,
+        Command::Token(args) => token::run(&args)?,
         Command::RouteSupervisor(args) => agent::supervise(args),
         Command::DemoReplica(args) => demo::replica::run(&args)?,
     })

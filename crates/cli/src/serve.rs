@@ -13,13 +13,14 @@ use crate::{
     logging::{self, LogArgs, LogError},
     retention::RetentionArgs,
     rpc_limits::RpcLimitArgs,
+    security::{SecurityArgs, SecurityError},
     signals::Signals,
 };
 
 /// The flags of `viridian serve`.
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
-    /// Where to listen. Anything but loopback needs --insecure.
+    /// Where to listen. Anything but loopback needs --tokens, or --insecure.
     #[arg(
         long,
         env = "VIRIDIAN_LISTEN",
@@ -36,6 +37,8 @@ pub(crate) struct ServeArgs {
         hide_env_values = true
     )]
     database: Option<String>,
+    #[command(flatten)]
+    security: SecurityArgs,
     /// Listen where others can reach it, though nobody is asked who they are.
     #[arg(long, env = "VIRIDIAN_INSECURE", value_parser = BoolishValueParser::new())]
     insecure: bool,
@@ -80,6 +83,8 @@ pub(crate) enum ServeError {
     #[error("cannot start: {0}")]
     Runtime(#[source] io::Error),
     #[error(transparent)]
+    Security(#[from] SecurityError),
+    #[error(transparent)]
     Start(#[from] StartError),
     #[error("the server ended by itself; its log says why")]
     Ended,
@@ -90,9 +95,11 @@ impl ServeError {
     /// is away.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Log(_) | Self::Listen { .. } | Self::NoHome | Self::Folder { .. } => {
-                error::CONFIG
-            }
+            Self::Log(_)
+            | Self::Listen { .. }
+            | Self::NoHome
+            | Self::Folder { .. }
+            | Self::Security(_) => error::CONFIG,
             Self::Start(error) => match error.kind() {
                 StartErrorKind::Config => error::CONFIG,
                 StartErrorKind::Unavailable => error::UNAVAILABLE,
@@ -115,6 +122,8 @@ async fn serve(args: ServeArgs) -> Result<ExitCode, ServeError> {
     let mut signals = Signals::listen().map_err(ServeError::Runtime)?;
     let mut config = Config::new(database(args.database)?);
     config.listen = resolve(&args.listen).await?;
+    config.tls = args.security.tls()?;
+    config.tokens = args.security.tokens;
     config.insecure = args.insecure;
     config.limits = args.limits.into();
     config.retention = args.retention.into();

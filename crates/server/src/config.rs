@@ -1,11 +1,16 @@
 //! What a server is told when it starts.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
 
 use thiserror::Error;
 use viridian_store::{Limits, OpenError, Retention};
 
 use crate::{layers::GrpcWeb, rpc_limits::RpcLimits};
+
+use crate::tls::TlsFiles;
 
 /// What a server is told when it starts.
 #[derive(Clone, Debug)]
@@ -14,6 +19,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The URL of its database: `sqlite:PATH` or `postgres://…`.
     pub database: String,
+    /// The file that says who may call. Without it nobody is asked who they are.
+    pub tokens: Option<PathBuf>,
+    /// Without it nothing is encrypted.
+    pub tls: Option<TlsFiles>,
     /// How much of the database it uses at once, and how long it waits for it.
     pub limits: Limits,
     /// Whether it may listen on more than loopback without credentials.
@@ -36,6 +45,8 @@ impl Config {
             listen,
             database: database.into(),
             limits: Limits::default(),
+            tokens: None,
+            tls: None,
             insecure: false,
             retention: Retention::default(),
             rpc_limits: RpcLimits::default(),
@@ -59,12 +70,19 @@ impl Config {
                 "--grpc-web-origin: {origin:?} is no origin; write https://HOST, or * for all"
             )));
         }
-        if self.listen.ip().is_loopback() || self.insecure {
+        let client_ca = self.tls.as_ref().and_then(|tls| tls.client_ca.as_ref());
+        if client_ca.is_some() && self.tokens.is_none() {
+            return Err(StartError::Config(
+                "--tls-client-ca needs --tokens, the file that says who a certificate is"
+                    .to_owned(),
+            ));
+        }
+        if self.listen.ip().is_loopback() || self.insecure || self.tokens.is_some() {
             return Ok(());
         }
         Err(StartError::Config(format!(
             "{} is not on loopback, and no credentials are configured: anyone could promote; \
-             use --insecure if that is what you want",
+             use --tokens to say who may, or --insecure if that is what you want",
             self.listen
         )))
     }

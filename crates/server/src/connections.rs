@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, IoSlice},
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     task::{Context, Poll},
 };
@@ -13,7 +13,6 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
-use tonic::transport::server::{Connected, TcpConnectInfo};
 
 use crate::{
     layers::{Taken, Tally, address},
@@ -23,6 +22,8 @@ use crate::{
 /// A connection, counted for its address until it is dropped.
 pub(crate) struct Connection {
     stream: TcpStream,
+    /// Where it comes from.
+    pub(crate) peer: SocketAddr,
     _counted: (Taken<IpAddr>, Open),
 }
 
@@ -34,10 +35,11 @@ pub(crate) fn admit(
 ) -> impl Stream<Item = io::Result<Connection>> {
     let tally = Tally::new(most);
     incoming.filter_map(move |arrived| {
-        let admitted = match arrived.and_then(|stream| Ok((stream.peer_addr()?.ip(), stream))) {
-            Ok((ip, stream)) => tally.take(address(ip)).map(|taken| {
+        let admitted = match arrived.and_then(|stream| Ok((stream.peer_addr()?, stream))) {
+            Ok((peer, stream)) => tally.take(address(peer.ip())).map(|taken| {
                 Ok(Connection {
                     stream,
+                    peer,
                     _counted: (taken, Open::new()),
                 })
             }),
@@ -49,14 +51,6 @@ pub(crate) fn admit(
         }
         std::future::ready(admitted)
     })
-}
-
-impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
-
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
-    }
 }
 
 impl AsyncRead for Connection {

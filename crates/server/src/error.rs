@@ -1,6 +1,7 @@
 //! Every error that leaves the server: one `google.rpc.ErrorInfo` each, and no
 //! internal text.
 
+mod access;
 mod code;
 pub(crate) mod foreign;
 pub(crate) mod limits;
@@ -13,7 +14,13 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use viridian_store::{StoreError, UnitError};
 
 pub(crate) use self::code::code_name;
-pub(crate) use self::refusals::{PauseRefusal, ResumeRefusal};
+pub(crate) use self::{
+    access::{
+        credentials_changed, credentials_invalid, credentials_missing, method_unknown,
+        project_not_allowed, role_not_allowed,
+    },
+    refusals::{PauseRefusal, ResumeRefusal},
+};
 
 const DOMAIN: &str = "viridian";
 

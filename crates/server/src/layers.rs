@@ -2,6 +2,7 @@
 //! first.
 
 mod arrival;
+mod auth;
 mod complete;
 mod deadline;
 mod ending;
@@ -12,6 +13,7 @@ mod panics;
 mod rate;
 mod refused;
 mod request_id;
+mod revoked;
 mod share;
 mod tally;
 mod trace;
@@ -27,8 +29,9 @@ use tower::{ServiceBuilder, util::BoxCloneSyncService};
 use tower_http::request_id::{PropagateRequestIdLayer, SetRequestIdLayer};
 
 pub use self::web::GrpcWeb;
-use self::{load::Load, rate::Rate, request_id::NewRequestId};
+use self::{auth::Auth, load::Load, rate::Rate, request_id::NewRequestId};
 pub(crate) use self::{
+    auth::Guard,
     share::address,
     tally::{Taken, Tally},
 };
@@ -38,7 +41,12 @@ use crate::rpc_limits::RpcLimits;
 pub(crate) type Layered = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
 
 /// Puts before the services what every call passes.
-pub(crate) fn wrap(routes: Routes, limits: &RpcLimits, web: Option<&GrpcWeb>) -> Layered {
+pub(crate) fn wrap(
+    routes: Routes,
+    limits: &RpcLimits,
+    web: Option<&GrpcWeb>,
+    guard: Guard,
+) -> Layered {
     let rate = Rate::new(limits);
     let load = Load::new(limits);
     let layered = ServiceBuilder::new()
@@ -55,6 +63,8 @@ pub(crate) fn wrap(routes: Routes, limits: &RpcLimits, web: Option<&GrpcWeb>) ->
         .layer(from_fn(complete::complete))
         .layer(from_fn(panics::catch))
         .layer(from_fn(deadline::hold))
+        .layer(Auth(guard))
+        .map_response(|response: axum::response::Response| response.map(Body::new))
         .layer(from_fn(share::tell))
         .layer(from_fn_with_state(rate, rate::keep))
         .layer(from_fn_with_state(load, load::shed))

@@ -1,33 +1,43 @@
 //! Viridian behind gRPC.
 //!
 //! - [`Server`] runs everything on one database.
-//! - `layers`: what every call passes before them, a file each.
 //! - `services`: the three services; parse, let the store work, convert.
+//! - `auth`: who calls, and what they may do. `scope`: what of the record is theirs.
+//! - `connections`: no address has too many. `incoming`: with `tls` or without.
+//! - `layers`: what every call passes on its way to a service, a file each.
 //! - `convert`: between wire and domain, one file an aggregate.
 //! - `coordinator`: what moves deployments forward without a call.
 //! - `pruner`: what forgets the old.
 //! - `metrics`: what is measured, and where it can be read.
 
+mod auth;
 mod config;
 mod connections;
 mod convert;
 mod coordinator;
 mod error;
+mod incoming;
 mod layers;
 mod metrics;
 mod paging;
 mod pruner;
+mod reload;
 mod rpc_limits;
+mod scope;
+mod security;
 mod selector;
 mod server;
 mod services;
 mod state;
+mod tls;
 
 pub use self::{
+    auth::{NewToken, NewTokenError, Role, new_token},
     config::{Config, StartError, StartErrorKind},
     layers::GrpcWeb,
     rpc_limits::{RpcLimitError, RpcLimits},
     server::Server,
+    tls::TlsFiles,
 };
 pub use viridian_store::{
     Check, CheckError, Copied, CopyError, Limits, OpenError, Retention, StoreError, Violation,

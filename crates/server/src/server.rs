@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr, time::Duration};
 
 use futures::Stream;
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tonic::{
     codec::CompressionEncoding::{Gzip, Zstd},
     service::Routes as GrpcRoutes,
@@ -24,9 +24,11 @@ use crate::{
     config::{Config, StartError},
     connections::{self, Connection},
     coordinator,
-    layers::{self, Layered},
+    incoming::secured,
+    layers::{self, Guard, Layered},
     metrics, pruner,
     rpc_limits::RpcLimits,
+    security::Security,
     services::{deployment::Deployments, route::Routes, traffic::Traffic},
     state::Shared,
 };
@@ -41,6 +43,8 @@ pub struct Server {
     coordinating: JoinHandle<()>,
     pruning: JoinHandle<()>,
     telling: Option<JoinHandle<()>>,
+    #[expect(dead_code, reason = "what follows files that may change ends with it")]
+    following: Vec<AbortOnDropHandle<()>>,
 }
 
 impl Server {
@@ -52,6 +56,7 @@ impl Server {
     /// A [`StartError`] that is one clear sentence.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         config.check()?;
+        let security = Security::load(&config)?;
         let database = Database::open_within(&config.database, config.limits).await?;
         let telling = match config.metrics_listen {
             Some(listen) => Some(tell_metrics(listen).await?),
@@ -61,24 +66,21 @@ impl Server {
         let stop = CancellationToken::new();
         let shared = Shared::new(database.clone(), stop.clone());
         let routes = services(shared, &config.rpc_limits).await?;
-        let serving = builder(&config)
+        tracing::info!(%address, "serving");
+        security.say_who_may_call(&config, address);
+        let serving = builder(&config, security.guard)
             .add_routes(routes)
             .serve_with_incoming_shutdown(
-                incoming(listener, &config.rpc_limits),
+                secured(incoming(listener, &config.rpc_limits), security.tls),
                 stop.clone().cancelled_owned(),
             );
-        tracing::info!(%address, "serving");
-        if address.ip().is_loopback() {
-            tracing::info!("no credentials are configured: listening on loopback only");
-        } else {
-            tracing::warn!(%address, "no credentials are configured: anyone who reaches it may call");
-        }
         Ok(Self {
             address,
             serving: tokio::spawn(serving),
             coordinating: tokio::spawn(coordinator::run(database.clone(), stop.clone())),
             pruning: tokio::spawn(pruner::run(database, config.retention, stop.clone())),
             telling,
+            following: security.following,
             stop,
         })
     }
@@ -144,6 +146,7 @@ async fn tell_metrics(on: SocketAddr) -> Result<JoinHandle<()>, StartError> {
 /// HTTP as the limits have it, and what every call passes.
 fn builder(
     config: &Config,
+    guard: Guard,
 ) -> transport::Server<impl Layer<GrpcRoutes, Service = Layered> + Clone + use<>> {
     let limits = config.rpc_limits.clone();
     let web = config.grpc_web.clone();
@@ -154,7 +157,7 @@ fn builder(
         .http2_max_header_list_size(limits.header_size)
         .max_concurrent_streams(limits.calls_per_connection)
         .layer(layer_fn(move |routes| {
-            layers::wrap(routes, &limits, web.as_ref())
+            layers::wrap(routes, &limits, web.as_ref(), guard.clone())
         }))
 }
 

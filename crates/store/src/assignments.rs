@@ -6,11 +6,12 @@ use viridian_strategy::{RouteId, Timestamp};
 
 use crate::{
     connection::{Connection, with_conn},
+    deployments::Projects,
     dialect::selected,
     error::StoreError,
     revisions::{Revision, RevisionRow},
     routes::{Route, RouteRow},
-    schema::{assignments, revisions, routes},
+    schema::{assignments, deployments, revisions, routes},
     types::{Action, Sql},
     write::{Column, Write, columns},
 };
@@ -56,23 +57,34 @@ impl Connection {
     pub(crate) async fn list_assignments(
         &mut self,
         resource_group: String,
+        projects: Projects,
         now: Timestamp,
         limit: i64,
     ) -> Result<Vec<Assignment>, StoreError> {
         type Row = (Sql<Action>, RouteRow, RevisionRow);
-        let rows: Vec<Row> = with_conn!(self, |c| assignments::table
-            .inner_join(routes::table.on(routes::id.eq(assignments::route_id)))
-            .inner_join(revisions::table.on(revisions::id.eq(routes::revision_id)))
-            .filter(assignments::resource_group.eq(resource_group))
-            .filter(assignments::available_at.le(Sql(now)))
-            .order((assignments::available_at, assignments::route_id))
-            .limit(limit)
-            .select((
-                assignments::action,
-                selected::<RouteRow, Db>(),
-                selected::<RevisionRow, Db>()
-            ))
-            .load(c))?;
+        let rows: Vec<Row> = with_conn!(self, |c| {
+            let mut query = assignments::table
+                .inner_join(routes::table.on(routes::id.eq(assignments::route_id)))
+                .inner_join(revisions::table.on(revisions::id.eq(routes::revision_id)))
+                .filter(assignments::resource_group.eq(resource_group))
+                .filter(assignments::available_at.le(Sql(now)))
+                .select((
+                    assignments::action,
+                    selected::<RouteRow, Db>(),
+                    selected::<RevisionRow, Db>(),
+                ))
+                .into_boxed();
+            if let Projects::These(projects) = projects {
+                let theirs = deployments::table
+                    .filter(deployments::project.eq_any(projects))
+                    .select(deployments::id);
+                query = query.filter(routes::deployment_id.eq_any(theirs));
+            }
+            query
+                .order((assignments::available_at, assignments::route_id))
+                .limit(limit)
+                .load(c)
+        })?;
         let assignment = |(Sql(action), route, revision): Row| Assignment {
             action,
             route: Route::from(route),

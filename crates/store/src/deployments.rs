@@ -104,11 +104,21 @@ pub struct Status {
     pub blockers: Blockers,
 }
 
+/// Which projects a question is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Projects {
+    /// All there are.
+    #[default]
+    All,
+    /// These and no others; none when there are none.
+    These(Vec<String>),
+}
+
 /// Which deployments a list has.
 #[derive(Clone, Debug, Default)]
 pub struct DeploymentFilter {
-    /// Only those of this project.
-    pub project: Option<String>,
+    /// Only those of these projects.
+    pub projects: Projects,
     /// Only those in one of these; all when empty.
     pub lifecycles: Vec<Lifecycle>,
     /// Only those in one of these; all when empty.
@@ -196,6 +206,19 @@ impl Connection {
         Ok(id.map(|Sql(id)| id))
     }
 
+    /// Finds the projects of deployments.
+    pub(crate) async fn find_projects(
+        &mut self,
+        ids: Vec<DeploymentId>,
+    ) -> Result<Vec<(DeploymentId, String)>, StoreError> {
+        let ids: Vec<_> = ids.into_iter().map(Sql).collect();
+        let rows: Vec<(Sql<DeploymentId>, String)> = with_conn!(self, |c| deployments::table
+            .filter(deployments::id.eq_any(ids))
+            .select((deployments::id, deployments::project))
+            .load(c))?;
+        Ok(rows.into_iter().map(|(Sql(id), of)| (id, of)).collect())
+    }
+
     /// Lists deployments, oldest first, behind one.
     pub(crate) async fn list_deployment_ids(
         &mut self,
@@ -205,8 +228,8 @@ impl Connection {
     ) -> Result<Vec<DeploymentId>, StoreError> {
         let ids: Vec<Sql<DeploymentId>> = with_conn!(self, |c| {
             let mut query = deployments::table.select(deployments::id).into_boxed();
-            if let Some(project) = filter.project {
-                query = query.filter(deployments::project.eq(project));
+            if let Projects::These(projects) = filter.projects {
+                query = query.filter(deployments::project.eq_any(projects));
             }
             if !filter.lifecycles.is_empty() {
                 let lifecycles: Vec<_> = filter.lifecycles.into_iter().map(Sql).collect();

@@ -194,20 +194,23 @@ macro_rules! in_one_trip {
                 let (trip, shared) = ($trip, &**object);
                 // In this order: each gets in line for the connection when it is
                 // polled.
-                let queries = async {
-                    futures::try_join!(
-                        $(async {
-                            let mut shared = shared;
-                            let $c = &mut shared;
-                            $query.await
-                        },)+
-                        $crate::dialect::ask(shared),
-                    )
-                };
                 let all = async {
-                    futures::try_join!($crate::dialect::begin(shared, trip), queries)
+                    let (begun, given) = futures::join!(
+                        $crate::dialect::begin(shared, trip),
+                        async {
+                            futures::join!(
+                                $(async {
+                                    let mut shared = shared;
+                                    let $c = &mut shared;
+                                    $query.await
+                                },)+
+                                $crate::dialect::ask(shared),
+                            )
+                        },
+                    );
+                    begun.and($crate::dialect::FirstFailure::of(given))
                 };
-                $crate::faults::exposed!(all.await).map(|((), given)| given)
+                $crate::faults::exposed!(all.await)
             }
             conn => {
                 let all = async {
@@ -220,6 +223,30 @@ macro_rules! in_one_trip {
     };
 }
 pub(crate) use in_one_trip;
+
+/// What several statements gave, or how the first of them failed that did. Those
+/// behind it fail only since the transaction has, and may be heard of before it.
+pub(crate) trait FirstFailure {
+    type Given;
+
+    fn of(self) -> QueryResult<Self::Given>;
+}
+
+impl<A, B> FirstFailure for (QueryResult<A>, QueryResult<B>) {
+    type Given = (A, B);
+
+    fn of(self) -> QueryResult<(A, B)> {
+        Ok((self.0?, self.1?))
+    }
+}
+
+impl<A, B, C> FirstFailure for (QueryResult<A>, QueryResult<B>, QueryResult<C>) {
+    type Given = (A, B, C);
+
+    fn of(self) -> QueryResult<(A, B, C)> {
+        Ok((self.0?, self.1?, self.2?))
+    }
+}
 
 /// Begins a transaction, if the trip is to.
 pub(crate) async fn begin(mut connection: &AsyncPgConnection, trip: Trip) -> QueryResult<()> {

@@ -41,7 +41,7 @@ pub use self::{
     check::{Check, Violation, check},
     copy::{Copied, copy},
     database::{Database, LimitError, Limits, Location},
-    deployments::{Deployment, DeploymentFilter, Metadata, Status},
+    deployments::{Deployment, DeploymentFilter, Metadata, Projects, Status},
     error::{
         ActivateRefusal, CheckError, CopyError, CreateRefusal, OpenError, PromoteRefusal,
         RollBackRefusal, StoreError, UnitError, UpdateRefusal,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use viridian_strategy::{DeploymentId, RouteId};
 
 use crate::{
-    Assignment, Database, Deployment, DeploymentFilter, HistoryEntry, Request, Revision,
+    Assignment, Database, Deployment, DeploymentFilter, HistoryEntry, Projects, Request, Revision,
     RevisionReference, Route, RouteFilter, Tables, TrafficTable, error::StoreError,
 };
 
@@ -41,6 +41,22 @@ impl Database {
             .await?
             .find_deployment_id(project.to_owned(), name.to_owned())
             .await
+    }
+
+    /// Finds the projects of deployments, which never change.
+    pub async fn find_projects(
+        &self,
+        ids: Vec<DeploymentId>,
+    ) -> Result<Vec<(DeploymentId, String)>, StoreError> {
+        self.reader().await?.find_projects(ids).await
+    }
+
+    /// Finds the projects of routes, which never change.
+    pub async fn find_route_projects(
+        &self,
+        ids: Vec<RouteId>,
+    ) -> Result<Vec<(RouteId, String)>, StoreError> {
+        self.reader().await?.find_route_projects(ids).await
     }
 
     /// Lists deployments, oldest first, behind one. One that cannot be read
@@ -121,21 +137,26 @@ impl Database {
     }
 
     /// Gives traffic tables, ordered by deployment.
-    pub async fn traffic_tables(&self, which: Tables) -> Result<Vec<TrafficTable>, StoreError> {
-        self.reader().await?.traffic_tables(which).await
+    pub async fn traffic_tables(
+        &self,
+        which: Tables,
+        projects: Projects,
+    ) -> Result<Vec<TrafficTable>, StoreError> {
+        self.reader().await?.traffic_tables(which, projects).await
     }
 
     /// Gives what the schedulers of a group have to do now.
     pub async fn open_assignments(
         &self,
         resource_group: &str,
+        projects: Projects,
         limit: u32,
     ) -> Result<OpenAssignments, StoreError> {
         let now = self.now().await?;
         let group = resource_group.to_owned();
         let mut reader = self.reader().await?;
         let open = reader
-            .list_assignments(group.clone(), now, i64::from(limit))
+            .list_assignments(group.clone(), projects, now, i64::from(limit))
             .await?;
         let next = reader.next_assignment(group, now).await?;
         Ok(OpenAssignments {

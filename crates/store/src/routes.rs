@@ -11,6 +11,7 @@ use viridian_strategy::{
 
 use crate::{
     connection::{Connection, with_conn},
+    deployments::Projects,
     dialect::selected,
     error::StoreError,
     schema::{deployments, routes},
@@ -97,6 +98,20 @@ impl Connection {
         Ok(rows.into_iter().map(Route::from).collect())
     }
 
+    /// Finds the projects of routes.
+    pub(crate) async fn find_route_projects(
+        &mut self,
+        ids: Vec<RouteId>,
+    ) -> Result<Vec<(RouteId, String)>, StoreError> {
+        let ids: Vec<_> = ids.into_iter().map(Sql).collect();
+        let rows: Vec<(Sql<RouteId>, String)> = with_conn!(self, |c| routes::table
+            .inner_join(deployments::table.on(deployments::id.eq(routes::deployment_id)))
+            .filter(routes::id.eq_any(ids))
+            .select((routes::id, deployments::project))
+            .load(c))?;
+        Ok(rows.into_iter().map(|(Sql(id), of)| (id, of)).collect())
+    }
+
     /// Lists routes of a deployment, oldest first, behind one.
     pub(crate) async fn list_routes(
         &mut self,
@@ -130,6 +145,7 @@ impl Connection {
     pub(crate) async fn traffic_tables(
         &mut self,
         which: Tables,
+        projects: Projects,
     ) -> Result<Vec<TrafficTable>, StoreError> {
         type Row = (
             Sql<DeploymentId>,
@@ -148,6 +164,9 @@ impl Connection {
                     deployments::endpoints,
                 ))
                 .into_boxed();
+            if let Projects::These(projects) = projects {
+                query = query.filter(deployments::project.eq_any(projects));
+            }
             match which {
                 Tables::Of(ids) => {
                     let ids: Vec<_> = ids.into_iter().map(Sql).collect();

@@ -18,6 +18,7 @@ mod kill;
 mod lifecycle;
 mod limits;
 mod migrations;
+mod projects;
 mod promote;
 mod prune;
 mod races;

@@ -11,7 +11,7 @@ use nix::{
 };
 use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
-use viridian_agent::{AgentConfig, AgentError, run};
+use viridian_agent::{AgentConfig, AgentError, Bearer, run};
 use viridian_proto::v1::{
     RouteHealthStatus::{Healthy, Unhealthy},
     RouteStatus::{FailedToStart, Running, Terminated},
@@ -285,6 +285,8 @@ async fn what_can_never_work_is_an_error() {
     assert!(matches!(error, AgentError::ServerAddress { .. }), "{error}");
     let error = failure(config("127.0.0.1:50051", &works)).await;
     assert!(matches!(error, AgentError::ServerScheme { .. }), "{error}");
+    let error = failure(config("https://127.0.0.1:1", &works)).await;
+    assert!(matches!(error, AgentError::ServerScheme { .. }), "{error}");
     let error = failure(config("http://127.0.0.1:1", &[])).await;
     assert!(matches!(error, AgentError::NoSupervisor), "{error}");
     let error = failure(config("http://127.0.0.1:1", &["true"])).await;
@@ -349,6 +351,8 @@ impl Drop for AgentProcess {
 fn config(server: String) -> AgentConfig {
     AgentConfig {
         server,
+        tls: None,
+        bearer: Bearer::default(),
         resource_group: "default".into(),
         supervisor: vec![HELPER.into(), "supervisor".into()],
         stop_grace: Duration::from_millis(200),

@@ -12,7 +12,7 @@ use std::{
 };
 
 use tokio_util::sync::CancellationToken;
-use viridian_agent::{AgentConfig, SupervisorArgs, run, supervise};
+use viridian_agent::{AgentConfig, Bearer, SupervisorArgs, run, supervise};
 
 fn main() -> ExitCode {
     let mut args = env::args().skip(1);
@@ -47,6 +47,8 @@ fn supervisor_args(mut args: impl Iterator<Item = String>) -> SupervisorArgs {
 fn agent(server: String) -> ExitCode {
     let config = AgentConfig {
         server,
+        tls: None,
+        bearer: Bearer::default(),
         resource_group: "default".into(),
         supervisor: vec![
             env::current_exe().expect("this program").into(),

@@ -6,7 +6,7 @@ use std::{fs, io, net::SocketAddr, path::Path, time::Duration};
 use tempfile::TempDir;
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
-use viridian_agent::{AgentConfig, AgentError};
+use viridian_agent::{AgentConfig, AgentError, Bearer};
 use viridian_server::{Config, Server, StartError};
 
 use super::DemoError;
@@ -70,6 +70,8 @@ impl Stage {
         let address = server.local_addr();
         let config = AgentConfig {
             server: format!("http://{address}"),
+            tls: None,
+            bearer: Bearer::default(),
             resource_group: RESOURCE_GROUP.to_owned(),
             supervisor: agent::supervisor().map_err(DemoError::Executable)?,
             stop_grace: STOP_GRACE,

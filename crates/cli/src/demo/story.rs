@@ -21,7 +21,7 @@ pub(super) async fn tell(
     view: &mut View,
     waiting_for: &Cell<&'static str>,
 ) -> Result<Tally, DemoError> {
-    let channel = client::connect(&format!("http://{address}")).await?;
+    let channel = client::connect(&format!("http://{address}"), None).await?;
     let mut teller = Teller {
         operator: Operator::new(channel.clone())?,
         rotation: SharedRotation::default(),

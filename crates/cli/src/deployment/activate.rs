@@ -7,6 +7,7 @@ use super::{Client, DeploymentError, change::ChangeArgs, connect, show, spec::Sp
 use crate::{
     client::{CallError, answer},
     output::Format,
+    server::ServerArgs,
 };
 
 #[derive(Debug, Args)]
@@ -28,7 +29,7 @@ pub(super) struct ActivateArgs {
 
 pub(super) async fn run(
     args: ActivateArgs,
-    server: &str,
+    server: &ServerArgs,
     format: Format,
 ) -> Result<(), DeploymentError> {
     let mut client = connect(server).await?;

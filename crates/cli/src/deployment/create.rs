@@ -8,7 +8,7 @@ use viridian_proto::v1::{CreateDeploymentRequest, DeploymentMetadata};
 use super::{
     DeploymentError, change::ChangeArgs, connect, policy::PolicyArgs, show, spec::SpecArgs,
 };
-use crate::{client::answer, output::Format, pair};
+use crate::{client::answer, output::Format, pair, server::ServerArgs};
 
 #[derive(Debug, Args)]
 pub(super) struct CreateArgs {
@@ -81,7 +81,7 @@ impl CreateArgs {
 
 pub(super) async fn run(
     args: CreateArgs,
-    server: &str,
+    server: &ServerArgs,
     format: Format,
 ) -> Result<(), DeploymentError> {
     let request = args.into_request()?;

@@ -4,7 +4,7 @@ use clap::Args;
 use viridian_proto::v1::GetDeploymentRequest;
 
 use super::{DeploymentError, connect, show};
-use crate::{client::answer, output::Format};
+use crate::{client::answer, output::Format, server::ServerArgs};
 
 #[derive(Debug, Args)]
 pub(super) struct GetArgs {
@@ -14,7 +14,7 @@ pub(super) struct GetArgs {
 
 pub(super) async fn run(
     args: GetArgs,
-    server: &str,
+    server: &ServerArgs,
     format: Format,
 ) -> Result<(), DeploymentError> {
     let request = GetDeploymentRequest {

@@ -7,6 +7,7 @@ use super::{Client, DeploymentError, connect, show, write};
 use crate::{
     client::{CallError, answer},
     output::{self, Format},
+    server::ServerArgs,
 };
 
 #[derive(Debug, Args)]
@@ -21,7 +22,7 @@ pub(super) struct ListArgs {
 
 pub(super) async fn run(
     args: ListArgs,
-    server: &str,
+    server: &ServerArgs,
     format: Format,
 ) -> Result<(), DeploymentError> {
     let deployments = every_page(&mut connect(server).await?, args).await?;

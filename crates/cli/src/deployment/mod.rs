@@ -3,13 +3,15 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use tonic::transport::Channel;
+use tonic::{service::interceptor::InterceptedService, transport::Channel};
+use viridian_agent::Bearer;
 use viridian_proto::v1::{Deployment, deployment_service_client::DeploymentServiceClient};
 
 use crate::{
-    client::{self, CallError, ServerArgs},
+    client::{self, CallError},
     error::USAGE,
     output::{self, Format, OutputError},
+    server::{ServerArgs, Target},
 };
 
 mod activate;
@@ -97,7 +99,7 @@ pub(crate) fn run(args: DeploymentArgs) -> Result<ExitCode, DeploymentError> {
 }
 
 async fn dispatch(args: DeploymentArgs) -> Result<(), DeploymentError> {
-    let server = &args.server.server;
+    let server = &args.server;
     let format = args.output;
     match args.verb {
         Verb::Create(args) => create::run(*args, server, format).await,
@@ -108,10 +110,12 @@ async fn dispatch(args: DeploymentArgs) -> Result<(), DeploymentError> {
     }
 }
 
-type Client = DeploymentServiceClient<Channel>;
+type Client = DeploymentServiceClient<InterceptedService<Channel, Bearer>>;
 
-async fn connect(server: &str) -> Result<Client, CallError> {
-    Ok(Client::new(client::connect(server).await?))
+async fn connect(server: &ServerArgs) -> Result<Client, CallError> {
+    let Target { url, tls, bearer } = server.target()?;
+    let channel = client::connect(&url, tls).await?;
+    Ok(DeploymentServiceClient::with_interceptor(channel, bearer))
 }
 
 /// Shows the deployment that a reply carries.

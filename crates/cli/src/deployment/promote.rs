@@ -7,6 +7,7 @@ use super::{DeploymentError, change::ChangeArgs, connect, show, write};
 use crate::{
     client::answer,
     output::{self, Format},
+    server::ServerArgs,
 };
 
 #[derive(Debug, Args)]
@@ -25,7 +26,7 @@ pub(super) struct PromoteArgs {
 
 pub(super) async fn run(
     args: PromoteArgs,
-    server: &str,
+    server: &ServerArgs,
     format: Format,
 ) -> Result<(), DeploymentError> {
     let dry_run = args.dry_run;

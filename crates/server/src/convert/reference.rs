@@ -76,7 +76,8 @@ pub(crate) fn check_name(field: &str, text: &str, violations: &mut Violations) {
     );
 }
 
-fn is_name(text: &str) -> bool {
+/// Whether a text can be the name of a project or of a deployment.
+pub(crate) fn is_name(text: &str) -> bool {
     let inner = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.');
     let bytes = text.as_bytes();
     let edges = [bytes.first(), bytes.last()];

@@ -1,15 +1,21 @@
 //! Whose share of the server a call takes.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    sync::Arc,
+};
 
 use axum::{extract::Request, middleware::Next, response::Response};
-use tonic::transport::server::TcpConnectInfo;
-use tracing::Span;
+use tracing::{Span, field::display};
+
+use crate::{auth::Caller, incoming::Peer};
 
 /// Whose share of the server a call takes: each has its own rate and its own
 /// streams.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Share {
+    /// Of all who have those credentials.
+    Of(Arc<str>),
     /// Of all who call from there.
     At(IpAddr),
     /// Of all of whom nobody knows from where.
@@ -19,9 +25,11 @@ pub(crate) enum Share {
 /// Finds out whose it is, and tells those that come after, and the span.
 pub(crate) async fn tell(mut request: Request, next: Next) -> Response {
     let share = identify(&request);
-    if let Share::At(address) = share {
-        Span::current().record("actor", tracing::field::display(address));
-    }
+    match &share {
+        Share::Of(name) => Span::current().record("actor", display(name)),
+        Share::At(address) => Span::current().record("actor", display(address)),
+        Share::Unknown => &Span::current(),
+    };
     request.extensions_mut().insert(share);
     next.run(request).await
 }
@@ -29,15 +37,18 @@ pub(crate) async fn tell(mut request: Request, next: Next) -> Response {
 impl Share {
     /// The one that a request takes.
     pub(crate) fn of(request: &Request) -> Self {
-        let told = request.extensions().get().copied();
+        let told = request.extensions().get().cloned();
         told.unwrap_or(Self::Unknown)
     }
 }
 
 fn identify(request: &Request) -> Share {
-    let connection = request.extensions().get::<TcpConnectInfo>();
-    let peer = connection.and_then(TcpConnectInfo::remote_addr);
-    peer.map_or(Share::Unknown, |peer| Share::At(address(peer.ip())))
+    let extensions = request.extensions();
+    if let Some(name) = extensions.get::<Caller>().and_then(Caller::known) {
+        return Share::Of(name.into());
+    }
+    let peer = extensions.get::<Peer>();
+    peer.map_or(Share::Unknown, |peer| Share::At(address(peer.address.ip())))
 }
 
 /// The address that a share is for. Whoever has one IPv6 address has the whole

@@ -20,6 +20,7 @@ use viridian_proto::v1::{
     GetDeploymentRequest, deployment_service_client::DeploymentServiceClient,
 };
 
+use super::Guard;
 use crate::{metrics, rpc_limits::RpcLimits};
 
 /// On one thread, so that all that is logged can be caught.
@@ -76,7 +77,9 @@ async fn serve(router: Router) -> (String, JoinHandle<()>) {
     let address = listener.local_addr().expect("an address");
     let limits = RpcLimits::default();
     let serving = Server::builder()
-        .layer(layer_fn(move |routes| super::wrap(routes, &limits, None)))
+        .layer(layer_fn(move |routes| {
+            super::wrap(routes, &limits, None, Guard(None))
+        }))
         .add_routes(Routes::from(router))
         .serve_with_incoming(TcpIncoming::from(listener));
     let serving = tokio::spawn(async move { serving.await.expect("it serves") });

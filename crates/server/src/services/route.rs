@@ -17,6 +17,7 @@ use crate::{
         time::timestamp,
     },
     error::{shutting_down, store},
+    scope::Scope,
     state::Shared,
 };
 
@@ -31,17 +32,17 @@ impl RouteService for Routes {
         &self,
         request: Request<v1::ListAssignmentsRequest>,
     ) -> Result<Response<v1::ListAssignmentsResponse>, Status> {
-        let message = request.into_inner();
+        let (scope, message) = self.0.open(request)?;
         let mut violations = Violations::default();
         let size = match message.page_size {
             0 => DEFAULT_SIZE,
             size => violations.within("page_size", size, 1, MAX_SIZE),
         };
         violations.finish()?;
-        let open = self
-            .0
+        let projects = scope.projects().clone();
+        let open = scope
             .database()
-            .open_assignments(&message.resource_group, size)
+            .open_assignments(&message.resource_group, projects, size)
             .await;
         let open = open.map_err(|error| store(&error))?.open;
         let assignments = open.into_iter().map(assignment).collect();
@@ -54,21 +55,23 @@ impl RouteService for Routes {
         &self,
         request: Request<v1::WatchAssignmentsRequest>,
     ) -> Result<Response<Assignments>, Status> {
-        let group = resource_group(request.into_inner().resource_group);
-        Ok(Response::new(Box::pin(watch(self.0.clone(), group))))
+        let (scope, message) = self.0.open(request)?;
+        let group = resource_group(message.resource_group);
+        Ok(Response::new(Box::pin(watch(scope, group))))
     }
 
     async fn report_route_statuses(
         &self,
         request: Request<v1::ReportRouteStatusesRequest>,
     ) -> Result<Response<v1::ReportRouteStatusesResponse>, Status> {
-        let message = request.into_inner();
+        let (scope, message) = self.0.open(request)?;
         let mut violations = Violations::default();
         let reports = parse_statuses(&message.reports, &mut violations);
         violations.finish()?;
-        let outcomes = self.0.database().report_statuses(reports).await;
+        let (reports, hidden) = split(&scope, reports, |report| report.route).await?;
+        let outcomes = scope.database().report_statuses(reports).await;
         let ids = message.reports.into_iter().map(|report| report.route_id);
-        let results = results(ids, outcomes)?;
+        let results = results(ids, hidden, outcomes)?;
         Ok(Response::new(v1::ReportRouteStatusesResponse { results }))
     }
 
@@ -76,23 +79,45 @@ impl RouteService for Routes {
         &self,
         request: Request<v1::ReportRouteHealthRequest>,
     ) -> Result<Response<v1::ReportRouteHealthResponse>, Status> {
-        let message = request.into_inner();
+        let (scope, message) = self.0.open(request)?;
         let mut violations = Violations::default();
         let reports = parse_healths(&message.reports, &mut violations);
         violations.finish()?;
-        let outcomes = self.0.database().report_health(reports).await;
+        let (reports, hidden) = split(&scope, reports, |report| report.route).await?;
+        let outcomes = scope.database().report_health(reports).await;
         let ids = message.reports.into_iter().map(|report| report.route_id);
-        let results = results(ids, outcomes)?;
+        let results = results(ids, hidden, outcomes)?;
         Ok(Response::new(v1::ReportRouteHealthResponse { results }))
     }
+}
+
+/// Splits off the reports on routes of projects that are not the caller's, each
+/// with its place among all: to the caller there are no such routes.
+async fn split<R>(
+    scope: &Scope,
+    reports: Vec<R>,
+    route: impl Fn(&R) -> RouteId,
+) -> Result<(Vec<R>, Vec<(usize, RouteId)>), Status> {
+    let ids: Vec<RouteId> = reports.iter().map(route).collect();
+    let hidden = scope.hidden_routes(&ids).await?;
+    let mut own = reports.into_iter().zip(&ids);
+    let own = own.by_ref().filter(|(_, id)| !hidden.contains(id));
+    let own = own.map(|(report, _)| report).collect();
+    let places = ids.iter().copied().enumerate();
+    let hidden = places.filter(|(_, id)| hidden.contains(id)).collect();
+    Ok((own, hidden))
 }
 
 /// One result a report, in their order.
 fn results(
     ids: impl Iterator<Item = String>,
+    hidden: Vec<(usize, RouteId)>,
     outcomes: Result<Vec<Result<(), ReportError>>, StoreError>,
 ) -> Result<Vec<v1::ReportResult>, Status> {
-    let outcomes = outcomes.map_err(|error| store(&error))?;
+    let mut outcomes = outcomes.map_err(|error| store(&error))?;
+    for (place, id) in hidden {
+        outcomes.insert(place, Err(ReportError::UnknownRoute(id)));
+    }
     Ok(ids
         .zip(outcomes)
         .map(|(id, outcome)| result(id, outcome))
@@ -103,16 +128,16 @@ fn results(
 /// process, by the time when the next STOP may be handed out, or by the slow
 /// poll.
 fn watch(
-    shared: Shared,
+    scope: Scope,
     group: String,
 ) -> impl Stream<Item = Result<v1::WatchAssignmentsResponse, Status>> {
     async_stream::try_stream! {
         // Armed before the first look, so that nothing falls between.
-        let mut commits = shared.database().subscribe();
+        let mut commits = scope.database().subscribe();
         let mut sent: HashSet<(RouteId, Action)> = HashSet::new();
         let mut quiet = tokio::time::Instant::now();
         loop {
-            let looked = shared.database().open_assignments(&group, MAX_OPEN).await;
+            let looked = scope.database().open_assignments(&group, scope.projects().clone(), MAX_OPEN).await;
             let OpenAssignments { open, next } = looked.map_err(|error| store(&error))?;
             let known = open.iter().map(|open| (open.route.view.id, open.action)).collect();
             for open in open {
@@ -124,7 +149,7 @@ fn watch(
             sent = known;
             let until_next = next.unwrap_or(POLL).min(POLL);
             let stopping = tokio::select! {
-                () = shared.stopping() => true,
+                () = scope.stopping() => true,
                 () = relevant(&mut commits, &group) => false,
                 () = sleep(until_next) => false,
             };
@@ -132,7 +157,7 @@ fn watch(
                 Err(shutting_down())?;
             }
             if quiet.elapsed() >= HEARTBEAT {
-                yield heartbeat(&shared).await?;
+                yield heartbeat(&scope).await?;
                 quiet = tokio::time::Instant::now();
             }
         }
@@ -158,8 +183,8 @@ fn assigned(open: viridian_store::Assignment) -> v1::WatchAssignmentsResponse {
     }
 }
 
-async fn heartbeat(shared: &Shared) -> Result<v1::WatchAssignmentsResponse, Status> {
-    let now = shared
+async fn heartbeat(scope: &Scope) -> Result<v1::WatchAssignmentsResponse, Status> {
+    let now = scope
         .database()
         .now()
         .await

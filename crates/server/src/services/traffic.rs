@@ -19,6 +19,7 @@ use viridian_strategy::DeploymentId;
 use crate::{
     convert::{Violations, reference::parse_deployment, time::timestamp, traffic::table},
     error::{Resource, not_found, shutting_down, store},
+    scope::Scope,
     state::Shared,
 };
 
@@ -33,12 +34,11 @@ impl TrafficService for Traffic {
         &self,
         request: Request<v1::GetTrafficRequest>,
     ) -> Result<Response<v1::GetTrafficResponse>, Status> {
-        let message = request.into_inner();
-        let id = self
-            .0
+        let (scope, message) = self.0.open(request)?;
+        let id = scope
             .resolve(&message.deployment, Violations::default())
             .await?;
-        let found = tables(&self.0, Tables::Of(vec![id])).await?.pop();
+        let found = tables(&scope, Tables::Of(vec![id])).await?.pop();
         let found = found.ok_or_else(|| not_found(Resource::Deployment, &message.deployment))?;
         Ok(Response::new(v1::GetTrafficResponse {
             table: Some(table(found)),
@@ -51,7 +51,7 @@ impl TrafficService for Traffic {
         &self,
         request: Request<v1::WatchTrafficRequest>,
     ) -> Result<Response<TableStream>, Status> {
-        let message = request.into_inner();
+        let (scope, message) = self.0.open(request)?;
         let mut violations = Violations::default();
         let one_of_two = message.all == message.deployments.is_empty();
         violations.check(
@@ -67,35 +67,35 @@ impl TrafficService for Traffic {
         violations.finish()?;
         let mut wanted = HashSet::new();
         for (reference, text) in references {
-            wanted.insert(self.0.resolve_reference(reference, text).await?);
+            wanted.insert(scope.resolve_reference(reference, text).await?);
         }
         let ids: Vec<_> = wanted.iter().copied().collect();
-        if tables(&self.0, Tables::Of(ids)).await?.len() < wanted.len() {
+        if tables(&scope, Tables::Of(ids)).await?.len() < wanted.len() {
             return Err(not_found(
                 Resource::Deployment,
                 &message.deployments.join(", "),
             ));
         }
         let wanted = (!message.all).then_some(wanted);
-        Ok(Response::new(Box::pin(watch(self.0.clone(), wanted))))
+        Ok(Response::new(Box::pin(watch(scope, wanted))))
     }
 }
 
 /// The present tables first, then each new one. Woken by commits of this
 /// process; the slow poll finds those of others. Epochs only rise.
 fn watch(
-    shared: Shared,
+    scope: Scope,
     wanted: Option<HashSet<DeploymentId>>,
 ) -> impl Stream<Item = Result<v1::WatchTrafficResponse, Status>> {
     async_stream::try_stream! {
         // Armed before the first look, so that nothing falls between.
-        let mut commits = shared.database().subscribe();
+        let mut commits = scope.database().subscribe();
         let mut sent: HashMap<DeploymentId, i64> = HashMap::new();
         let mut look = Look::Everything;
         let mut quiet = Instant::now();
         let mut poll = Instant::now() + POLL;
         loop {
-            for found in look.load(&shared, wanted.as_ref()).await? {
+            for found in look.load(&scope, wanted.as_ref()).await? {
                 let newer = sent.get(&found.deployment).is_none_or(|epoch| *epoch < found.epoch);
                 if newer {
                     sent.insert(found.deployment, found.epoch);
@@ -104,7 +104,7 @@ fn watch(
                 }
             }
             look = tokio::select! {
-                () = shared.stopping() => Look::NoMore,
+                () = scope.stopping() => Look::NoMore,
                 changed = changed(&mut commits, wanted.as_ref()) => changed,
                 () = sleep_until(poll) => Look::Everything,
             };
@@ -114,7 +114,7 @@ fn watch(
                 Look::At(_) => {}
             }
             if quiet.elapsed() >= HEARTBEAT {
-                let now = shared.database().now().await.map_err(|error| store(&error))?;
+                let now = scope.database().now().await.map_err(|error| store(&error))?;
                 let heartbeat = v1::TrafficHeartbeat { time: Some(timestamp(now)) };
                 yield payload(v1::watch_traffic_response::Payload::Heartbeat(heartbeat));
                 quiet = Instant::now();
@@ -134,21 +134,21 @@ enum Look {
 impl Look {
     async fn load(
         self,
-        shared: &Shared,
+        scope: &Scope,
         wanted: Option<&HashSet<DeploymentId>>,
     ) -> Result<Vec<TrafficTable>, Status> {
         match (self, wanted) {
             (Self::NoMore, _) => Ok(Vec::new()),
-            (Self::At(ids), _) => tables(shared, Tables::Of(ids)).await,
+            (Self::At(ids), _) => tables(scope, Tables::Of(ids)).await,
             (Self::Everything, Some(wanted)) => {
-                tables(shared, Tables::Of(wanted.iter().copied().collect())).await
+                tables(scope, Tables::Of(wanted.iter().copied().collect())).await
             }
             (Self::Everything, None) => {
                 let mut all = Vec::new();
                 loop {
                     let after = all.last().map(|table: &TrafficTable| table.deployment);
                     let page = tables(
-                        shared,
+                        scope,
                         Tables::All {
                             after,
                             limit: CHUNK,
@@ -187,10 +187,10 @@ async fn changed(commits: &mut Receiver<Touched>, wanted: Option<&HashSet<Deploy
     }
 }
 
-async fn tables(shared: &Shared, which: Tables) -> Result<Vec<TrafficTable>, Status> {
-    shared
+async fn tables(scope: &Scope, which: Tables) -> Result<Vec<TrafficTable>, Status> {
+    scope
         .database()
-        .traffic_tables(which)
+        .traffic_tables(which, scope.projects().clone())
         .await
         .map_err(|error| store(&error))
 }

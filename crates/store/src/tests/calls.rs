@@ -15,7 +15,8 @@ use super::{
     invariants,
 };
 use crate::{
-    Call, DeploymentUpdate, Outcome, Phase, RollBackRefusal, Tables, UnitError, UpdateRefusal,
+    Call, DeploymentUpdate, Outcome, Phase, Projects, RollBackRefusal, Tables, UnitError,
+    UpdateRefusal,
 };
 
 #[rstest]
@@ -114,7 +115,10 @@ async fn roll_back_is_instant_while_blue_is_retained(#[case] engine: Engine) {
         fixture.routes_in(id, RouteStatus::Terminating).await,
         routes
     );
-    let tables = fixture.db.traffic_tables(Tables::Of(vec![id])).await;
+    let tables = fixture
+        .db
+        .traffic_tables(Tables::Of(vec![id]), Projects::All)
+        .await;
     let tables = tables.expect("the table");
     assert_eq!(tables[0].revision, Some(blue));
     assert_eq!(tables[0].endpoints.len(), 3);

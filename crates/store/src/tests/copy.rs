@@ -128,12 +128,12 @@ async fn look(fixture: &Fixture) -> Vec<String> {
         let revisions = fixture.db.list_revisions(id, None, 100).await;
         seen.push(format!("{:?}", revisions.expect("they are listed")));
     }
-    let open = fixture.db.open_assignments("g", 100).await;
+    let open = fixture.db.open_assignments("g", Projects::All, 100).await;
     seen.push(format!("{:?}", open.expect("they are listed").open));
     let (after, limit) = (None, 100);
     let tables = fixture
         .db
-        .traffic_tables(Tables::All { after, limit })
+        .traffic_tables(Tables::All { after, limit }, Projects::All)
         .await;
     seen.push(format!("{:?}", tables.expect("they can be had")));
     seen

@@ -9,7 +9,7 @@ use super::{
     fixture::{Engine, Fixture, automatic, call, colours, manual, spec},
     invariants,
 };
-use crate::{ActivateRefusal, CreateRefusal, Metadata, NewDeployment, Tables, UnitError};
+use crate::{ActivateRefusal, CreateRefusal, Metadata, NewDeployment, Projects, Tables, UnitError};
 
 #[rstest]
 #[case::sqlite(Engine::Sqlite)]
@@ -24,7 +24,7 @@ async fn a_new_deployment_serves_once_all_its_routes_are_ready(#[case] engine: E
     assert!(deployment.status.blockers.is_empty());
     let tables = fixture
         .db
-        .traffic_tables(Tables::Of(vec![id]))
+        .traffic_tables(Tables::Of(vec![id]), Projects::All)
         .await
         .expect("the table");
     assert_eq!(tables[0].endpoints.len(), 3);

@@ -19,8 +19,8 @@ use super::{
     invariants,
 };
 use crate::{
-    Action, Call, PromoteRefusal, StoreError, Tables, UnitError, transaction::Transaction,
-    types::Phase, units::testing::Plan,
+    Action, Call, Projects, PromoteRefusal, StoreError, Tables, UnitError,
+    transaction::Transaction, types::Phase, units::testing::Plan,
 };
 
 #[rstest]
@@ -216,7 +216,7 @@ async fn blue_is_stopped_only_after_its_grace(#[case] engine: Engine) {
     let promoted_at: Timestamp = promotion.deployment.promoted_at.expect("when");
     let tables = fixture
         .db
-        .traffic_tables(Tables::Of(vec![id]))
+        .traffic_tables(Tables::Of(vec![id]), Projects::All)
         .await
         .expect("the table");
     assert!(
@@ -228,7 +228,7 @@ async fn blue_is_stopped_only_after_its_grace(#[case] engine: Engine) {
     loop {
         let assigned = fixture
             .db
-            .open_assignments("g", 100)
+            .open_assignments("g", Projects::All, 100)
             .await
             .expect("they are read");
         let now = fixture.db.now().await.expect("the time");
@@ -251,7 +251,7 @@ async fn blue_is_stopped_only_after_its_grace(#[case] engine: Engine) {
         .await;
     let assigned = fixture
         .db
-        .open_assignments("g", 100)
+        .open_assignments("g", Projects::All, 100)
         .await
         .expect("they are read");
     assert!(assigned.open.is_empty() && assigned.next.is_none());

@@ -10,25 +10,26 @@ use crate::{
         update::parse_update,
     },
     error::IntoStatus as _,
-    state::{Shared, call, terms},
+    scope::{Scope, terms},
 };
 
 /// `CreateDeployment`.
 pub(super) async fn create(
-    shared: &Shared,
+    scope: &Scope,
     message: &v1::CreateDeploymentRequest,
 ) -> Result<v1::CreateDeploymentResponse, Status> {
     let mut violations = Violations::default();
     let new = parse_new(message, &mut violations);
-    let call = call(
+    let call = scope.call(
         "CreateDeployment",
         message,
         terms!(message),
         &mut violations,
     );
     violations.finish()?;
+    scope.check_project(&message.project)?;
     let subject = format!("{}/{}", message.project, message.name);
-    let created = shared.database().create_deployment(new, &call).await;
+    let created = scope.database().create_deployment(new, &call).await;
     let created = created.map_err(|error| error.into_status(&subject))?;
     let deployment = Some(deployment(created.deployment));
     Ok(v1::CreateDeploymentResponse { deployment })
@@ -36,31 +37,31 @@ pub(super) async fn create(
 
 /// `GetDeployment`.
 pub(super) async fn get(
-    shared: &Shared,
+    scope: &Scope,
     message: &v1::GetDeploymentRequest,
 ) -> Result<v1::GetDeploymentResponse, Status> {
     let subject = &message.deployment;
-    let id = shared.resolve(subject, Violations::default()).await?;
-    let deployment = Some(deployment(shared.find(id, subject).await?));
+    let id = scope.resolve(subject, Violations::default()).await?;
+    let deployment = Some(deployment(scope.find(id, subject).await?));
     Ok(v1::GetDeploymentResponse { deployment })
 }
 
 /// `UpdateDeployment`.
 pub(super) async fn update(
-    shared: &Shared,
+    scope: &Scope,
     message: &v1::UpdateDeploymentRequest,
 ) -> Result<v1::UpdateDeploymentResponse, Status> {
     let subject = &message.deployment;
     let mut violations = Violations::default();
     let update = parse_update(message, &mut violations);
-    let call = call(
+    let call = scope.call(
         "UpdateDeployment",
         message,
         terms!(message),
         &mut violations,
     );
-    let id = shared.resolve_for(&call, subject, violations).await?;
-    let updated = shared
+    let id = scope.resolve_for(&call, subject, violations).await?;
+    let updated = scope
         .database()
         .update_deployment(id, update, &call)
         .await
@@ -71,19 +72,19 @@ pub(super) async fn update(
 
 /// `DeleteDeployment`.
 pub(super) async fn delete(
-    shared: &Shared,
+    scope: &Scope,
     message: &v1::DeleteDeploymentRequest,
 ) -> Result<v1::DeleteDeploymentResponse, Status> {
     let subject = &message.deployment;
     let mut violations = Violations::default();
-    let call = call(
+    let call = scope.call(
         "DeleteDeployment",
         message,
         terms!(message),
         &mut violations,
     );
-    let id = shared.resolve_for(&call, subject, violations).await?;
-    let deleted = shared.database().delete_deployment(id, &call).await;
+    let id = scope.resolve_for(&call, subject, violations).await?;
+    let deleted = scope.database().delete_deployment(id, &call).await;
     let deleted = deleted.map_err(|error| error.into_status(subject))?;
     let deployment = Some(deployment(deleted.deployment));
     Ok(v1::DeleteDeploymentResponse { deployment })

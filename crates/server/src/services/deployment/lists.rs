@@ -17,17 +17,17 @@ use crate::{
     },
     error::store,
     paging::Page,
+    scope::Scope,
     selector::Selector,
-    state::Shared,
 };
 
 /// `ListDeployments`.
 pub(super) async fn deployments(
-    shared: &Shared,
+    scope: &Scope,
     message: &v1::ListDeploymentsRequest,
 ) -> Result<v1::ListDeploymentsResponse, Status> {
     let mut violations = Violations::default();
-    let filter = parse_filter(message, &mut violations);
+    let mut filter = parse_filter(message, &mut violations);
     let selector = Selector::parse(&message.label_selector).unwrap_or_else(|why| {
         violations.add("label_selector", why);
         Selector::default()
@@ -45,7 +45,8 @@ pub(super) async fn deployments(
         &mut violations,
     );
     violations.finish()?;
-    let found = matching(shared, &filter, &selector, &page).await?;
+    filter.projects = scope.narrow(&message.project)?;
+    let found = matching(scope, &filter, &selector, &page).await?;
     let last = found.last().map(|deployment| deployment.id.0);
     Ok(v1::ListDeploymentsResponse {
         next_page_token: page.next(found.len(), last),
@@ -55,7 +56,7 @@ pub(super) async fn deployments(
 
 /// `ListRevisions`.
 pub(super) async fn revisions(
-    shared: &Shared,
+    scope: &Scope,
     message: &v1::ListRevisionsRequest,
 ) -> Result<v1::ListRevisionsResponse, Status> {
     let mut violations = Violations::default();
@@ -65,8 +66,8 @@ pub(super) async fn revisions(
         &["revisions", &message.deployment],
         &mut violations,
     );
-    let id = existing(shared, &message.deployment, violations).await?;
-    let database = shared.database();
+    let id = existing(scope, &message.deployment, violations).await?;
+    let database = scope.database();
     let found = database.list_revisions(id, page.after, page.size).await;
     let found = found.map_err(|error| store(&error))?;
     let last = found.last().map(|revision| revision.number);
@@ -78,7 +79,7 @@ pub(super) async fn revisions(
 
 /// `ListRoutes`.
 pub(super) async fn routes(
-    shared: &Shared,
+    scope: &Scope,
     message: &v1::ListRoutesRequest,
 ) -> Result<v1::ListRoutesResponse, Status> {
     let subject = &message.deployment;
@@ -103,13 +104,13 @@ pub(super) async fn routes(
         &question,
         &mut violations,
     );
-    let id = existing(shared, subject, violations).await?;
-    let revision = shared.find_revision(id, subject, revision).await?;
+    let id = existing(scope, subject, violations).await?;
+    let revision = scope.find_revision(id, subject, revision).await?;
     let filter = RouteFilter {
         statuses,
         revision: revision.map(|revision| revision.id),
     };
-    let found = shared
+    let found = scope
         .database()
         .list_routes(id, filter, page.after.map(RouteId), page.size)
         .await
@@ -123,7 +124,7 @@ pub(super) async fn routes(
 
 /// `ListHistory`.
 pub(super) async fn history(
-    shared: &Shared,
+    scope: &Scope,
     message: &v1::ListHistoryRequest,
 ) -> Result<v1::ListHistoryResponse, Status> {
     let mut violations = Violations::default();
@@ -133,8 +134,8 @@ pub(super) async fn history(
         &["history", &message.deployment],
         &mut violations,
     );
-    let id = existing(shared, &message.deployment, violations).await?;
-    let database = shared.database();
+    let id = existing(scope, &message.deployment, violations).await?;
+    let database = scope.database();
     let found = database.list_history(id, page.after, page.size).await;
     let found = found.map_err(|error| store(&error))?;
     let last = found.last().map(|entry| entry.number);
@@ -147,22 +148,19 @@ pub(super) async fn history(
 /// Finds the deployment whose rows are listed: none has no rows, and yet is no
 /// empty list.
 async fn existing(
-    shared: &Shared,
+    scope: &Scope,
     subject: &str,
     violations: Violations,
 ) -> Result<DeploymentId, Status> {
-    let id = shared.resolve(subject, violations).await?;
-    shared.find(id, subject).await.map(|found| found.id)
+    let id = scope.resolve(subject, violations).await?;
+    scope.find(id, subject).await.map(|found| found.id)
 }
 
 fn parse_filter(
     message: &v1::ListDeploymentsRequest,
     violations: &mut Violations,
 ) -> DeploymentFilter {
-    let mut filter = DeploymentFilter {
-        project: (!message.project.is_empty()).then(|| message.project.clone()),
-        ..DeploymentFilter::default()
-    };
+    let mut filter = DeploymentFilter::default();
     for (index, lifecycle) in message.lifecycles().enumerate() {
         match parse_lifecycle(lifecycle) {
             Some(lifecycle) => filter.lifecycles.push(lifecycle),
@@ -184,7 +182,7 @@ fn parse_filter(
 
 /// Fills a page with deployments whose labels match.
 async fn matching(
-    shared: &Shared,
+    scope: &Scope,
     filter: &DeploymentFilter,
     selector: &Selector,
     page: &Page<Uuid>,
@@ -198,7 +196,7 @@ async fn matching(
     let mut after = page.after.map(DeploymentId);
     let mut found = Vec::new();
     loop {
-        let rows = shared
+        let rows = scope
             .database()
             .list_deployments(filter.clone(), after, chunk)
             .await;

@@ -11,21 +11,21 @@ use crate::{
         revision::{parse_spec, revision},
     },
     error::{IntoStatus as _, Resource, not_found},
-    state::{Shared, call, terms},
+    scope::{Scope, terms},
 };
 
 /// `CreateRevision`.
 pub(super) async fn create(
-    shared: &Shared,
+    scope: &Scope,
     message: &v1::CreateRevisionRequest,
 ) -> Result<v1::CreateRevisionResponse, Status> {
     let subject = &message.deployment;
     let mut violations = Violations::default();
     let spec = message.spec.clone().unwrap_or_default();
     let spec = parse_spec("spec", &spec, &mut violations);
-    let call = call("CreateRevision", message, terms!(message), &mut violations);
-    let id = shared.resolve_for(&call, subject, violations).await?;
-    let created = shared
+    let call = scope.call("CreateRevision", message, terms!(message), &mut violations);
+    let id = scope.resolve_for(&call, subject, violations).await?;
+    let created = scope
         .database()
         .create_revision(id, spec, message.activate, &call)
         .await
@@ -38,14 +38,14 @@ pub(super) async fn create(
 
 /// `GetRevision`.
 pub(super) async fn get(
-    shared: &Shared,
+    scope: &Scope,
     message: &v1::GetRevisionRequest,
 ) -> Result<v1::GetRevisionResponse, Status> {
     let subject = &message.deployment;
     let mut violations = Violations::default();
     let reference = parse_revision("revision", &message.revision, &mut violations);
-    let id = shared.resolve(subject, violations).await?;
-    let found = shared.find_revision(id, subject, reference).await?;
+    let id = scope.resolve(subject, violations).await?;
+    let found = scope.find_revision(id, subject, reference).await?;
     let found = found.ok_or_else(|| not_found(Resource::Revision, &message.revision))?;
     let revision = Some(revision(found));
     Ok(v1::GetRevisionResponse { revision })
@@ -53,22 +53,22 @@ pub(super) async fn get(
 
 /// `ActivateRevision`.
 pub(super) async fn activate(
-    shared: &Shared,
+    scope: &Scope,
     message: &v1::ActivateRevisionRequest,
 ) -> Result<v1::ActivateRevisionResponse, Status> {
     let subject = &message.deployment;
     let mut violations = Violations::default();
     let reference = parse_revision("revision", &message.revision, &mut violations);
-    let call = call(
+    let call = scope.call(
         "ActivateRevision",
         message,
         terms!(message),
         &mut violations,
     );
-    let id = shared.resolve_for(&call, subject, violations).await?;
-    let revision = shared.find_revision(id, subject, reference).await?;
+    let id = scope.resolve_for(&call, subject, violations).await?;
+    let revision = scope.find_revision(id, subject, reference).await?;
     let revision = revision.ok_or_else(|| not_found(Resource::Revision, &message.revision))?;
-    let activated = shared
+    let activated = scope
         .database()
         .activate_revision(id, revision.id, message.supersede, &call)
         .await

@@ -11,12 +11,12 @@ use crate::{
         reference::parse_optional_revision,
     },
     error::{IntoStatus as _, PauseRefusal, ResumeRefusal},
-    state::{Shared, call, terms},
+    scope::{Scope, terms},
 };
 
 /// `PromoteDeployment`.
 pub(super) async fn promote(
-    shared: &Shared,
+    scope: &Scope,
     message: &v1::PromoteDeploymentRequest,
 ) -> Result<v1::PromoteDeploymentResponse, Status> {
     let subject = &message.deployment;
@@ -26,16 +26,16 @@ pub(super) async fn promote(
         &message.expected_revision,
         &mut violations,
     );
-    let call = call(
+    let call = scope.call(
         "PromoteDeployment",
         message,
         terms!(message),
         &mut violations,
     );
-    let id = shared.resolve_for(&call, subject, violations).await?;
-    let expected = shared.find_revision(id, subject, expected).await?;
+    let id = scope.resolve_for(&call, subject, violations).await?;
+    let expected = scope.find_revision(id, subject, expected).await?;
     let expected = expected.map(|revision| revision.id);
-    let database = shared.database();
+    let database = scope.database();
     if message.validate_only {
         let preview = database.preview_promote(id, expected, &call).await;
         let preview = preview.map_err(|error| error.into_status(subject))?;
@@ -53,14 +53,14 @@ pub(super) async fn promote(
 
 /// `AbortDeployment`.
 pub(super) async fn abort(
-    shared: &Shared,
+    scope: &Scope,
     message: &v1::AbortDeploymentRequest,
 ) -> Result<v1::AbortDeploymentResponse, Status> {
     let subject = &message.deployment;
     let mut violations = Violations::default();
-    let call = call("AbortDeployment", message, terms!(message), &mut violations);
-    let id = shared.resolve_for(&call, subject, violations).await?;
-    let aborted = shared.database().abort_deployment(id, &call).await;
+    let call = scope.call("AbortDeployment", message, terms!(message), &mut violations);
+    let id = scope.resolve_for(&call, subject, violations).await?;
+    let aborted = scope.database().abort_deployment(id, &call).await;
     let aborted = aborted.map_err(|error| error.into_status(subject))?;
     let deployment = Some(deployment(aborted.deployment));
     Ok(v1::AbortDeploymentResponse { deployment })
@@ -68,22 +68,22 @@ pub(super) async fn abort(
 
 /// `RollbackDeployment`.
 pub(super) async fn roll_back(
-    shared: &Shared,
+    scope: &Scope,
     message: &v1::RollbackDeploymentRequest,
 ) -> Result<v1::RollbackDeploymentResponse, Status> {
     let subject = &message.deployment;
     let mut violations = Violations::default();
     let revision = parse_optional_revision("revision", &message.revision, &mut violations);
-    let call = call(
+    let call = scope.call(
         "RollbackDeployment",
         message,
         terms!(message),
         &mut violations,
     );
-    let id = shared.resolve_for(&call, subject, violations).await?;
-    let revision = shared.find_revision(id, subject, revision).await?;
+    let id = scope.resolve_for(&call, subject, violations).await?;
+    let revision = scope.find_revision(id, subject, revision).await?;
     let revision = revision.map(|revision| revision.id);
-    let database = shared.database();
+    let database = scope.database();
     let rolled_back = database.roll_back_deployment(id, revision, &call).await;
     let rolled_back = rolled_back.map_err(|error| error.into_status(subject))?;
     Ok(v1::RollbackDeploymentResponse {
@@ -94,14 +94,14 @@ pub(super) async fn roll_back(
 
 /// `PauseDeployment`.
 pub(super) async fn pause(
-    shared: &Shared,
+    scope: &Scope,
     message: &v1::PauseDeploymentRequest,
 ) -> Result<v1::PauseDeploymentResponse, Status> {
     let subject = &message.deployment;
     let mut violations = Violations::default();
-    let call = call("PauseDeployment", message, terms!(message), &mut violations);
-    let id = shared.resolve_for(&call, subject, violations).await?;
-    let paused = shared.database().pause_deployment(id, &call).await;
+    let call = scope.call("PauseDeployment", message, terms!(message), &mut violations);
+    let id = scope.resolve_for(&call, subject, violations).await?;
+    let paused = scope.database().pause_deployment(id, &call).await;
     let paused = paused.map_err(|error| error.map_refusal(PauseRefusal).into_status(subject))?;
     let deployment = Some(deployment(paused.deployment));
     Ok(v1::PauseDeploymentResponse { deployment })
@@ -109,19 +109,19 @@ pub(super) async fn pause(
 
 /// `ResumeDeployment`.
 pub(super) async fn resume(
-    shared: &Shared,
+    scope: &Scope,
     message: &v1::ResumeDeploymentRequest,
 ) -> Result<v1::ResumeDeploymentResponse, Status> {
     let subject = &message.deployment;
     let mut violations = Violations::default();
-    let call = call(
+    let call = scope.call(
         "ResumeDeployment",
         message,
         terms!(message),
         &mut violations,
     );
-    let id = shared.resolve_for(&call, subject, violations).await?;
-    let resumed = shared.database().resume_deployment(id, &call).await;
+    let id = scope.resolve_for(&call, subject, violations).await?;
+    let resumed = scope.database().resume_deployment(id, &call).await;
     let resumed = resumed.map_err(|error| error.map_refusal(ResumeRefusal).into_status(subject))?;
     let deployment = Some(deployment(resumed.deployment));
     Ok(v1::ResumeDeploymentResponse { deployment })

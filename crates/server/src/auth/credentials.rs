@@ -1,0 +1,396 @@
+//! The file that says who there is: one table an entry.
+//!
+//! ```toml
+//! [[credential]]
+//! name = "ci"
+//! token_sha256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+//! roles = ["promoter"]
+//! projects = ["shop"]
+//! ```
+//!
+//! Every field is required, and so is an entry: a file that is cut off while it
+//! is being written is no valid one, unless it is cut between two entries.
+
+use std::{collections::HashSet, fmt, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+use toml::Spanned;
+use viridian_store::{COORDINATOR, Projects};
+
+use super::{
+    caller::{ANONYMOUS, Principal},
+    role::Role,
+    san::San,
+    token::TokenDigest,
+};
+use crate::convert::reference::is_name;
+
+/// Who there is.
+pub(crate) struct Credentials {
+    tokens: Vec<(TokenDigest, Arc<Principal>)>,
+    certificates: Vec<(San, Arc<Principal>)>,
+}
+
+/// What a caller shows.
+#[derive(Clone, Debug)]
+pub(crate) enum Proof {
+    Token(TokenDigest),
+    /// The names in a certificate that was verified.
+    Certificate(Arc<[San]>),
+}
+
+/// Why a text says not who there is. Displays as a sentence that names the line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}{why}", .line.map(|line| format!("line {line}: ")).unwrap_or_default())]
+pub(crate) struct CredentialsError {
+    pub(crate) line: Option<usize>,
+    pub(crate) why: String,
+}
+
+/// An entry, as it is written.
+#[derive(Serialize)]
+pub(super) struct Entry<'a> {
+    name: &'a str,
+    token_sha256: String,
+    roles: &'a [Role],
+    projects: &'a [String],
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    credential: Vec<Spanned<Raw>>,
+}
+
+/// An entry, as it is read.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    name: String,
+    token_sha256: Option<TokenDigest>,
+    san: Option<San>,
+    roles: Vec<Role>,
+    projects: Vec<String>,
+}
+
+impl Credentials {
+    pub(crate) fn parse(text: &str) -> Result<Self, CredentialsError> {
+        let file: File = toml::from_str(text).map_err(|error| CredentialsError {
+            line: error.span().map(|span| line_at(text, span.start)),
+            why: error.message().replace('\n', " "),
+        })?;
+        if file.credential.is_empty() {
+            let why = "there is no [[credential]]".to_owned();
+            return Err(CredentialsError { line: None, why });
+        }
+        let mut all = Self {
+            tokens: Vec::new(),
+            certificates: Vec::new(),
+        };
+        let mut names = HashSet::new();
+        for raw in file.credential {
+            let line = line_at(text, raw.span().start);
+            all.add(raw.into_inner(), &mut names)
+                .map_err(|why| CredentialsError {
+                    line: Some(line),
+                    why,
+                })?;
+        }
+        Ok(all)
+    }
+
+    /// Who shows this. A token is compared with all there are, each in constant
+    /// time; of a certificate's names the first entry that has one counts.
+    pub(crate) fn find(&self, proof: &Proof) -> Option<&Arc<Principal>> {
+        match proof {
+            Proof::Token(shown) => self.tokens.iter().fold(None, |found, (digest, principal)| {
+                if digest.is(shown) {
+                    Some(principal)
+                } else {
+                    found
+                }
+            }),
+            Proof::Certificate(names) => self
+                .certificates
+                .iter()
+                .find(|(san, _)| names.contains(san))
+                .map(|(_, principal)| principal),
+        }
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.tokens.len() + self.certificates.len()
+    }
+
+    /// Whether some of them show a certificate.
+    pub(crate) fn need_certificates(&self) -> bool {
+        !self.certificates.is_empty()
+    }
+
+    fn add(&mut self, raw: Raw, sans: &mut HashSet<San>) -> Result<(), String> {
+        let principal = Arc::new(Principal {
+            name: checked_name(raw.name)?,
+            roles: checked_roles(raw.roles)?,
+            projects: checked_projects(raw.projects)?,
+        });
+        match (raw.token_sha256, raw.san) {
+            (Some(digest), None) => {
+                if self.tokens.iter().any(|(other, _)| other.is(&digest)) {
+                    return Err("another entry has the same token".to_owned());
+                }
+                self.tokens.push((digest, principal));
+            }
+            (None, Some(san)) => {
+                if !sans.insert(san.clone()) {
+                    return Err(format!("another entry has the same san, {san}"));
+                }
+                self.certificates.push((san, principal));
+            }
+            _ => return Err("must have either token_sha256 or san".to_owned()),
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Entry<'a> {
+    pub(super) fn of_token(
+        name: &'a str,
+        token_sha256: String,
+        roles: &'a [Role],
+        projects: &'a [String],
+    ) -> Self {
+        Self {
+            name,
+            token_sha256,
+            roles,
+            projects,
+        }
+    }
+}
+
+impl fmt::Display for Entry<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fields = toml::to_string(self).map_err(|_| fmt::Error)?;
+        write!(f, "[[credential]]\n{fields}")
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Credentials({} entries)", self.len())
+    }
+}
+
+/// A name that history can show and that is nobody else's there.
+fn checked_name(name: String) -> Result<String, String> {
+    if [ANONYMOUS, COORDINATOR].contains(&name.as_str()) {
+        return Err(format!("the name {name:?} has a meaning of its own"));
+    }
+    let plain = name.trim() == name && !name.contains(char::is_control);
+    if name.is_empty() || name.len() > MAX_NAME || !plain {
+        return Err(format!(
+            "name must be 1 to {MAX_NAME} bytes without control characters or spaces around it"
+        ));
+    }
+    Ok(name)
+}
+
+fn checked_roles(roles: Vec<Role>) -> Result<Vec<Role>, String> {
+    if roles.is_empty() {
+        return Err("roles must name at least one role".to_owned());
+    }
+    Ok(roles)
+}
+
+fn checked_projects(projects: Vec<String>) -> Result<Projects, String> {
+    if projects == [ALL] {
+        return Ok(Projects::All);
+    }
+    if projects.is_empty() || !projects.iter().all(|project| is_name(project)) {
+        return Err(
+            "projects must name at least one project, or be [\"*\"] for all there are".to_owned(),
+        );
+    }
+    Ok(Projects::These(projects))
+}
+
+fn line_at(text: &str, position: usize) -> usize {
+    let before = text.as_bytes().iter().take(position);
+    before.filter(|byte| **byte == b'\n').count() + 1
+}
+
+const ALL: &str = "*";
+const MAX_NAME: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIGEST: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+
+    fn token(text: &str) -> Proof {
+        Proof::Token(TokenDigest::of(text.as_bytes()))
+    }
+
+    fn certificate(names: &[&str]) -> Proof {
+        let names = names.iter().map(|&name| San::try_from(name.to_owned()));
+        Proof::Certificate(names.map(|name| name.expect("a name")).collect())
+    }
+
+    fn entry(fields: &str) -> String {
+        format!("# Who there is.\n\n[[credential]]\n{fields}\n")
+    }
+
+    #[test]
+    fn a_file_says_who_there_is() {
+        let text = format!(
+            r#"
+            # The pipeline.
+            [[credential]]
+            name = "ci"
+            token_sha256 = "{DIGEST}"
+            roles = ["promoter", "proxy"]
+            projects = ["shop", "blog"]
+
+            [[credential]]
+            name = "edge"
+            san = "uri:spiffe://example.org/edge"
+            roles = ["proxy"]
+            projects = ["*"]
+            "#
+        );
+        let credentials = Credentials::parse(&text).expect("a file");
+        assert_eq!(credentials.len(), 2);
+        let ci = credentials.find(&token("test")).expect("its token");
+        assert_eq!(
+            **ci,
+            Principal {
+                name: "ci".to_owned(),
+                roles: vec![Role::Promoter, Role::Proxy],
+                projects: Projects::These(vec!["shop".to_owned(), "blog".to_owned()]),
+            }
+        );
+        let shown = certificate(&["dns:edge", "uri:spiffe://example.org/edge"]);
+        let edge = credentials.find(&shown).expect("its name");
+        assert_eq!(
+            (edge.name.as_str(), &edge.projects),
+            ("edge", &Projects::All)
+        );
+        for nobody in [
+            token(""),
+            token("Test"),
+            token(DIGEST),
+            certificate(&[]),
+            certificate(&["dns:spiffe://example.org/edge", "uri:spiffe://example.org/"]),
+        ] {
+            assert!(credentials.find(&nobody).is_none(), "{nobody:?}");
+        }
+    }
+
+    #[test]
+    fn two_tokens_may_have_one_name() {
+        let of = |digit: &str| {
+            let digest = digit.repeat(64);
+            format!(
+                "[[credential]]\nname = \"ci\"\ntoken_sha256 = \"{digest}\"\n\
+                 roles = [\"viewer\"]\nprojects = [\"*\"]\n"
+            )
+        };
+        let both = Credentials::parse(&format!("{}{}", of("a"), of("b"))).expect("a file");
+        assert_eq!(both.len(), 2);
+        let error = Credentials::parse(&format!("{}{}", of("a"), of("A"))).expect_err("one token");
+        assert_eq!(
+            error.to_string(),
+            "line 6: another entry has the same token"
+        );
+    }
+
+    #[test]
+    fn of_a_certificate_with_two_names_the_first_entry_counts() {
+        let of = |name: &str, san: &str| {
+            format!(
+                "[[credential]]\nname = \"{name}\"\nsan = \"{san}\"\n\
+                 roles = [\"viewer\"]\nprojects = [\"*\"]\n"
+            )
+        };
+        let text = format!("{}{}", of("a", "dns:A.org"), of("b", "dns:b.org"));
+        let credentials = Credentials::parse(&text).expect("a file");
+        let shown = certificate(&["dns:b.org", "dns:a.org"]);
+        assert_eq!(credentials.find(&shown).expect("one of them").name, "a");
+        let twice = format!("{}{}", of("a", "dns:a.org"), of("b", "dns:A.ORG"));
+        let error = Credentials::parse(&twice).expect_err("one name");
+        assert_eq!(error.line, Some(6));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_line() {
+        let good = format!(
+            "name = \"ci\"\ntoken_sha256 = \"{DIGEST}\"\nroles = [\"viewer\"]\nprojects = [\"*\"]"
+        );
+        Credentials::parse(&entry(&good)).expect("it is good");
+        for (from, to, line, part) in [
+            ("\"viewer\"", "\"admin\"", 6, "unknown variant `admin`"),
+            ("[\"viewer\"]", "[]", 3, "roles must name"),
+            ("[\"viewer\"]", "\"viewer\"", 6, "sequence"),
+            ("[\"*\"]", "[]", 3, "projects must name"),
+            ("[\"*\"]", "[\"*\", \"shop\"]", 3, "projects must name"),
+            ("[\"*\"]", "[\"Shop/web\"]", 3, "projects must name"),
+            ("\"ci\"", "\"\"", 3, "name must be"),
+            ("\"ci\"", "\" ci\"", 3, "name must be"),
+            ("\"ci\"", "\"c\\ni\"", 3, "name must be"),
+            ("\"ci\"", "\"anonymous\"", 3, "anonymous"),
+            ("\"ci\"", "\"coordinator\"", 3, "coordinator"),
+            ("\"ci\"", "\"ci", 4, ""),
+            ("name", "nmae", 4, "unknown field `nmae`"),
+            (&DIGEST[..1], "x", 5, "64 hexadecimal digits"),
+            (&DIGEST[..1], "", 5, "64 hexadecimal digits"),
+            ("token_sha256", "san", 5, "dns:NAME"),
+            ("name = \"ci\"", "", 3, "missing field `name`"),
+            ("projects = [\"*\"]", "", 3, "missing field `projects`"),
+            (
+                "projects = [\"*\"]",
+                "projects = [\"*\"]\nsan = \"dns:a\"",
+                3,
+                "either",
+            ),
+            (
+                "projects = [\"*\"]",
+                "projects = [\"*\"]\n[other]",
+                8,
+                "unknown field `other`",
+            ),
+        ] {
+            let text = entry(&good.replacen(from, to, 1));
+            let error = Credentials::parse(&text).expect_err(to);
+            assert_eq!(error.line, Some(line), "{to}: {error}");
+            assert!(error.why.contains(part), "{to}: {error}");
+            assert!(!error.to_string().contains('\n'), "{to}: {error}");
+            assert!(!error.to_string().contains(&DIGEST[8..]), "{to}: {error}");
+        }
+        let no_proof = good.replace(&format!("token_sha256 = \"{DIGEST}\"\n"), "");
+        let error = Credentials::parse(&entry(&no_proof)).expect_err("who is it");
+        assert_eq!(
+            error.to_string(),
+            "line 3: must have either token_sha256 or san"
+        );
+    }
+
+    /// So that nobody is refused while the file is being written.
+    #[test]
+    fn a_file_that_is_cut_off_is_none_unless_between_two_entries() {
+        let of = |name: &str| {
+            let entry = super::super::new_token(name, &[Role::Viewer], &["*".to_owned()]);
+            entry.expect("a token").entry
+        };
+        let (first, second) = (of("a"), of("b"));
+        let whole = format!("{first}{second}");
+        for cut in 0..whole.len() {
+            // The line feed at the end of an entry is not needed.
+            let between = [first.len() - 1, first.len(), whole.len() - 1].contains(&cut);
+            let parsed = Credentials::parse(&whole[..cut]);
+            assert_eq!(parsed.is_ok(), between, "{cut}: {parsed:?}");
+        }
+    }
+}

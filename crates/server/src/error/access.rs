@@ -1,0 +1,54 @@
+//! Callers that are not let in.
+
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+use super::info;
+use crate::auth::Role;
+
+/// A call without credentials, where some are needed.
+pub(crate) fn credentials_missing() -> Status {
+    let message = "credentials are needed: a bearer token or a client certificate";
+    unauthenticated("CREDENTIALS_MISSING", message)
+}
+
+/// A call with credentials that nobody has. `why` says nothing of what they are.
+pub(crate) fn credentials_invalid(why: &'static str) -> Status {
+    unauthenticated("CREDENTIALS_INVALID", why)
+}
+
+/// What a stream ends with when its caller may do something else than when it
+/// began: the next call goes by that.
+pub(crate) fn credentials_changed() -> Status {
+    let mut details = info("CREDENTIALS_CHANGED", []);
+    details.set_retry_info(Some(std::time::Duration::ZERO));
+    let message = "what these credentials allow has changed; call again";
+    Status::with_error_details(Code::Unavailable, message, details)
+}
+
+/// A call that none of the caller's roles allows.
+pub(crate) fn role_not_allowed(name: &str, method: &str, allowed: &[Role]) -> Status {
+    let roles: Vec<_> = allowed.iter().map(Role::to_string).collect();
+    let roles = roles.join(", ");
+    let message = format!("{name} may not call {method}: it needs one of the roles {roles}");
+    let metadata = [("method", method.to_owned()), ("roles", roles)];
+    let details = info("ROLE_NOT_ALLOWED", metadata);
+    Status::with_error_details(Code::PermissionDenied, message, details)
+}
+
+/// A call about a project that is not the caller's, whether there is one or not.
+pub(crate) fn project_not_allowed(name: &str, project: &str) -> Status {
+    let message = format!("project {project} is not one of those of {name}");
+    let details = info("PROJECT_NOT_ALLOWED", [("project", project.to_owned())]);
+    Status::with_error_details(Code::PermissionDenied, message, details)
+}
+
+/// A method that is not in the contract.
+pub(crate) fn method_unknown() -> Status {
+    let message = "there is no such method";
+    Status::with_error_details(Code::Unimplemented, message, info("METHOD_UNKNOWN", []))
+}
+
+fn unauthenticated(reason: &str, message: &str) -> Status {
+    Status::with_error_details(Code::Unauthenticated, message, info(reason, []))
+}

@@ -1,0 +1,256 @@
+//! What one caller may see and touch.
+//!
+//! A service has the record only through this: every deployment that a request
+//! names is found here, and whether it is of one of the caller's projects is asked
+//! here. A project that a caller names and that is not theirs is refused whether
+//! it is there or not; a deployment of another project is not there, by its id.
+
+use std::collections::HashSet;
+
+use prost::Message;
+use sha2::{Digest as _, Sha256};
+use tonic::{Request as GrpcRequest, Status};
+use viridian_store::{
+    Call, Database, Deployment, Projects, Request, RequestId, Revision, RevisionReference,
+};
+use viridian_strategy::{DeploymentId, RouteId};
+
+use crate::{
+    auth::Caller,
+    convert::{
+        Violations,
+        reference::{DeploymentReference, parse_deployment},
+    },
+    error::{Resource, credentials_missing, not_found, project_not_allowed, store},
+    state::Shared,
+};
+
+/// The record, as one caller may see it. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Scope {
+    shared: Shared,
+    caller: Caller,
+}
+
+/// The fields that every mutating request has.
+pub(crate) struct Terms<'a> {
+    pub(crate) request_id: &'a str,
+    pub(crate) expected_generation: Option<i64>,
+    pub(crate) reason: &'a str,
+}
+
+/// The terms of a mutating request, whose fields have the same names in all.
+macro_rules! terms {
+    ($message:expr) => {
+        &$crate::scope::Terms {
+            request_id: &$message.request_id,
+            expected_generation: $message.expected_generation,
+            reason: &$message.reason,
+        }
+    };
+}
+
+pub(crate) use terms;
+
+impl Shared {
+    /// Takes a request apart: what its caller may see, and what they ask for.
+    pub(crate) fn open<T>(&self, request: GrpcRequest<T>) -> Result<(Scope, T), Status> {
+        let caller = request.extensions().get::<Caller>().cloned();
+        let scope = Scope {
+            shared: self.clone(),
+            // Nobody gets here without one.
+            caller: caller.ok_or_else(credentials_missing)?,
+        };
+        Ok((scope, request.into_inner()))
+    }
+}
+
+impl Scope {
+    pub(crate) fn database(&self) -> &Database {
+        self.shared.database()
+    }
+
+    /// Resolves when the server stops.
+    pub(crate) async fn stopping(&self) {
+        self.shared.stopping().await;
+    }
+
+    /// The projects that are the caller's.
+    pub(crate) fn projects(&self) -> &Projects {
+        self.caller.projects()
+    }
+
+    /// The projects that a question is about: the one that it names, or all that
+    /// are the caller's.
+    pub(crate) fn narrow(&self, project: &str) -> Result<Projects, Status> {
+        if project.is_empty() {
+            return Ok(self.projects().clone());
+        }
+        self.check_project(project)?;
+        Ok(Projects::These(vec![project.to_owned()]))
+    }
+
+    /// Refuses a project that is not one of the caller's.
+    pub(crate) fn check_project(&self, project: &str) -> Result<(), Status> {
+        if self.caller.may_see(project) {
+            return Ok(());
+        }
+        self.log_denial(project);
+        Err(project_not_allowed(self.caller.name(), project))
+    }
+
+    /// Finds the deployment that a caller names. The name of a deployment never
+    /// changes, so that its id may be looked up before it is locked.
+    pub(crate) async fn resolve(
+        &self,
+        text: &str,
+        mut violations: Violations,
+    ) -> Result<DeploymentId, Status> {
+        let reference = parse_deployment("deployment", text, &mut violations);
+        violations.finish()?;
+        self.resolve_reference(reference, text).await
+    }
+
+    /// The same for a call. A repeat of one is about what the first was about,
+    /// though the name may be free since.
+    pub(crate) async fn resolve_for(
+        &self,
+        call: &Call,
+        text: &str,
+        mut violations: Violations,
+    ) -> Result<DeploymentId, Status> {
+        let reference = parse_deployment("deployment", text, &mut violations);
+        violations.finish()?;
+        let mut found = self.look_up(reference).await?;
+        if let (None, Some(request)) = (found, &call.request) {
+            let replied = self.database().find_replied_deployment(request).await;
+            if let Some(id) = replied.map_err(|error| store(&error))?
+                && self.is_visible(id).await?
+            {
+                found = Some(id);
+            }
+        }
+        found.ok_or_else(|| not_found(Resource::Deployment, text))
+    }
+
+    pub(crate) async fn resolve_reference(
+        &self,
+        reference: Option<DeploymentReference>,
+        text: &str,
+    ) -> Result<DeploymentId, Status> {
+        let found = self.look_up(reference).await?;
+        found.ok_or_else(|| not_found(Resource::Deployment, text))
+    }
+
+    async fn look_up(
+        &self,
+        reference: Option<DeploymentReference>,
+    ) -> Result<Option<DeploymentId>, Status> {
+        match reference {
+            Some(DeploymentReference::Id(id)) => Ok(self.is_visible(id).await?.then_some(id)),
+            Some(DeploymentReference::Name { project, name }) => {
+                self.check_project(&project)?;
+                let found = self.database().find_deployment_id(&project, &name).await;
+                found.map_err(|error| store(&error))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Whether a deployment is of one of the caller's projects. One that is not
+    /// there may pass; whoever looks for it finds nothing.
+    async fn is_visible(&self, id: DeploymentId) -> Result<bool, Status> {
+        if self.caller.may_see_all() {
+            return Ok(true);
+        }
+        let found = self.database().find_projects(vec![id]).await;
+        let hidden = found
+            .map_err(|error| store(&error))?
+            .into_iter()
+            .find(|(_, project)| !self.caller.may_see(project));
+        if let Some((_, project)) = &hidden {
+            self.log_denial(project);
+        }
+        Ok(hidden.is_none())
+    }
+
+    /// Those of some routes that are of other projects than the caller's.
+    pub(crate) async fn hidden_routes(&self, ids: &[RouteId]) -> Result<HashSet<RouteId>, Status> {
+        if self.caller.may_see_all() {
+            return Ok(HashSet::new());
+        }
+        let found = self.database().find_route_projects(ids.to_vec()).await;
+        let found = found.map_err(|error| store(&error))?.into_iter();
+        let hidden = found.filter(|(_, project)| {
+            let hidden = !self.caller.may_see(project);
+            if hidden {
+                self.log_denial(project);
+            }
+            hidden
+        });
+        Ok(hidden.map(|(id, _)| id).collect())
+    }
+
+    /// Finds a deployment, alive or not. `subject` is what the caller called it.
+    pub(crate) async fn find(&self, id: DeploymentId, subject: &str) -> Result<Deployment, Status> {
+        let found = self.database().find_deployment(id).await;
+        found
+            .map_err(|error| store(&error))?
+            .ok_or_else(|| not_found(Resource::Deployment, subject))
+    }
+
+    /// Finds the revision of a deployment that a caller names; none when it names
+    /// none. Revisions never change. `subject` is what the caller called the
+    /// deployment, which may not be there either.
+    pub(crate) async fn find_revision(
+        &self,
+        deployment: DeploymentId,
+        subject: &str,
+        reference: Option<RevisionReference>,
+    ) -> Result<Option<Revision>, Status> {
+        let Some(reference) = reference else {
+            return Ok(None);
+        };
+        let found = self.database().find_revision(deployment, reference).await;
+        if let Some(revision) = found.map_err(|error| store(&error))? {
+            return Ok(Some(revision));
+        }
+        self.find(deployment, subject).await?;
+        Err(not_found(Resource::Revision, &reference.to_string()))
+    }
+
+    /// What a call brings besides its own fields. Two requests are the same when
+    /// all their bytes are.
+    pub(crate) fn call(
+        &self,
+        method: &'static str,
+        message: &impl Message,
+        terms: &Terms<'_>,
+        violations: &mut Violations,
+    ) -> Call {
+        let request = (!terms.request_id.is_empty()).then(|| Request {
+            id: RequestId(violations.uuid("request_id", terms.request_id)),
+            method,
+            fingerprint: Sha256::digest(message.encode_to_vec()).to_vec(),
+        });
+        violations.check(
+            terms.reason.len() <= MAX_REASON,
+            "reason",
+            format_args!("must be at most {MAX_REASON} bytes"),
+        );
+        Call {
+            actor: self.caller.name().to_owned(),
+            reason: terms.reason.to_owned(),
+            request,
+            expected_generation: terms.expected_generation,
+        }
+    }
+
+    fn log_denial(&self, project: &str) {
+        let (actor, method) = (self.caller.name(), self.caller.method());
+        let why = "the project is not one of theirs";
+        tracing::warn!(actor, method, project, why, "a call was denied");
+    }
+}
+
+const MAX_REASON: usize = 4_096;

@@ -1,0 +1,88 @@
+//! Who may call and what is encrypted, as the files say that the server was told
+//! of.
+
+use std::net::SocketAddr;
+
+use tokio_rustls::rustls::ServerConfig;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::{
+    auth::Credentials,
+    config::{Config, StartError},
+    layers::Guard,
+    reload::{self, Reloaded},
+};
+
+/// Who may call and what is encrypted.
+pub(crate) struct Security {
+    pub(crate) guard: Guard,
+    pub(crate) tls: Option<Reloaded<ServerConfig>>,
+    /// What follows the files, for as long as it is kept.
+    pub(crate) following: Vec<AbortOnDropHandle<()>>,
+}
+
+impl Security {
+    /// Reads the files, and follows them from then on.
+    pub(crate) fn load(config: &Config) -> Result<Self, StartError> {
+        let mut security = Self {
+            guard: Guard(None),
+            tls: None,
+            following: Vec::new(),
+        };
+        if let Some(path) = &config.tokens {
+            let file = path.clone();
+            let parse = move |contents: &[Vec<u8>]| {
+                let text = contents.first().map_or(&[][..], Vec::as_slice);
+                let text = std::str::from_utf8(text)
+                    .map_err(|_| format!("{} is no text", file.display()))?;
+                Credentials::parse(text).map_err(|error| format!("{}: {error}", file.display()))
+            };
+            let (credentials, follower) = reload::load(vec![path.clone()], parse)
+                .map_err(|why| StartError::Config(format!("--tokens: {why}")))?;
+            security.follow(follower.run("credentials"));
+            security.guard = Guard(Some(credentials));
+        }
+        if let Some(files) = config.tls.clone() {
+            let paths = files.paths();
+            let parse = move |contents: &[Vec<u8>]| files.parse(contents);
+            let (tls, follower) = reload::load(paths, parse)
+                .map_err(|why| StartError::Config(format!("TLS: {why}")))?;
+            security.follow(follower.run("TLS"));
+            security.tls = Some(tls);
+        }
+        Ok(security)
+    }
+
+    fn follow(&mut self, follower: impl Future<Output = ()> + Send + 'static) {
+        let task = AbortOnDropHandle::new(tokio::spawn(follower));
+        self.following.push(task);
+    }
+
+    /// Says in the log who may call, and what is not as it ought to be.
+    pub(crate) fn say_who_may_call(&self, config: &Config, address: SocketAddr) {
+        let loopback = address.ip().is_loopback();
+        let Some(credentials) = &self.guard.0 else {
+            if loopback {
+                tracing::info!("no credentials are configured: listening on loopback only");
+            } else {
+                tracing::warn!(%address, "no credentials are configured: anyone who reaches it may call");
+            }
+            return;
+        };
+        let credentials = credentials.now();
+        tracing::info!(
+            entries = credentials.len(),
+            "only those with credentials may call"
+        );
+        if config.insecure {
+            tracing::warn!("--insecure changes nothing: credentials are configured");
+        }
+        if self.tls.is_none() && !loopback {
+            tracing::warn!(%address, "tokens are not encrypted on their way here: no TLS is configured");
+        }
+        let client_ca = config.tls.as_ref().and_then(|tls| tls.client_ca.as_ref());
+        if client_ca.is_none() && credentials.need_certificates() {
+            tracing::warn!("no client certificate can be shown: --tls-client-ca is not configured");
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! Every method of the contract, called by everyone: each role, of the right
+//! project and of a wrong one, by name and by id, and by nobody in particular.
+
+use std::fmt;
+
+use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, MethodDescriptor, Value};
+use tonic::{Code, Request, Status, client::Grpc, codegen::http::uri::PathAndQuery};
+use tonic_prost::ProstCodec;
+use uuid::Uuid;
+
+use super::staff::{Client, Guarded, of_token};
+use crate::harness::{refused, within};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everyone_may_do_what_their_role_says_on_their_projects_and_nothing_else() {
+    let world = World::start().await;
+    let methods = methods();
+    assert_eq!(methods.len(), 23, "all of the contract: {methods:?}");
+    let mut cells = 0;
+    for role in ROLES {
+        let client = world.client(role).await;
+        for method in &methods {
+            for (project, theirs) in [("shop", true), ("bank", false)] {
+                for by in [By::Name, By::Id] {
+                    let cell = Cell {
+                        method,
+                        role,
+                        project,
+                        by,
+                    };
+                    let outcome = world.call(&client, &cell).await;
+                    check(&outcome, &cell, theirs);
+                    cells += 1;
+                }
+            }
+        }
+    }
+    assert_eq!(cells, 23 * 5 * 2 * 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_shows_nothing_or_something_wrong_may_call_nothing() {
+    let world = World::start().await;
+    let stranger = world.guarded.stranger().await;
+    let impostor = world.guarded.client("vrd_wrong").await;
+    for method in &methods() {
+        let cell = Cell {
+            method,
+            role: "nobody",
+            project: "shop",
+            by: By::Name,
+        };
+        let status = world.call(&stranger, &cell).await;
+        let status = status.expect_err(&cell.to_string());
+        refused(&status, Code::Unauthenticated, "CREDENTIALS_MISSING");
+        let status = world.call(&impostor, &cell).await;
+        let status = status.expect_err(&cell.to_string());
+        refused(&status, Code::Unauthenticated, "CREDENTIALS_INVALID");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_roles_allow_what_each_of_them_does() {
+    let world = World::start().await;
+    let client = world.client("viewer and proxy").await;
+    for method in &methods() {
+        let cell = Cell {
+            method,
+            role: "viewer and proxy",
+            project: "shop",
+            by: By::Name,
+        };
+        let outcome = world.call(&client, &cell).await;
+        if role_allows("viewer", method) || role_allows("proxy", method) {
+            assert_let_in(&outcome, &cell);
+        } else {
+            let status = outcome.expect_err(&cell.to_string());
+            let details = refused(&status, Code::PermissionDenied, "ROLE_NOT_ALLOWED");
+            let info = details.error_info().expect("an ErrorInfo");
+            assert_eq!(info.metadata["method"], method.name());
+        }
+    }
+}
+
+/// In the words of the design: viewer (Get, List, Watch), promoter (viewer and
+/// promote, abort, roll back, pause, resume), operator (promoter and create,
+/// update, delete, revisions, activate), agent (RouteService), proxy
+/// (TrafficService).
+fn role_allows(role: &str, method: &MethodDescriptor) -> bool {
+    let name = method.name();
+    let looks = ["Get", "List", "Watch"]
+        .iter()
+        .any(|verb| name.starts_with(verb));
+    let decides = [
+        "PromoteDeployment",
+        "AbortDeployment",
+        "RollbackDeployment",
+        "PauseDeployment",
+        "ResumeDeployment",
+    ]
+    .contains(&name);
+    match (method.parent_service().name(), role) {
+        ("DeploymentService", "viewer") => looks,
+        ("DeploymentService", "promoter") => looks || decides,
+        ("DeploymentService", "operator")
+        | ("RouteService", "agent")
+        | ("TrafficService", "proxy") => true,
+        _ => false,
+    }
+}
+
+/// Whether a request can say which deployment it is about.
+fn names_a_deployment(method: &MethodDescriptor) -> bool {
+    let message = method.input();
+    message
+        .fields()
+        .any(|field| field.name().starts_with("deployment"))
+}
+
+/// Whether a request can say whose it is about. Those of RouteService name a group
+/// of machines, or routes.
+fn names_a_project(method: &MethodDescriptor) -> bool {
+    method.parent_service().name() != "RouteService"
+}
+
+/// Asserts what is to come of a call.
+fn check(outcome: &Result<(), Status>, cell: &Cell<'_>, theirs: bool) {
+    let refusal = if !role_allows(cell.role, cell.method) {
+        (Code::PermissionDenied, "ROLE_NOT_ALLOWED")
+    } else if theirs || !names_a_project(cell.method) {
+        return assert_let_in(outcome, cell);
+    } else if cell.by == By::Id && names_a_deployment(cell.method) {
+        // It is as if it were not there.
+        (Code::NotFound, "DEPLOYMENT_NOT_FOUND")
+    } else {
+        (Code::PermissionDenied, "PROJECT_NOT_ALLOWED")
+    };
+    let Err(status) = outcome else {
+        panic!("{cell}: it was let in")
+    };
+    assert_eq!(status.code(), refusal.0, "{cell}: {status:?}");
+    refused(status, refusal.0, refusal.1);
+}
+
+/// Nobody was refused, and nothing was missing.
+fn assert_let_in(outcome: &Result<(), Status>, cell: &Cell<'_>) {
+    let Err(status) = outcome else { return };
+    let refusals = [
+        Code::Unauthenticated,
+        Code::PermissionDenied,
+        Code::NotFound,
+        Code::InvalidArgument,
+        Code::Internal,
+        Code::Unknown,
+        Code::Unavailable,
+    ];
+    assert!(!refusals.contains(&status.code()), "{cell}: {status:?}");
+}
+
+/// One call of the matrix.
+struct Cell<'a> {
+    method: &'a MethodDescriptor,
+    role: &'a str,
+    project: &'a str,
+    by: By,
+}
+
+/// How a deployment is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    Name,
+    Id,
+}
+
+impl fmt::Display for Cell<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            method,
+            role,
+            project,
+            by,
+        } = self;
+        write!(
+            f,
+            "{} by {role} on {project} by its {by:?}",
+            method.full_name()
+        )
+    }
+}
+
+/// A server, and one of each role whose project is `shop`.
+struct World {
+    guarded: Guarded,
+    /// May do anything to all projects.
+    root: Client,
+}
+
+impl World {
+    async fn start() -> Self {
+        let mut entries: Vec<_> = ROLES
+            .iter()
+            .map(|role| of_token(role, &format!("vrd_{role}"), &[role], &["shop", "blog"]))
+            .collect();
+        entries.push(of_token("root", "vrd_root", &["operator"], &["*"]));
+        let both = ["viewer", "proxy"];
+        entries.push(of_token("both", "vrd_viewer_and_proxy", &both, &["shop"]));
+        let guarded = Guarded::start(&entries).await;
+        let root = guarded.client("vrd_root").await;
+        Self { guarded, root }
+    }
+
+    async fn client(&self, role: &str) -> Client {
+        let token = format!("vrd_{}", role.replace(' ', "_"));
+        self.guarded.client(&token).await
+    }
+
+    /// Calls a method on a deployment that was made for it.
+    async fn call(&self, client: &Client, cell: &Cell<'_>) -> Result<(), Status> {
+        let name = format!("d-{}", Uuid::now_v7());
+        let created = self.root.create(cell.project, &name, 0).await;
+        let created = created.expect("root may do anything");
+        let reference = match cell.by {
+            By::Name => format!("{}/{name}", cell.project),
+            By::Id => created.id,
+        };
+        let message = request(cell, &reference);
+        send(client, cell.method, message).await
+    }
+}
+
+/// A request of a method: what names a deployment or a project does, and what else
+/// is needed is there.
+fn request(cell: &Cell<'_>, reference: &str) -> DynamicMessage {
+    let text = |text: &str| Value::String(text.to_owned());
+    let descriptor = cell.method.input();
+    let mut message = DynamicMessage::new(descriptor.clone());
+    // It takes one of the two.
+    let all_of_project = cell.method.name() == "WatchDeployments" && cell.by == By::Name;
+    let one_of_project = cell.method.name() == "WatchDeployments" && cell.by == By::Id;
+    for field in descriptor.fields() {
+        let value = match field.name() {
+            "deployment" => text(reference),
+            "deployments" if !all_of_project => Value::List(vec![text(reference)]),
+            "project" if !one_of_project => text(cell.project),
+            "name" => text(&format!("n-{}", Uuid::now_v7())),
+            "revision" if cell.method.name() != "RollbackDeployment" => text("1"),
+            "spec" => specification(&field),
+            "target_replicas" => Value::I32(0),
+            "labels" if cell.method.name() == "UpdateDeployment" => labels(),
+            _ => continue,
+        };
+        message.set_field(&field, value);
+    }
+    message
+}
+
+/// A revision that runs an image.
+fn specification(field: &FieldDescriptor) -> Value {
+    let kind = field.kind();
+    let mut spec = DynamicMessage::new(kind.as_message().expect("a message").clone());
+    spec.set_field_by_name("image", Value::String("registry.test/web:2".to_owned()));
+    Value::Message(spec)
+}
+
+fn labels() -> Value {
+    let key = prost_reflect::MapKey::String("seen".to_owned());
+    Value::Map([(key, Value::String("yes".to_owned()))].into())
+}
+
+/// Calls a method. A reply is taken for a stream of one, and is not looked at.
+async fn send(
+    client: &Client,
+    method: &MethodDescriptor,
+    message: DynamicMessage,
+) -> Result<(), Status> {
+    let mut grpc = Grpc::new(client.service());
+    grpc.ready().await.expect("the server is there");
+    let service = method.parent_service();
+    let path = format!("/{}/{}", service.full_name(), method.name());
+    let path = PathAndQuery::try_from(path).expect("a path");
+    let codec = ProstCodec::<DynamicMessage, ()>::default();
+    let call = grpc.server_streaming(Request::new(message), path, codec);
+    within(method.full_name(), call).await.map(drop)
+}
+
+/// All methods of the contract.
+fn methods() -> Vec<MethodDescriptor> {
+    let pool = DescriptorPool::decode(viridian_proto::FILE_DESCRIPTOR_SET).expect("descriptors");
+    let services: Vec<_> = pool.services().collect();
+    services
+        .iter()
+        .flat_map(|service| service.methods())
+        .collect()
+}
+
+const ROLES: [&str; 5] = ["viewer", "promoter", "operator", "agent", "proxy"];
