@@ -47,6 +47,8 @@ impl Cutter {
         let port = listener.local_addr().expect("its address").port();
         url.set_host(Some("127.0.0.1")).expect("a host");
         url.set_port(Some(port)).expect("a port");
+        // It has to read what passes.
+        url.set_query(Some("sslmode=disable"));
         let next = Next::default();
         let listening = tokio::spawn({
             let next = Arc::clone(&next);
