@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use rstest::rstest;
-use tokio::{io::AsyncReadExt as _, net::TcpStream, time::Instant};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::Instant,
+};
 use tonic::{Code, Request, Status, Streaming, transport::Channel};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use viridian_proto::v1::{
@@ -13,8 +17,8 @@ use viridian_proto::v1::{
 };
 
 use crate::harness::{
-    Api, Engine, Hold, REFERENCE, Server, TestDatabase, World, creation, eventually, finish,
-    manual, pause, refused, viridian, web::call, within,
+    Api, Engine, Hold, METRICS, REFERENCE, Server, TestDatabase, World, creation, eventually,
+    finish, manual, pause, refused, viridian, web::call, within,
 };
 
 #[tokio::test]
@@ -55,7 +59,8 @@ async fn a_header_that_is_too_large_is_refused() {
 /// but a health check is, and so is a stream.
 #[tokio::test]
 async fn too_many_calls_at_once_are_refused_at_once() {
-    let server = Server::start_with(Engine::Sqlite, &["--max-requests", "1"]).await;
+    let flags = [&METRICS[..], &["--max-requests", "1"]].concat();
+    let server = Server::start_with(Engine::Sqlite, &flags).await;
     let api = server.api().await;
     api.create(creation(0, manual()))
         .await
@@ -65,7 +70,12 @@ async fn too_many_calls_at_once_are_refused_at_once() {
         let api = api.clone();
         async move { api.pause(pause(REFERENCE)).await }
     });
-    let refusal = eventually("the refusal", async || api.find(REFERENCE).await.err()).await;
+    eventually("the call to wait", async || {
+        let under_way = server.metrics().await.value("viridian_rpc_in_flight");
+        (under_way == 1.0).then_some(())
+    })
+    .await;
+    let refusal = api.find(REFERENCE).await.expect_err("one is under way");
     let details = refused(&refusal, Code::ResourceExhausted, "TOO_MANY_REQUESTS");
     assert!(details.retry_info().is_some(), "when to come back");
     let mut health = HealthClient::new(api.channel());
@@ -167,6 +177,27 @@ async fn an_address_has_so_many_connections() {
         (answer.code() == Code::NotFound).then_some(())
     })
     .await;
+}
+
+/// It has said what an HTTP/2 client says first, and says nothing more, not even
+/// that it is there.
+#[tokio::test]
+async fn a_caller_that_does_not_answer_is_let_go() {
+    let flags = ["--keepalive-interval", "1s", "--keepalive-timeout", "1s"];
+    let server = Server::start_with(Engine::Sqlite, &flags).await;
+    let answering = server.api().await;
+    let mut stream = watch(&answering).await.expect("a stream");
+    let mut silent = TcpStream::connect(server.address()).await.expect("TCP");
+    let settings = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    silent.write_all(settings).await.expect("it is taken");
+    let began = Instant::now();
+    let mut said = Vec::new();
+    // It may be that it is cut off with what it sent unread.
+    let _ = within("its end", silent.read_to_end(&mut said)).await;
+    let took = began.elapsed();
+    assert!(took >= Duration::from_millis(1_900), "after {took:?}");
+    let end = tokio::time::timeout(Duration::ZERO, stream.message()).await;
+    end.expect_err("whoever answers stays");
 }
 
 /// The server's own limit, for callers that set none.
