@@ -1,10 +1,14 @@
 //! What a server is told about who may call, and what it says about it.
 
-use std::{path::Path, process::Stdio};
+use std::{future::poll_fn, path::Path, process::Stdio};
 
 use rstest::rstest;
 use tokio::process::Command;
-use tonic::Code;
+use tonic::{
+    Code,
+    body::Body,
+    codegen::{Body as _, Service as _, http},
+};
 
 use super::{
     pki::{Authority, Files},
@@ -173,6 +177,32 @@ async fn health_is_for_everyone_and_reflection_for_those_with_credentials() {
         let answer = told.iter().any(|part| run.stdout.contains(part));
         assert_eq!(answer, answered, "{run:?}");
     }
+}
+
+/// Whatever stands between sees a reply like any other.
+#[tokio::test]
+async fn a_refusal_is_a_whole_reply() {
+    let entry = of_token("ci", "vrd_ci", &["viewer"], &["*"]);
+    let guarded = Guarded::start(&[entry]).await;
+    let mut channel = guarded.server.api().await.channel();
+    let request = http::Request::post(
+        guarded.server.url() + "/viridian.deployment.v1.DeploymentService/GetDeployment",
+    );
+    let request = request.header("content-type", "application/grpc");
+    let request = request.body(Body::empty()).expect("a request");
+    poll_fn(|context| channel.poll_ready(context))
+        .await
+        .expect("the server is there");
+    let reply = within("a reply", channel.call(request))
+        .await
+        .expect("a reply");
+    assert_eq!(reply.status(), 200);
+    let headers = reply.headers();
+    assert_eq!(headers["content-type"], "application/grpc");
+    assert_eq!(headers["grpc-status"], "16");
+    assert!(headers.contains_key("grpc-message"));
+    assert!(headers.contains_key("grpc-status-details-bin"));
+    assert!(reply.into_body().is_end_stream(), "and nothing else");
 }
 
 /// What is not in the contract says so, with and without credentials to ask for.

@@ -130,3 +130,42 @@ impl From<OpenError> for StartError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beyond_loopback_someone_has_to_say_who_may_call() {
+        let at = |listen: &str| Config {
+            listen: listen.parse().expect("an address"),
+            ..Config::new("sqlite:viridian.db")
+        };
+        for listen in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1"] {
+            at(listen).check().expect(listen);
+        }
+        for listen in ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "[2001:db8::1]:1"] {
+            let error = at(listen).check().expect_err(listen).to_string();
+            assert!(error.contains("--insecure"), "{error}");
+            let encrypted = Config {
+                tls: Some(TlsFiles {
+                    cert: "cert.pem".into(),
+                    key: "key.pem".into(),
+                    client_ca: None,
+                }),
+                ..at(listen)
+            };
+            encrypted.check().expect_err("encrypted is not enough");
+            let insecure = Config {
+                insecure: true,
+                ..at(listen)
+            };
+            insecure.check().expect("it is wanted so");
+            let guarded = Config {
+                tokens: Some("credentials.toml".into()),
+                ..at(listen)
+            };
+            guarded.check().expect("credentials are needed to call");
+        }
+    }
+}
