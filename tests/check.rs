@@ -3,9 +3,10 @@
 
 use rstest::rstest;
 use serde_json::Value;
+use viridian_proto::v1::{Route, RouteStatus};
 
 use crate::harness::{
-    Engine, Finished, TestDatabase, World, closed_port, finish, manual, viridian,
+    Engine, Finished, TestDatabase, World, closed_port, eventually, finish, manual, viridian,
 };
 
 #[rstest]
@@ -14,8 +15,15 @@ use crate::harness::{
 #[tokio::test]
 async fn what_was_tampered_with_is_found(#[case] engine: Engine) {
     let world = World::start(engine).await;
-    world.at_gate(2, manual()).await;
+    let gate = world.at_gate(2, manual()).await;
     world.promote().await;
+    // Then nothing moves by itself any more.
+    eventually("the end of blue", async || {
+        let blue = world.routes_of(&gate.current_revision_id).await;
+        let ended = |route: &Route| route.status() == RouteStatus::Terminated;
+        blue.iter().all(ended).then_some(())
+    })
+    .await;
     let url = world.server.database().url().to_owned();
 
     let sound = check(&[&url, "--grace", "30s"]).await;

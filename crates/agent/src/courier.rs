@@ -17,8 +17,8 @@ use crate::{
 /// Sends what the outbox holds, again and again until the server answers.
 /// Returns when there is nothing to send and `closing` is cancelled.
 ///
-/// A report that the server refuses is logged and dropped: it would be refused
-/// again.
+/// A report that the server refuses is logged and dropped, since it would be
+/// refused again; unless the server says that it may be applied later.
 pub(crate) async fn deliver(mut client: Client, outbox: Arc<Outbox>, closing: CancellationToken) {
     let mut backoff = Backoff::new();
     let mut limit = LARGEST_BATCH;
@@ -33,8 +33,16 @@ pub(crate) async fn deliver(mut client: Client, outbox: Arc<Outbox>, closing: Ca
         match send(&mut client, &batch).await {
             Ok(results) => {
                 log_refusals(&results);
-                outbox.settle(&batch);
-                backoff.reset();
+                let later = |place: usize| results.get(place).is_some_and(|result| result.retry);
+                if outbox.settle(&batch, later) == batch.len() {
+                    // Nothing but those: until there is more, they have time.
+                    tokio::select! {
+                        () = time::sleep(backoff.next_delay()) => {}
+                        () = outbox.changed() => {}
+                    }
+                } else {
+                    backoff.reset();
+                }
             }
             // One of the reports is malformed: send them one by one, until
             // the one at fault is found.
@@ -44,7 +52,7 @@ pub(crate) async fn deliver(mut client: Client, outbox: Arc<Outbox>, closing: Ca
             }
             Err(SendError::Refused(status)) if is_about_the_batch(&status) => {
                 warn!(%status, ?batch, "a report was refused and is dropped");
-                outbox.settle(&batch);
+                outbox.settle(&batch, |_| false);
                 limit = LARGEST_BATCH;
             }
             Err(error) => {

@@ -51,9 +51,10 @@ impl Outbox {
         self.queue().next_batch(limit)
     }
 
-    /// Removes what was answered. What was replaced meanwhile stays.
-    pub(crate) fn settle(&self, batch: &Batch) {
-        self.queue().settle(batch);
+    /// Removes what was answered, but for the places in the batch that are to be
+    /// sent again; gives how many these are. What was replaced meanwhile stays.
+    pub(crate) fn settle(&self, batch: &Batch, again: impl Fn(usize) -> bool) -> usize {
+        self.queue().settle(batch, again)
     }
 
     /// Returns once something was added since the last call.
@@ -78,6 +79,13 @@ impl Batch {
         match self {
             Self::Statuses(reports) => reports.len(),
             Self::Health(reports) => reports.len(),
+        }
+    }
+
+    fn numbers(&self) -> Vec<u64> {
+        match self {
+            Self::Statuses(reports) => reports.iter().map(|report| report.number).collect(),
+            Self::Health(reports) => reports.iter().map(|report| report.number).collect(),
         }
     }
 }
@@ -149,19 +157,21 @@ impl Queue {
         (!health.is_empty()).then_some(Batch::Health(health))
     }
 
-    fn settle(&mut self, batch: &Batch) {
+    fn settle(&mut self, batch: &Batch, again: impl Fn(usize) -> bool) -> usize {
+        let numbers = batch.numbers();
+        let settled: HashSet<_> = (0..)
+            .zip(&numbers)
+            .filter_map(|(place, number)| (!again(place)).then_some(*number))
+            .collect();
         match batch {
-            Batch::Statuses(answered) => {
-                let numbers: HashSet<_> = answered.iter().map(|report| report.number).collect();
-                self.statuses
-                    .retain(|waiting| !numbers.contains(&waiting.number));
-            }
-            Batch::Health(answered) => {
-                let numbers: HashSet<_> = answered.iter().map(|report| report.number).collect();
-                self.health
-                    .retain(|_, waiting| !numbers.contains(&waiting.number));
-            }
+            Batch::Statuses(_) => self
+                .statuses
+                .retain(|waiting| !settled.contains(&waiting.number)),
+            Batch::Health(_) => self
+                .health
+                .retain(|_, waiting| !settled.contains(&waiting.number)),
         }
+        numbers.len() - settled.len()
     }
 }
 
@@ -206,15 +216,28 @@ mod tests {
         queue.push_status(status("a", Running));
         let sent = queue.next_batch(1000).expect("one waits");
         queue.push_status(status("a", Running));
-        queue.settle(&sent);
+        queue.settle(&sent, |_| false);
         assert_eq!(statuses(&queue.next_batch(1000)), [status("a", Running)]);
         settle_next(&mut queue);
 
         queue.push_health(seen("a", Healthy));
         let sent = queue.next_batch(1000).expect("one waits");
         queue.push_health(seen("a", Unhealthy));
-        queue.settle(&sent);
+        queue.settle(&sent, |_| false);
         assert_eq!(health(&queue.next_batch(1000)), [seen("a", Unhealthy)]);
+    }
+
+    #[test]
+    fn what_may_be_applied_later_waits_on() {
+        let mut queue = Queue::default();
+        for route in ["a", "b", "c"] {
+            queue.push_status(status(route, Running));
+        }
+        let sent = queue.next_batch(1000).expect("they wait");
+        assert_eq!(queue.settle(&sent, |place| place == 1), 1);
+        assert_eq!(statuses(&queue.next_batch(1000)), [status("b", Running)]);
+        settle_next(&mut queue);
+        assert_eq!(queue.next_batch(1000), None);
     }
 
     #[test]
@@ -259,7 +282,7 @@ mod tests {
         let mut sizes = Vec::new();
         while let Some(batch) = queue.next_batch(10) {
             sizes.push(batch.len());
-            queue.settle(&batch);
+            queue.settle(&batch, |_| false);
         }
         assert_eq!(sizes, [10, 10, 5]);
     }
@@ -296,6 +319,6 @@ mod tests {
 
     fn settle_next(queue: &mut Queue) {
         let batch = queue.next_batch(1000).expect("one waits");
-        queue.settle(&batch);
+        queue.settle(&batch, |_| false);
     }
 }

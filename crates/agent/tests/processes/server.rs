@@ -299,6 +299,7 @@ impl State {
             route_id,
             applied,
             error,
+            retry: false,
         }
     }
 }

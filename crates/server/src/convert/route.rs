@@ -42,13 +42,12 @@ pub(crate) fn assignment(assignment: Assignment) -> v1::Assignment {
 
 /// The result of one report, to the wire.
 pub(crate) fn result(route_id: String, result: Result<(), ReportError>) -> v1::ReportResult {
+    let error = result.err();
     v1::ReportResult {
         route_id,
-        applied: result.is_ok(),
-        error: result
-            .err()
-            .map(|error| error.to_string())
-            .unwrap_or_default(),
+        applied: error.is_none(),
+        error: error.map(|error| error.to_string()).unwrap_or_default(),
+        retry: error.is_some_and(|error| error.may_pass()),
     }
 }
 
@@ -165,3 +164,20 @@ fn traffic(traffic: Traffic) -> v1::RouteTrafficStatus {
 }
 
 const MAX_REPORTS: usize = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+    use viridian_strategy::DeploymentId;
+
+    use super::*;
+
+    #[test]
+    fn says_which_reports_may_be_applied_later() {
+        let of = DeploymentId(Uuid::nil());
+        let retry = |error| result(String::new(), Err(error)).retry;
+        assert!(retry(ReportError::Held(of)));
+        assert!(!retry(ReportError::Over(RouteStatus::Terminated)));
+        assert!(!result(String::new(), Ok(())).retry);
+    }
+}

@@ -10,8 +10,8 @@ use super::{
     schema::Catalog,
 };
 use crate::{
-    Call, Copied, CopyError, DeploymentFilter, OpenError, Request, RequestId, Tables, copy,
-    copy::TABLES,
+    Call, Copied, CopyError, DeploymentFilter, OpenError, Projects, Request, RequestId, Tables,
+    copy, copy::TABLES,
 };
 
 #[tokio::test(flavor = "multi_thread")]

@@ -46,8 +46,7 @@ pub enum ReportError {
     Over(RouteStatus),
     /// The route's deployment cannot be read.
     Unreadable(DeploymentId),
-    /// Another transaction held the route's deployment for too long; once more
-    /// may help.
+    /// Another transaction held the route's deployment for too long.
     Held(DeploymentId),
     /// The route's deployment cannot be written.
     Unwritable(DeploymentId),
@@ -116,6 +115,16 @@ impl Report for HealthReport {
 
     fn apply(&self, route: &mut Route, now: Timestamp) {
         route.view.observe(self.health, now);
+    }
+}
+
+impl ReportError {
+    /// Whether the same report may be applied later: nothing is wrong with it.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreadable(_) | Self::Held(_) | Self::Unwritable(_) => true,
+            Self::UnknownRoute(_) | Self::IllegalMove { .. } | Self::Over(_) => false,
+        }
     }
 }
 

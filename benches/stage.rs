@@ -1,0 +1,243 @@
+//! A database with many deployments at their gate, which can be put back there.
+
+use std::{env, time::Duration};
+
+use diesel::{Connection as _, SqliteConnection, connection::SimpleConnection as _};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use tempfile::TempDir;
+use tokio::task::block_in_place;
+use tokio_postgres::{Client, NoTls};
+use uuid::Uuid;
+use viridian_store::{
+    Call, Database, HealthReport, Metadata, NewDeployment, Projects, RevisionSpec, StatusReport,
+};
+use viridian_strategy::{BlueGreen, DeploymentId, Health, Policy, RouteId, RouteStatus, Strategy};
+
+/// A database of either engine, and a way to it beside the store.
+pub(crate) struct Stage {
+    pub(crate) url: String,
+    pub(crate) ids: Vec<DeploymentId>,
+    pub(crate) side: Side,
+    _folder: TempDir,
+}
+
+pub(crate) enum Side {
+    Postgres(Client),
+    Sqlite(String),
+}
+
+impl Stage {
+    /// A new database on the server that `VIRIDIAN_TEST_POSTGRES` names.
+    pub(crate) async fn on_postgres() -> Self {
+        let server = server();
+        let name = format!("bench_{}", Uuid::now_v7().simple());
+        let first = connect(&server).await;
+        let create = format!("CREATE DATABASE {name}");
+        first.batch_execute(&create).await.expect("a new database");
+        let mut url = url::Url::parse(&server).expect("a URL");
+        url.set_path(&name);
+        Self {
+            side: Side::Postgres(connect(url.as_str()).await),
+            url: url.into(),
+            ids: Vec::new(),
+            _folder: TempDir::new().expect("a temporary folder"),
+        }
+    }
+
+    pub(crate) fn on_sqlite() -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        let path = folder.path().join("viridian.db").display().to_string();
+        Self {
+            url: format!("sqlite:{path}"),
+            ids: Vec::new(),
+            side: Side::Sqlite(path),
+            _folder: folder,
+        }
+    }
+
+    /// Creates deployments whose first revision serves.
+    pub(crate) async fn create(&mut self, db: &Database, deployments: usize, routes: u32) {
+        self.create_only(db, deployments, routes).await;
+        self.bring_up(db).await;
+    }
+
+    /// Creates deployments whose first revision is to be started.
+    pub(crate) async fn create_only(&mut self, db: &Database, deployments: usize, routes: u32) {
+        let create = async |_| {
+            let created = db.create_deployment(new(routes), &call()).await;
+            created.expect("it is created").deployment.id
+        };
+        self.ids = all(0..deployments, create).await;
+    }
+
+    /// Has each deploy one more revision, and brings it to its gate.
+    pub(crate) async fn deploy(&self, db: &Database) {
+        self.activate(db).await;
+        settle(db).await;
+        self.bring_up(db).await;
+    }
+
+    pub(crate) async fn activate(&self, db: &Database) {
+        let activate = async |id| {
+            let terms = call();
+            let created = db.create_revision(id, RevisionSpec::default(), true, &terms);
+            created.await.expect("it is activated");
+        };
+        all(self.ids.iter().copied(), activate).await;
+    }
+
+    /// Has all that is to be started run, and be healthy.
+    pub(crate) async fn bring_up(&self, db: &Database) {
+        self.report(db).await;
+        settle(db).await;
+    }
+
+    pub(crate) async fn report(&self, db: &Database) {
+        let open = db.open_assignments("g", Projects::All, 1_000_000).await;
+        let open = open.expect("they are read").open;
+        let routes: Vec<RouteId> = open.iter().map(|open| open.route.view.id).collect();
+        for routes in routes.chunks(1_000) {
+            let running = routes.iter().map(|&route| StatusReport {
+                route,
+                status: RouteStatus::Running,
+                session_id: "s".into(),
+                address: "127.0.0.1:1".into(),
+                failure: String::new(),
+            });
+            let results = db.report_statuses(running.collect()).await;
+            assert!(results.expect("they are taken").iter().all(Result::is_ok));
+            let health = Health::Healthy;
+            let healthy = routes.iter().map(|&route| HealthReport { route, health });
+            let results = db.report_health(healthy.collect()).await;
+            assert!(results.expect("they are taken").iter().all(Result::is_ok));
+        }
+    }
+
+    /// Keeps everything as it is, to be put back.
+    pub(crate) async fn keep(&self) {
+        for table in TABLES {
+            self.execute(&format!(
+                "CREATE TABLE kept_{table} AS SELECT * FROM {table}"
+            ))
+            .await;
+        }
+    }
+
+    /// Puts back what was kept.
+    pub(crate) async fn rewind(&self) {
+        match &self.side {
+            Side::Postgres(_) => {
+                let insert = TABLES.map(|table| {
+                    let own = match table {
+                        "events" => "OVERRIDING SYSTEM VALUE",
+                        _ => "",
+                    };
+                    format!("INSERT INTO {table} {own} SELECT * FROM kept_{table}")
+                });
+                let tables = TABLES.join(", ");
+                let insert = insert.join("; ");
+                self.execute(&format!("BEGIN; TRUNCATE {tables}; {insert}; COMMIT"))
+                    .await;
+                for table in TABLES {
+                    self.execute(&format!("VACUUM ANALYZE {table}")).await;
+                }
+                self.execute("CHECKPOINT").await;
+            }
+            Side::Sqlite(_) => {
+                let delete = TABLES
+                    .iter()
+                    .rev()
+                    .map(|table| format!("DELETE FROM {table}"));
+                let insert =
+                    TABLES.map(|table| format!("INSERT INTO {table} SELECT * FROM kept_{table}"));
+                let all = delete.chain(insert).collect::<Vec<_>>().join("; ");
+                self.execute(&format!(
+                    "PRAGMA foreign_keys = OFF; BEGIN IMMEDIATE; {all}; COMMIT; \
+                     PRAGMA wal_checkpoint(TRUNCATE)"
+                ))
+                .await;
+            }
+        }
+    }
+
+    pub(crate) async fn execute(&self, statements: &str) {
+        match &self.side {
+            Side::Postgres(client) => client.batch_execute(statements).await.expect(statements),
+            Side::Sqlite(path) => block_in_place(|| {
+                let mut connection = SqliteConnection::establish(path).expect("it opens");
+                connection
+                    .batch_execute(&format!("PRAGMA busy_timeout = 5000; {statements}"))
+                    .expect(statements);
+            }),
+        }
+    }
+}
+
+/// Runs cycles until nothing is due.
+pub(crate) async fn settle(db: &Database) {
+    loop {
+        let pass = db.run_due(500, Duration::from_secs(60)).await;
+        let pass = pass.expect("the pass goes through");
+        assert!(pass.failed.is_empty(), "{:?}", pass.failed);
+        if pass.done.is_empty() {
+            return;
+        }
+    }
+}
+
+/// Does something with each of many, some at a time.
+async fn all<I, T>(of: impl IntoIterator<Item = I>, work: impl AsyncFn(I) -> T) -> Vec<T> {
+    let each = stream::iter(of).map(|one| async { Ok::<_, ()>(work(one).await) });
+    let done = each.buffered(16).try_collect().await;
+    done.expect("nothing fails")
+}
+
+pub(crate) fn call() -> Call {
+    Call {
+        actor: "bench".into(),
+        reason: "a bench".into(),
+        ..Call::default()
+    }
+}
+
+pub(crate) fn server() -> String {
+    env::var("VIRIDIAN_TEST_POSTGRES").expect("VIRIDIAN_TEST_POSTGRES: run this with its script")
+}
+
+async fn connect(url: &str) -> Client {
+    let connected = tokio_postgres::connect(url, NoTls).await;
+    let (client, connection) = connected.expect("the server answers");
+    // Ends with the client.
+    tokio::spawn(connection);
+    client
+}
+
+fn new(routes: u32) -> NewDeployment {
+    NewDeployment {
+        project: "p".into(),
+        name: Uuid::now_v7().to_string(),
+        labels: [].into(),
+        metadata: Metadata {
+            resource_group: "g".into(),
+            ..Metadata::default()
+        },
+        target_replicas: routes,
+        policy: Policy {
+            strategy: Strategy::BlueGreen(BlueGreen::default()),
+            ..Policy::default()
+        },
+        revision_history_limit: 10,
+        initial_revision: Some(RevisionSpec::default()),
+    }
+}
+
+/// Each behind those that it refers to.
+const TABLES: [&str; 7] = [
+    "deployments",
+    "revisions",
+    "routes",
+    "assignments",
+    "history",
+    "events",
+    "replies",
+];

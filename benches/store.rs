@@ -1,0 +1,185 @@
+//! What the store does a second beside what the machine can do, and what passes
+//! over many deployments cost: `scripts/bench-store`.
+
+mod callers;
+mod floor;
+mod stage;
+
+use std::{
+    env,
+    time::{Duration, Instant},
+};
+
+use uuid::Uuid;
+use viridian_store::{Call, Database, Request, RequestId};
+use viridian_strategy::DeploymentId;
+
+use self::{
+    callers::{Calls, median},
+    stage::{Side, Stage, call},
+};
+
+#[tokio::main]
+async fn main() {
+    let wanted: Vec<String> = env::args().skip(1).collect();
+    let is_wanted = |name: &str| {
+        let mut named = wanted
+            .iter()
+            .filter(|word| !word.starts_with('-'))
+            .peekable();
+        named.peek().is_none() || named.any(|word| word == name)
+    };
+    if is_wanted("promote") {
+        promote(Stage::on_postgres().await, "PostgreSQL, floor: pgbench").await;
+        promote(Stage::on_sqlite(), "SQLite FULL, floor: a lone connection").await;
+    }
+    if is_wanted("cycle") {
+        cycle().await;
+    }
+}
+
+/// Promotions a second, interleaved with the floor.
+async fn promote(mut stage: Stage, title: &str) {
+    tell(&format!(
+        "\n{title}; {DEPLOYMENTS} deployments of {ROUTES} + {ROUTES} routes, medians of {ROUNDS}"
+    ));
+    tell("callers  promote/s   floor/s  of floor      p50      p99");
+    let db = Database::open(&stage.url).await.expect("it opens");
+    stage.create(&db, DEPLOYMENTS, ROUTES).await;
+    stage.deploy(&db).await;
+    stage.keep().await;
+    stage
+        .execute("CREATE TABLE floor (id integer, n integer)")
+        .await;
+    for callers in [1, 8, 32] {
+        let (mut rates, mut floors, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut p50, mut p99) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            stage.rewind().await;
+            let floor = match &stage.side {
+                Side::Postgres(_) => floor::pgbench(&stage.url, callers),
+                Side::Sqlite(_) => floor::sqlite(),
+            };
+            let (at, ids) = (db.clone(), stage.ids.clone());
+            let count = if callers == 1 {
+                DEPLOYMENTS / 4
+            } else {
+                DEPLOYMENTS
+            };
+            let calls = Calls::make(callers, count, move |number| {
+                promote_one(at.clone(), ids[number])
+            });
+            let calls = calls.await;
+            rates.push(calls.a_second);
+            floors.push(floor);
+            ratios.push(calls.a_second / floor);
+            p50.push(calls.percentile(50).as_secs_f64());
+            p99.push(calls.percentile(99).as_secs_f64());
+        }
+        tell(&format!(
+            "{callers:7}  {:9.0} {:9.0}  {:8.3}  {:5.2} ms {:5.2} ms",
+            median(rates),
+            median(floors),
+            median(ratios),
+            median(p50) * 1e3,
+            median(p99) * 1e3,
+        ));
+    }
+}
+
+async fn promote_one(db: Database, id: DeploymentId) {
+    let terms = Call {
+        request: Some(Request {
+            id: RequestId(Uuid::now_v7()),
+            method: "Promote",
+            fingerprint: vec![7; 32],
+        }),
+        ..call()
+    };
+    let promoted = db.complete_manual_promote(id, None, &terms).await;
+    promoted.expect("it is promoted");
+}
+
+/// Passes over all deployments: one that only moves them, and one that creates
+/// routes for them.
+async fn cycle() {
+    tell(&format!(
+        "\nPostgreSQL, passes over deployments of {CYCLE_ROUTES} routes, {CHUNK} at once; database \
+         time is the total_exec_time of pg_stat_statements"
+    ));
+    tell("deployments  pass      load     write    others     wall");
+    let mut before: Option<[f64; 2]> = None;
+    for deployments in [1_000, 10_000] {
+        let mut stage = Stage::on_postgres().await;
+        let db = Database::open(&stage.url).await.expect("it opens");
+        stage
+            .execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
+            .await;
+        stage.create_only(&db, deployments, CYCLE_ROUTES).await;
+        // What creating them made due is not looked at yet.
+        stage.report(&db).await;
+        let moved = pass(&stage, &db, "move", deployments).await;
+        stage.activate(&db).await;
+        let created = pass(&stage, &db, "create", deployments).await;
+        if let Some([move_before, create_before]) = before {
+            tell(&format!(
+                "ten times as many take {:.1} and {:.1} times the database time",
+                moved / move_before,
+                created / create_before
+            ));
+        }
+        before = Some([moved, created]);
+    }
+}
+
+/// One pass over all. Gives its database time in milliseconds.
+async fn pass(stage: &Stage, db: &Database, name: &str, deployments: usize) -> f64 {
+    for table in ["deployments", "routes", "history", "events", "assignments"] {
+        stage.execute(&format!("VACUUM ANALYZE {table}")).await;
+    }
+    stage.execute("CHECKPOINT").await;
+    stage.execute("SELECT pg_stat_statements_reset()").await;
+    let begin = Instant::now();
+    let mut done = 0;
+    while done < deployments {
+        let pass = db.run_due(CHUNK, Duration::from_secs(60)).await;
+        let pass = pass.expect("it goes through");
+        assert!(!pass.done.is_empty(), "all are due");
+        done += pass.done.len();
+    }
+    let wall = begin.elapsed();
+    let Side::Postgres(client) = &stage.side else {
+        panic!("it is asked of PostgreSQL");
+    };
+    let mut times = [0.0; 3];
+    for row in client.query(TIMES, &[]).await.expect("the times") {
+        let kind: i32 = row.get(0);
+        let time: f64 = row.get(1);
+        times[usize::try_from(kind).expect("a kind")] = time;
+    }
+    let [load, write, others] = times;
+    tell(&format!(
+        "{deployments:11}  {name:6} {load:5.0} ms  {write:5.0} ms  {others:5.0} ms  {:5.0} ms",
+        wall.as_secs_f64() * 1e3
+    ));
+    times.iter().sum()
+}
+
+#[expect(clippy::print_stdout, reason = "the figures")]
+fn tell(what: &str) {
+    println!("{what}");
+}
+
+const DEPLOYMENTS: usize = 3_000;
+const ROUTES: u32 = 4;
+const ROUNDS: usize = 3;
+const CYCLE_ROUTES: u32 = 8;
+/// As the coordinator does.
+const CHUNK: u32 = 200;
+
+/// By kind: what loads, what writes, and the rest.
+const TIMES: &str = "\
+    SELECT CASE WHEN query LIKE 'SELECT \"deployments\"%' OR query LIKE 'SELECT \"routes\"%' THEN 0 \
+                WHEN query LIKE 'WITH w0%' THEN 1 ELSE 2 END AS kind, SUM(total_exec_time) \
+    FROM pg_stat_statements JOIN pg_database ON pg_database.oid = dbid \
+    WHERE datname = current_database() AND query NOT LIKE '%pg_stat_statements%' GROUP BY kind";
