@@ -13,6 +13,7 @@ mod held;
 mod invariants;
 mod kill;
 mod lifecycle;
+mod log;
 mod promote;
 mod prune;
 mod races;
