@@ -4,6 +4,7 @@
 //! - `services`: the three services; parse, let the store work, convert.
 //! - `convert`: between wire and domain, one file an aggregate.
 //! - `coordinator`: what moves deployments forward without a call.
+//! - `watches`: what streams follow, looked at once for all of them.
 //! - `pruner`: what forgets the old.
 
 mod config;
@@ -12,13 +13,16 @@ mod coordinator;
 mod error;
 mod paging;
 mod pruner;
+mod resume;
 mod selector;
 mod server;
 mod services;
 mod state;
+mod watches;
 
 pub use self::{
     config::{Config, StartError, StartErrorKind},
     server::Server,
+    watches::WatchLimits,
 };
 pub use viridian_store::{Check, CheckError, Retention, StoreError, Violation, check};

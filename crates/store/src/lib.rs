@@ -48,7 +48,7 @@ pub use self::{
     replies::Request,
     revisions::{HealthCheck, Revision, RevisionReference, RevisionSpec},
     routes::{Endpoint, Route, RouteFilter, Tables, TrafficTable},
-    signal::Touched,
+    signal::{Announcement, Elsewhere, Touched},
     types::{Action, EventKind, Outcome, Phase, RequestId},
     units::{
         COORDINATOR, Call, Changed, DeploymentUpdate, DueBatch, HealthReport, NewDeployment,

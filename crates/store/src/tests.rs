@@ -17,5 +17,6 @@ mod log;
 mod promote;
 mod prune;
 mod races;
+mod relay;
 mod repeats;
 mod reports;
