@@ -29,3 +29,4 @@ mod story;
 mod terms;
 mod update;
 mod verbs;
+mod watch;
