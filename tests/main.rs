@@ -38,3 +38,4 @@ mod telemetry;
 mod terms;
 mod update;
 mod verbs;
+mod watch;

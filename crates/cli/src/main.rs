@@ -28,6 +28,7 @@ mod server;
 mod signals;
 mod size;
 mod token;
+mod watch_limits;
 
 use crate::{
     args::{Cli, Command},

@@ -15,6 +15,7 @@ use crate::{
     rpc_limits::RpcLimitArgs,
     security::{SecurityArgs, SecurityError},
     signals::Signals,
+    watch_limits::WatchLimitArgs,
 };
 
 /// The flags of `viridian serve`.
@@ -65,6 +66,8 @@ pub(crate) struct ServeArgs {
     retention: RetentionArgs,
     #[command(flatten)]
     rpc_limits: RpcLimitArgs,
+    #[command(flatten)]
+    watch: WatchLimitArgs,
     #[command(flatten)]
     log: LogArgs,
 }
@@ -134,6 +137,7 @@ async fn serve(args: ServeArgs) -> Result<ExitCode, ServeError> {
     if let Some(listen) = &args.metrics_listen {
         config.metrics_listen = Some(resolve(listen).await?);
     }
+    config.watch = args.watch.into();
 
     let mut server = tokio::select! {
         started = Server::start(config) => started?,

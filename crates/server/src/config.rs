@@ -8,9 +8,7 @@ use std::{
 use thiserror::Error;
 use viridian_store::{Limits, OpenError, Retention};
 
-use crate::{layers::GrpcWeb, rpc_limits::RpcLimits};
-
-use crate::tls::TlsFiles;
+use crate::{layers::GrpcWeb, rpc_limits::RpcLimits, tls::TlsFiles, watches::WatchLimits};
 
 /// What a server is told when it starts.
 #[derive(Clone, Debug)]
@@ -35,6 +33,8 @@ pub struct Config {
     pub metrics_listen: Option<SocketAddr>,
     /// Whether it speaks gRPC-Web, and to whom.
     pub grpc_web: Option<GrpcWeb>,
+    /// How much is kept for a consumer that is slow.
+    pub watch: WatchLimits,
 }
 
 impl Config {
@@ -52,6 +52,7 @@ impl Config {
             rpc_limits: RpcLimits::default(),
             metrics_listen: None,
             grpc_web: None,
+            watch: WatchLimits::default(),
         }
     }
 

@@ -7,6 +7,7 @@
 //! - `layers`: what every call passes on its way to a service, a file each.
 //! - `convert`: between wire and domain, one file an aggregate.
 //! - `coordinator`: what moves deployments forward without a call.
+//! - `watches`: what streams follow, looked at once for all of them.
 //! - `pruner`: what forgets the old.
 //! - `metrics`: what is measured, and where it can be read.
 
@@ -22,6 +23,7 @@ mod metrics;
 mod paging;
 mod pruner;
 mod reload;
+mod resume;
 mod rpc_limits;
 mod scope;
 mod security;
@@ -30,6 +32,7 @@ mod server;
 mod services;
 mod state;
 mod tls;
+mod watches;
 
 pub use self::{
     auth::{NewToken, NewTokenError, Role, new_token},
@@ -38,6 +41,7 @@ pub use self::{
     rpc_limits::{RpcLimitError, RpcLimits},
     server::Server,
     tls::TlsFiles,
+    watches::WatchLimits,
 };
 pub use viridian_store::{
     Check, CheckError, Copied, CopyError, Limits, OpenError, Retention, StoreError, Violation,

@@ -1,6 +1,6 @@
 //! A running server.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures::Stream;
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
@@ -31,6 +31,7 @@ use crate::{
     security::Security,
     services::{deployment::Deployments, route::Routes, traffic::Traffic},
     state::Shared,
+    watches::{self, Watches},
 };
 
 /// A running server: the services, the coordinator and the pruner on one database. When it
@@ -45,6 +46,7 @@ pub struct Server {
     telling: Option<JoinHandle<()>>,
     #[expect(dead_code, reason = "what follows files that may change ends with it")]
     following: Vec<AbortOnDropHandle<()>>,
+    watching: JoinHandle<()>,
 }
 
 impl Server {
@@ -64,7 +66,8 @@ impl Server {
         };
         let (listener, address) = listen(config.listen).await?;
         let stop = CancellationToken::new();
-        let shared = Shared::new(database.clone(), stop.clone());
+        let watches = Arc::new(Watches::new(database.clone(), config.watch));
+        let shared = Shared::new(database.clone(), Arc::clone(&watches), stop.clone());
         let routes = services(shared, &config.rpc_limits).await?;
         tracing::info!(%address, "serving");
         security.say_who_may_call(&config, address);
@@ -78,6 +81,7 @@ impl Server {
             address,
             serving: tokio::spawn(serving),
             coordinating: tokio::spawn(coordinator::run(database.clone(), stop.clone())),
+            watching: tokio::spawn(watches::run(watches, database.clone(), stop.clone())),
             pruning: tokio::spawn(pruner::run(database, config.retention, stop.clone())),
             telling,
             following: security.following,
@@ -107,6 +111,7 @@ impl Server {
             let _ = (&mut self.serving).await;
             let _ = (&mut self.coordinating).await;
             let _ = (&mut self.pruning).await;
+            let _ = (&mut self.watching).await;
         };
         if timeout(GRACE, over).await.is_err() {
             tracing::warn!("some calls did not end in time and were cut off");
@@ -123,6 +128,7 @@ impl Drop for Server {
         if let Some(telling) = &self.telling {
             telling.abort();
         }
+        self.watching.abort();
     }
 }
 

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use viridian_store::Database;
 
+use crate::watches::Watches;
+
 /// What all services share. Cheap to clone. They get at it by what a caller may
 /// see of it: [`Scope`](crate::scope::Scope).
 #[derive(Clone)]
@@ -12,16 +14,29 @@ pub(crate) struct Shared(Arc<Inner>);
 
 struct Inner {
     database: Database,
+    watches: Arc<Watches>,
     stop: CancellationToken,
 }
 
 impl Shared {
-    pub(crate) fn new(database: Database, stop: CancellationToken) -> Self {
-        Self(Arc::new(Inner { database, stop }))
+    pub(crate) fn new(database: Database, watches: Arc<Watches>, stop: CancellationToken) -> Self {
+        Self(Arc::new(Inner {
+            database,
+            watches,
+            stop,
+        }))
     }
 
     pub(crate) fn database(&self) -> &Database {
         &self.0.database
+    }
+
+    pub(crate) fn watches(&self) -> &Watches {
+        &self.0.watches
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.0.stop.is_cancelled()
     }
 
     /// Resolves when the server stops.

@@ -53,6 +53,7 @@ pub async fn copy(from: &str, to: &str) -> Result<Vec<Copied>, CopyError> {
                 copied.push(Copied { table, rows });
             }
             go_on_numbering(&mut source, tx).await?;
+            copy_horizon(&mut source, tx).await?;
             Ok(copied)
         })
         .await
@@ -148,6 +149,21 @@ async fn go_on_numbering(source: &mut Snapshot, tx: &mut Transaction) -> Result<
     tx.connection().await?.execute(&set).await
 }
 
+/// Its one row is in the empty database, too.
+async fn copy_horizon(source: &mut Snapshot, tx: &mut Transaction) -> Result<(), StoreError> {
+    let query = format!("SELECT events, deployments FROM {HORIZON}");
+    let rows: Vec<Horizon> = source.rows(&query, None).await?;
+    for Horizon {
+        events,
+        deployments,
+    } in rows
+    {
+        let update = format!("UPDATE {HORIZON} SET events = {events}, deployments = {deployments}");
+        tx.connection().await?.execute(&update).await?;
+    }
+    Ok(())
+}
+
 #[derive(QueryableByName)]
 struct Column {
     #[diesel(sql_type = Text)]
@@ -190,6 +206,17 @@ struct Sequence {
     #[diesel(sql_type = BigInt)]
     seq: i64,
 }
+
+#[derive(QueryableByName)]
+struct Horizon {
+    #[diesel(sql_type = BigInt)]
+    events: i64,
+    #[diesel(sql_type = BigInt)]
+    deployments: i64,
+}
+
+/// The table that is never empty.
+pub(crate) const HORIZON: &str = "horizon";
 
 /// Those that others refer to first.
 pub(crate) const TABLES: [&str; 7] = [

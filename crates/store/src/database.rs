@@ -4,6 +4,7 @@ mod limits;
 mod line;
 mod location;
 mod postgres;
+mod relay;
 mod snapshot;
 mod sqlite;
 mod thread;
@@ -22,7 +23,7 @@ use crate::{
     connection::Connection,
     dialect::{self, Clock, Trip},
     error::{OpenError, StoreError},
-    signal::{Signal, Touched},
+    signal::{Announcement, Signal},
     transaction::Transaction,
 };
 
@@ -68,8 +69,9 @@ impl Database {
         })
     }
 
-    /// What is committed in this process from now on.
-    pub fn subscribe(&self) -> broadcast::Receiver<Touched> {
+    /// What is committed in this process from now on, and by others as far as
+    /// [`Database::relay`] hears of it.
+    pub fn subscribe(&self) -> broadcast::Receiver<Announcement> {
         self.signal.subscribe()
     }
 

@@ -105,7 +105,7 @@ pub struct Status {
 }
 
 /// Which projects a question is about.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Projects {
     /// All there are.
     #[default]

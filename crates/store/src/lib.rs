@@ -24,6 +24,7 @@ mod events;
 mod faults;
 mod finish;
 mod history;
+mod log;
 mod migrations;
 mod reads;
 mod replies;
@@ -46,12 +47,14 @@ pub use self::{
         ActivateRefusal, CheckError, CopyError, CreateRefusal, OpenError, PromoteRefusal,
         RollBackRefusal, StoreError, UnitError, UpdateRefusal,
     },
+    events::{Event, EventFilter, LogEntry},
     history::HistoryEntry,
-    reads::OpenAssignments,
+    log::{LogFollower, LogLook},
+    reads::{LogPage, OpenAssignments, ReadLogError, SnapshotPage},
     replies::Request,
     revisions::{HealthCheck, Revision, RevisionReference, RevisionSpec},
     routes::{Endpoint, Route, RouteFilter, Tables, TrafficTable},
-    signal::Touched,
+    signal::{Announcement, Elsewhere, Touched},
     types::{Action, EventKind, Outcome, Phase, RequestId},
     units::{
         COORDINATOR, Call, Changed, DeploymentUpdate, HealthReport, NewDeployment, NewRevision,

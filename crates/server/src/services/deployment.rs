@@ -4,14 +4,12 @@ mod life;
 mod lists;
 mod revisions;
 mod rollout;
+mod watch;
 
-use std::pin::Pin;
-
-use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 use viridian_proto::v1::{self, deployment_service_server::DeploymentService};
 
-use crate::{convert::Violations, error::not_yet, state::Shared};
+use crate::state::Shared;
 
 /// `DeploymentService`, on a database.
 pub(crate) struct Deployments(pub(crate) Shared);
@@ -152,18 +150,13 @@ impl DeploymentService for Deployments {
         lists::history(&scope, &message).await.map(Response::new)
     }
 
-    type WatchDeploymentsStream =
-        Pin<Box<dyn Stream<Item = Result<v1::WatchDeploymentsResponse, Status>> + Send>>;
+    type WatchDeploymentsStream = watch::EventStream;
 
     async fn watch_deployments(
         &self,
         request: Request<v1::WatchDeploymentsRequest>,
-    ) -> Result<Response<Self::WatchDeploymentsStream>, Status> {
+    ) -> Result<Response<watch::EventStream>, Status> {
         let (scope, message) = self.0.open(request)?;
-        scope.narrow(&message.project)?;
-        for text in &message.deployments {
-            scope.resolve(text, Violations::default()).await?;
-        }
-        Err(not_yet("WatchDeployments"))
+        watch::watch(&scope, &message).await.map(Response::new)
     }
 }

@@ -11,7 +11,8 @@ use super::{
 };
 use crate::{
     Call, Copied, CopyError, DeploymentFilter, OpenError, Projects, Request, RequestId, Tables,
-    copy, copy::TABLES,
+    copy,
+    copy::{HORIZON, TABLES},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -80,7 +81,8 @@ async fn every_table_is_copied() {
         .tables
         .into_keys()
         .collect();
-    assert_eq!(tables, TABLES.map(str::to_owned).into());
+    let copied = TABLES.into_iter().chain([HORIZON]);
+    assert_eq!(tables, copied.map(str::to_owned).collect());
 }
 
 #[tokio::test(flavor = "multi_thread")]

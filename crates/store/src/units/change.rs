@@ -301,7 +301,7 @@ fn event(plan: &Plan, moves: &[(Place, Place)]) -> EventKind {
     match plan.transition.kind {
         TransitionKind::Promotion => EventKind::Promoted,
         TransitionKind::RollBack | TransitionKind::InstantRollBack => EventKind::RolledBack,
-        TransitionKind::Step if !moves.is_empty() => EventKind::Moved,
+        TransitionKind::Step if moves.iter().any(|(from, to)| from != to) => EventKind::Moved,
         TransitionKind::Step if plan.asked_for => EventKind::Updated,
         TransitionKind::Step => EventKind::Progressed,
     }

@@ -19,7 +19,8 @@ use crate::{
 /// For how long things are kept that nothing depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// Events, by which watches resume; the last one of each deployment stays.
+    /// Events, by which watches resume; the last one of each deployment that is so
+    /// old stays.
     pub events: Duration,
     /// History; the newest 1,000 moves of each deployment stay.
     pub history: Duration,
@@ -166,13 +167,11 @@ impl Database {
             pruned += self
                 .write(async |tx: &mut Transaction| {
                     let mut deleted = 0;
-                    for (deployment, last) in ends {
-                        deleted += tx
-                            .connection()
-                            .await?
-                            .delete_events(deployment, last)
-                            .await?;
+                    for (deployment, sequence) in ends {
+                        let connection = tx.connection().await?;
+                        deleted += connection.delete_events(deployment, sequence).await?;
                     }
+                    tx.connection().await?.forget_events(last).await?;
                     Ok::<_, StoreError>(deleted)
                 })
                 .await?;
