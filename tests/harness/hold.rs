@@ -44,6 +44,9 @@ impl Hold {
         let count = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() \
                      AND pid <> pg_backend_pid() AND xact_start IS NOT NULL \
                      AND (wait_event_type = 'Lock' OR state LIKE 'idle in transaction%')";
+        // Within a transaction it goes on telling what it told first.
+        let afresh = session.batch_execute("SELECT pg_stat_clear_snapshot()");
+        afresh.await.expect("it can be asked");
         let row = session.query_one(count, &[]).await;
         Some(row.expect("it can be asked").get(0))
     }

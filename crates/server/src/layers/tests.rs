@@ -38,22 +38,28 @@ async fn a_bug_in_a_service_ends_its_call_and_nothing_else() {
     let (url, _serving) = serve(Router::new().route(GET, post(bug))).await;
     let channel = Channel::from_shared(url).expect("a URL").connect().await;
     let mut client = DeploymentServiceClient::new(channel.expect("it serves"));
-    for id in ["first", "second"] {
+    let mut calls = 0;
+    // A place in the code that another test comes by for the first time, just when
+    // this one begins to log, is taken for one that logs nothing. So look again.
+    while calls < 2 || log.lines(PANICKED).is_empty() {
+        assert!(calls < 100, "it is not logged");
+        tracing::callsite::rebuild_interest_cache();
+        calls += 1;
+        let id = format!("call-{calls}");
         let mut request = Request::new(GetDeploymentRequest::default());
         let value = id.parse().expect("a value");
         request.metadata_mut().insert("x-request-id", value);
         let status = client.get_deployment(request).await;
-        assert_internal(&status.expect_err("a bug"), id);
+        assert_internal(&status.expect_err("a bug"), &id);
     }
 
     // Panics of other tests of this process may be among them.
-    assert!(panics(&measured.render()) >= before + 2);
-    let lines = log.lines("a call panicked");
-    assert_eq!(lines.len(), 2);
-    assert_eq!(lines[0]["level"], "ERROR");
-    assert_eq!(lines[0]["what"], "a secret");
-    assert_eq!(lines[0]["method"], GET.trim_start_matches('/'));
-    assert_eq!(lines[0]["span"]["request_id"], "first");
+    assert!(panics(&measured.render()) >= before + calls);
+    let line = log.lines(PANICKED).pop().expect("a line");
+    assert_eq!(line["level"], "ERROR");
+    assert_eq!(line["what"], "a secret");
+    assert_eq!(line["method"], GET.trim_start_matches('/'));
+    assert_eq!(line["span"]["request_id"], format!("call-{calls}"));
 }
 
 fn assert_internal(status: &Status, id: &str) {
@@ -131,3 +137,4 @@ impl<'a> MakeWriter<'a> for Log {
 }
 
 const GET: &str = "/viridian.deployment.v1.DeploymentService/GetDeployment";
+const PANICKED: &str = "a call panicked";
