@@ -2,6 +2,7 @@
 //! machine, beside what the machine can do: `scripts/bench-store grpc`.
 
 mod callers;
+mod cpu;
 mod floor;
 mod stage;
 
@@ -15,6 +16,7 @@ use viridian_store::Database;
 
 use self::{
     callers::{Calls, median},
+    cpu::Spent,
     stage::{Side, Stage},
 };
 
@@ -29,7 +31,7 @@ async fn promote(mut stage: Stage, title: &str) {
         "\nover gRPC, {title}; {DEPLOYMENTS} deployments of {ROUTES} + {ROUTES} routes, medians of \
          {ROUNDS}"
     ));
-    tell("callers  promote/s   floor/s  of floor      p50      p99");
+    tell("callers  promote/s   floor/s  of floor      p50      p99  CPU here, database");
     let db = Database::open(&stage.url).await.expect("it opens");
     stage.create(&db, DEPLOYMENTS, ROUTES).await;
     stage.deploy(&db).await;
@@ -44,6 +46,7 @@ async fn promote(mut stage: Stage, title: &str) {
     for callers in [1, 8, 32] {
         let (mut rates, mut floors, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
         let (mut p50, mut p99) = (Vec::new(), Vec::new());
+        let (mut here, mut there) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             stage.rewind().await;
             let floor = match &stage.side {
@@ -57,10 +60,14 @@ async fn promote(mut stage: Stage, title: &str) {
                 DEPLOYMENTS
             };
             let channel = channel(&server).await;
+            let before = Spent::until_now(&stage).await;
             let calls = Calls::make(callers, count, move |number| {
                 promote_one(channel.clone(), ids[number].clone())
             });
             let calls = calls.await;
+            let [mine, its] = Spent::until_now(&stage).await.for_each(before, count);
+            here.push(mine);
+            there.push(its);
             rates.push(calls.a_second);
             floors.push(floor);
             ratios.push(calls.a_second / floor);
@@ -68,12 +75,14 @@ async fn promote(mut stage: Stage, title: &str) {
             p99.push(calls.percentile(99).as_secs_f64());
         }
         tell(&format!(
-            "{callers:7}  {:9.0} {:9.0}  {:8.3}  {:5.2} ms {:5.2} ms",
+            "{callers:7}  {:9.0} {:9.0}  {:8.3}  {:5.2} ms {:5.2} ms  {:6.0} us {:6.0} us",
             median(rates),
             median(floors),
             median(ratios),
             median(p50) * 1e3,
             median(p99) * 1e3,
+            median(here),
+            median(there),
         ));
     }
     server.shutdown().await;

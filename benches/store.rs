@@ -2,6 +2,7 @@
 //! over many deployments cost: `scripts/bench-store`.
 
 mod callers;
+mod cpu;
 mod floor;
 mod stage;
 
@@ -16,6 +17,7 @@ use viridian_strategy::DeploymentId;
 
 use self::{
     callers::{Calls, median},
+    cpu::Spent,
     stage::{Side, Stage, call},
 };
 
@@ -43,7 +45,7 @@ async fn promote(mut stage: Stage, title: &str) {
     tell(&format!(
         "\n{title}; {DEPLOYMENTS} deployments of {ROUTES} + {ROUTES} routes, medians of {ROUNDS}"
     ));
-    tell("callers  promote/s   floor/s  of floor      p50      p99");
+    tell("callers  promote/s   floor/s  of floor      p50      p99  CPU here, database");
     let db = Database::open(&stage.url).await.expect("it opens");
     stage.create(&db, DEPLOYMENTS, ROUTES).await;
     stage.deploy(&db).await;
@@ -54,6 +56,7 @@ async fn promote(mut stage: Stage, title: &str) {
     for callers in [1, 8, 32] {
         let (mut rates, mut floors, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
         let (mut p50, mut p99) = (Vec::new(), Vec::new());
+        let (mut here, mut there) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             stage.rewind().await;
             let floor = match &stage.side {
@@ -66,10 +69,14 @@ async fn promote(mut stage: Stage, title: &str) {
             } else {
                 DEPLOYMENTS
             };
+            let before = Spent::until_now(&stage).await;
             let calls = Calls::make(callers, count, move |number| {
                 promote_one(at.clone(), ids[number])
             });
             let calls = calls.await;
+            let [mine, its] = Spent::until_now(&stage).await.for_each(before, count);
+            here.push(mine);
+            there.push(its);
             rates.push(calls.a_second);
             floors.push(floor);
             ratios.push(calls.a_second / floor);
@@ -77,12 +84,14 @@ async fn promote(mut stage: Stage, title: &str) {
             p99.push(calls.percentile(99).as_secs_f64());
         }
         tell(&format!(
-            "{callers:7}  {:9.0} {:9.0}  {:8.3}  {:5.2} ms {:5.2} ms",
+            "{callers:7}  {:9.0} {:9.0}  {:8.3}  {:5.2} ms {:5.2} ms  {:6.0} us {:6.0} us",
             median(rates),
             median(floors),
             median(ratios),
             median(p50) * 1e3,
             median(p99) * 1e3,
+            median(here),
+            median(there),
         ));
     }
 }
