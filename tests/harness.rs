@@ -9,6 +9,7 @@ mod program;
 mod refusal;
 mod request;
 mod server;
+mod tools;
 mod wait;
 mod world;
 
@@ -23,6 +24,7 @@ pub(crate) use self::{
         pause, promotion, resume, roll_back, seconds, update,
     },
     server::Server,
+    tools::{root, tool},
     wait::{PATIENCE, eventually, hold_for, within},
     world::World,
 };

@@ -6,11 +6,14 @@ mod harness;
 
 mod automatic;
 mod bad_input;
+mod breaking;
+mod buf_curl;
 mod calls;
 mod check;
 mod cli;
 mod contract;
 mod demo;
+mod descriptor_set;
 mod drain;
 mod grpcurl;
 mod history;

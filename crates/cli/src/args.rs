@@ -33,6 +33,9 @@ pub(crate) enum Command {
     Demo,
     /// Create, look at and promote deployments.
     Deployment(DeploymentArgs),
+    /// Write the contract as a FileDescriptorSet to stdout, for tools without the
+    /// sources and without reflection.
+    DescriptorSet,
     /// Run one route: started by the agent, never by hand.
     #[command(hide = true)]
     RouteSupervisor(SupervisorArgs),

@@ -11,6 +11,7 @@ use crate::{
     client::CallError,
     demo::{DemoError, replica::ReplicaError},
     deployment::DeploymentError,
+    descriptor_set::DescriptorSetError,
     serve::ServeError,
 };
 
@@ -43,6 +44,8 @@ pub(crate) enum Error {
     #[error(transparent)]
     Deployment(#[from] DeploymentError),
     #[error(transparent)]
+    DescriptorSet(#[from] DescriptorSetError),
+    #[error(transparent)]
     Replica(#[from] ReplicaError),
 }
 
@@ -63,6 +66,7 @@ impl Error {
             Self::Check(error) => error.exit_code(),
             Self::Agent(error) => error.exit_code(),
             Self::Deployment(error) => error.exit_code(),
+            Self::DescriptorSet(error) => error.exit_code(),
             Self::Demo(_) | Self::Replica(_) => 1,
         }
     }
@@ -71,7 +75,8 @@ impl Error {
         let output = match self {
             Self::Deployment(DeploymentError::Call(CallError::Output(error))) => error.io(),
             Self::Demo(DemoError::Output(error))
-            | Self::Check(CheckCommandError::Output(error)) => Some(error),
+            | Self::Check(CheckCommandError::Output(error))
+            | Self::DescriptorSet(DescriptorSetError::Output(error)) => Some(error),
             _ => None,
         };
         output.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)

@@ -11,6 +11,7 @@ mod check;
 mod client;
 mod demo;
 mod deployment;
+mod descriptor_set;
 mod duration;
 mod error;
 mod logging;
@@ -38,6 +39,7 @@ fn run(command: Command) -> Result<ExitCode, Error> {
         Command::Check(args) => check::run(&args)?,
         Command::Agent(args) => agent::run(args)?,
         Command::Demo => demo::run()?,
+        Command::DescriptorSet => descriptor_set::run()?,
         Command::Deployment(args) => deployment::run(args)?,
         Command::RouteSupervisor(args) => agent::supervise(args),
         Command::DemoReplica(args) => demo::replica::run(&args)?,
