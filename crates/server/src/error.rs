@@ -6,7 +6,7 @@ mod refusals;
 use std::{collections::HashMap, time::Duration};
 
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt as _};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 use viridian_store::{StoreError, UnitError};
 
 pub(crate) use self::refusals::{PauseRefusal, ResumeRefusal};
@@ -97,11 +97,49 @@ pub(crate) fn shutting_down() -> Status {
     Status::with_error_details(Code::Unavailable, "the server is shutting down", details)
 }
 
-/// A malformed request, with every violation.
-pub(crate) fn bad_request(violations: Vec<tonic_types::FieldViolation>) -> Status {
+/// Bytes that are no request. `why` is what the transport says of them; when that
+/// tells where, so does the answer.
+pub(crate) fn malformed(why: &str) -> Status {
+    let mut details = info("MALFORMED_MESSAGE", []);
+    if let Some((field, description)) = undecodable(why) {
+        details.add_bad_request_violation(field, description);
+    }
+    Status::with_error_details(Code::InvalidArgument, why, details)
+}
+
+/// A request that is larger than any needs to be.
+pub(crate) fn too_large(why: &str) -> Status {
+    Status::with_error_details(Code::InvalidArgument, why, info("MESSAGE_TOO_LARGE", []))
+}
+
+/// A call of something that there is not. `why` is empty for a method.
+pub(crate) fn unknown_method(why: &str) -> Status {
+    let (reason, message) = match why {
+        "" => ("METHOD_NOT_FOUND", "there is no such method"),
+        why => ("ENCODING_NOT_SUPPORTED", why),
+    };
+    Status::with_error_details(Code::Unimplemented, message, info(reason, []))
+}
+
+/// A request that is not gRPC.
+pub(crate) fn not_grpc() -> Status {
+    let message = "the content type is not application/grpc";
+    Status::with_error_details(Code::InvalidArgument, message, info("NOT_GRPC", []))
+}
+
+/// A malformed request, with its violations.
+pub(crate) fn bad_request(violations: Vec<FieldViolation>) -> Status {
+    let total = violations.len();
+    some_of_bad_request(violations, total)
+}
+
+/// The same when only some of all violations are told.
+pub(crate) fn some_of_bad_request(violations: Vec<FieldViolation>, total: usize) -> Status {
+    let told = violations.len();
     let message = match violations.as_slice() {
-        [one] => format!("{}: {}", one.field, one.description),
-        several => format!("{} fields are not valid", several.len()),
+        [one] if total == 1 => format!("{}: {}", one.field, one.description),
+        _ if told < total => format!("{total} fields are not valid, the first {told} are told"),
+        _ => format!("{total} fields are not valid"),
     };
     let mut details = info("INVALID_FIELD", []);
     details.set_bad_request(violations);
@@ -113,6 +151,22 @@ fn request_id_reused() -> Status {
     let mut details = info("REQUEST_ID_REUSED", []);
     details.add_bad_request_violation("request_id", message);
     Status::with_error_details(Code::InvalidArgument, message, details)
+}
+
+/// Where and what, of "…: DeploymentPolicy.drain_grace: CreateDeploymentRequest.policy:
+/// invalid …", which is how the decoder tells it, from the inside out.
+fn undecodable(why: &str) -> Option<(String, &str)> {
+    let mut rest = why.split_once(": ")?.1;
+    let mut path = Vec::new();
+    while let Some((place, deeper)) = rest.split_once(": ") {
+        match place.split_once('.') {
+            Some((_, field)) if !place.contains(' ') => path.push(field),
+            _ => break,
+        }
+        rest = deeper;
+    }
+    path.reverse();
+    (!path.is_empty()).then(|| (path.join("."), rest))
 }
 
 fn error_words(error: &StoreError) -> &'static str {

@@ -5,6 +5,7 @@
 //! - `convert`: between wire and domain, one file an aggregate.
 //! - `coordinator`: what moves deployments forward without a call.
 //! - `pruner`: what forgets the old.
+//! - `refuse`: what the transport refuses, in the words of the contract.
 
 mod config;
 mod convert;
@@ -12,6 +13,7 @@ mod coordinator;
 mod error;
 mod paging;
 mod pruner;
+mod refuse;
 mod selector;
 mod server;
 mod services;

@@ -8,6 +8,7 @@ use tonic::{
     service::Routes as GrpcRoutes,
     transport::{self, server::TcpIncoming},
 };
+use tower::layer::layer_fn;
 use viridian_proto::{
     FILE_DESCRIPTOR_SET,
     v1::{
@@ -20,6 +21,7 @@ use viridian_store::Database;
 use crate::{
     config::{Config, StartError},
     coordinator, pruner,
+    refuse::Refuse,
     services::{deployment::Deployments, route::Routes, traffic::Traffic},
     state::Shared,
 };
@@ -58,6 +60,7 @@ impl Server {
         let serving = transport::Server::builder()
             .http2_keepalive_interval(Some(KEEPALIVE))
             .http2_keepalive_timeout(Some(KEEPALIVE))
+            .layer(layer_fn(Refuse))
             .add_routes(routes)
             .serve_with_incoming_shutdown(
                 // Without it a small reply waits for the caller's delayed ACK.
@@ -120,9 +123,11 @@ impl Drop for Server {
 /// The three services, with health and reflection beside them. Reflection
 /// speaks both versions, and knows the types of the error details.
 async fn services(shared: Shared) -> Result<GrpcRoutes, StartError> {
-    let deployments = DeploymentServiceServer::new(Deployments(shared.clone()));
-    let routes = RouteServiceServer::new(Routes(shared.clone()));
-    let traffic = TrafficServiceServer::new(Traffic(shared));
+    let deployments = DeploymentServiceServer::new(Deployments(shared.clone()))
+        .max_decoding_message_size(MAX_MESSAGE);
+    let routes =
+        RouteServiceServer::new(Routes(shared.clone())).max_decoding_message_size(MAX_MESSAGE);
+    let traffic = TrafficServiceServer::new(Traffic(shared)).max_decoding_message_size(MAX_MESSAGE);
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter
         .set_serving::<DeploymentServiceServer<Deployments>>()
@@ -150,4 +155,7 @@ async fn services(shared: Shared) -> Result<GrpcRoutes, StartError> {
 }
 
 const KEEPALIVE: Duration = Duration::from_secs(20);
+/// How large a request may be. Decoded, one of the smallest items that it can
+/// have takes some 50 times its room.
+const MAX_MESSAGE: usize = 1024 * 1024;
 const GRACE: Duration = Duration::from_secs(8);

@@ -155,11 +155,7 @@ pub(crate) fn call(
         method,
         fingerprint: Sha256::digest(message.encode_to_vec()).to_vec(),
     });
-    violations.check(
-        terms.reason.len() <= MAX_REASON,
-        "reason",
-        format_args!("must be at most {MAX_REASON} bytes"),
-    );
+    violations.text("reason", terms.reason, MAX_REASON);
     Call {
         actor: ANONYMOUS.to_owned(),
         reason: terms.reason.to_owned(),

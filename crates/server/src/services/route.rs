@@ -12,7 +12,7 @@ use viridian_strategy::RouteId;
 use crate::{
     convert::{
         Violations,
-        deployment::resource_group,
+        deployment::parse_resource_group,
         route::{assignment, parse_healths, parse_statuses, result},
         time::timestamp,
     },
@@ -37,12 +37,9 @@ impl RouteService for Routes {
             0 => DEFAULT_SIZE,
             size => violations.within("page_size", size, 1, MAX_SIZE),
         };
+        let group = parse_resource_group(message.resource_group, &mut violations);
         violations.finish()?;
-        let open = self
-            .0
-            .database()
-            .open_assignments(&message.resource_group, size)
-            .await;
+        let open = self.0.database().open_assignments(&group, size).await;
         let open = open.map_err(|error| store(&error))?.open;
         let assignments = open.into_iter().map(assignment).collect();
         Ok(Response::new(v1::ListAssignmentsResponse { assignments }))
@@ -54,7 +51,9 @@ impl RouteService for Routes {
         &self,
         request: Request<v1::WatchAssignmentsRequest>,
     ) -> Result<Response<Assignments>, Status> {
-        let group = resource_group(request.into_inner().resource_group);
+        let mut violations = Violations::default();
+        let group = parse_resource_group(request.into_inner().resource_group, &mut violations);
+        violations.finish()?;
         Ok(Response::new(Box::pin(watch(self.0.clone(), group))))
     }
 
