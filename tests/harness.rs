@@ -6,8 +6,10 @@ mod database;
 mod fleet;
 mod operator;
 mod program;
+mod raw;
 mod refusal;
 mod request;
+mod schema;
 mod server;
 mod tools;
 mod wait;
@@ -23,6 +25,7 @@ pub(crate) use self::{
         GROUP, REFERENCE, abort, active, blue_green, by_revision, creation, delete, ids, manual,
         pause, promotion, resume, roll_back, seconds, update,
     },
+    schema::{decode, encode, method, methods, path},
     server::Server,
     tools::{root, tool},
     wait::{PATIENCE, eventually, hold_for, within},
