@@ -8,7 +8,7 @@ use std::{
 };
 
 use prost::{DecodeError, Message as _};
-use prost_types::FileDescriptorSet;
+use prost_types::{FileDescriptorProto, FileDescriptorSet};
 
 use crate::error;
 
@@ -55,13 +55,20 @@ fn descriptor_set() -> Result<FileDescriptorSet, DecodeError> {
         tonic_types::pb::FILE_DESCRIPTOR_SET,
     ] {
         let files = FileDescriptorSet::decode(encoded)?.file;
-        set.file.extend(
-            files
-                .into_iter()
-                .filter(|file| names.insert(file.name().to_owned())),
-        );
+        let files = files.into_iter().map(with_its_path);
+        set.file
+            .extend(files.filter(|file| names.insert(file.name().to_owned())));
     }
     Ok(set)
+}
+
+/// Those of the error details come without their folder, by which others import
+/// them and generate code.
+fn with_its_path(mut file: FileDescriptorProto) -> FileDescriptorProto {
+    if file.package() == "google.rpc" && !file.name().contains('/') {
+        file.name = Some(format!("google/rpc/{}", file.name()));
+    }
+    file
 }
 
 #[cfg(test)]
@@ -73,6 +80,8 @@ mod tests {
     #[test]
     fn it_has_the_contract_and_the_error_details() {
         let set = descriptor_set().expect("it is built in");
+        let details = "google/rpc/error_details.proto";
+        assert!(set.file.iter().any(|file| file.name() == details));
         let pool = DescriptorPool::from_file_descriptor_set(set).expect("it is complete");
         for name in [
             "viridian.deployment.v1.Deployment",
