@@ -18,6 +18,7 @@ mod descriptor_set;
 mod drain;
 mod grpcurl;
 mod history;
+mod hostile;
 mod paging;
 mod promote;
 mod race;
