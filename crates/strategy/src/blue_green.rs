@@ -29,7 +29,7 @@ enum Verdict {
     Missing,
     /// Step 3: none is live, and some failed.
     AllFailed,
-    /// Steps 4 and 5: some are not ready.
+    /// Steps 4 and 5: some are not ready, those that start among them.
     NotReady,
     /// Step 6: all are ready, but not for long enough.
     MinReady(Timestamp),
@@ -68,7 +68,7 @@ pub(crate) fn assess(
         Some(Verdict::Missing)
     } else if tally.live() == 0 && tally.failed > 0 {
         Some(Verdict::AllFailed)
-    } else if tally.provisioning > 0 || tally.ready < target {
+    } else if tally.ready < target {
         Some(Verdict::NotReady)
     } else {
         None

@@ -26,10 +26,6 @@ pub(crate) fn evaluate(
     };
     let roll = Roll::plan(deployment, new, since, routes, spec, now);
     let rollout = rollout.progressed(roll.new.ready, roll.target, now);
-    let rollout = Rollout {
-        progress: rollout.progress.running(now),
-        ..rollout
-    };
     if roll.is_complete() {
         return completed(roll, new, back).soon(now);
     }
@@ -55,12 +51,7 @@ pub(crate) fn evaluate(
         evaluation.transition.cause = cause;
         return evaluation;
     }
-    let step = if back {
-        Step::RollingBack
-    } else {
-        Step::Provisioning
-    };
-    let mut evaluation = Evaluation::waiting(State::Deploying(Rollout { step, ..rollout }));
+    let mut evaluation = Evaluation::waiting(State::Deploying(rollout));
     evaluation.deadline = deadline;
     evaluation.wake_by(deadline);
     for blocker in roll.blockers(back) {
@@ -76,8 +67,6 @@ pub(crate) fn evaluate(
 struct Roll {
     target: u32,
     new: Tally,
-    /// Old routes that stay for now.
-    old: u32,
     create: u32,
     drain: Vec<RouteId>,
     back_off: Option<BackOff>,
@@ -125,24 +114,24 @@ impl Roll {
         Self {
             target,
             new,
-            old,
             create,
             drain,
             back_off,
         }
     }
 
+    /// All new routes are ready: then every old one can be spared, and goes.
     fn is_complete(&self) -> bool {
-        self.new.provisioning == 0 && self.old == 0 && self.new.ready >= self.target
+        self.new.ready >= self.target
     }
 
-    /// Why it goes no further. On the way back the new routes are those of the
+    /// Why it is not complete. On the way back the new routes are those of the
     /// current revision, not green.
     fn blockers(&self, back: bool) -> impl Iterator<Item = Blocker> + use<> {
         let Self { target, new, .. } = *self;
         let Tally { ready, unready, .. } = new;
         let provisioning = new.provisioning + self.create;
-        let current = (back && ready < target).then_some(Blocker::RoutesNotReady {
+        let current = back.then_some(Blocker::RoutesNotReady {
             ready,
             target,
             provisioning,

@@ -81,6 +81,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_duration_leads_there_and_back() {
+        let (early, late) = (Timestamp::from_micros(-1), Timestamp::from_micros(2));
+        let between = Duration::from_micros(3);
+        assert_eq!(early + between, late);
+        assert_eq!(late - between, early);
+        assert_eq!(late.since(early), between);
+        assert_eq!(early.since(late), Duration::ZERO);
+    }
+
+    #[test]
     fn says_the_time_of_day() {
         let time = Timestamp::from_micros(1_700_000_000_123_456);
         assert_eq!(time.time_of_day().to_string(), "22:13:20");

@@ -173,6 +173,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_change_of_any_kind_is_a_change() {
+        fn changed(change: impl FnOnce(&mut Changes)) -> bool {
+            let mut changes = Changes::default();
+            change(&mut changes);
+            !changes.is_empty()
+        }
+        let (route, revision) = (RouteId(Uuid::nil()), RevisionId(Uuid::nil()));
+        assert!(!changed(|_| {}));
+        assert!(changed(|it| it.create(revision, 1, Traffic::Active)));
+        assert!(changed(|it| it.promote.push(route)));
+        assert!(changed(|it| it.retain.push(route)));
+        assert!(changed(|it| it.drain.push(route)));
+    }
+
+    #[test]
     fn changes_make_the_same_of_all_routes_as_of_each() {
         let id = |number| RouteId(Uuid::from_u128(number));
         let now = Timestamp::from_micros(1);

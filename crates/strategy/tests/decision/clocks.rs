@@ -67,6 +67,10 @@ fn it_stands_still_at_a_gate() {
         "PROVISIONING, wake 1000600",
         "it had started over at 400"
     );
+    scene.pass_to(1_000_599);
+    assert!(!scene.is_ready());
+    scene.pass_to(1_000_600);
+    assert!(scene.is_ready(), "rolled back");
 }
 
 #[test]

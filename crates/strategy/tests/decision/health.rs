@@ -2,11 +2,11 @@
 //! Python ancestor knew HEALTHY and UNHEALTHY: the others made it create green
 //! again and again, or hang in DEPLOYING.
 
-use viridian_strategy::{Health, RouteStatus, counts};
+use viridian_strategy::{Health, RouteStatus, Traffic, counts};
 
 use crate::scene::{
     Degraded, FailedToStart, Healthy, NotChecked, Provisioning, Running, Terminated, Terminating,
-    Unhealthy, blue, compare, deploying, green,
+    Unhealthy, blue, compare, deploying, green, ready,
 };
 
 const STATUSES: [RouteStatus; 5] = [
@@ -98,4 +98,20 @@ fn the_legal_moves_of_a_route() {
             assert_eq!(from.may_become(to), expected, "{from:?} to {to:?}");
         }
     }
+}
+
+#[test]
+fn a_route_has_traffic_until_it_ends() {
+    let mut scene = ready(1, [blue(Provisioning, NotChecked)]);
+    for (status, traffic) in [
+        (Running, Traffic::Active),
+        (Terminating, Traffic::Inactive),
+        (Terminated, Traffic::Inactive),
+    ] {
+        scene.report(1, status, Healthy);
+        assert_eq!(scene.routes[0].traffic, traffic, "{status:?}");
+    }
+    let mut scene = ready(1, [blue(Provisioning, NotChecked)]);
+    scene.report(1, FailedToStart, NotChecked);
+    assert_eq!(scene.routes[0].traffic, Traffic::Inactive);
 }

@@ -141,6 +141,11 @@ fn what_counts_as_a_failure_in_a_row() {
             "READY blue, create 1 blue ACTIVE",
         ),
         (
+            "two at the same moment, in which the second was created",
+            ready(1, [lost(0, 100), lost(100, 100)]),
+            "READY blue, create 1 blue ACTIVE",
+        ),
+        (
             "the first was drained",
             ready(1, [lost(0, 90).drained(80), lost(90, 100)]),
             "READY blue, create 1 blue ACTIVE",
@@ -186,6 +191,14 @@ fn the_back_off_says_when_it_ends() {
     assert_eq!(over.says(), "READY blue, create 1 blue ACTIVE");
     let forgotten = scene.now(99 + 3600);
     assert_eq!(forgotten.says(), "READY blue, create 1 blue ACTIVE");
+}
+
+#[test]
+fn where_none_is_missing_there_is_no_back_off() {
+    let lost = |created, failed| blue(Terminated, Healthy).created(created).at(failed);
+    let scene = ready(1, [blue(Running, Healthy), lost(0, 90), lost(90, 100)]);
+    assert_eq!(scene.says(), "READY blue");
+    assert_eq!(scene.blockers(), Vec::<String>::new());
 }
 
 #[test]

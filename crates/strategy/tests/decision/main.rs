@@ -1,5 +1,7 @@
 //! The decision, rule by rule, as a caller of the crate sees it. Each table
-//! reads side by side with sections 1 and 2 of the design.
+//! reads side by side with sections 1 and 2 of the design. `scripts/mutants`
+//! demands that they notice every small change of the code, without the proofs:
+//! [`cluster`], [`model`] and [`properties`].
 
 mod abort;
 mod activate;

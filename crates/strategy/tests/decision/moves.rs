@@ -1,10 +1,11 @@
 //! The table of deployment moves, row by row.
 
-use viridian_strategy::{GateAction, GateTimeout, Lifecycle, verbs};
+use viridian_strategy::{GateAction, GateTimeout, Lifecycle, SubStep, verbs};
 
 use crate::scene::{
     BLUE, FailedToStart, GREEN, Healthy, NotChecked, Provisioning, Replica, Running, Scene,
-    Terminated, Unhealthy, awaiting, blue, deploying, green, line, pending, ready, secs, table,
+    Terminated, Unhealthy, awaiting, blue, deploying, destroying, green, line, pending, ready,
+    secs, table,
 };
 
 fn serving() -> Replica {
@@ -41,6 +42,24 @@ fn pending_to_ready_when_all_are_ready() {
         ),
         ("N is 0", pending(0, []), "READY blue"),
     ]);
+}
+
+#[test]
+fn only_a_deploying_one_has_a_deploying_revision_and_a_sub_step() {
+    let of = |scene: Scene| {
+        let state = scene.deployment.state;
+        (state.current(), state.deploying(), state.sub_step())
+    };
+    for (scene, sub_step) in [
+        (deploying(3, []), SubStep::Provisioning),
+        (awaiting(3, []), SubStep::AwaitingPromotion),
+        (deploying(3, []).rolling_back(), SubStep::RollingBack),
+    ] {
+        assert_eq!(of(scene), (Some(BLUE), Some(GREEN), Some(sub_step)));
+    }
+    for scene in [pending(3, []), ready(3, []), destroying([])] {
+        assert_eq!(of(scene), (Some(BLUE), None, None));
+    }
 }
 
 #[test]

@@ -91,6 +91,25 @@ fn the_progress_deadline_stands_still() {
     assert_eq!(pause_until(scene, 5_000).says(), "PROVISIONING, wake 5500");
 }
 
+/// A cycle that is late makes no difference.
+#[test]
+fn the_clocks_stop_with_the_pause_and_go_on_with_its_end() {
+    let one = IntOrPercent::Count(1);
+    let starting = green(Provisioning, NotChecked);
+    for mut scene in [
+        deploying(3, [serving(), starting.times(3)]),
+        deploying(3, [serving(), starting.active()]).rolling(one, one),
+    ] {
+        assert_eq!(scene.pause(true), Ok(()));
+        scene.now = at(200);
+        scene.cycle();
+        scene.now = at(5_000);
+        assert_eq!(scene.pause(false), Ok(()));
+        scene.now = at(5_100);
+        assert_eq!(scene.says(), "PROVISIONING, wake 5500");
+    }
+}
+
 #[test]
 fn the_gate_timeout_stands_still() {
     let scene = awaiting(3, [serving(), green(Running, Healthy).times(3)]).blue_green(|spec| {

@@ -110,6 +110,7 @@ fn counts_and_percents_are_bounded() {
         [PolicyError::PercentTooLarge(unavailable)]
     );
     assert_eq!(rolling(Count(0), Percent(0)), [PolicyError::NoRoomToRoll]);
+    assert_eq!(blue_green(|spec| spec.max_replacements = MAX_REPLICAS), []);
     assert_eq!(
         blue_green(|spec| spec.max_replacements = MAX_REPLICAS + 1),
         [PolicyError::CountTooLarge("blue_green.max_replacements")]

@@ -2,7 +2,7 @@
 //! and the delay.
 
 use viridian_strategy::{
-    Blocker, IntOrPercent, Lifecycle, State, SubStep, Unready,
+    Blocker, IntOrPercent, Lifecycle, State, SubStep, Unready, counts,
     verbs::PromoteRejection::{self, Blocked, NotBlueGreen, NotDeploying, RollingBack},
 };
 
@@ -50,6 +50,17 @@ fn leaves_ready_with_no_sub_step() {
         Err(NotDeploying(Lifecycle::Ready)),
         "once is enough"
     );
+}
+
+#[test]
+fn what_failed_in_the_rollout_counts_from_then_on() {
+    let lost = green(Terminated, Healthy).created(20).at(30);
+    let routes = [serving(), green(Running, Healthy).times(3), lost];
+    let mut scene = deploying(3, routes).blue_green(|spec| spec.max_replacements = 1);
+    scene.do_promote().expect("all green are ready");
+    assert_eq!(scene.deployment.current_since, at(0));
+    let (current, _) = counts(&scene.deployment, &scene.routes);
+    assert_eq!((current.ready, current.failed), (3, 1));
 }
 
 #[test]

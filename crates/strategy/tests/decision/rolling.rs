@@ -270,13 +270,71 @@ fn rolling_back_is_the_reverse() {
 #[test]
 fn failures_that_go_on_are_waited_for() {
     let lost = |created, failed| green(Terminated, Healthy).created(created).at(failed);
-    let scene = roll(
-        2,
-        Count(1),
-        Count(0),
-        [old(2), new(1), lost(80, 90), lost(91, 100)],
-    );
-    assert_eq!(scene.says(), "PROVISIONING, drain 2, wake 101");
+    let after = |new: Replica| {
+        let routes = [old(2), new, lost(80, 90), lost(91, 100)];
+        roll(2, Count(1), Count(0), routes)
+    };
+    table([
+        (
+            "the next one is created later",
+            after(new(1)),
+            "PROVISIONING, drain 2, wake 101",
+        ),
+        (
+            "not where there is room for none",
+            after(green(Running, Unhealthy).active()),
+            "PROVISIONING, wake 600",
+        ),
+    ]);
+}
+
+#[test]
+fn says_what_is_in_the_way() {
+    let room_for_one = |routes: [Replica; 3]| roll(3, Count(1), Count(0), routes);
+    let unhealthy = Replica::active(green(Running, Unhealthy).at(50));
+    let lost = green(Terminated, Healthy).at(90);
+    let come_back = blue(Running, Unhealthy).at(60);
+    let rows: [(&str, Scene, &[&str]); 6] = [
+        (
+            "new ones are created",
+            room_for_one([old(3), new(0), new(0)]),
+            &["0 of 3 green routes are ready; 1 is starting"],
+        ),
+        (
+            "new ones start",
+            room_for_one([old(2), new(1), starting(1)]),
+            &["1 of 3 green routes is ready; 1 is starting"],
+        ),
+        (
+            "a new one is not healthy",
+            room_for_one([old(3), unhealthy, new(0)]),
+            &["0 of 3 green routes are ready; 1 is UNHEALTHY since 00:00:50"],
+        ),
+        (
+            "a new one failed, and there is room for none",
+            room_for_one([old(3), unhealthy, lost]),
+            &[
+                "0 of 3 green routes are ready; 1 is UNHEALTHY since 00:00:50",
+                "0 of 3 green routes are ready; 1 failed",
+            ],
+        ),
+        (
+            "a new one failed, and is replaced",
+            room_for_one([old(2), new(1), lost]),
+            &[
+                "1 of 3 green routes is ready; 1 is starting",
+                "1 of 3 green routes is ready; 1 failed",
+            ],
+        ),
+        (
+            "on the way back green is no matter",
+            room_for_one([old(1), come_back, unhealthy]).rolling_back(),
+            &["1 of 3 current routes is ready; 1 is starting; 1 is UNHEALTHY since 00:01:00"],
+        ),
+    ];
+    for (name, scene, expected) in rows {
+        assert_eq!(scene.blockers(), expected, "{name}");
+    }
 }
 
 #[test]

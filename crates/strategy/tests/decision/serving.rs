@@ -1,6 +1,6 @@
 //! The traffic table: the healthy ones, or else fail open.
 
-use viridian_strategy::serving;
+use viridian_strategy::{Traffic, serving};
 
 use crate::scene::{
     Degraded, Healthy, NotChecked, Provisioning, Replica, Running, Terminating, Unhealthy, blue,
@@ -41,6 +41,12 @@ fn lists_active_routes_that_run_when_none_is_ready() {
         green(Running, Healthy),
     ]);
     assert_eq!(listed, [1, 2, 3]);
+}
+
+#[test]
+fn all_of_the_traffic_or_none_is_a_routes_share() {
+    assert_eq!(Traffic::Active.ratio(), 1.0);
+    assert_eq!(Traffic::Inactive.ratio(), 0.0);
 }
 
 #[test]

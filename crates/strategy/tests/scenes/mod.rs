@@ -28,12 +28,19 @@ impl Scene {
         let half = size / 2;
         let waiting = Scene::deploying(half, green(half, RouteStatus::Provisioning));
         let ready = green(half, RouteStatus::Running);
+        let mut unready = ready.clone();
+        for route in &mut unready {
+            route.health = Health::Unhealthy;
+        }
         let scenes = [
             waiting.clone().named("waiting"),
             Scene::deploying(half, ready).named("gate"),
             waiting.clone().paused().named("paused"),
             Scene::ready(size).named("ready"),
             waiting.rolling().named("rolling, waiting"),
+            Scene::deploying(half, unready)
+                .rolling()
+                .named("rolling, held up"),
         ];
         scenes.map(Scene::settled).into()
     }
