@@ -14,10 +14,9 @@ use std::{collections::BTreeSet, rc::Rc};
 
 use rstest::rstest;
 use tokio::task::{JoinSet, LocalSet, spawn_local};
-use tonic::Code;
 
 use self::case::{Case, Outcome};
-use crate::harness::{Engine, World, methods, path, refused};
+use crate::harness::{Engine, World, methods};
 
 #[rstest]
 #[case::sqlite(Engine::Sqlite)]
@@ -65,29 +64,8 @@ fn every_method_has_cases() {
             .clone()
             .any(|it| matches!(it.outcome, Outcome::Done(_)));
         let refused = of_it.any(|it| matches!(it.outcome, Outcome::Refused { .. }));
-        let both = done && refused;
-        assert!(
-            both || TO_COME.contains(&method.name()),
-            "{}",
-            method.name()
-        );
+        assert!(done && refused, "{}", method.name());
     }
-}
-
-#[tokio::test]
-async fn methods_to_come_are_unimplemented_and_nothing_else_is() {
-    let world = World::start(Engine::Sqlite).await;
-    let mut unimplemented = BTreeSet::new();
-    for method in methods() {
-        let outcome = world.api.raw(&path(&method), Vec::new()).await;
-        if let Err(status) = outcome
-            && status.code() == Code::Unimplemented
-        {
-            refused(&status, Code::Unimplemented, "NOT_IMPLEMENTED");
-            unimplemented.insert(method.name().to_owned());
-        }
-    }
-    assert_eq!(unimplemented, TO_COME.map(str::to_owned).into());
 }
 
 fn title(case: &Case) -> String {
@@ -95,4 +73,3 @@ fn title(case: &Case) -> String {
 }
 
 const AT_ONCE: usize = 8;
-const TO_COME: [&str; 1] = ["WatchDeployments"];

@@ -3,6 +3,7 @@
 
 mod api;
 mod database;
+mod events;
 mod fleet;
 mod operator;
 mod program;
@@ -18,6 +19,7 @@ mod world;
 pub(crate) use self::{
     api::{Api, Tables},
     database::{Engine, TestDatabase},
+    events::{Events, behind, of_deployments, of_project},
     fleet::{Fate, Fleet},
     program::{Finished, closed_port, finish, viridian},
     refusal::{field_paths, prevented, refused},

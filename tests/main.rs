@@ -34,3 +34,4 @@ mod story;
 mod terms;
 mod update;
 mod verbs;
+mod watch;

@@ -82,6 +82,10 @@ fn refusals() -> BTreeMap<String, BTreeSet<(i32, &'static str)>> {
                 .insert((code.into(), reason));
         }
     }
+    // By tests of their own.
+    let watch = refusals.entry("WatchDeployments".to_owned()).or_default();
+    watch.insert((Code::OutOfRange.into(), "RESUME_TOKEN_EXPIRED"));
+    watch.insert((Code::ResourceExhausted.into(), "SLOW_CONSUMER"));
     for method in methods() {
         if everywhere::locks_a_deployment(&method) {
             let held = (Code::Aborted.into(), "DEPLOYMENT_HELD");

@@ -98,9 +98,10 @@ impl Stage {
         text
     }
 
-    /// Keeps the page token of a reply, as `$token`.
+    /// Keeps the token of a reply, as `$token`.
     pub(super) fn remember(&mut self, reply: &Value) {
-        let token = reply["nextPageToken"].as_str();
+        let tokens = [&reply["nextPageToken"], &reply["event"]["resumeToken"]];
+        let token = tokens.into_iter().find_map(Value::as_str);
         token.unwrap_or_default().clone_into(&mut self.remembered);
     }
 

@@ -26,6 +26,14 @@ impl Api {
         }
     }
 
+    /// The same of a server that may be away.
+    pub(crate) async fn try_connect(url: &str) -> Result<Self, Status> {
+        let endpoint = Channel::from_shared(url.to_owned()).expect("a URL");
+        let channel = endpoint.connect_timeout(PATIENCE).connect().await;
+        let channel = channel.map_err(|error| Status::unavailable(error.to_string()))?;
+        Ok(Self { channel })
+    }
+
     pub(crate) fn channel(&self) -> Channel {
         self.channel.clone()
     }
@@ -184,13 +192,16 @@ pub(crate) struct Tables(Streaming<WatchTrafficResponse>);
 impl Tables {
     /// The next table; heartbeats are passed over.
     pub(crate) async fn next(&mut self) -> Result<TrafficTable, Status> {
-        loop {
-            let message = within("the next table", self.0.message()).await?;
-            let message = message.expect("a watch does not end by itself");
-            if let Some(Payload::Table(table)) = message.payload {
-                return Ok(table);
+        within("the next table", async {
+            loop {
+                let message = self.0.message().await?;
+                let message = message.expect("a watch does not end by itself");
+                if let Some(Payload::Table(table)) = message.payload {
+                    return Ok(table);
+                }
             }
-        }
+        })
+        .await
     }
 }
 

@@ -57,7 +57,7 @@ impl TestDatabase {
         match self.url.strip_prefix("sqlite:") {
             Some(path) => SqliteConnection::establish(path)
                 .expect("the file opens")
-                .batch_execute(statement)
+                .batch_execute(&format!("PRAGMA busy_timeout = 5000; {statement}"))
                 .expect(statement),
             None => execute(&self.url.parse().expect("a URL"), statement).await,
         }

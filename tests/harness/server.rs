@@ -29,23 +29,29 @@ type Log = Arc<Mutex<Vec<String>>>;
 
 impl Server {
     pub(crate) async fn start(engine: Engine) -> Self {
-        Self::on(TestDatabase::create(engine).await).await
+        Self::start_with(engine, &[]).await
+    }
+
+    /// With more flags of `serve`.
+    pub(crate) async fn start_with(engine: Engine, flags: &[&str]) -> Self {
+        Self::on(TestDatabase::create(engine).await, flags).await
     }
 
     /// Another server on the same database.
     pub(crate) async fn beside(&self) -> Self {
-        Self::with_url(self.database().url()).await
+        Self::with_url(self.database().url(), &[]).await
     }
 
-    async fn on(database: TestDatabase) -> Self {
-        let mut server = Self::with_url(database.url()).await;
+    async fn on(database: TestDatabase, flags: &[&str]) -> Self {
+        let mut server = Self::with_url(database.url(), flags).await;
         server.database = Some(database);
         server
     }
 
-    async fn with_url(database: &str) -> Self {
-        let mut process = serve(database)
-            .into_std()
+    async fn with_url(database: &str, flags: &[&str]) -> Self {
+        let mut command = serve(database).into_std();
+        let mut process = command
+            .args(flags)
             .spawn()
             .expect("the program can be started");
         let log = Log::default();
@@ -75,7 +81,7 @@ impl Server {
 
     /// Kills it without warning, and starts another on the same database.
     pub(crate) async fn restart(self) -> Self {
-        Self::on(self.killed()).await
+        Self::on(self.killed(), &[]).await
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

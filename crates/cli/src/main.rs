@@ -22,6 +22,7 @@ mod retention;
 mod rpc_error;
 mod serve;
 mod signals;
+mod watch_limits;
 
 use crate::{
     args::{Cli, Command},

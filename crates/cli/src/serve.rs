@@ -12,6 +12,7 @@ use crate::{
     logging::{self, LogArgs, LogError},
     retention::RetentionArgs,
     signals::Signals,
+    watch_limits::WatchLimitArgs,
 };
 
 /// The flags of `viridian serve`.
@@ -39,6 +40,8 @@ pub(crate) struct ServeArgs {
     insecure: bool,
     #[command(flatten)]
     retention: RetentionArgs,
+    #[command(flatten)]
+    watch: WatchLimitArgs,
     #[command(flatten)]
     log: LogArgs,
 }
@@ -94,6 +97,7 @@ async fn serve(args: ServeArgs) -> Result<ExitCode, ServeError> {
     config.listen = resolve(&args.listen).await?;
     config.insecure = args.insecure;
     config.retention = args.retention.into();
+    config.watch = args.watch.into();
 
     let mut server = tokio::select! {
         started = Server::start(config) => started?,

@@ -5,6 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use thiserror::Error;
 use viridian_store::{OpenError, Retention};
 
+use crate::watches::WatchLimits;
+
 /// What a server is told when it starts.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -16,6 +18,8 @@ pub struct Config {
     pub insecure: bool,
     /// For how long it keeps what nothing depends on.
     pub retention: Retention,
+    /// How much is kept for a consumer that is slow.
+    pub watch: WatchLimits,
 }
 
 impl Config {
@@ -27,6 +31,7 @@ impl Config {
             database: database.into(),
             insecure: false,
             retention: Retention::default(),
+            watch: WatchLimits::default(),
         }
     }
 

@@ -2,6 +2,7 @@
 //! parsed, with every violation at once; what goes out cannot fail.
 
 pub(crate) mod deployment;
+pub(crate) mod event;
 pub(crate) mod history;
 #[cfg(test)]
 mod hostile;

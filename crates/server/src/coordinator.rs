@@ -9,14 +9,14 @@ use tokio::{
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
-use viridian_store::{Database, StoreError, Touched};
+use viridian_store::{Announcement, Database, StoreError};
 use viridian_strategy::DeploymentId;
 
 /// Works on the due queue until it is told to stop; then it finishes what it has
 /// in hand.
 ///
-/// It is woken by commits of this process, by the time when the next deployment
-/// is due, and by the slow poll, which finds what other processes made due.
+/// It is woken by commits, by the time when the next deployment is due, and by
+/// the slow poll, in case nothing was heard of a commit elsewhere.
 pub(crate) async fn run(database: Database, stop: CancellationToken) {
     // Armed before the queue is looked at, so that nothing falls between.
     let mut commits = database.subscribe();
@@ -75,11 +75,11 @@ async fn cycle(database: &Database, id: DeploymentId) -> bool {
     false
 }
 
-/// Resolves when a commit of this process made something due, now or later.
-async fn made_due(commits: &mut Receiver<Touched>) {
+/// Resolves when a commit, here or elsewhere, made something due, now or later.
+async fn made_due(commits: &mut Receiver<Announcement>) {
     loop {
         match commits.recv().await {
-            Ok(touched) if touched.due_at.is_some() => break,
+            Ok(commit) if commit.made_due() => break,
             Ok(_) => {}
             Err(RecvError::Lagged(_)) => break,
             Err(RecvError::Closed) => std::future::pending().await,

@@ -84,17 +84,26 @@ pub(crate) fn store(error: &StoreError) -> Status {
     }
 }
 
-/// A method that does not exist yet.
-pub(crate) fn not_yet(method: &str) -> Status {
-    let message = format!("{method} is not implemented yet");
-    Status::with_error_details(Code::Unimplemented, message, info("NOT_IMPLEMENTED", []))
-}
-
 /// What streams end with when the server stops.
 pub(crate) fn shutting_down() -> Status {
     let mut details = info("SHUTTING_DOWN", []);
     details.set_retry_info(Some(Duration::from_secs(1)));
     Status::with_error_details(Code::Unavailable, "the server is shutting down", details)
+}
+
+/// What a stream ends with whose consumer is too slow.
+pub(crate) fn slow_consumer() -> Status {
+    let mut details = info("SLOW_CONSUMER", []);
+    details.set_retry_info(Some(Duration::from_secs(1)));
+    let message = "events come faster than they are taken; resume with the last token";
+    Status::with_error_details(Code::ResourceExhausted, message, details)
+}
+
+/// What a watch ends with that asks for more of the past than is kept.
+pub(crate) fn resume_token_expired() -> Status {
+    let message = "events behind the resume token are forgotten; watch without one";
+    let details = info("RESUME_TOKEN_EXPIRED", []);
+    Status::with_error_details(Code::OutOfRange, message, details)
 }
 
 /// Bytes that are no request. `why` is what the transport says of them; when that

@@ -1,6 +1,6 @@
 //! A running server.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -24,6 +24,7 @@ use crate::{
     refuse::Refuse,
     services::{deployment::Deployments, route::Routes, traffic::Traffic},
     state::Shared,
+    watches::{self, Watches},
 };
 
 /// A running server: the services, the coordinator and the pruner on one database. When it
@@ -35,6 +36,7 @@ pub struct Server {
     serving: JoinHandle<Result<(), transport::Error>>,
     coordinating: JoinHandle<()>,
     pruning: JoinHandle<()>,
+    watching: JoinHandle<()>,
 }
 
 impl Server {
@@ -55,7 +57,8 @@ impl Server {
             .local_addr()
             .map_err(|error| StartError::Config(error.to_string()))?;
         let stop = CancellationToken::new();
-        let shared = Shared::new(database.clone(), stop.clone());
+        let watches = Arc::new(Watches::new(database.clone(), config.watch));
+        let shared = Shared::new(database.clone(), Arc::clone(&watches), stop.clone());
         let routes = services(shared).await?;
         let serving = transport::Server::builder()
             .http2_keepalive_interval(Some(KEEPALIVE))
@@ -77,6 +80,7 @@ impl Server {
             address,
             serving: tokio::spawn(serving),
             coordinating: tokio::spawn(coordinator::run(database.clone(), stop.clone())),
+            watching: tokio::spawn(watches::run(watches, database.clone(), stop.clone())),
             pruning: tokio::spawn(pruner::run(database, config.retention, stop.clone())),
             stop,
         })
@@ -104,6 +108,7 @@ impl Server {
             let _ = (&mut self.serving).await;
             let _ = (&mut self.coordinating).await;
             let _ = (&mut self.pruning).await;
+            let _ = (&mut self.watching).await;
         };
         if timeout(GRACE, over).await.is_err() {
             tracing::warn!("some calls did not end in time and were cut off");
@@ -117,6 +122,7 @@ impl Drop for Server {
         self.serving.abort();
         self.coordinating.abort();
         self.pruning.abort();
+        self.watching.abort();
     }
 }
 

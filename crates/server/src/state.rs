@@ -15,6 +15,7 @@ use crate::{
         reference::{DeploymentReference, parse_deployment},
     },
     error::{Resource, not_found, store},
+    watches::Watches,
 };
 
 /// What all services share. Cheap to clone.
@@ -23,6 +24,7 @@ pub(crate) struct Shared(Arc<Inner>);
 
 struct Inner {
     database: Database,
+    watches: Arc<Watches>,
     stop: CancellationToken,
 }
 
@@ -34,12 +36,24 @@ pub(crate) struct Terms<'a> {
 }
 
 impl Shared {
-    pub(crate) fn new(database: Database, stop: CancellationToken) -> Self {
-        Self(Arc::new(Inner { database, stop }))
+    pub(crate) fn new(database: Database, watches: Arc<Watches>, stop: CancellationToken) -> Self {
+        Self(Arc::new(Inner {
+            database,
+            watches,
+            stop,
+        }))
     }
 
     pub(crate) fn database(&self) -> &Database {
         &self.0.database
+    }
+
+    pub(crate) fn watches(&self) -> &Watches {
+        &self.0.watches
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.0.stop.is_cancelled()
     }
 
     /// Resolves when the server stops.

@@ -2,6 +2,7 @@
 
 mod location;
 mod postgres;
+mod relay;
 mod snapshot;
 mod sqlite;
 mod thread;
@@ -16,7 +17,7 @@ use crate::{
     connection::Connection,
     dialect::{self, Clock},
     error::{OpenError, StoreError},
-    signal::{Signal, Touched},
+    signal::{Announcement, Signal},
     transaction::Transaction,
 };
 
@@ -53,8 +54,9 @@ impl Database {
         })
     }
 
-    /// What is committed in this process from now on.
-    pub fn subscribe(&self) -> broadcast::Receiver<Touched> {
+    /// What is committed in this process from now on, and by others as far as
+    /// [`Database::relay`] hears of it.
+    pub fn subscribe(&self) -> broadcast::Receiver<Announcement> {
         self.signal.subscribe()
     }
 

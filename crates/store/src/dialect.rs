@@ -1,10 +1,13 @@
 //! All that knows that there are two engines, besides how values are kept
 //! ([`crate::types`]) and how a connection is made ([`crate::database`]).
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    collections::BTreeSet,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use diesel::{
-    QueryResult, Selectable, SelectableHelper as _,
+    QueryResult, QueryableByName, Selectable, SelectableHelper as _,
     backend::Backend,
     dsl::AsSelect,
     pg::Pg,
@@ -51,6 +54,41 @@ pub(crate) async fn now(
         Connection::SqliteReader(_) | Connection::SqliteWriter(_) => Ok(clock()),
     }
 }
+
+/// Whether what is committed becomes visible in the order of its positions.
+pub(crate) fn in_order(connection: &Connection) -> bool {
+    match connection {
+        Connection::Pg(_) => false,
+        Connection::SqliteReader(_) | Connection::SqliteWriter(_) => true,
+    }
+}
+
+#[derive(QueryableByName)]
+struct Writer {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    virtualtransaction: String,
+}
+
+/// The transactions that write events and are not over. None where nobody can be
+/// seen to.
+pub(crate) async fn writers_of_events(
+    connection: &mut Connection,
+) -> Result<Option<BTreeSet<String>>, StoreError> {
+    match connection {
+        Connection::Pg(object) => {
+            let query = diesel::sql_query(WRITERS_OF_EVENTS);
+            let writers: Vec<Writer> = exposed!(query.load(&mut **object).await)?;
+            let names = writers.into_iter().map(|it| it.virtualtransaction);
+            Ok(Some(names.collect()))
+        }
+        Connection::SqliteReader(_) | Connection::SqliteWriter(_) => Ok(None),
+    }
+}
+
+const WRITERS_OF_EVENTS: &str = "SELECT virtualtransaction FROM pg_locks \
+     WHERE locktype = 'relation' AND mode = 'RowExclusiveLock' AND granted \
+     AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+     AND relation = 'events'::regclass";
 
 /// Puts `FOR UPDATE` behind a query on PostgreSQL. SQLite has one writer: there
 /// whoever is in a transaction holds every lock.

@@ -1,16 +1,50 @@
-//! Events: what could be seen of a deployment at each sequence.
+//! Events: what could be seen of a deployment at each sequence. Together they
+//! are the log that watches follow.
+
+mod log;
+mod old;
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use viridian_strategy::{DeploymentId, Timestamp};
+use viridian_strategy::DeploymentId;
 
 use crate::{
     connection::{Connection, with_conn},
     deployments::Deployment,
     error::StoreError,
-    schema::{deployments, events},
+    schema::events,
     types::{EventKind, Json, Sql},
 };
+
+/// What changed of a deployment, and how it was then.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// What changed.
+    pub kind: EventKind,
+    /// The deployment at its sequence.
+    pub deployment: Deployment,
+}
+
+/// An event in its place in the log. One that cannot be read keeps its place.
+#[derive(Debug)]
+pub struct LogEntry {
+    /// Where it is: in the order of sequences within a deployment.
+    pub position: i64,
+    /// Whose it is.
+    pub deployment: DeploymentId,
+    /// What it says.
+    pub event: Result<Event, StoreError>,
+}
+
+/// Whose events are asked for: those of the deployments and those of the
+/// projects.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventFilter {
+    /// Of these deployments.
+    pub deployments: Vec<DeploymentId>,
+    /// Of all deployments of these projects.
+    pub projects: Vec<String>,
+}
 
 impl Connection {
     /// Records a deployment as it is at its sequence.
@@ -30,38 +64,5 @@ impl Connection {
             .values(row)
             .execute(c))?;
         Ok(())
-    }
-
-    /// Lists events from before a time, oldest first, behind a position: each
-    /// with its position. The last one of a deployment is never among them.
-    pub(crate) async fn list_old_events(
-        &mut self,
-        before: Timestamp,
-        after: i64,
-        limit: i64,
-    ) -> Result<Vec<(i64, DeploymentId, i64)>, StoreError> {
-        let rows: Vec<(i64, Sql<DeploymentId>, i64)> = with_conn!(self, |c| events::table
-            .inner_join(deployments::table.on(deployments::id.eq(events::deployment_id)))
-            .filter(events::position.gt(after))
-            .filter(events::created_at.lt(Sql(before)))
-            .filter(events::sequence.lt(deployments::sequence))
-            .order(events::position)
-            .limit(limit)
-            .select((events::position, events::deployment_id, events::sequence))
-            .load(c))?;
-        let event = |(position, Sql(deployment), sequence)| (position, deployment, sequence);
-        Ok(rows.into_iter().map(event).collect())
-    }
-
-    /// Deletes the events of a deployment up to one; gives how many there were.
-    pub(crate) async fn delete_events(
-        &mut self,
-        deployment: DeploymentId,
-        last: i64,
-    ) -> Result<usize, StoreError> {
-        Ok(with_conn!(self, |c| diesel::delete(events::table)
-            .filter(events::deployment_id.eq(Sql(deployment)))
-            .filter(events::sequence.le(last))
-            .execute(c))?)
     }
 }

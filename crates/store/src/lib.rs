@@ -20,6 +20,7 @@ mod events;
 mod faults;
 mod finish;
 mod history;
+mod log;
 mod migrations;
 mod reads;
 mod replies;
@@ -40,12 +41,14 @@ pub use self::{
         ActivateRefusal, CheckError, CreateRefusal, OpenError, PromoteRefusal, RollBackRefusal,
         StoreError, UnitError, UpdateRefusal,
     },
+    events::{Event, EventFilter, LogEntry},
     history::HistoryEntry,
-    reads::OpenAssignments,
+    log::{LogFollower, LogLook},
+    reads::{LogPage, OpenAssignments, ReadLogError, SnapshotPage},
     replies::Request,
     revisions::{HealthCheck, Revision, RevisionReference, RevisionSpec},
     routes::{Endpoint, Route, RouteFilter, Tables, TrafficTable},
-    signal::Touched,
+    signal::{Announcement, Elsewhere, Touched},
     types::{Action, EventKind, Outcome, Phase, RequestId},
     units::{
         COORDINATOR, Call, Changed, DeploymentUpdate, DueBatch, HealthReport, NewDeployment,

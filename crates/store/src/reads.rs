@@ -2,12 +2,43 @@
 
 use std::time::Duration;
 
+use thiserror::Error;
 use viridian_strategy::{DeploymentId, RouteId};
 
 use crate::{
-    Assignment, Database, Deployment, DeploymentFilter, HistoryEntry, Request, Revision,
-    RevisionReference, Route, RouteFilter, Tables, TrafficTable, error::StoreError,
+    Assignment, Database, Deployment, DeploymentFilter, EventFilter, HistoryEntry, LogEntry,
+    Request, Revision, RevisionReference, Route, RouteFilter, Tables, TrafficTable,
+    error::StoreError,
 };
+
+/// A part of the log.
+#[derive(Debug)]
+pub struct LogPage {
+    /// In order.
+    pub entries: Vec<LogEntry>,
+    /// Up to where this is all that was asked for.
+    pub read: i64,
+}
+
+/// How some deployments were at a position of the log.
+#[derive(Debug)]
+pub struct SnapshotPage {
+    /// The last event of each, in the order of their ids.
+    pub entries: Vec<LogEntry>,
+    /// The one behind which the next page begins; none when this is the last.
+    pub next: Option<DeploymentId>,
+}
+
+/// Why a part of the log was not given.
+#[derive(Debug, Error)]
+pub enum ReadLogError {
+    /// Some of it is forgotten.
+    #[error("some of the log is forgotten")]
+    Forgotten,
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
 
 /// The assignments that may be handed out now.
 #[derive(Clone, Debug, PartialEq)]
@@ -118,6 +149,62 @@ impl Database {
             .await?
             .list_history(deployment, before, i64::from(limit))
             .await
+    }
+
+    /// Gives what a filter asks for of the log, behind a position and up to
+    /// another, or less: never with a gap.
+    pub async fn read_log(
+        &self,
+        filter: &EventFilter,
+        after: i64,
+        up_to: i64,
+        limit: u32,
+    ) -> Result<LogPage, ReadLogError> {
+        let limit = i64::from(limit);
+        let mut reader = self.reader().await?;
+        let entries = reader.list_events(filter, after, up_to, limit).await?;
+        // Behind the look: what is there by now was there then.
+        if reader.is_forgotten_behind(filter, after).await? {
+            return Err(ReadLogError::Forgotten);
+        }
+        let read = match entries.last() {
+            Some(last) if entries.len() as i64 == limit => last.position,
+            _ => up_to,
+        };
+        Ok(LogPage { entries, read })
+    }
+
+    /// Gives how the deployments of a filter were at a position, those behind
+    /// one, in the order of their ids.
+    pub async fn read_snapshots(
+        &self,
+        filter: &EventFilter,
+        up_to: i64,
+        after: Option<DeploymentId>,
+        limit: u32,
+    ) -> Result<SnapshotPage, ReadLogError> {
+        let mut reader = self.reader().await?;
+        let limit = limit as usize;
+        let mut ids = Vec::new();
+        for project in &filter.projects {
+            let of_project = DeploymentFilter {
+                project: Some(project.clone()),
+                ..DeploymentFilter::default()
+            };
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            ids.extend(reader.list_deployment_ids(of_project, after, limit).await?);
+        }
+        let named = filter.deployments.iter().copied();
+        ids.extend(named.filter(|id| after.is_none_or(|after| after < *id)));
+        ids.sort();
+        ids.dedup();
+        ids.truncate(limit);
+        let next = ids.last().copied().filter(|_| ids.len() == limit);
+        let entries = reader.list_last_events(ids, up_to).await?;
+        if reader.is_forgotten_at(filter, up_to).await? {
+            return Err(ReadLogError::Forgotten);
+        }
+        Ok(SnapshotPage { entries, next })
     }
 
     /// Gives traffic tables, ordered by deployment.

@@ -127,6 +127,14 @@ table! {
 }
 
 table! {
+    horizon (id) {
+        id -> Integer,
+        events -> BigInt,
+        deployments -> BigInt,
+    }
+}
+
+table! {
     use diesel::sql_types::*;
     use crate::types::{Document, Id, Instant};
 

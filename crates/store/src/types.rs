@@ -65,6 +65,11 @@ pub(crate) struct Sql<T>(pub(crate) T);
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Json<T>(pub(crate) T);
 
+/// The same of a row that must not take others with it: none when it does not
+/// parse.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Readable<T>(pub(crate) Option<T>);
+
 macro_rules! in_queries {
     ($wrapper:ident) => {
         impl<T, ST: SqlType + TypedExpressionType> AsExpression<ST> for $wrapper<T> {
@@ -108,6 +113,7 @@ macro_rules! in_queries {
 
 in_queries!(Sql);
 in_queries!(Json);
+in_queries!(Readable);
 
 macro_rules! id {
     ($rust:ident) => {
@@ -208,6 +214,15 @@ impl<T: DeserializeOwned> FromSql<Document, Pg> for Json<T> {
 impl<T: DeserializeOwned> FromSql<Document, Sqlite> for Json<T> {
     fn from_sql(mut value: SqliteValue<'_, '_, '_>) -> deserialize::Result<Self> {
         Ok(Json(serde_json::from_str(value.read_text())?))
+    }
+}
+
+impl<T, DB: Backend> FromSql<Document, DB> for Readable<T>
+where
+    Json<T>: FromSql<Document, DB>,
+{
+    fn from_sql(value: DB::RawValue<'_>) -> deserialize::Result<Self> {
+        Ok(Readable(Json::from_sql(value).ok().map(|Json(it)| it)))
     }
 }
 

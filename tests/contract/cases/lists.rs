@@ -2,14 +2,14 @@
 
 use super::{
     super::{
-        case::{Case, case, done, invalid, no_revision},
+        case::{Case, case, done, invalid, no_deployment, no_revision},
         scene::Scene,
     },
     named,
 };
 
 pub(super) fn cases() -> Vec<Case> {
-    [deployments(), revisions(), routes(), history()].concat()
+    [deployments(), revisions(), routes(), history(), watch()].concat()
 }
 
 fn deployments() -> Vec<Case> {
@@ -141,6 +141,62 @@ fn history() -> Vec<Case> {
         done(&[("/entries", "1 items"), ("/entries/0/phase", "CREATE")]),
     ));
     cases
+}
+
+fn watch() -> Vec<Case> {
+    const METHOD: &str = "WatchDeployments";
+    let on = |name, scene, request: &str, outcome| case(METHOD, name, scene, request, outcome);
+    let many = format!(r#"{{"deployments":[{}"$ref"]}}"#, r#""$ref","#.repeat(100));
+    vec![
+        on(
+            "some",
+            Scene::Gate,
+            r#"{"deployments":["$ref","$id"]}"#,
+            done(&[
+                ("/event/kind", "DEPLOYMENT_EVENT_KIND_SNAPSHOT"),
+                ("/event/deployment/id", "$id"),
+            ]),
+        ),
+        on(
+            "all of a project",
+            Scene::Idle,
+            r#"{"project":"contract"}"#,
+            done(&[("/event/kind", "DEPLOYMENT_EVENT_KIND_SNAPSHOT")]),
+        ),
+        on("nothing", Scene::Nothing, "{}", invalid(&["deployments"])),
+        on(
+            "both",
+            Scene::Idle,
+            r#"{"deployments":["$ref"],"project":"contract"}"#,
+            invalid(&["project"]),
+        ),
+        on(
+            "everything wrong",
+            Scene::Nothing,
+            r#"{"deployments":["web"],"project":"a b","resumeToken":"?"}"#,
+            invalid(&["deployments[0]", "project", "project", "resume_token"]),
+        ),
+        on("too many", Scene::Idle, &many, invalid(&["deployments"])),
+        on(
+            "unknown name",
+            Scene::Nothing,
+            r#"{"deployments":["$ref"]}"#,
+            no_deployment("$ref"),
+        ),
+        on(
+            "unknown id",
+            Scene::Idle,
+            r#"{"deployments":["$ref","$unknown"]}"#,
+            no_deployment("$unknown"),
+        ),
+        on(
+            "token of another watch",
+            Scene::Idle,
+            r#"{"project":"contract","resumeToken":"$token"}"#,
+            invalid(&["resume_token"]),
+        )
+        .after(r#"{"deployments":["$id"]}"#),
+    ]
 }
 
 /// What every list of one deployment's rows has. There are two rows or more.

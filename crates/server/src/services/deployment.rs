@@ -4,14 +4,12 @@ mod life;
 mod lists;
 mod revisions;
 mod rollout;
+mod watch;
 
-use std::pin::Pin;
-
-use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 use viridian_proto::v1::{self, deployment_service_server::DeploymentService};
 
-use crate::{error::not_yet, state::Shared};
+use crate::state::Shared;
 
 /// `DeploymentService`, on a database.
 pub(crate) struct Deployments(pub(crate) Shared);
@@ -162,13 +160,14 @@ impl DeploymentService for Deployments {
             .map(Response::new)
     }
 
-    type WatchDeploymentsStream =
-        Pin<Box<dyn Stream<Item = Result<v1::WatchDeploymentsResponse, Status>> + Send>>;
+    type WatchDeploymentsStream = watch::EventStream;
 
     async fn watch_deployments(
         &self,
-        _: Request<v1::WatchDeploymentsRequest>,
-    ) -> Result<Response<Self::WatchDeploymentsStream>, Status> {
-        Err(not_yet("WatchDeployments"))
+        request: Request<v1::WatchDeploymentsRequest>,
+    ) -> Result<Response<watch::EventStream>, Status> {
+        watch::watch(&self.0, &request.into_inner())
+            .await
+            .map(Response::new)
     }
 }

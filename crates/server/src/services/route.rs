@@ -1,12 +1,12 @@
 //! `RouteService`.
 
-use std::{collections::HashSet, pin::Pin, time::Duration};
+use std::{collections::HashSet, pin::Pin};
 
-use tokio::{sync::broadcast::error::RecvError, time::sleep};
+use tokio::time::{Instant, sleep_until};
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 use viridian_proto::v1::{self, route_service_server::RouteService};
-use viridian_store::{Action, OpenAssignments, ReportError, StoreError, Touched};
+use viridian_store::{Action, ReportError, StoreError};
 use viridian_strategy::RouteId;
 
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
     },
     error::{shutting_down, store},
     state::Shared,
+    watches::HEARTBEAT,
 };
 
 /// `RouteService`, on a database.
@@ -98,71 +99,45 @@ fn results(
         .collect())
 }
 
-/// The open assignments first, then each new one, woken by commits of this
-/// process, by the time when the next STOP may be handed out, or by the slow
-/// poll.
+/// The open assignments first, then each new one.
 fn watch(
     shared: Shared,
     group: String,
 ) -> impl Stream<Item = Result<v1::WatchAssignmentsResponse, Status>> {
     async_stream::try_stream! {
-        // Armed before the first look, so that nothing falls between.
-        let mut commits = shared.database().subscribe();
+        let mut feed = shared.watches().assignments.subscribe(&group);
         let mut sent: HashSet<(RouteId, Action)> = HashSet::new();
-        let mut quiet = tokio::time::Instant::now();
+        let mut quiet = Instant::now();
         loop {
-            let looked = shared.database().open_assignments(&group, MAX_OPEN).await;
-            let OpenAssignments { open, next } = looked.map_err(|error| store(&error))?;
-            let known = open.iter().map(|open| (open.route.view.id, open.action)).collect();
-            for open in open {
-                if !sent.contains(&(open.route.view.id, open.action)) {
-                    yield assigned(open);
-                    quiet = tokio::time::Instant::now();
-                }
-            }
-            sent = known;
-            let until_next = next.unwrap_or(POLL).min(POLL);
-            let stopping = tokio::select! {
-                () = shared.stopping() => true,
-                () = relevant(&mut commits, &group) => false,
-                () = sleep(until_next) => false,
+            let woken = tokio::select! {
+                () = shared.stopping() => Err(shutting_down()),
+                open = feed.next() => Ok(Some(open)),
+                () = sleep_until(quiet + HEARTBEAT) => Ok(None),
             };
-            if stopping {
-                Err(shutting_down())?;
-            }
-            if quiet.elapsed() >= HEARTBEAT {
+            let Some(open) = woken? else {
                 yield heartbeat(&shared).await?;
-                quiet = tokio::time::Instant::now();
+                quiet = Instant::now();
+                continue;
+            };
+            for new in open.assignments.iter().filter(|it| !sent.contains(&it.key)) {
+                yield assigned(new.message.clone());
+                quiet = Instant::now();
             }
+            sent = open.assignments.iter().map(|it| it.key).collect();
         }
     }
 }
 
-/// Resolves when a commit of this process may have new assignments.
-async fn relevant(commits: &mut tokio::sync::broadcast::Receiver<Touched>, group: &str) {
-    loop {
-        match commits.recv().await {
-            Ok(touched) if touched.resource_group.as_deref() == Some(group) => return,
-            Ok(_) => {}
-            Err(RecvError::Lagged(_)) => return,
-            Err(RecvError::Closed) => std::future::pending().await,
-        }
-    }
-}
-
-fn assigned(open: viridian_store::Assignment) -> v1::WatchAssignmentsResponse {
-    let payload = v1::watch_assignments_response::Payload::Assignment(assignment(open));
+fn assigned(assignment: v1::Assignment) -> v1::WatchAssignmentsResponse {
+    let payload = v1::watch_assignments_response::Payload::Assignment(assignment);
     v1::WatchAssignmentsResponse {
         payload: Some(payload),
     }
 }
 
 async fn heartbeat(shared: &Shared) -> Result<v1::WatchAssignmentsResponse, Status> {
-    let now = shared
-        .database()
-        .now()
-        .await
-        .map_err(|error| store(&error))?;
+    let now = shared.watches().clock.now().await;
+    let now = now.map_err(|error| store(&error))?;
     let heartbeat = v1::AssignmentHeartbeat {
         time: Some(timestamp(now)),
     };
@@ -174,6 +149,3 @@ async fn heartbeat(shared: &Shared) -> Result<v1::WatchAssignmentsResponse, Stat
 
 const DEFAULT_SIZE: u32 = 100;
 const MAX_SIZE: u32 = 500;
-const MAX_OPEN: u32 = 10_000;
-const POLL: Duration = Duration::from_secs(2);
-const HEARTBEAT: Duration = Duration::from_secs(15);

@@ -3,23 +3,21 @@
 use std::{
     collections::{HashMap, HashSet},
     pin::Pin,
-    time::Duration,
+    sync::Arc,
 };
 
-use tokio::{
-    sync::broadcast::{Receiver, error::RecvError},
-    time::{Instant, sleep_until},
-};
+use tokio::time::{Instant, sleep_until};
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 use viridian_proto::v1::{self, traffic_service_server::TrafficService};
-use viridian_store::{Tables, Touched, TrafficTable};
+use viridian_store::{Tables, TrafficTable};
 use viridian_strategy::DeploymentId;
 
 use crate::{
     convert::{Violations, reference::parse_deployment, time::timestamp, traffic::table},
     error::{Resource, not_found, shutting_down, store},
     state::Shared,
+    watches::HEARTBEAT,
 };
 
 /// `TrafficService`, on a database.
@@ -80,110 +78,84 @@ impl TrafficService for Traffic {
     }
 }
 
-/// The present tables first, then each new one. Woken by commits of this
-/// process; the slow poll finds those of others. Epochs only rise.
+/// The present tables first, then each new one. Epochs only rise.
 fn watch(
     shared: Shared,
     wanted: Option<HashSet<DeploymentId>>,
 ) -> impl Stream<Item = Result<v1::WatchTrafficResponse, Status>> {
     async_stream::try_stream! {
-        // Armed before the first look, so that nothing falls between.
-        let mut commits = shared.database().subscribe();
+        // Before the first look, so that nothing falls between.
+        let feed = shared.watches().tables.subscribe(wanted.as_ref());
         let mut sent: HashMap<DeploymentId, i64> = HashMap::new();
-        let mut look = Look::Everything;
+        let mut present = Present::of(wanted.as_ref());
+        while let Some(page) = present.next(&shared).await? {
+            for found in page {
+                sent.insert(found.deployment, found.epoch);
+                yield payload(v1::watch_traffic_response::Payload::Table(table(found)));
+            }
+        }
         let mut quiet = Instant::now();
-        let mut poll = Instant::now() + POLL;
         loop {
-            for found in look.load(&shared, wanted.as_ref()).await? {
-                let newer = sent.get(&found.deployment).is_none_or(|epoch| *epoch < found.epoch);
-                if newer {
-                    sent.insert(found.deployment, found.epoch);
-                    yield payload(v1::watch_traffic_response::Payload::Table(table(found)));
+            for (id, new) in feed.take() {
+                if sent.get(&id).is_none_or(|epoch| *epoch < new.epoch) {
+                    sent.insert(id, new.epoch);
+                    let new = Arc::unwrap_or_clone(new);
+                    yield payload(v1::watch_traffic_response::Payload::Table(new));
                     quiet = Instant::now();
                 }
             }
-            look = tokio::select! {
-                () = shared.stopping() => Look::NoMore,
-                changed = changed(&mut commits, wanted.as_ref()) => changed,
-                () = sleep_until(poll) => Look::Everything,
+            let silent = tokio::select! {
+                () = shared.stopping() => Err(shutting_down()),
+                () = feed.woken() => Ok(false),
+                () = sleep_until(quiet + HEARTBEAT) => Ok(true),
             };
-            match look {
-                Look::NoMore => Err(shutting_down())?,
-                Look::Everything => poll = Instant::now() + POLL,
-                Look::At(_) => {}
-            }
-            if quiet.elapsed() >= HEARTBEAT {
-                let now = shared.database().now().await.map_err(|error| store(&error))?;
-                let heartbeat = v1::TrafficHeartbeat { time: Some(timestamp(now)) };
-                yield payload(v1::watch_traffic_response::Payload::Heartbeat(heartbeat));
+            if silent? {
+                yield heartbeat(&shared).await?;
                 quiet = Instant::now();
             }
         }
     }
 }
 
-/// Where new tables may be.
-enum Look {
-    Everything,
-    At(Vec<DeploymentId>),
-    /// Nowhere: the server stops.
-    NoMore,
+/// The tables that are there at the beginning, page by page.
+enum Present {
+    Of(Vec<DeploymentId>),
+    All { after: Option<DeploymentId> },
+    Over,
 }
 
-impl Look {
-    async fn load(
-        self,
-        shared: &Shared,
-        wanted: Option<&HashSet<DeploymentId>>,
-    ) -> Result<Vec<TrafficTable>, Status> {
-        match (self, wanted) {
-            (Self::NoMore, _) => Ok(Vec::new()),
-            (Self::At(ids), _) => tables(shared, Tables::Of(ids)).await,
-            (Self::Everything, Some(wanted)) => {
-                tables(shared, Tables::Of(wanted.iter().copied().collect())).await
-            }
-            (Self::Everything, None) => {
-                let mut all = Vec::new();
-                loop {
-                    let after = all.last().map(|table: &TrafficTable| table.deployment);
-                    let page = tables(
-                        shared,
-                        Tables::All {
-                            after,
-                            limit: CHUNK,
-                        },
-                    )
-                    .await?;
-                    let last = (page.len() as i64) < CHUNK;
-                    all.extend(page);
-                    if last {
-                        return Ok(all);
-                    }
+impl Present {
+    fn of(wanted: Option<&HashSet<DeploymentId>>) -> Self {
+        match wanted {
+            Some(ids) => Self::Of(ids.iter().copied().collect()),
+            None => Self::All { after: None },
+        }
+    }
+
+    async fn next(&mut self, shared: &Shared) -> Result<Option<Vec<TrafficTable>>, Status> {
+        match std::mem::replace(self, Self::Over) {
+            Self::Of(ids) => tables(shared, Tables::Of(ids)).await.map(Some),
+            Self::All { after } => {
+                let limit = CHUNK;
+                let page = tables(shared, Tables::All { after, limit }).await?;
+                if page.len() as i64 == limit {
+                    let after = page.last().map(|table| table.deployment);
+                    *self = Self::All { after };
                 }
+                Ok(Some(page))
             }
+            Self::Over => Ok(None),
         }
     }
 }
 
-/// Waits for commits that changed a wanted table, and takes all that are there.
-async fn changed(commits: &mut Receiver<Touched>, wanted: Option<&HashSet<DeploymentId>>) -> Look {
-    let relevant = |touched: &Touched| {
-        touched.epoch.is_some() && wanted.is_none_or(|ids| ids.contains(&touched.deployment))
+async fn heartbeat(shared: &Shared) -> Result<v1::WatchTrafficResponse, Status> {
+    let now = shared.watches().clock.now().await;
+    let heartbeat = v1::TrafficHeartbeat {
+        time: Some(timestamp(now.map_err(|error| store(&error))?)),
     };
-    loop {
-        let mut ids = match commits.recv().await {
-            Ok(touched) if relevant(&touched) => vec![touched.deployment],
-            Ok(_) => continue,
-            Err(RecvError::Lagged(_)) => return Look::Everything,
-            Err(RecvError::Closed) => std::future::pending().await,
-        };
-        while let Ok(touched) = commits.try_recv() {
-            if relevant(&touched) && !ids.contains(&touched.deployment) {
-                ids.push(touched.deployment);
-            }
-        }
-        return Look::At(ids);
-    }
+    let heartbeat = v1::watch_traffic_response::Payload::Heartbeat(heartbeat);
+    Ok(payload(heartbeat))
 }
 
 async fn tables(shared: &Shared, which: Tables) -> Result<Vec<TrafficTable>, Status> {
@@ -202,5 +174,3 @@ fn payload(payload: v1::watch_traffic_response::Payload) -> v1::WatchTrafficResp
 
 const MAX_DEPLOYMENTS: usize = 1_000;
 const CHUNK: i64 = 1_000;
-const POLL: Duration = Duration::from_secs(2);
-const HEARTBEAT: Duration = Duration::from_secs(15);

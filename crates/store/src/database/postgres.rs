@@ -47,6 +47,11 @@ impl Pool {
         Ok(Connection::Pg(self.object().await?))
     }
 
+    /// A connection that is no longer one of the pool's.
+    pub(super) async fn take(&self) -> Result<AsyncPgConnection, StoreError> {
+        Ok(Object::take(self.object().await?))
+    }
+
     #[cfg(test)]
     pub(super) fn handed_out(&self) -> (usize, usize) {
         let status = self.0.status();

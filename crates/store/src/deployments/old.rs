@@ -66,6 +66,7 @@ impl Connection {
         if found == 0 {
             return Ok(0);
         }
+        self.forget_all_events(id).await?;
         let id = Sql(id);
         with_conn!(&mut *self, |c| diesel::delete(routes::table)
             .filter(routes::deployment_id.eq(id))

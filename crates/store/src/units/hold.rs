@@ -238,7 +238,7 @@ impl Transaction {
         let kind = match plan.transition.kind {
             TransitionKind::Promotion => EventKind::Promoted,
             TransitionKind::RollBack | TransitionKind::InstantRollBack => EventKind::RolledBack,
-            TransitionKind::Step if !moves.is_empty() => EventKind::Moved,
+            TransitionKind::Step if moves.iter().any(|(from, to)| from != to) => EventKind::Moved,
             TransitionKind::Step if plan.asked_for => EventKind::Updated,
             TransitionKind::Step => EventKind::Progressed,
         };

@@ -17,7 +17,8 @@ use crate::{Database, Deployment, RequestId, error::StoreError, transaction::Tra
 /// For how long things are kept that nothing depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// Events, by which watches resume; the last one of each deployment stays.
+    /// Events, by which watches resume; the last one of each deployment that is so
+    /// old stays.
     pub events: Duration,
     /// History; the newest 1,000 moves of each deployment stay.
     pub history: Duration,
@@ -162,9 +163,11 @@ impl Database {
             pruned += self
                 .write(async |tx: &mut Transaction| {
                     let mut deleted = 0;
-                    for (deployment, last) in ends {
-                        deleted += tx.connection()?.delete_events(deployment, last).await?;
+                    for (deployment, sequence) in ends {
+                        let connection = tx.connection()?;
+                        deleted += connection.delete_events(deployment, sequence).await?;
                     }
+                    tx.connection()?.forget_events(last).await?;
                     Ok::<_, StoreError>(deleted)
                 })
                 .await?;

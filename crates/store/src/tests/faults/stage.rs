@@ -21,7 +21,7 @@ use super::{
     units::{Told, Unit},
 };
 use crate::{
-    Touched,
+    Announcement,
     faults::{Fault, Faults, Point},
 };
 
@@ -195,7 +195,7 @@ impl Stage {
 
     /// All of it is in the record, soon if the caller did not wait for it, and
     /// others are told.
-    async fn is_done(&self, course: &Course, commits: &mut Receiver<Touched>, what: &str) {
+    async fn is_done(&self, course: &Course, commits: &mut Receiver<Announcement>, what: &str) {
         let until = Instant::now() + PATIENCE;
         while self.record.shape(&self.fixture).await != course.shape {
             assert!(Instant::now() < until, "{what}: it is not done");

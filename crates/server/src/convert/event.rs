@@ -1,0 +1,26 @@
+//! Events.
+
+use viridian_proto::v1;
+use viridian_store::{Event, EventKind};
+use viridian_strategy::Lifecycle;
+
+use super::deployment::deployment;
+
+/// An event, to the wire, without a token.
+pub(crate) fn event(event: Event) -> v1::DeploymentEvent {
+    let over = event.deployment.state.lifecycle() == Lifecycle::Destroyed;
+    let kind = match event.kind {
+        EventKind::Created => v1::DeploymentEventKind::Created,
+        EventKind::Updated => v1::DeploymentEventKind::Updated,
+        EventKind::Moved if over => v1::DeploymentEventKind::Destroyed,
+        EventKind::Moved => v1::DeploymentEventKind::Moved,
+        EventKind::Promoted => v1::DeploymentEventKind::Promoted,
+        EventKind::RolledBack => v1::DeploymentEventKind::RolledBack,
+        EventKind::Progressed => v1::DeploymentEventKind::Progressed,
+    };
+    v1::DeploymentEvent {
+        kind: kind.into(),
+        deployment: Some(deployment(event.deployment)),
+        resume_token: String::new(),
+    }
+}

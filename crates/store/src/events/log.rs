@@ -1,0 +1,165 @@
+//! Reading the log.
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use viridian_strategy::DeploymentId;
+
+use super::{Event, EventFilter, LogEntry};
+use crate::{
+    connection::{Connection, with_conn},
+    deployments::Deployment,
+    error::StoreError,
+    schema::{deployments, events},
+    types::{EventKind, Readable, Sql},
+};
+
+type Row = (i64, Sql<DeploymentId>, Sql<EventKind>, Readable<Deployment>);
+
+impl Connection {
+    /// Gives the position of the last event that can be seen; 0 when there is
+    /// none.
+    pub(crate) async fn last_position(&mut self) -> Result<i64, StoreError> {
+        let last: Option<i64> = with_conn!(self, |c| events::table
+            .select(diesel::dsl::max(events::position))
+            .get_result(c))?;
+        Ok(last.unwrap_or(0))
+    }
+
+    /// Lists behind a position which deployment each position is of, in order.
+    pub(crate) async fn list_positions(
+        &mut self,
+        after: i64,
+        limit: i64,
+    ) -> Result<Vec<(i64, DeploymentId)>, StoreError> {
+        let rows: Vec<(i64, Sql<DeploymentId>)> = with_conn!(self, |c| events::table
+            .filter(events::position.gt(after))
+            .order(events::position)
+            .limit(limit)
+            .select((events::position, events::deployment_id))
+            .load(c))?;
+        Ok(rows.into_iter().map(|(at, Sql(of))| (at, of)).collect())
+    }
+
+    /// The same for some ranges of positions, ends included.
+    pub(crate) async fn list_positions_within(
+        &mut self,
+        ranges: &[(i64, i64)],
+        limit: i64,
+    ) -> Result<Vec<(i64, DeploymentId)>, StoreError> {
+        let rows: Vec<(i64, Sql<DeploymentId>)> = with_conn!(self, |c| {
+            let mut query = events::table
+                .filter(events::position.lt(0))
+                .select((events::position, events::deployment_id))
+                .into_boxed();
+            for (first, last) in ranges {
+                query = query.or_filter(events::position.between(*first, *last));
+            }
+            query.order(events::position).limit(limit).load(c)
+        })?;
+        Ok(rows.into_iter().map(|(at, Sql(of))| (at, of)).collect())
+    }
+
+    /// Lists events behind a position and up to another, in order.
+    pub(crate) async fn list_events(
+        &mut self,
+        filter: &EventFilter,
+        after: i64,
+        up_to: i64,
+        limit: i64,
+    ) -> Result<Vec<LogEntry>, StoreError> {
+        let ids: Vec<_> = filter.deployments.iter().copied().map(Sql).collect();
+        let projects = filter.projects.clone();
+        let rows: Vec<Row> = with_conn!(self, |c| {
+            let mut query = events::table
+                .inner_join(deployments::table.on(deployments::id.eq(events::deployment_id)))
+                .filter(events::position.gt(after))
+                .filter(events::position.le(up_to))
+                .select((
+                    events::position,
+                    events::deployment_id,
+                    events::kind,
+                    events::snapshot,
+                ))
+                .into_boxed();
+            query = match (ids.is_empty(), projects.is_empty()) {
+                (_, true) => query.filter(events::deployment_id.eq_any(ids)),
+                (true, false) => query.filter(deployments::project.eq_any(projects)),
+                (false, false) => query.filter(
+                    events::deployment_id
+                        .eq_any(ids)
+                        .or(deployments::project.eq_any(projects)),
+                ),
+            };
+            query.order(events::position).limit(limit).load(c)
+        })?;
+        Ok(rows.into_iter().map(entry).collect())
+    }
+
+    /// Gives the last event up to a position of each of some deployments; none
+    /// of one that has none so far. In the order of the deployments.
+    pub(crate) async fn list_last_events(
+        &mut self,
+        ids: Vec<DeploymentId>,
+        up_to: i64,
+    ) -> Result<Vec<LogEntry>, StoreError> {
+        let ids: Vec<_> = ids.into_iter().map(Sql).collect();
+        // Most often it is the very last one, which is found at once.
+        let rows: Vec<Row> = with_conn!(&mut *self, |c| events::table
+            .inner_join(
+                deployments::table.on(deployments::id
+                    .eq(events::deployment_id)
+                    .and(deployments::sequence.eq(events::sequence)))
+            )
+            .filter(deployments::id.eq_any(ids))
+            .select((
+                events::position,
+                events::deployment_id,
+                events::kind,
+                events::snapshot,
+            ))
+            .load(c))?;
+        let (mut found, later): (Vec<Row>, Vec<Row>) =
+            rows.into_iter().partition(|row| row.0 <= up_to);
+        if !later.is_empty() {
+            let ids: Vec<_> = later.into_iter().map(|row| row.1).collect();
+            let next = diesel::alias!(events as next);
+            let has_next = next
+                .filter(
+                    next.field(events::deployment_id)
+                        .eq(events::deployment_id)
+                        .and(next.field(events::sequence).eq(events::sequence + 1))
+                        .and(next.field(events::position).le(up_to)),
+                )
+                .select(next.field(events::position));
+            let earlier: Vec<Row> = with_conn!(self, |c| events::table
+                .filter(events::deployment_id.eq_any(ids))
+                .filter(events::position.le(up_to))
+                .filter(diesel::dsl::not(diesel::dsl::exists(has_next)))
+                .select((
+                    events::position,
+                    events::deployment_id,
+                    events::kind,
+                    events::snapshot,
+                ))
+                .load(c))?;
+            found.extend(earlier);
+        }
+        found.sort_by_key(|row| row.1.0);
+        Ok(found.into_iter().map(entry).collect())
+    }
+}
+
+fn entry((position, Sql(deployment), Sql(kind), Readable(snapshot)): Row) -> LogEntry {
+    let event = match snapshot {
+        Some(deployment) => Ok(Event { kind, deployment }),
+        None => Err(StoreError::Corrupt {
+            id: deployment,
+            why: "an event does not parse",
+        }),
+    };
+    LogEntry {
+        position,
+        deployment,
+        event,
+    }
+}

@@ -1,0 +1,278 @@
+//! Following the log of events.
+//!
+//! Positions are handed out in order, but transactions do not become visible in
+//! that order: on PostgreSQL one that took a lower position may commit behind one
+//! that took a higher. Whoever reads "all behind the last one I saw" would miss
+//! it. So the log is *settled* only up to the first gap in the positions, and
+//! that is as far as watches go.
+//!
+//! A gap is settled when it fills, or when nobody is left who could fill it.
+//! Whoever has taken a position holds PostgreSQL's lock on the table `events`
+//! (ROW EXCLUSIVE, which is in nobody's way) until it can be seen that its
+//! transaction is over. A position that is missing below one that is seen was
+//! taken before that one was. So those who hold the lock once the gap was seen
+//! are all who may fill it; when they are gone, a look that finds the gap still
+//! there finds a position that was rolled back.
+//!
+//! That is asked of the locks, and not of transaction ids, for two reasons: a
+//! transaction without end in another database of the same server would hold up
+//! every watch, and nothing has to be true of the order in which a transaction
+//! gets its id and its positions.
+//!
+//! SQLite has one writer: there what is visible is in order, and a gap stays one.
+
+use std::collections::BTreeSet;
+
+use viridian_strategy::DeploymentId;
+
+use crate::{Database, connection::Connection, dialect, error::StoreError};
+
+/// Follows the log: sees each event once, and knows how far it is settled.
+pub struct LogFollower {
+    database: Database,
+    head: Head,
+}
+
+/// What a look at the log found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLook {
+    /// Up to where nothing can come any more; none as long as it is not known.
+    pub settled: Option<i64>,
+    /// Whose events were seen for the first time, settled or not. What a
+    /// deployment was when `settled` became known counts as seen.
+    pub changed: Vec<DeploymentId>,
+    /// Whether there is more to be seen at once.
+    pub more: bool,
+    /// Whether something is held back.
+    pub held_back: bool,
+}
+
+enum Head {
+    Unknown,
+    /// Settled up to a position once these are over.
+    Waiting {
+        last: i64,
+        writers: Writers,
+    },
+    Known {
+        seen: Seen,
+        /// Those who may fill the gaps up to a position.
+        pending: Option<(i64, Writers)>,
+    },
+}
+
+type Writers = BTreeSet<String>;
+
+/// Which positions were seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Seen {
+    last: i64,
+    /// Ranges below it that were not, ends included, in order.
+    gaps: Vec<(i64, i64)>,
+    /// Whose they were since the last look that succeeded.
+    changed: Vec<DeploymentId>,
+}
+
+impl Database {
+    /// Follows the log from its present end.
+    pub fn follow_log(&self) -> LogFollower {
+        LogFollower {
+            database: self.clone(),
+            head: Head::Unknown,
+        }
+    }
+
+    /// Gives the position behind which there is nothing yet: every event that
+    /// was committed before is at or before it.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn log_end(&self) -> Result<i64, StoreError> {
+        let mut reader = self.reader().await?;
+        // In this order: what is forgotten in between is in one of the two.
+        let last = reader.last_position().await?;
+        let horizon = reader.horizon().await?;
+        Ok(last.max(horizon.events).max(horizon.deployments))
+    }
+}
+
+impl LogFollower {
+    /// Looks what is new.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails; nothing is lost by that.
+    pub async fn look(&mut self) -> Result<LogLook, StoreError> {
+        let mut reader = self.database.reader().await?;
+        if let Head::Unknown = self.head {
+            let last = reader.last_position().await?;
+            let writers = dialect::writers_of_events(&mut reader).await?;
+            let writers = writers.unwrap_or_default();
+            self.head = Head::Waiting { last, writers };
+        }
+        if let Head::Waiting { last, writers } = &self.head {
+            if !are_over(writers, &mut reader).await? {
+                return Ok(LogLook::waiting());
+            }
+            self.head = Head::Known {
+                seen: Seen {
+                    last: *last,
+                    ..Seen::default()
+                },
+                pending: None,
+            };
+        }
+        let Head::Known { seen, pending } = &mut self.head else {
+            return Ok(LogLook::waiting());
+        };
+        look_on(&mut reader, seen, pending).await
+    }
+}
+
+impl LogLook {
+    fn waiting() -> Self {
+        Self {
+            settled: None,
+            changed: Vec::new(),
+            more: false,
+            held_back: true,
+        }
+    }
+}
+
+/// One look of a follower that knows where it is. What was seen before an error
+/// is told by the next.
+async fn look_on(
+    reader: &mut Connection,
+    seen: &mut Seen,
+    pending: &mut Option<(i64, Writers)>,
+) -> Result<LogLook, StoreError> {
+    let had_gaps = !seen.gaps.is_empty();
+    if had_gaps {
+        // Before the look at the gaps: what a writer left is visible to that.
+        let nobody_left = match pending {
+            Some((_, writers)) => are_over(writers, reader).await?,
+            None => false,
+        };
+        let filled = reader.list_positions_within(&seen.gaps, LIMIT).await?;
+        let all = (filled.len() as i64) < LIMIT;
+        for (position, deployment) in filled {
+            seen.fill(position);
+            seen.changed.push(deployment);
+        }
+        if nobody_left
+            && all
+            && let Some((up_to, _)) = pending.take()
+        {
+            seen.give_up(up_to);
+        }
+    }
+    let new = reader.list_positions(seen.last, LIMIT).await?;
+    let more = new.len() as i64 == LIMIT;
+    for (position, deployment) in new {
+        seen.see(position);
+        seen.changed.push(deployment);
+    }
+    if seen.gaps.is_empty() {
+        *pending = None;
+    } else {
+        match dialect::in_order(reader) {
+            true => seen.give_up(seen.last),
+            // One that is new most often fills before the next look.
+            false if had_gaps && pending.is_none() => {
+                let writers = dialect::writers_of_events(reader).await?;
+                *pending = Some((seen.last, writers.unwrap_or_default()));
+            }
+            false => {}
+        }
+    }
+    Ok(LogLook {
+        settled: Some(seen.settled()),
+        changed: std::mem::take(&mut seen.changed),
+        more,
+        held_back: !seen.gaps.is_empty(),
+    })
+}
+
+/// Whether all of these have ended.
+async fn are_over(writers: &Writers, reader: &mut Connection) -> Result<bool, StoreError> {
+    if writers.is_empty() {
+        return Ok(true);
+    }
+    let now = dialect::writers_of_events(reader).await?;
+    Ok(now.is_none_or(|now| now.is_disjoint(writers)))
+}
+
+impl Seen {
+    fn settled(&self) -> i64 {
+        self.gaps.first().map_or(self.last, |(first, _)| first - 1)
+    }
+
+    /// Notes one behind the last.
+    fn see(&mut self, position: i64) {
+        if position > self.last + 1 {
+            self.gaps.push((self.last + 1, position - 1));
+        }
+        self.last = self.last.max(position);
+    }
+
+    /// Notes one in a gap.
+    fn fill(&mut self, position: i64) {
+        let Some(at) = self
+            .gaps
+            .iter()
+            .position(|(first, last)| (*first..=*last).contains(&position))
+        else {
+            return;
+        };
+        let (first, last) = self.gaps[at];
+        let rest = [(first, position - 1), (position + 1, last)];
+        let rest = rest.into_iter().filter(|(first, last)| first <= last);
+        self.gaps.splice(at..=at, rest);
+    }
+
+    /// Notes that nothing comes any more up to a position.
+    fn give_up(&mut self, up_to: i64) {
+        self.gaps.retain_mut(|(first, last)| {
+            *first = (*first).max(up_to + 1);
+            first <= last
+        });
+    }
+}
+
+const LIMIT: i64 = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_holds_back_until_it_fills_or_is_given_up() {
+        let mut seen = Seen::default();
+        for position in [1, 2, 6, 9] {
+            seen.see(position);
+        }
+        assert_eq!(seen.gaps, [(3, 5), (7, 8)]);
+        assert_eq!(seen.settled(), 2);
+        seen.fill(4);
+        assert_eq!(seen.gaps, [(3, 3), (5, 5), (7, 8)]);
+        seen.fill(3);
+        assert_eq!(seen.settled(), 4);
+        seen.give_up(7);
+        assert_eq!(seen.gaps, [(8, 8)]);
+        assert_eq!(seen.settled(), 7);
+        seen.fill(8);
+        assert_eq!(seen.settled(), 9);
+    }
+
+    #[test]
+    fn what_was_seen_before_fills_nothing() {
+        let mut seen = Seen::default();
+        seen.see(1);
+        seen.see(3);
+        seen.fill(1);
+        seen.fill(9);
+        assert_eq!((seen.settled(), seen.gaps.len()), (1, 1));
+    }
+}
