@@ -7,6 +7,7 @@ mod events;
 mod fleet;
 mod operator;
 mod program;
+mod proxy;
 mod raw;
 mod refusal;
 mod request;
@@ -22,6 +23,7 @@ pub(crate) use self::{
     events::{Events, behind, of_deployments, of_project},
     fleet::{Fate, Fleet},
     program::{Finished, closed_port, finish, viridian},
+    proxy::Proxy,
     refusal::{field_paths, prevented, refused},
     request::{
         GROUP, REFERENCE, abort, active, blue_green, by_revision, creation, delete, ids, manual,

@@ -12,6 +12,7 @@ mod buf_curl;
 mod calls;
 mod check;
 mod cli;
+mod clients;
 mod contract;
 mod demo;
 mod descriptor_set;
