@@ -1,55 +1,75 @@
-//! The contract as a whole: all of its methods are there.
+//! The contract as a whole: every method with its refusals, over a real channel,
+//! on both engines.
+//!
+//! To add a refusal, add a case to `cases`. docs/api.md lists what the cases say;
+//! `VIRIDIAN_WRITE_DOCS=1` rewrites it.
 
-use prost::Message as _;
-use prost_types::FileDescriptorSet;
-use tonic::{Code, Request, Status, client::Grpc, codegen::http::uri::PathAndQuery};
-use tonic_prost::ProstCodec;
+mod case;
+mod cases;
+mod document;
+mod everywhere;
+mod scene;
 
-use crate::harness::{Api, Engine, Server, within};
+use std::{collections::BTreeSet, rc::Rc};
 
+use rstest::rstest;
+use tokio::task::{JoinSet, LocalSet, spawn_local};
+
+use self::case::{Case, Outcome};
+use crate::harness::{Engine, World, methods};
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
 #[tokio::test]
-async fn no_method_is_unimplemented() {
-    let server = Server::start(Engine::Sqlite).await;
-    let api = server.api().await;
-    let methods = methods();
-    assert_eq!(methods.len(), 23, "all of the contract: {methods:?}");
-    for method in methods {
-        let outcome = call(&api, &method).await;
-        let code = outcome.err().map(|status| status.code());
-        assert_ne!(code, Some(Code::Unimplemented), "{method}");
+async fn every_call_ends_as_the_contract_says(#[case] engine: Engine) {
+    let world = Rc::new(World::start(engine).await);
+    let failed = LocalSet::new().run_until(run_all(world)).await;
+    assert!(failed.is_empty(), "{} failed: {failed:#?}", failed.len());
+}
+
+/// Runs all cases, some at the same time. Gives those that failed; each has said
+/// why.
+async fn run_all(world: Rc<World>) -> Vec<String> {
+    let mut waiting = cases::all().into_iter().enumerate();
+    let mut running = JoinSet::new();
+    let mut failed = Vec::new();
+    loop {
+        while running.len() < AT_ONCE
+            && let Some((number, case)) = waiting.next()
+        {
+            let (world, name) = (Rc::clone(&world), title(&case));
+            running.spawn_local(async move {
+                let run = spawn_local(async move { case.run(&world, number).await });
+                run.await.is_err().then_some(name)
+            });
+        }
+        match running.join_next().await {
+            Some(outcome) => failed.extend(outcome.expect("it is not cancelled")),
+            None => return failed,
+        }
     }
-    let none = call(&api, &format!("{PACKAGE}.DeploymentService/ConquerWorld")).await;
-    let code = none.err().map(|status| status.code());
-    assert_eq!(
-        code,
-        Some(Code::Unimplemented),
-        "what is not there is told so"
-    );
 }
 
-/// All methods of the package, as `package.Service/Method`.
-fn methods() -> Vec<String> {
-    let descriptors = FileDescriptorSet::decode(viridian_proto::FILE_DESCRIPTOR_SET);
-    let files = descriptors.expect("descriptors").file;
-    let ours = files.iter().filter(|file| file.package() == PACKAGE);
-    ours.flat_map(|file| &file.service)
-        .flat_map(|service| {
-            let name = service.name();
-            let methods = service.method.iter();
-            methods.map(move |method| format!("{PACKAGE}.{name}/{}", method.name()))
-        })
-        .collect()
+#[test]
+fn every_method_has_cases() {
+    let cases = cases::all();
+    let mut titles = BTreeSet::new();
+    for case in &cases {
+        assert!(titles.insert(title(case)), "twice: {}", title(case));
+    }
+    for method in methods() {
+        let mut of_it = cases.iter().filter(|it| it.method == method.name());
+        let done = of_it
+            .clone()
+            .any(|it| matches!(it.outcome, Outcome::Done(_)));
+        let refused = of_it.any(|it| matches!(it.outcome, Outcome::Refused { .. }));
+        assert!(done && refused, "{}", method.name());
+    }
 }
 
-/// Calls a method with an empty message. A reply is taken for a stream of one,
-/// and is not looked at.
-async fn call(api: &Api, method: &str) -> Result<(), Status> {
-    let mut client = Grpc::new(api.channel());
-    client.ready().await.expect("the server is there");
-    let path = PathAndQuery::try_from(format!("/{method}")).expect("a path");
-    let codec = ProstCodec::<(), ()>::default();
-    let call = client.server_streaming(Request::new(()), path, codec);
-    within(method, call).await.map(drop)
+fn title(case: &Case) -> String {
+    format!("{}: {}", case.method, case.name)
 }
 
-const PACKAGE: &str = "viridian.deployment.v1";
+const AT_ONCE: usize = 8;

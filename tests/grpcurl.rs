@@ -1,16 +1,12 @@
 //! From a shell, with nothing but grpcurl: reflection has all that it takes, and
 //! errors are readable.
 
-use std::{
-    env,
-    path::{Path, PathBuf},
-    process::Stdio,
-};
+use std::process::Stdio;
 
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::harness::{Engine, Finished, REFERENCE, World, finish, manual};
+use crate::harness::{Engine, Finished, REFERENCE, World, finish, manual, tool};
 
 #[tokio::test]
 async fn lists_the_services() {
@@ -148,7 +144,7 @@ async fn promote(world: &World) -> Finished {
 }
 
 async fn grpcurl(world: &World, flags: &[&str], rest: &[&str]) -> Finished {
-    let mut command = Command::new(program());
+    let mut command = Command::new(tool("grpcurl"));
     command
         .arg("-plaintext")
         .args(flags)
@@ -157,19 +153,4 @@ async fn grpcurl(world: &World, flags: &[&str], rest: &[&str]) -> Finished {
         .stdin(Stdio::null())
         .kill_on_drop(true);
     finish(command).await
-}
-
-/// From PATH, or from where scripts/install-tools puts it.
-pub(crate) fn program() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let path = env::var_os("PATH").unwrap_or_default();
-    let mut folders = env::split_paths(&path).chain([root.join("target/tools/bin")]);
-    folders
-        .find_map(|folder| Some(folder.join("grpcurl")).filter(|file| file.is_file()))
-        .unwrap_or_else(|| {
-            panic!(
-                "grpcurl is neither on PATH nor in target/tools/bin, and its tests are never \
-                 skipped: run scripts/install-tools"
-            )
-        })
 }

@@ -9,9 +9,13 @@ mod hold;
 mod metrics;
 mod operator;
 mod program;
+mod proxy;
+mod raw;
 mod refusal;
 mod request;
+mod schema;
 mod server;
+mod tools;
 mod wait;
 pub(crate) mod web;
 mod world;
@@ -24,12 +28,15 @@ pub(crate) use self::{
     hold::Hold,
     metrics::METRICS,
     program::{Finished, closed_port, finish, viridian},
+    proxy::Proxy,
     refusal::{field_paths, prevented, refused},
     request::{
         GROUP, REFERENCE, abort, active, blue_green, by_revision, creation, delete, ids, manual,
         pause, promotion, resume, roll_back, seconds, update,
     },
+    schema::{decode, encode, method, methods, path},
     server::Server,
+    tools::{root, tool},
     wait::{PATIENCE, count, eventually, hold_for, within},
     world::World,
 };

@@ -4,21 +4,27 @@
 
 mod harness;
 
+mod api_document;
 mod automatic;
 mod bad_input;
+mod breaking;
+mod buf_curl;
 mod calls;
 mod cancelled;
 mod check;
 mod cli;
+mod clients;
 mod compression;
 mod contract;
 mod copy;
 mod demo;
+mod descriptor_set;
 mod drain;
 mod grpc_web;
 mod grpcurl;
 mod held;
 mod history;
+mod hostile;
 mod limits;
 mod paging;
 mod promote;

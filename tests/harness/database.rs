@@ -64,6 +64,37 @@ impl TestDatabase {
     }
 }
 
+/// What PostgreSQL alone can do.
+impl TestDatabase {
+    /// Cuts all connections, and takes no more.
+    pub(crate) async fn lock_out(&self) {
+        let (admin, name) = self.in_postgres();
+        let statement = format!(
+            "ALTER DATABASE {name} ALLOW_CONNECTIONS false; SELECT pg_terminate_backend(pid) \
+             FROM pg_stat_activity WHERE datname = '{name}' AND pid <> pg_backend_pid()"
+        );
+        execute(admin, &statement).await;
+    }
+
+    /// Locks all deployments until what it gives is dropped.
+    pub(crate) async fn hold_deployments(&self) -> tokio_postgres::Client {
+        let (client, connection) = tokio_postgres::connect(self.url(), NoTls)
+            .await
+            .expect("the server answers");
+        tokio::spawn(connection);
+        let lock = "BEGIN; SELECT id FROM deployments FOR UPDATE";
+        client.batch_execute(lock).await.expect("they are locked");
+        client
+    }
+
+    fn in_postgres(&self) -> (&Url, &str) {
+        match &self.keeper {
+            Keeper::Postgres { admin, name } => (admin, name),
+            Keeper::Folder(_) => panic!("it is in PostgreSQL"),
+        }
+    }
+}
+
 impl Drop for TestDatabase {
     fn drop(&mut self) {
         let Keeper::Postgres { admin, name } = &self.keeper else {

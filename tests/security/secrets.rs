@@ -100,12 +100,16 @@ async fn a_call_that_is_denied_is_logged_with_who_and_what() {
     let stranger = guarded.stranger().await;
     stranger.list("").await.expect_err("nobody in particular");
 
-    let log = guarded.server.log();
+    let log = eventually("the last line of the log", async || {
+        let log = guarded.server.log();
+        (log.matches(DENIED).count() >= 4).then_some(log)
+    })
+    .await;
     let lines = log
         .lines()
         .map(|line| serde_json::from_str(line).expect("JSON"));
     let denied: Vec<Value> = lines
-        .filter(|line: &Value| line["message"] == "a call was denied")
+        .filter(|line: &Value| line["message"] == DENIED)
         .collect();
     let expected = [
         (Some("bob"), "CreateDeployment"),
@@ -209,3 +213,5 @@ async fn plain(guarded: &Guarded, header: &str) -> Result<(), tonic::Status> {
 
 const GOOD: &str = "vrd_4oTTnyV2kq8mWl1DqLw0nA7yJx3RbZcEfGhIjKlMnOp";
 const BAD: &str = "vrd_0000000000000000000000000000000000000000000";
+
+const DENIED: &str = "a call was denied";

@@ -14,9 +14,8 @@ use super::{
     pki::{Authority, Files},
     staff::{CredentialsFile, Guarded, of_token},
 };
-use crate::{
-    grpcurl,
-    harness::{Api, Engine, Finished, Server, TestDatabase, finish, refused, viridian, within},
+use crate::harness::{
+    Api, Engine, Finished, Server, TestDatabase, finish, refused, tool, viridian, within,
 };
 
 #[tokio::test]
@@ -161,7 +160,7 @@ async fn health_is_for_everyone_and_reflection_for_those_with_credentials() {
         (Some("vrd_wrong"), &[], "list", false),
         (Some("vrd_ci"), &[], "list", true),
     ] {
-        let mut command = Command::new(grpcurl::program());
+        let mut command = Command::new(tool("grpcurl"));
         command
             .arg("-plaintext")
             .stdin(Stdio::null())
@@ -210,7 +209,7 @@ async fn a_refusal_is_a_whole_reply() {
 async fn a_method_that_is_not_there_is_unimplemented() {
     let server = Server::start(Engine::Sqlite).await;
     let status = unknown_method(&server.api().await).await;
-    refused(&status, Code::Unimplemented, "METHOD_UNKNOWN");
+    refused(&status, Code::Unimplemented, "METHOD_NOT_FOUND");
     let entry = of_token("ci", "vrd_ci", &["viewer"], &["*"]);
     let guarded = Guarded::start(&[entry]).await;
     let status = unknown_method(&guarded.server.api().await).await;

@@ -39,6 +39,9 @@ pub(crate) enum Command {
     Deployment(DeploymentArgs),
     /// Make a token, and what to add to the server's file of credentials.
     Token(TokenArgs),
+    /// Write the contract as a FileDescriptorSet to stdout, for tools without the
+    /// sources and without reflection.
+    DescriptorSet,
     /// Run one route: started by the agent, never by hand.
     #[command(hide = true)]
     RouteSupervisor(SupervisorArgs),

@@ -12,6 +12,7 @@ use crate::{
     copy::CopyCommandError,
     demo::{DemoError, replica::ReplicaError},
     deployment::DeploymentError,
+    descriptor_set::DescriptorSetError,
     serve::ServeError,
     token::TokenError,
 };
@@ -49,6 +50,8 @@ pub(crate) enum Error {
     #[error(transparent)]
     Token(#[from] TokenError),
     #[error(transparent)]
+    DescriptorSet(#[from] DescriptorSetError),
+    #[error(transparent)]
     Replica(#[from] ReplicaError),
 }
 
@@ -71,6 +74,7 @@ impl Error {
             Self::Agent(error) => error.exit_code(),
             Self::Deployment(error) => error.exit_code(),
             Self::Token(error) => error.exit_code(),
+            Self::DescriptorSet(error) => error.exit_code(),
             Self::Demo(_) | Self::Replica(_) => 1,
         }
     }
@@ -81,7 +85,8 @@ impl Error {
             Self::Token(TokenError::Output(error)) => error.io(),
             Self::Demo(DemoError::Output(error))
             | Self::Check(CheckCommandError::Output(error))
-            | Self::Copy(CopyCommandError::Output(error)) => Some(error),
+            | Self::Copy(CopyCommandError::Output(error))
+            | Self::DescriptorSet(DescriptorSetError::Output(error)) => Some(error),
             _ => None,
         };
         output.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)

@@ -12,6 +12,7 @@ mod client;
 mod copy;
 mod demo;
 mod deployment;
+mod descriptor_set;
 mod duration;
 mod error;
 mod limits;
@@ -47,6 +48,7 @@ fn run(command: Command) -> Result<ExitCode, Error> {
         Command::Copy(args) => copy::run(&args)?,
         Command::Agent(args) => agent::run(args)?,
         Command::Demo => demo::run()?,
+        Command::DescriptorSet => descriptor_set::run()?,
         Command::Deployment(args) => deployment::run(args)?,
         Command::Token(args) => token::run(&args)?,
         Command::RouteSupervisor(args) => agent::supervise(args),

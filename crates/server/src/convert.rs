@@ -4,6 +4,8 @@
 pub(crate) mod deployment;
 pub(crate) mod event;
 pub(crate) mod history;
+#[cfg(test)]
+mod hostile;
 pub(crate) mod policy;
 pub(crate) mod reference;
 pub(crate) mod revision;

@@ -10,7 +10,7 @@ mod refusals;
 use std::{collections::HashMap, time::Duration};
 
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt as _};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 use viridian_store::{StoreError, UnitError};
 
 pub(crate) use self::code::code_name;
@@ -123,11 +123,19 @@ pub(crate) fn resume_token_expired() -> Status {
     Status::with_error_details(Code::OutOfRange, message, details)
 }
 
-/// A malformed request, with every violation.
-pub(crate) fn bad_request(violations: Vec<tonic_types::FieldViolation>) -> Status {
+/// A malformed request, with its violations.
+pub(crate) fn bad_request(violations: Vec<FieldViolation>) -> Status {
+    let total = violations.len();
+    some_of_bad_request(violations, total)
+}
+
+/// The same when only some of all violations are told.
+pub(crate) fn some_of_bad_request(violations: Vec<FieldViolation>, total: usize) -> Status {
+    let told = violations.len();
     let message = match violations.as_slice() {
-        [one] => format!("{}: {}", one.field, one.description),
-        several => format!("{} fields are not valid", several.len()),
+        [one] if total == 1 => format!("{}: {}", one.field, one.description),
+        _ if told < total => format!("{total} fields are not valid, the first {told} are told"),
+        _ => format!("{total} fields are not valid"),
     };
     let mut details = info("INVALID_FIELD", []);
     details.set_bad_request(violations);

@@ -9,6 +9,7 @@ mod ending;
 mod load;
 mod meter;
 mod method;
+mod only_grpc;
 mod panics;
 mod rate;
 mod refused;
@@ -61,6 +62,7 @@ pub(crate) fn wrap(
         .layer(from_fn(trace::trace))
         .layer(from_fn(meter::meter))
         .layer(from_fn(complete::complete))
+        .layer(from_fn(only_grpc::check))
         .layer(from_fn(panics::catch))
         .layer(from_fn(deadline::hold))
         .layer(Auth(guard))

@@ -273,11 +273,7 @@ impl Scope {
             method,
             fingerprint: Sha256::digest(message.encode_to_vec()).to_vec(),
         });
-        violations.check(
-            terms.reason.len() <= MAX_REASON,
-            "reason",
-            format_args!("must be at most {MAX_REASON} bytes"),
-        );
+        violations.text("reason", terms.reason, MAX_REASON);
         Call {
             actor: self.caller.name().to_owned(),
             reason: terms.reason.to_owned(),

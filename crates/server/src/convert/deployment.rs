@@ -9,7 +9,7 @@ use viridian_strategy::{Blocker, BlockerCode, Lifecycle, MAX_REPLICAS, ReplicaCo
 use super::{
     Violations,
     policy::{parse_policy, policy},
-    reference::check_name,
+    reference::{check_name, is_name},
     revision::parse_spec,
     time::timestamp,
 };
@@ -22,6 +22,14 @@ pub(crate) fn parse_new(
     check_name("project", &wire.project, violations);
     check_name("name", &wire.name, violations);
     let metadata = wire.metadata.clone().unwrap_or_default();
+    for (name, text) in [
+        ("domain", &metadata.domain),
+        ("resource_group", &metadata.resource_group),
+        ("created_user", &metadata.created_user),
+        ("session_owner", &metadata.session_owner),
+    ] {
+        violations.text(&format!("metadata.{name}"), text, MAX_METADATA);
+    }
     NewDeployment {
         project: wire.project.clone(),
         name: wire.name.clone(),
@@ -55,8 +63,14 @@ pub(crate) fn parse_history_limit(wire: i32, violations: &mut Violations) -> u32
     }
 }
 
+/// The same as a request has it by itself.
+pub(crate) fn parse_resource_group(wire: String, violations: &mut Violations) -> String {
+    violations.text("resource_group", &wire, MAX_METADATA);
+    resource_group(wire)
+}
+
 /// The group that a caller means: the one named "default" when it names none.
-pub(crate) fn resource_group(wire: String) -> String {
+fn resource_group(wire: String) -> String {
     if wire.is_empty() {
         DEFAULT_GROUP.to_owned()
     } else {
@@ -143,21 +157,34 @@ pub(crate) fn parse_labels(
     labels: &BTreeMap<String, String>,
     violations: &mut Violations,
 ) -> BTreeMap<String, String> {
-    for (key, value) in labels {
-        let field = format!("labels[{key:?}]");
-        let name = key.rsplit_once('/').map_or(key.as_str(), |(_, name)| name);
-        violations.check(
-            !name.is_empty() && name.len() <= 63,
-            &field,
-            "is not a label's key",
-        );
-        violations.check(
-            value.len() <= 63,
-            &field,
-            "must have a value of at most 63 characters",
-        );
+    violations.count("labels", labels.len(), MAX_LABELS);
+    for (key, value) in labels.iter().take(MAX_LABELS) {
+        let field = || format!("labels[{key:?}]");
+        if !is_label_key(key) {
+            violations.add(field(), "is not a label's key");
+        }
+        if !(value.is_empty() || is_name(value)) {
+            violations.add(
+                field(),
+                "must be empty, or of at most 63 letters, digits, \"-\", \"_\" and \".\", with a \
+                 letter or a digit at both ends",
+            );
+        }
     }
     labels.clone()
+}
+
+/// A name, with the name of a domain before it or not, as in Kubernetes.
+fn is_label_key(key: &str) -> bool {
+    match key.split_once('/') {
+        Some((domain, name)) => is_domain(domain) && is_name(name),
+        None => is_name(key),
+    }
+}
+
+fn is_domain(text: &str) -> bool {
+    let lower = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, b'-' | b'.');
+    text.len() <= 253 && text.bytes().all(lower) && text.split('.').all(is_name)
 }
 
 /// A lifecycle, to the wire.
@@ -209,6 +236,9 @@ fn code(code: BlockerCode) -> v1::BlockerCode {
     }
 }
 
+/// Kubernetes bounds names of this kind in the same way.
+const MAX_METADATA: usize = 253;
+const MAX_LABELS: usize = 64;
 const DEFAULT_GROUP: &str = "default";
 const DEFAULT_HISTORY_LIMIT: u32 = 10;
 const MAX_HISTORY_LIMIT: u32 = 1_000;

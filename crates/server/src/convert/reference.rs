@@ -41,7 +41,9 @@ pub(crate) fn parse_revision(
     text: &str,
     violations: &mut Violations,
 ) -> Option<RevisionReference> {
-    if let Ok(number) = text.parse::<i64>() {
+    // Numbers have leading zeros without end.
+    let number = Some(text).filter(|text| text.len() <= LONGEST_NUMBER);
+    if let Some(Ok(number)) = number.map(str::parse::<i64>) {
         violations.check(number > 0, field, "revisions are numbered from 1");
         return Some(RevisionReference::Number(number));
     }
@@ -76,7 +78,7 @@ pub(crate) fn check_name(field: &str, text: &str, violations: &mut Violations) {
     );
 }
 
-/// Whether a text can be the name of a project or of a deployment.
+/// Whether a text can be the name of a project or of a deployment, or a label.
 pub(crate) fn is_name(text: &str) -> bool {
     let inner = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.');
     let bytes = text.as_bytes();
@@ -87,6 +89,8 @@ pub(crate) fn is_name(text: &str) -> bool {
         && bytes.len() <= 63
         && bytes.iter().copied().all(inner)
 }
+
+const LONGEST_NUMBER: usize = 20;
 
 #[cfg(test)]
 mod tests {

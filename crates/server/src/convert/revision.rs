@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use prost::Message as _;
 use viridian_proto::v1;
 use viridian_store::{HealthCheck, Revision, RevisionSpec};
 
@@ -29,13 +30,10 @@ pub(crate) fn parse_spec(
         .first()
         .is_none_or(|program| !program.is_empty());
     violations.check(program, &format!("{field}.command[0]"), "must not be empty");
-    for key in wire.environ.keys() {
-        let usable = !key.is_empty() && !key.contains(['=', '\0']);
-        violations.check(
-            usable,
-            &format!("{field}.environ[{key:?}]"),
-            "is not a variable's name",
-        );
+    if wire.encoded_len() > MAX_SPEC {
+        violations.add(field, format!("must be at most {MAX_SPEC} bytes in all"));
+    } else {
+        check_texts(field, wire, violations);
     }
     let check = wire.health_check.as_ref();
     RevisionSpec {
@@ -48,6 +46,38 @@ pub(crate) fn parse_spec(
         health_check: check.map_or_else(HealthCheck::default, |check| {
             parse_health_check(&format!("{field}.health_check"), check, violations)
         }),
+    }
+}
+
+/// A variable needs a name, and none of the texts may have NUL: a process could
+/// not be given it, nor could every database keep it.
+fn check_texts(field: &str, wire: &v1::RevisionSpec, violations: &mut Violations) {
+    for key in wire.environ.keys() {
+        violations.check(
+            !key.is_empty() && !key.contains(['=', '\0']),
+            &format!("{field}.environ[{key:?}]"),
+            "is not a variable's name",
+        );
+    }
+    let mut check = |name: &str, text: &str| {
+        violations.text(&format!("{field}.{name}"), text, MAX_SPEC);
+    };
+    check("image", &wire.image);
+    check("model", &wire.model);
+    check("runtime_variant", &wire.runtime_variant);
+    for (index, text) in wire.command.iter().enumerate() {
+        check(&format!("command[{index}]"), text);
+    }
+    for (key, value) in &wire.environ {
+        check(&format!("environ[{key:?}]"), value);
+    }
+    for (key, value) in &wire.resource_slots {
+        let name = format!("resource_slots[{key:?}]");
+        check(&name, key);
+        check(&name, value);
+    }
+    if let Some(health_check) = &wire.health_check {
+        check("health_check.path", &health_check.path);
     }
 }
 
@@ -112,4 +142,6 @@ fn parse_health_check(
     }
 }
 
+/// How large a spec may be, as the wire has it.
+const MAX_SPEC: usize = 64 * 1024;
 const LEAST: Duration = Duration::from_millis(10);

@@ -66,12 +66,18 @@ pub(crate) fn parse_statuses(
                 "must be RUNNING, FAILED_TO_START, TERMINATING or TERMINATED",
             );
         }
+        for (name, text) in [
+            ("session_id", &report.session_id),
+            ("address", &report.address),
+        ] {
+            violations.text(&format!("reports[{index}].{name}"), text, MAX_TEXT);
+        }
         StatusReport {
             route: RouteId(id),
             status: status.unwrap_or(RouteStatus::Running),
             session_id: report.session_id.clone(),
             address: report.address.clone(),
-            failure: report.failure.clone(),
+            failure: sentence(&report.failure),
         }
     };
     reports
@@ -132,9 +138,15 @@ fn parse_health(wire: v1::RouteHealthStatus) -> Option<Health> {
     }
 }
 
+/// Why something failed comes from programs that nobody checked: it is made to
+/// fit, since to refuse it would help nobody.
+fn sentence(failure: &str) -> String {
+    let end = failure.floor_char_boundary(MAX_FAILURE);
+    failure[..end].replace('\0', "\u{fffd}")
+}
+
 fn check_count(count: usize, violations: &mut Violations) {
-    let description = format_args!("must be at most {MAX_REPORTS}");
-    violations.check(count <= MAX_REPORTS, "reports", description);
+    violations.count("reports", count, MAX_REPORTS);
 }
 
 fn status(status: RouteStatus) -> v1::RouteStatus {
@@ -164,6 +176,8 @@ fn traffic(traffic: Traffic) -> v1::RouteTrafficStatus {
 }
 
 const MAX_REPORTS: usize = 1_000;
+const MAX_TEXT: usize = 1_024;
+const MAX_FAILURE: usize = 4_096;
 
 #[cfg(test)]
 mod tests {

@@ -81,6 +81,8 @@ fn parse_mask(wire: &v1::UpdateDeploymentRequest, violations: &mut Violations) -
         );
         return Mask::Set(set);
     }
+    violations.count("update_mask.paths", paths.len(), MAX_PATHS);
+    let paths = &paths[..paths.len().min(MAX_PATHS)];
     for (index, path) in paths.iter().enumerate() {
         let known =
             path == ALL || FIELDS.contains(&path.as_str()) || PATHS.contains(&path.as_str());
@@ -181,5 +183,7 @@ fn is_within(path: &str, ancestor: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
+/// Far more than there are fields.
+const MAX_PATHS: usize = 100;
 const ALL: &str = "*";
 const FIELDS: [&str; 3] = ["target_replicas", "labels", "revision_history_limit"];

@@ -6,16 +6,27 @@ use tonic::Status;
 use tonic_types::FieldViolation;
 use uuid::Uuid;
 
-use crate::error::bad_request;
+use crate::error::some_of_bad_request;
 
 /// What is wrong with a request so far.
 #[derive(Debug, Default)]
-pub(crate) struct Violations(Vec<FieldViolation>);
+pub(crate) struct Violations {
+    told: Vec<FieldViolation>,
+    /// How much room those take.
+    size: usize,
+    total: usize,
+}
 
 impl Violations {
     /// Notes that a field is not valid.
-    pub(crate) fn add(&mut self, field: impl Into<String>, description: impl Into<String>) {
-        self.0.push(FieldViolation::new(field, description));
+    /// What does not fit into the headers that every client takes is only counted.
+    pub(crate) fn add(&mut self, field: impl AsRef<str>, description: impl AsRef<str>) {
+        self.total += 1;
+        let (field, description) = (cut(field.as_ref()), cut(description.as_ref()));
+        self.size += field.len() + description.len() + OVERHEAD;
+        if self.size <= ROOM {
+            self.told.push(FieldViolation::new(field, description));
+        }
     }
 
     /// Notes it unless it holds.
@@ -33,6 +44,21 @@ impl Violations {
         number.clamp(low, high)
     }
 
+    /// A text of a bounded length, without NUL, which not every database can keep.
+    pub(crate) fn text(&mut self, field: &str, text: &str, longest: usize) {
+        self.check(
+            text.len() <= longest,
+            field,
+            format_args!("must be at most {longest} bytes"),
+        );
+        self.check(!text.contains('\0'), field, "must not contain NUL");
+    }
+
+    /// A number of items. Only as many as there may be need to be looked at.
+    pub(crate) fn count(&mut self, field: &str, count: usize, most: usize) {
+        self.check(count <= most, field, format_args!("must be at most {most}"));
+    }
+
     /// A UUID.
     pub(crate) fn uuid(&mut self, field: &str, text: &str) -> Uuid {
         text.parse().unwrap_or_else(|_| {
@@ -43,10 +69,25 @@ impl Violations {
 
     /// The status, if anything is wrong.
     pub(crate) fn finish(self) -> Result<(), Status> {
-        if self.0.is_empty() {
+        if self.total == 0 {
             Ok(())
         } else {
-            Err(bad_request(self.0))
+            Err(some_of_bad_request(self.told, self.total))
         }
     }
 }
+
+/// A text that may be the caller's, at a length that can be shown.
+fn cut(text: &str) -> String {
+    if text.len() <= LONGEST {
+        return text.to_owned();
+    }
+    let end = text.floor_char_boundary(LONGEST);
+    format!("{}…", &text[..end])
+}
+
+/// Details stand in a header, in base64, beside the message. Some clients take
+/// 8 KiB of headers and no more.
+const ROOM: usize = 4 * 1024;
+const OVERHEAD: usize = 8;
+const LONGEST: usize = 300;

@@ -46,7 +46,7 @@ pub(crate) fn project_not_allowed(name: &str, project: &str) -> Status {
 /// A method that is not in the contract.
 pub(crate) fn method_unknown() -> Status {
     let message = "there is no such method";
-    Status::with_error_details(Code::Unimplemented, message, info("METHOD_UNKNOWN", []))
+    Status::with_error_details(Code::Unimplemented, message, info("METHOD_NOT_FOUND", []))
 }
 
 fn unauthenticated(reason: &str, message: &str) -> Status {

@@ -10,17 +10,13 @@ use super::{code::code_name, info};
 /// ours.
 pub(crate) fn refusal(status: &Status) -> Status {
     let (code, reason, message) = match status.code() {
+        // What cannot be decoded has a mistake of the caller, not of the server.
+        Code::Internal => return malformed(status.message()),
         // As it comes, or decompressed. Trying again would not help.
         Code::OutOfRange | Code::ResourceExhausted => (
             Code::InvalidArgument,
             "MESSAGE_TOO_LARGE",
             "the message is larger than the server takes; send less at once",
-        ),
-        // What cannot be decoded has a mistake of the caller, not of the server.
-        Code::Internal => (
-            Code::InvalidArgument,
-            "MALFORMED_MESSAGE",
-            "the message cannot be decoded",
         ),
         Code::Unimplemented if status.metadata().contains_key("grpc-accept-encoding") => (
             Code::Unimplemented,
@@ -46,4 +42,36 @@ pub(crate) fn ending(status: &Status) -> Status {
         _ => status.message(),
     };
     Status::with_error_details(code, message, info(code_name(code), []))
+}
+
+/// A request that is not gRPC.
+pub(crate) fn not_grpc() -> Status {
+    let message = "the content type is not application/grpc";
+    Status::with_error_details(Code::InvalidArgument, message, info("NOT_GRPC", []))
+}
+
+/// Bytes that are no request. `why` is what the library says of them; when that
+/// tells where, so does the answer.
+fn malformed(why: &str) -> Status {
+    let mut details = info("MALFORMED_MESSAGE", []);
+    if let Some((field, description)) = undecodable(why) {
+        details.add_bad_request_violation(field, description);
+    }
+    Status::with_error_details(Code::InvalidArgument, why, details)
+}
+
+/// Where and what, of "…: DeploymentPolicy.drain_grace: CreateDeploymentRequest.policy:
+/// invalid …", which is how the decoder tells it, from the inside out.
+fn undecodable(why: &str) -> Option<(String, &str)> {
+    let mut rest = why.split_once(": ")?.1;
+    let mut path = Vec::new();
+    while let Some((place, deeper)) = rest.split_once(": ") {
+        match place.split_once('.') {
+            Some((_, field)) if !place.contains(' ') => path.push(field),
+            _ => break,
+        }
+        rest = deeper;
+    }
+    path.reverse();
+    (!path.is_empty()).then(|| (path.join("."), rest))
 }

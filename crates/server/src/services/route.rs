@@ -12,7 +12,7 @@ use viridian_strategy::RouteId;
 use crate::{
     convert::{
         Violations,
-        deployment::resource_group,
+        deployment::parse_resource_group,
         route::{assignment, parse_healths, parse_statuses, result},
         time::timestamp,
     },
@@ -39,11 +39,12 @@ impl RouteService for Routes {
             0 => DEFAULT_SIZE,
             size => violations.within("page_size", size, 1, MAX_SIZE),
         };
+        let group = parse_resource_group(message.resource_group, &mut violations);
         violations.finish()?;
         let projects = scope.projects().clone();
         let open = scope
             .database()
-            .open_assignments(&message.resource_group, projects, size)
+            .open_assignments(&group, projects, size)
             .await;
         let open = open.map_err(|error| store(&error))?.open;
         let assignments = open.into_iter().map(assignment).collect();
@@ -57,7 +58,9 @@ impl RouteService for Routes {
         request: Request<v1::WatchAssignmentsRequest>,
     ) -> Result<Response<Assignments>, Status> {
         let (scope, message) = self.0.open(request)?;
-        let group = resource_group(message.resource_group);
+        let mut violations = Violations::default();
+        let group = parse_resource_group(message.resource_group, &mut violations);
+        violations.finish()?;
         Ok(Response::new(Box::pin(watch(scope, group))))
     }
 

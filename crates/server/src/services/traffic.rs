@@ -57,24 +57,23 @@ impl TrafficService for Traffic {
             "deployments",
             "either these or `all` must be set",
         );
+        violations.count("deployments", message.deployments.len(), MAX_DEPLOYMENTS);
         let mut references = Vec::new();
-        for (index, text) in message.deployments.iter().enumerate() {
+        for (index, text) in message.deployments.iter().take(MAX_DEPLOYMENTS).enumerate() {
             let field = format!("deployments[{index}]");
             references.push((parse_deployment(&field, text, &mut violations), text));
         }
         violations.finish()?;
-        let mut wanted = HashSet::new();
+        let mut wanted = HashMap::new();
         for (reference, text) in references {
-            wanted.insert(scope.resolve_reference(reference, text).await?);
+            wanted.insert(scope.resolve_reference(reference, text).await?, text);
         }
-        let ids: Vec<_> = wanted.iter().copied().collect();
-        if tables(&scope, Tables::Of(ids)).await?.len() < wanted.len() {
-            return Err(not_found(
-                Resource::Deployment,
-                &message.deployments.join(", "),
-            ));
+        let there = tables(&scope, Tables::Of(wanted.keys().copied().collect())).await?;
+        let there: HashSet<_> = there.iter().map(|table| table.deployment).collect();
+        if let Some((_, text)) = wanted.iter().find(|(id, _)| !there.contains(id)) {
+            return Err(not_found(Resource::Deployment, text));
         }
-        let wanted = (!message.all).then_some(wanted);
+        let wanted = (!message.all).then_some(there);
         Ok(Response::new(Box::pin(watch(scope, wanted))))
     }
 }
@@ -173,4 +172,5 @@ fn payload(payload: v1::watch_traffic_response::Payload) -> v1::WatchTrafficResp
     }
 }
 
+const MAX_DEPLOYMENTS: usize = 1_000;
 const CHUNK: i64 = 1_000;

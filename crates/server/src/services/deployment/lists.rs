@@ -11,7 +11,7 @@ use crate::{
         Violations,
         deployment::{deployment, parse_lifecycle, parse_sub_step},
         history::history_entry,
-        reference::parse_optional_revision,
+        reference::{check_name, parse_optional_revision},
         revision::revision,
         route::{parse_status, route},
     },
@@ -28,6 +28,7 @@ pub(super) async fn deployments(
 ) -> Result<v1::ListDeploymentsResponse, Status> {
     let mut violations = Violations::default();
     let mut filter = parse_filter(message, &mut violations);
+    violations.text("label_selector", &message.label_selector, MAX_SELECTOR);
     let selector = Selector::parse(&message.label_selector).unwrap_or_else(|why| {
         violations.add("label_selector", why);
         Selector::default()
@@ -85,9 +86,12 @@ pub(super) async fn routes(
     let subject = &message.deployment;
     let mut violations = Violations::default();
     let mut statuses = Vec::new();
-    for (index, status) in message.statuses().enumerate() {
-        match parse_status(status) {
-            Some(status) => statuses.push(status),
+    for (index, status) in message.statuses.iter().enumerate() {
+        match v1::RouteStatus::try_from(*status)
+            .ok()
+            .and_then(parse_status)
+        {
+            Some(status) => add_once(&mut statuses, status),
             None => violations.add(format!("statuses[{index}]"), "must be a status"),
         }
     }
@@ -156,20 +160,33 @@ async fn existing(
     scope.find(id, subject).await.map(|found| found.id)
 }
 
+/// What is named twice asks for nothing more.
+fn add_once<T: PartialEq>(values: &mut Vec<T>, value: T) {
+    if !values.contains(&value) {
+        values.push(value);
+    }
+}
+
 fn parse_filter(
     message: &v1::ListDeploymentsRequest,
     violations: &mut Violations,
 ) -> DeploymentFilter {
+    if !message.project.is_empty() {
+        check_name("project", &message.project, violations);
+    }
     let mut filter = DeploymentFilter::default();
-    for (index, lifecycle) in message.lifecycles().enumerate() {
-        match parse_lifecycle(lifecycle) {
-            Some(lifecycle) => filter.lifecycles.push(lifecycle),
+    // One that is not known may not fall away: what is left would ask for more.
+    for (index, lifecycle) in message.lifecycles.iter().enumerate() {
+        let known = v1::DeploymentLifecycle::try_from(*lifecycle).ok();
+        match known.and_then(parse_lifecycle) {
+            Some(lifecycle) => add_once(&mut filter.lifecycles, lifecycle),
             None => violations.add(format!("lifecycles[{index}]"), "must be a lifecycle"),
         }
     }
-    for (index, sub_step) in message.sub_steps().enumerate() {
-        match parse_sub_step(sub_step) {
-            Some(sub_step) => filter.sub_steps.push(sub_step),
+    for (index, sub_step) in message.sub_steps.iter().enumerate() {
+        let known = v1::DeploymentSubStep::try_from(*sub_step).ok();
+        match known.and_then(parse_sub_step) {
+            Some(sub_step) => add_once(&mut filter.sub_steps, sub_step),
             None => violations.add(format!("sub_steps[{index}]"), "must be a sub-step"),
         }
     }
@@ -216,3 +233,4 @@ async fn matching(
 }
 
 const CHUNK: u32 = 500;
+const MAX_SELECTOR: usize = 4_096;

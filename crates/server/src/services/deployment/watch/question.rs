@@ -60,11 +60,7 @@ fn parse_names(
     violations: &mut Violations,
 ) -> Vec<Option<DeploymentReference>> {
     let (several, project) = (&message.deployments, &message.project);
-    violations.check(
-        several.len() <= MAX_DEPLOYMENTS,
-        "deployments",
-        format_args!("must be at most {MAX_DEPLOYMENTS}; a project has no limit"),
-    );
+    violations.count("deployments", several.len(), MAX_DEPLOYMENTS);
     if !project.is_empty() {
         check_name("project", project, violations);
     }
@@ -81,7 +77,8 @@ fn parse_names(
     let parse = |(index, text): (usize, &String)| {
         parse_deployment(&format!("deployments[{index}]"), text, violations)
     };
-    several.iter().enumerate().map(parse).collect()
+    let several = several.iter().take(MAX_DEPLOYMENTS);
+    several.enumerate().map(parse).collect()
 }
 
 /// The token, if there is one. The question may stand beside it, as it was.

@@ -1,0 +1,29 @@
+//! What is not gRPC goes no further.
+
+use axum::{body::Body, extract::Request, middleware::Next, response::Response};
+use http::{StatusCode, header::CONTENT_TYPE};
+
+use crate::error::foreign::not_grpc;
+
+/// Refuses what does not claim to be gRPC, as the protocol has it for callers that
+/// speak only HTTP.
+pub(crate) async fn check(request: Request, next: Next) -> Response {
+    if is_grpc(&request) {
+        return next.run(request).await;
+    }
+    let mut refused = not_grpc().into_http::<Body>();
+    *refused.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    refused
+}
+
+/// Whether a request claims to be what we can read.
+fn is_grpc(request: &Request) -> bool {
+    let stated = request.headers().get(CONTENT_TYPE);
+    let stated = stated.and_then(|stated| stated.to_str().ok());
+    stated.is_some_and(|stated| {
+        let kind = stated.split(';').next().unwrap_or_default().trim();
+        KINDS.iter().any(|known| kind.eq_ignore_ascii_case(known))
+    })
+}
+
+const KINDS: [&str; 2] = ["application/grpc", "application/grpc+proto"];

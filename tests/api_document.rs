@@ -1,0 +1,93 @@
+//! docs/api.md: each of its commands works as it stands, one after the other.
+
+use std::{env, fs, path::Path, process::Stdio};
+
+use tokio::process::Command;
+use viridian_proto::v1::{DeploymentLifecycle, DeploymentSubStep};
+
+use crate::harness::{
+    Api, Engine, Finished, Fleet, REFERENCE, Server, finish, methods, root, tool,
+};
+
+#[tokio::test]
+async fn every_command_works() {
+    let server = Server::start(Engine::Sqlite).await;
+    let api = server.api().await;
+    let _fleet = Fleet::start(&api, "default");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let commands = commands();
+    for method in methods() {
+        let name = format!("{}/{}", method.parent_service().full_name(), method.name());
+        assert!(
+            commands.iter().any(|it| it.ends_with(&name)),
+            "{name} has no command"
+        );
+    }
+    for command in commands {
+        settle(&api).await;
+        let command = command.replace("127.0.0.1:50051", &server.address().to_string());
+        let command = match a_route(&api).await {
+            Some(id) => command.replace("019a0000-0000-7000-8000-000000000001", &id),
+            None => command,
+        };
+        let run = bash(&command, folder.path()).await;
+        // A watch has no end but its deadline.
+        let expected = if command.contains("-max-time") {
+            64 + 4
+        } else {
+            0
+        };
+        assert_eq!(run.code, Some(expected), "{command}: {run:?}");
+        let silent = command.contains("> ") || command.contains("\"idle\"");
+        assert_eq!(run.stdout.is_empty(), silent, "{command}: {run:?}");
+        assert!(!run.stdout.contains("\"error\""), "{command}: {run:?}");
+    }
+}
+
+/// The lines of the code blocks for a shell.
+fn commands() -> Vec<String> {
+    let text = fs::read_to_string(root().join("docs/api.md")).expect("docs/api.md");
+    let blocks = text.split("```sh\n").skip(1);
+    let blocks = blocks.filter_map(|rest| rest.split_once("```"));
+    blocks
+        .flat_map(|(block, _)| block.lines().map(str::to_owned).collect::<Vec<_>>())
+        .collect()
+}
+
+/// Waits until nothing moves by itself any more.
+async fn settle(api: &Api) {
+    if api.find(REFERENCE).await.is_err() {
+        return;
+    }
+    api.until(REFERENCE, "an end of what was begun", |it| {
+        it.lifecycle() == DeploymentLifecycle::Ready
+            && it.blue.unwrap_or_default().ready == it.target_replicas
+            || it.sub_step() == DeploymentSubStep::AwaitingPromotion
+    })
+    .await;
+}
+
+async fn a_route(api: &Api) -> Option<String> {
+    api.find(REFERENCE).await.ok()?;
+    let routes = api.table(REFERENCE).await.endpoints;
+    routes.first().map(|it| it.route_id.clone())
+}
+
+async fn bash(line: &str, folder: &Path) -> Finished {
+    let programs = Path::new(env!("CARGO_BIN_EXE_viridian")).parent();
+    let grpcurl = tool("grpcurl");
+    let mut path: Vec<_> = [programs, grpcurl.parent()]
+        .into_iter()
+        .flatten()
+        .map(Path::to_owned)
+        .collect();
+    path.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
+    let mut command = Command::new("bash");
+    command
+        .args(["-c", line])
+        .env("PATH", env::join_paths(path).expect("a PATH"))
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    finish(command).await
+}

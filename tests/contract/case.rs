@@ -1,0 +1,209 @@
+//! One case of the contract: a method, what the world is like, what is asked,
+//! and what must come of it.
+
+use serde_json::Value;
+use tonic::{Code, Status};
+
+use super::scene::{Scene, Stage};
+use crate::harness::{World, decode, encode, method, path, refused};
+
+/// A case. Its texts may have the variables of [`Stage::fill`].
+#[derive(Clone, Debug)]
+pub(super) struct Case {
+    pub(super) method: &'static str,
+    pub(super) name: &'static str,
+    pub(super) scene: Scene,
+    /// A call of the same method that comes before, and is done.
+    pub(super) first: Option<String>,
+    pub(super) request: String,
+    pub(super) outcome: Outcome,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Outcome {
+    /// It is done, and the reply has these values, by their JSON pointers.
+    Done(&'static [(&'static str, &'static str)]),
+    Refused {
+        code: Code,
+        reason: &'static str,
+        details: Details,
+    },
+}
+
+/// What a refusal has besides its `ErrorInfo`.
+#[derive(Clone, Debug)]
+pub(super) enum Details {
+    /// `BadRequest` with these paths, in alphabetical order.
+    Fields(&'static [&'static str]),
+    /// `ResourceInfo` of this type and name.
+    Resource(&'static str, &'static str),
+    /// `PreconditionFailure` with violations of these types.
+    Violations(&'static [&'static str]),
+    /// Values of the `ErrorInfo` itself.
+    Metadata(&'static [(&'static str, &'static str)]),
+}
+
+/// A case whose request is the JSON form of its message.
+pub(super) fn case(
+    method: &'static str,
+    name: &'static str,
+    scene: Scene,
+    request: impl Into<String>,
+    outcome: Outcome,
+) -> Case {
+    Case {
+        method,
+        name,
+        scene,
+        first: None,
+        request: request.into(),
+        outcome,
+    }
+}
+
+pub(super) fn done(values: &'static [(&'static str, &'static str)]) -> Outcome {
+    Outcome::Done(values)
+}
+
+pub(super) fn invalid(fields: &'static [&'static str]) -> Outcome {
+    refusal(
+        Code::InvalidArgument,
+        "INVALID_FIELD",
+        Details::Fields(fields),
+    )
+}
+
+pub(super) fn no_deployment(name: &'static str) -> Outcome {
+    let details = Details::Resource("viridian.Deployment", name);
+    refusal(Code::NotFound, "DEPLOYMENT_NOT_FOUND", details)
+}
+
+pub(super) fn no_revision(name: &'static str) -> Outcome {
+    let details = Details::Resource("viridian.Revision", name);
+    refusal(Code::NotFound, "REVISION_NOT_FOUND", details)
+}
+
+/// The wrong state for the verb, and one reason for it.
+pub(super) fn wrong_state(reason: &'static [&'static str; 1]) -> Outcome {
+    let details = Details::Violations(reason);
+    refusal(Code::FailedPrecondition, reason[0], details)
+}
+
+pub(super) fn aborted(
+    reason: &'static str,
+    metadata: &'static [(&'static str, &'static str)],
+) -> Outcome {
+    refusal(Code::Aborted, reason, Details::Metadata(metadata))
+}
+
+pub(super) fn refusal(code: Code, reason: &'static str, details: Details) -> Outcome {
+    Outcome::Refused {
+        code,
+        reason,
+        details,
+    }
+}
+
+impl Case {
+    /// The same, after another call of the method.
+    pub(super) fn after(mut self, first: impl Into<String>) -> Self {
+        self.first = Some(first.into());
+        self
+    }
+
+    /// Sets the scene, calls, and asserts what came of it. `number` makes names.
+    pub(super) async fn run(self, world: &World, number: usize) {
+        let method = method(self.method);
+        let mut stage = Stage::set(world, self.scene, number).await;
+        if let Some(first) = &self.first {
+            let request = encode(&method, &stage.fill(first));
+            let reply = world.api.raw(&path(&method), request).await;
+            let reply = decode(&method, &reply.expect("the first call is done"));
+            stage.remember(&reply);
+        }
+        let before = stage.generation(world).await;
+        let request = encode(&method, &stage.fill(&self.request));
+        let reply = world.api.raw(&path(&method), request).await;
+        match (&self.outcome, reply) {
+            (Outcome::Done(values), Ok(reply)) => {
+                let reply = decode(&method, &reply);
+                for (pointer, value) in *values {
+                    assert_eq!(
+                        text_at(&reply, pointer),
+                        stage.fill(value),
+                        "{pointer}: {reply:#}"
+                    );
+                }
+            }
+            (Outcome::Done(_), Err(status)) => panic!("it was refused: {status:?}"),
+            (Outcome::Refused { .. }, Ok(reply)) => {
+                panic!("it was done: {:#}", decode(&method, &reply))
+            }
+            (
+                Outcome::Refused {
+                    code,
+                    reason,
+                    details,
+                },
+                Err(status),
+            ) => {
+                details.assert_in(&status, *code, reason, &stage);
+                let after = stage.generation(world).await;
+                assert_eq!(after, before, "a refused call changes nothing");
+            }
+        }
+    }
+}
+
+impl Details {
+    fn assert_in(&self, status: &Status, code: Code, reason: &str, stage: &Stage) {
+        let found = refused(status, code, reason);
+        assert!(!status.message().is_empty(), "{status:?}");
+        let (mut fields, mut resource, mut violations) = (Vec::new(), None, Vec::new());
+        match self {
+            Self::Fields(expected) => fields = expected.to_vec(),
+            Self::Resource(kind, name) => resource = Some((*kind, stage.fill(name))),
+            Self::Violations(expected) => violations = expected.to_vec(),
+            Self::Metadata(expected) => {
+                let metadata = &found.error_info().expect("an ErrorInfo").metadata;
+                for (key, value) in *expected {
+                    assert_eq!(
+                        metadata.get(*key),
+                        Some(&stage.fill(value)),
+                        "{key}: {status:?}"
+                    );
+                }
+            }
+        }
+        // Those that are expected, and no others.
+        let bad_request = found
+            .bad_request()
+            .map_or(&[][..], |it| &it.field_violations);
+        let mut paths: Vec<_> = bad_request.iter().map(|it| it.field.as_str()).collect();
+        paths.sort_unstable();
+        assert_eq!(paths, fields, "{status:?}");
+        assert!(bad_request.iter().all(|it| !it.description.is_empty()));
+        let info = found.resource_info();
+        let info = info.map(|it| (it.resource_type.as_str(), it.resource_name.clone()));
+        assert_eq!(info, resource, "{status:?}");
+        let failure = found
+            .precondition_failure()
+            .map_or(&[][..], |it| &it.violations);
+        let types: Vec<_> = failure.iter().map(|it| it.r#type.as_str()).collect();
+        assert_eq!(types, violations, "{status:?}");
+        for violation in failure {
+            assert!(stage.is_named(&violation.subject), "{violation:?}");
+            assert!(!violation.description.is_empty(), "{violation:?}");
+        }
+        assert!(found.retry_info().is_none(), "to repeat it would not help");
+    }
+}
+
+fn text_at(reply: &Value, pointer: &str) -> String {
+    match reply.pointer(pointer) {
+        None => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Array(items)) => format!("{} items", items.len()),
+        Some(other) => other.to_string(),
+    }
+}

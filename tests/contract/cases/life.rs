@@ -1,0 +1,270 @@
+//! Create, get, update, delete, pause and resume.
+
+use tonic::Code;
+
+use super::{
+    super::{
+        case::{Case, Details, aborted, case, done, invalid, refusal, wrong_state},
+        scene::Scene,
+    },
+    named, terms, terms_on_one,
+};
+
+pub(super) fn cases() -> Vec<Case> {
+    [create(), get(), update(), delete(), pause(), resume()].concat()
+}
+
+fn create() -> Vec<Case> {
+    const METHOD: &str = "CreateDeployment";
+    let new = |name, fields: &str, outcome| {
+        let request = format!(r#"{{"project":"contract","name":"$name",{fields}}}"#);
+        case(METHOD, name, Scene::Nothing, request, outcome)
+    };
+    let taken = refusal(
+        Code::AlreadyExists,
+        "NAME_TAKEN",
+        Details::Resource("viridian.Deployment", "$ref"),
+    );
+    let mut cases = vec![
+        new(
+            "without a revision",
+            r#""targetReplicas":1"#,
+            done(&[("/deployment/lifecycle", "DEPLOYMENT_LIFECYCLE_PENDING")]),
+        ),
+        new(
+            "with a revision",
+            r#""initialRevision":{"image":"i"}"#,
+            done(&[("/deployment/name", "$name")]),
+        ),
+        new(
+            "everything out of bounds",
+            r#""targetReplicas":1001,"revisionHistoryLimit":-1,"labels":{"a b":"c","d":"e f"},
+               "policy":{"blueGreen":{"promoteDelay":"-1s","minReady":"2678400s","maxReplacements":-1,
+               "gateTimeout":{}},"progressDeadline":"-1s","drainGrace":"2678400s"},
+               "initialRevision":{},"requestId":"mine","metadata":{"resourceGroup":"$long"},"reason":"$long""#,
+            invalid(&[
+                "initial_revision",
+                "labels[\"a b\"]",
+                "labels[\"d\"]",
+                "metadata.resource_group",
+                "policy.blue_green.gate_timeout.action",
+                "policy.blue_green.gate_timeout.duration",
+                "policy.blue_green.max_replacements",
+                "policy.blue_green.min_ready",
+                "policy.blue_green.promote_delay",
+                "policy.drain_grace",
+                "policy.progress_deadline",
+                "reason",
+                "request_id",
+                "revision_history_limit",
+                "target_replicas",
+            ]),
+        ),
+        new(
+            "no room to roll",
+            r#""policy":{"rollingUpdate":{"maxSurge":{"count":0},"maxUnavailable":{"percent":0}}}"#,
+            invalid(&["policy.rolling_update"]),
+        ),
+        new(
+            "percentages out of bounds",
+            r#""policy":{"rollingUpdate":{"maxSurge":{"percent":101},"maxUnavailable":{"count":1001}}}"#,
+            invalid(&[
+                "policy.rolling_update.max_surge.percent",
+                "policy.rolling_update.max_unavailable.count",
+            ]),
+        ),
+        new(
+            "NUL in what is to run",
+            r#""initialRevision":{"image":"\u0000","command":["a","\u0000"]}"#,
+            invalid(&["initial_revision.command[1]", "initial_revision.image"]),
+        ),
+        case(
+            METHOD,
+            "no name",
+            Scene::Nothing,
+            "{}",
+            invalid(&["name", "project"]),
+        ),
+        case(
+            METHOD,
+            "taken name",
+            Scene::Idle,
+            r#"{"project":"contract","name":"$name"}"#,
+            taken,
+        ),
+        new(
+            "another generation than 0",
+            r#""expectedGeneration":"3""#,
+            aborted(
+                "GENERATION_MISMATCH",
+                &[("expected_generation", "3"), ("generation", "0")],
+            ),
+        ),
+    ];
+    cases.extend(terms(
+        METHOD,
+        Scene::Nothing,
+        r#""project":"contract","name":"$name","#,
+    ));
+    cases
+}
+
+fn get() -> Vec<Case> {
+    const METHOD: &str = "GetDeployment";
+    let mut cases = named(METHOD, "");
+    cases.extend([
+        case(
+            METHOD,
+            "by name",
+            Scene::Ready,
+            r#"{"deployment":"$ref"}"#,
+            done(&[("/deployment/id", "$id")]),
+        ),
+        case(
+            METHOD,
+            "by id",
+            Scene::Ready,
+            r#"{"deployment":"$id"}"#,
+            done(&[("/deployment/name", "$name")]),
+        ),
+        case(
+            METHOD,
+            "gone, by id",
+            Scene::Gone,
+            r#"{"deployment":"$id"}"#,
+            done(&[("/deployment/lifecycle", "DEPLOYMENT_LIFECYCLE_DESTROYING")]),
+        ),
+        case(
+            METHOD,
+            "gone, by name",
+            Scene::Gone,
+            r#"{"deployment":"$ref"}"#,
+            super::no_deployment("$ref"),
+        ),
+    ]);
+    cases
+}
+
+fn update() -> Vec<Case> {
+    const METHOD: &str = "UpdateDeployment";
+    let on = |name, scene, fields: &str, outcome| {
+        let request = format!(r#"{{"deployment":"$ref",{fields}}}"#);
+        case(METHOD, name, scene, request, outcome)
+    };
+    let rolling = r#""policy":{"rollingUpdate":{}},"updateMask":"policy.rollingUpdate""#;
+    let mut cases = named(METHOD, r#","targetReplicas":2"#);
+    cases.extend(terms_on_one(METHOD, Scene::Ready, r#","targetReplicas":2"#));
+    cases.extend([
+        on("without a mask", Scene::Ready, r#""targetReplicas":2"#, done(&[("/deployment/targetReplicas", "2")])),
+        on("with a mask", Scene::Ready, r#""targetReplicas":2,"labels":{"a":"b"},"updateMask":"labels""#,
+            done(&[("/deployment/targetReplicas", "1"), ("/deployment/labels/a", "b")])),
+        on("another strategy", Scene::Ready, rolling, done(&[])),
+        on("nothing", Scene::Ready, r#""reason":"none""#, invalid(&["update_mask"])),
+        on("unknown field", Scene::Ready, r#""updateMask":"labels,name""#, invalid(&["update_mask.paths[1]"])),
+        on("out of bounds", Scene::Ready,
+            r#""targetReplicas":-1,"revisionHistoryLimit":1001,"labels":{"":""},"policy":{"drainGrace":"-1s"}"#,
+            invalid(&["labels[\"\"]", "policy.drain_grace", "revision_history_limit", "target_replicas"])),
+        on("no room to roll with what there is", Scene::Rolling,
+            r#""policy":{"rollingUpdate":{"maxSurge":{"count":0}}},"updateMask":"policy.rollingUpdate.maxSurge""#,
+            invalid(&["policy.rolling_update"])),
+        on("another strategy while deploying", Scene::Gate, rolling, wrong_state(&["STRATEGY_IN_USE"])),
+        on("a setting of the other strategy", Scene::Ready,
+            r#""policy":{"rollingUpdate":{"maxSurge":{"count":1}}},"updateMask":"policy.rollingUpdate.maxSurge""#,
+            wrong_state(&["STRATEGY_MISMATCH"])),
+        on("a setting of a gate timeout that there is not", Scene::Ready,
+            r#""policy":{"blueGreen":{"gateTimeout":{"duration":"1s"}}},"updateMask":"policy.blueGreen.gateTimeout.duration""#,
+            wrong_state(&["NO_GATE_TIMEOUT"])),
+        case(METHOD, "gone", Scene::Gone, r#"{"deployment":"$id","targetReplicas":2}"#, wrong_state(&["DEPLOYMENT_GONE"])),
+    ]);
+    cases
+}
+
+fn delete() -> Vec<Case> {
+    const METHOD: &str = "DeleteDeployment";
+    let mut cases = named(METHOD, "");
+    cases.extend(terms_on_one(METHOD, Scene::Idle, ""));
+    cases.extend([
+        case(
+            METHOD,
+            "ready",
+            Scene::Ready,
+            r#"{"deployment":"$ref"}"#,
+            done(&[("/deployment/lifecycle", "DEPLOYMENT_LIFECYCLE_DESTROYING")]),
+        ),
+        case(
+            METHOD,
+            "deploying",
+            Scene::Gate,
+            r#"{"deployment":"$ref"}"#,
+            done(&[("/deployment/lifecycle", "DEPLOYMENT_LIFECYCLE_DESTROYING")]),
+        ),
+        case(
+            METHOD,
+            "gone",
+            Scene::Gone,
+            r#"{"deployment":"$id"}"#,
+            wrong_state(&["DEPLOYMENT_GONE"]),
+        ),
+    ]);
+    cases
+}
+
+fn pause() -> Vec<Case> {
+    const METHOD: &str = "PauseDeployment";
+    let mut cases = named(METHOD, "");
+    cases.extend(terms_on_one(METHOD, Scene::Ready, ""));
+    cases.extend([
+        case(
+            METHOD,
+            "deploying",
+            Scene::Gate,
+            r#"{"deployment":"$ref"}"#,
+            done(&[("/deployment/paused", "true")]),
+        ),
+        case(
+            METHOD,
+            "paused",
+            Scene::Paused,
+            r#"{"deployment":"$ref"}"#,
+            wrong_state(&["ALREADY_PAUSED"]),
+        ),
+        case(
+            METHOD,
+            "gone",
+            Scene::Gone,
+            r#"{"deployment":"$id"}"#,
+            wrong_state(&["DEPLOYMENT_GONE"]),
+        ),
+    ]);
+    cases
+}
+
+fn resume() -> Vec<Case> {
+    const METHOD: &str = "ResumeDeployment";
+    let mut cases = named(METHOD, "");
+    cases.extend(terms_on_one(METHOD, Scene::Paused, ""));
+    cases.extend([
+        case(
+            METHOD,
+            "paused",
+            Scene::Paused,
+            r#"{"deployment":"$ref"}"#,
+            done(&[("/deployment/paused", "")]),
+        ),
+        case(
+            METHOD,
+            "not paused",
+            Scene::Gate,
+            r#"{"deployment":"$ref"}"#,
+            wrong_state(&["NOT_PAUSED"]),
+        ),
+        case(
+            METHOD,
+            "gone",
+            Scene::Gone,
+            r#"{"deployment":"$id"}"#,
+            wrong_state(&["DEPLOYMENT_GONE"]),
+        ),
+    ]);
+    cases
+}

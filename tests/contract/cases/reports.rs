@@ -1,0 +1,172 @@
+//! `RouteService`.
+
+use super::super::{
+    case::{Case, case, done, invalid},
+    scene::Scene,
+};
+
+pub(super) fn cases() -> Vec<Case> {
+    [
+        assignments("ListAssignments", "/assignments/0"),
+        assignments("WatchAssignments", "/assignment"),
+        list(),
+        statuses(),
+        health(),
+    ]
+    .concat()
+}
+
+fn assignments(method: &'static str, place: &'static str) -> Vec<Case> {
+    let found: &'static [_] = match place {
+        "/assignment" => &[
+            ("/assignment/route/id", "$route"),
+            ("/assignment/revision/number", "1"),
+        ],
+        _ => &[
+            ("/assignments", "1 items"),
+            ("/assignments/0/route/id", "$route"),
+        ],
+    };
+    vec![
+        case(
+            method,
+            "one to start",
+            Scene::Pending,
+            r#"{"resourceGroup":"$name"}"#,
+            done(found),
+        ),
+        case(
+            method,
+            "group that is too long",
+            Scene::Nothing,
+            r#"{"resourceGroup":"$long"}"#,
+            invalid(&["resource_group"]),
+        ),
+        case(
+            method,
+            "group with NUL",
+            Scene::Nothing,
+            r#"{"resourceGroup":"\u0000"}"#,
+            invalid(&["resource_group"]),
+        ),
+    ]
+}
+
+fn list() -> Vec<Case> {
+    const METHOD: &str = "ListAssignments";
+    vec![
+        case(
+            METHOD,
+            "too many",
+            Scene::Nothing,
+            r#"{"pageSize":501}"#,
+            invalid(&["page_size"]),
+        ),
+        case(
+            METHOD,
+            "fewer than none",
+            Scene::Nothing,
+            r#"{"pageSize":-1}"#,
+            invalid(&["page_size"]),
+        ),
+    ]
+}
+
+fn statuses() -> Vec<Case> {
+    const METHOD: &str = "ReportRouteStatuses";
+    let on = |name, scene, reports: &str, outcome| {
+        case(
+            METHOD,
+            name,
+            scene,
+            format!(r#"{{"reports":[{reports}]}}"#),
+            outcome,
+        )
+    };
+    let running = r#"{"routeId":"$route","status":"ROUTE_STATUS_RUNNING","address":"127.0.0.1:1"}"#;
+    vec![
+        on(
+            "runs",
+            Scene::Pending,
+            running,
+            done(&[
+                ("/results/0/applied", "true"),
+                ("/results/0/routeId", "$route"),
+            ]),
+        ),
+        on(
+            "no such move",
+            Scene::Ready,
+            r#"{"routeId":"$route","status":"ROUTE_STATUS_FAILED_TO_START"}"#,
+            done(&[("/results", "1 items"), ("/results/0/applied", "")]),
+        ),
+        on(
+            "unknown route beside another",
+            Scene::Pending,
+            &format!(r#"{{"routeId":"$unknown","status":"ROUTE_STATUS_RUNNING"}},{running}"#),
+            done(&[("/results/0/applied", ""), ("/results/1/applied", "true")]),
+        ),
+        on(
+            "everything wrong",
+            Scene::Pending,
+            r#"{"routeId":"r","status":"ROUTE_STATUS_PROVISIONING","sessionId":"$long","address":"\u0000"},{"routeId":"$route"}"#,
+            invalid(&[
+                "reports[0].address",
+                "reports[0].route_id",
+                "reports[0].session_id",
+                "reports[0].status",
+                "reports[1].status",
+            ]),
+        ),
+        on(
+            "too many",
+            Scene::Pending,
+            &vec![running; 1_001].join(","),
+            invalid(&["reports"]),
+        ),
+    ]
+}
+
+fn health() -> Vec<Case> {
+    const METHOD: &str = "ReportRouteHealth";
+    let on = |name, scene, reports: &str, outcome| {
+        case(
+            METHOD,
+            name,
+            scene,
+            format!(r#"{{"reports":[{reports}]}}"#),
+            outcome,
+        )
+    };
+    let healthy = r#"{"routeId":"$route","health":"ROUTE_HEALTH_STATUS_HEALTHY"}"#;
+    vec![
+        on(
+            "healthy",
+            Scene::Pending,
+            healthy,
+            done(&[("/results/0/applied", "true")]),
+        ),
+        on(
+            "unknown route",
+            Scene::Pending,
+            r#"{"routeId":"$unknown","health":"ROUTE_HEALTH_STATUS_HEALTHY"}"#,
+            done(&[("/results", "1 items"), ("/results/0/applied", "")]),
+        ),
+        on(
+            "everything wrong",
+            Scene::Pending,
+            r#"{"health":9},{"routeId":"$route"}"#,
+            invalid(&[
+                "reports[0].health",
+                "reports[0].route_id",
+                "reports[1].health",
+            ]),
+        ),
+        on(
+            "too many",
+            Scene::Pending,
+            &vec![healthy; 1_001].join(","),
+            invalid(&["reports"]),
+        ),
+    ]
+}

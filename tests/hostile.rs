@@ -1,0 +1,136 @@
+//! Whatever bytes come, the server refuses them in the words of the contract, and
+//! goes on: no panic, no INTERNAL, no memory without bound.
+//!
+//! The messages are made from the descriptors, so that a new field is tried too.
+//! `VIRIDIAN_HOSTILE=100000` sends that many, `VIRIDIAN_HOSTILE_SEED` others.
+
+mod dice;
+mod frame;
+mod message;
+mod send;
+
+use std::{collections::BTreeSet, env, fs, rc::Rc};
+
+use tokio::task::{JoinSet, LocalSet};
+use tonic::{Code, Status};
+
+use self::{dice::Dice, message::Sender, send::Answer};
+use crate::harness::{Engine, World, creation, finish, manual, methods, refused, viridian};
+
+#[tokio::test]
+async fn nothing_that_is_sent_brings_it_down() {
+    let count = number("VIRIDIAN_HOSTILE", 10_000);
+    let seed = number("VIRIDIAN_HOSTILE_SEED", 1);
+    let world = Rc::new(World::start(Engine::Sqlite).await);
+    world.serving(1, manual()).await;
+
+    let tried = Rc::new(
+        LocalSet::new()
+            .run_until(send_all(&world, seed, 0..count / 10))
+            .await,
+    );
+    let warm = memory(&world, "VmRSS");
+    let more = LocalSet::new()
+        .run_until(send_all(&world, seed, count / 10..count))
+        .await;
+    let (after, peak) = (memory(&world, "VmRSS"), memory(&world, "VmHWM"));
+    assert!(after < warm + GROWTH, "grew from {warm} to {after} KiB");
+    assert!(peak < PEAK, "took {peak} KiB at once");
+
+    let tried: BTreeSet<_> = tried.iter().chain(&more).cloned().collect();
+    for field in message::fields() {
+        assert!(tried.contains(&field), "{field} was never set");
+    }
+    let log = world.server.log();
+    for word in ["panicked", r#""level":"ERROR""#] {
+        assert!(!log.contains(word), "{word}: {log}");
+    }
+    still_serves(&world).await;
+}
+
+/// Sends messages by their numbers, some at the same time. Gives the fields that
+/// they had.
+async fn send_all(world: &Rc<World>, seed: u64, numbers: std::ops::Range<u64>) -> BTreeSet<String> {
+    let methods = methods();
+    let mut tried = BTreeSet::new();
+    let mut running = JoinSet::new();
+    for number in numbers {
+        let mut dice = Dice::new(seed, number);
+        let method = dice.one_of(&methods).clone();
+        let mut sender = Sender::new(&mut dice);
+        let message = sender.message(&method.input());
+        tried.append(&mut sender.tried);
+        let request = frame::request(&mut dice, &method, message);
+        let what = format!("message {number} of seed {seed}, {}", method.name());
+        let channel = world.api.channel();
+        if running.len() == AT_ONCE {
+            let ended = running.join_next().await.expect("some run");
+            ended.expect("it is as it ought to be");
+        }
+        running.spawn_local(async move {
+            let answer = send::send(channel, request, &what).await;
+            check(&answer, &what);
+        });
+    }
+    running.join_all().await;
+    tried
+}
+
+/// Done, or refused in the words of the contract.
+fn check(answer: &Answer, what: &str) {
+    match &answer.status {
+        None => assert_eq!(answer.http, 200, "{what}"),
+        Some(status) if status.code() == Code::Ok => assert_eq!(answer.http, 200, "{what}"),
+        Some(status) => {
+            let reason = reason(status).unwrap_or_else(|| panic!("{what}: {status:?}"));
+            refused(status, status.code(), &reason);
+            let ours = ![Code::Internal, Code::Unknown, Code::DataLoss].contains(&status.code());
+            assert!(ours, "{what}: {status:?}");
+            let expected = if reason == "NOT_GRPC" { 415 } else { 200 };
+            assert_eq!(answer.http, expected, "{what}");
+            // In base64; not every client takes more than 8 KiB.
+            let room = status.details().len() * 4 / 3 + status.message().len() * 3;
+            assert!(room < 8_000, "{what}: {room} bytes of headers");
+        }
+    }
+}
+
+fn reason(status: &Status) -> Option<String> {
+    use tonic_types::StatusExt as _;
+    let details = status.get_error_details();
+    details.error_info().map(|info| info.reason.clone())
+}
+
+async fn still_serves(world: &World) {
+    let request = viridian_proto::v1::CreateDeploymentRequest {
+        name: "after-all-that".to_owned(),
+        ..creation(1, manual())
+    };
+    let created = world.api.create(request).await.expect("it serves");
+    let ready = viridian_proto::v1::DeploymentLifecycle::Ready;
+    world
+        .api
+        .until(&created.id, "READY", |it| it.lifecycle() == ready)
+        .await;
+    let database = world.server.database().url().to_owned();
+    let check = finish(viridian(&["check", "--database", &database])).await;
+    assert_eq!(check.code, Some(0), "{check:?}");
+}
+
+/// Of the server's process, in KiB.
+fn memory(world: &World, what: &str) -> u64 {
+    let file = format!("/proc/{}/status", world.server.id());
+    let status = fs::read_to_string(file).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix(what));
+    let words = line.expect(what).trim_start_matches(':').split_whitespace();
+    words.into_iter().next().expect(what).parse().expect(what)
+}
+
+fn number(variable: &str, default: u64) -> u64 {
+    env::var(variable).map_or(default, |text| text.parse().expect(variable))
+}
+
+const AT_ONCE: usize = 8;
+/// In KiB.
+const GROWTH: u64 = 100 * 1024;
+const PEAK: u64 = 500 * 1024;
