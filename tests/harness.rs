@@ -11,6 +11,7 @@ mod refusal;
 mod request;
 mod server;
 mod wait;
+mod way;
 mod world;
 
 pub(crate) use self::{
@@ -26,5 +27,6 @@ pub(crate) use self::{
     },
     server::Server,
     wait::{PATIENCE, eventually, hold_for, within},
+    way::Way,
     world::World,
 };
