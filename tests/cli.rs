@@ -2,8 +2,12 @@
 
 use rstest::rstest;
 use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-use crate::harness::{Engine, Finished, REFERENCE, World, closed_port, finish, manual, viridian};
+use crate::harness::{
+    Engine, Finished, REFERENCE, Server, Way, World, closed_port, delete, finish, manual, pause,
+    viridian, within,
+};
 
 #[tokio::test]
 async fn exit_codes_tell_what_went_wrong() {
@@ -104,6 +108,91 @@ async fn a_deployment_from_creation_to_promotion(#[case] engine: Engine) {
     );
     let listed = json(&url, &["list", "-o", "json"]).await;
     assert_eq!(listed["deployments"][0]["id"], got["id"]);
+}
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+#[tokio::test]
+async fn a_watch_tells_each_change_until_it_is_as_asked_for(#[case] engine: Engine) {
+    let world = World::start(engine).await;
+    let url = world.server.url();
+    world.serving(2, manual()).await;
+    let ready = deployment(&url, &["watch", REFERENCE, "--until", "ready"]).await;
+    assert_eq!(ready.code, Some(0), "{ready:?}");
+    assert_eq!(ready.stdout, "NOW          READY, blue 2/2\n");
+
+    let url_of_watch = url.clone();
+    let watch = tokio::spawn(async move {
+        let until = [
+            "watch",
+            REFERENCE,
+            "--until",
+            "awaiting-promotion",
+            "-o",
+            "json",
+        ];
+        deployment(&url_of_watch, &until).await
+    });
+    world.bring_up().await;
+    let watch = watch.await.expect("no panic");
+    assert_eq!(watch.code, Some(0), "{watch:?}");
+    let events = watch.stdout.lines().map(serde_json::from_str::<Value>);
+    let events: Vec<Value> = events.map(|event| event.expect("JSON")).collect();
+    assert_eq!(events[0]["kind"], "DEPLOYMENT_EVENT_KIND_SNAPSHOT");
+    let last = events.last().expect("the last event");
+    assert_eq!(
+        last["deployment"]["subStep"],
+        "DEPLOYMENT_SUB_STEP_AWAITING_PROMOTION"
+    );
+
+    let waits = ["watch", REFERENCE, "--until", "ready", "--timeout", "1ms"];
+    let waits = deployment(&url, &waits).await;
+    assert_eq!(waits.code, Some(1), "{waits:?}");
+    assert!(waits.stderr.contains("did not come to ready"), "{waits:?}");
+    let nobody = deployment(&url, &["watch", "nope/nope"]).await;
+    assert_eq!(nobody.code, Some(64 + 5), "{nobody:?}");
+}
+
+#[tokio::test]
+async fn a_watch_goes_on_when_its_server_comes_back() {
+    let first = Server::start(Engine::Postgres).await;
+    let second = first.beside().await;
+    let api = second.api().await;
+    let mut request = crate::harness::creation(0, manual());
+    request.initial_revision = None;
+    let it = api.create(request).await.expect("it is created");
+    // A way to the first server, and then to the second.
+    let way = Way::to(first.address()).await;
+    let mut command = viridian(&["deployment", "watch", REFERENCE]);
+    command.env("VIRIDIAN_SERVER", way.url());
+    let mut process = command.spawn().expect("it can be started");
+    let stdout = process.stdout.take().expect("stdout is a pipe");
+    let mut lines = BufReader::new(stdout).lines();
+    let mut next = async || {
+        let line = within("the next line", lines.next_line()).await;
+        line.expect("it can be read")
+    };
+    assert!(next().await.is_some_and(|line| line.starts_with("NOW ")));
+    way.lead_to(second.address());
+    // While it is on the way, and when it is there.
+    let paused = api.deployments().pause_deployment(pause(&it.id)).await;
+    paused.expect("it is paused");
+    let line = next().await.expect("a line");
+    assert!(
+        line.starts_with("UPDATED ") && line.contains("paused"),
+        "{line}"
+    );
+    let deleted = api.deployments().delete_deployment(delete(&it.id)).await;
+    deleted.expect("it is deleted");
+    let mut last = String::new();
+    while let Some(line) = next().await {
+        assert!(!line.starts_with("NOW "), "{line}");
+        last = line;
+    }
+    assert!(last.starts_with("DESTROYED "), "{last}");
+    let status = within("its end", process.wait()).await.expect("it ends");
+    assert_eq!(status.code(), Some(0));
 }
 
 /// The output of a verb that succeeds, parsed.

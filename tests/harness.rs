@@ -17,6 +17,7 @@ mod schema;
 mod server;
 mod tools;
 mod wait;
+mod way;
 pub(crate) mod web;
 mod world;
 
@@ -38,5 +39,6 @@ pub(crate) use self::{
     server::Server,
     tools::{root, tool},
     wait::{PATIENCE, count, eventually, hold_for, within},
+    way::Way,
     world::World,
 };

@@ -1,8 +1,8 @@
 //! The enum values of the contract as people say them: `READY`, `MANUAL_GATE`.
 
 use viridian_proto::v1::{
-    BlockerCode, Deployment, DeploymentLifecycle, DeploymentSubStep, RouteHealthStatus,
-    RouteStatus, RouteTrafficStatus,
+    BlockerCode, Deployment, DeploymentEventKind, DeploymentLifecycle, DeploymentSubStep,
+    RouteHealthStatus, RouteStatus, RouteTrafficStatus,
 };
 
 /// The lifecycle and, while deploying, the sub-step: `DEPLOYING / PROVISIONING`.
@@ -23,6 +23,12 @@ pub(crate) fn state(deployment: &Deployment) -> String {
 /// What a deployment waits for: `MANUAL_GATE`.
 pub(crate) fn blocker(code: BlockerCode) -> &'static str {
     short(code.as_str_name(), BlockerCode::Unspecified.as_str_name())
+}
+
+/// What changed of a deployment: `PROMOTED`.
+pub(crate) fn event(kind: DeploymentEventKind) -> &'static str {
+    let unspecified = DeploymentEventKind::Unspecified.as_str_name();
+    short(kind.as_str_name(), unspecified)
 }
 
 /// Where a route is in its life: `RUNNING`.

@@ -45,13 +45,22 @@ pub(crate) fn line(text: &str) -> io::Result<()> {
 /// The canonical proto3 JSON form of a message of this name in the contract's
 /// package.
 pub(crate) fn json<M: prost::Message>(name: &str, message: &M) -> Result<String, OutputError> {
+    Ok(serde_json::to_string_pretty(&dynamic(name, message)?)?)
+}
+
+/// The same on one line, for one of many.
+pub(crate) fn json_line<M: prost::Message>(name: &str, message: &M) -> Result<String, OutputError> {
+    Ok(serde_json::to_string(&dynamic(name, message)?)?)
+}
+
+fn dynamic<M: prost::Message>(name: &str, message: &M) -> Result<DynamicMessage, OutputError> {
     let pool = DescriptorPool::decode(viridian_proto::FILE_DESCRIPTOR_SET)?;
     let full_name = format!("{PACKAGE}.{name}");
     let Some(descriptor) = pool.get_message_by_name(&full_name) else {
         unreachable!("{full_name} is in the contract: a test asks for each that is used")
     };
-    let dynamic = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice())?;
-    Ok(serde_json::to_string_pretty(&dynamic)?)
+    let bytes = message.encode_to_vec();
+    Ok(DynamicMessage::decode(descriptor, bytes.as_slice())?)
 }
 
 /// Rows under a header, in columns, without lines around them.
@@ -87,10 +96,11 @@ const PACKAGE: &str = "viridian.deployment.v1";
 #[cfg(test)]
 mod tests {
     use viridian_proto::v1::{
-        Deployment, DeploymentLifecycle, ListDeploymentsResponse, PromoteDeploymentResponse,
+        Deployment, DeploymentEvent, DeploymentLifecycle, ListDeploymentsResponse,
+        PromoteDeploymentResponse,
     };
 
-    use super::{json, key_values, table};
+    use super::{json, json_line, key_values, table};
 
     #[test]
     fn json_is_the_canonical_form() {
@@ -115,6 +125,7 @@ mod tests {
             &ListDeploymentsResponse::default(),
         )
         .expect("a list");
+        json_line("DeploymentEvent", &DeploymentEvent::default()).expect("an event");
         json(
             "PromoteDeploymentResponse",
             &PromoteDeploymentResponse::default(),

@@ -23,6 +23,7 @@ mod policy;
 mod promote;
 mod show;
 mod spec;
+mod watch;
 
 use self::policy::PolicyError;
 
@@ -52,6 +53,8 @@ enum Verb {
     Get(get::GetArgs),
     /// List deployments, oldest first.
     List(list::ListArgs),
+    /// Follow a deployment, a change a line.
+    Watch(watch::WatchArgs),
     /// Begin to deploy a revision: one that there is, or a new one.
     Activate(activate::ActivateArgs),
     /// Switch all traffic to the revision that is being deployed.
@@ -67,17 +70,24 @@ pub(crate) enum DeploymentError {
     Policy(#[from] PolicyError),
     #[error("the server's reply to this call is empty")]
     EmptyReply,
+    #[error("{deployment} did not come to {until}: {instead}")]
+    NotReached {
+        deployment: String,
+        until: String,
+        instead: String,
+    },
     #[error("cannot start: {0}")]
     Runtime(#[source] std::io::Error),
 }
 
 impl DeploymentError {
-    /// 64 and the gRPC code for a refused call, 2 for flags that do not fit.
+    /// 64 and the gRPC code for a refused call, 2 for flags that do not fit, 1
+    /// when what was waited for did not come.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Call(error) => error.exit_code(),
             Self::Policy(_) => USAGE,
-            Self::EmptyReply | Self::Runtime(_) => 1,
+            Self::EmptyReply | Self::NotReached { .. } | Self::Runtime(_) => 1,
         }
     }
 }
@@ -105,6 +115,7 @@ async fn dispatch(args: DeploymentArgs) -> Result<(), DeploymentError> {
         Verb::Create(args) => create::run(*args, server, format).await,
         Verb::Get(args) => get::run(args, server, format).await,
         Verb::List(args) => list::run(args, server, format).await,
+        Verb::Watch(args) => watch::run(args, server, format).await,
         Verb::Activate(args) => activate::run(args, server, format).await,
         Verb::Promote(args) => promote::run(args, server, format).await,
     }

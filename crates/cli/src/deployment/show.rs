@@ -64,6 +64,24 @@ pub(super) fn many(deployments: &[Deployment]) -> String {
     )
 }
 
+/// Where a deployment is, on one line.
+pub(super) fn change(deployment: &Deployment) -> String {
+    let target = deployment.target_replicas;
+    let mut text = format!(
+        "{}{}, blue {}",
+        names::state(deployment),
+        if deployment.paused { ", paused" } else { "" },
+        ready(deployment.blue.as_ref(), target)
+    );
+    if deployment.lifecycle() == DeploymentLifecycle::Deploying {
+        text += &format!(", green {}", ready(deployment.green.as_ref(), target));
+    }
+    if let Some(first) = deployment.blockers.first() {
+        text += &format!(": {}", first.message);
+    }
+    text
+}
+
 /// What is waited for, one reason a line.
 pub(super) fn blockers(blockers: &[Blocker]) -> String {
     let line = |it: &Blocker| {

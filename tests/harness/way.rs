@@ -1,0 +1,59 @@
+use std::net::SocketAddr;
+
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinHandle,
+};
+
+/// A port that leads to a server, and later to another: what a balancer does.
+/// Gone when it is dropped.
+pub(crate) struct Way {
+    address: SocketAddr,
+    to: watch::Sender<SocketAddr>,
+    worker: JoinHandle<()>,
+}
+
+impl Way {
+    pub(crate) async fn to(server: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let (to, mut from) = watch::channel(server);
+        let worker = tokio::spawn(async move {
+            while let Ok((mut caller, _)) = listener.accept().await {
+                let server = *from.borrow_and_update();
+                let mut turned = from.clone();
+                tokio::spawn(async move {
+                    let Ok(mut server) = TcpStream::connect(server).await else {
+                        return;
+                    };
+                    tokio::select! {
+                        _ = copy_bidirectional(&mut caller, &mut server) => {}
+                        _ = turned.changed() => {}
+                    }
+                });
+            }
+        });
+        Self {
+            address,
+            to,
+            worker,
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Cuts what goes over it, and leads to another server from now on.
+    pub(crate) fn lead_to(&self, server: SocketAddr) {
+        self.to.send_replace(server);
+    }
+}
+
+impl Drop for Way {
+    fn drop(&mut self) {
+        self.worker.abort();
+    }
+}
