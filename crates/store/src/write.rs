@@ -13,14 +13,10 @@
 
 mod column;
 mod postgres;
+mod row;
 mod sqlite;
 
-use diesel::{
-    AsChangeset, QueryResult,
-    pg::Pg,
-    query_builder::{AstPass, QueryFragment},
-    sqlite::Sqlite,
-};
+use diesel::{AsChangeset, QueryResult, pg::Pg, query_builder::QueryFragment, sqlite::Sqlite};
 
 use diesel_async::AsyncPgConnection;
 
@@ -202,13 +198,4 @@ fn count(columns: &[Column]) -> usize {
 /// As PostgreSQL counts.
 fn number(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
-}
-
-/// Walks a part of a statement for one of the engines.
-fn walk_pg<'b>(part: &'b dyn Fragment, out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-    QueryFragment::<Pg>::walk_ast(part, out)
-}
-
-fn walk_sqlite<'b>(part: &'b dyn Fragment, out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
-    QueryFragment::<Sqlite>::walk_ast(part, out)
 }

@@ -20,7 +20,9 @@ use super::{
 };
 use crate::{
     Action, Call, Projects, PromoteRefusal, StoreError, Tables, UnitError,
-    transaction::Transaction, types::Phase, units::testing::Plan,
+    transaction::Transaction,
+    types::{EventKind, Phase},
+    units::testing::Plan,
 };
 
 #[rstest]
@@ -89,6 +91,43 @@ async fn of_64_callers_one_promotes(#[case] engine: Engine) {
         1
     );
     invariants::hold(&fixture).await;
+}
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_it_comes_to_is_a_value_until_it_is_carried_out(#[case] engine: Engine) {
+    let fixture = Fixture::new(engine).await;
+    let (id, green) = fixture.at_the_gate(2, manual()).await;
+    let before = fixture.get(id).await;
+    let blue = before.state.current().expect("blue");
+    let footprint = fixture.footprint().await;
+    let change = fixture
+        .db
+        .write(async |tx: &mut Transaction| {
+            let held = tx.hold(id).await?.expect("it is there");
+            let (view, policy) = (held.deployment.view(), &held.deployment.policy);
+            let promoted = verbs::promote(&view, &held.views(), policy, held.now);
+            let promoted = promoted.expect("it may be promoted");
+            let plan = Plan::of_call(promoted, Phase::Promote, held.now);
+            Ok::<_, StoreError>(held.change(&plan, &call()))
+        })
+        .await
+        .expect("it is decided");
+    assert_eq!(change.routes.promoted, fixture.routes_of(id, green).await);
+    assert_eq!(change.routes.drained, fixture.routes_of(id, blue).await);
+    assert_eq!(change.routes.assigned.len(), 2, "blue is to be stopped");
+    let state = change.state.expect("its row changes");
+    assert_eq!(state.sequence, before.sequence, "what it was decided on");
+    assert_eq!(state.deployment, change.deployment);
+    assert_eq!(change.deployment.sequence, before.sequence + 1);
+    let numbers: Vec<_> = change.moves.iter().map(|entry| entry.number).collect();
+    assert_eq!(numbers, [before.last_history + 1]);
+    assert_eq!(change.event, Some(EventKind::Promoted));
+    let touched = change.touched.expect("others are told");
+    assert_eq!(touched.epoch, Some(before.epoch + 1));
+    assert_eq!(fixture.footprint().await, footprint, "nothing is written");
 }
 
 #[rstest]

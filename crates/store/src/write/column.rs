@@ -2,6 +2,7 @@ use std::marker::PhantomData;
 
 use diesel::{
     QueryResult,
+    backend::Backend,
     pg::Pg,
     query_builder::AstPass,
     serialize::ToSql,
@@ -43,10 +44,23 @@ impl Column {
     pub(super) fn array<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         self.values.array(out)
     }
+}
 
-    /// The value in one row.
-    pub(super) fn value<'b>(&'b self, row: usize, out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
-        self.values.value(row, out)
+/// A column for one of the engines.
+pub(super) trait Value<DB: Backend> {
+    /// The value in one row, as a parameter.
+    fn value<'b>(&'b self, row: usize, out: AstPass<'_, 'b, DB>) -> QueryResult<()>;
+}
+
+impl Value<Pg> for Column {
+    fn value<'b>(&'b self, row: usize, out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        self.values.pg(row, out)
+    }
+}
+
+impl Value<Sqlite> for Column {
+    fn value<'b>(&'b self, row: usize, out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        self.values.sqlite(row, out)
     }
 }
 
@@ -54,7 +68,8 @@ impl Column {
 trait Values: Send + Sync {
     fn len(&self) -> usize;
     fn array<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()>;
-    fn value<'b>(&'b self, row: usize, out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()>;
+    fn pg<'b>(&'b self, row: usize, out: AstPass<'_, 'b, Pg>) -> QueryResult<()>;
+    fn sqlite<'b>(&'b self, row: usize, out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()>;
 }
 
 struct Typed<ST, T> {
@@ -77,7 +92,11 @@ where
         out.push_bind_param::<Array<ST>, [T]>(&self.values)
     }
 
-    fn value<'b>(&'b self, row: usize, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+    fn pg<'b>(&'b self, row: usize, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_bind_param::<ST, T>(&self.values[row])
+    }
+
+    fn sqlite<'b>(&'b self, row: usize, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
         out.push_bind_param::<ST, T>(&self.values[row])
     }
 }

@@ -9,7 +9,7 @@ use diesel::{
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl as _};
 
-use super::{Column, Verb, Write, walk_pg};
+use super::{Column, Verb, Write};
 use crate::{
     dialect::{self, Cacheable as _, Trip},
     error::StoreError,
@@ -81,7 +81,11 @@ impl QueryFragment<Pg> for Together {
             out.push_sql(if index == 0 { "WITH w" } else { ", w" });
             out.push_sql(&index.to_string());
             out.push_sql(" AS (");
-            write.walk(out.reborrow())?;
+            match write.rows {
+                // Without arrays, which cost more than what is in them.
+                1 => write.walk_row(0, out.reborrow())?,
+                _ => write.walk_rows(out.reborrow())?,
+            }
             out.push_sql(" RETURNING 1)");
         }
         // What is no number fails, and is in the error's text.
@@ -101,7 +105,8 @@ impl QueryFragment<Pg> for Together {
 }
 
 impl Write {
-    fn walk<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+    /// All rows at once: an array for each column.
+    fn walk_rows<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         match &self.verb {
             Verb::Insert { columns, conflict } => {
                 out.push_sql("INSERT INTO ");
@@ -126,7 +131,7 @@ impl Write {
                 out.push_identifier(self.table)?;
                 out.push_sql(" SET ");
                 if let Some(changes) = changes {
-                    walk_pg(&**changes, out.reborrow())?;
+                    changes.walk_ast(out.reborrow())?;
                 }
                 for (index, column) in columns.iter().enumerate() {
                     comma(index + usize::from(changes.is_some()), &mut out);
@@ -139,7 +144,7 @@ impl Write {
                 self.pick(keys, &mut out)?;
                 if let Some(guard) = guard {
                     out.push_sql(" AND (");
-                    walk_pg(&**guard, out.reborrow())?;
+                    guard.walk_ast(out.reborrow())?;
                     out.push_sql(")");
                 }
             }
