@@ -16,6 +16,7 @@ use crate::{
     client::{CallError, answer},
     duration, names,
     output::{self, Format},
+    server::ServerArgs,
 };
 
 #[derive(Debug, Args)]
@@ -48,7 +49,7 @@ enum End {
 
 pub(super) async fn run(
     args: WatchArgs,
-    server: &str,
+    server: &ServerArgs,
     format: Format,
 ) -> Result<(), DeploymentError> {
     let (until, limit) = (args.until, args.timeout);
@@ -78,14 +79,14 @@ pub(super) async fn run(
 }
 
 struct Watch<'a> {
-    server: &'a str,
+    server: &'a ServerArgs,
     format: Format,
     until: Option<Until>,
     request: WatchDeploymentsRequest,
 }
 
 impl<'a> Watch<'a> {
-    fn of(args: WatchArgs, server: &'a str, format: Format) -> Self {
+    fn of(args: WatchArgs, server: &'a ServerArgs, format: Format) -> Self {
         Self {
             server,
             format,
