@@ -41,18 +41,20 @@ async fn heard(commits: &mut Receiver<Announcement>) -> Elsewhere {
     heard.await.expect("it is heard of")
 }
 
-/// Waits until one server has heard a commit of the other, so that both listen.
+/// Waits until one server has heard a commit of the other, so that both listen. A
+/// commit from before that is part of the "anything" of a beginning.
 async fn until_they_hear(of: &Fixture, id: DeploymentId, commits: &mut Receiver<Announcement>) {
-    let paused = of.db.pause_deployment(id, &call()).await;
-    paused.expect("it is paused");
-    let resumed = of.db.resume_deployment(id, &call()).await;
-    resumed.expect("it goes on");
-    loop {
-        // Not the "anything" of a beginning.
-        if heard(commits).await.groups.is_some() {
+    for _ in 0..60 {
+        let paused = of.db.pause_deployment(id, &call()).await;
+        paused.expect("it is paused");
+        let resumed = of.db.resume_deployment(id, &call()).await;
+        resumed.expect("it goes on");
+        let something = async { while heard(commits).await.groups.is_none() {} };
+        if timeout(Duration::from_millis(500), something).await.is_ok() {
             return;
         }
     }
+    panic!("they do not hear of it");
 }
 
 #[tokio::test(flavor = "multi_thread")]
