@@ -390,7 +390,8 @@ async fn a_schema_of_another_version_is_refused(#[case] engine: Engine) {
             "none of Viridian's tables",
         ),
         (
-            "UPDATE __diesel_schema_migrations SET version = '20010101000000'",
+            "UPDATE __diesel_schema_migrations SET version = '20010101000000' \
+             WHERE version = (SELECT MIN(version) FROM __diesel_schema_migrations)",
             "lacks migration",
         ),
         (
