@@ -135,9 +135,12 @@ impl Server {
         text(&self.log)
     }
 
+    pub(crate) fn pid(&self) -> i32 {
+        i32::try_from(self.process.id()).expect("a process id")
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.process.id()).expect("a process id");
-        kill(Pid::from_raw(pid), signal).expect("the server is there");
+        kill(Pid::from_raw(self.pid()), signal).expect("the server is there");
     }
 
     pub(crate) async fn ended(&mut self) -> ExitStatus {

@@ -11,7 +11,7 @@ use tokio::{task::JoinSet, time::sleep};
 use viridian_strategy::{DeploymentId, Health};
 
 use super::{
-    chance::tell,
+    chance::{count, tell},
     fixture::{Engine, Fixture, call, manual},
     invariants,
 };
@@ -62,7 +62,7 @@ async fn nobody_else_waits_for_a_deployment_that_is_held() {
     }
     let mut slowest = Duration::ZERO;
     let mut passes = 0;
-    while begin.elapsed() < HOLD {
+    while begin.elapsed() < hold() {
         slowest = slowest.max(pass(&fixture, &others).await);
         passes += 1;
     }
@@ -220,7 +220,7 @@ async fn keep_asking(
     let mut waits = Vec::new();
     // Not all of them at one moment.
     sleep(Duration::from_millis(100) * caller).await;
-    while begin.elapsed() < HOLD - LOCK_TIMEOUT {
+    while begin.elapsed() < hold() - LOCK_TIMEOUT {
         let (db, asked) = (&fixture.db, Instant::now());
         let given_up = match caller % 4 {
             0 => is_held(db.complete_manual_promote(id, None, &call()).await),
@@ -250,4 +250,8 @@ fn is_held<T, R>(result: Result<T, UnitError<R>>) -> bool {
 
 /// What sessions of the store have.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
-const HOLD: Duration = Duration::from_secs(6);
+
+/// For how long it is held: `VIRIDIAN_HOLD` seconds.
+fn hold() -> Duration {
+    Duration::from_secs(count("VIRIDIAN_HOLD", 6).into())
+}
