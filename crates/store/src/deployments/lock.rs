@@ -41,9 +41,14 @@ impl Connection {
             Sql(RouteStatus::Terminated),
             Sql(RouteStatus::FailedToStart),
         ];
+        // Asked only of routes that are over: a join would ask it of all.
+        let since = deployments::table
+            .filter(deployments::id.eq(routes::deployment_id))
+            .select(deployments::current_since)
+            .single_value();
         let failed = routes::drained_at
             .is_null()
-            .and(routes::created_at.ge(deployments::current_since));
+            .and(routes::created_at.nullable().ge(since));
         let (rows, routes, now) = in_one_trip!(
             self,
             trip,
@@ -54,7 +59,6 @@ impl Connection {
                 .locked(wait)
                 .load::<(Sql<DeploymentId>, Readable<LockedRow>)>(c),
             routes::table
-                .inner_join(deployments::table.on(deployments::id.eq(routes::deployment_id)))
                 .filter(routes::deployment_id.eq_any(&ids))
                 .filter(routes::status.ne_all(over).or(failed))
                 .order(routes::id)
