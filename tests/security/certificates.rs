@@ -175,10 +175,11 @@ async fn callers_that_do_not_shake_hands_keep_nobody_waiting() {
     let silent: Vec<_> = (0..100)
         .map(|_| TcpStream::connect(address).expect("a connection"))
         .collect();
-    let client = world
-        .client(None, Bearer::new("vrd_viewer").expect("a token"))
-        .await;
-    client.list("").await.expect("it is answered");
+    let answer = within("an answer", async {
+        let bearer = Bearer::new("vrd_viewer").expect("a token");
+        world.client(None, bearer).await.list("").await
+    });
+    answer.await.expect("it is answered");
     drop(silent);
 }
 

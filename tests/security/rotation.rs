@@ -25,7 +25,7 @@ async fn tokens_come_and_go_under_load_and_no_good_call_is_refused() {
         if round % 2 == 0 {
             guarded.file.replace(&entries);
         } else {
-            write_in_place(&guarded, &entries.concat());
+            write_in_place(&guarded, &entries);
         }
         until(&guarded, &new, true).await;
         assert!(
@@ -34,7 +34,7 @@ async fn tokens_come_and_go_under_load_and_no_good_call_is_refused() {
         );
         let entries = with(&[&new]);
         if round % 2 == 0 {
-            write_in_place(&guarded, &entries.concat());
+            write_in_place(&guarded, &entries);
         } else {
             guarded.file.replace(&entries);
         }
@@ -125,12 +125,22 @@ fn with(more: &[&str]) -> Vec<String> {
         .collect()
 }
 
-/// As an editor may do it: the file is there all the time, and for moments holds
-/// nothing, or some of the text.
-fn write_in_place(guarded: &Guarded, text: &str) {
-    for cut in [0, text.len() / 3, text.len() / 2, text.len()] {
-        fs::write(guarded.file.path(), &text[..cut]).expect("a file");
-        std::thread::sleep(Duration::from_millis(20));
+/// As a busy editor may do it: again and again, and the file is there all the time,
+/// but for moments holds nothing, or some of the text. Cut between two entries, it
+/// is valid and has too few; no such moment comes twice.
+fn write_in_place(guarded: &Guarded, entries: &[String]) {
+    for count in 0..REWRITES {
+        let mut text = format!("# {count}\n");
+        let mut cuts = vec![0, text.len()];
+        for entry in entries {
+            cuts.push(text.len() + entry.len() / 2);
+            text.push_str(entry);
+            cuts.push(text.len());
+        }
+        for cut in cuts {
+            fs::write(guarded.file.path(), &text[..cut]).expect("a file");
+            std::thread::sleep(Duration::from_millis(3));
+        }
     }
 }
 
@@ -161,3 +171,4 @@ fn errors(guarded: &Guarded) -> Vec<String> {
 }
 
 const ROUNDS: usize = 4;
+const REWRITES: usize = 40;

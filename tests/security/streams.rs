@@ -84,15 +84,18 @@ async fn open(guarded: &Guarded, token: &str) -> Streaming<WatchTrafficResponse>
     stream
 }
 
-/// What a stream ends with.
+/// What a stream ends with; tables and heartbeats are passed over.
 async fn ending(stream: &mut Streaming<WatchTrafficResponse>) -> Status {
-    loop {
-        match within("the end of the stream", stream.message()).await {
-            Ok(Some(_)) => {}
-            Ok(None) => panic!("it ends with a reason"),
-            Err(status) => return status,
+    within("the end of the stream", async {
+        loop {
+            match stream.message().await {
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("it ends with a reason"),
+                Err(status) => return status,
+            }
         }
-    }
+    })
+    .await
 }
 
 /// The next change comes by.
