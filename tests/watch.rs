@@ -5,19 +5,20 @@ mod many;
 mod resume;
 mod slow;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::SystemTime};
 
 use nix::sys::signal::Signal;
 use rstest::rstest;
 use tonic::Code;
 use viridian_proto::v1::{
     Deployment, DeploymentEvent, DeploymentEventKind as Kind, DeploymentLifecycle,
-    UpdateDeploymentRequest,
+    UpdateDeploymentRequest, WatchAssignmentsRequest, WatchTrafficRequest,
+    watch_assignments_response, watch_deployments_response, watch_traffic_response,
 };
 
 use crate::harness::{
-    Api, Engine, Events, REFERENCE, Server, World, creation, delete, manual, of_deployments,
-    of_project, pause, refused, update,
+    Api, Engine, Events, PATIENCE, REFERENCE, Server, World, creation, delete, manual,
+    of_deployments, of_project, pause, refused, update, within,
 };
 
 #[rstest]
@@ -162,6 +163,48 @@ async fn a_listener_that_was_cut_off_hears_again() {
     let paused = here.deployments().pause_deployment(pause(&it.id)).await;
     paused.expect("it is paused");
     assert!(deployment(&events.event().await).paused);
+}
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+#[tokio::test]
+async fn streams_with_nothing_to_tell_are_heard_of(#[case] engine: Engine) {
+    let server = Server::start(engine).await;
+    let api = server.api().await;
+    let nobody = WatchAssignmentsRequest {
+        resource_group: "nobody".to_owned(),
+    };
+    let all = WatchTrafficRequest {
+        deployments: Vec::new(),
+        all: true,
+    };
+    let mut events = api.follow(of_project("shop")).await.expect("a watch").0;
+    let assignments = api.routes().watch_assignments(nobody).await;
+    let mut assignments = assignments.expect("a watch").into_inner();
+    let tables = api.traffic().watch_traffic(all).await;
+    let mut tables = tables.expect("a watch").into_inner();
+    let (events, assignments, tables) = within("heartbeats", async {
+        tokio::join!(events.message(), assignments.message(), tables.message())
+    })
+    .await;
+    let events = events.expect("it is open").and_then(|it| it.payload);
+    let Some(watch_deployments_response::Payload::Heartbeat(events)) = events else {
+        panic!("a heartbeat: {events:?}")
+    };
+    let assignments = assignments.expect("it is open").and_then(|it| it.payload);
+    let Some(watch_assignments_response::Payload::Heartbeat(assignments)) = assignments else {
+        panic!("a heartbeat: {assignments:?}")
+    };
+    let tables = tables.expect("it is open").and_then(|it| it.payload);
+    let Some(watch_traffic_response::Payload::Heartbeat(tables)) = tables else {
+        panic!("a heartbeat: {tables:?}")
+    };
+    for time in [events.time, assignments.time, tables.time] {
+        let time = SystemTime::try_from(time.expect("a time")).expect("one of ours");
+        let off = SystemTime::now().duration_since(time).unwrap_or_default();
+        assert!(off < PATIENCE, "{off:?}");
+    }
 }
 
 async fn follow(api: &Api, references: &[&str]) -> Events {

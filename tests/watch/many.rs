@@ -38,11 +38,7 @@ async fn nothing_is_missed_or_repeated_across_restarts() {
     let servers = Arc::new(Mutex::new(vec![server.url()]));
     let scene = Scene::begin(&server.api().await, &servers).await;
     for part in 1..4 {
-        let so_far = scene.events * part / 4;
-        eventually("some more events", async || {
-            (scene.written.load(Ordering::Relaxed) >= so_far).then_some(())
-        })
-        .await;
+        scene.until_written(scene.events * part / 4).await;
         server = server.restart().await;
         *servers.lock().unwrap_or_else(PoisonError::into_inner) = vec![server.url()];
     }
@@ -90,6 +86,18 @@ impl Scene {
             servers: Arc::clone(servers),
             writers,
             watches,
+        }
+    }
+
+    /// Waits for so many events, for as long as there are more and more.
+    async fn until_written(&self, events: usize) {
+        let written = || self.written.load(Ordering::Relaxed);
+        while written() < events {
+            let before = written();
+            eventually("one more event", async || {
+                (written() > before).then_some(())
+            })
+            .await;
         }
     }
 
