@@ -253,9 +253,9 @@ mod tests {
     #[test]
     fn whoever_joins_waits_for_a_look_of_his_own() {
         let feed = AssignmentFeed::new();
-        let mut first = feed.subscribe("g");
+        let mut first = feed.subscribe("g", &Projects::All);
         let (name, look) = feed.take_due().expect("it is looked at");
-        let mut second = feed.subscribe("g");
+        let mut second = feed.subscribe("g", &Projects::All);
         feed.publish(&name, look, nothing());
         assert!(first.next().now_or_never().is_some());
         assert!(second.next().now_or_never().is_none(), "it is too old");
@@ -268,12 +268,15 @@ mod tests {
     #[test]
     fn only_what_is_followed_and_concerned_is_looked_at() {
         let feed = AssignmentFeed::new();
-        let (one, other) = (feed.subscribe("g"), feed.subscribe("h"));
+        let (one, other) = (
+            feed.subscribe("g", &Projects::All),
+            feed.subscribe("h", &Projects::All),
+        );
         while let Some((name, look)) = feed.take_due() {
             feed.publish(&name, look, nothing());
         }
         feed.hurry(|group| group == "h");
-        assert_eq!(feed.take_due().map(|it| it.0), Some("h".to_owned()));
+        assert_eq!(feed.take_due().map(|it| it.0.0), Some("h".to_owned()));
         assert_eq!(feed.take_due(), None);
         drop((one, other));
         assert_eq!(feed.next(), None);
