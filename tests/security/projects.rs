@@ -5,7 +5,8 @@ use uuid::Uuid;
 use viridian_proto::v1::{
     GetTrafficRequest, ListAssignmentsRequest, PauseDeploymentRequest, ReportRouteStatusesRequest,
     RouteStatus, RouteStatusReport, WatchAssignmentsRequest, WatchDeploymentsRequest,
-    WatchTrafficRequest, WatchTrafficResponse, watch_assignments_response, watch_traffic_response,
+    WatchTrafficRequest, WatchTrafficResponse, watch_assignments_response,
+    watch_deployments_response, watch_traffic_response,
 };
 
 use super::staff::{Client, Guarded, of_token};
@@ -26,6 +27,41 @@ async fn a_list_has_what_is_theirs() {
     refused(&other, Code::PermissionDenied, "PROJECT_NOT_ALLOWED");
     let all = world.root.list("").await.expect("a list");
     assert_eq!(all, ["shop/web", "bank/web"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_of_a_watch_that_is_not_theirs_is_of_no_use() {
+    let world = World::start().await;
+    let viewer = world.guarded.client("vrd_viewer").await;
+    let [_, bank] = &world.ids;
+    let of_project = WatchDeploymentsRequest {
+        project: "bank".to_owned(),
+        ..WatchDeploymentsRequest::default()
+    };
+    let of_one = WatchDeploymentsRequest {
+        deployments: vec![bank.clone()],
+        ..WatchDeploymentsRequest::default()
+    };
+    for (request, code) in [
+        (of_project, Code::PermissionDenied),
+        (of_one, Code::NotFound),
+    ] {
+        let stream = world.root.deployments().watch_deployments(request).await;
+        let mut stream = stream.expect("a stream").into_inner();
+        let first = within("an event", stream.message())
+            .await
+            .expect("it goes on");
+        let payload = first.and_then(|first| first.payload);
+        let Some(watch_deployments_response::Payload::Event(event)) = payload else {
+            panic!("{payload:?}");
+        };
+        let resume = WatchDeploymentsRequest {
+            resume_token: event.resume_token,
+            ..WatchDeploymentsRequest::default()
+        };
+        let refusal = viewer.deployments().watch_deployments(resume).await;
+        assert_eq!(refusal.expect_err("it is not theirs").code(), code);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
