@@ -22,21 +22,33 @@ pub(crate) async fn run(database: Database, stop: CancellationToken) {
         let wait = pass(&database).await;
         tokio::select! {
             () = stop.cancelled() => {}
-            () = made_due(&mut commits), if wait > RETRY => {}
-            () = sleep(wait) => {}
+            () = made_due(&mut commits), if wait.ends_by_commit => {}
+            () = sleep(wait.at_most) => {}
         }
     }
 }
 
-/// Works on one batch. Gives how long to wait for the next at most.
-async fn pass(database: &Database) -> Duration {
+/// How long to wait for the next pass.
+struct Wait {
+    at_most: Duration,
+    /// Not when something failed: that must not be tried as fast as others
+    /// commit.
+    ends_by_commit: bool,
+}
+
+/// Works on one batch.
+async fn pass(database: &Database) -> Wait {
     let Pass { done, failed, next } = match database.run_due(BATCH, ASIDE).await {
         Ok(pass) => pass,
         Err(error) => {
             tracing::warn!(%error, "a pass over the due queue was given up");
-            return RETRY;
+            return Wait {
+                at_most: RETRY,
+                ends_by_commit: false,
+            };
         }
     };
+    let ends_by_commit = failed.is_empty();
     for (deployment, error) in failed {
         if error.is_of_rows() {
             tracing::error!(%deployment, %error, "a cycle failed; the deployment is set aside");
@@ -44,11 +56,17 @@ async fn pass(database: &Database) -> Duration {
             tracing::warn!(%deployment, %error, "a cycle was given up");
         }
     }
-    match next {
+    let at_most = match next {
         _ if !done.is_empty() => Duration::ZERO,
-        // All of it is in other hands, or failed.
+        // All of it is in other hands, or failed. Those hands let go by a commit:
+        // most often that of a report that came while the one before was looked
+        // at.
         Some(Duration::ZERO) => RETRY,
         next => next.unwrap_or(POLL).min(POLL),
+    };
+    Wait {
+        at_most,
+        ends_by_commit,
     }
 }
 
