@@ -1,30 +1,31 @@
 //! Connections as they come in: no address has too many.
 
 use std::{
-    io::{self, IoSlice},
+    io,
     net::{IpAddr, SocketAddr},
-    pin::Pin,
-    task::{Context, Poll},
 };
 
 use futures::{Stream, StreamExt as _};
 use metrics::{Gauge, counter, gauge};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::net::TcpStream;
 
 use crate::{
     layers::{Taken, Tally, address},
     metrics::{CONNECTIONS, CONNECTIONS_REJECTED},
 };
 
-/// A connection, counted for its address until it is dropped.
+/// A connection that was let in.
 pub(crate) struct Connection {
-    stream: TcpStream,
+    pub(crate) stream: TcpStream,
     /// Where it comes from.
     pub(crate) peer: SocketAddr,
-    _counted: (Taken<IpAddr>, Open),
+    pub(crate) counted: Counted,
+}
+
+/// Counts a connection, for its address and in all, until it is dropped.
+pub(crate) struct Counted {
+    _of_address: Taken<IpAddr>,
+    _open: Open,
 }
 
 /// Lets in what comes, but of each address only so many at once. One more is
@@ -40,7 +41,10 @@ pub(crate) fn admit(
                 Ok(Connection {
                     stream,
                     peer,
-                    _counted: (taken, Open::new()),
+                    counted: Counted {
+                        _of_address: taken,
+                        _open: Open::new(),
+                    },
                 })
             }),
             Err(error) => Some(Err(error)),
@@ -51,46 +55,6 @@ pub(crate) fn admit(
         }
         std::future::ready(admitted)
     })
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
 }
 
 /// One in the gauge of open connections.

@@ -14,6 +14,7 @@ use std::{
 use futures::{Stream, StreamExt as _};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
     time::{sleep, timeout},
 };
 use tokio_rustls::{TlsAcceptor, rustls::ServerConfig, server::TlsStream};
@@ -22,7 +23,7 @@ use tonic::transport::server::Connected;
 
 use crate::{
     auth::{San, names},
-    connections::Connection,
+    connections::{Connection, Counted},
     reload::Reloaded,
 };
 
@@ -37,8 +38,9 @@ pub(crate) struct Peer {
 
 /// A connection.
 pub(crate) struct Io {
-    stream: Either<Connection, Box<TlsStream<Connection>>>,
+    stream: Either<TcpStream, Box<TlsStream<TcpStream>>>,
     peer: Peer,
+    _counted: Counted,
 }
 
 /// Connections, secured. A caller that is slow to shake hands keeps no other
@@ -63,16 +65,23 @@ pub(crate) fn secured(
 }
 
 async fn secure(connection: Connection, tls: Option<Reloaded<ServerConfig>>) -> Option<Io> {
-    let address = connection.peer;
+    let Connection {
+        stream,
+        peer: address,
+        counted,
+    } = connection;
     let Some(tls) = tls else {
         let peer = Peer {
             address,
             sans: Arc::new([]),
         };
-        let stream = Either::Left(connection);
-        return Some(Io { stream, peer });
+        return Some(Io {
+            stream: Either::Left(stream),
+            peer,
+            _counted: counted,
+        });
     };
-    let shaken = timeout(PATIENCE, TlsAcceptor::from(tls.now()).accept(connection)).await;
+    let shaken = timeout(PATIENCE, TlsAcceptor::from(tls.now()).accept(stream)).await;
     match shaken.unwrap_or_else(|elapsed| Err(elapsed.into())) {
         Ok(stream) => {
             let certificates = stream.get_ref().1.peer_certificates();
@@ -81,8 +90,11 @@ async fn secure(connection: Connection, tls: Option<Reloaded<ServerConfig>>) -> 
                 address,
                 sans: own.map(names).unwrap_or_default().into(),
             };
-            let stream = Either::Right(Box::new(stream));
-            Some(Io { stream, peer })
+            Some(Io {
+                stream: Either::Right(Box::new(stream)),
+                peer,
+                _counted: counted,
+            })
         }
         Err(error) => {
             tracing::info!(peer = %address, %error, "a connection could not be secured");
