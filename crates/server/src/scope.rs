@@ -171,10 +171,15 @@ impl Scope {
     /// Whether a deployment is of one of the caller's projects. One that is not
     /// there may pass; whoever looks for it finds nothing.
     async fn is_visible(&self, id: DeploymentId) -> Result<bool, Status> {
+        self.are_visible(&[id]).await
+    }
+
+    /// Whether some deployments are all of the caller's projects.
+    pub(crate) async fn are_visible(&self, ids: &[DeploymentId]) -> Result<bool, Status> {
         if self.caller.may_see_all() {
             return Ok(true);
         }
-        let found = self.database().find_projects(vec![id]).await;
+        let found = self.database().find_projects(ids.to_vec()).await;
         let hidden = found
             .map_err(|error| store(&error))?
             .into_iter()
@@ -183,16 +188,6 @@ impl Scope {
             self.log_denial(project);
         }
         Ok(hidden.is_none())
-    }
-
-    /// Whether some deployments are all of the caller's projects.
-    pub(crate) async fn are_visible(&self, ids: &[DeploymentId]) -> Result<bool, Status> {
-        for id in ids {
-            if !self.is_visible(*id).await? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
     }
 
     /// Leaves out the deployments of other projects than the caller's.
