@@ -13,7 +13,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 use viridian_store::{StoreError, UnitError};
 
-pub(crate) use self::code::code_name;
+pub use self::code::code_name;
 pub(crate) use self::{
     access::{
         credentials_changed, credentials_invalid, credentials_missing, method_unknown,

@@ -3,7 +3,7 @@
 use tonic::Code;
 
 /// The name of a code, as the gRPC specification spells it.
-pub(crate) fn code_name(code: Code) -> &'static str {
+pub fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "CANCELLED",
