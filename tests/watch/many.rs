@@ -7,6 +7,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Instant,
 };
 
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
@@ -15,7 +16,9 @@ use tonic::Status;
 use viridian_proto::v1::{DeploymentEvent, DeploymentEventKind as Kind, WatchDeploymentsRequest};
 
 use super::{deployment, idle, labelled};
-use crate::harness::{Api, Engine, Server, eventually, of_deployments, of_project, within};
+use crate::harness::{
+    Api, Engine, PATIENCE, Server, eventually, of_deployments, of_project, within,
+};
 
 /// The servers that can be reached now.
 type Servers = Arc<Mutex<Vec<String>>>;
@@ -171,12 +174,17 @@ impl Watch {
     /// Gives how often it broke.
     async fn go_on(&mut self, servers: Servers, seed: u64) -> usize {
         let mut dice = StdRng::seed_from_u64(seed);
-        let mut breaks = 0;
+        let (mut breaks, mut last) = (0, Instant::now());
         while self.ended < WRITERS {
             let which = dice.random_range(0..2);
             let patience = dice.random_range(1..200);
+            let token = self.token.clone();
             // A server that is away or stops is one way to break.
-            let _ = self.follow(&servers, which, patience).await;
+            let broken = self.follow(&servers, which, patience).await.err();
+            if self.token != token {
+                last = Instant::now();
+            }
+            assert!(last.elapsed() < PATIENCE, "it does not go on: {broken:?}");
             breaks += 1;
         }
         breaks
@@ -211,7 +219,9 @@ async fn write(servers: Servers, id: String, times: usize, seed: u64, written: A
     let mut dice = StdRng::seed_from_u64(seed);
     let mut api = None;
     for n in 0..times {
+        let begun = Instant::now();
         loop {
+            assert!(begun.elapsed() < PATIENCE, "it cannot be changed any more");
             if api.is_none() || dice.random_range(0..20) == 0 {
                 api = connect(&servers, dice.random_range(0..2)).await.ok();
             }
