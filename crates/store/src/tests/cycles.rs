@@ -144,6 +144,8 @@ async fn workers_side_by_side_do_nothing_twice(#[case] engine: Engine) {
     let workers = workers.map(|db| {
         let start = Arc::clone(&start);
         tokio::spawn(async move {
+            // Has a connection when it begins.
+            db.now().await.expect("the time");
             start.wait().await;
             let mut done = Vec::new();
             loop {

@@ -199,6 +199,9 @@ async fn pass(fixture: &Fixture, ids: &[DeploymentId]) -> Duration {
             fixture.health(&[route], health).await;
             slowest = slowest.max(begin.elapsed());
         }
+        // What was reported gives a cycle nothing to do.
+        let due = fixture.db.set_aside(id, Duration::ZERO).await;
+        due.expect("it is due");
     }
     let begin = Instant::now();
     let done: BTreeSet<_> = fixture.pass().await.done.into_iter().collect();

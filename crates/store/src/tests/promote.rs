@@ -110,7 +110,7 @@ async fn what_it_comes_to_is_a_value_until_it_is_carried_out(#[case] engine: Eng
             let (view, policy) = (held.deployment.view(), &held.deployment.policy);
             let promoted = verbs::promote(&view, &held.views(), policy, held.now);
             let promoted = promoted.expect("it may be promoted");
-            let plan = Plan::of_call(promoted, Phase::Promote, held.now);
+            let plan = Plan::of_call(promoted, Phase::Promote);
             Ok::<_, StoreError>(held.change(&plan, &call()))
         })
         .await
@@ -158,7 +158,7 @@ async fn a_swap_that_matches_no_row_touches_no_route(#[case] engine: Engine) {
                 stale.now,
             )
             .expect("the stale rows say that it may");
-            let plan = Plan::of_call(transition, Phase::Promote, stale.now);
+            let plan = Plan::of_call(transition, Phase::Promote);
             Ok(tx.carry_out(stale, &plan, &call()))
         })
         .await;

@@ -28,7 +28,7 @@ impl Database {
             let (view, policy) = (held.deployment.view(), &held.deployment.policy);
             let transition =
                 verbs::abort(&view, &held.views(), policy, held.now).map_err(UnitError::Refused)?;
-            let plan = Plan::of_call(transition, Phase::Abort, held.now);
+            let plan = Plan::of_call(transition, Phase::Abort);
             let deployment = tx.carry_out(held, &plan, call);
             Ok(Changed { deployment })
         })

@@ -117,6 +117,6 @@ async fn activate(
     let view = held.deployment.view();
     let transition = verbs::activate(&view, &held.views(), policy, revision, supersede, held.now)
         .map_err(|rejection| UnitError::Refused(ActivateRefusal::Rules(rejection)))?;
-    let plan = Plan::of_call(transition, Phase::Activate, held.now);
+    let plan = Plan::of_call(transition, Phase::Activate);
     Ok(tx.carry_out(held, &plan, call))
 }

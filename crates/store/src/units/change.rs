@@ -22,8 +22,6 @@ pub(crate) struct Plan {
     pub(crate) transition: Transition,
     /// The deployment with what a call changed of it besides its state.
     pub(crate) amended: Option<Box<Deployment>>,
-    /// When to look again.
-    pub(crate) due_at: Option<Timestamp>,
     /// What a move is called in history.
     pub(crate) phase: Phase,
     /// Whether it is what someone asked for, and so moves the generation.
@@ -62,12 +60,11 @@ pub(crate) struct RouteChanges {
 }
 
 impl Plan {
-    /// What a call asked for. A cycle follows at once.
-    pub(crate) fn of_call(transition: Transition, phase: Phase, now: Timestamp) -> Self {
+    /// What a call asked for.
+    pub(crate) fn of_call(transition: Transition, phase: Phase) -> Self {
         Self {
             transition,
             amended: None,
-            due_at: Some(now),
             phase,
             asked_for: true,
             reported: false,
@@ -75,10 +72,10 @@ impl Plan {
     }
 
     /// What a call asked for that is on the deployment alone.
-    pub(crate) fn of_amendment(amended: Deployment, phase: Phase, now: Timestamp) -> Self {
+    pub(crate) fn of_amendment(amended: Deployment, phase: Phase) -> Self {
         Self {
             amended: Some(Box::new(amended.clone())),
-            ..Self::of_call(Transition::step(amended.state), phase, now)
+            ..Self::of_call(Transition::step(amended.state), phase)
         }
     }
 
@@ -92,7 +89,6 @@ impl Plan {
         Self {
             transition: evaluation.transition,
             amended: None,
-            due_at: evaluation.wake_at,
             phase,
             asked_for: false,
             reported: false,
@@ -113,7 +109,7 @@ impl Held {
         let changes = &plan.transition.changes;
         let route_changes = RouteChanges::of(&old, &mut routes, changes, now);
         let serving = endpoints(&routes);
-        let mut new = follow(&old, plan, &routes, now);
+        let (mut new, look_at) = follow(&old, plan, &routes, now);
         if serving != listed || new.served_revision() != old.served_revision() {
             new.epoch += 1;
         }
@@ -122,11 +118,11 @@ impl Held {
             deployment: new.clone(),
             sequence,
             endpoints,
-            due_at: plan.due_at,
+            due_at: look_at,
         };
         let visible = plan.reported || !changes.is_empty() || !looks_alike(&old, &new);
         if !visible {
-            let same = plan.due_at == due_at && new.state == old.state;
+            let same = look_at == due_at && new.state == old.state;
             let state = (!same).then(|| state(&new, listed));
             return Change::unseen(new, state);
         }
@@ -147,7 +143,7 @@ impl Held {
             touched: Some(Touched {
                 deployment: new.id,
                 epoch: (new.epoch != old.epoch).then_some(new.epoch),
-                due_at: plan.due_at,
+                due_at: look_at,
                 resource_group: work.then(|| new.metadata.resource_group.clone()),
             }),
             routes: route_changes,
@@ -222,8 +218,14 @@ fn new_route(deployment: DeploymentId, view: View) -> Route {
 /// A lifecycle and a sub-step.
 type Place = (Lifecycle, Option<SubStep>);
 
-/// The deployment after a plan, but for its epoch and its sequence.
-fn follow(old: &Deployment, plan: &Plan, routes: &[Route], now: Timestamp) -> Deployment {
+/// The deployment after a plan, but for its epoch and its sequence; and when to
+/// look at it again if nothing else happens.
+fn follow(
+    old: &Deployment,
+    plan: &Plan,
+    routes: &[Route],
+    now: Timestamp,
+) -> (Deployment, Option<Timestamp>) {
     let Transition { kind, state, .. } = plan.transition;
     let amended = plan.amended.as_deref().unwrap_or(old);
     let mut view = amended.view();
@@ -247,12 +249,15 @@ fn follow(old: &Deployment, plan: &Plan, routes: &[Route], now: Timestamp) -> De
     // Why it does not go on is always on the deployment, also before the cycle
     // that follows a call or a report: evaluating changes nothing by itself.
     let outlook = evaluate(&new.view(), &views, &new.policy, now);
-    if outlook.transition.kind == TransitionKind::Step
-        && place(&outlook.transition.state) == place(&state)
-    {
+    let stays = outlook.transition.kind == TransitionKind::Step
+        && place(&outlook.transition.state) == place(&state);
+    if stays {
         // Its clocks, as of now: the cycle finds them as they are shown.
         new.state = outlook.transition.state;
     }
+    // A cycle is only for what it would do.
+    let idle = stays && outlook.transition.changes.is_empty();
+    let look_at = if idle { outlook.wake_at } else { Some(now) };
     let (blue, green) = counts(&new.view(), &views);
     new.deadline_at = outlook.deadline;
     new.status = Status {
@@ -260,7 +265,7 @@ fn follow(old: &Deployment, plan: &Plan, routes: &[Route], now: Timestamp) -> De
         green,
         blockers: outlook.blockers,
     };
-    new
+    (new, look_at)
 }
 
 /// Whether nobody outside could tell the two apart.

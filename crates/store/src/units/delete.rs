@@ -26,7 +26,7 @@ impl Database {
             let held = tx.hold_for(id, call).await?;
             let transition = verbs::delete(&held.deployment.view(), &held.views())
                 .map_err(UnitError::Refused)?;
-            let plan = Plan::of_call(transition, Phase::Delete, held.now);
+            let plan = Plan::of_call(transition, Phase::Delete);
             let deployment = tx.carry_out(held, &plan, call);
             Ok(Changed { deployment })
         })

@@ -56,7 +56,7 @@ impl Database {
                 paused,
                 ..held.deployment.clone()
             };
-            let plan = Plan::of_amendment(amended, phase, held.now);
+            let plan = Plan::of_amendment(amended, phase);
             let deployment = tx.carry_out(held, &plan, call);
             Ok(Changed { deployment })
         })

@@ -56,7 +56,7 @@ impl Database {
             let held = tx.hold_for(id, call).await?;
             let transition = decide(&held, expected_revision).map_err(UnitError::Refused)?;
             let (promoted, drained) = sides(&transition.changes);
-            let plan = Plan::of_call(transition, Phase::Promote, held.now);
+            let plan = Plan::of_call(transition, Phase::Promote);
             let deployment = tx.carry_out(held, &plan, call);
             Ok(Promotion {
                 swapped: 1,

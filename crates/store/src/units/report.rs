@@ -238,7 +238,6 @@ fn change(held: Held, changed: &BTreeSet<RouteId>) -> Change {
     let plan = Plan {
         transition: Transition::step(held.deployment.state),
         amended: None,
-        due_at: Some(held.now),
         phase: Phase::Evaluate,
         asked_for: false,
         reported: true,

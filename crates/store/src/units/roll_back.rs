@@ -51,7 +51,7 @@ impl Database {
             let transition = verbs::roll_back(&view, &held.views(), policy, revision, held.now)
                 .map_err(|rejection| refuse(RollBackRefusal::Rules(rejection)))?;
             let instant = transition.kind == TransitionKind::InstantRollBack;
-            let plan = Plan::of_call(transition, Phase::RollBack, held.now);
+            let plan = Plan::of_call(transition, Phase::RollBack);
             let deployment = tx.carry_out(held, &plan, call);
             Ok(RolledBack {
                 deployment,

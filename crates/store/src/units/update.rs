@@ -62,7 +62,7 @@ impl Database {
                     deployment: amended,
                 });
             }
-            let plan = Plan::of_amendment(amended, Phase::Update, held.now);
+            let plan = Plan::of_amendment(amended, Phase::Update);
             let deployment = tx.carry_out(held, &plan, call);
             Ok(Changed { deployment })
         })
