@@ -22,8 +22,15 @@ use self::{
 
 #[tokio::main]
 async fn main() {
-    promote(Stage::on_postgres().await, "PostgreSQL, floor: pgbench").await;
-    promote(Stage::on_sqlite(), "SQLite FULL, floor: a lone connection").await;
+    // One engine alone, by its name.
+    let only = std::env::args().nth(1).filter(|it| !it.starts_with("--"));
+    let wanted = |engine| only.as_deref().is_none_or(|only| only == engine);
+    if wanted("postgres") {
+        promote(Stage::on_postgres().await, "PostgreSQL, floor: pgbench").await;
+    }
+    if wanted("sqlite") {
+        promote(Stage::on_sqlite(), "SQLite FULL, floor: a lone connection").await;
+    }
 }
 
 async fn promote(mut stage: Stage, title: &str) {

@@ -25,6 +25,7 @@ use crate::{
     error::{OpenError, StoreError},
     signal::{Announcement, Signal},
     transaction::Transaction,
+    units::Share,
 };
 
 /// A database with Viridian's record, of either engine. Cheap to clone.
@@ -33,6 +34,7 @@ pub struct Database {
     engine: Engine,
     clock: Clock,
     signal: Signal,
+    pub(crate) share: Share,
 }
 
 #[derive(Clone)]
@@ -62,10 +64,16 @@ impl Database {
             Location::Sqlite(path) => Engine::Sqlite(sqlite::Pool::open(&path, limits).await?),
             Location::Postgres(server) => Engine::Pg(postgres::Pool::open(&server, limits).await?),
         };
+        // SQLite has one writer.
+        let batches = match engine {
+            Engine::Pg(_) => 2,
+            Engine::Sqlite(_) => 1,
+        };
         Ok(Self {
             engine,
             clock: dialect::system_clock,
             signal: Signal::new(),
+            share: Share::new(batches),
         })
     }
 

@@ -98,7 +98,7 @@ pub enum CreateRefusal {
 }
 
 /// Why the database did not do what it was asked to.
-#[derive(Debug, Error)]
+#[derive(Clone, Debug, Error)]
 pub enum StoreError {
     /// It cannot be reached; it may be back later.
     #[error("the database cannot be reached: {0}")]

@@ -110,20 +110,44 @@ impl Connection {
     }
 }
 
-/// Stores a reply. Changes no row when the request id has one already.
-pub(crate) fn insert_reply<T: Serialize>(
-    request: &Request,
-    reply: &T,
-    now: Timestamp,
-) -> Result<Write, StoreError> {
-    let reply =
-        serde_json::to_value(reply).map_err(|error| StoreError::Broken(error.to_string()))?;
+/// A reply that is to be stored.
+pub(crate) struct NewReply {
+    request: Request,
+    reply: serde_json::Value,
+}
+
+impl NewReply {
+    /// None for a call without a request id.
+    pub(crate) fn of<T: Serialize>(
+        request: Option<&Request>,
+        reply: &T,
+    ) -> Result<Option<Self>, StoreError> {
+        let Some(request) = request.cloned() else {
+            return Ok(None);
+        };
+        let reply =
+            serde_json::to_value(reply).map_err(|error| StoreError::Broken(error.to_string()))?;
+        Ok(Some(Self { request, reply }))
+    }
+}
+
+/// Stores replies. Changes no row when the request id has one already.
+pub(crate) fn insert_replies(replies: impl IntoIterator<Item = NewReply>, now: Timestamp) -> Write {
+    let (mut ids, mut methods) = (Vec::new(), Vec::new());
+    let (mut fingerprints, mut bodies, mut times) = (Vec::new(), Vec::new(), Vec::new());
+    for NewReply { request, reply } in replies {
+        ids.push(Sql(request.id));
+        methods.push(request.method.to_owned());
+        fingerprints.push(request.fingerprint);
+        bodies.push(Json(reply));
+        times.push(Sql(now));
+    }
     let columns = vec![
-        Column::new(replies::request_id, vec![Sql(request.id)]),
-        Column::new(replies::method, vec![request.method.to_owned()]),
-        Column::new(replies::fingerprint, vec![request.fingerprint.clone()]),
-        Column::new(replies::reply, vec![Json(reply)]),
-        Column::new(replies::created_at, vec![Sql(now)]),
+        Column::new(replies::request_id, ids),
+        Column::new(replies::method, methods),
+        Column::new(replies::fingerprint, fingerprints),
+        Column::new(replies::reply, bodies),
+        Column::new(replies::created_at, times),
     ];
-    Ok(Write::insert("store reply", "replies", columns).on_conflict("ON CONFLICT DO NOTHING"))
+    Write::insert("store reply", "replies", columns).on_conflict("ON CONFLICT DO NOTHING")
 }

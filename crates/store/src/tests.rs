@@ -27,4 +27,5 @@ mod relay;
 mod repeats;
 mod reports;
 mod schema;
+mod share;
 mod tls;

@@ -3,7 +3,8 @@
 //! All of them have one shape: lock the deployment and load its routes
 //! ([`Transaction::hold`]), let the strategy crate decide, make the decision a
 //! value with its history, event and numbers ([`change`]), and have that carried
-//! out when the transaction ends ([`Transaction::carry_out`]).
+//! out when the transaction ends ([`Transaction::carry_out`]). Those that need no
+//! more than that share transactions ([`share`]).
 
 mod abort;
 mod activate;
@@ -19,8 +20,10 @@ mod promote;
 mod prune;
 mod report;
 mod roll_back;
+mod share;
 mod update;
 
+pub(crate) use self::share::Share;
 #[cfg(doc)]
 use crate::transaction::Transaction;
 

@@ -26,20 +26,23 @@ pub(crate) use self::{
 };
 use crate::{database::Turn, dialect::Trip, error::StoreError, faults::exposed};
 
-/// Writes on SQLite, one kind after the other.
+/// Writes on SQLite, one kind after the other, in one visit to its thread.
 pub(crate) async fn write(turn: &mut Turn, writes: Vec<Write>) -> Result<(), StoreError> {
-    for write in writes {
-        let connection = turn
-            .connection()
-            .ok_or_else(|| StoreError::Broken("the writer has no connection".into()))?;
-        let done = connection.spawn_blocking(move |connection| {
-            let found = write.execute(connection)?;
-            Ok((write, found))
-        });
-        let (write, found) = exposed!(done.await)?;
-        write.check(found)?;
+    if writes.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let connection = turn
+        .connection()
+        .ok_or_else(|| StoreError::Broken("the writer has no connection".into()))?;
+    let done = connection.spawn_blocking(move |connection| {
+        for write in writes {
+            if let Err(stale) = write.check(write.execute(connection)?) {
+                return Ok(Err(stale));
+            }
+        }
+        Ok(Ok(()))
+    });
+    exposed!(done.await)?
 }
 
 /// Writes on PostgreSQL and commits, in one trip.

@@ -158,6 +158,8 @@ fn connect(path: &str, busy_timeout: Duration) -> Result<SqliteConnection, Conne
     Ok(connection)
 }
 
-/// What is acknowledged is on the disk: `synchronous = FULL`.
+/// What is acknowledged is on the disk: `synchronous = FULL`. What a savepoint
+/// could put back is kept in memory, and 32 MiB of pages with it: the defaults are
+/// a file for each savepoint, and 2 MiB.
 const SESSION: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-     PRAGMA foreign_keys = ON";
+     PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -32768";

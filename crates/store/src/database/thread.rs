@@ -38,12 +38,14 @@ impl SpawnBlocking for Thread {
     /// Ends when it is dropped and all that was begun is done.
     fn get_runtime() -> Self {
         let (sender, receiver) = channel::<Task>();
-        thread::spawn(move || {
+        let run = move || {
             for task in receiver {
                 // A panic is the caller's to see, as a missing answer.
                 let _ = catch_unwind(AssertUnwindSafe(task));
             }
-        });
+        };
+        // Without a thread nobody gets an answer.
+        let _ = thread::Builder::new().name("sqlite".into()).spawn(run);
         Self(sender)
     }
 }

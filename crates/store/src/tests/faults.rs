@@ -14,7 +14,7 @@ use futures::{FutureExt as _, StreamExt as _, stream};
 use rstest::rstest;
 
 use self::{
-    stage::{Course, Stage},
+    stage::{Course, Stage, Way},
     units::Unit,
 };
 use super::fixture::Engine;
@@ -25,8 +25,11 @@ use crate::faults::{Fault, Side};
 #[case::postgres(Engine::Postgres)]
 #[tokio::test(flavor = "multi_thread")]
 async fn all_or_nothing_at_every_statement(#[case] engine: Engine) {
-    let total = stream::iter(Unit::ALL)
-        .map(|unit| inject_all(engine, unit).boxed())
+    let alone = Unit::ALL.map(|unit| (unit, Way::Alone));
+    let shared = Unit::ALL.into_iter().filter(|unit| unit.shares());
+    let shared = shared.map(|unit| (unit, Way::Shared));
+    let total = stream::iter(alone.into_iter().chain(shared))
+        .map(|(unit, way)| inject_all(engine, unit, way).boxed())
         .buffered(AT_A_TIME)
         .fold(0, async |total, faults| total + faults)
         .await;
@@ -34,8 +37,8 @@ async fn all_or_nothing_at_every_statement(#[case] engine: Engine) {
     assert!(total >= Unit::ALL.len() * LEAST);
 }
 
-async fn inject_all(engine: Engine, unit: Unit) -> usize {
-    let stage = Arc::new(Stage::set(engine, unit).await);
+async fn inject_all(engine: Engine, unit: Unit, way: Way) -> usize {
+    let stage = Arc::new(Stage::set(engine, unit, way).await);
     let course = stage.run_unharmed().await;
     let mut faults = 0;
     for (at, fault) in injections(&course) {
@@ -45,9 +48,9 @@ async fn inject_all(engine: Engine, unit: Unit) -> usize {
     stage.hands_out_every_connection().await;
     let points = course.points.len();
     tell(&format!(
-        "{engine:?} {unit:?}: {points} points, {faults} faults"
+        "{engine:?} {unit:?} {way:?}: {points} points, {faults} faults"
     ));
-    assert!(faults >= LEAST, "{unit:?} has {faults} faults only");
+    assert!(faults >= LEAST, "{unit:?} {way:?} has {faults} faults only");
     faults
 }
 

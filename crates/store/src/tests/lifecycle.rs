@@ -164,7 +164,7 @@ async fn an_automatic_promotion_switches_all_traffic(#[case] engine: Engine) {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_automatic_promotion_looks_at_health_again(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
-    let delay = Duration::from_millis(50);
+    let delay = Duration::from_millis(400);
     let id = fixture.ready(4, automatic(delay)).await;
     let green = fixture.deploy(id).await;
     let routes = fixture.routes_of(id, green).await;

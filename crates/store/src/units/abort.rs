@@ -5,7 +5,6 @@ use viridian_strategy::{DeploymentId, verbs};
 use crate::{
     Database,
     error::UnitError,
-    transaction::Transaction,
     types::Phase,
     units::{Call, Changed, change::Plan},
 };
@@ -23,14 +22,13 @@ impl Database {
         id: DeploymentId,
         call: &Call,
     ) -> Result<Changed, UnitError<verbs::AbortRejection>> {
-        self.once_on(id, call, async |tx: &mut Transaction| {
-            let held = tx.hold_for(id, call).await?;
+        let terms = call.clone();
+        self.decide_on(id, call, move |held| {
             let (view, policy) = (held.deployment.view(), &held.deployment.policy);
             let transition =
                 verbs::abort(&view, &held.views(), policy, held.now).map_err(UnitError::Refused)?;
             let plan = Plan::of_call(transition, Phase::Abort);
-            let deployment = tx.carry_out(held, &plan, call);
-            Ok(Changed { deployment })
+            Ok(Changed::by(held.change(&plan, &terms)))
         })
         .await
     }

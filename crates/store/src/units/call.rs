@@ -1,15 +1,20 @@
 //! What every call of a unit of work brings, and how a repeat of it is harmless.
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::sync::Arc;
 
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use viridian_strategy::DeploymentId;
 
 use crate::{
     Database, Deployment,
     error::{StoreError, UnitError},
-    replies::{Earlier, Request, insert_reply},
+    replies::{Earlier, NewReply, Request, insert_replies},
     transaction::Transaction,
-    units::hold::Held,
+    units::{
+        change::Change,
+        hold::Held,
+        share::{Decision, Waiting},
+    },
 };
 
 /// The actor of what happens without a call.
@@ -35,6 +40,14 @@ pub struct Changed {
     pub deployment: Deployment,
 }
 
+impl Changed {
+    /// What a change gives, and the change.
+    pub(crate) fn by(change: Change) -> (Self, Option<Change>) {
+        let deployment = change.deployment.clone();
+        (Self { deployment }, Some(change))
+    }
+}
+
 impl Call {
     /// The coordinator's, with the reason for what it does.
     pub(crate) fn coordinator(reason: String) -> Self {
@@ -42,16 +55,6 @@ impl Call {
             actor: COORDINATOR.into(),
             reason,
             ..Self::default()
-        }
-    }
-
-    pub(crate) fn check_generation<R>(&self, deployment: &Deployment) -> Result<(), UnitError<R>> {
-        match self.expected_generation {
-            Some(expected) if expected != deployment.generation => Err(UnitError::Generation {
-                expected,
-                actual: deployment.generation,
-            }),
-            _ => Ok(()),
         }
     }
 }
@@ -64,18 +67,67 @@ impl Transaction {
         call: &Call,
     ) -> Result<Held, UnitError<R>> {
         let held = self.hold(id).await?.ok_or(UnitError::NoDeployment(id))?;
-        call.check_generation(&held.deployment)?;
+        check_generation(call.expected_generation, &held.deployment)?;
         Ok(held)
     }
 }
 
+/// Each unit of work is done once for each request id.
+///
+/// The reply is stored in the same transaction. Nothing is looked up first: a
+/// repeat is refused by the rules or stopped by the stored reply's key, leaves no
+/// trace, and only then gets the first reply.
 impl Database {
-    /// Does a unit of work once for each request id. One on a deployment that
-    /// is there already waits for it in line: [`once_on`](Self::once_on).
-    ///
-    /// The reply is stored in the same transaction. Nothing is looked up first:
-    /// a repeat is refused by the rules or stopped by the stored reply's key,
-    /// leaves no trace, and only then gets the first reply.
+    /// Does what a call comes to that needs nothing but its deployment to decide:
+    /// if it can together with others who wait, or else alone.
+    pub(crate) async fn decide_on<T, R>(
+        &self,
+        id: DeploymentId,
+        call: &Call,
+        decide: impl Fn(Held) -> Decision<T, R> + Send + Sync + 'static,
+    ) -> Result<T, UnitError<R>>
+    where
+        T: Serialize + DeserializeOwned + Send + 'static,
+        R: Send + 'static,
+    {
+        let expected = call.expected_generation;
+        let decide = Arc::new(move |held: Held| {
+            check_generation(expected, &held.deployment)?;
+            decide(held)
+        });
+        let (caller, answer) = Waiting::new(Arc::clone(&decide), call.request.clone());
+        self.share(id, Box::new(caller));
+        let answer = answer.await.unwrap_or_else(|_| {
+            let why = "what several calls shared was given up";
+            Some(Err(StoreError::Away(why.into()).into()))
+        });
+        let result = match answer {
+            Some(result) => result,
+            None => self.decide_alone(id, call, &*decide).await,
+        };
+        self.or_first_reply(call, result).await
+    }
+
+    async fn decide_alone<T: Serialize, R>(
+        &self,
+        id: DeploymentId,
+        call: &Call,
+        decide: &(impl Fn(Held) -> Decision<T, R> + Sync),
+    ) -> Result<T, UnitError<R>> {
+        self.write_on([id], async |tx: &mut Transaction| {
+            let held = tx.hold(id).await?.ok_or(UnitError::NoDeployment(id))?;
+            let now = held.now;
+            let (given, change) = decide(held)?;
+            let reply = NewReply::of(call.request.as_ref(), &given)?;
+            tx.carry_out_all(change.into_iter().collect(), now);
+            tx.write([insert_replies(reply, now)]);
+            Ok(given)
+        })
+        .await
+    }
+
+    /// Does a unit of work. One on a deployment that is there already waits for it
+    /// in line: [`once_on`](Self::once_on).
     pub(crate) async fn once<T, R>(
         &self,
         call: &Call,
@@ -97,26 +149,45 @@ impl Database {
     where
         T: Serialize + DeserializeOwned,
     {
-        let id = id.into();
-        let Some(request) = &call.request else {
-            return self.write_on(id, work).await;
-        };
         let result = self
-            .write_on(id, async |tx: &mut Transaction| {
-                let reply = work(tx).await?;
-                let now = tx.now().await?;
-                tx.write([insert_reply(request, &reply, now)?]);
-                Ok(reply)
+            .write_on(id.into(), async |tx: &mut Transaction| {
+                let given = work(tx).await?;
+                if let Some(reply) = NewReply::of(call.request.as_ref(), &given)? {
+                    let now = tx.now().await?;
+                    tx.write([insert_replies([reply], now)]);
+                }
+                Ok(given)
             })
             .await;
-        let Err(error) = result else { return result };
+        self.or_first_reply(call, result).await
+    }
+
+    /// What was given, or the reply that the request id has.
+    async fn or_first_reply<T: DeserializeOwned, R>(
+        &self,
+        call: &Call,
+        result: Result<T, UnitError<R>>,
+    ) -> Result<T, UnitError<R>> {
+        let (Err(error), Some(request)) = (&result, &call.request) else {
+            return result;
+        };
         if matches!(error, UnitError::Store(StoreError::Exhausted)) {
-            return Err(error);
+            return result;
         }
         match self.reader().await?.find_reply(request).await? {
             Some(Earlier::Same(reply)) => Ok(reply),
             Some(Earlier::Other) => Err(UnitError::RequestIdReused),
-            None => Err(error),
+            None => result,
         }
+    }
+}
+
+fn check_generation<R>(expected: Option<i64>, deployment: &Deployment) -> Result<(), UnitError<R>> {
+    match expected {
+        Some(expected) if expected != deployment.generation => Err(UnitError::Generation {
+            expected,
+            actual: deployment.generation,
+        }),
+        _ => Ok(()),
     }
 }

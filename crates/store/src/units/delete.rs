@@ -5,7 +5,6 @@ use viridian_strategy::{DeploymentId, verbs};
 use crate::{
     Database,
     error::UnitError,
-    transaction::Transaction,
     types::Phase,
     units::{Call, Changed, change::Plan},
 };
@@ -22,13 +21,12 @@ impl Database {
         id: DeploymentId,
         call: &Call,
     ) -> Result<Changed, UnitError<verbs::DeleteRejection>> {
-        self.once_on(id, call, async |tx: &mut Transaction| {
-            let held = tx.hold_for(id, call).await?;
+        let terms = call.clone();
+        self.decide_on(id, call, move |held| {
             let transition = verbs::delete(&held.deployment.view(), &held.views())
                 .map_err(UnitError::Refused)?;
             let plan = Plan::of_call(transition, Phase::Delete);
-            let deployment = tx.carry_out(held, &plan, call);
-            Ok(Changed { deployment })
+            Ok(Changed::by(held.change(&plan, &terms)))
         })
         .await
     }

@@ -5,7 +5,6 @@ use viridian_strategy::{Deployment as View, DeploymentId, Timestamp, verbs};
 use crate::{
     Database, Deployment,
     error::UnitError,
-    transaction::Transaction,
     types::Phase,
     units::{Call, Changed, change::Plan},
 };
@@ -47,8 +46,8 @@ impl Database {
         phase: Phase,
         call: &Call,
     ) -> Result<Changed, UnitError<verbs::PauseRejection>> {
-        self.once_on(id, call, async |tx: &mut Transaction| {
-            let held = tx.hold_for(id, call).await?;
+        let terms = call.clone();
+        self.decide_on(id, call, move |held| {
             let View { state, paused, .. } =
                 verb(&held.deployment.view(), held.now).map_err(UnitError::Refused)?;
             let amended = Deployment {
@@ -57,8 +56,7 @@ impl Database {
                 ..held.deployment.clone()
             };
             let plan = Plan::of_amendment(amended, phase);
-            let deployment = tx.carry_out(held, &plan, call);
-            Ok(Changed { deployment })
+            Ok(Changed::by(held.change(&plan, &terms)))
         })
         .await
     }

@@ -52,18 +52,19 @@ impl Database {
         expected_revision: Option<RevisionId>,
         call: &Call,
     ) -> Result<Promotion, UnitError<PromoteRefusal>> {
-        self.once_on(id, call, async |tx: &mut Transaction| {
-            let held = tx.hold_for(id, call).await?;
+        let terms = call.clone();
+        self.decide_on(id, call, move |held| {
             let transition = decide(&held, expected_revision).map_err(UnitError::Refused)?;
             let (promoted, drained) = sides(&transition.changes);
             let plan = Plan::of_call(transition, Phase::Promote);
-            let deployment = tx.carry_out(held, &plan, call);
-            Ok(Promotion {
+            let change = held.change(&plan, &terms);
+            let promotion = Promotion {
                 swapped: 1,
-                deployment,
+                deployment: change.deployment.clone(),
                 promoted,
                 drained,
-            })
+            };
+            Ok((promotion, Some(change)))
         })
         .await
     }

@@ -7,7 +7,6 @@ use viridian_strategy::{DeploymentId, PolicyPatch, verbs};
 use crate::{
     Database, Deployment,
     error::{UnitError, UpdateRefusal},
-    transaction::Transaction,
     types::Phase,
     units::{Call, Changed, change::Plan},
 };
@@ -38,8 +37,8 @@ impl Database {
         update: DeploymentUpdate,
         call: &Call,
     ) -> Result<Changed, UnitError<UpdateRefusal>> {
-        self.once_on(id, call, async |tx: &mut Transaction| {
-            let held = tx.hold_for(id, call).await?;
+        let terms = call.clone();
+        self.decide_on(id, call, move |held| {
             let old = &held.deployment;
             let target = update.target_replicas.unwrap_or(old.target_replicas);
             // A deployment that is gone is refused as such, whatever is asked of it.
@@ -51,20 +50,18 @@ impl Database {
             let amended = Deployment {
                 target_replicas: target,
                 policy,
-                labels: update.labels.unwrap_or_else(|| old.labels.clone()),
+                labels: update.labels.as_ref().unwrap_or(&old.labels).clone(),
                 revision_history_limit: update
                     .revision_history_limit
                     .unwrap_or(old.revision_history_limit),
                 ..old.clone()
             };
             if amended == *old {
-                return Ok(Changed {
-                    deployment: amended,
-                });
+                let deployment = amended;
+                return Ok((Changed { deployment }, None));
             }
             let plan = Plan::of_amendment(amended, Phase::Update);
-            let deployment = tx.carry_out(held, &plan, call);
-            Ok(Changed { deployment })
+            Ok(Changed::by(held.change(&plan, &terms)))
         })
         .await
     }

@@ -23,16 +23,27 @@ use super::{
 use crate::{
     Announcement,
     faults::{Fault, Faults, Point},
+    units::Share,
 };
 
 pub(super) struct Stage {
     fixture: Fixture,
     engine: Engine,
     unit: Unit,
+    way: Way,
     scene: Scene,
     record: Record,
     outside: Outside,
     before: Vec<String>,
+}
+
+/// How a unit gets its transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// It has one of its own.
+    Alone,
+    /// It shares one, and a task of its own does it.
+    Shared,
 }
 
 /// A look at the database from outside the store and its pool.
@@ -78,8 +89,11 @@ enum Must {
 }
 
 impl Stage {
-    pub(super) async fn set(engine: Engine, unit: Unit) -> Self {
-        let fixture = Fixture::new(engine).await;
+    pub(super) async fn set(engine: Engine, unit: Unit, way: Way) -> Self {
+        let mut fixture = Fixture::new(engine).await;
+        if way == Way::Alone {
+            fixture.db.share = Share::new(0);
+        }
         let scene = unit.set(&fixture).await;
         let record = Record::keep(&fixture, engine).await;
         let before = record.rows(&fixture).await;
@@ -89,6 +103,7 @@ impl Stage {
             fixture,
             engine,
             unit,
+            way,
             scene,
             record,
             outside,
@@ -117,15 +132,20 @@ impl Stage {
     /// rows back.
     pub(super) async fn inject(self: &Arc<Self>, course: &Course, at: usize, fault: Fault) {
         let what = format!(
-            "{:?} {:?}: {fault:?} {}, point {at} of {}",
+            "{:?} {:?} {:?}: {fault:?} {}, point {at} of {}",
             self.engine,
             self.unit,
+            self.way,
             course.points[at],
             course.points.len(),
         );
         let mut commits = self.fixture.db.subscribe();
         let end = self.run_into(at, fault, &what).await;
-        let must = must(course, at, fault);
+        let must = match (self.way, fault) {
+            // It goes on by itself, or is done once more alone.
+            (Way::Shared, Fault::Gone | Fault::Error) => Must::BeDone,
+            _ => must(course, at, fault),
+        };
         match must {
             Must::BeDone => self.is_done(course, &mut commits, &what).await,
             Must::LeaveNothing => {
@@ -137,7 +157,7 @@ impl Stage {
         let more = std::iter::from_fn(|| commits.try_recv().ok()).count();
         let at_commit = at + COMMIT >= course.points.len();
         assert!(
-            more == 0 || must == Must::LeaveNothing && at_commit,
+            more == 0 || at_commit && (must == Must::LeaveNothing || self.way == Way::Shared),
             "{what}: what is not committed is announced"
         );
         self.caller_knows(&end, must, &what);

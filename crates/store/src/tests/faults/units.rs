@@ -103,6 +103,20 @@ impl Unit {
         )
     }
 
+    /// Whether it shares a transaction with others.
+    pub(super) fn shares(self) -> bool {
+        matches!(
+            self,
+            Self::Update
+                | Self::Delete
+                | Self::Promote
+                | Self::PromoteAndRetain
+                | Self::Abort
+                | Self::Pause
+                | Self::Resume
+        )
+    }
+
     /// Whether the rules refuse it, unharmed.
     pub(super) fn is_refused(self) -> bool {
         self == Self::ActivateRefused
