@@ -6,7 +6,7 @@ use crate::{
     agent::{AgentArgs, SupervisorArgs},
     check::CheckArgs,
     copy::CopyArgs,
-    demo::replica::ReplicaArgs,
+    demo::{DemoArgs, replica::ReplicaArgs},
     deployment::DeploymentArgs,
     serve::ServeArgs,
     token::TokenArgs,
@@ -33,8 +33,8 @@ pub(crate) enum Command {
     Copy(CopyArgs),
     /// Run routes as processes of this machine and check their health.
     Agent(AgentArgs),
-    /// Watch a blue-green deployment happen, from start to end, in this terminal.
-    Demo,
+    /// Watch a deployment happen, from start to end, in this terminal.
+    Demo(DemoArgs),
     /// Create, look at and promote deployments.
     Deployment(DeploymentArgs),
     /// Make a token, and what to add to the server's file of credentials.

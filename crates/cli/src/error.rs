@@ -75,7 +75,8 @@ impl Error {
             Self::Deployment(error) => error.exit_code(),
             Self::Token(error) => error.exit_code(),
             Self::DescriptorSet(error) => error.exit_code(),
-            Self::Demo(_) | Self::Replica(_) => 1,
+            Self::Demo(error) => error.exit_code(),
+            Self::Replica(_) => 1,
         }
     }
 

@@ -47,7 +47,7 @@ fn run(command: Command) -> Result<ExitCode, Error> {
         Command::Check(args) => check::run(&args)?,
         Command::Copy(args) => copy::run(&args)?,
         Command::Agent(args) => agent::run(args)?,
-        Command::Demo => demo::run()?,
+        Command::Demo(args) => demo::run(args)?,
         Command::DescriptorSet => descriptor_set::run()?,
         Command::Deployment(args) => deployment::run(args)?,
         Command::Token(args) => token::run(&args)?,
