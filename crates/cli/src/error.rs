@@ -61,6 +61,10 @@ impl Error {
         if self.is_broken_pipe() {
             return ExitCode::from(BROKEN_PIPE);
         }
+        // What is to be said of that has been said.
+        if let Self::Deployment(DeploymentError::Stopped(stop)) = self {
+            return stop.exit_code();
+        }
         // When stderr is gone too, the exit code is all that is left to give.
         let _ = writeln!(io::stderr(), "error: {self}");
         ExitCode::from(self.code())
@@ -84,8 +88,8 @@ impl Error {
         let output = match self {
             Self::Deployment(DeploymentError::Call(CallError::Output(error))) => error.io(),
             Self::Token(TokenError::Output(error)) => error.io(),
+            Self::Check(CheckCommandError::Output(error)) => error.io(),
             Self::Demo(DemoError::Output(error))
-            | Self::Check(CheckCommandError::Output(error))
             | Self::Copy(CopyCommandError::Output(error))
             | Self::DescriptorSet(DescriptorSetError::Output(error)) => Some(error),
             _ => None,

@@ -28,6 +28,7 @@ mod serve;
 mod server;
 mod signals;
 mod size;
+mod table;
 mod token;
 mod watch_limits;
 

@@ -1,20 +1,24 @@
 //! `viridian deployment create`.
 
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 use clap::Args;
 use viridian_proto::v1::{CreateDeploymentRequest, DeploymentMetadata};
 
 use super::{
-    DeploymentError, change::ChangeArgs, connect, policy::PolicyArgs, show, spec::SpecArgs,
+    DeploymentError, Session,
+    change::ChangeArgs,
+    policy::PolicyArgs,
+    spec::SpecArgs,
+    wait::{Goal, WaitArgs},
 };
-use crate::{client::answer, output::Format, pair, server::ServerArgs};
+use crate::{client::answer, pair};
 
 #[derive(Debug, Args)]
 pub(super) struct CreateArgs {
     /// The project and the name in it.
     #[arg(value_name = "PROJECT/NAME")]
-    name: QualifiedName,
+    pub(super) name: QualifiedName,
     /// How many replicas ought to serve.
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     replicas: i32,
@@ -29,12 +33,14 @@ pub(super) struct CreateArgs {
     #[command(flatten)]
     change: ChangeArgs,
     #[command(flatten)]
+    wait: WaitArgs,
+    #[command(flatten)]
     spec: SpecArgs,
 }
 
 /// `PROJECT/NAME`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct QualifiedName {
+pub(super) struct QualifiedName {
     project: String,
     name: String,
 }
@@ -42,12 +48,12 @@ struct QualifiedName {
 /// Why a text is no `PROJECT/NAME`.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("write PROJECT/NAME")]
-struct NameError;
+pub(super) struct NameError;
 
 impl FromStr for QualifiedName {
     type Err = NameError;
 
-    fn from_str(text: &str) -> Result<Self, NameError> {
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.split_once('/') {
             Some((project, name)) if !project.is_empty() && !name.is_empty() => Ok(Self {
                 project: project.to_owned(),
@@ -59,8 +65,8 @@ impl FromStr for QualifiedName {
 }
 
 impl CreateArgs {
-    fn into_request(self) -> Result<CreateDeploymentRequest, DeploymentError> {
-        Ok(CreateDeploymentRequest {
+    fn into_request(self) -> Result<(CreateDeploymentRequest, WaitArgs), DeploymentError> {
+        let request = CreateDeploymentRequest {
             project: self.name.project,
             name: self.name.name,
             target_replicas: self.replicas,
@@ -75,18 +81,24 @@ impl CreateArgs {
             expected_generation: self.change.expected_generation,
             reason: self.change.reason,
             ..CreateDeploymentRequest::default()
-        })
+        };
+        Ok((request, self.wait))
     }
 }
 
-pub(super) async fn run(
-    args: CreateArgs,
-    server: &ServerArgs,
-    format: Format,
-) -> Result<(), DeploymentError> {
-    let request = args.into_request()?;
-    let reply = answer(connect(server).await?.create_deployment(request)).await?;
-    show(reply.deployment.as_ref(), format)
+impl fmt::Display for QualifiedName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.project, self.name)
+    }
+}
+
+pub(super) async fn run(args: CreateArgs, session: &Session) -> Result<(), DeploymentError> {
+    let (request, wait) = args.into_request()?;
+    let mut client = session.connect().await?;
+    let reply = answer(client.create_deployment(request)).await?;
+    session
+        .finish(&mut client, reply.deployment, &wait, Goal::of_activation)
+        .await
 }
 
 #[cfg(test)]
@@ -109,7 +121,8 @@ mod tests {
             .expect(line)
             .create
             .into_request()
-            .expect(line);
+            .expect(line)
+            .0;
         assert_eq!(
             (request.project.as_str(), request.name.as_str()),
             ("demo", "hello")

@@ -1,0 +1,75 @@
+//! Why a verb failed.
+
+use std::io;
+
+use tonic::Status;
+
+use super::{advice, policy::PolicyError};
+use crate::{client::CallError, error::USAGE, rpc_error, signals::Stop};
+
+/// Why a verb failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DeploymentError {
+    #[error(transparent)]
+    Call(CallError),
+    #[error("{}", advice::sentence(status, deployment))]
+    Refused {
+        status: Box<Status>,
+        /// As the caller named it.
+        deployment: String,
+    },
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    #[error("the server's reply to this call is empty; is it of another version?")]
+    EmptyReply,
+    #[error("{deployment} did not come to {until}: {instead}")]
+    NotReached {
+        deployment: String,
+        until: String,
+        instead: String,
+    },
+    #[error("nothing was changed")]
+    Declined,
+    #[error("cannot ask: {0}")]
+    Ask(#[source] io::Error),
+    #[error("no longer waiting")]
+    Stopped(Stop),
+    #[error("cannot start: {0}")]
+    Runtime(#[source] io::Error),
+}
+
+impl DeploymentError {
+    /// 64 and the gRPC code for a refused call, 2 for flags that do not fit, 128
+    /// and the number of the signal that ended it, 1 when what was waited for did
+    /// not come.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Call(error) => error.exit_code(),
+            Self::Refused { status, .. } => rpc_error::exit_code(status),
+            Self::Policy(_) => USAGE,
+            Self::Stopped(stop) => stop.code(),
+            Self::EmptyReply
+            | Self::NotReached { .. }
+            | Self::Declined
+            | Self::Ask(_)
+            | Self::Runtime(_) => 1,
+        }
+    }
+
+    /// A refusal that knows which deployment it is about can say what to do.
+    pub(super) fn about(self, deployment: Option<String>) -> Self {
+        match (self, deployment) {
+            (Self::Call(CallError::Refused(status)), Some(deployment)) => Self::Refused {
+                status: Box::new(status),
+                deployment,
+            },
+            (error, _) => error,
+        }
+    }
+}
+
+impl<E: Into<CallError>> From<E> for DeploymentError {
+    fn from(error: E) -> Self {
+        Self::Call(error.into())
+    }
+}
