@@ -5,9 +5,11 @@ use clap::{Parser, Subcommand};
 use crate::{
     agent::{AgentArgs, SupervisorArgs},
     check::CheckArgs,
+    completions::CompletionsArgs,
     copy::CopyArgs,
     demo::{DemoArgs, replica::ReplicaArgs},
     deployment::DeploymentArgs,
+    man::ManArgs,
     serve::ServeArgs,
     token::TokenArgs,
 };
@@ -42,6 +44,10 @@ pub(crate) enum Command {
     /// Write the contract as a FileDescriptorSet to stdout, for tools without the
     /// sources and without reflection.
     DescriptorSet,
+    /// Write what a shell needs to complete command lines to stdout.
+    Completions(CompletionsArgs),
+    /// Write the manual page to stdout, or a page for every command into a folder.
+    Man(ManArgs),
     /// Run one route: started by the agent, never by hand.
     #[command(hide = true)]
     RouteSupervisor(SupervisorArgs),
@@ -74,6 +80,16 @@ mod tests {
             "viridian deployment activate a/b",
             "viridian deployment activate a/b --revision 2 -- program",
             "viridian deployment activate a/b --supersede -- program",
+            "viridian deployment activate a/b --revision 2 --timeout 5s",
+            "viridian deployment update a/b --replicas many",
+            "viridian deployment update a/b --gate-timeout 5s",
+            "viridian deployment apply",
+            "viridian deployment list --lifecycle lost",
+            "viridian deployment routes a/b --all --status running",
+            "viridian deployment history a/b --all --limit 3",
+            "viridian deployment get a/b -o xml",
+            "viridian demo --fail --rollback",
+            "viridian completions klingon",
             "viridian deployment get a/b --tls-cert cert.pem",
             "viridian token --name ci --role viewer",
             "viridian token --name ci --role admin --project shop",

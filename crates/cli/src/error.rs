@@ -9,10 +9,12 @@ use crate::{
     agent::AgentCommandError,
     check::CheckCommandError,
     client::CallError,
+    completions::CompletionsError,
     copy::CopyCommandError,
     demo::{DemoError, replica::ReplicaError},
     deployment::DeploymentError,
     descriptor_set::DescriptorSetError,
+    man::ManError,
     serve::ServeError,
     token::TokenError,
 };
@@ -53,6 +55,10 @@ pub(crate) enum Error {
     DescriptorSet(#[from] DescriptorSetError),
     #[error(transparent)]
     Replica(#[from] ReplicaError),
+    #[error(transparent)]
+    Completions(#[from] CompletionsError),
+    #[error(transparent)]
+    Man(#[from] ManError),
 }
 
 impl Error {
@@ -80,7 +86,7 @@ impl Error {
             Self::Token(error) => error.exit_code(),
             Self::DescriptorSet(error) => error.exit_code(),
             Self::Demo(error) => error.exit_code(),
-            Self::Replica(_) => 1,
+            Self::Replica(_) | Self::Completions(_) | Self::Man(_) => 1,
         }
     }
 
@@ -90,6 +96,8 @@ impl Error {
             Self::Token(TokenError::Output(error)) => error.io(),
             Self::Check(CheckCommandError::Output(error)) => error.io(),
             Self::Demo(DemoError::Output(error))
+            | Self::Completions(CompletionsError(error))
+            | Self::Man(ManError::Output(error))
             | Self::Copy(CopyCommandError::Output(error))
             | Self::DescriptorSet(DescriptorSetError::Output(error)) => Some(error),
             _ => None,

@@ -9,6 +9,7 @@ mod agent;
 mod args;
 mod check;
 mod client;
+mod completions;
 mod copy;
 mod demo;
 mod deployment;
@@ -17,6 +18,7 @@ mod duration;
 mod error;
 mod limits;
 mod logging;
+mod man;
 mod names;
 mod output;
 mod pair;
@@ -52,6 +54,8 @@ fn run(command: Command) -> Result<ExitCode, Error> {
         Command::DescriptorSet => descriptor_set::run()?,
         Command::Deployment(args) => deployment::run(args)?,
         Command::Token(args) => token::run(&args)?,
+        Command::Completions(args) => completions::run(&args)?,
+        Command::Man(args) => man::run(&args)?,
         Command::RouteSupervisor(args) => agent::supervise(args),
         Command::DemoReplica(args) => demo::replica::run(&args)?,
     })

@@ -5,7 +5,7 @@ use console::measure_text_width;
 /// Rows under a header, in columns, without lines around them.
 pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
     let header = header.iter().map(|&name| name.to_owned()).collect();
-    aligned(std::iter::once(header).chain(rows).collect())
+    columns(std::iter::once(header).chain(rows).collect())
 }
 
 /// Names and values, one a line. A value may have more than one line.
@@ -18,11 +18,19 @@ pub(crate) fn key_values(rows: Vec<(&str, String)>) -> String {
             .collect();
         std::iter::once(vec![key.to_owned(), first]).chain(rest)
     };
-    aligned(rows.into_iter().flat_map(row).collect())
+    columns(rows.into_iter().flat_map(row).collect())
+}
+
+/// A text of someone else, which must not move the cursor or break a line.
+pub(crate) fn clean(text: &str) -> String {
+    text.split(char::is_control)
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// Pads all columns to their width. No line has a tail.
-fn aligned(rows: Vec<Vec<String>>) -> String {
+pub(crate) fn columns(rows: Vec<Vec<String>>) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
@@ -50,7 +58,7 @@ const GAP: usize = 2;
 mod tests {
     use console::style;
 
-    use super::{key_values, table};
+    use super::{clean, key_values, table};
 
     #[test]
     fn columns_are_aligned_and_lines_have_no_tail() {
@@ -74,6 +82,12 @@ mod tests {
             ]),
             "State      READY\nWaits for  a\n           b\nId"
         );
+    }
+
+    #[test]
+    fn what_others_wrote_moves_no_cursor() {
+        assert_eq!(clean("a\n\u{1b}[2Jb"), "a [2Jb");
+        assert_eq!(clean("plain text"), "plain text");
     }
 
     #[test]

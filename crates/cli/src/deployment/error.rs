@@ -4,14 +4,14 @@ use std::io;
 
 use tonic::Status;
 
-use super::{advice, policy::PolicyError};
-use crate::{client::CallError, error::USAGE, rpc_error, signals::Stop};
+use super::{advice, apply::FileError, policy::PolicyError, settings::SettingError};
+use crate::{client::CallError, error::USAGE, output::OutputError, rpc_error, signals::Stop};
 
 /// Why a verb failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DeploymentError {
     #[error(transparent)]
-    Call(CallError),
+    Call(#[from] CallError),
     #[error("{}", advice::sentence(status, deployment))]
     Refused {
         status: Box<Status>,
@@ -20,6 +20,14 @@ pub(crate) enum DeploymentError {
     },
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error("{path} cannot change: where a deployment belongs is settled when it is created")]
+    Settled { path: String },
+    #[error("nothing to change was named: see `viridian deployment update --help`")]
+    NothingNamed,
     #[error("the server's reply to this call is empty; is it of another version?")]
     EmptyReply,
     #[error("{deployment} did not come to {until}: {instead}")]
@@ -46,7 +54,11 @@ impl DeploymentError {
         match self {
             Self::Call(error) => error.exit_code(),
             Self::Refused { status, .. } => rpc_error::exit_code(status),
-            Self::Policy(_) => USAGE,
+            Self::Policy(_)
+            | Self::Setting(_)
+            | Self::File(_)
+            | Self::Settled { .. }
+            | Self::NothingNamed => USAGE,
             Self::Stopped(stop) => stop.code(),
             Self::EmptyReply
             | Self::NotReached { .. }
@@ -68,8 +80,14 @@ impl DeploymentError {
     }
 }
 
-impl<E: Into<CallError>> From<E> for DeploymentError {
-    fn from(error: E) -> Self {
+impl From<Status> for DeploymentError {
+    fn from(status: Status) -> Self {
+        Self::Call(status.into())
+    }
+}
+
+impl From<OutputError> for DeploymentError {
+    fn from(error: OutputError) -> Self {
         Self::Call(error.into())
     }
 }

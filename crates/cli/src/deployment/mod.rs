@@ -15,12 +15,14 @@ mod policy;
 mod question;
 mod read;
 mod session;
+mod settings;
 pub(crate) mod show;
 mod spec;
 mod wait;
 
 mod abort;
 mod activate;
+mod apply;
 mod create;
 mod delete;
 mod get;
@@ -32,6 +34,7 @@ mod resume;
 mod revisions;
 mod rollback;
 mod routes;
+mod update;
 mod watch;
 
 pub(crate) use self::{error::DeploymentError, session::Session};
@@ -58,6 +61,11 @@ pub(crate) struct DeploymentArgs {
 enum Verb {
     /// Create a deployment; with an image or a command, it starts at once.
     Create(Box<create::CreateArgs>),
+    /// Make a deployment what a YAML file says: create it, change it, deploy a new
+    /// revision.
+    Apply(apply::ApplyArgs),
+    /// Change a deployment: its replicas, its policy, its labels.
+    Update(Box<update::UpdateArgs>),
     /// Show one deployment, and what it waits for.
     Get(get::GetArgs),
     /// List deployments, oldest first.
@@ -102,6 +110,8 @@ pub(crate) fn run(args: DeploymentArgs) -> Result<ExitCode, DeploymentError> {
 async fn dispatch(verb: Verb, session: &Session) -> Result<(), DeploymentError> {
     match verb {
         Verb::Create(args) => create::run(*args, session).await,
+        Verb::Apply(args) => apply::run(args, session).await,
+        Verb::Update(args) => update::run(*args, session).await,
         Verb::Get(args) => get::run(args, session).await,
         Verb::List(args) => list::run(args, session).await,
         Verb::Watch(args) => watch::run(args, session).await,
@@ -124,7 +134,8 @@ impl Verb {
         Some(match self {
             Self::Create(args) => args.name.to_string(),
             Self::Get(args) => args.deployment.clone(),
-            Self::List(_) => return None,
+            Self::Apply(_) | Self::List(_) => return None,
+            Self::Update(args) => args.deployment.clone(),
             Self::Watch(args) => args.deployment.clone(),
             Self::Activate(args) => args.deployment.clone(),
             Self::Promote(args) => args.deployment.clone(),

@@ -1,8 +1,8 @@
 //! What more than one verb reads.
 
 use viridian_proto::v1::{
-    Deployment, GetDeploymentRequest, HistoryEntry, ListHistoryRequest, ListRevisionsRequest,
-    ListRoutesRequest, Revision, Route,
+    Deployment, GetDeploymentRequest, GetRevisionRequest, HistoryEntry, ListHistoryRequest,
+    ListRevisionsRequest, ListRoutesRequest, Revision, Route,
 };
 
 use super::{DeploymentError, session::Client, show::Revisions};
@@ -35,6 +35,20 @@ pub(super) async fn revisions(
         Ok((page.revisions, page.next_page_token))
     })
     .await
+}
+
+/// One revision.
+pub(super) async fn revision(
+    client: &mut Client,
+    deployment: &str,
+    revision: &str,
+) -> Result<Revision, DeploymentError> {
+    let request = GetRevisionRequest {
+        deployment: deployment.to_owned(),
+        revision: revision.to_owned(),
+    };
+    let reply = answer(client.get_revision(request)).await?;
+    reply.revision.ok_or(DeploymentError::EmptyReply)
 }
 
 /// The revisions by their ids.

@@ -77,7 +77,6 @@ impl Session {
     }
 
     /// Shows what is no message, or else a text.
-    #[expect(dead_code, reason = "for the verbs that show what would change")]
     pub(super) fn show_value(
         &self,
         value: &impl Serialize,

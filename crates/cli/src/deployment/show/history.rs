@@ -3,7 +3,10 @@
 use viridian_proto::v1::{DeploymentLifecycle, DeploymentSubStep, HistoryEntry, HistoryResult};
 
 use super::{Look, Revisions, age::since};
-use crate::{names, table::table};
+use crate::{
+    names,
+    table::{clean, table},
+};
 
 /// What happened, one a line.
 pub(crate) fn history(entries: &[HistoryEntry], revisions: &Revisions, look: Look) -> String {
@@ -17,8 +20,8 @@ pub(crate) fn history(entries: &[HistoryEntry], revisions: &Revisions, look: Loo
             result(it, look),
             what(it),
             revisions.number(&it.revision_id),
-            it.actor.clone(),
-            it.reason.clone(),
+            clean(&it.actor),
+            clean(&it.reason),
         ]
     };
     table(

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use viridian_proto::v1::{Deployment, Revision, RevisionSpec};
 
 use super::{Look, age::since};
-use crate::table::table;
+use crate::table::{clean, table};
 
 /// The revisions of a deployment by their ids, so that people see numbers.
 #[derive(Debug, Clone, Default)]
@@ -47,7 +47,7 @@ pub(crate) fn revisions(deployment: &Deployment, revisions: &[Revision], look: L
             it.create_time
                 .as_ref()
                 .map_or_else(|| "-".to_owned(), |at| since(at, look.now)),
-            it.created_by.clone(),
+            clean(&it.created_by),
             it.id.clone(),
         ]
     };
@@ -77,6 +77,7 @@ pub(crate) fn runs(spec: Option<&RevisionSpec>) -> String {
         .find(|text| !text.is_empty())
         .cloned()
         .unwrap_or_else(|| spec.command.join(" "));
+    let whole = clean(&whole);
     match whole.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &whole[..end]),
         None => whole,

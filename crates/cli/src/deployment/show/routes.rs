@@ -3,7 +3,10 @@
 use viridian_proto::v1::{Deployment, Route};
 
 use super::{Look, Revisions, age::since};
-use crate::{names, table::table};
+use crate::{
+    names,
+    table::{clean, table},
+};
 
 /// The part of a route in a deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,8 +63,8 @@ pub(crate) fn routes(
                 .as_ref()
                 .map_or_else(|| "-".to_owned(), |at| since(at, look.now)),
             match it.failure.as_str() {
-                "" => it.address.clone(),
-                failure => look.bad(failure),
+                "" => clean(&it.address),
+                failure => look.bad(&clean(failure)),
             },
         ]
     };
