@@ -12,6 +12,7 @@ use crate::{
     man::ManArgs,
     serve::ServeArgs,
     token::TokenArgs,
+    top::TopArgs,
 };
 
 /// Replaces the revision that serves traffic by a new one, at once and without
@@ -39,6 +40,8 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Create, look at and promote deployments.
     Deployment(DeploymentArgs),
+    /// See what is in motion, and what it waits for, the oldest first.
+    Top(TopArgs),
     /// Make a token, and what to add to the server's file of credentials.
     Token(TokenArgs),
     /// Write the contract as a FileDescriptorSet to stdout, for tools without the

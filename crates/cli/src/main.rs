@@ -25,6 +25,7 @@ mod pair;
 mod retention;
 mod rpc_error;
 mod rpc_limits;
+mod screen;
 mod security;
 mod serve;
 mod server;
@@ -32,6 +33,7 @@ mod signals;
 mod size;
 mod table;
 mod token;
+mod top;
 mod watch_limits;
 
 use crate::{
@@ -53,6 +55,7 @@ fn run(command: Command) -> Result<ExitCode, Error> {
         Command::Demo(args) => demo::run(args)?,
         Command::DescriptorSet => descriptor_set::run()?,
         Command::Deployment(args) => deployment::run(args)?,
+        Command::Top(args) => top::run(args)?,
         Command::Token(args) => token::run(&args)?,
         Command::Completions(args) => completions::run(&args)?,
         Command::Man(args) => man::run(&args)?,

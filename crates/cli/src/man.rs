@@ -32,9 +32,11 @@ pub(crate) enum ManError {
 pub(crate) fn run(args: &ManArgs) -> Result<ExitCode, ManError> {
     match &args.to {
         Some(folder) => {
-            clap_mangen::generate_to(Cli::command(), folder).map_err(|source| ManError::Folder {
-                folder: folder.clone(),
-                source,
+            clap_mangen::generate_to(Cli::command(), folder).map_err(|source| {
+                ManError::Folder {
+                    folder: folder.clone(),
+                    source,
+                }
             })?;
         }
         None => {

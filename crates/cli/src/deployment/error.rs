@@ -40,6 +40,8 @@ pub(crate) enum DeploymentError {
     Declined,
     #[error("cannot ask: {0}")]
     Ask(#[source] io::Error),
+    #[error("cannot draw: {0}")]
+    Draw(#[source] io::Error),
     #[error("no longer waiting")]
     Stopped(Stop),
     #[error("cannot start: {0}")]
@@ -64,6 +66,7 @@ impl DeploymentError {
             | Self::NotReached { .. }
             | Self::Declined
             | Self::Ask(_)
+            | Self::Draw(_)
             | Self::Runtime(_) => 1,
         }
     }

@@ -14,12 +14,37 @@ use viridian_proto::v1::{
 use super::{DeploymentError, Session};
 use crate::client::{CallError, answer};
 
+/// How the connection is.
+#[derive(Debug)]
+pub(super) enum Contact<'a> {
+    /// There is a stream.
+    There,
+    /// There is none any more, or none yet again.
+    Lost(&'a DeploymentError),
+}
+
 /// Calls `see` with each event and its deployment, the present one first, until
 /// it breaks off.
 pub(super) async fn follow<T>(
     session: &Session,
     deployment: &str,
+    see: impl FnMut(&DeploymentEvent, &Deployment) -> Result<ControlFlow<T>, DeploymentError>,
+) -> Result<T, DeploymentError> {
+    let begun = Begun(false);
+    follow_closely(session, deployment, begun, see, |_| {}).await
+}
+
+/// Whether the deployment was seen already. Before that a failure is the answer,
+/// and is not waited out.
+pub(super) struct Begun(pub(super) bool);
+
+/// The same, and tells how the connection is.
+pub(super) async fn follow_closely<T>(
+    session: &Session,
+    deployment: &str,
+    Begun(mut begun): Begun,
     mut see: impl FnMut(&DeploymentEvent, &Deployment) -> Result<ControlFlow<T>, DeploymentError>,
+    mut tell: impl FnMut(Contact<'_>),
 ) -> Result<T, DeploymentError> {
     let mut request = WatchDeploymentsRequest {
         deployments: vec![deployment.to_owned()],
@@ -29,18 +54,18 @@ pub(super) async fn follow<T>(
     let mut last_sign = Instant::now();
     loop {
         let token = request.resume_token.clone();
-        let error = match follow_once(session, &mut request, &mut see).await {
+        let error = match follow_once(session, &mut request, &mut see, &mut tell).await {
             Ok(end) => return Ok(end),
             Err(error) => error,
         };
         if request.resume_token != token {
             (pause, last_sign) = (SHORTEST, Instant::now());
         }
-        // Before it has begun, a failure is the answer.
-        let begun = !request.resume_token.is_empty();
+        begun |= !request.resume_token.is_empty();
         if !begun || !may_go_on(&error) || last_sign.elapsed() > PATIENCE {
             return Err(error);
         }
+        tell(Contact::Lost(&error));
         sleep(pause).await;
         pause = (pause * 2).min(LONGEST);
     }
@@ -50,9 +75,11 @@ async fn follow_once<T>(
     session: &Session,
     request: &mut WatchDeploymentsRequest,
     see: &mut impl FnMut(&DeploymentEvent, &Deployment) -> Result<ControlFlow<T>, DeploymentError>,
+    tell: &mut impl FnMut(Contact<'_>),
 ) -> Result<T, DeploymentError> {
     let mut client = session.connect().await?;
     let mut stream = answer(client.watch_deployments(request.clone())).await?;
+    tell(Contact::There);
     loop {
         let Some(event) = next(&mut stream).await? else {
             continue;
@@ -84,7 +111,7 @@ async fn next(
 /// reason of Viridian's.
 fn may_go_on(error: &DeploymentError) -> bool {
     match error {
-        DeploymentError::Call(CallError::Unreachable { .. }) => true,
+        DeploymentError::Call(CallError::Unreachable { .. } | CallError::Broken { .. }) => true,
         DeploymentError::Call(CallError::Refused(status)) => match status.code() {
             Code::Unavailable | Code::ResourceExhausted => true,
             Code::Unknown | Code::Internal | Code::Cancelled => {
@@ -117,6 +144,9 @@ mod tests {
         for code in [Code::OutOfRange, Code::NotFound, Code::Unauthenticated] {
             assert!(!may_go_on(&refused(Status::new(code, ""))), "{code:?}");
         }
+        let reason = "reset".to_owned();
+        let broken = DeploymentError::Call(CallError::Broken { reason });
+        assert!(may_go_on(&broken), "between its connection and its answer");
         let details = tonic_types::ErrorDetails::with_error_info("INTERNAL", "viridian", []);
         let internal = Status::with_error_details(Code::Internal, "", details);
         assert!(!may_go_on(&refused(internal)), "the server said so");

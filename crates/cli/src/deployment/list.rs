@@ -3,12 +3,8 @@
 use clap::Args;
 use viridian_proto::v1::{DeploymentLifecycle, ListDeploymentsRequest, ListDeploymentsResponse};
 
-use super::{
-    DeploymentError, Session,
-    read::{PAGE_SIZE, every_page},
-    show,
-};
-use crate::{client::answer, names};
+use super::{DeploymentError, Session, read, show};
+use crate::names;
 
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
@@ -30,18 +26,9 @@ pub(super) async fn run(args: ListArgs, session: &Session) -> Result<(), Deploym
         project: args.project.unwrap_or_default(),
         lifecycles: args.lifecycles.iter().map(|&it| it.into()).collect(),
         label_selector: args.selector.unwrap_or_default(),
-        page_size: PAGE_SIZE,
         ..ListDeploymentsRequest::default()
     };
-    let deployments = every_page(async |page_token| {
-        let request = ListDeploymentsRequest {
-            page_token,
-            ..request.clone()
-        };
-        let page = answer(client.list_deployments(request)).await?;
-        Ok((page.deployments, page.next_page_token))
-    })
-    .await?;
+    let deployments = read::deployments(&mut client, request).await?;
     let all = ListDeploymentsResponse {
         deployments,
         next_page_token: String::new(),

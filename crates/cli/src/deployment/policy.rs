@@ -109,7 +109,7 @@ impl PolicyArgs {
         Ok(policy)
     }
 
-    fn strategy(&self) -> Result<Option<(&'static str, Map<String, Value>)>, PolicyError> {
+    fn strategy(&self) -> Result<Option<Named>, PolicyError> {
         let (blue_green, rolling) = (self.blue_green(), self.rolling());
         match (self.strategy, blue_green.is_empty(), rolling.is_empty()) {
             (None, true, true) => Ok(None),
@@ -145,6 +145,9 @@ impl PolicyArgs {
         ])
     }
 }
+
+/// A strategy by its name, with its settings.
+type Named = (&'static str, Map<String, Value>);
 
 /// Those that there are.
 fn named<const N: usize>(settings: [(&str, Option<Value>); N]) -> Map<String, Value> {

@@ -1,15 +1,15 @@
 //! What more than one verb reads.
 
 use viridian_proto::v1::{
-    Deployment, GetDeploymentRequest, GetRevisionRequest, HistoryEntry, ListHistoryRequest,
-    ListRevisionsRequest, ListRoutesRequest, Revision, Route,
+    Deployment, GetDeploymentRequest, GetRevisionRequest, HistoryEntry, ListDeploymentsRequest,
+    ListHistoryRequest, ListRevisionsRequest, ListRoutesRequest, Revision, Route,
 };
 
 use super::{DeploymentError, session::Client, show::Revisions};
 use crate::client::{CallError, answer};
 
 /// One deployment.
-pub(super) async fn deployment(
+pub(crate) async fn deployment(
     client: &mut Client,
     reference: &str,
 ) -> Result<Deployment, DeploymentError> {
@@ -18,6 +18,23 @@ pub(super) async fn deployment(
     };
     let reply = answer(client.get_deployment(request)).await?;
     reply.deployment.ok_or(DeploymentError::EmptyReply)
+}
+
+/// All deployments that the request asks for, oldest first.
+pub(crate) async fn deployments(
+    client: &mut Client,
+    request: ListDeploymentsRequest,
+) -> Result<Vec<Deployment>, CallError> {
+    every_page(async |page_token| {
+        let request = ListDeploymentsRequest {
+            page_size: PAGE_SIZE,
+            page_token,
+            ..request.clone()
+        };
+        let page = answer(client.list_deployments(request)).await?;
+        Ok((page.deployments, page.next_page_token))
+    })
+    .await
 }
 
 /// All revisions, newest first.
@@ -88,7 +105,7 @@ pub(super) async fn history(
 }
 
 /// What is on all pages. `page` gives one, and the token of the next.
-pub(super) async fn every_page<T>(
+async fn every_page<T>(
     mut page: impl AsyncFnMut(String) -> Result<(Vec<T>, String), CallError>,
 ) -> Result<Vec<T>, CallError> {
     let mut all = Vec::new();

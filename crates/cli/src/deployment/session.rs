@@ -66,7 +66,7 @@ impl Session {
     }
 
     /// Shows a message of this name in the contract, or else a table.
-    pub(super) fn show<M: prost::Message>(
+    pub(crate) fn show<M: prost::Message>(
         &self,
         name: &str,
         message: &M,

@@ -30,7 +30,7 @@ impl Settings {
     pub(in crate::deployment) fn update(&self, present: &Present) -> UpdateDeploymentRequest {
         UpdateDeploymentRequest {
             target_replicas: self.request.target_replicas,
-            policy: self.request.policy.clone(),
+            policy: self.request.policy,
             labels: self.request.labels.clone(),
             revision_history_limit: self.request.revision_history_limit,
             update_mask: Some(FieldMask {

@@ -3,18 +3,21 @@
 mod age;
 mod deployment;
 #[cfg(test)]
-pub(super) mod fixture;
+pub(crate) mod fixture;
 mod history;
 mod look;
 mod next;
 mod policy;
 mod revisions;
 mod routes;
+mod top;
 
 pub(crate) use self::{
+    age::{countdown, since},
     deployment::{blockers, change, many, one, qualified_name},
-    history::history,
+    history::{history, what},
     look::Look,
     revisions::{Revisions, revisions},
-    routes::routes,
+    routes::{Colour, routes, traffic},
+    top::{Motion, moving, top},
 };

@@ -27,6 +27,11 @@ impl Revisions {
         }
     }
 
+    /// Whether it is known.
+    pub(crate) fn has(&self, id: &str) -> bool {
+        id.is_empty() || self.0.contains_key(id)
+    }
+
     /// Its number only.
     pub(crate) fn number(&self, id: &str) -> String {
         match self.0.get(id) {

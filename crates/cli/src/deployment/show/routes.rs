@@ -84,7 +84,7 @@ pub(crate) fn routes(
 }
 
 /// Whether it takes traffic, how much if not all, or that it is kept.
-fn traffic(route: &Route) -> String {
+pub(crate) fn traffic(route: &Route) -> String {
     let status = names::traffic(route.traffic_status());
     if route.retained {
         "retained".to_owned()
