@@ -3,7 +3,7 @@
 use viridian_proto::v1::Deployment;
 
 use super::deployment;
-use crate::harness::{Engine, REFERENCE, World, closed_port, finish, manual, viridian};
+use crate::harness::{Engine, REFERENCE, World, closed_port, finish, manual, root, viridian};
 
 /// Every verb that is about one deployment, with what it needs besides.
 const VERBS: [(&str, &[&str]); 14] = [
@@ -60,6 +60,7 @@ async fn bad_usage_is_2() {
         &["deployment", "list", "--sideways"][..],
         &["deployment", "apply"],
         &["deployment", "apply", "-f", "missing/file.yaml"],
+        &["top", "--sideways"],
     ] {
         let run = finish(viridian(arguments)).await;
         assert_eq!(run.code, Some(2), "{arguments:?}: {run:?}");
@@ -90,13 +91,16 @@ async fn a_server_that_is_away_is_78() {
         .iter()
         .map(|(verb, rest)| line(verb, REFERENCE, rest))
         .collect();
-    lines.push(vec!["list"]);
+    let example = root().join("docs/deployment.yaml").display().to_string();
+    lines.extend([vec!["list"], vec!["apply", "-f", &example]]);
     for arguments in lines {
         let run = deployment(&url, &arguments).await;
         assert_eq!(run.code, Some(64 + 14), "{arguments:?}: {run:?}");
         assert_eq!(run.stderr.lines().count(), 1, "{run:?}");
         assert!(run.stderr.contains("--server"), "{run:?}");
     }
+    let top = finish(viridian(&["top", "--server", &url])).await;
+    assert_eq!(top.code, Some(64 + 14), "{top:?}");
 }
 
 #[tokio::test]

@@ -5,10 +5,12 @@ use nix::{
     unistd::Pid,
 };
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
-use viridian_proto::v1::{DeploymentPolicy, DeploymentSubStep};
+use viridian_proto::v1::{DeploymentPolicy, DeploymentSubStep, RouteHealthStatus};
 
 use super::deployment;
-use crate::harness::{Engine, Fate, REFERENCE, World, manual, seconds, viridian, within};
+use crate::harness::{
+    Engine, Fate, REFERENCE, Terminal, World, delete, manual, seconds, viridian, within,
+};
 
 #[tokio::test]
 async fn a_rollout_that_is_given_up_is_1_and_says_why() {
@@ -69,6 +71,64 @@ async fn changes_are_told_while_it_waits() {
     );
 }
 
+/// On a terminal there is a bar, and Ctrl-C is a key.
+#[tokio::test]
+async fn a_terminal_has_a_bar() {
+    let world = World::start(Engine::Sqlite).await;
+    world.serving(2, manual()).await;
+    world
+        .fleet
+        .plan(2, [Fate::Runs(RouteHealthStatus::Healthy), Fate::Pending]);
+    let activate = [
+        "deployment",
+        "activate",
+        REFERENCE,
+        "--image",
+        "i",
+        "--wait",
+    ];
+    let terminal = Terminal::start(&world.server.url(), &activate);
+    terminal
+        .shows("] 1/2 DEPLOYING / PROVISIONING, blue 2/2, green 1/2")
+        .await;
+    terminal.press(&["C-c"]);
+    let (code, screen) = terminal.ended().await;
+    assert_eq!(code, 130, "{screen}");
+    assert!(screen.contains("no longer waiting;"), "{screen}");
+    let now = world.get().await;
+    assert_eq!(now.sub_step(), DeploymentSubStep::Provisioning);
+}
+
+/// What is waited for will not come any more.
+#[tokio::test]
+async fn one_that_is_destroyed_meanwhile_is_1() {
+    let world = World::start(Engine::Sqlite).await;
+    world.serving(1, manual()).await;
+    world.fleet.plan(2, [Fate::Pending]);
+    let mut command = viridian(&[
+        "deployment",
+        "activate",
+        REFERENCE,
+        "--image",
+        "i",
+        "--wait",
+    ]);
+    command.env("VIRIDIAN_SERVER", world.server.url());
+    let mut process = command.spawn().expect("it can be started");
+    let mut stderr = BufReader::new(process.stderr.take().expect("stderr is a pipe"));
+    let mut line = String::new();
+    within("its first line", stderr.read_line(&mut line))
+        .await
+        .expect("a line");
+    let deleted = world.api.delete(delete(REFERENCE)).await;
+    deleted.expect("it is deleted");
+    let status = within("its end", process.wait()).await.expect("it ends");
+    assert_eq!(status.code(), Some(1));
+    let mut rest = String::new();
+    stderr.read_to_string(&mut rest).await.expect("UTF-8");
+    assert!(rest.contains("it is destroyed"), "{rest}");
+}
+
 #[tokio::test]
 async fn ctrl_c_ends_the_waiting_and_nothing_else() {
     let world = World::start(Engine::Sqlite).await;
@@ -103,7 +163,8 @@ async fn ctrl_c_ends_the_waiting_and_nothing_else() {
     let last = rest.lines().last().unwrap_or_default();
     assert_eq!(
         last,
-        "no longer waiting; the server goes on: viridian deployment watch shop/web"
+        "no longer waiting; what was asked for is done, and the server goes on: viridian \
+         deployment watch shop/web"
     );
     let now = world.get().await;
     assert_eq!(now.sub_step(), DeploymentSubStep::Provisioning);

@@ -17,7 +17,10 @@ pub(crate) enum CallError {
          or VIRIDIAN_SERVER names another"
     )]
     Unreachable { server: String, reason: String },
-    #[error("the connection to the server broke: {reason}")]
+    #[error(
+        "the connection to the server broke: {reason}; it may have been done: look before you \
+         repeat it"
+    )]
     Broken { reason: String },
     #[error(transparent)]
     Server(#[from] ServerError),

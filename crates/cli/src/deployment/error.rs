@@ -30,7 +30,10 @@ pub(crate) enum DeploymentError {
     NothingNamed,
     #[error("the server's reply to this call is empty; is it of another version?")]
     EmptyReply,
-    #[error("{deployment} did not come to {until}: {instead}")]
+    #[error(
+        "{deployment} did not come to {until}: {instead}; `viridian deployment get {deployment}` says \
+         where it is"
+    )]
     NotReached {
         deployment: String,
         until: String,
@@ -92,5 +95,52 @@ impl From<Status> for DeploymentError {
 impl From<OutputError> for DeploymentError {
     fn from(error: OutputError) -> Self {
         Self::Call(error.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(source: io::Error) -> DeploymentError {
+        let file = "cart.yaml".to_owned();
+        FileError::Read { file, source }.into()
+    }
+
+    #[test]
+    fn each_is_a_sentence() {
+        let server = "http://127.0.0.1:1".to_owned();
+        let reason = || "connection refused".to_owned();
+        let errors: Vec<DeploymentError> = vec![
+            CallError::Unreachable {
+                server,
+                reason: reason(),
+            }
+            .into(),
+            CallError::Broken { reason: reason() }.into(),
+            PolicyError.into(),
+            file(io::ErrorKind::NotFound.into()),
+            FileError::NoName {
+                file: "cart.yaml".to_owned(),
+            }
+            .into(),
+            DeploymentError::Settled {
+                path: "metadata.domain".to_owned(),
+            },
+            DeploymentError::NothingNamed,
+            DeploymentError::EmptyReply,
+            DeploymentError::NotReached {
+                deployment: "shop/cart".to_owned(),
+                until: "ready".to_owned(),
+                instead: "the time is over (5s)".to_owned(),
+            },
+            DeploymentError::Declined,
+            DeploymentError::Ask(io::ErrorKind::BrokenPipe.into()),
+            DeploymentError::Draw(io::ErrorKind::BrokenPipe.into()),
+        ];
+        let lines = errors
+            .iter()
+            .map(|error| format!("{:>3} {error}", error.exit_code()));
+        insta::assert_snapshot!("errors", lines.collect::<Vec<_>>().join("\n"));
     }
 }

@@ -84,7 +84,7 @@ enum Amount {
 
 /// Why the flags make no policy.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("flags of the blue-green and of the rolling strategy do not go together")]
+#[error("flags of the blue-green and of the rolling strategy do not go together: use those of one")]
 pub(crate) struct PolicyError;
 
 /// Why a text is no amount.

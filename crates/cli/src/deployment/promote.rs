@@ -7,11 +7,11 @@ use super::{
     DeploymentError, Session,
     change::ChangeArgs,
     question, read,
-    session::{Client, write},
+    session::Client,
     show::{self, Look, Revisions},
     wait::{Goal, WaitArgs},
 };
-use crate::{client::answer, output};
+use crate::client::answer;
 
 #[derive(Debug, Args)]
 pub(super) struct PromoteArgs {
@@ -107,17 +107,18 @@ async fn show(
     reply: &PromoteDeploymentResponse,
     dry_run: bool,
 ) -> Result<(), DeploymentError> {
-    if let Some(text) = output::message(session.format, "PromoteDeploymentResponse", reply)? {
-        return write(&text);
-    }
     let deployment = reply.deployment.as_ref();
-    let table = session
-        .table(client, deployment.ok_or(DeploymentError::EmptyReply)?)
-        .await?;
-    write(&format!(
-        "{}\n\n{table}",
-        describe(reply, dry_run, session.look)
-    ))
+    let deployment = deployment.ok_or(DeploymentError::EmptyReply)?;
+    let headline = describe(reply, dry_run, session.look);
+    session
+        .show_about(
+            "PromoteDeploymentResponse",
+            reply,
+            client,
+            deployment,
+            &headline,
+        )
+        .await
 }
 
 /// What a promotion did, would do, or what is in its way.

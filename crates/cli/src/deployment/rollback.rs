@@ -6,10 +6,9 @@ use viridian_proto::v1::RollbackDeploymentRequest;
 use super::{
     DeploymentError, Session,
     change::ChangeArgs,
-    session::write,
     wait::{Goal, WaitArgs},
 };
-use crate::{client::answer, output};
+use crate::client::answer;
 
 #[derive(Debug, Args)]
 pub(super) struct RollbackArgs {
@@ -43,10 +42,17 @@ pub(super) async fn run(args: RollbackArgs, session: &Session) -> Result<(), Dep
     } else {
         deployment
     };
-    let table = session.table(&mut client, &deployment).await?;
-    reply.deployment = Some(deployment);
-    let text = output::message(session.format, "RollbackDeploymentResponse", &reply)?;
-    write(&text.unwrap_or_else(|| format!("{}\n\n{table}", headline(reply.instant))))
+    reply.deployment = Some(deployment.clone());
+    let headline = headline(reply.instant);
+    session
+        .show_about(
+            "RollbackDeploymentResponse",
+            &reply,
+            &mut client,
+            &deployment,
+            headline,
+        )
+        .await
 }
 
 fn headline(instant: bool) -> &'static str {

@@ -48,21 +48,30 @@ impl Session {
         deployment: Option<Deployment>,
     ) -> Result<(), DeploymentError> {
         let deployment = deployment.ok_or(DeploymentError::EmptyReply)?;
-        let text = match output::message(self.format, "Deployment", &deployment)? {
-            Some(text) => text,
-            None => self.table(client, &deployment).await?,
-        };
-        write(&text)
+        self.show_about("Deployment", &deployment, client, &deployment, "")
+            .await
     }
 
-    /// A deployment, made to be read.
-    pub(super) async fn table(
+    /// Shows a reply that is about a deployment: a message of this name in the
+    /// contract, or else a headline and the deployment as a table.
+    pub(super) async fn show_about<M: prost::Message>(
         &self,
+        name: &str,
+        reply: &M,
         client: &mut Client,
         deployment: &Deployment,
-    ) -> Result<String, CallError> {
-        let revisions = read::names(client, &deployment.id).await?;
-        Ok(show::one(deployment, &revisions, self.look))
+        headline: &str,
+    ) -> Result<(), DeploymentError> {
+        if let Some(text) = output::message(self.format, name, reply)? {
+            return write(&text);
+        }
+        // What was asked for is done, and must not seem not to be: ids will do.
+        let revisions = read::names(client, &deployment.id).await;
+        let table = show::one(deployment, &revisions.unwrap_or_default(), self.look);
+        write(&match headline {
+            "" => table,
+            _ => format!("{headline}\n\n{table}"),
+        })
     }
 
     /// Shows a message of this name in the contract, or else a table.

@@ -126,10 +126,7 @@ mod tests {
 
     fn tree_of(line: &str) -> Value {
         let mut args = Line::try_parse_from(line.split_whitespace()).expect(line);
-        let mut deployment = fixture::at_the_gate();
-        deployment.labels = [("tier", "web"), ("team", "a")]
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .into();
+        let deployment = fixture::at_the_gate();
         Value::Object(tree(&mut args.update, &deployment).expect(line))
     }
 

@@ -91,13 +91,12 @@ impl Session {
                 Err(not_reached(name, goal, instead))
             }
             Err(error) => {
-                if let DeploymentError::Stopped(_) = error {
-                    // Whoever is gone does not read it.
-                    let _ = writeln!(
-                        std::io::stderr(),
-                        "no longer waiting; the server goes on: viridian deployment watch {name}"
-                    );
-                }
+                // Whoever is gone does not read it.
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "no longer waiting; what was asked for is done, and the server goes on: \
+                     viridian deployment watch {name}"
+                );
                 Err(error)
             }
         }

@@ -11,14 +11,15 @@ use super::{
     render::{Model, render},
 };
 use crate::{
-    deployment::{DeploymentError, Session},
+    deployment::{DeploymentError, session::Client},
     screen::{self, Key, Screen},
     signals::Signals,
 };
 
-/// Shows it until someone leaves. A server that is away for a while is waited for.
+/// Shows it until someone leaves. A server that is away is waited for: the channel
+/// connects again by itself.
 pub(super) async fn run(
-    session: &Session,
+    client: &Client,
     project: &str,
     period: Duration,
     deployments: Vec<Deployment>,
@@ -32,14 +33,14 @@ pub(super) async fn run(
     let mut clock = interval(TICK);
     clock.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut screen = Screen::open().map_err(DeploymentError::Draw)?;
-    let mut looking = Box::pin(look_later(session, project, period));
+    let mut looking = Box::pin(look_later(client.clone(), project, period));
     loop {
         screen
             .draw(|frame| render(frame, &model, Timestamp::now()))
             .map_err(DeploymentError::Draw)?;
         tokio::select! {
             seen = &mut looking => {
-                looking = Box::pin(look_later(session, project, period));
+                looking = Box::pin(look_later(client.clone(), project, period));
                 match seen {
                     Ok(deployments) => {
                         model.deployments = deployments;
@@ -61,12 +62,11 @@ pub(super) async fn run(
 }
 
 async fn look_later(
-    session: &Session,
+    mut client: Client,
     project: &str,
     period: Duration,
 ) -> Result<Vec<Deployment>, DeploymentError> {
     tokio::time::sleep(period).await;
-    let mut client = session.connect().await?;
     look(&mut client, project).await
 }
 

@@ -55,7 +55,7 @@ async fn watch(args: TopArgs) -> Result<(), DeploymentError> {
     let deployments = look(&mut client, &project).await?;
     if is_live {
         let interval = args.interval.max(SHORTEST);
-        return live::run(&session, &project, interval, deployments).await;
+        return live::run(&client, &project, interval, deployments).await;
     }
     let all = ListDeploymentsResponse {
         deployments,

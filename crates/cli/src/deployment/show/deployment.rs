@@ -39,6 +39,13 @@ pub(crate) fn one(deployment: &Deployment, revisions: &Revisions, look: Look) ->
             ("Green", counts(deployment.green.as_ref())),
         ]);
     }
+    if !deployment.labels.is_empty() {
+        let labels = deployment.labels.iter();
+        let labels: Vec<_> = labels
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        rows.push(("Labels", labels.join(", ")));
+    }
     let ago = |at: &Timestamp| format!("{}, {} ago", time(at), since(at, look.now));
     let ahead = |at: &Timestamp| format!("{}, in {}", time(at), countdown(at, look.now));
     let times = [

@@ -45,6 +45,9 @@ pub(crate) fn at_the_gate() -> Deployment {
         current_revision_id: "rev-1".to_owned(),
         deploying_revision_id: "rev-2".to_owned(),
         target_replicas: 3,
+        labels: [("team", "a"), ("tier", "web")]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into(),
         policy: Some(DeploymentPolicy {
             strategy: Some(Strategy::BlueGreen(BlueGreenSpec::default())),
             drain_grace: Some(prost_types::Duration {

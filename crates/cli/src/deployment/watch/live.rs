@@ -23,8 +23,8 @@ use crate::{
         DeploymentError, Session,
         follow::{Begun, Contact, follow_closely},
         read,
-        session::Client,
-        show::{self, Revisions},
+        session::{Client, write},
+        show::{self, Look, Revisions},
     },
     screen::{self, Screen},
     signals::Signals,
@@ -55,10 +55,7 @@ pub(super) async fn run(
 ) -> Result<Option<End>, DeploymentError> {
     let mut client = session.connect().await?;
     let model = look(&mut client, &args.deployment).await?;
-    let (name, id) = (
-        show::qualified_name(&model.deployment),
-        model.deployment.id.clone(),
-    );
+    let name = show::qualified_name(&model.deployment);
     let mut live = Live {
         args,
         session,
@@ -67,10 +64,15 @@ pub(super) async fn run(
     };
     let ended = live.follow().await;
     // Before anything is written, the terminal is as it was.
-    drop(live);
+    let Live { model, screen, .. } = live;
+    drop(screen);
     let ended = ended.map_err(|error| error.about(Some(name)))?;
-    let last = read::deployment(&mut client, &id).await?;
-    session.show_deployment(&mut client, Some(last)).await?;
+    // What was seen last stays to be read.
+    write(&show::one(
+        &model.deployment,
+        &model.revisions,
+        Look::of_stdout(),
+    ))?;
     Ok(ended)
 }
 
