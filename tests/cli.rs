@@ -4,6 +4,7 @@ mod apply;
 mod asked;
 mod exit_codes;
 mod live;
+mod readme;
 mod top;
 mod verbs;
 mod waiting;

@@ -74,7 +74,7 @@ impl Teller<'_> {
         ))?;
         self.say("to look at it from another terminal:")?;
         Ok(self.view.quote(&format!(
-            "{} deployment get {DEPLOYMENT} --server http://{address}",
+            "{} deployment watch {DEPLOYMENT} --server http://{address}",
             self.operator.program_as_typed()
         ))?)
     }

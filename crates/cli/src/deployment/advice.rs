@@ -76,11 +76,9 @@ fn advice_by_code(code: Code, details: &ErrorDetails) -> Option<String> {
     Some(match (code, delay) {
         (_, Some(delay)) => format!("try again in {delay:?}"),
         (Code::Unauthenticated, _) => {
-            "show a token by --token or VIRIDIAN_TOKEN, or a certificate by --tls-cert".to_owned()
+            "a token is shown by --token or VIRIDIAN_TOKEN, a certificate by --tls-cert".to_owned()
         }
-        (Code::PermissionDenied, _) => {
-            "ask someone whose token may do that, or for another role".to_owned()
-        }
+        (Code::PermissionDenied, _) => "someone with another role or project may do it".to_owned(),
         (Code::DeadlineExceeded, _) => {
             "it may have been done: look before you repeat it".to_owned()
         }
@@ -196,6 +194,19 @@ mod tests {
             sentence(&status, "shop/cart"),
             "too much; try again in 200ms (RESOURCE_EXHAUSTED, TOO_MANY_CALLS)"
         );
+    }
+
+    #[test]
+    fn whoever_is_not_let_in_knows_what_to_show() {
+        let sentences = [
+            (Code::Unauthenticated, "CREDENTIALS_MISSING"),
+            (Code::Unauthenticated, "CREDENTIALS_INVALID"),
+            (Code::PermissionDenied, "ROLE_NOT_ALLOWED"),
+            (Code::PermissionDenied, "PROJECT_NOT_ALLOWED"),
+            (Code::DeadlineExceeded, ""),
+        ]
+        .map(|(code, reason)| sentence(&refused(code, reason, "no"), "shop/cart"));
+        insta::assert_snapshot!("not_let_in", sentences.join("\n"));
     }
 
     #[test]

@@ -70,7 +70,7 @@ enum Verb {
     Get(get::GetArgs),
     /// List deployments, oldest first.
     List(list::ListArgs),
-    /// Follow a deployment, a change a line.
+    /// Follow a deployment: live on a terminal, else a change a line.
     Watch(watch::WatchArgs),
     /// Begin to deploy a revision: one that there is, or a new one.
     Activate(activate::ActivateArgs),

@@ -10,7 +10,7 @@ use crate::duration;
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Policy")]
 pub(super) struct PolicyArgs {
-    /// How a new revision replaces the current one [default: blue-green].
+    /// How a new revision replaces the current one; blue-green for a new deployment.
     #[arg(long, value_enum)]
     strategy: Option<Strategy>,
     /// Blue-green: promote without being asked to; =false for not.
@@ -48,11 +48,12 @@ pub(super) struct PolicyArgs {
     /// Rolling: how many routes below the target may be ready, as 2 or 25%.
     #[arg(long, value_name = "AMOUNT")]
     max_unavailable: Option<Amount>,
-    /// How long a rollout may make no progress before it is rolled back
-    /// [default: 10m].
+    /// How long a rollout may make no progress before it is rolled back; 10m for a
+    /// new deployment.
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     progress_deadline: Option<Duration>,
-    /// How long a route goes on running after it lost its traffic [default: 5s].
+    /// How long a route goes on running after it lost its traffic; 5s for a new
+    /// deployment.
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     drain_grace: Option<Duration>,
 }

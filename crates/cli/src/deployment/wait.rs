@@ -6,7 +6,13 @@ use clap::Args;
 use tokio::time::{Instant, timeout_at};
 use viridian_proto::v1::{Deployment, HistoryResult};
 
-use super::{DeploymentError, Session, follow::follow, read, session::Client, show};
+use super::{
+    DeploymentError, Session,
+    follow::{Begun, follow_closely},
+    read,
+    session::Client,
+    show,
+};
 use crate::{duration, signals::Signals};
 
 mod bar;
@@ -60,13 +66,14 @@ impl Session {
     ) -> Result<Deployment, DeploymentError> {
         let mut signals = Signals::listen().map_err(DeploymentError::Runtime)?;
         let mut bar = Bar::open();
-        let waiting = follow(self, &from.id, |_, deployment| {
+        let see = |_: &_, deployment: &Deployment| {
             bar.show(deployment);
             Ok(match goal.progress(deployment) {
                 Progress::Going => ControlFlow::Continue(()),
                 progress => ControlFlow::Break((progress, deployment.clone())),
             })
-        });
+        };
+        let waiting = follow_closely(self, &from.id, Begun(true), see, |_| {});
         let limited = async {
             match wait.timeout.and_then(|it| Instant::now().checked_add(it)) {
                 Some(at) => timeout_at(at, waiting).await.ok(),
