@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use viridian_proto::v1::{DeploymentSubStep, deployment_policy::Strategy};
 
 use super::{deployment, json, verbs::succeeded};
-use crate::harness::{Engine, GROUP, REFERENCE, World, root};
+use crate::harness::{Engine, GROUP, REFERENCE, World, finish, root, viridian};
 
 /// A file that changes.
 struct File(TempDir);
@@ -160,6 +160,20 @@ async fn what_cannot_be_is_said_before_anything_is_done() {
         assert!(run.stderr.contains(text), "{to}: {run:?}");
     }
     assert_eq!(world.get().await, before);
+}
+
+#[tokio::test]
+async fn a_file_may_come_by_stdin() {
+    let world = World::start(Engine::Sqlite).await;
+    let file = File::new();
+    file.write("", "");
+    let mut command = viridian(&["deployment", "apply", "-f", "-", "-o", "json"]);
+    command
+        .env("VIRIDIAN_SERVER", world.server.url())
+        .stdin(fs::File::open(file.path()).expect("the file"));
+    let run = finish(command).await;
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert_eq!(world.ready().await.target_replicas, 2);
 }
 
 #[tokio::test]

@@ -14,11 +14,20 @@ use viridian_proto::v1::{
 use super::{DeploymentError, Session};
 use crate::client::{CallError, answer};
 
+/// What is known of the server's clock.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Clock {
+    Is(prost_types::Timestamp),
+    IsPast(prost_types::Timestamp),
+}
+
 /// How the connection is.
 #[derive(Debug)]
 pub(super) enum Contact<'a> {
     /// There is a stream.
     There,
+    /// It is this by the server's clock, or later where the message may be old.
+    Clock(Clock),
     /// There is none any more, or none yet again.
     Lost(&'a DeploymentError),
 }
@@ -81,11 +90,22 @@ async fn follow_once<T>(
     let mut stream = answer(client.watch_deployments(request.clone())).await?;
     tell(Contact::There);
     loop {
-        let Some(event) = next(&mut stream).await? else {
-            continue;
+        let event = match next(&mut stream).await? {
+            Some(Payload::Event(event)) => event,
+            Some(Payload::Heartbeat(heartbeat)) => {
+                if let Some(time) = heartbeat.time {
+                    tell(Contact::Clock(Clock::Is(time)));
+                }
+                continue;
+            }
+            None => continue,
         };
         let deployment = event.deployment.as_ref();
-        let seen = see(&event, deployment.ok_or(DeploymentError::EmptyReply)?)?;
+        let deployment = deployment.ok_or(DeploymentError::EmptyReply)?;
+        if let Some(time) = deployment.update_time {
+            tell(Contact::Clock(Clock::IsPast(time)));
+        }
+        let seen = see(&event, deployment)?;
         request.resume_token.clone_from(&event.resume_token);
         if let ControlFlow::Break(end) = seen {
             return Ok(end);
@@ -93,17 +113,14 @@ async fn follow_once<T>(
     }
 }
 
-/// The next event; none for a heartbeat.
+/// The next message; a server that says nothing for long is away.
 async fn next(
     stream: &mut Streaming<WatchDeploymentsResponse>,
-) -> Result<Option<DeploymentEvent>, CallError> {
+) -> Result<Option<Payload>, CallError> {
     let message = tokio::time::timeout(SILENCE, stream.message()).await;
     let message = message.map_err(|_| Status::unavailable("nothing is heard of the server"))??;
     let message = message.ok_or_else(|| Status::unavailable("the server ended the stream"))?;
-    Ok(match message.payload {
-        Some(Payload::Event(event)) => Some(event),
-        Some(Payload::Heartbeat(_)) | None => None,
-    })
+    Ok(message.payload)
 }
 
 /// Whether the same question may be answered later: the server stops, is away,

@@ -13,7 +13,7 @@ use super::{
     session::Client,
     show,
 };
-use crate::{duration, signals::Signals};
+use crate::{duration, signals::Signals, table::clean};
 
 mod bar;
 mod goal;
@@ -125,7 +125,7 @@ async fn why(client: &mut Client, deployment: &Deployment) -> String {
         .unwrap_or_default()
         .into_iter()
         .find(|it| it.result() == HistoryResult::RolledBack && !it.reason.is_empty());
-    reason.map_or_else(String::new, |it| format!(" ({})", it.reason))
+    reason.map_or_else(String::new, |it| format!(" ({})", clean(&it.reason)))
 }
 
 /// How many entries of the history are looked at.

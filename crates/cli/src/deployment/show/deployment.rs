@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     names,
-    table::{key_values, table},
+    table::{clean, key_values, table},
 };
 
 /// One deployment, a fact a line.
@@ -74,9 +74,10 @@ pub(crate) fn many(deployments: &[Deployment], look: Look) -> String {
                 DeploymentLifecycle::Deploying => ready(it.green.as_ref(), it.target_replicas),
                 _ => "-".to_owned(),
             },
-            it.blockers
-                .first()
-                .map_or_else(|| "-".to_owned(), |first| look.waits(&first.message)),
+            it.blockers.first().map_or_else(
+                || "-".to_owned(),
+                |first| look.waits(&clean(&first.message)),
+            ),
         ]
     };
     table(
@@ -98,7 +99,7 @@ pub(crate) fn change(deployment: &Deployment) -> String {
         text += &format!(", green {}", ready(deployment.green.as_ref(), target));
     }
     if let Some(first) = deployment.blockers.first() {
-        text += &format!(": {}", first.message);
+        text += &format!(": {}", clean(&first.message));
     }
     text
 }
@@ -110,7 +111,7 @@ pub(crate) fn blockers(blockers: &[Blocker], look: Look) -> String {
             format!(", for {} at most", countdown(at, look.now))
         });
         let code = names::blocker(it.code());
-        format!("{} ({code}{until})", look.waits(&it.message))
+        format!("{} ({code}{until})", look.waits(&clean(&it.message)))
     };
     blockers.iter().map(line).collect::<Vec<_>>().join("\n")
 }

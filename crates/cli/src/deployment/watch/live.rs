@@ -21,7 +21,7 @@ use super::{
 use crate::{
     deployment::{
         DeploymentError, Session,
-        follow::{Begun, Contact, follow_closely},
+        follow::{Begun, Clock, Contact, follow_closely},
         read,
         session::{Client, write},
         show::{self, Look, Revisions},
@@ -36,6 +36,7 @@ enum News {
     Details(Box<Details>),
     /// Why nothing is heard of the server; none when it is heard again.
     Contact(Option<String>),
+    Clock(Clock),
 }
 
 /// What belongs to a deployment.
@@ -101,7 +102,7 @@ impl Live<'_> {
         loop {
             let model = &self.model;
             self.screen
-                .draw(|frame| render(frame, model, Timestamp::now()))
+                .draw(|frame| render(frame, model, model.now(Timestamp::now())))
                 .map_err(DeploymentError::Draw)?;
             tokio::select! {
                 Some(news) = news.recv() => {
@@ -146,6 +147,7 @@ impl Live<'_> {
                 self.model.revisions = details.revisions;
             }
             News::Contact(lost) => self.model.lost = lost,
+            News::Clock(clock) => self.model.compare(clock, Timestamp::now()),
         }
         None
     }
@@ -178,11 +180,11 @@ async fn follow_events(
         Ok(ControlFlow::<()>::Continue(()))
     };
     let contact = |contact: Contact<'_>| {
-        let lost = match contact {
-            Contact::There => None,
-            Contact::Lost(error) => Some(error.to_string()),
-        };
-        let _ = tell.send(News::Contact(lost));
+        let _ = tell.send(match contact {
+            Contact::There => News::Contact(None),
+            Contact::Lost(error) => News::Contact(Some(error.to_string())),
+            Contact::Clock(clock) => News::Clock(clock),
+        });
     };
     match follow_closely(session, id, Begun(true), see, contact).await {
         Err(error) => error,

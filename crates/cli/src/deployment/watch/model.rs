@@ -1,8 +1,12 @@
 //! What there is to see live, and what keys make of it. Pure.
 
+use jiff::{SignedDuration, Timestamp};
 use viridian_proto::v1::{Deployment, DeploymentLifecycle, DeploymentSubStep, HistoryEntry, Route};
 
-use crate::{deployment::show::Revisions, screen::Key};
+use crate::{
+    deployment::{follow::Clock, show::Revisions},
+    screen::Key,
+};
 
 /// What there is to see.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +23,8 @@ pub(super) struct Model {
     pub(super) notice: Option<Notice>,
     /// Why nothing is heard of the server.
     pub(super) lost: Option<String>,
+    /// By how many seconds the server's clock is ahead of this one.
+    pub(super) ahead: i64,
 }
 
 /// What keys mean at the moment.
@@ -105,6 +111,23 @@ impl Model {
         }
     }
 
+    /// Takes what is known of the server's clock. What little it differs is the way
+    /// here.
+    pub(super) fn compare(&mut self, clock: Clock, here: Timestamp) {
+        let ahead = |server: prost_types::Timestamp| server.seconds - here.as_second();
+        let ahead = match clock {
+            Clock::Is(server) => ahead(server),
+            Clock::IsPast(server) => ahead(server).max(self.ahead),
+        };
+        self.ahead = if ahead.abs() > TOLERANCE { ahead } else { 0 };
+    }
+
+    /// The time by the server's clock, which all that is shown is about.
+    pub(super) fn now(&self, here: Timestamp) -> Timestamp {
+        let ahead = SignedDuration::from_secs(self.ahead);
+        here.checked_add(ahead).unwrap_or(here)
+    }
+
     /// What came of the action that was under way.
     pub(super) fn acted(&mut self, notice: Notice) {
         self.mode = Mode::Watching;
@@ -168,6 +191,9 @@ impl Verb {
     }
 }
 
+/// So many seconds are no difference.
+const TOLERANCE: i64 = 2;
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
@@ -208,6 +234,28 @@ pub(super) mod tests {
         assert_eq!(model.press(Key::Letter('a')), Effect::None, "one at a time");
         model.acted(Notice::Done("promoted".to_owned()));
         assert_eq!(model.mode, Mode::Watching);
+    }
+
+    /// An hour apart, an age is the same.
+    #[test]
+    fn ages_are_by_the_clock_of_the_server() {
+        let here = fixture::now();
+        let mut model = at_the_gate();
+        let is = |at| Clock::Is(fixture::at(at).expect("a moment"));
+        let is_past = |at| Clock::IsPast(fixture::at(at).expect("a moment"));
+        for (clock, now) in [
+            (is(301), 300),
+            // One that was changed long ago says nothing.
+            (is_past(100), 300),
+            (is_past(3_900), 3_900),
+            (is_past(3_800), 3_900),
+            (is(-3_300), -3_300),
+            (is(299), 300),
+        ] {
+            model.compare(clock, here);
+            let moved = model.now(here).as_second() - here.as_second();
+            assert_eq!(moved, now - 300, "{clock:?}");
+        }
     }
 
     #[test]
