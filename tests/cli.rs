@@ -1,5 +1,14 @@
 //! The operator's verbs: what they print, and how they exit.
 
+mod apply;
+mod asked;
+mod exit_codes;
+mod live;
+mod readme;
+mod top;
+mod verbs;
+mod waiting;
+
 use rstest::rstest;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};

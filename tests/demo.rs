@@ -14,25 +14,41 @@ use tokio::{
     process::{Child, ChildStdout},
 };
 
-use crate::harness::{eventually, viridian, within};
+use crate::harness::{eventually, finish, viridian, within};
+
+#[rstest]
+#[case::promoted(&[], &["AWAITING_PROMOTION", "promote: 3 routes", "READY"])]
+#[case::rolled_back_at_once(
+    &["--rollback"],
+    &["promote: 3 routes", "retained", "roll back: version 1 has the traffic again"],
+)]
+#[case::rolling(&["--strategy", "rolling"], &["DEPLOYING / PROVISIONING", "version 1 is gone"])]
+#[tokio::test]
+async fn every_request_is_answered(#[case] flags: &[&str], #[case] texts: &[&str]) {
+    let mut demo = Demo::start(flags);
+    let answered = demo.played_to_its_end(texts).await;
+    assert!(answered[0] > 100 && answered[1] > 100, "{answered:?}");
+}
+
+#[rstest]
+#[case::blue_green(&["--fail"], "version 1 was never touched")]
+#[case::rolling(&["--fail", "--strategy", "rolling"], "it never had a request")]
+#[tokio::test]
+async fn a_version_that_never_becomes_healthy_gets_no_request(
+    #[case] flags: &[&str],
+    #[case] end: &str,
+) {
+    let mut demo = Demo::start(flags);
+    let texts = ["UNHEALTHY", "TERMINATED", end];
+    let answered = demo.played_to_its_end(&texts).await;
+    assert_eq!(answered[1], 0, "version 2 was asked");
+}
 
 #[tokio::test]
-async fn every_request_is_answered() {
-    let mut demo = Demo::start();
-    let whole = tokio::time::timeout(Duration::from_secs(60), demo.finish());
-    whole.await.expect("it takes less than a minute");
-    let (status, errors) = demo.ended().await;
-    assert_eq!(status.code(), Some(0), "{errors}");
-    let last = demo.told.last().expect("a last line");
-    let count = last
-        .strip_suffix(" requests, 0 failed")
-        .and_then(|count| count.parse::<u32>().ok());
-    assert!(count.is_some_and(|count| count > 500), "{last}");
-    for text in ["AWAITING_PROMOTION", "promote: 3 routes", "READY"] {
-        let told = demo.told.iter().any(|line| line.contains(text));
-        assert!(told, "{text} is not told");
-    }
-    demo.left_nothing();
+async fn a_rolling_update_keeps_nothing_to_roll_back_to() {
+    let run = finish(viridian(&["demo", "--strategy", "rolling", "--rollback"])).await;
+    assert_eq!(run.code, Some(2), "{run:?}");
+    assert!(run.stderr.contains("--rollback"), "{run:?}");
 }
 
 #[rstest]
@@ -52,7 +68,7 @@ async fn every_request_is_answered() {
 #[case::version_1_is_gone(Moment::Line("version 1 is gone"))]
 #[tokio::test]
 async fn ctrl_c_leaves_nothing_behind(#[case] moment: Moment) {
-    let mut demo = Demo::start();
+    let mut demo = Demo::start(&[]);
     demo.wait_for(moment).await;
     demo.signal(Signal::SIGINT);
     let (status, errors) = demo.ended().await;
@@ -64,7 +80,7 @@ async fn ctrl_c_leaves_nothing_behind(#[case] moment: Moment) {
 /// Before there is anything to tidy up, the signal may end the process itself.
 #[tokio::test]
 async fn ctrl_c_at_once_leaves_nothing_behind() {
-    let mut demo = Demo::start();
+    let mut demo = Demo::start(&[]);
     demo.signal(Signal::SIGINT);
     let (status, errors) = demo.ended().await;
     assert!(!status.success(), "{status:?}: {errors}");
@@ -76,7 +92,7 @@ async fn ctrl_c_at_once_leaves_nothing_behind() {
 #[case::it_is_told_to_end(Signal::SIGTERM, 143)]
 #[tokio::test]
 async fn other_ways_to_end_it_leave_nothing_behind(#[case] signal: Signal, #[case] code: i32) {
-    let mut demo = Demo::start();
+    let mut demo = Demo::start(&[]);
     demo.wait_for(Moment::Line("v2-1  RUNNING")).await;
     demo.signal(signal);
     let (status, errors) = demo.ended().await;
@@ -88,7 +104,7 @@ async fn other_ways_to_end_it_leave_nothing_behind(#[case] signal: Signal, #[cas
 /// take a moment.
 #[tokio::test]
 async fn ctrl_c_twice_leaves_nothing_behind_either() {
-    let mut demo = Demo::start();
+    let mut demo = Demo::start(&[]);
     demo.wait_for(Moment::Line("v2-1  RUNNING")).await;
     demo.signal(Signal::SIGINT);
     demo.wait_for(Moment::Line("stopping")).await;
@@ -125,9 +141,10 @@ struct Demo {
 }
 
 impl Demo {
-    fn start() -> Self {
+    fn start(flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut command = viridian(&["demo"]);
+        command.args(flags);
         command.env("TMPDIR", folder.path()).process_group(0);
         let mut process = command.spawn().expect("the program can be started");
         let pid = process.id().expect("it has not ended");
@@ -139,6 +156,34 @@ impl Demo {
             told: Vec::new(),
             folder,
         }
+    }
+
+    /// Waits for its end, which must be a good one within a minute, and gives how
+    /// many requests versions 1 and 2 answered.
+    async fn played_to_its_end(&mut self, texts: &[&str]) -> [u32; 2] {
+        let whole = tokio::time::timeout(Duration::from_secs(60), self.finish());
+        whole.await.expect("it takes less than a minute");
+        let (status, errors) = self.ended().await;
+        assert_eq!(status.code(), Some(0), "{errors}");
+        for text in texts {
+            let told = self.told.iter().any(|line| line.contains(text));
+            assert!(told, "{text} is not told");
+        }
+        self.left_nothing();
+        let [.., by_version, last] = self.told.as_slice() else {
+            panic!("it has told little");
+        };
+        let count = last
+            .strip_suffix(" requests, 0 failed")
+            .and_then(|count| count.parse::<u32>().ok());
+        assert!(count.is_some_and(|count| count > 500), "{last}");
+        let answered = by_version
+            .split(|letter: char| !letter.is_ascii_digit())
+            .filter_map(|number| number.parse().ok())
+            .collect::<Vec<u32>>();
+        // version 1 answered …, version 2 answered …
+        assert_eq!(Some(answered[1] + answered[3]), count, "{by_version}");
+        [answered[1], answered[3]]
     }
 
     async fn wait_for(&mut self, moment: Moment) {

@@ -15,6 +15,7 @@ mod refusal;
 mod request;
 mod schema;
 mod server;
+mod terminal;
 mod tools;
 mod wait;
 mod way;
@@ -37,6 +38,7 @@ pub(crate) use self::{
     },
     schema::{decode, encode, method, methods, path},
     server::Server,
+    terminal::Terminal,
     tools::{root, tool},
     wait::{PATIENCE, count, eventually, hold_for, within},
     way::Way,

@@ -26,6 +26,7 @@ mod held;
 mod history;
 mod hostile;
 mod limits;
+mod manual;
 mod paging;
 mod promote;
 mod race;

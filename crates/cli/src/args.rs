@@ -5,11 +5,14 @@ use clap::{Parser, Subcommand};
 use crate::{
     agent::{AgentArgs, SupervisorArgs},
     check::CheckArgs,
+    completions::CompletionsArgs,
     copy::CopyArgs,
-    demo::replica::ReplicaArgs,
+    demo::{DemoArgs, replica::ReplicaArgs},
     deployment::DeploymentArgs,
+    man::ManArgs,
     serve::ServeArgs,
     token::TokenArgs,
+    top::TopArgs,
 };
 
 /// Replaces the revision that serves traffic by a new one, at once and without
@@ -33,15 +36,21 @@ pub(crate) enum Command {
     Copy(CopyArgs),
     /// Run routes as processes of this machine and check their health.
     Agent(AgentArgs),
-    /// Watch a blue-green deployment happen, from start to end, in this terminal.
-    Demo,
+    /// Watch a deployment happen, from start to end, in this terminal.
+    Demo(DemoArgs),
     /// Create, look at and promote deployments.
     Deployment(DeploymentArgs),
+    /// See what is in motion, and what it waits for, the oldest first.
+    Top(TopArgs),
     /// Make a token, and what to add to the server's file of credentials.
     Token(TokenArgs),
     /// Write the contract as a FileDescriptorSet to stdout, for tools without the
     /// sources and without reflection.
     DescriptorSet,
+    /// Write what a shell needs to complete command lines to stdout.
+    Completions(CompletionsArgs),
+    /// Write the manual page to stdout, or a page for every command into a folder.
+    Man(ManArgs),
     /// Run one route: started by the agent, never by hand.
     #[command(hide = true)]
     RouteSupervisor(SupervisorArgs),
@@ -74,6 +83,16 @@ mod tests {
             "viridian deployment activate a/b",
             "viridian deployment activate a/b --revision 2 -- program",
             "viridian deployment activate a/b --supersede -- program",
+            "viridian deployment activate a/b --revision 2 --timeout 5s",
+            "viridian deployment update a/b --replicas many",
+            "viridian deployment update a/b --gate-timeout 5s",
+            "viridian deployment apply",
+            "viridian deployment list --lifecycle lost",
+            "viridian deployment routes a/b --all --status running",
+            "viridian deployment history a/b --all --limit 3",
+            "viridian deployment get a/b -o xml",
+            "viridian demo --fail --rollback",
+            "viridian completions klingon",
             "viridian deployment get a/b --tls-cert cert.pem",
             "viridian token --name ci --role viewer",
             "viridian token --name ci --role admin --project shop",

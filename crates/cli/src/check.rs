@@ -9,7 +9,7 @@ use viridian_server::{Check, CheckError, StartError, StartErrorKind, StoreError}
 
 use crate::{
     duration, error,
-    output::{self, Format},
+    output::{self, Format, OutputError},
 };
 
 /// The flags of `viridian check`.
@@ -41,8 +41,8 @@ pub(crate) enum CheckCommandError {
     Open(#[from] StartError),
     #[error(transparent)]
     Store(StoreError),
-    #[error("cannot write to stdout: {0}")]
-    Output(#[from] io::Error),
+    #[error(transparent)]
+    Output(#[from] OutputError),
 }
 
 impl CheckCommandError {
@@ -72,10 +72,8 @@ impl From<CheckError> for CheckCommandError {
 pub(crate) fn run(args: &CheckArgs) -> Result<ExitCode, CheckCommandError> {
     let runtime = Runtime::new().map_err(CheckCommandError::Runtime)?;
     let check = runtime.block_on(viridian_server::check(&args.database, args.grace))?;
-    output::line(&match args.output {
-        Format::Table => text(&check),
-        Format::Json => json(&check),
-    })?;
+    let shown = output::value(args.output, &json(&check))?.unwrap_or_else(|| text(&check));
+    output::line(&shown).map_err(OutputError::Write)?;
     Ok(if check.violations.is_empty() {
         ExitCode::SUCCESS
     } else {
@@ -102,7 +100,7 @@ fn text(check: &Check) -> String {
     lines.join("\n")
 }
 
-fn json(check: &Check) -> String {
+fn json(check: &Check) -> serde_json::Value {
     let violation = |it: &viridian_server::Violation| {
         json!({
             "invariant": it.invariant,
@@ -112,12 +110,11 @@ fn json(check: &Check) -> String {
         })
     };
     let violations: Vec<_> = check.violations.iter().map(violation).collect();
-    let all = json!({
+    json!({
         "invariants": check.invariants,
         "deployments": check.deployments,
         "violations": violations,
-    });
-    format!("{all:#}")
+    })
 }
 
 fn counted(count: u64, what: &str) -> String {

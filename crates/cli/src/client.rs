@@ -12,9 +12,15 @@ use crate::{error::USAGE, output::OutputError, rpc_error, server::ServerError};
 /// Why a call gave no result.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallError {
-    #[error("cannot reach the server at {server}: {reason}")]
+    #[error(
+        "cannot reach the server at {server}: {reason}; is it running, and is that where? --server \
+         or VIRIDIAN_SERVER names another"
+    )]
     Unreachable { server: String, reason: String },
-    #[error("the connection to the server broke: {reason}")]
+    #[error(
+        "the connection to the server broke: {reason}; it may have been done: look before you \
+         repeat it"
+    )]
     Broken { reason: String },
     #[error(transparent)]
     Server(#[from] ServerError),

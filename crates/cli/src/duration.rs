@@ -28,6 +28,15 @@ pub(crate) fn to_wire(duration: Duration) -> prost_types::Duration {
     })
 }
 
+/// A duration as [`parse`] reads it, and as the JSON form of the wire has it.
+pub(crate) fn to_text(duration: Duration) -> String {
+    let nanos = format!("{:09}", duration.subsec_nanos());
+    match nanos.trim_end_matches('0') {
+        "" => format!("{}s", duration.as_secs()),
+        fraction => format!("{}.{fraction}s", duration.as_secs()),
+    }
+}
+
 /// A duration of the wire, for people to read.
 pub(crate) fn from_wire(duration: &prost_types::Duration) -> String {
     let duration = Duration::try_from(*duration).ok();
@@ -39,7 +48,7 @@ pub(crate) fn from_wire(duration: &prost_types::Duration) -> String {
 mod tests {
     use std::time::Duration;
 
-    use super::{DurationError, from_wire, parse, to_wire};
+    use super::{DurationError, from_wire, parse, to_text, to_wire};
 
     #[test]
     fn reads_what_people_type() {
@@ -66,6 +75,15 @@ mod tests {
             assert_eq!(parse(text), Err(DurationError::Malformed), "{text}");
         }
         assert_eq!(parse("-5s"), Err(DurationError::Negative));
+    }
+
+    #[test]
+    fn the_text_reads_back() {
+        for (milliseconds, text) in [(90_000, "90s"), (1_050, "1.05s"), (0, "0s")] {
+            let duration = Duration::from_millis(milliseconds);
+            assert_eq!(to_text(duration), text);
+            assert_eq!(parse(text), Ok(duration));
+        }
     }
 
     #[test]

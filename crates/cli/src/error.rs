@@ -9,10 +9,12 @@ use crate::{
     agent::AgentCommandError,
     check::CheckCommandError,
     client::CallError,
+    completions::CompletionsError,
     copy::CopyCommandError,
     demo::{DemoError, replica::ReplicaError},
     deployment::DeploymentError,
     descriptor_set::DescriptorSetError,
+    man::ManError,
     serve::ServeError,
     token::TokenError,
 };
@@ -53,6 +55,10 @@ pub(crate) enum Error {
     DescriptorSet(#[from] DescriptorSetError),
     #[error(transparent)]
     Replica(#[from] ReplicaError),
+    #[error(transparent)]
+    Completions(#[from] CompletionsError),
+    #[error(transparent)]
+    Man(#[from] ManError),
 }
 
 impl Error {
@@ -60,6 +66,10 @@ impl Error {
     pub(crate) fn report(&self) -> ExitCode {
         if self.is_broken_pipe() {
             return ExitCode::from(BROKEN_PIPE);
+        }
+        // What is to be said of that has been said.
+        if let Self::Deployment(DeploymentError::Stopped(stop)) = self {
+            return stop.exit_code();
         }
         // When stderr is gone too, the exit code is all that is left to give.
         let _ = writeln!(io::stderr(), "error: {self}");
@@ -75,7 +85,8 @@ impl Error {
             Self::Deployment(error) => error.exit_code(),
             Self::Token(error) => error.exit_code(),
             Self::DescriptorSet(error) => error.exit_code(),
-            Self::Demo(_) | Self::Replica(_) => 1,
+            Self::Demo(error) => error.exit_code(),
+            Self::Replica(_) | Self::Completions(_) | Self::Man(_) => 1,
         }
     }
 
@@ -83,8 +94,10 @@ impl Error {
         let output = match self {
             Self::Deployment(DeploymentError::Call(CallError::Output(error))) => error.io(),
             Self::Token(TokenError::Output(error)) => error.io(),
+            Self::Check(CheckCommandError::Output(error)) => error.io(),
             Self::Demo(DemoError::Output(error))
-            | Self::Check(CheckCommandError::Output(error))
+            | Self::Completions(CompletionsError(error))
+            | Self::Man(ManError::Output(error))
             | Self::Copy(CopyCommandError::Output(error))
             | Self::DescriptorSet(DescriptorSetError::Output(error)) => Some(error),
             _ => None,

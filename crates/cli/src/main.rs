@@ -9,6 +9,7 @@ mod agent;
 mod args;
 mod check;
 mod client;
+mod completions;
 mod copy;
 mod demo;
 mod deployment;
@@ -17,18 +18,22 @@ mod duration;
 mod error;
 mod limits;
 mod logging;
+mod man;
 mod names;
 mod output;
 mod pair;
 mod retention;
 mod rpc_error;
 mod rpc_limits;
+mod screen;
 mod security;
 mod serve;
 mod server;
 mod signals;
 mod size;
+mod table;
 mod token;
+mod top;
 mod watch_limits;
 
 use crate::{
@@ -47,10 +52,13 @@ fn run(command: Command) -> Result<ExitCode, Error> {
         Command::Check(args) => check::run(&args)?,
         Command::Copy(args) => copy::run(&args)?,
         Command::Agent(args) => agent::run(args)?,
-        Command::Demo => demo::run()?,
+        Command::Demo(args) => demo::run(args)?,
         Command::DescriptorSet => descriptor_set::run()?,
         Command::Deployment(args) => deployment::run(args)?,
+        Command::Top(args) => top::run(args)?,
         Command::Token(args) => token::run(&args)?,
+        Command::Completions(args) => completions::run(&args)?,
+        Command::Man(args) => man::run(&args)?,
         Command::RouteSupervisor(args) => agent::supervise(args),
         Command::DemoReplica(args) => demo::replica::run(&args)?,
     })

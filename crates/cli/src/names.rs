@@ -2,22 +2,34 @@
 
 use viridian_proto::v1::{
     BlockerCode, Deployment, DeploymentEventKind, DeploymentLifecycle, DeploymentSubStep,
-    RouteHealthStatus, RouteStatus, RouteTrafficStatus,
+    HistoryResult, RouteHealthStatus, RouteStatus, RouteTrafficStatus,
 };
 
 /// The lifecycle and, while deploying, the sub-step: `DEPLOYING / PROVISIONING`.
 pub(crate) fn state(deployment: &Deployment) -> String {
-    let lifecycle = short(
-        deployment.lifecycle().as_str_name(),
-        DeploymentLifecycle::Unspecified.as_str_name(),
-    );
+    let name = lifecycle(deployment.lifecycle());
     match deployment.sub_step() {
-        DeploymentSubStep::Unspecified => lifecycle.to_owned(),
-        step => {
-            let unspecified = DeploymentSubStep::Unspecified.as_str_name();
-            format!("{lifecycle} / {}", short(step.as_str_name(), unspecified))
-        }
+        DeploymentSubStep::Unspecified => name.to_owned(),
+        step => format!("{name} / {}", sub_step(step)),
     }
+}
+
+/// The stage of a deployment's life: `READY`.
+pub(crate) fn lifecycle(lifecycle: DeploymentLifecycle) -> &'static str {
+    let unspecified = DeploymentLifecycle::Unspecified.as_str_name();
+    short(lifecycle.as_str_name(), unspecified)
+}
+
+/// The step within DEPLOYING: `AWAITING_PROMOTION`.
+pub(crate) fn sub_step(step: DeploymentSubStep) -> &'static str {
+    let unspecified = DeploymentSubStep::Unspecified.as_str_name();
+    short(step.as_str_name(), unspecified)
+}
+
+/// How something ended: `ROLLED_BACK`.
+pub(crate) fn result(result: HistoryResult) -> &'static str {
+    let unspecified = HistoryResult::Unspecified.as_str_name();
+    short(result.as_str_name(), unspecified)
 }
 
 /// What a deployment waits for: `MANUAL_GATE`.
@@ -52,6 +64,37 @@ pub(crate) fn traffic(traffic: RouteTrafficStatus) -> &'static str {
     )
 }
 
+/// A text that names no value of the contract.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no such one; there are: {0}")]
+pub(crate) struct NameError(String);
+
+/// Reads a lifecycle as people type it: `deploying`.
+pub(crate) fn parse_lifecycle(text: &str) -> Result<DeploymentLifecycle, NameError> {
+    let all = (1..).map_while(|number| DeploymentLifecycle::try_from(number).ok());
+    parse(text, all, lifecycle)
+}
+
+/// Reads the status of a route as people type it: `failed-to-start`.
+pub(crate) fn parse_status(text: &str) -> Result<RouteStatus, NameError> {
+    let all = (1..).map_while(|number| RouteStatus::try_from(number).ok());
+    parse(text, all, status)
+}
+
+fn parse<T: Copy>(
+    text: &str,
+    all: impl Iterator<Item = T> + Clone,
+    name: impl Fn(T) -> &'static str,
+) -> Result<T, NameError> {
+    let typed = |value: T| name(value).to_ascii_lowercase().replace('_', "-");
+    let asked = text.to_ascii_lowercase().replace('_', "-");
+    let mut values = all.clone();
+    values.find(|&value| typed(value) == asked).ok_or_else(|| {
+        let names: Vec<_> = all.map(typed).collect();
+        NameError(names.join(", "))
+    })
+}
+
 /// Takes the name of the enum off, which is what `…_UNSPECIFIED` begins with.
 fn short(name: &'static str, unspecified: &str) -> &'static str {
     let prefix = unspecified.trim_end_matches("UNSPECIFIED");
@@ -69,6 +112,18 @@ mod tests {
         assert_eq!(super::blocker(BlockerCode::ManualGate), "MANUAL_GATE");
         assert_eq!(super::status(RouteStatus::FailedToStart), "FAILED_TO_START");
         assert_eq!(super::status(RouteStatus::Unspecified), "UNSPECIFIED");
+    }
+
+    #[test]
+    fn names_are_read_as_people_type_them() {
+        for text in ["failed-to-start", "FAILED_TO_START"] {
+            assert_eq!(super::parse_status(text), Ok(RouteStatus::FailedToStart));
+        }
+        let error = super::parse_lifecycle("unspecified").expect_err("it is none");
+        assert_eq!(
+            error.to_string(),
+            "there is no such one; there are: pending, ready, deploying, destroying, destroyed"
+        );
     }
 
     #[test]

@@ -61,10 +61,15 @@ impl Signals {
 impl Stop {
     /// What a shell shows for a program that the signal ended.
     pub(crate) fn exit_code(self) -> ExitCode {
-        ExitCode::from(match self {
+        ExitCode::from(self.code())
+    }
+
+    /// The same as a number.
+    pub(crate) fn code(self) -> u8 {
+        match self {
             Self::HangUp => 129,
             Self::Interrupt => 130,
             Self::Terminate => 143,
-        })
+        }
     }
 }

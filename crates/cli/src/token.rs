@@ -51,14 +51,14 @@ impl TokenError {
 pub(crate) fn run(args: &TokenArgs) -> Result<ExitCode, TokenError> {
     let new = new_token(&args.name, &args.roles, &args.projects)?;
     let NewToken { token, entry } = &new;
-    output::line(&match args.output {
-        Format::Table => format!(
+    let json = json!({ "token": token, "entry": entry });
+    let text = output::value(args.output, &json)?.unwrap_or_else(|| {
+        format!(
             "The token, which is shown once and kept nowhere:\n\n{token}\n\n\
              For the server's file of credentials (--tokens):\n\n{}",
             entry.trim_end()
-        ),
-        Format::Json => format!("{:#}", json!({ "token": token, "entry": entry })),
-    })
-    .map_err(OutputError::Write)?;
+        )
+    });
+    output::line(&text).map_err(OutputError::Write)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,4 +1,4 @@
-//! `viridian demo`: a blue-green deployment from start to end, in one process,
+//! `viridian demo`: a deployment of a new version from start to end, in one process,
 //! with a real server, a real agent and real requests.
 
 use std::{cell::Cell, io, process::ExitCode, time::Duration};
@@ -9,6 +9,7 @@ use viridian_server::StartError;
 
 use crate::{
     client::CallError,
+    error,
     logging::{self, LogError},
     output,
     signals::{Signals, Stop},
@@ -16,15 +17,19 @@ use crate::{
 
 mod load;
 mod operator;
+mod plot;
 pub(crate) mod replica;
 mod rotation;
 mod scene;
 mod stage;
 mod story;
+mod teller;
 mod view;
 
+pub(crate) use self::plot::DemoArgs;
 use self::{
     load::Tally,
+    plot::{Plot, PlotError},
     stage::{Folder, Stage},
     view::View,
 };
@@ -32,6 +37,8 @@ use self::{
 /// Why the demonstration failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DemoError {
+    #[error(transparent)]
+    Plot(#[from] PlotError),
     #[error(transparent)]
     Log(#[from] LogError),
     #[error("cannot start: {0}")]
@@ -52,6 +59,10 @@ pub(crate) enum DemoError {
     EmptyReply { call: &'static str },
     #[error("version 2 did not come up and was rolled back; version 1 still serves")]
     RolledBack,
+    #[error("version 2 was promoted although it was never healthy")]
+    Promoted,
+    #[error("version 1 was not kept for an instant roll-back")]
+    NotInstant,
     #[error("the server ended before the demonstration did")]
     ServerEnded,
     #[error("the agent ended before the demonstration did")]
@@ -66,6 +77,16 @@ pub(crate) enum DemoError {
     TooLong { waiting_for: &'static str },
 }
 
+impl DemoError {
+    /// 2 for flags that do not fit, else 1.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Plot(_) => error::USAGE,
+            _ => 1,
+        }
+    }
+}
+
 /// How the demonstration ended, if nothing went wrong around it.
 enum Ending {
     Played(Tally),
@@ -73,7 +94,8 @@ enum Ending {
 }
 
 /// Runs the demonstration. Exit code 0 when no request failed.
-pub(crate) fn run() -> Result<ExitCode, DemoError> {
+pub(crate) fn run(args: DemoArgs) -> Result<ExitCode, DemoError> {
+    let plot = Plot::try_from(args)?;
     let others_write = logging::start_if_asked()?;
     let runtime = Runtime::new().map_err(DemoError::Runtime)?;
     // Before there is anything to tidy up, signals must not end the process.
@@ -82,7 +104,7 @@ pub(crate) fn run() -> Result<ExitCode, DemoError> {
         Signals::listen_in_terminal().map_err(DemoError::Runtime)?
     };
     let folder = Folder::create()?;
-    let ending = runtime.block_on(Box::pin(perform(&folder, signals, others_write)));
+    let ending = runtime.block_on(Box::pin(perform(plot, &folder, signals, others_write)));
     // What still runs ends with the runtime; only then nobody writes any more.
     runtime.shutdown_timeout(LAST_TASKS);
     let removed = folder.remove();
@@ -99,6 +121,7 @@ pub(crate) fn run() -> Result<ExitCode, DemoError> {
 }
 
 async fn perform(
+    plot: Plot,
     folder: &Folder,
     mut signals: Signals,
     others_write: bool,
@@ -107,7 +130,7 @@ async fn perform(
     let mut stage = Stage::default();
     let waiting_for = Cell::new("the server to start");
     let ending = tokio::select! {
-        played = Box::pin(play(&mut stage, folder, &mut view, &waiting_for)) => {
+        played = Box::pin(play(plot, &mut stage, folder, &mut view, &waiting_for)) => {
             played.map(Ending::Played)
         }
         stop = signals.next() => Ok(Ending::Stopped(stop)),
@@ -134,6 +157,7 @@ async fn perform(
 }
 
 async fn play(
+    plot: Plot,
     stage: &mut Stage,
     folder: &Folder,
     view: &mut View,
@@ -141,7 +165,7 @@ async fn play(
 ) -> Result<Tally, DemoError> {
     let address = stage.open(folder).await?;
     tokio::select! {
-        tally = Box::pin(story::tell(address, view, waiting_for)) => tally,
+        tally = Box::pin(story::tell(plot, address, view, waiting_for)) => tally,
         error = stage.broken() => Err(error),
     }
 }

@@ -6,11 +6,16 @@ use tonic::transport::Channel;
 use viridian_proto::v1::{
     BlueGreenSpec, CreateDeploymentRequest, CreateRevisionRequest, Deployment, DeploymentMetadata,
     DeploymentPolicy, GetDeploymentRequest, HealthCheck, ListRoutesRequest,
-    PromoteDeploymentRequest, PromoteDeploymentResponse, RevisionSpec, Route,
-    deployment_policy::Strategy, deployment_service_client::DeploymentServiceClient,
+    PromoteDeploymentRequest, PromoteDeploymentResponse, RevisionSpec, RollbackDeploymentRequest,
+    RollbackDeploymentResponse, RollingUpdateSpec, Route, deployment_policy,
+    deployment_service_client::DeploymentServiceClient,
 };
 
-use super::{DemoError, stage::RESOURCE_GROUP};
+use super::{
+    DemoError,
+    plot::{Plot, Strategy},
+    stage::RESOURCE_GROUP,
+};
 use crate::{client::answer, duration};
 
 /// Makes the calls of the story.
@@ -38,17 +43,17 @@ impl Operator {
     }
 
     /// Creates the deployment with version 1, and gives that revision's id.
-    pub(super) async fn create(&mut self) -> Result<String, DemoError> {
+    pub(super) async fn create(&mut self, plot: Plot) -> Result<String, DemoError> {
         let request = CreateDeploymentRequest {
             project: PROJECT.to_owned(),
             name: NAME.to_owned(),
             target_replicas: REPLICAS,
-            policy: Some(policy()),
+            policy: Some(policy(plot)),
             metadata: Some(DeploymentMetadata {
                 resource_group: RESOURCE_GROUP.to_owned(),
                 ..DeploymentMetadata::default()
             }),
-            initial_revision: Some(self.version("v1")),
+            initial_revision: Some(self.version("v1", &[])),
             reason: "the first version".to_owned(),
             ..CreateDeploymentRequest::default()
         };
@@ -58,10 +63,14 @@ impl Operator {
     }
 
     /// Creates and activates version 2, and gives that revision's id.
-    pub(super) async fn activate(&mut self) -> Result<String, DemoError> {
+    pub(super) async fn activate(&mut self, plot: Plot) -> Result<String, DemoError> {
+        let flags: &[&str] = match plot {
+            Plot::Failure(_) => &["--sick"],
+            Plot::Promotion | Plot::RollBack | Plot::Rolling => &[],
+        };
         let request = CreateRevisionRequest {
             deployment: DEPLOYMENT.to_owned(),
-            spec: Some(self.version("v2")),
+            spec: Some(self.version("v2", flags)),
             activate: true,
             reason: "the next version".to_owned(),
             ..CreateRevisionRequest::default()
@@ -84,6 +93,16 @@ impl Operator {
         Ok(answer(self.client.promote_deployment(request)).await?)
     }
 
+    /// Switches the traffic back to the revision that served before.
+    pub(super) async fn roll_back(&mut self) -> Result<RollbackDeploymentResponse, DemoError> {
+        let request = RollbackDeploymentRequest {
+            deployment: DEPLOYMENT.to_owned(),
+            reason: "version 2 does not look good after all".to_owned(),
+            ..RollbackDeploymentRequest::default()
+        };
+        Ok(answer(self.client.rollback_deployment(request)).await?)
+    }
+
     /// The deployment and its routes, the ended ones too.
     pub(super) async fn look(&mut self) -> Result<(Deployment, Vec<Route>), DemoError> {
         let get = GetDeploymentRequest {
@@ -99,11 +118,16 @@ impl Operator {
     }
 
     /// This program again, as a web server that says which version it is.
-    fn version(&self, label: &str) -> RevisionSpec {
+    fn version(&self, label: &str, flags: &[&str]) -> RevisionSpec {
         let program = self.program.display().to_string();
-        let arguments = ["demo-replica", "--label", label].map(str::to_owned);
+        let arguments = ["demo-replica", "--label", label]
+            .into_iter()
+            .chain(flags.iter().copied());
         RevisionSpec {
-            command: [program].into_iter().chain(arguments).collect(),
+            command: [program]
+                .into_iter()
+                .chain(arguments.map(str::to_owned))
+                .collect(),
             health_check: Some(HealthCheck {
                 path: "/healthz".to_owned(),
                 interval: Some(duration::to_wire(HEALTH_INTERVAL)),
@@ -114,15 +138,23 @@ impl Operator {
     }
 }
 
-fn policy() -> DeploymentPolicy {
-    DeploymentPolicy {
-        strategy: Some(Strategy::BlueGreen(BlueGreenSpec {
+fn policy(plot: Plot) -> DeploymentPolicy {
+    let strategy = match plot.strategy() {
+        Strategy::BlueGreen => deployment_policy::Strategy::BlueGreen(BlueGreenSpec {
             // A port can be taken by another program before a replica has it.
             max_replacements: REPLICAS,
+            scale_down_delay: (plot == Plot::RollBack).then(|| duration::to_wire(KEPT)),
             ..BlueGreenSpec::default()
-        })),
+        }),
+        Strategy::Rolling => {
+            deployment_policy::Strategy::RollingUpdate(RollingUpdateSpec::default())
+        }
+    };
+    let deadline = matches!(plot, Plot::Failure(_)).then_some(PROGRESS_DEADLINE);
+    DeploymentPolicy {
+        strategy: Some(strategy),
+        progress_deadline: deadline.map(duration::to_wire),
         drain_grace: Some(duration::to_wire(DRAIN_GRACE)),
-        ..DeploymentPolicy::default()
     }
 }
 
@@ -138,6 +170,12 @@ pub(super) const REPLICAS: i32 = 3;
 
 /// How long a replica goes on running after it lost its traffic.
 pub(super) const DRAIN_GRACE: Duration = Duration::from_millis(1_500);
+
+/// How long version 1 is kept for an instant roll-back.
+pub(super) const KEPT: Duration = Duration::from_secs(60);
+
+/// How long a version that never becomes healthy may try.
+pub(super) const PROGRESS_DEADLINE: Duration = Duration::from_secs(4);
 
 const PROJECT: &str = "demo";
 const NAME: &str = "hello";

@@ -20,6 +20,9 @@ pub(crate) struct ReplicaArgs {
     /// What to answer.
     #[arg(long)]
     label: String,
+    /// Never be healthy.
+    #[arg(long)]
+    sick: bool,
 }
 
 /// Why a replica did not serve.
@@ -38,27 +41,28 @@ pub(crate) fn run(args: &ReplicaArgs) -> Result<ExitCode, ReplicaError> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?
-        .block_on(serve(address, args.label.clone()))?;
+        .block_on(serve(address, args))?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn serve(address: SocketAddr, label: String) -> io::Result<()> {
+async fn serve(address: SocketAddr, args: &ReplicaArgs) -> io::Result<()> {
     let mut signals = Signals::listen()?;
     let listener = TcpListener::bind(address).await?;
     let stop = async move {
         signals.next().await;
     };
-    axum::serve(listener, router(label, Instant::now()))
+    let healthy_from = (!args.sick).then(|| Instant::now() + WARM_UP);
+    axum::serve(listener, router(args.label.clone(), healthy_from))
         .with_graceful_shutdown(stop)
         .await
 }
 
-fn router(label: String, started: Instant) -> Router {
+fn router(label: String, healthy_from: Option<Instant>) -> Router {
     let health = move || async move {
-        if started.elapsed() < WARM_UP {
-            (StatusCode::SERVICE_UNAVAILABLE, "warming up")
-        } else {
-            (StatusCode::OK, "ok")
+        match healthy_from {
+            Some(from) if Instant::now() >= from => (StatusCode::OK, "ok"),
+            Some(_) => (StatusCode::SERVICE_UNAVAILABLE, "warming up"),
+            None => (StatusCode::SERVICE_UNAVAILABLE, "sick"),
         }
     };
     Router::new()
@@ -78,13 +82,13 @@ mod tests {
 
     use super::{WARM_UP, router};
 
-    /// Starts a replica that is as old as given, and gives its address.
-    async fn replica(started: Instant) -> SocketAddr {
+    /// Starts a replica, and gives its address.
+    async fn replica(healthy_from: Option<Instant>) -> SocketAddr {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
             .expect("a port");
         let address = listener.local_addr().expect("an address");
-        let app = router("v7".to_owned(), started);
+        let app = router("v7".to_owned(), healthy_from);
         tokio::spawn(async move { axum::serve(listener, app).await });
         address
     }
@@ -98,11 +102,18 @@ mod tests {
 
     #[tokio::test]
     async fn answers_its_label_and_warms_up() {
-        let cold = replica(Instant::now() + WARM_UP).await;
+        let cold = replica(Some(Instant::now() + 100 * WARM_UP)).await;
         assert_eq!(get(cold, "/").await, (200, "v7".to_owned()));
         assert_eq!(get(cold, "/healthz").await.0, 503);
 
-        let warm = replica(Instant::now() - WARM_UP).await;
+        let warm = replica(Some(Instant::now())).await;
         assert_eq!(get(warm, "/healthz").await.0, 200);
+    }
+
+    #[tokio::test]
+    async fn a_sick_one_answers_and_is_never_healthy() {
+        let sick = replica(None).await;
+        assert_eq!(get(sick, "/").await.0, 200);
+        assert_eq!(get(sick, "/healthz").await.0, 503);
     }
 }

@@ -29,7 +29,7 @@ pub(super) struct RouteLine {
     pub(super) status: &'static str,
     /// What the health checker says.
     pub(super) health: &'static str,
-    /// Whether it takes traffic.
+    /// Whether it takes traffic, or is kept for a roll-back.
     pub(super) traffic: &'static str,
     /// Where it listens; empty until it does.
     pub(super) address: String,
@@ -115,7 +115,11 @@ impl RouteLine {
             colour,
             status: names::status(route.status()),
             health: names::health(route.health()),
-            traffic: names::traffic(route.traffic_status()),
+            traffic: if route.retained {
+                "retained"
+            } else {
+                names::traffic(route.traffic_status())
+            },
             address: route.address.clone(),
             failure: route.failure.clone(),
         }

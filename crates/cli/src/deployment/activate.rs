@@ -1,19 +1,20 @@
 //! `viridian deployment activate`.
 
 use clap::Args;
-use viridian_proto::v1::{ActivateRevisionRequest, CreateRevisionRequest, Deployment};
+use viridian_proto::v1::{ActivateRevisionRequest, CreateRevisionRequest};
 
-use super::{Client, DeploymentError, change::ChangeArgs, connect, show, spec::SpecArgs};
-use crate::{
-    client::{CallError, answer},
-    output::Format,
-    server::ServerArgs,
+use super::{
+    DeploymentError, Session,
+    change::ChangeArgs,
+    spec::SpecArgs,
+    wait::{Goal, WaitArgs},
 };
+use crate::client::answer;
 
 #[derive(Debug, Args)]
 pub(super) struct ActivateArgs {
     /// The deployment: its UUID, or PROJECT/NAME.
-    deployment: String,
+    pub(super) deployment: String,
     /// A revision that there is: its UUID, or its number. Without it, an image
     /// or a command makes a new one.
     #[arg(long, conflicts_with = "program", required_unless_present = "program")]
@@ -24,46 +25,46 @@ pub(super) struct ActivateArgs {
     #[command(flatten)]
     change: ChangeArgs,
     #[command(flatten)]
+    wait: WaitArgs,
+    #[command(flatten)]
     spec: SpecArgs,
 }
 
-pub(super) async fn run(
-    args: ActivateArgs,
-    server: &ServerArgs,
-    format: Format,
-) -> Result<(), DeploymentError> {
-    let mut client = connect(server).await?;
-    let deployment = match args.revision.clone() {
-        Some(revision) => activate(&mut client, args, revision).await?,
-        None => create(&mut client, args).await?,
-    };
-    show(deployment.as_ref(), format)
-}
-
-async fn activate(
-    client: &mut Client,
-    args: ActivateArgs,
-    revision: String,
-) -> Result<Option<Deployment>, CallError> {
-    let request = ActivateRevisionRequest {
-        deployment: args.deployment,
+pub(super) async fn run(args: ActivateArgs, session: &Session) -> Result<(), DeploymentError> {
+    let ActivateArgs {
+        deployment,
         revision,
-        supersede: args.supersede,
-        request_id: args.change.request_id,
-        expected_generation: args.change.expected_generation,
-        reason: args.change.reason,
+        supersede,
+        change,
+        wait,
+        spec,
+    } = args;
+    let mut client = session.connect().await?;
+    let activated = match revision {
+        Some(revision) => {
+            let request = ActivateRevisionRequest {
+                deployment,
+                revision,
+                supersede,
+                request_id: change.request_id,
+                expected_generation: change.expected_generation,
+                reason: change.reason,
+            };
+            answer(client.activate_revision(request)).await?.deployment
+        }
+        None => {
+            let request = CreateRevisionRequest {
+                deployment,
+                spec: spec.into_spec(),
+                activate: true,
+                request_id: change.request_id,
+                expected_generation: change.expected_generation,
+                reason: change.reason,
+            };
+            answer(client.create_revision(request)).await?.deployment
+        }
     };
-    Ok(answer(client.activate_revision(request)).await?.deployment)
-}
-
-async fn create(client: &mut Client, args: ActivateArgs) -> Result<Option<Deployment>, CallError> {
-    let request = CreateRevisionRequest {
-        deployment: args.deployment,
-        spec: args.spec.into_spec(),
-        activate: true,
-        request_id: args.change.request_id,
-        expected_generation: args.change.expected_generation,
-        reason: args.change.reason,
-    };
-    Ok(answer(client.create_revision(request)).await?.deployment)
+    session
+        .finish(&mut client, activated, &wait, Goal::of_activation)
+        .await
 }

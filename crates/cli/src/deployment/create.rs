@@ -1,20 +1,26 @@
 //! `viridian deployment create`.
 
-use std::str::FromStr;
+use std::{fmt, mem, str::FromStr};
 
 use clap::Args;
-use viridian_proto::v1::{CreateDeploymentRequest, DeploymentMetadata};
+use serde_json::json;
+use viridian_proto::v1::CreateDeploymentRequest;
 
 use super::{
-    DeploymentError, change::ChangeArgs, connect, policy::PolicyArgs, show, spec::SpecArgs,
+    DeploymentError, Session,
+    change::ChangeArgs,
+    policy::PolicyArgs,
+    settings::Settings,
+    spec::SpecArgs,
+    wait::{Goal, WaitArgs},
 };
-use crate::{client::answer, output::Format, pair, server::ServerArgs};
+use crate::{client::answer, pair};
 
 #[derive(Debug, Args)]
 pub(super) struct CreateArgs {
     /// The project and the name in it.
     #[arg(value_name = "PROJECT/NAME")]
-    name: QualifiedName,
+    pub(super) name: QualifiedName,
     /// How many replicas ought to serve.
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     replicas: i32,
@@ -24,17 +30,22 @@ pub(super) struct CreateArgs {
     /// The group of machines that runs it.
     #[arg(long, value_name = "GROUP", default_value = "default")]
     resource_group: String,
+    /// Change nothing; show what would be created.
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     policy: PolicyArgs,
     #[command(flatten)]
     change: ChangeArgs,
+    #[command(flatten)]
+    wait: WaitArgs,
     #[command(flatten)]
     spec: SpecArgs,
 }
 
 /// `PROJECT/NAME`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct QualifiedName {
+pub(super) struct QualifiedName {
     project: String,
     name: String,
 }
@@ -42,12 +53,12 @@ struct QualifiedName {
 /// Why a text is no `PROJECT/NAME`.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("write PROJECT/NAME")]
-struct NameError;
+pub(super) struct NameError;
 
 impl FromStr for QualifiedName {
     type Err = NameError;
 
-    fn from_str(text: &str) -> Result<Self, NameError> {
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.split_once('/') {
             Some((project, name)) if !project.is_empty() && !name.is_empty() => Ok(Self {
                 project: project.to_owned(),
@@ -58,35 +69,55 @@ impl FromStr for QualifiedName {
     }
 }
 
-impl CreateArgs {
-    fn into_request(self) -> Result<CreateDeploymentRequest, DeploymentError> {
-        Ok(CreateDeploymentRequest {
-            project: self.name.project,
-            name: self.name.name,
-            target_replicas: self.replicas,
-            policy: self.policy.into_policy()?,
-            labels: self.labels.into_iter().collect(),
-            metadata: Some(DeploymentMetadata {
-                resource_group: self.resource_group,
-                ..DeploymentMetadata::default()
-            }),
-            initial_revision: self.spec.into_spec(),
-            request_id: self.change.request_id,
-            expected_generation: self.change.expected_generation,
-            reason: self.change.reason,
-            ..CreateDeploymentRequest::default()
-        })
+impl fmt::Display for QualifiedName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.project, self.name)
     }
 }
 
-pub(super) async fn run(
-    args: CreateArgs,
-    server: &ServerArgs,
-    format: Format,
-) -> Result<(), DeploymentError> {
-    let request = args.into_request()?;
-    let reply = answer(connect(server).await?.create_deployment(request)).await?;
-    show(reply.deployment.as_ref(), format)
+impl CreateArgs {
+    fn settings(&mut self) -> Result<Settings, DeploymentError> {
+        let mut tree = json!({
+            "project": self.name.project,
+            "name": self.name.name,
+            "target_replicas": self.replicas,
+            "metadata": {"resource_group": self.resource_group},
+        });
+        let labels = mem::take(&mut self.labels);
+        if !labels.is_empty() {
+            tree["labels"] = labels.into_iter().collect();
+        }
+        let policy = mem::take(&mut self.policy).into_tree()?;
+        if !policy.is_empty() {
+            tree["policy"] = policy.into();
+        }
+        let spec = mem::take(&mut self.spec).into_spec();
+        Ok(Settings::parse(&tree)?.with_revision(spec))
+    }
+}
+
+pub(super) async fn run(mut args: CreateArgs, session: &Session) -> Result<(), DeploymentError> {
+    let settings = args.settings()?;
+    if args.dry_run {
+        let plan = settings.plan(&args.name.to_string(), None)?;
+        return session.show_value(&plan.value(), |look| plan.text(look));
+    }
+    let request = CreateDeploymentRequest {
+        request_id: args.change.request_id,
+        expected_generation: args.change.expected_generation,
+        reason: args.change.reason,
+        ..settings.creation()
+    };
+    let mut client = session.connect().await?;
+    let reply = answer(client.create_deployment(request)).await?;
+    session
+        .finish(
+            &mut client,
+            reply.deployment,
+            &args.wait,
+            Goal::of_activation,
+        )
+        .await
 }
 
 #[cfg(test)]
@@ -105,19 +136,18 @@ mod tests {
     fn flags_become_the_request() {
         let line = "x demo/hello --replicas 3 --label tier=web --auto-promote \
                     --reason because --expected-generation 0 -- program -v";
-        let request = Line::try_parse_from(line.split_whitespace())
+        let mut args = Line::try_parse_from(line.split_whitespace())
             .expect(line)
-            .create
-            .into_request()
-            .expect(line);
+            .create;
+        let request = args.settings().expect(line).creation();
         assert_eq!(
             (request.project.as_str(), request.name.as_str()),
             ("demo", "hello")
         );
         assert_eq!(request.target_replicas, 3);
         assert_eq!(request.labels.get("tier").map(String::as_str), Some("web"));
-        assert_eq!(request.reason, "because");
-        assert_eq!(request.expected_generation, Some(0));
+        assert_eq!(args.change.reason, "because");
+        assert_eq!(args.change.expected_generation, Some(0));
         let resource_group = request.metadata.map(|it| it.resource_group);
         assert_eq!(resource_group.as_deref(), Some("default"));
         let command = request.initial_revision.map(|it| it.command);

@@ -1,25 +1,17 @@
 //! `viridian deployment get`.
 
 use clap::Args;
-use viridian_proto::v1::GetDeploymentRequest;
 
-use super::{DeploymentError, connect, show};
-use crate::{client::answer, output::Format, server::ServerArgs};
+use super::{DeploymentError, Session, read};
 
 #[derive(Debug, Args)]
 pub(super) struct GetArgs {
     /// The deployment: its UUID, or PROJECT/NAME.
-    deployment: String,
+    pub(super) deployment: String,
 }
 
-pub(super) async fn run(
-    args: GetArgs,
-    server: &ServerArgs,
-    format: Format,
-) -> Result<(), DeploymentError> {
-    let request = GetDeploymentRequest {
-        deployment: args.deployment,
-    };
-    let reply = answer(connect(server).await?.get_deployment(request)).await?;
-    show(reply.deployment.as_ref(), format)
+pub(super) async fn run(args: GetArgs, session: &Session) -> Result<(), DeploymentError> {
+    let mut client = session.connect().await?;
+    let deployment = read::deployment(&mut client, &args.deployment).await?;
+    session.show_deployment(&mut client, Some(deployment)).await
 }

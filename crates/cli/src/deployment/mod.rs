@@ -1,38 +1,50 @@
-//! The verbs of an operator: `viridian deployment …`.
+//! The verbs of an operator: `viridian deployment …`. One verb a file; what more
+//! than one of them does stands beside them.
 
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use tonic::{service::interceptor::InterceptedService, transport::Channel};
-use viridian_agent::Bearer;
-use viridian_proto::v1::{Deployment, deployment_service_client::DeploymentServiceClient};
 
-use crate::{
-    client::{self, CallError},
-    error::USAGE,
-    output::{self, Format, OutputError},
-    server::{ServerArgs, Target},
-};
+use crate::{output::Format, server::ServerArgs};
 
-mod activate;
+mod advice;
 mod change;
-mod create;
-mod get;
-mod list;
+mod error;
+mod follow;
 mod policy;
-mod promote;
-mod show;
+mod question;
+pub(crate) mod read;
+pub(crate) mod session;
+mod settings;
+pub(crate) mod show;
 mod spec;
+mod wait;
+
+mod abort;
+mod activate;
+mod apply;
+mod create;
+mod delete;
+mod get;
+mod history;
+mod list;
+mod pause;
+mod promote;
+mod resume;
+mod revisions;
+mod rollback;
+mod routes;
+mod update;
 mod watch;
 
-use self::policy::PolicyError;
+pub(crate) use self::{error::DeploymentError, session::Session};
 
 /// The flags that every verb has.
 #[derive(Debug, Args)]
 pub(crate) struct DeploymentArgs {
     #[command(flatten)]
     server: ServerArgs,
-    /// How to show the result; json is the message as the contract has it.
+    /// How to show the result; json and yaml are the message as the contract has it.
     #[arg(
         short,
         long,
@@ -49,95 +61,92 @@ pub(crate) struct DeploymentArgs {
 enum Verb {
     /// Create a deployment; with an image or a command, it starts at once.
     Create(Box<create::CreateArgs>),
-    /// Show one deployment.
+    /// Make a deployment what a YAML file says: create it, change it, deploy a new
+    /// revision.
+    Apply(apply::ApplyArgs),
+    /// Change a deployment: its replicas, its policy, its labels.
+    Update(Box<update::UpdateArgs>),
+    /// Show one deployment, and what it waits for.
     Get(get::GetArgs),
     /// List deployments, oldest first.
     List(list::ListArgs),
-    /// Follow a deployment, a change a line.
+    /// Follow a deployment: live on a terminal, else a change a line.
     Watch(watch::WatchArgs),
     /// Begin to deploy a revision: one that there is, or a new one.
     Activate(activate::ActivateArgs),
     /// Switch all traffic to the revision that is being deployed.
     Promote(promote::PromoteArgs),
-}
-
-/// Why a verb failed.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum DeploymentError {
-    #[error(transparent)]
-    Call(#[from] CallError),
-    #[error(transparent)]
-    Policy(#[from] PolicyError),
-    #[error("the server's reply to this call is empty")]
-    EmptyReply,
-    #[error("{deployment} did not come to {until}: {instead}")]
-    NotReached {
-        deployment: String,
-        until: String,
-        instead: String,
-    },
-    #[error("cannot start: {0}")]
-    Runtime(#[source] std::io::Error),
-}
-
-impl DeploymentError {
-    /// 64 and the gRPC code for a refused call, 2 for flags that do not fit, 1
-    /// when what was waited for did not come.
-    pub(crate) fn exit_code(&self) -> u8 {
-        match self {
-            Self::Call(error) => error.exit_code(),
-            Self::Policy(_) => USAGE,
-            Self::EmptyReply | Self::NotReached { .. } | Self::Runtime(_) => 1,
-        }
-    }
-}
-
-impl From<OutputError> for DeploymentError {
-    fn from(error: OutputError) -> Self {
-        Self::Call(CallError::Output(error))
-    }
+    /// Give up the revision that is being deployed; the current one stays.
+    Abort(abort::AbortArgs),
+    /// Go back to an earlier revision, at once where its routes are retained.
+    Rollback(rollback::RollbackArgs),
+    /// Stop every move and every deadline.
+    Pause(pause::PauseArgs),
+    /// End a pause.
+    Resume(resume::ResumeArgs),
+    /// Destroy a deployment: its routes are drained, its name is free at once.
+    Delete(delete::DeleteArgs),
+    /// List what happened to a deployment, newest first.
+    History(history::HistoryArgs),
+    /// List the routes of a deployment, oldest first.
+    Routes(routes::RoutesArgs),
+    /// List the revisions of a deployment, newest first.
+    Revisions(revisions::RevisionsArgs),
 }
 
 /// Does what the verb says.
 pub(crate) fn run(args: DeploymentArgs) -> Result<ExitCode, DeploymentError> {
+    let session = Session::new(args.server, args.output);
+    let about = args.verb.deployment();
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(DeploymentError::Runtime)?
-        .block_on(Box::pin(dispatch(args)))?;
+        .block_on(Box::pin(dispatch(args.verb, &session)))
+        .map_err(|error| error.about(about))?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn dispatch(args: DeploymentArgs) -> Result<(), DeploymentError> {
-    let server = &args.server;
-    let format = args.output;
-    match args.verb {
-        Verb::Create(args) => create::run(*args, server, format).await,
-        Verb::Get(args) => get::run(args, server, format).await,
-        Verb::List(args) => list::run(args, server, format).await,
-        Verb::Watch(args) => watch::run(args, server, format).await,
-        Verb::Activate(args) => activate::run(args, server, format).await,
-        Verb::Promote(args) => promote::run(args, server, format).await,
+async fn dispatch(verb: Verb, session: &Session) -> Result<(), DeploymentError> {
+    match verb {
+        Verb::Create(args) => create::run(*args, session).await,
+        Verb::Apply(args) => apply::run(args, session).await,
+        Verb::Update(args) => update::run(*args, session).await,
+        Verb::Get(args) => get::run(args, session).await,
+        Verb::List(args) => list::run(args, session).await,
+        Verb::Watch(args) => watch::run(args, session).await,
+        Verb::Activate(args) => activate::run(args, session).await,
+        Verb::Promote(args) => promote::run(args, session).await,
+        Verb::Abort(args) => abort::run(args, session).await,
+        Verb::Rollback(args) => rollback::run(args, session).await,
+        Verb::Pause(args) => pause::run(args, session).await,
+        Verb::Resume(args) => resume::run(args, session).await,
+        Verb::Delete(args) => delete::run(args, session).await,
+        Verb::History(args) => history::run(args, session).await,
+        Verb::Routes(args) => routes::run(args, session).await,
+        Verb::Revisions(args) => revisions::run(args, session).await,
     }
 }
 
-type Client = DeploymentServiceClient<InterceptedService<Channel, Bearer>>;
-
-async fn connect(server: &ServerArgs) -> Result<Client, CallError> {
-    let Target { url, tls, bearer } = server.target()?;
-    let channel = client::connect(&url, tls).await?;
-    Ok(DeploymentServiceClient::with_interceptor(channel, bearer))
-}
-
-/// Shows the deployment that a reply carries.
-fn show(deployment: Option<&Deployment>, format: Format) -> Result<(), DeploymentError> {
-    let deployment = deployment.ok_or(DeploymentError::EmptyReply)?;
-    write(&match format {
-        Format::Table => show::one(deployment),
-        Format::Json => output::json("Deployment", deployment)?,
-    })
-}
-
-fn write(text: &str) -> Result<(), DeploymentError> {
-    Ok(output::line(text).map_err(OutputError::Write)?)
+impl Verb {
+    /// The deployment that it is about, if it is one.
+    fn deployment(&self) -> Option<String> {
+        Some(match self {
+            Self::Create(args) => args.name.to_string(),
+            Self::Get(args) => args.deployment.clone(),
+            Self::Apply(_) | Self::List(_) => return None,
+            Self::Update(args) => args.deployment.clone(),
+            Self::Watch(args) => args.deployment.clone(),
+            Self::Activate(args) => args.deployment.clone(),
+            Self::Promote(args) => args.deployment.clone(),
+            Self::Abort(args) => args.deployment.clone(),
+            Self::Rollback(args) => args.deployment.clone(),
+            Self::Pause(args) => args.deployment.clone(),
+            Self::Resume(args) => args.deployment.clone(),
+            Self::Delete(args) => args.deployment.clone(),
+            Self::History(args) => args.deployment.clone(),
+            Self::Routes(args) => args.deployment.clone(),
+            Self::Revisions(args) => args.deployment.clone(),
+        })
+    }
 }

@@ -3,22 +3,25 @@
 use std::{str::FromStr, time::Duration};
 
 use clap::{Args, ValueEnum};
-use viridian_proto::v1::{
-    BlueGreenSpec, DeploymentPolicy, IntOrPercent, RollingUpdateSpec, deployment_policy,
-    int_or_percent,
-};
+use serde_json::{Map, Value, json};
 
 use crate::duration;
 
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Policy")]
 pub(super) struct PolicyArgs {
-    /// How a new revision replaces the current one [default: blue-green].
+    /// How a new revision replaces the current one; blue-green for a new deployment.
     #[arg(long, value_enum)]
     strategy: Option<Strategy>,
-    /// Blue-green: promote without being asked to.
-    #[arg(long)]
-    auto_promote: bool,
+    /// Blue-green: promote without being asked to; =false for not.
+    #[arg(
+        long,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_name = "true|false"
+    )]
+    auto_promote: Option<bool>,
     /// Blue-green: how long all new routes must have been ready before an
     /// automatic promotion.
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
@@ -30,17 +33,27 @@ pub(super) struct PolicyArgs {
     /// Blue-green: how long the old routes are kept for an instant roll-back.
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     scale_down_delay: Option<Duration>,
+    /// Blue-green: how many failed new routes are replaced in one rollout.
+    #[arg(long, value_name = "NUMBER")]
+    max_replacements: Option<i32>,
+    /// Blue-green: how long to wait for someone to promote, before --gate-action.
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, requires = "gate_action")]
+    gate_timeout: Option<Duration>,
+    /// Blue-green: what happens when nobody promotes in time.
+    #[arg(long, value_enum, requires = "gate_timeout")]
+    gate_action: Option<GateAction>,
     /// Rolling: how many routes above the target may run, as 2 or 25%.
     #[arg(long, value_name = "AMOUNT")]
     max_surge: Option<Amount>,
     /// Rolling: how many routes below the target may be ready, as 2 or 25%.
     #[arg(long, value_name = "AMOUNT")]
     max_unavailable: Option<Amount>,
-    /// How long a rollout may make no progress before it is rolled back
-    /// [default: 10m].
+    /// How long a rollout may make no progress before it is rolled back; 10m for a
+    /// new deployment.
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     progress_deadline: Option<Duration>,
-    /// How long a route goes on running after it lost its traffic [default: 5s].
+    /// How long a route goes on running after it lost its traffic; 5s for a new
+    /// deployment.
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     drain_grace: Option<Duration>,
 }
@@ -53,6 +66,16 @@ enum Strategy {
     Rolling,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum GateAction {
+    /// Go on waiting.
+    Hold,
+    /// Roll back.
+    Rollback,
+    /// Promote.
+    Promote,
+}
+
 /// A count, or a percentage of the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Amount {
@@ -62,7 +85,7 @@ enum Amount {
 
 /// Why the flags make no policy.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("flags of the blue-green and of the rolling strategy do not go together")]
+#[error("flags of the blue-green and of the rolling strategy do not go together: use those of one")]
 pub(crate) struct PolicyError;
 
 /// Why a text is no amount.
@@ -71,44 +94,68 @@ pub(crate) struct PolicyError;
 struct AmountError;
 
 impl PolicyArgs {
-    /// The policy, if a flag asks for anything; the server fills in the rest.
-    pub(super) fn into_policy(self) -> Result<Option<DeploymentPolicy>, PolicyError> {
-        let policy = DeploymentPolicy {
-            strategy: self.strategy()?,
-            progress_deadline: self.progress_deadline.map(duration::to_wire),
-            drain_grace: self.drain_grace.map(duration::to_wire),
-        };
-        Ok((policy != DeploymentPolicy::default()).then_some(policy))
+    /// The settings of the policy that were named, as a file has them.
+    pub(super) fn into_tree(self) -> Result<Map<String, Value>, PolicyError> {
+        let mut policy = Map::new();
+        if let Some((name, settings)) = self.strategy()? {
+            policy.insert(name.to_owned(), settings.into());
+        }
+        for (name, duration) in [
+            ("progress_deadline", self.progress_deadline),
+            ("drain_grace", self.drain_grace),
+        ] {
+            let text = duration.map(duration::to_text);
+            policy.extend(text.map(|text| (name.to_owned(), text.into())));
+        }
+        Ok(policy)
     }
 
-    fn strategy(&self) -> Result<Option<deployment_policy::Strategy>, PolicyError> {
-        let blue_green = BlueGreenSpec {
-            auto_promote: self.auto_promote,
-            promote_delay: self.promote_delay.map(duration::to_wire),
-            min_ready: self.min_ready.map(duration::to_wire),
-            scale_down_delay: self.scale_down_delay.map(duration::to_wire),
-            ..BlueGreenSpec::default()
-        };
-        let rolling = RollingUpdateSpec {
-            max_surge: self.max_surge.map(IntOrPercent::from),
-            max_unavailable: self.max_unavailable.map(IntOrPercent::from),
-        };
-        let asked = (
-            self.strategy,
-            blue_green != BlueGreenSpec::default(),
-            rolling != RollingUpdateSpec::default(),
-        );
-        match asked {
-            (None, false, false) => Ok(None),
-            (None | Some(Strategy::BlueGreen), _, false) => {
-                Ok(Some(deployment_policy::Strategy::BlueGreen(blue_green)))
-            }
-            (None | Some(Strategy::Rolling), false, _) => {
-                Ok(Some(deployment_policy::Strategy::RollingUpdate(rolling)))
-            }
+    fn strategy(&self) -> Result<Option<Named>, PolicyError> {
+        let (blue_green, rolling) = (self.blue_green(), self.rolling());
+        match (self.strategy, blue_green.is_empty(), rolling.is_empty()) {
+            (None, true, true) => Ok(None),
+            (None | Some(Strategy::BlueGreen), _, true) => Ok(Some(("blue_green", blue_green))),
+            (None | Some(Strategy::Rolling), true, _) => Ok(Some(("rolling_update", rolling))),
             _ => Err(PolicyError),
         }
     }
+
+    fn blue_green(&self) -> Map<String, Value> {
+        let text = |duration: Option<Duration>| duration.map(|it| duration::to_text(it).into());
+        let timeout = self.gate_timeout.zip(self.gate_action);
+        let timeout = timeout.map(|(duration, action)| {
+            let action = action
+                .to_possible_value()
+                .map(|it| it.get_name().to_owned());
+            json!({"duration": duration::to_text(duration), "action": action})
+        });
+        named([
+            ("auto_promote", self.auto_promote.map(Value::from)),
+            ("promote_delay", text(self.promote_delay)),
+            ("min_ready", text(self.min_ready)),
+            ("max_replacements", self.max_replacements.map(Value::from)),
+            ("scale_down_delay", text(self.scale_down_delay)),
+            ("gate_timeout", timeout),
+        ])
+    }
+
+    fn rolling(&self) -> Map<String, Value> {
+        named([
+            ("max_surge", self.max_surge.map(Value::from)),
+            ("max_unavailable", self.max_unavailable.map(Value::from)),
+        ])
+    }
+}
+
+/// A strategy by its name, with its settings.
+type Named = (&'static str, Map<String, Value>);
+
+/// Those that there are.
+fn named<const N: usize>(settings: [(&str, Option<Value>); N]) -> Map<String, Value> {
+    let there = settings
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    there.collect()
 }
 
 impl FromStr for Amount {
@@ -123,22 +170,19 @@ impl FromStr for Amount {
     }
 }
 
-impl From<Amount> for IntOrPercent {
+impl From<Amount> for Value {
     fn from(amount: Amount) -> Self {
-        let value = match amount {
-            Amount::Count(count) => int_or_percent::Value::Count(count),
-            Amount::Percent(percent) => int_or_percent::Value::Percent(percent),
-        };
-        Self { value: Some(value) }
+        match amount {
+            Amount::Count(count) => count.into(),
+            Amount::Percent(percent) => format!("{percent}%").into(),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use clap::Parser;
-    use viridian_proto::v1::{
-        DeploymentPolicy, deployment_policy::Strategy, int_or_percent::Value,
-    };
+    use serde_json::{Value, json};
 
     use super::{PolicyArgs, PolicyError};
 
@@ -148,51 +192,49 @@ mod tests {
         policy: PolicyArgs,
     }
 
-    fn policy(line: &str) -> Result<Option<DeploymentPolicy>, PolicyError> {
-        Line::try_parse_from(line.split_whitespace())
-            .expect(line)
-            .policy
-            .into_policy()
-    }
-
-    fn strategy(line: &str) -> Option<Strategy> {
-        policy(line).expect(line).expect(line).strategy
+    fn policy(line: &str) -> Result<Value, PolicyError> {
+        let args = Line::try_parse_from(line.split_whitespace()).expect(line);
+        args.policy.into_tree().map(Value::Object)
     }
 
     #[test]
     fn no_flag_leaves_the_policy_to_the_server() {
-        assert_eq!(policy("x"), Ok(None));
-        assert_eq!(strategy("x --drain-grace 2s"), None);
+        assert_eq!(policy("x"), Ok(json!({})));
+        assert_eq!(
+            policy("x --drain-grace 2s"),
+            Ok(json!({"drain_grace": "2s"}))
+        );
     }
 
     #[test]
     fn a_flag_of_a_strategy_implies_it() {
-        let Some(Strategy::BlueGreen(spec)) = strategy("x --auto-promote --min-ready 1m") else {
-            panic!("not blue-green");
-        };
-        assert!(spec.auto_promote);
-        assert_eq!(spec.min_ready.map(|it| it.seconds), Some(60));
-
-        let Some(Strategy::RollingUpdate(spec)) = strategy("x --max-surge 25%") else {
-            panic!("not rolling");
-        };
         assert_eq!(
-            spec.max_surge.and_then(|it| it.value),
-            Some(Value::Percent(25))
+            policy("x --auto-promote --min-ready 1m"),
+            Ok(json!({"blue_green": {"auto_promote": true, "min_ready": "60s"}}))
         );
-        assert_eq!(spec.max_unavailable, None);
+        assert_eq!(
+            policy("x --auto-promote=false --gate-timeout 1h --gate-action rollback"),
+            Ok(json!({"blue_green": {
+                "auto_promote": false,
+                "gate_timeout": {"duration": "3600s", "action": "rollback"},
+            }}))
+        );
+        assert_eq!(
+            policy("x --max-surge 25% --max-unavailable 1"),
+            Ok(json!({"rolling_update": {"max_surge": "25%", "max_unavailable": 1}}))
+        );
     }
 
     #[test]
-    fn a_strategy_without_flags_is_sent_as_asked() {
-        assert!(matches!(
-            strategy("x --strategy blue-green"),
-            Some(Strategy::BlueGreen(_))
-        ));
-        assert!(matches!(
-            strategy("x --strategy rolling --max-unavailable 1"),
-            Some(Strategy::RollingUpdate(_))
-        ));
+    fn a_strategy_without_flags_is_asked_for() {
+        assert_eq!(
+            policy("x --strategy blue-green"),
+            Ok(json!({"blue_green": {}}))
+        );
+        assert_eq!(
+            policy("x --strategy rolling"),
+            Ok(json!({"rolling_update": {}}))
+        );
     }
 
     #[test]

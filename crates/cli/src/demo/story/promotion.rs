@@ -1,0 +1,87 @@
+//! Version 2 comes up beside version 1, waits, and takes over.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use viridian_proto::v1::Deployment;
+
+use crate::demo::{
+    DemoError,
+    operator::{DEPLOYMENT, DRAIN_GRACE},
+    scene::Scene,
+    teller::{Teller, is_at_gate, is_ready, serves},
+};
+
+impl Teller<'_> {
+    /// Activates version 2, and waits until all of it is ready.
+    pub(super) async fn bring_up(&mut self) -> Result<(), DemoError> {
+        self.activate().await?;
+        // READY with version 1 again: version 2 was rolled back.
+        let reached = |it: &Deployment, _: &Scene| is_ready(it) || is_at_gate(it);
+        self.wait_for("version 2 to wait for its promotion", reached)
+            .await?;
+        let (deployment, _) = self.operator.look().await?;
+        if is_ready(&deployment) && !serves(&deployment, &self.newest()) {
+            return Err(DemoError::RolledBack);
+        }
+        Ok(())
+    }
+
+    /// Waits a little, in which whoever watches may promote by hand.
+    pub(super) async fn hold_at_gate(&mut self) -> Result<(), DemoError> {
+        let address = self.address;
+        self.say("all of version 2 is ready, and takes no traffic until someone says so:")?;
+        self.view.quote(&format!(
+            "{} deployment promote {DEPLOYMENT} --server http://{address}",
+            self.operator.program_as_typed()
+        ))?;
+        self.say("or, without this program:")?;
+        self.view.quote(&format!(
+            "grpcurl -plaintext -d '{{\"deployment\":\"{DEPLOYMENT}\"}}' {address} \\\n  {PROMOTE}"
+        ))?;
+        let end = Instant::now() + AT_GATE;
+        let newest = self.newest();
+        let over = |it: &Deployment, _: &Scene| serves(it, &newest) || Instant::now() >= end;
+        self.wait_for("the end of the pause at the gate", over)
+            .await
+    }
+
+    pub(super) async fn promote(&mut self) -> Result<(), DemoError> {
+        self.waiting_for.set("the promotion");
+        let version_2 = self.newest();
+        let begin = Instant::now();
+        match self.operator.promote(&version_2).await {
+            Ok(reply) => {
+                let gained = reply.promoted_route_ids.len();
+                let lost = reply.drained_route_ids.len();
+                let took = begin.elapsed().as_secs_f64() * 1e3;
+                self.say(&format!(
+                    "promote: {gained} routes gain traffic, {lost} lose it, in one transaction \
+                     ({took:.0} ms)"
+                ))?;
+            }
+            Err(error) => {
+                if !self.serves_newest().await? {
+                    return Err(error);
+                }
+                self.say("you have promoted it already: thank you")?;
+            }
+        }
+        self.wait_for_traffic("the traffic table with version 2", &version_2)
+            .await
+    }
+
+    /// Waits for the end of version 1.
+    pub(super) async fn drain(&mut self) -> Result<(), DemoError> {
+        self.say(&format!(
+            "version 2 serves; version 1 ends after its grace of {:.1} s",
+            DRAIN_GRACE.as_secs_f64()
+        ))?;
+        self.wait_for_end("the routes of version 1 to end", "v1-")
+            .await?;
+        self.say("version 1 is gone, and requests go on")
+    }
+}
+
+const PROMOTE: &str = "viridian.deployment.v1.DeploymentService/PromoteDeployment";
+const AT_GATE: Duration = Duration::from_secs(3);

@@ -1,0 +1,219 @@
+//! What to do about a refusal.
+
+use std::fmt::Write as _;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+use viridian_server::code_name;
+
+/// A refusal as one sentence with what to do next; what is in the way, or wrong,
+/// follows as a list.
+pub(super) fn sentence(status: &Status, deployment: &str) -> String {
+    let details = status.get_error_details();
+    let reason = details.error_info().map_or("", |info| info.reason.as_str());
+    let mut text = match (reason, status.message().trim()) {
+        ("PROMOTION_BLOCKED", _) => format!("{deployment} cannot be promoted yet"),
+        (_, "") => format!("the server answered {}", code_name(status.code())),
+        (_, message) => message.to_owned(),
+    };
+    // Writing to a String cannot fail.
+    if let Some(advice) = advice(reason, status.code(), &details, deployment) {
+        let _ = write!(text, "; {advice}");
+    }
+    let _ = match reason {
+        "" => write!(text, " ({})", code_name(status.code())),
+        reason => write!(text, " ({}, {reason})", code_name(status.code())),
+    };
+    for item in items(&details, status.message()) {
+        let _ = write!(text, "\n  - {item}");
+    }
+    text
+}
+
+/// What to do about it, if anything but to think helps.
+fn advice(reason: &str, code: Code, details: &ErrorDetails, deployment: &str) -> Option<String> {
+    let command = |verb: &str| format!("`viridian deployment {verb} {deployment}`");
+    Some(match reason {
+        "INVALID_FIELD" | "REQUEST_ID_REUSED" | "ALREADY_CURRENT" | "NOT_PAUSED"
+        | "STRATEGY_IN_USE" | "DEPLOYMENT_HELD" => return None,
+        "DEPLOYMENT_NOT_FOUND" => {
+            "`viridian deployment list` shows those that there are".to_owned()
+        }
+        "REVISION_NOT_FOUND" | "NO_PREVIOUS_REVISION" => {
+            format!("{} shows those that there are", command("revisions"))
+        }
+        "NAME_TAKEN" => format!("{} changes it", command("update")),
+        "DEPLOYMENT_GONE" => "its name is free for another".to_owned(),
+        "NOT_DEPLOYING" => format!("{} says what became of it", command("history")),
+        "PROMOTION_BLOCKED" => blocked(details, deployment),
+        "NOT_BLUE_GREEN" | "ROLLING_BACK" => format!("{} follows it", command("watch")),
+        "ALREADY_PAUSED" => format!("{} ends that", command("resume")),
+        "STRATEGY_MISMATCH" => "--strategy changes it".to_owned(),
+        "NO_GATE_TIMEOUT" => "give both --gate-timeout and --gate-action".to_owned(),
+        "GENERATION_MISMATCH" | "REVISION_MISMATCH" => {
+            format!("look at it again: {}", command("get"))
+        }
+        "DEPLOYMENT_IN_PROGRESS" => format!("{} follows it", command("watch")),
+        "RESUME_TOKEN_EXPIRED" | "SLOW_CONSUMER" => "watch again".to_owned(),
+        _ => return advice_by_code(code, details),
+    })
+}
+
+fn blocked(details: &ErrorDetails, deployment: &str) -> String {
+    let violations = details.precondition_failure().map(|it| &it.violations);
+    let is_paused = violations.is_some_and(|all| all.iter().any(|it| it.r#type == "PAUSED"));
+    if is_paused {
+        format!("`viridian deployment resume {deployment}` ends the pause")
+    } else {
+        format!(
+            "`viridian deployment watch {deployment} --until awaiting-promotion` waits until it can"
+        )
+    }
+}
+
+fn advice_by_code(code: Code, details: &ErrorDetails) -> Option<String> {
+    let delay = details.retry_info().and_then(|it| it.retry_delay);
+    Some(match (code, delay) {
+        (_, Some(delay)) => format!("try again in {delay:?}"),
+        (Code::Unauthenticated, _) => {
+            "a token is shown by --token or VIRIDIAN_TOKEN, a certificate by --tls-cert".to_owned()
+        }
+        (Code::PermissionDenied, _) => "someone with another role or project may do it".to_owned(),
+        (Code::DeadlineExceeded, _) => {
+            "it may have been done: look before you repeat it".to_owned()
+        }
+        _ => return None,
+    })
+}
+
+/// What is in the way or wrong, unless the sentence has said it.
+fn items(details: &ErrorDetails, message: &str) -> Vec<String> {
+    let mut items = Vec::new();
+    if let Some(request) = details.bad_request() {
+        let violations = request.field_violations.iter();
+        items.extend(violations.map(|it| format!("{}: {}", it.field, it.description)));
+        items.retain(|item| item != message);
+    }
+    if let Some(precondition) = details.precondition_failure() {
+        let violations = precondition.violations.iter();
+        let news = violations.filter(|it| it.description != message);
+        items.extend(news.map(|it| format!("{} ({})", it.description, it.r#type)));
+    }
+    items
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn refused(code: Code, reason: &str, message: &str) -> Status {
+        let details = ErrorDetails::with_error_info(reason, "viridian", []);
+        Status::with_error_details(code, message, details)
+    }
+
+    /// The reasons that the documents list, which are all that there are.
+    fn reasons() -> Vec<(&'static str, Code)> {
+        let document = include_str!("../../../../docs/api.md");
+        let (_, table) = document.split_once("### By reason").expect("the table");
+        let rows = table.lines().filter_map(|line| {
+            let mut cells = line.strip_prefix("| `")?.split(" | ");
+            let reason = cells.next()?.strip_suffix('`')?;
+            let code = (0..=16)
+                .map(Code::from_i32)
+                .find(|&code| cells.clone().any(|cell| cell == code_name(code)))?;
+            Some((reason, code))
+        });
+        rows.collect()
+    }
+
+    #[test]
+    fn every_reason_is_a_sentence() {
+        let all = reasons();
+        assert!(all.len() > 30, "{all:?}");
+        let sentences = all
+            .into_iter()
+            .map(|(reason, code)| sentence(&refused(code, reason, "this is so"), "shop/cart"));
+        insta::assert_snapshot!("sentences", sentences.collect::<Vec<_>>().join("\n"));
+    }
+
+    #[test]
+    fn the_blockers_of_a_promotion_are_a_list() {
+        let mut details = ErrorDetails::with_error_info("PROMOTION_BLOCKED", "viridian", []);
+        for (code, message) in [
+            (
+                "GREEN_PROVISIONING",
+                "1 of 3 green routes is ready; 1 is starting",
+            ),
+            (
+                "GREEN_UNHEALTHY",
+                "1 of 3 green routes is ready; 1 is UNHEALTHY",
+            ),
+        ] {
+            details.add_precondition_failure_violation(code, "shop/cart", message);
+        }
+        let status =
+            Status::with_error_details(Code::FailedPrecondition, "cannot promote: …", details);
+        insta::assert_snapshot!("promotion_blocked", sentence(&status, "shop/cart"));
+    }
+
+    #[test]
+    fn a_pause_is_ended_first() {
+        let mut details = ErrorDetails::with_error_info("PROMOTION_BLOCKED", "viridian", []);
+        details.add_precondition_failure_violation("PAUSED", "shop/cart", "it is paused");
+        let status = Status::with_error_details(Code::FailedPrecondition, "no", details);
+        insta::assert_snapshot!("promotion_paused", sentence(&status, "shop/cart"));
+    }
+
+    #[test]
+    fn wrong_fields_are_a_list_and_nothing_is_said_twice() {
+        let mut details = ErrorDetails::with_error_info("INVALID_FIELD", "viridian", []);
+        details
+            .add_bad_request_violation("target_replicas", "must be 0 to 1000")
+            .add_bad_request_violation("labels[\"a b\"]", "is no key");
+        let status =
+            Status::with_error_details(Code::InvalidArgument, "2 fields are not valid", details);
+        insta::assert_snapshot!("invalid_fields", sentence(&status, "shop/cart"));
+
+        let mut details = ErrorDetails::with_error_info("INVALID_FIELD", "viridian", []);
+        details.add_bad_request_violation("name", "is taken");
+        let status = Status::with_error_details(Code::InvalidArgument, "name: is taken", details);
+        assert_eq!(
+            sentence(&status, "shop/cart"),
+            "name: is taken (INVALID_ARGUMENT, INVALID_FIELD)"
+        );
+    }
+
+    #[test]
+    fn what_passes_is_tried_again() {
+        let mut details = ErrorDetails::with_error_info("TOO_MANY_CALLS", "viridian", []);
+        details.set_retry_info(Some(Duration::from_millis(200)));
+        let status = Status::with_error_details(Code::ResourceExhausted, "too much", details);
+        assert_eq!(
+            sentence(&status, "shop/cart"),
+            "too much; try again in 200ms (RESOURCE_EXHAUSTED, TOO_MANY_CALLS)"
+        );
+    }
+
+    #[test]
+    fn whoever_is_not_let_in_knows_what_to_show() {
+        let sentences = [
+            (Code::Unauthenticated, "CREDENTIALS_MISSING"),
+            (Code::Unauthenticated, "CREDENTIALS_INVALID"),
+            (Code::PermissionDenied, "ROLE_NOT_ALLOWED"),
+            (Code::PermissionDenied, "PROJECT_NOT_ALLOWED"),
+            (Code::DeadlineExceeded, ""),
+        ]
+        .map(|(code, reason)| sentence(&refused(code, reason, "no"), "shop/cart"));
+        insta::assert_snapshot!("not_let_in", sentences.join("\n"));
+    }
+
+    #[test]
+    fn a_refusal_without_words_is_still_a_sentence() {
+        assert_eq!(
+            sentence(&Status::new(Code::Internal, ""), "shop/cart"),
+            "the server answered INTERNAL (INTERNAL)"
+        );
+    }
+}

@@ -1,0 +1,49 @@
+//! `viridian deployment history`.
+
+use clap::Args;
+use viridian_proto::v1::{ListHistoryRequest, ListHistoryResponse};
+
+use super::{
+    DeploymentError, Session,
+    read::{self, PAGE_SIZE},
+    show,
+};
+use crate::client::answer;
+
+#[derive(Debug, Args)]
+pub(super) struct HistoryArgs {
+    /// The deployment: its UUID, or PROJECT/NAME.
+    pub(super) deployment: String,
+    /// How many of the newest entries to show.
+    #[arg(short = 'n', long, value_name = "NUMBER", default_value_t = 20)]
+    limit: u32,
+    /// Show all that there are.
+    #[arg(long, conflicts_with = "limit")]
+    all: bool,
+}
+
+pub(super) async fn run(args: HistoryArgs, session: &Session) -> Result<(), DeploymentError> {
+    let mut client = session.connect().await?;
+    let mut left = if args.all { u32::MAX } else { args.limit };
+    let mut all = ListHistoryResponse::default();
+    let mut page_token = String::new();
+    while left > 0 {
+        let request = ListHistoryRequest {
+            deployment: args.deployment.clone(),
+            page_size: i32::try_from(left).map_or(PAGE_SIZE, |left| left.min(PAGE_SIZE)),
+            page_token,
+        };
+        let page = answer(client.list_history(request)).await?;
+        left = left.saturating_sub(u32::try_from(page.entries.len()).unwrap_or(u32::MAX));
+        all.entries.extend(page.entries);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    all.next_page_token = page_token;
+    let revisions = read::names(&mut client, &args.deployment).await?;
+    session.show("ListHistoryResponse", &all, |look| {
+        show::history(&all.entries, &revisions, look)
+    })
+}

@@ -1,0 +1,51 @@
+//! Questions to whoever is at the terminal.
+
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+
+use super::DeploymentError;
+
+/// Asks, where there is someone to ask: where stdin and stderr are a terminal.
+/// Anything but a yes is a no.
+pub(super) fn ask(question: &str) -> Result<(), DeploymentError> {
+    if !someone_is_there() {
+        return Ok(());
+    }
+    let mut stderr = io::stderr().lock();
+    write!(stderr, "{question} [y/N] ")
+        .and_then(|()| stderr.flush())
+        .map_err(DeploymentError::Ask)?;
+    let mut reply = String::new();
+    io::stdin()
+        .lock()
+        .read_line(&mut reply)
+        .map_err(DeploymentError::Ask)?;
+    if is_yes(&reply) {
+        Ok(())
+    } else {
+        Err(DeploymentError::Declined)
+    }
+}
+
+/// Whether a question would be seen and could be answered.
+pub(super) fn someone_is_there() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+fn is_yes(reply: &str) -> bool {
+    matches!(reply.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_yes;
+
+    #[test]
+    fn only_a_yes_is_a_yes() {
+        for reply in ["y\n", "Y", "yes\r\n", " YES "] {
+            assert!(is_yes(reply), "{reply:?}");
+        }
+        for reply in ["", "\n", "n\n", "yo\n", "yes please\n"] {
+            assert!(!is_yes(reply), "{reply:?}");
+        }
+    }
+}

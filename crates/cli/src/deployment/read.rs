@@ -1,0 +1,125 @@
+//! What more than one verb reads.
+
+use viridian_proto::v1::{
+    Deployment, GetDeploymentRequest, GetRevisionRequest, HistoryEntry, ListDeploymentsRequest,
+    ListHistoryRequest, ListRevisionsRequest, ListRoutesRequest, Revision, Route,
+};
+
+use super::{DeploymentError, session::Client, show::Revisions};
+use crate::client::{CallError, answer};
+
+/// One deployment.
+pub(crate) async fn deployment(
+    client: &mut Client,
+    reference: &str,
+) -> Result<Deployment, DeploymentError> {
+    let request = GetDeploymentRequest {
+        deployment: reference.to_owned(),
+    };
+    let reply = answer(client.get_deployment(request)).await?;
+    reply.deployment.ok_or(DeploymentError::EmptyReply)
+}
+
+/// All deployments that the request asks for, oldest first.
+pub(crate) async fn deployments(
+    client: &mut Client,
+    request: ListDeploymentsRequest,
+) -> Result<Vec<Deployment>, CallError> {
+    every_page(async |page_token| {
+        let request = ListDeploymentsRequest {
+            page_size: PAGE_SIZE,
+            page_token,
+            ..request.clone()
+        };
+        let page = answer(client.list_deployments(request)).await?;
+        Ok((page.deployments, page.next_page_token))
+    })
+    .await
+}
+
+/// All revisions, newest first.
+pub(super) async fn revisions(
+    client: &mut Client,
+    reference: &str,
+) -> Result<Vec<Revision>, CallError> {
+    every_page(async |page_token| {
+        let request = ListRevisionsRequest {
+            deployment: reference.to_owned(),
+            page_size: PAGE_SIZE,
+            page_token,
+        };
+        let page = answer(client.list_revisions(request)).await?;
+        Ok((page.revisions, page.next_page_token))
+    })
+    .await
+}
+
+/// One revision.
+pub(super) async fn revision(
+    client: &mut Client,
+    deployment: &str,
+    revision: &str,
+) -> Result<Revision, DeploymentError> {
+    let request = GetRevisionRequest {
+        deployment: deployment.to_owned(),
+        revision: revision.to_owned(),
+    };
+    let reply = answer(client.get_revision(request)).await?;
+    reply.revision.ok_or(DeploymentError::EmptyReply)
+}
+
+/// The revisions by their ids.
+pub(super) async fn names(client: &mut Client, reference: &str) -> Result<Revisions, CallError> {
+    Ok(Revisions::new(&revisions(client, reference).await?))
+}
+
+/// All routes that the request asks for, oldest first.
+pub(super) async fn routes(
+    client: &mut Client,
+    request: ListRoutesRequest,
+) -> Result<Vec<Route>, CallError> {
+    every_page(async |page_token| {
+        let request = ListRoutesRequest {
+            page_size: PAGE_SIZE,
+            page_token,
+            ..request.clone()
+        };
+        let page = answer(client.list_routes(request)).await?;
+        Ok((page.routes, page.next_page_token))
+    })
+    .await
+}
+
+/// The newest entries of the history, newest first.
+pub(super) async fn history(
+    client: &mut Client,
+    reference: &str,
+    count: i32,
+) -> Result<Vec<HistoryEntry>, CallError> {
+    let request = ListHistoryRequest {
+        deployment: reference.to_owned(),
+        page_size: count,
+        ..ListHistoryRequest::default()
+    };
+    Ok(answer(client.list_history(request)).await?.entries)
+}
+
+/// What is on all pages. `page` gives one, and the token of the next.
+async fn every_page<T>(
+    mut page: impl AsyncFnMut(String) -> Result<(Vec<T>, String), CallError>,
+) -> Result<Vec<T>, CallError> {
+    let mut all = Vec::new();
+    let mut token = String::new();
+    loop {
+        let (items, next) = page(token).await?;
+        all.extend(items);
+        if next.is_empty() {
+            return Ok(all);
+        }
+        token = next;
+    }
+}
+
+/// Small enough that a page of what has many labels fits into one gRPC message of
+/// 4 MiB.
+pub(super) const PAGE_SIZE: i32 = 200;

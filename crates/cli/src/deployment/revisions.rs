@@ -1,0 +1,25 @@
+//! `viridian deployment revisions`.
+
+use clap::Args;
+use viridian_proto::v1::ListRevisionsResponse;
+
+use super::{DeploymentError, Session, read, show};
+
+#[derive(Debug, Args)]
+pub(super) struct RevisionsArgs {
+    /// The deployment: its UUID, or PROJECT/NAME.
+    pub(super) deployment: String,
+}
+
+pub(super) async fn run(args: RevisionsArgs, session: &Session) -> Result<(), DeploymentError> {
+    let mut client = session.connect().await?;
+    let revisions = read::revisions(&mut client, &args.deployment).await?;
+    let deployment = read::deployment(&mut client, &args.deployment).await?;
+    let all = ListRevisionsResponse {
+        revisions,
+        next_page_token: String::new(),
+    };
+    session.show("ListRevisionsResponse", &all, |look| {
+        show::revisions(&deployment, &all.revisions, look)
+    })
+}

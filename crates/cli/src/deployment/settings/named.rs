@@ -1,0 +1,288 @@
+//! From what people write to what the contract has.
+
+use prost_reflect::{DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
+use serde_json::{Map, Value};
+use viridian_proto::v1::CreateDeploymentRequest;
+
+use super::{REVISION, REVISION_IN_FILES};
+use crate::{
+    duration::{self, DurationError},
+    output::{self, OutputError},
+};
+
+/// Why a text makes no settings.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SettingError {
+    #[error("{path}: there is no such setting; there are: {names}")]
+    Unknown { path: String, names: String },
+    #[error("{path}: write {expected}")]
+    Expected { path: String, expected: String },
+    #[error("{path}: {source}")]
+    Duration { path: String, source: DurationError },
+    #[error("{path}: one strategy, not two")]
+    TwoStrategies { path: String },
+    #[error("the settings do not fit the contract: {0}")]
+    Contract(#[from] serde_json::Error),
+    #[error("the settings do not fit the contract: {0}")]
+    Decode(#[from] prost::DecodeError),
+    #[error(transparent)]
+    Output(#[from] OutputError),
+}
+
+/// What the contract has of it, and the paths of all that is named.
+pub(super) fn parse(file: &Value) -> Result<(CreateDeploymentRequest, Vec<String>), SettingError> {
+    let descriptor = output::descriptor("CreateDeploymentRequest")?;
+    let mut reader = Reader::default();
+    let Value::Object(fields) = file else {
+        return Err(expected("the file", "a mapping"));
+    };
+    let mut tree = Map::new();
+    for (key, value) in fields {
+        let known = match key.as_str() {
+            REVISION_IN_FILES => descriptor.get_field_by_name(REVISION),
+            key if OF_CALLS.contains(&key) => None,
+            key => descriptor.get_field_by_name(key),
+        };
+        let field = known.ok_or_else(|| SettingError::Unknown {
+            path: key.clone(),
+            names: top_names(&descriptor),
+        })?;
+        tree.insert(
+            field.name().to_owned(),
+            reader.field(&field, value, field.name())?,
+        );
+    }
+    let message = DynamicMessage::deserialize(descriptor, Value::Object(tree))?;
+    Ok((message.transcode_to()?, reader.named))
+}
+
+/// Reads settings, and keeps their paths.
+#[derive(Default)]
+struct Reader {
+    named: Vec<String>,
+}
+
+impl Reader {
+    fn message(
+        &mut self,
+        descriptor: &MessageDescriptor,
+        value: &Value,
+        path: &str,
+    ) -> Result<Value, SettingError> {
+        let fields = match (descriptor.full_name(), value) {
+            ("google.protobuf.Duration", _) => return self.duration(value, path),
+            ("viridian.deployment.v1.IntOrPercent", _) => return self.amount(value, path),
+            (_, Value::Object(fields)) => fields,
+            _ => return Err(expected(path, "a mapping, or leave it out")),
+        };
+        if fields.is_empty() {
+            self.named.push(path.to_owned());
+        }
+        if STRATEGIES.iter().all(|name| fields.contains_key(*name)) {
+            let path = path.to_owned();
+            return Err(SettingError::TwoStrategies { path });
+        }
+        let mut tree = Map::new();
+        for (key, value) in fields {
+            let path = format!("{path}.{key}");
+            let field = descriptor.get_field_by_name(key);
+            let field = field.ok_or_else(|| SettingError::Unknown {
+                path: in_files(&path),
+                names: names(descriptor.fields()),
+            })?;
+            tree.insert(key.clone(), self.field(&field, value, &path)?);
+        }
+        Ok(Value::Object(tree))
+    }
+
+    fn field(
+        &mut self,
+        field: &FieldDescriptor,
+        value: &Value,
+        path: &str,
+    ) -> Result<Value, SettingError> {
+        if let (Kind::Message(message), false) = (field.kind(), field.is_map()) {
+            return self.message(&message, value, path);
+        }
+        self.named.push(path.to_owned());
+        match (value, field.kind()) {
+            (Value::Object(entries), _) if field.is_map() => {
+                let entry = |(key, value): (&String, &Value)| {
+                    Ok((key.clone(), text(value, &format!("{path}.{key}"))?))
+                };
+                entries.iter().map(entry).collect()
+            }
+            _ if field.is_map() => Err(expected(path, "a mapping")),
+            (Value::Array(items), _) if field.is_list() => {
+                items.iter().map(|item| text(item, path)).collect()
+            }
+            _ if field.is_list() => Err(expected(path, "a list")),
+            (_, Kind::String) => text(value, path),
+            (Value::String(name), Kind::Enum(all)) => enum_value(&all, name, path),
+            (Value::Bool(_), Kind::Bool) | (Value::Number(_), Kind::Int32) => Ok(value.clone()),
+            (_, Kind::Bool) => Err(expected(path, "true or false")),
+            _ => Err(expected(path, "a whole number")),
+        }
+    }
+
+    fn duration(&mut self, value: &Value, path: &str) -> Result<Value, SettingError> {
+        self.named.push(path.to_owned());
+        let text = value.as_str().unwrap_or_default();
+        let duration = duration::parse(text).map_err(|source| SettingError::Duration {
+            path: in_files(path),
+            source,
+        })?;
+        Ok(duration::to_text(duration).into())
+    }
+
+    fn amount(&mut self, value: &Value, path: &str) -> Result<Value, SettingError> {
+        self.named.push(path.to_owned());
+        let what = "a number of routes, or a percentage like 25%";
+        let percent = value.as_str().and_then(|text| text.strip_suffix('%'));
+        let (name, number) = match (value, percent) {
+            (Value::Number(count), _) => ("count", count.as_i64()),
+            (_, Some(percent)) => ("percent", percent.parse().ok()),
+            _ => ("count", value.as_str().and_then(|text| text.parse().ok())),
+        };
+        let number = number.ok_or_else(|| expected(path, what))?;
+        Ok(serde_json::json!({ name: number }))
+    }
+}
+
+/// A text, or what YAML takes for a number or a truth.
+fn text(value: &Value, path: &str) -> Result<Value, SettingError> {
+    match value {
+        Value::String(_) => Ok(value.clone()),
+        Value::Number(_) | Value::Bool(_) => Ok(value.to_string().into()),
+        _ => Err(expected(path, "a text")),
+    }
+}
+
+/// A value of an enum without the enum's name: `rollback`.
+fn enum_value(all: &EnumDescriptor, name: &str, path: &str) -> Result<Value, SettingError> {
+    let short = |value: &str| {
+        let zero = all.default_value();
+        let prefix = zero.name().trim_end_matches("UNSPECIFIED").to_owned();
+        let short = value.strip_prefix(&prefix).unwrap_or(value);
+        short.to_ascii_lowercase().replace('_', "-")
+    };
+    let mut values = all.values().filter(|it| it.number() != 0);
+    let asked = name.to_ascii_lowercase().replace('_', "-");
+    match values.find(|it| short(it.name()) == asked || it.name() == name) {
+        Some(value) => Ok(value.name().into()),
+        None => {
+            let named = all.values().filter(|it| it.number() != 0);
+            let names: Vec<_> = named.map(|it| short(it.name())).collect();
+            Err(expected(path, &names.join(" or ")))
+        }
+    }
+}
+
+fn expected(path: &str, expected: &str) -> SettingError {
+    SettingError::Expected {
+        path: in_files(path),
+        expected: expected.to_owned(),
+    }
+}
+
+/// A path as it is in files.
+pub(super) fn in_files(path: &str) -> String {
+    path.replacen(REVISION, REVISION_IN_FILES, 1)
+}
+
+fn top_names(descriptor: &MessageDescriptor) -> String {
+    let settings = descriptor
+        .fields()
+        .filter(|it| !OF_CALLS.contains(&it.name()));
+    format!("{}, {REVISION_IN_FILES}", names(settings))
+}
+
+fn names(fields: impl Iterator<Item = FieldDescriptor>) -> String {
+    let names: Vec<_> = fields.map(|it| it.name().to_owned()).collect();
+    names.join(", ")
+}
+
+/// What belongs to a call, and not to what it asks for; and what files name
+/// otherwise.
+const OF_CALLS: [&str; 4] = ["request_id", "expected_generation", "reason", REVISION];
+const STRATEGIES: [&str; 2] = ["blue_green", "rolling_update"];
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{super::EXAMPLE, *};
+
+    fn error(file: &Value) -> String {
+        parse(file).expect_err("it is no file").to_string()
+    }
+
+    /// All that the contract has, messages with all that they have.
+    fn every_path(descriptor: &MessageDescriptor, prefix: &str, all: &mut Vec<String>) {
+        for field in descriptor.fields() {
+            let path = format!("{prefix}{}", field.name());
+            match field.kind() {
+                Kind::Message(inner)
+                    if !field.is_map() && !["Duration", "IntOrPercent"].contains(&inner.name()) =>
+                {
+                    every_path(&inner, &format!("{path}."), all);
+                }
+                _ if OF_CALLS.contains(&path.as_str()) => {}
+                _ => all.push(path),
+            }
+        }
+    }
+
+    #[test]
+    fn the_example_has_all_that_the_contract_has() {
+        let file = serde_saphyr::from_str(EXAMPLE).expect("YAML");
+        let (_, mut named) = parse(&file).expect("settings");
+        // The other strategy cannot be there too.
+        let rolling = json!({"policy": {"rolling_update":
+            {"max_surge": "25%", "max_unavailable": 1}}});
+        named.extend(parse(&rolling).expect("settings").1);
+        named.sort();
+        let mut all = Vec::new();
+        let descriptor = output::descriptor("CreateDeploymentRequest").expect("a message");
+        every_path(&descriptor, "", &mut all);
+        all.sort();
+        assert_eq!(named, all);
+    }
+
+    #[test]
+    fn values_are_as_people_write_them() {
+        let file = json!({
+            "target_replicas": 3,
+            "policy": {"blue_green": {
+                "promote_delay": "1m30s",
+                "gate_timeout": {"duration": "1h", "action": "rollback"},
+            }},
+            "revision": {"command": ["serve", 80], "environ": {"PORT": 8080, "DEBUG": true}},
+        });
+        let (request, named) = parse(&file).expect("settings");
+        insta::assert_snapshot!("request", format!("{request:#?}\n{named:#?}"));
+    }
+
+    #[test]
+    fn what_is_wrong_has_its_path() {
+        let errors = [
+            json!([]),
+            json!({"replicas": 3}),
+            json!({"reason": "because"}),
+            json!({"initial_revision": {}}),
+            json!({"labels": null}),
+            json!({"labels": {"a": [1]}}),
+            json!({"target_replicas": "many"}),
+            json!({"policy": {"blue_green": {"auto_promote": "yes"}}}),
+            json!({"policy": {"blue_green": {"autopromote": true}}}),
+            json!({"policy": {"blue_green": {"min_ready": 30}}}),
+            json!({"policy": {"blue_green": {"gate_timeout": {"action": "explode"}}}}),
+            json!({"policy": {"blue_green": {}, "rolling_update": {}}}),
+            json!({"policy": {"rolling_update": {"max_surge": "lots"}}}),
+            json!({"revision": {"command": "serve"}}),
+            json!({"revision": {"health_check": {"interval": "-1s"}}}),
+        ];
+        let errors: Vec<_> = errors.iter().map(error).collect();
+        insta::assert_snapshot!("errors", errors.join("\n"));
+    }
+}

@@ -1,0 +1,244 @@
+//! What would change.
+
+use serde_json::{Value, json};
+
+use super::{
+    Present, REVISION, Settings, canonical,
+    flat::{Flat, flatten},
+    is_within,
+    named::in_files,
+    present::{strategy_name, whole},
+    show::Look,
+};
+use crate::{output::OutputError, table::columns};
+
+/// What would change of a deployment.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::deployment) struct Plan {
+    pub(in crate::deployment) deployment: String,
+    pub(in crate::deployment) action: Action,
+    pub(in crate::deployment) changes: Vec<Change>,
+}
+
+/// What would be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::deployment) enum Action {
+    Create,
+    Change,
+    Nothing,
+}
+
+/// One setting that would be another.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::deployment) struct Change {
+    pub(in crate::deployment) path: String,
+    pub(in crate::deployment) from: Option<String>,
+    pub(in crate::deployment) to: Option<String>,
+}
+
+impl Settings {
+    /// What would come of it: of nothing, or of what there is.
+    pub(in crate::deployment) fn plan(
+        &self,
+        deployment: &str,
+        present: Option<&Present>,
+    ) -> Result<Plan, OutputError> {
+        let changes = self.changes(present)?;
+        let action = match present {
+            None => Action::Create,
+            Some(_) if changes.is_empty() => Action::Nothing,
+            Some(_) => Action::Change,
+        };
+        Ok(Plan {
+            deployment: deployment.to_owned(),
+            action,
+            changes,
+        })
+    }
+
+    fn changes(&self, present: Option<&Present>) -> Result<Vec<Change>, OutputError> {
+        let nothing = Flat::new();
+        let from = present.map_or(&nothing, |it| &it.flat);
+        let to = self.flat()?;
+        let mut paths: Vec<_> = from.keys().chain(to.keys()).collect();
+        paths.sort();
+        paths.dedup();
+        let counts = |path: &&String| {
+            self.named.iter().any(|named| is_within(path, named))
+                || is_within(path, REVISION) && self.names(REVISION)
+        };
+        let change = |path: &String| {
+            let (from, to) = (from.get(path).cloned(), to.get(path).cloned());
+            (from != to).then(|| Change {
+                path: in_files(path),
+                from,
+                to,
+            })
+        };
+        let mut changes: Vec<_> = paths
+            .into_iter()
+            .filter(counts)
+            .filter_map(change)
+            .collect();
+        changes.extend(self.change_of_strategy(present));
+        Ok(changes)
+    }
+
+    fn change_of_strategy(&self, present: Option<&Present>) -> Option<Change> {
+        let from = present?.strategy?;
+        let policy = self.request.policy.as_ref()?;
+        let to = strategy_name(policy.strategy.as_ref()?);
+        (from != to).then(|| Change {
+            path: "policy".to_owned(),
+            from: Some(from.to_owned()),
+            to: Some(to.to_owned()),
+        })
+    }
+
+    fn flat(&self) -> Result<Flat, OutputError> {
+        let mut flat = Flat::new();
+        let mut request = self.request.clone();
+        let spec = request.initial_revision.take();
+        flatten(
+            &canonical("CreateDeploymentRequest", &request)?,
+            "",
+            &mut flat,
+        );
+        if let Some(spec) = spec {
+            flatten(&whole(&spec)?, REVISION, &mut flat);
+        }
+        Ok(flat)
+    }
+}
+
+impl Plan {
+    /// Whether a new revision would be created.
+    pub(in crate::deployment) fn changes_revision(&self) -> bool {
+        self.changes
+            .iter()
+            .any(|it| is_within(&it.path, super::REVISION_IN_FILES))
+    }
+
+    /// Whether anything else would change.
+    pub(in crate::deployment) fn changes_settings(&self) -> bool {
+        self.changes
+            .iter()
+            .any(|it| !is_within(&it.path, super::REVISION_IN_FILES))
+    }
+
+    /// Those changes that no call can make: where it belongs is settled when it is
+    /// created.
+    pub(in crate::deployment) fn impossible(&self) -> Option<&Change> {
+        let mut changes = self.changes.iter();
+        changes.find(|it| is_within(&it.path, "metadata"))
+    }
+
+    /// For people.
+    pub(in crate::deployment) fn text(&self, look: Look) -> String {
+        let name = look.strong(&self.deployment);
+        let head = match self.action {
+            Action::Nothing => return format!("{name} is so already; nothing would change."),
+            Action::Create => format!("{name} would be created:"),
+            Action::Change => format!("{name} would change:"),
+        };
+        let or_default = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+        let row = |it: &Change| {
+            let mut row = vec![format!("  {}", it.path)];
+            if self.action == Action::Change {
+                row.extend([look.bad(&or_default(&it.from)), "→".to_owned()]);
+            }
+            row.push(look.good(&or_default(&it.to)));
+            row
+        };
+        let tail = match (self.action, self.changes_revision()) {
+            (Action::Change, true) => "\nA new revision would be created and activated.",
+            _ => "",
+        };
+        let rows = columns(self.changes.iter().map(row).collect());
+        format!("{head}\n{rows}{tail}")
+    }
+
+    /// For programs.
+    pub(in crate::deployment) fn value(&self) -> Value {
+        let change = |it: &Change| json!({"path": it.path, "from": it.from, "to": it.to});
+        let changes: Vec<_> = self.changes.iter().map(change).collect();
+        json!({
+            "deployment": self.deployment,
+            "action": match self.action {
+                Action::Create => "create",
+                Action::Change => "change",
+                Action::Nothing => "nothing",
+            },
+            "newRevision": self.action == Action::Change && self.changes_revision(),
+            "changes": changes,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use viridian_proto::v1::RevisionSpec;
+
+    use super::{super::super::show::fixture, *};
+
+    fn plan(file: &Value) -> Plan {
+        let deployment = fixture::at_the_gate();
+        let spec = RevisionSpec {
+            image: "cart:2".to_owned(),
+            environ: [("A".to_owned(), "1".to_owned())].into(),
+            ..RevisionSpec::default()
+        };
+        let present = Present::new(&deployment, Some(&spec)).expect("it is there");
+        let settings = Settings::parse(file).expect("settings");
+        settings.plan("shop/cart", Some(&present)).expect("a plan")
+    }
+
+    #[test]
+    fn what_is_so_already_is_no_change() {
+        let same = plan(&json!({
+            "project": "shop", "name": "cart", "target_replicas": 3,
+            "policy": {"blue_green": {}, "drain_grace": "5s"},
+            "revision": {"image": "cart:2", "environ": {"A": 1},
+                "health_check": {"path": "/", "interval": "10s"}},
+        }));
+        assert_eq!(same.action, Action::Nothing, "{same:?}");
+        insta::assert_snapshot!("nothing", same.text(fixture::plain()));
+    }
+
+    #[test]
+    fn each_change_has_its_line() {
+        let plan = plan(&json!({
+            "target_replicas": 5,
+            "labels": {"tier": "web"},
+            "policy": {"rolling_update": {"max_surge": "50%"}, "drain_grace": "1m"},
+            "revision": {"image": "cart:3"},
+        }));
+        insta::assert_snapshot!("change", plan.text(fixture::plain()));
+        insta::assert_snapshot!("change_json", format!("{:#}", plan.value()));
+        assert!(plan.changes_revision() && plan.changes_settings());
+    }
+
+    #[test]
+    fn what_is_not_named_stays() {
+        let plan = plan(&json!({"policy": {"blue_green": {"min_ready": "30s"}}}));
+        let paths: Vec<_> = plan.changes.iter().map(|it| it.path.as_str()).collect();
+        assert_eq!(paths, ["policy.blue_green.min_ready"]);
+        assert!(!plan.changes_revision());
+    }
+
+    #[test]
+    fn a_new_one_is_all_that_is_named() {
+        let file = json!({"project": "shop", "name": "cart", "revision": {"image": "i"}});
+        let settings = Settings::parse(&file).expect("settings");
+        let plan = settings.plan("shop/cart", None).expect("a plan");
+        insta::assert_snapshot!("create", plan.text(fixture::plain()));
+    }
+
+    #[test]
+    fn where_it_belongs_cannot_change() {
+        let plan = plan(&json!({"metadata": {"resource_group": "gpu"}}));
+        let path = plan.impossible().map(|it| it.path.as_str());
+        assert_eq!(path, Some("metadata.resource_group"));
+    }
+}

@@ -1,0 +1,96 @@
+//! How what is shown looks: with colours or without.
+
+use std::fmt::Display;
+
+use console::{StyledObject, style};
+use jiff::Timestamp;
+use viridian_proto::v1::{
+    Deployment, DeploymentLifecycle, DeploymentSubStep, RouteHealthStatus, RouteStatus,
+};
+
+use crate::names;
+
+/// How what is shown looks, and when it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Look {
+    pub(crate) coloured: bool,
+    pub(crate) now: Timestamp,
+}
+
+impl Look {
+    /// As stdout wants it: coloured on a terminal, unless `NO_COLOR` is set.
+    pub(crate) fn of_stdout() -> Self {
+        Self {
+            coloured: console::colors_enabled(),
+            now: Timestamp::now(),
+        }
+    }
+
+    /// Lifecycle and sub-step, and whether it is paused.
+    pub(crate) fn state(self, deployment: &Deployment) -> String {
+        let state = self.paint(names::state(deployment));
+        let state = match (deployment.lifecycle(), deployment.sub_step()) {
+            (_, DeploymentSubStep::RollingBack) => state.red(),
+            (_, DeploymentSubStep::AwaitingPromotion) => state.magenta(),
+            (DeploymentLifecycle::Ready, _) => state.green(),
+            (DeploymentLifecycle::Destroyed | DeploymentLifecycle::Destroying, _) => state.dim(),
+            _ => state.yellow(),
+        };
+        let paused = if deployment.paused { ", paused" } else { "" };
+        format!("{state}{}", self.paint(paused).yellow())
+    }
+
+    pub(crate) fn status(self, status: RouteStatus) -> String {
+        let name = self.paint(names::status(status));
+        match status {
+            RouteStatus::Running => name.green(),
+            RouteStatus::FailedToStart => name.red(),
+            RouteStatus::Terminated | RouteStatus::Terminating => name.dim(),
+            _ => name.yellow(),
+        }
+        .to_string()
+    }
+
+    pub(crate) fn health(self, health: RouteHealthStatus) -> String {
+        let name = self.paint(names::health(health));
+        match health {
+            RouteHealthStatus::Healthy => name.green(),
+            RouteHealthStatus::Unhealthy => name.red(),
+            RouteHealthStatus::Degraded => name.yellow(),
+            _ => name.dim(),
+        }
+        .to_string()
+    }
+
+    pub(crate) fn waits(self, what: &str) -> String {
+        self.paint(what).yellow().to_string()
+    }
+
+    pub(crate) fn good(self, text: &str) -> String {
+        self.paint(text).green().to_string()
+    }
+
+    pub(crate) fn bad(self, text: &str) -> String {
+        self.paint(text).red().to_string()
+    }
+
+    pub(crate) fn blue(self, text: &str) -> String {
+        self.paint(text).blue().bold().to_string()
+    }
+
+    pub(crate) fn green(self, text: &str) -> String {
+        self.paint(text).green().bold().to_string()
+    }
+
+    pub(crate) fn strong(self, text: &str) -> String {
+        self.paint(text).bold().to_string()
+    }
+
+    pub(crate) fn faint(self, text: &str) -> String {
+        self.paint(text).dim().to_string()
+    }
+
+    fn paint<T: Display>(self, text: T) -> StyledObject<T> {
+        style(text).force_styling(self.coloured)
+    }
+}

@@ -1,0 +1,123 @@
+//! A policy, on one line.
+
+use viridian_proto::v1::{
+    BlueGreenSpec, DeploymentPolicy, GateTimeoutAction, IntOrPercent, deployment_policy::Strategy,
+    int_or_percent::Value,
+};
+
+use crate::duration;
+
+/// What a policy says, as far as it is not as good as nothing.
+pub(super) fn policy(policy: Option<&DeploymentPolicy>) -> String {
+    let Some(policy) = policy else {
+        return "default".to_owned();
+    };
+    let mut words = match &policy.strategy {
+        Some(Strategy::BlueGreen(spec)) => blue_green(spec),
+        Some(Strategy::RollingUpdate(spec)) => vec![
+            "rolling".to_owned(),
+            format!("max surge {}", amount(spec.max_surge.as_ref())),
+            format!("max unavailable {}", amount(spec.max_unavailable.as_ref())),
+        ],
+        None => vec!["default".to_owned()],
+    };
+    words.extend(time("progress deadline", policy.progress_deadline.as_ref()));
+    words.extend(time("drain grace", policy.drain_grace.as_ref()));
+    words.join(", ")
+}
+
+fn blue_green(spec: &BlueGreenSpec) -> Vec<String> {
+    let promotes = if spec.auto_promote {
+        "automatic"
+    } else {
+        "manual"
+    };
+    let mut words = vec!["blue-green".to_owned(), format!("{promotes} promotion")];
+    words.extend(time("promote delay", spec.promote_delay.as_ref()));
+    words.extend(time("min ready", spec.min_ready.as_ref()));
+    if spec.max_replacements > 0 {
+        words.push(format!("max replacements {}", spec.max_replacements));
+    }
+    words.extend(time("scale-down delay", spec.scale_down_delay.as_ref()));
+    if let Some(timeout) = &spec.gate_timeout {
+        let action = match timeout.action() {
+            GateTimeoutAction::Rollback => "roll back",
+            GateTimeoutAction::Promote => "promote",
+            GateTimeoutAction::Hold | GateTimeoutAction::Unspecified => "hold",
+        };
+        let after = timeout.duration.as_ref().map(duration::from_wire);
+        words.push(format!(
+            "{action} after {} at the gate",
+            after.unwrap_or_default()
+        ));
+    }
+    words
+}
+
+/// A duration with its name, unless it is nothing.
+fn time(name: &str, duration: Option<&prost_types::Duration>) -> Option<String> {
+    let some = duration.filter(|it| it.seconds != 0 || it.nanos != 0)?;
+    Some(format!("{name} {}", duration::from_wire(some)))
+}
+
+fn amount(amount: Option<&IntOrPercent>) -> String {
+    match amount.and_then(|it| it.value) {
+        Some(Value::Count(count)) => count.to_string(),
+        Some(Value::Percent(percent)) => format!("{percent}%"),
+        None => "default".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost_types::Duration;
+    use viridian_proto::v1::{GateTimeout, RollingUpdateSpec};
+
+    use super::*;
+
+    fn seconds(seconds: i64) -> Option<Duration> {
+        Some(Duration { seconds, nanos: 0 })
+    }
+
+    #[test]
+    fn what_is_set_is_told() {
+        let mut timeout = GateTimeout {
+            duration: seconds(3_600),
+            ..GateTimeout::default()
+        };
+        timeout.set_action(GateTimeoutAction::Rollback);
+        let spec = BlueGreenSpec {
+            auto_promote: true,
+            promote_delay: seconds(30),
+            min_ready: seconds(10),
+            max_replacements: 2,
+            scale_down_delay: seconds(300),
+            gate_timeout: Some(timeout),
+        };
+        let full = DeploymentPolicy {
+            strategy: Some(Strategy::BlueGreen(spec)),
+            progress_deadline: seconds(600),
+            drain_grace: seconds(0),
+        };
+        assert_eq!(
+            policy(Some(&full)),
+            "blue-green, automatic promotion, promote delay 30s, min ready 10s, \
+             max replacements 2, scale-down delay 5m, roll back after 1h at the gate, \
+             progress deadline 10m"
+        );
+        let rolling = RollingUpdateSpec {
+            max_surge: Some(IntOrPercent {
+                value: Some(Value::Percent(25)),
+            }),
+            max_unavailable: None,
+        };
+        let rolling = DeploymentPolicy {
+            strategy: Some(Strategy::RollingUpdate(rolling)),
+            ..DeploymentPolicy::default()
+        };
+        assert_eq!(
+            policy(Some(&rolling)),
+            "rolling, max surge 25%, max unavailable default"
+        );
+    }
+}

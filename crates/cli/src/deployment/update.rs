@@ -1,0 +1,149 @@
+//! `viridian deployment update`.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use serde_json::{Map, Value};
+use viridian_proto::v1::{Deployment, UpdateDeploymentRequest};
+
+use super::{
+    DeploymentError, Session,
+    change::ChangeArgs,
+    policy::PolicyArgs,
+    read,
+    settings::{Present, Settings},
+    show,
+    wait::{Goal, WaitArgs},
+};
+use crate::{client::answer, pair};
+
+#[derive(Debug, Args)]
+pub(super) struct UpdateArgs {
+    /// The deployment: its UUID, or PROJECT/NAME.
+    pub(super) deployment: String,
+    /// How many replicas ought to serve.
+    #[arg(long, value_name = "NUMBER")]
+    replicas: Option<i32>,
+    /// A label to add or to change; may be repeated.
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = pair::parse)]
+    labels: Vec<(String, String)>,
+    /// A label to take off; may be repeated.
+    #[arg(long = "remove-label", value_name = "KEY")]
+    no_labels: Vec<String>,
+    /// How many revisions are kept for a roll-back.
+    #[arg(long, value_name = "NUMBER")]
+    revision_history_limit: Option<i32>,
+    /// Change nothing; show what would change.
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    policy: PolicyArgs,
+    #[command(flatten)]
+    change: ChangeArgs,
+    #[command(flatten)]
+    wait: WaitArgs,
+}
+
+pub(super) async fn run(mut args: UpdateArgs, session: &Session) -> Result<(), DeploymentError> {
+    let mut client = session.connect().await?;
+    let deployment = read::deployment(&mut client, &args.deployment).await?;
+    let tree = tree(&mut args, &deployment)?;
+    if tree.is_empty() {
+        return Err(DeploymentError::NothingNamed);
+    }
+    // Labels change as a whole: nobody else's change of them may be lost.
+    let guard = tree.contains_key("labels").then_some(deployment.generation);
+    let settings = Settings::parse(&Value::Object(tree))?;
+    let present = Present::new(&deployment, None)?;
+    if args.dry_run {
+        let plan = settings.plan(&show::qualified_name(&deployment), Some(&present))?;
+        return session.show_value(&plan.value(), |look| plan.text(look));
+    }
+    let mut request = UpdateDeploymentRequest {
+        deployment: args.deployment,
+        request_id: args.change.request_id,
+        expected_generation: args.change.expected_generation.or(guard),
+        reason: args.change.reason,
+        ..settings.update(&present)
+    };
+    let mask = request.update_mask.get_or_insert_default();
+    if mask.paths.is_empty() {
+        // The strategy that it has, and nothing else, was named.
+        return session.show_deployment(&mut client, Some(deployment)).await;
+    }
+    let reply = answer(client.update_deployment(request)).await?;
+    session
+        .finish(&mut client, reply.deployment, &args.wait, |_| Goal::Settled)
+        .await
+}
+
+/// The settings that the flags name, as a file has them.
+fn tree(
+    args: &mut UpdateArgs,
+    deployment: &Deployment,
+) -> Result<Map<String, Value>, DeploymentError> {
+    let mut tree = Map::new();
+    for (name, number) in [
+        ("target_replicas", args.replicas),
+        ("revision_history_limit", args.revision_history_limit),
+    ] {
+        tree.extend(number.map(|number| (name.to_owned(), number.into())));
+    }
+    if !args.labels.is_empty() || !args.no_labels.is_empty() {
+        let labels = labels(&deployment.labels, &args.labels, &args.no_labels);
+        tree.insert("labels".to_owned(), labels.into_iter().collect());
+    }
+    let policy = std::mem::take(&mut args.policy).into_tree()?;
+    if !policy.is_empty() {
+        tree.insert("policy".to_owned(), policy.into());
+    }
+    Ok(tree)
+}
+
+fn labels(
+    present: &BTreeMap<String, String>,
+    add: &[(String, String)],
+    remove: &[String],
+) -> BTreeMap<String, String> {
+    let mut labels = present.clone();
+    labels.retain(|key, _| !remove.contains(key));
+    labels.extend(add.iter().cloned());
+    labels
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use serde_json::json;
+
+    use super::{super::show::fixture, *};
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        update: UpdateArgs,
+    }
+
+    fn tree_of(line: &str) -> Value {
+        let mut args = Line::try_parse_from(line.split_whitespace()).expect(line);
+        let deployment = fixture::at_the_gate();
+        Value::Object(tree(&mut args.update, &deployment).expect(line))
+    }
+
+    #[test]
+    fn only_what_is_named_is_there() {
+        assert_eq!(tree_of("x a/b"), json!({}));
+        assert_eq!(
+            tree_of("x a/b --replicas 0 --min-ready 5s"),
+            json!({"target_replicas": 0, "policy": {"blue_green": {"min_ready": "5s"}}})
+        );
+    }
+
+    #[test]
+    fn labels_are_added_and_taken_off() {
+        assert_eq!(
+            tree_of("x a/b --label tier=db --label new=1 --remove-label team"),
+            json!({"labels": {"tier": "db", "new": "1"}})
+        );
+    }
+}

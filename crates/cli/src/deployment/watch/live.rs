@@ -1,0 +1,287 @@
+//! The loop of the live view: events, keys and the clock go in, pictures come out.
+
+use std::{future::pending, ops::ControlFlow, pin::Pin, time::Duration};
+
+use jiff::Timestamp;
+use tokio::{
+    sync::{
+        mpsc::{UnboundedSender, unbounded_channel},
+        watch,
+    },
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
+};
+use viridian_proto::v1::{Deployment, DeploymentLifecycle, HistoryEntry, ListRoutesRequest, Route};
+
+use super::{
+    End, WatchArgs,
+    act::{Done, act},
+    model::{Effect, Model, Notice},
+    render::render,
+};
+use crate::{
+    deployment::{
+        DeploymentError, Session,
+        follow::{Begun, Clock, Contact, follow_closely},
+        read,
+        session::{Client, write},
+        show::{self, Look, Revisions},
+    },
+    screen::{self, Screen},
+    signals::Signals,
+};
+
+/// Something to see.
+enum News {
+    Deployment(Box<Deployment>),
+    Details(Box<Details>),
+    /// Why nothing is heard of the server; none when it is heard again.
+    Contact(Option<String>),
+    Clock(Clock),
+}
+
+/// What belongs to a deployment.
+struct Details {
+    routes: Vec<Route>,
+    history: Vec<HistoryEntry>,
+    revisions: Revisions,
+}
+
+type Acting<'a> = Pin<Box<dyn Future<Output = Result<Done, DeploymentError>> + 'a>>;
+
+/// Shows it until someone leaves, or it has come to what is waited for. None when
+/// the time is over.
+pub(super) async fn run(
+    args: &WatchArgs,
+    session: &Session,
+) -> Result<Option<End>, DeploymentError> {
+    let mut client = session.connect().await?;
+    let model = look(&mut client, &args.deployment).await?;
+    let name = show::qualified_name(&model.deployment);
+    let mut live = Live {
+        args,
+        session,
+        model,
+        screen: Screen::open().map_err(DeploymentError::Draw)?,
+    };
+    let ended = live.follow().await;
+    // Before anything is written, the terminal is as it was.
+    let Live { model, screen, .. } = live;
+    drop(screen);
+    let ended = ended.map_err(|error| error.about(Some(name)))?;
+    // What was seen last stays to be read.
+    write(&show::one(
+        &model.deployment,
+        &model.revisions,
+        Look::of_stdout(),
+    ))?;
+    Ok(ended)
+}
+
+struct Live<'a> {
+    args: &'a WatchArgs,
+    session: &'a Session,
+    model: Model,
+    screen: Screen,
+}
+
+impl Live<'_> {
+    async fn follow(&mut self) -> Result<Option<End>, DeploymentError> {
+        let (tell, mut news) = unbounded_channel();
+        let (wanted, wants) = watch::channel(());
+        let session = self.session;
+        let id = self.model.deployment.id.clone();
+        let mut following = Box::pin(follow_events(session, &id, tell.clone()));
+        let mut loading = Box::pin(load_details(session, &id, wants, tell));
+        let mut acting: Option<Acting<'_>> = None;
+        let mut signals = Signals::listen_in_terminal().map_err(DeploymentError::Runtime)?;
+        let mut keys = screen::keys();
+        let mut clock = interval(TICK);
+        clock.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let limit = self.args.timeout;
+        let limit = limit.and_then(|limit| Instant::now().checked_add(limit));
+        loop {
+            let model = &self.model;
+            self.screen
+                .draw(|frame| render(frame, model, model.now(Timestamp::now())))
+                .map_err(DeploymentError::Draw)?;
+            tokio::select! {
+                Some(news) = news.recv() => {
+                    if let Some(end) = self.hear(news, &wanted) {
+                        return Ok(Some(end));
+                    }
+                }
+                error = &mut following => return Err(error),
+                error = &mut loading => return Err(error),
+                Some(key) = keys.recv() => match self.model.press(key) {
+                    Effect::None => {}
+                    Effect::Leave => return Ok(Some(End::Left)),
+                    Effect::Act(action) => acting = Some(Box::pin(act(session, action))),
+                },
+                outcome = maybe(&mut acting) => {
+                    acting = None;
+                    self.acted(outcome);
+                }
+                stop = signals.next() => return Err(DeploymentError::Stopped(stop)),
+                () = until(limit) => return Ok(None),
+                _ = clock.tick() => {}
+            }
+        }
+    }
+
+    fn hear(&mut self, news: News, wanted: &watch::Sender<()>) -> Option<End> {
+        match news {
+            News::Deployment(deployment) => {
+                self.model.see(*deployment);
+                wanted.send_replace(());
+                let deployment = &self.model.deployment;
+                if self.args.until.is_some_and(|it| it.is_reached(deployment)) {
+                    return Some(End::Reached);
+                }
+                if deployment.lifecycle() == DeploymentLifecycle::Destroyed {
+                    return Some(End::Destroyed);
+                }
+            }
+            News::Details(details) => {
+                self.model.routes = details.routes;
+                self.model.history = details.history;
+                self.model.revisions = details.revisions;
+            }
+            News::Contact(lost) => self.model.lost = lost,
+            News::Clock(clock) => self.model.compare(clock, Timestamp::now()),
+        }
+        None
+    }
+
+    fn acted(&mut self, outcome: Result<Done, DeploymentError>) {
+        let name = show::qualified_name(&self.model.deployment);
+        let notice = match outcome {
+            Ok((deployment, done)) => {
+                // The next key is about what this one has made of it.
+                if let Some(deployment) = deployment {
+                    self.model.see(deployment);
+                }
+                Notice::Done(done)
+            }
+            Err(error) => Notice::Failed(error.about(Some(name)).to_string()),
+        };
+        self.model.acted(notice);
+    }
+}
+
+/// Tells each change. Ends when nothing more can be heard.
+async fn follow_events(
+    session: &Session,
+    id: &str,
+    tell: UnboundedSender<News>,
+) -> DeploymentError {
+    let see = |_: &_, deployment: &Deployment| {
+        // Nobody hears it who has left.
+        let _ = tell.send(News::Deployment(Box::new(deployment.clone())));
+        Ok(ControlFlow::<()>::Continue(()))
+    };
+    let contact = |contact: Contact<'_>| {
+        let _ = tell.send(match contact {
+            Contact::There => News::Contact(None),
+            Contact::Lost(error) => News::Contact(Some(error.to_string())),
+            Contact::Clock(clock) => News::Clock(clock),
+        });
+    };
+    match follow_closely(session, id, Begun(true), see, contact).await {
+        Err(error) => error,
+        Ok(()) => DeploymentError::EmptyReply,
+    }
+}
+
+/// Reads the rest whenever it is wanted, and not more often than anyone can see.
+/// What fails is tried again with the next change, or after a while.
+async fn load_details(
+    session: &Session,
+    id: &str,
+    mut wanted: watch::Receiver<()>,
+    tell: UnboundedSender<News>,
+) -> DeploymentError {
+    let mut revisions = Revisions::default();
+    loop {
+        let details = async {
+            let mut client = session.connect().await?;
+            details(&mut client, id, &mut revisions).await
+        };
+        let pause = match details.await {
+            Ok(details) => {
+                // Nobody hears it who has left.
+                let _ = tell.send(News::Details(Box::new(details)));
+                SHORTEST
+            }
+            Err(_) => AGAIN,
+        };
+        sleep_until(Instant::now() + pause).await;
+        // Routes end and health is checked without a change that is told, seldom.
+        let changed = tokio::time::timeout(LONGEST, wanted.changed()).await;
+        if let Ok(Err(_)) = changed {
+            return pending().await;
+        }
+    }
+}
+
+async fn look(client: &mut Client, reference: &str) -> Result<Model, DeploymentError> {
+    let deployment = read::deployment(client, reference).await?;
+    let mut revisions = Revisions::default();
+    let details = details(client, &deployment.id, &mut revisions).await?;
+    Ok(Model {
+        deployment,
+        routes: details.routes,
+        history: details.history,
+        revisions: details.revisions,
+        ..Model::default()
+    })
+}
+
+/// The revisions are read again only when one is not known.
+async fn details(
+    client: &mut Client,
+    id: &str,
+    revisions: &mut Revisions,
+) -> Result<Details, DeploymentError> {
+    let request = ListRoutesRequest {
+        deployment: id.to_owned(),
+        ..ListRoutesRequest::default()
+    };
+    let routes = read::routes(client, request).await?;
+    let history = read::history(client, id, HISTORY).await?;
+    let mut ids = routes
+        .iter()
+        .map(|it| &it.revision_id)
+        .chain(history.iter().map(|it| &it.revision_id));
+    if ids.any(|id| !revisions.has(id)) {
+        *revisions = read::names(client, id).await?;
+    }
+    Ok(Details {
+        routes,
+        history,
+        revisions: revisions.clone(),
+    })
+}
+
+async fn maybe(acting: &mut Option<Acting<'_>>) -> Result<Done, DeploymentError> {
+    match acting {
+        Some(acting) => acting.await,
+        None => pending().await,
+    }
+}
+
+async fn until(limit: Option<Instant>) {
+    match limit {
+        Some(at) => sleep_until(at).await,
+        None => pending().await,
+    }
+}
+
+/// How often clocks are drawn anew.
+const TICK: Duration = Duration::from_millis(250);
+
+/// How many entries of the history are read.
+const HISTORY: i32 = 50;
+
+const SHORTEST: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_secs(5);
+const AGAIN: Duration = Duration::from_secs(1);

@@ -1,0 +1,165 @@
+//! The picture: a pure function of the model and the time.
+
+use jiff::Timestamp;
+use ratatui::{
+    Frame,
+    layout::{Constraint, Layout, Rect},
+    style::{Style, Stylize as _},
+    text::{Line, Text},
+    widgets::{Block, Borders, Paragraph, Wrap},
+};
+
+use super::model::Model;
+
+mod foot;
+mod head;
+mod timeline;
+mod tree;
+
+/// Draws all of it.
+pub(super) fn render(frame: &mut Frame<'_>, model: &Model, now: Timestamp) {
+    let area = frame.area();
+    let head = head::head(model, now);
+    let foot = foot::foot(model);
+    let foot_height = foot_height(&foot, area);
+    let [top, middle, bottom] = Layout::vertical([
+        Constraint::Length(height(head.len())),
+        Constraint::Min(0),
+        Constraint::Length(foot_height),
+    ])
+    .areas(area);
+    // The tree has what it needs, and the history the rest, but some of it.
+    let least = height(model.history.len().min(LEAST_HISTORY)) + 1;
+    let lines = usize::from(middle.height.saturating_sub(least));
+    let tree = tree::tree(model, now, lines);
+    let [upper, lower] =
+        Layout::vertical([Constraint::Length(height(tree.len())), Constraint::Min(0)])
+            .areas(middle);
+    frame.render_widget(Text::from(head), top);
+    frame.render_widget(Text::from(tree), upper);
+    timeline(frame, lower, model, now);
+    frame.render_widget(Paragraph::new(foot).wrap(Wrap { trim: false }), bottom);
+}
+
+fn timeline(frame: &mut Frame<'_>, area: Rect, model: &Model, now: Timestamp) {
+    let block = Block::new()
+        .borders(Borders::TOP)
+        .border_style(Style::new().dim())
+        .title(Line::from(" history ").dim());
+    let inner = block.inner(area);
+    let lines = timeline::timeline(model, now, usize::from(inner.height));
+    frame.render_widget(block, area);
+    frame.render_widget(Text::from(lines), inner);
+}
+
+/// A refusal may take more than one line, but not the whole screen.
+fn foot_height(foot: &[Line<'_>], area: Rect) -> u16 {
+    // Words are not broken: a line is not always full.
+    let full = usize::from(area.width).max(2) * 9 / 10;
+    let lines = foot.iter().map(|line| line.width().div_ceil(full).max(1));
+    height(lines.sum()).min(area.height.div_ceil(2))
+}
+
+fn height(lines: usize) -> u16 {
+    u16::try_from(lines).unwrap_or(u16::MAX)
+}
+
+/// How many lines of history are shown however many routes there are.
+const LEAST_HISTORY: usize = 5;
+
+#[cfg(test)]
+mod tests {
+    use ratatui::{Terminal, backend::TestBackend};
+    use viridian_proto::v1::{DeploymentLifecycle, DeploymentSubStep, RouteStatus};
+
+    use super::{
+        super::model::{Notice, tests::at_the_gate},
+        *,
+    };
+    use crate::{deployment::show::fixture, screen::Key};
+
+    fn picture(model: &Model, columns: u16, lines: u16) -> String {
+        let mut terminal = Terminal::new(TestBackend::new(columns, lines)).expect("a terminal");
+        terminal
+            .draw(|frame| render(frame, model, fixture::now()))
+            .expect("a picture");
+        terminal.backend().to_string()
+    }
+
+    fn provisioning() -> Model {
+        Model {
+            deployment: fixture::provisioning(),
+            ..at_the_gate()
+        }
+    }
+
+    #[test]
+    fn a_rollout_on_its_way() {
+        insta::assert_snapshot!("provisioning", picture(&provisioning(), 110, 28));
+    }
+
+    #[test]
+    fn at_the_gate_with_its_question() {
+        let mut model = at_the_gate();
+        insta::assert_snapshot!("at_the_gate", picture(&model, 110, 28));
+        for (key, name) in [('p', "promote"), ('a', "abort"), (' ', "pause")] {
+            let mut model = model.clone();
+            model.press(Key::Letter(key));
+            let picture = picture(&model, 110, 28);
+            let question = picture.lines().rev().find(|line| line.contains("[y/n]"));
+            let question = question.expect("a question").trim_matches('"').trim_end();
+            insta::assert_snapshot!(format!("question_{name}"), question);
+        }
+        model.press(Key::Letter('p'));
+        model.press(Key::Letter('y'));
+        model.acted(Notice::Failed(
+            "shop/cart cannot be promoted yet; look\n  - 1 of 3 green routes is ready".to_owned(),
+        ));
+        insta::assert_snapshot!("refused", picture(&model, 110, 28));
+    }
+
+    #[test]
+    fn after_a_promotion_what_is_kept_is_there() {
+        let mut model = at_the_gate();
+        model.deployment.set_lifecycle(DeploymentLifecycle::Ready);
+        model
+            .deployment
+            .set_sub_step(DeploymentSubStep::Unspecified);
+        model.deployment.current_revision_id = "rev-2".to_owned();
+        model.deployment.deploying_revision_id.clear();
+        model.deployment.blockers.clear();
+        model.deployment.green = None;
+        model.deployment.paused = true;
+        for route in &mut model.routes {
+            if route.revision_id == "rev-1" {
+                route.retained = true;
+            }
+        }
+        model.routes[0].set_status(RouteStatus::Terminated);
+        model.lost = Some("cannot reach the server".to_owned());
+        insta::assert_snapshot!("retained", picture(&model, 110, 28));
+    }
+
+    #[test]
+    fn a_thousand_routes_fit_and_those_that_are_not_well_come_first() {
+        let mut model = provisioning();
+        let well = model.routes[3].clone();
+        model.deployment.target_replicas = 1000;
+        for number in 0..1000 {
+            let mut route = well.clone();
+            route.id = format!("route-{number}");
+            model.routes.insert(0, route);
+        }
+        insta::assert_snapshot!("many_routes", picture(&model, 100, 24));
+    }
+
+    #[test]
+    fn every_size_can_be_drawn() {
+        let models = [provisioning(), at_the_gate(), Model::default()];
+        for model in &models {
+            for (columns, lines) in [(1, 1), (10, 3), (20, 5), (80, 6), (300, 100)] {
+                picture(model, columns, lines);
+            }
+        }
+    }
+}

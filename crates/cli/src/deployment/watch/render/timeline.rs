@@ -1,0 +1,45 @@
+//! Below: what happened, newest first.
+
+use jiff::Timestamp;
+use ratatui::{
+    style::{Color, Stylize as _},
+    text::{Line, Span},
+};
+use viridian_proto::v1::{HistoryEntry, HistoryResult};
+
+use super::super::model::Model;
+use crate::{
+    deployment::show::{since, what},
+    table::clean,
+};
+
+/// The newest entries behind those that are scrolled away, on so many lines.
+pub(super) fn timeline(model: &Model, now: Timestamp, lines: usize) -> Vec<Line<'static>> {
+    let entries = model.history.iter().skip(model.scrolled).take(lines);
+    entries.map(|entry| line(entry, model, now)).collect()
+}
+
+fn line(entry: &HistoryEntry, model: &Model, now: Timestamp) -> Line<'static> {
+    let colour = match entry.result() {
+        HistoryResult::Success => Color::Green,
+        HistoryResult::RolledBack => Color::Red,
+        HistoryResult::Waiting | HistoryResult::Unspecified => Color::Yellow,
+    };
+    let age = entry.create_time.as_ref().map(|at| since(at, now));
+    let why = match entry.reason.as_str() {
+        "" => String::new(),
+        reason => format!(": {}", clean(reason)),
+    };
+    Line::from(vec![
+        Span::from(format!("{:>6}  ", age.unwrap_or_default())).dim(),
+        Span::from(format!("{:<9}  ", entry.phase)).fg(colour),
+        Span::from(what(entry)),
+        Span::from(format!(
+            "  revision {} by {}",
+            model.revisions.number(&entry.revision_id),
+            clean(&entry.actor)
+        ))
+        .dim(),
+        Span::from(why),
+    ])
+}

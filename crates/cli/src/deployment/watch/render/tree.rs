@@ -1,0 +1,203 @@
+//! The tree: each revision with its routes.
+
+use jiff::Timestamp;
+use ratatui::{
+    style::{Color, Style, Stylize as _},
+    text::{Line, Span},
+};
+use viridian_proto::v1::{ReplicaCounts, Route, RouteHealthStatus, RouteStatus};
+
+use super::super::model::Model;
+use crate::{
+    deployment::show::{Colour, since, traffic},
+    names,
+    table::clean,
+};
+
+/// A revision and its routes.
+struct Branch<'a> {
+    colour: Colour,
+    revision: &'a str,
+    counts: Option<ReplicaCounts>,
+    routes: Vec<&'a Route>,
+}
+
+/// The tree, on so many lines at most.
+pub(super) fn tree(model: &Model, now: Timestamp, lines: usize) -> Vec<Line<'static>> {
+    let mut branches = branches(model);
+    let mut room = lines.saturating_sub(2 * branches.len());
+    // The smallest first: what they leave is the others'.
+    let mut order: Vec<_> = (0..branches.len()).collect();
+    order.sort_by_key(|&index| branches[index].routes.len());
+    let mut shares = vec![0; branches.len()];
+    for (done, &index) in order.iter().enumerate() {
+        let share = room / (order.len() - done);
+        shares[index] = share.min(branches[index].routes.len());
+        room -= shares[index];
+    }
+    let mut tree = Vec::new();
+    for (branch, share) in branches.iter_mut().zip(shares) {
+        tree.push(trunk(branch, model));
+        tree.extend(twigs(branch, share, now));
+        tree.push(Line::default());
+    }
+    tree.truncate(lines);
+    tree
+}
+
+fn branches(model: &Model) -> Vec<Branch<'_>> {
+    let deployment = &model.deployment;
+    let mut branches = Vec::new();
+    for (colour, revision, counts) in [
+        (
+            Colour::Blue,
+            &deployment.current_revision_id,
+            deployment.blue,
+        ),
+        (
+            Colour::Green,
+            &deployment.deploying_revision_id,
+            deployment.green,
+        ),
+    ] {
+        if !revision.is_empty() {
+            let of_it = |it: &&Route| it.revision_id == *revision && is_seen(it, colour);
+            branches.push(Branch {
+                colour,
+                revision,
+                counts,
+                routes: model.routes.iter().filter(of_it).collect(),
+            });
+        }
+    }
+    let is_old =
+        |it: &&Route| Colour::of(it, deployment) == Colour::Old && is_seen(it, Colour::Old);
+    for route in model.routes.iter().rev().filter(is_old) {
+        let revision = route.revision_id.as_str();
+        match branches.iter_mut().find(|it| it.revision == revision) {
+            Some(branch) => branch.routes.insert(0, route),
+            None => branches.push(Branch {
+                colour: Colour::Old,
+                revision,
+                counts: None,
+                routes: vec![route],
+            }),
+        }
+    }
+    branches
+}
+
+/// What is over is of no interest, unless it ought to serve and does not.
+fn is_seen(route: &Route, colour: Colour) -> bool {
+    match route.status() {
+        RouteStatus::Terminated => false,
+        RouteStatus::FailedToStart => colour != Colour::Old,
+        _ => true,
+    }
+}
+
+fn trunk(branch: &Branch<'_>, model: &Model) -> Line<'static> {
+    let style = match branch.colour {
+        Colour::Blue => Style::new().fg(Color::Blue),
+        Colour::Green => Style::new().fg(Color::Green),
+        Colour::Old => Style::new().dim(),
+    };
+    let kept = branch.routes.iter().any(|it| it.retained);
+    let name = match branch.colour {
+        Colour::Old if kept => "kept",
+        colour => colour.name(),
+    };
+    let mut spans = vec![
+        Span::styled(format!("● {name:<5}"), style.bold()),
+        Span::from(format!(
+            "  revision {}",
+            model.revisions.name(branch.revision)
+        )),
+    ];
+    if let Some(counts) = branch.counts {
+        let target = model.deployment.target_replicas;
+        spans.push(Span::from(format!("  {}/{target} ready", counts.ready)).bold());
+        for (count, what) in [
+            (counts.active_traffic, "with traffic"),
+            (counts.provisioning, "starting"),
+            (counts.unhealthy, "not healthy"),
+            (counts.failed, "failed"),
+        ] {
+            if count > 0 {
+                spans.push(Span::from(format!(", {count} {what}")));
+            }
+        }
+    }
+    Line::from(spans)
+}
+
+/// Its routes; where there are too many, those first that are not well.
+fn twigs(branch: &mut Branch<'_>, room: usize, now: Timestamp) -> Vec<Line<'static>> {
+    let hidden = branch.routes.len().saturating_sub(room);
+    if hidden > 0 {
+        branch.routes.sort_by_key(|it| is_ready(it));
+    }
+    let shown = if hidden > 0 {
+        room.saturating_sub(1)
+    } else {
+        room
+    };
+    let mut lines: Vec<_> = branch
+        .routes
+        .iter()
+        .take(shown)
+        .enumerate()
+        .map(|(index, route)| {
+            let last = index + 1 == branch.routes.len();
+            twig(route, last, now)
+        })
+        .collect();
+    let rest = &branch.routes[shown.min(branch.routes.len())..];
+    if !rest.is_empty() && room > 0 {
+        let ready = rest.iter().filter(|it| is_ready(it)).count();
+        let more = format!("└─ … {} more, {ready} of them ready", rest.len());
+        lines.push(Line::from(more).dim());
+    }
+    lines
+}
+
+fn twig(route: &Route, last: bool, now: Timestamp) -> Line<'static> {
+    let status = match route.status() {
+        RouteStatus::Running => Color::Green,
+        RouteStatus::FailedToStart => Color::Red,
+        RouteStatus::Terminating | RouteStatus::Terminated => Color::DarkGray,
+        _ => Color::Yellow,
+    };
+    let health = match route.health() {
+        RouteHealthStatus::Healthy => Color::Green,
+        RouteHealthStatus::Unhealthy => Color::Red,
+        RouteHealthStatus::Degraded => Color::Yellow,
+        _ => Color::DarkGray,
+    };
+    let age = route.create_time.as_ref().map(|at| since(at, now));
+    let tail = match route.failure.as_str() {
+        "" => Span::from(clean(&route.address)).dim(),
+        failure => Span::from(clean(failure)).red(),
+    };
+    Line::from(vec![
+        Span::from(if last { "└─ " } else { "├─ " }).dim(),
+        Span::from(format!("{:<12}  ", short(&route.id))),
+        Span::from(format!("{:<15}  ", names::status(route.status()))).fg(status),
+        Span::from(format!("{:<11}  ", names::health(route.health()))).fg(health),
+        Span::from(format!("{:<8}  ", traffic(route))),
+        Span::from(format!("{:>6}  ", age.unwrap_or_default())),
+        tail,
+    ])
+}
+
+/// The end of an id, in which ids of one time differ.
+fn short(id: &str) -> &str {
+    id.rsplit_once('-').map_or(id, |(_, end)| match end.len() {
+        12.. => end,
+        _ => id,
+    })
+}
+
+fn is_ready(route: &Route) -> bool {
+    route.status() == RouteStatus::Running && route.health() == RouteHealthStatus::Healthy
+}

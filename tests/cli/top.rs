@@ -1,0 +1,64 @@
+//! What is in motion.
+
+use serde_json::Value;
+
+use crate::harness::{Engine, Finished, Terminal, World, finish, manual, viridian};
+
+#[tokio::test]
+async fn what_is_in_motion_is_there_and_nothing_else() {
+    let world = World::start(Engine::Sqlite).await;
+    let url = world.server.url();
+    world.serving(1, manual()).await;
+    let mut idle = crate::harness::creation(1, manual());
+    idle.name = "idle".to_owned();
+    idle.initial_revision = None;
+    world.api.create(idle).await.expect("it is created");
+    let still = top(&url, &[]).await;
+    assert_eq!(still.stdout, "nothing is in motion\n");
+
+    world.bring_up().await;
+    let table = top(&url, &[]).await;
+    assert_eq!(table.stdout.lines().count(), 2, "{table:?}");
+    assert!(table.stdout.contains("shop/web"), "{table:?}");
+    assert!(
+        table.stdout.contains("waiting for someone to promote"),
+        "{table:?}"
+    );
+    let other = top(&url, &["--project", "other"]).await;
+    assert_eq!(other.stdout, "nothing is in motion\n");
+    let json = top(&url, &["-o", "json"]).await;
+    let json: Value = serde_json::from_str(&json.stdout).expect("JSON");
+    let names: Vec<_> = json["deployments"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|it| it["name"].as_str().unwrap_or_default())
+        .collect();
+    assert_eq!(names, ["web"]);
+}
+
+#[tokio::test]
+async fn on_a_terminal_it_goes_on() {
+    let world = World::start(Engine::Sqlite).await;
+    world.serving(1, manual()).await;
+    let terminal = Terminal::start(&world.server.url(), &["top", "--interval", "200ms"]);
+    terminal.shows("nothing is in motion").await;
+    world.bring_up().await;
+    terminal.shows("1 deployment is in motion").await;
+    terminal
+        .shows("shop/web    DEPLOYING / AWAITING_PROMOTION")
+        .await;
+    world.promote().await;
+    terminal.shows("nothing is in motion").await;
+    terminal.press(&["q"]);
+    assert_eq!(terminal.ended().await.0, 0);
+}
+
+async fn top(url: &str, arguments: &[&str]) -> Finished {
+    let mut command = viridian(&[&["top"], arguments].concat());
+    command.env("VIRIDIAN_SERVER", url);
+    let run = finish(command).await;
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert_eq!(run.stderr, "");
+    run
+}

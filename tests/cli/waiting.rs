@@ -1,0 +1,171 @@
+//! `--wait`: to where it leads, to where it does not, and no longer.
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use viridian_proto::v1::{DeploymentPolicy, DeploymentSubStep, RouteHealthStatus};
+
+use super::deployment;
+use crate::harness::{
+    Engine, Fate, REFERENCE, Terminal, World, delete, manual, seconds, viridian, within,
+};
+
+#[tokio::test]
+async fn a_rollout_that_is_given_up_is_1_and_says_why() {
+    let world = World::start(Engine::Sqlite).await;
+    let url = world.server.url();
+    world.serving(2, manual()).await;
+    world.fleet.plan(2, [Fate::FailsToStart]);
+    let run = deployment(&url, &["activate", REFERENCE, "--image", "bad:1", "--wait"]).await;
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert_eq!(run.stdout, "");
+    let last = run.stderr.lines().last().unwrap_or_default();
+    assert!(
+        last.starts_with("error: shop/web did not come to serve the new revision: it went back"),
+        "{run:?}"
+    );
+    assert!(last.contains("no green route is left: 2 failed"), "{run:?}");
+}
+
+#[tokio::test]
+async fn the_time_may_be_over_first() {
+    let world = World::start(Engine::Sqlite).await;
+    let url = world.server.url();
+    world.serving(1, manual()).await;
+    world.fleet.plan(2, [Fate::Pending]);
+    let wait = [
+        "activate",
+        REFERENCE,
+        "--image",
+        "i",
+        "--wait",
+        "--timeout",
+        "10ms",
+    ];
+    let run = deployment(&url, &wait).await;
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.stderr.contains("the server goes on"), "{run:?}");
+    let now = world.get().await;
+    assert_eq!(now.sub_step(), DeploymentSubStep::Provisioning);
+}
+
+/// What is waited for is told on stderr, a change a line: stdout is for the result.
+#[tokio::test]
+async fn changes_are_told_while_it_waits() {
+    let world = World::start(Engine::Sqlite).await;
+    let url = world.server.url();
+    world.serving(2, manual()).await;
+    let wait = [
+        "activate", REFERENCE, "--image", "i", "--wait", "-o", "json",
+    ];
+    let run = deployment(&url, &wait).await;
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let result: serde_json::Value = serde_json::from_str(&run.stdout).expect("JSON");
+    assert_eq!(result["subStep"], "DEPLOYMENT_SUB_STEP_AWAITING_PROMOTION");
+    let last = run.stderr.lines().last().unwrap_or_default();
+    assert!(
+        last.starts_with("DEPLOYING / AWAITING_PROMOTION, blue 2/2, green 2/2"),
+        "{run:?}"
+    );
+}
+
+/// On a terminal there is a bar, and Ctrl-C is a key.
+#[tokio::test]
+async fn a_terminal_has_a_bar() {
+    let world = World::start(Engine::Sqlite).await;
+    world.serving(2, manual()).await;
+    world
+        .fleet
+        .plan(2, [Fate::Runs(RouteHealthStatus::Healthy), Fate::Pending]);
+    let activate = [
+        "deployment",
+        "activate",
+        REFERENCE,
+        "--image",
+        "i",
+        "--wait",
+    ];
+    let terminal = Terminal::start(&world.server.url(), &activate);
+    terminal
+        .shows("] 1/2 DEPLOYING / PROVISIONING, blue 2/2, green 1/2")
+        .await;
+    terminal.press(&["C-c"]);
+    let (code, screen) = terminal.ended().await;
+    assert_eq!(code, 130, "{screen}");
+    assert!(screen.contains("no longer waiting;"), "{screen}");
+    let now = world.get().await;
+    assert_eq!(now.sub_step(), DeploymentSubStep::Provisioning);
+}
+
+/// What is waited for will not come any more.
+#[tokio::test]
+async fn one_that_is_destroyed_meanwhile_is_1() {
+    let world = World::start(Engine::Sqlite).await;
+    world.serving(1, manual()).await;
+    world.fleet.plan(2, [Fate::Pending]);
+    let mut command = viridian(&[
+        "deployment",
+        "activate",
+        REFERENCE,
+        "--image",
+        "i",
+        "--wait",
+    ]);
+    command.env("VIRIDIAN_SERVER", world.server.url());
+    let mut process = command.spawn().expect("it can be started");
+    let mut stderr = BufReader::new(process.stderr.take().expect("stderr is a pipe"));
+    let mut line = String::new();
+    within("its first line", stderr.read_line(&mut line))
+        .await
+        .expect("a line");
+    let deleted = world.api.delete(delete(REFERENCE)).await;
+    deleted.expect("it is deleted");
+    let status = within("its end", process.wait()).await.expect("it ends");
+    assert_eq!(status.code(), Some(1));
+    let mut rest = String::new();
+    stderr.read_to_string(&mut rest).await.expect("UTF-8");
+    assert!(rest.contains("it is destroyed"), "{rest}");
+}
+
+#[tokio::test]
+async fn ctrl_c_ends_the_waiting_and_nothing_else() {
+    let world = World::start(Engine::Sqlite).await;
+    let policy = DeploymentPolicy {
+        progress_deadline: seconds(600.0),
+        ..manual()
+    };
+    world.serving(1, policy).await;
+    world.fleet.plan(2, [Fate::Pending]);
+    let mut command = viridian(&[
+        "deployment",
+        "activate",
+        REFERENCE,
+        "--image",
+        "i",
+        "--wait",
+    ]);
+    command.env("VIRIDIAN_SERVER", world.server.url());
+    let mut process = command.spawn().expect("it can be started");
+    let mut stderr = BufReader::new(process.stderr.take().expect("stderr is a pipe"));
+    let mut line = String::new();
+    within("its first line", stderr.read_line(&mut line))
+        .await
+        .expect("a line");
+    assert!(line.starts_with("DEPLOYING / PROVISIONING"), "{line}");
+    let pid = i32::try_from(process.id().expect("it runs")).expect("a process id");
+    kill(Pid::from_raw(pid), Signal::SIGINT).expect("it runs");
+    let status = within("its end", process.wait()).await.expect("it ends");
+    assert_eq!(status.code(), Some(130));
+    let mut rest = String::new();
+    stderr.read_to_string(&mut rest).await.expect("UTF-8");
+    let last = rest.lines().last().unwrap_or_default();
+    assert_eq!(
+        last,
+        "no longer waiting; what was asked for is done, and the server goes on: viridian \
+         deployment watch shop/web"
+    );
+    let now = world.get().await;
+    assert_eq!(now.sub_step(), DeploymentSubStep::Provisioning);
+}
