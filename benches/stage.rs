@@ -123,6 +123,21 @@ impl Stage {
         }
     }
 
+    /// Numbers the deployments at their gate, for the statements by hand.
+    pub(crate) async fn number(&self) {
+        let Side::Postgres(_) = &self.side else {
+            return;
+        };
+        self.execute(
+            "CREATE TABLE numbered AS SELECT row_number() OVER () AS n, d.id, d.status, \
+             (SELECT snapshot FROM events WHERE deployment_id = d.id ORDER BY sequence DESC LIMIT 1), \
+             ARRAY(SELECT id FROM routes WHERE revision_id = d.deploying_revision_id) AS green, \
+             ARRAY(SELECT id FROM routes WHERE revision_id = d.current_revision_id) AS blue \
+             FROM deployments AS d; CREATE UNIQUE INDEX ON numbered (n); ANALYZE numbered",
+        )
+        .await;
+    }
+
     /// Puts back what was kept.
     pub(crate) async fn rewind(&self) {
         match &self.side {

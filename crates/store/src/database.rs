@@ -11,6 +11,8 @@ mod thread;
 mod tls;
 mod writer;
 
+use std::thread::available_parallelism;
+
 use tokio::sync::broadcast;
 use viridian_strategy::{DeploymentId, Timestamp};
 
@@ -64,9 +66,10 @@ impl Database {
             Location::Sqlite(path) => Engine::Sqlite(sqlite::Pool::open(&path, limits).await?),
             Location::Postgres(server) => Engine::Pg(postgres::Pool::open(&server, limits).await?),
         };
-        // SQLite has one writer.
+        // Where the database shares a machine with this, more of them are smaller
+        // and cost more than they gain. SQLite has one writer.
         let batches = match engine {
-            Engine::Pg(_) => 2,
+            Engine::Pg(_) => available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),
             Engine::Sqlite(_) => 1,
         };
         Ok(Self {
