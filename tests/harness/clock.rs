@@ -1,0 +1,26 @@
+use std::process::Command;
+
+use super::tool;
+
+/// Has a program's clock go wrong by so much, like `+1h`: the one that tells the
+/// time of day, for its timers need not be disturbed by it.
+pub(crate) fn set_clock_off(command: &mut tokio::process::Command, by: &str) {
+    command
+        .env("LD_PRELOAD", library())
+        .env("FAKETIME", by)
+        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+}
+
+/// What does it, as `faketime` itself says. It is not the way to start the
+/// program, because it would stand between it and who kills it.
+fn library() -> String {
+    let output = Command::new(tool("faketime"))
+        .args(["-m", "-f", "+1h", "env"])
+        .output()
+        .expect("faketime can be started");
+    let environment = String::from_utf8(output.stdout).expect("UTF-8");
+    let library = environment
+        .lines()
+        .find_map(|line| line.strip_prefix("LD_PRELOAD="));
+    library.expect("a library to be loaded first").to_owned()
+}
