@@ -6,8 +6,12 @@
 //! - `VIRIDIAN_FLEET_KILLS`: how many servers are killed, one each second.
 //! - `VIRIDIAN_FLEET_STOPPED`: for how many seconds one of them is stopped.
 //! - `VIRIDIAN_FLEET_RESTARTS`: how often PostgreSQL is stopped and started.
+//! - `VIRIDIAN_FLEET_CUTS`: how often a server loses all connections to it.
 
 mod agent;
+mod clock;
+mod cut;
+mod deaf;
 mod doors;
 mod events;
 mod kills;
@@ -17,4 +21,5 @@ mod record;
 mod restarts;
 mod scene;
 mod servers;
+mod stopped;
 mod tables;

@@ -60,7 +60,9 @@ impl Proxy {
         };
         let mut stream = api.traffic().watch_traffic(request).await?;
         let stream = stream.get_mut();
-        for _ in 0..self.dice.random_range(100..2_000) {
+        // First come those that are there.
+        let present = lock(&self.seen).len();
+        for _ in 0..present + self.dice.random_range(100..2_000) {
             let message = stream.message().await?;
             let message = message.expect("a watch does not end by itself");
             if let Some(Payload::Table(table)) = message.payload {
