@@ -98,7 +98,8 @@ impl Record {
     /// Asserts that nobody activated anything but those who were told so.
     pub(super) async fn has_nothing_else(&self, told: &[Told]) {
         let activated = told.iter().filter(|it| it.activates).count();
-        let count = "SELECT SUM(last_revision - 1)::bigint::text FROM deployments";
+        let count = "SELECT SUM(last_revision - 1)::bigint::text FROM deployments \
+                     WHERE target_replicas > 0";
         assert_eq!(self.text(count).await, activated.to_string());
     }
 

@@ -2,15 +2,22 @@
 
 use std::{error::Error as _, time::Duration};
 
-use tokio::{
-    task::JoinSet,
-    time::{Instant, sleep},
+use futures::future::join_all;
+use tokio::time::{Instant, sleep};
+use tonic::{Code, Status};
+use uuid::Uuid;
+use viridian_proto::v1::{
+    CreateDeploymentRequest, CreateRevisionRequest, Deployment, DeploymentLifecycle, Revision,
+    RevisionSpec,
 };
-use tonic::Code;
-use viridian_proto::v1::{CreateDeploymentRequest, UpdateDeploymentRequest};
 
-use super::{operator::may_be_repeated, scene::Scene, servers::Servers};
-use crate::harness::{Api, Cluster, PATIENCE, count, creation, manual, update, within};
+use super::{
+    kind::{Kind, SOUND},
+    operator::may_be_repeated,
+    scene::Scene,
+    servers::Servers,
+};
+use crate::harness::{Api, Cluster, PATIENCE, count, creation};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_though_postgresql_is_restarted() {
@@ -28,22 +35,18 @@ async fn nothing_is_lost_though_postgresql_is_restarted() {
     for _ in 0..restarts {
         scene.goes_on(20).await;
         cluster.stop_at_once().await;
-        for probe in &mut probes {
+        for probe in &probes {
             probe.is_refused().await;
         }
         cluster.start_again().await;
         let back = Instant::now();
-        let mut served = JoinSet::new();
-        for mut probe in std::mem::take(&mut probes) {
-            served.spawn(async move {
-                probe.is_served().await;
-                (probe, back.elapsed())
-            });
-        }
-        for (probe, took) in within("all servers", served.join_all()).await {
+        let served = probes.iter_mut().map(async |probe| {
+            probe.is_served().await;
+            back.elapsed()
+        });
+        for took in join_all(served).await {
             assert!(took < RECOVERY, "a server is back after {took:?}");
             longest = longest.max(took);
-            probes.push(probe);
         }
         scene.holds().await;
     }
@@ -61,33 +64,38 @@ async fn nothing_is_lost_though_postgresql_is_restarted() {
     drop(servers);
 }
 
-/// Someone who changes a deployment of his own, at one server.
+/// Someone who rolls out a deployment of his own, without routes, by one server.
 struct Probe {
     api: Api,
-    reference: String,
-    generation: i64,
+    id: String,
+    /// The newest one that was rolled out.
+    revision: i64,
+    /// The next one.
+    request: CreateRevisionRequest,
 }
 
 impl Probe {
     async fn begin(api: Api, number: usize) -> Self {
         let request = CreateDeploymentRequest {
             project: "probes".to_owned(),
-            name: format!("manual-{number}"),
-            ..creation(0, manual())
+            name: format!("{}-{number}", Kind::Automatic.word()),
+            ..creation(0, Kind::Replaced.policy())
         };
         let created = api.create(request).await.expect("it is created");
+        let is_ready = |it: &Deployment| it.lifecycle() == DeploymentLifecycle::Ready;
+        let id = api.until(&created.id, "READY", is_ready).await.id;
         Self {
             api,
-            reference: created.id,
-            generation: created.generation,
+            request: rollout(&id),
+            id,
+            revision: 1,
         }
     }
 
     /// Asserts that a call is refused in time, and said to be worth a repeat.
-    async fn is_refused(&mut self) {
+    async fn is_refused(&self) {
         let asked = Instant::now();
-        let refusal = self.api.update(self.change()).await;
-        let refusal = refusal.expect_err("there is no database");
+        let refusal = self.deploy().await.expect_err("there is no database");
         assert!(refusal.source().is_none(), "the server is there");
         assert_eq!(refusal.code(), Code::Unavailable, "{refusal:?}");
         assert!(may_be_repeated(&refusal), "{refusal:?}");
@@ -95,36 +103,49 @@ impl Probe {
         assert!(took < REFUSAL, "it is refused after {took:?}");
     }
 
-    /// Asks until it is served.
+    /// Repeats the call until it is served, and waits until a coordinator has done
+    /// its part.
     async fn is_served(&mut self) {
         let begun = Instant::now();
-        loop {
-            match self.api.update(self.change()).await {
-                Ok(changed) => {
-                    assert_eq!(changed.generation, self.generation + 1);
-                    self.generation = changed.generation;
-                    return;
-                }
+        let revision = loop {
+            match self.deploy().await {
+                Ok(revision) => break revision,
                 Err(error) => assert!(may_be_repeated(&error), "{error:?}"),
             }
             assert!(begun.elapsed() < PATIENCE, "it is not served any more");
             sleep(PAUSE).await;
-        }
+        };
+        assert_eq!(revision.number, self.revision + 1, "it happens once");
+        self.revision = revision.number;
+        self.request = rollout(&self.id);
+        let is_promoted = |it: &Deployment| it.current_revision_id == revision.id;
+        self.api.until(&self.id, "the promotion", is_promoted).await;
     }
 
-    fn change(&self) -> UpdateDeploymentRequest {
-        let next = (self.generation + 1).to_string();
-        UpdateDeploymentRequest {
-            labels: [("generation".to_owned(), next)].into(),
-            expected_generation: Some(self.generation),
-            ..update(&self.reference)
-        }
+    async fn deploy(&self) -> Result<Revision, Status> {
+        let mut client = self.api.deployments();
+        let reply = client.create_revision(self.request.clone()).await?;
+        Ok(reply.into_inner().revision.expect("a revision"))
+    }
+}
+
+fn rollout(id: &str) -> CreateRevisionRequest {
+    CreateRevisionRequest {
+        deployment: id.to_owned(),
+        spec: Some(RevisionSpec {
+            image: SOUND.to_owned(),
+            ..RevisionSpec::default()
+        }),
+        activate: true,
+        request_id: Uuid::now_v7().to_string(),
+        ..CreateRevisionRequest::default()
     }
 }
 
 const DEPLOYMENTS: usize = 40;
 
-/// What a server may take to serve again, once the database does.
+/// What servers may take to serve and to roll out again, once the database is
+/// back.
 const RECOVERY: Duration = Duration::from_secs(5);
 
 /// What it may take to refuse a call without one.
