@@ -263,8 +263,13 @@ impl View {
             }
         }
         let mut tables = BTreeMap::new();
-        for id in deployments.keys() {
-            tables.insert(id.clone(), api.table(id).await);
+        let mut present = api.watch_all().await;
+        while tables.len() < deployments.len() {
+            let table = present.next().await.expect("a present table");
+            // There may be others that are nobody's.
+            if deployments.contains_key(&table.deployment_id) {
+                tables.insert(table.deployment_id.clone(), table);
+            }
         }
         Self {
             deployments,

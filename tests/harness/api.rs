@@ -194,12 +194,25 @@ impl Api {
     }
 
     pub(crate) async fn watch(&self, reference: &str) -> Tables {
-        let request = WatchTrafficRequest {
+        self.watch_tables(WatchTrafficRequest {
             deployments: vec![reference.to_owned()],
             all: false,
-        };
+        })
+        .await
+    }
+
+    /// Watches the tables of all deployments.
+    pub(crate) async fn watch_all(&self) -> Tables {
+        self.watch_tables(WatchTrafficRequest {
+            deployments: Vec::new(),
+            all: true,
+        })
+        .await
+    }
+
+    async fn watch_tables(&self, request: WatchTrafficRequest) -> Tables {
         let reply = within("a watch", self.traffic().watch_traffic(request)).await;
-        Tables(reply.expect("the table can be watched").into_inner())
+        Tables(reply.expect("tables can be watched").into_inner())
     }
 }
 

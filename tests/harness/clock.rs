@@ -1,4 +1,4 @@
-use std::process::Command;
+use std::{fs, process::Command};
 
 use super::tool;
 
@@ -18,9 +18,23 @@ fn library() -> String {
         .args(["-m", "-f", "+1h", "env"])
         .output()
         .expect("faketime can be started");
-    let environment = String::from_utf8(output.stdout).expect("UTF-8");
+    let environment = String::from_utf8_lossy(&output.stdout);
     let library = environment
         .lines()
         .find_map(|line| line.strip_prefix("LD_PRELOAD="));
-    library.expect("a library to be loaded first").to_owned()
+    library
+        .unwrap_or_else(|| panic!("it says nothing: {output:?}"))
+        .to_owned()
+}
+
+/// Removes what is left of a program with a wrong clock that was killed: it would
+/// be in the way of the next one with the same process id.
+pub(super) fn clean_up_behind(pid: u32) {
+    for file in [
+        format!("/dev/shm/faketime_shm_{pid}"),
+        format!("/dev/shm/sem.faketime_sem_{pid}"),
+    ] {
+        // Most have none.
+        let _ = fs::remove_file(file);
+    }
 }

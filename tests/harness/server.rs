@@ -12,7 +12,7 @@ use nix::{
 };
 use tokio::{process::Command, sync::oneshot};
 
-use super::{Api, Engine, TestDatabase, eventually, viridian, within};
+use super::{Api, Engine, TestDatabase, clock::clean_up_behind, eventually, viridian, within};
 
 /// `viridian serve` as a process, on a database of its own. Killed when it is
 /// dropped.
@@ -157,6 +157,7 @@ impl Drop for Server {
         // It may have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
+        clean_up_behind(self.process.id());
         if thread::panicking() {
             report(&text(&self.log));
         }
