@@ -2,11 +2,13 @@
 //! still, has a wrong clock or loses its database, every rollout ends, once, and
 //! whatever someone was told is so.
 //!
-//! - `VIRIDIAN_FLEET_DEPLOYMENTS`: how many deployments there are.
-//! - `VIRIDIAN_FLEET_KILLS`: how many servers are killed, one each second.
-//! - `VIRIDIAN_FLEET_STOPPED`: for how many seconds one of them is stopped.
-//! - `VIRIDIAN_FLEET_RESTARTS`: how often PostgreSQL is stopped and started.
-//! - `VIRIDIAN_FLEET_CUTS`: how often a server loses all connections to it.
+//! How much of it is by the environment; a long run has
+//!
+//! - `VIRIDIAN_FLEET_DEPLOYMENTS=2000`,
+//! - `VIRIDIAN_FLEET_KILLS=60` servers that are killed, one each second,
+//! - `VIRIDIAN_FLEET_STOPPED=60` seconds for which one of them is stopped,
+//! - `VIRIDIAN_FLEET_RESTARTS=10` of PostgreSQL,
+//! - `VIRIDIAN_FLEET_CUTS=150` moments at which a server loses all connections.
 
 mod agent;
 mod clock;

@@ -25,7 +25,7 @@ async fn every_rollout_ends_once_though_connections_are_cut() {
     let mut scene = Scene::begin(url.as_str(), &doors, DEPLOYMENTS).await;
     let mut times = interval(Duration::from_millis(200));
     let mut cut = 0;
-    for _ in 0..count("VIRIDIAN_FLEET_CUTS", 30) {
+    for _ in 0..count("VIRIDIAN_FLEET_CUTS", 15) {
         times.tick().await;
         cut += way.cut();
     }

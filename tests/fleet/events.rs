@@ -60,9 +60,9 @@ impl Watcher {
                 let end = self.follow(&api).await.err();
                 if let Some(end) = end {
                     // Either the connection broke, or the server says that it
-                    // cannot go on.
-                    let of_connection = end.source().is_some();
-                    assert!(of_connection || end.code() == Code::Unavailable, "{end:?}");
+                    // cannot go on now.
+                    let is_told = matches!(end.code(), Code::Unavailable | Code::ResourceExhausted);
+                    assert!(is_told || end.source().is_some(), "{end:?}");
                 }
             }
             sleep(PAUSE).await;

@@ -25,8 +25,8 @@ async fn every_rollout_ends_once_though_servers_are_killed(
     scene.is_there(deployments).await;
 
     let mut dice = StdRng::seed_from_u64(clocks.len() as u64);
-    let kills = count("VIRIDIAN_FLEET_KILLS", 10);
-    let stopped = Duration::from_secs(count("VIRIDIAN_FLEET_STOPPED", 8).into());
+    let kills = count("VIRIDIAN_FLEET_KILLS", 6);
+    let stopped = Duration::from_secs(count("VIRIDIAN_FLEET_STOPPED", 6).into());
     let before = scene.answered();
     kill(&mut servers, &mut scene, &mut dice, kills, stopped).await;
     let meanwhile = scene.answered() - before;

@@ -30,7 +30,7 @@ async fn nothing_is_lost_though_postgresql_is_restarted() {
         probes.push(Probe::begin(server.api().await, number).await);
     }
 
-    let restarts = count("VIRIDIAN_FLEET_RESTARTS", 3);
+    let restarts = count("VIRIDIAN_FLEET_RESTARTS", 2);
     let mut longest = Duration::ZERO;
     for _ in 0..restarts {
         scene.goes_on(20).await;

@@ -46,22 +46,20 @@ async fn a_server_that_is_stopped_in_a_promotion_harms_nothing_when_it_goes_on()
     promoted.expect("nobody has this one");
     let took = asked.elapsed();
     assert!(took < IDLE_TIMEOUT, "the other one took {took:?}");
-    let mut refusals = 0;
     let promoted = eventually("the deployment", async || {
         match world.api.promote(promotion(REFERENCE)).await {
             Ok(promoted) => Some(promoted),
             Err(held) => {
                 refused(&held, Code::Aborted, "DEPLOYMENT_HELD");
                 assert!(may_be_repeated(&held));
-                refusals += 1;
                 None
             }
         }
     })
     .await;
     let took = since.elapsed();
-    assert!(refusals > 0, "it was held");
-    assert!(took < 3 * IDLE_TIMEOUT, "it was held for {took:?}");
+    let expected = IDLE_TIMEOUT..3 * IDLE_TIMEOUT;
+    assert!(expected.contains(&took), "it was held for {took:?}");
 
     world.server.signal(Signal::SIGCONT);
     let refusal = within("the call", call).await.expect("it does not panic");
@@ -105,4 +103,4 @@ impl World {
 const OTHER: &str = "shop/other";
 
 /// Longer than a call waits for a deployment that is held.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(3);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
