@@ -6,11 +6,13 @@
 //! ```
 //!
 //! - `timers`: how late what is to happen at a time does happen.
-//! - `idle`: what 100,000 deployments cost in which nothing happens
-//!   (`VIRIDIAN_BENCH_IDLE` says how many).
+//! - `idle`: what 100,000 deployments cost in which nothing happens.
 //! - `watchers`: what 1,000 traffic watchers of 10,000 deployments are sent at
 //!   1,000 promotions, and how soon.
 //! - `due`: how long one server and two take over what is due all at once.
+//!
+//! Nothing else should run meanwhile. `VIRIDIAN_BENCH_PART=100` does a hundredth
+//! of it, to see that it works.
 
 #![expect(clippy::print_stdout, reason = "figures are its result")]
 
@@ -33,7 +35,7 @@ mod timers;
 #[path = "bench_fleet/watchers.rs"]
 mod watchers;
 
-use self::harness::Engine;
+use self::harness::{Engine, count};
 
 #[tokio::main]
 async fn main() {
@@ -54,6 +56,11 @@ async fn main() {
     if is_wanted("due") {
         due::run().await;
     }
+}
+
+/// So many, or the part of it that is asked for.
+fn part(of: usize) -> usize {
+    of / count("VIRIDIAN_BENCH_PART", 1) as usize
 }
 
 /// Of some times: the median, the one that 99 in 100 do not exceed, and the most.

@@ -9,12 +9,13 @@ use viridian_store::{Database, check};
 
 use crate::{
     harness::Server,
+    part,
     process::Spent,
     stage::{Side, Stage},
 };
 
 pub(crate) async fn run() {
-    for deployments in [1_000, 10_000] {
+    for deployments in [1_000, 10_000].map(part) {
         let mut stage = Stage::on_postgres().await;
         let database = Database::open(&stage.url).await.expect("it opens");
         stage.create(&database, deployments, ROUTES).await;
@@ -29,7 +30,7 @@ pub(crate) async fn run() {
             }
             times.sort();
             println!(
-                "{deployments} due deployments of {ROUTES} + {ROUTES} routes, {servers} servers: \
+                "{deployments} due deployments of {ROUTES} + {ROUTES} routes, servers: {servers}: \
                  median {:.2?} of {times:.2?}",
                 times[ROUNDS / 2]
             );
@@ -59,7 +60,7 @@ async fn round(stage: &Stage, deployments: usize, count: usize) -> Duration {
     let took = begun.elapsed();
     let after = Spent::until_now(&pids, client).await;
     println!(
-        "    {count} servers, {deployments} due: {took:.2?}; {}",
+        "    servers: {count}, {deployments} due: {took:.2?}; {}",
         after.shares(&before)
     );
     took

@@ -7,14 +7,14 @@ use tokio_postgres::Client;
 use viridian_store::{Database, check};
 
 use crate::{
-    harness::{Server, count},
+    harness::Server,
+    part,
     process::{Spent, resident},
     stage::{Side, Stage},
 };
 
 pub(crate) async fn run() {
-    let many = count("VIRIDIAN_BENCH_IDLE", 100_000) as usize;
-    for deployments in [10, many] {
+    for deployments in [10, part(100_000)] {
         measure(deployments).await;
     }
 }

@@ -16,18 +16,20 @@ use viridian_store::Database;
 
 use crate::{
     harness::{Api, Server, eventually, promotion},
+    part,
     process::{Spent, resident},
     spread,
     stage::{Side, Stage},
 };
 
 pub(crate) async fn run() {
+    let [deployments, promotions, watchers] = [10_000, 1_000, 1_000].map(part);
     let mut stage = Stage::on_postgres().await;
     let database = Database::open(&stage.url).await.expect("it opens");
-    stage.create(&database, DEPLOYMENTS, ROUTES).await;
+    stage.create(&database, deployments, ROUTES).await;
     // Only these have a revision that waits at its gate.
     let all = std::mem::take(&mut stage.ids);
-    stage.ids = all.iter().copied().take(PROMOTIONS).collect();
+    stage.ids = all.iter().copied().take(promotions).collect();
     stage.deploy(&database).await;
     drop(database);
     let all: Vec<String> = all.iter().map(|id| id.0.to_string()).collect();
@@ -40,9 +42,9 @@ pub(crate) async fn run() {
     let seen = Arc::new(Seen::default());
     let begun = Instant::now();
     let mut watching = JoinSet::new();
-    for number in 0..WATCHERS {
+    for number in 0..watchers {
         // The promoted ones are spread over all.
-        let own = all.iter().skip(number).step_by(WATCHERS).cloned();
+        let own = all.iter().skip(number).step_by(watchers).cloned();
         let request = WatchTrafficRequest {
             deployments: own.collect(),
             all: false,
@@ -53,11 +55,11 @@ pub(crate) async fn run() {
         watching.spawn(follow(stream, Arc::clone(&seen)));
     }
     eventually("the present tables", async || {
-        (seen.tables.load(Ordering::Relaxed) == DEPLOYMENTS).then_some(())
+        (seen.tables.load(Ordering::Relaxed) == deployments).then_some(())
     })
     .await;
     println!(
-        "{WATCHERS} watchers of {DEPLOYMENTS} deployments have their tables after {:.1?}; \
+        "{watchers} watchers of {deployments} deployments have their tables after {:.1?}; \
          resident {:.0} MB",
         begun.elapsed(),
         resident(server.pid())
@@ -75,22 +77,22 @@ pub(crate) async fn run() {
     let promoting = Instant::now();
     let mut callers = JoinSet::new();
     for (number, api) in apis.iter().take(CALLERS).enumerate() {
-        let own = all[..PROMOTIONS].iter().skip(number).step_by(CALLERS);
+        let own = all[..promotions].iter().skip(number).step_by(CALLERS);
         callers.spawn(promote(api.clone(), own.cloned().collect()));
     }
     let replies: HashMap<String, Instant> =
         callers.join_all().await.into_iter().flatten().collect();
     let took = promoting.elapsed();
     eventually("the new tables", async || {
-        (seen.tables.load(Ordering::Relaxed) >= DEPLOYMENTS + PROMOTIONS).then_some(())
+        (seen.tables.load(Ordering::Relaxed) >= deployments + promotions).then_some(())
     })
     .await;
     let after = Spent::until_now(&[server.pid()], client).await;
     // Whatever else is sent comes within the time of a poll.
     sleep(WHILE).await;
-    let updates = seen.tables.load(Ordering::Relaxed) - DEPLOYMENTS;
+    let updates = seen.tables.load(Ordering::Relaxed) - deployments;
     println!(
-        "{PROMOTIONS} promotions of {ROUTES} + {ROUTES} routes in {took:.1?}: {updates} tables \
+        "{promotions} promotions of {ROUTES} + {ROUTES} routes in {took:.1?}: {updates} tables \
          were sent; {}",
         after.shares(&before)
     );
@@ -99,7 +101,7 @@ pub(crate) async fn run() {
         .iter()
         .map(|(id, replied)| last[id].saturating_duration_since(*replied));
     println!("table behind its reply: {}", spread(behind.collect()));
-    assert_eq!(updates, PROMOTIONS, "a table each change");
+    assert_eq!(updates, promotions, "a table each change");
     assert!(watching.try_join_next().is_none(), "none has ended");
 }
 
@@ -130,10 +132,7 @@ async fn promote(api: Api, ids: Vec<String>) -> Vec<(String, Instant)> {
     replies
 }
 
-const DEPLOYMENTS: usize = 10_000;
-const PROMOTIONS: usize = 1_000;
 const ROUTES: u32 = 4;
-const WATCHERS: usize = 1_000;
 const CONNECTIONS: usize = 20;
 const CALLERS: usize = 8;
 const WHILE: Duration = Duration::from_secs(10);
