@@ -23,6 +23,7 @@ async fn every_rollout_ends_once_though_connections_are_cut() {
     let doors = Doors::default();
     doors.set(vec![server.url(), sound.url()]);
     let mut scene = Scene::begin(url.as_str(), &doors, DEPLOYMENTS).await;
+    scene.is_there(DEPLOYMENTS).await;
     let mut times = interval(Duration::from_millis(200));
     let mut cut = 0;
     for _ in 0..count("VIRIDIAN_FLEET_CUTS", 15) {

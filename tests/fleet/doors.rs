@@ -35,5 +35,6 @@ impl Doors {
     }
 }
 
-/// For how long a client waits for a server that says nothing.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// For how long a client waits for a server that says nothing: more than a server
+/// waits for its database.
+const PATIENCE: Duration = Duration::from_secs(6);
