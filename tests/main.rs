@@ -20,6 +20,7 @@ mod copy;
 mod demo;
 mod descriptor_set;
 mod drain;
+mod fleet;
 mod grpc_web;
 mod grpcurl;
 mod held;
