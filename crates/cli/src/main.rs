@@ -9,6 +9,7 @@ mod agent;
 mod args;
 mod check;
 mod client;
+mod coordinator;
 mod copy;
 mod demo;
 mod deployment;

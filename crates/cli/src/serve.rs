@@ -8,6 +8,7 @@ use tokio::runtime::Runtime;
 use viridian_server::{Config, GrpcWeb, Server, StartError, StartErrorKind};
 
 use crate::{
+    coordinator::CoordinatorArgs,
     error,
     limits::LimitArgs,
     logging::{self, LogArgs, LogError},
@@ -68,6 +69,8 @@ pub(crate) struct ServeArgs {
     rpc_limits: RpcLimitArgs,
     #[command(flatten)]
     watch: WatchLimitArgs,
+    #[command(flatten)]
+    coordinator: CoordinatorArgs,
     #[command(flatten)]
     log: LogArgs,
 }
@@ -138,6 +141,7 @@ async fn serve(args: ServeArgs) -> Result<ExitCode, ServeError> {
         config.metrics_listen = Some(resolve(listen).await?);
     }
     config.watch = args.watch.into();
+    config.coordinator = args.coordinator.into();
 
     let mut server = tokio::select! {
         started = Server::start(config) => started?,

@@ -8,7 +8,10 @@ use std::{
 use thiserror::Error;
 use viridian_store::{Limits, OpenError, Retention};
 
-use crate::{layers::GrpcWeb, rpc_limits::RpcLimits, tls::TlsFiles, watches::WatchLimits};
+use crate::{
+    coordinator::CoordinatorLimits, layers::GrpcWeb, rpc_limits::RpcLimits, tls::TlsFiles,
+    watches::WatchLimits,
+};
 
 /// What a server is told when it starts.
 #[derive(Clone, Debug)]
@@ -35,6 +38,8 @@ pub struct Config {
     pub grpc_web: Option<GrpcWeb>,
     /// How much is kept for a consumer that is slow.
     pub watch: WatchLimits,
+    /// How it works on what is due.
+    pub coordinator: CoordinatorLimits,
 }
 
 impl Config {
@@ -53,6 +58,7 @@ impl Config {
             metrics_listen: None,
             grpc_web: None,
             watch: WatchLimits::default(),
+            coordinator: CoordinatorLimits::default(),
         }
     }
 
@@ -64,6 +70,9 @@ impl Config {
             .check()
             .map_err(|error| StartError::Config(format!("--retain-{}: {error}", error.field)))?;
         self.rpc_limits
+            .check()
+            .map_err(|error| StartError::Config(format!("--{}: {error}", error.flag)))?;
+        self.coordinator
             .check()
             .map_err(|error| StartError::Config(format!("--{}: {error}", error.flag)))?;
         if let Some(Err(origin)) = self.grpc_web.as_ref().map(GrpcWeb::check) {

@@ -37,6 +37,7 @@ mod watches;
 pub use self::{
     auth::{NewToken, NewTokenError, Role, new_token},
     config::{Config, StartError, StartErrorKind},
+    coordinator::{CoordinatorLimitError, CoordinatorLimits},
     error::code_name,
     layers::GrpcWeb,
     rpc_limits::{RpcLimitError, RpcLimits},

@@ -80,7 +80,11 @@ impl Server {
         Ok(Self {
             address,
             serving: tokio::spawn(serving),
-            coordinating: tokio::spawn(coordinator::run(database.clone(), stop.clone())),
+            coordinating: tokio::spawn(coordinator::run(
+                database.clone(),
+                config.coordinator,
+                stop.clone(),
+            )),
             watching: tokio::spawn(watches::run(watches, database.clone(), stop.clone())),
             pruning: tokio::spawn(pruner::run(database, config.retention, stop.clone())),
             telling,

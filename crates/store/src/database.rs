@@ -89,6 +89,11 @@ impl Database {
         self.clock
     }
 
+    /// Whether all that is written goes through one connection.
+    pub fn has_one_writer(&self) -> bool {
+        matches!(self.engine, Engine::Sqlite(_))
+    }
+
     /// A connection to read with. What is decided on is never read with it.
     pub(crate) async fn reader(&self) -> Result<Connection, StoreError> {
         match &self.engine {

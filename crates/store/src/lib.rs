@@ -59,7 +59,7 @@ pub use self::{
     units::{
         COORDINATOR, Call, Changed, DeploymentUpdate, HealthReport, NewDeployment, NewRevision,
         Pass, Promotion, PromotionPreview, Pruned, ReportError, Retention, RetentionError,
-        RolledBack, StatusReport,
+        RolledBack, SetAside, StatusReport,
     },
 };
 

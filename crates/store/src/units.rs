@@ -7,6 +7,7 @@
 
 mod abort;
 mod activate;
+mod aside;
 mod call;
 mod carry_out;
 mod change;
@@ -26,6 +27,7 @@ use crate::transaction::Transaction;
 
 pub use self::{
     activate::NewRevision,
+    aside::SetAside,
     call::{COORDINATOR, Call, Changed},
     create::NewDeployment,
     cycle::Pass,

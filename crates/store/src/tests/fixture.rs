@@ -13,7 +13,7 @@ use viridian_strategy::{
 
 use crate::{
     Call, Database, Deployment, HealthReport, HistoryEntry, Limits, Metadata, NewDeployment, Pass,
-    RevisionSpec, Route, RouteFilter, StatusReport, connection::with_conn,
+    RevisionSpec, Route, RouteFilter, SetAside, StatusReport, connection::with_conn,
 };
 
 #[derive(Clone, Copy, Debug)]
@@ -154,7 +154,7 @@ impl Fixture {
 
     /// Looks at what is due, as a coordinator does. Nothing fails.
     pub(super) async fn pass(&self) -> Pass {
-        let pass = self.db.run_due(1_000, Duration::from_secs(60)).await;
+        let pass = self.db.run_due(1_000, &SetAside::default()).await;
         let pass = pass.expect("the pass goes through");
         assert!(pass.failed.is_empty(), "{:?}", pass.failed);
         pass
