@@ -85,6 +85,12 @@ impl Database {
         dialect::now(&mut self.reader().await?, trip).await
     }
 
+    /// The same by another clock, where the database has none of its own.
+    #[cfg(test)]
+    pub(crate) fn by(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
     pub(crate) fn clock(&self) -> Clock {
         self.clock
     }

@@ -27,4 +27,6 @@ mod relay;
 mod repeats;
 mod reports;
 mod schema;
+mod simulation;
 mod tls;
+mod virtual_time;

@@ -44,6 +44,11 @@ impl Fixture {
         Self { db, url, folder }
     }
 
+    /// Of a database that was made already.
+    pub(super) fn of(db: Database, url: String, folder: TempDir) -> Self {
+        Self { db, url, folder }
+    }
+
     /// Closes the database, and keeps it.
     pub(super) fn close(self) -> (String, TempDir) {
         (self.url, self.folder)
@@ -318,7 +323,7 @@ pub(super) fn colours(routes: &[Route]) -> Vec<RevisionId> {
 }
 
 /// A new database on the server that `VIRIDIAN_TEST_POSTGRES` names.
-async fn postgres_database() -> String {
+pub(super) async fn postgres_database() -> String {
     let server = env::var("VIRIDIAN_TEST_POSTGRES")
         .expect("VIRIDIAN_TEST_POSTGRES names no server: run the tests with scripts/test");
     let name = format!("store_{}", Uuid::now_v7().simple());

@@ -44,9 +44,8 @@ impl SetAside {
     }
 
     /// For how long one is set aside that fails now.
-    pub(crate) fn time(&self, id: DeploymentId) -> Duration {
-        let times = self.failing().get(&id).map_or(0, |failing| failing.times);
-        self.after(times)
+    pub(crate) fn time(&self, id: DeploymentId, now: Timestamp) -> Duration {
+        self.after(before(&self.failing(), id, now))
     }
 
     /// Notes that some were set aside, by the times that they had.
@@ -55,7 +54,7 @@ impl SetAside {
         // Someone else has looked at it since, and not set it aside.
         failing.retain(|_, it| it.until + self.longest > now);
         for &id in ids {
-            let times = failing.get(&id).map_or(0, |it| it.times);
+            let times = before(&failing, id, now);
             let entry = Failing {
                 times: times.saturating_add(1),
                 until: now + self.after(times),
@@ -90,6 +89,13 @@ impl SetAside {
     }
 }
 
+/// How often one failed before. Another worker that met it at the same time has
+/// counted that already.
+fn before(failing: &HashMap<DeploymentId, Failing>, id: DeploymentId, now: Timestamp) -> u32 {
+    let times = |it: &Failing| it.times - u32::from(it.until > now);
+    failing.get(&id).map_or(0, times)
+}
+
 const FIRST: Duration = Duration::from_secs(10);
 const LONGEST: Duration = Duration::from_secs(5 * 60);
 
@@ -103,41 +109,53 @@ mod tests {
     fn the_time_doubles_up_to_the_longest_and_begins_anew_once_all_is_well() {
         let (aside, id, mut now) = start();
         for expected in [10, 20, 40, 60, 60] {
-            assert_eq!(aside.time(id), secs(expected));
+            assert_eq!(aside.time(id, now), secs(expected));
             aside.failed(&[id], now);
             assert_eq!(aside.count(now), 1);
             now = now + secs(expected);
             assert_eq!(aside.count(now), 0, "it is looked at again");
         }
         aside.done(&[id]);
-        assert_eq!(aside.time(id), secs(10));
+        assert_eq!(aside.time(id, now), secs(10));
     }
 
     #[test]
     fn each_has_its_own() {
         let (aside, id, now) = start();
         aside.failed(&[id], now);
-        assert_eq!(aside.time(DeploymentId(Uuid::max())), secs(10));
+        assert_eq!(aside.time(DeploymentId(Uuid::max()), now), secs(10));
     }
 
     #[test]
     fn what_others_have_done_since_is_forgotten() {
         let (aside, id, now) = start();
         aside.failed(&[id], now);
-        aside.failed(&[], now + secs(10 + 59));
-        assert_eq!(aside.time(id), secs(20), "it may still be failing");
-        aside.failed(&[], now + secs(10 + 60));
-        assert_eq!(aside.time(id), secs(10));
+        let soon = now + secs(10 + 59);
+        aside.failed(&[], soon);
+        assert_eq!(aside.time(id, soon), secs(20), "it may still be failing");
+        let late = now + secs(10 + 60);
+        aside.failed(&[], late);
+        assert_eq!(aside.time(id, late), secs(10));
         assert!(aside.failing().is_empty());
     }
 
     #[test]
     fn no_number_of_times_is_too_large() {
         let (aside, id, now) = start();
-        for _ in 0..100 {
+        for minute in 0..100 {
+            aside.failed(&[id], now + secs(60 * minute));
+        }
+        assert_eq!(aside.time(id, now + secs(60 * 100)), secs(60));
+    }
+
+    #[test]
+    fn two_who_meet_it_at_once_count_once() {
+        let (aside, id, now) = start();
+        for _ in 0..2 {
+            assert_eq!(aside.time(id, now), secs(10));
             aside.failed(&[id], now);
         }
-        assert_eq!(aside.time(id), secs(60));
+        assert_eq!(aside.time(id, now + secs(10)), secs(20));
     }
 
     fn start() -> (SetAside, DeploymentId, Timestamp) {

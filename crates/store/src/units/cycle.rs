@@ -57,7 +57,7 @@ impl Database {
         let mut taken = Vec::new();
         let together = self.run_together(now, limit, aside, &mut taken).await;
         let pass = match together {
-            Err(error) if error.is_of_rows() => self.run_alone(taken, aside).await?,
+            Err(error) if error.is_of_rows() => self.run_alone(taken, aside, now).await?,
             together => together?,
         };
         aside.done(&pass.done);
@@ -100,7 +100,7 @@ impl Database {
             let now = tx.now().await?;
             tx.carry_out_all(changes, now);
             let broken = pass.failed.iter();
-            tx.write(broken.map(|&(id, _)| set_due(&[id], now + aside.time(id))));
+            tx.write(broken.map(|&(id, _)| set_due(&[id], now + aside.time(id, now))));
             Ok(pass)
         })
         .await
@@ -111,6 +111,7 @@ impl Database {
         &self,
         ids: Vec<DeploymentId>,
         aside: &SetAside,
+        now: Timestamp,
     ) -> Result<Pass, StoreError> {
         let mut pass = Pass::default();
         for id in ids {
@@ -121,7 +122,7 @@ impl Database {
                 Err(error @ (StoreError::Away(_) | StoreError::Exhausted)) => return Err(error),
                 Err(error) => {
                     if error.is_of_rows() {
-                        self.set_aside(id, aside.time(id)).await?;
+                        self.set_aside(id, aside.time(id, now)).await?;
                     }
                     pass.failed.push((id, error));
                 }
