@@ -1,6 +1,6 @@
 //! Rows that are damaged for a while, so that cycles of one deployment fail.
 
-use viridian_strategy::DeploymentId;
+use viridian_strategy::{DeploymentId, Timestamp};
 
 use super::dice::Dice;
 use crate::tests::fixture::{Engine, Fixture};
@@ -19,8 +19,17 @@ impl Poison {
         dice.pick(&[Self::Unreadable, Self::Unwritable])
     }
 
-    pub(super) async fn strike(self, fixture: &Fixture, engine: Engine, id: DeploymentId) {
+    /// Damages rows of a deployment that is due.
+    pub(super) async fn strike(
+        self,
+        fixture: &Fixture,
+        engine: Engine,
+        id: DeploymentId,
+        now: Timestamp,
+    ) {
         let id = literal(engine, id);
+        let due = format!("UPDATE deployments SET due_at = '{now}' WHERE id = {id}");
+        fixture.tamper(&due).await.expect("it is due");
         let damage = match self {
             Self::Unreadable => format!("UPDATE deployments SET labels = '[7]' WHERE id = {id}"),
             Self::Unwritable => format!("INSERT INTO poisoned VALUES ({id})"),

@@ -111,7 +111,7 @@ impl<'a> World<'a> {
     pub(super) async fn live(mut self) {
         while let Some(next) = self.next_at() {
             self.time.set(next).await;
-            if self.dice.one_in(400) {
+            if self.dice.one_in(100) {
                 self.restart().await;
             }
             self.coverage.count("instants");
@@ -178,9 +178,9 @@ impl<'a> World<'a> {
             Happening::Poisoned(poison) => {
                 life.note(now, format_args!("{poison:?}"));
                 life.poison = Some(poison);
-                poison
-                    .strike(open(&self.fixture), self.engine, life.id)
-                    .await;
+                let fixture = open(&self.fixture);
+                poison.strike(fixture, self.engine, life.id, now).await;
+                self.coordinator.look_at = now;
             }
             Happening::Cured => {
                 life.note(now, "cured");
@@ -562,5 +562,5 @@ async fn report_healths(db: &Database, reports: &[(usize, HealthReport)]) -> Res
 }
 
 /// How often the invariants are asked for.
-const EVERY: Duration = Duration::from_secs(60);
+const EVERY: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_secs(2);
