@@ -1,8 +1,14 @@
 //! One route: a process, from its start to its end, and its health in between.
 
-use std::{convert::Infallible, fmt, pin::pin, sync::Arc, time::SystemTime};
+use std::{
+    convert::Infallible,
+    fmt,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::interval};
 use tracing::info;
 use viridian_proto::v1::{Revision, Route, RouteHealthReport, RouteStatus, RouteStatusReport};
 
@@ -166,6 +172,7 @@ impl Running<'_> {
         self.report_status();
         let (sender, mut verdicts) = mpsc::channel(1);
         let client = self.machine.probes.clone();
+        let mut repeat = interval(REPEAT);
         let mut probing = pin!(probe::watch_health(
             client,
             self.address.clone(),
@@ -192,6 +199,7 @@ impl Running<'_> {
                     });
                     self.report_health();
                 }
+                _ = repeat.tick() => self.report_health(),
                 never = &mut probing => match never as Infallible {},
             }
         }
@@ -215,3 +223,7 @@ impl Running<'_> {
         }
     }
 }
+
+/// How often a health that has not changed is told again, so that silence means
+/// something.
+const REPEAT: Duration = Duration::from_secs(10);

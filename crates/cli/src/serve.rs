@@ -9,7 +9,7 @@ use viridian_server::{Config, GrpcWeb, Server, StartError, StartErrorKind};
 
 use crate::{
     coordinator::CoordinatorArgs,
-    error,
+    duration, error,
     limits::LimitArgs,
     logging::{self, LogArgs, LogError},
     retention::RetentionArgs,
@@ -71,6 +71,12 @@ pub(crate) struct ServeArgs {
     watch: WatchLimitArgs,
     #[command(flatten)]
     coordinator: CoordinatorArgs,
+    /// Have a route NOT_CHECKED once nobody has spoken of its health for so long.
+    /// Only with a health checker that repeats itself several times as often;
+    /// `viridian agent` does so every 10 s [default: what was said counts for
+    /// ever].
+    #[arg(long, env = "VIRIDIAN_HEALTH_SILENCE", value_name = "DURATION", value_parser = duration::parse)]
+    health_silence: Option<Duration>,
     #[command(flatten)]
     log: LogArgs,
 }
@@ -142,6 +148,7 @@ async fn serve(args: ServeArgs) -> Result<ExitCode, ServeError> {
     }
     config.watch = args.watch.into();
     config.coordinator = args.coordinator.into();
+    config.health_silence = args.health_silence;
 
     let mut server = tokio::select! {
         started = Server::start(config) => started?,

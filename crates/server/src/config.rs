@@ -2,7 +2,9 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
+    ops::RangeInclusive,
     path::PathBuf,
+    time::Duration,
 };
 
 use thiserror::Error;
@@ -40,6 +42,9 @@ pub struct Config {
     pub watch: WatchLimits,
     /// How it works on what is due.
     pub coordinator: CoordinatorLimits,
+    /// How long the health of a route counts of which nobody speaks. Without it,
+    /// for ever: a checker need not repeat what has not changed.
+    pub health_silence: Option<Duration>,
 }
 
 impl Config {
@@ -59,6 +64,7 @@ impl Config {
             grpc_web: None,
             watch: WatchLimits::default(),
             coordinator: CoordinatorLimits::default(),
+            health_silence: None,
         }
     }
 
@@ -75,6 +81,13 @@ impl Config {
         self.coordinator
             .check()
             .map_err(|error| StartError::Config(format!("--{}: {error}", error.flag)))?;
+        if let Some(silence) = self.health_silence
+            && !SILENCE.contains(&silence)
+        {
+            return Err(StartError::Config(
+                "--health-silence: must be 1 second to 7 days".to_owned(),
+            ));
+        }
         if let Some(Err(origin)) = self.grpc_web.as_ref().map(GrpcWeb::check) {
             return Err(StartError::Config(format!(
                 "--grpc-web-origin: {origin:?} is no origin; write https://HOST, or * for all"
@@ -97,6 +110,9 @@ impl Config {
         )))
     }
 }
+
+const SILENCE: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Why a server did not start. Displays as one sentence.
 #[derive(Debug, Error)]

@@ -8,7 +8,7 @@
 //! - `convert`: between wire and domain, one file an aggregate.
 //! - `coordinator`: what moves deployments forward without a call.
 //! - `watches`: what streams follow, looked at once for all of them.
-//! - `pruner`: what forgets the old.
+//! - `pruner`: what forgets the old. `silence`: what no longer believes it.
 //! - `metrics`: what is measured, and where it can be read.
 
 mod auth;
@@ -30,6 +30,7 @@ mod security;
 mod selector;
 mod server;
 mod services;
+mod silence;
 mod state;
 mod tls;
 mod watches;

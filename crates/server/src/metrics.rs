@@ -34,6 +34,8 @@ pub(crate) const PASSES: &str = "viridian_due_queue_passes_total";
 pub(crate) const CYCLES: &str = "viridian_cycles_total";
 /// Cycles that failed.
 pub(crate) const CYCLES_FAILED: &str = "viridian_cycles_failed_total";
+/// Routes whose health is no longer believed, since nobody spoke of it.
+pub(crate) const HEALTH_SILENCED: &str = "viridian_health_silenced_total";
 /// Deployments that are set aside since their cycle failed.
 pub(crate) const SET_ASIDE: &str = "viridian_deployments_set_aside";
 
@@ -82,6 +84,10 @@ fn describe() {
     describe_counter!(PASSES, "Passes over the due queue, by outcome.");
     describe_counter!(CYCLES, "Cycles of deployments.");
     describe_counter!(CYCLES_FAILED, "Cycles that failed.");
+    describe_counter!(
+        HEALTH_SILENCED,
+        "Routes that became NOT_CHECKED, since nobody spoke of their health."
+    );
     describe_gauge!(
         SET_ASIDE,
         "Deployments that this server has set aside, since their cycle failed."

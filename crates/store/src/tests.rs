@@ -27,6 +27,7 @@ mod relay;
 mod repeats;
 mod reports;
 mod schema;
+mod silence;
 mod simulation;
 mod tls;
 mod virtual_time;

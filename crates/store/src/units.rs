@@ -33,7 +33,7 @@ pub use self::{
     cycle::Pass,
     promote::{Promotion, PromotionPreview},
     prune::{Pruned, Retention, RetentionError},
-    report::{HealthReport, ReportError, StatusReport},
+    report::{HealthReport, ReportError, Silenced, StatusReport},
     roll_back::RolledBack,
     update::DeploymentUpdate,
 };

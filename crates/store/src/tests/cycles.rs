@@ -12,6 +12,7 @@ use tokio::sync::Barrier;
 use viridian_strategy::{DeploymentId, Health};
 
 use super::{
+    broken::{literal, refuse_events},
     fixture::{Engine, Fixture, call, manual, spec},
     invariants,
 };
@@ -226,31 +227,6 @@ async fn spoil(fixture: &Fixture, engine: Engine, id: DeploymentId) {
     let id = literal(engine, id);
     let spoil = format!("UPDATE deployments SET policy = '{{\"nonsense\": 1}}' WHERE id = {id}");
     fixture.tamper(&spoil).await.expect("it is spoiled");
-}
-
-/// Has the database refuse a deployment's events.
-async fn refuse_events(fixture: &Fixture, engine: Engine, id: DeploymentId) {
-    let id = literal(engine, id);
-    let trigger = match engine {
-        Engine::Sqlite => format!(
-            "CREATE TRIGGER refused BEFORE INSERT ON events WHEN NEW.deployment_id = {id} \
-             BEGIN SELECT RAISE(ABORT, 'refused'); END"
-        ),
-        Engine::Postgres => format!(
-            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
-             'BEGIN RAISE EXCEPTION ''refused''; END'; \
-             CREATE TRIGGER refused BEFORE INSERT ON events FOR EACH ROW \
-             WHEN (NEW.deployment_id = {id}) EXECUTE FUNCTION refuse()"
-        ),
-    };
-    fixture.tamper(&trigger).await.expect("a trigger");
-}
-
-fn literal(engine: Engine, id: DeploymentId) -> String {
-    match engine {
-        Engine::Sqlite => format!("X'{}'", id.0.simple()),
-        Engine::Postgres => format!("'{}'", id.0),
-    }
 }
 
 fn aside() -> SetAside {

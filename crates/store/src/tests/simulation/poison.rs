@@ -3,7 +3,10 @@
 use viridian_strategy::{DeploymentId, Timestamp};
 
 use super::dice::Dice;
-use crate::tests::fixture::{Engine, Fixture};
+use crate::tests::{
+    broken::literal,
+    fixture::{Engine, Fixture},
+};
 
 /// In what way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,11 +69,4 @@ pub(super) async fn prepare(fixture: &Fixture, engine: Engine) {
         }
     };
     fixture.tamper(trigger).await.expect("a trigger");
-}
-
-fn literal(engine: Engine, id: DeploymentId) -> String {
-    match engine {
-        Engine::Sqlite => format!("X'{}'", id.0.simple()),
-        Engine::Postgres => format!("'{}'", id.0),
-    }
 }

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     Call, Database, Deployment, HealthReport, Pass, Projects, ReportError, RouteFilter,
-    StatusReport, StoreError,
+    StatusReport, StoreError, Tables, TrafficTable,
     tests::{
         fixture::{Engine, Fixture, call},
         virtual_time::VirtualTime,
@@ -41,6 +41,8 @@ pub(super) struct World<'a> {
     /// Of what happens to all of them.
     dice: Dice,
     check_at: Timestamp,
+    /// As they were seen last.
+    tables: HashMap<DeploymentId, TrafficTable>,
     coverage: &'a mut Coverage,
 }
 
@@ -92,6 +94,7 @@ impl<'a> World<'a> {
             lives: Vec::new(),
             places: HashMap::new(),
             check_at: now + EVERY,
+            tables: HashMap::new(),
             coverage,
         };
         for seed in seeds {
@@ -124,6 +127,7 @@ impl<'a> World<'a> {
             self.assign().await;
             self.coordinate().await;
             self.nothing_waits().await;
+            self.tables_move_on().await;
             if self.check_at <= self.time.now() {
                 self.check_at = self.time.now() + EVERY;
                 self.check().await;
@@ -459,6 +463,26 @@ impl<'a> World<'a> {
         let query = format!("SELECT COUNT(*) AS n FROM deployments WHERE due_at <= '{late}'");
         let waiting = open(&self.fixture).number(&query).await;
         assert_eq!(waiting, 0, "left in the queue at {now}");
+    }
+
+    /// Whoever follows a table sees a later one each time that it changed.
+    async fn tables_move_on(&mut self) {
+        let now = self.time.now();
+        let all = Tables::All {
+            after: None,
+            limit: 10_000,
+        };
+        let tables = open(&self.fixture).db.traffic_tables(all, Projects::All);
+        for table in tables.await.expect("they are read") {
+            let life = &self.lives[self.places[&table.deployment]];
+            if let Some(seen) = self.tables.get(&table.deployment)
+                && *seen != table
+                && seen.epoch >= table.epoch
+            {
+                life.fail(format!("at {now} {table:?} follows {seen:?}"));
+            }
+            self.tables.insert(table.deployment, table);
+        }
     }
 
     async fn check(&mut self) {
