@@ -27,6 +27,7 @@ pub(crate) struct Machine {
     pub(crate) ports: Ports,
     pub(crate) probes: reqwest::Client,
     pub(crate) outbox: Arc<Outbox>,
+    pub(crate) health_repeat: Duration,
 }
 
 /// A route to run.
@@ -172,7 +173,7 @@ impl Running<'_> {
         self.report_status();
         let (sender, mut verdicts) = mpsc::channel(1);
         let client = self.machine.probes.clone();
-        let mut repeat = interval(REPEAT);
+        let mut repeat = interval(self.machine.health_repeat);
         let mut probing = pin!(probe::watch_health(
             client,
             self.address.clone(),
@@ -223,7 +224,3 @@ impl Running<'_> {
         }
     }
 }
-
-/// How often a health that has not changed is told again, so that silence means
-/// something.
-const REPEAT: Duration = Duration::from_secs(10);

@@ -73,7 +73,7 @@ pub(crate) struct ServeArgs {
     coordinator: CoordinatorArgs,
     /// Have a route NOT_CHECKED once nobody has spoken of its health for so long.
     /// Only with a health checker that repeats itself several times as often;
-    /// `viridian agent` does so every 10 s [default: what was said counts for
+    /// `viridian agent` does so by its --health-repeat [default: what was said counts for
     /// ever].
     #[arg(long, env = "VIRIDIAN_HEALTH_SILENCE", value_name = "DURATION", value_parser = duration::parse)]
     health_silence: Option<Duration>,
