@@ -29,5 +29,6 @@ mod reports;
 mod schema;
 mod silence;
 mod simulation;
+mod timers;
 mod tls;
 mod virtual_time;

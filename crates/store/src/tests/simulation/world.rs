@@ -463,6 +463,8 @@ impl<'a> World<'a> {
         let query = format!("SELECT COUNT(*) AS n FROM deployments WHERE due_at <= '{late}'");
         let waiting = open(&self.fixture).number(&query).await;
         assert_eq!(waiting, 0, "left in the queue at {now}");
+        let revenants = open(&self.fixture).number(REVENANTS).await;
+        assert_eq!(revenants, 0, "drained, and back at {now}");
     }
 
     /// Whoever follows a table sees a later one each time that it changed.
@@ -584,6 +586,10 @@ async fn report_healths(db: &Database, reports: &[(usize, HealthReport)]) -> Res
     let results = db.report_health(reports).await;
     results.expect("the batch is taken")
 }
+
+/// Whatever is reported of what is drained, it does not come back.
+const REVENANTS: &str = "SELECT COUNT(*) AS n FROM routes \
+    WHERE drained_at IS NOT NULL AND status IN ('PROVISIONING', 'RUNNING')";
 
 /// How often the invariants are asked for.
 const EVERY: Duration = Duration::from_secs(30);
