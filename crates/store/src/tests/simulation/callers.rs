@@ -78,7 +78,7 @@ impl Ask {
         let deploying = state.lifecycle() == Lifecycle::Deploying;
         let rolling = matches!(before.policy.strategy, Strategy::Rolling(_));
         match self {
-            Self::Create(activated) => Some(!gone && !(*activated && deploying)),
+            Self::Create(activated) => Some(!(gone || *activated && deploying)),
             Self::Activate(revision, supersede) => {
                 let current = state.current() == Some(*revision);
                 Some(!gone && !current && (*supersede || !deploying))
