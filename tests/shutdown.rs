@@ -14,7 +14,6 @@ use std::{
 use nix::sys::signal::Signal;
 use rstest::rstest;
 use tokio::task::JoinSet;
-use tokio_postgres::NoTls;
 use tonic::{Code, Status, Streaming};
 use viridian_proto::v1::{
     CreateDeploymentRequest, Deployment, UpdateDeploymentRequest, WatchAssignmentsRequest,
@@ -74,33 +73,19 @@ async fn the_batch_in_hand_is_finished() {
     let mut world = World::start(Engine::Postgres).await;
     world.serving(1, manual()).await;
     let database = world.server.database();
-    database.execute(SLOW).await;
-    let (client, connection) = tokio_postgres::connect(database.url(), NoTls)
-        .await
-        .expect("the database answers");
-    tokio::spawn(connection);
-    let number = async |query: &str| -> i64 {
-        let row = client.query_one(query, &[]).await;
-        row.expect("a number").get(0)
-    };
+    database.slow_down_cycles().await;
     world.deploy().await;
     eventually("the cycle to be under way", async || {
-        (number(UNDER_WAY).await == 1).then_some(())
+        (database.cycles_under_way().await == 1).then_some(())
     })
     .await;
-    assert_eq!(number(CREATED).await, 1, "it is not committed yet");
+    let routes = "SELECT COUNT(*) FROM routes";
+    assert_eq!(database.number(routes).await, 1, "it is not committed yet");
     world.server.signal(Signal::SIGTERM);
     assert!(world.server.ended().await.success());
-    assert_eq!(number(CREATED).await, 2, "it was given up");
+    let created = world.server.database().number(routes).await;
+    assert_eq!(created, 2, "it was given up");
 }
-
-/// To create routes takes a second.
-const SLOW: &str = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS \
-    'BEGIN PERFORM pg_sleep(1); RETURN NEW; END'; \
-    CREATE TRIGGER slow BEFORE INSERT ON routes FOR EACH STATEMENT EXECUTE FUNCTION slow()";
-const UNDER_WAY: &str = "SELECT COUNT(*) FROM pg_stat_activity \
-    WHERE datname = current_database() AND wait_event = 'PgSleep'";
-const CREATED: &str = "SELECT COUNT(*) FROM routes";
 
 /// Under load, again and again. `VIRIDIAN_SHUTDOWNS` says how often.
 #[rstest]

@@ -31,9 +31,9 @@ async fn what_one_server_hears_the_other_believes_until_it_is_silent() {
     .await;
     let now = other.get(REFERENCE).await;
     assert_eq!(now.sequence, serving.sequence, "nothing was written of it");
-    let spoken = world.routes().await;
+    let spoken = world.api.list_spoken_routes(REFERENCE).await;
     eventually("the last report to be known to both", async || {
-        let known = other.list_routes(REFERENCE).await;
+        let known = other.list_spoken_routes(REFERENCE).await;
         let same = spoken.iter().zip(&known).all(|(one, two)| {
             let (one, two) = (last_report(one), last_report(two));
             one.abs_diff(two) < 1_000_000
@@ -111,13 +111,14 @@ async fn a_server_counts_from_its_own_start(#[case] engine: Engine) {
 async fn the_last_report_is_told_whether_or_not_it_changed_anything(#[case] engine: Engine) {
     let world = World::start(engine).await;
     world.serving(1, manual()).await;
-    let routes = world.routes().await;
+    let spoken = async || world.api.list_spoken_routes(REFERENCE).await;
+    let routes = spoken().await;
     let first = last_report(&routes[0]);
     assert!(first.abs_diff(now()) < 60_000_000, "{routes:?}");
     let sequence = world.get().await.sequence;
     let later = eventually("a later report", async || {
         world.api.see(&routes, Healthy).await;
-        let last = last_report(&world.routes().await[0]);
+        let last = last_report(&spoken().await[0]);
         (last > first).then_some(last)
     })
     .await;
@@ -131,7 +132,7 @@ async fn the_last_report_is_told_whether_or_not_it_changed_anything(#[case] engi
     server.signal(Signal::SIGTERM);
     assert!(server.ended().await.success());
     let server = server.restart().await;
-    let known = server.api().await.list_routes(REFERENCE).await;
+    let known = server.api().await.list_spoken_routes(REFERENCE).await;
     assert!(
         last_report(&known[0]).abs_diff(later) < 1_000_000,
         "{known:?}"

@@ -10,8 +10,8 @@ use crate::duration;
 /// The flags of `viridian serve` about it.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct CoordinatorArgs {
-    /// How many take batches of what is due side by side [default: 1 on SQLite,
-    /// 2 on PostgreSQL].
+    /// How many take batches of what is due side by side, when one batch is not
+    /// enough [default: 1 on SQLite, 2 on PostgreSQL].
     #[arg(long, env = "VIRIDIAN_COORDINATOR_WORKERS", value_name = "COUNT")]
     coordinator_workers: Option<u32>,
     /// How many deployments a batch has. Calls of those in it wait for it.

@@ -7,7 +7,10 @@ use std::{sync::Arc, time::Duration};
 
 use metrics::{counter, gauge};
 use tokio::{
-    sync::broadcast::{Receiver, error::RecvError},
+    sync::{
+        Notify,
+        broadcast::{Receiver, error::RecvError},
+    },
     task::JoinSet,
     time::sleep,
 };
@@ -20,39 +23,44 @@ use crate::metrics::{CYCLES, CYCLES_FAILED, PASSES, SET_ASIDE};
 /// Works on the due queue until it is told to stop; then it finishes what it has
 /// in hand.
 pub(crate) async fn run(database: Database, limits: CoordinatorLimits, stop: CancellationToken) {
-    let aside = Arc::new(SetAside::new(limits.set_aside, limits.set_aside_longest));
+    let worker = Worker {
+        limits,
+        aside: Arc::new(SetAside::new(limits.set_aside, limits.set_aside_longest)),
+        more: Arc::default(),
+        database,
+    };
     let mut workers = JoinSet::new();
-    for _ in 0..limits.workers_on(&database) {
-        let worker = Worker {
-            database: database.clone(),
-            limits,
-            aside: Arc::clone(&aside),
-        };
-        workers.spawn(worker.work(stop.clone()));
+    for _ in 1..limits.workers_on(&worker.database) {
+        workers.spawn(worker.clone().help(stop.clone()));
     }
+    workers.spawn(worker.lead(stop));
     // One that panics is missed: the server ends.
     while let Some(Ok(())) = workers.join_next().await {}
 }
 
 /// One of those who take batches side by side.
+#[derive(Clone)]
 struct Worker {
     database: Database,
     limits: CoordinatorLimits,
     aside: Arc<SetAside>,
+    /// That there is more than one batch.
+    more: Arc<Notify>,
 }
 
 /// How long to wait for the next pass.
 struct Wait {
     at_most: Duration,
+    has_worked: bool,
     /// Not when something failed: that must not be tried as fast as others
     /// commit.
     ends_by_commit: bool,
 }
 
 impl Worker {
-    /// It is woken by commits, by the time when the next deployment is due, and
-    /// by the slow poll, in case nothing was heard of a commit elsewhere.
-    async fn work(self, stop: CancellationToken) {
+    /// The first one is woken by commits, by the time when the next deployment is
+    /// due, and by the slow poll, in case nothing was heard of a commit elsewhere.
+    async fn lead(self, stop: CancellationToken) {
         // Armed before the queue is looked at, so that nothing falls between.
         let mut commits = self.database.subscribe();
         while !stop.is_cancelled() {
@@ -61,6 +69,24 @@ impl Worker {
                 () = stop.cancelled() => {}
                 () = made_due(&mut commits), if wait.ends_by_commit => {}
                 () = sleep(wait.at_most) => {}
+            }
+        }
+    }
+
+    /// The others are woken when a batch is full, and by the slow poll: so that
+    /// not all of them look at each commit, of which one can do the work.
+    async fn help(self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            let wait = self.pass().await;
+            let at_most = if wait.has_worked {
+                Duration::ZERO
+            } else {
+                self.limits.poll
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.more.notified() => {}
+                () = sleep(at_most) => {}
             }
         }
     }
@@ -75,6 +101,7 @@ impl Worker {
                 tracing::warn!(%error, "a pass over the due queue was given up");
                 return Wait {
                     at_most: RETRY,
+                    has_worked: false,
                     ends_by_commit: false,
                 };
             }
@@ -83,6 +110,10 @@ impl Worker {
         let Pass {
             done, failed, next, ..
         } = pass;
+        if done.len() + failed.len() >= self.limits.batch as usize {
+            self.more.notify_one();
+        }
+        let has_worked = !done.is_empty();
         let ends_by_commit = failed.is_empty();
         for (deployment, error) in failed {
             if error.is_of_rows() {
@@ -93,7 +124,7 @@ impl Worker {
         }
         let poll = self.limits.poll;
         let at_most = match next {
-            _ if !done.is_empty() => Duration::ZERO,
+            _ if has_worked => Duration::ZERO,
             // All of it is in other hands, or failed. Those hands let go by a
             // commit: most often that of a report that came while the one before
             // was looked at.
@@ -102,6 +133,7 @@ impl Worker {
         };
         Wait {
             at_most,
+            has_worked,
             ends_by_commit,
         }
     }

@@ -86,9 +86,7 @@ impl Keeper {
 
     async fn write_down(&self) -> Result<(), StoreError> {
         let noted = self.heard.noted();
-        self.database
-            .note_reports(noted.reports(Instant::now()))
-            .await?;
+        self.database.note_reports(noted.reports()).await?;
         self.heard.forget(&noted);
         Ok(())
     }

@@ -4,8 +4,6 @@
 //! had one, and write that down here now and then, for many routes at once. It is
 //! late by that much, and no decision reads it.
 
-use std::time::Duration;
-
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use viridian_strategy::{DeploymentId, Health, RouteId, RouteStatus, Timestamp};
@@ -18,15 +16,15 @@ use crate::{
     write::{Column, Write},
 };
 
-/// How long ago something was reported of a route.
+/// When something was last reported of a route, by the time that decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LastReport {
     /// Of which route.
     pub route: RouteId,
     /// Its status, if that was reported.
-    pub status: Option<Duration>,
+    pub status: Option<Timestamp>,
     /// Its health, if that was reported.
-    pub health: Option<Duration>,
+    pub health: Option<Timestamp>,
 }
 
 /// Which routes are asked whether their health is told.
@@ -116,13 +114,12 @@ impl Connection {
 
 /// Writes down when something was reported of routes. What is there already stays
 /// if it is later.
-pub(crate) fn note_reports(reports: &[LastReport], now: Timestamp) -> Write {
+pub(crate) fn note_reports(reports: &[LastReport]) -> Write {
     let (mut ids, mut statuses, mut healths) = (Vec::new(), Vec::new(), Vec::new());
-    let at = |ago: Option<Duration>| ago.map(|ago| Sql(now - ago));
     for report in reports {
         ids.push(Sql(report.route));
-        statuses.push(at(report.status));
-        healths.push(at(report.health));
+        statuses.push(report.status.map(Sql));
+        healths.push(report.health.map(Sql));
     }
     let columns = vec![
         Column::new(last_reports::route_id, ids),

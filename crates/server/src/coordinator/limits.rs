@@ -5,9 +5,9 @@ use viridian_store::Database;
 /// How the due queue is worked on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CoordinatorLimits {
-    /// How many take batches side by side. None: one on SQLite, whose one writer
-    /// does everything, and two on PostgreSQL, so that one reads while the other
-    /// commits.
+    /// How many take batches side by side when one batch is not enough. None: one
+    /// on SQLite, whose one writer does everything, and two on PostgreSQL, so that
+    /// one reads while the other commits.
     pub workers: Option<u32>,
     /// How many deployments a batch has. So few that no call waits long for one
     /// that is in it.

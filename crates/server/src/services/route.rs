@@ -75,9 +75,9 @@ impl RouteService for Routes {
         let (reports, hidden) = split(&scope, reports, |report| report.route).await?;
         let routes: Vec<RouteId> = reports.iter().map(|report| report.route).collect();
         let outcomes = scope.database().report_statuses(reports).await;
-        scope
-            .heard()
-            .statuses(&applied(&routes, &outcomes), Instant::now());
+        if let Ok(now) = scope.watches().clock.now().await {
+            scope.heard().statuses(&applied(&routes, &outcomes), now);
+        }
         let ids = message.reports.into_iter().map(|report| report.route_id);
         let results = results(ids, hidden, outcomes)?;
         Ok(Response::new(v1::ReportRouteStatusesResponse { results }))
@@ -94,9 +94,9 @@ impl RouteService for Routes {
         let (reports, hidden) = split(&scope, reports, |report| report.route).await?;
         let routes: Vec<RouteId> = reports.iter().map(|report| report.route).collect();
         let outcomes = scope.database().report_health(reports).await;
-        scope
-            .heard()
-            .health(&applied(&routes, &outcomes), Instant::now());
+        if let Ok(now) = scope.watches().clock.now().await {
+            scope.heard().health(&applied(&routes, &outcomes), now);
+        }
         let ids = message.reports.into_iter().map(|report| report.route_id);
         let results = results(ids, hidden, outcomes)?;
         Ok(Response::new(v1::ReportRouteHealthResponse { results }))

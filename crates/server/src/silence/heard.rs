@@ -5,9 +5,8 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::time::Instant;
 use viridian_store::LastReport;
-use viridian_strategy::RouteId;
+use viridian_strategy::{RouteId, Timestamp};
 
 /// What is not written down yet. Each report is noted here in passing; nothing
 /// else happens for one that changes nothing.
@@ -19,21 +18,21 @@ pub(crate) struct Noted(Vec<(RouteId, Times)>);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Times {
-    status: Option<Instant>,
-    health: Option<Instant>,
+    status: Option<Timestamp>,
+    health: Option<Timestamp>,
 }
 
 impl Heard {
-    /// Notes that the status of some routes was reported just now.
-    pub(crate) fn statuses(&self, routes: &[RouteId], now: Instant) {
+    /// Notes that the status of some routes was reported, by the database's time.
+    pub(crate) fn statuses(&self, routes: &[RouteId], now: Timestamp) {
         let mut times = self.times();
         for &route in routes {
             times.entry(route).or_default().status = Some(now);
         }
     }
 
-    /// Notes that the health of some routes was reported just now.
-    pub(crate) fn health(&self, routes: &[RouteId], now: Instant) {
+    /// Notes that the health of some routes was reported, by the database's time.
+    pub(crate) fn health(&self, routes: &[RouteId], now: Timestamp) {
         let mut times = self.times();
         for &route in routes {
             times.entry(route).or_default().health = Some(now);
@@ -42,7 +41,7 @@ impl Heard {
 
     /// When anything was reported of a route last. None when that is written
     /// down, or nothing ever was.
-    pub(crate) fn last(&self, route: RouteId) -> Option<Instant> {
+    pub(crate) fn last(&self, route: RouteId) -> Option<Timestamp> {
         let times = self.times();
         let Times { status, health } = times.get(&route)?;
         (*status).max(*health)
@@ -70,12 +69,11 @@ impl Heard {
 }
 
 impl Noted {
-    pub(super) fn reports(&self, now: Instant) -> Vec<LastReport> {
-        let ago = |at: Option<Instant>| at.map(|at| now.duration_since(at));
+    pub(super) fn reports(&self) -> Vec<LastReport> {
         let report = |&(route, Times { status, health })| LastReport {
             route,
-            status: ago(status),
-            health: ago(health),
+            status,
+            health,
         };
         self.0.iter().map(report).collect()
     }
@@ -91,7 +89,11 @@ mod tests {
 
     #[test]
     fn what_was_heard_is_told_until_it_is_written_down() {
-        let (heard, route, begin) = (Heard::default(), RouteId(Uuid::nil()), Instant::now());
+        let (heard, route, begin) = (
+            Heard::default(),
+            RouteId(Uuid::nil()),
+            Timestamp::from_micros(0),
+        );
         assert_eq!(heard.last(route), None);
         heard.statuses(&[route], begin);
         heard.health(&[route], begin + SECOND);
@@ -99,17 +101,21 @@ mod tests {
         let noted = heard.noted();
         let report = LastReport {
             route,
-            status: Some(2 * SECOND),
-            health: Some(SECOND),
+            status: Some(begin),
+            health: Some(begin + SECOND),
         };
-        assert_eq!(noted.reports(begin + 2 * SECOND), [report]);
+        assert_eq!(noted.reports(), [report]);
         heard.forget(&noted);
         assert_eq!(heard.last(route), None);
     }
 
     #[test]
     fn what_was_heard_meanwhile_is_written_down_the_next_time() {
-        let (heard, route, begin) = (Heard::default(), RouteId(Uuid::nil()), Instant::now());
+        let (heard, route, begin) = (
+            Heard::default(),
+            RouteId(Uuid::nil()),
+            Timestamp::from_micros(0),
+        );
         heard.health(&[route], begin);
         let noted = heard.noted();
         heard.health(&[route], begin + SECOND);

@@ -27,7 +27,7 @@ async fn who_is_spoken_of_stays_healthy_and_the_others_are_not_checked(#[case] e
     fixture.settle().await;
     let before = fixture.get(id).await;
     time.pass(SILENCE).await;
-    note(&fixture, &routes[..1], Duration::ZERO).await;
+    note(&fixture, &routes[..1]).await;
     assert_eq!(end(&fixture, SILENCE + SECOND).await, [], "not yet");
     time.pass(SECOND).await;
 
@@ -89,8 +89,8 @@ async fn the_later_report_counts_whoever_writes_it_down(#[case] engine: Engine) 
     time.pass(SILENCE).await;
     let report = |status: Option<u64>, health: Option<u64>| LastReport {
         route: routes[0],
-        status: status.map(Duration::from_secs),
-        health: health.map(Duration::from_secs),
+        status: status.map(|ago| time.now() - Duration::from_secs(ago)),
+        health: health.map(|ago| time.now() - Duration::from_secs(ago)),
     };
     let mut last = Vec::new();
     for noted in [
@@ -114,7 +114,12 @@ async fn the_later_report_counts_whoever_writes_it_down(#[case] engine: Engine) 
     assert_eq!(end(&fixture, Duration::from_secs(6)).await, []);
     // That its scheduler speaks of it says nothing of its health.
     time.pass(SECOND).await;
-    let noted = fixture.db.note_reports(vec![report(Some(0), None)]).await;
+    let report = LastReport {
+        route: routes[0],
+        status: Some(time.now()),
+        health: None,
+    };
+    let noted = fixture.db.note_reports(vec![report]).await;
     noted.expect("it is written");
     assert_eq!(end(&fixture, Duration::from_secs(6)).await, routes);
 }
@@ -131,7 +136,7 @@ async fn what_is_over_or_unknown_is_not_noted_and_what_is_noted_goes_with_its_ro
     let mut routes = ids(&fixture, id).await;
     fixture.status(&routes[..1], RouteStatus::Terminated).await;
     routes.push(RouteId(uuid::Uuid::max()));
-    note(&fixture, &routes, Duration::ZERO).await;
+    note(&fixture, &routes).await;
     let noted = fixture.db.last_reports(routes.clone()).await;
     let noted: Vec<_> = noted.expect("it is read").iter().map(|it| it.0).collect();
     assert_eq!(noted, routes[1..2]);
@@ -184,7 +189,7 @@ async fn it_is_asked_once_more_under_the_lock() {
     let since = time.now();
     let looked: Vec<_> = routes.iter().map(|&route| (route, id)).collect();
     time.pass(SECOND).await;
-    note(&fixture, &routes[..1], Duration::ZERO).await;
+    note(&fixture, &routes[..1]).await;
     let ended = fixture.db.silence(since, &looked).await;
     assert_eq!(ended.expect("it goes through").routes, routes[1..]);
 }
@@ -238,12 +243,13 @@ async fn healths(fixture: &Fixture, id: DeploymentId) -> Vec<Health> {
     routes.iter().map(|route| route.view.health).collect()
 }
 
-/// Writes down that the health of routes was reported.
-async fn note(fixture: &Fixture, routes: &[RouteId], ago: Duration) {
+/// Writes down that the health of routes is reported now.
+async fn note(fixture: &Fixture, routes: &[RouteId]) {
+    let now = fixture.db.now().await.expect("the time");
     let report = |&route| LastReport {
         route,
         status: None,
-        health: Some(ago),
+        health: Some(now),
     };
     let noted = fixture.db.note_reports(routes.iter().map(report).collect());
     noted.await.expect("it is written");

@@ -176,7 +176,7 @@ impl Unit {
                 let spoken = |&route| LastReport {
                     route,
                     status: None,
-                    health: Some(Duration::ZERO),
+                    health: Some(system_clock()),
                 };
                 let spoken = scene.routes.iter().map(spoken).collect();
                 async move { told(db.note_reports(spoken).await) }.boxed()

@@ -47,8 +47,7 @@ impl Database {
                 let live: BTreeSet<_> = live.into_iter().collect();
                 let mut known = batch.to_vec();
                 known.retain(|report| live.contains(&report.route));
-                let now = tx.now().await?;
-                tx.write([note_reports(&known, now)]);
+                tx.write([note_reports(&known)]);
                 Ok::<_, StoreError>(())
             })
             .await?;

@@ -1,14 +1,49 @@
-//! A deployment whose rows are damaged: it delays no other, is looked at less and
-//! less often, and goes on once it is mended.
+//! How the server works on what is due: several take batches when one is not
+//! enough, and a deployment whose rows are damaged delays no other.
 
 use std::time::Duration;
 
 use rstest::rstest;
-use viridian_proto::v1::{CreateDeploymentRequest, DeploymentLifecycle};
+use viridian_proto::v1::{
+    CreateDeploymentRequest, Deployment, DeploymentLifecycle, DeploymentSubStep,
+};
 
 use crate::harness::{
     Engine, METRICS, REFERENCE, Server, World, creation, eventually, hold_for, manual,
 };
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_take_batches_when_one_is_not_enough() {
+    let flags = ["--coordinator-workers", "3", "--coordinator-batch", "1"];
+    let world = World::on(Server::start_with(Engine::Postgres, &flags).await).await;
+    let names = ["one", "two", "three", "four"];
+    for name in names {
+        let request = CreateDeploymentRequest {
+            name: name.to_owned(),
+            ..creation(1, manual())
+        };
+        world.api.create(request).await.expect("it can be created");
+    }
+    let references = names.map(|name| format!("shop/{name}"));
+    let is_ready = |it: &Deployment| it.lifecycle() == DeploymentLifecycle::Ready;
+    for reference in &references {
+        world.api.until(reference, "READY", is_ready).await;
+    }
+    let database = world.server.database();
+    database.slow_down_cycles().await;
+    for reference in &references {
+        let created = world.api.create_revision(reference, true).await;
+        created.expect("it can be activated");
+    }
+    eventually("two cycles at once", async || {
+        (database.cycles_under_way().await >= 2).then_some(())
+    })
+    .await;
+    let at_gate = |it: &Deployment| it.sub_step() == DeploymentSubStep::AwaitingPromotion;
+    for reference in &references {
+        world.api.until(reference, "the gate", at_gate).await;
+    }
+}
 
 #[rstest]
 #[case::sqlite(Engine::Sqlite)]
