@@ -107,8 +107,16 @@ impl Api {
         }
     }
 
-    /// All routes, oldest first, as of one moment.
+    /// All routes, oldest first, as of one moment; but for when something was last
+    /// reported of each, which moves when nothing else does.
     pub(crate) async fn list_routes(&self, reference: &str) -> Vec<Route> {
+        let mut routes = self.list_spoken_routes(reference).await;
+        routes.iter_mut().for_each(|it| it.last_report_time = None);
+        routes
+    }
+
+    /// The same with that.
+    pub(crate) async fn list_spoken_routes(&self, reference: &str) -> Vec<Route> {
         let request = ListRoutesRequest {
             deployment: reference.to_owned(),
             page_size: 500,

@@ -50,12 +50,21 @@ impl Server {
         Self::at(self.database().url(), |_| {}).await
     }
 
+    /// The same with flags of its own.
+    pub(crate) async fn beside_with(&self, flags: &[&str]) -> Self {
+        Self::at(self.database().url(), |command| {
+            command.args(flags);
+        })
+        .await
+    }
+
     /// A server on a database that was there before.
     pub(crate) async fn on(database: TestDatabase) -> Self {
         Self::on_with(database, |_| {}).await
     }
 
-    async fn on_with(database: TestDatabase, change: impl FnOnce(&mut Command)) -> Self {
+    /// The same, whose command is changed before it is started.
+    pub(crate) async fn on_with(database: TestDatabase, change: impl FnOnce(&mut Command)) -> Self {
         let mut server = Self::at(database.url(), change).await;
         server.database = Some(database);
         server

@@ -96,8 +96,19 @@ impl Database {
         dialect::now(&mut self.reader().await?, trip).await
     }
 
+    /// The same by another clock, where the database has none of its own.
+    #[cfg(test)]
+    pub(crate) fn by(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
     pub(crate) fn clock(&self) -> Clock {
         self.clock
+    }
+
+    /// Whether all that is written goes through one connection.
+    pub fn has_one_writer(&self) -> bool {
+        matches!(self.engine, Engine::Sqlite(_))
     }
 
     /// A connection to read with. What is decided on is never read with it.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use thiserror::Error;
-use viridian_strategy::{DeploymentId, RouteId};
+use viridian_strategy::{DeploymentId, RouteId, Timestamp};
 
 use crate::{
     Assignment, Database, Deployment, DeploymentFilter, EventFilter, HistoryEntry, LogEntry,
@@ -129,6 +129,15 @@ impl Database {
             .await?
             .list_routes(deployment, filter, after, i64::from(limit))
             .await
+    }
+
+    /// Gives when something was last reported of routes, as far as servers have
+    /// written it down.
+    pub async fn last_reports(
+        &self,
+        routes: Vec<RouteId>,
+    ) -> Result<Vec<(RouteId, Timestamp)>, StoreError> {
+        self.reader().await?.find_last_reports(routes).await
     }
 
     /// Lists revisions of a deployment, newest first, before one of a
