@@ -187,6 +187,9 @@ impl Database {
                 let Some(mut caller) = waiting.remove(&id) else {
                     continue;
                 };
+                if caller.is_gone() {
+                    continue;
+                }
                 if let Some(decided) = caller.decide(held) {
                     changes.extend(decided.change);
                     replies.extend(decided.reply);
