@@ -19,6 +19,7 @@ mod contract;
 mod copy;
 mod demo;
 mod descriptor_set;
+mod documents;
 mod drain;
 mod grpc_web;
 mod grpcurl;
