@@ -46,6 +46,7 @@ documents! {
     readme: "README.md" by on_postgres_too;
     api: "docs/api.md" by api_document::run;
     cli: "docs/cli.md" by alone;
+    operations: "docs/operations.md" by on_postgres;
     security: "docs/security.md" by with_credentials;
     storage: "docs/storage.md" by on_two_databases;
     tutorial: "docs/tutorial.md" by alone;
@@ -71,6 +72,10 @@ fn no_document_has_commands_that_nobody_runs() {
 /// A document that needs nothing that it does not say.
 async fn alone(document: &str) {
     follow(document, Stage::new(), "").await;
+}
+
+async fn on_postgres(document: &str) {
+    follow(document, Stage::new().with_postgres().await, "").await;
 }
 
 async fn on_postgres_too(document: &str) {
