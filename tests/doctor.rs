@@ -91,13 +91,10 @@ async fn a_schema_of_another_program_is_told(#[case] engine: Engine) {
     let older = "DELETE FROM __diesel_schema_migrations WHERE version > \
                  (SELECT MIN(version) FROM __diesel_schema_migrations)";
     database.execute(older).await;
-    let applied = fs::read_dir(crate::harness::root().join("migrations/sqlite"));
-    if applied.expect("the migrations").count() > 1 {
-        let run = doctor(&["--database", database.url()]).await;
-        assert_eq!(run.code, Some(0), "{run:?}");
-        let line = line(&run, "note", "database");
-        assert!(line.contains("brings it up to date"), "{line}");
-    }
+    let run = doctor(&["--database", database.url()]).await;
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let line = line(&run, "note", "database");
+    assert!(line.contains("brings it up to date"), "{line}");
 }
 
 #[rstest]

@@ -9,10 +9,11 @@ use diesel::{
 use viridian_strategy::Timestamp;
 
 use crate::{
-    check::expect_schema,
+    check::applied,
     database::{Location, Snapshot},
     dialect::system_clock,
     error::{CheckError, OpenError, StoreError},
+    migrations,
     types::{Instant, Sql},
 };
 
@@ -133,14 +134,15 @@ async fn schema_state(snapshot: &mut Snapshot) -> Result<SchemaState, CheckError
     if tables.iter().all(|it| it.n == 0) {
         return Ok(SchemaState::Missing);
     }
-    match expect_schema(snapshot).await {
-        Ok(()) => Ok(SchemaState::Current),
-        Err(CheckError::Open(OpenError::Schema(why))) if why.contains("lacks migration") => {
-            Ok(SchemaState::Behind)
-        }
-        Err(CheckError::Open(OpenError::Schema(_))) => Ok(SchemaState::Newer),
-        Err(error) => Err(error),
-    }
+    let found = applied(snapshot).await?;
+    let known = migrations::versions()?;
+    Ok(if found.iter().any(|version| !known.contains(version)) {
+        SchemaState::Newer
+    } else if found == known {
+        SchemaState::Current
+    } else {
+        SchemaState::Behind
+    })
 }
 
 /// Whether a file, or one that is not there yet, can be written, and what SQLite
