@@ -1,21 +1,22 @@
 //! docs/api.md: each of its commands works as it stands, one after the other.
 
-use std::{env, fs, path::Path, process::Stdio};
+use std::{env, path::Path, process::Stdio};
 
 use tokio::process::Command;
 use viridian_proto::v1::{DeploymentLifecycle, DeploymentSubStep};
 
-use crate::harness::{
-    Api, Engine, Finished, Fleet, REFERENCE, Server, finish, methods, root, tool,
+use crate::{
+    documents::fence::{Kind, fences},
+    harness::{Api, Engine, Finished, Fleet, REFERENCE, Server, finish, methods, tool},
 };
 
-#[tokio::test]
-async fn every_command_works() {
+/// A command of it comes when what the one before has begun is over.
+pub(crate) async fn run(document: &str) {
     let server = Server::start(Engine::Sqlite).await;
     let api = server.api().await;
     let _fleet = Fleet::start(&api, "default");
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let commands = commands();
+    let commands = commands(document);
     for method in methods() {
         let name = format!("{}/{}", method.parent_service().full_name(), method.name());
         assert!(
@@ -45,13 +46,16 @@ async fn every_command_works() {
 }
 
 /// The lines of the code blocks for a shell.
-fn commands() -> Vec<String> {
-    let text = fs::read_to_string(root().join("docs/api.md")).expect("docs/api.md");
-    let blocks = text.split("```sh\n").skip(1);
-    let blocks = blocks.filter_map(|rest| rest.split_once("```"));
-    blocks
-        .flat_map(|(block, _)| block.lines().map(str::to_owned).collect::<Vec<_>>())
-        .collect()
+fn commands(document: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    for fence in fences(document) {
+        match fence.kind {
+            Kind::Run { code: 0 } => lines.extend(fence.text.lines().map(str::to_owned)),
+            Kind::Shown { .. } => {}
+            kind => panic!("{}: {kind:?}", fence.place),
+        }
+    }
+    lines
 }
 
 /// Waits until nothing moves by itself any more.

@@ -9,6 +9,7 @@ use crate::{
     copy::CopyArgs,
     demo::{DemoArgs, replica::ReplicaArgs},
     deployment::DeploymentArgs,
+    doctor::DoctorArgs,
     man::ManArgs,
     serve::ServeArgs,
     token::TokenArgs,
@@ -32,6 +33,9 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Check that a database holds what must always be so. A server may run on it.
     Check(CheckArgs),
+    /// Look over what a server is told, its database and its credentials, and say
+    /// what is wrong and how to mend it.
+    Doctor(Box<DoctorArgs>),
     /// Copy all of a SQLite file to PostgreSQL.
     Copy(CopyArgs),
     /// Run routes as processes of this machine and check their health.

@@ -117,7 +117,8 @@ fn json(check: &Check) -> serde_json::Value {
     })
 }
 
-fn counted(count: u64, what: &str) -> String {
+/// `1 deployment`, `2 deployments`.
+pub(crate) fn counted(count: u64, what: &str) -> String {
     let end = if count == 1 { "" } else { "s" };
     format!("{count} {what}{end}")
 }

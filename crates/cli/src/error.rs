@@ -14,6 +14,7 @@ use crate::{
     demo::{DemoError, replica::ReplicaError},
     deployment::DeploymentError,
     descriptor_set::DescriptorSetError,
+    doctor::DoctorError,
     man::ManError,
     serve::ServeError,
     token::TokenError,
@@ -41,6 +42,8 @@ pub(crate) enum Error {
     Serve(#[from] ServeError),
     #[error(transparent)]
     Check(#[from] CheckCommandError),
+    #[error(transparent)]
+    Doctor(#[from] DoctorError),
     #[error(transparent)]
     Copy(#[from] CopyCommandError),
     #[error(transparent)]
@@ -86,6 +89,7 @@ impl Error {
             Self::Token(error) => error.exit_code(),
             Self::DescriptorSet(error) => error.exit_code(),
             Self::Demo(error) => error.exit_code(),
+            Self::Doctor(_) => SOFTWARE,
             Self::Replica(_) | Self::Completions(_) | Self::Man(_) => 1,
         }
     }
@@ -94,7 +98,8 @@ impl Error {
         let output = match self {
             Self::Deployment(DeploymentError::Call(CallError::Output(error))) => error.io(),
             Self::Token(TokenError::Output(error)) => error.io(),
-            Self::Check(CheckCommandError::Output(error)) => error.io(),
+            Self::Check(CheckCommandError::Output(error))
+            | Self::Doctor(DoctorError::Output(error)) => error.io(),
             Self::Demo(DemoError::Output(error))
             | Self::Completions(CompletionsError(error))
             | Self::Man(ManError::Output(error))

@@ -15,6 +15,7 @@ mod copy;
 mod demo;
 mod deployment;
 mod descriptor_set;
+mod doctor;
 mod duration;
 mod error;
 mod limits;
@@ -52,6 +53,7 @@ fn run(command: Command) -> Result<ExitCode, Error> {
         Command::Serve(args) => serve::run(args)?,
         Command::Check(args) => check::run(&args)?,
         Command::Copy(args) => copy::run(&args)?,
+        Command::Doctor(args) => doctor::run(*args)?,
         Command::Agent(args) => agent::run(args)?,
         Command::Demo(args) => demo::run(args)?,
         Command::DescriptorSet => descriptor_set::run()?,

@@ -130,26 +130,55 @@ pub(crate) fn run(args: ServeArgs) -> Result<ExitCode, ServeError> {
     outcome
 }
 
+impl ServeArgs {
+    /// What the flags come to.
+    pub(crate) async fn config(self) -> Result<Config, ServeError> {
+        let mut config = Config::new(self.database()?);
+        config.listen = resolve(&self.listen).await?;
+        config.tls = self.security.tls()?;
+        config.tokens = self.security.tokens;
+        config.insecure = self.insecure;
+        config.limits = self.limits.into();
+        config.retention = self.retention.into();
+        config.rpc_limits = self.rpc_limits.into();
+        config.grpc_web = self.grpc_web.then_some(GrpcWeb {
+            origins: self.grpc_web_origin,
+        });
+        if let Some(listen) = &self.metrics_listen {
+            config.metrics_listen = Some(resolve(listen).await?);
+        }
+        config.watch = self.watch.into();
+        config.coordinator = self.coordinator.into();
+        config.health_silence = self.health_silence;
+        Ok(config)
+    }
+
+    /// The URL that was asked for, or that of a file of the user's own.
+    pub(crate) fn database(&self) -> Result<String, ServeError> {
+        match &self.database {
+            Some(url) => Ok(url.clone()),
+            None => Ok(format!(
+                "sqlite:{}",
+                own_folder()?.join("viridian.db").display()
+            )),
+        }
+    }
+
+    /// The folder that the server makes before anything else, if it is not there.
+    pub(crate) fn folder(&self) -> Result<Option<PathBuf>, ServeError> {
+        match &self.database {
+            Some(_) => Ok(None),
+            None => own_folder().map(Some),
+        }
+    }
+}
+
 async fn serve(args: ServeArgs) -> Result<ExitCode, ServeError> {
     let mut signals = Signals::listen().map_err(ServeError::Runtime)?;
-    let mut config = Config::new(database(args.database)?);
-    config.listen = resolve(&args.listen).await?;
-    config.tls = args.security.tls()?;
-    config.tokens = args.security.tokens;
-    config.insecure = args.insecure;
-    config.limits = args.limits.into();
-    config.retention = args.retention.into();
-    config.rpc_limits = args.rpc_limits.into();
-    config.grpc_web = args.grpc_web.then_some(GrpcWeb {
-        origins: args.grpc_web_origin,
-    });
-    if let Some(listen) = &args.metrics_listen {
-        config.metrics_listen = Some(resolve(listen).await?);
+    if let Some(folder) = args.folder()? {
+        fs::create_dir_all(&folder).map_err(|source| ServeError::Folder { folder, source })?;
     }
-    config.watch = args.watch.into();
-    config.coordinator = args.coordinator.into();
-    config.health_silence = args.health_silence;
-
+    let config = args.config().await?;
     let mut server = tokio::select! {
         started = Server::start(config) => started?,
         _ = signals.next() => return Ok(ExitCode::SUCCESS),
@@ -175,17 +204,10 @@ async fn resolve(listen: &str) -> Result<SocketAddr, ServeError> {
         })
 }
 
-/// The URL that was asked for, or that of a file of the user's own.
-fn database(asked: Option<String>) -> Result<String, ServeError> {
-    if let Some(url) = asked {
-        return Ok(url);
-    }
+/// Where the user's own data of this program lies.
+fn own_folder() -> Result<PathBuf, ServeError> {
     let strategy = etcetera::choose_base_strategy().map_err(|_| ServeError::NoHome)?;
-    let folder = strategy.data_dir().join("viridian");
-    match fs::create_dir_all(&folder) {
-        Ok(()) => Ok(format!("sqlite:{}", folder.join("viridian.db").display())),
-        Err(source) => Err(ServeError::Folder { folder, source }),
-    }
+    Ok(strategy.data_dir().join("viridian"))
 }
 
 /// How long what is still running may take to end after the server has.
@@ -193,8 +215,16 @@ const LAST_TASKS: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {
-    use super::{ServeError, database, resolve};
+    use clap::Parser;
+
+    use super::{ServeArgs, ServeError, resolve};
     use crate::error;
+
+    #[derive(Debug, Parser)]
+    struct Flags {
+        #[command(flatten)]
+        serve: ServeArgs,
+    }
 
     #[tokio::test]
     async fn listens_on_addresses_and_names() {
@@ -214,7 +244,9 @@ mod tests {
 
     #[test]
     fn a_database_that_is_asked_for_is_taken_as_it_is() {
-        let url = "postgres://somewhere/db".to_owned();
-        assert_eq!(database(Some(url.clone())).ok(), Some(url));
+        let url = "postgres://somewhere/db";
+        let flags = Flags::try_parse_from(["serve", "--database", url]).expect("the flags");
+        assert_eq!(flags.serve.database().ok().as_deref(), Some(url));
+        assert!(matches!(flags.serve.folder(), Ok(None)));
     }
 }

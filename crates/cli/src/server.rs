@@ -151,7 +151,7 @@ impl ServerArgs {
 }
 
 /// Reads the URL of a server; `HOST:PORT` will do.
-fn parse_server(text: &str) -> Result<String, UrlError> {
+pub(crate) fn parse_server(text: &str) -> Result<String, UrlError> {
     let url = match text.split_once("://") {
         None => format!("http://{text}"),
         Some(("http" | "https", _)) => text.to_owned(),

@@ -68,7 +68,12 @@ impl Config {
         }
     }
 
-    pub(crate) fn check(&self) -> Result<(), StartError> {
+    /// Whether what it says can work together.
+    ///
+    /// # Errors
+    ///
+    /// A [`StartError`] that is one sentence, and names the flag.
+    pub fn check(&self) -> Result<(), StartError> {
         self.limits
             .check()
             .map_err(|error| StartError::Config(format!("--database-{}: {error}", error.name)))?;

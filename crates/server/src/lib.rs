@@ -42,11 +42,13 @@ pub use self::{
     error::code_name,
     layers::GrpcWeb,
     rpc_limits::{RpcLimitError, RpcLimits},
+    security::{Entries, inspect_credentials},
     server::Server,
-    tls::TlsFiles,
+    tls::{TlsFiles, Validity},
     watches::WatchLimits,
 };
 pub use viridian_store::{
-    Check, CheckError, Copied, CopyError, Limits, OpenError, Retention, StoreError, Violation,
-    check, copy,
+    Check, CheckError, Copied, CopyError, Extent, Inspection, Limits, OpenError, Retention,
+    SchemaState, StoreError, Violation, check, copy, inspect,
 };
+pub use viridian_strategy::Timestamp;

@@ -151,7 +151,8 @@ impl Fingerprint {
     }
 }
 
-fn read(files: &[PathBuf]) -> Seen {
+/// What is in files, as far as all of them can be read.
+pub(crate) fn read(files: &[PathBuf]) -> Seen {
     let content = |file: &PathBuf| {
         read_file(file).map_err(|error| format!("cannot read {}: {error}", file.display()))
     };

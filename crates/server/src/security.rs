@@ -1,7 +1,7 @@
 //! Who may call and what is encrypted, as the files say that the server was told
 //! of.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::Path};
 
 use tokio_rustls::rustls::ServerConfig;
 use tokio_util::task::AbortOnDropHandle;
@@ -12,6 +12,29 @@ use crate::{
     layers::Guard,
     reload::{self, Reloaded},
 };
+
+/// What a file of credentials lets in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entries {
+    /// How many entries it has.
+    pub count: usize,
+    /// Whether some of them are of certificates.
+    pub certificates: bool,
+}
+
+/// Reads a file of credentials as a server does.
+///
+/// # Errors
+///
+/// A sentence with the file and the line, and no secret.
+pub fn inspect_credentials(file: &Path) -> Result<Entries, String> {
+    let contents = reload::read(&[file.to_owned()])?;
+    let credentials = parse_credentials(file, contents.first().map_or(&[], Vec::as_slice))?;
+    Ok(Entries {
+        count: credentials.len(),
+        certificates: credentials.need_certificates(),
+    })
+}
 
 /// Who may call and what is encrypted.
 pub(crate) struct Security {
@@ -32,10 +55,7 @@ impl Security {
         if let Some(path) = &config.tokens {
             let file = path.clone();
             let parse = move |contents: &[Vec<u8>]| {
-                let text = contents.first().map_or(&[][..], Vec::as_slice);
-                let text = std::str::from_utf8(text)
-                    .map_err(|_| format!("{} is no text", file.display()))?;
-                Credentials::parse(text).map_err(|error| format!("{}: {error}", file.display()))
+                parse_credentials(&file, contents.first().map_or(&[], Vec::as_slice))
             };
             let (credentials, follower) = reload::load(vec![path.clone()], parse)
                 .map_err(|why| StartError::Config(format!("--tokens: {why}")))?;
@@ -85,4 +105,10 @@ impl Security {
             tracing::warn!("no client certificate can be shown: --tls-client-ca is not configured");
         }
     }
+}
+
+fn parse_credentials(file: &Path, contents: &[u8]) -> Result<Credentials, String> {
+    let text =
+        std::str::from_utf8(contents).map_err(|_| format!("{} is no text", file.display()))?;
+    Credentials::parse(text).map_err(|error| format!("{}: {error}", file.display()))
 }

@@ -8,6 +8,10 @@ use tokio_rustls::rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
     server::{NoServerSessionStorage, WebPkiClientVerifier},
 };
+use viridian_strategy::Timestamp;
+use x509_parser::{certificate::X509Certificate, prelude::FromDer as _, time::ASN1Time};
+
+use crate::reload;
 
 /// Where TLS stands, in PEM. Changes count for new connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +24,48 @@ pub struct TlsFiles {
     pub client_ca: Option<PathBuf>,
 }
 
+/// When a certificate counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Validity {
+    /// Where it stands.
+    pub file: PathBuf,
+    /// Not before this.
+    pub begins: Timestamp,
+    /// Not after this.
+    pub ends: Timestamp,
+}
+
 impl TlsFiles {
+    /// Reads the files as a server does, and tells how long each certificate is
+    /// valid.
+    ///
+    /// # Errors
+    ///
+    /// A sentence with the file, and no secret.
+    pub fn inspect(&self) -> Result<Vec<Validity>, String> {
+        let contents = reload::read(&self.paths())?;
+        self.parse(&contents)?;
+        let mut validities = Vec::new();
+        for (path, pem) in self.paths().iter().zip(&contents) {
+            if *path == self.key {
+                continue;
+            }
+            for certificate in certificates(pem, path)? {
+                let (_, parsed) = X509Certificate::from_der(&certificate)
+                    .map_err(|error| format!("{} has no certificate: {error}", path.display()))?;
+                let seconds = |time: ASN1Time| {
+                    Timestamp::from_micros(time.timestamp().saturating_mul(1_000_000))
+                };
+                validities.push(Validity {
+                    file: path.clone(),
+                    begins: seconds(parsed.validity().not_before),
+                    ends: seconds(parsed.validity().not_after),
+                });
+            }
+        }
+        Ok(validities)
+    }
+
     /// In the order in which [`TlsFiles::parse`] takes them.
     pub(crate) fn paths(&self) -> Vec<PathBuf> {
         let mut paths = vec![self.cert.clone(), self.key.clone()];

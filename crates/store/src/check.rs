@@ -117,13 +117,11 @@ impl Query {
 
 /// Asserts that a schema is the one that this program knows.
 pub(crate) async fn expect_schema(snapshot: &mut Snapshot) -> Result<(), CheckError> {
-    let applied = "SELECT version FROM __diesel_schema_migrations ORDER BY version";
-    let found: Vec<Version> = match snapshot.rows(applied, None).await {
+    let found = match applied(snapshot).await {
         Ok(found) => found,
         Err(StoreError::Broken(why)) if why.contains("__diesel_schema_migrations") => Vec::new(),
         Err(error) => return Err(error.into()),
     };
-    let found: Vec<String> = found.into_iter().map(|row| row.version).collect();
     let expected = migrations::versions()?;
     let why = if found == expected {
         return Ok(());
@@ -135,6 +133,14 @@ pub(crate) async fn expect_schema(snapshot: &mut Snapshot) -> Result<(), CheckEr
         "it was made by a newer program".to_owned()
     };
     Err(OpenError::Schema(why).into())
+}
+
+/// The migrations that a schema has, in order. An error where it has none of our
+/// tables.
+pub(crate) async fn applied(snapshot: &mut Snapshot) -> Result<Vec<String>, StoreError> {
+    let query = "SELECT version FROM __diesel_schema_migrations ORDER BY version";
+    let rows: Vec<Version> = snapshot.rows(query, None).await?;
+    Ok(rows.into_iter().map(|row| row.version).collect())
 }
 
 #[derive(QueryableByName)]

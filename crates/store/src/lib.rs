@@ -7,6 +7,7 @@
 //!   the statements on it, one a function.
 //! - `units`: the units of work, each one transaction.
 //! - [`check()`]: the invariants, as SQL in `invariants/`, asked of one snapshot.
+//! - [`inspect()`]: a database looked over, before a server runs on it.
 //! - [`copy()`]: from SQLite to PostgreSQL.
 //! - `write`: what a unit of work writes, as values, and how it is done.
 //! - `dialect`, `types`, `write/`, `database/`: all that knows that there are two
@@ -24,6 +25,7 @@ mod events;
 mod faults;
 mod finish;
 mod history;
+mod inspect;
 mod last_reports;
 mod log;
 mod migrations;
@@ -50,6 +52,7 @@ pub use self::{
     },
     events::{Event, EventFilter, LogEntry},
     history::HistoryEntry,
+    inspect::{Extent, Inspection, SchemaState, inspect},
     last_reports::LastReport,
     log::{LogFollower, LogLook},
     reads::{LogPage, OpenAssignments, ReadLogError, SnapshotPage},

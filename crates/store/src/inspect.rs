@@ -1,0 +1,225 @@
+//! Looking a database over, before a server runs on it or while one does.
+
+use std::{fs::OpenOptions, io, path::Path};
+
+use diesel::{
+    QueryableByName,
+    sql_types::{BigInt, Bool, Nullable, Text},
+};
+use viridian_strategy::Timestamp;
+
+use crate::{
+    check::applied,
+    database::{Location, Snapshot},
+    dialect::system_clock,
+    error::{CheckError, OpenError, StoreError},
+    migrations,
+    types::{Instant, Sql},
+};
+
+/// What there is to say of a database that answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inspection {
+    /// Which engine, and which version of it: `PostgreSQL 15.4`.
+    pub engine: String,
+    /// What a server finds there.
+    pub schema: SchemaState,
+    /// Why a server could not write what it has to, if it could not.
+    pub read_only: Option<String>,
+    /// The time of this machine.
+    pub here: Timestamp,
+    /// The time that decides, at the same moment.
+    pub deciding: Timestamp,
+    /// What is recorded, where the schema is up to date.
+    pub record: Option<Extent>,
+}
+
+/// How far the schema is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SchemaState {
+    /// There are none of our tables: a server makes them when it starts.
+    Missing,
+    /// It is an earlier program's: a server brings it up to date when it starts.
+    Behind,
+    /// It is this program's.
+    Current,
+    /// It is a later program's, which alone can use it.
+    Newer,
+}
+
+/// How much is recorded, and until when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// How many deployments there are, tombstones included.
+    pub deployments: u64,
+    /// When the last one of them changed.
+    pub last_change: Option<Timestamp>,
+}
+
+/// Looks a database over. Nothing is changed, the schema included; servers may run
+/// on it. A SQLite file that is not there yet is none that is wrong, if it can be
+/// made.
+///
+/// # Errors
+///
+/// A [`CheckError`] that is one clear sentence, when it does not answer, or is a
+/// file that cannot be written.
+pub async fn inspect(url: &str) -> Result<Inspection, CheckError> {
+    if let Location::Sqlite(path) = Location::parse(url)? {
+        expect_writable(&path).map_err(|why| OpenError::File {
+            path: path.display().to_string(),
+            why,
+        })?;
+        if !path.exists() {
+            return Ok(not_yet());
+        }
+    }
+    let here = system_clock();
+    let mut snapshot = Snapshot::open(url).await?;
+    let about: Vec<About> = snapshot
+        .rows(snapshot.dialect(ABOUT_SQLITE, ABOUT_POSTGRES), None)
+        .await?;
+    let about = about.into_iter().next();
+    let about = about.ok_or_else(|| StoreError::Broken("it says nothing of itself".to_owned()))?;
+    let schema = schema_state(&mut snapshot).await?;
+    let mut read_only = about.read_only;
+    let mut record = None;
+    match schema {
+        SchemaState::Missing | SchemaState::Behind if !about.may_create => {
+            read_only.get_or_insert_with(|| "its role may not make tables".to_owned());
+        }
+        SchemaState::Current => {
+            let extent = snapshot.dialect(EXTENT, EXTENT);
+            let extent: Vec<Extents> = snapshot.rows(extent, None).await?;
+            record = extent.into_iter().next().map(|it| Extent {
+                deployments: it.deployments.cast_unsigned(),
+                last_change: it.last_change.map(|it| it.0),
+            });
+            let refused: Vec<Refused> = snapshot
+                .rows(snapshot.dialect(REFUSED_SQLITE, REFUSED_POSTGRES), None)
+                .await?;
+            if let Some(tables) = refused.into_iter().find_map(|it| it.tables) {
+                read_only.get_or_insert_with(|| format!("its role may not write {tables}"));
+            }
+        }
+        _ => {}
+    }
+    Ok(Inspection {
+        engine: about.engine,
+        schema,
+        read_only,
+        here,
+        deciding: about.now.map_or(here, |it| it.0),
+        record,
+    })
+}
+
+/// Of a file that a server makes when it starts.
+fn not_yet() -> Inspection {
+    let here = system_clock();
+    Inspection {
+        engine: "SQLite".to_owned(),
+        schema: SchemaState::Missing,
+        read_only: None,
+        here,
+        deciding: here,
+        record: None,
+    }
+}
+
+async fn schema_state(snapshot: &mut Snapshot) -> Result<SchemaState, CheckError> {
+    let tables: Vec<Tables> = snapshot
+        .rows(snapshot.dialect(TABLES_SQLITE, TABLES_POSTGRES), None)
+        .await?;
+    if tables.iter().all(|it| it.n == 0) {
+        return Ok(SchemaState::Missing);
+    }
+    let found = applied(snapshot).await?;
+    let known = migrations::versions()?;
+    Ok(if found.iter().any(|version| !known.contains(version)) {
+        SchemaState::Newer
+    } else if found == known {
+        SchemaState::Current
+    } else {
+        SchemaState::Behind
+    })
+}
+
+/// Whether a file, or one that is not there yet, can be written, and what SQLite
+/// keeps beside it. What shows it is gone at once.
+fn expect_writable(path: &Path) -> Result<(), String> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    if !folder.is_dir() {
+        return Err(format!("there is no folder {}", folder.display()));
+    }
+    if path.is_dir() {
+        return Err("it is a folder".to_owned());
+    }
+    let refused = |what: &str, error: io::Error| format!("{what} cannot be written: {error}");
+    if path.exists() {
+        let opened = OpenOptions::new().write(true).open(path);
+        opened.map_err(|error| refused("it", error))?;
+    }
+    tempfile::tempfile_in(folder).map_err(|error| refused("its folder", error))?;
+    Ok(())
+}
+
+#[derive(QueryableByName)]
+struct About {
+    #[diesel(sql_type = Text)]
+    engine: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    read_only: Option<String>,
+    #[diesel(sql_type = Bool)]
+    may_create: bool,
+    #[diesel(sql_type = Nullable<Instant>)]
+    now: Option<Sql<Timestamp>>,
+}
+
+#[derive(QueryableByName)]
+struct Tables {
+    #[diesel(sql_type = BigInt)]
+    n: i64,
+}
+
+#[derive(QueryableByName)]
+struct Extents {
+    #[diesel(sql_type = BigInt)]
+    deployments: i64,
+    #[diesel(sql_type = Nullable<Instant>)]
+    last_change: Option<Sql<Timestamp>>,
+}
+
+#[derive(QueryableByName)]
+struct Refused {
+    #[diesel(sql_type = Nullable<Text>)]
+    tables: Option<String>,
+}
+
+const ABOUT_POSTGRES: &str = "SELECT 'PostgreSQL ' || current_setting('server_version') AS engine, \
+     CASE WHEN pg_is_in_recovery() THEN 'it is a standby' \
+     WHEN current_setting('default_transaction_read_only')::boolean \
+     THEN 'default_transaction_read_only is on' END AS read_only, \
+     has_schema_privilege(current_schema(), 'CREATE') AS may_create, clock_timestamp() AS now";
+
+/// The time of this process decides.
+const ABOUT_SQLITE: &str = "SELECT 'SQLite ' || sqlite_version() AS engine, NULL AS read_only, \
+     1 AS may_create, NULL AS now";
+
+const TABLES_POSTGRES: &str = "SELECT COUNT(to_regclass('__diesel_schema_migrations')) AS n";
+
+const TABLES_SQLITE: &str =
+    "SELECT COUNT(*) AS n FROM sqlite_schema WHERE name = '__diesel_schema_migrations'";
+
+const EXTENT: &str = "SELECT COUNT(*) AS deployments, MAX(updated_at) AS last_change \
+     FROM deployments";
+
+const REFUSED_POSTGRES: &str = "SELECT string_agg(name, ', ') AS tables \
+     FROM unnest(ARRAY['deployments', 'revisions', 'routes', 'assignments', 'history', 'events', \
+     'replies']) AS name WHERE NOT (has_table_privilege(name, 'INSERT') \
+     AND has_table_privilege(name, 'UPDATE') AND has_table_privilege(name, 'DELETE'))";
+
+const REFUSED_SQLITE: &str = "SELECT NULL AS tables";
