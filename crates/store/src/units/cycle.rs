@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use metrics::histogram;
+use tracing::info_span;
 use viridian_strategy::{DeploymentId, Timestamp, evaluate};
 
 use crate::{
@@ -13,6 +15,7 @@ use crate::{
     deployments::{Deployment, set_due},
     dialect::Trip,
     error::StoreError,
+    telemetry::{AsUnit as _, CYCLE_LATENESS},
     transaction::Transaction,
     units::{
         Call,
@@ -91,6 +94,7 @@ impl Database {
             tx.write([set_due(&broken, now + aside)]);
             Ok(pass)
         })
+        .as_unit("pass", None)
         .await
     }
 
@@ -136,6 +140,7 @@ impl Database {
             tx.carry_out_all(vec![change], now);
             Ok(Some(deployment))
         })
+        .as_unit("cycle", id)
         .await
     }
 
@@ -158,6 +163,10 @@ impl Database {
 /// What a look at a deployment comes to.
 fn cycle(held: Held) -> Change {
     let deployment = &held.deployment;
+    let _within = info_span!("cycle", deployment = %deployment.id).entered();
+    if let Some(due_at) = held.due_at {
+        histogram!(CYCLE_LATENESS).record(held.now.since(due_at));
+    }
     let (view, policy) = (deployment.view(), &deployment.policy);
     let evaluation = evaluate(&view, &held.views(), policy, held.now);
     let call = Call::coordinator(evaluation.reason());

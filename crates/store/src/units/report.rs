@@ -17,6 +17,7 @@ use crate::{
     Database,
     error::StoreError,
     routes::Route,
+    telemetry::AsUnit as _,
     transaction::Transaction,
     types::Phase,
     units::{
@@ -108,6 +109,7 @@ impl Database {
             tx.carry_out_all(changes, now);
             Ok(heard)
         })
+        .as_unit("report_many", None)
         .await
     }
 
@@ -128,6 +130,7 @@ impl Database {
             tx.carry_out_all(change.into_iter().collect(), now);
             Ok(results)
         })
+        .as_unit("report", of)
         .await
     }
 }
