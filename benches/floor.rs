@@ -18,8 +18,14 @@ pub(crate) fn pgbench(server: &str, clients: usize) -> f64 {
     )
 }
 
+/// Promotions a second of as many pgbench clients, by plain statements.
+pub(crate) fn by_hand(server: &str, clients: usize, deployments: usize) -> f64 {
+    let script = include_str!("by_hand.sql").replace(":deployments", &deployments.to_string());
+    run(server, clients, &script)
+}
+
 /// Transactions a second of a pgbench script.
-pub(crate) fn run(server: &str, clients: usize, script: &str) -> f64 {
+fn run(server: &str, clients: usize, script: &str) -> f64 {
     let folder = TempDir::new().expect("a temporary folder");
     let path = folder.path().join("script.sql");
     fs::write(&path, script).expect("a script");

@@ -38,11 +38,14 @@ async fn promote(mut stage: Stage, title: &str) {
         "\nover gRPC, {title}; {DEPLOYMENTS} deployments of {ROUTES} + {ROUTES} routes, medians of \
          {ROUNDS}"
     ));
-    tell("callers  promote/s   floor/s  of floor      p50      p99  CPU here, database");
+    tell(
+        "callers  promote/s   floor/s  of floor  by hand/s  of it      p50      p99  CPU here, database",
+    );
     let db = Database::open(&stage.url).await.expect("it opens");
     stage.create(&db, DEPLOYMENTS, ROUTES).await;
     stage.deploy(&db).await;
     stage.keep().await;
+    stage.number().await;
     stage
         .execute("CREATE TABLE floor (id integer, n integer)")
         .await;
@@ -52,6 +55,7 @@ async fn promote(mut stage: Stage, title: &str) {
     let server = server.expect("it starts");
     for callers in [1, 8, 32] {
         let (mut rates, mut floors, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut by_hand, mut of_it) = (Vec::new(), Vec::new());
         let (mut p50, mut p99) = (Vec::new(), Vec::new());
         let (mut here, mut there) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
@@ -75,6 +79,11 @@ async fn promote(mut stage: Stage, title: &str) {
             let [mine, its] = Spent::until_now(&stage).await.for_each(before, count);
             here.push(mine);
             there.push(its);
+            if let Side::Postgres(_) = &stage.side {
+                stage.rewind().await;
+                by_hand.push(floor::by_hand(&stage.url, callers, DEPLOYMENTS));
+                of_it.extend(by_hand.last().map(|rate| calls.a_second / rate));
+            }
             rates.push(calls.a_second);
             floors.push(floor);
             ratios.push(calls.a_second / floor);
@@ -82,10 +91,12 @@ async fn promote(mut stage: Stage, title: &str) {
             p99.push(calls.percentile(99).as_secs_f64());
         }
         tell(&format!(
-            "{callers:7}  {:9.0} {:9.0}  {:8.3}  {:5.2} ms {:5.2} ms  {:6.0} us {:6.0} us",
+            "{callers:7}  {:9.0} {:9.0}  {:8.3}  {:9.0} {:6.2}  {:5.2} ms {:5.2} ms  {:6.0} us {:6.0} us",
             median(rates),
             median(floors),
             median(ratios),
+            median(by_hand),
+            median(of_it),
             median(p50) * 1e3,
             median(p99) * 1e3,
             median(here),

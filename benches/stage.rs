@@ -1,6 +1,6 @@
 //! A database with many deployments at their gate, which can be put back there.
 
-use std::{env, time::Duration};
+use std::env;
 
 use diesel::{Connection as _, SqliteConnection, connection::SimpleConnection as _};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -9,7 +9,8 @@ use tokio::task::block_in_place;
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
 use viridian_store::{
-    Call, Database, HealthReport, Metadata, NewDeployment, Projects, RevisionSpec, StatusReport,
+    Call, Database, HealthReport, Metadata, NewDeployment, Projects, RevisionSpec, SetAside,
+    StatusReport,
 };
 use viridian_strategy::{BlueGreen, DeploymentId, Health, Policy, RouteId, RouteStatus, Strategy};
 
@@ -123,6 +124,21 @@ impl Stage {
         }
     }
 
+    /// Numbers the deployments at their gate, for the statements by hand.
+    pub(crate) async fn number(&self) {
+        let Side::Postgres(_) = &self.side else {
+            return;
+        };
+        self.execute(
+            "CREATE TABLE numbered AS SELECT row_number() OVER () AS n, d.id, d.status, \
+             (SELECT snapshot FROM events WHERE deployment_id = d.id ORDER BY sequence DESC LIMIT 1), \
+             ARRAY(SELECT id FROM routes WHERE revision_id = d.deploying_revision_id) AS green, \
+             ARRAY(SELECT id FROM routes WHERE revision_id = d.current_revision_id) AS blue \
+             FROM deployments AS d; CREATE UNIQUE INDEX ON numbered (n); ANALYZE numbered",
+        )
+        .await;
+    }
+
     /// Puts back what was kept.
     pub(crate) async fn rewind(&self) {
         match &self.side {
@@ -176,7 +192,7 @@ impl Stage {
 /// Runs cycles until nothing is due.
 pub(crate) async fn settle(db: &Database) {
     loop {
-        let pass = db.run_due(500, Duration::from_secs(60)).await;
+        let pass = db.run_due(500, &SetAside::default()).await;
         let pass = pass.expect("the pass goes through");
         assert!(pass.failed.is_empty(), "{:?}", pass.failed);
         if pass.done.is_empty() {

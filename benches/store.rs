@@ -6,13 +6,10 @@ mod cpu;
 mod floor;
 mod stage;
 
-use std::{
-    env,
-    time::{Duration, Instant},
-};
+use std::{env, time::Instant};
 
 use uuid::Uuid;
-use viridian_store::{Call, Database, Request, RequestId};
+use viridian_store::{Call, Database, Request, RequestId, SetAside};
 use viridian_strategy::DeploymentId;
 
 use self::{
@@ -45,16 +42,20 @@ async fn promote(mut stage: Stage, title: &str) {
     tell(&format!(
         "\n{title}; {DEPLOYMENTS} deployments of {ROUTES} + {ROUTES} routes, medians of {ROUNDS}"
     ));
-    tell("callers  promote/s   floor/s  of floor      p50      p99  CPU here, database");
+    tell(
+        "callers  promote/s   floor/s  of floor  by hand/s  of it      p50      p99  CPU here, database",
+    );
     let db = Database::open(&stage.url).await.expect("it opens");
     stage.create(&db, DEPLOYMENTS, ROUTES).await;
     stage.deploy(&db).await;
     stage.keep().await;
+    stage.number().await;
     stage
         .execute("CREATE TABLE floor (id integer, n integer)")
         .await;
     for callers in [1, 8, 32] {
         let (mut rates, mut floors, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut by_hand, mut of_it) = (Vec::new(), Vec::new());
         let (mut p50, mut p99) = (Vec::new(), Vec::new());
         let (mut here, mut there) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
@@ -77,6 +78,11 @@ async fn promote(mut stage: Stage, title: &str) {
             let [mine, its] = Spent::until_now(&stage).await.for_each(before, count);
             here.push(mine);
             there.push(its);
+            if let Side::Postgres(_) = &stage.side {
+                stage.rewind().await;
+                by_hand.push(floor::by_hand(&stage.url, callers, DEPLOYMENTS));
+                of_it.extend(by_hand.last().map(|rate| calls.a_second / rate));
+            }
             rates.push(calls.a_second);
             floors.push(floor);
             ratios.push(calls.a_second / floor);
@@ -84,10 +90,12 @@ async fn promote(mut stage: Stage, title: &str) {
             p99.push(calls.percentile(99).as_secs_f64());
         }
         tell(&format!(
-            "{callers:7}  {:9.0} {:9.0}  {:8.3}  {:5.2} ms {:5.2} ms  {:6.0} us {:6.0} us",
+            "{callers:7}  {:9.0} {:9.0}  {:8.3}  {:9.0} {:6.2}  {:5.2} ms {:5.2} ms  {:6.0} us {:6.0} us",
             median(rates),
             median(floors),
             median(ratios),
+            median(by_hand),
+            median(of_it),
             median(p50) * 1e3,
             median(p99) * 1e3,
             median(here),
@@ -151,7 +159,7 @@ async fn pass(stage: &Stage, db: &Database, name: &str, deployments: usize) -> f
     let begin = Instant::now();
     let mut done = 0;
     while done < deployments {
-        let pass = db.run_due(CHUNK, Duration::from_secs(60)).await;
+        let pass = db.run_due(CHUNK, &SetAside::default()).await;
         let pass = pass.expect("it goes through");
         assert!(!pass.done.is_empty(), "all are due");
         done += pass.done.len();

@@ -2,6 +2,8 @@
 //! ways to wait.
 
 mod api;
+mod clock;
+mod cluster;
 mod database;
 mod events;
 mod fleet;
@@ -24,6 +26,8 @@ mod world;
 
 pub(crate) use self::{
     api::{Api, Tables},
+    clock::set_clock_off,
+    cluster::Cluster,
     database::{Engine, TestDatabase},
     events::{Events, behind, of_deployments, of_project},
     fleet::{Fate, Fleet},

@@ -93,6 +93,12 @@ async fn an_age_that_cannot_work_is_a_configuration_error(#[case] flag: &str, #[
 #[case::statement("--database-statement-timeout", "2h")]
 #[case::idle("--database-idle-timeout", "0s")]
 #[case::busy("--database-busy-timeout", "1ms")]
+#[case::workers("--coordinator-workers", "0")]
+#[case::batch("--coordinator-batch", "5001")]
+#[case::poll("--coordinator-poll", "2m")]
+#[case::set_aside("--coordinator-set-aside", "6m")]
+#[case::set_aside_longest("--coordinator-set-aside-longest", "2h")]
+#[case::silence("--health-silence", "10ms")]
 #[tokio::test]
 async fn a_limit_that_cannot_work_is_a_configuration_error(
     #[case] flag: &str,

@@ -67,6 +67,26 @@ async fn a_signal_ends_streams_and_then_the_server(#[case] engine: Engine, #[cas
     );
 }
 
+/// A cycle that has begun is not given up, and not left to the next server.
+#[tokio::test]
+async fn the_batch_in_hand_is_finished() {
+    let mut world = World::start(Engine::Postgres).await;
+    world.serving(1, manual()).await;
+    let database = world.server.database();
+    database.slow_down_cycles().await;
+    world.deploy().await;
+    eventually("the cycle to be under way", async || {
+        (database.cycles_under_way().await == 1).then_some(())
+    })
+    .await;
+    let routes = "SELECT COUNT(*) FROM routes";
+    assert_eq!(database.number(routes).await, 1, "it is not committed yet");
+    world.server.signal(Signal::SIGTERM);
+    assert!(world.server.ended().await.success());
+    let created = world.server.database().number(routes).await;
+    assert_eq!(created, 2, "it was given up");
+}
+
 /// Under load, again and again. `VIRIDIAN_SHUTDOWNS` says how often.
 #[rstest]
 #[case::sqlite(Engine::Sqlite)]

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use tonic::{Request, Status, Streaming, transport::Channel};
 use viridian_proto::v1::{
     ActivateRevisionRequest, CreateDeploymentRequest, CreateRevisionRequest,
@@ -30,6 +32,21 @@ impl Api {
     pub(crate) async fn try_connect(url: &str) -> Result<Self, Status> {
         let endpoint = Channel::from_shared(url.to_owned()).expect("a URL");
         let channel = endpoint.connect_timeout(PATIENCE).connect().await;
+        let channel = channel.map_err(|error| Status::unavailable(error.to_string()))?;
+        Ok(Self { channel })
+    }
+
+    /// The same of one that may also stand still: a call gives up before long,
+    /// and a connection that says nothing ends.
+    pub(crate) async fn try_connect_within(url: &str, patience: Duration) -> Result<Self, Status> {
+        let endpoint = Channel::from_shared(url.to_owned()).expect("a URL");
+        let endpoint = endpoint
+            .connect_timeout(patience)
+            .timeout(patience)
+            .http2_keep_alive_interval(patience / 2)
+            .keep_alive_timeout(patience / 2)
+            .keep_alive_while_idle(true);
+        let channel = endpoint.connect().await;
         let channel = channel.map_err(|error| Status::unavailable(error.to_string()))?;
         Ok(Self { channel })
     }
@@ -90,8 +107,16 @@ impl Api {
         }
     }
 
-    /// All routes, oldest first, as of one moment.
+    /// All routes, oldest first, as of one moment; but for when something was last
+    /// reported of each, which moves when nothing else does.
     pub(crate) async fn list_routes(&self, reference: &str) -> Vec<Route> {
+        let mut routes = self.list_spoken_routes(reference).await;
+        routes.iter_mut().for_each(|it| it.last_report_time = None);
+        routes
+    }
+
+    /// The same with that.
+    pub(crate) async fn list_spoken_routes(&self, reference: &str) -> Vec<Route> {
         let request = ListRoutesRequest {
             deployment: reference.to_owned(),
             page_size: 500,
@@ -177,12 +202,25 @@ impl Api {
     }
 
     pub(crate) async fn watch(&self, reference: &str) -> Tables {
-        let request = WatchTrafficRequest {
+        self.watch_tables(WatchTrafficRequest {
             deployments: vec![reference.to_owned()],
             all: false,
-        };
+        })
+        .await
+    }
+
+    /// Watches the tables of all deployments.
+    pub(crate) async fn watch_all(&self) -> Tables {
+        self.watch_tables(WatchTrafficRequest {
+            deployments: Vec::new(),
+            all: true,
+        })
+        .await
+    }
+
+    async fn watch_tables(&self, request: WatchTrafficRequest) -> Tables {
         let reply = within("a watch", self.traffic().watch_traffic(request)).await;
-        Tables(reply.expect("the table can be watched").into_inner())
+        Tables(reply.expect("tables can be watched").into_inner())
     }
 }
 

@@ -87,6 +87,39 @@ impl TestDatabase {
         client
     }
 
+    /// Has each creation of routes take a second.
+    pub(crate) async fn slow_down_cycles(&self) {
+        self.execute(
+            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS \
+             'BEGIN PERFORM pg_sleep(1); RETURN NEW; END'; \
+             CREATE TRIGGER slow BEFORE INSERT ON routes \
+             FOR EACH STATEMENT EXECUTE FUNCTION slow()",
+        )
+        .await;
+    }
+
+    /// How many of these there are now.
+    pub(crate) async fn cycles_under_way(&self) -> i64 {
+        self.number(
+            "SELECT COUNT(*) FROM pg_stat_activity \
+             WHERE datname = current_database() AND wait_event = 'PgSleep'",
+        )
+        .await
+    }
+
+    /// The number that a query gives.
+    pub(crate) async fn number(&self, query: &str) -> i64 {
+        let (client, connection) = tokio_postgres::connect(self.url(), NoTls)
+            .await
+            .expect("the server answers");
+        let driver = tokio::spawn(connection);
+        let row = client.query_one(query, &[]).await.expect(query);
+        drop(client);
+        let ended = driver.await.expect("the connection does not panic");
+        ended.expect("the connection ends well");
+        row.get(0)
+    }
+
     fn in_postgres(&self) -> (&Url, &str) {
         match &self.keeper {
             Keeper::Postgres { admin, name } => (admin, name),

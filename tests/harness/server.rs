@@ -12,7 +12,7 @@ use nix::{
 };
 use tokio::{process::Command, sync::oneshot};
 
-use super::{Api, Engine, TestDatabase, eventually, viridian, within};
+use super::{Api, Engine, TestDatabase, clock::clean_up_behind, eventually, viridian, within};
 
 /// `viridian serve` as a process, on a database of its own. Killed when it is
 /// dropped.
@@ -47,7 +47,15 @@ impl Server {
 
     /// Another server on the same database.
     pub(crate) async fn beside(&self) -> Self {
-        Self::with_url(self.database().url(), |_| {}).await
+        Self::at(self.database().url(), |_| {}).await
+    }
+
+    /// The same with flags of its own.
+    pub(crate) async fn beside_with(&self, flags: &[&str]) -> Self {
+        Self::at(self.database().url(), |command| {
+            command.args(flags);
+        })
+        .await
     }
 
     /// A server on a database that was there before.
@@ -55,13 +63,15 @@ impl Server {
         Self::on_with(database, |_| {}).await
     }
 
-    async fn on_with(database: TestDatabase, change: impl FnOnce(&mut Command)) -> Self {
-        let mut server = Self::with_url(database.url(), change).await;
+    /// The same, whose command is changed before it is started.
+    pub(crate) async fn on_with(database: TestDatabase, change: impl FnOnce(&mut Command)) -> Self {
+        let mut server = Self::at(database.url(), change).await;
         server.database = Some(database);
         server
     }
 
-    async fn with_url(database: &str, change: impl FnOnce(&mut Command)) -> Self {
+    /// A server on a database that someone else has, by its URL.
+    pub(crate) async fn at(database: &str, change: impl FnOnce(&mut Command)) -> Self {
         let mut command = serve(database);
         change(&mut command);
         let mut process = command
@@ -156,6 +166,7 @@ impl Drop for Server {
         // It may have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
+        clean_up_behind(self.process.id());
         if thread::panicking() {
             report(&text(&self.log));
         }
@@ -175,12 +186,13 @@ fn serve(database: &str) -> Command {
 fn follow(stderr: impl Read, log: &Log, told: oneshot::Sender<SocketAddr>) {
     let mut told = Some(told);
     for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-        if let Some(address) = address_in(&line, "serving")
+        let address = address_in(&line, "serving");
+        lock(log).push(line);
+        if let Some(address) = address
             && let Some(told) = told.take()
         {
             let _ = told.send(address);
         }
-        lock(log).push(line);
     }
 }
 

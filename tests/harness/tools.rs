@@ -1,5 +1,5 @@
 use std::{
-    env,
+    env, fs,
     path::{Path, PathBuf},
 };
 
@@ -22,4 +22,16 @@ pub(crate) fn tool(name: &str) -> PathBuf {
                  skipped: run scripts/install-tools"
             )
         })
+}
+
+/// The folder of PostgreSQL's newest server programs.
+pub(super) fn postgres_programs() -> PathBuf {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
+    let newest = versions
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .max_by_key(|version| version.parse::<u32>().unwrap_or_default());
+    match newest {
+        Some(version) => Path::new("/usr/lib/postgresql").join(version).join("bin"),
+        None => tool("initdb").with_file_name(""),
+    }
 }

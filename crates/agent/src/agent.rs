@@ -80,6 +80,7 @@ pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> Result<(),
         ports: Ports::default(),
         probes: probe::client().map_err(AgentError::HealthChecks)?,
         outbox: Arc::clone(&outbox),
+        health_repeat: config.health_repeat.max(LEAST_REPEAT),
     });
 
     let closing = CancellationToken::new();
@@ -164,6 +165,7 @@ fn reason_of(error: StartError) -> String {
 /// How a server is talked to.
 pub(crate) type Client = RouteServiceClient<InterceptedService<Channel, Bearer>>;
 
+const LEAST_REPEAT: Duration = Duration::from_millis(100);
 const WAITING_ASSIGNMENTS: usize = 64;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(15);

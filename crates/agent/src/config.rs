@@ -24,6 +24,9 @@ pub struct AgentConfig {
     /// How long a route may take to end after SIGTERM, before SIGKILL.
     /// Usually 10 s.
     pub stop_grace: Duration,
+    /// How often a health that has not changed is told again, so that silence
+    /// means something. Usually 10 s, and never more often than every 100 ms.
+    pub health_repeat: Duration,
     /// Whether the output of the routes is discarded. Otherwise it goes to
     /// standard error.
     pub quiet_routes: bool,

@@ -1,8 +1,14 @@
 //! One route: a process, from its start to its end, and its health in between.
 
-use std::{convert::Infallible, fmt, pin::pin, sync::Arc, time::SystemTime};
+use std::{
+    convert::Infallible,
+    fmt,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::interval};
 use tracing::info;
 use viridian_proto::v1::{Revision, Route, RouteHealthReport, RouteStatus, RouteStatusReport};
 
@@ -21,6 +27,7 @@ pub(crate) struct Machine {
     pub(crate) ports: Ports,
     pub(crate) probes: reqwest::Client,
     pub(crate) outbox: Arc<Outbox>,
+    pub(crate) health_repeat: Duration,
 }
 
 /// A route to run.
@@ -166,6 +173,7 @@ impl Running<'_> {
         self.report_status();
         let (sender, mut verdicts) = mpsc::channel(1);
         let client = self.machine.probes.clone();
+        let mut repeat = interval(self.machine.health_repeat);
         let mut probing = pin!(probe::watch_health(
             client,
             self.address.clone(),
@@ -192,6 +200,7 @@ impl Running<'_> {
                     });
                     self.report_health();
                 }
+                _ = repeat.tick() => self.report_health(),
                 never = &mut probing => match never as Infallible {},
             }
         }

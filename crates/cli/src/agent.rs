@@ -36,6 +36,16 @@ pub(crate) struct AgentArgs {
         value_parser = duration::parse
     )]
     stop_grace: Duration,
+    /// How often a health that has not changed is told again. Several times as
+    /// often as the server's --health-silence.
+    #[arg(
+        long,
+        env = "VIRIDIAN_HEALTH_REPEAT",
+        value_name = "DURATION",
+        default_value = "10s",
+        value_parser = duration::parse
+    )]
+    health_repeat: Duration,
     /// Throw away what routes write to their stdout and stderr.
     #[arg(long, env = "VIRIDIAN_QUIET_ROUTES", value_parser = BoolishValueParser::new())]
     quiet_routes: bool,
@@ -91,6 +101,7 @@ pub(crate) fn run(args: AgentArgs) -> Result<ExitCode, AgentCommandError> {
         resource_group: args.resource_group,
         supervisor: supervisor()?,
         stop_grace: args.stop_grace,
+        health_repeat: args.health_repeat,
         quiet_routes: args.quiet_routes,
     };
     let runtime = Runtime::new()?;

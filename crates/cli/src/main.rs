@@ -10,6 +10,7 @@ mod args;
 mod check;
 mod client;
 mod completions;
+mod coordinator;
 mod copy;
 mod demo;
 mod deployment;

@@ -8,7 +8,8 @@ use tokio::runtime::Runtime;
 use viridian_server::{Config, GrpcWeb, Server, StartError, StartErrorKind};
 
 use crate::{
-    error,
+    coordinator::CoordinatorArgs,
+    duration, error,
     limits::LimitArgs,
     logging::{self, LogArgs, LogError},
     retention::RetentionArgs,
@@ -68,6 +69,14 @@ pub(crate) struct ServeArgs {
     rpc_limits: RpcLimitArgs,
     #[command(flatten)]
     watch: WatchLimitArgs,
+    #[command(flatten)]
+    coordinator: CoordinatorArgs,
+    /// Have a route NOT_CHECKED once nobody has spoken of its health for so long.
+    /// Only with a health checker that repeats itself several times as often;
+    /// `viridian agent` does so by its --health-repeat [default: what was said counts for
+    /// ever].
+    #[arg(long, env = "VIRIDIAN_HEALTH_SILENCE", value_name = "DURATION", value_parser = duration::parse)]
+    health_silence: Option<Duration>,
     #[command(flatten)]
     log: LogArgs,
 }
@@ -138,6 +147,8 @@ async fn serve(args: ServeArgs) -> Result<ExitCode, ServeError> {
         config.metrics_listen = Some(resolve(listen).await?);
     }
     config.watch = args.watch.into();
+    config.coordinator = args.coordinator.into();
+    config.health_silence = args.health_silence;
 
     let mut server = tokio::select! {
         started = Server::start(config) => started?,

@@ -2,13 +2,18 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
+    ops::RangeInclusive,
     path::PathBuf,
+    time::Duration,
 };
 
 use thiserror::Error;
 use viridian_store::{Limits, OpenError, Retention};
 
-use crate::{layers::GrpcWeb, rpc_limits::RpcLimits, tls::TlsFiles, watches::WatchLimits};
+use crate::{
+    coordinator::CoordinatorLimits, layers::GrpcWeb, rpc_limits::RpcLimits, tls::TlsFiles,
+    watches::WatchLimits,
+};
 
 /// What a server is told when it starts.
 #[derive(Clone, Debug)]
@@ -35,6 +40,11 @@ pub struct Config {
     pub grpc_web: Option<GrpcWeb>,
     /// How much is kept for a consumer that is slow.
     pub watch: WatchLimits,
+    /// How it works on what is due.
+    pub coordinator: CoordinatorLimits,
+    /// How long the health of a route counts of which nobody speaks. Without it,
+    /// for ever: a checker need not repeat what has not changed.
+    pub health_silence: Option<Duration>,
 }
 
 impl Config {
@@ -53,6 +63,8 @@ impl Config {
             metrics_listen: None,
             grpc_web: None,
             watch: WatchLimits::default(),
+            coordinator: CoordinatorLimits::default(),
+            health_silence: None,
         }
     }
 
@@ -66,6 +78,16 @@ impl Config {
         self.rpc_limits
             .check()
             .map_err(|error| StartError::Config(format!("--{}: {error}", error.flag)))?;
+        self.coordinator
+            .check()
+            .map_err(|error| StartError::Config(format!("--{}: {error}", error.flag)))?;
+        if let Some(silence) = self.health_silence
+            && !SILENCE.contains(&silence)
+        {
+            return Err(StartError::Config(
+                "--health-silence: must be 1 second to 7 days".to_owned(),
+            ));
+        }
         if let Some(Err(origin)) = self.grpc_web.as_ref().map(GrpcWeb::check) {
             return Err(StartError::Config(format!(
                 "--grpc-web-origin: {origin:?} is no origin; write https://HOST, or * for all"
@@ -88,6 +110,9 @@ impl Config {
         )))
     }
 }
+
+const SILENCE: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Why a server did not start. Displays as one sentence.
 #[derive(Debug, Error)]

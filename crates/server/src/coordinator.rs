@@ -1,73 +1,151 @@
 //! The coordinator: takes what is due, and has it looked at. It has no rule of
 //! its own.
 
-use std::time::Duration;
+mod limits;
 
+use std::{sync::Arc, time::Duration};
+
+use metrics::{counter, gauge};
 use tokio::{
-    sync::broadcast::{Receiver, error::RecvError},
+    sync::{
+        Notify,
+        broadcast::{Receiver, error::RecvError},
+    },
+    task::JoinSet,
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
-use viridian_store::{Announcement, Database, Pass};
+use viridian_store::{Announcement, Database, Pass, SetAside};
+
+pub use self::limits::{CoordinatorLimitError, CoordinatorLimits};
+use crate::metrics::{CYCLES, CYCLES_FAILED, PASSES, SET_ASIDE};
 
 /// Works on the due queue until it is told to stop; then it finishes what it has
 /// in hand.
-///
-/// It is woken by commits, by the time when the next deployment is due, and by
-/// the slow poll, in case nothing was heard of a commit elsewhere.
-pub(crate) async fn run(database: Database, stop: CancellationToken) {
-    // Armed before the queue is looked at, so that nothing falls between.
-    let mut commits = database.subscribe();
-    while !stop.is_cancelled() {
-        let wait = pass(&database).await;
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = made_due(&mut commits), if wait.ends_by_commit => {}
-            () = sleep(wait.at_most) => {}
-        }
+pub(crate) async fn run(database: Database, limits: CoordinatorLimits, stop: CancellationToken) {
+    let worker = Worker {
+        limits,
+        aside: Arc::new(SetAside::new(limits.set_aside, limits.set_aside_longest)),
+        more: Arc::default(),
+        database,
+    };
+    let mut workers = JoinSet::new();
+    for _ in 1..limits.workers_on(&worker.database) {
+        workers.spawn(worker.clone().help(stop.clone()));
     }
+    workers.spawn(worker.lead(stop));
+    // One that panics is missed: the server ends.
+    while let Some(Ok(())) = workers.join_next().await {}
+}
+
+/// One of those who take batches side by side.
+#[derive(Clone)]
+struct Worker {
+    database: Database,
+    limits: CoordinatorLimits,
+    aside: Arc<SetAside>,
+    /// That there is more than one batch.
+    more: Arc<Notify>,
 }
 
 /// How long to wait for the next pass.
 struct Wait {
     at_most: Duration,
+    has_worked: bool,
     /// Not when something failed: that must not be tried as fast as others
     /// commit.
     ends_by_commit: bool,
 }
 
-/// Works on one batch.
-async fn pass(database: &Database) -> Wait {
-    let Pass { done, failed, next } = match database.run_due(BATCH, ASIDE).await {
-        Ok(pass) => pass,
-        Err(error) => {
-            tracing::warn!(%error, "a pass over the due queue was given up");
-            return Wait {
-                at_most: RETRY,
-                ends_by_commit: false,
+impl Worker {
+    /// The first one is woken by commits, by the time when the next deployment is
+    /// due, and by the slow poll, in case nothing was heard of a commit elsewhere.
+    async fn lead(self, stop: CancellationToken) {
+        // Armed before the queue is looked at, so that nothing falls between.
+        let mut commits = self.database.subscribe();
+        while !stop.is_cancelled() {
+            let wait = self.pass().await;
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = made_due(&mut commits), if wait.ends_by_commit => {}
+                () = sleep(wait.at_most) => {}
+            }
+        }
+    }
+
+    /// The others are woken when a batch is full, and by the slow poll: so that
+    /// not all of them look at each commit, of which one can do the work.
+    async fn help(self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            let wait = self.pass().await;
+            let at_most = if wait.has_worked {
+                Duration::ZERO
+            } else {
+                self.limits.poll
             };
-        }
-    };
-    let ends_by_commit = failed.is_empty();
-    for (deployment, error) in failed {
-        if error.is_of_rows() {
-            tracing::error!(%deployment, %error, "a cycle failed; the deployment is set aside");
-        } else {
-            tracing::warn!(%deployment, %error, "a cycle was given up");
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.more.notified() => {}
+                () = sleep(at_most) => {}
+            }
         }
     }
-    let at_most = match next {
-        _ if !done.is_empty() => Duration::ZERO,
-        // All of it is in other hands, or failed. Those hands let go by a commit:
-        // most often that of a report that came while the one before was looked
-        // at.
-        Some(Duration::ZERO) => RETRY,
-        next => next.unwrap_or(POLL).min(POLL),
-    };
-    Wait {
-        at_most,
-        ends_by_commit,
+
+    /// Works on one batch.
+    async fn pass(&self) -> Wait {
+        let pass = self.database.run_due(self.limits.batch, &self.aside).await;
+        let pass = match pass {
+            Ok(pass) => pass,
+            Err(error) => {
+                counter!(PASSES, "outcome" => "failed").increment(1);
+                tracing::warn!(%error, "a pass over the due queue was given up");
+                return Wait {
+                    at_most: RETRY,
+                    has_worked: false,
+                    ends_by_commit: false,
+                };
+            }
+        };
+        measure(&pass);
+        let Pass {
+            done, failed, next, ..
+        } = pass;
+        if done.len() + failed.len() >= self.limits.batch as usize {
+            self.more.notify_one();
+        }
+        let has_worked = !done.is_empty();
+        let ends_by_commit = failed.is_empty();
+        for (deployment, error) in failed {
+            if error.is_of_rows() {
+                tracing::error!(%deployment, %error, "a cycle failed; the deployment is set aside");
+            } else {
+                tracing::warn!(%deployment, %error, "a cycle was given up");
+            }
+        }
+        let poll = self.limits.poll;
+        let at_most = match next {
+            _ if has_worked => Duration::ZERO,
+            // All of it is in other hands, or failed. Those hands let go by a
+            // commit: most often that of a report that came while the one before
+            // was looked at.
+            Some(Duration::ZERO) => RETRY,
+            next => next.unwrap_or(poll).min(poll),
+        };
+        Wait {
+            at_most,
+            has_worked,
+            ends_by_commit,
+        }
     }
+}
+
+fn measure(pass: &Pass) {
+    let idle = pass.done.is_empty() && pass.failed.is_empty();
+    let outcome = if idle { "idle" } else { "worked" };
+    counter!(PASSES, "outcome" => outcome).increment(1);
+    counter!(CYCLES).increment(pass.done.len() as u64);
+    counter!(CYCLES_FAILED).increment(pass.failed.len() as u64);
+    gauge!(SET_ASIDE).set(pass.set_aside as f64);
 }
 
 /// Resolves when a commit, here or elsewhere, made something due, now or later.
@@ -84,8 +162,4 @@ async fn made_due(commits: &mut Receiver<Announcement>) {
     while commits.try_recv().is_ok() {}
 }
 
-/// So few that no call waits long for a deployment that is in a batch.
-const BATCH: u32 = 200;
-const POLL: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_millis(50);
-const ASIDE: Duration = Duration::from_secs(10);

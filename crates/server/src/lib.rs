@@ -8,7 +8,7 @@
 //! - `convert`: between wire and domain, one file an aggregate.
 //! - `coordinator`: what moves deployments forward without a call.
 //! - `watches`: what streams follow, looked at once for all of them.
-//! - `pruner`: what forgets the old.
+//! - `pruner`: what forgets the old. `silence`: what no longer believes it.
 //! - `metrics`: what is measured, and where it can be read.
 
 mod auth;
@@ -30,6 +30,7 @@ mod security;
 mod selector;
 mod server;
 mod services;
+mod silence;
 mod state;
 mod tls;
 mod watches;
@@ -37,6 +38,7 @@ mod watches;
 pub use self::{
     auth::{NewToken, NewTokenError, Role, new_token},
     config::{Config, StartError, StartErrorKind},
+    coordinator::{CoordinatorLimitError, CoordinatorLimits},
     error::code_name,
     layers::GrpcWeb,
     rpc_limits::{RpcLimitError, RpcLimits},

@@ -29,6 +29,16 @@ pub(crate) const RPC_PANICS: &str = "viridian_rpc_panics_total";
 pub(crate) const CONNECTIONS: &str = "viridian_connections";
 /// Connections refused, since their address has too many.
 pub(crate) const CONNECTIONS_REJECTED: &str = "viridian_connections_rejected_total";
+/// Passes over the due queue, by `outcome`: `worked`, `idle` or `failed`.
+pub(crate) const PASSES: &str = "viridian_due_queue_passes_total";
+/// Cycles of deployments.
+pub(crate) const CYCLES: &str = "viridian_cycles_total";
+/// Cycles that failed.
+pub(crate) const CYCLES_FAILED: &str = "viridian_cycles_failed_total";
+/// Routes whose health is no longer believed, since nobody spoke of it.
+pub(crate) const HEALTH_SILENCED: &str = "viridian_health_silenced_total";
+/// Deployments that are set aside since their cycle failed.
+pub(crate) const SET_ASIDE: &str = "viridian_deployments_set_aside";
 /// Deployments, by `lifecycle`, `sub_step` and `paused`.
 const DEPLOYMENTS: &str = "viridian_deployments";
 /// For how long the one that is there for longest has been there, by `lifecycle`
@@ -100,6 +110,17 @@ fn describe() {
     describe_counter!(
         CONNECTIONS_REJECTED,
         "Connections refused, since their address has too many."
+    );
+    describe_counter!(PASSES, "Passes over the due queue, by outcome.");
+    describe_counter!(CYCLES, "Cycles of deployments.");
+    describe_counter!(CYCLES_FAILED, "Cycles that failed.");
+    describe_counter!(
+        HEALTH_SILENCED,
+        "Routes that became NOT_CHECKED, since nobody spoke of their health."
+    );
+    describe_gauge!(
+        SET_ASIDE,
+        "Deployments that this server has set aside, since their cycle failed."
     );
     describe_gauge!(DEPLOYMENTS, "Deployments, by where they are.");
     describe_gauge!(

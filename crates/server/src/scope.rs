@@ -22,6 +22,7 @@ use crate::{
         reference::{DeploymentReference, parse_deployment},
     },
     error::{Resource, credentials_missing, not_found, project_not_allowed, store},
+    silence::Heard,
     state::Shared,
     watches::Watches,
 };
@@ -74,6 +75,11 @@ impl Scope {
     /// What is followed, whatever it is of.
     pub(crate) fn watches(&self) -> &Watches {
         self.shared.watches()
+    }
+
+    /// When this server last had a report of a route, whosever it is.
+    pub(crate) fn heard(&self) -> &Heard {
+        self.shared.heard()
     }
 
     /// Whether the server stops.

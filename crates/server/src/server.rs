@@ -31,6 +31,7 @@ use crate::{
     rpc_limits::RpcLimits,
     security::Security,
     services::{deployment::Deployments, route::Routes, traffic::Traffic},
+    silence::{self, Heard},
     state::Shared,
     watches::{self, Watches},
 };
@@ -44,6 +45,7 @@ pub struct Server {
     serving: JoinHandle<Result<(), transport::Error>>,
     coordinating: JoinHandle<()>,
     pruning: JoinHandle<()>,
+    noting: JoinHandle<()>,
     telling: Option<JoinHandle<()>>,
     #[expect(dead_code, reason = "what follows files that may change ends with it")]
     following: Vec<AbortOnDropHandle<()>>,
@@ -71,7 +73,13 @@ impl Server {
             }
             None => None,
         };
-        let shared = Shared::new(database.clone(), Arc::clone(&watches), stop.clone());
+        let heard = Arc::new(Heard::default());
+        let shared = Shared::new(
+            database.clone(),
+            Arc::clone(&watches),
+            Arc::clone(&heard),
+            stop.clone(),
+        );
         let routes = services(shared, &config.rpc_limits).await?;
         tracing::info!(%address, "serving");
         security.say_who_may_call(&config, address);
@@ -84,8 +92,18 @@ impl Server {
         Ok(Self {
             address,
             serving: tokio::spawn(serving),
-            coordinating: tokio::spawn(coordinator::run(database.clone(), stop.clone())),
+            coordinating: tokio::spawn(coordinator::run(
+                database.clone(),
+                config.coordinator,
+                stop.clone(),
+            )),
             watching: tokio::spawn(watches::run(watches, database.clone(), stop.clone())),
+            noting: tokio::spawn(silence::run(
+                database.clone(),
+                heard,
+                config.health_silence,
+                stop.clone(),
+            )),
             pruning: tokio::spawn(pruner::run(database, config.retention, stop.clone())),
             telling,
             following: security.following,
@@ -115,6 +133,7 @@ impl Server {
             let _ = (&mut self.serving).await;
             let _ = (&mut self.coordinating).await;
             let _ = (&mut self.pruning).await;
+            let _ = (&mut self.noting).await;
             let _ = (&mut self.watching).await;
         };
         if timeout(GRACE, over).await.is_err() {
@@ -129,6 +148,7 @@ impl Drop for Server {
         self.serving.abort();
         self.coordinating.abort();
         self.pruning.abort();
+        self.noting.abort();
         if let Some(telling) = &self.telling {
             telling.abort();
         }

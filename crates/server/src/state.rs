@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use viridian_store::Database;
 
-use crate::watches::Watches;
+use crate::{silence::Heard, watches::Watches};
 
 /// What all services share. Cheap to clone. They get at it by what a caller may
 /// see of it: [`Scope`](crate::scope::Scope).
@@ -15,14 +15,21 @@ pub(crate) struct Shared(Arc<Inner>);
 struct Inner {
     database: Database,
     watches: Arc<Watches>,
+    heard: Arc<Heard>,
     stop: CancellationToken,
 }
 
 impl Shared {
-    pub(crate) fn new(database: Database, watches: Arc<Watches>, stop: CancellationToken) -> Self {
+    pub(crate) fn new(
+        database: Database,
+        watches: Arc<Watches>,
+        heard: Arc<Heard>,
+        stop: CancellationToken,
+    ) -> Self {
         Self(Arc::new(Inner {
             database,
             watches,
+            heard,
             stop,
         }))
     }
@@ -33,6 +40,10 @@ impl Shared {
 
     pub(crate) fn watches(&self) -> &Watches {
         &self.0.watches
+    }
+
+    pub(crate) fn heard(&self) -> &Heard {
+        &self.0.heard
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

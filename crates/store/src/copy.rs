@@ -219,11 +219,12 @@ struct Horizon {
 pub(crate) const HORIZON: &str = "horizon";
 
 /// Those that others refer to first.
-pub(crate) const TABLES: [&str; 7] = [
+pub(crate) const TABLES: [&str; 8] = [
     "deployments",
     "revisions",
     "routes",
     "assignments",
+    "last_reports",
     "history",
     "events",
     "replies",

@@ -11,6 +11,8 @@ mod thread;
 mod tls;
 mod writer;
 
+use std::thread::available_parallelism;
+
 use tokio::sync::broadcast;
 use viridian_strategy::{DeploymentId, Timestamp};
 
@@ -65,9 +67,10 @@ impl Database {
             Location::Sqlite(path) => Engine::Sqlite(sqlite::Pool::open(&path, limits).await?),
             Location::Postgres(server) => Engine::Pg(postgres::Pool::open(&server, limits).await?),
         };
-        // SQLite has one writer.
+        // Where the database shares a machine with this, more of them are smaller
+        // and cost more than they gain. SQLite has one writer.
         let batches = match engine {
-            Engine::Pg(_) => 2,
+            Engine::Pg(_) => available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),
             Engine::Sqlite(_) => 1,
         };
         Ok(Self {
@@ -94,8 +97,19 @@ impl Database {
         dialect::now(&mut self.reader().await?, trip).await
     }
 
+    /// The same by another clock, where the database has none of its own.
+    #[cfg(test)]
+    pub(crate) fn by(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
     pub(crate) fn clock(&self) -> Clock {
         self.clock
+    }
+
+    /// Whether all that is written goes through one connection.
+    pub fn has_one_writer(&self) -> bool {
+        matches!(self.engine, Engine::Sqlite(_))
     }
 
     /// A connection to read with. What is decided on is never read with it.

@@ -25,6 +25,7 @@ mod events;
 mod faults;
 mod finish;
 mod history;
+mod last_reports;
 mod log;
 mod migrations;
 mod reads;
@@ -51,6 +52,7 @@ pub use self::{
     },
     events::{Event, EventFilter, LogEntry},
     history::HistoryEntry,
+    last_reports::LastReport,
     log::{LogFollower, LogLook},
     reads::{Backlog, LogPage, OpenAssignments, ReadLogError, SnapshotPage},
     replies::Request,
@@ -62,7 +64,7 @@ pub use self::{
     units::{
         COORDINATOR, Call, Changed, DeploymentUpdate, HealthReport, NewDeployment, NewRevision,
         Pass, Promotion, PromotionPreview, Pruned, ReportError, Retention, RetentionError,
-        RolledBack, StatusReport,
+        RolledBack, SetAside, Silenced, StatusReport,
     },
 };
 

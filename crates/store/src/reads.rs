@@ -140,6 +140,15 @@ impl Database {
             .await
     }
 
+    /// Gives when something was last reported of routes, as far as servers have
+    /// written it down.
+    pub async fn last_reports(
+        &self,
+        routes: Vec<RouteId>,
+    ) -> Result<Vec<(RouteId, Timestamp)>, StoreError> {
+        self.reader().await?.find_last_reports(routes).await
+    }
+
     /// Lists revisions of a deployment, newest first, before one of a
     /// number.
     pub async fn list_revisions(

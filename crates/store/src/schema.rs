@@ -90,6 +90,17 @@ table! {
 
 table! {
     use diesel::sql_types::*;
+    use crate::types::{Id, Instant};
+
+    last_reports (route_id) {
+        route_id -> Id,
+        status_at -> Nullable<Instant>,
+        health_at -> Nullable<Instant>,
+    }
+}
+
+table! {
+    use diesel::sql_types::*;
     use crate::types::{Document, Id, Instant, Label};
 
     history (deployment_id, number) {
@@ -147,4 +158,12 @@ table! {
     }
 }
 
-allow_tables_to_appear_in_same_query!(deployments, revisions, routes, assignments, history, events,);
+allow_tables_to_appear_in_same_query!(
+    deployments,
+    revisions,
+    routes,
+    assignments,
+    last_reports,
+    history,
+    events,
+);

@@ -28,4 +28,8 @@ mod repeats;
 mod reports;
 mod schema;
 mod share;
+mod silence;
+mod simulation;
+mod timers;
 mod tls;
+mod virtual_time;

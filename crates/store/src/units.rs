@@ -8,6 +8,7 @@
 
 mod abort;
 mod activate;
+mod aside;
 mod call;
 mod carry_out;
 mod change;
@@ -29,12 +30,13 @@ use crate::transaction::Transaction;
 
 pub use self::{
     activate::NewRevision,
+    aside::SetAside,
     call::{COORDINATOR, Call, Changed},
     create::NewDeployment,
     cycle::Pass,
     promote::{Promotion, PromotionPreview},
     prune::{Pruned, Retention, RetentionError},
-    report::{HealthReport, ReportError, StatusReport},
+    report::{HealthReport, ReportError, Silenced, StatusReport},
     roll_back::RolledBack,
     update::DeploymentUpdate,
 };

@@ -75,6 +75,23 @@ async fn health_follows_the_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn health_that_does_not_change_is_told_again() {
+    let server = ScriptedServer::start().await;
+    let agent = Agent::start_with(AgentConfig {
+        health_repeat: Duration::from_millis(100),
+        ..config(server.url())
+    });
+    let route = new_route_id();
+
+    server.assign_start(&route, &[HELPER, "serve"]);
+    for _ in 0..3 {
+        server.expect_health(&route, Healthy).await;
+    }
+    agent.stop().await;
+    server.assert_none_refused();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_crash_is_reported_with_its_exit_status() {
     let server = ScriptedServer::start().await;
     let agent = Agent::start(&server);
@@ -356,6 +373,7 @@ fn config(server: String) -> AgentConfig {
         resource_group: "default".into(),
         supervisor: vec![HELPER.into(), "supervisor".into()],
         stop_grace: Duration::from_millis(200),
+        health_repeat: Duration::from_secs(10),
         quiet_routes: true,
     }
 }

@@ -55,6 +55,7 @@ fn agent(server: String) -> ExitCode {
             "supervisor".into(),
         ],
         stop_grace: Duration::from_millis(200),
+        health_repeat: Duration::from_secs(10),
         quiet_routes: true,
     };
     tokio::runtime::Runtime::new()

@@ -75,6 +75,7 @@ impl Stage {
             resource_group: RESOURCE_GROUP.to_owned(),
             supervisor: agent::supervisor().map_err(DemoError::Executable)?,
             stop_grace: STOP_GRACE,
+            health_repeat: Duration::from_secs(10),
             quiet_routes: true,
         };
         let agent = viridian_agent::run(config, self.stop_agent.clone());

@@ -24,6 +24,7 @@ pub(crate) fn route(route: Route) -> v1::Route {
         create_time: Some(timestamp(view.created_at)),
         status_update_time: Some(timestamp(view.status_updated_at)),
         health_update_time: view.health_updated_at.map(timestamp),
+        last_report_time: None,
     }
 }
 

@@ -73,7 +73,11 @@ impl RouteService for Routes {
         let reports = parse_statuses(&message.reports, &mut violations);
         violations.finish()?;
         let (reports, hidden) = split(&scope, reports, |report| report.route).await?;
+        let routes: Vec<RouteId> = reports.iter().map(|report| report.route).collect();
         let outcomes = scope.database().report_statuses(reports).await;
+        if let Ok(now) = scope.watches().clock.now().await {
+            scope.heard().statuses(&applied(&routes, &outcomes), now);
+        }
         let ids = message.reports.into_iter().map(|report| report.route_id);
         let results = results(ids, hidden, outcomes)?;
         Ok(Response::new(v1::ReportRouteStatusesResponse { results }))
@@ -88,12 +92,18 @@ impl RouteService for Routes {
         let reports = parse_healths(&message.reports, &mut violations);
         violations.finish()?;
         let (reports, hidden) = split(&scope, reports, |report| report.route).await?;
+        let routes: Vec<RouteId> = reports.iter().map(|report| report.route).collect();
         let outcomes = scope.database().report_health(reports).await;
+        if let Ok(now) = scope.watches().clock.now().await {
+            scope.heard().health(&applied(&routes, &outcomes), now);
+        }
         let ids = message.reports.into_iter().map(|report| report.route_id);
         let results = results(ids, hidden, outcomes)?;
         Ok(Response::new(v1::ReportRouteHealthResponse { results }))
     }
 }
+
+type Outcomes = Result<Vec<Result<(), ReportError>>, StoreError>;
 
 /// Splits off the reports on routes of projects that are not the caller's, each
 /// with its place among all: to the caller there are no such routes.
@@ -112,11 +122,19 @@ async fn split<R>(
     Ok((own, hidden))
 }
 
+/// The routes of which something was reported that holds now.
+fn applied(routes: &[RouteId], outcomes: &Outcomes) -> Vec<RouteId> {
+    let outcomes = outcomes.iter().flatten();
+    let both = routes.iter().zip(outcomes);
+    let applied = both.filter(|(_, outcome)| outcome.is_ok());
+    applied.map(|(route, _)| *route).collect()
+}
+
 /// One result a report, in their order.
 fn results(
     ids: impl Iterator<Item = String>,
     hidden: Vec<(usize, RouteId)>,
-    outcomes: Result<Vec<Result<(), ReportError>>, StoreError>,
+    outcomes: Outcomes,
 ) -> Result<Vec<v1::ReportResult>, Status> {
     let mut outcomes = outcomes.map_err(|error| store(&error))?;
     for (place, id) in hidden {

@@ -1,4 +1,4 @@
-use std::{fmt, path::PathBuf};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use url::Url;
 
@@ -60,7 +60,28 @@ fn postgres(text: &str) -> Result<Location, OpenError> {
                 OpenError::Url(why.unwrap_or_else(|| error.to_string()))
             })?;
     config.ssl_mode(tls.negotiation());
+    notice_silence(&mut config, &url);
     Ok(Location::Postgres(Box::new(Server { url, config, tls })))
+}
+
+/// A server that is gone without a word (a machine that died, a firewall that has
+/// forgotten the connection) would be waited for until the system gives up: for a
+/// quarter of an hour with something to say, for two hours without. What the URL
+/// says counts more.
+fn notice_silence(config: &mut tokio_postgres::Config, url: &Url) {
+    let is_set = |option| url.query_pairs().any(|(name, _)| name == option);
+    if !is_set("keepalives_idle") {
+        config.keepalives_idle(KEEPALIVE_IDLE);
+    }
+    if !is_set("keepalives_interval") {
+        config.keepalives_interval(KEEPALIVE_INTERVAL);
+    }
+    if !is_set("keepalives_retries") {
+        config.keepalives_retries(KEEPALIVE_RETRIES);
+    }
+    if !is_set("tcp_user_timeout") {
+        config.tcp_user_timeout(UNACKNOWLEDGED);
+    }
 }
 
 /// Takes the options out of a URL that tokio-postgres does not know, or only in
@@ -96,6 +117,11 @@ impl fmt::Debug for Location {
     }
 }
 
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEPALIVE_RETRIES: u32 = 2;
+const UNACKNOWLEDGED: Duration = Duration::from_secs(20);
+
 #[cfg(test)]
 mod tests {
     use super::{super::tls::Mode, *};
@@ -128,8 +154,32 @@ mod tests {
         assert_eq!(server.url.as_str(), "postgres://h/db?connect_timeout=3");
         assert_eq!(
             server.config.get_connect_timeout(),
-            Some(&std::time::Duration::from_secs(3))
+            Some(&Duration::from_secs(3))
         );
+    }
+
+    #[test]
+    fn silence_is_noticed_unless_the_url_says_otherwise() {
+        let parsed = |url| match Location::parse(url) {
+            Ok(Location::Postgres(server)) => server.config,
+            _ => panic!("it can work"),
+        };
+        let config = parsed("postgres://h/db");
+        assert!(config.get_keepalives());
+        assert_eq!(config.get_keepalives_idle(), KEEPALIVE_IDLE);
+        assert_eq!(config.get_keepalives_interval(), Some(KEEPALIVE_INTERVAL));
+        assert_eq!(config.get_keepalives_retries(), Some(KEEPALIVE_RETRIES));
+        assert_eq!(config.get_tcp_user_timeout(), Some(&UNACKNOWLEDGED));
+
+        let config = parsed(
+            "postgres://h/db?keepalives_idle=60&keepalives_interval=7&keepalives_retries=9\
+             &tcp_user_timeout=90",
+        );
+        let seconds = Duration::from_secs;
+        assert_eq!(config.get_keepalives_idle(), seconds(60));
+        assert_eq!(config.get_keepalives_interval(), Some(seconds(7)));
+        assert_eq!(config.get_keepalives_retries(), Some(9));
+        assert_eq!(config.get_tcp_user_timeout(), Some(&seconds(90)));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rstest::rstest;
-use viridian_strategy::{Health, RouteStatus};
+use viridian_strategy::{DeploymentId, Health, RouteStatus};
 
 use super::fixture::{Engine, Fixture, manual};
 use crate::{Database, DeploymentFilter, OpenError, StoreError};
@@ -161,4 +161,29 @@ async fn a_row_that_someone_holds_is_passed_over_by_cycles(#[case] engine: Engin
         assert!(!held.await.expect("both run"), "it was not passed over");
     }
     assert!(fixture.db.run_cycle(id).await.expect("it runs").is_some());
+}
+
+/// Has the database refuse a deployment's events.
+pub(super) async fn refuse_events(fixture: &Fixture, engine: Engine, id: DeploymentId) {
+    let id = literal(engine, id);
+    let trigger = match engine {
+        Engine::Sqlite => format!(
+            "CREATE TRIGGER refused BEFORE INSERT ON events WHEN NEW.deployment_id = {id} \
+             BEGIN SELECT RAISE(ABORT, 'refused'); END"
+        ),
+        Engine::Postgres => format!(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
+             'BEGIN RAISE EXCEPTION ''refused''; END'; \
+             CREATE TRIGGER refused BEFORE INSERT ON events FOR EACH ROW \
+             WHEN (NEW.deployment_id = {id}) EXECUTE FUNCTION refuse()"
+        ),
+    };
+    fixture.tamper(&trigger).await.expect("a trigger");
+}
+
+pub(super) fn literal(engine: Engine, id: DeploymentId) -> String {
+    match engine {
+        Engine::Sqlite => format!("X'{}'", id.0.simple()),
+        Engine::Postgres => format!("'{}'", id.0),
+    }
 }

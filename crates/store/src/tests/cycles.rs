@@ -12,10 +12,11 @@ use tokio::sync::Barrier;
 use viridian_strategy::{DeploymentId, Health};
 
 use super::{
+    broken::{literal, refuse_events},
     fixture::{Engine, Fixture, call, manual, spec},
     invariants,
 };
-use crate::{Database, HealthReport, ReportError, StoreError, transaction::Transaction};
+use crate::{Database, HealthReport, ReportError, SetAside, StoreError, transaction::Transaction};
 
 #[rstest]
 #[case::sqlite(Engine::Sqlite)]
@@ -32,7 +33,7 @@ async fn only_what_is_broken_is_set_aside(#[case] engine: Engine) {
 
     let pass = fixture
         .db
-        .run_due(10, ASIDE)
+        .run_due(10, &aside())
         .await
         .expect("it goes through");
     assert_eq!(pass.done, all[2..], "the others are done");
@@ -52,7 +53,7 @@ async fn only_what_is_broken_is_set_aside(#[case] engine: Engine) {
     // They are out of the way, and come back.
     let pass = fixture
         .db
-        .run_due(10, ASIDE)
+        .run_due(10, &aside())
         .await
         .expect("it goes through");
     assert!(pass.done.is_empty() && pass.failed.is_empty(), "{pass:?}");
@@ -72,7 +73,7 @@ async fn what_cannot_be_read_is_set_aside_in_the_transaction_of_the_others() {
     let all = due(&fixture, 3).await;
     spoil(&fixture, Engine::Postgres, all[1]).await;
     assert_eq!(fixture.number(WRITERS).await, 3);
-    let pass = fixture.db.run_due(10, ASIDE).await;
+    let pass = fixture.db.run_due(10, &aside()).await;
     let pass = pass.expect("it goes through");
     assert_eq!(pass.done, [all[0], all[2]]);
     assert_eq!(pass.failed.len(), 1);
@@ -88,7 +89,7 @@ async fn what_is_held_is_passed_over_and_keeps_its_place() {
         .db
         .write(async |tx: &mut Transaction| {
             tx.hold(all[1]).await?;
-            other.run_due(10, ASIDE).await
+            other.run_due(10, &aside()).await
         })
         .await
         .expect("both go through");
@@ -96,7 +97,7 @@ async fn what_is_held_is_passed_over_and_keeps_its_place() {
     assert!(pass.failed.is_empty(), "{:?}", pass.failed);
     assert_eq!(
         other
-            .run_due(10, ASIDE)
+            .run_due(10, &aside())
             .await
             .expect("it goes through")
             .done,
@@ -120,7 +121,11 @@ async fn the_longest_overdue_come_first(#[case] engine: Engine) {
         fixture.tamper(&set).await.expect("it is set");
     }
     for two in all.chunks(2) {
-        let pass = fixture.db.run_due(2, ASIDE).await.expect("it goes through");
+        let pass = fixture
+            .db
+            .run_due(2, &aside())
+            .await
+            .expect("it goes through");
         let done: BTreeSet<_> = pass.done.into_iter().collect();
         assert_eq!(done, two.iter().copied().collect());
     }
@@ -149,7 +154,7 @@ async fn workers_side_by_side_do_nothing_twice(#[case] engine: Engine) {
             start.wait().await;
             let mut done = Vec::new();
             loop {
-                let pass = db.run_due(5, ASIDE).await.expect("it goes through");
+                let pass = db.run_due(5, &aside()).await.expect("it goes through");
                 assert!(pass.failed.is_empty(), "{:?}", pass.failed);
                 if pass.next != Some(Duration::ZERO) {
                     return done;
@@ -226,29 +231,8 @@ async fn spoil(fixture: &Fixture, engine: Engine, id: DeploymentId) {
     fixture.tamper(&spoil).await.expect("it is spoiled");
 }
 
-/// Has the database refuse a deployment's events.
-async fn refuse_events(fixture: &Fixture, engine: Engine, id: DeploymentId) {
-    let id = literal(engine, id);
-    let trigger = match engine {
-        Engine::Sqlite => format!(
-            "CREATE TRIGGER refused BEFORE INSERT ON events WHEN NEW.deployment_id = {id} \
-             BEGIN SELECT RAISE(ABORT, 'refused'); END"
-        ),
-        Engine::Postgres => format!(
-            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
-             'BEGIN RAISE EXCEPTION ''refused''; END'; \
-             CREATE TRIGGER refused BEFORE INSERT ON events FOR EACH ROW \
-             WHEN (NEW.deployment_id = {id}) EXECUTE FUNCTION refuse()"
-        ),
-    };
-    fixture.tamper(&trigger).await.expect("a trigger");
-}
-
-fn literal(engine: Engine, id: DeploymentId) -> String {
-    match engine {
-        Engine::Sqlite => format!("X'{}'", id.0.simple()),
-        Engine::Postgres => format!("'{}'", id.0),
-    }
+fn aside() -> SetAside {
+    SetAside::new(ASIDE, ASIDE)
 }
 
 const ASIDE: Duration = Duration::from_secs(60);

@@ -13,7 +13,7 @@ use viridian_strategy::{
 
 use crate::{
     Call, Database, Deployment, HealthReport, HistoryEntry, Limits, Metadata, NewDeployment, Pass,
-    RevisionSpec, Route, RouteFilter, StatusReport, connection::with_conn,
+    RevisionSpec, Route, RouteFilter, SetAside, StatusReport, connection::with_conn,
 };
 
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +41,11 @@ impl Fixture {
         };
         let db = Database::open_within(&url, limits).await;
         let db = db.expect("the database opens");
+        Self { db, url, folder }
+    }
+
+    /// Of a database that was made already.
+    pub(super) fn of(db: Database, url: String, folder: TempDir) -> Self {
         Self { db, url, folder }
     }
 
@@ -154,7 +159,7 @@ impl Fixture {
 
     /// Looks at what is due, as a coordinator does. Nothing fails.
     pub(super) async fn pass(&self) -> Pass {
-        let pass = self.db.run_due(1_000, Duration::from_secs(60)).await;
+        let pass = self.db.run_due(1_000, &SetAside::default()).await;
         let pass = pass.expect("the pass goes through");
         assert!(pass.failed.is_empty(), "{:?}", pass.failed);
         pass
@@ -318,7 +323,7 @@ pub(super) fn colours(routes: &[Route]) -> Vec<RevisionId> {
 }
 
 /// A new database on the server that `VIRIDIAN_TEST_POSTGRES` names.
-async fn postgres_database() -> String {
+pub(super) async fn postgres_database() -> String {
     let server = env::var("VIRIDIAN_TEST_POSTGRES")
         .expect("VIRIDIAN_TEST_POSTGRES names no server: run the tests with scripts/test");
     let name = format!("store_{}", Uuid::now_v7().simple());

@@ -8,6 +8,7 @@ use viridian_strategy::{BlockerCode, Health, Lifecycle, RouteStatus, State, SubS
 use super::{
     fixture::{Engine, Fixture, automatic, call, colours, manual, spec},
     invariants,
+    virtual_time::VirtualTime,
 };
 use crate::{ActivateRefusal, CreateRefusal, Metadata, NewDeployment, Projects, Tables, UnitError};
 
@@ -163,8 +164,8 @@ async fn an_automatic_promotion_switches_all_traffic(#[case] engine: Engine) {
 #[case::postgres(Engine::Postgres)]
 #[tokio::test(flavor = "multi_thread")]
 async fn an_automatic_promotion_looks_at_health_again(#[case] engine: Engine) {
-    let fixture = Fixture::new(engine).await;
-    let delay = Duration::from_millis(400);
+    let (mut time, fixture) = VirtualTime::new(engine).await;
+    let delay = Duration::from_secs(50);
     let id = fixture.ready(4, automatic(delay)).await;
     let green = fixture.deploy(id).await;
     let routes = fixture.routes_of(id, green).await;
@@ -174,11 +175,14 @@ async fn an_automatic_promotion_looks_at_health_again(#[case] engine: Engine) {
     fixture.health(&routes, Health::Unhealthy).await;
     // Whenever the cycle comes, now or when the delay of the earlier health is
     // over, it finds four unhealthy green.
-    let until = fixture.db.now().await.expect("the time") + delay * 2;
-    while fixture.db.now().await.expect("the time") < until {
-        fixture.db.run_cycle(id).await.expect("the cycle runs");
-        tokio::task::yield_now().await;
-    }
+    fixture.settle().await;
+    time.pass(delay).await;
+    fixture
+        .db
+        .set_aside(id, Duration::ZERO)
+        .await
+        .expect("it is due");
+    assert_eq!(fixture.pass().await.done, [id]);
     let deployment = fixture.get(id).await;
     assert_eq!(deployment.state.sub_step(), Some(SubStep::Provisioning));
     assert_eq!(deployment.status.green.unhealthy, 4);

@@ -18,7 +18,7 @@ use crate::{
     telemetry::{AsUnit as _, CYCLE_LATENESS},
     transaction::Transaction,
     units::{
-        Call,
+        Call, SetAside,
         change::{Change, Plan},
         hold::Held,
     },
@@ -34,32 +34,44 @@ pub struct Pass {
     /// How long until something is due: no time at all if something was, none if
     /// nothing ever will be by itself.
     pub next: Option<Duration>,
+    /// How many this process has set aside for now.
+    pub set_aside: usize,
 }
 
 impl Database {
     /// Looks at what is due and in nobody's hands, the longest overdue first. What
-    /// is broken is set aside for a while, so that it delays no other.
+    /// is broken is set aside for a while, so that it delays no other, and for
+    /// longer if it was before.
     ///
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn run_due(&self, limit: u32, aside: Duration) -> Result<Pass, StoreError> {
+    pub async fn run_due(&self, limit: u32, aside: &SetAside) -> Result<Pass, StoreError> {
         let trip = Trip::to_read(self.clock());
         let (due, now) = self.reader().await?.next_due(trip).await?;
         let next = due.map(|at| at.since(now));
         if next != Some(Duration::ZERO) {
             return Ok(Pass {
                 next,
+                set_aside: aside.count(now),
                 ..Pass::default()
             });
         }
         let mut taken = Vec::new();
         let together = self.run_together(now, limit, aside, &mut taken).await;
         let pass = match together {
-            Err(error) if error.is_of_rows() => self.run_alone(taken, aside).await?,
+            Err(error) if error.is_of_rows() => self.run_alone(taken, aside, now).await?,
             together => together?,
         };
-        Ok(Pass { next, ..pass })
+        aside.done(&pass.done);
+        let failed = pass.failed.iter().filter(|(_, error)| error.is_of_rows());
+        let failed: Vec<_> = failed.map(|(id, _)| *id).collect();
+        aside.failed(&failed, now);
+        Ok(Pass {
+            next,
+            set_aside: aside.count(now),
+            ..pass
+        })
     }
 
     /// In one transaction. Says what it has taken, also when it fails.
@@ -67,7 +79,7 @@ impl Database {
         &self,
         due_by: Timestamp,
         limit: u32,
-        aside: Duration,
+        aside: &SetAside,
         taken: &mut Vec<DeploymentId>,
     ) -> Result<Pass, StoreError> {
         self.write(async |tx: &mut Transaction| {
@@ -90,8 +102,8 @@ impl Database {
             }
             let now = tx.now().await?;
             tx.carry_out_all(changes, now);
-            let broken: Vec<_> = pass.failed.iter().map(|(id, _)| *id).collect();
-            tx.write([set_due(&broken, now + aside)]);
+            let broken = pass.failed.iter();
+            tx.write(broken.map(|&(id, _)| set_due(&[id], now + aside.time(id, now))));
             Ok(pass)
         })
         .as_unit("pass", None)
@@ -99,7 +111,12 @@ impl Database {
     }
 
     /// Each in a transaction of its own.
-    async fn run_alone(&self, ids: Vec<DeploymentId>, aside: Duration) -> Result<Pass, StoreError> {
+    async fn run_alone(
+        &self,
+        ids: Vec<DeploymentId>,
+        aside: &SetAside,
+        now: Timestamp,
+    ) -> Result<Pass, StoreError> {
         let mut pass = Pass::default();
         for id in ids {
             match self.run_cycle(id).await {
@@ -109,7 +126,7 @@ impl Database {
                 Err(error @ (StoreError::Away(_) | StoreError::Exhausted)) => return Err(error),
                 Err(error) => {
                     if error.is_of_rows() {
-                        self.set_aside(id, aside).await?;
+                        self.set_aside(id, aside.time(id, now)).await?;
                     }
                     pass.failed.push((id, error));
                 }

@@ -6,13 +6,17 @@
 //! it.
 
 mod kinds;
+mod silence;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use viridian_strategy::{DeploymentId, RouteId, RouteStatus, Transition};
 
 use self::kinds::Report;
-pub use self::kinds::{HealthReport, ReportError, StatusReport};
+pub use self::{
+    kinds::{HealthReport, ReportError, StatusReport},
+    silence::Silenced,
+};
 use crate::{
     Database,
     error::StoreError,

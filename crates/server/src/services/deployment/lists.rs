@@ -1,9 +1,11 @@
 //! The lists of `DeploymentService`.
 
+use std::collections::HashMap;
+
 use tonic::Status;
 use uuid::Uuid;
 use viridian_proto::v1;
-use viridian_store::{Deployment, DeploymentFilter, RouteFilter};
+use viridian_store::{Deployment, DeploymentFilter, Route, RouteFilter};
 use viridian_strategy::{DeploymentId, Lifecycle, RouteId};
 
 use crate::{
@@ -14,6 +16,7 @@ use crate::{
         reference::{check_name, parse_optional_revision},
         revision::revision,
         route::{parse_status, route},
+        time::timestamp,
     },
     error::store,
     paging::Page,
@@ -122,8 +125,24 @@ pub(super) async fn routes(
     let last = found.last().map(|route| route.view.id.0);
     Ok(v1::ListRoutesResponse {
         next_page_token: page.next(found.len(), last),
-        routes: found.into_iter().map(route).collect(),
+        routes: with_last_reports(scope, found).await?,
     })
+}
+
+/// Routes, to the wire, with when something was last reported of each.
+async fn with_last_reports(scope: &Scope, found: Vec<Route>) -> Result<Vec<v1::Route>, Status> {
+    let ids = found.iter().map(|route| route.view.id).collect();
+    let written = scope.database().last_reports(ids).await;
+    let written: HashMap<_, _> = written
+        .map_err(|error| store(&error))?
+        .into_iter()
+        .collect();
+    let last = |id: RouteId| scope.heard().last(id).max(written.get(&id).copied());
+    let to_wire = |found: Route| v1::Route {
+        last_report_time: last(found.view.id).map(timestamp),
+        ..route(found)
+    };
+    Ok(found.into_iter().map(to_wire).collect())
 }
 
 /// `ListHistory`.

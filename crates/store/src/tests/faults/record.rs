@@ -86,11 +86,12 @@ struct Line {
 }
 
 /// Each behind those that it refers to.
-const TABLES: [&str; 7] = [
+const TABLES: [&str; 8] = [
     "deployments",
     "revisions",
     "routes",
     "assignments",
+    "last_reports",
     "history",
     "events",
     "replies",

@@ -53,6 +53,12 @@ impl Unit {
                 scene
             }
             .boxed(),
+            Self::ReportSilence | Self::NoteReports => async {
+                let scene = Scene::ready(fixture).await;
+                let routes = fixture.routes_in(scene.id(), RouteStatus::Running).await;
+                Scene { routes, ..scene }
+            }
+            .boxed(),
             Self::ReportStarted | Self::ReportEnded | Self::ReportHealth => {
                 self.set_for_reports(fixture).boxed()
             }

@@ -13,8 +13,8 @@ use super::{
     scenes::Scene,
 };
 use crate::{
-    Call, Database, DeploymentUpdate, HealthReport, Metadata, NewDeployment, ReportError, Request,
-    RequestId, StoreError,
+    Call, Database, DeploymentUpdate, HealthReport, LastReport, Metadata, NewDeployment,
+    ReportError, Request, RequestId, StoreError, dialect::system_clock,
 };
 
 /// A unit of work, each from a scene of its own.
@@ -40,6 +40,8 @@ pub(super) enum Unit {
     ReportStarted,
     ReportEnded,
     ReportHealth,
+    ReportSilence,
+    NoteReports,
     SetAside,
     CycleCreates,
     CycleDrains,
@@ -54,7 +56,7 @@ pub(super) enum Unit {
 pub(super) type Told = Result<Value, String>;
 
 impl Unit {
-    pub(super) const ALL: [Self; 28] = [
+    pub(super) const ALL: [Self; 30] = [
         Self::Create,
         Self::CreateIdle,
         Self::Update,
@@ -75,6 +77,8 @@ impl Unit {
         Self::ReportStarted,
         Self::ReportEnded,
         Self::ReportHealth,
+        Self::ReportSilence,
+        Self::NoteReports,
         Self::SetAside,
         Self::CycleCreates,
         Self::CycleDrains,
@@ -92,6 +96,8 @@ impl Unit {
             Self::ReportStarted
                 | Self::ReportEnded
                 | Self::ReportHealth
+                | Self::ReportSilence
+                | Self::NoteReports
                 | Self::SetAside
                 | Self::CycleCreates
                 | Self::CycleDrains
@@ -169,6 +175,26 @@ impl Unit {
             Self::ReportStarted => report_status(db, scene, RouteStatus::Running).boxed(),
             Self::ReportEnded => report_status(db, scene, RouteStatus::Terminated).boxed(),
             Self::ReportHealth => report_health(db, scene, Health::Healthy).boxed(),
+            Self::ReportSilence => {
+                let silent = scene.routes.iter().map(|&route| (route, id)).collect();
+                async move {
+                    told(
+                        db.silence(system_clock(), &silent)
+                            .await
+                            .map(|it| it.routes),
+                    )
+                }
+                .boxed()
+            }
+            Self::NoteReports => {
+                let spoken = |&route| LastReport {
+                    route,
+                    status: None,
+                    health: Some(system_clock()),
+                };
+                let spoken = scene.routes.iter().map(spoken).collect();
+                async move { told(db.note_reports(spoken).await) }.boxed()
+            }
             Self::SetAside => {
                 async move { told(db.set_aside(id, Duration::from_secs(60)).await) }.boxed()
             }

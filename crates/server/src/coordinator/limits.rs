@@ -1,0 +1,122 @@
+use std::{fmt, ops::RangeInclusive, time::Duration};
+
+use viridian_store::Database;
+
+/// How the due queue is worked on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CoordinatorLimits {
+    /// How many take batches side by side when one batch is not enough. None: one
+    /// on SQLite, whose one writer does everything, and two on PostgreSQL, so that
+    /// one reads while the other commits.
+    pub workers: Option<u32>,
+    /// How many deployments a batch has. So few that no call waits long for one
+    /// that is in it.
+    pub batch: u32,
+    /// How long something can stay due that nothing was heard of.
+    pub poll: Duration,
+    /// For how long a deployment is set aside whose cycle failed; twice as long
+    /// each time that it fails again.
+    pub set_aside: Duration,
+    /// For how long at most.
+    pub set_aside_longest: Duration,
+}
+
+/// A value that cannot work. Displays as what it must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CoordinatorLimitError {
+    /// Which: the flag without its dashes.
+    pub flag: &'static str,
+    bounds: String,
+}
+
+impl Default for CoordinatorLimits {
+    fn default() -> Self {
+        Self {
+            workers: None,
+            batch: 200,
+            poll: Duration::from_secs(1),
+            set_aside: Duration::from_secs(10),
+            set_aside_longest: Duration::from_secs(5 * 60),
+        }
+    }
+}
+
+impl CoordinatorLimits {
+    pub(super) fn workers_on(&self, database: &Database) -> u32 {
+        let usual = if database.has_one_writer() { 1 } else { 2 };
+        self.workers.unwrap_or(usual)
+    }
+
+    /// Says of the first value that cannot work what it must be.
+    pub(crate) fn check(&self) -> Result<(), CoordinatorLimitError> {
+        within("coordinator-workers", self.workers.unwrap_or(1), 1..=64)?;
+        within("coordinator-batch", self.batch, 1..=5_000)?;
+        lasts("coordinator-poll", self.poll, MOMENT..=MINUTE)?;
+        let longest = self.set_aside_longest;
+        lasts("coordinator-set-aside", self.set_aside, MOMENT..=longest)?;
+        lasts("coordinator-set-aside-longest", longest, MOMENT..=HOUR)
+    }
+}
+
+impl fmt::Display for CoordinatorLimitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "must be {}", self.bounds)
+    }
+}
+
+fn within(
+    flag: &'static str,
+    value: u32,
+    bounds: RangeInclusive<u32>,
+) -> Result<(), CoordinatorLimitError> {
+    if bounds.contains(&value) {
+        return Ok(());
+    }
+    let bounds = format!("{} to {}", bounds.start(), bounds.end());
+    Err(CoordinatorLimitError { flag, bounds })
+}
+
+fn lasts(
+    flag: &'static str,
+    value: Duration,
+    bounds: RangeInclusive<Duration>,
+) -> Result<(), CoordinatorLimitError> {
+    if bounds.contains(&value) {
+        return Ok(());
+    }
+    let bounds = format!("{:?} to {:?}", bounds.start(), bounds.end());
+    Err(CoordinatorLimitError { flag, bounds })
+}
+
+const MOMENT: Duration = Duration::from_millis(10);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3_600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_can_work() {
+        assert_eq!(CoordinatorLimits::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn one_that_cannot_is_named_with_its_bounds() {
+        let nobody = CoordinatorLimits {
+            workers: Some(0),
+            ..CoordinatorLimits::default()
+        };
+        let error = nobody.check().expect_err("nothing would be done");
+        assert_eq!(error.flag, "coordinator-workers");
+        assert_eq!(error.to_string(), "must be 1 to 64");
+        let shrinking = CoordinatorLimits {
+            set_aside: MINUTE,
+            set_aside_longest: Duration::from_secs(30),
+            ..CoordinatorLimits::default()
+        };
+        let error = shrinking.check().expect_err("it is beyond the longest");
+        assert_eq!(error.flag, "coordinator-set-aside");
+        assert_eq!(error.to_string(), "must be 10ms to 30s");
+    }
+}

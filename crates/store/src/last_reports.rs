@@ -1,0 +1,138 @@
+//! When something was last reported of each route.
+//!
+//! A report that changes nothing writes nothing. So servers remember when they
+//! had one, and write that down here now and then, for many routes at once. It is
+//! late by that much, and no decision reads it.
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use viridian_strategy::{DeploymentId, Health, RouteId, RouteStatus, Timestamp};
+
+use crate::{
+    connection::{Connection, with_conn},
+    error::StoreError,
+    schema::{last_reports, routes},
+    types::Sql,
+    write::{Column, Write},
+};
+
+/// When something was last reported of a route, by the time that decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastReport {
+    /// Of which route.
+    pub route: RouteId,
+    /// Its status, if that was reported.
+    pub status: Option<Timestamp>,
+    /// Its health, if that was reported.
+    pub health: Option<Timestamp>,
+}
+
+/// Which routes are asked whether their health is told.
+pub(crate) enum Among {
+    /// These.
+    These(Vec<RouteId>),
+    /// All behind one, so many at most.
+    All { after: Option<RouteId>, limit: i64 },
+}
+
+impl Connection {
+    /// Gives those of some routes that are not over.
+    pub(crate) async fn list_live_routes(
+        &mut self,
+        ids: Vec<RouteId>,
+    ) -> Result<Vec<RouteId>, StoreError> {
+        let ids: Vec<_> = ids.into_iter().map(Sql).collect();
+        let over = [
+            Sql(RouteStatus::Terminated),
+            Sql(RouteStatus::FailedToStart),
+        ];
+        let ids: Vec<Sql<RouteId>> = with_conn!(self, |c| routes::table
+            .filter(routes::id.eq_any(ids))
+            .filter(routes::status.ne_all(over))
+            .select(routes::id)
+            .load(c))?;
+        Ok(ids.into_iter().map(|Sql(id)| id).collect())
+    }
+
+    /// Gives when something was last reported of some routes, as far as it is
+    /// written down.
+    pub(crate) async fn find_last_reports(
+        &mut self,
+        ids: Vec<RouteId>,
+    ) -> Result<Vec<(RouteId, Timestamp)>, StoreError> {
+        type Row = (Sql<RouteId>, Option<Sql<Timestamp>>, Option<Sql<Timestamp>>);
+        let ids: Vec<_> = ids.into_iter().map(Sql).collect();
+        let rows: Vec<Row> = with_conn!(self, |c| last_reports::table
+            .filter(last_reports::route_id.eq_any(ids))
+            .load(c))?;
+        let last = |(Sql(id), status, health): Row| {
+            let at = [status, health].into_iter().flatten().map(|Sql(at)| at);
+            Some((id, at.max()?))
+        };
+        Ok(rows.into_iter().filter_map(last).collect())
+    }
+
+    /// Lists routes that are RUNNING and HEALTHY, and of whose health nothing was
+    /// reported since a time, in the order of their ids.
+    pub(crate) async fn list_silent_routes(
+        &mut self,
+        since: Timestamp,
+        among: Among,
+    ) -> Result<Vec<(RouteId, DeploymentId)>, StoreError> {
+        let since = Sql(since);
+        let rows: Vec<(Sql<RouteId>, Sql<DeploymentId>)> = with_conn!(self, |c| {
+            let never = last_reports::health_at.is_null();
+            let mut query = routes::table
+                .left_join(last_reports::table.on(last_reports::route_id.eq(routes::id)))
+                .filter(routes::status.eq(Sql(RouteStatus::Running)))
+                .filter(routes::health.eq(Sql(Health::Healthy)))
+                .filter(routes::health_updated_at.le(since))
+                .filter(never.or(last_reports::health_at.le(since)))
+                .order(routes::id)
+                .select((routes::id, routes::deployment_id))
+                .into_boxed();
+            match among {
+                Among::These(ids) => {
+                    let ids: Vec<_> = ids.into_iter().map(Sql).collect();
+                    query = query.filter(routes::id.eq_any(ids));
+                }
+                Among::All { after, limit } => {
+                    if let Some(after) = after {
+                        query = query.filter(routes::id.gt(Sql(after)));
+                    }
+                    query = query.limit(limit);
+                }
+            }
+            query.load(c)
+        })?;
+        Ok(rows
+            .into_iter()
+            .map(|(Sql(route), Sql(of))| (route, of))
+            .collect())
+    }
+}
+
+/// Writes down when something was reported of routes. What is there already stays
+/// if it is later.
+pub(crate) fn note_reports(reports: &[LastReport]) -> Write {
+    let (mut ids, mut statuses, mut healths) = (Vec::new(), Vec::new(), Vec::new());
+    for report in reports {
+        ids.push(Sql(report.route));
+        statuses.push(report.status.map(Sql));
+        healths.push(report.health.map(Sql));
+    }
+    let columns = vec![
+        Column::new(last_reports::route_id, ids),
+        Column::new(last_reports::status_at, statuses),
+        Column::new(last_reports::health_at, healths),
+    ];
+    Write::insert("note reports", "last_reports", columns).on_conflict(THE_LATER)
+}
+
+const THE_LATER: &str = "ON CONFLICT (route_id) DO UPDATE SET \
+    status_at = CASE WHEN excluded.status_at IS NULL \
+        OR excluded.status_at < last_reports.status_at \
+        THEN last_reports.status_at ELSE excluded.status_at END, \
+    health_at = CASE WHEN excluded.health_at IS NULL \
+        OR excluded.health_at < last_reports.health_at \
+        THEN last_reports.health_at ELSE excluded.health_at END";

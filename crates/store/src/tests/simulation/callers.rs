@@ -1,0 +1,185 @@
+//! The callers: what they ask for, at random, and what they ought to be told.
+
+use std::fmt::Debug;
+
+use uuid::Uuid;
+use viridian_strategy::{
+    DeploymentId, Lifecycle, PolicyPatch, RevisionId, State, Strategy, SubStep,
+};
+
+use super::{
+    dice::Dice,
+    policies::{patch, small},
+};
+use crate::{
+    Call, Database, Deployment, DeploymentUpdate, Request, RequestId, StoreError, UnitError,
+    tests::fixture::{call, spec},
+};
+
+/// What one call asks for.
+#[derive(Clone, Debug)]
+pub(super) enum Ask {
+    /// A new revision, activated or not.
+    Create(bool),
+    /// An earlier revision, and whether it supersedes another.
+    Activate(RevisionId, bool),
+    Promote,
+    Abort,
+    RollBack,
+    Scale(u32),
+    Policy(PolicyPatch),
+    Pause(bool),
+    Delete,
+}
+
+/// What a caller is told besides that it is done.
+#[derive(Debug)]
+pub(super) enum Told {
+    Refused(String),
+    Failed(StoreError),
+}
+
+impl Ask {
+    pub(super) fn at_random(known: &[RevisionId], paused: bool, dice: &mut Dice) -> Self {
+        if paused && dice.one_in(2) {
+            return Self::Pause(false);
+        }
+        let asks = [
+            (10, 0),
+            (5, 1),
+            (8, 2),
+            (2, 3),
+            (6, 4),
+            (5, 5),
+            (3, 6),
+            (3, 7),
+            (1, 8),
+        ];
+        match dice.weighed(&asks) {
+            1 if !known.is_empty() => Self::Activate(dice.pick(known), dice.one_in(2)),
+            0 | 1 => Self::Create(!dice.one_in(6)),
+            2 => Self::Promote,
+            3 => Self::Abort,
+            4 => Self::RollBack,
+            5 => Self::Scale(small(dice, 0, 4)),
+            6 => Self::Policy(patch(dice)),
+            7 => Self::Pause(!dice.one_in(3)),
+            _ => Self::Delete,
+        }
+    }
+
+    /// Whether it is taken, as far as the deployment alone says.
+    pub(super) fn ought(&self, before: &Deployment) -> Option<bool> {
+        let state = &before.state;
+        let gone = matches!(
+            state.lifecycle(),
+            Lifecycle::Destroying | Lifecycle::Destroyed
+        );
+        let deploying = state.lifecycle() == Lifecycle::Deploying;
+        let rolling = matches!(before.policy.strategy, Strategy::Rolling(_));
+        match self {
+            Self::Create(activated) => Some(!(gone || *activated && deploying)),
+            Self::Activate(revision, supersede) => {
+                let current = state.current() == Some(*revision);
+                Some(!gone && !current && (*supersede || !deploying))
+            }
+            Self::Promote if rolling || !deploying => Some(false),
+            Self::Promote => None,
+            Self::Abort => Some(deploying && state.sub_step() != Some(SubStep::RollingBack)),
+            Self::RollBack if gone || deploying || before.previous.is_none() => Some(false),
+            Self::RollBack => None,
+            Self::Scale(_) | Self::Delete => Some(!gone),
+            Self::Policy(_) if gone => Some(false),
+            Self::Policy(_) => None,
+            Self::Pause(paused) => Some(!gone && before.paused != *paused),
+        }
+    }
+
+    /// Asks for it.
+    pub(super) async fn ask(
+        &self,
+        db: &Database,
+        id: DeploymentId,
+        terms: &Call,
+    ) -> Result<Deployment, Told> {
+        match self {
+            Self::Create(activated) => {
+                let created = db.create_revision(id, spec(), *activated, terms).await;
+                told(created).map(|it| it.deployment)
+            }
+            Self::Activate(revision, supersede) => {
+                let activated = db.activate_revision(id, *revision, *supersede, terms).await;
+                told(activated).map(|it| it.deployment)
+            }
+            Self::Promote => {
+                let promoted = told(db.complete_manual_promote(id, None, terms).await)?;
+                let target = promoted.deployment.target_replicas as usize;
+                assert_eq!(promoted.promoted.len(), target, "promoted with too few");
+                Ok(promoted.deployment)
+            }
+            Self::Abort => told(db.abort_deployment(id, terms).await).map(|it| it.deployment),
+            Self::RollBack => {
+                let back = db.roll_back_deployment(id, None, terms).await;
+                told(back).map(|it| it.deployment)
+            }
+            Self::Scale(target) => {
+                let update = DeploymentUpdate {
+                    target_replicas: Some(*target),
+                    ..DeploymentUpdate::default()
+                };
+                told(db.update_deployment(id, update, terms).await).map(|it| it.deployment)
+            }
+            Self::Policy(policy) => {
+                let update = DeploymentUpdate {
+                    policy: *policy,
+                    ..DeploymentUpdate::default()
+                };
+                told(db.update_deployment(id, update, terms).await).map(|it| it.deployment)
+            }
+            Self::Pause(true) => told(db.pause_deployment(id, terms).await).map(|it| it.deployment),
+            Self::Pause(false) => {
+                told(db.resume_deployment(id, terms).await).map(|it| it.deployment)
+            }
+            Self::Delete => told(db.delete_deployment(id, terms).await).map(|it| it.deployment),
+        }
+    }
+}
+
+/// The terms of a call: some can be repeated.
+pub(super) fn terms(dice: &mut Dice) -> Call {
+    let id = u128::from(dice.between(0, u64::MAX)) << 64 | u128::from(dice.between(0, u64::MAX));
+    Call {
+        request: dice.one_in(3).then(|| Request {
+            id: RequestId(Uuid::from_u128(id)),
+            method: "Call",
+            fingerprint: b"the same".to_vec(),
+        }),
+        ..call()
+    }
+}
+
+fn told<T, R: Debug>(result: Result<T, UnitError<R>>) -> Result<T, Told> {
+    result.map_err(|error| match error {
+        UnitError::Store(error) => Told::Failed(error),
+        refusal => Told::Refused(format!("{refusal:?}")),
+    })
+}
+
+/// Whether someone has to promote it, or it stays where it is.
+pub(super) fn is_at_gate(deployment: &Deployment) -> bool {
+    let gate = |blocker: &viridian_strategy::Blocker| {
+        blocker.code() == viridian_strategy::BlockerCode::ManualGate
+    };
+    let at_gate = deployment.state.sub_step() == Some(SubStep::AwaitingPromotion);
+    at_gate && deployment.status.blockers.iter().any(gate)
+}
+
+/// Whether it has got where it goes by itself.
+pub(super) fn is_settled(deployment: &Deployment) -> bool {
+    match deployment.state {
+        State::Pending { current } => current.is_none(),
+        State::Ready { .. } => deployment.status.blue.ready == deployment.target_replicas,
+        State::Destroyed { .. } => true,
+        State::Deploying(_) | State::Destroying { .. } => false,
+    }
+}

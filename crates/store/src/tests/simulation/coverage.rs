@@ -1,0 +1,64 @@
+//! What came up in all lives together: a simulation in which nothing happens
+//! proves nothing.
+
+use std::{collections::BTreeMap, fmt};
+
+use diesel::{
+    QueryableByName,
+    sql_types::{BigInt, Text},
+};
+use diesel_async::RunQueryDsl as _;
+
+use crate::{connection::with_conn, tests::fixture::Fixture};
+
+#[derive(Default)]
+pub(super) struct Coverage {
+    counts: BTreeMap<String, u64>,
+}
+
+impl Coverage {
+    pub(super) fn count(&mut self, what: &str) {
+        self.add(what, 1);
+    }
+
+    pub(super) fn has(&self, what: &str) -> bool {
+        self.counts.contains_key(what)
+    }
+
+    /// Counts what history has.
+    pub(super) async fn record(&mut self, fixture: &Fixture) {
+        let mut reader = fixture.db.reader().await.expect("a reader");
+        let moves = diesel::sql_query(MOVES);
+        let moves: Vec<Moves> =
+            with_conn!(&mut reader, |c| moves.clone().load(c)).expect("history is read");
+        for Moves { what, n } in moves {
+            self.add(&what, n.cast_unsigned());
+        }
+    }
+
+    fn add(&mut self, what: &str, times: u64) {
+        *self.counts.entry(what.to_owned()).or_default() += times;
+    }
+}
+
+impl fmt::Display for Coverage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (what, times) in &self.counts {
+            write!(f, "\n{times:>8} {what}")?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(QueryableByName)]
+struct Moves {
+    #[diesel(sql_type = Text)]
+    what: String,
+    #[diesel(sql_type = BigInt)]
+    n: i64,
+}
+
+/// By what is done, who does it, and where it ends.
+const MOVES: &str = "SELECT phase || ' by ' || CASE actor WHEN 'coordinator' THEN 'itself' \
+    ELSE 'a call' END || ' to ' || to_lifecycle || COALESCE(' ' || to_sub_step, '') AS what, \
+    COUNT(*) AS n FROM history GROUP BY 1";

@@ -1,0 +1,173 @@
+//! Silence: what was reported last is written down, and a health that nobody has
+//! spoken of for too long is no longer believed.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use viridian_strategy::{DeploymentId, Health, RouteId, Timestamp};
+
+use super::{Report, hear, kinds::ReportError};
+use crate::{
+    Database,
+    error::StoreError,
+    last_reports::{Among, LastReport, note_reports},
+    routes::Route,
+    transaction::Transaction,
+};
+
+/// What came of asking whose health nobody speaks of.
+#[derive(Debug, Default)]
+pub struct Silenced {
+    /// The routes that are NOT_CHECKED now.
+    pub routes: Vec<RouteId>,
+    /// Deployments whose routes could not be changed.
+    pub failed: Vec<(DeploymentId, StoreError)>,
+}
+
+/// That nobody speaks of a route's health.
+struct Silence(RouteId);
+
+/// Some routes, with their deployments.
+type Silent = Vec<(RouteId, DeploymentId)>;
+
+impl Database {
+    /// Writes down when something was last reported of routes; of each only once.
+    /// Those that are over or unknown are left out.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails. Some may be written then; to write them again does
+    /// no harm.
+    pub async fn note_reports(&self, mut reports: Vec<LastReport>) -> Result<(), StoreError> {
+        // Two servers that write down the same ones do so in one order.
+        reports.sort_by_key(|report| report.route);
+        for batch in reports.chunks(BATCH) {
+            self.write(async |tx: &mut Transaction| {
+                let ids = batch.iter().map(|report| report.route).collect();
+                let live = tx.connection().await?.list_live_routes(ids).await?;
+                let live: BTreeSet<_> = live.into_iter().collect();
+                let mut known = batch.to_vec();
+                known.retain(|report| live.contains(&report.route));
+                tx.write([note_reports(&known)]);
+                Ok::<_, StoreError>(())
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Has routes NOT_CHECKED that are RUNNING and HEALTHY, and of whose health
+    /// nothing was reported for so long, as far as that is written down. What
+    /// someone holds is left for the next time.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails. Some may be changed then.
+    pub async fn end_silent_health(&self, silence: Duration) -> Result<Silenced, StoreError> {
+        let since = self.now().await? - silence;
+        let (mut all, mut after) = (Silenced::default(), None);
+        loop {
+            let among = Among::All {
+                after,
+                limit: BATCH as i64,
+            };
+            let mut reader = self.reader().await?;
+            let silent = reader.list_silent_routes(since, among).await?;
+            drop(reader);
+            let Some(&(last, _)) = silent.last() else {
+                return Ok(all);
+            };
+            after = Some(last);
+            let silenced = match self.silence(since, &silent).await {
+                // One of them is at fault: alone it fails alone.
+                Err(error) if error.is_of_rows() => self.silence_alone(since, silent).await?,
+                silenced => silenced?,
+            };
+            all.routes.extend(silenced.routes);
+            all.failed.extend(silenced.failed);
+        }
+    }
+
+    /// In one transaction, in which it is asked once more.
+    pub(crate) async fn silence(
+        &self,
+        since: Timestamp,
+        silent: &Silent,
+    ) -> Result<Silenced, StoreError> {
+        self.write(async |tx: &mut Transaction| {
+            let owners: BTreeSet<_> = silent.iter().map(|(_, of)| *of).collect();
+            let mut all = Silenced::default();
+            let held = tx.hold_free(owners.into_iter().collect()).await?;
+            let ids = silent.iter().map(|(route, _)| *route).collect();
+            let connection = tx.connection().await?;
+            let still = connection
+                .list_silent_routes(since, Among::These(ids))
+                .await?;
+            let mut changes = Vec::new();
+            for (id, held) in held {
+                let held = match held {
+                    Ok(held) => held,
+                    Err(error) => {
+                        all.failed.push((id, error));
+                        continue;
+                    }
+                };
+                let its = still.iter().filter(|(_, of)| *of == id);
+                let its: Vec<_> = its.map(|(route, _)| Silence(*route)).collect();
+                let (_, change) = hear(tx, held, its.iter()).await?;
+                if let Some(change) = change {
+                    let changed = change.routes.reported.iter();
+                    all.routes.extend(changed.map(|route| route.view.id));
+                    changes.push(change);
+                }
+            }
+            let now = tx.now().await?;
+            tx.carry_out_all(changes, now);
+            Ok(all)
+        })
+        .await
+    }
+
+    /// Each deployment in a transaction of its own.
+    async fn silence_alone(
+        &self,
+        since: Timestamp,
+        silent: Silent,
+    ) -> Result<Silenced, StoreError> {
+        let mut all = Silenced::default();
+        let owners: BTreeSet<_> = silent.iter().map(|(_, of)| *of).collect();
+        for owner in owners {
+            let its = silent.iter().filter(|(_, of)| *of == owner);
+            match self.silence(since, &its.copied().collect()).await {
+                Ok(silenced) => {
+                    all.routes.extend(silenced.routes);
+                    all.failed.extend(silenced.failed);
+                }
+                Err(error) if error.is_of_rows() => all.failed.push((owner, error)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(all)
+    }
+}
+
+impl Report for Silence {
+    fn route(&self) -> RouteId {
+        self.0
+    }
+
+    /// Silence says nothing but of a health that is believed to be good.
+    fn holds(&self, route: &Route) -> bool {
+        !route.view.is_ready()
+    }
+
+    fn check(&self, _: &Route) -> Result<(), ReportError> {
+        Ok(())
+    }
+
+    fn apply(&self, route: &mut Route, now: Timestamp) {
+        route.view.observe(Health::NotChecked, now);
+    }
+}
+
+/// How many routes a transaction is about.
+const BATCH: usize = 500;

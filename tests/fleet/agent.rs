@@ -1,0 +1,219 @@
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures::StreamExt as _;
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+use tokio::time::{sleep, timeout};
+use tonic::Status;
+use viridian_proto::v1::{
+    Assignment, AssignmentAction, RouteHealthReport, RouteHealthStatus, RouteStatus,
+    RouteStatusReport, WatchAssignmentsRequest, watch_assignments_response::Payload,
+};
+
+use super::{
+    doors::Doors,
+    kind::{FAILS, FAILS_ONCE},
+};
+use crate::harness::Api;
+
+/// A scheduler and a health checker of one group. It goes from server to server,
+/// by itself and when one is gone, and says what it has to say until someone has
+/// heard it.
+pub(super) struct Agent {
+    group: String,
+    doors: Doors,
+    dice: StdRng,
+    book: Shared,
+}
+
+/// What an agent knows, for those who look at it meanwhile.
+pub(super) type Shared = Arc<Mutex<Book>>;
+
+#[derive(Default)]
+pub(super) struct Book {
+    /// The routes that run.
+    running: BTreeSet<String>,
+    /// Those that could not be started.
+    failed: HashSet<String>,
+    /// Of which revisions one could not be started.
+    stumbled: HashSet<String>,
+    /// What nobody has heard yet, the newest of each route.
+    statuses: BTreeMap<String, RouteStatusReport>,
+    healthy: BTreeSet<String>,
+    connections: usize,
+}
+
+impl Agent {
+    pub(super) fn new(group: &str, doors: Doors, seed: u64) -> Self {
+        Self {
+            group: group.to_owned(),
+            doors,
+            dice: StdRng::seed_from_u64(seed),
+            book: Arc::default(),
+        }
+    }
+
+    pub(super) fn book(&self) -> Shared {
+        Arc::clone(&self.book)
+    }
+
+    /// Works for ever.
+    pub(super) async fn work(mut self) {
+        loop {
+            if let Ok(api) = self.doors.any(&mut self.dice).await {
+                // However it ends, it goes on elsewhere.
+                let _ = self.serve(&api).await;
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    async fn serve(&mut self, api: &Api) -> Result<(), Status> {
+        let request = WatchAssignmentsRequest {
+            resource_group: self.group.clone(),
+        };
+        let stream = api.routes().watch_assignments(request).await?.into_inner();
+        let mut stream = stream.ready_chunks(BATCH);
+        lock(&self.book).connections += 1;
+        for _ in 0..self.dice.random_range(20..200) {
+            let next = stream.next();
+            let chunk = if lock(&self.book).has_all_said() {
+                next.await
+            } else {
+                // What is held by others is said again.
+                timeout(PAUSE, next).await.unwrap_or(Some(Vec::new()))
+            };
+            let Some(chunk) = chunk else { break };
+            for message in chunk {
+                if let Some(Payload::Assignment(assignment)) = message?.payload {
+                    lock(&self.book).take(assignment);
+                }
+            }
+            self.say(api).await?;
+        }
+        Ok(())
+    }
+
+    async fn say(&self, api: &Api) -> Result<(), Status> {
+        let statuses: Vec<_> = {
+            let book = lock(&self.book);
+            book.statuses.values().take(BATCH).cloned().collect()
+        };
+        if !statuses.is_empty() {
+            let results = api.report(statuses.clone()).await?;
+            let mut book = lock(&self.book);
+            for (report, result) in statuses.into_iter().zip(results) {
+                if result.retry {
+                    continue;
+                }
+                // One that was drained in the meantime is to be stopped, which
+                // another assignment says.
+                assert!(
+                    result.applied || result.error.contains("TERMINAT"),
+                    "{result:?}"
+                );
+                if result.applied && report.status() == RouteStatus::Running {
+                    book.healthy.insert(report.route_id.clone());
+                }
+                if book.statuses.get(&report.route_id) == Some(&report) {
+                    book.statuses.remove(&report.route_id);
+                }
+            }
+        }
+        let healthy: Vec<_> = {
+            let book = lock(&self.book);
+            book.healthy.iter().take(BATCH).cloned().collect()
+        };
+        if !healthy.is_empty() {
+            let report = |id: &String| RouteHealthReport {
+                route_id: id.clone(),
+                health: RouteHealthStatus::Healthy.into(),
+                observed_at: None,
+            };
+            let results = api.report_health(healthy.iter().map(report).collect());
+            let results = results.await?;
+            let mut book = lock(&self.book);
+            for (id, result) in healthy.into_iter().zip(results) {
+                if !result.retry {
+                    book.healthy.remove(&id);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Book {
+    /// The routes that run.
+    pub(super) fn running(&self) -> &BTreeSet<String> {
+        &self.running
+    }
+
+    /// How often it found a server.
+    pub(super) fn connections(&self) -> usize {
+        self.connections
+    }
+
+    fn has_all_said(&self) -> bool {
+        self.statuses.is_empty() && self.healthy.is_empty()
+    }
+
+    /// An assignment may come more than once: what was done is not done again.
+    fn take(&mut self, assignment: Assignment) {
+        let action = assignment.action();
+        let route = assignment.route.expect("an assignment is about a route");
+        let revision = assignment.revision.expect("a route has a revision");
+        let mut report = RouteStatusReport {
+            route_id: route.id.clone(),
+            ..RouteStatusReport::default()
+        };
+        match action {
+            AssignmentAction::Stop => {
+                self.running.remove(&route.id);
+                self.healthy.remove(&route.id);
+                report.set_status(RouteStatus::Terminated);
+            }
+            AssignmentAction::Start => {
+                let image = revision.spec.expect("a revision says what it runs").image;
+                if self.starts(&route.id, &revision.id, &image) {
+                    report.set_status(RouteStatus::Running);
+                    report.session_id = format!("session-{}", route.id);
+                    report.address = "127.0.0.1:1".to_owned();
+                } else {
+                    report.set_status(RouteStatus::FailedToStart);
+                    report.failure = "no such image".to_owned();
+                }
+            }
+            AssignmentAction::Unspecified => panic!("it says what to do"),
+        }
+        self.statuses.insert(route.id, report);
+    }
+
+    /// Whether a route can be started, which never changes.
+    fn starts(&mut self, route: &str, revision: &str, image: &str) -> bool {
+        if self.running.contains(route) || self.failed.contains(route) {
+            return self.running.contains(route);
+        }
+        let fails = match image {
+            FAILS => true,
+            FAILS_ONCE => self.stumbled.insert(revision.to_owned()),
+            _ => false,
+        };
+        if fails {
+            self.failed.insert(route.to_owned());
+        } else {
+            self.running.insert(route.to_owned());
+        }
+        !fails
+    }
+}
+
+pub(super) fn lock(book: &Shared) -> MutexGuard<'_, Book> {
+    book.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const BATCH: usize = 500;
+const PAUSE: Duration = Duration::from_millis(50);

@@ -1,0 +1,40 @@
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use rand::{RngExt as _, rngs::StdRng};
+use tonic::Status;
+
+use crate::harness::Api;
+
+/// Where servers can be reached, as a load balancer knows it: some of them may be
+/// away by now.
+#[derive(Clone, Default)]
+pub(super) struct Doors(Arc<Mutex<Vec<String>>>);
+
+impl Doors {
+    pub(super) fn set(&self, urls: Vec<String>) {
+        *self.lock() = urls;
+    }
+
+    /// Connects to one of them.
+    pub(super) async fn any(&self, dice: &mut StdRng) -> Result<Api, Status> {
+        let url = {
+            let urls = self.lock();
+            match urls.len() {
+                0 => return Err(Status::unavailable("no server is there")),
+                count => urls[dice.random_range(0..count)].clone(),
+            }
+        };
+        Api::try_connect_within(&url, PATIENCE).await
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// For how long a client waits for a server that says nothing: more than a server
+/// waits for its database.
+const PATIENCE: Duration = Duration::from_secs(6);

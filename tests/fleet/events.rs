@@ -1,0 +1,111 @@
+use std::{
+    collections::HashMap,
+    error::Error as _,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+use tokio::time::sleep;
+use tonic::{Code, Status};
+use viridian_proto::v1::{
+    DeploymentEvent, DeploymentEventKind as Kind, WatchDeploymentsRequest,
+    watch_deployments_response::Payload,
+};
+
+use super::doors::Doors;
+use crate::harness::{Api, of_project};
+
+/// Someone who watches a project, and goes on from its token at another server
+/// when a watch ends: it misses nothing, and hears nothing twice.
+pub(super) struct Watcher {
+    project: String,
+    doors: Doors,
+    dice: StdRng,
+    token: String,
+    seen: Shared,
+}
+
+pub(super) type Shared = Arc<Mutex<Seen>>;
+
+#[derive(Default)]
+pub(super) struct Seen {
+    /// The last sequence of each deployment.
+    pub(super) last: HashMap<String, i64>,
+    pub(super) events: usize,
+    /// How often it began, or went on.
+    pub(super) watches: usize,
+}
+
+impl Watcher {
+    pub(super) fn new(project: &str, doors: Doors, seed: u64) -> Self {
+        Self {
+            project: project.to_owned(),
+            doors,
+            dice: StdRng::seed_from_u64(seed),
+            token: String::new(),
+            seen: Arc::default(),
+        }
+    }
+
+    pub(super) fn seen(&self) -> Shared {
+        Arc::clone(&self.seen)
+    }
+
+    /// Watches for ever. Panics when something was missed or is repeated, or when
+    /// a watch ends as none should.
+    pub(super) async fn work(mut self) {
+        loop {
+            if let Ok(api) = self.doors.any(&mut self.dice).await {
+                let end = self.follow(&api).await.err();
+                if let Some(end) = end {
+                    // Either the connection broke, or the server says that it
+                    // cannot go on now.
+                    let is_told = matches!(end.code(), Code::Unavailable | Code::ResourceExhausted);
+                    assert!(is_told || end.source().is_some(), "{end:?}");
+                }
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    async fn follow(&mut self, api: &Api) -> Result<(), Status> {
+        let request = WatchDeploymentsRequest {
+            resume_token: self.token.clone(),
+            ..of_project(&self.project)
+        };
+        let mut stream = api.deployments().watch_deployments(request).await?;
+        let stream = stream.get_mut();
+        lock(&self.seen).watches += 1;
+        for _ in 0..self.dice.random_range(100..2_000) {
+            let message = stream.message().await?;
+            let message = message.expect("a watch does not end by itself");
+            if let Some(Payload::Event(event)) = message.payload {
+                self.take(event);
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, event: DeploymentEvent) {
+        let mut seen = lock(&self.seen);
+        let kind = event.kind();
+        let deployment = event.deployment.expect("an event is about a deployment");
+        let last = seen.last.insert(deployment.id.clone(), deployment.sequence);
+        let expected = match (last, kind) {
+            // As long as it has no token.
+            (None, Kind::Snapshot) => deployment.sequence,
+            (last, _) => last.unwrap_or(0) + 1,
+        };
+        let (name, sequence) = (&deployment.name, deployment.sequence);
+        assert_eq!(sequence, expected, "{name} of {}: {kind:?}", self.project);
+        seen.events += 1;
+        self.token = event.resume_token;
+    }
+}
+
+pub(super) fn lock(seen: &Shared) -> MutexGuard<'_, Seen> {
+    seen.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const PAUSE: Duration = Duration::from_millis(20);

@@ -1,0 +1,173 @@
+use std::{
+    fs::{self, File},
+    io::Write as _,
+    net::{Ipv4Addr, TcpListener},
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use rand::RngExt as _;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use super::{eventually, tools::postgres_programs};
+
+/// A PostgreSQL server of a test's own, which it may stop and start. It keeps what
+/// it says it has, and ends with the test.
+pub(crate) struct Cluster {
+    programs: PathBuf,
+    folder: TempDir,
+    password: String,
+    port: u16,
+    process: Child,
+}
+
+impl Cluster {
+    pub(crate) async fn start() -> Self {
+        let programs = postgres_programs();
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let password = Uuid::new_v4().simple().to_string();
+        create(&programs, folder.path(), &password);
+        let port = free_port();
+        let process = spawn(&programs, folder.path(), port);
+        let mut cluster = Self {
+            programs,
+            folder,
+            password,
+            port,
+            process,
+        };
+        cluster.ready().await;
+        cluster
+    }
+
+    /// The superuser's URL.
+    pub(crate) fn url(&self) -> String {
+        let (password, port) = (&self.password, self.port);
+        format!("postgres://postgres:{password}@127.0.0.1:{port}/postgres")
+    }
+
+    /// As `pg_ctl stop -m immediate`: no session is asked, and nothing is put in
+    /// order.
+    pub(crate) async fn stop_at_once(&mut self) {
+        self.signal(Signal::SIGQUIT);
+        eventually("the end of PostgreSQL", async || {
+            self.process.try_wait().expect("it is a child")
+        })
+        .await;
+    }
+
+    /// Starts it again, where it was. Gives back when it takes connections.
+    pub(crate) async fn start_again(&mut self) {
+        self.process = spawn(&self.programs, self.folder.path(), self.port);
+        self.ready().await;
+    }
+
+    async fn ready(&mut self) {
+        eventually("PostgreSQL", async || {
+            if let Some(status) = self.process.try_wait().expect("it is a child") {
+                let log = fs::read_to_string(self.folder.path().join("log"));
+                panic!("it ended: {status}\n{}", log.unwrap_or_default());
+            }
+            // Of the one before it there may be something left.
+            let file = fs::read_to_string(self.folder.path().join("data/postmaster.pid")).ok()?;
+            let lines: Vec<&str> = file.lines().map(str::trim).collect();
+            let is_its_own = lines.first() == Some(&self.process.id().to_string().as_str());
+            (is_its_own && lines.last() == Some(&"ready")).then_some(())
+        })
+        .await;
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.process.id()).expect("a process id");
+        kill(Pid::from_raw(pid), signal).expect("it is there");
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if let Ok(None) = self.process.try_wait() {
+            self.signal(Signal::SIGQUIT);
+            let _ = self.process.wait();
+        }
+    }
+}
+
+fn create(programs: &Path, folder: &Path, password: &str) {
+    fs::write(folder.join("password"), password).expect("a file");
+    File::create(folder.join("log")).expect("a file");
+    if is_root() {
+        let mut chown = Command::new("chown");
+        succeed(chown.args(["-R", "postgres:"]).arg(folder));
+    }
+    let mut initdb = as_owner(&programs.join("initdb"));
+    initdb
+        .arg("--pgdata")
+        .arg(folder.join("data"))
+        .args(["--username=postgres", "--auth=password", "--encoding=UTF8"])
+        .args(["--no-locale", "--no-sync", "--pwfile"])
+        .arg(folder.join("password"))
+        .current_dir(folder);
+    succeed(&mut initdb);
+    let config = "listen_addresses = '127.0.0.1'\nunix_socket_directories = ''\n\
+                  max_connections = 300\nfsync = on\nsynchronous_commit = on\n\
+                  full_page_writes = on\n";
+    let file = File::options()
+        .append(true)
+        .open(folder.join("data/postgresql.conf"));
+    let written = file.expect("a file").write_all(config.as_bytes());
+    written.expect("it can be written");
+}
+
+/// It ends when this thread does, should nobody stop it before.
+fn spawn(programs: &Path, folder: &Path, port: u16) -> Child {
+    let log = || File::options().append(true).open(folder.join("log"));
+    as_owner(Path::new("setpriv"))
+        .args(["--pdeathsig", "QUIT"])
+        .arg(programs.join("postgres"))
+        .arg("-D")
+        .arg(folder.join("data"))
+        .args(["-p", &port.to_string()])
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(log().expect("a file"))
+        .stderr(log().expect("a file"))
+        .spawn()
+        .expect("PostgreSQL can be started")
+}
+
+/// PostgreSQL refuses to run as root.
+fn as_owner(program: &Path) -> Command {
+    if !is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--reuid=postgres", "--regid=postgres", "--init-groups"])
+        .arg(program);
+    command
+}
+
+fn is_root() -> bool {
+    let own = fs::metadata("/proc/self").expect("there is /proc");
+    own.uid() == 0
+}
+
+fn succeed(command: &mut Command) {
+    let output: Output = command.output().expect("it can be started");
+    assert!(output.status.success(), "{command:?}: {output:?}");
+}
+
+/// Below the range that the system hands out to outgoing connections, or one of
+/// them would have it while the server is away.
+fn free_port() -> u16 {
+    let mut dice = rand::rng();
+    let mut ports = (0..100).map(|_| dice.random_range(20_000..32_000));
+    let free = ports.find(|&port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok());
+    free.expect("a free port")
+}
