@@ -1,5 +1,7 @@
 //! What the server tells of itself: metrics, and one line in the log for what
-//! went wrong.
+//! went wrong or moved.
+
+mod monitoring;
 
 use std::time::Duration;
 
