@@ -73,7 +73,8 @@ async fn a_rollout_moves_what_is_measured_and_is_a_line_a_move(#[case] engine: E
         assert!(found > 0.0, "{series}\n{}", metrics.text());
     }
 
-    let history = world.api.deployments().list_history(ListHistoryRequest {
+    let mut client = world.api.deployments();
+    let history = client.list_history(ListHistoryRequest {
         deployment: REFERENCE.to_owned(),
         page_size: 100,
         ..ListHistoryRequest::default()
