@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, fs, io::Write as _, path::PathBuf, process::Std
 use rstest::rstest;
 use serde_json::Value;
 use tokio::process::Command;
-use viridian_proto::v1::{DeploymentLifecycle, ListHistoryRequest};
+use viridian_proto::v1::{Deployment, DeploymentLifecycle, ListHistoryRequest};
 
 use super::lines;
 use crate::harness::{
@@ -115,6 +115,10 @@ async fn a_rollout_moves_what_is_measured_and_is_a_line_a_move(#[case] engine: E
 async fn looking_in_vain_is_no_line(#[case] engine: Engine) {
     let world = World::on(Server::start_with(engine, &METRICS).await).await;
     world.serving(1, manual()).await;
+    eventually("its moves", async || {
+        (lines(&world.server, "moved").len() == 2).then_some(())
+    })
+    .await;
     let idle = async || {
         let metrics = world.server.metrics().await;
         metrics.value(r#"viridian_due_queue_passes_total{outcome="idle"}"#)
@@ -132,15 +136,13 @@ async fn looking_in_vain_is_no_line(#[case] engine: Engine) {
 #[tokio::test]
 async fn what_is_deleted_is_counted_no_more() {
     let world = World::on(Server::start_with(Engine::Sqlite, &METRICS).await).await;
-    world.at_gate(1, manual()).await;
+    let gate = world.at_gate(1, manual()).await;
     let mut client = world.api.deployments();
     let deleted = client.delete_deployment(delete(REFERENCE)).await;
     deleted.expect("it can be deleted");
-    world
-        .until("its end", |it| {
-            it.lifecycle() == DeploymentLifecycle::Destroyed
-        })
-        .await;
+    // Its name is free.
+    let is_over = |it: &Deployment| it.lifecycle() == DeploymentLifecycle::Destroyed;
+    world.api.until(&gate.id, "its end", is_over).await;
     eventually("none is counted", async || {
         let metrics = world.server.metrics().await;
         let ended = metrics.value(r#"viridian_rollouts_total{outcome="deleted"}"#);
