@@ -11,5 +11,5 @@ pub(crate) use self::{
     moved::Moved,
     names::{CYCLE_LATENESS, count_not_promoted},
     transaction::{Ended, Use, measure_wait, measured},
-    unit::AsUnit,
+    unit::InUnit,
 };

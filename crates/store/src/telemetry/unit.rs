@@ -10,9 +10,9 @@ use super::names::{UNIT_DURATION, UNITS};
 use crate::error::{StoreError, UnitError};
 
 /// Has a unit of work happen in a span of its own, and measures it.
-pub(crate) trait AsUnit<T, E: UnitFailure>: Future<Output = Result<T, E>> + Sized {
+pub(crate) trait InUnit<T, E: UnitFailure>: Future<Output = Result<T, E>> + Sized {
     /// The unit has a name, and the deployment that it is about if it is one.
-    fn as_unit(
+    fn in_unit(
         self,
         unit: &'static str,
         deployment: impl Into<Option<DeploymentId>>,
@@ -29,7 +29,7 @@ pub(crate) trait AsUnit<T, E: UnitFailure>: Future<Output = Result<T, E>> + Size
     }
 }
 
-impl<T, E: UnitFailure, F: Future<Output = Result<T, E>>> AsUnit<T, E> for F {}
+impl<T, E: UnitFailure, F: Future<Output = Result<T, E>>> InUnit<T, E> for F {}
 
 /// Why a unit of work was not done, in a word.
 pub(crate) trait UnitFailure {

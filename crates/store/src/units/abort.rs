@@ -5,7 +5,7 @@ use viridian_strategy::{DeploymentId, verbs};
 use crate::{
     Database,
     error::UnitError,
-    telemetry::AsUnit as _,
+    telemetry::InUnit as _,
     types::Phase,
     units::{Call, Changed, change::Plan},
 };
@@ -31,7 +31,7 @@ impl Database {
             let plan = Plan::of_call(transition, Phase::Abort);
             Ok(Changed::by(held.change(&plan, &terms)))
         })
-        .as_unit("abort", id)
+        .in_unit("abort", id)
         .await
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     deployments::{Deployment, NewState, update_deployments},
     error::{ActivateRefusal, UnitError},
     revisions::{Revision, RevisionReference, RevisionSpec, insert_revision},
-    telemetry::AsUnit as _,
+    telemetry::InUnit as _,
     transaction::Transaction,
     types::Phase,
     units::{Call, Changed, change::Plan, hold::Held},
@@ -52,7 +52,7 @@ impl Database {
             let deployment = activate(tx, held, revision, supersede, call).await?;
             Ok(Changed { deployment })
         })
-        .as_unit("activate", id)
+        .in_unit("activate", id)
         .await
     }
 
@@ -104,7 +104,7 @@ impl Database {
                 revision,
             })
         })
-        .as_unit("create_revision", id)
+        .in_unit("create_revision", id)
         .await
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     events::insert_events,
     history::{Move, insert_moves, place},
     revisions::{Revision, RevisionSpec, insert_revision},
-    telemetry::{AsUnit as _, Moved},
+    telemetry::{InUnit as _, Moved},
     transaction::Transaction,
     types::{EventKind, Outcome, Phase},
     units::{Call, Changed, change::RouteChanges},
@@ -64,7 +64,7 @@ impl Database {
             }
             Ok(create(tx, new, call).await?)
         })
-        .as_unit("create", None)
+        .in_unit("create", None)
         .await
         .map_err(|error| match error {
             UnitError::Store(StoreError::Stale {

@@ -15,7 +15,7 @@ use crate::{
     deployments::{Deployment, set_due},
     dialect::Trip,
     error::StoreError,
-    telemetry::{AsUnit as _, CYCLE_LATENESS},
+    telemetry::{CYCLE_LATENESS, InUnit as _},
     transaction::Transaction,
     units::{
         Call, SetAside,
@@ -106,7 +106,7 @@ impl Database {
             tx.write(broken.map(|&(id, _)| set_due(&[id], now + aside.time(id, now))));
             Ok(pass)
         })
-        .as_unit("pass", None)
+        .in_unit("pass", None)
         .await
     }
 
@@ -157,7 +157,7 @@ impl Database {
             tx.carry_out_all(vec![change], now);
             Ok(Some(deployment))
         })
-        .as_unit("cycle", id)
+        .in_unit("cycle", id)
         .await
     }
 

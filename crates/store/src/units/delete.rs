@@ -5,7 +5,7 @@ use viridian_strategy::{DeploymentId, verbs};
 use crate::{
     Database,
     error::UnitError,
-    telemetry::AsUnit as _,
+    telemetry::InUnit as _,
     types::Phase,
     units::{Call, Changed, change::Plan},
 };
@@ -29,7 +29,7 @@ impl Database {
             let plan = Plan::of_call(transition, Phase::Delete);
             Ok(Changed::by(held.change(&plan, &terms)))
         })
-        .as_unit("delete", id)
+        .in_unit("delete", id)
         .await
     }
 }

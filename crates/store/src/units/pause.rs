@@ -5,7 +5,7 @@ use viridian_strategy::{Deployment as View, DeploymentId, Timestamp, verbs};
 use crate::{
     Database, Deployment,
     error::UnitError,
-    telemetry::AsUnit as _,
+    telemetry::InUnit as _,
     types::Phase,
     units::{Call, Changed, change::Plan},
 };
@@ -23,7 +23,7 @@ impl Database {
         call: &Call,
     ) -> Result<Changed, UnitError<verbs::PauseRejection>> {
         self.set_paused(id, verbs::pause, Phase::Pause, call)
-            .as_unit("pause", id)
+            .in_unit("pause", id)
             .await
     }
 
@@ -39,7 +39,7 @@ impl Database {
         call: &Call,
     ) -> Result<Changed, UnitError<verbs::PauseRejection>> {
         self.set_paused(id, verbs::resume, Phase::Resume, call)
-            .as_unit("resume", id)
+            .in_unit("resume", id)
             .await
     }
 

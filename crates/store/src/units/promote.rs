@@ -7,7 +7,7 @@ use crate::{
     Database,
     deployments::Deployment,
     error::{PromoteRefusal, UnitError},
-    telemetry::{AsUnit as _, count_not_promoted},
+    telemetry::{InUnit as _, count_not_promoted},
     transaction::Transaction,
     types::Phase,
     units::{Call, change::Plan, hold::Held},
@@ -67,7 +67,7 @@ impl Database {
             };
             Ok((promotion, Some(change)))
         })
-        .as_unit("promote", id)
+        .in_unit("promote", id)
         .await
         .inspect_err(count_not_promoted)
     }
@@ -92,7 +92,7 @@ impl Database {
                 outcome,
             })
         })
-        .as_unit("preview_promote", id)
+        .in_unit("preview_promote", id)
         .await
     }
 }

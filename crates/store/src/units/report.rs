@@ -21,7 +21,7 @@ use crate::{
     Database,
     error::StoreError,
     routes::Route,
-    telemetry::AsUnit as _,
+    telemetry::InUnit as _,
     transaction::Transaction,
     types::Phase,
     units::{
@@ -113,7 +113,7 @@ impl Database {
             tx.carry_out_all(changes, now);
             Ok(heard)
         })
-        .as_unit("report_many", None)
+        .in_unit("report_many", None)
         .await
     }
 
@@ -134,7 +134,7 @@ impl Database {
             tx.carry_out_all(change.into_iter().collect(), now);
             Ok(results)
         })
-        .as_unit("report", of)
+        .in_unit("report", of)
         .await
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     deployments::Deployment,
     error::{RollBackRefusal, UnitError},
     revisions::RevisionReference,
-    telemetry::AsUnit as _,
+    telemetry::InUnit as _,
     transaction::Transaction,
     types::Phase,
     units::{Call, change::Plan},
@@ -59,7 +59,7 @@ impl Database {
                 instant,
             })
         })
-        .as_unit("roll_back", id)
+        .in_unit("roll_back", id)
         .await
     }
 }

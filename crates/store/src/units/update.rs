@@ -7,7 +7,7 @@ use viridian_strategy::{DeploymentId, PolicyPatch, verbs};
 use crate::{
     Database, Deployment,
     error::{UnitError, UpdateRefusal},
-    telemetry::AsUnit as _,
+    telemetry::InUnit as _,
     types::Phase,
     units::{Call, Changed, change::Plan},
 };
@@ -64,7 +64,7 @@ impl Database {
             let plan = Plan::of_amendment(amended, Phase::Update);
             Ok(Changed::by(held.change(&plan, &terms)))
         })
-        .as_unit("update", id)
+        .in_unit("update", id)
         .await
     }
 }
