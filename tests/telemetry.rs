@@ -1,5 +1,7 @@
 //! What the server tells of itself: metrics, and one line in the log for what
-//! went wrong.
+//! went wrong or moved.
+
+mod monitoring;
 
 use std::time::Duration;
 
@@ -123,6 +125,11 @@ async fn what_goes_well_is_no_line() {
     let api = server.api().await;
     let created = api.create(creation(0, manual())).await;
     created.expect("a deployment");
+    // Nothing more is to be moved then.
+    eventually("its moves", async || {
+        (lines(&server, "moved").len() == 2).then_some(())
+    })
+    .await;
     let before = server.log();
     let mut request = get_request(REFERENCE);
     request

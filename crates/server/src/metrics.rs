@@ -1,14 +1,15 @@
 //! What is measured: every metric has its name and its meaning here, and
-//! nowhere else. Names are as Prometheus has them; times are in seconds.
+//! nowhere else, but for those of the store ([`viridian_store::describe_metrics`]). Names are as Prometheus has them; times are in seconds.
 
 mod endpoint;
+mod gauges;
 
 use std::sync::{Mutex, PoisonError};
 
-use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-pub(crate) use self::endpoint::serve;
+pub(crate) use self::{endpoint::serve, gauges::Gauges};
 
 /// Calls begun, by `method`.
 pub(crate) const RPC_STARTED: &str = "viridian_rpc_started_total";
@@ -38,6 +39,30 @@ pub(crate) const CYCLES_FAILED: &str = "viridian_cycles_failed_total";
 pub(crate) const HEALTH_SILENCED: &str = "viridian_health_silenced_total";
 /// Deployments that are set aside since their cycle failed.
 pub(crate) const SET_ASIDE: &str = "viridian_deployments_set_aside";
+/// Deployments, by `lifecycle`, `sub_step` and `paused`.
+const DEPLOYMENTS: &str = "viridian_deployments";
+/// For how long the one that is there for longest has been there, by `lifecycle`
+/// and `sub_step`.
+const OLDEST: &str = "viridian_deployments_oldest_seconds";
+/// How far the one that is furthest past its deadline is, by `lifecycle` and
+/// `sub_step`.
+const OVERDUE: &str = "viridian_deployments_past_deadline_seconds";
+/// Deployments that are due.
+const DUE: &str = "viridian_due_queue_depth";
+/// For how long the first of them has been due.
+const DUE_LAG: &str = "viridian_due_queue_lag_seconds";
+/// Whether the database answers.
+const DATABASE_UP: &str = "viridian_database_up";
+/// Connections to the database that are in use.
+const CONNECTIONS_IN_USE: &str = "viridian_database_connections_in_use";
+/// How many there may be.
+const CONNECTIONS_MOST: &str = "viridian_database_connections_limit";
+/// Watches of deployments.
+const WATCHES: &str = "viridian_watches";
+/// Those that had no more room for what is new.
+const WATCHES_BEHIND: &str = "viridian_watches_behind";
+/// How many events the slowest of them has yet to take.
+const EVENTS_BEHIND: &str = "viridian_watch_events_behind";
 
 /// Measures from now on, in this process, and gives what can tell of it. Before
 /// that, and in a process that never asks, measuring costs next to nothing.
@@ -51,11 +76,16 @@ pub(crate) fn install() -> Result<PrometheusHandle, InstallError> {
         return Ok(handle.clone());
     }
     let duration = Matcher::Full(RPC_DURATION.to_owned());
-    let handle = PrometheusBuilder::new()
-        .set_buckets_for_metric(duration, BUCKETS)
+    let mut builder = PrometheusBuilder::new().set_buckets_for_metric(duration, BUCKETS);
+    for (name, buckets) in viridian_store::HISTOGRAMS {
+        let name = Matcher::Full(name.to_owned());
+        builder = builder.and_then(|it| it.set_buckets_for_metric(name, buckets));
+    }
+    let handle = builder
         .and_then(PrometheusBuilder::install_recorder)
         .map_err(|error| InstallError(error.to_string()))?;
     describe();
+    viridian_store::describe_metrics();
     Ok(installed.insert(handle).clone())
 }
 
@@ -92,6 +122,48 @@ fn describe() {
         SET_ASIDE,
         "Deployments that this server has set aside, since their cycle failed."
     );
+    describe_gauge!(DEPLOYMENTS, "Deployments, by where they are.");
+    describe_gauge!(
+        OLDEST,
+        Unit::Seconds,
+        "How long the one that is there for longest has been there, of those not paused."
+    );
+    describe_gauge!(
+        OVERDUE,
+        Unit::Seconds,
+        "How far the one that is furthest past its deadline is, of those not paused."
+    );
+    describe_gauge!(DUE, "Deployments that are due.");
+    describe_gauge!(
+        DUE_LAG,
+        Unit::Seconds,
+        "For how long the first of those has been due."
+    );
+    describe_gauge!(DATABASE_UP, "Whether the database answers.");
+    describe_gauge!(
+        CONNECTIONS_IN_USE,
+        "Connections of the pool that are in use."
+    );
+    describe_gauge!(CONNECTIONS_MOST, "How many connections the pool may have.");
+    describe_gauge!(WATCHES, "Watches of deployments.");
+    describe_gauge!(
+        WATCHES_BEHIND,
+        "Those that had no more room for what is new."
+    );
+    describe_gauge!(
+        EVENTS_BEHIND,
+        "How many events the slowest of them has yet to take, at most."
+    );
+    begin_at_zero();
+}
+
+/// So that the first time is an increase.
+fn begin_at_zero() {
+    counter!(RPC_PANICS).increment(0);
+    counter!(CONNECTIONS_REJECTED).increment(0);
+    for limit in ["requests", "streams", "streams_per_caller", "rate"] {
+        counter!(RPC_REJECTED, "limit" => limit).increment(0);
+    }
 }
 
 /// One a process, as recorders are.

@@ -26,7 +26,8 @@ use crate::{
     coordinator,
     incoming::secured,
     layers::{self, Guard, Layered},
-    metrics, pruner,
+    metrics::{self, Gauges},
+    pruner,
     rpc_limits::RpcLimits,
     security::Security,
     services::{deployment::Deployments, route::Routes, traffic::Traffic},
@@ -62,13 +63,16 @@ impl Server {
         config.check()?;
         let security = Security::load(&config)?;
         let database = Database::open_within(&config.database, config.limits).await?;
-        let telling = match config.metrics_listen {
-            Some(listen) => Some(tell_metrics(listen).await?),
-            None => None,
-        };
         let (listener, address) = listen(config.listen).await?;
         let stop = CancellationToken::new();
         let watches = Arc::new(Watches::new(database.clone(), config.watch));
+        let telling = match config.metrics_listen {
+            Some(listen) => {
+                let gauges = Gauges::new(database.clone(), Arc::clone(&watches));
+                Some(tell_metrics(listen, gauges).await?)
+            }
+            None => None,
+        };
         let heard = Arc::new(Heard::default());
         let shared = Shared::new(
             database.clone(),
@@ -162,11 +166,11 @@ async fn listen(on: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError>
 }
 
 /// Measures, and tells of it until the end.
-async fn tell_metrics(on: SocketAddr) -> Result<JoinHandle<()>, StartError> {
+async fn tell_metrics(on: SocketAddr, gauges: Gauges) -> Result<JoinHandle<()>, StartError> {
     let handle = metrics::install().map_err(|error| StartError::Config(error.to_string()))?;
     let (listener, address) = listen(on).await?;
     tracing::info!(%address, "serving metrics");
-    Ok(tokio::spawn(metrics::serve(listener, handle)))
+    Ok(tokio::spawn(metrics::serve(listener, handle, gauges)))
 }
 
 /// HTTP as the limits have it, and what every call passes.

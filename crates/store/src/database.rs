@@ -26,6 +26,7 @@ use crate::{
     dialect::{self, Clock, Trip},
     error::{OpenError, StoreError},
     signal::{Announcement, Signal},
+    telemetry::{Ended, Use, measure_wait, measured},
     transaction::Transaction,
     units::Share,
 };
@@ -113,15 +114,18 @@ impl Database {
 
     /// A connection to read with. What is decided on is never read with it.
     pub(crate) async fn reader(&self) -> Result<Connection, StoreError> {
-        match &self.engine {
-            Engine::Pg(pool) => pool.get().await,
-            Engine::Sqlite(pool) => pool.reader().await,
-        }
+        let reader = async {
+            match &self.engine {
+                Engine::Pg(pool) => pool.get().await,
+                Engine::Sqlite(pool) => pool.reader().await,
+            }
+        };
+        measure_wait(Use::Read, reader).await
     }
 
-    /// How many connections the pool has handed out, and may hand out.
-    #[cfg(test)]
-    pub(crate) fn handed_out(&self) -> (usize, usize) {
+    /// How many connections the pool has handed out, and may hand out: of SQLite
+    /// those that read.
+    pub fn handed_out(&self) -> (usize, usize) {
         match &self.engine {
             Engine::Pg(pool) => pool.handed_out(),
             Engine::Sqlite(pool) => pool.handed_out(),
@@ -144,10 +148,13 @@ impl Database {
         &self,
         work: impl AsyncFnOnce(&mut Transaction) -> Result<T, E>,
     ) -> Result<T, E> {
-        let connection = match &self.engine {
-            Engine::Pg(pool) => pool.get().await?,
-            Engine::Sqlite(pool) => pool.writer().await?,
+        let writer = async {
+            match &self.engine {
+                Engine::Pg(pool) => pool.get().await,
+                Engine::Sqlite(pool) => pool.writer().await,
+            }
         };
+        let connection = measure_wait(Use::Write, writer).await?;
         let tx = Transaction::on(connection, self.clock);
         self.end(tx, work).await
     }
@@ -166,7 +173,7 @@ impl Database {
             Engine::Sqlite(_) => return self.write(work).await,
         };
         let heads = pool.lines.stand_in(deployments).await?;
-        let connection = pool.get().await?;
+        let connection = measure_wait(Use::Write, pool.get()).await?;
         let mut tx = Transaction::on(connection, self.clock);
         if let Some(left) = heads.time_left {
             // None at all would be no limit.
@@ -182,15 +189,20 @@ impl Database {
         mut tx: Transaction,
         work: impl AsyncFnOnce(&mut Transaction) -> Result<T, E>,
     ) -> Result<T, E> {
-        match work(&mut tx).await {
+        measured(async |ended: &mut Ended| match work(&mut tx).await {
             Ok(value) => {
-                tx.commit(self.signal.clone()).await?;
+                let committed = tx.commit(self.signal.clone()).await;
+                *ended = Ended::of(&committed, Ended::Committed);
+                committed?;
                 Ok(value)
             }
             Err(error) => {
-                tx.rollback().await?;
+                let undone = tx.rollback().await;
+                *ended = Ended::of(&undone, Ended::Undone);
+                undone?;
                 Err(error)
             }
-        }
+        })
+        .await
     }
 }

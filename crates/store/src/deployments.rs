@@ -1,5 +1,6 @@
 //! Deployments: the record, its row, and the statements on it.
 
+mod census;
 mod lock;
 mod old;
 mod readable;
@@ -14,6 +15,7 @@ use viridian_strategy::{
     Blockers, DeploymentId, Lifecycle, Policy, ReplicaCounts, RevisionId, State, SubStep, Timestamp,
 };
 
+pub use self::census::Census;
 pub(crate) use self::lock::Taken;
 use self::{
     readable::Readable,

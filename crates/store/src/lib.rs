@@ -9,6 +9,7 @@
 //! - [`check()`]: the invariants, as SQL in `invariants/`, asked of one snapshot.
 //! - [`inspect()`]: a database looked over, before a server runs on it.
 //! - [`copy()`]: from SQLite to PostgreSQL.
+//! - `telemetry`: what it tells of itself.
 //! - `write`: what a unit of work writes, as values, and how it is done.
 //! - `dialect`, `types`, `write/`, `database/`: all that knows that there are two
 //!   engines.
@@ -35,6 +36,7 @@ mod revisions;
 mod routes;
 mod schema;
 mod signal;
+mod telemetry;
 mod transaction;
 mod types;
 mod units;
@@ -45,7 +47,7 @@ pub use self::{
     check::{Check, Violation, check},
     copy::{Copied, copy},
     database::{Database, LimitError, Limits, Location},
-    deployments::{Deployment, DeploymentFilter, Metadata, Projects, Status},
+    deployments::{Census, Deployment, DeploymentFilter, Metadata, Projects, Status},
     error::{
         ActivateRefusal, CheckError, CopyError, CreateRefusal, OpenError, PromoteRefusal,
         RollBackRefusal, StoreError, UnitError, UpdateRefusal,
@@ -55,11 +57,12 @@ pub use self::{
     inspect::{Extent, Inspection, SchemaState, inspect},
     last_reports::LastReport,
     log::{LogFollower, LogLook},
-    reads::{LogPage, OpenAssignments, ReadLogError, SnapshotPage},
+    reads::{Backlog, LogPage, OpenAssignments, ReadLogError, SnapshotPage},
     replies::Request,
     revisions::{HealthCheck, Revision, RevisionReference, RevisionSpec},
     routes::{Endpoint, Route, RouteFilter, Tables, TrafficTable},
     signal::{Announcement, Elsewhere, Touched},
+    telemetry::{HISTOGRAMS, describe as describe_metrics},
     types::{Action, EventKind, Outcome, Phase, RequestId},
     units::{
         COORDINATOR, Call, Changed, DeploymentUpdate, HealthReport, NewDeployment, NewRevision,

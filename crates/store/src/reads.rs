@@ -6,9 +6,9 @@ use thiserror::Error;
 use viridian_strategy::{DeploymentId, RouteId, Timestamp};
 
 use crate::{
-    Assignment, Database, Deployment, DeploymentFilter, EventFilter, HistoryEntry, LogEntry,
-    Projects, Request, Revision, RevisionReference, Route, RouteFilter, Tables, TrafficTable,
-    error::StoreError,
+    Assignment, Census, Database, Deployment, DeploymentFilter, EventFilter, HistoryEntry,
+    LogEntry, Projects, Request, Revision, RevisionReference, Route, RouteFilter, Tables,
+    TrafficTable, dialect::Trip, error::StoreError,
 };
 
 /// A part of the log.
@@ -38,6 +38,15 @@ pub enum ReadLogError {
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// What is due and was not looked at yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// How many deployments.
+    pub due: i64,
+    /// For how long the first of them has been due.
+    pub overdue: Duration,
 }
 
 /// The assignments that may be handed out now.
@@ -239,6 +248,25 @@ impl Database {
         projects: Projects,
     ) -> Result<Vec<TrafficTable>, StoreError> {
         self.reader().await?.traffic_tables(which, projects).await
+    }
+
+    /// Gives what is due. As long as that is nothing, it looks at one row.
+    pub async fn backlog(&self) -> Result<Backlog, StoreError> {
+        let mut reader = self.reader().await?;
+        match reader.next_due(Trip::to_read(self.clock())).await? {
+            (Some(at), now) if at <= now => Ok(Backlog {
+                due: reader.count_due(now).await?,
+                overdue: now.since(at),
+            }),
+            _ => Ok(Backlog::default()),
+        }
+    }
+
+    /// Counts deployments by where they are, and gives what time it is. It looks
+    /// at each of them.
+    pub async fn census(&self) -> Result<(Vec<Census>, Timestamp), StoreError> {
+        let trip = Trip::to_read(self.clock());
+        self.reader().await?.count_deployments(trip).await
     }
 
     /// Gives what the schedulers of a group have to do now.

@@ -10,6 +10,7 @@ use crate::{
     error::StoreError,
     finish::finish,
     signal::Signal,
+    telemetry::Moved,
     write::{self, Outcome, Write},
 };
 
@@ -29,6 +30,7 @@ pub(crate) struct Transaction {
     now: Option<Timestamp>,
     writes: Vec<Write>,
     touched: Vec<Touched>,
+    moved: Vec<Moved>,
 }
 
 impl Transaction {
@@ -40,6 +42,7 @@ impl Transaction {
             now: None,
             writes: Vec::new(),
             touched: Vec::new(),
+            moved: Vec::new(),
         }
     }
 
@@ -55,7 +58,14 @@ impl Transaction {
                 return Err(error);
             }
         }
-        finish(self.make_durable(signal)).await
+        let moved = std::mem::take(&mut self.moved);
+        let commit = self.make_durable(signal);
+        let told = async {
+            commit
+                .await
+                .map(|()| moved.into_iter().for_each(Moved::tell))
+        };
+        finish(told).await
     }
 
     async fn make_durable(mut self, signal: Signal) -> Result<(), StoreError> {
@@ -149,6 +159,11 @@ impl Transaction {
     pub(crate) fn write(&mut self, writes: impl IntoIterator<Item = Write>) {
         let writes = writes.into_iter().filter(|write| !write.is_empty());
         self.writes.extend(writes);
+    }
+
+    /// Notes what is to be told of moves once it is committed.
+    pub(crate) fn tell(&mut self, moved: Option<Moved>) {
+        self.moved.extend(moved);
     }
 
     /// Notes what others are to be told of once it is committed.

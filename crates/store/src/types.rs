@@ -229,21 +229,29 @@ where
 const JSONB_VERSION: u8 = 1;
 
 /// Keeps an enum as one word a variant.
+/// One of a few, by its word: in the database, and in what is told of it.
+pub(crate) trait Word {
+    fn word(self) -> &'static str;
+}
+
 macro_rules! label {
     ($rust:ident { $($variant:ident = $word:literal),+ $(,)? }) => {
+        impl Word for $rust {
+            fn word(self) -> &'static str {
+                match self { $($rust::$variant => $word),+ }
+            }
+        }
+
         impl ToSql<Label, Pg> for Sql<$rust> {
             fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
-                out.write_all(word(self.0).as_bytes())?;
-                return Ok(IsNull::No);
-                fn word(value: $rust) -> &'static str {
-                    match value { $($rust::$variant => $word),+ }
-                }
+                out.write_all(self.0.word().as_bytes())?;
+                Ok(IsNull::No)
             }
         }
 
         impl ToSql<Label, Sqlite> for Sql<$rust> {
             fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Sqlite>) -> serialize::Result {
-                out.set_value(match self.0 { $($rust::$variant => $word),+ });
+                out.set_value(self.0.word());
                 Ok(IsNull::No)
             }
         }

@@ -1,15 +1,20 @@
 //! Where Prometheus reads.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use axum::{Router, http::header::CONTENT_TYPE, routing::get};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{net::TcpListener, time::interval};
 
+use super::Gauges;
+
 /// Answers `GET /metrics` until it is dropped.
-pub(crate) async fn serve(listener: TcpListener, handle: PrometheusHandle) {
-    let told = handle.clone();
-    let tell = async move || ([(CONTENT_TYPE, TEXT)], told.render());
+pub(crate) async fn serve(listener: TcpListener, handle: PrometheusHandle, gauges: Gauges) {
+    let (told, gauges) = (handle.clone(), Arc::new(gauges));
+    let tell = async move || {
+        gauges.refresh().await;
+        ([(CONTENT_TYPE, TEXT)], told.render())
+    };
     let pages = Router::new().route("/metrics", get(tell));
     let serving = async { axum::serve(listener, pages).await };
     tokio::select! {

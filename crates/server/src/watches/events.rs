@@ -1,7 +1,7 @@
 //! The feed of events.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -74,6 +74,16 @@ pub(crate) struct Untaken {
     pub(crate) full_since: Option<Instant>,
 }
 
+/// How far those who follow are behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Backlog {
+    pub(crate) watches: usize,
+    /// Those that had no more room.
+    pub(crate) overflowed: usize,
+    /// How many events the slowest one has yet to take, at most.
+    pub(crate) events_behind: u64,
+}
+
 /// A stream's place in the feed, until it is dropped.
 pub(crate) struct Subscription<'a> {
     feed: &'a EventFeed,
@@ -123,6 +133,20 @@ impl EventFeed {
         let reached = settled.wait_for(|settled| settled.is_some_and(|at| at >= position));
         let at = reached.await.ok().and_then(|settled| *settled);
         at.unwrap_or(position)
+    }
+
+    /// How far those who follow are behind.
+    pub(crate) fn backlog(&self) -> Backlog {
+        let settled = self.settled().unwrap_or(0);
+        let followers = lock(&self.followers);
+        let mut backlog = Backlog::default();
+        let mut seen = HashSet::new();
+        for slot in followers.topics.subscribers() {
+            if seen.insert(Arc::as_ptr(slot)) {
+                backlog.add(&lock(&slot.untaken), settled);
+            }
+        }
+        backlog
     }
 
     /// What is followed. Whoever comes later reads the log for himself.
@@ -178,6 +202,18 @@ impl EventFeed {
             self.settled.send_replace(None);
         }
         nobody
+    }
+}
+
+impl Backlog {
+    /// What is behind the position of one that overflowed may be of others too.
+    fn add(&mut self, untaken: &Untaken, settled: i64) {
+        let log = untaken.behind.filter(|_| untaken.full_since.is_some());
+        let log = log.map_or(0, |at| settled.saturating_sub(at));
+        let events = untaken.events.len() as u64 + log.max(0).unsigned_abs();
+        self.watches += 1;
+        self.overflowed += usize::from(untaken.full_since.is_some());
+        self.events_behind = self.events_behind.max(events);
     }
 }
 
@@ -286,6 +322,12 @@ mod tests {
         feed.publish(&[event(11, "p"), event(12, "p"), event(13, "p")], 13);
         assert!(slow.is_full());
         feed.publish(&[event(14, "p")], 14);
+        let behind = Backlog {
+            watches: 1,
+            overflowed: 1,
+            events_behind: 4,
+        };
+        assert_eq!(feed.backlog(), behind);
         let untaken = slow.take();
         assert_eq!(positions(&untaken), [11, 12]);
         assert_eq!(untaken.behind, Some(12));

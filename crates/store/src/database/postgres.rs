@@ -82,7 +82,6 @@ impl Pool {
         Ok(Object::take(self.object().await?))
     }
 
-    #[cfg(test)]
     pub(super) fn handed_out(&self) -> (usize, usize) {
         let status = self.connections.status();
         (status.size - status.available, status.max_size)

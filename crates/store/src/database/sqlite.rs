@@ -80,7 +80,6 @@ impl Pool {
         Ok(Connection::SqliteReader(Reader::new(object?)))
     }
 
-    #[cfg(test)]
     pub(super) fn handed_out(&self) -> (usize, usize) {
         let status = self.readers.status();
         (status.size - status.available, status.max_size)

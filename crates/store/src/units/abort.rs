@@ -5,6 +5,7 @@ use viridian_strategy::{DeploymentId, verbs};
 use crate::{
     Database,
     error::UnitError,
+    telemetry::InUnit as _,
     types::Phase,
     units::{Call, Changed, change::Plan},
 };
@@ -30,6 +31,7 @@ impl Database {
             let plan = Plan::of_call(transition, Phase::Abort);
             Ok(Changed::by(held.change(&plan, &terms)))
         })
+        .in_unit("abort", id)
         .await
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     deployments::{Deployment, NewState, update_deployments},
     error::{ActivateRefusal, UnitError},
     revisions::{Revision, RevisionReference, RevisionSpec, insert_revision},
+    telemetry::InUnit as _,
     transaction::Transaction,
     types::Phase,
     units::{Call, Changed, change::Plan, hold::Held},
@@ -51,6 +52,7 @@ impl Database {
             let deployment = activate(tx, held, revision, supersede, call).await?;
             Ok(Changed { deployment })
         })
+        .in_unit("activate", id)
         .await
     }
 
@@ -102,6 +104,7 @@ impl Database {
                 revision,
             })
         })
+        .in_unit("create_revision", id)
         .await
     }
 }

@@ -39,6 +39,7 @@ impl Transaction {
             routes.push(change.routes);
             states.extend(change.state);
             moves.extend(change.moves);
+            self.tell(change.moved);
             change
                 .touched
                 .into_iter()

@@ -13,6 +13,7 @@ use crate::{
     deployments::{Deployment, NewState, Status},
     history::{Move, place},
     routes::{Route, endpoints},
+    telemetry::Moved,
     types::{Action, EventKind, Outcome, Phase},
     units::{Call, hold::Held},
 };
@@ -44,6 +45,8 @@ pub(crate) struct Change {
     pub(crate) event: Option<EventKind>,
     /// What others are told.
     pub(crate) touched: Option<Touched>,
+    /// What the log is told.
+    pub(crate) moved: Option<Moved>,
 }
 
 /// What is to be written of a deployment's routes and what they are assigned.
@@ -129,17 +132,21 @@ impl Held {
         new.sequence += 1;
         new.updated_at = now;
         let moves = moves(&old, &new, plan);
+        let event = event(plan, &moves);
         let repeats = moves.is_empty() && plan.phase == Phase::Evaluate && !plan.reported;
         new.last_history += moves.len().cast_signed() as i64;
         let work = !changes.rollout.is_empty() || !changes.drain.is_empty();
+        let moves: Vec<Move> = (old.last_history + 1..)
+            .zip(moves)
+            .map(|(number, places)| entry(number, places, &old, &new, plan, call))
+            .collect();
+        let moved = Moved::by(&moves, &new);
         Change {
             state: Some(state(&new, serving)),
-            event: Some(event(plan, &moves)),
+            event: Some(event),
             repeats: repeats.then_some(new.last_history),
-            moves: (old.last_history + 1..)
-                .zip(moves)
-                .map(|(number, places)| entry(number, places, &old, &new, plan, call))
-                .collect(),
+            moved: moved.map(|it| it.ends(&old, &new, plan.transition.kind, plan.asked_for)),
+            moves,
             touched: Some(Touched {
                 deployment: new.id,
                 epoch: (new.epoch != old.epoch).then_some(new.epoch),
@@ -163,6 +170,7 @@ impl Change {
             repeats: None,
             event: None,
             touched: None,
+            moved: None,
         }
     }
 }

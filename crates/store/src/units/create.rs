@@ -14,6 +14,7 @@ use crate::{
     events::insert_events,
     history::{Move, insert_moves, place},
     revisions::{Revision, RevisionSpec, insert_revision},
+    telemetry::{InUnit as _, Moved},
     transaction::Transaction,
     types::{EventKind, Outcome, Phase},
     units::{Call, Changed, change::RouteChanges},
@@ -63,6 +64,7 @@ impl Database {
             }
             Ok(create(tx, new, call).await?)
         })
+        .in_unit("create", None)
         .await
         .map_err(|error| match error {
             UnitError::Store(StoreError::Stale {
@@ -163,6 +165,7 @@ fn record(tx: &mut Transaction, deployment: &Deployment, call: &Call) {
         status: deployment.status.clone(),
         at: deployment.created_at,
     };
+    tx.tell(Moved::by(std::slice::from_ref(&entry), deployment));
     tx.write([
         insert_moves(vec![entry]),
         insert_events(vec![(EventKind::Created, deployment.clone())]),

@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use metrics::histogram;
+use tracing::info_span;
 use viridian_strategy::{DeploymentId, Timestamp, evaluate};
 
 use crate::{
@@ -13,6 +15,7 @@ use crate::{
     deployments::{Deployment, set_due},
     dialect::Trip,
     error::StoreError,
+    telemetry::{CYCLE_LATENESS, InUnit as _},
     transaction::Transaction,
     units::{
         Call, SetAside,
@@ -103,6 +106,7 @@ impl Database {
             tx.write(broken.map(|&(id, _)| set_due(&[id], now + aside.time(id, now))));
             Ok(pass)
         })
+        .in_unit("pass", None)
         .await
     }
 
@@ -153,6 +157,7 @@ impl Database {
             tx.carry_out_all(vec![change], now);
             Ok(Some(deployment))
         })
+        .in_unit("cycle", id)
         .await
     }
 
@@ -175,6 +180,10 @@ impl Database {
 /// What a look at a deployment comes to.
 fn cycle(held: Held) -> Change {
     let deployment = &held.deployment;
+    let _within = info_span!("cycle", deployment = %deployment.id).entered();
+    if let Some(due_at) = held.due_at {
+        histogram!(CYCLE_LATENESS).record(held.now.since(due_at));
+    }
     let (view, policy) = (deployment.view(), &deployment.policy);
     let evaluation = evaluate(&view, &held.views(), policy, held.now);
     let call = Call::coordinator(evaluation.reason());

@@ -5,6 +5,7 @@ use viridian_strategy::{DeploymentId, verbs};
 use crate::{
     Database,
     error::UnitError,
+    telemetry::InUnit as _,
     types::Phase,
     units::{Call, Changed, change::Plan},
 };
@@ -28,6 +29,7 @@ impl Database {
             let plan = Plan::of_call(transition, Phase::Delete);
             Ok(Changed::by(held.change(&plan, &terms)))
         })
+        .in_unit("delete", id)
         .await
     }
 }

@@ -5,6 +5,7 @@ use viridian_strategy::{Deployment as View, DeploymentId, Timestamp, verbs};
 use crate::{
     Database, Deployment,
     error::UnitError,
+    telemetry::InUnit as _,
     types::Phase,
     units::{Call, Changed, change::Plan},
 };
@@ -21,7 +22,9 @@ impl Database {
         id: DeploymentId,
         call: &Call,
     ) -> Result<Changed, UnitError<verbs::PauseRejection>> {
-        self.set_paused(id, verbs::pause, Phase::Pause, call).await
+        self.set_paused(id, verbs::pause, Phase::Pause, call)
+            .in_unit("pause", id)
+            .await
     }
 
     /// Ends a pause.
@@ -36,6 +39,7 @@ impl Database {
         call: &Call,
     ) -> Result<Changed, UnitError<verbs::PauseRejection>> {
         self.set_paused(id, verbs::resume, Phase::Resume, call)
+            .in_unit("resume", id)
             .await
     }
 

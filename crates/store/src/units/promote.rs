@@ -7,6 +7,7 @@ use crate::{
     Database,
     deployments::Deployment,
     error::{PromoteRefusal, UnitError},
+    telemetry::{InUnit as _, count_not_promoted},
     transaction::Transaction,
     types::Phase,
     units::{Call, change::Plan, hold::Held},
@@ -66,7 +67,9 @@ impl Database {
             };
             Ok((promotion, Some(change)))
         })
+        .in_unit("promote", id)
         .await
+        .inspect_err(count_not_promoted)
     }
 
     /// Says what a promotion would come to, and changes nothing.
@@ -89,6 +92,7 @@ impl Database {
                 outcome,
             })
         })
+        .in_unit("preview_promote", id)
         .await
     }
 }

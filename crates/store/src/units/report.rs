@@ -21,6 +21,7 @@ use crate::{
     Database,
     error::StoreError,
     routes::Route,
+    telemetry::InUnit as _,
     transaction::Transaction,
     types::Phase,
     units::{
@@ -112,6 +113,7 @@ impl Database {
             tx.carry_out_all(changes, now);
             Ok(heard)
         })
+        .in_unit("report_many", None)
         .await
     }
 
@@ -132,6 +134,7 @@ impl Database {
             tx.carry_out_all(change.into_iter().collect(), now);
             Ok(results)
         })
+        .in_unit("report", of)
         .await
     }
 }

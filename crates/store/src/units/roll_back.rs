@@ -9,6 +9,7 @@ use crate::{
     deployments::Deployment,
     error::{RollBackRefusal, UnitError},
     revisions::RevisionReference,
+    telemetry::InUnit as _,
     transaction::Transaction,
     types::Phase,
     units::{Call, change::Plan},
@@ -58,6 +59,7 @@ impl Database {
                 instant,
             })
         })
+        .in_unit("roll_back", id)
         .await
     }
 }

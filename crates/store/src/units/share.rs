@@ -18,6 +18,7 @@ use std::{
 
 use serde::Serialize;
 use tokio::sync::oneshot;
+use tracing::{Instrument as _, Span, info_span};
 use viridian_strategy::DeploymentId;
 
 use crate::{
@@ -54,6 +55,9 @@ struct Ticket {
 
 /// Whoever is behind a ticket.
 pub(crate) trait Caller: Send {
+    /// In which it calls.
+    fn span(&self) -> &Span;
+
     /// Whether nobody waits for the answer any more.
     fn is_gone(&self) -> bool;
 
@@ -176,6 +180,10 @@ impl Database {
             .into_iter()
             .map(|ticket| (ticket.deployment, ticket.caller))
             .collect();
+        let span = info_span!("shared", calls = waiting.len());
+        for caller in waiting.values() {
+            span.follows_from(caller.span());
+        }
         let mut heard = Vec::new();
         let ended = self.write(async |tx: &mut Transaction| {
             let held = tx.hold_free(waiting.keys().copied().collect()).await?;
@@ -200,7 +208,7 @@ impl Database {
             tx.write([insert_replies(replies, now)]);
             Ok(())
         });
-        let ended = ended.await;
+        let ended = ended.instrument(span).await;
         let failed = match ended {
             Ok(()) => None,
             Err(error @ (StoreError::Away(_) | StoreError::Exhausted)) => Some(End::Failed(error)),
@@ -217,6 +225,7 @@ impl Database {
 
 /// A caller that waits for its answer.
 pub(crate) struct Waiting<T, R, F> {
+    span: Span,
     decide: Arc<F>,
     request: Option<Request>,
     decided: Option<Result<T, UnitError<R>>>,
@@ -232,6 +241,7 @@ impl<T, R, F> Waiting<T, R, F> {
     ) -> (Self, oneshot::Receiver<Option<Result<T, UnitError<R>>>>) {
         let (answer, receiver) = oneshot::channel();
         let waiting = Self {
+            span: Span::current(),
             decide,
             request,
             decided: None,
@@ -247,12 +257,17 @@ where
     R: Send,
     F: Fn(Held) -> Decision<T, R> + Send + Sync,
 {
+    fn span(&self) -> &Span {
+        &self.span
+    }
+
     fn is_gone(&self) -> bool {
         self.answer.is_closed()
     }
 
     fn decide(&mut self, held: Held) -> Option<Decided> {
-        let decided = (self.decide)(held).and_then(|(given, change)| {
+        let decided = self.span.in_scope(|| (self.decide)(held));
+        let decided = decided.and_then(|(given, change)| {
             let reply = NewReply::of(self.request.as_ref(), &given)?;
             Ok((given, Decided { change, reply }))
         });

@@ -7,6 +7,7 @@ use viridian_strategy::{DeploymentId, PolicyPatch, verbs};
 use crate::{
     Database, Deployment,
     error::{UnitError, UpdateRefusal},
+    telemetry::InUnit as _,
     types::Phase,
     units::{Call, Changed, change::Plan},
 };
@@ -63,6 +64,7 @@ impl Database {
             let plan = Plan::of_amendment(amended, Phase::Update);
             Ok(Changed::by(held.change(&plan, &terms)))
         })
+        .in_unit("update", id)
         .await
     }
 }

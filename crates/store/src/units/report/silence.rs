@@ -11,6 +11,7 @@ use crate::{
     error::StoreError,
     last_reports::{Among, LastReport, note_reports},
     routes::Route,
+    telemetry::InUnit as _,
     transaction::Transaction,
 };
 
@@ -124,6 +125,7 @@ impl Database {
             tx.carry_out_all(changes, now);
             Ok(all)
         })
+        .in_unit("silence", None)
         .await
     }
 

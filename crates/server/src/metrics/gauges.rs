@@ -1,0 +1,166 @@
+//! What is looked up when someone reads: how much there is of something now.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use metrics::gauge;
+use tokio::{sync::Mutex, time::timeout};
+use viridian_store::{Backlog, Census, Database, StoreError};
+use viridian_strategy::{Lifecycle, SubStep, Timestamp};
+
+use super::{
+    CONNECTIONS_IN_USE, CONNECTIONS_MOST, DATABASE_UP, DEPLOYMENTS, DUE, DUE_LAG, EVENTS_BEHIND,
+    OLDEST, OVERDUE, WATCHES, WATCHES_BEHIND,
+};
+use crate::watches::Watches;
+
+/// Looks things up, not more often than is cheap.
+pub(crate) struct Gauges {
+    database: Database,
+    watches: Arc<Watches>,
+    counted: Mutex<Counted>,
+}
+
+/// When deployments were counted, and how long that took.
+#[derive(Default)]
+struct Counted {
+    at: Option<Instant>,
+    took: Duration,
+}
+
+impl Gauges {
+    pub(crate) fn new(database: Database, watches: Arc<Watches>) -> Self {
+        Self {
+            database,
+            watches,
+            counted: Mutex::default(),
+        }
+    }
+
+    /// Looks everything up. What the database does not tell in time stays as it
+    /// was, and it counts as away.
+    pub(super) async fn refresh(&self) {
+        let (in_use, most) = self.database.handed_out();
+        gauge!(CONNECTIONS_IN_USE).set(in_use as f64);
+        gauge!(CONNECTIONS_MOST).set(most as f64);
+        let followers = self.watches.events.backlog();
+        gauge!(WATCHES).set(followers.watches as f64);
+        gauge!(WATCHES_BEHIND).set(followers.overflowed as f64);
+        gauge!(EVENTS_BEHIND).set(followers.events_behind as f64);
+        let told = timeout(PATIENCE, self.ask()).await;
+        let up = match told {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "the database does not say what is due");
+                false
+            }
+            Err(_) => false,
+        };
+        gauge!(DATABASE_UP).set(f64::from(up));
+    }
+
+    async fn ask(&self) -> Result<(), StoreError> {
+        // One reader after the other.
+        let mut counted = self.counted.lock().await;
+        let Backlog { due, overdue } = self.database.backlog().await?;
+        gauge!(DUE).set(due as f64);
+        gauge!(DUE_LAG).set(overdue.as_secs_f64());
+        if counted.is_fresh() {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        let (census, now) = self.database.census().await?;
+        *counted = Counted {
+            at: Some(Instant::now()),
+            took: begun.elapsed(),
+        };
+        show(&census, now);
+        Ok(())
+    }
+}
+
+impl Counted {
+    /// Whether it is too early to count again: counting looks at all deployments,
+    /// and may take a hundredth of the time.
+    fn is_fresh(&self) -> bool {
+        let rest = (self.took * 100).max(SHORTEST);
+        self.at.is_some_and(|at| at.elapsed() < rest)
+    }
+}
+
+/// Shows all places, those with no deployment too.
+fn show(census: &[Census], now: Timestamp) {
+    for (lifecycle, sub_step) in PLACES {
+        let here = |it: &&Census| (it.lifecycle, it.sub_step) == (lifecycle, sub_step);
+        let (lifecycle, sub_step) = (name(lifecycle), sub_step.map_or("", step_name));
+        for paused in [false, true] {
+            let count = census.iter().filter(here).find(|it| it.paused == paused);
+            let labels = [
+                ("lifecycle", lifecycle),
+                ("sub_step", sub_step),
+                ("paused", if paused { "true" } else { "false" }),
+            ];
+            gauge!(DEPLOYMENTS, &labels).set(count.map_or(0, |it| it.count) as f64);
+        }
+        // What is paused stands still on purpose.
+        let moving = census.iter().filter(here).find(|it| !it.paused);
+        let labels = [("lifecycle", lifecycle), ("sub_step", sub_step)];
+        let oldest = moving.map_or(Duration::ZERO, |it| now.since(it.since));
+        gauge!(OLDEST, &labels).set(oldest.as_secs_f64());
+        let deadline = moving.and_then(|it| it.deadline);
+        let overdue = deadline.map_or(Duration::ZERO, |at| now.since(at));
+        gauge!(OVERDUE, &labels).set(overdue.as_secs_f64());
+    }
+}
+
+fn name(lifecycle: Lifecycle) -> &'static str {
+    match lifecycle {
+        Lifecycle::Pending => "PENDING",
+        Lifecycle::Ready => "READY",
+        Lifecycle::Deploying => "DEPLOYING",
+        Lifecycle::Destroying => "DESTROYING",
+        Lifecycle::Destroyed => "DESTROYED",
+    }
+}
+
+fn step_name(step: SubStep) -> &'static str {
+    match step {
+        SubStep::Provisioning => "PROVISIONING",
+        SubStep::AwaitingPromotion => "AWAITING_PROMOTION",
+        SubStep::RollingBack => "ROLLING_BACK",
+    }
+}
+
+const PLACES: [(Lifecycle, Option<SubStep>); 6] = [
+    (Lifecycle::Pending, None),
+    (Lifecycle::Ready, None),
+    (Lifecycle::Deploying, Some(SubStep::Provisioning)),
+    (Lifecycle::Deploying, Some(SubStep::AwaitingPromotion)),
+    (Lifecycle::Deploying, Some(SubStep::RollingBack)),
+    (Lifecycle::Destroying, None),
+];
+
+/// Prometheus gives up after ten seconds by default.
+const PATIENCE: Duration = Duration::from_secs(5);
+const SHORTEST: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counting_takes_a_hundredth_of_the_time_at_most() {
+        let ago = |ago, took| Counted {
+            at: Instant::now().checked_sub(ago),
+            took,
+        };
+        let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
+        assert!(!Counted::default().is_fresh(), "never");
+        assert!(ago(Duration::ZERO, Duration::ZERO).is_fresh());
+        assert!(!ago(second, Duration::from_millis(1)).is_fresh());
+        assert!(ago(minute, second).is_fresh());
+        assert!(!ago(minute * 2, second).is_fresh());
+    }
+}

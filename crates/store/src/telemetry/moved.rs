@@ -1,0 +1,147 @@
+//! A move of a deployment, told once it is committed: a line in the log, and
+//! what is measured of rollouts.
+
+use std::time::Duration;
+
+use metrics::{counter, histogram};
+use tracing::Span;
+use viridian_strategy::{DeploymentId, Lifecycle, SubStep, TransitionKind};
+
+use super::names::{GATE_WAIT, MOVES, PROMOTIONS, ROLLOUT_DURATION, ROLLOUTS};
+use crate::{
+    Deployment,
+    history::Move,
+    types::{Outcome, Phase, Word as _},
+};
+
+/// What is to be told of a deployment that moved. In the span in which that was
+/// decided, whoever commits it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Moved {
+    span: Span,
+    deployment: DeploymentId,
+    reference: String,
+    steps: Vec<Step>,
+    actor: String,
+    reason: String,
+    /// How long it was at the gate that it left.
+    gate: Option<Duration>,
+    rollout: Option<RolloutEnd>,
+}
+
+/// One line.
+#[derive(Clone, Debug, PartialEq)]
+struct Step {
+    phase: Phase,
+    result: Outcome,
+    from: String,
+    to: String,
+}
+
+/// A rollout that is over.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct RolloutEnd {
+    outcome: &'static str,
+    /// Of a promotion.
+    kind: Option<&'static str>,
+    took: Duration,
+}
+
+impl Moved {
+    /// What is to be told of moves. None when there are none.
+    pub(crate) fn by(moves: &[Move], new: &Deployment) -> Option<Self> {
+        let first = moves.first()?;
+        let steps = moves.iter().map(|it| Step {
+            phase: it.phase,
+            result: it.outcome,
+            from: it.from.map_or_else(String::new, place),
+            to: place(it.to),
+        });
+        Some(Self {
+            span: Span::current(),
+            deployment: new.id,
+            reference: format!("{}/{}", new.project, new.name),
+            steps: steps.collect(),
+            actor: first.actor.clone(),
+            reason: first.reason.clone(),
+            gate: None,
+            rollout: None,
+        })
+    }
+
+    /// The same with what a transition made of the rollout that there was.
+    pub(crate) fn ends(
+        mut self,
+        old: &Deployment,
+        new: &Deployment,
+        kind: TransitionKind,
+        asked_for: bool,
+    ) -> Self {
+        let Some(rollout) = old.state.rollout() else {
+            return self;
+        };
+        if old.state.sub_step() == Some(SubStep::AwaitingPromotion)
+            && new.state.sub_step() != Some(SubStep::AwaitingPromotion)
+        {
+            self.gate = Some(new.updated_at.since(old.phase_started_at));
+        }
+        let goes_on = new.state.rollout().map(|it| (it.since, it.deploying))
+            == Some((rollout.since, rollout.deploying));
+        if !goes_on {
+            let manual = if asked_for { "manual" } else { "automatic" };
+            self.rollout = Some(RolloutEnd {
+                outcome: match (kind, new.state.lifecycle()) {
+                    (TransitionKind::Promotion, _) => "promoted",
+                    (_, Lifecycle::Deploying) => "superseded",
+                    (_, Lifecycle::Destroying | Lifecycle::Destroyed) => "deleted",
+                    _ => "rolled_back",
+                },
+                kind: (kind == TransitionKind::Promotion).then_some(manual),
+                took: new.updated_at.since(rollout.since),
+            });
+        }
+        self
+    }
+
+    /// Tells it.
+    pub(crate) fn tell(self) {
+        let _within = self.span.enter();
+        let deployment = self.deployment;
+        let (reference, actor) = (&*self.reference, &*self.actor);
+        for Step {
+            phase,
+            result,
+            from,
+            to,
+        } in &self.steps
+        {
+            let (phase, result) = (phase.word(), result.word());
+            counter!(MOVES, "phase" => phase, "result" => result).increment(1);
+            let (from, to, reason) = (&**from, &**to, &*self.reason);
+            tracing::info!(%deployment, reference, phase, result, from, to, actor, reason, "moved");
+        }
+        if let Some(waited) = self.gate {
+            histogram!(GATE_WAIT).record(waited);
+        }
+        if let Some(RolloutEnd {
+            outcome,
+            kind,
+            took,
+        }) = self.rollout
+        {
+            counter!(ROLLOUTS, "outcome" => outcome).increment(1);
+            histogram!(ROLLOUT_DURATION, "outcome" => outcome).record(took);
+            if let Some(kind) = kind {
+                counter!(PROMOTIONS, "kind" => kind, "outcome" => "promoted").increment(1);
+            }
+        }
+    }
+}
+
+/// `DEPLOYING/PROVISIONING`, or `READY`.
+fn place((lifecycle, sub_step): (Lifecycle, Option<SubStep>)) -> String {
+    match sub_step {
+        Some(step) => format!("{}/{}", lifecycle.word(), step.word()),
+        None => lifecycle.word().to_owned(),
+    }
+}

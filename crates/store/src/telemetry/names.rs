@@ -1,0 +1,113 @@
+//! Every metric of the store has its name and its meaning here, and nowhere
+//! else. Names are as Prometheus has them; times are in seconds.
+
+use metrics::{Unit, counter, describe_counter, describe_histogram};
+
+use crate::error::UnitError;
+
+/// Units of work that ended, by `unit` and `outcome`.
+pub(super) const UNITS: &str = "viridian_units_total";
+/// How long units of work took, by `unit`.
+pub(super) const UNIT_DURATION: &str = "viridian_unit_duration_seconds";
+/// Transactions that ended, by `outcome`.
+pub(super) const TRANSACTIONS: &str = "viridian_transactions_total";
+/// How long transactions had their connection.
+pub(super) const TRANSACTION_DURATION: &str = "viridian_transaction_duration_seconds";
+/// How long it took to get a connection, by `use`.
+pub(super) const CONNECTION_WAIT: &str = "viridian_database_wait_seconds";
+/// How long after they were due deployments were looked at.
+pub(crate) const CYCLE_LATENESS: &str = "viridian_cycle_lateness_seconds";
+/// Moves that were recorded, by `phase` and `result`.
+pub(super) const MOVES: &str = "viridian_moves_total";
+/// Promotions, by `kind` and `outcome`.
+pub(super) const PROMOTIONS: &str = "viridian_promotions_total";
+/// Rollouts that ended, by `outcome`.
+pub(super) const ROLLOUTS: &str = "viridian_rollouts_total";
+/// How long rollouts took, by `outcome`.
+pub(super) const ROLLOUT_DURATION: &str = "viridian_rollout_duration_seconds";
+/// How long rollouts waited at the gate.
+pub(super) const GATE_WAIT: &str = "viridian_gate_wait_seconds";
+
+/// The histograms, with the upper bounds of their buckets.
+pub const HISTOGRAMS: [(&str, &[f64]); 6] = [
+    (UNIT_DURATION, WORK),
+    (TRANSACTION_DURATION, WORK),
+    (CONNECTION_WAIT, WORK),
+    (CYCLE_LATENESS, WORK),
+    (ROLLOUT_DURATION, WAITING),
+    (GATE_WAIT, WAITING),
+];
+
+/// Tells whoever measures what the metrics mean. Counters begin at 0, so that
+/// the first time is an increase.
+pub fn describe() {
+    describe_counter!(UNITS, "Units of work that ended, by outcome.");
+    describe_histogram!(UNIT_DURATION, Unit::Seconds, "How long units of work took.");
+    describe_counter!(TRANSACTIONS, "Transactions that ended, by outcome.");
+    describe_histogram!(
+        TRANSACTION_DURATION,
+        Unit::Seconds,
+        "How long transactions had their connection."
+    );
+    describe_histogram!(
+        CONNECTION_WAIT,
+        Unit::Seconds,
+        "How long it took to get a connection to the database."
+    );
+    describe_histogram!(
+        CYCLE_LATENESS,
+        Unit::Seconds,
+        "How long after they were due deployments were looked at."
+    );
+    describe_counter!(MOVES, "Moves of deployments, as in their history.");
+    describe_counter!(PROMOTIONS, "Promotions, by kind and outcome.");
+    describe_counter!(ROLLOUTS, "Rollouts that ended, by outcome.");
+    describe_histogram!(ROLLOUT_DURATION, Unit::Seconds, "How long rollouts took.");
+    describe_histogram!(
+        GATE_WAIT,
+        Unit::Seconds,
+        "How long rollouts waited at the gate."
+    );
+    for outcome in ["committed", "undone", "failed", "given_up"] {
+        counter!(TRANSACTIONS, "outcome" => outcome).increment(0);
+    }
+    for outcome in ["promoted", "rolled_back", "superseded", "deleted"] {
+        counter!(ROLLOUTS, "outcome" => outcome).increment(0);
+    }
+    counter!(PROMOTIONS, "kind" => "automatic", "outcome" => "promoted").increment(0);
+    for outcome in ["promoted", "refused", "failed"] {
+        counter!(PROMOTIONS, "kind" => "manual", "outcome" => outcome).increment(0);
+    }
+}
+
+/// Counts a promotion that someone asked for in vain.
+pub(crate) fn count_not_promoted<R>(error: &UnitError<R>) {
+    let outcome = match error {
+        UnitError::Store(_) => "failed",
+        _ => "refused",
+    };
+    counter!(PROMOTIONS, "kind" => "manual", "outcome" => outcome).increment(1);
+}
+
+/// From what a statement of SQLite takes to what a caller still waits for.
+const WORK: &[f64] = &[
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+];
+
+/// From a second to a month, the longest that any clock of a policy runs.
+const WAITING: &[f64] = &[
+    1.0,
+    5.0,
+    15.0,
+    30.0,
+    60.0,
+    120.0,
+    300.0,
+    600.0,
+    1800.0,
+    3600.0,
+    14_400.0,
+    86_400.0,
+    604_800.0,
+    2_592_000.0,
+];

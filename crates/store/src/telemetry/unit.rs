@@ -1,0 +1,85 @@
+//! A unit of work, as it is told of.
+
+use std::time::Instant;
+
+use metrics::{counter, histogram};
+use tracing::{Instrument as _, info_span};
+use viridian_strategy::DeploymentId;
+
+use super::names::{UNIT_DURATION, UNITS};
+use crate::error::{StoreError, UnitError};
+
+/// Has a unit of work happen in a span of its own, and measures it.
+pub(crate) trait InUnit<T, E: UnitFailure>: Future<Output = Result<T, E>> + Sized {
+    /// The unit has a name, and the deployment that it is about if it is one.
+    fn in_unit(
+        self,
+        unit: &'static str,
+        deployment: impl Into<Option<DeploymentId>>,
+    ) -> impl Future<Output = Result<T, E>> {
+        let deployment = deployment.into().map(tracing::field::display);
+        let span = info_span!("unit", unit, deployment);
+        let work = async move {
+            let mut measuring = Measuring::begin(unit);
+            let result = self.await;
+            measuring.outcome = result.as_ref().err().map_or("committed", E::outcome);
+            result
+        };
+        work.instrument(span)
+    }
+}
+
+impl<T, E: UnitFailure, F: Future<Output = Result<T, E>>> InUnit<T, E> for F {}
+
+/// Why a unit of work was not done, in a word.
+pub(crate) trait UnitFailure {
+    fn outcome(&self) -> &'static str;
+}
+
+impl UnitFailure for StoreError {
+    fn outcome(&self) -> &'static str {
+        match self {
+            Self::Away(_) => "away",
+            Self::Exhausted => "exhausted",
+            Self::Held => "held",
+            Self::TimedOut => "timed_out",
+            Self::Stale { .. } | Self::Corrupt { .. } | Self::Broken(_) => "failed",
+        }
+    }
+}
+
+impl<R> UnitFailure for UnitError<R> {
+    fn outcome(&self) -> &'static str {
+        match self {
+            Self::Store(error) => error.outcome(),
+            Self::NoDeployment(_)
+            | Self::Generation { .. }
+            | Self::RequestIdReused
+            | Self::Refused(_) => "refused",
+        }
+    }
+}
+
+/// Measures until it is dropped, as it is when the caller goes away.
+struct Measuring {
+    unit: &'static str,
+    outcome: &'static str,
+    since: Instant,
+}
+
+impl Measuring {
+    fn begin(unit: &'static str) -> Self {
+        Self {
+            unit,
+            outcome: "given_up",
+            since: Instant::now(),
+        }
+    }
+}
+
+impl Drop for Measuring {
+    fn drop(&mut self) {
+        counter!(UNITS, "unit" => self.unit, "outcome" => self.outcome).increment(1);
+        histogram!(UNIT_DURATION, "unit" => self.unit).record(self.since.elapsed());
+    }
+}
