@@ -248,7 +248,7 @@ fn new(routes: u32) -> NewDeployment {
 }
 
 /// Each behind those that it refers to.
-const TABLES: [&str; 7] = [
+const TABLES: [&str; 8] = [
     "deployments",
     "revisions",
     "routes",
@@ -256,4 +256,5 @@ const TABLES: [&str; 7] = [
     "history",
     "events",
     "replies",
+    "last_reports",
 ];
