@@ -4,6 +4,7 @@
 mod callers;
 mod cpu;
 mod floor;
+mod promotions;
 mod stage;
 
 use std::{env, time::Instant};
@@ -13,8 +14,7 @@ use viridian_store::{Call, Database, Request, RequestId, SetAside};
 use viridian_strategy::DeploymentId;
 
 use self::{
-    callers::{Calls, median},
-    cpu::Spent,
+    promotions::{at_the_gate, promotions, tell},
     stage::{Side, Stage, call},
 };
 
@@ -37,71 +37,9 @@ async fn main() {
     }
 }
 
-/// Promotions a second, interleaved with the floor.
-async fn promote(mut stage: Stage, title: &str) {
-    tell(&format!(
-        "\n{title}; {DEPLOYMENTS} deployments of {ROUTES} + {ROUTES} routes, medians of {ROUNDS}"
-    ));
-    tell(
-        "callers  promote/s   floor/s  of floor  by hand/s  of it      p50      p99  CPU here, database",
-    );
-    let db = Database::open(&stage.url).await.expect("it opens");
-    stage.create(&db, DEPLOYMENTS, ROUTES).await;
-    stage.deploy(&db).await;
-    stage.keep().await;
-    stage.number().await;
-    stage
-        .execute("CREATE TABLE floor (id integer, n integer)")
-        .await;
-    for callers in [1, 8, 32] {
-        let (mut rates, mut floors, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut by_hand, mut of_it) = (Vec::new(), Vec::new());
-        let (mut p50, mut p99) = (Vec::new(), Vec::new());
-        let (mut here, mut there) = (Vec::new(), Vec::new());
-        for _ in 0..ROUNDS {
-            stage.rewind().await;
-            let floor = match &stage.side {
-                Side::Postgres(_) => floor::pgbench(&stage.url, callers),
-                Side::Sqlite(_) => floor::sqlite(),
-            };
-            let (at, ids) = (db.clone(), stage.ids.clone());
-            let count = if callers == 1 {
-                DEPLOYMENTS / 4
-            } else {
-                DEPLOYMENTS
-            };
-            let before = Spent::until_now(&stage).await;
-            let calls = Calls::make(callers, count, move |number| {
-                promote_one(at.clone(), ids[number])
-            });
-            let calls = calls.await;
-            let [mine, its] = Spent::until_now(&stage).await.for_each(before, count);
-            here.push(mine);
-            there.push(its);
-            if let Side::Postgres(_) = &stage.side {
-                stage.rewind().await;
-                by_hand.push(floor::by_hand(&stage.url, callers, DEPLOYMENTS));
-                of_it.extend(by_hand.last().map(|rate| calls.a_second / rate));
-            }
-            rates.push(calls.a_second);
-            floors.push(floor);
-            ratios.push(calls.a_second / floor);
-            p50.push(calls.percentile(50).as_secs_f64());
-            p99.push(calls.percentile(99).as_secs_f64());
-        }
-        tell(&format!(
-            "{callers:7}  {:9.0} {:9.0}  {:8.3}  {:9.0} {:6.2}  {:5.2} ms {:5.2} ms  {:6.0} us {:6.0} us",
-            median(rates),
-            median(floors),
-            median(ratios),
-            median(by_hand),
-            median(of_it),
-            median(p50) * 1e3,
-            median(p99) * 1e3,
-            median(here),
-            median(there),
-        ));
-    }
+async fn promote(mut stage: Stage, floor: &str) {
+    let db = at_the_gate(&mut stage).await;
+    promotions(&stage, floor, move |id| promote_one(db.clone(), id)).await;
 }
 
 async fn promote_one(db: Database, id: DeploymentId) {
@@ -182,14 +120,6 @@ async fn pass(stage: &Stage, db: &Database, name: &str, deployments: usize) -> f
     times.iter().sum()
 }
 
-#[expect(clippy::print_stdout, reason = "the figures")]
-fn tell(what: &str) {
-    println!("{what}");
-}
-
-const DEPLOYMENTS: usize = 3_000;
-const ROUTES: u32 = 4;
-const ROUNDS: usize = 3;
 const CYCLE_ROUTES: u32 = 8;
 /// As the coordinator does.
 const CHUNK: u32 = 200;

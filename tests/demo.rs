@@ -164,7 +164,8 @@ impl Demo {
         let whole = tokio::time::timeout(Duration::from_secs(60), self.finish());
         whole.await.expect("it takes less than a minute");
         let (status, errors) = self.ended().await;
-        assert_eq!(status.code(), Some(0), "{errors}");
+        let told = self.told.join("\n");
+        assert_eq!(status.code(), Some(0), "{errors}{told}");
         for text in texts {
             let told = self.told.iter().any(|line| line.contains(text));
             assert!(told, "{text} is not told");

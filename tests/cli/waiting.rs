@@ -4,7 +4,10 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
+    process::{Child, ChildStderr},
+};
 use viridian_proto::v1::{DeploymentPolicy, DeploymentSubStep, RouteHealthStatus};
 
 use super::deployment;
@@ -105,21 +108,7 @@ async fn one_that_is_destroyed_meanwhile_is_1() {
     let world = World::start(Engine::Sqlite).await;
     world.serving(1, manual()).await;
     world.fleet.plan(2, [Fate::Pending]);
-    let mut command = viridian(&[
-        "deployment",
-        "activate",
-        REFERENCE,
-        "--image",
-        "i",
-        "--wait",
-    ]);
-    command.env("VIRIDIAN_SERVER", world.server.url());
-    let mut process = command.spawn().expect("it can be started");
-    let mut stderr = BufReader::new(process.stderr.take().expect("stderr is a pipe"));
-    let mut line = String::new();
-    within("its first line", stderr.read_line(&mut line))
-        .await
-        .expect("a line");
+    let (mut process, mut stderr, _) = activating(&world).await;
     let deleted = world.api.delete(delete(REFERENCE)).await;
     deleted.expect("it is deleted");
     let status = within("its end", process.wait()).await.expect("it ends");
@@ -138,21 +127,7 @@ async fn ctrl_c_ends_the_waiting_and_nothing_else() {
     };
     world.serving(1, policy).await;
     world.fleet.plan(2, [Fate::Pending]);
-    let mut command = viridian(&[
-        "deployment",
-        "activate",
-        REFERENCE,
-        "--image",
-        "i",
-        "--wait",
-    ]);
-    command.env("VIRIDIAN_SERVER", world.server.url());
-    let mut process = command.spawn().expect("it can be started");
-    let mut stderr = BufReader::new(process.stderr.take().expect("stderr is a pipe"));
-    let mut line = String::new();
-    within("its first line", stderr.read_line(&mut line))
-        .await
-        .expect("a line");
+    let (mut process, mut stderr, line) = activating(&world).await;
     assert!(line.starts_with("DEPLOYING / PROVISIONING"), "{line}");
     let pid = i32::try_from(process.id().expect("it runs")).expect("a process id");
     kill(Pid::from_raw(pid), Signal::SIGINT).expect("it runs");
@@ -168,4 +143,24 @@ async fn ctrl_c_ends_the_waiting_and_nothing_else() {
     );
     let now = world.get().await;
     assert_eq!(now.sub_step(), DeploymentSubStep::Provisioning);
+}
+
+/// An activation that waits, what it has to say, and the first line of that.
+async fn activating(world: &World) -> (Child, BufReader<ChildStderr>, String) {
+    let mut command = viridian(&[
+        "deployment",
+        "activate",
+        REFERENCE,
+        "--image",
+        "i",
+        "--wait",
+    ]);
+    command.env("VIRIDIAN_SERVER", world.server.url());
+    let mut process = command.spawn().expect("it can be started");
+    let mut stderr = BufReader::new(process.stderr.take().expect("stderr is a pipe"));
+    let mut line = String::new();
+    within("its first line", stderr.read_line(&mut line))
+        .await
+        .expect("a line");
+    (process, stderr, line)
 }

@@ -3,7 +3,7 @@
 use viridian_proto::v1::{Deployment, Route, RouteStatus};
 
 use super::load::Tally;
-use crate::names;
+use crate::{deployment::show::Colour, names};
 
 /// What there is to see at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,17 +35,6 @@ pub(super) struct RouteLine {
     pub(super) address: String,
     /// Why it failed; empty when it has not.
     pub(super) failure: String,
-}
-
-/// The part of a route in a deployment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Colour {
-    /// Of the current revision.
-    Blue,
-    /// Of the revision that is being deployed.
-    Green,
-    /// Of one before.
-    Old,
 }
 
 impl Scene {
@@ -80,7 +69,7 @@ impl Scene {
             lines.push(self.headline());
         }
         let news = self.routes.iter().filter(|it| !earlier.routes.contains(it));
-        lines.extend(news.map(|it| it.text(it.colour.name())));
+        lines.extend(news.map(|it| it.text(&wide(it.colour))));
         let moved = self.state != earlier.state && self.tally.total() > 0;
         if moved || self.tally.failed > earlier.tally.failed {
             lines.push(self.requests());
@@ -150,25 +139,9 @@ impl RouteLine {
     }
 }
 
-impl Colour {
-    fn of(route: &Route, deployment: &Deployment) -> Self {
-        if route.revision_id == deployment.current_revision_id {
-            Self::Blue
-        } else if route.revision_id == deployment.deploying_revision_id {
-            Self::Green
-        } else {
-            Self::Old
-        }
-    }
-
-    /// Its name, all as wide.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Blue => "blue ",
-            Self::Green => "green",
-            Self::Old => "old  ",
-        }
-    }
+/// Its name, all as wide.
+pub(super) fn wide(colour: Colour) -> String {
+    format!("{:<5}", colour.name())
 }
 
 #[cfg(test)]

@@ -8,9 +8,9 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{
     operator::DEPLOYMENT,
-    scene::{Colour, RouteLine, Scene},
+    scene::{RouteLine, Scene, wide},
 };
-use crate::output;
+use crate::{deployment::show::Colour, output};
 
 /// Shows what happens.
 pub(super) enum View {
@@ -199,11 +199,11 @@ fn reason(scene: &Scene) -> String {
 }
 
 fn paint(route: &RouteLine) -> String {
-    let name = route.colour.name();
+    let name = wide(route.colour);
     let text = match route.colour {
         Colour::Blue => route.text(&style(name).blue().bold().to_string()),
         Colour::Green => route.text(&style(name).green().bold().to_string()),
-        Colour::Old => style(route.text(name)).dim().to_string(),
+        Colour::Old => style(route.text(&name)).dim().to_string(),
     };
     format!("  {text}")
 }

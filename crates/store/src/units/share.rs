@@ -43,17 +43,11 @@ pub(crate) struct Share {
 
 #[derive(Default)]
 struct Line {
-    waiting: VecDeque<Ticket>,
+    waiting: VecDeque<(DeploymentId, Box<dyn Caller>)>,
     batches: usize,
 }
 
-/// Someone's place in the line.
-struct Ticket {
-    deployment: DeploymentId,
-    caller: Box<dyn Caller>,
-}
-
-/// Whoever is behind a ticket.
+/// Whoever waits in the line.
 pub(crate) trait Caller: Send {
     /// In which it calls.
     fn span(&self) -> &Span;
@@ -98,6 +92,9 @@ impl Share {
     }
 }
 
+/// Those who share a transaction.
+type Batch = HashMap<DeploymentId, Box<dyn Caller>>;
+
 /// The right to do a batch, given up when nobody waits any more.
 struct Server {
     share: Share,
@@ -106,17 +103,17 @@ struct Server {
 
 impl Server {
     /// Takes the next batch out of the line, each deployment once.
-    fn next(&mut self) -> Option<Vec<Ticket>> {
+    fn next(&mut self) -> Option<Batch> {
         let mut line = self.share.line();
-        let (mut batch, mut later) = (HashMap::new(), VecDeque::new());
-        for ticket in std::mem::take(&mut line.waiting) {
-            if ticket.caller.is_gone() {
+        let (mut batch, mut later) = (Batch::new(), VecDeque::new());
+        for (deployment, caller) in std::mem::take(&mut line.waiting) {
+            if caller.is_gone() {
                 continue;
             }
-            if batch.len() == LARGEST || batch.contains_key(&ticket.deployment) {
-                later.push_back(ticket);
+            if batch.len() == LARGEST || batch.contains_key(&deployment) {
+                later.push_back((deployment, caller));
             } else {
-                batch.insert(ticket.deployment, ticket);
+                batch.insert(deployment, caller);
             }
         }
         line.waiting = later;
@@ -126,21 +123,22 @@ impl Server {
             self.over = true;
             return None;
         }
-        Some(batch.into_values().collect())
+        Some(batch)
     }
 }
 
 impl Drop for Server {
-    /// One that ends in the middle leaves nobody waiting for ever.
+    /// One that ends in the middle leaves nobody waiting for ever: where no other
+    /// serves the line, all who wait are told that it was given up.
     fn drop(&mut self) {
         if self.over {
             return;
         }
         let mut line = self.share.line();
         line.batches -= 1;
-        let left = std::mem::take(&mut line.waiting);
-        drop(line);
-        drop(left);
+        if line.batches == 0 {
+            line.waiting.clear();
+        }
     }
 }
 
@@ -151,7 +149,7 @@ impl Database {
             return caller.tell(End::Alone);
         }
         let mut line = self.share.line();
-        line.waiting.push_back(Ticket { deployment, caller });
+        line.waiting.push_back((deployment, caller));
         if line.batches == self.share.most {
             return;
         }
@@ -175,11 +173,7 @@ impl Database {
         }
     }
 
-    async fn run_batch(&self, batch: Vec<Ticket>) {
-        let mut waiting: HashMap<_, _> = batch
-            .into_iter()
-            .map(|ticket| (ticket.deployment, ticket.caller))
-            .collect();
+    async fn run_batch(&self, mut waiting: Batch) {
         let span = info_span!("shared", calls = waiting.len());
         for caller in waiting.values() {
             span.follows_from(caller.span());
