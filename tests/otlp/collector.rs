@@ -26,7 +26,9 @@ pub(crate) struct Collector {
 
 /// Spans, with what they say of who sent them.
 #[derive(Clone, Default)]
-struct Taken(Arc<Mutex<Vec<(Vec<KeyValue>, Span)>>>);
+struct Taken(Arc<Mutex<Vec<(Sender, Span)>>>);
+
+type Sender = Vec<KeyValue>;
 
 impl Collector {
     pub(crate) async fn start() -> Self {
@@ -59,7 +61,7 @@ impl Collector {
     }
 
     /// What they say of who sent them, which is the same for all.
-    pub(crate) fn sender(&self) -> Vec<KeyValue> {
+    pub(crate) fn sender(&self) -> Sender {
         let taken = self.taken.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (sender, _) = taken.first().expect("it was sent something");
         assert!(taken.iter().all(|(other, _)| other == sender));
