@@ -1,4 +1,7 @@
-//! What the program logs, to stderr.
+//! What the program logs, to stderr, and the traces that it exports.
+
+#[cfg(feature = "otlp")]
+mod otlp;
 
 use std::{
     env,
@@ -31,15 +34,71 @@ enum LogFormat {
 
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
-#[error("{variable} is no filter for log lines: {source}")]
-pub(crate) struct LogError {
-    variable: &'static str,
-    source: tracing_subscriber::filter::ParseError,
+pub(crate) enum LogError {
+    #[error("{variable} is no filter for log lines: {source}")]
+    Filter {
+        variable: &'static str,
+        source: tracing_subscriber::filter::ParseError,
+    },
+    #[cfg(feature = "otlp")]
+    #[error(transparent)]
+    Traces(#[from] otlp::OtlpError),
+}
+
+/// What is still to be told at the end.
+#[must_use]
+pub(crate) struct Telling {
+    #[cfg(feature = "otlp")]
+    traces: Option<otlp::Traces>,
+}
+
+impl Telling {
+    /// Tells it, if that does not take long.
+    pub(crate) fn end(self) {
+        #[cfg(feature = "otlp")]
+        if let Some(traces) = self.traces {
+            traces.end();
+        }
+    }
+}
+
+/// Logs from now on, and exports traces if this program can and the environment
+/// says where to. Needs a tokio runtime for that.
+#[cfg(feature = "otlp")]
+pub(crate) fn start_with_traces(args: LogArgs) -> Result<Telling, LogError> {
+    use tracing_subscriber::{Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+
+    let Some(traces) = otlp::Traces::from_environment()? else {
+        start(args)?;
+        return Ok(Telling { traces: None });
+    };
+    // The filter is that of the lines alone: spans are exported whatever is logged.
+    let filter = filter()?;
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let lines = match args.log_format {
+        LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(lines.with_filter(filter))
+        .with(traces.layer())
+        .init();
+    traces.announce();
+    Ok(Telling {
+        traces: Some(traces),
+    })
+}
+
+/// The same without: this program cannot export traces.
+#[cfg(not(feature = "otlp"))]
+pub(crate) fn start_with_traces(args: LogArgs) -> Result<Telling, LogError> {
+    start(args)?;
+    Ok(Telling {})
 }
 
 /// Logs from now on: what the environment asks for, or from INFO up.
 pub(crate) fn start(args: LogArgs) -> Result<(), LogError> {
-    let filter = asked_filter()?.unwrap_or_else(|| EnvFilter::new("info"));
+    let filter = filter()?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr);
@@ -74,6 +133,10 @@ pub(crate) fn report_panics_in_one_line() {
     }));
 }
 
+fn filter() -> Result<EnvFilter, LogError> {
+    Ok(asked_filter()?.unwrap_or_else(|| EnvFilter::new("info")))
+}
+
 fn asked_filter() -> Result<Option<EnvFilter>, LogError> {
     for variable in ["VIRIDIAN_LOG", "RUST_LOG"] {
         let directives = env::var(variable).unwrap_or_default();
@@ -81,7 +144,7 @@ fn asked_filter() -> Result<Option<EnvFilter>, LogError> {
             return EnvFilter::builder()
                 .parse(directives)
                 .map(Some)
-                .map_err(|source| LogError { variable, source });
+                .map_err(|source| LogError::Filter { variable, source });
         }
     }
     Ok(None)

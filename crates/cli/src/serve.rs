@@ -123,9 +123,13 @@ impl ServeError {
 
 /// Serves until SIGINT or SIGTERM, then ends in good order.
 pub(crate) fn run(args: ServeArgs) -> Result<ExitCode, ServeError> {
-    logging::start(args.log)?;
     let runtime = Runtime::new().map_err(ServeError::Runtime)?;
+    let telling = {
+        let _within = runtime.enter();
+        logging::start_with_traces(args.log)?
+    };
     let outcome = runtime.block_on(Box::pin(serve(args)));
+    telling.end();
     runtime.shutdown_timeout(LAST_TASKS);
     outcome
 }

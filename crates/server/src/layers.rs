@@ -10,6 +10,8 @@ mod load;
 mod meter;
 mod method;
 mod only_grpc;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod panics;
 mod rate;
 mod refused;

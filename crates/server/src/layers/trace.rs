@@ -20,7 +20,11 @@ pub(crate) async fn trace(request: Request, next: Next) -> Response {
     let span = span(&request, arrival);
     let mut ending = Ending::new({
         let span = span.clone();
-        move |status: &Status| span.in_scope(|| log(arrival, status))
+        move |status: &Status| {
+            span.in_scope(|| log(arrival, status));
+            #[cfg(feature = "otlp")]
+            super::otlp::end(&span, status);
+        }
     });
     let response = next.run(request).instrument(span.clone()).await;
     // Those are counted. A line for each would be a flood on top of a flood.
@@ -38,14 +42,19 @@ fn span(request: &Request, arrival: Arrival) -> Span {
         return tracing::debug_span!("rpc", method, request_id);
     }
     let parent = traceparent::read(request.headers());
-    tracing::info_span!(
+    let span = tracing::info_span!(
         "rpc",
         method,
         request_id,
         trace_id = parent.map(|it| it.trace_id),
         parent_id = parent.map(|it| it.parent_id),
         actor = Empty,
-    )
+    );
+    #[cfg(feature = "otlp")]
+    if let Some(parent) = parent {
+        super::otlp::go_on(&span, parent, request.headers());
+    }
+    span
 }
 
 /// Says how a call ended. What went well is worth no line.

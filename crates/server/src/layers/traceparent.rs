@@ -8,6 +8,8 @@ use http::HeaderMap;
 pub(crate) struct TraceParent<'a> {
     pub(crate) trace_id: &'a str,
     pub(crate) parent_id: &'a str,
+    /// Whether the caller keeps its part of it.
+    pub(crate) sampled: bool,
 }
 
 /// Reads `traceparent`. One that is not as the specification has it is none.
@@ -20,7 +22,7 @@ pub(crate) fn read(headers: &HeaderMap) -> Option<TraceParent<'_>> {
     let version = parts.next().filter(|it| is_hex(it, 2) && *it != "ff")?;
     let trace_id = parts.next().filter(|it| is_id(it, 32))?;
     let parent_id = parts.next().filter(|it| is_id(it, 16))?;
-    parts.next().filter(|flags| is_hex(flags, 2))?;
+    let flags = parts.next().filter(|it| is_hex(it, 2))?;
     // Later versions may have more to say.
     if version == "00" && parts.next().is_some() {
         return None;
@@ -28,6 +30,7 @@ pub(crate) fn read(headers: &HeaderMap) -> Option<TraceParent<'_>> {
     Some(TraceParent {
         trace_id,
         parent_id,
+        sampled: u8::from_str_radix(flags, 16).ok()? & 1 == 1,
     })
 }
 
@@ -51,15 +54,20 @@ mod tests {
 
     #[test]
     fn reads_what_the_specification_shows() {
-        let expected = Some(TraceParent {
-            trace_id: TRACE,
-            parent_id: PARENT,
-        });
-        for text in [
-            format!("00-{TRACE}-{PARENT}-01"),
-            format!("cc-{TRACE}-{PARENT}-00-what-the-future-will-be-like"),
+        for (text, sampled) in [
+            (format!("00-{TRACE}-{PARENT}-01"), true),
+            (format!("00-{TRACE}-{PARENT}-02"), false),
+            (
+                format!("cc-{TRACE}-{PARENT}-00-what-the-future-will-be-like"),
+                false,
+            ),
         ] {
             let headers = headers([&text]);
+            let expected = Some(TraceParent {
+                trace_id: TRACE,
+                parent_id: PARENT,
+                sampled,
+            });
             assert_eq!(read(&headers), expected, "{text}");
         }
     }

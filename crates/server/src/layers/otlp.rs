@@ -1,0 +1,63 @@
+//! What an exported span has of its call and a line in the log has not: that it
+//! goes on with the caller's trace, and how the call ended.
+//!
+//! Where nothing is exported, nothing comes of it.
+
+use http::HeaderMap;
+use opentelemetry::{
+    Context,
+    trace::{
+        SpanContext, SpanId, Status as SpanStatus, TraceContextExt as _, TraceFlags, TraceId,
+        TraceState,
+    },
+};
+use tonic::{Code, Status};
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+use super::traceparent::TraceParent;
+use crate::error::code_name;
+
+/// Makes the caller's span the parent of that of the call, which nobody may have
+/// entered yet.
+pub(super) fn go_on(span: &Span, parent: TraceParent<'_>, headers: &HeaderMap) {
+    let trace = TraceId::from_hex(parent.trace_id);
+    let (Ok(trace), Ok(caller)) = (trace, SpanId::from_hex(parent.parent_id)) else {
+        return;
+    };
+    let flags = TraceFlags::default().with_sampled(parent.sampled);
+    let caller = SpanContext::new(trace, caller, flags, true, state(headers));
+    // It fails where nothing is exported.
+    let _ = span.set_parent(Context::new().with_remote_span_context(caller));
+}
+
+/// Says how the call ended.
+pub(super) fn end(span: &Span, status: &Status) {
+    let code = status.code();
+    span.set_attribute("rpc.grpc.status_code", i64::from(i32::from(code)));
+    if is_of_server(code) {
+        span.set_status(SpanStatus::error(code_name(code)));
+    }
+}
+
+/// What others on the way have to say of the trace. It is theirs: one that cannot
+/// be read is left out.
+fn state(headers: &HeaderMap) -> TraceState {
+    let values = headers.get_all("tracestate").iter();
+    let values: Vec<_> = values.filter_map(|it| it.to_str().ok()).collect();
+    values.join(",").parse().unwrap_or_default()
+}
+
+/// Whether it is the server that failed, and not its caller: as the conventions
+/// for gRPC have it.
+fn is_of_server(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unknown
+            | Code::DeadlineExceeded
+            | Code::Unimplemented
+            | Code::Internal
+            | Code::Unavailable
+            | Code::DataLoss
+    )
+}
