@@ -78,7 +78,7 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// What a change of the policy does, which has no delay, to all of them.
 const MAKE_DUE: &str = "UPDATE deployments SET due_at = clock_timestamp(), \
-    policy = jsonb_set(policy, '{strategy,BlueGreen,auto_promote}', 'true')";
+    policy = jsonb_set(policy::jsonb, '{strategy,BlueGreen,auto_promote}', 'true')::text";
 
 /// As a server would say it that changed them.
 const SAY_SO: &str = "NOTIFY viridian_changed, 'anything'";

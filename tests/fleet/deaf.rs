@@ -70,7 +70,7 @@ async fn what_nobody_was_told_of_is_found_in_the_time_of_a_poll() {
     let begun = Instant::now();
     // As a server does it that is killed before it says so.
     let change = "UPDATE deployments SET due_at = clock_timestamp(), \
-                  policy = jsonb_set(policy, '{strategy,BlueGreen,auto_promote}', 'true')";
+                  policy = jsonb_set(policy::jsonb, '{strategy,BlueGreen,auto_promote}', 'true')::text";
     world.server.database().execute(change).await;
     let stop = within("an assignment", async {
         loop {

@@ -179,7 +179,6 @@ impl Column {
         match kind.as_str() {
             "uuid" => format!("'{name}', iif({name} IS NULL, NULL, lower(hex({name})))"),
             "bytea" => format!("'{name}', iif({name} IS NULL, NULL, '\\x' || lower(hex({name})))"),
-            "jsonb" => format!("'{name}', json({name})"),
             _ => format!("'{name}', {name}"),
         }
     }

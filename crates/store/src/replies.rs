@@ -3,6 +3,7 @@
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 use viridian_strategy::{DeploymentId, Timestamp};
 
@@ -63,7 +64,7 @@ impl Connection {
         &mut self,
         request: &Request,
     ) -> Result<Option<Earlier<T>>, StoreError> {
-        let row: Option<(String, Vec<u8>, Json<serde_json::Value>)> =
+        let row: Option<(String, Vec<u8>, Json<Box<RawValue>>)> =
             with_conn!(self, |c| replies::table
                 .find(Sql(request.id))
                 .select((replies::method, replies::fingerprint, replies::reply))
@@ -75,8 +76,8 @@ impl Connection {
         if method != request.method || fingerprint != request.fingerprint {
             return Ok(Some(Earlier::Other));
         }
-        let reply =
-            serde_json::from_value(reply).map_err(|error| StoreError::Broken(error.to_string()))?;
+        let reply = serde_json::from_str(reply.get())
+            .map_err(|error| StoreError::Broken(error.to_string()))?;
         Ok(Some(Earlier::Same(reply)))
     }
 
@@ -113,7 +114,7 @@ impl Connection {
 /// A reply that is to be stored.
 pub(crate) struct NewReply {
     request: Request,
-    reply: serde_json::Value,
+    reply: Box<RawValue>,
 }
 
 impl NewReply {
@@ -125,8 +126,7 @@ impl NewReply {
         let Some(request) = request.cloned() else {
             return Ok(None);
         };
-        let reply =
-            serde_json::to_value(reply).map_err(|error| StoreError::Broken(error.to_string()))?;
+        let reply = to_raw_value(reply).map_err(|error| StoreError::Broken(error.to_string()))?;
         Ok(Some(Self { request, reply }))
     }
 }

@@ -232,9 +232,12 @@ pub(crate) fn retain_routes(ids: &[RouteId], now: Timestamp) -> Write {
 
 /// Takes routes out of traffic and has them ended.
 pub(crate) fn drain_routes(ids: &[RouteId], now: Timestamp) -> Write {
-    let active = [Sql(RouteStatus::Provisioning), Sql(RouteStatus::Running)];
+    // Not as a list: what has one is prepared anew for each row on SQLite.
+    let active = routes::status
+        .eq(Sql(RouteStatus::Provisioning))
+        .or(routes::status.eq(Sql(RouteStatus::Running)));
     Write::update("drain routes", "routes", keys(ids))
-        .only_if(routes::status.eq_any(active))
+        .only_if(active)
         .set_all((
             routes::status.eq(Sql(RouteStatus::Terminating)),
             routes::status_updated_at.eq(Sql(now)),

@@ -5,7 +5,7 @@
 //! | [`Id`] | `uuid` | `BLOB`, 16 bytes |
 //! | [`Label`] | `text` | `TEXT` |
 //! | [`Instant`] | `timestamptz` | `TEXT`, RFC 3339 in UTC with six digits |
-//! | [`Document`] | `jsonb` | `TEXT` |
+//! | [`Document`] | `text` | `TEXT` |
 
 use std::io::Write as _;
 
@@ -49,12 +49,10 @@ pub struct Instant;
 
 impl diesel::sql_types::SqlOrd for Instant {}
 
-/// JSON.
+/// JSON. As text on PostgreSQL, too: it is written and read as a whole, and there
+/// `jsonb` would be parsed by the database each time.
 #[derive(Clone, Copy, Debug, Default, QueryId, SqlType)]
-#[diesel(
-    postgres_type(oid = 3802, array_oid = 3807),
-    sqlite_type(name = "Text")
-)]
+#[diesel(postgres_type(oid = 25, array_oid = 1009), sqlite_type(name = "Text"))]
 pub struct Document;
 
 /// A value of the domain, as a value of an SQL type.
@@ -189,7 +187,6 @@ impl FromSql<Instant, Sqlite> for Sql<Timestamp> {
 
 impl<T: Serialize + std::fmt::Debug> ToSql<Document, Pg> for Json<T> {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
-        out.write_all(&[JSONB_VERSION])?;
         serde_json::to_writer(out, &self.0)?;
         Ok(IsNull::No)
     }
@@ -204,10 +201,7 @@ impl<T: Serialize + std::fmt::Debug> ToSql<Document, Sqlite> for Json<T> {
 
 impl<T: DeserializeOwned> FromSql<Document, Pg> for Json<T> {
     fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
-        match value.as_bytes() {
-            [JSONB_VERSION, text @ ..] => Ok(Json(serde_json::from_slice(text)?)),
-            _ => Err("unknown version of jsonb".into()),
-        }
+        Ok(Json(serde_json::from_slice(value.as_bytes())?))
     }
 }
 
@@ -226,14 +220,12 @@ where
     }
 }
 
-const JSONB_VERSION: u8 = 1;
-
-/// Keeps an enum as one word a variant.
 /// One of a few, by its word: in the database, and in what is told of it.
 pub(crate) trait Word {
     fn word(self) -> &'static str;
 }
 
+/// Keeps an enum as one word a variant.
 macro_rules! label {
     ($rust:ident { $($variant:ident = $word:literal),+ $(,)? }) => {
         impl Word for $rust {

@@ -25,28 +25,28 @@ WHERE d.lifecycle IN ('READY', 'DEPLOYING')
 
 -- I1: at a promotion all routes of the new revision are ready, ACTIVE, and as many as asked for
 SELECT e.deployment_id AS deployment,
-       'was promoted at sequence ' || e.sequence || ' with ' || (e.snapshot #>> '{status,blue,ready}')
-           || ' ready and ' || (e.snapshot #>> '{status,blue,active_traffic}') || ' ACTIVE of '
-           || (e.snapshot ->> 'target_replicas') AS what
+       'was promoted at sequence ' || e.sequence || ' with ' || (e.snapshot::jsonb #>> '{status,blue,ready}')
+           || ' ready and ' || (e.snapshot::jsonb #>> '{status,blue,active_traffic}') || ' ACTIVE of '
+           || (e.snapshot::jsonb ->> 'target_replicas') AS what
 FROM events AS e
 WHERE e.kind = 'PROMOTED'
-  AND ((e.snapshot #>> '{status,blue,ready}')::bigint <> (e.snapshot ->> 'target_replicas')::bigint
-    OR (e.snapshot #>> '{status,blue,active_traffic}')::bigint <> (e.snapshot ->> 'target_replicas')::bigint);
+  AND ((e.snapshot::jsonb #>> '{status,blue,ready}')::bigint <> (e.snapshot::jsonb ->> 'target_replicas')::bigint
+    OR (e.snapshot::jsonb #>> '{status,blue,active_traffic}')::bigint <> (e.snapshot::jsonb ->> 'target_replicas')::bigint);
 
 -- I1: and history tells the same of each promotion, for as long as it is kept
 SELECT h.deployment_id AS deployment,
-       'was promoted by move ' || h.number || ' with ' || (h.status #>> '{blue,ready}') || ' ready of '
-           || (h.status #>> '{blue,active_traffic}') || ' ACTIVE' AS what
+       'was promoted by move ' || h.number || ' with ' || (h.status::jsonb #>> '{blue,ready}') || ' ready of '
+           || (h.status::jsonb #>> '{blue,active_traffic}') || ' ACTIVE' AS what
 FROM history AS h
 WHERE h.phase = 'PROMOTE'
-  AND (h.status #>> '{blue,ready}')::bigint <> (h.status #>> '{blue,active_traffic}')::bigint;
+  AND (h.status::jsonb #>> '{blue,ready}')::bigint <> (h.status::jsonb #>> '{blue,active_traffic}')::bigint;
 
 -- I2: ACTIVE routes are of one revision, but in the course of a rolling update
 SELECT d.id AS deployment, 'has ACTIVE routes of ' || COUNT(DISTINCT r.revision_id) || ' revisions' AS what
 FROM deployments AS d
 JOIN routes AS r ON r.deployment_id = d.id
 WHERE r.traffic_status = 'ACTIVE'
-  AND NOT (d.lifecycle = 'DEPLOYING' AND d.policy #> '{strategy,Rolling}' IS NOT NULL)
+  AND NOT (d.lifecycle = 'DEPLOYING' AND d.policy::jsonb #> '{strategy,Rolling}' IS NOT NULL)
 GROUP BY d.id
 HAVING COUNT(DISTINCT r.revision_id) > 1;
 
@@ -150,12 +150,12 @@ HAVING MAX(e.sequence) IS DISTINCT FROM d.sequence
 -- I9: the last event shows the deployment as it is
 SELECT d.id AS deployment,
        'has generation ' || d.generation || ' and epoch ' || d.epoch || ', and its last event shows '
-           || (e.snapshot ->> 'generation') || ' and ' || (e.snapshot ->> 'epoch') AS what
+           || (e.snapshot::jsonb ->> 'generation') || ' and ' || (e.snapshot::jsonb ->> 'epoch') AS what
 FROM deployments AS d
 JOIN events AS e ON e.deployment_id = d.id AND e.sequence = d.sequence
-WHERE (e.snapshot ->> 'sequence')::bigint <> d.sequence
-   OR (e.snapshot ->> 'generation')::bigint <> d.generation
-   OR (e.snapshot ->> 'epoch')::bigint <> d.epoch;
+WHERE (e.snapshot::jsonb ->> 'sequence')::bigint <> d.sequence
+   OR (e.snapshot::jsonb ->> 'generation')::bigint <> d.generation
+   OR (e.snapshot::jsonb ->> 'epoch')::bigint <> d.epoch;
 
 -- I9: events follow one another in the order of their sequences
 SELECT t.deployment, 'has event ' || t.sequence || ' behind a later one' AS what
@@ -185,7 +185,7 @@ SELECT (t.reply ->> 'id')::uuid AS deployment,
            || (t.reply ->> 'generation') || ', and it is '
            || COALESCE('at ' || d.sequence || ' and ' || d.generation, 'gone') AS what
 FROM (
-    SELECT p.method, p.reply -> 'deployment' AS reply
+    SELECT p.method, p.reply::jsonb -> 'deployment' AS reply
     FROM replies AS p
     WHERE p.created_at > clock_timestamp() - interval '23 hours') AS t
 LEFT JOIN deployments AS d ON d.id = (t.reply ->> 'id')::uuid
@@ -218,7 +218,7 @@ listed AS (
     SELECT d.id AS deployment_id, (t.endpoint ->> 'route')::uuid AS id, t.endpoint ->> 'address' AS address,
            (t.endpoint ->> 'ratio')::double precision AS traffic_ratio
     FROM deployments AS d
-    CROSS JOIN LATERAL jsonb_array_elements(d.endpoints) AS t (endpoint))
+    CROSS JOIN LATERAL jsonb_array_elements(d.endpoints::jsonb) AS t (endpoint))
 SELECT s.deployment_id AS deployment,
        'serves by route ' || s.id || ', which its table does not list so' AS what
 FROM (SELECT * FROM serving EXCEPT SELECT * FROM listed) AS s
@@ -235,3 +235,16 @@ LEFT JOIN assignments AS a ON a.route_id = r.id
 WHERE a.action IS DISTINCT FROM CASE
     WHEN r.status = 'PROVISIONING' THEN 'START'
     WHEN r.status = 'TERMINATING' AND r.drained_at IS NOT NULL THEN 'STOP' END;
+
+-- I16: what is recorded is of deployments that are there, and what is assigned of routes that are
+SELECT h.deployment_id AS deployment, 'has history ' || h.number || ', and is not there' AS what
+FROM history AS h
+WHERE NOT EXISTS (SELECT FROM deployments AS d WHERE d.id = h.deployment_id)
+UNION ALL
+SELECT e.deployment_id, 'has the event of sequence ' || e.sequence || ', and is not there'
+FROM events AS e
+WHERE NOT EXISTS (SELECT FROM deployments AS d WHERE d.id = e.deployment_id)
+UNION ALL
+SELECT a.route_id, 'is a route with an assignment to ' || a.action || ', and is not there'
+FROM assignments AS a
+WHERE NOT EXISTS (SELECT FROM routes AS r WHERE r.id = a.route_id);

@@ -235,3 +235,16 @@ LEFT JOIN assignments AS a ON a.route_id = r.id
 WHERE a.action IS DISTINCT FROM CASE
     WHEN r.status = 'PROVISIONING' THEN 'START'
     WHEN r.status = 'TERMINATING' AND r.drained_at IS NOT NULL THEN 'STOP' END;
+
+-- I16: what is recorded is of deployments that are there, and what is assigned of routes that are
+SELECT h.deployment_id AS deployment, 'has history ' || h.number || ', and is not there' AS what
+FROM history AS h
+WHERE NOT EXISTS (SELECT 1 FROM deployments AS d WHERE d.id = h.deployment_id)
+UNION ALL
+SELECT e.deployment_id, 'has the event of sequence ' || e.sequence || ', and is not there'
+FROM events AS e
+WHERE NOT EXISTS (SELECT 1 FROM deployments AS d WHERE d.id = e.deployment_id)
+UNION ALL
+SELECT a.route_id, 'is a route with an assignment to ' || a.action || ', and is not there'
+FROM assignments AS a
+WHERE NOT EXISTS (SELECT 1 FROM routes AS r WHERE r.id = a.route_id);

@@ -22,7 +22,7 @@ fn both_engines_ask_the_same_of_all_invariants() {
     assert_eq!(sqlite, heads(include_str!("../invariants/postgres.sql")));
     let mut numbers: Vec<_> = sqlite.iter().map(|(invariant, _)| *invariant).collect();
     numbers.dedup();
-    let all: Vec<_> = (1..=15).map(|number| format!("I{number}")).collect();
+    let all: Vec<_> = (1..=16).map(|number| format!("I{number}")).collect();
     assert_eq!(numbers, all);
 }
 
@@ -40,7 +40,7 @@ enum Scene {
 type Case = (Scene, &'static str, &'static [&'static str]);
 
 /// I4 cannot be broken without I10, nor a table without what it is made from.
-const CASES: [Case; 25] = [
+const CASES: [Case; 26] = [
     (
         Scene::Promoted,
         "UPDATE routes SET traffic_status = 'INACTIVE', traffic_ratio = 0 WHERE deployment_id = $d; \
@@ -178,6 +178,12 @@ const CASES: [Case; 25] = [
          WHERE status = 'RUNNING' AND deployment_id = $d",
         &["I15"],
     ),
+    // What is no route stands for one that is gone.
+    (
+        Scene::Promoted,
+        "INSERT INTO assignments SELECT id, 'g', 'STOP', created_at FROM deployments WHERE id = $d",
+        &["I16"],
+    ),
 ];
 
 #[rstest]
@@ -250,6 +256,24 @@ async fn what_a_client_was_told_and_is_lost_is_found(#[case] engine: Engine) {
 #[case::sqlite(Engine::Sqlite)]
 #[case::postgres(Engine::Postgres)]
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_recorded_of_a_deployment_that_is_gone_is_found(#[case] engine: Engine) {
+    let fixture = Fixture::new(engine).await;
+    let id = fixture.ready(1, manual()).await;
+    // What is no deployment stands for one that is gone.
+    for statement in [
+        "UPDATE history SET deployment_id = (SELECT id FROM routes)",
+        "UPDATE events SET deployment_id = (SELECT id FROM routes)",
+    ] {
+        let gone = DeploymentId(fixture.routes(id).await[0].view.id.0);
+        fixture.tamper(statement).await.expect(statement);
+        assert_eq!(found(&fixture, gone).await, ["I16"], "{statement}");
+    }
+}
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_constraints_refuse_would_be_found_without_them(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
     let cases = [
@@ -311,7 +335,7 @@ async fn a_rolling_update_may_mix_revisions(#[case] engine: Engine) {
 async fn a_check_counts_and_says_what_it_found(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
     let sound = check(&fixture.url, None).await.expect("it can be checked");
-    assert_eq!((sound.deployments, sound.invariants.len()), (0, 13));
+    assert_eq!((sound.deployments, sound.invariants.len()), (0, 14));
     assert!(!sound.invariants.contains(&"I11") && !sound.invariants.contains(&"I13"));
 
     let id = fixture.ready(2, manual()).await;
@@ -324,7 +348,7 @@ async fn a_check_counts_and_says_what_it_found(#[case] engine: Engine) {
     let footprint = fixture.footprint().await;
     let broken = check(&fixture.url, Some(Duration::from_secs(60))).await;
     let broken = broken.expect("it can be checked");
-    assert_eq!((broken.deployments, broken.invariants.len()), (1, 15));
+    assert_eq!((broken.deployments, broken.invariants.len()), (1, 16));
     let [
         Violation {
             invariant: "I14",
@@ -470,7 +494,9 @@ fn set_json(engine: Engine, column: &str, path: &str, value: u32) -> String {
             let path = path.replace(',', ".");
             format!("{column} = json_set({column}, '$.{path}', {value})")
         }
-        Engine::Postgres => format!("{column} = jsonb_set({column}, '{{{path}}}', '{value}')"),
+        Engine::Postgres => {
+            format!("{column} = jsonb_set({column}::jsonb, '{{{path}}}', '{value}')::text")
+        }
     }
 }
 

@@ -176,7 +176,7 @@ fn as_sqlite_has_it(table: &Table) -> Table {
         }
         column.kind = match &*column.kind {
             "uuid" | "bytea" => "BLOB",
-            "text" | "jsonb" | "timestamp with time zone" => "TEXT",
+            "text" | "timestamp with time zone" => "TEXT",
             "integer" | "bigint" | "boolean" => "INTEGER",
             "double precision" => "REAL",
             other => other,

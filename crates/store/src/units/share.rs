@@ -14,10 +14,14 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use serde::Serialize;
-use tokio::sync::oneshot;
+use tokio::{
+    sync::{Notify, oneshot},
+    time::timeout,
+};
 use tracing::{Instrument as _, Span, info_span};
 use viridian_strategy::DeploymentId;
 
@@ -36,6 +40,8 @@ pub(crate) type Decision<T, R> = Result<(T, Option<Change>), UnitError<R>>;
 #[derive(Clone)]
 pub(crate) struct Share {
     line: Arc<Mutex<Line>>,
+    /// Told when as many wait as a batch waits for.
+    gathered: Arc<Notify>,
     /// How many batches at most: with fewer they are larger. With none everyone
     /// goes alone.
     most: usize,
@@ -43,8 +49,18 @@ pub(crate) struct Share {
 
 #[derive(Default)]
 struct Line {
-    waiting: VecDeque<(DeploymentId, Box<dyn Caller>)>,
+    waiting: VecDeque<Place>,
     batches: usize,
+    /// How many a batch waits for; none does when it is nobody.
+    wanted: usize,
+}
+
+/// A place in the line.
+struct Place {
+    deployment: DeploymentId,
+    caller: Box<dyn Caller>,
+    /// Who serves the line has none of its own, so as to keep none open.
+    db: Database,
 }
 
 /// Whoever waits in the line.
@@ -83,12 +99,38 @@ impl Share {
     pub(crate) fn new(most: usize) -> Self {
         Self {
             line: Arc::default(),
+            gathered: Arc::default(),
             most,
         }
     }
 
     fn line(&self) -> MutexGuard<'_, Line> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for so many, but not for long. Who was told how it ended often calls
+    /// again, and the first to do so ought not to go without the others.
+    async fn gather(&self, wanted: usize) {
+        {
+            let mut line = self.line();
+            if line.waiting.len() >= wanted {
+                return;
+            }
+            line.wanted = wanted;
+        }
+        let _ = timeout(PATIENCE, self.gathered.notified()).await;
+        self.line().wanted = 0;
+    }
+}
+
+#[cfg(test)]
+impl Share {
+    /// Waits until nobody serves the line: whoever comes then is served by a task
+    /// that inherits from it.
+    pub(crate) async fn is_left(&self) {
+        while self.line().batches > 0 {
+            tokio::task::yield_now().await;
+        }
     }
 }
 
@@ -103,27 +145,42 @@ struct Server {
 
 impl Server {
     /// Takes the next batch out of the line, each deployment once.
-    fn next(&mut self) -> Option<Batch> {
+    fn next(&mut self) -> Option<(Database, Batch)> {
         let mut line = self.share.line();
         let (mut batch, mut later) = (Batch::new(), VecDeque::new());
-        for (deployment, caller) in std::mem::take(&mut line.waiting) {
-            if caller.is_gone() {
+        let mut db = None;
+        for place in std::mem::take(&mut line.waiting) {
+            if place.caller.is_gone() {
                 continue;
             }
-            if batch.len() == LARGEST || batch.contains_key(&deployment) {
-                later.push_back((deployment, caller));
+            if batch.len() == LARGEST || batch.contains_key(&place.deployment) {
+                later.push_back(place);
             } else {
-                batch.insert(deployment, caller);
+                batch.insert(place.deployment, place.caller);
+                db = Some(place.db);
             }
         }
         line.waiting = later;
-        if batch.is_empty() {
+        if db.is_none() {
             // In the same moment: who comes after it finds that nobody serves.
             line.batches -= 1;
             self.over = true;
-            return None;
         }
-        Some(batch)
+        db.map(|db| (db, batch))
+    }
+
+    /// Serves the line until nobody is left in it.
+    async fn serve(mut self) {
+        while let Some((db, batch)) = self.next() {
+            let calls = batch.len();
+            let ended = db.run_batch(batch).await;
+            // Before anyone is told, who may be about to close it.
+            drop(db);
+            for (caller, end) in ended {
+                caller.tell(end);
+            }
+            self.share.gather(calls).await;
+        }
     }
 }
 
@@ -149,31 +206,31 @@ impl Database {
             return caller.tell(End::Alone);
         }
         let mut line = self.share.line();
-        line.waiting.push_back((deployment, caller));
+        line.waiting.push_back(Place {
+            deployment,
+            caller,
+            db: self.clone(),
+        });
+        if line.wanted > 0 && line.waiting.len() >= line.wanted {
+            line.wanted = 0;
+            self.share.gathered.notify_one();
+        }
         if line.batches == self.share.most {
             return;
         }
         line.batches += 1;
         drop(line);
-        let db = self.clone();
         let server = Server {
             share: self.share.clone(),
             over: false,
         };
-        let serve = async move { db.serve(server).await };
+        let serve = server.serve();
         #[cfg(test)]
         let serve = crate::faults::inherited(serve);
         tokio::spawn(serve);
     }
 
-    /// Serves the line until nobody is left in it.
-    async fn serve(&self, mut server: Server) {
-        while let Some(batch) = server.next() {
-            self.run_batch(batch).await;
-        }
-    }
-
-    async fn run_batch(&self, mut waiting: Batch) {
+    async fn run_batch(&self, mut waiting: Batch) -> Vec<(Box<dyn Caller>, End)> {
         let span = info_span!("shared", calls = waiting.len());
         for caller in waiting.values() {
             span.follows_from(caller.span());
@@ -208,12 +265,10 @@ impl Database {
             Err(error @ (StoreError::Away(_) | StoreError::Exhausted)) => Some(End::Failed(error)),
             Err(_) => Some(End::Alone),
         };
-        for caller in heard {
-            caller.tell(failed.clone().unwrap_or(End::Committed));
-        }
-        for caller in waiting.into_values() {
-            caller.tell(failed.clone().unwrap_or(End::Alone));
-        }
+        let end_of = |success: End| failed.clone().unwrap_or(success);
+        let heard = heard.into_iter().map(|it| (it, end_of(End::Committed)));
+        let others = waiting.into_values().map(|it| (it, end_of(End::Alone)));
+        heard.chain(others).collect()
     }
 }
 
@@ -283,6 +338,10 @@ where
         let _ = self.answer.send(answer);
     }
 }
+
+/// For how long a batch waits for others: much less than it takes, and enough for
+/// an answer to be read and the next call to be made.
+const PATIENCE: Duration = Duration::from_millis(1);
 
 /// So many that no transaction takes long.
 const LARGEST: usize = 64;

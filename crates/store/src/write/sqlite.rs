@@ -34,9 +34,4 @@ impl QueryFragment<Sqlite> for OfRow<'_> {
     fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
         self.write.walk_row(self.row, out)
     }
-
-    /// By its text, which is the same for each row.
-    fn is_safe_to_cache_prepared(&self, _: &Sqlite) -> QueryResult<bool> {
-        Ok(true)
-    }
 }

@@ -112,6 +112,7 @@ impl Stage {
     }
 
     pub(super) async fn run_unharmed(self: &Arc<Self>) -> Course {
+        self.fixture.db.share.is_left().await;
         let mut commits = self.fixture.db.subscribe();
         let faults = Arc::new(Faults::default());
         let told = Arc::clone(&faults).meet(self.run()).await;
@@ -201,6 +202,7 @@ impl Stage {
     }
 
     async fn run_into(self: &Arc<Self>, at: usize, fault: Fault, what: &str) -> End {
+        self.fixture.db.share.is_left().await;
         let faults = Arc::new(Faults::at(at, fault));
         let stage = Arc::clone(self);
         let harmed = Arc::clone(&faults).meet(async move { stage.run().await });

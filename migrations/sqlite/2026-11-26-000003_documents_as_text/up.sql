@@ -1,0 +1,2 @@
+-- Nothing: here they are text from the first.
+SELECT 1;
