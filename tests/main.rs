@@ -4,6 +4,7 @@
 
 mod harness;
 
+mod agent;
 mod api_document;
 mod automatic;
 mod bad_input;
