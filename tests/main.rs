@@ -28,6 +28,7 @@ mod drain;
 mod fleet;
 mod grpc_web;
 mod grpcurl;
+mod health;
 mod held;
 mod history;
 mod hostile;
