@@ -87,6 +87,12 @@ impl Share {
         }
     }
 
+    /// Whether nobody serves the line: whoever comes next has someone begin to.
+    #[cfg(test)]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.line().batches == 0
+    }
+
     fn line(&self) -> MutexGuard<'_, Line> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
