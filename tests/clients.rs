@@ -44,8 +44,10 @@ async fn typescript(#[case] engine: Engine) {
 async fn tells_the_story(engine: Engine, mut example: Command) {
     let server = Server::start(engine).await;
     let proxy = Proxy::to(server.address()).await;
+    let state = tempfile::tempdir().expect("a temporary folder");
     let mut agent = viridian(&["agent", "--server", &server.url()]);
     let _agent = agent
+        .env("VIRIDIAN_STATE_DIR", state.path())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()

@@ -142,6 +142,14 @@ async fn the_pods_are_told_what_they_take_and_are_asked_how_they_are() {
     for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
         assert_eq!(&container[probe]["grpc"]["port"], port, "{probe}");
     }
+    let asked = |probe: &str| container[probe]["grpc"]["service"].as_str();
+    let ready = viridian_proto::v1::deployment_service_server::SERVICE_NAME;
+    assert_eq!(asked("readinessProbe"), Some(ready));
+    assert_eq!(
+        asked("livenessProbe"),
+        None,
+        "it is not ended for its database"
+    );
     let mount = &container["volumeMounts"][0];
     let mut volumes = pod["volumes"].as_array().expect("volumes").iter();
     let volume = volumes.find(|it| it["name"] == mount["name"]);

@@ -4,6 +4,7 @@
 
 mod harness;
 
+mod agent;
 mod api_document;
 mod automatic;
 mod bad_input;
@@ -27,6 +28,7 @@ mod drain;
 mod fleet;
 mod grpc_web;
 mod grpcurl;
+mod health;
 mod held;
 mod history;
 mod hostile;

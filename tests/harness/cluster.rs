@@ -68,6 +68,28 @@ impl Cluster {
         self.ready().await;
     }
 
+    /// Has all of it stand still: what is sent to it is taken, and not answered.
+    pub(crate) fn freeze(&self) {
+        self.signal_all(Signal::SIGSTOP);
+    }
+
+    /// Lets it go on.
+    pub(crate) fn thaw(&self) {
+        self.signal_all(Signal::SIGCONT);
+    }
+
+    /// The first process before those that it starts.
+    fn signal_all(&self, signal: Signal) {
+        self.signal(signal);
+        let pid = self.process.id();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        for child in children.unwrap_or_default().split_whitespace() {
+            let child = child.parse().expect("a process id");
+            // It may have ended.
+            let _ = kill(Pid::from_raw(child), signal);
+        }
+    }
+
     async fn ready(&mut self) {
         eventually("PostgreSQL", async || {
             if let Some(status) = self.process.try_wait().expect("it is a child") {
@@ -92,6 +114,8 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         if let Ok(None) = self.process.try_wait() {
+            // What stands still would not end.
+            self.thaw();
             self.signal(Signal::SIGQUIT);
             let _ = self.process.wait();
         }

@@ -118,9 +118,11 @@ async fn an_agent_shows_its_token() {
         alice.create(project, "web", 1).await.expect("created");
     }
     let url = guarded.server.url();
+    let state = tempfile::tempdir().expect("a temporary folder");
     let mut command = viridian(&["agent", "--server", &url, "--resource-group", "test"]);
     command
         .env("VIRIDIAN_TOKEN", "vrd_machine")
+        .env("VIRIDIAN_STATE_DIR", state.path())
         .env("VIRIDIAN_LOG", "trace");
     let mut agent = command.spawn().expect("the program can be started");
     // The image of the fixture is nothing that an agent can run.

@@ -1,4 +1,4 @@
-use std::{ffi::OsString, sync::Arc, time::Duration};
+use std::{ffi::OsString, io, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{
     sync::mpsc,
@@ -17,7 +17,8 @@ use crate::{
     outbox::Outbox,
     ports::Ports,
     probe,
-    process::{Launcher, StartError},
+    process::{self, Launcher, StartError},
+    record::{Record, RecordError},
     route::Machine,
     routes::Routes,
 };
@@ -57,6 +58,20 @@ pub enum AgentError {
         /// What it did.
         reason: String,
     },
+    /// Another agent has the same folder for its state.
+    #[error("another agent uses the folder {}: each needs one of its own", folder.display())]
+    StateInUse {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The folder for its state cannot be used.
+    #[error("cannot use the folder {}: {source}", folder.display())]
+    State {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The client for health checks cannot be made.
     #[error("cannot make the client for health checks")]
     HealthChecks(#[source] reqwest::Error),
@@ -65,7 +80,8 @@ pub enum AgentError {
 /// Runs the agent until `shutdown` is cancelled.
 ///
 /// The server may come and go: the agent reconnects for ever, its routes run
-/// on, and its reports wait. At shutdown it stops all routes, reports their end
+/// on, and its reports wait. What an agent before it did not report is over, and
+/// reported first. At shutdown it stops all routes, reports their end
 /// for at most 3 s, and returns `Ok`. When the returned future is dropped
 /// instead, the routes are stopped all the same, but not reported.
 ///
@@ -74,23 +90,28 @@ pub enum AgentError {
 /// Only at the start, and only for what can never work.
 pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> Result<(), AgentError> {
     let client = RouteServiceClient::with_interceptor(channel(&config)?, config.bearer.clone());
+    let (record, lost) = record(&config)?;
     let outbox = Arc::new(Outbox::default());
     let machine = Arc::new(Machine {
         launcher: launcher(&config).await?,
         ports: Ports::default(),
         probes: probe::client().map_err(AgentError::HealthChecks)?,
         outbox: Arc::clone(&outbox),
+        record: record.clone(),
         health_repeat: config.health_repeat.max(LEAST_REPEAT),
     });
 
     let closing = CancellationToken::new();
-    let delivery = courier::deliver(client.clone(), outbox, closing.clone());
+    let delivery = courier::deliver(client.clone(), outbox, record, closing.clone());
     let delivery = AbortOnDropHandle::new(tokio::spawn(delivery));
     let mut routes = Routes::new(machine);
+    routes.report_lost(&lost);
+    let patience = config.stop_grace + STOP_MARGIN;
+    let sweep = process::kill_lost(lost, patience);
+    let _sweep = AbortOnDropHandle::new(tokio::spawn(sweep));
     take_assignments(client, config.resource_group, &mut routes, &shutdown).await;
 
     info!("stopping all routes");
-    let patience = config.stop_grace + STOP_MARGIN;
     if time::timeout(patience, routes.stop_all()).await.is_err() {
         warn!("a route does not end; its supervisor goes on trying");
     }
@@ -137,6 +158,19 @@ fn channel(config: &AgentConfig) -> Result<Channel, AgentError> {
         .http2_keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE)
         .connect_lazy())
+}
+
+fn record(config: &AgentConfig) -> Result<(Record, Vec<String>), AgentError> {
+    let Some(folder) = &config.state else {
+        return Ok(Default::default());
+    };
+    Record::open(folder).map_err(|error| {
+        let folder = folder.clone();
+        match error {
+            RecordError::InUse => AgentError::StateInUse { folder },
+            RecordError::Io(source) => AgentError::State { folder, source },
+        }
+    })
 }
 
 async fn launcher(config: &AgentConfig) -> Result<Launcher, AgentError> {

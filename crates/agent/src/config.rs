@@ -1,4 +1,4 @@
-use std::{ffi::OsString, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use tonic::transport::ClientTlsConfig;
 
@@ -27,6 +27,10 @@ pub struct AgentConfig {
     /// How often a health that has not changed is told again, so that silence
     /// means something. Usually 10 s, and never more often than every 100 ms.
     pub health_repeat: Duration,
+    /// The folder in which it notes which routes run, for the next agent to report
+    /// their end if this one is killed. No other agent may have it. Without one
+    /// they stay as they were reported last.
+    pub state: Option<PathBuf>,
     /// Whether the output of the routes is discarded. Otherwise it goes to
     /// standard error.
     pub quiet_routes: bool,

@@ -6,20 +6,29 @@ use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 use tracing::{info, warn};
-use viridian_proto::v1::{ReportResult, ReportRouteHealthRequest, ReportRouteStatusesRequest};
+use viridian_proto::v1::{
+    ReportResult, ReportRouteHealthRequest, ReportRouteStatusesRequest, RouteStatus,
+};
 
 use crate::{
     agent::Client,
     backoff::Backoff,
     outbox::{Batch, Outbox},
+    record::Record,
 };
 
 /// Sends what the outbox holds, again and again until the server answers.
-/// Returns when there is nothing to send and `closing` is cancelled.
+/// Returns when there is nothing to send and `closing` is cancelled. Once an end
+/// is answered, the record forgets the route.
 ///
 /// A report that the server refuses is logged and dropped, since it would be
 /// refused again; unless the server says that it may be applied later.
-pub(crate) async fn deliver(mut client: Client, outbox: Arc<Outbox>, closing: CancellationToken) {
+pub(crate) async fn deliver(
+    mut client: Client,
+    outbox: Arc<Outbox>,
+    record: Record,
+    closing: CancellationToken,
+) {
     let mut backoff = Backoff::new();
     let mut limit = LARGEST_BATCH;
     loop {
@@ -34,7 +43,9 @@ pub(crate) async fn deliver(mut client: Client, outbox: Arc<Outbox>, closing: Ca
             Ok(results) => {
                 log_refusals(&results);
                 let later = |place: usize| results.get(place).is_some_and(|result| result.retry);
-                if outbox.settle(&batch, later) == batch.len() {
+                let waiting = outbox.settle(&batch, later);
+                record.remove(ends(&batch, later)).await;
+                if waiting == batch.len() {
                     // Nothing but those: until there is more, they have time.
                     tokio::select! {
                         () = time::sleep(backoff.next_delay()) => {}
@@ -53,6 +64,7 @@ pub(crate) async fn deliver(mut client: Client, outbox: Arc<Outbox>, closing: Ca
             Err(SendError::Refused(status)) if is_about_the_batch(&status) => {
                 warn!(%status, ?batch, "a report was refused and is dropped");
                 outbox.settle(&batch, |_| false);
+                record.remove(ends(&batch, |_| false)).await;
                 limit = LARGEST_BATCH;
             }
             Err(error) => {
@@ -62,6 +74,19 @@ pub(crate) async fn deliver(mut client: Client, outbox: Arc<Outbox>, closing: Ca
             }
         }
     }
+}
+
+/// The routes whose end was answered.
+fn ends(batch: &Batch, later: impl Fn(usize) -> bool) -> Vec<String> {
+    let Batch::Statuses(waiting) = batch else {
+        return Vec::new();
+    };
+    let ended = |status| matches!(status, RouteStatus::Terminated | RouteStatus::FailedToStart);
+    let answered = (0..).zip(waiting).filter(|(place, _)| !later(*place));
+    answered
+        .filter(|(_, numbered)| ended(numbered.report.status()))
+        .map(|(_, numbered)| numbered.report.route_id.clone())
+        .collect()
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -17,7 +17,8 @@
 //! A supervisor that is itself killed with SIGKILL is noticed by the agent,
 //! which then kills what is left of the route. Only if the agent and a
 //! supervisor are both killed with SIGKILL at the same moment can the processes
-//! of that route stay.
+//! of that route stay: until the next agent, which knows from its record what
+//! ran, kills what is left of it once the grace is over, and reports its end.
 //!
 //! It relies on Linux: child subreapers and `/proc`.
 
@@ -33,6 +34,7 @@ mod probe;
 mod process;
 mod procfs;
 mod protocol;
+mod record;
 mod route;
 mod routes;
 mod supervisor;

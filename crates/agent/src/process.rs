@@ -2,9 +2,11 @@
 //! followed and stopped through its pipes.
 
 use std::{
+    collections::HashSet,
     ffi::{OsStr, OsString},
     io,
     process::Stdio,
+    sync::Arc,
     time::Duration,
 };
 
@@ -188,23 +190,42 @@ impl Process {
     /// Does what a supervisor that was killed can do no more.
     async fn kill_what_is_left(&self) {
         let group = self.pid.map(Pid::from_raw);
-        for _ in 0..SWEEPS {
-            let mark = self.mark.clone();
-            let swept = tokio::task::spawn_blocking(move || {
-                let alive = procfs::alive_with_mark(&mark, group);
-                for process in &alive {
-                    let _ = kill(process.pid, Signal::SIGKILL);
-                }
-                alive.len()
-            });
-            if matches!(swept.await, Ok(0) | Err(_)) {
-                return;
-            }
-            time::sleep(SWEEP_INTERVAL).await;
-        }
-        warn!(mark = self.mark, "processes remain after SIGKILL");
+        kill_all([self.mark.clone()].into(), group).await;
     }
 }
+
+/// Kills what is left of routes that an agent before this one ran. Only after
+/// this patience: their supervisors know that it ended, and have begun to stop
+/// them.
+pub(crate) async fn kill_lost(route_ids: Vec<String>, patience: Duration) {
+    if !route_ids.is_empty() {
+        time::sleep(patience).await;
+        let marks = route_ids.iter().map(|id| format!("{MARK}={id}"));
+        kill_all(marks.collect(), None).await;
+    }
+}
+
+async fn kill_all(marks: HashSet<String>, group: Option<Pid>) {
+    let marks = Arc::new(marks);
+    for _ in 0..SWEEPS {
+        let marks = Arc::clone(&marks);
+        let swept = tokio::task::spawn_blocking(move || {
+            let alive = procfs::alive_with_mark(&marks, group);
+            for process in &alive {
+                let _ = kill(process.pid, Signal::SIGKILL);
+            }
+            alive.len()
+        });
+        if matches!(swept.await, Ok(0) | Err(_)) {
+            return;
+        }
+        time::sleep(SWEEP_INTERVAL).await;
+    }
+    warn!(?marks, "processes remain after SIGKILL");
+}
+
+/// The name of the environment's entry that marks the processes of a route.
+pub(crate) const MARK: &str = "VIRIDIAN_ROUTE_ID";
 
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 const SWEEPS: usize = 100;

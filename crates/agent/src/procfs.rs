@@ -1,7 +1,7 @@
 //! What `/proc` says of processes. A process that ends while it is read is
 //! left out.
 
-use std::fs;
+use std::{collections::HashSet, fs, str};
 
 use nix::unistd::Pid;
 
@@ -12,12 +12,12 @@ pub(crate) fn children_of(parent: Pid) -> Vec<Process> {
         .collect()
 }
 
-/// The living processes of a route: those whose environment has this entry
-/// (`NAME=value`), and those in this process group.
-pub(crate) fn alive_with_mark(mark: &str, group: Option<Pid>) -> Vec<Process> {
+/// The living processes of routes: those whose environment has one of these
+/// entries (`NAME=value`), and those in this process group.
+pub(crate) fn alive_with_mark(marks: &HashSet<String>, group: Option<Pid>) -> Vec<Process> {
     processes()
         .filter(|process| !process.ended)
-        .filter(|process| Some(process.group) == group || has_mark(process.pid, mark))
+        .filter(|process| Some(process.group) == group || has_mark(process.pid, marks))
         .collect()
 }
 
@@ -53,11 +53,11 @@ fn parse_stat(stat: &str) -> Option<Process> {
     })
 }
 
-fn has_mark(pid: Pid, mark: &str) -> bool {
+fn has_mark(pid: Pid, marks: &HashSet<String>) -> bool {
     fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environ| {
         environ
             .split(|&byte| byte == 0)
-            .any(|e| e == mark.as_bytes())
+            .any(|entry| str::from_utf8(entry).is_ok_and(|entry| marks.contains(entry)))
     })
 }
 

@@ -16,8 +16,9 @@ use crate::{
     outbox::Outbox,
     ports::Ports,
     probe::{self, Plan},
-    process::{Launch, Launcher, Process},
+    process::{Launch, Launcher, MARK, Process},
     protocol::Ending,
+    record::Record,
 };
 
 /// What the routes of an agent share.
@@ -27,6 +28,7 @@ pub(crate) struct Machine {
     pub(crate) ports: Ports,
     pub(crate) probes: reqwest::Client,
     pub(crate) outbox: Arc<Outbox>,
+    pub(crate) record: Record,
     pub(crate) health_repeat: Duration,
 }
 
@@ -117,6 +119,7 @@ pub(crate) async fn run(
     };
     match started {
         Ok(pid) => {
+            machine.record.add(&work.route_id).await;
             let running = Running {
                 machine: &machine,
                 route_id: &work.route_id,
@@ -141,7 +144,7 @@ fn launch(work: &Work, port: u16) -> Launch<'_> {
                 ("VIRIDIAN_REVISION", work.revision.to_string()),
             ])
             .collect(),
-        mark: ("VIRIDIAN_ROUTE_ID", &work.route_id),
+        mark: (MARK, &work.route_id),
     }
 }
 

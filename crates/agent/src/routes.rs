@@ -53,6 +53,24 @@ impl Routes {
         }
     }
 
+    /// Reports the end of routes that an agent before this one ran. One that the
+    /// server has not heard to run could not be TERMINATED: it is asked for again,
+    /// and has then failed to start.
+    pub(crate) fn report_lost(&mut self, route_ids: &[String]) {
+        for route_id in route_ids {
+            info!(route_id, "route ended with an earlier agent");
+            let report = RouteStatusReport {
+                failure: LOST.into(),
+                ..terminated(route_id.clone())
+            };
+            self.ended.insert(RouteStatusReport {
+                status: RouteStatus::FailedToStart.into(),
+                ..report.clone()
+            });
+            self.machine.outbox.report_status(report);
+        }
+    }
+
     /// Does what an assignment asks for, as often as it comes.
     pub(crate) fn accept(&mut self, assignment: Assignment) {
         let action = assignment.action();
@@ -209,6 +227,7 @@ impl Memory {
 }
 
 const SHUT_DOWN: &str = "the agent was shut down";
+const LOST: &str = "it ended with the agent that ran it";
 /// An assignment overtakes its answer by moments: this many ends fit in them.
 const REMEMBERED: usize = 10_000;
 

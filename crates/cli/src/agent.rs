@@ -1,8 +1,9 @@
 //! `viridian agent`, and the process that it starts for each route.
 
-use std::{ffi::OsString, io, process::ExitCode, time::Duration};
+use std::{ffi::OsString, io, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, builder::BoolishValueParser};
+use etcetera::BaseStrategy as _;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use viridian_agent::{AgentConfig, AgentError};
@@ -46,6 +47,11 @@ pub(crate) struct AgentArgs {
         value_parser = duration::parse
     )]
     health_repeat: Duration,
+    /// Where it notes which routes run, so that after it was killed their end is
+    /// reported at the next start [default: a folder of the user's own for this
+    /// server and group].
+    #[arg(long, env = "VIRIDIAN_STATE_DIR", value_name = "FOLDER")]
+    state_dir: Option<PathBuf>,
     /// Throw away what routes write to their stdout and stderr.
     #[arg(long, env = "VIRIDIAN_QUIET_ROUTES", value_parser = BoolishValueParser::new())]
     quiet_routes: bool,
@@ -74,6 +80,8 @@ pub(crate) enum AgentCommandError {
     Log(#[from] LogError),
     #[error(transparent)]
     Server(#[from] ServerError),
+    #[error("there is no home folder to keep the state in: give --state-dir FOLDER")]
+    NoHome,
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),
     #[error(transparent)]
@@ -84,7 +92,7 @@ impl AgentCommandError {
     /// 78 for the configuration, 1 for anything else.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Log(_) | Self::Server(_) => error::CONFIG,
+            Self::Log(_) | Self::Server(_) | Self::NoHome => error::CONFIG,
             Self::Start(_) | Self::Agent(_) => 1,
         }
     }
@@ -94,6 +102,10 @@ impl AgentCommandError {
 pub(crate) fn run(args: AgentArgs) -> Result<ExitCode, AgentCommandError> {
     logging::start(args.log)?;
     let Target { url, tls, bearer } = args.server.target()?;
+    let state = match args.state_dir {
+        Some(folder) => folder,
+        None => own_folder(&url, &args.resource_group)?,
+    };
     let config = AgentConfig {
         server: url,
         tls,
@@ -102,6 +114,7 @@ pub(crate) fn run(args: AgentArgs) -> Result<ExitCode, AgentCommandError> {
         supervisor: supervisor()?,
         stop_grace: args.stop_grace,
         health_repeat: args.health_repeat,
+        state: Some(state),
         quiet_routes: args.quiet_routes,
     };
     let runtime = Runtime::new()?;
@@ -126,6 +139,17 @@ pub(crate) fn supervisor() -> io::Result<Vec<OsString>> {
         std::env::current_exe()?.into(),
         "route-supervisor".into(),
     ])
+}
+
+/// Where the user's own state of this program lies: apart for each server and
+/// group, since agents of different ones may run side by side.
+fn own_folder(server: &str, resource_group: &str) -> Result<PathBuf, AgentCommandError> {
+    let strategy = etcetera::choose_base_strategy().map_err(|_| AgentCommandError::NoHome)?;
+    let state = strategy.state_dir().unwrap_or_else(|| strategy.data_dir());
+    let name = format!("{server} {resource_group}");
+    let plain = |it: char| it.is_ascii_alphanumeric() || matches!(it, '.' | '-');
+    let name = name.replace(|it| !plain(it), "_");
+    Ok(state.join("viridian").join("agent").join(name))
 }
 
 async fn run_until_signal(config: AgentConfig) -> Result<ExitCode, AgentCommandError> {

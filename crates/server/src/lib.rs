@@ -17,6 +17,7 @@ mod connections;
 mod convert;
 mod coordinator;
 mod error;
+mod health;
 mod incoming;
 mod layers;
 mod metrics;

@@ -7,9 +7,11 @@ use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tonic::{
     codec::CompressionEncoding::{Gzip, Zstd},
+    server::NamedService as _,
     service::Routes as GrpcRoutes,
     transport::{self, server::TcpIncoming},
 };
+use tonic_health::pb::health_server::{Health, HealthServer};
 use tower::{Layer, layer::layer_fn};
 use viridian_proto::{
     FILE_DESCRIPTOR_SET,
@@ -23,7 +25,7 @@ use viridian_store::Database;
 use crate::{
     config::{Config, StartError},
     connections::{self, Connection},
-    coordinator,
+    coordinator, health,
     incoming::secured,
     layers::{self, Guard, Layered},
     metrics::{self, Gauges},
@@ -46,6 +48,7 @@ pub struct Server {
     coordinating: JoinHandle<()>,
     pruning: JoinHandle<()>,
     noting: JoinHandle<()>,
+    looking: JoinHandle<()>,
     telling: Option<JoinHandle<()>>,
     #[expect(dead_code, reason = "what follows files that may change ends with it")]
     following: Vec<AbortOnDropHandle<()>>,
@@ -80,7 +83,12 @@ impl Server {
             Arc::clone(&heard),
             stop.clone(),
         );
-        let routes = services(shared, &config.rpc_limits).await?;
+        let (reporter, health) = tonic_health::server::health_reporter();
+        let routes = services(shared, health, &config.rpc_limits)?;
+        for service in SERVICES {
+            let serving = tonic_health::ServingStatus::Serving;
+            reporter.set_service_status(service, serving).await;
+        }
         tracing::info!(%address, "serving");
         security.say_who_may_call(&config, address);
         let serving = builder(&config, security.guard)
@@ -102,6 +110,12 @@ impl Server {
                 database.clone(),
                 heard,
                 config.health_silence,
+                stop.clone(),
+            )),
+            looking: tokio::spawn(health::run(
+                database.clone(),
+                reporter,
+                SERVICES,
                 stop.clone(),
             )),
             pruning: tokio::spawn(pruner::run(database, config.retention, stop.clone())),
@@ -149,6 +163,7 @@ impl Drop for Server {
         self.coordinating.abort();
         self.pruning.abort();
         self.noting.abort();
+        self.looking.abort();
         if let Some(telling) = &self.telling {
             telling.abort();
         }
@@ -218,18 +233,14 @@ macro_rules! tuned {
 
 /// The three services, with health and reflection beside them. Reflection
 /// speaks both versions, and knows the types of the error details.
-async fn services(shared: Shared, limits: &RpcLimits) -> Result<GrpcRoutes, StartError> {
+fn services(
+    shared: Shared,
+    health: HealthServer<impl Health>,
+    limits: &RpcLimits,
+) -> Result<GrpcRoutes, StartError> {
     let deployments = DeploymentServiceServer::new(Deployments(shared.clone()));
     let routes = RouteServiceServer::new(Routes(shared.clone()));
     let traffic = TrafficServiceServer::new(Traffic(shared));
-    let (reporter, health) = tonic_health::server::health_reporter();
-    reporter
-        .set_serving::<DeploymentServiceServer<Deployments>>()
-        .await;
-    reporter.set_serving::<RouteServiceServer<Routes>>().await;
-    reporter
-        .set_serving::<TrafficServiceServer<Traffic>>()
-        .await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
@@ -251,4 +262,10 @@ async fn services(shared: Shared, limits: &RpcLimits) -> Result<GrpcRoutes, Star
     Ok(services.routes())
 }
 
+/// Of whose health is told by name.
+const SERVICES: [&str; 3] = [
+    DeploymentServiceServer::<Deployments>::NAME,
+    RouteServiceServer::<Routes>::NAME,
+    TrafficServiceServer::<Traffic>::NAME,
+];
 const GRACE: Duration = Duration::from_secs(8);

@@ -1,12 +1,15 @@
 //! One connection, of either engine.
 
+mod postgres;
+
 use diesel::SqliteConnection;
 use diesel_async::{
-    AsyncPgConnection, SimpleAsyncConnection as _,
+    SimpleAsyncConnection as _,
     pooled_connection::deadpool::Object,
     sync_connection_wrapper::{SpawnBlocking as _, SyncConnectionWrapper},
 };
 
+pub(crate) use self::postgres::{Answers, PgConnection, answered, unanswered};
 use crate::{
     database::{Thread, Turn},
     error::StoreError,
@@ -20,12 +23,9 @@ pub(crate) fn sqlite(connection: SqliteConnection) -> SqliteConn {
 }
 
 /// A connection that reads, and writes when it is in a transaction.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there are only as many as the pool has"
-)]
 pub(crate) enum Connection {
-    Pg(Object<AsyncPgConnection>),
+    /// Elsewhere, since it would make every unit of work so much larger.
+    Pg(Box<PgConnection>),
     /// One of the readers.
     SqliteReader(Reader),
     /// The writer, for one unit of work.
@@ -39,12 +39,19 @@ pub(crate) enum Connection {
 macro_rules! with_conn {
     ($conn:expr, |$c:ident| $query:expr) => {
         match $conn {
-            $crate::connection::Connection::Pg(object) => {
-                type Db = diesel::pg::Pg;
-                let _ = std::marker::PhantomData::<Db>;
-                let $c: &mut diesel_async::AsyncPgConnection = &mut *object;
-                $crate::faults::exposed!($query.await)
-            }
+            $crate::connection::Connection::Pg(pg) => match pg.lend() {
+                Some(($c, timeout)) => {
+                    type Db = diesel::pg::Pg;
+                    let _ = std::marker::PhantomData::<Db>;
+                    let answer = $crate::faults::exposed!({
+                        let sent = std::pin::pin!($query);
+                        $crate::connection::answered(timeout, sent).await
+                    });
+                    pg.take_back(&answer);
+                    answer
+                }
+                None => Err($crate::connection::unanswered()),
+            },
             $crate::connection::Connection::SqliteReader(reader) => match reader.lend() {
                 Some($c) => {
                     type Db = diesel::sqlite::Sqlite;
@@ -122,7 +129,7 @@ impl Connection {
     /// under way is rolled back.
     pub(crate) fn close(self) {
         match self {
-            Self::Pg(object) => drop(Object::take(object)),
+            Self::Pg(connection) => connection.close(),
             Self::SqliteReader(reader) => reader.close(),
             // The next in line undoes it.
             Self::SqliteWriter(turn) => drop(turn),

@@ -3,6 +3,8 @@
 //! Rows travel as JSON: SQLite writes it, and PostgreSQL reads it by the types of
 //! its own columns. So nothing here knows what a row has.
 
+use std::time::Duration;
+
 use diesel::{
     QueryableByName, sql_query,
     sql_types::{BigInt, Bool, Nullable, Text},
@@ -10,7 +12,7 @@ use diesel::{
 use diesel_async::RunQueryDsl as _;
 
 use crate::{
-    Database,
+    Database, Limits,
     check::expect_schema,
     connection::with_conn,
     database::{Location, Snapshot, claim},
@@ -43,7 +45,7 @@ pub async fn copy(from: &str, to: &str) -> Result<Vec<Copied>, CopyError> {
     let _claim = claim(&path)?;
     let mut source = Snapshot::open(from).await?;
     expect_schema(&mut source).await?;
-    let target = Database::open(to).await?;
+    let target = Database::open_within(to, patient()).await?;
     target
         .write(async |tx: &mut Transaction| {
             take(tx).await?;
@@ -57,6 +59,14 @@ pub async fn copy(from: &str, to: &str) -> Result<Vec<Copied>, CopyError> {
             Ok(copied)
         })
         .await
+}
+
+/// A copy takes as long as it takes.
+fn patient() -> Limits {
+    Limits {
+        statement_timeout: Duration::from_secs(60 * 60),
+        ..Limits::default()
+    }
 }
 
 /// Keeps others away from the tables, and asserts that they are empty.

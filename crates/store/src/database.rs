@@ -11,7 +11,7 @@ mod thread;
 mod tls;
 mod writer;
 
-use std::thread::available_parallelism;
+use std::{thread::available_parallelism, time::Duration};
 
 use tokio::sync::broadcast;
 use viridian_strategy::{DeploymentId, Timestamp};
@@ -121,6 +121,15 @@ impl Database {
             }
         };
         measure_wait(Use::Read, reader).await
+    }
+
+    /// For how long the database has answered nothing, be it that it was asked for
+    /// nothing. None at all on SQLite, which is part of this process.
+    pub fn unanswered_for(&self) -> Duration {
+        match &self.engine {
+            Engine::Pg(pool) => pool.unanswered_for(),
+            Engine::Sqlite(_) => Duration::ZERO,
+        }
     }
 
     /// How many connections the pool has handed out, and may hand out: of SQLite

@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeSet,
+    pin::pin,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -18,7 +19,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use viridian_strategy::Timestamp;
 
 use crate::{
-    connection::Connection,
+    connection::{Connection, answered, unanswered, with_conn},
     error::StoreError,
     faults::exposed,
     types::{Instant, Sql},
@@ -43,10 +44,16 @@ extern "SQL" {
 /// The time that decides: the database's, or on SQLite the clock's.
 pub(crate) async fn now(connection: &mut Connection, trip: Trip) -> Result<Timestamp, StoreError> {
     match connection {
-        Connection::Pg(object) => {
-            let shared = &**object;
+        Connection::Pg(pg) => {
+            let (lent, timeout) = pg.lend().ok_or_else(unanswered)?;
+            let shared = &*lent;
             let all = async { futures::try_join!(begin(shared, trip), ask(shared)) };
-            let ((), now) = exposed!(all.await)?;
+            let answer = exposed!({
+                let sent = pin!(all);
+                answered(timeout, sent).await
+            });
+            pg.take_back(&answer);
+            let ((), now) = answer?;
             Ok(now)
         }
         Connection::SqliteReader(_) | Connection::SqliteWriter(_) => Ok((trip.clock)()),
@@ -73,9 +80,9 @@ pub(crate) async fn writers_of_events(
     connection: &mut Connection,
 ) -> Result<Option<BTreeSet<String>>, StoreError> {
     match connection {
-        Connection::Pg(object) => {
+        Connection::Pg(_) => {
             let query = diesel::sql_query(WRITERS_OF_EVENTS);
-            let writers: Vec<Writer> = exposed!(query.load(&mut **object).await)?;
+            let writers: Vec<Writer> = with_conn!(connection, |c| query.clone().load(c))?;
             let names = writers.into_iter().map(|it| it.virtualtransaction);
             Ok(Some(names.collect()))
         }
@@ -226,30 +233,38 @@ impl Trip {
 macro_rules! in_one_trip {
     ($conn:expr, $trip:expr, |$c:ident| $($query:expr),+ $(,)?) => {
         match $conn {
-            $crate::connection::Connection::Pg(object) => {
-                type Db = diesel::pg::Pg;
-                let _ = std::marker::PhantomData::<Db>;
-                let (trip, shared) = ($trip, &**object);
-                // In this order: each gets in line for the connection when it is
-                // polled.
-                let all = async {
-                    let (begun, given) = futures::join!(
-                        $crate::dialect::begin(shared, trip),
-                        async {
-                            futures::join!(
-                                $(async {
-                                    let mut shared = shared;
-                                    let $c = &mut shared;
-                                    $query.await
-                                },)+
-                                $crate::dialect::ask(shared),
-                            )
-                        },
-                    );
-                    begun.and($crate::dialect::FirstFailure::of(given))
-                };
-                $crate::faults::exposed!(all.await)
-            }
+            $crate::connection::Connection::Pg(pg) => match pg.lend() {
+                Some((lent, timeout)) => {
+                    type Db = diesel::pg::Pg;
+                    let _ = std::marker::PhantomData::<Db>;
+                    let (trip, shared) = ($trip, &*lent);
+                    // In this order: each gets in line for the connection when it is
+                    // polled.
+                    let all = async {
+                        let (begun, given) = futures::join!(
+                            $crate::dialect::begin(shared, trip),
+                            async {
+                                futures::join!(
+                                    $(async {
+                                        let mut shared = shared;
+                                        let $c = &mut shared;
+                                        $query.await
+                                    },)+
+                                    $crate::dialect::ask(shared),
+                                )
+                            },
+                        );
+                        begun.and($crate::dialect::FirstFailure::of(given))
+                    };
+                    let answer = $crate::faults::exposed!({
+                        let sent = std::pin::pin!(all);
+                        $crate::connection::answered(timeout, sent).await
+                    });
+                    pg.take_back(&answer);
+                    answer
+                }
+                None => Err($crate::connection::unanswered()),
+            },
             conn => {
                 let all = async {
                     Ok(($($crate::connection::with_conn!(&mut *conn, |$c| $query)?,)+

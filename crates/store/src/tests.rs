@@ -32,4 +32,5 @@ mod silence;
 mod simulation;
 mod timers;
 mod tls;
+mod unanswered;
 mod virtual_time;

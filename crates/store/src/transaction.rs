@@ -49,7 +49,7 @@ impl Transaction {
     /// Does what was collected, makes it durable, and then tells others what it
     /// touched: also when it is not known whether it became durable, since to
     /// look in vain costs little. Once COMMIT is sent this goes on if the caller
-    /// goes away.
+    /// goes away, until there is an answer or no more is waited for one.
     pub(crate) async fn commit(mut self, signal: Signal) -> Result<(), StoreError> {
         if let Some(Connection::SqliteWriter(turn)) = &mut self.connection {
             let writes = std::mem::take(&mut self.writes);
@@ -80,8 +80,8 @@ impl Transaction {
             clock: self.clock,
         };
         match &mut self.connection {
-            Some(Connection::Pg(object)) if !nothing => {
-                let outcome = write::write_and_commit(object, trip, writes).await?;
+            Some(Connection::Pg(connection)) if !nothing => {
+                let outcome = write::write_and_commit(connection, trip, writes).await?;
                 let Outcome { written, committed } = outcome;
                 if written.is_err() && committed.is_ok() {
                     announced.touched.clear();

@@ -16,15 +16,21 @@ mod postgres;
 mod row;
 mod sqlite;
 
-use diesel::{AsChangeset, QueryResult, pg::Pg, query_builder::QueryFragment, sqlite::Sqlite};
+use std::pin::pin;
 
-use diesel_async::AsyncPgConnection;
+use diesel::{AsChangeset, QueryResult, pg::Pg, query_builder::QueryFragment, sqlite::Sqlite};
 
 pub(crate) use self::{
     column::{Column, columns},
     postgres::Outcome,
 };
-use crate::{database::Turn, dialect::Trip, error::StoreError, faults::exposed};
+use crate::{
+    connection::{PgConnection, answered, unanswered},
+    database::Turn,
+    dialect::Trip,
+    error::StoreError,
+    faults::exposed,
+};
 
 /// Writes on SQLite, one kind after the other, in one visit to its thread.
 pub(crate) async fn write(turn: &mut Turn, writes: Vec<Write>) -> Result<(), StoreError> {
@@ -47,13 +53,18 @@ pub(crate) async fn write(turn: &mut Turn, writes: Vec<Write>) -> Result<(), Sto
 
 /// Writes on PostgreSQL and commits, in one trip.
 pub(crate) async fn write_and_commit(
-    connection: &AsyncPgConnection,
+    connection: &mut PgConnection,
     trip: Trip,
     writes: Vec<Write>,
 ) -> QueryResult<Outcome> {
-    exposed!(Ok(
-        postgres::write_and_commit(connection, trip, writes).await
-    ))
+    let (lent, timeout) = connection.lend().ok_or_else(unanswered)?;
+    let all = async { Ok(postgres::write_and_commit(lent, trip, writes).await) };
+    let outcome = exposed!({
+        let sent = pin!(all);
+        answered(timeout, sent).await
+    })?;
+    connection.take_back(&outcome.committed);
+    Ok(outcome)
 }
 
 /// One kind of statement, for some rows of a table.

@@ -1,6 +1,8 @@
 //! The agent, against a server that the test scripts, with real processes.
 
 use std::{
+    fs,
+    path::Path,
     process::{Child, Command},
     time::Duration,
 };
@@ -285,6 +287,98 @@ async fn nothing_is_left_of_an_agent_that_is_killed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_ended_with_an_agent_that_was_killed_is_reported_by_the_next() {
+    let server = ScriptedServer::start().await;
+    let state = tempfile::tempdir().expect("a temporary folder");
+    let route = new_route_id();
+    let mut agent = AgentProcess::start_in(&server, state.path());
+    server.assign_start(&route, &[HELPER, "serve"]);
+    server.expect_status(&route, Running).await;
+    agent.kill();
+    drop(agent);
+
+    let agent = Agent::start_with(AgentConfig {
+        state: Some(state.path().into()),
+        ..config(server.url())
+    });
+    let terminated = server.expect_status(&route, Terminated).await;
+    assert_eq!(terminated.failure, LOST);
+    wait_for_none(&mark(&route));
+    agent.stop().await;
+    assert_eq!(noted(state.path()), 0, "its end was answered");
+    server.assert_none_refused();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_server_has_not_heard_to_run_has_failed_to_start() {
+    let server = ScriptedServer::start().await;
+    let state = tempfile::tempdir().expect("a temporary folder");
+    let route = new_route_id();
+    fs::create_dir(state.path().join("routes")).expect("a folder");
+    fs::write(state.path().join("routes").join(&route), "").expect("a file");
+    server.assign_start(&route, &[HELPER, "serve"]);
+
+    let agent = Agent::start_with(AgentConfig {
+        state: Some(state.path().into()),
+        ..config(server.url())
+    });
+    let failed = server.expect_status(&route, FailedToStart).await;
+    assert_eq!(failed.failure, LOST);
+    agent.stop().await;
+    assert_eq!(noted(state.path()), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_that_could_not_be_reported_is_reported_by_the_next() {
+    let mut server = ScriptedServer::start().await;
+    let state = tempfile::tempdir().expect("a temporary folder");
+    let config = AgentConfig {
+        state: Some(state.path().into()),
+        ..config(server.url())
+    };
+    let route = new_route_id();
+    let agent = Agent::start_with(config.clone());
+    server.assign_start(&route, &[HELPER, "serve"]);
+    server.expect_status(&route, Running).await;
+    server.kill();
+    agent.stop().await;
+    assert_eq!(noted(state.path()), 1, "nobody has heard of its end");
+
+    server.resume().await;
+    let agent = Agent::start_with(config);
+    server.expect_status(&route, Terminated).await;
+    agent.stop().await;
+    server.assert_none_refused();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_when_supervisor_and_agent_are_killed_ends_with_the_next_agent() {
+    let server = ScriptedServer::start().await;
+    let state = tempfile::tempdir().expect("a temporary folder");
+    let route = new_route_id();
+    let mut agent = AgentProcess::start_in(&server, state.path());
+    server.assign_start(&route, &["sh", "-c", "setsid sleep 1000 & wait"]);
+    server.expect_status(&route, Running).await;
+    wait_for_marked(&mark(&route), "sleep", 1);
+    let supervisor = wait_for_marked(&mark(&route), "viridian-route", 1);
+    // So that it cannot see the end of the supervisor.
+    agent.signal(Signal::SIGSTOP);
+    kill(supervisor[0], Signal::SIGKILL).expect("the supervisor runs");
+    agent.kill();
+    drop(agent);
+    wait_for_marked(&mark(&route), "sleep", 1);
+
+    let agent = Agent::start_with(AgentConfig {
+        state: Some(state.path().into()),
+        ..config(server.url())
+    });
+    server.expect_status(&route, Terminated).await;
+    wait_for_none(&mark(&route));
+    agent.stop().await;
+    server.assert_none_refused();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_can_never_work_is_an_error() {
     let config = |server: &str, supervisor: &[&str]| AgentConfig {
         server: server.into(),
@@ -347,13 +441,25 @@ struct AgentProcess(Child);
 
 impl AgentProcess {
     fn start(server: &ScriptedServer) -> Self {
-        let child = Command::new(HELPER).args(["agent", &server.url()]).spawn();
-        Self(child.expect("the helper program"))
+        Self::spawn(Command::new(HELPER).args(["agent", &server.url()]))
+    }
+
+    fn start_in(server: &ScriptedServer, state: &Path) -> Self {
+        let mut command = Command::new(HELPER);
+        Self::spawn(command.args(["agent", &server.url()]).arg(state))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        Self(command.spawn().expect("the helper program"))
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.0.id().cast_signed());
+        kill(pid, signal).expect("it runs");
     }
 
     fn kill(&mut self) {
-        let pid = Pid::from_raw(self.0.id().cast_signed());
-        kill(pid, Signal::SIGKILL).expect("it runs");
+        self.signal(Signal::SIGKILL);
         self.0.wait().expect("it ended");
     }
 }
@@ -374,6 +480,7 @@ fn config(server: String) -> AgentConfig {
         supervisor: vec![HELPER.into(), "supervisor".into()],
         stop_grace: Duration::from_millis(200),
         health_repeat: Duration::from_secs(10),
+        state: None,
         quiet_routes: true,
     }
 }
@@ -385,6 +492,12 @@ async fn get(address: &str, path: &str) {
     let _ = client.expect("a client").get(url).send().await;
 }
 
+/// How many routes are noted in an agent's folder.
+fn noted(state: &Path) -> usize {
+    let routes = fs::read_dir(state.join("routes"));
+    routes.expect("a folder").count()
+}
+
 fn new_route_id() -> String {
     format!("{:032x}", rand::random::<u128>())
 }
@@ -392,3 +505,5 @@ fn new_route_id() -> String {
 fn mark(route_id: &str) -> String {
     format!("VIRIDIAN_ROUTE_ID={route_id}")
 }
+
+const LOST: &str = "it ended with the agent that ran it";

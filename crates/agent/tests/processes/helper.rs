@@ -1,6 +1,6 @@
 //! The programs that this crate's tests run as real processes, by the first
 //! argument: `supervisor` with the arguments that an agent appends, `agent
-//! SERVER` in the place of the `viridian` binary, and `serve`, the program of a
+//! SERVER [STATE]` in the place of the `viridian` binary, and `serve`, the program of a
 //! route, which answers HTTP on `PORT`.
 
 use std::{
@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     let mut args = env::args().skip(1);
     match args.next().as_deref() {
         Some("supervisor") => supervise(supervisor_args(args)),
-        Some("agent") => agent(args.next().expect("the server's address")),
+        Some("agent") => agent(args.next().expect("the server's address"), args.next()),
         Some("serve") => serve().expect("it serves until it is told to exit"),
         other => panic!("no such program: {other:?}"),
     }
@@ -44,7 +44,7 @@ fn supervisor_args(mut args: impl Iterator<Item = String>) -> SupervisorArgs {
     parsed
 }
 
-fn agent(server: String) -> ExitCode {
+fn agent(server: String, state: Option<String>) -> ExitCode {
     let config = AgentConfig {
         server,
         tls: None,
@@ -56,6 +56,7 @@ fn agent(server: String) -> ExitCode {
         ],
         stop_grace: Duration::from_millis(200),
         health_repeat: Duration::from_secs(10),
+        state: state.map(Into::into),
         quiet_routes: true,
     };
     tokio::runtime::Runtime::new()

@@ -76,6 +76,7 @@ impl Stage {
             supervisor: agent::supervisor().map_err(DemoError::Executable)?,
             stop_grace: STOP_GRACE,
             health_repeat: Duration::from_secs(10),
+            state: None,
             quiet_routes: true,
         };
         let agent = viridian_agent::run(config, self.stop_agent.clone());

@@ -7,6 +7,8 @@ use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
+use viridian_proto::v1::deployment_service_server::SERVICE_NAME;
+
 use super::finding::Finding;
 use crate::client::{CallError, answer, connect};
 
@@ -46,6 +48,10 @@ fn tls(url: &str, ca: Option<&Path>) -> Result<Option<ClientTlsConfig>, String> 
 async fn ask(url: &str, tls: Option<ClientTlsConfig>) -> Result<ServingStatus, CallError> {
     let channel: Channel = connect(url, tls).await?;
     let mut client = HealthClient::new(channel);
-    let reply = answer(client.check(HealthCheckRequest::default())).await?;
+    // Not of the server as a whole, which lives without its database too.
+    let request = HealthCheckRequest {
+        service: SERVICE_NAME.to_owned(),
+    };
+    let reply = answer(client.check(request)).await?;
     Ok(reply.status())
 }

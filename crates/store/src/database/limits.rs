@@ -17,7 +17,9 @@ pub struct Limits {
     /// PostgreSQL: past it [`StoreError::Held`](crate::StoreError::Held).
     pub lock_timeout: Duration,
     /// How long one statement may take on PostgreSQL: past it
-    /// [`StoreError::TimedOut`](crate::StoreError::TimedOut).
+    /// [`StoreError::TimedOut`](crate::StoreError::TimedOut). PostgreSQL sees to it.
+    /// One that does not answer in twice that time is not waited for any longer:
+    /// [`StoreError::Away`](crate::StoreError::Away).
     pub statement_timeout: Duration,
     /// How long PostgreSQL lets a transaction stand in which nothing happens. A
     /// process that is stopped in the middle of one holds its locks for so long.
@@ -56,6 +58,12 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// How long PostgreSQL is waited for when it was sent something: all that goes
+    /// in one trip. It ends each statement by its timeout, unless it has failed.
+    pub(crate) fn answer_timeout(&self) -> Duration {
+        self.statement_timeout * 2
+    }
+
     /// Whether every limit can work.
     ///
     /// # Errors

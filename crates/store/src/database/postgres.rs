@@ -17,7 +17,7 @@ use url::Url;
 
 use super::{Limits, line::Lines, tls::Tls};
 use crate::{
-    connection::Connection,
+    connection::{Answers, Connection, PgConnection},
     error::{OpenError, StoreError},
     migrations,
 };
@@ -41,6 +41,7 @@ pub(super) struct Connector {
 pub(super) struct Pool {
     connections: deadpool::Pool<AsyncPgConnection>,
     acquire_timeout: Duration,
+    answers: Answers,
     /// Where callers wait that want the same deployment.
     pub(super) lines: Lines,
 }
@@ -62,6 +63,7 @@ impl Pool {
         let pool = Self {
             connections,
             acquire_timeout: limits.acquire_timeout,
+            answers: Answers::within(limits.answer_timeout()),
             lines: Lines::new(limits.lock_timeout),
         };
         let first = pool.object().await.map_err(|error| match error {
@@ -74,7 +76,13 @@ impl Pool {
     }
 
     pub(super) async fn get(&self) -> Result<Connection, StoreError> {
-        Ok(Connection::Pg(self.object().await?))
+        let connection = PgConnection::new(self.object().await?, self.answers.clone());
+        Ok(Connection::Pg(Box::new(connection)))
+    }
+
+    /// For how long there was no answer to anything.
+    pub(super) fn unanswered_for(&self) -> Duration {
+        self.answers.unanswered_for()
     }
 
     /// A connection that is no longer one of the pool's.

@@ -1,4 +1,4 @@
-//! A way to PostgreSQL that can be cut at a COMMIT.
+//! A way to PostgreSQL that can be cut at a COMMIT, or fall silent.
 
 use std::{
     collections::HashSet,
@@ -12,6 +12,7 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream, tcp::OwnedReadHalf},
     select,
+    sync::watch,
     task::AbortHandle,
 };
 use url::Url;
@@ -25,12 +26,15 @@ pub(super) enum Cut {
     Unanswered,
     /// The COMMIT gets through, and nobody waits to see what comes of it.
     AtOnce,
+    /// It stays open, and nothing gets through any more.
+    Silent,
 }
 
 /// Listens on loopback, and passes on what comes.
 pub(super) struct Cutter {
     pub(super) url: String,
     next: Next,
+    silent: watch::Sender<bool>,
     listening: AbortHandle,
 }
 
@@ -50,22 +54,31 @@ impl Cutter {
         // It has to read what passes.
         url.set_query(Some("sslmode=disable"));
         let next = Next::default();
+        let silent = watch::Sender::new(false);
         let listening = tokio::spawn({
-            let next = Arc::clone(&next);
+            let (next, silent) = (Arc::clone(&next), silent.subscribe());
             async move {
                 while let Ok((client, _)) = listener.accept().await {
                     let server = TcpStream::connect(server.clone()).await;
                     let server = server.expect("the server answers");
                     // Cut, or ended by either side.
-                    tokio::spawn(pass_on(client, server, Arc::clone(&next)));
+                    let (next, silent) = (Arc::clone(&next), silent.clone());
+                    tokio::spawn(pass_on(client, server, next, silent));
                 }
             }
         });
         Self {
             url: url.to_string(),
             next,
+            silent,
             listening: listening.abort_handle(),
         }
+    }
+
+    /// Has nothing get through, on connections that are there and on new ones,
+    /// which it takes all the same; or lets all of it through again.
+    pub(super) fn silence(&self, silent: bool) {
+        self.silent.send_replace(silent);
     }
 
     /// Cuts at the next COMMIT.
@@ -87,7 +100,12 @@ impl Drop for Cutter {
 }
 
 /// Returns when the connection is to be closed.
-async fn pass_on(client: TcpStream, server: TcpStream, next: Next) -> io::Result<()> {
+async fn pass_on(
+    client: TcpStream,
+    server: TcpStream,
+    next: Next,
+    mut silent: watch::Receiver<bool>,
+) -> io::Result<()> {
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     let (mut from_client, mut to_client) = client.into_split();
@@ -102,7 +120,10 @@ async fn pass_on(client: TcpStream, server: TcpStream, next: Next) -> io::Result
                 select! {
                     read = from_server.read(&mut answer) => match read? {
                         0 => return Ok(()),
-                        read => to_client.write_all(&answer[..read]).await?,
+                        read => {
+                            spoken(&mut silent).await;
+                            to_client.write_all(&answer[..read]).await?;
+                        }
                     },
                     frame = &mut frame => break frame?,
                 }
@@ -115,6 +136,7 @@ async fn pass_on(client: TcpStream, server: TcpStream, next: Next) -> io::Result
             // It is done when it comes, and answered when the Sync behind it comes.
             frame.extend(self::frame(&mut from_client, begun).await?);
         }
+        spoken(&mut silent).await;
         let cut = if is_commit { lock(&next).take() } else { None };
         if cut == Some(Cut::Before) {
             return Ok(());
@@ -123,9 +145,16 @@ async fn pass_on(client: TcpStream, server: TcpStream, next: Next) -> io::Result
         match cut {
             Some(Cut::Unanswered) => return committed(&mut from_server).await,
             Some(Cut::AtOnce) => return Ok(()),
+            Some(Cut::Silent) => std::future::pending().await,
             Some(Cut::Before) | None => {}
         }
     }
+}
+
+/// Waits while nothing is to get through.
+async fn spoken(silent: &mut watch::Receiver<bool>) {
+    // It fails when the test is over.
+    let _ = silent.wait_for(|silent| !silent).await;
 }
 
 /// A message of the protocol, whole. The first one has no letter.

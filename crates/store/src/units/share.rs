@@ -104,6 +104,12 @@ impl Share {
         }
     }
 
+    /// Whether nobody serves the line: whoever comes next has someone begin to.
+    #[cfg(test)]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.line().batches == 0
+    }
+
     fn line(&self) -> MutexGuard<'_, Line> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -120,17 +126,6 @@ impl Share {
         }
         let _ = timeout(PATIENCE, self.gathered.notified()).await;
         self.line().wanted = 0;
-    }
-}
-
-#[cfg(test)]
-impl Share {
-    /// Waits until nobody serves the line: whoever comes then is served by a task
-    /// that inherits from it.
-    pub(crate) async fn is_left(&self) {
-        while self.line().batches > 0 {
-            tokio::task::yield_now().await;
-        }
     }
 }
 

@@ -112,7 +112,7 @@ impl Stage {
     }
 
     pub(super) async fn run_unharmed(self: &Arc<Self>) -> Course {
-        self.fixture.db.share.is_left().await;
+        self.nobody_serves_the_line("unharmed").await;
         let mut commits = self.fixture.db.subscribe();
         let faults = Arc::new(Faults::default());
         let told = Arc::clone(&faults).meet(self.run()).await;
@@ -202,7 +202,7 @@ impl Stage {
     }
 
     async fn run_into(self: &Arc<Self>, at: usize, fault: Fault, what: &str) -> End {
-        self.fixture.db.share.is_left().await;
+        self.nobody_serves_the_line(what).await;
         let faults = Arc::new(Faults::at(at, fault));
         let stage = Arc::clone(self);
         let harmed = Arc::clone(&faults).meet(async move { stage.run().await });
@@ -257,6 +257,16 @@ impl Stage {
                     assert!(Instant::now() < until, "{what}: a transaction is open");
                 }
             }
+        }
+    }
+
+    /// Whoever served the last one has left: it would serve the next one too, and
+    /// meets none of its faults.
+    async fn nobody_serves_the_line(&self, what: &str) {
+        let until = Instant::now() + PATIENCE;
+        while !self.fixture.db.share.is_idle() {
+            assert!(Instant::now() < until, "{what}: the line is served on");
+            yield_now().await;
         }
     }
 

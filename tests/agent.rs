@@ -1,0 +1,144 @@
+//! An agent that is killed, and started again: what it ran ended with it, and is
+//! replaced.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use rstest::rstest;
+use tokio::process::Child;
+use viridian_proto::v1::{
+    CreateDeploymentRequest, DeploymentLifecycle, HealthCheck, RevisionSpec, RouteStatus,
+};
+
+use crate::harness::{
+    Engine, GROUP, REFERENCE, Server, active, creation, eventually, finish, ids, manual, seconds,
+    viridian, within,
+};
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_agent_ran_that_was_killed_is_replaced(#[case] engine: Engine) {
+    let server = Server::start(engine).await;
+    let api = server.api().await;
+    let state = tempfile::tempdir().expect("a temporary folder");
+    let mut agent = start(&server, state.path());
+    let request = CreateDeploymentRequest {
+        initial_revision: Some(replica()),
+        ..creation(2, manual())
+    };
+    api.create(request).await.expect("it can be created");
+    let serves = |it: &viridian_proto::v1::Deployment| {
+        let ready = it.blue.as_ref().map(|blue| blue.ready);
+        it.lifecycle() == DeploymentLifecycle::Ready && ready == Some(2)
+    };
+    api.until(REFERENCE, "READY", serves).await;
+    let before = ids(&api.list_routes(REFERENCE).await);
+
+    agent.start_kill().expect("it runs");
+    within("its end", agent.wait()).await.expect("it ended");
+    let agent = start(&server, state.path());
+    let after = eventually("new routes that have traffic", async || {
+        let table = api.table(REFERENCE).await;
+        let known = |id: &String| before.contains(id);
+        let replaced = !table.endpoints.iter().any(|it| known(&it.route_id));
+        (table.endpoints.len() == 2 && replaced).then_some(table)
+    })
+    .await;
+    for endpoint in &after.endpoints {
+        let reply = reqwest::get(format!("http://{}/", endpoint.address)).await;
+        let reply = reply.expect("it answers").text().await;
+        assert_eq!(reply.expect("a text"), LABEL);
+    }
+    api.until(REFERENCE, "READY", serves).await;
+    let routes = api.list_routes(REFERENCE).await;
+    assert_eq!(active(&routes).len(), 2, "{routes:#?}");
+    for route in routes.iter().filter(|it| before.contains(&it.id)) {
+        assert_eq!(route.status(), RouteStatus::Terminated);
+        assert_eq!(route.failure, "it ended with the agent that ran it");
+    }
+    none_is_left(&before).await;
+
+    end(agent).await;
+    none_is_left(&ids(&api.list_routes(REFERENCE).await)).await;
+    let left = fs::read_dir(state.path().join("routes")).expect("a folder");
+    assert_eq!(left.count(), 0, "the server knows of every end");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_agents_do_not_share_their_state() {
+    let server = Server::start(Engine::Sqlite).await;
+    let state = tempfile::tempdir().expect("a temporary folder");
+    let first = start(&server, state.path());
+    eventually("the first agent", async || {
+        state.path().join("lock").exists().then_some(())
+    })
+    .await;
+    let second = finish(command(&server, state.path())).await;
+    assert_eq!(second.code, Some(1), "{second:?}");
+    let sentence = format!(
+        "error: another agent uses the folder {}: each needs one of its own\n",
+        state.path().display()
+    );
+    assert!(second.stderr.ends_with(&sentence), "{second:?}");
+    end(first).await;
+}
+
+fn start(server: &Server, state: &Path) -> Child {
+    let mut command = command(server, state);
+    command.stdout(std::process::Stdio::null());
+    command.stderr(std::process::Stdio::null());
+    command.spawn().expect("the agent can be started")
+}
+
+fn command(server: &Server, state: &Path) -> tokio::process::Command {
+    let mut command = viridian(&["agent", "--server", &server.url()]);
+    command.args(["--resource-group", GROUP, "--quiet-routes"]);
+    command.arg("--state-dir").arg(state);
+    command
+}
+
+/// As a service manager does.
+async fn end(mut agent: Child) {
+    let pid = agent.id().and_then(|id| i32::try_from(id).ok());
+    kill(Pid::from_raw(pid.expect("it runs")), Signal::SIGTERM).expect("it runs");
+    let status = within("its end", agent.wait()).await.expect("it ended");
+    assert!(status.success(), "{status}");
+}
+
+/// Waits until no process of these routes is left.
+async fn none_is_left(routes: &BTreeSet<String>) {
+    eventually("the end of all processes", async || {
+        let of_them = |process: fs::DirEntry| {
+            let environ = fs::read(process.path().join("environ")).ok()?;
+            let entries = String::from_utf8_lossy(&environ).into_owned();
+            let mut entries = entries.split('\0');
+            let id = entries.find_map(|entry| entry.strip_prefix("VIRIDIAN_ROUTE_ID="))?;
+            routes.contains(id).then_some(())
+        };
+        let mut processes = fs::read_dir("/proc").expect("/proc").flatten();
+        processes.find_map(of_them).is_none().then_some(())
+    })
+    .await;
+}
+
+fn replica() -> RevisionSpec {
+    let program = env!("CARGO_BIN_EXE_viridian");
+    RevisionSpec {
+        command: [program, "demo-replica", "--label", LABEL]
+            .map(Into::into)
+            .into(),
+        health_check: Some(HealthCheck {
+            path: "/healthz".to_owned(),
+            interval: seconds(0.1),
+            ..HealthCheck::default()
+        }),
+        ..RevisionSpec::default()
+    }
+}
+
+const LABEL: &str = "version 1";
