@@ -44,5 +44,9 @@ pub use self::{
 #[cfg(test)]
 pub(crate) mod testing {
     //! What tests of half a unit of work need.
-    pub(crate) use super::change::Plan;
+    pub(crate) use super::{
+        change::Plan,
+        hold::Held,
+        share::{Caller, Decided, End, Place},
+    };
 }

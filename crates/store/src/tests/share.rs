@@ -1,10 +1,12 @@
 //! Callers who wait at the same time share transactions, and none of them
 //! notices.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, pin::pin, sync::Arc, time::Duration};
 
+use futures::poll;
 use rstest::rstest;
 use tokio::{sync::Barrier, task::JoinSet};
+use tracing::Span;
 use uuid::Uuid;
 use viridian_strategy::{DeploymentId, State};
 
@@ -12,7 +14,13 @@ use super::{
     fixture::{Engine, Fixture, call, manual},
     invariants,
 };
-use crate::{Call, Request, RequestId, UnitError};
+use crate::{
+    Call, Request, RequestId, UnitError,
+    units::{
+        Share,
+        testing::{Caller, Decided, End, Held, Place},
+    },
+};
 
 #[rstest]
 #[case::sqlite(Engine::Sqlite)]
@@ -55,6 +63,50 @@ async fn few_transactions_do_for_many_callers() {
         .await;
     assert!(transactions < ids.len() as i64 / 2, "{transactions}");
     invariants::hold(&fixture).await;
+}
+
+/// Without an end to the waiting this ends only because they are there.
+#[tokio::test]
+async fn as_many_as_before_are_waited_for() {
+    let fixture = Fixture::new(Engine::Sqlite).await;
+    let share = Share::new(1);
+    let join = |number| {
+        share.join(Place {
+            deployment: DeploymentId(Uuid::from_u128(number)),
+            caller: Box::new(Nobody(Span::none())),
+            db: fixture.db.clone(),
+        })
+    };
+    let server = join(1);
+    assert!(server.is_some() && join(2).is_none(), "one serves");
+    share.gather(2, Duration::MAX).await;
+
+    let mut gathering = pin!(share.gather(4, Duration::MAX));
+    assert!(poll!(&mut gathering).is_pending());
+    join(3);
+    assert!(poll!(&mut gathering).is_pending());
+    join(4);
+    gathering.await;
+
+    share.gather(5, Duration::from_millis(1)).await;
+}
+
+struct Nobody(Span);
+
+impl Caller for Nobody {
+    fn span(&self) -> &Span {
+        &self.0
+    }
+
+    fn is_gone(&self) -> bool {
+        false
+    }
+
+    fn decide(&mut self, _: Held) -> Option<Decided> {
+        None
+    }
+
+    fn tell(self: Box<Self>, _: End) {}
 }
 
 async fn at_their_gates(fixture: &Fixture) -> Vec<DeploymentId> {

@@ -56,11 +56,11 @@ struct Line {
 }
 
 /// A place in the line.
-struct Place {
-    deployment: DeploymentId,
-    caller: Box<dyn Caller>,
+pub(crate) struct Place {
+    pub(crate) deployment: DeploymentId,
+    pub(crate) caller: Box<dyn Caller>,
     /// Who serves the line has none of its own, so as to keep none open.
-    db: Database,
+    pub(crate) db: Database,
 }
 
 /// Whoever waits in the line.
@@ -114,9 +114,27 @@ impl Share {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for so many, but not for long. Who was told how it ended often calls
+    /// Puts someone in the line. Gives the right to serve it, if that is free.
+    pub(crate) fn join(&self, place: Place) -> Option<Server> {
+        let mut line = self.line();
+        line.waiting.push_back(place);
+        if line.wanted > 0 && line.waiting.len() >= line.wanted {
+            line.wanted = 0;
+            self.gathered.notify_one();
+        }
+        if line.batches == self.most {
+            return None;
+        }
+        line.batches += 1;
+        Some(Server {
+            share: self.clone(),
+            over: false,
+        })
+    }
+
+    /// Waits for so many, but no longer than that. Who was told how it ended often calls
     /// again, and the first to do so ought not to go without the others.
-    async fn gather(&self, wanted: usize) {
+    pub(crate) async fn gather(&self, wanted: usize, at_most: Duration) {
         {
             let mut line = self.line();
             if line.waiting.len() >= wanted {
@@ -124,7 +142,7 @@ impl Share {
             }
             line.wanted = wanted;
         }
-        let _ = timeout(PATIENCE, self.gathered.notified()).await;
+        let _ = timeout(at_most, self.gathered.notified()).await;
         self.line().wanted = 0;
     }
 }
@@ -133,7 +151,7 @@ impl Share {
 type Batch = HashMap<DeploymentId, Box<dyn Caller>>;
 
 /// The right to do a batch, given up when nobody waits any more.
-struct Server {
+pub(crate) struct Server {
     share: Share,
     over: bool,
 }
@@ -174,7 +192,7 @@ impl Server {
             for (caller, end) in ended {
                 caller.tell(end);
             }
-            self.share.gather(calls).await;
+            self.share.gather(calls, PATIENCE).await;
         }
     }
 }
@@ -200,24 +218,14 @@ impl Database {
         if self.share.most == 0 {
             return caller.tell(End::Alone);
         }
-        let mut line = self.share.line();
-        line.waiting.push_back(Place {
+        let db = self.clone();
+        let place = Place {
             deployment,
             caller,
-            db: self.clone(),
-        });
-        if line.wanted > 0 && line.waiting.len() >= line.wanted {
-            line.wanted = 0;
-            self.share.gathered.notify_one();
-        }
-        if line.batches == self.share.most {
+            db,
+        };
+        let Some(server) = self.share.join(place) else {
             return;
-        }
-        line.batches += 1;
-        drop(line);
-        let server = Server {
-            share: self.share.clone(),
-            over: false,
         };
         let serve = server.serve();
         #[cfg(test)]
