@@ -67,11 +67,11 @@ impl Database {
             Location::Sqlite(path) => Engine::Sqlite(sqlite::Pool::open(&path, limits).await?),
             Location::Postgres(server) => Engine::Pg(postgres::Pool::open(&server, limits).await?),
         };
-        // Where the database shares a machine with this, more of them are smaller
-        // and cost more than they gain. SQLite has one writer.
+        // While one is with the database another can gather, on SQLite's one writer
+        // too. More do not help it.
         let batches = match engine {
-            Engine::Pg(_) => available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),
-            Engine::Sqlite(_) => 1,
+            Engine::Pg(_) => available_parallelism().map_or(2, |cores| cores.get().max(2)),
+            Engine::Sqlite(_) => 2,
         };
         Ok(Self {
             engine,

@@ -26,6 +26,8 @@ pub(crate) struct Transaction {
     /// Whether the database knows of it. PostgreSQL is told with what comes
     /// first; a turn of SQLite's writer has begun already.
     begun: bool,
+    /// Whether it waits for no other that it could be committed with.
+    at_once: bool,
     clock: dialect::Clock,
     now: Option<Timestamp>,
     writes: Vec<Write>,
@@ -38,6 +40,7 @@ impl Transaction {
         Self {
             begun: matches!(connection, Connection::SqliteWriter(_)),
             connection: Some(connection),
+            at_once: false,
             clock,
             now: None,
             writes: Vec::new(),
@@ -90,6 +93,7 @@ impl Transaction {
                 self.connection = None;
                 written
             }
+            _ if self.at_once => self.end(Turn::commit).await,
             _ => self.end(Turn::keep).await,
         }
     }
@@ -159,6 +163,12 @@ impl Transaction {
     pub(crate) fn write(&mut self, writes: impl IntoIterator<Item = Write>) {
         let writes = writes.into_iter().filter(|write| !write.is_empty());
         self.writes.extend(writes);
+    }
+
+    /// Has it committed without those who are in line, on SQLite: it is of many
+    /// already.
+    pub(crate) fn commit_at_once(&mut self) {
+        self.at_once = true;
     }
 
     /// Notes what is to be told of moves once it is committed.

@@ -116,8 +116,20 @@ impl Turn {
         self.end(Note::Undo).await
     }
 
+    /// Keeps what the unit wrote, and makes it durable without those who are in line.
+    pub(crate) async fn commit(mut self) -> Result<(), StoreError> {
+        self.seat.note = Some(Note::Keep);
+        self.seat.commit().await;
+        self.leave().await
+    }
+
     async fn end(mut self, note: Note) -> Result<(), StoreError> {
         self.seat.note = Some(note);
+        self.leave().await
+    }
+
+    /// Lets the next one take its turn, and waits for how the group ends.
+    async fn leave(self) -> Result<(), StoreError> {
         let Self { seat, mut outcome } = self;
         drop(seat);
         match outcome.wait_for(Option::is_some).await.as_deref() {
@@ -146,9 +158,11 @@ impl Seat {
     /// Makes the group durable, and tells all its units. Should this end in the
     /// middle, the connection is closed and nobody waits for an answer for ever.
     async fn commit(&mut self) {
-        // A failure has told them already.
-        let (Some(group), Some(mut connection)) = (self.group.take(), self.connection.take())
-        else {
+        // A failure has told them already, or a unit committed them with its own.
+        let Some(group) = self.group.take() else {
+            return;
+        };
+        let Some(mut connection) = self.connection.take() else {
             return;
         };
         let statements = format!("{}; COMMIT", self.end_of_last());

@@ -129,7 +129,8 @@ async fn the_callers_of_a_held_one_leave_the_connections_to_others() {
     ));
     assert!(over < LOCK_TIMEOUT, "they were not beside them: {over:?}");
     assert!(slowest < LOCK_TIMEOUT / 2, "{slowest:?}");
-    assert!(most <= 2, "{most} connections were in use");
+    // One for those of the held one, and two for what callers share.
+    assert!(most <= 3, "{most} connections were in use");
     assert!(*first > LOCK_TIMEOUT * 9 / 10, "{first:?}");
     assert!(*last < LOCK_TIMEOUT * 5 / 4, "{last:?}");
     assert_eq!(fixture.db.lines(), 0, "nobody stands in line any more");

@@ -25,6 +25,33 @@ use crate::{
     units::testing::Plan,
 };
 
+/// As many as a statement is about on SQLite, one more, and some of each.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn every_route_is_switched(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+    #[values(4, 17, 21)] n: u32,
+) {
+    let fixture = Fixture::new(engine).await;
+    let (id, green) = fixture.at_the_gate(n, manual()).await;
+    let promoted = fixture.db.complete_manual_promote(id, None, &call()).await;
+    let promoted = promoted.expect("it is promoted");
+    let n = n as usize;
+    assert_eq!((promoted.promoted.len(), promoted.drained.len()), (n, n));
+    for route in fixture.routes(id).await {
+        let view = route.view;
+        let expected = if view.revision == green {
+            (RouteStatus::Running, Traffic::Active)
+        } else {
+            (RouteStatus::Terminating, Traffic::Inactive)
+        };
+        assert_eq!((view.status, view.traffic), expected);
+    }
+    let stops = "SELECT COUNT(*) AS n FROM assignments WHERE action = 'STOP'";
+    assert_eq!(fixture.number(stops).await, n as i64);
+    invariants::hold(&fixture).await;
+}
+
 #[rstest]
 #[case::sqlite(Engine::Sqlite)]
 #[case::postgres(Engine::Postgres)]

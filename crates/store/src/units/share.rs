@@ -18,10 +18,7 @@ use std::{
 };
 
 use serde::Serialize;
-use tokio::{
-    sync::{Notify, oneshot},
-    time::timeout,
-};
+use tokio::{sync::oneshot, time::timeout};
 use tracing::{Instrument as _, Span, info_span};
 use viridian_strategy::DeploymentId;
 
@@ -40,10 +37,7 @@ pub(crate) type Decision<T, R> = Result<(T, Option<Change>), UnitError<R>>;
 #[derive(Clone)]
 pub(crate) struct Share {
     line: Arc<Mutex<Line>>,
-    /// Told when as many wait as a batch waits for.
-    gathered: Arc<Notify>,
-    /// How many batches at most: with fewer they are larger. With none everyone
-    /// goes alone.
+    /// How many batches at most. With none everyone goes alone.
     most: usize,
 }
 
@@ -51,8 +45,8 @@ pub(crate) struct Share {
 struct Line {
     waiting: VecDeque<Place>,
     batches: usize,
-    /// How many a batch waits for; none does when it is nobody.
-    wanted: usize,
+    /// How many are waited for, and who is told when they are there.
+    gathering: VecDeque<(usize, oneshot::Sender<()>)>,
 }
 
 /// A place in the line.
@@ -99,7 +93,6 @@ impl Share {
     pub(crate) fn new(most: usize) -> Self {
         Self {
             line: Arc::default(),
-            gathered: Arc::default(),
             most,
         }
     }
@@ -118,11 +111,11 @@ impl Share {
     pub(crate) fn join(&self, place: Place) -> Option<Server> {
         let mut line = self.line();
         line.waiting.push_back(place);
-        if line.wanted > 0 && line.waiting.len() >= line.wanted {
-            line.wanted = 0;
-            self.gathered.notify_one();
-        }
-        if line.batches == self.most {
+        line.tell_of_enough();
+        // One that is begun beside another has to be worth it: fewer batches are
+        // larger ones, and most of what a small one costs is the transaction.
+        let is_worth_it = line.batches == 0 || line.waiting.len() >= LARGEST;
+        if line.batches == self.most || !is_worth_it {
             return None;
         }
         line.batches += 1;
@@ -135,15 +128,30 @@ impl Share {
     /// Waits for so many, but no longer than that. Who was told how it ended often calls
     /// again, and the first to do so ought not to go without the others.
     pub(crate) async fn gather(&self, wanted: usize, at_most: Duration) {
-        {
+        let enough = {
             let mut line = self.line();
             if line.waiting.len() >= wanted {
                 return;
             }
-            line.wanted = wanted;
+            let (tell, enough) = oneshot::channel();
+            line.gathering.push_back((wanted, tell));
+            enough
+        };
+        let _ = timeout(at_most, enough).await;
+    }
+}
+
+impl Line {
+    /// Tells the first who waits for as many as there are, if it still does.
+    fn tell_of_enough(&mut self) {
+        self.gathering.retain(|(_, tell)| !tell.is_closed());
+        let waiting = self.waiting.len();
+        if let Some((_, tell)) = self
+            .gathering
+            .pop_front_if(|(wanted, _)| *wanted <= waiting)
+        {
+            let _ = tell.send(());
         }
-        let _ = timeout(at_most, self.gathered.notified()).await;
-        self.line().wanted = 0;
     }
 }
 
@@ -260,6 +268,7 @@ impl Database {
             }
             tx.carry_out_all(changes, now);
             tx.write([insert_replies(replies, now)]);
+            tx.commit_at_once();
             Ok(())
         });
         let ended = ended.instrument(span).await;
@@ -346,5 +355,5 @@ where
 /// an answer to be read and the next call to be made.
 const PATIENCE: Duration = Duration::from_millis(1);
 
-/// So many that no transaction takes long.
-const LARGEST: usize = 64;
+/// So many that one more would be hardly cheaper with them than with others.
+const LARGEST: usize = 16;

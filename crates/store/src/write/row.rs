@@ -1,4 +1,7 @@
-//! A write of one row, in words that both engines know.
+//! A write of one row, or of a few that get the same, in words that both engines
+//! know.
+
+use std::ops::Range;
 
 use diesel::{
     QueryResult,
@@ -9,9 +12,32 @@ use diesel::{
 use super::{Column, Fragment, Verb, Write, column::Value};
 
 impl Write {
+    /// Whether its rows can be written by one statement.
+    pub(super) fn is_alike(&self) -> bool {
+        match &self.verb {
+            Verb::Insert { .. } => true,
+            Verb::Update { keys, columns, .. } => columns.is_empty() && keys.len() == 1,
+            Verb::Delete { keys } => keys.len() == 1,
+        }
+    }
+
     pub(super) fn walk_row<'b, DB>(
         &'b self,
         row: usize,
+        out: AstPass<'_, 'b, DB>,
+    ) -> QueryResult<()>
+    where
+        DB: Backend,
+        Column: Value<DB>,
+        dyn Fragment: QueryFragment<DB>,
+    {
+        self.walk_some(row..row + 1, out)
+    }
+
+    /// More than one row only where they are alike.
+    pub(super) fn walk_some<'b, DB>(
+        &'b self,
+        rows: Range<usize>,
         mut out: AstPass<'_, 'b, DB>,
     ) -> QueryResult<()>
     where
@@ -27,11 +53,18 @@ impl Write {
                     out.push_sql(if index == 0 { " (" } else { ", " });
                     out.push_identifier(column.name)?;
                 }
-                for (index, column) in columns.iter().enumerate() {
-                    out.push_sql(if index == 0 { ") VALUES (" } else { ", " });
-                    column.value(row, out.reborrow())?;
+                out.push_sql(") VALUES ");
+                for row in rows.clone() {
+                    out.push_sql(if row == rows.start { "(" } else { ", (" });
+                    for (index, column) in columns.iter().enumerate() {
+                        if index > 0 {
+                            out.push_sql(", ");
+                        }
+                        column.value(row, out.reborrow())?;
+                    }
+                    out.push_sql(")");
                 }
-                out.push_sql(") ");
+                out.push_sql(" ");
                 out.push_sql(conflict);
                 Ok(())
             }
@@ -53,9 +86,9 @@ impl Write {
                     }
                     out.push_identifier(column.name)?;
                     out.push_sql(" = ");
-                    column.value(row, out.reborrow())?;
+                    column.value(rows.start, out.reborrow())?;
                 }
-                pick(keys, row, out.reborrow())?;
+                pick(keys, rows, out.reborrow())?;
                 if let Some(guard) = guard {
                     out.push_sql(" AND (");
                     guard.walk_ast(out.reborrow())?;
@@ -66,16 +99,16 @@ impl Write {
             Verb::Delete { keys } => {
                 out.push_sql("DELETE FROM ");
                 out.push_identifier(self.table)?;
-                pick(keys, row, out)
+                pick(keys, rows, out)
             }
         }
     }
 }
 
-/// The row that has the values of the keys.
+/// The rows that have the values of the keys: of the only one, if they are several.
 fn pick<'b, DB: Backend>(
     keys: &'b [Column],
-    row: usize,
+    rows: Range<usize>,
     mut out: AstPass<'_, 'b, DB>,
 ) -> QueryResult<()>
 where
@@ -84,8 +117,16 @@ where
     for (index, key) in keys.iter().enumerate() {
         out.push_sql(if index == 0 { " WHERE " } else { " AND " });
         out.push_identifier(key.name)?;
-        out.push_sql(" = ");
-        key.value(row, out.reborrow())?;
+        if rows.len() == 1 {
+            out.push_sql(" = ");
+            key.value(rows.start, out.reborrow())?;
+            continue;
+        }
+        for row in rows.clone() {
+            out.push_sql(if row == rows.start { " IN (" } else { ", " });
+            key.value(row, out.reborrow())?;
+        }
+        out.push_sql(")");
     }
     Ok(())
 }

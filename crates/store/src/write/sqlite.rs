@@ -1,4 +1,5 @@
-//! Row by row, each kind of statement prepared once.
+//! A few rows by each statement, each kind of statement prepared once for each
+//! number of rows.
 
 use diesel::{
     QueryResult, SqliteConnection,
@@ -12,26 +13,40 @@ use super::Write;
 impl Write {
     /// Does it. Gives how many rows were changed.
     pub(super) fn execute(&self, connection: &mut SqliteConnection) -> QueryResult<usize> {
-        (0..self.rows)
-            .map(|row| connection.execute_returning_count(&OfRow { write: self, row }))
-            .sum()
+        let (mut from, mut changed) = (0, 0);
+        for at_once in AT_ONCE {
+            while self.rows - from >= at_once && (at_once == 1 || self.is_alike()) {
+                let few = Few {
+                    write: self,
+                    from,
+                    rows: at_once,
+                };
+                changed += connection.execute_returning_count(&few)?;
+                from += at_once;
+            }
+        }
+        Ok(changed)
     }
 }
 
-/// A write of one of its rows.
-struct OfRow<'a> {
+/// A write of some of its rows.
+struct Few<'a> {
     write: &'a Write,
-    row: usize,
+    from: usize,
+    rows: usize,
 }
 
-impl QueryId for OfRow<'_> {
+impl QueryId for Few<'_> {
     type QueryId = ();
 
     const HAS_STATIC_QUERY_ID: bool = false;
 }
 
-impl QueryFragment<Sqlite> for OfRow<'_> {
+impl QueryFragment<Sqlite> for Few<'_> {
     fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
-        self.write.walk_row(self.row, out)
+        self.write.walk_some(self.from..self.from + self.rows, out)
     }
 }
+
+/// How many rows a statement is about, so that there are few to be prepared.
+const AT_ONCE: [usize; 3] = [16, 4, 1];
