@@ -35,7 +35,7 @@ async fn work_stops_when_the_caller_has_gone(#[case] engine: Engine, #[case] way
     eventually("the call to wait", async || {
         let metrics = world.server.metrics().await;
         let begun = metrics.value(&series("viridian_rpc_started_total", ""));
-        let blocked = hold.others_in_transactions().await;
+        let blocked = hold.others_that_wait().await;
         (begun == 1.0 && blocked != Some(0)).then_some(())
     })
     .await;

@@ -70,7 +70,7 @@ async fn a_whole_rollout_is_seen_and_promoted_by_key() {
     terminal.shows("[y/n]").await;
     terminal.press(&["y"]);
     terminal
-        .shows("promoted: traffic of 2 routes, not of 2")
+        .shows("promoted: 2 routes took the traffic, 2 gave it up")
         .await;
     terminal.shows("shop/web  READY").await;
     terminal.shows("● blue   revision 2").await;

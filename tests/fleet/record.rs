@@ -151,15 +151,15 @@ const MOVES: &str = "\
     FROM deployments AS d JOIN history AS h ON h.deployment_id = d.id GROUP BY d.id";
 
 const REPLIES: &str = "\
-    SELECT (p.reply #>> '{deployment,generation}')::bigint, \
-        (p.reply #>> '{deployment,sequence}')::bigint, d.sequence \
+    SELECT (p.reply::jsonb #>> '{deployment,generation}')::bigint, \
+        (p.reply::jsonb #>> '{deployment,sequence}')::bigint, d.sequence \
     FROM UNNEST($1::text[]) WITH ORDINALITY AS t (id, n) \
     JOIN replies AS p ON p.request_id = t.id::uuid \
-    JOIN deployments AS d ON d.id = (p.reply #>> '{deployment,id}')::uuid ORDER BY t.n";
+    JOIN deployments AS d ON d.id = (p.reply::jsonb #>> '{deployment,id}')::uuid ORDER BY t.n";
 
 const RUNNING: &str = "\
     SELECT r.id::text FROM routes AS r JOIN deployments AS d ON d.id = r.deployment_id \
-    WHERE r.status = 'RUNNING' AND d.metadata ->> 'resource_group' = $1";
+    WHERE r.status = 'RUNNING' AND d.metadata::jsonb ->> 'resource_group' = $1";
 
 const INSTANTS: &str = "\
     SELECT table_name::text, column_name::text FROM information_schema.columns \

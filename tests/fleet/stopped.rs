@@ -33,7 +33,7 @@ async fn a_server_that_is_stopped_in_a_promotion_harms_nothing_when_it_goes_on()
     let caller = world.server.api().await;
     let call = tokio::spawn(async move { caller.promote(promotion(REFERENCE)).await });
     eventually("the call that waits", async || {
-        (hold.others_in_transactions().await == Some(1)).then_some(())
+        (hold.others_that_wait().await == Some(1)).then_some(())
     })
     .await;
     world.server.signal(Signal::SIGSTOP);

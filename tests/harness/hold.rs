@@ -38,16 +38,27 @@ impl Hold {
     /// How many sessions besides this one are in a transaction, as PostgreSQL
     /// knows. SQLite does not tell.
     pub(crate) async fn others_in_transactions(&self) -> Option<i64> {
+        self.others("(wait_event_type = 'Lock' OR state LIKE 'idle in transaction%')")
+            .await
+    }
+
+    /// How many of them wait for a lock.
+    pub(crate) async fn others_that_wait(&self) -> Option<i64> {
+        self.others("wait_event_type = 'Lock'").await
+    }
+
+    async fn others(&self, condition: &str) -> Option<i64> {
         let Self::Postgres { session, .. } = self else {
             return None;
         };
-        let count = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() \
-                     AND pid <> pg_backend_pid() AND xact_start IS NOT NULL \
-                     AND (wait_event_type = 'Lock' OR state LIKE 'idle in transaction%')";
+        let count = format!(
+            "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() \
+             AND pid <> pg_backend_pid() AND xact_start IS NOT NULL AND {condition}"
+        );
         // Within a transaction it goes on telling what it told first.
         let afresh = session.batch_execute("SELECT pg_stat_clear_snapshot()");
         afresh.await.expect("it can be asked");
-        let row = session.query_one(count, &[]).await;
+        let row = session.query_one(&count, &[]).await;
         Some(row.expect("it can be asked").get(0))
     }
 

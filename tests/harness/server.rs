@@ -145,6 +145,11 @@ impl Server {
         text(&self.log)
     }
 
+    /// Waits until the log has some words: what is written is read a moment later.
+    pub(crate) async fn logs(&self, words: &str) {
+        eventually(words, async || self.log().contains(words).then_some(())).await;
+    }
+
     pub(crate) fn pid(&self) -> i32 {
         i32::try_from(self.process.id()).expect("a process id")
     }

@@ -40,7 +40,7 @@ pub(super) async fn act(session: &Session, action: Action) -> Result<Done, Deplo
             let reply = answer(client.promote_deployment(request)).await?;
             let (gained, lost) = (reply.promoted_route_ids, reply.drained_route_ids);
             let words = format!(
-                "promoted: traffic of {} routes, not of {}",
+                "promoted: {} routes took the traffic, {} gave it up",
                 gained.len(),
                 lost.len()
             );
