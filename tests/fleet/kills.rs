@@ -56,6 +56,7 @@ async fn kill(
     let until = Instant::now() + stopped;
     let mut still = true;
     let mut done = 0;
+    let mut checked = 0;
     while done < kills || still {
         seconds.tick().await;
         if still && Instant::now() >= until {
@@ -67,8 +68,13 @@ async fn kill(
             servers.kill(place).await;
             done += 1;
         }
-        if done % 3 == 0 {
+        // As often in a long run, which leaves much to be looked through.
+        if done >= checked + (kills / CHECKS).max(1) {
             scene.holds().await;
+            checked = done;
         }
     }
 }
+
+/// How often it is looked for violations meanwhile.
+const CHECKS: u32 = 6;
