@@ -8,6 +8,7 @@ use std::{
 };
 
 use tokio::{task::JoinSet, time::sleep};
+use uuid::Uuid;
 use viridian_strategy::{DeploymentId, Health};
 
 use super::{
@@ -15,7 +16,10 @@ use super::{
     fixture::{Engine, Fixture, call, manual},
     invariants,
 };
-use crate::{Announcement, DeploymentUpdate, HealthReport, ReportError, StoreError, UnitError};
+use crate::{
+    Announcement, Call, DeploymentUpdate, HealthReport, ReportError, Request, RequestId,
+    StoreError, UnitError,
+};
 
 /// A session that has a deployment's lock and is idle in its transaction.
 struct Holder {
@@ -139,6 +143,56 @@ async fn the_callers_of_a_held_one_leave_the_connections_to_others() {
     let terms = call();
     let promoted = fixture.db.complete_manual_promote(held, None, &terms);
     promoted.await.expect("nobody holds it");
+    invariants::hold(&fixture).await;
+}
+
+/// What a batch of callers waits for is not always a deployment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_waits_for_a_batch_that_takes_long() {
+    let fixture = Arc::new(Fixture::new(Engine::Postgres).await);
+    let (waits, _) = fixture.at_the_gate(1, manual()).await;
+    let (other, _) = fixture.at_the_gate(1, manual()).await;
+    let session = tokio_postgres::connect(&fixture.url, tokio_postgres::NoTls).await;
+    let (client, connection) = session.expect("the server answers");
+    tokio::spawn(connection);
+    let id = Uuid::from_u128(1);
+    let reply = format!(
+        "BEGIN; INSERT INTO replies (request_id, method, fingerprint, reply, created_at) \
+         VALUES ('{id}', 'Promote', '', '{{}}', now())"
+    );
+    client.batch_execute(&reply).await.expect("it is there");
+
+    let terms = Call {
+        request: Some(Request {
+            id: RequestId(id),
+            method: "Promote",
+            fingerprint: Vec::new(),
+        }),
+        ..call()
+    };
+    let waiting = tokio::spawn({
+        let fixture = Arc::clone(&fixture);
+        async move {
+            let promoted = fixture.db.complete_manual_promote(waits, None, &terms);
+            promoted.await
+        }
+    });
+    let begin = Instant::now();
+    let blocked = "SELECT COUNT(*) AS n FROM pg_stat_activity \
+                   WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while fixture.number(blocked).await == 0 {
+        assert!(begin.elapsed() < LOCK_TIMEOUT, "it does not wait");
+    }
+    let (asked, terms) = (Instant::now(), call());
+    let promoted = fixture.db.complete_manual_promote(other, None, &terms);
+    promoted.await.expect("nothing is in its way");
+    let took = asked.elapsed();
+    assert!(took < LOCK_TIMEOUT / 2, "{took:?}");
+    assert!(!waiting.is_finished(), "it was not beside it");
+
+    client.batch_execute("ROLLBACK").await.expect("it goes");
+    let promoted = waiting.await.expect("it does not panic");
+    promoted.expect("nothing is in its way any more");
     invariants::hold(&fixture).await;
 }
 

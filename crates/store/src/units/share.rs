@@ -13,6 +13,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -115,14 +116,15 @@ impl Share {
         // One that is begun beside another has to be worth it: fewer batches are
         // larger ones, and most of what a small one costs is the transaction.
         let is_worth_it = line.batches == 0 || line.waiting.len() >= LARGEST;
-        if line.batches == self.most || !is_worth_it {
-            return None;
-        }
+        (line.batches < self.most && is_worth_it).then(|| self.begin(&mut line))
+    }
+
+    fn begin(&self, line: &mut Line) -> Server {
         line.batches += 1;
-        Some(Server {
+        Server {
             share: self.clone(),
             over: false,
-        })
+        }
     }
 
     /// Waits for so many, but no longer than that. Who was told how it ended often calls
@@ -158,7 +160,7 @@ impl Line {
 /// Those who share a transaction.
 type Batch = HashMap<DeploymentId, Box<dyn Caller>>;
 
-/// The right to do a batch, given up when nobody waits any more.
+/// The right to do a batch, given up when nobody waits any more or it takes long.
 pub(crate) struct Server {
     share: Share,
     over: bool,
@@ -190,17 +192,49 @@ impl Server {
         db.map(|db| (db, batch))
     }
 
-    /// Serves the line until nobody is left in it.
+    /// Has the line served.
+    fn start(self) {
+        let serve = self.serve();
+        #[cfg(test)]
+        let serve = crate::faults::inherited(serve);
+        tokio::spawn(serve);
+    }
+
+    /// Serves the line until nobody is left in it, or a batch takes long.
     async fn serve(mut self) {
         while let Some((db, batch)) = self.next() {
             let calls = batch.len();
-            let ended = db.run_batch(batch).await;
+            let ended = {
+                let mut doing = pin!(db.run_batch(batch));
+                match timeout(LONG, doing.as_mut()).await {
+                    Ok(ended) => ended,
+                    Err(_) => {
+                        self.leave();
+                        doing.await
+                    }
+                }
+            };
             // Before anyone is told, who may be about to close it.
             drop(db);
             for (caller, end) in ended {
                 caller.tell(end);
             }
+            if self.over {
+                return;
+            }
             self.share.gather(calls, PATIENCE).await;
+        }
+    }
+
+    /// Leaves the line to others: whatever its batch waits for, they need not.
+    fn leave(&mut self) {
+        self.over = true;
+        let mut line = self.share.line();
+        line.batches -= 1;
+        let next = (!line.waiting.is_empty()).then(|| self.share.begin(&mut line));
+        drop(line);
+        if let Some(next) = next {
+            next.start();
         }
     }
 }
@@ -232,13 +266,9 @@ impl Database {
             caller,
             db,
         };
-        let Some(server) = self.share.join(place) else {
-            return;
-        };
-        let serve = server.serve();
-        #[cfg(test)]
-        let serve = crate::faults::inherited(serve);
-        tokio::spawn(serve);
+        if let Some(server) = self.share.join(place) {
+            server.start();
+        }
     }
 
     async fn run_batch(&self, mut waiting: Batch) -> Vec<(Box<dyn Caller>, End)> {
@@ -354,6 +384,10 @@ where
 /// For how long a batch waits for others: much less than it takes, and enough for
 /// an answer to be read and the next call to be made.
 const PATIENCE: Duration = Duration::from_millis(1);
+
+/// How long a batch takes that waits for something that others may not wait for: many
+/// times what one usually does.
+const LONG: Duration = Duration::from_millis(100);
 
 /// So many that one more would be hardly cheaper with them than with others.
 const LARGEST: usize = 16;
