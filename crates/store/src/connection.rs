@@ -9,7 +9,7 @@ use diesel_async::{
     sync_connection_wrapper::{SpawnBlocking as _, SyncConnectionWrapper},
 };
 
-pub(crate) use self::postgres::{Answers, PgConnection, answered, unanswered};
+pub(crate) use self::postgres::{Answers, PgConnection, answered, in_time, unanswered};
 use crate::{
     database::{Thread, Turn},
     error::StoreError,
@@ -39,19 +39,11 @@ pub(crate) enum Connection {
 macro_rules! with_conn {
     ($conn:expr, |$c:ident| $query:expr) => {
         match $conn {
-            $crate::connection::Connection::Pg(pg) => match pg.lend() {
-                Some(($c, timeout)) => {
-                    type Db = diesel::pg::Pg;
-                    let _ = std::marker::PhantomData::<Db>;
-                    let answer = $crate::faults::exposed!({
-                        let sent = std::pin::pin!($query);
-                        $crate::connection::answered(timeout, sent).await
-                    });
-                    pg.take_back(&answer);
-                    answer
-                }
-                None => Err($crate::connection::unanswered()),
-            },
+            $crate::connection::Connection::Pg(pg) => {
+                type Db = diesel::pg::Pg;
+                let _ = std::marker::PhantomData::<Db>;
+                $crate::connection::in_time!(pg, |$c| $query)
+            }
             $crate::connection::Connection::SqliteReader(reader) => match reader.lend() {
                 Some($c) => {
                     type Db = diesel::sqlite::Sqlite;

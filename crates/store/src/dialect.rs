@@ -3,7 +3,6 @@
 
 use std::{
     collections::BTreeSet,
-    pin::pin,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -19,9 +18,8 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use viridian_strategy::Timestamp;
 
 use crate::{
-    connection::{Connection, answered, unanswered, with_conn},
+    connection::{Connection, in_time, with_conn},
     error::StoreError,
-    faults::exposed,
     types::{Instant, Sql},
 };
 
@@ -45,15 +43,10 @@ extern "SQL" {
 pub(crate) async fn now(connection: &mut Connection, trip: Trip) -> Result<Timestamp, StoreError> {
     match connection {
         Connection::Pg(pg) => {
-            let (lent, timeout) = pg.lend().ok_or_else(unanswered)?;
-            let shared = &*lent;
-            let all = async { futures::try_join!(begin(shared, trip), ask(shared)) };
-            let answer = exposed!({
-                let sent = pin!(all);
-                answered(timeout, sent).await
-            });
-            pg.take_back(&answer);
-            let ((), now) = answer?;
+            let ((), now) = in_time!(pg, |lent| {
+                let shared = &*lent;
+                async move { futures::try_join!(begin(shared, trip), ask(shared)) }
+            })?;
             Ok(now)
         }
         Connection::SqliteReader(_) | Connection::SqliteWriter(_) => Ok((trip.clock)()),
@@ -233,14 +226,15 @@ impl Trip {
 macro_rules! in_one_trip {
     ($conn:expr, $trip:expr, |$c:ident| $($query:expr),+ $(,)?) => {
         match $conn {
-            $crate::connection::Connection::Pg(pg) => match pg.lend() {
-                Some((lent, timeout)) => {
-                    type Db = diesel::pg::Pg;
-                    let _ = std::marker::PhantomData::<Db>;
-                    let (trip, shared) = ($trip, &*lent);
+            $crate::connection::Connection::Pg(pg) => {
+                type Db = diesel::pg::Pg;
+                let _ = std::marker::PhantomData::<Db>;
+                let trip = $trip;
+                $crate::connection::in_time!(pg, |lent| {
+                    let shared = &*lent;
                     // In this order: each gets in line for the connection when it is
                     // polled.
-                    let all = async {
+                    async move {
                         let (begun, given) = futures::join!(
                             $crate::dialect::begin(shared, trip),
                             async {
@@ -255,16 +249,9 @@ macro_rules! in_one_trip {
                             },
                         );
                         begun.and($crate::dialect::FirstFailure::of(given))
-                    };
-                    let answer = $crate::faults::exposed!({
-                        let sent = std::pin::pin!(all);
-                        $crate::connection::answered(timeout, sent).await
-                    });
-                    pg.take_back(&answer);
-                    answer
-                }
-                None => Err($crate::connection::unanswered()),
-            },
+                    }
+                })
+            }
             conn => {
                 let all = async {
                     Ok(($($crate::connection::with_conn!(&mut *conn, |$c| $query)?,)+

@@ -78,6 +78,25 @@ impl Drop for PgConnection {
     }
 }
 
+/// Makes one trip, `in_time!(pg, |lent| future)`, with a point for faults before and
+/// behind it.
+macro_rules! in_time {
+    ($pg:expr, |$lent:ident| $sent:expr) => {
+        match $pg.lend() {
+            Some(($lent, timeout)) => {
+                let answer = $crate::faults::exposed!({
+                    let sent = std::pin::pin!($sent);
+                    $crate::connection::answered(timeout, sent).await
+                });
+                $pg.take_back(&answer);
+                answer
+            }
+            None => Err($crate::connection::unanswered()),
+        }
+    };
+}
+pub(crate) use in_time;
+
 /// Waits for the answer to what is sent, and for no longer than this.
 pub(crate) async fn answered<T>(
     at_most: Duration,
