@@ -82,15 +82,7 @@ async fn a_terminal_has_a_bar() {
     world
         .fleet
         .plan(2, [Fate::Runs(RouteHealthStatus::Healthy), Fate::Pending]);
-    let activate = [
-        "deployment",
-        "activate",
-        REFERENCE,
-        "--image",
-        "i",
-        "--wait",
-    ];
-    let terminal = Terminal::start(&world.server.url(), &activate);
+    let terminal = Terminal::start(&world.server.url(), &ACTIVATE);
     terminal
         .shows("] 1/2 DEPLOYING / PROVISIONING, blue 2/2, green 1/2")
         .await;
@@ -147,14 +139,7 @@ async fn ctrl_c_ends_the_waiting_and_nothing_else() {
 
 /// An activation that waits, what it has to say, and the first line of that.
 async fn activating(world: &World) -> (Child, BufReader<ChildStderr>, String) {
-    let mut command = viridian(&[
-        "deployment",
-        "activate",
-        REFERENCE,
-        "--image",
-        "i",
-        "--wait",
-    ]);
+    let mut command = viridian(&ACTIVATE);
     command.env("VIRIDIAN_SERVER", world.server.url());
     let mut process = command.spawn().expect("it can be started");
     let mut stderr = BufReader::new(process.stderr.take().expect("stderr is a pipe"));
@@ -164,3 +149,12 @@ async fn activating(world: &World) -> (Child, BufReader<ChildStderr>, String) {
         .expect("a line");
     (process, stderr, line)
 }
+
+const ACTIVATE: [&str; 6] = [
+    "deployment",
+    "activate",
+    REFERENCE,
+    "--image",
+    "i",
+    "--wait",
+];
