@@ -21,6 +21,10 @@ pub use self::{
     location::Location,
 };
 pub(crate) use self::{snapshot::Snapshot, sqlite::claim, thread::Thread, writer::Turn};
+use self::{
+    thread::here,
+    writer::{Head, Start},
+};
 use crate::{
     connection::Connection,
     dialect::{self, Clock, Trip},
@@ -39,6 +43,9 @@ pub struct Database {
     signal: Signal,
     pub(crate) share: Share,
 }
+
+/// The turn to write. On PostgreSQL there are no turns.
+pub(crate) struct InTurn(Option<Head>);
 
 #[derive(Clone)]
 enum Engine {
@@ -157,15 +164,47 @@ impl Database {
         &self,
         work: impl AsyncFnOnce(&mut Transaction) -> Result<T, E>,
     ) -> Result<T, E> {
-        let writer = async {
-            match &self.engine {
-                Engine::Pg(pool) => pool.get().await,
-                Engine::Sqlite(pool) => pool.writer().await,
+        let connection = match &self.engine {
+            Engine::Pg(pool) => measure_wait(Use::Write, pool.get()).await?,
+            Engine::Sqlite(pool) => {
+                let head = measure_wait(Use::Write, pool.wait()).await?;
+                pool.begin(head, Start::Shared).await?
             }
         };
-        let connection = measure_wait(Use::Write, writer).await?;
         let tx = Transaction::on(connection, self.clock);
         self.end(tx, work).await
+    }
+
+    /// Waits for the turn to write, for a unit that is made up when it has come.
+    pub(crate) async fn wait_for_turn(&self) -> Result<InTurn, StoreError> {
+        match &self.engine {
+            Engine::Pg(_) => Ok(InTurn(None)),
+            Engine::Sqlite(pool) => {
+                let head = measure_wait(Use::Write, pool.wait()).await?;
+                Ok(InTurn(Some(head)))
+            }
+        }
+    }
+
+    /// Does a unit whose turn has come. On SQLite it is done on this thread, and
+    /// is committed without those who are in line.
+    pub(crate) async fn write_in_turn<T, E: From<StoreError>>(
+        &self,
+        turn: InTurn,
+        work: impl AsyncFnOnce(&mut Transaction) -> Result<T, E>,
+    ) -> Result<T, E> {
+        match (&self.engine, turn) {
+            (Engine::Sqlite(pool), InTurn(Some(head))) => {
+                here(async {
+                    let connection = pool.begin(head, Start::AtOnce).await?;
+                    let mut tx = Transaction::on(connection, self.clock);
+                    tx.commit_at_once();
+                    self.end(tx, work).await
+                })
+                .await
+            }
+            _ => self.write(work).await,
+        }
     }
 
     /// The same for a unit that waits for the locks of some deployments. All in

@@ -49,6 +49,11 @@ impl Transaction {
         }
     }
 
+    /// Has it committed without those who are in line, on SQLite.
+    pub(crate) fn commit_at_once(&mut self) {
+        self.at_once = true;
+    }
+
     /// Does what was collected, makes it durable, and then tells others what it
     /// touched: also when it is not known whether it became durable, since to
     /// look in vain costs little. Once COMMIT is sent this goes on if the caller
@@ -163,12 +168,6 @@ impl Transaction {
     pub(crate) fn write(&mut self, writes: impl IntoIterator<Item = Write>) {
         let writes = writes.into_iter().filter(|write| !write.is_empty());
         self.writes.extend(writes);
-    }
-
-    /// Has it committed without those who are in line, on SQLite: it is of many
-    /// already.
-    pub(crate) fn commit_at_once(&mut self) {
-        self.at_once = true;
     }
 
     /// Notes what is to be told of moves once it is committed.

@@ -16,7 +16,10 @@ use diesel_async::pooled_connection::{
 use futures::{FutureExt as _, future::BoxFuture};
 use tokio::{task::spawn_blocking, time::timeout};
 
-use super::{Limits, writer::Writer};
+use super::{
+    Limits,
+    writer::{Head, Start, Writer},
+};
 use crate::{
     connection::{Connection, Reader, SqliteConn, sqlite},
     error::{OpenError, StoreError},
@@ -86,11 +89,16 @@ impl Pool {
     }
 
     /// Waits in line for the writer.
-    pub(super) async fn writer(&self) -> Result<Connection, StoreError> {
-        let turn = timeout(self.acquire_timeout, self.writer.turn())
+    pub(super) async fn wait(&self) -> Result<Head, StoreError> {
+        timeout(self.acquire_timeout, self.writer.wait())
             .await
-            .map_err(|_| StoreError::Exhausted)?;
-        Ok(Connection::SqliteWriter(turn?))
+            .map_err(|_| StoreError::Exhausted)
+    }
+
+    /// Begins a unit of work.
+    pub(super) async fn begin(&self, head: Head, start: Start) -> Result<Connection, StoreError> {
+        let turn = self.writer.begin(head, start).await?;
+        Ok(Connection::SqliteWriter(turn))
     }
 }
 

@@ -3,6 +3,9 @@
 //! A unit of work waits in line for the connection. Whoever finds no transaction
 //! open begins one and puts its commit in line, behind all who wait already.
 //! Each unit is a savepoint in it, so that one can be undone without the others.
+//! One that is of many callers already waits for no others: it commits what is
+//! open, and needs no savepoint where that is nothing but its own.
+//!
 //! Nobody is told anything before the one COMMIT made it durable: not a success,
 //! and not a refusal either, since it may rest on what a unit before it wrote.
 //!
@@ -14,6 +17,7 @@ use std::sync::Arc;
 use diesel::{ConnectionError, SqliteConnection};
 use diesel_async::SimpleAsyncConnection as _;
 use tokio::{
+    runtime::Handle,
     sync::{Mutex, OwnedMutexGuard, watch},
     task::spawn_blocking,
 };
@@ -37,8 +41,10 @@ struct Seat {
     connection: Option<SqliteConn>,
     /// The transaction that is open.
     group: Option<watch::Sender<Option<Outcome>>>,
-    /// What becomes of the last unit's savepoint, which is still open.
+    /// What becomes of the last unit, which is still open.
     note: Option<Note>,
+    /// Whether it has a savepoint: without one it is all that is open.
+    savepoint: bool,
 }
 
 /// What became of a group's COMMIT.
@@ -50,11 +56,30 @@ enum Note {
     Undo,
 }
 
-/// A unit's turn: it holds the connection, in a savepoint of its own. Dropped
-/// without more, the unit is undone.
+/// The first in line.
+pub(super) struct Head(OwnedMutexGuard<Seat>);
+
+/// How a unit begins.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Start {
+    /// Together with those who are in line.
+    Shared,
+    /// To be committed at once.
+    AtOnce,
+}
+
+/// A unit's turn: it holds the connection. Dropped without more, the unit is undone.
 pub(crate) struct Turn {
     seat: OwnedMutexGuard<Seat>,
     outcome: watch::Receiver<Option<Outcome>>,
+    /// Of the group that it began, if it is to commit it.
+    commit: Option<Commit>,
+}
+
+/// The commit of a group. Dropped, it gets in line.
+struct Commit {
+    /// None when it was done.
+    queue: Option<Arc<Mutex<Seat>>>,
 }
 
 impl Writer {
@@ -67,36 +92,62 @@ impl Writer {
             connection: Some(sqlite(connection)),
             group: None,
             note: None,
+            savepoint: false,
         })))
     }
 
-    /// Waits in line, and begins a unit.
-    pub(super) async fn turn(&self) -> Result<Turn, StoreError> {
-        let mut seat = Arc::clone(&self.0).lock_owned().await;
+    /// Waits in line.
+    pub(super) async fn wait(&self) -> Head {
+        Head(Arc::clone(&self.0).lock_owned().await)
+    }
+
+    /// Begins a unit.
+    pub(super) async fn begin(
+        &self,
+        Head(mut seat): Head,
+        start: Start,
+    ) -> Result<Turn, StoreError> {
         seat.reconnect().await?;
         #[cfg(test)]
         crate::faults::before("the begin of a unit").await?;
-        let (outcome, end_of_last) = match &seat.group {
-            Some(group) => (group.subscribe(), seat.end_of_last()),
-            None => (self.open(&mut seat), "BEGIN IMMEDIATE"),
+        let (outcome, last, commit) = match &seat.group {
+            Some(group) => (group.subscribe(), seat.end_of_last(), None),
+            None => {
+                let (sender, receiver) = watch::channel(None);
+                seat.group = Some(sender);
+                let queue = Some(Arc::clone(&self.0));
+                (receiver, "BEGIN IMMEDIATE", Some(Commit { queue }))
+            }
         };
-        // Cancelled from here on, there is a savepoint to be undone.
+        // Cancelled from here on, there is something to be undone.
         seat.note = Some(Note::Undo);
-        seat.execute(&format!("{end_of_last}; SAVEPOINT unit"))
-            .await?;
-        Ok(Turn { seat, outcome })
+        seat.savepoint = commit.is_none() || start == Start::Shared;
+        let commit = commit.filter(|_| start == Start::AtOnce);
+        let statements = match seat.savepoint {
+            true => format!("{last}; SAVEPOINT unit"),
+            false => last.to_owned(),
+        };
+        seat.execute(&statements).await?;
+        Ok(Turn {
+            seat,
+            outcome,
+            commit,
+        })
     }
+}
 
-    /// Begins a group, and puts its commit in line.
-    fn open(&self, seat: &mut Seat) -> watch::Receiver<Option<Outcome>> {
-        let (sender, receiver) = watch::channel(None);
-        seat.group = Some(sender);
-        let queue = Arc::clone(&self.0);
+impl Drop for Commit {
+    fn drop(&mut self) {
+        let Some(queue) = self.queue.take() else {
+            return;
+        };
         let commit = async move { queue.lock_owned().await.commit().await };
         #[cfg(test)]
         let commit = crate::faults::inherited(commit);
-        tokio::spawn(commit);
-        receiver
+        // Without a runtime the process is ending.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(commit);
+        }
     }
 }
 
@@ -120,6 +171,9 @@ impl Turn {
     pub(crate) async fn commit(mut self) -> Result<(), StoreError> {
         self.seat.note = Some(Note::Keep);
         self.seat.commit().await;
+        if let Some(mut commit) = self.commit.take() {
+            commit.queue = None;
+        }
         self.leave().await
     }
 
@@ -130,7 +184,12 @@ impl Turn {
 
     /// Lets the next one take its turn, and waits for how the group ends.
     async fn leave(self) -> Result<(), StoreError> {
-        let Self { seat, mut outcome } = self;
+        let Self {
+            seat,
+            mut outcome,
+            commit,
+        } = self;
+        drop(commit);
         drop(seat);
         match outcome.wait_for(Option::is_some).await.as_deref() {
             Ok(Some(Ok(()))) => Ok(()),
@@ -173,12 +232,13 @@ impl Seat {
         group.send_replace(Some(result.map_err(|error| error.to_string())));
     }
 
-    /// What ends the last unit's savepoint.
+    /// What ends the last unit, and leaves what is open to others.
     fn end_of_last(&self) -> &'static str {
-        match self.note {
-            Some(Note::Keep) => "RELEASE unit",
-            Some(Note::Undo) => "ROLLBACK TO unit; RELEASE unit",
-            None => "",
+        match (self.note, self.savepoint) {
+            (Some(Note::Keep), true) => "RELEASE unit",
+            (Some(Note::Undo), true) => "ROLLBACK TO unit; RELEASE unit",
+            (Some(Note::Undo), false) => "ROLLBACK; BEGIN IMMEDIATE",
+            (Some(Note::Keep), false) | (None, _) => "",
         }
     }
 

@@ -25,6 +25,7 @@ use viridian_strategy::DeploymentId;
 
 use crate::{
     Database,
+    database::InTurn,
     error::{StoreError, UnitError},
     replies::{NewReply, Request, insert_replies},
     transaction::Transaction,
@@ -119,6 +120,24 @@ impl Share {
         (line.batches < self.most && is_worth_it).then(|| self.begin(&mut line))
     }
 
+    /// Takes the next batch out of the line, each deployment once.
+    fn take(&self) -> Batch {
+        let mut line = self.line();
+        let (mut batch, mut later) = (Batch::new(), VecDeque::new());
+        for place in std::mem::take(&mut line.waiting) {
+            if place.caller.is_gone() {
+                continue;
+            }
+            if batch.len() == LARGEST || batch.contains_key(&place.deployment) {
+                later.push_back(place);
+            } else {
+                batch.insert(place.deployment, place.caller);
+            }
+        }
+        line.waiting = later;
+        batch
+    }
+
     fn begin(&self, line: &mut Line) -> Server {
         line.batches += 1;
         Server {
@@ -167,29 +186,17 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Takes the next batch out of the line, each deployment once.
-    fn next(&mut self) -> Option<(Database, Batch)> {
+    /// Where those who wait want it done. Gives the right up if nobody does.
+    fn next(&mut self) -> Option<Database> {
         let mut line = self.share.line();
-        let (mut batch, mut later) = (Batch::new(), VecDeque::new());
-        let mut db = None;
-        for place in std::mem::take(&mut line.waiting) {
-            if place.caller.is_gone() {
-                continue;
-            }
-            if batch.len() == LARGEST || batch.contains_key(&place.deployment) {
-                later.push_back(place);
-            } else {
-                batch.insert(place.deployment, place.caller);
-                db = Some(place.db);
-            }
-        }
-        line.waiting = later;
+        line.waiting.retain(|place| !place.caller.is_gone());
+        let db = line.waiting.front().map(|place| place.db.clone());
         if db.is_none() {
             // In the same moment: who comes after it finds that nobody serves.
             line.batches -= 1;
             self.over = true;
         }
-        db.map(|db| (db, batch))
+        db
     }
 
     /// Has the line served.
@@ -202,10 +209,9 @@ impl Server {
 
     /// Serves the line until nobody is left in it, or a batch takes long.
     async fn serve(mut self) {
-        while let Some((db, batch)) = self.next() {
-            let calls = batch.len();
+        while let Some(db) = self.next() {
             let ended = {
-                let mut doing = pin!(db.run_batch(batch));
+                let mut doing = pin!(db.run_next_batch(self.share.clone()));
                 match timeout(LONG, doing.as_mut()).await {
                     Ok(ended) => ended,
                     Err(_) => {
@@ -216,6 +222,7 @@ impl Server {
             };
             // Before anyone is told, who may be about to close it.
             drop(db);
+            let calls = ended.len();
             for (caller, end) in ended {
                 caller.tell(end);
             }
@@ -271,13 +278,24 @@ impl Database {
         }
     }
 
-    async fn run_batch(&self, mut waiting: Batch) -> Vec<(Box<dyn Caller>, End)> {
+    /// Whoever waits when the turn to write has come is part of it.
+    async fn run_next_batch(&self, share: Share) -> Vec<(Box<dyn Caller>, End)> {
+        let turn = self.wait_for_turn().await;
+        let batch = share.take();
+        match turn {
+            Ok(turn) if !batch.is_empty() => self.run_batch(turn, batch).await,
+            // Each of them finds out by itself, in its own time.
+            _ => batch.into_values().map(|it| (it, End::Alone)).collect(),
+        }
+    }
+
+    async fn run_batch(&self, turn: InTurn, mut waiting: Batch) -> Vec<(Box<dyn Caller>, End)> {
         let span = info_span!("shared", calls = waiting.len());
         for caller in waiting.values() {
             span.follows_from(caller.span());
         }
         let mut heard = Vec::new();
-        let ended = self.write(async |tx: &mut Transaction| {
+        let ended = self.write_in_turn(turn, async |tx: &mut Transaction| {
             let held = tx.hold_free(waiting.keys().copied().collect()).await?;
             let now = tx.now().await?;
             let (mut changes, mut replies) = (Vec::new(), Vec::new());
@@ -298,7 +316,6 @@ impl Database {
             }
             tx.carry_out_all(changes, now);
             tx.write([insert_replies(replies, now)]);
-            tx.commit_at_once();
             Ok(())
         });
         let ended = ended.instrument(span).await;
