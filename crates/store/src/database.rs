@@ -1,5 +1,6 @@
 //! Opening a database, and the two ways to use it: read, and write.
 
+mod checkpoint;
 mod limits;
 mod line;
 mod location;

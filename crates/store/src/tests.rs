@@ -4,6 +4,7 @@ mod broken;
 mod calls;
 mod chance;
 mod check;
+mod checkpoints;
 mod copy;
 mod cut;
 mod cutter;

@@ -167,6 +167,8 @@ fn connect(path: &str, busy_timeout: Duration) -> Result<SqliteConnection, Conne
 
 /// What is acknowledged is on the disk: `synchronous = FULL`. What a savepoint
 /// could put back is kept in memory, and 32 MiB of pages with it: the defaults are
-/// a file for each savepoint, and 2 MiB.
+/// a file for each savepoint, and 2 MiB. The log is emptied by the writer only if
+/// the checkpoints beside it have not caught up with it in 32 MiB.
 const SESSION: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-     PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -32768";
+     PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -32768; \
+     PRAGMA wal_autocheckpoint = 8192";

@@ -22,6 +22,7 @@ use tokio::{
     task::spawn_blocking,
 };
 
+use super::checkpoint::Checkpoints;
 use crate::{
     connection::{SqliteConn, sqlite},
     error::StoreError,
@@ -32,11 +33,14 @@ use crate::{
 #[derive(Clone)]
 pub(super) struct Writer(Arc<Mutex<Seat>>);
 
-type Connect = Arc<dyn Fn() -> Result<SqliteConnection, ConnectionError> + Send + Sync>;
+pub(super) type Connect = Arc<dyn Fn() -> Result<SqliteConnection, ConnectionError> + Send + Sync>;
 
 /// Where the connection is, for whoever's turn it is.
 struct Seat {
     connect: Connect,
+    checkpoints: Checkpoints,
+    /// How many commits there were since the last one was asked for.
+    commits: u32,
     /// None after a failure closed it.
     connection: Option<SqliteConn>,
     /// The transaction that is open.
@@ -87,8 +91,11 @@ impl Writer {
         connection: SqliteConnection,
         connect: impl Fn() -> Result<SqliteConnection, ConnectionError> + Send + Sync + 'static,
     ) -> Self {
+        let connect: Connect = Arc::new(connect);
         Self(Arc::new(Mutex::new(Seat {
-            connect: Arc::new(connect),
+            checkpoints: Checkpoints::on(Arc::clone(&connect)),
+            commits: 0,
+            connect,
             connection: Some(sqlite(connection)),
             group: None,
             note: None,
@@ -228,6 +235,11 @@ impl Seat {
         let result = exposed!(connection.batch_execute(&statements).await);
         if result.is_ok() {
             self.connection = Some(connection);
+            self.commits += 1;
+            if self.commits == COMMITS {
+                self.commits = 0;
+                self.checkpoints.wake();
+            }
         }
         group.send_replace(Some(result.map_err(|error| error.to_string())));
     }
@@ -262,3 +274,6 @@ impl Seat {
         })
     }
 }
+
+/// After how many there is a checkpoint.
+const COMMITS: u32 = 16;
