@@ -138,11 +138,16 @@ impl<Q: QueryFragment<Sqlite>> QueryFragment<Sqlite> for Lock<Q> {
     fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
         self.query.walk_ast(out)
     }
+
+    fn is_safe_to_cache_prepared(&self, backend: &Sqlite) -> QueryResult<bool> {
+        self.query.is_safe_to_cache_prepared(backend)
+    }
 }
 
-/// Has PostgreSQL prepare a statement once a connection. diesel takes it that
-/// the text of some statements varies, and prepares those anew at each call, which
-/// is a trip more. Only for statements whose text never varies there.
+/// Has a statement prepared once a connection. diesel takes it that the text of
+/// some statements varies, and prepares those anew at each call, which is a trip
+/// more on PostgreSQL. Only for statements whose text never varies there, and
+/// whose lists have [`few_lengths`].
 pub(crate) trait Cacheable: Sized {
     fn cached(self) -> Cached<Self> {
         Cached(self)
@@ -174,11 +179,24 @@ impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for Cached<Q> {
     }
 }
 
-/// As it is: here a list of ids is part of the text.
 impl<Q: QueryFragment<Sqlite>> QueryFragment<Sqlite> for Cached<Q> {
     fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
         self.0.walk_ast(out)
     }
+
+    fn is_safe_to_cache_prepared(&self, _: &Sqlite) -> QueryResult<bool> {
+        Ok(true)
+    }
+}
+
+/// A list with its last value repeated until its length is a power of two. On
+/// SQLite a list is part of the text of a statement, so this makes few statements of
+/// many; which rows they are about it does not change.
+pub(crate) fn few_lengths<T: Clone>(mut list: Vec<T>) -> Vec<T> {
+    if let Some(last) = list.last().cloned() {
+        list.resize(list.len().next_power_of_two(), last);
+    }
+    list
 }
 
 /// A command that goes the way of queries: what goes by another overtakes those

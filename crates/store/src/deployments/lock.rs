@@ -7,7 +7,7 @@ use viridian_strategy::{DeploymentId, RouteStatus, Timestamp};
 use super::{LockedDeployment, does_not_parse, readable::Readable, row::LockedRow};
 use crate::{
     connection::Connection,
-    dialect::{Locked as _, Trip, Wait, in_one_trip, selected},
+    dialect::{Cacheable as _, Locked as _, Trip, Wait, few_lengths, in_one_trip, selected},
     error::StoreError,
     routes::{Route, RouteRow},
     schema::{deployments, routes},
@@ -36,7 +36,7 @@ impl Connection {
         ids: Vec<DeploymentId>,
         wait: Wait,
     ) -> Result<Taken, StoreError> {
-        let ids: Vec<_> = ids.into_iter().map(Sql).collect();
+        let ids = few_lengths(ids.into_iter().map(Sql).collect());
         let over = [
             Sql(RouteStatus::Terminated),
             Sql(RouteStatus::FailedToStart),
@@ -56,12 +56,14 @@ impl Connection {
                 .filter(deployments::id.eq_any(&ids))
                 .order(deployments::id)
                 .select((deployments::id, selected::<Readable<LockedRow>, Db>()))
+                .cached()
                 .locked(wait)
                 .load::<(Sql<DeploymentId>, Readable<LockedRow>)>(c),
             routes::table
                 .filter(routes::deployment_id.eq_any(&ids))
                 .filter(routes::status.ne_all(over).or(failed))
                 .select(selected::<RouteRow, Db>())
+                .cached()
                 .load::<RouteRow>(c),
         )?;
         let rows = rows.into_iter().map(|(Sql(id), Readable(row))| {
