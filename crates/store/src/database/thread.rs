@@ -162,7 +162,7 @@ mod tests {
             let panicked = of_it
                 .spawn_blocking(|| std::panic::resume_unwind(Box::new("a test")))
                 .await;
-            (panicked.map(|()| ()), of_it.spawn_blocking(|| 7).await)
+            (panicked, of_it.spawn_blocking(|| 7).await)
         });
         let (panicked, next) = both.await;
         assert_eq!(panicked.expect_err("it panicked").to_string(), PANICKED);
