@@ -7,6 +7,7 @@ mod floor;
 mod promotions;
 mod stage;
 
+use mimalloc::MiMalloc;
 use tonic::transport::{Channel, Endpoint};
 use uuid::Uuid;
 use viridian_proto::v1::{
@@ -19,6 +20,10 @@ use self::{
     promotions::{at_the_gate, promotions},
     stage::Stage,
 };
+
+/// That of the program.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[tokio::main]
 async fn main() {

@@ -9,6 +9,7 @@ mod stage;
 
 use std::{env, time::Instant};
 
+use mimalloc::MiMalloc;
 use uuid::Uuid;
 use viridian_store::{Call, Database, Request, RequestId, SetAside};
 use viridian_strategy::DeploymentId;
@@ -17,6 +18,10 @@ use self::{
     promotions::{at_the_gate, promotions, tell},
     stage::{Side, Stage, call},
 };
+
+/// That of the program.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[tokio::main]
 async fn main() {

@@ -4,6 +4,7 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use mimalloc::MiMalloc;
 
 mod agent;
 mod args;
@@ -42,6 +43,10 @@ use crate::{
     args::{Cli, Command},
     error::Error,
 };
+
+/// A sixth of a promotion's time was spent in the system's. SQLite's memory is its, too.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     logging::report_panics_in_one_line();
