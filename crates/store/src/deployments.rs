@@ -41,6 +41,7 @@ pub struct Deployment {
     /// Its name, unique among the project's live ones.
     pub name: String,
     /// Labels to select by.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// Where it belongs and who asked for it.
     pub metadata: Metadata,
@@ -57,6 +58,7 @@ pub struct Deployment {
     /// When the current revision was activated.
     pub current_since: Timestamp,
     /// The revision that was current before.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub previous: Option<RevisionId>,
     /// The version of what was asked of it.
     pub generation: i64,
@@ -73,8 +75,10 @@ pub struct Deployment {
     /// When the present lifecycle and sub-step began.
     pub phase_started_at: Timestamp,
     /// When the progress deadline or the gate's timeout passes.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub deadline_at: Option<Timestamp>,
     /// When a revision was last promoted.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub promoted_at: Option<Timestamp>,
     /// The number of its newest revision.
     pub last_revision: i64,
@@ -86,12 +90,16 @@ pub struct Deployment {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Metadata {
     /// The tenant.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub domain: String,
     /// The machines that run its routes.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub resource_group: String,
     /// Who created it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub created_user: String,
     /// Who owns the sessions of its routes.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub session_owner: String,
 }
 
@@ -103,6 +111,7 @@ pub struct Status {
     /// Routes of the revision that is being deployed.
     pub green: ReplicaCounts,
     /// Why it does not go on.
+    #[serde(default, skip_serializing_if = "Blockers::is_empty")]
     pub blockers: Blockers,
 }
 

@@ -36,14 +36,18 @@ pub struct BlueGreen {
     /// Promote without being asked to.
     pub auto_promote: bool,
     /// How long all green must have been ready before an automatic promotion.
+    #[serde(default, skip_serializing_if = "Duration::is_zero")]
     pub promote_delay: Duration,
     /// How long all green must have been ready before any promotion.
+    #[serde(default, skip_serializing_if = "Duration::is_zero")]
     pub min_ready: Duration,
     /// How many failed green are replaced in one rollout.
     pub max_replacements: u32,
     /// How long blue is retained after the switch.
+    #[serde(default, skip_serializing_if = "Duration::is_zero")]
     pub scale_down_delay: Duration,
     /// What happens when nobody promotes.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub gate_timeout: Option<GateTimeout>,
 }
 

@@ -5,12 +5,16 @@ use diesel_async::{AsyncConnection as _, AsyncMigrationHarness, AsyncPgConnectio
 use diesel_migrations::MigrationHarness as _;
 use rstest::rstest;
 
+use uuid::Uuid;
+use viridian_strategy::{Policy, RollingUpdate, Strategy};
+
 use super::{
-    fixture::{Engine, Fixture, manual},
+    fixture::{Engine, Fixture, call, manual},
+    invariants,
     schema::Catalog,
 };
 use crate::{
-    Database, OpenError,
+    Call, Database, OpenError, Request, RequestId,
     migrations::{POSTGRES, SQLITE, versions},
 };
 
@@ -64,6 +68,95 @@ async fn a_newer_schema_is_refused_and_left_alone(#[case] engine: Engine) {
     revert_to_known(&url, &known).await;
     let fixture = Fixture::reopen((url, folder)).await;
     assert_eq!(fixture.footprint().await, footprint);
+}
+
+/// A program from before documents left anything out could read them again.
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+#[tokio::test(flavor = "multi_thread")]
+async fn documents_are_whole_again_below(#[case] engine: Engine) {
+    let fixture = Fixture::new(engine).await;
+    let terms = Call {
+        request: Some(Request {
+            id: RequestId(Uuid::now_v7()),
+            method: "Promote",
+            fingerprint: vec![7; 32],
+        }),
+        ..call()
+    };
+    let (promoted, _) = fixture.at_the_gate(2, manual()).await;
+    let first = fixture.db.complete_manual_promote(promoted, None, &terms);
+    let first = first.await.expect("it is promoted");
+    let rolling = Policy {
+        strategy: Strategy::Rolling(RollingUpdate::default()),
+        ..Policy::default()
+    };
+    let rolling = fixture.ready(1, rolling).await;
+    let seen = (fixture.get(promoted).await, fixture.get(rolling).await);
+
+    let documents = [
+        (
+            "deployments",
+            "status",
+            &["provisioning", "retained", "blockers"][..],
+        ),
+        ("deployments", "metadata", &["domain", "session_owner"]),
+        ("history", "status", &["unhealthy", "failed", "blockers"]),
+        (
+            "events",
+            "snapshot",
+            &["labels", "domain", "provisioning", "blockers"],
+        ),
+        (
+            "replies",
+            "reply",
+            &["labels", "domain", "provisioning", "blockers", "min_ready"],
+        ),
+    ];
+    let lacking = async |table: &str, column: &str, word: &str| {
+        let lacks = format!("{column} NOT LIKE '%\"{word}\"%'");
+        let query = format!("SELECT COUNT(*) AS n FROM {table} WHERE {lacks}");
+        fixture.number(&query).await
+    };
+    for (table, column, words) in documents {
+        for word in words {
+            assert!(lacking(table, column, word).await > 0, "{table}: {word}");
+        }
+    }
+    revert_last(&fixture.url).await;
+    for (table, column, words) in documents {
+        for word in words {
+            assert_eq!(lacking(table, column, word).await, 0, "{table}: {word}");
+        }
+    }
+    let blue_green = "policy LIKE '%\"BlueGreen\"%'";
+    let whole = "policy LIKE '%\"scale_down_delay\"%'";
+    let odd = format!("SELECT COUNT(*) AS n FROM deployments WHERE ({blue_green}) <> ({whole})");
+    assert_eq!(fixture.number(&odd).await, 0);
+
+    // They still say the same.
+    let fixture = Fixture::reopen(fixture.close()).await;
+    let again = fixture.db.complete_manual_promote(promoted, None, &terms);
+    let again = again.await.expect("it is the same call");
+    assert_eq!(again.deployment, first.deployment);
+    let now = (fixture.get(promoted).await, fixture.get(rolling).await);
+    assert_eq!(now, seen);
+    invariants::hold(&fixture).await;
+}
+
+/// Undoes the last migration.
+async fn revert_last(url: &str) {
+    if let Some(path) = url.strip_prefix("sqlite:") {
+        let mut connection = SqliteConnection::establish(path).expect("the file opens");
+        let reverted = connection.revert_last_migration(SQLITE);
+        reverted.expect("it goes down");
+    } else {
+        let connection = AsyncPgConnection::establish(url).await;
+        let mut harness = AsyncMigrationHarness::new(connection.expect("the server answers"));
+        let reverted = harness.revert_last_migration(POSTGRES);
+        reverted.expect("it goes down");
+    }
 }
 
 /// Undoes every migration.
