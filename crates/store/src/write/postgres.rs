@@ -110,11 +110,11 @@ impl Write {
         match &self.verb {
             Verb::Insert { columns, conflict } => {
                 out.push_sql("INSERT INTO ");
-                out.push_identifier(self.table)?;
+                out.push_sql(self.table);
                 out.push_sql(" (");
                 for (index, column) in columns.iter().enumerate() {
                     comma(index, &mut out);
-                    out.push_identifier(column.name)?;
+                    out.push_sql(column.name);
                 }
                 out.push_sql(") SELECT * FROM ");
                 unnest(columns.iter(), out.reborrow())?;
@@ -128,14 +128,14 @@ impl Write {
                 guard,
             } => {
                 out.push_sql("UPDATE ");
-                out.push_identifier(self.table)?;
+                out.push_sql(self.table);
                 out.push_sql(" SET ");
                 if let Some(changes) = changes {
                     changes.walk_ast(out.reborrow())?;
                 }
                 for (index, column) in columns.iter().enumerate() {
                     comma(index + usize::from(changes.is_some()), &mut out);
-                    out.push_identifier(column.name)?;
+                    out.push_sql(column.name);
                     out.push_sql(" = given.v");
                     out.push_sql(&(keys.len() + index).to_string());
                 }
@@ -150,7 +150,7 @@ impl Write {
             }
             Verb::Delete { keys } => {
                 out.push_sql("DELETE FROM ");
-                out.push_identifier(self.table)?;
+                out.push_sql(self.table);
                 out.push_sql(" USING ");
                 unnest(keys.iter(), out.reborrow())?;
                 self.pick(keys, &mut out)?;
@@ -163,9 +163,9 @@ impl Write {
     fn pick<'b>(&'b self, keys: &[Column], out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         for (index, key) in keys.iter().enumerate() {
             out.push_sql(if index == 0 { " WHERE " } else { " AND " });
-            out.push_identifier(self.table)?;
+            out.push_sql(self.table);
             out.push_sql(".");
-            out.push_identifier(key.name)?;
+            out.push_sql(key.name);
             out.push_sql(" = given.v");
             out.push_sql(&index.to_string());
         }

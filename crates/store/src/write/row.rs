@@ -48,10 +48,10 @@ impl Write {
         match &self.verb {
             Verb::Insert { columns, conflict } => {
                 out.push_sql("INSERT INTO ");
-                out.push_identifier(self.table)?;
+                out.push_sql(self.table);
                 for (index, column) in columns.iter().enumerate() {
                     out.push_sql(if index == 0 { " (" } else { ", " });
-                    out.push_identifier(column.name)?;
+                    out.push_sql(column.name);
                 }
                 out.push_sql(") VALUES ");
                 for row in rows.clone() {
@@ -75,7 +75,7 @@ impl Write {
                 guard,
             } => {
                 out.push_sql("UPDATE ");
-                out.push_identifier(self.table)?;
+                out.push_sql(self.table);
                 out.push_sql(" SET ");
                 if let Some(changes) = changes {
                     changes.walk_ast(out.reborrow())?;
@@ -84,7 +84,7 @@ impl Write {
                     if index > 0 || changes.is_some() {
                         out.push_sql(", ");
                     }
-                    out.push_identifier(column.name)?;
+                    out.push_sql(column.name);
                     out.push_sql(" = ");
                     column.value(rows.start, out.reborrow())?;
                 }
@@ -98,7 +98,7 @@ impl Write {
             }
             Verb::Delete { keys } => {
                 out.push_sql("DELETE FROM ");
-                out.push_identifier(self.table)?;
+                out.push_sql(self.table);
                 pick(keys, rows, out)
             }
         }
@@ -116,7 +116,7 @@ where
 {
     for (index, key) in keys.iter().enumerate() {
         out.push_sql(if index == 0 { " WHERE " } else { " AND " });
-        out.push_identifier(key.name)?;
+        out.push_sql(key.name);
         if rows.len() == 1 {
             out.push_sql(" = ");
             key.value(rows.start, out.reborrow())?;
