@@ -44,7 +44,7 @@ use crate::{
     error::Error,
 };
 
-/// A sixth of a promotion's time was spent in the system's. SQLite's memory is its, too.
+/// A sixth of a promotion's time was spent in the system's.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
