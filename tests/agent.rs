@@ -42,19 +42,22 @@ async fn what_an_agent_ran_that_was_killed_is_replaced(#[case] engine: Engine) {
     agent.start_kill().expect("it runs");
     within("its end", agent.wait()).await.expect("it ended");
     let agent = start(&server, state.path());
-    let after = eventually("new routes that have traffic", async || {
+    eventually("new routes that have traffic", async || {
         let table = api.table(REFERENCE).await;
         let known = |id: &String| before.contains(id);
         let replaced = !table.endpoints.iter().any(|it| known(&it.route_id));
-        (table.endpoints.len() == 2 && replaced).then_some(table)
+        (table.endpoints.len() == 2 && replaced).then_some(())
     })
     .await;
+    // Where none is healthy yet a table has those that are not.
+    api.until(REFERENCE, "READY", serves).await;
+    let after = api.table(REFERENCE).await;
+    assert_eq!(after.endpoints.len(), 2, "{after:?}");
     for endpoint in &after.endpoints {
         let reply = reqwest::get(format!("http://{}/", endpoint.address)).await;
         let reply = reply.expect("it answers").text().await;
         assert_eq!(reply.expect("a text"), LABEL);
     }
-    api.until(REFERENCE, "READY", serves).await;
     let routes = api.list_routes(REFERENCE).await;
     assert_eq!(active(&routes).len(), 2, "{routes:#?}");
     for route in routes.iter().filter(|it| before.contains(&it.id)) {
