@@ -45,8 +45,13 @@ pub struct Database {
     pub(crate) share: Share,
 }
 
-/// The turn to write. On PostgreSQL there are no turns.
-pub(crate) struct InTurn(Option<Head>);
+/// The turn to write.
+pub(crate) enum InTurn {
+    /// On PostgreSQL, where there are no turns.
+    Anyone(postgres::Pool),
+    /// SQLite's writer is free.
+    First(Head),
+}
 
 #[derive(Clone)]
 enum Engine {
@@ -165,26 +170,17 @@ impl Database {
         &self,
         work: impl AsyncFnOnce(&mut Transaction) -> Result<T, E>,
     ) -> Result<T, E> {
-        let connection = match &self.engine {
-            Engine::Pg(pool) => measure_wait(Use::Write, pool.get()).await?,
-            Engine::Sqlite(pool) => {
-                let head = measure_wait(Use::Write, pool.wait()).await?;
-                pool.begin(head, Start::Shared).await?
-            }
-        };
-        let tx = Transaction::on(connection, self.clock);
+        let turn = self.wait_for_turn().await?;
+        let tx = self.begin(turn, Start::Shared).await?;
         self.end(tx, work).await
     }
 
     /// Waits for the turn to write, for a unit that is made up when it has come.
     pub(crate) async fn wait_for_turn(&self) -> Result<InTurn, StoreError> {
-        match &self.engine {
-            Engine::Pg(_) => Ok(InTurn(None)),
-            Engine::Sqlite(pool) => {
-                let head = measure_wait(Use::Write, pool.wait()).await?;
-                Ok(InTurn(Some(head)))
-            }
-        }
+        Ok(match &self.engine {
+            Engine::Pg(pool) => InTurn::Anyone(pool.clone()),
+            Engine::Sqlite(pool) => InTurn::First(measure_wait(Use::Write, pool.wait()).await?),
+        })
     }
 
     /// Does a unit whose turn has come. On SQLite it is done on this thread, and
@@ -194,18 +190,22 @@ impl Database {
         turn: InTurn,
         work: impl AsyncFnOnce(&mut Transaction) -> Result<T, E>,
     ) -> Result<T, E> {
-        match (&self.engine, turn) {
-            (Engine::Sqlite(pool), InTurn(Some(head))) => {
-                here(async {
-                    let connection = pool.begin(head, Start::AtOnce).await?;
-                    let mut tx = Transaction::on(connection, self.clock);
-                    tx.commit_at_once();
-                    self.end(tx, work).await
-                })
-                .await
-            }
-            _ => self.write(work).await,
+        let done = async {
+            let tx = self.begin(turn, Start::AtOnce).await?;
+            self.end(tx, work).await
+        };
+        match &self.engine {
+            Engine::Pg(_) => done.await,
+            Engine::Sqlite(_) => here(done).await,
         }
+    }
+
+    async fn begin(&self, turn: InTurn, start: Start) -> Result<Transaction, StoreError> {
+        let connection = match turn {
+            InTurn::Anyone(pool) => measure_wait(Use::Write, pool.get()).await?,
+            InTurn::First(head) => Connection::SqliteWriter(head.begin(start).await?),
+        };
+        Ok(Transaction::on(connection, self.clock))
     }
 
     /// The same for a unit that waits for the locks of some deployments. All in

@@ -26,8 +26,6 @@ pub(crate) struct Transaction {
     /// Whether the database knows of it. PostgreSQL is told with what comes
     /// first; a turn of SQLite's writer has begun already.
     begun: bool,
-    /// Whether it waits for no other that it could be committed with.
-    at_once: bool,
     clock: dialect::Clock,
     now: Option<Timestamp>,
     writes: Vec<Write>,
@@ -40,18 +38,12 @@ impl Transaction {
         Self {
             begun: matches!(connection, Connection::SqliteWriter(_)),
             connection: Some(connection),
-            at_once: false,
             clock,
             now: None,
             writes: Vec::new(),
             touched: Vec::new(),
             moved: Vec::new(),
         }
-    }
-
-    /// Has it committed without those who are in line, on SQLite.
-    pub(crate) fn commit_at_once(&mut self) {
-        self.at_once = true;
     }
 
     /// Does what was collected, makes it durable, and then tells others what it
@@ -98,7 +90,6 @@ impl Transaction {
                 self.connection = None;
                 written
             }
-            _ if self.at_once => self.end(Turn::commit).await,
             _ => self.end(Turn::keep).await,
         }
     }

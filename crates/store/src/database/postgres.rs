@@ -38,7 +38,7 @@ pub(super) struct Connector {
 }
 
 #[derive(Clone)]
-pub(super) struct Pool {
+pub(crate) struct Pool {
     connections: deadpool::Pool<AsyncPgConnection>,
     acquire_timeout: Duration,
     answers: Answers,

@@ -18,7 +18,7 @@ use tokio::{task::spawn_blocking, time::timeout};
 
 use super::{
     Limits,
-    writer::{Head, Start, Writer},
+    writer::{Head, Writer},
 };
 use crate::{
     connection::{Connection, Reader, SqliteConn, sqlite},
@@ -93,12 +93,6 @@ impl Pool {
         timeout(self.acquire_timeout, self.writer.wait())
             .await
             .map_err(|_| StoreError::Exhausted)
-    }
-
-    /// Begins a unit of work.
-    pub(super) async fn begin(&self, head: Head, start: Start) -> Result<Connection, StoreError> {
-        let turn = self.writer.begin(head, start).await?;
-        Ok(Connection::SqliteWriter(turn))
     }
 }
 

@@ -61,7 +61,10 @@ enum Note {
 }
 
 /// The first in line.
-pub(super) struct Head(OwnedMutexGuard<Seat>);
+pub(crate) struct Head {
+    queue: Arc<Mutex<Seat>>,
+    seat: OwnedMutexGuard<Seat>,
+}
 
 /// How a unit begins.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -76,6 +79,7 @@ pub(super) enum Start {
 pub(crate) struct Turn {
     seat: OwnedMutexGuard<Seat>,
     outcome: watch::Receiver<Option<Outcome>>,
+    start: Start,
     /// Of the group that it began, if it is to commit it.
     commit: Option<Commit>,
 }
@@ -105,15 +109,16 @@ impl Writer {
 
     /// Waits in line.
     pub(super) async fn wait(&self) -> Head {
-        Head(Arc::clone(&self.0).lock_owned().await)
+        let queue = Arc::clone(&self.0);
+        let seat = Arc::clone(&queue).lock_owned().await;
+        Head { queue, seat }
     }
+}
 
+impl Head {
     /// Begins a unit.
-    pub(super) async fn begin(
-        &self,
-        Head(mut seat): Head,
-        start: Start,
-    ) -> Result<Turn, StoreError> {
+    pub(super) async fn begin(self, start: Start) -> Result<Turn, StoreError> {
+        let Self { queue, mut seat } = self;
         seat.reconnect().await?;
         #[cfg(test)]
         crate::faults::before("the begin of a unit").await?;
@@ -122,7 +127,7 @@ impl Writer {
             None => {
                 let (sender, receiver) = watch::channel(None);
                 seat.group = Some(sender);
-                let queue = Some(Arc::clone(&self.0));
+                let queue = Some(queue);
                 (receiver, "BEGIN IMMEDIATE", Some(Commit { queue }))
             }
         };
@@ -138,6 +143,7 @@ impl Writer {
         Ok(Turn {
             seat,
             outcome,
+            start,
             commit,
         })
     }
@@ -164,24 +170,22 @@ impl Turn {
         self.seat.connection.as_mut()
     }
 
-    /// Keeps what the unit wrote, and waits until it is durable.
-    pub(crate) async fn keep(self) -> Result<(), StoreError> {
+    /// Keeps what the unit wrote, and waits until it is durable, or makes it so at
+    /// once.
+    pub(crate) async fn keep(mut self) -> Result<(), StoreError> {
+        if self.start == Start::AtOnce {
+            self.seat.note = Some(Note::Keep);
+            self.seat.commit().await;
+            if let Some(mut commit) = self.commit.take() {
+                commit.queue = None;
+            }
+        }
         self.end(Note::Keep).await
     }
 
     /// Undoes what the unit wrote, and waits until what it saw is durable.
     pub(crate) async fn undo(self) -> Result<(), StoreError> {
         self.end(Note::Undo).await
-    }
-
-    /// Keeps what the unit wrote, and makes it durable without those who are in line.
-    pub(crate) async fn commit(mut self) -> Result<(), StoreError> {
-        self.seat.note = Some(Note::Keep);
-        self.seat.commit().await;
-        if let Some(mut commit) = self.commit.take() {
-            commit.queue = None;
-        }
-        self.leave().await
     }
 
     async fn end(mut self, note: Note) -> Result<(), StoreError> {
@@ -194,6 +198,7 @@ impl Turn {
         let Self {
             seat,
             mut outcome,
+            start: _,
             commit,
         } = self;
         drop(commit);

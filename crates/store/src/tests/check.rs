@@ -4,16 +4,13 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use rstest::rstest;
-use uuid::Uuid;
 use viridian_strategy::{DeploymentId, Policy, RollingUpdate, Strategy};
 
 use super::{
-    fixture::{Engine, Fixture, call, colours, manual},
+    fixture::{Engine, Fixture, call, colours, manual, with_request},
     invariants,
 };
-use crate::{
-    Call, CheckError, Database, OpenError, Request, RequestId, Violation, check, check::queries,
-};
+use crate::{CheckError, Database, OpenError, Violation, check, check::queries};
 
 #[test]
 fn both_engines_ask_the_same_of_all_invariants() {
@@ -510,16 +507,5 @@ fn without_constraints(engine: Engine) -> &'static str {
              LOOP EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', c.of, c.conname); \
              END LOOP; END $$"
         }
-    }
-}
-
-fn with_request() -> Call {
-    Call {
-        request: Some(Request {
-            id: RequestId(Uuid::now_v7()),
-            method: "Pause",
-            fingerprint: vec![1],
-        }),
-        ..call()
     }
 }

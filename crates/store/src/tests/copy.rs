@@ -2,16 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use uuid::Uuid;
-
 use super::{
-    fixture::{Engine, Fixture, call, manual},
+    fixture::{Engine, Fixture, call, manual, with_request},
     invariants,
     schema::Catalog,
 };
 use crate::{
-    Call, Copied, CopyError, DeploymentFilter, OpenError, Projects, Request, RequestId, Tables,
-    copy,
+    Copied, CopyError, DeploymentFilter, OpenError, Projects, Tables, copy,
     copy::{HORIZON, TABLES},
 };
 
@@ -20,14 +17,7 @@ async fn everything_is_the_same_and_goes_on() {
     let source = Fixture::new(Engine::Sqlite).await;
     let (waiting, _) = source.at_the_gate(2, manual()).await;
     let (promoted, _) = source.at_the_gate(3, manual()).await;
-    let terms = Call {
-        request: Some(Request {
-            id: RequestId(Uuid::now_v7()),
-            method: "Promote",
-            fingerprint: vec![0, 255, 7],
-        }),
-        ..call()
-    };
+    let terms = with_request();
     let first = source.db.complete_manual_promote(promoted, None, &terms);
     let first = first.await.expect("it is promoted");
     // More than go in one batch.

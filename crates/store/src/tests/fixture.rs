@@ -13,7 +13,8 @@ use viridian_strategy::{
 
 use crate::{
     Call, Database, Deployment, HealthReport, HistoryEntry, Limits, Metadata, NewDeployment, Pass,
-    RevisionSpec, Route, RouteFilter, SetAside, StatusReport, connection::with_conn,
+    Request, RequestId, RevisionSpec, Route, RouteFilter, SetAside, StatusReport,
+    connection::with_conn,
 };
 
 #[derive(Clone, Copy, Debug)]
@@ -273,6 +274,18 @@ pub(super) fn call() -> Call {
         actor: "tester".into(),
         reason: "a test".into(),
         ..Call::default()
+    }
+}
+
+/// One whose repeat gets the same answer.
+pub(super) fn with_request() -> Call {
+    Call {
+        request: Some(Request {
+            id: RequestId(Uuid::now_v7()),
+            method: "Call",
+            fingerprint: vec![0, 255, 7],
+        }),
+        ..call()
     }
 }
 

@@ -5,16 +5,15 @@ use diesel_async::{AsyncConnection as _, AsyncMigrationHarness, AsyncPgConnectio
 use diesel_migrations::MigrationHarness as _;
 use rstest::rstest;
 
-use uuid::Uuid;
 use viridian_strategy::{Policy, RollingUpdate, Strategy};
 
 use super::{
-    fixture::{Engine, Fixture, call, manual},
+    fixture::{Engine, Fixture, manual, with_request},
     invariants,
     schema::Catalog,
 };
 use crate::{
-    Call, Database, OpenError, Request, RequestId,
+    Database, OpenError,
     migrations::{POSTGRES, SQLITE, versions},
 };
 
@@ -29,7 +28,7 @@ async fn it_goes_up_and_down_and_up_again(#[case] engine: Engine) {
     let before = Catalog::read(&url).await;
     assert!(before.tables.contains_key("deployments"));
 
-    revert_all(&url).await;
+    revert(&url, versions().expect("they are known").len()).await;
     let reverted = Catalog::read(&url).await;
     assert_eq!(reverted, Catalog::default(), "nothing is left");
 
@@ -77,14 +76,7 @@ async fn a_newer_schema_is_refused_and_left_alone(#[case] engine: Engine) {
 #[tokio::test(flavor = "multi_thread")]
 async fn documents_are_whole_again_below(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
-    let terms = Call {
-        request: Some(Request {
-            id: RequestId(Uuid::now_v7()),
-            method: "Promote",
-            fingerprint: vec![7; 32],
-        }),
-        ..call()
-    };
+    let terms = with_request();
     let (promoted, _) = fixture.at_the_gate(2, manual()).await;
     let first = fixture.db.complete_manual_promote(promoted, None, &terms);
     let first = first.await.expect("it is promoted");
@@ -124,7 +116,7 @@ async fn documents_are_whole_again_below(#[case] engine: Engine) {
             assert!(lacking(table, column, word).await > 0, "{table}: {word}");
         }
     }
-    revert_last(&fixture.url).await;
+    revert(&fixture.url, 1).await;
     for (table, column, words) in documents {
         for word in words {
             assert_eq!(lacking(table, column, word).await, 0, "{table}: {word}");
@@ -145,31 +137,21 @@ async fn documents_are_whole_again_below(#[case] engine: Engine) {
     invariants::hold(&fixture).await;
 }
 
-/// Undoes the last migration.
-async fn revert_last(url: &str) {
+/// Undoes so many migrations, the last one first.
+async fn revert(url: &str, count: usize) {
     if let Some(path) = url.strip_prefix("sqlite:") {
         let mut connection = SqliteConnection::establish(path).expect("the file opens");
-        let reverted = connection.revert_last_migration(SQLITE);
-        reverted.expect("it goes down");
+        for _ in 0..count {
+            let reverted = connection.revert_last_migration(SQLITE);
+            reverted.expect("it goes down");
+        }
     } else {
         let connection = AsyncPgConnection::establish(url).await;
         let mut harness = AsyncMigrationHarness::new(connection.expect("the server answers"));
-        let reverted = harness.revert_last_migration(POSTGRES);
-        reverted.expect("it goes down");
-    }
-}
-
-/// Undoes every migration.
-async fn revert_all(url: &str) {
-    if let Some(path) = url.strip_prefix("sqlite:") {
-        let mut connection = SqliteConnection::establish(path).expect("the file opens");
-        let reverted = connection.revert_all_migrations(SQLITE);
-        assert!(!reverted.expect("it goes down").is_empty());
-    } else {
-        let connection = AsyncPgConnection::establish(url).await;
-        let mut harness = AsyncMigrationHarness::new(connection.expect("the server answers"));
-        let reverted = harness.revert_all_migrations(POSTGRES);
-        assert!(!reverted.expect("it goes down").is_empty());
+        for _ in 0..count {
+            let reverted = harness.revert_last_migration(POSTGRES);
+            reverted.expect("it goes down");
+        }
     }
 }
 

@@ -3,17 +3,13 @@
 use std::time::Duration;
 
 use rstest::rstest;
-use uuid::Uuid;
 use viridian_strategy::{BlueGreen, DeploymentId, Health, Policy, RouteStatus, State, Strategy};
 
 use super::{
-    fixture::{Engine, Fixture, call, manual, spec},
+    fixture::{Engine, Fixture, call, manual, spec, with_request},
     invariants,
 };
-use crate::{
-    ActivateRefusal, Call, DeploymentUpdate, Pruned, Request, RequestId, Retention,
-    RevisionReference, UnitError,
-};
+use crate::{ActivateRefusal, DeploymentUpdate, Pruned, Retention, RevisionReference, UnitError};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -379,15 +375,4 @@ fn repeat_last_move(last: i64, more: i64) -> String {
          SELECT i FROM counted) AS more WHERE number = {last}; \
          UPDATE deployments SET last_history = last_history + {more}"
     )
-}
-
-fn with_request() -> Call {
-    Call {
-        request: Some(Request {
-            id: RequestId(Uuid::now_v7()),
-            method: "Pause",
-            fingerprint: vec![1],
-        }),
-        ..call()
-    }
 }

@@ -1,0 +1,115 @@
+//! Whoever waits in the line, and what becomes of it.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio::sync::oneshot;
+use tracing::Span;
+
+use crate::{
+    error::{StoreError, UnitError},
+    replies::{NewReply, Request},
+    units::{change::Change, hold::Held},
+};
+
+/// What a call comes to: the reply, and what is to be written, if anything.
+pub(crate) type Decision<T, R> = Result<(T, Option<Change>), UnitError<R>>;
+
+/// Whoever waits in the line.
+pub(crate) trait Caller: Send {
+    /// In which it calls.
+    fn span(&self) -> &Span;
+
+    /// Whether nobody waits for the answer any more.
+    fn is_gone(&self) -> bool;
+
+    /// What is to be written; None when it is refused.
+    fn decide(&mut self, held: Held) -> Option<Decided>;
+
+    /// Tells how it ended.
+    fn tell(self: Box<Self>, end: End);
+}
+
+/// What a caller wants to be written.
+pub(crate) struct Decided {
+    pub(crate) change: Option<Change>,
+    pub(crate) reply: Option<NewReply>,
+}
+
+/// How it ended for a caller.
+#[derive(Clone)]
+pub(crate) enum End {
+    /// As it was decided.
+    Committed,
+    /// Nothing of it was done: it has to go alone.
+    Alone,
+    /// It failed; whether it was committed is not always known.
+    Failed(StoreError),
+}
+
+/// A caller that waits for its answer.
+pub(crate) struct Waiting<T, R, F> {
+    span: Span,
+    decide: Arc<F>,
+    request: Option<Request>,
+    decided: Option<Result<T, UnitError<R>>>,
+    answer: oneshot::Sender<Option<Result<T, UnitError<R>>>>,
+}
+
+impl<T, R, F> Waiting<T, R, F> {
+    /// The answer is None when it has to go alone.
+    #[expect(clippy::type_complexity, reason = "its parts say what it is")]
+    pub(crate) fn new(
+        decide: Arc<F>,
+        request: Option<Request>,
+    ) -> (Self, oneshot::Receiver<Option<Result<T, UnitError<R>>>>) {
+        let (answer, receiver) = oneshot::channel();
+        let waiting = Self {
+            span: Span::current(),
+            decide,
+            request,
+            decided: None,
+            answer,
+        };
+        (waiting, receiver)
+    }
+}
+
+impl<T, R, F> Caller for Waiting<T, R, F>
+where
+    T: Serialize + Send,
+    R: Send,
+    F: Fn(Held) -> Decision<T, R> + Send + Sync,
+{
+    fn span(&self) -> &Span {
+        &self.span
+    }
+
+    fn is_gone(&self) -> bool {
+        self.answer.is_closed()
+    }
+
+    fn decide(&mut self, held: Held) -> Option<Decided> {
+        let decided = self.span.in_scope(|| (self.decide)(held));
+        let decided = decided.and_then(|(given, change)| {
+            let reply = NewReply::of(self.request.as_ref(), &given)?;
+            Ok((given, Decided { change, reply }))
+        });
+        let (given, decided) = match decided {
+            Ok((given, decided)) => (Ok(given), Some(decided)),
+            Err(error) => (Err(error), None),
+        };
+        self.decided = Some(given);
+        decided
+    }
+
+    fn tell(self: Box<Self>, end: End) {
+        let answer = match end {
+            End::Committed => self.decided,
+            End::Alone => None,
+            End::Failed(error) => Some(Err(error.into())),
+        };
+        // It may have gone away.
+        let _ = self.answer.send(answer);
+    }
+}
