@@ -334,3 +334,16 @@ pub(crate) async fn ask(mut connection: &AsyncPgConnection) -> QueryResult<Times
 pub(crate) fn selected<Row: Selectable<DB>, DB: Backend>() -> AsSelect<Row, DB> {
     Row::as_select()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::few_lengths;
+
+    #[test]
+    fn lists_have_few_lengths_and_the_same_values() {
+        assert!(few_lengths(Vec::<u8>::new()).is_empty());
+        assert_eq!(few_lengths(vec![7]), [7]);
+        assert_eq!(few_lengths(vec![1, 2, 3]), [1, 2, 3, 3]);
+        assert_eq!(few_lengths((0..200).collect()).len(), 256);
+    }
+}
