@@ -5,7 +5,7 @@ use diesel_async::RunQueryDsl;
 use viridian_strategy::{RouteId, Timestamp};
 
 use crate::{
-    connection::{Connection, with_conn},
+    connection::{Connection, load, with_conn},
     deployments::Projects,
     dialect::selected,
     error::StoreError,
@@ -62,7 +62,7 @@ impl Connection {
         limit: i64,
     ) -> Result<Vec<Assignment>, StoreError> {
         type Row = (Sql<Action>, RouteRow, RevisionRow);
-        let rows: Vec<Row> = with_conn!(self, |c| {
+        let rows: Vec<Row> = load!(self, {
             let mut query = assignments::table
                 .inner_join(routes::table.on(routes::id.eq(assignments::route_id)))
                 .inner_join(revisions::table.on(revisions::id.eq(routes::revision_id)))
@@ -83,7 +83,6 @@ impl Connection {
             query
                 .order((assignments::available_at, assignments::route_id))
                 .limit(limit)
-                .load(c)
         })?;
         let assignment = |(Sql(action), route, revision): Row| Assignment {
             action,

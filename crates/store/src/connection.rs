@@ -2,7 +2,7 @@
 
 mod postgres;
 
-use diesel::SqliteConnection;
+use diesel::{QueryResult, SqliteConnection, query_dsl::methods::LoadQuery};
 use diesel_async::{
     SimpleAsyncConnection as _,
     pooled_connection::deadpool::Object,
@@ -32,40 +32,75 @@ pub(crate) enum Connection {
     SqliteWriter(Turn),
 }
 
-/// Runs one query on whichever engine it is: `with_conn!(self, |c| query.load(c))`.
+/// Runs one query on whichever engine it is: `with_conn!(self, |c| query.execute(c))`.
 /// The query is built in the body, since its type depends on the engine; there
-/// `Db` is the backend. A row that is selected as a struct names it
-/// (`selected::<Row, Db>()`): left to inference, the compiler takes minutes.
+/// `Db` is the backend. Lists are [`load`]ed.
 macro_rules! with_conn {
     ($conn:expr, |$c:ident| $query:expr) => {
+        $crate::connection::with_either!($conn, |$c| $query, |$c| $query)
+    };
+}
+pub(crate) use with_conn;
+
+/// Loads the rows of one query from whichever engine it is: `load!(self, query)`. As in
+/// [`with_conn`], `Db` is the backend. A row that is selected as a struct names it
+/// (`selected::<Row, Db>()`): left to inference, the compiler takes minutes.
+macro_rules! load {
+    ($conn:expr, $query:expr) => {
+        $crate::connection::with_either!(
+            $conn,
+            |pg| diesel_async::RunQueryDsl::load($query, pg),
+            |sqlite| $crate::connection::load_in_place(sqlite, $query)
+        )
+    };
+}
+pub(crate) use load;
+
+/// What [`with_conn`] and [`load`] are: for PostgreSQL and for SQLite.
+macro_rules! with_either {
+    ($conn:expr, |$pg:ident| $on_pg:expr, |$sqlite:ident| $on_sqlite:expr) => {
         match $conn {
             $crate::connection::Connection::Pg(pg) => {
                 type Db = diesel::pg::Pg;
                 let _ = std::marker::PhantomData::<Db>;
-                $crate::connection::in_time!(pg, |$c| $query)
+                $crate::connection::in_time!(pg, |$pg| $on_pg)
             }
             $crate::connection::Connection::SqliteReader(reader) => match reader.lend() {
-                Some($c) => {
+                Some($sqlite) => {
                     type Db = diesel::sqlite::Sqlite;
                     let _ = std::marker::PhantomData::<Db>;
-                    let result = $crate::faults::exposed!($query.await);
+                    let result = $crate::faults::exposed!($on_sqlite.await);
                     reader.take_back();
                     result
                 }
                 None => Err(diesel::result::Error::BrokenTransactionManager),
             },
             $crate::connection::Connection::SqliteWriter(turn) => match turn.connection() {
-                Some($c) => {
+                Some($sqlite) => {
                     type Db = diesel::sqlite::Sqlite;
                     let _ = std::marker::PhantomData::<Db>;
-                    $crate::faults::exposed!($query.await)
+                    $crate::faults::exposed!($on_sqlite.await)
                 }
                 None => Err(diesel::result::Error::BrokenTransactionManager),
             },
         }
     };
 }
-pub(crate) use with_conn;
+pub(crate) use with_either;
+
+/// Loads rows of SQLite, each read on the connection's thread while SQLite stands on it.
+/// diesel-async hands over rows to be read elsewhere, for which each value is copied.
+pub(crate) async fn load_in_place<Q, Row>(
+    connection: &mut SqliteConn,
+    query: Q,
+) -> QueryResult<Vec<Row>>
+where
+    Q: LoadQuery<'static, SqliteConnection, Row> + Send + 'static,
+    Row: Send + 'static,
+{
+    let load = |connection: &mut _| query.internal_load(connection)?.collect();
+    connection.spawn_blocking(load).await
+}
 
 /// One of SQLite's readers. A query that its caller gave up goes on: then the
 /// connection is closed instead of being given back, since the pool cannot hand

@@ -14,7 +14,7 @@ use diesel_async::RunQueryDsl as _;
 use crate::{
     Database, Limits,
     check::expect_schema,
-    connection::with_conn,
+    connection::{load, with_conn},
     database::{Location, Snapshot, claim},
     deployments::expect_rows,
     error::{CopyError, StoreError},
@@ -136,7 +136,7 @@ async fn columns(
          FROM information_schema.columns WHERE table_schema = current_schema() AND table_name = $1",
     )
     .bind::<Text, _>(table.to_owned());
-    let types: Vec<Column> = with_conn!(tx.connection().await?, |c| query.clone().load(c))?;
+    let types: Vec<Column> = load!(tx.connection().await?, query.clone())?;
     for column in &mut columns {
         let same = types.iter().find(|it| it.name == column.name);
         let Some(Column { kind, .. }) = same else {

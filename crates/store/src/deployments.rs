@@ -22,7 +22,7 @@ use self::{
     row::{DeploymentRow, Fixed, Moving},
 };
 use crate::{
-    connection::{Connection, with_conn},
+    connection::{Connection, load, with_conn},
     dialect::{Cacheable as _, Trip, in_one_trip, selected},
     error::StoreError,
     routes::Endpoint,
@@ -173,12 +173,15 @@ impl Connection {
         &mut self,
         trip: Trip,
     ) -> Result<(Option<Timestamp>, Timestamp), StoreError> {
-        let (due, now) = in_one_trip!(self, trip, |c| deployments::table
-            .filter(deployments::due_at.is_not_null())
-            .order(deployments::due_at)
-            .limit(1)
-            .select(deployments::due_at)
-            .load::<Option<Sql<Timestamp>>>(c))?;
+        let (due, now): (Vec<Option<Sql<Timestamp>>>, _) = in_one_trip!(
+            self,
+            trip,
+            deployments::table
+                .filter(deployments::due_at.is_not_null())
+                .order(deployments::due_at)
+                .limit(1)
+                .select(deployments::due_at)
+        )?;
         let due = due.into_iter().flatten().next();
         Ok((due.map(|Sql(at)| at), now))
     }
@@ -223,10 +226,12 @@ impl Connection {
         ids: Vec<DeploymentId>,
     ) -> Result<Vec<(DeploymentId, String)>, StoreError> {
         let ids: Vec<_> = ids.into_iter().map(Sql).collect();
-        let rows: Vec<(Sql<DeploymentId>, String)> = with_conn!(self, |c| deployments::table
-            .filter(deployments::id.eq_any(ids))
-            .select((deployments::id, deployments::project))
-            .load(c))?;
+        let rows: Vec<(Sql<DeploymentId>, String)> = load!(
+            self,
+            deployments::table
+                .filter(deployments::id.eq_any(ids))
+                .select((deployments::id, deployments::project))
+        )?;
         Ok(rows.into_iter().map(|(Sql(id), of)| (id, of)).collect())
     }
 
@@ -237,7 +242,7 @@ impl Connection {
         after: Option<DeploymentId>,
         limit: i64,
     ) -> Result<Vec<DeploymentId>, StoreError> {
-        let ids: Vec<Sql<DeploymentId>> = with_conn!(self, |c| {
+        let ids: Vec<Sql<DeploymentId>> = load!(self, {
             let mut query = deployments::table.select(deployments::id).into_boxed();
             if let Projects::These(projects) = filter.projects {
                 query = query.filter(deployments::project.eq_any(projects));
@@ -253,7 +258,7 @@ impl Connection {
             if let Some(after) = after {
                 query = query.filter(deployments::id.gt(Sql(after)));
             }
-            query.order(deployments::id).limit(limit).load(c)
+            query.order(deployments::id).limit(limit)
         })?;
         Ok(ids.into_iter().map(|Sql(id)| id).collect())
     }
@@ -264,12 +269,13 @@ impl Connection {
         ids: Vec<DeploymentId>,
     ) -> Result<Vec<(DeploymentId, Result<Deployment, StoreError>)>, StoreError> {
         let wanted: Vec<_> = ids.iter().copied().map(Sql).collect();
-        let rows: Vec<(Sql<DeploymentId>, Readable<DeploymentRow>)> =
-            with_conn!(self, |c| deployments::table
+        let rows: Vec<(Sql<DeploymentId>, Readable<DeploymentRow>)> = load!(
+            self,
+            deployments::table
                 .filter(deployments::id.eq_any(wanted))
                 .order(deployments::id)
                 .select((deployments::id, selected::<Readable<DeploymentRow>, Db>()))
-                .load(c))?;
+        )?;
         let deployment = |(Sql(id), Readable(row)): (_, Readable<DeploymentRow>)| {
             let row = row.map_err(|_| does_not_parse(id));
             (id, row.and_then(Deployment::try_from))

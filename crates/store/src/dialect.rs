@@ -18,7 +18,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use viridian_strategy::Timestamp;
 
 use crate::{
-    connection::{Connection, in_time, with_conn},
+    connection::{Connection, in_time, load},
     error::StoreError,
     types::{Instant, Sql},
 };
@@ -75,7 +75,7 @@ pub(crate) async fn writers_of_events(
     match connection {
         Connection::Pg(_) => {
             let query = diesel::sql_query(WRITERS_OF_EVENTS);
-            let writers: Vec<Writer> = with_conn!(connection, |c| query.clone().load(c))?;
+            let writers: Vec<Writer> = load!(connection, query.clone())?;
             let names = writers.into_iter().map(|it| it.virtualtransaction);
             Ok(Some(names.collect()))
         }
@@ -123,6 +123,8 @@ impl<Q: Query> Query for Lock<Q> {
     type SqlType = Q::SqlType;
 }
 
+impl<Q, C> diesel::RunQueryDsl<C> for Lock<Q> {}
+
 impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for Lock<Q> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         self.query.walk_ast(out.reborrow())?;
@@ -168,6 +170,8 @@ impl<Q> QueryId for Cached<Q> {
 impl<Q: Query> Query for Cached<Q> {
     type SqlType = Q::SqlType;
 }
+
+impl<Q, C> diesel::RunQueryDsl<C> for Cached<Q> {}
 
 impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for Cached<Q> {
     fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
@@ -235,14 +239,14 @@ impl Trip {
     }
 }
 
-/// Runs queries of which none needs what another gives, in their order, and
-/// then asks for the time: `in_one_trip!(self, trip, |c| query.load(c), …)`. On
-/// PostgreSQL they are sent together, and each sees what those before it did;
-/// SQLite has no trips. As in [`with_conn`], `Db` is the backend.
+/// Loads the rows of queries of which none needs what another gives, in their order,
+/// and then asks for the time: `in_one_trip!(self, trip, query, …)`. On PostgreSQL they
+/// are sent together, and each sees what those before it did; SQLite has no trips. As
+/// in [`load`], `Db` is the backend.
 ///
-/// [`with_conn`]: crate::connection::with_conn
+/// [`load`]: crate::connection::load
 macro_rules! in_one_trip {
-    ($conn:expr, $trip:expr, |$c:ident| $($query:expr),+ $(,)?) => {
+    ($conn:expr, $trip:expr, $($query:expr),+ $(,)?) => {
         match $conn {
             $crate::connection::Connection::Pg(pg) => {
                 type Db = diesel::pg::Pg;
@@ -259,8 +263,7 @@ macro_rules! in_one_trip {
                                 futures::join!(
                                     $(async {
                                         let mut shared = shared;
-                                        let $c = &mut shared;
-                                        $query.await
+                                        diesel_async::RunQueryDsl::load($query, &mut shared).await
                                     },)+
                                     $crate::dialect::ask(shared),
                                 )
@@ -272,7 +275,7 @@ macro_rules! in_one_trip {
             }
             conn => {
                 let all = async {
-                    Ok(($($crate::connection::with_conn!(&mut *conn, |$c| $query)?,)+
+                    Ok(($($crate::connection::load!(&mut *conn, $query)?,)+
                         ($trip.clock)()))
                 };
                 all.await
@@ -328,9 +331,9 @@ pub(crate) async fn ask(mut connection: &AsyncPgConnection) -> QueryResult<Times
     Ok(now)
 }
 
-/// The columns of a row, for a backend that is named: see [`with_conn`].
+/// The columns of a row, for a backend that is named: see [`load`].
 ///
-/// [`with_conn`]: crate::connection::with_conn
+/// [`load`]: crate::connection::load
 pub(crate) fn selected<Row: Selectable<DB>, DB: Backend>() -> AsSelect<Row, DB> {
     Row::as_select()
 }

@@ -5,7 +5,7 @@ use diesel_async::RunQueryDsl;
 use viridian_strategy::{DeploymentId, Lifecycle, RevisionId, State, SubStep, Timestamp};
 
 use crate::{
-    connection::{Connection, with_conn},
+    connection::{Connection, load, with_conn},
     deployments::Status,
     dialect::selected,
     error::StoreError,
@@ -79,13 +79,15 @@ impl Connection {
         limit: i64,
     ) -> Result<Vec<HistoryEntry>, StoreError> {
         let before = before.unwrap_or(i64::MAX);
-        let rows: Vec<HistoryRow> = with_conn!(self, |c| history::table
-            .filter(history::deployment_id.eq(Sql(deployment)))
-            .filter(history::number.lt(before))
-            .order(history::number.desc())
-            .limit(limit)
-            .select(selected::<HistoryRow, Db>())
-            .load(c))?;
+        let rows: Vec<HistoryRow> = load!(
+            self,
+            history::table
+                .filter(history::deployment_id.eq(Sql(deployment)))
+                .filter(history::number.lt(before))
+                .order(history::number.desc())
+                .limit(limit)
+                .select(selected::<HistoryRow, Db>())
+        )?;
         Ok(rows.into_iter().map(HistoryEntry::from).collect())
     }
 
@@ -97,15 +99,17 @@ impl Connection {
         kept: i64,
         limit: i64,
     ) -> Result<Vec<(DeploymentId, i64)>, StoreError> {
-        let rows: Vec<(Sql<DeploymentId>, i64)> = with_conn!(self, |c| history::table
-            .inner_join(deployments::table.on(deployments::id.eq(history::deployment_id)))
-            .filter(deployments::last_history.gt(kept))
-            .filter(history::number.le(deployments::last_history - kept))
-            .filter(history::created_at.lt(Sql(before)))
-            .order((history::deployment_id, history::number))
-            .limit(limit)
-            .select((history::deployment_id, history::number))
-            .load(c))?;
+        let rows: Vec<(Sql<DeploymentId>, i64)> = load!(
+            self,
+            history::table
+                .inner_join(deployments::table.on(deployments::id.eq(history::deployment_id)))
+                .filter(deployments::last_history.gt(kept))
+                .filter(history::number.le(deployments::last_history - kept))
+                .filter(history::created_at.lt(Sql(before)))
+                .order((history::deployment_id, history::number))
+                .limit(limit)
+                .select((history::deployment_id, history::number))
+        )?;
         let entry = |(Sql(deployment), number)| (deployment, number);
         Ok(rows.into_iter().map(entry).collect())
     }

@@ -5,11 +5,10 @@
 //! late by that much, and no decision reads it.
 
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 use viridian_strategy::{DeploymentId, Health, RouteId, RouteStatus, Timestamp};
 
 use crate::{
-    connection::{Connection, with_conn},
+    connection::{Connection, load},
     error::StoreError,
     schema::{last_reports, routes},
     types::Sql,
@@ -46,11 +45,13 @@ impl Connection {
             Sql(RouteStatus::Terminated),
             Sql(RouteStatus::FailedToStart),
         ];
-        let ids: Vec<Sql<RouteId>> = with_conn!(self, |c| routes::table
-            .filter(routes::id.eq_any(ids))
-            .filter(routes::status.ne_all(over))
-            .select(routes::id)
-            .load(c))?;
+        let ids: Vec<Sql<RouteId>> = load!(
+            self,
+            routes::table
+                .filter(routes::id.eq_any(ids))
+                .filter(routes::status.ne_all(over))
+                .select(routes::id)
+        )?;
         Ok(ids.into_iter().map(|Sql(id)| id).collect())
     }
 
@@ -62,9 +63,10 @@ impl Connection {
     ) -> Result<Vec<(RouteId, Timestamp)>, StoreError> {
         type Row = (Sql<RouteId>, Option<Sql<Timestamp>>, Option<Sql<Timestamp>>);
         let ids: Vec<_> = ids.into_iter().map(Sql).collect();
-        let rows: Vec<Row> = with_conn!(self, |c| last_reports::table
-            .filter(last_reports::route_id.eq_any(ids))
-            .load(c))?;
+        let rows: Vec<Row> = load!(
+            self,
+            last_reports::table.filter(last_reports::route_id.eq_any(ids))
+        )?;
         let last = |(Sql(id), status, health): Row| {
             let at = [status, health].into_iter().flatten().map(|Sql(at)| at);
             Some((id, at.max()?))
@@ -80,7 +82,7 @@ impl Connection {
         among: Among,
     ) -> Result<Vec<(RouteId, DeploymentId)>, StoreError> {
         let since = Sql(since);
-        let rows: Vec<(Sql<RouteId>, Sql<DeploymentId>)> = with_conn!(self, |c| {
+        let rows: Vec<(Sql<RouteId>, Sql<DeploymentId>)> = load!(self, {
             let never = last_reports::health_at.is_null();
             let mut query = routes::table
                 .left_join(last_reports::table.on(last_reports::route_id.eq(routes::id)))
@@ -103,7 +105,7 @@ impl Connection {
                     query = query.limit(limit);
                 }
             }
-            query.load(c)
+            query
         })?;
         Ok(rows
             .into_iter()

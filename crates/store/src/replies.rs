@@ -8,7 +8,7 @@ use uuid::Uuid;
 use viridian_strategy::{DeploymentId, Timestamp};
 
 use crate::{
-    connection::{Connection, with_conn},
+    connection::{Connection, load, with_conn},
     error::StoreError,
     schema::replies,
     types::{Json, RequestId, Sql},
@@ -89,13 +89,15 @@ impl Connection {
         limit: i64,
     ) -> Result<Vec<RequestId>, StoreError> {
         let after = after.unwrap_or(RequestId(Uuid::nil()));
-        let ids: Vec<Sql<RequestId>> = with_conn!(self, |c| replies::table
-            .filter(replies::request_id.gt(Sql(after)))
-            .filter(replies::created_at.lt(Sql(before)))
-            .order(replies::request_id)
-            .limit(limit)
-            .select(replies::request_id)
-            .load(c))?;
+        let ids: Vec<Sql<RequestId>> = load!(
+            self,
+            replies::table
+                .filter(replies::request_id.gt(Sql(after)))
+                .filter(replies::created_at.lt(Sql(before)))
+                .order(replies::request_id)
+                .limit(limit)
+                .select(replies::request_id)
+        )?;
         Ok(ids.into_iter().map(|Sql(id)| id).collect())
     }
 

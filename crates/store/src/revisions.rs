@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use viridian_strategy::{DeploymentId, RevisionId, Timestamp};
 
 use crate::{
-    connection::{Connection, with_conn},
+    connection::{Connection, load, with_conn},
     deployments::expect_rows,
     dialect::selected,
     error::StoreError,
@@ -125,13 +125,15 @@ impl Connection {
         limit: i64,
     ) -> Result<Vec<Revision>, StoreError> {
         let before = before.unwrap_or(i64::MAX);
-        let rows: Vec<RevisionRow> = with_conn!(self, |c| revisions::table
-            .filter(revisions::deployment_id.eq(Sql(deployment)))
-            .filter(revisions::number.lt(before))
-            .order(revisions::number.desc())
-            .limit(limit)
-            .select(selected::<RevisionRow, Db>())
-            .load(c))?;
+        let rows: Vec<RevisionRow> = load!(
+            self,
+            revisions::table
+                .filter(revisions::deployment_id.eq(Sql(deployment)))
+                .filter(revisions::number.lt(before))
+                .order(revisions::number.desc())
+                .limit(limit)
+                .select(selected::<RevisionRow, Db>())
+        )?;
         Ok(rows.into_iter().map(Revision::from).collect())
     }
 
@@ -141,12 +143,14 @@ impl Connection {
         deployment: DeploymentId,
         last: i64,
     ) -> Result<Vec<RevisionId>, StoreError> {
-        let ids: Vec<Sql<RevisionId>> = with_conn!(self, |c| revisions::table
-            .filter(revisions::deployment_id.eq(Sql(deployment)))
-            .filter(revisions::number.le(last))
-            .order(revisions::number)
-            .select(revisions::id)
-            .load(c))?;
+        let ids: Vec<Sql<RevisionId>> = load!(
+            self,
+            revisions::table
+                .filter(revisions::deployment_id.eq(Sql(deployment)))
+                .filter(revisions::number.le(last))
+                .order(revisions::number)
+                .select(revisions::id)
+        )?;
         Ok(ids.into_iter().map(|Sql(id)| id).collect())
     }
 

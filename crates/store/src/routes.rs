@@ -3,14 +3,13 @@
 mod old;
 
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 use serde::{Deserialize, Serialize};
 use viridian_strategy::{
     DeploymentId, Health, Lifecycle, RevisionId, RouteId, RouteStatus, Timestamp, Traffic, serving,
 };
 
 use crate::{
-    connection::{Connection, with_conn},
+    connection::{Connection, load},
     deployments::Projects,
     dialect::selected,
     error::StoreError,
@@ -91,10 +90,12 @@ impl Connection {
         ids: Vec<RouteId>,
     ) -> Result<Vec<Route>, StoreError> {
         let ids: Vec<_> = ids.into_iter().map(Sql).collect();
-        let rows: Vec<RouteRow> = with_conn!(self, |c| routes::table
-            .filter(routes::id.eq_any(ids))
-            .select(selected::<RouteRow, Db>())
-            .load(c))?;
+        let rows: Vec<RouteRow> = load!(
+            self,
+            routes::table
+                .filter(routes::id.eq_any(ids))
+                .select(selected::<RouteRow, Db>())
+        )?;
         Ok(rows.into_iter().map(Route::from).collect())
     }
 
@@ -104,11 +105,13 @@ impl Connection {
         ids: Vec<RouteId>,
     ) -> Result<Vec<(RouteId, String)>, StoreError> {
         let ids: Vec<_> = ids.into_iter().map(Sql).collect();
-        let rows: Vec<(Sql<RouteId>, String)> = with_conn!(self, |c| routes::table
-            .inner_join(deployments::table.on(deployments::id.eq(routes::deployment_id)))
-            .filter(routes::id.eq_any(ids))
-            .select((routes::id, deployments::project))
-            .load(c))?;
+        let rows: Vec<(Sql<RouteId>, String)> = load!(
+            self,
+            routes::table
+                .inner_join(deployments::table.on(deployments::id.eq(routes::deployment_id)))
+                .filter(routes::id.eq_any(ids))
+                .select((routes::id, deployments::project))
+        )?;
         Ok(rows.into_iter().map(|(Sql(id), of)| (id, of)).collect())
     }
 
@@ -120,7 +123,7 @@ impl Connection {
         after: Option<RouteId>,
         limit: i64,
     ) -> Result<Vec<Route>, StoreError> {
-        let rows: Vec<RouteRow> = with_conn!(self, |c| {
+        let rows: Vec<RouteRow> = load!(self, {
             let mut query = routes::table
                 .filter(routes::deployment_id.eq(Sql(deployment)))
                 .select(selected::<RouteRow, Db>())
@@ -135,7 +138,7 @@ impl Connection {
             if let Some(after) = after {
                 query = query.filter(routes::id.gt(Sql(after)));
             }
-            query.order(routes::id).limit(limit).load(c)
+            query.order(routes::id).limit(limit)
         })?;
         Ok(rows.into_iter().map(Route::from).collect())
     }
@@ -154,7 +157,7 @@ impl Connection {
             Option<Sql<RevisionId>>,
             crate::types::Json<Vec<Endpoint>>,
         );
-        let rows: Vec<Row> = with_conn!(self, |c| {
+        let rows: Vec<Row> = load!(self, {
             let mut query = deployments::table
                 .select((
                     deployments::id,
@@ -179,7 +182,7 @@ impl Connection {
                     query = query.limit(limit);
                 }
             }
-            query.order(deployments::id).load(c)
+            query.order(deployments::id)
         })?;
         let table = |(deployment, epoch, lifecycle, revision, endpoints): Row| {
             let gone = matches!(lifecycle.0, Lifecycle::Destroying | Lifecycle::Destroyed);

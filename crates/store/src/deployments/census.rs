@@ -48,22 +48,25 @@ impl Connection {
         &mut self,
         trip: Trip,
     ) -> Result<(Vec<Census>, Timestamp), StoreError> {
-        let (rows, now): (Vec<CensusRow>, _) = in_one_trip!(self, trip, |c| deployments::table
-            .filter(deployments::lifecycle.ne(Sql(Lifecycle::Destroyed)))
-            .group_by((
-                deployments::lifecycle,
-                deployments::sub_step,
-                deployments::paused,
-            ))
-            .select((
-                deployments::lifecycle,
-                deployments::sub_step,
-                deployments::paused,
-                count_star(),
-                min(deployments::phase_started_at),
-                min(deployments::deadline_at),
-            ))
-            .load::<CensusRow>(c))?;
+        let (rows, now): (Vec<CensusRow>, _) = in_one_trip!(
+            self,
+            trip,
+            deployments::table
+                .filter(deployments::lifecycle.ne(Sql(Lifecycle::Destroyed)))
+                .group_by((
+                    deployments::lifecycle,
+                    deployments::sub_step,
+                    deployments::paused,
+                ))
+                .select((
+                    deployments::lifecycle,
+                    deployments::sub_step,
+                    deployments::paused,
+                    count_star(),
+                    min(deployments::phase_started_at),
+                    min(deployments::deadline_at),
+                ))
+        )?;
         Ok((rows.into_iter().map(Census::from).collect(), now))
     }
 

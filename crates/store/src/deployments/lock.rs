@@ -1,7 +1,6 @@
 //! Deployments that a transaction takes hold of, with their routes.
 
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 use viridian_strategy::{DeploymentId, RouteStatus, Timestamp};
 
 use super::{LockedDeployment, does_not_parse, readable::Readable, row::LockedRow};
@@ -49,22 +48,20 @@ impl Connection {
         let failed = routes::drained_at
             .is_null()
             .and(routes::created_at.nullable().ge(since));
-        let (rows, routes, now) = in_one_trip!(
+        let (rows, routes, now): (Vec<(Sql<_>, Readable<_>)>, Vec<RouteRow>, _) = in_one_trip!(
             self,
             trip,
-            |c| deployments::table
-                .filter(deployments::id.eq_any(&ids))
+            deployments::table
+                .filter(deployments::id.eq_any(ids.clone()))
                 .order(deployments::id)
                 .select((deployments::id, selected::<Readable<LockedRow>, Db>()))
                 .cached()
-                .locked(wait)
-                .load::<(Sql<DeploymentId>, Readable<LockedRow>)>(c),
+                .locked(wait),
             routes::table
-                .filter(routes::deployment_id.eq_any(&ids))
+                .filter(routes::deployment_id.eq_any(ids.clone()))
                 .filter(routes::status.ne_all(over).or(failed))
                 .select(selected::<RouteRow, Db>())
-                .cached()
-                .load::<RouteRow>(c),
+                .cached(),
         )?;
         let rows = rows.into_iter().map(|(Sql(id), Readable(row))| {
             let row = row.map_err(|_| does_not_parse(id));
@@ -84,13 +81,16 @@ impl Connection {
         due_by: Timestamp,
         limit: i64,
     ) -> Result<Vec<DeploymentId>, StoreError> {
-        let (ids, _) = in_one_trip!(self, trip, |c| deployments::table
-            .filter(deployments::due_at.le(Sql(due_by)))
-            .order(deployments::due_at)
-            .limit(limit)
-            .select(deployments::id)
-            .locked(Wait::Never)
-            .load::<Sql<DeploymentId>>(c))?;
+        let (ids, _): (Vec<Sql<DeploymentId>>, _) = in_one_trip!(
+            self,
+            trip,
+            deployments::table
+                .filter(deployments::due_at.le(Sql(due_by)))
+                .order(deployments::due_at)
+                .limit(limit)
+                .select(deployments::id)
+                .locked(Wait::Never)
+        )?;
         Ok(ids.into_iter().map(|Sql(id)| id).collect())
     }
 }

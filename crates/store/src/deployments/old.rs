@@ -6,7 +6,7 @@ use viridian_strategy::{DeploymentId, Lifecycle, Timestamp};
 
 use super::expect_rows;
 use crate::{
-    connection::{Connection, with_conn},
+    connection::{Connection, load, with_conn},
     error::StoreError,
     schema::{deployments, events, history, revisions, routes},
     types::Sql,
@@ -20,7 +20,7 @@ impl Connection {
         after: DeploymentId,
         limit: i64,
     ) -> Result<Vec<DeploymentId>, StoreError> {
-        let ids: Vec<Sql<DeploymentId>> = with_conn!(self, |c| {
+        let ids: Vec<Sql<DeploymentId>> = load!(self, {
             let beyond = diesel::dsl::sql::<diesel::sql_types::Bool>(BEYOND_AND_NOT_NAMED);
             deployments::table
                 .inner_join(revisions::table.on(revisions::deployment_id.eq(deployments::id)))
@@ -30,7 +30,6 @@ impl Connection {
                 .select(deployments::id)
                 .distinct()
                 .limit(limit)
-                .load(c)
         })?;
         Ok(ids.into_iter().map(|Sql(id)| id).collect())
     }
@@ -43,15 +42,17 @@ impl Connection {
         end: DeploymentId,
         limit: i64,
     ) -> Result<Vec<DeploymentId>, StoreError> {
-        let ids: Vec<Sql<DeploymentId>> = with_conn!(self, |c| deployments::table
-            .filter(deployments::id.gt(Sql(after)))
-            .filter(deployments::id.lt(Sql(end)))
-            .filter(deployments::lifecycle.eq(Sql(Lifecycle::Destroyed)))
-            .filter(deployments::phase_started_at.lt(Sql(before)))
-            .order(deployments::id)
-            .limit(limit)
-            .select(deployments::id)
-            .load(c))?;
+        let ids: Vec<Sql<DeploymentId>> = load!(
+            self,
+            deployments::table
+                .filter(deployments::id.gt(Sql(after)))
+                .filter(deployments::id.lt(Sql(end)))
+                .filter(deployments::lifecycle.eq(Sql(Lifecycle::Destroyed)))
+                .filter(deployments::phase_started_at.lt(Sql(before)))
+                .order(deployments::id)
+                .limit(limit)
+                .select(deployments::id)
+        )?;
         Ok(ids.into_iter().map(|Sql(id)| id).collect())
     }
 

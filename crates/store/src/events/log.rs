@@ -6,7 +6,7 @@ use viridian_strategy::DeploymentId;
 
 use super::{Event, EventFilter, LogEntry};
 use crate::{
-    connection::{Connection, with_conn},
+    connection::{Connection, load, with_conn},
     deployments::Deployment,
     error::StoreError,
     schema::{deployments, events},
@@ -31,12 +31,14 @@ impl Connection {
         after: i64,
         limit: i64,
     ) -> Result<Vec<(i64, DeploymentId)>, StoreError> {
-        let rows: Vec<(i64, Sql<DeploymentId>)> = with_conn!(self, |c| events::table
-            .filter(events::position.gt(after))
-            .order(events::position)
-            .limit(limit)
-            .select((events::position, events::deployment_id))
-            .load(c))?;
+        let rows: Vec<(i64, Sql<DeploymentId>)> = load!(
+            self,
+            events::table
+                .filter(events::position.gt(after))
+                .order(events::position)
+                .limit(limit)
+                .select((events::position, events::deployment_id))
+        )?;
         Ok(rows.into_iter().map(|(at, Sql(of))| (at, of)).collect())
     }
 
@@ -46,7 +48,7 @@ impl Connection {
         ranges: &[(i64, i64)],
         limit: i64,
     ) -> Result<Vec<(i64, DeploymentId)>, StoreError> {
-        let rows: Vec<(i64, Sql<DeploymentId>)> = with_conn!(self, |c| {
+        let rows: Vec<(i64, Sql<DeploymentId>)> = load!(self, {
             let mut query = events::table
                 .filter(events::position.lt(0))
                 .select((events::position, events::deployment_id))
@@ -54,7 +56,7 @@ impl Connection {
             for (first, last) in ranges {
                 query = query.or_filter(events::position.between(*first, *last));
             }
-            query.order(events::position).limit(limit).load(c)
+            query.order(events::position).limit(limit)
         })?;
         Ok(rows.into_iter().map(|(at, Sql(of))| (at, of)).collect())
     }
@@ -69,7 +71,7 @@ impl Connection {
     ) -> Result<Vec<LogEntry>, StoreError> {
         let ids: Vec<_> = filter.deployments.iter().copied().map(Sql).collect();
         let projects = filter.projects.clone();
-        let rows: Vec<Row> = with_conn!(self, |c| {
+        let rows: Vec<Row> = load!(self, {
             let mut query = events::table
                 .inner_join(deployments::table.on(deployments::id.eq(events::deployment_id)))
                 .filter(events::position.gt(after))
@@ -90,7 +92,7 @@ impl Connection {
                         .or(deployments::project.eq_any(projects)),
                 ),
             };
-            query.order(events::position).limit(limit).load(c)
+            query.order(events::position).limit(limit)
         })?;
         Ok(rows.into_iter().map(entry).collect())
     }
@@ -104,20 +106,22 @@ impl Connection {
     ) -> Result<Vec<LogEntry>, StoreError> {
         let ids: Vec<_> = ids.into_iter().map(Sql).collect();
         // Most often it is the very last one, which is found at once.
-        let rows: Vec<Row> = with_conn!(&mut *self, |c| events::table
-            .inner_join(
-                deployments::table.on(deployments::id
-                    .eq(events::deployment_id)
-                    .and(deployments::sequence.eq(events::sequence)))
-            )
-            .filter(deployments::id.eq_any(ids))
-            .select((
-                events::position,
-                events::deployment_id,
-                events::kind,
-                events::snapshot,
-            ))
-            .load(c))?;
+        let rows: Vec<Row> = load!(
+            &mut *self,
+            events::table
+                .inner_join(
+                    deployments::table.on(deployments::id
+                        .eq(events::deployment_id)
+                        .and(deployments::sequence.eq(events::sequence)))
+                )
+                .filter(deployments::id.eq_any(ids))
+                .select((
+                    events::position,
+                    events::deployment_id,
+                    events::kind,
+                    events::snapshot,
+                ))
+        )?;
         let (mut found, later): (Vec<Row>, Vec<Row>) =
             rows.into_iter().partition(|row| row.0 <= up_to);
         if !later.is_empty() {
@@ -131,17 +135,19 @@ impl Connection {
                         .and(next.field(events::position).le(up_to)),
                 )
                 .select(next.field(events::position));
-            let earlier: Vec<Row> = with_conn!(self, |c| events::table
-                .filter(events::deployment_id.eq_any(ids))
-                .filter(events::position.le(up_to))
-                .filter(diesel::dsl::not(diesel::dsl::exists(has_next)))
-                .select((
-                    events::position,
-                    events::deployment_id,
-                    events::kind,
-                    events::snapshot,
-                ))
-                .load(c))?;
+            let earlier: Vec<Row> = load!(
+                self,
+                events::table
+                    .filter(events::deployment_id.eq_any(ids))
+                    .filter(events::position.le(up_to))
+                    .filter(diesel::dsl::not(diesel::dsl::exists(has_next)))
+                    .select((
+                        events::position,
+                        events::deployment_id,
+                        events::kind,
+                        events::snapshot,
+                    ))
+            )?;
             found.extend(earlier);
         }
         found.sort_by_key(|row| row.1.0);

@@ -6,7 +6,7 @@ use viridian_strategy::{DeploymentId, Timestamp};
 
 use super::EventFilter;
 use crate::{
-    connection::{Connection, with_conn},
+    connection::{Connection, load, with_conn},
     deployments::expect_rows,
     error::StoreError,
     schema::{deployments, events, horizon},
@@ -37,15 +37,17 @@ impl Connection {
             .field(events::deployment_id)
             .eq(events::deployment_id)
             .and(next.field(events::sequence).eq(events::sequence + 1));
-        let rows: Vec<(i64, Sql<DeploymentId>, i64)> = with_conn!(self, |c| events::table
-            .inner_join(next.on(is_next))
-            .filter(events::position.gt(after))
-            .filter(events::created_at.lt(Sql(before)))
-            .filter(next.field(events::created_at).lt(Sql(before)))
-            .order(events::position)
-            .limit(limit)
-            .select((events::position, events::deployment_id, events::sequence))
-            .load(c))?;
+        let rows: Vec<(i64, Sql<DeploymentId>, i64)> = load!(
+            self,
+            events::table
+                .inner_join(next.on(is_next))
+                .filter(events::position.gt(after))
+                .filter(events::created_at.lt(Sql(before)))
+                .filter(next.field(events::created_at).lt(Sql(before)))
+                .order(events::position)
+                .limit(limit)
+                .select((events::position, events::deployment_id, events::sequence))
+        )?;
         let event = |(position, Sql(deployment), sequence)| (position, deployment, sequence);
         Ok(rows.into_iter().map(event).collect())
     }
@@ -87,9 +89,10 @@ impl Connection {
 
     /// Gives how far back the log reaches.
     pub(crate) async fn horizon(&mut self) -> Result<Horizon, StoreError> {
-        let rows: Vec<(i64, i64)> = with_conn!(self, |c| horizon::table
-            .select((horizon::events, horizon::deployments))
-            .load(c))?;
+        let rows: Vec<(i64, i64)> = load!(
+            self,
+            horizon::table.select((horizon::events, horizon::deployments))
+        )?;
         expect_rows("read horizon", 1, rows.len())?;
         let (events, deployments) = rows[0];
         Ok(Horizon {

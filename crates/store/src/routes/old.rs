@@ -5,7 +5,7 @@ use diesel_async::RunQueryDsl;
 use viridian_strategy::{DeploymentId, Lifecycle, RevisionId, RouteId, RouteStatus, Timestamp};
 
 use crate::{
-    connection::{Connection, with_conn},
+    connection::{Connection, load, with_conn},
     error::StoreError,
     schema::{deployments, routes},
     types::Sql,
@@ -25,17 +25,19 @@ impl Connection {
         let forgotten = routes::created_at
             .lt(deployments::current_since)
             .or(deployments::lifecycle.eq(Sql(Lifecycle::Destroyed)));
-        let ids: Vec<Sql<RouteId>> = with_conn!(self, |c| routes::table
-            .inner_join(deployments::table.on(deployments::id.eq(routes::deployment_id)))
-            .filter(routes::id.gt(Sql(after)))
-            .filter(routes::id.lt(Sql(end)))
-            .filter(routes::status.eq_any(OVER))
-            .filter(routes::status_updated_at.lt(Sql(before)))
-            .filter(drained.or(forgotten))
-            .order(routes::id)
-            .limit(limit)
-            .select(routes::id)
-            .load(c))?;
+        let ids: Vec<Sql<RouteId>> = load!(
+            self,
+            routes::table
+                .inner_join(deployments::table.on(deployments::id.eq(routes::deployment_id)))
+                .filter(routes::id.gt(Sql(after)))
+                .filter(routes::id.lt(Sql(end)))
+                .filter(routes::status.eq_any(OVER))
+                .filter(routes::status_updated_at.lt(Sql(before)))
+                .filter(drained.or(forgotten))
+                .order(routes::id)
+                .limit(limit)
+                .select(routes::id)
+        )?;
         Ok(ids.into_iter().map(|Sql(id)| id).collect())
     }
 
@@ -56,12 +58,14 @@ impl Connection {
         before: Timestamp,
     ) -> Result<Vec<RevisionId>, StoreError> {
         let lately = routes::status_updated_at.ge(Sql(before));
-        let ids: Vec<Sql<RevisionId>> = with_conn!(self, |c| routes::table
-            .filter(routes::deployment_id.eq(Sql(deployment)))
-            .filter(routes::status.ne_all(OVER).or(lately))
-            .select(routes::revision_id)
-            .distinct()
-            .load(c))?;
+        let ids: Vec<Sql<RevisionId>> = load!(
+            self,
+            routes::table
+                .filter(routes::deployment_id.eq(Sql(deployment)))
+                .filter(routes::status.ne_all(OVER).or(lately))
+                .select(routes::revision_id)
+                .distinct()
+        )?;
         Ok(ids.into_iter().map(|Sql(id)| id).collect())
     }
 

@@ -1,10 +1,9 @@
 //! All rows of a database: compared, kept and put back.
 
 use diesel::{QueryableByName, sql_types::Text};
-use diesel_async::RunQueryDsl as _;
 
 use super::super::fixture::{Engine, Fixture};
-use crate::connection::with_conn;
+use crate::connection::load;
 
 /// The queries and statements for one database.
 pub(super) struct Record {
@@ -59,8 +58,7 @@ impl Record {
 pub(super) async fn lines(fixture: &Fixture, query: &str) -> Vec<String> {
     let mut reader = fixture.db.reader().await.expect("a reader");
     let query = diesel::sql_query(query.to_owned());
-    let lines: Vec<Line> =
-        with_conn!(&mut reader, |c| query.clone().load(c)).expect("the query runs");
+    let lines: Vec<Line> = load!(&mut reader, query.clone()).expect("the query runs");
     lines.into_iter().map(|line| line.line).collect()
 }
 

@@ -7,9 +7,8 @@ use diesel::{
     QueryableByName,
     sql_types::{BigInt, Text},
 };
-use diesel_async::RunQueryDsl as _;
 
-use crate::{connection::with_conn, tests::fixture::Fixture};
+use crate::{connection::load, tests::fixture::Fixture};
 
 #[derive(Default)]
 pub(super) struct Coverage {
@@ -29,8 +28,7 @@ impl Coverage {
     pub(super) async fn record(&mut self, fixture: &Fixture) {
         let mut reader = fixture.db.reader().await.expect("a reader");
         let moves = diesel::sql_query(MOVES);
-        let moves: Vec<Moves> =
-            with_conn!(&mut reader, |c| moves.clone().load(c)).expect("history is read");
+        let moves: Vec<Moves> = load!(&mut reader, moves.clone()).expect("history is read");
         for Moves { what, n } in moves {
             self.add(&what, n.cast_unsigned());
         }
