@@ -159,10 +159,9 @@ fn connect(path: &str, busy_timeout: Duration) -> Result<SqliteConnection, Conne
     Ok(connection)
 }
 
-/// What is acknowledged is on the disk: `synchronous = FULL`. What a savepoint
-/// could put back is kept in memory, and 32 MiB of pages with it: the defaults are
-/// a file for each savepoint, and 2 MiB. The log is emptied by the writer only if
-/// the checkpoints beside it have not caught up with it in 32 MiB.
+/// What is acknowledged is on the disk: `synchronous = FULL`. What a savepoint could put
+/// back is kept in memory: the default is a file for each savepoint. So are 4 MiB of
+/// pages. All that is kept is looked through at each COMMIT that moved pages of an index
+/// about, which with 32 MiB took longer than to read a page again.
 const SESSION: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-     PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -32768; \
-     PRAGMA wal_autocheckpoint = 8192";
+     PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -4096";

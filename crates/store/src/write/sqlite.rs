@@ -48,5 +48,6 @@ impl QueryFragment<Sqlite> for Few<'_> {
     }
 }
 
-/// How many rows a statement is about, so that there are few to be prepared.
-const AT_ONCE: [usize; 3] = [16, 4, 1];
+/// How many rows a statement is about, so that there are few to be prepared. One that is
+/// about several keeps their keys in tables of its own, which take as long as some rows.
+const AT_ONCE: [usize; 4] = [64, 16, 4, 1];
