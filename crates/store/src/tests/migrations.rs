@@ -1,6 +1,6 @@
 //! The schema goes up, down and up again; and one that is newer is left alone.
 
-use diesel::{Connection as _, SqliteConnection};
+use diesel::{Connection as _, QueryableByName, SqliteConnection, sql_types::BigInt};
 use diesel_async::{AsyncConnection as _, AsyncMigrationHarness, AsyncPgConnection};
 use diesel_migrations::MigrationHarness as _;
 use rstest::rstest;
@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     Database, OpenError,
+    database::Snapshot,
     migrations::{POSTGRES, SQLITE, versions},
 };
 
@@ -69,6 +70,30 @@ async fn a_newer_schema_is_refused_and_left_alone(#[case] engine: Engine) {
     assert_eq!(fixture.footprint().await, footprint);
 }
 
+/// What was said anew in the schema of a file is what SQLite finds there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_sound_after_each_of_them() {
+    let fixture = Fixture::new(Engine::Sqlite).await;
+    fixture.at_the_gate(1, manual()).await;
+    let (url, folder) = fixture.close();
+    let sound = "SELECT COUNT(*) AS n FROM pragma_integrity_check WHERE integrity_check = 'ok'";
+    for undone in 0..3 {
+        revert(&url, undone).await;
+        let mut snapshot = Snapshot::open(&url).await.expect("it opens");
+        let found: Vec<Count> = snapshot.rows(sound, None).await.expect("it is told");
+        assert_eq!(found[0].n, 1, "without the last {undone}");
+        drop(snapshot);
+        drop(Database::open(&url).await.expect("it goes up again"));
+    }
+    drop(folder);
+}
+
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = BigInt)]
+    n: i64,
+}
+
 /// A program from before documents left anything out could read them again.
 #[rstest]
 #[case::sqlite(Engine::Sqlite)]
@@ -116,7 +141,7 @@ async fn documents_are_whole_again_below(#[case] engine: Engine) {
             assert!(lacking(table, column, word).await > 0, "{table}: {word}");
         }
     }
-    revert(&fixture.url, 1).await;
+    revert(&fixture.url, 2).await;
     for (table, column, words) in documents {
         for word in words {
             assert_eq!(lacking(table, column, word).await, 0, "{table}: {word}");

@@ -9,12 +9,15 @@ use std::{
     fmt::Debug,
 };
 
+use diesel::{QueryableByName, sql_query, sql_types::Text};
+
 pub(super) use self::catalog::Catalog;
 use self::{
     catalog::{Column, Table},
     expression::canonical,
 };
-use super::fixture::{Engine, Fixture};
+use super::fixture::{Engine, Fixture, manual};
+use crate::connection::load;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn both_engines_have_the_same_schema() {
@@ -87,6 +90,45 @@ async fn a_difference_is_found() {
         };
         assert!(one.starts_with(found), "{found}: {one}");
     }
+}
+
+/// On SQLite a list of more than two is made a table of at each row. Here a word that is
+/// not in it is refused without.
+#[tokio::test(flavor = "multi_thread")]
+async fn words_are_checked_without_a_table() {
+    let fixture = Fixture::new(Engine::Sqlite).await;
+    // One that is DEPLOYING, and whose route is to be started.
+    let id = fixture.ready(1, manual()).await;
+    fixture.deploy(id).await;
+    for (table, column) in [
+        ("deployments", "lifecycle"),
+        ("deployments", "sub_step"),
+        ("routes", "status"),
+        ("routes", "health"),
+        ("routes", "traffic_status"),
+        ("assignments", "action"),
+        ("history", "result"),
+    ] {
+        let update = format!("UPDATE {table} SET {column} = 'NONE'");
+        let refused = fixture
+            .tamper(&update)
+            .await
+            .expect_err("it is no such word");
+        let refused = refused.to_string();
+        assert!(refused.contains("CHECK constraint failed"), "{refused}");
+        let mut reader = fixture.db.reader().await.expect("a reader");
+        let plan = sql_query(format!("EXPLAIN {update} WHERE rowid = 1"));
+        let plan: Vec<Step> = load!(&mut reader, plan.clone()).expect("a plan");
+        assert!(plan.iter().any(|step| step.opcode == "TypeCheck"));
+        let tables = plan.iter().filter(|step| step.opcode == "OpenEphemeral");
+        assert_eq!(tables.count(), 0, "{table}.{column}");
+    }
+}
+
+#[derive(QueryableByName)]
+struct Step {
+    #[diesel(sql_type = Text)]
+    opcode: String,
 }
 
 async fn schemas() -> (Catalog, Catalog) {

@@ -3,7 +3,7 @@
 
 use std::iter::Peekable;
 
-/// The one form of a condition: `a IN ('y', 'x')` and
+/// The one form of a condition: `a IN ('y', 'x')`, `a = 'y' OR a = 'x'` and
 /// `(a = ANY (ARRAY['x'::text, 'y'::text]))` have the same.
 pub(super) fn canonical(text: &str) -> String {
     let tokens = tokens(text);
@@ -118,15 +118,15 @@ impl<'a, I: Iterator<Item = &'a str>> Parser<'a, I> {
         condition
     }
 
-    /// The rest of a list of values.
+    /// The rest of a list of values, of which it is one.
     fn member(&mut self, left: &str, end: &str) -> String {
-        let mut values = vec![self.value()];
+        let is = |value: String| format!("({left} = {value})");
+        let mut parts = vec![is(self.value())];
         while self.take(",") {
-            values.push(self.value());
+            parts.push(is(self.value()));
         }
         self.expect(end);
-        values.sort();
-        format!("({left} in {})", values.join(", "))
+        joined(parts, " or ")
     }
 
     fn value(&mut self) -> String {
@@ -199,6 +199,10 @@ fn what_means_the_same_has_one_form() {
             "((lifecycle = 'A'::text) = (step IS NOT NULL))",
         ),
         ("a = 1 OR b <> 2", "((b <> 2) OR (a = 1))"),
+        (
+            "a = 'X' OR a = 'Y'",
+            "(a = ANY (ARRAY['Y'::text, 'X'::text]))",
+        ),
     ] {
         assert_eq!(canonical(written), canonical(kept));
     }

@@ -1,0 +1,2 @@
+-- Nothing: here a list costs nothing.
+SELECT 1;
