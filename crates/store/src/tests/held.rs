@@ -82,8 +82,7 @@ async fn nobody_else_waits_for_a_deployment_that_is_held() {
     assert!(slowest < LOCK_TIMEOUT / 2, "{slowest:?}");
     for waited in waits {
         assert!(waited > LOCK_TIMEOUT * 9 / 10, "{waited:?}");
-        // Who waited behind another one that waits would take twice as long.
-        assert!(waited < LOCK_TIMEOUT * 2, "{waited:?}");
+        assert!(waited < LOCK_TIMEOUT * 5 / 4, "{waited:?}");
     }
 
     holder.release().await;
@@ -137,7 +136,7 @@ async fn the_callers_of_a_held_one_leave_the_connections_to_others() {
     // One for those of the held one, and two for what callers share.
     assert!(most <= 3, "{most} connections were in use");
     assert!(*first > LOCK_TIMEOUT * 9 / 10, "{first:?}");
-    assert!(*last < LOCK_TIMEOUT * 2, "{last:?}");
+    assert!(*last < LOCK_TIMEOUT * 5 / 4, "{last:?}");
     assert_eq!(fixture.db.lines(), 0, "nobody stands in line any more");
 
     holder.release().await;
