@@ -2,8 +2,11 @@
 
 use std::{
     fs,
+    sync::Arc,
     time::{Duration, Instant},
 };
+
+use tokio::task::JoinSet;
 
 use super::fixture::{Engine, Fixture, manual};
 
@@ -13,10 +16,9 @@ async fn what_is_committed_gets_into_the_file() {
     let fixture = Fixture::new(Engine::Sqlite).await;
     let id = fixture.ready(1, manual()).await;
     let file = fixture.url.trim_start_matches("sqlite:");
-    let length = || fs::metadata(file).expect("it is there").len();
-    let before = length();
+    let before = length(file);
     let begin = Instant::now();
-    while length() == before {
+    while length(file) == before {
         assert!(
             begin.elapsed() < Duration::from_secs(30),
             "it is still {before} bytes"
@@ -24,27 +26,29 @@ async fn what_is_committed_gets_into_the_file() {
         fixture.pause(id, true).await;
         fixture.pause(id, false).await;
     }
-    let log = length_of_log(&fixture);
+    let log = length(&log(&fixture.url));
     assert!(log < 4 << 20, "{log} bytes");
 }
 
-/// It is written over again and again, however long nobody pauses.
+/// It is written over again and again, also while somebody always writes.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_stays_short() {
-    let fixture = Fixture::new(Engine::Sqlite).await;
-    let id = fixture.ready(1, manual()).await;
-    // Each call writes more than 8 pages: 40 MiB in all.
-    for _ in 0..600 {
-        fixture.pause(id, true).await;
-        fixture.pause(id, false).await;
-        let log = length_of_log(&fixture);
-        assert!(log < 16 << 20, "{log} bytes");
+    let fixture = Arc::new(Fixture::new(Engine::Sqlite).await);
+    let mut callers = JoinSet::new();
+    for _ in 0..16 {
+        let id = fixture.ready(1, manual()).await;
+        let fixture = Arc::clone(&fixture);
+        callers.spawn(async move {
+            for _ in 0..200 {
+                fixture.pause(id, true).await;
+                fixture.pause(id, false).await;
+            }
+        });
     }
-}
-
-fn length_of_log(fixture: &Fixture) -> u64 {
-    let log = format!("{}-wal", fixture.url.trim_start_matches("sqlite:"));
-    fs::metadata(log).expect("it is there").len()
+    callers.join_all().await;
+    // It keeps the length that it once had.
+    let log = length(&log(&fixture.url));
+    assert!(log < 16 << 20, "{log} bytes");
 }
 
 /// It keeps no file open behind the database.
@@ -57,11 +61,19 @@ async fn they_end_with_the_database() {
         fixture.pause(id, false).await;
     }
     let (url, _folder) = fixture.close();
-    let log = format!("{}-wal", url.trim_start_matches("sqlite:"));
+    let log = log(&url);
     let begin = Instant::now();
     // The last one to close the file removes it.
     while fs::exists(&log).expect("it can be looked for") {
         assert!(begin.elapsed() < Duration::from_secs(10), "{log} is there");
         tokio::task::yield_now().await;
     }
+}
+
+fn log(url: &str) -> String {
+    format!("{}-wal", url.trim_start_matches("sqlite:"))
+}
+
+fn length(file: &str) -> u64 {
+    fs::metadata(file).expect("it is there").len()
 }
