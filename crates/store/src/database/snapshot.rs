@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 
 use super::{Limits, Location};
 use crate::{
-    connection::{SqliteConn, sqlite},
+    connection::{SqliteConn, load_in_place, sqlite},
     error::{OpenError, StoreError},
 };
 
@@ -78,8 +78,10 @@ impl Snapshot {
         let rows: QueryResult<Vec<Row>> = match (self, parameter) {
             (Self::Pg(c), None) => query.load(c).await,
             (Self::Pg(c), Some(value)) => query.bind::<Double, _>(value).load(c).await,
-            (Self::Sqlite(c), None) => query.load(c).await,
-            (Self::Sqlite(c), Some(value)) => query.bind::<Double, _>(value).load(c).await,
+            (Self::Sqlite(c), None) => load_in_place(c, query).await,
+            (Self::Sqlite(c), Some(value)) => {
+                load_in_place(c, query.bind::<Double, _>(value)).await
+            }
         };
         Ok(rows?)
     }

@@ -15,6 +15,19 @@ use crate::{
 
 type Row = (i64, Sql<DeploymentId>, Sql<EventKind>, Readable<Deployment>);
 
+/// Its columns.
+const ROW: (
+    events::position,
+    events::deployment_id,
+    events::kind,
+    events::snapshot,
+) = (
+    events::position,
+    events::deployment_id,
+    events::kind,
+    events::snapshot,
+);
+
 impl Connection {
     /// Gives the position of the last event that can be seen; 0 when there is
     /// none.
@@ -76,12 +89,7 @@ impl Connection {
                 .inner_join(deployments::table.on(deployments::id.eq(events::deployment_id)))
                 .filter(events::position.gt(after))
                 .filter(events::position.le(up_to))
-                .select((
-                    events::position,
-                    events::deployment_id,
-                    events::kind,
-                    events::snapshot,
-                ))
+                .select(ROW)
                 .into_boxed();
             query = match (ids.is_empty(), projects.is_empty()) {
                 (_, true) => query.filter(events::deployment_id.eq_any(ids)),
@@ -115,12 +123,7 @@ impl Connection {
                         .and(deployments::sequence.eq(events::sequence)))
                 )
                 .filter(deployments::id.eq_any(ids))
-                .select((
-                    events::position,
-                    events::deployment_id,
-                    events::kind,
-                    events::snapshot,
-                ))
+                .select(ROW)
         )?;
         let (mut found, later): (Vec<Row>, Vec<Row>) =
             rows.into_iter().partition(|row| row.0 <= up_to);
@@ -141,12 +144,7 @@ impl Connection {
                     .filter(events::deployment_id.eq_any(ids))
                     .filter(events::position.le(up_to))
                     .filter(diesel::dsl::not(diesel::dsl::exists(has_next)))
-                    .select((
-                        events::position,
-                        events::deployment_id,
-                        events::kind,
-                        events::snapshot,
-                    ))
+                    .select(ROW)
             )?;
             found.extend(earlier);
         }
