@@ -1,11 +1,11 @@
-//! What is in motion.
+//! `viridian top`: the deployments in progress.
 
 use serde_json::Value;
 
 use crate::harness::{Engine, Finished, Terminal, World, finish, manual, viridian};
 
 #[tokio::test]
-async fn what_is_in_motion_is_there_and_nothing_else() {
+async fn only_deployments_in_progress_are_listed() {
     let world = World::start(Engine::Sqlite).await;
     let url = world.server.url();
     world.serving(1, manual()).await;
@@ -14,7 +14,7 @@ async fn what_is_in_motion_is_there_and_nothing_else() {
     idle.initial_revision = None;
     world.api.create(idle).await.expect("it is created");
     let still = top(&url, &[]).await;
-    assert_eq!(still.stdout, "nothing is in motion\n");
+    assert_eq!(still.stdout, "no deployments in progress\n");
 
     world.bring_up().await;
     let table = top(&url, &[]).await;
@@ -25,7 +25,7 @@ async fn what_is_in_motion_is_there_and_nothing_else() {
         "{table:?}"
     );
     let other = top(&url, &["--project", "other"]).await;
-    assert_eq!(other.stdout, "nothing is in motion\n");
+    assert_eq!(other.stdout, "no deployments in progress\n");
     let json = top(&url, &["-o", "json"]).await;
     let json: Value = serde_json::from_str(&json.stdout).expect("JSON");
     let names: Vec<_> = json["deployments"]
@@ -38,18 +38,18 @@ async fn what_is_in_motion_is_there_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn on_a_terminal_it_goes_on() {
+async fn on_a_terminal_the_table_is_updated() {
     let world = World::start(Engine::Sqlite).await;
     world.serving(1, manual()).await;
     let terminal = Terminal::start(&world.server.url(), &["top", "--interval", "200ms"]);
-    terminal.shows("nothing is in motion").await;
+    terminal.shows("no deployments in progress").await;
     world.bring_up().await;
-    terminal.shows("1 deployment is in motion").await;
+    terminal.shows("1 deployment in progress").await;
     terminal
         .shows("shop/web    DEPLOYING / AWAITING_PROMOTION")
         .await;
     world.promote().await;
-    terminal.shows("nothing is in motion").await;
+    terminal.shows("no deployments in progress").await;
     terminal.press(&["q"]);
     assert_eq!(terminal.ended().await.0, 0);
 }

@@ -1,4 +1,4 @@
-//! `viridian agent`, and the process that it starts for each route.
+//! `viridian agent`, and the supervisor process that it starts for each route.
 
 use std::{ffi::OsString, io, path::PathBuf, process::ExitCode, time::Duration};
 
@@ -9,10 +9,11 @@ use tokio_util::sync::CancellationToken;
 use viridian_agent::{AgentConfig, AgentError};
 
 use crate::{
-    duration, error,
+    duration, exit_code,
     logging::{self, LogArgs, LogError},
-    server::{ServerArgs, ServerError, Target},
-    signals::Signals,
+    runtime::TASK_SHUTDOWN_TIMEOUT,
+    server::{ServerArgs, ServerError, ServerTarget},
+    signals::StopSignals,
 };
 
 /// The flags of `viridian agent`.
@@ -20,7 +21,8 @@ use crate::{
 pub(crate) struct AgentArgs {
     #[command(flatten)]
     server: ServerArgs,
-    /// The group of machines that this one belongs to.
+    /// Resource group of this machine: the agent runs routes of deployments that name
+    /// the same group.
     #[arg(
         long,
         env = "VIRIDIAN_RESOURCE_GROUP",
@@ -28,7 +30,9 @@ pub(crate) struct AgentArgs {
         default_value = "default"
     )]
     resource_group: String,
-    /// How long a route has between SIGTERM and SIGKILL.
+    /// How long a route may take to stop: time between SIGTERM and SIGKILL.
+    ///
+    /// Raise it if replicas need longer to finish their last requests.
     #[arg(
         long,
         env = "VIRIDIAN_STOP_GRACE",
@@ -37,8 +41,9 @@ pub(crate) struct AgentArgs {
         value_parser = duration::parse
     )]
     stop_grace: Duration,
-    /// How often a health that has not changed is told again. Several times as
-    /// often as the server's --health-silence.
+    /// How often to report a health that has not changed.
+    ///
+    /// If the server has --health-ttl, use a fraction of that.
     #[arg(
         long,
         env = "VIRIDIAN_HEALTH_REPEAT",
@@ -47,12 +52,14 @@ pub(crate) struct AgentArgs {
         value_parser = duration::parse
     )]
     health_repeat: Duration,
-    /// Where it notes which routes run, so that after it was killed their end is
-    /// reported at the next start [default: a folder of the user's own for this
-    /// server and group].
+    /// Folder for the list of running routes [default: a folder in the user's state
+    /// folder, for this server and group].
+    ///
+    /// After a crash the agent reads the list, and reports those routes as
+    /// terminated. Keep the folder between starts; each agent needs its own.
     #[arg(long, env = "VIRIDIAN_STATE_DIR", value_name = "FOLDER")]
     state_dir: Option<PathBuf>,
-    /// Throw away what routes write to their stdout and stderr.
+    /// Discard the stdout and stderr of routes.
     #[arg(long, env = "VIRIDIAN_QUIET_ROUTES", value_parser = BoolishValueParser::new())]
     quiet_routes: bool,
     #[command(flatten)]
@@ -62,10 +69,10 @@ pub(crate) struct AgentArgs {
 /// The flags of `viridian route-supervisor`.
 #[derive(Debug, Args)]
 pub(crate) struct SupervisorArgs {
-    /// How long the command has between SIGTERM and SIGKILL.
+    /// Time between SIGTERM and SIGKILL.
     #[arg(long, value_name = "MILLISECONDS")]
     pub(crate) grace_ms: u64,
-    /// Throw away what the command writes.
+    /// Discard the stdout and stderr of the command.
     #[arg(long)]
     pub(crate) quiet: bool,
     /// The program and its arguments.
@@ -73,14 +80,14 @@ pub(crate) struct SupervisorArgs {
     pub(crate) command: Vec<OsString>,
 }
 
-/// Why the agent ended.
+/// Why the agent failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AgentCommandError {
     #[error(transparent)]
     Log(#[from] LogError),
     #[error(transparent)]
     Server(#[from] ServerError),
-    #[error("there is no home folder to keep the state in: give --state-dir FOLDER")]
+    #[error("no home folder found for the agent's state; set --state-dir")]
     NoHome,
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),
@@ -89,29 +96,29 @@ pub(crate) enum AgentCommandError {
 }
 
 impl AgentCommandError {
-    /// 78 for the configuration, 1 for anything else.
+    /// 78 for the configuration, else 1.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Log(_) | Self::Server(_) | Self::NoHome => error::CONFIG,
-            Self::Start(_) | Self::Agent(_) => 1,
+            Self::Log(_) | Self::Server(_) | Self::NoHome => exit_code::CONFIG,
+            Self::Start(_) | Self::Agent(_) => exit_code::FAILURE,
         }
     }
 }
 
-/// Runs routes until SIGINT or SIGTERM, then stops all of them.
+/// Runs routes until SIGINT or SIGTERM, then stops them.
 pub(crate) fn run(args: AgentArgs) -> Result<ExitCode, AgentCommandError> {
     logging::start(args.log)?;
-    let Target { url, tls, bearer } = args.server.target()?;
+    let ServerTarget { url, tls, bearer } = args.server.target()?;
     let state = match args.state_dir {
         Some(folder) => folder,
-        None => own_folder(&url, &args.resource_group)?,
+        None => state_folder(&url, &args.resource_group)?,
     };
     let config = AgentConfig {
         server: url,
         tls,
         bearer,
         resource_group: args.resource_group,
-        supervisor: supervisor()?,
+        supervisor: supervisor_command()?,
         stop_grace: args.stop_grace,
         health_repeat: args.health_repeat,
         state: Some(state),
@@ -119,12 +126,12 @@ pub(crate) fn run(args: AgentArgs) -> Result<ExitCode, AgentCommandError> {
     };
     let runtime = Runtime::new()?;
     let outcome = runtime.block_on(Box::pin(run_until_signal(config)));
-    runtime.shutdown_timeout(LAST_TASKS);
+    runtime.shutdown_timeout(TASK_SHUTDOWN_TIMEOUT);
     outcome
 }
 
-/// Runs one route for the agent. Without a runtime: there is one of these for
-/// each route of the machine.
+/// Runs one route for the agent. Uses no async runtime, which keeps the process small:
+/// there is one for each route of the machine.
 pub(crate) fn supervise(args: SupervisorArgs) -> ExitCode {
     viridian_agent::supervise(viridian_agent::SupervisorArgs {
         grace: Duration::from_millis(args.grace_ms),
@@ -133,27 +140,27 @@ pub(crate) fn supervise(args: SupervisorArgs) -> ExitCode {
     })
 }
 
-/// How an agent starts the supervisor of a route: this program again.
-pub(crate) fn supervisor() -> io::Result<Vec<OsString>> {
+/// The command that starts a supervisor: this program with a hidden command.
+pub(crate) fn supervisor_command() -> io::Result<Vec<OsString>> {
     Ok(vec![
         std::env::current_exe()?.into(),
         "route-supervisor".into(),
     ])
 }
 
-/// Where the user's own state of this program lies: apart for each server and
-/// group, since agents of different ones may run side by side.
-fn own_folder(server: &str, resource_group: &str) -> Result<PathBuf, AgentCommandError> {
+/// The default state folder. Agents of different servers or groups may run on one
+/// machine, so that each pair has its own.
+fn state_folder(server: &str, resource_group: &str) -> Result<PathBuf, AgentCommandError> {
     let strategy = etcetera::choose_base_strategy().map_err(|_| AgentCommandError::NoHome)?;
     let state = strategy.state_dir().unwrap_or_else(|| strategy.data_dir());
     let name = format!("{server} {resource_group}");
-    let plain = |it: char| it.is_ascii_alphanumeric() || matches!(it, '.' | '-');
-    let name = name.replace(|it| !plain(it), "_");
+    let is_plain = |it: char| it.is_ascii_alphanumeric() || matches!(it, '.' | '-');
+    let name = name.replace(|it| !is_plain(it), "_");
     Ok(state.join("viridian").join("agent").join(name))
 }
 
 async fn run_until_signal(config: AgentConfig) -> Result<ExitCode, AgentCommandError> {
-    let mut signals = Signals::listen()?;
+    let mut signals = StopSignals::listen()?;
     let stop = CancellationToken::new();
     let mut agent = Box::pin(viridian_agent::run(config, stop.clone()));
     tokio::select! {
@@ -162,11 +169,8 @@ async fn run_until_signal(config: AgentConfig) -> Result<ExitCode, AgentCommandE
     }
     tokio::select! {
         ended = agent => Ok(ended.map(|()| ExitCode::SUCCESS)?),
-        // Whoever asks twice does not want to wait. The supervisors see that
-        // the agent is gone, and end what they run.
+        // A second signal: end at once. The supervisors notice that the agent is
+        // gone, and stop their routes themselves.
         signal = signals.next() => Ok(signal.exit_code()),
     }
 }
-
-/// How long what is still running may take to end after the agent has.
-const LAST_TASKS: Duration = Duration::from_millis(500);

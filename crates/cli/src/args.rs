@@ -1,4 +1,4 @@
-//! The commands. The flags of each stand beside the code that uses them.
+//! The command line: the list of commands. The flags of a command are in its module.
 
 use clap::{Parser, Subcommand};
 
@@ -16,49 +16,68 @@ use crate::{
     top::TopArgs,
 };
 
-/// Replaces the revision that serves traffic by a new one, at once and without
-/// a failed request.
+/// Deployment control plane: replaces a running version with a new one, blue-green or
+/// rolling, without a failed request.
+///
+/// Start a server with `viridian serve` and an agent with `viridian agent`, then work
+/// with `viridian deployment`. `viridian demo` shows a whole deployment in one minute.
 #[derive(Debug, Parser)]
 #[command(version)]
-pub(crate) struct Cli {
-    /// What to do.
+pub(crate) struct CommandLine {
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: CliCommand,
 }
 
-/// What the program can do.
+/// The commands of the program.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    /// Run the control plane.
+pub(crate) enum CliCommand {
+    /// Run the server.
+    ///
+    /// It stores deployments in a database, decides when traffic switches, and serves
+    /// the gRPC API. Stops gracefully at SIGTERM or Ctrl-C.
     Serve(ServeArgs),
-    /// Check that a database holds what must always be so. A server may run on it.
+    /// Verify a database: list every broken invariant.
+    ///
+    /// Exits with 0 if all invariants hold, with 1 if one does not. Changes nothing; a
+    /// server may be running on the database.
     Check(CheckArgs),
-    /// Look over what a server is told, its database and its credentials, and say
-    /// what is wrong and how to mend it.
+    /// Diagnose a server: its flags, database, clock, credentials and certificates.
+    ///
+    /// Takes the flags of `viridian serve`. Says for each problem how to fix it, and
+    /// exits with 1 if there is one. Changes nothing.
     Doctor(Box<DoctorArgs>),
-    /// Copy all of a SQLite file to PostgreSQL.
+    /// Copy a SQLite database to PostgreSQL.
     Copy(CopyArgs),
-    /// Run routes as processes of this machine and check their health.
+    /// Run routes as processes of this machine, and check their health.
+    ///
+    /// The agent connects to a server, starts and stops routes as the server asks,
+    /// and reports their status and health. Stops them at SIGTERM or Ctrl-C.
     Agent(AgentArgs),
-    /// Watch a deployment happen, from start to end, in this terminal.
+    /// Show a deployment from start to end in this terminal.
+    ///
+    /// Runs a server, an agent and a stream of HTTP requests in one process, on a
+    /// temporary database. Takes less than a minute, and leaves nothing behind.
     Demo(DemoArgs),
-    /// Create, look at and promote deployments.
+    /// Create, inspect, promote and roll back deployments.
     Deployment(DeploymentArgs),
-    /// See what is in motion, and what it waits for, the oldest first.
+    /// List the deployments in progress and what each waits for, oldest first.
     Top(TopArgs),
-    /// Make a token, and what to add to the server's file of credentials.
+    /// Create a bearer token, and its entry for the server's credentials file.
+    ///
+    /// The token is printed once and not stored.
     Token(TokenArgs),
-    /// Write the contract as a FileDescriptorSet to stdout, for tools without the
-    /// sources and without reflection.
+    /// Write the gRPC API as a FileDescriptorSet to stdout.
+    ///
+    /// For tools that have neither the .proto files nor server reflection.
     DescriptorSet,
-    /// Write what a shell needs to complete command lines to stdout.
+    /// Write a completion script for a shell to stdout.
     Completions(CompletionsArgs),
-    /// Write the manual page to stdout, or a page for every command into a folder.
+    /// Write the manual page to stdout, or a page for each command into a folder.
     Man(ManArgs),
-    /// Run one route: started by the agent, never by hand.
+    /// Run one route. Started by the agent only.
     #[command(hide = true)]
     RouteSupervisor(SupervisorArgs),
-    /// Serve as one replica of the demonstration.
+    /// Run one replica of the demonstration. Started by `viridian demo` only.
     #[command(hide = true)]
     DemoReplica(ReplicaArgs),
 }
@@ -67,11 +86,11 @@ pub(crate) enum Command {
 mod tests {
     use clap::{CommandFactory as _, Parser as _};
 
-    use super::{Cli, Command};
+    use super::{CliCommand, CommandLine};
 
     #[test]
     fn the_commands_are_well_formed() {
-        Cli::command().debug_assert();
+        CommandLine::command().debug_assert();
     }
 
     #[test]
@@ -102,16 +121,16 @@ mod tests {
             "viridian token --name ci --role admin --project shop",
             "viridian deployment get a/b --server ftp://example.org",
         ] {
-            let error = Cli::try_parse_from(line.split(' ')).expect_err(line);
+            let error = CommandLine::try_parse_from(line.split(' ')).expect_err(line);
             assert_eq!(error.exit_code(), 2, "{line}");
         }
     }
 
     #[test]
-    fn what_follows_two_dashes_is_the_route_command() {
+    fn arguments_after_two_dashes_are_the_command_of_the_route() {
         let line = "viridian route-supervisor --grace-ms 250 --quiet -- sleep --help";
-        let cli = Cli::try_parse_from(line.split(' ')).expect("a command line");
-        let Command::RouteSupervisor(args) = cli.command else {
+        let cli = CommandLine::try_parse_from(line.split(' ')).expect("a command line");
+        let CliCommand::RouteSupervisor(args) = cli.command else {
             panic!("parsed as {:?}", cli.command);
         };
         assert_eq!(args.command, ["sleep", "--help"]);

@@ -1,4 +1,4 @@
-//! `viridian check`: whether the invariants hold on a database.
+//! `viridian check`: verifies that the invariants hold in a database.
 
 use std::{io, process::ExitCode, time::Duration};
 
@@ -8,14 +8,15 @@ use tokio::runtime::Runtime;
 use viridian_server::{Check, CheckError, StartError, StartErrorKind, StoreError};
 
 use crate::{
-    duration, error,
-    output::{self, Format, OutputError},
+    duration, exit_code,
+    output::{self, OutputError, OutputFormat},
+    table::counted,
 };
 
 /// The flags of `viridian check`.
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
-    /// sqlite:PATH or postgres://…
+    /// Database to verify: sqlite:PATH or postgres://USER@HOST/NAME.
     #[arg(
         long,
         env = "VIRIDIAN_DATABASE",
@@ -23,16 +24,17 @@ pub(crate) struct CheckArgs {
         hide_env_values = true
     )]
     database: String,
-    /// Also check that nothing is past its time by more than this, like 30s: only
-    /// while a server runs.
+    /// Also verify that nothing is overdue by more than this, like 30s.
+    ///
+    /// Use it only while a server runs: without one, work that is due stays undone.
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     grace: Option<Duration>,
-    /// How to show what is found.
+    /// Output format.
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
-    output: Format,
+    output: OutputFormat,
 }
 
-/// Why nothing was checked.
+/// Why the check did not run.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CheckCommandError {
     #[error("cannot start: {0}")]
@@ -46,15 +48,15 @@ pub(crate) enum CheckCommandError {
 }
 
 impl CheckCommandError {
-    /// Not 1, which says that something was found.
+    /// Never 1, which means that a violation was found.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Open(error) => match error.kind() {
-                StartErrorKind::Config => error::CONFIG,
-                StartErrorKind::Unavailable => error::UNAVAILABLE,
+                StartErrorKind::Config => exit_code::CONFIG,
+                StartErrorKind::Unavailable => exit_code::UNAVAILABLE,
             },
-            Self::Store(StoreError::Away(_) | StoreError::Exhausted) => error::UNAVAILABLE,
-            Self::Store(_) | Self::Runtime(_) | Self::Output(_) => error::SOFTWARE,
+            Self::Store(StoreError::Away(_) | StoreError::Exhausted) => exit_code::UNAVAILABLE,
+            Self::Store(_) | Self::Runtime(_) | Self::Output(_) => exit_code::SOFTWARE,
         }
     }
 }
@@ -68,7 +70,7 @@ impl From<CheckError> for CheckCommandError {
     }
 }
 
-/// Exits with 1 when something does not hold.
+/// Exits with 1 if an invariant is violated.
 pub(crate) fn run(args: &CheckArgs) -> Result<ExitCode, CheckCommandError> {
     let runtime = Runtime::new().map_err(CheckCommandError::Runtime)?;
     let check = runtime.block_on(viridian_server::check(&args.database, args.grace))?;
@@ -81,19 +83,19 @@ pub(crate) fn run(args: &CheckArgs) -> Result<ExitCode, CheckCommandError> {
     })
 }
 
-/// A line a violation, and one that sums up.
+/// A line for each violation, and a summary.
 fn text(check: &Check) -> String {
     let mut lines: Vec<String> = check
         .violations
         .iter()
         .map(|it| format!("{}: deployment {} {}", it.invariant, it.deployment, it.what))
         .collect();
-    let asked = counted(check.invariants.len() as u64, "invariant");
+    let invariants = counted(check.invariants.len() as u64, "invariant");
     let deployments = counted(check.deployments, "deployment");
     lines.push(match check.violations.len() as u64 {
-        0 => format!("{asked} hold on {deployments}"),
+        0 => format!("{invariants} hold on {deployments}"),
         found => format!(
-            "{} of {asked} on {deployments}",
+            "{} of {invariants} on {deployments}",
             counted(found, "violation")
         ),
     });
@@ -115,10 +117,4 @@ fn json(check: &Check) -> serde_json::Value {
         "deployments": check.deployments,
         "violations": violations,
     })
-}
-
-/// `1 deployment`, `2 deployments`.
-pub(crate) fn counted(count: u64, what: &str) -> String {
-    let end = if count == 1 { "" } else { "s" };
-    format!("{count} {what}{end}")
 }

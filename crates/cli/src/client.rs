@@ -7,7 +7,7 @@ use tonic::{
     transport::{Channel, ClientTlsConfig, Endpoint},
 };
 
-use crate::{error::USAGE, output::OutputError, rpc_error, server::ServerError};
+use crate::{exit_code, output::OutputError, rpc_error, server::ServerError};
 
 /// Why a call gave no result.
 #[derive(Debug, thiserror::Error)]
@@ -35,12 +35,10 @@ impl CallError {
     /// not stay so until it has answered, is UNAVAILABLE.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Unreachable { .. } | Self::Broken { .. } => {
-                rpc_error::exit_code(&Status::new(Code::Unavailable, ""))
-            }
-            Self::Server(_) => USAGE,
-            Self::Refused(status) => rpc_error::exit_code(status),
-            Self::Output(_) => 1,
+            Self::Unreachable { .. } | Self::Broken { .. } => exit_code::of_grpc(Code::Unavailable),
+            Self::Server(_) => exit_code::USAGE,
+            Self::Refused(status) => exit_code::of_grpc(status.code()),
+            Self::Output(_) => exit_code::FAILURE,
         }
     }
 }

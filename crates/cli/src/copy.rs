@@ -1,4 +1,4 @@
-//! `viridian copy`: from SQLite to PostgreSQL.
+//! `viridian copy`: copies a SQLite database to PostgreSQL.
 
 use std::{io, process::ExitCode};
 
@@ -6,15 +6,16 @@ use clap::Args;
 use tokio::runtime::Runtime;
 use viridian_server::{Copied, CopyError, OpenError, StoreError};
 
-use crate::{error, output};
+use crate::{exit_code, output};
 
 /// The flags of `viridian copy`.
 #[derive(Debug, Args)]
 pub(crate) struct CopyArgs {
-    /// The file to copy: sqlite:PATH. No server may have it open.
+    /// SQLite database to copy: sqlite:PATH. Stop its server first.
     #[arg(long, value_name = "URL")]
     from: String,
-    /// The database to copy to, which has nothing yet: postgres://…
+    /// PostgreSQL database to copy to, which must be empty:
+    /// postgres://USER@HOST/NAME.
     #[arg(
         long,
         env = "VIRIDIAN_DATABASE",
@@ -24,7 +25,7 @@ pub(crate) struct CopyArgs {
     to: String,
 }
 
-/// Why nothing was copied.
+/// Why the copy failed. The target is then unchanged.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CopyCommandError {
     #[error("cannot start: {0}")]
@@ -36,22 +37,24 @@ pub(crate) enum CopyCommandError {
 }
 
 impl CopyCommandError {
-    /// As a server that does not start has it.
+    /// The codes of a server that does not start.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Copy(CopyError::Open(OpenError::Away(_))) => error::UNAVAILABLE,
+            Self::Copy(CopyError::Open(OpenError::Away(_))) => exit_code::UNAVAILABLE,
             Self::Copy(CopyError::Engines | CopyError::NotEmpty(_) | CopyError::Open(_)) => {
-                error::CONFIG
+                exit_code::CONFIG
             }
             Self::Copy(CopyError::Store(StoreError::Away(_) | StoreError::Held)) => {
-                error::UNAVAILABLE
+                exit_code::UNAVAILABLE
             }
-            Self::Copy(CopyError::Store(_)) | Self::Runtime(_) | Self::Output(_) => error::SOFTWARE,
+            Self::Copy(CopyError::Store(_)) | Self::Runtime(_) | Self::Output(_) => {
+                exit_code::SOFTWARE
+            }
         }
     }
 }
 
-/// Says how many rows of what were copied.
+/// Copies all tables, and prints the number of rows of each.
 pub(crate) fn run(args: &CopyArgs) -> Result<ExitCode, CopyCommandError> {
     let runtime = Runtime::new().map_err(CopyCommandError::Runtime)?;
     let copied = runtime.block_on(viridian_server::copy(&args.from, &args.to))?;

@@ -1,5 +1,5 @@
-//! `viridian descriptor-set`: the contract for tools that have neither its
-//! sources nor reflection.
+//! `viridian descriptor-set`: the gRPC API as a FileDescriptorSet, for tools without
+//! its .proto files and without reflection.
 
 use std::{
     collections::HashSet,
@@ -10,31 +10,31 @@ use std::{
 use prost::{DecodeError, Message as _};
 use prost_types::{FileDescriptorProto, FileDescriptorSet};
 
-use crate::error;
+use crate::exit_code;
 
-/// Why it was not written.
+/// Why the descriptor set was not written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DescriptorSetError {
     #[error(
-        "a descriptor set is binary: send it to a file, as in `viridian descriptor-set > viridian.binpb`"
+        "a descriptor set is binary: redirect it to a file, as in `viridian descriptor-set > viridian.binpb`"
     )]
     Terminal,
     #[error("cannot write to stdout: {0}")]
     Output(#[from] io::Error),
-    #[error("the contract cannot be read: {0}")]
+    #[error("the built-in descriptors cannot be decoded: {0}")]
     Decode(#[from] DecodeError),
 }
 
 impl DescriptorSetError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Terminal => error::USAGE,
-            Self::Output(_) | Self::Decode(_) => error::SOFTWARE,
+            Self::Terminal => exit_code::USAGE,
+            Self::Output(_) | Self::Decode(_) => exit_code::SOFTWARE,
         }
     }
 }
 
-/// Writes it to stdout.
+/// Writes the descriptor set to stdout.
 pub(crate) fn run() -> Result<ExitCode, DescriptorSetError> {
     let mut stdout = io::stdout().lock();
     if stdout.is_terminal() {
@@ -45,8 +45,8 @@ pub(crate) fn run() -> Result<ExitCode, DescriptorSetError> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The contract, what it imports, and the types of the error details, which are
-/// in no import: each file once, behind those that it imports.
+/// The API, its imports, and the types of error details, which no file imports. Each
+/// file once, after its own imports.
 fn descriptor_set() -> Result<FileDescriptorSet, DecodeError> {
     let mut set = FileDescriptorSet::default();
     let mut names = HashSet::new();
@@ -55,16 +55,16 @@ fn descriptor_set() -> Result<FileDescriptorSet, DecodeError> {
         tonic_types::pb::FILE_DESCRIPTOR_SET,
     ] {
         let files = FileDescriptorSet::decode(encoded)?.file;
-        let files = files.into_iter().map(with_its_path);
+        let files = files.into_iter().map(with_import_path);
         set.file
             .extend(files.filter(|file| names.insert(file.name().to_owned())));
     }
     Ok(set)
 }
 
-/// Those of the error details come without their folder, by which others import
-/// them and generate code.
-fn with_its_path(mut file: FileDescriptorProto) -> FileDescriptorProto {
+/// Adds the folder to the names of google.rpc files, which tonic-types leaves out.
+fn with_import_path(mut file: FileDescriptorProto) -> FileDescriptorProto {
+    // Without the folder, importers of google/rpc/status.proto would not find it.
     if file.package() == "google.rpc" && !file.name().contains('/') {
         file.name = Some(format!("google/rpc/{}", file.name()));
     }
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_has_the_contract_and_the_error_details() {
+    fn the_set_holds_the_api_and_the_error_details() {
         let set = descriptor_set().expect("it is built in");
         let details = "google/rpc/error_details.proto";
         assert!(set.file.iter().any(|file| file.name() == details));

@@ -4,23 +4,23 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-/// Why a text is no duration.
+/// Why a text is not a duration.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum DurationError {
-    #[error("write a duration like 30s, 5m or 1h30m")]
+    #[error("expected a duration like 30s, 5m or 1h30m")]
     Malformed,
     #[error("a duration cannot be negative")]
     Negative,
 }
 
-/// Reads a duration. Zero is one, a negative one is not.
+/// Reads a duration of zero or more.
 pub(crate) fn parse(text: &str) -> Result<Duration, DurationError> {
     let signed: SignedDuration = text.parse().map_err(|_| DurationError::Malformed)?;
     Duration::try_from(signed).map_err(|_| DurationError::Negative)
 }
 
-/// A duration for the wire. One that is too long for it becomes the longest,
-/// which the server refuses.
+/// A duration for the wire. One that does not fit becomes the longest that does, which
+/// the server refuses.
 pub(crate) fn to_wire(duration: Duration) -> prost_types::Duration {
     prost_types::Duration::try_from(duration).unwrap_or(prost_types::Duration {
         seconds: i64::MAX,
@@ -28,7 +28,7 @@ pub(crate) fn to_wire(duration: Duration) -> prost_types::Duration {
     })
 }
 
-/// A duration as [`parse`] reads it, and as the JSON form of the wire has it.
+/// A duration in the form of protobuf JSON (`90s`), which [`parse`] reads too.
 pub(crate) fn to_text(duration: Duration) -> String {
     let nanos = format!("{:09}", duration.subsec_nanos());
     match nanos.trim_end_matches('0') {
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_none() {
+    fn refuses_other_texts() {
         for text in ["", "soon", "5", "m5"] {
             assert_eq!(parse(text), Err(DurationError::Malformed), "{text}");
         }

@@ -1,4 +1,4 @@
-//! How a command ends when it fails: one line for people, a number for scripts.
+//! The end of a failed command: a line on stderr, and an exit code.
 
 use std::{
     io::{self, Write as _},
@@ -15,29 +15,15 @@ use crate::{
     deployment::DeploymentError,
     descriptor_set::DescriptorSetError,
     doctor::DoctorError,
+    exit_code,
     man::ManError,
     serve::ServeError,
     token::TokenError,
 };
 
-/// Bad usage, as clap has it too.
-pub(crate) const USAGE: u8 = 2;
-
-/// A service that is needed is away (`EX_UNAVAILABLE` of sysexits).
-pub(crate) const UNAVAILABLE: u8 = 69;
-
-/// Something failed that ought to work (`EX_SOFTWARE` of sysexits).
-pub(crate) const SOFTWARE: u8 = 70;
-
-/// The configuration cannot work (`EX_CONFIG` of sysexits).
-pub(crate) const CONFIG: u8 = 78;
-
-/// Ended because nobody reads the output any more: 128 + SIGPIPE.
-const BROKEN_PIPE: u8 = 141;
-
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
+pub(crate) enum CommandError {
     #[error(transparent)]
     Serve(#[from] ServeError),
     #[error(transparent)]
@@ -64,17 +50,17 @@ pub(crate) enum Error {
     Man(#[from] ManError),
 }
 
-impl Error {
-    /// Says on stderr what went wrong, and gives the code to exit with.
+impl CommandError {
+    /// Prints the error on stderr, and returns the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         if self.is_broken_pipe() {
-            return ExitCode::from(BROKEN_PIPE);
+            return ExitCode::from(exit_code::BROKEN_PIPE);
         }
-        // What is to be said of that has been said.
+        // The command printed its message already.
         if let Self::Deployment(DeploymentError::Stopped(stop)) = self {
             return stop.exit_code();
         }
-        // When stderr is gone too, the exit code is all that is left to give.
+        // If stderr is closed too, the exit code is all that can be reported.
         let _ = writeln!(io::stderr(), "error: {self}");
         ExitCode::from(self.code())
     }
@@ -89,8 +75,8 @@ impl Error {
             Self::Token(error) => error.exit_code(),
             Self::DescriptorSet(error) => error.exit_code(),
             Self::Demo(error) => error.exit_code(),
-            Self::Doctor(_) => SOFTWARE,
-            Self::Replica(_) | Self::Completions(_) | Self::Man(_) => 1,
+            Self::Doctor(_) => exit_code::SOFTWARE,
+            Self::Replica(_) | Self::Completions(_) | Self::Man(_) => exit_code::FAILURE,
         }
     }
 

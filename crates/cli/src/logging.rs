@@ -1,4 +1,4 @@
-//! What the program logs, to stderr, and the traces that it exports.
+//! Logging to stderr, and the export of traces.
 
 #[cfg(feature = "otlp")]
 mod otlp;
@@ -12,10 +12,13 @@ use std::{
 use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
-/// How to log.
+/// The flags of commands that log.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct LogArgs {
-    /// How log lines look. VIRIDIAN_LOG (or RUST_LOG) says which there are.
+    /// Format of log lines on stderr.
+    ///
+    /// VIRIDIAN_LOG (or RUST_LOG) sets the level: error, warn, info (default), debug
+    /// or trace, also for single modules, like info,viridian_server=debug.
     #[arg(
         long,
         env = "VIRIDIAN_LOG_FORMAT",
@@ -25,17 +28,19 @@ pub(crate) struct LogArgs {
     log_format: LogFormat,
 }
 
-/// How log lines look: for people, or one JSON object each.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum LogFormat {
+    /// Lines for people.
     Text,
+    /// One JSON object a line, for log collectors.
     Json,
 }
 
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LogError {
-    #[error("{variable} is no filter for log lines: {source}")]
+    #[error("{variable} is not a valid log filter: {source}")]
     Filter {
         variable: &'static str,
         source: tracing_subscriber::filter::ParseError,
@@ -45,34 +50,34 @@ pub(crate) enum LogError {
     Traces(#[from] otlp::OtlpError),
 }
 
-/// What is still to be told at the end.
+/// Exports the remaining traces at the end of the program.
 #[must_use]
-pub(crate) struct Telling {
+pub(crate) struct LogGuard {
     #[cfg(feature = "otlp")]
-    traces: Option<otlp::Traces>,
+    traces: Option<otlp::OtlpTraces>,
 }
 
-impl Telling {
-    /// Tells it, if that does not take long.
-    pub(crate) fn end(self) {
+impl LogGuard {
+    /// Exports the remaining traces, within a time limit.
+    pub(crate) fn flush(self) {
         #[cfg(feature = "otlp")]
         if let Some(traces) = self.traces {
-            traces.end();
+            traces.shut_down();
         }
     }
 }
 
-/// Logs from now on, and exports traces if this program can and the environment
-/// says where to. Needs a tokio runtime for that.
+/// Starts logging, and the export of traces if the environment names an endpoint. Must
+/// run inside a tokio runtime.
 #[cfg(feature = "otlp")]
-pub(crate) fn start_with_traces(args: LogArgs) -> Result<Telling, LogError> {
+pub(crate) fn start_with_traces(args: LogArgs) -> Result<LogGuard, LogError> {
     use tracing_subscriber::{Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
-    let Some(traces) = otlp::Traces::from_environment()? else {
+    let Some(traces) = otlp::OtlpTraces::from_environment()? else {
         start(args)?;
-        return Ok(Telling { traces: None });
+        return Ok(LogGuard { traces: None });
     };
-    // The filter is that of the lines alone: spans are exported whatever is logged.
+    // The filter is for log lines only: a span is exported whatever the log level.
     let filter = filter()?;
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
     let lines = match args.log_format {
@@ -83,20 +88,20 @@ pub(crate) fn start_with_traces(args: LogArgs) -> Result<Telling, LogError> {
         .with(lines.with_filter(filter))
         .with(traces.layer())
         .init();
-    traces.announce();
-    Ok(Telling {
+    traces.log_start();
+    Ok(LogGuard {
         traces: Some(traces),
     })
 }
 
-/// The same without: this program cannot export traces.
+/// Starts logging. This build cannot export traces.
 #[cfg(not(feature = "otlp"))]
-pub(crate) fn start_with_traces(args: LogArgs) -> Result<Telling, LogError> {
+pub(crate) fn start_with_traces(args: LogArgs) -> Result<LogGuard, LogError> {
     start(args)?;
-    Ok(Telling {})
+    Ok(LogGuard {})
 }
 
-/// Logs from now on: what the environment asks for, or from INFO up.
+/// Starts logging at the level that the environment sets, or at INFO.
 pub(crate) fn start(args: LogArgs) -> Result<(), LogError> {
     let filter = filter()?;
     let builder = tracing_subscriber::fmt()
@@ -109,9 +114,9 @@ pub(crate) fn start(args: LogArgs) -> Result<(), LogError> {
     Ok(())
 }
 
-/// Logs from now on if the environment asks for it, and says whether it does.
-pub(crate) fn start_if_asked() -> Result<bool, LogError> {
-    let Some(filter) = asked_filter()? else {
+/// Starts logging if the environment sets a level, and returns whether it does.
+pub(crate) fn start_if_requested() -> Result<bool, LogError> {
+    let Some(filter) = requested_filter()? else {
         return Ok(false);
     };
     tracing_subscriber::fmt()
@@ -122,7 +127,7 @@ pub(crate) fn start_if_asked() -> Result<bool, LogError> {
     Ok(true)
 }
 
-/// Whatever goes wrong in here, nobody is shown a backtrace.
+/// Makes a panic print one line instead of a backtrace.
 pub(crate) fn report_panics_in_one_line() {
     panic::set_hook(Box::new(|info| {
         let place = info
@@ -134,10 +139,10 @@ pub(crate) fn report_panics_in_one_line() {
 }
 
 fn filter() -> Result<EnvFilter, LogError> {
-    Ok(asked_filter()?.unwrap_or_else(|| EnvFilter::new("info")))
+    Ok(requested_filter()?.unwrap_or_else(|| EnvFilter::new("info")))
 }
 
-fn asked_filter() -> Result<Option<EnvFilter>, LogError> {
+fn requested_filter() -> Result<Option<EnvFilter>, LogError> {
     for variable in ["VIRIDIAN_LOG", "RUST_LOG"] {
         let directives = env::var(variable).unwrap_or_default();
         if !directives.is_empty() {

@@ -1,4 +1,4 @@
-//! `viridian man`.
+//! `viridian man`: manual pages.
 
 use std::{
     io::{self, Write as _},
@@ -6,20 +6,19 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Args, CommandFactory as _};
+use clap::{Args, Command};
 use clap_mangen::Man;
-
-use crate::args::Cli;
 
 /// The flags of `viridian man`.
 #[derive(Debug, Args)]
 pub(crate) struct ManArgs {
-    /// Write a page for every command into this folder, which must be there.
+    /// Write one page for each command into this folder, which must exist [default:
+    /// the page of the program to stdout].
     #[arg(long, value_name = "FOLDER")]
     to: Option<PathBuf>,
 }
 
-/// Why there is no page.
+/// Why a page could not be written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ManError {
     #[error("cannot write to stdout: {0}")]
@@ -28,20 +27,18 @@ pub(crate) enum ManError {
     Folder { folder: PathBuf, source: io::Error },
 }
 
-/// Writes the page, or all pages.
-pub(crate) fn run(args: &ManArgs) -> Result<ExitCode, ManError> {
+/// Writes one page, or a page for each command.
+pub(crate) fn run(args: &ManArgs, program: Command) -> Result<ExitCode, ManError> {
     match &args.to {
         Some(folder) => {
-            clap_mangen::generate_to(Cli::command(), folder).map_err(|source| {
-                ManError::Folder {
-                    folder: folder.clone(),
-                    source,
-                }
+            clap_mangen::generate_to(program, folder).map_err(|source| ManError::Folder {
+                folder: folder.clone(),
+                source,
             })?;
         }
         None => {
             let mut page = Vec::new();
-            Man::new(Cli::command()).render(&mut page)?;
+            Man::new(program).render(&mut page)?;
             io::stdout().lock().write_all(&page)?;
         }
     }

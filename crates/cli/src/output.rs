@@ -1,16 +1,18 @@
-//! What commands write to stdout.
+//! Output of commands on stdout: tables, JSON or YAML.
 
 use std::io::{self, Write as _};
 
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
 use serde::Serialize;
 
-/// How results are shown: to be read, or as the message that the contract has, in
-/// its canonical JSON form or the same in YAML.
+/// The format of results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Format {
+pub(crate) enum OutputFormat {
+    /// A table for people.
     Table,
+    /// The message of the API, in its canonical JSON form.
     Json,
+    /// The same as YAML.
     Yaml,
 }
 
@@ -23,14 +25,14 @@ pub(crate) enum OutputError {
     Json(#[from] serde_json::Error),
     #[error("the reply has no YAML form: {0}")]
     Yaml(#[from] serde_saphyr::ser::Error),
-    #[error("the contract does not describe the reply: {0}")]
+    #[error("the API does not describe the reply: {0}")]
     Describe(#[from] prost_reflect::DescriptorError),
-    #[error("the reply does not follow the contract: {0}")]
+    #[error("the reply does not match the API: {0}")]
     Decode(#[from] prost::DecodeError),
 }
 
 impl OutputError {
-    /// The error of the write, if it was one.
+    /// The I/O error of a failed write.
     pub(crate) fn io(&self) -> Option<&io::Error> {
         match self {
             Self::Write(error) => Some(error),
@@ -39,48 +41,50 @@ impl OutputError {
     }
 }
 
-/// Writes text and ends the line.
+/// Writes a text and a line break to stdout.
 pub(crate) fn line(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{text}")?;
     stdout.flush()
 }
 
-/// A message of this name in the contract's package, as a program reads it. None
-/// for tables.
+/// A message of the API by its name, as JSON or YAML. None for tables.
 pub(crate) fn message<M: prost::Message>(
-    format: Format,
+    format: OutputFormat,
     name: &str,
     message: &M,
 ) -> Result<Option<String>, OutputError> {
     match format {
-        Format::Table => Ok(None),
-        Format::Json | Format::Yaml => value(format, &dynamic(name, message)?),
+        OutputFormat::Table => Ok(None),
+        OutputFormat::Json | OutputFormat::Yaml => value(format, &dynamic(name, message)?),
     }
 }
 
-/// The same for what is no message.
-pub(crate) fn value(format: Format, value: &impl Serialize) -> Result<Option<String>, OutputError> {
+/// Any other value as JSON or YAML. None for tables.
+pub(crate) fn value(
+    format: OutputFormat,
+    value: &impl Serialize,
+) -> Result<Option<String>, OutputError> {
     Ok(match format {
-        Format::Table => None,
-        Format::Json => Some(serde_json::to_string_pretty(value)?),
-        Format::Yaml => Some(serde_saphyr::to_string(value)?.trim_end().to_owned()),
+        OutputFormat::Table => None,
+        OutputFormat::Json => Some(serde_json::to_string_pretty(value)?),
+        OutputFormat::Yaml => Some(serde_saphyr::to_string(value)?.trim_end().to_owned()),
     })
 }
 
-/// A message of many: a line of JSON, or a document of YAML.
-pub(crate) fn one_of_many<M: prost::Message>(
-    format: Format,
+/// One message of a stream: a line of JSON, or a YAML document.
+pub(crate) fn stream_item<M: prost::Message>(
+    format: OutputFormat,
     name: &str,
     message: &M,
 ) -> Result<Option<String>, OutputError> {
     match format {
-        Format::Json => Ok(Some(serde_json::to_string(&dynamic(name, message)?)?)),
+        OutputFormat::Json => Ok(Some(serde_json::to_string(&dynamic(name, message)?)?)),
         _ => Ok(self::message(format, name, message)?.map(|yaml| format!("---\n{yaml}"))),
     }
 }
 
-/// A message of this name in the contract's package, with what describes it.
+/// A message of the API together with its descriptor.
 pub(crate) fn dynamic<M: prost::Message>(
     name: &str,
     message: &M,
@@ -89,23 +93,23 @@ pub(crate) fn dynamic<M: prost::Message>(
     Ok(DynamicMessage::decode(descriptor(name)?, bytes.as_slice())?)
 }
 
-/// What the contract says of a message.
+/// The descriptor of a message of the API.
 pub(crate) fn descriptor(name: &str) -> Result<MessageDescriptor, OutputError> {
     let pool = DescriptorPool::decode(viridian_proto::FILE_DESCRIPTOR_SET)?;
-    let full_name = format!("{PACKAGE}.{name}");
+    let full_name = format!("{PROTO_PACKAGE}.{name}");
     let Some(descriptor) = pool.get_message_by_name(&full_name) else {
-        unreachable!("{full_name} is in the contract: a test asks for each that is used")
+        unreachable!("{full_name} is in the API: a test looks up every name in use")
     };
     Ok(descriptor)
 }
 
-const PACKAGE: &str = "viridian.deployment.v1";
+const PROTO_PACKAGE: &str = "viridian.deployment.v1";
 
 #[cfg(test)]
 mod tests {
     use viridian_proto::v1::{Deployment, DeploymentEvent, DeploymentLifecycle};
 
-    use super::{Format, descriptor, message, one_of_many};
+    use super::{OutputFormat, descriptor, message, stream_item};
 
     fn deployment() -> Deployment {
         let mut deployment = Deployment {
@@ -119,8 +123,8 @@ mod tests {
 
     #[test]
     fn json_is_the_canonical_form() {
-        let text = message(Format::Json, "Deployment", &deployment());
-        let text = text.expect("a message of the contract").expect("JSON");
+        let text = message(OutputFormat::Json, "Deployment", &deployment());
+        let text = text.expect("a message of the API").expect("JSON");
         let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
         let expected = serde_json::json!({
             "name": "hello", "lifecycle": "DEPLOYMENT_LIFECYCLE_READY", "generation": "7",
@@ -130,34 +134,34 @@ mod tests {
 
     #[test]
     fn yaml_says_the_same() {
-        let text = message(Format::Yaml, "Deployment", &deployment());
-        let text = text.expect("a message of the contract").expect("YAML");
+        let text = message(OutputFormat::Yaml, "Deployment", &deployment());
+        let text = text.expect("a message of the API").expect("YAML");
         let value: serde_json::Value = serde_saphyr::from_str(&text).expect("YAML");
-        let json = message(Format::Json, "Deployment", &deployment());
-        let json = json.expect("a message of the contract").expect("JSON");
+        let json = message(OutputFormat::Json, "Deployment", &deployment());
+        let json = json.expect("a message of the API").expect("JSON");
         assert_eq!(
             value,
             serde_json::from_str::<serde_json::Value>(&json).expect("JSON")
         );
-        let table = message(Format::Table, "Deployment", &deployment());
+        let table = message(OutputFormat::Table, "Deployment", &deployment());
         assert_eq!(table.expect("no error"), None);
     }
 
     #[test]
-    fn one_of_many_is_a_line_or_a_document() {
+    fn an_item_of_a_stream_is_a_line_or_a_document() {
         let event = DeploymentEvent {
             resume_token: "t".to_owned(),
             ..DeploymentEvent::default()
         };
-        let text = |format| one_of_many(format, "DeploymentEvent", &event);
-        let json = text(Format::Json).expect("a message").expect("JSON");
+        let text = |format| stream_item(format, "DeploymentEvent", &event);
+        let json = text(OutputFormat::Json).expect("a message").expect("JSON");
         assert_eq!(json, r#"{"resumeToken":"t"}"#);
-        let yaml = text(Format::Yaml).expect("a message").expect("YAML");
+        let yaml = text(OutputFormat::Yaml).expect("a message").expect("YAML");
         assert_eq!(yaml, "---\nresumeToken: t");
     }
 
     #[test]
-    fn every_message_that_is_shown_is_in_the_contract() {
+    fn every_message_that_is_shown_is_in_the_api() {
         for name in [
             "CreateDeploymentRequest",
             "Deployment",

@@ -1,4 +1,4 @@
-//! A refusal of the server, made readable: one sentence, then its details.
+//! A refusal of the server as text: one sentence, then its details.
 
 use std::fmt::Write as _;
 
@@ -6,29 +6,23 @@ use tonic::Status;
 use tonic_types::{ErrorDetails, StatusExt as _};
 use viridian_server::code_name;
 
-/// The message and the code on one line, and each detail that says more on a
-/// line of its own.
+/// The message and the code on one line, then a line for each detail that adds
+/// something.
 pub(crate) fn describe(status: &Status) -> String {
     let mut text = match status.message().trim() {
         "" => format!("the server answered {}", code_name(status.code())),
         message => format!("{message} ({})", code_name(status.code())),
     };
-    let said = |detail: &String| detail.ends_with(status.message().trim());
+    let is_repeated = |detail: &String| detail.ends_with(status.message().trim());
     let details = details(&status.get_error_details());
     for detail in details
         .iter()
-        .filter(|it| status.message().is_empty() || !said(it))
+        .filter(|it| status.message().is_empty() || !is_repeated(it))
     {
         // Writing to a String cannot fail.
         let _ = write!(text, "\n  {detail}");
     }
     text
-}
-
-/// 64 and the number of the gRPC code: NOT_FOUND is 69.
-pub(crate) fn exit_code(status: &Status) -> u8 {
-    // The codes are 0 to 16.
-    64 + u8::try_from(i32::from(status.code())).unwrap_or_default()
 }
 
 fn details(details: &ErrorDetails) -> Vec<String> {
@@ -62,21 +56,7 @@ mod tests {
     use tonic::{Code, Status};
     use tonic_types::{ErrorDetails, StatusExt as _};
 
-    use super::{describe, exit_code};
-
-    #[test]
-    fn the_exit_code_is_64_and_the_code() {
-        for (code, exit) in [
-            (Code::InvalidArgument, 67),
-            (Code::NotFound, 69),
-            (Code::FailedPrecondition, 73),
-            (Code::Aborted, 74),
-            (Code::Unavailable, 78),
-            (Code::Unauthenticated, 80),
-        ] {
-            assert_eq!(exit_code(&Status::new(code, "")), exit, "{code:?}");
-        }
-    }
+    use super::describe;
 
     #[test]
     fn each_detail_has_its_line() {
@@ -116,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_said_twice() {
+    fn a_detail_that_repeats_the_message_is_left_out() {
         let message = "nothing is being deployed";
         let mut details = ErrorDetails::with_precondition_failure_violation("IDLE", "d", message);
         details.set_error_info("IDLE", "viridian", []);
@@ -128,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_without_words_is_still_a_sentence() {
+    fn a_refusal_without_a_message_is_still_a_sentence() {
         assert_eq!(
             describe(&Status::new(Code::Internal, "")),
             "the server answered INTERNAL"

@@ -1,4 +1,4 @@
-//! The whole terminal, for what is shown live.
+//! The terminal in full-screen mode, for live views.
 
 use std::{env, io, io::IsTerminal as _, thread};
 
@@ -8,30 +8,29 @@ use ratatui::{
 };
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-/// The whole terminal. As it was before when it is dropped, also by a panic.
-pub(crate) struct Screen(DefaultTerminal);
+/// The terminal in full-screen mode. Restored on drop, also by a panic.
+pub(crate) struct TerminalScreen(DefaultTerminal);
 
-/// What someone pressed.
+/// A key press, or a change of the terminal's size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Key {
+pub(crate) enum KeyPress {
     Letter(char),
     Up,
     Down,
     /// Escape, or Ctrl-C.
-    Out,
+    Cancel,
     Other,
     /// The terminal has another size.
     Resized,
 }
 
-/// Whether there is someone to look at it and to press keys, on a terminal that
-/// can draw.
+/// Whether stdin and stdout are a terminal that can draw.
 pub(crate) fn is_live() -> bool {
     let dumb = env::var("TERM").is_ok_and(|term| term == "dumb");
     io::stdin().is_terminal() && io::stdout().is_terminal() && !dumb
 }
 
-impl Screen {
+impl TerminalScreen {
     pub(crate) fn open() -> io::Result<Self> {
         ratatui::try_init().map(Self)
     }
@@ -41,40 +40,40 @@ impl Screen {
     }
 }
 
-impl Drop for Screen {
+impl Drop for TerminalScreen {
     fn drop(&mut self) {
-        // Where the terminal is gone there is nothing to restore.
+        // If the terminal was closed, there is nothing to restore.
         let _ = ratatui::try_restore();
     }
 }
 
-/// What is pressed from now on. Reading blocks, so that it has a thread of its own,
-/// which ends with the program.
-pub(crate) fn keys() -> UnboundedReceiver<Key> {
-    let (pressed, keys) = unbounded_channel();
+/// Key presses from now on. Reading the terminal blocks, so that a thread does it. The
+/// thread ends with the program.
+pub(crate) fn key_presses() -> UnboundedReceiver<KeyPress> {
+    let (sender, receiver) = unbounded_channel();
     thread::spawn(move || {
         while let Ok(event) = event::read() {
             let key = match event {
-                Event::Key(key) if key.kind != KeyEventKind::Release => Key::from(key),
-                Event::Resize(..) => Key::Resized,
+                Event::Key(key) if key.kind != KeyEventKind::Release => KeyPress::from(key),
+                Event::Resize(..) => KeyPress::Resized,
                 _ => continue,
             };
-            if pressed.send(key).is_err() {
+            if sender.send(key).is_err() {
                 return;
             }
         }
     });
-    keys
+    receiver
 }
 
-impl From<KeyEvent> for Key {
+impl From<KeyEvent> for KeyPress {
     fn from(key: KeyEvent) -> Self {
         match key.code {
-            KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => Self::Out,
+            KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => Self::Cancel,
             KeyCode::Char(letter) => Self::Letter(letter),
             KeyCode::Up => Self::Up,
             KeyCode::Down => Self::Down,
-            KeyCode::Esc => Self::Out,
+            KeyCode::Esc => Self::Cancel,
             _ => Self::Other,
         }
     }

@@ -1,4 +1,12 @@
-//! `viridian serve`: runs the control plane until a signal.
+//! `viridian serve`: runs the control plane until a signal. The flags for one subject
+//! are in a file each.
+
+mod coordinator_args;
+mod database_args;
+mod retention_args;
+mod rpc_limit_args;
+mod security_args;
+mod watch_args;
 
 use std::{fs, io, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
@@ -7,22 +15,27 @@ use etcetera::BaseStrategy as _;
 use tokio::runtime::Runtime;
 use viridian_server::{Config, GrpcWeb, Server, StartError, StartErrorKind};
 
+use self::{
+    coordinator_args::CoordinatorArgs,
+    database_args::DatabaseArgs,
+    retention_args::RetentionArgs,
+    rpc_limit_args::RpcLimitArgs,
+    security_args::{SecurityArgs, SecurityError},
+    watch_args::WatchArgs,
+};
 use crate::{
-    coordinator::CoordinatorArgs,
-    duration, error,
-    limits::LimitArgs,
+    duration, exit_code,
     logging::{self, LogArgs, LogError},
-    retention::RetentionArgs,
-    rpc_limits::RpcLimitArgs,
-    security::{SecurityArgs, SecurityError},
-    signals::Signals,
-    watch_limits::WatchLimitArgs,
+    runtime::TASK_SHUTDOWN_TIMEOUT,
+    signals::StopSignals,
 };
 
 /// The flags of `viridian serve`.
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
-    /// Where to listen. Anything but loopback needs --tokens, or --insecure.
+    /// Address and port to listen on.
+    ///
+    /// An address that other machines can reach needs --tokens, or --insecure.
     #[arg(
         long,
         env = "VIRIDIAN_LISTEN",
@@ -30,8 +43,11 @@ pub(crate) struct ServeArgs {
         default_value = "127.0.0.1:50051"
     )]
     listen: String,
-    /// sqlite:PATH or postgres://… [default: viridian.db in the user's data
-    /// folder].
+    /// Database: sqlite:PATH or postgres://USER@HOST/NAME [default: viridian.db in
+    /// the user's data folder].
+    ///
+    /// SQLite is for one server. PostgreSQL is for several servers that share the
+    /// work. The server creates the schema, and upgrades it at its start.
     #[arg(
         long,
         env = "VIRIDIAN_DATABASE",
@@ -39,20 +55,21 @@ pub(crate) struct ServeArgs {
         hide_env_values = true
     )]
     database: Option<String>,
-    #[command(flatten)]
-    security: SecurityArgs,
-    /// Listen where others can reach it, though nobody is asked who they are.
+    /// Listen beyond loopback without credentials: every caller may do everything.
+    ///
+    /// Only for networks in which every machine is trusted. No effect with --tokens.
     #[arg(long, env = "VIRIDIAN_INSECURE", value_parser = BoolishValueParser::new())]
     insecure: bool,
-    /// Where to tell what is measured, for Prometheus: GET /metrics. Nobody is
-    /// asked who they are [default: nowhere].
+    /// Address for Prometheus metrics: GET /metrics [default: off].
+    ///
+    /// It has neither credentials nor TLS: keep it on an internal network.
     #[arg(long, env = "VIRIDIAN_METRICS_LISTEN", value_name = "HOST:PORT")]
     metrics_listen: Option<String>,
-    /// Speak gRPC-Web too, which browsers need.
+    /// Also serve gRPC-Web, which browsers need.
     #[arg(long, env = "VIRIDIAN_GRPC_WEB", value_parser = BoolishValueParser::new())]
     grpc_web: bool,
-    /// An origin whose pages may call, like https://example.org, or * for all.
-    /// May be given more than once, or as a list with commas.
+    /// Origin whose pages may call over gRPC-Web, like https://example.org; * for
+    /// all. May be repeated, or a list with commas.
     #[arg(
         long,
         env = "VIRIDIAN_GRPC_WEB_ORIGIN",
@@ -61,22 +78,30 @@ pub(crate) struct ServeArgs {
         requires = "grpc_web"
     )]
     grpc_web_origin: Vec<String>,
+    /// How long a reported health stays valid without a new report [default: for
+    /// ever].
+    ///
+    /// A HEALTHY route without a report for this time becomes NOT_CHECKED, so that a
+    /// health checker that has died is noticed. Set it only if health checkers repeat
+    /// their reports; use several times their interval. `viridian agent` repeats them
+    /// every --health-repeat.
+    #[arg(long, env = "VIRIDIAN_HEALTH_TTL", value_name = "DURATION", value_parser = duration::parse)]
+    health_ttl: Option<Duration>,
+    /// Former name of --health-ttl.
+    #[arg(long, hide = true, env = "VIRIDIAN_HEALTH_SILENCE", value_name = "DURATION", value_parser = duration::parse)]
+    health_silence: Option<Duration>,
     #[command(flatten)]
-    limits: LimitArgs,
-    #[command(flatten)]
-    retention: RetentionArgs,
+    security: SecurityArgs,
     #[command(flatten)]
     rpc_limits: RpcLimitArgs,
     #[command(flatten)]
-    watch: WatchLimitArgs,
+    watch: WatchArgs,
     #[command(flatten)]
     coordinator: CoordinatorArgs,
-    /// Have a route NOT_CHECKED once nobody has spoken of its health for so long.
-    /// Only with a health checker that repeats itself several times as often;
-    /// `viridian agent` does so by its --health-repeat [default: what was said counts for
-    /// ever].
-    #[arg(long, env = "VIRIDIAN_HEALTH_SILENCE", value_name = "DURATION", value_parser = duration::parse)]
-    health_silence: Option<Duration>,
+    #[command(flatten)]
+    limits: DatabaseArgs,
+    #[command(flatten)]
+    retention: RetentionArgs,
     #[command(flatten)]
     log: LogArgs,
 }
@@ -86,9 +111,9 @@ pub(crate) struct ServeArgs {
 pub(crate) enum ServeError {
     #[error(transparent)]
     Log(#[from] LogError),
-    #[error("cannot listen on {listen:?}: it is not HOST:PORT")]
+    #[error("cannot listen on {listen:?}: expected HOST:PORT")]
     Listen { listen: String },
-    #[error("there is no home folder to keep a database in; say where with --database")]
+    #[error("no home folder found for the default database; set --database")]
     NoHome,
     #[error("cannot create the folder {}: {source}", folder.display())]
     Folder { folder: PathBuf, source: io::Error },
@@ -98,44 +123,45 @@ pub(crate) enum ServeError {
     Security(#[from] SecurityError),
     #[error(transparent)]
     Start(#[from] StartError),
-    #[error("the server ended by itself; its log says why")]
+    #[error("the server stopped unexpectedly; see its log")]
     Ended,
 }
 
 impl ServeError {
-    /// As sysexits.h has it: 78 for the configuration, 69 for a database that
-    /// is away.
+    /// 78 for the configuration, 69 for a database that cannot be reached (as in
+    /// sysexits.h), else 1.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Log(_)
             | Self::Listen { .. }
             | Self::NoHome
             | Self::Folder { .. }
-            | Self::Security(_) => error::CONFIG,
+            | Self::Security(_) => exit_code::CONFIG,
             Self::Start(error) => match error.kind() {
-                StartErrorKind::Config => error::CONFIG,
-                StartErrorKind::Unavailable => error::UNAVAILABLE,
+                StartErrorKind::Config => exit_code::CONFIG,
+                StartErrorKind::Unavailable => exit_code::UNAVAILABLE,
             },
-            Self::Runtime(_) | Self::Ended => 1,
+            Self::Runtime(_) | Self::Ended => exit_code::FAILURE,
         }
     }
 }
 
-/// Serves until SIGINT or SIGTERM, then ends in good order.
+/// Serves until SIGINT or SIGTERM, then shuts down gracefully.
 pub(crate) fn run(args: ServeArgs) -> Result<ExitCode, ServeError> {
     let runtime = Runtime::new().map_err(ServeError::Runtime)?;
-    let telling = {
-        let _within = runtime.enter();
+    let log_guard = {
+        // The exporter of traces spawns its tasks on this runtime.
+        let _entered = runtime.enter();
         logging::start_with_traces(args.log)?
     };
     let outcome = runtime.block_on(Box::pin(serve(args)));
-    telling.end();
-    runtime.shutdown_timeout(LAST_TASKS);
+    log_guard.flush();
+    runtime.shutdown_timeout(TASK_SHUTDOWN_TIMEOUT);
     outcome
 }
 
 impl ServeArgs {
-    /// What the flags come to.
+    /// The configuration that the flags describe.
     pub(crate) async fn config(self) -> Result<Config, ServeError> {
         let mut config = Config::new(self.database()?);
         config.listen = resolve(&self.listen).await?;
@@ -153,33 +179,33 @@ impl ServeArgs {
         }
         config.watch = self.watch.into();
         config.coordinator = self.coordinator.into();
-        config.health_silence = self.health_silence;
+        config.health_silence = self.health_ttl.or(self.health_silence);
         Ok(config)
     }
 
-    /// The URL that was asked for, or that of a file of the user's own.
+    /// The URL of --database, or of a SQLite file in the user's data folder.
     pub(crate) fn database(&self) -> Result<String, ServeError> {
         match &self.database {
             Some(url) => Ok(url.clone()),
             None => Ok(format!(
                 "sqlite:{}",
-                own_folder()?.join("viridian.db").display()
+                data_folder()?.join("viridian.db").display()
             )),
         }
     }
 
-    /// The folder that the server makes before anything else, if it is not there.
-    pub(crate) fn folder(&self) -> Result<Option<PathBuf>, ServeError> {
+    /// The folder of the default database, which the server creates if it is missing.
+    pub(crate) fn default_folder(&self) -> Result<Option<PathBuf>, ServeError> {
         match &self.database {
             Some(_) => Ok(None),
-            None => own_folder().map(Some),
+            None => data_folder().map(Some),
         }
     }
 }
 
 async fn serve(args: ServeArgs) -> Result<ExitCode, ServeError> {
-    let mut signals = Signals::listen().map_err(ServeError::Runtime)?;
-    if let Some(folder) = args.folder()? {
+    let mut signals = StopSignals::listen().map_err(ServeError::Runtime)?;
+    if let Some(folder) = args.default_folder()? {
         fs::create_dir_all(&folder).map_err(|source| ServeError::Folder { folder, source })?;
     }
     let config = args.config().await?;
@@ -193,7 +219,7 @@ async fn serve(args: ServeArgs) -> Result<ExitCode, ServeError> {
     }
     tokio::select! {
         () = server.shutdown() => Ok(ExitCode::SUCCESS),
-        // Whoever asks twice does not want to wait.
+        // A second signal: end at once, without waiting for open calls.
         stop = signals.next() => Ok(stop.exit_code()),
     }
 }
@@ -208,21 +234,18 @@ async fn resolve(listen: &str) -> Result<SocketAddr, ServeError> {
         })
 }
 
-/// Where the user's own data of this program lies.
-fn own_folder() -> Result<PathBuf, ServeError> {
+/// The folder of this program in the user's data folder.
+fn data_folder() -> Result<PathBuf, ServeError> {
     let strategy = etcetera::choose_base_strategy().map_err(|_| ServeError::NoHome)?;
     Ok(strategy.data_dir().join("viridian"))
 }
-
-/// How long what is still running may take to end after the server has.
-const LAST_TASKS: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {
     use clap::Parser;
 
     use super::{ServeArgs, ServeError, resolve};
-    use crate::error;
+    use crate::exit_code;
 
     #[derive(Debug, Parser)]
     struct Flags {
@@ -238,19 +261,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_address_is_a_configuration_error() {
+    async fn a_malformed_address_is_a_configuration_error() {
         for listen in ["", "127.0.0.1", "127.0.0.1:70000", "two words:1"] {
             let error = resolve(listen).await.expect_err(listen);
             assert!(matches!(error, ServeError::Listen { .. }), "{error:?}");
-            assert_eq!(error.exit_code(), error::CONFIG);
+            assert_eq!(error.exit_code(), exit_code::CONFIG);
         }
     }
 
     #[test]
-    fn a_database_that_is_asked_for_is_taken_as_it_is() {
+    fn the_database_flag_is_used_as_given() {
         let url = "postgres://somewhere/db";
         let flags = Flags::try_parse_from(["serve", "--database", url]).expect("the flags");
         assert_eq!(flags.serve.database().ok().as_deref(), Some(url));
-        assert!(matches!(flags.serve.folder(), Ok(None)));
+        assert!(matches!(flags.serve.default_folder(), Ok(None)));
     }
 }

@@ -35,7 +35,7 @@ pub(crate) struct ServerArgs {
         value_name = "TOKEN",
         hide_env_values = true
     )]
-    token: Option<Secret>,
+    token: Option<SecretText>,
     /// Show the token to a server on another machine though nothing is encrypted
     /// on the way there.
     #[arg(
@@ -71,7 +71,7 @@ pub(crate) struct ServerArgs {
 
 /// A server, and what to show there.
 #[derive(Debug)]
-pub(crate) struct Target {
+pub(crate) struct ServerTarget {
     pub(crate) url: String,
     pub(crate) tls: Option<ClientTlsConfig>,
     pub(crate) bearer: Bearer,
@@ -79,7 +79,7 @@ pub(crate) struct Target {
 
 /// A text that is shown nowhere.
 #[derive(Clone)]
-struct Secret(String);
+struct SecretText(String);
 
 /// Why a text does not name a server.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -108,9 +108,9 @@ pub(crate) enum ServerError {
 
 impl ServerArgs {
     /// What the flags come to.
-    pub(crate) fn target(&self) -> Result<Target, ServerError> {
+    pub(crate) fn target(&self) -> Result<ServerTarget, ServerError> {
         let bearer = match &self.token {
-            Some(Secret(token)) => Bearer::new(token)?,
+            Some(SecretText(token)) => Bearer::new(token)?,
             None => Bearer::default(),
         };
         let url = self.server.clone();
@@ -121,7 +121,7 @@ impl ServerArgs {
             self.check_plain(&uri, bearer.is_some())?;
             None
         };
-        Ok(Target { url, tls, bearer })
+        Ok(ServerTarget { url, tls, bearer })
     }
 
     fn tls(&self) -> Result<ClientTlsConfig, ServerError> {
@@ -176,7 +176,7 @@ fn read(file: &Path) -> Result<Vec<u8>, ServerError> {
     })
 }
 
-impl FromStr for Secret {
+impl FromStr for SecretText {
     type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Infallible> {
@@ -184,9 +184,9 @@ impl FromStr for Secret {
     }
 }
 
-impl fmt::Debug for Secret {
+impl fmt::Debug for SecretText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
+        f.write_str("SecretText(…)")
     }
 }
 

@@ -4,9 +4,9 @@ use std::{io, process::ExitCode};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Listens for the signals that ask the program to end. From the moment it is
-/// made, they end nothing by themselves.
-pub(crate) struct Signals {
+/// Listens for the signals that ask the program to end. While it exists, they no longer
+/// kill the process.
+pub(crate) struct StopSignals {
     interrupt: Signal,
     terminate: Signal,
     hang_up: Option<Signal>,
@@ -14,16 +14,16 @@ pub(crate) struct Signals {
 
 /// A signal that asked the program to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stop {
+pub(crate) enum StopSignal {
     /// Ctrl-C.
     Interrupt,
-    /// The polite way of `kill`, and of service managers.
+    /// The default of `kill` and of service managers.
     Terminate,
-    /// The terminal is gone.
+    /// The terminal was closed.
     HangUp,
 }
 
-impl Signals {
+impl StopSignals {
     /// Listens for SIGINT and SIGTERM. Needs a tokio runtime.
     pub(crate) fn listen() -> io::Result<Self> {
         Ok(Self {
@@ -33,8 +33,8 @@ impl Signals {
         })
     }
 
-    /// Listens for SIGHUP too: for what belongs to a terminal and has something
-    /// to tidy up when the terminal goes.
+    /// Also listens for SIGHUP: for commands that must clean up when their terminal is
+    /// closed.
     pub(crate) fn listen_in_terminal() -> io::Result<Self> {
         Ok(Self {
             hang_up: Some(signal(SignalKind::hangup())?),
@@ -42,8 +42,8 @@ impl Signals {
         })
     }
 
-    /// The next signal. Loses none when it is dropped before.
-    pub(crate) async fn next(&mut self) -> Stop {
+    /// The next signal. Safe to cancel: no signal is lost.
+    pub(crate) async fn next(&mut self) -> StopSignal {
         let hang_up = async {
             match &mut self.hang_up {
                 Some(signal) => signal.recv().await,
@@ -51,15 +51,15 @@ impl Signals {
             }
         };
         tokio::select! {
-            _ = self.interrupt.recv() => Stop::Interrupt,
-            _ = self.terminate.recv() => Stop::Terminate,
-            _ = hang_up => Stop::HangUp,
+            _ = self.interrupt.recv() => StopSignal::Interrupt,
+            _ = self.terminate.recv() => StopSignal::Terminate,
+            _ = hang_up => StopSignal::HangUp,
         }
     }
 }
 
-impl Stop {
-    /// What a shell shows for a program that the signal ended.
+impl StopSignal {
+    /// The code that a shell shows for a program that the signal killed.
     pub(crate) fn exit_code(self) -> ExitCode {
         ExitCode::from(self.code())
     }

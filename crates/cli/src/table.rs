@@ -1,14 +1,14 @@
-//! Columns of text, some of which may be coloured.
+//! Text in columns, which may be coloured.
 
 use console::measure_text_width;
 
-/// Rows under a header, in columns, without lines around them.
+/// A header and rows in columns, without borders.
 pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
     let header = header.iter().map(|&name| name.to_owned()).collect();
     columns(std::iter::once(header).chain(rows).collect())
 }
 
-/// Names and values, one a line. A value may have more than one line.
+/// A line for each name and value. A value may have several lines.
 pub(crate) fn key_values(rows: Vec<(&str, String)>) -> String {
     let row = |(key, value): (&str, String)| {
         let mut lines = value.lines();
@@ -21,7 +21,14 @@ pub(crate) fn key_values(rows: Vec<(&str, String)>) -> String {
     columns(rows.into_iter().flat_map(row).collect())
 }
 
-/// A text of someone else, which must not move the cursor or break a line.
+/// `1 deployment`, `2 deployments`.
+pub(crate) fn counted(count: u64, noun: &str) -> String {
+    let end = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{end}")
+}
+
+/// Replaces control characters by spaces, so that text from elsewhere can neither move
+/// the cursor nor break a line.
 pub(crate) fn clean(text: &str) -> String {
     text.split(char::is_control)
         .filter(|part| !part.is_empty())
@@ -29,7 +36,7 @@ pub(crate) fn clean(text: &str) -> String {
         .join(" ")
 }
 
-/// Pads all columns to their width. No line has a tail.
+/// Pads each column to its width. Lines have no trailing spaces.
 pub(crate) fn columns(rows: Vec<Vec<String>>) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
     let width = |column: usize| {
@@ -43,7 +50,7 @@ pub(crate) fn columns(rows: Vec<Vec<String>>) -> String {
             line += cell;
             line.extend(std::iter::repeat_n(
                 ' ',
-                width - measure_text_width(cell) + GAP,
+                width - measure_text_width(cell) + COLUMN_GAP,
             ));
         }
         line.trim_end().to_owned()
@@ -51,8 +58,8 @@ pub(crate) fn columns(rows: Vec<Vec<String>>) -> String {
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// How many spaces are between two columns.
-const GAP: usize = 2;
+/// Spaces between two columns.
+const COLUMN_GAP: usize = 2;
 
 #[cfg(test)]
 mod tests {
@@ -61,7 +68,7 @@ mod tests {
     use super::{clean, key_values, table};
 
     #[test]
-    fn columns_are_aligned_and_lines_have_no_tail() {
+    fn columns_are_aligned_without_trailing_spaces() {
         let rows = vec![
             vec!["demo/hello".to_owned(), "READY".to_owned()],
             vec!["x/y".to_owned(), "PENDING".to_owned()],
@@ -73,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_may_have_more_than_one_line() {
+    fn a_value_may_have_several_lines() {
         assert_eq!(
             key_values(vec![
                 ("State", "READY".to_owned()),
@@ -85,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_wrote_moves_no_cursor() {
+    fn control_characters_are_removed() {
         assert_eq!(clean("a\n\u{1b}[2Jb"), "a [2Jb");
         assert_eq!(clean("plain text"), "plain text");
     }

@@ -1,4 +1,4 @@
-//! `viridian token`: makes a token, which is shown once and kept nowhere.
+//! `viridian token`: creates a bearer token, which is printed once and not stored.
 
 use std::{process::ExitCode, str::FromStr as _};
 
@@ -7,29 +7,33 @@ use serde_json::json;
 use viridian_server::{NewToken, NewTokenError, Role, new_token};
 
 use crate::{
-    error::USAGE,
-    output::{self, Format, OutputError},
+    exit_code,
+    output::{self, OutputError, OutputFormat},
 };
 
 /// The flags of `viridian token`.
 #[derive(Debug, Args)]
 pub(crate) struct TokenArgs {
-    /// Whose it is: the actor in history.
+    /// Name of the caller. The history of a deployment shows it.
     #[arg(long)]
     name: String,
-    /// What they may do: viewer, promoter, operator, agent or proxy. More than once
-    /// for more than one.
+    /// Role of the caller: viewer, promoter, operator, agent or proxy. May be
+    /// repeated.
+    ///
+    /// A viewer reads; a promoter also promotes, aborts, rolls back and pauses; an
+    /// operator also creates, changes and deletes. An agent runs routes, a proxy
+    /// follows traffic.
     #[arg(long = "role", value_name = "ROLE", required = true, value_parser = Role::from_str)]
     roles: Vec<Role>,
-    /// Which project is theirs, or * for all. More than once for more than one.
+    /// Project of the caller, or * for all. May be repeated.
     #[arg(long = "project", value_name = "PROJECT", required = true)]
     projects: Vec<String>,
-    /// How to show it.
+    /// Output format.
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
-    output: Format,
+    output: OutputFormat,
 }
 
-/// Why there is no token.
+/// Why no token was created.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TokenError {
     #[error(transparent)]
@@ -41,21 +45,21 @@ pub(crate) enum TokenError {
 impl TokenError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Make(NewTokenError::Entry(_)) => USAGE,
-            Self::Make(NewTokenError::Random(_)) | Self::Output(_) => 1,
+            Self::Make(NewTokenError::Entry(_)) => exit_code::USAGE,
+            Self::Make(NewTokenError::Random(_)) | Self::Output(_) => exit_code::FAILURE,
         }
     }
 }
 
-/// Shows a new token, and the entry that lets it in.
+/// Prints a new token, and its entry for the credentials file.
 pub(crate) fn run(args: &TokenArgs) -> Result<ExitCode, TokenError> {
     let new = new_token(&args.name, &args.roles, &args.projects)?;
     let NewToken { token, entry } = &new;
     let json = json!({ "token": token, "entry": entry });
     let text = output::value(args.output, &json)?.unwrap_or_else(|| {
         format!(
-            "The token, which is shown once and kept nowhere:\n\n{token}\n\n\
-             For the server's file of credentials (--tokens):\n\n{}",
+            "Token (printed once, not stored):\n\n{token}\n\n\
+             Entry for the server's credentials file (--tokens):\n\n{}",
             entry.trim_end()
         )
     });

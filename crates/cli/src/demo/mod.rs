@@ -1,5 +1,13 @@
-//! `viridian demo`: a deployment of a new version from start to end, in one process,
-//! with a real server, a real agent and real requests.
+//! `viridian demo`: deploys a new version from start to end, in one process, with a
+//! real server, a real agent and real HTTP requests.
+//!
+//! - `environment`: the server, the agent and the temporary database.
+//! - `scenario`: the flags, and which variant they choose.
+//! - `runner`, `steps`: the steps of a variant, and what they share.
+//! - `operator`: the calls that an operator would make.
+//! - `load_generator`, `round_robin`: requests, spread as a proxy would.
+//! - `frame`, `view`: what is shown at one moment, and how.
+//! - `replica`: the web server that is deployed.
 
 use std::{cell::Cell, io, process::ExitCode, time::Duration};
 
@@ -9,43 +17,44 @@ use viridian_server::StartError;
 
 use crate::{
     client::CallError,
-    error,
+    exit_code,
     logging::{self, LogError},
     output,
-    signals::{Signals, Stop},
+    runtime::TASK_SHUTDOWN_TIMEOUT,
+    signals::{StopSignal, StopSignals},
 };
 
-mod load;
+mod environment;
+mod frame;
+mod load_generator;
 mod operator;
-mod plot;
 pub(crate) mod replica;
-mod rotation;
-mod scene;
-mod stage;
-mod story;
-mod teller;
+mod round_robin;
+mod runner;
+mod scenario;
+mod steps;
 mod view;
 
-pub(crate) use self::plot::DemoArgs;
+pub(crate) use self::scenario::DemoArgs;
 use self::{
-    load::Tally,
-    plot::{Plot, PlotError},
-    stage::{Folder, Stage},
-    view::View,
+    environment::{DemoEnvironment, TempFolder},
+    load_generator::RequestTally,
+    scenario::{DemoScenario, ScenarioError},
+    view::DemoView,
 };
 
 /// Why the demonstration failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DemoError {
     #[error(transparent)]
-    Plot(#[from] PlotError),
+    Scenario(#[from] ScenarioError),
     #[error(transparent)]
     Log(#[from] LogError),
     #[error("cannot start: {0}")]
     Runtime(#[source] io::Error),
-    #[error("cannot keep a temporary folder: {0}")]
+    #[error("cannot create or remove the temporary folder: {0}")]
     Folder(#[source] io::Error),
-    #[error("cannot find the program itself: {0}")]
+    #[error("cannot find the path of this program: {0}")]
     Executable(#[source] io::Error),
     #[error(transparent)]
     Start(#[from] StartError),
@@ -55,125 +64,133 @@ pub(crate) enum DemoError {
     Load(#[from] reqwest::Error),
     #[error("cannot write to stdout: {0}")]
     Output(#[from] io::Error),
-    #[error("the server's reply to {call} is empty")]
+    #[error("the server sent an empty reply to {call}")]
     EmptyReply { call: &'static str },
-    #[error("version 2 did not come up and was rolled back; version 1 still serves")]
+    #[error("version 2 did not become ready and was rolled back; version 1 still serves")]
     RolledBack,
     #[error("version 2 was promoted although it was never healthy")]
     Promoted,
-    #[error("version 1 was not kept for an instant roll-back")]
+    #[error("the roll-back was not instant: no routes of version 1 were retained")]
     NotInstant,
-    #[error("the server ended before the demonstration did")]
+    #[error("the server stopped before the end of the demonstration")]
     ServerEnded,
-    #[error("the agent ended before the demonstration did")]
+    #[error("the agent stopped before the end of the demonstration")]
     AgentEnded,
     #[error("the agent failed: {0}")]
     Agent(#[source] AgentError),
-    #[error("the agent does not stop")]
+    #[error("the agent did not stop in time")]
     AgentHangs,
-    #[error("a part of the demonstration crashed: {0}")]
+    #[error("a task of the demonstration panicked: {0}")]
     Crashed(#[source] JoinError),
-    #[error("gave up after {} s, while waiting for {waiting_for}", TIME_LIMIT.as_secs())]
+    #[error("timed out after {} s, waiting for {waiting_for}", TIME_LIMIT.as_secs())]
     TooLong { waiting_for: &'static str },
 }
 
 impl DemoError {
-    /// 2 for flags that do not fit, else 1.
+    /// 2 for flags that conflict, else 1.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Plot(_) => error::USAGE,
-            _ => 1,
+            Self::Scenario(_) => exit_code::USAGE,
+            _ => exit_code::FAILURE,
         }
     }
 }
 
-/// How the demonstration ended, if nothing went wrong around it.
-enum Ending {
-    Played(Tally),
-    Stopped(Stop),
+/// How the demonstration ended, if its environment did not fail.
+enum DemoOutcome {
+    Finished(RequestTally),
+    Stopped(StopSignal),
 }
 
 /// Runs the demonstration. Exit code 0 when no request failed.
 pub(crate) fn run(args: DemoArgs) -> Result<ExitCode, DemoError> {
-    let plot = Plot::try_from(args)?;
-    let others_write = logging::start_if_asked()?;
+    let scenario = DemoScenario::try_from(args)?;
+    let logs_to_stderr = logging::start_if_requested()?;
     let runtime = Runtime::new().map_err(DemoError::Runtime)?;
-    // Before there is anything to tidy up, signals must not end the process.
+    // Signals are caught before anything exists that must be cleaned up: otherwise
+    // Ctrl-C would leave processes and files behind.
     let signals = {
         let _guard = runtime.enter();
-        Signals::listen_in_terminal().map_err(DemoError::Runtime)?
+        StopSignals::listen_in_terminal().map_err(DemoError::Runtime)?
     };
-    let folder = Folder::create()?;
-    let ending = runtime.block_on(Box::pin(perform(plot, &folder, signals, others_write)));
-    // What still runs ends with the runtime; only then nobody writes any more.
-    runtime.shutdown_timeout(LAST_TASKS);
+    let folder = TempFolder::create()?;
+    let outcome = runtime.block_on(Box::pin(supervise(
+        scenario,
+        &folder,
+        signals,
+        logs_to_stderr,
+    )));
+    // The folder is removed after the runtime is gone: a task that still runs could
+    // write to the database, and the folder would not be empty.
+    runtime.shutdown_timeout(TASK_SHUTDOWN_TIMEOUT);
     let removed = folder.remove();
-    match ending? {
-        Ending::Stopped(stop) => {
+    match outcome? {
+        DemoOutcome::Stopped(stop) => {
             removed?;
             Ok(stop.exit_code())
         }
-        Ending::Played(tally) => {
+        DemoOutcome::Finished(tally) => {
             removed?;
-            conclude(&tally)
+            print_summary(&tally)
         }
     }
 }
 
-async fn perform(
-    plot: Plot,
-    folder: &Folder,
-    mut signals: Signals,
-    others_write: bool,
-) -> Result<Ending, DemoError> {
-    let mut view = View::open(others_write);
-    let mut stage = Stage::default();
+/// Runs the scenario until its end, a signal or the time limit, then stops everything.
+async fn supervise(
+    scenario: DemoScenario,
+    folder: &TempFolder,
+    mut signals: StopSignals,
+    logs_to_stderr: bool,
+) -> Result<DemoOutcome, DemoError> {
+    let mut view = DemoView::open(logs_to_stderr);
+    let mut environment = DemoEnvironment::default();
     let waiting_for = Cell::new("the server to start");
-    let ending = tokio::select! {
-        played = Box::pin(play(plot, &mut stage, folder, &mut view, &waiting_for)) => {
-            played.map(Ending::Played)
+    let outcome = tokio::select! {
+        finished = Box::pin(run_scenario(scenario, &mut environment, folder, &mut view, &waiting_for)) => {
+            finished.map(DemoOutcome::Finished)
         }
-        stop = signals.next() => Ok(Ending::Stopped(stop)),
+        stop = signals.next() => Ok(DemoOutcome::Stopped(stop)),
         () = tokio::time::sleep(TIME_LIMIT) => {
             Err(DemoError::TooLong { waiting_for: waiting_for.get() })
         }
     };
-    let closed_view = match &ending {
-        Ok(Ending::Stopped(_)) => view.clear().and_then(|()| view.say("stopping")),
+    let closed_view = match &outcome {
+        Ok(DemoOutcome::Stopped(_)) => view.clear().and_then(|()| view.say("stopping")),
         _ => view.keep(),
     };
-    let closed_stage = tokio::select! {
-        closed = stage.close() => closed,
-        // Whoever asks again does not want to wait: the supervisors of the
-        // routes end them as soon as this process is gone.
-        stop = signals.next() => return Ok(Ending::Stopped(stop)),
+    let stopped_environment = tokio::select! {
+        stopped = environment.stop() => stopped,
+        // A second signal: end at once. The supervisors of the routes stop them
+        // as soon as this process is gone.
+        stop = signals.next() => return Ok(DemoOutcome::Stopped(stop)),
     };
-    let ending = ending?;
-    if let Ending::Played(_) = ending {
-        closed_stage?;
+    let outcome = outcome?;
+    if let DemoOutcome::Finished(_) = outcome {
+        stopped_environment?;
         closed_view?;
     }
-    Ok(ending)
+    Ok(outcome)
 }
 
-async fn play(
-    plot: Plot,
-    stage: &mut Stage,
-    folder: &Folder,
-    view: &mut View,
+async fn run_scenario(
+    scenario: DemoScenario,
+    environment: &mut DemoEnvironment,
+    folder: &TempFolder,
+    view: &mut DemoView,
     waiting_for: &Cell<&'static str>,
-) -> Result<Tally, DemoError> {
-    let address = stage.open(folder).await?;
+) -> Result<RequestTally, DemoError> {
+    let address = environment.start(folder).await?;
     tokio::select! {
-        tally = Box::pin(story::tell(plot, address, view, waiting_for)) => tally,
-        error = stage.broken() => Err(error),
+        tally = Box::pin(steps::run(scenario, address, view, waiting_for)) => tally,
+        error = environment.failure() => Err(error),
     }
 }
 
-/// Says what came of the requests; the last line is for scripts too.
-fn conclude(tally: &Tally) -> Result<ExitCode, DemoError> {
-    for complaint in &tally.complaints {
-        output::line(&format!("failed: {complaint}"))?;
+/// Prints the results of the requests. Scripts may read the last line.
+fn print_summary(tally: &RequestTally) -> Result<ExitCode, DemoError> {
+    for error in &tally.first_errors {
+        output::line(&format!("failed: {error}"))?;
     }
     let (first, second) = (tally.answered_by("v1"), tally.answered_by("v2"));
     output::line(&format!(
@@ -191,8 +208,5 @@ fn conclude(tally: &Tally) -> Result<ExitCode, DemoError> {
     })
 }
 
-/// The whole demonstration takes less than a minute.
+/// With the shutdown after it, the demonstration takes less than a minute.
 const TIME_LIMIT: Duration = Duration::from_secs(50);
-
-/// How long what is still running may take to end after the stage is closed.
-const LAST_TASKS: Duration = Duration::from_millis(500);

@@ -1,4 +1,4 @@
-//! The calls that an operator would make, to the server of the demonstration.
+//! The calls that an operator would make to the server of the demonstration.
 
 use std::{env, path::PathBuf, time::Duration};
 
@@ -13,20 +13,20 @@ use viridian_proto::v1::{
 
 use super::{
     DemoError,
-    plot::{Plot, Strategy},
-    stage::RESOURCE_GROUP,
+    environment::RESOURCE_GROUP,
+    scenario::{DemoScenario, DemoStrategy},
 };
 use crate::{client::answer, duration};
 
-/// Makes the calls of the story.
+/// Calls the server of the demonstration.
 #[derive(Clone)]
-pub(super) struct Operator {
+pub(super) struct OperatorClient {
     client: DeploymentServiceClient<Channel>,
-    /// This program. Asked for once: it may be replaced while it runs.
+    /// The path of this program. Read once: the file may be replaced while it runs.
     program: PathBuf,
 }
 
-impl Operator {
+impl OperatorClient {
     pub(super) fn new(channel: Channel) -> Result<Self, DemoError> {
         Ok(Self {
             client: DeploymentServiceClient::new(channel),
@@ -34,21 +34,21 @@ impl Operator {
         })
     }
 
-    /// The program as an operator would type it here: the path of one that was
-    /// built in this folder, else its name.
+    /// The program as an operator would type it: its relative path if it was built in
+    /// this folder, else its name.
     pub(super) fn program_as_typed(&self) -> String {
         let here = env::current_dir().ok();
         let built_here = here.and_then(|here| self.program.strip_prefix(here).ok());
         built_here.map_or_else(|| "viridian".to_owned(), |path| path.display().to_string())
     }
 
-    /// Creates the deployment with version 1, and gives that revision's id.
-    pub(super) async fn create(&mut self, plot: Plot) -> Result<String, DemoError> {
+    /// Creates the deployment with version 1. Returns the id of its revision.
+    pub(super) async fn create(&mut self, scenario: DemoScenario) -> Result<String, DemoError> {
         let request = CreateDeploymentRequest {
             project: PROJECT.to_owned(),
             name: NAME.to_owned(),
             target_replicas: REPLICAS,
-            policy: Some(policy(plot)),
+            policy: Some(policy(scenario)),
             metadata: Some(DeploymentMetadata {
                 resource_group: RESOURCE_GROUP.to_owned(),
                 ..DeploymentMetadata::default()
@@ -62,11 +62,11 @@ impl Operator {
         Ok(deployment.current_revision_id)
     }
 
-    /// Creates and activates version 2, and gives that revision's id.
-    pub(super) async fn activate(&mut self, plot: Plot) -> Result<String, DemoError> {
-        let flags: &[&str] = match plot {
-            Plot::Failure(_) => &["--sick"],
-            Plot::Promotion | Plot::RollBack | Plot::Rolling => &[],
+    /// Creates and activates version 2. Returns the id of its revision.
+    pub(super) async fn activate(&mut self, scenario: DemoScenario) -> Result<String, DemoError> {
+        let flags: &[&str] = match scenario {
+            DemoScenario::Failure(_) => &["--sick"],
+            DemoScenario::Promotion | DemoScenario::RollBack | DemoScenario::Rolling => &[],
         };
         let request = CreateRevisionRequest {
             deployment: DEPLOYMENT.to_owned(),
@@ -79,7 +79,7 @@ impl Operator {
         Ok(reply.revision.ok_or(empty("CreateRevision"))?.id)
     }
 
-    /// Switches the traffic to the revision that is being deployed.
+    /// Switches the traffic to the deploying revision.
     pub(super) async fn promote(
         &mut self,
         revision_id: &str,
@@ -93,7 +93,7 @@ impl Operator {
         Ok(answer(self.client.promote_deployment(request)).await?)
     }
 
-    /// Switches the traffic back to the revision that served before.
+    /// Switches the traffic back to the previous revision.
     pub(super) async fn roll_back(&mut self) -> Result<RollbackDeploymentResponse, DemoError> {
         let request = RollbackDeploymentRequest {
             deployment: DEPLOYMENT.to_owned(),
@@ -103,8 +103,8 @@ impl Operator {
         Ok(answer(self.client.rollback_deployment(request)).await?)
     }
 
-    /// The deployment and its routes, the ended ones too.
-    pub(super) async fn look(&mut self) -> Result<(Deployment, Vec<Route>), DemoError> {
+    /// The deployment and all its routes, also ended ones.
+    pub(super) async fn read(&mut self) -> Result<(Deployment, Vec<Route>), DemoError> {
         let get = GetDeploymentRequest {
             deployment: DEPLOYMENT.to_owned(),
         };
@@ -117,7 +117,7 @@ impl Operator {
         Ok((deployment.ok_or(empty("GetDeployment"))?, routes))
     }
 
-    /// This program again, as a web server that says which version it is.
+    /// A revision that runs this program as a web server, which answers its label.
     fn version(&self, label: &str, flags: &[&str]) -> RevisionSpec {
         let program = self.program.display().to_string();
         let arguments = ["demo-replica", "--label", label]
@@ -138,19 +138,21 @@ impl Operator {
     }
 }
 
-fn policy(plot: Plot) -> DeploymentPolicy {
-    let strategy = match plot.strategy() {
-        Strategy::BlueGreen => deployment_policy::Strategy::BlueGreen(BlueGreenSpec {
-            // A port can be taken by another program before a replica has it.
+fn policy(scenario: DemoScenario) -> DeploymentPolicy {
+    let strategy = match scenario.strategy() {
+        DemoStrategy::BlueGreen => deployment_policy::Strategy::BlueGreen(BlueGreenSpec {
+            // Another program can take a port before the replica binds it; such a
+            // replica fails, and is replaced.
             max_replacements: REPLICAS,
-            scale_down_delay: (plot == Plot::RollBack).then(|| duration::to_wire(KEPT)),
+            scale_down_delay: (scenario == DemoScenario::RollBack)
+                .then(|| duration::to_wire(SCALE_DOWN_DELAY)),
             ..BlueGreenSpec::default()
         }),
-        Strategy::Rolling => {
+        DemoStrategy::Rolling => {
             deployment_policy::Strategy::RollingUpdate(RollingUpdateSpec::default())
         }
     };
-    let deadline = matches!(plot, Plot::Failure(_)).then_some(PROGRESS_DEADLINE);
+    let deadline = matches!(scenario, DemoScenario::Failure(_)).then_some(PROGRESS_DEADLINE);
     DeploymentPolicy {
         strategy: Some(strategy),
         progress_deadline: deadline.map(duration::to_wire),
@@ -162,19 +164,19 @@ fn empty(call: &'static str) -> DemoError {
     DemoError::EmptyReply { call }
 }
 
-/// The deployment, as calls name it.
+/// The deployment's reference in calls.
 pub(super) const DEPLOYMENT: &str = "demo/hello";
 
-/// How many replicas each version has.
+/// Replicas of each version.
 pub(super) const REPLICAS: i32 = 3;
 
-/// How long a replica goes on running after it lost its traffic.
+/// How long a replica runs on after it has lost its traffic.
 pub(super) const DRAIN_GRACE: Duration = Duration::from_millis(1_500);
 
-/// How long version 1 is kept for an instant roll-back.
-pub(super) const KEPT: Duration = Duration::from_secs(60);
+/// How long version 1 is retained for an instant roll-back.
+pub(super) const SCALE_DOWN_DELAY: Duration = Duration::from_secs(60);
 
-/// How long a version that never becomes healthy may try.
+/// When a version that never becomes healthy is rolled back.
 pub(super) const PROGRESS_DEADLINE: Duration = Duration::from_secs(4);
 
 const PROJECT: &str = "demo";

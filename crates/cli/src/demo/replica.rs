@@ -1,5 +1,5 @@
-//! `viridian demo-replica`: what the demonstration deploys. A small web server
-//! that says which version it is.
+//! `viridian demo-replica`: what the demonstration deploys, a small web server that
+//! answers with its version.
 
 use std::{
     env, io,
@@ -12,41 +12,38 @@ use axum::{Router, http::StatusCode, routing};
 use clap::Args;
 use tokio::{net::TcpListener, time::Instant};
 
-use crate::signals::Signals;
+use crate::{runtime, signals::StopSignals};
 
 /// The flags of `viridian demo-replica`.
 #[derive(Debug, Args)]
 pub(crate) struct ReplicaArgs {
-    /// What to answer.
+    /// Text to answer requests with.
     #[arg(long)]
     label: String,
-    /// Never be healthy.
+    /// Never become healthy.
     #[arg(long)]
     sick: bool,
 }
 
-/// Why a replica did not serve.
+/// Why a replica failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReplicaError {
-    #[error("PORT must be the number of a port")]
+    #[error("the environment variable PORT must be a port number")]
     Port,
     #[error("cannot serve: {0}")]
     Serve(#[from] io::Error),
 }
 
-/// Serves on the port that PORT names, until SIGTERM.
+/// Serves on the port in the environment variable PORT, until SIGTERM.
 pub(crate) fn run(args: &ReplicaArgs) -> Result<ExitCode, ReplicaError> {
     let port = env::var("PORT").ok().and_then(|port| port.parse().ok());
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.ok_or(ReplicaError::Port)?));
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?
-        .block_on(serve(address, args))?;
+    runtime::single_threaded()?.block_on(serve(address, args))?;
     Ok(ExitCode::SUCCESS)
 }
 
 async fn serve(address: SocketAddr, args: &ReplicaArgs) -> io::Result<()> {
-    let mut signals = Signals::listen()?;
+    let mut signals = StopSignals::listen()?;
     let listener = TcpListener::bind(address).await?;
     let stop = async move {
         signals.next().await;
@@ -70,8 +67,7 @@ fn router(label: String, healthy_from: Option<Instant>) -> Router {
         .route("/healthz", routing::get(health))
 }
 
-/// How long a replica that runs is not healthy yet, so that one can see the
-/// difference.
+/// How long a running replica is not healthy yet. Long enough to be seen in the view.
 const WARM_UP: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
@@ -82,7 +78,7 @@ mod tests {
 
     use super::{WARM_UP, router};
 
-    /// Starts a replica, and gives its address.
+    /// Starts a replica. Returns its address.
     async fn replica(healthy_from: Option<Instant>) -> SocketAddr {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await

@@ -1,5 +1,4 @@
-//! How the demonstration is shown: a picture that moves on a terminal, lines
-//! otherwise.
+//! The view of the demonstration: live on a terminal, lines elsewhere.
 
 use std::{io, time::Instant};
 
@@ -7,32 +6,32 @@ use console::{Term, style};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{
+    frame::{DemoFrame, RouteRow, padded_name},
     operator::DEPLOYMENT,
-    scene::{RouteLine, Scene, wide},
 };
-use crate::{deployment::show::Colour, output};
+use crate::{deployment::show::RouteColour, output};
 
-/// Shows what happens.
-pub(super) enum View {
-    /// A picture that moves, with a log above it.
-    Live(Live),
-    /// A line for each thing that happens.
-    Plain(Plain),
+/// Shows the demonstration.
+pub(super) enum DemoView {
+    /// A table that is redrawn, with a log above it.
+    Live(LiveView),
+    /// A line for each change.
+    Plain(PlainView),
 }
 
-impl View {
-    /// A live view if stdout is a terminal that can draw and nothing else is
-    /// going to write to it.
-    pub(super) fn open(others_write: bool) -> Self {
+impl DemoView {
+    /// A live view if stdout is a terminal that can draw, and no log lines will be
+    /// written to it.
+    pub(super) fn open(logs_to_stderr: bool) -> Self {
         let dumb = std::env::var("TERM").is_ok_and(|term| term == "dumb");
-        if Term::stdout().is_term() && !dumb && !others_write {
-            Self::Live(Live::new())
+        if Term::stdout().is_term() && !dumb && !logs_to_stderr {
+            Self::Live(LiveView::new())
         } else {
-            Self::Plain(Plain::new())
+            Self::Plain(PlainView::new())
         }
     }
 
-    /// Tells something that is done or happens.
+    /// Prints a message.
     pub(super) fn say(&self, text: &str) -> io::Result<()> {
         match self {
             Self::Live(live) => live.say(text),
@@ -40,26 +39,28 @@ impl View {
         }
     }
 
-    /// Shows a command, on lines of its own that can be copied.
+    /// Prints a command on its own lines, ready to be copied.
     pub(super) fn quote(&self, command: &str) -> io::Result<()> {
         for line in command.lines() {
             match self {
-                Self::Live(live) => live.print(&format!("{QUOTE}{}", style(line).cyan()))?,
-                Self::Plain(_) => output::line(&format!("{QUOTE}{line}"))?,
+                Self::Live(live) => {
+                    live.print(&format!("{COMMAND_INDENT}{}", style(line).cyan()))?
+                }
+                Self::Plain(_) => output::line(&format!("{COMMAND_INDENT}{line}"))?,
             }
         }
         Ok(())
     }
 
-    /// Shows the present moment.
-    pub(super) fn show(&mut self, scene: Scene) -> io::Result<()> {
+    /// Shows a frame.
+    pub(super) fn show(&mut self, frame: DemoFrame) -> io::Result<()> {
         match self {
-            Self::Live(live) => live.show(scene),
-            Self::Plain(plain) => plain.show(scene),
+            Self::Live(live) => live.show(frame),
+            Self::Plain(plain) => plain.show(frame),
         }
     }
 
-    /// Leaves the last picture on the screen.
+    /// Leaves the last frame on the screen.
     pub(super) fn keep(&self) -> io::Result<()> {
         match self {
             Self::Live(live) => live.keep(),
@@ -67,7 +68,7 @@ impl View {
         }
     }
 
-    /// Takes the picture off the screen.
+    /// Removes the table from the screen.
     pub(super) fn clear(&self) -> io::Result<()> {
         match self {
             Self::Live(live) => live.screen.clear(),
@@ -76,87 +77,87 @@ impl View {
     }
 }
 
-/// Lines with the time since the start.
-pub(super) struct Plain {
-    clock: Clock,
-    shown: Scene,
+/// Prints lines with the time since the start.
+pub(super) struct PlainView {
+    stopwatch: Stopwatch,
+    shown: DemoFrame,
 }
 
-impl Plain {
+impl PlainView {
     fn new() -> Self {
         Self {
-            clock: Clock::start(),
-            shown: Scene::default(),
+            stopwatch: Stopwatch::start(),
+            shown: DemoFrame::default(),
         }
     }
 
     fn say(&self, text: &str) -> io::Result<()> {
-        output::line(&format!("{}  {text}", self.clock.stamp()))
+        output::line(&format!("{}  {text}", self.stopwatch.stamp()))
     }
 
-    fn show(&mut self, scene: Scene) -> io::Result<()> {
-        for change in scene.changes_since(&self.shown) {
+    fn show(&mut self, frame: DemoFrame) -> io::Result<()> {
+        for change in frame.changes_since(&self.shown) {
             self.say(&format!("    {change}"))?;
         }
-        self.shown = scene;
+        self.shown = frame;
         Ok(())
     }
 }
 
-/// Two lines for the deployment, one for each route, one for the requests.
-pub(super) struct Live {
-    clock: Clock,
+/// Redraws two lines for the deployment, one for each route, and one for the requests.
+pub(super) struct LiveView {
+    stopwatch: Stopwatch,
     screen: MultiProgress,
     space: ProgressBar,
     state: ProgressBar,
     reason: ProgressBar,
     routes: Vec<ProgressBar>,
     requests: ProgressBar,
-    shown: Scene,
+    shown: DemoFrame,
 }
 
-impl Live {
+impl LiveView {
     fn new() -> Self {
         let screen = MultiProgress::with_draw_target(ProgressDrawTarget::stdout());
         Self {
-            clock: Clock::start(),
+            stopwatch: Stopwatch::start(),
             space: screen.add(text_line()),
             state: screen.add(text_line()),
             reason: screen.add(text_line()),
             requests: screen.add(text_line()),
             routes: Vec::new(),
-            shown: Scene::default(),
+            shown: DemoFrame::default(),
             screen,
         }
     }
 
     fn say(&self, text: &str) -> io::Result<()> {
-        self.print(&format!("{}  {text}", style(self.clock.stamp()).dim()))
+        self.print(&format!("{}  {text}", style(self.stopwatch.stamp()).dim()))
     }
 
     fn print(&self, line: &str) -> io::Result<()> {
         self.screen.println(line)
     }
 
-    fn show(&mut self, scene: Scene) -> io::Result<()> {
-        while self.routes.len() < scene.routes.len() {
+    fn show(&mut self, frame: DemoFrame) -> io::Result<()> {
+        while self.routes.len() < frame.routes.len() {
             let line = self.screen.insert_before(&self.requests, text_line());
             self.routes.push(line);
         }
-        for (line, route) in self.routes.iter().zip(&scene.routes) {
+        for (line, route) in self.routes.iter().zip(&frame.routes) {
             line.set_message(paint(route));
         }
         self.space.tick();
-        self.state.set_message(headline(&scene));
-        self.reason.set_message(reason(&scene));
-        self.requests.set_message(scene.requests());
-        self.shown = scene;
+        self.state.set_message(headline(&frame));
+        self.reason.set_message(reason(&frame));
+        self.requests.set_message(frame.requests());
+        self.shown = frame;
         Ok(())
     }
 
     fn keep(&self) -> io::Result<()> {
         self.screen.clear()?;
-        if self.shown == Scene::default() {
+        if self.shown == DemoFrame::default() {
             return Ok(());
         }
         output::line(&format!("\n{}", headline(&self.shown)))?;
@@ -167,10 +168,10 @@ impl Live {
     }
 }
 
-/// The time since the start, as a stamp in front of lines.
-struct Clock(Instant);
+/// The time since the start.
+struct Stopwatch(Instant);
 
-impl Clock {
+impl Stopwatch {
     fn start() -> Self {
         Self(Instant::now())
     }
@@ -180,33 +181,33 @@ impl Clock {
     }
 }
 
-/// A line of the picture: a text, cut off where the terminal ends.
+/// A line of text, cut off at the edge of the terminal.
 fn text_line() -> ProgressBar {
     let line = ProgressBar::no_length();
-    // The fall-back shows a spinner before the text.
+    // On an error the default style stays, which shows a spinner before the text.
     if let Ok(style) = ProgressStyle::with_template("{wide_msg}") {
         line.set_style(style);
     }
     line
 }
 
-fn headline(scene: &Scene) -> String {
-    format!("{DEPLOYMENT}  {}", style(&scene.state).bold())
+fn headline(frame: &DemoFrame) -> String {
+    format!("{DEPLOYMENT}  {}", style(&frame.state).bold())
 }
 
-fn reason(scene: &Scene) -> String {
-    format!("  {}", style(&scene.waits_for).yellow())
+fn reason(frame: &DemoFrame) -> String {
+    format!("  {}", style(&frame.waits_for).yellow())
 }
 
-fn paint(route: &RouteLine) -> String {
-    let name = wide(route.colour);
+fn paint(route: &RouteRow) -> String {
+    let name = padded_name(route.colour);
     let text = match route.colour {
-        Colour::Blue => route.text(&style(name).blue().bold().to_string()),
-        Colour::Green => route.text(&style(name).green().bold().to_string()),
-        Colour::Old => style(route.text(&name)).dim().to_string(),
+        RouteColour::Blue => route.text(&style(name).blue().bold().to_string()),
+        RouteColour::Green => route.text(&style(name).green().bold().to_string()),
+        RouteColour::Old => style(route.text(&name)).dim().to_string(),
     };
     format!("  {text}")
 }
 
-/// What stands before a command. Little, so that it fits on a line.
-const QUOTE: &str = "    ";
+/// Short, so that a command fits on one line.
+const COMMAND_INDENT: &str = "    ";

@@ -12,7 +12,7 @@ use viridian_proto::v1::{
 use super::{
     DeploymentError, Session, read,
     session::Client,
-    settings::{Action, Plan, Present, Settings},
+    settings::{ChangePlan, DeploymentSettings, PlanAction, PresentSettings},
     wait::{Goal, WaitArgs},
 };
 use crate::client::{CallError, answer};
@@ -55,7 +55,7 @@ pub(crate) enum FileError {
 }
 
 /// What is there, and what its newest revision runs.
-struct Found {
+struct FoundDeployment {
     deployment: Deployment,
     spec: Option<RevisionSpec>,
 }
@@ -70,13 +70,16 @@ pub(super) async fn run(args: ApplyArgs, session: &Session) -> Result<(), Deploy
 
 async fn apply(
     args: ApplyArgs,
-    settings: &Settings,
+    settings: &DeploymentSettings,
     session: &Session,
 ) -> Result<(), DeploymentError> {
     let mut client = session.connect().await?;
     let found = find(&mut client, &settings.deployment()).await?;
     let present = match &found {
-        Some(found) => Some(Present::new(&found.deployment, found.spec.as_ref())?),
+        Some(found) => Some(PresentSettings::new(
+            &found.deployment,
+            found.spec.as_ref(),
+        )?),
         None => None,
     };
     let plan = settings.plan(&settings.deployment(), present.as_ref())?;
@@ -85,7 +88,7 @@ async fn apply(
         return Err(DeploymentError::Settled { path });
     }
     if args.dry_run {
-        return session.show_value(&plan.value(), |look| plan.text(look));
+        return session.show_value(&plan.value(), |style| plan.text(style));
     }
     let applied = match (found, present) {
         (Some(found), Some(present)) => {
@@ -100,7 +103,7 @@ async fn apply(
         }
         _ => create(&mut client, &args, settings).await?,
     };
-    let goal = if plan.action == Action::Create || plan.changes_revision() {
+    let goal = if plan.action == PlanAction::Create || plan.changes_revision() {
         Goal::of_activation
     } else {
         |_: &Deployment| Goal::Settled
@@ -113,7 +116,7 @@ async fn apply(
 async fn create(
     client: &mut Client,
     args: &ApplyArgs,
-    settings: &Settings,
+    settings: &DeploymentSettings,
 ) -> Result<Deployment, DeploymentError> {
     let request = CreateDeploymentRequest {
         reason: args.reason.clone(),
@@ -127,9 +130,9 @@ async fn create(
 async fn change(
     client: &mut Client,
     args: &ApplyArgs,
-    settings: &Settings,
-    plan: &Plan,
-    (mut deployment, present): (Deployment, Present),
+    settings: &DeploymentSettings,
+    plan: &ChangePlan,
+    (mut deployment, present): (Deployment, PresentSettings),
 ) -> Result<Deployment, DeploymentError> {
     if plan.changes_settings() {
         let request = UpdateDeploymentRequest {
@@ -151,7 +154,7 @@ async fn change(
 async fn revise(
     client: &mut Client,
     args: &ApplyArgs,
-    settings: &Settings,
+    settings: &DeploymentSettings,
     deployment: Deployment,
 ) -> Result<Deployment, DeploymentError> {
     let supersede = args.supersede && !deployment.deploying_revision_id.is_empty();
@@ -179,7 +182,7 @@ async fn revise(
     reply.deployment.ok_or(DeploymentError::EmptyReply)
 }
 
-async fn find(client: &mut Client, name: &str) -> Result<Option<Found>, DeploymentError> {
+async fn find(client: &mut Client, name: &str) -> Result<Option<FoundDeployment>, DeploymentError> {
     let deployment = match read::deployment(client, name).await {
         Ok(deployment) => deployment,
         Err(DeploymentError::Call(CallError::Refused(status)))
@@ -198,10 +201,10 @@ async fn find(client: &mut Client, name: &str) -> Result<Option<Found>, Deployme
     } else {
         read::revision(client, &deployment.id, newest).await?.spec
     };
-    Ok(Some(Found { deployment, spec }))
+    Ok(Some(FoundDeployment { deployment, spec }))
 }
 
-fn settings(args: &ApplyArgs) -> Result<Settings, DeploymentError> {
+fn settings(args: &ApplyArgs) -> Result<DeploymentSettings, DeploymentError> {
     let file = args.file.display().to_string();
     let text = match file.as_str() {
         "-" => io::read_to_string(io::stdin()),
@@ -215,7 +218,7 @@ fn settings(args: &ApplyArgs) -> Result<Settings, DeploymentError> {
         file: file.clone(),
         source: Box::new(source),
     })?;
-    let settings = Settings::parse(&yaml)?;
+    let settings = DeploymentSettings::parse(&yaml)?;
     if !settings.has_name() {
         return Err(FileError::NoName { file }.into());
     }

@@ -10,11 +10,11 @@ use super::{
     DeploymentError, Session,
     change::ChangeArgs,
     policy::PolicyArgs,
-    settings::Settings,
+    settings::DeploymentSettings,
     spec::SpecArgs,
     wait::{Goal, WaitArgs},
 };
-use crate::{client::answer, pair};
+use crate::{client::answer, key_value};
 
 #[derive(Debug, Args)]
 pub(super) struct CreateArgs {
@@ -25,7 +25,7 @@ pub(super) struct CreateArgs {
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     replicas: i32,
     /// A label to select by; may be repeated.
-    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = pair::parse)]
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = key_value::parse)]
     labels: Vec<(String, String)>,
     /// The group of machines that runs it.
     #[arg(long, value_name = "GROUP", default_value = "default")]
@@ -53,10 +53,10 @@ pub(super) struct QualifiedName {
 /// Why a text is no `PROJECT/NAME`.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("write PROJECT/NAME")]
-pub(super) struct NameError;
+pub(super) struct QualifiedNameError;
 
 impl FromStr for QualifiedName {
-    type Err = NameError;
+    type Err = QualifiedNameError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.split_once('/') {
@@ -64,7 +64,7 @@ impl FromStr for QualifiedName {
                 project: project.to_owned(),
                 name: name.to_owned(),
             }),
-            _ => Err(NameError),
+            _ => Err(QualifiedNameError),
         }
     }
 }
@@ -76,7 +76,7 @@ impl fmt::Display for QualifiedName {
 }
 
 impl CreateArgs {
-    fn settings(&mut self) -> Result<Settings, DeploymentError> {
+    fn settings(&mut self) -> Result<DeploymentSettings, DeploymentError> {
         let mut tree = json!({
             "project": self.name.project,
             "name": self.name.name,
@@ -92,7 +92,7 @@ impl CreateArgs {
             tree["policy"] = policy.into();
         }
         let spec = mem::take(&mut self.spec).into_spec();
-        Ok(Settings::parse(&tree)?.with_revision(spec))
+        Ok(DeploymentSettings::parse(&tree)?.with_revision(spec))
     }
 }
 
@@ -100,7 +100,7 @@ pub(super) async fn run(mut args: CreateArgs, session: &Session) -> Result<(), D
     let settings = args.settings()?;
     if args.dry_run {
         let plan = settings.plan(&args.name.to_string(), None)?;
-        return session.show_value(&plan.value(), |look| plan.text(look));
+        return session.show_value(&plan.value(), |style| plan.text(style));
     }
     let request = CreateDeploymentRequest {
         request_id: args.change.request_id,
@@ -124,7 +124,7 @@ pub(super) async fn run(mut args: CreateArgs, session: &Session) -> Result<(), D
 mod tests {
     use clap::Parser;
 
-    use super::{CreateArgs, NameError, QualifiedName};
+    use super::{CreateArgs, QualifiedName, QualifiedNameError};
 
     #[derive(Debug, Parser)]
     struct Line {
@@ -157,7 +157,11 @@ mod tests {
     #[test]
     fn a_name_has_a_project() {
         for text in ["hello", "/hello", "demo/", ""] {
-            assert_eq!(text.parse::<QualifiedName>(), Err(NameError), "{text}");
+            assert_eq!(
+                text.parse::<QualifiedName>(),
+                Err(QualifiedNameError),
+                "{text}"
+            );
         }
     }
 }

@@ -6,10 +6,10 @@ use viridian_proto::v1::DeleteDeploymentRequest;
 use super::{
     DeploymentError, Session,
     change::ChangeArgs,
-    question, read, show,
+    question, read,
     wait::{Goal, WaitArgs},
 };
-use crate::client::answer;
+use crate::{client::answer, enum_names::qualified_name};
 
 #[derive(Debug, Args)]
 pub(super) struct DeleteArgs {
@@ -30,7 +30,7 @@ pub(super) async fn run(args: DeleteArgs, session: &Session) -> Result<(), Deplo
     if !args.yes && question::someone_is_there() {
         let found = read::deployment(&mut client, &deployment).await?;
         let serve = found.blue.unwrap_or_default().active_traffic;
-        let name = show::qualified_name(&found);
+        let name = qualified_name(&found);
         question::ask(&format!("Delete {name} for good? {serve} routes serve it."))?;
         // The name may be another's by now.
         deployment = found.id;

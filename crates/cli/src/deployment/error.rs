@@ -5,7 +5,7 @@ use std::io;
 use tonic::Status;
 
 use super::{advice, apply::FileError, policy::PolicyError, settings::SettingError};
-use crate::{client::CallError, error::USAGE, output::OutputError, rpc_error, signals::Stop};
+use crate::{client::CallError, exit_code, output::OutputError, signals::StopSignal};
 
 /// Why a verb failed.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +46,7 @@ pub(crate) enum DeploymentError {
     #[error("cannot draw: {0}")]
     Draw(#[source] io::Error),
     #[error("no longer waiting")]
-    Stopped(Stop),
+    Stopped(StopSignal),
     #[error("cannot start: {0}")]
     Runtime(#[source] io::Error),
 }
@@ -58,19 +58,19 @@ impl DeploymentError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Call(error) => error.exit_code(),
-            Self::Refused { status, .. } => rpc_error::exit_code(status),
+            Self::Refused { status, .. } => exit_code::of_grpc(status.code()),
             Self::Policy(_)
             | Self::Setting(_)
             | Self::File(_)
             | Self::Settled { .. }
-            | Self::NothingNamed => USAGE,
+            | Self::NothingNamed => exit_code::USAGE,
             Self::Stopped(stop) => stop.code(),
             Self::EmptyReply
             | Self::NotReached { .. }
             | Self::Declined
             | Self::Ask(_)
             | Self::Draw(_)
-            | Self::Runtime(_) => 1,
+            | Self::Runtime(_) => exit_code::FAILURE,
         }
     }
 

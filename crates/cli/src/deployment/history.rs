@@ -43,7 +43,7 @@ pub(super) async fn run(args: HistoryArgs, session: &Session) -> Result<(), Depl
     }
     all.next_page_token = page_token;
     let revisions = read::names(&mut client, &args.deployment).await?;
-    session.show("ListHistoryResponse", &all, |look| {
-        show::history(&all.entries, &revisions, look)
+    session.show("ListHistoryResponse", &all, |style| {
+        show::history(&all.entries, &revisions, style)
     })
 }

@@ -4,7 +4,7 @@ use clap::Args;
 use viridian_proto::v1::{DeploymentLifecycle, ListDeploymentsRequest, ListDeploymentsResponse};
 
 use super::{DeploymentError, Session, read, show};
-use crate::names;
+use crate::enum_names;
 
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
@@ -13,7 +13,7 @@ pub(super) struct ListArgs {
     project: Option<String>,
     /// Only those in this lifecycle, like deploying; may be repeated [default: all
     /// but destroyed].
-    #[arg(long = "lifecycle", value_name = "LIFECYCLE", value_parser = names::parse_lifecycle)]
+    #[arg(long = "lifecycle", value_name = "LIFECYCLE", value_parser = enum_names::parse_lifecycle)]
     lifecycles: Vec<DeploymentLifecycle>,
     /// Only those whose labels match: a=b,c!=d,e in (f,g),!h
     #[arg(long)]
@@ -33,7 +33,7 @@ pub(super) async fn run(args: ListArgs, session: &Session) -> Result<(), Deploym
         deployments,
         next_page_token: String::new(),
     };
-    session.show("ListDeploymentsResponse", &all, |look| {
-        show::many(&all.deployments, look)
+    session.show("ListDeploymentsResponse", &all, |style| {
+        show::many(&all.deployments, style)
     })
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use crate::{output::Format, server::ServerArgs};
+use crate::{output::OutputFormat, runtime, server::ServerArgs};
 
 mod advice;
 mod change;
@@ -52,13 +52,13 @@ pub(crate) struct DeploymentArgs {
         value_name = "FORMAT",
         default_value = "table"
     )]
-    output: Format,
+    output: OutputFormat,
     #[command(subcommand)]
-    verb: Verb,
+    verb: DeploymentVerb,
 }
 
 #[derive(Debug, Subcommand)]
-enum Verb {
+enum DeploymentVerb {
     /// Create a deployment; with an image or a command, it starts at once.
     Create(Box<create::CreateArgs>),
     /// Make a deployment what a YAML file says: create it, change it, deploy a new
@@ -98,37 +98,35 @@ enum Verb {
 pub(crate) fn run(args: DeploymentArgs) -> Result<ExitCode, DeploymentError> {
     let session = Session::new(args.server, args.output);
     let about = args.verb.deployment();
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
+    runtime::single_threaded()
         .map_err(DeploymentError::Runtime)?
         .block_on(Box::pin(dispatch(args.verb, &session)))
         .map_err(|error| error.about(about))?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn dispatch(verb: Verb, session: &Session) -> Result<(), DeploymentError> {
+async fn dispatch(verb: DeploymentVerb, session: &Session) -> Result<(), DeploymentError> {
     match verb {
-        Verb::Create(args) => create::run(*args, session).await,
-        Verb::Apply(args) => apply::run(args, session).await,
-        Verb::Update(args) => update::run(*args, session).await,
-        Verb::Get(args) => get::run(args, session).await,
-        Verb::List(args) => list::run(args, session).await,
-        Verb::Watch(args) => watch::run(args, session).await,
-        Verb::Activate(args) => activate::run(args, session).await,
-        Verb::Promote(args) => promote::run(args, session).await,
-        Verb::Abort(args) => abort::run(args, session).await,
-        Verb::Rollback(args) => rollback::run(args, session).await,
-        Verb::Pause(args) => pause::run(args, session).await,
-        Verb::Resume(args) => resume::run(args, session).await,
-        Verb::Delete(args) => delete::run(args, session).await,
-        Verb::History(args) => history::run(args, session).await,
-        Verb::Routes(args) => routes::run(args, session).await,
-        Verb::Revisions(args) => revisions::run(args, session).await,
+        DeploymentVerb::Create(args) => create::run(*args, session).await,
+        DeploymentVerb::Apply(args) => apply::run(args, session).await,
+        DeploymentVerb::Update(args) => update::run(*args, session).await,
+        DeploymentVerb::Get(args) => get::run(args, session).await,
+        DeploymentVerb::List(args) => list::run(args, session).await,
+        DeploymentVerb::Watch(args) => watch::run(args, session).await,
+        DeploymentVerb::Activate(args) => activate::run(args, session).await,
+        DeploymentVerb::Promote(args) => promote::run(args, session).await,
+        DeploymentVerb::Abort(args) => abort::run(args, session).await,
+        DeploymentVerb::Rollback(args) => rollback::run(args, session).await,
+        DeploymentVerb::Pause(args) => pause::run(args, session).await,
+        DeploymentVerb::Resume(args) => resume::run(args, session).await,
+        DeploymentVerb::Delete(args) => delete::run(args, session).await,
+        DeploymentVerb::History(args) => history::run(args, session).await,
+        DeploymentVerb::Routes(args) => routes::run(args, session).await,
+        DeploymentVerb::Revisions(args) => revisions::run(args, session).await,
     }
 }
 
-impl Verb {
+impl DeploymentVerb {
     /// The deployment that it is about, if it is one.
     fn deployment(&self) -> Option<String> {
         Some(match self {

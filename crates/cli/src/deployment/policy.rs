@@ -12,7 +12,7 @@ use crate::duration;
 pub(super) struct PolicyArgs {
     /// How a new revision replaces the current one; blue-green for a new deployment.
     #[arg(long, value_enum)]
-    strategy: Option<Strategy>,
+    strategy: Option<StrategyArg>,
     /// Blue-green: promote without being asked to; =false for not.
     #[arg(
         long,
@@ -41,13 +41,13 @@ pub(super) struct PolicyArgs {
     gate_timeout: Option<Duration>,
     /// Blue-green: what happens when nobody promotes in time.
     #[arg(long, value_enum, requires = "gate_timeout")]
-    gate_action: Option<GateAction>,
+    gate_action: Option<GateActionArg>,
     /// Rolling: how many routes above the target may run, as 2 or 25%.
     #[arg(long, value_name = "AMOUNT")]
-    max_surge: Option<Amount>,
+    max_surge: Option<ReplicaAmount>,
     /// Rolling: how many routes below the target may be ready, as 2 or 25%.
     #[arg(long, value_name = "AMOUNT")]
-    max_unavailable: Option<Amount>,
+    max_unavailable: Option<ReplicaAmount>,
     /// How long a rollout may make no progress before it is rolled back; 10m for a
     /// new deployment.
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
@@ -59,7 +59,7 @@ pub(super) struct PolicyArgs {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Strategy {
+enum StrategyArg {
     /// Bring all new routes up without traffic, then switch at once.
     BlueGreen,
     /// Replace routes step by step.
@@ -67,7 +67,7 @@ enum Strategy {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum GateAction {
+enum GateActionArg {
     /// Go on waiting.
     Hold,
     /// Roll back.
@@ -78,7 +78,7 @@ enum GateAction {
 
 /// A count, or a percentage of the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Amount {
+enum ReplicaAmount {
     Count(i32),
     Percent(i32),
 }
@@ -91,7 +91,7 @@ pub(crate) struct PolicyError;
 /// Why a text is no amount.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("write a number of routes, or a percentage like 25%")]
-struct AmountError;
+struct ReplicaAmountError;
 
 impl PolicyArgs {
     /// The settings of the policy that were named, as a file has them.
@@ -110,12 +110,12 @@ impl PolicyArgs {
         Ok(policy)
     }
 
-    fn strategy(&self) -> Result<Option<Named>, PolicyError> {
+    fn strategy(&self) -> Result<Option<NamedStrategy>, PolicyError> {
         let (blue_green, rolling) = (self.blue_green(), self.rolling());
         match (self.strategy, blue_green.is_empty(), rolling.is_empty()) {
             (None, true, true) => Ok(None),
-            (None | Some(Strategy::BlueGreen), _, true) => Ok(Some(("blue_green", blue_green))),
-            (None | Some(Strategy::Rolling), true, _) => Ok(Some(("rolling_update", rolling))),
+            (None | Some(StrategyArg::BlueGreen), _, true) => Ok(Some(("blue_green", blue_green))),
+            (None | Some(StrategyArg::Rolling), true, _) => Ok(Some(("rolling_update", rolling))),
             _ => Err(PolicyError),
         }
     }
@@ -148,7 +148,7 @@ impl PolicyArgs {
 }
 
 /// A strategy by its name, with its settings.
-type Named = (&'static str, Map<String, Value>);
+type NamedStrategy = (&'static str, Map<String, Value>);
 
 /// Those that there are.
 fn named<const N: usize>(settings: [(&str, Option<Value>); N]) -> Map<String, Value> {
@@ -158,23 +158,23 @@ fn named<const N: usize>(settings: [(&str, Option<Value>); N]) -> Map<String, Va
     there.collect()
 }
 
-impl FromStr for Amount {
-    type Err = AmountError;
+impl FromStr for ReplicaAmount {
+    type Err = ReplicaAmountError;
 
-    fn from_str(text: &str) -> Result<Self, AmountError> {
+    fn from_str(text: &str) -> Result<Self, ReplicaAmountError> {
         let (digits, amount): (_, fn(i32) -> Self) = match text.strip_suffix('%') {
             Some(digits) => (digits, Self::Percent),
             None => (text, Self::Count),
         };
-        digits.parse().map(amount).map_err(|_| AmountError)
+        digits.parse().map(amount).map_err(|_| ReplicaAmountError)
     }
 }
 
-impl From<Amount> for Value {
-    fn from(amount: Amount) -> Self {
+impl From<ReplicaAmount> for Value {
+    fn from(amount: ReplicaAmount) -> Self {
         match amount {
-            Amount::Count(count) => count.into(),
-            Amount::Percent(percent) => format!("{percent}%").into(),
+            ReplicaAmount::Count(count) => count.into(),
+            ReplicaAmount::Percent(percent) => format!("{percent}%").into(),
         }
     }
 }
@@ -251,7 +251,7 @@ mod tests {
     #[test]
     fn an_amount_is_a_number_or_a_percentage() {
         for text in ["", "%", "x", "1.5", "25 %"] {
-            assert!(text.parse::<super::Amount>().is_err(), "{text}");
+            assert!(text.parse::<super::ReplicaAmount>().is_err(), "{text}");
         }
     }
 }

@@ -8,10 +8,10 @@ use super::{
     change::ChangeArgs,
     question, read,
     session::Client,
-    show::{self, Look, Revisions},
+    show::{self, OutputStyle, RevisionNames},
     wait::{Goal, WaitArgs},
 };
-use crate::client::answer;
+use crate::{client::answer, enum_names::qualified_name};
 
 #[derive(Debug, Args)]
 pub(super) struct PromoteArgs {
@@ -86,14 +86,14 @@ async fn name_revision(
     Ok(())
 }
 
-fn ask_for(deployment: &Deployment, revisions: &Revisions) -> String {
+fn ask_for(deployment: &Deployment, revisions: &RevisionNames) -> String {
     let (green, blue) = (
         deployment.green.unwrap_or_default(),
         deployment.blue.unwrap_or_default(),
     );
     format!(
         "Promote {} to revision {}? {} of {} green routes are ready, and take the traffic of {}.",
-        show::qualified_name(deployment),
+        qualified_name(deployment),
         revisions.name(&deployment.deploying_revision_id),
         green.ready,
         deployment.target_replicas,
@@ -109,7 +109,7 @@ async fn show(
 ) -> Result<(), DeploymentError> {
     let deployment = reply.deployment.as_ref();
     let deployment = deployment.ok_or(DeploymentError::EmptyReply)?;
-    let headline = describe(reply, dry_run, session.look);
+    let headline = describe(reply, dry_run, session.style);
     session
         .show_about(
             "PromoteDeploymentResponse",
@@ -122,11 +122,11 @@ async fn show(
 }
 
 /// What a promotion did, would do, or what is in its way.
-fn describe(reply: &PromoteDeploymentResponse, dry_run: bool, look: Look) -> String {
+fn describe(reply: &PromoteDeploymentResponse, dry_run: bool, style: OutputStyle) -> String {
     if !reply.blockers.is_empty() {
         return format!(
             "Cannot be promoted now:\n{}",
-            show::blockers(&reply.blockers, look)
+            show::blockers(&reply.blockers, style)
         );
     }
     format!(
@@ -152,11 +152,11 @@ fn routes(count: usize) -> String {
 mod tests {
     use viridian_proto::v1::{Deployment, PromoteDeploymentResponse};
 
-    use super::{super::show::fixture, Revisions, ask_for, describe};
+    use super::{super::show::fixture, RevisionNames, ask_for, describe};
 
     #[test]
     fn the_question_names_the_revision() {
-        let revisions = Revisions::new(&fixture::revisions());
+        let revisions = RevisionNames::new(&fixture::revisions());
         assert_eq!(
             ask_for(&fixture::at_the_gate(), &revisions),
             "Promote shop/cart to revision 2 (cart:2)? 3 of 3 green routes are ready, and take \

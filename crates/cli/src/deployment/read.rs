@@ -5,7 +5,7 @@ use viridian_proto::v1::{
     ListHistoryRequest, ListRevisionsRequest, ListRoutesRequest, Revision, Route,
 };
 
-use super::{DeploymentError, session::Client, show::Revisions};
+use super::{DeploymentError, session::Client, show::RevisionNames};
 use crate::client::{CallError, answer};
 
 /// One deployment.
@@ -69,8 +69,11 @@ pub(super) async fn revision(
 }
 
 /// The revisions by their ids.
-pub(super) async fn names(client: &mut Client, reference: &str) -> Result<Revisions, CallError> {
-    Ok(Revisions::new(&revisions(client, reference).await?))
+pub(super) async fn names(
+    client: &mut Client,
+    reference: &str,
+) -> Result<RevisionNames, CallError> {
+    Ok(RevisionNames::new(&revisions(client, reference).await?))
 }
 
 /// All routes that the request asks for, oldest first.

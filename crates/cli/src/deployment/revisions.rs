@@ -19,7 +19,7 @@ pub(super) async fn run(args: RevisionsArgs, session: &Session) -> Result<(), De
         revisions,
         next_page_token: String::new(),
     };
-    session.show("ListRevisionsResponse", &all, |look| {
-        show::revisions(&deployment, &all.revisions, look)
+    session.show("ListRevisionsResponse", &all, |style| {
+        show::revisions(&deployment, &all.revisions, style)
     })
 }

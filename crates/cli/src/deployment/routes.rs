@@ -4,7 +4,7 @@ use clap::Args;
 use viridian_proto::v1::{ListRoutesRequest, ListRoutesResponse, RouteStatus};
 
 use super::{DeploymentError, Session, read, show};
-use crate::names;
+use crate::enum_names;
 
 #[derive(Debug, Args)]
 pub(super) struct RoutesArgs {
@@ -18,7 +18,7 @@ pub(super) struct RoutesArgs {
     #[arg(
         long = "status",
         value_name = "STATUS",
-        value_parser = names::parse_status,
+        value_parser = enum_names::parse_status,
         conflicts_with = "all"
     )]
     statuses: Vec<RouteStatus>,
@@ -47,8 +47,8 @@ pub(super) async fn run(args: RoutesArgs, session: &Session) -> Result<(), Deplo
     };
     let deployment = read::deployment(&mut client, &args.deployment).await?;
     let revisions = read::names(&mut client, &deployment.id).await?;
-    session.show("ListRoutesResponse", &all, |look| {
-        show::routes(&deployment, &all.routes, &revisions, look)
+    session.show("ListRoutesResponse", &all, |style| {
+        show::routes(&deployment, &all.routes, &revisions, style)
     })
 }
 

@@ -7,12 +7,12 @@ use viridian_proto::v1::{Deployment, deployment_service_client::DeploymentServic
 
 use super::{
     DeploymentError, read,
-    show::{self, Look},
+    show::{self, OutputStyle},
 };
 use crate::{
     client::{self, CallError},
-    output::{self, Format, OutputError},
-    server::{ServerArgs, Target},
+    output::{self, OutputError, OutputFormat},
+    server::{ServerArgs, ServerTarget},
 };
 
 /// Makes the calls of the operator.
@@ -22,21 +22,21 @@ pub(crate) type Client = DeploymentServiceClient<InterceptedService<Channel, Bea
 #[derive(Debug)]
 pub(crate) struct Session {
     server: ServerArgs,
-    pub(super) format: Format,
-    pub(super) look: Look,
+    pub(super) format: OutputFormat,
+    pub(super) style: OutputStyle,
 }
 
 impl Session {
-    pub(crate) fn new(server: ServerArgs, format: Format) -> Self {
+    pub(crate) fn new(server: ServerArgs, format: OutputFormat) -> Self {
         Self {
             server,
             format,
-            look: Look::of_stdout(),
+            style: OutputStyle::of_stdout(),
         }
     }
 
     pub(crate) async fn connect(&self) -> Result<Client, CallError> {
-        let Target { url, tls, bearer } = self.server.target()?;
+        let ServerTarget { url, tls, bearer } = self.server.target()?;
         let channel = client::connect(&url, tls).await?;
         Ok(DeploymentServiceClient::with_interceptor(channel, bearer))
     }
@@ -67,7 +67,7 @@ impl Session {
         }
         // What was asked for is done, and must not seem not to be: ids will do.
         let revisions = read::names(client, &deployment.id).await;
-        let table = show::one(deployment, &revisions.unwrap_or_default(), self.look);
+        let table = show::one(deployment, &revisions.unwrap_or_default(), self.style);
         write(&match headline {
             "" => table,
             _ => format!("{headline}\n\n{table}"),
@@ -79,20 +79,20 @@ impl Session {
         &self,
         name: &str,
         message: &M,
-        table: impl FnOnce(Look) -> String,
+        table: impl FnOnce(OutputStyle) -> String,
     ) -> Result<(), DeploymentError> {
         let text = output::message(self.format, name, message)?;
-        write(&text.unwrap_or_else(|| table(self.look)))
+        write(&text.unwrap_or_else(|| table(self.style)))
     }
 
     /// Shows what is no message, or else a text.
     pub(super) fn show_value(
         &self,
         value: &impl Serialize,
-        text: impl FnOnce(Look) -> String,
+        text: impl FnOnce(OutputStyle) -> String,
     ) -> Result<(), DeploymentError> {
         let value = output::value(self.format, value)?;
-        write(&value.unwrap_or_else(|| text(self.look)))
+        write(&value.unwrap_or_else(|| text(self.style)))
     }
 }
 

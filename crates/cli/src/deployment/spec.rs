@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{ArgGroup, Args};
 use viridian_proto::v1::{HealthCheck, RevisionSpec};
 
-use crate::{duration, pair};
+use crate::{duration, key_value};
 
 /// The flags of a revision. `program`, the group of image and command, says
 /// whether there is one.
@@ -19,7 +19,7 @@ pub(super) struct SpecArgs {
     #[arg(long)]
     image: Option<String>,
     /// An environment variable; may be repeated.
-    #[arg(long = "env", value_name = "KEY=VALUE", value_parser = pair::parse, requires = "program")]
+    #[arg(long = "env", value_name = "KEY=VALUE", value_parser = key_value::parse, requires = "program")]
     environ: Vec<(String, String)>,
     /// The path that answers 2xx while the replica is healthy [default: /].
     #[arg(long, value_name = "PATH", requires = "program")]

@@ -11,11 +11,10 @@ use super::{
     change::ChangeArgs,
     policy::PolicyArgs,
     read,
-    settings::{Present, Settings},
-    show,
+    settings::{DeploymentSettings, PresentSettings},
     wait::{Goal, WaitArgs},
 };
-use crate::{client::answer, pair};
+use crate::{client::answer, enum_names::qualified_name, key_value};
 
 #[derive(Debug, Args)]
 pub(super) struct UpdateArgs {
@@ -25,7 +24,7 @@ pub(super) struct UpdateArgs {
     #[arg(long, value_name = "NUMBER")]
     replicas: Option<i32>,
     /// A label to add or to change; may be repeated.
-    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = pair::parse)]
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = key_value::parse)]
     labels: Vec<(String, String)>,
     /// A label to take off; may be repeated.
     #[arg(long = "remove-label", value_name = "KEY")]
@@ -53,11 +52,11 @@ pub(super) async fn run(mut args: UpdateArgs, session: &Session) -> Result<(), D
     }
     // Labels change as a whole: nobody else's change of them may be lost.
     let guard = tree.contains_key("labels").then_some(deployment.generation);
-    let settings = Settings::parse(&Value::Object(tree))?;
-    let present = Present::new(&deployment, None)?;
+    let settings = DeploymentSettings::parse(&Value::Object(tree))?;
+    let present = PresentSettings::new(&deployment, None)?;
     if args.dry_run {
-        let plan = settings.plan(&show::qualified_name(&deployment), Some(&present))?;
-        return session.show_value(&plan.value(), |look| plan.text(look));
+        let plan = settings.plan(&qualified_name(&deployment), Some(&present))?;
+        return session.show_value(&plan.value(), |style| plan.text(style));
     }
     let mut request = UpdateDeploymentRequest {
         deployment: args.deployment,

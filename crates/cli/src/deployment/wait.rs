@@ -11,9 +11,8 @@ use super::{
     follow::{Begun, follow_closely},
     read,
     session::Client,
-    show,
 };
-use crate::{duration, signals::Signals, table::clean};
+use crate::{duration, enum_names::qualified_name, signals::StopSignals, table::clean};
 
 mod bar;
 mod goal;
@@ -64,7 +63,7 @@ impl Session {
         wait: &WaitArgs,
         goal: &Goal,
     ) -> Result<Deployment, DeploymentError> {
-        let mut signals = Signals::listen().map_err(DeploymentError::Runtime)?;
+        let mut signals = StopSignals::listen().map_err(DeploymentError::Runtime)?;
         let mut bar = Bar::open();
         let see = |_: &_, deployment: &Deployment| {
             bar.show(deployment);
@@ -80,7 +79,7 @@ impl Session {
                 None => Some(waiting.await),
             }
         };
-        let name = show::qualified_name(from);
+        let name = qualified_name(from);
         let ended = tokio::select! {
             ended = limited => ended.transpose(),
             stop = signals.next() => Err(DeploymentError::Stopped(stop)),

@@ -8,15 +8,15 @@ use crate::table::{clean, columns};
 
 /// What is found in one place.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Finding {
+pub(crate) struct DoctorFinding {
     /// Where: `database`, `clock` and so on.
     place: &'static str,
-    verdict: Verdict,
+    verdict: FindingLevel,
     what: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Verdict {
+enum FindingLevel {
     Fine,
     /// It works, and someone ought to know.
     Note,
@@ -25,28 +25,28 @@ enum Verdict {
     },
 }
 
-impl Finding {
+impl DoctorFinding {
     /// Nothing is to be done.
     pub(crate) fn fine(place: &'static str, what: impl Display) -> Self {
-        Self::new(place, Verdict::Fine, what)
+        Self::new(place, FindingLevel::Fine, what)
     }
 
     /// It works, and someone ought to know.
     pub(crate) fn note(place: &'static str, what: impl Display) -> Self {
-        Self::new(place, Verdict::Note, what)
+        Self::new(place, FindingLevel::Note, what)
     }
 
     /// What does not work, or soon will not, and how to mend it.
     pub(crate) fn wrong(place: &'static str, what: impl Display, mend: impl Display) -> Self {
         let mend = clean(&mend.to_string());
-        Self::new(place, Verdict::Wrong { mend }, what)
+        Self::new(place, FindingLevel::Wrong { mend }, what)
     }
 
     pub(crate) fn is_wrong(&self) -> bool {
-        matches!(self.verdict, Verdict::Wrong { .. })
+        matches!(self.verdict, FindingLevel::Wrong { .. })
     }
 
-    fn new(place: &'static str, verdict: Verdict, what: impl Display) -> Self {
+    fn new(place: &'static str, verdict: FindingLevel, what: impl Display) -> Self {
         let what = clean(&what.to_string());
         Self {
             place,
@@ -57,23 +57,23 @@ impl Finding {
 
     fn word(&self) -> &'static str {
         match self.verdict {
-            Verdict::Fine => "ok",
-            Verdict::Note => "note",
-            Verdict::Wrong { .. } => "WRONG",
+            FindingLevel::Fine => "ok",
+            FindingLevel::Note => "note",
+            FindingLevel::Wrong { .. } => "WRONG",
         }
     }
 
     fn mend(&self) -> Option<&str> {
         match &self.verdict {
-            Verdict::Wrong { mend } => Some(mend),
-            Verdict::Fine | Verdict::Note => None,
+            FindingLevel::Wrong { mend } => Some(mend),
+            FindingLevel::Fine | FindingLevel::Note => None,
         }
     }
 }
 
 /// A line a finding.
-pub(crate) fn text(findings: &[Finding]) -> String {
-    let row = |it: &Finding| {
+pub(crate) fn text(findings: &[DoctorFinding]) -> String {
+    let row = |it: &DoctorFinding| {
         let what = match it.mend() {
             Some(mend) => format!("{}. To mend it: {mend}", it.what),
             None => it.what.clone(),
@@ -84,8 +84,8 @@ pub(crate) fn text(findings: &[Finding]) -> String {
 }
 
 /// The same for a program.
-pub(crate) fn json(findings: &[Finding]) -> Value {
-    let finding = |it: &Finding| {
+pub(crate) fn json(findings: &[DoctorFinding]) -> Value {
+    let finding = |it: &DoctorFinding| {
         json!({
             "place": it.place,
             "verdict": it.word().to_lowercase(),
@@ -103,8 +103,8 @@ mod tests {
     #[test]
     fn each_finding_is_a_line() {
         let findings = [
-            Finding::fine("database", "SQLite 3.50"),
-            Finding::wrong("clock", "an hour\nahead", "set it"),
+            DoctorFinding::fine("database", "SQLite 3.50"),
+            DoctorFinding::wrong("clock", "an hour\nahead", "set it"),
         ];
         assert_eq!(
             text(&findings),

@@ -14,9 +14,9 @@ use std::{io, path::PathBuf, process::ExitCode};
 use clap::Args;
 use tokio::runtime::Runtime;
 
-use self::finding::Finding;
+use self::finding::DoctorFinding;
 use crate::{
-    output::{self, Format, OutputError},
+    output::{self, OutputError, OutputFormat},
     serve::ServeArgs,
     server::parse_server,
 };
@@ -40,7 +40,7 @@ pub(crate) struct DoctorArgs {
     tls_ca: Option<PathBuf>,
     /// How to show what is found.
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
-    output: Format,
+    output: OutputFormat,
 }
 
 /// Why nothing was looked at.
@@ -60,7 +60,7 @@ pub(crate) fn run(args: DoctorArgs) -> Result<ExitCode, DoctorError> {
     let shown = output::value(output, &finding::json(&findings))?
         .unwrap_or_else(|| finding::text(&findings));
     output::line(&shown).map_err(OutputError::Write)?;
-    Ok(if findings.iter().any(Finding::is_wrong) {
+    Ok(if findings.iter().any(DoctorFinding::is_wrong) {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
@@ -68,27 +68,28 @@ pub(crate) fn run(args: DoctorArgs) -> Result<ExitCode, DoctorError> {
 }
 
 /// Looks everywhere, whatever is found on the way.
-async fn look(args: DoctorArgs) -> Vec<Finding> {
+async fn look(args: DoctorArgs) -> Vec<DoctorFinding> {
     let mut findings = Vec::new();
-    let folder = args.serve.folder().ok().flatten();
+    let folder = args.serve.default_folder().ok().flatten();
     match args.serve.database() {
         Ok(url) => findings.extend(database::look(&url, folder.as_deref()).await),
-        Err(error) => findings.push(Finding::wrong("database", error, "give --database")),
+        Err(error) => findings.push(DoctorFinding::wrong("database", error, "give --database")),
     }
     match args.serve.config().await {
         Ok(config) => {
             findings.insert(
                 0,
                 match config.check() {
-                    Ok(()) => {
-                        Finding::fine("configuration", format!("listens on {}", config.listen))
-                    }
-                    Err(error) => Finding::wrong("configuration", error, SERVE_HELP),
+                    Ok(()) => DoctorFinding::fine(
+                        "configuration",
+                        format!("listens on {}", config.listen),
+                    ),
+                    Err(error) => DoctorFinding::wrong("configuration", error, SERVE_HELP),
                 },
             );
             findings.extend(security::look(&config));
         }
-        Err(error) => findings.insert(0, Finding::wrong("configuration", error, SERVE_HELP)),
+        Err(error) => findings.insert(0, DoctorFinding::wrong("configuration", error, SERVE_HELP)),
     }
     if let Some(url) = &args.server {
         findings.push(server::look(url, args.tls_ca.as_deref()).await);

@@ -5,11 +5,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use viridian_server::{Config, Validity, inspect_credentials};
 
-use super::finding::Finding;
-use crate::check::counted;
+use super::finding::DoctorFinding;
+use crate::table::counted;
 
 /// Looks at the files that a server is told of.
-pub(crate) fn look(config: &Config) -> Vec<Finding> {
+pub(crate) fn look(config: &Config) -> Vec<DoctorFinding> {
     let mut findings = Vec::new();
     let beyond = !config.listen.ip().is_loopback();
     match &config.tokens {
@@ -20,28 +20,28 @@ pub(crate) fn look(config: &Config) -> Vec<Finding> {
                     counted(entries.count as u64, "caller"),
                     file.display()
                 );
-                findings.push(Finding::fine("credentials", what));
+                findings.push(DoctorFinding::fine("credentials", what));
                 let client_ca = config.tls.as_ref().and_then(|tls| tls.client_ca.as_ref());
                 if entries.certificates && client_ca.is_none() {
-                    findings.push(Finding::wrong(
+                    findings.push(DoctorFinding::wrong(
                         "credentials",
                         "some entries are of certificates, and none can be shown",
                         "give --tls-client-ca, or remove the entries with san",
                     ));
                 }
             }
-            Err(why) => findings.push(Finding::wrong(
+            Err(why) => findings.push(DoctorFinding::wrong(
                 "credentials",
                 why,
                 "docs/security.md has the format; the server's user must be able to read it",
             )),
         },
-        None if beyond && config.insecure => findings.push(Finding::note(
+        None if beyond && config.insecure => findings.push(DoctorFinding::note(
             "credentials",
             format!("anyone who reaches {} may do anything", config.listen),
         )),
         None if beyond => {}
-        None => findings.push(Finding::note(
+        None => findings.push(DoctorFinding::note(
             "credentials",
             "none: whoever has an account on this machine may do anything",
         )),
@@ -49,13 +49,13 @@ pub(crate) fn look(config: &Config) -> Vec<Finding> {
     match &config.tls {
         Some(tls) => match tls.inspect() {
             Ok(validities) => findings.extend(validities.iter().map(certificate)),
-            Err(why) => findings.push(Finding::wrong(
+            Err(why) => findings.push(DoctorFinding::wrong(
                 "certificates",
                 why,
                 "give --tls-cert and --tls-key PEM files of one pair",
             )),
         },
-        None if beyond && config.tokens.is_some() => findings.push(Finding::note(
+        None if beyond && config.tokens.is_some() => findings.push(DoctorFinding::note(
             "certificates",
             "none: tokens are not encrypted, unless something in front does it",
         )),
@@ -64,7 +64,7 @@ pub(crate) fn look(config: &Config) -> Vec<Finding> {
     findings
 }
 
-fn certificate(it: &Validity) -> Finding {
+fn certificate(it: &Validity) -> DoctorFinding {
     let file = it.file.display();
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -76,15 +76,15 @@ fn certificate(it: &Validity) -> Finding {
     let renew = "put a new one in its place: a server reads it within a second";
     if begins > now {
         let mend = "set the clock, or use one that counts already";
-        Finding::wrong("certificates", format!("{file} does not count yet"), mend)
+        DoctorFinding::wrong("certificates", format!("{file} does not count yet"), mend)
     } else if ends <= now {
-        Finding::wrong("certificates", format!("{file} has expired"), renew)
+        DoctorFinding::wrong("certificates", format!("{file} has expired"), renew)
     } else if ends - now < SOON {
         let days = (ends - now) / DAY;
-        Finding::wrong("certificates", format!("{file} ends in {days} days"), renew)
+        DoctorFinding::wrong("certificates", format!("{file} ends in {days} days"), renew)
     } else {
         let days = (ends - now) / DAY;
-        Finding::fine("certificates", format!("{file} counts for {days} days"))
+        DoctorFinding::fine("certificates", format!("{file} counts for {days} days"))
     }
 }
 

@@ -9,23 +9,23 @@ use tonic_health::pb::{
 
 use viridian_proto::v1::deployment_service_server::SERVICE_NAME;
 
-use super::finding::Finding;
+use super::finding::DoctorFinding;
 use crate::client::{CallError, answer, connect};
 
 /// Asks for its health, for which nobody needs credentials.
-pub(crate) async fn look(url: &str, ca: Option<&Path>) -> Finding {
+pub(crate) async fn look(url: &str, ca: Option<&Path>) -> DoctorFinding {
     let tls = match tls(url, ca) {
         Ok(tls) => tls,
-        Err(why) => return Finding::wrong("server", why, "give --tls-ca a file in PEM"),
+        Err(why) => return DoctorFinding::wrong("server", why, "give --tls-ca a file in PEM"),
     };
     match ask(url, tls).await {
-        Ok(ServingStatus::Serving) => Finding::fine("server", format!("{url} serves")),
-        Ok(status) => Finding::wrong(
+        Ok(ServingStatus::Serving) => DoctorFinding::fine("server", format!("{url} serves")),
+        Ok(status) => DoctorFinding::wrong(
             "server",
             format!("{url} says {}", status.as_str_name()),
             "its log says why; it ends, or waits for its database",
         ),
-        Err(error) => Finding::wrong(
+        Err(error) => DoctorFinding::wrong(
             "server",
             error,
             "see that it runs and listens there, and for https:// that --tls-ca is its CA",

@@ -1,9 +1,9 @@
-//! Traces: spans, exported by OTLP to where the environment says, by the variables
-//! of OpenTelemetry. Without an endpoint there is nothing to export.
+//! Traces: spans, exported by OTLP. The environment variables of OpenTelemetry configure
+//! the export; without an endpoint there is none.
 //!
-//! VIRIDIAN_LOG has no say in it: it chooses lines. What is exported are all spans
-//! of Viridian from INFO up, with the lines from INFO up that were logged in them;
-//! OTEL_TRACES_SAMPLER chooses among them.
+//! VIRIDIAN_LOG filters log lines only. All spans of Viridian from INFO up are exported,
+//! with the events from INFO up that were logged inside them; OTEL_TRACES_SAMPLER chooses
+//! among them.
 
 mod exporter;
 
@@ -22,16 +22,16 @@ use tonic::transport::ClientTlsConfig;
 use tracing::{Level, Subscriber, subscriber::NoSubscriber};
 use tracing_subscriber::{Layer, filter::Targets, registry::LookupSpan};
 
-use self::exporter::Patient;
+use self::exporter::QuietExporter;
 
-/// Exports spans until its end.
+/// Exports spans until it is shut down.
 #[derive(Debug)]
-pub(crate) struct Traces {
+pub(crate) struct OtlpTraces {
     endpoint: String,
     provider: SdkTracerProvider,
 }
 
-/// Why spans cannot be exported as the environment asks for it.
+/// Why spans cannot be exported as the environment configures it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OtlpError {
     #[error("{variable} is {value:?}: {expected}")]
@@ -47,9 +47,9 @@ pub(crate) enum OtlpError {
     },
 }
 
-impl Traces {
-    /// What the environment asks for. Needs a tokio runtime, in which the exporter
-    /// then is.
+impl OtlpTraces {
+    /// The export that the environment configures. Must run inside a tokio runtime, on
+    /// which the exporter spawns its tasks.
     pub(crate) fn from_environment() -> Result<Option<Self>, OtlpError> {
         if is("OTEL_SDK_DISABLED", "true") || is("OTEL_TRACES_EXPORTER", "none") {
             return Ok(None);
@@ -63,7 +63,7 @@ impl Traces {
             builder = builder.with_tls_config(ClientTlsConfig::new().with_enabled_roots());
         }
         let exporter = match builder.with_endpoint(&*endpoint).build() {
-            Ok(exporter) => Patient::new(exporter),
+            Ok(exporter) => QuietExporter::new(exporter),
             Err(source) => return Err(OtlpError::Exporter { endpoint, source }),
         };
         let provider = SdkTracerProvider::builder()
@@ -73,44 +73,43 @@ impl Traces {
         Ok(Some(Self { endpoint, provider }))
     }
 
-    /// What gathers them.
+    /// The layer that collects spans.
     pub(crate) fn layer<S>(&self) -> impl Layer<S> + use<S>
     where
         S: Subscriber + for<'span> LookupSpan<'span>,
     {
         tracing_opentelemetry::layer()
             .with_tracer(self.provider.tracer("viridian"))
-            // Where in its sources, on which thread and how often it was looked at
-            // is of no use to those who run it.
+            // Source locations, threads and idle times are of no use to operators.
             .with_location(false)
             .with_threads(false)
             .with_tracked_inactivity(false)
-            // Nothing in here asks OpenTelemetry which span it is in.
+            // No code here reads the current span from OpenTelemetry.
             .with_context_activation(false)
             .with_filter(Targets::new().with_target("viridian", Level::INFO))
     }
 
-    /// Says that there are some.
-    pub(crate) fn announce(&self) {
+    /// Logs that traces are exported.
+    pub(crate) fn log_start(&self) {
         tracing::info!(endpoint = self.endpoint, "exporting traces");
     }
 
-    /// Exports what is left, if that does not take long.
-    pub(crate) fn end(self) {
-        // The SDK would call it an error.
-        let quietly = || self.provider.shutdown_with_timeout(LAST_SPANS);
+    /// Exports the remaining spans, within [`SPAN_FLUSH_TIMEOUT`].
+    pub(crate) fn shut_down(self) {
+        // No subscriber: the SDK would log an error of its own.
+        let quietly = || self.provider.shutdown_with_timeout(SPAN_FLUSH_TIMEOUT);
         if let Err(error) = tracing::subscriber::with_default(NoSubscriber::new(), quietly) {
             tracing::warn!(%error, "the last traces could not be exported");
         }
     }
 }
 
-/// Refuses what the SDK would pass over, so that nobody has to wonder why there is
-/// nothing, or all.
+/// Refuses values that the SDK would ignore: with a misspelt sampler it would export
+/// everything.
 fn check() -> Result<(), OtlpError> {
     for (variables, known, expected) in [
-        (PROTOCOL, &["grpc"][..], "only grpc is spoken"),
-        (SAMPLER, SAMPLERS, "no such sampler is known here"),
+        (PROTOCOL, &["grpc"][..], "only grpc is supported"),
+        (SAMPLER, SAMPLERS, "this sampler is not supported"),
     ] {
         if let Some((variable, value)) = first(variables)
             && !known.contains(&&*value)
@@ -127,13 +126,13 @@ fn check() -> Result<(), OtlpError> {
         Some((variable, value)) if !ratio(&value) => Err(OtlpError::Unknown {
             variable,
             value,
-            expected: "it is no ratio from 0 to 1",
+            expected: "expected a ratio from 0 to 1",
         }),
         _ => Ok(()),
     }
 }
 
-/// Who tells of this. What the environment says comes last, and counts.
+/// The resource of the spans. Attributes from the environment come last, and win.
 fn resource() -> Resource {
     let builder = Resource::builder_empty()
         .with_attributes([
@@ -150,7 +149,7 @@ fn resource() -> Resource {
     }
 }
 
-/// The first of some variables that says anything.
+/// The first variable that is set and not empty.
 fn first(variables: &[&'static str]) -> Option<(&'static str, String)> {
     variables.iter().find_map(|&variable| {
         let value = env::var(variable).ok().filter(|it| !it.is_empty())?;
@@ -162,8 +161,8 @@ fn is(variable: &'static str, wanted: &str) -> bool {
     first(&[variable]).is_some_and(|(_, value)| value.eq_ignore_ascii_case(wanted))
 }
 
-/// So long at most: with what comes before it the server is gone within 10 s.
-const LAST_SPANS: Duration = Duration::from_secs(1);
+/// Together with the shutdown before it, the server ends within 10 s.
+const SPAN_FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 const SERVICE_NAME: &str = "service.name";
 
@@ -179,7 +178,7 @@ const NAME: &[&str] = &["OTEL_SERVICE_NAME"];
 const SAMPLER: &[&str] = &["OTEL_TRACES_SAMPLER"];
 const SAMPLER_ARG: &[&str] = &["OTEL_TRACES_SAMPLER_ARG"];
 
-/// Those that the SDK has.
+/// The samplers of the SDK.
 const SAMPLERS: &[&str] = &[
     "always_on",
     "always_off",

@@ -1,4 +1,4 @@
-//! The loop of the live view.
+//! The event loop of the live table.
 
 use std::time::Duration;
 
@@ -7,68 +7,68 @@ use tokio::time::{MissedTickBehavior, interval};
 use viridian_proto::v1::Deployment;
 
 use super::{
-    look,
-    render::{Model, render},
+    read_in_progress,
+    render::{TopModel, render},
 };
 use crate::{
     deployment::{DeploymentError, session::Client},
-    screen::{self, Key, Screen},
-    signals::Signals,
+    screen::{self, KeyPress, TerminalScreen},
+    signals::StopSignals,
 };
 
-/// Shows it until someone leaves. A server that is away is waited for: the channel
-/// connects again by itself.
+/// Shows the table until the user quits. If the server cannot be reached, the table stays
+/// and says so: the channel reconnects by itself.
 pub(super) async fn run(
     client: &Client,
     project: &str,
     period: Duration,
     deployments: Vec<Deployment>,
 ) -> Result<(), DeploymentError> {
-    let mut model = Model {
+    let mut model = TopModel {
         deployments,
-        ..Model::default()
+        ..TopModel::default()
     };
-    let mut signals = Signals::listen_in_terminal().map_err(DeploymentError::Runtime)?;
-    let mut keys = screen::keys();
-    let mut clock = interval(TICK);
-    clock.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let mut screen = Screen::open().map_err(DeploymentError::Draw)?;
-    let mut looking = Box::pin(look_later(client.clone(), project, period));
+    let mut signals = StopSignals::listen_in_terminal().map_err(DeploymentError::Runtime)?;
+    let mut keys = screen::key_presses();
+    let mut redraw = interval(REDRAW_INTERVAL);
+    redraw.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut screen = TerminalScreen::open().map_err(DeploymentError::Draw)?;
+    let mut reading = Box::pin(read_after(client.clone(), project, period));
     loop {
         screen
             .draw(|frame| render(frame, &model, Timestamp::now()))
             .map_err(DeploymentError::Draw)?;
         tokio::select! {
-            seen = &mut looking => {
-                looking = Box::pin(look_later(client.clone(), project, period));
-                match seen {
+            result = &mut reading => {
+                reading = Box::pin(read_after(client.clone(), project, period));
+                match result {
                     Ok(deployments) => {
                         model.deployments = deployments;
-                        model.lost = None;
+                        model.error = None;
                     }
-                    Err(error) => model.lost = Some(error.to_string()),
+                    Err(error) => model.error = Some(error.to_string()),
                 }
             }
             Some(key) = keys.recv() => match key {
-                Key::Out | Key::Letter('q') => return Ok(()),
-                Key::Down => model.scroll_down(),
-                Key::Up => model.scrolled = model.scrolled.saturating_sub(1),
+                KeyPress::Cancel | KeyPress::Letter('q') => return Ok(()),
+                KeyPress::Down => model.scroll_down(),
+                KeyPress::Up => model.scrolled = model.scrolled.saturating_sub(1),
                 _ => {}
             },
             stop = signals.next() => return Err(DeploymentError::Stopped(stop)),
-            _ = clock.tick() => {}
+            _ = redraw.tick() => {}
         }
     }
 }
 
-async fn look_later(
+async fn read_after(
     mut client: Client,
     project: &str,
     period: Duration,
 ) -> Result<Vec<Deployment>, DeploymentError> {
     tokio::time::sleep(period).await;
-    look(&mut client, project).await
+    read_in_progress(&mut client, project).await
 }
 
-/// How often clocks are drawn anew.
-const TICK: Duration = Duration::from_millis(500);
+/// How often ages and countdowns are redrawn.
+const REDRAW_INTERVAL: Duration = Duration::from_millis(500);

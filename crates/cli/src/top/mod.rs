@@ -1,4 +1,4 @@
-//! `viridian top`: what is in motion, and what it waits for.
+//! `viridian top`: the deployments in progress.
 
 use std::{process::ExitCode, time::Duration};
 
@@ -10,8 +10,8 @@ use viridian_proto::v1::{
 use crate::{
     deployment::{DeploymentError, Session, read, session::Client, show},
     duration,
-    output::Format,
-    screen,
+    output::OutputFormat,
+    runtime, screen,
     server::ServerArgs,
 };
 
@@ -21,61 +21,62 @@ mod render;
 /// The flags of `viridian top`.
 #[derive(Debug, Args)]
 pub(crate) struct TopArgs {
-    /// Only those of this project.
+    /// Show only deployments of this project.
     #[arg(long)]
     project: Option<String>,
-    /// How often to look, where it is shown live.
+    /// How often to update the live table. At least 200ms.
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "2s")]
     interval: Duration,
-    /// One table, also on a terminal.
+    /// Print the table once and exit, also on a terminal.
     #[arg(long)]
     once: bool,
-    /// How to show it; json and yaml are the message as the contract has it.
+    /// Output format; json and yaml are the ListDeploymentsResponse of the API.
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
-    output: Format,
+    output: OutputFormat,
     #[command(flatten)]
     server: ServerArgs,
 }
 
-/// Shows it live on a terminal, else once.
+/// Shows a live table on a terminal, else prints one.
 pub(crate) fn run(args: TopArgs) -> Result<ExitCode, DeploymentError> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
+    runtime::single_threaded()
         .map_err(DeploymentError::Runtime)?
         .block_on(Box::pin(watch(args)))?;
     Ok(ExitCode::SUCCESS)
 }
 
 async fn watch(args: TopArgs) -> Result<(), DeploymentError> {
-    let is_live = args.output == Format::Table && !args.once && screen::is_live();
+    let is_live = args.output == OutputFormat::Table && !args.once && screen::is_live();
     let session = Session::new(args.server, args.output);
     let mut client = session.connect().await?;
     let project = args.project.unwrap_or_default();
-    let deployments = look(&mut client, &project).await?;
+    let deployments = read_in_progress(&mut client, &project).await?;
     if is_live {
-        let interval = args.interval.max(SHORTEST);
+        let interval = args.interval.max(MIN_INTERVAL);
         return live::run(&client, &project, interval, deployments).await;
     }
     let all = ListDeploymentsResponse {
         deployments,
         next_page_token: String::new(),
     };
-    session.show("ListDeploymentsResponse", &all, |look| {
-        show::top(&all.deployments, look)
+    session.show("ListDeploymentsResponse", &all, |style| {
+        show::in_progress_table(&all.deployments, style)
     })
 }
 
-/// All that is in motion.
-async fn look(client: &mut Client, project: &str) -> Result<Vec<Deployment>, DeploymentError> {
+/// The deployments in progress, oldest first.
+async fn read_in_progress(
+    client: &mut Client,
+    project: &str,
+) -> Result<Vec<Deployment>, DeploymentError> {
     use DeploymentLifecycle::{Deploying, Destroying, Pending};
     let request = ListDeploymentsRequest {
         project: project.to_owned(),
         lifecycles: [Pending, Deploying, Destroying].map(i32::from).to_vec(),
         ..ListDeploymentsRequest::default()
     };
-    Ok(show::moving(read::deployments(client, request).await?))
+    Ok(show::in_progress(read::deployments(client, request).await?))
 }
 
-/// Nobody sees more, and the server has other things to do.
-const SHORTEST: Duration = Duration::from_millis(200);
+/// Faster updates cannot be seen, and would load the server.
+const MIN_INTERVAL: Duration = Duration::from_millis(200);

@@ -1,14 +1,14 @@
-//! Settings as paths and texts, to compare them.
+//! DeploymentSettings as paths and texts, to compare them.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 /// Every setting by its path, as people write it.
-pub(super) type Flat = BTreeMap<String, String>;
+pub(super) type FlatSettings = BTreeMap<String, String>;
 
 /// Adds all that a value has.
-pub(super) fn flatten(value: &Value, path: &str, flat: &mut Flat) {
+pub(super) fn flatten(value: &Value, path: &str, flat: &mut FlatSettings) {
     match value {
         Value::Object(fields) => match amount(value) {
             Some(text) => {
@@ -47,7 +47,7 @@ fn amount(value: &Value) -> Option<String> {
 mod tests {
     use serde_json::json;
 
-    use super::{Flat, flatten};
+    use super::{FlatSettings, flatten};
 
     #[test]
     fn each_setting_has_its_path() {
@@ -57,7 +57,7 @@ mod tests {
             "target_replicas": 3,
             "command": ["a", "b"],
         });
-        let mut flat = Flat::new();
+        let mut flat = FlatSettings::new();
         flatten(&value, "", &mut flat);
         let all: Vec<_> = flat
             .iter()

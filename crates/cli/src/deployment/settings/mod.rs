@@ -16,20 +16,20 @@ mod request;
 
 pub(super) use self::{
     named::SettingError,
-    plan::{Action, Plan},
-    present::Present,
+    plan::{ChangePlan, PlanAction},
+    present::PresentSettings,
 };
 
 /// The settings that someone named.
 #[derive(Debug, Clone)]
-pub(super) struct Settings {
+pub(super) struct DeploymentSettings {
     /// All of them, and defaults for the rest.
     request: CreateDeploymentRequest,
     /// The paths of those that were named, as deep as they go.
     named: Vec<String>,
 }
 
-impl Settings {
+impl DeploymentSettings {
     /// Reads what a file has: a mapping with the fields of CreateDeploymentRequest,
     /// and `revision` for what to run. Durations are `30s` or `5m`, amounts `2` or
     /// `25%`.

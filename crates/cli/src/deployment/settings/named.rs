@@ -32,7 +32,7 @@ pub(crate) enum SettingError {
 /// What the contract has of it, and the paths of all that is named.
 pub(super) fn parse(file: &Value) -> Result<(CreateDeploymentRequest, Vec<String>), SettingError> {
     let descriptor = output::descriptor("CreateDeploymentRequest")?;
-    let mut reader = Reader::default();
+    let mut reader = SettingsReader::default();
     let Value::Object(fields) = file else {
         return Err(expected("the file", "a mapping"));
     };
@@ -58,11 +58,11 @@ pub(super) fn parse(file: &Value) -> Result<(CreateDeploymentRequest, Vec<String
 
 /// Reads settings, and keeps their paths.
 #[derive(Default)]
-struct Reader {
+struct SettingsReader {
     named: Vec<String>,
 }
 
-impl Reader {
+impl SettingsReader {
     fn message(
         &mut self,
         descriptor: &MessageDescriptor,

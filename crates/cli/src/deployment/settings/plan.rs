@@ -3,26 +3,26 @@
 use serde_json::{Value, json};
 
 use super::{
-    Present, REVISION, Settings, canonical,
-    flat::{Flat, flatten},
+    DeploymentSettings, PresentSettings, REVISION, canonical,
+    flat::{FlatSettings, flatten},
     is_within,
     named::in_files,
     present::{strategy_name, whole},
-    show::Look,
+    show::OutputStyle,
 };
 use crate::{output::OutputError, table::columns};
 
 /// What would change of a deployment.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::deployment) struct Plan {
+pub(in crate::deployment) struct ChangePlan {
     pub(in crate::deployment) deployment: String,
-    pub(in crate::deployment) action: Action,
-    pub(in crate::deployment) changes: Vec<Change>,
+    pub(in crate::deployment) action: PlanAction,
+    pub(in crate::deployment) changes: Vec<SettingChange>,
 }
 
 /// What would be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::deployment) enum Action {
+pub(in crate::deployment) enum PlanAction {
     Create,
     Change,
     Nothing,
@@ -30,34 +30,37 @@ pub(in crate::deployment) enum Action {
 
 /// One setting that would be another.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::deployment) struct Change {
+pub(in crate::deployment) struct SettingChange {
     pub(in crate::deployment) path: String,
     pub(in crate::deployment) from: Option<String>,
     pub(in crate::deployment) to: Option<String>,
 }
 
-impl Settings {
+impl DeploymentSettings {
     /// What would come of it: of nothing, or of what there is.
     pub(in crate::deployment) fn plan(
         &self,
         deployment: &str,
-        present: Option<&Present>,
-    ) -> Result<Plan, OutputError> {
+        present: Option<&PresentSettings>,
+    ) -> Result<ChangePlan, OutputError> {
         let changes = self.changes(present)?;
         let action = match present {
-            None => Action::Create,
-            Some(_) if changes.is_empty() => Action::Nothing,
-            Some(_) => Action::Change,
+            None => PlanAction::Create,
+            Some(_) if changes.is_empty() => PlanAction::Nothing,
+            Some(_) => PlanAction::Change,
         };
-        Ok(Plan {
+        Ok(ChangePlan {
             deployment: deployment.to_owned(),
             action,
             changes,
         })
     }
 
-    fn changes(&self, present: Option<&Present>) -> Result<Vec<Change>, OutputError> {
-        let nothing = Flat::new();
+    fn changes(
+        &self,
+        present: Option<&PresentSettings>,
+    ) -> Result<Vec<SettingChange>, OutputError> {
+        let nothing = FlatSettings::new();
         let from = present.map_or(&nothing, |it| &it.flat);
         let to = self.flat()?;
         let mut paths: Vec<_> = from.keys().chain(to.keys()).collect();
@@ -69,7 +72,7 @@ impl Settings {
         };
         let change = |path: &String| {
             let (from, to) = (from.get(path).cloned(), to.get(path).cloned());
-            (from != to).then(|| Change {
+            (from != to).then(|| SettingChange {
                 path: in_files(path),
                 from,
                 to,
@@ -84,19 +87,19 @@ impl Settings {
         Ok(changes)
     }
 
-    fn change_of_strategy(&self, present: Option<&Present>) -> Option<Change> {
+    fn change_of_strategy(&self, present: Option<&PresentSettings>) -> Option<SettingChange> {
         let from = present?.strategy?;
         let policy = self.request.policy.as_ref()?;
         let to = strategy_name(policy.strategy.as_ref()?);
-        (from != to).then(|| Change {
+        (from != to).then(|| SettingChange {
             path: "policy".to_owned(),
             from: Some(from.to_owned()),
             to: Some(to.to_owned()),
         })
     }
 
-    fn flat(&self) -> Result<Flat, OutputError> {
-        let mut flat = Flat::new();
+    fn flat(&self) -> Result<FlatSettings, OutputError> {
+        let mut flat = FlatSettings::new();
         let mut request = self.request.clone();
         let spec = request.initial_revision.take();
         flatten(
@@ -111,7 +114,7 @@ impl Settings {
     }
 }
 
-impl Plan {
+impl ChangePlan {
     /// Whether a new revision would be created.
     pub(in crate::deployment) fn changes_revision(&self) -> bool {
         self.changes
@@ -128,30 +131,30 @@ impl Plan {
 
     /// Those changes that no call can make: where it belongs is settled when it is
     /// created.
-    pub(in crate::deployment) fn impossible(&self) -> Option<&Change> {
+    pub(in crate::deployment) fn impossible(&self) -> Option<&SettingChange> {
         let mut changes = self.changes.iter();
         changes.find(|it| is_within(&it.path, "metadata"))
     }
 
     /// For people.
-    pub(in crate::deployment) fn text(&self, look: Look) -> String {
-        let name = look.strong(&self.deployment);
+    pub(in crate::deployment) fn text(&self, style: OutputStyle) -> String {
+        let name = style.strong(&self.deployment);
         let head = match self.action {
-            Action::Nothing => return format!("{name} is so already; nothing would change."),
-            Action::Create => format!("{name} would be created:"),
-            Action::Change => format!("{name} would change:"),
+            PlanAction::Nothing => return format!("{name} is so already; nothing would change."),
+            PlanAction::Create => format!("{name} would be created:"),
+            PlanAction::Change => format!("{name} would change:"),
         };
         let or_default = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
-        let row = |it: &Change| {
+        let row = |it: &SettingChange| {
             let mut row = vec![format!("  {}", it.path)];
-            if self.action == Action::Change {
-                row.extend([look.bad(&or_default(&it.from)), "→".to_owned()]);
+            if self.action == PlanAction::Change {
+                row.extend([style.bad(&or_default(&it.from)), "→".to_owned()]);
             }
-            row.push(look.good(&or_default(&it.to)));
+            row.push(style.good(&or_default(&it.to)));
             row
         };
         let tail = match (self.action, self.changes_revision()) {
-            (Action::Change, true) => "\nA new revision would be created and activated.",
+            (PlanAction::Change, true) => "\nA new revision would be created and activated.",
             _ => "",
         };
         let rows = columns(self.changes.iter().map(row).collect());
@@ -160,16 +163,16 @@ impl Plan {
 
     /// For programs.
     pub(in crate::deployment) fn value(&self) -> Value {
-        let change = |it: &Change| json!({"path": it.path, "from": it.from, "to": it.to});
+        let change = |it: &SettingChange| json!({"path": it.path, "from": it.from, "to": it.to});
         let changes: Vec<_> = self.changes.iter().map(change).collect();
         json!({
             "deployment": self.deployment,
             "action": match self.action {
-                Action::Create => "create",
-                Action::Change => "change",
-                Action::Nothing => "nothing",
+                PlanAction::Create => "create",
+                PlanAction::Change => "change",
+                PlanAction::Nothing => "nothing",
             },
-            "newRevision": self.action == Action::Change && self.changes_revision(),
+            "newRevision": self.action == PlanAction::Change && self.changes_revision(),
             "changes": changes,
         })
     }
@@ -182,15 +185,15 @@ mod tests {
 
     use super::{super::super::show::fixture, *};
 
-    fn plan(file: &Value) -> Plan {
+    fn plan(file: &Value) -> ChangePlan {
         let deployment = fixture::at_the_gate();
         let spec = RevisionSpec {
             image: "cart:2".to_owned(),
             environ: [("A".to_owned(), "1".to_owned())].into(),
             ..RevisionSpec::default()
         };
-        let present = Present::new(&deployment, Some(&spec)).expect("it is there");
-        let settings = Settings::parse(file).expect("settings");
+        let present = PresentSettings::new(&deployment, Some(&spec)).expect("it is there");
+        let settings = DeploymentSettings::parse(file).expect("settings");
         settings.plan("shop/cart", Some(&present)).expect("a plan")
     }
 
@@ -202,7 +205,7 @@ mod tests {
             "revision": {"image": "cart:2", "environ": {"A": 1},
                 "health_check": {"path": "/", "interval": "10s"}},
         }));
-        assert_eq!(same.action, Action::Nothing, "{same:?}");
+        assert_eq!(same.action, PlanAction::Nothing, "{same:?}");
         insta::assert_snapshot!("nothing", same.text(fixture::plain()));
     }
 
@@ -230,7 +233,7 @@ mod tests {
     #[test]
     fn a_new_one_is_all_that_is_named() {
         let file = json!({"project": "shop", "name": "cart", "revision": {"image": "i"}});
-        let settings = Settings::parse(&file).expect("settings");
+        let settings = DeploymentSettings::parse(&file).expect("settings");
         let plan = settings.plan("shop/cart", None).expect("a plan");
         insta::assert_snapshot!("create", plan.text(fixture::plain()));
     }

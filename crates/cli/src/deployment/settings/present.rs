@@ -4,25 +4,25 @@ use viridian_proto::v1::{Deployment, HealthCheck, RevisionSpec, deployment_polic
 
 use super::{
     REVISION, canonical,
-    flat::{Flat, flatten},
+    flat::{FlatSettings, flatten},
 };
 use crate::output::OutputError;
 
 /// What a deployment is.
 #[derive(Debug)]
-pub(in crate::deployment) struct Present {
-    pub(super) flat: Flat,
+pub(in crate::deployment) struct PresentSettings {
+    pub(super) flat: FlatSettings,
     pub(super) strategy: Option<&'static str>,
 }
 
-impl Present {
+impl PresentSettings {
     /// A deployment, and what its newest revision runs: the one that is being
     /// deployed, or else the current one.
     pub(in crate::deployment) fn new(
         deployment: &Deployment,
         spec: Option<&RevisionSpec>,
     ) -> Result<Self, OutputError> {
-        let mut flat = Flat::new();
+        let mut flat = FlatSettings::new();
         flatten(&canonical("Deployment", deployment)?, "", &mut flat);
         if let Some(spec) = spec {
             flatten(&whole(spec)?, REVISION, &mut flat);

@@ -3,9 +3,9 @@
 use prost_types::FieldMask;
 use viridian_proto::v1::{CreateDeploymentRequest, CreateRevisionRequest, UpdateDeploymentRequest};
 
-use super::{Present, Settings, is_within, present::strategy_name};
+use super::{DeploymentSettings, PresentSettings, is_within, present::strategy_name};
 
-impl Settings {
+impl DeploymentSettings {
     /// Asks for a new deployment, of one replica if nobody says otherwise; what
     /// belongs to the call is added.
     pub(in crate::deployment) fn creation(&self) -> CreateDeploymentRequest {
@@ -27,7 +27,10 @@ impl Settings {
 
     /// Asks for what was named to be so. What was not stays as it is, whoever
     /// changes it meanwhile.
-    pub(in crate::deployment) fn update(&self, present: &Present) -> UpdateDeploymentRequest {
+    pub(in crate::deployment) fn update(
+        &self,
+        present: &PresentSettings,
+    ) -> UpdateDeploymentRequest {
         UpdateDeploymentRequest {
             target_replicas: self.request.target_replicas,
             policy: self.request.policy,
@@ -81,10 +84,10 @@ const GATE_TIMEOUT: &str = "policy.blue_green.gate_timeout";
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::Settings;
+    use super::super::DeploymentSettings;
 
     fn mask(file: &Value, present: &str) -> Vec<String> {
-        let settings = Settings::parse(file).expect("settings");
+        let settings = DeploymentSettings::parse(file).expect("settings");
         settings.mask(Some(present))
     }
 
@@ -116,7 +119,7 @@ mod tests {
     #[test]
     fn a_new_one_has_a_replica() {
         let replicas = |file: &Value| {
-            let settings = Settings::parse(file).expect("settings");
+            let settings = DeploymentSettings::parse(file).expect("settings");
             settings.creation().target_replicas
         };
         assert_eq!(replicas(&json!({"name": "cart"})), 1);

@@ -1,25 +1,25 @@
-//! How long ago, and how long from now.
+//! Ages and countdowns.
 
 use jiff::Timestamp;
 
-/// How long ago something was, by its two largest units: `45s`, `3m20s`, `5h`.
+/// The time since a moment, in its two largest units: `45s`, `3m20s`, `5h`.
 pub(crate) fn since(at: &prost_types::Timestamp, now: Timestamp) -> String {
-    moment(at).map_or_else(
+    timestamp(at).map_or_else(
         || "?".to_owned(),
         |at| age(now.as_second() - at.as_second()),
     )
 }
 
-/// How long it is until something, or `now` when its time has come.
+/// The time until a moment, or `now` if it has passed.
 pub(crate) fn countdown(at: &prost_types::Timestamp, now: Timestamp) -> String {
-    match moment(at).map(|at| at.as_second() - now.as_second()) {
+    match timestamp(at).map(|at| at.as_second() - now.as_second()) {
         Some(left) if left > 0 => age(left),
         Some(_) => "now".to_owned(),
         None => "?".to_owned(),
     }
 }
 
-/// So many seconds. None are less than nothing: clocks differ a little.
+/// A number of seconds as text. Negative ones count as zero: clocks differ a little.
 pub(crate) fn age(seconds: i64) -> String {
     let seconds = seconds.max(0);
     let (large, small) = match seconds {
@@ -36,8 +36,8 @@ pub(crate) fn age(seconds: i64) -> String {
     format!("{}{}{tail}", seconds / large.0, large.1)
 }
 
-/// A moment of the wire, if it is one of the calendar.
-fn moment(at: &prost_types::Timestamp) -> Option<Timestamp> {
+/// A timestamp of the wire, if it is in range.
+fn timestamp(at: &prost_types::Timestamp) -> Option<Timestamp> {
     Timestamp::new(at.seconds, at.nanos).ok()
 }
 
@@ -48,7 +48,7 @@ mod tests {
     use super::{age, countdown, since};
 
     #[test]
-    fn the_two_largest_units_are_told() {
+    fn an_age_has_its_two_largest_units() {
         for (seconds, text) in [
             (-3, "0s"),
             (0, "0s"),
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_over_is_now() {
+    fn a_moment_in_the_past_is_now() {
         let now = Timestamp::from_second(100).expect("a moment");
         let at = |seconds| prost_types::Timestamp { seconds, nanos: 0 };
         assert_eq!(countdown(&at(170), now), "1m10s");

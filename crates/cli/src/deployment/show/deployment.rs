@@ -1,29 +1,33 @@
-//! Deployments, made to be read.
+//! Deployments as text.
 
 use prost_types::Timestamp;
 use viridian_proto::v1::{Blocker, Deployment, DeploymentLifecycle, ReplicaCounts};
 
 use super::{
-    Look, Revisions,
+    OutputStyle, RevisionNames,
     age::{countdown, since},
-    next::next,
+    next_step::next_step,
     policy::policy,
 };
 use crate::{
-    names,
+    enum_names::{self, qualified_name},
     table::{clean, key_values, table},
 };
 
-/// One deployment, a fact a line.
-pub(crate) fn one(deployment: &Deployment, revisions: &Revisions, look: Look) -> String {
+/// One deployment, a line for each fact.
+pub(crate) fn one(
+    deployment: &Deployment,
+    revisions: &RevisionNames,
+    style: OutputStyle,
+) -> String {
     let mut rows = vec![
-        ("Deployment", look.strong(&qualified_name(deployment))),
-        ("State", state(deployment, look)),
+        ("Deployment", style.strong(&qualified_name(deployment))),
+        ("State", state(deployment, style)),
     ];
     if !deployment.blockers.is_empty() {
-        rows.push(("Waits for", blockers(&deployment.blockers, look)));
+        rows.push(("Waits for", blockers(&deployment.blockers, style)));
     }
-    rows.extend(next(deployment).map(|command| ("Next", command)));
+    rows.extend(next_step(deployment).map(|command| ("Next", command)));
     rows.extend([
         ("Replicas", deployment.target_replicas.to_string()),
         ("Policy", policy(deployment.policy.as_ref())),
@@ -46,8 +50,8 @@ pub(crate) fn one(deployment: &Deployment, revisions: &Revisions, look: Look) ->
             .collect();
         rows.push(("Labels", labels.join(", ")));
     }
-    let ago = |at: &Timestamp| format!("{}, {} ago", time(at), since(at, look.now));
-    let ahead = |at: &Timestamp| format!("{}, in {}", time(at), countdown(at, look.now));
+    let ago = |at: &Timestamp| format!("{}, {} ago", time(at), since(at, style.now));
+    let ahead = |at: &Timestamp| format!("{}, in {}", time(at), countdown(at, style.now));
     let times = [
         ("Created", deployment.create_time.as_ref().map(ago)),
         ("Promoted", deployment.promote_time.as_ref().map(ago)),
@@ -63,12 +67,12 @@ pub(crate) fn one(deployment: &Deployment, revisions: &Revisions, look: Look) ->
     key_values(rows)
 }
 
-/// Deployments, one a line.
-pub(crate) fn many(deployments: &[Deployment], look: Look) -> String {
+/// A table of deployments.
+pub(crate) fn many(deployments: &[Deployment], style: OutputStyle) -> String {
     let row = |it: &Deployment| {
         vec![
             qualified_name(it),
-            look.state(it),
+            style.state(it),
             ready(it.blue.as_ref(), it.target_replicas),
             match it.lifecycle() {
                 DeploymentLifecycle::Deploying => ready(it.green.as_ref(), it.target_replicas),
@@ -76,7 +80,7 @@ pub(crate) fn many(deployments: &[Deployment], look: Look) -> String {
             },
             it.blockers.first().map_or_else(
                 || "-".to_owned(),
-                |first| look.waits(&clean(&first.message)),
+                |first| style.waiting(&clean(&first.message)),
             ),
         ]
     };
@@ -86,12 +90,12 @@ pub(crate) fn many(deployments: &[Deployment], look: Look) -> String {
     )
 }
 
-/// Where a deployment is, on one line.
+/// The state of a deployment on one line.
 pub(crate) fn change(deployment: &Deployment) -> String {
     let target = deployment.target_replicas;
     let mut text = format!(
         "{}{}, blue {}",
-        names::state(deployment),
+        enum_names::state(deployment),
         if deployment.paused { ", paused" } else { "" },
         ready(deployment.blue.as_ref(), target)
     );
@@ -104,32 +108,27 @@ pub(crate) fn change(deployment: &Deployment) -> String {
     text
 }
 
-/// What is waited for, one reason a line.
-pub(crate) fn blockers(blockers: &[Blocker], look: Look) -> String {
+/// A line for each blocker.
+pub(crate) fn blockers(blockers: &[Blocker], style: OutputStyle) -> String {
     let line = |it: &Blocker| {
         let until = it.until_time.as_ref().map_or_else(String::new, |at| {
-            format!(", for {} at most", countdown(at, look.now))
+            format!(", for {} at most", countdown(at, style.now))
         });
-        let code = names::blocker(it.code());
-        format!("{} ({code}{until})", look.waits(&clean(&it.message)))
+        let code = enum_names::blocker(it.code());
+        format!("{} ({code}{until})", style.waiting(&clean(&it.message)))
     };
     blockers.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// `PROJECT/NAME`.
-pub(crate) fn qualified_name(deployment: &Deployment) -> String {
-    format!("{}/{}", deployment.project, deployment.name)
-}
-
-fn state(deployment: &Deployment, look: Look) -> String {
+fn state(deployment: &Deployment, style: OutputStyle) -> String {
     let since = deployment
         .phase_start_time
         .as_ref()
-        .map_or_else(String::new, |at| format!(" for {}", since(at, look.now)));
-    format!("{}{since}", look.state(deployment))
+        .map_or_else(String::new, |at| format!(" for {}", since(at, style.now)));
+    format!("{}{since}", style.state(deployment))
 }
 
-/// `2/3`: how many are ready of how many there ought to be.
+/// `2/3`: ready replicas of the target.
 pub(crate) fn ready(counts: Option<&ReplicaCounts>, target: i32) -> String {
     format!("{}/{target}", counts.map_or(0, |it| it.ready))
 }
@@ -144,8 +143,8 @@ fn counts(counts: Option<&ReplicaCounts>) -> String {
         (counts.failed, "failed"),
         (counts.retained, "retained"),
     ];
-    let said = |&(index, (count, _)): &(usize, (i32, &str))| index < ALWAYS_SAID || count > 0;
-    let words = named.into_iter().enumerate().filter(said);
+    let is_shown = |&(index, (count, _)): &(usize, (i32, &str))| index < ALWAYS_SHOWN || count > 0;
+    let words = named.into_iter().enumerate().filter(is_shown);
     let words: Vec<_> = words
         .map(|(_, (count, what))| format!("{count} {what}"))
         .collect();
@@ -157,18 +156,18 @@ fn time(at: &Timestamp) -> String {
         .map_or_else(|_| "out of range".to_owned(), |it| it.to_string())
 }
 
-/// How many of the counts are said even when they are 0.
-const ALWAYS_SAID: usize = 2;
+/// The first counts are shown also if they are 0.
+const ALWAYS_SHOWN: usize = 2;
 
 #[cfg(test)]
 mod tests {
     use viridian_proto::v1::{Deployment, DeploymentLifecycle};
 
-    use super::{super::fixture, Revisions, change, many, one};
+    use super::{super::fixture, RevisionNames, change, many, one};
 
     #[test]
-    fn one_is_a_fact_a_line() {
-        let revisions = Revisions::new(&fixture::revisions());
+    fn one_deployment_is_a_line_for_each_fact() {
+        let revisions = RevisionNames::new(&fixture::revisions());
         for (name, deployment) in [
             ("one_at_the_gate", fixture::at_the_gate()),
             ("one_provisioning", fixture::provisioning()),
@@ -182,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn many_are_one_a_line() {
+    fn many_deployments_are_a_line_each() {
         let mut idle = Deployment {
             project: "demo".to_owned(),
             name: "idle".to_owned(),

@@ -1,4 +1,4 @@
-//! A deployment to show, with all that belongs to it.
+//! A deployment with its routes, revisions and history, for tests.
 
 use jiff::Timestamp;
 use viridian_proto::v1::{
@@ -7,28 +7,28 @@ use viridian_proto::v1::{
     RouteHealthStatus, RouteStatus, RouteTrafficStatus, deployment_policy::Strategy,
 };
 
-use super::Look;
+use super::OutputStyle;
 
-/// When it is: 300 s after [`START`].
+/// The present time of the tests: 300 s after [`START`].
 pub(crate) fn now() -> Timestamp {
     Timestamp::from_second(START + 300).expect("a moment")
 }
 
-pub(crate) fn plain() -> Look {
-    Look {
+pub(crate) fn plain() -> OutputStyle {
+    OutputStyle {
         coloured: false,
         now: now(),
     }
 }
 
-pub(crate) fn coloured() -> Look {
-    Look {
+pub(crate) fn coloured() -> OutputStyle {
+    OutputStyle {
         coloured: true,
         now: now(),
     }
 }
 
-/// So many seconds after [`START`].
+/// A moment in seconds after [`START`].
 pub(crate) fn at(seconds: i64) -> Option<prost_types::Timestamp> {
     Some(prost_types::Timestamp {
         seconds: START + seconds,
@@ -36,7 +36,7 @@ pub(crate) fn at(seconds: i64) -> Option<prost_types::Timestamp> {
     })
 }
 
-/// All of revision 2 is ready, and someone must promote.
+/// All routes of revision 2 are ready, and someone must promote.
 pub(crate) fn at_the_gate() -> Deployment {
     let mut deployment = Deployment {
         id: "d".to_owned(),
@@ -80,7 +80,7 @@ pub(crate) fn at_the_gate() -> Deployment {
     deployment
 }
 
-/// One of revision 2 is not healthy, and the clock runs.
+/// One route of revision 2 is unhealthy, one is starting, and the deadline runs.
 pub(crate) fn provisioning() -> Deployment {
     let mut deployment = at_the_gate();
     deployment.set_sub_step(DeploymentSubStep::Provisioning);
@@ -126,7 +126,7 @@ pub(crate) fn revisions() -> Vec<Revision> {
     vec![revision(2), revision(1)]
 }
 
-/// Routes of both colours, one of them unhealthy and one failed.
+/// Routes of both colours. One is unhealthy, and one has failed.
 pub(crate) fn routes() -> Vec<Route> {
     let route = |number: i64, revision: &str, status: RouteStatus, health: RouteHealthStatus| {
         let mut route = Route {

@@ -1,24 +1,28 @@
-//! What happened to a deployment.
+//! The history of a deployment as text.
 
 use viridian_proto::v1::{DeploymentLifecycle, DeploymentSubStep, HistoryEntry, HistoryResult};
 
-use super::{Look, Revisions, age::since};
+use super::{OutputStyle, RevisionNames, age::since};
 use crate::{
-    names,
+    enum_names,
     table::{clean, table},
 };
 
-/// What happened, one a line.
-pub(crate) fn history(entries: &[HistoryEntry], revisions: &Revisions, look: Look) -> String {
+/// A table of history entries.
+pub(crate) fn history(
+    entries: &[HistoryEntry],
+    revisions: &RevisionNames,
+    style: OutputStyle,
+) -> String {
     let row = |it: &HistoryEntry| {
         vec![
             it.number.to_string(),
             it.create_time
                 .as_ref()
-                .map_or_else(|| "-".to_owned(), |at| since(at, look.now)),
+                .map_or_else(|| "-".to_owned(), |at| since(at, style.now)),
             it.phase.clone(),
-            result(it, look),
-            what(it),
+            result(it, style),
+            transition(it),
             revisions.number(&it.revision_id),
             clean(&it.actor),
             clean(&it.reason),
@@ -32,23 +36,23 @@ pub(crate) fn history(entries: &[HistoryEntry], revisions: &Revisions, look: Loo
     )
 }
 
-fn result(entry: &HistoryEntry, look: Look) -> String {
-    let name = names::result(entry.result());
+fn result(entry: &HistoryEntry, style: OutputStyle) -> String {
+    let name = enum_names::result(entry.result());
     let name = match entry.attempts {
         ..=1 => name.to_owned(),
-        often => format!("{name} x{often}"),
+        attempts => format!("{name} x{attempts}"),
     };
     match entry.result() {
-        HistoryResult::Success => look.good(&name),
-        HistoryResult::RolledBack => look.bad(&name),
-        HistoryResult::Waiting | HistoryResult::Unspecified => look.waits(&name),
+        HistoryResult::Success => style.good(&name),
+        HistoryResult::RolledBack => style.bad(&name),
+        HistoryResult::Waiting | HistoryResult::Unspecified => style.waiting(&name),
     }
 }
 
-/// From where to where it moved, or where it stayed.
-pub(crate) fn what(entry: &HistoryEntry) -> String {
-    let from = place(entry.from_lifecycle(), entry.from_sub_step());
-    let to = place(entry.to_lifecycle(), entry.to_sub_step());
+/// `FROM → TO`, or the state alone if it did not change.
+pub(crate) fn transition(entry: &HistoryEntry) -> String {
+    let from = state(entry.from_lifecycle(), entry.from_sub_step());
+    let to = state(entry.to_lifecycle(), entry.to_sub_step());
     if from == to {
         to
     } else if entry.from_lifecycle() == DeploymentLifecycle::Unspecified {
@@ -58,11 +62,11 @@ pub(crate) fn what(entry: &HistoryEntry) -> String {
     }
 }
 
-/// The sub-step says enough when there is one.
-fn place(lifecycle: DeploymentLifecycle, step: DeploymentSubStep) -> String {
+/// The sub-step if there is one, else the lifecycle.
+fn state(lifecycle: DeploymentLifecycle, step: DeploymentSubStep) -> String {
     match step {
-        DeploymentSubStep::Unspecified => names::lifecycle(lifecycle),
-        step => names::sub_step(step),
+        DeploymentSubStep::Unspecified => enum_names::lifecycle(lifecycle),
+        step => enum_names::sub_step(step),
     }
     .to_owned()
 }
@@ -70,13 +74,13 @@ fn place(lifecycle: DeploymentLifecycle, step: DeploymentSubStep) -> String {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{Revisions, fixture},
+        super::{RevisionNames, fixture},
         history,
     };
 
     #[test]
-    fn one_a_line() {
-        let revisions = Revisions::new(&fixture::revisions());
+    fn an_entry_is_a_line() {
+        let revisions = RevisionNames::new(&fixture::revisions());
         let plain = history(&fixture::history(), &revisions, fixture::plain());
         insta::assert_snapshot!("history", plain);
         let coloured = history(&fixture::history(), &revisions, fixture::coloured());

@@ -1,23 +1,23 @@
-//! What verbs show, made to be read. Pure: what is shown goes in, text comes out.
+//! The texts of the commands' results. Pure functions: messages go in, text comes out.
 
 mod age;
 mod deployment;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod history;
-mod look;
-mod next;
+mod in_progress;
+mod next_step;
+mod output_style;
 mod policy;
 mod revisions;
 mod routes;
-mod top;
 
 pub(crate) use self::{
     age::{countdown, since},
-    deployment::{blockers, change, many, one, qualified_name},
-    history::{history, what},
-    look::Look,
-    revisions::{Revisions, revisions},
-    routes::{Colour, routes, traffic},
-    top::{Motion, moving, top},
+    deployment::{blockers, change, many, one},
+    history::{history, transition},
+    in_progress::{InProgress, in_progress, in_progress_table},
+    output_style::OutputStyle,
+    revisions::{RevisionNames, revisions},
+    routes::{RouteColour, routes, traffic},
 };

@@ -7,7 +7,7 @@ use viridian_proto::v1::{
 
 use crate::duration;
 
-/// What a policy says, as far as it is not as good as nothing.
+/// The settings of a policy that have an effect.
 pub(super) fn policy(policy: Option<&DeploymentPolicy>) -> String {
     let Some(policy) = policy else {
         return "default".to_owned();
@@ -54,7 +54,7 @@ fn blue_green(spec: &BlueGreenSpec) -> Vec<String> {
     words
 }
 
-/// A duration with its name, unless it is nothing.
+/// A duration with its name, unless it is zero.
 fn time(name: &str, duration: Option<&prost_types::Duration>) -> Option<String> {
     let some = duration.filter(|it| it.seconds != 0 || it.nanos != 0)?;
     Some(format!("{name} {}", duration::from_wire(some)))
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_set_is_told() {
+    fn settings_without_effect_are_left_out() {
         let mut timeout = GateTimeout {
             duration: seconds(3_600),
             ..GateTimeout::default()

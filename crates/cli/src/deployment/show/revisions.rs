@@ -1,38 +1,38 @@
-//! Revisions.
+//! Revisions as a table, and their names by id.
 
 use std::collections::HashMap;
 
 use viridian_proto::v1::{Deployment, Revision, RevisionSpec};
 
-use super::{Look, age::since};
+use super::{OutputStyle, age::since};
 use crate::table::{clean, table};
 
-/// The revisions of a deployment by their ids, so that people see numbers.
+/// The revisions of a deployment by their ids, to show numbers instead.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Revisions(HashMap<String, (i64, String)>);
+pub(crate) struct RevisionNames(HashMap<String, (i64, String)>);
 
-impl Revisions {
+impl RevisionNames {
     pub(crate) fn new(revisions: &[Revision]) -> Self {
-        let entry = |it: &Revision| (it.id.clone(), (it.number, runs(it.spec.as_ref())));
+        let entry = |it: &Revision| (it.id.clone(), (it.number, program(it.spec.as_ref())));
         Self(revisions.iter().map(entry).collect())
     }
 
-    /// Its number and what it runs: `4 (cart:2)`. Its id when it is not known, which
-    /// happens when it is forgotten or newer than the list.
+    /// Number and program: `4 (cart:2)`. The id if the revision is not in the list,
+    /// because it was pruned or is newer.
     pub(crate) fn name(&self, id: &str) -> String {
         match self.0.get(id) {
-            Some((number, runs)) => format!("{number} ({runs})"),
+            Some((number, program)) => format!("{number} ({program})"),
             None if id.is_empty() => "none".to_owned(),
             None => id.to_owned(),
         }
     }
 
-    /// Whether it is known.
+    /// Whether the revision is in the list.
     pub(crate) fn has(&self, id: &str) -> bool {
         id.is_empty() || self.0.contains_key(id)
     }
 
-    /// Its number only.
+    /// The number alone.
     pub(crate) fn number(&self, id: &str) -> String {
         match self.0.get(id) {
             Some((number, _)) => number.to_string(),
@@ -42,16 +42,20 @@ impl Revisions {
     }
 }
 
-/// Revisions, one a line.
-pub(crate) fn revisions(deployment: &Deployment, revisions: &[Revision], look: Look) -> String {
+/// A table of revisions.
+pub(crate) fn revisions(
+    deployment: &Deployment,
+    revisions: &[Revision],
+    style: OutputStyle,
+) -> String {
     let row = |it: &Revision| {
         vec![
             it.number.to_string(),
-            role(deployment, &it.id, look),
-            runs(it.spec.as_ref()),
+            role(deployment, &it.id, style),
+            program(it.spec.as_ref()),
             it.create_time
                 .as_ref()
-                .map_or_else(|| "-".to_owned(), |at| since(at, look.now)),
+                .map_or_else(|| "-".to_owned(), |at| since(at, style.now)),
             clean(&it.created_by),
             it.id.clone(),
         ]
@@ -62,18 +66,18 @@ pub(crate) fn revisions(deployment: &Deployment, revisions: &[Revision], look: L
     )
 }
 
-fn role(deployment: &Deployment, id: &str, look: Look) -> String {
+fn role(deployment: &Deployment, id: &str, style: OutputStyle) -> String {
     if deployment.current_revision_id == id {
-        look.blue("current")
+        style.blue("current")
     } else if deployment.deploying_revision_id == id {
-        look.green("deploying")
+        style.green("deploying")
     } else {
         "-".to_owned()
     }
 }
 
-/// What a revision runs, in few words.
-pub(crate) fn runs(spec: Option<&RevisionSpec>) -> String {
+/// The program of a revision, shortened: its image, its model or its command.
+pub(crate) fn program(spec: Option<&RevisionSpec>) -> String {
     let Some(spec) = spec else {
         return "nothing".to_owned();
     };
@@ -83,23 +87,23 @@ pub(crate) fn runs(spec: Option<&RevisionSpec>) -> String {
         .cloned()
         .unwrap_or_else(|| spec.command.join(" "));
     let whole = clean(&whole);
-    match whole.char_indices().nth(LONGEST) {
+    match whole.char_indices().nth(MAX_PROGRAM_CHARS) {
         Some((end, _)) => format!("{}…", &whole[..end]),
         None => whole,
     }
 }
 
-/// Of what a revision runs, in letters.
-const LONGEST: usize = 60;
+/// Longer programs are cut off.
+const MAX_PROGRAM_CHARS: usize = 60;
 
 #[cfg(test)]
 mod tests {
     use viridian_proto::v1::RevisionSpec;
 
-    use super::{super::fixture, revisions, runs};
+    use super::{super::fixture, program, revisions};
 
     #[test]
-    fn one_a_line() {
+    fn a_revision_is_a_line() {
         let (deployment, list) = (fixture::at_the_gate(), fixture::revisions());
         let plain = revisions(&deployment, &list, fixture::plain());
         insta::assert_snapshot!("revisions", plain);
@@ -115,6 +119,6 @@ mod tests {
             ..RevisionSpec::default()
         };
         let cut = format!("{}…", "é".repeat(60));
-        assert_eq!(runs(Some(&spec)), cut);
+        assert_eq!(program(Some(&spec)), cut);
     }
 }

@@ -1,25 +1,25 @@
-//! Routes.
+//! Routes as text.
 
 use viridian_proto::v1::{Deployment, Route};
 
-use super::{Look, Revisions, age::since};
+use super::{OutputStyle, RevisionNames, age::since};
 use crate::{
-    names,
+    enum_names,
     table::{clean, table},
 };
 
-/// The part of a route in a deployment.
+/// The role of a route's revision in its deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Colour {
-    /// Of the current revision.
+pub(crate) enum RouteColour {
+    /// The current revision.
     Blue,
-    /// Of the revision that is being deployed.
+    /// The deploying revision.
     Green,
-    /// Of one before.
+    /// An earlier revision.
     Old,
 }
 
-impl Colour {
+impl RouteColour {
     pub(crate) fn of(route: &Route, deployment: &Deployment) -> Self {
         if route.revision_id == deployment.current_revision_id {
             Self::Blue
@@ -39,32 +39,32 @@ impl Colour {
     }
 }
 
-/// Routes, one a line.
+/// A table of routes.
 pub(crate) fn routes(
     deployment: &Deployment,
     routes: &[Route],
-    revisions: &Revisions,
-    look: Look,
+    revisions: &RevisionNames,
+    style: OutputStyle,
 ) -> String {
     let row = |it: &Route| {
-        let colour = Colour::of(it, deployment);
+        let colour = RouteColour::of(it, deployment);
         vec![
             it.id.clone(),
             match colour {
-                Colour::Blue => look.blue(colour.name()),
-                Colour::Green => look.green(colour.name()),
-                Colour::Old => look.faint(colour.name()),
+                RouteColour::Blue => style.blue(colour.name()),
+                RouteColour::Green => style.green(colour.name()),
+                RouteColour::Old => style.faint(colour.name()),
             },
             revisions.number(&it.revision_id),
-            look.status(it.status()),
-            look.health(it.health()),
+            style.status(it.status()),
+            style.health(it.health()),
             traffic(it),
             it.status_update_time
                 .as_ref()
-                .map_or_else(|| "-".to_owned(), |at| since(at, look.now)),
+                .map_or_else(|| "-".to_owned(), |at| since(at, style.now)),
             match it.failure.as_str() {
                 "" => clean(&it.address),
-                failure => look.bad(&clean(failure)),
+                failure => style.bad(&clean(failure)),
             },
         ]
     };
@@ -83,9 +83,9 @@ pub(crate) fn routes(
     )
 }
 
-/// Whether it takes traffic, how much if not all, or that it is kept.
+/// ACTIVE with its share if that is not all, INACTIVE, or `retained`.
 pub(crate) fn traffic(route: &Route) -> String {
-    let status = names::traffic(route.traffic_status());
+    let status = enum_names::traffic(route.traffic_status());
     if route.retained {
         "retained".to_owned()
     } else if route.traffic_ratio > 0.0 && route.traffic_ratio < 1.0 {
@@ -98,14 +98,14 @@ pub(crate) fn traffic(route: &Route) -> String {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{Revisions, fixture},
+        super::{RevisionNames, fixture},
         routes,
     };
 
     #[test]
-    fn one_a_line() {
+    fn a_route_is_a_line() {
         let (deployment, list) = (fixture::at_the_gate(), fixture::routes());
-        let revisions = Revisions::new(&fixture::revisions());
+        let revisions = RevisionNames::new(&fixture::revisions());
         let plain = routes(&deployment, &list, &revisions, fixture::plain());
         insta::assert_snapshot!("routes", plain);
         let coloured = routes(&deployment, &list, &revisions, fixture::coloured());

@@ -6,19 +6,22 @@ use viridian_proto::v1::{
     ResumeDeploymentRequest, RollbackDeploymentRequest,
 };
 
-use super::model::{Action, Verb};
+use super::model::{RolloutAction, RolloutVerb};
 use crate::{
     client::answer,
     deployment::{DeploymentError, Session},
 };
 
 /// What came of a call: the deployment after it, and words for it.
-pub(super) type Done = (Option<Deployment>, String);
+pub(super) type ActionReply = (Option<Deployment>, String);
 
 /// Makes the call.
-pub(super) async fn act(session: &Session, action: Action) -> Result<Done, DeploymentError> {
+pub(super) async fn act(
+    session: &Session,
+    action: RolloutAction,
+) -> Result<ActionReply, DeploymentError> {
     let mut client = session.connect().await?;
-    let Action {
+    let RolloutAction {
         verb,
         deployment,
         generation,
@@ -27,7 +30,7 @@ pub(super) async fn act(session: &Session, action: Action) -> Result<Done, Deplo
     let (expected_generation, reason) = (Some(generation), REASON.to_owned());
     let request_id = String::new();
     Ok(match verb {
-        Verb::Promote => {
+        RolloutVerb::Promote => {
             let request = PromoteDeploymentRequest {
                 deployment,
                 expected_revision: revision,
@@ -46,7 +49,7 @@ pub(super) async fn act(session: &Session, action: Action) -> Result<Done, Deplo
             );
             (reply.deployment, words)
         }
-        Verb::Abort => {
+        RolloutVerb::Abort => {
             let request = AbortDeploymentRequest {
                 deployment,
                 request_id,
@@ -59,7 +62,7 @@ pub(super) async fn act(session: &Session, action: Action) -> Result<Done, Deplo
                 "aborted: it goes back to the current revision".to_owned(),
             )
         }
-        Verb::Pause => {
+        RolloutVerb::Pause => {
             let request = PauseDeploymentRequest {
                 deployment,
                 request_id,
@@ -72,7 +75,7 @@ pub(super) async fn act(session: &Session, action: Action) -> Result<Done, Deplo
                 "paused: nothing moves, and no clock runs".to_owned(),
             )
         }
-        Verb::Resume => {
+        RolloutVerb::Resume => {
             let request = ResumeDeploymentRequest {
                 deployment,
                 request_id,
@@ -82,7 +85,7 @@ pub(super) async fn act(session: &Session, action: Action) -> Result<Done, Deplo
             let reply = answer(client.resume_deployment(request)).await?;
             (reply.deployment, "resumed: it goes on".to_owned())
         }
-        Verb::RollBack => {
+        RolloutVerb::RollBack => {
             let request = RollbackDeploymentRequest {
                 deployment,
                 revision: String::new(),

@@ -5,25 +5,25 @@ use std::ops::ControlFlow;
 use tokio::time::{Instant, timeout_at};
 use viridian_proto::v1::{Deployment, DeploymentEvent, DeploymentEventKind, DeploymentLifecycle};
 
-use super::{End, WatchArgs};
+use super::{WatchArgs, WatchEnd};
 use crate::{
     deployment::{DeploymentError, Session, follow::follow, session::write, show},
-    names, output,
+    enum_names, output,
 };
 
 /// Writes a line for each change. None when the time is over.
 pub(super) async fn run(
     args: &WatchArgs,
     session: &Session,
-) -> Result<Option<End>, DeploymentError> {
+) -> Result<Option<WatchEnd>, DeploymentError> {
     let follow = follow(session, &args.deployment, |event, deployment| {
-        let text = output::one_of_many(session.format, "DeploymentEvent", event)?;
+        let text = output::stream_item(session.format, "DeploymentEvent", event)?;
         write(&text.unwrap_or_else(|| line(event, deployment)))?;
         Ok(
             if args.until.is_some_and(|until| until.is_reached(deployment)) {
-                ControlFlow::Break(End::Reached)
+                ControlFlow::Break(WatchEnd::Reached)
             } else if deployment.lifecycle() == DeploymentLifecycle::Destroyed {
-                ControlFlow::Break(End::Destroyed)
+                ControlFlow::Break(WatchEnd::Destroyed)
             } else {
                 ControlFlow::Continue(())
             },
@@ -43,7 +43,7 @@ pub(super) async fn run(
 fn line(event: &DeploymentEvent, deployment: &Deployment) -> String {
     let kind = match event.kind() {
         DeploymentEventKind::Snapshot => "NOW",
-        kind => names::event(kind),
+        kind => enum_names::event(kind),
     };
     format!("{kind:<11}  {}", show::change(deployment))
 }

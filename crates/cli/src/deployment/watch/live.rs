@@ -13,9 +13,9 @@ use tokio::{
 use viridian_proto::v1::{Deployment, DeploymentLifecycle, HistoryEntry, ListRoutesRequest, Route};
 
 use super::{
-    End, WatchArgs,
-    act::{Done, act},
-    model::{Effect, Model, Notice},
+    WatchArgs, WatchEnd,
+    act::{ActionReply, act},
+    model::{ActionNotice, KeyEffect, WatchModel},
     render::render,
 };
 use crate::{
@@ -24,77 +24,78 @@ use crate::{
         follow::{Begun, Clock, Contact, follow_closely},
         read,
         session::{Client, write},
-        show::{self, Look, Revisions},
+        show::{self, OutputStyle, RevisionNames},
     },
-    screen::{self, Screen},
-    signals::Signals,
+    enum_names::qualified_name,
+    screen::{self, TerminalScreen},
+    signals::StopSignals,
 };
 
 /// Something to see.
-enum News {
+enum WatchUpdate {
     Deployment(Box<Deployment>),
-    Details(Box<Details>),
+    Details(Box<RolloutDetails>),
     /// Why nothing is heard of the server; none when it is heard again.
     Contact(Option<String>),
     Clock(Clock),
 }
 
 /// What belongs to a deployment.
-struct Details {
+struct RolloutDetails {
     routes: Vec<Route>,
     history: Vec<HistoryEntry>,
-    revisions: Revisions,
+    revisions: RevisionNames,
 }
 
-type Acting<'a> = Pin<Box<dyn Future<Output = Result<Done, DeploymentError>> + 'a>>;
+type ActionFuture<'a> = Pin<Box<dyn Future<Output = Result<ActionReply, DeploymentError>> + 'a>>;
 
 /// Shows it until someone leaves, or it has come to what is waited for. None when
 /// the time is over.
 pub(super) async fn run(
     args: &WatchArgs,
     session: &Session,
-) -> Result<Option<End>, DeploymentError> {
+) -> Result<Option<WatchEnd>, DeploymentError> {
     let mut client = session.connect().await?;
     let model = look(&mut client, &args.deployment).await?;
-    let name = show::qualified_name(&model.deployment);
-    let mut live = Live {
+    let name = qualified_name(&model.deployment);
+    let mut live = LiveWatch {
         args,
         session,
         model,
-        screen: Screen::open().map_err(DeploymentError::Draw)?,
+        screen: TerminalScreen::open().map_err(DeploymentError::Draw)?,
     };
     let ended = live.follow().await;
     // Before anything is written, the terminal is as it was.
-    let Live { model, screen, .. } = live;
+    let LiveWatch { model, screen, .. } = live;
     drop(screen);
     let ended = ended.map_err(|error| error.about(Some(name)))?;
     // What was seen last stays to be read.
     write(&show::one(
         &model.deployment,
         &model.revisions,
-        Look::of_stdout(),
+        OutputStyle::of_stdout(),
     ))?;
     Ok(ended)
 }
 
-struct Live<'a> {
+struct LiveWatch<'a> {
     args: &'a WatchArgs,
     session: &'a Session,
-    model: Model,
-    screen: Screen,
+    model: WatchModel,
+    screen: TerminalScreen,
 }
 
-impl Live<'_> {
-    async fn follow(&mut self) -> Result<Option<End>, DeploymentError> {
+impl LiveWatch<'_> {
+    async fn follow(&mut self) -> Result<Option<WatchEnd>, DeploymentError> {
         let (tell, mut news) = unbounded_channel();
         let (wanted, wants) = watch::channel(());
         let session = self.session;
         let id = self.model.deployment.id.clone();
         let mut following = Box::pin(follow_events(session, &id, tell.clone()));
         let mut loading = Box::pin(load_details(session, &id, wants, tell));
-        let mut acting: Option<Acting<'_>> = None;
-        let mut signals = Signals::listen_in_terminal().map_err(DeploymentError::Runtime)?;
-        let mut keys = screen::keys();
+        let mut acting: Option<ActionFuture<'_>> = None;
+        let mut signals = StopSignals::listen_in_terminal().map_err(DeploymentError::Runtime)?;
+        let mut keys = screen::key_presses();
         let mut clock = interval(TICK);
         clock.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let limit = self.args.timeout;
@@ -113,9 +114,9 @@ impl Live<'_> {
                 error = &mut following => return Err(error),
                 error = &mut loading => return Err(error),
                 Some(key) = keys.recv() => match self.model.press(key) {
-                    Effect::None => {}
-                    Effect::Leave => return Ok(Some(End::Left)),
-                    Effect::Act(action) => acting = Some(Box::pin(act(session, action))),
+                    KeyEffect::None => {}
+                    KeyEffect::Leave => return Ok(Some(WatchEnd::Left)),
+                    KeyEffect::Act(action) => acting = Some(Box::pin(act(session, action))),
                 },
                 outcome = maybe(&mut acting) => {
                     acting = None;
@@ -128,41 +129,41 @@ impl Live<'_> {
         }
     }
 
-    fn hear(&mut self, news: News, wanted: &watch::Sender<()>) -> Option<End> {
+    fn hear(&mut self, news: WatchUpdate, wanted: &watch::Sender<()>) -> Option<WatchEnd> {
         match news {
-            News::Deployment(deployment) => {
+            WatchUpdate::Deployment(deployment) => {
                 self.model.see(*deployment);
                 wanted.send_replace(());
                 let deployment = &self.model.deployment;
                 if self.args.until.is_some_and(|it| it.is_reached(deployment)) {
-                    return Some(End::Reached);
+                    return Some(WatchEnd::Reached);
                 }
                 if deployment.lifecycle() == DeploymentLifecycle::Destroyed {
-                    return Some(End::Destroyed);
+                    return Some(WatchEnd::Destroyed);
                 }
             }
-            News::Details(details) => {
+            WatchUpdate::Details(details) => {
                 self.model.routes = details.routes;
                 self.model.history = details.history;
                 self.model.revisions = details.revisions;
             }
-            News::Contact(lost) => self.model.lost = lost,
-            News::Clock(clock) => self.model.compare(clock, Timestamp::now()),
+            WatchUpdate::Contact(lost) => self.model.lost = lost,
+            WatchUpdate::Clock(clock) => self.model.compare(clock, Timestamp::now()),
         }
         None
     }
 
-    fn acted(&mut self, outcome: Result<Done, DeploymentError>) {
-        let name = show::qualified_name(&self.model.deployment);
+    fn acted(&mut self, outcome: Result<ActionReply, DeploymentError>) {
+        let name = qualified_name(&self.model.deployment);
         let notice = match outcome {
             Ok((deployment, done)) => {
                 // The next key is about what this one has made of it.
                 if let Some(deployment) = deployment {
                     self.model.see(deployment);
                 }
-                Notice::Done(done)
+                ActionNotice::Done(done)
             }
-            Err(error) => Notice::Failed(error.about(Some(name)).to_string()),
+            Err(error) => ActionNotice::Failed(error.about(Some(name)).to_string()),
         };
         self.model.acted(notice);
     }
@@ -172,18 +173,18 @@ impl Live<'_> {
 async fn follow_events(
     session: &Session,
     id: &str,
-    tell: UnboundedSender<News>,
+    tell: UnboundedSender<WatchUpdate>,
 ) -> DeploymentError {
     let see = |_: &_, deployment: &Deployment| {
         // Nobody hears it who has left.
-        let _ = tell.send(News::Deployment(Box::new(deployment.clone())));
+        let _ = tell.send(WatchUpdate::Deployment(Box::new(deployment.clone())));
         Ok(ControlFlow::<()>::Continue(()))
     };
     let contact = |contact: Contact<'_>| {
         let _ = tell.send(match contact {
-            Contact::There => News::Contact(None),
-            Contact::Lost(error) => News::Contact(Some(error.to_string())),
-            Contact::Clock(clock) => News::Clock(clock),
+            Contact::There => WatchUpdate::Contact(None),
+            Contact::Lost(error) => WatchUpdate::Contact(Some(error.to_string())),
+            Contact::Clock(clock) => WatchUpdate::Clock(clock),
         });
     };
     match follow_closely(session, id, Begun(true), see, contact).await {
@@ -198,9 +199,9 @@ async fn load_details(
     session: &Session,
     id: &str,
     mut wanted: watch::Receiver<()>,
-    tell: UnboundedSender<News>,
+    tell: UnboundedSender<WatchUpdate>,
 ) -> DeploymentError {
-    let mut revisions = Revisions::default();
+    let mut revisions = RevisionNames::default();
     loop {
         let details = async {
             let mut client = session.connect().await?;
@@ -209,7 +210,7 @@ async fn load_details(
         let pause = match details.await {
             Ok(details) => {
                 // Nobody hears it who has left.
-                let _ = tell.send(News::Details(Box::new(details)));
+                let _ = tell.send(WatchUpdate::Details(Box::new(details)));
                 SHORTEST
             }
             Err(_) => AGAIN,
@@ -223,16 +224,16 @@ async fn load_details(
     }
 }
 
-async fn look(client: &mut Client, reference: &str) -> Result<Model, DeploymentError> {
+async fn look(client: &mut Client, reference: &str) -> Result<WatchModel, DeploymentError> {
     let deployment = read::deployment(client, reference).await?;
-    let mut revisions = Revisions::default();
+    let mut revisions = RevisionNames::default();
     let details = details(client, &deployment.id, &mut revisions).await?;
-    Ok(Model {
+    Ok(WatchModel {
         deployment,
         routes: details.routes,
         history: details.history,
         revisions: details.revisions,
-        ..Model::default()
+        ..WatchModel::default()
     })
 }
 
@@ -240,8 +241,8 @@ async fn look(client: &mut Client, reference: &str) -> Result<Model, DeploymentE
 async fn details(
     client: &mut Client,
     id: &str,
-    revisions: &mut Revisions,
-) -> Result<Details, DeploymentError> {
+    revisions: &mut RevisionNames,
+) -> Result<RolloutDetails, DeploymentError> {
     let request = ListRoutesRequest {
         deployment: id.to_owned(),
         ..ListRoutesRequest::default()
@@ -255,14 +256,14 @@ async fn details(
     if ids.any(|id| !revisions.has(id)) {
         *revisions = read::names(client, id).await?;
     }
-    Ok(Details {
+    Ok(RolloutDetails {
         routes,
         history,
         revisions: revisions.clone(),
     })
 }
 
-async fn maybe(acting: &mut Option<Acting<'_>>) -> Result<Done, DeploymentError> {
+async fn maybe(acting: &mut Option<ActionFuture<'_>>) -> Result<ActionReply, DeploymentError> {
     match acting {
         Some(acting) => acting.await,
         None => pending().await,

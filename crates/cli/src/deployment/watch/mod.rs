@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use viridian_proto::v1::{Deployment, DeploymentLifecycle, DeploymentSubStep};
 
 use super::{DeploymentError, Session};
-use crate::{duration, output::Format, screen};
+use crate::{duration, output::OutputFormat, screen};
 
 mod act;
 mod lines;
@@ -21,7 +21,7 @@ pub(super) struct WatchArgs {
     /// End once it is so, also if it is so already. Without it the watch goes on
     /// until the deployment is destroyed.
     #[arg(long, value_name = "STATE")]
-    until: Option<Until>,
+    until: Option<WatchUntil>,
     /// End after this time; with --until that is a failure.
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     timeout: Option<Duration>,
@@ -32,7 +32,7 @@ pub(super) struct WatchArgs {
 
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Until {
+enum WatchUntil {
     /// READY: nothing is being deployed, and all routes are there.
     Ready,
     /// A new revision waits for its promotion.
@@ -41,7 +41,7 @@ enum Until {
 
 /// What ended a watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
+enum WatchEnd {
     Reached,
     Destroyed,
     /// Whoever watched has seen enough.
@@ -49,14 +49,14 @@ enum End {
 }
 
 pub(super) async fn run(args: WatchArgs, session: &Session) -> Result<(), DeploymentError> {
-    let is_live = session.format == Format::Table && !args.plain && screen::is_live();
+    let is_live = session.format == OutputFormat::Table && !args.plain && screen::is_live();
     let ended = if is_live {
         live::run(&args, session).await?
     } else {
         lines::run(&args, session).await?
     };
     match (ended, args.until) {
-        (Some(End::Reached | End::Left), _) | (_, None) => Ok(()),
+        (Some(WatchEnd::Reached | WatchEnd::Left), _) | (_, None) => Ok(()),
         (ended, Some(until)) => Err(DeploymentError::NotReached {
             deployment: args.deployment,
             until: until
@@ -70,7 +70,7 @@ pub(super) async fn run(args: WatchArgs, session: &Session) -> Result<(), Deploy
     }
 }
 
-impl Until {
+impl WatchUntil {
     fn is_reached(self, deployment: &Deployment) -> bool {
         match self {
             Self::Ready => deployment.lifecycle() == DeploymentLifecycle::Ready,

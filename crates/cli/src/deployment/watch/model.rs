@@ -4,23 +4,23 @@ use jiff::{SignedDuration, Timestamp};
 use viridian_proto::v1::{Deployment, DeploymentLifecycle, DeploymentSubStep, HistoryEntry, Route};
 
 use crate::{
-    deployment::{follow::Clock, show::Revisions},
-    screen::Key,
+    deployment::{follow::Clock, show::RevisionNames},
+    screen::KeyPress,
 };
 
 /// What there is to see.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Model {
+pub(super) struct WatchModel {
     pub(super) deployment: Deployment,
     pub(super) routes: Vec<Route>,
-    pub(super) revisions: Revisions,
+    pub(super) revisions: RevisionNames,
     /// Newest first.
     pub(super) history: Vec<HistoryEntry>,
     /// How many of the newest entries are scrolled away.
     pub(super) scrolled: usize,
-    pub(super) mode: Mode,
+    pub(super) mode: InputMode,
     /// What came of the last thing that was done.
-    pub(super) notice: Option<Notice>,
+    pub(super) notice: Option<ActionNotice>,
     /// Why nothing is heard of the server.
     pub(super) lost: Option<String>,
     /// By how many seconds the server's clock is ahead of this one.
@@ -29,26 +29,26 @@ pub(super) struct Model {
 
 /// What keys mean at the moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) enum Mode {
+pub(super) enum InputMode {
     #[default]
     Watching,
     /// A question waits for its answer.
-    Asking(Action),
+    Asking(RolloutAction),
     /// The call is under way.
-    Acting(Action),
+    Acting(RolloutAction),
 }
 
 /// What came of something.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Notice {
+pub(super) enum ActionNotice {
     Done(String),
     Failed(String),
 }
 
 /// What someone wants done to the deployment as it was seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Action {
-    pub(super) verb: Verb,
+pub(super) struct RolloutAction {
+    pub(super) verb: RolloutVerb,
     /// The deployment's id.
     pub(super) deployment: String,
     /// Of the deployment when it was asked about.
@@ -58,7 +58,7 @@ pub(super) struct Action {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verb {
+pub(super) enum RolloutVerb {
     Promote,
     Abort,
     Pause,
@@ -68,40 +68,40 @@ pub(super) enum Verb {
 
 /// What follows from a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Effect {
+pub(super) enum KeyEffect {
     None,
-    Act(Action),
+    Act(RolloutAction),
     Leave,
 }
 
-impl Model {
+impl WatchModel {
     /// Takes a key.
-    pub(super) fn press(&mut self, key: Key) -> Effect {
+    pub(super) fn press(&mut self, key: KeyPress) -> KeyEffect {
         match (std::mem::take(&mut self.mode), key) {
-            (mode, Key::Resized) => self.mode = mode,
-            (Mode::Asking(action), Key::Letter('y' | 'Y')) => {
-                self.mode = Mode::Acting(action.clone());
-                return Effect::Act(action);
+            (mode, KeyPress::Resized) => self.mode = mode,
+            (InputMode::Asking(action), KeyPress::Letter('y' | 'Y')) => {
+                self.mode = InputMode::Acting(action.clone());
+                return KeyEffect::Act(action);
             }
             // Anything but a yes is a no.
-            (Mode::Asking(_), _) => {
-                self.notice = Some(Notice::Done("nothing was changed".to_owned()));
+            (InputMode::Asking(_), _) => {
+                self.notice = Some(ActionNotice::Done("nothing was changed".to_owned()));
             }
-            (_, Key::Out | Key::Letter('q')) => return Effect::Leave,
-            (Mode::Acting(action), _) => self.mode = Mode::Acting(action),
-            (Mode::Watching, Key::Letter(letter)) => {
+            (_, KeyPress::Cancel | KeyPress::Letter('q')) => return KeyEffect::Leave,
+            (InputMode::Acting(action), _) => self.mode = InputMode::Acting(action),
+            (InputMode::Watching, KeyPress::Letter(letter)) => {
                 if let Some(verb) = self.verb(letter) {
                     self.ask(verb);
                 }
             }
-            (Mode::Watching, Key::Down) => {
+            (InputMode::Watching, KeyPress::Down) => {
                 let last = self.history.len().saturating_sub(1);
                 self.scrolled = (self.scrolled + 1).min(last);
             }
-            (Mode::Watching, Key::Up) => self.scrolled = self.scrolled.saturating_sub(1),
-            (Mode::Watching, Key::Other) => {}
+            (InputMode::Watching, KeyPress::Up) => self.scrolled = self.scrolled.saturating_sub(1),
+            (InputMode::Watching, KeyPress::Other) => {}
         }
-        Effect::None
+        KeyEffect::None
     }
 
     /// Takes the deployment as it is by now; one of before changes nothing.
@@ -129,57 +129,57 @@ impl Model {
     }
 
     /// What came of the action that was under way.
-    pub(super) fn acted(&mut self, notice: Notice) {
-        self.mode = Mode::Watching;
+    pub(super) fn acted(&mut self, notice: ActionNotice) {
+        self.mode = InputMode::Watching;
         self.notice = Some(notice);
     }
 
     /// Whether something can be done to the deployment now, as far as can be seen.
-    pub(super) fn allows(&self, verb: Verb) -> bool {
+    pub(super) fn allows(&self, verb: RolloutVerb) -> bool {
         use DeploymentLifecycle::{Deploying, Pending, Ready};
         let lifecycle = self.deployment.lifecycle();
         let rolling_back = self.deployment.sub_step() == DeploymentSubStep::RollingBack;
         match verb {
-            Verb::Promote | Verb::Abort => lifecycle == Deploying && !rolling_back,
-            Verb::Pause => {
+            RolloutVerb::Promote | RolloutVerb::Abort => lifecycle == Deploying && !rolling_back,
+            RolloutVerb::Pause => {
                 matches!(lifecycle, Pending | Ready | Deploying) && !self.deployment.paused
             }
-            Verb::Resume => self.deployment.paused,
-            Verb::RollBack => matches!(lifecycle, Pending | Ready),
+            RolloutVerb::Resume => self.deployment.paused,
+            RolloutVerb::RollBack => matches!(lifecycle, Pending | Ready),
         }
     }
 
-    fn verb(&self, letter: char) -> Option<Verb> {
+    fn verb(&self, letter: char) -> Option<RolloutVerb> {
         Some(match letter {
-            'p' => Verb::Promote,
-            'a' => Verb::Abort,
-            ' ' if self.deployment.paused => Verb::Resume,
-            ' ' => Verb::Pause,
-            'r' => Verb::RollBack,
+            'p' => RolloutVerb::Promote,
+            'a' => RolloutVerb::Abort,
+            ' ' if self.deployment.paused => RolloutVerb::Resume,
+            ' ' => RolloutVerb::Pause,
+            'r' => RolloutVerb::RollBack,
             _ => return None,
         })
     }
 
-    fn ask(&mut self, verb: Verb) {
+    fn ask(&mut self, verb: RolloutVerb) {
         if !self.allows(verb) {
             let why = format!("nothing to {} now", verb.name());
-            self.notice = Some(Notice::Failed(why));
+            self.notice = Some(ActionNotice::Failed(why));
             return;
         }
         self.notice = None;
-        self.mode = Mode::Asking(Action {
+        self.mode = InputMode::Asking(RolloutAction {
             verb,
             deployment: self.deployment.id.clone(),
             generation: self.deployment.generation,
             revision: match verb {
-                Verb::Promote => self.deployment.deploying_revision_id.clone(),
+                RolloutVerb::Promote => self.deployment.deploying_revision_id.clone(),
                 _ => String::new(),
             },
         });
     }
 }
 
-impl Verb {
+impl RolloutVerb {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Promote => "promote",
@@ -199,41 +199,50 @@ pub(super) mod tests {
     use super::*;
     use crate::deployment::show::fixture;
 
-    pub(in crate::deployment::watch) fn at_the_gate() -> Model {
-        Model {
+    pub(in crate::deployment::watch) fn at_the_gate() -> WatchModel {
+        WatchModel {
             deployment: fixture::at_the_gate(),
             routes: fixture::routes(),
-            revisions: Revisions::new(&fixture::revisions()),
+            revisions: RevisionNames::new(&fixture::revisions()),
             history: fixture::history(),
-            ..Model::default()
+            ..WatchModel::default()
         }
     }
 
     #[test]
     fn nothing_is_done_without_a_yes() {
-        for no in [Key::Letter('n'), Key::Out, Key::Other, Key::Letter('q')] {
+        for no in [
+            KeyPress::Letter('n'),
+            KeyPress::Cancel,
+            KeyPress::Other,
+            KeyPress::Letter('q'),
+        ] {
             let mut model = at_the_gate();
-            assert_eq!(model.press(Key::Letter('p')), Effect::None);
-            assert!(matches!(model.mode, Mode::Asking(_)));
-            assert_eq!(model.press(no), Effect::None, "{no:?}");
-            assert_eq!(model.mode, Mode::Watching);
+            assert_eq!(model.press(KeyPress::Letter('p')), KeyEffect::None);
+            assert!(matches!(model.mode, InputMode::Asking(_)));
+            assert_eq!(model.press(no), KeyEffect::None, "{no:?}");
+            assert_eq!(model.mode, InputMode::Watching);
         }
     }
 
     #[test]
     fn a_yes_is_to_what_was_asked() {
         let mut model = at_the_gate();
-        model.press(Key::Letter('p'));
+        model.press(KeyPress::Letter('p'));
         // Between the question and the answer.
         model.deployment.deploying_revision_id = "rev-3".to_owned();
         model.deployment.generation = 9;
-        let Effect::Act(action) = model.press(Key::Letter('y')) else {
+        let KeyEffect::Act(action) = model.press(KeyPress::Letter('y')) else {
             panic!("nothing is done");
         };
         assert_eq!((action.revision.as_str(), action.generation), ("rev-2", 2));
-        assert_eq!(model.press(Key::Letter('a')), Effect::None, "one at a time");
-        model.acted(Notice::Done("promoted".to_owned()));
-        assert_eq!(model.mode, Mode::Watching);
+        assert_eq!(
+            model.press(KeyPress::Letter('a')),
+            KeyEffect::None,
+            "one at a time"
+        );
+        model.acted(ActionNotice::Done("promoted".to_owned()));
+        assert_eq!(model.mode, InputMode::Watching);
     }
 
     /// An hour apart, an age is the same.
@@ -284,25 +293,25 @@ pub(super) mod tests {
             ('x', false),
         ] {
             let mut model = model.clone();
-            model.press(Key::Letter(letter));
-            assert_eq!(matches!(model.mode, Mode::Asking(_)), asks, "{letter}");
+            model.press(KeyPress::Letter(letter));
+            assert_eq!(matches!(model.mode, InputMode::Asking(_)), asks, "{letter}");
         }
         model.deployment.paused = true;
-        model.press(Key::Letter(' '));
-        let Mode::Asking(action) = &model.mode else {
+        model.press(KeyPress::Letter(' '));
+        let InputMode::Asking(action) = &model.mode else {
             panic!("it does not ask");
         };
-        assert_eq!(action.verb, Verb::Resume);
+        assert_eq!(action.verb, RolloutVerb::Resume);
     }
 
     #[test]
     fn the_history_can_be_scrolled_to_its_end() {
         let mut model = at_the_gate();
-        model.press(Key::Up);
+        model.press(KeyPress::Up);
         for _ in 0..10 {
-            model.press(Key::Down);
+            model.press(KeyPress::Down);
         }
         assert_eq!(model.scrolled, 3);
-        assert_eq!(model.press(Key::Letter('q')), Effect::Leave);
+        assert_eq!(model.press(KeyPress::Letter('q')), KeyEffect::Leave);
     }
 }

@@ -9,7 +9,7 @@ use ratatui::{
     widgets::{Block, Borders, Paragraph, Wrap},
 };
 
-use super::model::Model;
+use super::model::WatchModel;
 
 mod foot;
 mod head;
@@ -17,7 +17,7 @@ mod timeline;
 mod tree;
 
 /// Draws all of it.
-pub(super) fn render(frame: &mut Frame<'_>, model: &Model, now: Timestamp) {
+pub(super) fn render(frame: &mut Frame<'_>, model: &WatchModel, now: Timestamp) {
     let area = frame.area();
     let head = head::head(model, now);
     let foot = foot::foot(model);
@@ -41,7 +41,7 @@ pub(super) fn render(frame: &mut Frame<'_>, model: &Model, now: Timestamp) {
     frame.render_widget(Paragraph::new(foot).wrap(Wrap { trim: false }), bottom);
 }
 
-fn timeline(frame: &mut Frame<'_>, area: Rect, model: &Model, now: Timestamp) {
+fn timeline(frame: &mut Frame<'_>, area: Rect, model: &WatchModel, now: Timestamp) {
     let block = Block::new()
         .borders(Borders::TOP)
         .border_style(Style::new().dim())
@@ -73,12 +73,12 @@ mod tests {
     use viridian_proto::v1::{DeploymentLifecycle, DeploymentSubStep, RouteStatus};
 
     use super::{
-        super::model::{Notice, tests::at_the_gate},
+        super::model::{ActionNotice, tests::at_the_gate},
         *,
     };
-    use crate::{deployment::show::fixture, screen::Key};
+    use crate::{deployment::show::fixture, screen::KeyPress};
 
-    fn picture(model: &Model, columns: u16, lines: u16) -> String {
+    fn picture(model: &WatchModel, columns: u16, lines: u16) -> String {
         let mut terminal = Terminal::new(TestBackend::new(columns, lines)).expect("a terminal");
         terminal
             .draw(|frame| render(frame, model, fixture::now()))
@@ -86,8 +86,8 @@ mod tests {
         terminal.backend().to_string()
     }
 
-    fn provisioning() -> Model {
-        Model {
+    fn provisioning() -> WatchModel {
+        WatchModel {
             deployment: fixture::provisioning(),
             ..at_the_gate()
         }
@@ -104,15 +104,15 @@ mod tests {
         insta::assert_snapshot!("at_the_gate", picture(&model, 110, 28));
         for (key, name) in [('p', "promote"), ('a', "abort"), (' ', "pause")] {
             let mut model = model.clone();
-            model.press(Key::Letter(key));
+            model.press(KeyPress::Letter(key));
             let picture = picture(&model, 110, 28);
             let question = picture.lines().rev().find(|line| line.contains("[y/n]"));
             let question = question.expect("a question").trim_matches('"').trim_end();
             insta::assert_snapshot!(format!("question_{name}"), question);
         }
-        model.press(Key::Letter('p'));
-        model.press(Key::Letter('y'));
-        model.acted(Notice::Failed(
+        model.press(KeyPress::Letter('p'));
+        model.press(KeyPress::Letter('y'));
+        model.acted(ActionNotice::Failed(
             "shop/cart cannot be promoted yet; look\n  - 1 of 3 green routes is ready".to_owned(),
         ));
         insta::assert_snapshot!("refused", picture(&model, 110, 28));
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn every_size_can_be_drawn() {
-        let models = [provisioning(), at_the_gate(), Model::default()];
+        let models = [provisioning(), at_the_gate(), WatchModel::default()];
         for model in &models {
             for (columns, lines) in [(1, 1), (10, 3), (20, 5), (80, 6), (300, 100)] {
                 picture(model, columns, lines);

@@ -1,5 +1,5 @@
-//! An exporter that does not complain all the time, and dresses spans as others
-//! name them.
+//! An exporter that logs an outage of the collector seldom, and gives spans the names
+//! that viewers of traces expect.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -10,59 +10,59 @@ use opentelemetry::{Value, trace::SpanKind};
 use opentelemetry_otlp::SpanExporter;
 use opentelemetry_sdk::{Resource, error::OTelSdkResult, trace::SpanData};
 
-/// Exports; a collector that is away is a line in the log now and then.
+/// Exports spans. An outage of the collector is logged once per [`OUTAGE_LOG_INTERVAL`].
 #[derive(Debug)]
-pub(super) struct Patient {
+pub(super) struct QuietExporter {
     inner: SpanExporter,
-    trouble: Mutex<Option<Trouble>>,
+    outage: Mutex<Option<ExportOutage>>,
 }
 
-/// A collector that does not take what it is sent.
+/// A collector that fails or does not answer.
 #[derive(Debug)]
-struct Trouble {
-    /// Spans, since it began.
+struct ExportOutage {
+    /// Spans lost since the outage began.
     lost: usize,
-    told: Instant,
+    logged_at: Instant,
 }
 
-impl Patient {
+impl QuietExporter {
     pub(super) fn new(inner: SpanExporter) -> Self {
         Self {
             inner,
-            trouble: Mutex::new(None),
+            outage: Mutex::new(None),
         }
     }
 
-    /// Tells how it went, if there is anything to tell.
-    fn tell(&self, spans: usize, result: &OTelSdkResult) {
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Logs the start and the end of an outage.
+    fn log_result(&self, spans: usize, result: &OTelSdkResult) {
+        let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
         let Err(error) = result else {
-            if let Some(Trouble { lost, .. }) = trouble.take() {
+            if let Some(ExportOutage { lost, .. }) = outage.take() {
                 tracing::info!(lost, "traces are exported again");
             }
             return;
         };
         let now = Instant::now();
-        let lost = spans + trouble.as_ref().map_or(0, |it| it.lost);
-        let told = trouble.as_ref().map(|it| it.told);
-        let told = match told.filter(|&at| now.duration_since(at) < QUIET) {
+        let lost = spans + outage.as_ref().map_or(0, |it| it.lost);
+        let logged_at = outage.as_ref().map(|it| it.logged_at);
+        let logged_at = match logged_at.filter(|&at| now.duration_since(at) < OUTAGE_LOG_INTERVAL) {
             Some(at) => at,
             None => {
                 tracing::warn!(%error, lost, "traces cannot be exported");
                 now
             }
         };
-        *trouble = Some(Trouble { lost, told });
+        *outage = Some(ExportOutage { lost, logged_at });
     }
 }
 
-impl opentelemetry_sdk::trace::SpanExporter for Patient {
+impl opentelemetry_sdk::trace::SpanExporter for QuietExporter {
     async fn export(&self, mut batch: Vec<SpanData>) -> OTelSdkResult {
-        batch.iter_mut().for_each(dress);
+        batch.iter_mut().for_each(rename);
         let spans = batch.len();
         let result = self.inner.export(batch).await;
-        self.tell(spans, &result);
-        // It is told. The SDK would tell it each time.
+        self.log_result(spans, &result);
+        // Always Ok: the SDK would log every failed batch.
         Ok(())
     }
 
@@ -71,16 +71,16 @@ impl opentelemetry_sdk::trace::SpanExporter for Patient {
     }
 }
 
-/// A call has the name of its method, and a unit that of what it does: there they
-/// are looked for.
-fn dress(span: &mut SpanData) {
-    let said = |key: &str| {
+/// Names the span of a call by its method, and the span of a unit of work by the unit:
+/// viewers of traces search by name.
+fn rename(span: &mut SpanData) {
+    let attribute = |key: &str| {
         let mut found = span.attributes.iter().filter(|it| it.key.as_str() == key);
         found.next().map(|it| it.value.clone())
     };
     let name = match &*span.name {
-        "rpc" => said("method"),
-        "unit" => said("unit"),
+        "rpc" => attribute("method"),
+        "unit" => attribute("unit"),
         _ => None,
     };
     if span.name == "rpc" {
@@ -91,5 +91,5 @@ fn dress(span: &mut SpanData) {
     }
 }
 
-/// How long a collector is away before that is told again.
-const QUIET: Duration = Duration::from_secs(300);
+/// Time between two log lines about one outage.
+const OUTAGE_LOG_INTERVAL: Duration = Duration::from_secs(300);

@@ -5,40 +5,40 @@ use ratatui::{
     text::{Line, Span},
 };
 
-use super::super::model::{Action, Mode, Model, Notice, Verb};
-use crate::deployment::show::qualified_name;
+use super::super::model::{ActionNotice, InputMode, RolloutAction, RolloutVerb, WatchModel};
+use crate::enum_names::qualified_name;
 
-pub(super) fn foot(model: &Model) -> Vec<Line<'static>> {
+pub(super) fn foot(model: &WatchModel) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
     match (&model.notice, &model.mode) {
-        (Some(Notice::Done(text)), Mode::Watching) => {
+        (Some(ActionNotice::Done(text)), InputMode::Watching) => {
             lines.push(Line::from(text.clone()).green());
         }
-        (Some(Notice::Failed(text)), Mode::Watching) => {
+        (Some(ActionNotice::Failed(text)), InputMode::Watching) => {
             lines.extend(text.lines().map(|line| Line::from(line.to_owned()).red()));
         }
         _ => {}
     }
     lines.push(match &model.mode {
-        Mode::Watching => keys(model),
-        Mode::Asking(action) => question(model, action),
-        Mode::Acting(action) => Line::from(format!("{} …", action.verb.name())).yellow(),
+        InputMode::Watching => keys(model),
+        InputMode::Asking(action) => question(model, action),
+        InputMode::Acting(action) => Line::from(format!("{} …", action.verb.name())).yellow(),
     });
     lines
 }
 
 /// Those that would do something stand out.
-fn keys(model: &Model) -> Line<'static> {
+fn keys(model: &WatchModel) -> Line<'static> {
     let pause = match model.deployment.paused {
-        true => Verb::Resume,
-        false => Verb::Pause,
+        true => RolloutVerb::Resume,
+        false => RolloutVerb::Pause,
     };
     let mut spans = Vec::new();
     for (key, verb) in [
-        ("p", Verb::Promote),
-        ("a", Verb::Abort),
+        ("p", RolloutVerb::Promote),
+        ("a", RolloutVerb::Abort),
         ("space", pause),
-        ("r", Verb::RollBack),
+        ("r", RolloutVerb::RollBack),
     ] {
         let text = Span::from(format!("{key} {}   ", verb.name()));
         spans.push(match model.allows(verb) {
@@ -50,7 +50,7 @@ fn keys(model: &Model) -> Line<'static> {
     Line::from(spans)
 }
 
-fn question(model: &Model, action: &Action) -> Line<'static> {
+fn question(model: &WatchModel, action: &RolloutAction) -> Line<'static> {
     let name = qualified_name(&model.deployment);
     let counts = |counts: Option<viridian_proto::v1::ReplicaCounts>| counts.unwrap_or_default();
     let (blue, green) = (
@@ -59,7 +59,7 @@ fn question(model: &Model, action: &Action) -> Line<'static> {
     );
     let current = model.revisions.name(&model.deployment.current_revision_id);
     let text = match action.verb {
-        Verb::Promote => format!(
+        RolloutVerb::Promote => format!(
             "Promote {name} to revision {}? {} of {} green routes are ready, and take the \
              traffic of {}.",
             model.revisions.name(&action.revision),
@@ -67,10 +67,10 @@ fn question(model: &Model, action: &Action) -> Line<'static> {
             model.deployment.target_replicas,
             blue.active_traffic,
         ),
-        Verb::Abort => format!("Give up the rollout of {name}? Revision {current} stays."),
-        Verb::Pause => format!("Pause {name}? Nothing moves then, and no clock runs."),
-        Verb::Resume => format!("Resume {name}?"),
-        Verb::RollBack => {
+        RolloutVerb::Abort => format!("Give up the rollout of {name}? Revision {current} stays."),
+        RolloutVerb::Pause => format!("Pause {name}? Nothing moves then, and no clock runs."),
+        RolloutVerb::Resume => format!("Resume {name}?"),
+        RolloutVerb::RollBack => {
             format!("Roll {name} back, from revision {current} to the one before?")
         }
     };

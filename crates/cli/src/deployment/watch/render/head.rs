@@ -7,14 +7,14 @@ use ratatui::{
 };
 use viridian_proto::v1::{Deployment, DeploymentLifecycle, DeploymentSubStep};
 
-use super::super::model::Model;
+use super::super::model::WatchModel;
 use crate::{
-    deployment::show::{countdown, qualified_name, since},
-    names,
+    deployment::show::{countdown, since},
+    enum_names::{self, qualified_name},
     table::clean,
 };
 
-pub(super) fn head(model: &Model, now: Timestamp) -> Vec<Line<'static>> {
+pub(super) fn head(model: &WatchModel, now: Timestamp) -> Vec<Line<'static>> {
     let deployment = &model.deployment;
     let mut lines = vec![title(deployment, now)];
     lines.extend(deployment.blockers.iter().map(|it| {
@@ -45,7 +45,7 @@ fn title(deployment: &Deployment, now: Timestamp) -> Line<'static> {
     let mut spans = vec![
         Span::from(qualified_name(deployment)).bold(),
         Span::from("  "),
-        Span::styled(names::state(deployment), state_style(deployment)),
+        Span::styled(enum_names::state(deployment), state_style(deployment)),
     ];
     if let Some(at) = &deployment.phase_start_time {
         spans.push(Span::from(format!("  for {}", since(at, now))));

@@ -7,19 +7,19 @@ use ratatui::{
 };
 use viridian_proto::v1::{HistoryEntry, HistoryResult};
 
-use super::super::model::Model;
+use super::super::model::WatchModel;
 use crate::{
-    deployment::show::{since, what},
+    deployment::show::{since, transition},
     table::clean,
 };
 
 /// The newest entries behind those that are scrolled away, on so many lines.
-pub(super) fn timeline(model: &Model, now: Timestamp, lines: usize) -> Vec<Line<'static>> {
+pub(super) fn timeline(model: &WatchModel, now: Timestamp, lines: usize) -> Vec<Line<'static>> {
     let entries = model.history.iter().skip(model.scrolled).take(lines);
     entries.map(|entry| line(entry, model, now)).collect()
 }
 
-fn line(entry: &HistoryEntry, model: &Model, now: Timestamp) -> Line<'static> {
+fn line(entry: &HistoryEntry, model: &WatchModel, now: Timestamp) -> Line<'static> {
     let colour = match entry.result() {
         HistoryResult::Success => Color::Green,
         HistoryResult::RolledBack => Color::Red,
@@ -33,7 +33,7 @@ fn line(entry: &HistoryEntry, model: &Model, now: Timestamp) -> Line<'static> {
     Line::from(vec![
         Span::from(format!("{:>6}  ", age.unwrap_or_default())).dim(),
         Span::from(format!("{:<9}  ", entry.phase)).fg(colour),
-        Span::from(what(entry)),
+        Span::from(transition(entry)),
         Span::from(format!(
             "  revision {} by {}",
             model.revisions.number(&entry.revision_id),

@@ -7,23 +7,23 @@ use ratatui::{
 };
 use viridian_proto::v1::{ReplicaCounts, Route, RouteHealthStatus, RouteStatus};
 
-use super::super::model::Model;
+use super::super::model::WatchModel;
 use crate::{
-    deployment::show::{Colour, since, traffic},
-    names,
+    deployment::show::{RouteColour, since, traffic},
+    enum_names,
     table::clean,
 };
 
 /// A revision and its routes.
-struct Branch<'a> {
-    colour: Colour,
+struct RevisionBranch<'a> {
+    colour: RouteColour,
     revision: &'a str,
     counts: Option<ReplicaCounts>,
     routes: Vec<&'a Route>,
 }
 
 /// The tree, on so many lines at most.
-pub(super) fn tree(model: &Model, now: Timestamp, lines: usize) -> Vec<Line<'static>> {
+pub(super) fn tree(model: &WatchModel, now: Timestamp, lines: usize) -> Vec<Line<'static>> {
     let mut branches = branches(model);
     let mut room = lines.saturating_sub(2 * branches.len());
     // The smallest first: what they leave is the others'.
@@ -45,24 +45,24 @@ pub(super) fn tree(model: &Model, now: Timestamp, lines: usize) -> Vec<Line<'sta
     tree
 }
 
-fn branches(model: &Model) -> Vec<Branch<'_>> {
+fn branches(model: &WatchModel) -> Vec<RevisionBranch<'_>> {
     let deployment = &model.deployment;
     let mut branches = Vec::new();
     for (colour, revision, counts) in [
         (
-            Colour::Blue,
+            RouteColour::Blue,
             &deployment.current_revision_id,
             deployment.blue,
         ),
         (
-            Colour::Green,
+            RouteColour::Green,
             &deployment.deploying_revision_id,
             deployment.green,
         ),
     ] {
         if !revision.is_empty() {
             let of_it = |it: &&Route| it.revision_id == *revision && is_seen(it, colour);
-            branches.push(Branch {
+            branches.push(RevisionBranch {
                 colour,
                 revision,
                 counts,
@@ -70,14 +70,15 @@ fn branches(model: &Model) -> Vec<Branch<'_>> {
             });
         }
     }
-    let is_old =
-        |it: &&Route| Colour::of(it, deployment) == Colour::Old && is_seen(it, Colour::Old);
+    let is_old = |it: &&Route| {
+        RouteColour::of(it, deployment) == RouteColour::Old && is_seen(it, RouteColour::Old)
+    };
     for route in model.routes.iter().rev().filter(is_old) {
         let revision = route.revision_id.as_str();
         match branches.iter_mut().find(|it| it.revision == revision) {
             Some(branch) => branch.routes.insert(0, route),
-            None => branches.push(Branch {
-                colour: Colour::Old,
+            None => branches.push(RevisionBranch {
+                colour: RouteColour::Old,
                 revision,
                 counts: None,
                 routes: vec![route],
@@ -88,23 +89,23 @@ fn branches(model: &Model) -> Vec<Branch<'_>> {
 }
 
 /// What is over is of no interest, unless it ought to serve and does not.
-fn is_seen(route: &Route, colour: Colour) -> bool {
+fn is_seen(route: &Route, colour: RouteColour) -> bool {
     match route.status() {
         RouteStatus::Terminated => false,
-        RouteStatus::FailedToStart => colour != Colour::Old,
+        RouteStatus::FailedToStart => colour != RouteColour::Old,
         _ => true,
     }
 }
 
-fn trunk(branch: &Branch<'_>, model: &Model) -> Line<'static> {
+fn trunk(branch: &RevisionBranch<'_>, model: &WatchModel) -> Line<'static> {
     let style = match branch.colour {
-        Colour::Blue => Style::new().fg(Color::Blue),
-        Colour::Green => Style::new().fg(Color::Green),
-        Colour::Old => Style::new().dim(),
+        RouteColour::Blue => Style::new().fg(Color::Blue),
+        RouteColour::Green => Style::new().fg(Color::Green),
+        RouteColour::Old => Style::new().dim(),
     };
     let kept = branch.routes.iter().any(|it| it.retained);
     let name = match branch.colour {
-        Colour::Old if kept => "kept",
+        RouteColour::Old if kept => "kept",
         colour => colour.name(),
     };
     let mut spans = vec![
@@ -132,7 +133,7 @@ fn trunk(branch: &Branch<'_>, model: &Model) -> Line<'static> {
 }
 
 /// Its routes; where there are too many, those first that are not well.
-fn twigs(branch: &mut Branch<'_>, room: usize, now: Timestamp) -> Vec<Line<'static>> {
+fn twigs(branch: &mut RevisionBranch<'_>, room: usize, now: Timestamp) -> Vec<Line<'static>> {
     let hidden = branch.routes.len().saturating_sub(room);
     if hidden > 0 {
         branch.routes.sort_by_key(|it| is_ready(it));
@@ -182,8 +183,8 @@ fn twig(route: &Route, last: bool, now: Timestamp) -> Line<'static> {
     Line::from(vec![
         Span::from(if last { "└─ " } else { "├─ " }).dim(),
         Span::from(format!("{:<12}  ", short(&route.id))),
-        Span::from(format!("{:<15}  ", names::status(route.status()))).fg(status),
-        Span::from(format!("{:<11}  ", names::health(route.health()))).fg(health),
+        Span::from(format!("{:<15}  ", enum_names::status(route.status()))).fg(status),
+        Span::from(format!("{:<11}  ", enum_names::health(route.health()))).fg(health),
         Span::from(format!("{:<8}  ", traffic(route))),
         Span::from(format!("{:>6}  ", age.unwrap_or_default())),
         tail,

@@ -1,5 +1,4 @@
-//! The stream of requests: real HTTP, to the replicas that the traffic table
-//! names.
+//! The load of the demonstration: HTTP requests to the replicas in the traffic table.
 
 use std::{
     collections::BTreeMap,
@@ -19,29 +18,29 @@ use viridian_proto::v1::{
     watch_traffic_response::Payload,
 };
 
-use super::rotation::Rotation;
+use super::round_robin::WeightedRoundRobin;
 
-/// What is known of who serves, shared by those who follow and those who ask.
-pub(super) type SharedRotation = Arc<Mutex<Rotation>>;
+/// The newest traffic table, shared by the task that follows it and by the workers.
+pub(super) type SharedRoundRobin = Arc<Mutex<WeightedRoundRobin>>;
 
-/// How many requests were answered by whom, and how many were not.
+/// The results of the requests.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Tally {
-    /// By the label that the replica answered with.
+pub(super) struct RequestTally {
+    /// Answered requests by the label of the replica.
     pub(super) answered: BTreeMap<String, u64>,
-    /// Requests that got no answer, or another one than 200.
+    /// Requests without an answer, or with a status other than 200.
     pub(super) failed: u64,
-    /// What went wrong with the first few of those.
-    pub(super) complaints: Vec<String>,
+    /// The errors of the first failed requests.
+    pub(super) first_errors: Vec<String>,
 }
 
-impl Tally {
-    /// All requests, answered or not.
+impl RequestTally {
+    /// All requests, answered or failed.
     pub(super) fn total(&self) -> u64 {
         self.answered.values().sum::<u64>() + self.failed
     }
 
-    /// How many a version answered.
+    /// Requests that a version answered.
     pub(super) fn answered_by(&self, label: &str) -> u64 {
         self.answered.get(label).copied().unwrap_or_default()
     }
@@ -49,35 +48,34 @@ impl Tally {
     fn record(&mut self, outcome: Result<String, String>) {
         match outcome {
             Ok(label) => *self.answered.entry(label).or_default() += 1,
-            Err(complaint) => {
+            Err(error) => {
                 self.failed += 1;
-                if self.complaints.len() < COMPLAINTS {
-                    self.complaints.push(complaint);
+                if self.first_errors.len() < MAX_ERRORS {
+                    self.first_errors.push(error);
                 }
             }
         }
     }
 }
 
-/// Follows the traffic tables of one deployment, and never ends. When the
-/// stream breaks, the newest table holds until there is another stream, as it
-/// does in a proxy.
+/// Follows the traffic table of a deployment, without end. If the stream breaks, the
+/// newest table stays in use until the next stream, as in a proxy.
 pub(super) async fn follow_traffic(
     channel: Channel,
     deployment: &'static str,
-    rotation: SharedRotation,
+    round_robin: SharedRoundRobin,
 ) {
     loop {
-        let broken = follow_one_stream(channel.clone(), deployment, &rotation).await;
-        tracing::debug!(?broken, "the traffic stream ended");
-        tokio::time::sleep(RECONNECT).await;
+        let result = follow_one_stream(channel.clone(), deployment, &round_robin).await;
+        tracing::debug!(?result, "traffic stream ended");
+        tokio::time::sleep(RECONNECT_INTERVAL).await;
     }
 }
 
 async fn follow_one_stream(
     channel: Channel,
     deployment: &str,
-    rotation: &SharedRotation,
+    round_robin: &SharedRoundRobin,
 ) -> Result<(), Status> {
     let request = WatchTrafficRequest {
         deployments: vec![deployment.to_owned()],
@@ -87,50 +85,50 @@ async fn follow_one_stream(
     let mut stream = client.watch_traffic(request).await?.into_inner();
     while let Some(message) = stream.message().await? {
         if let Some(Payload::Table(table)) = message.payload {
-            lock(rotation).follow(table);
+            lock(round_robin).update(table);
         }
     }
     Ok(())
 }
 
-/// A stream of requests that goes on until it is finished or dropped.
-pub(super) struct Load {
+/// Sends requests until it is finished or dropped.
+pub(super) struct LoadGenerator {
     workers: JoinSet<()>,
     stop: CancellationToken,
-    tally: Arc<Mutex<Tally>>,
+    tally: Arc<Mutex<RequestTally>>,
 }
 
-impl Load {
-    /// Starts to send requests, [`REQUESTS_PER_SECOND`] of them.
-    pub(super) fn start(rotation: &SharedRotation) -> Result<Self, reqwest::Error> {
+impl LoadGenerator {
+    /// Starts to send [`REQUESTS_PER_SECOND`].
+    pub(super) fn start(round_robin: &SharedRoundRobin) -> Result<Self, reqwest::Error> {
         let load = Self {
             workers: JoinSet::new(),
             stop: CancellationToken::new(),
             tally: Arc::default(),
         };
-        Ok(load.with_workers(&client()?, rotation))
+        Ok(load.with_workers(&client()?, round_robin))
     }
 
-    /// What came of the requests so far.
-    pub(super) fn tally(&self) -> Tally {
+    /// The results so far.
+    pub(super) fn tally(&self) -> RequestTally {
         lock(&self.tally).clone()
     }
 
-    /// Ends after the requests that are under way, and says what came of all.
-    pub(super) async fn finish(mut self) -> Tally {
+    /// Waits for the running requests, and returns all results.
+    pub(super) async fn finish(mut self) -> RequestTally {
         self.stop.cancel();
         while self.workers.join_next().await.is_some() {}
         self.tally()
     }
 
-    fn with_workers(mut self, client: &reqwest::Client, rotation: &SharedRotation) -> Self {
-        let turn = Duration::from_secs(1) / REQUESTS_PER_SECOND;
+    fn with_workers(mut self, client: &reqwest::Client, round_robin: &SharedRoundRobin) -> Self {
+        let spacing = Duration::from_secs(1) / REQUESTS_PER_SECOND;
         for worker in 0..WORKERS {
-            self.workers.spawn(work(
-                Instant::now() + turn * worker,
-                turn * WORKERS,
+            self.workers.spawn(run_worker(
+                Instant::now() + spacing * worker,
+                spacing * WORKERS,
                 client.clone(),
-                Arc::clone(rotation),
+                Arc::clone(round_robin),
                 Arc::clone(&self.tally),
                 self.stop.clone(),
             ));
@@ -139,8 +137,8 @@ impl Load {
     }
 }
 
-/// Every request has a connection of its own, goes to the replica directly,
-/// and has one try: nothing hides a replica that is not there.
+/// A client that hides no fault of a replica: a new connection for each request, no
+/// proxy, no retry.
 fn client() -> Result<reqwest::Client, reqwest::Error> {
     reqwest::Client::builder()
         .pool_max_idle_per_host(0)
@@ -151,43 +149,43 @@ fn client() -> Result<reqwest::Client, reqwest::Error> {
         .build()
 }
 
-async fn work(
+async fn run_worker(
     first: Instant,
     period: Duration,
     client: reqwest::Client,
-    rotation: SharedRotation,
-    tally: Arc<Mutex<Tally>>,
+    round_robin: SharedRoundRobin,
+    tally: Arc<Mutex<RequestTally>>,
     stop: CancellationToken,
 ) {
-    let mut turns = tokio::time::interval_at(first, period);
-    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = tokio::time::interval_at(first, period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = turns.tick() => {}
+            _ = ticks.tick() => {}
             () = stop.cancelled() => return,
         }
-        let address = lock(&rotation).next();
-        let outcome = ask(&client, address).await;
+        let address = lock(&round_robin).next();
+        let outcome = send_request(&client, address).await;
         lock(&tally).record(outcome);
     }
 }
 
-/// The label of the replica that answered.
-async fn ask(client: &reqwest::Client, address: Option<String>) -> Result<String, String> {
-    let address = address.ok_or("no replica takes traffic")?;
-    let complain = |what: &dyn std::fmt::Display| format!("{address}: {what}");
+/// The label that the replica answered with, or the error.
+async fn send_request(client: &reqwest::Client, address: Option<String>) -> Result<String, String> {
+    let address = address.ok_or("the traffic table is empty")?;
+    let describe = |what: &dyn std::fmt::Display| format!("{address}: {what}");
     let reply = client.get(format!("http://{address}/")).send().await;
-    let reply = reply.map_err(|error| complain(&innermost(&error)))?;
+    let reply = reply.map_err(|error| describe(&innermost(&error)))?;
     if reply.status() != reqwest::StatusCode::OK {
-        return Err(complain(&reply.status()));
+        return Err(describe(&reply.status()));
     }
     reply
         .text()
         .await
-        .map_err(|error| complain(&innermost(&error)))
+        .map_err(|error| describe(&innermost(&error)))
 }
 
-/// What lies at the bottom, which says most: "Connection refused".
+/// The innermost cause, which is the most specific: "Connection refused".
 fn innermost(error: &reqwest::Error) -> String {
     let mut cause: &dyn StdError = error;
     while let Some(source) = cause.source() {
@@ -196,18 +194,18 @@ fn innermost(error: &reqwest::Error) -> String {
     cause.to_string()
 }
 
-/// A lock that is never held across anything that could panic.
+/// Locks a mutex, also after a panic: no critical section here can leave bad data.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How many requests there are in a second.
+/// Requests per second, over all workers.
 pub(super) const REQUESTS_PER_SECOND: u32 = 100;
 
 const WORKERS: u32 = 8;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-const RECONNECT: Duration = Duration::from_millis(100);
-const COMPLAINTS: usize = 5;
+const RECONNECT_INTERVAL: Duration = Duration::from_millis(100);
+const MAX_ERRORS: usize = 5;
 
 #[cfg(test)]
 mod tests {
@@ -216,7 +214,7 @@ mod tests {
     use axum::{Router, http::StatusCode, routing};
     use tokio::net::TcpListener;
 
-    use super::{Tally, ask, client};
+    use super::{RequestTally, client, send_request};
 
     async fn server(status: StatusCode) -> SocketAddr {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
@@ -232,29 +230,29 @@ mod tests {
     async fn only_200_is_an_answer() {
         let client = client().expect("a client");
         let good = server(StatusCode::OK).await.to_string();
-        assert_eq!(ask(&client, Some(good)).await, Ok("v1".to_owned()));
+        assert_eq!(send_request(&client, Some(good)).await, Ok("v1".to_owned()));
 
         let bad = server(StatusCode::BAD_GATEWAY).await.to_string();
-        let complaint = format!("{bad}: 502 Bad Gateway");
-        assert_eq!(ask(&client, Some(bad)).await, Err(complaint));
+        let error = format!("{bad}: 502 Bad Gateway");
+        assert_eq!(send_request(&client, Some(bad)).await, Err(error));
     }
 
     #[tokio::test]
-    async fn nobody_there_is_a_failure() {
+    async fn a_connection_refused_is_a_failure() {
         let client = client().expect("a client");
-        let outcome = ask(&client, Some("127.0.0.1:1".to_owned())).await;
+        let outcome = send_request(&client, Some("127.0.0.1:1".to_owned())).await;
         assert!(outcome.is_err(), "{outcome:?}");
-        assert!(ask(&client, None).await.is_err());
+        assert!(send_request(&client, None).await.is_err());
     }
 
     #[test]
     fn every_request_counts_once() {
-        let mut tally = Tally::default();
+        let mut tally = RequestTally::default();
         for outcome in [Ok("v1"), Ok("v2"), Err("gone"), Ok("v1")] {
             tally.record(outcome.map(str::to_owned).map_err(str::to_owned));
         }
         assert_eq!((tally.total(), tally.failed), (4, 1));
         assert_eq!((tally.answered_by("v1"), tally.answered_by("v3")), (2, 0));
-        assert_eq!(tally.complaints, ["gone"]);
+        assert_eq!(tally.first_errors, ["gone"]);
     }
 }

@@ -1,17 +1,17 @@
-//! Version 2 takes the place of version 1 replica by replica.
+//! Version 2 replaces version 1 replica by replica.
 
 use viridian_proto::v1::Deployment;
 
 use crate::demo::{
     DemoError,
-    scene::Scene,
-    teller::{Teller, is_ready},
+    frame::DemoFrame,
+    runner::{DemoRunner, is_ready},
 };
 
-impl Teller<'_> {
-    pub(super) async fn roll(&mut self) -> Result<(), DemoError> {
+impl DemoRunner<'_> {
+    pub(super) async fn update_rolling(&mut self) -> Result<(), DemoError> {
         self.activate().await?;
-        let over = |it: &Deployment, _: &Scene| is_ready(it);
+        let over = |it: &Deployment, _: &DemoFrame| is_ready(it);
         self.wait_for("the end of the rolling update", over).await?;
         if !self.serves_newest().await? {
             return Err(DemoError::RolledBack);

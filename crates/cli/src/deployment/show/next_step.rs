@@ -1,19 +1,13 @@
-//! What an operator does about what a deployment waits for.
+//! The command that an operator may run next.
 
 use viridian_proto::v1::{BlockerCode, Deployment};
 
-use super::qualified_name;
+use crate::enum_names::qualified_name;
 
-/// The command that gets on with it, or that says more. None when nothing is
-/// waited for, or only time helps.
-pub(crate) fn next(deployment: &Deployment) -> Option<String> {
-    let codes = || {
-        deployment
-            .blockers
-            .iter()
-            .map(viridian_proto::v1::Blocker::code)
-    };
-    let verb = codes().find_map(verb)?;
+/// The command that resolves the first blocker that a command can resolve, or shows
+/// more about it. None if only time helps.
+pub(crate) fn next_step(deployment: &Deployment) -> Option<String> {
+    let verb = deployment.blockers.iter().find_map(|it| verb(it.code()))?;
     let tail = match verb {
         "activate" => " --image IMAGE",
         _ => "",
@@ -45,7 +39,7 @@ fn verb(code: BlockerCode) -> Option<&'static str> {
 mod tests {
     use viridian_proto::v1::{Blocker, BlockerCode, Deployment};
 
-    use super::next;
+    use super::next_step;
 
     fn blocked(codes: &[BlockerCode]) -> Deployment {
         let blocker = |&code: &BlockerCode| Blocker {
@@ -61,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_that_something_can_be_done_about_counts() {
+    fn the_first_blocker_with_a_command_counts() {
         for (codes, command) in [
             (&[][..], None),
             (&[BlockerCode::GreenProvisioning], None),
@@ -76,7 +70,7 @@ mod tests {
             ),
         ] {
             let expected = command.map(|it| format!("viridian deployment {it}"));
-            assert_eq!(next(&blocked(codes)), expected, "{codes:?}");
+            assert_eq!(next_step(&blocked(codes)), expected, "{codes:?}");
         }
     }
 }

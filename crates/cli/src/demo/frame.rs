@@ -1,50 +1,46 @@
-//! What there is to see at one moment, and what changed since another.
+//! The state of the demonstration at one moment, and what changed since an earlier one.
 
 use viridian_proto::v1::{Deployment, Route, RouteStatus};
 
-use super::load::Tally;
-use crate::{deployment::show::Colour, names};
+use super::load_generator::RequestTally;
+use crate::{deployment::show::RouteColour, enum_names};
 
-/// What there is to see at one moment.
+/// The state of the demonstration at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Scene {
+pub(super) struct DemoFrame {
     /// Lifecycle and sub-step.
     pub(super) state: String,
-    /// Why the deployment does not go on; empty when nothing is awaited.
+    /// What the deployment waits for; empty if nothing.
     pub(super) waits_for: String,
     /// The routes, oldest first.
-    pub(super) routes: Vec<RouteLine>,
-    /// What came of the requests.
-    pub(super) tally: Tally,
+    pub(super) routes: Vec<RouteRow>,
+    /// The results of the requests.
+    pub(super) tally: RequestTally,
 }
 
 /// One route.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct RouteLine {
-    /// Version and number: `v1-3`.
+pub(super) struct RouteRow {
+    /// Version and number of the route: `v1-3`.
     pub(super) name: String,
-    /// Its part in the deployment.
-    pub(super) colour: Colour,
-    /// Where it is in its life.
+    pub(super) colour: RouteColour,
     pub(super) status: &'static str,
-    /// What the health checker says.
     pub(super) health: &'static str,
-    /// Whether it takes traffic, or is kept for a roll-back.
+    /// ACTIVE, INACTIVE or retained.
     pub(super) traffic: &'static str,
-    /// Where it listens; empty until it does.
+    /// Empty until the replica listens.
     pub(super) address: String,
-    /// Why it failed; empty when it has not.
+    /// Why the route failed; empty if it did not.
     pub(super) failure: String,
 }
 
-impl Scene {
-    /// Puts together what calls returned. `revisions` are the ids of versions
-    /// 1, 2, and so on.
+impl DemoFrame {
+    /// `revisions` are the ids of version 1, 2, and so on.
     pub(super) fn new(
         deployment: &Deployment,
         routes: &[Route],
         revisions: &[String],
-        tally: Tally,
+        tally: RequestTally,
     ) -> Self {
         let messages = deployment.blockers.iter().map(|it| it.message.as_str());
         let mut counts = vec![0; revisions.len()];
@@ -52,32 +48,36 @@ impl Scene {
             let version = revisions.iter().position(|id| *id == route.revision_id)?;
             counts[version] += 1;
             let name = format!("v{}-{}", version + 1, counts[version]);
-            Some(RouteLine::new(name, Colour::of(route, deployment), route))
+            Some(RouteRow::new(
+                name,
+                RouteColour::of(route, deployment),
+                route,
+            ))
         });
         Self {
-            state: names::state(deployment),
+            state: enum_names::state(deployment),
             waits_for: messages.collect::<Vec<_>>().join(" | "),
             routes: lines.collect(),
             tally,
         }
     }
 
-    /// What is different from an earlier scene, a change a line.
+    /// A line for each difference from an earlier frame.
     pub(super) fn changes_since(&self, earlier: &Self) -> Vec<String> {
         let mut lines = Vec::new();
         if (&self.state, &self.waits_for) != (&earlier.state, &earlier.waits_for) {
             lines.push(self.headline());
         }
-        let news = self.routes.iter().filter(|it| !earlier.routes.contains(it));
-        lines.extend(news.map(|it| it.text(&wide(it.colour))));
-        let moved = self.state != earlier.state && self.tally.total() > 0;
-        if moved || self.tally.failed > earlier.tally.failed {
+        let changed = self.routes.iter().filter(|it| !earlier.routes.contains(it));
+        lines.extend(changed.map(|it| it.text(&padded_name(it.colour))));
+        let state_changed = self.state != earlier.state && self.tally.total() > 0;
+        if state_changed || self.tally.failed > earlier.tally.failed {
             lines.push(self.requests());
         }
         lines
     }
 
-    /// State and reason of the deployment, on a line.
+    /// State of the deployment, and what it waits for.
     pub(super) fn headline(&self) -> String {
         match self.waits_for.as_str() {
             "" => self.state.clone(),
@@ -85,7 +85,7 @@ impl Scene {
         }
     }
 
-    /// What came of the requests, on a line.
+    /// The results of the requests, on one line.
     pub(super) fn requests(&self) -> String {
         let answered = self.tally.answered.iter();
         let by_version = answered.map(|(label, count)| format!("{label} answered {count}, "));
@@ -97,24 +97,24 @@ impl Scene {
     }
 }
 
-impl RouteLine {
-    fn new(name: String, colour: Colour, route: &Route) -> Self {
+impl RouteRow {
+    fn new(name: String, colour: RouteColour, route: &Route) -> Self {
         Self {
             name,
             colour,
-            status: names::status(route.status()),
-            health: names::health(route.health()),
+            status: enum_names::status(route.status()),
+            health: enum_names::health(route.health()),
             traffic: if route.retained {
                 "retained"
             } else {
-                names::traffic(route.traffic_status())
+                enum_names::traffic(route.traffic_status())
             },
             address: route.address.clone(),
             failure: route.failure.clone(),
         }
     }
 
-    /// The route on a line, with its colour in the words that are given.
+    /// The route on one line. The caller formats the name of the colour.
     pub(super) fn text(&self, colour: &str) -> String {
         let Self {
             name,
@@ -131,16 +131,15 @@ impl RouteLine {
         line.trim_end().to_owned()
     }
 
-    /// Whether it has ended.
     pub(super) fn has_ended(&self) -> bool {
         [RouteStatus::Terminated, RouteStatus::FailedToStart]
-            .map(names::status)
+            .map(enum_names::status)
             .contains(&self.status)
     }
 }
 
-/// Its name, all as wide.
-pub(super) fn wide(colour: Colour) -> String {
+/// The name of a colour, padded to the longest.
+pub(super) fn padded_name(colour: RouteColour) -> String {
     format!("{:<5}", colour.name())
 }
 
@@ -151,8 +150,8 @@ mod tests {
         RouteTrafficStatus,
     };
 
-    use super::{Colour, Scene};
-    use crate::demo::load::Tally;
+    use super::{DemoFrame, RouteColour};
+    use crate::demo::load_generator::RequestTally;
 
     fn deployment() -> Deployment {
         let mut deployment = Deployment {
@@ -179,32 +178,32 @@ mod tests {
         }
     }
 
-    fn scene(routes: &[Route]) -> Scene {
+    fn frame(routes: &[Route]) -> DemoFrame {
         let revisions = ["one", "two"].map(str::to_owned);
-        Scene::new(&deployment(), routes, &revisions, Tally::default())
+        DemoFrame::new(&deployment(), routes, &revisions, RequestTally::default())
     }
 
     #[test]
     fn routes_are_numbered_in_their_version_and_have_its_colour() {
         let routes = ["one", "one", "two"].map(|it| route(it, RouteStatus::Running));
-        let scene = scene(&routes);
-        let seen: Vec<_> = scene
+        let frame = frame(&routes);
+        let seen: Vec<_> = frame
             .routes
             .iter()
             .map(|it| (it.name.as_str(), it.colour))
             .collect();
         let expected = [
-            ("v1-1", Colour::Blue),
-            ("v1-2", Colour::Blue),
-            ("v2-1", Colour::Green),
+            ("v1-1", RouteColour::Blue),
+            ("v1-2", RouteColour::Blue),
+            ("v2-1", RouteColour::Green),
         ];
         assert_eq!(seen, expected);
     }
 
     #[test]
-    fn only_what_changed_is_told() {
-        let before = scene(&[route("one", RouteStatus::Running)]);
-        let first = before.changes_since(&Scene::default());
+    fn only_changes_are_listed() {
+        let before = frame(&[route("one", RouteStatus::Running)]);
+        let first = before.changes_since(&DemoFrame::default());
         assert_eq!(
             first,
             [
@@ -214,7 +213,7 @@ mod tests {
         );
         assert!(before.changes_since(&before).is_empty());
 
-        let after = scene(&[
+        let after = frame(&[
             route("one", RouteStatus::Running),
             route("two", RouteStatus::Terminated),
         ]);
@@ -227,8 +226,8 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_told_when_one_fails_or_the_state_moves() {
-        let before = scene(&[]);
+    fn requests_are_listed_when_one_fails_or_the_state_changes() {
+        let before = frame(&[]);
         let mut after = before.clone();
         after.tally.answered.insert("v1".to_owned(), 7);
         assert!(after.changes_since(&before).is_empty());

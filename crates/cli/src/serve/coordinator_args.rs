@@ -1,4 +1,4 @@
-//! How the server works on what is due.
+//! The flags of `viridian serve` for the coordinator, which works on due deployments.
 
 use std::time::Duration;
 
@@ -7,14 +7,23 @@ use viridian_server::CoordinatorLimits;
 
 use crate::duration;
 
-/// The flags of `viridian serve` about it.
+/// The flags of `viridian serve` for the coordinator.
 #[derive(Debug, Clone, Copy, Args)]
+#[command(next_help_heading = "Coordinator")]
 pub(crate) struct CoordinatorArgs {
-    /// How many take batches of what is due side by side, when one batch is not
-    /// enough [default: 1 on SQLite, 2 on PostgreSQL].
+    /// Workers that evaluate batches of due deployments at the same time [default: 1
+    /// on SQLite, 2 on PostgreSQL].
+    ///
+    /// More than one worker runs only when one batch does not hold all due
+    /// deployments. Raise it when `viridian_due_queue_lag_seconds` stays high and
+    /// the database has CPU to spare.
     #[arg(long, env = "VIRIDIAN_COORDINATOR_WORKERS", value_name = "COUNT")]
     coordinator_workers: Option<u32>,
-    /// How many deployments a batch has. Calls of those in it wait for it.
+    /// Deployments in one batch.
+    ///
+    /// One transaction evaluates the whole batch, and calls for these deployments
+    /// wait until it ends. Lower it if such calls wait too long; raise it for a fleet
+    /// of many thousand deployments.
     #[arg(
         long,
         env = "VIRIDIAN_COORDINATOR_BATCH",
@@ -22,15 +31,19 @@ pub(crate) struct CoordinatorArgs {
         default_value_t = 200
     )]
     coordinator_batch: u32,
-    /// How often to look for what is due though nothing was heard of it: what
-    /// another server committed while none could be heard waits for so long.
+    /// How often to look for due deployments when no notification arrives.
+    ///
+    /// A notification normally wakes the coordinator at once. The poll finds what
+    /// another server committed while the notification connection was down.
     #[arg(long, env = "VIRIDIAN_COORDINATOR_POLL", value_name = "DURATION", value_parser = duration::parse, default_value = "1s")]
     coordinator_poll: Duration,
-    /// For how long a deployment is set aside that fails, so that it delays no
-    /// other; twice as long each time that it fails again.
+    /// First pause before a deployment that fails to evaluate is tried again.
+    ///
+    /// The pause doubles with each further failure, up to
+    /// --coordinator-set-aside-longest. Other deployments are not delayed.
     #[arg(long, env = "VIRIDIAN_COORDINATOR_SET_ASIDE", value_name = "DURATION", value_parser = duration::parse, default_value = "10s")]
     coordinator_set_aside: Duration,
-    /// For how long at most.
+    /// Longest pause before a deployment that keeps failing is tried again.
     #[arg(long, env = "VIRIDIAN_COORDINATOR_SET_ASIDE_LONGEST", value_name = "DURATION", value_parser = duration::parse, default_value = "5m")]
     coordinator_set_aside_longest: Duration,
 }

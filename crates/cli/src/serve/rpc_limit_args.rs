@@ -1,4 +1,4 @@
-//! How much the server takes on.
+//! The flags of `viridian serve` for calls: sizes, counts, rates and deadlines.
 
 use std::time::Duration;
 
@@ -6,21 +6,27 @@ use clap::Args;
 use viridian_server::RpcLimits;
 
 use crate::{
+    byte_size::{self, ByteSize},
     duration,
-    size::{self, Size},
 };
 
-/// The flags of `viridian serve` about it.
+/// The flags of `viridian serve` for calls.
 #[derive(Debug, Clone, Copy, Args)]
 #[command(next_help_heading = "Limits")]
 pub(crate) struct RpcLimitArgs {
-    /// The largest message a caller may send.
-    #[arg(long, env = "VIRIDIAN_MAX_MESSAGE_SIZE", value_name = "SIZE", value_parser = size::parse, default_value = "1MiB")]
-    max_message_size: Size,
-    /// The largest header of a call.
-    #[arg(long, env = "VIRIDIAN_MAX_HEADER_SIZE", value_name = "SIZE", value_parser = size::parse, default_value = "16KiB")]
-    max_header_size: Size,
-    /// Calls under way at once, those that stream aside.
+    /// Largest message that a caller may send.
+    ///
+    /// A larger one fails with INVALID_ARGUMENT. A decoded message can need many
+    /// times this memory, so raise it with care.
+    #[arg(long, env = "VIRIDIAN_MAX_MESSAGE_SIZE", value_name = "SIZE", value_parser = byte_size::parse, default_value = "1MiB")]
+    max_message_size: ByteSize,
+    /// Largest header of a call. A larger one gets HTTP status 431.
+    #[arg(long, env = "VIRIDIAN_MAX_HEADER_SIZE", value_name = "SIZE", value_parser = byte_size::parse, default_value = "16KiB")]
+    max_header_size: ByteSize,
+    /// Unary calls that run at the same time, over all callers.
+    ///
+    /// Further calls fail with RESOURCE_EXHAUSTED at once. Raise it only if the
+    /// database keeps up.
     #[arg(
         long,
         env = "VIRIDIAN_MAX_REQUESTS",
@@ -28,7 +34,7 @@ pub(crate) struct RpcLimitArgs {
         default_value_t = 1_024
     )]
     max_requests: u32,
-    /// Streams open at once.
+    /// Streams that are open at the same time, over all callers.
     #[arg(
         long,
         env = "VIRIDIAN_MAX_STREAMS",
@@ -36,7 +42,7 @@ pub(crate) struct RpcLimitArgs {
         default_value_t = 10_000
     )]
     max_streams: u32,
-    /// Streams that one caller has open at once.
+    /// Streams that one caller may have open at the same time.
     #[arg(
         long,
         env = "VIRIDIAN_MAX_STREAMS_PER_CALLER",
@@ -44,8 +50,8 @@ pub(crate) struct RpcLimitArgs {
         default_value_t = 1_000
     )]
     max_streams_per_caller: u32,
-    /// Calls under way at once on one connection; further ones wait at the
-    /// caller's end.
+    /// Calls that run at the same time on one connection. Further calls wait on the
+    /// caller's side.
     #[arg(
         long,
         env = "VIRIDIAN_MAX_CALLS_PER_CONNECTION",
@@ -53,7 +59,7 @@ pub(crate) struct RpcLimitArgs {
         default_value_t = 1_000
     )]
     max_calls_per_connection: u32,
-    /// Connections that one address has open at once.
+    /// Connections that one address may have open at the same time.
     #[arg(
         long,
         env = "VIRIDIAN_MAX_CONNECTIONS_PER_ADDRESS",
@@ -61,7 +67,10 @@ pub(crate) struct RpcLimitArgs {
         default_value_t = 512
     )]
     max_connections_per_address: u32,
-    /// Calls that one caller may begin in a second; 0 for as many as it likes.
+    /// Calls per second that one caller may start; 0 for no limit.
+    ///
+    /// Further calls fail with RESOURCE_EXHAUSTED. Callers behind one NAT or proxy
+    /// count as one.
     #[arg(
         long,
         env = "VIRIDIAN_MAX_RATE",
@@ -69,7 +78,7 @@ pub(crate) struct RpcLimitArgs {
         default_value_t = 10_000
     )]
     max_rate: u32,
-    /// Calls that one caller may begin at once after it was quiet.
+    /// Calls that one caller may start at once before --max-rate applies.
     #[arg(
         long,
         env = "VIRIDIAN_MAX_BURST",
@@ -77,13 +86,17 @@ pub(crate) struct RpcLimitArgs {
         default_value_t = 10_000
     )]
     max_burst: u32,
-    /// How long a call may take that does not stream.
+    /// How long a unary call may take. The caller's own deadline applies if it is
+    /// earlier.
     #[arg(long, env = "VIRIDIAN_REQUEST_TIMEOUT", value_name = "DURATION", value_parser = duration::parse, default_value = "30s")]
     request_timeout: Duration,
-    /// After how long without a word a caller is asked whether it is there.
+    /// How long a connection may be silent before the server sends a ping.
+    ///
+    /// Lower it if a NAT or proxy in between drops idle connections sooner.
     #[arg(long, env = "VIRIDIAN_KEEPALIVE_INTERVAL", value_name = "DURATION", value_parser = duration::parse, default_value = "20s")]
     keepalive_interval: Duration,
-    /// How long it may take to say so.
+    /// How long a caller may take to answer a ping. The server then closes the
+    /// connection.
     #[arg(long, env = "VIRIDIAN_KEEPALIVE_TIMEOUT", value_name = "DURATION", value_parser = duration::parse, default_value = "20s")]
     keepalive_timeout: Duration,
 }

@@ -1,4 +1,4 @@
-//! How much the server keeps for a watch whose consumer is slow.
+//! The flags of `viridian serve` for watches with slow consumers.
 
 use std::time::Duration;
 
@@ -7,10 +7,13 @@ use viridian_server::WatchLimits;
 
 use crate::duration;
 
-/// The flags of `viridian serve` about it.
+/// The flags of `viridian serve` for watches.
 #[derive(Debug, Clone, Copy, Args)]
-pub(crate) struct WatchLimitArgs {
-    /// How many events are kept for a watch that has yet to take them.
+#[command(next_help_heading = "Watches")]
+pub(crate) struct WatchArgs {
+    /// Events buffered for one watch that reads too slowly.
+    ///
+    /// A larger buffer lets a consumer pause longer, and costs memory for each watch.
     #[arg(
         long,
         env = "VIRIDIAN_WATCH_BUFFER",
@@ -19,14 +22,16 @@ pub(crate) struct WatchLimitArgs {
         default_value = "256"
     )]
     watch_buffer: u16,
-    /// How long a consumer may take nothing once there are more: then its watch
-    /// is ended with RESOURCE_EXHAUSTED, and can be resumed.
+    /// How long a watch may stay behind with a full buffer.
+    ///
+    /// The server then ends the watch with RESOURCE_EXHAUSTED. The consumer can
+    /// resume it with its last token.
     #[arg(long, env = "VIRIDIAN_WATCH_PATIENCE", value_name = "DURATION", value_parser = duration::parse, default_value = "10s")]
     watch_patience: Duration,
 }
 
-impl From<WatchLimitArgs> for WatchLimits {
-    fn from(args: WatchLimitArgs) -> Self {
+impl From<WatchArgs> for WatchLimits {
+    fn from(args: WatchArgs) -> Self {
         Self {
             buffer: args.watch_buffer.into(),
             patience: args.watch_patience,
@@ -43,7 +48,7 @@ mod tests {
     #[derive(Parser)]
     struct Flags {
         #[command(flatten)]
-        limits: WatchLimitArgs,
+        limits: WatchArgs,
     }
 
     #[test]

@@ -1,34 +1,34 @@
 //! Sizes as people type them: `4MiB`, `16KiB`, `65536`.
 
-/// So many bytes.
+/// A number of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Size(u32);
+pub(crate) struct ByteSize(u32);
 
-/// Why a text is no size.
+/// A text that is not a size.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("write a size like 4MiB, 16KiB, or so many bytes")]
-pub(crate) struct SizeError;
+#[error("expected a size like 4MiB, 16KiB, or a number of bytes")]
+pub(crate) struct ByteSizeError;
 
-impl Size {
+impl ByteSize {
     pub(crate) fn bytes(self) -> u32 {
         self.0
     }
 }
 
 /// Reads a size.
-pub(crate) fn parse(text: &str) -> Result<Size, SizeError> {
+pub(crate) fn parse(text: &str) -> Result<ByteSize, ByteSizeError> {
     let units = [("KiB", 1 << 10), ("MiB", 1 << 20)];
     let (number, unit) = units
         .into_iter()
         .find_map(|(word, bytes)| Some((text.strip_suffix(word)?, bytes)))
         .unwrap_or((text, 1));
-    let number: u32 = number.trim_end().parse().map_err(|_| SizeError)?;
-    number.checked_mul(unit).map(Size).ok_or(SizeError)
+    let number: u32 = number.trim_end().parse().map_err(|_| ByteSizeError)?;
+    number.checked_mul(unit).map(ByteSize).ok_or(ByteSizeError)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Size, SizeError, parse};
+    use super::{ByteSize, ByteSizeError, parse};
 
     #[test]
     fn reads_what_people_type() {
@@ -38,14 +38,14 @@ mod tests {
             ("4MiB", 4_194_304),
             ("4 MiB", 4_194_304),
         ] {
-            assert_eq!(parse(text), Ok(Size(bytes)), "{text}");
+            assert_eq!(parse(text), Ok(ByteSize(bytes)), "{text}");
         }
     }
 
     #[test]
-    fn refuses_what_is_none() {
+    fn refuses_other_texts() {
         for text in ["", "MiB", "4MB", "4m", "-1", "1.5MiB", "4096MiB", "4xMiB"] {
-            assert_eq!(parse(text), Err(SizeError), "{text}");
+            assert_eq!(parse(text), Err(ByteSizeError), "{text}");
         }
     }
 }

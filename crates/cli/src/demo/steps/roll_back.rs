@@ -1,4 +1,4 @@
-//! Version 2 serves, and then version 1, which was kept, takes the traffic back.
+//! Version 2 is promoted, then an operator rolls back to version 1, which was retained.
 
 use std::time::Duration;
 
@@ -6,18 +6,19 @@ use tokio::time::Instant;
 
 use crate::demo::{
     DemoError,
-    operator::{DEPLOYMENT, KEPT},
-    teller::Teller,
+    operator::{DEPLOYMENT, SCALE_DOWN_DELAY},
+    runner::DemoRunner,
 };
 
-impl Teller<'_> {
-    pub(super) async fn go_back(&mut self) -> Result<(), DemoError> {
+impl DemoRunner<'_> {
+    pub(super) async fn roll_back(&mut self) -> Result<(), DemoError> {
         self.say(&format!(
-            "version 2 serves; version 1 has no traffic, and is kept for {} s",
-            KEPT.as_secs()
+            "version 2 serves; version 1 has no traffic, and is retained for {} s",
+            SCALE_DOWN_DELAY.as_secs()
         ))?;
-        self.linger("requests to version 2", SERVES).await?;
-        self.say("someone does not like what they see: back to version 1")?;
+        self.linger("requests to version 2", LOAD_ON_VERSION_2)
+            .await?;
+        self.say("an operator is not satisfied, and rolls back to version 1:")?;
         self.view.quote(&format!(
             "{} deployment rollback {DEPLOYMENT} --server http://{}",
             self.operator.program_as_typed(),
@@ -41,4 +42,4 @@ impl Teller<'_> {
     }
 }
 
-const SERVES: Duration = Duration::from_secs(3);
+const LOAD_ON_VERSION_2: Duration = Duration::from_secs(3);

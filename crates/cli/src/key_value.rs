@@ -1,21 +1,21 @@
 //! `KEY=VALUE` arguments.
 
-/// Why a text is no pair.
+/// A text that is not `KEY=VALUE`.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("write KEY=VALUE")]
-pub(crate) struct PairError;
+#[error("expected KEY=VALUE")]
+pub(crate) struct KeyValueError;
 
 /// Splits at the first `=`. The value may be empty, the key may not.
-pub(crate) fn parse(text: &str) -> Result<(String, String), PairError> {
+pub(crate) fn parse(text: &str) -> Result<(String, String), KeyValueError> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err(PairError),
+        _ => Err(KeyValueError),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{PairError, parse};
+    use super::{KeyValueError, parse};
 
     #[test]
     fn splits_at_the_first_equals_sign() {
@@ -25,7 +25,7 @@ mod tests {
 
     #[test]
     fn a_key_is_required() {
-        assert_eq!(parse("A"), Err(PairError));
-        assert_eq!(parse("=b"), Err(PairError));
+        assert_eq!(parse("A"), Err(KeyValueError));
+        assert_eq!(parse("=b"), Err(KeyValueError));
     }
 }

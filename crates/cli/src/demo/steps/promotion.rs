@@ -1,4 +1,4 @@
-//! Version 2 comes up beside version 1, waits, and takes over.
+//! Version 2 starts beside version 1, waits at its gate, and is promoted.
 
 use std::time::Duration;
 
@@ -7,41 +7,41 @@ use viridian_proto::v1::Deployment;
 
 use crate::demo::{
     DemoError,
+    frame::DemoFrame,
     operator::{DEPLOYMENT, DRAIN_GRACE},
-    scene::Scene,
-    teller::{Teller, is_at_gate, is_ready, serves},
+    runner::{DemoRunner, is_at_gate, is_ready, serves},
 };
 
-impl Teller<'_> {
+impl DemoRunner<'_> {
     /// Activates version 2, and waits until all of it is ready.
     pub(super) async fn bring_up(&mut self) -> Result<(), DemoError> {
         self.activate().await?;
-        // READY with version 1 again: version 2 was rolled back.
-        let reached = |it: &Deployment, _: &Scene| is_ready(it) || is_at_gate(it);
+        // READY is checked too: if version 2 is rolled back, the gate is never reached.
+        let reached = |it: &Deployment, _: &DemoFrame| is_ready(it) || is_at_gate(it);
         self.wait_for("version 2 to wait for its promotion", reached)
             .await?;
-        let (deployment, _) = self.operator.look().await?;
+        let (deployment, _) = self.operator.read().await?;
         if is_ready(&deployment) && !serves(&deployment, &self.newest()) {
             return Err(DemoError::RolledBack);
         }
         Ok(())
     }
 
-    /// Waits a little, in which whoever watches may promote by hand.
+    /// Waits a few seconds, so that the user can promote by hand.
     pub(super) async fn hold_at_gate(&mut self) -> Result<(), DemoError> {
         let address = self.address;
-        self.say("all of version 2 is ready, and takes no traffic until someone says so:")?;
+        self.say("all of version 2 is ready; it gets traffic when someone promotes it:")?;
         self.view.quote(&format!(
             "{} deployment promote {DEPLOYMENT} --server http://{address}",
             self.operator.program_as_typed()
         ))?;
         self.say("or, without this program:")?;
         self.view.quote(&format!(
-            "grpcurl -plaintext -d '{{\"deployment\":\"{DEPLOYMENT}\"}}' {address} \\\n  {PROMOTE}"
+            "grpcurl -plaintext -d '{{\"deployment\":\"{DEPLOYMENT}\"}}' {address} \\\n  {PROMOTE_METHOD}"
         ))?;
-        let end = Instant::now() + AT_GATE;
+        let end = Instant::now() + GATE_PAUSE;
         let newest = self.newest();
-        let over = |it: &Deployment, _: &Scene| serves(it, &newest) || Instant::now() >= end;
+        let over = |it: &Deployment, _: &DemoFrame| serves(it, &newest) || Instant::now() >= end;
         self.wait_for("the end of the pause at the gate", over)
             .await
     }
@@ -64,17 +64,17 @@ impl Teller<'_> {
                 if !self.serves_newest().await? {
                     return Err(error);
                 }
-                self.say("you have promoted it already: thank you")?;
+                self.say("already promoted from another terminal")?;
             }
         }
         self.wait_for_traffic("the traffic table with version 2", &version_2)
             .await
     }
 
-    /// Waits for the end of version 1.
-    pub(super) async fn drain(&mut self) -> Result<(), DemoError> {
+    /// Waits until the routes of version 1 have ended.
+    pub(super) async fn wait_for_drain(&mut self) -> Result<(), DemoError> {
         self.say(&format!(
-            "version 2 serves; version 1 ends after its grace of {:.1} s",
+            "version 2 serves; version 1 ends after a drain grace of {:.1} s",
             DRAIN_GRACE.as_secs_f64()
         ))?;
         self.wait_for_end("the routes of version 1 to end", "v1-")
@@ -83,5 +83,5 @@ impl Teller<'_> {
     }
 }
 
-const PROMOTE: &str = "viridian.deployment.v1.DeploymentService/PromoteDeployment";
-const AT_GATE: Duration = Duration::from_secs(3);
+const PROMOTE_METHOD: &str = "viridian.deployment.v1.DeploymentService/PromoteDeployment";
+const GATE_PAUSE: Duration = Duration::from_secs(3);

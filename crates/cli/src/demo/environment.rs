@@ -1,5 +1,5 @@
-//! What the demonstration needs around it: a server with a database, and an
-//! agent. All of it is gone afterwards, however the demonstration ends.
+//! The environment of the demonstration: a server, its database, and an agent. All of
+//! it is removed at the end, however the demonstration ends.
 
 use std::{fs, io, net::SocketAddr, path::Path, time::Duration};
 
@@ -12,10 +12,10 @@ use viridian_server::{Config, Server, StartError};
 use super::DemoError;
 use crate::agent;
 
-/// A folder that lasts as long as the demonstration, for the database.
-pub(super) struct Folder(TempDir);
+/// The folder of the database, for the time of the demonstration.
+pub(super) struct TempFolder(TempDir);
 
-impl Folder {
+impl TempFolder {
     pub(super) fn create() -> Result<Self, DemoError> {
         let folder = tempfile::Builder::new().prefix("viridian-demo-").tempdir();
         folder.map(Self).map_err(DemoError::Folder)
@@ -25,15 +25,15 @@ impl Folder {
         format!("sqlite:{}", self.0.path().join("viridian.db").display())
     }
 
-    /// Removes it and all that is in it. Tries again for a while if something
-    /// is still being written there.
+    /// Removes the folder. Tries again for a while, because a process that is ending
+    /// may still write into it.
     pub(super) fn remove(self) -> Result<(), DemoError> {
         let path = self.0.keep();
-        for _ in 0..REMOVAL_TRIES {
+        for _ in 0..MAX_REMOVAL_ATTEMPTS {
             if is_gone(&path) {
                 return Ok(());
             }
-            std::thread::sleep(REMOVAL_PAUSE);
+            std::thread::sleep(REMOVAL_INTERVAL);
         }
         fs::remove_dir_all(&path).map_err(DemoError::Folder)
     }
@@ -46,21 +46,21 @@ fn is_gone(path: &Path) -> bool {
     }
 }
 
-/// The server and the agent, as far as they have been started.
+/// The server and the agent, as far as they were started.
 #[derive(Default)]
-pub(super) struct Stage {
-    /// A start that is under way goes on when the demonstration is ended, so
-    /// that what it started can be stopped in good order.
+pub(super) struct DemoEnvironment {
+    /// A start that is running. It is a task, so that a signal does not cancel it
+    /// halfway: [`Self::stop`] waits for the server, and shuts it down.
     starting: Option<JoinHandle<Result<Server, StartError>>>,
     server: Option<Server>,
     agent: Option<JoinHandle<Result<(), AgentError>>>,
     stop_agent: CancellationToken,
 }
 
-impl Stage {
-    /// Starts the server, then the agent, and gives the server's address.
-    pub(super) async fn open(&mut self, folder: &Folder) -> Result<SocketAddr, DemoError> {
-        // On a port of loopback that is free.
+impl DemoEnvironment {
+    /// Starts the server, then the agent. Returns the server's address.
+    pub(super) async fn start(&mut self, folder: &TempFolder) -> Result<SocketAddr, DemoError> {
+        // The default of Config is a free port of loopback.
         let config = Config::new(folder.database_url());
         let starting = self.starting.insert(tokio::spawn(Server::start(config)));
         let started = starting.await;
@@ -73,9 +73,9 @@ impl Stage {
             tls: None,
             bearer: Bearer::default(),
             resource_group: RESOURCE_GROUP.to_owned(),
-            supervisor: agent::supervisor().map_err(DemoError::Executable)?,
+            supervisor: agent::supervisor_command().map_err(DemoError::Executable)?,
             stop_grace: STOP_GRACE,
-            health_repeat: Duration::from_secs(10),
+            health_repeat: HEALTH_REPEAT,
             state: None,
             quiet_routes: true,
         };
@@ -84,8 +84,8 @@ impl Stage {
         Ok(address)
     }
 
-    /// Resolves when the server or the agent ended by itself.
-    pub(super) async fn broken(&mut self) -> DemoError {
+    /// Resolves when the server or the agent stops unexpectedly.
+    pub(super) async fn failure(&mut self) -> DemoError {
         let (Some(server), Some(agent)) = (&mut self.server, &mut self.agent) else {
             return std::future::pending().await;
         };
@@ -97,11 +97,11 @@ impl Stage {
         agent_error(ended)
     }
 
-    /// Stops the agent with all its routes, then the server.
-    pub(super) async fn close(&mut self) -> Result<(), DemoError> {
+    /// Stops the agent with its routes, then the server.
+    pub(super) async fn stop(&mut self) -> Result<(), DemoError> {
         self.stop_agent.cancel();
         let agent = match self.agent.take() {
-            Some(agent) => tokio::time::timeout(AGENT_STOP, agent).await,
+            Some(agent) => tokio::time::timeout(AGENT_STOP_TIMEOUT, agent).await,
             None => Ok(Ok(Ok(()))),
         };
         if let Some(starting) = self.starting.take() {
@@ -126,10 +126,11 @@ fn agent_error(ended: Result<Result<(), AgentError>, JoinError>) -> DemoError {
     }
 }
 
-/// The group of machines that the demonstration deploys to: this one.
+/// The resource group of the agent and of the deployment.
 pub(super) const RESOURCE_GROUP: &str = "demo";
 
+const HEALTH_REPEAT: Duration = Duration::from_secs(10);
 const STOP_GRACE: Duration = Duration::from_secs(2);
-const AGENT_STOP: Duration = Duration::from_secs(6);
-const REMOVAL_TRIES: u32 = 20;
-const REMOVAL_PAUSE: Duration = Duration::from_millis(25);
+const AGENT_STOP_TIMEOUT: Duration = Duration::from_secs(6);
+const MAX_REMOVAL_ATTEMPTS: u32 = 20;
+const REMOVAL_INTERVAL: Duration = Duration::from_millis(25);

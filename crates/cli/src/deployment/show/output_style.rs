@@ -1,4 +1,4 @@
-//! How what is shown looks: with colours or without.
+//! The style of text output: with colours or without.
 
 use std::fmt::Display;
 
@@ -8,17 +8,17 @@ use viridian_proto::v1::{
     Deployment, DeploymentLifecycle, DeploymentSubStep, RouteHealthStatus, RouteStatus,
 };
 
-use crate::names;
+use crate::enum_names;
 
-/// How what is shown looks, and when it is.
+/// The style of text output, and the time that ages refer to.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Look {
+pub(crate) struct OutputStyle {
     pub(crate) coloured: bool,
     pub(crate) now: Timestamp,
 }
 
-impl Look {
-    /// As stdout wants it: coloured on a terminal, unless `NO_COLOR` is set.
+impl OutputStyle {
+    /// The style for stdout: coloured on a terminal, unless `NO_COLOR` is set.
     pub(crate) fn of_stdout() -> Self {
         Self {
             coloured: console::colors_enabled(),
@@ -26,9 +26,9 @@ impl Look {
         }
     }
 
-    /// Lifecycle and sub-step, and whether it is paused.
+    /// Lifecycle, sub-step, and `paused`.
     pub(crate) fn state(self, deployment: &Deployment) -> String {
-        let state = self.paint(names::state(deployment));
+        let state = self.paint(enum_names::state(deployment));
         let state = match (deployment.lifecycle(), deployment.sub_step()) {
             (_, DeploymentSubStep::RollingBack) => state.red(),
             (_, DeploymentSubStep::AwaitingPromotion) => state.magenta(),
@@ -41,7 +41,7 @@ impl Look {
     }
 
     pub(crate) fn status(self, status: RouteStatus) -> String {
-        let name = self.paint(names::status(status));
+        let name = self.paint(enum_names::status(status));
         match status {
             RouteStatus::Running => name.green(),
             RouteStatus::FailedToStart => name.red(),
@@ -52,7 +52,7 @@ impl Look {
     }
 
     pub(crate) fn health(self, health: RouteHealthStatus) -> String {
-        let name = self.paint(names::health(health));
+        let name = self.paint(enum_names::health(health));
         match health {
             RouteHealthStatus::Healthy => name.green(),
             RouteHealthStatus::Unhealthy => name.red(),
@@ -62,7 +62,7 @@ impl Look {
         .to_string()
     }
 
-    pub(crate) fn waits(self, what: &str) -> String {
+    pub(crate) fn waiting(self, what: &str) -> String {
         self.paint(what).yellow().to_string()
     }
 

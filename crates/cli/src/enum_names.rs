@@ -1,9 +1,14 @@
-//! The enum values of the contract as people say them: `READY`, `MANUAL_GATE`.
+//! Short names of the API's enum values: `READY`, `MANUAL_GATE`.
 
 use viridian_proto::v1::{
     BlockerCode, Deployment, DeploymentEventKind, DeploymentLifecycle, DeploymentSubStep,
     HistoryResult, RouteHealthStatus, RouteStatus, RouteTrafficStatus,
 };
+
+/// `PROJECT/NAME` of a deployment.
+pub(crate) fn qualified_name(deployment: &Deployment) -> String {
+    format!("{}/{}", deployment.project, deployment.name)
+}
 
 /// The lifecycle and, while deploying, the sub-step: `DEPLOYING / PROVISIONING`.
 pub(crate) fn state(deployment: &Deployment) -> String {
@@ -14,7 +19,7 @@ pub(crate) fn state(deployment: &Deployment) -> String {
     }
 }
 
-/// The stage of a deployment's life: `READY`.
+/// The lifecycle of a deployment: `READY`.
 pub(crate) fn lifecycle(lifecycle: DeploymentLifecycle) -> &'static str {
     let unspecified = DeploymentLifecycle::Unspecified.as_str_name();
     short(lifecycle.as_str_name(), unspecified)
@@ -26,7 +31,7 @@ pub(crate) fn sub_step(step: DeploymentSubStep) -> &'static str {
     short(step.as_str_name(), unspecified)
 }
 
-/// How something ended: `ROLLED_BACK`.
+/// The result of a history entry: `ROLLED_BACK`.
 pub(crate) fn result(result: HistoryResult) -> &'static str {
     let unspecified = HistoryResult::Unspecified.as_str_name();
     short(result.as_str_name(), unspecified)
@@ -37,13 +42,13 @@ pub(crate) fn blocker(code: BlockerCode) -> &'static str {
     short(code.as_str_name(), BlockerCode::Unspecified.as_str_name())
 }
 
-/// What changed of a deployment: `PROMOTED`.
+/// The kind of a deployment event: `PROMOTED`.
 pub(crate) fn event(kind: DeploymentEventKind) -> &'static str {
     let unspecified = DeploymentEventKind::Unspecified.as_str_name();
     short(kind.as_str_name(), unspecified)
 }
 
-/// Where a route is in its life: `RUNNING`.
+/// The status of a route: `RUNNING`.
 pub(crate) fn status(status: RouteStatus) -> &'static str {
     short(status.as_str_name(), RouteStatus::Unspecified.as_str_name())
 }
@@ -64,19 +69,19 @@ pub(crate) fn traffic(traffic: RouteTrafficStatus) -> &'static str {
     )
 }
 
-/// A text that names no value of the contract.
+/// A text that names no value of an enum.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no such one; there are: {0}")]
-pub(crate) struct NameError(String);
+#[error("unknown value; expected one of: {0}")]
+pub(crate) struct EnumNameError(String);
 
 /// Reads a lifecycle as people type it: `deploying`.
-pub(crate) fn parse_lifecycle(text: &str) -> Result<DeploymentLifecycle, NameError> {
+pub(crate) fn parse_lifecycle(text: &str) -> Result<DeploymentLifecycle, EnumNameError> {
     let all = (1..).map_while(|number| DeploymentLifecycle::try_from(number).ok());
     parse(text, all, lifecycle)
 }
 
 /// Reads the status of a route as people type it: `failed-to-start`.
-pub(crate) fn parse_status(text: &str) -> Result<RouteStatus, NameError> {
+pub(crate) fn parse_status(text: &str) -> Result<RouteStatus, EnumNameError> {
     let all = (1..).map_while(|number| RouteStatus::try_from(number).ok());
     parse(text, all, status)
 }
@@ -85,17 +90,17 @@ fn parse<T: Copy>(
     text: &str,
     all: impl Iterator<Item = T> + Clone,
     name: impl Fn(T) -> &'static str,
-) -> Result<T, NameError> {
+) -> Result<T, EnumNameError> {
     let typed = |value: T| name(value).to_ascii_lowercase().replace('_', "-");
     let asked = text.to_ascii_lowercase().replace('_', "-");
     let mut values = all.clone();
     values.find(|&value| typed(value) == asked).ok_or_else(|| {
         let names: Vec<_> = all.map(typed).collect();
-        NameError(names.join(", "))
+        EnumNameError(names.join(", "))
     })
 }
 
-/// Takes the name of the enum off, which is what `…_UNSPECIFIED` begins with.
+/// Strips the enum's prefix, which `…_UNSPECIFIED` has too.
 fn short(name: &'static str, unspecified: &str) -> &'static str {
     let prefix = unspecified.trim_end_matches("UNSPECIFIED");
     name.strip_prefix(prefix).unwrap_or(name)
@@ -122,7 +127,7 @@ mod tests {
         let error = super::parse_lifecycle("unspecified").expect_err("it is none");
         assert_eq!(
             error.to_string(),
-            "there is no such one; there are: pending, ready, deploying, destroying, destroyed"
+            "unknown value; expected one of: pending, ready, deploying, destroying, destroyed"
         );
     }
 

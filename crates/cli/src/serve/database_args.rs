@@ -1,4 +1,4 @@
-//! How much of its database the server uses at once, and how long it waits.
+//! The flags of `viridian serve` for the database: connections and timeouts.
 
 use std::time::Duration;
 
@@ -7,10 +7,15 @@ use viridian_server::Limits;
 
 use crate::duration;
 
-/// The flags of `viridian serve` about it.
+/// The flags of `viridian serve` for the database.
 #[derive(Debug, Clone, Copy, Args)]
-pub(crate) struct LimitArgs {
-    /// Connections to PostgreSQL. Each does one unit of work at a time.
+#[command(next_help_heading = "Database")]
+pub(crate) struct DatabaseArgs {
+    /// Connections to PostgreSQL.
+    ///
+    /// Each runs one transaction at a time. Raise it when calls fail with
+    /// RESOURCE_EXHAUSTED while PostgreSQL is not busy. `max_connections` of
+    /// PostgreSQL must cover all servers.
     #[arg(
         long,
         env = "VIRIDIAN_DATABASE_CONNECTIONS",
@@ -18,7 +23,7 @@ pub(crate) struct LimitArgs {
         default_value_t = 16
     )]
     database_connections: u32,
-    /// Connections that read a SQLite file. One more writes.
+    /// Connections that read a SQLite file. One more connection writes.
     #[arg(
         long,
         env = "VIRIDIAN_DATABASE_READERS",
@@ -26,29 +31,34 @@ pub(crate) struct LimitArgs {
         default_value_t = 4
     )]
     database_readers: u32,
-    /// How long a call waits for a connection, or for its turn to write on
-    /// SQLite, until it is told RESOURCE_EXHAUSTED.
+    /// How long a call waits for a connection, or for the writer of a SQLite file.
+    ///
+    /// The call then fails with RESOURCE_EXHAUSTED, and its caller may try again.
     #[arg(long, env = "VIRIDIAN_DATABASE_ACQUIRE_TIMEOUT", value_name = "DURATION", value_parser = duration::parse, default_value = "5s")]
     database_acquire_timeout: Duration,
-    /// How long a call waits for a deployment that another one holds, until it is
-    /// told ABORTED. PostgreSQL only.
+    /// How long a call waits for a deployment that another call has locked
+    /// (PostgreSQL only).
+    ///
+    /// The call then fails with ABORTED, and its caller may try again.
     #[arg(long, env = "VIRIDIAN_DATABASE_LOCK_TIMEOUT", value_name = "DURATION", value_parser = duration::parse, default_value = "2s")]
     database_lock_timeout: Duration,
-    /// How long one statement may take. PostgreSQL only.
+    /// How long one SQL statement may run (PostgreSQL only).
     #[arg(long, env = "VIRIDIAN_DATABASE_STATEMENT_TIMEOUT", value_name = "DURATION", value_parser = duration::parse, default_value = "30s")]
     database_statement_timeout: Duration,
-    /// How long a transaction may stand still: a server that is stopped in the
-    /// middle of one holds its deployments for so long. PostgreSQL only.
+    /// How long an open transaction may be idle (PostgreSQL only).
+    ///
+    /// If a server is stopped in the middle of a transaction, its deployments stay
+    /// locked for this time. PostgreSQL then rolls the transaction back.
     #[arg(long, env = "VIRIDIAN_DATABASE_IDLE_TIMEOUT", value_name = "DURATION", value_parser = duration::parse, default_value = "10s")]
     database_idle_timeout: Duration,
-    /// How long a statement waits for a lock that another program has on a SQLite
-    /// file.
+    /// How long a statement waits for another program that has the SQLite file
+    /// locked.
     #[arg(long, env = "VIRIDIAN_DATABASE_BUSY_TIMEOUT", value_name = "DURATION", value_parser = duration::parse, default_value = "5s")]
     database_busy_timeout: Duration,
 }
 
-impl From<LimitArgs> for Limits {
-    fn from(args: LimitArgs) -> Self {
+impl From<DatabaseArgs> for Limits {
+    fn from(args: DatabaseArgs) -> Self {
         Self {
             connections: args.database_connections,
             readers: args.database_readers,
@@ -70,12 +80,12 @@ mod tests {
     #[derive(Parser)]
     struct Flags {
         #[command(flatten)]
-        limits: LimitArgs,
+        database: DatabaseArgs,
     }
 
     #[test]
     fn the_defaults_are_those_of_the_store() {
         let flags = Flags::try_parse_from(["serve"]).expect("no flag is needed");
-        assert_eq!(Limits::from(flags.limits), Limits::default());
+        assert_eq!(Limits::from(flags.database), Limits::default());
     }
 }

@@ -1,53 +1,53 @@
-//! What is in motion, the oldest first.
+//! The deployments in progress as text.
 
 use viridian_proto::v1::{BlockerCode, Deployment, DeploymentLifecycle};
 
 use super::{
-    Look,
+    OutputStyle,
     age::{countdown, since},
-    deployment::{qualified_name, ready},
+    deployment::ready,
 };
 use crate::{
-    names,
+    enum_names::{self, qualified_name},
     table::{clean, table},
 };
 
-/// One deployment in motion, as a line.
+/// The row of a deployment in progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Motion {
+pub(crate) struct InProgress {
     pub(crate) deployment: String,
     pub(crate) state: String,
     pub(crate) age: String,
     pub(crate) blue: String,
     pub(crate) green: String,
-    /// How long it is until something happens by itself.
-    pub(crate) left: String,
-    pub(crate) waits: String,
+    /// Time until the next deadline.
+    pub(crate) ends_in: String,
+    pub(crate) waits_for: String,
 }
 
-impl Motion {
-    pub(crate) fn new(deployment: &Deployment, look: Look) -> Self {
+impl InProgress {
+    pub(crate) fn new(deployment: &Deployment, style: OutputStyle) -> Self {
         let target = deployment.target_replicas;
         let is_deploying = deployment.lifecycle() == DeploymentLifecycle::Deploying;
         let paused = if deployment.paused { ", paused" } else { "" };
         Self {
             deployment: qualified_name(deployment),
-            state: format!("{}{paused}", names::state(deployment)),
+            state: format!("{}{paused}", enum_names::state(deployment)),
             age: deployment
                 .phase_start_time
                 .as_ref()
-                .map_or_else(|| "-".to_owned(), |at| since(at, look.now)),
+                .map_or_else(|| "-".to_owned(), |at| since(at, style.now)),
             blue: ready(deployment.blue.as_ref(), target),
             green: match is_deploying {
                 true => ready(deployment.green.as_ref(), target),
                 false => "-".to_owned(),
             },
-            left: left(deployment, look),
-            waits: waits(deployment),
+            ends_in: ends_in(deployment, style),
+            waits_for: waits_for(deployment),
         }
     }
 
-    /// In the order of [`Motion::HEADER`].
+    /// In the order of [`InProgress::HEADER`].
     pub(crate) fn cells(self) -> [String; 7] {
         [
             self.deployment,
@@ -55,8 +55,8 @@ impl Motion {
             self.age,
             self.blue,
             self.green,
-            self.left,
-            self.waits,
+            self.ends_in,
+            self.waits_for,
         ]
     }
 
@@ -71,24 +71,24 @@ impl Motion {
     ];
 }
 
-/// Deployments in motion, one a line.
-pub(crate) fn top(deployments: &[Deployment], look: Look) -> String {
+/// A table of deployments in progress.
+pub(crate) fn in_progress_table(deployments: &[Deployment], style: OutputStyle) -> String {
     if deployments.is_empty() {
-        return "nothing is in motion".to_owned();
+        return "no deployments in progress".to_owned();
     }
     let row = |it: &Deployment| {
-        let mut cells = Motion::new(it, look).cells().to_vec();
-        if let Some(waits) = cells.last_mut() {
-            *waits = look.waits(waits);
+        let mut cells = InProgress::new(it, style).cells().to_vec();
+        if let Some(waits_for) = cells.last_mut() {
+            *waits_for = style.waiting(waits_for);
         }
         cells
     };
-    table(&Motion::HEADER, deployments.iter().map(row).collect())
+    table(&InProgress::HEADER, deployments.iter().map(row).collect())
 }
 
-/// Those that are in motion, from the one that has stood longest where it is.
-pub(crate) fn moving(mut deployments: Vec<Deployment>) -> Vec<Deployment> {
-    deployments.retain(is_moving);
+/// The deployments in progress, sorted by the start of their present step, oldest first.
+pub(crate) fn in_progress(mut deployments: Vec<Deployment>) -> Vec<Deployment> {
+    deployments.retain(is_in_progress);
     deployments.sort_by_key(|it| {
         let at = it.phase_start_time.unwrap_or_default();
         (at.seconds, at.nanos)
@@ -96,8 +96,8 @@ pub(crate) fn moving(mut deployments: Vec<Deployment>) -> Vec<Deployment> {
     deployments
 }
 
-/// One that has nothing to run is idle.
-fn is_moving(deployment: &Deployment) -> bool {
+/// A PENDING deployment without a revision is idle: nothing will happen to it.
+fn is_in_progress(deployment: &Deployment) -> bool {
     use DeploymentLifecycle::{Deploying, Destroying, Pending};
     let mut codes = deployment.blockers.iter().map(|it| it.code());
     match deployment.lifecycle() {
@@ -107,18 +107,18 @@ fn is_moving(deployment: &Deployment) -> bool {
     }
 }
 
-/// Of all clocks that run, the one that ends first.
-fn left(deployment: &Deployment, look: Look) -> String {
-    let clocks = deployment
+/// The time until the earliest deadline of the deployment and its blockers.
+fn ends_in(deployment: &Deployment, style: OutputStyle) -> String {
+    let deadlines = deployment
         .blockers
         .iter()
         .filter_map(|it| it.until_time.as_ref())
         .chain(deployment.deadline_time.as_ref());
-    let first = clocks.min_by_key(|at| (at.seconds, at.nanos));
-    first.map_or_else(|| "-".to_owned(), |at| countdown(at, look.now))
+    let first = deadlines.min_by_key(|at| (at.seconds, at.nanos));
+    first.map_or_else(|| "-".to_owned(), |at| countdown(at, style.now))
 }
 
-fn waits(deployment: &Deployment) -> String {
+fn waits_for(deployment: &Deployment) -> String {
     match deployment.blockers.as_slice() {
         [] => "-".to_owned(),
         [one] => clean(&one.message),
@@ -133,7 +133,7 @@ mod tests {
     use super::{super::fixture, *};
 
     #[test]
-    fn the_oldest_is_first_and_what_stands_still_is_not_there() {
+    fn the_oldest_is_first_and_idle_ones_are_left_out() {
         let gate = fixture::at_the_gate();
         let mut newer = fixture::provisioning();
         newer.name = "newer".to_owned();
@@ -149,8 +149,11 @@ mod tests {
             ..Blocker::default()
         });
         let all = [newer, ready, idle, gate];
-        let moving = moving(all.to_vec());
-        insta::assert_snapshot!("top", top(&moving, fixture::plain()));
-        assert_eq!(top(&[], fixture::plain()), "nothing is in motion");
+        let rows = in_progress(all.to_vec());
+        insta::assert_snapshot!("in_progress", in_progress_table(&rows, fixture::plain()));
+        assert_eq!(
+            in_progress_table(&[], fixture::plain()),
+            "no deployments in progress"
+        );
     }
 }
