@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use serde::{Deserialize, Serialize};
 use viridian_strategy::{
     Blockers, DeploymentId, Lifecycle, Policy, ReplicaCounts, RevisionId, State, SubStep, Timestamp,
 };
@@ -24,15 +23,16 @@ use self::{
 use crate::{
     connection::{Connection, load, with_conn},
     dialect::{Cacheable as _, Trip, in_one_trip, selected},
+    documents::Json,
     error::StoreError,
     routes::Endpoint,
     schema::deployments,
-    types::{Json, Sql},
+    types::Sql,
     write::{Column, Write},
 };
 
 /// A deployment as it stands at one sequence.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Deployment {
     /// Its id.
     pub id: DeploymentId,
@@ -41,7 +41,6 @@ pub struct Deployment {
     /// Its name, unique among the project's live ones.
     pub name: String,
     /// Labels to select by.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// Where it belongs and who asked for it.
     pub metadata: Metadata,
@@ -58,7 +57,6 @@ pub struct Deployment {
     /// When the current revision was activated.
     pub current_since: Timestamp,
     /// The revision that was current before.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub previous: Option<RevisionId>,
     /// The version of what was asked of it.
     pub generation: i64,
@@ -75,10 +73,8 @@ pub struct Deployment {
     /// When the present lifecycle and sub-step began.
     pub phase_started_at: Timestamp,
     /// When the progress deadline or the gate's timeout passes.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub deadline_at: Option<Timestamp>,
     /// When a revision was last promoted.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub promoted_at: Option<Timestamp>,
     /// The number of its newest revision.
     pub last_revision: i64,
@@ -87,31 +83,26 @@ pub struct Deployment {
 }
 
 /// Where a deployment belongs and who asked for it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Metadata {
     /// The tenant.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub domain: String,
     /// The machines that run its routes.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub resource_group: String,
     /// Who created it.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub created_user: String,
     /// Who owns the sessions of its routes.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub session_owner: String,
 }
 
 /// What can be seen of a deployment's routes, and why it does not go on.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
     /// Routes of the current revision.
     pub blue: ReplicaCounts,
     /// Routes of the revision that is being deployed.
     pub green: ReplicaCounts,
     /// Why it does not go on.
-    #[serde(default, skip_serializing_if = "Blockers::is_empty")]
     pub blockers: Blockers,
 }
 

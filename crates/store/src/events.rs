@@ -8,9 +8,10 @@ use viridian_strategy::{DeploymentId, Timestamp};
 
 use crate::{
     deployments::Deployment,
+    documents::Json,
     error::StoreError,
     schema::events,
-    types::{EventKind, Json, Sql},
+    types::{EventKind, Sql},
     write::{Write, columns},
 };
 

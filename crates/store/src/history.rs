@@ -8,9 +8,10 @@ use crate::{
     connection::{Connection, load, with_conn},
     deployments::Status,
     dialect::selected,
+    documents::Json,
     error::StoreError,
     schema::{deployments, history},
-    types::{Json, Outcome, Phase, RequestId, Sql},
+    types::{Outcome, Phase, RequestId, Sql},
     write::{Column, Write, columns},
 };
 

@@ -9,6 +9,7 @@
 //! - [`check()`]: the invariants, as SQL in `invariants/`, asked of one snapshot.
 //! - [`inspect()`]: a database looked over, before a server runs on it.
 //! - [`copy()`]: from SQLite to PostgreSQL.
+//! - `documents`: the JSON that is kept, with its golden files.
 //! - `telemetry`: what it tells of itself.
 //! - `write`: what a unit of work writes, as values, and how it is done.
 //! - `dialect`, `types`, `write/`, `database/`: all that knows that there are two
@@ -21,6 +22,7 @@ mod copy;
 mod database;
 mod deployments;
 mod dialect;
+mod documents;
 mod error;
 mod events;
 mod faults;

@@ -2,16 +2,15 @@
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 use viridian_strategy::{DeploymentId, Timestamp};
 
 use crate::{
     connection::{Connection, load, with_conn},
+    documents::{Json, JsonText, Reply, deployment_of_reply},
     error::StoreError,
     schema::replies,
-    types::{Json, RequestId, Sql},
+    types::{RequestId, Sql},
     write::{Column, Write},
 };
 
@@ -34,50 +33,39 @@ pub(crate) enum Earlier<T> {
     Other,
 }
 
-/// What all replies have.
-#[derive(Debug, Deserialize)]
-struct About {
-    deployment: Identity,
-}
-
-#[derive(Debug, Deserialize)]
-struct Identity {
-    id: DeploymentId,
-}
-
 impl Connection {
     /// Finds the deployment in the reply to a request id. Every reply has one.
     pub(crate) async fn find_replied_deployment(
         &mut self,
         request: &Request,
     ) -> Result<Option<DeploymentId>, StoreError> {
-        let reply: Option<Json<About>> = with_conn!(self, |c| replies::table
+        let reply: Option<JsonText> = with_conn!(self, |c| replies::table
             .find(Sql(request.id))
             .select(replies::reply)
             .get_result(c))
         .optional()?;
-        Ok(reply.map(|Json(about)| about.deployment.id))
+        reply
+            .map(|JsonText(text)| deployment_of_reply(&text).map_err(broken))
+            .transpose()
     }
 
     /// Finds the reply to an earlier request of the same id.
-    pub(crate) async fn find_reply<T: DeserializeOwned>(
+    pub(crate) async fn find_reply<T: Reply>(
         &mut self,
         request: &Request,
     ) -> Result<Option<Earlier<T>>, StoreError> {
-        let row: Option<(String, Vec<u8>, Json<Box<RawValue>>)> =
-            with_conn!(self, |c| replies::table
-                .find(Sql(request.id))
-                .select((replies::method, replies::fingerprint, replies::reply))
-                .get_result(c))
-            .optional()?;
-        let Some((method, fingerprint, Json(reply))) = row else {
+        let row: Option<(String, Vec<u8>, JsonText)> = with_conn!(self, |c| replies::table
+            .find(Sql(request.id))
+            .select((replies::method, replies::fingerprint, replies::reply))
+            .get_result(c))
+        .optional()?;
+        let Some((method, fingerprint, JsonText(reply))) = row else {
             return Ok(None);
         };
         if method != request.method || fingerprint != request.fingerprint {
             return Ok(Some(Earlier::Other));
         }
-        let reply = serde_json::from_str(reply.get())
-            .map_err(|error| StoreError::Broken(error.to_string()))?;
+        let reply = Json::parse(&reply).map_err(broken)?;
         Ok(Some(Earlier::Same(reply)))
     }
 
@@ -116,19 +104,19 @@ impl Connection {
 /// A reply that is to be stored.
 pub(crate) struct NewReply {
     request: Request,
-    reply: Box<RawValue>,
+    reply: JsonText,
 }
 
 impl NewReply {
     /// None for a call without a request id.
-    pub(crate) fn of<T: Serialize>(
+    pub(crate) fn of<T: Reply>(
         request: Option<&Request>,
         reply: &T,
     ) -> Result<Option<Self>, StoreError> {
         let Some(request) = request.cloned() else {
             return Ok(None);
         };
-        let reply = to_raw_value(reply).map_err(|error| StoreError::Broken(error.to_string()))?;
+        let reply = JsonText(Json::text(reply).map_err(broken)?);
         Ok(Some(Self { request, reply }))
     }
 }
@@ -141,7 +129,7 @@ pub(crate) fn insert_replies(replies: impl IntoIterator<Item = NewReply>, now: T
         ids.push(Sql(request.id));
         methods.push(request.method.to_owned());
         fingerprints.push(request.fingerprint);
-        bodies.push(Json(reply));
+        bodies.push(reply);
         times.push(Sql(now));
     }
     let columns = vec![
@@ -152,4 +140,8 @@ pub(crate) fn insert_replies(replies: impl IntoIterator<Item = NewReply>, now: T
         Column::new(replies::created_at, times),
     ];
     Write::insert("store reply", "replies", columns).on_conflict("ON CONFLICT DO NOTHING")
+}
+
+fn broken(error: serde_json::Error) -> StoreError {
+    StoreError::Broken(error.to_string())
 }

@@ -4,21 +4,21 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use serde::{Deserialize, Serialize};
 use viridian_strategy::{DeploymentId, RevisionId, Timestamp};
 
 use crate::{
     connection::{Connection, load, with_conn},
     deployments::expect_rows,
     dialect::selected,
+    documents::Json,
     error::StoreError,
     schema::revisions,
-    types::{Json, Sql},
+    types::Sql,
     write::{Write, columns},
 };
 
 /// An immutable version of what to run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Revision {
     /// Its id.
     pub id: RevisionId,
@@ -35,7 +35,7 @@ pub struct Revision {
 }
 
 /// What to run.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RevisionSpec {
     /// The container image.
     pub image: String,
@@ -54,7 +54,7 @@ pub struct RevisionSpec {
 }
 
 /// How the health of a replica is checked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthCheck {
     /// The path of an HTTP GET that must answer 2xx.
     pub path: String,

@@ -3,7 +3,6 @@
 mod old;
 
 use diesel::prelude::*;
-use serde::{Deserialize, Serialize};
 use viridian_strategy::{
     DeploymentId, Health, Lifecycle, RevisionId, RouteId, RouteStatus, Timestamp, Traffic, serving,
 };
@@ -12,6 +11,7 @@ use crate::{
     connection::{Connection, load},
     deployments::Projects,
     dialect::selected,
+    documents::Json,
     error::StoreError,
     schema::{deployments, routes},
     types::Sql,
@@ -34,7 +34,7 @@ pub struct Route {
 }
 
 /// A line of a traffic table.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Endpoint {
     /// The route.
     pub route: RouteId,
@@ -155,7 +155,7 @@ impl Connection {
             i64,
             Sql<Lifecycle>,
             Option<Sql<RevisionId>>,
-            crate::types::Json<Vec<Endpoint>>,
+            Json<Vec<Endpoint>>,
         );
         let rows: Vec<Row> = load!(self, {
             let mut query = deployments::table

@@ -9,6 +9,7 @@ mod copy;
 mod cut;
 mod cutter;
 mod cycles;
+mod documents;
 mod faults;
 mod fixture;
 mod groups;

@@ -9,22 +9,22 @@
 
 use std::io::Write as _;
 
+pub(crate) use diesel::internal::derives::as_expression::Bound;
 use diesel::{
     backend::Backend,
     deserialize::{self, FromSql},
-    expression::{AsExpression, TypedExpressionType},
-    internal::derives::as_expression::Bound,
     pg::{Pg, PgValue},
     query_builder::QueryId,
     serialize::{self, IsNull, Output, ToSql},
-    sql_types::{Nullable, SingleValue, SqlType, is_nullable},
+    sql_types::SqlType,
     sqlite::{Sqlite, SqliteValue},
 };
-use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 use viridian_strategy::{
     DeploymentId, Health, Lifecycle, RevisionId, RouteId, RouteStatus, SubStep, Timestamp, Traffic,
 };
+
+use crate::documents::Json;
 
 /// An id.
 #[derive(Clone, Copy, Debug, Default, QueryId, SqlType)]
@@ -59,59 +59,69 @@ pub struct Document;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Sql<T>(pub(crate) T);
 
-/// A value that is kept as JSON.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Json<T>(pub(crate) T);
-
 /// The same of a row that must not take others with it: none when it does not
 /// parse.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Readable<T>(pub(crate) Option<T>);
 
+/// Lets a wrapper of values stand in queries and in rows.
 macro_rules! in_queries {
-    ($wrapper:ident) => {
-        impl<T, ST: SqlType + TypedExpressionType> AsExpression<ST> for $wrapper<T> {
-            type Expression = Bound<ST, Self>;
-
-            fn as_expression(self) -> Self::Expression {
-                Bound::new(self)
-            }
-        }
-
-        impl<'a, T, ST: SqlType + TypedExpressionType> AsExpression<ST> for &'a $wrapper<T> {
-            type Expression = Bound<ST, Self>;
-
-            fn as_expression(self) -> Self::Expression {
-                Bound::new(self)
-            }
-        }
-
-        impl<T, ST, DB: Backend> ToSql<Nullable<ST>, DB> for $wrapper<T>
+    ($wrapper:ident $(<$T:ident>)?) => {
+        impl<$($T,)? ST> diesel::expression::AsExpression<ST> for $wrapper $(<$T>)?
         where
-            ST: SqlType<IsNull = is_nullable::NotNull>,
-            $wrapper<T>: ToSql<ST, DB>,
+            ST: diesel::sql_types::SqlType + diesel::expression::TypedExpressionType,
         {
-            fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, DB>) -> serialize::Result {
-                ToSql::<ST, DB>::to_sql(self, out)
+            type Expression = $crate::types::Bound<ST, Self>;
+
+            fn as_expression(self) -> Self::Expression {
+                $crate::types::Bound::new(self)
             }
         }
 
-        impl<T, ST: SingleValue, DB: Backend> deserialize::Queryable<ST, DB> for $wrapper<T>
+        impl<'a, $($T,)? ST> diesel::expression::AsExpression<ST> for &'a $wrapper $(<$T>)?
         where
-            $wrapper<T>: FromSql<ST, DB>,
+            ST: diesel::sql_types::SqlType + diesel::expression::TypedExpressionType,
+        {
+            type Expression = $crate::types::Bound<ST, Self>;
+
+            fn as_expression(self) -> Self::Expression {
+                $crate::types::Bound::new(self)
+            }
+        }
+
+        impl<$($T,)? ST, DB> diesel::serialize::ToSql<diesel::sql_types::Nullable<ST>, DB>
+            for $wrapper $(<$T>)?
+        where
+            DB: diesel::backend::Backend,
+            ST: diesel::sql_types::SqlType<IsNull = diesel::sql_types::is_nullable::NotNull>,
+            $wrapper $(<$T>)?: diesel::serialize::ToSql<ST, DB>,
+        {
+            fn to_sql<'b>(
+                &'b self,
+                out: &mut diesel::serialize::Output<'b, '_, DB>,
+            ) -> diesel::serialize::Result {
+                diesel::serialize::ToSql::<ST, DB>::to_sql(self, out)
+            }
+        }
+
+        impl<$($T,)? ST, DB> diesel::deserialize::Queryable<ST, DB> for $wrapper $(<$T>)?
+        where
+            DB: diesel::backend::Backend,
+            ST: diesel::sql_types::SingleValue,
+            $wrapper $(<$T>)?: diesel::deserialize::FromSql<ST, DB>,
         {
             type Row = Self;
 
-            fn build(row: Self::Row) -> deserialize::Result<Self> {
+            fn build(row: Self::Row) -> diesel::deserialize::Result<Self> {
                 Ok(row)
             }
         }
     };
 }
+pub(crate) use in_queries;
 
-in_queries!(Sql);
-in_queries!(Json);
-in_queries!(Readable);
+in_queries!(Sql<T>);
+in_queries!(Readable<T>);
 
 macro_rules! id {
     ($rust:ident) => {
@@ -182,32 +192,6 @@ impl FromSql<Instant, Sqlite> for Sql<Timestamp> {
     fn from_sql(mut value: SqliteValue<'_, '_, '_>) -> deserialize::Result<Self> {
         let time: jiff::Timestamp = value.read_text().parse()?;
         Ok(Sql(Timestamp::from_micros(time.as_microsecond())))
-    }
-}
-
-impl<T: Serialize + std::fmt::Debug> ToSql<Document, Pg> for Json<T> {
-    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
-        serde_json::to_writer(out, &self.0)?;
-        Ok(IsNull::No)
-    }
-}
-
-impl<T: Serialize + std::fmt::Debug> ToSql<Document, Sqlite> for Json<T> {
-    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Sqlite>) -> serialize::Result {
-        out.set_value(serde_json::to_string(&self.0)?);
-        Ok(IsNull::No)
-    }
-}
-
-impl<T: DeserializeOwned> FromSql<Document, Pg> for Json<T> {
-    fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
-        Ok(Json(serde_json::from_slice(value.as_bytes())?))
-    }
-}
-
-impl<T: DeserializeOwned> FromSql<Document, Sqlite> for Json<T> {
-    fn from_sql(mut value: SqliteValue<'_, '_, '_>) -> deserialize::Result<Self> {
-        Ok(Json(serde_json::from_str(value.read_text())?))
     }
 }
 

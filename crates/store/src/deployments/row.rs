@@ -3,18 +3,15 @@
 use std::collections::BTreeMap;
 
 use diesel::prelude::*;
-use serde::{Deserialize, Serialize};
-use viridian_strategy::{
-    DeploymentId, Lifecycle, Policy, RevisionId, Rollout, State, Steady, Step, Stopwatch, SubStep,
-    Timestamp,
-};
+use viridian_strategy::{DeploymentId, Lifecycle, Policy, RevisionId, State, SubStep, Timestamp};
 
 use super::{Deployment, LockedDeployment, Metadata, Status};
 use crate::{
+    documents::{Json, RolloutDocument},
     error::StoreError,
     routes::Endpoint,
     schema::deployments,
-    types::{Json, Sql},
+    types::Sql,
     write::{Column, columns},
 };
 
@@ -75,19 +72,6 @@ pub(crate) struct Moving {
     promoted_at: Option<Sql<Timestamp>>,
 }
 
-/// What a rollout remembers besides its revisions and its step.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct RolloutDocument {
-    since: Timestamp,
-    progress: Stopwatch,
-    best_ready: u32,
-    #[serde(default)]
-    steady: Option<Steady>,
-    #[serde(default)]
-    resumed_at: Timestamp,
-    gate: Option<Stopwatch>,
-}
-
 impl Fixed {
     pub(super) fn columns(rows: Vec<Self>) -> Vec<Column> {
         columns!(rows, Fixed { id, project, name, metadata, created_at } in deployments)
@@ -108,19 +92,7 @@ impl Moving {
 impl From<Deployment> for DeploymentRow {
     fn from(deployment: Deployment) -> Self {
         let state = deployment.state;
-        let rollout = state.rollout().map(|rollout| {
-            Json(RolloutDocument {
-                since: rollout.since,
-                progress: rollout.progress,
-                best_ready: rollout.best_ready,
-                steady: rollout.steady,
-                resumed_at: rollout.resumed_at,
-                gate: match rollout.step {
-                    Step::AwaitingPromotion { gate } => Some(gate),
-                    Step::Provisioning | Step::RollingBack => None,
-                },
-            })
-        });
+        let rollout = state.rollout().map(|rollout| Json(rollout.into()));
         Self {
             fixed: Fixed {
                 id: Sql(deployment.id),
@@ -208,22 +180,11 @@ fn state(moving: &Moving) -> Result<State, &'static str> {
                 .as_ref()
                 .ok_or("DEPLOYING without a rollout")?;
             let sub_step = moving.sub_step.ok_or("DEPLOYING without a sub-step")?;
-            State::Deploying(Rollout {
-                current: current.ok_or("DEPLOYING without a current revision")?,
-                deploying: deploying.ok_or("DEPLOYING without a deploying revision")?,
-                step: match sub_step.0 {
-                    SubStep::Provisioning => Step::Provisioning,
-                    SubStep::AwaitingPromotion => Step::AwaitingPromotion {
-                        gate: document.gate.unwrap_or_default(),
-                    },
-                    SubStep::RollingBack => Step::RollingBack,
-                },
-                since: document.since,
-                progress: document.progress,
-                best_ready: document.best_ready,
-                steady: document.steady,
-                resumed_at: document.resumed_at,
-            })
+            State::Deploying(document.rollout(
+                current.ok_or("DEPLOYING without a current revision")?,
+                deploying.ok_or("DEPLOYING without a deploying revision")?,
+                sub_step.0,
+            ))
         }
     })
 }

@@ -2,7 +2,10 @@
 
 use std::{env, time::Duration};
 
-use diesel::{QueryableByName, sql_types::BigInt};
+use diesel::{
+    QueryableByName,
+    sql_types::{BigInt, Text},
+};
 use diesel_async::RunQueryDsl as _;
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -14,7 +17,7 @@ use viridian_strategy::{
 use crate::{
     Call, Database, Deployment, HealthReport, HistoryEntry, Limits, Metadata, NewDeployment, Pass,
     Request, RequestId, RevisionSpec, Route, RouteFilter, SetAside, StatusReport,
-    connection::with_conn,
+    connection::{load, with_conn},
 };
 
 #[derive(Clone, Copy, Debug)]
@@ -231,7 +234,15 @@ impl Fixture {
         row.n
     }
 
-    /// Changes rows behind Viridian's back.
+    /// The lines that a query gives in its column `line`.
+    pub(super) async fn lines(&self, query: &str) -> Vec<String> {
+        let mut reader = self.db.reader().await.expect("a reader");
+        let query = diesel::sql_query(query.to_owned());
+        let lines: Vec<Line> = load!(&mut reader, query.clone()).expect("the query runs");
+        lines.into_iter().map(|line| line.line).collect()
+    }
+
+    /// Changes rows without going through a unit of work.
     pub(super) async fn tamper(&self, statement: &str) -> Result<(), crate::StoreError> {
         self.db
             .write(async |tx| tx.connection().await?.execute(statement).await)
@@ -261,6 +272,12 @@ impl Fixture {
         }
         footprint
     }
+}
+
+#[derive(QueryableByName)]
+struct Line {
+    #[diesel(sql_type = Text)]
+    line: String,
 }
 
 #[derive(QueryableByName)]

@@ -28,7 +28,7 @@ use super::{
     fixture::{Engine, Fixture},
     invariants,
 };
-use crate::replies::Earlier;
+use crate::{Changed, replies::Earlier};
 
 #[rstest]
 #[case::sqlite(Engine::Sqlite)]
@@ -124,13 +124,14 @@ async fn check(fixture: &Fixture, engine: Engine, told: &[Told]) {
                 sequence,
             } => {
                 let request = request(*id, method);
-                let found = reader.find_reply::<serde_json::Value>(&request).await;
-                let Some(Earlier::Same(reply)) = found.expect("it is read") else {
+                // Every reply has a deployment, and the others have more besides.
+                let found = reader.find_reply::<Changed>(&request).await;
+                let Some(Earlier::Same(Changed { deployment: reply })) = found.expect("it is read")
+                else {
                     panic!("there is no reply to {told:?}");
                 };
-                let reply = &reply["deployment"];
-                assert_eq!(reply["generation"], *generation, "{told:?}");
-                assert_eq!(reply["sequence"], *sequence, "{told:?}");
+                assert_eq!(reply.generation, *generation, "{told:?}");
+                assert_eq!(reply.sequence, *sequence, "{told:?}");
                 requests.push(match engine {
                     Engine::Sqlite => format!("x'{}'", id.simple()),
                     Engine::Postgres => format!("'{id}'"),

@@ -1,6 +1,5 @@
 //! Create a revision, activate a revision, or both at once.
 
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use viridian_strategy::{DeploymentId, RevisionId, verbs};
 
@@ -16,7 +15,7 @@ use crate::{
 };
 
 /// What the creation of a revision came to.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct NewRevision {
     /// The deployment after it.
     pub deployment: Deployment,

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use viridian_strategy::DeploymentId;
 
 use crate::{
     Database, Deployment,
+    documents::Reply,
     error::{StoreError, UnitError},
     replies::{Earlier, NewReply, Request, insert_replies},
     transaction::Transaction,
@@ -34,7 +34,7 @@ pub struct Call {
 }
 
 /// What a call came to that gives nothing but the deployment.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct Changed {
     /// The deployment after it.
     pub deployment: Deployment,
@@ -87,7 +87,7 @@ impl Database {
         decide: impl Fn(Held) -> Decision<T, R> + Send + Sync + 'static,
     ) -> Result<T, UnitError<R>>
     where
-        T: Serialize + DeserializeOwned + Send + 'static,
+        T: Reply,
         R: Send + 'static,
     {
         let expected = call.expected_generation;
@@ -108,7 +108,7 @@ impl Database {
         self.or_first_reply(call, result).await
     }
 
-    async fn decide_alone<T: Serialize, R>(
+    async fn decide_alone<T: Reply, R>(
         &self,
         id: DeploymentId,
         call: &Call,
@@ -134,7 +134,7 @@ impl Database {
         work: impl AsyncFnOnce(&mut Transaction) -> Result<T, UnitError<R>>,
     ) -> Result<T, UnitError<R>>
     where
-        T: Serialize + DeserializeOwned,
+        T: Reply,
     {
         self.once_on(None, call, work).await
     }
@@ -147,7 +147,7 @@ impl Database {
         work: impl AsyncFnOnce(&mut Transaction) -> Result<T, UnitError<R>>,
     ) -> Result<T, UnitError<R>>
     where
-        T: Serialize + DeserializeOwned,
+        T: Reply,
     {
         let result = self
             .write_on(id.into(), async |tx: &mut Transaction| {
@@ -163,7 +163,7 @@ impl Database {
     }
 
     /// What was given, or the reply that the request id has.
-    async fn or_first_reply<T: DeserializeOwned, R>(
+    async fn or_first_reply<T: Reply, R>(
         &self,
         call: &Call,
         result: Result<T, UnitError<R>>,

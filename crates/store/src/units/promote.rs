@@ -1,6 +1,5 @@
 //! Promote: the switch of all traffic, in one transaction.
 
-use serde::{Deserialize, Serialize};
 use viridian_strategy::{Changes, DeploymentId, RevisionId, RouteId, Transition, verbs};
 
 use crate::{
@@ -14,7 +13,7 @@ use crate::{
 };
 
 /// What a promotion came to.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct Promotion {
     /// How many deployments were swapped: one.
     pub swapped: u32,

@@ -1,7 +1,6 @@
 //! Roll back: to an earlier revision, at once if enough of its routes are
 //! retained.
 
-use serde::{Deserialize, Serialize};
 use viridian_strategy::{DeploymentId, RevisionId, State, TransitionKind, verbs};
 
 use crate::{
@@ -16,7 +15,7 @@ use crate::{
 };
 
 /// What a roll-back came to.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct RolledBack {
     /// The deployment after it.
     pub deployment: Deployment,

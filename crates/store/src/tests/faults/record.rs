@@ -1,9 +1,6 @@
 //! All rows of a database: compared, kept and put back.
 
-use diesel::{QueryableByName, sql_types::Text};
-
 use super::super::fixture::{Engine, Fixture};
-use crate::connection::load;
 
 /// The queries and statements for one database.
 pub(super) struct Record {
@@ -26,7 +23,7 @@ impl Record {
                     let columns = format!(
                         "SELECT 'quote(' || name || ')' AS line FROM pragma_table_info('{table}')"
                     );
-                    lines(fixture, &columns).await.join(" || '|' || ")
+                    fixture.lines(&columns).await.join(" || '|' || ")
                 }
             };
             rows.push(format!("SELECT '{table}: ' || {line} AS line FROM {table}"));
@@ -39,12 +36,12 @@ impl Record {
 
     /// Every value of every row.
     pub(super) async fn rows(&self, fixture: &Fixture) -> Vec<String> {
-        lines(fixture, &self.rows).await
+        fixture.lines(&self.rows).await
     }
 
     /// What two runs of one unit of work have in common: all but ids and times.
     pub(super) async fn shape(&self, fixture: &Fixture) -> Vec<String> {
-        lines(fixture, SHAPE).await
+        fixture.lines(SHAPE).await
     }
 
     /// Puts back what was kept.
@@ -52,14 +49,6 @@ impl Record {
         let restored = fixture.tamper(&self.restore).await;
         restored.expect("the rows are put back");
     }
-}
-
-/// The lines that a query gives in its column `line`.
-pub(super) async fn lines(fixture: &Fixture, query: &str) -> Vec<String> {
-    let mut reader = fixture.db.reader().await.expect("a reader");
-    let query = diesel::sql_query(query.to_owned());
-    let lines: Vec<Line> = load!(&mut reader, query.clone()).expect("the query runs");
-    lines.into_iter().map(|line| line.line).collect()
 }
 
 fn restore(engine: Engine) -> String {
@@ -75,12 +64,6 @@ fn restore(engine: Engine) -> String {
         format!("INSERT INTO {table} {own_position} SELECT * FROM kept_{table}")
     });
     delete.chain(insert).collect::<Vec<_>>().join("; ")
-}
-
-#[derive(QueryableByName)]
-struct Line {
-    #[diesel(sql_type = Text)]
-    line: String,
 }
 
 /// Each behind those that it refers to.

@@ -16,7 +16,7 @@ use super::{
         fixture::{Engine, Fixture, call},
         invariants,
     },
-    record::{Record, lines},
+    record::Record,
     scenes::Scene,
     units::{Told, Unit},
 };
@@ -312,7 +312,7 @@ impl Stage {
 
     async fn stored_reply(&self) -> Value {
         let stored = "SELECT CAST(reply AS text) AS line FROM replies";
-        let [reply] = &lines(&self.fixture, stored).await[..] else {
+        let [reply] = &self.fixture.lines(stored).await[..] else {
             panic!("one reply")
         };
         serde_json::from_str(reply).expect("it parses")

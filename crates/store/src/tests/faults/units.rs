@@ -1,9 +1,8 @@
 //! The units of work.
 
-use std::time::Duration;
+use std::{fmt::Debug, time::Duration};
 
 use futures::{FutureExt as _, future::BoxFuture};
-use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 use viridian_strategy::{DeploymentId, Health, RouteStatus};
@@ -14,7 +13,9 @@ use super::{
 };
 use crate::{
     Call, Database, DeploymentUpdate, HealthReport, LastReport, Metadata, NewDeployment,
-    ReportError, Request, RequestId, StoreError, dialect::system_clock,
+    ReportError, Request, RequestId, StoreError,
+    dialect::system_clock,
+    documents::{Json, Reply},
 };
 
 /// A unit of work, each from a scene of its own.
@@ -178,7 +179,7 @@ impl Unit {
             Self::ReportSilence => {
                 let silent = scene.routes.iter().map(|&route| (route, id)).collect();
                 async move {
-                    told(
+                    done(
                         db.silence(system_clock(), &silent)
                             .await
                             .map(|it| it.routes),
@@ -193,10 +194,10 @@ impl Unit {
                     health: Some(system_clock()),
                 };
                 let spoken = scene.routes.iter().map(spoken).collect();
-                async move { told(db.note_reports(spoken).await) }.boxed()
+                async move { done(db.note_reports(spoken).await) }.boxed()
             }
             Self::SetAside => {
-                async move { told(db.set_aside(id, Duration::from_secs(60)).await) }.boxed()
+                async move { done(db.set_aside(id, Duration::from_secs(60)).await) }.boxed()
             }
             Self::CycleCreates
             | Self::CycleDrains
@@ -204,7 +205,7 @@ impl Unit {
             | Self::CycleRollsBack
             | Self::CycleEndsRetention
             | Self::CycleDestroys
-            | Self::CycleWaits => async move { told(db.run_cycle(id).await) }.boxed(),
+            | Self::CycleWaits => async move { done(db.run_cycle(id).await) }.boxed(),
         }
     }
 }
@@ -221,16 +222,26 @@ async fn report_health(db: &Database, scene: &Scene, health: Health) -> Told {
     applied(results.await)
 }
 
-fn told<T: Serialize, E: std::fmt::Debug>(result: Result<T, E>) -> Told {
+/// The reply of a call, as it is stored.
+fn told<T: Reply, E: Debug>(result: Result<T, E>) -> Told {
     let reply = result.map_err(|error| format!("{error:?}"))?;
-    serde_json::to_value(reply).map_err(|error| error.to_string())
+    let text = Json::text(&reply).map_err(|error| error.to_string())?;
+    serde_json::from_str(&text).map_err(|error| error.to_string())
+}
+
+/// What a unit gives that stores no reply.
+fn done<T: Debug, E: Debug>(result: Result<T, E>) -> Told {
+    match result {
+        Ok(given) => Ok(Value::String(format!("{given:?}"))),
+        Err(error) => Err(format!("{error:?}")),
+    }
 }
 
 /// Done if each is applied.
 fn applied(results: Result<Vec<Result<(), ReportError>>, StoreError>) -> Told {
     let results = results.map_err(|error| error.to_string())?;
     let each: Result<Vec<()>, ReportError> = results.into_iter().collect();
-    told(each.map(|each| each.len()))
+    done(each.map(|each| each.len()))
 }
 
 fn terms() -> Call {

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
 use tokio::sync::oneshot;
 use tracing::Span;
 
 use crate::{
+    documents::Reply,
     error::{StoreError, UnitError},
     replies::{NewReply, Request},
     units::{change::Change, hold::Held},
@@ -77,7 +77,7 @@ impl<T, R, F> Waiting<T, R, F> {
 
 impl<T, R, F> Caller for Waiting<T, R, F>
 where
-    T: Serialize + Send,
+    T: Reply,
     R: Send,
     F: Fn(Held) -> Decision<T, R> + Send + Sync,
 {

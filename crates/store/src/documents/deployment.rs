@@ -1,0 +1,175 @@
+//! A deployment at one sequence, as events and replies have it, and its metadata.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+use viridian_strategy::{DeploymentId, RevisionId};
+
+use super::{
+    Micros, persisted, policy::PolicyDocument, state::StateDocument, status::StatusDocument,
+};
+use crate::{Deployment, Metadata};
+
+persisted!(Deployment => DeploymentDocument<'_>);
+persisted!(Metadata => MetadataDocument<'_>);
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct DeploymentDocument<'a> {
+    id: Uuid,
+    project: Cow<'a, str>,
+    name: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "has_no_labels")]
+    labels: Cow<'a, BTreeMap<String, String>>,
+    metadata: MetadataDocument<'a>,
+    target_replicas: u32,
+    policy: PolicyDocument,
+    revision_history_limit: u32,
+    paused: bool,
+    state: StateDocument,
+    current_since: Micros,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous: Option<Uuid>,
+    generation: i64,
+    sequence: i64,
+    epoch: i64,
+    status: StatusDocument,
+    created_at: Micros,
+    updated_at: Micros,
+    phase_started_at: Micros,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deadline_at: Option<Micros>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    promoted_at: Option<Micros>,
+    last_revision: i64,
+    last_history: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct MetadataDocument<'a> {
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    domain: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    resource_group: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    created_user: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    session_owner: Cow<'a, str>,
+}
+
+fn has_no_labels(labels: &BTreeMap<String, String>) -> bool {
+    labels.is_empty()
+}
+
+impl<'a> From<&'a Deployment> for DeploymentDocument<'a> {
+    fn from(deployment: &'a Deployment) -> Self {
+        let Deployment {
+            id,
+            project,
+            name,
+            labels,
+            metadata,
+            target_replicas,
+            policy,
+            revision_history_limit,
+            paused,
+            state,
+            current_since,
+            previous,
+            generation,
+            sequence,
+            epoch,
+            status,
+            created_at,
+            updated_at,
+            phase_started_at,
+            deadline_at,
+            promoted_at,
+            last_revision,
+            last_history,
+        } = deployment;
+        Self {
+            id: id.0,
+            project: project.into(),
+            name: name.into(),
+            labels: Cow::Borrowed(labels),
+            metadata: metadata.into(),
+            target_replicas: *target_replicas,
+            policy: policy.into(),
+            revision_history_limit: *revision_history_limit,
+            paused: *paused,
+            state: (*state).into(),
+            current_since: (*current_since).into(),
+            previous: previous.map(|RevisionId(id)| id),
+            generation: *generation,
+            sequence: *sequence,
+            epoch: *epoch,
+            status: status.into(),
+            created_at: (*created_at).into(),
+            updated_at: (*updated_at).into(),
+            phase_started_at: (*phase_started_at).into(),
+            deadline_at: deadline_at.map(Into::into),
+            promoted_at: promoted_at.map(Into::into),
+            last_revision: *last_revision,
+            last_history: *last_history,
+        }
+    }
+}
+
+impl From<DeploymentDocument<'_>> for Deployment {
+    fn from(document: DeploymentDocument<'_>) -> Self {
+        Self {
+            id: DeploymentId(document.id),
+            project: document.project.into_owned(),
+            name: document.name.into_owned(),
+            labels: document.labels.into_owned(),
+            metadata: document.metadata.into(),
+            target_replicas: document.target_replicas,
+            policy: document.policy.into(),
+            revision_history_limit: document.revision_history_limit,
+            paused: document.paused,
+            state: document.state.into(),
+            current_since: document.current_since.into(),
+            previous: document.previous.map(RevisionId),
+            generation: document.generation,
+            sequence: document.sequence,
+            epoch: document.epoch,
+            status: document.status.into(),
+            created_at: document.created_at.into(),
+            updated_at: document.updated_at.into(),
+            phase_started_at: document.phase_started_at.into(),
+            deadline_at: document.deadline_at.map(Into::into),
+            promoted_at: document.promoted_at.map(Into::into),
+            last_revision: document.last_revision,
+            last_history: document.last_history,
+        }
+    }
+}
+
+impl<'a> From<&'a Metadata> for MetadataDocument<'a> {
+    fn from(metadata: &'a Metadata) -> Self {
+        let Metadata {
+            domain,
+            resource_group,
+            created_user,
+            session_owner,
+        } = metadata;
+        Self {
+            domain: domain.into(),
+            resource_group: resource_group.into(),
+            created_user: created_user.into(),
+            session_owner: session_owner.into(),
+        }
+    }
+}
+
+impl From<MetadataDocument<'_>> for Metadata {
+    fn from(document: MetadataDocument<'_>) -> Self {
+        Self {
+            domain: document.domain.into_owned(),
+            resource_group: document.resource_group.into_owned(),
+            created_user: document.created_user.into_owned(),
+            session_owner: document.session_owner.into_owned(),
+        }
+    }
+}

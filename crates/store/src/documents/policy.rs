@@ -1,0 +1,179 @@
+//! The policy of a deployment.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use viridian_strategy::{
+    BlueGreen, GateAction, GateTimeout, IntOrPercent, Policy, RollingUpdate, Strategy,
+};
+
+use super::persisted;
+
+persisted!(Policy => PolicyDocument);
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct PolicyDocument {
+    strategy: StrategyDocument,
+    progress_deadline: Duration,
+    drain_grace: Duration,
+}
+
+#[derive(Serialize, Deserialize)]
+enum StrategyDocument {
+    BlueGreen(BlueGreenDocument),
+    Rolling(RollingDocument),
+}
+
+#[derive(Serialize, Deserialize)]
+struct BlueGreenDocument {
+    auto_promote: bool,
+    #[serde(default, skip_serializing_if = "Duration::is_zero")]
+    promote_delay: Duration,
+    #[serde(default, skip_serializing_if = "Duration::is_zero")]
+    min_ready: Duration,
+    max_replacements: u32,
+    #[serde(default, skip_serializing_if = "Duration::is_zero")]
+    scale_down_delay: Duration,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gate_timeout: Option<GateTimeoutDocument>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct GateTimeoutDocument {
+    duration: Duration,
+    action: GateActionDocument,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) enum GateActionDocument {
+    Hold,
+    Rollback,
+    Promote,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RollingDocument {
+    max_surge: IntOrPercentDocument,
+    max_unavailable: IntOrPercentDocument,
+}
+
+#[derive(Serialize, Deserialize)]
+enum IntOrPercentDocument {
+    Count(u32),
+    Percent(u32),
+}
+
+impl From<&Policy> for PolicyDocument {
+    fn from(policy: &Policy) -> Self {
+        let Policy {
+            strategy,
+            progress_deadline,
+            drain_grace,
+        } = policy;
+        Self {
+            strategy: match strategy {
+                Strategy::BlueGreen(spec) => StrategyDocument::BlueGreen(spec.into()),
+                Strategy::Rolling(spec) => StrategyDocument::Rolling(RollingDocument {
+                    max_surge: spec.max_surge.into(),
+                    max_unavailable: spec.max_unavailable.into(),
+                }),
+            },
+            progress_deadline: *progress_deadline,
+            drain_grace: *drain_grace,
+        }
+    }
+}
+
+impl From<PolicyDocument> for Policy {
+    fn from(document: PolicyDocument) -> Self {
+        Self {
+            strategy: match document.strategy {
+                StrategyDocument::BlueGreen(spec) => Strategy::BlueGreen(spec.into()),
+                StrategyDocument::Rolling(spec) => Strategy::Rolling(RollingUpdate {
+                    max_surge: spec.max_surge.into(),
+                    max_unavailable: spec.max_unavailable.into(),
+                }),
+            },
+            progress_deadline: document.progress_deadline,
+            drain_grace: document.drain_grace,
+        }
+    }
+}
+
+impl From<&BlueGreen> for BlueGreenDocument {
+    fn from(spec: &BlueGreen) -> Self {
+        let BlueGreen {
+            auto_promote,
+            promote_delay,
+            min_ready,
+            max_replacements,
+            scale_down_delay,
+            gate_timeout,
+        } = spec;
+        Self {
+            auto_promote: *auto_promote,
+            promote_delay: *promote_delay,
+            min_ready: *min_ready,
+            max_replacements: *max_replacements,
+            scale_down_delay: *scale_down_delay,
+            gate_timeout: gate_timeout.as_ref().map(|timeout| GateTimeoutDocument {
+                duration: timeout.duration,
+                action: timeout.action.into(),
+            }),
+        }
+    }
+}
+
+impl From<BlueGreenDocument> for BlueGreen {
+    fn from(document: BlueGreenDocument) -> Self {
+        Self {
+            auto_promote: document.auto_promote,
+            promote_delay: document.promote_delay,
+            min_ready: document.min_ready,
+            max_replacements: document.max_replacements,
+            scale_down_delay: document.scale_down_delay,
+            gate_timeout: document.gate_timeout.map(|timeout| GateTimeout {
+                duration: timeout.duration,
+                action: timeout.action.into(),
+            }),
+        }
+    }
+}
+
+impl From<GateAction> for GateActionDocument {
+    fn from(action: GateAction) -> Self {
+        match action {
+            GateAction::Hold => Self::Hold,
+            GateAction::Rollback => Self::Rollback,
+            GateAction::Promote => Self::Promote,
+        }
+    }
+}
+
+impl From<GateActionDocument> for GateAction {
+    fn from(document: GateActionDocument) -> Self {
+        match document {
+            GateActionDocument::Hold => Self::Hold,
+            GateActionDocument::Rollback => Self::Rollback,
+            GateActionDocument::Promote => Self::Promote,
+        }
+    }
+}
+
+impl From<IntOrPercent> for IntOrPercentDocument {
+    fn from(value: IntOrPercent) -> Self {
+        match value {
+            IntOrPercent::Count(count) => Self::Count(count),
+            IntOrPercent::Percent(percent) => Self::Percent(percent),
+        }
+    }
+}
+
+impl From<IntOrPercentDocument> for IntOrPercent {
+    fn from(document: IntOrPercentDocument) -> Self {
+        match document {
+            IntOrPercentDocument::Count(count) => Self::Count(count),
+            IntOrPercentDocument::Percent(percent) => Self::Percent(percent),
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The replies that are stored for request ids.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+use viridian_strategy::{DeploymentId, RouteId};
+
+use super::{Persisted, deployment::DeploymentDocument, persisted, revision::RevisionDocument};
+use crate::{Changed, NewRevision, Promotion, RolledBack};
+
+/// What a unit of work gives, and what a repeat of its request gets.
+///
+/// Each has the deployment under the key `deployment`.
+pub(crate) trait Reply: Persisted + Send + 'static {}
+
+impl Reply for Changed {}
+impl Reply for Promotion {}
+impl Reply for NewRevision {}
+impl Reply for RolledBack {}
+
+persisted!(Changed => UpdatedDocument<'_>);
+persisted!(Promotion => PromotionDocument<'_>);
+persisted!(NewRevision => NewRevisionDocument<'_>);
+persisted!(RolledBack => RolledBackDocument<'_>);
+
+/// Reads of a stored reply only which deployment it is of.
+pub(crate) fn deployment_of_reply(text: &str) -> serde_json::Result<DeploymentId> {
+    #[derive(Deserialize)]
+    struct AnyReply {
+        deployment: AnyDeployment,
+    }
+
+    #[derive(Deserialize)]
+    struct AnyDeployment {
+        id: Uuid,
+    }
+
+    let reply: AnyReply = serde_json::from_str(text)?;
+    Ok(DeploymentId(reply.deployment.id))
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct UpdatedDocument<'a> {
+    deployment: DeploymentDocument<'a>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct PromotionDocument<'a> {
+    swapped: u32,
+    deployment: DeploymentDocument<'a>,
+    promoted: Vec<Uuid>,
+    drained: Vec<Uuid>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct NewRevisionDocument<'a> {
+    deployment: DeploymentDocument<'a>,
+    revision: RevisionDocument<'a>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct RolledBackDocument<'a> {
+    deployment: DeploymentDocument<'a>,
+    instant: bool,
+}
+
+impl<'a> From<&'a Changed> for UpdatedDocument<'a> {
+    fn from(Changed { deployment }: &'a Changed) -> Self {
+        Self {
+            deployment: deployment.into(),
+        }
+    }
+}
+
+impl From<UpdatedDocument<'_>> for Changed {
+    fn from(document: UpdatedDocument<'_>) -> Self {
+        Self {
+            deployment: document.deployment.into(),
+        }
+    }
+}
+
+impl<'a> From<&'a Promotion> for PromotionDocument<'a> {
+    fn from(promotion: &'a Promotion) -> Self {
+        let Promotion {
+            swapped,
+            deployment,
+            promoted,
+            drained,
+        } = promotion;
+        let uuids = |ids: &[RouteId]| ids.iter().map(|RouteId(id)| *id).collect();
+        Self {
+            swapped: *swapped,
+            deployment: deployment.into(),
+            promoted: uuids(promoted),
+            drained: uuids(drained),
+        }
+    }
+}
+
+impl From<PromotionDocument<'_>> for Promotion {
+    fn from(document: PromotionDocument<'_>) -> Self {
+        let routes = |ids: Vec<Uuid>| ids.into_iter().map(RouteId).collect();
+        Self {
+            swapped: document.swapped,
+            deployment: document.deployment.into(),
+            promoted: routes(document.promoted),
+            drained: routes(document.drained),
+        }
+    }
+}
+
+impl<'a> From<&'a NewRevision> for NewRevisionDocument<'a> {
+    fn from(new: &'a NewRevision) -> Self {
+        let NewRevision {
+            deployment,
+            revision,
+        } = new;
+        Self {
+            deployment: deployment.into(),
+            revision: revision.into(),
+        }
+    }
+}
+
+impl From<NewRevisionDocument<'_>> for NewRevision {
+    fn from(document: NewRevisionDocument<'_>) -> Self {
+        Self {
+            deployment: document.deployment.into(),
+            revision: document.revision.into(),
+        }
+    }
+}
+
+impl<'a> From<&'a RolledBack> for RolledBackDocument<'a> {
+    fn from(rolled_back: &'a RolledBack) -> Self {
+        let RolledBack {
+            deployment,
+            instant,
+        } = rolled_back;
+        Self {
+            deployment: deployment.into(),
+            instant: *instant,
+        }
+    }
+}
+
+impl From<RolledBackDocument<'_>> for RolledBack {
+    fn from(document: RolledBackDocument<'_>) -> Self {
+        Self {
+            deployment: document.deployment.into(),
+            instant: document.instant,
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! What a rollout has besides its revisions and its sub-step, which are columns.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use viridian_strategy::{RevisionId, Rollout, Steady, Step, Stopwatch, SubStep};
+
+use super::{Micros, Persisted};
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct RolloutDocument {
+    since: Micros,
+    progress: StopwatchDocument,
+    best_ready: u32,
+    #[serde(default)]
+    steady: Option<SteadyDocument>,
+    #[serde(default)]
+    resumed_at: Micros,
+    gate: Option<StopwatchDocument>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct SteadyDocument {
+    settled_at: Micros,
+    watch: StopwatchDocument,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct StopwatchDocument {
+    spent: Duration,
+    since: Option<Micros>,
+}
+
+impl RolloutDocument {
+    /// The rollout, with what its columns say.
+    pub(crate) fn rollout(
+        self,
+        current: RevisionId,
+        deploying: RevisionId,
+        sub_step: SubStep,
+    ) -> Rollout {
+        Rollout {
+            current,
+            deploying,
+            step: match sub_step {
+                SubStep::Provisioning => Step::Provisioning,
+                SubStep::AwaitingPromotion => Step::AwaitingPromotion {
+                    gate: self.gate.map(Into::into).unwrap_or_default(),
+                },
+                SubStep::RollingBack => Step::RollingBack,
+            },
+            since: self.since.into(),
+            progress: self.progress.into(),
+            best_ready: self.best_ready,
+            steady: self.steady.map(Into::into),
+            resumed_at: self.resumed_at.into(),
+        }
+    }
+}
+
+impl From<&Rollout> for RolloutDocument {
+    fn from(rollout: &Rollout) -> Self {
+        let Rollout {
+            current: _,
+            deploying: _,
+            step,
+            since,
+            progress,
+            best_ready,
+            steady,
+            resumed_at,
+        } = *rollout;
+        Self {
+            since: since.into(),
+            progress: progress.into(),
+            best_ready,
+            steady: steady.map(Into::into),
+            resumed_at: resumed_at.into(),
+            gate: match step {
+                Step::AwaitingPromotion { gate } => Some(gate.into()),
+                Step::Provisioning | Step::RollingBack => None,
+            },
+        }
+    }
+}
+
+impl Persisted for RolloutDocument {
+    type Written<'a> = &'a Self;
+    type Read = Self;
+}
+
+impl From<Steady> for SteadyDocument {
+    fn from(Steady { settled_at, watch }: Steady) -> Self {
+        Self {
+            settled_at: settled_at.into(),
+            watch: watch.into(),
+        }
+    }
+}
+
+impl From<SteadyDocument> for Steady {
+    fn from(document: SteadyDocument) -> Self {
+        Self {
+            settled_at: document.settled_at.into(),
+            watch: document.watch.into(),
+        }
+    }
+}
+
+impl From<Stopwatch> for StopwatchDocument {
+    fn from(Stopwatch { spent, since }: Stopwatch) -> Self {
+        Self {
+            spent,
+            since: since.map(Into::into),
+        }
+    }
+}
+
+impl From<StopwatchDocument> for Stopwatch {
+    fn from(document: StopwatchDocument) -> Self {
+        Self {
+            spent: document.spent,
+            since: document.since.map(Into::into),
+        }
+    }
+}

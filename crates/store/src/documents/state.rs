@@ -1,0 +1,131 @@
+//! The state of a deployment, as events and replies have it: its row has columns
+//! for this.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+use viridian_strategy::{RevisionId, Rollout, State, Step};
+
+use super::{
+    Micros,
+    rollout::{SteadyDocument, StopwatchDocument},
+};
+
+#[derive(Serialize, Deserialize)]
+pub(super) enum StateDocument {
+    Pending { current: Option<Uuid> },
+    Ready { current: Uuid },
+    Deploying(WholeRolloutDocument),
+    Destroying { current: Option<Uuid> },
+    Destroyed { current: Option<Uuid> },
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct WholeRolloutDocument {
+    current: Uuid,
+    deploying: Uuid,
+    step: StepDocument,
+    since: Micros,
+    progress: StopwatchDocument,
+    best_ready: u32,
+    steady: Option<SteadyDocument>,
+    resumed_at: Micros,
+}
+
+#[derive(Serialize, Deserialize)]
+enum StepDocument {
+    Provisioning,
+    AwaitingPromotion { gate: StopwatchDocument },
+    RollingBack,
+}
+
+impl From<State> for StateDocument {
+    fn from(state: State) -> Self {
+        let uuid = |id: Option<RevisionId>| id.map(|RevisionId(id)| id);
+        match state {
+            State::Pending { current } => Self::Pending {
+                current: uuid(current),
+            },
+            State::Ready { current } => Self::Ready { current: current.0 },
+            State::Deploying(rollout) => Self::Deploying(rollout.into()),
+            State::Destroying { current } => Self::Destroying {
+                current: uuid(current),
+            },
+            State::Destroyed { current } => Self::Destroyed {
+                current: uuid(current),
+            },
+        }
+    }
+}
+
+impl From<StateDocument> for State {
+    fn from(document: StateDocument) -> Self {
+        let revision = |id: Option<Uuid>| id.map(RevisionId);
+        match document {
+            StateDocument::Pending { current } => Self::Pending {
+                current: revision(current),
+            },
+            StateDocument::Ready { current } => Self::Ready {
+                current: RevisionId(current),
+            },
+            StateDocument::Deploying(rollout) => Self::Deploying(rollout.into()),
+            StateDocument::Destroying { current } => Self::Destroying {
+                current: revision(current),
+            },
+            StateDocument::Destroyed { current } => Self::Destroyed {
+                current: revision(current),
+            },
+        }
+    }
+}
+
+impl From<Rollout> for WholeRolloutDocument {
+    fn from(rollout: Rollout) -> Self {
+        let Rollout {
+            current,
+            deploying,
+            step,
+            since,
+            progress,
+            best_ready,
+            steady,
+            resumed_at,
+        } = rollout;
+        Self {
+            current: current.0,
+            deploying: deploying.0,
+            step: match step {
+                Step::Provisioning => StepDocument::Provisioning,
+                Step::AwaitingPromotion { gate } => {
+                    StepDocument::AwaitingPromotion { gate: gate.into() }
+                }
+                Step::RollingBack => StepDocument::RollingBack,
+            },
+            since: since.into(),
+            progress: progress.into(),
+            best_ready,
+            steady: steady.map(Into::into),
+            resumed_at: resumed_at.into(),
+        }
+    }
+}
+
+impl From<WholeRolloutDocument> for Rollout {
+    fn from(document: WholeRolloutDocument) -> Self {
+        Self {
+            current: RevisionId(document.current),
+            deploying: RevisionId(document.deploying),
+            step: match document.step {
+                StepDocument::Provisioning => Step::Provisioning,
+                StepDocument::AwaitingPromotion { gate } => {
+                    Step::AwaitingPromotion { gate: gate.into() }
+                }
+                StepDocument::RollingBack => Step::RollingBack,
+            },
+            since: document.since.into(),
+            progress: document.progress.into(),
+            best_ready: document.best_ready,
+            steady: document.steady.map(Into::into),
+            resumed_at: document.resumed_at.into(),
+        }
+    }
+}

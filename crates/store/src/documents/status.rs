@@ -1,0 +1,95 @@
+//! The route counts of a deployment, and its blockers.
+
+use arrayvec::ArrayVec;
+use serde::{Deserialize, Serialize};
+use viridian_strategy::ReplicaCounts;
+
+use super::{blocker::BlockerDocument, persisted};
+use crate::Status;
+
+persisted!(Status => StatusDocument);
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct StatusDocument {
+    blue: CountsDocument,
+    green: CountsDocument,
+    #[serde(default, skip_serializing_if = "ArrayVec::is_empty")]
+    blockers: ArrayVec<BlockerDocument, 8>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CountsDocument {
+    #[serde(default, skip_serializing_if = "is_zero")]
+    provisioning: u32,
+    ready: u32,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    unhealthy: u32,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    failed: u32,
+    active_traffic: u32,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    retained: u32,
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
+impl From<&Status> for StatusDocument {
+    fn from(status: &Status) -> Self {
+        let Status {
+            blue,
+            green,
+            blockers,
+        } = status;
+        Self {
+            blue: blue.into(),
+            green: green.into(),
+            blockers: blockers.iter().copied().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<StatusDocument> for Status {
+    fn from(document: StatusDocument) -> Self {
+        Self {
+            blue: document.blue.into(),
+            green: document.green.into(),
+            blockers: document.blockers.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<&ReplicaCounts> for CountsDocument {
+    fn from(counts: &ReplicaCounts) -> Self {
+        let ReplicaCounts {
+            provisioning,
+            ready,
+            unhealthy,
+            failed,
+            active_traffic,
+            retained,
+        } = *counts;
+        Self {
+            provisioning,
+            ready,
+            unhealthy,
+            failed,
+            active_traffic,
+            retained,
+        }
+    }
+}
+
+impl From<CountsDocument> for ReplicaCounts {
+    fn from(document: CountsDocument) -> Self {
+        Self {
+            provisioning: document.provisioning,
+            ready: document.ready,
+            unhealthy: document.unhealthy,
+            failed: document.failed,
+            active_traffic: document.active_traffic,
+            retained: document.retained,
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What is on disk: each document has the text of its golden file, on both
+//! engines, and the text reads back to the same value.
+
+mod cases;
+mod golden;
+mod rows;
+
+use std::fmt::Debug;
+
+use self::{cases::Cases, golden::Golden};
+use crate::documents::{Json, Persisted, RolloutDocument, deployment_of_reply};
+
+#[test]
+fn every_document_has_the_text_of_its_golden_file() {
+    check("policy", cases::policies());
+    check("status", cases::statuses());
+    check("deployment", cases::deployments());
+    check("metadata", cases::all_metadata());
+    check("labels", cases::all_labels());
+    check("endpoints", cases::endpoints());
+    check("revision_spec", cases::specs());
+    check("updated", cases::updated());
+    check("promotion", cases::promotions());
+    check("new_revision", cases::new_revisions());
+    check("rolled_back", cases::roll_backs());
+}
+
+/// The others of its values are columns.
+#[test]
+fn every_rollout_has_the_text_of_its_golden_file() {
+    let golden = Golden::read("rollout");
+    let cases = cases::rollouts();
+    golden.has_exactly(cases.iter().map(|(name, _)| *name));
+    for (name, rollout) in cases {
+        let text = golden.text(name);
+        let document = RolloutDocument::from(&rollout);
+        assert_eq!(Json::text(&document).expect("it is JSON"), text, "{name}");
+        let read: RolloutDocument = Json::parse(text).expect("it parses");
+        let sub_step = viridian_strategy::State::Deploying(rollout).sub_step();
+        let sub_step = sub_step.expect("it is under way");
+        let read = read.rollout(rollout.current, rollout.deploying, sub_step);
+        assert_eq!(read, rollout, "{name}");
+    }
+}
+
+/// From before zeros, empty texts and steadiness were left out or known.
+#[test]
+fn documents_of_earlier_programs_are_read() {
+    let golden = Golden::read("earlier");
+    let read = |name, expected: &dyn Fn(&str)| expected(golden.text(name));
+    read("policy", &|text| {
+        let read: viridian_strategy::Policy = Json::parse(text).expect("it parses");
+        assert_eq!(read, viridian_strategy::Policy::default());
+    });
+    read("status", &|text| {
+        let read: crate::Status = Json::parse(text).expect("it parses");
+        assert_eq!(read, crate::Status::default());
+    });
+    read("metadata", &|text| {
+        let read: crate::Metadata = Json::parse(text).expect("it parses");
+        assert_eq!(read, crate::Metadata::default());
+    });
+    read("rollout", &|text| {
+        let (_, begun) = cases::rollouts().swap_remove(0);
+        let read: RolloutDocument = Json::parse(text).expect("it parses");
+        let sub_step = viridian_strategy::SubStep::Provisioning;
+        let read = read.rollout(begun.current, begun.deploying, sub_step);
+        let resumed_at = viridian_strategy::Timestamp::default();
+        assert_eq!(
+            read,
+            viridian_strategy::Rollout {
+                resumed_at,
+                ..begun
+            }
+        );
+    });
+    golden.has_exactly(["policy", "status", "metadata", "rollout"]);
+}
+
+/// A call that is repeated finds its deployment in whatever reply there is.
+#[test]
+fn every_reply_names_its_deployment() {
+    for reply in ["updated", "promotion", "new_revision", "rolled_back"] {
+        for (name, text) in Golden::read(reply).iter() {
+            let id = deployment_of_reply(text).expect("it parses");
+            assert_eq!(id, cases::deployment(), "{reply}: {name}");
+        }
+    }
+}
+
+fn check<T: Persisted + Debug>(document: &str, cases: Cases<T>) {
+    let golden = Golden::read(document);
+    golden.has_exactly(cases.iter().map(|(name, _)| *name));
+    for (name, value) in cases {
+        let text = golden.text(name);
+        let written = Json::text(&value).expect("it is JSON");
+        assert_eq!(written, text, "{document}: {name}");
+        let read: T = Json::parse(text).expect("it parses");
+        assert_eq!(
+            format!("{read:?}"),
+            format!("{value:?}"),
+            "{document}: {name}"
+        );
+    }
+}

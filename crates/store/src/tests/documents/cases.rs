@@ -1,0 +1,466 @@
+//! The values whose JSON is pinned: each document in each of its shapes.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use uuid::Uuid;
+use viridian_strategy::{
+    Blocker, Blockers, BlueGreen, DeploymentId, GateAction, GateTimeout, IntOrPercent, Policy,
+    ReplicaCounts, RevisionId, RollingUpdate, Rollout, RouteId, State, Steady, Step, Stopwatch,
+    Strategy, Timestamp, Unready,
+};
+
+use crate::{
+    Changed, Deployment, Endpoint, HealthCheck, Metadata, NewRevision, Promotion, Revision,
+    RevisionSpec, RolledBack, Status,
+};
+
+/// The cases of one document, each with the name that it has in the golden file.
+pub(super) type Cases<T> = Vec<(&'static str, T)>;
+
+pub(super) fn policies() -> Cases<Policy> {
+    let blue_green = |spec| Policy {
+        strategy: Strategy::BlueGreen(spec),
+        ..Policy::default()
+    };
+    let gate = |action| {
+        blue_green(BlueGreen {
+            gate_timeout: Some(GateTimeout {
+                duration: Duration::from_secs(90),
+                action,
+            }),
+            ..BlueGreen::default()
+        })
+    };
+    let rolling = |max_surge, max_unavailable| Policy {
+        strategy: Strategy::Rolling(RollingUpdate {
+            max_surge,
+            max_unavailable,
+        }),
+        ..Policy::default()
+    };
+    vec![
+        ("blue-green, defaults", Policy::default()),
+        (
+            "blue-green, all settings",
+            Policy {
+                strategy: Strategy::BlueGreen(BlueGreen {
+                    auto_promote: true,
+                    promote_delay: Duration::from_secs(5),
+                    min_ready: Duration::from_millis(1_500),
+                    max_replacements: 3,
+                    scale_down_delay: Duration::from_secs(30),
+                    gate_timeout: Some(GateTimeout {
+                        duration: Duration::from_secs(3_600),
+                        action: GateAction::Rollback,
+                    }),
+                }),
+                progress_deadline: Duration::from_secs(120),
+                drain_grace: Duration::ZERO,
+            },
+        ),
+        ("the gate holds", gate(GateAction::Hold)),
+        ("the gate promotes", gate(GateAction::Promote)),
+        (
+            "rolling, percentages",
+            rolling(IntOrPercent::Percent(25), IntOrPercent::Percent(0)),
+        ),
+        (
+            "rolling, counts",
+            rolling(IntOrPercent::Count(0), IntOrPercent::Count(2)),
+        ),
+    ]
+}
+
+pub(super) fn statuses() -> Cases<Status> {
+    let mut cases = vec![
+        ("nothing", Status::default()),
+        (
+            "all counts",
+            Status {
+                blue: ReplicaCounts {
+                    provisioning: 1,
+                    ready: 2,
+                    unhealthy: 3,
+                    failed: 4,
+                    active_traffic: 5,
+                    retained: 6,
+                },
+                green: ReplicaCounts {
+                    ready: 1,
+                    ..ReplicaCounts::default()
+                },
+                blockers: Blockers::default(),
+            },
+        ),
+        (
+            "several blockers",
+            blocked(&[Blocker::Paused, Blocker::NoRevision]),
+        ),
+    ];
+    let blockers = blockers().into_iter();
+    cases.extend(blockers.map(|(name, blocker)| (name, blocked(&[blocker]))));
+    cases
+}
+
+fn blocked(blockers: &[Blocker]) -> Status {
+    Status {
+        blockers: blockers.iter().copied().collect(),
+        ..Status::default()
+    }
+}
+
+fn blockers() -> Cases<Blocker> {
+    let unready = Unready {
+        unhealthy: Some((1, at(10))),
+        degraded: Some((2, at(20))),
+        not_checked: None,
+    };
+    let gate = |action| Blocker::ManualGate {
+        ready: 2,
+        timeout: Some((at(90), action)),
+    };
+    vec![
+        (
+            "green missing",
+            Blocker::GreenMissing {
+                missing: 1,
+                target: 2,
+            },
+        ),
+        (
+            "green provisioning",
+            Blocker::GreenProvisioning {
+                provisioning: 1,
+                ready: 2,
+                target: 3,
+            },
+        ),
+        (
+            "green unhealthy",
+            Blocker::GreenUnhealthy {
+                ready: 1,
+                target: 4,
+                unready,
+            },
+        ),
+        (
+            "green failed",
+            Blocker::GreenFailed {
+                failed: 1,
+                ready: 2,
+                target: 3,
+            },
+        ),
+        (
+            "replacements exhausted",
+            Blocker::ReplacementsExhausted { budget: 2 },
+        ),
+        ("min ready", Blocker::MinReady { until: at(30) }),
+        (
+            "manual gate",
+            Blocker::ManualGate {
+                ready: 2,
+                timeout: None,
+            },
+        ),
+        ("manual gate that holds", gate(GateAction::Hold)),
+        ("manual gate that rolls back", gate(GateAction::Rollback)),
+        ("manual gate that promotes", gate(GateAction::Promote)),
+        ("promote delay", Blocker::PromoteDelay { until: at(40) }),
+        ("paused", Blocker::Paused),
+        ("no revision", Blocker::NoRevision),
+        (
+            "routes not ready",
+            Blocker::RoutesNotReady {
+                ready: 1,
+                target: 3,
+                provisioning: 1,
+                unready: Unready {
+                    not_checked: Some((1, at(50))),
+                    ..Unready::default()
+                },
+            },
+        ),
+        (
+            "back-off",
+            Blocker::BackOff {
+                failures: 3,
+                until: at(60),
+            },
+        ),
+    ]
+}
+
+pub(super) fn rollouts() -> Cases<Rollout> {
+    let begun = Rollout {
+        current: revision(1),
+        deploying: revision(2),
+        step: Step::Provisioning,
+        since: at(0),
+        progress: running(Duration::ZERO, at(0)),
+        best_ready: 0,
+        steady: None,
+        resumed_at: at(0),
+    };
+    let steady = Some(Steady {
+        settled_at: at(3),
+        watch: running(Duration::ZERO, at(3)),
+    });
+    let gate = |gate| Step::AwaitingPromotion { gate };
+    vec![
+        ("provisioning", begun),
+        (
+            "provisioning, all ready",
+            Rollout {
+                best_ready: 2,
+                progress: stopped(Duration::from_millis(3_250)),
+                steady,
+                ..begun
+            },
+        ),
+        (
+            "at the gate",
+            Rollout {
+                step: gate(running(Duration::ZERO, at(4))),
+                best_ready: 2,
+                progress: stopped(Duration::from_secs(4)),
+                steady,
+                ..begun
+            },
+        ),
+        (
+            "at the gate, paused",
+            Rollout {
+                step: gate(stopped(Duration::from_secs(7))),
+                best_ready: 2,
+                progress: stopped(Duration::from_secs(4)),
+                steady: Some(Steady {
+                    settled_at: at(3),
+                    watch: stopped(Duration::from_secs(8)),
+                }),
+                resumed_at: at(1),
+                ..begun
+            },
+        ),
+        (
+            "rolling back",
+            Rollout {
+                step: Step::RollingBack,
+                best_ready: 1,
+                progress: running(Duration::from_micros(1), at(9)),
+                ..begun
+            },
+        ),
+    ]
+}
+
+/// A deployment, as it is in events and replies.
+pub(super) fn deployments() -> Cases<Deployment> {
+    let idle = idle();
+    let in_state = |state| Deployment {
+        state,
+        ..idle.clone()
+    };
+    let current = Some(revision(1));
+    let mut cases = vec![
+        ("pending, without a revision", idle.clone()),
+        ("pending", in_state(State::Pending { current })),
+        (
+            "ready, with all that it may have",
+            Deployment {
+                labels: labels(),
+                metadata: metadata(),
+                policy: policies()[1].1,
+                paused: true,
+                state: State::Ready {
+                    current: revision(2),
+                },
+                previous: current,
+                status: statuses()[2].1.clone(),
+                deadline_at: Some(at(600)),
+                promoted_at: Some(at(8)),
+                ..idle.clone()
+            },
+        ),
+        (
+            "destroying, without a revision",
+            in_state(State::Destroying { current: None }),
+        ),
+        ("destroying", in_state(State::Destroying { current })),
+        (
+            "destroyed, without a revision",
+            in_state(State::Destroyed { current: None }),
+        ),
+        ("destroyed", in_state(State::Destroyed { current })),
+    ];
+    let rollouts = rollouts().into_iter();
+    cases.extend(rollouts.map(|(name, it)| (name, in_state(State::Deploying(it)))));
+    // An event has its sequence for itself.
+    for ((_, deployment), sequence) in cases.iter_mut().zip(7..) {
+        deployment.sequence = sequence;
+    }
+    cases
+}
+
+pub(super) fn all_metadata() -> Cases<Metadata> {
+    vec![
+        ("nothing", Metadata::default()),
+        ("all settings", metadata()),
+    ]
+}
+
+pub(super) fn all_labels() -> Cases<BTreeMap<String, String>> {
+    vec![("none", BTreeMap::new()), ("some", labels())]
+}
+
+pub(super) fn endpoints() -> Cases<Vec<Endpoint>> {
+    let endpoint = |n, ratio| Endpoint {
+        route: route(n),
+        address: format!("10.0.0.{n}:8080"),
+        ratio,
+    };
+    vec![
+        ("none", Vec::new()),
+        ("two", vec![endpoint(1, 1.0), endpoint(2, 0.5)]),
+    ]
+}
+
+pub(super) fn specs() -> Cases<RevisionSpec> {
+    vec![
+        ("defaults", RevisionSpec::default()),
+        ("all settings", spec()),
+    ]
+}
+
+pub(super) fn updated() -> Cases<Changed> {
+    vec![("a deployment", Changed { deployment: idle() })]
+}
+
+pub(super) fn promotions() -> Cases<Promotion> {
+    vec![(
+        "a promotion",
+        Promotion {
+            swapped: 1,
+            deployment: idle(),
+            promoted: vec![route(3), route(4)],
+            drained: vec![route(1)],
+        },
+    )]
+}
+
+pub(super) fn new_revisions() -> Cases<NewRevision> {
+    vec![(
+        "a revision",
+        NewRevision {
+            deployment: idle(),
+            revision: Revision {
+                id: revision(1),
+                deployment: deployment(),
+                number: 1,
+                spec: spec(),
+                created_at: at(1),
+                created_by: "ci".into(),
+            },
+        },
+    )]
+}
+
+pub(super) fn roll_backs() -> Cases<RolledBack> {
+    let rolled_back = |instant| RolledBack {
+        deployment: idle(),
+        instant,
+    };
+    vec![
+        ("at once", rolled_back(true)),
+        ("by a rollout", rolled_back(false)),
+    ]
+}
+
+fn idle() -> Deployment {
+    Deployment {
+        id: deployment(),
+        project: "p".into(),
+        name: "d".into(),
+        labels: BTreeMap::new(),
+        metadata: Metadata::default(),
+        target_replicas: 2,
+        policy: Policy::default(),
+        revision_history_limit: 10,
+        paused: false,
+        state: State::Pending { current: None },
+        current_since: at(0),
+        previous: None,
+        generation: 3,
+        sequence: 7,
+        epoch: 2,
+        status: Status::default(),
+        created_at: at(0),
+        updated_at: at(8),
+        phase_started_at: at(5),
+        deadline_at: None,
+        promoted_at: None,
+        last_revision: 2,
+        last_history: 4,
+    }
+}
+
+fn metadata() -> Metadata {
+    Metadata {
+        domain: "default".into(),
+        resource_group: "gpu".into(),
+        created_user: "ann".into(),
+        session_owner: "bob".into(),
+    }
+}
+
+fn labels() -> BTreeMap<String, String> {
+    let label = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+    let labels = [("env", "prod"), ("note", "\"ä\"\n\u{1}\\/"), ("team", "")];
+    labels.map(label).into()
+}
+
+fn spec() -> RevisionSpec {
+    let pair = |key: &str, value: &str| [(key.to_owned(), value.to_owned())].into();
+    RevisionSpec {
+        image: "registry.example/app:2".into(),
+        command: vec!["serve".into(), "--port".into()],
+        model: "m".into(),
+        runtime_variant: "vllm".into(),
+        environ: pair("KEY", "value"),
+        resource_slots: pair("cpu", "2"),
+        health_check: HealthCheck {
+            path: "/healthz".into(),
+            interval: Duration::from_secs(3),
+            timeout: Duration::from_millis(500),
+            initial_delay: Duration::from_secs(1),
+        },
+    }
+}
+
+pub(super) fn deployment() -> DeploymentId {
+    DeploymentId(Uuid::from_u128(0xd))
+}
+
+pub(super) fn revision(n: u128) -> RevisionId {
+    RevisionId(Uuid::from_u128(0xe00 + n))
+}
+
+fn route(n: u128) -> RouteId {
+    RouteId(Uuid::from_u128(0xf00 + n))
+}
+
+fn running(spent: Duration, since: Timestamp) -> Stopwatch {
+    Stopwatch {
+        spent,
+        since: Some(since),
+    }
+}
+
+fn stopped(spent: Duration) -> Stopwatch {
+    Stopwatch { spent, since: None }
+}
+
+/// Some seconds past a fixed time.
+pub(super) fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_micros((1_795_000_000 + seconds) * 1_000_000 + 123_456)
+}

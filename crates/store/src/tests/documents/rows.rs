@@ -1,0 +1,275 @@
+//! The same through the columns of both engines.
+
+use rstest::rstest;
+use uuid::Uuid;
+use viridian_strategy::{DeploymentId, Lifecycle, State};
+
+use super::{
+    super::fixture::{Engine, Fixture},
+    cases,
+    golden::Golden,
+};
+use crate::{
+    Deployment, Endpoint, EventFilter, EventKind, Outcome, Phase, Projects, Request, RequestId,
+    Revision, RevisionReference, Tables,
+    deployments::{NewState, insert_deployment, update_deployments},
+    documents::Reply,
+    events::insert_events,
+    history::{Move, insert_moves},
+    replies::{Earlier, NewReply, insert_replies},
+    revisions::insert_revision,
+    transaction::Transaction,
+    write::Write,
+};
+
+/// A deployment, one of whose columns has a golden text.
+struct Row {
+    column: &'static str,
+    case: &'static str,
+    deployment: Deployment,
+    endpoints: Vec<Endpoint>,
+}
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_columns_of_a_deployment_have_the_golden_texts(#[case] engine: Engine) {
+    let fixture = Fixture::new(engine).await;
+    let rows = rows();
+    write(&fixture, with_revisions()).await;
+    let insert = |row: &Row| insert_deployment(row.deployment.clone(), None);
+    write(&fixture, rows.iter().map(insert).collect()).await;
+    let update = |row: &Row| NewState {
+        deployment: row.deployment.clone(),
+        sequence: row.deployment.sequence,
+        endpoints: row.endpoints.clone(),
+        due_at: None,
+    };
+    let updates = update_deployments(rows.iter().map(update).collect());
+    write(&fixture, vec![updates]).await;
+
+    for row in rows {
+        let Row { column, case, .. } = row;
+        let id = row.deployment.id;
+        let name = &row.deployment.name;
+        let text = format!("SELECT {column} AS line FROM deployments WHERE name = '{name}'");
+        let golden = Golden::read(column);
+        assert_eq!(fixture.lines(&text).await, [golden.text(case)], "{column}");
+        assert_eq!(fixture.get(id).await, row.deployment, "{column}: {case}");
+        let tables = Tables::Of(vec![id]);
+        let mut reader = fixture.db.reader().await.expect("a reader");
+        let tables = reader.traffic_tables(tables, Projects::All).await;
+        let [table] = &tables.expect("they are read")[..] else {
+            panic!("one table");
+        };
+        assert_eq!(table.endpoints, row.endpoints, "{column}: {case}");
+    }
+}
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+#[tokio::test(flavor = "multi_thread")]
+async fn history_and_events_have_the_golden_texts(#[case] engine: Engine) {
+    let fixture = Fixture::new(engine).await;
+    let mut writes = with_revisions();
+    let moves = cases::statuses().into_iter().zip(1..);
+    let moves = moves.map(|((_, status), number)| Move {
+        deployment: cases::deployment(),
+        number,
+        phase: Phase::Evaluate,
+        outcome: Outcome::Success,
+        from: None,
+        to: (Lifecycle::Pending, None),
+        revision: None,
+        actor: String::new(),
+        reason: String::new(),
+        request: None,
+        status,
+        at: cases::at(0),
+    });
+    writes.push(insert_moves(moves.collect()));
+    let events = cases::deployments().into_iter();
+    let events = events.map(|(_, deployment)| (EventKind::Moved, deployment));
+    writes.push(insert_events(events.collect()));
+    write(&fixture, writes).await;
+
+    let found = fixture
+        .lines("SELECT status AS line FROM history ORDER BY number")
+        .await;
+    let golden = Golden::read("status");
+    assert_eq!(
+        found,
+        golden.iter().map(|(_, text)| text).collect::<Vec<_>>()
+    );
+    let mut history = fixture.history(cases::deployment()).await;
+    history.reverse();
+    for (entry, (case, status)) in history.iter().zip(cases::statuses()) {
+        assert_eq!(entry.status, status, "{case}");
+    }
+
+    let found = fixture
+        .lines("SELECT snapshot AS line FROM events ORDER BY position")
+        .await;
+    let golden = Golden::read("deployment");
+    assert_eq!(
+        found,
+        golden.iter().map(|(_, text)| text).collect::<Vec<_>>()
+    );
+    let filter = EventFilter {
+        deployments: vec![cases::deployment()],
+        projects: Vec::new(),
+    };
+    let mut reader = fixture.db.reader().await.expect("a reader");
+    let events = reader.list_events(&filter, 0, i64::MAX, 100).await;
+    for (entry, (case, deployment)) in events
+        .expect("they are read")
+        .iter()
+        .zip(cases::deployments())
+    {
+        let event = entry.event.as_ref().expect("it parses");
+        assert_eq!(event.deployment, deployment, "{case}");
+    }
+}
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+#[tokio::test(flavor = "multi_thread")]
+async fn revisions_have_the_golden_texts(#[case] engine: Engine) {
+    let fixture = Fixture::new(engine).await;
+    write(&fixture, with_revisions()).await;
+
+    let found = fixture
+        .lines("SELECT spec AS line FROM revisions ORDER BY number")
+        .await;
+    let golden = Golden::read("revision_spec");
+    assert_eq!(
+        found,
+        golden.iter().map(|(_, text)| text).collect::<Vec<_>>()
+    );
+    for ((case, spec), number) in cases::specs().into_iter().zip(1..) {
+        let mut reader = fixture.db.reader().await.expect("a reader");
+        let reference = RevisionReference::Number(number);
+        let revision = reader.find_revision(cases::deployment(), reference).await;
+        let revision = revision.expect("it is read").expect("it is there");
+        assert_eq!(revision.spec, spec, "{case}");
+    }
+}
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+#[tokio::test(flavor = "multi_thread")]
+async fn stored_replies_have_the_golden_texts(#[case] engine: Engine) {
+    let fixture = Fixture::new(engine).await;
+    stored(&fixture, "updated", cases::updated()).await;
+    stored(&fixture, "promotion", cases::promotions()).await;
+    stored(&fixture, "new_revision", cases::new_revisions()).await;
+    stored(&fixture, "rolled_back", cases::roll_backs()).await;
+}
+
+async fn stored<T: Reply + std::fmt::Debug>(
+    fixture: &Fixture,
+    document: &'static str,
+    cases: cases::Cases<T>,
+) {
+    let golden = Golden::read(document);
+    for (case, reply) in cases {
+        let request = Request {
+            id: RequestId(Uuid::now_v7()),
+            method: document,
+            fingerprint: case.into(),
+        };
+        let stored = NewReply::of(Some(&request), &reply).expect("it is JSON");
+        write(fixture, vec![insert_replies(stored, cases::at(0))]).await;
+        let text = format!("SELECT reply AS line FROM replies WHERE method = '{document}'");
+        let found = fixture.lines(&text).await;
+        assert!(found.iter().any(|it| it == golden.text(case)), "{found:?}");
+        let mut reader = fixture.db.reader().await.expect("a reader");
+        let found = reader.find_reply::<T>(&request).await.expect("it is read");
+        let Some(Earlier::Same(found)) = found else {
+            panic!("{document} has no reply: {case}");
+        };
+        assert_eq!(format!("{found:?}"), format!("{reply:?}"), "{case}");
+    }
+}
+
+async fn write(fixture: &Fixture, writes: Vec<Write>) {
+    let written: Result<(), crate::StoreError> = fixture
+        .db
+        .write(async |tx: &mut Transaction| {
+            tx.write(writes);
+            Ok(())
+        })
+        .await;
+    written.expect("it is written");
+}
+
+/// Each case of each column, as a deployment of its own.
+fn rows() -> Vec<Row> {
+    let (_, plain) = cases::deployments().swap_remove(0);
+    let mut rows = Vec::new();
+    let mut add = |column, case, endpoints, deployment| {
+        let n = 0x1000 + u128::try_from(rows.len()).expect("a number");
+        let deployment = Deployment {
+            id: DeploymentId(Uuid::from_u128(n)),
+            name: n.to_string(),
+            ..deployment
+        };
+        rows.push(Row {
+            column,
+            case,
+            deployment,
+            endpoints,
+        });
+    };
+    let plain = || plain.clone();
+    for (case, policy) in cases::policies() {
+        add("policy", case, Vec::new(), Deployment { policy, ..plain() });
+    }
+    for (case, status) in cases::statuses() {
+        add("status", case, Vec::new(), Deployment { status, ..plain() });
+    }
+    for (case, labels) in cases::all_labels() {
+        add("labels", case, Vec::new(), Deployment { labels, ..plain() });
+    }
+    for (case, metadata) in cases::all_metadata() {
+        add(
+            "metadata",
+            case,
+            Vec::new(),
+            Deployment {
+                metadata,
+                ..plain()
+            },
+        );
+    }
+    for (case, endpoints) in cases::endpoints() {
+        add("endpoints", case, endpoints, plain());
+    }
+    for (case, rollout) in cases::rollouts() {
+        let state = State::Deploying(rollout);
+        add("rollout", case, Vec::new(), Deployment { state, ..plain() });
+    }
+    rows
+}
+
+/// A deployment with the revisions that all of them name, each with a case of its
+/// spec.
+fn with_revisions() -> Vec<Write> {
+    let (_, deployment) = cases::deployments().swap_remove(0);
+    let mut writes = vec![insert_deployment(deployment, None)];
+    for ((_, spec), number) in cases::specs().into_iter().zip(1u32..) {
+        writes.push(insert_revision(Revision {
+            id: cases::revision(number.into()),
+            deployment: cases::deployment(),
+            number: number.into(),
+            spec,
+            created_at: cases::at(0),
+            created_by: String::new(),
+        }));
+    }
+    writes
+}
