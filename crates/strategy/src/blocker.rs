@@ -3,7 +3,6 @@
 use std::fmt;
 
 use arrayvec::ArrayVec;
-use serde::{Deserialize, Serialize};
 
 use crate::{GateAction, Timestamp};
 
@@ -12,7 +11,7 @@ pub type Blockers = ArrayVec<Blocker, 8>;
 
 /// One thing that a deployment waits for. Displays as a sentence for an
 /// operator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blocker {
     /// Green has yet to be created.
     GreenMissing {
@@ -96,7 +95,7 @@ pub enum Blocker {
 
 /// Routes that run without being healthy: how many, and since when the first of
 /// them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unready {
     /// UNHEALTHY.
     pub unhealthy: Option<(u32, Timestamp)>,

@@ -1,36 +1,25 @@
 //! Routes, counted and sorted out.
 
-use serde::{Deserialize, Serialize};
-
 use crate::{
     Deployment, Health, RevisionId, Route, RouteStatus, Timestamp, Traffic, blocker::Unready,
 };
 
 /// Routes of one revision, counted. A route that Viridian drained is counted
 /// nowhere.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReplicaCounts {
     /// PROVISIONING.
-    #[serde(default, skip_serializing_if = "is_zero")]
     pub provisioning: u32,
     /// RUNNING and HEALTHY.
     pub ready: u32,
     /// RUNNING with any other health.
-    #[serde(default, skip_serializing_if = "is_zero")]
     pub unhealthy: u32,
     /// Failed since the revision was last activated.
-    #[serde(default, skip_serializing_if = "is_zero")]
     pub failed: u32,
     /// ACTIVE.
     pub active_traffic: u32,
     /// Kept RUNNING for an instant roll-back.
-    #[serde(default, skip_serializing_if = "is_zero")]
     pub retained: u32,
-}
-
-/// What is zero is left out of what is kept.
-fn is_zero(count: &u32) -> bool {
-    *count == 0
 }
 
 /// The counts of blue and of green. Retained routes, of whatever revision, are

@@ -1,7 +1,5 @@
 //! A deployment as the decision sees it.
 
-use serde::{Deserialize, Serialize};
-
 use crate::{RevisionId, Rollout, Step, Timestamp};
 
 /// What is asked of a deployment, and where it is.
@@ -19,7 +17,7 @@ pub struct Deployment {
 }
 
 /// Where a deployment is. Each state owns only what it needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// Has never served; idle without a revision.
     Pending {
@@ -46,7 +44,7 @@ pub enum State {
 }
 
 /// The stage of a deployment's life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Lifecycle {
     /// Has never served.
     Pending,
@@ -61,7 +59,7 @@ pub enum Lifecycle {
 }
 
 /// The step within DEPLOYING.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SubStep {
     /// Green is created and checked.
     Provisioning,

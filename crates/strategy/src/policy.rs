@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 /// The longest duration that a policy may hold.
 pub const MAX_DURATION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
@@ -11,7 +9,7 @@ pub const MAX_DURATION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 pub const MAX_REPLICAS: u32 = 1_000;
 
 /// How a new revision replaces the current one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// The way.
     pub strategy: Strategy,
@@ -22,7 +20,7 @@ pub struct Policy {
 }
 
 /// The two ways.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strategy {
     /// All new routes come up without traffic, then all of it is switched.
     BlueGreen(BlueGreen),
@@ -31,28 +29,24 @@ pub enum Strategy {
 }
 
 /// The settings of blue-green.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BlueGreen {
     /// Promote without being asked to.
     pub auto_promote: bool,
     /// How long all green must have been ready before an automatic promotion.
-    #[serde(default, skip_serializing_if = "Duration::is_zero")]
     pub promote_delay: Duration,
     /// How long all green must have been ready before any promotion.
-    #[serde(default, skip_serializing_if = "Duration::is_zero")]
     pub min_ready: Duration,
     /// How many failed green are replaced in one rollout.
     pub max_replacements: u32,
     /// How long blue is retained after the switch.
-    #[serde(default, skip_serializing_if = "Duration::is_zero")]
     pub scale_down_delay: Duration,
     /// What happens when nobody promotes.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub gate_timeout: Option<GateTimeout>,
 }
 
 /// What happens when nobody promotes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GateTimeout {
     /// How long to wait.
     pub duration: Duration,
@@ -61,7 +55,7 @@ pub struct GateTimeout {
 }
 
 /// What to do when the gate times out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GateAction {
     /// Go on waiting.
     Hold,
@@ -72,7 +66,7 @@ pub enum GateAction {
 }
 
 /// The settings of a rolling update.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RollingUpdate {
     /// How many routes above the target may be live; a percentage rounds up.
     pub max_surge: IntOrPercent,
@@ -81,7 +75,7 @@ pub struct RollingUpdate {
 }
 
 /// A number of routes, or a percentage of the target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IntOrPercent {
     /// A number of routes.
     Count(u32),

@@ -1,11 +1,9 @@
 //! A rollout and its clocks.
 
-use serde::{Deserialize, Serialize};
-
 use crate::{Policy, RevisionId, Stopwatch, Timestamp};
 
 /// One revision on its way to replace another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rollout {
     /// What serves: blue.
     pub current: RevisionId,
@@ -27,7 +25,7 @@ pub struct Rollout {
 }
 
 /// How long all green have been ready.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Steady {
     /// The latest change of status or health among them, from which it counts.
     pub settled_at: Timestamp,
@@ -36,7 +34,7 @@ pub struct Steady {
 }
 
 /// How far a rollout is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Green is created and checked.
     Provisioning,

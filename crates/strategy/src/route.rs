@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::{Policy, RevisionId, RouteId, Timestamp};
 
 /// Where a route is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RouteStatus {
     /// Wanted; the scheduler has yet to start it.
     Provisioning,
@@ -45,7 +43,7 @@ impl RouteStatus {
 }
 
 /// What the health checker last said of a route.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Health {
     /// Nothing yet.
     NotChecked,
@@ -58,7 +56,7 @@ pub enum Health {
 }
 
 /// Whether a route takes traffic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Traffic {
     /// It is to take traffic whenever it runs and is healthy.
     Active,
