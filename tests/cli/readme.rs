@@ -40,7 +40,7 @@ async fn three_commands_say_why_it_waits_and_promote_it() {
 fn commands() -> Vec<String> {
     let readme = fs::read_to_string(root().join("README.md")).expect("the README");
     let (_, section) = readme
-        .split_once("## Why does it not go on?")
+        .split_once("## Why is my rollout stuck?")
         .expect("the section");
     let (_, block) = section.split_once("```sh\n").expect("a block");
     let (block, _) = block.split_once("```").expect("its end");
