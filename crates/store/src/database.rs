@@ -10,6 +10,7 @@ mod snapshot;
 mod sqlite;
 mod thread;
 mod tls;
+mod wait;
 mod writer;
 
 use std::{thread::available_parallelism, time::Duration};
@@ -21,10 +22,12 @@ pub use self::{
     limits::{LimitError, Limits},
     location::Location,
 };
-pub(crate) use self::{snapshot::Snapshot, sqlite::claim, thread::Thread, writer::Turn};
+pub(crate) use self::{
+    snapshot::Snapshot, sqlite::claim, thread::Thread, wait::WaitStart, writer::Turn,
+};
 use self::{
     thread::here,
-    writer::{Head, Start},
+    writer::{BusyWait, NotBegun, Start},
 };
 use crate::{
     connection::Connection,
@@ -43,14 +46,6 @@ pub struct Database {
     clock: Clock,
     signal: Signal,
     pub(crate) share: Share,
-}
-
-/// The turn to write.
-pub(crate) enum InTurn {
-    /// On PostgreSQL, where there are no turns.
-    Anyone(postgres::Pool),
-    /// SQLite's writer is free.
-    First(Head),
 }
 
 #[derive(Clone)]
@@ -127,13 +122,35 @@ impl Database {
 
     /// A connection to read with. What is decided on is never read with it.
     pub(crate) async fn reader(&self) -> Result<Connection, StoreError> {
+        self.reader_since(WaitStart::now()).await
+    }
+
+    /// The same for a call that may have waited already.
+    pub(crate) async fn reader_since(&self, since: WaitStart) -> Result<Connection, StoreError> {
         let reader = async {
             match &self.engine {
-                Engine::Pg(pool) => pool.get().await,
-                Engine::Sqlite(pool) => pool.reader().await,
+                Engine::Pg(pool) => pool.get(since).await,
+                Engine::Sqlite(pool) => pool.reader(since).await,
             }
         };
         measure_wait(Use::Read, reader).await
+    }
+
+    /// How long a call waits for a connection, or for its turn to write.
+    pub(crate) fn acquire_timeout(&self) -> Duration {
+        match &self.engine {
+            Engine::Pg(pool) => pool.acquire_timeout,
+            Engine::Sqlite(pool) => pool.acquire_timeout,
+        }
+    }
+
+    /// How long a call waits for another program that has SQLite's file. On PostgreSQL
+    /// none has all of the database.
+    pub(crate) fn busy_timeout(&self) -> Duration {
+        match &self.engine {
+            Engine::Pg(_) => Duration::MAX,
+            Engine::Sqlite(pool) => pool.busy_timeout,
+        }
     }
 
     /// For how long the database has answered nothing, be it that it was asked for
@@ -170,64 +187,90 @@ impl Database {
         &self,
         work: impl AsyncFnOnce(&mut Transaction) -> Result<T, E>,
     ) -> Result<T, E> {
-        let turn = self.wait_for_turn().await?;
-        let tx = self.begin(turn, Start::Shared).await?;
-        self.end(tx, work).await
+        self.write_since(WaitStart::now(), work).await
     }
 
-    /// Waits for the turn to write, for a unit that is made up when it has come.
-    pub(crate) async fn wait_for_turn(&self) -> Result<InTurn, StoreError> {
-        Ok(match &self.engine {
-            Engine::Pg(pool) => InTurn::Anyone(pool.clone()),
-            Engine::Sqlite(pool) => InTurn::First(measure_wait(Use::Write, pool.wait()).await?),
-        })
-    }
-
-    /// Does a unit whose turn has come. On SQLite it is done on this thread, and
-    /// is committed without those who are in line.
-    pub(crate) async fn write_in_turn<T, E: From<StoreError>>(
+    /// The same for a call that may have waited already.
+    async fn write_since<T, E: From<StoreError>>(
         &self,
-        turn: InTurn,
+        since: WaitStart,
         work: impl AsyncFnOnce(&mut Transaction) -> Result<T, E>,
     ) -> Result<T, E> {
-        let done = async {
-            let tx = self.begin(turn, Start::AtOnce).await?;
-            self.end(tx, work).await
+        let connection = match &self.engine {
+            Engine::Pg(pool) => measure_wait(Use::Write, pool.get(since)).await?,
+            Engine::Sqlite(pool) => {
+                let head = measure_wait(Use::Write, pool.wait(since)).await?;
+                let turn = head.begin(Start::Shared, pool.busy_deadline(since)).await?;
+                Connection::SqliteWriter(turn)
+            }
         };
-        match &self.engine {
-            Engine::Pg(_) => done.await,
-            Engine::Sqlite(_) => here(done).await,
+        self.end(Transaction::on(connection, self.clock), work)
+            .await
+    }
+
+    /// Does a unit of many callers, which is made up in it: those who come while it waits
+    /// to begin can be part of it. On SQLite it is done on this thread, and is committed
+    /// without those who are in line. It waits for its turn from now on, and for other
+    /// programs as long as who has waited since then may.
+    pub(crate) async fn write_many<T, E: From<StoreError>>(
+        &self,
+        since: WaitStart,
+        work: impl AsyncFnOnce(&mut Transaction) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let now = WaitStart::now();
+        let pool = match &self.engine {
+            Engine::Pg(pool) => {
+                let connection = measure_wait(Use::Write, pool.get(now)).await?;
+                let tx = Transaction::on(connection, self.clock);
+                return self.end(tx, work).await;
+            }
+            Engine::Sqlite(pool) => pool,
+        };
+        let mut head = measure_wait(Use::Write, pool.wait(now)).await?;
+        let mut wait = BusyWait::until(pool.busy_deadline(since));
+        let mut work = Some(work);
+        loop {
+            // The attempt is on this thread too: on another it would cost more than all
+            // that follows. It never waits for the lock, so it holds up nothing.
+            let attempt = here(async {
+                match head.try_begin(Start::AtOnce).await {
+                    Ok(turn) => {
+                        let work = work.take().expect("it is done once");
+                        let tx = Transaction::on(Connection::SqliteWriter(turn), self.clock);
+                        Ok(self.end(tx, work).await)
+                    }
+                    Err(not_begun) => Err(not_begun),
+                }
+            });
+            match attempt.await {
+                Ok(done) => return done,
+                Err(NotBegun::Failed(error)) => return Err(error.into()),
+                Err(NotBegun::Busy(same)) => head = same,
+            }
+            // Not on this thread, whose other tasks go on meanwhile.
+            wait.pause().await?;
         }
     }
 
-    async fn begin(&self, turn: InTurn, start: Start) -> Result<Transaction, StoreError> {
-        let connection = match turn {
-            InTurn::Anyone(pool) => measure_wait(Use::Write, pool.get()).await?,
-            InTurn::First(head) => Connection::SqliteWriter(head.begin(start).await?),
-        };
-        Ok(Transaction::on(connection, self.clock))
-    }
-
-    /// The same for a unit that waits for the locks of some deployments. All in
-    /// this process that want one of them wait in line before they take a
-    /// connection: so one that is held costs the others at most one connection.
+    /// The same as [`write`](Self::write) for a unit that waits for the locks of some
+    /// deployments. All in this process that want one of them wait in line before they
+    /// take a connection: so one that is held costs the others at most one connection.
     pub(crate) async fn write_on<T, E: From<StoreError>>(
         &self,
+        since: WaitStart,
         deployments: impl IntoIterator<Item = DeploymentId>,
         work: impl AsyncFnOnce(&mut Transaction) -> Result<T, E>,
     ) -> Result<T, E> {
         let pool = match &self.engine {
             Engine::Pg(pool) => pool,
             // Its one writer holds every lock.
-            Engine::Sqlite(_) => return self.write(work).await,
+            Engine::Sqlite(_) => return self.write_since(since, work).await,
         };
-        let heads = pool.lines.stand_in(deployments).await?;
-        let connection = measure_wait(Use::Write, pool.get()).await?;
+        let _heads = pool.lines.stand_in(since, deployments).await?;
+        let connection = measure_wait(Use::Write, pool.get(since)).await?;
         let mut tx = Transaction::on(connection, self.clock);
-        if let Some(left) = heads.time_left {
-            // None at all would be no limit.
-            let left = left.as_millis().max(1);
-            let limit = format!("SET LOCAL lock_timeout = {left}");
+        if let Some(left) = pool.lines.time_left(since) {
+            let limit = format!("SET LOCAL lock_timeout = {}", left.as_millis());
             tx.connection().await?.execute(&limit).await?;
         }
         self.end(tx, work).await

@@ -36,3 +36,4 @@ mod timers;
 mod tls;
 mod unanswered;
 mod virtual_time;
+mod waits;

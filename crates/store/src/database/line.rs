@@ -7,7 +7,7 @@
 use std::{
     collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tokio::{
@@ -16,6 +16,7 @@ use tokio::{
 };
 use viridian_strategy::DeploymentId;
 
+use super::wait::WaitStart;
 use crate::error::StoreError;
 
 /// All lines. There is one for a deployment while someone stands in it.
@@ -35,8 +36,6 @@ struct Line {
 /// At the head of some lines: nobody else here waits for those deployments.
 pub(crate) struct Heads {
     _places: Vec<Place>,
-    /// How much longer it may wait, if it has waited for long.
-    pub(crate) time_left: Option<Duration>,
 }
 
 struct Place {
@@ -59,10 +58,10 @@ impl Lines {
     /// long.
     pub(crate) async fn stand_in(
         &self,
+        since: WaitStart,
         deployments: impl IntoIterator<Item = DeploymentId>,
     ) -> Result<Heads, StoreError> {
-        let begin = Instant::now();
-        let end = (begin + self.patience).into();
+        let end = since.deadline(self.patience);
         let mut places = Vec::new();
         for deployment in BTreeSet::from_iter(deployments) {
             let (mut place, seat) = self.join(deployment);
@@ -70,12 +69,15 @@ impl Lines {
             place.head = Some(head.map_err(|_| StoreError::Held)?);
             places.push(place);
         }
-        let left = self.patience.saturating_sub(begin.elapsed());
-        Ok(Heads {
-            _places: places,
-            // To tell the database is worth a trip only then.
-            time_left: Some(left).filter(|left| *left < self.patience * 9 / 10),
-        })
+        Ok(Heads { _places: places })
+    }
+
+    /// Returns how long the database may wait for the locks, if that has to be said: it is
+    /// worth a trip only for a call that has waited for a good while.
+    pub(crate) fn time_left(&self, since: WaitStart) -> Option<Duration> {
+        let left = since.left(self.patience);
+        // No time at all would be no limit.
+        (left < self.patience * 9 / 10).then(|| left.max(LAST_TRY.min(self.patience)))
     }
 
     /// How many there are.
@@ -116,8 +118,14 @@ impl Drop for Place {
     }
 }
 
+/// How long a call waits for a lock that has no time left: what is held for a moment
+/// only is not refused.
+const LAST_TRY: Duration = Duration::from_millis(10);
+
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use futures::{FutureExt as _, poll};
     use uuid::Uuid;
 
@@ -133,9 +141,12 @@ mod tests {
     async fn whoever_came_first_is_first() {
         let lines = Lines::new(PATIENCE);
         let [id, other] = ids();
-        let head = lines.stand_in([id]).await.expect("nobody is before it");
-        let mut second = Box::pin(lines.stand_in([id]));
-        let mut third = Box::pin(lines.stand_in([other, id]));
+        let head = lines
+            .stand_in(WaitStart::now(), [id])
+            .await
+            .expect("nobody is before it");
+        let mut second = Box::pin(lines.stand_in(WaitStart::now(), [id]));
+        let mut third = Box::pin(lines.stand_in(WaitStart::now(), [other, id]));
         assert!(poll!(&mut second).is_pending() && poll!(&mut third).is_pending());
         drop(head);
         assert!(poll!(&mut third).is_pending());
@@ -152,9 +163,12 @@ mod tests {
         let patience = Duration::from_millis(100);
         let lines = Lines::new(patience);
         let [id, other] = ids();
-        let _head = lines.stand_in([id]).await.expect("nobody is before it");
+        let _head = lines
+            .stand_in(WaitStart::now(), [id])
+            .await
+            .expect("nobody is before it");
         let begin = Instant::now();
-        let waited = lines.stand_in([id, other]).await;
+        let waited = lines.stand_in(WaitStart::now(), [id, other]).await;
         assert!(matches!(waited, Err(StoreError::Held)));
         assert!(begin.elapsed() >= patience);
         assert_eq!(lines.count(), 1, "it stands in none any more");
@@ -164,14 +178,17 @@ mod tests {
     async fn who_goes_away_leaves_its_place() {
         let lines = Lines::new(PATIENCE);
         let [id] = ids();
-        let head = lines.stand_in([id]).await.expect("nobody is before it");
+        let head = lines
+            .stand_in(WaitStart::now(), [id])
+            .await
+            .expect("nobody is before it");
         {
-            let mut gone = Box::pin(lines.stand_in([id]));
+            let mut gone = Box::pin(lines.stand_in(WaitStart::now(), [id]));
             assert!(poll!(&mut gone).is_pending());
         }
         drop(head);
         assert_eq!(lines.count(), 0);
-        let next = lines.stand_in([id]).now_or_never();
+        let next = lines.stand_in(WaitStart::now(), [id]).now_or_never();
         assert!(next.is_some_and(|heads| heads.is_ok()));
     }
 }

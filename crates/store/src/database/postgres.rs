@@ -11,11 +11,11 @@ use diesel_async::{
     },
 };
 use futures::FutureExt as _;
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 use tokio_postgres_rustls::MakeRustlsConnect;
 use url::Url;
 
-use super::{Limits, line::Lines, tls::Tls};
+use super::{Limits, line::Lines, tls::Tls, wait::WaitStart};
 use crate::{
     connection::{Answers, Connection, PgConnection},
     error::{OpenError, StoreError},
@@ -40,7 +40,7 @@ pub(super) struct Connector {
 #[derive(Clone)]
 pub(crate) struct Pool {
     connections: deadpool::Pool<AsyncPgConnection>,
-    acquire_timeout: Duration,
+    pub(super) acquire_timeout: Duration,
     answers: Answers,
     /// Where callers wait that want the same deployment.
     pub(super) lines: Lines,
@@ -66,17 +66,20 @@ impl Pool {
             answers: Answers::within(limits.answer_timeout()),
             lines: Lines::new(limits.lock_timeout),
         };
-        let first = pool.object().await.map_err(|error| match error {
-            StoreError::Away(why) => OpenError::Away(why),
-            StoreError::Exhausted => OpenError::Away("it does not answer".to_owned()),
-            error => OpenError::Away(error.to_string()),
-        })?;
+        let first = pool
+            .object(WaitStart::now())
+            .await
+            .map_err(|error| match error {
+                StoreError::Away(why) => OpenError::Away(why),
+                StoreError::Exhausted => OpenError::Away("it does not answer".to_owned()),
+                error => OpenError::Away(error.to_string()),
+            })?;
         migrations::postgres(Object::take(first)).await?;
         Ok(pool)
     }
 
-    pub(super) async fn get(&self) -> Result<Connection, StoreError> {
-        let connection = PgConnection::new(self.object().await?, self.answers.clone());
+    pub(super) async fn get(&self, since: WaitStart) -> Result<Connection, StoreError> {
+        let connection = PgConnection::new(self.object(since).await?, self.answers.clone());
         Ok(Connection::Pg(Box::new(connection)))
     }
 
@@ -87,7 +90,7 @@ impl Pool {
 
     /// A connection that is no longer one of the pool's.
     pub(super) async fn take(&self) -> Result<AsyncPgConnection, StoreError> {
-        Ok(Object::take(self.object().await?))
+        Ok(Object::take(self.object(WaitStart::now()).await?))
     }
 
     pub(super) fn handed_out(&self) -> (usize, usize) {
@@ -95,8 +98,9 @@ impl Pool {
         (status.size - status.available, status.max_size)
     }
 
-    async fn object(&self) -> Result<Object<AsyncPgConnection>, StoreError> {
-        let object = timeout(self.acquire_timeout, self.connections.get())
+    async fn object(&self, since: WaitStart) -> Result<Object<AsyncPgConnection>, StoreError> {
+        let deadline = since.deadline(self.acquire_timeout);
+        let object = timeout_at(deadline, self.connections.get())
             .await
             .map_err(|_| StoreError::Exhausted)?;
         Ok(object?)

@@ -14,11 +14,15 @@ use diesel_async::pooled_connection::{
     AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod, deadpool,
 };
 use futures::{FutureExt as _, future::BoxFuture};
-use tokio::{task::spawn_blocking, time::timeout};
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, timeout_at},
+};
 
 use super::{
     Limits,
-    writer::{Head, Writer},
+    wait::WaitStart,
+    writer::{self, Head, Writer},
 };
 use crate::{
     connection::{Connection, Reader, SqliteConn, sqlite},
@@ -30,7 +34,8 @@ use crate::{
 pub(super) struct Pool {
     writer: Writer,
     readers: deadpool::Pool<SqliteConn>,
-    acquire_timeout: Duration,
+    pub(super) acquire_timeout: Duration,
+    pub(super) busy_timeout: Duration,
     /// Held for as long as the database is open: one server process a file.
     _lock: Arc<File>,
 }
@@ -56,6 +61,10 @@ impl Pool {
                         why: error.to_string(),
                     })?;
                 migrations::sqlite(&mut connection)?;
+                writer::fail_when_busy(&mut connection).map_err(|error| OpenError::File {
+                    path: path.to_string(),
+                    why: error.to_string(),
+                })?;
                 Ok(connection)
             });
             first.await.map_err(|error| unusable(error.to_string()))??
@@ -72,12 +81,14 @@ impl Pool {
             writer: Writer::new(writer, move || connect(&path, busy_timeout)),
             readers,
             acquire_timeout: limits.acquire_timeout,
+            busy_timeout,
             _lock: Arc::new(lock),
         })
     }
 
-    pub(super) async fn reader(&self) -> Result<Connection, StoreError> {
-        let object = timeout(self.acquire_timeout, self.readers.get())
+    pub(super) async fn reader(&self, since: WaitStart) -> Result<Connection, StoreError> {
+        let deadline = since.deadline(self.acquire_timeout);
+        let object = timeout_at(deadline, self.readers.get())
             .await
             .map_err(|_| StoreError::Exhausted)?;
         Ok(Connection::SqliteReader(Reader::new(object?)))
@@ -88,9 +99,14 @@ impl Pool {
         (status.size - status.available, status.max_size)
     }
 
+    /// Returns until when a unit waits for other programs to let the file go.
+    pub(super) fn busy_deadline(&self, since: WaitStart) -> Instant {
+        since.deadline(self.busy_timeout)
+    }
+
     /// Waits in line for the writer.
-    pub(super) async fn wait(&self) -> Result<Head, StoreError> {
-        timeout(self.acquire_timeout, self.writer.wait())
+    pub(super) async fn wait(&self, since: WaitStart) -> Result<Head, StoreError> {
+        timeout_at(since.deadline(self.acquire_timeout), self.writer.wait())
             .await
             .map_err(|_| StoreError::Exhausted)
     }

@@ -12,14 +12,15 @@
 //! A unit ends by a note of what becomes of its savepoint. Whoever is next acts
 //! on the note, so there is no moment at which a cancelled unit is half ended.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use diesel::{ConnectionError, SqliteConnection};
+use diesel::{ConnectionError, QueryResult, SqliteConnection, connection::SimpleConnection as _};
 use diesel_async::SimpleAsyncConnection as _;
 use tokio::{
     runtime::Handle,
     sync::{Mutex, OwnedMutexGuard, watch},
     task::spawn_blocking,
+    time::{Instant, sleep_until},
 };
 
 use super::checkpoint::Checkpoints;
@@ -75,6 +76,53 @@ pub(super) enum Start {
     AtOnce,
 }
 
+/// Why a unit did not begin.
+pub(super) enum NotBegun {
+    /// Another program has the file's lock. Nothing was done, and the unit may try again.
+    Busy(Head),
+    Failed(StoreError),
+}
+
+impl From<StoreError> for NotBegun {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// The pauses between attempts to get the file's lock from another program.
+///
+/// SQLite would wait for it on the thread that asks, which may be one of the runtime's,
+/// and could not be cancelled. So the writer never lets SQLite wait.
+pub(super) struct BusyWait {
+    deadline: Instant,
+    pause: Duration,
+}
+
+impl BusyWait {
+    pub(super) fn until(deadline: Instant) -> Self {
+        Self {
+            deadline,
+            pause: FIRST_PAUSE,
+        }
+    }
+
+    /// Waits for the next attempt. The last one is at the deadline.
+    pub(super) async fn pause(&mut self) -> Result<(), StoreError> {
+        let now = Instant::now();
+        if now >= self.deadline {
+            return Err(StoreError::Held);
+        }
+        sleep_until(self.deadline.min(now + self.pause)).await;
+        self.pause = MAX_PAUSE.min(self.pause * 2);
+        Ok(())
+    }
+}
+
+/// Has SQLite fail at once, instead of waiting, while another program has the lock.
+pub(super) fn fail_when_busy(connection: &mut SqliteConnection) -> QueryResult<()> {
+    connection.batch_execute("PRAGMA busy_timeout = 0")
+}
+
 /// A unit's turn: it holds the connection. Dropped without more, the unit is undone.
 pub(crate) struct Turn {
     seat: OwnedMutexGuard<Seat>,
@@ -116,35 +164,57 @@ impl Writer {
 }
 
 impl Head {
-    /// Begins a unit.
-    pub(super) async fn begin(self, start: Start) -> Result<Turn, StoreError> {
+    /// Begins a unit, and waits until a deadline for other programs.
+    pub(super) async fn begin(self, start: Start, deadline: Instant) -> Result<Turn, StoreError> {
+        let mut head = self;
+        let mut wait = BusyWait::until(deadline);
+        loop {
+            match head.try_begin(start).await {
+                Ok(turn) => return Ok(turn),
+                Err(NotBegun::Failed(error)) => return Err(error),
+                Err(NotBegun::Busy(same)) => head = same,
+            }
+            wait.pause().await?;
+        }
+    }
+
+    /// Begins a unit, if no other program has the file's lock.
+    pub(super) async fn try_begin(self, start: Start) -> Result<Turn, NotBegun> {
         let Self { queue, mut seat } = self;
         seat.reconnect().await?;
         #[cfg(test)]
-        crate::faults::before("the begin of a unit").await?;
-        let (outcome, last, commit) = match &seat.group {
-            Some(group) => (group.subscribe(), seat.end_of_last(), None),
-            None => {
-                let (sender, receiver) = watch::channel(None);
-                seat.group = Some(sender);
-                let queue = Some(queue);
-                (receiver, "BEGIN IMMEDIATE", Some(Commit { queue }))
-            }
-        };
-        // Cancelled from here on, there is something to be undone.
-        seat.note = Some(Note::Undo);
-        seat.savepoint = commit.is_none() || start == Start::Shared;
-        let commit = commit.filter(|_| start == Start::AtOnce);
-        let statements = match seat.savepoint {
-            true => format!("{last}; SAVEPOINT unit"),
-            false => last.to_owned(),
-        };
-        seat.execute(&statements).await?;
+        crate::faults::before("the begin of a unit")
+            .await
+            .map_err(StoreError::from)?;
+        seat.undo_all_of_last().await?;
+        if let Some(group) = &seat.group {
+            let outcome = group.subscribe();
+            let statements = format!("{}; SAVEPOINT unit", seat.end_of_last());
+            // Cancelled from here on, there is something to be undone.
+            seat.note = Some(Note::Undo);
+            seat.savepoint = true;
+            seat.execute(&statements).await?;
+            return Ok(Turn {
+                seat,
+                outcome,
+                start,
+                commit: None,
+            });
+        }
+        match seat.open(start).await {
+            // Only this is another program's: within the writer nobody else has it.
+            Err(StoreError::Held) => return Err(NotBegun::Busy(Self { queue, seat })),
+            opened => opened?,
+        }
+        let (sender, outcome) = watch::channel(None);
+        seat.group = Some(sender);
+        let commit = Commit { queue: Some(queue) };
         Ok(Turn {
             seat,
             outcome,
             start,
-            commit,
+            // Dropped here it gets in line, behind all who wait already.
+            commit: Some(commit).filter(|_| start == Start::AtOnce),
         })
     }
 }
@@ -218,11 +288,57 @@ impl Seat {
             return Ok(());
         }
         let connect = Arc::clone(&self.connect);
-        let connection = spawn_blocking(move || connect())
+        let connected = spawn_blocking(move || {
+            let mut connection = connect()?;
+            fail_when_busy(&mut connection).map_err(ConnectionError::CouldntSetupConfiguration)?;
+            Ok::<_, ConnectionError>(connection)
+        });
+        let connection = connected
             .await
             .map_err(|error| StoreError::Broken(error.to_string()))?
             .map_err(|error| StoreError::Away(error.to_string()))?;
         self.connection = Some(sqlite(connection));
+        Ok(())
+    }
+
+    /// Opens a transaction for a unit that finds none. Cancelled in the middle, or when it
+    /// fails, the connection is closed: whether there is a transaction is not known then.
+    async fn open(&mut self, start: Start) -> Result<(), StoreError> {
+        let Some(mut connection) = self.connection.take() else {
+            return Err(StoreError::Broken("the writer has no connection".into()));
+        };
+        let statements = match start {
+            Start::Shared => "BEGIN IMMEDIATE; SAVEPOINT unit",
+            Start::AtOnce => "BEGIN IMMEDIATE",
+        };
+        let begun = connection.batch_execute(statements);
+        #[cfg(test)]
+        let begun = crate::faults::answered("the begin of a unit", begun);
+        let begun = begun.await.map_err(StoreError::from);
+        if matches!(begun, Ok(()) | Err(StoreError::Held)) {
+            self.connection = Some(connection);
+        }
+        begun?;
+        self.note = Some(Note::Undo);
+        self.savepoint = start == Start::Shared;
+        Ok(())
+    }
+
+    /// Rolls back where all that is open is the last unit, which is to be undone. What it
+    /// saw was durable when it began, so it waits for nothing any more.
+    async fn undo_all_of_last(&mut self) -> Result<(), StoreError> {
+        if !matches!((self.note, self.savepoint), (Some(Note::Undo), false)) {
+            return Ok(());
+        }
+        self.note = None;
+        let Some(group) = self.group.take() else {
+            return Ok(());
+        };
+        group.send_replace(Some(Ok(())));
+        if let Some(mut connection) = self.connection.take() {
+            connection.batch_execute("ROLLBACK").await?;
+            self.connection = Some(connection);
+        }
         Ok(())
     }
 
@@ -254,7 +370,8 @@ impl Seat {
         match (self.note, self.savepoint) {
             (Some(Note::Keep), true) => "RELEASE unit",
             (Some(Note::Undo), true) => "ROLLBACK TO unit; RELEASE unit",
-            (Some(Note::Undo), false) => "ROLLBACK; BEGIN IMMEDIATE",
+            // Then COMMIT has nothing to keep.
+            (Some(Note::Undo), false) => "ROLLBACK; BEGIN",
             (Some(Note::Keep), false) | (None, _) => "",
         }
     }
@@ -285,3 +402,6 @@ impl Seat {
 /// to be little. What is written over a log that is there is on the disk in half the time
 /// of what makes it longer.
 const COMMITS: u32 = 4;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const MAX_PAUSE: Duration = Duration::from_millis(25);

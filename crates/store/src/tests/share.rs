@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     Call, Request, RequestId, UnitError,
+    database::WaitStart,
     units::{
         Share,
         testing::{Caller, Decided, End, Held, Place},
@@ -73,6 +74,7 @@ async fn as_many_as_before_are_waited_for() {
     let join = |number| {
         share.join(Place {
             deployment: DeploymentId(Uuid::from_u128(number)),
+            since: WaitStart::now(),
             caller: Box::new(Nobody(Span::none())),
             db: fixture.db.clone(),
         })
@@ -100,6 +102,10 @@ impl Caller for Nobody {
 
     fn is_gone(&self) -> bool {
         false
+    }
+
+    fn claim(&self) -> bool {
+        true
     }
 
     fn decide(&mut self, _: Held) -> Option<Decided> {

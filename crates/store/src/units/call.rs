@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use tokio::time::timeout_at;
 use viridian_strategy::DeploymentId;
 
 use crate::{
     Database, Deployment,
+    database::WaitStart,
     documents::Reply,
     error::{StoreError, UnitError},
     replies::{Earlier, NewReply, Request, insert_replies},
@@ -13,7 +15,7 @@ use crate::{
     units::{
         change::Change,
         hold::Held,
-        share::{Decision, Waiting},
+        share::{Decider, Decision, Waiting},
     },
 };
 
@@ -91,30 +93,40 @@ impl Database {
         R: Send + 'static,
     {
         let expected = call.expected_generation;
-        let decide = Arc::new(move |held: Held| {
+        let decider = Arc::new(Decider::new(move |held: Held| {
             check_generation(expected, &held.deployment)?;
             decide(held)
-        });
-        let (caller, answer) = Waiting::new(Arc::clone(&decide), call.request.clone());
-        self.share(id, Box::new(caller));
-        let answer = answer.await.unwrap_or_else(|_| {
+        }));
+        let since = WaitStart::now();
+        let (caller, mut answer) = Waiting::new(Arc::clone(&decider), call.request.clone());
+        self.share(since, id, Box::new(caller));
+        let deadline = since.deadline(self.acquire_timeout());
+        let answer = match timeout_at(deadline, &mut answer).await {
+            Ok(answer) => answer,
+            // A batch that cannot begin is not waited for.
+            Err(_) if decider.take() => return Err(StoreError::Exhausted.into()),
+            // One that has begun may commit it.
+            Err(_) => answer.await,
+        };
+        let answer = answer.unwrap_or_else(|_| {
             let why = "what several calls shared was given up";
             Some(Err(StoreError::Away(why.into()).into()))
         });
         let result = match answer {
             Some(result) => result,
-            None => self.decide_alone(id, call, &*decide).await,
+            None => self.decide_alone(since, id, call, &decider.decide).await,
         };
-        self.or_first_reply(call, result).await
+        self.or_first_reply(since, call, result).await
     }
 
     async fn decide_alone<T: Reply, R>(
         &self,
+        since: WaitStart,
         id: DeploymentId,
         call: &Call,
         decide: &(impl Fn(Held) -> Decision<T, R> + Sync),
     ) -> Result<T, UnitError<R>> {
-        self.write_on([id], async |tx: &mut Transaction| {
+        self.write_on(since, [id], async |tx: &mut Transaction| {
             let held = tx.hold(id).await?.ok_or(UnitError::NoDeployment(id))?;
             let now = held.now;
             let (given, change) = decide(held)?;
@@ -149,8 +161,9 @@ impl Database {
     where
         T: Reply,
     {
+        let since = WaitStart::now();
         let result = self
-            .write_on(id.into(), async |tx: &mut Transaction| {
+            .write_on(since, id.into(), async |tx: &mut Transaction| {
                 let given = work(tx).await?;
                 if let Some(reply) = NewReply::of(call.request.as_ref(), &given)? {
                     let now = tx.now().await?;
@@ -159,12 +172,13 @@ impl Database {
                 Ok(given)
             })
             .await;
-        self.or_first_reply(call, result).await
+        self.or_first_reply(since, call, result).await
     }
 
     /// What was given, or the reply that the request id has.
     async fn or_first_reply<T: Reply, R>(
         &self,
+        since: WaitStart,
         call: &Call,
         result: Result<T, UnitError<R>>,
     ) -> Result<T, UnitError<R>> {
@@ -174,7 +188,7 @@ impl Database {
         if matches!(error, UnitError::Store(StoreError::Exhausted)) {
             return result;
         }
-        match self.reader().await?.find_reply(request).await? {
+        match self.reader_since(since).await?.find_reply(request).await? {
             Some(Earlier::Same(reply)) => Ok(reply),
             Some(Earlier::Other) => Err(UnitError::RequestIdReused),
             None => result,

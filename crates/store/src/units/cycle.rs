@@ -12,6 +12,7 @@ use viridian_strategy::{DeploymentId, Timestamp, evaluate};
 
 use crate::{
     Database,
+    database::WaitStart,
     deployments::{Deployment, set_due},
     dialect::Trip,
     error::StoreError,
@@ -168,7 +169,7 @@ impl Database {
     ///
     /// When the database fails.
     pub async fn set_aside(&self, id: DeploymentId, time: Duration) -> Result<(), StoreError> {
-        self.write_on([id], async |tx: &mut Transaction| {
+        self.write_on(WaitStart::now(), [id], async |tx: &mut Transaction| {
             let now = tx.now().await?;
             tx.write([set_due(&[id], now + time)]);
             Ok(())

@@ -4,6 +4,7 @@ use viridian_strategy::{Changes, DeploymentId, RevisionId, RouteId, Transition, 
 
 use crate::{
     Database,
+    database::WaitStart,
     deployments::Deployment,
     error::{PromoteRefusal, UnitError},
     telemetry::{InUnit as _, count_not_promoted},
@@ -82,7 +83,7 @@ impl Database {
         expected_revision: Option<RevisionId>,
         call: &Call,
     ) -> Result<PromotionPreview, UnitError<PromoteRefusal>> {
-        self.write_on([id], async |tx: &mut Transaction| {
+        self.write_on(WaitStart::now(), [id], async |tx: &mut Transaction| {
             let held = tx.hold_for(id, call).await?;
             let outcome = decide(&held, expected_revision);
             let outcome = outcome.map(|transition| sides(&transition.changes));

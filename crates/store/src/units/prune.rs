@@ -13,7 +13,8 @@ use uuid::Uuid;
 use viridian_strategy::{DeploymentId, RevisionId, RouteId, Timestamp};
 
 use crate::{
-    Database, Deployment, RequestId, error::StoreError, transaction::Transaction, units::hold::Held,
+    Database, Deployment, RequestId, database::WaitStart, error::StoreError,
+    transaction::Transaction, units::hold::Held,
 };
 
 /// For how long things are kept that nothing depends on.
@@ -251,7 +252,7 @@ impl Database {
         id: DeploymentId,
         before: Timestamp,
     ) -> Result<usize, StoreError> {
-        self.write_on([id], async |tx: &mut Transaction| {
+        self.write_on(WaitStart::now(), [id], async |tx: &mut Transaction| {
             let Some(Held { deployment, .. }) = tx.hold(id).await? else {
                 return Ok(0);
             };

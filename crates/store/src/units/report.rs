@@ -19,6 +19,7 @@ pub use self::{
 };
 use crate::{
     Database,
+    database::WaitStart,
     error::StoreError,
     routes::Route,
     telemetry::InUnit as _,
@@ -62,6 +63,8 @@ impl Database {
     }
 
     async fn report<R: Report>(&self, reports: Vec<R>) -> Result<Results, StoreError> {
+        // One for all of them: several that are held are not waited for in series.
+        let since = WaitStart::now();
         let ids = reports.iter().map(Report::route).collect();
         let known = self.reader().await?.find_routes(ids).await?;
         let mut batch = Batch::of(reports, known);
@@ -81,7 +84,7 @@ impl Database {
         }
         while let Some((&of, places)) = batch.open.first_key_value() {
             let all = |error| vec![Err(error); places.len()];
-            let results = match self.hear_one(&batch, of).await {
+            let results = match self.hear_one(since, &batch, of).await {
                 Ok(results) => results,
                 Err(StoreError::Held) => all(ReportError::Held(of)),
                 Err(StoreError::Corrupt { .. }) => all(ReportError::Unreadable(of)),
@@ -120,10 +123,11 @@ impl Database {
     /// Applies what is reported of one deployment, and waits for it.
     async fn hear_one<R: Report>(
         &self,
+        since: WaitStart,
         batch: &Batch<R>,
         of: DeploymentId,
     ) -> Result<Results, StoreError> {
-        self.write_on([of], async |tx: &mut Transaction| {
+        self.write_on(since, [of], async |tx: &mut Transaction| {
             let gone = StoreError::Corrupt {
                 id: of,
                 why: "it has routes and is not there",

@@ -10,25 +10,31 @@
 //! Who cannot go with the others goes alone: whose deployment another has in
 //! hand, for it alone is to wait; and everyone if one of them spoils the
 //! transaction.
+//!
+//! A batch is made up of who waits when its transaction has begun. So until then each
+//! caller is still in the line, and leaves it when its own time is over.
 
 mod caller;
 
 use std::{
     collections::{HashMap, VecDeque},
     pin::pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use tokio::{sync::oneshot, time::timeout};
-use tracing::{Instrument as _, info_span};
+use tracing::{Instrument as _, Span, field, info_span};
 use viridian_strategy::DeploymentId;
 
 #[cfg(test)]
 pub(crate) use self::caller::Decided;
-pub(crate) use self::caller::{Caller, Decision, End, Waiting};
+pub(crate) use self::caller::{Caller, Decider, Decision, End, Waiting};
 use crate::{
-    Database, database::InTurn, error::StoreError, replies::insert_replies,
+    Database, database::WaitStart, error::StoreError, replies::insert_replies,
     transaction::Transaction,
 };
 
@@ -51,6 +57,8 @@ struct Line {
 /// A place in the line.
 pub(crate) struct Place {
     pub(crate) deployment: DeploymentId,
+    /// When its call began to wait.
+    pub(crate) since: WaitStart,
     pub(crate) caller: Box<dyn Caller>,
     /// Who serves the line has none of its own, so as to keep none open.
     pub(crate) db: Database,
@@ -90,17 +98,23 @@ impl Share {
         let mut line = self.line();
         let (mut batch, mut later) = (Batch::new(), VecDeque::new());
         for place in std::mem::take(&mut line.waiting) {
-            if place.caller.is_gone() {
-                continue;
-            }
             if batch.len() == LARGEST || batch.contains_key(&place.deployment) {
                 later.push_back(place);
-            } else {
+            } else if place.caller.claim() {
                 batch.insert(place.deployment, place.caller);
             }
         }
         line.waiting = later;
         batch
+    }
+
+    /// Takes those out of the line who have waited for so long.
+    fn take_over(&self, limit: Duration) -> Vec<Box<dyn Caller>> {
+        let mut line = self.line();
+        let waiting = std::mem::take(&mut line.waiting);
+        let (over, rest) = waiting.into_iter().partition(|it| it.since.is_over(limit));
+        line.waiting = rest;
+        Vec::from_iter(VecDeque::<Place>::into_iter(over).map(|it| it.caller))
     }
 
     fn begin(&self, line: &mut Line) -> Server {
@@ -151,17 +165,18 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Where those who wait want it done. Gives the right up if nobody does.
-    fn next(&mut self) -> Option<Database> {
+    /// Where those who wait want it done, and since when the first of them waits. Gives
+    /// the right up if nobody does.
+    fn next(&mut self) -> Option<(Database, WaitStart)> {
         let mut line = self.share.line();
         line.waiting.retain(|place| !place.caller.is_gone());
-        let db = line.waiting.front().map(|place| place.db.clone());
-        if db.is_none() {
+        let first = line.waiting.front().map(|it| (it.db.clone(), it.since));
+        if first.is_none() {
             // In the same moment: who comes after it finds that nobody serves.
             line.batches -= 1;
             self.over = true;
         }
-        db
+        first
     }
 
     /// Has the line served.
@@ -174,14 +189,19 @@ impl Server {
 
     /// Serves the line until nobody is left in it, or a batch takes long.
     async fn serve(mut self) {
-        while let Some(db) = self.next() {
+        while let Some((db, since)) = self.next() {
             let ended = {
-                let mut doing = pin!(db.run_next_batch(self.share.clone()));
-                match timeout(LONG, doing.as_mut()).await {
-                    Ok(ended) => ended,
-                    Err(_) => {
-                        self.leave();
-                        doing.await
+                let (share, begun) = (self.share.clone(), AtomicBool::new(false));
+                let mut doing = pin!(db.run_next_batch(&share, since, &begun));
+                loop {
+                    match timeout(LONG, doing.as_mut()).await {
+                        Ok(ended) => break ended,
+                        Err(_) if begun.load(Ordering::Relaxed) => {
+                            self.leave();
+                            break doing.await;
+                        }
+                        // It waits to begin, as another one would.
+                        Err(_) => {}
                     }
                 }
             };
@@ -228,13 +248,19 @@ impl Drop for Server {
 
 impl Database {
     /// Puts a caller in line, and sees to it that someone serves the line.
-    pub(crate) fn share(&self, deployment: DeploymentId, caller: Box<dyn Caller>) {
+    pub(crate) fn share(
+        &self,
+        since: WaitStart,
+        deployment: DeploymentId,
+        caller: Box<dyn Caller>,
+    ) {
         if self.share.most == 0 {
             return caller.tell(End::Alone);
         }
         let db = self.clone();
         let place = Place {
             deployment,
+            since,
             caller,
             db,
         };
@@ -243,49 +269,29 @@ impl Database {
         }
     }
 
-    /// Whoever waits when the turn to write has come is part of it.
-    async fn run_next_batch(&self, share: Share) -> Vec<(Box<dyn Caller>, End)> {
-        let turn = self.wait_for_turn().await;
-        let batch = share.take();
-        match turn {
-            Ok(turn) if !batch.is_empty() => self.run_batch(turn, batch).await,
-            // Each of them finds out by itself, in its own time.
-            _ => batch.into_values().map(|it| (it, End::Alone)).collect(),
-        }
-    }
-
-    async fn run_batch(&self, turn: InTurn, mut waiting: Batch) -> Vec<(Box<dyn Caller>, End)> {
-        let span = info_span!("shared", calls = waiting.len());
-        for caller in waiting.values() {
-            span.follows_from(caller.span());
-        }
-        let mut heard = Vec::new();
-        let ended = self.write_in_turn(turn, async |tx: &mut Transaction| {
-            let held = tx.hold_free(waiting.keys().copied().collect()).await?;
-            let now = tx.now().await?;
-            let (mut changes, mut replies) = (Vec::new(), Vec::new());
-            for (id, held) in held {
-                // One that cannot be read finds that out alone.
-                let Ok(held) = held else { continue };
-                let Some(mut caller) = waiting.remove(&id) else {
-                    continue;
-                };
-                if caller.is_gone() {
-                    continue;
-                }
-                if let Some(decided) = caller.decide(held) {
-                    changes.extend(decided.change);
-                    replies.extend(decided.reply);
-                }
-                heard.push(caller);
+    /// Whoever waits when the transaction has begun is part of it.
+    async fn run_next_batch(
+        &self,
+        share: &Share,
+        since: WaitStart,
+        begun: &AtomicBool,
+    ) -> Vec<(Box<dyn Caller>, End)> {
+        let span = info_span!("shared", calls = field::Empty);
+        let (mut waiting, mut heard) = (Batch::new(), Vec::new());
+        let ended = self.write_many(since, async |tx: &mut Transaction| {
+            begun.store(true, Ordering::Relaxed);
+            waiting = share.take();
+            match waiting.is_empty() {
+                true => Ok(()),
+                false => decide_all(tx, &mut waiting, &mut heard).await,
             }
-            tx.carry_out_all(changes, now);
-            tx.write([insert_replies(replies, now)]);
-            Ok(())
         });
         let ended = ended.instrument(span).await;
         let failed = match ended {
             Ok(()) => None,
+            Err(error) if !begun.load(Ordering::Relaxed) => {
+                return self.could_not_begin(share, error);
+            }
             Err(error @ (StoreError::Away(_) | StoreError::Exhausted)) => Some(End::Failed(error)),
             Err(_) => Some(End::Alone),
         };
@@ -294,6 +300,56 @@ impl Database {
         let others = waiting.into_values().map(|it| (it, end_of(End::Alone)));
         heard.chain(others).collect()
     }
+
+    /// Takes those out of the line whom it fails that a batch could not begin. Sent on
+    /// alone they would wait anew, one after the other, for the same thing.
+    fn could_not_begin(&self, share: &Share, error: StoreError) -> Vec<(Box<dyn Caller>, End)> {
+        let all = || share.take().into_values().collect();
+        let (failed, end): (Vec<_>, _) = match error {
+            // Who came later has time left.
+            StoreError::Exhausted => (share.take_over(self.acquire_timeout()), End::Failed(error)),
+            StoreError::Held => (share.take_over(self.busy_timeout()), End::Failed(error)),
+            StoreError::Away(_) => (all(), End::Failed(error)),
+            // Not a wait: each finds out by itself.
+            _ => (all(), End::Alone),
+        };
+        failed.into_iter().map(|it| (it, end.clone())).collect()
+    }
+}
+
+/// Has each decide whose deployment nobody else holds, and collects what is to be
+/// written. Who was heard is moved from one to the other.
+async fn decide_all(
+    tx: &mut Transaction,
+    waiting: &mut Batch,
+    heard: &mut Vec<Box<dyn Caller>>,
+) -> Result<(), StoreError> {
+    let span = Span::current();
+    span.record("calls", waiting.len());
+    for caller in waiting.values() {
+        span.follows_from(caller.span());
+    }
+    let held = tx.hold_free(waiting.keys().copied().collect()).await?;
+    let now = tx.now().await?;
+    let (mut changes, mut replies) = (Vec::new(), Vec::new());
+    for (id, held) in held {
+        // One that cannot be read finds that out alone.
+        let Ok(held) = held else { continue };
+        let Some(mut caller) = waiting.remove(&id) else {
+            continue;
+        };
+        if caller.is_gone() {
+            continue;
+        }
+        if let Some(decided) = caller.decide(held) {
+            changes.extend(decided.change);
+            replies.extend(decided.reply);
+        }
+        heard.push(caller);
+    }
+    tx.carry_out_all(changes, now);
+    tx.write([insert_replies(replies, now)]);
+    Ok(())
 }
 
 /// For how long a batch waits for others: much less than it takes, and enough for

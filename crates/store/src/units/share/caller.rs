@@ -1,6 +1,9 @@
 //! Whoever waits in the line, and what becomes of it.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use tokio::sync::oneshot;
 use tracing::Span;
@@ -22,6 +25,10 @@ pub(crate) trait Caller: Send {
 
     /// Whether nobody waits for the answer any more.
     fn is_gone(&self) -> bool;
+
+    /// Takes it out of the line, if it has not left that by itself: from then on it waits
+    /// for its answer however long that takes.
+    fn claim(&self) -> bool;
 
     /// What is to be written; None when it is refused.
     fn decide(&mut self, held: Held) -> Option<Decided>;
@@ -47,10 +54,31 @@ pub(crate) enum End {
     Failed(StoreError),
 }
 
+/// How a call decides, which it needs both in the line and alone.
+pub(crate) struct Decider<F> {
+    pub(crate) decide: F,
+    /// Whether a batch has taken it, or it has left the line: either, and once.
+    taken: AtomicBool,
+}
+
+impl<F> Decider<F> {
+    pub(crate) fn new(decide: F) -> Self {
+        Self {
+            decide,
+            taken: AtomicBool::new(false),
+        }
+    }
+
+    /// Takes the call for a batch, or out of the line. False when the other was first.
+    pub(crate) fn take(&self) -> bool {
+        !self.taken.swap(true, Ordering::AcqRel)
+    }
+}
+
 /// A caller that waits for its answer.
 pub(crate) struct Waiting<T, R, F> {
     span: Span,
-    decide: Arc<F>,
+    decider: Arc<Decider<F>>,
     request: Option<Request>,
     decided: Option<Result<T, UnitError<R>>>,
     answer: oneshot::Sender<Option<Result<T, UnitError<R>>>>,
@@ -60,13 +88,13 @@ impl<T, R, F> Waiting<T, R, F> {
     /// The answer is None when it has to go alone.
     #[expect(clippy::type_complexity, reason = "its parts say what it is")]
     pub(crate) fn new(
-        decide: Arc<F>,
+        decider: Arc<Decider<F>>,
         request: Option<Request>,
     ) -> (Self, oneshot::Receiver<Option<Result<T, UnitError<R>>>>) {
         let (answer, receiver) = oneshot::channel();
         let waiting = Self {
             span: Span::current(),
-            decide,
+            decider,
             request,
             decided: None,
             answer,
@@ -89,8 +117,12 @@ where
         self.answer.is_closed()
     }
 
+    fn claim(&self) -> bool {
+        !self.is_gone() && self.decider.take()
+    }
+
     fn decide(&mut self, held: Held) -> Option<Decided> {
-        let decided = self.span.in_scope(|| (self.decide)(held));
+        let decided = self.span.in_scope(|| (self.decider.decide)(held));
         let decided = decided.and_then(|(given, change)| {
             let reply = NewReply::of(self.request.as_ref(), &given)?;
             Ok((given, Decided { change, reply }))
