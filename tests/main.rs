@@ -49,6 +49,8 @@ mod shutdown;
 mod side_by_side;
 mod silence;
 mod story;
+#[cfg(debug_assertions)]
+mod supervision;
 mod telemetry;
 mod terms;
 mod update;

@@ -3,11 +3,11 @@
 
 mod certificates;
 mod matrix;
-mod pki;
+pub(crate) mod pki;
 mod projects;
 mod rotation;
 mod secrets;
-mod staff;
+pub(crate) mod staff;
 mod start;
 mod streams;
 mod token;

@@ -10,19 +10,19 @@ use tempfile::TempDir;
 use tonic::transport::{Certificate, Identity};
 
 /// A certificate authority.
-pub(super) struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// A certificate and its key, in PEM.
-pub(super) struct Pair {
-    pub(super) cert: String,
-    pub(super) key: String,
+pub(crate) struct Pair {
+    pub(crate) cert: String,
+    pub(crate) key: String,
 }
 
 /// Files in a folder, which is gone when it is dropped.
-pub(super) struct Files(TempDir);
+pub(crate) struct Files(TempDir);
 
 impl Authority {
-    pub(super) fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
@@ -33,16 +33,16 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, key).expect("a certificate"))
     }
 
-    pub(super) fn pem(&self) -> String {
+    pub(crate) fn pem(&self) -> String {
         self.0.pem()
     }
 
-    pub(super) fn certificate(&self) -> Certificate {
+    pub(crate) fn certificate(&self) -> Certificate {
         Certificate::from_pem(self.pem())
     }
 
     /// For a server on loopback.
-    pub(super) fn server(&self) -> Pair {
+    pub(crate) fn server(&self) -> Pair {
         let mut params = CertificateParams::default();
         params.subject_alt_names = vec![
             SanType::IpAddress([127, 0, 0, 1].into()),
@@ -53,12 +53,12 @@ impl Authority {
     }
 
     /// For a client of that name, as the file of credentials writes it.
-    pub(super) fn client(&self, san: &str) -> Pair {
+    pub(crate) fn client(&self, san: &str) -> Pair {
         self.sign(client(san))
     }
 
     /// One that is not valid any more.
-    pub(super) fn expired(&self, san: &str) -> Pair {
+    pub(crate) fn expired(&self, san: &str) -> Pair {
         let mut params = client(san);
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(2021, 1, 1);
@@ -76,18 +76,18 @@ impl Authority {
 }
 
 impl Pair {
-    pub(super) fn identity(&self) -> Identity {
+    pub(crate) fn identity(&self) -> Identity {
         Identity::from_pem(&self.cert, &self.key)
     }
 }
 
 impl Files {
-    pub(super) fn create() -> Self {
+    pub(crate) fn create() -> Self {
         Self(tempfile::tempdir().expect("a temporary folder"))
     }
 
     /// Writes a file, and gives where it is.
-    pub(super) fn write(&self, name: &str, content: &str) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, content: &str) -> PathBuf {
         let path = self.0.path().join(name);
         fs::write(&path, content).expect("a file");
         path

@@ -23,31 +23,31 @@ use viridian_proto::v1::{
 use crate::harness::{Engine, PATIENCE, Server, creation, manual};
 
 /// A server that lets in only those whom a file names.
-pub(super) struct Guarded {
-    pub(super) server: Server,
-    pub(super) file: CredentialsFile,
+pub(crate) struct Guarded {
+    pub(crate) server: Server,
+    pub(crate) file: CredentialsFile,
 }
 
 /// A file of credentials.
-pub(super) struct CredentialsFile {
+pub(crate) struct CredentialsFile {
     folder: TempDir,
 }
 
 /// A channel, and the token that is shown on it.
 #[derive(Clone)]
-pub(super) struct Client {
+pub(crate) struct Client {
     channel: Channel,
     bearer: Bearer,
 }
 
-pub(super) type Shown = InterceptedService<Channel, Bearer>;
+pub(crate) type Shown = InterceptedService<Channel, Bearer>;
 
 impl Guarded {
-    pub(super) async fn start(entries: &[String]) -> Self {
+    pub(crate) async fn start(entries: &[String]) -> Self {
         Self::start_with(entries, |_| {}).await
     }
 
-    pub(super) async fn start_with(entries: &[String], change: impl FnOnce(&mut Command)) -> Self {
+    pub(crate) async fn start_with(entries: &[String], change: impl FnOnce(&mut Command)) -> Self {
         let file = CredentialsFile::create(entries);
         let server = Server::start_by(Engine::Sqlite, |command| {
             command.arg("--tokens").arg(file.path());
@@ -58,34 +58,34 @@ impl Guarded {
     }
 
     /// A client that shows a token, on a connection of its own.
-    pub(super) async fn client(&self, token: &str) -> Client {
+    pub(crate) async fn client(&self, token: &str) -> Client {
         Client::connect(&self.server.url(), token).await
     }
 
     /// One that shows nothing.
-    pub(super) async fn stranger(&self) -> Client {
+    pub(crate) async fn stranger(&self) -> Client {
         Client::new(connect(&self.server.url()).await, Bearer::default())
     }
 }
 
 impl CredentialsFile {
-    pub(super) fn create(entries: &[String]) -> Self {
+    pub(crate) fn create(entries: &[String]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let file = Self { folder };
         file.replace(entries);
         file
     }
 
-    pub(super) fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.folder.path().join("credentials.toml")
     }
 
-    pub(super) fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
     /// Replaces it at once, as it ought to be done.
-    pub(super) fn replace(&self, entries: &[String]) {
+    pub(crate) fn replace(&self, entries: &[String]) {
         let next = self.folder.path().join("next.toml");
         fs::write(&next, entries.concat()).expect("a file");
         fs::rename(next, self.path()).expect("a file");
@@ -93,32 +93,32 @@ impl CredentialsFile {
 }
 
 impl Client {
-    pub(super) async fn connect(url: &str, token: &str) -> Self {
+    pub(crate) async fn connect(url: &str, token: &str) -> Self {
         Self::new(connect(url).await, Bearer::new(token).expect("a token"))
     }
 
-    pub(super) fn new(channel: Channel, bearer: Bearer) -> Self {
+    pub(crate) fn new(channel: Channel, bearer: Bearer) -> Self {
         Self { channel, bearer }
     }
 
-    pub(super) fn service(&self) -> Shown {
+    pub(crate) fn service(&self) -> Shown {
         InterceptedService::new(self.channel.clone(), self.bearer.clone())
     }
 
-    pub(super) fn deployments(&self) -> DeploymentServiceClient<Shown> {
+    pub(crate) fn deployments(&self) -> DeploymentServiceClient<Shown> {
         DeploymentServiceClient::new(self.service())
     }
 
-    pub(super) fn routes(&self) -> RouteServiceClient<Shown> {
+    pub(crate) fn routes(&self) -> RouteServiceClient<Shown> {
         RouteServiceClient::new(self.service())
     }
 
-    pub(super) fn traffic(&self) -> TrafficServiceClient<Shown> {
+    pub(crate) fn traffic(&self) -> TrafficServiceClient<Shown> {
         TrafficServiceClient::new(self.service())
     }
 
     /// Creates a deployment that wants some routes.
-    pub(super) async fn create(
+    pub(crate) async fn create(
         &self,
         project: &str,
         name: &str,
@@ -134,7 +134,7 @@ impl Client {
     }
 
     /// The references of what there is, as far as this one may see.
-    pub(super) async fn list(&self, project: &str) -> Result<Vec<String>, Status> {
+    pub(crate) async fn list(&self, project: &str) -> Result<Vec<String>, Status> {
         let request = ListDeploymentsRequest {
             project: project.to_owned(),
             ..ListDeploymentsRequest::default()
@@ -154,7 +154,7 @@ async fn connect(url: &str) -> Channel {
 }
 
 /// The entry that lets in who shows this token.
-pub(super) fn of_token(name: &str, token: &str, roles: &[&str], projects: &[&str]) -> String {
+pub(crate) fn of_token(name: &str, token: &str, roles: &[&str], projects: &[&str]) -> String {
     entry(
         name,
         &format!("token_sha256 = \"{}\"", digest(token)),
@@ -164,7 +164,7 @@ pub(super) fn of_token(name: &str, token: &str, roles: &[&str], projects: &[&str
 }
 
 /// The entry that lets in who shows a certificate with this name.
-pub(super) fn of_san(name: &str, san: &str, roles: &[&str], projects: &[&str]) -> String {
+pub(crate) fn of_san(name: &str, san: &str, roles: &[&str], projects: &[&str]) -> String {
     entry(name, &format!("san = \"{san}\""), roles, projects)
 }
 
@@ -175,7 +175,7 @@ fn entry(name: &str, shown: &str, roles: &[&str], projects: &[&str]) -> String {
 }
 
 /// As `sha256sum` writes it.
-pub(super) fn digest(token: &str) -> String {
+pub(crate) fn digest(token: &str) -> String {
     let digest = Sha256::digest(token);
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

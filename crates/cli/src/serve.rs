@@ -13,7 +13,7 @@ use std::{fs, io, net::SocketAddr, path::PathBuf, process::ExitCode, time::Durat
 use clap::{Args, builder::BoolishValueParser};
 use etcetera::BaseStrategy as _;
 use tokio::runtime::Runtime;
-use viridian_server::{Config, GrpcWeb, Server, StartError, StartErrorKind};
+use viridian_server::{Config, GrpcWeb, Server, StartError, StartErrorKind, TaskFailure};
 
 use self::{
     coordinator_args::CoordinatorArgs,
@@ -123,13 +123,13 @@ pub(crate) enum ServeError {
     Security(#[from] SecurityError),
     #[error(transparent)]
     Start(#[from] StartError),
-    #[error("the server stopped unexpectedly; see its log")]
-    Ended,
+    #[error("{0}; the server ended with it, and its log says more")]
+    Failed(TaskFailure),
 }
 
 impl ServeError {
-    /// 78 for the configuration, 69 for a database that cannot be reached (as in
-    /// sysexits.h), else 1.
+    /// As in sysexits.h: 78 for the configuration, 69 for a database that cannot be
+    /// reached, 70 for a background task that ended. Else 1.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Log(_)
@@ -141,7 +141,8 @@ impl ServeError {
                 StartErrorKind::Config => exit_code::CONFIG,
                 StartErrorKind::Unavailable => exit_code::UNAVAILABLE,
             },
-            Self::Runtime(_) | Self::Ended => exit_code::FAILURE,
+            Self::Failed(_) => exit_code::SOFTWARE,
+            Self::Runtime(_) => exit_code::FAILURE,
         }
     }
 }
@@ -215,7 +216,7 @@ async fn serve(args: ServeArgs) -> Result<ExitCode, ServeError> {
     };
     tokio::select! {
         _ = signals.next() => {}
-        () = server.stopped() => return Err(ServeError::Ended),
+        failure = server.failed() => return Err(ServeError::Failed(failure)),
     }
     tokio::select! {
         () = server.shutdown() => Ok(ExitCode::SUCCESS),

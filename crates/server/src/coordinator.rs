@@ -11,31 +11,36 @@ use tokio::{
         Notify,
         broadcast::{Receiver, error::RecvError},
     },
-    task::JoinSet,
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
 use viridian_store::{Announcement, Database, Pass, SetAside};
 
 pub use self::limits::{CoordinatorLimitError, CoordinatorLimits};
-use crate::metrics::{CYCLES, CYCLES_FAILED, PASSES, SET_ASIDE};
+use crate::{
+    metrics::{CYCLES, CYCLES_FAILED, PASSES, SET_ASIDE},
+    tasks::{BackgroundTask, TaskSet},
+};
 
-/// Works on the due queue until it is told to stop; then it finishes what it has
-/// in hand.
-pub(crate) async fn run(database: Database, limits: CoordinatorLimits, stop: CancellationToken) {
+/// Starts the workers. At the shutdown each finishes the batch it has begun.
+pub(crate) fn spawn(
+    tasks: &mut TaskSet,
+    database: &Database,
+    limits: CoordinatorLimits,
+    stop: &CancellationToken,
+) {
     let worker = Worker {
         limits,
         aside: Arc::new(SetAside::new(limits.set_aside, limits.set_aside_longest)),
         more: Arc::default(),
-        database,
+        database: database.clone(),
     };
-    let mut workers = JoinSet::new();
-    for _ in 1..limits.workers_on(&worker.database) {
-        workers.spawn(worker.clone().help(stop.clone()));
+    for _ in 1..limits.workers_on(database) {
+        let secondary = worker.clone().run_secondary(stop.clone());
+        tasks.spawn(BackgroundTask::CoordinatorSecondary, secondary);
     }
-    workers.spawn(worker.lead(stop));
-    // One that panics is missed: the server ends.
-    while let Some(Ok(())) = workers.join_next().await {}
+    let primary = worker.run_primary(stop.clone());
+    tasks.spawn(BackgroundTask::CoordinatorPrimary, primary);
 }
 
 /// One of those who take batches side by side.
@@ -60,7 +65,7 @@ struct Wait {
 impl Worker {
     /// The first one is woken by commits, by the time when the next deployment is
     /// due, and by the slow poll, in case nothing was heard of a commit elsewhere.
-    async fn lead(self, stop: CancellationToken) {
+    async fn run_primary(self, stop: CancellationToken) {
         // Armed before the queue is looked at, so that nothing falls between.
         let mut commits = self.database.subscribe();
         while !stop.is_cancelled() {
@@ -75,7 +80,7 @@ impl Worker {
 
     /// The others are woken when a batch is full, and by the slow poll: so that
     /// not all of them look at each commit, of which one can do the work.
-    async fn help(self, stop: CancellationToken) {
+    async fn run_secondary(self, stop: CancellationToken) {
         while !stop.is_cancelled() {
             let wait = self.pass().await;
             let at_most = if wait.has_worked {

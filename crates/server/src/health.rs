@@ -1,61 +1,94 @@
-//! What the health service says: of the server as a whole, `""`, that it serves
-//! for as long as it lives, since to start it anew mends no database; and of each
-//! service by its name whether its database answers, for those who choose where
-//! to call.
+//! What the health service says. Of the server as a whole (`""`): SERVING until it shuts
+//! down, since a restart mends no database. Of each service by its name: whether its
+//! database answers, for those who choose where to call.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio::{
+    sync::Mutex,
+    time::{sleep, timeout},
+};
 use tonic_health::{ServingStatus, server::HealthReporter};
 use viridian_store::Database;
 
-/// Tells of these services, by their names, whether the database answers, until
-/// it is told to stop.
-pub(crate) async fn run(
-    database: Database,
-    reporter: HealthReporter,
-    services: [&'static str; 3],
-    stop: CancellationToken,
-) {
-    let mut told = ServingStatus::Serving;
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = sleep(LOOK) => {}
+/// What the health service says now.
+pub(crate) struct HealthStatus {
+    services: &'static [&'static str],
+    /// None once the server shuts down: what the database does is of no account then.
+    reporter: Mutex<Option<HealthReporter>>,
+}
+
+impl HealthStatus {
+    /// Begins with SERVING.
+    pub(crate) async fn new(reporter: HealthReporter, services: &'static [&'static str]) -> Self {
+        for service in services {
+            let serving = ServingStatus::Serving;
+            reporter.set_service_status(service, serving).await;
         }
-        let status = match look(&database).await {
+        Self {
+            services,
+            reporter: Mutex::new(Some(reporter)),
+        }
+    }
+
+    /// Ends with NOT_SERVING, of the server as a whole too.
+    pub(crate) async fn end(&self) {
+        // Taken under the lock, so that the probe cannot say SERVING after this.
+        if let Some(reporter) = self.reporter.lock().await.take() {
+            for service in self.services.iter().chain(&[""]) {
+                let ended = ServingStatus::NotServing;
+                reporter.set_service_status(service, ended).await;
+            }
+        }
+    }
+
+    async fn set_services(&self, status: ServingStatus) {
+        if let Some(reporter) = &*self.reporter.lock().await {
+            for service in self.services {
+                reporter.set_service_status(service, status).await;
+            }
+        }
+    }
+}
+
+/// Reports for ever whether the database answers.
+pub(crate) async fn probe(database: Database, health: Arc<HealthStatus>) {
+    let mut reported = ServingStatus::Serving;
+    loop {
+        sleep(PROBE_INTERVAL).await;
+        let status = match answers(&database).await {
             true => ServingStatus::Serving,
             false => ServingStatus::NotServing,
         };
-        // Or those who watch would be told the same again.
-        if status == told {
+        // Without this, watchers would get the same status again and again.
+        if status == reported {
             continue;
         }
         match status {
             ServingStatus::Serving => tracing::info!("the database answers again"),
             _ => tracing::warn!("the database does not answer: not ready"),
         }
-        for service in services {
-            reporter.set_service_status(service, status).await;
-        }
-        told = status;
+        health.set_services(status).await;
+        reported = status;
     }
 }
 
-/// Whether the database has answered anything of late. It is asked only if nobody
-/// else has asked it: the coordinator does so at each poll.
-async fn look(database: &Database) -> bool {
-    if database.unanswered_for() >= QUIET {
-        // How it answers is told by when it has.
-        let _ = timeout(ANSWER, database.now()).await;
+/// Whether the database has answered anything recently. Asks only if nothing else did:
+/// the coordinator asks at each poll.
+async fn answers(database: &Database) -> bool {
+    if database.unanswered_for() >= MAX_QUIET {
+        // Whether it answered shows in the time since its last answer.
+        let _ = timeout(ANSWER_TIMEOUT, database.now()).await;
     }
-    database.unanswered_for() < AWAY
+    database.unanswered_for() < UNAVAILABLE_AFTER
 }
 
-const LOOK: Duration = Duration::from_millis(500);
+const PROBE_INTERVAL: Duration = Duration::from_millis(500);
+
 /// More than the coordinator's usual poll.
-const QUIET: Duration = Duration::from_secs(2);
-const ANSWER: Duration = Duration::from_secs(1);
-/// So long that a restart of the database is not seen, if it is a quick one.
-const AWAY: Duration = Duration::from_secs(5);
+const MAX_QUIET: Duration = Duration::from_secs(2);
+
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Long enough that a quick restart of the database is not reported.
+const UNAVAILABLE_AFTER: Duration = Duration::from_secs(5);

@@ -1,6 +1,7 @@
 //! Viridian behind gRPC.
 //!
-//! - [`Server`] runs everything on one database.
+//! - [`Server`] runs everything on one database. `tasks`: its background tasks, of which
+//!   none ends unnoticed. `grpc`: its services and connections.
 //! - `services`: the three services; parse, let the store work, convert.
 //! - `auth`: who calls, and what they may do. `scope`: what of the record is theirs.
 //! - `connections`: no address has too many. `incoming`: with `tls` or without.
@@ -17,6 +18,7 @@ mod connections;
 mod convert;
 mod coordinator;
 mod error;
+mod grpc;
 mod health;
 mod incoming;
 mod layers;
@@ -33,6 +35,7 @@ mod server;
 mod services;
 mod silence;
 mod state;
+mod tasks;
 mod tls;
 mod watches;
 
@@ -45,6 +48,7 @@ pub use self::{
     rpc_limits::{RpcLimitError, RpcLimits},
     security::{Entries, inspect_credentials},
     server::Server,
+    tasks::{BackgroundTask, TaskEnd, TaskFailure},
     tls::{TlsFiles, Validity},
     watches::WatchLimits,
 };

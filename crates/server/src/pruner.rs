@@ -1,26 +1,18 @@
-//! The pruner: has the store forget what is old, now and then.
+//! The pruner: deletes rows past retention, at intervals.
 
 use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
-use tokio_util::sync::CancellationToken;
 use viridian_store::{Database, Pruned, Retention};
 
-/// Prunes at once and then every so often, until it is told to stop. What is
-/// under way then is given up: it leaves nothing behind, and is done the next
-/// time.
-pub(crate) async fn run(database: Database, retention: Retention, stop: CancellationToken) {
+/// Prunes at once and then at each interval, for ever. A pass that is dropped leaves
+/// nothing behind, and is done the next time.
+pub(crate) async fn run(database: Database, retention: Retention) {
     let mut times = interval(INTERVAL);
     times.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let pruning = async {
-        loop {
-            times.tick().await;
-            prune(&database, &retention).await;
-        }
-    };
-    tokio::select! {
-        () = stop.cancelled() => {}
-        () = pruning => {}
+    loop {
+        times.tick().await;
+        prune(&database, &retention).await;
     }
 }
 
@@ -40,6 +32,6 @@ async fn prune(database: &Database, retention: &Retention) {
     }
 }
 
-/// A pass looks at every old row. Ages are hours at least, so that more often
-/// would cost more and keep less in no way that matters.
+/// A pass reads every old row, and ages are hours at least: a shorter interval would cost
+/// more and gain nothing.
 const INTERVAL: Duration = Duration::from_secs(10 * 60);

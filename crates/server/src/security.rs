@@ -3,14 +3,15 @@
 
 use std::{net::SocketAddr, path::Path};
 
+use futures::{FutureExt as _, future::BoxFuture};
 use tokio_rustls::rustls::ServerConfig;
-use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     auth::Credentials,
     config::{Config, StartError},
     layers::Guard,
     reload::{self, Reloaded},
+    tasks::BackgroundTask,
 };
 
 /// What a file of credentials lets in.
@@ -40,17 +41,17 @@ pub fn inspect_credentials(file: &Path) -> Result<Entries, String> {
 pub(crate) struct Security {
     pub(crate) guard: Guard,
     pub(crate) tls: Option<Reloaded<ServerConfig>>,
-    /// What follows the files, for as long as it is kept.
-    pub(crate) following: Vec<AbortOnDropHandle<()>>,
+    /// What reads the files again when they change, for as long as it runs.
+    pub(crate) reloads: Vec<(BackgroundTask, BoxFuture<'static, ()>)>,
 }
 
 impl Security {
-    /// Reads the files, and follows them from then on.
+    /// Reads the files.
     pub(crate) fn load(config: &Config) -> Result<Self, StartError> {
         let mut security = Self {
             guard: Guard(None),
             tls: None,
-            following: Vec::new(),
+            reloads: Vec::new(),
         };
         if let Some(path) = &config.tokens {
             let file = path.clone();
@@ -59,7 +60,10 @@ impl Security {
             };
             let (credentials, follower) = reload::load(vec![path.clone()], parse)
                 .map_err(|why| StartError::Config(format!("--tokens: {why}")))?;
-            security.follow(follower.run("credentials"));
+            let reload = follower.run("credentials").boxed();
+            security
+                .reloads
+                .push((BackgroundTask::CredentialsReload, reload));
             security.guard = Guard(Some(credentials));
         }
         if let Some(files) = config.tls.clone() {
@@ -67,19 +71,15 @@ impl Security {
             let parse = move |contents: &[Vec<u8>]| files.parse(contents);
             let (tls, follower) = reload::load(paths, parse)
                 .map_err(|why| StartError::Config(format!("TLS: {why}")))?;
-            security.follow(follower.run("TLS"));
+            let reload = follower.run("TLS").boxed();
+            security.reloads.push((BackgroundTask::TlsReload, reload));
             security.tls = Some(tls);
         }
         Ok(security)
     }
 
-    fn follow(&mut self, follower: impl Future<Output = ()> + Send + 'static) {
-        let task = AbortOnDropHandle::new(tokio::spawn(follower));
-        self.following.push(task);
-    }
-
-    /// Says in the log who may call, and what is not as it ought to be.
-    pub(crate) fn say_who_may_call(&self, config: &Config, address: SocketAddr) {
+    /// Logs who may call, and warns of what is not secure.
+    pub(crate) fn log_access(&self, config: &Config, address: SocketAddr) {
         let loopback = address.ip().is_loopback();
         let Some(credentials) = &self.guard.0 else {
             if loopback {

@@ -31,7 +31,6 @@ mod topics;
 use std::{sync::Arc, time::Duration};
 
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 use viridian_store::Database;
 
 pub use self::limits::WatchLimits;
@@ -65,19 +64,19 @@ impl Watches {
     }
 }
 
-/// Fills the feeds until it is told to stop.
-pub(crate) async fn run(watches: Arc<Watches>, database: Database, stop: CancellationToken) {
-    let filling = async {
-        tokio::join!(
-            reader::run(&watches, &database),
-            assignments::run(&watches.assignments, &database),
-            relay::run(&database),
-        )
-    };
-    tokio::select! {
-        () = stop.cancelled() => {}
-        _ = filling => {}
-    }
+/// Fills the feeds of events and of tables, for ever.
+pub(crate) async fn read_log(watches: Arc<Watches>, database: Database) {
+    reader::run(&watches, &database).await;
+}
+
+/// Fills the feed of assignments, for ever.
+pub(crate) async fn read_assignments(watches: Arc<Watches>, database: Database) {
+    assignments::run(&watches.assignments, &database).await;
+}
+
+/// Exchanges notifications of commits with other servers, for ever.
+pub(crate) async fn relay(database: Database) {
+    relay::run(&database).await;
 }
 
 /// How long a stream says nothing at most.

@@ -90,7 +90,7 @@ impl DemoEnvironment {
             return std::future::pending().await;
         };
         let ended = tokio::select! {
-            () = server.stopped() => return DemoError::ServerEnded,
+            failure = server.failed() => return DemoError::ServerFailed(failure),
             ended = agent => ended,
         };
         self.agent = None;

@@ -13,7 +13,7 @@ use std::{cell::Cell, io, process::ExitCode, time::Duration};
 
 use tokio::{runtime::Runtime, task::JoinError};
 use viridian_agent::AgentError;
-use viridian_server::StartError;
+use viridian_server::{StartError, TaskFailure};
 
 use crate::{
     client::CallError,
@@ -72,8 +72,8 @@ pub(crate) enum DemoError {
     Promoted,
     #[error("the roll-back was not instant: no routes of version 1 were retained")]
     NotInstant,
-    #[error("the server stopped before the end of the demonstration")]
-    ServerEnded,
+    #[error("the server stopped before the end of the demonstration: {0}")]
+    ServerFailed(TaskFailure),
     #[error("the agent stopped before the end of the demonstration")]
     AgentEnded,
     #[error("the agent failed: {0}")]

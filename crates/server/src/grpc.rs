@@ -1,0 +1,121 @@
+//! The gRPC server: its services, their settings, and the connections it takes.
+
+use std::{io, net::SocketAddr};
+
+use futures::Stream;
+use tokio::net::TcpListener;
+use tonic::{
+    codec::CompressionEncoding::{Gzip, Zstd},
+    server::NamedService as _,
+    service::Routes as GrpcRoutes,
+    transport::{self, server::TcpIncoming},
+};
+use tonic_health::pb::health_server::{Health, HealthServer};
+use tower::{Layer, layer::layer_fn};
+use viridian_proto::{
+    FILE_DESCRIPTOR_SET,
+    v1::{
+        deployment_service_server::DeploymentServiceServer,
+        route_service_server::RouteServiceServer, traffic_service_server::TrafficServiceServer,
+    },
+};
+
+use crate::{
+    config::{Config, StartError},
+    connections::{self, Connection},
+    layers::{self, Guard, Layered},
+    rpc_limits::RpcLimits,
+    services::{deployment::Deployments, route::Routes, traffic::Traffic},
+    state::Shared,
+};
+
+/// Listens, and gives the address that the system chose if any would do.
+pub(crate) async fn listen(on: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let bound = TcpListener::bind(on).await;
+    let listener =
+        bound.map_err(|error| StartError::Config(format!("cannot listen on {on}: {error}")))?;
+    let address = listener.local_addr();
+    let address = address.map_err(|error| StartError::Config(error.to_string()))?;
+    Ok((listener, address))
+}
+
+/// HTTP within the limits, and the layers around all services.
+pub(crate) fn builder(
+    config: &Config,
+    guard: Guard,
+) -> transport::Server<impl Layer<GrpcRoutes, Service = Layered> + Clone + use<>> {
+    let limits = config.rpc_limits.clone();
+    let web = config.grpc_web.clone();
+    transport::Server::builder()
+        .accept_http1(web.is_some())
+        .http2_keepalive_interval(Some(limits.keepalive_interval))
+        .http2_keepalive_timeout(Some(limits.keepalive_timeout))
+        .http2_max_header_list_size(limits.header_size)
+        .max_concurrent_streams(limits.calls_per_connection)
+        .layer(layer_fn(move |routes| {
+            layers::wrap(routes, &limits, web.as_ref(), guard.clone())
+        }))
+}
+
+pub(crate) fn incoming(
+    listener: TcpListener,
+    limits: &RpcLimits,
+) -> impl Stream<Item = io::Result<Connection>> + use<> {
+    let incoming = TcpIncoming::from(listener)
+        // Without this, a small reply waits for the caller's delayed ACK.
+        .with_nodelay(Some(true))
+        .with_keepalive(Some(limits.keepalive_interval))
+        .with_keepalive_interval(Some(limits.keepalive_timeout));
+    connections::admit(incoming, limits.connections_per_address)
+}
+
+/// A service with the limit on the size of messages, and with compression for callers
+/// that ask for it.
+macro_rules! tuned {
+    ($service:expr, $limits:expr) => {
+        $service
+            .max_decoding_message_size(usize::try_from($limits.message_size).unwrap_or(usize::MAX))
+            .accept_compressed(Gzip)
+            .accept_compressed(Zstd)
+            .send_compressed(Gzip)
+            .send_compressed(Zstd)
+    };
+}
+
+/// The three services, health and reflection. Reflection speaks both versions, and has
+/// the types of error details.
+pub(crate) fn services(
+    shared: Shared,
+    health: HealthServer<impl Health>,
+    limits: &RpcLimits,
+) -> Result<GrpcRoutes, StartError> {
+    let deployments = DeploymentServiceServer::new(Deployments(shared.clone()));
+    let routes = RouteServiceServer::new(Routes(shared.clone()));
+    let traffic = TrafficServiceServer::new(Traffic(shared));
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+    };
+    let broken = |error: tonic_reflection::server::Error| StartError::Config(error.to_string());
+    let mut services = GrpcRoutes::builder();
+    services
+        .add_service(tuned!(deployments, limits))
+        .add_service(tuned!(routes, limits))
+        .add_service(tuned!(traffic, limits))
+        .add_service(tuned!(health, limits))
+        .add_service(tuned!(reflection().build_v1().map_err(broken)?, limits))
+        .add_service(tuned!(
+            reflection().build_v1alpha().map_err(broken)?,
+            limits
+        ));
+    Ok(services.routes())
+}
+
+/// The services whose health is reported by name.
+pub(crate) const SERVICES: [&str; 3] = [
+    DeploymentServiceServer::<Deployments>::NAME,
+    RouteServiceServer::<Routes>::NAME,
+    TrafficServiceServer::<Traffic>::NAME,
+];
