@@ -9,8 +9,8 @@ use tokio::task::block_in_place;
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
 use viridian_store::{
-    Call, Database, HealthReport, Metadata, NewDeployment, Projects, RevisionSpec, SetAside,
-    StatusReport,
+    Database, FailureBackoff, HealthReport, Metadata, NewDeployment, Projects, RequestContext,
+    RevisionSpec, StatusReport,
 };
 use viridian_strategy::{BlueGreen, DeploymentId, Health, Policy, RouteId, RouteStatus, Strategy};
 
@@ -192,7 +192,7 @@ impl Stage {
 /// Runs cycles until nothing is due.
 pub(crate) async fn settle(db: &Database) {
     loop {
-        let pass = db.run_due(500, &SetAside::default()).await;
+        let pass = db.reconcile_due(500, &FailureBackoff::default()).await;
         let pass = pass.expect("the pass goes through");
         assert!(pass.failed.is_empty(), "{:?}", pass.failed);
         if pass.done.is_empty() {
@@ -208,11 +208,11 @@ async fn all<I, T>(of: impl IntoIterator<Item = I>, work: impl AsyncFn(I) -> T) 
     done.expect("nothing fails")
 }
 
-pub(crate) fn call() -> Call {
-    Call {
+pub(crate) fn call() -> RequestContext {
+    RequestContext {
         actor: "bench".into(),
         reason: "a bench".into(),
-        ..Call::default()
+        ..RequestContext::default()
     }
 }
 

@@ -11,7 +11,7 @@ use std::{env, time::Instant};
 
 use mimalloc::MiMalloc;
 use uuid::Uuid;
-use viridian_store::{Call, Database, Request, RequestId, SetAside};
+use viridian_store::{Database, FailureBackoff, Request, RequestContext, RequestId};
 use viridian_strategy::DeploymentId;
 
 use self::{
@@ -48,7 +48,7 @@ async fn promote(mut stage: Stage, floor: &str) {
 }
 
 async fn promote_one(db: Database, id: DeploymentId) {
-    let terms = Call {
+    let terms = RequestContext {
         request: Some(Request {
             id: RequestId(Uuid::now_v7()),
             method: "Promote",
@@ -102,7 +102,7 @@ async fn pass(stage: &Stage, db: &Database, name: &str, deployments: usize) -> f
     let begin = Instant::now();
     let mut done = 0;
     while done < deployments {
-        let pass = db.run_due(CHUNK, &SetAside::default()).await;
+        let pass = db.reconcile_due(CHUNK, &FailureBackoff::default()).await;
         let pass = pass.expect("it goes through");
         assert!(!pass.done.is_empty(), "all are due");
         done += pass.done.len();

@@ -55,7 +55,9 @@ impl CheckCommandError {
                 StartErrorKind::Config => exit_code::CONFIG,
                 StartErrorKind::Unavailable => exit_code::UNAVAILABLE,
             },
-            Self::Store(StoreError::Away(_) | StoreError::Exhausted) => exit_code::UNAVAILABLE,
+            Self::Store(StoreError::Unavailable(_) | StoreError::PoolTimeout) => {
+                exit_code::UNAVAILABLE
+            }
             Self::Store(_) | Self::Runtime(_) | Self::Output(_) => exit_code::SOFTWARE,
         }
     }

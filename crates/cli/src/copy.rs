@@ -40,11 +40,11 @@ impl CopyCommandError {
     /// The codes of a server that does not start.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Copy(CopyError::Open(OpenError::Away(_))) => exit_code::UNAVAILABLE,
+            Self::Copy(CopyError::Open(OpenError::Unavailable(_))) => exit_code::UNAVAILABLE,
             Self::Copy(CopyError::Engines | CopyError::NotEmpty(_) | CopyError::Open(_)) => {
                 exit_code::CONFIG
             }
-            Self::Copy(CopyError::Store(StoreError::Away(_) | StoreError::Held)) => {
+            Self::Copy(CopyError::Store(StoreError::Unavailable(_) | StoreError::LockTimeout)) => {
                 exit_code::UNAVAILABLE
             }
             Self::Copy(CopyError::Store(_)) | Self::Runtime(_) | Self::Output(_) => {

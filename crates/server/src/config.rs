@@ -157,7 +157,7 @@ impl From<OpenError> for StartError {
             | OpenError::File { .. }
             | OpenError::Migration(_)
             | OpenError::Schema(_) => Self::Config(sentence),
-            OpenError::Away(_) => Self::Unavailable(sentence),
+            OpenError::Unavailable(_) => Self::Unavailable(sentence),
         }
     }
 }

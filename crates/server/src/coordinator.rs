@@ -14,7 +14,7 @@ use tokio::{
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
-use viridian_store::{Announcement, Database, Pass, SetAside};
+use viridian_store::{Database, FailureBackoff, Notification, ReconcileBatch};
 
 pub use self::limits::{CoordinatorLimitError, CoordinatorLimits};
 use crate::{
@@ -31,7 +31,10 @@ pub(crate) fn spawn(
 ) {
     let worker = Worker {
         limits,
-        aside: Arc::new(SetAside::new(limits.set_aside, limits.set_aside_longest)),
+        backoff: Arc::new(FailureBackoff::new(
+            limits.set_aside,
+            limits.set_aside_longest,
+        )),
         more: Arc::default(),
         database: database.clone(),
     };
@@ -48,7 +51,7 @@ pub(crate) fn spawn(
 struct Worker {
     database: Database,
     limits: CoordinatorLimits,
-    aside: Arc<SetAside>,
+    backoff: Arc<FailureBackoff>,
     /// That there is more than one batch.
     more: Arc<Notify>,
 }
@@ -98,7 +101,10 @@ impl Worker {
 
     /// Works on one batch.
     async fn pass(&self) -> Wait {
-        let pass = self.database.run_due(self.limits.batch, &self.aside).await;
+        let pass = self
+            .database
+            .reconcile_due(self.limits.batch, &self.backoff)
+            .await;
         let pass = match pass {
             Ok(pass) => pass,
             Err(error) => {
@@ -112,7 +118,7 @@ impl Worker {
             }
         };
         measure(&pass);
-        let Pass {
+        let ReconcileBatch {
             done, failed, next, ..
         } = pass;
         if done.len() + failed.len() >= self.limits.batch as usize {
@@ -144,7 +150,7 @@ impl Worker {
     }
 }
 
-fn measure(pass: &Pass) {
+fn measure(pass: &ReconcileBatch) {
     let idle = pass.done.is_empty() && pass.failed.is_empty();
     let outcome = if idle { "idle" } else { "worked" };
     counter!(PASSES, "outcome" => outcome).increment(1);
@@ -154,7 +160,7 @@ fn measure(pass: &Pass) {
 }
 
 /// Resolves when a commit, here or elsewhere, made something due, now or later.
-async fn made_due(commits: &mut Receiver<Announcement>) {
+async fn made_due(commits: &mut Receiver<Notification>) {
     loop {
         match commits.recv().await {
             Ok(commit) if commit.made_due() => break,

@@ -70,14 +70,14 @@ pub(crate) fn not_found(resource: Resource, subject: &str) -> Status {
 /// A failure of the database. What it said is logged, and not sent.
 pub(crate) fn store(error: &StoreError) -> Status {
     match error {
-        StoreError::Away(why) => {
+        StoreError::Unavailable(why) => {
             tracing::warn!(why, "the database is away");
             let mut details = info("DATABASE_UNAVAILABLE", []);
             details.set_retry_info(Some(Duration::from_secs(1)));
             let message = "the database cannot be reached";
             Status::with_error_details(Code::Unavailable, message, details)
         }
-        StoreError::Exhausted => {
+        StoreError::PoolTimeout => {
             let mut details = info("TOO_MANY_REQUESTS", []);
             details.set_retry_info(Some(Duration::from_millis(200)));
             let message = "too many requests are under way";
@@ -89,11 +89,11 @@ pub(crate) fn store(error: &StoreError) -> Status {
             details.set_retry_info(Some(Duration::from_secs(1)));
             Status::with_error_details(Code::Unavailable, error.to_string(), details)
         }
-        StoreError::Held | StoreError::Stale { .. } => {
+        StoreError::LockTimeout | StoreError::Conflict { .. } => {
             tracing::warn!(%error, "a unit of work was given up");
             aborted("DEPLOYMENT_HELD", error_words(error).to_owned(), [])
         }
-        StoreError::Corrupt { .. } | StoreError::Broken(_) => {
+        StoreError::Corrupt { .. } | StoreError::Internal(_) => {
             tracing::error!(%error, "a unit of work failed");
             let message = "an internal error; the server's log has the reason";
             Status::with_error_details(Code::Internal, message, info("INTERNAL", []))
@@ -151,7 +151,7 @@ fn request_id_reused() -> Status {
 
 fn error_words(error: &StoreError) -> &'static str {
     match error {
-        StoreError::Held => "another call holds the deployment; try again",
+        StoreError::LockTimeout => "another call holds the deployment; try again",
         _ => "the deployment was changed meanwhile; try again",
     }
 }

@@ -11,7 +11,7 @@ use prost::Message;
 use sha2::{Digest as _, Sha256};
 use tonic::{Request as GrpcRequest, Status};
 use viridian_store::{
-    Call, Database, Deployment, Projects, Request, RequestId, Revision, RevisionReference,
+    Database, Deployment, Projects, Request, RequestContext, RequestId, Revision, RevisionReference,
 };
 use viridian_strategy::{DeploymentId, RouteId};
 
@@ -132,7 +132,7 @@ impl Scope {
     /// though the name may be free since.
     pub(crate) async fn resolve_for(
         &self,
-        call: &Call,
+        call: &RequestContext,
         text: &str,
         mut violations: Violations,
     ) -> Result<DeploymentId, Status> {
@@ -268,14 +268,14 @@ impl Scope {
         message: &impl Message,
         terms: &Terms<'_>,
         violations: &mut Violations,
-    ) -> Call {
+    ) -> RequestContext {
         let request = (!terms.request_id.is_empty()).then(|| Request {
             id: RequestId(violations.uuid("request_id", terms.request_id)),
             method,
             fingerprint: Sha256::digest(message.encode_to_vec()).to_vec(),
         });
         violations.text("reason", terms.reason, MAX_REASON);
-        Call {
+        RequestContext {
             actor: self.caller.name().to_owned(),
             reason: terms.reason.to_owned(),
             request,

@@ -119,7 +119,7 @@ impl Query {
 pub(crate) async fn expect_schema(snapshot: &mut Snapshot) -> Result<(), CheckError> {
     let found = match applied(snapshot).await {
         Ok(found) => found,
-        Err(StoreError::Broken(why)) if why.contains("__diesel_schema_migrations") => Vec::new(),
+        Err(StoreError::Internal(why)) if why.contains("__diesel_schema_migrations") => Vec::new(),
         Err(error) => return Err(error.into()),
     };
     let expected = migrations::versions()?;

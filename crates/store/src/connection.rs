@@ -9,17 +9,17 @@ use diesel_async::{
     sync_connection_wrapper::{SpawnBlocking as _, SyncConnectionWrapper},
 };
 
-pub(crate) use self::postgres::{Answers, PgConnection, answered, in_time, unanswered};
+pub(crate) use self::postgres::{PgConnection, ResponseClock, answered, unanswered, with_timeout};
 use crate::{
-    database::{Thread, Turn},
+    database::{SqliteThread, WriterGuard},
     error::StoreError,
 };
 
-pub(crate) type SqliteConn = SyncConnectionWrapper<SqliteConnection, Thread>;
+pub(crate) type SqliteConn = SyncConnectionWrapper<SqliteConnection, SqliteThread>;
 
 /// A connection with a thread of its own.
 pub(crate) fn sqlite(connection: SqliteConnection) -> SqliteConn {
-    SqliteConn::with_runtime(connection, Thread::get_runtime())
+    SqliteConn::with_runtime(connection, SqliteThread::get_runtime())
 }
 
 /// A connection that reads, and writes when it is in a transaction.
@@ -29,7 +29,7 @@ pub(crate) enum Connection {
     /// One of the readers.
     SqliteReader(Reader),
     /// The writer, for one unit of work.
-    SqliteWriter(Turn),
+    SqliteWriter(WriterGuard),
 }
 
 /// Runs one query on whichever engine it is: `with_conn!(self, |c| query.execute(c))`.
@@ -63,23 +63,23 @@ macro_rules! with_either {
             $crate::connection::Connection::Pg(pg) => {
                 type Db = diesel::pg::Pg;
                 let _ = std::marker::PhantomData::<Db>;
-                $crate::connection::in_time!(pg, |$pg| $on_pg)
+                $crate::connection::with_timeout!(pg, |$pg| $on_pg)
             }
             $crate::connection::Connection::SqliteReader(reader) => match reader.lend() {
                 Some($sqlite) => {
                     type Db = diesel::sqlite::Sqlite;
                     let _ = std::marker::PhantomData::<Db>;
-                    let result = $crate::faults::exposed!($on_sqlite.await);
+                    let result = $crate::fail_points::fail_point!($on_sqlite.await);
                     reader.take_back();
                     result
                 }
                 None => Err(diesel::result::Error::BrokenTransactionManager),
             },
-            $crate::connection::Connection::SqliteWriter(turn) => match turn.connection() {
+            $crate::connection::Connection::SqliteWriter(guard) => match guard.connection() {
                 Some($sqlite) => {
                     type Db = diesel::sqlite::Sqlite;
                     let _ = std::marker::PhantomData::<Db>;
-                    $crate::faults::exposed!($on_sqlite.await)
+                    $crate::fail_points::fail_point!($on_sqlite.await)
                 }
                 None => Err(diesel::result::Error::BrokenTransactionManager),
             },
@@ -159,7 +159,7 @@ impl Connection {
             Self::Pg(connection) => connection.close(),
             Self::SqliteReader(reader) => reader.close(),
             // The next in line undoes it.
-            Self::SqliteWriter(turn) => drop(turn),
+            Self::SqliteWriter(guard) => drop(guard),
         }
     }
 }

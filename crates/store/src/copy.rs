@@ -141,7 +141,9 @@ async fn columns(
         let same = types.iter().find(|it| it.name == column.name);
         let Some(Column { kind, .. }) = same else {
             let name = &column.name;
-            return Err(StoreError::Broken(format!("{table} has no column {name}")));
+            return Err(StoreError::Internal(format!(
+                "{table} has no column {name}"
+            )));
         };
         column.kind.clone_from(kind);
     }

@@ -1,14 +1,14 @@
 //! Opening a database, and the two ways to use it: read, and write.
 
-mod checkpoint;
+mod checkpointer;
+mod keyed_locks;
 mod limits;
-mod line;
 mod location;
 mod postgres;
 mod relay;
 mod snapshot;
 mod sqlite;
-mod thread;
+mod sqlite_thread;
 mod tls;
 mod wait;
 mod writer;
@@ -23,20 +23,21 @@ pub use self::{
     location::Location,
 };
 pub(crate) use self::{
-    snapshot::Snapshot, sqlite::claim, thread::Thread, wait::WaitStart, writer::Turn,
+    snapshot::Snapshot, sqlite::claim, sqlite_thread::SqliteThread, wait::WaitStart,
+    writer::WriterGuard,
 };
 use self::{
-    thread::here,
-    writer::{BusyWait, NotBegun, Start},
+    sqlite_thread::run_inline,
+    writer::{BusyWait, CommitMode, NotBegun},
 };
 use crate::{
     connection::Connection,
-    dialect::{self, Clock, Trip},
+    dialect::{self, Clock, RoundTrip},
     error::{OpenError, StoreError},
-    signal::{Announcement, Signal},
-    telemetry::{Ended, Use, measure_wait, measured},
+    notifier::{Notification, Notifier},
+    telemetry::{ConnectionUse, TransactionEnd, measure_wait, measured},
     transaction::Transaction,
-    units::Share,
+    units::CommitBatcher,
 };
 
 /// A database with Viridian's record, of either engine. Cheap to clone.
@@ -44,8 +45,8 @@ use crate::{
 pub struct Database {
     engine: Engine,
     clock: Clock,
-    signal: Signal,
-    pub(crate) share: Share,
+    notifier: Notifier,
+    pub(crate) batcher: CommitBatcher,
 }
 
 #[derive(Clone)]
@@ -84,15 +85,15 @@ impl Database {
         Ok(Self {
             engine,
             clock: dialect::system_clock,
-            signal: Signal::new(),
-            share: Share::new(batches),
+            notifier: Notifier::new(),
+            batcher: CommitBatcher::new(batches),
         })
     }
 
     /// What is committed in this process from now on, and by others as far as
     /// [`Database::relay`] hears of it.
-    pub fn subscribe(&self) -> broadcast::Receiver<Announcement> {
-        self.signal.subscribe()
+    pub fn subscribe(&self) -> broadcast::Receiver<Notification> {
+        self.notifier.subscribe()
     }
 
     /// The time that decides.
@@ -101,8 +102,8 @@ impl Database {
     ///
     /// When the database does not answer.
     pub async fn now(&self) -> Result<Timestamp, StoreError> {
-        let trip = Trip::to_read(self.clock);
-        dialect::now(&mut self.reader().await?, trip).await
+        let round_trip = RoundTrip::to_read(self.clock);
+        dialect::now(&mut self.reader().await?, round_trip).await
     }
 
     /// The same by another clock, where the database has none of its own.
@@ -133,7 +134,7 @@ impl Database {
                 Engine::Sqlite(pool) => pool.reader(since).await,
             }
         };
-        measure_wait(Use::Read, reader).await
+        measure_wait(ConnectionUse::Read, reader).await
     }
 
     /// How long a call waits for a connection, or for its turn to write.
@@ -173,16 +174,16 @@ impl Database {
 
     /// How many deployments someone waits for in line, or has got.
     #[cfg(test)]
-    pub(crate) fn lines(&self) -> usize {
+    pub(crate) fn locked_keys(&self) -> usize {
         match &self.engine {
-            Engine::Pg(pool) => pool.lines.count(),
+            Engine::Pg(pool) => pool.locks.count(),
             Engine::Sqlite(_) => 0,
         }
     }
 
     /// Does a unit of work: commits when it returns Ok, and leaves nothing
     /// behind when it returns an error or is cancelled before that. One that
-    /// waits for deployments says which: [`write_on`](Self::write_on).
+    /// waits for deployments says which: [`write_locked`](Self::write_locked).
     pub(crate) async fn write<T, E: From<StoreError>>(
         &self,
         work: impl AsyncFnOnce(&mut Transaction) -> Result<T, E>,
@@ -197,10 +198,12 @@ impl Database {
         work: impl AsyncFnOnce(&mut Transaction) -> Result<T, E>,
     ) -> Result<T, E> {
         let connection = match &self.engine {
-            Engine::Pg(pool) => measure_wait(Use::Write, pool.get(since)).await?,
+            Engine::Pg(pool) => measure_wait(ConnectionUse::Write, pool.get(since)).await?,
             Engine::Sqlite(pool) => {
-                let head = measure_wait(Use::Write, pool.wait(since)).await?;
-                let turn = head.begin(Start::Shared, pool.busy_deadline(since)).await?;
+                let head = measure_wait(ConnectionUse::Write, pool.wait(since)).await?;
+                let turn = head
+                    .begin(CommitMode::Grouped, pool.busy_deadline(since))
+                    .await?;
                 Connection::SqliteWriter(turn)
             }
         };
@@ -212,7 +215,7 @@ impl Database {
     /// to begin can be part of it. On SQLite it is done on this thread, and is committed
     /// without those who are in line. It waits for its turn from now on, and for other
     /// programs as long as who has waited since then may.
-    pub(crate) async fn write_many<T, E: From<StoreError>>(
+    pub(crate) async fn write_with<T, E: From<StoreError>>(
         &self,
         since: WaitStart,
         work: impl AsyncFnOnce(&mut Transaction) -> Result<T, E>,
@@ -220,20 +223,20 @@ impl Database {
         let now = WaitStart::now();
         let pool = match &self.engine {
             Engine::Pg(pool) => {
-                let connection = measure_wait(Use::Write, pool.get(now)).await?;
+                let connection = measure_wait(ConnectionUse::Write, pool.get(now)).await?;
                 let tx = Transaction::on(connection, self.clock);
                 return self.end(tx, work).await;
             }
             Engine::Sqlite(pool) => pool,
         };
-        let mut head = measure_wait(Use::Write, pool.wait(now)).await?;
+        let mut head = measure_wait(ConnectionUse::Write, pool.wait(now)).await?;
         let mut wait = BusyWait::until(pool.busy_deadline(since));
         let mut work = Some(work);
         loop {
             // The attempt is on this thread too: on another it would cost more than all
             // that follows. It never waits for the lock, so it holds up nothing.
-            let attempt = here(async {
-                match head.try_begin(Start::AtOnce).await {
+            let attempt = run_inline(async {
+                match head.try_begin(CommitMode::Immediate).await {
                     Ok(turn) => {
                         let work = work.take().expect("it is done once");
                         let tx = Transaction::on(Connection::SqliteWriter(turn), self.clock);
@@ -255,7 +258,7 @@ impl Database {
     /// The same as [`write`](Self::write) for a unit that waits for the locks of some
     /// deployments. All in this process that want one of them wait in line before they
     /// take a connection: so one that is held costs the others at most one connection.
-    pub(crate) async fn write_on<T, E: From<StoreError>>(
+    pub(crate) async fn write_locked<T, E: From<StoreError>>(
         &self,
         since: WaitStart,
         deployments: impl IntoIterator<Item = DeploymentId>,
@@ -266,10 +269,10 @@ impl Database {
             // Its one writer holds every lock.
             Engine::Sqlite(_) => return self.write_since(since, work).await,
         };
-        let _heads = pool.lines.stand_in(since, deployments).await?;
-        let connection = measure_wait(Use::Write, pool.get(since)).await?;
+        let _guards = pool.locks.acquire(since, deployments).await?;
+        let connection = measure_wait(ConnectionUse::Write, pool.get(since)).await?;
         let mut tx = Transaction::on(connection, self.clock);
-        if let Some(left) = pool.lines.time_left(since) {
+        if let Some(left) = pool.locks.time_left(since) {
             let limit = format!("SET LOCAL lock_timeout = {}", left.as_millis());
             tx.connection().await?.execute(&limit).await?;
         }
@@ -281,20 +284,22 @@ impl Database {
         mut tx: Transaction,
         work: impl AsyncFnOnce(&mut Transaction) -> Result<T, E>,
     ) -> Result<T, E> {
-        measured(async |ended: &mut Ended| match work(&mut tx).await {
-            Ok(value) => {
-                let committed = tx.commit(self.signal.clone()).await;
-                *ended = Ended::of(&committed, Ended::Committed);
-                committed?;
-                Ok(value)
-            }
-            Err(error) => {
-                let undone = tx.rollback().await;
-                *ended = Ended::of(&undone, Ended::Undone);
-                undone?;
-                Err(error)
-            }
-        })
+        measured(
+            async |ended: &mut TransactionEnd| match work(&mut tx).await {
+                Ok(value) => {
+                    let committed = tx.commit(self.notifier.clone()).await;
+                    *ended = TransactionEnd::of(&committed, TransactionEnd::Committed);
+                    committed?;
+                    Ok(value)
+                }
+                Err(error) => {
+                    let undone = tx.rollback().await;
+                    *ended = TransactionEnd::of(&undone, TransactionEnd::Undone);
+                    undone?;
+                    Err(error)
+                }
+            },
+        )
         .await
     }
 }

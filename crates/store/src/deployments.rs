@@ -22,7 +22,7 @@ use self::{
 };
 use crate::{
     connection::{Connection, load, with_conn},
-    dialect::{Cacheable as _, Trip, in_one_trip, selected},
+    dialect::{Cacheable as _, RoundTrip, pipeline, selected},
     documents::Json,
     error::StoreError,
     routes::Endpoint,
@@ -162,11 +162,11 @@ impl Connection {
     /// and what time it is.
     pub(crate) async fn next_due(
         &mut self,
-        trip: Trip,
+        round_trip: RoundTrip,
     ) -> Result<(Option<Timestamp>, Timestamp), StoreError> {
-        let (due, now): (Vec<Option<Sql<Timestamp>>>, _) = in_one_trip!(
+        let (due, now): (Vec<Option<Sql<Timestamp>>>, _) = pipeline!(
             self,
-            trip,
+            round_trip,
             deployments::table
                 .filter(deployments::due_at.is_not_null())
                 .order(deployments::due_at)
@@ -347,7 +347,7 @@ pub(crate) fn expect_rows(
     if expected == found {
         Ok(())
     } else {
-        Err(StoreError::Stale {
+        Err(StoreError::Conflict {
             what,
             expected,
             found,

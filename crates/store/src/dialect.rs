@@ -18,7 +18,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use viridian_strategy::Timestamp;
 
 use crate::{
-    connection::{Connection, in_time, load},
+    connection::{Connection, load, with_timeout},
     error::StoreError,
     types::{Instant, Sql},
 };
@@ -40,16 +40,19 @@ extern "SQL" {
 }
 
 /// The time that decides: the database's, or on SQLite the clock's.
-pub(crate) async fn now(connection: &mut Connection, trip: Trip) -> Result<Timestamp, StoreError> {
+pub(crate) async fn now(
+    connection: &mut Connection,
+    round_trip: RoundTrip,
+) -> Result<Timestamp, StoreError> {
     match connection {
         Connection::Pg(pg) => {
-            let ((), now) = in_time!(pg, |lent| {
+            let ((), now) = with_timeout!(pg, |lent| {
                 let shared = &*lent;
-                async move { futures::try_join!(begin(shared, trip), ask(shared)) }
+                async move { futures::try_join!(begin(shared, round_trip), ask(shared)) }
             })?;
             Ok(now)
         }
-        Connection::SqliteReader(_) | Connection::SqliteWriter(_) => Ok((trip.clock)()),
+        Connection::SqliteReader(_) | Connection::SqliteWriter(_) => Ok((round_trip.clock)()),
     }
 }
 
@@ -62,7 +65,7 @@ pub(crate) fn in_order(connection: &Connection) -> bool {
 }
 
 #[derive(QueryableByName)]
-struct Writer {
+struct EventWriter {
     #[diesel(sql_type = diesel::sql_types::Text)]
     virtualtransaction: String,
 }
@@ -75,7 +78,7 @@ pub(crate) async fn writers_of_events(
     match connection {
         Connection::Pg(_) => {
             let query = diesel::sql_query(WRITERS_OF_EVENTS);
-            let writers: Vec<Writer> = load!(connection, query.clone())?;
+            let writers: Vec<EventWriter> = load!(connection, query.clone())?;
             let names = writers.into_iter().map(|it| it.virtualtransaction);
             Ok(Some(names.collect()))
         }
@@ -90,17 +93,17 @@ const WRITERS_OF_EVENTS: &str = "SELECT virtualtransaction FROM pg_locks \
 
 /// Puts `FOR UPDATE` behind a query on PostgreSQL. SQLite has one writer: there
 /// whoever is in a transaction holds every lock.
-pub(crate) trait Locked: Sized {
-    fn locked(self, wait: Wait) -> Lock<Self> {
-        Lock { query: self, wait }
+pub(crate) trait ForUpdate: Sized {
+    fn lock_rows(self, wait: LockWait) -> ForUpdateQuery<Self> {
+        ForUpdateQuery { query: self, wait }
     }
 }
 
-impl<Q: Query> Locked for Q {}
+impl<Q: Query> ForUpdate for Q {}
 
 /// What is done about rows that others hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wait {
+pub(crate) enum LockWait {
     /// They are waited for, as long as the session's `lock_timeout` allows.
     ForAll,
     /// They are passed over.
@@ -108,35 +111,35 @@ pub(crate) enum Wait {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Lock<Q> {
+pub(crate) struct ForUpdateQuery<Q> {
     query: Q,
-    wait: Wait,
+    wait: LockWait,
 }
 
-impl<Q: QueryId> QueryId for Lock<Q> {
+impl<Q: QueryId> QueryId for ForUpdateQuery<Q> {
     type QueryId = ();
 
     const HAS_STATIC_QUERY_ID: bool = false;
 }
 
-impl<Q: Query> Query for Lock<Q> {
+impl<Q: Query> Query for ForUpdateQuery<Q> {
     type SqlType = Q::SqlType;
 }
 
-impl<Q, C> diesel::RunQueryDsl<C> for Lock<Q> {}
+impl<Q, C> diesel::RunQueryDsl<C> for ForUpdateQuery<Q> {}
 
-impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for Lock<Q> {
+impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for ForUpdateQuery<Q> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         self.query.walk_ast(out.reborrow())?;
         out.push_sql(match self.wait {
-            Wait::ForAll => " FOR UPDATE",
-            Wait::Never => " FOR UPDATE SKIP LOCKED",
+            LockWait::ForAll => " FOR UPDATE",
+            LockWait::Never => " FOR UPDATE SKIP LOCKED",
         });
         Ok(())
     }
 }
 
-impl<Q: QueryFragment<Sqlite>> QueryFragment<Sqlite> for Lock<Q> {
+impl<Q: QueryFragment<Sqlite>> QueryFragment<Sqlite> for ForUpdateQuery<Q> {
     fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
         self.query.walk_ast(out)
     }
@@ -147,9 +150,9 @@ impl<Q: QueryFragment<Sqlite>> QueryFragment<Sqlite> for Lock<Q> {
 }
 
 /// Has a statement prepared once a connection. diesel takes it that the text of
-/// some statements varies, and prepares those anew at each call, which is a trip
+/// some statements varies, and prepares those anew at each call, which is a round trip
 /// more on PostgreSQL. Only for statements whose text never varies there, and
-/// whose lists have [`few_lengths`].
+/// whose lists have [`pad_to_power_of_two`].
 pub(crate) trait Cacheable: Sized {
     fn cached(self) -> Cached<Self> {
         Cached(self)
@@ -196,7 +199,7 @@ impl<Q: QueryFragment<Sqlite>> QueryFragment<Sqlite> for Cached<Q> {
 /// A list with its last value repeated until its length is a power of two. On
 /// SQLite a list is part of the text of a statement, so this makes few statements of
 /// many; which rows they are about it does not change.
-pub(crate) fn few_lengths<T: Clone>(mut list: Vec<T>) -> Vec<T> {
+pub(crate) fn pad_to_power_of_two<T: Clone>(mut list: Vec<T>) -> Vec<T> {
     if let Some(last) = list.last().cloned() {
         list.resize(list.len().next_power_of_two(), last);
     }
@@ -221,15 +224,15 @@ impl QueryFragment<Pg> for Command {
     }
 }
 
-/// What goes with the queries of one trip.
+/// What goes with the queries of one round trip.
 #[derive(Clone, Copy)]
-pub(crate) struct Trip {
+pub(crate) struct RoundTrip {
     /// Whether a transaction begins with it.
     pub(crate) begin: bool,
     pub(crate) clock: Clock,
 }
 
-impl Trip {
+impl RoundTrip {
     /// Without a transaction.
     pub(crate) fn to_read(clock: Clock) -> Self {
         Self {
@@ -240,25 +243,25 @@ impl Trip {
 }
 
 /// Loads the rows of queries of which none needs what another gives, in their order,
-/// and then asks for the time: `in_one_trip!(self, trip, query, …)`. On PostgreSQL they
+/// and then asks for the time: `pipeline!(self, round_trip, query, …)`. On PostgreSQL they
 /// are sent together, and each sees what those before it did; SQLite has no trips. As
 /// in [`load`], `Db` is the backend.
 ///
 /// [`load`]: crate::connection::load
-macro_rules! in_one_trip {
-    ($conn:expr, $trip:expr, $($query:expr),+ $(,)?) => {
+macro_rules! pipeline {
+    ($conn:expr, $round_trip:expr, $($query:expr),+ $(,)?) => {
         match $conn {
             $crate::connection::Connection::Pg(pg) => {
                 type Db = diesel::pg::Pg;
                 let _ = std::marker::PhantomData::<Db>;
-                let trip = $trip;
-                $crate::connection::in_time!(pg, |lent| {
+                let round_trip = $round_trip;
+                $crate::connection::with_timeout!(pg, |lent| {
                     let shared = &*lent;
                     // In this order: each gets in line for the connection when it is
                     // polled.
                     async move {
                         let (begun, given) = futures::join!(
-                            $crate::dialect::begin(shared, trip),
+                            $crate::dialect::begin(shared, round_trip),
                             async {
                                 futures::join!(
                                     $(async {
@@ -276,14 +279,14 @@ macro_rules! in_one_trip {
             conn => {
                 let all = async {
                     Ok(($($crate::connection::load!(&mut *conn, $query)?,)+
-                        ($trip.clock)()))
+                        ($round_trip.clock)()))
                 };
                 all.await
             }
         }
     };
 }
-pub(crate) use in_one_trip;
+pub(crate) use pipeline;
 
 /// What several statements gave, or how the first of them failed that did. Those
 /// behind it fail only since the transaction has, and may be heard of before it.
@@ -309,9 +312,12 @@ impl<A, B, C> FirstFailure for (QueryResult<A>, QueryResult<B>, QueryResult<C>) 
     }
 }
 
-/// Begins a transaction, if the trip is to.
-pub(crate) async fn begin(mut connection: &AsyncPgConnection, trip: Trip) -> QueryResult<()> {
-    if trip.begin {
+/// Begins a transaction, if the round trip is to.
+pub(crate) async fn begin(
+    mut connection: &AsyncPgConnection,
+    round_trip: RoundTrip,
+) -> QueryResult<()> {
+    if round_trip.begin {
         Command("BEGIN").execute(&mut connection).await?;
     }
     Ok(())
@@ -340,13 +346,13 @@ pub(crate) fn selected<Row: Selectable<DB>, DB: Backend>() -> AsSelect<Row, DB> 
 
 #[cfg(test)]
 mod tests {
-    use super::few_lengths;
+    use super::pad_to_power_of_two;
 
     #[test]
     fn lists_have_few_lengths_and_the_same_values() {
-        assert!(few_lengths(Vec::<u8>::new()).is_empty());
-        assert_eq!(few_lengths(vec![7]), [7]);
-        assert_eq!(few_lengths(vec![1, 2, 3]), [1, 2, 3, 3]);
-        assert_eq!(few_lengths((0..200).collect()).len(), 256);
+        assert!(pad_to_power_of_two(Vec::<u8>::new()).is_empty());
+        assert_eq!(pad_to_power_of_two(vec![7]), [7]);
+        assert_eq!(pad_to_power_of_two(vec![1, 2, 3]), [1, 2, 3, 3]);
+        assert_eq!(pad_to_power_of_two((0..200).collect()).len(), 256);
     }
 }

@@ -102,21 +102,21 @@ pub enum CreateRefusal {
 pub enum StoreError {
     /// It cannot be reached; it may be back later.
     #[error("the database cannot be reached: {0}")]
-    Away(String),
+    Unavailable(String),
     /// No connection was free in time.
     #[error("all connections to the database are in use")]
-    Exhausted,
+    PoolTimeout,
     /// Another transaction held the deployment for too long; at once again may
     /// help.
     #[error("another transaction holds the deployment")]
-    Held,
+    LockTimeout,
     /// A statement took too long and was ended, with all that its transaction
     /// did; later again may help.
     #[error("the database took too long")]
     TimedOut,
     /// A row is not what it was when the decision was made.
     #[error("{what}: expected {expected} rows, found {found}")]
-    Stale {
+    Conflict {
         /// The statement.
         what: &'static str,
         /// How many rows it was to change.
@@ -134,7 +134,7 @@ pub enum StoreError {
     },
     /// Anything else: a bug, or a broken database.
     #[error("the database failed: {0}")]
-    Broken(String),
+    Internal(String),
 }
 
 impl StoreError {
@@ -142,8 +142,10 @@ impl StoreError {
     /// succeed: the database as a whole has not failed.
     pub fn is_of_rows(&self) -> bool {
         match self {
-            Self::TimedOut | Self::Stale { .. } | Self::Corrupt { .. } | Self::Broken(_) => true,
-            Self::Away(_) | Self::Exhausted | Self::Held => false,
+            Self::TimedOut | Self::Conflict { .. } | Self::Corrupt { .. } | Self::Internal(_) => {
+                true
+            }
+            Self::Unavailable(_) | Self::PoolTimeout | Self::LockTimeout => false,
         }
     }
 }
@@ -164,7 +166,7 @@ pub enum OpenError {
     },
     /// The database does not answer.
     #[error("the database cannot be reached: {0}")]
-    Away(String),
+    Unavailable(String),
     /// The schema could not be brought up to date.
     #[error("the database's schema could not be brought up to date: {0}")]
     Migration(String),
@@ -215,14 +217,16 @@ impl From<DieselError> for StoreError {
     fn from(error: DieselError) -> Self {
         match &error {
             DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, info) => {
-                Self::Away(info.message().to_owned())
+                Self::Unavailable(info.message().to_owned())
             }
-            DieselError::DatabaseError(DatabaseErrorKind::SerializationFailure, _) => Self::Held,
+            DieselError::DatabaseError(DatabaseErrorKind::SerializationFailure, _) => {
+                Self::LockTimeout
+            }
             DieselError::DatabaseError(
                 DatabaseErrorKind::Unknown | DatabaseErrorKind::UnableToSendCommand,
                 info,
-            ) => unknown(info.message()).unwrap_or_else(|| Self::Broken(error.to_string())),
-            _ => Self::Broken(error.to_string()),
+            ) => unknown(info.message()).unwrap_or_else(|| Self::Internal(error.to_string())),
+            _ => Self::Internal(error.to_string()),
         }
     }
 }
@@ -247,11 +251,11 @@ fn unknown(message: &str) -> Option<StoreError> {
     ];
     const TIMED_OUT: &str = "statement timeout";
     if HELD.iter().any(|words| message.contains(words)) {
-        Some(StoreError::Held)
+        Some(StoreError::LockTimeout)
     } else if message.contains(TIMED_OUT) {
         Some(StoreError::TimedOut)
     } else if AWAY.iter().any(|words| message.contains(words)) {
-        Some(StoreError::Away(message.to_owned()))
+        Some(StoreError::Unavailable(message.to_owned()))
     } else {
         None
     }
@@ -260,12 +264,12 @@ fn unknown(message: &str) -> Option<StoreError> {
 impl From<deadpool::PoolError> for StoreError {
     fn from(error: deadpool::PoolError) -> Self {
         match error {
-            deadpool::PoolError::Timeout(_) => Self::Exhausted,
+            deadpool::PoolError::Timeout(_) => Self::PoolTimeout,
             deadpool::PoolError::Backend(PoolError::QueryError(error)) => Self::from(error),
             deadpool::PoolError::Backend(PoolError::ConnectionError(
                 ConnectionError::BadConnection(why),
-            )) => Self::Away(why),
-            error => Self::Away(error.to_string()),
+            )) => Self::Unavailable(why),
+            error => Self::Unavailable(error.to_string()),
         }
     }
 }

@@ -80,7 +80,8 @@ pub async fn inspect(url: &str) -> Result<Inspection, CheckError> {
         .rows(snapshot.dialect(ABOUT_SQLITE, ABOUT_POSTGRES), None)
         .await?;
     let about = about.into_iter().next();
-    let about = about.ok_or_else(|| StoreError::Broken("it says nothing of itself".to_owned()))?;
+    let about =
+        about.ok_or_else(|| StoreError::Internal("it says nothing of itself".to_owned()))?;
     let schema = schema_state(&mut snapshot).await?;
     let mut read_only = about.read_only;
     let mut record = None;

@@ -27,7 +27,7 @@ pub struct LastReport {
 }
 
 /// Which routes are asked whether their health is told.
-pub(crate) enum Among {
+pub(crate) enum RouteSelection {
     /// These.
     These(Vec<RouteId>),
     /// All behind one, so many at most.
@@ -79,7 +79,7 @@ impl Connection {
     pub(crate) async fn list_silent_routes(
         &mut self,
         since: Timestamp,
-        among: Among,
+        among: RouteSelection,
     ) -> Result<Vec<(RouteId, DeploymentId)>, StoreError> {
         let since = Sql(since);
         let rows: Vec<(Sql<RouteId>, Sql<DeploymentId>)> = load!(self, {
@@ -94,11 +94,11 @@ impl Connection {
                 .select((routes::id, routes::deployment_id))
                 .into_boxed();
             match among {
-                Among::These(ids) => {
+                RouteSelection::These(ids) => {
                     let ids: Vec<_> = ids.into_iter().map(Sql).collect();
                     query = query.filter(routes::id.eq_any(ids));
                 }
-                Among::All { after, limit } => {
+                RouteSelection::All { after, limit } => {
                     if let Some(after) = after {
                         query = query.filter(routes::id.gt(Sql(after)));
                     }

@@ -17,6 +17,7 @@
 
 mod assignments;
 mod check;
+mod complete_on_drop;
 mod connection;
 mod copy;
 mod database;
@@ -25,19 +26,18 @@ mod dialect;
 mod documents;
 mod error;
 mod events;
-mod faults;
-mod finish;
+mod fail_points;
 mod history;
 mod inspect;
 mod last_reports;
-mod log;
+mod log_tailer;
 mod migrations;
+mod notifier;
 mod reads;
 mod replies;
 mod revisions;
 mod routes;
 mod schema;
-mod signal;
 mod telemetry;
 mod transaction;
 mod types;
@@ -58,18 +58,18 @@ pub use self::{
     history::HistoryEntry,
     inspect::{Extent, Inspection, SchemaState, inspect},
     last_reports::LastReport,
-    log::{LogFollower, LogLook},
+    log_tailer::{LogPoll, LogTailer},
+    notifier::{CommitNotice, Notification, RemoteHint},
     reads::{Backlog, LogPage, OpenAssignments, ReadLogError, SnapshotPage},
     replies::Request,
     revisions::{HealthCheck, Revision, RevisionReference, RevisionSpec},
     routes::{Endpoint, Route, RouteFilter, Tables, TrafficTable},
-    signal::{Announcement, Elsewhere, Touched},
     telemetry::{HISTOGRAMS, describe as describe_metrics},
     types::{Action, EventKind, Outcome, Phase, RequestId},
     units::{
-        COORDINATOR, Call, Changed, DeploymentUpdate, HealthReport, NewDeployment, NewRevision,
-        Pass, Promotion, PromotionPreview, Pruned, ReportError, Retention, RetentionError,
-        RolledBack, SetAside, Silenced, StatusReport,
+        COORDINATOR, Changed, DeploymentUpdate, FailureBackoff, HealthReport, NewDeployment,
+        NewRevision, Promotion, PromotionPreview, Pruned, ReconcileBatch, ReportError,
+        RequestContext, Retention, RetentionError, RolledBack, Silenced, StatusReport,
     },
 };
 

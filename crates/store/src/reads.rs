@@ -8,7 +8,7 @@ use viridian_strategy::{DeploymentId, RouteId, Timestamp};
 use crate::{
     Assignment, Census, Database, Deployment, DeploymentFilter, EventFilter, HistoryEntry,
     LogEntry, Projects, Request, Revision, RevisionReference, Route, RouteFilter, Tables,
-    TrafficTable, dialect::Trip, error::StoreError,
+    TrafficTable, dialect::RoundTrip, error::StoreError,
 };
 
 /// A part of the log.
@@ -253,7 +253,7 @@ impl Database {
     /// Gives what is due. As long as that is nothing, it looks at one row.
     pub async fn backlog(&self) -> Result<Backlog, StoreError> {
         let mut reader = self.reader().await?;
-        match reader.next_due(Trip::to_read(self.clock())).await? {
+        match reader.next_due(RoundTrip::to_read(self.clock())).await? {
             (Some(at), now) if at <= now => Ok(Backlog {
                 due: reader.count_due(now).await?,
                 overdue: now.since(at),
@@ -265,8 +265,8 @@ impl Database {
     /// Counts deployments by where they are, and gives what time it is. It looks
     /// at each of them.
     pub async fn census(&self) -> Result<(Vec<Census>, Timestamp), StoreError> {
-        let trip = Trip::to_read(self.clock());
-        self.reader().await?.count_deployments(trip).await
+        let round_trip = RoundTrip::to_read(self.clock());
+        self.reader().await?.count_deployments(round_trip).await
     }
 
     /// Gives what the schedulers of a group have to do now.

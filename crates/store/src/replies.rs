@@ -143,5 +143,5 @@ pub(crate) fn insert_replies(replies: impl IntoIterator<Item = NewReply>, now: T
 }
 
 fn broken(error: serde_json::Error) -> StoreError {
-    StoreError::Broken(error.to_string())
+    StoreError::Internal(error.to_string())
 }

@@ -9,7 +9,7 @@ mod unit;
 pub use self::names::{HISTOGRAMS, describe};
 pub(crate) use self::{
     moved::Moved,
-    names::{CYCLE_LATENESS, count_not_promoted},
-    transaction::{Ended, Use, measure_wait, measured},
+    names::{RECONCILE_LATENESS, count_not_promoted},
+    transaction::{ConnectionUse, TransactionEnd, measure_wait, measured},
     unit::InUnit,
 };

@@ -1,5 +1,6 @@
 //! The record on both engines, one database a test.
 
+mod batcher;
 mod broken;
 mod calls;
 mod chance;
@@ -29,7 +30,6 @@ mod relay;
 mod repeats;
 mod reports;
 mod schema;
-mod share;
 mod silence;
 mod simulation;
 mod timers;

@@ -3,15 +3,15 @@
 use viridian_strategy::Timestamp;
 
 use crate::{
-    Touched,
+    CommitNotice,
+    complete_on_drop::complete_on_drop,
     connection::Connection,
-    database::Turn,
-    dialect::{self, Trip},
+    database::WriterGuard,
+    dialect::{self, RoundTrip},
     error::StoreError,
-    finish::finish,
-    signal::Signal,
+    notifier::Notifier,
     telemetry::Moved,
-    write::{self, Outcome, Write},
+    write::{self, CommitOutcome, Write},
 };
 
 /// A transaction that is either committed or leaves nothing behind.
@@ -24,12 +24,12 @@ pub(crate) struct Transaction {
     /// None only while it is being ended.
     connection: Option<Connection>,
     /// Whether the database knows of it. PostgreSQL is told with what comes
-    /// first; a turn of SQLite's writer has begun already.
+    /// first; a guard of SQLite's writer has begun already.
     begun: bool,
     clock: dialect::Clock,
     now: Option<Timestamp>,
     writes: Vec<Write>,
-    touched: Vec<Touched>,
+    notices: Vec<CommitNotice>,
     moved: Vec<Moved>,
 }
 
@@ -41,56 +41,56 @@ impl Transaction {
             clock,
             now: None,
             writes: Vec::new(),
-            touched: Vec::new(),
+            notices: Vec::new(),
             moved: Vec::new(),
         }
     }
 
     /// Does what was collected, makes it durable, and then tells others what it
-    /// touched: also when it is not known whether it became durable, since to
+    /// notices: also when it is not known whether it became durable, since to
     /// look in vain costs little. Once COMMIT is sent this goes on if the caller
     /// goes away, until there is an answer or no more is waited for one.
-    pub(crate) async fn commit(mut self, signal: Signal) -> Result<(), StoreError> {
-        if let Some(Connection::SqliteWriter(turn)) = &mut self.connection {
+    pub(crate) async fn commit(mut self, notifier: Notifier) -> Result<(), StoreError> {
+        if let Some(Connection::SqliteWriter(guard)) = &mut self.connection {
             let writes = std::mem::take(&mut self.writes);
-            if let Err(error) = write::write(turn, writes).await {
+            if let Err(error) = write::write(guard, writes).await {
                 self.rollback().await?;
                 return Err(error);
             }
         }
         let moved = std::mem::take(&mut self.moved);
-        let commit = self.make_durable(signal);
+        let commit = self.make_durable(notifier);
         let told = async {
             commit
                 .await
                 .map(|()| moved.into_iter().for_each(Moved::tell))
         };
-        finish(told).await
+        complete_on_drop(told).await
     }
 
-    async fn make_durable(mut self, signal: Signal) -> Result<(), StoreError> {
-        let mut announced = Announced {
-            signal,
-            touched: std::mem::take(&mut self.touched),
+    async fn make_durable(mut self, notifier: Notifier) -> Result<(), StoreError> {
+        let mut notices = NotifyOnDrop {
+            notifier,
+            notices: std::mem::take(&mut self.notices),
         };
         let writes = std::mem::take(&mut self.writes);
         let nothing = !self.begun && writes.is_empty();
-        let trip = Trip {
+        let round_trip = RoundTrip {
             begin: !self.begun,
             clock: self.clock,
         };
         match &mut self.connection {
             Some(Connection::Pg(connection)) if !nothing => {
-                let outcome = write::write_and_commit(connection, trip, writes).await?;
-                let Outcome { written, committed } = outcome;
+                let outcome = write::write_and_commit(connection, round_trip, writes).await?;
+                let CommitOutcome { written, committed } = outcome;
                 if written.is_err() && committed.is_ok() {
-                    announced.touched.clear();
+                    notices.notices.clear();
                 }
                 committed?;
                 self.connection = None;
                 written
             }
-            _ => self.end(Turn::keep).await,
+            _ => self.end(WriterGuard::keep).await,
         }
     }
 
@@ -103,40 +103,40 @@ impl Transaction {
             // While the statement runs the guard still has the connection.
             connection.execute("ROLLBACK").await?;
         }
-        self.end(Turn::undo).await
+        self.end(WriterGuard::undo).await
     }
 
     /// Gives the connection back.
     async fn end(
         &mut self,
-        turn: impl AsyncFnOnce(Turn) -> Result<(), StoreError>,
+        guard: impl AsyncFnOnce(WriterGuard) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         match self.connection.take() {
-            Some(Connection::SqliteWriter(held)) => turn(held).await,
+            Some(Connection::SqliteWriter(held)) => guard(held).await,
             _ => Ok(()),
         }
     }
 
     /// For a statement whose result is needed now.
     pub(crate) async fn connection(&mut self) -> Result<&mut Connection, StoreError> {
-        let (connection, trip) = self.trip()?;
-        if trip.begin {
+        let (connection, round_trip) = self.round_trip()?;
+        if round_trip.begin {
             connection.execute("BEGIN").await?;
         }
         Ok(connection)
     }
 
-    /// For several of them, in one trip to the database.
-    pub(crate) fn trip(&mut self) -> Result<(&mut Connection, Trip), StoreError> {
-        let trip = Trip {
+    /// For several of them, in one round trip to the database.
+    pub(crate) fn round_trip(&mut self) -> Result<(&mut Connection, RoundTrip), StoreError> {
+        let round_trip = RoundTrip {
             begin: !std::mem::replace(&mut self.begun, true),
             clock: self.clock,
         };
         let connection = self
             .connection
             .as_mut()
-            .ok_or_else(|| StoreError::Broken("transaction is over".into()))?;
-        Ok((connection, trip))
+            .ok_or_else(|| StoreError::Internal("transaction is over".into()))?;
+        Ok((connection, round_trip))
     }
 
     /// The time that decides: one for the whole transaction, asked for when its
@@ -145,8 +145,8 @@ impl Transaction {
         if let Some(now) = self.now {
             return Ok(now);
         }
-        let (connection, trip) = self.trip()?;
-        let now = dialect::now(connection, trip).await?;
+        let (connection, round_trip) = self.round_trip()?;
+        let now = dialect::now(connection, round_trip).await?;
         Ok(self.as_of(now))
     }
 
@@ -167,20 +167,20 @@ impl Transaction {
     }
 
     /// Notes what others are to be told of once it is committed.
-    pub(crate) fn touch(&mut self, touched: Touched) {
-        self.touched.push(touched);
+    pub(crate) fn notify_on_commit(&mut self, notices: CommitNotice) {
+        self.notices.push(notices);
     }
 }
 
-/// Announces what a transaction touched when its COMMIT is over, however it ends.
-struct Announced {
-    signal: Signal,
-    touched: Vec<Touched>,
+/// Announces what a transaction notices when its COMMIT is over, however it ends.
+struct NotifyOnDrop {
+    notifier: Notifier,
+    notices: Vec<CommitNotice>,
 }
 
-impl Drop for Announced {
+impl Drop for NotifyOnDrop {
     fn drop(&mut self) {
-        self.signal.announce(std::mem::take(&mut self.touched));
+        self.notifier.notify(std::mem::take(&mut self.notices));
     }
 }
 

@@ -1,42 +1,42 @@
 //! Units of work: each one transaction, each in its own file.
 //!
 //! All of them have one shape: lock the deployment and load its routes
-//! ([`Transaction::hold`]), let the strategy crate decide, make the decision a
+//! ([`Transaction::lock`]), let the strategy crate decide, make the decision a
 //! value with its history, event and numbers ([`change`]), and have that carried
 //! out when the transaction ends ([`Transaction::carry_out`]). Those that need no
-//! more than that share transactions ([`share`]).
+//! more than that share transactions ([`batcher`]).
 
 mod abort;
 mod activate;
-mod aside;
-mod call;
+mod batcher;
 mod carry_out;
 mod change;
 mod create;
-mod cycle;
 mod delete;
-mod hold;
+mod failure_backoff;
+mod lock;
 mod pause;
 mod promote;
 mod prune;
+mod reconcile;
 mod report;
+mod request_context;
 mod roll_back;
-mod share;
 mod update;
 
-pub(crate) use self::share::Share;
+pub(crate) use self::batcher::CommitBatcher;
 #[cfg(doc)]
 use crate::transaction::Transaction;
 
 pub use self::{
     activate::NewRevision,
-    aside::SetAside,
-    call::{COORDINATOR, Call, Changed},
     create::NewDeployment,
-    cycle::Pass,
+    failure_backoff::FailureBackoff,
     promote::{Promotion, PromotionPreview},
     prune::{Pruned, Retention, RetentionError},
+    reconcile::ReconcileBatch,
     report::{HealthReport, ReportError, Silenced, StatusReport},
+    request_context::{COORDINATOR, Changed, RequestContext},
     roll_back::RolledBack,
     update::DeploymentUpdate,
 };
@@ -45,8 +45,8 @@ pub use self::{
 pub(crate) mod testing {
     //! What tests of half a unit of work need.
     pub(crate) use super::{
+        batcher::{BatchOutcome, PendingCall, QueuedCall, Staged},
         change::Plan,
-        hold::Held,
-        share::{Caller, Decided, End, Place},
+        lock::Locked,
     };
 }

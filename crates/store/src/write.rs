@@ -22,24 +22,24 @@ use diesel::{AsChangeset, QueryResult, pg::Pg, query_builder::QueryFragment, sql
 
 pub(crate) use self::{
     column::{Column, columns},
-    postgres::Outcome,
+    postgres::CommitOutcome,
 };
 use crate::{
     connection::{PgConnection, answered, unanswered},
-    database::Turn,
-    dialect::Trip,
+    database::WriterGuard,
+    dialect::RoundTrip,
     error::StoreError,
-    faults::exposed,
+    fail_points::fail_point,
 };
 
 /// Writes on SQLite, one kind after the other, in one visit to its thread.
-pub(crate) async fn write(turn: &mut Turn, writes: Vec<Write>) -> Result<(), StoreError> {
+pub(crate) async fn write(guard: &mut WriterGuard, writes: Vec<Write>) -> Result<(), StoreError> {
     if writes.is_empty() {
         return Ok(());
     }
-    let connection = turn
+    let connection = guard
         .connection()
-        .ok_or_else(|| StoreError::Broken("the writer has no connection".into()))?;
+        .ok_or_else(|| StoreError::Internal("the writer has no connection".into()))?;
     let done = connection.spawn_blocking(move |connection| {
         for write in writes {
             if let Err(stale) = write.check(write.execute(connection)?) {
@@ -48,18 +48,18 @@ pub(crate) async fn write(turn: &mut Turn, writes: Vec<Write>) -> Result<(), Sto
         }
         Ok(Ok(()))
     });
-    exposed!(done.await)?
+    fail_point!(done.await)?
 }
 
-/// Writes on PostgreSQL and commits, in one trip.
+/// Writes on PostgreSQL and commits, in one round trip.
 pub(crate) async fn write_and_commit(
     connection: &mut PgConnection,
-    trip: Trip,
+    round_trip: RoundTrip,
     writes: Vec<Write>,
-) -> QueryResult<Outcome> {
+) -> QueryResult<CommitOutcome> {
     let (lent, timeout) = connection.lend().ok_or_else(unanswered)?;
-    let all = async { Ok(postgres::write_and_commit(lent, trip, writes).await) };
-    let outcome = exposed!({
+    let all = async { Ok(postgres::write_and_commit(lent, round_trip, writes).await) };
+    let outcome = fail_point!({
         let sent = pin!(all);
         answered(timeout, sent).await
     })?;
@@ -75,10 +75,10 @@ pub(crate) struct Write {
     rows: usize,
     /// How many rows it must change; None if any number is right.
     expected: Option<i64>,
-    verb: Verb,
+    verb: WriteVerb,
 }
 
-enum Verb {
+enum WriteVerb {
     Insert {
         columns: Vec<Column>,
         /// What is done about rows that are there: the end of the statement.
@@ -90,9 +90,9 @@ enum Verb {
         /// What each row gets.
         columns: Vec<Column>,
         /// What all rows get.
-        changes: Option<Box<dyn Fragment>>,
+        changes: Option<Box<dyn SqlFragment>>,
         /// What must be so of a row, or it is not changed.
-        guard: Option<Box<dyn Fragment>>,
+        guard: Option<Box<dyn SqlFragment>>,
     },
     Delete {
         keys: Vec<Column>,
@@ -100,9 +100,9 @@ enum Verb {
 }
 
 /// A part of a statement that has the same text each time.
-trait Fragment: QueryFragment<Pg> + QueryFragment<Sqlite> + Send + Sync {}
+trait SqlFragment: QueryFragment<Pg> + QueryFragment<Sqlite> + Send + Sync {}
 
-impl<F: QueryFragment<Pg> + QueryFragment<Sqlite> + Send + Sync> Fragment for F {}
+impl<F: QueryFragment<Pg> + QueryFragment<Sqlite> + Send + Sync> SqlFragment for F {}
 
 impl Write {
     /// Inserts rows.
@@ -113,7 +113,7 @@ impl Write {
             table,
             rows,
             expected: Some(number(rows)),
-            verb: Verb::Insert {
+            verb: WriteVerb::Insert {
                 columns,
                 conflict: "",
             },
@@ -122,7 +122,7 @@ impl Write {
 
     /// The same, where rows of the same keys are there.
     pub(crate) fn on_conflict(mut self, end: &'static str) -> Self {
-        if let Verb::Insert { conflict, .. } = &mut self.verb {
+        if let WriteVerb::Insert { conflict, .. } = &mut self.verb {
             *conflict = end;
         }
         self
@@ -136,7 +136,7 @@ impl Write {
             table,
             rows,
             expected: Some(number(rows)),
-            verb: Verb::Update {
+            verb: WriteVerb::Update {
                 keys,
                 columns: Vec::new(),
                 changes: None,
@@ -147,7 +147,7 @@ impl Write {
 
     /// What each of them gets.
     pub(crate) fn set_each(mut self, each: Vec<Column>) -> Self {
-        if let Verb::Update { columns, .. } = &mut self.verb {
+        if let WriteVerb::Update { columns, .. } = &mut self.verb {
             *columns = each;
         }
         self
@@ -159,7 +159,7 @@ impl Write {
         C: AsChangeset,
         C::Changeset: QueryFragment<Pg> + QueryFragment<Sqlite> + Send + Sync + 'static,
     {
-        if let Verb::Update { changes, .. } = &mut self.verb {
+        if let WriteVerb::Update { changes, .. } = &mut self.verb {
             *changes = Some(Box::new(all.as_changeset()));
         }
         self
@@ -170,7 +170,7 @@ impl Write {
     where
         G: QueryFragment<Pg> + QueryFragment<Sqlite> + Send + Sync + 'static,
     {
-        if let Verb::Update { guard, .. } = &mut self.verb {
+        if let WriteVerb::Update { guard, .. } = &mut self.verb {
             *guard = Some(Box::new(condition));
         }
         self
@@ -183,7 +183,7 @@ impl Write {
             table,
             rows: count(&keys),
             expected: None,
-            verb: Verb::Delete { keys },
+            verb: WriteVerb::Delete { keys },
         }
     }
 
@@ -195,7 +195,7 @@ impl Write {
     /// Asserts how many rows were changed.
     fn check(&self, found: usize) -> Result<(), StoreError> {
         match self.expected {
-            Some(expected) if expected != number(found) => Err(StoreError::Stale {
+            Some(expected) if expected != number(found) => Err(StoreError::Conflict {
                 what: self.what,
                 expected: self.rows,
                 found,

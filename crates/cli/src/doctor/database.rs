@@ -37,7 +37,7 @@ fn unreachable(error: &CheckError) -> DoctorFinding {
         CheckError::Open(OpenError::File { .. }) => {
             "give --database a file in a folder, both of which the server's user can write"
         }
-        CheckError::Open(OpenError::Away(_)) => {
+        CheckError::Open(OpenError::Unavailable(_)) => {
             "see that it runs, and that host, port, user, password and name in --database are its \
              own"
         }

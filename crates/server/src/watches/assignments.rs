@@ -17,7 +17,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 use viridian_proto::v1;
-use viridian_store::{Action, Announcement, Database, OpenAssignments, Projects, StoreError};
+use viridian_store::{Action, Database, Notification, OpenAssignments, Projects, StoreError};
 use viridian_strategy::RouteId;
 
 use super::POLL;
@@ -181,8 +181,8 @@ pub(super) async fn run(feed: &AssignmentFeed, database: &Database) {
 
 async fn hear(
     feed: &AssignmentFeed,
-    commit: Result<Announcement, RecvError>,
-    commits: &mut Receiver<Announcement>,
+    commit: Result<Notification, RecvError>,
+    commits: &mut Receiver<Notification>,
 ) {
     match commit {
         Ok(commit) => feed.hurry(|group| commit.may_assign(group)),

@@ -41,7 +41,7 @@ impl Clock {
             match time {
                 Some(time) if at.elapsed() < HEARTBEAT => return Ok(time + at.elapsed()),
                 None if at.elapsed() < AWAY => {
-                    return Err(StoreError::Away("it did not tell the time".into()));
+                    return Err(StoreError::Unavailable("it did not tell the time".into()));
                 }
                 _ => {}
             }

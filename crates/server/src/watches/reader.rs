@@ -7,7 +7,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 use viridian_store::{
-    Announcement, Database, LogEntry, LogFollower, LogLook, ReadLogError, StoreError,
+    Database, LogEntry, LogPoll, LogTailer, Notification, ReadLogError, StoreError,
 };
 
 use super::{
@@ -33,7 +33,7 @@ async fn follow(watches: &Watches, database: &Database) {
     let mut reader = Reader {
         watches,
         database,
-        log: database.follow_log(),
+        log: database.tail_log(),
         changed: Changed::none(),
         patience: SHORTEST,
     };
@@ -59,7 +59,7 @@ async fn follow(watches: &Watches, database: &Database) {
 struct Reader<'a> {
     watches: &'a Watches,
     database: &'a Database,
-    log: LogFollower,
+    log: LogTailer,
     /// Tables that may be new and were not read yet.
     changed: Changed,
     /// How long to wait for what is held back.
@@ -67,10 +67,10 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    async fn look(&mut self) -> Result<LogLook, StoreError> {
-        let mut look = self.log.look().await?;
+    async fn look(&mut self) -> Result<LogPoll, StoreError> {
+        let mut look = self.log.poll().await?;
         self.changed.add(std::mem::take(&mut look.changed));
-        if look.settled.is_some() && self.watches.events.settled().is_none() {
+        if look.stable.is_some() && self.watches.events.settled().is_none() {
             // What was committed before that may not have been seen.
             self.changed = Changed::Any;
         }
@@ -79,13 +79,13 @@ impl Reader<'_> {
             tables.refresh(self.database, &self.changed).await?;
             self.changed = Changed::none();
         }
-        if let Some(settled) = look.settled {
+        if let Some(settled) = look.stable {
             advance(&self.watches.events, self.database, settled).await?;
         }
         Ok(look)
     }
 
-    fn wait_behind(&mut self, look: &LogLook) -> Duration {
+    fn wait_behind(&mut self, look: &LogPoll) -> Duration {
         if look.more {
             return Duration::ZERO;
         }
@@ -144,7 +144,7 @@ pub(crate) fn sent(entry: LogEntry) -> Option<Arc<SentEvent>> {
 }
 
 /// Resolves when something was committed, by whomever.
-async fn committed(commits: &mut Receiver<Announcement>) {
+async fn committed(commits: &mut Receiver<Notification>) {
     if let Err(RecvError::Closed) = commits.recv().await {
         std::future::pending::<()>().await;
     }

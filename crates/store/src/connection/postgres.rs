@@ -29,11 +29,11 @@ pub(crate) struct PgConnection {
     object: Option<Object<AsyncPgConnection>>,
     /// Whether something was sent that is not answered.
     lent: bool,
-    answers: Answers,
+    answers: ResponseClock,
 }
 
 impl PgConnection {
-    pub(crate) fn new(object: Object<AsyncPgConnection>, answers: Answers) -> Self {
+    pub(crate) fn new(object: Object<AsyncPgConnection>, answers: ResponseClock) -> Self {
         Self {
             object: Some(object),
             lent: false,
@@ -41,7 +41,7 @@ impl PgConnection {
         }
     }
 
-    /// For one trip, with how long its answer is waited for. None when there was no
+    /// For one round_trip, with how long its answer is waited for. None when there was no
     /// answer to the one before.
     pub(crate) fn lend(&mut self) -> Option<(&mut AsyncPgConnection, Duration)> {
         if std::mem::replace(&mut self.lent, true) {
@@ -51,7 +51,7 @@ impl PgConnection {
         Some((object, self.answers.timeout))
     }
 
-    /// The trip is over.
+    /// The round trip is over.
     pub(crate) fn take_back<T>(&mut self, answer: &QueryResult<T>) {
         match answer {
             Ok(_) => {
@@ -78,13 +78,13 @@ impl Drop for PgConnection {
     }
 }
 
-/// Makes one trip, `in_time!(pg, |lent| future)`, with a point for faults before and
+/// Makes one round_trip, `with_timeout!(pg, |lent| future)`, with a point for faults before and
 /// behind it.
-macro_rules! in_time {
+macro_rules! with_timeout {
     ($pg:expr, |$lent:ident| $sent:expr) => {
         match $pg.lend() {
             Some(($lent, timeout)) => {
-                let answer = $crate::faults::exposed!({
+                let answer = $crate::fail_points::fail_point!({
                     let sent = std::pin::pin!($sent);
                     $crate::connection::answered(timeout, sent).await
                 });
@@ -95,7 +95,7 @@ macro_rules! in_time {
         }
     };
 }
-pub(crate) use in_time;
+pub(crate) use with_timeout;
 
 /// Waits for the answer to what is sent, and for no longer than this.
 pub(crate) async fn answered<T>(
@@ -114,14 +114,14 @@ pub(crate) fn unanswered() -> DieselError {
 
 /// How long answers are waited for, and when the last one came.
 #[derive(Clone)]
-pub(crate) struct Answers {
+pub(crate) struct ResponseClock {
     timeout: Duration,
     begun: Instant,
     /// In milliseconds from the beginning.
     last: Arc<AtomicU64>,
 }
 
-impl Answers {
+impl ResponseClock {
     pub(crate) fn within(timeout: Duration) -> Self {
         Self {
             timeout,

@@ -11,15 +11,15 @@ pub struct Limits {
     /// Connections that read a SQLite file; one more writes.
     pub readers: u32,
     /// How long a call waits for a connection, or for its turn to write on
-    /// SQLite: past it [`StoreError::Exhausted`](crate::StoreError::Exhausted).
+    /// SQLite: past it [`StoreError::PoolTimeout`](crate::StoreError::PoolTimeout).
     pub acquire_timeout: Duration,
     /// How long a call waits for a deployment that another one holds, on
-    /// PostgreSQL: past it [`StoreError::Held`](crate::StoreError::Held).
+    /// PostgreSQL: past it [`StoreError::LockTimeout`](crate::StoreError::LockTimeout).
     pub lock_timeout: Duration,
     /// How long one statement may take on PostgreSQL: past it
     /// [`StoreError::TimedOut`](crate::StoreError::TimedOut). PostgreSQL sees to it.
     /// One that does not answer in twice that time is not waited for any longer:
-    /// [`StoreError::Away`](crate::StoreError::Away).
+    /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
     pub statement_timeout: Duration,
     /// How long PostgreSQL lets a transaction stand in which nothing happens. A
     /// process that is stopped in the middle of one holds its locks for so long.
@@ -33,11 +33,11 @@ pub struct Limits {
 pub struct LimitError {
     /// Which, as it is called on the command line: `lock-timeout` and so on.
     pub name: &'static str,
-    bounds: Bounds,
+    bounds: LimitBounds,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Bounds {
+enum LimitBounds {
     Count,
     Time { least: Duration, most: Duration },
     BelowStatement,
@@ -59,7 +59,7 @@ impl Default for Limits {
 
 impl Limits {
     /// How long PostgreSQL is waited for when it was sent something: all that goes
-    /// in one trip. It ends each statement by its timeout, unless it has failed.
+    /// in one round trip. It ends each statement by its timeout, unless it has failed.
     pub(crate) fn answer_timeout(&self) -> Duration {
         self.statement_timeout * 2
     }
@@ -71,26 +71,26 @@ impl Limits {
     /// The first one that cannot.
     pub fn check(&self) -> Result<(), LimitError> {
         for (name, count) in [("connections", self.connections), ("readers", self.readers)] {
-            if !(1..=MOST).contains(&count) {
-                let bounds = Bounds::Count;
+            if !(1..=MAX_CONNECTIONS).contains(&count) {
+                let bounds = LimitBounds::Count;
                 return Err(LimitError { name, bounds });
             }
         }
         for (name, time, least, most) in [
-            ("acquire-timeout", self.acquire_timeout, SHORTEST, MINUTE),
-            ("lock-timeout", self.lock_timeout, SHORTEST, MINUTE),
+            ("acquire-timeout", self.acquire_timeout, MIN_TIMEOUT, MINUTE),
+            ("lock-timeout", self.lock_timeout, MIN_TIMEOUT, MINUTE),
             ("statement-timeout", self.statement_timeout, SECOND, HOUR),
             ("idle-timeout", self.idle_timeout, SECOND, HOUR),
-            ("busy-timeout", self.busy_timeout, SHORTEST, MINUTE),
+            ("busy-timeout", self.busy_timeout, MIN_TIMEOUT, MINUTE),
         ] {
             if !(least..=most).contains(&time) {
-                let bounds = Bounds::Time { least, most };
+                let bounds = LimitBounds::Time { least, most };
                 return Err(LimitError { name, bounds });
             }
         }
         // Or a statement that waits for a lock is never told that it is held.
         if self.lock_timeout >= self.statement_timeout {
-            let (name, bounds) = ("lock-timeout", Bounds::BelowStatement);
+            let (name, bounds) = ("lock-timeout", LimitBounds::BelowStatement);
             return Err(LimitError { name, bounds });
         }
         Ok(())
@@ -100,15 +100,17 @@ impl Limits {
 impl fmt::Display for LimitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.bounds {
-            Bounds::Count => write!(f, "it is 1 to {MOST}"),
-            Bounds::Time { least, most } => write!(f, "it is {least:?} to {}s", most.as_secs()),
-            Bounds::BelowStatement => f.write_str("it is less than the statement timeout"),
+            LimitBounds::Count => write!(f, "it is 1 to {MAX_CONNECTIONS}"),
+            LimitBounds::Time { least, most } => {
+                write!(f, "it is {least:?} to {}s", most.as_secs())
+            }
+            LimitBounds::BelowStatement => f.write_str("it is less than the statement timeout"),
         }
     }
 }
 
-const MOST: u32 = 1_000;
-const SHORTEST: Duration = Duration::from_millis(10);
+const MAX_CONNECTIONS: u32 = 1_000;
+const MIN_TIMEOUT: Duration = Duration::from_millis(10);
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);

@@ -80,7 +80,7 @@ fn notice_silence(config: &mut tokio_postgres::Config, url: &Url) {
         config.keepalives_retries(KEEPALIVE_RETRIES);
     }
     if !is_set("tcp_user_timeout") {
-        config.tcp_user_timeout(UNACKNOWLEDGED);
+        config.tcp_user_timeout(TCP_USER_TIMEOUT);
     }
 }
 
@@ -120,7 +120,7 @@ impl fmt::Debug for Location {
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_RETRIES: u32 = 2;
-const UNACKNOWLEDGED: Duration = Duration::from_secs(20);
+const TCP_USER_TIMEOUT: Duration = Duration::from_secs(20);
 
 #[cfg(test)]
 mod tests {
@@ -169,7 +169,7 @@ mod tests {
         assert_eq!(config.get_keepalives_idle(), KEEPALIVE_IDLE);
         assert_eq!(config.get_keepalives_interval(), Some(KEEPALIVE_INTERVAL));
         assert_eq!(config.get_keepalives_retries(), Some(KEEPALIVE_RETRIES));
-        assert_eq!(config.get_tcp_user_timeout(), Some(&UNACKNOWLEDGED));
+        assert_eq!(config.get_tcp_user_timeout(), Some(&TCP_USER_TIMEOUT));
 
         let config = parsed(
             "postgres://h/db?keepalives_idle=60&keepalives_interval=7&keepalives_retries=9\

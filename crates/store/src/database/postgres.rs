@@ -15,9 +15,9 @@ use tokio::time::timeout_at;
 use tokio_postgres_rustls::MakeRustlsConnect;
 use url::Url;
 
-use super::{Limits, line::Lines, tls::Tls, wait::WaitStart};
+use super::{Limits, keyed_locks::KeyedLocks, tls::Tls, wait::WaitStart};
 use crate::{
-    connection::{Answers, Connection, PgConnection},
+    connection::{Connection, PgConnection, ResponseClock},
     error::{OpenError, StoreError},
     migrations,
 };
@@ -41,9 +41,9 @@ pub(super) struct Connector {
 pub(crate) struct Pool {
     connections: deadpool::Pool<AsyncPgConnection>,
     pub(super) acquire_timeout: Duration,
-    answers: Answers,
+    answers: ResponseClock,
     /// Where callers wait that want the same deployment.
-    pub(super) lines: Lines,
+    pub(super) locks: KeyedLocks,
 }
 
 impl Pool {
@@ -59,20 +59,20 @@ impl Pool {
         let connections = deadpool::Pool::builder(manager)
             .max_size(limits.connections as usize)
             .build()
-            .map_err(|error| OpenError::Away(error.to_string()))?;
+            .map_err(|error| OpenError::Unavailable(error.to_string()))?;
         let pool = Self {
             connections,
             acquire_timeout: limits.acquire_timeout,
-            answers: Answers::within(limits.answer_timeout()),
-            lines: Lines::new(limits.lock_timeout),
+            answers: ResponseClock::within(limits.answer_timeout()),
+            locks: KeyedLocks::new(limits.lock_timeout),
         };
         let first = pool
             .object(WaitStart::now())
             .await
             .map_err(|error| match error {
-                StoreError::Away(why) => OpenError::Away(why),
-                StoreError::Exhausted => OpenError::Away("it does not answer".to_owned()),
-                error => OpenError::Away(error.to_string()),
+                StoreError::Unavailable(why) => OpenError::Unavailable(why),
+                StoreError::PoolTimeout => OpenError::Unavailable("it does not answer".to_owned()),
+                error => OpenError::Unavailable(error.to_string()),
             })?;
         migrations::postgres(Object::take(first)).await?;
         Ok(pool)
@@ -102,7 +102,7 @@ impl Pool {
         let deadline = since.deadline(self.acquire_timeout);
         let object = timeout_at(deadline, self.connections.get())
             .await
-            .map_err(|_| StoreError::Exhausted)?;
+            .map_err(|_| StoreError::PoolTimeout)?;
         Ok(object?)
     }
 }

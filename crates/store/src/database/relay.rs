@@ -21,7 +21,7 @@ use uuid::Uuid;
 use super::{Database, Engine};
 use crate::{
     error::StoreError,
-    signal::{Announcement, Elsewhere},
+    notifier::{Notification, RemoteHint},
 };
 
 #[diesel::declare_sql_function]
@@ -34,16 +34,16 @@ extern "SQL" {
 
 /// What is sent: who says it, and what.
 #[derive(Serialize, Deserialize)]
-struct Notice {
+struct NotifyPayload {
     from: Uuid,
     #[serde(flatten)]
-    what: Elsewhere,
+    what: RemoteHint,
 }
 
 impl Database {
     /// Relays commits from and to the other servers on this database, until its
     /// connection breaks: then it is to be called again. What was missed before
-    /// it is announced as "anything". On SQLite there are no others.
+    /// it is notices as "anything". On SQLite there are no others.
     pub async fn relay(&self) -> StoreError {
         match &self.engine {
             Engine::Pg(pool) => match pool.take().await {
@@ -62,106 +62,106 @@ impl Database {
     ) -> Result<Infallible, StoreError> {
         let me = Uuid::now_v7();
         let mut commits = self.subscribe();
-        within(connection.batch_execute(LISTEN)).await?;
+        respond_in_time(connection.batch_execute(LISTEN)).await?;
         // Whatever was committed unheard, here or elsewhere.
-        self.signal.announce_elsewhere(Elsewhere::anything());
-        let mut unsaid = Some(Elsewhere::anything());
+        self.notifier.notify_remote(RemoteHint::anything());
+        let mut pending = Some(RemoteHint::anything());
         let mut quiet_until = Instant::now();
-        let mut last_sign = Instant::now();
+        let mut last_response = Instant::now();
         loop {
             if quiet_until <= Instant::now()
-                && let Some(what) = unsaid.take()
+                && let Some(what) = pending.take()
             {
-                say(&mut connection, me, what).await?;
-                quiet_until = Instant::now() + PAUSE;
-                last_sign = Instant::now();
+                send(&mut connection, me, what).await?;
+                quiet_until = Instant::now() + MIN_NOTIFY_INTERVAL;
+                last_response = Instant::now();
             }
             let silent = tokio::select! {
-                heard = hear(&mut connection) => {
-                    if let Some(what) = understand(&heard?, me) {
-                        self.signal.announce_elsewhere(what);
+                payload = recv(&mut connection) => {
+                    if let Some(what) = decode(&payload?, me) {
+                        self.notifier.notify_remote(what);
                     }
-                    last_sign = Instant::now();
+                    last_response = Instant::now();
                     false
                 }
                 commit = commits.recv() => {
-                    note(&mut unsaid, commit);
+                    coalesce(&mut pending, commit);
                     false
                 }
-                () = sleep_until(quiet_until), if unsaid.is_some() => false,
-                () = sleep_until(last_sign + SIGN_OF_LIFE) => true,
+                () = sleep_until(quiet_until), if pending.is_some() => false,
+                () = sleep_until(last_response + PROBE_INTERVAL) => true,
             };
             if silent {
                 // One that broke without a word would be waited on for ever.
-                within(connection.batch_execute("SELECT 1")).await?;
-                last_sign = Instant::now();
+                respond_in_time(connection.batch_execute("SELECT 1")).await?;
+                last_response = Instant::now();
             }
         }
     }
 }
 
 /// Waits for a notification. Dropped before, it loses none.
-async fn hear(connection: &mut AsyncPgConnection) -> Result<String, StoreError> {
+async fn recv(connection: &mut AsyncPgConnection) -> Result<String, StoreError> {
     let notifications = connection.notifications_stream();
     pin_mut!(notifications);
     match notifications.next().await {
-        Some(heard) => Ok(heard?.payload),
-        None => Err(StoreError::Away("the connection was closed".into())),
+        Some(payload) => Ok(payload?.payload),
+        None => Err(StoreError::Unavailable("the connection was closed".into())),
     }
 }
 
 /// Adds a commit of this process to what has to be said.
-fn note(unsaid: &mut Option<Elsewhere>, commit: Result<Announcement, RecvError>) {
-    let touched = match commit {
-        Ok(Announcement::Here(touched)) => touched,
-        // They have heard it where we have it from.
-        Ok(Announcement::Elsewhere(_)) | Err(RecvError::Closed) => return,
+fn coalesce(pending: &mut Option<RemoteHint>, commit: Result<Notification, RecvError>) {
+    let notices = match commit {
+        Ok(Notification::Local(notices)) => notices,
+        // They have payload it where we have it from.
+        Ok(Notification::Remote(_)) | Err(RecvError::Closed) => return,
         Err(RecvError::Lagged(_)) => {
-            *unsaid = Some(Elsewhere::anything());
+            *pending = Some(RemoteHint::anything());
             return;
         }
     };
-    let all = unsaid.get_or_insert_with(|| Elsewhere {
+    let all = pending.get_or_insert_with(|| RemoteHint {
         due: false,
         groups: Some(BTreeSet::new()),
     });
-    all.due |= touched.due_at.is_some();
-    if let (Some(groups), Some(group)) = (&mut all.groups, touched.resource_group) {
+    all.due |= notices.due_at.is_some();
+    if let (Some(groups), Some(group)) = (&mut all.groups, notices.resource_group) {
         groups.insert(group);
-        if groups.iter().map(String::len).sum::<usize>() > GROUPS {
+        if groups.iter().map(String::len).sum::<usize>() > MAX_GROUP_BYTES {
             all.groups = None;
         }
     }
 }
 
-async fn say(
+async fn send(
     connection: &mut AsyncPgConnection,
     me: Uuid,
-    what: Elsewhere,
+    what: RemoteHint,
 ) -> Result<(), StoreError> {
-    let notice = Notice { from: me, what };
-    let text = serde_json::to_string(&notice).map_err(|it| StoreError::Broken(it.to_string()))?;
+    let notice = NotifyPayload { from: me, what };
+    let text = serde_json::to_string(&notice).map_err(|it| StoreError::Internal(it.to_string()))?;
     let notify = diesel::select(pg_notify(CHANNEL, text));
-    within(notify.execute(connection)).await?;
+    respond_in_time(notify.execute(connection)).await?;
     Ok(())
 }
 
 /// What another process says. A text that this one does not understand may say
 /// anything.
-fn understand(text: &str, me: Uuid) -> Option<Elsewhere> {
-    match serde_json::from_str::<Notice>(text) {
+fn decode(text: &str, me: Uuid) -> Option<RemoteHint> {
+    match serde_json::from_str::<NotifyPayload>(text) {
         Ok(notice) if notice.from == me => None,
         Ok(notice) => Some(notice.what),
-        Err(_) => Some(Elsewhere::anything()),
+        Err(_) => Some(RemoteHint::anything()),
     }
 }
 
-async fn within<T>(
+async fn respond_in_time<T>(
     statement: impl Future<Output = diesel::QueryResult<T>>,
 ) -> Result<T, StoreError> {
-    match timeout(ANSWER, statement).await {
+    match timeout(RESPONSE_TIMEOUT, statement).await {
         Ok(result) => Ok(result?),
-        Err(_) => Err(StoreError::Away("it does not answer".into())),
+        Err(_) => Err(StoreError::Unavailable("it does not answer".into())),
     }
 }
 
@@ -170,23 +170,23 @@ const CHANNEL: &str = "viridian_changed";
 
 /// How long at least from one notification to the next: what is committed in the
 /// meantime goes together.
-const PAUSE: Duration = Duration::from_millis(10);
-const SIGN_OF_LIFE: Duration = Duration::from_secs(30);
-const ANSWER: Duration = Duration::from_secs(5);
+const MIN_NOTIFY_INTERVAL: Duration = Duration::from_millis(10);
+const PROBE_INTERVAL: Duration = Duration::from_secs(30);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How many bytes the names of groups may have: a payload has 8,000 at most, and
 /// an escaped character up to six.
-const GROUPS: usize = 1_000;
+const MAX_GROUP_BYTES: usize = 1_000;
 
 #[cfg(test)]
 mod tests {
     use viridian_strategy::{DeploymentId, Timestamp};
 
     use super::*;
-    use crate::Touched;
+    use crate::CommitNotice;
 
-    fn commit(group: &str, due: bool) -> Result<Announcement, RecvError> {
-        Ok(Announcement::Here(Touched {
+    fn commit(group: &str, due: bool) -> Result<Notification, RecvError> {
+        Ok(Notification::Local(CommitNotice {
             deployment: DeploymentId(Uuid::nil()),
             epoch: None,
             due_at: due.then_some(Timestamp::from_micros(0)),
@@ -196,52 +196,52 @@ mod tests {
 
     #[test]
     fn commits_go_together() {
-        let mut unsaid = None;
-        note(&mut unsaid, commit("a", false));
-        note(&mut unsaid, commit("b", true));
-        let expected = Elsewhere {
+        let mut pending = None;
+        coalesce(&mut pending, commit("a", false));
+        coalesce(&mut pending, commit("b", true));
+        let expected = RemoteHint {
             due: true,
             groups: Some(["a".to_owned(), "b".to_owned()].into()),
         };
-        assert_eq!(unsaid, Some(expected));
+        assert_eq!(pending, Some(expected));
     }
 
     #[test]
     fn what_others_said_is_not_said_again() {
-        let mut unsaid = None;
-        let heard = Announcement::Elsewhere(Elsewhere::anything());
-        note(&mut unsaid, Ok(heard));
-        assert_eq!(unsaid, None);
+        let mut pending = None;
+        let payload = Notification::Remote(RemoteHint::anything());
+        coalesce(&mut pending, Ok(payload));
+        assert_eq!(pending, None);
     }
 
     #[test]
     fn too_many_groups_are_any() {
-        let mut unsaid = None;
+        let mut pending = None;
         for n in 0..200 {
-            note(&mut unsaid, commit(&format!("\u{1}group-{n}"), true));
+            coalesce(&mut pending, commit(&format!("\u{1}group-{n}"), true));
         }
-        assert_eq!(unsaid, Some(Elsewhere::anything()));
-        let mut unsaid = None;
-        note(&mut unsaid, commit(&"\u{1}".repeat(GROUPS), true));
-        let what = unsaid.expect("there is something");
+        assert_eq!(pending, Some(RemoteHint::anything()));
+        let mut pending = None;
+        coalesce(&mut pending, commit(&"\u{1}".repeat(MAX_GROUP_BYTES), true));
+        let what = pending.expect("there is something");
         let from = Uuid::nil();
-        let text = serde_json::to_string(&Notice { from, what }).expect("JSON");
+        let text = serde_json::to_string(&NotifyPayload { from, what }).expect("JSON");
         assert!(text.len() < 8_000, "{}", text.len());
     }
 
     #[test]
     fn only_others_are_listened_to() {
         let (me, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        let what = Elsewhere {
+        let what = RemoteHint {
             due: false,
             groups: Some(["g".to_owned()].into()),
         };
         let from = |from| {
             let what = what.clone();
-            serde_json::to_string(&Notice { from, what }).expect("JSON")
+            serde_json::to_string(&NotifyPayload { from, what }).expect("JSON")
         };
-        assert_eq!(understand(&from(me), me), None);
-        assert_eq!(understand(&from(other), me), Some(what.clone()));
-        assert_eq!(understand("what?", me), Some(Elsewhere::anything()));
+        assert_eq!(decode(&from(me), me), None);
+        assert_eq!(decode(&from(other), me), Some(what.clone()));
+        assert_eq!(decode("what?", me), Some(RemoteHint::anything()));
     }
 }

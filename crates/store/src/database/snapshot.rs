@@ -29,13 +29,13 @@ impl Snapshot {
         match Location::parse(url)? {
             Location::Postgres(server) => {
                 let away = |error: ConnectionError| match error {
-                    ConnectionError::BadConnection(why) => OpenError::Away(why),
-                    error => OpenError::Away(error.to_string()),
+                    ConnectionError::BadConnection(why) => OpenError::Unavailable(why),
+                    error => OpenError::Unavailable(error.to_string()),
                 };
                 let server = server.connector()?;
                 let mut connection = server.connect(Limits::default()).await.map_err(away)?;
                 let begun = connection.batch_execute(BEGIN_POSTGRES).await;
-                begun.map_err(|error| OpenError::Away(error.to_string()))?;
+                begun.map_err(|error| OpenError::Unavailable(error.to_string()))?;
                 Ok(Self::Pg(connection))
             }
             Location::Sqlite(path) => {

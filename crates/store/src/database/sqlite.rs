@@ -22,7 +22,7 @@ use tokio::{
 use super::{
     Limits,
     wait::WaitStart,
-    writer::{self, Head, Writer},
+    writer::{self, Writer, WriterPermit},
 };
 use crate::{
     connection::{Connection, Reader, SqliteConn, sqlite},
@@ -36,7 +36,7 @@ pub(super) struct Pool {
     readers: deadpool::Pool<SqliteConn>,
     pub(super) acquire_timeout: Duration,
     pub(super) busy_timeout: Duration,
-    /// Held for as long as the database is open: one server process a file.
+    /// Locked for as long as the database is open: one server process a file.
     _lock: Arc<File>,
 }
 
@@ -90,7 +90,7 @@ impl Pool {
         let deadline = since.deadline(self.acquire_timeout);
         let object = timeout_at(deadline, self.readers.get())
             .await
-            .map_err(|_| StoreError::Exhausted)?;
+            .map_err(|_| StoreError::PoolTimeout)?;
         Ok(Connection::SqliteReader(Reader::new(object?)))
     }
 
@@ -105,10 +105,10 @@ impl Pool {
     }
 
     /// Waits in line for the writer.
-    pub(super) async fn wait(&self, since: WaitStart) -> Result<Head, StoreError> {
+    pub(super) async fn wait(&self, since: WaitStart) -> Result<WriterPermit, StoreError> {
         timeout_at(since.deadline(self.acquire_timeout), self.writer.wait())
             .await
-            .map_err(|_| StoreError::Exhausted)
+            .map_err(|_| StoreError::PoolTimeout)
     }
 }
 

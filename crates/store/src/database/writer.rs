@@ -23,63 +23,64 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::checkpoint::Checkpoints;
+use super::checkpointer::Checkpointer;
 use crate::{
     connection::{SqliteConn, sqlite},
     error::StoreError,
-    faults::exposed,
+    fail_points::fail_point,
 };
 
 /// The queue for the connection. The lock is tokio's, which is fair.
 #[derive(Clone)]
-pub(super) struct Writer(Arc<Mutex<Seat>>);
+pub(super) struct Writer(Arc<Mutex<WriterState>>);
 
-pub(super) type Connect = Arc<dyn Fn() -> Result<SqliteConnection, ConnectionError> + Send + Sync>;
+pub(super) type ConnectWriter =
+    Arc<dyn Fn() -> Result<SqliteConnection, ConnectionError> + Send + Sync>;
 
 /// Where the connection is, for whoever's turn it is.
-struct Seat {
-    connect: Connect,
-    checkpoints: Checkpoints,
+struct WriterState {
+    connect: ConnectWriter,
+    checkpoints: Checkpointer,
     /// How many commits there were since the last one was asked for.
     commits: u32,
     /// None after a failure closed it.
     connection: Option<SqliteConn>,
     /// The transaction that is open.
-    group: Option<watch::Sender<Option<Outcome>>>,
+    group: Option<watch::Sender<Option<GroupOutcome>>>,
     /// What becomes of the last unit, which is still open.
-    note: Option<Note>,
+    end: Option<SavepointEnd>,
     /// Whether it has a savepoint: without one it is all that is open.
     savepoint: bool,
 }
 
 /// What became of a group's COMMIT.
-type Outcome = Result<(), String>;
+type GroupOutcome = Result<(), String>;
 
 #[derive(Clone, Copy)]
-enum Note {
-    Keep,
-    Undo,
+enum SavepointEnd {
+    Release,
+    Rollback,
 }
 
 /// The first in line.
-pub(crate) struct Head {
-    queue: Arc<Mutex<Seat>>,
-    seat: OwnedMutexGuard<Seat>,
+pub(crate) struct WriterPermit {
+    queue: Arc<Mutex<WriterState>>,
+    state: OwnedMutexGuard<WriterState>,
 }
 
 /// How a unit begins.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Start {
+pub(super) enum CommitMode {
     /// Together with those who are in line.
-    Shared,
+    Grouped,
     /// To be committed at once.
-    AtOnce,
+    Immediate,
 }
 
 /// Why a unit did not begin.
 pub(super) enum NotBegun {
     /// Another program has the file's lock. Nothing was done, and the unit may try again.
-    Busy(Head),
+    Busy(WriterPermit),
     Failed(StoreError),
 }
 
@@ -110,7 +111,7 @@ impl BusyWait {
     pub(super) async fn pause(&mut self) -> Result<(), StoreError> {
         let now = Instant::now();
         if now >= self.deadline {
-            return Err(StoreError::Held);
+            return Err(StoreError::LockTimeout);
         }
         sleep_until(self.deadline.min(now + self.pause)).await;
         self.pause = MAX_PAUSE.min(self.pause * 2);
@@ -124,18 +125,18 @@ pub(super) fn fail_when_busy(connection: &mut SqliteConnection) -> QueryResult<(
 }
 
 /// A unit's turn: it holds the connection. Dropped without more, the unit is undone.
-pub(crate) struct Turn {
-    seat: OwnedMutexGuard<Seat>,
-    outcome: watch::Receiver<Option<Outcome>>,
-    start: Start,
+pub(crate) struct WriterGuard {
+    state: OwnedMutexGuard<WriterState>,
+    outcome: watch::Receiver<Option<GroupOutcome>>,
+    mode: CommitMode,
     /// Of the group that it began, if it is to commit it.
-    commit: Option<Commit>,
+    commit: Option<GroupCommit>,
 }
 
 /// The commit of a group. Dropped, it gets in line.
-struct Commit {
+struct GroupCommit {
     /// None when it was done.
-    queue: Option<Arc<Mutex<Seat>>>,
+    queue: Option<Arc<Mutex<WriterState>>>,
 }
 
 impl Writer {
@@ -143,33 +144,37 @@ impl Writer {
         connection: SqliteConnection,
         connect: impl Fn() -> Result<SqliteConnection, ConnectionError> + Send + Sync + 'static,
     ) -> Self {
-        let connect: Connect = Arc::new(connect);
-        Self(Arc::new(Mutex::new(Seat {
-            checkpoints: Checkpoints::on(Arc::clone(&connect)),
+        let connect: ConnectWriter = Arc::new(connect);
+        Self(Arc::new(Mutex::new(WriterState {
+            checkpoints: Checkpointer::on(Arc::clone(&connect)),
             commits: 0,
             connect,
             connection: Some(sqlite(connection)),
             group: None,
-            note: None,
+            end: None,
             savepoint: false,
         })))
     }
 
     /// Waits in line.
-    pub(super) async fn wait(&self) -> Head {
+    pub(super) async fn wait(&self) -> WriterPermit {
         let queue = Arc::clone(&self.0);
-        let seat = Arc::clone(&queue).lock_owned().await;
-        Head { queue, seat }
+        let state = Arc::clone(&queue).lock_owned().await;
+        WriterPermit { queue, state }
     }
 }
 
-impl Head {
+impl WriterPermit {
     /// Begins a unit, and waits until a deadline for other programs.
-    pub(super) async fn begin(self, start: Start, deadline: Instant) -> Result<Turn, StoreError> {
+    pub(super) async fn begin(
+        self,
+        mode: CommitMode,
+        deadline: Instant,
+    ) -> Result<WriterGuard, StoreError> {
         let mut head = self;
         let mut wait = BusyWait::until(deadline);
         loop {
-            match head.try_begin(start).await {
+            match head.try_begin(mode).await {
                 Ok(turn) => return Ok(turn),
                 Err(NotBegun::Failed(error)) => return Err(error),
                 Err(NotBegun::Busy(same)) => head = same,
@@ -179,54 +184,54 @@ impl Head {
     }
 
     /// Begins a unit, if no other program has the file's lock.
-    pub(super) async fn try_begin(self, start: Start) -> Result<Turn, NotBegun> {
-        let Self { queue, mut seat } = self;
-        seat.reconnect().await?;
+    pub(super) async fn try_begin(self, mode: CommitMode) -> Result<WriterGuard, NotBegun> {
+        let Self { queue, mut state } = self;
+        state.reconnect().await?;
         #[cfg(test)]
-        crate::faults::before("the begin of a unit")
+        crate::fail_points::before("the begin of a unit")
             .await
             .map_err(StoreError::from)?;
-        seat.undo_all_of_last().await?;
-        if let Some(group) = &seat.group {
+        state.roll_back_last_unit().await?;
+        if let Some(group) = &state.group {
             let outcome = group.subscribe();
-            let statements = format!("{}; SAVEPOINT unit", seat.end_of_last());
+            let statements = format!("{}; SAVEPOINT unit", state.end_last_unit());
             // Cancelled from here on, there is something to be undone.
-            seat.note = Some(Note::Undo);
-            seat.savepoint = true;
-            seat.execute(&statements).await?;
-            return Ok(Turn {
-                seat,
+            state.end = Some(SavepointEnd::Rollback);
+            state.savepoint = true;
+            state.execute(&statements).await?;
+            return Ok(WriterGuard {
+                state,
                 outcome,
-                start,
+                mode,
                 commit: None,
             });
         }
-        match seat.open(start).await {
+        match state.open(mode).await {
             // Only this is another program's: within the writer nobody else has it.
-            Err(StoreError::Held) => return Err(NotBegun::Busy(Self { queue, seat })),
+            Err(StoreError::LockTimeout) => return Err(NotBegun::Busy(Self { queue, state })),
             opened => opened?,
         }
         let (sender, outcome) = watch::channel(None);
-        seat.group = Some(sender);
-        let commit = Commit { queue: Some(queue) };
-        Ok(Turn {
-            seat,
+        state.group = Some(sender);
+        let commit = GroupCommit { queue: Some(queue) };
+        Ok(WriterGuard {
+            state,
             outcome,
-            start,
+            mode,
             // Dropped here it gets in line, behind all who wait already.
-            commit: Some(commit).filter(|_| start == Start::AtOnce),
+            commit: Some(commit).filter(|_| mode == CommitMode::Immediate),
         })
     }
 }
 
-impl Drop for Commit {
+impl Drop for GroupCommit {
     fn drop(&mut self) {
         let Some(queue) = self.queue.take() else {
             return;
         };
         let commit = async move { queue.lock_owned().await.commit().await };
         #[cfg(test)]
-        let commit = crate::faults::inherited(commit);
+        let commit = crate::fail_points::inherited(commit);
         // Without a runtime the process is ending.
         if let Ok(runtime) = Handle::try_current() {
             runtime.spawn(commit);
@@ -234,55 +239,55 @@ impl Drop for Commit {
     }
 }
 
-impl Turn {
+impl WriterGuard {
     /// None when the connection was lost in this turn.
     pub(crate) fn connection(&mut self) -> Option<&mut SqliteConn> {
-        self.seat.connection.as_mut()
+        self.state.connection.as_mut()
     }
 
     /// Keeps what the unit wrote, and waits until it is durable, or makes it so at
     /// once.
     pub(crate) async fn keep(mut self) -> Result<(), StoreError> {
-        if self.start == Start::AtOnce {
-            self.seat.note = Some(Note::Keep);
-            self.seat.commit().await;
+        if self.mode == CommitMode::Immediate {
+            self.state.end = Some(SavepointEnd::Release);
+            self.state.commit().await;
             if let Some(mut commit) = self.commit.take() {
                 commit.queue = None;
             }
         }
-        self.end(Note::Keep).await
+        self.end(SavepointEnd::Release).await
     }
 
     /// Undoes what the unit wrote, and waits until what it saw is durable.
     pub(crate) async fn undo(self) -> Result<(), StoreError> {
-        self.end(Note::Undo).await
+        self.end(SavepointEnd::Rollback).await
     }
 
-    async fn end(mut self, note: Note) -> Result<(), StoreError> {
-        self.seat.note = Some(note);
+    async fn end(mut self, end: SavepointEnd) -> Result<(), StoreError> {
+        self.state.end = Some(end);
         self.leave().await
     }
 
     /// Lets the next one take its turn, and waits for how the group ends.
     async fn leave(self) -> Result<(), StoreError> {
         let Self {
-            seat,
+            state,
             mut outcome,
-            start: _,
+            mode: _,
             commit,
         } = self;
         drop(commit);
-        drop(seat);
+        drop(state);
         match outcome.wait_for(Option::is_some).await.as_deref() {
             Ok(Some(Ok(()))) => Ok(()),
-            Ok(Some(Err(why))) => Err(StoreError::Broken(why.clone())),
+            Ok(Some(Err(why))) => Err(StoreError::Internal(why.clone())),
             // The runtime is ending: whether it was committed is not known.
-            Ok(None) | Err(_) => Err(StoreError::Away("the writer has gone".into())),
+            Ok(None) | Err(_) => Err(StoreError::Unavailable("the writer has gone".into())),
         }
     }
 }
 
-impl Seat {
+impl WriterState {
     async fn reconnect(&mut self) -> Result<(), StoreError> {
         if self.connection.is_some() {
             return Ok(());
@@ -295,42 +300,45 @@ impl Seat {
         });
         let connection = connected
             .await
-            .map_err(|error| StoreError::Broken(error.to_string()))?
-            .map_err(|error| StoreError::Away(error.to_string()))?;
+            .map_err(|error| StoreError::Internal(error.to_string()))?
+            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
         self.connection = Some(sqlite(connection));
         Ok(())
     }
 
     /// Opens a transaction for a unit that finds none. Cancelled in the middle, or when it
     /// fails, the connection is closed: whether there is a transaction is not known then.
-    async fn open(&mut self, start: Start) -> Result<(), StoreError> {
+    async fn open(&mut self, mode: CommitMode) -> Result<(), StoreError> {
         let Some(mut connection) = self.connection.take() else {
-            return Err(StoreError::Broken("the writer has no connection".into()));
+            return Err(StoreError::Internal("the writer has no connection".into()));
         };
-        let statements = match start {
-            Start::Shared => "BEGIN IMMEDIATE; SAVEPOINT unit",
-            Start::AtOnce => "BEGIN IMMEDIATE",
+        let statements = match mode {
+            CommitMode::Grouped => "BEGIN IMMEDIATE; SAVEPOINT unit",
+            CommitMode::Immediate => "BEGIN IMMEDIATE",
         };
         let begun = connection.batch_execute(statements);
         #[cfg(test)]
-        let begun = crate::faults::answered("the begin of a unit", begun);
+        let begun = crate::fail_points::answered("the begin of a unit", begun);
         let begun = begun.await.map_err(StoreError::from);
-        if matches!(begun, Ok(()) | Err(StoreError::Held)) {
+        if matches!(begun, Ok(()) | Err(StoreError::LockTimeout)) {
             self.connection = Some(connection);
         }
         begun?;
-        self.note = Some(Note::Undo);
-        self.savepoint = start == Start::Shared;
+        self.end = Some(SavepointEnd::Rollback);
+        self.savepoint = mode == CommitMode::Grouped;
         Ok(())
     }
 
     /// Rolls back where all that is open is the last unit, which is to be undone. What it
     /// saw was durable when it began, so it waits for nothing any more.
-    async fn undo_all_of_last(&mut self) -> Result<(), StoreError> {
-        if !matches!((self.note, self.savepoint), (Some(Note::Undo), false)) {
+    async fn roll_back_last_unit(&mut self) -> Result<(), StoreError> {
+        if !matches!(
+            (self.end, self.savepoint),
+            (Some(SavepointEnd::Rollback), false)
+        ) {
             return Ok(());
         }
-        self.note = None;
+        self.end = None;
         let Some(group) = self.group.take() else {
             return Ok(());
         };
@@ -352,12 +360,12 @@ impl Seat {
         let Some(mut connection) = self.connection.take() else {
             return;
         };
-        let statements = format!("{}; COMMIT", self.end_of_last());
-        let result = exposed!(connection.batch_execute(&statements).await);
+        let statements = format!("{}; COMMIT", self.end_last_unit());
+        let result = fail_point!(connection.batch_execute(&statements).await);
         if result.is_ok() {
             self.connection = Some(connection);
             self.commits += 1;
-            if self.commits == COMMITS {
+            if self.commits == COMMITS_PER_CHECKPOINT {
                 self.commits = 0;
                 self.checkpoints.wake();
             }
@@ -366,13 +374,13 @@ impl Seat {
     }
 
     /// What ends the last unit, and leaves what is open to others.
-    fn end_of_last(&self) -> &'static str {
-        match (self.note, self.savepoint) {
-            (Some(Note::Keep), true) => "RELEASE unit",
-            (Some(Note::Undo), true) => "ROLLBACK TO unit; RELEASE unit",
+    fn end_last_unit(&self) -> &'static str {
+        match (self.end, self.savepoint) {
+            (Some(SavepointEnd::Release), true) => "RELEASE unit",
+            (Some(SavepointEnd::Rollback), true) => "ROLLBACK TO unit; RELEASE unit",
             // Then COMMIT has nothing to keep.
-            (Some(Note::Undo), false) => "ROLLBACK; BEGIN",
-            (Some(Note::Keep), false) | (None, _) => "",
+            (Some(SavepointEnd::Rollback), false) => "ROLLBACK; BEGIN",
+            (Some(SavepointEnd::Release), false) | (None, _) => "",
         }
     }
 
@@ -380,15 +388,15 @@ impl Seat {
     /// not committed is given up.
     async fn execute(&mut self, statements: &str) -> Result<(), StoreError> {
         let Some(connection) = &mut self.connection else {
-            return Err(StoreError::Broken("the writer has no connection".into()));
+            return Err(StoreError::Internal("the writer has no connection".into()));
         };
         let begun = connection.batch_execute(statements);
         #[cfg(test)]
-        let begun = crate::faults::answered("the begin of a unit", begun);
+        let begun = crate::fail_points::answered("the begin of a unit", begun);
         let result = begun.await;
         result.map_err(|error| {
             self.connection = None;
-            self.note = None;
+            self.end = None;
             if let Some(group) = self.group.take() {
                 group.send_replace(Some(Err(error.to_string())));
             }
@@ -401,7 +409,7 @@ impl Seat {
 /// when the log has 1,000 pages, as is SQLite's way, and begins the log anew: so that is
 /// to be little. What is written over a log that is there is on the disk in half the time
 /// of what makes it longer.
-const COMMITS: u32 = 4;
+const COMMITS_PER_CHECKPOINT: u32 = 4;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const MAX_PAUSE: Duration = Duration::from_millis(25);

@@ -9,7 +9,7 @@ use viridian_strategy::{Lifecycle, SubStep, Timestamp};
 
 use crate::{
     connection::{Connection, with_conn},
-    dialect::{Trip, in_one_trip},
+    dialect::{RoundTrip, pipeline},
     error::StoreError,
     schema::deployments,
     types::Sql,
@@ -46,11 +46,11 @@ impl Connection {
     /// what time it is. It looks at each of them.
     pub(crate) async fn count_deployments(
         &mut self,
-        trip: Trip,
+        round_trip: RoundTrip,
     ) -> Result<(Vec<Census>, Timestamp), StoreError> {
-        let (rows, now): (Vec<CensusRow>, _) = in_one_trip!(
+        let (rows, now): (Vec<CensusRow>, _) = pipeline!(
             self,
-            trip,
+            round_trip,
             deployments::table
                 .filter(deployments::lifecycle.ne(Sql(Lifecycle::Destroyed)))
                 .group_by((

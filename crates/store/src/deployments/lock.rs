@@ -6,7 +6,10 @@ use viridian_strategy::{DeploymentId, RouteStatus, Timestamp};
 use super::{LockedDeployment, does_not_parse, readable::Readable, row::LockedRow};
 use crate::{
     connection::Connection,
-    dialect::{Cacheable as _, Locked as _, Trip, Wait, few_lengths, in_one_trip, selected},
+    dialect::{
+        Cacheable as _, ForUpdate as _, LockWait, RoundTrip, pad_to_power_of_two, pipeline,
+        selected,
+    },
     error::StoreError,
     routes::{Route, RouteRow},
     schema::{deployments, routes},
@@ -31,11 +34,11 @@ impl Connection {
     /// not had, too.
     pub(crate) async fn lock_deployments(
         &mut self,
-        trip: Trip,
+        round_trip: RoundTrip,
         ids: Vec<DeploymentId>,
-        wait: Wait,
+        wait: LockWait,
     ) -> Result<Taken, StoreError> {
-        let ids = few_lengths(ids.into_iter().map(Sql).collect());
+        let ids = pad_to_power_of_two(ids.into_iter().map(Sql).collect());
         let over = [
             Sql(RouteStatus::Terminated),
             Sql(RouteStatus::FailedToStart),
@@ -48,15 +51,15 @@ impl Connection {
         let failed = routes::drained_at
             .is_null()
             .and(routes::created_at.nullable().ge(since));
-        let (rows, routes, now): (Vec<(Sql<_>, Readable<_>)>, Vec<RouteRow>, _) = in_one_trip!(
+        let (rows, routes, now): (Vec<(Sql<_>, Readable<_>)>, Vec<RouteRow>, _) = pipeline!(
             self,
-            trip,
+            round_trip,
             deployments::table
                 .filter(deployments::id.eq_any(ids.clone()))
                 .order(deployments::id)
                 .select((deployments::id, selected::<Readable<LockedRow>, Db>()))
                 .cached()
-                .locked(wait),
+                .lock_rows(wait),
             routes::table
                 .filter(routes::deployment_id.eq_any(ids.clone()))
                 .filter(routes::status.ne_all(over).or(failed))
@@ -77,19 +80,19 @@ impl Connection {
     /// first.
     pub(crate) async fn lock_due(
         &mut self,
-        trip: Trip,
+        round_trip: RoundTrip,
         due_by: Timestamp,
         limit: i64,
     ) -> Result<Vec<DeploymentId>, StoreError> {
-        let (ids, _): (Vec<Sql<DeploymentId>>, _) = in_one_trip!(
+        let (ids, _): (Vec<Sql<DeploymentId>>, _) = pipeline!(
             self,
-            trip,
+            round_trip,
             deployments::table
                 .filter(deployments::due_at.le(Sql(due_by)))
                 .order(deployments::due_at)
                 .limit(limit)
                 .select(deployments::id)
-                .locked(Wait::Never)
+                .lock_rows(LockWait::Never)
         )?;
         Ok(ids.into_iter().map(|Sql(id)| id).collect())
     }

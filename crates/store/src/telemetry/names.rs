@@ -16,7 +16,7 @@ pub(super) const TRANSACTION_DURATION: &str = "viridian_transaction_duration_sec
 /// How long it took to get a connection, by `use`.
 pub(super) const CONNECTION_WAIT: &str = "viridian_database_wait_seconds";
 /// How long after they were due deployments were looked at.
-pub(crate) const CYCLE_LATENESS: &str = "viridian_cycle_lateness_seconds";
+pub(crate) const RECONCILE_LATENESS: &str = "viridian_cycle_lateness_seconds";
 /// Moves that were recorded, by `phase` and `result`.
 pub(super) const MOVES: &str = "viridian_moves_total";
 /// Promotions, by `kind` and `outcome`.
@@ -33,7 +33,7 @@ pub const HISTOGRAMS: [(&str, &[f64]); 6] = [
     (UNIT_DURATION, WORK),
     (TRANSACTION_DURATION, WORK),
     (CONNECTION_WAIT, WORK),
-    (CYCLE_LATENESS, WORK),
+    (RECONCILE_LATENESS, WORK),
     (ROLLOUT_DURATION, WAITING),
     (GATE_WAIT, WAITING),
 ];
@@ -55,7 +55,7 @@ pub fn describe() {
         "How long it took to get a connection to the database."
     );
     describe_histogram!(
-        CYCLE_LATENESS,
+        RECONCILE_LATENESS,
         Unit::Seconds,
         "How long after they were due deployments were looked at."
     );

@@ -10,21 +10,21 @@ use crate::error::StoreError;
 
 /// What a connection is wanted for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Use {
+pub(crate) enum ConnectionUse {
     Read,
     Write,
 }
 
 /// Measures how long it takes to get a connection.
 pub(crate) async fn measure_wait<T>(
-    of: Use,
+    of: ConnectionUse,
     getting: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
     let begun = Instant::now();
     let got = getting.await;
     let of = match of {
-        Use::Read => "read",
-        Use::Write => "write",
+        ConnectionUse::Read => "read",
+        ConnectionUse::Write => "write",
     };
     histogram!(CONNECTION_WAIT, "use" => of).record(begun.elapsed());
     got
@@ -32,7 +32,7 @@ pub(crate) async fn measure_wait<T>(
 
 /// How a transaction ended.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) enum Ended {
+pub(crate) enum TransactionEnd {
     Committed,
     /// By its own unit of work.
     Undone,
@@ -43,7 +43,7 @@ pub(crate) enum Ended {
     GivenUp,
 }
 
-impl Ended {
+impl TransactionEnd {
     /// As it was to end, unless the database failed.
     pub(crate) fn of(result: &Result<(), StoreError>, well: Self) -> Self {
         match result {
@@ -55,9 +55,9 @@ impl Ended {
 
 /// Has a transaction happen in a span of its own, and measures it. The work says
 /// how it ended.
-pub(crate) async fn measured<T>(work: impl AsyncFnOnce(&mut Ended) -> T) -> T {
+pub(crate) async fn measured<T>(work: impl AsyncFnOnce(&mut TransactionEnd) -> T) -> T {
     let mut measuring = Measuring {
-        ended: Ended::default(),
+        ended: TransactionEnd::default(),
         since: Instant::now(),
     };
     work(&mut measuring.ended)
@@ -66,17 +66,17 @@ pub(crate) async fn measured<T>(work: impl AsyncFnOnce(&mut Ended) -> T) -> T {
 }
 
 struct Measuring {
-    ended: Ended,
+    ended: TransactionEnd,
     since: Instant,
 }
 
 impl Drop for Measuring {
     fn drop(&mut self) {
         let outcome = match self.ended {
-            Ended::Committed => "committed",
-            Ended::Undone => "undone",
-            Ended::Failed => "failed",
-            Ended::GivenUp => "given_up",
+            TransactionEnd::Committed => "committed",
+            TransactionEnd::Undone => "undone",
+            TransactionEnd::Failed => "failed",
+            TransactionEnd::GivenUp => "given_up",
         };
         counter!(TRANSACTIONS, "outcome" => outcome).increment(1);
         histogram!(TRANSACTION_DURATION).record(self.since.elapsed());

@@ -39,11 +39,11 @@ pub(crate) trait UnitFailure {
 impl UnitFailure for StoreError {
     fn outcome(&self) -> &'static str {
         match self {
-            Self::Away(_) => "away",
-            Self::Exhausted => "exhausted",
-            Self::Held => "held",
+            Self::Unavailable(_) => "away",
+            Self::PoolTimeout => "exhausted",
+            Self::LockTimeout => "held",
             Self::TimedOut => "timed_out",
-            Self::Stale { .. } | Self::Corrupt { .. } | Self::Broken(_) => "failed",
+            Self::Conflict { .. } | Self::Corrupt { .. } | Self::Internal(_) => "failed",
         }
     }
 }

@@ -43,12 +43,12 @@ async fn a_deployment_that_cannot_be_read_delays_no_other(#[case] engine: Engine
 
     fixture
         .db
-        .set_aside(broken, Duration::ZERO)
+        .postpone(broken, Duration::ZERO)
         .await
         .expect("it is due again");
     let error = fixture
         .db
-        .run_cycle(broken)
+        .reconcile(broken)
         .await
         .expect_err("it cannot be read");
     assert!(
@@ -66,7 +66,7 @@ async fn a_deployment_that_cannot_be_read_delays_no_other(#[case] engine: Engine
     assert_eq!([*first, *second], [broken, sound], "it fails alone");
     fixture
         .db
-        .set_aside(broken, Duration::from_secs(60))
+        .postpone(broken, Duration::from_secs(60))
         .await
         .expect("it is set aside");
     fixture.settle().await;
@@ -133,7 +133,7 @@ async fn what_cannot_work_is_one_clear_line() {
     let error = Database::open("postgres://viridian@127.0.0.1:1/viridian")
         .await
         .map(|_| ());
-    assert!(matches!(error, Err(OpenError::Away(_))), "{error:?}");
+    assert!(matches!(error, Err(OpenError::Unavailable(_))), "{error:?}");
 }
 
 #[rstest]
@@ -145,7 +145,7 @@ async fn a_row_that_someone_holds_is_passed_over_by_cycles(#[case] engine: Engin
     let id = fixture.ready(1, manual()).await;
     fixture
         .db
-        .set_aside(id, Duration::ZERO)
+        .postpone(id, Duration::ZERO)
         .await
         .expect("it is due");
     if matches!(engine, Engine::Postgres) {
@@ -155,12 +155,12 @@ async fn a_row_that_someone_holds_is_passed_over_by_cycles(#[case] engine: Engin
         let held = fixture
             .db
             .write(async |tx: &mut crate::transaction::Transaction| {
-                tx.hold(id).await?;
-                Ok::<_, StoreError>(other.run_cycle(id).await?.is_some())
+                tx.lock(id).await?;
+                Ok::<_, StoreError>(other.reconcile(id).await?.is_some())
             });
         assert!(!held.await.expect("both run"), "it was not passed over");
     }
-    assert!(fixture.db.run_cycle(id).await.expect("it runs").is_some());
+    assert!(fixture.db.reconcile(id).await.expect("it runs").is_some());
 }
 
 /// Has the database refuse a deployment's events.

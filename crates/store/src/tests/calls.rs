@@ -15,7 +15,7 @@ use super::{
     invariants,
 };
 use crate::{
-    Call, DeploymentUpdate, Outcome, Phase, Projects, RollBackRefusal, Tables, UnitError,
+    DeploymentUpdate, Outcome, Phase, Projects, RequestContext, RollBackRefusal, Tables, UnitError,
     UpdateRefusal,
 };
 
@@ -358,7 +358,7 @@ async fn each_asks_for_the_generation_and_the_deployment(#[case] engine: Engine)
     let fixture = Fixture::new(engine).await;
     let id = fixture.ready(1, manual()).await;
     let nowhere = DeploymentId(uuid::Uuid::from_u128(9));
-    let stale = Call {
+    let stale = RequestContext {
         expected_generation: Some(9),
         ..call()
     };

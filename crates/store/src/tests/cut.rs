@@ -16,8 +16,8 @@ use super::{
     invariants,
 };
 use crate::{
-    Call, Database, Deployment, DeploymentUpdate, Metadata, NewDeployment, Request, RequestId,
-    StoreError, UnitError,
+    Database, Deployment, DeploymentUpdate, Metadata, NewDeployment, Request, RequestContext,
+    RequestId, StoreError, UnitError,
 };
 
 #[rstest]
@@ -41,10 +41,10 @@ async fn a_call_whose_commit_is_cut_is_done_once(#[case] cut: Cut) {
             assert!(cutter.has_cut(), "{method} has sent no COMMIT");
             match (&first, cut) {
                 (Ok(_), Cut::Unanswered | Cut::AtOnce) => told += 1,
-                (Err(StoreError::Away(_)), Cut::Before) => {
+                (Err(StoreError::Unavailable(_)), Cut::Before) => {
                     assert_eq!(fixture.footprint().await, footprint, "{method}");
                 }
-                (Err(StoreError::Away(_)), Cut::AtOnce | Cut::Silent) => {}
+                (Err(StoreError::Unavailable(_)), Cut::AtOnce | Cut::Silent) => {}
                 _ => panic!("{method}, cut {cut:?}: {first:?}"),
             }
             let again = ask(&db, method, id, &terms).await;
@@ -69,7 +69,7 @@ async fn ask(
     db: &Database,
     method: &str,
     id: DeploymentId,
-    terms: &Call,
+    terms: &RequestContext,
 ) -> Result<Deployment, StoreError> {
     match method {
         "Create" => {
@@ -91,7 +91,7 @@ async fn ask(
     }
 }
 
-fn new(terms: &Call) -> NewDeployment {
+fn new(terms: &RequestContext) -> NewDeployment {
     let request = terms.request.as_ref().expect("it has one");
     NewDeployment {
         project: "p".into(),
@@ -105,13 +105,13 @@ fn new(terms: &Call) -> NewDeployment {
     }
 }
 
-fn terms(method: &'static str) -> Call {
+fn terms(method: &'static str) -> RequestContext {
     let request = Request {
         id: RequestId(Uuid::now_v7()),
         method,
         fingerprint: b"the same".to_vec(),
     };
-    Call {
+    RequestContext {
         request: Some(request),
         ..call()
     }
@@ -126,7 +126,7 @@ fn failure<R: Debug>(error: UnitError<R>) -> StoreError {
 }
 
 /// How often history has a request.
-async fn times(fixture: &Fixture, terms: &Call) -> i64 {
+async fn times(fixture: &Fixture, terms: &RequestContext) -> i64 {
     let request = terms.request.as_ref().expect("it has one");
     let query = format!(
         "SELECT COUNT(*) AS n FROM history WHERE request_id = '{}'",

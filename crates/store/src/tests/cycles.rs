@@ -16,7 +16,9 @@ use super::{
     fixture::{Engine, Fixture, call, manual, spec},
     invariants,
 };
-use crate::{Database, HealthReport, ReportError, SetAside, StoreError, transaction::Transaction};
+use crate::{
+    Database, FailureBackoff, HealthReport, ReportError, StoreError, transaction::Transaction,
+};
 
 #[rstest]
 #[case::sqlite(Engine::Sqlite)]
@@ -33,7 +35,7 @@ async fn only_what_is_broken_is_set_aside(#[case] engine: Engine) {
 
     let pass = fixture
         .db
-        .run_due(10, &aside())
+        .reconcile_due(10, &aside())
         .await
         .expect("it goes through");
     assert_eq!(pass.done, all[2..], "the others are done");
@@ -46,14 +48,14 @@ async fn only_what_is_broken_is_set_aside(#[case] engine: Engine) {
     );
     let why = &failed[&unwritable];
     assert!(
-        matches!(why, StoreError::Broken(why) if why.contains("refused")),
+        matches!(why, StoreError::Internal(why) if why.contains("refused")),
         "{why:?}"
     );
 
     // They are out of the way, and come back.
     let pass = fixture
         .db
-        .run_due(10, &aside())
+        .reconcile_due(10, &aside())
         .await
         .expect("it goes through");
     assert!(pass.done.is_empty() && pass.failed.is_empty(), "{pass:?}");
@@ -73,7 +75,7 @@ async fn what_cannot_be_read_is_set_aside_in_the_transaction_of_the_others() {
     let all = due(&fixture, 3).await;
     spoil(&fixture, Engine::Postgres, all[1]).await;
     assert_eq!(fixture.number(WRITERS).await, 3);
-    let pass = fixture.db.run_due(10, &aside()).await;
+    let pass = fixture.db.reconcile_due(10, &aside()).await;
     let pass = pass.expect("it goes through");
     assert_eq!(pass.done, [all[0], all[2]]);
     assert_eq!(pass.failed.len(), 1);
@@ -88,8 +90,8 @@ async fn what_is_held_is_passed_over_and_keeps_its_place() {
     let pass = fixture
         .db
         .write(async |tx: &mut Transaction| {
-            tx.hold(all[1]).await?;
-            other.run_due(10, &aside()).await
+            tx.lock(all[1]).await?;
+            other.reconcile_due(10, &aside()).await
         })
         .await
         .expect("both go through");
@@ -97,7 +99,7 @@ async fn what_is_held_is_passed_over_and_keeps_its_place() {
     assert!(pass.failed.is_empty(), "{:?}", pass.failed);
     assert_eq!(
         other
-            .run_due(10, &aside())
+            .reconcile_due(10, &aside())
             .await
             .expect("it goes through")
             .done,
@@ -123,7 +125,7 @@ async fn the_longest_overdue_come_first(#[case] engine: Engine) {
     for two in all.chunks(2) {
         let pass = fixture
             .db
-            .run_due(2, &aside())
+            .reconcile_due(2, &aside())
             .await
             .expect("it goes through");
         let done: BTreeSet<_> = pass.done.into_iter().collect();
@@ -154,7 +156,10 @@ async fn workers_side_by_side_do_nothing_twice(#[case] engine: Engine) {
             start.wait().await;
             let mut done = Vec::new();
             loop {
-                let pass = db.run_due(5, &aside()).await.expect("it goes through");
+                let pass = db
+                    .reconcile_due(5, &aside())
+                    .await
+                    .expect("it goes through");
                 assert!(pass.failed.is_empty(), "{:?}", pass.failed);
                 if pass.next != Some(Duration::ZERO) {
                     return done;
@@ -231,8 +236,8 @@ async fn spoil(fixture: &Fixture, engine: Engine, id: DeploymentId) {
     fixture.tamper(&spoil).await.expect("it is spoiled");
 }
 
-fn aside() -> SetAside {
-    SetAside::new(ASIDE, ASIDE)
+fn aside() -> FailureBackoff {
+    FailureBackoff::new(ASIDE, ASIDE)
 }
 
 const ASIDE: Duration = Duration::from_secs(60);

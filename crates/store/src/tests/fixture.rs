@@ -15,8 +15,9 @@ use viridian_strategy::{
 };
 
 use crate::{
-    Call, Database, Deployment, HealthReport, HistoryEntry, Limits, Metadata, NewDeployment, Pass,
-    Request, RequestId, RevisionSpec, Route, RouteFilter, SetAside, StatusReport,
+    Database, Deployment, FailureBackoff, HealthReport, HistoryEntry, Limits, Metadata,
+    NewDeployment, ReconcileBatch, Request, RequestContext, RequestId, RevisionSpec, Route,
+    RouteFilter, StatusReport,
     connection::{load, with_conn},
 };
 
@@ -162,8 +163,11 @@ impl Fixture {
     }
 
     /// Looks at what is due, as a coordinator does. Nothing fails.
-    pub(super) async fn pass(&self) -> Pass {
-        let pass = self.db.run_due(1_000, &SetAside::default()).await;
+    pub(super) async fn pass(&self) -> ReconcileBatch {
+        let pass = self
+            .db
+            .reconcile_due(1_000, &FailureBackoff::default())
+            .await;
         let pass = pass.expect("the pass goes through");
         assert!(pass.failed.is_empty(), "{:?}", pass.failed);
         pass
@@ -286,17 +290,17 @@ struct Number {
     n: i64,
 }
 
-pub(super) fn call() -> Call {
-    Call {
+pub(super) fn call() -> RequestContext {
+    RequestContext {
         actor: "tester".into(),
         reason: "a test".into(),
-        ..Call::default()
+        ..RequestContext::default()
     }
 }
 
 /// One whose repeat gets the same answer.
-pub(super) fn with_request() -> Call {
-    Call {
+pub(super) fn with_request() -> RequestContext {
+    RequestContext {
         request: Some(Request {
             id: RequestId(Uuid::now_v7()),
             method: "Call",

@@ -47,7 +47,7 @@ impl Line {
                     let insert = format!("INSERT INTO noted VALUES ({number})");
                     tx.connection().await?.execute(&insert).await?;
                     let _ = noted.send(());
-                    may_go.await.map_err(|_| StoreError::Held)
+                    may_go.await.map_err(|_| StoreError::LockTimeout)
                 })
                 .await
         }));
@@ -111,7 +111,10 @@ async fn one_that_fails_or_is_cancelled_is_undone_alone() {
         panic!("four units");
     };
     assert!(matches!(kept, Ok(Ok(()))), "{kept:?}");
-    assert!(matches!(failed, Ok(Err(StoreError::Held))), "{failed:?}");
+    assert!(
+        matches!(failed, Ok(Err(StoreError::LockTimeout))),
+        "{failed:?}"
+    );
     assert!(matches!(cancelled, Err(error) if error.is_cancelled()));
     assert!(matches!(last, Ok(Ok(()))), "{last:?}");
     let kept = "SELECT COUNT(*) AS n FROM noted WHERE n IN (0, 1, 4)";
@@ -137,7 +140,7 @@ async fn a_commit_that_fails_is_told_to_all_and_leaves_nothing() {
     let lost = lost.await.expect("no panic");
     let results = results.into_iter().map(|result| result.expect("no panic"));
     for result in results.chain([lost]) {
-        assert!(matches!(result, Err(StoreError::Broken(_))), "{result:?}");
+        assert!(matches!(result, Err(StoreError::Internal(_))), "{result:?}");
     }
     assert_eq!(line.noted().await, 1);
     // The next ones find a new connection.

@@ -9,7 +9,7 @@ use super::{
     fixture::{Engine, Fixture, call, manual},
     invariants,
 };
-use crate::{Call, Request, RequestId, StoreError, UnitError};
+use crate::{Request, RequestContext, RequestId, StoreError, UnitError};
 
 /// Rows that the database passes over without a word.
 struct PassedOver {
@@ -109,7 +109,7 @@ async fn a_commit_that_fails_leaves_nothing() {
     for _ in 0..3 {
         let told = promote(&fixture, id, Uuid::now_v7()).await;
         assert!(
-            matches!(&told, Err(UnitError::Store(StoreError::Broken(why))) if why.contains("not today")),
+            matches!(&told, Err(UnitError::Store(StoreError::Internal(why))) if why.contains("not today")),
             "{told:?}"
         );
         assert_eq!(fixture.footprint().await, footprint);
@@ -151,7 +151,7 @@ impl PassedOver {
     }
 
     fn is_told<T: std::fmt::Debug, R: std::fmt::Debug>(&self, told: Result<T, UnitError<R>>) {
-        let Err(UnitError::Store(StoreError::Stale {
+        let Err(UnitError::Store(StoreError::Conflict {
             what,
             expected,
             found,
@@ -171,7 +171,7 @@ async fn promote(
     id: DeploymentId,
     request: Uuid,
 ) -> Result<crate::Promotion, UnitError<crate::PromoteRefusal>> {
-    let terms = Call {
+    let terms = RequestContext {
         request: Some(Request {
             id: RequestId(request),
             method: "Promote",

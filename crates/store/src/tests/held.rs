@@ -17,7 +17,7 @@ use super::{
     invariants,
 };
 use crate::{
-    Announcement, Call, DeploymentUpdate, HealthReport, ReportError, Request, RequestId,
+    DeploymentUpdate, HealthReport, Notification, ReportError, Request, RequestContext, RequestId,
     StoreError, UnitError,
 };
 
@@ -55,7 +55,7 @@ async fn nobody_else_waits_for_a_deployment_that_is_held() {
         others.push(fixture.ready(1, manual()).await);
     }
     let undelayed = pass(&fixture, &others).await;
-    let set_aside = fixture.db.set_aside(held, Duration::ZERO).await;
+    let set_aside = fixture.db.postpone(held, Duration::ZERO).await;
     set_aside.expect("it is due");
     let holder = Holder::hold(&fixture, held).await;
 
@@ -86,7 +86,7 @@ async fn nobody_else_waits_for_a_deployment_that_is_held() {
     }
 
     holder.release().await;
-    assert!(fixture.db.run_cycle(held).await.expect("it runs").is_some());
+    assert!(fixture.db.reconcile(held).await.expect("it runs").is_some());
     let terms = call();
     let promoted = fixture.db.complete_manual_promote(held, None, &terms);
     promoted.await.expect("nobody holds it");
@@ -137,7 +137,11 @@ async fn the_callers_of_a_held_one_leave_the_connections_to_others() {
     assert!(most <= 3, "{most} connections were in use");
     assert!(*first > LOCK_TIMEOUT * 9 / 10, "{first:?}");
     assert!(*last < LOCK_TIMEOUT * 5 / 4, "{last:?}");
-    assert_eq!(fixture.db.lines(), 0, "nobody stands in line any more");
+    assert_eq!(
+        fixture.db.locked_keys(),
+        0,
+        "nobody stands in line any more"
+    );
 
     holder.release().await;
     let terms = call();
@@ -162,7 +166,7 @@ async fn nobody_waits_for_a_batch_that_takes_long() {
     );
     client.batch_execute(&reply).await.expect("it is there");
 
-    let terms = Call {
+    let terms = RequestContext {
         request: Some(Request {
             id: RequestId(id),
             method: "Promote",
@@ -220,7 +224,7 @@ async fn a_report_on_a_held_one_fails_alone() {
     let begin = Instant::now();
     let (results, applied_after) = tokio::join!(reports(), async {
         let committed = commits.recv().await.expect("a commit");
-        assert!(matches!(committed, Announcement::Here(it) if it.deployment == free));
+        assert!(matches!(committed, Notification::Local(it) if it.deployment == free));
         begin.elapsed()
     });
     let results = results.expect("the batch is taken");
@@ -255,7 +259,7 @@ async fn pass(fixture: &Fixture, ids: &[DeploymentId]) -> Duration {
             slowest = slowest.max(begin.elapsed());
         }
         // What was reported gives a cycle nothing to do.
-        let due = fixture.db.set_aside(id, Duration::ZERO).await;
+        let due = fixture.db.postpone(id, Duration::ZERO).await;
         due.expect("it is due");
     }
     let begin = Instant::now();
@@ -303,7 +307,7 @@ async fn keep_asking(
 }
 
 fn is_held<T, R>(result: Result<T, UnitError<R>>) -> bool {
-    matches!(result, Err(UnitError::Store(StoreError::Held)))
+    matches!(result, Err(UnitError::Store(StoreError::LockTimeout)))
 }
 
 /// What sessions of the store have.

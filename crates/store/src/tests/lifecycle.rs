@@ -179,7 +179,7 @@ async fn an_automatic_promotion_looks_at_health_again(#[case] engine: Engine) {
     time.pass(delay).await;
     fixture
         .db
-        .set_aside(id, Duration::ZERO)
+        .postpone(id, Duration::ZERO)
         .await
         .expect("it is due");
     assert_eq!(fixture.pass().await.done, [id]);

@@ -20,14 +20,14 @@ async fn a_unit_that_finds_no_connection_is_told_in_time(#[case] engine: Engine)
     );
     let footprint = fixture.footprint().await;
     let under_way = fixture.db.write(async |tx: &mut Transaction| {
-        tx.hold(busy).await?;
+        tx.lock(busy).await?;
         let asked = Instant::now();
         let refused = fixture.db.pause_deployment(other, &call()).await;
         Ok::<_, StoreError>((refused.map(|_| ()), asked.elapsed()))
     });
     let (refused, waited) = under_way.await.expect("it is under way");
     assert!(
-        matches!(refused, Err(UnitError::Store(StoreError::Exhausted))),
+        matches!(refused, Err(UnitError::Store(StoreError::PoolTimeout))),
         "{refused:?}"
     );
     assert!(waited >= narrow().acquire_timeout, "{waited:?}");
@@ -48,7 +48,10 @@ async fn a_read_that_finds_no_connection_is_told_in_time(#[case] engine: Engine)
     let asked = Instant::now();
     let refused = fixture.db.find_deployment(id).await;
     let waited = asked.elapsed();
-    assert!(matches!(refused, Err(StoreError::Exhausted)), "{refused:?}");
+    assert!(
+        matches!(refused, Err(StoreError::PoolTimeout)),
+        "{refused:?}"
+    );
     assert!(waited < narrow().acquire_timeout * 4, "{waited:?}");
     drop(reader);
     fixture.get(id).await;
@@ -66,7 +69,7 @@ async fn a_statement_that_takes_too_long_is_told_apart() {
     let footprint = fixture.footprint().await;
     let asked = Instant::now();
     let ended = fixture.db.write(async |tx: &mut Transaction| {
-        tx.hold(id).await?;
+        tx.lock(id).await?;
         tx.connection().await?.execute(NOT_DUE).await?;
         tx.connection().await?.execute("SELECT pg_sleep(60)").await
     });
@@ -97,16 +100,16 @@ async fn a_transaction_that_stands_still_does_not_keep_its_locks() {
     let other = other.expect("a second server opens it");
     let mut waited = None;
     let unit = fixture.db.write(async |tx: &mut Transaction| {
-        tx.hold(id).await?;
+        tx.lock(id).await?;
         tx.connection().await?.execute(NOT_DUE).await?;
         let asked = Instant::now();
         let paused = other.pause_deployment(id, &call()).await;
         paused.expect("it has the lock in the end");
         waited = Some(asked.elapsed());
-        tx.hold(id).await
+        tx.lock(id).await
     });
     let unit = unit.await.map(|_| ());
-    assert!(matches!(unit, Err(StoreError::Away(_))), "{unit:?}");
+    assert!(matches!(unit, Err(StoreError::Unavailable(_))), "{unit:?}");
     let waited = waited.expect("the other one was asked");
     assert!(waited >= idle_timeout * 9 / 10, "{waited:?}");
     assert!(waited < idle_timeout * 5, "{waited:?}");

@@ -12,7 +12,7 @@ use super::{
     invariants,
 };
 use crate::{
-    Database, EventFilter, LogFollower, LogLook, ReadLogError, Retention,
+    Database, EventFilter, LogPoll, LogTailer, ReadLogError, Retention,
     StoreError::{self, Corrupt},
 };
 
@@ -38,12 +38,12 @@ async fn take_position(client: &Client, of: DeploymentId) -> i64 {
     row.get(0)
 }
 
-async fn look(log: &mut LogFollower) -> LogLook {
-    log.look().await.expect("the log can be read")
+async fn look(log: &mut LogTailer) -> LogPoll {
+    log.poll().await.expect("the log can be read")
 }
 
 /// Looks until nothing is held back. Few looks are enough: what is open is over.
-async fn settle(log: &mut LogFollower) -> LogLook {
+async fn settle(log: &mut LogTailer) -> LogPoll {
     let mut all = look(log).await;
     for _ in 0..4 {
         if !all.held_back && !all.more {
@@ -51,7 +51,7 @@ async fn settle(log: &mut LogFollower) -> LogLook {
         }
         let next = look(log).await;
         all.changed.extend(next.changed);
-        all = LogLook {
+        all = LogPoll {
             changed: all.changed,
             ..next
         };
@@ -79,19 +79,19 @@ async fn an_open_transaction_holds_back_what_is_behind_it(#[case] outcome: &str)
         fixture.ready(0, manual()).await,
         fixture.ready(0, manual()).await,
     );
-    let mut log = fixture.db.follow_log();
-    let before = settle(&mut log).await.settled;
+    let mut log = fixture.db.tail_log();
+    let before = settle(&mut log).await.stable;
     assert_eq!(before, Some(end(&fixture).await));
 
     let other = session(&fixture.url).await;
     let taken = take_position(&other, quiet).await;
     pause(&fixture.db, busy).await;
     let seen = look(&mut log).await;
-    assert_eq!(seen.settled, before, "{seen:?}");
+    assert_eq!(seen.stable, before, "{seen:?}");
     assert_eq!(seen.changed, [busy], "it is seen, and not settled");
     for _ in 0..10 {
         let seen = look(&mut log).await;
-        assert_eq!((seen.settled, seen.held_back), (before, true), "{seen:?}");
+        assert_eq!((seen.stable, seen.held_back), (before, true), "{seen:?}");
     }
     // Those that are over by themselves do not let it pass.
     fixture
@@ -99,11 +99,11 @@ async fn an_open_transaction_holds_back_what_is_behind_it(#[case] outcome: &str)
         .resume_deployment(busy, &call())
         .await
         .expect("it goes on");
-    assert_eq!(look(&mut log).await.settled, before);
+    assert_eq!(look(&mut log).await.stable, before);
 
     other.batch_execute(outcome).await.expect("it ends");
     let seen = settle(&mut log).await;
-    assert_eq!(seen.settled, Some(end(&fixture).await));
+    assert_eq!(seen.stable, Some(end(&fixture).await));
     assert_eq!(
         seen.changed.contains(&quiet),
         outcome == "COMMIT",
@@ -126,12 +126,12 @@ async fn a_follower_waits_for_what_is_open_when_it_begins() {
     let other = session(&fixture.url).await;
     take_position(&other, id).await;
     pause(&fixture.db, busy).await;
-    let mut log = fixture.db.follow_log();
+    let mut log = fixture.db.tail_log();
     for _ in 0..3 {
-        assert_eq!(look(&mut log).await.settled, None);
+        assert_eq!(look(&mut log).await.stable, None);
     }
     other.batch_execute("COMMIT").await.expect("it ends");
-    assert_eq!(look(&mut log).await.settled, Some(end(&fixture).await));
+    assert_eq!(look(&mut log).await.stable, Some(end(&fixture).await));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,13 +144,13 @@ async fn a_transaction_in_another_database_holds_back_nothing() {
 
     let id = fixture.ready(0, manual()).await;
     let busy = fixture.ready(0, manual()).await;
-    let mut log = fixture.db.follow_log();
+    let mut log = fixture.db.tail_log();
     settle(&mut log).await;
     let other = session(&fixture.url).await;
     take_position(&other, id).await;
     other.batch_execute("ROLLBACK").await.expect("it ends");
     pause(&fixture.db, busy).await;
-    assert_eq!(settle(&mut log).await.settled, Some(end(&fixture).await));
+    assert_eq!(settle(&mut log).await.stable, Some(end(&fixture).await));
     endless.batch_execute("ROLLBACK").await.expect("it ends");
 }
 
@@ -188,13 +188,13 @@ async fn reading_what_is_settled_misses_nothing(#[case] engine: Engine) {
         });
     }
     let filter = project("p");
-    let mut log = fixture.db.follow_log();
+    let mut log = fixture.db.tail_log();
     let mut read: HashMap<DeploymentId, Vec<i64>> = HashMap::new();
     let mut position = 0;
     let mut over = false;
     loop {
         let seen = look(&mut log).await;
-        let settled = seen.settled.unwrap_or(position);
+        let settled = seen.stable.unwrap_or(position);
         while position < settled {
             let page = fixture.db.read_log(&filter, position, settled, 7).await;
             let page = page.expect("it is read");
@@ -228,7 +228,7 @@ async fn refused(db: &Database, id: DeploymentId) -> Result<(), StoreError> {
     let undone: Result<(), StoreError> = db
         .write(async |tx| {
             let why = "on purpose";
-            let Some(held) = tx.hold(id).await? else {
+            let Some(held) = tx.lock(id).await? else {
                 return Ok(());
             };
             let take = format!(

@@ -19,7 +19,7 @@ use super::{
     invariants,
 };
 use crate::{
-    Action, Call, Projects, PromoteRefusal, StoreError, Tables, UnitError,
+    Action, Projects, PromoteRefusal, RequestContext, StoreError, Tables, UnitError,
     transaction::Transaction,
     types::{EventKind, Phase},
     units::testing::Plan,
@@ -133,7 +133,7 @@ async fn what_it_comes_to_is_a_value_until_it_is_carried_out(#[case] engine: Eng
     let change = fixture
         .db
         .write(async |tx: &mut Transaction| {
-            let held = tx.hold(id).await?.expect("it is there");
+            let held = tx.lock(id).await?.expect("it is there");
             let (view, policy) = (held.deployment.view(), &held.deployment.policy);
             let promoted = verbs::promote(&view, &held.views(), policy, held.now);
             let promoted = promoted.expect("it may be promoted");
@@ -167,7 +167,7 @@ async fn a_swap_that_matches_no_row_touches_no_route(#[case] engine: Engine) {
     // A decision on rows of another transaction: since then a report has come.
     let stale = fixture
         .db
-        .write(async |tx: &mut Transaction| tx.hold(id).await)
+        .write(async |tx: &mut Transaction| tx.lock(id).await)
         .await
         .expect("it is held")
         .expect("it is there");
@@ -192,7 +192,7 @@ async fn a_swap_that_matches_no_row_touches_no_route(#[case] engine: Engine) {
     assert!(
         matches!(
             result,
-            Err(StoreError::Stale {
+            Err(StoreError::Conflict {
                 what: "update deployment",
                 expected: 1,
                 found: 0
@@ -230,7 +230,7 @@ async fn a_refused_promotion_changes_no_row(#[case] engine: Engine) {
             .to_string()
             .starts_with("2 of 3 green routes are ready; 1 is UNHEALTHY")
     );
-    let other = Call {
+    let other = RequestContext {
         expected_generation: Some(generation + 1),
         ..call()
     };

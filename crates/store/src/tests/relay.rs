@@ -7,7 +7,7 @@ use tokio::{
 use viridian_strategy::DeploymentId;
 
 use super::fixture::{Engine, Fixture, call, manual};
-use crate::{Announcement, Database, Elsewhere, StoreError};
+use crate::{Database, Notification, RemoteHint, StoreError};
 
 /// Another server on the same database, which relays.
 struct Other {
@@ -29,12 +29,12 @@ fn relay(db: &Database) -> tokio::task::JoinHandle<StoreError> {
 }
 
 /// The next that was committed elsewhere; the test's patience is limited.
-async fn heard(commits: &mut Receiver<Announcement>) -> Elsewhere {
+async fn heard(commits: &mut Receiver<Notification>) -> RemoteHint {
     let heard = timeout(Duration::from_secs(30), async {
         loop {
             match commits.recv().await.expect("it goes on") {
-                Announcement::Elsewhere(what) => return what,
-                Announcement::Here(_) => {}
+                Notification::Remote(what) => return what,
+                Notification::Local(_) => {}
             }
         }
     });
@@ -43,7 +43,7 @@ async fn heard(commits: &mut Receiver<Announcement>) -> Elsewhere {
 
 /// Waits until one server has heard a commit of the other, so that both listen. A
 /// commit from before that is part of the "anything" of a beginning.
-async fn until_they_hear(of: &Fixture, id: DeploymentId, commits: &mut Receiver<Announcement>) {
+async fn until_they_hear(of: &Fixture, id: DeploymentId, commits: &mut Receiver<Notification>) {
     for _ in 0..60 {
         let paused = of.db.pause_deployment(id, &call()).await;
         paused.expect("it is paused");
@@ -66,11 +66,11 @@ async fn a_commit_is_heard_of_by_the_others() {
     let begun = heard(&mut commits).await;
     assert_eq!(
         begun,
-        Elsewhere::anything(),
+        RemoteHint::anything(),
         "what was missed may be anything"
     );
     let mine = relay(&fixture.db);
-    assert_eq!(heard(&mut commits).await, Elsewhere::anything());
+    assert_eq!(heard(&mut commits).await, RemoteHint::anything());
 
     fixture.deploy(id).await;
     let mut all = heard(&mut commits).await;
@@ -106,10 +106,10 @@ async fn a_connection_that_breaks_is_noticed_and_what_was_missed_is_said() {
     for broken in [other.relay, mine] {
         let error = timeout(Duration::from_secs(30), broken).await;
         let error = error.expect("it is noticed").expect("it does not panic");
-        assert!(matches!(error, StoreError::Away(_)), "{error:?}");
+        assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
     }
     let again = [relay(&other.db), relay(&fixture.db)];
-    while heard(&mut commits).await != Elsewhere::anything() {}
+    while heard(&mut commits).await != RemoteHint::anything() {}
     until_they_hear(&fixture, id, &mut commits).await;
     for relay in again {
         relay.abort();

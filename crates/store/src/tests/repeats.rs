@@ -10,18 +10,18 @@ use super::{
     invariants,
 };
 use crate::{
-    Call, Request, RequestId, StoreError, UnitError,
-    faults::{Fault, Faults},
+    Request, RequestContext, RequestId, StoreError, UnitError,
+    fail_points::{FailPoints, Fault},
     transaction::Transaction,
 };
 
-fn request(body: &str) -> Call {
+fn request(body: &str) -> RequestContext {
     let request = Request {
         id: RequestId(Uuid::from_u128(7)),
         method: "Promote",
         fingerprint: body.as_bytes().to_vec(),
     };
-    Call {
+    RequestContext {
         request: Some(request),
         ..call()
     }
@@ -109,7 +109,7 @@ async fn a_cancelled_call_leaves_nothing_behind(#[case] engine: Engine) {
             let fixture = Arc::clone(&fixture);
             async move {
                 let work = async |tx: &mut Transaction| -> Result<(), StoreError> {
-                    tx.hold(id).await?;
+                    tx.lock(id).await?;
                     tx.connection().await?.execute(DRAIN).await?;
                     let _ = held.send(());
                     std::future::pending().await
@@ -141,7 +141,7 @@ async fn a_cancelled_read_harms_no_other(#[case] engine: Engine) {
         (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 100000) SELECT i FROM c) AS d";
     for _ in 0..8 {
         // Its second point: the query is sent, and not answered.
-        let sent = Arc::new(Faults::at(1, Fault::Gone));
+        let sent = Arc::new(FailPoints::at(1, Fault::Gone));
         let reader = tokio::spawn(Arc::clone(&sent).meet({
             let fixture = Arc::clone(&fixture);
             async move { fixture.number(long).await }

@@ -167,7 +167,7 @@ async fn what_someone_holds_is_left_for_the_next_time() {
     let ended = fixture
         .db
         .write(async |tx: &mut Transaction| {
-            tx.hold(all[0]).await?;
+            tx.lock(all[0]).await?;
             other.end_silent_health(Duration::ZERO).await
         })
         .await

@@ -10,7 +10,7 @@ use super::{
     fixture::{Engine, Fixture, call, manual},
     invariants,
 };
-use crate::{Database, Limits, SetAside, StoreError, UnitError};
+use crate::{Database, FailureBackoff, Limits, StoreError, UnitError};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pass_that_gets_no_answer_is_given_up() {
@@ -19,27 +19,33 @@ async fn a_pass_that_gets_no_answer_is_given_up() {
     let cutter = Cutter::before(&fixture.url).await;
     let db = Database::open_within(&cutter.url, limits()).await;
     let db = db.expect("it opens");
-    let aside = SetAside::new(Duration::from_secs(1), Duration::from_secs(1));
-    let pass = db.run_due(10, &aside).await.expect("it answers");
+    let aside = FailureBackoff::new(Duration::from_secs(1), Duration::from_secs(1));
+    let pass = db.reconcile_due(10, &aside).await.expect("it answers");
     assert!(pass.done.is_empty(), "{pass:?}");
-    let due = fixture.db.set_aside(id, Duration::ZERO).await;
+    let due = fixture.db.postpone(id, Duration::ZERO).await;
     due.expect("it is due");
 
     cutter.silence(true);
     for most in [limits().statement_timeout * 2, limits().acquire_timeout] {
         let asked = Instant::now();
-        let pass = timeout(PATIENCE, db.run_due(10, &aside)).await;
+        let pass = timeout(PATIENCE, db.reconcile_due(10, &aside)).await;
         let pass = pass.expect("it is not waited for without end");
         let took = asked.elapsed();
         assert!(took >= most && took < most * 3, "given up after {took:?}");
-        let given_up = matches!(pass, Err(StoreError::Away(_) | StoreError::Exhausted));
+        let given_up = matches!(
+            pass,
+            Err(StoreError::Unavailable(_) | StoreError::PoolTimeout)
+        );
         assert!(given_up, "{pass:?}");
         assert_eq!(db.handed_out().0, 0, "it is not one of the pool any more");
     }
     assert!(db.unanswered_for() >= limits().statement_timeout * 2);
 
     cutter.silence(false);
-    let pass = db.run_due(10, &aside).await.expect("it answers again");
+    let pass = db
+        .reconcile_due(10, &aside)
+        .await
+        .expect("it answers again");
     assert_eq!(pass.done, [id], "it was nobody's fault");
     assert!(db.unanswered_for() < limits().statement_timeout);
 }
@@ -59,7 +65,7 @@ async fn a_commit_that_gets_no_answer_holds_no_connection_for_ever() {
         let begun = Instant::now();
         if waits {
             let paused = timeout(PATIENCE, pause).await.expect("it is given up");
-            let unknown = matches!(paused, Err(UnitError::Store(StoreError::Away(_))));
+            let unknown = matches!(paused, Err(UnitError::Store(StoreError::Unavailable(_))));
             assert!(unknown, "{paused:?}");
         } else {
             let gone = timeout(limits().statement_timeout / 2, pause).await;

@@ -85,7 +85,10 @@ async fn callers_behind_another_program_wait_side_by_side(#[case] engine: Engine
             () = &mut clock => panic!("{} callers still wait", callers.len()),
         };
         let refused = answer.expect("it does not panic");
-        assert!(matches!(refused, Some(StoreError::Held)), "{refused:?}");
+        assert!(
+            matches!(refused, Some(StoreError::LockTimeout)),
+            "{refused:?}"
+        );
     }
     other.unlock().await;
     assert_eq!(fixture.footprint().await, footprint);
@@ -128,7 +131,7 @@ async fn callers_in_a_queue_that_stands_still_leave_it(#[case] engine: Engine) {
         };
         let refused = answer.expect("it does not panic");
         assert!(
-            matches!(refused, Some(StoreError::Exhausted)),
+            matches!(refused, Some(StoreError::PoolTimeout)),
             "{refused:?}"
         );
     }
@@ -232,8 +235,8 @@ async fn take_the_connection(
     let waits = tokio::spawn({
         let fixture = Arc::clone(fixture);
         async move {
-            let lock = async |tx: &mut Transaction| tx.hold(id).await.map(|_| ());
-            fixture.db.write_on(WaitStart::now(), [id], lock).await
+            let lock = async |tx: &mut Transaction| tx.lock(id).await.map(|_| ());
+            fixture.db.write_locked(WaitStart::now(), [id], lock).await
         }
     });
     while fixture.db.handed_out().0 == 0 {

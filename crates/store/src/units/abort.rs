@@ -7,7 +7,7 @@ use crate::{
     error::UnitError,
     telemetry::InUnit as _,
     types::Phase,
-    units::{Call, Changed, change::Plan},
+    units::{Changed, RequestContext, change::Plan},
 };
 
 impl Database {
@@ -21,10 +21,10 @@ impl Database {
     pub async fn abort_deployment(
         &self,
         id: DeploymentId,
-        call: &Call,
+        call: &RequestContext,
     ) -> Result<Changed, UnitError<verbs::AbortRejection>> {
         let terms = call.clone();
-        self.decide_on(id, call, move |held| {
+        self.batched(id, call, move |held| {
             let (view, policy) = (held.deployment.view(), &held.deployment.policy);
             let transition =
                 verbs::abort(&view, &held.views(), policy, held.now).map_err(UnitError::Refused)?;

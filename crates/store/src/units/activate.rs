@@ -11,7 +11,7 @@ use crate::{
     telemetry::InUnit as _,
     transaction::Transaction,
     types::Phase,
-    units::{Call, Changed, change::Plan, hold::Held},
+    units::{Changed, RequestContext, change::Plan, lock::Locked},
 };
 
 /// What the creation of a revision came to.
@@ -34,10 +34,10 @@ impl Database {
         id: DeploymentId,
         revision: RevisionId,
         supersede: bool,
-        call: &Call,
+        call: &RequestContext,
     ) -> Result<Changed, UnitError<ActivateRefusal>> {
-        self.once_on(id, call, async |tx: &mut Transaction| {
-            let held = tx.hold_for(id, call).await?;
+        self.idempotent_on(id, call, async |tx: &mut Transaction| {
+            let held = tx.lock_for(id, call).await?;
             let reference = RevisionReference::Id(revision);
             if tx
                 .connection()
@@ -66,10 +66,10 @@ impl Database {
         id: DeploymentId,
         spec: RevisionSpec,
         activate_it: bool,
-        call: &Call,
+        call: &RequestContext,
     ) -> Result<NewRevision, UnitError<ActivateRefusal>> {
-        self.once_on(id, call, async |tx: &mut Transaction| {
-            let mut held = tx.hold_for(id, call).await?;
+        self.idempotent_on(id, call, async |tx: &mut Transaction| {
+            let mut held = tx.lock_for(id, call).await?;
             if let lifecycle @ (viridian_strategy::Lifecycle::Destroying
             | viridian_strategy::Lifecycle::Destroyed) = held.deployment.state.lifecycle()
             {
@@ -110,10 +110,10 @@ impl Database {
 
 async fn activate(
     tx: &mut Transaction,
-    held: Held,
+    held: Locked,
     revision: RevisionId,
     supersede: bool,
-    call: &Call,
+    call: &RequestContext,
 ) -> Result<Deployment, UnitError<ActivateRefusal>> {
     let Deployment { ref policy, .. } = held.deployment;
     let view = held.deployment.view();

@@ -11,16 +11,21 @@ use crate::{
     routes::{drain_routes, insert_routes, promote_routes, retain_routes, update_reported},
     transaction::Transaction,
     units::{
-        Call,
+        RequestContext,
         change::{Change, Plan, RouteChanges},
-        hold::Held,
+        lock::Locked,
     },
 };
 
 impl Transaction {
     /// Has a plan carried out when this is committed. Gives the deployment as it
     /// is then.
-    pub(crate) fn carry_out(&mut self, held: Held, plan: &Plan, call: &Call) -> Deployment {
+    pub(crate) fn carry_out(
+        &mut self,
+        held: Locked,
+        plan: &Plan,
+        call: &RequestContext,
+    ) -> Deployment {
         let now = held.now;
         let change = held.change(plan, call);
         let deployment = change.deployment.clone();
@@ -43,7 +48,7 @@ impl Transaction {
             change
                 .touched
                 .into_iter()
-                .for_each(|touched| self.touch(touched));
+                .for_each(|touched| self.notify_on_commit(touched));
         }
         self.change_routes(routes, now);
         self.write([

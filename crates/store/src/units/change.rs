@@ -8,14 +8,14 @@ use viridian_strategy::{
 };
 
 use crate::{
-    Touched,
+    CommitNotice,
     assignments::NewAssignment,
     deployments::{Deployment, NewState, Status},
     history::{Move, place},
     routes::{Route, endpoints},
     telemetry::Moved,
     types::{Action, EventKind, Outcome, Phase},
-    units::{Call, hold::Held},
+    units::{RequestContext, lock::Locked},
 };
 
 /// What is to be carried out.
@@ -27,7 +27,7 @@ pub(crate) struct Plan {
     pub(crate) phase: Phase,
     /// Whether it is what someone asked for, and so moves the generation.
     pub(crate) asked_for: bool,
-    /// Whether routes in [`Held`] were changed already.
+    /// Whether routes in [`Locked`] were changed already.
     pub(crate) reported: bool,
 }
 
@@ -44,7 +44,7 @@ pub(crate) struct Change {
     pub(crate) repeats: Option<i64>,
     pub(crate) event: Option<EventKind>,
     /// What others are told.
-    pub(crate) touched: Option<Touched>,
+    pub(crate) touched: Option<CommitNotice>,
     /// What the log is told.
     pub(crate) moved: Option<Moved>,
 }
@@ -83,7 +83,7 @@ impl Plan {
     }
 
     /// What a cycle came to.
-    pub(crate) fn of_cycle(evaluation: Evaluation) -> Self {
+    pub(crate) fn of_reconcile(evaluation: Evaluation) -> Self {
         let phase = match evaluation.transition.kind {
             TransitionKind::Step => Phase::Evaluate,
             TransitionKind::Promotion => Phase::Promote,
@@ -99,10 +99,10 @@ impl Plan {
     }
 }
 
-impl Held {
+impl Locked {
     /// What a plan comes to.
-    pub(crate) fn change(self, plan: &Plan, call: &Call) -> Change {
-        let Held {
+    pub(crate) fn change(self, plan: &Plan, call: &RequestContext) -> Change {
+        let Locked {
             deployment: old,
             mut routes,
             endpoints: listed,
@@ -147,7 +147,7 @@ impl Held {
             repeats: repeats.then_some(new.last_history),
             moved: moved.map(|it| it.ends(&old, &new, plan.transition.kind, plan.asked_for)),
             moves,
-            touched: Some(Touched {
+            touched: Some(CommitNotice {
                 deployment: new.id,
                 epoch: (new.epoch != old.epoch).then_some(new.epoch),
                 due_at: look_at,
@@ -326,7 +326,7 @@ fn entry(
     old: &Deployment,
     new: &Deployment,
     plan: &Plan,
-    call: &Call,
+    call: &RequestContext,
 ) -> Move {
     let deploying = new.state.deploying().or(old.state.deploying());
     Move {

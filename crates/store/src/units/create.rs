@@ -8,7 +8,7 @@ use viridian_strategy::{
 };
 
 use crate::{
-    Database, Touched,
+    CommitNotice, Database,
     deployments::{Deployment, INSERT_DEPLOYMENT, Metadata, Status, insert_deployment},
     error::{CreateRefusal, StoreError, UnitError},
     events::insert_events,
@@ -17,7 +17,7 @@ use crate::{
     telemetry::{InUnit as _, Moved},
     transaction::Transaction,
     types::{EventKind, Outcome, Phase},
-    units::{Call, Changed, change::RouteChanges},
+    units::{Changed, RequestContext, change::RouteChanges},
 };
 
 /// What is to be created.
@@ -50,9 +50,9 @@ impl Database {
     pub async fn create_deployment(
         &self,
         new: NewDeployment,
-        call: &Call,
+        call: &RequestContext,
     ) -> Result<Changed, UnitError<CreateRefusal>> {
-        self.once(call, async |tx: &mut Transaction| {
+        self.idempotent(call, async |tx: &mut Transaction| {
             match call.expected_generation {
                 Some(expected) if expected != 0 => {
                     return Err(UnitError::Generation {
@@ -67,7 +67,7 @@ impl Database {
         .in_unit("create", None)
         .await
         .map_err(|error| match error {
-            UnitError::Store(StoreError::Stale {
+            UnitError::Store(StoreError::Conflict {
                 what: INSERT_DEPLOYMENT,
                 ..
             }) => UnitError::Refused(CreateRefusal::NameTaken),
@@ -79,7 +79,7 @@ impl Database {
 async fn create(
     tx: &mut Transaction,
     new: NewDeployment,
-    call: &Call,
+    call: &RequestContext,
 ) -> Result<Changed, StoreError> {
     let now = tx.now().await?;
     let revision = new
@@ -141,7 +141,7 @@ async fn create(
     let routes = RouteChanges::of(&deployment, &mut Vec::new(), &changes, now);
     tx.change_routes(vec![routes], now);
     record(tx, &deployment, call);
-    tx.touch(Touched {
+    tx.notify_on_commit(CommitNotice {
         deployment: deployment.id,
         epoch: Some(deployment.epoch),
         due_at,
@@ -150,7 +150,7 @@ async fn create(
     Ok(Changed { deployment })
 }
 
-fn record(tx: &mut Transaction, deployment: &Deployment, call: &Call) {
+fn record(tx: &mut Transaction, deployment: &Deployment, call: &RequestContext) {
     let entry = Move {
         deployment: deployment.id,
         number: 1,

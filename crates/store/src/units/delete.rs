@@ -7,7 +7,7 @@ use crate::{
     error::UnitError,
     telemetry::InUnit as _,
     types::Phase,
-    units::{Call, Changed, change::Plan},
+    units::{Changed, RequestContext, change::Plan},
 };
 
 impl Database {
@@ -20,10 +20,10 @@ impl Database {
     pub async fn delete_deployment(
         &self,
         id: DeploymentId,
-        call: &Call,
+        call: &RequestContext,
     ) -> Result<Changed, UnitError<verbs::DeleteRejection>> {
         let terms = call.clone();
-        self.decide_on(id, call, move |held| {
+        self.batched(id, call, move |held| {
             let transition = verbs::delete(&held.deployment.view(), &held.views())
                 .map_err(UnitError::Refused)?;
             let plan = Plan::of_call(transition, Phase::Delete);

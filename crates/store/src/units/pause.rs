@@ -7,7 +7,7 @@ use crate::{
     error::UnitError,
     telemetry::InUnit as _,
     types::Phase,
-    units::{Call, Changed, change::Plan},
+    units::{Changed, RequestContext, change::Plan},
 };
 
 impl Database {
@@ -20,7 +20,7 @@ impl Database {
     pub async fn pause_deployment(
         &self,
         id: DeploymentId,
-        call: &Call,
+        call: &RequestContext,
     ) -> Result<Changed, UnitError<verbs::PauseRejection>> {
         self.set_paused(id, verbs::pause, Phase::Pause, call)
             .in_unit("pause", id)
@@ -36,7 +36,7 @@ impl Database {
     pub async fn resume_deployment(
         &self,
         id: DeploymentId,
-        call: &Call,
+        call: &RequestContext,
     ) -> Result<Changed, UnitError<verbs::PauseRejection>> {
         self.set_paused(id, verbs::resume, Phase::Resume, call)
             .in_unit("resume", id)
@@ -48,10 +48,10 @@ impl Database {
         id: DeploymentId,
         verb: fn(&View, Timestamp) -> Result<View, verbs::PauseRejection>,
         phase: Phase,
-        call: &Call,
+        call: &RequestContext,
     ) -> Result<Changed, UnitError<verbs::PauseRejection>> {
         let terms = call.clone();
-        self.decide_on(id, call, move |held| {
+        self.batched(id, call, move |held| {
             let View { state, paused, .. } =
                 verb(&held.deployment.view(), held.now).map_err(UnitError::Refused)?;
             let amended = Deployment {

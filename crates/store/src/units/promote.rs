@@ -10,7 +10,7 @@ use crate::{
     telemetry::{InUnit as _, count_not_promoted},
     transaction::Transaction,
     types::Phase,
-    units::{Call, change::Plan, hold::Held},
+    units::{RequestContext, change::Plan, lock::Locked},
 };
 
 /// What a promotion came to.
@@ -51,10 +51,10 @@ impl Database {
         &self,
         id: DeploymentId,
         expected_revision: Option<RevisionId>,
-        call: &Call,
+        call: &RequestContext,
     ) -> Result<Promotion, UnitError<PromoteRefusal>> {
         let terms = call.clone();
-        self.decide_on(id, call, move |held| {
+        self.batched(id, call, move |held| {
             let transition = decide(&held, expected_revision).map_err(UnitError::Refused)?;
             let (promoted, drained) = sides(&transition.changes);
             let plan = Plan::of_call(transition, Phase::Promote);
@@ -81,10 +81,10 @@ impl Database {
         &self,
         id: DeploymentId,
         expected_revision: Option<RevisionId>,
-        call: &Call,
+        call: &RequestContext,
     ) -> Result<PromotionPreview, UnitError<PromoteRefusal>> {
-        self.write_on(WaitStart::now(), [id], async |tx: &mut Transaction| {
-            let held = tx.hold_for(id, call).await?;
+        self.write_locked(WaitStart::now(), [id], async |tx: &mut Transaction| {
+            let held = tx.lock_for(id, call).await?;
             let outcome = decide(&held, expected_revision);
             let outcome = outcome.map(|transition| sides(&transition.changes));
             Ok(PromotionPreview {
@@ -97,7 +97,7 @@ impl Database {
     }
 }
 
-fn decide(held: &Held, expected: Option<RevisionId>) -> Result<Transition, PromoteRefusal> {
+fn decide(held: &Locked, expected: Option<RevisionId>) -> Result<Transition, PromoteRefusal> {
     let view = held.deployment.view();
     let actual = view.state.deploying();
     if let Some(expected) = expected.filter(|_| actual.is_some())

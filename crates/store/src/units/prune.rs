@@ -14,7 +14,7 @@ use viridian_strategy::{DeploymentId, RevisionId, RouteId, Timestamp};
 
 use crate::{
     Database, Deployment, RequestId, database::WaitStart, error::StoreError,
-    transaction::Transaction, units::hold::Held,
+    transaction::Transaction, units::lock::Locked,
 };
 
 /// For how long things are kept that nothing depends on.
@@ -240,7 +240,7 @@ impl Database {
             for id in batch {
                 pruned += match self.prune_revisions_of(id, before).await {
                     // A deployment that cannot be read holds up no other.
-                    Err(StoreError::Corrupt { .. } | StoreError::Held) => 0,
+                    Err(StoreError::Corrupt { .. } | StoreError::LockTimeout) => 0,
                     result => result?,
                 };
             }
@@ -252,8 +252,8 @@ impl Database {
         id: DeploymentId,
         before: Timestamp,
     ) -> Result<usize, StoreError> {
-        self.write_on(WaitStart::now(), [id], async |tx: &mut Transaction| {
-            let Some(Held { deployment, .. }) = tx.hold(id).await? else {
+        self.write_locked(WaitStart::now(), [id], async |tx: &mut Transaction| {
+            let Some(Locked { deployment, .. }) = tx.lock(id).await? else {
                 return Ok(0);
             };
             let connection = tx.connection().await?;

@@ -26,9 +26,9 @@ use crate::{
     transaction::Transaction,
     types::Phase,
     units::{
-        Call,
+        RequestContext,
         change::{Change, Plan},
-        hold::Held,
+        lock::Locked,
     },
 };
 
@@ -79,14 +79,14 @@ impl Database {
                 .for_each(|(of, results)| batch.settle(of, results)),
             // One of them is at fault: alone it fails alone.
             Err(error) if error.is_of_rows() => {}
-            Err(StoreError::Held) => {}
+            Err(StoreError::LockTimeout) => {}
             Err(error) => return Err(error),
         }
         while let Some((&of, places)) = batch.open.first_key_value() {
             let all = |error| vec![Err(error); places.len()];
             let results = match self.hear_one(since, &batch, of).await {
                 Ok(results) => results,
-                Err(StoreError::Held) => all(ReportError::Held(of)),
+                Err(StoreError::LockTimeout) => all(ReportError::Held(of)),
                 Err(StoreError::Corrupt { .. }) => all(ReportError::Unreadable(of)),
                 Err(error) if error.is_of_rows() => all(ReportError::Unwritable(of)),
                 Err(error) => return Err(error),
@@ -105,7 +105,7 @@ impl Database {
         self.write(async |tx: &mut Transaction| {
             let (mut heard, mut changes) = (Vec::new(), Vec::new());
             let owners = batch.open.keys().copied().collect();
-            for (of, held) in tx.hold_free(owners).await? {
+            for (of, held) in tx.lock_available(owners).await? {
                 // One that cannot be read is told so when it is alone.
                 let Ok(held) = held else { continue };
                 let (results, change) = hear(tx, held, batch.of_one(of)).await?;
@@ -127,12 +127,12 @@ impl Database {
         batch: &Batch<R>,
         of: DeploymentId,
     ) -> Result<Results, StoreError> {
-        self.write_on(since, [of], async |tx: &mut Transaction| {
+        self.write_locked(since, [of], async |tx: &mut Transaction| {
             let gone = StoreError::Corrupt {
                 id: of,
                 why: "it has routes and is not there",
             };
-            let held = tx.hold(of).await?.ok_or(gone)?;
+            let held = tx.lock(of).await?.ok_or(gone)?;
             let now = held.now;
             let (results, change) = hear(tx, held, batch.of_one(of)).await?;
             tx.carry_out_all(change.into_iter().collect(), now);
@@ -201,7 +201,7 @@ impl<R: Report> Batch<R> {
 /// to if that is a change.
 async fn hear<'a, R: Report + 'a>(
     tx: &mut Transaction,
-    mut held: Held,
+    mut held: Locked,
     reports: impl Iterator<Item = &'a R>,
 ) -> Result<(Results, Option<Change>), StoreError> {
     let mut results = Vec::new();
@@ -238,7 +238,7 @@ async fn hear<'a, R: Report + 'a>(
 }
 
 /// What it comes to that some routes were changed by reports.
-fn change(held: Held, changed: &BTreeSet<RouteId>) -> Change {
+fn change(held: Locked, changed: &BTreeSet<RouteId>) -> Change {
     let reported = held.routes.iter();
     let reported: Vec<Route> = reported
         .filter(|route| changed.contains(&route.view.id))
@@ -253,7 +253,7 @@ fn change(held: Held, changed: &BTreeSet<RouteId>) -> Change {
         asked_for: false,
         reported: true,
     };
-    let mut change = held.change(&plan, &Call::default());
+    let mut change = held.change(&plan, &RequestContext::default());
     change.routes.reported = reported;
     change.routes.done = done;
     change

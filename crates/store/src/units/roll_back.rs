@@ -11,7 +11,7 @@ use crate::{
     telemetry::InUnit as _,
     transaction::Transaction,
     types::Phase,
-    units::{Call, change::Plan},
+    units::{RequestContext, change::Plan},
 };
 
 /// What a roll-back came to.
@@ -34,10 +34,10 @@ impl Database {
         &self,
         id: DeploymentId,
         revision: Option<RevisionId>,
-        call: &Call,
+        call: &RequestContext,
     ) -> Result<RolledBack, UnitError<RollBackRefusal>> {
-        self.once_on(id, call, async |tx: &mut Transaction| {
-            let held = tx.hold_for(id, call).await?;
+        self.idempotent_on(id, call, async |tx: &mut Transaction| {
+            let held = tx.lock_for(id, call).await?;
             let refuse = UnitError::Refused;
             let revision = revision
                 .or(held.deployment.previous)

@@ -9,7 +9,7 @@ use crate::{
     error::{UnitError, UpdateRefusal},
     telemetry::InUnit as _,
     types::Phase,
-    units::{Call, Changed, change::Plan},
+    units::{Changed, RequestContext, change::Plan},
 };
 
 /// What is asked for. What is None stays as it is.
@@ -36,10 +36,10 @@ impl Database {
         &self,
         id: DeploymentId,
         update: DeploymentUpdate,
-        call: &Call,
+        call: &RequestContext,
     ) -> Result<Changed, UnitError<UpdateRefusal>> {
         let terms = call.clone();
-        self.decide_on(id, call, move |held| {
+        self.batched(id, call, move |held| {
             let old = &held.deployment;
             let target = update.target_replicas.unwrap_or(old.target_replicas);
             // A deployment that is gone is refused as such, whatever is asked of it.

@@ -1,4 +1,4 @@
-//! All of it in one statement, and COMMIT behind it in the same trip.
+//! All of it in one statement, and COMMIT behind it in the same round trip.
 
 use diesel::{
     QueryResult,
@@ -9,32 +9,32 @@ use diesel::{
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl as _};
 
-use super::{Column, Verb, Write};
+use super::{Column, Write, WriteVerb};
 use crate::{
-    dialect::{self, Cacheable as _, Trip},
+    dialect::{self, Cacheable as _, RoundTrip},
     error::StoreError,
 };
 
 /// What became of a statement and the COMMIT behind it.
-pub(crate) struct Outcome {
+pub(crate) struct CommitOutcome {
     pub(crate) written: Result<(), StoreError>,
     pub(crate) committed: QueryResult<()>,
 }
 
-/// Writes and commits, in one trip.
+/// Writes and commits, in one round trip.
 pub(super) async fn write_and_commit(
     connection: &AsyncPgConnection,
-    trip: Trip,
+    round_trip: RoundTrip,
     writes: Vec<Write>,
-) -> Outcome {
-    let all = Together(writes);
+) -> CommitOutcome {
+    let all = CteBatch(writes);
     // In this order: each gets in line for the connection when it is polled.
     let (begun, written, committed) = futures::join!(
-        dialect::begin(connection, trip),
+        dialect::begin(connection, round_trip),
         all.write(connection),
         dialect::commit(connection),
     );
-    Outcome {
+    CommitOutcome {
         written: begun.map_err(StoreError::from).and(written),
         committed,
     }
@@ -44,9 +44,9 @@ pub(super) async fn write_and_commit(
 /// number of rows than it must.
 ///
 /// To PostgreSQL they happen at once: none of them sees what another did.
-struct Together(Vec<Write>);
+struct CteBatch(Vec<Write>);
 
-impl Together {
+impl CteBatch {
     async fn write(&self, mut connection: &AsyncPgConnection) -> Result<(), StoreError> {
         if self.0.is_empty() {
             return Ok(());
@@ -69,13 +69,13 @@ impl Together {
     }
 }
 
-impl QueryId for Together {
+impl QueryId for CteBatch {
     type QueryId = ();
 
     const HAS_STATIC_QUERY_ID: bool = false;
 }
 
-impl QueryFragment<Pg> for Together {
+impl QueryFragment<Pg> for CteBatch {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         for (index, write) in self.0.iter().enumerate() {
             out.push_sql(if index == 0 { "WITH w" } else { ", w" });
@@ -84,7 +84,7 @@ impl QueryFragment<Pg> for Together {
             match write.rows {
                 // Without arrays, which cost more than what is in them.
                 1 => write.walk_row(0, out.reborrow())?,
-                _ => write.walk_rows(out.reborrow())?,
+                _ => write.walk_arrays(out.reborrow())?,
             }
             out.push_sql(" RETURNING 1)");
         }
@@ -106,9 +106,9 @@ impl QueryFragment<Pg> for Together {
 
 impl Write {
     /// All rows at once: an array for each column.
-    fn walk_rows<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+    fn walk_arrays<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         match &self.verb {
-            Verb::Insert { columns, conflict } => {
+            WriteVerb::Insert { columns, conflict } => {
                 out.push_sql("INSERT INTO ");
                 out.push_sql(self.table);
                 out.push_sql(" (");
@@ -121,7 +121,7 @@ impl Write {
                 out.push_sql(" ");
                 out.push_sql(conflict);
             }
-            Verb::Update {
+            WriteVerb::Update {
                 keys,
                 columns,
                 changes,
@@ -148,7 +148,7 @@ impl Write {
                     out.push_sql(")");
                 }
             }
-            Verb::Delete { keys } => {
+            WriteVerb::Delete { keys } => {
                 out.push_sql("DELETE FROM ");
                 out.push_sql(self.table);
                 out.push_sql(" USING ");

@@ -1,4 +1,4 @@
-//! A write of one row, or of a few that get the same, in words that both engines
+//! A write of one row, or of a chunk that get the same, in words that both engines
 //! know.
 
 use std::ops::Range;
@@ -9,15 +9,15 @@ use diesel::{
     query_builder::{AstPass, QueryFragment},
 };
 
-use super::{Column, Fragment, Verb, Write, column::Value};
+use super::{Column, SqlFragment, Write, WriteVerb, column::Value};
 
 impl Write {
     /// Whether its rows can be written by one statement.
     pub(super) fn is_alike(&self) -> bool {
         match &self.verb {
-            Verb::Insert { .. } => true,
-            Verb::Update { keys, columns, .. } => columns.is_empty() && keys.len() == 1,
-            Verb::Delete { keys } => keys.len() == 1,
+            WriteVerb::Insert { .. } => true,
+            WriteVerb::Update { keys, columns, .. } => columns.is_empty() && keys.len() == 1,
+            WriteVerb::Delete { keys } => keys.len() == 1,
         }
     }
 
@@ -29,13 +29,13 @@ impl Write {
     where
         DB: Backend,
         Column: Value<DB>,
-        dyn Fragment: QueryFragment<DB>,
+        dyn SqlFragment: QueryFragment<DB>,
     {
-        self.walk_some(row..row + 1, out)
+        self.walk_rows(row..row + 1, out)
     }
 
     /// More than one row only where they are alike.
-    pub(super) fn walk_some<'b, DB>(
+    pub(super) fn walk_rows<'b, DB>(
         &'b self,
         rows: Range<usize>,
         mut out: AstPass<'_, 'b, DB>,
@@ -43,10 +43,10 @@ impl Write {
     where
         DB: Backend,
         Column: Value<DB>,
-        dyn Fragment: QueryFragment<DB>,
+        dyn SqlFragment: QueryFragment<DB>,
     {
         match &self.verb {
-            Verb::Insert { columns, conflict } => {
+            WriteVerb::Insert { columns, conflict } => {
                 out.push_sql("INSERT INTO ");
                 out.push_sql(self.table);
                 for (index, column) in columns.iter().enumerate() {
@@ -68,7 +68,7 @@ impl Write {
                 out.push_sql(conflict);
                 Ok(())
             }
-            Verb::Update {
+            WriteVerb::Update {
                 keys,
                 columns,
                 changes,
@@ -96,7 +96,7 @@ impl Write {
                 }
                 Ok(())
             }
-            Verb::Delete { keys } => {
+            WriteVerb::Delete { keys } => {
                 out.push_sql("DELETE FROM ");
                 out.push_sql(self.table);
                 pick(keys, rows, out)

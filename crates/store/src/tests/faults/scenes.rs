@@ -74,7 +74,7 @@ impl Unit {
             | Self::Record
             | Self::RecordAndActivate
             | Self::Pause
-            | Self::SetAside => Scene::ready(fixture).boxed(),
+            | Self::FailureBackoff => Scene::ready(fixture).boxed(),
         }
     }
 
@@ -148,7 +148,7 @@ impl Unit {
             .boxed(),
             _ => async {
                 let scene = Scene::ready(fixture).await;
-                let due = db.set_aside(scene.id(), Duration::ZERO).await;
+                let due = db.postpone(scene.id(), Duration::ZERO).await;
                 due.expect("it is due");
                 scene
             }

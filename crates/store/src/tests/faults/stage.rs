@@ -21,9 +21,9 @@ use super::{
     units::{Told, Unit},
 };
 use crate::{
-    Announcement,
-    faults::{Fault, Faults, Point},
-    units::Share,
+    Notification,
+    fail_points::{FailPoints, Fault, Point},
+    units::CommitBatcher,
 };
 
 pub(super) struct Stage {
@@ -92,7 +92,7 @@ impl Stage {
     pub(super) async fn set(engine: Engine, unit: Unit, way: Way) -> Self {
         let mut fixture = Fixture::new(engine).await;
         if way == Way::Alone {
-            fixture.db.share = Share::new(0);
+            fixture.db.batcher = CommitBatcher::new(0);
         }
         let scene = unit.set(&fixture).await;
         let record = Record::keep(&fixture, engine).await;
@@ -114,7 +114,7 @@ impl Stage {
     pub(super) async fn run_unharmed(self: &Arc<Self>) -> Course {
         self.nobody_serves_the_line("unharmed").await;
         let mut commits = self.fixture.db.subscribe();
-        let faults = Arc::new(Faults::default());
+        let faults = Arc::new(FailPoints::default());
         let told = Arc::clone(&faults).meet(self.run()).await;
         assert_eq!(told.is_ok(), !self.unit.is_refused(), "{told:?}");
         invariants::hold(&self.fixture).await;
@@ -145,7 +145,7 @@ impl Stage {
         let must = match (self.way, fault) {
             // It is done once more, alone.
             (Way::Shared, Fault::Error) => Must::BeDone,
-            // Decided, it goes on by itself.
+            // Staged, it goes on by itself.
             (Way::Shared, Fault::Gone) if course.points.len() - at <= self.decided() => {
                 Must::BeDone
             }
@@ -203,7 +203,7 @@ impl Stage {
 
     async fn run_into(self: &Arc<Self>, at: usize, fault: Fault, what: &str) -> End {
         self.nobody_serves_the_line(what).await;
-        let faults = Arc::new(Faults::at(at, fault));
+        let faults = Arc::new(FailPoints::at(at, fault));
         let stage = Arc::clone(self);
         let harmed = Arc::clone(&faults).meet(async move { stage.run().await });
         let unit = tokio::spawn(harmed);
@@ -230,7 +230,7 @@ impl Stage {
 
     /// All of it is in the record, soon if the caller did not wait for it, and
     /// others are told.
-    async fn is_done(&self, course: &Course, commits: &mut Receiver<Announcement>, what: &str) {
+    async fn is_done(&self, course: &Course, commits: &mut Receiver<Notification>, what: &str) {
         let until = Instant::now() + PATIENCE;
         while self.record.shape(&self.fixture).await != course.shape {
             assert!(Instant::now() < until, "{what}: it is not done");
@@ -264,7 +264,7 @@ impl Stage {
     /// meets none of its faults.
     async fn nobody_serves_the_line(&self, what: &str) {
         let until = Instant::now() + PATIENCE;
-        while !self.fixture.db.share.is_idle() {
+        while !self.fixture.db.batcher.is_idle() {
             assert!(Instant::now() < until, "{what}: the line is served on");
             yield_now().await;
         }

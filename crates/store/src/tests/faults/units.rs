@@ -12,8 +12,8 @@ use super::{
     scenes::Scene,
 };
 use crate::{
-    Call, Database, DeploymentUpdate, HealthReport, LastReport, Metadata, NewDeployment,
-    ReportError, Request, RequestId, StoreError,
+    Database, DeploymentUpdate, HealthReport, LastReport, Metadata, NewDeployment, ReportError,
+    Request, RequestContext, RequestId, StoreError,
     dialect::system_clock,
     documents::{Json, Reply},
 };
@@ -43,7 +43,7 @@ pub(super) enum Unit {
     ReportHealth,
     ReportSilence,
     NoteReports,
-    SetAside,
+    FailureBackoff,
     CycleCreates,
     CycleDrains,
     CyclePromotes,
@@ -80,7 +80,7 @@ impl Unit {
         Self::ReportHealth,
         Self::ReportSilence,
         Self::NoteReports,
-        Self::SetAside,
+        Self::FailureBackoff,
         Self::CycleCreates,
         Self::CycleDrains,
         Self::CyclePromotes,
@@ -99,7 +99,7 @@ impl Unit {
                 | Self::ReportHealth
                 | Self::ReportSilence
                 | Self::NoteReports
-                | Self::SetAside
+                | Self::FailureBackoff
                 | Self::CycleCreates
                 | Self::CycleDrains
                 | Self::CyclePromotes
@@ -196,8 +196,8 @@ impl Unit {
                 let spoken = scene.routes.iter().map(spoken).collect();
                 async move { done(db.note_reports(spoken).await) }.boxed()
             }
-            Self::SetAside => {
-                async move { done(db.set_aside(id, Duration::from_secs(60)).await) }.boxed()
+            Self::FailureBackoff => {
+                async move { done(db.postpone(id, Duration::from_secs(60)).await) }.boxed()
             }
             Self::CycleCreates
             | Self::CycleDrains
@@ -205,7 +205,7 @@ impl Unit {
             | Self::CycleRollsBack
             | Self::CycleEndsRetention
             | Self::CycleDestroys
-            | Self::CycleWaits => async move { done(db.run_cycle(id).await) }.boxed(),
+            | Self::CycleWaits => async move { done(db.reconcile(id).await) }.boxed(),
         }
     }
 }
@@ -244,8 +244,8 @@ fn applied(results: Result<Vec<Result<(), ReportError>>, StoreError>) -> Told {
     done(each.map(|each| each.len()))
 }
 
-fn terms() -> Call {
-    Call {
+fn terms() -> RequestContext {
+    RequestContext {
         request: Some(Request {
             id: RequestId(Uuid::from_u128(7)),
             method: "Call",

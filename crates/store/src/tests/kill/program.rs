@@ -13,7 +13,8 @@ use uuid::Uuid;
 use viridian_strategy::{DeploymentId, Health, Lifecycle, RouteId, RouteStatus, SubStep};
 
 use crate::{
-    Call, Deployment, DeploymentUpdate, HealthReport, Metadata, NewDeployment, Request, RequestId,
+    Deployment, DeploymentUpdate, HealthReport, Metadata, NewDeployment, Request, RequestContext,
+    RequestId,
     tests::fixture::{Fixture, call, manual, report, spec},
 };
 
@@ -210,7 +211,7 @@ impl Worker {
     /// Has a cycle run, and the routes do as they should.
     async fn bring_up(&self) {
         let db = &self.fixture.db;
-        if let Some(deployment) = db.run_cycle(self.id).await.expect("it runs") {
+        if let Some(deployment) = db.reconcile(self.id).await.expect("it runs") {
             let (deployment, sequence) = (deployment.id, deployment.sequence);
             Told::Cycle {
                 deployment,
@@ -241,14 +242,14 @@ impl Worker {
     }
 }
 
-fn terms(method: &'static str) -> Call {
-    Call {
+fn terms(method: &'static str) -> RequestContext {
+    RequestContext {
         request: Some(request(Uuid::now_v7(), method)),
         ..call()
     }
 }
 
-fn say(terms: Call, deployment: &Deployment) -> Deployment {
+fn say(terms: RequestContext, deployment: &Deployment) -> Deployment {
     let request = terms.request.expect("each has one");
     Told::Call {
         method: request.method,

@@ -187,7 +187,7 @@ impl Arena {
             created.expect("it is activated");
         }
         for _ in 0..10 {
-            db.run_cycle(id).await.expect("the cycle runs");
+            db.reconcile(id).await.expect("the cycle runs");
             let before = self.fixture.get(id).await;
             let (blue, green) = (before.status.blue, before.status.green);
             let at_gate = before.state.sub_step() == Some(SubStep::AwaitingPromotion);

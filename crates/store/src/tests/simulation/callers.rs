@@ -12,7 +12,8 @@ use super::{
     policies::{patch, small},
 };
 use crate::{
-    Call, Database, Deployment, DeploymentUpdate, Request, RequestId, StoreError, UnitError,
+    Database, Deployment, DeploymentUpdate, Request, RequestContext, RequestId, StoreError,
+    UnitError,
     tests::fixture::{call, spec},
 };
 
@@ -100,7 +101,7 @@ impl Ask {
         &self,
         db: &Database,
         id: DeploymentId,
-        terms: &Call,
+        terms: &RequestContext,
     ) -> Result<Deployment, Told> {
         match self {
             Self::Create(activated) => {
@@ -146,9 +147,9 @@ impl Ask {
 }
 
 /// The terms of a call: some can be repeated.
-pub(super) fn terms(dice: &mut Dice) -> Call {
+pub(super) fn terms(dice: &mut Dice) -> RequestContext {
     let id = u128::from(dice.between(0, u64::MAX)) << 64 | u128::from(dice.between(0, u64::MAX));
-    Call {
+    RequestContext {
         request: dice.one_in(3).then(|| Request {
             id: RequestId(Uuid::from_u128(id)),
             method: "Call",

@@ -7,7 +7,7 @@ use tokio::sync::broadcast::{Receiver, error::TryRecvError};
 use viridian_strategy::Timestamp;
 
 use super::dice::Dice;
-use crate::{Announcement, Database, Pass, SetAside};
+use crate::{Database, FailureBackoff, Notification, ReconcileBatch};
 
 pub(super) struct Coordinator {
     /// When it looks again if it hears of nothing.
@@ -17,8 +17,8 @@ pub(super) struct Coordinator {
     /// Whether nothing will ever be due by itself, as far as it has looked.
     pub(super) is_idle: bool,
     poll: Duration,
-    pub(super) aside: SetAside,
-    commits: Receiver<Announcement>,
+    pub(super) aside: FailureBackoff,
+    commits: Receiver<Notification>,
     /// How many take batches side by side.
     workers: usize,
     /// Of so many announcements one is lost.
@@ -33,7 +33,7 @@ impl Coordinator {
             assignments_at: Some(now),
             is_idle: false,
             poll: if loses.is_some() { POLL } else { NEVER },
-            aside: SetAside::new(FIRST, LONGEST),
+            aside: FailureBackoff::new(FIRST, LONGEST),
             commits: db.subscribe(),
             workers,
             loses,
@@ -69,11 +69,11 @@ impl Coordinator {
         db: &Database,
         now: Timestamp,
         dice: &mut Dice,
-    ) -> Vec<Pass> {
+    ) -> Vec<ReconcileBatch> {
         let batch = dice.pick(&[3, 20, 200]);
-        let workers = (0..self.workers).map(|_| db.run_due(batch, &self.aside));
+        let workers = (0..self.workers).map(|_| db.reconcile_due(batch, &self.aside));
         let passes = futures::future::join_all(workers).await;
-        let passes: Vec<Pass> = passes
+        let passes: Vec<ReconcileBatch> = passes
             .into_iter()
             .map(|pass| pass.expect("the database is there"))
             .collect();

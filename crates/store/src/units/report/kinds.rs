@@ -142,7 +142,9 @@ impl fmt::Display for ReportError {
             }
             Self::Over(status) => write!(f, "the route is {}", word(*status)),
             Self::Unreadable(id) => write!(f, "deployment {id} cannot be read"),
-            Self::Held(id) => write!(f, "another transaction holds deployment {id}; report again"),
+            Self::Held(id) => {
+                write!(f, "another transaction holds deployment {id}; report again")
+            }
             Self::Unwritable(id) => write!(f, "deployment {id} cannot be written"),
         }
     }

@@ -9,7 +9,7 @@ use super::{Report, hear, kinds::ReportError};
 use crate::{
     Database,
     error::StoreError,
-    last_reports::{Among, LastReport, note_reports},
+    last_reports::{LastReport, RouteSelection, note_reports},
     routes::Route,
     telemetry::InUnit as _,
     transaction::Transaction,
@@ -67,7 +67,7 @@ impl Database {
         let since = self.now().await? - silence;
         let (mut all, mut after) = (Silenced::default(), None);
         loop {
-            let among = Among::All {
+            let among = RouteSelection::All {
                 after,
                 limit: BATCH as i64,
             };
@@ -97,11 +97,11 @@ impl Database {
         self.write(async |tx: &mut Transaction| {
             let owners: BTreeSet<_> = silent.iter().map(|(_, of)| *of).collect();
             let mut all = Silenced::default();
-            let held = tx.hold_free(owners.into_iter().collect()).await?;
+            let held = tx.lock_available(owners.into_iter().collect()).await?;
             let ids = silent.iter().map(|(route, _)| *route).collect();
             let connection = tx.connection().await?;
             let still = connection
-                .list_silent_routes(since, Among::These(ids))
+                .list_silent_routes(since, RouteSelection::These(ids))
                 .await?;
             let mut changes = Vec::new();
             for (id, held) in held {

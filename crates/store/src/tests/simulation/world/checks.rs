@@ -6,7 +6,8 @@ use viridian_strategy::Lifecycle;
 
 use super::{PAUSE, Reply, Results, World, deeds::Calling, open};
 use crate::{
-    Call, Deployment, HealthReport, Pass, Projects, ReportError, RouteFilter, StatusReport, Tables,
+    Deployment, HealthReport, Projects, ReconcileBatch, ReportError, RequestContext, RouteFilter,
+    StatusReport, Tables,
     tests::simulation::{
         callers::{Ask, Told, is_at_gate},
         coordinator::POLL,
@@ -80,7 +81,7 @@ impl World<'_> {
         &mut self,
         place: usize,
         ask: &Ask,
-        terms: &Call,
+        terms: &RequestContext,
         first: &Deployment,
     ) {
         let life = &self.lives[place];
@@ -134,7 +135,7 @@ impl World<'_> {
     }
 
     /// Nothing failed but what is poisoned.
-    pub(super) fn is_sound(&mut self, pass: Pass) {
+    pub(super) fn is_sound(&mut self, pass: ReconcileBatch) {
         let now = self.time.now();
         for id in pass.done {
             self.coverage.count("cycles");

@@ -4,7 +4,7 @@ use futures::future::join_all;
 
 use super::{PAUSE, Results, World, open};
 use crate::{
-    Call, Database, Deployment, HealthReport, StatusReport, StoreError,
+    Database, Deployment, HealthReport, RequestContext, StatusReport, StoreError,
     tests::simulation::{
         agenda::Happening,
         callers::{Ask, terms},
@@ -24,7 +24,7 @@ pub(super) struct Calling {
     pub(super) place: usize,
     pub(super) before: Result<Deployment, StoreError>,
     pub(super) ask: Ask,
-    pub(super) terms: Call,
+    pub(super) terms: RequestContext,
 }
 
 impl World<'_> {

@@ -8,7 +8,7 @@ use viridian_strategy::{DeploymentId, Timestamp};
 
 /// What a committed transaction changed of one deployment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Touched {
+pub struct CommitNotice {
     /// Which deployment.
     pub deployment: DeploymentId,
     /// The epoch of its traffic table, if that changed.
@@ -22,7 +22,7 @@ pub struct Touched {
 /// What other processes committed, as far as they say. What it says nothing of
 /// has to be looked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Elsewhere {
+pub struct RemoteHint {
     /// Whether something became due, now or later.
     pub due: bool,
     /// The resource groups that may have new assignments; none when it may be
@@ -32,34 +32,34 @@ pub struct Elsewhere {
 
 /// Something that was committed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Announcement {
+pub enum Notification {
     /// By this process.
-    Here(Touched),
+    Local(CommitNotice),
     /// By others.
-    Elsewhere(Elsewhere),
+    Remote(RemoteHint),
 }
 
-impl Announcement {
+impl Notification {
     /// Whether something became due, now or later.
     pub fn made_due(&self) -> bool {
         match self {
-            Self::Here(touched) => touched.due_at.is_some(),
-            Self::Elsewhere(elsewhere) => elsewhere.due,
+            Self::Local(notices) => notices.due_at.is_some(),
+            Self::Remote(elsewhere) => elsewhere.due,
         }
     }
 
     /// Whether a resource group may have new assignments.
     pub fn may_assign(&self, group: &str) -> bool {
         match self {
-            Self::Here(touched) => touched.resource_group.as_deref() == Some(group),
-            Self::Elsewhere(Elsewhere { groups, .. }) => {
+            Self::Local(notices) => notices.resource_group.as_deref() == Some(group),
+            Self::Remote(RemoteHint { groups, .. }) => {
                 groups.as_ref().is_none_or(|groups| groups.contains(group))
             }
         }
     }
 }
 
-impl Elsewhere {
+impl RemoteHint {
     /// Anything may have been committed.
     pub(crate) fn anything() -> Self {
         Self {
@@ -69,27 +69,27 @@ impl Elsewhere {
     }
 }
 
-/// Where commits are announced. A receiver that lags has to look for itself.
+/// Where commits are notices. A receiver that lags has to look for itself.
 #[derive(Clone, Debug)]
-pub(crate) struct Signal(broadcast::Sender<Announcement>);
+pub(crate) struct Notifier(broadcast::Sender<Notification>);
 
-impl Signal {
+impl Notifier {
     pub(crate) fn new() -> Self {
         Self(broadcast::Sender::new(CAPACITY))
     }
 
-    pub(crate) fn announce(&self, touched: Vec<Touched>) {
-        for touched in touched {
+    pub(crate) fn notify(&self, notices: Vec<CommitNotice>) {
+        for notices in notices {
             // Nobody listening is no failure.
-            let _ = self.0.send(Announcement::Here(touched));
+            let _ = self.0.send(Notification::Local(notices));
         }
     }
 
-    pub(crate) fn announce_elsewhere(&self, elsewhere: Elsewhere) {
-        let _ = self.0.send(Announcement::Elsewhere(elsewhere));
+    pub(crate) fn notify_remote(&self, elsewhere: RemoteHint) {
+        let _ = self.0.send(Notification::Remote(elsewhere));
     }
 
-    pub(crate) fn subscribe(&self) -> broadcast::Receiver<Announcement> {
+    pub(crate) fn subscribe(&self) -> broadcast::Receiver<Notification> {
         self.0.subscribe()
     }
 }

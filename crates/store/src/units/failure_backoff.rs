@@ -15,47 +15,47 @@ use viridian_strategy::{DeploymentId, Timestamp};
 /// started looks at all of it once more, and of several each begins with the
 /// shortest time: a few looks in vain, and nothing to be kept right.
 #[derive(Debug)]
-pub struct SetAside {
-    first: Duration,
-    longest: Duration,
-    failing: Mutex<HashMap<DeploymentId, Failing>>,
+pub struct FailureBackoff {
+    initial: Duration,
+    max: Duration,
+    failing: Mutex<HashMap<DeploymentId, FailureRecord>>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Failing {
+struct FailureRecord {
     times: u32,
     until: Timestamp,
 }
 
-impl Default for SetAside {
+impl Default for FailureBackoff {
     fn default() -> Self {
-        Self::new(FIRST, LONGEST)
+        Self::new(INITIAL_BACKOFF, MAX_BACKOFF)
     }
 }
 
-impl SetAside {
+impl FailureBackoff {
     /// At first for one time, then for twice as long each time, up to a longest.
-    pub fn new(first: Duration, longest: Duration) -> Self {
+    pub fn new(initial: Duration, max: Duration) -> Self {
         Self {
-            first,
-            longest: longest.max(first),
+            initial,
+            max: max.max(initial),
             failing: Mutex::default(),
         }
     }
 
     /// For how long one is set aside that fails now.
-    pub(crate) fn time(&self, id: DeploymentId, now: Timestamp) -> Duration {
+    pub(crate) fn delay(&self, id: DeploymentId, now: Timestamp) -> Duration {
         self.after(before(&self.failing(), id, now))
     }
 
     /// Notes that some were set aside, by the times that they had.
-    pub(crate) fn failed(&self, ids: &[DeploymentId], now: Timestamp) {
+    pub(crate) fn record_failures(&self, ids: &[DeploymentId], now: Timestamp) {
         let mut failing = self.failing();
         // Someone else has looked at it since, and not set it aside.
-        failing.retain(|_, it| it.until + self.longest > now);
+        failing.retain(|_, it| it.until + self.max > now);
         for &id in ids {
             let times = before(&failing, id, now);
-            let entry = Failing {
+            let entry = FailureRecord {
                 times: times.saturating_add(1),
                 until: now + self.after(times),
             };
@@ -64,7 +64,7 @@ impl SetAside {
     }
 
     /// Notes that some did not fail.
-    pub(crate) fn done(&self, ids: &[DeploymentId]) {
+    pub(crate) fn reset(&self, ids: &[DeploymentId]) {
         let mut failing = self.failing();
         if !failing.is_empty() {
             ids.iter().for_each(|id| {
@@ -81,23 +81,23 @@ impl SetAside {
 
     fn after(&self, times: u32) -> Duration {
         let factor = 2_u32.saturating_pow(times);
-        self.first.saturating_mul(factor).min(self.longest)
+        self.initial.saturating_mul(factor).min(self.max)
     }
 
-    fn failing(&self) -> MutexGuard<'_, HashMap<DeploymentId, Failing>> {
+    fn failing(&self) -> MutexGuard<'_, HashMap<DeploymentId, FailureRecord>> {
         self.failing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// How often one failed before. Another worker that met it at the same time has
 /// counted that already.
-fn before(failing: &HashMap<DeploymentId, Failing>, id: DeploymentId, now: Timestamp) -> u32 {
-    let times = |it: &Failing| it.times - u32::from(it.until > now);
+fn before(failing: &HashMap<DeploymentId, FailureRecord>, id: DeploymentId, now: Timestamp) -> u32 {
+    let times = |it: &FailureRecord| it.times - u32::from(it.until > now);
     failing.get(&id).map_or(0, times)
 }
 
-const FIRST: Duration = Duration::from_secs(10);
-const LONGEST: Duration = Duration::from_secs(5 * 60);
+const INITIAL_BACKOFF: Duration = Duration::from_secs(10);
+const MAX_BACKOFF: Duration = Duration::from_secs(5 * 60);
 
 #[cfg(test)]
 mod tests {
@@ -107,61 +107,61 @@ mod tests {
 
     #[test]
     fn the_time_doubles_up_to_the_longest_and_begins_anew_once_all_is_well() {
-        let (aside, id, mut now) = start();
+        let (backoff, id, mut now) = start();
         for expected in [10, 20, 40, 60, 60] {
-            assert_eq!(aside.time(id, now), secs(expected));
-            aside.failed(&[id], now);
-            assert_eq!(aside.count(now), 1);
+            assert_eq!(backoff.delay(id, now), secs(expected));
+            backoff.record_failures(&[id], now);
+            assert_eq!(backoff.count(now), 1);
             now = now + secs(expected);
-            assert_eq!(aside.count(now), 0, "it is looked at again");
+            assert_eq!(backoff.count(now), 0, "it is looked at again");
         }
-        aside.done(&[id]);
-        assert_eq!(aside.time(id, now), secs(10));
+        backoff.reset(&[id]);
+        assert_eq!(backoff.delay(id, now), secs(10));
     }
 
     #[test]
     fn each_has_its_own() {
-        let (aside, id, now) = start();
-        aside.failed(&[id], now);
-        assert_eq!(aside.time(DeploymentId(Uuid::max()), now), secs(10));
+        let (backoff, id, now) = start();
+        backoff.record_failures(&[id], now);
+        assert_eq!(backoff.delay(DeploymentId(Uuid::max()), now), secs(10));
     }
 
     #[test]
     fn what_others_have_done_since_is_forgotten() {
-        let (aside, id, now) = start();
-        aside.failed(&[id], now);
+        let (backoff, id, now) = start();
+        backoff.record_failures(&[id], now);
         let soon = now + secs(10 + 59);
-        aside.failed(&[], soon);
-        assert_eq!(aside.time(id, soon), secs(20), "it may still be failing");
+        backoff.record_failures(&[], soon);
+        assert_eq!(backoff.delay(id, soon), secs(20), "it may still be failing");
         let late = now + secs(10 + 60);
-        aside.failed(&[], late);
-        assert_eq!(aside.time(id, late), secs(10));
-        assert!(aside.failing().is_empty());
+        backoff.record_failures(&[], late);
+        assert_eq!(backoff.delay(id, late), secs(10));
+        assert!(backoff.failing().is_empty());
     }
 
     #[test]
     fn no_number_of_times_is_too_large() {
-        let (aside, id, now) = start();
+        let (backoff, id, now) = start();
         for minute in 0..100 {
-            aside.failed(&[id], now + secs(60 * minute));
+            backoff.record_failures(&[id], now + secs(60 * minute));
         }
-        assert_eq!(aside.time(id, now + secs(60 * 100)), secs(60));
+        assert_eq!(backoff.delay(id, now + secs(60 * 100)), secs(60));
     }
 
     #[test]
     fn two_who_meet_it_at_once_count_once() {
-        let (aside, id, now) = start();
+        let (backoff, id, now) = start();
         for _ in 0..2 {
-            assert_eq!(aside.time(id, now), secs(10));
-            aside.failed(&[id], now);
+            assert_eq!(backoff.delay(id, now), secs(10));
+            backoff.record_failures(&[id], now);
         }
-        assert_eq!(aside.time(id, now + secs(10)), secs(20));
+        assert_eq!(backoff.delay(id, now + secs(10)), secs(20));
     }
 
-    fn start() -> (SetAside, DeploymentId, Timestamp) {
-        let aside = SetAside::new(secs(10), secs(60));
+    fn start() -> (FailureBackoff, DeploymentId, Timestamp) {
+        let backoff = FailureBackoff::new(secs(10), secs(60));
         (
-            aside,
+            backoff,
             DeploymentId(Uuid::nil()),
             Timestamp::from_micros(1_000_000),
         )

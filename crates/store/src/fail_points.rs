@@ -2,24 +2,26 @@
 //! of work, once it is sent, and behind it. Outside tests there are none.
 
 #[cfg(test)]
-pub(crate) use self::testing::{Fault, Faults, Point, Side, answered, around, before, inherited};
+pub(crate) use self::testing::{
+    FailPoints, Fault, Point, Side, answered, around, before, inherited,
+};
 
-/// Runs a statement, `exposed!(query.await)`, with its points.
-macro_rules! exposed {
+/// Runs a statement, `fail_point!(query.await)`, with its points.
+macro_rules! fail_point {
     ($statement:expr) => {{
         #[cfg(test)]
         let result = {
             const HERE: &str = concat!(file!(), ":", line!());
             // Boxed, or the futures of a test get too large for its stack.
             let statement = Box::pin(async { $statement });
-            $crate::faults::around(HERE, statement).await
+            $crate::fail_points::around(HERE, statement).await
         };
         #[cfg(not(test))]
         let result = $statement;
         result
     }};
 }
-pub(crate) use exposed;
+pub(crate) use fail_point;
 
 #[cfg(test)]
 mod testing {
@@ -36,7 +38,7 @@ mod testing {
 
     task_local! {
         /// Those of the unit of work that this task does.
-        static FAULTS: Arc<Faults>;
+        static FAULTS: Arc<FailPoints>;
     }
 
     /// What happens at a point.
@@ -68,7 +70,7 @@ mod testing {
 
     /// The fault that one run of a unit of work meets, if any.
     #[derive(Default)]
-    pub(crate) struct Faults {
+    pub(crate) struct FailPoints {
         /// At which point, counted from 0.
         armed: Option<(usize, Fault)>,
         passed: Mutex<Vec<Point>>,
@@ -87,7 +89,7 @@ mod testing {
         }
     }
 
-    impl Faults {
+    impl FailPoints {
         /// One at a point, counted from 0.
         pub(crate) fn at(point: usize, fault: Fault) -> Self {
             Self {

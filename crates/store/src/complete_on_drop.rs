@@ -9,16 +9,16 @@ use futures::{FutureExt as _, future::BoxFuture};
 use tokio::runtime::Handle;
 
 /// Does work to its end: dropped before that, it goes on in a task of its own.
-pub(crate) fn finish<T: Send + 'static>(
+pub(crate) fn complete_on_drop<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
-) -> Finish<T> {
-    Finish(Some(work.boxed()))
+) -> CompleteOnDrop<T> {
+    CompleteOnDrop(Some(work.boxed()))
 }
 
-/// Given by [`finish`].
-pub(crate) struct Finish<T: Send + 'static>(Option<BoxFuture<'static, T>>);
+/// Given by [`complete_on_drop`].
+pub(crate) struct CompleteOnDrop<T: Send + 'static>(Option<BoxFuture<'static, T>>);
 
-impl<T: Send + 'static> Future for Finish<T> {
+impl<T: Send + 'static> Future for CompleteOnDrop<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
@@ -34,7 +34,7 @@ impl<T: Send + 'static> Future for Finish<T> {
     }
 }
 
-impl<T: Send + 'static> Drop for Finish<T> {
+impl<T: Send + 'static> Drop for CompleteOnDrop<T> {
     fn drop(&mut self) {
         // Without a runtime the process is ending.
         if let Some(work) = self.0.take()

@@ -12,14 +12,14 @@ use crate::{
     documents::Reply,
     error::{StoreError, UnitError},
     replies::{NewReply, Request},
-    units::{change::Change, hold::Held},
+    units::{change::Change, lock::Locked},
 };
 
 /// What a call comes to: the reply, and what is to be written, if anything.
 pub(crate) type Decision<T, R> = Result<(T, Option<Change>), UnitError<R>>;
 
 /// Whoever waits in the line.
-pub(crate) trait Caller: Send {
+pub(crate) trait PendingCall: Send {
     /// In which it calls.
     fn span(&self) -> &Span;
 
@@ -31,25 +31,25 @@ pub(crate) trait Caller: Send {
     fn claim(&self) -> bool;
 
     /// What is to be written; None when it is refused.
-    fn decide(&mut self, held: Held) -> Option<Decided>;
+    fn decide(&mut self, locked: Locked) -> Option<Staged>;
 
     /// Tells how it ended.
-    fn tell(self: Box<Self>, end: End);
+    fn tell(self: Box<Self>, end: BatchOutcome);
 }
 
 /// What a caller wants to be written.
-pub(crate) struct Decided {
+pub(crate) struct Staged {
     pub(crate) change: Option<Change>,
     pub(crate) reply: Option<NewReply>,
 }
 
 /// How it ended for a caller.
 #[derive(Clone)]
-pub(crate) enum End {
+pub(crate) enum BatchOutcome {
     /// As it was decided.
     Committed,
     /// Nothing of it was done: it has to go alone.
-    Alone,
+    RunAlone,
     /// It failed; whether it was committed is not always known.
     Failed(StoreError),
 }
@@ -76,7 +76,7 @@ impl<F> Decider<F> {
 }
 
 /// A caller that waits for its answer.
-pub(crate) struct Waiting<T, R, F> {
+pub(crate) struct Pending<T, R, F> {
     span: Span,
     decider: Arc<Decider<F>>,
     request: Option<Request>,
@@ -84,7 +84,7 @@ pub(crate) struct Waiting<T, R, F> {
     answer: oneshot::Sender<Option<Result<T, UnitError<R>>>>,
 }
 
-impl<T, R, F> Waiting<T, R, F> {
+impl<T, R, F> Pending<T, R, F> {
     /// The answer is None when it has to go alone.
     #[expect(clippy::type_complexity, reason = "its parts say what it is")]
     pub(crate) fn new(
@@ -103,11 +103,11 @@ impl<T, R, F> Waiting<T, R, F> {
     }
 }
 
-impl<T, R, F> Caller for Waiting<T, R, F>
+impl<T, R, F> PendingCall for Pending<T, R, F>
 where
     T: Reply,
     R: Send,
-    F: Fn(Held) -> Decision<T, R> + Send + Sync,
+    F: Fn(Locked) -> Decision<T, R> + Send + Sync,
 {
     fn span(&self) -> &Span {
         &self.span
@@ -121,11 +121,11 @@ where
         !self.is_gone() && self.decider.take()
     }
 
-    fn decide(&mut self, held: Held) -> Option<Decided> {
-        let decided = self.span.in_scope(|| (self.decider.decide)(held));
+    fn decide(&mut self, locked: Locked) -> Option<Staged> {
+        let decided = self.span.in_scope(|| (self.decider.decide)(locked));
         let decided = decided.and_then(|(given, change)| {
             let reply = NewReply::of(self.request.as_ref(), &given)?;
-            Ok((given, Decided { change, reply }))
+            Ok((given, Staged { change, reply }))
         });
         let (given, decided) = match decided {
             Ok((given, decided)) => (Ok(given), Some(decided)),
@@ -135,11 +135,11 @@ where
         decided
     }
 
-    fn tell(self: Box<Self>, end: End) {
+    fn tell(self: Box<Self>, end: BatchOutcome) {
         let answer = match end {
-            End::Committed => self.decided,
-            End::Alone => None,
-            End::Failed(error) => Some(Err(error.into())),
+            BatchOutcome::Committed => self.decided,
+            BatchOutcome::RunAlone => None,
+            BatchOutcome::Failed(error) => Some(Err(error.into())),
         };
         // It may have gone away.
         let _ = self.answer.send(answer);

@@ -27,8 +27,8 @@ use tokio::{
 /// One whose caller has gone is finished before the next begins: a pool of
 /// threads would not promise that.
 ///
-/// What is begun [`here`] runs on the caller's thread, if nothing is before it.
-pub(crate) struct Thread {
+/// What is begun [`run_inline`] runs on the caller's thread, if nothing is before it.
+pub(crate) struct SqliteThread {
     tasks: Sender<Task>,
     /// Those that were begun and are not finished.
     unfinished: Arc<AtomicUsize>,
@@ -38,17 +38,17 @@ type Task = Box<dyn FnOnce() + Send>;
 
 thread_local! {
     /// Whether this thread may wait for the disk.
-    static HERE: Cell<bool> = const { Cell::new(false) };
+    static INLINE: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Does work with SQLite on this thread, whose other tasks go on elsewhere: it need
 /// not wait for another thread at each of its statements. Until it is done it cannot
 /// be cancelled. A runtime of one thread has no elsewhere: there it is done as usual.
-pub(crate) async fn here<T>(work: impl Future<Output = T>) -> T {
+pub(crate) async fn run_inline<T>(work: impl Future<Output = T>) -> T {
     struct Leave;
     impl Drop for Leave {
         fn drop(&mut self) {
-            HERE.set(false);
+            INLINE.set(false);
         }
     }
     let runtime = Handle::current();
@@ -56,13 +56,13 @@ pub(crate) async fn here<T>(work: impl Future<Output = T>) -> T {
         return work.await;
     }
     block_in_place(|| {
-        HERE.set(true);
+        INLINE.set(true);
         let _leave = Leave;
         runtime.block_on(work)
     })
 }
 
-impl SpawnBlocking for Thread {
+impl SpawnBlocking for SqliteThread {
     fn spawn_blocking<'a, R>(
         &mut self,
         task: impl FnOnce() -> R + Send + 'static,
@@ -70,7 +70,7 @@ impl SpawnBlocking for Thread {
     where
         R: Send + 'static,
     {
-        if HERE.get() && self.unfinished.load(Ordering::Acquire) == 0 {
+        if INLINE.get() && self.unfinished.load(Ordering::Acquire) == 0 {
             let done = catch_unwind(AssertUnwindSafe(task));
             return ready(done.map_err(|_| PANICKED.into())).boxed();
         }
@@ -124,10 +124,10 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn what_is_begun_here_runs_on_this_thread() {
-        let mut of_it = Thread::get_runtime();
+        let mut of_it = SqliteThread::get_runtime();
         let elsewhere = of_it.spawn_blocking(|| current().id()).await;
         assert_ne!(elsewhere.expect("it runs"), current().id());
-        let (ran_on, here_is) = here(async {
+        let (ran_on, here_is) = run_inline(async {
             let ran_on = of_it.spawn_blocking(|| current().id()).await;
             (ran_on.expect("it runs"), current().id())
         })
@@ -138,7 +138,7 @@ mod tests {
     /// Its order is that in which it was begun, wherever it runs.
     #[tokio::test(flavor = "multi_thread")]
     async fn nothing_overtakes_what_was_given_up() {
-        let mut of_it = Thread::get_runtime();
+        let mut of_it = SqliteThread::get_runtime();
         let (sender, done) = mpsc::channel();
         let (go, gone) = mpsc::channel::<()>();
         let first = sender.clone();
@@ -146,7 +146,7 @@ mod tests {
             gone.recv().expect("it is told to go on");
             first.send(1).expect("someone listens");
         }));
-        let second = here(async {
+        let second = run_inline(async {
             let second = of_it.spawn_blocking(move || sender.send(2).expect("someone listens"));
             go.send(()).expect("it waits");
             second.await
@@ -157,8 +157,8 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_panic_here_is_an_error_and_the_next_one_runs() {
-        let mut of_it = Thread::get_runtime();
-        let both = here(async {
+        let mut of_it = SqliteThread::get_runtime();
+        let both = run_inline(async {
             let panicked = of_it
                 .spawn_blocking(|| std::panic::resume_unwind(Box::new("a test")))
                 .await;

@@ -13,9 +13,9 @@ use crate::{
     replies::{Earlier, NewReply, Request, insert_replies},
     transaction::Transaction,
     units::{
+        batcher::{Decider, Decision, Pending},
         change::Change,
-        hold::Held,
-        share::{Decider, Decision, Waiting},
+        lock::Locked,
     },
 };
 
@@ -24,7 +24,7 @@ pub const COORDINATOR: &str = "coordinator";
 
 /// Who calls, why, and on what terms.
 #[derive(Clone, Debug, Default)]
-pub struct Call {
+pub struct RequestContext {
     /// The name in the credentials.
     pub actor: String,
     /// Why, for the history.
@@ -50,7 +50,7 @@ impl Changed {
     }
 }
 
-impl Call {
+impl RequestContext {
     /// The coordinator's, with the reason for what it does.
     pub(crate) fn coordinator(reason: String) -> Self {
         Self {
@@ -63,14 +63,14 @@ impl Call {
 
 impl Transaction {
     /// Takes hold of the deployment that a call is about.
-    pub(crate) async fn hold_for<R>(
+    pub(crate) async fn lock_for<R>(
         &mut self,
         id: DeploymentId,
-        call: &Call,
-    ) -> Result<Held, UnitError<R>> {
-        let held = self.hold(id).await?.ok_or(UnitError::NoDeployment(id))?;
-        check_generation(call.expected_generation, &held.deployment)?;
-        Ok(held)
+        call: &RequestContext,
+    ) -> Result<Locked, UnitError<R>> {
+        let locked = self.lock(id).await?.ok_or(UnitError::NoDeployment(id))?;
+        check_generation(call.expected_generation, &locked.deployment)?;
+        Ok(locked)
     }
 }
 
@@ -82,54 +82,54 @@ impl Transaction {
 impl Database {
     /// Does what a call comes to that needs nothing but its deployment to decide:
     /// if it can together with others who wait, or else alone.
-    pub(crate) async fn decide_on<T, R>(
+    pub(crate) async fn batched<T, R>(
         &self,
         id: DeploymentId,
-        call: &Call,
-        decide: impl Fn(Held) -> Decision<T, R> + Send + Sync + 'static,
+        call: &RequestContext,
+        decide: impl Fn(Locked) -> Decision<T, R> + Send + Sync + 'static,
     ) -> Result<T, UnitError<R>>
     where
         T: Reply,
         R: Send + 'static,
     {
         let expected = call.expected_generation;
-        let decider = Arc::new(Decider::new(move |held: Held| {
-            check_generation(expected, &held.deployment)?;
-            decide(held)
+        let decider = Arc::new(Decider::new(move |locked: Locked| {
+            check_generation(expected, &locked.deployment)?;
+            decide(locked)
         }));
         let since = WaitStart::now();
-        let (caller, mut answer) = Waiting::new(Arc::clone(&decider), call.request.clone());
-        self.share(since, id, Box::new(caller));
+        let (caller, mut answer) = Pending::new(Arc::clone(&decider), call.request.clone());
+        self.enqueue(since, id, Box::new(caller));
         let deadline = since.deadline(self.acquire_timeout());
         let answer = match timeout_at(deadline, &mut answer).await {
             Ok(answer) => answer,
             // A batch that cannot begin is not waited for.
-            Err(_) if decider.take() => return Err(StoreError::Exhausted.into()),
+            Err(_) if decider.take() => return Err(StoreError::PoolTimeout.into()),
             // One that has begun may commit it.
             Err(_) => answer.await,
         };
         let answer = answer.unwrap_or_else(|_| {
             let why = "what several calls shared was given up";
-            Some(Err(StoreError::Away(why.into()).into()))
+            Some(Err(StoreError::Unavailable(why.into()).into()))
         });
         let result = match answer {
             Some(result) => result,
             None => self.decide_alone(since, id, call, &decider.decide).await,
         };
-        self.or_first_reply(since, call, result).await
+        self.or_stored_reply(since, call, result).await
     }
 
     async fn decide_alone<T: Reply, R>(
         &self,
         since: WaitStart,
         id: DeploymentId,
-        call: &Call,
-        decide: &(impl Fn(Held) -> Decision<T, R> + Sync),
+        call: &RequestContext,
+        decide: &(impl Fn(Locked) -> Decision<T, R> + Sync),
     ) -> Result<T, UnitError<R>> {
-        self.write_on(since, [id], async |tx: &mut Transaction| {
-            let held = tx.hold(id).await?.ok_or(UnitError::NoDeployment(id))?;
-            let now = held.now;
-            let (given, change) = decide(held)?;
+        self.write_locked(since, [id], async |tx: &mut Transaction| {
+            let locked = tx.lock(id).await?.ok_or(UnitError::NoDeployment(id))?;
+            let now = locked.now;
+            let (given, change) = decide(locked)?;
             let reply = NewReply::of(call.request.as_ref(), &given)?;
             tx.carry_out_all(change.into_iter().collect(), now);
             tx.write([insert_replies(reply, now)]);
@@ -139,23 +139,23 @@ impl Database {
     }
 
     /// Does a unit of work. One on a deployment that is there already waits for it
-    /// in line: [`once_on`](Self::once_on).
-    pub(crate) async fn once<T, R>(
+    /// in line: [`idempotent_on`](Self::idempotent_on).
+    pub(crate) async fn idempotent<T, R>(
         &self,
-        call: &Call,
+        call: &RequestContext,
         work: impl AsyncFnOnce(&mut Transaction) -> Result<T, UnitError<R>>,
     ) -> Result<T, UnitError<R>>
     where
         T: Reply,
     {
-        self.once_on(None, call, work).await
+        self.idempotent_on(None, call, work).await
     }
 
     /// The same for a unit on a deployment.
-    pub(crate) async fn once_on<T, R>(
+    pub(crate) async fn idempotent_on<T, R>(
         &self,
         id: impl Into<Option<DeploymentId>>,
-        call: &Call,
+        call: &RequestContext,
         work: impl AsyncFnOnce(&mut Transaction) -> Result<T, UnitError<R>>,
     ) -> Result<T, UnitError<R>>
     where
@@ -163,7 +163,7 @@ impl Database {
     {
         let since = WaitStart::now();
         let result = self
-            .write_on(since, id.into(), async |tx: &mut Transaction| {
+            .write_locked(since, id.into(), async |tx: &mut Transaction| {
                 let given = work(tx).await?;
                 if let Some(reply) = NewReply::of(call.request.as_ref(), &given)? {
                     let now = tx.now().await?;
@@ -172,20 +172,20 @@ impl Database {
                 Ok(given)
             })
             .await;
-        self.or_first_reply(since, call, result).await
+        self.or_stored_reply(since, call, result).await
     }
 
     /// What was given, or the reply that the request id has.
-    async fn or_first_reply<T: Reply, R>(
+    async fn or_stored_reply<T: Reply, R>(
         &self,
         since: WaitStart,
-        call: &Call,
+        call: &RequestContext,
         result: Result<T, UnitError<R>>,
     ) -> Result<T, UnitError<R>> {
         let (Err(error), Some(request)) = (&result, &call.request) else {
             return result;
         };
-        if matches!(error, UnitError::Store(StoreError::Exhausted)) {
+        if matches!(error, UnitError::Store(StoreError::PoolTimeout)) {
             return result;
         }
         match self.reader_since(since).await?.find_reply(request).await? {

@@ -15,11 +15,11 @@ use super::{
     invariants,
 };
 use crate::{
-    Call, Request, RequestId, UnitError,
+    Request, RequestContext, RequestId, UnitError,
     database::WaitStart,
     units::{
-        Share,
-        testing::{Caller, Decided, End, Held, Place},
+        CommitBatcher,
+        testing::{BatchOutcome, Locked, PendingCall, QueuedCall, Staged},
     },
 };
 
@@ -70,9 +70,9 @@ async fn few_transactions_do_for_many_callers() {
 #[tokio::test]
 async fn as_many_as_before_are_waited_for() {
     let fixture = Fixture::new(Engine::Sqlite).await;
-    let share = Share::new(1);
+    let batcher = CommitBatcher::new(1);
     let join = |number| {
-        share.join(Place {
+        batcher.join(QueuedCall {
             deployment: DeploymentId(Uuid::from_u128(number)),
             since: WaitStart::now(),
             caller: Box::new(Nobody(Span::none())),
@@ -81,21 +81,21 @@ async fn as_many_as_before_are_waited_for() {
     };
     let server = join(1);
     assert!(server.is_some() && join(2).is_none(), "one serves");
-    share.gather(2, Duration::MAX).await;
+    batcher.linger(2, Duration::MAX).await;
 
-    let mut gathering = pin!(share.gather(4, Duration::MAX));
-    assert!(poll!(&mut gathering).is_pending());
+    let mut lingering = pin!(batcher.linger(4, Duration::MAX));
+    assert!(poll!(&mut lingering).is_pending());
     join(3);
-    assert!(poll!(&mut gathering).is_pending());
+    assert!(poll!(&mut lingering).is_pending());
     join(4);
-    gathering.await;
+    lingering.await;
 
-    share.gather(5, Duration::from_millis(1)).await;
+    batcher.linger(5, Duration::from_millis(1)).await;
 }
 
 struct Nobody(Span);
 
-impl Caller for Nobody {
+impl PendingCall for Nobody {
     fn span(&self) -> &Span {
         &self.0
     }
@@ -108,11 +108,11 @@ impl Caller for Nobody {
         true
     }
 
-    fn decide(&mut self, _: Held) -> Option<Decided> {
+    fn decide(&mut self, _: Locked) -> Option<Staged> {
         None
     }
 
-    fn tell(self: Box<Self>, _: End) {}
+    fn tell(self: Box<Self>, _: BatchOutcome) {}
 }
 
 async fn at_their_gates(fixture: &Fixture) -> Vec<DeploymentId> {
@@ -151,8 +151,8 @@ async fn all_at_once(
 }
 
 /// A call with a request id of its own.
-fn named(number: usize) -> Call {
-    Call {
+fn named(number: usize) -> RequestContext {
+    RequestContext {
         request: Some(Request {
             id: RequestId(Uuid::from_u128(number as u128)),
             method: "Promote",

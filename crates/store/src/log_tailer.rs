@@ -3,10 +3,10 @@
 //! Positions are handed out in order, but transactions do not become visible in
 //! that order: on PostgreSQL one that took a lower position may commit behind one
 //! that took a higher. Whoever reads "all behind the last one I saw" would miss
-//! it. So the log is *settled* only up to the first gap in the positions, and
+//! it. So the log is stable only up to the first gap in the positions, and
 //! that is as far as watches go.
 //!
-//! A gap is settled when it fills, or when nobody is left who could fill it.
+//! A gap is stable when it fills, or when nobody is left who could fill it.
 //! Whoever has taken a position holds PostgreSQL's lock on the table `events`
 //! (ROW EXCLUSIVE, which is in nobody's way) until it can be seen that its
 //! transaction is over. A position that is missing below one that is seen was
@@ -27,19 +27,19 @@ use viridian_strategy::DeploymentId;
 
 use crate::{Database, connection::Connection, dialect, error::StoreError};
 
-/// Follows the log: sees each event once, and knows how far it is settled.
-pub struct LogFollower {
+/// Follows the log: sees each event once, and knows how far it is stable.
+pub struct LogTailer {
     database: Database,
-    head: Head,
+    state: TailState,
 }
 
 /// What a look at the log found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogLook {
+pub struct LogPoll {
     /// Up to where nothing can come any more; none as long as it is not known.
-    pub settled: Option<i64>,
-    /// Whose events were seen for the first time, settled or not. What a
-    /// deployment was when `settled` became known counts as seen.
+    pub stable: Option<i64>,
+    /// Whose events were seen for the first time, stable or not. What a
+    /// deployment was when `stable` became known counts as seen.
     pub changed: Vec<DeploymentId>,
     /// Whether there is more to be seen at once.
     pub more: bool,
@@ -47,7 +47,7 @@ pub struct LogLook {
     pub held_back: bool,
 }
 
-enum Head {
+enum TailState {
     Unknown,
     /// Settled up to a position once these are over.
     Waiting {
@@ -55,7 +55,7 @@ enum Head {
         writers: Writers,
     },
     Known {
-        seen: Seen,
+        seen: GapTracker,
         /// Those who may fill the gaps up to a position.
         pending: Option<(i64, Writers)>,
     },
@@ -65,7 +65,7 @@ type Writers = BTreeSet<String>;
 
 /// Which positions were seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Seen {
+struct GapTracker {
     last: i64,
     /// Ranges below it that were not, ends included, in order.
     gaps: Vec<(i64, i64)>,
@@ -75,10 +75,10 @@ struct Seen {
 
 impl Database {
     /// Follows the log from its present end.
-    pub fn follow_log(&self) -> LogFollower {
-        LogFollower {
+    pub fn tail_log(&self) -> LogTailer {
+        LogTailer {
             database: self.clone(),
-            head: Head::Unknown,
+            state: TailState::Unknown,
         }
     }
 
@@ -97,43 +97,43 @@ impl Database {
     }
 }
 
-impl LogFollower {
+impl LogTailer {
     /// Looks what is new.
     ///
     /// # Errors
     ///
     /// When the database fails; nothing is lost by that.
-    pub async fn look(&mut self) -> Result<LogLook, StoreError> {
+    pub async fn poll(&mut self) -> Result<LogPoll, StoreError> {
         let mut reader = self.database.reader().await?;
-        if let Head::Unknown = self.head {
+        if let TailState::Unknown = self.state {
             let last = reader.last_position().await?;
             let writers = dialect::writers_of_events(&mut reader).await?;
             let writers = writers.unwrap_or_default();
-            self.head = Head::Waiting { last, writers };
+            self.state = TailState::Waiting { last, writers };
         }
-        if let Head::Waiting { last, writers } = &self.head {
+        if let TailState::Waiting { last, writers } = &self.state {
             if !are_over(writers, &mut reader).await? {
-                return Ok(LogLook::waiting());
+                return Ok(LogPoll::waiting());
             }
-            self.head = Head::Known {
-                seen: Seen {
+            self.state = TailState::Known {
+                seen: GapTracker {
                     last: *last,
-                    ..Seen::default()
+                    ..GapTracker::default()
                 },
                 pending: None,
             };
         }
-        let Head::Known { seen, pending } = &mut self.head else {
-            return Ok(LogLook::waiting());
+        let TailState::Known { seen, pending } = &mut self.state else {
+            return Ok(LogPoll::waiting());
         };
-        look_on(&mut reader, seen, pending).await
+        poll_from(&mut reader, seen, pending).await
     }
 }
 
-impl LogLook {
+impl LogPoll {
     fn waiting() -> Self {
         Self {
-            settled: None,
+            stable: None,
             changed: Vec::new(),
             more: false,
             held_back: true,
@@ -143,11 +143,11 @@ impl LogLook {
 
 /// One look of a follower that knows where it is. What was seen before an error
 /// is told by the next.
-async fn look_on(
+async fn poll_from(
     reader: &mut Connection,
-    seen: &mut Seen,
+    seen: &mut GapTracker,
     pending: &mut Option<(i64, Writers)>,
-) -> Result<LogLook, StoreError> {
+) -> Result<LogPoll, StoreError> {
     let had_gaps = !seen.gaps.is_empty();
     if had_gaps {
         // Before the look at the gaps: what a writer left is visible to that.
@@ -155,8 +155,10 @@ async fn look_on(
             Some((_, writers)) => are_over(writers, reader).await?,
             None => false,
         };
-        let filled = reader.list_positions_within(&seen.gaps, LIMIT).await?;
-        let all = (filled.len() as i64) < LIMIT;
+        let filled = reader
+            .list_positions_within(&seen.gaps, MAX_POSITIONS)
+            .await?;
+        let all = (filled.len() as i64) < MAX_POSITIONS;
         for (position, deployment) in filled {
             seen.fill(position);
             seen.changed.push(deployment);
@@ -165,11 +167,11 @@ async fn look_on(
             && all
             && let Some((up_to, _)) = pending.take()
         {
-            seen.give_up(up_to);
+            seen.abandon(up_to);
         }
     }
-    let new = reader.list_positions(seen.last, LIMIT).await?;
-    let more = new.len() as i64 == LIMIT;
+    let new = reader.list_positions(seen.last, MAX_POSITIONS).await?;
+    let more = new.len() as i64 == MAX_POSITIONS;
     for (position, deployment) in new {
         seen.see(position);
         seen.changed.push(deployment);
@@ -178,7 +180,7 @@ async fn look_on(
         *pending = None;
     } else {
         match dialect::in_order(reader) {
-            true => seen.give_up(seen.last),
+            true => seen.abandon(seen.last),
             // One that is new most often fills before the next look.
             false if had_gaps && pending.is_none() => {
                 let writers = dialect::writers_of_events(reader).await?;
@@ -187,8 +189,8 @@ async fn look_on(
             false => {}
         }
     }
-    Ok(LogLook {
-        settled: Some(seen.settled()),
+    Ok(LogPoll {
+        stable: Some(seen.stable()),
         changed: std::mem::take(&mut seen.changed),
         more,
         held_back: !seen.gaps.is_empty(),
@@ -204,8 +206,8 @@ async fn are_over(writers: &Writers, reader: &mut Connection) -> Result<bool, St
     Ok(now.is_none_or(|now| now.is_disjoint(writers)))
 }
 
-impl Seen {
-    fn settled(&self) -> i64 {
+impl GapTracker {
+    fn stable(&self) -> i64 {
         self.gaps.first().map_or(self.last, |(first, _)| first - 1)
     }
 
@@ -233,7 +235,7 @@ impl Seen {
     }
 
     /// Notes that nothing comes any more up to a position.
-    fn give_up(&mut self, up_to: i64) {
+    fn abandon(&mut self, up_to: i64) {
         self.gaps.retain_mut(|(first, last)| {
             *first = (*first).max(up_to + 1);
             first <= last
@@ -241,7 +243,7 @@ impl Seen {
     }
 }
 
-const LIMIT: i64 = 1_000;
+const MAX_POSITIONS: i64 = 1_000;
 
 #[cfg(test)]
 mod tests {
@@ -249,30 +251,30 @@ mod tests {
 
     #[test]
     fn a_gap_holds_back_until_it_fills_or_is_given_up() {
-        let mut seen = Seen::default();
+        let mut seen = GapTracker::default();
         for position in [1, 2, 6, 9] {
             seen.see(position);
         }
         assert_eq!(seen.gaps, [(3, 5), (7, 8)]);
-        assert_eq!(seen.settled(), 2);
+        assert_eq!(seen.stable(), 2);
         seen.fill(4);
         assert_eq!(seen.gaps, [(3, 3), (5, 5), (7, 8)]);
         seen.fill(3);
-        assert_eq!(seen.settled(), 4);
-        seen.give_up(7);
+        assert_eq!(seen.stable(), 4);
+        seen.abandon(7);
         assert_eq!(seen.gaps, [(8, 8)]);
-        assert_eq!(seen.settled(), 7);
+        assert_eq!(seen.stable(), 7);
         seen.fill(8);
-        assert_eq!(seen.settled(), 9);
+        assert_eq!(seen.stable(), 9);
     }
 
     #[test]
     fn what_was_seen_before_fills_nothing() {
-        let mut seen = Seen::default();
+        let mut seen = GapTracker::default();
         seen.see(1);
         seen.see(3);
         seen.fill(1);
         seen.fill(9);
-        assert_eq!((seen.settled(), seen.gaps.len()), (1, 1));
+        assert_eq!((seen.stable(), seen.gaps.len()), (1, 1));
     }
 }

@@ -14,20 +14,20 @@ use crate::{
     Database,
     database::WaitStart,
     deployments::{Deployment, set_due},
-    dialect::Trip,
+    dialect::RoundTrip,
     error::StoreError,
-    telemetry::{CYCLE_LATENESS, InUnit as _},
+    telemetry::{InUnit as _, RECONCILE_LATENESS},
     transaction::Transaction,
     units::{
-        Call, SetAside,
+        FailureBackoff, RequestContext,
         change::{Change, Plan},
-        hold::Held,
+        lock::Locked,
     },
 };
 
 /// What a pass over the due queue came to.
 #[derive(Debug, Default)]
-pub struct Pass {
+pub struct ReconcileBatch {
     /// What was looked at.
     pub done: Vec<DeploymentId>,
     /// What could not be looked at, and is set aside if that is its own fault.
@@ -47,93 +47,103 @@ impl Database {
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn run_due(&self, limit: u32, aside: &SetAside) -> Result<Pass, StoreError> {
-        let trip = Trip::to_read(self.clock());
-        let (due, now) = self.reader().await?.next_due(trip).await?;
+    pub async fn reconcile_due(
+        &self,
+        limit: u32,
+        backoff: &FailureBackoff,
+    ) -> Result<ReconcileBatch, StoreError> {
+        let round_trip = RoundTrip::to_read(self.clock());
+        let (due, now) = self.reader().await?.next_due(round_trip).await?;
         let next = due.map(|at| at.since(now));
         if next != Some(Duration::ZERO) {
-            return Ok(Pass {
+            return Ok(ReconcileBatch {
                 next,
-                set_aside: aside.count(now),
-                ..Pass::default()
+                set_aside: backoff.count(now),
+                ..ReconcileBatch::default()
             });
         }
         let mut taken = Vec::new();
-        let together = self.run_together(now, limit, aside, &mut taken).await;
-        let pass = match together {
-            Err(error) if error.is_of_rows() => self.run_alone(taken, aside, now).await?,
+        let together = self
+            .reconcile_together(now, limit, backoff, &mut taken)
+            .await;
+        let batch = match together {
+            Err(error) if error.is_of_rows() => self.reconcile_alone(taken, backoff, now).await?,
             together => together?,
         };
-        aside.done(&pass.done);
-        let failed = pass.failed.iter().filter(|(_, error)| error.is_of_rows());
+        backoff.reset(&batch.done);
+        let failed = batch.failed.iter().filter(|(_, error)| error.is_of_rows());
         let failed: Vec<_> = failed.map(|(id, _)| *id).collect();
-        aside.failed(&failed, now);
-        Ok(Pass {
+        backoff.record_failures(&failed, now);
+        Ok(ReconcileBatch {
             next,
-            set_aside: aside.count(now),
-            ..pass
+            set_aside: backoff.count(now),
+            ..batch
         })
     }
 
     /// In one transaction. Says what it has taken, also when it fails.
-    async fn run_together(
+    async fn reconcile_together(
         &self,
         due_by: Timestamp,
         limit: u32,
-        aside: &SetAside,
+        backoff: &FailureBackoff,
         taken: &mut Vec<DeploymentId>,
-    ) -> Result<Pass, StoreError> {
+    ) -> Result<ReconcileBatch, StoreError> {
         self.write(async |tx: &mut Transaction| {
-            let (connection, trip) = tx.trip()?;
-            let due = connection.lock_due(trip, due_by, i64::from(limit)).await?;
+            let (connection, round_trip) = tx.round_trip()?;
+            let due = connection
+                .lock_due(round_trip, due_by, i64::from(limit))
+                .await?;
             taken.clone_from(&due);
             if due.is_empty() {
-                return Ok(Pass::default());
+                return Ok(ReconcileBatch::default());
             }
-            let mut pass = Pass::default();
+            let mut batch = ReconcileBatch::default();
             let mut changes = Vec::new();
-            for (id, held) in tx.hold_free(due).await? {
-                match held {
-                    Ok(held) => {
-                        changes.push(cycle(held));
-                        pass.done.push(id);
+            for (id, locked) in tx.lock_available(due).await? {
+                match locked {
+                    Ok(locked) => {
+                        changes.push(evaluate_locked(locked));
+                        batch.done.push(id);
                     }
-                    Err(error) => pass.failed.push((id, error)),
+                    Err(error) => batch.failed.push((id, error)),
                 }
             }
             let now = tx.now().await?;
             tx.carry_out_all(changes, now);
-            let broken = pass.failed.iter();
-            tx.write(broken.map(|&(id, _)| set_due(&[id], now + aside.time(id, now))));
-            Ok(pass)
+            let failed = batch.failed.iter();
+            tx.write(failed.map(|&(id, _)| set_due(&[id], now + backoff.delay(id, now))));
+            Ok(batch)
         })
         .in_unit("pass", None)
         .await
     }
 
     /// Each in a transaction of its own.
-    async fn run_alone(
+    async fn reconcile_alone(
         &self,
         ids: Vec<DeploymentId>,
-        aside: &SetAside,
+        backoff: &FailureBackoff,
         now: Timestamp,
-    ) -> Result<Pass, StoreError> {
-        let mut pass = Pass::default();
+    ) -> Result<ReconcileBatch, StoreError> {
+        let mut batch = ReconcileBatch::default();
         for id in ids {
-            match self.run_cycle(id).await {
-                Ok(Some(_)) => pass.done.push(id),
+            match self.reconcile(id).await {
+                Ok(Some(_)) => batch.done.push(id),
                 // Someone else was faster.
                 Ok(None) => {}
-                Err(error @ (StoreError::Away(_) | StoreError::Exhausted)) => return Err(error),
+                Err(error @ (StoreError::Unavailable(_) | StoreError::PoolTimeout)) => {
+                    return Err(error);
+                }
                 Err(error) => {
                     if error.is_of_rows() {
-                        self.set_aside(id, aside.time(id, now)).await?;
+                        self.postpone(id, backoff.delay(id, now)).await?;
                     }
-                    pass.failed.push((id, error));
+                    batch.failed.push((id, error));
                 }
             }
         }
-        Ok(pass)
+        Ok(batch)
     }
 
     /// Does one cycle of a deployment, in one transaction. None when it is not
@@ -142,18 +152,18 @@ impl Database {
     /// # Errors
     ///
     /// When the database fails, or the deployment's row is broken.
-    pub async fn run_cycle(&self, id: DeploymentId) -> Result<Option<Deployment>, StoreError> {
+    pub async fn reconcile(&self, id: DeploymentId) -> Result<Option<Deployment>, StoreError> {
         self.write(async |tx: &mut Transaction| {
-            let held = tx.hold_free(vec![id]).await?;
-            let Some((_, held)) = held.into_iter().next() else {
+            let locked = tx.lock_available(vec![id]).await?;
+            let Some((_, locked)) = locked.into_iter().next() else {
                 return Ok(None);
             };
-            let held = held?;
-            let now = held.now;
-            if held.due_at.is_none_or(|at| at > now) {
+            let locked = locked?;
+            let now = locked.now;
+            if locked.due_at.is_none_or(|at| at > now) {
                 return Ok(None);
             }
-            let change = cycle(held);
+            let change = evaluate_locked(locked);
             let deployment = change.deployment.clone();
             tx.carry_out_all(vec![change], now);
             Ok(Some(deployment))
@@ -168,8 +178,8 @@ impl Database {
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn set_aside(&self, id: DeploymentId, time: Duration) -> Result<(), StoreError> {
-        self.write_on(WaitStart::now(), [id], async |tx: &mut Transaction| {
+    pub async fn postpone(&self, id: DeploymentId, time: Duration) -> Result<(), StoreError> {
+        self.write_locked(WaitStart::now(), [id], async |tx: &mut Transaction| {
             let now = tx.now().await?;
             tx.write([set_due(&[id], now + time)]);
             Ok(())
@@ -179,14 +189,14 @@ impl Database {
 }
 
 /// What a look at a deployment comes to.
-fn cycle(held: Held) -> Change {
-    let deployment = &held.deployment;
+fn evaluate_locked(locked: Locked) -> Change {
+    let deployment = &locked.deployment;
     let _within = info_span!("cycle", deployment = %deployment.id).entered();
-    if let Some(due_at) = held.due_at {
-        histogram!(CYCLE_LATENESS).record(held.now.since(due_at));
+    if let Some(due_at) = locked.due_at {
+        histogram!(RECONCILE_LATENESS).record(locked.now.since(due_at));
     }
     let (view, policy) = (deployment.view(), &deployment.policy);
-    let evaluation = evaluate(&view, &held.views(), policy, held.now);
-    let call = Call::coordinator(evaluation.reason());
-    held.change(&Plan::of_cycle(evaluation), &call)
+    let evaluation = evaluate(&view, &locked.views(), policy, locked.now);
+    let call = RequestContext::coordinator(evaluation.reason());
+    locked.change(&Plan::of_reconcile(evaluation), &call)
 }

@@ -1,4 +1,4 @@
-//! Checkpoints of a SQLite database: what was committed goes from its log into the
+//! Checkpointer of a SQLite database: what was committed goes from its log into the
 //! file. They are done beside the writer, for whom everyone would wait otherwise.
 
 use std::{
@@ -9,18 +9,18 @@ use std::{
 use diesel::{SqliteConnection, connection::SimpleConnection as _};
 use tracing::debug;
 
-use super::writer::Connect;
+use super::writer::ConnectWriter;
 
 /// The thread that does them. Dropped, it has ended.
-pub(super) struct Checkpoints {
+pub(super) struct Checkpointer {
     /// None only while it is being ended.
     wake: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Checkpoints {
+impl Checkpointer {
     /// Has them done on a connection of their own.
-    pub(super) fn on(connect: Connect) -> Self {
+    pub(super) fn on(connect: ConnectWriter) -> Self {
         let (wake, woken) = sync_channel(1);
         let thread = thread::Builder::new().name("checkpoints".into());
         // Without a thread the writer does them.
@@ -41,7 +41,7 @@ impl Checkpoints {
     }
 }
 
-impl Drop for Checkpoints {
+impl Drop for Checkpointer {
     fn drop(&mut self) {
         drop(self.wake.take());
         if let Some(thread) = self.thread.take() {
@@ -51,7 +51,7 @@ impl Drop for Checkpoints {
     }
 }
 
-fn run(woken: &Receiver<()>, connect: &Connect) {
+fn run(woken: &Receiver<()>, connect: &ConnectWriter) {
     let mut connection = None;
     for () in woken {
         let done = match &mut connection {
