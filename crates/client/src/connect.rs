@@ -1,0 +1,154 @@
+use std::{error::Error as StdError, io, time::Duration};
+
+use tonic::{
+    service::interceptor::InterceptedService,
+    transport::{Channel, Endpoint},
+};
+
+use crate::{CallCredentials, ServerTarget, tls::ClientTlsError};
+
+/// A connection that shows credentials with each call. Cheap to clone: the clones
+/// share the connection. It connects again by itself when the connection is lost.
+pub type AuthChannel = InterceptedService<Channel, CallCredentials>;
+
+/// There is no connection to the server, and the server has seen nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cannot reach the server{}: {reason}", at(server))]
+pub struct ConnectError {
+    /// The server's URL; `None` where an [`AuthChannel`] tried to connect again.
+    pub server: Option<String>,
+    /// What stands in the way.
+    pub kind: ConnectErrorKind,
+    /// The innermost cause, such as `Connection refused (os error 111)`.
+    pub reason: String,
+}
+
+/// What stands in the way of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConnectErrorKind {
+    /// Nothing listens at the address.
+    Refused,
+    /// No connection within 5 s: the host is down, or a firewall drops packets.
+    TimedOut,
+    /// The host's name has no address.
+    NameResolution,
+    /// The TLS handshake failed: another CA, another name, an expired certificate,
+    /// or a server that does not use TLS.
+    Tls,
+    /// The client's own TLS files cannot be used.
+    TlsFiles,
+    /// Anything else.
+    Other,
+}
+
+impl ServerTarget {
+    /// Connects now.
+    ///
+    /// # Errors
+    ///
+    /// When there is no connection within 5 s.
+    pub async fn connect(&self) -> Result<AuthChannel, ConnectError> {
+        let endpoint = self.endpoint()?;
+        let channel = endpoint.connect().await;
+        Ok(self.authenticate(channel.map_err(|error| self.error(&error))?))
+    }
+
+    /// Returns a channel that connects at its first call.
+    ///
+    /// # Errors
+    ///
+    /// When the TLS files cannot be used. That the server is away is the error of
+    /// the calls.
+    pub fn connect_lazy(&self) -> Result<AuthChannel, ConnectError> {
+        Ok(self.authenticate(self.endpoint()?.connect_lazy()))
+    }
+
+    fn authenticate(&self, channel: Channel) -> AuthChannel {
+        InterceptedService::new(channel, self.credentials.clone())
+    }
+
+    fn endpoint(&self) -> Result<Endpoint, ConnectError> {
+        let mut endpoint =
+            Endpoint::from_shared(self.url().to_owned()).map_err(|error| self.error(&error))?;
+        if self.is_encrypted() {
+            let tls = self.tls.load().map_err(|error| self.tls_error(&error))?;
+            let configured = endpoint.tls_config(tls);
+            endpoint = configured.map_err(|error| self.tls_error(&error))?;
+        }
+        // Without keep-alive a connection through a firewall that forgot it looks
+        // open for ever, and its streams are silent for ever.
+        Ok(endpoint
+            .connect_timeout(CONNECT_TIMEOUT)
+            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT))
+    }
+
+    fn error(&self, error: &(dyn StdError + 'static)) -> ConnectError {
+        ConnectError {
+            server: Some(self.url().to_owned()),
+            ..ConnectError::classify(error)
+        }
+    }
+
+    fn tls_error(&self, error: &(dyn StdError + 'static)) -> ConnectError {
+        let reason = match error.downcast_ref::<ClientTlsError>() {
+            Some(error) => error.to_string(),
+            None => innermost(error),
+        };
+        ConnectError {
+            server: Some(self.url().to_owned()),
+            kind: ConnectErrorKind::TlsFiles,
+            reason,
+        }
+    }
+}
+
+impl ConnectError {
+    /// Reads the kind from the causes of an error of the transport.
+    pub(crate) fn classify(error: &(dyn StdError + 'static)) -> Self {
+        let kind = chain(error).find_map(kind_of);
+        Self {
+            server: None,
+            kind: kind.unwrap_or(ConnectErrorKind::Other),
+            reason: innermost(error),
+        }
+    }
+}
+
+fn kind_of(cause: &(dyn StdError + 'static)) -> Option<ConnectErrorKind> {
+    if let Some(error) = cause.downcast_ref::<io::Error>() {
+        return match error.kind() {
+            io::ErrorKind::ConnectionRefused => Some(ConnectErrorKind::Refused),
+            io::ErrorKind::TimedOut => Some(ConnectErrorKind::TimedOut),
+            // How rustls reports every failure of a handshake.
+            io::ErrorKind::InvalidData => Some(ConnectErrorKind::Tls),
+            _ => None,
+        };
+    }
+    // hyper's error for this is private: its text is all that there is.
+    let is_dns = cause.to_string().starts_with("dns error");
+    is_dns.then_some(ConnectErrorKind::NameResolution)
+}
+
+/// An error and its causes, outermost first.
+pub(crate) fn chain<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+/// The innermost cause, which says most: "Connection refused".
+pub(crate) fn innermost(error: &(dyn StdError + 'static)) -> String {
+    chain(error).last().unwrap_or(error).to_string()
+}
+
+fn at(server: &Option<String>) -> String {
+    server
+        .as_ref()
+        .map_or_else(String::new, |server| format!(" at {server}"))
+}
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(15);

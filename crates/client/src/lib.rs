@@ -1,0 +1,51 @@
+//! The Rust client of Viridian.
+//!
+//! - [`ServerTarget`] says which server to call, whom to trust and as whom to
+//!   call. It gives an [`AuthChannel`], on which every generated client of
+//!   `viridian-proto` works.
+//! - [`unary`] awaits the reply to one call and returns a [`CallError`] that
+//!   tells "the server never saw it" from "it may have been executed" from "the
+//!   server refused it".
+//! - [`DeploymentWatch`], [`AssignmentWatch`] and [`TrafficWatch`] follow the
+//!   server across lost connections and restarts.
+//! - [`wait_until`] follows one deployment to a [`WaitGoal`].
+//! - [`Backoff`] is the delay between attempts, for every caller of a server.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use viridian_client::{DeploymentWatch, ReconnectPolicy, ServerTarget, WatchUpdate};
+//!
+//! let target = ServerTarget::new("http://127.0.0.1:50051")?;
+//! let mut watch = DeploymentWatch::of(target, "shop/cart", ReconnectPolicy::TRANSIENT);
+//! loop {
+//!     if let WatchUpdate::Message(event) = watch.next().await? {
+//!         println!("{:?}", event.kind());
+//!     }
+//! }
+//! # }
+//! ```
+
+mod backoff;
+mod call;
+mod connect;
+mod credentials;
+mod goal;
+mod target;
+mod tls;
+mod wait;
+mod watch;
+
+pub use self::{
+    backoff::Backoff,
+    call::{CALL_TIMEOUT, CallError, unary, unary_within},
+    connect::{AuthChannel, ConnectError, ConnectErrorKind},
+    credentials::{CallCredentials, MalformedToken},
+    goal::{MissReason, WaitGoal, WaitProgress},
+    target::{ServerTarget, UrlError, normalize_url},
+    tls::{ClientIdentityFiles, ClientTlsError, ClientTlsFiles},
+    wait::{WaitError, WaitOutcome, wait_until},
+    watch::{
+        AssignmentWatch, ChannelSource, DeploymentWatch, ReconnectPolicy, ResumableWatch,
+        TrafficWatch, WatchAssignments, WatchDeployments, WatchTraffic, WatchUpdate,
+    },
+};

@@ -1,0 +1,83 @@
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+use viridian_proto::v1::{Deployment, DeploymentEvent};
+
+use crate::{CallError, DeploymentWatch, MissReason, WaitGoal, WaitProgress, WatchUpdate};
+
+/// How a wait ended well.
+#[derive(Clone, Debug, PartialEq)]
+pub enum WaitOutcome {
+    /// The deployment has come to the goal.
+    Reached(Deployment),
+    /// The deployment waits for its promotion, and goes no further by itself.
+    AtGate(Deployment),
+}
+
+/// Why a wait ended without its goal.
+#[derive(Debug, thiserror::Error)]
+pub enum WaitError {
+    /// The deployment will not come to the goal by itself.
+    #[error("{reason}")]
+    Missed {
+        /// Why.
+        reason: MissReason,
+        /// The deployment at that moment.
+        deployment: Box<Deployment>,
+    },
+    /// The time is over. The server goes on.
+    #[error("the time is over ({limit:?}), and the server goes on")]
+    TimedOut {
+        /// How long the goal was awaited.
+        limit: Duration,
+    },
+    /// The watch failed. The server goes on.
+    #[error(transparent)]
+    Watch(#[from] CallError),
+}
+
+/// Follows a deployment until it has come to a goal, needs someone to act, or will
+/// not come there by itself. `on_update` sees every update of the watch.
+///
+/// The watch must be of one deployment.
+///
+/// # Errors
+///
+/// In each of the ways of [`WaitError`]. Nothing on the server depends on the wait.
+pub async fn wait_until(
+    watch: &mut DeploymentWatch,
+    goal: &WaitGoal,
+    limit: Option<Duration>,
+    mut on_update: impl FnMut(&WatchUpdate<DeploymentEvent>),
+) -> Result<WaitOutcome, WaitError> {
+    let waiting = async {
+        loop {
+            let update = watch.next().await?;
+            on_update(&update);
+            let WatchUpdate::Message(DeploymentEvent {
+                deployment: Some(deployment),
+                ..
+            }) = update
+            else {
+                continue;
+            };
+            match goal.progress(&deployment) {
+                WaitProgress::InProgress => {}
+                WaitProgress::Reached => return Ok(WaitOutcome::Reached(deployment)),
+                WaitProgress::AtGate => return Ok(WaitOutcome::AtGate(deployment)),
+                WaitProgress::Missed(reason) => {
+                    let deployment = Box::new(deployment);
+                    return Err(WaitError::Missed { reason, deployment });
+                }
+            }
+        }
+    };
+    // A limit that the clock cannot express is none.
+    let end = limit.and_then(|limit| Some((limit, Instant::now().checked_add(limit)?)));
+    match end {
+        Some((limit, end)) => timeout_at(end, waiting)
+            .await
+            .unwrap_or(Err(WaitError::TimedOut { limit })),
+        None => waiting.await,
+    }
+}
