@@ -11,7 +11,7 @@ use tonic_health::pb::{
     health_check_response::ServingStatus::{NotServing, Serving},
     health_client::HealthClient,
 };
-use viridian_agent::Bearer;
+use viridian_client::CallCredentials;
 use viridian_proto::v1::WatchTrafficRequest;
 use viridian_server::BackgroundTask;
 
@@ -31,7 +31,10 @@ async fn a_background_task_that_panics_ends_the_server() {
         let mut service = env.watch_health(SERVICE).await;
         assert_eq!(next(&mut all).await, Serving, "{task}");
         assert_eq!(next(&mut service).await, Serving, "{task}");
-        let client = Client::new(env.channel.clone(), Bearer::new(TOKEN).expect("a token"));
+        let client = Client::new(
+            env.channel.clone(),
+            CallCredentials::bearer(TOKEN).expect("a token"),
+        );
         let everything = WatchTrafficRequest {
             deployments: Vec::new(),
             all: true,

@@ -7,7 +7,7 @@ use tonic::{
     Code, Status,
     transport::{Channel, ClientTlsConfig, Error},
 };
-use viridian_agent::Bearer;
+use viridian_client::CallCredentials;
 use viridian_proto::v1::ListHistoryRequest;
 
 use super::{
@@ -26,7 +26,9 @@ const SPIFFE: &str = "uri:spiffe://example.org/ci";
 async fn a_certificate_lets_in_whom_the_file_names(#[case] san: &str) {
     let world = World::start().await;
     let pair = world.clients.client(san);
-    let client = world.client(Some(&pair), Bearer::default()).await;
+    let client = world
+        .client(Some(&pair), CallCredentials::anonymous())
+        .await;
     let created = client.create("shop", "web", 0).await.expect("let in");
     let request = ListHistoryRequest {
         deployment: created.id,
@@ -51,7 +53,9 @@ async fn a_certificate_that_the_file_does_not_name_lets_nobody_in() {
         "uri:spiffe://example.org/ci/2",
     ] {
         let pair = world.clients.client(san);
-        let client = world.client(Some(&pair), Bearer::default()).await;
+        let client = world
+            .client(Some(&pair), CallCredentials::anonymous())
+            .await;
         let status = client.list("").await.expect_err("who is it");
         refused(&status, Code::Unauthenticated, "CREDENTIALS_INVALID");
     }
@@ -65,8 +69,8 @@ async fn a_certificate_that_the_file_does_not_name_lets_nobody_in() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_is_not_needed_where_a_token_is_shown() {
     let world = World::start().await;
-    let token = |text: &str| Bearer::new(text).expect("a token");
-    let nobody = world.client(None, Bearer::default()).await;
+    let token = |text: &str| CallCredentials::bearer(text).expect("a token");
+    let nobody = world.client(None, CallCredentials::anonymous()).await;
     let status = nobody.list("").await.expect_err("nothing is shown");
     refused(&status, Code::Unauthenticated, "CREDENTIALS_MISSING");
     let client = world.client(None, token("vrd_viewer")).await;
@@ -98,7 +102,7 @@ async fn a_certificate_that_is_not_good_makes_no_connection(
     let world = World::start().await;
     let pair = pair(&world);
     // With a token beside it, too.
-    let bearer = Bearer::new("vrd_viewer").expect("a token");
+    let bearer = CallCredentials::bearer("vrd_viewer").expect("a token");
     // The server may only say so once something is sent.
     let outcome = match world.connect(Some(&pair), &world.servers).await {
         Ok(channel) => Client::new(channel, bearer).list("").await,
@@ -161,7 +165,10 @@ async fn what_is_not_encrypted_gets_no_answer() {
         .connect_timeout(PATIENCE)
         .timeout(PATIENCE)
         .connect_lazy();
-    let plain = Client::new(channel, Bearer::new("vrd_viewer").expect("a token"));
+    let plain = Client::new(
+        channel,
+        CallCredentials::bearer("vrd_viewer").expect("a token"),
+    );
     let status = within("a failure", plain.list(""))
         .await
         .expect_err("it is not TLS");
@@ -176,7 +183,7 @@ async fn callers_that_do_not_shake_hands_keep_nobody_waiting() {
         .map(|_| TcpStream::connect(address).expect("a connection"))
         .collect();
     let answer = within("an answer", async {
-        let bearer = Bearer::new("vrd_viewer").expect("a token");
+        let bearer = CallCredentials::bearer("vrd_viewer").expect("a token");
         world.client(None, bearer).await.list("").await
     });
     answer.await.expect("it is answered");
@@ -186,7 +193,7 @@ async fn callers_that_do_not_shake_hands_keep_nobody_waiting() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_certificate_counts_for_new_connections() {
     let world = World::start().await;
-    let bearer = || Bearer::new("vrd_viewer").expect("a token");
+    let bearer = || CallCredentials::bearer("vrd_viewer").expect("a token");
     let old = world.client(None, bearer()).await;
     let next = Authority::new("next");
     let pair = next.server();
@@ -208,18 +215,26 @@ async fn a_new_certificate_counts_for_new_connections() {
 async fn an_authority_that_is_removed_vouches_for_nobody_any_more() {
     let world = World::start().await;
     let pair = world.clients.client(SPIFFE);
-    let client = world.client(Some(&pair), Bearer::default()).await;
+    let client = world
+        .client(Some(&pair), CallCredentials::anonymous())
+        .await;
     client.list("").await.expect("let in");
     let next = Authority::new("next clients");
     world.files.write("clients.pem", &next.pem());
     eventually("the new authority", async || {
         let pair = next.client(SPIFFE);
         let channel = world.connect(Some(&pair), &world.servers).await.ok()?;
-        Client::new(channel, Bearer::default()).list("").await.ok()
+        Client::new(channel, CallCredentials::anonymous())
+            .list("")
+            .await
+            .ok()
     })
     .await;
     let refusal = match world.connect(Some(&pair), &world.servers).await {
-        Ok(channel) => Client::new(channel, Bearer::default()).list("").await.err(),
+        Ok(channel) => Client::new(channel, CallCredentials::anonymous())
+            .list("")
+            .await
+            .err(),
         Err(error) => Some(Status::from_error(error.into())),
     };
     refusal.expect("it vouches for nobody");
@@ -281,7 +296,7 @@ impl World {
         endpoint.timeout(PATIENCE).connect().await
     }
 
-    async fn client(&self, pair: Option<&Pair>, bearer: Bearer) -> Client {
+    async fn client(&self, pair: Option<&Pair>, bearer: CallCredentials) -> Client {
         let channel = self.connect(pair, &self.servers).await;
         Client::new(channel.expect("a connection"), bearer)
     }

@@ -13,7 +13,7 @@ use tonic::{
     service::interceptor::InterceptedService,
     transport::{Channel, Endpoint},
 };
-use viridian_agent::Bearer;
+use viridian_client::CallCredentials;
 use viridian_proto::v1::{
     CreateDeploymentRequest, Deployment, ListDeploymentsRequest,
     deployment_service_client::DeploymentServiceClient, route_service_client::RouteServiceClient,
@@ -37,10 +37,10 @@ pub(crate) struct CredentialsFile {
 #[derive(Clone)]
 pub(crate) struct Client {
     channel: Channel,
-    bearer: Bearer,
+    bearer: CallCredentials,
 }
 
-pub(crate) type Shown = InterceptedService<Channel, Bearer>;
+pub(crate) type Shown = InterceptedService<Channel, CallCredentials>;
 
 impl Guarded {
     pub(crate) async fn start(entries: &[String]) -> Self {
@@ -64,7 +64,10 @@ impl Guarded {
 
     /// One that shows nothing.
     pub(crate) async fn stranger(&self) -> Client {
-        Client::new(connect(&self.server.url()).await, Bearer::default())
+        Client::new(
+            connect(&self.server.url()).await,
+            CallCredentials::anonymous(),
+        )
     }
 }
 
@@ -94,10 +97,13 @@ impl CredentialsFile {
 
 impl Client {
     pub(crate) async fn connect(url: &str, token: &str) -> Self {
-        Self::new(connect(url).await, Bearer::new(token).expect("a token"))
+        Self::new(
+            connect(url).await,
+            CallCredentials::bearer(token).expect("a token"),
+        )
     }
 
-    pub(crate) fn new(channel: Channel, bearer: Bearer) -> Self {
+    pub(crate) fn new(channel: Channel, bearer: CallCredentials) -> Self {
         Self { channel, bearer }
     }
 

@@ -5,20 +5,18 @@ use tokio::{
     time::{self, Instant},
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
-use tonic::{
-    service::interceptor::InterceptedService,
-    transport::{Channel, Endpoint},
-};
 use tracing::{info, warn};
-use viridian_proto::v1::{Assignment, route_service_client::RouteServiceClient};
+use viridian_client::{AuthChannel, ConnectError};
+use viridian_proto::v1::Assignment;
 
 use crate::{
-    AgentConfig, Bearer, assignments, courier,
+    AgentConfig, assignments,
     outbox::Outbox,
     ports::Ports,
     probe,
     process::{self, Launcher, StartError},
     record::{Record, RecordError},
+    reporter,
     route::Machine,
     routes::Routes,
 };
@@ -27,26 +25,9 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AgentError {
-    /// The server's address is not one.
-    #[error("the server's address {server:?} is not valid")]
-    ServerAddress {
-        /// What was given.
-        server: String,
-        /// Why it is none.
-        source: tonic::transport::Error,
-    },
-    /// The server's address is not of the form `http://HOST:PORT`, or `https://` where
-    /// TLS is configured.
-    #[error(
-        "the server's address {server:?} must have the form http://HOST:PORT or https://HOST:PORT"
-    )]
-    ServerScheme {
-        /// What was given.
-        server: String,
-    },
-    /// TLS cannot work as it is configured.
-    #[error("TLS cannot be used as it is configured")]
-    Tls(#[source] tonic::transport::Error),
+    /// The TLS files for the connection to the server cannot be used.
+    #[error(transparent)]
+    Server(#[from] ConnectError),
     /// The configuration names no supervisor.
     #[error("no supervisor is configured")]
     NoSupervisor,
@@ -89,7 +70,7 @@ pub enum AgentError {
 ///
 /// Only at the start, and only for what can never work.
 pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> Result<(), AgentError> {
-    let client = RouteServiceClient::with_interceptor(channel(&config)?, config.bearer.clone());
+    let channel = config.server.connect_lazy()?;
     let (record, lost) = record(&config)?;
     let outbox = Arc::new(Outbox::default());
     let machine = Arc::new(Machine {
@@ -102,14 +83,14 @@ pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> Result<(),
     });
 
     let closing = CancellationToken::new();
-    let delivery = courier::deliver(client.clone(), outbox, record, closing.clone());
+    let delivery = reporter::deliver(channel.clone(), outbox, record, closing.clone());
     let delivery = AbortOnDropHandle::new(tokio::spawn(delivery));
     let mut routes = Routes::new(machine);
     routes.report_lost(&lost);
     let patience = config.stop_grace + STOP_MARGIN;
     let sweep = process::kill_lost(lost, patience);
     let _sweep = AbortOnDropHandle::new(tokio::spawn(sweep));
-    take_assignments(client, config.resource_group, &mut routes, &shutdown).await;
+    take_assignments(channel, config.resource_group, &mut routes, &shutdown).await;
 
     info!("stopping all routes");
     if time::timeout(patience, routes.stop_all()).await.is_err() {
@@ -123,13 +104,13 @@ pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> Result<(),
 }
 
 async fn take_assignments(
-    client: Client,
+    channel: AuthChannel,
     resource_group: String,
     routes: &mut Routes,
     shutdown: &CancellationToken,
 ) {
     let (sender, mut inbox) = mpsc::channel::<Assignment>(WAITING_ASSIGNMENTS);
-    let following = assignments::follow(client, resource_group, sender);
+    let following = assignments::follow(channel, resource_group, sender);
     let _following = AbortOnDropHandle::new(tokio::spawn(following));
     loop {
         tokio::select! {
@@ -140,24 +121,6 @@ async fn take_assignments(
             else => return,
         }
     }
-}
-
-fn channel(config: &AgentConfig) -> Result<Channel, AgentError> {
-    let server = config.server.clone();
-    let endpoint = match Endpoint::from_shared(server.clone()) {
-        Ok(endpoint) => endpoint,
-        Err(source) => return Err(AgentError::ServerAddress { server, source }),
-    };
-    let endpoint = match (endpoint.uri().scheme_str(), &config.tls) {
-        (Some("http"), _) => endpoint,
-        (Some("https"), Some(tls)) => endpoint.tls_config(tls.clone()).map_err(AgentError::Tls)?,
-        _ => return Err(AgentError::ServerScheme { server }),
-    };
-    Ok(endpoint
-        .connect_timeout(CONNECT_TIMEOUT)
-        .http2_keep_alive_interval(KEEP_ALIVE)
-        .keep_alive_timeout(KEEP_ALIVE)
-        .connect_lazy())
 }
 
 fn record(config: &AgentConfig) -> Result<(Record, Vec<String>), AgentError> {
@@ -196,13 +159,8 @@ fn reason_of(error: StartError) -> String {
     }
 }
 
-/// How a server is talked to.
-pub(crate) type Client = RouteServiceClient<InterceptedService<Channel, Bearer>>;
-
 const LEAST_REPEAT: Duration = Duration::from_millis(100);
 const WAITING_ASSIGNMENTS: usize = 64;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// What a supervisor may need after SIGKILL.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
 /// How long the last reports are tried.

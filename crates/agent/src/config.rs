@@ -1,18 +1,12 @@
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use tonic::transport::ClientTlsConfig;
-
-use crate::Bearer;
+use viridian_client::ServerTarget;
 
 /// What an agent is told at its start.
 #[derive(Debug, Clone)]
 pub struct AgentConfig {
-    /// The server's address, such as `http://127.0.0.1:50051`.
-    pub server: String,
-    /// Whom to trust and what to show, where the address is `https://…`.
-    pub tls: Option<ClientTlsConfig>,
-    /// The token to show.
-    pub bearer: Bearer,
+    /// The server, and what to show there.
+    pub server: ServerTarget,
     /// The resource group whose assignments it takes. Usually `default`; passed
     /// to the server as it is, the empty one included.
     pub resource_group: String,

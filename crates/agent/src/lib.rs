@@ -24,10 +24,7 @@
 
 mod agent;
 mod assignments;
-mod backoff;
-mod bearer;
 mod config;
-mod courier;
 mod outbox;
 mod ports;
 mod probe;
@@ -35,11 +32,11 @@ mod process;
 mod procfs;
 mod protocol;
 mod record;
+mod reporter;
 mod route;
 mod routes;
 mod supervisor;
 
 pub use agent::{AgentError, run};
-pub use bearer::{Bearer, MalformedToken};
 pub use config::AgentConfig;
 pub use supervisor::{SupervisorArgs, supervise};

@@ -12,7 +12,7 @@ use crate::{
     duration, exit_code,
     logging::{self, LogArgs, LogError},
     runtime::TASK_SHUTDOWN_TIMEOUT,
-    server::{ServerArgs, ServerError, ServerTarget},
+    server::{ServerArgs, ServerError},
     signals::StopSignals,
 };
 
@@ -108,15 +108,13 @@ impl AgentCommandError {
 /// Runs routes until SIGINT or SIGTERM, then stops them.
 pub(crate) fn run(args: AgentArgs) -> Result<ExitCode, AgentCommandError> {
     logging::start(args.log)?;
-    let ServerTarget { url, tls, bearer } = args.server.target()?;
+    let server = args.server.target()?;
     let state = match args.state_dir {
         Some(folder) => folder,
-        None => state_folder(&url, &args.resource_group)?,
+        None => state_folder(server.url(), &args.resource_group)?,
     };
     let config = AgentConfig {
-        server: url,
-        tls,
-        bearer,
+        server,
         resource_group: args.resource_group,
         supervisor: supervisor_command()?,
         stop_grace: args.stop_grace,

@@ -8,7 +8,6 @@ use std::{
 use crate::{
     agent::AgentCommandError,
     check::CheckCommandError,
-    client::CallError,
     completions::CompletionsError,
     copy::CopyCommandError,
     demo::{DemoError, replica::ReplicaError},
@@ -82,7 +81,7 @@ impl CommandError {
 
     fn is_broken_pipe(&self) -> bool {
         let output = match self {
-            Self::Deployment(DeploymentError::Call(CallError::Output(error))) => error.io(),
+            Self::Deployment(DeploymentError::Output(error)) => error.io(),
             Self::Token(TokenError::Output(error)) => error.io(),
             Self::Check(CheckCommandError::Output(error))
             | Self::Doctor(DoctorError::Output(error)) => error.io(),

@@ -1,16 +1,12 @@
 //! Which server to talk to, and as whom.
 
-use std::{
-    convert::Infallible,
-    fmt, fs, io,
-    net::IpAddr,
-    path::{Path, PathBuf},
-    str::FromStr,
-};
+use std::{convert::Infallible, fmt, path::PathBuf, str::FromStr};
 
 use clap::{Args, builder::BoolishValueParser};
-use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity, Uri};
-use viridian_agent::{Bearer, MalformedToken};
+use viridian_client::{
+    CallCredentials, ClientIdentityFiles, ClientTlsError, ClientTlsFiles, MalformedToken,
+    ServerTarget, UrlError, normalize_url,
+};
 
 /// The flags of everything that talks to a server.
 #[derive(Debug, Clone, Args)]
@@ -23,7 +19,7 @@ pub(crate) struct ServerArgs {
         env = "VIRIDIAN_SERVER",
         value_name = "URL",
         default_value = DEFAULT_SERVER,
-        value_parser = parse_server
+        value_parser = normalize_url
     )]
     server: String,
     /// The token to show. Better in the environment: others see what is on a
@@ -69,30 +65,15 @@ pub(crate) struct ServerArgs {
     tls_key: Option<PathBuf>,
 }
 
-/// A server, and what to show there.
-#[derive(Debug)]
-pub(crate) struct ServerTarget {
-    pub(crate) url: String,
-    pub(crate) tls: Option<ClientTlsConfig>,
-    pub(crate) bearer: Bearer,
-}
-
 /// A text that is shown nowhere.
 #[derive(Clone)]
 struct SecretText(String);
 
-/// Why a text does not name a server.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum UrlError {
-    #[error("write http://HOST:PORT or https://HOST:PORT")]
-    Malformed,
-    #[error("only http:// and https:// can be spoken")]
-    Scheme,
-}
-
-/// Why a server cannot be talked to as the flags say.
+/// Why a server cannot be called as the flags say.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServerError {
+    #[error(transparent)]
+    Url(#[from] UrlError),
     #[error(transparent)]
     Token(#[from] MalformedToken),
     #[error(
@@ -102,78 +83,44 @@ pub(crate) enum ServerError {
     InClear { host: String },
     #[error("--tls-ca, --tls-cert and --tls-key are for servers at https://")]
     TlsInVain,
-    #[error("cannot read {}: {source}", file.display())]
-    File { file: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Tls(ClientTlsError),
+}
+
+impl From<ClientTlsError> for ServerError {
+    fn from(error: ClientTlsError) -> Self {
+        match error {
+            ClientTlsError::PlainUrl => Self::TlsInVain,
+            error => Self::Tls(error),
+        }
+    }
 }
 
 impl ServerArgs {
-    /// What the flags come to.
+    /// The server that the flags name, and what to show there.
     pub(crate) fn target(&self) -> Result<ServerTarget, ServerError> {
-        let bearer = match &self.token {
-            Some(SecretText(token)) => Bearer::new(token)?,
-            None => Bearer::default(),
+        let credentials = match &self.token {
+            Some(SecretText(token)) => CallCredentials::bearer(token)?,
+            None => CallCredentials::anonymous(),
         };
-        let url = self.server.clone();
-        let uri = url.parse::<Uri>().unwrap_or_default();
-        let tls = if uri.scheme_str() == Some("https") {
-            Some(self.tls()?)
-        } else {
-            self.check_plain(&uri, bearer.is_some())?;
-            None
-        };
-        Ok(ServerTarget { url, tls, bearer })
-    }
-
-    fn tls(&self) -> Result<ClientTlsConfig, ServerError> {
-        let mut tls = ClientTlsConfig::new();
-        tls = match &self.tls_ca {
-            Some(ca) => tls.ca_certificate(Certificate::from_pem(read(ca)?)),
-            None => tls.with_native_roots(),
-        };
-        if let (Some(cert), Some(key)) = (&self.tls_cert, &self.tls_key) {
-            tls = tls.identity(Identity::from_pem(read(cert)?, read(key)?));
-        }
-        Ok(tls)
-    }
-
-    /// Without encryption a token goes to this machine only.
-    fn check_plain(&self, uri: &Uri, has_token: bool) -> Result<(), ServerError> {
-        if self.tls_ca.is_some() || self.tls_cert.is_some() {
-            return Err(ServerError::TlsInVain);
-        }
-        let host = uri.host().unwrap_or_default();
-        if has_token && !self.token_in_clear && !is_loopback(host) {
-            let host = host.to_owned();
+        let target = ServerTarget::new(&self.server)?
+            .with_tls(self.tls_files())?
+            .with_credentials(credentials);
+        if target.exposes_token() && !self.token_in_clear {
+            let host = target.host().to_owned();
             return Err(ServerError::InClear { host });
         }
-        Ok(())
+        Ok(target)
     }
-}
 
-/// Reads the URL of a server; `HOST:PORT` will do.
-pub(crate) fn parse_server(text: &str) -> Result<String, UrlError> {
-    let url = match text.split_once("://") {
-        None => format!("http://{text}"),
-        Some(("http" | "https", _)) => text.to_owned(),
-        Some(_) => return Err(UrlError::Scheme),
-    };
-    let endpoint = Endpoint::from_shared(url.clone()).map_err(|_| UrlError::Malformed)?;
-    match endpoint.uri().host() {
-        Some(host) if !host.is_empty() => Ok(url),
-        _ => Err(UrlError::Malformed),
+    fn tls_files(&self) -> ClientTlsFiles {
+        // clap requires both or neither.
+        let identity = self.tls_cert.clone().zip(self.tls_key.clone());
+        ClientTlsFiles {
+            ca: self.tls_ca.clone(),
+            identity: identity.map(|(cert, key)| ClientIdentityFiles { cert, key }),
+        }
     }
-}
-
-fn is_loopback(host: &str) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || bare.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
-}
-
-fn read(file: &Path) -> Result<Vec<u8>, ServerError> {
-    fs::read(file).map_err(|source| ServerError::File {
-        file: file.to_owned(),
-        source,
-    })
 }
 
 impl FromStr for SecretText {
@@ -210,24 +157,11 @@ mod tests {
     }
 
     #[test]
-    fn a_server_is_a_url_or_host_and_port() {
-        for (text, url) in [
-            ("localhost:1", "http://localhost:1"),
-            ("http://[::1]:1", "http://[::1]:1"),
-            ("https://example.org", "https://example.org"),
-        ] {
-            assert_eq!(parse_server(text).as_deref(), Ok(url));
-        }
-        assert_eq!(parse_server("ftp://example.org"), Err(UrlError::Scheme));
-        assert_eq!(parse_server("http://"), Err(UrlError::Malformed));
-        assert_eq!(parse_server("two words"), Err(UrlError::Malformed));
-    }
-
-    #[test]
     fn without_encryption_a_token_goes_to_this_machine_only() {
         for host in ["localhost:1", "127.0.0.1:1", "127.1.2.3:1", "[::1]:1"] {
-            let target = flags(&format!("--token t --server {host}")).target();
-            assert!(target.expect(host).bearer.is_some());
+            flags(&format!("--token t --server {host}"))
+                .target()
+                .expect(host);
         }
         for host in [
             "example.org:1",

@@ -12,7 +12,8 @@ use std::{
 };
 
 use tokio_util::sync::CancellationToken;
-use viridian_agent::{AgentConfig, Bearer, SupervisorArgs, run, supervise};
+use viridian_agent::{AgentConfig, SupervisorArgs, run, supervise};
+use viridian_client::ServerTarget;
 
 fn main() -> ExitCode {
     let mut args = env::args().skip(1);
@@ -46,9 +47,7 @@ fn supervisor_args(mut args: impl Iterator<Item = String>) -> SupervisorArgs {
 
 fn agent(server: String, state: Option<String>) -> ExitCode {
     let config = AgentConfig {
-        server,
-        tls: None,
-        bearer: Bearer::default(),
+        server: ServerTarget::new(&server).expect("a URL"),
         resource_group: "default".into(),
         supervisor: vec![
             env::current_exe().expect("this program").into(),

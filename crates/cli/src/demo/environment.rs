@@ -6,7 +6,8 @@ use std::{fs, io, net::SocketAddr, path::Path, time::Duration};
 use tempfile::TempDir;
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
-use viridian_agent::{AgentConfig, AgentError, Bearer};
+use viridian_agent::{AgentConfig, AgentError};
+use viridian_client::ServerTarget;
 use viridian_server::{Config, Server, StartError};
 
 use super::DemoError;
@@ -69,9 +70,7 @@ impl DemoEnvironment {
 
         let address = server.local_addr();
         let config = AgentConfig {
-            server: format!("http://{address}"),
-            tls: None,
-            bearer: Bearer::default(),
+            server: ServerTarget::new(&address.to_string()).map_err(DemoError::Address)?,
             resource_group: RESOURCE_GROUP.to_owned(),
             supervisor: agent::supervisor_command().map_err(DemoError::Executable)?,
             stop_grace: STOP_GRACE,

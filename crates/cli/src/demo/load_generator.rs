@@ -12,11 +12,8 @@ use tokio::{
     time::{Instant, MissedTickBehavior},
 };
 use tokio_util::sync::CancellationToken;
-use tonic::{Status, transport::Channel};
-use viridian_proto::v1::{
-    WatchTrafficRequest, traffic_service_client::TrafficServiceClient,
-    watch_traffic_response::Payload,
-};
+use viridian_client::{AuthChannel, ReconnectPolicy, TrafficWatch, WatchUpdate};
+use viridian_proto::v1::WatchTrafficRequest;
 
 use super::round_robin::WeightedRoundRobin;
 
@@ -61,34 +58,21 @@ impl RequestTally {
 /// Follows the traffic table of a deployment, without end. If the stream breaks, the
 /// newest table stays in use until the next stream, as in a proxy.
 pub(super) async fn follow_traffic(
-    channel: Channel,
+    channel: AuthChannel,
     deployment: &'static str,
     round_robin: SharedRoundRobin,
 ) {
-    loop {
-        let result = follow_one_stream(channel.clone(), deployment, &round_robin).await;
-        tracing::debug!(?result, "traffic stream ended");
-        tokio::time::sleep(RECONNECT_INTERVAL).await;
-    }
-}
-
-async fn follow_one_stream(
-    channel: Channel,
-    deployment: &str,
-    round_robin: &SharedRoundRobin,
-) -> Result<(), Status> {
     let request = WatchTrafficRequest {
         deployments: vec![deployment.to_owned()],
         all: false,
     };
-    let mut client = TrafficServiceClient::new(channel);
-    let mut stream = client.watch_traffic(request).await?.into_inner();
-    while let Some(message) = stream.message().await? {
-        if let Some(Payload::Table(table)) = message.payload {
-            lock(round_robin).update(table);
+    let mut watch = TrafficWatch::tables(channel, request, ReconnectPolicy::FOREVER);
+    loop {
+        match watch.next().await {
+            Ok(WatchUpdate::Message(table)) => lock(&round_robin).update(table),
+            update => tracing::debug!(?update, "no new traffic table"),
         }
     }
-    Ok(())
 }
 
 /// Sends requests until it is finished or dropped.
@@ -204,7 +188,6 @@ pub(super) const REQUESTS_PER_SECOND: u32 = 100;
 
 const WORKERS: u32 = 8;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-const RECONNECT_INTERVAL: Duration = Duration::from_millis(100);
 const MAX_ERRORS: usize = 5;
 
 #[cfg(test)]

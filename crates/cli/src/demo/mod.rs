@@ -13,11 +13,11 @@ use std::{cell::Cell, io, process::ExitCode, time::Duration};
 
 use tokio::{runtime::Runtime, task::JoinError};
 use viridian_agent::AgentError;
+use viridian_client::{CallError, UrlError};
 use viridian_server::{StartError, TaskFailure};
 
 use crate::{
-    client::CallError,
-    exit_code,
+    client, exit_code,
     logging::{self, LogError},
     output,
     runtime::TASK_SHUTDOWN_TIMEOUT,
@@ -58,7 +58,9 @@ pub(crate) enum DemoError {
     Executable(#[source] io::Error),
     #[error(transparent)]
     Start(#[from] StartError),
-    #[error(transparent)]
+    #[error("the server's address is not a URL: {0}")]
+    Address(#[source] UrlError),
+    #[error("{}", client::describe(.0))]
     Call(#[from] CallError),
     #[error("cannot send requests: {0}")]
     Load(#[from] reqwest::Error),

@@ -2,7 +2,7 @@
 
 use std::{env, path::PathBuf, time::Duration};
 
-use tonic::transport::Channel;
+use viridian_client::{AuthChannel, unary};
 use viridian_proto::v1::{
     BlueGreenSpec, CreateDeploymentRequest, CreateRevisionRequest, Deployment, DeploymentMetadata,
     DeploymentPolicy, GetDeploymentRequest, HealthCheck, ListRoutesRequest,
@@ -16,18 +16,19 @@ use super::{
     environment::RESOURCE_GROUP,
     scenario::{DemoScenario, DemoStrategy},
 };
-use crate::{client::answer, duration};
+
+use crate::duration;
 
 /// Calls the server of the demonstration.
 #[derive(Clone)]
 pub(super) struct OperatorClient {
-    client: DeploymentServiceClient<Channel>,
+    client: DeploymentServiceClient<AuthChannel>,
     /// The path of this program. Read once: the file may be replaced while it runs.
     program: PathBuf,
 }
 
 impl OperatorClient {
-    pub(super) fn new(channel: Channel) -> Result<Self, DemoError> {
+    pub(super) fn new(channel: AuthChannel) -> Result<Self, DemoError> {
         Ok(Self {
             client: DeploymentServiceClient::new(channel),
             program: env::current_exe().map_err(DemoError::Executable)?,
@@ -57,7 +58,7 @@ impl OperatorClient {
             reason: "the first version".to_owned(),
             ..CreateDeploymentRequest::default()
         };
-        let reply = answer(self.client.create_deployment(request)).await?;
+        let reply = unary(self.client.create_deployment(request)).await?;
         let deployment = reply.deployment.ok_or(empty("CreateDeployment"))?;
         Ok(deployment.current_revision_id)
     }
@@ -75,7 +76,7 @@ impl OperatorClient {
             reason: "the next version".to_owned(),
             ..CreateRevisionRequest::default()
         };
-        let reply = answer(self.client.create_revision(request)).await?;
+        let reply = unary(self.client.create_revision(request)).await?;
         Ok(reply.revision.ok_or(empty("CreateRevision"))?.id)
     }
 
@@ -90,7 +91,7 @@ impl OperatorClient {
             reason: "version 2 looks good".to_owned(),
             ..PromoteDeploymentRequest::default()
         };
-        Ok(answer(self.client.promote_deployment(request)).await?)
+        Ok(unary(self.client.promote_deployment(request)).await?)
     }
 
     /// Switches the traffic back to the previous revision.
@@ -100,7 +101,7 @@ impl OperatorClient {
             reason: "version 2 does not look good after all".to_owned(),
             ..RollbackDeploymentRequest::default()
         };
-        Ok(answer(self.client.rollback_deployment(request)).await?)
+        Ok(unary(self.client.rollback_deployment(request)).await?)
     }
 
     /// The deployment and all its routes, also ended ones.
@@ -112,8 +113,8 @@ impl OperatorClient {
             deployment: DEPLOYMENT.to_owned(),
             ..ListRoutesRequest::default()
         };
-        let deployment = answer(self.client.get_deployment(get)).await?.deployment;
-        let routes = answer(self.client.list_routes(list)).await?.routes;
+        let deployment = unary(self.client.get_deployment(get)).await?.deployment;
+        let routes = unary(self.client.list_routes(list)).await?.routes;
         Ok((deployment.ok_or(empty("GetDeployment"))?, routes))
     }
 

@@ -3,6 +3,7 @@
 use std::{cell::Cell, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::task::JoinSet;
+use viridian_client::{CallError, ServerTarget};
 
 use super::{
     DemoError,
@@ -14,7 +15,6 @@ use super::{
     scenario::{DemoScenario, DemoStrategy},
     view::DemoView,
 };
-use crate::client;
 
 mod failure;
 mod promotion;
@@ -29,7 +29,8 @@ pub(super) async fn run(
     view: &mut DemoView,
     waiting_for: &Cell<&'static str>,
 ) -> Result<RequestTally, DemoError> {
-    let channel = client::connect(&format!("http://{address}"), None).await?;
+    let target = ServerTarget::new(&address.to_string()).map_err(DemoError::Address)?;
+    let channel = target.connect().await.map_err(CallError::from)?;
     let mut runner = DemoRunner {
         scenario,
         address,

@@ -1,14 +1,10 @@
 //! `viridian deployment abort`.
 
 use clap::Args;
+use viridian_client::{WaitGoal, unary};
 use viridian_proto::v1::AbortDeploymentRequest;
 
-use super::{
-    DeploymentError, Session,
-    change::ChangeArgs,
-    wait::{Goal, WaitArgs},
-};
-use crate::client::answer;
+use super::{DeploymentError, Session, change::ChangeArgs, wait::WaitArgs};
 
 #[derive(Debug, Args)]
 pub(super) struct AbortArgs {
@@ -28,8 +24,10 @@ pub(super) async fn run(args: AbortArgs, session: &Session) -> Result<(), Deploy
         reason: args.change.reason,
     };
     let mut client = session.connect().await?;
-    let reply = answer(client.abort_deployment(request)).await?;
+    let reply = unary(client.abort_deployment(request)).await?;
     session
-        .finish(&mut client, reply.deployment, &args.wait, |_| Goal::Settled)
+        .finish(&mut client, reply.deployment, &args.wait, |_| {
+            WaitGoal::Settled
+        })
         .await
 }

@@ -1,15 +1,10 @@
 //! `viridian deployment activate`.
 
 use clap::Args;
+use viridian_client::{WaitGoal, unary};
 use viridian_proto::v1::{ActivateRevisionRequest, CreateRevisionRequest};
 
-use super::{
-    DeploymentError, Session,
-    change::ChangeArgs,
-    spec::SpecArgs,
-    wait::{Goal, WaitArgs},
-};
-use crate::client::answer;
+use super::{DeploymentError, Session, change::ChangeArgs, spec::SpecArgs, wait::WaitArgs};
 
 #[derive(Debug, Args)]
 pub(super) struct ActivateArgs {
@@ -50,7 +45,7 @@ pub(super) async fn run(args: ActivateArgs, session: &Session) -> Result<(), Dep
                 expected_generation: change.expected_generation,
                 reason: change.reason,
             };
-            answer(client.activate_revision(request)).await?.deployment
+            unary(client.activate_revision(request)).await?.deployment
         }
         None => {
             let request = CreateRevisionRequest {
@@ -61,10 +56,10 @@ pub(super) async fn run(args: ActivateArgs, session: &Session) -> Result<(), Dep
                 expected_generation: change.expected_generation,
                 reason: change.reason,
             };
-            answer(client.create_revision(request)).await?.deployment
+            unary(client.create_revision(request)).await?.deployment
         }
     };
     session
-        .finish(&mut client, activated, &wait, Goal::of_activation)
+        .finish(&mut client, activated, &wait, WaitGoal::of_activation)
         .await
 }

@@ -4,6 +4,7 @@ use std::{fs, io, path::PathBuf};
 
 use clap::Args;
 use tonic::Code;
+use viridian_client::{CallError, WaitGoal, unary};
 use viridian_proto::v1::{
     ActivateRevisionRequest, CreateDeploymentRequest, CreateRevisionRequest, Deployment,
     RevisionSpec, UpdateDeploymentRequest,
@@ -13,9 +14,8 @@ use super::{
     DeploymentError, Session, read,
     session::Client,
     settings::{ChangePlan, DeploymentSettings, PlanAction, PresentSettings},
-    wait::{Goal, WaitArgs},
+    wait::WaitArgs,
 };
-use crate::client::{CallError, answer};
 
 #[derive(Debug, Args)]
 pub(super) struct ApplyArgs {
@@ -104,9 +104,9 @@ async fn apply(
         _ => create(&mut client, &args, settings).await?,
     };
     let goal = if plan.action == PlanAction::Create || plan.changes_revision() {
-        Goal::of_activation
+        WaitGoal::of_activation
     } else {
-        |_: &Deployment| Goal::Settled
+        |_: &Deployment| WaitGoal::Settled
     };
     session
         .finish(&mut client, Some(applied), &args.wait, goal)
@@ -122,7 +122,7 @@ async fn create(
         reason: args.reason.clone(),
         ..settings.creation()
     };
-    let reply = answer(client.create_deployment(request)).await?;
+    let reply = unary(client.create_deployment(request)).await?;
     reply.deployment.ok_or(DeploymentError::EmptyReply)
 }
 
@@ -141,7 +141,7 @@ async fn change(
             reason: args.reason.clone(),
             ..settings.update(&present)
         };
-        let reply = answer(client.update_deployment(request)).await?;
+        let reply = unary(client.update_deployment(request)).await?;
         deployment = reply.deployment.ok_or(DeploymentError::EmptyReply)?;
     }
     if plan.changes_revision() {
@@ -165,7 +165,7 @@ async fn revise(
         activate: !supersede,
         ..settings.new_revision()
     };
-    let reply = answer(client.create_revision(request)).await?;
+    let reply = unary(client.create_revision(request)).await?;
     let deployment = reply.deployment.ok_or(DeploymentError::EmptyReply)?;
     if !supersede {
         return Ok(deployment);
@@ -178,7 +178,7 @@ async fn revise(
         reason: args.reason.clone(),
         ..ActivateRevisionRequest::default()
     };
-    let reply = answer(client.activate_revision(request)).await?;
+    let reply = unary(client.activate_revision(request)).await?;
     reply.deployment.ok_or(DeploymentError::EmptyReply)
 }
 

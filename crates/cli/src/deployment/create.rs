@@ -4,17 +4,15 @@ use std::{fmt, mem, str::FromStr};
 
 use clap::Args;
 use serde_json::json;
+use viridian_client::{WaitGoal, unary};
 use viridian_proto::v1::CreateDeploymentRequest;
 
 use super::{
-    DeploymentError, Session,
-    change::ChangeArgs,
-    policy::PolicyArgs,
-    settings::DeploymentSettings,
-    spec::SpecArgs,
-    wait::{Goal, WaitArgs},
+    DeploymentError, Session, change::ChangeArgs, policy::PolicyArgs, settings::DeploymentSettings,
+    spec::SpecArgs, wait::WaitArgs,
 };
-use crate::{client::answer, key_value};
+
+use crate::key_value;
 
 #[derive(Debug, Args)]
 pub(super) struct CreateArgs {
@@ -109,13 +107,13 @@ pub(super) async fn run(mut args: CreateArgs, session: &Session) -> Result<(), D
         ..settings.creation()
     };
     let mut client = session.connect().await?;
-    let reply = answer(client.create_deployment(request)).await?;
+    let reply = unary(client.create_deployment(request)).await?;
     session
         .finish(
             &mut client,
             reply.deployment,
             &args.wait,
-            Goal::of_activation,
+            WaitGoal::of_activation,
         )
         .await
 }

@@ -1,15 +1,12 @@
 //! `viridian deployment delete`.
 
 use clap::Args;
+use viridian_client::{WaitGoal, unary};
 use viridian_proto::v1::DeleteDeploymentRequest;
 
-use super::{
-    DeploymentError, Session,
-    change::ChangeArgs,
-    question, read,
-    wait::{Goal, WaitArgs},
-};
-use crate::{client::answer, enum_names::qualified_name};
+use super::{DeploymentError, Session, change::ChangeArgs, question, read, wait::WaitArgs};
+
+use crate::enum_names::qualified_name;
 
 #[derive(Debug, Args)]
 pub(super) struct DeleteArgs {
@@ -41,10 +38,10 @@ pub(super) async fn run(args: DeleteArgs, session: &Session) -> Result<(), Deplo
         expected_generation: args.change.expected_generation,
         reason: args.change.reason,
     };
-    let reply = answer(client.delete_deployment(request)).await?;
+    let reply = unary(client.delete_deployment(request)).await?;
     session
         .finish(&mut client, reply.deployment, &args.wait, |_| {
-            Goal::Destroyed
+            WaitGoal::Destroyed
         })
         .await
 }

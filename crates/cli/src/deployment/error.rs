@@ -3,15 +3,20 @@
 use std::io;
 
 use tonic::Status;
+use viridian_client::CallError;
 
 use super::{advice, apply::FileError, policy::PolicyError, settings::SettingError};
-use crate::{client::CallError, exit_code, output::OutputError, signals::StopSignal};
+use crate::{client, exit_code, output::OutputError, server::ServerError, signals::StopSignal};
 
 /// Why a verb failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DeploymentError {
-    #[error(transparent)]
+    #[error("{}", client::describe(.0))]
     Call(#[from] CallError),
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    #[error(transparent)]
+    Output(#[from] OutputError),
     #[error("{}", advice::sentence(status, deployment))]
     Refused {
         status: Box<Status>,
@@ -57,15 +62,17 @@ impl DeploymentError {
     /// not come.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Call(error) => error.exit_code(),
+            Self::Call(error) => client::exit_code_of(error),
             Self::Refused { status, .. } => exit_code::of_grpc(status.code()),
-            Self::Policy(_)
+            Self::Server(_)
+            | Self::Policy(_)
             | Self::Setting(_)
             | Self::File(_)
             | Self::Settled { .. }
             | Self::NothingNamed => exit_code::USAGE,
             Self::Stopped(stop) => stop.code(),
-            Self::EmptyReply
+            Self::Output(_)
+            | Self::EmptyReply
             | Self::NotReached { .. }
             | Self::Declined
             | Self::Ask(_)
@@ -77,8 +84,11 @@ impl DeploymentError {
     /// A refusal that knows which deployment it is about can say what to do.
     pub(super) fn about(self, deployment: Option<String>) -> Self {
         match (self, deployment) {
-            (Self::Call(CallError::Refused(status)), Some(deployment)) => Self::Refused {
-                status: Box::new(status),
+            (
+                Self::Call(error @ (CallError::Refused(_) | CallError::Timeout { .. })),
+                Some(deployment),
+            ) => Self::Refused {
+                status: Box::new(client::status_of(&error)),
                 deployment,
             },
             (error, _) => error,
@@ -86,20 +96,10 @@ impl DeploymentError {
     }
 }
 
-impl From<Status> for DeploymentError {
-    fn from(status: Status) -> Self {
-        Self::Call(status.into())
-    }
-}
-
-impl From<OutputError> for DeploymentError {
-    fn from(error: OutputError) -> Self {
-        Self::Call(error.into())
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use viridian_client::{CALL_TIMEOUT, ConnectError, ConnectErrorKind};
+
     use super::*;
 
     fn file(source: io::Error) -> DeploymentError {
@@ -107,17 +107,28 @@ mod tests {
         FileError::Read { file, source }.into()
     }
 
+    fn unreachable(kind: ConnectErrorKind, reason: &str) -> CallError {
+        CallError::Connect(ConnectError {
+            server: Some("http://127.0.0.1:1".to_owned()),
+            kind,
+            reason: reason.to_owned(),
+        })
+    }
+
     #[test]
     fn each_is_a_sentence() {
-        let server = "http://127.0.0.1:1".to_owned();
-        let reason = || "connection refused".to_owned();
         let errors: Vec<DeploymentError> = vec![
-            CallError::Unreachable {
-                server,
-                reason: reason(),
+            unreachable(ConnectErrorKind::Refused, "Connection refused").into(),
+            unreachable(ConnectErrorKind::Tls, "invalid peer certificate").into(),
+            unreachable(ConnectErrorKind::TlsFiles, "no certificate found").into(),
+            CallError::Interrupted {
+                reason: "connection reset".to_owned(),
             }
             .into(),
-            CallError::Broken { reason: reason() }.into(),
+            CallError::Timeout {
+                limit: CALL_TIMEOUT,
+            }
+            .into(),
             PolicyError.into(),
             file(io::ErrorKind::NotFound.into()),
             FileError::NoName {

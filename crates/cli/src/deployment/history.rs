@@ -1,6 +1,7 @@
 //! `viridian deployment history`.
 
 use clap::Args;
+use viridian_client::unary;
 use viridian_proto::v1::{ListHistoryRequest, ListHistoryResponse};
 
 use super::{
@@ -8,7 +9,6 @@ use super::{
     read::{self, PAGE_SIZE},
     show,
 };
-use crate::client::answer;
 
 #[derive(Debug, Args)]
 pub(super) struct HistoryArgs {
@@ -33,7 +33,7 @@ pub(super) async fn run(args: HistoryArgs, session: &Session) -> Result<(), Depl
             page_size: i32::try_from(left).map_or(PAGE_SIZE, |left| left.min(PAGE_SIZE)),
             page_token,
         };
-        let page = answer(client.list_history(request)).await?;
+        let page = unary(client.list_history(request)).await?;
         left = left.saturating_sub(u32::try_from(page.entries.len()).unwrap_or(u32::MAX));
         all.entries.extend(page.entries);
         page_token = page.next_page_token;

@@ -10,7 +10,6 @@ use crate::{output::OutputFormat, runtime, server::ServerArgs};
 mod advice;
 mod change;
 mod error;
-mod follow;
 mod policy;
 mod question;
 pub(crate) mod read;

@@ -1,10 +1,10 @@
 //! `viridian deployment pause`.
 
 use clap::Args;
+use viridian_client::unary;
 use viridian_proto::v1::PauseDeploymentRequest;
 
 use super::{DeploymentError, Session, change::ChangeArgs};
-use crate::client::answer;
 
 #[derive(Debug, Args)]
 pub(super) struct PauseArgs {
@@ -22,6 +22,6 @@ pub(super) async fn run(args: PauseArgs, session: &Session) -> Result<(), Deploy
         reason: args.change.reason,
     };
     let mut client = session.connect().await?;
-    let reply = answer(client.pause_deployment(request)).await?;
+    let reply = unary(client.pause_deployment(request)).await?;
     session.show_deployment(&mut client, reply.deployment).await
 }

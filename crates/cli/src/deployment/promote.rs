@@ -1,6 +1,7 @@
 //! `viridian deployment promote`.
 
 use clap::Args;
+use viridian_client::{WaitGoal, unary};
 use viridian_proto::v1::{Deployment, PromoteDeploymentRequest, PromoteDeploymentResponse};
 
 use super::{
@@ -9,9 +10,10 @@ use super::{
     question, read,
     session::Client,
     show::{self, OutputStyle, RevisionNames},
-    wait::{Goal, WaitArgs},
+    wait::WaitArgs,
 };
-use crate::{client::answer, enum_names::qualified_name};
+
+use crate::enum_names::qualified_name;
 
 #[derive(Debug, Args)]
 pub(super) struct PromoteArgs {
@@ -46,10 +48,10 @@ pub(super) async fn run(args: PromoteArgs, session: &Session) -> Result<(), Depl
     if !args.dry_run {
         name_revision(&mut client, &mut request, args.yes).await?;
     }
-    let mut reply = answer(client.promote_deployment(request)).await?;
+    let mut reply = unary(client.promote_deployment(request)).await?;
     if args.wait.is_asked() && !args.dry_run {
         let promoted = reply.deployment.ok_or(DeploymentError::EmptyReply)?;
-        let goal = Goal::Serves(promoted.current_revision_id.clone());
+        let goal = WaitGoal::Serves(promoted.current_revision_id.clone());
         let deployment = session.wait_for(&mut client, &promoted, &args.wait, &goal);
         reply.deployment = Some(deployment.await?);
     }

@@ -1,12 +1,12 @@
 //! What more than one verb reads.
 
+use viridian_client::{CallError, unary};
 use viridian_proto::v1::{
     Deployment, GetDeploymentRequest, GetRevisionRequest, HistoryEntry, ListDeploymentsRequest,
     ListHistoryRequest, ListRevisionsRequest, ListRoutesRequest, Revision, Route,
 };
 
 use super::{DeploymentError, session::Client, show::RevisionNames};
-use crate::client::{CallError, answer};
 
 /// One deployment.
 pub(crate) async fn deployment(
@@ -16,7 +16,7 @@ pub(crate) async fn deployment(
     let request = GetDeploymentRequest {
         deployment: reference.to_owned(),
     };
-    let reply = answer(client.get_deployment(request)).await?;
+    let reply = unary(client.get_deployment(request)).await?;
     reply.deployment.ok_or(DeploymentError::EmptyReply)
 }
 
@@ -31,7 +31,7 @@ pub(crate) async fn deployments(
             page_token,
             ..request.clone()
         };
-        let page = answer(client.list_deployments(request)).await?;
+        let page = unary(client.list_deployments(request)).await?;
         Ok((page.deployments, page.next_page_token))
     })
     .await
@@ -48,7 +48,7 @@ pub(super) async fn revisions(
             page_size: PAGE_SIZE,
             page_token,
         };
-        let page = answer(client.list_revisions(request)).await?;
+        let page = unary(client.list_revisions(request)).await?;
         Ok((page.revisions, page.next_page_token))
     })
     .await
@@ -64,7 +64,7 @@ pub(super) async fn revision(
         deployment: deployment.to_owned(),
         revision: revision.to_owned(),
     };
-    let reply = answer(client.get_revision(request)).await?;
+    let reply = unary(client.get_revision(request)).await?;
     reply.revision.ok_or(DeploymentError::EmptyReply)
 }
 
@@ -87,7 +87,7 @@ pub(super) async fn routes(
             page_token,
             ..request.clone()
         };
-        let page = answer(client.list_routes(request)).await?;
+        let page = unary(client.list_routes(request)).await?;
         Ok((page.routes, page.next_page_token))
     })
     .await
@@ -104,7 +104,7 @@ pub(super) async fn history(
         page_size: count,
         ..ListHistoryRequest::default()
     };
-    Ok(answer(client.list_history(request)).await?.entries)
+    Ok(unary(client.list_history(request)).await?.entries)
 }
 
 /// What is on all pages. `page` gives one, and the token of the next.

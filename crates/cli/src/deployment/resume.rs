@@ -1,14 +1,10 @@
 //! `viridian deployment resume`.
 
 use clap::Args;
+use viridian_client::{WaitGoal, unary};
 use viridian_proto::v1::ResumeDeploymentRequest;
 
-use super::{
-    DeploymentError, Session,
-    change::ChangeArgs,
-    wait::{Goal, WaitArgs},
-};
-use crate::client::answer;
+use super::{DeploymentError, Session, change::ChangeArgs, wait::WaitArgs};
 
 #[derive(Debug, Args)]
 pub(super) struct ResumeArgs {
@@ -28,8 +24,10 @@ pub(super) async fn run(args: ResumeArgs, session: &Session) -> Result<(), Deplo
         reason: args.change.reason,
     };
     let mut client = session.connect().await?;
-    let reply = answer(client.resume_deployment(request)).await?;
+    let reply = unary(client.resume_deployment(request)).await?;
     session
-        .finish(&mut client, reply.deployment, &args.wait, |_| Goal::Settled)
+        .finish(&mut client, reply.deployment, &args.wait, |_| {
+            WaitGoal::Settled
+        })
         .await
 }

@@ -1,14 +1,10 @@
 //! `viridian deployment rollback`.
 
 use clap::Args;
+use viridian_client::{WaitGoal, unary};
 use viridian_proto::v1::RollbackDeploymentRequest;
 
-use super::{
-    DeploymentError, Session,
-    change::ChangeArgs,
-    wait::{Goal, WaitArgs},
-};
-use crate::client::answer;
+use super::{DeploymentError, Session, change::ChangeArgs, wait::WaitArgs};
 
 #[derive(Debug, Args)]
 pub(super) struct RollbackArgs {
@@ -32,10 +28,10 @@ pub(super) async fn run(args: RollbackArgs, session: &Session) -> Result<(), Dep
         reason: args.change.reason,
     };
     let mut client = session.connect().await?;
-    let mut reply = answer(client.rollback_deployment(request)).await?;
+    let mut reply = unary(client.rollback_deployment(request)).await?;
     let deployment = reply.deployment.ok_or(DeploymentError::EmptyReply)?;
     let deployment = if args.wait.is_asked() {
-        let goal = Goal::of_activation(&deployment);
+        let goal = WaitGoal::of_activation(&deployment);
         session
             .wait_for(&mut client, &deployment, &args.wait, &goal)
             .await?

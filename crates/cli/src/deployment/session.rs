@@ -1,8 +1,7 @@
 //! What every verb has: a server to talk to, and a way to show things.
 
 use serde::Serialize;
-use tonic::{service::interceptor::InterceptedService, transport::Channel};
-use viridian_agent::Bearer;
+use viridian_client::{AuthChannel, CallError, DeploymentWatch, ReconnectPolicy};
 use viridian_proto::v1::{Deployment, deployment_service_client::DeploymentServiceClient};
 
 use super::{
@@ -10,13 +9,12 @@ use super::{
     show::{self, OutputStyle},
 };
 use crate::{
-    client::{self, CallError},
     output::{self, OutputError, OutputFormat},
-    server::{ServerArgs, ServerTarget},
+    server::ServerArgs,
 };
 
 /// Makes the calls of the operator.
-pub(crate) type Client = DeploymentServiceClient<InterceptedService<Channel, Bearer>>;
+pub(crate) type Client = DeploymentServiceClient<AuthChannel>;
 
 /// A server to talk to, and a way to show things.
 #[derive(Debug)]
@@ -35,10 +33,19 @@ impl Session {
         }
     }
 
-    pub(crate) async fn connect(&self) -> Result<Client, CallError> {
-        let ServerTarget { url, tls, bearer } = self.server.target()?;
-        let channel = client::connect(&url, tls).await?;
-        Ok(DeploymentServiceClient::with_interceptor(channel, bearer))
+    pub(crate) async fn connect(&self) -> Result<Client, DeploymentError> {
+        let channel = self.server.target()?.connect().await;
+        Ok(Client::new(channel.map_err(CallError::from)?))
+    }
+
+    /// Follows a deployment: its UUID, or `PROJECT/NAME`.
+    pub(super) fn watch(
+        &self,
+        deployment: &str,
+        policy: ReconnectPolicy,
+    ) -> Result<DeploymentWatch, DeploymentError> {
+        let target = self.server.target()?;
+        Ok(DeploymentWatch::of(target, deployment, policy))
     }
 
     /// Shows the deployment that a reply carries.

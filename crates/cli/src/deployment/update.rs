@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 use serde_json::{Map, Value};
+use viridian_client::{WaitGoal, unary};
 use viridian_proto::v1::{Deployment, UpdateDeploymentRequest};
 
 use super::{
@@ -12,9 +13,10 @@ use super::{
     policy::PolicyArgs,
     read,
     settings::{DeploymentSettings, PresentSettings},
-    wait::{Goal, WaitArgs},
+    wait::WaitArgs,
 };
-use crate::{client::answer, enum_names::qualified_name, key_value};
+
+use crate::{enum_names::qualified_name, key_value};
 
 #[derive(Debug, Args)]
 pub(super) struct UpdateArgs {
@@ -70,9 +72,11 @@ pub(super) async fn run(mut args: UpdateArgs, session: &Session) -> Result<(), D
         // The strategy that it has, and nothing else, was named.
         return session.show_deployment(&mut client, Some(deployment)).await;
     }
-    let reply = answer(client.update_deployment(request)).await?;
+    let reply = unary(client.update_deployment(request)).await?;
     session
-        .finish(&mut client, reply.deployment, &args.wait, |_| Goal::Settled)
+        .finish(&mut client, reply.deployment, &args.wait, |_| {
+            WaitGoal::Settled
+        })
         .await
 }
 

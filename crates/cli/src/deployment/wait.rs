@@ -1,24 +1,17 @@
 //! `--wait`: from a call to what it leads to.
 
-use std::{io::Write as _, ops::ControlFlow, time::Duration};
+use std::{io::Write as _, time::Duration};
 
 use clap::Args;
-use tokio::time::{Instant, timeout_at};
-use viridian_proto::v1::{Deployment, HistoryResult};
+use viridian_client::{ReconnectPolicy, WaitError, WaitGoal, WaitOutcome, WatchUpdate, wait_until};
+use viridian_proto::v1::{Deployment, DeploymentEvent, HistoryResult};
 
-use super::{
-    DeploymentError, Session,
-    follow::{Begun, follow_closely},
-    read,
-    session::Client,
-};
+use super::{DeploymentError, Session, read, session::Client};
 use crate::{duration, enum_names::qualified_name, signals::StopSignals, table::clean};
 
 mod bar;
-mod goal;
 
-pub(super) use self::goal::Goal;
-use self::{bar::Bar, goal::Progress};
+use self::bar::Bar;
 
 /// The flags of every verb that starts something.
 #[derive(Debug, Args)]
@@ -45,7 +38,7 @@ impl Session {
         client: &mut Client,
         deployment: Option<Deployment>,
         wait: &WaitArgs,
-        goal: impl FnOnce(&Deployment) -> Goal,
+        goal: impl FnOnce(&Deployment) -> WaitGoal,
     ) -> Result<(), DeploymentError> {
         let mut deployment = deployment.ok_or(DeploymentError::EmptyReply)?;
         if wait.wait {
@@ -61,55 +54,53 @@ impl Session {
         client: &mut Client,
         from: &Deployment,
         wait: &WaitArgs,
-        goal: &Goal,
+        goal: &WaitGoal,
     ) -> Result<Deployment, DeploymentError> {
         let mut signals = StopSignals::listen().map_err(DeploymentError::Runtime)?;
+        let mut watch = self.watch(&from.id, ReconnectPolicy::TRANSIENT)?;
         let mut bar = Bar::open();
-        let see = |_: &_, deployment: &Deployment| {
-            bar.show(deployment);
-            Ok(match goal.progress(deployment) {
-                Progress::Going => ControlFlow::Continue(()),
-                progress => ControlFlow::Break((progress, deployment.clone())),
-            })
-        };
-        let waiting = follow_closely(self, &from.id, Begun(true), see, |_| {});
-        let limited = async {
-            match wait.timeout.and_then(|it| Instant::now().checked_add(it)) {
-                Some(at) => timeout_at(at, waiting).await.ok(),
-                None => Some(waiting.await),
+        let show = |update: &WatchUpdate<DeploymentEvent>| {
+            if let WatchUpdate::Message(event) = update
+                && let Some(deployment) = &event.deployment
+            {
+                bar.show(deployment);
             }
         };
-        let name = qualified_name(from);
         let ended = tokio::select! {
-            ended = limited => ended.transpose(),
+            ended = wait_until(&mut watch, goal, wait.timeout, show) => Ok(ended),
             stop = signals.next() => Err(DeploymentError::Stopped(stop)),
         };
         bar.close();
+        let name = qualified_name(from);
         match ended {
-            Ok(Some((Progress::Failed(instead), deployment))) => {
+            Ok(Ok(WaitOutcome::Reached(deployment) | WaitOutcome::AtGate(deployment))) => {
+                Ok(deployment)
+            }
+            Ok(Err(WaitError::Missed { reason, deployment })) => {
                 let why = why(client, &deployment).await;
-                Err(not_reached(name, goal, format!("{instead}{why}")))
+                Err(not_reached(name, goal, format!("{reason}{why}")))
             }
-            Ok(Some((_, deployment))) => Ok(deployment),
-            Ok(None) => {
-                let limit = wait.timeout.unwrap_or_default();
-                let instead = format!("the time is over ({limit:?}), and the server goes on");
-                Err(not_reached(name, goal, instead))
+            Ok(Err(error @ WaitError::TimedOut { .. })) => {
+                Err(not_reached(name, goal, error.to_string()))
             }
-            Err(error) => {
-                // Whoever is gone does not read it.
-                let _ = writeln!(
-                    std::io::stderr(),
-                    "no longer waiting; what was asked for is done, and the server goes on: \
-                     viridian deployment watch {name}"
-                );
-                Err(error)
-            }
+            Ok(Err(WaitError::Watch(error))) => Err(no_longer_waiting(&name, error.into())),
+            Err(error) => Err(no_longer_waiting(&name, error)),
         }
     }
 }
 
-fn not_reached(deployment: String, goal: &Goal, instead: String) -> DeploymentError {
+/// Says on stderr that the waiting has ended, and that what was asked for has not.
+fn no_longer_waiting(name: &str, error: DeploymentError) -> DeploymentError {
+    // Without a reader of stderr there is nothing else to do.
+    let _ = writeln!(
+        std::io::stderr(),
+        "no longer waiting; what was asked for is done, and the server goes on: \
+         viridian deployment watch {name}"
+    );
+    error
+}
+
+fn not_reached(deployment: String, goal: &WaitGoal, instead: String) -> DeploymentError {
     DeploymentError::NotReached {
         deployment,
         until: goal.name().to_owned(),

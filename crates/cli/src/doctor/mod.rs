@@ -13,12 +13,12 @@ use std::{io, path::PathBuf, process::ExitCode};
 
 use clap::Args;
 use tokio::runtime::Runtime;
+use viridian_client::normalize_url;
 
 use self::finding::DoctorFinding;
 use crate::{
     output::{self, OutputError, OutputFormat},
     serve::ServeArgs,
-    server::parse_server,
 };
 
 /// The flags of `viridian doctor`: those of `viridian serve`, and which server.
@@ -27,7 +27,7 @@ pub(crate) struct DoctorArgs {
     #[command(flatten)]
     serve: ServeArgs,
     /// Also ask the server that runs there whether it serves.
-    #[arg(long, value_name = "URL", value_parser = parse_server, help_heading = "Server")]
+    #[arg(long, value_name = "URL", value_parser = normalize_url, help_heading = "Server")]
     server: Option<String>,
     /// The CAs that its certificate may be of, in PEM [default: those that this
     /// machine trusts].

@@ -1,24 +1,23 @@
 //! A server that runs: whether it answers, and serves.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
-use tonic::transport::{Certificate, Channel, ClientTlsConfig};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
-
+use viridian_client::{CallError, ClientTlsFiles, ServerTarget, unary};
 use viridian_proto::v1::deployment_service_server::SERVICE_NAME;
 
 use super::finding::DoctorFinding;
-use crate::client::{CallError, answer, connect};
+use crate::client::describe;
 
 /// Asks for its health, for which nobody needs credentials.
 pub(crate) async fn look(url: &str, ca: Option<&Path>) -> DoctorFinding {
-    let tls = match tls(url, ca) {
-        Ok(tls) => tls,
+    let target = match target(url, ca) {
+        Ok(target) => target,
         Err(why) => return DoctorFinding::wrong("server", why, "give --tls-ca a file in PEM"),
     };
-    match ask(url, tls).await {
+    match ask(&target).await {
         Ok(ServingStatus::Serving) => DoctorFinding::fine("server", format!("{url} serves")),
         Ok(status) => DoctorFinding::wrong(
             "server",
@@ -27,31 +26,31 @@ pub(crate) async fn look(url: &str, ca: Option<&Path>) -> DoctorFinding {
         ),
         Err(error) => DoctorFinding::wrong(
             "server",
-            error,
+            describe(&error),
             "see that it runs and listens there, and for https:// that --tls-ca is its CA",
         ),
     }
 }
 
-fn tls(url: &str, ca: Option<&Path>) -> Result<Option<ClientTlsConfig>, String> {
-    if !url.starts_with("https://") {
-        return Ok(None);
+fn target(url: &str, ca: Option<&Path>) -> Result<ServerTarget, String> {
+    let target = ServerTarget::new(url).map_err(|error| error.to_string())?;
+    if !target.is_encrypted() {
+        // The variable for the CA may be set for another server.
+        return Ok(target);
     }
-    let Some(ca) = ca else {
-        return Ok(Some(ClientTlsConfig::new().with_native_roots()));
+    let files = ClientTlsFiles {
+        ca: ca.map(Path::to_owned),
+        identity: None,
     };
-    let pem = fs::read(ca).map_err(|error| format!("cannot read {}: {error}", ca.display()))?;
-    let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem));
-    Ok(Some(tls))
+    target.with_tls(files).map_err(|error| error.to_string())
 }
 
-async fn ask(url: &str, tls: Option<ClientTlsConfig>) -> Result<ServingStatus, CallError> {
-    let channel: Channel = connect(url, tls).await?;
-    let mut client = HealthClient::new(channel);
+async fn ask(target: &ServerTarget) -> Result<ServingStatus, CallError> {
+    let mut client = HealthClient::new(target.connect().await?);
     // Not of the server as a whole, which lives without its database too.
     let request = HealthCheckRequest {
         service: SERVICE_NAME.to_owned(),
     };
-    let reply = answer(client.check(request)).await?;
+    let reply = unary(client.check(request)).await?;
     Ok(reply.status())
 }

@@ -1,16 +1,14 @@
 //! What keys do, once someone has said yes. Each call is of the deployment as it
 //! was seen, and of no other.
 
+use viridian_client::unary;
 use viridian_proto::v1::{
     AbortDeploymentRequest, Deployment, PauseDeploymentRequest, PromoteDeploymentRequest,
     ResumeDeploymentRequest, RollbackDeploymentRequest,
 };
 
 use super::model::{RolloutAction, RolloutVerb};
-use crate::{
-    client::answer,
-    deployment::{DeploymentError, Session},
-};
+use crate::deployment::{DeploymentError, Session};
 
 /// What came of a call: the deployment after it, and words for it.
 pub(super) type ActionReply = (Option<Deployment>, String);
@@ -40,7 +38,7 @@ pub(super) async fn act(
                 expected_generation: None,
                 reason,
             };
-            let reply = answer(client.promote_deployment(request)).await?;
+            let reply = unary(client.promote_deployment(request)).await?;
             let (gained, lost) = (reply.promoted_route_ids, reply.drained_route_ids);
             let words = format!(
                 "promoted: {} routes took the traffic, {} gave it up",
@@ -56,7 +54,7 @@ pub(super) async fn act(
                 expected_generation,
                 reason,
             };
-            let reply = answer(client.abort_deployment(request)).await?;
+            let reply = unary(client.abort_deployment(request)).await?;
             (
                 reply.deployment,
                 "aborted: it goes back to the current revision".to_owned(),
@@ -69,7 +67,7 @@ pub(super) async fn act(
                 expected_generation,
                 reason,
             };
-            let reply = answer(client.pause_deployment(request)).await?;
+            let reply = unary(client.pause_deployment(request)).await?;
             (
                 reply.deployment,
                 "paused: nothing moves, and no clock runs".to_owned(),
@@ -82,7 +80,7 @@ pub(super) async fn act(
                 expected_generation,
                 reason,
             };
-            let reply = answer(client.resume_deployment(request)).await?;
+            let reply = unary(client.resume_deployment(request)).await?;
             (reply.deployment, "resumed: it goes on".to_owned())
         }
         RolloutVerb::RollBack => {
@@ -93,7 +91,7 @@ pub(super) async fn act(
                 expected_generation,
                 reason,
             };
-            let reply = answer(client.rollback_deployment(request)).await?;
+            let reply = unary(client.rollback_deployment(request)).await?;
             let words = match reply.instant {
                 true => "rolled back: the traffic has switched",
                 false => "the revision before is deployed again",

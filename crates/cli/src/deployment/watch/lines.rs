@@ -1,13 +1,12 @@
 //! A watch as lines, for programs and for where nobody looks.
 
-use std::ops::ControlFlow;
-
 use tokio::time::{Instant, timeout_at};
+use viridian_client::{ReconnectPolicy, WatchUpdate};
 use viridian_proto::v1::{Deployment, DeploymentEvent, DeploymentEventKind, DeploymentLifecycle};
 
 use super::{WatchArgs, WatchEnd};
 use crate::{
-    deployment::{DeploymentError, Session, follow::follow, session::write, show},
+    deployment::{DeploymentError, Session, session::write, show},
     enum_names, output,
 };
 
@@ -16,26 +15,37 @@ pub(super) async fn run(
     args: &WatchArgs,
     session: &Session,
 ) -> Result<Option<WatchEnd>, DeploymentError> {
-    let follow = follow(session, &args.deployment, |event, deployment| {
-        let text = output::stream_item(session.format, "DeploymentEvent", event)?;
-        write(&text.unwrap_or_else(|| line(event, deployment)))?;
-        Ok(
-            if args.until.is_some_and(|until| until.is_reached(deployment)) {
-                ControlFlow::Break(WatchEnd::Reached)
-            } else if deployment.lifecycle() == DeploymentLifecycle::Destroyed {
-                ControlFlow::Break(WatchEnd::Destroyed)
-            } else {
-                ControlFlow::Continue(())
-            },
-        )
-    });
+    let watching = watch(args, session);
     // Too long for the clock is for ever.
     match args
         .timeout
         .and_then(|limit| Instant::now().checked_add(limit))
     {
-        Some(at) => timeout_at(at, follow).await.ok().transpose(),
-        None => follow.await.map(Some),
+        Some(at) => timeout_at(at, watching).await.ok().transpose(),
+        None => watching.await.map(Some),
+    }
+}
+
+async fn watch(args: &WatchArgs, session: &Session) -> Result<WatchEnd, DeploymentError> {
+    let policy = ReconnectPolicy::AFTER_FIRST_MESSAGE;
+    let mut watch = session.watch(&args.deployment, policy)?;
+    loop {
+        let event = match watch.next().await? {
+            WatchUpdate::Message(event) => event,
+            // Programs rely on each change having its line: a gap is a failure.
+            WatchUpdate::Restarted { error } => return Err(error.into()),
+            _ => continue,
+        };
+        let deployment = event.deployment.as_ref();
+        let deployment = deployment.ok_or(DeploymentError::EmptyReply)?;
+        let text = output::stream_item(session.format, "DeploymentEvent", &event)?;
+        write(&text.unwrap_or_else(|| line(&event, deployment)))?;
+        if args.until.is_some_and(|until| until.is_reached(deployment)) {
+            return Ok(WatchEnd::Reached);
+        }
+        if deployment.lifecycle() == DeploymentLifecycle::Destroyed {
+            return Ok(WatchEnd::Destroyed);
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The loop of the live view: events, keys and the clock go in, pictures come out.
 
-use std::{future::pending, ops::ControlFlow, pin::Pin, time::Duration};
+use std::{future::pending, pin::Pin, time::Duration};
 
 use jiff::Timestamp;
 use tokio::{
@@ -10,19 +10,19 @@ use tokio::{
     },
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
+use viridian_client::{ReconnectPolicy, WatchUpdate};
 use viridian_proto::v1::{Deployment, DeploymentLifecycle, HistoryEntry, ListRoutesRequest, Route};
 
 use super::{
     WatchArgs, WatchEnd,
     act::{ActionReply, act},
-    model::{ActionNotice, KeyEffect, WatchModel},
+    model::{ActionNotice, KeyEffect, ServerClock, WatchModel},
     render::render,
 };
 use crate::{
+    client,
     deployment::{
-        DeploymentError, Session,
-        follow::{Begun, Clock, Contact, follow_closely},
-        read,
+        DeploymentError, Session, read,
         session::{Client, write},
         show::{self, OutputStyle, RevisionNames},
     },
@@ -32,12 +32,12 @@ use crate::{
 };
 
 /// Something to see.
-enum WatchUpdate {
+enum LiveUpdate {
     Deployment(Box<Deployment>),
     Details(Box<RolloutDetails>),
     /// Why nothing is heard of the server; none when it is heard again.
     Contact(Option<String>),
-    Clock(Clock),
+    Clock(ServerClock),
 }
 
 /// What belongs to a deployment.
@@ -129,9 +129,13 @@ impl LiveWatch<'_> {
         }
     }
 
-    fn hear(&mut self, news: WatchUpdate, wanted: &watch::Sender<()>) -> Option<WatchEnd> {
+    fn hear(&mut self, news: LiveUpdate, wanted: &watch::Sender<()>) -> Option<WatchEnd> {
         match news {
-            WatchUpdate::Deployment(deployment) => {
+            LiveUpdate::Deployment(deployment) => {
+                if let Some(time) = deployment.update_time {
+                    self.model
+                        .compare(ServerClock::IsPast(time), Timestamp::now());
+                }
                 self.model.see(*deployment);
                 wanted.send_replace(());
                 let deployment = &self.model.deployment;
@@ -142,13 +146,13 @@ impl LiveWatch<'_> {
                     return Some(WatchEnd::Destroyed);
                 }
             }
-            WatchUpdate::Details(details) => {
+            LiveUpdate::Details(details) => {
                 self.model.routes = details.routes;
                 self.model.history = details.history;
                 self.model.revisions = details.revisions;
             }
-            WatchUpdate::Contact(lost) => self.model.lost = lost,
-            WatchUpdate::Clock(clock) => self.model.compare(clock, Timestamp::now()),
+            LiveUpdate::Contact(lost) => self.model.lost = lost,
+            LiveUpdate::Clock(clock) => self.model.compare(clock, Timestamp::now()),
         }
         None
     }
@@ -169,27 +173,33 @@ impl LiveWatch<'_> {
     }
 }
 
-/// Tells each change. Ends when nothing more can be heard.
+/// Sends each change. Ends when the watch does.
 async fn follow_events(
     session: &Session,
     id: &str,
-    tell: UnboundedSender<WatchUpdate>,
+    tell: UnboundedSender<LiveUpdate>,
 ) -> DeploymentError {
-    let see = |_: &_, deployment: &Deployment| {
-        // Nobody hears it who has left.
-        let _ = tell.send(WatchUpdate::Deployment(Box::new(deployment.clone())));
-        Ok(ControlFlow::<()>::Continue(()))
+    let mut watch = match session.watch(id, ReconnectPolicy::TRANSIENT) {
+        Ok(watch) => watch,
+        Err(error) => return error,
     };
-    let contact = |contact: Contact<'_>| {
-        let _ = tell.send(match contact {
-            Contact::There => WatchUpdate::Contact(None),
-            Contact::Lost(error) => WatchUpdate::Contact(Some(error.to_string())),
-            Contact::Clock(clock) => WatchUpdate::Clock(clock),
-        });
-    };
-    match follow_closely(session, id, Begun(true), see, contact).await {
-        Err(error) => error,
-        Ok(()) => DeploymentError::EmptyReply,
+    loop {
+        let update = match watch.next().await {
+            Ok(WatchUpdate::Connected) => LiveUpdate::Contact(None),
+            Ok(WatchUpdate::Disconnected { error, .. }) => {
+                LiveUpdate::Contact(Some(client::describe(&error)))
+            }
+            Ok(WatchUpdate::Heartbeat(Some(time))) => LiveUpdate::Clock(ServerClock::Is(time)),
+            Ok(WatchUpdate::Message(event)) => match event.deployment {
+                Some(deployment) => LiveUpdate::Deployment(Box::new(deployment)),
+                None => return DeploymentError::EmptyReply,
+            },
+            // After a gap comes the present state, which is all that is shown.
+            Ok(_) => continue,
+            Err(error) => return error.into(),
+        };
+        // It fails only when the view is being closed.
+        let _ = tell.send(update);
     }
 }
 
@@ -199,7 +209,7 @@ async fn load_details(
     session: &Session,
     id: &str,
     mut wanted: watch::Receiver<()>,
-    tell: UnboundedSender<WatchUpdate>,
+    tell: UnboundedSender<LiveUpdate>,
 ) -> DeploymentError {
     let mut revisions = RevisionNames::default();
     loop {
@@ -210,7 +220,7 @@ async fn load_details(
         let pause = match details.await {
             Ok(details) => {
                 // Nobody hears it who has left.
-                let _ = tell.send(WatchUpdate::Details(Box::new(details)));
+                let _ = tell.send(LiveUpdate::Details(Box::new(details)));
                 SHORTEST
             }
             Err(_) => AGAIN,

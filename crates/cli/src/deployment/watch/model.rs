@@ -3,10 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use viridian_proto::v1::{Deployment, DeploymentLifecycle, DeploymentSubStep, HistoryEntry, Route};
 
-use crate::{
-    deployment::{follow::Clock, show::RevisionNames},
-    screen::KeyPress,
-};
+use crate::{deployment::show::RevisionNames, screen::KeyPress};
 
 /// What there is to see.
 #[derive(Debug, Clone, Default)]
@@ -25,6 +22,15 @@ pub(super) struct WatchModel {
     pub(super) lost: Option<String>,
     /// By how many seconds the server's clock is ahead of this one.
     pub(super) ahead: i64,
+}
+
+/// What is known of the server's clock.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum ServerClock {
+    /// It shows this time.
+    Is(prost_types::Timestamp),
+    /// It shows this time or a later one: the message may be old.
+    IsPast(prost_types::Timestamp),
 }
 
 /// What keys mean at the moment.
@@ -113,11 +119,11 @@ impl WatchModel {
 
     /// Takes what is known of the server's clock. What little it differs is the way
     /// here.
-    pub(super) fn compare(&mut self, clock: Clock, here: Timestamp) {
+    pub(super) fn compare(&mut self, clock: ServerClock, here: Timestamp) {
         let ahead = |server: prost_types::Timestamp| server.seconds - here.as_second();
         let ahead = match clock {
-            Clock::Is(server) => ahead(server),
-            Clock::IsPast(server) => ahead(server).max(self.ahead),
+            ServerClock::Is(server) => ahead(server),
+            ServerClock::IsPast(server) => ahead(server).max(self.ahead),
         };
         self.ahead = if ahead.abs() > TOLERANCE { ahead } else { 0 };
     }
@@ -250,8 +256,8 @@ pub(super) mod tests {
     fn ages_are_by_the_clock_of_the_server() {
         let here = fixture::now();
         let mut model = at_the_gate();
-        let is = |at| Clock::Is(fixture::at(at).expect("a moment"));
-        let is_past = |at| Clock::IsPast(fixture::at(at).expect("a moment"));
+        let is = |at| ServerClock::Is(fixture::at(at).expect("a moment"));
+        let is_past = |at| ServerClock::IsPast(fixture::at(at).expect("a moment"));
         for (clock, now) in [
             (is(301), 300),
             // One that was changed long ago says nothing.

@@ -4,15 +4,15 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time;
 use tokio_util::sync::CancellationToken;
-use tonic::{Code, Status};
+use tonic::Code;
 use tracing::{info, warn};
+use viridian_client::{AuthChannel, Backoff, CallError, unary_within};
 use viridian_proto::v1::{
     ReportResult, ReportRouteHealthRequest, ReportRouteStatusesRequest, RouteStatus,
+    route_service_client::RouteServiceClient,
 };
 
 use crate::{
-    agent::Client,
-    backoff::Backoff,
     outbox::{Batch, Outbox},
     record::Record,
 };
@@ -24,12 +24,13 @@ use crate::{
 /// A report that the server refuses is logged and dropped, since it would be
 /// refused again; unless the server says that it may be applied later.
 pub(crate) async fn deliver(
-    mut client: Client,
+    channel: AuthChannel,
     outbox: Arc<Outbox>,
     record: Record,
     closing: CancellationToken,
 ) {
-    let mut backoff = Backoff::new();
+    let mut client = RouteServiceClient::new(channel);
+    let mut backoff = Backoff::default();
     let mut limit = LARGEST_BATCH;
     loop {
         let Some(batch) = outbox.next_batch(limit) else {
@@ -57,11 +58,13 @@ pub(crate) async fn deliver(
             }
             // One of the reports is malformed: send them one by one, until
             // the one at fault is found.
-            Err(SendError::Refused(status)) if is_about_the_batch(&status) && batch.len() > 1 => {
+            Err(CallError::Refused(status))
+                if status.code() == Code::InvalidArgument && batch.len() > 1 =>
+            {
                 warn!(%status, reports = batch.len(), "reports were refused as a whole");
                 limit = 1;
             }
-            Err(SendError::Refused(status)) if is_about_the_batch(&status) => {
+            Err(CallError::Refused(status)) if status.code() == Code::InvalidArgument => {
                 warn!(%status, ?batch, "a report was refused and is dropped");
                 outbox.settle(&batch, |_| false);
                 record.remove(ends(&batch, |_| false)).await;
@@ -89,40 +92,24 @@ fn ends(batch: &Batch, later: impl Fn(usize) -> bool) -> Vec<String> {
         .collect()
 }
 
-#[derive(Debug, thiserror::Error)]
-enum SendError {
-    #[error("no answer within {} s", CALL_TIMEOUT.as_secs())]
-    Timeout,
-    #[error("{0}")]
-    Refused(Status),
-}
-
-async fn send(client: &mut Client, batch: &Batch) -> Result<Vec<ReportResult>, SendError> {
-    let call = async {
-        match batch {
-            Batch::Statuses(waiting) => {
-                let reports = waiting.iter().map(|w| w.report.clone()).collect();
-                let request = ReportRouteStatusesRequest { reports };
-                let reply = client.report_route_statuses(request).await?;
-                Ok(reply.into_inner().results)
-            }
-            Batch::Health(waiting) => {
-                let reports = waiting.iter().map(|w| w.report.clone()).collect();
-                let request = ReportRouteHealthRequest { reports };
-                let reply = client.report_route_health(request).await?;
-                Ok(reply.into_inner().results)
-            }
+async fn send(
+    client: &mut RouteServiceClient<AuthChannel>,
+    batch: &Batch,
+) -> Result<Vec<ReportResult>, CallError> {
+    match batch {
+        Batch::Statuses(waiting) => {
+            let reports = waiting.iter().map(|it| it.report.clone()).collect();
+            let request = ReportRouteStatusesRequest { reports };
+            let reply = unary_within(CALL_TIMEOUT, client.report_route_statuses(request));
+            Ok(reply.await?.results)
         }
-    };
-    time::timeout(CALL_TIMEOUT, call)
-        .await
-        .map_err(|_| SendError::Timeout)?
-        .map_err(SendError::Refused)
-}
-
-/// Whether the same call would be refused for ever.
-fn is_about_the_batch(status: &Status) -> bool {
-    status.code() == Code::InvalidArgument
+        Batch::Health(waiting) => {
+            let reports = waiting.iter().map(|it| it.report.clone()).collect();
+            let request = ReportRouteHealthRequest { reports };
+            let reply = unary_within(CALL_TIMEOUT, client.report_route_health(request));
+            Ok(reply.await?.results)
+        }
+    }
 }
 
 fn log_refusals(results: &[ReportResult]) {
