@@ -8,11 +8,11 @@ use std::{
 };
 
 use thiserror::Error;
+use viridian_feeds::WatchLimits;
 use viridian_store::{Limits, OpenError, Retention};
 
 use crate::{
     coordinator::CoordinatorLimits, layers::GrpcWeb, rpc_limits::RpcLimits, tls::TlsFiles,
-    watches::WatchLimits,
 };
 
 /// What a server is told when it starts.

@@ -129,6 +129,11 @@ pub(crate) fn bad_request(violations: Vec<FieldViolation>) -> Status {
     some_of_bad_request(violations, total)
 }
 
+/// A malformed request with one violation.
+pub(crate) fn bad_field(field: &str, description: &str) -> Status {
+    bad_request(vec![FieldViolation::new(field, description)])
+}
+
 /// The same when only some of all violations are told.
 pub(crate) fn some_of_bad_request(violations: Vec<FieldViolation>, total: usize) -> Status {
     let told = violations.len();

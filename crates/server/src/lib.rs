@@ -8,7 +8,6 @@
 //! - `layers`: what every call passes on its way to a service, a file each.
 //! - `convert`: between wire and domain, one file an aggregate.
 //! - `coordinator`: what moves deployments forward without a call.
-//! - `watches`: what streams follow, looked at once for all of them.
 //! - `pruner`: what forgets the old. `silence`: what no longer believes it.
 //! - `metrics`: what is measured, and where it can be read.
 
@@ -37,7 +36,7 @@ mod silence;
 mod state;
 mod tasks;
 mod tls;
-mod watches;
+mod token;
 
 pub use self::{
     auth::{NewToken, NewTokenError, Role, new_token},
@@ -50,8 +49,8 @@ pub use self::{
     server::Server,
     tasks::{BackgroundTask, TaskEnd, TaskFailure},
     tls::{TlsFiles, Validity},
-    watches::WatchLimits,
 };
+pub use viridian_feeds::WatchLimits;
 pub use viridian_store::{
     Check, CheckError, Copied, CopyError, Extent, Inspection, Limits, OpenError, Retention,
     SchemaState, StoreError, Violation, check, copy, inspect,

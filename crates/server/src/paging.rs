@@ -1,97 +1,99 @@
-//! Pages: a token says where the next one begins, and for which question.
+//! Pages: a token says where the next one begins, and of which query.
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
 
-use crate::convert::Violations;
+use crate::{
+    convert::Violations,
+    token::{Token, digest},
+};
 
-/// A page that a caller asks for, of rows that are ordered by their `K`.
+/// A page that a caller asks for, of rows that are ordered by their key `K`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Page<K> {
-    /// How many it has at most.
+pub(crate) struct PageRequest<K> {
+    /// How many rows it has at most.
     pub(crate) size: u32,
-    /// What it comes behind.
+    /// The row that it comes after.
     pub(crate) after: Option<K>,
-    question: u64,
+    query: u64,
 }
 
-/// What a token says. Rows are ordered by ids or numbers, which only grow, so
-/// that a page stays where it is when others are inserted.
-#[derive(Serialize, Deserialize)]
-struct Token<K> {
-    after: K,
-    question: u64,
+/// What rows are ordered by. It never changes and only grows, so that a page stays
+/// where it is when other rows are inserted.
+pub(crate) trait PageKey: Copy {
+    fn to_token(self, query: u64) -> Token;
+    fn of_token(token: &Token) -> Option<Self>;
 }
 
-impl<K: Serialize + DeserializeOwned> Page<K> {
-    /// Parses a page. `question` is all that must not change from page to page.
+impl<K: PageKey> PageRequest<K> {
+    /// Parses a page. `query` is all that must not change from page to page.
     pub(crate) fn parse(
         size: i32,
         token: &str,
-        question: &[&str],
+        query: &[&str],
         violations: &mut Violations,
     ) -> Self {
-        let size = match size {
-            0 => DEFAULT_SIZE,
-            size => violations.within("page_size", size, 1, MAX_SIZE),
-        };
-        let question = digest(question);
-        let after = (!token.is_empty())
-            .then(|| decode(token))
-            .and_then(|decoded| match decoded {
-                Some(Token {
-                    after,
-                    question: of,
-                }) if of == question => Some(after),
-                Some(_) => {
-                    violations.add("page_token", "is of a list with other filters");
-                    None
-                }
-                None => {
-                    violations.add("page_token", "is not one that this server gave");
-                    None
-                }
-            });
+        let query = digest(query);
         Self {
-            size,
-            after,
-            question,
+            size: parse_size(size, violations),
+            after: parse_token(token, query, violations),
+            query,
         }
     }
 
-    /// The token of the page behind `last`; empty when this page was not full.
-    pub(crate) fn next(&self, found: usize, last: Option<K>) -> String {
+    /// The token of the page after `last`; empty when this page was not full.
+    pub(crate) fn next_token(&self, found: usize, last: Option<K>) -> String {
         match last {
-            Some(after) if found >= self.size as usize => {
-                let token = Token {
-                    after,
-                    question: self.question,
-                };
-                serde_json::to_vec(&token)
-                    .map_or_else(|_| String::new(), |t| URL_SAFE_NO_PAD.encode(t))
-            }
+            Some(last) if found >= self.size as usize => last.to_token(self.query).encode(),
             _ => String::new(),
         }
     }
 }
 
-fn decode<K: DeserializeOwned>(token: &str) -> Option<Token<K>> {
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token).ok()?).ok()
+/// The size of a page; the default when it is not set.
+pub(crate) fn parse_size(size: i32, violations: &mut Violations) -> u32 {
+    match size {
+        0 => DEFAULT_SIZE,
+        size => violations.within("page_size", size, 1, MAX_SIZE),
+    }
 }
 
-/// What a question comes to, so that a token can be told to be of another.
-pub(crate) fn digest(parts: &[&str]) -> u64 {
-    let mut hasher = Sha256::new();
-    for part in parts {
-        hasher.update(part.len().to_be_bytes());
-        hasher.update(part);
+fn parse_token<K: PageKey>(text: &str, query: u64, violations: &mut Violations) -> Option<K> {
+    if text.is_empty() {
+        return None;
     }
-    hasher
-        .finalize()
-        .iter()
-        .take(8)
-        .fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+    let token = Token::decode(text);
+    match token.and_then(|token| Some((K::of_token(&token)?, token.query))) {
+        Some((after, of)) if of == query => Some(after),
+        Some(_) => {
+            violations.add("page_token", "is of a list with other filters");
+            None
+        }
+        None => {
+            violations.add("page_token", "is not one that this server gave");
+            None
+        }
+    }
+}
+
+impl PageKey for Uuid {
+    fn to_token(self, query: u64) -> Token {
+        Token::new(0, Some(self), query)
+    }
+
+    fn of_token(token: &Token) -> Option<Self> {
+        token.after()?
+    }
+}
+
+impl PageKey for i64 {
+    fn to_token(self, query: u64) -> Token {
+        Token::new(self, None, query)
+    }
+
+    fn of_token(token: &Token) -> Option<Self> {
+        // A token with an id is of a list in another order.
+        token.after()?.is_none().then_some(token.position)
+    }
 }
 
 const DEFAULT_SIZE: u32 = 100;
@@ -99,42 +101,46 @@ const MAX_SIZE: u32 = 500;
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
 
     #[test]
-    fn a_token_leads_to_the_next_page_of_the_same_question() {
+    fn a_token_leads_to_the_next_page_of_the_same_query() {
         let mut violations = Violations::default();
-        let first = Page::parse(1, "", &["a"], &mut violations);
+        let first = PageRequest::parse(1, "", &["a"], &mut violations);
         let last = Uuid::from_u128(7);
-        let token = first.next(1, Some(last));
-        let second = Page::parse(1, &token, &["a"], &mut violations);
+        let token = first.next_token(1, Some(last));
+        let second = PageRequest::parse(1, &token, &["a"], &mut violations);
         assert_eq!(second.after, Some(last));
         violations.finish().expect("both are well-formed");
     }
 
     #[test]
-    fn a_token_of_another_question_is_refused() {
+    fn a_token_of_another_query_is_refused() {
         let mut violations = Violations::default();
-        let first = Page::parse(1, "", &["a"], &mut violations);
-        let token = first.next(1, Some(Uuid::from_u128(7)));
-        Page::<Uuid>::parse(1, &token, &["b"], &mut violations);
+        let first = PageRequest::parse(1, "", &["a"], &mut violations);
+        let token = first.next_token(1, Some(Uuid::from_u128(7)));
+        PageRequest::<Uuid>::parse(1, &token, &["b"], &mut violations);
         violations.finish().expect_err("the filters changed");
     }
 
     #[test]
     fn a_token_of_rows_in_another_order_is_refused() {
+        let of_ids = PageRequest::parse(1, "", &["a"], &mut Violations::default());
+        let token = of_ids.next_token(1, Some(Uuid::from_u128(7)));
         let mut violations = Violations::default();
-        let first = Page::parse(1, "", &["a"], &mut violations);
-        let token = first.next(1, Some(Uuid::from_u128(7)));
-        Page::<i64>::parse(1, &token, &["a"], &mut violations);
+        PageRequest::<i64>::parse(1, &token, &["a"], &mut violations);
         violations.finish().expect_err("an id is no number");
+
+        let of_numbers = PageRequest::parse(1, "", &["a"], &mut Violations::default());
+        let token = of_numbers.next_token(1, Some(7_i64));
+        let mut violations = Violations::default();
+        PageRequest::<Uuid>::parse(1, &token, &["a"], &mut violations);
+        violations.finish().expect_err("a number is no id");
     }
 
     #[test]
     fn a_page_that_is_not_full_is_the_last() {
-        let page = Page::parse(2, "", &[], &mut Violations::default());
-        assert_eq!(page.next(1, Some(Uuid::from_u128(7))), "");
+        let page = PageRequest::parse(2, "", &[], &mut Violations::default());
+        assert_eq!(page.next_token(1, Some(Uuid::from_u128(7))), "");
     }
 }

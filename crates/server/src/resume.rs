@@ -1,127 +1,56 @@
-//! Resume tokens: where a watch goes on, and what it is of.
+//! Resume tokens: what a watch is of, and where it goes on.
 //!
-//! A token says all that is needed, so that it alone is a request, on any server
-//! of the database. Whoever repeats the question beside it has to repeat it as
-//! it was: names are not looked up again, since a deployment that is gone by now
+//! A token alone is a request. A caller who repeats the query beside it has to repeat
+//! it as it was: names are not looked up again, since a deployment that is gone by now
 //! has events to come.
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use prost::Message;
-use uuid::Uuid;
-use viridian_store::EventFilter;
+use viridian_feeds::{WatchCursor, WatchTarget};
 use viridian_strategy::DeploymentId;
 
-use crate::{paging::digest, watches::events::Topic};
+use crate::token::{Token, digest};
 
-/// What a watch is of.
+/// What all tokens of one watch say.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Question {
-    /// These deployments, in the order of their ids.
-    Deployments(Vec<DeploymentId>),
-    /// Whatever deployments a project has.
-    Project(String),
+pub(crate) struct ResumeToken {
+    /// What is watched.
+    pub(crate) target: WatchTarget,
+    /// The query as it was asked, see [`watch_query`].
+    pub(crate) query: u64,
 }
 
-/// Where a watch goes on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Resume {
-    /// What it is of.
-    pub(crate) question: Question,
-    /// The question as it was asked, see [`asked`].
-    pub(crate) asked: u64,
-    /// The position behind which its events are.
-    pub(crate) position: i64,
-    /// The deployment behind which snapshots are still to come, as of the
-    /// position.
-    pub(crate) snapshots_behind: Option<DeploymentId>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Token {
-    #[prost(uint32, tag = "1")]
-    version: u32,
-    #[prost(int64, tag = "2")]
-    position: i64,
-    #[prost(fixed64, tag = "3")]
-    asked: u64,
-    #[prost(string, tag = "4")]
-    project: String,
-    /// 16 bytes each.
-    #[prost(bytes = "vec", tag = "5")]
-    deployments: Vec<u8>,
-    /// 16 bytes, or none.
-    #[prost(bytes = "vec", tag = "6")]
-    snapshots_behind: Vec<u8>,
-}
-
-impl Question {
-    /// What its events are.
-    pub(crate) fn filter(&self) -> EventFilter {
-        match self {
-            Self::Deployments(ids) => EventFilter {
-                deployments: ids.clone(),
-                projects: Vec::new(),
-            },
-            Self::Project(name) => EventFilter {
-                deployments: Vec::new(),
-                projects: vec![name.clone()],
-            },
-        }
-    }
-
-    /// What it follows.
-    pub(crate) fn topics(&self) -> Vec<Topic> {
-        match self {
-            Self::Deployments(ids) => ids.iter().copied().map(Topic::Deployment).collect(),
-            Self::Project(name) => vec![Topic::Project(name.clone())],
-        }
-    }
-}
-
-impl Resume {
-    /// Parses a token; none when it is not one that a server gave.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-        let token = Token::decode(bytes.as_slice()).ok()?;
-        let ids = ids_of(&token.deployments)?;
-        let question = match (ids.is_empty(), token.project.is_empty()) {
-            (false, true) => Question::Deployments(ids),
-            (true, false) => Question::Project(token.project),
+impl ResumeToken {
+    /// Parses a token; none when no server gave it.
+    pub(crate) fn parse(text: &str) -> Option<(Self, WatchCursor)> {
+        let token = Token::decode(text)?;
+        let snapshots_after = token.after()?.map(DeploymentId);
+        let ids = token.deployments()?;
+        let target = match (ids.is_empty(), token.project.is_empty()) {
+            (false, true) => WatchTarget::Deployments(ids.into_iter().map(DeploymentId).collect()),
+            (true, false) => WatchTarget::Project(token.project),
             _ => return None,
         };
-        let snapshots_behind = match ids_of(&token.snapshots_behind)?.as_slice() {
-            [] => None,
-            [id] => Some(*id),
-            _ => return None,
-        };
-        (token.version == VERSION && token.position >= 0).then_some(Self {
-            question,
-            asked: token.asked,
+        let cursor = WatchCursor {
             position: token.position,
-            snapshots_behind,
-        })
+            snapshots_after,
+        };
+        let query = token.query;
+        Some((Self { target, query }, cursor))
     }
 
-    /// The token.
-    pub(crate) fn token(&self) -> String {
-        let (project, deployments) = match &self.question {
-            Question::Deployments(ids) => (String::new(), bytes_of(ids)),
-            Question::Project(name) => (name.clone(), Vec::new()),
-        };
-        let token = Token {
-            version: VERSION,
-            position: self.position,
-            asked: self.asked,
-            project,
-            deployments,
-            snapshots_behind: bytes_of(self.snapshots_behind.as_slice()),
-        };
-        URL_SAFE_NO_PAD.encode(token.encode_to_vec())
+    /// Writes the token of a place in the watch.
+    pub(crate) fn at(&self, cursor: WatchCursor) -> String {
+        let after = cursor.snapshots_after.map(|id| id.0);
+        let mut token = Token::new(cursor.position, after, self.query);
+        match &self.target {
+            WatchTarget::Deployments(ids) => token.set_deployments(ids.iter().map(|id| id.0)),
+            WatchTarget::Project(name) => token.project.clone_from(name),
+        }
+        token.encode()
     }
 }
 
-/// A question as it was asked, in whatever order.
-pub(crate) fn asked(deployments: &[String], project: &str) -> u64 {
+/// The digest of a watch's query, in whatever order its deployments are.
+pub(crate) fn watch_query(deployments: &[String], project: &str) -> u64 {
     let mut parts: Vec<&str> = deployments.iter().map(String::as_str).collect();
     parts.sort_unstable();
     parts.dedup();
@@ -129,67 +58,60 @@ pub(crate) fn asked(deployments: &[String], project: &str) -> u64 {
     digest(&parts)
 }
 
-fn bytes_of(ids: &[DeploymentId]) -> Vec<u8> {
-    ids.iter().flat_map(|id| *id.0.as_bytes()).collect()
-}
-
-fn ids_of(bytes: &[u8]) -> Option<Vec<DeploymentId>> {
-    let (whole, rest) = bytes.as_chunks::<16>();
-    let id = |bytes: &[u8; 16]| DeploymentId(Uuid::from_bytes(*bytes));
-    rest.is_empty().then(|| whole.iter().map(id).collect())
-}
-
-/// Of what a token says. One of another version is of another release.
-const VERSION: u32 = 1;
-
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
 
     fn id(n: u128) -> DeploymentId {
         DeploymentId(Uuid::from_u128(n))
     }
 
-    fn resume(question: Question) -> Resume {
-        Resume {
-            question,
-            asked: asked(&["p/a".to_owned()], ""),
-            position: 1_234_567,
-            snapshots_behind: None,
+    fn token(target: WatchTarget) -> ResumeToken {
+        ResumeToken {
+            target,
+            query: watch_query(&["p/a".to_owned()], ""),
         }
     }
 
     #[test]
-    fn a_token_says_where_it_goes_on() {
-        for question in [
-            Question::Project("p".to_owned()),
-            Question::Deployments(vec![id(1), id(2)]),
+    fn a_token_says_where_a_watch_goes_on() {
+        for target in [
+            WatchTarget::Project("p".to_owned()),
+            WatchTarget::Deployments(vec![id(1), id(2)]),
         ] {
-            let mut resume = resume(question);
-            assert_eq!(Resume::parse(&resume.token()), Some(resume.clone()));
-            resume.snapshots_behind = Some(id(7));
-            assert_eq!(Resume::parse(&resume.token()), Some(resume));
+            let token = token(target);
+            for snapshots_after in [None, Some(id(7))] {
+                let cursor = WatchCursor {
+                    position: 1_234_567,
+                    snapshots_after,
+                };
+                let read = ResumeToken::parse(&token.at(cursor));
+                assert_eq!(read, Some((token.clone(), cursor)));
+            }
         }
     }
 
     #[test]
-    fn anything_else_is_none() {
-        let good = resume(Question::Project("p".to_owned()));
-        let mut later = good.clone();
-        later.position = -1;
-        let cut = good.token()[..good.token().len() - 3].to_owned();
-        let nothing = resume(Question::Deployments(Vec::new())).token();
-        for text in ["", "x", "not a token", &cut, &later.token(), &nothing] {
-            assert_eq!(Resume::parse(text), None, "{text:?}");
+    fn a_token_of_nothing_is_none() {
+        let nothing = token(WatchTarget::Deployments(Vec::new()));
+        let cursor = WatchCursor {
+            position: 1,
+            snapshots_after: None,
+        };
+        let page = Token::new(1, None, 2).encode();
+        for text in ["", "x", &nothing.at(cursor), &page] {
+            assert_eq!(ResumeToken::parse(text), None, "{text:?}");
         }
     }
 
     #[test]
-    fn a_question_is_the_same_in_another_order() {
+    fn a_query_is_the_same_in_another_order() {
         let [a, b] = ["p/a".to_owned(), "p/b".to_owned()];
-        let both = asked(&[a.clone(), b.clone()], "");
-        assert_eq!(both, asked(&[b.clone(), a.clone(), b.clone()], ""));
-        assert_ne!(both, asked(&[a], ""));
-        assert_ne!(both, asked(&[b], "p/a"));
+        let both = watch_query(&[a.clone(), b.clone()], "");
+        assert_eq!(both, watch_query(&[b.clone(), a.clone(), b.clone()], ""));
+        assert_ne!(both, watch_query(&[a], ""));
+        assert_ne!(both, watch_query(&[b], "p/a"));
     }
 }

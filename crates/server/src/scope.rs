@@ -5,11 +5,12 @@
 //! here. A project that a caller names and that is not theirs is refused whether
 //! it is there or not; a deployment of another project is not there, by its id.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use prost::Message;
 use sha2::{Digest as _, Sha256};
 use tonic::{Request as GrpcRequest, Status};
+use viridian_feeds::Feeds;
 use viridian_store::{
     Database, Deployment, Projects, Request, RequestContext, RequestId, Revision, RevisionReference,
 };
@@ -24,7 +25,6 @@ use crate::{
     error::{Resource, credentials_missing, not_found, project_not_allowed, store},
     silence::Heard,
     state::Shared,
-    watches::Watches,
 };
 
 /// The record, as one caller may see it. Cheap to clone.
@@ -72,19 +72,14 @@ impl Scope {
         self.shared.database()
     }
 
-    /// What is followed, whatever it is of.
-    pub(crate) fn watches(&self) -> &Watches {
-        self.shared.watches()
+    /// What was committed, as streams, of all projects.
+    pub(crate) fn feeds(&self) -> &Feeds {
+        self.shared.feeds()
     }
 
     /// When this server last had a report of a route, whosever it is.
     pub(crate) fn heard(&self) -> &Heard {
         self.shared.heard()
-    }
-
-    /// Whether the server stops.
-    pub(crate) fn is_stopping(&self) -> bool {
-        self.shared.is_stopping()
     }
 
     /// Resolves when the server stops.
@@ -194,25 +189,6 @@ impl Scope {
             self.log_denial(project);
         }
         Ok(hidden.is_none())
-    }
-
-    /// Leaves out the deployments of other projects than the caller's.
-    pub(crate) async fn keep_visible<T>(
-        &self,
-        all: impl IntoIterator<Item = (DeploymentId, T)>,
-    ) -> Result<Vec<(DeploymentId, T)>, Status> {
-        let all: Vec<_> = all.into_iter().collect();
-        if self.caller.may_see_all() || all.is_empty() {
-            return Ok(all);
-        }
-        let ids = all.iter().map(|(id, _)| *id).collect();
-        let projects = self.database().find_projects(ids).await;
-        let projects: HashMap<_, _> = projects
-            .map_err(|error| store(&error))?
-            .into_iter()
-            .collect();
-        let visible = |id| projects.get(&id).is_some_and(|it| self.caller.may_see(it));
-        Ok(all.into_iter().filter(|(id, _)| visible(*id)).collect())
     }
 
     /// Those of some routes that are of other projects than the caller's.

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{net::TcpListener, task::JoinHandle};
+use viridian_feeds::Feeds;
 use viridian_store::Database;
 
 use crate::{
@@ -18,7 +19,6 @@ use crate::{
     silence::{self, Heard},
     state::Shared,
     tasks::{BackgroundTask, Shutdown, TaskFailure, TaskSet},
-    watches::{self, Watches},
 };
 
 /// A running server: the services and the background tasks on one database. Stops at once
@@ -45,9 +45,9 @@ impl Server {
         let (listener, address) = grpc::listen(config.listen).await?;
         let shutdown = Shutdown::default();
         let mut tasks = TaskSet::new(shutdown.clone());
-        let watches = Arc::new(Watches::new(database.clone(), config.watch));
+        let feeds = Feeds::new(database.clone(), config.watch);
         if let Some(endpoint) = MetricsEndpoint::open(&config).await? {
-            let gauges = Gauges::new(database.clone(), Arc::clone(&watches));
+            let gauges = Gauges::new(database.clone(), feeds.clone());
             let serving = metrics::serve(endpoint.listener, endpoint.handle, gauges);
             tasks.spawn_loop(BackgroundTask::Metrics, serving);
         }
@@ -56,7 +56,7 @@ impl Server {
         let health = Arc::new(HealthStatus::new(reporter, &SERVICES).await);
         let shared = Shared::new(
             database.clone(),
-            Arc::clone(&watches),
+            feeds.clone(),
             Arc::clone(&heard),
             shutdown.calls.clone(),
         );
@@ -79,15 +79,12 @@ impl Server {
             tasks.spawn_loop(task, reload);
         }
         coordinator::spawn(&mut tasks, &database, config.coordinator, &shutdown.calls);
-        tasks.spawn_loop(
-            BackgroundTask::LogReader,
-            watches::read_log(Arc::clone(&watches), database.clone()),
-        );
+        tasks.spawn_loop(BackgroundTask::LogReader, feeds.clone().run_log_reader());
         tasks.spawn_loop(
             BackgroundTask::AssignmentReader,
-            watches::read_assignments(watches, database.clone()),
+            feeds.clone().run_assignment_reader(),
         );
-        tasks.spawn_loop(BackgroundTask::Relay, watches::relay(database.clone()));
+        tasks.spawn_loop(BackgroundTask::Relay, feeds.run_relay());
         tasks.spawn_loop(
             BackgroundTask::DatabaseProbe,
             health::probe(database.clone(), Arc::clone(&health)),

@@ -1,5 +1,6 @@
 //! The three services: parse, let the store work, convert. No rule lives here.
 
 pub(crate) mod deployment;
+mod pacing;
 pub(crate) mod route;
 pub(crate) mod traffic;

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
+use viridian_feeds::Feeds;
 use viridian_store::Database;
 
-use crate::{silence::Heard, watches::Watches};
+use crate::silence::Heard;
 
 /// What all services share. Cheap to clone. They get at it by what a caller may
 /// see of it: [`Scope`](crate::scope::Scope).
@@ -14,7 +15,7 @@ pub(crate) struct Shared(Arc<Inner>);
 
 struct Inner {
     database: Database,
-    watches: Arc<Watches>,
+    feeds: Feeds,
     heard: Arc<Heard>,
     stop: CancellationToken,
 }
@@ -22,13 +23,13 @@ struct Inner {
 impl Shared {
     pub(crate) fn new(
         database: Database,
-        watches: Arc<Watches>,
+        feeds: Feeds,
         heard: Arc<Heard>,
         stop: CancellationToken,
     ) -> Self {
         Self(Arc::new(Inner {
             database,
-            watches,
+            feeds,
             heard,
             stop,
         }))
@@ -38,16 +39,12 @@ impl Shared {
         &self.0.database
     }
 
-    pub(crate) fn watches(&self) -> &Watches {
-        &self.0.watches
+    pub(crate) fn feeds(&self) -> &Feeds {
+        &self.0.feeds
     }
 
     pub(crate) fn heard(&self) -> &Heard {
         &self.0.heard
-    }
-
-    pub(crate) fn is_stopping(&self) -> bool {
-        self.0.stop.is_cancelled()
     }
 
     /// Resolves when the server stops.

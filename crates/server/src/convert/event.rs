@@ -7,7 +7,7 @@ use viridian_strategy::Lifecycle;
 use super::deployment::deployment;
 
 /// An event, to the wire, without a token.
-pub(crate) fn event(event: Event) -> v1::DeploymentEvent {
+pub(crate) fn event(event: &Event) -> v1::DeploymentEvent {
     let over = event.deployment.state.lifecycle() == Lifecycle::Destroyed;
     let kind = match event.kind {
         EventKind::Created => v1::DeploymentEventKind::Created,
@@ -20,7 +20,7 @@ pub(crate) fn event(event: Event) -> v1::DeploymentEvent {
     };
     v1::DeploymentEvent {
         kind: kind.into(),
-        deployment: Some(deployment(event.deployment)),
+        deployment: Some(deployment(event.deployment.clone())),
         resume_token: String::new(),
     }
 }

@@ -11,7 +11,7 @@ use super::{
     Violations, deployment::parse_new, reference::parse_deployment, reference::parse_revision,
     revision::parse_spec, route::parse_healths, route::parse_statuses, update::parse_update,
 };
-use crate::{paging::Page, selector::Selector};
+use crate::{paging::PageRequest, selector::Selector};
 
 proptest! {
     // One in six is a message at all.
@@ -47,7 +47,7 @@ proptest! {
         let mut violations = Violations::default();
         let _ = parse_deployment("deployment", &text, &mut violations);
         let _ = parse_revision("revision", &text, &mut violations);
-        let _ = Page::<i64>::parse(0, &text, &[], &mut violations);
+        let _ = PageRequest::<i64>::parse(0, &text, &[], &mut violations);
         if let Err(why) = Selector::parse(&text) {
             violations.add("label_selector", why);
         }

@@ -1,12 +1,10 @@
 //! What is looked up when someone reads: how much there is of something now.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use metrics::gauge;
 use tokio::{sync::Mutex, time::timeout};
+use viridian_feeds::Feeds;
 use viridian_store::{Backlog, Census, Database, StoreError};
 use viridian_strategy::{Lifecycle, SubStep, Timestamp};
 
@@ -14,12 +12,11 @@ use super::{
     CONNECTIONS_IN_USE, CONNECTIONS_MOST, DATABASE_UP, DEPLOYMENTS, DUE, DUE_LAG, EVENTS_BEHIND,
     OLDEST, OVERDUE, WATCHES, WATCHES_BEHIND,
 };
-use crate::watches::Watches;
 
 /// Looks things up, not more often than is cheap.
 pub(crate) struct Gauges {
     database: Database,
-    watches: Arc<Watches>,
+    feeds: Feeds,
     counted: Mutex<Counted>,
 }
 
@@ -31,10 +28,10 @@ struct Counted {
 }
 
 impl Gauges {
-    pub(crate) fn new(database: Database, watches: Arc<Watches>) -> Self {
+    pub(crate) fn new(database: Database, feeds: Feeds) -> Self {
         Self {
             database,
-            watches,
+            feeds,
             counted: Mutex::default(),
         }
     }
@@ -45,10 +42,10 @@ impl Gauges {
         let (in_use, most) = self.database.handed_out();
         gauge!(CONNECTIONS_IN_USE).set(in_use as f64);
         gauge!(CONNECTIONS_MOST).set(most as f64);
-        let followers = self.watches.events.backlog();
-        gauge!(WATCHES).set(followers.watches as f64);
-        gauge!(WATCHES_BEHIND).set(followers.overflowed as f64);
-        gauge!(EVENTS_BEHIND).set(followers.events_behind as f64);
+        let lag = self.feeds.events().lag();
+        gauge!(WATCHES).set(lag.watches as f64);
+        gauge!(WATCHES_BEHIND).set(lag.overflowed as f64);
+        gauge!(EVENTS_BEHIND).set(lag.max_events as f64);
         let told = timeout(PATIENCE, self.ask()).await;
         let up = match told {
             Ok(Ok(())) => true,

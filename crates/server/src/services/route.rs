@@ -1,12 +1,13 @@
 //! `RouteService`.
 
-use std::{collections::HashSet, pin::Pin};
+use std::pin::{Pin, pin};
 
-use tokio::time::{Instant, sleep_until};
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
-use viridian_proto::v1::{self, route_service_server::RouteService};
-use viridian_store::{Action, ReportError, StoreError};
+use viridian_proto::v1::{
+    self, route_service_server::RouteService, watch_assignments_response::Payload,
+};
+use viridian_store::{ReportError, StoreError};
 use viridian_strategy::RouteId;
 
 use crate::{
@@ -14,12 +15,12 @@ use crate::{
         Violations,
         deployment::parse_resource_group,
         route::{assignment, parse_healths, parse_statuses, result},
-        time::timestamp,
     },
-    error::{shutting_down, store},
+    error::store,
+    paging::parse_size,
     scope::Scope,
+    services::pacing::{StreamPacer, StreamTurn},
     state::Shared,
-    watches::HEARTBEAT,
 };
 
 /// `RouteService`, on a database.
@@ -35,10 +36,7 @@ impl RouteService for Routes {
     ) -> Result<Response<v1::ListAssignmentsResponse>, Status> {
         let (scope, message) = self.0.open(request)?;
         let mut violations = Violations::default();
-        let size = match message.page_size {
-            0 => DEFAULT_SIZE,
-            size => violations.within("page_size", size, 1, MAX_SIZE),
-        };
+        let size = parse_size(message.page_size, &mut violations);
         let group = parse_resource_group(message.resource_group, &mut violations);
         violations.finish()?;
         let projects = scope.projects().clone();
@@ -61,7 +59,7 @@ impl RouteService for Routes {
         let mut violations = Violations::default();
         let group = parse_resource_group(message.resource_group, &mut violations);
         violations.finish()?;
-        Ok(Response::new(Box::pin(watch(scope, group))))
+        Ok(Response::new(Box::pin(watch(scope, &group))))
     }
 
     async fn report_route_statuses(
@@ -75,7 +73,7 @@ impl RouteService for Routes {
         let (reports, hidden) = split(&scope, reports, |report| report.route).await?;
         let routes: Vec<RouteId> = reports.iter().map(|report| report.route).collect();
         let outcomes = scope.database().report_statuses(reports).await;
-        if let Ok(now) = scope.watches().clock.now().await {
+        if let Ok(now) = scope.feeds().clock().now().await {
             scope.heard().statuses(&applied(&routes, &outcomes), now);
         }
         let ids = message.reports.into_iter().map(|report| report.route_id);
@@ -94,7 +92,7 @@ impl RouteService for Routes {
         let (reports, hidden) = split(&scope, reports, |report| report.route).await?;
         let routes: Vec<RouteId> = reports.iter().map(|report| report.route).collect();
         let outcomes = scope.database().report_health(reports).await;
-        if let Ok(now) = scope.watches().clock.now().await {
+        if let Ok(now) = scope.feeds().clock().now().await {
             scope.heard().health(&applied(&routes, &outcomes), now);
         }
         let ids = message.reports.into_iter().map(|report| report.route_id);
@@ -149,50 +147,35 @@ fn results(
 /// The open assignments first, then each new one.
 fn watch(
     scope: Scope,
-    group: String,
-) -> impl Stream<Item = Result<v1::WatchAssignmentsResponse, Status>> {
+    group: &str,
+) -> impl Stream<Item = Result<v1::WatchAssignmentsResponse, Status>> + use<> {
+    let mut watch = scope.feeds().assignments().watch(group, scope.projects());
     async_stream::try_stream! {
-        let mut feed = scope.watches().assignments.subscribe(&group, scope.projects());
-        let mut sent: HashSet<(RouteId, Action)> = HashSet::new();
-        let mut quiet = Instant::now();
+        let mut pacer = StreamPacer::new(scope);
         loop {
-            let woken = tokio::select! {
-                () = scope.stopping() => Err(shutting_down()),
-                open = feed.next() => Ok(Some(open)),
-                () = sleep_until(quiet + HEARTBEAT) => Ok(None),
+            let mut next = pin!(watch.next());
+            let assignments = loop {
+                match pacer.next(next.as_mut()).await? {
+                    StreamTurn::Ready(assignments) => break assignments,
+                    StreamTurn::Heartbeat(time) => yield heartbeat(time),
+                }
             };
-            let Some(open) = woken? else {
-                yield heartbeat(&scope).await?;
-                quiet = Instant::now();
-                continue;
-            };
-            for new in open.assignments.iter().filter(|it| !sent.contains(&it.key)) {
-                yield assigned(new.message.clone());
-                quiet = Instant::now();
+            for new in assignments {
+                yield response(Payload::Assignment(assignment(new)));
+                pacer.note_sent();
             }
-            sent = open.assignments.iter().map(|it| it.key).collect();
         }
     }
 }
 
-fn assigned(assignment: v1::Assignment) -> v1::WatchAssignmentsResponse {
-    let payload = v1::watch_assignments_response::Payload::Assignment(assignment);
+fn heartbeat(time: prost_types::Timestamp) -> v1::WatchAssignmentsResponse {
+    response(Payload::Heartbeat(v1::AssignmentHeartbeat {
+        time: Some(time),
+    }))
+}
+
+fn response(payload: Payload) -> v1::WatchAssignmentsResponse {
     v1::WatchAssignmentsResponse {
         payload: Some(payload),
     }
 }
-
-async fn heartbeat(scope: &Scope) -> Result<v1::WatchAssignmentsResponse, Status> {
-    let now = scope.watches().clock.now().await;
-    let now = now.map_err(|error| store(&error))?;
-    let heartbeat = v1::AssignmentHeartbeat {
-        time: Some(timestamp(now)),
-    };
-    let payload = v1::watch_assignments_response::Payload::Heartbeat(heartbeat);
-    Ok(v1::WatchAssignmentsResponse {
-        payload: Some(payload),
-    })
-}
-
-const DEFAULT_SIZE: u32 = 100;
-const MAX_SIZE: u32 = 500;

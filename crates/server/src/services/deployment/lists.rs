@@ -19,7 +19,7 @@ use crate::{
         time::timestamp,
     },
     error::store,
-    paging::Page,
+    paging::PageRequest,
     scope::Scope,
     selector::Selector,
 };
@@ -36,16 +36,16 @@ pub(super) async fn deployments(
         violations.add("label_selector", why);
         Selector::default()
     });
-    let question = [
+    let query = [
         "deployments",
         message.project.as_str(),
         &format!("{:?} {:?}", message.lifecycles, message.sub_steps),
         &message.label_selector,
     ];
-    let page = Page::parse(
+    let page = PageRequest::parse(
         message.page_size,
         &message.page_token,
-        &question,
+        &query,
         &mut violations,
     );
     violations.finish()?;
@@ -53,7 +53,7 @@ pub(super) async fn deployments(
     let found = matching(scope, &filter, &selector, &page).await?;
     let last = found.last().map(|deployment| deployment.id.0);
     Ok(v1::ListDeploymentsResponse {
-        next_page_token: page.next(found.len(), last),
+        next_page_token: page.next_token(found.len(), last),
         deployments: found.into_iter().map(deployment).collect(),
     })
 }
@@ -64,7 +64,7 @@ pub(super) async fn revisions(
     message: &v1::ListRevisionsRequest,
 ) -> Result<v1::ListRevisionsResponse, Status> {
     let mut violations = Violations::default();
-    let page = Page::parse(
+    let page = PageRequest::parse(
         message.page_size,
         &message.page_token,
         &["revisions", &message.deployment],
@@ -76,7 +76,7 @@ pub(super) async fn revisions(
     let found = found.map_err(|error| store(&error))?;
     let last = found.last().map(|revision| revision.number);
     Ok(v1::ListRevisionsResponse {
-        next_page_token: page.next(found.len(), last),
+        next_page_token: page.next_token(found.len(), last),
         revisions: found.into_iter().map(revision).collect(),
     })
 }
@@ -99,16 +99,16 @@ pub(super) async fn routes(
         }
     }
     let revision = parse_optional_revision("revision", &message.revision, &mut violations);
-    let question = [
+    let query = [
         "routes",
         subject,
         &message.revision,
         &format!("{:?}", message.statuses),
     ];
-    let page = Page::parse(
+    let page = PageRequest::parse(
         message.page_size,
         &message.page_token,
-        &question,
+        &query,
         &mut violations,
     );
     let id = existing(scope, subject, violations).await?;
@@ -124,7 +124,7 @@ pub(super) async fn routes(
         .map_err(|error| store(&error))?;
     let last = found.last().map(|route| route.view.id.0);
     Ok(v1::ListRoutesResponse {
-        next_page_token: page.next(found.len(), last),
+        next_page_token: page.next_token(found.len(), last),
         routes: with_last_reports(scope, found).await?,
     })
 }
@@ -151,7 +151,7 @@ pub(super) async fn history(
     message: &v1::ListHistoryRequest,
 ) -> Result<v1::ListHistoryResponse, Status> {
     let mut violations = Violations::default();
-    let page = Page::parse(
+    let page = PageRequest::parse(
         message.page_size,
         &message.page_token,
         &["history", &message.deployment],
@@ -163,7 +163,7 @@ pub(super) async fn history(
     let found = found.map_err(|error| store(&error))?;
     let last = found.last().map(|entry| entry.number);
     Ok(v1::ListHistoryResponse {
-        next_page_token: page.next(found.len(), last),
+        next_page_token: page.next_token(found.len(), last),
         entries: found.into_iter().map(history_entry).collect(),
     })
 }
@@ -221,7 +221,7 @@ async fn matching(
     scope: &Scope,
     filter: &DeploymentFilter,
     selector: &Selector,
-    page: &Page<Uuid>,
+    page: &PageRequest<Uuid>,
 ) -> Result<Vec<Deployment>, Status> {
     let size = page.size as usize;
     let chunk = if selector.is_empty() {

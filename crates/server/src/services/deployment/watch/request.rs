@@ -1,60 +1,53 @@
 //! What a watch is asked for, and where it begins.
 
 use tonic::Status;
+use viridian_feeds::{EventWatch, WatchCursor, WatchTarget};
 use viridian_proto::v1;
 use viridian_store::{Projects, Tables};
 
-use super::Phase;
 use crate::{
     convert::{
         Violations,
         reference::{DeploymentReference, check_name, parse_deployment},
     },
-    error::{Resource, not_found, store},
-    resume::{Question, Resume, asked},
+    error::{Resource, bad_field, not_found, store},
+    resume::{ResumeToken, watch_query},
     scope::Scope,
 };
 
-/// Parses a request, and looks up what it names.
-pub(super) async fn parse(
+/// Parses a request, looks up what it names, and begins its watch.
+pub(super) async fn begin(
     scope: &Scope,
     message: &v1::WatchDeploymentsRequest,
-) -> Result<(Resume, Phase), Status> {
+) -> Result<(EventWatch, ResumeToken), Status> {
     let mut violations = Violations::default();
     let references = parse_names(message, &mut violations);
-    let resume = parse_token(message, &mut violations);
+    let resumed = parse_token(message, &mut violations);
     violations.finish()?;
-    let end = scope.database().log_end().await;
-    let end = end.map_err(|error| store(&error))?;
-    if let Some(resume) = resume {
-        let mut violations = Violations::default();
-        let known = resume.position <= end;
-        violations.check(known, "resume_token", "is not of this database");
-        violations.finish()?;
-        check_question(scope, &resume.question).await?;
-        let phase = match resume.snapshots_behind {
-            Some(_) => Phase::Snapshots,
-            None => Phase::Reading,
-        };
-        return Ok((resume, phase));
-    }
-    let question = match references.is_empty() {
-        true => {
-            scope.check_project(&message.project)?;
-            Question::Project(message.project.clone())
+    let (token, cursor) = match resumed {
+        Some((token, cursor)) => {
+            check_visible(scope, &token.target).await?;
+            (token, Some(cursor))
         }
-        false => resolve(scope, message, references).await?,
+        None => {
+            let token = ResumeToken {
+                target: find_target(scope, message, references).await?,
+                query: watch_query(&message.deployments, &message.project),
+            };
+            (token, None)
+        }
     };
-    let resume = Resume {
-        question,
-        asked: asked(&message.deployments, &message.project),
-        position: 0,
-        snapshots_behind: None,
-    };
-    Ok((resume, Phase::Settling(end)))
+    let watch = scope.feeds().events().watch(token.target.clone(), cursor);
+    let watch = watch.await.map_err(super::status)?;
+    Ok((watch, token))
 }
 
-/// The deployments that are named; or the project is checked.
+/// The token of a watch on another database.
+pub(super) fn unknown_position() -> Status {
+    bad_field("resume_token", "is not of this database")
+}
+
+/// Parses the deployments that are named, or checks the project.
 fn parse_names(
     message: &v1::WatchDeploymentsRequest,
     violations: &mut Violations,
@@ -81,44 +74,48 @@ fn parse_names(
     several.enumerate().map(parse).collect()
 }
 
-/// The token, if there is one. The question may stand beside it, as it was.
+/// Parses the token, if there is one. The query may stand beside it, as it was.
 fn parse_token(
     message: &v1::WatchDeploymentsRequest,
     violations: &mut Violations,
-) -> Option<Resume> {
+) -> Option<(ResumeToken, WatchCursor)> {
     if message.resume_token.is_empty() {
         return None;
     }
-    let resume = Resume::parse(&message.resume_token);
-    match &resume {
+    let resumed = ResumeToken::parse(&message.resume_token);
+    match &resumed {
         None => violations.add("resume_token", "is not one that a server gave"),
-        Some(resume) => {
+        Some((token, _)) => {
             let alone = message.deployments.is_empty() && message.project.is_empty();
             violations.check(
-                alone || resume.asked == asked(&message.deployments, &message.project),
+                alone || token.query == watch_query(&message.deployments, &message.project),
                 "resume_token",
                 "is of a watch of something else",
             );
         }
     }
-    resume
+    resumed
 }
 
-/// A token says what it is of, and whoever has it may not see that: it may be
-/// another caller's, or anybody's work.
-async fn check_question(scope: &Scope, question: &Question) -> Result<(), Status> {
-    match question {
-        Question::Project(project) => scope.check_project(project),
-        Question::Deployments(ids) if scope.are_visible(ids).await? => Ok(()),
-        Question::Deployments(_) => Err(not_found(Resource::Deployment, "of this watch")),
+/// Checks that the caller may see what a token is of: it may be another caller's
+/// token, or made up.
+async fn check_visible(scope: &Scope, target: &WatchTarget) -> Result<(), Status> {
+    match target {
+        WatchTarget::Project(project) => scope.check_project(project),
+        WatchTarget::Deployments(ids) if scope.are_visible(ids).await? => Ok(()),
+        WatchTarget::Deployments(_) => Err(not_found(Resource::Deployment, "of this watch")),
     }
 }
 
-async fn resolve(
+async fn find_target(
     scope: &Scope,
     message: &v1::WatchDeploymentsRequest,
     references: Vec<Option<DeploymentReference>>,
-) -> Result<Question, Status> {
+) -> Result<WatchTarget, Status> {
+    if references.is_empty() {
+        scope.check_project(&message.project)?;
+        return Ok(WatchTarget::Project(message.project.clone()));
+    }
     let mut named = Vec::new();
     for (reference, text) in references.into_iter().zip(&message.deployments) {
         named.push((scope.resolve_reference(reference, text).await?, text));
@@ -133,7 +130,7 @@ async fn resolve(
     let is_there = |id| there.iter().any(|table| table.deployment == id);
     match named.iter().find(|(id, _)| !is_there(*id)) {
         Some((_, text)) => Err(not_found(Resource::Deployment, text)),
-        None => Ok(Question::Deployments(ids)),
+        None => Ok(WatchTarget::Deployments(ids)),
     }
 }
 

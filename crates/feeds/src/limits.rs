@@ -1,12 +1,12 @@
 use std::time::Duration;
 
-/// How much is kept for a consumer that is slow.
+/// How much is kept for a slow consumer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WatchLimits {
-    /// How many events are kept for a stream before it has to read them again.
+    /// Events kept for a watch. Past them it has to read the log again.
     pub buffer: usize,
-    /// How long a consumer may take nothing once there are more than that: then
-    /// its stream is ended.
+    /// How long a consumer may take nothing once its buffer is full. Then its watch
+    /// fails.
     pub patience: Duration,
 }
 

@@ -1,23 +1,23 @@
-//! Who follows what.
+//! Who subscribed to what.
 
 use std::{collections::HashMap, hash::Hash, sync::Arc};
 
-/// Subscribers by what they follow.
-pub(super) struct Topics<K, S>(HashMap<K, Vec<Arc<S>>>);
+/// Subscribers by the topics that they subscribed to.
+pub(crate) struct Subscriptions<K, S>(HashMap<K, Vec<Arc<S>>>);
 
-impl<K: Eq + Hash, S> Topics<K, S> {
-    pub(super) fn new() -> Self {
+impl<K: Eq + Hash, S> Subscriptions<K, S> {
+    pub(crate) fn new() -> Self {
         Self(HashMap::new())
     }
 
-    pub(super) fn insert(&mut self, topics: impl IntoIterator<Item = K>, subscriber: &Arc<S>) {
+    pub(crate) fn insert(&mut self, topics: impl IntoIterator<Item = K>, subscriber: &Arc<S>) {
         for topic in topics {
             let subscribers = self.0.entry(topic).or_default();
             subscribers.push(Arc::clone(subscriber));
         }
     }
 
-    pub(super) fn remove<'a>(
+    pub(crate) fn remove<'a>(
         &mut self,
         topics: impl IntoIterator<Item = &'a K>,
         subscriber: &Arc<S>,
@@ -34,20 +34,20 @@ impl<K: Eq + Hash, S> Topics<K, S> {
         }
     }
 
-    pub(super) fn of(&self, topic: &K) -> &[Arc<S>] {
+    pub(crate) fn of(&self, topic: &K) -> &[Arc<S>] {
         self.0.get(topic).map_or(&[], Vec::as_slice)
     }
 
-    pub(super) fn followed(&self) -> impl Iterator<Item = &K> {
+    pub(crate) fn topics(&self) -> impl Iterator<Item = &K> {
         self.0.keys()
     }
 
-    /// All of them; one that follows several may come several times.
-    pub(super) fn subscribers(&self) -> impl Iterator<Item = &Arc<S>> {
+    /// All of them; one that subscribed to several topics comes several times.
+    pub(crate) fn subscribers(&self) -> impl Iterator<Item = &Arc<S>> {
         self.0.values().flatten()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }

@@ -1,0 +1,164 @@
+//! Tails the log of events: one loop each process, as long as somebody subscribes.
+
+use std::time::Duration;
+
+use tokio::{
+    sync::{
+        Notify,
+        broadcast::{Receiver, error::RecvError},
+    },
+    time::{Instant, sleep, sleep_until},
+};
+use viridian_store::{Database, LogPoll, LogTailer, Notification, ReadLogError, StoreError};
+
+use crate::{
+    POLL_INTERVAL,
+    events::{CommittedEvent, EventFeed, EventHub},
+    tables::{DirtyTables, TableFeed, TableHub},
+};
+
+/// Tails the log for ever, and rests while nobody subscribes.
+pub(crate) async fn run(
+    store: &Database,
+    events: &EventFeed,
+    tables: &TableFeed,
+    subscribed: &Notify,
+) {
+    loop {
+        // A permit that is left from before costs one poll.
+        subscribed.notified().await;
+        tail(store, events.hub(), tables.hub(), subscribed).await;
+    }
+}
+
+/// Tails the log until nobody subscribes.
+async fn tail(store: &Database, events: &EventHub, tables: &TableHub, subscribed: &Notify) {
+    // Armed before the first poll: a commit between the two would be found only by the
+    // next one.
+    let mut commits = store.subscribe();
+    let mut reader = LogReader {
+        store,
+        events,
+        tables,
+        tailer: store.tail_log(),
+        dirty: DirtyTables::none(),
+        gap_backoff: MIN_GAP_BACKOFF,
+    };
+    while !(tables.is_idle() && events.is_idle()) {
+        let begun = Instant::now();
+        let polled = reader.poll().await;
+        if let Err(error) = &polled {
+            tracing::warn!(%error, "the log of events cannot be read");
+        }
+        let wait = polled
+            .as_ref()
+            .map_or(RETRY_INTERVAL, |poll| reader.wait_after(poll));
+        tokio::select! {
+            // Not after a failure: it would be tried again as fast as others commit.
+            () = committed(&mut commits), if polled.is_ok() => {}
+            () = subscribed.notified(), if polled.is_ok() => {}
+            () = sleep(wait) => {}
+        }
+        // What is committed meanwhile is found by the same poll.
+        sleep_until(begun + MIN_INTERVAL).await;
+    }
+}
+
+struct LogReader<'a> {
+    store: &'a Database,
+    events: &'a EventHub,
+    tables: &'a TableHub,
+    tailer: LogTailer,
+    /// Tables that may be new and were not read yet.
+    dirty: DirtyTables,
+    /// How long to wait for what is held back.
+    gap_backoff: Duration,
+}
+
+impl LogReader<'_> {
+    async fn poll(&mut self) -> Result<LogPoll, StoreError> {
+        let mut poll = self.tailer.poll().await?;
+        self.dirty.add(std::mem::take(&mut poll.changed));
+        if poll.stable.is_some() && self.events.stable().is_none() {
+            // The log has just become known: the tailer may not have seen what was
+            // committed before.
+            self.dirty = DirtyTables::Any;
+        }
+        // Tables do not wait for the gaps before them: each is whole by itself. They
+        // stay dirty if this fails.
+        if !self.dirty.is_none() {
+            self.tables.refresh(&self.dirty).await?;
+            self.dirty = DirtyTables::none();
+        }
+        if let Some(stable) = poll.stable {
+            self.publish_up_to(stable).await?;
+        }
+        Ok(poll)
+    }
+
+    fn wait_after(&mut self, poll: &LogPoll) -> Duration {
+        if poll.more {
+            return Duration::ZERO;
+        }
+        if !poll.held_back {
+            self.gap_backoff = MIN_GAP_BACKOFF;
+            return POLL_INTERVAL;
+        }
+        // A transaction that is rolled back notifies nobody, and its gap holds back
+        // every event after it: so this polls much faster than when nothing is wrong.
+        let wait = self.gap_backoff;
+        self.gap_backoff = (wait * 2).min(MAX_GAP_BACKOFF);
+        wait
+    }
+
+    /// Hands out what is stable now and was not before.
+    async fn publish_up_to(&self, stable: i64) -> Result<(), StoreError> {
+        let Some(mut after) = self.events.stable() else {
+            self.events.publish(&[], stable);
+            return Ok(());
+        };
+        while after < stable {
+            // Asked for anew before each page: who subscribes after it is marked as
+            // lagged by `publish`.
+            let subscriptions = self.events.subscriptions();
+            if subscriptions.deployments.is_empty() && subscriptions.projects.is_empty() {
+                self.events.publish(&[], stable);
+                return Ok(());
+            }
+            let page = self
+                .store
+                .read_log(&subscriptions, after, stable, PAGE_SIZE);
+            match page.await {
+                Ok(page) => {
+                    let entries = page.entries.into_iter();
+                    let events: Vec<_> = entries.filter_map(CommittedEvent::from_log).collect();
+                    self.events.publish(&events, page.read);
+                    after = page.read;
+                }
+                Err(ReadLogError::Forgotten) => {
+                    self.events.skip_to(stable);
+                    return Ok(());
+                }
+                Err(ReadLogError::Store(error)) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Resolves when something was committed, here or elsewhere.
+async fn committed(commits: &mut Receiver<Notification>) {
+    if let Err(RecvError::Closed) = commits.recv().await {
+        std::future::pending::<()>().await;
+    }
+    while commits.try_recv().is_ok() {}
+}
+
+const PAGE_SIZE: u32 = 500;
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The least time from one poll to the next.
+const MIN_INTERVAL: Duration = Duration::from_millis(5);
+
+const MIN_GAP_BACKOFF: Duration = Duration::from_millis(5);
+const MAX_GAP_BACKOFF: Duration = Duration::from_millis(200);

@@ -1,0 +1,41 @@
+//! The feed of traffic tables.
+
+mod hub;
+mod watch;
+
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+use viridian_store::{Database, Projects};
+
+pub(crate) use self::hub::{DirtyTables, TableHub};
+pub use self::watch::{TableTarget, TableWatch};
+
+/// Hands every new traffic table to the watches of its deployment. Cheap to clone.
+///
+/// A watch that is slow skips tables: the newest one of a deployment replaces those
+/// before it.
+#[derive(Clone)]
+pub struct TableFeed {
+    store: Database,
+    hub: Arc<TableHub>,
+}
+
+impl TableFeed {
+    pub(crate) fn new(store: Database, subscribed: Arc<Notify>) -> Self {
+        Self {
+            hub: Arc::new(TableHub::new(store.clone(), subscribed)),
+            store,
+        }
+    }
+
+    /// Watches the tables of a target, as far as they are of some projects: the
+    /// present ones first, then every new one.
+    pub fn watch(&self, target: TableTarget, projects: Projects) -> TableWatch {
+        TableWatch::begin(self.clone(), target, projects)
+    }
+
+    pub(crate) fn hub(&self) -> &TableHub {
+        &self.hub
+    }
+}

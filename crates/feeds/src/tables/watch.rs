@@ -1,0 +1,144 @@
+//! A watch of traffic tables: the present ones, then every new one.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use viridian_store::{Projects, StoreError, Tables, TrafficTable};
+use viridian_strategy::DeploymentId;
+
+use super::{
+    TableFeed,
+    hub::{NewestTables, PAGE_SIZE, TableSubscription},
+};
+
+/// Whose tables are watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TableTarget {
+    /// Every deployment that there is or will be.
+    All,
+    /// These deployments.
+    Deployments(HashSet<DeploymentId>),
+}
+
+/// A watch that is under way. The epochs of one deployment only rise.
+pub struct TableWatch {
+    feed: TableFeed,
+    subscription: TableSubscription,
+    projects: Projects,
+    /// What is still to be read of the tables that were there when it began.
+    present: Option<Tables>,
+    /// Taken from the mailbox, and not given yet.
+    taken: NewestTables,
+    /// The newest epoch given, by deployment.
+    epochs: HashMap<DeploymentId, i64>,
+}
+
+impl TableTarget {
+    fn topics(&self) -> Vec<Option<DeploymentId>> {
+        match self {
+            Self::All => vec![None],
+            Self::Deployments(ids) => ids.iter().copied().map(Some).collect(),
+        }
+    }
+
+    fn present(self) -> Tables {
+        match self {
+            Self::All => Tables::All {
+                after: None,
+                limit: PAGE_SIZE as i64,
+            },
+            Self::Deployments(ids) => Tables::Of(ids.into_iter().collect()),
+        }
+    }
+}
+
+impl TableWatch {
+    pub(super) fn begin(feed: TableFeed, target: TableTarget, projects: Projects) -> Self {
+        Self {
+            // Before the first read: a table that is committed between the two is in
+            // the mailbox.
+            subscription: feed.hub.subscribe(target.topics()),
+            feed,
+            projects,
+            present: Some(target.present()),
+            taken: NewestTables::new(),
+            epochs: HashMap::new(),
+        }
+    }
+
+    /// Waits for the next tables. There is always at least one. Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails. The next call goes on where this one was.
+    pub async fn next(&mut self) -> Result<Vec<Arc<TrafficTable>>, StoreError> {
+        loop {
+            let tables = match self.present.clone() {
+                Some(which) => self.read_present(which).await?,
+                None => self.take_new().await?,
+            };
+            if !tables.is_empty() {
+                return Ok(tables);
+            }
+        }
+    }
+
+    async fn read_present(&mut self, which: Tables) -> Result<Vec<Arc<TrafficTable>>, StoreError> {
+        let is_all = matches!(which, Tables::All { .. });
+        let projects = self.projects.clone();
+        let page = self.feed.store.traffic_tables(which, projects).await?;
+        let last = page.last().map(|table| table.deployment);
+        self.present = (is_all && page.len() == PAGE_SIZE).then_some(Tables::All {
+            after: last,
+            limit: PAGE_SIZE as i64,
+        });
+        Ok(page
+            .into_iter()
+            .map(Arc::new)
+            .filter(|table| self.is_newer(table))
+            .collect())
+    }
+
+    async fn take_new(&mut self) -> Result<Vec<Arc<TrafficTable>>, StoreError> {
+        self.taken.extend(self.subscription.take());
+        if self.taken.is_empty() {
+            self.subscription.delivered().await;
+            return Ok(Vec::new());
+        }
+        // Only then they leave `taken`: this may be dropped while it waits for the
+        // projects.
+        let visible = self.visible_of_taken().await?;
+        let tables = std::mem::take(&mut self.taken);
+        let visible = tables
+            .into_iter()
+            .filter(|(id, _)| visible.as_ref().is_none_or(|visible| visible.contains(id)))
+            .map(|(_, table)| table);
+        Ok(visible.filter(|table| self.is_newer(table)).collect())
+    }
+
+    /// Those of the deployments taken that are of the watch's projects; none when all
+    /// are.
+    async fn visible_of_taken(&self) -> Result<Option<HashSet<DeploymentId>>, StoreError> {
+        let Projects::These(projects) = &self.projects else {
+            return Ok(None);
+        };
+        let ids = self.taken.keys().copied().collect();
+        let found = self.feed.store.find_projects(ids).await?;
+        let visible = found
+            .into_iter()
+            .filter(|(_, project)| projects.contains(project));
+        Ok(Some(visible.map(|(id, _)| id).collect()))
+    }
+
+    /// Notes the epoch of a table. Whether it is past the last one that was given.
+    fn is_newer(&mut self, table: &TrafficTable) -> bool {
+        let last = self.epochs.get(&table.deployment);
+        let is_newer = last.is_none_or(|epoch| *epoch < table.epoch);
+        if is_newer {
+            self.epochs.insert(table.deployment, table.epoch);
+        }
+        is_newer
+    }
+}
