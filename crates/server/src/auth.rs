@@ -1,26 +1,26 @@
 //! Who calls, and what they may do.
 //!
-//! - `credentials`: the file that says who there is.
-//! - `token`, `san`: what a caller shows: a bearer token, or a client certificate.
-//! - `roles`: which role may call which method. A method without a row there is
-//!   called by nobody.
-//! - `caller`: one who was let in, with the projects that are theirs.
+//! - `credentials`: the file of credentials.
+//! - `token`, `san`: what a caller shows, a bearer token or a client certificate.
+//! - `new_token`: makes tokens.
+//! - `caller`: a caller that was let in, with its projects.
+//!
+//! Which role a method needs is in [`crate::rpc_method`].
 
 mod caller;
 mod credentials;
+mod new_token;
 mod role;
-mod roles;
 mod san;
 mod token;
 
 pub(crate) use self::{
     caller::{Caller, Principal},
-    credentials::{Credentials, Proof},
-    roles::{Access, Method, find_method},
+    credentials::{Credential, Credentials},
     san::{San, names},
     token::TokenDigest,
 };
 pub use self::{
+    new_token::{NewToken, NewTokenError, new_token},
     role::Role,
-    token::{NewToken, NewTokenError, new_token},
 };

@@ -1,4 +1,4 @@
-//! Connections as they come in: no address has too many.
+//! Accepted connections, limited for each address.
 
 use std::{
     io,
@@ -10,8 +10,9 @@ use metrics::{Gauge, counter, gauge};
 use tokio::net::TcpStream;
 
 use crate::{
-    layers::{Taken, Tally, address},
+    keyed_semaphore::{KeyedPermit, KeyedSemaphore},
     metrics::{CONNECTIONS, CONNECTIONS_REJECTED},
+    peer::network,
 };
 
 /// A connection that was let in.
@@ -19,31 +20,30 @@ pub(crate) struct Connection {
     pub(crate) stream: TcpStream,
     /// Where it comes from.
     pub(crate) peer: SocketAddr,
-    pub(crate) counted: Counted,
+    pub(crate) permit: ConnectionPermit,
 }
 
 /// Counts a connection, for its address and in all, until it is dropped.
-pub(crate) struct Counted {
-    _of_address: Taken<IpAddr>,
-    _open: Open,
+pub(crate) struct ConnectionPermit {
+    _of_address: KeyedPermit<IpAddr>,
+    _open: OpenConnection,
 }
 
-/// Lets in what comes, but of each address only so many at once. One more is
-/// closed at once.
+/// Lets in connections, up to a limit for each address. Closes the others at once.
 pub(crate) fn admit(
     incoming: impl Stream<Item = io::Result<TcpStream>>,
-    most: u32,
+    limit: u32,
 ) -> impl Stream<Item = io::Result<Connection>> {
-    let tally = Tally::new(most);
+    let semaphore = KeyedSemaphore::new(limit);
     incoming.filter_map(move |arrived| {
         let admitted = match arrived.and_then(|stream| Ok((stream.peer_addr()?, stream))) {
-            Ok((peer, stream)) => tally.take(address(peer.ip())).map(|taken| {
+            Ok((peer, stream)) => semaphore.try_acquire(network(peer.ip())).map(|permit| {
                 Ok(Connection {
                     stream,
                     peer,
-                    counted: Counted {
-                        _of_address: taken,
-                        _open: Open::new(),
+                    permit: ConnectionPermit {
+                        _of_address: permit,
+                        _open: OpenConnection::new(),
                     },
                 })
             }),
@@ -58,9 +58,9 @@ pub(crate) fn admit(
 }
 
 /// One in the gauge of open connections.
-struct Open(Gauge);
+struct OpenConnection(Gauge);
 
-impl Open {
+impl OpenConnection {
     fn new() -> Self {
         let gauge = gauge!(CONNECTIONS);
         gauge.increment(1.0);
@@ -68,7 +68,7 @@ impl Open {
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.0.decrement(1.0);
     }

@@ -5,22 +5,18 @@ mod access;
 mod code;
 pub(crate) mod foreign;
 pub(crate) mod limits;
-mod refusals;
 
 use std::{collections::HashMap, time::Duration};
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
-use viridian_store::{StoreError, UnitError};
+use viridian_store::StoreError;
 
-pub use self::code::code_name;
-pub(crate) use self::{
-    access::{
-        credentials_changed, credentials_invalid, credentials_missing, method_unknown,
-        project_not_allowed, role_not_allowed,
-    },
-    refusals::{PauseRefusal, ResumeRefusal},
+pub(crate) use self::access::{
+    credentials_changed, credentials_invalid, credentials_missing, method_unknown,
+    project_not_allowed, role_not_allowed,
 };
+pub use self::code::code_name;
 
 const DOMAIN: &str = "viridian";
 
@@ -29,30 +25,6 @@ const DOMAIN: &str = "viridian";
 pub(crate) enum Resource {
     Deployment,
     Revision,
-}
-
-/// A refusal of a unit of work, as a status. `subject` is what the caller named.
-pub(crate) trait IntoStatus {
-    fn into_status(self, subject: &str) -> Status;
-}
-
-impl<R: IntoStatus> IntoStatus for UnitError<R> {
-    fn into_status(self, subject: &str) -> Status {
-        match self {
-            Self::NoDeployment(_) => not_found(Resource::Deployment, subject),
-            Self::Generation { expected, actual } => aborted(
-                "GENERATION_MISMATCH",
-                format!("the deployment has generation {actual}, not {expected}"),
-                [
-                    ("expected_generation", expected.to_string()),
-                    ("generation", actual.to_string()),
-                ],
-            ),
-            Self::RequestIdReused => request_id_reused(),
-            Self::Refused(refusal) => refusal.into_status(subject),
-            Self::Store(error) => store(&error),
-        }
-    }
 }
 
 /// A deployment or a revision that is not there.
@@ -147,13 +119,6 @@ pub(crate) fn some_of_bad_request(violations: Vec<FieldViolation>, total: usize)
     Status::with_error_details(Code::InvalidArgument, message, details)
 }
 
-fn request_id_reused() -> Status {
-    let message = "the request id was used for another request";
-    let mut details = info("REQUEST_ID_REUSED", []);
-    details.add_bad_request_violation("request_id", message);
-    Status::with_error_details(Code::InvalidArgument, message, details)
-}
-
 fn error_words(error: &StoreError) -> &'static str {
     match error {
         StoreError::LockTimeout => "another call holds the deployment; try again",
@@ -161,17 +126,21 @@ fn error_words(error: &StoreError) -> &'static str {
     }
 }
 
-fn precondition(reason: &str, message: &str, subject: &str) -> Status {
+pub(crate) fn precondition(reason: &str, message: &str, subject: &str) -> Status {
     let mut details = info(reason, []);
     details.add_precondition_failure_violation(reason, subject, message);
     Status::with_error_details(Code::FailedPrecondition, message, details)
 }
 
-fn aborted<const N: usize>(reason: &str, message: String, metadata: [(&str, String); N]) -> Status {
+pub(crate) fn aborted<const N: usize>(
+    reason: &str,
+    message: String,
+    metadata: [(&str, String); N],
+) -> Status {
     Status::with_error_details(Code::Aborted, message, info(reason, metadata))
 }
 
-fn info<const N: usize>(reason: &str, metadata: [(&str, String); N]) -> ErrorDetails {
+pub(crate) fn info<const N: usize>(reason: &str, metadata: [(&str, String); N]) -> ErrorDetails {
     let metadata: HashMap<String, String> = metadata
         .into_iter()
         .map(|(key, value)| (key.to_owned(), value))

@@ -21,9 +21,9 @@ use viridian_proto::{
 };
 
 use crate::{
-    config::{Config, StartError},
+    config::StartError,
     connections::{self, Connection},
-    layers::{self, Guard, Layered},
+    layers::{GrpcStack, Layered},
     rpc_limits::RpcLimits,
     services::{deployment::Deployments, route::Routes, traffic::Traffic},
     state::Shared,
@@ -41,20 +41,16 @@ pub(crate) async fn listen(on: SocketAddr) -> Result<(TcpListener, SocketAddr), 
 
 /// HTTP within the limits, and the layers around all services.
 pub(crate) fn builder(
-    config: &Config,
-    guard: Guard,
+    stack: GrpcStack,
 ) -> transport::Server<impl Layer<GrpcRoutes, Service = Layered> + Clone + use<>> {
-    let limits = config.rpc_limits.clone();
-    let web = config.grpc_web.clone();
+    let limits = &stack.limits;
     transport::Server::builder()
-        .accept_http1(web.is_some())
+        .accept_http1(stack.web.is_some())
         .http2_keepalive_interval(Some(limits.keepalive_interval))
         .http2_keepalive_timeout(Some(limits.keepalive_timeout))
         .http2_max_header_list_size(limits.header_size)
         .max_concurrent_streams(limits.calls_per_connection)
-        .layer(layer_fn(move |routes| {
-            layers::wrap(routes, &limits, web.as_ref(), guard.clone())
-        }))
+        .layer(layer_fn(move |routes| stack.clone().around(routes)))
 }
 
 pub(crate) fn incoming(

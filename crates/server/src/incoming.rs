@@ -1,10 +1,8 @@
-//! Connections: accepted, secured if need be, and known by who is at the other
-//! end.
+//! Accepted connections: with TLS or without, and with who is at the other end.
 
 use std::{
     future::ready,
     io,
-    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -22,67 +20,67 @@ use tokio_util::either::Either;
 use tonic::transport::server::Connected;
 
 use crate::{
-    auth::{San, names},
-    connections::{Connection, Counted},
+    auth::names,
+    connections::{Connection, ConnectionPermit},
+    peer::Peer,
     reload::Reloaded,
 };
 
-/// Who is at the other end of a connection. In the extensions of each request
-/// that comes from there.
-#[derive(Clone, Debug)]
-pub(crate) struct Peer {
-    pub(crate) address: SocketAddr,
-    /// The names in the certificate that was shown and verified; none without.
-    pub(crate) sans: Arc<[San]>,
-}
-
-/// A connection.
-pub(crate) struct Io {
+/// A connection, with TLS or without.
+pub(crate) struct SecureStream {
     stream: Either<TcpStream, Box<TlsStream<TcpStream>>>,
     peer: Peer,
-    _counted: Counted,
+    _permit: ConnectionPermit,
 }
 
-/// Connections, secured. A caller that is slow to shake hands keeps no other
-/// waiting, and is given up after a while. A listener that fails, as it does when
-/// there are too many open files, is tried again.
+/// Does the handshakes of connections, side by side: a slow caller delays no other, and is
+/// dropped after [`HANDSHAKE_TIMEOUT`].
 pub(crate) fn secured(
     connections: impl Stream<Item = io::Result<Connection>>,
     tls: Option<Reloaded<ServerConfig>>,
-) -> impl Stream<Item = io::Result<Io>> {
+) -> impl Stream<Item = io::Result<SecureStream>> {
     connections
         .filter_map(async |accepted| match accepted {
             Ok(connection) => Some(connection),
+            // It fails while too many files are open. Without the pause this would be a
+            // busy loop, and the end of the stream would be the end of the server.
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
-                sleep(PAUSE).await;
+                sleep(ACCEPT_RETRY).await;
                 None
             }
         })
         .map(move |connection| secure(connection, tls.clone()))
-        .buffer_unordered(HANDSHAKES)
+        .buffer_unordered(MAX_HANDSHAKES)
         .filter_map(|io| ready(io.map(Ok)))
 }
 
-async fn secure(connection: Connection, tls: Option<Reloaded<ServerConfig>>) -> Option<Io> {
+async fn secure(
+    connection: Connection,
+    tls: Option<Reloaded<ServerConfig>>,
+) -> Option<SecureStream> {
     let Connection {
         stream,
         peer: address,
-        counted,
+        permit,
     } = connection;
     let Some(tls) = tls else {
         let peer = Peer {
             address,
             sans: Arc::new([]),
         };
-        return Some(Io {
+        return Some(SecureStream {
             stream: Either::Left(stream),
             peer,
-            _counted: counted,
+            _permit: permit,
         });
     };
-    let shaken = timeout(PATIENCE, TlsAcceptor::from(tls.now()).accept(stream)).await;
-    match shaken.unwrap_or_else(|elapsed| Err(elapsed.into())) {
+    let handshake = timeout(
+        HANDSHAKE_TIMEOUT,
+        TlsAcceptor::from(tls.now()).accept(stream),
+    )
+    .await;
+    match handshake.unwrap_or_else(|elapsed| Err(elapsed.into())) {
         Ok(stream) => {
             let certificates = stream.get_ref().1.peer_certificates();
             let own = certificates.and_then(|chain| chain.first());
@@ -90,10 +88,10 @@ async fn secure(connection: Connection, tls: Option<Reloaded<ServerConfig>>) -> 
                 address,
                 sans: own.map(names).unwrap_or_default().into(),
             };
-            Some(Io {
+            Some(SecureStream {
                 stream: Either::Right(Box::new(stream)),
                 peer,
-                _counted: counted,
+                _permit: permit,
             })
         }
         Err(error) => {
@@ -103,7 +101,7 @@ async fn secure(connection: Connection, tls: Option<Reloaded<ServerConfig>>) -> 
     }
 }
 
-impl Connected for Io {
+impl Connected for SecureStream {
     type ConnectInfo = Peer;
 
     fn connect_info(&self) -> Peer {
@@ -111,7 +109,7 @@ impl Connected for Io {
     }
 }
 
-impl AsyncRead for Io {
+impl AsyncRead for SecureStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -121,7 +119,7 @@ impl AsyncRead for Io {
     }
 }
 
-impl AsyncWrite for Io {
+impl AsyncWrite for SecureStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -151,7 +149,7 @@ impl AsyncWrite for Io {
     }
 }
 
-/// How many callers may be shaking hands at a time.
-const HANDSHAKES: usize = 1_024;
-const PATIENCE: Duration = Duration::from_secs(10);
-const PAUSE: Duration = Duration::from_millis(100);
+/// How many handshakes may be under way at once.
+const MAX_HANDSHAKES: usize = 1_024;
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);

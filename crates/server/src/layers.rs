@@ -1,14 +1,22 @@
-//! What every call passes on its way to a service, a file each, the first one
-//! first.
+//! What a request passes on its way to a service, a file each. Two stacks, the outer one
+//! first:
+//!
+//! - HTTP, for whatever is served: `call_info`, `request_id`, `trace`, `panics`.
+//! - gRPC: `web`, `observe`, `only_grpc`, `deadline`, `auth`, `client_key`, `rate`, `load`.
+//!
+//! Content that is not gRPC goes beside the gRPC stack, inside the HTTP stack. How many
+//! connections an address may have is decided before both, in [`crate::connections`].
 
-mod arrival;
 mod auth;
+mod authenticator;
+mod call_info;
+mod call_report;
+mod client_key;
 mod complete;
 mod deadline;
-mod ending;
 mod load;
-mod meter;
-mod method;
+mod observe;
+mod observed_body;
 mod only_grpc;
 #[cfg(feature = "otlp")]
 mod otlp;
@@ -16,65 +24,101 @@ mod panics;
 mod rate;
 mod refused;
 mod request_id;
-mod revoked;
-mod share;
-mod tally;
+mod stream_ends;
 mod trace;
 mod traceparent;
 mod web;
 
 use std::convert::Infallible;
 
-use axum::middleware::{from_fn, from_fn_with_state};
-use http::{Request, Response};
+use axum::{
+    extract::Request,
+    middleware::{from_fn, from_fn_with_state},
+    response::Response,
+};
+use tokio_util::sync::CancellationToken;
 use tonic::{body::Body, service::Routes};
 use tower::{ServiceBuilder, util::BoxCloneSyncService};
 use tower_http::request_id::{PropagateRequestIdLayer, SetRequestIdLayer};
 
+pub(crate) use self::authenticator::Authenticator;
 pub use self::web::GrpcWeb;
-use self::{auth::Auth, load::Load, rate::Rate, request_id::NewRequestId};
-pub(crate) use self::{
-    auth::Guard,
-    share::address,
-    tally::{Taken, Tally},
+use self::{
+    load::LoadShedder, observe::StreamShutdown, rate::RateLimits, request_id::NewRequestId,
 };
 use crate::rpc_limits::RpcLimits;
 
-/// The services with all that stands before them.
-pub(crate) type Layered = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
+/// The services within both stacks.
+pub(crate) type Layered =
+    BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Infallible>;
 
-/// Puts before the services what every call passes.
-pub(crate) fn wrap(
-    routes: Routes,
-    limits: &RpcLimits,
-    web: Option<&GrpcWeb>,
-    guard: Guard,
-) -> Layered {
-    let rate = Rate::new(limits);
-    let load = Load::new(limits);
-    let layered = ServiceBuilder::new()
-        .option_layer(web.map(web::cors))
-        .option_layer(web.map(web::grpc_web))
-        .map_response(|response: axum::response::Response| response.map(Body::new))
-        .map_request(|request: Request<Body>| request.map(axum::body::Body::new))
-        .map_request(arrival::note(limits.request_timeout))
-        .map_request(request_id::clean)
-        .layer(SetRequestIdLayer::x_request_id(NewRequestId))
-        .layer(PropagateRequestIdLayer::x_request_id())
-        .layer(from_fn(trace::trace))
-        .layer(from_fn(meter::meter))
-        .layer(from_fn(complete::complete))
-        .layer(from_fn(only_grpc::check))
-        .layer(from_fn(panics::catch))
-        .layer(from_fn(deadline::hold))
-        .layer(Auth(guard))
-        .map_response(|response: axum::response::Response| response.map(Body::new))
-        .layer(from_fn(share::tell))
-        .layer(from_fn_with_state(rate, rate::keep))
-        .layer(from_fn_with_state(load, load::shed))
-        .service(routes);
-    BoxCloneSyncService::new(layered)
+/// What the gRPC stack needs.
+#[derive(Clone)]
+pub(crate) struct GrpcStack {
+    pub(crate) limits: RpcLimits,
+    pub(crate) web: Option<GrpcWeb>,
+    pub(crate) authenticator: Authenticator,
+    /// Ends streams once it is cancelled.
+    pub(crate) stop: CancellationToken,
 }
+
+impl GrpcStack {
+    /// Puts both stacks around the services.
+    pub(crate) fn around(self, routes: Routes) -> Layered {
+        let timeout = self.limits.request_timeout;
+        let layered = ServiceBuilder::new()
+            .map_response(|response: Response| response.map(Body::new))
+            .map_request(|request: http::Request<Body>| request.map(axum::body::Body::new))
+            // Outermost, so that its deadline is not later than tonic's for the same call.
+            .map_request(call_info::record(timeout))
+            .map_request(request_id::clean)
+            .layer(SetRequestIdLayer::x_request_id(NewRequestId))
+            .layer(PropagateRequestIdLayer::x_request_id())
+            .layer(from_fn(trace::trace))
+            .layer(from_fn(panics::catch))
+            .service(self.grpc_web(routes));
+        BoxCloneSyncService::new(layered)
+    }
+
+    /// The gRPC stack, and around it the translation from gRPC-Web if that is served.
+    fn grpc_web(self, routes: Routes) -> HttpService {
+        let Some(web) = self.web.clone() else {
+            return self.grpc(routes);
+        };
+        let layered = ServiceBuilder::new()
+            .layer(web::cors(&web))
+            .map_response(|response: http::Response<Body>| response.map(axum::body::Body::new))
+            .layer(web::grpc_web())
+            .map_response(|response: Response| response.map(Body::new))
+            .map_request(|request: http::Request<Body>| request.map(axum::body::Body::new))
+            .service(self.grpc(routes));
+        BoxCloneSyncService::new(layered)
+    }
+
+    fn grpc(self, routes: Routes) -> HttpService {
+        let layered = ServiceBuilder::new()
+            .layer(from_fn_with_state(
+                StreamShutdown(self.stop),
+                observe::observe,
+            ))
+            .layer(from_fn(only_grpc::check))
+            .layer(from_fn(deadline::enforce))
+            .layer(from_fn_with_state(self.authenticator, auth::authenticate))
+            .layer(from_fn(client_key::identify))
+            .layer(from_fn_with_state(
+                RateLimits::new(&self.limits),
+                rate::limit,
+            ))
+            .layer(from_fn_with_state(
+                LoadShedder::new(&self.limits),
+                load::shed,
+            ))
+            .service(routes);
+        BoxCloneSyncService::new(layered)
+    }
+}
+
+type HttpService = BoxCloneSyncService<Request, Response, Infallible>;
 
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use tokio_rustls::rustls::ServerConfig;
 use crate::{
     auth::Credentials,
     config::{Config, StartError},
-    layers::Guard,
+    layers::Authenticator,
     reload::{self, Reloaded},
     tasks::BackgroundTask,
 };
@@ -39,7 +39,7 @@ pub fn inspect_credentials(file: &Path) -> Result<Entries, String> {
 
 /// Who may call and what is encrypted.
 pub(crate) struct Security {
-    pub(crate) guard: Guard,
+    pub(crate) authenticator: Authenticator,
     pub(crate) tls: Option<Reloaded<ServerConfig>>,
     /// What reads the files again when they change, for as long as it runs.
     pub(crate) reloads: Vec<(BackgroundTask, BoxFuture<'static, ()>)>,
@@ -49,7 +49,7 @@ impl Security {
     /// Reads the files.
     pub(crate) fn load(config: &Config) -> Result<Self, StartError> {
         let mut security = Self {
-            guard: Guard(None),
+            authenticator: Authenticator::default(),
             tls: None,
             reloads: Vec::new(),
         };
@@ -64,7 +64,7 @@ impl Security {
             security
                 .reloads
                 .push((BackgroundTask::CredentialsReload, reload));
-            security.guard = Guard(Some(credentials));
+            security.authenticator = Authenticator(Some(credentials));
         }
         if let Some(files) = config.tls.clone() {
             let paths = files.paths();
@@ -81,7 +81,7 @@ impl Security {
     /// Logs who may call, and warns of what is not secure.
     pub(crate) fn log_access(&self, config: &Config, address: SocketAddr) {
         let loopback = address.ip().is_loopback();
-        let Some(credentials) = &self.guard.0 else {
+        let Some(credentials) = &self.authenticator.0 else {
             if loopback {
                 tracing::info!("no credentials are configured: listening on loopback only");
             } else {

@@ -13,6 +13,7 @@ use crate::{
     grpc::{self, SERVICES},
     health::{self, HealthStatus},
     incoming::secured,
+    layers::GrpcStack,
     metrics::{self, Gauges},
     pruner,
     security::Security,
@@ -64,7 +65,13 @@ impl Server {
         tracing::info!(%address, "serving");
         security.log_access(&config, address);
         let connections = grpc::incoming(listener, &config.rpc_limits);
-        let serving = grpc::builder(&config, security.guard)
+        let stack = GrpcStack {
+            limits: config.rpc_limits,
+            web: config.grpc_web,
+            authenticator: security.authenticator,
+            stop: shutdown.calls.clone(),
+        };
+        let serving = grpc::builder(stack)
             .add_routes(routes)
             .serve_with_incoming_shutdown(
                 secured(connections, security.tls),

@@ -23,7 +23,7 @@ use super::{
     san::San,
     token::TokenDigest,
 };
-use crate::convert::reference::is_name;
+use crate::resource_name::is_resource_name;
 
 /// Who there is.
 pub(crate) struct Credentials {
@@ -31,9 +31,9 @@ pub(crate) struct Credentials {
     certificates: Vec<(San, Arc<Principal>)>,
 }
 
-/// What a caller shows.
+/// What a caller shows to prove who it is.
 #[derive(Clone, Debug)]
-pub(crate) enum Proof {
+pub(crate) enum Credential {
     Token(TokenDigest),
     /// The names in a certificate that was verified.
     Certificate(Arc<[San]>),
@@ -102,16 +102,18 @@ impl Credentials {
 
     /// Who shows this. A token is compared with all there are, each in constant
     /// time; of a certificate's names the first entry that has one counts.
-    pub(crate) fn find(&self, proof: &Proof) -> Option<&Arc<Principal>> {
-        match proof {
-            Proof::Token(shown) => self.tokens.iter().fold(None, |found, (digest, principal)| {
-                if digest.is(shown) {
-                    Some(principal)
-                } else {
-                    found
-                }
-            }),
-            Proof::Certificate(names) => self
+    pub(crate) fn find(&self, credential: &Credential) -> Option<&Arc<Principal>> {
+        match credential {
+            Credential::Token(shown) => {
+                self.tokens.iter().fold(None, |found, (digest, principal)| {
+                    if digest.is(shown) {
+                        Some(principal)
+                    } else {
+                        found
+                    }
+                })
+            }
+            Credential::Certificate(names) => self
                 .certificates
                 .iter()
                 .find(|(san, _)| names.contains(san))
@@ -208,7 +210,7 @@ fn checked_projects(projects: Vec<String>) -> Result<Projects, String> {
     if projects == [ALL] {
         return Ok(Projects::All);
     }
-    if projects.is_empty() || !projects.iter().all(|project| is_name(project)) {
+    if projects.is_empty() || !projects.iter().all(|project| is_resource_name(project)) {
         return Err(
             "projects must name at least one project, or be [\"*\"] for all there are".to_owned(),
         );
@@ -230,13 +232,13 @@ mod tests {
 
     const DIGEST: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
 
-    fn token(text: &str) -> Proof {
-        Proof::Token(TokenDigest::of(text.as_bytes()))
+    fn token(text: &str) -> Credential {
+        Credential::Token(TokenDigest::of(text.as_bytes()))
     }
 
-    fn certificate(names: &[&str]) -> Proof {
+    fn certificate(names: &[&str]) -> Credential {
         let names = names.iter().map(|&name| San::try_from(name.to_owned()));
-        Proof::Certificate(names.map(|name| name.expect("a name")).collect())
+        Credential::Certificate(names.map(|name| name.expect("a name")).collect())
     }
 
     fn entry(fields: &str) -> String {

@@ -1,59 +1,15 @@
-//! Bearer tokens: what is kept of one is its SHA-256.
+//! Bearer tokens, of which only the SHA-256 is kept.
 
 use std::fmt;
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use super::{
-    credentials::{Credentials, CredentialsError, Entry},
-    role::Role,
-};
-
 /// The SHA-256 of a token. Tokens are random, so that no salt is needed.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(try_from = "String")]
-pub(crate) struct TokenDigest([u8; 32]);
-
-/// A token that was just made.
-pub struct NewToken {
-    /// The token: for its owner, and for nobody else.
-    pub token: String,
-    /// What to add to the file of credentials.
-    pub entry: String,
-}
-
-/// Why no token was made.
-#[derive(Debug, thiserror::Error)]
-pub enum NewTokenError {
-    /// The file of credentials could not have such an entry.
-    #[error("{0}")]
-    Entry(String),
-    /// The system gives no random numbers.
-    #[error("the system gives no random numbers: {0}")]
-    Random(getrandom::Error),
-}
-
-/// Makes a token. It is kept nowhere.
-///
-/// # Errors
-///
-/// When the name, the roles or the projects are not valid.
-pub fn new_token(
-    name: &str,
-    roles: &[Role],
-    projects: &[String],
-) -> Result<NewToken, NewTokenError> {
-    let mut random = [0; 32];
-    getrandom::fill(&mut random).map_err(NewTokenError::Random)?;
-    let token = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random));
-    let digest = TokenDigest::of(token.as_bytes());
-    let entry = Entry::of_token(name, digest.hex(), roles, projects).to_string();
-    Credentials::parse(&entry).map_err(|CredentialsError { why, .. }| NewTokenError::Entry(why))?;
-    Ok(NewToken { token, entry })
-}
+pub(crate) struct TokenDigest(pub(super) [u8; 32]);
 
 impl TokenDigest {
     pub(crate) fn of(token: &[u8]) -> Self {
@@ -65,7 +21,7 @@ impl TokenDigest {
         self.0.ct_eq(&other.0).into()
     }
 
-    fn hex(&self) -> String {
+    pub(super) fn hex(&self) -> String {
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
@@ -94,51 +50,9 @@ impl fmt::Debug for TokenDigest {
     }
 }
 
-impl fmt::Debug for NewToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("NewToken(…)")
-    }
-}
-
-/// What tokens begin with, so that one that leaks is recognised.
-const PREFIX: &str = "vrd_";
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::Proof;
-
-    #[test]
-    fn a_new_token_is_let_in_by_its_entry() {
-        let new = new_token("ci", &[Role::Promoter], &["shop".to_owned()]).expect("a token");
-        assert_eq!(new.token.len(), "vrd_".len() + 43);
-        let credentials = Credentials::parse(&new.entry).expect("an entry");
-        let proof = Proof::Token(TokenDigest::of(new.token.as_bytes()));
-        let principal = credentials.find(&proof).expect("it is the token's");
-        assert_eq!(principal.name, "ci");
-        assert!(!new.entry.contains(&new.token));
-    }
-
-    #[test]
-    fn no_two_tokens_are_the_same() {
-        let make = || new_token("ci", &[Role::Viewer], &["*".to_owned()]).expect("a token");
-        assert_ne!(make().token, make().token);
-    }
-
-    #[test]
-    fn a_token_is_made_only_for_what_the_file_could_have() {
-        for (name, roles, projects, part) in [
-            ("", &[Role::Viewer][..], &["shop"][..], "name"),
-            ("coordinator", &[Role::Viewer], &["shop"], "coordinator"),
-            ("ci", &[], &["shop"], "role"),
-            ("ci", &[Role::Viewer], &[], "project"),
-            ("ci", &[Role::Viewer], &["No Project"], "project"),
-        ] {
-            let projects: Vec<_> = projects.iter().map(|&it| it.to_owned()).collect();
-            let error = new_token(name, roles, &projects).expect_err(part);
-            assert!(error.to_string().contains(part), "{error}");
-        }
-    }
 
     #[test]
     fn digests_are_equal_when_all_their_bytes_are() {
@@ -147,21 +61,5 @@ mod tests {
         assert!(!one.is(&TokenDigest::of(b"other")));
         let written = TokenDigest::try_from(one.hex().to_uppercase()).expect("a digest");
         assert!(written.is(&one));
-    }
-
-    #[test]
-    fn debug_shows_no_secret() {
-        let new = new_token("ci", &[Role::Viewer], &["*".to_owned()]).expect("a token");
-        let digest = TokenDigest::of(new.token.as_bytes());
-        let credentials = Credentials::parse(&new.entry).expect("an entry");
-        let wrong = TokenDigest::try_from(new.token.clone()).expect_err("it is no digest");
-        let shown = format!(
-            "{new:?} {digest:?} {:?} {credentials:?} {wrong}",
-            Proof::Token(digest)
-        );
-        let numbers = format!("{:?}", digest.0);
-        for secret in [&new.token, &digest.hex(), numbers.trim_matches(['[', ']'])] {
-            assert!(!shown.contains(secret), "{shown}");
-        }
     }
 }

@@ -9,10 +9,11 @@ use viridian_strategy::{Blocker, BlockerCode, Lifecycle, MAX_REPLICAS, ReplicaCo
 use super::{
     Violations,
     policy::{parse_policy, policy},
-    reference::{check_name, is_name},
+    reference::check_name,
     revision::parse_spec,
     time::timestamp,
 };
+use crate::resource_name::is_resource_name;
 
 /// A new deployment from the wire.
 pub(crate) fn parse_new(
@@ -163,7 +164,7 @@ pub(crate) fn parse_labels(
         if !is_label_key(key) {
             violations.add(field(), "is not a label's key");
         }
-        if !(value.is_empty() || is_name(value)) {
+        if !(value.is_empty() || is_resource_name(value)) {
             violations.add(
                 field(),
                 "must be empty, or of at most 63 letters, digits, \"-\", \"_\" and \".\", with a \
@@ -177,14 +178,14 @@ pub(crate) fn parse_labels(
 /// A name, with the name of a domain before it or not, as in Kubernetes.
 fn is_label_key(key: &str) -> bool {
     match key.split_once('/') {
-        Some((domain, name)) => is_domain(domain) && is_name(name),
-        None => is_name(key),
+        Some((domain, name)) => is_domain(domain) && is_resource_name(name),
+        None => is_resource_name(key),
     }
 }
 
 fn is_domain(text: &str) -> bool {
     let lower = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, b'-' | b'.');
-    text.len() <= 253 && text.bytes().all(lower) && text.split('.').all(is_name)
+    text.len() <= 253 && text.bytes().all(lower) && text.split('.').all(is_resource_name)
 }
 
 /// A lifecycle, to the wire.

@@ -4,6 +4,7 @@ use viridian_store::RevisionReference;
 use viridian_strategy::{DeploymentId, RevisionId};
 
 use super::Violations;
+use crate::resource_name::is_resource_name;
 
 /// A deployment as a caller names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub(crate) fn parse_deployment(
         return Some(DeploymentReference::Id(id));
     }
     match text.split_once('/') {
-        Some((project, name)) if is_name(project) && is_name(name) => {
+        Some((project, name)) if is_resource_name(project) && is_resource_name(name) => {
             let (project, name) = (project.to_owned(), name.to_owned());
             Some(DeploymentReference::Name { project, name })
         }
@@ -71,23 +72,11 @@ pub(crate) fn parse_optional_revision(
 /// Notes when a text cannot be the name of a project or of a deployment.
 pub(crate) fn check_name(field: &str, text: &str, violations: &mut Violations) {
     violations.check(
-        is_name(text),
+        is_resource_name(text),
         field,
         "must be 1 to 63 letters, digits, \"-\", \"_\" or \".\", and begin and end with a letter \
          or a digit",
     );
-}
-
-/// Whether a text can be the name of a project or of a deployment, or a label.
-pub(crate) fn is_name(text: &str) -> bool {
-    let inner = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.');
-    let bytes = text.as_bytes();
-    let edges = [bytes.first(), bytes.last()];
-    edges
-        .iter()
-        .all(|edge| edge.is_some_and(u8::is_ascii_alphanumeric))
-        && bytes.len() <= 63
-        && bytes.iter().copied().all(inner)
 }
 
 const LONGEST_NUMBER: usize = 20;

@@ -4,7 +4,6 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use super::info;
-use crate::auth::Role;
 
 /// A call without credentials, where some are needed.
 pub(crate) fn credentials_missing() -> Status {
@@ -27,8 +26,8 @@ pub(crate) fn credentials_changed() -> Status {
 }
 
 /// A call that none of the caller's roles allows.
-pub(crate) fn role_not_allowed(name: &str, method: &str, allowed: &[Role]) -> Status {
-    let roles: Vec<_> = allowed.iter().map(Role::to_string).collect();
+pub(crate) fn role_not_allowed(name: &str, method: &str, allowed: &[impl ToString]) -> Status {
+    let roles: Vec<_> = allowed.iter().map(ToString::to_string).collect();
     let roles = roles.join(", ");
     let message = format!("{name} may not call {method}: it needs one of the roles {roles}");
     let metadata = [("method", method.to_owned()), ("roles", roles)];

@@ -1,186 +1,58 @@
-//! Lets in those who may call, and says to the services who it is.
+//! Authentication: lets in callers with credentials and a role that the method needs, and
+//! names them to the services.
 
-use std::{future::ready, sync::Arc};
+use std::sync::Arc;
 
-use futures::future::BoxFuture;
-use tonic::{
-    Status,
-    body::Body,
-    codegen::{
-        Service,
-        http::{HeaderMap, Request, Response, header::AUTHORIZATION},
-    },
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
 };
-use tower::Layer;
+use http::{HeaderMap, header::AUTHORIZATION};
+use tonic::Status;
 
-use super::revoked::until_revoked;
+use super::{
+    authenticator::{Admitted, Authenticator},
+    call_info::CallInfo,
+    stream_ends::StreamEnds,
+};
 use crate::{
-    auth::{Access, Caller, Credentials, Method, Principal, Proof, TokenDigest, find_method},
-    error::{
-        credentials_changed, credentials_invalid, credentials_missing, method_unknown,
-        role_not_allowed,
-    },
-    incoming::Peer,
-    reload::Reloaded,
+    auth::{Caller, Credential, TokenDigest},
+    error::credentials_invalid,
+    peer::Peer,
 };
 
-/// The layer. What is behind it sees no token, and who calls in the extensions.
-#[derive(Clone, Debug)]
-pub(crate) struct Auth(pub(crate) Guard);
-
-/// Decides who is let in: everyone, as nobody in particular, when no credentials
-/// are configured.
-#[derive(Clone, Debug)]
-pub(crate) struct Guard(pub(crate) Option<Reloaded<Credentials>>);
-
-/// The layer around a service.
-#[derive(Clone, Debug)]
-pub(crate) struct AuthService<S> {
-    guard: Guard,
-    inner: S,
+/// Lets in a call, or refuses it. Takes its token out of the request: services see the
+/// [`Caller`] in the extensions instead. A stream ends when its credential is revoked.
+pub(crate) async fn authenticate(
+    State(authenticator): State<Authenticator>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let method = CallInfo::of(&request).method;
+    let peer = request.extensions().get::<Peer>().cloned();
+    let shown = credential(request.headers_mut(), peer.as_ref());
+    let admitted = match authenticator.admit(method, shown, peer.as_ref()) {
+        Ok(admitted) => admitted,
+        Err(status) => return status.into_http(),
+    };
+    let Admitted {
+        principal,
+        credential,
+    } = admitted;
+    let caller = Caller::new(Arc::clone(&principal), method.path);
+    request.extensions_mut().insert(caller);
+    if let Some(credential) = credential
+        && method.streams
+    {
+        let revoked = authenticator.revoked(method, principal, credential);
+        StreamEnds::of(&request).end_when(revoked);
+    }
+    next.run(request).await
 }
 
-/// A call that is let in.
-struct Admitted {
-    method: &'static Method,
-    principal: Arc<Principal>,
-    /// None when nothing was asked for.
-    proof: Option<Proof>,
-}
-
-impl<S> Layer<S> for Auth {
-    type Service = AuthService<S>;
-
-    fn layer(&self, inner: S) -> AuthService<S> {
-        let guard = self.0.clone();
-        AuthService { guard, inner }
-    }
-}
-
-impl<S, B> Service<Request<B>> for AuthService<S>
-where
-    S: Service<Request<B>, Response = Response<Body>>,
-    S::Future: Send + 'static,
-    S::Error: Send + 'static,
-{
-    type Response = Response<Body>;
-    type Error = S::Error;
-    type Future = BoxFuture<'static, Result<Response<Body>, S::Error>>;
-
-    fn poll_ready(
-        &mut self,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let Admitted {
-            method,
-            principal,
-            proof,
-        } = match self.guard.admit(&mut request) {
-            Ok(admitted) => admitted,
-            Err(status) => return Box::pin(ready(Ok(status.into_http()))),
-        };
-        let caller = Caller::new(Arc::clone(&principal), method.path);
-        request.extensions_mut().insert(caller);
-        let reply = self.inner.call(request);
-        match proof {
-            Some(proof) if method.is_watch() => {
-                let guard = self.guard.clone();
-                Box::pin(async move {
-                    let end = guard.revoked(method, principal, proof);
-                    Ok(reply.await?.map(|body| until_revoked(body, end)))
-                })
-            }
-            _ => Box::pin(reply),
-        }
-    }
-}
-
-impl Guard {
-    /// Lets a request in, and takes its token out of it.
-    fn admit<B>(&self, request: &mut Request<B>) -> Result<Admitted, Status> {
-        let method = find_method(request.uri().path());
-        let peer = request.extensions().get::<Peer>().cloned();
-        let shown = shown(request.headers_mut(), peer.as_ref());
-        let admitted = self.admit_shown(method, shown);
-        if let Err(Denied { status, actor }) = &admitted {
-            let method = method.map_or("unknown", |method| method.path);
-            log_denial(status, method, actor.as_deref(), peer.as_ref());
-        }
-        admitted.map_err(|denied| denied.status)
-    }
-
-    fn admit_shown(
-        &self,
-        method: Option<&'static Method>,
-        shown: Result<Option<Proof>, Status>,
-    ) -> Result<Admitted, Denied> {
-        let anonymous = || Arc::new(Principal::anonymous());
-        match method {
-            Some(method) if self.0.is_none() || method.access == Access::Open => Ok(Admitted {
-                method,
-                principal: anonymous(),
-                proof: None,
-            }),
-            None if self.0.is_none() => Err(method_unknown().into()),
-            _ => {
-                let proof = shown?.ok_or_else(credentials_missing)?;
-                let principal = self.principal(&proof)?;
-                let method = method.ok_or_else(method_unknown)?;
-                check_role(method, &principal)?;
-                Ok(Admitted {
-                    method,
-                    principal,
-                    proof: Some(proof),
-                })
-            }
-        }
-    }
-
-    /// Whose credentials they are now.
-    fn principal(&self, proof: &Proof) -> Result<Arc<Principal>, Status> {
-        let credentials = self.0.as_ref().map(Reloaded::now);
-        let found = credentials.and_then(|all| all.find(proof).cloned());
-        found.ok_or_else(|| {
-            credentials_invalid(match proof {
-                Proof::Token(_) => "the token is not one that may call",
-                Proof::Certificate(_) => "the client certificate is not one that may call",
-            })
-        })
-    }
-
-    /// Resolves when a call that goes on would not be let in any more as it was,
-    /// with what it is to end with.
-    async fn revoked(
-        self,
-        method: &'static Method,
-        principal: Arc<Principal>,
-        proof: Proof,
-    ) -> Status {
-        let Some(mut credentials) = self.0.clone() else {
-            return std::future::pending().await;
-        };
-        loop {
-            // First, since they may have changed since the call was let in.
-            let now = self.principal(&proof).map_err(Denied::from);
-            let now = now.and_then(|now| check_role(method, &now).map(|()| now));
-            match now {
-                Ok(now) if now == principal => credentials.changed().await,
-                Ok(_) => return credentials_changed(),
-                Err(Denied { status, .. }) => {
-                    log_denial(&status, method.path, Some(&principal.name), None);
-                    return status;
-                }
-            }
-        }
-    }
-}
-
-/// What a request shows; an error when it is not even well-formed.
-fn shown(headers: &mut HeaderMap, peer: Option<&Peer>) -> Result<Option<Proof>, Status> {
+/// The credential of a request, if it has one. An error if it is not well-formed.
+fn credential(headers: &mut HeaderMap, peer: Option<&Peer>) -> Result<Option<Credential>, Status> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let token = match (values.next(), values.next()) {
         (None, _) => None,
@@ -189,12 +61,12 @@ fn shown(headers: &mut HeaderMap, peer: Option<&Peer>) -> Result<Option<Proof>, 
     };
     headers.remove(AUTHORIZATION);
     match (token, peer) {
-        (Some(Some(digest)), _) => Ok(Some(Proof::Token(digest))),
+        (Some(Some(digest)), _) => Ok(Some(Credential::Token(digest))),
         (Some(None), _) => Err(credentials_invalid(
             "the authorization header is not one `Bearer TOKEN`",
         )),
         (None, Some(peer)) if !peer.sans.is_empty() => {
-            Ok(Some(Proof::Certificate(Arc::clone(&peer.sans))))
+            Ok(Some(Credential::Certificate(Arc::clone(&peer.sans))))
         }
         (None, _) => Ok(None),
     }
@@ -206,43 +78,6 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
     let token = token.trim_ascii();
     let is_one = !token.is_empty() && token.iter().all(u8::is_ascii_graphic);
     (scheme.eq_ignore_ascii_case(SCHEME) && is_one).then_some(token)
-}
-
-fn check_role(method: &Method, principal: &Principal) -> Result<(), Denied> {
-    match method.access {
-        Access::Open | Access::Known => Ok(()),
-        Access::Roles(allowed) if allowed.iter().any(|it| principal.roles.contains(it)) => Ok(()),
-        Access::Roles(allowed) => Err(Denied {
-            status: role_not_allowed(&principal.name, method.name(), allowed),
-            actor: Some(principal.name.clone()),
-        }),
-    }
-}
-
-/// A call that is not let in, and whose it is, if that is known.
-struct Denied {
-    status: Status,
-    actor: Option<String>,
-}
-
-impl From<Status> for Denied {
-    fn from(status: Status) -> Self {
-        Self {
-            status,
-            actor: None,
-        }
-    }
-}
-
-fn log_denial(status: &Status, method: &str, actor: Option<&str>, peer: Option<&Peer>) {
-    let why = status.message();
-    let sans = peer.map(|peer| &peer.sans).filter(|sans| !sans.is_empty());
-    let certificate = sans.map(|sans| {
-        let names: Vec<_> = sans.iter().map(ToString::to_string).collect();
-        names.join(", ")
-    });
-    let peer = peer.map(|peer| peer.address.to_string());
-    tracing::warn!(actor, method, peer, certificate, why, "a call was denied");
 }
 
 const SCHEME: &[u8] = b"bearer ";
@@ -275,10 +110,12 @@ mod tests {
     fn the_token_is_taken_out_of_the_request() {
         let mut headers = HeaderMap::new();
         headers.append(AUTHORIZATION, "Bearer abc".parse().expect("a header"));
-        let proof = shown(&mut headers, None).expect("it is well-formed");
-        assert!(matches!(proof, Some(Proof::Token(digest)) if digest.is(&TokenDigest::of(b"abc"))));
+        let found = credential(&mut headers, None).expect("it is well-formed");
+        assert!(
+            matches!(found, Some(Credential::Token(digest)) if digest.is(&TokenDigest::of(b"abc")))
+        );
         assert!(headers.is_empty());
-        assert!(matches!(shown(&mut headers, None), Ok(None)));
+        assert!(matches!(credential(&mut headers, None), Ok(None)));
     }
 
     #[test]
@@ -287,7 +124,7 @@ mod tests {
         for token in ["Bearer abc", "Bearer def"] {
             headers.append(AUTHORIZATION, token.parse().expect("a header"));
         }
-        shown(&mut headers, None).expect_err("which one");
+        credential(&mut headers, None).expect_err("which one");
         assert!(headers.is_empty());
     }
 }

@@ -1,35 +1,16 @@
-//! Makes every refusal one of Viridian's: with one ErrorInfo, also those of the
-//! library that speaks gRPC.
+//! Makes every refusal one of Viridian's: with one ErrorInfo, also those of the library
+//! that speaks gRPC.
 
-use axum::{body::Body, extract::Request, middleware::Next, response::Response};
 use http::HeaderMap;
-use http_body::Frame;
-use http_body_util::BodyExt as _;
 use tonic::{Code, Status};
 
-use crate::error::foreign;
-
-/// Completes what a reply is refused with, or ends with.
-pub(crate) async fn complete(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    if response.headers().contains_key(STATUS) {
-        amend(response.headers_mut(), foreign::refusal);
-        return response;
-    }
-    response.map(|body| Body::new(body.map_frame(amend_trailers)))
+/// Whether the headers of a reply are a refusal, and there is no more of it.
+pub(crate) fn is_refusal(headers: &HeaderMap) -> bool {
+    headers.contains_key(STATUS)
 }
 
-fn amend_trailers<D>(frame: Frame<D>) -> Frame<D> {
-    match frame.into_trailers() {
-        Ok(mut trailers) => {
-            amend(&mut trailers, foreign::ending);
-            Frame::trailers(trailers)
-        }
-        Err(frame) => frame,
-    }
-}
-
-fn amend(headers: &mut HeaderMap, completed: fn(&Status) -> Status) {
+/// Completes the status in headers or trailers if it has no details.
+pub(crate) fn amend(headers: &mut HeaderMap, completed: fn(&Status) -> Status) {
     if headers.contains_key(DETAILS) {
         return;
     }
@@ -51,6 +32,7 @@ mod tests {
     use tonic_types::{ErrorDetails, StatusExt as _};
 
     use super::*;
+    use crate::error::foreign;
 
     #[test]
     fn a_refusal_without_details_gets_them() {

@@ -1,50 +1,39 @@
-//! Deadlines: at its deadline a call is given up, and the caller is told so.
+//! Deadlines: a call that reaches its deadline is dropped, and ends with
+//! DEADLINE_EXCEEDED.
 
 use std::{
     pin::Pin,
     task::{Context, Poll},
 };
 
-use axum::{
-    body::{Body, Bytes, HttpBody},
-    extract::Request,
-    middleware::Next,
-    response::Response,
-};
-use http::HeaderMap;
-use http_body::Frame;
+use axum::{extract::Request, middleware::Next, response::Response};
+use futures::FutureExt as _;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::arrival::Arrival;
+use super::{call_info::CallInfo, stream_ends::StreamEnds};
 use crate::error::limits::too_late;
 
 /// Drops a call, or the stream that it replies with, at its deadline.
-pub(crate) async fn hold(request: Request, next: Next) -> Response {
-    let Arrival {
+pub(crate) async fn enforce(request: Request, next: Next) -> Response {
+    let CallInfo {
         method, deadline, ..
-    } = Arrival::of(&request);
+    } = CallInfo::of(&request);
     let Some(deadline) = deadline else {
         return next.run(request).await;
     };
-    let late = Deadline::new(deadline);
-    let response = tokio::select! {
+    if method.streams {
+        let late = Deadline::new(deadline).map(|()| too_late());
+        StreamEnds::of(&request).end_when(late);
+    }
+    tokio::select! {
         biased;
         response = next.run(request) => response,
-        () = late => return too_late().into_http(),
-    };
-    if !method.streams {
-        return response;
+        () = Deadline::new(deadline) => too_late().into_http(),
     }
-    response.map(|inner| {
-        Body::new(Held {
-            inner: Some(inner),
-            deadline: Deadline::new(deadline),
-        })
-    })
 }
 
-/// Resolves at a moment. By the clock and not by the timer alone, which may come
-/// after tonic's own for the same moment: then tonic would answer.
+/// Resolves at a moment. By the clock and not by the timer alone, which may fire after
+/// tonic's own for the same moment: then tonic would answer.
 struct Deadline {
     at: Instant,
     timer: Pin<Box<Sleep>>,
@@ -71,51 +60,26 @@ impl Future for Deadline {
     }
 }
 
-/// The reply of a stream, up to its deadline.
-struct Held {
-    inner: Option<Body>,
-    deadline: Deadline,
-}
-
-impl HttpBody for Held {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let this = &mut *self;
-        let Some(inner) = &mut this.inner else {
-            return Poll::Ready(None);
-        };
-        // First, so that a stream that always has something ends too.
-        if Pin::new(&mut this.deadline).poll(context).is_pending() {
-            return Pin::new(inner).poll_frame(context);
-        }
-        this.inner = None;
-        let mut trailers = HeaderMap::new();
-        let added = too_late().add_header(&mut trailers);
-        let end = added.map(|()| Frame::trailers(trailers));
-        Poll::Ready(Some(end.map_err(axum::Error::new)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(Body::is_end_stream)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use axum::{Router, middleware::from_fn};
+    use axum::{
+        Router,
+        body::{Body, Bytes},
+        middleware::{from_fn, from_fn_with_state},
+    };
+    use http_body::Frame;
     use http_body_util::{BodyExt as _, StreamBody};
+    use tokio_util::sync::CancellationToken;
     use tonic::{Code, Status};
     use tower::ServiceExt as _;
 
     use super::*;
-    use crate::layers::arrival;
+    use crate::layers::{
+        call_info,
+        observe::{StreamShutdown, observe},
+    };
 
     #[tokio::test]
     async fn a_call_is_given_up_at_the_earlier_deadline() {
@@ -166,8 +130,10 @@ mod tests {
             let value = timeout.parse().expect("a value");
             request.headers_mut().insert("grpc-timeout", value);
         }
-        let request = arrival::note(server)(request);
-        let called = router.layer(from_fn(hold)).oneshot(request).await;
+        let request = call_info::record(server)(request);
+        let observed = from_fn_with_state(StreamShutdown(CancellationToken::new()), observe);
+        let router = router.layer(from_fn(enforce)).layer(observed);
+        let called = router.oneshot(request).await;
         called.expect("it cannot fail")
     }
 

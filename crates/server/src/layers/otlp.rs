@@ -1,7 +1,5 @@
-//! What an exported span has of its call and a line in the log has not: that it
-//! goes on with the caller's trace, and how the call ended.
-//!
-//! Where nothing is exported, nothing comes of it.
+//! Exported spans: the caller's span is the parent, and the status of the call is in it.
+//! Without an exporter all of this does nothing.
 
 use http::HeaderMap;
 use opentelemetry::{
@@ -18,20 +16,20 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use super::traceparent::TraceParent;
 use crate::error::code_name;
 
-/// Makes the caller's span the parent of that of the call, which nobody may have
-/// entered yet.
-pub(super) fn go_on(span: &Span, parent: TraceParent<'_>, headers: &HeaderMap) {
+/// Makes the caller's span the parent of the span of the call. The latter must not have
+/// been entered yet.
+pub(super) fn set_parent(span: &Span, parent: TraceParent<'_>, headers: &HeaderMap) {
     let trace = TraceId::from_hex(parent.trace_id);
     let (Ok(trace), Ok(caller)) = (trace, SpanId::from_hex(parent.parent_id)) else {
         return;
     };
     let flags = TraceFlags::default().with_sampled(parent.sampled);
     let caller = SpanContext::new(trace, caller, flags, true, state(headers));
-    // It fails where nothing is exported.
+    // It fails without an exporter.
     let _ = span.set_parent(Context::new().with_remote_span_context(caller));
 }
 
-/// Says how the call ended.
+/// Records how the call ended.
 pub(super) fn end(span: &Span, status: &Status) {
     let code = status.code();
     span.set_attribute("rpc.grpc.status_code", i64::from(i32::from(code)));
@@ -40,16 +38,14 @@ pub(super) fn end(span: &Span, status: &Status) {
     }
 }
 
-/// What others on the way have to say of the trace. It is theirs: one that cannot
-/// be read is left out.
+/// What other systems add to the trace. One that cannot be read is left out.
 fn state(headers: &HeaderMap) -> TraceState {
     let values = headers.get_all("tracestate").iter();
     let values: Vec<_> = values.filter_map(|it| it.to_str().ok()).collect();
     values.join(",").parse().unwrap_or_default()
 }
 
-/// Whether it is the server that failed, and not its caller: as the conventions
-/// for gRPC have it.
+/// Whether the server failed, and not its caller, by OpenTelemetry's conventions for gRPC.
 fn is_of_server(code: Code) -> bool {
     matches!(
         code,

@@ -13,16 +13,16 @@ use governor::{
     state::keyed::HashMapStateStore,
 };
 
-use super::{arrival::Arrival, refused::refuse, share::Share};
+use super::{call_info::CallInfo, client_key::ClientKey, refused::refuse};
 use crate::{error::limits::too_fast, rpc_limits::RpcLimits};
 
 /// How often each caller may call. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Rate(Option<Arc<Buckets>>);
+pub(crate) struct RateLimits(Option<Arc<Buckets>>);
 
-type Buckets = RateLimiter<Share, HashMapStateStore<Share>, DefaultClock>;
+type Buckets = RateLimiter<ClientKey, HashMapStateStore<ClientKey>, DefaultClock>;
 
-impl Rate {
+impl RateLimits {
     pub(crate) fn new(limits: &RpcLimits) -> Self {
         let quota = NonZeroU32::new(limits.rate).map(|rate| {
             let burst = NonZeroU32::new(limits.burst).unwrap_or(rate);
@@ -32,17 +32,22 @@ impl Rate {
     }
 }
 
-/// Refuses the call of one that calls too often, and says when it may again.
-/// Health checks are not counted.
-pub(crate) async fn keep(State(rate): State<Rate>, request: Request, next: Next) -> Response {
-    let Some(buckets) = rate.0.filter(|_| !Arrival::of(&request).method.probes) else {
+/// Refuses a call of a caller that calls too often, and says when it may call again.
+/// Health checks do not count.
+pub(crate) async fn limit(
+    State(rate): State<RateLimits>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let Some(buckets) = rate.0.filter(|_| !CallInfo::of(&request).method.is_probe) else {
         return next.run(request).await;
     };
-    // Who was quiet for a while is as one that never called.
-    if buckets.len() >= MOST {
+    // A full bucket is as good as none. Without this, each new key would take memory for
+    // ever.
+    if buckets.len() >= MAX_BUCKETS {
         buckets.retain_recent();
     }
-    match buckets.check_key(&Share::of(&request)) {
+    match buckets.check_key(&ClientKey::of(&request)) {
         Ok(()) => next.run(request).await,
         Err(until) => {
             let wait = until.wait_time_from(DefaultClock::default().now());
@@ -51,5 +56,5 @@ pub(crate) async fn keep(State(rate): State<Rate>, request: Request, next: Next)
     }
 }
 
-/// More callers than there are.
-const MOST: usize = 10_000;
+/// More than there are callers.
+const MAX_BUCKETS: usize = 10_000;

@@ -8,6 +8,7 @@ use std::{
 
 use axum::{Router, routing::post};
 use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
 use tonic::{
     Code, Request, Status,
     service::Routes,
@@ -20,7 +21,7 @@ use viridian_proto::v1::{
     GetDeploymentRequest, deployment_service_client::DeploymentServiceClient,
 };
 
-use super::Guard;
+use super::{Authenticator, GrpcStack};
 use crate::{metrics, rpc_limits::RpcLimits};
 
 /// On one thread, so that all that is logged can be caught.
@@ -81,11 +82,14 @@ async fn serve(router: Router) -> (String, JoinHandle<()>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
     let listener = listener.expect("a port");
     let address = listener.local_addr().expect("an address");
-    let limits = RpcLimits::default();
+    let stack = GrpcStack {
+        limits: RpcLimits::default(),
+        web: None,
+        authenticator: Authenticator::default(),
+        stop: CancellationToken::new(),
+    };
     let serving = Server::builder()
-        .layer(layer_fn(move |routes| {
-            super::wrap(routes, &limits, None, Guard(None))
-        }))
+        .layer(layer_fn(move |routes| stack.clone().around(routes)))
         .add_routes(Routes::from(router))
         .serve_with_incoming(TcpIncoming::from(listener));
     let serving = tokio::spawn(async move { serving.await.expect("it serves") });

@@ -1,4 +1,4 @@
-//! gRPC-Web: browsers, which speak neither HTTP/2 frames nor trailers.
+//! gRPC-Web, for browsers: they have neither HTTP/2 frames nor trailers.
 
 use std::time::Duration;
 
@@ -6,17 +6,16 @@ use http::{HeaderName, HeaderValue, Method, header};
 use tonic_web::GrpcWebLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-/// Which browsers may call. Those whose page comes from the server's own origin
-/// always may, as may what is no browser.
+/// Which browsers may call. Pages of the server's own origin always may, and so may all
+/// that is not a browser.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GrpcWeb {
-    /// The origins of other pages: `https://example.org`, or `*` for all there
-    /// are.
+    /// The origins of other pages: `https://example.org`, or `*` for all origins.
     pub origins: Vec<String>,
 }
 
 impl GrpcWeb {
-    /// Says of the first that is no origin which it is.
+    /// Gives the first text that is not an origin.
     pub(crate) fn check(&self) -> Result<(), &str> {
         match self.origins.iter().find(|origin| !is_origin(origin)) {
             Some(origin) => Err(origin),
@@ -25,7 +24,7 @@ impl GrpcWeb {
     }
 }
 
-/// A scheme, a host and perhaps a port, as browsers write it.
+/// A scheme, a host and perhaps a port, in the way browsers write it.
 fn is_origin(text: &str) -> bool {
     let Some((scheme, host)) = text.split_once("://") else {
         return text == "*";
@@ -34,12 +33,12 @@ fn is_origin(text: &str) -> bool {
     ["http", "https"].contains(&scheme) && !host.is_empty() && host.bytes().all(plain)
 }
 
-/// Speaks gRPC-Web, and lets gRPC through as it is.
-pub(super) fn grpc_web(_: &GrpcWeb) -> GrpcWebLayer {
+/// Translates gRPC-Web, and lets gRPC through as it is.
+pub(super) fn grpc_web() -> GrpcWebLayer {
     GrpcWebLayer::new()
 }
 
-/// Tells browsers who may call.
+/// Tells browsers which pages may call.
 pub(super) fn cors(web: &GrpcWeb) -> CorsLayer {
     let origins = if web.origins.iter().any(|origin| origin == "*") {
         AllowOrigin::any()
@@ -50,13 +49,13 @@ pub(super) fn cors(web: &GrpcWeb) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(origins)
         .allow_methods([Method::POST])
-        .allow_headers(ASKED)
-        .expose_headers(TOLD)
+        .allow_headers(ALLOWED_HEADERS)
+        .expose_headers(EXPOSED_HEADERS)
         .max_age(Duration::from_secs(24 * 60 * 60))
 }
 
 /// What a page may send.
-const ASKED: [HeaderName; 7] = [
+const ALLOWED_HEADERS: [HeaderName; 7] = [
     header::AUTHORIZATION,
     header::CONTENT_TYPE,
     HeaderName::from_static("grpc-timeout"),
@@ -67,7 +66,7 @@ const ASKED: [HeaderName; 7] = [
 ];
 
 /// What a page may see.
-const TOLD: [HeaderName; 4] = [
+const EXPOSED_HEADERS: [HeaderName; 4] = [
     HeaderName::from_static("grpc-message"),
     HeaderName::from_static("grpc-status"),
     HeaderName::from_static("grpc-status-details-bin"),

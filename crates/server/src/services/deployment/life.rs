@@ -9,7 +9,7 @@ use crate::{
         deployment::{deployment, parse_new},
         update::parse_update,
     },
-    error::IntoStatus as _,
+    refusals::IntoStatus as _,
     scope::{Scope, terms},
 };
 

@@ -10,7 +10,8 @@ use crate::{
         reference::parse_revision,
         revision::{parse_spec, revision},
     },
-    error::{IntoStatus as _, Resource, not_found},
+    error::{Resource, not_found},
+    refusals::IntoStatus as _,
     scope::{Scope, terms},
 };
 

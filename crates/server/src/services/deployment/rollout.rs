@@ -10,7 +10,7 @@ use crate::{
         deployment::{blocker, deployment},
         reference::parse_optional_revision,
     },
-    error::{IntoStatus as _, PauseRefusal, ResumeRefusal},
+    refusals::{IntoStatus as _, PauseRefusal, ResumeRefusal},
     scope::{Scope, terms},
 };
 

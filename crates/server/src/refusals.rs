@@ -1,9 +1,9 @@
-//! What the rules refuse, a conversion for each call.
+//! What the units of work refuse, as statuses: a conversion for each call.
 
 use tonic::{Code, Status};
 use tonic_types::{FieldViolation, PreconditionViolation, StatusExt as _};
 use viridian_store::{
-    ActivateRefusal, CreateRefusal, PromoteRefusal, RollBackRefusal, UpdateRefusal,
+    ActivateRefusal, CreateRefusal, PromoteRefusal, RollBackRefusal, UnitError, UpdateRefusal,
 };
 use viridian_strategy::{
     Blocker, Lifecycle, MAX_REPLICAS, PatchError, RevisionId,
@@ -13,14 +13,40 @@ use viridian_strategy::{
     },
 };
 
-use super::{IntoStatus, Resource, aborted, bad_request, info, not_found, precondition};
-use crate::convert::{policy::violation, words};
+use crate::{
+    convert::{policy::violation, words},
+    error::{Resource, aborted, bad_request, info, not_found, precondition, store},
+};
+
+/// A refusal of a unit of work, as a status. `subject` is what the caller named.
+pub(crate) trait IntoStatus {
+    fn into_status(self, subject: &str) -> Status;
+}
 
 /// Why a pause was refused.
 pub(crate) struct PauseRefusal(pub(crate) PauseRejection);
 
 /// Why the end of a pause was refused.
 pub(crate) struct ResumeRefusal(pub(crate) PauseRejection);
+
+impl<R: IntoStatus> IntoStatus for UnitError<R> {
+    fn into_status(self, subject: &str) -> Status {
+        match self {
+            Self::NoDeployment(_) => not_found(Resource::Deployment, subject),
+            Self::Generation { expected, actual } => aborted(
+                "GENERATION_MISMATCH",
+                format!("the deployment has generation {actual}, not {expected}"),
+                [
+                    ("expected_generation", expected.to_string()),
+                    ("generation", actual.to_string()),
+                ],
+            ),
+            Self::RequestIdReused => request_id_reused(),
+            Self::Refused(refusal) => refusal.into_status(subject),
+            Self::Store(error) => store(&error),
+        }
+    }
+}
 
 impl IntoStatus for CreateRefusal {
     fn into_status(self, subject: &str) -> Status {
@@ -219,4 +245,11 @@ fn blocked(blockers: &[Blocker], subject: &str) -> Status {
 fn gone(lifecycle: Lifecycle, subject: &str) -> Status {
     let message = format!("the deployment is {}", words(lifecycle));
     precondition("DEPLOYMENT_GONE", &message, subject)
+}
+
+fn request_id_reused() -> Status {
+    let message = "the request id was used for another request";
+    let mut details = info("REQUEST_ID_REUSED", []);
+    details.add_bad_request_violation("request_id", message);
+    Status::with_error_details(Code::InvalidArgument, message, details)
 }

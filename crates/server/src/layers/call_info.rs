@@ -6,28 +6,28 @@ use axum::extract::Request;
 use http::{HeaderMap, HeaderValue};
 use tokio::time::Instant;
 
-use super::method::{self, Method};
+use crate::rpc_method::RpcMethod;
 
 /// What is called, since when, and until when the caller waits.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Arrival {
-    pub(crate) method: &'static Method,
+pub(crate) struct CallInfo {
+    pub(crate) method: &'static RpcMethod,
     pub(crate) at: Instant,
     /// The caller's deadline, or the server's if that is earlier. None for a
     /// stream whose caller set none.
     pub(crate) deadline: Option<Instant>,
 }
 
-/// Notes the arrival of each request. At once and not in a future, so that this
-/// deadline is never later than the one that tonic sees in the same header.
-pub(crate) fn note(timeout: Duration) -> impl Fn(Request) -> Request + Clone {
+/// Records the call of each request. At once and not in a future: this deadline must not
+/// be later than the one that tonic takes from the same header, or tonic would answer.
+pub(crate) fn record(timeout: Duration) -> impl Fn(Request) -> Request + Clone {
     move |mut request| {
-        let method = method::find(request.uri().path());
+        let method = RpcMethod::at(request.uri().path());
         let asked = timeout_of(request.headers());
-        let most = (!method.streams).then_some(timeout);
+        let own = (!method.streams).then_some(timeout);
         let at = Instant::now();
-        let wait = asked.into_iter().chain(most).min();
-        request.extensions_mut().insert(Arrival {
+        let wait = asked.into_iter().chain(own).min();
+        request.extensions_mut().insert(CallInfo {
             method,
             at,
             deadline: wait.and_then(|wait| at.checked_add(wait)),
@@ -36,12 +36,12 @@ pub(crate) fn note(timeout: Duration) -> impl Fn(Request) -> Request + Clone {
     }
 }
 
-impl Arrival {
-    /// That of a request, which every one has that came through [`note`].
+impl CallInfo {
+    /// The call of a request. Every request that came through [`record`] has one.
     pub(crate) fn of(request: &Request) -> Self {
-        let noted = request.extensions().get().copied();
-        noted.unwrap_or_else(|| Self {
-            method: method::find(request.uri().path()),
+        let recorded = request.extensions().get().copied();
+        recorded.unwrap_or_else(|| Self {
+            method: RpcMethod::at(request.uri().path()),
             at: Instant::now(),
             deadline: None,
         })
@@ -100,8 +100,8 @@ mod tests {
             let value = HeaderValue::from_bytes(text.as_bytes()).expect("a value");
             request.headers_mut().insert("grpc-timeout", value);
         }
-        let arrival = Arrival::of(&note(Duration::from_secs(30))(request));
-        let deadline = arrival.deadline?;
-        Some((deadline - arrival.at).as_millis())
+        let call = CallInfo::of(&record(Duration::from_secs(30))(request));
+        let deadline = call.deadline?;
+        Some((deadline - call.at).as_millis())
     }
 }

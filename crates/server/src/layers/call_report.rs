@@ -1,0 +1,86 @@
+//! Counts a call, times it, and logs how it ended.
+
+use metrics::{Gauge, counter, gauge, histogram};
+use tonic::{Code, Status};
+use tracing::Span;
+
+use super::call_info::CallInfo;
+use crate::{
+    error::code_name,
+    metrics::{RPC_DURATION, RPC_HANDLED, RPC_IN_FLIGHT, RPC_STARTED, RPC_STREAMS},
+    rpc_method::RpcMethod,
+};
+
+/// Reports how a call ends, once. A call that is dropped before its end is cancelled.
+pub(crate) struct CallReport {
+    call: CallInfo,
+    /// In which the call happens.
+    pub(crate) span: Span,
+    under_way: Gauge,
+    /// Whether a failure is worth a line in the log.
+    pub(crate) is_logged: bool,
+    has_ended: bool,
+}
+
+impl CallReport {
+    pub(crate) fn begin(call: CallInfo) -> Self {
+        let method = call.method;
+        counter!(RPC_STARTED, "method" => method.full_name()).increment(1);
+        let under_way = match method.streams {
+            true => gauge!(RPC_STREAMS, "method" => method.full_name()),
+            false => gauge!(RPC_IN_FLIGHT),
+        };
+        under_way.increment(1.0);
+        Self {
+            call,
+            span: Span::current(),
+            under_way,
+            is_logged: true,
+            has_ended: false,
+        }
+    }
+
+    pub(crate) fn method(&self) -> &'static RpcMethod {
+        self.call.method
+    }
+
+    /// Reports the end, unless it was reported.
+    pub(crate) fn end(&mut self, status: &Status) {
+        if std::mem::replace(&mut self.has_ended, true) {
+            return;
+        }
+        let CallInfo { method, at, .. } = self.call;
+        let (name, code) = (method.full_name(), code_name(status.code()));
+        self.under_way.decrement(1.0);
+        counter!(RPC_HANDLED, "method" => name, "code" => code).increment(1);
+        // How long a stream lasts says nothing about the server.
+        if !method.streams {
+            histogram!(RPC_DURATION, "method" => name).record(at.elapsed());
+        }
+        if self.is_logged {
+            self.span.in_scope(|| log(self.call, status));
+            #[cfg(feature = "otlp")]
+            super::otlp::end(&self.span, status);
+        }
+    }
+}
+
+impl Drop for CallReport {
+    fn drop(&mut self) {
+        self.end(&Status::cancelled("the caller has gone"));
+    }
+}
+
+/// Logs how a call ended. A call that went well is worth no line.
+fn log(call: CallInfo, status: &Status) {
+    let (code, message) = (code_name(status.code()), status.message());
+    let seconds = call.at.elapsed().as_secs_f64();
+    match status.code() {
+        Code::Ok => tracing::debug!(code, seconds, "done"),
+        _ if call.method.is_probe => tracing::debug!(code, seconds, reason = message, "failed"),
+        Code::Internal | Code::Unknown | Code::DataLoss => {
+            tracing::warn!(code, seconds, reason = message, "failed");
+        }
+        _ => tracing::info!(code, seconds, reason = message, "failed"),
+    }
+}

@@ -1,0 +1,202 @@
+//! The methods that the server has, in one table: whether each streams, and who may call
+//! it. A method without a row can be called by nobody.
+
+use std::{collections::HashMap, sync::LazyLock};
+
+use crate::auth::Role::{self, Agent, Operator, Promoter, Proxy, Viewer};
+
+/// A method.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct RpcMethod {
+    /// As in a request: `/package.Service/Method`.
+    pub(crate) path: &'static str,
+    /// Whether its reply is a stream, which may go on for ever.
+    pub(crate) streams: bool,
+    /// Whether it is for what monitors the server: called all the time, and most of all
+    /// under overload. Limits do not apply to it.
+    pub(crate) is_probe: bool,
+    pub(crate) access: Access,
+}
+
+/// Who may call a method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Anyone: probes have no credentials.
+    Public,
+    /// Anyone with credentials.
+    Authenticated,
+    /// Callers with one of these roles.
+    Roles(&'static [Role]),
+    /// Nobody: the server has no such method.
+    NotServed,
+}
+
+impl RpcMethod {
+    /// The method at a path. All that the server does not have are one.
+    pub(crate) fn at(path: &str) -> &'static Self {
+        BY_PATH.get(path).copied().unwrap_or(&UNKNOWN)
+    }
+
+    /// Its full name, `package.Service/Method`. One of a few: fit for a metric's label.
+    pub(crate) fn full_name(&self) -> &'static str {
+        self.path.trim_start_matches('/')
+    }
+
+    /// Its name without that of the service.
+    pub(crate) fn name(&self) -> &'static str {
+        let name = self.path.rsplit_once('/');
+        name.map_or(self.path, |(_, name)| name)
+    }
+}
+
+/// Rows of `name: kind access`, where the kind is `unary`, `stream` or a `probe` of either.
+macro_rules! methods {
+    ($($service:literal { $($name:literal: [$($kind:ident)+] $access:expr,)+ })+) => {
+        &[$($(RpcMethod {
+            path: concat!("/", $service, "/", $name),
+            streams: methods!(@has stream $($kind)+),
+            is_probe: methods!(@has probe $($kind)+),
+            access: $access,
+        },)+)+]
+    };
+    (@has stream stream $($rest:ident)*) => { true };
+    (@has probe probe $($rest:ident)*) => { true };
+    (@has $word:ident $other:ident $($rest:ident)*) => { methods!(@has $word $($rest)*) };
+    (@has $word:ident) => { false };
+}
+
+const METHODS: &[RpcMethod] = methods! {
+    "viridian.deployment.v1.DeploymentService" {
+        "GetDeployment": [unary] VIEW,
+        "ListDeployments": [unary] VIEW,
+        "GetRevision": [unary] VIEW,
+        "ListRevisions": [unary] VIEW,
+        "ListRoutes": [unary] VIEW,
+        "ListHistory": [unary] VIEW,
+        "WatchDeployments": [stream] VIEW,
+        "PromoteDeployment": [unary] PROMOTE,
+        "AbortDeployment": [unary] PROMOTE,
+        "RollbackDeployment": [unary] PROMOTE,
+        "PauseDeployment": [unary] PROMOTE,
+        "ResumeDeployment": [unary] PROMOTE,
+        "CreateDeployment": [unary] OPERATE,
+        "UpdateDeployment": [unary] OPERATE,
+        "DeleteDeployment": [unary] OPERATE,
+        "CreateRevision": [unary] OPERATE,
+        "ActivateRevision": [unary] OPERATE,
+    }
+    "viridian.deployment.v1.RouteService" {
+        "ListAssignments": [unary] ROUTES,
+        "WatchAssignments": [stream] ROUTES,
+        "ReportRouteStatuses": [unary] ROUTES,
+        "ReportRouteHealth": [unary] ROUTES,
+    }
+    "viridian.deployment.v1.TrafficService" {
+        "GetTraffic": [unary] TRAFFIC,
+        "WatchTraffic": [stream] TRAFFIC,
+    }
+    "grpc.health.v1.Health" {
+        "Check": [unary probe] Access::Public,
+        "Watch": [stream probe] Access::Public,
+    }
+    "grpc.reflection.v1.ServerReflection" {
+        "ServerReflectionInfo": [stream] Access::Authenticated,
+    }
+    "grpc.reflection.v1alpha.ServerReflection" {
+        "ServerReflectionInfo": [stream] Access::Authenticated,
+    }
+};
+
+static BY_PATH: LazyLock<HashMap<&'static str, &'static RpcMethod>> =
+    LazyLock::new(|| METHODS.iter().map(|it| (it.path, it)).collect());
+
+static UNKNOWN: RpcMethod = RpcMethod {
+    path: "unknown",
+    streams: false,
+    is_probe: false,
+    access: Access::NotServed,
+};
+
+const VIEW: Access = Access::Roles(&[Viewer, Promoter, Operator]);
+const PROMOTE: Access = Access::Roles(&[Promoter, Operator]);
+const OPERATE: Access = Access::Roles(&[Operator]);
+const ROUTES: Access = Access::Roles(&[Agent]);
+const TRAFFIC: Access = Access::Roles(&[Proxy]);
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use prost::Message as _;
+    use prost_types::FileDescriptorSet;
+
+    use super::*;
+
+    /// The paths of all methods in a descriptor set, and whether each streams its reply.
+    fn described(descriptors: &[u8]) -> BTreeMap<String, bool> {
+        let set = FileDescriptorSet::decode(descriptors).expect("descriptors");
+        let mut found = BTreeMap::new();
+        for file in &set.file {
+            for service in &file.service {
+                for method in &service.method {
+                    let path = format!("/{}.{}/{}", file.package(), service.name(), method.name());
+                    found.insert(path, method.server_streaming());
+                }
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn the_table_has_each_served_method_once_and_knows_which_stream() {
+        let mut served = BTreeMap::new();
+        for set in [
+            viridian_proto::FILE_DESCRIPTOR_SET,
+            tonic_health::pb::FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+        ] {
+            served.extend(described(set));
+        }
+        let rows = METHODS.iter().map(|row| (row.path.to_owned(), row.streams));
+        let rows: BTreeMap<_, _> = rows.collect();
+        assert_eq!(rows, served);
+        assert_eq!(rows.len(), METHODS.len(), "none twice");
+    }
+
+    #[test]
+    fn every_method_of_the_contract_needs_a_role() {
+        for path in described(viridian_proto::FILE_DESCRIPTOR_SET).into_keys() {
+            let access = RpcMethod::at(&path).access;
+            assert!(matches!(access, Access::Roles([_, ..])), "{path}");
+        }
+    }
+
+    #[test]
+    fn only_health_checks_are_probes() {
+        for method in METHODS {
+            let is_health = method.full_name().starts_with("grpc.health.v1.");
+            assert_eq!(method.is_probe, is_health, "{method:?}");
+        }
+    }
+
+    #[test]
+    fn a_method_that_is_not_served_has_no_row() {
+        for path in [
+            "",
+            "/",
+            "GetDeployment",
+            "/viridian.deployment.v1.DeploymentService",
+            "/viridian.deployment.v1.DeploymentService/",
+            "/viridian.deployment.v1.DeploymentService/getdeployment",
+            "//viridian.deployment.v1.DeploymentService/GetDeployment",
+            "/viridian.deployment.v1.DeploymentService/GetDeployment/",
+            "/viridian.deployment.v1.RouteService/GetDeployment",
+            "viridian.deployment.v1.DeploymentService/GetDeployment",
+        ] {
+            let method = RpcMethod::at(path);
+            assert_eq!(method.access, Access::NotServed, "{path}");
+            assert_eq!(method.full_name(), "unknown", "{path}");
+        }
+    }
+}
