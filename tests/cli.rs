@@ -158,7 +158,10 @@ async fn a_watch_tells_each_change_until_it_is_as_asked_for(#[case] engine: Engi
     let waits = ["watch", REFERENCE, "--until", "ready", "--timeout", "1ms"];
     let waits = deployment(&url, &waits).await;
     assert_eq!(waits.code, Some(1), "{waits:?}");
-    assert!(waits.stderr.contains("did not come to ready"), "{waits:?}");
+    assert!(
+        waits.stderr.contains("is not ready: timed out"),
+        "{waits:?}"
+    );
     let nobody = deployment(&url, &["watch", "nope/nope"]).await;
     assert_eq!(nobody.code, Some(64 + 5), "{nobody:?}");
 }

@@ -1,5 +1,4 @@
-//! `viridian doctor`: each thing that can be wrong is found, with how to mend it,
-//! and what is right is not called wrong.
+//! `viridian doctor`: reports each problem with its fix, and nothing else as wrong.
 
 use std::{
     fs,
@@ -31,7 +30,7 @@ async fn nothing_is_wrong_where_a_server_serves(#[case] engine: Engine) {
     assert_eq!(run.code, Some(0), "{run:?}");
     for (place, what) in [
         ("configuration", "listens on 127.0.0.1:50051"),
-        ("database", "the schema is this program's"),
+        ("database", "the schema is up to date"),
         ("clock", "agrees"),
         ("record", "1 deployment, all invariants hold"),
         ("server", "serves"),
@@ -57,7 +56,10 @@ async fn an_empty_database_is_nothing_wrong(#[case] engine: Engine) {
     let run = doctor(&["--database", database.url()]).await;
     assert_eq!(run.code, Some(0), "{run:?}");
     let line = line(&run, "note", "database");
-    assert!(line.contains("`viridian serve` makes the schema"), "{line}");
+    assert!(
+        line.contains("`viridian serve` creates the schema"),
+        "{line}"
+    );
     if let Some(path) = database.url().strip_prefix("sqlite:") {
         assert!(!Path::new(path).exists(), "and it is not made");
     }
@@ -71,7 +73,10 @@ async fn a_folder_that_the_server_makes_is_nothing_wrong() {
     let run = finish(command).await;
     assert_eq!(run.code, Some(0), "{run:?}");
     let line = line(&run, "note", "database");
-    assert!(line.contains("which `viridian serve` makes"), "{line}");
+    assert!(
+        line.contains("none yet: `viridian serve` creates"),
+        "{line}"
+    );
     let mut left = fs::read_dir(home.path()).expect("the folder");
     assert!(left.next().is_none(), "nothing is made");
 }
@@ -86,7 +91,7 @@ async fn a_schema_of_another_program_is_told(#[case] engine: Engine) {
     database.execute(newer).await;
     let run = doctor(&["--database", database.url()]).await;
     let found = wrong(&run, "database");
-    assert!(found.contains("a newer program's schema"), "{found}");
+    assert!(found.contains("the schema of a newer version"), "{found}");
 
     let older = "DELETE FROM __diesel_schema_migrations WHERE version > \
                  (SELECT MIN(version) FROM __diesel_schema_migrations)";
@@ -94,7 +99,7 @@ async fn a_schema_of_another_program_is_told(#[case] engine: Engine) {
     let run = doctor(&["--database", database.url()]).await;
     assert_eq!(run.code, Some(0), "{run:?}");
     let line = line(&run, "note", "database");
-    assert!(line.contains("brings it up to date"), "{line}");
+    assert!(line.contains("`viridian serve` upgrades it"), "{line}");
 }
 
 #[rstest]
@@ -260,7 +265,7 @@ async fn what_someone_ought_to_know_is_nothing_wrong() {
     let open = at(&["--listen", "0.0.0.0:50051", "--insecure"]).await;
     assert_eq!(open.code, Some(0), "{open:?}");
     let line_of = line(&open, "note", "credentials");
-    assert!(line_of.contains("anyone who reaches"), "{line_of}");
+    assert!(line_of.contains("every caller that can reach"), "{line_of}");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let tokens = credentials(folder.path(), "token_sha256", &"0".repeat(64));
     let clear = at(&["--listen", "0.0.0.0:50051", "--tokens", &tokens]).await;
@@ -295,12 +300,12 @@ async fn credentials_that_let_nobody_in_are_told() {
 }
 
 #[rstest]
-#[case::it_counts(-1, 90, None)]
-#[case::it_ends_soon(-30, 6, Some("ends in 6 days"))]
-#[case::it_has_ended(-30, -1, Some("has expired"))]
-#[case::it_does_not_count_yet(2, 90, Some("does not count yet"))]
+#[case::it_is_valid(-1, 90, None)]
+#[case::it_expires_soon(-30, 6, Some("expires in 6 days"))]
+#[case::it_has_expired(-30, -1, Some("has expired"))]
+#[case::it_is_not_valid_yet(2, 90, Some("is not valid yet"))]
 #[tokio::test]
-async fn a_certificate_counts_for_a_while(
+async fn a_certificate_is_valid_for_a_time(
     #[case] begins: i64,
     #[case] ends: i64,
     #[case] what: Option<&str>,
@@ -370,7 +375,7 @@ async fn at(flags: &[&str]) -> Finished {
 fn wrong<'a>(run: &'a Finished, place: &str) -> &'a str {
     assert_eq!(run.code, Some(1), "{run:?}");
     let found = line(run, "WRONG", place);
-    assert!(found.contains(". To mend it: "), "{found}");
+    assert!(found.contains(". Fix: "), "{found}");
     found
 }
 

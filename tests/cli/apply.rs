@@ -50,7 +50,7 @@ async fn a_file_creates_changes_and_deploys() {
 
     // Again: nothing is to be done, and nothing is.
     let plan = succeeded(&url, &dry).await;
-    assert_eq!(plan, "shop/web is so already; nothing would change.\n");
+    assert_eq!(plan, "shop/web matches already; nothing would change.\n");
     succeeded(&url, &apply).await;
     assert_eq!(world.get().await, first);
 
@@ -145,14 +145,14 @@ async fn what_cannot_be_is_said_before_anything_is_done() {
             "resource_group: other",
             "metadata.resource_group",
         ),
-        ("target_replicas", "replicas", "there is no such setting"),
+        ("target_replicas", "replicas", "unknown setting"),
         (
             "min_ready: 0s",
             "min_ready: soon",
             "policy.blue_green.min_ready",
         ),
         ("name: web", "", "project and name"),
-        ("name: web", "name: [", "is no YAML"),
+        ("name: web", "name: [", "is not valid YAML"),
     ] {
         file.write(from, to);
         let run = deployment(&url, &["apply", "-f", &path]).await;
@@ -183,7 +183,7 @@ async fn the_example_of_the_documents_can_be_applied() {
     let example = root().join("docs/deployment.yaml").display().to_string();
     succeeded(&url, &["apply", "-f", &example]).await;
     let plan = succeeded(&url, &["apply", "-f", &example, "--dry-run"]).await;
-    assert_eq!(plan, "shop/cart is so already; nothing would change.\n");
+    assert_eq!(plan, "shop/cart matches already; nothing would change.\n");
 }
 
 const FILE: &str = "\

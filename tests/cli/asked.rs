@@ -25,7 +25,7 @@ async fn a_promotion_asks_and_names_its_revision() {
     terminal.press(&["y", "Enter"]);
     let (code, screen) = terminal.ended().await;
     assert_eq!(code, 0, "{screen}");
-    assert!(screen.contains("Takes traffic now: 2 routes"), "{screen}");
+    assert!(screen.contains("Gave traffic to 2 routes"), "{screen}");
     let now = world.get().await;
     assert_eq!(now.current_revision_id, gate.deploying_revision_id);
 }
@@ -64,7 +64,7 @@ async fn an_end_asks_and_a_script_does_not() {
     let url = world.server.url();
     let terminal = Terminal::start(&url, &["deployment", "delete", REFERENCE]);
     terminal
-        .shows("Delete shop/web for good? 1 routes serve it.")
+        .shows("Delete shop/web? It serves traffic with 1 route.")
         .await;
     terminal.press(&["n", "Enter"]);
     assert_eq!(terminal.ended().await.0, 1);

@@ -76,8 +76,8 @@ async fn what_is_not_there_is_69_and_says_how_to_find_what_is() {
         assert_eq!(run.code, Some(64 + 5), "{verb}: {run:?}");
         assert_eq!(
             run.stderr,
-            "error: there is no deployment nope/nope; `viridian deployment list` shows those \
-             that there are (NOT_FOUND, DEPLOYMENT_NOT_FOUND)\n",
+            "error: there is no deployment nope/nope; `viridian deployment list` shows the \
+             existing ones (NOT_FOUND, DEPLOYMENT_NOT_FOUND)\n",
             "{verb}"
         );
         assert_eq!(run.stdout, "");

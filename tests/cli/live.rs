@@ -40,7 +40,7 @@ async fn a_whole_rollout_is_seen_and_promoted_by_key() {
     terminal
         .shows("RUNNING          UNHEALTHY    INACTIVE")
         .await;
-    terminal.shows("goes back without progress in ").await;
+    terminal.shows("rolls back without progress in ").await;
 
     // Too early: refused, with what is in the way.
     terminal.press(&["p"]);
@@ -70,7 +70,7 @@ async fn a_whole_rollout_is_seen_and_promoted_by_key() {
     terminal.shows("[y/n]").await;
     terminal.press(&["y"]);
     terminal
-        .shows("promoted: 2 routes took the traffic, 2 gave it up")
+        .shows("promoted: 2 routes gained traffic, 2 lost it")
         .await;
     terminal.shows("shop/web  READY").await;
     terminal.shows("● blue   revision 2").await;
@@ -104,26 +104,21 @@ async fn every_key_asks_and_then_does_it() {
     world.at_gate(1, policy).await;
     let terminal = Terminal::start(&world.server.url(), &WATCH);
     for (key, question, done, sign) in [
-        (
-            "Space",
-            "Pause shop/web?",
-            "paused: nothing moves",
-            "PAUSED",
-        ),
+        ("Space", "Pause shop/web?", "paused: the rollout", "PAUSED"),
         (
             "Space",
             "Resume shop/web?",
-            "resumed: it goes on",
+            "resumed: the rollout continues",
             "AWAITING_PROMOTION",
         ),
         (
             "a",
-            "Give up the rollout of shop/web?",
+            "Abort the rollout of shop/web?",
             "aborted:",
             "shop/web  READY",
         ),
     ] {
-        terminal.shows("q leave").await;
+        terminal.shows("q quit").await;
         terminal.press(&[key]);
         terminal.shows(question).await;
         terminal.press(&["y"]);
@@ -134,7 +129,7 @@ async fn every_key_asks_and_then_does_it() {
     world.promote().await;
     terminal.shows("● kept   revision 1").await;
     terminal.press(&["r"]);
-    terminal.shows("Roll shop/web back, from revision 3").await;
+    terminal.shows("Roll shop/web back from revision 3").await;
     terminal.press(&["y"]);
     terminal
         .shows("rolled back: the traffic has switched")
@@ -146,7 +141,7 @@ async fn every_key_asks_and_then_does_it() {
     // The reason stands with each; an abort is two moves.
     let history = deployment(&world.server.url(), &["history", REFERENCE]).await;
     assert_eq!(
-        history.stdout.matches("by key, in a live watch").count(),
+        history.stdout.matches("by key in the live view").count(),
         5,
         "{history:?}"
     );
@@ -162,11 +157,11 @@ async fn a_server_that_is_away_is_seen_and_waited_for() {
     let terminal = Terminal::start(&way.url(), &WATCH);
     terminal.shows("shop/web  READY").await;
     way.lead_to(closed_port());
-    terminal.shows("no news: ").await;
+    terminal.shows("connection lost: ").await;
     world.deploy().await;
     way.lead_to(world.server.address());
     let screen = terminal.shows("AWAITING_PROMOTION").await;
-    assert!(!screen.contains("no news: "), "{screen}");
+    assert!(!screen.contains("connection lost: "), "{screen}");
 }
 
 #[tokio::test]
@@ -189,7 +184,7 @@ async fn it_ends_where_it_was_told_to() {
     let terminal = Terminal::start(&url, &short);
     let (code, screen) = terminal.ended().await;
     assert_eq!(code, 1, "{screen}");
-    assert!(screen.contains("did not come to ready"), "{screen}");
+    assert!(screen.contains("is not ready: timed out"), "{screen}");
 
     let terminal = Terminal::start(&url, &["deployment", "watch", "nope/nope"]);
     let (code, screen) = terminal.ended().await;

@@ -67,7 +67,7 @@ async fn a_life_from_creation_to_its_end(#[case] engine: Engine) {
     );
     let dry = ok(&["promote", REFERENCE, "--dry-run"]).await;
     assert!(
-        dry.starts_with("Would take traffic: 3 routes; without it: 3 routes."),
+        dry.starts_with("Would give traffic to 3 routes, and take it from 3 routes."),
         "{dry}"
     );
     ok(&["pause", REFERENCE, "--reason", "lunch"]).await;
@@ -99,14 +99,14 @@ async fn a_life_from_creation_to_its_end(#[case] engine: Engine) {
 
     let back = ok(&["rollback", REFERENCE, "--wait"]).await;
     assert!(
-        back.contains("The traffic is back at the revision before"),
+        back.contains("Traffic is back on the previous revision"),
         "{back}"
     );
     assert!(back.contains("Current     1 (web:1)"), "{back}");
     ok(&["activate", REFERENCE, "--revision", "2", "--wait"]).await;
     ok(&["abort", REFERENCE, "--wait", "--reason", "not today"]).await;
     let again = ok(&["rollback", REFERENCE, "--revision", "2", "--wait"]).await;
-    assert!(again.contains("is deployed again"), "{again}");
+    assert!(again.contains("is being deployed again"), "{again}");
     ok(&["abort", REFERENCE]).await;
 
     tables(&url).await;

@@ -26,7 +26,7 @@ async fn a_rollout_that_is_given_up_is_1_and_says_why() {
     assert_eq!(run.stdout, "");
     let last = run.stderr.lines().last().unwrap_or_default();
     assert!(
-        last.starts_with("error: shop/web did not come to serve the new revision: it went back"),
+        last.starts_with("error: shop/web is not serving the new revision: it was rolled back"),
         "{run:?}"
     );
     assert!(last.contains("no green route is left: 2 failed"), "{run:?}");
@@ -49,7 +49,7 @@ async fn the_time_may_be_over_first() {
     ];
     let run = deployment(&url, &wait).await;
     assert_eq!(run.code, Some(1), "{run:?}");
-    assert!(run.stderr.contains("the server goes on"), "{run:?}");
+    assert!(run.stderr.contains("the rollout goes on"), "{run:?}");
     let now = world.get().await;
     assert_eq!(now.sub_step(), DeploymentSubStep::Provisioning);
 }
@@ -89,7 +89,7 @@ async fn a_terminal_has_a_bar() {
     terminal.press(&["C-c"]);
     let (code, screen) = terminal.ended().await;
     assert_eq!(code, 130, "{screen}");
-    assert!(screen.contains("no longer waiting;"), "{screen}");
+    assert!(screen.contains("stopped waiting;"), "{screen}");
     let now = world.get().await;
     assert_eq!(now.sub_step(), DeploymentSubStep::Provisioning);
 }
@@ -107,7 +107,7 @@ async fn one_that_is_destroyed_meanwhile_is_1() {
     assert_eq!(status.code(), Some(1));
     let mut rest = String::new();
     stderr.read_to_string(&mut rest).await.expect("UTF-8");
-    assert!(rest.contains("it is destroyed"), "{rest}");
+    assert!(rest.contains("it was destroyed"), "{rest}");
 }
 
 #[tokio::test]
@@ -130,8 +130,8 @@ async fn ctrl_c_ends_the_waiting_and_nothing_else() {
     let last = rest.lines().last().unwrap_or_default();
     assert_eq!(
         last,
-        "no longer waiting; what was asked for is done, and the server goes on: viridian \
-         deployment watch shop/web"
+        "stopped waiting; the change was made, and the rollout goes on: viridian deployment \
+         watch shop/web"
     );
     let now = world.get().await;
     assert_eq!(now.sub_step(), DeploymentSubStep::Provisioning);

@@ -40,8 +40,8 @@ pub enum MissReason {
 impl fmt::Display for MissReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Destroyed => "it is destroyed",
-            Self::RolledBack => "it went back to the revision before",
+            Self::Destroyed => "it was destroyed",
+            Self::RolledBack => "it was rolled back to the previous revision",
             Self::Superseded => "another revision is being deployed",
         })
     }
@@ -61,12 +61,12 @@ impl WaitGoal {
         }
     }
 
-    /// The goal in the sentence "it did not come to …".
+    /// The goal in the sentence "the deployment is not …".
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Serves(_) => "serve the new revision",
+            Self::Serves(_) => "serving the new revision",
             Self::Settled => "ready",
-            Self::Destroyed => "its end",
+            Self::Destroyed => "destroyed",
         }
     }
 

@@ -26,7 +26,7 @@ pub enum WaitError {
         deployment: Box<Deployment>,
     },
     /// The time is over. The server goes on.
-    #[error("the time is over ({limit:?}), and the server goes on")]
+    #[error("timed out after {limit:?}, and the rollout goes on")]
     TimedOut {
         /// How long the goal was awaited.
         limit: Duration,

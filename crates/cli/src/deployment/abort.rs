@@ -1,14 +1,13 @@
 //! `viridian deployment abort`.
 
 use clap::Args;
-use viridian_client::{WaitGoal, unary};
-use viridian_proto::v1::AbortDeploymentRequest;
+use viridian_client::WaitGoal;
 
-use super::{DeploymentError, Session, change::ChangeArgs, wait::WaitArgs};
+use super::{DeploymentError, Session, calls, change::ChangeArgs, wait::WaitArgs};
 
 #[derive(Debug, Args)]
 pub(super) struct AbortArgs {
-    /// The deployment: its UUID, or PROJECT/NAME.
+    /// The deployment: PROJECT/NAME, or its UUID.
     pub(super) deployment: String,
     #[command(flatten)]
     change: ChangeArgs,
@@ -17,17 +16,9 @@ pub(super) struct AbortArgs {
 }
 
 pub(super) async fn run(args: AbortArgs, session: &Session) -> Result<(), DeploymentError> {
-    let request = AbortDeploymentRequest {
-        deployment: args.deployment,
-        request_id: args.change.request_id,
-        expected_generation: args.change.expected_generation,
-        reason: args.change.reason,
-    };
     let mut client = session.connect().await?;
-    let reply = unary(client.abort_deployment(request)).await?;
+    let aborted = calls::abort(&mut client, args.deployment, args.change).await?;
     session
-        .finish(&mut client, reply.deployment, &args.wait, |_| {
-            WaitGoal::Settled
-        })
+        .finish(&mut client, aborted, &args.wait, |_| WaitGoal::Settled)
         .await
 }

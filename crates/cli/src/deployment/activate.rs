@@ -8,13 +8,15 @@ use super::{DeploymentError, Session, change::ChangeArgs, spec::SpecArgs, wait::
 
 #[derive(Debug, Args)]
 pub(super) struct ActivateArgs {
-    /// The deployment: its UUID, or PROJECT/NAME.
+    /// The deployment: PROJECT/NAME, or its UUID.
     pub(super) deployment: String,
-    /// A revision that there is: its UUID, or its number. Without it, an image
-    /// or a command makes a new one.
+    /// Existing revision to deploy: its number or UUID. For a new revision, give an
+    /// image or a command instead.
     #[arg(long, conflicts_with = "program", required_unless_present = "program")]
     revision: Option<String>,
-    /// Give up the revision that is being deployed, if there is one.
+    /// Replace a rollout that is still running.
+    ///
+    /// Without it, the call fails while another revision is being deployed.
     #[arg(long, conflicts_with = "program")]
     supersede: bool,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! What to do about a refusal.
+//! Advice on refusals: the command that helps.
 
 use std::fmt::Write as _;
 
@@ -6,8 +6,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use viridian_server::code_name;
 
-/// A refusal as one sentence with what to do next; what is in the way, or wrong,
-/// follows as a list.
+/// A refusal as one sentence with advice. Blockers or invalid fields follow as a list.
 pub(super) fn sentence(status: &Status, deployment: &str) -> String {
     let details = status.get_error_details();
     let reason = details.error_info().map_or("", |info| info.reason.as_str());
@@ -30,31 +29,29 @@ pub(super) fn sentence(status: &Status, deployment: &str) -> String {
     text
 }
 
-/// What to do about it, if anything but to think helps.
+/// The advice for a reason. None if no command helps.
 fn advice(reason: &str, code: Code, details: &ErrorDetails, deployment: &str) -> Option<String> {
     let command = |verb: &str| format!("`viridian deployment {verb} {deployment}`");
     Some(match reason {
         "INVALID_FIELD" | "REQUEST_ID_REUSED" | "ALREADY_CURRENT" | "NOT_PAUSED"
         | "STRATEGY_IN_USE" | "DEPLOYMENT_HELD" => return None,
-        "DEPLOYMENT_NOT_FOUND" => {
-            "`viridian deployment list` shows those that there are".to_owned()
-        }
+        "DEPLOYMENT_NOT_FOUND" => "`viridian deployment list` shows the existing ones".to_owned(),
         "REVISION_NOT_FOUND" | "NO_PREVIOUS_REVISION" => {
-            format!("{} shows those that there are", command("revisions"))
+            format!("{} shows the existing ones", command("revisions"))
         }
-        "NAME_TAKEN" => format!("{} changes it", command("update")),
-        "DEPLOYMENT_GONE" => "its name is free for another".to_owned(),
-        "NOT_DEPLOYING" => format!("{} says what became of it", command("history")),
+        "NAME_TAKEN" => format!("{} changes the existing one", command("update")),
+        "DEPLOYMENT_GONE" => "its name is free for a new deployment".to_owned(),
+        "NOT_DEPLOYING" => format!("{} shows how the last rollout ended", command("history")),
         "PROMOTION_BLOCKED" => blocked(details, deployment),
-        "NOT_BLUE_GREEN" | "ROLLING_BACK" => format!("{} follows it", command("watch")),
-        "ALREADY_PAUSED" => format!("{} ends that", command("resume")),
-        "STRATEGY_MISMATCH" => "--strategy changes it".to_owned(),
+        "NOT_BLUE_GREEN" | "ROLLING_BACK" => format!("{} shows its progress", command("watch")),
+        "ALREADY_PAUSED" => format!("{} ends the pause", command("resume")),
+        "STRATEGY_MISMATCH" => "--strategy changes the strategy".to_owned(),
         "NO_GATE_TIMEOUT" => "give both --gate-timeout and --gate-action".to_owned(),
         "GENERATION_MISMATCH" | "REVISION_MISMATCH" => {
-            format!("look at it again: {}", command("get"))
+            format!("{} shows the present state", command("get"))
         }
-        "DEPLOYMENT_IN_PROGRESS" => format!("{} follows it", command("watch")),
-        "RESUME_TOKEN_EXPIRED" | "SLOW_CONSUMER" => "watch again".to_owned(),
+        "DEPLOYMENT_IN_PROGRESS" => format!("{} shows its progress", command("watch")),
+        "RESUME_TOKEN_EXPIRED" | "SLOW_CONSUMER" => "start the watch again".to_owned(),
         _ => return advice_by_code(code, details),
     })
 }
@@ -66,7 +63,7 @@ fn blocked(details: &ErrorDetails, deployment: &str) -> String {
         format!("`viridian deployment resume {deployment}` ends the pause")
     } else {
         format!(
-            "`viridian deployment watch {deployment} --until awaiting-promotion` waits until it can"
+            "`viridian deployment watch {deployment} --until awaiting-promotion` waits until it can be"
         )
     }
 }
@@ -76,17 +73,19 @@ fn advice_by_code(code: Code, details: &ErrorDetails) -> Option<String> {
     Some(match (code, delay) {
         (_, Some(delay)) => format!("try again in {delay:?}"),
         (Code::Unauthenticated, _) => {
-            "a token is shown by --token or VIRIDIAN_TOKEN, a certificate by --tls-cert".to_owned()
+            "set a token in VIRIDIAN_TOKEN or by --token, or a certificate by --tls-cert".to_owned()
         }
-        (Code::PermissionDenied, _) => "someone with another role or project may do it".to_owned(),
+        (Code::PermissionDenied, _) => {
+            "the server's credentials file gives each caller roles and projects".to_owned()
+        }
         (Code::DeadlineExceeded, _) => {
-            "it may have been done: look before you repeat it".to_owned()
+            "the call may have been executed: check before you repeat it".to_owned()
         }
         _ => return None,
     })
 }
 
-/// What is in the way or wrong, unless the sentence has said it.
+/// Blockers and invalid fields, unless the sentence names them already.
 fn items(details: &ErrorDetails, message: &str) -> Vec<String> {
     let mut items = Vec::new();
     if let Some(request) = details.bad_request() {
@@ -96,8 +95,8 @@ fn items(details: &ErrorDetails, message: &str) -> Vec<String> {
     }
     if let Some(precondition) = details.precondition_failure() {
         let violations = precondition.violations.iter();
-        let news = violations.filter(|it| it.description != message);
-        items.extend(news.map(|it| format!("{} ({})", it.description, it.r#type)));
+        let unmentioned = violations.filter(|it| it.description != message);
+        items.extend(unmentioned.map(|it| format!("{} ({})", it.description, it.r#type)));
     }
     items
 }
@@ -113,7 +112,7 @@ mod tests {
         Status::with_error_details(code, message, details)
     }
 
-    /// The reasons that the documents list, which are all that there are.
+    /// All reasons, from the table in the documentation.
     fn reasons() -> Vec<(&'static str, Code)> {
         let document = include_str!("../../../../docs/api.md");
         let (_, table) = document.split_once("### By reason").expect("the table");
@@ -159,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_is_ended_first() {
+    fn a_pause_must_end_first() {
         let mut details = ErrorDetails::with_error_info("PROMOTION_BLOCKED", "viridian", []);
         details.add_precondition_failure_violation("PAUSED", "shop/cart", "it is paused");
         let status = Status::with_error_details(Code::FailedPrecondition, "no", details);
@@ -167,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_fields_are_a_list_and_nothing_is_said_twice() {
+    fn invalid_fields_are_a_list_without_repetitions() {
         let mut details = ErrorDetails::with_error_info("INVALID_FIELD", "viridian", []);
         details
             .add_bad_request_violation("target_replicas", "must be 0 to 1000")
@@ -186,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_passes_is_tried_again() {
+    fn a_retry_delay_is_advised() {
         let mut details = ErrorDetails::with_error_info("TOO_MANY_CALLS", "viridian", []);
         details.set_retry_info(Some(Duration::from_millis(200)));
         let status = Status::with_error_details(Code::ResourceExhausted, "too much", details);
@@ -197,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_not_let_in_knows_what_to_show() {
+    fn refused_callers_are_told_about_credentials() {
         let sentences = [
             (Code::Unauthenticated, "CREDENTIALS_MISSING"),
             (Code::Unauthenticated, "CREDENTIALS_INVALID"),
@@ -210,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_without_words_is_still_a_sentence() {
+    fn a_refusal_without_a_message_is_still_a_sentence() {
         assert_eq!(
             sentence(&Status::new(Code::Internal, ""), "shop/cart"),
             "the server answered INTERNAL (INTERNAL)"

@@ -1,6 +1,7 @@
-//! `viridian deployment apply`: what a file says, in as many calls as it takes.
+//! `viridian deployment apply`: makes a deployment match a file, in as many calls as it
+//! takes.
 
-use std::{fs, io, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use tonic::Code;
@@ -19,16 +20,22 @@ use super::{
 
 #[derive(Debug, Args)]
 pub(super) struct ApplyArgs {
-    /// The YAML file, or - for stdin. docs/deployment.yaml has all that it may say.
+    /// YAML file with the settings, or - for stdin. docs/deployment.yaml shows all
+    /// settings.
+    ///
+    /// A setting that the file leaves out keeps its value, or gets its default in a
+    /// new deployment.
     #[arg(short, long, value_name = "FILE")]
     file: PathBuf,
-    /// Change nothing; show what would change.
+    /// Show what would change, and change nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Give up another revision that is being deployed, if there is one.
+    /// Replace a rollout that is still running.
+    ///
+    /// Without it, a new revision is refused while another one is being deployed.
     #[arg(long)]
     supersede: bool,
-    /// Why, for the history.
+    /// Why you make this change. The history of the deployment shows it.
     #[arg(
         long,
         value_name = "TEXT",
@@ -40,36 +47,29 @@ pub(super) struct ApplyArgs {
     wait: WaitArgs,
 }
 
-/// Why a file says nothing.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum FileError {
-    #[error("cannot read {file}: {source}")]
-    Read { file: String, source: io::Error },
-    #[error("{file} is no YAML: {source}")]
-    Yaml {
-        file: String,
-        source: Box<serde_saphyr::Error>,
-    },
-    #[error("{file} does not say which deployment: it needs project and name")]
-    NoName { file: String },
-}
-
-/// What is there, and what its newest revision runs.
+/// An existing deployment, and what its newest revision runs.
 struct FoundDeployment {
     deployment: Deployment,
     spec: Option<RevisionSpec>,
 }
 
+/// The calls of one `apply`.
+struct Application<'a> {
+    client: &'a mut Client,
+    args: &'a ApplyArgs,
+    settings: &'a DeploymentSettings,
+}
+
 pub(super) async fn run(args: ApplyArgs, session: &Session) -> Result<(), DeploymentError> {
-    let settings = settings(&args)?;
+    let settings = DeploymentSettings::read(&args.file)?;
     let name = settings.deployment();
-    apply(args, &settings, session)
+    apply(&args, &settings, session)
         .await
         .map_err(|error| error.about(Some(name)))
 }
 
 async fn apply(
-    args: ApplyArgs,
+    args: &ApplyArgs,
     settings: &DeploymentSettings,
     session: &Session,
 ) -> Result<(), DeploymentError> {
@@ -85,23 +85,23 @@ async fn apply(
     let plan = settings.plan(&settings.deployment(), present.as_ref())?;
     if let Some(change) = plan.impossible().filter(|_| found.is_some()) {
         let path = change.path.clone();
-        return Err(DeploymentError::Settled { path });
+        return Err(DeploymentError::Immutable { path });
     }
     if args.dry_run {
         return session.show_value(&plan.value(), |style| plan.text(style));
     }
+    let mut application = Application {
+        client: &mut client,
+        args,
+        settings,
+    };
     let applied = match (found, present) {
         (Some(found), Some(present)) => {
-            change(
-                &mut client,
-                &args,
-                settings,
-                &plan,
-                (found.deployment, present),
-            )
-            .await?
+            application
+                .change(found.deployment, &plan, &present)
+                .await?
         }
-        _ => create(&mut client, &args, settings).await?,
+        _ => application.create().await?,
     };
     let goal = if plan.action == PlanAction::Create || plan.changes_revision() {
         WaitGoal::of_activation
@@ -113,75 +113,71 @@ async fn apply(
         .await
 }
 
-async fn create(
-    client: &mut Client,
-    args: &ApplyArgs,
-    settings: &DeploymentSettings,
-) -> Result<Deployment, DeploymentError> {
-    let request = CreateDeploymentRequest {
-        reason: args.reason.clone(),
-        ..settings.creation()
-    };
-    let reply = unary(client.create_deployment(request)).await?;
-    reply.deployment.ok_or(DeploymentError::EmptyReply)
-}
+impl Application<'_> {
+    async fn create(&mut self) -> Result<Deployment, DeploymentError> {
+        let request = CreateDeploymentRequest {
+            reason: self.args.reason.clone(),
+            ..self.settings.creation()
+        };
+        let reply = unary(self.client.create_deployment(request)).await?;
+        reply.deployment.ok_or(DeploymentError::EmptyReply)
+    }
 
-/// Each call is refused if anyone has changed the deployment since the look.
-async fn change(
-    client: &mut Client,
-    args: &ApplyArgs,
-    settings: &DeploymentSettings,
-    plan: &ChangePlan,
-    (mut deployment, present): (Deployment, PresentSettings),
-) -> Result<Deployment, DeploymentError> {
-    if plan.changes_settings() {
-        let request = UpdateDeploymentRequest {
+    /// Changes the settings first, then the revision.
+    async fn change(
+        &mut self,
+        mut deployment: Deployment,
+        plan: &ChangePlan,
+        present: &PresentSettings,
+    ) -> Result<Deployment, DeploymentError> {
+        if plan.changes_settings() {
+            let request = UpdateDeploymentRequest {
+                deployment: deployment.id.clone(),
+                // The plan was made from this generation: if anyone has changed the
+                // deployment since, the call is refused.
+                expected_generation: Some(deployment.generation),
+                reason: self.args.reason.clone(),
+                ..self.settings.update(present)?
+            };
+            let reply = unary(self.client.update_deployment(request)).await?;
+            deployment = reply.deployment.ok_or(DeploymentError::EmptyReply)?;
+        }
+        if plan.changes_revision() {
+            deployment = self.deploy(deployment).await?;
+        }
+        Ok(deployment)
+    }
+
+    /// Creates the revision of the file, and activates it.
+    async fn deploy(&mut self, deployment: Deployment) -> Result<Deployment, DeploymentError> {
+        // CreateRevision cannot supersede: then a second call activates the revision.
+        let supersede = self.args.supersede && !deployment.deploying_revision_id.is_empty();
+        let request = CreateRevisionRequest {
             deployment: deployment.id.clone(),
             expected_generation: Some(deployment.generation),
-            reason: args.reason.clone(),
-            ..settings.update(&present)
+            reason: self.args.reason.clone(),
+            activate: !supersede,
+            ..self.settings.new_revision()
         };
-        let reply = unary(client.update_deployment(request)).await?;
-        deployment = reply.deployment.ok_or(DeploymentError::EmptyReply)?;
+        let reply = unary(self.client.create_revision(request)).await?;
+        let deployment = reply.deployment.ok_or(DeploymentError::EmptyReply)?;
+        if !supersede {
+            return Ok(deployment);
+        }
+        let request = ActivateRevisionRequest {
+            deployment: deployment.id,
+            revision: reply.revision.ok_or(DeploymentError::EmptyReply)?.id,
+            supersede,
+            expected_generation: Some(deployment.generation),
+            reason: self.args.reason.clone(),
+            ..ActivateRevisionRequest::default()
+        };
+        let reply = unary(self.client.activate_revision(request)).await?;
+        reply.deployment.ok_or(DeploymentError::EmptyReply)
     }
-    if plan.changes_revision() {
-        deployment = revise(client, args, settings, deployment).await?;
-    }
-    Ok(deployment)
 }
 
-/// Deploys what the file has to run, as a new revision.
-async fn revise(
-    client: &mut Client,
-    args: &ApplyArgs,
-    settings: &DeploymentSettings,
-    deployment: Deployment,
-) -> Result<Deployment, DeploymentError> {
-    let supersede = args.supersede && !deployment.deploying_revision_id.is_empty();
-    let request = CreateRevisionRequest {
-        deployment: deployment.id.clone(),
-        expected_generation: Some(deployment.generation),
-        reason: args.reason.clone(),
-        activate: !supersede,
-        ..settings.new_revision()
-    };
-    let reply = unary(client.create_revision(request)).await?;
-    let deployment = reply.deployment.ok_or(DeploymentError::EmptyReply)?;
-    if !supersede {
-        return Ok(deployment);
-    }
-    let request = ActivateRevisionRequest {
-        deployment: deployment.id,
-        revision: reply.revision.ok_or(DeploymentError::EmptyReply)?.id,
-        supersede,
-        expected_generation: Some(deployment.generation),
-        reason: args.reason.clone(),
-        ..ActivateRevisionRequest::default()
-    };
-    let reply = unary(client.activate_revision(request)).await?;
-    reply.deployment.ok_or(DeploymentError::EmptyReply)
-}
-
+/// The deployment of this name. None if there is none.
 async fn find(client: &mut Client, name: &str) -> Result<Option<FoundDeployment>, DeploymentError> {
     let deployment = match read::deployment(client, name).await {
         Ok(deployment) => deployment,
@@ -202,25 +198,4 @@ async fn find(client: &mut Client, name: &str) -> Result<Option<FoundDeployment>
         read::revision(client, &deployment.id, newest).await?.spec
     };
     Ok(Some(FoundDeployment { deployment, spec }))
-}
-
-fn settings(args: &ApplyArgs) -> Result<DeploymentSettings, DeploymentError> {
-    let file = args.file.display().to_string();
-    let text = match file.as_str() {
-        "-" => io::read_to_string(io::stdin()),
-        _ => fs::read_to_string(&args.file),
-    };
-    let text = text.map_err(|source| FileError::Read {
-        file: file.clone(),
-        source,
-    })?;
-    let yaml = serde_saphyr::from_str(&text).map_err(|source| FileError::Yaml {
-        file: file.clone(),
-        source: Box::new(source),
-    })?;
-    let settings = DeploymentSettings::parse(&yaml)?;
-    if !settings.has_name() {
-        return Err(FileError::NoName { file }.into());
-    }
-    Ok(settings)
 }

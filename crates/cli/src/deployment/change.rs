@@ -1,11 +1,11 @@
-//! The flags of every verb that changes something.
+//! The flags of every command that changes a deployment.
 
 use clap::Args;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Change")]
 pub(super) struct ChangeArgs {
-    /// Why, for the history.
+    /// Why you make this change. The history of the deployment shows it.
     #[arg(
         long,
         value_name = "TEXT",
@@ -13,7 +13,10 @@ pub(super) struct ChangeArgs {
         hide_default_value = true
     )]
     pub(super) reason: String,
-    /// A UUID that makes a repeat of this call harmless.
+    /// Idempotency key of this call, a UUID.
+    ///
+    /// The server makes the change once, and answers a repeat with the first reply.
+    /// Set it in scripts that try again after a lost connection.
     #[arg(
         long,
         value_name = "UUID",
@@ -21,7 +24,10 @@ pub(super) struct ChangeArgs {
         hide_default_value = true
     )]
     pub(super) request_id: String,
-    /// Refuse unless the deployment has this generation.
+    /// Fail with ABORTED unless the deployment has this generation.
+    ///
+    /// Protects against overwriting a change by someone else: `get` shows the
+    /// generation, and every change raises it.
     #[arg(long, value_name = "NUMBER")]
     pub(super) expected_generation: Option<i64>,
 }

@@ -16,19 +16,19 @@ use crate::key_value;
 
 #[derive(Debug, Args)]
 pub(super) struct CreateArgs {
-    /// The project and the name in it.
+    /// Project and name of the deployment.
     #[arg(value_name = "PROJECT/NAME")]
     pub(super) name: QualifiedName,
-    /// How many replicas ought to serve.
+    /// Number of replicas of the serving revision.
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     replicas: i32,
-    /// A label to select by; may be repeated.
+    /// Label, which `list --selector` can select by; may be repeated.
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = key_value::parse)]
     labels: Vec<(String, String)>,
-    /// The group of machines that runs it.
+    /// Resource group that runs the replicas: agents with the same --resource-group.
     #[arg(long, value_name = "GROUP", default_value = "default")]
     resource_group: String,
-    /// Change nothing; show what would be created.
+    /// Show what would be created, and create nothing.
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -48,9 +48,9 @@ pub(super) struct QualifiedName {
     name: String,
 }
 
-/// Why a text is no `PROJECT/NAME`.
+/// A text that is not `PROJECT/NAME`.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("write PROJECT/NAME")]
+#[error("expected PROJECT/NAME")]
 pub(super) struct QualifiedNameError;
 
 impl FromStr for QualifiedName {

@@ -5,14 +5,13 @@ use viridian_client::{WaitGoal, unary};
 use viridian_proto::v1::DeleteDeploymentRequest;
 
 use super::{DeploymentError, Session, change::ChangeArgs, question, read, wait::WaitArgs};
-
-use crate::enum_names::qualified_name;
+use crate::{enum_names::qualified_name, table::counted};
 
 #[derive(Debug, Args)]
 pub(super) struct DeleteArgs {
-    /// The deployment: its UUID, or PROJECT/NAME.
+    /// The deployment: PROJECT/NAME, or its UUID.
     pub(super) deployment: String,
-    /// Do not ask. Nobody is asked where there is no terminal.
+    /// Do not ask for confirmation. Without a terminal there is no question.
     #[arg(short, long)]
     yes: bool,
     #[command(flatten)]
@@ -24,12 +23,13 @@ pub(super) struct DeleteArgs {
 pub(super) async fn run(args: DeleteArgs, session: &Session) -> Result<(), DeploymentError> {
     let mut client = session.connect().await?;
     let mut deployment = args.deployment;
-    if !args.yes && question::someone_is_there() {
+    if !args.yes && question::can_ask() {
         let found = read::deployment(&mut client, &deployment).await?;
-        let serve = found.blue.unwrap_or_default().active_traffic;
+        let serving = found.blue.unwrap_or_default().active_traffic;
         let name = qualified_name(&found);
-        question::ask(&format!("Delete {name} for good? {serve} routes serve it."))?;
-        // The name may be another's by now.
+        let routes = counted(serving.try_into().unwrap_or_default(), "route");
+        question::ask(&format!("Delete {name}? It serves traffic with {routes}."))?;
+        // By id: until the answer, another deployment may have taken the name.
         deployment = found.id;
     }
     let request = DeleteDeploymentRequest {

@@ -1,14 +1,18 @@
-//! Why a verb failed.
+//! The failures of `viridian deployment` and `viridian top`.
 
 use std::io;
 
 use tonic::Status;
 use viridian_client::CallError;
 
-use super::{advice, apply::FileError, policy::PolicyError, settings::SettingError};
+use super::{
+    advice,
+    policy::PolicyError,
+    settings::{SettingError, SettingsFileError},
+};
 use crate::{client, exit_code, output::OutputError, server::ServerError, signals::StopSignal};
 
-/// Why a verb failed.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DeploymentError {
     #[error("{}", client::describe(.0))]
@@ -20,7 +24,7 @@ pub(crate) enum DeploymentError {
     #[error("{}", advice::sentence(status, deployment))]
     Refused {
         status: Box<Status>,
-        /// As the caller named it.
+        /// The reference that the user gave.
         deployment: String,
     },
     #[error(transparent)]
@@ -28,38 +32,37 @@ pub(crate) enum DeploymentError {
     #[error(transparent)]
     Setting(#[from] SettingError),
     #[error(transparent)]
-    File(#[from] FileError),
-    #[error("{path} cannot change: where a deployment belongs is settled when it is created")]
-    Settled { path: String },
-    #[error("nothing to change was named: see `viridian deployment update --help`")]
+    File(#[from] SettingsFileError),
+    #[error("{path} cannot change after a deployment is created")]
+    Immutable { path: String },
+    #[error("no setting to change was given; see `viridian deployment update --help`")]
     NothingNamed,
-    #[error("the server's reply to this call is empty; is it of another version?")]
+    #[error("the server sent an empty reply; is it of another version?")]
     EmptyReply,
     #[error(
-        "{deployment} did not come to {until}: {instead}; `viridian deployment get {deployment}` says \
-         where it is"
+        "{deployment} is not {goal}: {reason}; `viridian deployment get {deployment}` shows its \
+         state"
     )]
     NotReached {
         deployment: String,
-        until: String,
-        instead: String,
+        goal: String,
+        reason: String,
     },
     #[error("nothing was changed")]
     Declined,
-    #[error("cannot ask: {0}")]
+    #[error("cannot ask for confirmation: {0}")]
     Ask(#[source] io::Error),
-    #[error("cannot draw: {0}")]
+    #[error("cannot draw on the terminal: {0}")]
     Draw(#[source] io::Error),
-    #[error("no longer waiting")]
+    #[error("stopped waiting")]
     Stopped(StopSignal),
     #[error("cannot start: {0}")]
     Runtime(#[source] io::Error),
 }
 
 impl DeploymentError {
-    /// 64 and the gRPC code for a refused call, 2 for flags that do not fit, 128
-    /// and the number of the signal that ended it, 1 when what was waited for did
-    /// not come.
+    /// 64 + the gRPC code for a refused call, 2 for bad flags or settings, 128 + the
+    /// number of the signal that ended the command, else 1.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Call(error) => client::exit_code_of(error),
@@ -68,7 +71,7 @@ impl DeploymentError {
             | Self::Policy(_)
             | Self::Setting(_)
             | Self::File(_)
-            | Self::Settled { .. }
+            | Self::Immutable { .. }
             | Self::NothingNamed => exit_code::USAGE,
             Self::Stopped(stop) => stop.code(),
             Self::Output(_)
@@ -81,7 +84,7 @@ impl DeploymentError {
         }
     }
 
-    /// A refusal that knows which deployment it is about can say what to do.
+    /// Names the deployment of a refusal, so that its message can advise a command.
     pub(super) fn about(self, deployment: Option<String>) -> Self {
         match (self, deployment) {
             (
@@ -104,7 +107,7 @@ mod tests {
 
     fn file(source: io::Error) -> DeploymentError {
         let file = "cart.yaml".to_owned();
-        FileError::Read { file, source }.into()
+        SettingsFileError::Read { file, source }.into()
     }
 
     fn unreachable(kind: ConnectErrorKind, reason: &str) -> CallError {
@@ -116,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn each_is_a_sentence() {
+    fn each_error_is_a_sentence() {
         let errors: Vec<DeploymentError> = vec![
             unreachable(ConnectErrorKind::Refused, "Connection refused").into(),
             unreachable(ConnectErrorKind::Tls, "invalid peer certificate").into(),
@@ -131,19 +134,19 @@ mod tests {
             .into(),
             PolicyError.into(),
             file(io::ErrorKind::NotFound.into()),
-            FileError::NoName {
+            SettingsFileError::NoName {
                 file: "cart.yaml".to_owned(),
             }
             .into(),
-            DeploymentError::Settled {
+            DeploymentError::Immutable {
                 path: "metadata.domain".to_owned(),
             },
             DeploymentError::NothingNamed,
             DeploymentError::EmptyReply,
             DeploymentError::NotReached {
                 deployment: "shop/cart".to_owned(),
-                until: "ready".to_owned(),
-                instead: "the time is over (5s)".to_owned(),
+                goal: "ready".to_owned(),
+                reason: "timed out after 5s".to_owned(),
             },
             DeploymentError::Declined,
             DeploymentError::Ask(io::ErrorKind::BrokenPipe.into()),

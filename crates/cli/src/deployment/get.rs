@@ -6,7 +6,7 @@ use super::{DeploymentError, Session, read};
 
 #[derive(Debug, Args)]
 pub(super) struct GetArgs {
-    /// The deployment: its UUID, or PROJECT/NAME.
+    /// The deployment: PROJECT/NAME, or its UUID.
     pub(super) deployment: String,
 }
 

@@ -6,35 +6,35 @@ use viridian_proto::v1::{ListHistoryRequest, ListHistoryResponse};
 
 use super::{
     DeploymentError, Session,
-    read::{self, PAGE_SIZE},
+    read::{self, MAX_PAGE_SIZE},
     show,
 };
 
 #[derive(Debug, Args)]
 pub(super) struct HistoryArgs {
-    /// The deployment: its UUID, or PROJECT/NAME.
+    /// The deployment: PROJECT/NAME, or its UUID.
     pub(super) deployment: String,
-    /// How many of the newest entries to show.
+    /// Number of entries to show, newest first.
     #[arg(short = 'n', long, value_name = "NUMBER", default_value_t = 20)]
     limit: u32,
-    /// Show all that there are.
+    /// Show all entries.
     #[arg(long, conflicts_with = "limit")]
     all: bool,
 }
 
 pub(super) async fn run(args: HistoryArgs, session: &Session) -> Result<(), DeploymentError> {
     let mut client = session.connect().await?;
-    let mut left = if args.all { u32::MAX } else { args.limit };
+    let mut remaining = if args.all { u32::MAX } else { args.limit };
     let mut all = ListHistoryResponse::default();
     let mut page_token = String::new();
-    while left > 0 {
+    while remaining > 0 {
         let request = ListHistoryRequest {
             deployment: args.deployment.clone(),
-            page_size: i32::try_from(left).map_or(PAGE_SIZE, |left| left.min(PAGE_SIZE)),
+            page_size: i32::try_from(remaining).map_or(MAX_PAGE_SIZE, |it| it.min(MAX_PAGE_SIZE)),
             page_token,
         };
         let page = unary(client.list_history(request)).await?;
-        left = left.saturating_sub(u32::try_from(page.entries.len()).unwrap_or(u32::MAX));
+        remaining = remaining.saturating_sub(u32::try_from(page.entries.len()).unwrap_or(u32::MAX));
         all.entries.extend(page.entries);
         page_token = page.next_page_token;
         if page_token.is_empty() {
@@ -42,7 +42,7 @@ pub(super) async fn run(args: HistoryArgs, session: &Session) -> Result<(), Depl
         }
     }
     all.next_page_token = page_token;
-    let revisions = read::names(&mut client, &args.deployment).await?;
+    let revisions = read::revision_names(&mut client, &args.deployment).await?;
     session.show("ListHistoryResponse", &all, |style| {
         show::history(&all.entries, &revisions, style)
     })

@@ -8,14 +8,15 @@ use crate::enum_names;
 
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
-    /// Only those of this project.
+    /// Show only deployments of this project.
     #[arg(long)]
     project: Option<String>,
-    /// Only those in this lifecycle, like deploying; may be repeated [default: all
-    /// but destroyed].
+    /// Show only deployments in this lifecycle, like deploying; may be repeated
+    /// [default: all but destroyed].
     #[arg(long = "lifecycle", value_name = "LIFECYCLE", value_parser = enum_names::parse_lifecycle)]
     lifecycles: Vec<DeploymentLifecycle>,
-    /// Only those whose labels match: a=b,c!=d,e in (f,g),!h
+    /// Show only deployments whose labels match all conditions, like tier=web,
+    /// tier!=db, tier in (web,db), tier, or !tier, separated by commas.
     #[arg(long)]
     selector: Option<String>,
 }

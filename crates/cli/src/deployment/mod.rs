@@ -1,5 +1,5 @@
-//! The verbs of an operator: `viridian deployment …`. One verb a file; what more
-//! than one of them does stands beside them.
+//! The operator's commands: `viridian deployment …`. A file for each command; what
+//! several of them share is beside them.
 
 use std::process::ExitCode;
 
@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use crate::{output::OutputFormat, runtime, server::ServerArgs};
 
 mod advice;
+mod calls;
 mod change;
 mod error;
 mod policy;
@@ -38,12 +39,12 @@ mod watch;
 
 pub(crate) use self::{error::DeploymentError, session::Session};
 
-/// The flags that every verb has.
+/// The flags that all commands share.
 #[derive(Debug, Args)]
 pub(crate) struct DeploymentArgs {
     #[command(flatten)]
     server: ServerArgs,
-    /// How to show the result; json and yaml are the message as the contract has it.
+    /// Output format; json and yaml are the reply as the API defines it.
     #[arg(
         short,
         long,
@@ -58,34 +59,45 @@ pub(crate) struct DeploymentArgs {
 
 #[derive(Debug, Subcommand)]
 enum DeploymentVerb {
-    /// Create a deployment; with an image or a command, it starts at once.
+    /// Create a deployment. With an image or a command its first revision starts at
+    /// once.
     Create(Box<create::CreateArgs>),
-    /// Make a deployment what a YAML file says: create it, change it, deploy a new
-    /// revision.
+    /// Make a deployment match a YAML file: create or change it, deploy a new revision.
+    ///
+    /// Running it again changes nothing. A new revision is not promoted by it, unless
+    /// the policy says auto_promote.
     Apply(apply::ApplyArgs),
-    /// Change a deployment: its replicas, its policy, its labels.
+    /// Change the replicas, the policy or the labels of a deployment.
     Update(Box<update::UpdateArgs>),
-    /// Show one deployment, and what it waits for.
+    /// Show a deployment: its state, what it waits for, and the command to run next.
     Get(get::GetArgs),
     /// List deployments, oldest first.
     List(list::ListArgs),
-    /// Follow a deployment: live on a terminal, else a change a line.
+    /// Follow a deployment: a live view on a terminal, else a line for each change.
+    ///
+    /// The live view has keys to promote, abort, pause and roll back. Each asks first.
     Watch(watch::WatchArgs),
-    /// Begin to deploy a revision: one that there is, or a new one.
+    /// Deploy a revision: a new one, or an existing one.
+    ///
+    /// The new routes start without traffic (blue-green), or replace the old ones step
+    /// by step (rolling).
     Activate(activate::ActivateArgs),
     /// Switch all traffic to the revision that is being deployed.
+    ///
+    /// Fails if not all its routes are ready. Asks for confirmation on a terminal.
     Promote(promote::PromoteArgs),
-    /// Give up the revision that is being deployed; the current one stays.
+    /// Abort the rollout: the current revision keeps serving.
     Abort(abort::AbortArgs),
-    /// Go back to an earlier revision, at once where its routes are retained.
+    /// Return to an earlier revision: instantly while its routes are retained, else by
+    /// deploying it again.
     Rollback(rollback::RollbackArgs),
-    /// Stop every move and every deadline.
+    /// Pause the rollout and its deadlines.
     Pause(pause::PauseArgs),
     /// End a pause.
     Resume(resume::ResumeArgs),
-    /// Destroy a deployment: its routes are drained, its name is free at once.
+    /// Delete a deployment: its routes are drained, its name is free at once.
     Delete(delete::DeleteArgs),
-    /// List what happened to a deployment, newest first.
+    /// List the history of a deployment, newest first.
     History(history::HistoryArgs),
     /// List the routes of a deployment, oldest first.
     Routes(routes::RoutesArgs),
@@ -93,7 +105,7 @@ enum DeploymentVerb {
     Revisions(revisions::RevisionsArgs),
 }
 
-/// Does what the verb says.
+/// Runs the command.
 pub(crate) fn run(args: DeploymentArgs) -> Result<ExitCode, DeploymentError> {
     let session = Session::new(args.server, args.output);
     let about = args.verb.deployment();
@@ -126,7 +138,7 @@ async fn dispatch(verb: DeploymentVerb, session: &Session) -> Result<(), Deploym
 }
 
 impl DeploymentVerb {
-    /// The deployment that it is about, if it is one.
+    /// The deployment that the command names. None if it names none, or several.
     fn deployment(&self) -> Option<String> {
         Some(match self {
             Self::Create(args) => args.name.to_string(),

@@ -1,4 +1,4 @@
-//! How a new revision replaces the current one: the flags of a policy.
+//! The flags of a policy: how a new revision replaces the current one.
 
 use std::{str::FromStr, time::Duration};
 
@@ -10,10 +10,14 @@ use crate::duration;
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Policy")]
 pub(super) struct PolicyArgs {
-    /// How a new revision replaces the current one; blue-green for a new deployment.
+    /// How a new revision replaces the current one [default for a new deployment:
+    /// blue-green].
     #[arg(long, value_enum)]
     strategy: Option<StrategyArg>,
-    /// Blue-green: promote without being asked to; =false for not.
+    /// Blue-green: promote automatically when all new routes are ready [default:
+    /// false].
+    ///
+    /// Without it someone promotes by hand. --auto-promote=false turns it off.
     #[arg(
         long,
         num_args = 0..=1,
@@ -22,45 +26,60 @@ pub(super) struct PolicyArgs {
         value_name = "true|false"
     )]
     auto_promote: Option<bool>,
-    /// Blue-green: how long all new routes must have been ready before an
-    /// automatic promotion.
+    /// Blue-green: how long all new routes must be ready before an automatic
+    /// promotion [default: 0s].
+    ///
+    /// A manual promotion does not wait for it.
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     promote_delay: Option<Duration>,
-    /// Blue-green: how long all new routes must have been ready before anyone
-    /// may promote.
+    /// Blue-green: how long all new routes must be ready before any promotion
+    /// [default: 0s].
+    ///
+    /// Raise it for programs that tend to crash shortly after their start.
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     min_ready: Option<Duration>,
-    /// Blue-green: how long the old routes are kept for an instant roll-back.
+    /// Blue-green: how long the old routes keep running without traffic after a
+    /// promotion.
+    ///
+    /// A roll-back within this time is instant. It costs the resources of both
+    /// revisions.
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     scale_down_delay: Option<Duration>,
     /// Blue-green: how many failed new routes are replaced in one rollout.
     #[arg(long, value_name = "NUMBER")]
     max_replacements: Option<i32>,
-    /// Blue-green: how long to wait for someone to promote, before --gate-action.
+    /// Blue-green: how long to wait for a manual promotion [default: for ever].
+    ///
+    /// After that --gate-action happens.
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, requires = "gate_action")]
     gate_timeout: Option<Duration>,
-    /// Blue-green: what happens when nobody promotes in time.
+    /// Blue-green: what to do when nobody promotes within --gate-timeout.
     #[arg(long, value_enum, requires = "gate_timeout")]
     gate_action: Option<GateActionArg>,
-    /// Rolling: how many routes above the target may run, as 2 or 25%.
+    /// Rolling: how many routes may run above the number of replicas, like 2 or 25%.
     #[arg(long, value_name = "AMOUNT")]
     max_surge: Option<ReplicaAmount>,
-    /// Rolling: how many routes below the target may be ready, as 2 or 25%.
+    /// Rolling: how many routes may be missing from the number of replicas, like 2 or
+    /// 25%.
     #[arg(long, value_name = "AMOUNT")]
     max_unavailable: Option<ReplicaAmount>,
-    /// How long a rollout may make no progress before it is rolled back; 10m for a
-    /// new deployment.
+    /// How long a rollout may make no progress before it is rolled back [default for a
+    /// new deployment: 10m].
+    ///
+    /// Raise it if replicas need longer to start.
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     progress_deadline: Option<Duration>,
-    /// How long a route goes on running after it lost its traffic; 5s for a new
-    /// deployment.
+    /// How long a route keeps running after it has lost its traffic [default for a new
+    /// deployment: 5s].
+    ///
+    /// Open requests can finish in this time, and proxies stop sending new ones.
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     drain_grace: Option<Duration>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum StrategyArg {
-    /// Bring all new routes up without traffic, then switch at once.
+    /// Start all new routes without traffic, then switch all traffic at once.
     BlueGreen,
     /// Replace routes step by step.
     Rolling,
@@ -68,33 +87,33 @@ enum StrategyArg {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum GateActionArg {
-    /// Go on waiting.
+    /// Keep waiting.
     Hold,
-    /// Roll back.
+    /// Roll back to the current revision.
     Rollback,
-    /// Promote.
+    /// Promote the new revision.
     Promote,
 }
 
-/// A count, or a percentage of the target.
+/// A number of routes, or a percentage of the replicas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ReplicaAmount {
     Count(i32),
     Percent(i32),
 }
 
-/// Why the flags make no policy.
+/// Flags of two strategies.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("flags of the blue-green and of the rolling strategy do not go together: use those of one")]
+#[error("flags of the blue-green and of the rolling strategy cannot be combined")]
 pub(crate) struct PolicyError;
 
-/// Why a text is no amount.
+/// A text that is not an amount.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("write a number of routes, or a percentage like 25%")]
+#[error("expected a number of routes, or a percentage like 25%")]
 struct ReplicaAmountError;
 
 impl PolicyArgs {
-    /// The settings of the policy that were named, as a file has them.
+    /// The settings of the given flags, in the form of a settings file.
     pub(super) fn into_tree(self) -> Result<Map<String, Value>, PolicyError> {
         let mut policy = Map::new();
         if let Some((name, settings)) = self.strategy()? {
@@ -129,7 +148,7 @@ impl PolicyArgs {
                 .map(|it| it.get_name().to_owned());
             json!({"duration": duration::to_text(duration), "action": action})
         });
-        named([
+        settings([
             ("auto_promote", self.auto_promote.map(Value::from)),
             ("promote_delay", text(self.promote_delay)),
             ("min_ready", text(self.min_ready)),
@@ -140,22 +159,22 @@ impl PolicyArgs {
     }
 
     fn rolling(&self) -> Map<String, Value> {
-        named([
+        settings([
             ("max_surge", self.max_surge.map(Value::from)),
             ("max_unavailable", self.max_unavailable.map(Value::from)),
         ])
     }
 }
 
-/// A strategy by its name, with its settings.
+/// The name of a strategy in settings files, and its settings.
 type NamedStrategy = (&'static str, Map<String, Value>);
 
-/// Those that there are.
-fn named<const N: usize>(settings: [(&str, Option<Value>); N]) -> Map<String, Value> {
-    let there = settings
+/// The settings that have a value.
+fn settings<const N: usize>(settings: [(&str, Option<Value>); N]) -> Map<String, Value> {
+    let given = settings
         .into_iter()
         .filter_map(|(name, value)| Some((name.to_owned(), value?)));
-    there.collect()
+    given.collect()
 }
 
 impl FromStr for ReplicaAmount {
@@ -226,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_strategy_without_flags_is_asked_for() {
+    fn a_strategy_can_be_chosen_without_its_settings() {
         assert_eq!(
             policy("x --strategy blue-green"),
             Ok(json!({"blue_green": {}}))

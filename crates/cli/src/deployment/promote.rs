@@ -12,21 +12,20 @@ use super::{
     show::{self, OutputStyle, RevisionNames},
     wait::WaitArgs,
 };
-
-use crate::enum_names::qualified_name;
+use crate::{enum_names::qualified_name, table::counted};
 
 #[derive(Debug, Args)]
 pub(super) struct PromoteArgs {
-    /// The deployment: its UUID, or PROJECT/NAME.
+    /// The deployment: PROJECT/NAME, or its UUID.
     pub(super) deployment: String,
-    /// Refuse unless this revision, by UUID or number, is being deployed [default:
-    /// the one that is].
+    /// Fail unless this revision is being deployed: its number or UUID [default: the
+    /// revision that is being deployed now].
     #[arg(long, value_name = "REVISION")]
     expected_revision: Option<String>,
-    /// Change nothing; say what a promotion would do, or what is in its way.
+    /// Show what the promotion would do or what blocks it, and change nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Do not ask. Nobody is asked where there is no terminal.
+    /// Do not ask for confirmation. Without a terminal there is no question.
     #[arg(short, long)]
     yes: bool,
     #[command(flatten)]
@@ -46,7 +45,7 @@ pub(super) async fn run(args: PromoteArgs, session: &Session) -> Result<(), Depl
         reason: args.change.reason,
     };
     if !args.dry_run {
-        name_revision(&mut client, &mut request, args.yes).await?;
+        confirm_revision(&mut client, &mut request, args.yes).await?;
     }
     let mut reply = unary(client.promote_deployment(request)).await?;
     if args.wait.is_asked() && !args.dry_run {
@@ -58,21 +57,22 @@ pub(super) async fn run(args: PromoteArgs, session: &Session) -> Result<(), Depl
     show(&mut client, session, &reply, args.dry_run).await
 }
 
-/// Has the promotion be of the revision that is being deployed now, and of no
-/// other, and asks whether that one is meant.
-async fn name_revision(
+/// Sets the expected revision to the one that is being deployed now, so that no other one
+/// is promoted, and asks for confirmation.
+async fn confirm_revision(
     client: &mut Client,
     request: &mut PromoteDeploymentRequest,
     yes: bool,
 ) -> Result<(), DeploymentError> {
-    let ask = !yes && question::someone_is_there();
-    // A repeat must be the same request, whatever is being deployed by now.
+    let ask = !yes && question::can_ask();
+    // A repeat with a request id must be the same request, so that no revision may be
+    // added to it: another one could be deploying by now.
     let named = !request.expected_revision.is_empty() || !request.request_id.is_empty();
     if named && !ask {
         return Ok(());
     }
     let deployment = read::deployment(client, &request.deployment).await?;
-    // Nothing is being deployed: the refusal says so.
+    // Nothing is being deployed: the server refuses the call, and says so.
     if deployment.deploying_revision_id.is_empty() {
         return Ok(());
     }
@@ -82,24 +82,24 @@ async fn name_revision(
             .clone_from(&deployment.deploying_revision_id);
     }
     if ask {
-        let revisions = read::names(client, &deployment.id).await?;
-        question::ask(&ask_for(&deployment, &revisions))?;
+        let revisions = read::revision_names(client, &deployment.id).await?;
+        question::ask(&question_text(&deployment, &revisions))?;
     }
     Ok(())
 }
 
-fn ask_for(deployment: &Deployment, revisions: &RevisionNames) -> String {
+fn question_text(deployment: &Deployment, revisions: &RevisionNames) -> String {
     let (green, blue) = (
         deployment.green.unwrap_or_default(),
         deployment.blue.unwrap_or_default(),
     );
     format!(
-        "Promote {} to revision {}? {} of {} green routes are ready, and take the traffic of {}.",
+        "Promote {} to revision {}? {} of {} green routes are ready, and take over the traffic of {}.",
         qualified_name(deployment),
         revisions.name(&deployment.deploying_revision_id),
         green.ready,
         deployment.target_replicas,
-        routes(usize::try_from(blue.active_traffic).unwrap_or_default()),
+        counted(blue.active_traffic.try_into().unwrap_or_default(), "route"),
     )
 }
 
@@ -123,7 +123,7 @@ async fn show(
         .await
 }
 
-/// What a promotion did, would do, or what is in its way.
+/// What the promotion did or would do, or what blocks it.
 fn describe(reply: &PromoteDeploymentResponse, dry_run: bool, style: OutputStyle) -> String {
     if !reply.blockers.is_empty() {
         return format!(
@@ -131,22 +131,12 @@ fn describe(reply: &PromoteDeploymentResponse, dry_run: bool, style: OutputStyle
             show::blockers(&reply.blockers, style)
         );
     }
-    format!(
-        "{} {}; without it: {}.",
-        if dry_run {
-            "Would take traffic:"
-        } else {
-            "Takes traffic now:"
-        },
-        routes(reply.promoted_route_ids.len()),
-        routes(reply.drained_route_ids.len()),
-    )
-}
-
-fn routes(count: usize) -> String {
-    match count {
-        1 => "1 route".to_owned(),
-        _ => format!("{count} routes"),
+    let gained = counted(reply.promoted_route_ids.len() as u64, "route");
+    let lost = counted(reply.drained_route_ids.len() as u64, "route");
+    if dry_run {
+        format!("Would give traffic to {gained}, and take it from {lost}.")
+    } else {
+        format!("Gave traffic to {gained}, and took it from {lost}.")
     }
 }
 
@@ -154,20 +144,20 @@ fn routes(count: usize) -> String {
 mod tests {
     use viridian_proto::v1::{Deployment, PromoteDeploymentResponse};
 
-    use super::{super::show::fixture, RevisionNames, ask_for, describe};
+    use super::{super::show::fixture, RevisionNames, describe, question_text};
 
     #[test]
     fn the_question_names_the_revision() {
         let revisions = RevisionNames::new(&fixture::revisions());
         assert_eq!(
-            ask_for(&fixture::at_the_gate(), &revisions),
+            question_text(&fixture::at_the_gate(), &revisions),
             "Promote shop/cart to revision 2 (cart:2)? 3 of 3 green routes are ready, and take \
-             the traffic of 3 routes."
+             over the traffic of 3 routes."
         );
     }
 
     #[test]
-    fn says_how_many_routes_switched() {
+    fn the_headline_counts_the_routes_that_switch() {
         let reply = PromoteDeploymentResponse {
             deployment: Some(Deployment::default()),
             promoted_route_ids: vec!["a".to_owned(), "b".to_owned()],
@@ -176,16 +166,16 @@ mod tests {
         };
         assert_eq!(
             describe(&reply, false, fixture::plain()),
-            "Takes traffic now: 2 routes; without it: 1 route."
+            "Gave traffic to 2 routes, and took it from 1 route."
         );
         assert_eq!(
             describe(&reply, true, fixture::plain()),
-            "Would take traffic: 2 routes; without it: 1 route."
+            "Would give traffic to 2 routes, and take it from 1 route."
         );
     }
 
     #[test]
-    fn says_what_is_in_the_way() {
+    fn the_headline_lists_the_blockers() {
         let reply = PromoteDeploymentResponse {
             blockers: fixture::provisioning().blockers,
             ..PromoteDeploymentResponse::default()

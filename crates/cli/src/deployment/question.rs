@@ -1,13 +1,12 @@
-//! Questions to whoever is at the terminal.
+//! Questions to the user at the terminal.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use super::DeploymentError;
 
-/// Asks, where there is someone to ask: where stdin and stderr are a terminal.
-/// Anything but a yes is a no.
+/// Asks for confirmation if stdin and stderr are a terminal. Anything but a yes declines.
 pub(super) fn ask(question: &str) -> Result<(), DeploymentError> {
-    if !someone_is_there() {
+    if !can_ask() {
         return Ok(());
     }
     let mut stderr = io::stderr().lock();
@@ -26,8 +25,8 @@ pub(super) fn ask(question: &str) -> Result<(), DeploymentError> {
     }
 }
 
-/// Whether a question would be seen and could be answered.
-pub(super) fn someone_is_there() -> bool {
+/// Whether the user would see a question, and could answer it.
+pub(super) fn can_ask() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 

@@ -1,4 +1,4 @@
-//! What more than one verb reads.
+//! Reads that several commands make.
 
 use viridian_client::{CallError, unary};
 use viridian_proto::v1::{
@@ -20,14 +20,14 @@ pub(crate) async fn deployment(
     reply.deployment.ok_or(DeploymentError::EmptyReply)
 }
 
-/// All deployments that the request asks for, oldest first.
+/// All deployments that match the request, oldest first.
 pub(crate) async fn deployments(
     client: &mut Client,
     request: ListDeploymentsRequest,
 ) -> Result<Vec<Deployment>, CallError> {
     every_page(async |page_token| {
         let request = ListDeploymentsRequest {
-            page_size: PAGE_SIZE,
+            page_size: MAX_PAGE_SIZE,
             page_token,
             ..request.clone()
         };
@@ -45,7 +45,7 @@ pub(super) async fn revisions(
     every_page(async |page_token| {
         let request = ListRevisionsRequest {
             deployment: reference.to_owned(),
-            page_size: PAGE_SIZE,
+            page_size: MAX_PAGE_SIZE,
             page_token,
         };
         let page = unary(client.list_revisions(request)).await?;
@@ -68,22 +68,22 @@ pub(super) async fn revision(
     reply.revision.ok_or(DeploymentError::EmptyReply)
 }
 
-/// The revisions by their ids.
-pub(super) async fn names(
+/// The revisions by their ids, for output.
+pub(super) async fn revision_names(
     client: &mut Client,
     reference: &str,
 ) -> Result<RevisionNames, CallError> {
     Ok(RevisionNames::new(&revisions(client, reference).await?))
 }
 
-/// All routes that the request asks for, oldest first.
+/// All routes that match the request, oldest first.
 pub(super) async fn routes(
     client: &mut Client,
     request: ListRoutesRequest,
 ) -> Result<Vec<Route>, CallError> {
     every_page(async |page_token| {
         let request = ListRoutesRequest {
-            page_size: PAGE_SIZE,
+            page_size: MAX_PAGE_SIZE,
             page_token,
             ..request.clone()
         };
@@ -107,7 +107,7 @@ pub(super) async fn history(
     Ok(unary(client.list_history(request)).await?.entries)
 }
 
-/// What is on all pages. `page` gives one, and the token of the next.
+/// The items of all pages. `page` reads the page of a token, and returns the next token.
 async fn every_page<T>(
     mut page: impl AsyncFnMut(String) -> Result<(Vec<T>, String), CallError>,
 ) -> Result<Vec<T>, CallError> {
@@ -123,6 +123,5 @@ async fn every_page<T>(
     }
 }
 
-/// Small enough that a page of what has many labels fits into one gRPC message of
-/// 4 MiB.
-pub(super) const PAGE_SIZE: i32 = 200;
+/// A page of deployments with many labels still fits into a gRPC message of 4 MiB.
+pub(super) const MAX_PAGE_SIZE: i32 = 200;

@@ -7,7 +7,7 @@ use super::{DeploymentError, Session, read, show};
 
 #[derive(Debug, Args)]
 pub(super) struct RevisionsArgs {
-    /// The deployment: its UUID, or PROJECT/NAME.
+    /// The deployment: PROJECT/NAME, or its UUID.
     pub(super) deployment: String,
 }
 

@@ -1,16 +1,15 @@
 //! `viridian deployment rollback`.
 
 use clap::Args;
-use viridian_client::{WaitGoal, unary};
-use viridian_proto::v1::RollbackDeploymentRequest;
+use viridian_client::WaitGoal;
 
-use super::{DeploymentError, Session, change::ChangeArgs, wait::WaitArgs};
+use super::{DeploymentError, Session, calls, change::ChangeArgs, wait::WaitArgs};
 
 #[derive(Debug, Args)]
 pub(super) struct RollbackArgs {
-    /// The deployment: its UUID, or PROJECT/NAME.
+    /// The deployment: PROJECT/NAME, or its UUID.
     pub(super) deployment: String,
-    /// The revision to go back to, by UUID or number [default: the one before].
+    /// Revision to roll back to: its number or UUID [default: the previous one].
     #[arg(long)]
     revision: Option<String>,
     #[command(flatten)]
@@ -20,15 +19,9 @@ pub(super) struct RollbackArgs {
 }
 
 pub(super) async fn run(args: RollbackArgs, session: &Session) -> Result<(), DeploymentError> {
-    let request = RollbackDeploymentRequest {
-        deployment: args.deployment,
-        revision: args.revision.unwrap_or_default(),
-        request_id: args.change.request_id,
-        expected_generation: args.change.expected_generation,
-        reason: args.change.reason,
-    };
     let mut client = session.connect().await?;
-    let mut reply = unary(client.rollback_deployment(request)).await?;
+    let revision = args.revision.unwrap_or_default();
+    let mut reply = calls::roll_back(&mut client, args.deployment, revision, args.change).await?;
     let deployment = reply.deployment.ok_or(DeploymentError::EmptyReply)?;
     let deployment = if args.wait.is_asked() {
         let goal = WaitGoal::of_activation(&deployment);
@@ -53,8 +46,8 @@ pub(super) async fn run(args: RollbackArgs, session: &Session) -> Result<(), Dep
 
 fn headline(instant: bool) -> &'static str {
     if instant {
-        "The traffic is back at the revision before, whose routes were kept."
+        "Traffic is back on the previous revision, whose routes were retained."
     } else {
-        "The revision before is deployed again: none of its routes was kept."
+        "The previous revision is being deployed again: none of its routes were retained."
     }
 }

@@ -8,13 +8,13 @@ use crate::enum_names;
 
 #[derive(Debug, Args)]
 pub(super) struct RoutesArgs {
-    /// The deployment: its UUID, or PROJECT/NAME.
+    /// The deployment: PROJECT/NAME, or its UUID.
     pub(super) deployment: String,
-    /// Only those of this revision, by UUID or number.
+    /// Show only routes of this revision: its number or UUID.
     #[arg(long)]
     revision: Option<String>,
-    /// Only those of this status, like running; may be repeated [default: all but
-    /// terminated].
+    /// Show only routes with this status, like running; may be repeated [default: all
+    /// but terminated].
     #[arg(
         long = "status",
         value_name = "STATUS",
@@ -22,7 +22,7 @@ pub(super) struct RoutesArgs {
         conflicts_with = "all"
     )]
     statuses: Vec<RouteStatus>,
-    /// Show those that ended, too.
+    /// Also show routes that have ended.
     #[arg(long)]
     all: bool,
 }
@@ -30,7 +30,7 @@ pub(super) struct RoutesArgs {
 pub(super) async fn run(args: RoutesArgs, session: &Session) -> Result<(), DeploymentError> {
     let statuses = match (args.all, args.statuses.as_slice()) {
         (true, _) => &[],
-        (false, []) => NOT_OVER.as_slice(),
+        (false, []) => SHOWN_STATUSES.as_slice(),
         (false, named) => named,
     };
     let request = ListRoutesRequest {
@@ -46,14 +46,14 @@ pub(super) async fn run(args: RoutesArgs, session: &Session) -> Result<(), Deplo
         next_page_token: String::new(),
     };
     let deployment = read::deployment(&mut client, &args.deployment).await?;
-    let revisions = read::names(&mut client, &deployment.id).await?;
+    let revisions = read::revision_names(&mut client, &deployment.id).await?;
     session.show("ListRoutesResponse", &all, |style| {
         show::routes(&deployment, &all.routes, &revisions, style)
     })
 }
 
-/// Those that are there, and those that never came, which are a reason to look.
-const NOT_OVER: [RouteStatus; 4] = [
+/// Without a flag: present routes, and those that failed to start, which need attention.
+const SHOWN_STATUSES: [RouteStatus; 4] = [
     RouteStatus::Provisioning,
     RouteStatus::Running,
     RouteStatus::Terminating,

@@ -73,7 +73,7 @@ impl Session {
             return write(&text);
         }
         // What was asked for is done, and must not seem not to be: ids will do.
-        let revisions = read::names(client, &deployment.id).await;
+        let revisions = read::revision_names(client, &deployment.id).await;
         let table = show::one(deployment, &revisions.unwrap_or_default(), self.style);
         write(&match headline {
             "" => table,

@@ -1,4 +1,4 @@
-//! What to run: the flags of a revision.
+//! The flags of a revision: what its routes run.
 
 use std::time::Duration;
 
@@ -7,27 +7,27 @@ use viridian_proto::v1::{HealthCheck, RevisionSpec};
 
 use crate::{duration, key_value};
 
-/// The flags of a revision. `program`, the group of image and command, says
-/// whether there is one.
+/// The flags of a revision. There is one if a flag of the group `program` is given.
 #[derive(Debug, Default, Args)]
 #[command(
     next_help_heading = "Revision",
     group = ArgGroup::new("program").args(["image", "command"]).multiple(true)
 )]
 pub(super) struct SpecArgs {
-    /// The container image.
+    /// Container image, for schedulers that run containers.
     #[arg(long)]
     image: Option<String>,
-    /// An environment variable; may be repeated.
+    /// Environment variable of the replicas; may be repeated.
     #[arg(long = "env", value_name = "KEY=VALUE", value_parser = key_value::parse, requires = "program")]
     environ: Vec<(String, String)>,
-    /// The path that answers 2xx while the replica is healthy [default: /].
+    /// HTTP path of the health check: healthy if it answers 2xx [default: /].
     #[arg(long, value_name = "PATH", requires = "program")]
     health_path: Option<String>,
-    /// The time from one health check to the next [default: 10s].
+    /// Time between two health checks of a replica [default: 10s].
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, requires = "program")]
     health_interval: Option<Duration>,
-    /// The program and its arguments, run with PORT in its environment.
+    /// Program and arguments of a replica. It must listen on the port in the
+    /// environment variable PORT.
     #[arg(last = true)]
     command: Vec<String>,
 }

@@ -20,21 +20,21 @@ use crate::{enum_names::qualified_name, key_value};
 
 #[derive(Debug, Args)]
 pub(super) struct UpdateArgs {
-    /// The deployment: its UUID, or PROJECT/NAME.
+    /// The deployment: PROJECT/NAME, or its UUID.
     pub(super) deployment: String,
-    /// How many replicas ought to serve.
+    /// Number of replicas of the serving revision.
     #[arg(long, value_name = "NUMBER")]
     replicas: Option<i32>,
-    /// A label to add or to change; may be repeated.
+    /// Label to add or change; may be repeated.
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = key_value::parse)]
     labels: Vec<(String, String)>,
-    /// A label to take off; may be repeated.
+    /// Label to remove; may be repeated.
     #[arg(long = "remove-label", value_name = "KEY")]
-    no_labels: Vec<String>,
-    /// How many revisions are kept for a roll-back.
+    removed_labels: Vec<String>,
+    /// Number of old revisions to keep for roll-backs.
     #[arg(long, value_name = "NUMBER")]
     revision_history_limit: Option<i32>,
-    /// Change nothing; show what would change.
+    /// Show what would change, and change nothing.
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -52,7 +52,8 @@ pub(super) async fn run(mut args: UpdateArgs, session: &Session) -> Result<(), D
     if tree.is_empty() {
         return Err(DeploymentError::NothingNamed);
     }
-    // Labels change as a whole: nobody else's change of them may be lost.
+    // The call replaces all labels: without this guard, a label that someone else set
+    // since the read would be lost.
     let guard = tree.contains_key("labels").then_some(deployment.generation);
     let settings = DeploymentSettings::parse(&Value::Object(tree))?;
     let present = PresentSettings::new(&deployment, None)?;
@@ -65,11 +66,11 @@ pub(super) async fn run(mut args: UpdateArgs, session: &Session) -> Result<(), D
         request_id: args.change.request_id,
         expected_generation: args.change.expected_generation.or(guard),
         reason: args.change.reason,
-        ..settings.update(&present)
+        ..settings.update(&present)?
     };
     let mask = request.update_mask.get_or_insert_default();
     if mask.paths.is_empty() {
-        // The strategy that it has, and nothing else, was named.
+        // Only the present strategy was named: there is nothing to change.
         return session.show_deployment(&mut client, Some(deployment)).await;
     }
     let reply = unary(client.update_deployment(request)).await?;
@@ -80,7 +81,7 @@ pub(super) async fn run(mut args: UpdateArgs, session: &Session) -> Result<(), D
         .await
 }
 
-/// The settings that the flags name, as a file has them.
+/// The settings of the flags, in the form of a settings file.
 fn tree(
     args: &mut UpdateArgs,
     deployment: &Deployment,
@@ -92,8 +93,8 @@ fn tree(
     ] {
         tree.extend(number.map(|number| (name.to_owned(), number.into())));
     }
-    if !args.labels.is_empty() || !args.no_labels.is_empty() {
-        let labels = labels(&deployment.labels, &args.labels, &args.no_labels);
+    if !args.labels.is_empty() || !args.removed_labels.is_empty() {
+        let labels = labels(&deployment.labels, &args.labels, &args.removed_labels);
         tree.insert("labels".to_owned(), labels.into_iter().collect());
     }
     let policy = std::mem::take(&mut args.policy).into_tree()?;
@@ -134,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_named_is_there() {
+    fn only_named_settings_are_in_the_tree() {
         assert_eq!(tree_of("x a/b"), json!({}));
         assert_eq!(
             tree_of("x a/b --replicas 0 --min-ready 5s"),
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_are_added_and_taken_off() {
+    fn labels_are_added_and_removed() {
         assert_eq!(
             tree_of("x a/b --label tier=db --label new=1 --remove-label team"),
             json!({"labels": {"tier": "db", "new": "1"}})

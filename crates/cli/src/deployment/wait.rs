@@ -1,4 +1,4 @@
-//! `--wait`: from a call to what it leads to.
+//! `--wait`: waits for the effect of a change.
 
 use std::{io::Write as _, time::Duration};
 
@@ -13,14 +13,17 @@ mod bar;
 
 use self::bar::Bar;
 
-/// The flags of every verb that starts something.
+/// The flags of every command whose effect takes time.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Wait")]
 pub(super) struct WaitArgs {
-    /// Wait until it is done, or waits for someone. Ctrl-C ends the waiting only.
+    /// Wait until the change has taken effect, or until someone must promote.
+    ///
+    /// Prints progress on stderr. Exits with 1 if the rollout fails. Ctrl-C stops the
+    /// waiting, not the rollout.
     #[arg(long)]
     wait: bool,
-    /// Wait no longer than this.
+    /// Stop waiting after this time, with exit code 1 [default: wait for ever].
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, requires = "wait")]
     timeout: Option<Duration>,
 }
@@ -83,34 +86,34 @@ impl Session {
             Ok(Err(error @ WaitError::TimedOut { .. })) => {
                 Err(not_reached(name, goal, error.to_string()))
             }
-            Ok(Err(WaitError::Watch(error))) => Err(no_longer_waiting(&name, error.into())),
-            Err(error) => Err(no_longer_waiting(&name, error)),
+            Ok(Err(WaitError::Watch(error))) => Err(stopped_waiting(&name, error.into())),
+            Err(error) => Err(stopped_waiting(&name, error)),
         }
     }
 }
 
-/// Says on stderr that the waiting has ended, and that what was asked for has not.
-fn no_longer_waiting(name: &str, error: DeploymentError) -> DeploymentError {
-    // Without a reader of stderr there is nothing else to do.
+/// Prints on stderr that the waiting has ended, but not the rollout.
+fn stopped_waiting(name: &str, error: DeploymentError) -> DeploymentError {
+    // If stderr is closed, the exit code remains.
     let _ = writeln!(
         std::io::stderr(),
-        "no longer waiting; what was asked for is done, and the server goes on: \
+        "stopped waiting; the change was made, and the rollout goes on: \
          viridian deployment watch {name}"
     );
     error
 }
 
-fn not_reached(deployment: String, goal: &WaitGoal, instead: String) -> DeploymentError {
+fn not_reached(deployment: String, goal: &WaitGoal, reason: String) -> DeploymentError {
     DeploymentError::NotReached {
         deployment,
-        until: goal.name().to_owned(),
-        instead,
+        goal: goal.name().to_owned(),
+        reason,
     }
 }
 
-/// Why the last rollout was given up, if the history has it.
+/// The reason of the last roll-back, if the history has one.
 async fn why(client: &mut Client, deployment: &Deployment) -> String {
-    let entries = read::history(client, &deployment.id, LATEST).await;
+    let entries = read::history(client, &deployment.id, MAX_HISTORY).await;
     let reason = entries
         .unwrap_or_default()
         .into_iter()
@@ -118,5 +121,5 @@ async fn why(client: &mut Client, deployment: &Deployment) -> String {
     reason.map_or_else(String::new, |it| format!(" ({})", clean(&it.reason)))
 }
 
-/// How many entries of the history are looked at.
-const LATEST: i32 = 10;
+/// Entries of the history that are searched for the reason.
+const MAX_HISTORY: i32 = 10;

@@ -1,5 +1,4 @@
-//! The database: whether it answers, whose schema it has, whether it can be
-//! written, its clock, and what is recorded.
+//! Checks of the database: connection, schema, write access, clock, invariants.
 
 use std::path::Path;
 
@@ -8,11 +7,11 @@ use viridian_server::{CheckError, Extent, Inspection, OpenError, SchemaState, ch
 use super::finding::DoctorFinding;
 use crate::table::counted;
 
-/// Looks at the database of a URL. `folder` is made by the server, when it is not
-/// there.
-pub(crate) async fn look(url: &str, folder: Option<&Path>) -> Vec<DoctorFinding> {
-    if let Some(folder) = folder.filter(|folder| !folder.exists()) {
-        let what = format!("{}, which `viridian serve` makes", folder.display());
+/// Checks the database of a URL. `default_folder` is the folder that the server creates
+/// if it is missing.
+pub(crate) async fn examine(url: &str, default_folder: Option<&Path>) -> Vec<DoctorFinding> {
+    if let Some(folder) = default_folder.filter(|folder| !folder.exists()) {
+        let what = format!("none yet: `viridian serve` creates {}", folder.display());
         return vec![DoctorFinding::note("database", what)];
     }
     let found = match inspect(url).await {
@@ -21,8 +20,8 @@ pub(crate) async fn look(url: &str, folder: Option<&Path>) -> Vec<DoctorFinding>
     };
     let mut findings = vec![schema(&found)];
     findings.extend(found.read_only.as_ref().map(|why| {
-        let mend = "let the role in the URL own the database, on a server that can be written";
-        DoctorFinding::wrong("database", format!("cannot be written: {why}"), mend)
+        let fix = "connect to a primary server, as a role that owns the database";
+        DoctorFinding::wrong("database", format!("cannot be written: {why}"), fix)
     }));
     findings.push(clock(&found));
     if let Some(extent) = &found.record {
@@ -32,102 +31,100 @@ pub(crate) async fn look(url: &str, folder: Option<&Path>) -> Vec<DoctorFinding>
 }
 
 fn unreachable(error: &CheckError) -> DoctorFinding {
-    let mend = match error {
+    let fix = match error {
         CheckError::Open(OpenError::Url(_)) => "write sqlite:PATH or postgres://USER@HOST/NAME",
         CheckError::Open(OpenError::File { .. }) => {
-            "give --database a file in a folder, both of which the server's user can write"
+            "name a file in a folder, both writable for the user of the server"
         }
         CheckError::Open(OpenError::Unavailable(_)) => {
-            "see that it runs, and that host, port, user, password and name in --database are its \
-             own"
+            "check that it is running, and check host, port, user, password and name in \
+             --database"
         }
         CheckError::Open(_) | CheckError::Store(_) => {
-            "see its log; if it is not Viridian's, give --database another"
+            "see its log; if it belongs to another program, set --database to another one"
         }
     };
-    DoctorFinding::wrong("database", error, mend)
+    DoctorFinding::wrong("database", error, fix)
 }
 
 fn schema(found: &Inspection) -> DoctorFinding {
     let engine = &found.engine;
     match found.schema {
-        SchemaState::Current => DoctorFinding::fine(
-            "database",
-            format!("{engine}, the schema is this program's"),
-        ),
+        SchemaState::Current => {
+            DoctorFinding::fine("database", format!("{engine}, the schema is up to date"))
+        }
         SchemaState::Missing => DoctorFinding::note(
             "database",
-            format!("{engine}, empty: `viridian serve` makes the schema"),
+            format!("{engine}, empty: `viridian serve` creates the schema"),
         ),
         SchemaState::Behind => DoctorFinding::note(
             "database",
             format!(
-                "{engine}, an older program's schema: `viridian serve` brings it up to date, and \
-                 older programs then no longer start on it"
+                "{engine}, the schema of an older version: `viridian serve` upgrades it, and older \
+                 versions can then no longer use it"
             ),
         ),
         SchemaState::Newer => DoctorFinding::wrong(
             "database",
-            format!("{engine}, a newer program's schema"),
-            "run that program or a later one, or restore the backup from before its start",
+            format!("{engine}, the schema of a newer version"),
+            "run that version or a later one, or restore the backup from before its first start",
         ),
     }
 }
 
-/// Whether this machine and the database agree on the time, and the time with what
-/// is recorded.
+/// Compares the clocks of this machine and of the database, and the recorded times.
 fn clock(found: &Inspection) -> DoctorFinding {
     let seconds = |micros: i64| micros / 1_000_000;
     let skew = seconds(found.here.as_micros() - found.deciding.as_micros());
     let last_change = found.record.as_ref().and_then(|it| it.last_change);
     let future = last_change.map_or(0, |at| seconds(at.as_micros() - found.deciding.as_micros()));
-    if future > TOLERABLE {
+    if future > MAX_CLOCK_SKEW {
         return DoctorFinding::wrong(
             "clock",
             format!(
-                "the last recorded change is {future} s in the future, and what is timed waits for \
-                 that"
+                "the last recorded change is {future} s in the future, and deadlines are late by \
+                 that time"
             ),
-            "set the clock that went back, of the database on PostgreSQL and else of this machine",
+            "correct the clock that went back: the database server's on PostgreSQL, else this machine's",
         );
     }
-    if skew.abs() > TOLERABLE {
+    if skew.abs() > MAX_CLOCK_SKEW {
         let which = if skew > 0 { "ahead of" } else { "behind" };
         let skew = skew.abs();
         return DoctorFinding::wrong(
             "clock",
-            format!("this machine is {skew} s {which} the database, whose time decides"),
-            "have both set by NTP; certificates and the log go by this machine's",
+            format!("this machine is {skew} s {which} the database, whose clock decides"),
+            "synchronise both by NTP; certificates and the log use this machine's clock",
         );
     }
     DoctorFinding::fine(
         "clock",
-        "agrees with the database and with what is recorded",
+        "agrees with the database and with the recorded times",
     )
 }
 
-/// Whether the invariants hold, where asking takes no time.
+/// Checks the invariants, unless there are too many deployments to do it quickly.
 async fn record(url: &str, extent: &Extent) -> DoctorFinding {
     let deployments = counted(extent.deployments, "deployment");
-    if extent.deployments > FEW {
-        let what = format!("{deployments}; `viridian check` looks at them all");
+    if extent.deployments > MAX_CHECKED_DEPLOYMENTS {
+        let what = format!("{deployments}, too many to check here: run `viridian check`");
         return DoctorFinding::note("record", what);
     }
-    let mend = "`viridian check` says which; restore a backup if nothing explains it";
+    let fix = "run `viridian check` for the list; restore a backup if nothing explains it";
     match check(url, None).await {
         Ok(found) if found.violations.is_empty() => {
             DoctorFinding::fine("record", format!("{deployments}, all invariants hold"))
         }
         Ok(found) => {
             let count = counted(found.violations.len() as u64, "violation");
-            DoctorFinding::wrong("record", format!("{count} of invariants"), mend)
+            DoctorFinding::wrong("record", format!("{count} of invariants"), fix)
         }
-        Err(error) => DoctorFinding::wrong("record", error, mend),
+        Err(error) => DoctorFinding::wrong("record", error, fix),
     }
 }
 
-/// In seconds. A call to the database takes less.
-const TOLERABLE: i64 = 5;
+/// In seconds. The call that reads the database's clock takes less.
+const MAX_CLOCK_SKEW: i64 = 5;
 
-/// So many deployments are checked in well under a second.
-const FEW: u64 = 1000;
+/// The check of this many deployments takes less than a second.
+const MAX_CHECKED_DEPLOYMENTS: u64 = 1000;

@@ -1,4 +1,4 @@
-//! What is found, and how it is shown.
+//! Findings of the doctor, and their output as text and JSON.
 
 use std::fmt::Display;
 
@@ -6,76 +6,72 @@ use serde_json::{Value, json};
 
 use crate::table::{clean, columns};
 
-/// What is found in one place.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DoctorFinding {
-    /// Where: `database`, `clock` and so on.
+    /// What was checked: `database`, `clock` and so on.
     place: &'static str,
-    verdict: FindingLevel,
+    level: FindingLevel,
     what: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum FindingLevel {
     Fine,
-    /// It works, and someone ought to know.
+    /// It works, but the operator should know about it.
     Note,
     Wrong {
-        mend: String,
+        fix: String,
     },
 }
 
 impl DoctorFinding {
-    /// Nothing is to be done.
+    /// No problem.
     pub(crate) fn fine(place: &'static str, what: impl Display) -> Self {
         Self::new(place, FindingLevel::Fine, what)
     }
 
-    /// It works, and someone ought to know.
+    /// It works, but the operator should know about it.
     pub(crate) fn note(place: &'static str, what: impl Display) -> Self {
         Self::new(place, FindingLevel::Note, what)
     }
 
-    /// What does not work, or soon will not, and how to mend it.
-    pub(crate) fn wrong(place: &'static str, what: impl Display, mend: impl Display) -> Self {
-        let mend = clean(&mend.to_string());
-        Self::new(place, FindingLevel::Wrong { mend }, what)
+    /// A problem now or soon, and how to fix it.
+    pub(crate) fn wrong(place: &'static str, what: impl Display, fix: impl Display) -> Self {
+        let fix = clean(&fix.to_string());
+        Self::new(place, FindingLevel::Wrong { fix }, what)
     }
 
     pub(crate) fn is_wrong(&self) -> bool {
-        matches!(self.verdict, FindingLevel::Wrong { .. })
+        matches!(self.level, FindingLevel::Wrong { .. })
     }
 
-    fn new(place: &'static str, verdict: FindingLevel, what: impl Display) -> Self {
+    fn new(place: &'static str, level: FindingLevel, what: impl Display) -> Self {
         let what = clean(&what.to_string());
-        Self {
-            place,
-            verdict,
-            what,
-        }
+        Self { place, level, what }
     }
 
     fn word(&self) -> &'static str {
-        match self.verdict {
+        match self.level {
             FindingLevel::Fine => "ok",
             FindingLevel::Note => "note",
             FindingLevel::Wrong { .. } => "WRONG",
         }
     }
 
-    fn mend(&self) -> Option<&str> {
-        match &self.verdict {
-            FindingLevel::Wrong { mend } => Some(mend),
+    fn fix(&self) -> Option<&str> {
+        match &self.level {
+            FindingLevel::Wrong { fix } => Some(fix),
             FindingLevel::Fine | FindingLevel::Note => None,
         }
     }
 }
 
-/// A line a finding.
+/// A line for each finding.
 pub(crate) fn text(findings: &[DoctorFinding]) -> String {
     let row = |it: &DoctorFinding| {
-        let what = match it.mend() {
-            Some(mend) => format!("{}. To mend it: {mend}", it.what),
+        let what = match it.fix() {
+            Some(fix) => format!("{}. Fix: {fix}", it.what),
             None => it.what.clone(),
         };
         vec![it.word().to_owned(), it.place.to_owned(), what]
@@ -83,14 +79,14 @@ pub(crate) fn text(findings: &[DoctorFinding]) -> String {
     columns(findings.iter().map(row).collect())
 }
 
-/// The same for a program.
+/// The findings for scripts. The keys are public.
 pub(crate) fn json(findings: &[DoctorFinding]) -> Value {
     let finding = |it: &DoctorFinding| {
         json!({
             "place": it.place,
             "verdict": it.word().to_lowercase(),
             "what": it.what,
-            "mend": it.mend(),
+            "mend": it.fix(),
         })
     };
     findings.iter().map(finding).collect()
@@ -108,7 +104,7 @@ mod tests {
         ];
         assert_eq!(
             text(&findings),
-            "ok     database  SQLite 3.50\nWRONG  clock     an hour ahead. To mend it: set it"
+            "ok     database  SQLite 3.50\nWRONG  clock     an hour ahead. Fix: set it"
         );
         assert_eq!(json(&findings)[1]["mend"], "set it");
     }

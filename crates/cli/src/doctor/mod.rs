@@ -1,8 +1,8 @@
-//! `viridian doctor`: what is wrong with a server's configuration, its database,
-//! its clock and its credentials, and how to mend it.
+//! `viridian doctor`: checks a server's configuration, database, clock and credentials,
+//! and says how to fix what is wrong.
 //!
-//! - `finding`: what is found, and how it is shown.
-//! - `database`, `security`, `server`: where it is looked for, a file each.
+//! - `finding`: the results, as text and JSON.
+//! - `database`, `security`, `server`: the checks.
 
 mod database;
 mod finding;
@@ -21,16 +21,16 @@ use crate::{
     serve::ServeArgs,
 };
 
-/// The flags of `viridian doctor`: those of `viridian serve`, and which server.
+/// The flags of `viridian doctor`: those of `viridian serve`, and a running server.
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {
     #[command(flatten)]
     serve: ServeArgs,
-    /// Also ask the server that runs there whether it serves.
+    /// Also check that the server at this URL is serving.
     #[arg(long, value_name = "URL", value_parser = normalize_url, help_heading = "Server")]
     server: Option<String>,
-    /// The CAs that its certificate may be of, in PEM [default: those that this
-    /// machine trusts].
+    /// CAs of that server's certificate, in PEM [default: the CAs that this machine
+    /// trusts].
     #[arg(
         long,
         env = "VIRIDIAN_TLS_CA",
@@ -38,12 +38,12 @@ pub(crate) struct DoctorArgs {
         help_heading = "Server"
     )]
     tls_ca: Option<PathBuf>,
-    /// How to show what is found.
+    /// Output format.
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     output: OutputFormat,
 }
 
-/// Why nothing was looked at.
+/// Why no check was made.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DoctorError {
     #[error("cannot start: {0}")]
@@ -52,11 +52,11 @@ pub(crate) enum DoctorError {
     Output(#[from] OutputError),
 }
 
-/// Exits with 1 when something is wrong.
+/// Exits with 1 if something is wrong.
 pub(crate) fn run(args: DoctorArgs) -> Result<ExitCode, DoctorError> {
     let output = args.output;
     let runtime = Runtime::new().map_err(DoctorError::Runtime)?;
-    let findings = runtime.block_on(look(args));
+    let findings = runtime.block_on(examine(args));
     let shown = output::value(output, &finding::json(&findings))?
         .unwrap_or_else(|| finding::text(&findings));
     output::line(&shown).map_err(OutputError::Write)?;
@@ -67,13 +67,13 @@ pub(crate) fn run(args: DoctorArgs) -> Result<ExitCode, DoctorError> {
     })
 }
 
-/// Looks everywhere, whatever is found on the way.
-async fn look(args: DoctorArgs) -> Vec<DoctorFinding> {
+/// Makes all checks, also after one has failed.
+async fn examine(args: DoctorArgs) -> Vec<DoctorFinding> {
     let mut findings = Vec::new();
     let folder = args.serve.default_folder().ok().flatten();
     match args.serve.database() {
-        Ok(url) => findings.extend(database::look(&url, folder.as_deref()).await),
-        Err(error) => findings.push(DoctorFinding::wrong("database", error, "give --database")),
+        Ok(url) => findings.extend(database::examine(&url, folder.as_deref()).await),
+        Err(error) => findings.push(DoctorFinding::wrong("database", error, "set --database")),
     }
     match args.serve.config().await {
         Ok(config) => {
@@ -84,17 +84,17 @@ async fn look(args: DoctorArgs) -> Vec<DoctorFinding> {
                         "configuration",
                         format!("listens on {}", config.listen),
                     ),
-                    Err(error) => DoctorFinding::wrong("configuration", error, SERVE_HELP),
+                    Err(error) => DoctorFinding::wrong("configuration", error, FLAGS_FIX),
                 },
             );
-            findings.extend(security::look(&config));
+            findings.extend(security::examine(&config));
         }
-        Err(error) => findings.insert(0, DoctorFinding::wrong("configuration", error, SERVE_HELP)),
+        Err(error) => findings.insert(0, DoctorFinding::wrong("configuration", error, FLAGS_FIX)),
     }
     if let Some(url) = &args.server {
-        findings.push(server::look(url, args.tls_ca.as_deref()).await);
+        findings.push(server::examine(url, args.tls_ca.as_deref()).await);
     }
     findings
 }
 
-const SERVE_HELP: &str = "`viridian serve --help` has all flags and their variables";
+const FLAGS_FIX: &str = "see `viridian serve --help` for the flags and their environment variables";

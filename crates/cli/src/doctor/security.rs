@@ -1,5 +1,4 @@
-//! Who may call, and what is encrypted: whether the files can be used, and for how
-//! long.
+//! Checks of the credentials file and of the TLS certificates.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,60 +7,69 @@ use viridian_server::{Config, Validity, inspect_credentials};
 use super::finding::DoctorFinding;
 use crate::table::counted;
 
-/// Looks at the files that a server is told of.
-pub(crate) fn look(config: &Config) -> Vec<DoctorFinding> {
-    let mut findings = Vec::new();
-    let beyond = !config.listen.ip().is_loopback();
-    match &config.tokens {
-        Some(file) => match inspect_credentials(file) {
-            Ok(entries) => {
-                let what = format!(
-                    "{} in {}",
-                    counted(entries.count as u64, "caller"),
-                    file.display()
-                );
-                findings.push(DoctorFinding::fine("credentials", what));
-                let client_ca = config.tls.as_ref().and_then(|tls| tls.client_ca.as_ref());
-                if entries.certificates && client_ca.is_none() {
-                    findings.push(DoctorFinding::wrong(
-                        "credentials",
-                        "some entries are of certificates, and none can be shown",
-                        "give --tls-client-ca, or remove the entries with san",
-                    ));
-                }
-            }
-            Err(why) => findings.push(DoctorFinding::wrong(
+/// Checks the files that the configuration names.
+pub(crate) fn examine(config: &Config) -> Vec<DoctorFinding> {
+    let mut findings = credentials(config);
+    findings.extend(certificates(config));
+    findings
+}
+
+fn credentials(config: &Config) -> Vec<DoctorFinding> {
+    let listen = config.listen;
+    let Some(file) = &config.tokens else {
+        return match (listen.ip().is_loopback(), config.insecure) {
+            (true, _) => vec![DoctorFinding::note(
                 "credentials",
-                why,
-                "docs/security.md has the format; the server's user must be able to read it",
-            )),
-        },
-        None if beyond && config.insecure => findings.push(DoctorFinding::note(
+                "none: every user of this machine may do everything",
+            )],
+            (false, true) => vec![DoctorFinding::note(
+                "credentials",
+                format!("none: every caller that can reach {listen} may do everything"),
+            )],
+            // The check of the configuration reports it: such a server does not start.
+            (false, false) => Vec::new(),
+        };
+    };
+    let entries = match inspect_credentials(file) {
+        Ok(entries) => entries,
+        Err(why) => {
+            let fix = "see docs/security.md for the format; the server's user must be able to \
+                       read the file";
+            return vec![DoctorFinding::wrong("credentials", why, fix)];
+        }
+    };
+    let callers = counted(entries.count as u64, "caller");
+    let what = format!("{callers} in {}", file.display());
+    let mut findings = vec![DoctorFinding::fine("credentials", what)];
+    let client_ca = config.tls.as_ref().and_then(|tls| tls.client_ca.as_ref());
+    if entries.certificates && client_ca.is_none() {
+        findings.push(DoctorFinding::wrong(
             "credentials",
-            format!("anyone who reaches {} may do anything", config.listen),
-        )),
-        None if beyond => {}
-        None => findings.push(DoctorFinding::note(
-            "credentials",
-            "none: whoever has an account on this machine may do anything",
-        )),
-    }
-    match &config.tls {
-        Some(tls) => match tls.inspect() {
-            Ok(validities) => findings.extend(validities.iter().map(certificate)),
-            Err(why) => findings.push(DoctorFinding::wrong(
-                "certificates",
-                why,
-                "give --tls-cert and --tls-key PEM files of one pair",
-            )),
-        },
-        None if beyond && config.tokens.is_some() => findings.push(DoctorFinding::note(
-            "certificates",
-            "none: tokens are not encrypted, unless something in front does it",
-        )),
-        None => {}
+            "some entries name a client certificate, but the server accepts none",
+            "set --tls-client-ca, or remove the entries with san",
+        ));
     }
     findings
+}
+
+fn certificates(config: &Config) -> Vec<DoctorFinding> {
+    match &config.tls {
+        Some(tls) => match tls.inspect() {
+            Ok(validities) => validities.iter().map(certificate).collect(),
+            Err(why) => vec![DoctorFinding::wrong(
+                "certificates",
+                why,
+                "set --tls-cert and --tls-key to PEM files that belong together",
+            )],
+        },
+        None if !config.listen.ip().is_loopback() && config.tokens.is_some() => {
+            vec![DoctorFinding::note(
+                "certificates",
+                "none: tokens are not encrypted, unless a proxy in front adds TLS",
+            )]
+        }
+        None => Vec::new(),
+    }
 }
 
 fn certificate(it: &Validity) -> DoctorFinding {
@@ -73,22 +81,26 @@ fn certificate(it: &Validity) -> DoctorFinding {
         });
     let begins = it.begins.as_micros() / 1_000_000;
     let ends = it.ends.as_micros() / 1_000_000;
-    let renew = "put a new one in its place: a server reads it within a second";
+    let renew = "replace the file; a running server reads it within a second";
     if begins > now {
-        let mend = "set the clock, or use one that counts already";
-        DoctorFinding::wrong("certificates", format!("{file} does not count yet"), mend)
+        let fix = "correct the clock, or use a certificate that is valid now";
+        DoctorFinding::wrong("certificates", format!("{file} is not valid yet"), fix)
     } else if ends <= now {
         DoctorFinding::wrong("certificates", format!("{file} has expired"), renew)
-    } else if ends - now < SOON {
-        let days = (ends - now) / DAY;
-        DoctorFinding::wrong("certificates", format!("{file} ends in {days} days"), renew)
+    } else if ends - now < MIN_REMAINING_VALIDITY {
+        let days = (ends - now) / SECONDS_PER_DAY;
+        DoctorFinding::wrong(
+            "certificates",
+            format!("{file} expires in {days} days"),
+            renew,
+        )
     } else {
-        let days = (ends - now) / DAY;
-        DoctorFinding::fine("certificates", format!("{file} counts for {days} days"))
+        let days = (ends - now) / SECONDS_PER_DAY;
+        DoctorFinding::fine("certificates", format!("{file} is valid for {days} days"))
     }
 }
 
-const DAY: i64 = 24 * 60 * 60;
+const SECONDS_PER_DAY: i64 = 24 * 60 * 60;
 
-/// Time enough to notice it, and to do something about it.
-const SOON: i64 = 14 * DAY;
+/// Shorter is reported, while there is still time to renew.
+const MIN_REMAINING_VALIDITY: i64 = 14 * SECONDS_PER_DAY;

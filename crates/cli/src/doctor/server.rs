@@ -1,4 +1,4 @@
-//! A server that runs: whether it answers, and serves.
+//! The check of a running server: its health service.
 
 use std::path::Path;
 
@@ -11,23 +11,23 @@ use viridian_proto::v1::deployment_service_server::SERVICE_NAME;
 use super::finding::DoctorFinding;
 use crate::client::describe;
 
-/// Asks for its health, for which nobody needs credentials.
-pub(crate) async fn look(url: &str, ca: Option<&Path>) -> DoctorFinding {
+/// Asks for the health of the server, which needs no credentials.
+pub(crate) async fn examine(url: &str, ca: Option<&Path>) -> DoctorFinding {
     let target = match target(url, ca) {
         Ok(target) => target,
-        Err(why) => return DoctorFinding::wrong("server", why, "give --tls-ca a file in PEM"),
+        Err(why) => return DoctorFinding::wrong("server", why, "set --tls-ca to a PEM file"),
     };
     match ask(&target).await {
         Ok(ServingStatus::Serving) => DoctorFinding::fine("server", format!("{url} serves")),
         Ok(status) => DoctorFinding::wrong(
             "server",
-            format!("{url} says {}", status.as_str_name()),
-            "its log says why; it ends, or waits for its database",
+            format!("{url} reports {}", status.as_str_name()),
+            "see its log: it is shutting down, or cannot reach its database",
         ),
         Err(error) => DoctorFinding::wrong(
             "server",
             describe(&error),
-            "see that it runs and listens there, and for https:// that --tls-ca is its CA",
+            "check that it is running and listens there, and for https:// that --tls-ca is its CA",
         ),
     }
 }
@@ -47,7 +47,8 @@ fn target(url: &str, ca: Option<&Path>) -> Result<ServerTarget, String> {
 
 async fn ask(target: &ServerTarget) -> Result<ServingStatus, CallError> {
     let mut client = HealthClient::new(target.connect().await?);
-    // Not of the server as a whole, which lives without its database too.
+    // The health of the service, not of the whole server: that one stays SERVING
+    // without its database.
     let request = HealthCheckRequest {
         service: SERVICE_NAME.to_owned(),
     };

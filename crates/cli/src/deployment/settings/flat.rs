@@ -1,13 +1,13 @@
-//! DeploymentSettings as paths and texts, to compare them.
+//! Settings as a flat map from path to text, for comparison.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// Every setting by its path, as people write it.
+/// Settings by path, as people write them.
 pub(super) type FlatSettings = BTreeMap<String, String>;
 
-/// Adds all that a value has.
+/// Adds the settings in a value, below a path.
 pub(super) fn flatten(value: &Value, path: &str, flat: &mut FlatSettings) {
     match value {
         Value::Object(fields) => match amount(value) {

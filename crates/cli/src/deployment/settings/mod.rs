@@ -1,44 +1,51 @@
-//! What a deployment ought to be: the settings that someone named, by flags or in
-//! a file. They have the names that the contract has.
+//! The wanted settings of a deployment, by flags or from a file. They have the names of
+//! the API's fields.
+//!
+//! - `file`: reads the file of `apply`.
+//! - `parse`: from what people write to a message of the API.
+//! - `present`: the settings that a deployment has now.
+//! - `plan`: the difference, for `--dry-run`.
+//! - `request`: the calls that make the change.
 
-use prost_reflect::{DynamicMessage, SerializeOptions};
+use prost_reflect::{DynamicMessage, OneofDescriptor, ReflectMessage as _, SerializeOptions};
 use serde_json::Value;
-use viridian_proto::v1::{CreateDeploymentRequest, RevisionSpec};
+use viridian_proto::v1::{CreateDeploymentRequest, DeploymentPolicy, RevisionSpec};
 
 use super::show;
 use crate::output::{self, OutputError};
 
+mod file;
 mod flat;
-mod named;
+mod parse;
 mod plan;
 mod present;
 mod request;
 
 pub(super) use self::{
-    named::SettingError,
+    file::SettingsFileError,
+    parse::SettingError,
     plan::{ChangePlan, PlanAction},
     present::PresentSettings,
 };
 
-/// The settings that someone named.
+/// The wanted settings of a deployment.
 #[derive(Debug, Clone)]
 pub(super) struct DeploymentSettings {
-    /// All of them, and defaults for the rest.
+    /// The wanted settings, and defaults for the rest.
     request: CreateDeploymentRequest,
-    /// The paths of those that were named, as deep as they go.
+    /// The paths of the wanted settings, down to the leaves.
     named: Vec<String>,
 }
 
 impl DeploymentSettings {
-    /// Reads what a file has: a mapping with the fields of CreateDeploymentRequest,
-    /// and `revision` for what to run. Durations are `30s` or `5m`, amounts `2` or
-    /// `25%`.
+    /// Parses a mapping with the fields of CreateDeploymentRequest, and `revision` for
+    /// what to run. Durations are `30s` or `5m`, amounts of routes `2` or `25%`.
     pub(super) fn parse(file: &Value) -> Result<Self, SettingError> {
-        let (request, named) = named::parse(file)?;
+        let (request, named) = parse::parse(file)?;
         Ok(Self { request, named })
     }
 
-    /// Adds what a revision runs.
+    /// Adds a revision to deploy.
     pub(super) fn with_revision(mut self, spec: Option<RevisionSpec>) -> Self {
         if spec.is_some() {
             self.named.push(REVISION.to_owned());
@@ -52,34 +59,44 @@ impl DeploymentSettings {
         format!("{}/{}", self.request.project, self.request.name)
     }
 
-    /// Whether it says which deployment.
+    /// Whether the deployment is named.
     pub(super) fn has_name(&self) -> bool {
         !self.request.project.is_empty() && !self.request.name.is_empty()
     }
 
-    /// Whether anything below this was named.
+    /// Whether a setting at this path or below it is wanted.
     fn names(&self, path: &str) -> bool {
         self.named.iter().any(|named| is_within(named, path))
     }
 }
 
-/// Whether one path is another, or goes on from it.
+/// Whether a path is `outer`, or below it.
 fn is_within(path: &str, outer: &str) -> bool {
     let rest = path.strip_prefix(outer);
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// What to run, by its name in the contract and in files.
+/// The revision, by its name in the API and in files.
 const REVISION: &str = "initial_revision";
 const REVISION_IN_FILES: &str = "revision";
 
-/// A message by the contract's names, without what is not set.
+/// A message as JSON with the field names of the API, without unset fields.
 fn canonical<M: prost::Message>(name: &str, message: &M) -> Result<Value, OutputError> {
     let dynamic: DynamicMessage = output::dynamic(name, message)?;
     let options = SerializeOptions::new().use_proto_field_name(true);
     Ok(dynamic.serialize_with_options(serde_json::value::Serializer, &options)?)
 }
 
-/// The example of the documents, which tests read too.
+/// The name of the policy's strategy in the API: the field of the oneof that is set.
+fn strategy_name(policy: &DeploymentPolicy) -> Result<Option<String>, OutputError> {
+    let message = output::dynamic("DeploymentPolicy", policy)?;
+    let descriptor = message.descriptor();
+    let oneof = descriptor.oneofs().find(|it| it.name() == "strategy");
+    let mut strategies = oneof.iter().flat_map(OneofDescriptor::fields);
+    let chosen = strategies.find(|it| message.has_field(it));
+    Ok(chosen.map(|it| it.name().to_owned()))
+}
+
+/// The example of the documentation.
 #[cfg(test)]
 pub(super) const EXAMPLE: &str = include_str!("../../../../../docs/deployment.yaml");

@@ -1,4 +1,4 @@
-//! What would change.
+//! The difference between wanted and present settings.
 
 use serde_json::{Value, json};
 
@@ -6,13 +6,14 @@ use super::{
     DeploymentSettings, PresentSettings, REVISION, canonical,
     flat::{FlatSettings, flatten},
     is_within,
-    named::in_files,
-    present::{strategy_name, whole},
+    parse::in_files,
+    present::with_defaults,
     show::OutputStyle,
+    strategy_name,
 };
 use crate::{output::OutputError, table::columns};
 
-/// What would change of a deployment.
+/// The changes that a command would make to a deployment.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::deployment) struct ChangePlan {
     pub(in crate::deployment) deployment: String,
@@ -20,7 +21,7 @@ pub(in crate::deployment) struct ChangePlan {
     pub(in crate::deployment) changes: Vec<SettingChange>,
 }
 
-/// What would be done.
+/// What a command would do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::deployment) enum PlanAction {
     Create,
@@ -28,7 +29,7 @@ pub(in crate::deployment) enum PlanAction {
     Nothing,
 }
 
-/// One setting that would be another.
+/// A setting whose value would change.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::deployment) struct SettingChange {
     pub(in crate::deployment) path: String,
@@ -37,7 +38,8 @@ pub(in crate::deployment) struct SettingChange {
 }
 
 impl DeploymentSettings {
-    /// What would come of it: of nothing, or of what there is.
+    /// Compares the wanted settings with the present ones; there are none for a new
+    /// deployment.
     pub(in crate::deployment) fn plan(
         &self,
         deployment: &str,
@@ -66,7 +68,7 @@ impl DeploymentSettings {
         let mut paths: Vec<_> = from.keys().chain(to.keys()).collect();
         paths.sort();
         paths.dedup();
-        let counts = |path: &&String| {
+        let is_wanted = |path: &&String| {
             self.named.iter().any(|named| is_within(path, named))
                 || is_within(path, REVISION) && self.names(REVISION)
         };
@@ -80,22 +82,28 @@ impl DeploymentSettings {
         };
         let mut changes: Vec<_> = paths
             .into_iter()
-            .filter(counts)
+            .filter(is_wanted)
             .filter_map(change)
             .collect();
-        changes.extend(self.change_of_strategy(present));
+        changes.extend(self.change_of_strategy(present)?);
         Ok(changes)
     }
 
-    fn change_of_strategy(&self, present: Option<&PresentSettings>) -> Option<SettingChange> {
-        let from = present?.strategy?;
-        let policy = self.request.policy.as_ref()?;
-        let to = strategy_name(policy.strategy.as_ref()?);
-        (from != to).then(|| SettingChange {
+    fn change_of_strategy(
+        &self,
+        present: Option<&PresentSettings>,
+    ) -> Result<Option<SettingChange>, OutputError> {
+        let from = present.and_then(|it| it.strategy.clone());
+        let to = match &self.request.policy {
+            Some(policy) => strategy_name(policy)?,
+            None => None,
+        };
+        let changes = from.is_some() && to.is_some() && from != to;
+        Ok(changes.then(|| SettingChange {
             path: "policy".to_owned(),
-            from: Some(from.to_owned()),
-            to: Some(to.to_owned()),
-        })
+            from,
+            to,
+        }))
     }
 
     fn flat(&self) -> Result<FlatSettings, OutputError> {
@@ -108,7 +116,7 @@ impl DeploymentSettings {
             &mut flat,
         );
         if let Some(spec) = spec {
-            flatten(&whole(&spec)?, REVISION, &mut flat);
+            flatten(&with_defaults(&spec)?, REVISION, &mut flat);
         }
         Ok(flat)
     }
@@ -129,18 +137,18 @@ impl ChangePlan {
             .any(|it| !is_within(&it.path, super::REVISION_IN_FILES))
     }
 
-    /// Those changes that no call can make: where it belongs is settled when it is
+    /// A change that no call can make: the metadata is fixed when the deployment is
     /// created.
     pub(in crate::deployment) fn impossible(&self) -> Option<&SettingChange> {
         let mut changes = self.changes.iter();
         changes.find(|it| is_within(&it.path, "metadata"))
     }
 
-    /// For people.
+    /// The plan for people.
     pub(in crate::deployment) fn text(&self, style: OutputStyle) -> String {
         let name = style.strong(&self.deployment);
         let head = match self.action {
-            PlanAction::Nothing => return format!("{name} is so already; nothing would change."),
+            PlanAction::Nothing => return format!("{name} matches already; nothing would change."),
             PlanAction::Create => format!("{name} would be created:"),
             PlanAction::Change => format!("{name} would change:"),
         };
@@ -161,7 +169,7 @@ impl ChangePlan {
         format!("{head}\n{rows}{tail}")
     }
 
-    /// For programs.
+    /// The plan for scripts. The keys are public.
     pub(in crate::deployment) fn value(&self) -> Value {
         let change = |it: &SettingChange| json!({"path": it.path, "from": it.from, "to": it.to});
         let changes: Vec<_> = self.changes.iter().map(change).collect();
@@ -198,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_so_already_is_no_change() {
+    fn a_setting_with_its_present_value_is_no_change() {
         let same = plan(&json!({
             "project": "shop", "name": "cart", "target_replicas": 3,
             "policy": {"blue_green": {}, "drain_grace": "5s"},
@@ -223,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_named_stays() {
+    fn settings_that_are_left_out_stay() {
         let plan = plan(&json!({"policy": {"blue_green": {"min_ready": "30s"}}}));
         let paths: Vec<_> = plan.changes.iter().map(|it| it.path.as_str()).collect();
         assert_eq!(paths, ["policy.blue_green.min_ready"]);
@@ -231,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_one_is_all_that_is_named() {
+    fn a_new_deployment_lists_all_named_settings() {
         let file = json!({"project": "shop", "name": "cart", "revision": {"image": "i"}});
         let settings = DeploymentSettings::parse(&file).expect("settings");
         let plan = settings.plan("shop/cart", None).expect("a plan");
@@ -239,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn where_it_belongs_cannot_change() {
+    fn metadata_cannot_change() {
         let plan = plan(&json!({"metadata": {"resource_group": "gpu"}}));
         let path = plan.impossible().map(|it| it.path.as_str());
         assert_eq!(path, Some("metadata.resource_group"));

@@ -1,13 +1,14 @@
-//! The calls that make a deployment what it ought to be.
+//! The calls that make a deployment match the wanted settings.
 
 use prost_types::FieldMask;
 use viridian_proto::v1::{CreateDeploymentRequest, CreateRevisionRequest, UpdateDeploymentRequest};
 
-use super::{DeploymentSettings, PresentSettings, is_within, present::strategy_name};
+use super::{DeploymentSettings, PresentSettings, is_within, strategy_name};
+use crate::output::OutputError;
 
 impl DeploymentSettings {
-    /// Asks for a new deployment, of one replica if nobody says otherwise; what
-    /// belongs to the call is added.
+    /// A request for a new deployment, with one replica by default. The caller adds the
+    /// fields of the call.
     pub(in crate::deployment) fn creation(&self) -> CreateDeploymentRequest {
         let mut request = self.request.clone();
         if !self.names("target_replicas") {
@@ -16,7 +17,7 @@ impl DeploymentSettings {
         request
     }
 
-    /// Asks for a new revision; the same.
+    /// A request for a new revision.
     pub(in crate::deployment) fn new_revision(&self) -> CreateRevisionRequest {
         CreateRevisionRequest {
             spec: self.request.initial_revision.clone(),
@@ -25,38 +26,39 @@ impl DeploymentSettings {
         }
     }
 
-    /// Asks for what was named to be so. What was not stays as it is, whoever
-    /// changes it meanwhile.
+    /// A request that changes the wanted settings only. All others stay, also if someone
+    /// else changes them in the meantime.
     pub(in crate::deployment) fn update(
         &self,
         present: &PresentSettings,
-    ) -> UpdateDeploymentRequest {
-        UpdateDeploymentRequest {
+    ) -> Result<UpdateDeploymentRequest, OutputError> {
+        Ok(UpdateDeploymentRequest {
             target_replicas: self.request.target_replicas,
             policy: self.request.policy,
             labels: self.request.labels.clone(),
             revision_history_limit: self.request.revision_history_limit,
             update_mask: Some(FieldMask {
-                paths: self.mask(present.strategy),
+                paths: self.mask(present.strategy.as_deref())?,
             }),
             ..UpdateDeploymentRequest::default()
-        }
+        })
     }
 
-    /// A strategy that is new is named as a whole, and so is the gate's timeout,
-    /// whose parts mean nothing alone.
-    fn mask(&self, present: Option<&str>) -> Vec<String> {
-        let policy = self.request.policy.as_ref();
-        let strategy = policy.and_then(|it| it.strategy.as_ref());
-        let strategy = strategy.map(strategy_name).unwrap_or_default();
+    /// The field mask. A change of strategy names the whole strategy; the timeout of the
+    /// gate is always whole, because its parts mean nothing alone.
+    fn mask(&self, present: Option<&str>) -> Result<Vec<String>, OutputError> {
+        let strategy = match &self.request.policy {
+            Some(policy) => strategy_name(policy)?.unwrap_or_default(),
+            None => String::new(),
+        };
         let whole_strategy = format!("policy.{strategy}");
         let path = |named: &String| {
-            if !UPDATED.iter().any(|field| is_within(named, field)) {
+            if !UPDATABLE_FIELDS.iter().any(|field| is_within(named, field)) {
                 None
-            } else if is_within(named, &whole_strategy) && present != Some(strategy) {
+            } else if is_within(named, &whole_strategy) && present != Some(strategy.as_str()) {
                 Some(whole_strategy.clone())
             } else if *named == whole_strategy || named == "policy" {
-                // It is that one already, and nothing of it was named.
+                // The present strategy without settings: there is nothing to change.
                 None
             } else if is_within(named, GATE_TIMEOUT) {
                 Some(GATE_TIMEOUT.to_owned())
@@ -67,12 +69,12 @@ impl DeploymentSettings {
         let mut paths: Vec<_> = self.named.iter().filter_map(path).collect();
         paths.sort();
         paths.dedup();
-        paths
+        Ok(paths)
     }
 }
 
-/// The settings that can be changed.
-const UPDATED: [&str; 4] = [
+/// The fields that an update can change.
+const UPDATABLE_FIELDS: [&str; 4] = [
     "target_replicas",
     "policy",
     "labels",
@@ -88,11 +90,11 @@ mod tests {
 
     fn mask(file: &Value, present: &str) -> Vec<String> {
         let settings = DeploymentSettings::parse(file).expect("settings");
-        settings.mask(Some(present))
+        settings.mask(Some(present)).expect("a mask")
     }
 
     #[test]
-    fn only_what_was_named_changes() {
+    fn only_named_settings_are_in_the_mask() {
         let file = json!({
             "name": "cart", "target_replicas": 2, "labels": {"a": "b", "c": "d"},
             "policy": {"blue_green": {"min_ready": "5s", "auto_promote": false}},
@@ -108,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_strategy_is_named_as_a_whole() {
+    fn a_change_of_strategy_names_the_whole_strategy() {
         let file = json!({"policy": {"rolling_update": {"max_surge": 1, "max_unavailable": 0}}});
         assert_eq!(mask(&file, "blue_green"), ["policy.rolling_update"]);
         let bare = json!({"policy": {"rolling_update": {}}});
@@ -117,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_one_has_a_replica() {
+    fn a_new_deployment_has_one_replica_by_default() {
         let replicas = |file: &Value| {
             let settings = DeploymentSettings::parse(file).expect("settings");
             settings.creation().target_replicas
@@ -127,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gate_timeout_is_whole() {
+    fn a_gate_timeout_is_named_as_a_whole() {
         let file = json!({"policy": {"blue_green": {"gate_timeout":
             {"duration": "1h", "action": "hold"}}}});
         assert_eq!(

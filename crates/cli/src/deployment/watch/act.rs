@@ -1,104 +1,74 @@
-//! What keys do, once someone has said yes. Each call is of the deployment as it
-//! was seen, and of no other.
+//! The calls of the live view's keys. Each call names the deployment and the revision
+//! that the question named, so that nothing newer is changed by mistake.
 
 use viridian_client::unary;
-use viridian_proto::v1::{
-    AbortDeploymentRequest, Deployment, PauseDeploymentRequest, PromoteDeploymentRequest,
-    ResumeDeploymentRequest, RollbackDeploymentRequest,
-};
+use viridian_proto::v1::{Deployment, PromoteDeploymentRequest};
 
 use super::model::{RolloutAction, RolloutVerb};
-use crate::deployment::{DeploymentError, Session};
+use crate::deployment::{DeploymentError, Session, calls, change::ChangeArgs, session::Client};
 
-/// What came of a call: the deployment after it, and words for it.
+/// The deployment after the call, and a message for the user.
 pub(super) type ActionReply = (Option<Deployment>, String);
 
-/// Makes the call.
+/// Makes the call of an action.
 pub(super) async fn act(
     session: &Session,
     action: RolloutAction,
 ) -> Result<ActionReply, DeploymentError> {
     let mut client = session.connect().await?;
-    let RolloutAction {
-        verb,
-        deployment,
-        generation,
-        revision,
-    } = action;
-    let (expected_generation, reason) = (Some(generation), REASON.to_owned());
-    let request_id = String::new();
-    Ok(match verb {
-        RolloutVerb::Promote => {
-            let request = PromoteDeploymentRequest {
-                deployment,
-                expected_revision: revision,
-                validate_only: false,
-                request_id,
-                // The revision says enough: a promotion is right whatever else changed.
-                expected_generation: None,
-                reason,
-            };
-            let reply = unary(client.promote_deployment(request)).await?;
-            let (gained, lost) = (reply.promoted_route_ids, reply.drained_route_ids);
-            let words = format!(
-                "promoted: {} routes took the traffic, {} gave it up",
-                gained.len(),
-                lost.len()
-            );
-            (reply.deployment, words)
-        }
-        RolloutVerb::Abort => {
-            let request = AbortDeploymentRequest {
-                deployment,
-                request_id,
-                expected_generation,
-                reason,
-            };
-            let reply = unary(client.abort_deployment(request)).await?;
-            (
-                reply.deployment,
-                "aborted: it goes back to the current revision".to_owned(),
-            )
-        }
-        RolloutVerb::Pause => {
-            let request = PauseDeploymentRequest {
-                deployment,
-                request_id,
-                expected_generation,
-                reason,
-            };
-            let reply = unary(client.pause_deployment(request)).await?;
-            (
-                reply.deployment,
-                "paused: nothing moves, and no clock runs".to_owned(),
-            )
-        }
-        RolloutVerb::Resume => {
-            let request = ResumeDeploymentRequest {
-                deployment,
-                request_id,
-                expected_generation,
-                reason,
-            };
-            let reply = unary(client.resume_deployment(request)).await?;
-            (reply.deployment, "resumed: it goes on".to_owned())
-        }
+    let change = ChangeArgs {
+        reason: REASON.to_owned(),
+        request_id: String::new(),
+        expected_generation: Some(action.generation),
+    };
+    let id = action.deployment;
+    Ok(match action.verb {
+        RolloutVerb::Promote => promote(&mut client, id, action.revision).await?,
+        RolloutVerb::Abort => (
+            calls::abort(&mut client, id, change).await?,
+            "aborted: rolling back to the current revision".to_owned(),
+        ),
+        RolloutVerb::Pause => (
+            calls::pause(&mut client, id, change).await?,
+            "paused: the rollout and its deadlines stop".to_owned(),
+        ),
+        RolloutVerb::Resume => (
+            calls::resume(&mut client, id, change).await?,
+            "resumed: the rollout continues".to_owned(),
+        ),
         RolloutVerb::RollBack => {
-            let request = RollbackDeploymentRequest {
-                deployment,
-                revision: String::new(),
-                request_id,
-                expected_generation,
-                reason,
-            };
-            let reply = unary(client.rollback_deployment(request)).await?;
-            let words = match reply.instant {
+            let reply = calls::roll_back(&mut client, id, String::new(), change).await?;
+            let message = match reply.instant {
                 true => "rolled back: the traffic has switched",
-                false => "the revision before is deployed again",
+                false => "rolling back: the previous revision is being deployed",
             };
-            (reply.deployment, words.to_owned())
+            (reply.deployment, message.to_owned())
         }
     })
 }
 
-const REASON: &str = "by key, in a live watch";
+async fn promote(
+    client: &mut Client,
+    deployment: String,
+    revision: String,
+) -> Result<ActionReply, DeploymentError> {
+    let request = PromoteDeploymentRequest {
+        deployment,
+        expected_revision: revision,
+        // No expected generation: the revision is the one that the user confirmed, and a
+        // change of, say, the labels since then is no reason to refuse.
+        reason: REASON.to_owned(),
+        ..PromoteDeploymentRequest::default()
+    };
+    let reply = unary(client.promote_deployment(request)).await?;
+    let (gained, lost) = (reply.promoted_route_ids, reply.drained_route_ids);
+    let message = format!(
+        "promoted: {} routes gained traffic, {} lost it",
+        gained.len(),
+        lost.len()
+    );
+    Ok((reply.deployment, message))
+}
+
+/// The reason in the history.
+const REASON: &str = "by key in the live view";

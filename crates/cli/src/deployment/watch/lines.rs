@@ -1,4 +1,4 @@
-//! A watch as lines, for programs and for where nobody looks.
+//! The watch as lines, for scripts and logs.
 
 use tokio::time::{Instant, timeout_at};
 use viridian_client::{ReconnectPolicy, WatchUpdate};
@@ -10,13 +10,13 @@ use crate::{
     enum_names, output,
 };
 
-/// Writes a line for each change. None when the time is over.
+/// Prints a line for each change. None if the time is over.
 pub(super) async fn run(
     args: &WatchArgs,
     session: &Session,
 ) -> Result<Option<WatchEnd>, DeploymentError> {
     let watching = watch(args, session);
-    // Too long for the clock is for ever.
+    // A limit beyond the range of the clock is no limit.
     match args
         .timeout
         .and_then(|limit| Instant::now().checked_add(limit))
@@ -49,7 +49,7 @@ async fn watch(args: &WatchArgs, session: &Session) -> Result<WatchEnd, Deployme
     }
 }
 
-/// A change, on one line.
+/// A change on one line.
 fn line(event: &DeploymentEvent, deployment: &Deployment) -> String {
     let kind = match event.kind() {
         DeploymentEventKind::Snapshot => "NOW",

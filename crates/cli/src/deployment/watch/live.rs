@@ -1,4 +1,5 @@
-//! The loop of the live view: events, keys and the clock go in, pictures come out.
+//! The event loop of the live view: events, keys and the clock change the model, which is
+//! then drawn.
 
 use std::{future::pending, pin::Pin, time::Duration};
 
@@ -31,16 +32,16 @@ use crate::{
     signals::StopSignals,
 };
 
-/// Something to see.
+/// A change of what is shown.
 enum LiveUpdate {
     Deployment(Box<Deployment>),
     Details(Box<RolloutDetails>),
-    /// Why nothing is heard of the server; none when it is heard again.
-    Contact(Option<String>),
+    /// Why the connection is lost. None when it is up again.
+    Connection(Option<String>),
     Clock(ServerClock),
 }
 
-/// What belongs to a deployment.
+/// The routes, history and revisions of the deployment.
 struct RolloutDetails {
     routes: Vec<Route>,
     history: Vec<HistoryEntry>,
@@ -49,14 +50,14 @@ struct RolloutDetails {
 
 type ActionFuture<'a> = Pin<Box<dyn Future<Output = Result<ActionReply, DeploymentError>> + 'a>>;
 
-/// Shows it until someone leaves, or it has come to what is waited for. None when
-/// the time is over.
+/// Shows the live view until the user quits, or the goal of --until is reached. None if the
+/// time is over.
 pub(super) async fn run(
     args: &WatchArgs,
     session: &Session,
 ) -> Result<Option<WatchEnd>, DeploymentError> {
     let mut client = session.connect().await?;
-    let model = look(&mut client, &args.deployment).await?;
+    let model = read_model(&mut client, &args.deployment).await?;
     let name = qualified_name(&model.deployment);
     let mut live = LiveWatch {
         args,
@@ -65,11 +66,11 @@ pub(super) async fn run(
         screen: TerminalScreen::open().map_err(DeploymentError::Draw)?,
     };
     let ended = live.follow().await;
-    // Before anything is written, the terminal is as it was.
+    // The terminal is restored first: output in full-screen mode would be lost.
     let LiveWatch { model, screen, .. } = live;
     drop(screen);
     let ended = ended.map_err(|error| error.about(Some(name)))?;
-    // What was seen last stays to be read.
+    // The last state stays on the terminal.
     write(&show::one(
         &model.deployment,
         &model.revisions,
@@ -87,16 +88,16 @@ struct LiveWatch<'a> {
 
 impl LiveWatch<'_> {
     async fn follow(&mut self) -> Result<Option<WatchEnd>, DeploymentError> {
-        let (tell, mut news) = unbounded_channel();
-        let (wanted, wants) = watch::channel(());
+        let (sender, mut updates) = unbounded_channel();
+        let (changed, changes) = watch::channel(());
         let session = self.session;
         let id = self.model.deployment.id.clone();
-        let mut following = Box::pin(follow_events(session, &id, tell.clone()));
-        let mut loading = Box::pin(load_details(session, &id, wants, tell));
+        let mut following = Box::pin(follow_events(session, &id, sender.clone()));
+        let mut loading = Box::pin(load_details(session, &id, changes, sender));
         let mut acting: Option<ActionFuture<'_>> = None;
         let mut signals = StopSignals::listen_in_terminal().map_err(DeploymentError::Runtime)?;
         let mut keys = screen::key_presses();
-        let mut clock = interval(TICK);
+        let mut clock = interval(REDRAW_INTERVAL);
         clock.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let limit = self.args.timeout;
         let limit = limit.and_then(|limit| Instant::now().checked_add(limit));
@@ -106,8 +107,8 @@ impl LiveWatch<'_> {
                 .draw(|frame| render(frame, model, model.now(Timestamp::now())))
                 .map_err(DeploymentError::Draw)?;
             tokio::select! {
-                Some(news) = news.recv() => {
-                    if let Some(end) = self.hear(news, &wanted) {
+                Some(update) = updates.recv() => {
+                    if let Some(end) = self.apply(update, &changed) {
                         return Ok(Some(end));
                     }
                 }
@@ -115,29 +116,29 @@ impl LiveWatch<'_> {
                 error = &mut loading => return Err(error),
                 Some(key) = keys.recv() => match self.model.press(key) {
                     KeyEffect::None => {}
-                    KeyEffect::Leave => return Ok(Some(WatchEnd::Left)),
+                    KeyEffect::Quit => return Ok(Some(WatchEnd::Quit)),
                     KeyEffect::Act(action) => acting = Some(Box::pin(act(session, action))),
                 },
-                outcome = maybe(&mut acting) => {
+                outcome = running(&mut acting) => {
                     acting = None;
-                    self.acted(outcome);
+                    self.finish_action(outcome);
                 }
                 stop = signals.next() => return Err(DeploymentError::Stopped(stop)),
-                () = until(limit) => return Ok(None),
+                () = reached(limit) => return Ok(None),
                 _ = clock.tick() => {}
             }
         }
     }
 
-    fn hear(&mut self, news: LiveUpdate, wanted: &watch::Sender<()>) -> Option<WatchEnd> {
-        match news {
+    fn apply(&mut self, update: LiveUpdate, changed: &watch::Sender<()>) -> Option<WatchEnd> {
+        match update {
             LiveUpdate::Deployment(deployment) => {
                 if let Some(time) = deployment.update_time {
                     self.model
-                        .compare(ServerClock::IsPast(time), Timestamp::now());
+                        .sync_clock(ServerClock::IsPast(time), Timestamp::now());
                 }
-                self.model.see(*deployment);
-                wanted.send_replace(());
+                self.model.update(*deployment);
+                changed.send_replace(());
                 let deployment = &self.model.deployment;
                 if self.args.until.is_some_and(|it| it.is_reached(deployment)) {
                     return Some(WatchEnd::Reached);
@@ -151,33 +152,33 @@ impl LiveWatch<'_> {
                 self.model.history = details.history;
                 self.model.revisions = details.revisions;
             }
-            LiveUpdate::Contact(lost) => self.model.lost = lost,
-            LiveUpdate::Clock(clock) => self.model.compare(clock, Timestamp::now()),
+            LiveUpdate::Connection(error) => self.model.connection_error = error,
+            LiveUpdate::Clock(clock) => self.model.sync_clock(clock, Timestamp::now()),
         }
         None
     }
 
-    fn acted(&mut self, outcome: Result<ActionReply, DeploymentError>) {
+    fn finish_action(&mut self, outcome: Result<ActionReply, DeploymentError>) {
         let name = qualified_name(&self.model.deployment);
         let notice = match outcome {
             Ok((deployment, done)) => {
-                // The next key is about what this one has made of it.
+                // The next key must act on the state after this action.
                 if let Some(deployment) = deployment {
-                    self.model.see(deployment);
+                    self.model.update(deployment);
                 }
                 ActionNotice::Done(done)
             }
             Err(error) => ActionNotice::Failed(error.about(Some(name)).to_string()),
         };
-        self.model.acted(notice);
+        self.model.finish_action(notice);
     }
 }
 
-/// Sends each change. Ends when the watch does.
+/// Sends each change to the view. Ends when the watch fails for good.
 async fn follow_events(
     session: &Session,
     id: &str,
-    tell: UnboundedSender<LiveUpdate>,
+    updates: UnboundedSender<LiveUpdate>,
 ) -> DeploymentError {
     let mut watch = match session.watch(id, ReconnectPolicy::TRANSIENT) {
         Ok(watch) => watch,
@@ -185,9 +186,9 @@ async fn follow_events(
     };
     loop {
         let update = match watch.next().await {
-            Ok(WatchUpdate::Connected) => LiveUpdate::Contact(None),
+            Ok(WatchUpdate::Connected) => LiveUpdate::Connection(None),
             Ok(WatchUpdate::Disconnected { error, .. }) => {
-                LiveUpdate::Contact(Some(client::describe(&error)))
+                LiveUpdate::Connection(Some(client::describe(&error)))
             }
             Ok(WatchUpdate::Heartbeat(Some(time))) => LiveUpdate::Clock(ServerClock::Is(time)),
             Ok(WatchUpdate::Message(event)) => match event.deployment {
@@ -198,18 +199,18 @@ async fn follow_events(
             Ok(_) => continue,
             Err(error) => return error.into(),
         };
-        // It fails only when the view is being closed.
-        let _ = tell.send(update);
+        // Sending fails only after the user has quit.
+        let _ = updates.send(update);
     }
 }
 
-/// Reads the rest whenever it is wanted, and not more often than anyone can see.
-/// What fails is tried again with the next change, or after a while.
+/// Reads the details after each change, at most once per [`MIN_READ_INTERVAL`]. A failed
+/// read is tried again at the next change, or after [`MAX_READ_INTERVAL`].
 async fn load_details(
     session: &Session,
     id: &str,
-    mut wanted: watch::Receiver<()>,
-    tell: UnboundedSender<LiveUpdate>,
+    mut changes: watch::Receiver<()>,
+    updates: UnboundedSender<LiveUpdate>,
 ) -> DeploymentError {
     let mut revisions = RevisionNames::default();
     loop {
@@ -219,22 +220,23 @@ async fn load_details(
         };
         let pause = match details.await {
             Ok(details) => {
-                // Nobody hears it who has left.
-                let _ = tell.send(LiveUpdate::Details(Box::new(details)));
-                SHORTEST
+                // Sending fails only after the user has quit.
+                let _ = updates.send(LiveUpdate::Details(Box::new(details)));
+                MIN_READ_INTERVAL
             }
-            Err(_) => AGAIN,
+            Err(_) => RETRY_INTERVAL,
         };
         sleep_until(Instant::now() + pause).await;
-        // Routes end and health is checked without a change that is told, seldom.
-        let changed = tokio::time::timeout(LONGEST, wanted.changed()).await;
+        // Some changes of routes cause no event of the deployment, like the end of a
+        // drained one: the timeout reads those too.
+        let changed = tokio::time::timeout(MAX_READ_INTERVAL, changes.changed()).await;
         if let Ok(Err(_)) = changed {
             return pending().await;
         }
     }
 }
 
-async fn look(client: &mut Client, reference: &str) -> Result<WatchModel, DeploymentError> {
+async fn read_model(client: &mut Client, reference: &str) -> Result<WatchModel, DeploymentError> {
     let deployment = read::deployment(client, reference).await?;
     let mut revisions = RevisionNames::default();
     let details = details(client, &deployment.id, &mut revisions).await?;
@@ -247,7 +249,7 @@ async fn look(client: &mut Client, reference: &str) -> Result<WatchModel, Deploy
     })
 }
 
-/// The revisions are read again only when one is not known.
+/// Reads the details. The revisions are read only if one of them is unknown.
 async fn details(
     client: &mut Client,
     id: &str,
@@ -258,13 +260,13 @@ async fn details(
         ..ListRoutesRequest::default()
     };
     let routes = read::routes(client, request).await?;
-    let history = read::history(client, id, HISTORY).await?;
+    let history = read::history(client, id, MAX_HISTORY).await?;
     let mut ids = routes
         .iter()
         .map(|it| &it.revision_id)
         .chain(history.iter().map(|it| &it.revision_id));
     if ids.any(|id| !revisions.has(id)) {
-        *revisions = read::names(client, id).await?;
+        *revisions = read::revision_names(client, id).await?;
     }
     Ok(RolloutDetails {
         routes,
@@ -273,26 +275,27 @@ async fn details(
     })
 }
 
-async fn maybe(acting: &mut Option<ActionFuture<'_>>) -> Result<ActionReply, DeploymentError> {
+/// The running action, or never.
+async fn running(acting: &mut Option<ActionFuture<'_>>) -> Result<ActionReply, DeploymentError> {
     match acting {
         Some(acting) => acting.await,
         None => pending().await,
     }
 }
 
-async fn until(limit: Option<Instant>) {
+async fn reached(limit: Option<Instant>) {
     match limit {
         Some(at) => sleep_until(at).await,
         None => pending().await,
     }
 }
 
-/// How often clocks are drawn anew.
-const TICK: Duration = Duration::from_millis(250);
+/// How often ages and countdowns are redrawn.
+const REDRAW_INTERVAL: Duration = Duration::from_millis(250);
 
-/// How many entries of the history are read.
-const HISTORY: i32 = 50;
+/// Entries of the history that are read.
+const MAX_HISTORY: i32 = 50;
 
-const SHORTEST: Duration = Duration::from_millis(100);
-const LONGEST: Duration = Duration::from_secs(5);
-const AGAIN: Duration = Duration::from_secs(1);
+const MIN_READ_INTERVAL: Duration = Duration::from_millis(100);
+const MAX_READ_INTERVAL: Duration = Duration::from_secs(5);
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);

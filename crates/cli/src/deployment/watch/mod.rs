@@ -1,4 +1,4 @@
-//! `viridian deployment watch`: live on a terminal, else a line for each change.
+//! `viridian deployment watch`: a live view on a terminal, else a line for each change.
 
 use std::time::Duration;
 
@@ -16,36 +16,36 @@ mod render;
 
 #[derive(Debug, Args)]
 pub(super) struct WatchArgs {
-    /// The deployment: its UUID, or PROJECT/NAME.
+    /// The deployment: PROJECT/NAME, or its UUID.
     pub(super) deployment: String,
-    /// End once it is so, also if it is so already. Without it the watch goes on
-    /// until the deployment is destroyed.
+    /// Stop when the deployment is in this state, also if it is already [default: stop
+    /// when it is destroyed].
     #[arg(long, value_name = "STATE")]
     until: Option<WatchUntil>,
-    /// End after this time; with --until that is a failure.
+    /// Stop after this time. With --until that is a failure (exit code 1).
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     timeout: Option<Duration>,
-    /// A line for each change, also on a terminal.
+    /// Print a line for each change, also on a terminal.
     #[arg(long)]
     plain: bool,
 }
 
-/// What is waited for.
+/// The state that ends a watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum WatchUntil {
-    /// READY: nothing is being deployed, and all routes are there.
+    /// READY: no rollout is running, and all routes are ready.
     Ready,
-    /// A new revision waits for its promotion.
+    /// A new revision is ready, and waits for its promotion.
     AwaitingPromotion,
 }
 
-/// What ended a watch.
+/// Why a watch ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum WatchEnd {
     Reached,
     Destroyed,
-    /// Whoever watched has seen enough.
-    Left,
+    /// The user quit the live view.
+    Quit,
 }
 
 pub(super) async fn run(args: WatchArgs, session: &Session) -> Result<(), DeploymentError> {
@@ -56,15 +56,15 @@ pub(super) async fn run(args: WatchArgs, session: &Session) -> Result<(), Deploy
         lines::run(&args, session).await?
     };
     match (ended, args.until) {
-        (Some(WatchEnd::Reached | WatchEnd::Left), _) | (_, None) => Ok(()),
+        (Some(WatchEnd::Reached | WatchEnd::Quit), _) | (_, None) => Ok(()),
         (ended, Some(until)) => Err(DeploymentError::NotReached {
             deployment: args.deployment,
-            until: until
+            goal: until
                 .to_possible_value()
                 .map_or_else(String::new, |it| it.get_name().to_owned()),
-            instead: match ended {
-                Some(_) => "it is destroyed".to_owned(),
-                None => format!("the time is over ({:?})", args.timeout.unwrap_or_default()),
+            reason: match ended {
+                Some(_) => "it was destroyed".to_owned(),
+                None => format!("timed out after {:?}", args.timeout.unwrap_or_default()),
             },
         }),
     }

@@ -1,11 +1,11 @@
-//! What there is to see live, and what keys make of it. Pure.
+//! The state of the live view, and what keys do to it. No I/O.
 
 use jiff::{SignedDuration, Timestamp};
 use viridian_proto::v1::{Deployment, DeploymentLifecycle, DeploymentSubStep, HistoryEntry, Route};
 
 use crate::{deployment::show::RevisionNames, screen::KeyPress};
 
-/// What there is to see.
+/// The state of the live view.
 #[derive(Debug, Clone, Default)]
 pub(super) struct WatchModel {
     pub(super) deployment: Deployment,
@@ -13,15 +13,15 @@ pub(super) struct WatchModel {
     pub(super) revisions: RevisionNames,
     /// Newest first.
     pub(super) history: Vec<HistoryEntry>,
-    /// How many of the newest entries are scrolled away.
+    /// Entries of the history that are scrolled off the top.
     pub(super) scrolled: usize,
     pub(super) mode: InputMode,
-    /// What came of the last thing that was done.
+    /// The result of the last action.
     pub(super) notice: Option<ActionNotice>,
-    /// Why nothing is heard of the server.
-    pub(super) lost: Option<String>,
-    /// By how many seconds the server's clock is ahead of this one.
-    pub(super) ahead: i64,
+    /// Why the connection is lost. None while it is up.
+    pub(super) connection_error: Option<String>,
+    /// Seconds by which the server's clock is ahead of this machine's.
+    pub(super) clock_offset: i64,
 }
 
 /// What is known of the server's clock.
@@ -33,33 +33,33 @@ pub(super) enum ServerClock {
     IsPast(prost_types::Timestamp),
 }
 
-/// What keys mean at the moment.
+/// What a key means at the moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) enum InputMode {
     #[default]
     Watching,
-    /// A question waits for its answer.
+    /// A question is shown; the next key answers it.
     Asking(RolloutAction),
-    /// The call is under way.
+    /// The call is running.
     Acting(RolloutAction),
 }
 
-/// What came of something.
+/// The result of an action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ActionNotice {
     Done(String),
     Failed(String),
 }
 
-/// What someone wants done to the deployment as it was seen.
+/// An action on the deployment as it was shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RolloutAction {
     pub(super) verb: RolloutVerb,
     /// The deployment's id.
     pub(super) deployment: String,
-    /// Of the deployment when it was asked about.
+    /// The generation of the deployment when the question was asked.
     pub(super) generation: i64,
-    /// The revision that was named in the question, if one was.
+    /// The revision that the question named; empty if none.
     pub(super) revision: String,
 }
 
@@ -72,16 +72,16 @@ pub(super) enum RolloutVerb {
     RollBack,
 }
 
-/// What follows from a key.
+/// What the event loop has to do after a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum KeyEffect {
     None,
     Act(RolloutAction),
-    Leave,
+    Quit,
 }
 
 impl WatchModel {
-    /// Takes a key.
+    /// Handles a key.
     pub(super) fn press(&mut self, key: KeyPress) -> KeyEffect {
         match (std::mem::take(&mut self.mode), key) {
             (mode, KeyPress::Resized) => self.mode = mode,
@@ -89,11 +89,11 @@ impl WatchModel {
                 self.mode = InputMode::Acting(action.clone());
                 return KeyEffect::Act(action);
             }
-            // Anything but a yes is a no.
+            // Anything but y declines.
             (InputMode::Asking(_), _) => {
                 self.notice = Some(ActionNotice::Done("nothing was changed".to_owned()));
             }
-            (_, KeyPress::Cancel | KeyPress::Letter('q')) => return KeyEffect::Leave,
+            (_, KeyPress::Cancel | KeyPress::Letter('q')) => return KeyEffect::Quit,
             (InputMode::Acting(action), _) => self.mode = InputMode::Acting(action),
             (InputMode::Watching, KeyPress::Letter(letter)) => {
                 if let Some(verb) = self.verb(letter) {
@@ -110,37 +110,42 @@ impl WatchModel {
         KeyEffect::None
     }
 
-    /// Takes the deployment as it is by now; one of before changes nothing.
-    pub(super) fn see(&mut self, deployment: Deployment) {
+    /// Replaces the deployment, unless the new one is older: replies of calls and events
+    /// can arrive out of order.
+    pub(super) fn update(&mut self, deployment: Deployment) {
         if deployment.sequence >= self.deployment.sequence {
             self.deployment = deployment;
         }
     }
 
-    /// Takes what is known of the server's clock. What little it differs is the way
-    /// here.
-    pub(super) fn compare(&mut self, clock: ServerClock, here: Timestamp) {
+    /// Compares the server's clock with this machine's. A small difference is the delay of
+    /// the network.
+    pub(super) fn sync_clock(&mut self, clock: ServerClock, here: Timestamp) {
         let ahead = |server: prost_types::Timestamp| server.seconds - here.as_second();
         let ahead = match clock {
             ServerClock::Is(server) => ahead(server),
-            ServerClock::IsPast(server) => ahead(server).max(self.ahead),
+            ServerClock::IsPast(server) => ahead(server).max(self.clock_offset),
         };
-        self.ahead = if ahead.abs() > TOLERANCE { ahead } else { 0 };
+        self.clock_offset = if ahead.abs() > MAX_NETWORK_DELAY {
+            ahead
+        } else {
+            0
+        };
     }
 
-    /// The time by the server's clock, which all that is shown is about.
+    /// The time of the server's clock, which all timestamps refer to.
     pub(super) fn now(&self, here: Timestamp) -> Timestamp {
-        let ahead = SignedDuration::from_secs(self.ahead);
+        let ahead = SignedDuration::from_secs(self.clock_offset);
         here.checked_add(ahead).unwrap_or(here)
     }
 
-    /// What came of the action that was under way.
-    pub(super) fn acted(&mut self, notice: ActionNotice) {
+    /// Ends the running action, and shows its result.
+    pub(super) fn finish_action(&mut self, notice: ActionNotice) {
         self.mode = InputMode::Watching;
         self.notice = Some(notice);
     }
 
-    /// Whether something can be done to the deployment now, as far as can be seen.
+    /// Whether the deployment's state allows an action. The server decides in the end.
     pub(super) fn allows(&self, verb: RolloutVerb) -> bool {
         use DeploymentLifecycle::{Deploying, Pending, Ready};
         let lifecycle = self.deployment.lifecycle();
@@ -197,8 +202,8 @@ impl RolloutVerb {
     }
 }
 
-/// So many seconds are no difference.
-const TOLERANCE: i64 = 2;
+/// In seconds. A larger difference is one of the clocks.
+const MAX_NETWORK_DELAY: i64 = 2;
 
 #[cfg(test)]
 pub(super) mod tests {
@@ -216,7 +221,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn nothing_is_done_without_a_yes() {
+    fn only_a_yes_starts_an_action() {
         for no in [
             KeyPress::Letter('n'),
             KeyPress::Cancel,
@@ -232,10 +237,10 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_yes_is_to_what_was_asked() {
+    fn a_yes_is_for_the_revision_in_the_question() {
         let mut model = at_the_gate();
         model.press(KeyPress::Letter('p'));
-        // Between the question and the answer.
+        // Another revision arrives between the question and the answer.
         model.deployment.deploying_revision_id = "rev-3".to_owned();
         model.deployment.generation = 9;
         let KeyEffect::Act(action) = model.press(KeyPress::Letter('y')) else {
@@ -247,45 +252,44 @@ pub(super) mod tests {
             KeyEffect::None,
             "one at a time"
         );
-        model.acted(ActionNotice::Done("promoted".to_owned()));
+        model.finish_action(ActionNotice::Done("promoted".to_owned()));
         assert_eq!(model.mode, InputMode::Watching);
     }
 
-    /// An hour apart, an age is the same.
     #[test]
-    fn ages_are_by_the_clock_of_the_server() {
+    fn ages_use_the_clock_of_the_server() {
         let here = fixture::now();
         let mut model = at_the_gate();
         let is = |at| ServerClock::Is(fixture::at(at).expect("a moment"));
         let is_past = |at| ServerClock::IsPast(fixture::at(at).expect("a moment"));
         for (clock, now) in [
             (is(301), 300),
-            // One that was changed long ago says nothing.
+            // A deployment that changed long ago says nothing about the clock.
             (is_past(100), 300),
             (is_past(3_900), 3_900),
             (is_past(3_800), 3_900),
             (is(-3_300), -3_300),
             (is(299), 300),
         ] {
-            model.compare(clock, here);
+            model.sync_clock(clock, here);
             let moved = model.now(here).as_second() - here.as_second();
             assert_eq!(moved, now - 300, "{clock:?}");
         }
     }
 
     #[test]
-    fn what_was_before_changes_nothing() {
+    fn an_older_deployment_changes_nothing() {
         let mut model = at_the_gate();
         for (sequence, seen) in [(7, 7), (6, 7), (8, 8)] {
             let mut deployment = fixture::at_the_gate();
             deployment.sequence = sequence;
-            model.see(deployment);
+            model.update(deployment);
             assert_eq!(model.deployment.sequence, seen);
         }
     }
 
     #[test]
-    fn only_what_can_be_is_asked_about() {
+    fn only_possible_actions_are_asked_about() {
         let mut model = at_the_gate();
         model.deployment.set_lifecycle(DeploymentLifecycle::Ready);
         model
@@ -318,6 +322,6 @@ pub(super) mod tests {
             model.press(KeyPress::Down);
         }
         assert_eq!(model.scrolled, 3);
-        assert_eq!(model.press(KeyPress::Letter('q')), KeyEffect::Leave);
+        assert_eq!(model.press(KeyPress::Letter('q')), KeyEffect::Quit);
     }
 }

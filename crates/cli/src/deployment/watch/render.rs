@@ -1,4 +1,4 @@
-//! The picture: a pure function of the model and the time.
+//! Draws the live view: a pure function of the model and the time.
 
 use jiff::Timestamp;
 use ratatui::{
@@ -16,7 +16,7 @@ mod head;
 mod timeline;
 mod tree;
 
-/// Draws all of it.
+/// Draws the live view.
 pub(super) fn render(frame: &mut Frame<'_>, model: &WatchModel, now: Timestamp) {
     let area = frame.area();
     let head = head::head(model, now);
@@ -28,9 +28,9 @@ pub(super) fn render(frame: &mut Frame<'_>, model: &WatchModel, now: Timestamp) 
         Constraint::Length(foot_height),
     ])
     .areas(area);
-    // The tree has what it needs, and the history the rest, but some of it.
-    let least = height(model.history.len().min(LEAST_HISTORY)) + 1;
-    let lines = usize::from(middle.height.saturating_sub(least));
+    // The tree gets the lines that it needs, but always leaves some to the history.
+    let min_history = height(model.history.len().min(MIN_HISTORY_LINES)) + 1;
+    let lines = usize::from(middle.height.saturating_sub(min_history));
     let tree = tree::tree(model, now, lines);
     let [upper, lower] =
         Layout::vertical([Constraint::Length(height(tree.len())), Constraint::Min(0)])
@@ -52,9 +52,9 @@ fn timeline(frame: &mut Frame<'_>, area: Rect, model: &WatchModel, now: Timestam
     frame.render_widget(Text::from(lines), inner);
 }
 
-/// A refusal may take more than one line, but not the whole screen.
+/// A refusal may take several lines, but at most half of the screen.
 fn foot_height(foot: &[Line<'_>], area: Rect) -> u16 {
-    // Words are not broken: a line is not always full.
+    // Lines wrap at words, so that they are not always full.
     let full = usize::from(area.width).max(2) * 9 / 10;
     let lines = foot.iter().map(|line| line.width().div_ceil(full).max(1));
     height(lines.sum()).min(area.height.div_ceil(2))
@@ -64,8 +64,8 @@ fn height(lines: usize) -> u16 {
     u16::try_from(lines).unwrap_or(u16::MAX)
 }
 
-/// How many lines of history are shown however many routes there are.
-const LEAST_HISTORY: usize = 5;
+/// Lines of history that are shown with any number of routes.
+const MIN_HISTORY_LINES: usize = 5;
 
 #[cfg(test)]
 mod tests {
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rollout_on_its_way() {
+    fn a_running_rollout() {
         insta::assert_snapshot!("provisioning", picture(&provisioning(), 110, 28));
     }
 
@@ -112,14 +112,14 @@ mod tests {
         }
         model.press(KeyPress::Letter('p'));
         model.press(KeyPress::Letter('y'));
-        model.acted(ActionNotice::Failed(
-            "shop/cart cannot be promoted yet; look\n  - 1 of 3 green routes is ready".to_owned(),
+        model.finish_action(ActionNotice::Failed(
+            "shop/cart cannot be promoted yet\n  - 1 of 3 green routes is ready".to_owned(),
         ));
         insta::assert_snapshot!("refused", picture(&model, 110, 28));
     }
 
     #[test]
-    fn after_a_promotion_what_is_kept_is_there() {
+    fn after_a_promotion_retained_routes_are_shown() {
         let mut model = at_the_gate();
         model.deployment.set_lifecycle(DeploymentLifecycle::Ready);
         model
@@ -136,12 +136,12 @@ mod tests {
             }
         }
         model.routes[0].set_status(RouteStatus::Terminated);
-        model.lost = Some("cannot reach the server".to_owned());
+        model.connection_error = Some("cannot reach the server".to_owned());
         insta::assert_snapshot!("retained", picture(&model, 110, 28));
     }
 
     #[test]
-    fn a_thousand_routes_fit_and_those_that_are_not_well_come_first() {
+    fn of_a_thousand_routes_the_unhealthy_come_first() {
         let mut model = provisioning();
         let well = model.routes[3].clone();
         model.deployment.target_replicas = 1000;

@@ -1,4 +1,4 @@
-//! At the bottom: what can be pressed, what is asked, and what came of it.
+//! The bottom of the live view: keys, the question, and the result of the last action.
 
 use ratatui::{
     style::Stylize as _,
@@ -27,7 +27,7 @@ pub(super) fn foot(model: &WatchModel) -> Vec<Line<'static>> {
     lines
 }
 
-/// Those that would do something stand out.
+/// The keys. Those that the deployment's state allows are bold.
 fn keys(model: &WatchModel) -> Line<'static> {
     let pause = match model.deployment.paused {
         true => RolloutVerb::Resume,
@@ -46,7 +46,7 @@ fn keys(model: &WatchModel) -> Line<'static> {
             false => text.dim(),
         });
     }
-    spans.push(Span::from("↑↓ history   q leave"));
+    spans.push(Span::from("↑↓ history   q quit"));
     Line::from(spans)
 }
 
@@ -60,18 +60,20 @@ fn question(model: &WatchModel, action: &RolloutAction) -> Line<'static> {
     let current = model.revisions.name(&model.deployment.current_revision_id);
     let text = match action.verb {
         RolloutVerb::Promote => format!(
-            "Promote {name} to revision {}? {} of {} green routes are ready, and take the \
-             traffic of {}.",
+            "Promote {name} to revision {}? {} of {} green routes are ready, and take \
+             over the traffic of {}.",
             model.revisions.name(&action.revision),
             green.ready,
             model.deployment.target_replicas,
             blue.active_traffic,
         ),
-        RolloutVerb::Abort => format!("Give up the rollout of {name}? Revision {current} stays."),
-        RolloutVerb::Pause => format!("Pause {name}? Nothing moves then, and no clock runs."),
+        RolloutVerb::Abort => {
+            format!("Abort the rollout of {name}? Revision {current} keeps serving.")
+        }
+        RolloutVerb::Pause => format!("Pause {name}? The rollout and its deadlines stop."),
         RolloutVerb::Resume => format!("Resume {name}?"),
         RolloutVerb::RollBack => {
-            format!("Roll {name} back, from revision {current} to the one before?")
+            format!("Roll {name} back from revision {current} to the previous one?")
         }
     };
     Line::from(vec![

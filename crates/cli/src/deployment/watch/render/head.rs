@@ -1,4 +1,4 @@
-//! Above: where it is, what it waits for, and for how long.
+//! The top of the live view: state, blockers and deadlines.
 
 use jiff::Timestamp;
 use ratatui::{
@@ -21,18 +21,18 @@ pub(super) fn head(model: &WatchModel, now: Timestamp) -> Vec<Line<'static>> {
         let left = it.until_time.as_ref();
         let left = left.map_or_else(String::new, |at| format!("  {}", countdown(at, now)));
         Line::from(vec![
-            Span::from("  waits: ").dim(),
+            Span::from("  blocker: ").dim(),
             Span::from(clean(&it.message)).yellow(),
             Span::from(left).bold(),
         ])
     }));
     if deployment.blockers.is_empty() {
-        lines.push(Line::from("  waits for nothing").dim());
+        lines.push(Line::from("  no blockers").dim());
     }
     lines.extend(deadline(deployment, now));
-    if let Some(lost) = &model.lost {
+    if let Some(error) = &model.connection_error {
         lines.push(
-            Line::from(format!("  no news: {}", clean(lost)))
+            Line::from(format!("  connection lost: {}", clean(error)))
                 .red()
                 .bold(),
         );
@@ -56,12 +56,12 @@ fn title(deployment: &Deployment, now: Timestamp) -> Line<'static> {
     Line::from(spans)
 }
 
-/// The clock that ends the wait. In a pause it stands.
+/// The deadline of the rollout. There is none during a pause.
 fn deadline(deployment: &Deployment, now: Timestamp) -> Option<Line<'static>> {
     let at = deployment.deadline_time.as_ref()?;
     let what = match deployment.sub_step() {
         DeploymentSubStep::AwaitingPromotion => "the gate times out in ",
-        _ => "goes back without progress in ",
+        _ => "rolls back without progress in ",
     };
     Some(Line::from(vec![
         Span::from(format!("  {what}")).dim(),

@@ -1,4 +1,4 @@
-//! Below: what happened, newest first.
+//! The history in the live view, newest first.
 
 use jiff::Timestamp;
 use ratatui::{
@@ -13,7 +13,7 @@ use crate::{
     table::clean,
 };
 
-/// The newest entries behind those that are scrolled away, on so many lines.
+/// As many entries as fit, from the first that is not scrolled away.
 pub(super) fn timeline(model: &WatchModel, now: Timestamp, lines: usize) -> Vec<Line<'static>> {
     let entries = model.history.iter().skip(model.scrolled).take(lines);
     entries.map(|entry| line(entry, model, now)).collect()

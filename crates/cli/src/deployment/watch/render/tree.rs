@@ -1,4 +1,4 @@
-//! The tree: each revision with its routes.
+//! The tree in the live view: revisions with their routes.
 
 use jiff::Timestamp;
 use ratatui::{
@@ -22,11 +22,12 @@ struct RevisionBranch<'a> {
     routes: Vec<&'a Route>,
 }
 
-/// The tree, on so many lines at most.
+/// The tree, in at most this many lines.
 pub(super) fn tree(model: &WatchModel, now: Timestamp, lines: usize) -> Vec<Line<'static>> {
     let mut branches = branches(model);
     let mut room = lines.saturating_sub(2 * branches.len());
-    // The smallest first: what they leave is the others'.
+    // Lines are given to the smallest branches first: what they do not need is shared
+    // among the larger ones.
     let mut order: Vec<_> = (0..branches.len()).collect();
     order.sort_by_key(|&index| branches[index].routes.len());
     let mut shares = vec![0; branches.len()];
@@ -37,8 +38,8 @@ pub(super) fn tree(model: &WatchModel, now: Timestamp, lines: usize) -> Vec<Line
     }
     let mut tree = Vec::new();
     for (branch, share) in branches.iter_mut().zip(shares) {
-        tree.push(trunk(branch, model));
-        tree.extend(twigs(branch, share, now));
+        tree.push(revision_line(branch, model));
+        tree.extend(route_lines(branch, share, now));
         tree.push(Line::default());
     }
     tree.truncate(lines);
@@ -61,17 +62,17 @@ fn branches(model: &WatchModel) -> Vec<RevisionBranch<'_>> {
         ),
     ] {
         if !revision.is_empty() {
-            let of_it = |it: &&Route| it.revision_id == *revision && is_seen(it, colour);
+            let belongs = |it: &&Route| it.revision_id == *revision && is_shown(it, colour);
             branches.push(RevisionBranch {
                 colour,
                 revision,
                 counts,
-                routes: model.routes.iter().filter(of_it).collect(),
+                routes: model.routes.iter().filter(belongs).collect(),
             });
         }
     }
     let is_old = |it: &&Route| {
-        RouteColour::of(it, deployment) == RouteColour::Old && is_seen(it, RouteColour::Old)
+        RouteColour::of(it, deployment) == RouteColour::Old && is_shown(it, RouteColour::Old)
     };
     for route in model.routes.iter().rev().filter(is_old) {
         let revision = route.revision_id.as_str();
@@ -88,8 +89,9 @@ fn branches(model: &WatchModel) -> Vec<RevisionBranch<'_>> {
     branches
 }
 
-/// What is over is of no interest, unless it ought to serve and does not.
-fn is_seen(route: &Route, colour: RouteColour) -> bool {
+/// Ended routes are hidden, but failures of the current and the deploying revision are
+/// shown.
+fn is_shown(route: &Route, colour: RouteColour) -> bool {
     match route.status() {
         RouteStatus::Terminated => false,
         RouteStatus::FailedToStart => colour != RouteColour::Old,
@@ -97,15 +99,15 @@ fn is_seen(route: &Route, colour: RouteColour) -> bool {
     }
 }
 
-fn trunk(branch: &RevisionBranch<'_>, model: &WatchModel) -> Line<'static> {
+fn revision_line(branch: &RevisionBranch<'_>, model: &WatchModel) -> Line<'static> {
     let style = match branch.colour {
         RouteColour::Blue => Style::new().fg(Color::Blue),
         RouteColour::Green => Style::new().fg(Color::Green),
         RouteColour::Old => Style::new().dim(),
     };
-    let kept = branch.routes.iter().any(|it| it.retained);
+    let is_retained = branch.routes.iter().any(|it| it.retained);
     let name = match branch.colour {
-        RouteColour::Old if kept => "kept",
+        RouteColour::Old if is_retained => "kept",
         colour => colour.name(),
     };
     let mut spans = vec![
@@ -132,8 +134,8 @@ fn trunk(branch: &RevisionBranch<'_>, model: &WatchModel) -> Line<'static> {
     Line::from(spans)
 }
 
-/// Its routes; where there are too many, those first that are not well.
-fn twigs(branch: &mut RevisionBranch<'_>, room: usize, now: Timestamp) -> Vec<Line<'static>> {
+/// The routes of a revision. If there are too many, those that are not ready come first.
+fn route_lines(branch: &mut RevisionBranch<'_>, room: usize, now: Timestamp) -> Vec<Line<'static>> {
     let hidden = branch.routes.len().saturating_sub(room);
     if hidden > 0 {
         branch.routes.sort_by_key(|it| is_ready(it));
@@ -150,7 +152,7 @@ fn twigs(branch: &mut RevisionBranch<'_>, room: usize, now: Timestamp) -> Vec<Li
         .enumerate()
         .map(|(index, route)| {
             let last = index + 1 == branch.routes.len();
-            twig(route, last, now)
+            route_line(route, last, now)
         })
         .collect();
     let rest = &branch.routes[shown.min(branch.routes.len())..];
@@ -162,7 +164,7 @@ fn twigs(branch: &mut RevisionBranch<'_>, room: usize, now: Timestamp) -> Vec<Li
     lines
 }
 
-fn twig(route: &Route, last: bool, now: Timestamp) -> Line<'static> {
+fn route_line(route: &Route, last: bool, now: Timestamp) -> Line<'static> {
     let status = match route.status() {
         RouteStatus::Running => Color::Green,
         RouteStatus::FailedToStart => Color::Red,
@@ -191,7 +193,7 @@ fn twig(route: &Route, last: bool, now: Timestamp) -> Line<'static> {
     ])
 }
 
-/// The end of an id, in which ids of one time differ.
+/// The end of an id: ids of the same time differ only there.
 fn short(id: &str) -> &str {
     id.rsplit_once('-').map_or(id, |(_, end)| match end.len() {
         12.. => end,

@@ -1,4 +1,4 @@
-//! From what people write to what the contract has.
+//! Parses settings as people write them into a message of the API.
 
 use prost_reflect::{DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Map, Value};
@@ -10,26 +10,26 @@ use crate::{
     output::{self, OutputError},
 };
 
-/// Why a text makes no settings.
+/// Why settings are not valid.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SettingError {
-    #[error("{path}: there is no such setting; there are: {names}")]
+    #[error("{path}: unknown setting; expected one of: {names}")]
     Unknown { path: String, names: String },
-    #[error("{path}: write {expected}")]
+    #[error("{path}: expected {expected}")]
     Expected { path: String, expected: String },
     #[error("{path}: {source}")]
     Duration { path: String, source: DurationError },
-    #[error("{path}: one strategy, not two")]
-    TwoStrategies { path: String },
-    #[error("the settings do not fit the contract: {0}")]
-    Contract(#[from] serde_json::Error),
-    #[error("the settings do not fit the contract: {0}")]
+    #[error("{path}: only one of {names} is allowed")]
+    OneOf { path: String, names: String },
+    #[error("the settings do not match the API: {0}")]
+    Mismatch(#[from] serde_json::Error),
+    #[error("the settings do not match the API: {0}")]
     Decode(#[from] prost::DecodeError),
     #[error(transparent)]
     Output(#[from] OutputError),
 }
 
-/// What the contract has of it, and the paths of all that is named.
+/// The request for a deployment with these settings, and the paths of the settings.
 pub(super) fn parse(file: &Value) -> Result<(CreateDeploymentRequest, Vec<String>), SettingError> {
     let descriptor = output::descriptor("CreateDeploymentRequest")?;
     let mut reader = SettingsReader::default();
@@ -40,7 +40,7 @@ pub(super) fn parse(file: &Value) -> Result<(CreateDeploymentRequest, Vec<String
     for (key, value) in fields {
         let known = match key.as_str() {
             REVISION_IN_FILES => descriptor.get_field_by_name(REVISION),
-            key if OF_CALLS.contains(&key) => None,
+            key if CALL_FIELDS.contains(&key) => None,
             key => descriptor.get_field_by_name(key),
         };
         let field = known.ok_or_else(|| SettingError::Unknown {
@@ -56,7 +56,7 @@ pub(super) fn parse(file: &Value) -> Result<(CreateDeploymentRequest, Vec<String
     Ok((message.transcode_to()?, reader.named))
 }
 
-/// Reads settings, and keeps their paths.
+/// Reads settings, and collects their paths.
 #[derive(Default)]
 struct SettingsReader {
     named: Vec<String>,
@@ -73,15 +73,12 @@ impl SettingsReader {
             ("google.protobuf.Duration", _) => return self.duration(value, path),
             ("viridian.deployment.v1.IntOrPercent", _) => return self.amount(value, path),
             (_, Value::Object(fields)) => fields,
-            _ => return Err(expected(path, "a mapping, or leave it out")),
+            _ => return Err(expected(path, "a mapping, or nothing")),
         };
         if fields.is_empty() {
             self.named.push(path.to_owned());
         }
-        if STRATEGIES.iter().all(|name| fields.contains_key(*name)) {
-            let path = path.to_owned();
-            return Err(SettingError::TwoStrategies { path });
-        }
+        check_oneofs(descriptor, fields, path)?;
         let mut tree = Map::new();
         for (key, value) in fields {
             let path = format!("{path}.{key}");
@@ -149,7 +146,25 @@ impl SettingsReader {
     }
 }
 
-/// A text, or what YAML takes for a number or a truth.
+/// Refuses two fields of one oneof: the message could hold only one of them.
+fn check_oneofs(
+    descriptor: &MessageDescriptor,
+    fields: &Map<String, Value>,
+    path: &str,
+) -> Result<(), SettingError> {
+    for oneof in descriptor.oneofs() {
+        let given = oneof.fields().filter(|it| fields.contains_key(it.name()));
+        if given.count() > 1 {
+            return Err(SettingError::OneOf {
+                path: in_files(path),
+                names: names(oneof.fields()),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// A text. YAML reads an unquoted `80` or `true` as another type; those count as text.
 fn text(value: &Value, path: &str) -> Result<Value, SettingError> {
     match value {
         Value::String(_) => Ok(value.clone()),
@@ -158,7 +173,7 @@ fn text(value: &Value, path: &str) -> Result<Value, SettingError> {
     }
 }
 
-/// A value of an enum without the enum's name: `rollback`.
+/// The value of an enum by its short name: `rollback`.
 fn enum_value(all: &EnumDescriptor, name: &str, path: &str) -> Result<Value, SettingError> {
     let short = |value: &str| {
         let zero = all.default_value();
@@ -185,7 +200,7 @@ fn expected(path: &str, expected: &str) -> SettingError {
     }
 }
 
-/// A path as it is in files.
+/// A path with the names that files use.
 pub(super) fn in_files(path: &str) -> String {
     path.replacen(REVISION, REVISION_IN_FILES, 1)
 }
@@ -193,7 +208,7 @@ pub(super) fn in_files(path: &str) -> String {
 fn top_names(descriptor: &MessageDescriptor) -> String {
     let settings = descriptor
         .fields()
-        .filter(|it| !OF_CALLS.contains(&it.name()));
+        .filter(|it| !CALL_FIELDS.contains(&it.name()));
     format!("{}, {REVISION_IN_FILES}", names(settings))
 }
 
@@ -202,10 +217,9 @@ fn names(fields: impl Iterator<Item = FieldDescriptor>) -> String {
     names.join(", ")
 }
 
-/// What belongs to a call, and not to what it asks for; and what files name
-/// otherwise.
-const OF_CALLS: [&str; 4] = ["request_id", "expected_generation", "reason", REVISION];
-const STRATEGIES: [&str; 2] = ["blue_green", "rolling_update"];
+/// Fields that are no settings: those of the call itself, and the API's name of the
+/// revision, which files call `revision`.
+const CALL_FIELDS: [&str; 4] = ["request_id", "expected_generation", "reason", REVISION];
 
 #[cfg(test)]
 mod tests {
@@ -214,10 +228,10 @@ mod tests {
     use super::{super::EXAMPLE, *};
 
     fn error(file: &Value) -> String {
-        parse(file).expect_err("it is no file").to_string()
+        parse(file).expect_err("it is not valid").to_string()
     }
 
-    /// All that the contract has, messages with all that they have.
+    /// The paths of all settings of the API.
     fn every_path(descriptor: &MessageDescriptor, prefix: &str, all: &mut Vec<String>) {
         for field in descriptor.fields() {
             let path = format!("{prefix}{}", field.name());
@@ -227,14 +241,14 @@ mod tests {
                 {
                     every_path(&inner, &format!("{path}."), all);
                 }
-                _ if OF_CALLS.contains(&path.as_str()) => {}
+                _ if CALL_FIELDS.contains(&path.as_str()) => {}
                 _ => all.push(path),
             }
         }
     }
 
     #[test]
-    fn the_example_has_all_that_the_contract_has() {
+    fn the_example_has_every_setting_of_the_api() {
         let file = serde_saphyr::from_str(EXAMPLE).expect("YAML");
         let (_, mut named) = parse(&file).expect("settings");
         // The other strategy cannot be there too.
@@ -264,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_has_its_path() {
+    fn errors_name_the_path() {
         let errors = [
             json!([]),
             json!({"replicas": 3}),

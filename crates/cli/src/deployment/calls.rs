@@ -1,0 +1,71 @@
+//! Calls that both a command and a key of the live view make.
+
+use viridian_client::{CallError, unary};
+use viridian_proto::v1::{
+    AbortDeploymentRequest, Deployment, PauseDeploymentRequest, ResumeDeploymentRequest,
+    RollbackDeploymentRequest, RollbackDeploymentResponse,
+};
+
+use super::{change::ChangeArgs, session::Client};
+
+/// Aborts the rollout of a deployment.
+pub(super) async fn abort(
+    client: &mut Client,
+    deployment: String,
+    change: ChangeArgs,
+) -> Result<Option<Deployment>, CallError> {
+    let request = AbortDeploymentRequest {
+        deployment,
+        request_id: change.request_id,
+        expected_generation: change.expected_generation,
+        reason: change.reason,
+    };
+    Ok(unary(client.abort_deployment(request)).await?.deployment)
+}
+
+/// Pauses a deployment.
+pub(super) async fn pause(
+    client: &mut Client,
+    deployment: String,
+    change: ChangeArgs,
+) -> Result<Option<Deployment>, CallError> {
+    let request = PauseDeploymentRequest {
+        deployment,
+        request_id: change.request_id,
+        expected_generation: change.expected_generation,
+        reason: change.reason,
+    };
+    Ok(unary(client.pause_deployment(request)).await?.deployment)
+}
+
+/// Ends the pause of a deployment.
+pub(super) async fn resume(
+    client: &mut Client,
+    deployment: String,
+    change: ChangeArgs,
+) -> Result<Option<Deployment>, CallError> {
+    let request = ResumeDeploymentRequest {
+        deployment,
+        request_id: change.request_id,
+        expected_generation: change.expected_generation,
+        reason: change.reason,
+    };
+    Ok(unary(client.resume_deployment(request)).await?.deployment)
+}
+
+/// Rolls a deployment back to a revision, or to the previous one if the revision is empty.
+pub(super) async fn roll_back(
+    client: &mut Client,
+    deployment: String,
+    revision: String,
+    change: ChangeArgs,
+) -> Result<RollbackDeploymentResponse, CallError> {
+    let request = RollbackDeploymentRequest {
+        deployment,
+        revision,
+        request_id: change.request_id,
+        expected_generation: change.expected_generation,
+        reason: change.reason,
+    };
+    unary(client.rollback_deployment(request)).await
+}
