@@ -68,7 +68,7 @@ pub(crate) struct AgentArgs {
 
 /// The flags of `viridian route-supervisor`.
 #[derive(Debug, Args)]
-pub(crate) struct SupervisorArgs {
+pub(crate) struct RouteSupervisorArgs {
     /// Time between SIGTERM and SIGKILL.
     #[arg(long, value_name = "MILLISECONDS")]
     pub(crate) grace_ms: u64,
@@ -130,7 +130,7 @@ pub(crate) fn run(args: AgentArgs) -> Result<ExitCode, AgentCommandError> {
 
 /// Runs one route for the agent. Uses no async runtime, which keeps the process small:
 /// there is one for each route of the machine.
-pub(crate) fn supervise(args: SupervisorArgs) -> ExitCode {
+pub(crate) fn supervise(args: RouteSupervisorArgs) -> ExitCode {
     viridian_agent::supervise(viridian_agent::SupervisorArgs {
         grace: Duration::from_millis(args.grace_ms),
         quiet: args.quiet,

@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::{
-    agent::{AgentArgs, SupervisorArgs},
+    agent::{AgentArgs, RouteSupervisorArgs},
     check::CheckArgs,
     completions::CompletionsArgs,
     copy::CopyArgs,
@@ -56,7 +56,7 @@ pub(crate) enum CliCommand {
     /// Show a deployment from start to end in this terminal.
     ///
     /// Runs a server, an agent and a stream of HTTP requests in one process, on a
-    /// temporary database. Takes less than a minute, and leaves nothing behind.
+    /// temporary database. Takes less than a minute, and removes everything at the end.
     Demo(DemoArgs),
     /// Create, inspect, promote and roll back deployments.
     Deployment(DeploymentArgs),
@@ -76,7 +76,7 @@ pub(crate) enum CliCommand {
     Man(ManArgs),
     /// Run one route. Started by the agent only.
     #[command(hide = true)]
-    RouteSupervisor(SupervisorArgs),
+    RouteSupervisor(RouteSupervisorArgs),
     /// Run one replica of the demonstration. Started by `viridian demo` only.
     #[command(hide = true)]
     DemoReplica(ReplicaArgs),

@@ -110,7 +110,7 @@ pub(crate) fn run(args: DemoArgs) -> Result<ExitCode, DemoError> {
     let logs_to_stderr = logging::start_if_requested()?;
     let runtime = Runtime::new().map_err(DemoError::Runtime)?;
     // Signals are caught before anything exists that must be cleaned up: otherwise
-    // Ctrl-C would leave processes and files behind.
+    // Ctrl-C could kill this process and leave its children and files.
     let signals = {
         let _guard = runtime.enter();
         StopSignals::listen_in_terminal().map_err(DemoError::Runtime)?

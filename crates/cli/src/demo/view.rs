@@ -79,20 +79,20 @@ impl DemoView {
 
 /// Prints lines with the time since the start.
 pub(super) struct PlainView {
-    stopwatch: Stopwatch,
+    elapsed: ElapsedTime,
     shown: DemoFrame,
 }
 
 impl PlainView {
     fn new() -> Self {
         Self {
-            stopwatch: Stopwatch::start(),
+            elapsed: ElapsedTime::start(),
             shown: DemoFrame::default(),
         }
     }
 
     fn say(&self, text: &str) -> io::Result<()> {
-        output::line(&format!("{}  {text}", self.stopwatch.stamp()))
+        output::line(&format!("{}  {text}", self.elapsed.stamp()))
     }
 
     fn show(&mut self, frame: DemoFrame) -> io::Result<()> {
@@ -106,7 +106,7 @@ impl PlainView {
 
 /// Redraws two lines for the deployment, one for each route, and one for the requests.
 pub(super) struct LiveView {
-    stopwatch: Stopwatch,
+    elapsed: ElapsedTime,
     screen: MultiProgress,
     space: ProgressBar,
     state: ProgressBar,
@@ -120,7 +120,7 @@ impl LiveView {
     fn new() -> Self {
         let screen = MultiProgress::with_draw_target(ProgressDrawTarget::stdout());
         Self {
-            stopwatch: Stopwatch::start(),
+            elapsed: ElapsedTime::start(),
             space: screen.add(text_line()),
             state: screen.add(text_line()),
             reason: screen.add(text_line()),
@@ -132,7 +132,7 @@ impl LiveView {
     }
 
     fn say(&self, text: &str) -> io::Result<()> {
-        self.print(&format!("{}  {text}", style(self.stopwatch.stamp()).dim()))
+        self.print(&format!("{}  {text}", style(self.elapsed.stamp()).dim()))
     }
 
     fn print(&self, line: &str) -> io::Result<()> {
@@ -169,9 +169,9 @@ impl LiveView {
 }
 
 /// The time since the start.
-struct Stopwatch(Instant);
+struct ElapsedTime(Instant);
 
-impl Stopwatch {
+impl ElapsedTime {
     fn start() -> Self {
         Self(Instant::now())
     }

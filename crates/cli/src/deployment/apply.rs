@@ -54,7 +54,7 @@ struct FoundDeployment {
 }
 
 /// The calls of one `apply`.
-struct Application<'a> {
+struct ApplyRun<'a> {
     client: &'a mut Client,
     args: &'a ApplyArgs,
     settings: &'a DeploymentSettings,
@@ -90,18 +90,14 @@ async fn apply(
     if args.dry_run {
         return session.show_value(&plan.value(), |style| plan.text(style));
     }
-    let mut application = Application {
+    let mut run = ApplyRun {
         client: &mut client,
         args,
         settings,
     };
     let applied = match (found, present) {
-        (Some(found), Some(present)) => {
-            application
-                .change(found.deployment, &plan, &present)
-                .await?
-        }
-        _ => application.create().await?,
+        (Some(found), Some(present)) => run.change(found.deployment, &plan, &present).await?,
+        _ => run.create().await?,
     };
     let goal = if plan.action == PlanAction::Create || plan.changes_revision() {
         WaitGoal::of_activation
@@ -113,7 +109,7 @@ async fn apply(
         .await
 }
 
-impl Application<'_> {
+impl ApplyRun<'_> {
     async fn create(&mut self) -> Result<Deployment, DeploymentError> {
         let request = CreateDeploymentRequest {
             reason: self.args.reason.clone(),

@@ -7,7 +7,7 @@ use viridian_client::CallError;
 
 use super::{
     advice,
-    policy::PolicyError,
+    policy::MixedStrategiesError,
     settings::{SettingError, SettingsFileError},
 };
 use crate::{client, exit_code, output::OutputError, server::ServerError, signals::StopSignal};
@@ -28,7 +28,7 @@ pub(crate) enum DeploymentError {
         deployment: String,
     },
     #[error(transparent)]
-    Policy(#[from] PolicyError),
+    Policy(#[from] MixedStrategiesError),
     #[error(transparent)]
     Setting(#[from] SettingError),
     #[error(transparent)]
@@ -132,7 +132,7 @@ mod tests {
                 limit: CALL_TIMEOUT,
             }
             .into(),
-            PolicyError.into(),
+            MixedStrategiesError.into(),
             file(io::ErrorKind::NotFound.into()),
             SettingsFileError::NoName {
                 file: "cart.yaml".to_owned(),

@@ -39,13 +39,15 @@ pub(super) struct PolicyArgs {
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     min_ready: Option<Duration>,
     /// Blue-green: how long the old routes keep running without traffic after a
-    /// promotion.
+    /// promotion [default: 0s].
     ///
     /// A roll-back within this time is instant. It costs the resources of both
     /// revisions.
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     scale_down_delay: Option<Duration>,
-    /// Blue-green: how many failed new routes are replaced in one rollout.
+    /// Blue-green: how many failed new routes are replaced in one rollout [default: 0].
+    ///
+    /// If all new routes have failed, the rollout is rolled back.
     #[arg(long, value_name = "NUMBER")]
     max_replacements: Option<i32>,
     /// Blue-green: how long to wait for a manual promotion [default: for ever].
@@ -53,14 +55,19 @@ pub(super) struct PolicyArgs {
     /// After that --gate-action happens.
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, requires = "gate_action")]
     gate_timeout: Option<Duration>,
-    /// Blue-green: what to do when nobody promotes within --gate-timeout.
+    /// Blue-green: what to do if there is no promotion within --gate-timeout.
     #[arg(long, value_enum, requires = "gate_timeout")]
     gate_action: Option<GateActionArg>,
-    /// Rolling: how many routes may run above the number of replicas, like 2 or 25%.
+    /// Rolling: how many routes may run above the number of replicas, like 2 or 25%
+    /// [default: 25%].
+    ///
+    /// More is faster, and needs more resources during the update.
     #[arg(long, value_name = "AMOUNT")]
     max_surge: Option<ReplicaAmount>,
     /// Rolling: how many routes may be missing from the number of replicas, like 2 or
-    /// 25%.
+    /// 25% [default: 0].
+    ///
+    /// Use it where no resources are left for more routes.
     #[arg(long, value_name = "AMOUNT")]
     max_unavailable: Option<ReplicaAmount>,
     /// How long a rollout may make no progress before it is rolled back [default for a
@@ -105,7 +112,7 @@ enum ReplicaAmount {
 /// Flags of two strategies.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("flags of the blue-green and of the rolling strategy cannot be combined")]
-pub(crate) struct PolicyError;
+pub(crate) struct MixedStrategiesError;
 
 /// A text that is not an amount.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -114,7 +121,7 @@ struct ReplicaAmountError;
 
 impl PolicyArgs {
     /// The settings of the given flags, in the form of a settings file.
-    pub(super) fn into_tree(self) -> Result<Map<String, Value>, PolicyError> {
+    pub(super) fn into_tree(self) -> Result<Map<String, Value>, MixedStrategiesError> {
         let mut policy = Map::new();
         if let Some((name, settings)) = self.strategy()? {
             policy.insert(name.to_owned(), settings.into());
@@ -129,13 +136,13 @@ impl PolicyArgs {
         Ok(policy)
     }
 
-    fn strategy(&self) -> Result<Option<NamedStrategy>, PolicyError> {
+    fn strategy(&self) -> Result<Option<NamedStrategy>, MixedStrategiesError> {
         let (blue_green, rolling) = (self.blue_green(), self.rolling());
         match (self.strategy, blue_green.is_empty(), rolling.is_empty()) {
             (None, true, true) => Ok(None),
             (None | Some(StrategyArg::BlueGreen), _, true) => Ok(Some(("blue_green", blue_green))),
             (None | Some(StrategyArg::Rolling), true, _) => Ok(Some(("rolling_update", rolling))),
-            _ => Err(PolicyError),
+            _ => Err(MixedStrategiesError),
         }
     }
 
@@ -203,7 +210,7 @@ mod tests {
     use clap::Parser;
     use serde_json::{Value, json};
 
-    use super::{PolicyArgs, PolicyError};
+    use super::{MixedStrategiesError, PolicyArgs};
 
     #[derive(Debug, Parser)]
     struct Line {
@@ -211,7 +218,7 @@ mod tests {
         policy: PolicyArgs,
     }
 
-    fn policy(line: &str) -> Result<Value, PolicyError> {
+    fn policy(line: &str) -> Result<Value, MixedStrategiesError> {
         let args = Line::try_parse_from(line.split_whitespace()).expect(line);
         args.policy.into_tree().map(Value::Object)
     }
@@ -263,7 +270,7 @@ mod tests {
             "x --strategy rolling --promote-delay 5s",
             "x --strategy blue-green --max-surge 1",
         ] {
-            assert_eq!(policy(line), Err(PolicyError), "{line}");
+            assert_eq!(policy(line), Err(MixedStrategiesError), "{line}");
         }
     }
 

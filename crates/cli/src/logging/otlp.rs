@@ -80,7 +80,7 @@ impl OtlpTraces {
     {
         tracing_opentelemetry::layer()
             .with_tracer(self.provider.tracer("viridian"))
-            // Source locations, threads and idle times are of no use to operators.
+            // Source locations, threads and idle times do not help operators.
             .with_location(false)
             .with_threads(false)
             .with_tracked_inactivity(false)

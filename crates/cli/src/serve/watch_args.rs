@@ -22,7 +22,7 @@ pub(crate) struct WatchArgs {
         default_value = "256"
     )]
     watch_buffer: u16,
-    /// How long a watch may stay behind with a full buffer.
+    /// How long the buffer of a watch may stay full.
     ///
     /// The server then ends the watch with RESOURCE_EXHAUSTED. The consumer can
     /// resume it with its last token.

@@ -50,21 +50,26 @@ pub(crate) fn one(
             .collect();
         rows.push(("Labels", labels.join(", ")));
     }
-    let ago = |at: &Timestamp| format!("{}, {} ago", time(at), since(at, style.now));
-    let ahead = |at: &Timestamp| format!("{}, in {}", time(at), countdown(at, style.now));
-    let times = [
-        ("Created", deployment.create_time.as_ref().map(ago)),
-        ("Promoted", deployment.promote_time.as_ref().map(ago)),
-        ("Deadline", deployment.deadline_time.as_ref().map(ahead)),
-    ];
-    for (key, value) in times {
-        rows.extend(value.map(|text| (key, text)));
-    }
+    rows.extend(times(deployment, style));
     rows.extend([
         ("Generation", deployment.generation.to_string()),
         ("Id", deployment.id.clone()),
     ]);
     key_values(rows)
+}
+
+/// The timestamps that are set.
+fn times(deployment: &Deployment, style: OutputStyle) -> Vec<(&'static str, String)> {
+    let ago = |at: &Timestamp| format!("{}, {} ago", time(at), since(at, style.now));
+    let ahead = |at: &Timestamp| format!("{}, in {}", time(at), countdown(at, style.now));
+    [
+        ("Created", deployment.create_time.as_ref().map(ago)),
+        ("Promoted", deployment.promote_time.as_ref().map(ago)),
+        ("Deadline", deployment.deadline_time.as_ref().map(ahead)),
+    ]
+    .into_iter()
+    .filter_map(|(key, value)| Some((key, value?)))
+    .collect()
 }
 
 /// A table of deployments.
