@@ -98,7 +98,7 @@ async fn an_age_that_cannot_work_is_a_configuration_error(#[case] flag: &str, #[
 #[case::poll("--coordinator-poll", "2m")]
 #[case::set_aside("--coordinator-set-aside", "6m")]
 #[case::set_aside_longest("--coordinator-set-aside-longest", "2h")]
-#[case::silence("--health-silence", "10ms")]
+#[case::health_ttl("--health-ttl", "10ms")]
 #[tokio::test]
 async fn a_limit_that_cannot_work_is_a_configuration_error(
     #[case] flag: &str,

@@ -16,7 +16,7 @@ use crate::harness::{Engine, METRICS, REFERENCE, Server, World, eventually, hold
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_one_server_hears_the_other_believes_until_it_is_silent() {
-    let flags = [&METRICS[..], &["--health-silence", "2s"]].concat();
+    let flags = [&METRICS[..], &["--health-ttl", "2s"]].concat();
     let world = World::on(Server::start_with(Engine::Postgres, &flags).await).await;
     let second = world.server.beside_with(&flags).await;
     let other = second.api().await;
@@ -91,6 +91,7 @@ async fn a_server_counts_from_its_own_start(#[case] engine: Engine) {
     let begin = Instant::now();
     let silence = Duration::from_secs(2);
     let server = Server::on_with(database, |command| {
+        // The former name of the flag.
         command.args(["--health-silence", "2s"]);
     })
     .await;

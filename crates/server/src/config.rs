@@ -90,7 +90,7 @@ impl Config {
             && !SILENCE.contains(&silence)
         {
             return Err(StartError::Config(
-                "--health-silence: must be 1 second to 7 days".to_owned(),
+                "--health-ttl: must be 1 second to 7 days".to_owned(),
             ));
         }
         if let Some(Err(origin)) = self.grpc_web.as_ref().map(GrpcWeb::check) {
