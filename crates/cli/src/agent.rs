@@ -151,6 +151,7 @@ pub(crate) fn supervisor_command() -> io::Result<Vec<OsString>> {
 fn state_folder(server: &str, resource_group: &str) -> Result<PathBuf, AgentCommandError> {
     let strategy = etcetera::choose_base_strategy().map_err(|_| AgentCommandError::NoHome)?;
     let state = strategy.state_dir().unwrap_or_else(|| strategy.data_dir());
+    // One file name from both: `/` and `:` of the URL are replaced below.
     let name = format!("{server} {resource_group}");
     let is_plain = |it: char| it.is_ascii_alphanumeric() || matches!(it, '.' | '-');
     let name = name.replace(|it| !is_plain(it), "_");

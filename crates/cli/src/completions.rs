@@ -25,6 +25,7 @@ pub(crate) fn run(
     args: &CompletionsArgs,
     mut program: Command,
 ) -> Result<ExitCode, CompletionsError> {
+    // Into memory first: the generator panics if stdout is closed.
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut program, "viridian", &mut script);
     io::stdout().lock().write_all(&script)?;

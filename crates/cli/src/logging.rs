@@ -134,6 +134,7 @@ pub(crate) fn report_panics_in_one_line() {
             .location()
             .map_or_else(String::new, |at| format!(" ({}:{})", at.file(), at.line()));
         let what = info.payload_as_str().unwrap_or("no message");
+        // Not eprintln: it would panic again if stderr is closed.
         let _ = writeln!(io::stderr(), "error: a bug in viridian: {what}{place}");
     }));
 }

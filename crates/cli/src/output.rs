@@ -45,6 +45,7 @@ impl OutputError {
 pub(crate) fn line(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{text}")?;
+    // Flushed here, so that a failed write is the error of this command.
     stdout.flush()
 }
 

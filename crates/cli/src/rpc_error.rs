@@ -38,6 +38,7 @@ fn details(details: &ErrorDetails) -> Vec<String> {
     if let Some(info) = details.error_info() {
         lines.push(format!("reason: {}", info.reason));
         let mut metadata: Vec<_> = info.metadata.iter().collect();
+        // A map has no order: sorted, the lines are the same each time.
         metadata.sort();
         lines.extend(
             metadata

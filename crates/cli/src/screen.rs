@@ -54,6 +54,7 @@ pub(crate) fn key_presses() -> UnboundedReceiver<KeyPress> {
     thread::spawn(move || {
         while let Ok(event) = event::read() {
             let key = match event {
+                // Some terminals also report the release of a key: one press must act once.
                 Event::Key(key) if key.kind != KeyEventKind::Release => KeyPress::from(key),
                 Event::Resize(..) => KeyPress::Resized,
                 _ => continue,

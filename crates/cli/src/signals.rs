@@ -44,6 +44,7 @@ impl StopSignals {
 
     /// The next signal. Safe to cancel: no signal is lost.
     pub(crate) async fn next(&mut self) -> StopSignal {
+        // Without a handler for SIGHUP this branch never ends.
         let hang_up = async {
             match &mut self.hang_up {
                 Some(signal) => signal.recv().await,

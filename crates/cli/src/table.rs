@@ -39,6 +39,7 @@ pub(crate) fn clean(text: &str) -> String {
 /// Pads each column to its width. Lines have no trailing spaces.
 pub(crate) fn columns(rows: Vec<Vec<String>>) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
+    // Widths without colour codes: `{:<n}` would count those as letters.
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
         cells.map(|cell| measure_text_width(cell)).max()

@@ -81,6 +81,7 @@ impl CreateArgs {
             "target_replicas": self.replicas,
             "metadata": {"resource_group": self.resource_group},
         });
+        // Absent keys leave the defaults to the server.
         let labels = mem::take(&mut self.labels);
         if !labels.is_empty() {
             tree["labels"] = labels.into_iter().collect();

@@ -41,6 +41,7 @@ pub(super) async fn run(args: HistoryArgs, session: &Session) -> Result<(), Depl
             break;
         }
     }
+    // Scripts can go on from there with the API.
     all.next_page_token = page_token;
     let revisions = read::revision_names(&mut client, &args.deployment).await?;
     session.show("ListHistoryResponse", &all, |style| {

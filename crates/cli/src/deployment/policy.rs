@@ -138,6 +138,7 @@ impl PolicyArgs {
 
     fn strategy(&self) -> Result<Option<NamedStrategy>, MixedStrategiesError> {
         let (blue_green, rolling) = (self.blue_green(), self.rolling());
+        // A flag of a strategy implies the strategy, so that --strategy is rarely needed.
         match (self.strategy, blue_green.is_empty(), rolling.is_empty()) {
             (None, true, true) => Ok(None),
             (None | Some(StrategyArg::BlueGreen), _, true) => Ok(Some(("blue_green", blue_green))),

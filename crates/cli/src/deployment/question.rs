@@ -9,6 +9,7 @@ pub(super) fn ask(question: &str) -> Result<(), DeploymentError> {
     if !can_ask() {
         return Ok(());
     }
+    // On stderr: stdout may be redirected to a file.
     let mut stderr = io::stderr().lock();
     write!(stderr, "{question} [y/N] ")
         .and_then(|()| stderr.flush())

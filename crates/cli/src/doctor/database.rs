@@ -77,6 +77,7 @@ fn clock(found: &Inspection) -> DoctorFinding {
     let seconds = |micros: i64| micros / 1_000_000;
     let skew = seconds(found.here.as_micros() - found.deciding.as_micros());
     let last_change = found.record.as_ref().and_then(|it| it.last_change);
+    // Against the database's clock, which stamped the change.
     let future = last_change.map_or(0, |at| seconds(at.as_micros() - found.deciding.as_micros()));
     if future > MAX_CLOCK_SKEW {
         return DoctorFinding::wrong(

@@ -70,6 +70,8 @@ pub(crate) fn run(args: DoctorArgs) -> Result<ExitCode, DoctorError> {
 /// Makes all checks, also after one has failed.
 async fn examine(args: DoctorArgs) -> Vec<DoctorFinding> {
     let mut findings = Vec::new();
+    // The configuration takes the flags, so that the database is checked first. Its
+    // finding still comes first in the output.
     let folder = args.serve.default_folder().ok().flatten();
     match args.serve.database() {
         Ok(url) => findings.extend(database::examine(&url, folder.as_deref()).await),

@@ -40,6 +40,7 @@ pub(super) async fn run(
             .map_err(DeploymentError::Draw)?;
         tokio::select! {
             result = &mut reading => {
+                // The next read starts when this one has ended: a slow server never has two.
                 reading = Box::pin(read_after(client.clone(), project, period));
                 match result {
                     Ok(deployments) => {

@@ -34,6 +34,7 @@ impl TopModel {
 
 /// Draws the table.
 pub(super) fn render(frame: &mut Frame<'_>, model: &TopModel, now: Timestamp) {
+    // ratatui colours the cells: escape codes inside them would be drawn as text.
     let style = OutputStyle {
         coloured: false,
         now,

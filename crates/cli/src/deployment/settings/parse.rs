@@ -75,6 +75,7 @@ impl SettingsReader {
             (_, Value::Object(fields)) => fields,
             _ => return Err(expected(path, "a mapping, or nothing")),
         };
+        // `rolling_update: {}` chooses a strategy, although it names no setting.
         if fields.is_empty() {
             self.named.push(path.to_owned());
         }
@@ -124,6 +125,7 @@ impl SettingsReader {
 
     fn duration(&mut self, value: &Value, path: &str) -> Result<Value, SettingError> {
         self.named.push(path.to_owned());
+        // Another type than text becomes an empty text, which is no duration either.
         let text = value.as_str().unwrap_or_default();
         let duration = duration::parse(text).map_err(|source| SettingError::Duration {
             path: in_files(path),

@@ -68,6 +68,8 @@ impl DeploymentSettings {
         let mut paths: Vec<_> = from.keys().chain(to.keys()).collect();
         paths.sort();
         paths.dedup();
+        // A revision is replaced as a whole: what the file leaves out of it is removed, and
+        // must be in the plan. All other settings that are left out stay.
         let is_wanted = |path: &&String| {
             self.named.iter().any(|named| is_within(path, named))
                 || is_within(path, REVISION) && self.names(REVISION)
@@ -98,6 +100,7 @@ impl DeploymentSettings {
             Some(policy) => strategy_name(policy)?,
             None => None,
         };
+        // Settings of the new strategy alone would look like additions to the old one.
         let changes = from.is_some() && to.is_some() && from != to;
         Ok(changes.then(|| SettingChange {
             path: "policy".to_owned(),

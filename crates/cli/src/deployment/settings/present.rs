@@ -39,6 +39,8 @@ impl PresentSettings {
 /// A spec with the defaults that the server adds.
 pub(super) fn with_defaults(spec: &RevisionSpec) -> Result<serde_json::Value, OutputError> {
     let mut spec = spec.clone();
+    // The defaults of the server's health check: with others, an unchanged file would
+    // appear to change the revision.
     let seconds = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
     let given = spec.health_check.take().unwrap_or_default();
     spec.health_check = Some(HealthCheck {

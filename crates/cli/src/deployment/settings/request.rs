@@ -52,6 +52,7 @@ impl DeploymentSettings {
             None => String::new(),
         };
         let whole_strategy = format!("policy.{strategy}");
+        // Settings outside of the updatable fields belong to the name or to the revision.
         let path = |named: &String| {
             if !UPDATABLE_FIELDS.iter().any(|field| is_within(named, field)) {
                 None

@@ -92,6 +92,8 @@ impl LiveWatch<'_> {
         let (changed, changes) = watch::channel(());
         let session = self.session;
         let id = self.model.deployment.id.clone();
+        // Both run inside this task and end with it: no request is made after the view is
+        // closed.
         let mut following = Box::pin(follow_events(session, &id, sender.clone()));
         let mut loading = Box::pin(load_details(session, &id, changes, sender));
         let mut acting: Option<ActionFuture<'_>> = None;

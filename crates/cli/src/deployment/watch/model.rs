@@ -89,7 +89,7 @@ impl WatchModel {
                 self.mode = InputMode::Acting(action.clone());
                 return KeyEffect::Act(action);
             }
-            // Anything but y declines.
+            // Anything but y declines, also q: it must not quit without an answer.
             (InputMode::Asking(_), _) => {
                 self.notice = Some(ActionNotice::Done("nothing was changed".to_owned()));
             }
@@ -124,6 +124,7 @@ impl WatchModel {
         let ahead = |server: prost_types::Timestamp| server.seconds - here.as_second();
         let ahead = match clock {
             ServerClock::Is(server) => ahead(server),
+            // An old message must not turn the clock back.
             ServerClock::IsPast(server) => ahead(server).max(self.clock_offset),
         };
         self.clock_offset = if ahead.abs() > MAX_NETWORK_DELAY {

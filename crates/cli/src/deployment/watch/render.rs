@@ -21,6 +21,7 @@ pub(super) fn render(frame: &mut Frame<'_>, model: &WatchModel, now: Timestamp) 
     let area = frame.area();
     let head = head::head(model, now);
     let foot = foot::foot(model);
+    // The bottom is measured first: a question must stay visible on a small screen.
     let foot_height = foot_height(&foot, area);
     let [top, middle, bottom] = Layout::vertical([
         Constraint::Length(height(head.len())),

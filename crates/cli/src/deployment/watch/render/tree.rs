@@ -25,6 +25,7 @@ struct RevisionBranch<'a> {
 /// The tree, in at most this many lines.
 pub(super) fn tree(model: &WatchModel, now: Timestamp, lines: usize) -> Vec<Line<'static>> {
     let mut branches = branches(model);
+    // Each branch needs a line for its revision and an empty one.
     let mut room = lines.saturating_sub(2 * branches.len());
     // Lines are given to the smallest branches first: what they do not need is shared
     // among the larger ones.
@@ -138,8 +139,10 @@ fn revision_line(branch: &RevisionBranch<'_>, model: &WatchModel) -> Line<'stati
 fn route_lines(branch: &mut RevisionBranch<'_>, room: usize, now: Timestamp) -> Vec<Line<'static>> {
     let hidden = branch.routes.len().saturating_sub(room);
     if hidden > 0 {
+        // `false` sorts first.
         branch.routes.sort_by_key(|it| is_ready(it));
     }
+    // The last line says how many routes are hidden.
     let shown = if hidden > 0 {
         room.saturating_sub(1)
     } else {
