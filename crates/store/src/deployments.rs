@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use viridian_strategy::{
-    Blockers, DeploymentId, Lifecycle, Policy, ReplicaCounts, RevisionId, State, SubStep, Timestamp,
+    Blockers, DeploymentId, Lifecycle, ObservedDeployment, Policy, ReplicaCounts, RevisionId,
+    State, SubStep, Timestamp,
 };
 
 pub use self::census::Census;
@@ -139,13 +140,39 @@ impl Deployment {
         }
     }
 
-    /// As the decision sees it.
-    pub fn view(&self) -> viridian_strategy::Deployment {
-        viridian_strategy::Deployment {
+    /// The part that a decision reads or changes.
+    pub fn observed(&self) -> ObservedDeployment {
+        ObservedDeployment {
             state: self.state,
             target_replicas: self.target_replicas,
             paused: self.paused,
             current_since: self.current_since,
+            generation: self.generation,
+            previous: self.previous,
+            promoted_at: self.promoted_at,
+        }
+    }
+
+    /// The same with the part that was decided.
+    pub(crate) fn decided(self, decided: ObservedDeployment) -> Self {
+        let ObservedDeployment {
+            state,
+            target_replicas,
+            paused,
+            current_since,
+            generation,
+            previous,
+            promoted_at,
+        } = decided;
+        Self {
+            state,
+            target_replicas,
+            paused,
+            current_since,
+            generation,
+            previous,
+            promoted_at,
+            ..self
         }
     }
 }
@@ -307,17 +334,21 @@ pub(crate) fn update_deployments(new: Vec<NewState>) -> Write {
     Write::update("update deployment", "deployments", same).set_each(columns)
 }
 
-/// Inserts a deployment that serves nothing yet. Changes no row when its name is
-/// taken.
-pub(crate) fn insert_deployment(deployment: Deployment, due_at: Option<Timestamp>) -> Write {
-    let DeploymentRow { fixed, moving } = DeploymentRow::from(deployment);
-    let mut columns = Fixed::columns(vec![fixed]);
-    columns.extend(Moving::columns(vec![moving]));
-    columns.push(Column::new(
-        deployments::endpoints,
-        vec![Json(Vec::<Endpoint>::new())],
-    ));
-    columns.push(Column::new(deployments::due_at, vec![due_at.map(Sql)]));
+/// Inserts deployments. Changes no row for one whose name is taken.
+pub(crate) fn insert_deployments(new: Vec<NewState>) -> Write {
+    let (mut fixed, mut moving) = (Vec::new(), Vec::new());
+    let (mut endpoints, mut due_at) = (Vec::new(), Vec::new());
+    for new in new {
+        let row = DeploymentRow::from(new.deployment);
+        fixed.push(row.fixed);
+        moving.push(row.moving);
+        endpoints.push(Json(new.endpoints));
+        due_at.push(new.due_at.map(Sql));
+    }
+    let mut columns = Fixed::columns(fixed);
+    columns.extend(Moving::columns(moving));
+    columns.push(Column::new(deployments::endpoints, endpoints));
+    columns.push(Column::new(deployments::due_at, due_at));
     Write::insert(INSERT_DEPLOYMENT, "deployments", columns).on_conflict("ON CONFLICT DO NOTHING")
 }
 

@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use viridian_strategy::{DeploymentId, Lifecycle, RevisionId, State, SubStep, Timestamp};
+use viridian_strategy::{DeploymentId, Lifecycle, LifecyclePhase, RevisionId, SubStep, Timestamp};
 
 use crate::{
     connection::{Connection, load, with_conn},
@@ -27,9 +27,9 @@ pub struct HistoryEntry {
     /// How it ended.
     pub outcome: Outcome,
     /// Where the deployment was; None at creation.
-    pub from: Option<(Lifecycle, Option<SubStep>)>,
+    pub from: Option<LifecyclePhase>,
     /// Where it was then.
-    pub to: (Lifecycle, Option<SubStep>),
+    pub to: LifecyclePhase,
     /// The revision that it was about.
     pub revision: Option<RevisionId>,
     /// Who did it.
@@ -56,19 +56,14 @@ pub(crate) struct Move {
     pub(crate) phase: Phase,
     pub(crate) outcome: Outcome,
     /// None at creation.
-    pub(crate) from: Option<(Lifecycle, Option<SubStep>)>,
-    pub(crate) to: (Lifecycle, Option<SubStep>),
+    pub(crate) from: Option<LifecyclePhase>,
+    pub(crate) to: LifecyclePhase,
     pub(crate) revision: Option<RevisionId>,
     pub(crate) actor: String,
     pub(crate) reason: String,
     pub(crate) request: Option<RequestId>,
     pub(crate) status: Status,
     pub(crate) at: Timestamp,
-}
-
-/// A state by its two words.
-pub(crate) fn place(state: &State) -> (Lifecycle, Option<SubStep>) {
-    (state.lifecycle(), state.sub_step())
 }
 
 impl Connection {
@@ -181,10 +176,10 @@ impl From<Move> for HistoryRow {
             number: entry.number,
             phase: Sql(entry.phase),
             result: Sql(entry.outcome),
-            from_lifecycle: entry.from.map(|(lifecycle, _)| Sql(lifecycle)),
-            from_sub_step: entry.from.and_then(|(_, sub_step)| sub_step).map(Sql),
-            to_lifecycle: Sql(entry.to.0),
-            to_sub_step: entry.to.1.map(Sql),
+            from_lifecycle: entry.from.map(|from| Sql(from.lifecycle)),
+            from_sub_step: entry.from.and_then(|from| from.sub_step).map(Sql),
+            to_lifecycle: Sql(entry.to.lifecycle),
+            to_sub_step: entry.to.sub_step.map(Sql),
             revision_id: entry.revision.map(Sql),
             actor: entry.actor,
             reason: entry.reason,
@@ -199,8 +194,11 @@ impl From<Move> for HistoryRow {
 
 impl From<HistoryRow> for HistoryEntry {
     fn from(row: HistoryRow) -> Self {
-        let sub_step = |step: Option<Sql<SubStep>>| step.map(|Sql(step)| step);
-        let from_sub_step = sub_step(row.from_sub_step);
+        let phase = |lifecycle: Sql<Lifecycle>, sub_step: Option<Sql<SubStep>>| LifecyclePhase {
+            lifecycle: lifecycle.0,
+            sub_step: sub_step.map(|Sql(step)| step),
+        };
+        let from_sub_step = row.from_sub_step;
         Self {
             deployment: row.deployment_id.0,
             number: row.number,
@@ -208,8 +206,8 @@ impl From<HistoryRow> for HistoryEntry {
             outcome: row.result.0,
             from: row
                 .from_lifecycle
-                .map(|Sql(lifecycle)| (lifecycle, from_sub_step)),
-            to: (row.to_lifecycle.0, sub_step(row.to_sub_step)),
+                .map(|lifecycle| phase(lifecycle, from_sub_step)),
+            to: phase(row.to_lifecycle, row.to_sub_step),
             revision: row.revision_id.map(|Sql(id)| id),
             actor: row.actor,
             reason: row.reason,

@@ -170,9 +170,9 @@ impl Connection {
 }
 
 /// Inserts a revision.
-pub(crate) fn insert_revision(revision: Revision) -> Write {
-    let row = [RevisionRow::from(revision)];
-    let columns = columns!(row, RevisionRow {
+pub(crate) fn insert_revisions(revisions: impl IntoIterator<Item = Revision>) -> Write {
+    let rows = revisions.into_iter().map(RevisionRow::from);
+    let columns = columns!(rows, RevisionRow {
         id, deployment_id, number, spec, created_at, created_by,
     } in revisions);
     Write::insert("insert revision", "revisions", columns)

@@ -2,9 +2,12 @@
 
 mod old;
 
+use std::collections::HashMap;
+
 use diesel::prelude::*;
 use viridian_strategy::{
-    DeploymentId, Health, Lifecycle, RevisionId, RouteId, RouteStatus, Timestamp, Traffic, serving,
+    DeploymentId, Health, Lifecycle, ObservedRoute, RevisionId, RouteId, RouteStatus, Timestamp,
+    Traffic, TrafficSplit,
 };
 
 use crate::{
@@ -24,7 +27,7 @@ pub struct Route {
     /// Its deployment.
     pub deployment: DeploymentId,
     /// What the decision sees of it.
-    pub view: viridian_strategy::Route,
+    pub view: ObservedRoute,
     /// The scheduler's name for the session that it runs in.
     pub session_id: String,
     /// Where it listens.
@@ -66,19 +69,25 @@ pub struct RouteFilter {
     pub revision: Option<RevisionId>,
 }
 
-/// The endpoints that a traffic table over these routes has.
-pub(crate) fn endpoints(all: &[Route]) -> Vec<Endpoint> {
-    let views: Vec<_> = all.iter().map(|route| route.view).collect();
-    let serving: Vec<RouteId> = serving(&views).map(|route| route.id).collect();
-    let mut endpoints: Vec<Endpoint> = all
-        .iter()
-        .filter(|route| serving.contains(&route.view.id))
-        .map(|route| Endpoint {
+/// The endpoints of a traffic table over these routes, seen by a decision as
+/// `views`.
+pub(crate) fn endpoints(
+    all: &[Route],
+    views: &[ObservedRoute],
+    split: &TrafficSplit,
+) -> Vec<Endpoint> {
+    let serving: HashMap<RouteId, f64> = split
+        .serving(views)
+        .map(|route| (route.id, route.ratio))
+        .collect();
+    let listed = all.iter().filter_map(|route| {
+        Some(Endpoint {
             route: route.view.id,
             address: route.address.clone(),
-            ratio: route.view.traffic.ratio(),
+            ratio: *serving.get(&route.view.id)?,
         })
-        .collect();
+    });
+    let mut endpoints: Vec<Endpoint> = listed.collect();
     endpoints.sort_by_key(|endpoint| endpoint.route);
     endpoints
 }
@@ -362,7 +371,7 @@ impl From<RouteRow> for Route {
         let RouteRow { fixed, reported } = row;
         Self {
             deployment: fixed.deployment_id.0,
-            view: viridian_strategy::Route {
+            view: ObservedRoute {
                 id: fixed.id.0,
                 revision: fixed.revision_id.0,
                 status: reported.status.0,

@@ -46,7 +46,7 @@ pub(crate) mod testing {
     //! What tests of half a unit of work need.
     pub(crate) use super::{
         batcher::{BatchOutcome, PendingCall, QueuedCall, Staged},
-        change::Plan,
+        change::{PlannedChange, RowWrite},
         lock::Locked,
     };
 }

@@ -5,10 +5,10 @@ use std::{hint::black_box, time::Duration};
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 
-use self::scenes::Scene;
+use self::measured::MeasuredCase;
 
-#[path = "../tests/scenes/mod.rs"]
-mod scenes;
+#[path = "../tests/measured/mod.rs"]
+mod measured;
 
 fn main() {
     let mut criterion = Criterion::default()
@@ -24,17 +24,16 @@ fn main() {
 fn evaluate(criterion: &mut Criterion, size: usize) {
     let mut group = criterion.benchmark_group("evaluate");
     group.throughput(Throughput::Elements(1));
-    for scene in Scene::at_rest(size).iter().chain(&Scene::moving(size)) {
-        group.bench_with_input(
-            BenchmarkId::new(scene.name, size),
-            scene,
-            |bencher, scene| {
-                // Looked at where it is: to hand it out would copy it once more.
-                bencher.iter(|| {
-                    black_box(&black_box(scene).evaluate());
-                });
-            },
-        );
+    for case in MeasuredCase::at_rest(size)
+        .iter()
+        .chain(&MeasuredCase::moving(size))
+    {
+        group.bench_with_input(BenchmarkId::new(case.name, size), case, |bencher, case| {
+            // Looked at where it is: to hand it out would copy it once more.
+            bencher.iter(|| {
+                black_box(&black_box(case).evaluate());
+            });
+        });
     }
     group.finish();
 }

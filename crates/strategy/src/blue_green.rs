@@ -1,212 +1,183 @@
-//! Blue-green: eight steps, the first that matches wins.
+//! Blue-green: eight steps, of which the first that matches wins.
+
+use std::time::Duration;
 
 use crate::{
-    Blocker, BlueGreen, Cause, Changes, Deployment, Evaluation, GateAction, GateTimeout, Policy,
-    Rollout, Route, RouteId, RouteStatus, State, Step, Stopwatch, Timestamp, Traffic, Transition,
-    TransitionKind,
-    counts::{Tally, live_of},
-    keep::{Keep, clear_away, trim},
+    Blocker, BlueGreen, Evaluation, GateAction, GateTimeout, MAX_REPLICAS, Observed, ObservedRoute,
+    PolicyError, Reason, Rollout, RouteActions, RouteId, RouteStatus, State, Step, Stopwatch,
+    Timestamp, Traffic, Transition,
+    counts::RouteCounts,
+    policy::check_duration,
+    replenish::{Replenish, drain_obsolete, trim},
+    strategy::StrategyRules,
+    verbs::PromoteRejection,
 };
 
-/// Green, sorted out, and the step that matches.
-pub(crate) struct Assessment {
+impl StrategyRules for BlueGreen {
+    fn name(&self) -> &'static str {
+        "blue_green"
+    }
+
+    fn check(&self, errors: &mut Vec<PolicyError>) {
+        check_duration("blue_green.promote_delay", self.promote_delay, errors);
+        check_duration("blue_green.min_ready", self.min_ready, errors);
+        check_duration("blue_green.scale_down_delay", self.scale_down_delay, errors);
+        if let Some(gate) = self.gate_timeout {
+            check_duration("blue_green.gate_timeout.duration", gate.duration, errors);
+            if gate.duration.is_zero() {
+                errors.push(PolicyError::GateTimeoutZero);
+            }
+        }
+        if self.max_replacements > MAX_REPLICAS {
+            errors.push(PolicyError::CountTooLarge("blue_green.max_replacements"));
+        }
+    }
+
+    fn evaluate(&self, observed: &Observed<'_>, rollout: Rollout) -> Evaluation {
+        let back = |reason| {
+            let transition = roll_back(observed, &rollout);
+            Evaluation::because(transition, reason).requeue_now(observed.now)
+        };
+        if rollout.step == Step::RollingBack {
+            return back(None);
+        }
+        let assessment = GreenAssessment::of(self, observed, &rollout);
+        match assessment.next_move(self, observed) {
+            NextMove::Wait(step, blocker, deadline) => {
+                assessment.wait(observed, step, blocker, deadline)
+            }
+            NextMove::Switch(reason) => {
+                let transition = assessment.promotion(observed);
+                Evaluation::because(transition, Some(reason)).requeue_now(observed.now)
+            }
+            NextMove::Back(reason) => back(Some(reason)),
+        }
+    }
+
+    fn promote(
+        &self,
+        observed: &Observed<'_>,
+        rollout: Rollout,
+    ) -> Result<Transition, PromoteRejection> {
+        if rollout.step == Step::RollingBack {
+            return Err(PromoteRejection::RollingBack);
+        }
+        if observed.deployment.paused {
+            return Err(PromoteRejection::Blocked(vec![Blocker::Paused]));
+        }
+        let assessment = GreenAssessment::of(self, observed, &rollout);
+        assessment
+            .check_ready()
+            .map_err(PromoteRejection::Blocked)?;
+        Ok(assessment.promotion(observed))
+    }
+
+    fn abort(&self, observed: &Observed<'_>, rollout: Rollout) -> Transition {
+        roll_back(observed, &rollout)
+    }
+
+    fn drains_superseded(&self, rollout: &Rollout, route: &ObservedRoute) -> bool {
+        route.revision != rollout.current || route.retained_at.is_some()
+    }
+
+    fn scale_down_delay(&self) -> Duration {
+        self.scale_down_delay
+    }
+}
+
+/// Green, counted, and the step that matches.
+struct GreenAssessment {
     target: u32,
-    budget: u32,
+    max_replacements: u32,
     /// The green that stay.
-    tally: Tally,
+    counts: RouteCounts,
     /// How many are to be created.
     missing: u32,
     /// Those above the target, in termination order.
     surplus: Vec<RouteId>,
-    verdict: Verdict,
-    /// With its clocks as of now.
+    readiness: GreenReadiness,
+    /// The rollout with its clocks as of now.
     rollout: Rollout,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
+enum GreenReadiness {
     /// Step 2: some have yet to be created.
     Missing,
     /// Step 3: none is live, and some failed.
     AllFailed,
-    /// Steps 4 and 5: some are not ready, those that start among them.
+    /// Steps 4 and 5: some are not ready, or have yet to start.
     NotReady,
     /// Step 6: all are ready, but not for long enough.
     MinReady(Timestamp),
-    /// Only a gate is in the way. Says when the delay is over.
+    /// Only a gate is closed. Holds the end of the promotion's delay.
     Ready(Timestamp),
 }
 
-/// Where the verdict leads.
-enum Next {
-    /// To a step, for a blocker or for the green that are not ready, until a
-    /// deadline.
+/// What follows from the assessment.
+enum NextMove {
+    /// Wait in a step until a deadline, for a blocker or, without one, for green
+    /// that is not ready.
     Wait(Step, Option<Blocker>, Option<Timestamp>),
-    /// To green.
-    Switch(Cause),
-    /// Back to blue.
-    Back(Cause),
+    /// Switch to green.
+    Switch(Reason),
+    /// Go back to blue.
+    Back(Reason),
 }
 
-/// Steps 2 to 6, which every promotion asks for.
-pub(crate) fn assess(
-    deployment: &Deployment,
-    rollout: &Rollout,
-    routes: &[Route],
-    policy: &Policy,
-    spec: &BlueGreen,
-    now: Timestamp,
-) -> Assessment {
-    let target = deployment.target_replicas;
-    let green = routes
-        .iter()
-        .filter(|route| route.revision == rollout.deploying && route.retained_at.is_none());
-    let (tally, surplus) = trim(green, rollout.since, target);
-    let spent = tally.failed.saturating_sub(spec.max_replacements);
-    let missing = target.saturating_sub(tally.live()).saturating_sub(spent);
-    let unready = if missing > 0 {
-        Some(Verdict::Missing)
-    } else if tally.live() == 0 && tally.failed > 0 {
-        Some(Verdict::AllFailed)
-    } else if tally.ready < target {
-        Some(Verdict::NotReady)
-    } else {
-        None
-    };
-    let rollout = rollout.progressed(tally.ready, target, now);
-    let (verdict, rollout) = match unready {
-        Some(verdict) => (verdict, rollout.unsteady(policy, now)),
-        None => {
-            let (rollout, watch) = rollout.steady(tally.settled_at, now);
-            let over = |time| watch.reaches(time).unwrap_or(now);
-            let min_ready = over(spec.min_ready);
-            if now < min_ready {
-                (Verdict::MinReady(min_ready), rollout)
-            } else {
-                (Verdict::Ready(over(spec.promote_delay)), rollout)
-            }
-        }
-    };
-    Assessment {
-        target,
-        budget: spec.max_replacements,
-        tally,
-        missing,
-        surplus,
-        verdict,
-        rollout,
-    }
-}
-
-/// The whole decision.
-pub(crate) fn evaluate(
-    deployment: &Deployment,
-    rollout: Rollout,
-    routes: &[Route],
-    policy: &Policy,
-    spec: &BlueGreen,
-    now: Timestamp,
-) -> Evaluation {
-    let back = |cause| {
-        let transition = roll_back(deployment, &rollout, routes, policy, now);
-        Evaluation::because(transition, cause).soon(now)
-    };
-    if rollout.step == Step::RollingBack {
-        return back(None);
-    }
-    let assessment = assess(deployment, &rollout, routes, policy, spec, now);
-    let (step, blocker, deadline) = match assessment.next(policy, spec, now) {
-        Next::Wait(step, blocker, deadline) => (step, blocker, deadline),
-        Next::Switch(cause) => {
-            let transition = promotion(&assessment, routes, policy);
-            return Evaluation::because(transition, Some(cause)).soon(now);
-        }
-        Next::Back(cause) => return back(Some(cause)),
-    };
-    let rollout = Rollout {
-        step,
-        ..assessment.rollout
-    };
-    let mut evaluation = Evaluation::waiting(State::Deploying(rollout));
-    match blocker {
-        Some(blocker) => evaluation.wait_for(blocker),
-        None => assessment.explain(assessment.missing, &mut evaluation.blockers),
-    }
-    evaluation.deadline = deadline;
-    evaluation.wake_by(deadline);
-    let changes = &mut evaluation.transition.changes;
-    changes.create(rollout.deploying, assessment.missing, Traffic::Inactive);
-    changes.drain.extend(assessment.surplus);
-    let keep = Keep::at_target(deployment, rollout.current, routes, now);
-    let back_off_end = keep.back_off.map(|back_off| back_off.until);
-    keep.apply(rollout.current, changes);
-    let retained_end = clear_away(rollout.revisions(), routes, policy, now, changes);
-    evaluation.wake_by(back_off_end);
-    evaluation.wake_by(retained_end);
-    evaluation
-}
-
-/// Step 8: exactly the ready green take the traffic, and all that is not green
-/// loses it.
-pub(crate) fn promotion(assessment: &Assessment, routes: &[Route], policy: &Policy) -> Transition {
-    let rollout = &assessment.rollout;
-    let mut changes = Changes::default();
-    let mut surplus = assessment.surplus.clone();
-    surplus.sort_unstable();
-    for route in routes.iter().filter(|route| route.status.is_active()) {
-        if route.revision == rollout.deploying {
-            if surplus.binary_search(&route.id).is_ok() {
-                changes.drain.push(route.id);
-            } else if route.is_ready() {
-                changes.promote.push(route.id);
-            }
-        } else if route.status == RouteStatus::Running && !policy.scale_down_delay().is_zero() {
-            changes.retain.push(route.id);
+impl GreenAssessment {
+    /// Steps 1 to 6, which every promotion depends on.
+    fn of(settings: &BlueGreen, observed: &Observed<'_>, rollout: &Rollout) -> Self {
+        let target = observed.deployment.target_replicas;
+        let green = observed
+            .routes
+            .iter()
+            .filter(|route| route.revision == rollout.deploying && route.retained_at.is_none());
+        let (counts, surplus) = trim(green, rollout.since, target);
+        let spent = counts.failed.saturating_sub(settings.max_replacements);
+        let missing = target.saturating_sub(counts.live()).saturating_sub(spent);
+        let obstacle = if missing > 0 {
+            Some(GreenReadiness::Missing)
+        } else if counts.live() == 0 && counts.failed > 0 {
+            Some(GreenReadiness::AllFailed)
+        } else if counts.ready < target {
+            Some(GreenReadiness::NotReady)
         } else {
-            changes.drain.push(route.id);
+            None
+        };
+        let rollout = rollout.progressed(counts.ready, target, observed.now);
+        let (readiness, rollout) = match obstacle {
+            Some(obstacle) => (obstacle, rollout.unsteady(observed.policy, observed.now)),
+            None => {
+                let (rollout, watch) = rollout.steady(counts.settled_at, observed.now);
+                let over = |time| watch.reaches(time).unwrap_or(observed.now);
+                let min_ready = over(settings.min_ready);
+                if observed.now < min_ready {
+                    (GreenReadiness::MinReady(min_ready), rollout)
+                } else {
+                    let delay = over(settings.promote_delay);
+                    (GreenReadiness::Ready(delay), rollout)
+                }
+            }
+        };
+        Self {
+            target,
+            max_replacements: settings.max_replacements,
+            counts,
+            missing,
+            surplus,
+            readiness,
+            rollout,
         }
     }
-    Transition {
-        kind: TransitionKind::Promotion,
-        state: State::Ready {
-            current: rollout.deploying,
-        },
-        changes,
-        cause: None,
-    }
-}
 
-/// Green is drained, and blue is at the target again.
-pub(crate) fn roll_back(
-    deployment: &Deployment,
-    rollout: &Rollout,
-    routes: &[Route],
-    policy: &Policy,
-    now: Timestamp,
-) -> Transition {
-    let mut changes = Changes::default();
-    changes
-        .drain
-        .extend(live_of(routes, rollout.deploying).map(|route| route.id));
-    Keep::at_target(deployment, rollout.current, routes, now).apply(rollout.current, &mut changes);
-    clear_away(rollout.revisions(), routes, policy, now, &mut changes);
-    Transition {
-        kind: TransitionKind::RollBack,
-        state: State::Ready {
-            current: rollout.current,
-        },
-        changes,
-        cause: None,
-    }
-}
-
-impl Assessment {
-    /// Whether nothing but a gate is in the way, or else what is.
-    pub(crate) fn ready(&self) -> Result<(), Vec<Blocker>> {
-        match self.verdict {
-            Verdict::Ready(_) => Ok(()),
-            Verdict::MinReady(until) => Err(vec![Blocker::MinReady { until }]),
-            Verdict::Missing | Verdict::AllFailed | Verdict::NotReady => {
+    /// Succeeds if nothing but a gate blocks the promotion; otherwise lists what
+    /// does.
+    fn check_ready(&self) -> Result<(), Vec<Blocker>> {
+        match self.readiness {
+            GreenReadiness::Ready(_) => Ok(()),
+            GreenReadiness::MinReady(until) => Err(vec![Blocker::MinReady { until }]),
+            GreenReadiness::Missing | GreenReadiness::AllFailed | GreenReadiness::NotReady => {
                 let missing = (self.missing > 0).then_some(Blocker::GreenMissing {
                     missing: self.missing,
                     target: self.target,
@@ -219,82 +190,137 @@ impl Assessment {
     }
 
     /// Steps 3 to 8, with the gates and the deadlines as of now.
-    fn next(&self, policy: &Policy, spec: &BlueGreen, now: Timestamp) -> Next {
-        let Tally { ready, failed, .. } = self.tally;
-        match self.verdict {
-            Verdict::AllFailed => Next::Back(Cause::AllFailed { failed }),
-            Verdict::Missing | Verdict::NotReady => {
-                let deadline = self.rollout.progress.reaches(policy.progress_deadline);
-                if deadline.is_some_and(|deadline| deadline <= now) {
-                    return Next::Back(Cause::DeadlinePassed {
-                        deadline: policy.progress_deadline,
+    fn next_move(&self, settings: &BlueGreen, observed: &Observed<'_>) -> NextMove {
+        let RouteCounts { ready, failed, .. } = self.counts;
+        let progress_deadline = observed.policy.progress_deadline;
+        match self.readiness {
+            GreenReadiness::AllFailed => NextMove::Back(Reason::AllFailed { failed }),
+            GreenReadiness::Missing | GreenReadiness::NotReady => {
+                let deadline = self.rollout.progress.reaches(progress_deadline);
+                if deadline.is_some_and(|deadline| deadline <= observed.now) {
+                    return NextMove::Back(Reason::DeadlinePassed {
+                        deadline: progress_deadline,
                         ready,
                         target: self.target,
                     });
                 }
-                Next::Wait(Step::Provisioning, None, deadline)
+                NextMove::Wait(Step::Provisioning, None, deadline)
             }
-            Verdict::MinReady(until) => {
-                Next::Wait(Step::Provisioning, Some(Blocker::MinReady { until }), None)
+            GreenReadiness::MinReady(until) => {
+                NextMove::Wait(Step::Provisioning, Some(Blocker::MinReady { until }), None)
             }
-            Verdict::Ready(until) if spec.auto_promote => {
-                if until <= now {
-                    return Next::Switch(Cause::GatesOpen { ready });
+            GreenReadiness::Ready(until) if settings.auto_promote => {
+                if until <= observed.now {
+                    return NextMove::Switch(Reason::GatesOpen { ready });
                 }
-                let gate = gate(&self.rollout, now);
+                let gate = gate_clock(&self.rollout, observed.now);
                 let blocker = Blocker::PromoteDelay { until };
-                Next::Wait(Step::AwaitingPromotion { gate }, Some(blocker), None)
+                NextMove::Wait(Step::AwaitingPromotion { gate }, Some(blocker), None)
             }
-            Verdict::Ready(_) => self.at_manual_gate(spec.gate_timeout, now),
+            GreenReadiness::Ready(_) => self.at_manual_gate(settings.gate_timeout, observed.now),
         }
     }
 
-    fn at_manual_gate(&self, timeout: Option<GateTimeout>, now: Timestamp) -> Next {
-        let gate = gate(&self.rollout, now);
+    fn at_manual_gate(&self, timeout: Option<GateTimeout>, now: Timestamp) -> NextMove {
+        let gate = gate_clock(&self.rollout, now);
         let timeout = timeout.and_then(|timeout| Some((gate.reaches(timeout.duration)?, timeout)));
         if let Some((at, GateTimeout { duration, action })) = timeout
             && at <= now
         {
-            let cause = Cause::GateTimedOut { after: duration };
+            let reason = Reason::GateTimedOut { after: duration };
             match action {
-                GateAction::Rollback => return Next::Back(cause),
-                GateAction::Promote => return Next::Switch(cause),
+                GateAction::Rollback => return NextMove::Back(reason),
+                GateAction::Promote => return NextMove::Switch(reason),
                 GateAction::Hold => {}
             }
         }
         let blocker = Blocker::ManualGate {
-            ready: self.tally.ready,
+            ready: self.counts.ready,
             timeout: timeout.map(|(at, timeout)| (at, timeout.action)),
         };
-        Next::Wait(
+        NextMove::Wait(
             Step::AwaitingPromotion { gate },
             Some(blocker),
             blocker.until(),
         )
     }
 
-    /// Names what is in the way of the green once `created` more are starting.
+    /// Brings green and blue to the target while the switch has to wait.
+    fn wait(
+        self,
+        observed: &Observed<'_>,
+        step: Step,
+        blocker: Option<Blocker>,
+        deadline: Option<Timestamp>,
+    ) -> Evaluation {
+        let rollout = Rollout {
+            step,
+            ..self.rollout
+        };
+        let mut evaluation = Evaluation::waiting(observed, State::Deploying(rollout));
+        match blocker {
+            Some(blocker) => evaluation.wait_for(blocker),
+            None => self.explain(self.missing, &mut evaluation.blockers),
+        }
+        evaluation.deadline = deadline;
+        evaluation.wake_by(deadline);
+        let actions = &mut evaluation.transition.actions;
+        actions.create(rollout.deploying, self.missing, Traffic::Inactive);
+        actions.drain.extend(self.surplus);
+        let blue = Replenish::to_target(observed, rollout.current);
+        let back_off_end = blue.back_off.map(|back_off| back_off.until);
+        blue.apply(rollout.current, actions);
+        let retained_end = drain_obsolete(observed, rollout.revisions(), actions);
+        evaluation.wake_by(back_off_end);
+        evaluation.wake_by(retained_end);
+        evaluation
+    }
+
+    /// Step 8: exactly the ready green take the traffic, and every route that is
+    /// not green loses it.
+    fn promotion(&self, observed: &Observed<'_>) -> Transition {
+        let retains = !observed.policy.scale_down_delay().is_zero();
+        let mut actions = RouteActions::default();
+        let mut surplus = self.surplus.clone();
+        surplus.sort_unstable();
+        for route in observed.active_routes() {
+            if route.revision == self.rollout.deploying {
+                if surplus.binary_search(&route.id).is_ok() {
+                    actions.drain.push(route.id);
+                } else if route.is_ready() {
+                    actions.promote.push(route.id);
+                }
+            } else if retains && route.status == RouteStatus::Running {
+                actions.retain.push(route.id);
+            } else {
+                actions.drain.push(route.id);
+            }
+        }
+        Transition::promotion(observed, &self.rollout, actions)
+    }
+
+    /// Names everything that blocks green, once `created` more are starting.
     fn explain(&self, created: u32, blockers: &mut impl Extend<Blocker>) {
         let Self {
             target,
-            budget,
-            tally,
+            max_replacements: budget,
+            counts,
             ..
         } = *self;
-        let Tally {
+        let RouteCounts {
             ready,
             unready,
             failed,
             ..
-        } = tally;
-        let provisioning = tally.provisioning + created;
+        } = counts;
+        let provisioning = counts.provisioning + created;
         blockers.extend((provisioning > 0).then_some(Blocker::GreenProvisioning {
             provisioning,
             ready,
             target,
         }));
         blockers.extend(
-            (tally.unready_count > 0).then_some(Blocker::GreenUnhealthy {
+            (counts.unready_count > 0).then_some(Blocker::GreenUnhealthy {
                 ready,
                 target,
                 unready,
@@ -309,23 +335,18 @@ impl Assessment {
     }
 }
 
-impl Evaluation {
-    pub(crate) fn because(transition: Transition, cause: Option<Cause>) -> Self {
-        Self::from(Transition {
-            cause,
-            ..transition
-        })
-    }
-
-    /// To be looked at once more at once: the state is another one.
-    pub(crate) fn soon(mut self, now: Timestamp) -> Self {
-        self.wake_by(Some(now));
-        self
-    }
+/// Drains green, and brings blue to the target again.
+fn roll_back(observed: &Observed<'_>, rollout: &Rollout) -> Transition {
+    let mut actions = RouteActions::default();
+    let green = observed.live_routes(rollout.deploying);
+    actions.drain.extend(green.map(|route| route.id));
+    Replenish::to_target(observed, rollout.current).apply(rollout.current, &mut actions);
+    drain_obsolete(observed, rollout.revisions(), &mut actions);
+    Transition::roll_back(observed, rollout, actions)
 }
 
-/// The gate's clock; a new one when the gate has just been reached.
-fn gate(rollout: &Rollout, now: Timestamp) -> Stopwatch {
+/// The gate's clock; a new one if the gate has only now been reached.
+fn gate_clock(rollout: &Rollout, now: Timestamp) -> Stopwatch {
     match rollout.step {
         Step::AwaitingPromotion { gate } => gate.running(now),
         Step::Provisioning | Step::RollingBack => Stopwatch::started(now),

@@ -1,7 +1,7 @@
-//! Routes, counted and sorted out.
+//! Routes, classified and counted.
 
 use crate::{
-    Deployment, Health, RevisionId, Route, RouteStatus, Timestamp, Traffic, blocker::Unready,
+    Health, ObservedDeployment, ObservedRoute, RouteStatus, Timestamp, Traffic, blocker::Unready,
 };
 
 /// Routes of one revision, counted. A route that Viridian drained is counted
@@ -22,9 +22,12 @@ pub struct ReplicaCounts {
     pub retained: u32,
 }
 
-/// The counts of blue and of green. Retained routes, of whatever revision, are
-/// blue's reserve.
-pub fn counts(deployment: &Deployment, routes: &[Route]) -> (ReplicaCounts, ReplicaCounts) {
+/// Counts blue and green. Retained routes count as retained blue, whatever their
+/// revision.
+pub fn counts(
+    deployment: &ObservedDeployment,
+    routes: &[ObservedRoute],
+) -> (ReplicaCounts, ReplicaCounts) {
     let mut blue = ReplicaCounts::default();
     let mut green = ReplicaCounts::default();
     let rollout = deployment.state.rollout();
@@ -41,26 +44,14 @@ pub fn counts(deployment: &Deployment, routes: &[Route]) -> (ReplicaCounts, Repl
     (blue, green)
 }
 
-/// The routes that a traffic table lists: the ACTIVE ones that are ready, and if
-/// none is, the ACTIVE ones that run (fail open).
-pub fn serving(routes: &[Route]) -> impl Iterator<Item = &Route> {
-    let active =
-        |route: &&Route| route.traffic == Traffic::Active && route.status == RouteStatus::Running;
-    let any_ready = routes.iter().filter(active).any(Route::is_ready);
-    routes
-        .iter()
-        .filter(active)
-        .filter(move |route| !any_ready || route.is_ready())
-}
-
 impl ReplicaCounts {
-    fn add(&mut self, route: &Route, since: Timestamp) {
-        match Class::of(route, since) {
-            Class::Provisioning => self.provisioning += 1,
-            Class::Ready => self.ready += 1,
-            Class::Unready => self.unhealthy += 1,
-            Class::Failed => self.failed += 1,
-            Class::Gone => {}
+    fn add(&mut self, route: &ObservedRoute, since: Timestamp) {
+        match RouteClass::of(route, since) {
+            RouteClass::Provisioning => self.provisioning += 1,
+            RouteClass::Ready => self.ready += 1,
+            RouteClass::Unready => self.unhealthy += 1,
+            RouteClass::Failed => self.failed += 1,
+            RouteClass::Gone => {}
         }
         if route.traffic == Traffic::Active {
             self.active_traffic += 1;
@@ -68,10 +59,10 @@ impl ReplicaCounts {
     }
 }
 
-/// What a route counts as. Every route is in exactly one class, whatever its
+/// The class in which a route counts. Every route is in exactly one, whatever its
 /// health: a rollout must not hang on a value that no class has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Class {
+pub(crate) enum RouteClass {
     Provisioning,
     Ready,
     /// RUNNING with any health but HEALTHY.
@@ -82,8 +73,8 @@ pub(crate) enum Class {
     Gone,
 }
 
-impl Class {
-    pub(crate) fn of(route: &Route, since: Timestamp) -> Self {
+impl RouteClass {
+    pub(crate) fn of(route: &ObservedRoute, since: Timestamp) -> Self {
         match (route.status, route.health) {
             (RouteStatus::Provisioning, _) => Self::Provisioning,
             (RouteStatus::Running, Health::Healthy) => Self::Ready,
@@ -102,9 +93,9 @@ impl Class {
     }
 }
 
-/// The routes of one revision that count, sorted out.
+/// The routes of one revision that count, by class.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct RouteCounts {
     pub(crate) provisioning: u32,
     pub(crate) ready: u32,
     pub(crate) unready: Unready,
@@ -114,14 +105,17 @@ pub(crate) struct Tally {
     pub(crate) settled_at: Option<Timestamp>,
 }
 
-impl Tally {
+impl RouteCounts {
     #[inline]
-    pub(crate) fn of<'a>(routes: impl Iterator<Item = &'a Route>, since: Timestamp) -> Self {
-        let mut tally = Self::default();
+    pub(crate) fn of<'a>(
+        routes: impl Iterator<Item = &'a ObservedRoute>,
+        since: Timestamp,
+    ) -> Self {
+        let mut counts = Self::default();
         for route in routes {
-            tally.add(route, since);
+            counts.add(route, since);
         }
-        tally
+        counts
     }
 
     pub(crate) fn live(&self) -> u32 {
@@ -129,19 +123,19 @@ impl Tally {
     }
 
     #[inline]
-    fn add(&mut self, route: &Route, since: Timestamp) {
-        match Class::of(route, since) {
-            Class::Provisioning => self.provisioning += 1,
-            Class::Ready => {
+    fn add(&mut self, route: &ObservedRoute, since: Timestamp) {
+        match RouteClass::of(route, since) {
+            RouteClass::Provisioning => self.provisioning += 1,
+            RouteClass::Ready => {
                 self.ready += 1;
                 self.settled_at = self.settled_at.max(Some(route.settled_at()));
             }
-            Class::Unready => {
+            RouteClass::Unready => {
                 self.unready_count += 1;
                 self.unready.add(route.health, route.settled_at());
             }
-            Class::Failed => self.failed += 1,
-            Class::Gone => {}
+            RouteClass::Failed => self.failed += 1,
+            RouteClass::Gone => {}
         }
     }
 }
@@ -156,14 +150,4 @@ impl Unready {
         };
         *part = Some(part.map_or((1, since), |(count, first)| (count + 1, first.min(since))));
     }
-}
-
-/// Live routes of one revision.
-pub(crate) fn live_of(
-    routes: &[Route],
-    revision: RevisionId,
-) -> impl Iterator<Item = &Route> + Clone {
-    routes
-        .iter()
-        .filter(move |route| route.revision == revision && route.is_live())
 }

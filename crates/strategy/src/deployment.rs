@@ -1,20 +1,6 @@
-//! A deployment as the decision sees it.
+//! The states of a deployment.
 
 use crate::{RevisionId, Rollout, Step, Timestamp};
-
-/// What is asked of a deployment, and where it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Deployment {
-    /// Where it is.
-    pub state: State,
-    /// How many routes ought to serve.
-    pub target_replicas: u32,
-    /// Whether nothing may move.
-    pub paused: bool,
-    /// When the current revision was activated: its older failures count no
-    /// more.
-    pub current_since: Timestamp,
-}
 
 /// Where a deployment is. Each state owns only what it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +55,24 @@ pub enum SubStep {
     RollingBack,
 }
 
+/// A lifecycle with its sub-step: what a state is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LifecyclePhase {
+    /// The stage.
+    pub lifecycle: Lifecycle,
+    /// The step, exactly while DEPLOYING.
+    pub sub_step: Option<SubStep>,
+}
+
 impl State {
+    /// The stage with its step.
+    pub fn phase(&self) -> LifecyclePhase {
+        LifecyclePhase {
+            lifecycle: self.lifecycle(),
+            sub_step: self.sub_step(),
+        }
+    }
+
     /// The stage.
     pub fn lifecycle(&self) -> Lifecycle {
         match self {

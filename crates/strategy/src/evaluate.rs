@@ -1,20 +1,19 @@
 //! What a deployment does next.
 
 use crate::{
-    Blocker, Blockers, Cause, Deployment, Policy, RevisionId, Route, State, Strategy, Timestamp,
-    Transition, blue_green,
-    keep::{Keep, clear_away},
-    rolling,
+    Blocker, Blockers, Observed, Reason, RevisionId, State, Timestamp, Transition,
+    replenish::{Replenish, drain_obsolete},
 };
 
-/// What a deployment does next, why it does not do more, and when to look again.
+/// What a deployment does next, why it does not do more, and when to evaluate it
+/// again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evaluation {
     /// What changes now.
     pub transition: Transition,
     /// Why it does not go further.
     pub blockers: Blockers,
-    /// When to look again if nothing else happens; never when there is none.
+    /// When to evaluate again if nothing else happens; never if None.
     pub wake_at: Option<Timestamp>,
     /// When the progress deadline or the gate's timeout passes.
     pub deadline: Option<Timestamp>,
@@ -22,98 +21,91 @@ pub struct Evaluation {
 
 /// Decides what a deployment does next.
 ///
-/// Evaluating once more without anything having happened changes nothing. The
-/// routes are all that are not over, and the failed ones that were created since
-/// their revision was activated.
-pub fn evaluate(
-    deployment: &Deployment,
-    routes: &[Route],
-    policy: &Policy,
-    now: Timestamp,
-) -> Evaluation {
+/// Idempotent: a second evaluation without an event in between changes nothing.
+pub fn evaluate(observed: &Observed<'_>) -> Evaluation {
+    let deployment = observed.deployment;
     match deployment.state {
-        // A pause does not hold up the end: nobody could resume it after that.
-        State::Destroying { current } => destroy(current, routes),
-        State::Destroyed { .. } => Evaluation::waiting(deployment.state),
-        state if deployment.paused => {
-            Evaluation::blocked(state.standing_still(now), Blocker::Paused)
-        }
+        // A pause does not hold the end up: nobody could resume it afterwards.
+        State::Destroying { current } => destroy(observed, current),
+        State::Destroyed { .. } => Evaluation::waiting(observed, deployment.state),
+        state if deployment.paused => Evaluation::blocked(
+            observed,
+            state.standing_still(observed.now),
+            Blocker::Paused,
+        ),
         State::Pending { current: None } => {
-            Evaluation::blocked(deployment.state, Blocker::NoRevision)
+            Evaluation::blocked(observed, deployment.state, Blocker::NoRevision)
         }
         State::Pending {
             current: Some(current),
         }
-        | State::Ready { current } => keep_current(deployment, current, routes, policy, now),
-        State::Deploying(rollout) => match policy.strategy {
-            Strategy::BlueGreen(spec) => {
-                blue_green::evaluate(deployment, rollout, routes, policy, &spec, now)
-            }
-            Strategy::Rolling(spec) => {
-                rolling::evaluate(deployment, rollout, routes, policy, &spec, now)
-            }
-        },
+        | State::Ready { current } => keep_current(observed, current),
+        State::Deploying(rollout) => observed.policy.strategy.rules().evaluate(observed, rollout),
     }
 }
 
-/// PENDING and READY: the current revision is kept at the target. A PENDING one
-/// that is all ready is READY, and stays so.
-fn keep_current(
-    deployment: &Deployment,
-    current: RevisionId,
-    routes: &[Route],
-    policy: &Policy,
-    now: Timestamp,
-) -> Evaluation {
+/// PENDING and READY: keeps the current revision at the target. A PENDING
+/// deployment with all routes ready becomes READY, and stays READY.
+fn keep_current(observed: &Observed<'_>, current: RevisionId) -> Evaluation {
+    let deployment = observed.deployment;
     let target = deployment.target_replicas;
-    let keep = Keep::at_target(deployment, current, routes, now);
+    let replenish = Replenish::to_target(observed, current);
     let state = match deployment.state {
-        State::Pending { .. } if keep.tally.ready >= target => State::Ready { current },
+        State::Pending { .. } if replenish.counts.ready >= target => State::Ready { current },
         state => state,
     };
-    let mut evaluation = Evaluation::waiting(state);
-    for blocker in keep.blockers(target) {
+    let mut evaluation = Evaluation::waiting(observed, state);
+    for blocker in replenish.blockers(target) {
         evaluation.wait_for(blocker);
     }
-    let changes = &mut evaluation.transition.changes;
-    keep.apply(current, changes);
-    let retained_end = clear_away([current; 2], routes, policy, now, changes);
+    let actions = &mut evaluation.transition.actions;
+    replenish.apply(current, actions);
+    let retained_end = drain_obsolete(observed, [current; 2], actions);
     evaluation.wake_by(retained_end);
     evaluation
 }
 
-fn destroy(current: Option<RevisionId>, routes: &[Route]) -> Evaluation {
-    let left = routes.iter().filter(|route| !route.status.is_over());
+fn destroy(observed: &Observed<'_>, current: Option<RevisionId>) -> Evaluation {
+    let left = observed
+        .routes
+        .iter()
+        .filter(|route| !route.status.is_over());
     let left = u32::try_from(left.count()).unwrap_or(u32::MAX);
     if left == 0 {
-        return Evaluation::waiting(State::Destroyed { current });
+        return Evaluation::waiting(observed, State::Destroyed { current });
     }
-    let mut evaluation = Evaluation::waiting(State::Destroying { current });
-    let Transition { changes, cause, .. } = &mut evaluation.transition;
-    *cause = Some(Cause::Ending { left });
-    changes.drain_active(routes);
+    let mut evaluation = Evaluation::waiting(observed, State::Destroying { current });
+    evaluation.transition.reason = Some(Reason::Ending { left });
+    evaluation.transition.actions.drain_active(observed);
     evaluation
 }
 
 impl Evaluation {
-    /// Why it does this, or does not do more, in a sentence for an operator;
-    /// empty when all is as it ought to be.
+    /// Why it does this, or does not do more, in a sentence for an operator. Empty
+    /// when nothing is to be done.
     pub fn reason(&self) -> String {
-        if let Some(cause) = self.transition.cause {
-            return cause.to_string();
+        if let Some(reason) = self.transition.reason {
+            return reason.to_string();
         }
         let sentences: Vec<String> = self.blockers.iter().map(Blocker::to_string).collect();
         sentences.join("; ")
     }
 
-    pub(crate) fn waiting(state: State) -> Self {
-        Self::from(Transition::step(state))
+    pub(crate) fn because(transition: Transition, reason: Option<Reason>) -> Self {
+        Self::from(Transition {
+            reason,
+            ..transition
+        })
     }
 
-    fn blocked(state: State, blocker: Blocker) -> Self {
+    pub(crate) fn waiting(observed: &Observed<'_>, state: State) -> Self {
+        Self::from(Transition::step(observed.deployment, state))
+    }
+
+    fn blocked(observed: &Observed<'_>, state: State, blocker: Blocker) -> Self {
         Self {
             blockers: Blockers::from_iter([blocker]),
-            ..Self::waiting(state)
+            ..Self::waiting(observed, state)
         }
     }
 
@@ -125,6 +117,13 @@ impl Evaluation {
 
     pub(crate) fn wake_by(&mut self, at: Option<Timestamp>) {
         self.wake_at = [self.wake_at, at].into_iter().flatten().min();
+    }
+
+    /// The same, to be evaluated again at once: the state is a new one, and its
+    /// own rules have not been applied yet.
+    pub(crate) fn requeue_now(mut self, now: Timestamp) -> Self {
+        self.wake_by(Some(now));
+        self
     }
 }
 

@@ -4,37 +4,44 @@
 //! comes in as an argument, the next deadline goes out as a value, and the same
 //! input gives the same output.
 //!
-//! - [`evaluate`] is what the coordinator asks at each cycle.
+//! - [`evaluate`] decides what happens without a call. The coordinator asks it in
+//!   every cycle.
 //! - [`verbs`] are the rules of the calls: what a promotion or an activation
 //!   changes, or why it is refused.
 //!
-//! Both give a [`Transition`] that whoever holds the deployment's lock applies.
+//! Both read one [`Observed`] and return a [`Transition`], which the holder of the
+//! deployment's lock applies.
 
+mod actions;
 mod blocker;
 mod blue_green;
-mod cause;
 mod counts;
 mod deployment;
 mod evaluate;
 mod id;
-mod keep;
+mod observed;
 mod patch;
 mod policy;
+mod reason;
+mod replenish;
 mod rolling;
 mod rollout;
 mod route;
 mod stopwatch;
+mod strategy;
 mod time;
+mod traffic;
 mod transition;
 pub mod verbs;
 
 pub use self::{
+    actions::{NewRoutes, RouteActions},
     blocker::{Blocker, BlockerCode, Blockers, Unready},
-    cause::Cause,
-    counts::{ReplicaCounts, counts, serving},
-    deployment::{Deployment, Lifecycle, State, SubStep},
+    counts::{ReplicaCounts, counts},
+    deployment::{Lifecycle, LifecyclePhase, State, SubStep},
     evaluate::{Evaluation, evaluate},
     id::{DeploymentId, RevisionId, RouteId},
+    observed::{Observed, ObservedDeployment},
     patch::{
         BlueGreenPatch, GateTimeoutPatch, IfOther, PatchError, PolicyPatch, RollingUpdatePatch,
         StrategyPatch, StrategySettings,
@@ -43,9 +50,11 @@ pub use self::{
         BlueGreen, GateAction, GateTimeout, IntOrPercent, MAX_DURATION, MAX_REPLICAS, Policy,
         PolicyError, RollingUpdate, Strategy,
     },
+    reason::Reason,
     rollout::{Rollout, Steady, Step},
-    route::{Health, Route, RouteStatus, Traffic},
+    route::{Health, ObservedRoute, RouteStatus, Traffic},
     stopwatch::Stopwatch,
     time::Timestamp,
-    transition::{Changes, NewRoutes, Transition, TransitionKind},
+    traffic::{FULL_WEIGHT, RevisionWeight, ServingRoute, StopWhen, TrafficSplit},
+    transition::{Transition, TransitionKind},
 };

@@ -96,8 +96,8 @@ impl PolicyPatch {
     /// A [`PatchError`] when they do not fit it.
     pub fn apply(&self, policy: &Policy) -> Result<Policy, PatchError> {
         let strategy = match &self.strategy {
-            Some(patch) => patch.apply(policy.strategy)?,
-            None => policy.strategy,
+            Some(patch) => patch.apply(&policy.strategy)?,
+            None => policy.strategy.clone(),
         };
         Ok(Policy {
             strategy,
@@ -108,13 +108,13 @@ impl PolicyPatch {
 }
 
 impl StrategyPatch {
-    fn apply(&self, strategy: Strategy) -> Result<Strategy, PatchError> {
+    fn apply(&self, strategy: &Strategy) -> Result<Strategy, PatchError> {
         use StrategySettings::{BlueGreen as OfBlueGreen, Rolling as OfRolling};
         match (&self.settings, strategy) {
             (OfBlueGreen(patch), Strategy::BlueGreen(old)) => {
-                patch.apply(old).map(Strategy::BlueGreen)
+                patch.apply(*old).map(Strategy::BlueGreen)
             }
-            (OfRolling(patch), Strategy::Rolling(old)) => Ok(Strategy::Rolling(patch.apply(old))),
+            (OfRolling(patch), Strategy::Rolling(old)) => Ok(Strategy::Rolling(patch.apply(*old))),
             _ if self.if_other == IfOther::Refuse => Err(PatchError::OtherStrategy),
             (OfBlueGreen(patch), Strategy::Rolling(_)) => {
                 let default = BlueGreen::default();
@@ -252,7 +252,7 @@ mod tests {
     fn all_of_a_policy_replaces_any_other() {
         for old in [Policy::default(), blue_green(), rolling()] {
             for new in [Policy::default(), blue_green(), rolling()] {
-                assert_eq!(PolicyPatch::from(new).apply(&old), Ok(new));
+                assert_eq!(PolicyPatch::from(new.clone()).apply(&old), Ok(new));
             }
         }
     }

@@ -9,7 +9,7 @@ pub const MAX_DURATION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 pub const MAX_REPLICAS: u32 = 1_000;
 
 /// How a new revision replaces the current one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// The way.
     pub strategy: Strategy,
@@ -19,8 +19,8 @@ pub struct Policy {
     pub drain_grace: Duration,
 }
 
-/// The two ways.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The strategies, each with its settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Strategy {
     /// All new routes come up without traffic, then all of it is switched.
     BlueGreen(BlueGreen),
@@ -118,88 +118,29 @@ impl Default for RollingUpdate {
 }
 
 impl Policy {
-    /// Every rule that it breaks.
+    /// Every rule that the policy breaks.
     pub fn errors(&self) -> Vec<PolicyError> {
         let mut errors = Vec::new();
-        let mut duration = |name, value: Duration| {
-            if value > MAX_DURATION {
-                errors.push(PolicyError::TooLong(name));
-            }
-        };
-        duration("progress_deadline", self.progress_deadline);
-        duration("drain_grace", self.drain_grace);
-        match &self.strategy {
-            Strategy::BlueGreen(spec) => {
-                duration("blue_green.promote_delay", spec.promote_delay);
-                duration("blue_green.min_ready", spec.min_ready);
-                duration("blue_green.scale_down_delay", spec.scale_down_delay);
-                if let Some(gate) = spec.gate_timeout {
-                    duration("blue_green.gate_timeout.duration", gate.duration);
-                    if gate.duration.is_zero() {
-                        errors.push(PolicyError::GateTimeoutZero);
-                    }
-                }
-                if spec.max_replacements > MAX_REPLICAS {
-                    errors.push(PolicyError::CountTooLarge("blue_green.max_replacements"));
-                }
-            }
-            Strategy::Rolling(spec) => spec.errors(&mut errors),
-        }
+        check_duration("progress_deadline", self.progress_deadline, &mut errors);
+        check_duration("drain_grace", self.drain_grace, &mut errors);
+        self.strategy.rules().check(&mut errors);
         errors
     }
 
-    /// How long blue is retained after the switch; zero with rolling.
+    /// How long blue is retained after the switch. Zero with rolling.
     pub fn scale_down_delay(&self) -> Duration {
-        match self.strategy {
-            Strategy::BlueGreen(spec) => spec.scale_down_delay,
-            Strategy::Rolling(_) => Duration::ZERO,
-        }
+        self.strategy.rules().scale_down_delay()
     }
 }
 
-impl RollingUpdate {
-    /// The surge and the unavailability that `target` allows. A pair that comes
-    /// to zero and zero comes to zero and one, or nothing could move.
-    pub(crate) fn resolve(&self, target: u32) -> (u32, u32) {
-        let surge = match self.max_surge {
-            IntOrPercent::Count(count) => count,
-            IntOrPercent::Percent(percent) => (target * percent).div_ceil(100),
-        };
-        let unavailable = match self.max_unavailable {
-            IntOrPercent::Count(count) => count,
-            IntOrPercent::Percent(percent) => target * percent / 100,
-        };
-        if surge == 0 && unavailable == 0 {
-            (0, 1)
-        } else {
-            (surge, unavailable)
-        }
-    }
-
-    fn errors(&self, errors: &mut Vec<PolicyError>) {
-        let fields = [
-            ("rolling_update.max_surge", self.max_surge),
-            ("rolling_update.max_unavailable", self.max_unavailable),
-        ];
-        for (name, value) in fields {
-            match value {
-                IntOrPercent::Count(count) if count > MAX_REPLICAS => {
-                    errors.push(PolicyError::CountTooLarge(name));
-                }
-                IntOrPercent::Percent(percent) if percent > 100 => {
-                    errors.push(PolicyError::PercentTooLarge(name));
-                }
-                IntOrPercent::Count(_) | IntOrPercent::Percent(_) => {}
-            }
-        }
-        if self.max_surge.is_zero() && self.max_unavailable.is_zero() {
-            errors.push(PolicyError::NoRoomToRoll);
-        }
+pub(crate) fn check_duration(name: &'static str, value: Duration, errors: &mut Vec<PolicyError>) {
+    if value > MAX_DURATION {
+        errors.push(PolicyError::TooLong(name));
     }
 }
 
 impl IntOrPercent {
-    fn is_zero(self) -> bool {
+    pub(crate) fn is_zero(self) -> bool {
         matches!(self, Self::Count(0) | Self::Percent(0))
     }
 }

@@ -2,100 +2,158 @@
 //! unavailability.
 
 use crate::{
-    Blocker, Cause, Changes, Deployment, Evaluation, Policy, RevisionId, RollingUpdate, Rollout,
-    Route, RouteId, State, Step, Timestamp, Traffic, Transition, TransitionKind,
-    counts::Tally,
-    keep::{BackOff, trim},
+    Blocker, Evaluation, IntOrPercent, MAX_REPLICAS, Observed, ObservedRoute, PolicyError, Reason,
+    RevisionId, RollingUpdate, Rollout, RouteActions, RouteId, State, Step, Timestamp, Traffic,
+    Transition,
+    counts::RouteCounts,
+    replenish::{BackOff, create_after_back_off, trim},
+    strategy::StrategyRules,
+    verbs::PromoteRejection,
 };
 
-/// The whole decision. Rolling back is the same with the two revisions in each
-/// other's place.
-pub(crate) fn evaluate(
-    deployment: &Deployment,
-    rollout: Rollout,
-    routes: &[Route],
-    policy: &Policy,
-    spec: &RollingUpdate,
-    now: Timestamp,
-) -> Evaluation {
-    let back = rollout.step == Step::RollingBack;
-    let (new, since) = if back {
-        (rollout.current, deployment.current_since)
-    } else {
-        (rollout.deploying, rollout.since)
-    };
-    let roll = Roll::plan(deployment, new, since, routes, spec, now);
-    let rollout = rollout.progressed(roll.new.ready, roll.target, now);
-    if roll.is_complete() {
-        return completed(roll, new, back).soon(now);
+impl StrategyRules for RollingUpdate {
+    fn name(&self) -> &'static str {
+        "rolling_update"
     }
-    let deadline = if back {
-        None
-    } else {
-        rollout.progress.reaches(policy.progress_deadline)
-    };
-    let Tally { ready, failed, .. } = roll.new;
-    let cause = if !back && roll.new.live() == 0 && failed > 0 {
-        Some(Cause::AllFailed { failed })
-    } else {
-        let passed = deadline.filter(|&deadline| deadline <= now);
-        passed.map(|_| Cause::DeadlinePassed {
-            deadline: policy.progress_deadline,
-            ready,
-            target: roll.target,
-        })
-    };
-    if cause.is_some() {
-        let rollout = rollout.turned_back();
-        let mut evaluation = evaluate(deployment, rollout, routes, policy, spec, now);
-        evaluation.transition.cause = cause;
-        return evaluation;
+
+    fn check(&self, errors: &mut Vec<PolicyError>) {
+        let fields = [
+            ("rolling_update.max_surge", self.max_surge),
+            ("rolling_update.max_unavailable", self.max_unavailable),
+        ];
+        for (name, value) in fields {
+            match value {
+                IntOrPercent::Count(count) if count > MAX_REPLICAS => {
+                    errors.push(PolicyError::CountTooLarge(name));
+                }
+                IntOrPercent::Percent(percent) if percent > 100 => {
+                    errors.push(PolicyError::PercentTooLarge(name));
+                }
+                IntOrPercent::Count(_) | IntOrPercent::Percent(_) => {}
+            }
+        }
+        if self.max_surge.is_zero() && self.max_unavailable.is_zero() {
+            errors.push(PolicyError::NoRoomToRoll);
+        }
     }
-    let mut evaluation = Evaluation::waiting(State::Deploying(rollout));
-    evaluation.deadline = deadline;
-    evaluation.wake_by(deadline);
-    for blocker in roll.blockers(back) {
-        evaluation.wait_for(blocker);
+
+    /// Rolling back is the same with the two revisions exchanged.
+    fn evaluate(&self, observed: &Observed<'_>, rollout: Rollout) -> Evaluation {
+        let back = rollout.step == Step::RollingBack;
+        let (new, since) = if back {
+            (rollout.current, observed.deployment.current_since)
+        } else {
+            (rollout.deploying, rollout.since)
+        };
+        let step = RollingStep::plan(self, observed, new, since);
+        let rollout = rollout.progressed(step.new.ready, step.target, observed.now);
+        if step.is_complete() {
+            return step.complete(observed, &rollout).requeue_now(observed.now);
+        }
+        let deadline = if back {
+            None
+        } else {
+            rollout.progress.reaches(observed.policy.progress_deadline)
+        };
+        let reason = if back {
+            None
+        } else {
+            step.reason_to_turn_back(observed, deadline)
+        };
+        if reason.is_some() {
+            // The first step back belongs to the same transition: one that only moved
+            // to ROLLING_BACK would leave that step to the next cycle.
+            let mut evaluation = self.evaluate(observed, rollout.turned_back());
+            evaluation.transition.reason = reason;
+            return evaluation;
+        }
+        let mut evaluation = Evaluation::waiting(observed, State::Deploying(rollout));
+        evaluation.deadline = deadline;
+        evaluation.wake_by(deadline);
+        for blocker in step.blockers(back) {
+            evaluation.wait_for(blocker);
+        }
+        let actions = &mut evaluation.transition.actions;
+        actions.create(new, step.create, Traffic::Active);
+        actions.drain.extend(step.drain);
+        evaluation
     }
-    let changes = &mut evaluation.transition.changes;
-    changes.create(new, roll.create, Traffic::Active);
-    changes.drain.extend(roll.drain);
-    evaluation
+
+    fn promote(
+        &self,
+        _observed: &Observed<'_>,
+        _rollout: Rollout,
+    ) -> Result<Transition, PromoteRejection> {
+        Err(PromoteRejection::NotBlueGreen)
+    }
+
+    fn abort(&self, observed: &Observed<'_>, rollout: Rollout) -> Transition {
+        let state = State::Deploying(rollout.turned_back());
+        Transition::step(observed.deployment, state)
+    }
+
+    /// None: the old green serves until it is replaced, as any other old route.
+    fn drains_superseded(&self, _rollout: &Rollout, _route: &ObservedRoute) -> bool {
+        false
+    }
+}
+
+impl RollingUpdate {
+    /// The surge and the unavailability that `target` allows. A pair that comes to
+    /// zero and zero counts as zero and one, or nothing could move.
+    pub(crate) fn resolve(&self, target: u32) -> (u32, u32) {
+        let surge = match self.max_surge {
+            IntOrPercent::Count(count) => count,
+            IntOrPercent::Percent(percent) => (target * percent).div_ceil(100),
+        };
+        let unavailable = match self.max_unavailable {
+            IntOrPercent::Count(count) => count,
+            IntOrPercent::Percent(percent) => target * percent / 100,
+        };
+        if surge == 0 && unavailable == 0 {
+            (0, 1)
+        } else {
+            (surge, unavailable)
+        }
+    }
 }
 
 /// One step of the replacement.
-struct Roll {
+struct RollingStep {
     target: u32,
-    new: Tally,
+    new: RouteCounts,
     create: u32,
     drain: Vec<RouteId>,
     back_off: Option<BackOff>,
 }
 
-impl Roll {
+impl RollingStep {
     fn plan(
-        deployment: &Deployment,
+        settings: &RollingUpdate,
+        observed: &Observed<'_>,
         revision: RevisionId,
         since: Timestamp,
-        routes: &[Route],
-        spec: &RollingUpdate,
-        now: Timestamp,
     ) -> Self {
-        let target = deployment.target_replicas;
-        let (surge, unavailable) = spec.resolve(target);
-        let ours = routes.iter().filter(|route| route.revision == revision);
-        let (new, mut drain) = trim(ours, since, target);
-        let others = routes
+        let target = observed.deployment.target_replicas;
+        let (surge, unavailable) = settings.resolve(target);
+        let ours = observed
+            .routes
             .iter()
-            .filter(|route| route.revision != revision && route.status.is_active());
+            .filter(|route| route.revision == revision);
+        let (new, mut drain) = trim(ours, since, target);
+        let others = observed
+            .active_routes()
+            .filter(|route| route.revision != revision);
         let mut old = others.clone().count();
+        // One step at a time: until the new routes of the last step have started,
+        // nobody knows whether more old ones can be spared.
         if new.provisioning == 0 {
             let unready = others.clone().filter(|route| !route.is_ready()).count();
             let ready = new.ready as usize + old - unready;
             let spare = ready.saturating_sub(target.saturating_sub(unavailable) as usize);
             let going = (unready + spare).min(old);
             if going > 0 {
-                let mut others: Vec<&Route> = others.collect();
+                let mut others: Vec<&ObservedRoute> = others.collect();
                 others.sort_unstable_by_key(|route| route.termination_key());
                 drain.extend(others.iter().take(going).map(|route| route.id));
                 old -= going;
@@ -107,10 +165,7 @@ impl Roll {
             .saturating_sub(old + live)
             .min(target.saturating_sub(live));
         let wanted = if new.provisioning == 0 { room } else { 0 };
-        let back_off = (wanted > 0)
-            .then(|| BackOff::of(routes, revision, now))
-            .flatten();
-        let create = if back_off.is_some() { 0 } else { wanted };
+        let (create, back_off) = create_after_back_off(observed, revision, wanted);
         Self {
             target,
             new,
@@ -120,16 +175,34 @@ impl Roll {
         }
     }
 
-    /// All new routes are ready: then every old one can be spared, and goes.
+    /// All new routes are ready. Then every old one can be spared, and is drained.
     fn is_complete(&self) -> bool {
         self.new.ready >= self.target
     }
 
+    /// Why the rollout is given up, if it is.
+    fn reason_to_turn_back(
+        &self,
+        observed: &Observed<'_>,
+        deadline: Option<Timestamp>,
+    ) -> Option<Reason> {
+        let RouteCounts { ready, failed, .. } = self.new;
+        if self.new.live() == 0 && failed > 0 {
+            return Some(Reason::AllFailed { failed });
+        }
+        let passed = deadline.is_some_and(|deadline| deadline <= observed.now);
+        passed.then_some(Reason::DeadlinePassed {
+            deadline: observed.policy.progress_deadline,
+            ready,
+            target: self.target,
+        })
+    }
+
     /// Why it is not complete. On the way back the new routes are those of the
-    /// current revision, not green.
+    /// current revision, so they are not called green.
     fn blockers(&self, back: bool) -> impl Iterator<Item = Blocker> + use<> {
         let Self { target, new, .. } = *self;
-        let Tally { ready, unready, .. } = new;
+        let RouteCounts { ready, unready, .. } = new;
         let provisioning = new.provisioning + self.create;
         let current = back.then_some(Blocker::RoutesNotReady {
             ready,
@@ -157,22 +230,20 @@ impl Roll {
             .into_iter()
             .flatten()
     }
-}
 
-fn completed(roll: Roll, new: RevisionId, back: bool) -> Evaluation {
-    let ready = roll.new.ready;
-    let (kind, cause) = if back {
-        (TransitionKind::RollBack, Cause::Returned { ready })
-    } else {
-        (TransitionKind::Promotion, Cause::Replaced { ready })
-    };
-    Evaluation::from(Transition {
-        kind,
-        state: State::Ready { current: new },
-        changes: Changes {
-            drain: roll.drain,
-            ..Changes::default()
-        },
-        cause: Some(cause),
-    })
+    fn complete(self, observed: &Observed<'_>, rollout: &Rollout) -> Evaluation {
+        let ready = self.new.ready;
+        let actions = RouteActions {
+            drain: self.drain,
+            ..RouteActions::default()
+        };
+        let (transition, reason) = if rollout.step == Step::RollingBack {
+            let transition = Transition::roll_back(observed, rollout, actions);
+            (transition, Reason::Returned { ready })
+        } else {
+            let transition = Transition::promotion(observed, rollout, actions);
+            (transition, Reason::Replaced { ready })
+        };
+        Evaluation::because(transition, Some(reason))
+    }
 }

@@ -1,8 +1,6 @@
 //! A replica as the decision sees it.
 
-use std::time::Duration;
-
-use crate::{Policy, RevisionId, RouteId, Timestamp};
+use crate::{Policy, RevisionId, RouteId, StopWhen, Timestamp};
 
 /// Where a route is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,9 +72,10 @@ impl Traffic {
     }
 }
 
-/// One replica of one revision.
+/// The part of a route that a decision reads or changes: one replica of one
+/// revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Route {
+pub struct ObservedRoute {
     /// Its id; later ones sort behind earlier ones.
     pub id: RouteId,
     /// What it runs.
@@ -99,7 +98,7 @@ pub struct Route {
     pub retained_at: Option<Timestamp>,
 }
 
-impl Route {
+impl ObservedRoute {
     /// RUNNING and HEALTHY. Says nothing about traffic.
     pub fn is_ready(&self) -> bool {
         self.status == RouteStatus::Running && self.health == Health::Healthy
@@ -141,16 +140,18 @@ impl Route {
         }
     }
 
-    /// When its STOP assignment may be handed out if it is drained `now`: after
-    /// the grace if it had traffic, at once if it never had any.
-    pub fn stop_at(&self, policy: &Policy, now: Timestamp) -> Timestamp {
+    /// When it may be stopped if it is drained `now`: after the grace if it had
+    /// traffic, at once if it never had any.
+    pub fn stop_when(&self, policy: &Policy, now: Timestamp) -> StopWhen {
+        // A retained route had traffic until the promotion, and a proxy that lags
+        // may still send it some.
         let had_traffic = self.traffic == Traffic::Active || self.retained_at.is_some();
-        let grace = if had_traffic && self.status == RouteStatus::Running {
-            policy.drain_grace
+        let not_before = if had_traffic && self.status == RouteStatus::Running {
+            now + policy.drain_grace
         } else {
-            Duration::ZERO
+            now
         };
-        now + grace
+        StopWhen { not_before }
     }
 
     /// Sorts what is to be drained first to the front: not RUNNING, then

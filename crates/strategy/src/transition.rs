@@ -1,219 +1,122 @@
-//! What is to change, as a value: decided here, done by the store.
-
-use arrayvec::ArrayVec;
+//! What is to change, as a value: decided here, written by the store.
 
 use crate::{
-    Cause, Deployment, Health, RevisionId, Route, RouteId, RouteStatus, State, Timestamp, Traffic,
+    Observed, ObservedDeployment, Reason, RevisionId, Rollout, RouteActions, State, Timestamp,
 };
 
 /// A change of a deployment and of its routes, to be applied as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transition {
-    /// What it amounts to.
+    /// What kind of change it is.
     pub kind: TransitionKind,
-    /// The state after it.
-    pub state: State,
-    /// The changes of routes.
-    pub changes: Changes,
-    /// Why, where blockers do not say it and nobody asked for it.
-    pub cause: Option<Cause>,
+    /// Whether a caller requested it.
+    pub by_request: bool,
+    /// The deployment after it.
+    pub deployment: ObservedDeployment,
+    /// What is to be done with its routes.
+    pub actions: RouteActions,
+    /// Why, where neither a blocker nor a caller says it.
+    pub reason: Option<Reason>,
 }
 
-/// What a transition amounts to.
+/// What kind of change a transition is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransitionKind {
-    /// The lifecycle and the sub-step may move, no more.
+    /// No revision takes the traffic: at most the lifecycle and the sub-step move.
     Step,
     /// The deploying revision became current.
     Promotion,
-    /// The rollout was given up, by way of ROLLING_BACK when it was not there
-    /// yet.
+    /// The rollout was given up, by way of ROLLING_BACK if it was not there yet.
     RollBack,
-    /// What an earlier promotion retained took the traffic back.
+    /// Routes that an earlier promotion retained took the traffic back.
     InstantRollBack,
 }
 
-/// What is to change on routes. Promotions come before drains.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Changes {
-    /// New routes, at most one entry a revision.
-    pub rollout: ArrayVec<NewRoutes, 2>,
-    /// To be ACTIVE from now on.
-    pub promote: Vec<RouteId>,
-    /// To lose their traffic, but to go on running.
-    pub retain: Vec<RouteId>,
-    /// To be taken out of traffic and ended.
-    pub drain: Vec<RouteId>,
-}
-
-/// Routes to be created.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NewRoutes {
-    /// Of what.
-    pub revision: RevisionId,
-    /// How many; at least one.
-    pub count: u32,
-    /// With what traffic.
-    pub traffic: Traffic,
-}
-
-impl Changes {
-    /// Whether nothing is to change.
-    pub fn is_empty(&self) -> bool {
-        self.rollout.is_empty()
-            && self.promote.is_empty()
-            && self.retain.is_empty()
-            && self.drain.is_empty()
-    }
-
-    /// What they make of a route. New ones come by [`NewRoutes::create`].
-    pub fn apply(&self, route: &mut Route, now: Timestamp) {
-        self.apply_found(route, now, |ids, id| ids.contains(&id));
-    }
-
-    /// What they make of many routes: [`Self::apply`] to each, but without
-    /// reading every id for every route.
-    pub fn apply_all<'a>(&self, routes: impl IntoIterator<Item = &'a mut Route>, now: Timestamp) {
-        let mut sorted = self.clone();
-        for ids in [&mut sorted.promote, &mut sorted.retain, &mut sorted.drain] {
-            ids.sort_unstable();
-        }
-        for route in routes {
-            sorted.apply_found(route, now, |ids, id| ids.binary_search(&id).is_ok());
-        }
-    }
-
-    fn apply_found(
-        &self,
-        route: &mut Route,
-        now: Timestamp,
-        is_in: impl Fn(&[RouteId], RouteId) -> bool,
-    ) {
-        if is_in(&self.promote, route.id) {
-            route.traffic = Traffic::Active;
-            route.retained_at = None;
-        }
-        if is_in(&self.retain, route.id) {
-            route.traffic = Traffic::Inactive;
-            route.retained_at = Some(now);
-        }
-        if is_in(&self.drain, route.id) {
-            route.status = RouteStatus::Terminating;
-            route.status_updated_at = now;
-            route.traffic = Traffic::Inactive;
-            route.drained_at = Some(now);
-        }
-    }
-
-    /// Drains every active route.
-    pub(crate) fn drain_active(&mut self, routes: &[Route]) {
-        let active = routes.iter().filter(|route| route.status.is_active());
-        self.drain.extend(active.map(|route| route.id));
-    }
-
-    pub(crate) fn create(&mut self, revision: RevisionId, count: u32, traffic: Traffic) {
-        if count > 0 {
-            self.rollout.push(NewRoutes {
-                revision,
-                count,
-                traffic,
-            });
-        }
-    }
-}
-
 impl Transition {
-    /// What it makes of a deployment. The routes follow by [`Changes::apply`].
-    pub fn apply(&self, deployment: &mut Deployment, now: Timestamp) {
-        let old = deployment.state;
-        deployment.state = self.state;
-        if self.state.current() == old.current() {
-            return;
-        }
-        deployment.current_since = match (self.kind, old) {
-            // Its routes were created since then.
-            (TransitionKind::Promotion, State::Deploying(rollout)) => rollout.since,
-            _ => now,
-        };
-    }
-
-    /// No more than the state, which may be the same.
-    pub fn step(state: State) -> Self {
+    /// Leaves the deployment as it is.
+    pub fn unchanged(deployment: &ObservedDeployment) -> Self {
         Self {
             kind: TransitionKind::Step,
+            by_request: false,
+            deployment: *deployment,
+            actions: RouteActions::default(),
+            reason: None,
+        }
+    }
+
+    /// Moves to `state`, which may be the present one.
+    pub(crate) fn step(deployment: &ObservedDeployment, state: State) -> Self {
+        Self::unchanged(&ObservedDeployment {
             state,
-            changes: Changes::default(),
-            cause: None,
-        }
-    }
-}
-
-impl NewRoutes {
-    /// One of them, not started yet.
-    pub fn create(&self, id: RouteId, now: Timestamp) -> Route {
-        Route {
-            id,
-            revision: self.revision,
-            status: RouteStatus::Provisioning,
-            health: Health::NotChecked,
-            traffic: self.traffic,
-            created_at: now,
-            status_updated_at: now,
-            health_updated_at: None,
-            drained_at: None,
-            retained_at: None,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use uuid::Uuid;
-
-    use super::*;
-
-    #[test]
-    fn a_change_of_any_kind_is_a_change() {
-        fn changed(change: impl FnOnce(&mut Changes)) -> bool {
-            let mut changes = Changes::default();
-            change(&mut changes);
-            !changes.is_empty()
-        }
-        let (route, revision) = (RouteId(Uuid::nil()), RevisionId(Uuid::nil()));
-        assert!(!changed(|_| {}));
-        assert!(changed(|it| it.create(revision, 1, Traffic::Active)));
-        assert!(changed(|it| it.promote.push(route)));
-        assert!(changed(|it| it.retain.push(route)));
-        assert!(changed(|it| it.drain.push(route)));
+            ..*deployment
+        })
     }
 
-    #[test]
-    fn changes_make_the_same_of_all_routes_as_of_each() {
-        let id = |number| RouteId(Uuid::from_u128(number));
-        let now = Timestamp::from_micros(1);
-        let new = NewRoutes {
-            revision: RevisionId(Uuid::nil()),
-            count: 8,
-            traffic: Traffic::Inactive,
+    /// Makes the deploying revision current.
+    pub(crate) fn promotion(
+        observed: &Observed<'_>,
+        rollout: &Rollout,
+        actions: RouteActions,
+    ) -> Self {
+        // Failures count from the activation, not from the promotion: the routes
+        // were created during the rollout.
+        let since = rollout.since;
+        Self {
+            kind: TransitionKind::Promotion,
+            actions,
+            ..Self::new_current(observed, rollout.deploying, since)
+        }
+    }
+
+    /// Gives a rollout up: the current revision stays current.
+    pub(crate) fn roll_back(
+        observed: &Observed<'_>,
+        rollout: &Rollout,
+        actions: RouteActions,
+    ) -> Self {
+        let state = State::Ready {
+            current: rollout.current,
         };
-        let changes = Changes {
-            promote: vec![id(3), id(1)],
-            retain: vec![id(6), id(5)],
-            drain: vec![id(9), id(7), id(2)],
-            ..Changes::default()
-        };
-        let routes: Vec<Route> = (1..=8)
-            .rev()
-            .map(|number| new.create(id(number), Timestamp::default()))
-            .collect();
-        let mut each = routes.clone();
-        for route in &mut each {
-            changes.apply(route, now);
+        let mut transition = Self::step(observed.deployment, state);
+        transition.kind = TransitionKind::RollBack;
+        transition.deployment.generation += 1;
+        transition.actions = actions;
+        transition
+    }
+
+    /// Gives the traffic back to an earlier revision.
+    pub(crate) fn instant_roll_back(
+        observed: &Observed<'_>,
+        revision: RevisionId,
+        actions: RouteActions,
+    ) -> Self {
+        Self {
+            kind: TransitionKind::InstantRollBack,
+            actions,
+            ..Self::new_current(observed, revision, observed.now)
         }
-        let mut all = routes.clone();
-        changes.apply_all(&mut all, now);
-        assert_eq!(all, each);
-        let untouched = all.iter().zip(&routes).filter(|(new, old)| new == old);
-        assert_eq!(untouched.count(), 2);
+    }
+
+    fn new_current(observed: &Observed<'_>, current: RevisionId, since: Timestamp) -> Self {
+        let old = observed.deployment;
+        Self::unchanged(&ObservedDeployment {
+            state: State::Ready { current },
+            current_since: since,
+            generation: old.generation + 1,
+            previous: old.state.current(),
+            promoted_at: Some(observed.now),
+            ..*old
+        })
+    }
+
+    /// The same, requested by a caller.
+    pub(crate) fn requested(mut self) -> Self {
+        self.by_request = true;
+        // A promotion or a roll-back has moved the generation already, and one
+        // change must move it only once.
+        if self.kind == TransitionKind::Step {
+            self.deployment.generation += 1;
+        }
+        self
     }
 }

@@ -6,60 +6,53 @@ use std::hint::black_box;
 use allocation_counter::measure;
 use viridian_strategy::verbs;
 
-use self::scenes::Scene;
+use self::measured::MeasuredCase;
 
-mod scenes;
+mod measured;
 
 const SIZES: [usize; 2] = [8, 1_000];
 
 #[test]
 fn nothing_is_allocated_where_nothing_changes() {
-    for scene in SIZES.into_iter().flat_map(Scene::at_rest) {
-        let before = black_box(&scene).evaluate();
-        assert!(before.transition.changes.is_empty(), "{}", scene.name);
-        assert_eq!(before.transition.state, scene.deployment.state);
-        assert_eq!(evaluate_counted(&scene), 0, "{}", scene.name);
+    for case in SIZES.into_iter().flat_map(MeasuredCase::at_rest) {
+        let before = black_box(&case).evaluate();
+        assert!(before.transition.actions.is_empty(), "{}", case.name);
+        assert_eq!(before.transition.deployment.state, case.deployment.state);
+        assert_eq!(evaluate_counted(&case), 0, "{}", case.name);
     }
 }
 
 /// The lists of what changes grow by doubling.
 #[test]
 fn where_routes_change_only_lists_are_allocated() {
-    for scene in Scene::moving(1_000) {
-        let expected = if scene.name == "creating" {
+    for case in MeasuredCase::moving(1_000) {
+        let expected = if case.name == "creating" {
             0..=0
         } else {
             1..=20
         };
-        let counted = evaluate_counted(&scene);
-        assert!(expected.contains(&counted), "{}: {counted}", scene.name);
+        let counted = evaluate_counted(&case);
+        assert!(expected.contains(&counted), "{}: {counted}", case.name);
     }
 }
 
 #[test]
 fn a_refused_promotion_allocates_only_what_it_says() {
-    for scene in SIZES.into_iter().flat_map(Scene::at_rest) {
+    for case in SIZES.into_iter().flat_map(MeasuredCase::at_rest) {
         let mut refused = false;
         let allocations = measure(|| {
-            let Scene {
-                deployment,
-                routes,
-                policy,
-                now,
-                ..
-            } = black_box(&scene);
-            refused = verbs::promote(deployment, routes, policy, *now).is_err();
+            refused = verbs::promote(&black_box(&case).observed()).is_err();
         });
-        assert_eq!(refused, scene.name != "gate");
+        assert_eq!(refused, case.name != "gate");
         if refused {
-            assert!(allocations.count_total <= 1, "{}", scene.name);
+            assert!(allocations.count_total <= 1, "{}", case.name);
         }
     }
 }
 
-fn evaluate_counted(scene: &Scene) -> u64 {
+fn evaluate_counted(case: &MeasuredCase) -> u64 {
     let allocations = measure(|| {
-        black_box(black_box(scene).evaluate());
+        black_box(black_box(case).evaluate());
     });
     allocations.count_total
 }

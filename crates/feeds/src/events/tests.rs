@@ -24,7 +24,7 @@ fn event(position: i64, project: &str) -> Arc<CommittedEvent> {
         policy: Policy::default(),
         revision_history_limit: 10,
         paused: false,
-        state: verbs::create(None, 0).state,
+        state: verbs::create(None, 0, at).deployment.state,
         current_since: at,
         previous: None,
         generation: 1,

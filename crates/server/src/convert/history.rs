@@ -11,19 +11,19 @@ use super::{
 
 /// What happened, to the wire. At creation there is no place before.
 pub(crate) fn history_entry(entry: HistoryEntry) -> v1::HistoryEntry {
-    let (from, from_step) = entry.from.unzip();
+    let from = entry.from.map(|from| from.lifecycle);
+    let from_step = entry.from.and_then(|from| from.sub_step);
     let from = from.map_or(v1::DeploymentLifecycle::Unspecified, lifecycle);
     let step = |step: Option<_>| step.map_or(v1::DeploymentSubStep::Unspecified, sub_step);
-    let (to, to_step) = entry.to;
     v1::HistoryEntry {
         deployment_id: entry.deployment.to_string(),
         number: entry.number,
         phase: words(entry.phase).to_owned(),
         result: result(entry.outcome).into(),
         from_lifecycle: from.into(),
-        to_lifecycle: lifecycle(to).into(),
-        from_sub_step: step(from_step.flatten()).into(),
-        to_sub_step: step(to_step).into(),
+        to_lifecycle: lifecycle(entry.to.lifecycle).into(),
+        from_sub_step: step(from_step).into(),
+        to_sub_step: step(entry.to.sub_step).into(),
         revision_id: entry.revision.map(|id| id.to_string()).unwrap_or_default(),
         actor: entry.actor,
         reason: entry.reason,

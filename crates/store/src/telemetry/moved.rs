@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use metrics::{counter, histogram};
 use tracing::Span;
-use viridian_strategy::{DeploymentId, Lifecycle, SubStep, TransitionKind};
+use viridian_strategy::{
+    DeploymentId, Lifecycle, LifecyclePhase, SubStep, Transition, TransitionKind,
+};
 
 use super::names::{GATE_WAIT, MOVES, PROMOTIONS, ROLLOUT_DURATION, ROLLOUTS};
 use crate::{
@@ -74,8 +76,7 @@ impl Moved {
         mut self,
         old: &Deployment,
         new: &Deployment,
-        kind: TransitionKind,
-        asked_for: bool,
+        transition: &Transition,
     ) -> Self {
         let Some(rollout) = old.state.rollout() else {
             return self;
@@ -88,7 +89,12 @@ impl Moved {
         let goes_on = new.state.rollout().map(|it| (it.since, it.deploying))
             == Some((rollout.since, rollout.deploying));
         if !goes_on {
-            let manual = if asked_for { "manual" } else { "automatic" };
+            let kind = transition.kind;
+            let manual = if transition.by_request {
+                "manual"
+            } else {
+                "automatic"
+            };
             self.rollout = Some(RolloutEnd {
                 outcome: match (kind, new.state.lifecycle()) {
                     (TransitionKind::Promotion, _) => "promoted",
@@ -139,9 +145,10 @@ impl Moved {
 }
 
 /// `DEPLOYING/PROVISIONING`, or `READY`.
-fn place((lifecycle, sub_step): (Lifecycle, Option<SubStep>)) -> String {
-    match sub_step {
-        Some(step) => format!("{}/{}", lifecycle.word(), step.word()),
-        None => lifecycle.word().to_owned(),
+fn place(phase: LifecyclePhase) -> String {
+    let lifecycle = phase.lifecycle.word();
+    match phase.sub_step {
+        Some(step) => format!("{lifecycle}/{}", step.word()),
+        None => lifecycle.to_owned(),
     }
 }

@@ -5,8 +5,8 @@ use std::{fmt::Debug, time::Duration};
 
 use rstest::rstest;
 use viridian_strategy::{
-    BlockerCode, BlueGreen, DeploymentId, Health, IntOrPercent, Lifecycle, Policy, RevisionId,
-    RollingUpdate, RouteStatus, State, Strategy, SubStep, Traffic,
+    BlockerCode, BlueGreen, DeploymentId, Health, IntOrPercent, Lifecycle, LifecyclePhase, Policy,
+    RevisionId, RollingUpdate, RouteStatus, State, Strategy, SubStep, Traffic,
     verbs::{AbortRejection, ActivateRejection, DeleteRejection, PauseRejection, UpdateRejection},
 };
 
@@ -43,12 +43,17 @@ async fn abort_goes_back_in_one_transaction(#[case] engine: Engine) {
         .iter()
         .map(|entry| (entry.phase, entry.to, entry.outcome))
         .collect();
-    let awaiting = (Lifecycle::Deploying, Some(SubStep::AwaitingPromotion));
-    let rolling_back = (Lifecycle::Deploying, Some(SubStep::RollingBack));
+    let phase = |lifecycle, sub_step| LifecyclePhase {
+        lifecycle,
+        sub_step,
+    };
+    let ready = phase(Lifecycle::Ready, None);
+    let awaiting = phase(Lifecycle::Deploying, Some(SubStep::AwaitingPromotion));
+    let rolling_back = phase(Lifecycle::Deploying, Some(SubStep::RollingBack));
     assert_eq!(
         last,
         [
-            (Phase::Abort, (Lifecycle::Ready, None), Outcome::RolledBack),
+            (Phase::Abort, ready, Outcome::RolledBack),
             (Phase::Abort, rolling_back, Outcome::RolledBack),
             (Phase::Pause, awaiting, Outcome::Success),
         ]

@@ -22,7 +22,7 @@ use crate::{
     Action, Projects, PromoteRefusal, RequestContext, StoreError, Tables, UnitError,
     transaction::Transaction,
     types::{EventKind, Phase},
-    units::testing::Plan,
+    units::testing::{PlannedChange, RowWrite},
 };
 
 /// As many as a statement is about on SQLite, one more, and some of each.
@@ -134,18 +134,18 @@ async fn what_it_comes_to_is_a_value_until_it_is_carried_out(#[case] engine: Eng
         .db
         .write(async |tx: &mut Transaction| {
             let held = tx.lock(id).await?.expect("it is there");
-            let (view, policy) = (held.deployment.view(), &held.deployment.policy);
-            let promoted = verbs::promote(&view, &held.views(), policy, held.now);
-            let promoted = promoted.expect("it may be promoted");
-            let plan = Plan::of_call(promoted, Phase::Promote);
-            Ok::<_, StoreError>(held.change(&plan, &call()))
+            let promoted = held.decide(verbs::promote).expect("it may be promoted");
+            let plan = PlannedChange::of_call(promoted, Phase::Promote);
+            Ok::<_, StoreError>(held.write_set(&plan, &call()))
         })
         .await
         .expect("it is decided");
     assert_eq!(change.routes.promoted, fixture.routes_of(id, green).await);
     assert_eq!(change.routes.drained, fixture.routes_of(id, blue).await);
     assert_eq!(change.routes.assigned.len(), 2, "blue is to be stopped");
-    let state = change.state.expect("its row changes");
+    let Some(RowWrite::Update(state)) = change.row else {
+        panic!("its row changes: {:?}", change.row);
+    };
     assert_eq!(state.sequence, before.sequence, "what it was decided on");
     assert_eq!(state.deployment, change.deployment);
     assert_eq!(change.deployment.sequence, before.sequence + 1);
@@ -178,14 +178,10 @@ async fn a_swap_that_matches_no_row_touches_no_route(#[case] engine: Engine) {
     let result = fixture
         .db
         .write(async |tx: &mut Transaction| {
-            let transition = verbs::promote(
-                &stale.deployment.view(),
-                &stale.views(),
-                &stale.deployment.policy,
-                stale.now,
-            )
-            .expect("the stale rows say that it may");
-            let plan = Plan::of_call(transition, Phase::Promote);
+            let transition = stale
+                .decide(verbs::promote)
+                .expect("the stale rows say that it may");
+            let plan = PlannedChange::of_call(transition, Phase::Promote);
             Ok(tx.carry_out(stale, &plan, &call()))
         })
         .await;

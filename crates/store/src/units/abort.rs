@@ -7,7 +7,7 @@ use crate::{
     error::UnitError,
     telemetry::InUnit as _,
     types::Phase,
-    units::{Changed, RequestContext, change::Plan},
+    units::{Changed, RequestContext, change::PlannedChange},
 };
 
 impl Database {
@@ -25,11 +25,9 @@ impl Database {
     ) -> Result<Changed, UnitError<verbs::AbortRejection>> {
         let terms = call.clone();
         self.batched(id, call, move |held| {
-            let (view, policy) = (held.deployment.view(), &held.deployment.policy);
-            let transition =
-                verbs::abort(&view, &held.views(), policy, held.now).map_err(UnitError::Refused)?;
-            let plan = Plan::of_call(transition, Phase::Abort);
-            Ok(Changed::by(held.change(&plan, &terms)))
+            let transition = held.decide(verbs::abort).map_err(UnitError::Refused)?;
+            let plan = PlannedChange::of_call(transition, Phase::Abort);
+            Ok(Changed::by(held.write_set(&plan, &terms)))
         })
         .in_unit("abort", id)
         .await

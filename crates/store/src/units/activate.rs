@@ -7,11 +7,11 @@ use crate::{
     Database,
     deployments::{Deployment, NewState, update_deployments},
     error::{ActivateRefusal, UnitError},
-    revisions::{Revision, RevisionReference, RevisionSpec, insert_revision},
+    revisions::{Revision, RevisionReference, RevisionSpec, insert_revisions},
     telemetry::InUnit as _,
     transaction::Transaction,
     types::Phase,
-    units::{Changed, RequestContext, change::Plan, lock::Locked},
+    units::{Changed, RequestContext, change::PlannedChange, lock::Locked},
 };
 
 /// What the creation of a revision came to.
@@ -85,7 +85,7 @@ impl Database {
                 created_at: held.now,
                 created_by: call.actor.clone(),
             };
-            tx.write([insert_revision(revision.clone())]);
+            tx.write([insert_revisions([revision.clone()])]);
             let deployment = if activate_it {
                 activate(tx, held, revision.id, false, call).await?
             } else {
@@ -115,10 +115,9 @@ async fn activate(
     supersede: bool,
     call: &RequestContext,
 ) -> Result<Deployment, UnitError<ActivateRefusal>> {
-    let Deployment { ref policy, .. } = held.deployment;
-    let view = held.deployment.view();
-    let transition = verbs::activate(&view, &held.views(), policy, revision, supersede, held.now)
+    let transition = held
+        .decide(|observed| verbs::activate(observed, revision, supersede))
         .map_err(|rejection| UnitError::Refused(ActivateRefusal::Rules(rejection)))?;
-    let plan = Plan::of_call(transition, Phase::Activate);
+    let plan = PlannedChange::of_call(transition, Phase::Activate);
     Ok(tx.carry_out(held, &plan, call))
 }

@@ -1,84 +1,102 @@
-//! Carrying changes out: those of many deployments by as many statements as
-//! those of one.
+//! Writes what was decided: that of many deployments takes as many statements as
+//! that of one.
 
 use viridian_strategy::Timestamp;
 
 use crate::{
     assignments::{assign, delete_assignments},
-    deployments::{Deployment, update_deployments},
+    deployments::{Deployment, insert_deployments, update_deployments},
     events::insert_events,
     history::{insert_moves, repeat_moves},
+    revisions::insert_revisions,
     routes::{drain_routes, insert_routes, promote_routes, retain_routes, update_reported},
     transaction::Transaction,
     units::{
         RequestContext,
-        change::{Change, Plan, RouteChanges},
+        change::{PlannedChange, RouteWrites, RowWrite, WriteSet},
         lock::Locked,
     },
 };
 
 impl Transaction {
-    /// Has a plan carried out when this is committed. Gives the deployment as it
-    /// is then.
+    /// Adds a plan to what is written at the commit. Returns the deployment as it
+    /// will be.
     pub(crate) fn carry_out(
         &mut self,
         held: Locked,
-        plan: &Plan,
+        plan: &PlannedChange,
         call: &RequestContext,
     ) -> Deployment {
         let now = held.now;
-        let change = held.change(plan, call);
-        let deployment = change.deployment.clone();
-        self.carry_out_all(vec![change], now);
+        let set = held.write_set(plan, call);
+        let deployment = set.deployment.clone();
+        self.carry_out_all(vec![set], now);
         deployment
     }
 
-    /// Has changes of different deployments carried out when this is committed.
-    pub(crate) fn carry_out_all(&mut self, changes: Vec<Change>, now: Timestamp) {
-        let mut routes = Vec::new();
-        let (mut states, mut moves, mut repeats) = (Vec::new(), Vec::new(), Vec::new());
-        let mut events = Vec::new();
-        for change in changes {
-            repeats.extend(change.repeats.map(|number| (change.deployment.id, number)));
-            events.extend(change.event.map(|kind| (kind, change.deployment)));
-            routes.push(change.routes);
-            states.extend(change.state);
-            moves.extend(change.moves);
-            self.tell(change.moved);
-            change
-                .touched
+    /// Adds write sets of different deployments to what is written at the commit.
+    pub(crate) fn carry_out_all(&mut self, sets: Vec<WriteSet>, now: Timestamp) {
+        let mut routes = RouteWrites::default();
+        let (mut inserts, mut updates, mut revisions) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut moves, mut repeats, mut events) = (Vec::new(), Vec::new(), Vec::new());
+        for set in sets {
+            repeats.extend(set.repeats.map(|number| (set.deployment.id, number)));
+            events.extend(set.event.map(|kind| (kind, set.deployment)));
+            routes.append(set.routes);
+            match set.row {
+                Some(RowWrite::Insert(state)) => inserts.push(state),
+                Some(RowWrite::Update(state)) => updates.push(state),
+                None => {}
+            }
+            revisions.extend(set.revision);
+            moves.extend(set.moves);
+            self.tell(set.moved);
+            set.touched
                 .into_iter()
                 .for_each(|touched| self.notify_on_commit(touched));
         }
-        self.change_routes(routes, now);
+        // What refers to a row comes after it: SQLite checks each statement.
+        self.write([insert_deployments(inserts), insert_revisions(revisions)]);
+        self.write_routes(routes, now);
         self.write([
-            update_deployments(states),
+            update_deployments(updates),
             insert_moves(moves),
             repeat_moves(repeats, now),
             insert_events(events),
         ]);
     }
 
-    /// Has routes changed: green is activated before blue is drained.
-    pub(crate) fn change_routes(&mut self, changes: Vec<RouteChanges>, now: Timestamp) {
-        let mut all = RouteChanges::default();
-        for of_one in changes {
-            all.reported.extend(of_one.reported);
-            all.promoted.extend(of_one.promoted);
-            all.retained.extend(of_one.retained);
-            all.drained.extend(of_one.drained);
-            all.created.extend(of_one.created);
-            all.assigned.extend(of_one.assigned);
-            all.done.extend(of_one.done);
-        }
+    /// Writes routes. Green is activated before blue is drained.
+    fn write_routes(&mut self, routes: RouteWrites, now: Timestamp) {
         self.write([
-            update_reported(all.reported),
-            promote_routes(&all.promoted),
-            retain_routes(&all.retained, now),
-            drain_routes(&all.drained, now),
-            insert_routes(all.created),
-            delete_assignments(all.done),
-            assign(all.assigned),
+            update_reported(routes.reported),
+            promote_routes(&routes.promoted),
+            retain_routes(&routes.retained, now),
+            drain_routes(&routes.drained, now),
+            insert_routes(routes.created),
+            delete_assignments(routes.done),
+            assign(routes.assigned),
         ]);
+    }
+}
+
+impl RouteWrites {
+    fn append(&mut self, other: RouteWrites) {
+        let Self {
+            reported,
+            promoted,
+            retained,
+            drained,
+            created,
+            assigned,
+            done,
+        } = self;
+        reported.extend(other.reported);
+        promoted.extend(other.promoted);
+        retained.extend(other.retained);
+        drained.extend(other.drained);
+        created.extend(other.created);
+        assigned.extend(other.assigned);
+        done.extend(other.done);
     }
 }

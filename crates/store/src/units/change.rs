@@ -1,107 +1,126 @@
-//! What a plan comes to, as a value: everything that is to be written of one
+//! Turns a decision into a value: everything that is to be written of one
 //! deployment. Nothing is written here.
 
 use uuid::Uuid;
 use viridian_strategy::{
-    Changes, DeploymentId, Evaluation, Lifecycle, Route as View, RouteId, State, SubStep,
-    Timestamp, Transition, TransitionKind, counts, evaluate,
+    DeploymentId, Evaluation, Lifecycle, LifecyclePhase, Observed, ObservedRoute, RouteActions,
+    RouteId, State, SubStep, Timestamp, TrafficSplit, Transition, TransitionKind, counts, evaluate,
 };
 
 use crate::{
     CommitNotice,
     assignments::NewAssignment,
     deployments::{Deployment, NewState, Status},
-    history::{Move, place},
+    history::Move,
+    revisions::Revision,
     routes::{Route, endpoints},
     telemetry::Moved,
     types::{Action, EventKind, Outcome, Phase},
     units::{RequestContext, lock::Locked},
 };
 
-/// What is to be carried out.
-pub(crate) struct Plan {
+/// A decision, and what the record calls it.
+pub(crate) struct PlannedChange {
     pub(crate) transition: Transition,
-    /// The deployment with what a call changed of it besides its state.
+    /// The deployment with changes that the strategy does not decide: labels, the
+    /// policy.
     pub(crate) amended: Option<Box<Deployment>>,
-    /// What a move is called in history.
+    /// The name of the operation in the history.
     pub(crate) phase: Phase,
-    /// Whether it is what someone asked for, and so moves the generation.
-    pub(crate) asked_for: bool,
-    /// Whether routes in [`Locked`] were changed already.
+    /// Whether routes in [`Locked`] were changed by reports already.
     pub(crate) reported: bool,
 }
 
-/// All that is to be written of one deployment.
+/// Everything that is to be written of one deployment.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Change {
-    /// The deployment after it.
+pub(crate) struct WriteSet {
+    /// The deployment afterwards.
     pub(crate) deployment: Deployment,
-    pub(crate) routes: RouteChanges,
     /// None if its row stays as it is.
-    pub(crate) state: Option<NewState>,
+    pub(crate) row: Option<RowWrite>,
+    /// A revision to be recorded with it.
+    pub(crate) revision: Option<Revision>,
+    pub(crate) routes: RouteWrites,
     pub(crate) moves: Vec<Move>,
-    /// The number of the last move, which came to the same once more.
+    /// The number of the last move, if this was another attempt at it.
     pub(crate) repeats: Option<i64>,
     pub(crate) event: Option<EventKind>,
-    /// What others are told.
+    /// The notification for other tasks and servers.
     pub(crate) touched: Option<CommitNotice>,
-    /// What the log is told.
+    /// The line for the log, and what the metrics count.
     pub(crate) moved: Option<Moved>,
 }
 
-/// What is to be written of a deployment's routes and what they are assigned.
+/// What is to be written of a deployment's row.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum RowWrite {
+    /// The row is new.
+    Insert(NewState),
+    /// The row is there.
+    Update(NewState),
+}
+
+/// What is to be written of a deployment's routes and of their assignments.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct RouteChanges {
+pub(crate) struct RouteWrites {
     pub(crate) reported: Vec<Route>,
     pub(crate) promoted: Vec<RouteId>,
     pub(crate) retained: Vec<RouteId>,
     pub(crate) drained: Vec<RouteId>,
     pub(crate) created: Vec<Route>,
     pub(crate) assigned: Vec<NewAssignment>,
-    /// Routes for which nothing is to be done any more.
+    /// Routes whose assignments are done.
     pub(crate) done: Vec<RouteId>,
 }
 
-impl Plan {
-    /// What a call asked for.
+impl PlannedChange {
+    /// The decision on a call.
     pub(crate) fn of_call(transition: Transition, phase: Phase) -> Self {
         Self {
             transition,
             amended: None,
             phase,
-            asked_for: true,
             reported: false,
         }
     }
 
-    /// What a call asked for that is on the deployment alone.
-    pub(crate) fn of_amendment(amended: Deployment, phase: Phase) -> Self {
+    /// The same with a deployment that the call has changed beside its state.
+    pub(crate) fn amending(self, amended: Deployment) -> Self {
         Self {
-            amended: Some(Box::new(amended.clone())),
-            ..Self::of_call(Transition::step(amended.state), phase)
+            amended: Some(Box::new(amended)),
+            ..self
         }
     }
 
-    /// What a cycle came to.
+    /// The decision of a cycle.
     pub(crate) fn of_reconcile(evaluation: Evaluation) -> Self {
         let phase = match evaluation.transition.kind {
             TransitionKind::Step => Phase::Evaluate,
             TransitionKind::Promotion => Phase::Promote,
             TransitionKind::RollBack | TransitionKind::InstantRollBack => Phase::RollBack,
         };
+        Self::of_call(evaluation.transition, phase)
+    }
+
+    /// No decision: reports have changed routes.
+    pub(crate) fn of_reports(deployment: &Deployment) -> Self {
         Self {
-            transition: evaluation.transition,
-            amended: None,
-            phase,
-            asked_for: false,
-            reported: false,
+            reported: true,
+            ..Self::of_call(
+                Transition::unchanged(&deployment.observed()),
+                Phase::Evaluate,
+            )
         }
+    }
+
+    fn creates(&self) -> bool {
+        self.phase == Phase::Create
     }
 }
 
 impl Locked {
-    /// What a plan comes to.
-    pub(crate) fn change(self, plan: &Plan, call: &RequestContext) -> Change {
+    /// Everything that a planned change writes.
+    pub(crate) fn write_set(self, plan: &PlannedChange, call: &RequestContext) -> WriteSet {
         let Locked {
             deployment: old,
             mut routes,
@@ -109,10 +128,11 @@ impl Locked {
             due_at,
             now,
         } = self;
-        let changes = &plan.transition.changes;
-        let route_changes = RouteChanges::of(&old, &mut routes, changes, now);
-        let serving = endpoints(&routes);
-        let (mut new, look_at) = follow(&old, plan, &routes, now);
+        let actions = &plan.transition.actions;
+        let route_writes = RouteWrites::of(&old, &mut routes, actions, now);
+        let views: Vec<ObservedRoute> = routes.iter().map(|route| route.view).collect();
+        let (mut new, look_at) = project(&old, plan, &views, now);
+        let serving = endpoints(&routes, &views, &TrafficSplit::of(&new.state));
         if serving != listed || new.served_revision() != old.served_revision() {
             new.epoch += 1;
         }
@@ -123,11 +143,11 @@ impl Locked {
             endpoints,
             due_at: look_at,
         };
-        let visible = plan.reported || !changes.is_empty() || !looks_alike(&old, &new);
+        let visible = plan.reported || !actions.is_empty() || !observably_equal(&old, &new);
         if !visible {
             let same = look_at == due_at && new.state == old.state;
-            let state = (!same).then(|| state(&new, listed));
-            return Change::unseen(new, state);
+            let row = (!same).then(|| RowWrite::Update(state(&new, listed)));
+            return WriteSet::unseen(new, row);
         }
         new.sequence += 1;
         new.updated_at = now;
@@ -135,37 +155,45 @@ impl Locked {
         let event = event(plan, &moves);
         let repeats = moves.is_empty() && plan.phase == Phase::Evaluate && !plan.reported;
         new.last_history += moves.len().cast_signed() as i64;
-        let work = !changes.rollout.is_empty() || !changes.drain.is_empty();
+        let has_work = !actions.create.is_empty() || !actions.drain.is_empty();
         let moves: Vec<Move> = (old.last_history + 1..)
             .zip(moves)
-            .map(|(number, places)| entry(number, places, &old, &new, plan, call))
+            .map(|(number, phases)| entry(number, phases, &old, &new, plan, call))
             .collect();
-        let moved = Moved::by(&moves, &new);
-        Change {
-            state: Some(state(&new, serving)),
+        let moved = Moved::by(&moves, &new).map(|it| it.ends(&old, &new, &plan.transition));
+        let state = state(&new, serving);
+        WriteSet {
+            row: Some(if plan.creates() {
+                RowWrite::Insert(state)
+            } else {
+                RowWrite::Update(state)
+            }),
+            revision: None,
             event: Some(event),
             repeats: repeats.then_some(new.last_history),
-            moved: moved.map(|it| it.ends(&old, &new, plan.transition.kind, plan.asked_for)),
+            moved,
             moves,
             touched: Some(CommitNotice {
                 deployment: new.id,
-                epoch: (new.epoch != old.epoch).then_some(new.epoch),
+                // Who waits for the table of a new deployment has none to compare.
+                epoch: (plan.creates() || new.epoch != old.epoch).then_some(new.epoch),
                 due_at: look_at,
-                resource_group: work.then(|| new.metadata.resource_group.clone()),
+                resource_group: has_work.then(|| new.metadata.resource_group.clone()),
             }),
-            routes: route_changes,
+            routes: route_writes,
             deployment: new,
         }
     }
 }
 
-impl Change {
+impl WriteSet {
     /// One that nobody outside can tell from none.
-    fn unseen(deployment: Deployment, state: Option<NewState>) -> Self {
+    fn unseen(deployment: Deployment, row: Option<RowWrite>) -> Self {
         Self {
             deployment,
-            routes: RouteChanges::default(),
-            state,
+            row,
+            revision: None,
+            routes: RouteWrites::default(),
             moves: Vec::new(),
             repeats: None,
             event: None,
@@ -175,26 +203,29 @@ impl Change {
     }
 }
 
-impl RouteChanges {
-    /// What changes come to, and what they make of the routes.
-    pub(crate) fn of(
+impl RouteWrites {
+    /// The writes for actions, which are applied to `routes` too.
+    fn of(
         deployment: &Deployment,
         routes: &mut Vec<Route>,
-        changes: &Changes,
+        actions: &RouteActions,
         now: Timestamp,
     ) -> Self {
         let group = deployment.metadata.resource_group.as_str();
         let mut assigned = Vec::new();
+        // Before the actions are applied: how long a drained route goes on depends
+        // on the traffic that it had.
         for route in routes
             .iter()
-            .filter(|route| changes.drain.contains(&route.view.id))
+            .filter(|route| actions.drain.contains(&route.view.id))
         {
-            let at = route.view.stop_at(&deployment.policy, now);
+            let stop = route.view.stop_when(&deployment.policy, now);
+            let at = stop.not_before;
             assigned.push(NewAssignment::new(Action::Stop, route.view.id, group, at));
         }
-        changes.apply_all(routes.iter_mut().map(|route| &mut route.view), now);
+        actions.apply_all(routes.iter_mut().map(|route| &mut route.view), now);
         let mut created = Vec::new();
-        for new in &changes.rollout {
+        for new in &actions.create {
             let views = (0..new.count).map(|_| new.create(RouteId(Uuid::now_v7()), now));
             created.extend(views.map(|view| new_route(deployment.id, view)));
         }
@@ -202,9 +233,9 @@ impl RouteChanges {
         assigned.extend(created.iter().map(start));
         routes.extend(created.iter().cloned());
         Self {
-            promoted: changes.promote.clone(),
-            retained: changes.retain.clone(),
-            drained: changes.drain.clone(),
+            promoted: actions.promote.clone(),
+            retained: actions.retain.clone(),
+            drained: actions.drain.clone(),
             created,
             assigned,
             ..Self::default()
@@ -212,8 +243,8 @@ impl RouteChanges {
     }
 }
 
-/// A route as it is before anything was reported of it.
-fn new_route(deployment: DeploymentId, view: View) -> Route {
+/// A route before anything was reported of it.
+fn new_route(deployment: DeploymentId, view: ObservedRoute) -> Route {
     Route {
         deployment,
         view,
@@ -223,50 +254,44 @@ fn new_route(deployment: DeploymentId, view: View) -> Route {
     }
 }
 
-/// A lifecycle and a sub-step.
-type Place = (Lifecycle, Option<SubStep>);
-
 /// The deployment after a plan, but for its epoch and its sequence; and when to
-/// look at it again if nothing else happens.
-fn follow(
+/// evaluate it again if nothing else happens.
+fn project(
     old: &Deployment,
-    plan: &Plan,
-    routes: &[Route],
+    plan: &PlannedChange,
+    routes: &[ObservedRoute],
     now: Timestamp,
 ) -> (Deployment, Option<Timestamp>) {
-    let Transition { kind, state, .. } = plan.transition;
     let amended = plan.amended.as_deref().unwrap_or(old);
-    let mut view = amended.view();
-    plan.transition.apply(&mut view, now);
-    let mut new = Deployment {
-        state,
-        current_since: view.current_since,
-        ..amended.clone()
-    };
-    if plan.asked_for || kind != TransitionKind::Step {
-        new.generation += 1;
-    }
-    if place(&state) != place(&old.state) {
+    let mut new = amended.clone().decided(plan.transition.deployment);
+    let phase = new.state.phase();
+    if phase != old.state.phase() {
         new.phase_started_at = now;
     }
-    if let TransitionKind::Promotion | TransitionKind::InstantRollBack = kind {
-        new.previous = old.state.current();
-        new.promoted_at = Some(now);
-    }
-    let views: Vec<View> = routes.iter().map(|route| route.view).collect();
-    // Why it does not go on is always on the deployment, also before the cycle
-    // that follows a call or a report: evaluating changes nothing by itself.
-    let outlook = evaluate(&new.view(), &views, &new.policy, now);
-    let stays = outlook.transition.kind == TransitionKind::Step
-        && place(&outlook.transition.state) == place(&state);
-    if stays {
-        // Its clocks, as of now: the cycle finds them as they are shown.
-        new.state = outlook.transition.state;
-    }
-    // A cycle is only for what it would do.
-    let idle = stays && outlook.transition.changes.is_empty();
+    // The blockers are always on the deployment, also before the cycle that follows
+    // a call or a report. Evaluating changes nothing by itself.
+    let observed = new.observed();
+    let outlook = evaluate(&Observed {
+        deployment: &observed,
+        routes,
+        policy: &new.policy,
+        now,
+    });
+    let Transition {
+        kind,
+        deployment: next,
+        ref actions,
+        ..
+    } = outlook.transition;
+    let stays = kind == TransitionKind::Step && next.state.phase() == phase;
+    // A cycle is due at once only if it would do something.
+    let idle = stays && actions.is_empty();
     let look_at = if idle { outlook.wake_at } else { Some(now) };
-    let (blue, green) = counts(&new.view(), &views);
+    let (blue, green) = counts(&observed, routes);
+    if stays {
+        // Its clocks as of now, so that the next cycle finds those that are shown.
+        new.state = next.state;
+    }
     new.deadline_at = outlook.deadline;
     new.status = Status {
         blue,
@@ -276,9 +301,9 @@ fn follow(
     (new, look_at)
 }
 
-/// Whether nobody outside could tell the two apart.
-fn looks_alike(old: &Deployment, new: &Deployment) -> bool {
-    let revisions = |state: &State| (place(state), state.current(), state.deploying());
+/// Whether nobody outside could tell the two apart: only clocks differ.
+fn observably_equal(old: &Deployment, new: &Deployment) -> bool {
+    let revisions = |state: &State| (state.phase(), state.current(), state.deploying());
     revisions(&old.state) == revisions(&new.state)
         && Deployment {
             state: old.state,
@@ -286,13 +311,20 @@ fn looks_alike(old: &Deployment, new: &Deployment) -> bool {
         } == *old
 }
 
-/// The moves of a plan. A roll-back goes by way of ROLLING_BACK; an activation
-/// is a move even where only the revision changes.
-fn moves(old: &Deployment, new: &Deployment, plan: &Plan) -> Vec<(Place, Place)> {
-    let (from, to) = (place(&old.state), place(&new.state));
-    let by_way = (Lifecycle::Deploying, Some(SubStep::RollingBack));
-    if plan.transition.kind == TransitionKind::RollBack && from != by_way {
-        vec![(from, by_way), (by_way, to)]
+/// The moves of a plan, from one phase to another. A roll-back goes by way of
+/// ROLLING_BACK; an activation is a move even where only the revision changes.
+fn moves(
+    old: &Deployment,
+    new: &Deployment,
+    plan: &PlannedChange,
+) -> Vec<(LifecyclePhase, LifecyclePhase)> {
+    let (from, to) = (old.state.phase(), new.state.phase());
+    let rolling_back = LifecyclePhase {
+        lifecycle: Lifecycle::Deploying,
+        sub_step: Some(SubStep::RollingBack),
+    };
+    if plan.transition.kind == TransitionKind::RollBack && from != rolling_back {
+        vec![(from, rolling_back), (rolling_back, to)]
     } else if from != to || plan.phase != Phase::Evaluate && !plan.reported {
         vec![(from, to)]
     } else {
@@ -300,32 +332,33 @@ fn moves(old: &Deployment, new: &Deployment, plan: &Plan) -> Vec<(Place, Place)>
     }
 }
 
-fn outcome(plan: &Plan, new: &Deployment) -> Outcome {
+fn outcome(plan: &PlannedChange, new: &Deployment) -> Outcome {
     match plan.transition.kind {
         TransitionKind::RollBack | TransitionKind::InstantRollBack => Outcome::RolledBack,
-        TransitionKind::Step if !plan.asked_for && !new.status.blockers.is_empty() => {
+        TransitionKind::Step if !plan.transition.by_request && !new.status.blockers.is_empty() => {
             Outcome::Waiting
         }
         TransitionKind::Step | TransitionKind::Promotion => Outcome::Success,
     }
 }
 
-fn event(plan: &Plan, moves: &[(Place, Place)]) -> EventKind {
+fn event(plan: &PlannedChange, moves: &[(LifecyclePhase, LifecyclePhase)]) -> EventKind {
     match plan.transition.kind {
         TransitionKind::Promotion => EventKind::Promoted,
         TransitionKind::RollBack | TransitionKind::InstantRollBack => EventKind::RolledBack,
+        TransitionKind::Step if plan.creates() => EventKind::Created,
         TransitionKind::Step if moves.iter().any(|(from, to)| from != to) => EventKind::Moved,
-        TransitionKind::Step if plan.asked_for => EventKind::Updated,
+        TransitionKind::Step if plan.transition.by_request => EventKind::Updated,
         TransitionKind::Step => EventKind::Progressed,
     }
 }
 
 fn entry(
     number: i64,
-    (from, to): (Place, Place),
+    (from, to): (LifecyclePhase, LifecyclePhase),
     old: &Deployment,
     new: &Deployment,
-    plan: &Plan,
+    plan: &PlannedChange,
     call: &RequestContext,
 ) -> Move {
     let deploying = new.state.deploying().or(old.state.deploying());
@@ -334,7 +367,7 @@ fn entry(
         number,
         phase: plan.phase,
         outcome: outcome(plan, new),
-        from: Some(from),
+        from: (!plan.creates()).then_some(from),
         to,
         revision: deploying.or(new.state.current()),
         actor: call.actor.clone(),

@@ -4,20 +4,22 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 use viridian_strategy::{
-    DeploymentId, Policy, RevisionId, RouteId, Transition, counts, evaluate, verbs,
+    DeploymentId, ObservedDeployment, Policy, RevisionId, Timestamp, Transition, verbs,
 };
 
 use crate::{
-    CommitNotice, Database,
-    deployments::{Deployment, INSERT_DEPLOYMENT, Metadata, Status, insert_deployment},
+    Database,
+    deployments::{Deployment, INSERT_DEPLOYMENT, Metadata, Status},
     error::{CreateRefusal, StoreError, UnitError},
-    events::insert_events,
-    history::{Move, insert_moves, place},
-    revisions::{Revision, RevisionSpec, insert_revision},
-    telemetry::{InUnit as _, Moved},
+    revisions::{Revision, RevisionSpec},
+    telemetry::InUnit as _,
     transaction::Transaction,
-    types::{EventKind, Outcome, Phase},
-    units::{Changed, RequestContext, change::RouteChanges},
+    types::Phase,
+    units::{
+        Changed, RequestContext,
+        change::{PlannedChange, WriteSet},
+        lock::Locked,
+    },
 };
 
 /// What is to be created.
@@ -82,92 +84,74 @@ async fn create(
     call: &RequestContext,
 ) -> Result<Changed, StoreError> {
     let now = tx.now().await?;
-    let revision = new
-        .initial_revision
-        .map(|spec| (RevisionId(Uuid::now_v7()), spec));
-    let first = revision.as_ref().map(|(id, _)| *id);
-    let Transition { state, changes, .. } = verbs::create(first, new.target_replicas);
-    let mut deployment = Deployment {
-        id: DeploymentId(Uuid::now_v7()),
+    let id = DeploymentId(Uuid::now_v7());
+    let revision = new.initial_revision.as_ref().map(|spec| Revision {
+        id: RevisionId(Uuid::now_v7()),
+        deployment: id,
+        number: 1,
+        spec: spec.clone(),
+        created_at: now,
+        created_by: call.actor.clone(),
+    });
+    let first = revision.as_ref().map(|revision| revision.id);
+    let transition = verbs::create(first, new.target_replicas, now);
+    let held = Locked {
+        deployment: before_the_first_write(id, new, &transition, now),
+        routes: Vec::new(),
+        endpoints: Vec::new(),
+        due_at: None,
+        now,
+    };
+    let plan = PlannedChange::of_call(transition, Phase::Create);
+    let set = WriteSet {
+        revision,
+        ..held.write_set(&plan, call)
+    };
+    let deployment = set.deployment.clone();
+    tx.carry_out_all(vec![set], now);
+    Ok(Changed { deployment })
+}
+
+/// A record at generation 0 and sequence 0, which nobody can see: creating it is
+/// its first change.
+fn before_the_first_write(
+    id: DeploymentId,
+    new: NewDeployment,
+    transition: &Transition,
+    now: Timestamp,
+) -> Deployment {
+    let ObservedDeployment {
+        state,
+        target_replicas,
+        paused,
+        current_since,
+        previous,
+        promoted_at,
+        generation: _,
+    } = transition.deployment;
+    Deployment {
+        id,
         project: new.project,
         name: new.name,
         labels: new.labels,
         metadata: new.metadata,
-        target_replicas: new.target_replicas,
+        target_replicas,
         policy: new.policy,
         revision_history_limit: new.revision_history_limit,
-        paused: false,
+        paused,
         state,
-        current_since: now,
-        previous: None,
-        generation: 1,
-        sequence: 1,
+        current_since,
+        previous,
+        generation: 0,
+        sequence: 0,
         epoch: 0,
         status: Status::default(),
         created_at: now,
         updated_at: now,
         phase_started_at: now,
         deadline_at: None,
-        promoted_at: None,
-        last_revision: i64::from(first.is_some()),
-        last_history: 1,
-    };
-    // What can be seen is that of the routes that are inserted behind it.
-    let to_come = changes
-        .rollout
-        .iter()
-        .flat_map(|new| (0..new.count).map(|_| new.create(RouteId(Uuid::now_v7()), now)));
-    let to_come: Vec<_> = to_come.collect();
-    let outlook = evaluate(&deployment.view(), &to_come, &deployment.policy, now);
-    let (blue, green) = counts(&deployment.view(), &to_come);
-    deployment.status = Status {
-        blue,
-        green,
-        blockers: outlook.blockers,
-    };
-    let due_at = first.map(|_| now);
-    tx.write([insert_deployment(deployment.clone(), due_at)]);
-    if let Some((id, spec)) = revision {
-        let revision = Revision {
-            id,
-            deployment: deployment.id,
-            number: 1,
-            spec,
-            created_at: now,
-            created_by: call.actor.clone(),
-        };
-        tx.write([insert_revision(revision)]);
+        promoted_at,
+        last_revision: i64::from(new.initial_revision.is_some()),
+        last_history: 0,
     }
-    let routes = RouteChanges::of(&deployment, &mut Vec::new(), &changes, now);
-    tx.change_routes(vec![routes], now);
-    record(tx, &deployment, call);
-    tx.notify_on_commit(CommitNotice {
-        deployment: deployment.id,
-        epoch: Some(deployment.epoch),
-        due_at,
-        resource_group: first.map(|_| deployment.metadata.resource_group.clone()),
-    });
-    Ok(Changed { deployment })
-}
-
-fn record(tx: &mut Transaction, deployment: &Deployment, call: &RequestContext) {
-    let entry = Move {
-        deployment: deployment.id,
-        number: 1,
-        phase: Phase::Create,
-        outcome: Outcome::Success,
-        from: None,
-        to: place(&deployment.state),
-        revision: deployment.state.current(),
-        actor: call.actor.clone(),
-        reason: call.reason.clone(),
-        request: call.request.as_ref().map(|request| request.id),
-        status: deployment.status.clone(),
-        at: deployment.created_at,
-    };
-    tx.tell(Moved::by(std::slice::from_ref(&entry), deployment));
-    tx.write([
-        insert_moves(vec![entry]),
-        insert_events(vec![(EventKind::Created, deployment.clone())]),
-    ]);
 }

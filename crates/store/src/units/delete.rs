@@ -7,7 +7,7 @@ use crate::{
     error::UnitError,
     telemetry::InUnit as _,
     types::Phase,
-    units::{Changed, RequestContext, change::Plan},
+    units::{Changed, RequestContext, change::PlannedChange},
 };
 
 impl Database {
@@ -24,10 +24,9 @@ impl Database {
     ) -> Result<Changed, UnitError<verbs::DeleteRejection>> {
         let terms = call.clone();
         self.batched(id, call, move |held| {
-            let transition = verbs::delete(&held.deployment.view(), &held.views())
-                .map_err(UnitError::Refused)?;
-            let plan = Plan::of_call(transition, Phase::Delete);
-            Ok(Changed::by(held.change(&plan, &terms)))
+            let transition = held.decide(verbs::delete).map_err(UnitError::Refused)?;
+            let plan = PlannedChange::of_call(transition, Phase::Delete);
+            Ok(Changed::by(held.write_set(&plan, &terms)))
         })
         .in_unit("delete", id)
         .await

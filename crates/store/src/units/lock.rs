@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use viridian_strategy::{DeploymentId, Route as View, Timestamp};
+use viridian_strategy::{DeploymentId, Observed, ObservedRoute, Timestamp};
 
 use crate::{
     deployments::{Deployment, LockedDeployment, Taken},
@@ -22,8 +22,15 @@ pub(crate) struct Locked {
 }
 
 impl Locked {
-    pub(crate) fn views(&self) -> Vec<View> {
-        self.routes.iter().map(|route| route.view).collect()
+    /// Decides from what is locked.
+    pub(crate) fn decide<T>(&self, decide: impl FnOnce(&Observed<'_>) -> T) -> T {
+        let routes: Vec<ObservedRoute> = self.routes.iter().map(|route| route.view).collect();
+        decide(&Observed {
+            deployment: &self.deployment.observed(),
+            routes: &routes,
+            policy: &self.deployment.policy,
+            now: self.now,
+        })
     }
 }
 

@@ -1,13 +1,13 @@
 //! Pause and resume.
 
-use viridian_strategy::{Deployment as View, DeploymentId, Timestamp, verbs};
+use viridian_strategy::{DeploymentId, Observed, Transition, verbs};
 
 use crate::{
-    Database, Deployment,
+    Database,
     error::UnitError,
     telemetry::InUnit as _,
     types::Phase,
-    units::{Changed, RequestContext, change::Plan},
+    units::{Changed, RequestContext, change::PlannedChange},
 };
 
 impl Database {
@@ -46,21 +46,15 @@ impl Database {
     async fn set_paused(
         &self,
         id: DeploymentId,
-        verb: fn(&View, Timestamp) -> Result<View, verbs::PauseRejection>,
+        verb: fn(&Observed<'_>) -> Result<Transition, verbs::PauseRejection>,
         phase: Phase,
         call: &RequestContext,
     ) -> Result<Changed, UnitError<verbs::PauseRejection>> {
         let terms = call.clone();
         self.batched(id, call, move |held| {
-            let View { state, paused, .. } =
-                verb(&held.deployment.view(), held.now).map_err(UnitError::Refused)?;
-            let amended = Deployment {
-                state,
-                paused,
-                ..held.deployment.clone()
-            };
-            let plan = Plan::of_amendment(amended, phase);
-            Ok(Changed::by(held.change(&plan, &terms)))
+            let transition = held.decide(verb).map_err(UnitError::Refused)?;
+            let plan = PlannedChange::of_call(transition, phase);
+            Ok(Changed::by(held.write_set(&plan, &terms)))
         })
         .await
     }

@@ -1,6 +1,6 @@
 //! Promote: the switch of all traffic, in one transaction.
 
-use viridian_strategy::{Changes, DeploymentId, RevisionId, RouteId, Transition, verbs};
+use viridian_strategy::{DeploymentId, RevisionId, RouteActions, RouteId, Transition, verbs};
 
 use crate::{
     Database,
@@ -10,7 +10,7 @@ use crate::{
     telemetry::{InUnit as _, count_not_promoted},
     transaction::Transaction,
     types::Phase,
-    units::{RequestContext, change::Plan, lock::Locked},
+    units::{RequestContext, change::PlannedChange, lock::Locked},
 };
 
 /// What a promotion came to.
@@ -56,16 +56,16 @@ impl Database {
         let terms = call.clone();
         self.batched(id, call, move |held| {
             let transition = decide(&held, expected_revision).map_err(UnitError::Refused)?;
-            let (promoted, drained) = sides(&transition.changes);
-            let plan = Plan::of_call(transition, Phase::Promote);
-            let change = held.change(&plan, &terms);
+            let (promoted, drained) = sides(&transition.actions);
+            let plan = PlannedChange::of_call(transition, Phase::Promote);
+            let set = held.write_set(&plan, &terms);
             let promotion = Promotion {
                 swapped: 1,
-                deployment: change.deployment.clone(),
+                deployment: set.deployment.clone(),
                 promoted,
                 drained,
             };
-            Ok((promotion, Some(change)))
+            Ok((promotion, Some(set)))
         })
         .in_unit("promote", id)
         .await
@@ -86,7 +86,7 @@ impl Database {
         self.write_locked(WaitStart::now(), [id], async |tx: &mut Transaction| {
             let held = tx.lock_for(id, call).await?;
             let outcome = decide(&held, expected_revision);
-            let outcome = outcome.map(|transition| sides(&transition.changes));
+            let outcome = outcome.map(|transition| sides(&transition.actions));
             Ok(PromotionPreview {
                 deployment: held.deployment,
                 outcome,
@@ -98,20 +98,18 @@ impl Database {
 }
 
 fn decide(held: &Locked, expected: Option<RevisionId>) -> Result<Transition, PromoteRefusal> {
-    let view = held.deployment.view();
-    let actual = view.state.deploying();
+    let actual = held.deployment.state.deploying();
     if let Some(expected) = expected.filter(|_| actual.is_some())
         && actual != Some(expected)
     {
         return Err(PromoteRefusal::Revision { expected, actual });
     }
-    verbs::promote(&view, &held.views(), &held.deployment.policy, held.now)
-        .map_err(PromoteRefusal::Rules)
+    held.decide(verbs::promote).map_err(PromoteRefusal::Rules)
 }
 
-fn sides(changes: &Changes) -> (Vec<RouteId>, Vec<RouteId>) {
+fn sides(actions: &RouteActions) -> (Vec<RouteId>, Vec<RouteId>) {
     (
-        changes.promote.clone(),
-        [changes.retain.as_slice(), &changes.drain].concat(),
+        actions.promote.clone(),
+        [actions.retain.as_slice(), &actions.drain].concat(),
     )
 }

@@ -20,7 +20,7 @@ use crate::{
     transaction::Transaction,
     units::{
         FailureBackoff, RequestContext,
-        change::{Change, Plan},
+        change::{PlannedChange, WriteSet},
         lock::Locked,
     },
 };
@@ -189,14 +189,13 @@ impl Database {
 }
 
 /// What a look at a deployment comes to.
-fn evaluate_locked(locked: Locked) -> Change {
+fn evaluate_locked(locked: Locked) -> WriteSet {
     let deployment = &locked.deployment;
     let _within = info_span!("cycle", deployment = %deployment.id).entered();
     if let Some(due_at) = locked.due_at {
         histogram!(RECONCILE_LATENESS).record(locked.now.since(due_at));
     }
-    let (view, policy) = (deployment.view(), &deployment.policy);
-    let evaluation = evaluate(&view, &locked.views(), policy, locked.now);
+    let evaluation = locked.decide(evaluate);
     let call = RequestContext::coordinator(evaluation.reason());
-    locked.change(&Plan::of_reconcile(evaluation), &call)
+    locked.write_set(&PlannedChange::of_reconcile(evaluation), &call)
 }

@@ -10,7 +10,7 @@ mod silence;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use viridian_strategy::{DeploymentId, RouteId, RouteStatus, Transition};
+use viridian_strategy::{DeploymentId, RouteId, RouteStatus};
 
 use self::kinds::Report;
 pub use self::{
@@ -24,10 +24,9 @@ use crate::{
     routes::Route,
     telemetry::InUnit as _,
     transaction::Transaction,
-    types::Phase,
     units::{
         RequestContext,
-        change::{Change, Plan},
+        change::{PlannedChange, WriteSet},
         lock::Locked,
     },
 };
@@ -203,7 +202,7 @@ async fn hear<'a, R: Report + 'a>(
     tx: &mut Transaction,
     mut held: Locked,
     reports: impl Iterator<Item = &'a R>,
-) -> Result<(Results, Option<Change>), StoreError> {
+) -> Result<(Results, Option<WriteSet>), StoreError> {
     let mut results = Vec::new();
     let mut changed: BTreeSet<RouteId> = BTreeSet::new();
     for report in reports {
@@ -238,7 +237,7 @@ async fn hear<'a, R: Report + 'a>(
 }
 
 /// What it comes to that some routes were changed by reports.
-fn change(held: Locked, changed: &BTreeSet<RouteId>) -> Change {
+fn change(held: Locked, changed: &BTreeSet<RouteId>) -> WriteSet {
     let reported = held.routes.iter();
     let reported: Vec<Route> = reported
         .filter(|route| changed.contains(&route.view.id))
@@ -246,17 +245,11 @@ fn change(held: Locked, changed: &BTreeSet<RouteId>) -> Change {
         .collect();
     let done = reported.iter().filter(|route| is_done(route));
     let done = done.map(|route| route.view.id).collect();
-    let plan = Plan {
-        transition: Transition::step(held.deployment.state),
-        amended: None,
-        phase: Phase::Evaluate,
-        asked_for: false,
-        reported: true,
-    };
-    let mut change = held.change(&plan, &RequestContext::default());
-    change.routes.reported = reported;
-    change.routes.done = done;
-    change
+    let plan = PlannedChange::of_reports(&held.deployment);
+    let mut set = held.write_set(&plan, &RequestContext::default());
+    set.routes.reported = reported;
+    set.routes.done = done;
+    set
 }
 
 /// Whether a scheduler has nothing more to do with a route: what was to be

@@ -14,7 +14,7 @@ use crate::{
     transaction::Transaction,
     units::{
         batcher::{Decider, Decision, Pending},
-        change::Change,
+        change::WriteSet,
         lock::Locked,
     },
 };
@@ -44,9 +44,9 @@ pub struct Changed {
 
 impl Changed {
     /// What a change gives, and the change.
-    pub(crate) fn by(change: Change) -> (Self, Option<Change>) {
-        let deployment = change.deployment.clone();
-        (Self { deployment }, Some(change))
+    pub(crate) fn by(set: WriteSet) -> (Self, Option<WriteSet>) {
+        let deployment = set.deployment.clone();
+        (Self { deployment }, Some(set))
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     telemetry::InUnit as _,
     transaction::Transaction,
     types::Phase,
-    units::{RequestContext, change::Plan},
+    units::{RequestContext, change::PlannedChange},
 };
 
 /// What a roll-back came to.
@@ -47,11 +47,11 @@ impl Database {
             if found.is_none() {
                 return Err(refuse(RollBackRefusal::NoRevision(revision)));
             }
-            let (view, policy) = (held.deployment.view(), &held.deployment.policy);
-            let transition = verbs::roll_back(&view, &held.views(), policy, revision, held.now)
+            let transition = held
+                .decide(|observed| verbs::roll_back(observed, revision))
                 .map_err(|rejection| refuse(RollBackRefusal::Rules(rejection)))?;
             let instant = transition.kind == TransitionKind::InstantRollBack;
-            let plan = Plan::of_call(transition, Phase::RollBack);
+            let plan = PlannedChange::of_call(transition, Phase::RollBack);
             let deployment = tx.carry_out(held, &plan, call);
             Ok(RolledBack {
                 deployment,

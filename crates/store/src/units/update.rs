@@ -9,7 +9,7 @@ use crate::{
     error::{UnitError, UpdateRefusal},
     telemetry::InUnit as _,
     types::Phase,
-    units::{Changed, RequestContext, change::Plan},
+    units::{Changed, RequestContext, change::PlannedChange},
 };
 
 /// What is asked for. What is None stays as it is.
@@ -44,10 +44,12 @@ impl Database {
             let target = update.target_replicas.unwrap_or(old.target_replicas);
             // A deployment that is gone is refused as such, whatever is asked of it.
             let patched = update.policy.apply(&old.policy);
-            let policy = patched.unwrap_or(old.policy);
-            verbs::update(&old.view(), &old.policy, target, &policy)
+            let policy = patched.as_ref().unwrap_or(&old.policy);
+            let transition = held
+                .decide(|observed| verbs::update(observed, target, policy))
                 .map_err(|rejection| UnitError::Refused(UpdateRefusal::Rules(rejection)))?;
-            patched.map_err(|error| UnitError::Refused(UpdateRefusal::Patch(error)))?;
+            let policy =
+                patched.map_err(|error| UnitError::Refused(UpdateRefusal::Patch(error)))?;
             let amended = Deployment {
                 target_replicas: target,
                 policy,
@@ -61,8 +63,8 @@ impl Database {
                 let deployment = amended;
                 return Ok((Changed { deployment }, None));
             }
-            let plan = Plan::of_amendment(amended, Phase::Update);
-            Ok(Changed::by(held.change(&plan, &terms)))
+            let plan = PlannedChange::of_call(transition, Phase::Update).amending(amended);
+            Ok(Changed::by(held.write_set(&plan, &terms)))
         })
         .in_unit("update", id)
         .await

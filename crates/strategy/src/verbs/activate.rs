@@ -1,7 +1,4 @@
-use crate::{
-    Changes, Deployment, Lifecycle, Policy, RevisionId, Rollout, Route, State, Strategy, Timestamp,
-    Traffic, Transition,
-};
+use crate::{Lifecycle, Observed, RevisionId, Rollout, RouteActions, State, Traffic, Transition};
 
 /// Why an activation is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,54 +10,68 @@ pub enum ActivateRejection {
         /// The one that is being deployed.
         deploying: RevisionId,
     },
-    /// The deployment is being destroyed, or is.
+    /// The deployment is DESTROYING or DESTROYED.
     Gone(Lifecycle),
 }
 
 /// Begins to deploy a revision.
 ///
-/// A PENDING deployment serves nobody: there the revision replaces the current
-/// one directly. What an earlier promotion retained is drained, and with
-/// `supersede` the old green too (rolling keeps it until it is replaced, as any
-/// other old route, since it serves).
+/// In a PENDING deployment, which has never served, the revision replaces the
+/// current one directly. Routes that an earlier promotion retained are drained. With
+/// `supersede` the old green of a blue-green rollout is drained too; the old green of
+/// a rolling update serves until it is replaced.
 ///
 /// # Errors
 ///
 /// An [`ActivateRejection`] when nothing may change.
 pub fn activate(
-    deployment: &Deployment,
-    routes: &[Route],
-    policy: &Policy,
+    observed: &Observed<'_>,
     revision: RevisionId,
     supersede: bool,
-    now: Timestamp,
 ) -> Result<Transition, ActivateRejection> {
-    let mut changes = Changes::default();
-    let state = match deployment.state {
+    begin(observed, revision, supersede).map(Transition::requested)
+}
+
+fn begin(
+    observed: &Observed<'_>,
+    revision: RevisionId,
+    supersede: bool,
+) -> Result<Transition, ActivateRejection> {
+    let Observed {
+        deployment: old,
+        now,
+        ..
+    } = *observed;
+    let mut actions = RouteActions::default();
+    let mut deployment = *old;
+    deployment.state = match old.state {
         State::Destroying { .. } | State::Destroyed { .. } => {
-            return Err(ActivateRejection::Gone(deployment.state.lifecycle()));
+            return Err(ActivateRejection::Gone(old.state.lifecycle()));
         }
         state if state.current() == Some(revision) => {
             return Err(ActivateRejection::AlreadyCurrent);
         }
         State::Pending { .. } => {
-            changes.create(revision, deployment.target_replicas, Traffic::Active);
-            changes.drain_active(routes);
+            actions.create(revision, old.target_replicas, Traffic::Active);
+            actions.drain_active(observed);
+            deployment.current_since = now;
             State::Pending {
                 current: Some(revision),
             }
         }
         State::Ready { current } => {
-            let old = active(routes).filter(|route| route.revision != current);
-            changes.drain.extend(old.map(|route| route.id));
+            let obsolete = observed
+                .active_routes()
+                .filter(|route| route.revision != current);
+            actions.drain.extend(obsolete.map(|route| route.id));
             State::Deploying(Rollout::new(current, revision, now))
         }
         State::Deploying(rollout) if supersede => {
-            let blue_green = matches!(policy.strategy, Strategy::BlueGreen(_));
-            let old = active(routes).filter(|route| {
-                blue_green && (route.revision != rollout.current || route.retained_at.is_some())
-            });
-            changes.drain.extend(old.map(|route| route.id));
+            let rules = observed.policy.strategy.rules();
+            let obsolete = observed
+                .active_routes()
+                .filter(|route| rules.drains_superseded(&rollout, route));
+            actions.drain.extend(obsolete.map(|route| route.id));
             State::Deploying(Rollout::new(rollout.current, revision, now))
         }
         State::Deploying(rollout) => {
@@ -69,18 +80,12 @@ pub fn activate(
             });
         }
     };
-    // During a pause its clocks wait too.
-    let state = if deployment.paused {
-        state.standing_still(now)
-    } else {
-        state
-    };
+    // During a pause the new rollout's clocks stand still from the start.
+    if old.paused {
+        deployment.state = deployment.state.standing_still(now);
+    }
     Ok(Transition {
-        changes,
-        ..Transition::step(state)
+        actions,
+        ..Transition::unchanged(&deployment)
     })
-}
-
-fn active(routes: &[Route]) -> impl Iterator<Item = &Route> {
-    routes.iter().filter(|route| route.status.is_active())
 }

@@ -1,14 +1,23 @@
-use crate::{Changes, RevisionId, State, Traffic, Transition};
+use crate::{ObservedDeployment, RevisionId, RouteActions, State, Timestamp, Traffic, Transition};
 
-/// A new deployment: with a revision its routes are created ACTIVE at once,
-/// since there is no blue to switch from.
-pub fn create(revision: Option<RevisionId>, target_replicas: u32) -> Transition {
-    let mut changes = Changes::default();
+/// Creates a deployment. Routes of a first revision are created ACTIVE at once:
+/// there is no blue to switch from.
+pub fn create(revision: Option<RevisionId>, target_replicas: u32, now: Timestamp) -> Transition {
+    let mut actions = RouteActions::default();
     if let Some(revision) = revision {
-        changes.create(revision, target_replicas, Traffic::Active);
+        actions.create(revision, target_replicas, Traffic::Active);
     }
+    let nothing = ObservedDeployment {
+        state: State::Pending { current: revision },
+        target_replicas,
+        paused: false,
+        current_since: now,
+        generation: 0,
+        previous: None,
+        promoted_at: None,
+    };
     Transition {
-        changes,
-        ..Transition::step(State::Pending { current: revision })
+        actions,
+        ..Transition::unchanged(&nothing).requested()
     }
 }

@@ -1,29 +1,26 @@
-use crate::{Changes, Deployment, Lifecycle, Route, State, Transition};
+use crate::{Lifecycle, Observed, State, Transition};
 
 /// Why a deletion is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeleteRejection {
-    /// The deployment is being destroyed, or is.
+    /// The deployment is DESTROYING or DESTROYED already.
     Gone(Lifecycle),
 }
 
-/// Begins the end: every route is drained, and the deployment is DESTROYED when
-/// the last one is over. A pause does not hold it up.
+/// Begins the end: every route is drained, and the deployment is DESTROYED when the
+/// last one has ended. A pause does not delay it.
 ///
 /// # Errors
 ///
 /// A [`DeleteRejection`] when nothing may change.
-pub fn delete(deployment: &Deployment, routes: &[Route]) -> Result<Transition, DeleteRejection> {
-    let lifecycle = deployment.state.lifecycle();
+pub fn delete(observed: &Observed<'_>) -> Result<Transition, DeleteRejection> {
+    let old = observed.deployment;
+    let lifecycle = old.state.lifecycle();
     if let Lifecycle::Destroying | Lifecycle::Destroyed = lifecycle {
         return Err(DeleteRejection::Gone(lifecycle));
     }
-    let mut changes = Changes::default();
-    changes.drain_active(routes);
-    Ok(Transition {
-        changes,
-        ..Transition::step(State::Destroying {
-            current: deployment.state.current(),
-        })
-    })
+    let current = old.state.current();
+    let mut transition = Transition::step(old, State::Destroying { current });
+    transition.actions.drain_active(observed);
+    Ok(transition.requested())
 }

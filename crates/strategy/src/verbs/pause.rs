@@ -1,48 +1,50 @@
-use crate::{Deployment, Lifecycle, Timestamp};
+use crate::{Lifecycle, Observed, ObservedDeployment, State, Transition};
 
-/// Why a pause, or its end, is refused.
+/// Why a pause or a resume is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PauseRejection {
-    /// It is paused already, or it is not paused.
+    /// A pause of a paused deployment, or a resume of one that is not paused.
     Already,
-    /// The deployment is being destroyed, or is.
+    /// The deployment is DESTROYING or DESTROYED.
     Gone(Lifecycle),
 }
 
-/// Holds everything as it is: nothing moves by itself, and the clocks of a
-/// rollout stop.
+/// Pauses: nothing moves by itself, and the clocks of a rollout stop.
 ///
 /// # Errors
 ///
 /// A [`PauseRejection`] when nothing may change.
-pub fn pause(deployment: &Deployment, now: Timestamp) -> Result<Deployment, PauseRejection> {
-    Ok(Deployment {
-        state: deployment.state.standing_still(now),
-        ..set(deployment, true)?
-    })
+pub fn pause(observed: &Observed<'_>) -> Result<Transition, PauseRejection> {
+    let state = observed.deployment.state.standing_still(observed.now);
+    set_paused(observed, true, state)
 }
 
-/// Ends a pause: the clocks go on from where they stopped.
+/// Resumes: the clocks go on from where they stopped.
 ///
 /// # Errors
 ///
 /// A [`PauseRejection`] when nothing may change.
-pub fn resume(deployment: &Deployment, now: Timestamp) -> Result<Deployment, PauseRejection> {
-    Ok(Deployment {
-        state: deployment.state.going_on(now),
-        ..set(deployment, false)?
-    })
+pub fn resume(observed: &Observed<'_>) -> Result<Transition, PauseRejection> {
+    let state = observed.deployment.state.going_on(observed.now);
+    set_paused(observed, false, state)
 }
 
-fn set(deployment: &Deployment, paused: bool) -> Result<Deployment, PauseRejection> {
-    match deployment.state.lifecycle() {
+fn set_paused(
+    observed: &Observed<'_>,
+    paused: bool,
+    state: State,
+) -> Result<Transition, PauseRejection> {
+    let old = observed.deployment;
+    match old.state.lifecycle() {
         lifecycle @ (Lifecycle::Destroying | Lifecycle::Destroyed) => {
             Err(PauseRejection::Gone(lifecycle))
         }
-        _ if deployment.paused == paused => Err(PauseRejection::Already),
-        _ => Ok(Deployment {
+        _ if old.paused == paused => Err(PauseRejection::Already),
+        _ => Ok(Transition::unchanged(&ObservedDeployment {
+            state,
             paused,
-            ..*deployment
-        }),
+            ..*old
+        })
+        .requested()),
     }
 }

@@ -1,57 +1,54 @@
 use crate::{
-    Changes, Deployment, Policy, RevisionId, Route, State, Timestamp, Traffic, Transition,
-    TransitionKind,
+    Observed, RevisionId, RouteActions, State, Traffic, Transition,
     verbs::{ActivateRejection, activate},
 };
 
 /// Goes back to an earlier revision.
 ///
 /// At once, if enough of its routes are retained: they take the traffic and all
-/// others are drained, even if those are broken. It is an emergency exit, so a
-/// pause does not stand in the way. It never lowers the number of ready ACTIVE
-/// routes below the target: otherwise, and for any other revision, it is an
-/// ordinary activation. The transition's kind tells which.
+/// others are drained, even if the retained ones are the broken ones. It is an
+/// emergency exit, so it is possible during a pause. It never lowers the number of
+/// ready ACTIVE routes below the target. Without enough retained routes, and for any
+/// other revision, it is an ordinary activation. The kind of the transition says
+/// which it was.
 ///
 /// # Errors
 ///
 /// An [`ActivateRejection`] when nothing may change.
 pub fn roll_back(
-    deployment: &Deployment,
-    routes: &[Route],
-    policy: &Policy,
+    observed: &Observed<'_>,
     revision: RevisionId,
-    now: Timestamp,
 ) -> Result<Transition, ActivateRejection> {
-    instant(deployment, routes, revision).map_or_else(
-        || activate(deployment, routes, policy, revision, false, now),
-        Ok,
-    )
+    match instant(observed, revision) {
+        Some(transition) => Ok(transition.requested()),
+        None => activate(observed, revision, false),
+    }
 }
 
-fn instant(deployment: &Deployment, routes: &[Route], revision: RevisionId) -> Option<Transition> {
-    let State::Ready { current } = deployment.state else {
+fn instant(observed: &Observed<'_>, revision: RevisionId) -> Option<Transition> {
+    let State::Ready { current } = observed.deployment.state else {
         return None;
     };
     if current == revision {
         return None;
     }
-    let mut changes = Changes::default();
-    for route in routes.iter().filter(|route| route.status.is_active()) {
+    let mut actions = RouteActions::default();
+    for route in observed.active_routes() {
         if route.revision == revision && route.retained_at.is_some() && route.is_ready() {
-            changes.promote.push(route.id);
+            actions.promote.push(route.id);
         } else {
-            changes.drain.push(route.id);
+            actions.drain.push(route.id);
         }
     }
-    let serving = routes
+    let serving = observed
+        .routes
         .iter()
         .filter(|route| route.traffic == Traffic::Active && route.is_ready())
         .count();
-    let needed = serving.min(deployment.target_replicas as usize).max(1);
-    (changes.promote.len() >= needed).then_some(Transition {
-        kind: TransitionKind::InstantRollBack,
-        state: State::Ready { current: revision },
-        changes,
-        cause: None,
-    })
+    // At least one, also where nothing serves: a roll-back to no route is an outage.
+    let needed = serving
+        .min(observed.deployment.target_replicas as usize)
+        .max(1);
+    let enough = actions.promote.len() >= needed;
+    enough.then(|| Transition::instant_roll_back(observed, revision, actions))
 }

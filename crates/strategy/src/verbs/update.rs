@@ -1,4 +1,6 @@
-use crate::{Deployment, Lifecycle, MAX_REPLICAS, Policy, PolicyError, Strategy};
+use crate::{
+    Lifecycle, MAX_REPLICAS, Observed, ObservedDeployment, Policy, PolicyError, Transition,
+};
 
 /// Why an update is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -7,25 +9,25 @@ pub enum UpdateRejection {
     TooManyReplicas,
     /// The policy breaks rules.
     Policy(Vec<PolicyError>),
-    /// A rollout goes by the strategy that is to be replaced.
+    /// A rollout is under way with the strategy that is to be replaced.
     StrategyInUse,
-    /// The deployment is being destroyed, or is.
+    /// The deployment is DESTROYING or DESTROYED.
     Gone(Lifecycle),
 }
 
-/// Asks for another number of routes, by another policy. The next evaluation
-/// creates or drains on both sides, and the policy's values count from now on.
+/// Sets another target and another policy. The next evaluation creates or drains
+/// blue and green, and the policy's values count from now on.
 ///
 /// # Errors
 ///
 /// An [`UpdateRejection`] when nothing may change.
 pub fn update(
-    deployment: &Deployment,
-    policy: &Policy,
+    observed: &Observed<'_>,
     new_target: u32,
     new_policy: &Policy,
-) -> Result<Deployment, UpdateRejection> {
-    let lifecycle = deployment.state.lifecycle();
+) -> Result<Transition, UpdateRejection> {
+    let old = observed.deployment;
+    let lifecycle = old.state.lifecycle();
     if let Lifecycle::Destroying | Lifecycle::Destroyed = lifecycle {
         return Err(UpdateRejection::Gone(lifecycle));
     }
@@ -36,16 +38,13 @@ pub fn update(
     if !errors.is_empty() {
         return Err(UpdateRejection::Policy(errors));
     }
-    let same = matches!(
-        (&policy.strategy, &new_policy.strategy),
-        (Strategy::BlueGreen(_), Strategy::BlueGreen(_))
-            | (Strategy::Rolling(_), Strategy::Rolling(_))
-    );
-    if lifecycle == Lifecycle::Deploying && !same {
+    let same_strategy = observed.policy.strategy.is_same_as(&new_policy.strategy);
+    if lifecycle == Lifecycle::Deploying && !same_strategy {
         return Err(UpdateRejection::StrategyInUse);
     }
-    Ok(Deployment {
+    Ok(Transition::unchanged(&ObservedDeployment {
         target_replicas: new_target,
-        ..*deployment
+        ..*old
     })
+    .requested())
 }

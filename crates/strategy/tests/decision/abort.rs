@@ -5,14 +5,14 @@ use viridian_strategy::{
     verbs::AbortRejection::{self, NotDeploying, RollingBack},
 };
 
-use crate::scene::{
-    Healthy, NotChecked, Provisioning, Replica, Running, Scene, Terminated, Unhealthy, awaiting,
-    blue, deploying, destroying, green, line, pending, ready, scene,
+use crate::case::{
+    DecisionCase, Healthy, NotChecked, Provisioning, ReplicaSpec, Running, Terminated, Unhealthy,
+    awaiting, blue, case, deploying, destroying, green, line, pending, ready,
 };
 
 const ONE: IntOrPercent = IntOrPercent::Count(1);
 
-fn serving() -> Replica {
+fn serving() -> ReplicaSpec {
     blue(Running, Healthy).times(3)
 }
 
@@ -45,8 +45,8 @@ fn blue_green_goes_back_at_once() {
             "READY blue by roll-back",
         ),
     ];
-    for (name, scene, expected) in rows {
-        assert_eq!(scene.abort().as_deref(), Ok(expected), "{name}");
+    for (name, case, expected) in rows {
+        assert_eq!(case.abort().as_deref(), Ok(expected), "{name}");
     }
 }
 
@@ -56,16 +56,16 @@ fn rolling_goes_back_step_by_step() {
         blue(Running, Healthy),
         green(Running, Healthy).active().times(2),
     ];
-    let mut scene = deploying(3, half).rolling(ONE, IntOrPercent::Count(0));
-    assert_eq!(scene.abort().as_deref(), Ok("ROLLING_BACK"));
-    scene.do_abort().expect("it is DEPLOYING");
-    assert_eq!(scene.says(), "ROLLING_BACK, create 1 blue ACTIVE");
-    scene.settle();
-    scene.report(4, Running, Healthy);
-    assert_eq!(scene.says(), "ROLLING_BACK, create 1 blue ACTIVE, drain 3");
-    scene.settle();
-    scene.report(5, Running, Healthy);
-    assert_eq!(scene.says(), "READY blue by roll-back, drain 2, wake 100");
+    let mut case = deploying(3, half).rolling(ONE, IntOrPercent::Count(0));
+    assert_eq!(case.abort().as_deref(), Ok("ROLLING_BACK"));
+    case.do_abort().expect("it is DEPLOYING");
+    assert_eq!(case.says(), "ROLLING_BACK, create 1 blue ACTIVE");
+    case.settle();
+    case.report(4, Running, Healthy);
+    assert_eq!(case.says(), "ROLLING_BACK, create 1 blue ACTIVE, drain 3");
+    case.settle();
+    case.report(5, Running, Healthy);
+    assert_eq!(case.says(), "READY blue by roll-back, drain 2, wake 100");
 }
 
 #[test]
@@ -74,32 +74,32 @@ fn rolling_takes_its_steps_once_it_is_resumed() {
         blue(Running, Healthy),
         green(Running, Healthy).active().times(2),
     ];
-    let mut scene = deploying(3, half).rolling(ONE, ONE).paused();
-    scene.do_abort().expect("a pause is not in the way");
-    assert_eq!(scene.says(), "ROLLING_BACK");
-    assert_eq!(scene.blockers(), ["the deployment is paused"]);
-    scene.pause(false).expect("it is paused");
-    assert_eq!(scene.says(), "ROLLING_BACK, create 2 blue ACTIVE, drain 3");
+    let mut case = deploying(3, half).rolling(ONE, ONE).paused();
+    case.do_abort().expect("a pause is not in the way");
+    assert_eq!(case.says(), "ROLLING_BACK");
+    assert_eq!(case.blockers(), ["the deployment is paused"]);
+    case.pause(false).expect("it is paused");
+    assert_eq!(case.says(), "ROLLING_BACK, create 2 blue ACTIVE, drain 3");
 }
 
 #[test]
 fn is_refused() {
-    let tombstone = scene(State::Destroyed { current: None }, 3, []);
-    let rows: [(Scene, AbortRejection); 5] = [
+    let tombstone = case(State::Destroyed { current: None }, 3, []);
+    let rows: [(DecisionCase, AbortRejection); 5] = [
         (pending(3, [serving()]), NotDeploying(Lifecycle::Pending)),
         (ready(3, [serving()]), NotDeploying(Lifecycle::Ready)),
         (deploying(3, [serving()]).rolling_back(), RollingBack),
         (destroying([serving()]), NotDeploying(Lifecycle::Destroying)),
         (tombstone, NotDeploying(Lifecycle::Destroyed)),
     ];
-    for (scene, expected) in rows {
-        assert_eq!(scene.abort(), Err(expected));
+    for (case, expected) in rows {
+        assert_eq!(case.abort(), Err(expected));
     }
 }
 
 #[test]
 fn what_someone_asked_for_has_no_other_cause() {
-    let scene = deploying(3, [serving()]);
-    let transition = scene.try_abort().expect("it is DEPLOYING");
-    assert_eq!(transition.cause, None, "{}", line(&transition));
+    let case = deploying(3, [serving()]);
+    let transition = case.try_abort().expect("it is DEPLOYING");
+    assert_eq!(transition.reason, None, "{}", line(&transition));
 }

@@ -5,13 +5,13 @@ use viridian_strategy::{
     verbs::ActivateRejection::{self, AlreadyCurrent, Gone, InProgress},
 };
 
-use crate::scene::{
-    BLUE, GREEN, Healthy, NotChecked, OTHER, Provisioning, Replica, Running, Scene, Terminated,
-    Terminating, Unhealthy, at, awaiting, blue, deploying, destroying, green, other, pending,
-    ready, scene,
+use crate::case::{
+    BLUE, DecisionCase, GREEN, Healthy, NotChecked, OTHER, Provisioning, ReplicaSpec, Running,
+    Terminated, Terminating, Unhealthy, at, awaiting, blue, case, deploying, destroying, green,
+    other, pending, ready,
 };
 
-fn serving() -> Replica {
+fn serving() -> ReplicaSpec {
     blue(Running, Healthy).times(3)
 }
 
@@ -25,8 +25,8 @@ fn begins() {
     ];
     let with_green = || std::iter::once(serving()).chain(mixed);
     let one = IntOrPercent::Count(1);
-    let idle = scene(State::Pending { current: None }, 3, []);
-    let rows: [(&str, Scene, RevisionId, bool, &str); 10] = [
+    let idle = case(State::Pending { current: None }, 3, []);
+    let rows: [(&str, DecisionCase, RevisionId, bool, &str); 10] = [
         (
             "PENDING without a revision",
             idle,
@@ -101,8 +101,8 @@ fn begins() {
             "PROVISIONING",
         ),
     ];
-    for (name, scene, revision, supersede, expected) in rows {
-        let said = scene.activate(revision, supersede);
+    for (name, case, revision, supersede, expected) in rows {
+        let said = case.activate(revision, supersede);
         assert_eq!(said.as_deref(), Ok(expected), "{name}");
     }
 }
@@ -111,8 +111,8 @@ fn begins() {
 fn is_refused() {
     let deploying = || deploying(3, [serving(), green(Running, Healthy).times(3)]);
     let in_progress = InProgress { deploying: GREEN };
-    let tombstone = scene(State::Destroyed { current: None }, 3, []);
-    let rows: [(Scene, RevisionId, bool, ActivateRejection); 9] = [
+    let tombstone = case(State::Destroyed { current: None }, 3, []);
+    let rows: [(DecisionCase, RevisionId, bool, ActivateRejection); 9] = [
         (
             destroying([serving()]),
             BLUE,
@@ -133,8 +133,8 @@ fn is_refused() {
         ),
         (tombstone, GREEN, false, Gone(Lifecycle::Destroyed)),
     ];
-    for (scene, revision, supersede, expected) in rows {
-        assert_eq!(scene.activate(revision, supersede), Err(expected));
+    for (case, revision, supersede, expected) in rows {
+        assert_eq!(case.activate(revision, supersede), Err(expected));
     }
 }
 
@@ -142,50 +142,53 @@ fn is_refused() {
 fn a_rollout_begins_with_fresh_clocks() {
     let fresh = |deploying| State::Deploying(Rollout::new(BLUE, deploying, at(100)));
     let begun = ready(3, [serving()]).try_activate(GREEN, false);
-    assert_eq!(begun.map(|begun| begun.state), Ok(fresh(GREEN)));
+    assert_eq!(begun.map(|begun| begun.deployment.state), Ok(fresh(GREEN)));
     let superseded = awaiting(3, [serving()]).try_activate(OTHER, true);
-    assert_eq!(superseded.map(|begun| begun.state), Ok(fresh(OTHER)));
+    assert_eq!(
+        superseded.map(|begun| begun.deployment.state),
+        Ok(fresh(OTHER))
+    );
 }
 
 #[test]
 fn failures_before_a_rollout_do_not_count_in_it() {
-    let mut scene = deploying(3, [serving(), green(Terminated, Healthy).times(3)]);
-    scene.settle();
-    assert!(scene.is_ready(), "rolled back");
-    scene.now = at(200);
-    let again = scene.try_activate(GREEN, false).expect("it is not current");
-    scene.apply(&again);
+    let mut case = deploying(3, [serving(), green(Terminated, Healthy).times(3)]);
+    case.settle();
+    assert!(case.is_ready(), "rolled back");
+    case.now = at(200);
+    let again = case.try_activate(GREEN, false).expect("it is not current");
+    case.apply(&again);
     assert_eq!(
-        scene.says(),
+        case.says(),
         "PROVISIONING, create 3 green INACTIVE, wake 800"
     );
 }
 
 #[test]
 fn a_fix_can_be_shipped_over_a_version_that_never_came_up() {
-    let mut scene = pending(2, [blue(Terminated, Healthy).at(90).times(2)]);
-    let fix = scene.try_activate(GREEN, false).expect("it is PENDING");
-    scene.apply(&fix);
-    assert_eq!(scene.says(), "PENDING green");
-    scene.report_all(3..=4, Running, Healthy);
-    assert_eq!(scene.says(), "READY green");
+    let mut case = pending(2, [blue(Terminated, Healthy).at(90).times(2)]);
+    let fix = case.try_activate(GREEN, false).expect("it is PENDING");
+    case.apply(&fix);
+    assert_eq!(case.says(), "PENDING green");
+    case.report_all(3..=4, Running, Healthy);
+    assert_eq!(case.says(), "READY green");
 }
 
 #[test]
 fn a_superseded_rollout_promotes_only_the_newest() {
-    let mut scene = awaiting(
+    let mut case = awaiting(
         2,
         [
             blue(Running, Healthy).times(2),
             green(Running, Healthy).times(2),
         ],
     );
-    let newer = scene.try_activate(OTHER, true).expect("it supersedes");
-    scene.apply(&newer);
-    scene.settle();
-    scene.report_all(5..=6, Running, Healthy);
+    let newer = case.try_activate(OTHER, true).expect("it supersedes");
+    case.apply(&newer);
+    case.settle();
+    case.report_all(5..=6, Running, Healthy);
     assert_eq!(
-        scene.promote().as_deref(),
+        case.promote().as_deref(),
         Ok("READY other by promotion, promote 5 6, drain 1 2")
     );
 }

@@ -16,20 +16,20 @@ mod callers;
 mod checks;
 mod clocks;
 mod coverage;
-mod dice;
 mod fleet;
 mod legal;
 mod policies;
+mod rng;
 mod run;
 mod trace;
 mod waits;
 
-use self::{coverage::Coverage, policies::Way, run::Run};
+use self::{coverage::RunCoverage, policies::StrategyKind, run::SimulatedRun};
 
 #[test]
 fn a_cluster_with_blue_green() {
     simulate(
-        Way::BlueGreen,
+        StrategyKind::BlueGreen,
         &[
             ("promotion", "by hand"),
             ("promotion", "GatesOpen"),
@@ -50,7 +50,7 @@ fn a_cluster_with_blue_green() {
 #[test]
 fn a_cluster_with_rolling() {
     simulate(
-        Way::Rolling,
+        StrategyKind::Rolling,
         &[
             ("promotion", "Replaced"),
             ("turned back", "AllFailed"),
@@ -62,13 +62,13 @@ fn a_cluster_with_rolling() {
     );
 }
 
-fn simulate(way: Way, expected: &[(&'static str, &'static str)]) {
+fn simulate(way: StrategyKind, expected: &[(&'static str, &'static str)]) {
     let runs = number("VIRIDIAN_RUNS").unwrap_or(RUNS);
     let first = number("VIRIDIAN_SEED").unwrap_or(0);
-    let mut coverage = Coverage::default();
+    let mut coverage = RunCoverage::default();
     let mut steps = 0;
     for seed in (first..).take(usize::try_from(runs).expect("a number of runs")) {
-        steps += Run::new(seed, way, &mut coverage).live();
+        steps += SimulatedRun::new(seed, way, &mut coverage).live();
     }
     tell(&format!("{way:?}: {runs} runs, {steps} steps{coverage}"));
     if runs >= RUNS {

@@ -2,9 +2,9 @@
 
 use viridian_strategy::State;
 
-use crate::scene::{
-    Healthy, NotChecked, Provisioning, Running, Terminated, Terminating, blue, destroying, green,
-    other, scene, table,
+use crate::case::{
+    Healthy, NotChecked, Provisioning, Running, Terminated, Terminating, blue, case, destroying,
+    green, other, table,
 };
 
 #[test]
@@ -33,7 +33,7 @@ fn destroying_to_destroyed() {
         ("there were none", destroying([]), "DESTROYED"),
         (
             "a tombstone stays one",
-            scene(State::Destroyed { current: None }, 3, []),
+            case(State::Destroyed { current: None }, 3, []),
             "DESTROYED",
         ),
     ]);

@@ -1,11 +1,11 @@
 //! What is taken out: in what order, how soon it is stopped, and what is
 //! retained for how long.
 
-use viridian_strategy::{BlueGreen, Policy, counts};
+use viridian_strategy::{BlueGreen, Policy, StopWhen, counts};
 
-use crate::scene::{
-    BLUE, Degraded, Healthy, NotChecked, OTHER, Provisioning, Replica, Running, Scene, Terminated,
-    Unhealthy, at, blue, deploying, green, other, ready, secs, table,
+use crate::case::{
+    BLUE, DecisionCase, Degraded, Healthy, NotChecked, OTHER, Provisioning, ReplicaSpec, Running,
+    Terminated, Unhealthy, at, blue, deploying, green, other, ready, secs, table,
 };
 
 #[test]
@@ -46,7 +46,7 @@ fn the_order_is_not_running_then_by_health_then_the_youngest() {
 #[test]
 fn the_grace_is_for_routes_that_had_traffic() {
     let policy = Policy::default();
-    let stop = |replica: Replica| replica.route().stop_at(&policy, at(100));
+    let stop = |replica: ReplicaSpec| replica.route().stop_when(&policy, at(100)).not_before;
     assert_eq!(stop(blue(Running, Healthy)), at(105));
     assert_eq!(
         stop(blue(Running, Unhealthy)),
@@ -66,13 +66,15 @@ fn the_grace_is_for_routes_that_had_traffic() {
         ..policy
     };
     assert_eq!(
-        blue(Running, Healthy).route().stop_at(&policy, at(100)),
-        at(100)
+        blue(Running, Healthy).route().stop_when(&policy, at(100)),
+        StopWhen {
+            not_before: at(100)
+        }
     );
 }
 
 /// Promoted at 100 with blue retained for 50 s.
-fn promoted() -> Scene {
+fn promoted() -> DecisionCase {
     let blues = [
         blue(Running, Healthy),
         blue(Running, Unhealthy),
@@ -86,38 +88,38 @@ fn promoted() -> Scene {
 
 #[test]
 fn blue_that_runs_is_retained_and_then_drained() {
-    let mut scene = promoted();
+    let mut case = promoted();
     assert_eq!(
-        scene.says(),
+        case.says(),
         "READY green by promotion, promote 4 5 6, retain 1 2, drain 3, wake 100"
     );
-    scene.settle();
-    assert_eq!(scene.says(), "READY green, wake 150");
-    let (current, _) = counts(&scene.deployment, &scene.routes);
+    case.settle();
+    assert_eq!(case.says(), "READY green, wake 150");
+    let (current, _) = counts(&case.deployment, &case.routes);
     assert_eq!(
         (current.ready, current.retained, current.active_traffic),
         (3, 2, 3)
     );
-    scene.pass_to(149);
-    assert_eq!(scene.says(), "READY green, wake 150");
-    scene.now = at(150);
-    assert_eq!(scene.says(), "READY green, drain 1 2");
+    case.pass_to(149);
+    assert_eq!(case.says(), "READY green, wake 150");
+    case.now = at(150);
+    assert_eq!(case.says(), "READY green, drain 1 2");
 }
 
 #[test]
 fn a_retained_route_is_no_replica() {
-    let mut scene = promoted();
-    scene.settle();
-    scene.report(4, Terminated, Healthy);
+    let mut case = promoted();
+    case.settle();
+    case.report(4, Terminated, Healthy);
     assert_eq!(
-        scene.says(),
+        case.says(),
         "READY green, create 1 green ACTIVE, wake 150",
         "it does not stand in for one that is missing"
     );
-    scene.deployment.target_replicas = 2;
-    scene.report(1, Terminated, Healthy);
+    case.deployment.target_replicas = 2;
+    case.report(1, Terminated, Healthy);
     assert_eq!(
-        scene.says(),
+        case.says(),
         "READY green, wake 150",
         "nor is it replaced, nor a surplus"
     );
@@ -125,13 +127,13 @@ fn a_retained_route_is_no_replica() {
 
 #[test]
 fn the_policy_may_change_the_end() {
-    let mut scene = promoted();
-    scene.settle();
-    let longer = scene
+    let mut case = promoted();
+    case.settle();
+    let longer = case
         .clone()
         .blue_green(|spec| spec.scale_down_delay = secs(70));
     assert_eq!(longer.says(), "READY green, wake 170");
-    let none = scene.blue_green(|spec| spec.scale_down_delay = secs(0));
+    let none = case.blue_green(|spec| spec.scale_down_delay = secs(0));
     assert_eq!(none.says(), "READY green, drain 1 2");
 }
 
@@ -169,24 +171,24 @@ fn it_ends_at_a_rollouts_side_too() {
             other(Running, Healthy).retained(since),
         ]
     };
-    let scene = |since: i64| {
+    let case = |since: i64| {
         deploying(1, routes(since)).blue_green(|spec| spec.scale_down_delay = secs(50))
     };
     table([
-        ("not over", scene(51), "AWAITING_PROMOTION, wake 101"),
-        ("just over", scene(50), "AWAITING_PROMOTION, drain 3"),
+        ("not over", case(51), "AWAITING_PROMOTION, wake 101"),
+        ("just over", case(50), "AWAITING_PROMOTION, drain 3"),
     ]);
 }
 
 #[test]
 fn an_activation_drains_what_was_retained() {
-    let mut scene = promoted();
-    scene.settle();
+    let mut case = promoted();
+    case.settle();
     assert_eq!(
-        scene.activate(OTHER, false).as_deref(),
+        case.activate(OTHER, false).as_deref(),
         Ok("PROVISIONING, drain 1 2")
     );
-    let back = scene.activate(BLUE, false);
+    let back = case.activate(BLUE, false);
     assert_eq!(
         back.as_deref(),
         Ok("PROVISIONING, drain 1 2"),

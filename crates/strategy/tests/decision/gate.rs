@@ -2,11 +2,11 @@
 
 use viridian_strategy::{GateAction, GateTimeout, Step, Stopwatch};
 
-use crate::scene::{
-    Healthy, Running, Scene, Unhealthy, at, awaiting, blue, deploying, green, secs, table,
+use crate::case::{
+    DecisionCase, Healthy, Running, Unhealthy, at, awaiting, blue, deploying, green, secs, table,
 };
 
-fn gate(action: GateAction) -> Scene {
+fn gate(action: GateAction) -> DecisionCase {
     let all = [
         blue(Running, Healthy).times(3),
         green(Running, Healthy).times(3),
@@ -62,10 +62,10 @@ fn three_actions() {
 
 #[test]
 fn without_a_timeout_it_holds_for_ever() {
-    let scene = gate(GateAction::Hold)
+    let case = gate(GateAction::Hold)
         .blue_green(|spec| spec.gate_timeout = None)
         .now(1_000_000);
-    assert_eq!(scene.says(), "AWAITING_PROMOTION");
+    assert_eq!(case.says(), "AWAITING_PROMOTION");
 }
 
 #[test]
@@ -75,18 +75,18 @@ fn a_timeout_never_promotes_what_is_not_ready() {
         green(Running, Healthy).times(2),
         green(Running, Unhealthy),
     ];
-    let mut scene = gate(GateAction::Promote).now(150);
-    scene.routes = awaiting(3, one_is_not).routes;
-    assert_eq!(scene.says(), "PROVISIONING, wake 750");
+    let mut case = gate(GateAction::Promote).now(150);
+    case.routes = awaiting(3, one_is_not).routes;
+    assert_eq!(case.says(), "PROVISIONING, wake 750");
 }
 
 #[test]
 fn it_starts_over_when_the_gate_is_reached_again() {
-    let mut scene = gate(GateAction::Rollback).now(140);
-    scene.report(4, Running, Unhealthy);
-    scene.pass_to(200);
-    scene.report(4, Running, Healthy);
-    assert_eq!(scene.says(), "AWAITING_PROMOTION, wake 300");
+    let mut case = gate(GateAction::Rollback).now(140);
+    case.report(4, Running, Unhealthy);
+    case.pass_to(200);
+    case.report(4, Running, Healthy);
+    assert_eq!(case.says(), "AWAITING_PROMOTION, wake 300");
 }
 
 #[test]
@@ -95,13 +95,13 @@ fn it_starts_when_the_gate_is_reached() {
         blue(Running, Healthy).times(3),
         green(Running, Healthy).times(3),
     ];
-    let mut scene = deploying(3, all).now(70);
-    scene.policy = gate(GateAction::Rollback).policy;
-    assert_eq!(scene.says(), "AWAITING_PROMOTION, wake 170");
-    assert_eq!(scene.evaluate().deadline, Some(at(170)));
-    scene.pass_to(120);
+    let mut case = deploying(3, all).now(70);
+    case.policy = gate(GateAction::Rollback).policy;
+    assert_eq!(case.says(), "AWAITING_PROMOTION, wake 170");
+    assert_eq!(case.evaluate().deadline, Some(at(170)));
+    case.pass_to(120);
     assert_eq!(
-        scene.says(),
+        case.says(),
         "AWAITING_PROMOTION, wake 170",
         "looking does not move it"
     );
@@ -109,18 +109,18 @@ fn it_starts_when_the_gate_is_reached() {
 
 #[test]
 fn an_automatic_promotion_has_no_use_for_it() {
-    let scene = gate(GateAction::Rollback).auto(500).now(150);
-    assert_eq!(scene.says(), "AWAITING_PROMOTION, wake 500");
+    let case = gate(GateAction::Rollback).auto(500).now(150);
+    assert_eq!(case.says(), "AWAITING_PROMOTION, wake 500");
 }
 
 #[test]
 fn what_it_had_spent_counts() {
-    let scene = gate(GateAction::Rollback).rollout(|rollout| {
+    let case = gate(GateAction::Rollback).rollout(|rollout| {
         let gate = Stopwatch {
             spent: secs(70),
             since: None,
         };
         rollout.step = Step::AwaitingPromotion { gate };
     });
-    assert_eq!(scene.says(), "AWAITING_PROMOTION, wake 130");
+    assert_eq!(case.says(), "AWAITING_PROMOTION, wake 130");
 }

@@ -4,7 +4,7 @@
 
 use viridian_strategy::{Health, RouteStatus, Traffic, counts};
 
-use crate::scene::{
+use crate::case::{
     Degraded, FailedToStart, Healthy, NotChecked, Provisioning, Running, Terminated, Terminating,
     Unhealthy, blue, compare, deploying, green, ready,
 };
@@ -22,8 +22,8 @@ const HEALTHS: [Health; 4] = [NotChecked, Healthy, Unhealthy, Degraded];
 fn every_status_with_every_health_is_in_one_bucket() {
     for status in STATUSES {
         for health in HEALTHS {
-            let scene = deploying(1, [green(status, health)]);
-            let (_, green) = counts(&scene.deployment, &scene.routes);
+            let case = deploying(1, [green(status, health)]);
+            let (_, green) = counts(&case.deployment, &case.routes);
             let expected = match (status, health) {
                 (Provisioning, _) => (1, 0, 0, 0),
                 (Running, Healthy) => (0, 1, 0, 0),
@@ -45,19 +45,19 @@ fn every_status_with_every_health_is_in_one_bucket() {
 #[test]
 fn no_unready_health_makes_a_duplicate_or_an_endless_rollout() {
     for health in [NotChecked, Unhealthy, Degraded] {
-        let mut scene = deploying(3, [blue(Running, Healthy).times(3)])
+        let mut case = deploying(3, [blue(Running, Healthy).times(3)])
             .auto(0)
             .now(0);
-        scene.settle();
-        scene.report_all(4..=6, Running, health);
+        case.settle();
+        case.report_all(4..=6, Running, health);
         for second in (10..600).step_by(10) {
-            scene.pass_to(second);
-            assert_eq!(scene.routes.len(), 6, "{health:?}: a duplicate green");
-            assert!(!scene.is_ready(), "{health:?}: given up, or promoted");
+            case.pass_to(second);
+            assert_eq!(case.routes.len(), 6, "{health:?}: a duplicate green");
+            assert!(!case.is_ready(), "{health:?}: given up, or promoted");
         }
-        scene.pass_to(600);
-        assert_eq!(scene.says(), "READY blue", "{health:?}");
-        let green_is_over = scene.routes[3..]
+        case.pass_to(600);
+        assert_eq!(case.says(), "READY blue", "{health:?}");
+        let green_is_over = case.routes[3..]
             .iter()
             .all(|route| route.status == Terminating);
         assert!(green_is_over, "{health:?}");
@@ -66,7 +66,7 @@ fn no_unready_health_makes_a_duplicate_or_an_endless_rollout() {
 
 #[test]
 fn the_sentence_names_each_health() {
-    let scene = deploying(
+    let case = deploying(
         5,
         [
             green(Running, Healthy),
@@ -76,7 +76,7 @@ fn the_sentence_names_each_health() {
             green(Running, NotChecked).at(62),
         ],
     );
-    let said = scene.blockers().join("");
+    let said = case.blockers().join("");
     let expected = "1 of 5 green routes is ready; 1 is UNHEALTHY since 00:01:01; \
                     2 are DEGRADED since 00:00:30; 1 is NOT_CHECKED since 00:01:02";
     compare([("all three", said, expected)]);
@@ -102,16 +102,16 @@ fn the_legal_moves_of_a_route() {
 
 #[test]
 fn a_route_has_traffic_until_it_ends() {
-    let mut scene = ready(1, [blue(Provisioning, NotChecked)]);
+    let mut case = ready(1, [blue(Provisioning, NotChecked)]);
     for (status, traffic) in [
         (Running, Traffic::Active),
         (Terminating, Traffic::Inactive),
         (Terminated, Traffic::Inactive),
     ] {
-        scene.report(1, status, Healthy);
-        assert_eq!(scene.routes[0].traffic, traffic, "{status:?}");
+        case.report(1, status, Healthy);
+        assert_eq!(case.routes[0].traffic, traffic, "{status:?}");
     }
-    let mut scene = ready(1, [blue(Provisioning, NotChecked)]);
-    scene.report(1, FailedToStart, NotChecked);
-    assert_eq!(scene.routes[0].traffic, Traffic::Inactive);
+    let mut case = ready(1, [blue(Provisioning, NotChecked)]);
+    case.report(1, FailedToStart, NotChecked);
+    assert_eq!(case.routes[0].traffic, Traffic::Inactive);
 }

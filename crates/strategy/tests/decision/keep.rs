@@ -3,9 +3,9 @@
 
 use viridian_strategy::State;
 
-use crate::scene::{
+use crate::case::{
     FailedToStart, Healthy, NotChecked, Provisioning, Running, Terminated, Terminating, Unhealthy,
-    blue, deploying, green, pending, ready, scene, secs, table,
+    blue, case, deploying, green, pending, ready, secs, table,
 };
 
 #[test]
@@ -74,18 +74,18 @@ fn says_why_it_is_not_complete() {
             "1 of 2 current routes is ready; 1 is UNHEALTHY since 00:01:02",
         ),
         (
-            scene(State::Pending { current: None }, 3, []),
+            case(State::Pending { current: None }, 3, []),
             "there is no revision to run",
         ),
     ];
-    for (scene, sentence) in rows {
-        assert_eq!(scene.blockers().join("; "), sentence);
+    for (case, sentence) in rows {
+        assert_eq!(case.blockers().join("; "), sentence);
     }
 }
 
 #[test]
 fn a_pending_one_without_a_revision_is_idle() {
-    let idle = scene(State::Pending { current: None }, 3, []);
+    let idle = case(State::Pending { current: None }, 3, []);
     assert_eq!(idle.says(), "PENDING nothing");
 }
 
@@ -108,20 +108,20 @@ fn a_ready_one_stays_ready_whatever_its_routes_do() {
 /// Each failure in a row doubles the wait, from the second on: 1, 2, 4 s.
 #[test]
 fn the_back_off_doubles() {
-    let mut scene = ready(1, [blue(Running, Healthy)]);
+    let mut case = ready(1, [blue(Running, Healthy)]);
     let mut waits = Vec::new();
     for _ in 0..13 {
-        let last = scene.routes.len();
-        scene.report(last, Terminated, Healthy);
-        let failed_at = scene.now;
-        while scene.routes.len() == last {
-            match scene.settle().wake_at {
-                Some(wake_at) => scene.now = wake_at,
-                None => assert!(scene.routes.len() > last, "stuck"),
+        let last = case.routes.len();
+        case.report(last, Terminated, Healthy);
+        let failed_at = case.now;
+        while case.routes.len() == last {
+            match case.settle().wake_at {
+                Some(wake_at) => case.now = wake_at,
+                None => assert!(case.routes.len() > last, "stuck"),
             }
         }
-        waits.push(scene.now.since(failed_at).as_secs());
-        scene.now = scene.now + secs(1);
+        waits.push(case.now.since(failed_at).as_secs());
+        case.now = case.now + secs(1);
     }
     assert_eq!(waits, [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
 }
@@ -170,7 +170,7 @@ fn what_counts_as_a_failure_in_a_row() {
 
 #[test]
 fn the_back_off_says_when_it_ends() {
-    let scene = ready(
+    let case = ready(
         2,
         [
             blue(Running, Healthy),
@@ -179,26 +179,26 @@ fn the_back_off_says_when_it_ends() {
             blue(FailedToStart, NotChecked).created(90).at(99),
         ],
     );
-    assert_eq!(scene.says(), "READY blue, wake 101");
+    assert_eq!(case.says(), "READY blue, wake 101");
     assert_eq!(
-        scene.blockers(),
+        case.blockers(),
         [
             "1 of 2 current routes is ready",
             "routes failed 3 times in a row; the next attempt is at 00:01:41",
         ]
     );
-    let over = scene.clone().now(101);
+    let over = case.clone().now(101);
     assert_eq!(over.says(), "READY blue, create 1 blue ACTIVE");
-    let forgotten = scene.now(99 + 3600);
+    let forgotten = case.now(99 + 3600);
     assert_eq!(forgotten.says(), "READY blue, create 1 blue ACTIVE");
 }
 
 #[test]
 fn where_none_is_missing_there_is_no_back_off() {
     let lost = |created, failed| blue(Terminated, Healthy).created(created).at(failed);
-    let scene = ready(1, [blue(Running, Healthy), lost(0, 90), lost(90, 100)]);
-    assert_eq!(scene.says(), "READY blue");
-    assert_eq!(scene.blockers(), Vec::<String>::new());
+    let case = ready(1, [blue(Running, Healthy), lost(0, 90), lost(90, 100)]);
+    assert_eq!(case.says(), "READY blue");
+    assert_eq!(case.blockers(), Vec::<String>::new());
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod abort;
 mod activate;
+mod case;
 mod clocks;
 mod cluster;
 mod destroy;
@@ -20,12 +21,12 @@ mod promote;
 mod properties;
 mod random;
 mod reason;
+mod record;
 mod replacements;
 mod roll_back;
 mod rolling;
 mod scale;
-mod scene;
 mod serving;
 mod steps;
+mod timeline;
 mod update;
-mod world;

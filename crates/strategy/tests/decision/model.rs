@@ -73,11 +73,11 @@ mod config;
 mod rest;
 mod rules;
 mod search;
+mod state;
 mod timing;
 mod trace;
 mod walk;
 mod wide;
-mod world;
 
 use std::time::Instant;
 
@@ -88,15 +88,20 @@ use viridian_strategy::{
 };
 
 use self::{
-    config::{ALL, CALLS, Config, TWO, UP, Verb, blue_green, rolling},
-    search::Search,
+    config::{ALL, CALLS, CallKind, ModelConfig, TWO, UP, blue_green, rolling},
+    search::StateSearch,
 };
-use crate::scene::secs;
+use crate::case::secs;
 
 #[test]
 fn manual_gate() {
-    let verbs = &[Verb::Supersede, Verb::Promote, Verb::Abort, Verb::Delete];
-    holds(&Config {
+    let verbs = &[
+        CallKind::Supersede,
+        CallKind::Promote,
+        CallKind::Abort,
+        CallKind::Delete,
+    ];
+    holds(&ModelConfig {
         revisions: 3,
         ..config("manual gate", [manual(1)], [3], verbs)
     });
@@ -104,37 +109,42 @@ fn manual_gate() {
 
 #[test]
 fn promote_delay() {
-    holds(&config("promote delay", [delayed(1)], [2], &[Verb::Pause]));
+    holds(&config(
+        "promote delay",
+        [delayed(1)],
+        [2],
+        &[CallKind::Pause],
+    ));
 }
 
 #[test]
 fn promote_delay_without_a_failure() {
-    holds(&Config {
+    holds(&ModelConfig {
         failures: 0,
         ..config(
             "promote delay, no failure",
             [delayed(1)],
             [3],
-            &[Verb::Pause],
+            &[CallKind::Pause],
         )
     });
 }
 
 #[test]
 fn min_ready() {
-    let verbs = &[Verb::Promote, Verb::Pause];
+    let verbs = &[CallKind::Promote, CallKind::Pause];
     holds(&config("min ready", [steady(1)], [2], verbs));
 }
 
 #[test]
 fn gate_timeouts() {
-    let verbs = &[Verb::Promote, Verb::Pause, Verb::Abort];
+    let verbs = &[CallKind::Promote, CallKind::Pause, CallKind::Abort];
     holds(&config("gate timeouts", gates(1), [1], verbs));
 }
 
 #[test]
 fn replacements() {
-    holds(&Config {
+    holds(&ModelConfig {
         failures: 2,
         ..config("replacements", [replaced(1)], [2], &[])
     });
@@ -142,8 +152,8 @@ fn replacements() {
 
 #[test]
 fn retained() {
-    let verbs = &[Verb::RollBack, Verb::Supersede, Verb::Promote];
-    holds(&Config {
+    let verbs = &[CallKind::RollBack, CallKind::Supersede, CallKind::Promote];
+    holds(&ModelConfig {
         revisions: 3,
         ..config("retained", [retaining(1)], [2], verbs)
     });
@@ -152,16 +162,16 @@ fn retained() {
 #[test]
 fn every_target() {
     let policy = blue_green(|_, _| {});
-    holds(&Config {
+    holds(&ModelConfig {
         failures: 0,
         health: [UP, UP],
-        ..config("every target", [policy], [3, 2, 1, 0], &[Verb::Promote])
+        ..config("every target", [policy], [3, 2, 1, 0], &[CallKind::Promote])
     });
 }
 
 #[test]
 fn every_health() {
-    holds(&Config {
+    holds(&ModelConfig {
         evicts: true,
         health: [ALL, ALL],
         ..config("every health", [manual(2)], [1], CALLS)
@@ -171,15 +181,15 @@ fn every_health() {
 #[test]
 fn rolling_with_a_surge() {
     let policy = rolling(Count(1), Count(0), 1);
-    let verbs = &[Verb::Abort, Verb::Delete];
+    let verbs = &[CallKind::Abort, CallKind::Delete];
     holds(&config("rolling 1 / 0", [policy], [3], verbs));
 }
 
 #[test]
 fn rolling_without_a_surge() {
     let policy = rolling(Count(0), Count(1), 1);
-    let verbs = &[Verb::Supersede, Verb::Abort, Verb::Pause];
-    holds(&Config {
+    let verbs = &[CallKind::Supersede, CallKind::Abort, CallKind::Pause];
+    holds(&ModelConfig {
         revisions: 3,
         ..config("rolling 0 / 1", [policy], [2], verbs)
     });
@@ -193,20 +203,25 @@ fn rolling_by_percent() {
         "rolling 25 % / 25 %",
         [policy],
         targets,
-        &[Verb::Abort],
+        &[CallKind::Abort],
     ));
 }
 
 #[test]
 fn rolling_without_room() {
     let policy = rolling(Count(0), Percent(10), 1);
-    holds(&config("rolling 0 / 10 %", [policy], [3], &[Verb::Pause]));
+    holds(&config(
+        "rolling 0 / 10 %",
+        [policy],
+        [3],
+        &[CallKind::Pause],
+    ));
 }
 
 #[test]
 fn either_strategy() {
     let policies = [rolling(Count(1), Count(0), 1), manual(1)];
-    let verbs = &[Verb::Promote, Verb::Abort];
+    let verbs = &[CallKind::Promote, CallKind::Abort];
     holds(&config("either strategy", policies, [2], verbs));
 }
 
@@ -215,9 +230,9 @@ fn either_strategy() {
     clippy::print_stdout,
     reason = "the figures are what a reader wants to see"
 )]
-fn holds(config: &Config) {
+fn holds(config: &ModelConfig) {
     let start = Instant::now();
-    let search = Search::run(config);
+    let search = StateSearch::run(config);
     search.ends_well();
     let compared = walk::walk(&search, 100);
     println!(
@@ -235,9 +250,9 @@ fn config<const POLICIES: usize, const TARGETS: usize>(
     name: &'static str,
     policies: [Policy; POLICIES],
     targets: [u32; TARGETS],
-    verbs: &'static [Verb],
-) -> Config {
-    Config {
+    verbs: &'static [CallKind],
+) -> ModelConfig {
+    ModelConfig {
         name,
         policies: policies.into(),
         targets: targets.into(),

@@ -2,22 +2,22 @@
 
 use viridian_strategy::{GateAction, GateTimeout, Lifecycle, SubStep, verbs};
 
-use crate::scene::{
-    BLUE, FailedToStart, GREEN, Healthy, NotChecked, Provisioning, Replica, Running, Scene,
-    Terminated, Unhealthy, awaiting, blue, deploying, destroying, green, line, pending, ready,
-    secs, table,
+use crate::case::{
+    BLUE, DecisionCase, FailedToStart, GREEN, Healthy, NotChecked, Provisioning, ReplicaSpec,
+    Running, Terminated, Unhealthy, at, awaiting, blue, deploying, destroying, green, line,
+    pending, ready, secs, table,
 };
 
-fn serving() -> Replica {
+fn serving() -> ReplicaSpec {
     blue(Running, Healthy).times(3)
 }
 
 #[test]
 fn new_to_pending() {
-    let said = |revision| line(&verbs::create(revision, 3));
+    let said = |revision| line(&verbs::create(revision, 3, at(0)));
     assert_eq!(said(Some(BLUE)), "PENDING blue, create 3 blue ACTIVE");
     assert_eq!(said(None), "PENDING nothing");
-    assert_eq!(line(&verbs::create(Some(BLUE), 0)), "PENDING blue");
+    assert_eq!(line(&verbs::create(Some(BLUE), 0, at(0))), "PENDING blue");
 }
 
 #[test]
@@ -46,26 +46,26 @@ fn pending_to_ready_when_all_are_ready() {
 
 #[test]
 fn only_a_deploying_one_has_a_deploying_revision_and_a_sub_step() {
-    let of = |scene: Scene| {
-        let state = scene.deployment.state;
+    let of = |case: DecisionCase| {
+        let state = case.deployment.state;
         (state.current(), state.deploying(), state.sub_step())
     };
-    for (scene, sub_step) in [
+    for (case, sub_step) in [
         (deploying(3, []), SubStep::Provisioning),
         (awaiting(3, []), SubStep::AwaitingPromotion),
         (deploying(3, []).rolling_back(), SubStep::RollingBack),
     ] {
-        assert_eq!(of(scene), (Some(BLUE), Some(GREEN), Some(sub_step)));
+        assert_eq!(of(case), (Some(BLUE), Some(GREEN), Some(sub_step)));
     }
-    for scene in [pending(3, []), ready(3, []), destroying([])] {
-        assert_eq!(of(scene), (Some(BLUE), None, None));
+    for case in [pending(3, []), ready(3, []), destroying([])] {
+        assert_eq!(of(case), (Some(BLUE), None, None));
     }
 }
 
 #[test]
 fn ready_to_provisioning_when_a_revision_is_activated() {
-    let scene = ready(3, [serving()]);
-    assert_eq!(scene.activate(GREEN, false).as_deref(), Ok("PROVISIONING"));
+    let case = ready(3, [serving()]);
+    assert_eq!(case.activate(GREEN, false).as_deref(), Ok("PROVISIONING"));
 }
 
 #[test]
@@ -106,18 +106,18 @@ fn awaiting_promotion_to_provisioning() {
 
 #[test]
 fn the_delay_starts_again_behind_the_gate() {
-    let mut scene = awaiting(3, [serving(), green(Running, Healthy).at(90).times(3)]).auto(60);
-    assert_eq!(scene.says(), "AWAITING_PROMOTION, wake 150");
-    scene.pass_to(140);
-    scene.report(4, Running, Unhealthy);
-    assert_eq!(scene.says(), "PROVISIONING, wake 740");
-    scene.pass_to(160);
-    scene.report(4, Running, Healthy);
-    assert_eq!(scene.says(), "AWAITING_PROMOTION, wake 220");
-    scene.pass_to(219);
-    assert!(!scene.is_ready());
-    scene.pass_to(220);
-    assert!(scene.is_ready());
+    let mut case = awaiting(3, [serving(), green(Running, Healthy).at(90).times(3)]).auto(60);
+    assert_eq!(case.says(), "AWAITING_PROMOTION, wake 150");
+    case.pass_to(140);
+    case.report(4, Running, Unhealthy);
+    assert_eq!(case.says(), "PROVISIONING, wake 740");
+    case.pass_to(160);
+    case.report(4, Running, Healthy);
+    assert_eq!(case.says(), "AWAITING_PROMOTION, wake 220");
+    case.pass_to(219);
+    assert!(!case.is_ready());
+    case.pass_to(220);
+    assert!(case.is_ready());
 }
 
 #[test]
@@ -137,8 +137,8 @@ fn provisioning_or_awaiting_to_ready_by_promotion() {
             at_once,
         ),
     ]);
-    for scene in [deploying(3, all), awaiting(3, all)] {
-        assert_eq!(scene.promote().as_deref(), Ok(promoted));
+    for case in [deploying(3, all), awaiting(3, all)] {
+        assert_eq!(case.promote().as_deref(), Ok(promoted));
     }
 }
 
@@ -146,8 +146,8 @@ fn provisioning_or_awaiting_to_ready_by_promotion() {
 fn provisioning_or_awaiting_to_ready_by_roll_back() {
     let lost = green(FailedToStart, NotChecked);
     let up = green(Running, Healthy);
-    let gate = |scene: Scene| {
-        scene.blue_green(|spec| {
+    let gate = |case: DecisionCase| {
+        case.blue_green(|spec| {
             spec.gate_timeout = Some(GateTimeout {
                 duration: secs(50),
                 action: GateAction::Rollback,
@@ -191,9 +191,9 @@ fn provisioning_or_awaiting_to_ready_by_roll_back() {
 #[test]
 fn provisioning_or_awaiting_to_ready_by_abort() {
     let all = [serving(), green(Running, Healthy).times(3)];
-    for scene in [deploying(3, all), awaiting(3, all)] {
+    for case in [deploying(3, all), awaiting(3, all)] {
         let back = "READY blue by roll-back, drain 4 5 6";
-        assert_eq!(scene.abort().as_deref(), Ok(back));
+        assert_eq!(case.abort().as_deref(), Ok(back));
     }
 }
 
@@ -202,7 +202,7 @@ fn any_but_destroyed_to_destroying_to_destroyed() {
     let all = [serving(), green(Running, Healthy).times(3)];
     let three = "DESTROYING, drain 1 2 3";
     let six = "DESTROYING, drain 1 2 3 4 5 6";
-    for (scene, expected) in [
+    for (case, expected) in [
         (pending(3, [serving()]), three),
         (ready(3, [serving()]), three),
         (ready(3, [serving()]).paused(), three),
@@ -210,17 +210,17 @@ fn any_but_destroyed_to_destroying_to_destroyed() {
         (awaiting(3, all), six),
         (deploying(3, all).rolling_back(), six),
     ] {
-        assert_eq!(scene.delete().as_deref(), Ok(expected));
+        assert_eq!(case.delete().as_deref(), Ok(expected));
     }
-    let mut scene = ready(3, [serving()]);
-    scene.do_delete().expect("it is READY");
-    assert_eq!(scene.says(), "DESTROYING");
-    scene.report_all(1..=3, Terminated, Healthy);
-    assert_eq!(scene.says(), "DESTROYED");
+    let mut case = ready(3, [serving()]);
+    case.do_delete().expect("it is READY");
+    assert_eq!(case.says(), "DESTROYING");
+    case.report_all(1..=3, Terminated, Healthy);
+    assert_eq!(case.says(), "DESTROYED");
     let gone = |lifecycle| Err(verbs::DeleteRejection::Gone(lifecycle));
-    assert_eq!(scene.delete(), gone(Lifecycle::Destroying));
-    scene.settle();
-    assert_eq!(scene.delete(), gone(Lifecycle::Destroyed));
+    assert_eq!(case.delete(), gone(Lifecycle::Destroying));
+    case.settle();
+    assert_eq!(case.delete(), gone(Lifecycle::Destroyed));
 }
 
 #[test]
@@ -230,21 +230,21 @@ fn rolling_back_to_ready_drains_green_and_never_touches_blue() {
         green(Provisioning, NotChecked),
         green(Running, Unhealthy),
     ];
-    let scene = |blue: Replica| deploying(3, std::iter::once(blue).chain(mixed)).rolling_back();
+    let case = |blue: ReplicaSpec| deploying(3, std::iter::once(blue).chain(mixed)).rolling_back();
     table([
         (
             "blue is well",
-            scene(serving()),
+            case(serving()),
             "READY blue by roll-back, drain 4 5 6, wake 100",
         ),
         (
             "blue is not well: that is no reason to touch it",
-            scene(blue(Running, Unhealthy).times(3)),
+            case(blue(Running, Unhealthy).times(3)),
             "READY blue by roll-back, drain 4 5 6, wake 100",
         ),
         (
             "blue is brought to N again",
-            scene(blue(Running, Healthy)),
+            case(blue(Running, Healthy)),
             "READY blue by roll-back, create 2 blue ACTIVE, drain 2 3 4, wake 100",
         ),
     ]);
@@ -253,12 +253,12 @@ fn rolling_back_to_ready_drains_green_and_never_touches_blue() {
 #[test]
 fn after_an_automatic_promotion_or_a_roll_back_it_is_ready_and_quiet() {
     let all = [serving(), green(Running, Healthy).times(3)];
-    for (mut scene, current) in [
+    for (mut case, current) in [
         (deploying(3, all).auto(0), "READY green"),
         (deploying(3, all).rolling_back(), "READY blue"),
     ] {
-        scene.cycle();
-        assert_eq!(scene.says(), current);
-        assert_eq!(scene.blockers(), Vec::<String>::new());
+        case.cycle();
+        assert_eq!(case.says(), current);
+        assert_eq!(case.blockers(), Vec::<String>::new());
     }
 }

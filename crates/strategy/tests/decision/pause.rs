@@ -5,12 +5,13 @@ use viridian_strategy::{
     verbs::PauseRejection::{Already, Gone},
 };
 
-use crate::scene::{
-    GREEN, Healthy, NotChecked, Provisioning, Replica, Running, Scene, Terminated, Unhealthy, at,
-    awaiting, blue, deploying, destroying, green, other, pending, ready, secs, table,
+use crate::case::{
+    DecisionCase, GREEN, Healthy, NotChecked, Provisioning, ReplicaSpec, Running, Terminated,
+    Unhealthy, at, awaiting, blue, deploying, destroying, green, other, pending, ready, secs,
+    table,
 };
 
-fn serving() -> Replica {
+fn serving() -> ReplicaSpec {
     blue(Running, Healthy).times(3)
 }
 
@@ -66,29 +67,29 @@ fn nothing_changes() {
             "PROVISIONING",
         ),
     ]);
-    let scene = deploying(3, [serving()]).paused();
-    assert_eq!(scene.blockers(), ["the deployment is paused"]);
-    assert_eq!(scene.evaluate().deadline, None);
+    let case = deploying(3, [serving()]).paused();
+    assert_eq!(case.blockers(), ["the deployment is paused"]);
+    assert_eq!(case.evaluate().deadline, None);
 }
 
 /// Looked at and paused at 100, and resumed at `end`.
-fn pause_until(mut scene: Scene, end: i64) -> Scene {
-    scene.settle();
-    assert_eq!(scene.pause(true), Ok(()));
-    scene.pass_to(end);
-    assert_eq!(scene.pause(false), Ok(()));
-    scene
+fn pause_until(mut case: DecisionCase, end: i64) -> DecisionCase {
+    case.settle();
+    assert_eq!(case.pause(true), Ok(()));
+    case.pass_to(end);
+    assert_eq!(case.pause(false), Ok(()));
+    case
 }
 
 #[test]
 fn the_progress_deadline_stands_still() {
     let starting = green(Provisioning, NotChecked).times(3);
-    let scene = pause_until(deploying(3, [serving(), starting]), 5_000);
-    assert_eq!(scene.says(), "PROVISIONING, wake 5500");
+    let case = pause_until(deploying(3, [serving(), starting]), 5_000);
+    assert_eq!(case.says(), "PROVISIONING, wake 5500");
     let one = IntOrPercent::Count(1);
     let starting = green(Provisioning, NotChecked).active();
-    let scene = deploying(3, [serving(), starting]).rolling(one, one);
-    assert_eq!(pause_until(scene, 5_000).says(), "PROVISIONING, wake 5500");
+    let case = deploying(3, [serving(), starting]).rolling(one, one);
+    assert_eq!(pause_until(case, 5_000).says(), "PROVISIONING, wake 5500");
 }
 
 /// A cycle that is late makes no difference.
@@ -96,31 +97,31 @@ fn the_progress_deadline_stands_still() {
 fn the_clocks_stop_with_the_pause_and_go_on_with_its_end() {
     let one = IntOrPercent::Count(1);
     let starting = green(Provisioning, NotChecked);
-    for mut scene in [
+    for mut case in [
         deploying(3, [serving(), starting.times(3)]),
         deploying(3, [serving(), starting.active()]).rolling(one, one),
     ] {
-        assert_eq!(scene.pause(true), Ok(()));
-        scene.now = at(200);
-        scene.cycle();
-        scene.now = at(5_000);
-        assert_eq!(scene.pause(false), Ok(()));
-        scene.now = at(5_100);
-        assert_eq!(scene.says(), "PROVISIONING, wake 5500");
+        assert_eq!(case.pause(true), Ok(()));
+        case.now = at(200);
+        case.cycle();
+        case.now = at(5_000);
+        assert_eq!(case.pause(false), Ok(()));
+        case.now = at(5_100);
+        assert_eq!(case.says(), "PROVISIONING, wake 5500");
     }
 }
 
 #[test]
 fn the_gate_timeout_stands_still() {
-    let scene = awaiting(3, [serving(), green(Running, Healthy).times(3)]).blue_green(|spec| {
+    let case = awaiting(3, [serving(), green(Running, Healthy).times(3)]).blue_green(|spec| {
         spec.gate_timeout = Some(GateTimeout {
             duration: secs(80),
             action: GateAction::Rollback,
         });
     });
-    assert_eq!(scene.says(), "AWAITING_PROMOTION, wake 130");
+    assert_eq!(case.says(), "AWAITING_PROMOTION, wake 130");
     assert_eq!(
-        pause_until(scene, 5_000).says(),
+        pause_until(case, 5_000).says(),
         "AWAITING_PROMOTION, wake 5030"
     );
 }
@@ -142,92 +143,92 @@ fn the_times_that_green_must_stay_ready_stand_still() {
 fn what_becomes_ready_during_a_pause_counts_from_its_end() {
     let all = [serving(), green(Running, NotChecked).times(3)];
     for late in [200, 5_000] {
-        let mut scene = deploying(3, all).auto(60);
-        scene.settle();
-        assert_eq!(scene.pause(true), Ok(()));
-        scene.pass_to(late);
-        scene.report_all(4..=6, Running, Healthy);
-        scene.pass_to(5_000);
-        assert_eq!(scene.pause(false), Ok(()));
-        assert_eq!(scene.says(), "AWAITING_PROMOTION, wake 5060");
-        scene.pass_to(5_010);
-        scene.report(4, Running, Unhealthy);
-        scene.report(4, Running, Healthy);
-        assert_eq!(scene.says(), "AWAITING_PROMOTION, wake 5070");
+        let mut case = deploying(3, all).auto(60);
+        case.settle();
+        assert_eq!(case.pause(true), Ok(()));
+        case.pass_to(late);
+        case.report_all(4..=6, Running, Healthy);
+        case.pass_to(5_000);
+        assert_eq!(case.pause(false), Ok(()));
+        assert_eq!(case.says(), "AWAITING_PROMOTION, wake 5060");
+        case.pass_to(5_010);
+        case.report(4, Running, Unhealthy);
+        case.report(4, Running, Healthy);
+        assert_eq!(case.says(), "AWAITING_PROMOTION, wake 5070");
     }
 }
 
 #[test]
 fn retention_runs_on_but_drains_nothing() {
     let retained = other(Running, Healthy).retained(50).times(2);
-    let scene = ready(3, [serving(), retained]).blue_green(|spec| {
+    let case = ready(3, [serving(), retained]).blue_green(|spec| {
         spec.scale_down_delay = secs(100);
     });
-    assert_eq!(scene.says(), "READY blue, wake 150");
-    let mut scene = pause_until(scene, 1_000);
-    assert_eq!(scene.says(), "READY blue, drain 4 5");
-    assert_eq!(scene.pause(true), Ok(()));
-    assert_eq!(scene.says(), "READY blue");
+    assert_eq!(case.says(), "READY blue, wake 150");
+    let mut case = pause_until(case, 1_000);
+    assert_eq!(case.says(), "READY blue, drain 4 5");
+    assert_eq!(case.pause(true), Ok(()));
+    assert_eq!(case.says(), "READY blue");
 }
 
 #[test]
 fn it_is_refused_where_it_changes_nothing() {
-    let mut scene = ready(3, [serving()]);
-    assert_eq!(scene.pause(false), Err(Already));
-    assert_eq!(scene.pause(true), Ok(()));
-    assert_eq!(scene.pause(true), Err(Already));
-    let before = scene.deployment;
-    assert_eq!(scene.pause(false), Ok(()));
-    assert!(before.paused && !scene.deployment.paused);
-    let tombstone = crate::scene::scene(State::Destroyed { current: None }, 3, []);
-    for (mut scene, lifecycle) in [
+    let mut case = ready(3, [serving()]);
+    assert_eq!(case.pause(false), Err(Already));
+    assert_eq!(case.pause(true), Ok(()));
+    assert_eq!(case.pause(true), Err(Already));
+    let before = case.deployment;
+    assert_eq!(case.pause(false), Ok(()));
+    assert!(before.paused && !case.deployment.paused);
+    let tombstone = crate::case::case(State::Destroyed { current: None }, 3, []);
+    for (mut case, lifecycle) in [
         (destroying([serving()]), Lifecycle::Destroying),
         (tombstone, Lifecycle::Destroyed),
     ] {
-        assert_eq!(scene.pause(true), Err(Gone(lifecycle)));
-        assert_eq!(scene.pause(false), Err(Gone(lifecycle)));
+        assert_eq!(case.pause(true), Err(Gone(lifecycle)));
+        assert_eq!(case.pause(false), Err(Gone(lifecycle)));
     }
 }
 
 #[test]
 fn a_second_look_changes_nothing() {
-    let mut scene = awaiting(3, [serving(), green(Running, Healthy).times(3)]).paused();
-    scene.cycle();
-    let before = scene.clone();
-    scene.now = at(200);
-    scene.cycle();
-    assert_eq!(scene.deployment, before.deployment);
+    let mut case = awaiting(3, [serving(), green(Running, Healthy).times(3)]).paused();
+    case.cycle();
+    let before = case.clone();
+    case.now = at(200);
+    case.cycle();
+    assert_eq!(case.deployment, before.deployment);
 }
 
 #[test]
 fn a_revision_may_still_be_activated() {
-    let scene = ready(3, [serving()]).paused();
-    assert_eq!(scene.activate(GREEN, false).as_deref(), Ok("PROVISIONING"));
+    let case = ready(3, [serving()]).paused();
+    assert_eq!(case.activate(GREEN, false).as_deref(), Ok("PROVISIONING"));
 }
 
 #[test]
 fn what_is_activated_during_a_pause_counts_from_its_end() {
     let one = IntOrPercent::Count(1);
-    for scene in [
+    for case in [
         ready(3, [serving()]),
         ready(3, [serving()]).rolling(one, one),
     ] {
-        let mut scene = scene.paused();
-        let activation = scene.try_activate(GREEN, false).expect("it is taken");
-        scene.apply(&activation);
-        let activated = scene.deployment;
-        scene.now = at(200);
-        scene.cycle();
-        assert_eq!(scene.deployment, activated, "no clock had to be stopped");
-        scene.deployment = activated;
-        scene.now = at(5_000);
-        assert_eq!(scene.pause(false), Ok(()));
-        assert_eq!(scene.evaluate().deadline, Some(at(5_600)));
+        let mut case = case.paused();
+        let activation = case.try_activate(GREEN, false).expect("it is taken");
+        case.apply(&activation);
+        let activated = case.deployment;
+        case.now = at(200);
+        case.cycle();
+        assert_eq!(case.deployment, activated, "no clock had to be stopped");
+        case.deployment = activated;
+        case.now = at(5_000);
+        assert_eq!(case.pause(false), Ok(()));
+        assert_eq!(case.evaluate().deadline, Some(at(5_600)));
     }
 }
 
 #[test]
 fn it_does_not_hold_up_the_end() {
-    let scene = destroying([serving()]).paused();
-    assert_eq!(scene.says(), "DESTROYING, drain 1 2 3");
+    let case = destroying([serving()]).paused();
+    assert_eq!(case.says(), "DESTROYING, drain 1 2 3");
 }

@@ -5,7 +5,7 @@ use viridian_strategy::{
     PolicyError, RollingUpdate, Strategy,
 };
 
-use crate::scene::secs;
+use crate::case::secs;
 
 fn blue_green(change: impl FnOnce(&mut BlueGreen)) -> Vec<PolicyError> {
     let mut spec = BlueGreen::default();

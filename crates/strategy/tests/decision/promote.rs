@@ -6,39 +6,39 @@ use viridian_strategy::{
     verbs::PromoteRejection::{self, Blocked, NotBlueGreen, NotDeploying, RollingBack},
 };
 
-use crate::scene::{
-    Degraded, GREEN, Healthy, NotChecked, Provisioning, Replica, Running, Scene, Terminated,
-    Unhealthy, at, awaiting, blue, deploying, destroying, green, pending, ready, scene, secs,
-    table,
+use crate::case::{
+    DecisionCase, Degraded, GREEN, Healthy, NotChecked, Provisioning, ReplicaSpec, Running,
+    Terminated, Unhealthy, at, awaiting, blue, case, deploying, destroying, green, pending, ready,
+    secs, table,
 };
 
 const PROMOTED: &str = "READY green by promotion, promote 4 5 6, drain 1 2 3";
 
-fn serving() -> Replica {
+fn serving() -> ReplicaSpec {
     blue(Running, Healthy).times(3)
 }
 
-fn all() -> [Replica; 2] {
+fn all() -> [ReplicaSpec; 2] {
     [serving(), green(Running, Healthy).at(90).times(3)]
 }
 
 #[test]
 fn skips_the_gate_and_the_delay() {
-    for scene in [
+    for case in [
         deploying(3, all()),
         awaiting(3, all()),
         deploying(3, all()).auto(600),
         awaiting(3, all()).auto(600),
     ] {
-        assert_eq!(scene.promote().as_deref(), Ok(PROMOTED));
+        assert_eq!(case.promote().as_deref(), Ok(PROMOTED));
     }
 }
 
 #[test]
 fn leaves_ready_with_no_sub_step() {
-    let mut scene = awaiting(3, all());
-    scene.do_promote().expect("all green are ready");
-    let state = scene.deployment.state;
+    let mut case = awaiting(3, all());
+    case.do_promote().expect("all green are ready");
+    let state = case.deployment.state;
     assert_eq!(state, State::Ready { current: GREEN });
     assert_eq!((state.sub_step(), state.deploying()), (None, None));
     assert_eq!(
@@ -46,7 +46,7 @@ fn leaves_ready_with_no_sub_step() {
         Some(SubStep::AwaitingPromotion)
     );
     assert_eq!(
-        scene.promote(),
+        case.promote(),
         Err(NotDeploying(Lifecycle::Ready)),
         "once is enough"
     );
@@ -56,38 +56,38 @@ fn leaves_ready_with_no_sub_step() {
 fn what_failed_in_the_rollout_counts_from_then_on() {
     let lost = green(Terminated, Healthy).created(20).at(30);
     let routes = [serving(), green(Running, Healthy).times(3), lost];
-    let mut scene = deploying(3, routes).blue_green(|spec| spec.max_replacements = 1);
-    scene.do_promote().expect("all green are ready");
-    assert_eq!(scene.deployment.current_since, at(0));
-    let (current, _) = counts(&scene.deployment, &scene.routes);
+    let mut case = deploying(3, routes).blue_green(|spec| spec.max_replacements = 1);
+    case.do_promote().expect("all green are ready");
+    assert_eq!(case.deployment.current_since, at(0));
+    let (current, _) = counts(&case.deployment, &case.routes);
     assert_eq!((current.ready, current.failed), (3, 1));
 }
 
 #[test]
 fn does_not_skip_min_ready() {
-    let scene = |min_ready| deploying(3, all()).blue_green(|spec| spec.min_ready = secs(min_ready));
-    assert_eq!(scene(10).promote().as_deref(), Ok(PROMOTED));
+    let case = |min_ready| deploying(3, all()).blue_green(|spec| spec.min_ready = secs(min_ready));
+    assert_eq!(case(10).promote().as_deref(), Ok(PROMOTED));
     let until = at(101);
     assert_eq!(
-        scene(11).promote(),
+        case(11).promote(),
         Err(Blocked(vec![Blocker::MinReady { until }]))
     );
 }
 
 #[test]
 fn does_not_skip_a_pause() {
-    let scene = awaiting(3, all()).paused();
-    assert_eq!(scene.promote(), Err(Blocked(vec![Blocker::Paused])));
+    let case = awaiting(3, all()).paused();
+    assert_eq!(case.promote(), Err(Blocked(vec![Blocker::Paused])));
 }
 
 #[test]
 fn is_refused_with_all_that_is_in_the_way() {
-    let said = |scene: Scene| match scene.promote() {
+    let said = |case: DecisionCase| match case.promote() {
         Err(Blocked(blockers)) => blockers.iter().map(Blocker::to_string).collect(),
         other => vec![format!("{other:?}")],
     };
     let two = green(Running, Healthy).times(2);
-    let rows: [(Scene, &[&str]); 6] = [
+    let rows: [(DecisionCase, &[&str]); 6] = [
         (
             deploying(3, [serving()]),
             &["3 of 3 green routes have yet to be created"],
@@ -130,8 +130,8 @@ fn is_refused_with_all_that_is_in_the_way() {
             ],
         ),
     ];
-    for (scene, expected) in rows {
-        assert_eq!(said(scene), expected);
+    for (case, expected) in rows {
+        assert_eq!(said(case), expected);
     }
 }
 
@@ -139,8 +139,8 @@ fn is_refused_with_all_that_is_in_the_way() {
 fn counts_no_other_health_as_ready() {
     for health in [NotChecked, Unhealthy, Degraded] {
         let worse = green(Running, health).at(90);
-        let scene = awaiting(3, [serving(), green(Running, Healthy).times(2), worse]);
-        let Err(Blocked(blockers)) = scene.promote() else {
+        let case = awaiting(3, [serving(), green(Running, Healthy).times(2), worse]);
+        let Err(Blocked(blockers)) = case.promote() else {
             panic!("promoted a green that is {health:?}");
         };
         let one = Some((1, at(90)));
@@ -171,22 +171,22 @@ fn counts_no_other_health_as_ready() {
 fn is_refused_where_there_is_nothing_to_promote() {
     let one = || IntOrPercent::Count(1);
     let tombstone = State::Destroyed { current: None };
-    let rows: [(Scene, PromoteRejection); 6] = [
+    let rows: [(DecisionCase, PromoteRejection); 6] = [
         (pending(3, [serving()]), NotDeploying(Lifecycle::Pending)),
         (ready(3, [serving()]), NotDeploying(Lifecycle::Ready)),
         (destroying([serving()]), NotDeploying(Lifecycle::Destroying)),
-        (scene(tombstone, 3, []), NotDeploying(Lifecycle::Destroyed)),
+        (case(tombstone, 3, []), NotDeploying(Lifecycle::Destroyed)),
         (deploying(3, all()).rolling_back(), RollingBack),
         (deploying(3, all()).rolling(one(), one()), NotBlueGreen),
     ];
-    for (scene, expected) in rows {
-        assert_eq!(scene.promote(), Err(expected));
+    for (case, expected) in rows {
+        assert_eq!(case.promote(), Err(expected));
     }
 }
 
 #[test]
 fn an_automatic_promotion_looks_at_health_again() {
-    let mut scene = awaiting(
+    let mut case = awaiting(
         4,
         [
             blue(Running, Healthy).times(4),
@@ -194,20 +194,20 @@ fn an_automatic_promotion_looks_at_health_again() {
         ],
     )
     .auto(30);
-    assert_eq!(scene.says(), "AWAITING_PROMOTION, wake 120");
-    scene.settle();
-    scene.now = at(120);
-    scene.report_all(5..=8, Running, Unhealthy);
-    assert_eq!(scene.says(), "PROVISIONING, wake 720");
-    let evaluation = scene.evaluate();
-    assert!(evaluation.transition.changes.is_empty());
+    assert_eq!(case.says(), "AWAITING_PROMOTION, wake 120");
+    case.settle();
+    case.now = at(120);
+    case.report_all(5..=8, Running, Unhealthy);
+    assert_eq!(case.says(), "PROVISIONING, wake 720");
+    let evaluation = case.evaluate();
+    assert!(evaluation.transition.actions.is_empty());
 }
 
 #[test]
 fn blue_does_not_matter() {
     let up = green(Running, Healthy).times(3);
-    let scene = awaiting(3, [blue(Running, Unhealthy).times(3), up]);
-    assert_eq!(scene.promote().as_deref(), Ok(PROMOTED));
+    let case = awaiting(3, [blue(Running, Unhealthy).times(3), up]);
+    assert_eq!(case.promote().as_deref(), Ok(PROMOTED));
     table([(
         "nor does it for an automatic one",
         awaiting(3, [blue(Running, Unhealthy).times(3), up]).auto(0),

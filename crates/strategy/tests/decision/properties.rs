@@ -1,4 +1,4 @@
-//! What holds whatever happens. Two kinds of cases: single scenes, likely or
+//! What holds whatever happens. Two kinds of cases: single cases, likely or
 //! not, and whole lives, in which routes come up, fail, flap and vanish while
 //! callers activate, promote, scale and pause. After each event the deployment
 //! is settled, and every evaluation on the way is checked.
@@ -13,21 +13,23 @@ use proptest::{
 };
 use uuid::Uuid;
 use viridian_strategy::{
-    Blocker, Evaluation, Health, IntOrPercent, Policy, RevisionId, RollingUpdate, Route,
-    RouteStatus, State, Strategy as Way, Traffic, TransitionKind, Unready, verbs,
+    Blocker, Evaluation, Health, IntOrPercent, ObservedRoute, Policy, RevisionId, RollingUpdate,
+    RouteStatus, State, Strategy as PolicyStrategy, Traffic, TransitionKind, Unready,
 };
 
 use crate::{
-    random::{Event, any_scene, blue_green, event, rolling},
-    scene::{BLUE, Healthy, Provisioning, Running, Scene, Terminated, Terminating, scene, secs},
+    case::{
+        BLUE, DecisionCase, Healthy, Provisioning, Running, Terminated, Terminating, case, secs,
+    },
+    random::{RandomEvent, any_case, blue_green, event, rolling},
 };
 
 proptest! {
     #![proptest_config(config(1000))]
 
     #[test]
-    fn one_evaluation_of_any_scene(scene in any_scene()) {
-        checked_settle(&mut scene.clone())?;
+    fn one_evaluation_of_any_scene(case in any_case()) {
+        checked_settle(&mut case.clone())?;
     }
 }
 
@@ -40,7 +42,7 @@ proptest! {
         target in 0_u32..5,
         events in vec(event(), 1..60),
     ) {
-        live(Way::BlueGreen(spec), target, events)?;
+        live(PolicyStrategy::BlueGreen(spec), target, events)?;
     }
 
     #[test]
@@ -49,7 +51,7 @@ proptest! {
         target in 0_u32..7,
         events in vec(event(), 1..60),
     ) {
-        live(Way::Rolling(spec), target, events)?;
+        live(PolicyStrategy::Rolling(spec), target, events)?;
     }
 }
 
@@ -72,76 +74,73 @@ fn config(cases: u32) -> Config {
     }
 }
 
-fn live(way: Way, target: u32, events: Vec<Event>) -> Result<(), TestCaseError> {
-    let mut scene = scene(State::Pending { current: None }, target, []);
-    scene.policy = Policy {
-        strategy: way,
+fn live(
+    strategy: PolicyStrategy,
+    target: u32,
+    events: Vec<RandomEvent>,
+) -> Result<(), TestCaseError> {
+    let mut case = case(State::Pending { current: None }, target, []);
+    case.policy = Policy {
+        strategy,
         progress_deadline: secs(300),
         ..Policy::default()
     };
-    let first = verbs::activate(
-        &scene.deployment,
-        &[],
-        &scene.policy,
-        BLUE,
-        false,
-        scene.now,
-    );
-    scene.apply(&first.expect("nothing is in the way"));
+    let first = case.try_activate(BLUE, false);
+    case.apply(&first.expect("nothing is in the way"));
     for event in events {
-        happen(&mut scene, event)?;
-        checked_settle(&mut scene)?;
+        happen(&mut case, event)?;
+        checked_settle(&mut case)?;
     }
-    converges(scene)
+    converges(case)
 }
 
-fn happen(scene: &mut Scene, event: Event) -> Result<(), TestCaseError> {
+fn happen(case: &mut DecisionCase, event: RandomEvent) -> Result<(), TestCaseError> {
     match event {
-        Event::Report(number, status, health) if !scene.routes.is_empty() => {
-            let id = number % scene.routes.len() + 1;
-            legally(scene, id, status, health);
+        RandomEvent::Report(number, status, health) if !case.routes.is_empty() => {
+            let id = number % case.routes.len() + 1;
+            legally(case, id, status, health);
         }
-        Event::Report(..) => {}
-        Event::ReportAll(from, to, health) => {
-            for id in 1..=scene.routes.len() {
-                if scene.routes[id - 1].status == from {
-                    legally(scene, id, to, health);
+        RandomEvent::Report(..) => {}
+        RandomEvent::ReportAll(from, to, health) => {
+            for id in 1..=case.routes.len() {
+                if case.routes[id - 1].status == from {
+                    legally(case, id, to, health);
                 }
             }
         }
-        Event::Pass(seconds) => {
-            let end = scene.now + secs(seconds);
-            while let Some(next) = checked_settle(scene)?.wake_at.filter(|next| *next <= end) {
-                scene.now = next;
+        RandomEvent::Pass(seconds) => {
+            let end = case.now + secs(seconds);
+            while let Some(next) = checked_settle(case)?.wake_at.filter(|next| *next <= end) {
+                case.now = next;
             }
-            scene.now = end;
+            case.now = end;
         }
-        Event::Activate {
+        RandomEvent::Activate {
             revision,
             supersede,
         } => {
             let revision = RevisionId(Uuid::from_u128(revision));
-            if let Ok(transition) = scene.try_activate(revision, supersede) {
-                scene.apply(&transition);
-                snapshot_is_sound(scene)?;
+            if let Ok(transition) = case.try_activate(revision, supersede) {
+                case.apply(&transition);
+                snapshot_is_sound(case)?;
             }
         }
-        Event::Promote => {
-            let ready = deploying_count(scene, Route::is_ready);
-            let target = scene.deployment.target_replicas;
-            if scene.do_promote().is_ok() {
-                prop_assert!(!scene.deployment.paused && ready >= target);
-                snapshot_is_sound(scene)?;
-                prop_assert_eq!(ready_and_active(scene), target, "I1: at a promotion");
+        RandomEvent::Promote => {
+            let ready = deploying_count(case, ObservedRoute::is_ready);
+            let target = case.deployment.target_replicas;
+            if case.do_promote().is_ok() {
+                prop_assert!(!case.deployment.paused && ready >= target);
+                snapshot_is_sound(case)?;
+                prop_assert_eq!(ready_and_active(case), target, "I1: at a promotion");
             }
         }
-        Event::Scale(target) => scene.deployment.target_replicas = target,
-        Event::Pause(paused) => {
-            let was = scene.deployment.paused;
-            prop_assert_eq!(scene.pause(paused).is_ok(), was != paused);
+        RandomEvent::Scale(target) => case.deployment.target_replicas = target,
+        RandomEvent::Pause(paused) => {
+            let was = case.deployment.paused;
+            prop_assert_eq!(case.pause(paused).is_ok(), was != paused);
         }
-        Event::Settings(spec) => {
-            if let Way::BlueGreen(old) = &mut scene.policy.strategy {
+        RandomEvent::Settings(spec) => {
+            if let PolicyStrategy::BlueGreen(old) = &mut case.policy.strategy {
                 *old = spec;
             }
         }
@@ -150,48 +149,47 @@ fn happen(scene: &mut Scene, event: Event) -> Result<(), TestCaseError> {
 }
 
 /// A report, if the store would take it.
-fn legally(scene: &mut Scene, id: usize, status: RouteStatus, health: Health) {
-    let from = scene.routes[id - 1].status;
+fn legally(case: &mut DecisionCase, id: usize, status: RouteStatus, health: Health) {
+    let from = case.routes[id - 1].status;
     if !from.is_over() && (from == status || from.may_become(status)) {
-        scene.report(id, status, health);
+        case.report(id, status, health);
     }
 }
 
 /// Settles, and checks each evaluation on the way and the state at the end.
-fn checked_settle(scene: &mut Scene) -> Result<Evaluation, TestCaseError> {
+fn checked_settle(case: &mut DecisionCase) -> Result<Evaluation, TestCaseError> {
     for _ in 0..4 {
-        let before = scene.clone();
-        let evaluation = scene.cycle();
+        let before = case.clone();
+        let evaluation = case.cycle();
         prop_assert_eq!(&before.evaluate(), &evaluation, "same input, same output");
-        snapshot_is_sound(scene)?;
-        takes_no_more_than_it_may(&before, scene, &evaluation)?;
-        let again = scene.evaluate();
+        snapshot_is_sound(case)?;
+        takes_no_more_than_it_may(&before, case, &evaluation)?;
+        let again = case.evaluate();
         prop_assert!(
-            again.transition.changes.is_empty(),
+            again.transition.actions.is_empty(),
             "not idempotent: {again:?}"
         );
         prop_assert_eq!(
-            again.transition.state,
-            scene.deployment.state,
+            again.transition.deployment.state,
+            case.deployment.state,
             "not idempotent"
         );
         prop_assert_eq!(again.transition.kind, TransitionKind::Step);
-        if evaluation.wake_at.is_none_or(|wake_at| wake_at > scene.now) {
+        if evaluation.wake_at.is_none_or(|wake_at| wake_at > case.now) {
             prop_assert!(
-                waits_for_something(scene, &evaluation),
+                waits_for_something(case, &evaluation),
                 "stuck: {evaluation:?}"
             );
             return Ok(evaluation);
         }
     }
-    Err(TestCaseError::fail(format!("does not settle: {scene:#?}")))
+    Err(TestCaseError::fail(format!("does not settle: {case:#?}")))
 }
 
 /// I2, I4, I5.
-fn snapshot_is_sound(scene: &Scene) -> Result<(), TestCaseError> {
+fn snapshot_is_sound(case: &DecisionCase) -> Result<(), TestCaseError> {
     let active = || {
-        scene
-            .routes
+        case.routes
             .iter()
             .filter(|route| route.traffic == Traffic::Active)
     };
@@ -199,10 +197,10 @@ fn snapshot_is_sound(scene: &Scene) -> Result<(), TestCaseError> {
     let mut revisions: Vec<RevisionId> = active().map(|route| route.revision).collect();
     revisions.sort_unstable();
     revisions.dedup();
-    if matches!(scene.policy.strategy, Way::BlueGreen(_)) {
+    if matches!(case.policy.strategy, PolicyStrategy::BlueGreen(_)) {
         prop_assert!(revisions.len() <= 1, "I2: {revisions:?} are ACTIVE");
     }
-    if let State::Ready { current } = scene.deployment.state {
+    if let State::Ready { current } = case.deployment.state {
         prop_assert!(revisions.iter().all(|revision| *revision == current), "I4");
     }
     Ok(())
@@ -210,16 +208,16 @@ fn snapshot_is_sound(scene: &Scene) -> Result<(), TestCaseError> {
 
 /// I1, I10, and the bounds of rolling.
 fn takes_no_more_than_it_may(
-    before: &Scene,
-    after: &Scene,
+    before: &DecisionCase,
+    after: &DecisionCase,
     evaluation: &Evaluation,
 ) -> Result<(), TestCaseError> {
     let target = after.deployment.target_replicas;
     let kind = evaluation.transition.kind;
-    let changes = &evaluation.transition.changes;
+    let actions = &evaluation.transition.actions;
     let (surge, unavailable) = match after.policy.strategy {
-        Way::BlueGreen(_) => (target, 0),
-        Way::Rolling(spec) => resolved(&spec, target),
+        PolicyStrategy::BlueGreen(_) => (target, 0),
+        PolicyStrategy::Rolling(spec) => resolved(&spec, target),
     };
     if let State::Destroying { .. } | State::Destroyed { .. } = after.deployment.state {
         return Ok(());
@@ -227,30 +225,31 @@ fn takes_no_more_than_it_may(
     let least = ready_and_active(before).min(target.saturating_sub(unavailable));
     prop_assert!(ready_and_active(after) >= least, "I1: {evaluation:?}");
     match after.policy.strategy {
-        Way::BlueGreen(_) if kind == TransitionKind::Promotion => {
+        PolicyStrategy::BlueGreen(_) if kind == TransitionKind::Promotion => {
             prop_assert_eq!(ready_and_active(after), target, "I1: at a promotion");
         }
-        Way::BlueGreen(_) if kind == TransitionKind::RollBack => {
+        PolicyStrategy::BlueGreen(_) if kind == TransitionKind::RollBack => {
             let green = before.deployment.state.deploying();
-            let live = |route: &Route| Some(route.revision) == green && route.status.is_active();
+            let live =
+                |route: &ObservedRoute| Some(route.revision) == green && route.status.is_active();
             prop_assert_eq!(after.count(live), 0, "I10: green is active");
-            prop_assert!(changes.promote.is_empty() && changes.retain.is_empty());
+            prop_assert!(actions.promote.is_empty() && actions.retain.is_empty());
             let current = before.deployment.state.current();
-            let blue = |route: &Route| Some(route.revision) == current && route.is_live();
+            let blue = |route: &ObservedRoute| Some(route.revision) == current && route.is_live();
             let stay = before.count(blue).min(target);
             prop_assert!(after.count(blue) >= stay, "I10: blue was touched");
         }
-        Way::Rolling(_) if !changes.rollout.is_empty() => {
+        PolicyStrategy::Rolling(_) if !actions.create.is_empty() => {
             let live = after.count(|route| route.status.is_active());
             prop_assert!(live <= target + surge, "{live} are live");
         }
-        Way::BlueGreen(_) | Way::Rolling(_) => {}
+        PolicyStrategy::BlueGreen(_) | PolicyStrategy::Rolling(_) => {}
     }
     Ok(())
 }
 
 /// Whether time, a report or a person will move it on, or all is done.
-fn waits_for_something(scene: &Scene, evaluation: &Evaluation) -> bool {
+fn waits_for_something(case: &DecisionCase, evaluation: &Evaluation) -> bool {
     let some_run = |unready: Unready| unready != Unready::default();
     let awaits = |blocker: &Blocker| match *blocker {
         Blocker::Paused | Blocker::NoRevision | Blocker::ManualGate { .. } => true,
@@ -263,50 +262,48 @@ fn waits_for_something(scene: &Scene, evaluation: &Evaluation) -> bool {
         } => provisioning > 0 || some_run(unready),
         _ => false,
     };
-    match scene.deployment.state {
+    match case.deployment.state {
         State::Destroyed { .. } => true,
-        State::Destroying { .. } => scene.count(|route| route.status == Terminating) > 0,
+        State::Destroying { .. } => case.count(|route| route.status == Terminating) > 0,
         _ if evaluation.wake_at.is_some() => true,
         State::Ready { .. } if evaluation.blockers.is_empty() => {
-            ready_and_active(scene) == scene.deployment.target_replicas
+            ready_and_active(case) == case.deployment.target_replicas
         }
         _ => evaluation.blockers.iter().any(awaits),
     }
 }
 
 /// Once routes keep coming up, it becomes READY, complete and quiet.
-fn converges(mut scene: Scene) -> Result<(), TestCaseError> {
-    let _not_paused = scene.pause(false);
+fn converges(mut case: DecisionCase) -> Result<(), TestCaseError> {
+    let _not_paused = case.pause(false);
     for _ in 0..60 {
         for (from, to) in [
             (Provisioning, Running),
             (Running, Running),
             (Terminating, Terminated),
         ] {
-            happen(&mut scene, Event::ReportAll(from, to, Healthy))?;
+            happen(&mut case, RandomEvent::ReportAll(from, to, Healthy))?;
         }
-        let evaluation = checked_settle(&mut scene)?;
+        let evaluation = checked_settle(&mut case)?;
         let gate = |blocker: &Blocker| matches!(blocker, Blocker::ManualGate { .. });
         if evaluation.blockers.iter().any(gate) {
-            happen(&mut scene, Event::Promote)?;
+            happen(&mut case, RandomEvent::Promote)?;
         } else if let Some(wake_at) = evaluation.wake_at {
-            scene.now = wake_at;
-        } else if scene.is_ready() && evaluation.blockers.is_empty() {
+            case.now = wake_at;
+        } else if case.is_ready() && evaluation.blockers.is_empty() {
             return Ok(());
         }
     }
-    Err(TestCaseError::fail(format!(
-        "does not converge: {scene:#?}"
-    )))
+    Err(TestCaseError::fail(format!("does not converge: {case:#?}")))
 }
 
-pub(crate) fn ready_and_active(scene: &Scene) -> u32 {
-    scene.count(|route| route.traffic == Traffic::Active && route.is_ready())
+pub(crate) fn ready_and_active(case: &DecisionCase) -> u32 {
+    case.count(|route| route.traffic == Traffic::Active && route.is_ready())
 }
 
-fn deploying_count(scene: &Scene, which: impl Fn(&Route) -> bool) -> u32 {
-    let deploying = scene.deployment.state.deploying();
-    scene.count(|route| Some(route.revision) == deploying && which(route))
+fn deploying_count(case: &DecisionCase, which: impl Fn(&ObservedRoute) -> bool) -> u32 {
+    let deploying = case.deployment.state.deploying();
+    case.count(|route| Some(route.revision) == deploying && which(route))
 }
 
 /// What the design says of surge and unavailable, once more.

@@ -6,14 +6,15 @@ use viridian_strategy::{
     Step, Stopwatch,
 };
 
-use crate::scene::{
-    BLUE, Degraded, FailedToStart, GREEN, Healthy, NotChecked, Provisioning, Replica, Running,
-    Scene, Terminated, Terminating, Unhealthy, at, blue, deploying, green, other, scene, secs,
+use crate::case::{
+    BLUE, DecisionCase, Degraded, FailedToStart, GREEN, Healthy, NotChecked, Provisioning,
+    ReplicaSpec, Running, Terminated, Terminating, Unhealthy, at, blue, case, deploying, green,
+    other, secs,
 };
 
 /// What may happen to a deployment.
 #[derive(Clone, Debug)]
-pub(crate) enum Event {
+pub(crate) enum RandomEvent {
     /// A report of the route with this number, round and round.
     Report(usize, RouteStatus, Health),
     /// All routes of a status are reported to be in another.
@@ -48,22 +49,22 @@ fn status() -> impl Strategy<Value = RouteStatus> {
     ]
 }
 
-pub(crate) fn event() -> impl Strategy<Value = Event> {
+pub(crate) fn event() -> impl Strategy<Value = RandomEvent> {
     prop_oneof![
         5 => (0_usize..1000, status(), health())
-            .prop_map(|(id, status, health)| Event::Report(id, status, health)),
-        5 => health().prop_map(|health| Event::ReportAll(Provisioning, Running, health)),
-        1 => Just(Event::ReportAll(Running, Running, Healthy)),
-        1 => Just(Event::ReportAll(Provisioning, FailedToStart, NotChecked)),
-        1 => Just(Event::ReportAll(Running, Terminated, Healthy)),
-        2 => Just(Event::ReportAll(Terminating, Terminated, Healthy)),
-        4 => (0_u64..400).prop_map(Event::Pass),
+            .prop_map(|(id, status, health)| RandomEvent::Report(id, status, health)),
+        5 => health().prop_map(|health| RandomEvent::ReportAll(Provisioning, Running, health)),
+        1 => Just(RandomEvent::ReportAll(Running, Running, Healthy)),
+        1 => Just(RandomEvent::ReportAll(Provisioning, FailedToStart, NotChecked)),
+        1 => Just(RandomEvent::ReportAll(Running, Terminated, Healthy)),
+        2 => Just(RandomEvent::ReportAll(Terminating, Terminated, Healthy)),
+        4 => (0_u64..400).prop_map(RandomEvent::Pass),
         4 => (1_u128..6, any::<bool>())
-            .prop_map(|(revision, supersede)| Event::Activate { revision, supersede }),
-        2 => Just(Event::Promote),
-        2 => (0_u32..7).prop_map(Event::Scale),
-        2 => any::<bool>().prop_map(Event::Pause),
-        1 => blue_green().prop_map(Event::Settings),
+            .prop_map(|(revision, supersede)| RandomEvent::Activate { revision, supersede }),
+        2 => Just(RandomEvent::Promote),
+        2 => (0_u32..7).prop_map(RandomEvent::Scale),
+        2 => any::<bool>().prop_map(RandomEvent::Pause),
+        1 => blue_green().prop_map(RandomEvent::Settings),
     ]
 }
 
@@ -108,7 +109,7 @@ pub(crate) fn rolling() -> impl Strategy<Value = RollingUpdate> {
 }
 
 /// Routes in any shape, in any state of a blue-green deployment.
-pub(crate) fn any_scene() -> impl Strategy<Value = Scene> {
+pub(crate) fn any_case() -> impl Strategy<Value = DecisionCase> {
     let place = (0_u8..6, 0_u32..5, any::<bool>());
     let clocks = (0_u64..700, -600_i64..100, 0_u32..5);
     (place, clocks, blue_green(), vec(any_replica(), 0..12)).prop_map(
@@ -121,9 +122,9 @@ pub(crate) fn any_scene() -> impl Strategy<Value = Scene> {
                 1 => Step::RollingBack,
                 _ => Step::Provisioning,
             };
-            let scene = match place {
-                4 => scene(State::Ready { current: BLUE }, target, routes),
-                5 => scene(State::Destroying { current }, target, routes),
+            let case = match place {
+                4 => case(State::Ready { current: BLUE }, target, routes),
+                5 => case(State::Destroying { current }, target, routes),
                 _ => deploying(target, routes).rollout(|rollout| {
                     rollout.step = step;
                     rollout.best_ready = best;
@@ -133,18 +134,18 @@ pub(crate) fn any_scene() -> impl Strategy<Value = Scene> {
                     };
                 }),
             };
-            let mut scene = scene.blue_green(|old| *old = spec);
-            scene.deployment.paused = paused;
-            scene
+            let mut case = case.blue_green(|old| *old = spec);
+            case.deployment.paused = paused;
+            case
         },
     )
 }
 
-fn any_replica() -> impl Strategy<Value = Replica> {
+fn any_replica() -> impl Strategy<Value = ReplicaSpec> {
     let make = prop_oneof![
-        4 => Just(blue as fn(RouteStatus, Health) -> Replica),
-        5 => Just(green as fn(RouteStatus, Health) -> Replica),
-        1 => Just(other as fn(RouteStatus, Health) -> Replica),
+        4 => Just(blue as fn(RouteStatus, Health) -> ReplicaSpec),
+        5 => Just(green as fn(RouteStatus, Health) -> ReplicaSpec),
+        1 => Just(other as fn(RouteStatus, Health) -> ReplicaSpec),
     ];
     let times = (-300_i64..100, 0_i64..300);
     (make, status(), health(), times, any::<bool>()).prop_map(

@@ -2,21 +2,21 @@
 
 use viridian_strategy::{GateAction, GateTimeout, IntOrPercent};
 
-use crate::scene::{
-    FailedToStart, Healthy, NotChecked, Provisioning, Replica, Running, Scene, Terminated,
-    Terminating, Unhealthy, at, awaiting, blue, compare, deploying, destroying, green, pending,
-    ready, secs,
+use crate::case::{
+    DecisionCase, FailedToStart, Healthy, NotChecked, Provisioning, ReplicaSpec, Running,
+    Terminated, Terminating, Unhealthy, at, awaiting, blue, compare, deploying, destroying, green,
+    pending, ready, secs,
 };
 
-fn serving() -> Replica {
+fn serving() -> ReplicaSpec {
     blue(Running, Healthy).times(3)
 }
 
-fn up() -> Replica {
+fn up() -> ReplicaSpec {
     green(Running, Healthy).times(3)
 }
 
-fn timed_out(action: GateAction) -> Scene {
+fn timed_out(action: GateAction) -> DecisionCase {
     awaiting(3, [serving(), up()]).blue_green(|spec| {
         let duration = secs(50);
         spec.gate_timeout = Some(GateTimeout { duration, action });
@@ -100,22 +100,22 @@ fn of_a_cycle() {
         ),
         ("ended", destroying([blue(Terminated, Healthy)]), ""),
     ];
-    compare(rows.map(|(name, scene, expected)| (name, scene.evaluate().reason(), expected)));
+    compare(rows.map(|(name, case, expected)| (name, case.evaluate().reason(), expected)));
 }
 
 /// What a gate measures begins anew when all have been ready for as long as the
 /// deadline is: blips that are days apart do not add up.
 #[test]
 fn unready_time_is_forgotten_after_a_long_recovery() {
-    let mut scene = deploying(3, [serving(), up()]);
-    scene.settle();
+    let mut case = deploying(3, [serving(), up()]);
+    case.settle();
     for blip in 1..=20 {
-        scene.now = at(1_000 * blip);
-        scene.report(4, Running, Unhealthy);
+        case.now = at(1_000 * blip);
+        case.report(4, Running, Unhealthy);
         let deadline = 1_000 * blip + 600;
-        assert_eq!(scene.says(), format!("PROVISIONING, wake {deadline}"));
-        scene.pass_to(1_000 * blip + 100);
-        scene.report(4, Running, Healthy);
-        scene.settle();
+        assert_eq!(case.says(), format!("PROVISIONING, wake {deadline}"));
+        case.pass_to(1_000 * blip + 100);
+        case.report(4, Running, Healthy);
+        case.settle();
     }
 }

@@ -1,15 +1,15 @@
 //! `max_replacements`: failed green replaced before they count as failed.
 
-use crate::scene::{
-    FailedToStart, Healthy, NotChecked, Provisioning, Replica, Running, Scene, Terminated, blue,
-    deploying, green, table,
+use crate::case::{
+    DecisionCase, FailedToStart, Healthy, NotChecked, Provisioning, ReplicaSpec, Running,
+    Terminated, blue, deploying, green, table,
 };
 
-fn serving() -> Replica {
+fn serving() -> ReplicaSpec {
     blue(Running, Healthy).times(3)
 }
 
-fn with_budget(budget: u32, routes: impl IntoIterator<Item = Replica>) -> Scene {
+fn with_budget(budget: u32, routes: impl IntoIterator<Item = ReplicaSpec>) -> DecisionCase {
     deploying(3, std::iter::once(serving()).chain(routes))
         .blue_green(|spec| spec.max_replacements = budget)
 }

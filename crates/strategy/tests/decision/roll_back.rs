@@ -6,17 +6,17 @@ use viridian_strategy::{
     verbs::ActivateRejection::{self, AlreadyCurrent, Gone, InProgress},
 };
 
-use crate::scene::{
-    BLUE, Degraded, GREEN, Healthy, NotChecked, OTHER, Provisioning, Replica, Running, Scene,
-    Terminated, Unhealthy, at, blue, deploying, destroying, green, other, pending, ready, scene,
-    secs,
+use crate::case::{
+    BLUE, DecisionCase, Degraded, GREEN, Healthy, NotChecked, OTHER, Provisioning, ReplicaSpec,
+    Running, Terminated, Unhealthy, at, blue, case, deploying, destroying, green, other, pending,
+    ready, secs,
 };
 
-fn retained() -> Replica {
+fn retained() -> ReplicaSpec {
     other(Running, Healthy).retained(50)
 }
 
-fn serving() -> Replica {
+fn serving() -> ReplicaSpec {
     blue(Running, Healthy)
 }
 
@@ -24,7 +24,7 @@ fn serving() -> Replica {
 fn at_once_when_no_ready_route_is_lost() {
     let broken = blue(Running, Unhealthy);
     let back = "READY other by instant roll-back";
-    let rows: [(&str, Scene, String); 9] = [
+    let rows: [(&str, DecisionCase, String); 9] = [
         (
             "N retained",
             ready(3, [serving().times(3), retained().times(3)]),
@@ -77,8 +77,8 @@ fn at_once_when_no_ready_route_is_lost() {
             format!("{back}, promote 2, drain 1"),
         ),
     ];
-    for (name, scene, expected) in rows {
-        assert_eq!(scene.roll_back(OTHER), Ok(expected), "{name}");
+    for (name, case, expected) in rows {
+        assert_eq!(case.roll_back(OTHER), Ok(expected), "{name}");
     }
 }
 
@@ -123,8 +123,8 @@ fn otherwise_as_an_activation() {
             "PENDING other, create 1 other ACTIVE, drain 1",
         ),
     ];
-    for (name, scene, revision, expected) in rows {
-        let said = scene.roll_back(revision);
+    for (name, case, revision, expected) in rows {
+        let said = case.roll_back(revision);
         assert_eq!(said.as_deref(), Ok(expected), "{name}");
     }
 }
@@ -133,30 +133,30 @@ fn otherwise_as_an_activation() {
 fn is_refused() {
     let all = [serving(), green(Running, Healthy)];
     let in_progress = InProgress { deploying: GREEN };
-    let tombstone = scene(State::Destroyed { current: None }, 3, []);
-    let rows: [(Scene, ActivateRejection); 4] = [
+    let tombstone = case(State::Destroyed { current: None }, 3, []);
+    let rows: [(DecisionCase, ActivateRejection); 4] = [
         (deploying(1, all), in_progress),
         (deploying(1, all).rolling_back(), in_progress),
         (destroying([serving()]), Gone(Lifecycle::Destroying)),
         (tombstone, Gone(Lifecycle::Destroyed)),
     ];
-    for (scene, expected) in rows {
-        assert_eq!(scene.roll_back(OTHER), Err(expected));
+    for (case, expected) in rows {
+        assert_eq!(case.roll_back(OTHER), Err(expected));
     }
-    let scene = ready(1, [serving(), blue(Running, Healthy).retained(50)]);
-    assert_eq!(scene.roll_back(BLUE), Err(AlreadyCurrent));
+    let case = ready(1, [serving(), blue(Running, Healthy).retained(50)]);
+    assert_eq!(case.roll_back(BLUE), Err(AlreadyCurrent));
 }
 
 #[test]
 fn what_took_the_traffic_back_is_kept_from_then_on() {
-    let mut scene = ready(3, [serving().times(2), retained().times(2)])
+    let mut case = ready(3, [serving().times(2), retained().times(2)])
         .blue_green(|spec| spec.scale_down_delay = secs(100));
-    scene.do_roll_back(OTHER).expect("enough are retained");
-    assert_eq!(scene.deployment.current_since, at(100));
-    assert_eq!(scene.says(), "READY other, create 1 other ACTIVE");
-    scene.settle();
-    scene.report(5, Running, Healthy);
-    scene.pass_to(10_000);
-    let active = scene.count(|route| route.is_live() && route.revision == OTHER);
+    case.do_roll_back(OTHER).expect("enough are retained");
+    assert_eq!(case.deployment.current_since, at(100));
+    assert_eq!(case.says(), "READY other, create 1 other ACTIVE");
+    case.settle();
+    case.report(5, Running, Healthy);
+    case.pass_to(10_000);
+    let active = case.count(|route| route.is_live() && route.revision == OTHER);
     assert_eq!(active, 3, "nothing of it is retained any more");
 }

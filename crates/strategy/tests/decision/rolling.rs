@@ -2,32 +2,32 @@
 
 use viridian_strategy::{
     IntOrPercent::{self, Count, Percent},
-    Route,
+    ObservedRoute,
 };
 
-use crate::scene::{
-    FailedToStart, Healthy, NotChecked, OTHER, Provisioning, Replica, Running, Scene, Terminated,
-    Unhealthy, blue, deploying, green, other, secs, table,
+use crate::case::{
+    DecisionCase, FailedToStart, Healthy, NotChecked, OTHER, Provisioning, ReplicaSpec, Running,
+    Terminated, Unhealthy, blue, deploying, green, other, secs, table,
 };
 
 fn roll(
     target: u32,
     surge: IntOrPercent,
     unavailable: IntOrPercent,
-    routes: impl IntoIterator<Item = Replica>,
-) -> Scene {
+    routes: impl IntoIterator<Item = ReplicaSpec>,
+) -> DecisionCase {
     deploying(target, routes).rolling(surge, unavailable)
 }
 
-fn old(count: usize) -> Replica {
+fn old(count: usize) -> ReplicaSpec {
     blue(Running, Healthy).times(count)
 }
 
-fn new(count: usize) -> Replica {
+fn new(count: usize) -> ReplicaSpec {
     green(Running, Healthy).active().times(count)
 }
 
-fn starting(count: usize) -> Replica {
+fn starting(count: usize) -> ReplicaSpec {
     green(Provisioning, NotChecked).active().times(count)
 }
 
@@ -88,7 +88,7 @@ fn surge_and_unavailable_as_counts_and_percents() {
 
 #[test]
 fn step_by_step() {
-    let one = |routes: [Replica; 2]| roll(4, Count(1), Count(0), routes);
+    let one = |routes: [ReplicaSpec; 2]| roll(4, Count(1), Count(0), routes);
     table([
         (
             "new ones that start are waited for",
@@ -167,26 +167,26 @@ fn completes_without_ever_breaking_the_bounds() {
         (Percent(25), Percent(25), 13, 8),
         (Count(2), Count(1), 12, 9),
     ] {
-        let mut scene = roll(10, surge, unavailable, [old(10)]).now(0);
+        let mut case = roll(10, surge, unavailable, [old(10)]).now(0);
         let mut rounds = 0;
-        while !scene.is_ready() {
-            scene.settle();
-            let live = scene.count(|route| route.status.is_active());
-            let ready = scene.count(Route::is_ready);
+        while !case.is_ready() {
+            case.settle();
+            let live = case.count(|route| route.status.is_active());
+            let ready = case.count(ObservedRoute::is_ready);
             assert!(live <= most, "{surge:?} {unavailable:?}: {live} live");
             assert!(ready >= least, "{surge:?} {unavailable:?}: {ready} ready");
-            scene.now = scene.now + secs(10);
-            for id in 1..=scene.routes.len() {
-                if scene.routes[id - 1].status == Provisioning {
-                    scene.report(id, Running, Healthy);
+            case.now = case.now + secs(10);
+            for id in 1..=case.routes.len() {
+                if case.routes[id - 1].status == Provisioning {
+                    case.report(id, Running, Healthy);
                 }
             }
             rounds += 1;
             assert!(rounds < 20, "does not complete");
         }
-        assert_eq!(scene.says(), "READY green");
-        let live = scene.count(|route| route.status.is_active());
-        assert_eq!((live, scene.blockers()), (10, Vec::new()));
+        assert_eq!(case.says(), "READY green");
+        let live = case.count(|route| route.status.is_active());
+        assert_eq!((live, case.blockers()), (10, Vec::new()));
     }
 }
 
@@ -230,7 +230,7 @@ fn rolls_back_on_all_failed_and_on_the_deadline() {
 
 #[test]
 fn rolling_back_is_the_reverse() {
-    let back = |routes: [Replica; 3]| roll(4, Count(1), Count(0), routes).rolling_back();
+    let back = |routes: [ReplicaSpec; 3]| roll(4, Count(1), Count(0), routes).rolling_back();
     let none = new(0);
     let returning = blue(Provisioning, NotChecked).created(90).at(90);
     table([
@@ -270,7 +270,7 @@ fn rolling_back_is_the_reverse() {
 #[test]
 fn failures_that_go_on_are_waited_for() {
     let lost = |created, failed| green(Terminated, Healthy).created(created).at(failed);
-    let after = |new: Replica| {
+    let after = |new: ReplicaSpec| {
         let routes = [old(2), new, lost(80, 90), lost(91, 100)];
         roll(2, Count(1), Count(0), routes)
     };
@@ -290,11 +290,11 @@ fn failures_that_go_on_are_waited_for() {
 
 #[test]
 fn says_what_is_in_the_way() {
-    let room_for_one = |routes: [Replica; 3]| roll(3, Count(1), Count(0), routes);
-    let unhealthy = Replica::active(green(Running, Unhealthy).at(50));
+    let room_for_one = |routes: [ReplicaSpec; 3]| roll(3, Count(1), Count(0), routes);
+    let unhealthy = ReplicaSpec::active(green(Running, Unhealthy).at(50));
     let lost = green(Terminated, Healthy).at(90);
     let come_back = blue(Running, Unhealthy).at(60);
-    let rows: [(&str, Scene, &[&str]); 6] = [
+    let rows: [(&str, DecisionCase, &[&str]); 6] = [
         (
             "new ones are created",
             room_for_one([old(3), new(0), new(0)]),
@@ -332,18 +332,18 @@ fn says_what_is_in_the_way() {
             &["1 of 3 current routes is ready; 1 is starting; 1 is UNHEALTHY since 00:01:00"],
         ),
     ];
-    for (name, scene, expected) in rows {
-        assert_eq!(scene.blockers(), expected, "{name}");
+    for (name, case, expected) in rows {
+        assert_eq!(case.blockers(), expected, "{name}");
     }
 }
 
 #[test]
 fn the_deadline_starts_over_with_one_more_ready() {
-    let mut scene = roll(3, Count(1), Count(0), [old(3)]).now(0);
-    scene.pass_to(500);
-    scene.report(4, Running, Healthy);
+    let mut case = roll(3, Count(1), Count(0), [old(3)]).now(0);
+    case.pass_to(500);
+    case.report(4, Running, Healthy);
     assert_eq!(
-        scene.says(),
+        case.says(),
         "PROVISIONING, create 1 green ACTIVE, drain 3, wake 1100"
     );
 }
@@ -371,11 +371,11 @@ fn scaling_while_rolling() {
 
 #[test]
 fn a_superseded_rollout_replaces_both_revisions() {
-    let mut scene = roll(3, Count(1), Count(0), [old(2), new(2)]);
-    let newer = scene.try_activate(OTHER, true).expect("it supersedes");
-    scene.apply(&newer);
+    let mut case = roll(3, Count(1), Count(0), [old(2), new(2)]);
+    let newer = case.try_activate(OTHER, true).expect("it supersedes");
+    case.apply(&newer);
     assert_eq!(
-        scene.says(),
+        case.says(),
         "PROVISIONING, create 1 other ACTIVE, drain 4, wake 700"
     );
     let done = roll(

@@ -1,21 +1,21 @@
 //! The target changes, at any time, and the next evaluation follows it on both
 //! sides.
 
-use crate::scene::{
-    FailedToStart, Healthy, NotChecked, Provisioning, Replica, Running, Scene, Unhealthy, awaiting,
-    blue, deploying, green, pending, ready, secs, table,
+use crate::case::{
+    DecisionCase, FailedToStart, Healthy, NotChecked, Provisioning, ReplicaSpec, Running,
+    Unhealthy, awaiting, blue, deploying, green, pending, ready, secs, table,
 };
 
-fn of(target: u32, mut scene: Scene) -> Scene {
-    scene.deployment.target_replicas = target;
-    scene
+fn of(target: u32, mut case: DecisionCase) -> DecisionCase {
+    case.deployment.target_replicas = target;
+    case
 }
 
-fn serving() -> Replica {
+fn serving() -> ReplicaSpec {
     blue(Running, Healthy).times(3)
 }
 
-fn up() -> Replica {
+fn up() -> ReplicaSpec {
     green(Running, Healthy).times(3)
 }
 
@@ -131,27 +131,27 @@ fn down_in_each_step() {
 
 #[test]
 fn to_zero_and_back() {
-    let mut scene = ready(3, [serving()]);
-    scene.deployment.target_replicas = 0;
-    assert_eq!(scene.says(), "READY blue, drain 3 2 1");
-    scene.settle();
-    assert_eq!(scene.says(), "READY blue");
-    assert_eq!(scene.blockers(), Vec::<String>::new());
-    scene.deployment.target_replicas = 2;
-    assert_eq!(scene.says(), "READY blue, create 2 blue ACTIVE");
+    let mut case = ready(3, [serving()]);
+    case.deployment.target_replicas = 0;
+    assert_eq!(case.says(), "READY blue, drain 3 2 1");
+    case.settle();
+    assert_eq!(case.says(), "READY blue");
+    assert_eq!(case.blockers(), Vec::<String>::new());
+    case.deployment.target_replicas = 2;
+    assert_eq!(case.says(), "READY blue, create 2 blue ACTIVE");
 }
 
 #[test]
 fn a_smaller_target_does_not_touch_the_delay_of_those_that_stay() {
     let late = green(Running, Healthy).created(1).at(95);
-    let scene = deploying(
+    let case = deploying(
         3,
         [serving(), green(Running, Healthy).at(10).times(2), late],
     )
     .auto(60);
-    assert_eq!(scene.says(), "AWAITING_PROMOTION, wake 155");
+    assert_eq!(case.says(), "AWAITING_PROMOTION, wake 155");
     assert_eq!(
-        of(2, scene).says(),
+        of(2, case).says(),
         "READY green by promotion, promote 4 5, drain 1 2 3 6, wake 100"
     );
 }

@@ -1,17 +1,17 @@
 //! The traffic table: the healthy ones, or else fail open.
 
-use viridian_strategy::{Traffic, serving};
+use viridian_strategy::{FULL_WEIGHT, Rollout, ServingRoute, State, Traffic, TrafficSplit};
 
-use crate::scene::{
-    Degraded, Healthy, NotChecked, Provisioning, Replica, Running, Terminating, Unhealthy, blue,
-    green, other, ready,
+use crate::case::{
+    BLUE, Degraded, GREEN, Healthy, NotChecked, Provisioning, ReplicaSpec, Running, Terminating,
+    Unhealthy, at, blue, deploying, green, other, ready,
 };
 
-fn lists(routes: impl IntoIterator<Item = Replica>) -> Vec<u128> {
-    let scene = ready(3, routes);
-    serving(&scene.routes)
-        .map(|route| route.id.0.as_u128())
-        .collect()
+fn lists(routes: impl IntoIterator<Item = ReplicaSpec>) -> Vec<u128> {
+    let case = ready(3, routes);
+    let split = TrafficSplit::of(&case.deployment.state);
+    let serving = split.serving(&case.routes);
+    serving.map(|route| route.id.0.as_u128()).collect()
 }
 
 #[test]
@@ -41,6 +41,36 @@ fn lists_active_routes_that_run_when_none_is_ready() {
         green(Running, Healthy),
     ]);
     assert_eq!(listed, [1, 2, 3]);
+}
+
+#[test]
+fn every_revision_has_the_full_weight() {
+    let revisions = |state: State| {
+        let split = TrafficSplit::of(&state);
+        let weights = split.weights().iter();
+        assert!(weights.clone().all(|it| it.permille == FULL_WEIGHT));
+        weights.map(|it| it.revision).collect::<Vec<_>>()
+    };
+    let rollout = Rollout::new(BLUE, GREEN, at(0));
+    assert_eq!(revisions(State::Deploying(rollout)), [BLUE, GREEN]);
+    assert_eq!(revisions(State::Ready { current: BLUE }), [BLUE]);
+    assert_eq!(revisions(State::Pending { current: None }), []);
+}
+
+/// Also those of a revision that was superseded, which the split does not name.
+#[test]
+fn a_route_that_serves_has_the_whole_ratio() {
+    let routes = [blue(Running, Healthy), green(Running, Healthy).active()];
+    let superseded = other(Running, Healthy).active();
+    let case = deploying(2, routes.into_iter().chain([superseded]));
+    let split = TrafficSplit::of(&case.deployment.state);
+    let serving: Vec<ServingRoute> = split.serving(&case.routes).collect();
+    let expected = case.routes.iter().map(|route| ServingRoute {
+        id: route.id,
+        revision: route.revision,
+        ratio: 1.0,
+    });
+    assert_eq!(serving, expected.collect::<Vec<_>>());
 }
 
 #[test]

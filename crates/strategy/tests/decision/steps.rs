@@ -3,22 +3,22 @@
 
 use viridian_strategy::Stopwatch;
 
-use crate::scene::{
-    Degraded, FailedToStart, Healthy, NotChecked, Provisioning, Replica, Running, Terminated,
+use crate::case::{
+    Degraded, FailedToStart, Healthy, NotChecked, Provisioning, ReplicaSpec, Running, Terminated,
     Terminating, Unhealthy, at, blue, compare, deploying, green, secs, table,
 };
 
-fn serving() -> Replica {
+fn serving() -> ReplicaSpec {
     blue(Running, Healthy).times(3)
 }
 
-fn is_ready() -> Replica {
+fn is_ready() -> ReplicaSpec {
     green(Running, Healthy)
 }
 
 #[test]
 fn step_1_counts_blue_that_is_active_and_sorts_green_out() {
-    let scene = deploying(
+    let case = deploying(
         4,
         [
             blue(Running, Healthy),
@@ -39,7 +39,7 @@ fn step_1_counts_blue_that_is_active_and_sorts_green_out() {
             green(Terminated, Healthy).created(-1),
         ],
     );
-    let (blue, green) = viridian_strategy::counts(&scene.deployment, &scene.routes);
+    let (blue, green) = viridian_strategy::counts(&case.deployment, &case.routes);
     assert_eq!((blue.ready, blue.unhealthy, blue.provisioning), (1, 1, 1));
     assert_eq!((blue.active_traffic, blue.failed), (3, 0));
     assert_eq!(
@@ -205,9 +205,9 @@ fn steps_4_and_5_wait_until_all_are_ready() {
             "READY green by promotion, promote 4 5 6, drain 1 2 3, wake 100",
         ),
     ]);
-    let said = |third: Replica| {
-        let scene = deploying(3, [serving(), is_ready().times(2), third.at(60)]);
-        scene.blockers().join("; and ")
+    let said = |third: ReplicaSpec| {
+        let case = deploying(3, [serving(), is_ready().times(2), third.at(60)]);
+        case.blockers().join("; and ")
     };
     compare([
         (
@@ -231,7 +231,7 @@ fn steps_4_and_5_wait_until_all_are_ready() {
 
 #[test]
 fn step_6_waits_for_min_ready_and_then_for_a_person() {
-    let scene = |latest: i64| {
+    let case = |latest: i64| {
         deploying(
             3,
             [serving(), is_ready().at(10).times(2), is_ready().at(latest)],
@@ -239,16 +239,16 @@ fn step_6_waits_for_min_ready_and_then_for_a_person() {
         .blue_green(|spec| spec.min_ready = secs(60))
     };
     table([
-        ("not over", scene(41), "PROVISIONING, wake 101"),
-        ("just over", scene(40), "AWAITING_PROMOTION"),
+        ("not over", case(41), "PROVISIONING, wake 101"),
+        ("just over", case(40), "AWAITING_PROMOTION"),
         (
             "not over, automatic",
-            scene(41).auto(0),
+            case(41).auto(0),
             "PROVISIONING, wake 101",
         ),
         (
             "just over, automatic",
-            scene(40).auto(0),
+            case(40).auto(0),
             "READY green by promotion, promote 4 5 6, drain 1 2 3, wake 100",
         ),
         (
@@ -259,31 +259,31 @@ fn step_6_waits_for_min_ready_and_then_for_a_person() {
         ),
     ]);
     assert_eq!(
-        scene(41).blockers(),
+        case(41).blockers(),
         ["green must stay ready until 00:01:41"]
     );
     assert_eq!(
-        scene(40).blockers(),
+        case(40).blockers(),
         ["green is ready (3 routes); waiting for someone to promote"]
     );
 }
 
 #[test]
 fn step_7_counts_the_delay_from_the_latest_change_of_health() {
-    let scene = |latest: i64| {
+    let case = |latest: i64| {
         let (early, late) = (is_ready().at(10), is_ready().at(latest));
         deploying(3, [serving(), early, late, early]).auto(30)
     };
     table([
-        ("not over", scene(71), "AWAITING_PROMOTION, wake 101"),
+        ("not over", case(71), "AWAITING_PROMOTION, wake 101"),
         (
             "just over",
-            scene(70),
+            case(70),
             "READY green by promotion, promote 4 5 6, drain 1 2 3, wake 100",
         ),
     ]);
     assert_eq!(
-        scene(71).blockers(),
+        case(71).blockers(),
         ["green is ready; promotes at 00:01:41"]
     );
 }

@@ -9,12 +9,12 @@ use viridian_strategy::{
     },
 };
 
-use crate::scene::{
-    Healthy, Replica, Running, Scene, awaiting, blue, deploying, destroying, pending, ready, scene,
-    secs,
+use crate::case::{
+    DecisionCase, Healthy, ReplicaSpec, Running, awaiting, blue, case, deploying, destroying,
+    pending, ready, secs,
 };
 
-fn serving() -> Replica {
+fn serving() -> ReplicaSpec {
     blue(Running, Healthy).times(3)
 }
 
@@ -40,7 +40,7 @@ fn with(strategy: Strategy) -> Policy {
 #[test]
 fn is_taken() {
     let one = IntOrPercent::Count(1);
-    let rows: [(&str, Scene, u32, Policy); 7] = [
+    let rows: [(&str, DecisionCase, u32, Policy); 7] = [
         ("PENDING", pending(3, [serving()]), 5, rolling()),
         ("READY", ready(3, [serving()]), 0, rolling()),
         ("the most", ready(3, [serving()]), MAX_REPLICAS, rolling()),
@@ -64,10 +64,12 @@ fn is_taken() {
             rolling(),
         ),
     ];
-    for (name, scene, target, policy) in rows {
-        let updated = verbs::update(&scene.deployment, &scene.policy, target, &policy);
-        let mut expected = scene.deployment;
+    for (name, case, target, policy) in rows {
+        let updated = case.decide(|observed| verbs::update(observed, target, &policy));
+        let mut expected = case.deployment;
         expected.target_replicas = target;
+        expected.generation += 1;
+        let updated = updated.map(|transition| transition.deployment);
         assert_eq!(updated, Ok(expected), "{name}");
     }
 }
@@ -80,8 +82,8 @@ fn is_refused() {
         ..Policy::default()
     };
     let errors = UpdateRejection::Policy(vec![PolicyError::TooLong("progress_deadline")]);
-    let tombstone = scene(State::Destroyed { current: None }, 3, []);
-    let rows: [(&str, Scene, u32, Policy, UpdateRejection); 7] = [
+    let tombstone = case(State::Destroyed { current: None }, 3, []);
+    let rows: [(&str, DecisionCase, u32, Policy, UpdateRejection); 7] = [
         (
             "too many",
             ready(3, [serving()]),
@@ -126,8 +128,8 @@ fn is_refused() {
             Gone(Lifecycle::Destroyed),
         ),
     ];
-    for (name, scene, target, policy, expected) in rows {
-        let refused = verbs::update(&scene.deployment, &scene.policy, target, &policy);
+    for (name, case, target, policy, expected) in rows {
+        let refused = case.decide(|observed| verbs::update(observed, target, &policy));
         assert_eq!(refused, Err(expected), "{name}");
     }
 }

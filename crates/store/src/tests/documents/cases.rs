@@ -270,7 +270,7 @@ pub(super) fn deployments() -> Cases<Deployment> {
             Deployment {
                 labels: labels(),
                 metadata: metadata(),
-                policy: policies()[1].1,
+                policy: policies()[1].1.clone(),
                 paused: true,
                 state: State::Ready {
                     current: revision(2),

@@ -2,7 +2,7 @@
 
 use rstest::rstest;
 use uuid::Uuid;
-use viridian_strategy::{DeploymentId, Lifecycle, State};
+use viridian_strategy::{DeploymentId, State};
 
 use super::{
     super::fixture::{Engine, Fixture},
@@ -12,12 +12,12 @@ use super::{
 use crate::{
     Deployment, Endpoint, EventFilter, EventKind, Outcome, Phase, Projects, Request, RequestId,
     Revision, RevisionReference, Tables,
-    deployments::{NewState, insert_deployment, update_deployments},
+    deployments::{NewState, insert_deployments, update_deployments},
     documents::Reply,
     events::insert_events,
     history::{Move, insert_moves},
     replies::{Earlier, NewReply, insert_replies},
-    revisions::insert_revision,
+    revisions::insert_revisions,
     transaction::Transaction,
     write::Write,
 };
@@ -38,13 +38,11 @@ async fn the_columns_of_a_deployment_have_the_golden_texts(#[case] engine: Engin
     let fixture = Fixture::new(engine).await;
     let rows = rows();
     write(&fixture, with_revisions()).await;
-    let insert = |row: &Row| insert_deployment(row.deployment.clone(), None);
-    write(&fixture, rows.iter().map(insert).collect()).await;
+    let inserts = rows.iter().map(|row| idle_state(row.deployment.clone()));
+    write(&fixture, vec![insert_deployments(inserts.collect())]).await;
     let update = |row: &Row| NewState {
-        deployment: row.deployment.clone(),
-        sequence: row.deployment.sequence,
         endpoints: row.endpoints.clone(),
-        due_at: None,
+        ..idle_state(row.deployment.clone())
     };
     let updates = update_deployments(rows.iter().map(update).collect());
     write(&fixture, vec![updates]).await;
@@ -81,7 +79,7 @@ async fn history_and_events_have_the_golden_texts(#[case] engine: Engine) {
         phase: Phase::Evaluate,
         outcome: Outcome::Success,
         from: None,
-        to: (Lifecycle::Pending, None),
+        to: State::Pending { current: None }.phase(),
         revision: None,
         actor: String::new(),
         reason: String::new(),
@@ -260,16 +258,27 @@ fn rows() -> Vec<Row> {
 /// spec.
 fn with_revisions() -> Vec<Write> {
     let (_, deployment) = cases::deployments().swap_remove(0);
-    let mut writes = vec![insert_deployment(deployment, None)];
-    for ((_, spec), number) in cases::specs().into_iter().zip(1u32..) {
-        writes.push(insert_revision(Revision {
-            id: cases::revision(number.into()),
-            deployment: cases::deployment(),
-            number: number.into(),
-            spec,
-            created_at: cases::at(0),
-            created_by: String::new(),
-        }));
+    let specs = cases::specs().into_iter().zip(1u32..);
+    let revisions = specs.map(|((_, spec), number)| Revision {
+        id: cases::revision(number.into()),
+        deployment: cases::deployment(),
+        number: number.into(),
+        spec,
+        created_at: cases::at(0),
+        created_by: String::new(),
+    });
+    vec![
+        insert_deployments(vec![idle_state(deployment)]),
+        insert_revisions(revisions),
+    ]
+}
+
+/// A row that is never due and serves nothing.
+fn idle_state(deployment: Deployment) -> NewState {
+    NewState {
+        sequence: deployment.sequence,
+        deployment,
+        endpoints: Vec::new(),
+        due_at: None,
     }
-    writes
 }

@@ -12,11 +12,11 @@ use crate::{
     documents::Reply,
     error::{StoreError, UnitError},
     replies::{NewReply, Request},
-    units::{change::Change, lock::Locked},
+    units::{change::WriteSet, lock::Locked},
 };
 
 /// What a call comes to: the reply, and what is to be written, if anything.
-pub(crate) type Decision<T, R> = Result<(T, Option<Change>), UnitError<R>>;
+pub(crate) type Decision<T, R> = Result<(T, Option<WriteSet>), UnitError<R>>;
 
 /// Whoever waits in the line.
 pub(crate) trait PendingCall: Send {
@@ -39,7 +39,7 @@ pub(crate) trait PendingCall: Send {
 
 /// What a caller wants to be written.
 pub(crate) struct Staged {
-    pub(crate) change: Option<Change>,
+    pub(crate) change: Option<WriteSet>,
     pub(crate) reply: Option<NewReply>,
 }
 

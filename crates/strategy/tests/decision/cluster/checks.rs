@@ -1,29 +1,29 @@
 //! What must hold of every change, whoever makes it.
 
 use viridian_strategy::{
-    Cause, NewRoutes, Route, RouteStatus, State, Step, Strategy, Traffic, Transition,
+    NewRoutes, ObservedRoute, Reason, RouteStatus, State, Step, Strategy, Traffic, Transition,
     TransitionKind,
 };
 
 use super::{
     clocks::failed_green,
-    legal::{By, Place, is_legal},
-    policies::Way,
+    legal::{FlatPhase, Initiator, is_legal},
+    policies::StrategyKind,
 };
 use crate::{
+    case::DecisionCase,
     properties::{ready_and_active, resolved},
-    scene::Scene,
 };
 
-/// A transition with the scenes before and after it.
-pub(crate) struct Deed<'a> {
-    pub(crate) by: By,
-    pub(crate) before: &'a Scene,
+/// A transition with the cases before and after it.
+pub(crate) struct AppliedTransition<'a> {
+    pub(crate) by: Initiator,
+    pub(crate) before: &'a DecisionCase,
     pub(crate) transition: &'a Transition,
-    pub(crate) after: &'a Scene,
+    pub(crate) after: &'a DecisionCase,
 }
 
-impl Deed<'_> {
+impl AppliedTransition<'_> {
     /// Every invariant of a change.
     pub(crate) fn is_sound(&self) {
         is_legal(self);
@@ -37,18 +37,21 @@ impl Deed<'_> {
             TransitionKind::RollBack => self.goes_back(),
             TransitionKind::InstantRollBack => self.goes_back_at_once(),
         }
-        if self.by == By::Cycle && self.transition.kind != TransitionKind::Step {
-            assert!(self.transition.cause.is_some(), "ended without a cause");
+        if self.by == Initiator::Cycle && self.transition.kind != TransitionKind::Step {
+            assert!(self.transition.reason.is_some(), "ended without a reason");
         }
     }
 
     /// I1, but for what asks for it: the end, and an activation while nobody is
     /// served.
     fn takes_no_traffic_away(&self) {
-        let place = Place::of(&self.before.deployment.state);
-        let activated = matches!(self.by, By::Activate | By::Supersede | By::RollBack);
-        let ends = place.is_gone() || self.by == By::Delete;
-        if ends || activated && place == Place::Pending {
+        let place = FlatPhase::of(&self.before.deployment.state);
+        let activated = matches!(
+            self.by,
+            Initiator::Activate | Initiator::Supersede | Initiator::RollBack
+        );
+        let ends = place.is_gone() || self.by == Initiator::Delete;
+        if ends || activated && place == FlatPhase::Pending {
             return;
         }
         let target = self.after.deployment.target_replicas;
@@ -67,23 +70,23 @@ impl Deed<'_> {
     /// What is created never makes more routes live than there may be, and a
     /// green replaces a failed one only while the budget lasts.
     fn stays_within_the_surge(&self) {
-        let changes = &self.transition.changes;
-        let place = Place::of(&self.after.deployment.state);
-        if changes.rollout.is_empty() {
+        let actions = &self.transition.actions;
+        let place = FlatPhase::of(&self.after.deployment.state);
+        if actions.create.is_empty() {
             return;
         }
-        let scene = self.after;
-        let target = scene.deployment.target_replicas;
-        let live = |of| scene.count(|route| Some(route.revision) == of && route.is_live());
-        for new in &changes.rollout {
+        let case = self.after;
+        let target = case.deployment.target_replicas;
+        let live = |of| case.count(|route| Some(route.revision) == of && route.is_live());
+        for new in &actions.create {
             let live = live(Some(new.revision));
             assert!(live <= target, "{live} of one revision, {target} wanted");
         }
-        match (scene.policy.strategy, scene.deployment.state) {
+        match (&case.policy.strategy, case.deployment.state) {
             (Strategy::Rolling(spec), _) => {
-                let (surge, _) = resolved(&spec, target);
+                let (surge, _) = resolved(spec, target);
                 let surge = if place.is_deploying() { surge } else { 0 };
-                let live = scene.count(|route| route.is_live());
+                let live = case.count(|route| route.is_live());
                 assert!(
                     live <= target + surge,
                     "surge: {live} live, {target} wanted"
@@ -91,10 +94,10 @@ impl Deed<'_> {
             }
             (Strategy::BlueGreen(spec), State::Deploying(rollout)) => {
                 let green = |new: &NewRoutes| new.revision == rollout.deploying;
-                let failed = failed_green(scene);
+                let failed = failed_green(case);
                 let most = target + failed.min(spec.max_replacements);
                 let all = failed + live(Some(rollout.deploying));
-                let creates = changes.rollout.iter().any(green);
+                let creates = actions.create.iter().any(green);
                 assert!(
                     !creates || all <= most,
                     "budget: {all} green, {most} allowed"
@@ -106,8 +109,8 @@ impl Deed<'_> {
 
     /// PENDING ends when all N are ready.
     fn serves_all_once_ready(&self) {
-        let places = [self.before, self.after].map(|scene| Place::of(&scene.deployment.state));
-        if places == [Place::Pending, Place::Ready] {
+        let places = [self.before, self.after].map(|case| FlatPhase::of(&case.deployment.state));
+        if places == [FlatPhase::Pending, FlatPhase::Ready] {
             let target = self.after.deployment.target_replicas;
             assert_eq!(ready_and_active(self.after), target, "READY too early");
         }
@@ -122,16 +125,17 @@ impl Deed<'_> {
             Step::RollingBack => rollout.current,
             Step::Provisioning | Step::AwaitingPromotion { .. } => rollout.deploying,
         };
-        let starting = |route: &Route| {
+        let starting = |route: &ObservedRoute| {
             let id = &route.id;
             route.status == RouteStatus::Provisioning
                 && route.revision == new
-                && !self.transition.changes.drain.contains(id)
+                && !self.transition.actions.drain.contains(id)
         };
-        let going = |route: &Route| {
-            route.revision != new && self.transition.changes.drain.contains(&route.id)
+        let going = |route: &ObservedRoute| {
+            route.revision != new && self.transition.actions.drain.contains(&route.id)
         };
-        let cycle = self.by == By::Cycle && Way::of(&self.before.policy) == Way::Rolling;
+        let cycle = self.by == Initiator::Cycle
+            && StrategyKind::of(&self.before.policy) == StrategyKind::Rolling;
         assert!(
             !cycle || self.before.count(starting) == 0 || self.before.count(going) == 0,
             "old routes go while new ones start"
@@ -145,7 +149,7 @@ impl Deed<'_> {
         let ready = ready_and_active(self.after);
         assert_eq!(ready, target, "I1: at a promotion");
         let current = self.after.deployment.state.current();
-        let stray = |route: &Route| {
+        let stray = |route: &ObservedRoute| {
             route.status.is_active()
                 && Some(route.revision) != current
                 && (route.retained_at.is_none() || self.after.policy.scale_down_delay().is_zero())
@@ -156,8 +160,8 @@ impl Deed<'_> {
             "blue is neither drained nor retained"
         );
         let since = self.after.deployment.current_since;
-        let forgotten = |route: &Route| {
-            self.transition.changes.promote.contains(&route.id) && route.created_at < since
+        let forgotten = |route: &ObservedRoute| {
+            self.transition.actions.promote.contains(&route.id) && route.created_at < since
         };
         let forgotten = self.after.count(forgotten);
         assert_eq!(forgotten, 0, "created before the revision was activated");
@@ -175,15 +179,15 @@ impl Deed<'_> {
             .after
             .count(|route| Some(route.revision) == green && route.status.is_active());
         assert_eq!(left, 0, "I10: green is active");
-        let changes = &self.transition.changes;
+        let actions = &self.transition.actions;
         let target = self.after.deployment.target_replicas;
-        if Way::of(&self.after.policy) == Way::BlueGreen {
+        if StrategyKind::of(&self.after.policy) == StrategyKind::BlueGreen {
             assert!(
-                changes.promote.is_empty() && changes.retain.is_empty(),
+                actions.promote.is_empty() && actions.retain.is_empty(),
                 "I10"
             );
             let drained = self.before.count(|route| {
-                Some(route.revision) == current && changes.drain.contains(&route.id)
+                Some(route.revision) == current && actions.drain.contains(&route.id)
             });
             let live = self
                 .before
@@ -193,7 +197,7 @@ impl Deed<'_> {
         } else {
             let ready = ready_and_active(self.after);
             assert_eq!(ready, target, "gone back, but not complete");
-            assert!(changes.rollout.is_empty(), "gone back, but not complete");
+            assert!(actions.create.is_empty(), "gone back, but not complete");
         }
     }
 
@@ -203,7 +207,7 @@ impl Deed<'_> {
         let needed = ready_and_active(self.before).min(target).max(1);
         let after = ready_and_active(self.after);
         assert!(after >= needed, "{after} serve after it, {needed} needed");
-        let stray = |route: &Route| {
+        let stray = |route: &ObservedRoute| {
             route.status.is_active()
                 && Some(route.revision) != self.after.deployment.state.current()
         };
@@ -212,9 +216,9 @@ impl Deed<'_> {
 }
 
 /// I2, I4, I5.
-pub(crate) fn snapshot_is_sound(scene: &Scene) {
+pub(crate) fn snapshot_is_sound(case: &DecisionCase) {
     let active = || {
-        let routes = scene.routes.iter();
+        let routes = case.routes.iter();
         routes.filter(|route| route.traffic == Traffic::Active)
     };
     for route in active() {
@@ -222,15 +226,15 @@ pub(crate) fn snapshot_is_sound(scene: &Scene) {
         assert!(!over, "I5: ACTIVE, but {route:?}");
     }
     let first = active().next().map(|route| route.revision);
-    if Way::of(&scene.policy) == Way::BlueGreen {
+    if StrategyKind::of(&case.policy) == StrategyKind::BlueGreen {
         let one = active().all(|route| Some(route.revision) == first);
         assert!(one, "I2: two revisions are ACTIVE");
     }
-    if let State::Ready { current } = scene.deployment.state {
+    if let State::Ready { current } = case.deployment.state {
         let all = active().all(|route| route.revision == current);
         assert!(all, "I4: READY, but another revision is ACTIVE");
     }
-    for route in &scene.routes {
+    for route in &case.routes {
         let drained = route.drained_at.is_some();
         let ending = matches!(
             route.status,
@@ -240,15 +244,15 @@ pub(crate) fn snapshot_is_sound(scene: &Scene) {
     }
 }
 
-/// The name of a cause, for the count.
-pub(crate) fn name_of(cause: Cause) -> &'static str {
-    match cause {
-        Cause::GatesOpen { .. } => "GatesOpen",
-        Cause::GateTimedOut { .. } => "GateTimedOut",
-        Cause::AllFailed { .. } => "AllFailed",
-        Cause::DeadlinePassed { .. } => "DeadlinePassed",
-        Cause::Replaced { .. } => "Replaced",
-        Cause::Returned { .. } => "Returned",
-        Cause::Ending { .. } => "Ending",
+/// The name of a reason, for the count.
+pub(crate) fn name_of(reason: Reason) -> &'static str {
+    match reason {
+        Reason::GatesOpen { .. } => "GatesOpen",
+        Reason::GateTimedOut { .. } => "GateTimedOut",
+        Reason::AllFailed { .. } => "AllFailed",
+        Reason::DeadlinePassed { .. } => "DeadlinePassed",
+        Reason::Replaced { .. } => "Replaced",
+        Reason::Returned { .. } => "Returned",
+        Reason::Ending { .. } => "Ending",
     }
 }

@@ -4,22 +4,22 @@ use std::{cmp::Reverse, collections::BinaryHeap};
 
 use viridian_strategy::{Health, RevisionId, RouteStatus, Timestamp};
 
-use super::dice::Dice;
-use crate::scene::{
-    Degraded, FailedToStart, Healthy, NotChecked, Provisioning, Running, Scene, Terminated,
+use super::rng::Rng;
+use crate::case::{
+    DecisionCase, Degraded, FailedToStart, Healthy, NotChecked, Provisioning, Running, Terminated,
     Terminating, Unhealthy,
 };
 
 /// What is to happen, the earliest first.
 #[derive(Default)]
-pub(crate) struct Agenda {
-    entries: BinaryHeap<Reverse<(Timestamp, u64, Happening)>>,
+pub(crate) struct EventQueue {
+    entries: BinaryHeap<Reverse<(Timestamp, u64, FleetEvent)>>,
     count: u64,
 }
 
 /// Something that happens to the route with this index, or to all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Happening {
+pub(crate) enum FleetEvent {
     Starts(usize),
     FailsToStart(usize),
     Health(usize),
@@ -35,15 +35,15 @@ pub(crate) enum Happening {
 }
 
 /// The replicas, as the scheduler and the health checker know them.
-pub(crate) struct Fleet {
-    kinds: [Kind; REVISIONS],
-    /// Whether the end of each route is on the agenda.
+pub(crate) struct SimulatedFleet {
+    kinds: [ReportKind; REVISIONS],
+    /// Whether the end of each route is on the queue.
     ending: Vec<bool>,
 }
 
 /// What a revision is like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum ReportKind {
     Good,
     Slow,
     FailsToStart,
@@ -55,60 +55,60 @@ enum Kind {
 /// How many revisions there are.
 pub(crate) const REVISIONS: usize = 5;
 
-impl Agenda {
-    pub(crate) fn add(&mut self, at: Timestamp, happening: Happening) {
+impl EventQueue {
+    pub(crate) fn add(&mut self, at: Timestamp, event: FleetEvent) {
         self.count += 1;
-        self.entries.push(Reverse((at, self.count, happening)));
+        self.entries.push(Reverse((at, self.count, event)));
     }
 
     pub(crate) fn next_at(&self) -> Option<Timestamp> {
         self.entries.peek().map(|Reverse((at, _, _))| *at)
     }
 
-    pub(crate) fn take(&mut self) -> Option<(Timestamp, Happening)> {
-        let Reverse((at, _, happening)) = self.entries.pop()?;
-        Some((at, happening))
+    pub(crate) fn take(&mut self) -> Option<(Timestamp, FleetEvent)> {
+        let Reverse((at, _, event)) = self.entries.pop()?;
+        Some((at, event))
     }
 }
 
-impl Fleet {
-    pub(crate) fn new(dice: &mut Dice) -> Self {
+impl SimulatedFleet {
+    pub(crate) fn new(rng: &mut Rng) -> Self {
         let kinds = [
-            (6, Kind::Good),
-            (1, Kind::Slow),
-            (1, Kind::FailsToStart),
-            (1, Kind::NeverHealthy),
-            (1, Kind::Flaps),
-            (1, Kind::Crashes),
+            (6, ReportKind::Good),
+            (1, ReportKind::Slow),
+            (1, ReportKind::FailsToStart),
+            (1, ReportKind::NeverHealthy),
+            (1, ReportKind::Flaps),
+            (1, ReportKind::Crashes),
         ];
         Self {
-            kinds: std::array::from_fn(|_| dice.weighed(&kinds)),
+            kinds: std::array::from_fn(|_| rng.weighed(&kinds)),
             ending: Vec::new(),
         }
     }
 
-    /// Puts on the agenda what becomes of routes that are new, or to be
+    /// Puts on the queue what becomes of routes that are new, or to be
     /// stopped.
-    pub(crate) fn follow(&mut self, scene: &Scene, dice: &mut Dice, agenda: &mut Agenda) {
-        for index in self.ending.len()..scene.routes.len() {
+    pub(crate) fn follow(&mut self, case: &DecisionCase, rng: &mut Rng, queue: &mut EventQueue) {
+        for index in self.ending.len()..case.routes.len() {
             self.ending.push(false);
-            let fails = dice.one_in(25);
-            let (at, happening) = match self.kind(scene.routes[index].revision) {
-                Kind::FailsToStart => (dice.wait(0, 15), Happening::FailsToStart(index)),
-                _ if fails => (dice.wait(0, 60), Happening::FailsToStart(index)),
-                Kind::Slow => (dice.wait(30, 200), Happening::Starts(index)),
+            let fails = rng.one_in(25);
+            let (at, event) = match self.kind(case.routes[index].revision) {
+                ReportKind::FailsToStart => (rng.wait(0, 15), FleetEvent::FailsToStart(index)),
+                _ if fails => (rng.wait(0, 60), FleetEvent::FailsToStart(index)),
+                ReportKind::Slow => (rng.wait(30, 200), FleetEvent::Starts(index)),
                 // Hangs: neither starts nor fails.
-                _ if dice.one_in(60) => continue,
-                _ => (dice.wait(0, 20), Happening::Starts(index)),
+                _ if rng.one_in(60) => continue,
+                _ => (rng.wait(0, 20), FleetEvent::Starts(index)),
             };
-            agenda.add(scene.now + at, happening);
+            queue.add(case.now + at, event);
         }
-        for (index, route) in scene.routes.iter().enumerate() {
+        for (index, route) in case.routes.iter().enumerate() {
             if route.status == Terminating && !self.ending[index] {
                 self.ending[index] = true;
-                let slow = dice.pick(&[0, 3, 10, 90]);
-                let at = scene.now + scene.policy.drain_grace + dice.wait(0, slow);
-                agenda.add(at, Happening::Ends(index));
+                let slow = rng.pick(&[0, 3, 10, 90]);
+                let at = case.now + case.policy.drain_grace + rng.wait(0, slow);
+                queue.add(at, FleetEvent::Ends(index));
             }
         }
     }
@@ -116,62 +116,68 @@ impl Fleet {
     /// Lets it happen, as the reports of it would; says whether any was taken.
     pub(crate) fn happen(
         &mut self,
-        happening: Happening,
-        scene: &mut Scene,
-        dice: &mut Dice,
-        agenda: &mut Agenda,
+        event: FleetEvent,
+        case: &mut DecisionCase,
+        rng: &mut Rng,
+        queue: &mut EventQueue,
     ) -> bool {
-        match happening {
-            Happening::Starts(index) => {
-                let taken = becomes(scene, index, Running);
+        match event {
+            FleetEvent::Starts(index) => {
+                let taken = becomes(case, index, Running);
                 if taken {
-                    self.has_started(index, scene, dice, agenda);
+                    self.has_started(index, case, rng, queue);
                 }
                 taken
             }
-            Happening::FailsToStart(index) => becomes(scene, index, FailedToStart),
-            Happening::Health(index) => self.is_checked(index, scene, dice, agenda),
-            Happening::Vanishes(index) => {
-                scene.routes[index].status == Running && becomes(scene, index, Terminated)
+            FleetEvent::FailsToStart(index) => becomes(case, index, FailedToStart),
+            FleetEvent::Health(index) => self.is_checked(index, case, rng, queue),
+            FleetEvent::Vanishes(index) => {
+                case.routes[index].status == Running && becomes(case, index, Terminated)
             }
-            Happening::Preempted(index) => becomes(scene, index, Terminating),
-            Happening::Ends(index) => becomes(scene, index, Terminated),
-            Happening::Outage => outage(scene, dice),
-            Happening::Call => false,
+            FleetEvent::Preempted(index) => becomes(case, index, Terminating),
+            FleetEvent::Ends(index) => becomes(case, index, Terminated),
+            FleetEvent::Outage => outage(case, rng),
+            FleetEvent::Call => false,
         }
     }
 
-    fn has_started(&self, index: usize, scene: &mut Scene, dice: &mut Dice, agenda: &mut Agenda) {
-        let now = scene.now;
-        let kind = self.kind(scene.routes[index].revision);
-        if kind == Kind::Good && dice.one_in(3) {
-            scene.routes[index].observe(Healthy, now);
+    fn has_started(
+        &self,
+        index: usize,
+        case: &mut DecisionCase,
+        rng: &mut Rng,
+        queue: &mut EventQueue,
+    ) {
+        let now = case.now;
+        let kind = self.kind(case.routes[index].revision);
+        if kind == ReportKind::Good && rng.one_in(3) {
+            case.routes[index].observe(Healthy, now);
         }
-        agenda.add(now + dice.wait(0, 10), Happening::Health(index));
-        if kind == Kind::Crashes {
-            agenda.add(now + dice.wait(1, 60), Happening::Vanishes(index));
-        } else if dice.one_in(15) {
-            agenda.add(now + dice.wait(1, 600), Happening::Vanishes(index));
-        } else if dice.one_in(40) {
-            agenda.add(now + dice.wait(1, 600), Happening::Preempted(index));
+        queue.add(now + rng.wait(0, 10), FleetEvent::Health(index));
+        if kind == ReportKind::Crashes {
+            queue.add(now + rng.wait(1, 60), FleetEvent::Vanishes(index));
+        } else if rng.one_in(15) {
+            queue.add(now + rng.wait(1, 600), FleetEvent::Vanishes(index));
+        } else if rng.one_in(40) {
+            queue.add(now + rng.wait(1, 600), FleetEvent::Preempted(index));
         }
     }
 
     fn is_checked(
         &self,
         index: usize,
-        scene: &mut Scene,
-        dice: &mut Dice,
-        agenda: &mut Agenda,
+        case: &mut DecisionCase,
+        rng: &mut Rng,
+        queue: &mut EventQueue,
     ) -> bool {
-        let route = &mut scene.routes[index];
+        let route = &mut case.routes[index];
         if route.status.is_over() {
             return false;
         }
         let health = match self.kind(route.revision) {
-            Kind::NeverHealthy => dice.pick(&[NotChecked, Unhealthy, Degraded]),
-            Kind::Flaps => dice.pick(&[Healthy, Healthy, Unhealthy, Degraded, NotChecked]),
-            _ => dice.weighed(&[
+            ReportKind::NeverHealthy => rng.pick(&[NotChecked, Unhealthy, Degraded]),
+            ReportKind::Flaps => rng.pick(&[Healthy, Healthy, Unhealthy, Degraded, NotChecked]),
+            _ => rng.weighed(&[
                 (15, Healthy),
                 (1, Unhealthy),
                 (1, Degraded),
@@ -179,26 +185,26 @@ impl Fleet {
             ]),
         };
         let next = match (health, self.kind(route.revision)) {
-            (Healthy, Kind::Flaps) => dice.wait(1, 40),
-            (Healthy, _) => dice.wait(60, 900),
-            _ => dice.wait(1, 30),
+            (Healthy, ReportKind::Flaps) => rng.wait(1, 40),
+            (Healthy, _) => rng.wait(60, 900),
+            _ => rng.wait(1, 30),
         };
         let news = route.health != health;
-        route.observe(health, scene.now);
-        agenda.add(scene.now + next, Happening::Health(index));
+        route.observe(health, case.now);
+        queue.add(case.now + next, FleetEvent::Health(index));
         news
     }
 
-    fn kind(&self, revision: RevisionId) -> Kind {
+    fn kind(&self, revision: RevisionId) -> ReportKind {
         let number = usize::try_from(revision.0.as_u128()).expect("a small number");
         self.kinds[(number - 1) % REVISIONS]
     }
 }
 
 /// A report of another status, if the store would take it.
-fn becomes(scene: &mut Scene, index: usize, status: RouteStatus) -> bool {
-    let now = scene.now;
-    let route = &mut scene.routes[index];
+fn becomes(case: &mut DecisionCase, index: usize, status: RouteStatus) -> bool {
+    let now = case.now;
+    let route = &mut case.routes[index];
     let taken = route.status.may_become(status);
     if taken {
         route.move_to(status, now);
@@ -207,17 +213,17 @@ fn becomes(scene: &mut Scene, index: usize, status: RouteStatus) -> bool {
 }
 
 /// Half of all routes, or all, lose their health or end.
-fn outage(scene: &mut Scene, dice: &mut Dice) -> bool {
-    let all = dice.one_in(2);
-    let health: Option<Health> = dice.pick(&[None, Some(Unhealthy), Some(Degraded)]);
-    for index in 0..scene.routes.len() {
-        let route = &mut scene.routes[index];
-        if route.status != Running || !(all || dice.one_in(2)) {
+fn outage(case: &mut DecisionCase, rng: &mut Rng) -> bool {
+    let all = rng.one_in(2);
+    let health: Option<Health> = rng.pick(&[None, Some(Unhealthy), Some(Degraded)]);
+    for index in 0..case.routes.len() {
+        let route = &mut case.routes[index];
+        if route.status != Running || !(all || rng.one_in(2)) {
             continue;
         }
         match health {
-            Some(health) => route.observe(health, scene.now),
-            None => route.move_to(Terminated, scene.now),
+            Some(health) => route.observe(health, case.now),
+            None => route.move_to(Terminated, case.now),
         }
     }
     true
@@ -225,10 +231,10 @@ fn outage(scene: &mut Scene, dice: &mut Dice) -> bool {
 
 /// From now on every route comes up, is healthy, and ends when it is told to.
 /// Says whether there was anything to be made well.
-pub(crate) fn make_well(scene: &mut Scene) -> bool {
-    let now = scene.now;
+pub(crate) fn make_well(case: &mut DecisionCase) -> bool {
+    let now = case.now;
     let mut any = false;
-    for route in &mut scene.routes {
+    for route in &mut case.routes {
         let before = *route;
         match route.status {
             Provisioning | Running => {

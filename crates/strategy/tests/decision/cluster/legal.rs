@@ -2,11 +2,11 @@
 
 use viridian_strategy::{State, Step, TransitionKind};
 
-use super::checks::Deed;
+use super::checks::AppliedTransition;
 
 /// Lifecycle and sub-step in one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum FlatPhase {
     Pending,
     Ready,
     Provisioning,
@@ -18,7 +18,7 @@ pub(crate) enum Place {
 
 /// Who moves it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum By {
+pub(crate) enum Initiator {
     Cycle,
     Activate,
     Supersede,
@@ -28,7 +28,7 @@ pub(crate) enum By {
     Delete,
 }
 
-impl Place {
+impl FlatPhase {
     pub(crate) fn of(state: &State) -> Self {
         match state {
             State::Pending { .. } => Self::Pending,
@@ -56,23 +56,24 @@ impl Place {
 }
 
 /// The move is one of the table, and the revisions move along with it.
-pub(crate) fn is_legal(deed: &Deed<'_>) {
-    let old = &deed.before.deployment.state;
-    let new = &deed.after.deployment.state;
-    let kind = deed.transition.kind;
-    let row = (deed.by, Place::of(old), kind, Place::of(new));
+pub(crate) fn is_legal(applied: &AppliedTransition<'_>) {
+    let old = &applied.before.deployment.state;
+    let new = &applied.after.deployment.state;
+    let kind = applied.transition.kind;
+    let row = (applied.by, FlatPhase::of(old), kind, FlatPhase::of(new));
     assert!(LEGAL.contains(&row), "not a move of the table: {row:?}");
     let same_rollout = old.deploying() == new.deploying()
         && old.rollout().map(|rollout| rollout.since) == new.rollout().map(|rollout| rollout.since);
-    match (deed.by, kind) {
+    match (applied.by, kind) {
         (_, TransitionKind::Promotion) => {
             assert_eq!(new.current(), old.deploying(), "promoted something else");
         }
         (_, TransitionKind::InstantRollBack) => {
             assert_ne!(new.current(), old.current(), "went back to where it was");
         }
-        (By::Activate | By::Supersede | By::RollBack, _) if Place::of(old) == Place::Pending => {}
-        (By::Cycle | By::Abort, TransitionKind::Step) => {
+        (Initiator::Activate | Initiator::Supersede | Initiator::RollBack, _)
+            if FlatPhase::of(old) == FlatPhase::Pending => {}
+        (Initiator::Cycle | Initiator::Abort, TransitionKind::Step) => {
             assert_eq!(new.current(), old.current(), "the current one moved");
             assert!(same_rollout, "another rollout: {old:?} to {new:?}");
         }
@@ -80,11 +81,11 @@ pub(crate) fn is_legal(deed: &Deed<'_>) {
     }
 }
 
-const LEGAL: &[(By, Place, TransitionKind, Place)] = {
-    use By::{Abort, Activate, Cycle, Delete, Promote, RollBack, Supersede};
-    use Place::{
+const LEGAL: &[(Initiator, FlatPhase, TransitionKind, FlatPhase)] = {
+    use FlatPhase::{
         AwaitingPromotion, Destroyed, Destroying, Pending, Provisioning, Ready, RollingBack,
     };
+    use Initiator::{Abort, Activate, Cycle, Delete, Promote, RollBack, Supersede};
     use TransitionKind::{InstantRollBack, Promotion, RollBack as Back, Step};
     &[
         (Cycle, Pending, Step, Pending),

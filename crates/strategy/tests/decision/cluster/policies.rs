@@ -4,17 +4,17 @@ use viridian_strategy::{
     BlueGreen, GateAction, GateTimeout, IntOrPercent, Policy, RollingUpdate, Strategy,
 };
 
-use super::dice::Dice;
-use crate::scene::secs;
+use super::rng::Rng;
+use crate::case::secs;
 
 /// The two ways, without their settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(crate) enum StrategyKind {
     BlueGreen,
     Rolling,
 }
 
-impl Way {
+impl StrategyKind {
     pub(crate) fn of(policy: &Policy) -> Self {
         match policy.strategy {
             Strategy::BlueGreen(_) => Self::BlueGreen,
@@ -30,19 +30,19 @@ impl Way {
     }
 
     /// A policy that breaks no rule.
-    pub(crate) fn policy(self, dice: &mut Dice) -> Policy {
+    pub(crate) fn policy(self, rng: &mut Rng) -> Policy {
         loop {
             let policy = Policy {
                 strategy: match self {
-                    Self::BlueGreen => Strategy::BlueGreen(blue_green(dice)),
-                    Self::Rolling => Strategy::Rolling(rolling(dice)),
+                    Self::BlueGreen => Strategy::BlueGreen(blue_green(rng)),
+                    Self::Rolling => Strategy::Rolling(rolling(rng)),
                 },
-                progress_deadline: match dice.below(40) {
+                progress_deadline: match rng.below(40) {
                     0 => secs(0),
                     short @ 1..=6 => secs(short * 5),
-                    _ => secs(dice.between(40, 600)),
+                    _ => secs(rng.between(40, 600)),
                 },
-                drain_grace: dice.setting(30),
+                drain_grace: rng.setting(30),
             };
             if policy.errors().is_empty() {
                 return policy;
@@ -51,31 +51,31 @@ impl Way {
     }
 }
 
-fn blue_green(dice: &mut Dice) -> BlueGreen {
+fn blue_green(rng: &mut Rng) -> BlueGreen {
     BlueGreen {
-        auto_promote: dice.one_in(2),
-        promote_delay: dice.setting(120),
-        min_ready: dice.setting(60),
-        max_replacements: u32::try_from(dice.below(4)).expect("small"),
-        scale_down_delay: dice.setting(400),
-        gate_timeout: dice.one_in(2).then(|| GateTimeout {
-            duration: secs(dice.between(1, 200)),
-            action: dice.pick(&[GateAction::Hold, GateAction::Rollback, GateAction::Promote]),
+        auto_promote: rng.one_in(2),
+        promote_delay: rng.setting(120),
+        min_ready: rng.setting(60),
+        max_replacements: u32::try_from(rng.below(4)).expect("small"),
+        scale_down_delay: rng.setting(400),
+        gate_timeout: rng.one_in(2).then(|| GateTimeout {
+            duration: secs(rng.between(1, 200)),
+            action: rng.pick(&[GateAction::Hold, GateAction::Rollback, GateAction::Promote]),
         }),
     }
 }
 
-fn rolling(dice: &mut Dice) -> RollingUpdate {
+fn rolling(rng: &mut Rng) -> RollingUpdate {
     RollingUpdate {
-        max_surge: amount(dice),
-        max_unavailable: amount(dice),
+        max_surge: amount(rng),
+        max_unavailable: amount(rng),
     }
 }
 
-fn amount(dice: &mut Dice) -> IntOrPercent {
-    if dice.one_in(2) {
-        IntOrPercent::Count(u32::try_from(dice.below(4)).expect("small"))
+fn amount(rng: &mut Rng) -> IntOrPercent {
+    if rng.one_in(2) {
+        IntOrPercent::Count(u32::try_from(rng.below(4)).expect("small"))
     } else {
-        IntOrPercent::Percent(u32::try_from(dice.between(0, 100)).expect("small"))
+        IntOrPercent::Percent(u32::try_from(rng.between(0, 100)).expect("small"))
     }
 }

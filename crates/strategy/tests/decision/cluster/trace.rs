@@ -2,28 +2,28 @@
 
 use std::fmt::Write;
 
-use viridian_strategy::{Route, Timestamp, Transition};
+use viridian_strategy::{ObservedRoute, Timestamp, Transition};
 
-use super::{callers::Call, fleet::Happening, legal::Place};
+use super::{callers::RandomCall, fleet::FleetEvent, legal::FlatPhase};
 
 /// All that happened in one run. It is printed when the run panics.
-pub(crate) struct Trace {
+pub(crate) struct RunTrace {
     seed: u64,
-    entries: Vec<(Timestamp, Entry)>,
+    entries: Vec<(Timestamp, TraceEntry)>,
 }
 
 /// One line of it.
-pub(crate) enum Entry {
-    Happened(Happening),
+pub(crate) enum TraceEntry {
+    Happened(FleetEvent),
     /// What a report made of a route.
-    Route(Route),
-    Called(Call, bool),
+    Route(ObservedRoute),
+    Called(RandomCall, bool),
     Decided(Box<Transition>),
     /// From here on the fleet is made well.
     Ending,
 }
 
-impl Trace {
+impl RunTrace {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             seed,
@@ -31,7 +31,7 @@ impl Trace {
         }
     }
 
-    pub(crate) fn add(&mut self, at: Timestamp, entry: Entry) {
+    pub(crate) fn add(&mut self, at: Timestamp, entry: TraceEntry) {
         self.entries.push((at, entry));
     }
 
@@ -51,7 +51,7 @@ impl Trace {
     }
 }
 
-impl Drop for Trace {
+impl Drop for RunTrace {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.print();
@@ -59,10 +59,10 @@ impl Drop for Trace {
     }
 }
 
-impl std::fmt::Display for Entry {
+impl std::fmt::Display for TraceEntry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Happened(happening) => write!(f, "{happening:?}"),
+            Self::Happened(event) => write!(f, "{event:?}"),
             Self::Route(route) => write!(
                 f,
                 "  route {} is {:?} {:?}",
@@ -81,27 +81,28 @@ impl std::fmt::Display for Entry {
 fn decided(transition: &Transition, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
     let Transition {
         kind,
-        state,
-        changes,
-        cause,
+        deployment,
+        actions,
+        reason,
+        ..
     } = transition;
-    write!(f, "  -> {:?} by {kind:?}", Place::of(state))?;
-    for new in &changes.rollout {
+    write!(f, "  -> {:?} by {kind:?}", FlatPhase::of(&deployment.state))?;
+    for new in &actions.create {
         let (count, traffic) = (new.count, new.traffic);
         let revision = new.revision.0.as_u128();
         write!(f, ", create {count} of {revision} {traffic:?}")?;
     }
     let lists = [
-        ("promote", &changes.promote),
-        ("retain", &changes.retain),
-        ("drain", &changes.drain),
+        ("promote", &actions.promote),
+        ("retain", &actions.retain),
+        ("drain", &actions.drain),
     ];
     for (verb, ids) in lists.into_iter().filter(|(_, ids)| !ids.is_empty()) {
         let ids: Vec<u128> = ids.iter().map(|id| id.0.as_u128()).collect();
         write!(f, ", {verb} {ids:?}")?;
     }
-    match cause {
-        Some(cause) => write!(f, " ({cause})"),
+    match reason {
+        Some(reason) => write!(f, " ({reason})"),
         None => Ok(()),
     }
 }

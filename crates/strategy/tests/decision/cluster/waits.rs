@@ -3,20 +3,18 @@
 
 use std::time::Duration;
 
-use viridian_strategy::{
-    Blocker, Evaluation, Health, Lifecycle, State, TransitionKind, evaluate, verbs,
-};
+use viridian_strategy::{Blocker, Evaluation, Health, Lifecycle, State, TransitionKind};
 
-use super::{checks::Deed, legal::Place};
+use super::{checks::AppliedTransition, legal::FlatPhase};
 use crate::{
+    case::{DecisionCase, Provisioning, Running, Terminating, secs},
     properties::ready_and_active,
-    scene::{Provisioning, Running, Scene, Terminating, secs},
 };
 
 /// Every invariant of an evaluation that was applied.
-pub(crate) fn waits_soundly(deed: &Deed<'_>, evaluation: &Evaluation) {
-    let scene = deed.after;
-    let now = scene.now;
+pub(crate) fn waits_soundly(applied: &AppliedTransition<'_>, evaluation: &Evaluation) {
+    let case = applied.after;
+    let now = case.now;
     let soon = evaluation.wake_at == Some(now);
     assert!(
         evaluation.wake_at.is_none_or(|at| at >= now),
@@ -26,35 +24,35 @@ pub(crate) fn waits_soundly(deed: &Deed<'_>, evaluation: &Evaluation) {
         evaluation.deadline.is_none_or(|at| at > now),
         "I11: past its deadline: {evaluation:?}"
     );
-    if deed.before.deployment.paused && !Place::of(&scene.deployment.state).is_gone() {
-        holds_still(deed, evaluation);
+    if applied.before.deployment.paused && !FlatPhase::of(&case.deployment.state).is_gone() {
+        holds_still(applied, evaluation);
     }
-    says_why(scene, evaluation);
+    says_why(case, evaluation);
     if soon {
-        settles(scene.clone());
+        settles(case.clone());
     } else {
-        is_idempotent(scene, evaluation);
+        is_idempotent(case, evaluation);
         assert!(
-            evaluation.wake_at.is_some() || is_awaited(scene, evaluation),
+            evaluation.wake_at.is_some() || is_awaited(case, evaluation),
             "stuck: {evaluation:?}"
         );
-        nothing_is_due_before(scene, evaluation);
-        a_pause_stops_the_clocks(scene, evaluation);
+        nothing_is_due_before(case, evaluation);
+        a_pause_stops_the_clocks(case, evaluation);
     }
 }
 
 /// While paused nothing changes, and nothing is due.
-fn holds_still(deed: &Deed<'_>, evaluation: &Evaluation) {
-    let same = deed.before.deployment == deed.after.deployment;
+fn holds_still(applied: &AppliedTransition<'_>, evaluation: &Evaluation) {
+    let same = applied.before.deployment == applied.after.deployment;
     assert!(same, "moved while paused: {evaluation:?}");
-    let idle = evaluation.transition.changes.is_empty() && evaluation.wake_at.is_none();
+    let idle = evaluation.transition.actions.is_empty() && evaluation.wake_at.is_none();
     assert!(idle, "changed routes while paused: {evaluation:?}");
     assert_eq!(evaluation.blockers.as_slice(), [Blocker::Paused]);
 }
 
-fn says_why(scene: &Scene, evaluation: &Evaluation) {
-    let complete = ready_and_active(scene) == scene.deployment.target_replicas;
-    let at_rest = match scene.deployment.state.lifecycle() {
+fn says_why(case: &DecisionCase, evaluation: &Evaluation) {
+    let complete = ready_and_active(case) == case.deployment.target_replicas;
+    let at_rest = match case.deployment.state.lifecycle() {
         Lifecycle::Ready => complete || evaluation.transition.kind != TransitionKind::Step,
         Lifecycle::Destroyed => true,
         Lifecycle::Pending | Lifecycle::Deploying | Lifecycle::Destroying => false,
@@ -66,31 +64,33 @@ fn says_why(scene: &Scene, evaluation: &Evaluation) {
 }
 
 /// Once more without an event: nothing changes.
-fn is_idempotent(scene: &Scene, evaluation: &Evaluation) {
-    let again = scene.evaluate();
-    let same = again.transition.changes.is_empty()
-        && again.transition.state == scene.deployment.state
+fn is_idempotent(case: &DecisionCase, evaluation: &Evaluation) {
+    let again = case.evaluate();
+    let same = again.transition.actions.is_empty()
+        && again.transition.deployment.state == case.deployment.state
         && again.transition.kind == TransitionKind::Step;
     assert!(same, "not idempotent: {evaluation:?}, then {again:?}");
     assert!(
-        again.wake_at == evaluation.wake_at || again.wake_at.is_some_and(|at| at > scene.now),
+        again.wake_at == evaluation.wake_at || again.wake_at.is_some_and(|at| at > case.now),
         "wakes at another time: {evaluation:?}, then {again:?}"
     );
 }
 
 /// Without an event nothing changes until it is to be looked at again.
-fn nothing_is_due_before(scene: &Scene, evaluation: &Evaluation) {
+fn nothing_is_due_before(case: &DecisionCase, evaluation: &Evaluation) {
     let month = secs(30 * 24 * 3600);
     let before = match evaluation.wake_at {
         Some(wake_at) => wake_at - Duration::from_micros(1),
-        None => scene.now + month,
+        None => case.now + month,
     };
-    let Scene {
-        deployment, policy, ..
-    } = scene;
-    let then = evaluate(deployment, &scene.loaded(), policy, before);
-    let same = then.transition.changes.is_empty()
-        && Place::of(&then.transition.state) == Place::of(&deployment.state);
+    let DecisionCase { deployment, .. } = case;
+    let then = DecisionCase {
+        now: before,
+        ..case.clone()
+    }
+    .evaluate();
+    let same = then.transition.actions.is_empty()
+        && FlatPhase::of(&then.transition.deployment.state) == FlatPhase::of(&deployment.state);
     assert!(
         same,
         "due before it is looked at: {evaluation:?}, then {then:?}"
@@ -98,21 +98,21 @@ fn nothing_is_due_before(scene: &Scene, evaluation: &Evaluation) {
 }
 
 /// Evaluations that ask for another one at once come to an end.
-fn settles(mut scene: Scene) {
+fn settles(mut case: DecisionCase) {
     for _ in 0..3 {
-        let evaluation = scene.cycle();
-        if evaluation.wake_at.is_none_or(|at| at > scene.now) {
-            return is_idempotent(&scene, &evaluation);
+        let evaluation = case.cycle();
+        if evaluation.wake_at.is_none_or(|at| at > case.now) {
+            return is_idempotent(&case, &evaluation);
         }
     }
     panic!("does not settle");
 }
 
 /// Without a time to look again, something else will move it on, or all is done.
-fn is_awaited(scene: &Scene, evaluation: &Evaluation) -> bool {
-    let state = scene.deployment.state;
+fn is_awaited(case: &DecisionCase, evaluation: &Evaluation) -> bool {
+    let state = case.deployment.state;
     let some = |revision, provisioning: bool| {
-        0 < scene.count(|route| {
+        0 < case.count(|route| {
             let status = if provisioning { Provisioning } else { Running };
             Some(route.revision) == revision
                 && route.is_live()
@@ -121,9 +121,9 @@ fn is_awaited(scene: &Scene, evaluation: &Evaluation) -> bool {
         })
     };
     let awaits = |blocker: &Blocker| match blocker {
-        Blocker::Paused => scene.deployment.paused,
+        Blocker::Paused => case.deployment.paused,
         Blocker::NoRevision => state.current().is_none(),
-        Blocker::ManualGate { .. } => Place::of(&state) == Place::AwaitingPromotion,
+        Blocker::ManualGate { .. } => FlatPhase::of(&state) == FlatPhase::AwaitingPromotion,
         Blocker::GreenProvisioning { .. } => some(state.deploying(), true),
         Blocker::GreenUnhealthy { .. } => some(state.deploying(), false),
         Blocker::RoutesNotReady { .. } => {
@@ -133,32 +133,32 @@ fn is_awaited(scene: &Scene, evaluation: &Evaluation) -> bool {
     };
     match state {
         State::Destroyed { .. } => true,
-        State::Destroying { .. } => scene.count(|route| route.status == Terminating) > 0,
+        State::Destroying { .. } => case.count(|route| route.status == Terminating) > 0,
         State::Ready { .. } if evaluation.blockers.is_empty() => {
-            ready_and_active(scene) == scene.deployment.target_replicas
+            ready_and_active(case) == case.deployment.target_replicas
         }
         _ => evaluation.blockers.iter().any(awaits),
     }
 }
 
 /// An hour's pause from now on would move every clock of the rollout by an hour.
-fn a_pause_stops_the_clocks(scene: &Scene, evaluation: &Evaluation) {
-    let Scene {
-        deployment,
-        policy,
-        now,
-        ..
-    } = scene;
+fn a_pause_stops_the_clocks(case: &DecisionCase, evaluation: &Evaluation) {
+    let DecisionCase { deployment, .. } = case;
     let hour = secs(3600);
     if deployment.paused || deployment.state.rollout().is_none() {
         return;
     }
-    let paused = verbs::pause(deployment, *now).expect("it is not paused");
-    let resumed = verbs::resume(&paused, *now + hour).expect("it is paused");
-    let later = evaluate(&resumed, &scene.loaded(), policy, *now + hour);
+    let mut resumed = case.clone();
+    resumed.pause(true).expect("it is not paused");
+    resumed.now = case.now + hour;
+    resumed.pause(false).expect("it is paused");
+    let later = resumed.evaluate();
     assert_eq!(
-        (later.transition.kind, Place::of(&later.transition.state)),
-        (TransitionKind::Step, Place::of(&deployment.state)),
+        (
+            later.transition.kind,
+            FlatPhase::of(&later.transition.deployment.state)
+        ),
+        (TransitionKind::Step, FlatPhase::of(&deployment.state)),
         "a pause moved it"
     );
     assert_eq!(

@@ -5,32 +5,36 @@ use std::time::Duration;
 
 use uuid::Uuid;
 use viridian_strategy::{
-    Health, RevisionId, Route, RouteId, RouteStatus, State, Strategy, Timestamp, Traffic,
+    Health, ObservedRoute, RevisionId, RouteId, RouteStatus, State, Strategy, Timestamp, Traffic,
 };
 
 use super::{
-    config::{Caps, Config},
-    world::{Member, World, is_ready},
+    config::{AgeCaps, ModelConfig},
+    state::{ModelRoute, ModelState, is_ready},
 };
-use crate::scene::{at, secs};
+use crate::case::{at, secs};
 
 /// When it is, in every canonical state.
 pub(super) const NOW: Timestamp = at(1_000);
 
-impl World {
-    pub(super) fn canonical(&self, config: &Config) -> Self {
-        let mut world = self.clone();
-        world.forget(config);
-        world.collapse(config);
-        world.shift(&config.caps());
-        world.rename();
-        world.renumber(config);
-        world
+impl ModelState {
+    pub(super) fn canonical(&self, config: &ModelConfig) -> Self {
+        let mut model = self.clone();
+        // No decision reads these: without this every promotion would be a new state.
+        model.deployment.generation = 0;
+        model.deployment.previous = None;
+        model.deployment.promoted_at = None;
+        model.forget(config);
+        model.collapse(config);
+        model.shift(&config.caps());
+        model.rename();
+        model.renumber(config);
+        model
     }
 
     /// Whether a route, which is over or about to be, counts nowhere from now
     /// on.
-    pub(super) fn is_forgotten(&self, route: &Route, config: &Config) -> bool {
+    pub(super) fn is_forgotten(&self, route: &ObservedRoute, config: &ModelConfig) -> bool {
         let state = &self.deployment.state;
         if self.is_ending() {
             return route.status.is_over();
@@ -51,12 +55,12 @@ impl World {
     }
 
     /// Whether it matters since when green is ready.
-    pub(super) fn waits(&self, config: &Config) -> bool {
-        let strategy = self.policy(config).strategy;
+    pub(super) fn waits(&self, config: &ModelConfig) -> bool {
+        let strategy = &self.policy(config).strategy;
         matches!(strategy, Strategy::BlueGreen(_)) && config.caps().settled > 0
     }
 
-    fn forget(&mut self, config: &Config) {
+    fn forget(&mut self, config: &ModelConfig) {
         let mut members = std::mem::take(&mut self.members);
         members.retain(|member| !self.is_forgotten(&member.route, config));
         self.members = members;
@@ -64,7 +68,7 @@ impl World {
 
     /// Times become relative to now, and no older than they have to be: exact
     /// up to what they are compared with, and beyond that only in order.
-    fn shift(&mut self, caps: &Caps) {
+    fn shift(&mut self, caps: &AgeCaps) {
         let mut times = vec![(self.now, 0)];
         self.each_time(caps, |time, cap| times.push((*time, cap)));
         times.sort_unstable_by(|one, other| other.cmp(one));
@@ -90,7 +94,7 @@ impl World {
 
     /// Every time that is compared with others, and up to which age its value
     /// matters.
-    fn each_time(&mut self, caps: &Caps, mut visit: impl FnMut(&mut Timestamp, u8)) {
+    fn each_time(&mut self, caps: &AgeCaps, mut visit: impl FnMut(&mut Timestamp, u8)) {
         visit(&mut self.deployment.current_since, 0);
         if let State::Deploying(rollout) = &mut self.deployment.state {
             visit(&mut rollout.since, 0);
@@ -103,7 +107,7 @@ impl World {
             }
         }
         let deploying = self.deployment.state.deploying();
-        for Member { route, .. } in &mut self.members {
+        for ModelRoute { route, .. } in &mut self.members {
             visit(&mut route.created_at, 0);
             let cap = if route.status.is_over() {
                 caps.back_off
@@ -118,7 +122,7 @@ impl World {
 
     /// Sorts and numbers the routes: in the order of their ids where a decision
     /// may depend on it, and else by what they are.
-    fn renumber(&mut self, config: &Config) {
+    fn renumber(&mut self, config: &ModelConfig) {
         let deploying = self.deployment.state.deploying();
         let ordered = self.orders_green(config);
         self.members
@@ -126,7 +130,7 @@ impl World {
         if config.is_ordered() {
             self.members
                 .chunk_by_mut(|one, other| one.likeness() == other.likeness())
-                .for_each(|alike| alike.sort_by_key(Member::condition));
+                .for_each(|alike| alike.sort_by_key(ModelRoute::condition));
         } else {
             // Stable: the order among those that keep it is that of their ids.
             self.members.sort_by_key(|member| {
@@ -176,12 +180,12 @@ impl World {
     }
 }
 
-impl Member {
+impl ModelRoute {
     /// Two routes that agree in this may change places: what they can still
     /// differ in comes before the id in every order.
     fn likeness(&self) -> impl PartialEq + use<> {
         let over = self.route.status.is_over();
-        Route {
+        ObservedRoute {
             id: RouteId(Uuid::nil()),
             status: if over {
                 RouteStatus::Terminated
@@ -195,7 +199,7 @@ impl Member {
 
     /// Whether they differ in their ids at most.
     pub(super) fn is_like(&self, other: &Self) -> bool {
-        let route = Route {
+        let route = ObservedRoute {
             id: self.route.id,
             ..other.route
         };

@@ -4,13 +4,13 @@
 use viridian_strategy::{Policy, State, Step, Strategy};
 
 use super::{
-    config::Config,
-    world::{Action, World, is_ready},
+    config::ModelConfig,
+    state::{ModelAction, ModelState, is_ready},
 };
 
 /// The clocks of one rollout; all zero when there is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Clocks {
+pub(super) struct TickClocks {
     /// Since it came to the gate.
     pub(super) gate: u8,
     /// Since a cycle last saw one more green ready than ever before, without
@@ -26,23 +26,23 @@ pub(super) struct Clocks {
     pub(super) complete: bool,
 }
 
-impl Clocks {
+impl TickClocks {
     /// What `action` made of them on the way from `before` to `after`.
     pub(super) fn after(
         mut self,
-        before: &World,
-        action: Action,
-        after: &World,
-        config: &Config,
+        before: &ModelState,
+        action: ModelAction,
+        after: &ModelState,
+        config: &ModelConfig,
     ) -> Self {
         let State::Deploying(rollout) = after.deployment.state else {
             return Self::default();
         };
         match action {
-            Action::Activate(..) | Action::RollBack(_) => return Self::default(),
-            Action::Resume => self.resumed = 0,
-            Action::Tick if !before.deployment.paused => self.tick(),
-            Action::Evaluate if !before.deployment.paused => {
+            ModelAction::Activate(..) | ModelAction::RollBack(_) => return Self::default(),
+            ModelAction::Resume => self.resumed = 0,
+            ModelAction::Tick if !before.deployment.paused => self.tick(),
+            ModelAction::Evaluate if !before.deployment.paused => {
                 self.look(before, before.policy(config));
             }
             _ => {}
@@ -89,9 +89,9 @@ impl Clocks {
     }
 
     /// A cycle looks at the routes.
-    fn look(&mut self, world: &World, policy: &Policy) {
-        let target = world.deployment.target_replicas as usize;
-        let ready = world.green().filter(|green| is_ready(&green.route)).count();
+    fn look(&mut self, model: &ModelState, policy: &Policy) {
+        let target = model.deployment.target_replicas as usize;
+        let ready = model.green().filter(|green| is_ready(&green.route)).count();
         let best = usize::from(self.best).min(target);
         if ready.min(target) > best {
             self.progress = 0;

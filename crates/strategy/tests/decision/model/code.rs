@@ -2,12 +2,12 @@
 
 use viridian_strategy::{Rollout, State, Step, Stopwatch, Timestamp, Traffic};
 
-use super::world::{Member, World};
+use super::state::{ModelRoute, ModelState};
 
-impl World {
+impl ModelState {
     /// The bytes; two canonical states are the same if and only if these are.
     pub(super) fn code(&self) -> Box<[u8]> {
-        let mut code = Code {
+        let mut code = StateCode {
             bytes: Vec::with_capacity(32 + 8 * self.members.len()),
             now: self.now,
         };
@@ -28,12 +28,12 @@ impl World {
     }
 }
 
-struct Code {
+struct StateCode {
     bytes: Vec<u8>,
     now: Timestamp,
 }
 
-impl Code {
+impl StateCode {
     fn state(&mut self, state: &State) {
         let known = u8::from(state.current().is_some());
         match state {
@@ -65,7 +65,7 @@ impl Code {
         self.time(rollout.resumed_at);
     }
 
-    fn member(&mut self, Member { route, held }: &Member) {
+    fn member(&mut self, ModelRoute { route, held }: &ModelRoute) {
         let traffic = u8::from(route.traffic == Traffic::Active);
         let drained = u8::from(route.drained_at.is_some());
         let status = route.status as u8;

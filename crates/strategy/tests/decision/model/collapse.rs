@@ -3,27 +3,28 @@
 use std::time::Duration;
 
 use viridian_strategy::{
-    Health, RevisionId, Rollout, Route, RouteStatus, State, Steady, Step, Stopwatch, Timestamp,
+    Health, ObservedRoute, RevisionId, Rollout, RouteStatus, State, Steady, Step, Stopwatch,
+    Timestamp,
 };
 
 use super::{
     canon::NOW,
-    clocks::Clocks,
-    config::{Caps, Config},
-    world::{Member, World, is_ready},
+    clocks::TickClocks,
+    config::{AgeCaps, ModelConfig},
+    state::{ModelRoute, ModelState, is_ready},
 };
-use crate::scene::{at, secs};
+use crate::case::{at, secs};
 
 const LONG_AGO: Timestamp = at(-1_000);
 
-impl World {
+impl ModelState {
     /// Gives what cannot matter the same value everywhere.
-    pub(super) fn collapse(&mut self, config: &Config) {
+    pub(super) fn collapse(&mut self, config: &ModelConfig) {
         let caps = config.caps();
         if self.is_ending() {
             self.deployment.current_since = self.now;
             self.deployment.paused = false;
-            for Member { route, .. } in &mut self.members {
+            for ModelRoute { route, .. } in &mut self.members {
                 route.created_at = self.now;
                 route.drained_at = Some(self.now);
             }
@@ -34,16 +35,16 @@ impl World {
         self.clocks = if self.is_deploying() {
             self.clocks.capped(caps.gate, caps.progress, caps.held)
         } else {
-            Clocks::default()
+            TickClocks::default()
         };
         self.collapse_rollout(config, &caps);
     }
 
-    fn collapse_ages(&mut self, config: &Config) {
+    fn collapse_ages(&mut self, config: &ModelConfig) {
         let deploying = self.deployment.state.deploying();
         let ordered = self.orders_green(config);
         let barriers = self.barriers(config);
-        for Member { route, .. } in &mut self.members {
+        for ModelRoute { route, .. } in &mut self.members {
             let green = Some(route.revision) == deploying;
             let kept = config.is_ordered() || ordered && green;
             if !kept {
@@ -52,7 +53,7 @@ impl World {
         }
     }
 
-    fn collapse_settled(&mut self, config: &Config, caps: &Caps) {
+    fn collapse_settled(&mut self, config: &ModelConfig, caps: &AgeCaps) {
         let deploying = self.deployment.state.deploying();
         let (waits, ordered) = (self.waits(config), self.orders_green(config));
         let latest = self.latest_change(config);
@@ -74,7 +75,7 @@ impl World {
         }
     }
 
-    fn collapse_rollout(&mut self, config: &Config, caps: &Caps) {
+    fn collapse_rollout(&mut self, config: &ModelConfig, caps: &AgeCaps) {
         let (waits, ordered) = (self.waits(config), self.orders_green(config));
         let State::Deploying(rollout) = &mut self.deployment.state else {
             return;
@@ -97,7 +98,7 @@ impl World {
     /// The latest change among green that are all ready, and for how long that
     /// one has been, as long as the target stays: any later change is younger
     /// than all, so that nothing else about them can matter.
-    fn latest_change(&self, config: &Config) -> Option<(Timestamp, u8)> {
+    fn latest_change(&self, config: &ModelConfig) -> Option<(Timestamp, u8)> {
         let target = self.deployment.target_replicas as usize;
         let ready = || self.green().filter(|member| is_ready(&member.route));
         if !self.waits(config) || ready().count() < target {
@@ -108,13 +109,13 @@ impl World {
     }
 
     /// Whether it can come to matter which of the ready green is younger.
-    pub(super) fn orders_green(&self, config: &Config) -> bool {
+    pub(super) fn orders_green(&self, config: &ModelConfig) -> bool {
         self.waits(config) && config.targets.len() > 1
     }
 
     /// What the creation of a route is compared with: when revisions were
     /// activated, and failures of its own.
-    fn barriers(&self, config: &Config) -> Vec<(Option<RevisionId>, Timestamp)> {
+    fn barriers(&self, config: &ModelConfig) -> Vec<(Option<RevisionId>, Timestamp)> {
         let mut barriers = vec![(None, self.deployment.current_since)];
         if let Some(rollout) = self.deployment.state.rollout() {
             // Once promoted, it bounds the failures of all; those of blue are
@@ -130,9 +131,9 @@ impl World {
     }
 }
 
-impl Member {
+impl ModelRoute {
     /// Keeps since when it is ready only as far as that is given.
-    fn collapse(&mut self, settled_at: Option<Timestamp>, now: Timestamp, caps: &Caps) {
+    fn collapse(&mut self, settled_at: Option<Timestamp>, now: Timestamp, caps: &AgeCaps) {
         let Self { route, held } = self;
         let failed = route.has_failed() && caps.back_off > 0;
         *held = settled_at.map_or(0, |_| (*held).min(caps.held));
@@ -157,7 +158,11 @@ impl Member {
 
 /// When a route was created, as far as that can matter: the last barrier before
 /// it, or now, which the next barrier may be.
-fn born(route: &Route, barriers: &[(Option<RevisionId>, Timestamp)], now: Timestamp) -> Timestamp {
+fn born(
+    route: &ObservedRoute,
+    barriers: &[(Option<RevisionId>, Timestamp)],
+    now: Timestamp,
+) -> Timestamp {
     if route.created_at == now {
         return now;
     }
@@ -170,7 +175,7 @@ fn born(route: &Route, barriers: &[(Option<RevisionId>, Timestamp)], now: Timest
     passed.max().unwrap_or(LONG_AGO)
 }
 
-fn cap(rollout: &mut Rollout, matters: impl Fn(Timestamp) -> bool, now: Timestamp, caps: &Caps) {
+fn cap(rollout: &mut Rollout, matters: impl Fn(Timestamp) -> bool, now: Timestamp, caps: &AgeCaps) {
     let back = rollout.step == Step::RollingBack;
     if back {
         rollout.best_ready = 0;

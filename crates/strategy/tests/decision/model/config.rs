@@ -1,12 +1,12 @@
 //! What a configuration of the model lets happen.
 
 use viridian_strategy::{
-    BlueGreen, Health, IntOrPercent, MAX_DURATION, Policy, RevisionId, RollingUpdate, Route,
-    RouteStatus, State, Strategy,
+    BlueGreen, Health, IntOrPercent, MAX_DURATION, ObservedRoute, Policy, RevisionId,
+    RollingUpdate, RouteStatus, State, Strategy,
 };
 
-use super::world::{Action, World};
-use crate::scene::{Degraded, Healthy, NotChecked, Unhealthy, secs};
+use super::state::{ModelAction, ModelState};
+use crate::case::{Degraded, Healthy, NotChecked, Unhealthy, secs};
 
 /// Every health.
 pub(super) const ALL: &[Health] = &[NotChecked, Healthy, Unhealthy, Degraded];
@@ -18,7 +18,7 @@ pub(super) const UP: &[Health] = &[Healthy];
 
 /// The calls that a configuration makes, besides the first activations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verb {
+pub(super) enum CallKind {
     Supersede,
     Promote,
     Abort,
@@ -28,18 +28,18 @@ pub(super) enum Verb {
 }
 
 /// Every call.
-pub(super) const CALLS: &[Verb] = &[
-    Verb::Supersede,
-    Verb::Promote,
-    Verb::Abort,
-    Verb::RollBack,
-    Verb::Pause,
-    Verb::Delete,
+pub(super) const CALLS: &[CallKind] = &[
+    CallKind::Supersede,
+    CallKind::Promote,
+    CallKind::Abort,
+    CallKind::RollBack,
+    CallKind::Pause,
+    CallKind::Delete,
 ];
 
 /// A space of states.
 #[derive(Clone, Debug)]
-pub(super) struct Config {
+pub(super) struct ModelConfig {
     pub(super) name: &'static str,
     /// The first is the one that it begins with; a call may change it to any.
     pub(super) policies: Vec<Policy>,
@@ -53,12 +53,12 @@ pub(super) struct Config {
     pub(super) evicts: bool,
     /// What is reported of routes of the current revision, and of others.
     pub(super) health: [&'static [Health]; 2],
-    pub(super) verbs: &'static [Verb],
+    pub(super) verbs: &'static [CallKind],
 }
 
 /// Up to how many ticks a value matters.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Caps {
+pub(super) struct AgeCaps {
     pub(super) gate: u8,
     pub(super) progress: u8,
     pub(super) settled: u8,
@@ -90,7 +90,7 @@ pub(super) fn rolling(surge: IntOrPercent, unavailable: IntOrPercent, deadline: 
     }
 }
 
-impl Config {
+impl ModelConfig {
     pub(super) fn is_blue_green(&self) -> bool {
         let blue_green = |policy: &Policy| matches!(policy.strategy, Strategy::BlueGreen(_));
         self.policies.iter().all(blue_green)
@@ -102,7 +102,7 @@ impl Config {
         !self.is_blue_green() && self.revisions > 2
     }
 
-    pub(super) fn caps(&self) -> Caps {
+    pub(super) fn caps(&self) -> AgeCaps {
         let most = |of: &dyn Fn(&Policy, &BlueGreen) -> std::time::Duration| {
             let values = self.policies.iter().map(|policy| match &policy.strategy {
                 Strategy::BlueGreen(spec) => ticks(of(policy, spec)),
@@ -112,7 +112,7 @@ impl Config {
         };
         let deadlines = self.policies.iter().map(|one| ticks(one.progress_deadline));
         let doublings = self.failures.checked_sub(2);
-        Caps {
+        AgeCaps {
             gate: most(&|_, spec| spec.gate_timeout.map_or(secs(0), |gate| gate.duration)),
             progress: deadlines.max().unwrap_or(0),
             settled: most(&|policy, spec| {
@@ -126,45 +126,45 @@ impl Config {
     }
 
     /// All that may happen next. Some of it is refused by the crate.
-    pub(super) fn actions(&self, world: &World) -> Vec<Action> {
-        let mut actions = vec![Action::Evaluate, Action::Tick];
-        if let State::Destroyed { .. } = world.deployment.state {
+    pub(super) fn actions(&self, model: &ModelState) -> Vec<ModelAction> {
+        let mut actions = vec![ModelAction::Evaluate, ModelAction::Tick];
+        if let State::Destroyed { .. } = model.deployment.state {
             return actions;
         }
-        self.reports(world, &mut actions);
-        if let State::Destroying { .. } = world.deployment.state {
+        self.reports(model, &mut actions);
+        if let State::Destroying { .. } = model.deployment.state {
             return actions;
         }
-        self.activations(world, &mut actions);
+        self.activations(model, &mut actions);
         for &verb in self.verbs {
             match verb {
-                Verb::Promote => actions.push(Action::Promote),
-                Verb::Abort => actions.push(Action::Abort),
-                Verb::Pause => actions.extend([Action::Pause, Action::Resume]),
-                Verb::Delete => actions.push(Action::Delete),
-                Verb::Supersede | Verb::RollBack => {}
+                CallKind::Promote => actions.push(ModelAction::Promote),
+                CallKind::Abort => actions.push(ModelAction::Abort),
+                CallKind::Pause => actions.extend([ModelAction::Pause, ModelAction::Resume]),
+                CallKind::Delete => actions.push(ModelAction::Delete),
+                CallKind::Supersede | CallKind::RollBack => {}
             }
         }
-        let target = world.deployment.target_replicas;
+        let target = model.deployment.target_replicas;
         let others = self.targets.iter().filter(|other| **other != target);
-        actions.extend(others.map(|other| Action::Update(*other, world.policy)));
-        let others = (0..self.policies.len()).filter(|other| *other != world.policy);
-        actions.extend(others.map(|other| Action::Update(target, other)));
+        actions.extend(others.map(|other| ModelAction::Update(*other, model.policy)));
+        let others = (0..self.policies.len()).filter(|other| *other != model.policy);
+        actions.extend(others.map(|other| ModelAction::Update(target, other)));
         actions
     }
 
     /// Of routes that are alike one is as good as another.
-    fn reports(&self, world: &World, actions: &mut Vec<Action>) {
+    fn reports(&self, model: &ModelState, actions: &mut Vec<ModelAction>) {
         use RouteStatus::{FailedToStart, Provisioning, Running, Terminated, Terminating};
-        let counts = |route: &Route| {
+        let counts = |route: &ObservedRoute| {
             !route.status.is_active()
                 && route.drained_at.is_none()
-                && !world.is_forgotten(route, self)
+                && !model.is_forgotten(route, self)
         };
-        let may_fail = (world.count(counts) as usize) < self.failures;
-        let ordered = self.is_ordered() || world.orders_green(self);
-        for (index, route) in world.routes().enumerate() {
-            if !ordered && index > 0 && world.members[index].is_like(&world.members[index - 1]) {
+        let may_fail = (model.count(counts) as usize) < self.failures;
+        let ordered = self.is_ordered() || model.orders_green(self);
+        for (index, route) in model.routes().enumerate() {
+            if !ordered && index > 0 && model.members[index].is_like(&model.members[index - 1]) {
                 continue;
             }
             let ends: &[RouteStatus] = match route.status {
@@ -176,16 +176,16 @@ impl Config {
                 .iter()
                 .filter(|end| self.evicts || **end != Terminating);
             if may_fail {
-                actions.extend(ends.map(|end| Action::Status(index, *end)));
+                actions.extend(ends.map(|end| ModelAction::Status(index, *end)));
             }
             match route.status {
-                Provisioning => actions.push(Action::Status(index, Running)),
-                Terminating => actions.push(Action::Status(index, Terminated)),
+                Provisioning => actions.push(ModelAction::Status(index, Running)),
+                Terminating => actions.push(ModelAction::Status(index, Terminated)),
                 Running => {
-                    let current = world.deployment.state.current() == Some(route.revision);
+                    let current = model.deployment.state.current() == Some(route.revision);
                     let values = self.health[usize::from(!current)].iter();
                     let others = values.filter(|health| **health != route.health);
-                    actions.extend(others.map(|health| Action::Health(index, *health)));
+                    actions.extend(others.map(|health| ModelAction::Health(index, *health)));
                 }
                 Terminated | FailedToStart => {}
             }
@@ -193,21 +193,21 @@ impl Config {
     }
 
     /// Of the revisions that have no routes one is as good as another.
-    fn activations(&self, world: &World, actions: &mut Vec<Action>) {
-        let state = &world.deployment.state;
+    fn activations(&self, model: &ModelState, actions: &mut Vec<ModelAction>) {
+        let state = &model.deployment.state;
         let mut fresh = true;
         for number in 1..=self.revisions {
             let revision = RevisionId(uuid::Uuid::from_u128(number));
             let known = state.current() == Some(revision)
                 || state.deploying() == Some(revision)
-                || world.routes().any(|route| route.revision == revision);
+                || model.routes().any(|route| route.revision == revision);
             if !known && !std::mem::take(&mut fresh) {
                 continue;
             }
-            let supersedes = self.verbs.contains(&Verb::Supersede) && world.is_deploying();
-            actions.push(Action::Activate(revision, supersedes));
-            if self.verbs.contains(&Verb::RollBack) {
-                actions.push(Action::RollBack(revision));
+            let supersedes = self.verbs.contains(&CallKind::Supersede) && model.is_deploying();
+            actions.push(ModelAction::Activate(revision, supersedes));
+            if self.verbs.contains(&CallKind::RollBack) {
+                actions.push(ModelAction::RollBack(revision));
             }
         }
     }

@@ -1,24 +1,26 @@
 //! What must hold: on every step, and in the state after it.
 
 use viridian_strategy::{
-    Lifecycle, Policy, Route, RouteId, RouteStatus, Strategy, SubStep, Traffic, Transition,
+    Lifecycle, ObservedRoute, Policy, RouteId, RouteStatus, Strategy, SubStep, Traffic, Transition,
     TransitionKind,
 };
 
 use super::{
-    config::Config,
-    rest, timing,
-    world::{Action, Move, World, is_ready},
+    config::ModelConfig,
+    rest,
+    state::{ModelAction, ModelState, ModelStep, is_ready},
+    timing,
 };
 use crate::properties::resolved;
 
 /// What is broken, if something is.
-pub(super) type Verdict = Result<(), String>;
+pub(super) type RuleResult = Result<(), String>;
 
 /// Every rule.
-pub(super) fn check(before: &World, step: &Move, config: &Config) -> Verdict {
+pub(super) fn check(before: &ModelState, step: &ModelStep, config: &ModelConfig) -> RuleResult {
     let policy = before.policy(config);
     ensure(is_legal(before, step), "the move is not in the table")?;
+    records(before, step)?;
     snapshot(&step.after, config)?;
     if let Some(transition) = &step.transition {
         fits(before, transition)?;
@@ -30,19 +32,19 @@ pub(super) fn check(before: &World, step: &Move, config: &Config) -> Verdict {
     rest::check(before, step, config)
 }
 
-pub(super) fn ensure(holds: bool, broken: &str) -> Verdict {
+pub(super) fn ensure(holds: bool, broken: &str) -> RuleResult {
     if holds { Ok(()) } else { Err(broken.into()) }
 }
 
 /// The table of moves. That there is at most one promotion for each activation
 /// follows from it: a promotion leads from DEPLOYING to READY, and only an
 /// activation leads back.
-fn is_legal(before: &World, step: &Move) -> bool {
+fn is_legal(before: &ModelState, step: &ModelStep) -> bool {
     use Lifecycle::{Deploying, Destroyed, Destroying, Pending, Ready};
     use SubStep::{AwaitingPromotion, Provisioning, RollingBack};
     use TransitionKind::{InstantRollBack, Promotion, RollBack, Step};
-    let place = |world: &World| {
-        let state = world.deployment.state;
+    let place = |model: &ModelState| {
+        let state = model.deployment.state;
         (state.lifecycle(), state.sub_step())
     };
     let ((from, sub), (to, next)) = (place(before), place(&step.after));
@@ -50,35 +52,74 @@ fn is_legal(before: &World, step: &Move) -> bool {
         return (from, sub) == (to, next);
     };
     let back = sub == Some(RollingBack);
+    if let ModelAction::Update(..) | ModelAction::Pause | ModelAction::Resume = step.action {
+        return (from, sub) == (to, next)
+            && transition.kind == Step
+            && transition.actions.is_empty();
+    }
     match (step.action, transition.kind, from, to) {
-        (Action::Evaluate, Step, Deploying, Deploying) => match next {
+        (ModelAction::Evaluate, Step, Deploying, Deploying) => match next {
             Some(AwaitingPromotion) => !back,
             Some(Provisioning) => !back,
             Some(RollingBack) => true,
             None => false,
         },
-        (Action::Evaluate, Step, Pending, Pending | Ready)
-        | (Action::Evaluate, Step, Ready, Ready)
-        | (Action::Evaluate, Step, Destroying, Destroying | Destroyed)
-        | (Action::Evaluate, Step, Destroyed, Destroyed)
-        | (Action::Evaluate, RollBack, Deploying, Ready)
-        | (Action::Activate(..) | Action::RollBack(_), Step, Pending, Pending)
-        | (Action::RollBack(_), InstantRollBack, Ready, Ready)
-        | (Action::Delete, Step, Pending | Ready | Deploying, Destroying) => true,
-        (Action::Evaluate | Action::Promote, Promotion, Deploying, Ready)
-        | (Action::Abort, RollBack, Deploying, Ready) => !back,
-        (Action::Abort, Step, Deploying, Deploying) => !back && next == Some(RollingBack),
-        (Action::Activate(..) | Action::RollBack(_), Step, Ready, Deploying)
-        | (Action::Activate(_, true), Step, Deploying, Deploying) => next == Some(Provisioning),
+        (ModelAction::Evaluate, Step, Pending, Pending | Ready)
+        | (ModelAction::Evaluate, Step, Ready, Ready)
+        | (ModelAction::Evaluate, Step, Destroying, Destroying | Destroyed)
+        | (ModelAction::Evaluate, Step, Destroyed, Destroyed)
+        | (ModelAction::Evaluate, RollBack, Deploying, Ready)
+        | (ModelAction::Activate(..) | ModelAction::RollBack(_), Step, Pending, Pending)
+        | (ModelAction::RollBack(_), InstantRollBack, Ready, Ready)
+        | (ModelAction::Delete, Step, Pending | Ready | Deploying, Destroying) => true,
+        (ModelAction::Evaluate | ModelAction::Promote, Promotion, Deploying, Ready)
+        | (ModelAction::Abort, RollBack, Deploying, Ready) => !back,
+        (ModelAction::Abort, Step, Deploying, Deploying) => !back && next == Some(RollingBack),
+        (ModelAction::Activate(..) | ModelAction::RollBack(_), Step, Ready, Deploying)
+        | (ModelAction::Activate(_, true), Step, Deploying, Deploying) => {
+            next == Some(Provisioning)
+        }
         _ => false,
     }
 }
 
+/// The generation moves once with every call, and with every promotion and
+/// roll-back; the revision before the current one moves with the traffic.
+fn records(before: &ModelState, step: &ModelStep) -> RuleResult {
+    let (was, is) = (&before.deployment, &step.after.deployment);
+    let kind = step.transition.as_ref().map(|transition| transition.kind);
+    let called = !matches!(
+        step.action,
+        ModelAction::Evaluate
+            | ModelAction::Tick
+            | ModelAction::Status(..)
+            | ModelAction::Health(..)
+    );
+    let ended = kind.is_some_and(|kind| kind != TransitionKind::Step);
+    ensure(
+        is.generation - was.generation == i64::from(called || ended),
+        "the generation moves otherwise than once for a call, a promotion, a roll-back",
+    )?;
+    let switched = matches!(
+        kind,
+        Some(TransitionKind::Promotion | TransitionKind::InstantRollBack)
+    );
+    let expected = if switched {
+        (was.state.current(), Some(before.now))
+    } else {
+        (was.previous, was.promoted_at)
+    };
+    ensure(
+        (is.previous, is.promoted_at) == expected,
+        "records another revision than the one that lost the traffic, or another time",
+    )
+}
+
 /// I2, I3, I4 and I5.
-fn snapshot(world: &World, config: &Config) -> Verdict {
-    let state = &world.deployment.state;
-    let active = || world.routes().filter(|one| one.traffic == Traffic::Active);
-    let blue_green = matches!(world.policy(config).strategy, Strategy::BlueGreen(_));
+fn snapshot(model: &ModelState, config: &ModelConfig) -> RuleResult {
+    let state = &model.deployment.state;
+    let active = || model.routes().filter(|one| one.traffic == Traffic::Active);
+    let blue_green = matches!(model.policy(config).strategy, Strategy::BlueGreen(_));
     let first = active().next().map(|route| route.revision);
     let lifecycle = state.lifecycle();
     let deploying = lifecycle == Lifecycle::Deploying;
@@ -101,69 +142,74 @@ fn snapshot(world: &World, config: &Config) -> Verdict {
 }
 
 /// What the store's statements ask of the rows that they change.
-fn fits(before: &World, transition: &Transition) -> Verdict {
-    let changes = &transition.changes;
-    let all = |ids: &[RouteId], fits: &dyn Fn(&Route) -> bool| {
+fn fits(before: &ModelState, transition: &Transition) -> RuleResult {
+    let actions = &transition.actions;
+    let all = |ids: &[RouteId], fits: &dyn Fn(&ObservedRoute) -> bool| {
         ids.iter()
             .all(|id| before.routes().any(|route| route.id == *id && fits(route)))
     };
-    let lists = [&changes.promote, &changes.retain, &changes.drain];
+    let lists = [&actions.promote, &actions.retain, &actions.drain];
     let named_once = lists.into_iter().flatten().all(|id| {
         let again = lists.into_iter().flatten().filter(|other| *other == id);
         again.count() == 1
     });
     ensure(named_once, "a route is named twice")?;
     ensure(
-        all(&changes.promote, &|route| {
+        all(&actions.promote, &|route| {
             is_ready(route) && route.traffic == Traffic::Inactive
         }),
         "promotes a route that is not ready, or is ACTIVE",
     )?;
     ensure(
-        all(&changes.retain, &|route| {
+        all(&actions.retain, &|route| {
             route.status == RouteStatus::Running && route.drained_at.is_none()
-        }) && all(&changes.drain, &|route| route.status.is_active()),
+        }) && all(&actions.drain, &|route| route.status.is_active()),
         "drains or retains a route that is not there",
     )?;
     ensure(
-        changes.rollout.iter().all(|new| new.count > 0),
+        actions.create.iter().all(|new| new.count > 0),
         "creates nothing",
     )
 }
 
 /// I1, and the bounds of rolling. An activation over a PENDING revision and a
 /// deletion take what there is, on purpose.
-fn keeps_serving(before: &World, step: &Move, transition: &Transition, policy: &Policy) -> Verdict {
+fn keeps_serving(
+    before: &ModelState,
+    step: &ModelStep,
+    transition: &Transition,
+    policy: &Policy,
+) -> RuleResult {
     let target = before.deployment.target_replicas;
     let (surge, unavailable) = match &policy.strategy {
         Strategy::BlueGreen(_) => (target, 0),
         Strategy::Rolling(spec) => resolved(spec, target),
     };
-    let was = before.count(World::is_ready_and_active);
-    let is = step.after.count(World::is_ready_and_active);
+    let was = before.count(ModelState::is_ready_and_active);
+    let is = step.after.count(ModelState::is_ready_and_active);
     let lifecycle = before.deployment.state.lifecycle();
-    let replaces = lifecycle == Lifecycle::Pending && step.action != Action::Evaluate;
+    let replaces = lifecycle == Lifecycle::Pending && step.action != ModelAction::Evaluate;
     if transition.kind == TransitionKind::InstantRollBack {
         ensure(is >= was.min(target).max(1), "I1: an instant roll-back")?;
-    } else if step.action != Action::Delete && !replaces {
+    } else if step.action != ModelAction::Delete && !replaces {
         let least = was.min(target.saturating_sub(unavailable));
         ensure(is >= least, "I1: fewer are ready and ACTIVE than must be")?;
     }
     let rolls = matches!(policy.strategy, Strategy::Rolling(_)) && !replaces;
     let live = step.after.count(|route| route.status.is_active());
     ensure(
-        !rolls || transition.changes.rollout.is_empty() || live <= target + surge,
+        !rolls || transition.actions.create.is_empty() || live <= target + surge,
         "creates more than the surge allows",
     )
 }
 
 /// A promotion, of either kind and by either hand.
 fn promotes_all(
-    before: &World,
-    after: &World,
+    before: &ModelState,
+    after: &ModelState,
     transition: &Transition,
     policy: &Policy,
-) -> Verdict {
+) -> RuleResult {
     if transition.kind != TransitionKind::Promotion {
         return Ok(());
     }
@@ -174,7 +220,7 @@ fn promotes_all(
         after.deployment.state.current() == deploying,
         "promotes another revision than the one on its way",
     )?;
-    let is = after.count(World::is_ready_and_active);
+    let is = after.count(ModelState::is_ready_and_active);
     if let Strategy::Rolling(_) = policy.strategy {
         return ensure(is >= target, "I1: fewer than N serve at a promotion");
     }
@@ -188,11 +234,11 @@ fn promotes_all(
 
 /// I10.
 fn rolls_back_all(
-    before: &World,
-    after: &World,
+    before: &ModelState,
+    after: &ModelState,
     transition: &Transition,
     policy: &Policy,
-) -> Verdict {
+) -> RuleResult {
     if transition.kind != TransitionKind::RollBack {
         return Ok(());
     }
@@ -207,11 +253,11 @@ fn rolls_back_all(
     if let Strategy::Rolling(_) = policy.strategy {
         return Ok(());
     }
-    let blue = |route: &Route| Some(route.revision) == state.current() && route.is_live();
+    let blue = |route: &ObservedRoute| Some(route.revision) == state.current() && route.is_live();
     let stay = before.count(blue).min(before.deployment.target_replicas);
-    let changes = &transition.changes;
+    let actions = &transition.actions;
     ensure(
-        after.count(blue) >= stay && changes.promote.is_empty() && changes.retain.is_empty(),
+        after.count(blue) >= stay && actions.promote.is_empty() && actions.retain.is_empty(),
         "I10: blue was touched by a roll-back",
     )
 }

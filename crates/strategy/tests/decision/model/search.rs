@@ -7,18 +7,18 @@ use std::{
 };
 
 use super::{
-    config::Config,
+    config::ModelConfig,
     rest, rules,
-    world::{Action, World},
+    state::{ModelAction, ModelState},
 };
 
 /// What a search has found.
-pub(super) struct Search<'a> {
-    pub(super) config: &'a Config,
+pub(super) struct StateSearch<'a> {
+    pub(super) config: &'a ModelConfig,
     /// Every state that can be reached, with its number.
     known: HashMap<Rc<[u8]>, u32>,
     /// From which state each was reached first, and how.
-    parents: Vec<(u32, Action)>,
+    parents: Vec<(u32, ModelAction)>,
     /// The next state on the good way; itself at rest.
     ahead: Vec<u32>,
     pub(super) transitions: u64,
@@ -26,9 +26,9 @@ pub(super) struct Search<'a> {
 
 const NOWHERE: u32 = u32::MAX;
 
-impl<'a> Search<'a> {
+impl<'a> StateSearch<'a> {
     /// Visits every state, and judges every step.
-    pub(super) fn run(config: &'a Config) -> Self {
+    pub(super) fn run(config: &'a ModelConfig) -> Self {
         let mut search = Self {
             config,
             known: HashMap::new(),
@@ -37,10 +37,10 @@ impl<'a> Search<'a> {
             transitions: 0,
         };
         let mut queue = VecDeque::new();
-        let root = World::new(config.targets[0]).canonical(config);
-        search.meet(root, (NOWHERE, Action::Evaluate), &mut queue);
-        while let Some((number, world)) = queue.pop_front() {
-            search.expand(number, &world, &mut queue);
+        let root = ModelState::new(config.targets[0]).canonical(config);
+        search.meet(root, (NOWHERE, ModelAction::Evaluate), &mut queue);
+        while let Some((number, model)) = queue.pop_front() {
+            search.expand(number, &model, &mut queue);
         }
         search
     }
@@ -50,7 +50,7 @@ impl<'a> Search<'a> {
     }
 
     /// Whether the search has met the state.
-    pub(super) fn knows(&self, canonical: &World) -> bool {
+    pub(super) fn knows(&self, canonical: &ModelState) -> bool {
         self.known.contains_key(&*canonical.code())
     }
 
@@ -74,37 +74,37 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn expand(&mut self, number: u32, world: &World, queue: &mut VecDeque<(u32, World)>) {
+    fn expand(&mut self, number: u32, model: &ModelState, queue: &mut VecDeque<(u32, ModelState)>) {
         let mut steps = Vec::new();
-        for action in self.config.actions(world) {
-            let Some(step) = world.step(action, self.config) else {
+        for action in self.config.actions(model) {
+            let Some(step) = model.step(action, self.config) else {
                 continue;
             };
             self.transitions += 1;
-            if let Err(broken) = rules::check(world, &step, self.config) {
+            if let Err(broken) = rules::check(model, &step, self.config) {
                 self.parents.push((number, action));
                 self.fail(self.states() - 1, &broken);
             }
             let next = step.after.canonical(self.config);
             steps.push((action, self.meet(next, (number, action), queue)));
         }
-        let ahead = rest::good(world, number, &steps, self.config);
+        let ahead = rest::good(model, number, &steps, self.config);
         self.ahead[number as usize] = ahead.unwrap_or(NOWHERE);
     }
 
     fn meet(
         &mut self,
-        world: World,
-        from: (u32, Action),
-        queue: &mut VecDeque<(u32, World)>,
+        model: ModelState,
+        from: (u32, ModelAction),
+        queue: &mut VecDeque<(u32, ModelState)>,
     ) -> u32 {
-        let code: Rc<[u8]> = world.code().into();
+        let code: Rc<[u8]> = model.code().into();
         let next = u32::try_from(self.parents.len()).expect("fewer than four billion states");
         let number = *self.known.entry(code).or_insert(next);
         if number == next {
             self.parents.push(from);
             self.ahead.push(NOWHERE);
-            queue.push_back((number, world));
+            queue.push_back((number, model));
         }
         number
     }
@@ -117,12 +117,12 @@ impl<'a> Search<'a> {
             actions.push(self.parents[place].1);
             place = self.parents[place].0 as usize;
         }
-        let mut world = World::new(self.config.targets[0]).canonical(self.config);
-        let mut way = format!("{world}");
+        let mut model = ModelState::new(self.config.targets[0]).canonical(self.config);
+        let mut way = format!("{model}");
         for action in actions.into_iter().rev() {
-            let step = world.step(action, self.config).expect("it was taken");
+            let step = model.step(action, self.config).expect("it was taken");
             write!(way, "\n{action:?}\n    {}", step.after).expect("a string takes all");
-            world = step.after.canonical(self.config);
+            model = step.after.canonical(self.config);
         }
         let Self { config, .. } = self;
         let (states, name) = (self.states(), config.name);

@@ -4,16 +4,16 @@
 use std::time::Duration;
 
 use viridian_strategy::{
-    BlueGreen, Cause, Evaluation, GateAction, Policy, State, Step, Strategy, TransitionKind,
+    BlueGreen, Evaluation, GateAction, Policy, Reason, State, Step, Strategy, TransitionKind,
 };
 
 use super::{
-    rules::{Verdict, ensure},
-    world::{Action, Member, Move, World, is_ready},
+    rules::{RuleResult, ensure},
+    state::{ModelAction, ModelRoute, ModelState, ModelStep, is_ready},
 };
-use crate::scene::secs;
+use crate::case::secs;
 
-pub(super) fn check(before: &World, step: &Move, policy: &Policy) -> Verdict {
+pub(super) fn check(before: &ModelState, step: &ModelStep, policy: &Policy) -> RuleResult {
     let promotes = step
         .transition
         .as_ref()
@@ -24,7 +24,7 @@ pub(super) fn check(before: &World, step: &Move, policy: &Policy) -> Verdict {
             "min_ready is not over",
         )?;
     }
-    if step.action == Action::Promote || before.deployment.paused {
+    if step.action == ModelAction::Promote || before.deployment.paused {
         return Ok(());
     }
     let (Some(evaluation), State::Deploying(_)) = (&step.evaluation, before.deployment.state)
@@ -40,9 +40,9 @@ pub(super) fn check(before: &World, step: &Move, policy: &Policy) -> Verdict {
 }
 
 /// Whether every promoted route had been ready for that long.
-fn held_for(before: &World, step: &Move, time: Duration) -> bool {
-    let changes = step.transition.iter().map(|one| &one.changes);
-    let mut promoted = changes.flat_map(|changes| &changes.promote);
+fn held_for(before: &ModelState, step: &ModelStep, time: Duration) -> bool {
+    let actions = step.transition.iter().map(|one| &one.actions);
+    let mut promoted = actions.flat_map(|actions| &actions.promote);
     promoted.all(|id| {
         let member = before.members.iter().find(|member| member.route.id == *id);
         member.is_some_and(|member| secs(member.held.into()) >= time)
@@ -50,20 +50,20 @@ fn held_for(before: &World, step: &Move, time: Duration) -> bool {
 }
 
 fn gates_stay_closed(
-    before: &World,
-    step: &Move,
+    before: &ModelState,
+    step: &ModelStep,
     evaluation: &Evaluation,
     spec: &BlueGreen,
-) -> Verdict {
-    match evaluation.transition.cause {
-        Some(Cause::GatesOpen { .. }) => {
+) -> RuleResult {
+    match evaluation.transition.reason {
+        Some(Reason::GatesOpen { .. }) => {
             ensure(spec.auto_promote, "promotes by itself, unasked")?;
             ensure(
                 held_for(before, step, spec.promote_delay),
                 "promotes before the delay is over",
             )
         }
-        Some(Cause::GateTimedOut { .. }) => {
+        Some(Reason::GateTimedOut { .. }) => {
             let gate = spec.gate_timeout.map(|gate| gate.duration);
             let over = gate.is_some_and(|gate| secs(before.clocks.gate.into()) >= gate);
             ensure(
@@ -80,11 +80,11 @@ fn gates_stay_closed(
 
 /// With exactly N green, all ready for long enough, nothing but a closed gate
 /// may hold it up.
-fn gates_open(before: &World, evaluation: &Evaluation, spec: &BlueGreen) -> Verdict {
+fn gates_open(before: &ModelState, evaluation: &Evaluation, spec: &BlueGreen) -> RuleResult {
     let State::Deploying(rollout) = before.deployment.state else {
         return Ok(());
     };
-    let green: Vec<&Member> = before.green().collect();
+    let green: Vec<&ModelRoute> = before.green().collect();
     let complete = green.len() == before.deployment.target_replicas as usize
         && green.iter().all(|member| is_ready(&member.route));
     let held = green.iter().map(|member| member.held).min();
@@ -117,8 +117,8 @@ fn gates_open(before: &World, evaluation: &Evaluation, spec: &BlueGreen) -> Verd
     ensure(kind == due, "the gate's timeout is not followed")
 }
 
-fn deadline_waits(before: &World, evaluation: &Evaluation, policy: &Policy) -> Verdict {
-    let Some(Cause::DeadlinePassed { .. }) = evaluation.transition.cause else {
+fn deadline_waits(before: &ModelState, evaluation: &Evaluation, policy: &Policy) -> RuleResult {
+    let Some(Reason::DeadlinePassed { .. }) = evaluation.transition.reason else {
         return Ok(());
     };
     ensure(
@@ -129,11 +129,11 @@ fn deadline_waits(before: &World, evaluation: &Evaluation, policy: &Policy) -> V
 
 /// Nothing became ready for too long.
 fn deadline_passes(
-    before: &World,
-    step: &Move,
+    before: &ModelState,
+    step: &ModelStep,
     evaluation: &Evaluation,
     policy: &Policy,
-) -> Verdict {
+) -> RuleResult {
     let target = before.deployment.target_replicas;
     let ready = before
         .green()

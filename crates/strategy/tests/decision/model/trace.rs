@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use viridian_strategy::{Route, State, Timestamp, Traffic};
+use viridian_strategy::{ObservedRoute, State, Timestamp, Traffic};
 
-use super::world::World;
+use super::state::ModelState;
 
-impl fmt::Display for World {
+impl fmt::Display for ModelState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let age = |at: Timestamp| self.now.since(at).as_secs();
         let deployment = &self.deployment;
@@ -33,7 +33,7 @@ impl fmt::Display for World {
     }
 }
 
-fn line(route: &Route, state: &State, age: impl Fn(Timestamp) -> u64) -> String {
+fn line(route: &ObservedRoute, state: &State, age: impl Fn(Timestamp) -> u64) -> String {
     let colour = match Some(route.revision) {
         revision if revision == state.current() => "blue",
         revision if revision == state.deploying() => "green",

@@ -5,38 +5,38 @@
 use viridian_strategy::{BlockerCode, Evaluation, TransitionKind};
 
 use super::{
-    config::Config,
-    search::Search,
-    world::{Action, World},
+    config::ModelConfig,
+    search::StateSearch,
+    state::{ModelAction, ModelState},
 };
 
 const STEPS: usize = 80;
 
 /// Walks from a new deployment, by chance, but the same at every run. Gives the
 /// number of decisions compared.
-pub(super) fn walk(search: &Search, walks: u64) -> usize {
+pub(super) fn walk(search: &StateSearch, walks: u64) -> usize {
     let config = search.config;
-    let mut chance = Chance(20_26);
+    let mut rng = WalkRng(20_26);
     let mut compared = 0;
     for _ in 0..walks {
-        let mut world = World::new(config.targets[0]);
+        let mut model = ModelState::new(config.targets[0]);
         for _ in 0..STEPS {
-            let canonical = world.canonical(config);
+            let canonical = model.canonical(config);
             assert!(
                 search.knows(&canonical),
-                "{}: not met: {world}",
+                "{}: not met: {model}",
                 config.name
             );
-            let (one, other) = (decided(&world, config), decided(&canonical, config));
+            let (one, other) = (decided(&model, config), decided(&canonical, config));
             assert!(
                 one == other,
-                "{}: the canonical form decides otherwise:\n{world}\n{canonical}\n{one:?}\n{other:?}",
+                "{}: the canonical form decides otherwise:\n{model}\n{canonical}\n{one:?}\n{other:?}",
                 config.name
             );
             compared += 1;
-            let actions = config.actions(&world);
-            if let Some(step) = world.step(chance.pick(&actions), config) {
-                world = step.after;
+            let actions = config.actions(&model);
+            if let Some(step) = model.step(rng.pick(&actions), config) {
+                model = step.after;
             }
         }
     }
@@ -44,8 +44,11 @@ pub(super) fn walk(search: &Search, walks: u64) -> usize {
 }
 
 /// A decision without names, by what it leads to, and when the next is due.
-fn decided(world: &World, config: &Config) -> (Box<[u8]>, TransitionKind, Vec<BlockerCode>, u64) {
-    let step = world.step(Action::Evaluate, config);
+fn decided(
+    model: &ModelState,
+    config: &ModelConfig,
+) -> (Box<[u8]>, TransitionKind, Vec<BlockerCode>, u64) {
+    let step = model.step(ModelAction::Evaluate, config);
     let step = step.expect("an evaluation is never refused");
     let Evaluation {
         transition,
@@ -53,7 +56,7 @@ fn decided(world: &World, config: &Config) -> (Box<[u8]>, TransitionKind, Vec<Bl
         wake_at,
         ..
     } = step.evaluation.expect("it was evaluated");
-    let wait = wake_at.map_or(u64::MAX, |at| at.since(world.now).as_secs());
+    let wait = wake_at.map_or(u64::MAX, |at| at.since(model.now).as_secs());
     // What is never over is as far away in one as in the other, or nearly.
     let wait = wait.min(1_000);
     let codes = blockers.iter().map(viridian_strategy::Blocker::code);
@@ -61,10 +64,10 @@ fn decided(world: &World, config: &Config) -> (Box<[u8]>, TransitionKind, Vec<Bl
     (code, transition.kind, codes.collect(), wait)
 }
 
-/// A few numbers that look like chance.
-struct Chance(u64);
+/// A few numbers that look like rng.
+struct WalkRng(u64);
 
-impl Chance {
+impl WalkRng {
     fn next(&mut self, below: usize) -> usize {
         self.0 = self
             .0
@@ -74,12 +77,12 @@ impl Chance {
     }
 
     /// One in two is a cycle or a tick; an end is rare.
-    fn pick(&mut self, actions: &[Action]) -> Action {
+    fn pick(&mut self, actions: &[ModelAction]) -> ModelAction {
         if self.next(2) == 0 {
             return actions[self.next(2)];
         }
         match actions[self.next(actions.len())] {
-            Action::Delete if self.next(8) > 0 => Action::Evaluate,
+            ModelAction::Delete if self.next(8) > 0 => ModelAction::Evaluate,
             action => action,
         }
     }

@@ -5,17 +5,17 @@
 //! ```
 
 use super::{
-    Config, Count, Percent, Verb, blue_green, config, delayed, gates, holds, manual, replaced,
-    retaining, rolling, steady,
+    CallKind, Count, ModelConfig, Percent, blue_green, config, delayed, gates, holds, manual,
+    replaced, retaining, rolling, steady,
 };
 use crate::model::config::{ALL, CALLS, TWO};
 
-const FEW: &[Verb] = &[Verb::Promote, Verb::Pause, Verb::Delete];
+const FEW: &[CallKind] = &[CallKind::Promote, CallKind::Pause, CallKind::Delete];
 
 #[test]
 #[ignore = "large"]
 fn manual_gate_with_every_call() {
-    holds(&Config {
+    holds(&ModelConfig {
         revisions: 3,
         ..config("manual gate, every call", [manual(2)], [3], CALLS)
     });
@@ -24,7 +24,7 @@ fn manual_gate_with_every_call() {
 #[test]
 #[ignore = "large"]
 fn every_health_of_green() {
-    holds(&Config {
+    holds(&ModelConfig {
         revisions: 3,
         evicts: true,
         health: [TWO, ALL],
@@ -64,24 +64,29 @@ fn gate_timeouts_with_every_call() {
 #[test]
 #[ignore = "large"]
 fn replacements_with_calls() {
-    holds(&Config {
+    holds(&ModelConfig {
         failures: 2,
-        ..config("replacements, calls", [replaced(2)], [2], &[Verb::Promote])
+        ..config(
+            "replacements, calls",
+            [replaced(2)],
+            [2],
+            &[CallKind::Promote],
+        )
     });
 }
 
 #[test]
 #[ignore = "large"]
 fn retained_three() {
-    let verbs = &[Verb::RollBack, Verb::Promote];
+    let verbs = &[CallKind::RollBack, CallKind::Promote];
     holds(&config("retained three", [retaining(2)], [3], verbs));
 }
 
 #[test]
 #[ignore = "large"]
 fn targets_while_it_waits() {
-    let verbs = &[Verb::Promote];
-    holds(&Config {
+    let verbs = &[CallKind::Promote];
+    holds(&ModelConfig {
         failures: 0,
         ..config("targets while it waits", [manual(1)], [2, 1, 0], verbs)
     });
@@ -90,9 +95,9 @@ fn targets_while_it_waits() {
 #[test]
 #[ignore = "large"]
 fn every_target_in_trouble() {
-    let verbs = &[Verb::Promote];
+    let verbs = &[CallKind::Promote];
     let policy = blue_green(|_, _| {});
-    holds(&Config {
+    holds(&ModelConfig {
         failures: 0,
         ..config("every target, in trouble", [policy], [3, 2, 1, 0], verbs)
     });
@@ -109,7 +114,7 @@ fn rolling_with_a_surge_and_every_call() {
 #[ignore = "large"]
 fn rolling_without_a_surge_and_every_call() {
     let policy = rolling(Count(0), Count(1), 2);
-    holds(&Config {
+    holds(&ModelConfig {
         evicts: true,
         ..config("rolling 0 / 1, every call", [policy], [3], CALLS)
     });
@@ -119,8 +124,8 @@ fn rolling_without_a_surge_and_every_call() {
 #[ignore = "large"]
 fn rolling_over_a_third() {
     let policy = rolling(Count(1), Count(1), 1);
-    let verbs = &[Verb::Supersede, Verb::Abort];
-    holds(&Config {
+    let verbs = &[CallKind::Supersede, CallKind::Abort];
+    holds(&ModelConfig {
         revisions: 3,
         ..config("rolling 1 / 1 over a third", [policy], [2], verbs)
     });
@@ -130,9 +135,9 @@ fn rolling_over_a_third() {
 #[ignore = "large"]
 fn rolling_with_failures() {
     let policy = rolling(Count(0), Percent(10), 2);
-    holds(&Config {
+    holds(&ModelConfig {
         failures: 2,
         health: [ALL, ALL],
-        ..config("rolling with failures", [policy], [2], &[Verb::Abort])
+        ..config("rolling with failures", [policy], [2], &[CallKind::Abort])
     });
 }

@@ -1,16 +1,17 @@
-//! What the tables are written in: replicas, scenes, and the line that says
+//! What the tables are written in: replicas, cases, and the line that says
 //! what was decided.
 //!
 //! Times are seconds. Blue was activated at -1000, green at 0, and it is 100.
-//! Routes are numbered from 1, in the order in which a scene lists them.
+//! Routes are numbered from 1, in the order in which a case lists them.
 
 use std::{fmt::Write, time::Duration};
 
 use uuid::Uuid;
 use viridian_strategy::{
-    Blocker, BlueGreen, Changes, Deployment, Evaluation, Health, IntOrPercent, Policy, RevisionId,
-    RollingUpdate, Rollout, Route, RouteId, RouteStatus, State, Step, Stopwatch, Strategy,
-    Timestamp, Traffic, Transition, TransitionKind, evaluate, verbs,
+    Blocker, BlueGreen, Evaluation, Health, IntOrPercent, Observed, ObservedDeployment,
+    ObservedRoute, Policy, RevisionId, RollingUpdate, Rollout, RouteActions, RouteId, RouteStatus,
+    State, Step, Stopwatch, Strategy, Timestamp, Traffic, Transition, TransitionKind, evaluate,
+    verbs,
 };
 
 pub(crate) use viridian_strategy::{
@@ -32,13 +33,13 @@ pub(crate) fn secs(seconds: u64) -> Duration {
 
 /// One or more routes that are alike.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Replica {
-    route: Route,
+pub(crate) struct ReplicaSpec {
+    route: ObservedRoute,
     count: usize,
 }
 
 /// A route of the current revision, ACTIVE, old.
-pub(crate) fn blue(status: RouteStatus, health: Health) -> Replica {
+pub(crate) fn blue(status: RouteStatus, health: Health) -> ReplicaSpec {
     let replica = replica(BLUE, status, health).created(-1000).at(-1000);
     if status.is_active() {
         replica.active()
@@ -48,17 +49,17 @@ pub(crate) fn blue(status: RouteStatus, health: Health) -> Replica {
 }
 
 /// A route of the deploying revision, INACTIVE, created when it was activated.
-pub(crate) fn green(status: RouteStatus, health: Health) -> Replica {
+pub(crate) fn green(status: RouteStatus, health: Health) -> ReplicaSpec {
     replica(GREEN, status, health)
 }
 
 /// A route of a revision that is neither, INACTIVE.
-pub(crate) fn other(status: RouteStatus, health: Health) -> Replica {
+pub(crate) fn other(status: RouteStatus, health: Health) -> ReplicaSpec {
     replica(OTHER, status, health).created(-500).at(-500)
 }
 
-fn replica(revision: RevisionId, status: RouteStatus, health: Health) -> Replica {
-    let route = Route {
+fn replica(revision: RevisionId, status: RouteStatus, health: Health) -> ReplicaSpec {
+    let route = ObservedRoute {
         id: RouteId(Uuid::nil()),
         revision,
         status,
@@ -70,10 +71,10 @@ fn replica(revision: RevisionId, status: RouteStatus, health: Health) -> Replica
         drained_at: None,
         retained_at: None,
     };
-    Replica { route, count: 1 }.at(0)
+    ReplicaSpec { route, count: 1 }.at(0)
 }
 
-impl Replica {
+impl ReplicaSpec {
     /// Has had its status and its health since then.
     pub(crate) fn at(mut self, seconds: i64) -> Self {
         self.route.status_updated_at = at(seconds);
@@ -116,39 +117,42 @@ impl Replica {
         Self { count, ..self }
     }
 
-    pub(crate) fn route(self) -> Route {
+    pub(crate) fn route(self) -> ObservedRoute {
         self.route
     }
 }
 
 /// All that a decision is made from.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Scene {
-    pub(crate) deployment: Deployment,
-    pub(crate) routes: Vec<Route>,
+pub(crate) struct DecisionCase {
+    pub(crate) deployment: ObservedDeployment,
+    pub(crate) routes: Vec<ObservedRoute>,
     pub(crate) policy: Policy,
     pub(crate) now: Timestamp,
 }
 
-pub(crate) fn pending(target: u32, routes: impl IntoIterator<Item = Replica>) -> Scene {
+pub(crate) fn pending(target: u32, routes: impl IntoIterator<Item = ReplicaSpec>) -> DecisionCase {
     let current = Some(BLUE);
-    scene(State::Pending { current }, target, routes)
+    case(State::Pending { current }, target, routes)
 }
 
-pub(crate) fn ready(target: u32, routes: impl IntoIterator<Item = Replica>) -> Scene {
-    scene(State::Ready { current: BLUE }, target, routes)
+pub(crate) fn ready(target: u32, routes: impl IntoIterator<Item = ReplicaSpec>) -> DecisionCase {
+    case(State::Ready { current: BLUE }, target, routes)
 }
 
 /// DEPLOYING / PROVISIONING, blue-green with the default policy: a manual gate.
-pub(crate) fn deploying(target: u32, routes: impl IntoIterator<Item = Replica>) -> Scene {
+pub(crate) fn deploying(
+    target: u32,
+    routes: impl IntoIterator<Item = ReplicaSpec>,
+) -> DecisionCase {
     let rollout = Rollout::new(BLUE, GREEN, at(0));
-    let scene = scene(State::Deploying(rollout), target, routes);
-    let ready = scene.count(|route| route.revision == GREEN && route.is_ready());
-    scene.best(ready.min(target))
+    let case = case(State::Deploying(rollout), target, routes);
+    let ready = case.count(|route| route.revision == GREEN && route.is_ready());
+    case.best(ready.min(target))
 }
 
 /// DEPLOYING / AWAITING_PROMOTION, at the gate since 50.
-pub(crate) fn awaiting(target: u32, routes: impl IntoIterator<Item = Replica>) -> Scene {
+pub(crate) fn awaiting(target: u32, routes: impl IntoIterator<Item = ReplicaSpec>) -> DecisionCase {
     deploying(target, routes).rollout(|rollout| {
         rollout.progress = Stopwatch::default();
         rollout.best_ready = target;
@@ -158,18 +162,25 @@ pub(crate) fn awaiting(target: u32, routes: impl IntoIterator<Item = Replica>) -
     })
 }
 
-pub(crate) fn destroying(routes: impl IntoIterator<Item = Replica>) -> Scene {
+pub(crate) fn destroying(routes: impl IntoIterator<Item = ReplicaSpec>) -> DecisionCase {
     let current = Some(BLUE);
-    scene(State::Destroying { current }, 3, routes)
+    case(State::Destroying { current }, 3, routes)
 }
 
-pub(crate) fn scene(state: State, target: u32, routes: impl IntoIterator<Item = Replica>) -> Scene {
-    let mut scene = Scene {
-        deployment: Deployment {
+pub(crate) fn case(
+    state: State,
+    target: u32,
+    routes: impl IntoIterator<Item = ReplicaSpec>,
+) -> DecisionCase {
+    let mut case = DecisionCase {
+        deployment: ObservedDeployment {
             state,
             target_replicas: target,
             paused: false,
             current_since: at(-1000),
+            generation: 1,
+            previous: None,
+            promoted_at: None,
         },
         routes: Vec::new(),
         policy: Policy::default(),
@@ -177,13 +188,13 @@ pub(crate) fn scene(state: State, target: u32, routes: impl IntoIterator<Item = 
     };
     for replica in routes {
         for _ in 0..replica.count {
-            scene.add(replica.route);
+            case.add(replica.route);
         }
     }
-    scene
+    case
 }
 
-impl Scene {
+impl DecisionCase {
     pub(crate) fn now(mut self, seconds: i64) -> Self {
         self.now = at(seconds);
         self
@@ -235,8 +246,18 @@ impl Scene {
         self.rollout(|rollout| rollout.best_ready = ready)
     }
 
+    /// Decides from the routes that the store would load.
+    pub(crate) fn decide<T>(&self, decide: impl FnOnce(&Observed<'_>) -> T) -> T {
+        decide(&Observed {
+            deployment: &self.deployment,
+            routes: &self.loaded(),
+            policy: &self.policy,
+            now: self.now,
+        })
+    }
+
     pub(crate) fn evaluate(&self) -> Evaluation {
-        evaluate(&self.deployment, &self.loaded(), &self.policy, self.now)
+        self.decide(evaluate)
     }
 
     /// What is decided, in a line.
@@ -251,7 +272,7 @@ impl Scene {
 
     /// What a manual promotion does, in a line.
     pub(crate) fn promote(&self) -> Result<String, verbs::PromoteRejection> {
-        verbs::promote(&self.deployment, &self.loaded(), &self.policy, self.now)
+        self.decide(verbs::promote)
             .map(|transition| line(&transition))
     }
 
@@ -270,17 +291,7 @@ impl Scene {
         revision: RevisionId,
         supersede: bool,
     ) -> Result<Transition, verbs::ActivateRejection> {
-        let Self {
-            deployment, policy, ..
-        } = self;
-        verbs::activate(
-            deployment,
-            &self.loaded(),
-            policy,
-            revision,
-            supersede,
-            self.now,
-        )
+        self.decide(|observed| verbs::activate(observed, revision, supersede))
     }
 
     /// What an abort does, in a line.
@@ -289,12 +300,13 @@ impl Scene {
     }
 
     pub(crate) fn try_abort(&self) -> Result<Transition, verbs::AbortRejection> {
-        verbs::abort(&self.deployment, &self.loaded(), &self.policy, self.now)
+        self.decide(verbs::abort)
     }
 
     /// What a deletion does, in a line.
     pub(crate) fn delete(&self) -> Result<String, verbs::DeleteRejection> {
-        verbs::delete(&self.deployment, &self.loaded()).map(|transition| line(&transition))
+        self.decide(verbs::delete)
+            .map(|transition| line(&transition))
     }
 
     /// What rolling back does, in a line.
@@ -310,10 +322,7 @@ impl Scene {
         &self,
         revision: RevisionId,
     ) -> Result<Transition, verbs::ActivateRejection> {
-        let Self {
-            deployment, policy, ..
-        } = self;
-        verbs::roll_back(deployment, &self.loaded(), policy, revision, self.now)
+        self.decide(|observed| verbs::roll_back(observed, revision))
     }
 
     /// Why it goes no further, in sentences.
@@ -326,9 +335,9 @@ impl Scene {
     }
 }
 
-/// Compares what each scene says with what it ought to say.
-pub(crate) fn table<const ROWS: usize>(rows: [(&str, Scene, &str); ROWS]) {
-    let said = rows.map(|(name, scene, expected)| (name, scene.says(), expected));
+/// Compares what each case says with what it ought to say.
+pub(crate) fn table<const ROWS: usize>(rows: [(&str, DecisionCase, &str); ROWS]) {
+    let said = rows.map(|(name, case, expected)| (name, case.says(), expected));
     compare(said);
 }
 
@@ -346,8 +355,8 @@ pub(crate) fn compare<const ROWS: usize>(rows: [(&str, String, &str); ROWS]) {
 pub(crate) fn line(transition: &Transition) -> String {
     let Transition {
         kind,
-        state,
-        changes,
+        deployment,
+        actions,
         ..
     } = transition;
     let how = match kind {
@@ -356,8 +365,8 @@ pub(crate) fn line(transition: &Transition) -> String {
         TransitionKind::RollBack => " by roll-back",
         TransitionKind::InstantRollBack => " by instant roll-back",
     };
-    let mut line = format!("{}{how}", place(state));
-    describe(changes, &mut line).expect("a string takes all");
+    let mut line = format!("{}{how}", place(&deployment.state));
+    describe(actions, &mut line).expect("a string takes all");
     line
 }
 
@@ -376,8 +385,8 @@ fn place(state: &State) -> String {
     }
 }
 
-fn describe(changes: &Changes, line: &mut String) -> std::fmt::Result {
-    for new in &changes.rollout {
+fn describe(actions: &RouteActions, line: &mut String) -> std::fmt::Result {
+    for new in &actions.create {
         let traffic = match new.traffic {
             Traffic::Active => "ACTIVE",
             Traffic::Inactive => "INACTIVE",
@@ -390,9 +399,9 @@ fn describe(changes: &Changes, line: &mut String) -> std::fmt::Result {
         )?;
     }
     let lists = [
-        ("promote", &changes.promote),
-        ("retain", &changes.retain),
-        ("drain", &changes.drain),
+        ("promote", &actions.promote),
+        ("retain", &actions.retain),
+        ("drain", &actions.drain),
     ];
     for (verb, ids) in lists.into_iter().filter(|(_, ids)| !ids.is_empty()) {
         write!(line, ", {verb}")?;

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 /// Why a rollout ended or turned back, or what an end still waits for. Displays
 /// as a sentence for an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
+pub enum Reason {
     /// All green are ready and every gate is open.
     GatesOpen {
         /// How many green there are.
@@ -47,7 +47,7 @@ pub enum Cause {
     },
 }
 
-impl fmt::Display for Cause {
+impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::GatesOpen { ready } => {
@@ -103,23 +103,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cause_is_a_sentence() {
+    fn a_reason_is_a_sentence() {
         let after = Duration::from_millis(90_500);
-        let causes = [
+        let reasons = [
             (
-                Cause::GatesOpen { ready: 3 },
+                Reason::GatesOpen { ready: 3 },
                 "3 green routes are ready; every gate is open",
             ),
             (
-                Cause::GateTimedOut { after },
+                Reason::GateTimedOut { after },
                 "nobody promoted within 90.5 s",
             ),
             (
-                Cause::AllFailed { failed: 2 },
+                Reason::AllFailed { failed: 2 },
                 "no green route is left: 2 failed",
             ),
             (
-                Cause::DeadlinePassed {
+                Reason::DeadlinePassed {
                     deadline: Duration::from_secs(600),
                     ready: 1,
                     target: 3,
@@ -127,7 +127,7 @@ mod tests {
                 "no progress within 600 s: 1 of 3 green routes is ready",
             ),
             (
-                Cause::DeadlinePassed {
+                Reason::DeadlinePassed {
                     deadline: Duration::from_secs(600),
                     ready: 2,
                     target: 3,
@@ -135,18 +135,18 @@ mod tests {
                 "no progress within 600 s: 2 of 3 green routes are ready",
             ),
             (
-                Cause::Replaced { ready: 1 },
+                Reason::Replaced { ready: 1 },
                 "1 new route is ready; no old one is left",
             ),
             (
-                Cause::Returned { ready: 3 },
+                Reason::Returned { ready: 3 },
                 "3 old routes are ready; no new one is left",
             ),
-            (Cause::Ending { left: 1 }, "1 route has yet to end"),
-            (Cause::Ending { left: 2 }, "2 routes have yet to end"),
+            (Reason::Ending { left: 1 }, "1 route has yet to end"),
+            (Reason::Ending { left: 2 }, "2 routes have yet to end"),
         ];
-        for (cause, sentence) in causes {
-            assert_eq!(cause.to_string(), sentence);
+        for (reason, sentence) in reasons {
+            assert_eq!(reason.to_string(), sentence);
         }
     }
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 /// A SplitMix64 generator.
-pub(crate) struct Dice(u64);
+pub(crate) struct Rng(u64);
 
-impl Dice {
+impl Rng {
     pub(crate) fn new(seed: u64) -> Self {
         Self(mix(seed))
     }

@@ -1,29 +1,29 @@
-//! A scene that goes on: what was decided is done to it, as the store does, and
+//! A case that goes on: what was decided is done to it, as the store does, and
 //! time passes.
 
 use uuid::Uuid;
 use viridian_strategy::{
-    Changes, Evaluation, Health, RevisionId, Route, RouteId, RouteStatus, State, Timestamp,
-    Traffic, Transition, verbs,
+    Evaluation, Health, ObservedRoute, RevisionId, RouteActions, RouteId, RouteStatus, State,
+    Timestamp, Traffic, Transition, verbs,
 };
 
-use crate::scene::{Scene, at};
+use crate::case::{DecisionCase, at};
 
-impl Scene {
-    pub(crate) fn count(&self, which: impl Fn(&Route) -> bool) -> u32 {
+impl DecisionCase {
+    pub(crate) fn count(&self, which: impl Fn(&ObservedRoute) -> bool) -> u32 {
         let count = self.routes.iter().filter(|route| which(route)).count();
         u32::try_from(count).expect("few routes")
     }
 
-    pub(crate) fn add(&mut self, route: Route) {
+    pub(crate) fn add(&mut self, route: ObservedRoute) {
         let id = RouteId(Uuid::from_u128(self.routes.len() as u128 + 1));
-        self.routes.push(Route { id, ..route });
+        self.routes.push(ObservedRoute { id, ..route });
     }
 
     /// The routes that the store loads for a decision.
-    pub(crate) fn loaded(&self) -> Vec<Route> {
+    pub(crate) fn loaded(&self) -> Vec<ObservedRoute> {
         let since = self.deployment.current_since;
-        let needed = |route: &&Route| {
+        let needed = |route: &&ObservedRoute| {
             !route.status.is_over() || route.has_failed() && route.created_at >= since
         };
         self.routes.iter().filter(needed).copied().collect()
@@ -80,7 +80,7 @@ impl Scene {
 
     /// Promotes by hand, and says whether that was done.
     pub(crate) fn do_promote(&mut self) -> Result<(), verbs::PromoteRejection> {
-        let transition = verbs::promote(&self.deployment, &self.loaded(), &self.policy, self.now)?;
+        let transition = self.decide(verbs::promote)?;
         self.apply(&transition);
         Ok(())
     }
@@ -92,7 +92,7 @@ impl Scene {
     }
 
     pub(crate) fn do_delete(&mut self) -> Result<(), verbs::DeleteRejection> {
-        let transition = verbs::delete(&self.deployment, &self.loaded())?;
+        let transition = self.decide(verbs::delete)?;
         self.apply(&transition);
         Ok(())
     }
@@ -109,47 +109,49 @@ impl Scene {
     /// Pauses, or resumes, by the verb.
     pub(crate) fn pause(&mut self, paused: bool) -> Result<(), verbs::PauseRejection> {
         let verb = if paused { verbs::pause } else { verbs::resume };
-        self.deployment = verb(&self.deployment, self.now)?;
+        let transition = self.decide(verb)?;
+        self.apply(&transition);
         Ok(())
     }
 
     pub(crate) fn apply(&mut self, transition: &Transition) {
         let now = self.now;
-        self.changes_fit(&transition.changes);
+        self.actions_fit(&transition.actions);
         for route in &mut self.routes {
-            transition.changes.apply(route, now);
+            transition.actions.apply(route, now);
         }
-        for new in &transition.changes.rollout {
+        for new in &transition.actions.create {
             for _ in 0..new.count {
                 self.add(new.create(RouteId(Uuid::nil()), now));
             }
         }
-        transition.apply(&mut self.deployment, now);
+        self.deployment = transition.deployment;
     }
 
     /// What the store's statements ask of the rows that they change.
-    fn changes_fit(&self, changes: &Changes) {
-        for route in self.those(&changes.promote) {
+    fn actions_fit(&self, actions: &RouteActions) {
+        for route in self.those(&actions.promote) {
             assert!(route.is_ready() && route.traffic == Traffic::Inactive);
         }
-        for route in self.those(&changes.retain) {
+        for route in self.those(&actions.retain) {
             assert!(route.status == RouteStatus::Running && route.drained_at.is_none());
         }
-        for route in self.those(&changes.drain) {
+        for route in self.those(&actions.drain) {
             assert!(
                 route.status.is_active(),
                 "drained twice, or over: {route:?}"
             );
         }
-        let mut ids = [&*changes.promote, &changes.retain, &changes.drain].concat();
+        let mut ids = [&*actions.promote, &actions.retain, &actions.drain].concat();
         ids.sort_unstable();
         ids.dedup();
-        let lists = [&changes.promote, &changes.retain, &changes.drain];
-        assert_eq!(ids.len(), lists.map(Vec::len).iter().sum(), "named twice");
-        assert!(changes.rollout.iter().all(|new| new.count > 0));
+        let lists = [&actions.promote, &actions.retain, &actions.drain];
+        let count: usize = lists.into_iter().map(Vec::len).sum();
+        assert_eq!(ids.len(), count, "named twice");
+        assert!(actions.create.iter().all(|new| new.count > 0));
     }
 
-    fn those(&self, ids: &[RouteId]) -> Vec<&Route> {
+    fn those(&self, ids: &[RouteId]) -> Vec<&ObservedRoute> {
         let find = |id: &RouteId| self.routes.iter().find(|route| route.id == *id);
         ids.iter()
             .map(|id| find(id).expect("a known route"))

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use uuid::Uuid;
 use viridian_strategy::{
-    BlueGreen, Deployment, Evaluation, Health, IntOrPercent, Policy, RevisionId, RollingUpdate,
-    Rollout, Route, RouteId, RouteStatus, State, Strategy, Timestamp, Traffic, evaluate,
+    BlueGreen, Evaluation, Health, IntOrPercent, Observed, ObservedDeployment, ObservedRoute,
+    Policy, RevisionId, RollingUpdate, Rollout, RouteId, RouteStatus, State, Strategy, Timestamp,
+    Traffic, evaluate,
 };
 
 const BLUE: RevisionId = RevisionId(Uuid::from_u128(1));
@@ -14,78 +15,92 @@ const GREEN: RevisionId = RevisionId(Uuid::from_u128(2));
 
 /// All that a decision is made from.
 #[derive(Clone)]
-pub(crate) struct Scene {
+pub(crate) struct MeasuredCase {
     pub(crate) name: &'static str,
-    pub(crate) deployment: Deployment,
-    pub(crate) routes: Vec<Route>,
+    pub(crate) deployment: ObservedDeployment,
+    pub(crate) routes: Vec<ObservedRoute>,
     pub(crate) policy: Policy,
     pub(crate) now: Timestamp,
 }
 
-impl Scene {
+impl MeasuredCase {
     /// Scenes in which nothing is to change, of `size` routes.
-    pub(crate) fn at_rest(size: usize) -> Vec<Scene> {
+    pub(crate) fn at_rest(size: usize) -> Vec<MeasuredCase> {
         let half = size / 2;
-        let waiting = Scene::deploying(half, green(half, RouteStatus::Provisioning));
+        let waiting = MeasuredCase::deploying(half, green(half, RouteStatus::Provisioning));
         let ready = green(half, RouteStatus::Running);
         let mut unready = ready.clone();
         for route in &mut unready {
             route.health = Health::Unhealthy;
         }
-        let scenes = [
+        let cases = [
             waiting.clone().named("waiting"),
-            Scene::deploying(half, ready).named("gate"),
+            MeasuredCase::deploying(half, ready).named("gate"),
             waiting.clone().paused().named("paused"),
-            Scene::ready(size).named("ready"),
+            MeasuredCase::ready(size).named("ready"),
             waiting.rolling().named("rolling, waiting"),
-            Scene::deploying(half, unready)
+            MeasuredCase::deploying(half, unready)
                 .rolling()
                 .named("rolling, held up"),
         ];
-        scenes.map(Scene::settled).into()
+        cases.map(MeasuredCase::settled).into()
     }
 
     /// Scenes in which routes are created, promoted or drained, of `size`
     /// routes or, before the green are created, half as many.
-    pub(crate) fn moving(size: usize) -> Vec<Scene> {
+    pub(crate) fn moving(size: usize) -> Vec<MeasuredCase> {
         let half = size / 2;
         let ready = green(half, RouteStatus::Running);
         vec![
-            Scene::deploying(half, ready.clone())
+            MeasuredCase::deploying(half, ready.clone())
                 .auto()
                 .named("promoting"),
-            Scene::deploying(half, Vec::new()).named("creating"),
-            Scene::deploying(half, ready).rolling().named("rolling"),
+            MeasuredCase::deploying(half, Vec::new()).named("creating"),
+            MeasuredCase::deploying(half, ready)
+                .rolling()
+                .named("rolling"),
         ]
     }
 
+    pub(crate) fn observed(&self) -> Observed<'_> {
+        Observed {
+            deployment: &self.deployment,
+            routes: &self.routes,
+            policy: &self.policy,
+            now: self.now,
+        }
+    }
+
     pub(crate) fn evaluate(&self) -> Evaluation {
-        evaluate(&self.deployment, &self.routes, &self.policy, self.now)
+        evaluate(&self.observed())
     }
 
     /// Blue at the target, and green.
-    fn deploying(target: usize, green: Vec<Route>) -> Self {
-        let mut scene = Self::ready(target);
-        scene.deployment.state = State::Deploying(Rollout::new(BLUE, GREEN, at(0)));
-        scene.routes.extend(green);
-        for (number, route) in (1..).zip(&mut scene.routes) {
+    fn deploying(target: usize, green: Vec<ObservedRoute>) -> Self {
+        let mut case = Self::ready(target);
+        case.deployment.state = State::Deploying(Rollout::new(BLUE, GREEN, at(0)));
+        case.routes.extend(green);
+        for (number, route) in (1..).zip(&mut case.routes) {
             route.id = RouteId(Uuid::from_u128(number));
         }
-        scene
+        case
     }
 
     fn ready(target: usize) -> Self {
-        let blue = Route {
+        let blue = ObservedRoute {
             traffic: Traffic::Active,
             ..route(BLUE, RouteStatus::Running, at(-1_000))
         };
         Self {
             name: "",
-            deployment: Deployment {
+            deployment: ObservedDeployment {
                 state: State::Ready { current: BLUE },
                 target_replicas: u32::try_from(target).expect("a target is small"),
                 paused: false,
                 current_since: at(-1_000),
+                generation: 1,
+                previous: None,
+                promoted_at: None,
             },
             routes: vec![blue; target],
             policy: Policy::default(),
@@ -121,18 +136,18 @@ impl Scene {
 
     /// In the state in which it stays.
     fn settled(mut self) -> Self {
-        self.deployment.state = self.evaluate().transition.state;
+        self.deployment.state = self.evaluate().transition.deployment.state;
         self
     }
 }
 
-fn green(count: usize, status: RouteStatus) -> Vec<Route> {
+fn green(count: usize, status: RouteStatus) -> Vec<ObservedRoute> {
     vec![route(GREEN, status, at(0)); count]
 }
 
-fn route(revision: RevisionId, status: RouteStatus, since: Timestamp) -> Route {
+fn route(revision: RevisionId, status: RouteStatus, since: Timestamp) -> ObservedRoute {
     let running = status == RouteStatus::Running;
-    Route {
+    ObservedRoute {
         id: RouteId(Uuid::nil()),
         revision,
         status,

@@ -2,35 +2,35 @@
 
 use uuid::Uuid;
 use viridian_strategy::{
-    Deployment, Evaluation, Health, Policy, RevisionId, Route, RouteId, RouteStatus, State,
-    Timestamp, Traffic, Transition, evaluate, verbs,
+    Evaluation, Health, Observed, ObservedDeployment, ObservedRoute, Policy, RevisionId, RouteId,
+    RouteStatus, State, Timestamp, Traffic, Transition, evaluate, verbs,
 };
 
-use super::{clocks::Clocks, config::Config};
-use crate::scene::{at, secs};
+use super::{clocks::TickClocks, config::ModelConfig};
+use crate::case::{at, secs};
 
 /// A deployment, its routes, and what is remembered to judge the decision by.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct World {
-    pub(super) deployment: Deployment,
-    pub(super) members: Vec<Member>,
+pub(super) struct ModelState {
+    pub(super) deployment: ObservedDeployment,
+    pub(super) members: Vec<ModelRoute>,
     /// Which of the configuration's policies it has.
     pub(super) policy: usize,
-    pub(super) clocks: Clocks,
+    pub(super) clocks: TickClocks,
     pub(super) now: Timestamp,
 }
 
 /// A route.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Member {
-    pub(super) route: Route,
+pub(super) struct ModelRoute {
+    pub(super) route: ObservedRoute,
     /// For how many ticks without a pause it has been ready.
     pub(super) held: u8,
 }
 
 /// What can happen. Routes are named by their place in the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Action {
+pub(super) enum ModelAction {
     Evaluate,
     Tick,
     Status(usize, RouteStatus),
@@ -47,99 +47,94 @@ pub(super) enum Action {
 
 /// A step that was taken.
 #[derive(Clone, Debug)]
-pub(super) struct Move {
-    pub(super) action: Action,
+pub(super) struct ModelStep {
+    pub(super) action: ModelAction,
     pub(super) evaluation: Option<Evaluation>,
     /// What was decided, by the evaluation or by a verb.
     pub(super) transition: Option<Transition>,
-    pub(super) after: World,
+    pub(super) after: ModelState,
 }
 
-impl World {
+impl ModelState {
     /// A deployment that nobody has given a revision yet.
     pub(super) fn new(target: u32) -> Self {
-        let transition = verbs::create(None, target);
+        let transition = verbs::create(None, target, at(0));
         Self {
-            deployment: Deployment {
-                state: transition.state,
-                target_replicas: target,
-                paused: false,
-                current_since: at(0),
-            },
+            deployment: transition.deployment,
             members: Vec::new(),
             policy: 0,
-            clocks: Clocks::default(),
+            clocks: TickClocks::default(),
             now: at(0),
         }
     }
 
-    pub(super) fn routes(&self) -> impl Iterator<Item = &Route> {
+    pub(super) fn routes(&self) -> impl Iterator<Item = &ObservedRoute> {
         self.members.iter().map(|member| &member.route)
     }
 
-    pub(super) fn count(&self, which: impl Fn(&Route) -> bool) -> u32 {
+    pub(super) fn count(&self, which: impl Fn(&ObservedRoute) -> bool) -> u32 {
         let count = self.routes().filter(|route| which(route)).count();
         u32::try_from(count).expect("few routes")
     }
 
     /// The routes that the store loads for a decision.
-    pub(super) fn loaded(&self) -> Vec<Route> {
+    pub(super) fn loaded(&self) -> Vec<ObservedRoute> {
         let since = self.deployment.current_since;
-        let needed = |route: &&Route| {
+        let needed = |route: &&ObservedRoute| {
             !route.status.is_over() || route.has_failed() && route.created_at >= since
         };
         self.routes().filter(needed).copied().collect()
     }
 
-    pub(super) fn evaluate(&self, config: &Config) -> Evaluation {
-        evaluate(
-            &self.deployment,
-            &self.loaded(),
-            self.policy(config),
-            self.now,
-        )
+    pub(super) fn evaluate(&self, config: &ModelConfig) -> Evaluation {
+        self.decide(config, evaluate)
     }
 
-    pub(super) fn policy<'a>(&self, config: &'a Config) -> &'a Policy {
+    fn decide<T>(&self, config: &ModelConfig, decide: impl FnOnce(&Observed<'_>) -> T) -> T {
+        decide(&Observed {
+            deployment: &self.deployment,
+            routes: &self.loaded(),
+            policy: self.policy(config),
+            now: self.now,
+        })
+    }
+
+    pub(super) fn policy<'a>(&self, config: &'a ModelConfig) -> &'a Policy {
         &config.policies[self.policy]
     }
 
     /// What the action makes of it; nothing if it is refused.
-    pub(super) fn step(&self, action: Action, config: &Config) -> Option<Move> {
+    pub(super) fn step(&self, action: ModelAction, config: &ModelConfig) -> Option<ModelStep> {
         let mut after = self.clone();
         let mut evaluation = None;
         let transition = match action {
-            Action::Tick => {
+            ModelAction::Tick => {
                 after.pass();
                 None
             }
-            Action::Status(..) | Action::Health(..) => {
+            ModelAction::Status(..) | ModelAction::Health(..) => {
                 after.report(action);
                 None
             }
-            Action::Pause | Action::Resume | Action::Update(..) => {
-                after.deployment = self.set(action, config)?;
-                if let Action::Update(_, policy) = action {
-                    after.policy = policy;
-                }
-                None
-            }
-            Action::Evaluate => {
+            ModelAction::Evaluate => {
                 let decided = self.evaluate(config);
                 let transition = decided.transition.clone();
                 evaluation = Some(decided);
                 Some(transition)
             }
-            _ => Some(self.call(action, self.policy(config))?),
+            _ => Some(self.call(action, config)?),
         };
         if let Some(transition) = &transition {
             after.apply(transition);
+        }
+        if let ModelAction::Update(_, policy) = action {
+            after.policy = policy;
         }
         if !after.is_ending() {
             after.end_the_forgotten(config);
         }
         after.clocks = self.clocks.after(self, action, &after, config);
-        Some(Move {
+        Some(ModelStep {
             action,
             evaluation,
             transition,
@@ -156,72 +151,60 @@ impl World {
         }
     }
 
-    fn report(&mut self, action: Action) {
-        let (Action::Status(index, _) | Action::Health(index, _)) = action else {
+    fn report(&mut self, action: ModelAction) {
+        let (ModelAction::Status(index, _) | ModelAction::Health(index, _)) = action else {
             return;
         };
         let member = &mut self.members[index];
         match action {
-            Action::Status(_, status) => member.route.move_to(status, self.now),
-            Action::Health(_, health) => member.route.observe(health, self.now),
+            ModelAction::Status(_, status) => member.route.move_to(status, self.now),
+            ModelAction::Health(_, health) => member.route.observe(health, self.now),
             _ => {}
         }
         member.held = 0;
     }
 
-    fn set(&self, action: Action, config: &Config) -> Option<Deployment> {
-        match action {
-            Action::Pause => verbs::pause(&self.deployment, self.now).ok(),
-            Action::Resume => verbs::resume(&self.deployment, self.now).ok(),
-            Action::Update(target, policy) => verbs::update(
-                &self.deployment,
-                self.policy(config),
-                target,
-                &config.policies[policy],
-            )
-            .ok(),
-            _ => None,
-        }
-    }
-
-    fn call(&self, action: Action, policy: &Policy) -> Option<Transition> {
-        let Self {
-            deployment, now, ..
-        } = self;
-        let routes = self.loaded();
-        match action {
-            Action::Activate(revision, supersede) => {
-                verbs::activate(deployment, &routes, policy, revision, supersede, *now).ok()
+    /// What a call does; nothing if it is refused.
+    fn call(&self, action: ModelAction, config: &ModelConfig) -> Option<Transition> {
+        self.decide(config, |observed| match action {
+            ModelAction::Activate(revision, supersede) => {
+                verbs::activate(observed, revision, supersede).ok()
             }
-            Action::Promote => verbs::promote(deployment, &routes, policy, *now).ok(),
-            Action::Abort => verbs::abort(deployment, &routes, policy, *now).ok(),
-            Action::RollBack(revision) => {
-                verbs::roll_back(deployment, &routes, policy, revision, *now).ok()
+            ModelAction::Promote => verbs::promote(observed).ok(),
+            ModelAction::Abort => verbs::abort(observed).ok(),
+            ModelAction::RollBack(revision) => verbs::roll_back(observed, revision).ok(),
+            ModelAction::Update(target, policy) => {
+                verbs::update(observed, target, &config.policies[policy]).ok()
             }
-            Action::Delete => verbs::delete(deployment, &routes).ok(),
-            _ => None,
-        }
+            ModelAction::Pause => verbs::pause(observed).ok(),
+            ModelAction::Resume => verbs::resume(observed).ok(),
+            ModelAction::Delete => verbs::delete(observed).ok(),
+            ModelAction::Evaluate
+            | ModelAction::Tick
+            | ModelAction::Status(..)
+            | ModelAction::Health(..) => None,
+        })
     }
 
     fn apply(&mut self, transition: &Transition) {
         let now = self.now;
         for member in &mut self.members {
-            transition.changes.apply(&mut member.route, now);
+            transition.actions.apply(&mut member.route, now);
         }
         let last = self.routes().map(|route| route.id.0.as_u128()).max();
         let mut next = last.unwrap_or(0) + 1;
-        for new in &transition.changes.rollout {
+        for new in &transition.actions.create {
             for _ in 0..new.count {
                 let route = new.create(RouteId(Uuid::from_u128(next)), now);
-                self.members.push(Member { route, held: 0 });
+                self.members.push(ModelRoute { route, held: 0 });
                 next += 1;
             }
         }
-        transition.apply(&mut self.deployment, now);
+        self.deployment = transition.deployment;
     }
 
     /// What drained a route ends it, before anybody looks again.
-    fn end_the_forgotten(&mut self, config: &Config) {
+    fn end_the_forgotten(&mut self, config: &ModelConfig) {
         let ends: Vec<RouteId> = self
             .routes()
             .filter(|route| route.status == RouteStatus::Terminating)
@@ -232,7 +215,7 @@ impl World {
             .retain(|member| !ends.contains(&member.route.id));
     }
 
-    pub(super) fn is_ready_and_active(route: &Route) -> bool {
+    pub(super) fn is_ready_and_active(route: &ObservedRoute) -> bool {
         route.traffic == Traffic::Active && is_ready(route)
     }
 
@@ -247,15 +230,15 @@ impl World {
     }
 
     /// Live routes of the deploying revision.
-    pub(super) fn green(&self) -> impl Iterator<Item = &Member> {
+    pub(super) fn green(&self) -> impl Iterator<Item = &ModelRoute> {
         let deploying = self.deployment.state.deploying();
-        self.members.iter().filter(move |Member { route, .. }| {
+        self.members.iter().filter(move |ModelRoute { route, .. }| {
             Some(route.revision) == deploying && route.is_live()
         })
     }
 }
 
 /// What ready means, in the model's own words.
-pub(super) fn is_ready(route: &Route) -> bool {
+pub(super) fn is_ready(route: &ObservedRoute) -> bool {
     (route.status, route.health) == (RouteStatus::Running, Health::Healthy)
 }

@@ -1,0 +1,172 @@
+//! What is to be done with routes.
+
+use arrayvec::ArrayVec;
+
+use crate::{
+    Health, Observed, ObservedRoute, RevisionId, RouteId, RouteStatus, Timestamp, Traffic,
+};
+
+/// What is to be done with routes. Promotions come before drains.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RouteActions {
+    /// New routes, at most one entry for each revision.
+    pub create: ArrayVec<NewRoutes, 2>,
+    /// To become ACTIVE.
+    pub promote: Vec<RouteId>,
+    /// To lose their traffic but keep running.
+    pub retain: Vec<RouteId>,
+    /// To be taken out of traffic and stopped.
+    pub drain: Vec<RouteId>,
+}
+
+/// Routes to be created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewRoutes {
+    /// The revision that they run.
+    pub revision: RevisionId,
+    /// How many, at least one.
+    pub count: u32,
+    /// Whether they take traffic.
+    pub traffic: Traffic,
+}
+
+impl RouteActions {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.create.is_empty()
+            && self.promote.is_empty()
+            && self.retain.is_empty()
+            && self.drain.is_empty()
+    }
+
+    /// Applies them to a route. New routes come from [`NewRoutes::create`].
+    pub fn apply(&self, route: &mut ObservedRoute, now: Timestamp) {
+        self.apply_found(route, now, |ids, id| ids.contains(&id));
+    }
+
+    /// Applies them to many routes, with the result of [`Self::apply`] to each.
+    pub fn apply_all<'a>(
+        &self,
+        routes: impl IntoIterator<Item = &'a mut ObservedRoute>,
+        now: Timestamp,
+    ) {
+        // A search in sorted ids: a scan of every list for every route would be
+        // quadratic, and there may be 1,000 of both.
+        let mut sorted = self.clone();
+        for ids in [&mut sorted.promote, &mut sorted.retain, &mut sorted.drain] {
+            ids.sort_unstable();
+        }
+        for route in routes {
+            sorted.apply_found(route, now, |ids, id| ids.binary_search(&id).is_ok());
+        }
+    }
+
+    fn apply_found(
+        &self,
+        route: &mut ObservedRoute,
+        now: Timestamp,
+        is_in: impl Fn(&[RouteId], RouteId) -> bool,
+    ) {
+        if is_in(&self.promote, route.id) {
+            route.traffic = Traffic::Active;
+            route.retained_at = None;
+        }
+        if is_in(&self.retain, route.id) {
+            route.traffic = Traffic::Inactive;
+            route.retained_at = Some(now);
+        }
+        if is_in(&self.drain, route.id) {
+            route.status = RouteStatus::Terminating;
+            route.status_updated_at = now;
+            route.traffic = Traffic::Inactive;
+            route.drained_at = Some(now);
+        }
+    }
+
+    /// Drains every active route.
+    pub(crate) fn drain_active(&mut self, observed: &Observed<'_>) {
+        self.drain
+            .extend(observed.active_routes().map(|route| route.id));
+    }
+
+    /// Creates `count` routes of a revision, if that is any.
+    pub(crate) fn create(&mut self, revision: RevisionId, count: u32, traffic: Traffic) {
+        if count > 0 {
+            self.create.push(NewRoutes {
+                revision,
+                count,
+                traffic,
+            });
+        }
+    }
+}
+
+impl NewRoutes {
+    /// Makes one of them, not started yet.
+    pub fn create(&self, id: RouteId, now: Timestamp) -> ObservedRoute {
+        ObservedRoute {
+            id,
+            revision: self.revision,
+            status: RouteStatus::Provisioning,
+            health: Health::NotChecked,
+            traffic: self.traffic,
+            created_at: now,
+            status_updated_at: now,
+            health_updated_at: None,
+            drained_at: None,
+            retained_at: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn an_action_of_any_kind_is_something_to_do() {
+        fn is_something(act: impl FnOnce(&mut RouteActions)) -> bool {
+            let mut actions = RouteActions::default();
+            act(&mut actions);
+            !actions.is_empty()
+        }
+        let (route, revision) = (RouteId(Uuid::nil()), RevisionId(Uuid::nil()));
+        assert!(!is_something(|_| {}));
+        assert!(is_something(|it| it.create(revision, 1, Traffic::Active)));
+        assert!(is_something(|it| it.promote.push(route)));
+        assert!(is_something(|it| it.retain.push(route)));
+        assert!(is_something(|it| it.drain.push(route)));
+    }
+
+    #[test]
+    fn actions_on_all_routes_do_the_same_as_on_each() {
+        let id = |number| RouteId(Uuid::from_u128(number));
+        let now = Timestamp::from_micros(1);
+        let new = NewRoutes {
+            revision: RevisionId(Uuid::nil()),
+            count: 8,
+            traffic: Traffic::Inactive,
+        };
+        let actions = RouteActions {
+            promote: vec![id(3), id(1)],
+            retain: vec![id(6), id(5)],
+            drain: vec![id(9), id(7), id(2)],
+            ..RouteActions::default()
+        };
+        let routes: Vec<ObservedRoute> = (1..=8)
+            .rev()
+            .map(|number| new.create(id(number), Timestamp::default()))
+            .collect();
+        let mut each = routes.clone();
+        for route in &mut each {
+            actions.apply(route, now);
+        }
+        let mut all = routes.clone();
+        actions.apply_all(&mut all, now);
+        assert_eq!(all, each);
+        let untouched = all.iter().zip(&routes).filter(|(new, old)| new == old);
+        assert_eq!(untouched.count(), 2);
+    }
+}

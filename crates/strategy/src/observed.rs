@@ -1,0 +1,62 @@
+//! What a decision is made from.
+
+use crate::{ObservedRoute, Policy, RevisionId, State, Timestamp};
+
+/// The input of every decision: a deployment, its routes and its policy, as read
+/// at one time.
+///
+/// The routes are all that have not ended, and the failed ones that were created
+/// since their revision was activated.
+#[derive(Clone, Copy, Debug)]
+pub struct Observed<'a> {
+    /// The deployment.
+    pub deployment: &'a ObservedDeployment,
+    /// Its routes.
+    pub routes: &'a [ObservedRoute],
+    /// How a new revision replaces the current one.
+    pub policy: &'a Policy,
+    /// The time of the decision.
+    pub now: Timestamp,
+}
+
+/// The part of a deployment that a decision reads or changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ObservedDeployment {
+    /// Its state.
+    pub state: State,
+    /// How many routes should serve.
+    pub target_replicas: u32,
+    /// Whether moves are held.
+    pub paused: bool,
+    /// When the current revision was activated. Older failures of it do not
+    /// count.
+    pub current_since: Timestamp,
+    /// The version of what was requested: moves with each call that changes the
+    /// deployment, and with each promotion and roll-back.
+    pub generation: i64,
+    /// The revision that was current before the last promotion or instant
+    /// roll-back.
+    pub previous: Option<RevisionId>,
+    /// When a revision last took all the traffic, by promotion or instant
+    /// roll-back.
+    pub promoted_at: Option<Timestamp>,
+}
+
+impl<'a> Observed<'a> {
+    /// The routes that are PROVISIONING or RUNNING.
+    pub(crate) fn active_routes(
+        &self,
+    ) -> impl Iterator<Item = &'a ObservedRoute> + Clone + use<'a> {
+        self.routes.iter().filter(|route| route.status.is_active())
+    }
+
+    /// The live routes of one revision.
+    pub(crate) fn live_routes(
+        &self,
+        revision: RevisionId,
+    ) -> impl Iterator<Item = &'a ObservedRoute> + Clone + use<'a> {
+        self.routes
+            .iter()
+            .filter(move |route| route.revision == revision && route.is_live())
+    }
+}

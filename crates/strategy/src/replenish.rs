@@ -1,0 +1,181 @@
+//! Keeps a revision at its target count, and drains what is obsolete.
+
+use std::time::Duration;
+
+use crate::{
+    Blocker, Observed, ObservedRoute, RevisionId, RouteActions, RouteId, Timestamp, Traffic,
+    counts::RouteCounts,
+};
+
+/// Failures older than this do not lengthen the back-off.
+const BACK_OFF_WINDOW: Duration = Duration::from_secs(60 * 60);
+const MIN_BACK_OFF: Duration = Duration::from_secs(1);
+const MAX_BACK_OFF: Duration = Duration::from_secs(5 * 60);
+
+/// What it takes to bring a revision to its target.
+pub(crate) struct Replenish {
+    /// How many routes to create.
+    pub(crate) create: u32,
+    /// Routes above the target, in termination order.
+    pub(crate) surplus: Vec<RouteId>,
+    /// Why fewer are created than are missing.
+    pub(crate) back_off: Option<BackOff>,
+    /// The routes that stay, the new ones included.
+    pub(crate) counts: RouteCounts,
+}
+
+/// The wait after failures in a row.
+#[derive(Clone, Copy)]
+pub(crate) struct BackOff {
+    failures: u32,
+    pub(crate) until: Timestamp,
+}
+
+impl Replenish {
+    /// Brings `revision`, which is the current one, to the target.
+    #[inline]
+    pub(crate) fn to_target(observed: &Observed<'_>, revision: RevisionId) -> Self {
+        let target = observed.deployment.target_replicas;
+        let live = observed.live_routes(revision);
+        let (mut counts, surplus) = trim(live, observed.deployment.current_since, target);
+        let missing = target.saturating_sub(counts.live());
+        let (create, back_off) = create_after_back_off(observed, revision, missing);
+        counts.provisioning += create;
+        Self {
+            create,
+            surplus,
+            back_off,
+            counts,
+        }
+    }
+
+    pub(crate) fn apply(self, revision: RevisionId, actions: &mut RouteActions) {
+        actions.create(revision, self.create, Traffic::Active);
+        actions.drain.extend(self.surplus);
+    }
+
+    /// Why fewer than all are ready, if they are.
+    pub(crate) fn blockers(&self, target: u32) -> impl Iterator<Item = Blocker> + use<> {
+        let not_ready = (self.counts.ready < target).then_some(Blocker::RoutesNotReady {
+            ready: self.counts.ready,
+            target,
+            provisioning: self.counts.provisioning,
+            unready: self.counts.unready,
+        });
+        not_ready
+            .into_iter()
+            .chain(self.back_off.map(BackOff::blocker))
+    }
+}
+
+/// How many of the missing routes to create now: none during a back-off.
+#[inline]
+pub(crate) fn create_after_back_off(
+    observed: &Observed<'_>,
+    revision: RevisionId,
+    missing: u32,
+) -> (u32, Option<BackOff>) {
+    let back_off = (missing > 0)
+        .then(|| BackOff::of(observed, revision))
+        .flatten();
+    let create = if back_off.is_some() { 0 } else { missing };
+    (create, back_off)
+}
+
+impl BackOff {
+    /// The wait that failures of `revision` require, unless it is over.
+    ///
+    /// Only failures *in a row* count: a route that was created after another one
+    /// had failed, and then failed itself. If all replicas die at once, that is one
+    /// failure, and they are replaced at once.
+    fn of(observed: &Observed<'_>, revision: RevisionId) -> Option<Self> {
+        let failed = observed.routes.iter().filter(|route| {
+            route.revision == revision
+                && route.has_failed()
+                && route.status_updated_at + BACK_OFF_WINDOW > observed.now
+        });
+        let mut failed: Vec<&ObservedRoute> = failed.collect();
+        failed.sort_unstable_by_key(|route| route.status_updated_at);
+        let latest = failed.last()?.status_updated_at;
+        let mut failures = 0_u32;
+        let mut last = None;
+        for route in failed {
+            let at = route.status_updated_at;
+            if last.is_none_or(|last| route.created_at >= last && at > last) {
+                failures += 1;
+                last = Some(at);
+            }
+        }
+        // The first failure is replaced without a wait.
+        let doublings = failures.checked_sub(2)?;
+        let wait = MIN_BACK_OFF
+            .saturating_mul(1 << doublings.min(16))
+            .min(MAX_BACK_OFF);
+        Some(Self {
+            failures,
+            until: latest + wait,
+        })
+        .filter(|back_off| observed.now < back_off.until)
+    }
+
+    pub(crate) fn blocker(self) -> Blocker {
+        Blocker::BackOff {
+            failures: self.failures,
+            until: self.until,
+        }
+    }
+}
+
+/// Counts the routes of one revision that stay, and lists the live ones above
+/// `target`, in termination order.
+#[inline]
+pub(crate) fn trim<'a>(
+    routes: impl Iterator<Item = &'a ObservedRoute> + Clone,
+    since: Timestamp,
+    target: u32,
+) -> (RouteCounts, Vec<RouteId>) {
+    let counts = RouteCounts::of(routes.clone(), since);
+    // Without a surplus nothing is sorted or allocated: that is nearly always.
+    if counts.live() <= target {
+        (counts, Vec::new())
+    } else {
+        trim_surplus(routes, since, target)
+    }
+}
+
+fn trim_surplus<'a>(
+    routes: impl Iterator<Item = &'a ObservedRoute>,
+    since: Timestamp,
+    target: u32,
+) -> (RouteCounts, Vec<RouteId>) {
+    let (mut live, others): (Vec<&ObservedRoute>, Vec<&ObservedRoute>) =
+        routes.partition(|route| route.is_live());
+    live.sort_unstable_by_key(|route| route.termination_key());
+    let kept = live.split_off(live.len().saturating_sub(target as usize));
+    let surplus = live.iter().map(|route| route.id).collect();
+    let counts = RouteCounts::of(kept.into_iter().chain(others), since);
+    (counts, surplus)
+}
+
+/// Drains live routes of all revisions but `kept`, and retained ones whose time is
+/// over. Returns when the next retained one is due.
+pub(crate) fn drain_obsolete(
+    observed: &Observed<'_>,
+    kept: [RevisionId; 2],
+    actions: &mut RouteActions,
+) -> Option<Timestamp> {
+    let mut wake_at: Option<Timestamp> = None;
+    for route in observed.active_routes() {
+        if let Some(since) = route.retained_at {
+            let end = since + observed.policy.scale_down_delay();
+            if end <= observed.now {
+                actions.drain.push(route.id);
+            } else {
+                wake_at = Some(wake_at.map_or(end, |at| at.min(end)));
+            }
+        } else if !kept.contains(&route.revision) {
+            actions.drain.push(route.id);
+        }
+    }
+    wake_at
+}

@@ -1,0 +1,61 @@
+//! What each strategy decides for itself, and the one place that tells them apart.
+//!
+//! A new strategy is a variant of [`Strategy`], its settings with an `impl` of
+//! [`StrategyRules`], and an arm of [`Strategy::rules`].
+
+use std::time::Duration;
+
+use crate::{
+    Evaluation, Observed, ObservedRoute, PolicyError, Rollout, Strategy, Transition,
+    verbs::PromoteRejection,
+};
+
+/// The rules of one strategy, implemented by its settings.
+pub(crate) trait StrategyRules {
+    /// The name: of the field of a policy that holds the settings.
+    fn name(&self) -> &'static str;
+
+    /// Adds every rule that the settings break.
+    fn check(&self, errors: &mut Vec<PolicyError>);
+
+    /// Decides what a rollout does next.
+    fn evaluate(&self, observed: &Observed<'_>, rollout: Rollout) -> Evaluation;
+
+    /// Switches all traffic to green at a caller's request.
+    fn promote(
+        &self,
+        observed: &Observed<'_>,
+        rollout: Rollout,
+    ) -> Result<Transition, PromoteRejection>;
+
+    /// Gives a rollout up.
+    fn abort(&self, observed: &Observed<'_>, rollout: Rollout) -> Transition;
+
+    /// Whether an activation that supersedes a rollout drains this route.
+    fn drains_superseded(&self, rollout: &Rollout, route: &ObservedRoute) -> bool;
+
+    /// How long blue is retained after the switch.
+    fn scale_down_delay(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+impl Strategy {
+    /// The rules of the strategy.
+    pub(crate) fn rules(&self) -> &dyn StrategyRules {
+        match self {
+            Self::BlueGreen(settings) => settings,
+            Self::Rolling(settings) => settings,
+        }
+    }
+
+    /// The name: `blue_green` or `rolling_update`, as in a policy on the wire.
+    pub fn name(&self) -> &'static str {
+        self.rules().name()
+    }
+
+    /// Whether both are the same strategy, whatever their settings.
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+}

@@ -1,0 +1,91 @@
+//! Who gets the traffic: the split among revisions, the routes that serve, and
+//! how long a drained route has to go on.
+
+use arrayvec::ArrayVec;
+
+use crate::{ObservedRoute, RevisionId, RouteId, RouteStatus, State, Timestamp, Traffic};
+
+/// The weight of a revision that shares its traffic with no other, in per mille.
+pub const FULL_WEIGHT: u16 = 1_000;
+
+/// How the traffic of a deployment is split among revisions.
+///
+/// A weight is for those routes of a revision that take traffic. Every revision
+/// has [`FULL_WEIGHT`]: blue-green has ACTIVE routes of one revision only, and
+/// rolling treats all ACTIVE routes alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrafficSplit {
+    weights: ArrayVec<RevisionWeight, 2>,
+}
+
+/// The weight of one revision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RevisionWeight {
+    /// The revision.
+    pub revision: RevisionId,
+    /// Its share of the traffic, in per mille.
+    pub permille: u16,
+}
+
+/// A route that serves, with its share.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ServingRoute {
+    /// The route.
+    pub id: RouteId,
+    /// The revision that it runs.
+    pub revision: RevisionId,
+    /// Its weight for a proxy, above 0.0 and up to 1.0.
+    pub ratio: f64,
+}
+
+/// When a drained route may be stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StopWhen {
+    /// The time until which proxies may still send it traffic.
+    pub not_before: Timestamp,
+}
+
+impl TrafficSplit {
+    /// The split in a state: the current and the deploying revision.
+    pub fn of(state: &State) -> Self {
+        let revisions = [state.current(), state.deploying()];
+        let full = |revision| RevisionWeight {
+            revision,
+            permille: FULL_WEIGHT,
+        };
+        Self {
+            weights: revisions.into_iter().flatten().map(full).collect(),
+        }
+    }
+
+    /// The weights, at most one for each revision.
+    pub fn weights(&self) -> &[RevisionWeight] {
+        &self.weights
+    }
+
+    /// The routes that a traffic table lists, with their shares: the ACTIVE ones
+    /// that are ready, or if none is, the ACTIVE ones that run (fail open).
+    pub fn serving(&self, routes: &[ObservedRoute]) -> impl Iterator<Item = ServingRoute> {
+        let active = |route: &&ObservedRoute| {
+            route.traffic == Traffic::Active && route.status == RouteStatus::Running
+        };
+        // Bad answers are better than no answers.
+        let fail_open = !routes.iter().filter(active).any(ObservedRoute::is_ready);
+        routes
+            .iter()
+            .filter(active)
+            .filter(move |route| fail_open || route.is_ready())
+            .map(|route| ServingRoute {
+                id: route.id,
+                revision: route.revision,
+                ratio: f64::from(self.weight(route.revision)) / f64::from(FULL_WEIGHT),
+            })
+    }
+
+    fn weight(&self, revision: RevisionId) -> u16 {
+        let named = self.weights.iter().find(|it| it.revision == revision);
+        // Rolling leaves the routes of a superseded revision ACTIVE until they are
+        // replaced: they serve as before, though the state no longer names them.
+        named.map_or(FULL_WEIGHT, |it| it.permille)
+    }
+}
