@@ -32,7 +32,7 @@ async fn every_request_is_answered(#[case] flags: &[&str], #[case] texts: &[&str
 
 #[rstest]
 #[case::blue_green(&["--fail"], "version 1 was never touched")]
-#[case::rolling(&["--fail", "--strategy", "rolling"], "it never had a request")]
+#[case::rolling(&["--fail", "--strategy", "rolling"], "it never got a request")]
 #[tokio::test]
 async fn a_version_that_never_becomes_healthy_gets_no_request(
     #[case] flags: &[&str],
