@@ -12,7 +12,9 @@ use viridian_store::{
     Database, FailureBackoff, HealthReport, Metadata, NewDeployment, Projects, RequestContext,
     RevisionSpec, StatusReport,
 };
-use viridian_strategy::{BlueGreen, DeploymentId, Health, Policy, RouteId, RouteStatus, Strategy};
+use viridian_strategy::{
+    BlueGreen, DeploymentId, Policy, RouteHealth, RouteId, RouteStatus, Strategy,
+};
 
 /// A database of either engine, and a way to it beside the store.
 pub(crate) struct Stage {
@@ -107,7 +109,7 @@ impl Stage {
             });
             let results = db.report_statuses(running.collect()).await;
             assert!(results.expect("they are taken").iter().all(Result::is_ok));
-            let health = Health::Healthy;
+            let health = RouteHealth::Healthy;
             let healthy = routes.iter().map(|&route| HealthReport { route, health });
             let results = db.report_health(healthy.collect()).await;
             assert!(results.expect("they are taken").iter().all(Result::is_ok));

@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use viridian_strategy::{
-    Blockers, DeploymentId, Lifecycle, ObservedDeployment, Policy, ReplicaCounts, RevisionId,
-    State, SubStep, Timestamp,
+    Blockers, DeploymentId, DeploymentState, Lifecycle, ObservedDeployment, Policy, ReplicaCounts,
+    RevisionId, SubStep, Timestamp,
 };
 
 pub use self::census::Census;
@@ -54,7 +54,7 @@ pub struct Deployment {
     /// Whether nothing may move.
     pub paused: bool,
     /// Where it is.
-    pub state: State,
+    pub state: DeploymentState,
     /// When the current revision was activated.
     pub current_since: Timestamp,
     /// The revision that was current before.
@@ -133,10 +133,10 @@ impl Deployment {
     /// more.
     pub(crate) fn served_revision(&self) -> Option<RevisionId> {
         match self.state {
-            State::Destroying { .. } | State::Destroyed { .. } => None,
-            State::Pending { .. } | State::Ready { .. } | State::Deploying(_) => {
-                self.state.current()
-            }
+            DeploymentState::Destroying { .. } | DeploymentState::Destroyed { .. } => None,
+            DeploymentState::Pending { .. }
+            | DeploymentState::Ready { .. }
+            | DeploymentState::Deploying(_) => self.state.current(),
         }
     }
 

@@ -5,7 +5,7 @@
 //! late by that much, and no decision reads it.
 
 use diesel::prelude::*;
-use viridian_strategy::{DeploymentId, Health, RouteId, RouteStatus, Timestamp};
+use viridian_strategy::{DeploymentId, RouteHealth, RouteId, RouteStatus, Timestamp};
 
 use crate::{
     connection::{Connection, load},
@@ -87,7 +87,7 @@ impl Connection {
             let mut query = routes::table
                 .left_join(last_reports::table.on(last_reports::route_id.eq(routes::id)))
                 .filter(routes::status.eq(Sql(RouteStatus::Running)))
-                .filter(routes::health.eq(Sql(Health::Healthy)))
+                .filter(routes::health.eq(Sql(RouteHealth::Healthy)))
                 .filter(routes::health_updated_at.le(since))
                 .filter(never.or(last_reports::health_at.le(since)))
                 .order(routes::id)

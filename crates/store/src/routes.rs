@@ -6,8 +6,8 @@ use std::collections::HashMap;
 
 use diesel::prelude::*;
 use viridian_strategy::{
-    DeploymentId, Health, Lifecycle, ObservedRoute, RevisionId, RouteId, RouteStatus, Timestamp,
-    Traffic, TrafficSplit,
+    DeploymentId, Lifecycle, ObservedRoute, RevisionId, RouteHealth, RouteId, RouteStatus,
+    RouteTraffic, Timestamp, TrafficSplit,
 };
 
 use crate::{
@@ -221,12 +221,12 @@ pub(crate) fn promote_routes(ids: &[RouteId]) -> Write {
         .only_if(
             routes::status
                 .eq(Sql(RouteStatus::Running))
-                .and(routes::health.eq(Sql(Health::Healthy)))
-                .and(routes::traffic_status.eq(Sql(Traffic::Inactive))),
+                .and(routes::health.eq(Sql(RouteHealth::Healthy)))
+                .and(routes::traffic_status.eq(Sql(RouteTraffic::Inactive))),
         )
         .set_all((
-            routes::traffic_status.eq(Sql(Traffic::Active)),
-            routes::traffic_ratio.eq(Traffic::Active.ratio()),
+            routes::traffic_status.eq(Sql(RouteTraffic::Active)),
+            routes::traffic_ratio.eq(RouteTraffic::Active.ratio()),
             routes::retained_at.eq(None::<Sql<Timestamp>>),
         ))
 }
@@ -236,8 +236,8 @@ pub(crate) fn retain_routes(ids: &[RouteId], now: Timestamp) -> Write {
     Write::update("retain routes", "routes", keys(ids))
         .only_if(routes::status.eq(Sql(RouteStatus::Running)))
         .set_all((
-            routes::traffic_status.eq(Sql(Traffic::Inactive)),
-            routes::traffic_ratio.eq(Traffic::Inactive.ratio()),
+            routes::traffic_status.eq(Sql(RouteTraffic::Inactive)),
+            routes::traffic_ratio.eq(RouteTraffic::Inactive.ratio()),
             routes::retained_at.eq(Some(Sql(now))),
         ))
 }
@@ -253,8 +253,8 @@ pub(crate) fn drain_routes(ids: &[RouteId], now: Timestamp) -> Write {
         .set_all((
             routes::status.eq(Sql(RouteStatus::Terminating)),
             routes::status_updated_at.eq(Sql(now)),
-            routes::traffic_status.eq(Sql(Traffic::Inactive)),
-            routes::traffic_ratio.eq(Traffic::Inactive.ratio()),
+            routes::traffic_status.eq(Sql(RouteTraffic::Inactive)),
+            routes::traffic_ratio.eq(RouteTraffic::Inactive.ratio()),
             routes::drained_at.eq(Some(Sql(now))),
         ))
 }
@@ -312,8 +312,8 @@ pub(crate) struct Fixed {
 #[diesel(table_name = routes)]
 pub(crate) struct Reported {
     status: Sql<RouteStatus>,
-    health: Sql<Health>,
-    traffic_status: Sql<Traffic>,
+    health: Sql<RouteHealth>,
+    traffic_status: Sql<RouteTraffic>,
     traffic_ratio: f64,
     session_id: String,
     address: String,

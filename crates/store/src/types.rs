@@ -21,7 +21,8 @@ use diesel::{
 };
 use uuid::Uuid;
 use viridian_strategy::{
-    DeploymentId, Health, Lifecycle, RevisionId, RouteId, RouteStatus, SubStep, Timestamp, Traffic,
+    DeploymentId, Lifecycle, RevisionId, RouteHealth, RouteId, RouteStatus, RouteTraffic, SubStep,
+    Timestamp,
 };
 
 use crate::documents::Json;
@@ -271,13 +272,13 @@ label!(RouteStatus {
     Terminated = "TERMINATED",
     FailedToStart = "FAILED_TO_START",
 });
-label!(Health {
+label!(RouteHealth {
     NotChecked = "NOT_CHECKED",
     Healthy = "HEALTHY",
     Unhealthy = "UNHEALTHY",
     Degraded = "DEGRADED",
 });
-label!(Traffic { Active = "ACTIVE", Inactive = "INACTIVE" });
+label!(RouteTraffic { Active = "ACTIVE", Inactive = "INACTIVE" });
 
 /// What a scheduler is to do with a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -3,7 +3,7 @@
 use arrayvec::ArrayVec;
 
 use crate::{
-    Health, Observed, ObservedRoute, RevisionId, RouteId, RouteStatus, Timestamp, Traffic,
+    Observed, ObservedRoute, RevisionId, RouteHealth, RouteId, RouteStatus, RouteTraffic, Timestamp,
 };
 
 /// What is to be done with routes. Promotions come before drains.
@@ -27,7 +27,7 @@ pub struct NewRoutes {
     /// How many, at least one.
     pub count: u32,
     /// Whether they take traffic.
-    pub traffic: Traffic,
+    pub traffic: RouteTraffic,
 }
 
 impl RouteActions {
@@ -68,17 +68,17 @@ impl RouteActions {
         is_in: impl Fn(&[RouteId], RouteId) -> bool,
     ) {
         if is_in(&self.promote, route.id) {
-            route.traffic = Traffic::Active;
+            route.traffic = RouteTraffic::Active;
             route.retained_at = None;
         }
         if is_in(&self.retain, route.id) {
-            route.traffic = Traffic::Inactive;
+            route.traffic = RouteTraffic::Inactive;
             route.retained_at = Some(now);
         }
         if is_in(&self.drain, route.id) {
             route.status = RouteStatus::Terminating;
             route.status_updated_at = now;
-            route.traffic = Traffic::Inactive;
+            route.traffic = RouteTraffic::Inactive;
             route.drained_at = Some(now);
         }
     }
@@ -90,7 +90,7 @@ impl RouteActions {
     }
 
     /// Creates `count` routes of a revision, if that is any.
-    pub(crate) fn create(&mut self, revision: RevisionId, count: u32, traffic: Traffic) {
+    pub(crate) fn create(&mut self, revision: RevisionId, count: u32, traffic: RouteTraffic) {
         if count > 0 {
             self.create.push(NewRoutes {
                 revision,
@@ -108,7 +108,7 @@ impl NewRoutes {
             id,
             revision: self.revision,
             status: RouteStatus::Provisioning,
-            health: Health::NotChecked,
+            health: RouteHealth::NotChecked,
             traffic: self.traffic,
             created_at: now,
             status_updated_at: now,
@@ -134,7 +134,11 @@ mod tests {
         }
         let (route, revision) = (RouteId(Uuid::nil()), RevisionId(Uuid::nil()));
         assert!(!is_something(|_| {}));
-        assert!(is_something(|it| it.create(revision, 1, Traffic::Active)));
+        assert!(is_something(|it| it.create(
+            revision,
+            1,
+            RouteTraffic::Active
+        )));
         assert!(is_something(|it| it.promote.push(route)));
         assert!(is_something(|it| it.retain.push(route)));
         assert!(is_something(|it| it.drain.push(route)));
@@ -147,7 +151,7 @@ mod tests {
         let new = NewRoutes {
             revision: RevisionId(Uuid::nil()),
             count: 8,
-            traffic: Traffic::Inactive,
+            traffic: RouteTraffic::Inactive,
         };
         let actions = RouteActions {
             promote: vec![id(3), id(1)],

@@ -36,7 +36,7 @@ pub enum Blocker {
         /// How many are wanted.
         target: u32,
         /// Those that are not.
-        unready: Unready,
+        unready: UnreadyRoutes,
     },
     /// Green failed.
     GreenFailed {
@@ -82,7 +82,7 @@ pub enum Blocker {
         /// How many are starting.
         provisioning: u32,
         /// Those that run and are not healthy.
-        unready: Unready,
+        unready: UnreadyRoutes,
     },
     /// Routes keep failing; the next ones are created later.
     BackOff {
@@ -96,7 +96,7 @@ pub enum Blocker {
 /// Routes that run without being healthy: how many, and since when the first of
 /// them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Unready {
+pub struct UnreadyRoutes {
     /// UNHEALTHY.
     pub unhealthy: Option<(u32, Timestamp)>,
     /// DEGRADED.
@@ -257,7 +257,7 @@ impl fmt::Display for Blocker {
     }
 }
 
-impl fmt::Display for Unready {
+impl fmt::Display for UnreadyRoutes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts = [
             ("UNHEALTHY", self.unhealthy),
@@ -305,9 +305,9 @@ mod tests {
         let blocker = Blocker::GreenUnhealthy {
             ready: 2,
             target: 3,
-            unready: Unready {
+            unready: UnreadyRoutes {
                 unhealthy: Some((1, since)),
-                ..Unready::default()
+                ..UnreadyRoutes::default()
             },
         };
         assert_eq!(

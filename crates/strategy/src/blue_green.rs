@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::{
-    Blocker, BlueGreen, Evaluation, GateAction, GateTimeout, MAX_REPLICAS, Observed, ObservedRoute,
-    PolicyError, Reason, Rollout, RouteActions, RouteId, RouteStatus, State, Step, Stopwatch,
-    Timestamp, Traffic, Transition,
+    Blocker, BlueGreen, DeploymentState, Evaluation, GateAction, GateTimeout, MAX_REPLICAS,
+    Observed, ObservedRoute, PolicyError, Reason, Rollout, RolloutStep, RouteActions, RouteId,
+    RouteStatus, RouteTraffic, Stopwatch, Timestamp, Transition,
     counts::RouteCounts,
     policy::check_duration,
     replenish::{Replenish, drain_obsolete, trim},
@@ -38,7 +38,7 @@ impl StrategyRules for BlueGreen {
             let transition = roll_back(observed, &rollout);
             Evaluation::because(transition, reason).requeue_now(observed.now)
         };
-        if rollout.step == Step::RollingBack {
+        if rollout.step == RolloutStep::RollingBack {
             return back(None);
         }
         let assessment = GreenAssessment::of(self, observed, &rollout);
@@ -59,7 +59,7 @@ impl StrategyRules for BlueGreen {
         observed: &Observed<'_>,
         rollout: Rollout,
     ) -> Result<Transition, PromoteRejection> {
-        if rollout.step == Step::RollingBack {
+        if rollout.step == RolloutStep::RollingBack {
             return Err(PromoteRejection::RollingBack);
         }
         if observed.deployment.paused {
@@ -118,7 +118,7 @@ enum GreenReadiness {
 enum NextMove {
     /// Wait in a step until a deadline, for a blocker or, without one, for green
     /// that is not ready.
-    Wait(Step, Option<Blocker>, Option<Timestamp>),
+    Wait(RolloutStep, Option<Blocker>, Option<Timestamp>),
     /// Switch to green.
     Switch(Reason),
     /// Go back to blue.
@@ -204,18 +204,20 @@ impl GreenAssessment {
                         target: self.target,
                     });
                 }
-                NextMove::Wait(Step::Provisioning, None, deadline)
+                NextMove::Wait(RolloutStep::Provisioning, None, deadline)
             }
-            GreenReadiness::MinReady(until) => {
-                NextMove::Wait(Step::Provisioning, Some(Blocker::MinReady { until }), None)
-            }
+            GreenReadiness::MinReady(until) => NextMove::Wait(
+                RolloutStep::Provisioning,
+                Some(Blocker::MinReady { until }),
+                None,
+            ),
             GreenReadiness::Ready(until) if settings.auto_promote => {
                 if until <= observed.now {
                     return NextMove::Switch(Reason::GatesOpen { ready });
                 }
                 let gate = gate_clock(&self.rollout, observed.now);
                 let blocker = Blocker::PromoteDelay { until };
-                NextMove::Wait(Step::AwaitingPromotion { gate }, Some(blocker), None)
+                NextMove::Wait(RolloutStep::AwaitingPromotion { gate }, Some(blocker), None)
             }
             GreenReadiness::Ready(_) => self.at_manual_gate(settings.gate_timeout, observed.now),
         }
@@ -239,7 +241,7 @@ impl GreenAssessment {
             timeout: timeout.map(|(at, timeout)| (at, timeout.action)),
         };
         NextMove::Wait(
-            Step::AwaitingPromotion { gate },
+            RolloutStep::AwaitingPromotion { gate },
             Some(blocker),
             blocker.until(),
         )
@@ -249,7 +251,7 @@ impl GreenAssessment {
     fn wait(
         self,
         observed: &Observed<'_>,
-        step: Step,
+        step: RolloutStep,
         blocker: Option<Blocker>,
         deadline: Option<Timestamp>,
     ) -> Evaluation {
@@ -257,7 +259,7 @@ impl GreenAssessment {
             step,
             ..self.rollout
         };
-        let mut evaluation = Evaluation::waiting(observed, State::Deploying(rollout));
+        let mut evaluation = Evaluation::waiting(observed, DeploymentState::Deploying(rollout));
         match blocker {
             Some(blocker) => evaluation.wait_for(blocker),
             None => self.explain(self.missing, &mut evaluation.blockers),
@@ -265,7 +267,7 @@ impl GreenAssessment {
         evaluation.deadline = deadline;
         evaluation.wake_by(deadline);
         let actions = &mut evaluation.transition.actions;
-        actions.create(rollout.deploying, self.missing, Traffic::Inactive);
+        actions.create(rollout.deploying, self.missing, RouteTraffic::Inactive);
         actions.drain.extend(self.surplus);
         let blue = Replenish::to_target(observed, rollout.current);
         let back_off_end = blue.back_off.map(|back_off| back_off.until);
@@ -348,7 +350,7 @@ fn roll_back(observed: &Observed<'_>, rollout: &Rollout) -> Transition {
 /// The gate's clock; a new one if the gate has only now been reached.
 fn gate_clock(rollout: &Rollout, now: Timestamp) -> Stopwatch {
     match rollout.step {
-        Step::AwaitingPromotion { gate } => gate.running(now),
-        Step::Provisioning | Step::RollingBack => Stopwatch::started(now),
+        RolloutStep::AwaitingPromotion { gate } => gate.running(now),
+        RolloutStep::Provisioning | RolloutStep::RollingBack => Stopwatch::started(now),
     }
 }

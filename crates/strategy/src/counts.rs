@@ -1,7 +1,8 @@
 //! Routes, classified and counted.
 
 use crate::{
-    Health, ObservedDeployment, ObservedRoute, RouteStatus, Timestamp, Traffic, blocker::Unready,
+    ObservedDeployment, ObservedRoute, RouteHealth, RouteStatus, RouteTraffic, Timestamp,
+    blocker::UnreadyRoutes,
 };
 
 /// Routes of one revision, counted. A route that Viridian drained is counted
@@ -53,7 +54,7 @@ impl ReplicaCounts {
             RouteClass::Failed => self.failed += 1,
             RouteClass::Gone => {}
         }
-        if route.traffic == Traffic::Active {
+        if route.traffic == RouteTraffic::Active {
             self.active_traffic += 1;
         }
     }
@@ -77,10 +78,11 @@ impl RouteClass {
     pub(crate) fn of(route: &ObservedRoute, since: Timestamp) -> Self {
         match (route.status, route.health) {
             (RouteStatus::Provisioning, _) => Self::Provisioning,
-            (RouteStatus::Running, Health::Healthy) => Self::Ready,
-            (RouteStatus::Running, Health::NotChecked | Health::Unhealthy | Health::Degraded) => {
-                Self::Unready
-            }
+            (RouteStatus::Running, RouteHealth::Healthy) => Self::Ready,
+            (
+                RouteStatus::Running,
+                RouteHealth::NotChecked | RouteHealth::Unhealthy | RouteHealth::Degraded,
+            ) => Self::Unready,
             (RouteStatus::Terminating, _) => Self::Gone,
             (RouteStatus::Terminated | RouteStatus::FailedToStart, _) => {
                 if route.has_failed() && route.created_at >= since {
@@ -98,7 +100,7 @@ impl RouteClass {
 pub(crate) struct RouteCounts {
     pub(crate) provisioning: u32,
     pub(crate) ready: u32,
-    pub(crate) unready: Unready,
+    pub(crate) unready: UnreadyRoutes,
     pub(crate) unready_count: u32,
     pub(crate) failed: u32,
     /// The latest change of status or health among the ready ones.
@@ -140,13 +142,13 @@ impl RouteCounts {
     }
 }
 
-impl Unready {
-    fn add(&mut self, health: Health, since: Timestamp) {
+impl UnreadyRoutes {
+    fn add(&mut self, health: RouteHealth, since: Timestamp) {
         let part = match health {
-            Health::Healthy => return,
-            Health::Unhealthy => &mut self.unhealthy,
-            Health::Degraded => &mut self.degraded,
-            Health::NotChecked => &mut self.not_checked,
+            RouteHealth::Healthy => return,
+            RouteHealth::Unhealthy => &mut self.unhealthy,
+            RouteHealth::Degraded => &mut self.degraded,
+            RouteHealth::NotChecked => &mut self.not_checked,
         };
         *part = Some(part.map_or((1, since), |(count, first)| (count + 1, first.min(since))));
     }

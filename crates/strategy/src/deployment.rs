@@ -1,10 +1,10 @@
 //! The states of a deployment.
 
-use crate::{RevisionId, Rollout, Step, Timestamp};
+use crate::{RevisionId, Rollout, RolloutStep, Timestamp};
 
 /// Where a deployment is. Each state owns only what it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum DeploymentState {
     /// Has never served; idle without a revision.
     Pending {
         /// What is to serve.
@@ -64,7 +64,7 @@ pub struct LifecyclePhase {
     pub sub_step: Option<SubStep>,
 }
 
-impl State {
+impl DeploymentState {
     /// The stage with its step.
     pub fn phase(&self) -> LifecyclePhase {
         LifecyclePhase {
@@ -88,9 +88,9 @@ impl State {
     pub fn sub_step(&self) -> Option<SubStep> {
         match self {
             Self::Deploying(rollout) => Some(match rollout.step {
-                Step::Provisioning => SubStep::Provisioning,
-                Step::AwaitingPromotion { .. } => SubStep::AwaitingPromotion,
-                Step::RollingBack => SubStep::RollingBack,
+                RolloutStep::Provisioning => SubStep::Provisioning,
+                RolloutStep::AwaitingPromotion { .. } => SubStep::AwaitingPromotion,
+                RolloutStep::RollingBack => SubStep::RollingBack,
             }),
             _ => None,
         }

@@ -1,7 +1,7 @@
 //! What a deployment does next.
 
 use crate::{
-    Blocker, Blockers, Observed, Reason, RevisionId, State, Timestamp, Transition,
+    Blocker, Blockers, DeploymentState, Observed, Reason, RevisionId, Timestamp, Transition,
     replenish::{Replenish, drain_obsolete},
 };
 
@@ -26,21 +26,23 @@ pub fn evaluate(observed: &Observed<'_>) -> Evaluation {
     let deployment = observed.deployment;
     match deployment.state {
         // A pause does not hold the end up: nobody could resume it afterwards.
-        State::Destroying { current } => destroy(observed, current),
-        State::Destroyed { .. } => Evaluation::waiting(observed, deployment.state),
+        DeploymentState::Destroying { current } => destroy(observed, current),
+        DeploymentState::Destroyed { .. } => Evaluation::waiting(observed, deployment.state),
         state if deployment.paused => Evaluation::blocked(
             observed,
             state.standing_still(observed.now),
             Blocker::Paused,
         ),
-        State::Pending { current: None } => {
+        DeploymentState::Pending { current: None } => {
             Evaluation::blocked(observed, deployment.state, Blocker::NoRevision)
         }
-        State::Pending {
+        DeploymentState::Pending {
             current: Some(current),
         }
-        | State::Ready { current } => keep_current(observed, current),
-        State::Deploying(rollout) => observed.policy.strategy.rules().evaluate(observed, rollout),
+        | DeploymentState::Ready { current } => keep_current(observed, current),
+        DeploymentState::Deploying(rollout) => {
+            observed.policy.strategy.rules().evaluate(observed, rollout)
+        }
     }
 }
 
@@ -51,7 +53,9 @@ fn keep_current(observed: &Observed<'_>, current: RevisionId) -> Evaluation {
     let target = deployment.target_replicas;
     let replenish = Replenish::to_target(observed, current);
     let state = match deployment.state {
-        State::Pending { .. } if replenish.counts.ready >= target => State::Ready { current },
+        DeploymentState::Pending { .. } if replenish.counts.ready >= target => {
+            DeploymentState::Ready { current }
+        }
         state => state,
     };
     let mut evaluation = Evaluation::waiting(observed, state);
@@ -72,9 +76,9 @@ fn destroy(observed: &Observed<'_>, current: Option<RevisionId>) -> Evaluation {
         .filter(|route| !route.status.is_over());
     let left = u32::try_from(left.count()).unwrap_or(u32::MAX);
     if left == 0 {
-        return Evaluation::waiting(observed, State::Destroyed { current });
+        return Evaluation::waiting(observed, DeploymentState::Destroyed { current });
     }
-    let mut evaluation = Evaluation::waiting(observed, State::Destroying { current });
+    let mut evaluation = Evaluation::waiting(observed, DeploymentState::Destroying { current });
     evaluation.transition.reason = Some(Reason::Ending { left });
     evaluation.transition.actions.drain_active(observed);
     evaluation
@@ -98,11 +102,11 @@ impl Evaluation {
         })
     }
 
-    pub(crate) fn waiting(observed: &Observed<'_>, state: State) -> Self {
+    pub(crate) fn waiting(observed: &Observed<'_>, state: DeploymentState) -> Self {
         Self::from(Transition::step(observed.deployment, state))
     }
 
-    fn blocked(observed: &Observed<'_>, state: State, blocker: Blocker) -> Self {
+    fn blocked(observed: &Observed<'_>, state: DeploymentState, blocker: Blocker) -> Self {
         Self {
             blockers: Blockers::from_iter([blocker]),
             ..Self::waiting(observed, state)

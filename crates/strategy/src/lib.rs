@@ -36,9 +36,9 @@ pub mod verbs;
 
 pub use self::{
     actions::{NewRoutes, RouteActions},
-    blocker::{Blocker, BlockerCode, Blockers, Unready},
+    blocker::{Blocker, BlockerCode, Blockers, UnreadyRoutes},
     counts::{ReplicaCounts, counts},
-    deployment::{Lifecycle, LifecyclePhase, State, SubStep},
+    deployment::{DeploymentState, Lifecycle, LifecyclePhase, SubStep},
     evaluate::{Evaluation, evaluate},
     id::{DeploymentId, RevisionId, RouteId},
     observed::{Observed, ObservedDeployment},
@@ -51,8 +51,8 @@ pub use self::{
         PolicyError, RollingUpdate, Strategy,
     },
     reason::Reason,
-    rollout::{Rollout, Steady, Step},
-    route::{Health, ObservedRoute, RouteStatus, Traffic},
+    rollout::{Rollout, RolloutStep, SteadyPeriod},
+    route::{ObservedRoute, RouteHealth, RouteStatus, RouteTraffic},
     stopwatch::Stopwatch,
     time::Timestamp,
     traffic::{FULL_WEIGHT, RevisionWeight, ServingRoute, StopWhen, TrafficSplit},

@@ -1,6 +1,6 @@
 //! What a decision is made from.
 
-use crate::{ObservedRoute, Policy, RevisionId, State, Timestamp};
+use crate::{DeploymentState, ObservedRoute, Policy, RevisionId, Timestamp};
 
 /// The input of every decision: a deployment, its routes and its policy, as read
 /// at one time.
@@ -23,7 +23,7 @@ pub struct Observed<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ObservedDeployment {
     /// Its state.
-    pub state: State,
+    pub state: DeploymentState,
     /// How many routes should serve.
     pub target_replicas: u32,
     /// Whether moves are held.

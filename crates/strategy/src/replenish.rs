@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    Blocker, Observed, ObservedRoute, RevisionId, RouteActions, RouteId, Timestamp, Traffic,
+    Blocker, Observed, ObservedRoute, RevisionId, RouteActions, RouteId, RouteTraffic, Timestamp,
     counts::RouteCounts,
 };
 
@@ -50,7 +50,7 @@ impl Replenish {
     }
 
     pub(crate) fn apply(self, revision: RevisionId, actions: &mut RouteActions) {
-        actions.create(revision, self.create, Traffic::Active);
+        actions.create(revision, self.create, RouteTraffic::Active);
         actions.drain.extend(self.surplus);
     }
 

@@ -2,9 +2,9 @@
 //! unavailability.
 
 use crate::{
-    Blocker, Evaluation, IntOrPercent, MAX_REPLICAS, Observed, ObservedRoute, PolicyError, Reason,
-    RevisionId, RollingUpdate, Rollout, RouteActions, RouteId, State, Step, Timestamp, Traffic,
-    Transition,
+    Blocker, DeploymentState, Evaluation, IntOrPercent, MAX_REPLICAS, Observed, ObservedRoute,
+    PolicyError, Reason, RevisionId, RollingUpdate, Rollout, RolloutStep, RouteActions, RouteId,
+    RouteTraffic, Timestamp, Transition,
     counts::RouteCounts,
     replenish::{BackOff, create_after_back_off, trim},
     strategy::StrategyRules,
@@ -39,7 +39,7 @@ impl StrategyRules for RollingUpdate {
 
     /// Rolling back is the same with the two revisions exchanged.
     fn evaluate(&self, observed: &Observed<'_>, rollout: Rollout) -> Evaluation {
-        let back = rollout.step == Step::RollingBack;
+        let back = rollout.step == RolloutStep::RollingBack;
         let (new, since) = if back {
             (rollout.current, observed.deployment.current_since)
         } else {
@@ -67,14 +67,14 @@ impl StrategyRules for RollingUpdate {
             evaluation.transition.reason = reason;
             return evaluation;
         }
-        let mut evaluation = Evaluation::waiting(observed, State::Deploying(rollout));
+        let mut evaluation = Evaluation::waiting(observed, DeploymentState::Deploying(rollout));
         evaluation.deadline = deadline;
         evaluation.wake_by(deadline);
         for blocker in step.blockers(back) {
             evaluation.wait_for(blocker);
         }
         let actions = &mut evaluation.transition.actions;
-        actions.create(new, step.create, Traffic::Active);
+        actions.create(new, step.create, RouteTraffic::Active);
         actions.drain.extend(step.drain);
         evaluation
     }
@@ -88,7 +88,7 @@ impl StrategyRules for RollingUpdate {
     }
 
     fn abort(&self, observed: &Observed<'_>, rollout: Rollout) -> Transition {
-        let state = State::Deploying(rollout.turned_back());
+        let state = DeploymentState::Deploying(rollout.turned_back());
         Transition::step(observed.deployment, state)
     }
 
@@ -237,7 +237,7 @@ impl RollingStep {
             drain: self.drain,
             ..RouteActions::default()
         };
-        let (transition, reason) = if rollout.step == Step::RollingBack {
+        let (transition, reason) = if rollout.step == RolloutStep::RollingBack {
             let transition = Transition::roll_back(observed, rollout, actions);
             (transition, Reason::Returned { ready })
         } else {

@@ -10,7 +10,7 @@ pub struct Rollout {
     /// What is to serve: green.
     pub deploying: RevisionId,
     /// How far it is.
-    pub step: Step,
+    pub step: RolloutStep,
     /// When it began: older failures of the revision do not count.
     pub since: Timestamp,
     /// Runs while fewer than all green are ready, against the progress deadline.
@@ -18,7 +18,7 @@ pub struct Rollout {
     /// The most green that were ready at once; one more is progress.
     pub best_ready: u32,
     /// How long all green have been ready, while they are.
-    pub steady: Option<Steady>,
+    pub steady: Option<SteadyPeriod>,
     /// When it began or was last resumed. What became ready during a pause
     /// counts from here.
     pub resumed_at: Timestamp,
@@ -26,7 +26,7 @@ pub struct Rollout {
 
 /// How long all green have been ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Steady {
+pub struct SteadyPeriod {
     /// The latest change of status or health among them, from which it counts.
     pub settled_at: Timestamp,
     /// Runs since then, against `min_ready` and `promote_delay`.
@@ -35,7 +35,7 @@ pub struct Steady {
 
 /// How far a rollout is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum RolloutStep {
     /// Green is created and checked.
     Provisioning,
     /// Green is ready; a gate is closed.
@@ -53,7 +53,7 @@ impl Rollout {
         Self {
             current,
             deploying,
-            step: Step::Provisioning,
+            step: RolloutStep::Provisioning,
             since: now,
             progress: Stopwatch::started(now),
             best_ready: 0,
@@ -90,7 +90,7 @@ impl Rollout {
     /// On its way back to the current revision.
     pub(crate) fn turned_back(self) -> Self {
         Self {
-            step: Step::RollingBack,
+            step: RolloutStep::RollingBack,
             ..self
         }
     }
@@ -119,7 +119,7 @@ impl Rollout {
         };
         let rollout = Self {
             progress: self.progress.stopped(now),
-            steady: Some(Steady { settled_at, watch }),
+            steady: Some(SteadyPeriod { settled_at, watch }),
             ..self
         };
         (rollout, watch)
@@ -147,10 +147,12 @@ impl Rollout {
     fn with_waits(self, change: impl Fn(Stopwatch) -> Stopwatch) -> Self {
         Self {
             step: match self.step {
-                Step::AwaitingPromotion { gate } => Step::AwaitingPromotion { gate: change(gate) },
-                step @ (Step::Provisioning | Step::RollingBack) => step,
+                RolloutStep::AwaitingPromotion { gate } => {
+                    RolloutStep::AwaitingPromotion { gate: change(gate) }
+                }
+                step @ (RolloutStep::Provisioning | RolloutStep::RollingBack) => step,
             },
-            steady: self.steady.map(|steady| Steady {
+            steady: self.steady.map(|steady| SteadyPeriod {
                 watch: change(steady.watch),
                 ..steady
             }),

@@ -42,7 +42,7 @@ impl RouteStatus {
 
 /// What the health checker last said of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Health {
+pub enum RouteHealth {
     /// Nothing yet.
     NotChecked,
     /// It answers as it should.
@@ -55,14 +55,14 @@ pub enum Health {
 
 /// Whether a route takes traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Traffic {
+pub enum RouteTraffic {
     /// It is to take traffic whenever it runs and is healthy.
     Active,
     /// It takes none.
     Inactive,
 }
 
-impl Traffic {
+impl RouteTraffic {
     /// The share that belongs to it: 1.0 or 0.0.
     pub fn ratio(self) -> f64 {
         match self {
@@ -83,9 +83,9 @@ pub struct ObservedRoute {
     /// Where it is in its life.
     pub status: RouteStatus,
     /// What the health checker last said.
-    pub health: Health,
+    pub health: RouteHealth,
     /// Whether it takes traffic.
-    pub traffic: Traffic,
+    pub traffic: RouteTraffic,
     /// When it was created.
     pub created_at: Timestamp,
     /// When its status last changed.
@@ -101,7 +101,7 @@ pub struct ObservedRoute {
 impl ObservedRoute {
     /// RUNNING and HEALTHY. Says nothing about traffic.
     pub fn is_ready(&self) -> bool {
-        self.status == RouteStatus::Running && self.health == Health::Healthy
+        self.status == RouteStatus::Running && self.health == RouteHealth::Healthy
     }
 
     /// PROVISIONING or RUNNING, and not merely retained.
@@ -128,12 +128,12 @@ impl ObservedRoute {
             self.status_updated_at = now;
         }
         if !status.is_active() {
-            self.traffic = Traffic::Inactive;
+            self.traffic = RouteTraffic::Inactive;
         }
     }
 
     /// What a report of health makes of it.
-    pub fn observe(&mut self, health: Health, now: Timestamp) {
+    pub fn observe(&mut self, health: RouteHealth, now: Timestamp) {
         if self.health != health {
             self.health = health;
             self.health_updated_at = Some(now);
@@ -145,7 +145,7 @@ impl ObservedRoute {
     pub fn stop_when(&self, policy: &Policy, now: Timestamp) -> StopWhen {
         // A retained route had traffic until the promotion, and a proxy that lags
         // may still send it some.
-        let had_traffic = self.traffic == Traffic::Active || self.retained_at.is_some();
+        let had_traffic = self.traffic == RouteTraffic::Active || self.retained_at.is_some();
         let not_before = if had_traffic && self.status == RouteStatus::Running {
             now + policy.drain_grace
         } else {
@@ -158,10 +158,10 @@ impl ObservedRoute {
     /// UNHEALTHY, DEGRADED, NOT_CHECKED, HEALTHY; the youngest first in each.
     pub(crate) fn termination_key(&self) -> impl Ord + use<> {
         let rank = match (self.status, self.health) {
-            (RouteStatus::Running, Health::Unhealthy) => 1,
-            (RouteStatus::Running, Health::Degraded) => 2,
-            (RouteStatus::Running, Health::NotChecked) => 3,
-            (RouteStatus::Running, Health::Healthy) => 4,
+            (RouteStatus::Running, RouteHealth::Unhealthy) => 1,
+            (RouteStatus::Running, RouteHealth::Degraded) => 2,
+            (RouteStatus::Running, RouteHealth::NotChecked) => 3,
+            (RouteStatus::Running, RouteHealth::Healthy) => 4,
             (_, _) => 0,
         };
         (rank, std::cmp::Reverse((self.created_at, self.id)))

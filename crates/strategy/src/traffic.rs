@@ -3,7 +3,9 @@
 
 use arrayvec::ArrayVec;
 
-use crate::{ObservedRoute, RevisionId, RouteId, RouteStatus, State, Timestamp, Traffic};
+use crate::{
+    DeploymentState, ObservedRoute, RevisionId, RouteId, RouteStatus, RouteTraffic, Timestamp,
+};
 
 /// The weight of a revision that shares its traffic with no other, in per mille.
 pub const FULL_WEIGHT: u16 = 1_000;
@@ -47,7 +49,7 @@ pub struct StopWhen {
 
 impl TrafficSplit {
     /// The split in a state: the current and the deploying revision.
-    pub fn of(state: &State) -> Self {
+    pub fn of(state: &DeploymentState) -> Self {
         let revisions = [state.current(), state.deploying()];
         let full = |revision| RevisionWeight {
             revision,
@@ -67,7 +69,7 @@ impl TrafficSplit {
     /// that are ready, or if none is, the ACTIVE ones that run (fail open).
     pub fn serving(&self, routes: &[ObservedRoute]) -> impl Iterator<Item = ServingRoute> {
         let active = |route: &&ObservedRoute| {
-            route.traffic == Traffic::Active && route.status == RouteStatus::Running
+            route.traffic == RouteTraffic::Active && route.status == RouteStatus::Running
         };
         // Bad answers are better than no answers.
         let fail_open = !routes.iter().filter(active).any(ObservedRoute::is_ready);

@@ -1,7 +1,8 @@
 //! What is to change, as a value: decided here, written by the store.
 
 use crate::{
-    Observed, ObservedDeployment, Reason, RevisionId, Rollout, RouteActions, State, Timestamp,
+    DeploymentState, Observed, ObservedDeployment, Reason, RevisionId, Rollout, RouteActions,
+    Timestamp,
 };
 
 /// A change of a deployment and of its routes, to be applied as a whole.
@@ -45,7 +46,7 @@ impl Transition {
     }
 
     /// Moves to `state`, which may be the present one.
-    pub(crate) fn step(deployment: &ObservedDeployment, state: State) -> Self {
+    pub(crate) fn step(deployment: &ObservedDeployment, state: DeploymentState) -> Self {
         Self::unchanged(&ObservedDeployment {
             state,
             ..*deployment
@@ -74,7 +75,7 @@ impl Transition {
         rollout: &Rollout,
         actions: RouteActions,
     ) -> Self {
-        let state = State::Ready {
+        let state = DeploymentState::Ready {
             current: rollout.current,
         };
         let mut transition = Self::step(observed.deployment, state);
@@ -100,7 +101,7 @@ impl Transition {
     fn new_current(observed: &Observed<'_>, current: RevisionId, since: Timestamp) -> Self {
         let old = observed.deployment;
         Self::unchanged(&ObservedDeployment {
-            state: State::Ready { current },
+            state: DeploymentState::Ready { current },
             current_since: since,
             generation: old.generation + 1,
             previous: old.state.current(),

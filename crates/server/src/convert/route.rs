@@ -2,7 +2,7 @@
 
 use viridian_proto::v1;
 use viridian_store::{Action, Assignment, HealthReport, ReportError, Route, StatusReport};
-use viridian_strategy::{Health, RouteId, RouteStatus, Traffic};
+use viridian_strategy::{RouteHealth, RouteId, RouteStatus, RouteTraffic};
 
 use super::{Violations, revision::revision, time::timestamp};
 
@@ -106,7 +106,7 @@ pub(crate) fn parse_healths(
         }
         HealthReport {
             route: RouteId(id),
-            health: health.unwrap_or(Health::NotChecked),
+            health: health.unwrap_or(RouteHealth::NotChecked),
         }
     };
     reports
@@ -129,13 +129,13 @@ pub(crate) fn parse_status(wire: v1::RouteStatus) -> Option<RouteStatus> {
     }
 }
 
-fn parse_health(wire: v1::RouteHealthStatus) -> Option<Health> {
+fn parse_health(wire: v1::RouteHealthStatus) -> Option<RouteHealth> {
     match wire {
         v1::RouteHealthStatus::Unspecified => None,
-        v1::RouteHealthStatus::NotChecked => Some(Health::NotChecked),
-        v1::RouteHealthStatus::Healthy => Some(Health::Healthy),
-        v1::RouteHealthStatus::Unhealthy => Some(Health::Unhealthy),
-        v1::RouteHealthStatus::Degraded => Some(Health::Degraded),
+        v1::RouteHealthStatus::NotChecked => Some(RouteHealth::NotChecked),
+        v1::RouteHealthStatus::Healthy => Some(RouteHealth::Healthy),
+        v1::RouteHealthStatus::Unhealthy => Some(RouteHealth::Unhealthy),
+        v1::RouteHealthStatus::Degraded => Some(RouteHealth::Degraded),
     }
 }
 
@@ -160,19 +160,19 @@ fn status(status: RouteStatus) -> v1::RouteStatus {
     }
 }
 
-fn health(health: Health) -> v1::RouteHealthStatus {
+fn health(health: RouteHealth) -> v1::RouteHealthStatus {
     match health {
-        Health::NotChecked => v1::RouteHealthStatus::NotChecked,
-        Health::Healthy => v1::RouteHealthStatus::Healthy,
-        Health::Unhealthy => v1::RouteHealthStatus::Unhealthy,
-        Health::Degraded => v1::RouteHealthStatus::Degraded,
+        RouteHealth::NotChecked => v1::RouteHealthStatus::NotChecked,
+        RouteHealth::Healthy => v1::RouteHealthStatus::Healthy,
+        RouteHealth::Unhealthy => v1::RouteHealthStatus::Unhealthy,
+        RouteHealth::Degraded => v1::RouteHealthStatus::Degraded,
     }
 }
 
-fn traffic(traffic: Traffic) -> v1::RouteTrafficStatus {
+fn traffic(traffic: RouteTraffic) -> v1::RouteTrafficStatus {
     match traffic {
-        Traffic::Active => v1::RouteTrafficStatus::Active,
-        Traffic::Inactive => v1::RouteTrafficStatus::Inactive,
+        RouteTraffic::Active => v1::RouteTrafficStatus::Active,
+        RouteTraffic::Inactive => v1::RouteTrafficStatus::Inactive,
     }
 }
 

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use diesel::prelude::*;
-use viridian_strategy::{DeploymentId, Lifecycle, Policy, RevisionId, State, SubStep, Timestamp};
+use viridian_strategy::{
+    DeploymentId, DeploymentState, Lifecycle, Policy, RevisionId, SubStep, Timestamp,
+};
 
 use super::{Deployment, LockedDeployment, Metadata, Status};
 use crate::{
@@ -164,15 +166,15 @@ impl TryFrom<DeploymentRow> for Deployment {
     }
 }
 
-fn state(moving: &Moving) -> Result<State, &'static str> {
+fn state(moving: &Moving) -> Result<DeploymentState, &'static str> {
     let current = moving.current_revision_id.map(|Sql(id)| id);
     Ok(match moving.lifecycle.0 {
-        Lifecycle::Pending => State::Pending { current },
-        Lifecycle::Ready => State::Ready {
+        Lifecycle::Pending => DeploymentState::Pending { current },
+        Lifecycle::Ready => DeploymentState::Ready {
             current: current.ok_or("READY without a revision")?,
         },
-        Lifecycle::Destroying => State::Destroying { current },
-        Lifecycle::Destroyed => State::Destroyed { current },
+        Lifecycle::Destroying => DeploymentState::Destroying { current },
+        Lifecycle::Destroyed => DeploymentState::Destroyed { current },
         Lifecycle::Deploying => {
             let deploying = moving.deploying_revision_id.map(|Sql(id)| id);
             let Json(document) = moving
@@ -180,7 +182,7 @@ fn state(moving: &Moving) -> Result<State, &'static str> {
                 .as_ref()
                 .ok_or("DEPLOYING without a rollout")?;
             let sub_step = moving.sub_step.ok_or("DEPLOYING without a sub-step")?;
-            State::Deploying(document.rollout(
+            DeploymentState::Deploying(document.rollout(
                 current.ok_or("DEPLOYING without a current revision")?,
                 deploying.ok_or("DEPLOYING without a deploying revision")?,
                 sub_step.0,

@@ -1,7 +1,7 @@
 //! One thing that a deployment waits for.
 
 use serde::{Deserialize, Serialize};
-use viridian_strategy::{Blocker, Timestamp, Unready};
+use viridian_strategy::{Blocker, Timestamp, UnreadyRoutes};
 
 use super::{Micros, policy::GateActionDocument};
 
@@ -188,9 +188,9 @@ impl From<BlockerDocument> for Blocker {
     }
 }
 
-impl From<Unready> for UnreadyDocument {
-    fn from(unready: Unready) -> Self {
-        let Unready {
+impl From<UnreadyRoutes> for UnreadyDocument {
+    fn from(unready: UnreadyRoutes) -> Self {
+        let UnreadyRoutes {
             unhealthy,
             degraded,
             not_checked,
@@ -205,7 +205,7 @@ impl From<Unready> for UnreadyDocument {
     }
 }
 
-impl From<UnreadyDocument> for Unready {
+impl From<UnreadyDocument> for UnreadyRoutes {
     fn from(document: UnreadyDocument) -> Self {
         let part = |part: Option<(u32, Micros)>| part.map(|(count, since)| (count, since.into()));
         Self {

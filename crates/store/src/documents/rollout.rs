@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use viridian_strategy::{RevisionId, Rollout, Steady, Step, Stopwatch, SubStep};
+use viridian_strategy::{RevisionId, Rollout, RolloutStep, SteadyPeriod, Stopwatch, SubStep};
 
 use super::{Micros, Persisted};
 
@@ -43,11 +43,11 @@ impl RolloutDocument {
             current,
             deploying,
             step: match sub_step {
-                SubStep::Provisioning => Step::Provisioning,
-                SubStep::AwaitingPromotion => Step::AwaitingPromotion {
+                SubStep::Provisioning => RolloutStep::Provisioning,
+                SubStep::AwaitingPromotion => RolloutStep::AwaitingPromotion {
                     gate: self.gate.map(Into::into).unwrap_or_default(),
                 },
-                SubStep::RollingBack => Step::RollingBack,
+                SubStep::RollingBack => RolloutStep::RollingBack,
             },
             since: self.since.into(),
             progress: self.progress.into(),
@@ -77,8 +77,8 @@ impl From<&Rollout> for RolloutDocument {
             steady: steady.map(Into::into),
             resumed_at: resumed_at.into(),
             gate: match step {
-                Step::AwaitingPromotion { gate } => Some(gate.into()),
-                Step::Provisioning | Step::RollingBack => None,
+                RolloutStep::AwaitingPromotion { gate } => Some(gate.into()),
+                RolloutStep::Provisioning | RolloutStep::RollingBack => None,
             },
         }
     }
@@ -89,8 +89,8 @@ impl Persisted for RolloutDocument {
     type Read = Self;
 }
 
-impl From<Steady> for SteadyDocument {
-    fn from(Steady { settled_at, watch }: Steady) -> Self {
+impl From<SteadyPeriod> for SteadyDocument {
+    fn from(SteadyPeriod { settled_at, watch }: SteadyPeriod) -> Self {
         Self {
             settled_at: settled_at.into(),
             watch: watch.into(),
@@ -98,7 +98,7 @@ impl From<Steady> for SteadyDocument {
     }
 }
 
-impl From<SteadyDocument> for Steady {
+impl From<SteadyDocument> for SteadyPeriod {
     fn from(document: SteadyDocument) -> Self {
         Self {
             settled_at: document.settled_at.into(),

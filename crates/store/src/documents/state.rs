@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-use viridian_strategy::{RevisionId, Rollout, State, Step};
+use viridian_strategy::{DeploymentState, RevisionId, Rollout, RolloutStep};
 
 use super::{
     Micros,
@@ -38,26 +38,26 @@ enum StepDocument {
     RollingBack,
 }
 
-impl From<State> for StateDocument {
-    fn from(state: State) -> Self {
+impl From<DeploymentState> for StateDocument {
+    fn from(state: DeploymentState) -> Self {
         let uuid = |id: Option<RevisionId>| id.map(|RevisionId(id)| id);
         match state {
-            State::Pending { current } => Self::Pending {
+            DeploymentState::Pending { current } => Self::Pending {
                 current: uuid(current),
             },
-            State::Ready { current } => Self::Ready { current: current.0 },
-            State::Deploying(rollout) => Self::Deploying(rollout.into()),
-            State::Destroying { current } => Self::Destroying {
+            DeploymentState::Ready { current } => Self::Ready { current: current.0 },
+            DeploymentState::Deploying(rollout) => Self::Deploying(rollout.into()),
+            DeploymentState::Destroying { current } => Self::Destroying {
                 current: uuid(current),
             },
-            State::Destroyed { current } => Self::Destroyed {
+            DeploymentState::Destroyed { current } => Self::Destroyed {
                 current: uuid(current),
             },
         }
     }
 }
 
-impl From<StateDocument> for State {
+impl From<StateDocument> for DeploymentState {
     fn from(document: StateDocument) -> Self {
         let revision = |id: Option<Uuid>| id.map(RevisionId);
         match document {
@@ -94,11 +94,11 @@ impl From<Rollout> for WholeRolloutDocument {
             current: current.0,
             deploying: deploying.0,
             step: match step {
-                Step::Provisioning => StepDocument::Provisioning,
-                Step::AwaitingPromotion { gate } => {
+                RolloutStep::Provisioning => StepDocument::Provisioning,
+                RolloutStep::AwaitingPromotion { gate } => {
                     StepDocument::AwaitingPromotion { gate: gate.into() }
                 }
-                Step::RollingBack => StepDocument::RollingBack,
+                RolloutStep::RollingBack => StepDocument::RollingBack,
             },
             since: since.into(),
             progress: progress.into(),
@@ -115,11 +115,11 @@ impl From<WholeRolloutDocument> for Rollout {
             current: RevisionId(document.current),
             deploying: RevisionId(document.deploying),
             step: match document.step {
-                StepDocument::Provisioning => Step::Provisioning,
+                StepDocument::Provisioning => RolloutStep::Provisioning,
                 StepDocument::AwaitingPromotion { gate } => {
-                    Step::AwaitingPromotion { gate: gate.into() }
+                    RolloutStep::AwaitingPromotion { gate: gate.into() }
                 }
-                StepDocument::RollingBack => Step::RollingBack,
+                StepDocument::RollingBack => RolloutStep::RollingBack,
             },
             since: document.since.into(),
             progress: document.progress.into(),

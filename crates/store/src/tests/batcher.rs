@@ -8,7 +8,7 @@ use rstest::rstest;
 use tokio::{sync::Barrier, task::JoinSet};
 use tracing::Span;
 use uuid::Uuid;
-use viridian_strategy::{DeploymentId, State};
+use viridian_strategy::{DeploymentId, DeploymentState};
 
 use super::{
     fixture::{Engine, Fixture, call, manual},
@@ -40,12 +40,12 @@ async fn one_that_spoils_it_is_alone_with_that(#[case] engine: Engine) {
     for (id, result) in others {
         result.as_ref().expect("it is promoted");
         let state = fixture.get(*id).await.state;
-        assert!(matches!(state, State::Ready { .. }), "{state:?}");
+        assert!(matches!(state, DeploymentState::Ready { .. }), "{state:?}");
     }
     // It gets the first reply, as any repeat does.
     spoiler.1.as_ref().expect("it was promoted before");
     let state = fixture.get(spoiler.0).await.state;
-    assert!(matches!(state, State::Deploying(_)), "{state:?}");
+    assert!(matches!(state, DeploymentState::Deploying(_)), "{state:?}");
     invariants::hold(&fixture).await;
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rstest::rstest;
-use viridian_strategy::{DeploymentId, Health, RouteStatus};
+use viridian_strategy::{DeploymentId, RouteHealth, RouteStatus};
 
 use super::fixture::{Engine, Fixture, manual};
 use crate::{Database, DeploymentFilter, OpenError, StoreError};
@@ -70,7 +70,7 @@ async fn a_deployment_that_cannot_be_read_delays_no_other(#[case] engine: Engine
         .await
         .expect("it is set aside");
     fixture.settle().await;
-    fixture.bring_up(sound, Health::Healthy).await;
+    fixture.bring_up(sound, RouteHealth::Healthy).await;
     assert_eq!(fixture.get(sound).await.status.blue.ready, 1);
 }
 

@@ -5,8 +5,8 @@ use std::{fmt::Debug, time::Duration};
 
 use rstest::rstest;
 use viridian_strategy::{
-    BlockerCode, BlueGreen, DeploymentId, Health, IntOrPercent, Lifecycle, LifecyclePhase, Policy,
-    RevisionId, RollingUpdate, RouteStatus, State, Strategy, SubStep, Traffic,
+    BlockerCode, BlueGreen, DeploymentId, DeploymentState, IntOrPercent, Lifecycle, LifecyclePhase,
+    Policy, RevisionId, RollingUpdate, RouteHealth, RouteStatus, RouteTraffic, Strategy, SubStep,
     verbs::{AbortRejection, ActivateRejection, DeleteRejection, PauseRejection, UpdateRejection},
 };
 
@@ -31,7 +31,7 @@ async fn abort_goes_back_in_one_transaction(#[case] engine: Engine) {
     fixture.pause(id, true).await;
     let aborted = fixture.db.abort_deployment(id, &call()).await;
     let aborted = aborted.expect("a pause is not in the way back").deployment;
-    assert_eq!(aborted.state, State::Ready { current: blue });
+    assert_eq!(aborted.state, DeploymentState::Ready { current: blue });
     assert_eq!(aborted.epoch, before.epoch, "the table never changed");
     assert!(aborted.paused);
     assert_eq!(
@@ -75,7 +75,7 @@ async fn abort_of_a_rolling_update_goes_back_step_by_step(#[case] engine: Engine
     let id = fixture.ready(2, rolling()).await;
     let blue = fixture.get(id).await.state.current().expect("blue");
     let green = fixture.deploy(id).await;
-    fixture.bring_up(id, Health::Healthy).await;
+    fixture.bring_up(id, RouteHealth::Healthy).await;
     let aborted = fixture.db.abort_deployment(id, &call()).await;
     let aborted = aborted.expect("it is DEPLOYING").deployment;
     assert_eq!(aborted.state.sub_step(), Some(SubStep::RollingBack));
@@ -84,9 +84,12 @@ async fn abort_of_a_rolling_update_goes_back_step_by_step(#[case] engine: Engine
         .is(AbortRejection::RollingBack);
     fixture.settle().await;
     for _ in 0..4 {
-        fixture.bring_up(id, Health::Healthy).await;
+        fixture.bring_up(id, RouteHealth::Healthy).await;
     }
-    assert_eq!(fixture.get(id).await.state, State::Ready { current: blue });
+    assert_eq!(
+        fixture.get(id).await.state,
+        DeploymentState::Ready { current: blue }
+    );
     assert_eq!(colours(&fixture.routes(id).await), [blue]);
     let live = fixture.routes(id).await;
     let live = live.iter().filter(|route| route.view.is_live());
@@ -108,11 +111,14 @@ async fn roll_back_is_instant_while_blue_is_retained(#[case] engine: Engine) {
     fixture.settle().await;
     // Green is the broken side.
     let routes = fixture.routes_of(id, green).await;
-    fixture.health(&routes, Health::Unhealthy).await;
+    fixture.health(&routes, RouteHealth::Unhealthy).await;
     let back = fixture.db.roll_back_deployment(id, None, &call()).await;
     let back = back.expect("blue is retained");
     assert!(back.instant);
-    assert_eq!(back.deployment.state, State::Ready { current: blue });
+    assert_eq!(
+        back.deployment.state,
+        DeploymentState::Ready { current: blue }
+    );
     assert_eq!(back.deployment.previous, Some(green));
     assert_eq!(back.deployment.status.blue.active_traffic, 3);
     assert_eq!(back.deployment.status.blue.retained, 0);
@@ -160,18 +166,21 @@ async fn roll_back_is_an_activation_otherwise(#[case] engine: Engine) {
     .is(RollBackRefusal::Rules(ActivateRejection::InProgress {
         deploying: second,
     }));
-    fixture.bring_up(id, Health::Healthy).await;
+    fixture.bring_up(id, RouteHealth::Healthy).await;
     assert_eq!(
         fixture.get(id).await.state,
-        State::Ready { current: second }
+        DeploymentState::Ready { current: second }
     );
     let back = fixture.db.roll_back_deployment(id, None, &call()).await;
     let back = back.expect("there is one before");
     assert!(!back.instant);
     assert_eq!(back.deployment.state.deploying(), Some(first));
     fixture.settle().await;
-    fixture.bring_up(id, Health::Healthy).await;
-    assert_eq!(fixture.get(id).await.state, State::Ready { current: first });
+    fixture.bring_up(id, RouteHealth::Healthy).await;
+    assert_eq!(
+        fixture.get(id).await.state,
+        DeploymentState::Ready { current: first }
+    );
     invariants::hold(&fixture).await;
 }
 
@@ -254,7 +263,7 @@ async fn update_takes_values_but_not_another_strategy(#[case] engine: Engine) {
     let deployment = fixture.get(id).await;
     assert_eq!(
         deployment.state,
-        State::Ready { current: green },
+        DeploymentState::Ready { current: green },
         "the new values count at once"
     );
     fixture
@@ -332,7 +341,7 @@ async fn delete_drains_everything_and_leaves_a_tombstone(#[case] engine: Engine)
     assert!(
         active
             .iter()
-            .all(|route| route.view.traffic == Traffic::Inactive)
+            .all(|route| route.view.traffic == RouteTraffic::Inactive)
     );
     fixture.status(&ending, RouteStatus::Terminated).await;
     fixture.settle().await;

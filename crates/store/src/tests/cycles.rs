@@ -9,7 +9,7 @@ use std::{
 
 use rstest::rstest;
 use tokio::sync::Barrier;
-use viridian_strategy::{DeploymentId, Health};
+use viridian_strategy::{DeploymentId, RouteHealth};
 
 use super::{
     broken::{literal, refuse_events},
@@ -197,7 +197,7 @@ async fn a_report_that_cannot_be_written_fails_alone(#[case] engine: Engine) {
         ids.push(id);
         reports.push(HealthReport {
             route: fixture.routes(id).await[0].view.id,
-            health: Health::Degraded,
+            health: RouteHealth::Degraded,
         });
     }
     refuse_events(&fixture, engine, ids[1]).await;
@@ -212,7 +212,7 @@ async fn a_report_that_cannot_be_written_fails_alone(#[case] engine: Engine) {
     assert_eq!(results, [Ok(()), unwritable, unreadable, Ok(())]);
     for (id, result) in ids.into_iter().zip(results) {
         let health = fixture.routes(id).await[0].view.health;
-        assert_eq!(health == Health::Degraded, result.is_ok());
+        assert_eq!(health == RouteHealth::Degraded, result.is_ok());
     }
 }
 

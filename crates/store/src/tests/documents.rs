@@ -36,7 +36,7 @@ fn every_rollout_has_the_text_of_its_golden_file() {
         let document = RolloutDocument::from(&rollout);
         assert_eq!(Json::text(&document).expect("it is JSON"), text, "{name}");
         let read: RolloutDocument = Json::parse(text).expect("it parses");
-        let sub_step = viridian_strategy::State::Deploying(rollout).sub_step();
+        let sub_step = viridian_strategy::DeploymentState::Deploying(rollout).sub_step();
         let sub_step = sub_step.expect("it is under way");
         let read = read.rollout(rollout.current, rollout.deploying, sub_step);
         assert_eq!(read, rollout, "{name}");

@@ -10,8 +10,8 @@ use diesel_async::RunQueryDsl as _;
 use tempfile::TempDir;
 use uuid::Uuid;
 use viridian_strategy::{
-    Blocker, BlockerCode, BlueGreen, DeploymentId, Health, Policy, RevisionId, RouteId,
-    RouteStatus, State, Strategy, SubStep, Traffic,
+    Blocker, BlockerCode, BlueGreen, DeploymentId, DeploymentState, Policy, RevisionId,
+    RouteHealth, RouteId, RouteStatus, RouteTraffic, Strategy, SubStep,
 };
 
 use crate::{
@@ -95,8 +95,11 @@ impl Fixture {
         let awaited = (n > 0).then_some(BlockerCode::RoutesNotReady);
         assert_eq!(first, awaited, "the first reply says what is awaited");
         let id = created.deployment.id;
-        self.bring_up(id, Health::Healthy).await;
-        assert!(matches!(self.get(id).await.state, State::Ready { .. }));
+        self.bring_up(id, RouteHealth::Healthy).await;
+        assert!(matches!(
+            self.get(id).await.state,
+            DeploymentState::Ready { .. }
+        ));
         id
     }
 
@@ -104,7 +107,7 @@ impl Fixture {
     pub(super) async fn at_the_gate(&self, n: u32, policy: Policy) -> (DeploymentId, RevisionId) {
         let id = self.ready(n, policy).await;
         let revision = self.deploy(id).await;
-        self.bring_up(id, Health::Healthy).await;
+        self.bring_up(id, RouteHealth::Healthy).await;
         assert_eq!(
             self.get(id).await.state.sub_step(),
             Some(SubStep::AwaitingPromotion)
@@ -121,7 +124,7 @@ impl Fixture {
     }
 
     /// Reports all routes that were not started RUNNING and then `health`.
-    pub(super) async fn bring_up(&self, id: DeploymentId, health: Health) {
+    pub(super) async fn bring_up(&self, id: DeploymentId, health: RouteHealth) {
         let new = self.routes_in(id, RouteStatus::Provisioning).await;
         self.status(&new, RouteStatus::Running).await;
         self.health(&new, health).await;
@@ -138,7 +141,7 @@ impl Fixture {
         assert!(results.iter().all(Result::is_ok), "{results:?}");
     }
 
-    pub(super) async fn health(&self, routes: &[RouteId], health: Health) {
+    pub(super) async fn health(&self, routes: &[RouteId], health: RouteHealth) {
         let reports = routes
             .iter()
             .map(|&route| HealthReport { route, health })
@@ -349,7 +352,7 @@ pub(super) fn automatic(promote_delay: Duration) -> Policy {
 pub(super) fn colours(routes: &[Route]) -> Vec<RevisionId> {
     let active = routes
         .iter()
-        .filter(|route| route.view.traffic == Traffic::Active);
+        .filter(|route| route.view.traffic == RouteTraffic::Active);
     let mut colours: Vec<RevisionId> = active.map(|route| route.view.revision).collect();
     colours.sort();
     colours.dedup();

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::{task::JoinSet, time::sleep};
 use uuid::Uuid;
-use viridian_strategy::{DeploymentId, Health};
+use viridian_strategy::{DeploymentId, RouteHealth};
 
 use super::{
     chance::{count, tell},
@@ -214,7 +214,7 @@ async fn a_report_on_a_held_one_fails_alone() {
     let reports = || {
         let report = |route| HealthReport {
             route,
-            health: Health::Degraded,
+            health: RouteHealth::Degraded,
         };
         fixture.db.report_health(routes.map(report).into())
     };
@@ -232,17 +232,23 @@ async fn a_report_on_a_held_one_fails_alone() {
     assert!(applied_after < LOCK_TIMEOUT / 2, "{applied_after:?}");
     assert_eq!(
         fixture.routes(free).await[0].view.health,
-        Health::Degraded,
+        RouteHealth::Degraded,
         "the other is applied"
     );
     assert_eq!(fixture.get(held).await, before);
-    assert_eq!(fixture.routes(held).await[0].view.health, Health::Healthy);
+    assert_eq!(
+        fixture.routes(held).await[0].view.health,
+        RouteHealth::Healthy
+    );
     holder.release().await;
     // Once more, with one that changes nothing any more.
     let results = reports().await.expect("nobody holds it");
     assert_eq!(results, [Ok(()), Ok(())]);
     for id in [free, held] {
-        assert_eq!(fixture.routes(id).await[0].view.health, Health::Degraded);
+        assert_eq!(
+            fixture.routes(id).await[0].view.health,
+            RouteHealth::Degraded
+        );
     }
     invariants::hold(&fixture).await;
 }
@@ -253,7 +259,7 @@ async fn pass(fixture: &Fixture, ids: &[DeploymentId]) -> Duration {
     let mut slowest = Duration::ZERO;
     for &id in ids {
         let route = fixture.routes(id).await[0].view.id;
-        for health in [Health::Degraded, Health::Healthy] {
+        for health in [RouteHealth::Degraded, RouteHealth::Healthy] {
             let begin = Instant::now();
             fixture.health(&[route], health).await;
             slowest = slowest.max(begin.elapsed());
@@ -295,7 +301,7 @@ async fn keep_asking(
                 is_held(db.update_deployment(id, update, &call()).await)
             }
             _ => {
-                let health = Health::Unhealthy;
+                let health = RouteHealth::Unhealthy;
                 let reported = db.report_health(vec![HealthReport { route, health }]).await;
                 reported.expect("the rest is taken") == [Err(ReportError::Held(id))]
             }

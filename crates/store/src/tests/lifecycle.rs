@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use rstest::rstest;
-use viridian_strategy::{BlockerCode, Health, Lifecycle, RouteStatus, State, SubStep, Traffic};
+use viridian_strategy::{
+    BlockerCode, DeploymentState, Lifecycle, RouteHealth, RouteStatus, RouteTraffic, SubStep,
+};
 
 use super::{
     fixture::{Engine, Fixture, automatic, call, colours, manual, spec},
@@ -63,7 +65,7 @@ async fn without_a_revision_a_deployment_is_idle(#[case] engine: Engine) {
         .await
         .expect("it is created");
     let idle = idle.deployment;
-    assert_eq!(idle.state, State::Pending { current: None });
+    assert_eq!(idle.state, DeploymentState::Pending { current: None });
     assert_eq!(idle.status.blockers[0].code(), BlockerCode::NoRevision);
     assert!(fixture.routes(idle.id).await.is_empty());
     let taken = fixture.db.create_deployment(new("idle"), &call()).await;
@@ -84,9 +86,9 @@ async fn without_a_revision_a_deployment_is_idle(#[case] engine: Engine) {
     assert!(
         routes
             .iter()
-            .all(|route| route.view.traffic == Traffic::Active)
+            .all(|route| route.view.traffic == RouteTraffic::Active)
     );
-    fixture.bring_up(idle.id, Health::Healthy).await;
+    fixture.bring_up(idle.id, RouteHealth::Healthy).await;
     assert_eq!(
         fixture.get(idle.id).await.state.lifecycle(),
         Lifecycle::Ready
@@ -110,7 +112,7 @@ async fn green_comes_up_without_traffic_and_waits_at_the_gate(#[case] engine: En
         deployment.status.blockers[0].code(),
         BlockerCode::GreenProvisioning
     );
-    fixture.bring_up(id, Health::Healthy).await;
+    fixture.bring_up(id, RouteHealth::Healthy).await;
     let deployment = fixture.get(id).await;
     assert_eq!(
         deployment.state.sub_step(),
@@ -127,7 +129,7 @@ async fn green_comes_up_without_traffic_and_waits_at_the_gate(#[case] engine: En
 
     // One that is not ready any more closes the way again.
     let one = fixture.routes_of(id, green).await[0];
-    fixture.health(&[one], Health::Degraded).await;
+    fixture.health(&[one], RouteHealth::Degraded).await;
     fixture.settle().await;
     assert_eq!(
         fixture.get(id).await.state.sub_step(),
@@ -145,9 +147,9 @@ async fn an_automatic_promotion_switches_all_traffic(#[case] engine: Engine) {
     let id = fixture.ready(3, automatic(Duration::ZERO)).await;
     let blue = fixture.get(id).await.state.current().expect("blue");
     let green = fixture.deploy(id).await;
-    fixture.bring_up(id, Health::Healthy).await;
+    fixture.bring_up(id, RouteHealth::Healthy).await;
     let deployment = fixture.get(id).await;
-    assert_eq!(deployment.state, State::Ready { current: green });
+    assert_eq!(deployment.state, DeploymentState::Ready { current: green });
     assert_eq!(deployment.previous, Some(blue));
     assert_eq!(colours(&fixture.routes(id).await), [green]);
     assert_eq!(
@@ -170,9 +172,9 @@ async fn an_automatic_promotion_looks_at_health_again(#[case] engine: Engine) {
     let green = fixture.deploy(id).await;
     let routes = fixture.routes_of(id, green).await;
     fixture.status(&routes, RouteStatus::Running).await;
-    fixture.health(&routes, Health::Healthy).await;
+    fixture.health(&routes, RouteHealth::Healthy).await;
     assert_eq!(fixture.pass().await.done, [id]);
-    fixture.health(&routes, Health::Unhealthy).await;
+    fixture.health(&routes, RouteHealth::Unhealthy).await;
     // Whenever the cycle comes, now or when the delay of the earlier health is
     // over, it finds four unhealthy green.
     fixture.settle().await;

@@ -10,7 +10,7 @@ use std::{
 
 use rstest::rstest;
 use viridian_strategy::{
-    BlockerCode, Health, Policy, RouteStatus, State, Timestamp, Traffic,
+    BlockerCode, DeploymentState, Policy, RouteHealth, RouteStatus, RouteTraffic, Timestamp,
     verbs::{self, PromoteRejection},
 };
 
@@ -41,9 +41,9 @@ async fn every_route_is_switched(
     for route in fixture.routes(id).await {
         let view = route.view;
         let expected = if view.revision == green {
-            (RouteStatus::Running, Traffic::Active)
+            (RouteStatus::Running, RouteTraffic::Active)
         } else {
-            (RouteStatus::Terminating, Traffic::Inactive)
+            (RouteStatus::Terminating, RouteTraffic::Inactive)
         };
         assert_eq!((view.status, view.traffic), expected);
     }
@@ -70,7 +70,7 @@ async fn of_64_callers_one_promotes(#[case] engine: Engine) {
                 let routes = fixture.routes(id).await;
                 let active = routes
                     .iter()
-                    .filter(|r| r.view.traffic == Traffic::Active)
+                    .filter(|r| r.view.traffic == RouteTraffic::Active)
                     .count();
                 assert_eq!(colours(&routes).len(), 1, "colours are mixed");
                 assert_eq!(active, 3);
@@ -103,7 +103,7 @@ async fn of_64_callers_one_promotes(#[case] engine: Engine) {
     assert_eq!(promotion.promoted, fixture.routes_of(id, green).await);
     assert_eq!(promotion.drained, fixture.routes_of(id, blue).await);
     let after = fixture.get(id).await;
-    assert_eq!(after.state, State::Ready { current: green });
+    assert_eq!(after.state, DeploymentState::Ready { current: green });
     assert_eq!(after.state.sub_step(), None);
     assert_eq!(after.generation, before.generation + 1);
     assert_eq!(after.epoch, before.epoch + 1);
@@ -172,8 +172,8 @@ async fn a_swap_that_matches_no_row_touches_no_route(#[case] engine: Engine) {
         .expect("it is held")
         .expect("it is there");
     let one = fixture.routes_of(id, green).await[0];
-    fixture.health(&[one], Health::Degraded).await;
-    fixture.health(&[one], Health::Healthy).await;
+    fixture.health(&[one], RouteHealth::Degraded).await;
+    fixture.health(&[one], RouteHealth::Healthy).await;
     let footprint = fixture.footprint().await;
     let result = fixture
         .db
@@ -211,7 +211,7 @@ async fn a_refused_promotion_changes_no_row(#[case] engine: Engine) {
     let one = fixture.routes_of(id, green).await[0];
     // No cycle has run since: the transaction sees it all the same, and the
     // deployment says why it does not go on.
-    fixture.health(&[one], Health::Unhealthy).await;
+    fixture.health(&[one], RouteHealth::Unhealthy).await;
     let blockers = fixture.get(id).await.status.blockers;
     assert_eq!(blockers[0].code(), BlockerCode::GreenUnhealthy);
     let footprint = fixture.footprint().await;
@@ -247,7 +247,7 @@ async fn a_refused_promotion_changes_no_row(#[case] engine: Engine) {
     assert_eq!(fixture.footprint().await, footprint);
 
     // And a cycle that has not run yet is no reason to refuse.
-    fixture.health(&[one], Health::Healthy).await;
+    fixture.health(&[one], RouteHealth::Healthy).await;
     let preview = fixture
         .db
         .preview_promote(id, Some(green), &call())

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use rstest::rstest;
-use viridian_strategy::{BlueGreen, DeploymentId, Health, Policy, RouteStatus, State, Strategy};
+use viridian_strategy::{
+    BlueGreen, DeploymentId, DeploymentState, Policy, RouteHealth, RouteStatus, Strategy,
+};
 
 use super::{
     fixture::{Engine, Fixture, call, manual, spec, with_request},
@@ -115,7 +117,7 @@ async fn routes_that_a_decision_needs_stay(#[case] engine: Engine) {
     let first = fixture.routes_in(id, RouteStatus::Running).await;
     fixture.status(&first[..1], RouteStatus::Terminated).await;
     fixture.settle().await;
-    fixture.bring_up(id, Health::Healthy).await;
+    fixture.bring_up(id, RouteHealth::Healthy).await;
     assert_eq!(fixture.get(id).await.status.blue.failed, 1);
     let counted = fixture.get(id).await.status;
     assert_eq!(
@@ -127,7 +129,7 @@ async fn routes_that_a_decision_needs_stay(#[case] engine: Engine) {
     // What is drained goes, once it is over and old; the failure goes with its
     // revision's time.
     fixture.deploy(id).await;
-    fixture.bring_up(id, Health::Healthy).await;
+    fixture.bring_up(id, RouteHealth::Healthy).await;
     let promoted = fixture.db.complete_manual_promote(id, None, &call()).await;
     let drained = promoted.expect("it is promoted").drained;
     fixture.settle().await;
@@ -212,7 +214,7 @@ async fn revisions_beyond_the_limit_go(#[case] engine: Engine) {
     let back = fixture.db.roll_back_deployment(id, None, &call()).await;
     assert!(!back.expect("it goes back").instant);
     fixture.settle().await;
-    fixture.bring_up(id, Health::Healthy).await;
+    fixture.bring_up(id, RouteHealth::Healthy).await;
     let promoted = fixture.db.complete_manual_promote(id, None, &call()).await;
     let current = promoted.expect("it is promoted").deployment.state.current();
     assert_eq!(current, revision(&fixture, id, 4).await);
@@ -237,7 +239,7 @@ async fn revisions_that_are_named_or_in_use_stay(#[case] engine: Engine) {
     let id = fixture.ready(1, retaining).await;
     limit_revisions(&fixture, id, 1).await;
     fixture.deploy(id).await;
-    fixture.bring_up(id, Health::Healthy).await;
+    fixture.bring_up(id, RouteHealth::Healthy).await;
     let promoted = fixture.db.complete_manual_promote(id, None, &call()).await;
     promoted.expect("it is promoted");
     fixture.settle().await;
@@ -284,7 +286,7 @@ async fn a_tombstone_goes_with_all_that_was_its_own(#[case] engine: Engine) {
     fixture.settle().await;
     assert!(matches!(
         fixture.get(id).await.state,
-        State::Destroyed { .. }
+        DeploymentState::Destroyed { .. }
     ));
 
     assert_eq!(prune(&fixture, 29 * DAY).await.deployments, 0);
@@ -348,7 +350,7 @@ async fn limit_revisions(fixture: &Fixture, id: DeploymentId, limit: u32) {
 /// Promotes a new revision and has the old one's routes end.
 async fn promote_another(fixture: &Fixture, id: DeploymentId) {
     fixture.deploy(id).await;
-    fixture.bring_up(id, Health::Healthy).await;
+    fixture.bring_up(id, RouteHealth::Healthy).await;
     let promoted = fixture.db.complete_manual_promote(id, None, &call()).await;
     let drained = promoted.expect("it is promoted").drained;
     fixture.status(&drained, RouteStatus::Terminated).await;

@@ -8,7 +8,7 @@ mod arena;
 
 use rstest::rstest;
 use viridian_strategy::{
-    BlockerCode, Health, Lifecycle, State,
+    BlockerCode, DeploymentState, Lifecycle, RouteHealth,
     verbs::{AbortRejection, PromoteRejection},
 };
 
@@ -31,7 +31,7 @@ async fn with_a_report_that_one_green_is_unhealthy(#[case] engine: Engine) {
         let gate = arena.to_the_gate().await;
         let seen = HealthReport {
             route: gate.green_routes[start.round as usize % gate.green_routes.len()],
-            health: Health::Unhealthy,
+            health: RouteHealth::Unhealthy,
         };
         let (promoted, reported) = start
             .together(promote(&arena, &gate), {
@@ -51,7 +51,7 @@ async fn with_a_report_that_one_green_is_unhealthy(#[case] engine: Engine) {
                 First::Other
             }
         };
-        assert_eq!(arena.health(seen.route).await, Health::Unhealthy);
+        assert_eq!(arena.health(seen.route).await, RouteHealth::Unhealthy);
         race.won_by(first).await;
     }
     race.tell().await;
@@ -84,7 +84,7 @@ async fn with_an_abort(#[case] engine: Engine) {
                 // By way of ROLLING_BACK.
                 let after = gate.held_back(&arena, &[Phase::Abort, Phase::Abort]).await;
                 assert_eq!(after.deployment, aborted.deployment);
-                let ready = State::Ready { current: gate.blue };
+                let ready = DeploymentState::Ready { current: gate.blue };
                 assert_eq!(after.deployment.state, ready);
                 after.ended(&gate.green_routes);
                 First::Other

@@ -2,7 +2,7 @@
 
 use rstest::rstest;
 use uuid::Uuid;
-use viridian_strategy::{Health, RouteId, RouteStatus, Traffic};
+use viridian_strategy::{RouteHealth, RouteId, RouteStatus, RouteTraffic};
 
 use super::{
     fixture::{Engine, Fixture, call, manual, report},
@@ -51,7 +51,7 @@ async fn each_report_stands_alone(#[case] engine: Engine) {
             .filter(|r| r.view.status == RouteStatus::Terminated)
             .collect();
         assert_eq!(over.len(), 1);
-        assert_eq!(over[0].view.traffic, Traffic::Inactive);
+        assert_eq!(over[0].view.traffic, RouteTraffic::Inactive);
     }
     // What crashed is replaced, ACTIVE.
     fixture.settle().await;
@@ -80,7 +80,7 @@ async fn a_report_that_changes_nothing_writes_nothing(#[case] engine: Engine) {
         .collect();
     let before = (fixture.get(id).await, fixture.footprint().await);
     let at = fixture.routes(id).await[0].view.health_updated_at;
-    fixture.health(&routes, Health::Healthy).await;
+    fixture.health(&routes, RouteHealth::Healthy).await;
     fixture.status(&routes, RouteStatus::Running).await;
     assert_eq!((fixture.get(id).await, fixture.footprint().await), before);
     assert_eq!(fixture.routes(id).await[0].view.health_updated_at, at);
@@ -99,7 +99,7 @@ async fn what_has_ended_has_no_health(#[case] engine: Engine) {
     fixture.status(&[route], RouteStatus::Terminated).await;
     let late = vec![HealthReport {
         route,
-        health: Health::Unhealthy,
+        health: RouteHealth::Unhealthy,
     }];
     let results = fixture
         .db
@@ -119,7 +119,7 @@ async fn a_stop_is_open_until_it_is_done(#[case] engine: Engine) {
     let promotion = fixture.db.complete_manual_promote(id, None, &call()).await;
     let drained = promotion.expect("it is promoted").drained;
     let assignments = "SELECT COUNT(*) AS n FROM assignments";
-    fixture.health(&drained, Health::Unhealthy).await;
+    fixture.health(&drained, RouteHealth::Unhealthy).await;
     assert_eq!(
         fixture.number(assignments).await,
         1,

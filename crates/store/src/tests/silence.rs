@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rstest::rstest;
-use viridian_strategy::{DeploymentId, Health, RouteId, RouteStatus};
+use viridian_strategy::{DeploymentId, RouteHealth, RouteId, RouteStatus};
 
 use super::{
     broken::refuse_events,
@@ -23,7 +23,7 @@ async fn who_is_spoken_of_stays_healthy_and_the_others_are_not_checked(#[case] e
     let (mut time, fixture) = VirtualTime::new(engine).await;
     let id = fixture.ready(3, manual()).await;
     let routes = ids(&fixture, id).await;
-    fixture.health(&routes[2..], Health::Degraded).await;
+    fixture.health(&routes[2..], RouteHealth::Degraded).await;
     fixture.settle().await;
     let before = fixture.get(id).await;
     time.pass(SILENCE).await;
@@ -32,7 +32,11 @@ async fn who_is_spoken_of_stays_healthy_and_the_others_are_not_checked(#[case] e
     time.pass(SECOND).await;
 
     assert_eq!(end(&fixture, SILENCE + SECOND).await, routes[1..2]);
-    let health = [Health::Healthy, Health::NotChecked, Health::Degraded];
+    let health = [
+        RouteHealth::Healthy,
+        RouteHealth::NotChecked,
+        RouteHealth::Degraded,
+    ];
     assert_eq!(healths(&fixture, id).await, health);
     let after = fixture.get(id).await;
     assert_eq!(after.sequence, before.sequence + 1, "there is an event");
@@ -49,7 +53,7 @@ async fn who_is_spoken_of_stays_healthy_and_the_others_are_not_checked(#[case] e
 
     // Once is enough, and a report puts it right.
     assert_eq!(end(&fixture, SILENCE + SECOND).await, []);
-    fixture.health(&routes[1..2], Health::Healthy).await;
+    fixture.health(&routes[1..2], RouteHealth::Healthy).await;
     assert_eq!(fixture.get(id).await.status.blue.ready, 2);
     invariants::hold(&fixture).await;
 }
@@ -70,7 +74,7 @@ async fn green_that_falls_silent_closes_the_gate(#[case] engine: Engine) {
         Some(viridian_strategy::SubStep::Provisioning)
     );
     let green = fixture.routes_of(id, green).await;
-    fixture.health(&green, Health::Healthy).await;
+    fixture.health(&green, RouteHealth::Healthy).await;
     fixture.settle().await;
     assert!(fixture.get(id).await.status.green.ready == 1);
     invariants::hold(&fixture).await;
@@ -226,7 +230,7 @@ async fn a_repeated_report_writes_nothing_by_itself(#[case] engine: Engine) {
     let id = fixture.ready(2, manual()).await;
     let footprint = fixture.footprint().await;
     fixture
-        .health(&ids(&fixture, id).await, Health::Healthy)
+        .health(&ids(&fixture, id).await, RouteHealth::Healthy)
         .await;
     assert_eq!(fixture.footprint().await, footprint);
     let all = "SELECT COUNT(*) AS n FROM last_reports";
@@ -238,7 +242,7 @@ async fn ids(fixture: &Fixture, id: DeploymentId) -> Vec<RouteId> {
     routes.iter().map(|route| route.view.id).collect()
 }
 
-async fn healths(fixture: &Fixture, id: DeploymentId) -> Vec<Health> {
+async fn healths(fixture: &Fixture, id: DeploymentId) -> Vec<RouteHealth> {
     let routes = fixture.routes(id).await;
     routes.iter().map(|route| route.view.health).collect()
 }

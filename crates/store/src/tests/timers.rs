@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use rstest::rstest;
 use viridian_strategy::{
-    BlueGreen, DeploymentId, GateAction, GateTimeout, Health, Policy, RevisionId, RouteId,
-    RouteStatus, State, Strategy, SubStep,
+    BlueGreen, DeploymentId, DeploymentState, GateAction, GateTimeout, Policy, RevisionId,
+    RouteHealth, RouteId, RouteStatus, Strategy, SubStep,
 };
 
 use super::{
@@ -99,7 +99,7 @@ impl Timer {
         let ready_green = async |spec| {
             let id = fixture.ready(2, blue_green(spec)).await;
             let green = fixture.deploy(id).await;
-            fixture.bring_up(id, Health::Healthy).await;
+            fixture.bring_up(id, RouteHealth::Healthy).await;
             Set {
                 id,
                 rings_in: TIME,
@@ -134,7 +134,7 @@ impl Timer {
                 time.pass(Duration::from_secs(10)).await;
                 let routes = fixture.routes_of(id, green).await;
                 fixture.status(&routes[..1], RouteStatus::Running).await;
-                fixture.health(&routes[..1], Health::Healthy).await;
+                fixture.health(&routes[..1], RouteHealth::Healthy).await;
                 fixture.settle().await;
                 Set {
                     id,
@@ -165,7 +165,7 @@ impl Timer {
                     crash(time, fixture, id).await;
                     time.pass(Duration::from_secs(wait)).await;
                     fixture.settle().await;
-                    fixture.bring_up(id, Health::Healthy).await;
+                    fixture.bring_up(id, RouteHealth::Healthy).await;
                 }
                 crash(time, fixture, id).await;
                 Set {
@@ -183,12 +183,15 @@ impl Timer {
         match self {
             Self::PromoteDelay | Self::MinReady | Self::GateToPromote => {
                 let promoted = current == set.green;
-                assert_eq!(promoted, matches!(deployment.state, State::Ready { .. }));
+                assert_eq!(
+                    promoted,
+                    matches!(deployment.state, DeploymentState::Ready { .. })
+                );
                 promoted
             }
             Self::GateToRollBack | Self::ProgressDeadline => {
                 assert_ne!(current, set.green);
-                let back = matches!(deployment.state, State::Ready { .. });
+                let back = matches!(deployment.state, DeploymentState::Ready { .. });
                 let waits = [SubStep::Provisioning, SubStep::AwaitingPromotion];
                 let waits = deployment
                     .state
@@ -231,8 +234,8 @@ async fn assignments_outlive_the_server_and_stop_waits_for_the_grace(#[case] eng
     }
     fixture.status(&green[..1], RouteStatus::Running).await;
     assert_eq!(open(&fixture).await, (starts(&green[1..]), None));
-    fixture.bring_up(id, Health::Healthy).await;
-    fixture.health(&green, Health::Healthy).await;
+    fixture.bring_up(id, RouteHealth::Healthy).await;
+    fixture.health(&green, RouteHealth::Healthy).await;
     fixture.settle().await;
 
     let promoted = fixture.db.complete_manual_promote(id, None, &call()).await;

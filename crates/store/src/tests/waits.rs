@@ -12,7 +12,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
     time::sleep,
 };
-use viridian_strategy::{DeploymentId, Health};
+use viridian_strategy::{DeploymentId, RouteHealth};
 
 use super::{
     fixture::{Engine, Fixture, call, manual},
@@ -187,7 +187,7 @@ async fn reports_on_many_locked_deployments_wait_once() {
     let mut reports = Vec::new();
     for &id in &ids {
         let route = fixture.routes(id).await[0].view.id;
-        let health = Health::Degraded;
+        let health = RouteHealth::Degraded;
         reports.push(HealthReport { route, health });
     }
     let other = OtherProgram::lock(&fixture).await;

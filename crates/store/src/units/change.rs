@@ -3,8 +3,9 @@
 
 use uuid::Uuid;
 use viridian_strategy::{
-    DeploymentId, Evaluation, Lifecycle, LifecyclePhase, Observed, ObservedRoute, RouteActions,
-    RouteId, State, SubStep, Timestamp, TrafficSplit, Transition, TransitionKind, counts, evaluate,
+    DeploymentId, DeploymentState, Evaluation, Lifecycle, LifecyclePhase, Observed, ObservedRoute,
+    RouteActions, RouteId, SubStep, Timestamp, TrafficSplit, Transition, TransitionKind, counts,
+    evaluate,
 };
 
 use crate::{
@@ -303,7 +304,7 @@ fn project(
 
 /// Whether nobody outside could tell the two apart: only clocks differ.
 fn observably_equal(old: &Deployment, new: &Deployment) -> bool {
-    let revisions = |state: &State| (state.phase(), state.current(), state.deploying());
+    let revisions = |state: &DeploymentState| (state.phase(), state.current(), state.deploying());
     revisions(&old.state) == revisions(&new.state)
         && Deployment {
             state: old.state,

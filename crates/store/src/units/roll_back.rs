@@ -1,7 +1,7 @@
 //! Roll back: to an earlier revision, at once if enough of its routes are
 //! retained.
 
-use viridian_strategy::{DeploymentId, RevisionId, State, TransitionKind, verbs};
+use viridian_strategy::{DeploymentId, DeploymentState, RevisionId, TransitionKind, verbs};
 
 use crate::{
     Database,
@@ -65,14 +65,16 @@ impl Database {
 
 /// Why there is nothing to go back to: a rollout that is under way, and the end
 /// of the deployment, say more than that there was no revision before.
-fn without_previous(state: &State) -> RollBackRefusal {
+fn without_previous(state: &DeploymentState) -> RollBackRefusal {
     use verbs::ActivateRejection::{Gone, InProgress};
     match *state {
-        State::Pending { .. } | State::Ready { .. } => RollBackRefusal::NoPrevious,
-        State::Deploying(rollout) => RollBackRefusal::Rules(InProgress {
+        DeploymentState::Pending { .. } | DeploymentState::Ready { .. } => {
+            RollBackRefusal::NoPrevious
+        }
+        DeploymentState::Deploying(rollout) => RollBackRefusal::Rules(InProgress {
             deploying: rollout.deploying,
         }),
-        State::Destroying { .. } | State::Destroyed { .. } => {
+        DeploymentState::Destroying { .. } | DeploymentState::Destroyed { .. } => {
             RollBackRefusal::Rules(Gone(state.lifecycle()))
         }
     }

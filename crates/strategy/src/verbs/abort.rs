@@ -1,4 +1,4 @@
-use crate::{Lifecycle, Observed, State, Step, Transition};
+use crate::{DeploymentState, Lifecycle, Observed, RolloutStep, Transition};
 
 /// Why an abort is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,10 +20,10 @@ pub enum AbortRejection {
 /// An [`AbortRejection`] when nothing may change.
 pub fn abort(observed: &Observed<'_>) -> Result<Transition, AbortRejection> {
     let state = observed.deployment.state;
-    let State::Deploying(rollout) = state else {
+    let DeploymentState::Deploying(rollout) = state else {
         return Err(AbortRejection::NotDeploying(state.lifecycle()));
     };
-    if rollout.step == Step::RollingBack {
+    if rollout.step == RolloutStep::RollingBack {
         return Err(AbortRejection::RollingBack);
     }
     let transition = observed.policy.strategy.rules().abort(observed, rollout);

@@ -1,4 +1,7 @@
-use crate::{Lifecycle, Observed, RevisionId, Rollout, RouteActions, State, Traffic, Transition};
+use crate::{
+    DeploymentState, Lifecycle, Observed, RevisionId, Rollout, RouteActions, RouteTraffic,
+    Transition,
+};
 
 /// Why an activation is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,36 +48,36 @@ fn begin(
     let mut actions = RouteActions::default();
     let mut deployment = *old;
     deployment.state = match old.state {
-        State::Destroying { .. } | State::Destroyed { .. } => {
+        DeploymentState::Destroying { .. } | DeploymentState::Destroyed { .. } => {
             return Err(ActivateRejection::Gone(old.state.lifecycle()));
         }
         state if state.current() == Some(revision) => {
             return Err(ActivateRejection::AlreadyCurrent);
         }
-        State::Pending { .. } => {
-            actions.create(revision, old.target_replicas, Traffic::Active);
+        DeploymentState::Pending { .. } => {
+            actions.create(revision, old.target_replicas, RouteTraffic::Active);
             actions.drain_active(observed);
             deployment.current_since = now;
-            State::Pending {
+            DeploymentState::Pending {
                 current: Some(revision),
             }
         }
-        State::Ready { current } => {
+        DeploymentState::Ready { current } => {
             let obsolete = observed
                 .active_routes()
                 .filter(|route| route.revision != current);
             actions.drain.extend(obsolete.map(|route| route.id));
-            State::Deploying(Rollout::new(current, revision, now))
+            DeploymentState::Deploying(Rollout::new(current, revision, now))
         }
-        State::Deploying(rollout) if supersede => {
+        DeploymentState::Deploying(rollout) if supersede => {
             let rules = observed.policy.strategy.rules();
             let obsolete = observed
                 .active_routes()
                 .filter(|route| rules.drains_superseded(&rollout, route));
             actions.drain.extend(obsolete.map(|route| route.id));
-            State::Deploying(Rollout::new(rollout.current, revision, now))
+            DeploymentState::Deploying(Rollout::new(rollout.current, revision, now))
         }
-        State::Deploying(rollout) => {
+        DeploymentState::Deploying(rollout) => {
             return Err(ActivateRejection::InProgress {
                 deploying: rollout.deploying,
             });

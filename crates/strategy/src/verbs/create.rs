@@ -1,14 +1,17 @@
-use crate::{ObservedDeployment, RevisionId, RouteActions, State, Timestamp, Traffic, Transition};
+use crate::{
+    DeploymentState, ObservedDeployment, RevisionId, RouteActions, RouteTraffic, Timestamp,
+    Transition,
+};
 
 /// Creates a deployment. Routes of a first revision are created ACTIVE at once:
 /// there is no blue to switch from.
 pub fn create(revision: Option<RevisionId>, target_replicas: u32, now: Timestamp) -> Transition {
     let mut actions = RouteActions::default();
     if let Some(revision) = revision {
-        actions.create(revision, target_replicas, Traffic::Active);
+        actions.create(revision, target_replicas, RouteTraffic::Active);
     }
     let nothing = ObservedDeployment {
-        state: State::Pending { current: revision },
+        state: DeploymentState::Pending { current: revision },
         target_replicas,
         paused: false,
         current_since: now,

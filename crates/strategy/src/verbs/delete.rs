@@ -1,4 +1,4 @@
-use crate::{Lifecycle, Observed, State, Transition};
+use crate::{DeploymentState, Lifecycle, Observed, Transition};
 
 /// Why a deletion is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub fn delete(observed: &Observed<'_>) -> Result<Transition, DeleteRejection> {
         return Err(DeleteRejection::Gone(lifecycle));
     }
     let current = old.state.current();
-    let mut transition = Transition::step(old, State::Destroying { current });
+    let mut transition = Transition::step(old, DeploymentState::Destroying { current });
     transition.actions.drain_active(observed);
     Ok(transition.requested())
 }

@@ -1,4 +1,4 @@
-use crate::{Lifecycle, Observed, ObservedDeployment, State, Transition};
+use crate::{DeploymentState, Lifecycle, Observed, ObservedDeployment, Transition};
 
 /// Why a pause or a resume is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub fn resume(observed: &Observed<'_>) -> Result<Transition, PauseRejection> {
 fn set_paused(
     observed: &Observed<'_>,
     paused: bool,
-    state: State,
+    state: DeploymentState,
 ) -> Result<Transition, PauseRejection> {
     let old = observed.deployment;
     match old.state.lifecycle() {

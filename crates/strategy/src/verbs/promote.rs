@@ -1,4 +1,4 @@
-use crate::{Blocker, Lifecycle, Observed, State, Transition};
+use crate::{Blocker, DeploymentState, Lifecycle, Observed, Transition};
 
 /// Why a manual promotion is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub enum PromoteRejection {
 /// A [`PromoteRejection`] when nothing may change.
 pub fn promote(observed: &Observed<'_>) -> Result<Transition, PromoteRejection> {
     let state = observed.deployment.state;
-    let State::Deploying(rollout) = state else {
+    let DeploymentState::Deploying(rollout) = state else {
         return Err(PromoteRejection::NotDeploying(state.lifecycle()));
     };
     let rules = observed.policy.strategy.rules();

@@ -1,5 +1,5 @@
 use crate::{
-    Observed, RevisionId, RouteActions, State, Traffic, Transition,
+    DeploymentState, Observed, RevisionId, RouteActions, RouteTraffic, Transition,
     verbs::{ActivateRejection, activate},
 };
 
@@ -26,7 +26,7 @@ pub fn roll_back(
 }
 
 fn instant(observed: &Observed<'_>, revision: RevisionId) -> Option<Transition> {
-    let State::Ready { current } = observed.deployment.state else {
+    let DeploymentState::Ready { current } = observed.deployment.state else {
         return None;
     };
     if current == revision {
@@ -43,7 +43,7 @@ fn instant(observed: &Observed<'_>, revision: RevisionId) -> Option<Transition> 
     let serving = observed
         .routes
         .iter()
-        .filter(|route| route.traffic == Traffic::Active && route.is_ready())
+        .filter(|route| route.traffic == RouteTraffic::Active && route.is_ready())
         .count();
     // At least one, also where nothing serves: a roll-back to no route is an outage.
     let needed = serving

@@ -1,7 +1,7 @@
 //! Abort: back to the current revision.
 
 use viridian_strategy::{
-    IntOrPercent, Lifecycle, State,
+    DeploymentState, IntOrPercent, Lifecycle,
     verbs::AbortRejection::{self, NotDeploying, RollingBack},
 };
 
@@ -84,7 +84,7 @@ fn rolling_takes_its_steps_once_it_is_resumed() {
 
 #[test]
 fn is_refused() {
-    let tombstone = case(State::Destroyed { current: None }, 3, []);
+    let tombstone = case(DeploymentState::Destroyed { current: None }, 3, []);
     let rows: [(DecisionCase, AbortRejection); 5] = [
         (pending(3, [serving()]), NotDeploying(Lifecycle::Pending)),
         (ready(3, [serving()]), NotDeploying(Lifecycle::Ready)),

@@ -1,7 +1,7 @@
 //! Activation: what begins, and what is refused.
 
 use viridian_strategy::{
-    IntOrPercent, Lifecycle, RevisionId, Rollout, State,
+    DeploymentState, IntOrPercent, Lifecycle, RevisionId, Rollout,
     verbs::ActivateRejection::{self, AlreadyCurrent, Gone, InProgress},
 };
 
@@ -25,7 +25,7 @@ fn begins() {
     ];
     let with_green = || std::iter::once(serving()).chain(mixed);
     let one = IntOrPercent::Count(1);
-    let idle = case(State::Pending { current: None }, 3, []);
+    let idle = case(DeploymentState::Pending { current: None }, 3, []);
     let rows: [(&str, DecisionCase, RevisionId, bool, &str); 10] = [
         (
             "PENDING without a revision",
@@ -111,7 +111,7 @@ fn begins() {
 fn is_refused() {
     let deploying = || deploying(3, [serving(), green(Running, Healthy).times(3)]);
     let in_progress = InProgress { deploying: GREEN };
-    let tombstone = case(State::Destroyed { current: None }, 3, []);
+    let tombstone = case(DeploymentState::Destroyed { current: None }, 3, []);
     let rows: [(DecisionCase, RevisionId, bool, ActivateRejection); 9] = [
         (
             destroying([serving()]),
@@ -140,7 +140,7 @@ fn is_refused() {
 
 #[test]
 fn a_rollout_begins_with_fresh_clocks() {
-    let fresh = |deploying| State::Deploying(Rollout::new(BLUE, deploying, at(100)));
+    let fresh = |deploying| DeploymentState::Deploying(Rollout::new(BLUE, deploying, at(100)));
     let begun = ready(3, [serving()]).try_activate(GREEN, false);
     assert_eq!(begun.map(|begun| begun.deployment.state), Ok(fresh(GREEN)));
     let superseded = awaiting(3, [serving()]).try_activate(OTHER, true);

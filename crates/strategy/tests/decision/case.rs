@@ -8,14 +8,14 @@ use std::{fmt::Write, time::Duration};
 
 use uuid::Uuid;
 use viridian_strategy::{
-    Blocker, BlueGreen, Evaluation, Health, IntOrPercent, Observed, ObservedDeployment,
-    ObservedRoute, Policy, RevisionId, RollingUpdate, Rollout, RouteActions, RouteId, RouteStatus,
-    State, Step, Stopwatch, Strategy, Timestamp, Traffic, Transition, TransitionKind, evaluate,
-    verbs,
+    Blocker, BlueGreen, DeploymentState, Evaluation, IntOrPercent, Observed, ObservedDeployment,
+    ObservedRoute, Policy, RevisionId, RollingUpdate, Rollout, RolloutStep, RouteActions,
+    RouteHealth, RouteId, RouteStatus, RouteTraffic, Stopwatch, Strategy, Timestamp, Transition,
+    TransitionKind, evaluate, verbs,
 };
 
 pub(crate) use viridian_strategy::{
-    Health::{Degraded, Healthy, NotChecked, Unhealthy},
+    RouteHealth::{Degraded, Healthy, NotChecked, Unhealthy},
     RouteStatus::{FailedToStart, Provisioning, Running, Terminated, Terminating},
 };
 
@@ -39,7 +39,7 @@ pub(crate) struct ReplicaSpec {
 }
 
 /// A route of the current revision, ACTIVE, old.
-pub(crate) fn blue(status: RouteStatus, health: Health) -> ReplicaSpec {
+pub(crate) fn blue(status: RouteStatus, health: RouteHealth) -> ReplicaSpec {
     let replica = replica(BLUE, status, health).created(-1000).at(-1000);
     if status.is_active() {
         replica.active()
@@ -49,22 +49,22 @@ pub(crate) fn blue(status: RouteStatus, health: Health) -> ReplicaSpec {
 }
 
 /// A route of the deploying revision, INACTIVE, created when it was activated.
-pub(crate) fn green(status: RouteStatus, health: Health) -> ReplicaSpec {
+pub(crate) fn green(status: RouteStatus, health: RouteHealth) -> ReplicaSpec {
     replica(GREEN, status, health)
 }
 
 /// A route of a revision that is neither, INACTIVE.
-pub(crate) fn other(status: RouteStatus, health: Health) -> ReplicaSpec {
+pub(crate) fn other(status: RouteStatus, health: RouteHealth) -> ReplicaSpec {
     replica(OTHER, status, health).created(-500).at(-500)
 }
 
-fn replica(revision: RevisionId, status: RouteStatus, health: Health) -> ReplicaSpec {
+fn replica(revision: RevisionId, status: RouteStatus, health: RouteHealth) -> ReplicaSpec {
     let route = ObservedRoute {
         id: RouteId(Uuid::nil()),
         revision,
         status,
         health,
-        traffic: Traffic::Inactive,
+        traffic: RouteTraffic::Inactive,
         created_at: at(0),
         status_updated_at: at(0),
         health_updated_at: None,
@@ -94,12 +94,12 @@ impl ReplicaSpec {
     }
 
     pub(crate) fn active(mut self) -> Self {
-        self.route.traffic = Traffic::Active;
+        self.route.traffic = RouteTraffic::Active;
         self
     }
 
     pub(crate) fn inactive(mut self) -> Self {
-        self.route.traffic = Traffic::Inactive;
+        self.route.traffic = RouteTraffic::Inactive;
         self
     }
 
@@ -133,11 +133,11 @@ pub(crate) struct DecisionCase {
 
 pub(crate) fn pending(target: u32, routes: impl IntoIterator<Item = ReplicaSpec>) -> DecisionCase {
     let current = Some(BLUE);
-    case(State::Pending { current }, target, routes)
+    case(DeploymentState::Pending { current }, target, routes)
 }
 
 pub(crate) fn ready(target: u32, routes: impl IntoIterator<Item = ReplicaSpec>) -> DecisionCase {
-    case(State::Ready { current: BLUE }, target, routes)
+    case(DeploymentState::Ready { current: BLUE }, target, routes)
 }
 
 /// DEPLOYING / PROVISIONING, blue-green with the default policy: a manual gate.
@@ -146,7 +146,7 @@ pub(crate) fn deploying(
     routes: impl IntoIterator<Item = ReplicaSpec>,
 ) -> DecisionCase {
     let rollout = Rollout::new(BLUE, GREEN, at(0));
-    let case = case(State::Deploying(rollout), target, routes);
+    let case = case(DeploymentState::Deploying(rollout), target, routes);
     let ready = case.count(|route| route.revision == GREEN && route.is_ready());
     case.best(ready.min(target))
 }
@@ -156,7 +156,7 @@ pub(crate) fn awaiting(target: u32, routes: impl IntoIterator<Item = ReplicaSpec
     deploying(target, routes).rollout(|rollout| {
         rollout.progress = Stopwatch::default();
         rollout.best_ready = target;
-        rollout.step = Step::AwaitingPromotion {
+        rollout.step = RolloutStep::AwaitingPromotion {
             gate: Stopwatch::started(at(50)),
         };
     })
@@ -164,11 +164,11 @@ pub(crate) fn awaiting(target: u32, routes: impl IntoIterator<Item = ReplicaSpec
 
 pub(crate) fn destroying(routes: impl IntoIterator<Item = ReplicaSpec>) -> DecisionCase {
     let current = Some(BLUE);
-    case(State::Destroying { current }, 3, routes)
+    case(DeploymentState::Destroying { current }, 3, routes)
 }
 
 pub(crate) fn case(
-    state: State,
+    state: DeploymentState,
     target: u32,
     routes: impl IntoIterator<Item = ReplicaSpec>,
 ) -> DecisionCase {
@@ -230,7 +230,7 @@ impl DecisionCase {
     }
 
     pub(crate) fn rollout(mut self, change: impl FnOnce(&mut Rollout)) -> Self {
-        let State::Deploying(rollout) = &mut self.deployment.state else {
+        let DeploymentState::Deploying(rollout) = &mut self.deployment.state else {
             panic!("not DEPLOYING");
         };
         change(rollout);
@@ -238,7 +238,7 @@ impl DecisionCase {
     }
 
     pub(crate) fn rolling_back(self) -> Self {
-        self.rollout(|rollout| rollout.step = Step::RollingBack)
+        self.rollout(|rollout| rollout.step = RolloutStep::RollingBack)
     }
 
     /// The most green that were ready at once.
@@ -370,26 +370,26 @@ pub(crate) fn line(transition: &Transition) -> String {
     line
 }
 
-fn place(state: &State) -> String {
+fn place(state: &DeploymentState) -> String {
     let of = |current: &Option<RevisionId>| current.map_or("nothing", colour);
     match state {
-        State::Pending { current } => format!("PENDING {}", of(current)),
-        State::Ready { current } => format!("READY {}", colour(*current)),
-        State::Deploying(rollout) => match rollout.step {
-            Step::Provisioning => "PROVISIONING".into(),
-            Step::AwaitingPromotion { .. } => "AWAITING_PROMOTION".into(),
-            Step::RollingBack => "ROLLING_BACK".into(),
+        DeploymentState::Pending { current } => format!("PENDING {}", of(current)),
+        DeploymentState::Ready { current } => format!("READY {}", colour(*current)),
+        DeploymentState::Deploying(rollout) => match rollout.step {
+            RolloutStep::Provisioning => "PROVISIONING".into(),
+            RolloutStep::AwaitingPromotion { .. } => "AWAITING_PROMOTION".into(),
+            RolloutStep::RollingBack => "ROLLING_BACK".into(),
         },
-        State::Destroying { .. } => "DESTROYING".into(),
-        State::Destroyed { .. } => "DESTROYED".into(),
+        DeploymentState::Destroying { .. } => "DESTROYING".into(),
+        DeploymentState::Destroyed { .. } => "DESTROYED".into(),
     }
 }
 
 fn describe(actions: &RouteActions, line: &mut String) -> std::fmt::Result {
     for new in &actions.create {
         let traffic = match new.traffic {
-            Traffic::Active => "ACTIVE",
-            Traffic::Inactive => "INACTIVE",
+            RouteTraffic::Active => "ACTIVE",
+            RouteTraffic::Inactive => "INACTIVE",
         };
         write!(
             line,

@@ -1,6 +1,6 @@
 //! DESTROYING: all routes are drained, then it is a tombstone.
 
-use viridian_strategy::State;
+use viridian_strategy::DeploymentState;
 
 use crate::case::{
     Healthy, NotChecked, Provisioning, Running, Terminated, Terminating, blue, case, destroying,
@@ -33,7 +33,7 @@ fn destroying_to_destroyed() {
         ("there were none", destroying([]), "DESTROYED"),
         (
             "a tombstone stays one",
-            case(State::Destroyed { current: None }, 3, []),
+            case(DeploymentState::Destroyed { current: None }, 3, []),
             "DESTROYED",
         ),
     ]);

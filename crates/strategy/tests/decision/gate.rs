@@ -1,6 +1,6 @@
 //! The gate's timeout and its three actions. The gate has been closed since 50.
 
-use viridian_strategy::{GateAction, GateTimeout, Step, Stopwatch};
+use viridian_strategy::{GateAction, GateTimeout, RolloutStep, Stopwatch};
 
 use crate::case::{
     DecisionCase, Healthy, Running, Unhealthy, at, awaiting, blue, deploying, green, secs, table,
@@ -120,7 +120,7 @@ fn what_it_had_spent_counts() {
             spent: secs(70),
             since: None,
         };
-        rollout.step = Step::AwaitingPromotion { gate };
+        rollout.step = RolloutStep::AwaitingPromotion { gate };
     });
     assert_eq!(case.says(), "AWAITING_PROMOTION, wake 130");
 }

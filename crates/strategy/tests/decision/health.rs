@@ -2,7 +2,7 @@
 //! Python ancestor knew HEALTHY and UNHEALTHY: the others made it create green
 //! again and again, or hang in DEPLOYING.
 
-use viridian_strategy::{Health, RouteStatus, Traffic, counts};
+use viridian_strategy::{RouteHealth, RouteStatus, RouteTraffic, counts};
 
 use crate::case::{
     Degraded, FailedToStart, Healthy, NotChecked, Provisioning, Running, Terminated, Terminating,
@@ -16,7 +16,7 @@ const STATUSES: [RouteStatus; 5] = [
     Terminated,
     FailedToStart,
 ];
-const HEALTHS: [Health; 4] = [NotChecked, Healthy, Unhealthy, Degraded];
+const HEALTHS: [RouteHealth; 4] = [NotChecked, Healthy, Unhealthy, Degraded];
 
 #[test]
 fn every_status_with_every_health_is_in_one_bucket() {
@@ -104,14 +104,14 @@ fn the_legal_moves_of_a_route() {
 fn a_route_has_traffic_until_it_ends() {
     let mut case = ready(1, [blue(Provisioning, NotChecked)]);
     for (status, traffic) in [
-        (Running, Traffic::Active),
-        (Terminating, Traffic::Inactive),
-        (Terminated, Traffic::Inactive),
+        (Running, RouteTraffic::Active),
+        (Terminating, RouteTraffic::Inactive),
+        (Terminated, RouteTraffic::Inactive),
     ] {
         case.report(1, status, Healthy);
         assert_eq!(case.routes[0].traffic, traffic, "{status:?}");
     }
     let mut case = ready(1, [blue(Provisioning, NotChecked)]);
     case.report(1, FailedToStart, NotChecked);
-    assert_eq!(case.routes[0].traffic, Traffic::Inactive);
+    assert_eq!(case.routes[0].traffic, RouteTraffic::Inactive);
 }

@@ -1,7 +1,7 @@
 //! PENDING and READY: the current revision is kept at N, with a back-off when
 //! its routes keep failing. Blue while DEPLOYING is kept in the same way.
 
-use viridian_strategy::State;
+use viridian_strategy::DeploymentState;
 
 use crate::case::{
     FailedToStart, Healthy, NotChecked, Provisioning, Running, Terminated, Terminating, Unhealthy,
@@ -74,7 +74,7 @@ fn says_why_it_is_not_complete() {
             "1 of 2 current routes is ready; 1 is UNHEALTHY since 00:01:02",
         ),
         (
-            case(State::Pending { current: None }, 3, []),
+            case(DeploymentState::Pending { current: None }, 3, []),
             "there is no revision to run",
         ),
     ];
@@ -85,7 +85,7 @@ fn says_why_it_is_not_complete() {
 
 #[test]
 fn a_pending_one_without_a_revision_is_idle() {
-    let idle = case(State::Pending { current: None }, 3, []);
+    let idle = case(DeploymentState::Pending { current: None }, 3, []);
     assert_eq!(idle.says(), "PENDING nothing");
 }
 

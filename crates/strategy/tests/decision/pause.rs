@@ -1,7 +1,7 @@
 //! Paused: no change at all, and the deadlines stand still.
 
 use viridian_strategy::{
-    GateAction, GateTimeout, IntOrPercent, Lifecycle, State,
+    DeploymentState, GateAction, GateTimeout, IntOrPercent, Lifecycle,
     verbs::PauseRejection::{Already, Gone},
 };
 
@@ -180,7 +180,7 @@ fn it_is_refused_where_it_changes_nothing() {
     let before = case.deployment;
     assert_eq!(case.pause(false), Ok(()));
     assert!(before.paused && !case.deployment.paused);
-    let tombstone = crate::case::case(State::Destroyed { current: None }, 3, []);
+    let tombstone = crate::case::case(DeploymentState::Destroyed { current: None }, 3, []);
     for (mut case, lifecycle) in [
         (destroying([serving()]), Lifecycle::Destroying),
         (tombstone, Lifecycle::Destroyed),

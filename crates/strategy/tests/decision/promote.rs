@@ -2,7 +2,7 @@
 //! and the delay.
 
 use viridian_strategy::{
-    Blocker, IntOrPercent, Lifecycle, State, SubStep, Unready, counts,
+    Blocker, DeploymentState, IntOrPercent, Lifecycle, SubStep, UnreadyRoutes, counts,
     verbs::PromoteRejection::{self, Blocked, NotBlueGreen, NotDeploying, RollingBack},
 };
 
@@ -39,7 +39,7 @@ fn leaves_ready_with_no_sub_step() {
     let mut case = awaiting(3, all());
     case.do_promote().expect("all green are ready");
     let state = case.deployment.state;
-    assert_eq!(state, State::Ready { current: GREEN });
+    assert_eq!(state, DeploymentState::Ready { current: GREEN });
     assert_eq!((state.sub_step(), state.deploying()), (None, None));
     assert_eq!(
         awaiting(3, all()).deployment.state.sub_step(),
@@ -145,17 +145,17 @@ fn counts_no_other_health_as_ready() {
         };
         let one = Some((1, at(90)));
         let unready = match health {
-            Unhealthy => Unready {
+            Unhealthy => UnreadyRoutes {
                 unhealthy: one,
-                ..Unready::default()
+                ..UnreadyRoutes::default()
             },
-            Degraded => Unready {
+            Degraded => UnreadyRoutes {
                 degraded: one,
-                ..Unready::default()
+                ..UnreadyRoutes::default()
             },
-            _ => Unready {
+            _ => UnreadyRoutes {
                 not_checked: Some((1, at(90))),
-                ..Unready::default()
+                ..UnreadyRoutes::default()
             },
         };
         let expected = Blocker::GreenUnhealthy {
@@ -170,7 +170,7 @@ fn counts_no_other_health_as_ready() {
 #[test]
 fn is_refused_where_there_is_nothing_to_promote() {
     let one = || IntOrPercent::Count(1);
-    let tombstone = State::Destroyed { current: None };
+    let tombstone = DeploymentState::Destroyed { current: None };
     let rows: [(DecisionCase, PromoteRejection); 6] = [
         (pending(3, [serving()]), NotDeploying(Lifecycle::Pending)),
         (ready(3, [serving()]), NotDeploying(Lifecycle::Ready)),

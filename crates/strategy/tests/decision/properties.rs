@@ -13,8 +13,9 @@ use proptest::{
 };
 use uuid::Uuid;
 use viridian_strategy::{
-    Blocker, Evaluation, Health, IntOrPercent, ObservedRoute, Policy, RevisionId, RollingUpdate,
-    RouteStatus, State, Strategy as PolicyStrategy, Traffic, TransitionKind, Unready,
+    Blocker, DeploymentState, Evaluation, IntOrPercent, ObservedRoute, Policy, RevisionId,
+    RollingUpdate, RouteHealth, RouteStatus, RouteTraffic, Strategy as PolicyStrategy,
+    TransitionKind, UnreadyRoutes,
 };
 
 use crate::{
@@ -79,7 +80,7 @@ fn live(
     target: u32,
     events: Vec<RandomEvent>,
 ) -> Result<(), TestCaseError> {
-    let mut case = case(State::Pending { current: None }, target, []);
+    let mut case = case(DeploymentState::Pending { current: None }, target, []);
     case.policy = Policy {
         strategy,
         progress_deadline: secs(300),
@@ -149,7 +150,7 @@ fn happen(case: &mut DecisionCase, event: RandomEvent) -> Result<(), TestCaseErr
 }
 
 /// A report, if the store would take it.
-fn legally(case: &mut DecisionCase, id: usize, status: RouteStatus, health: Health) {
+fn legally(case: &mut DecisionCase, id: usize, status: RouteStatus, health: RouteHealth) {
     let from = case.routes[id - 1].status;
     if !from.is_over() && (from == status || from.may_become(status)) {
         case.report(id, status, health);
@@ -191,7 +192,7 @@ fn snapshot_is_sound(case: &DecisionCase) -> Result<(), TestCaseError> {
     let active = || {
         case.routes
             .iter()
-            .filter(|route| route.traffic == Traffic::Active)
+            .filter(|route| route.traffic == RouteTraffic::Active)
     };
     prop_assert!(active().all(|route| route.status.is_active()), "I5");
     let mut revisions: Vec<RevisionId> = active().map(|route| route.revision).collect();
@@ -200,7 +201,7 @@ fn snapshot_is_sound(case: &DecisionCase) -> Result<(), TestCaseError> {
     if matches!(case.policy.strategy, PolicyStrategy::BlueGreen(_)) {
         prop_assert!(revisions.len() <= 1, "I2: {revisions:?} are ACTIVE");
     }
-    if let State::Ready { current } = case.deployment.state {
+    if let DeploymentState::Ready { current } = case.deployment.state {
         prop_assert!(revisions.iter().all(|revision| *revision == current), "I4");
     }
     Ok(())
@@ -219,7 +220,9 @@ fn takes_no_more_than_it_may(
         PolicyStrategy::BlueGreen(_) => (target, 0),
         PolicyStrategy::Rolling(spec) => resolved(&spec, target),
     };
-    if let State::Destroying { .. } | State::Destroyed { .. } = after.deployment.state {
+    if let DeploymentState::Destroying { .. } | DeploymentState::Destroyed { .. } =
+        after.deployment.state
+    {
         return Ok(());
     }
     let least = ready_and_active(before).min(target.saturating_sub(unavailable));
@@ -250,7 +253,7 @@ fn takes_no_more_than_it_may(
 
 /// Whether time, a report or a person will move it on, or all is done.
 fn waits_for_something(case: &DecisionCase, evaluation: &Evaluation) -> bool {
-    let some_run = |unready: Unready| unready != Unready::default();
+    let some_run = |unready: UnreadyRoutes| unready != UnreadyRoutes::default();
     let awaits = |blocker: &Blocker| match *blocker {
         Blocker::Paused | Blocker::NoRevision | Blocker::ManualGate { .. } => true,
         Blocker::GreenProvisioning { provisioning, .. } => provisioning > 0,
@@ -263,10 +266,10 @@ fn waits_for_something(case: &DecisionCase, evaluation: &Evaluation) -> bool {
         _ => false,
     };
     match case.deployment.state {
-        State::Destroyed { .. } => true,
-        State::Destroying { .. } => case.count(|route| route.status == Terminating) > 0,
+        DeploymentState::Destroyed { .. } => true,
+        DeploymentState::Destroying { .. } => case.count(|route| route.status == Terminating) > 0,
         _ if evaluation.wake_at.is_some() => true,
-        State::Ready { .. } if evaluation.blockers.is_empty() => {
+        DeploymentState::Ready { .. } if evaluation.blockers.is_empty() => {
             ready_and_active(case) == case.deployment.target_replicas
         }
         _ => evaluation.blockers.iter().any(awaits),
@@ -298,7 +301,7 @@ fn converges(mut case: DecisionCase) -> Result<(), TestCaseError> {
 }
 
 pub(crate) fn ready_and_active(case: &DecisionCase) -> u32 {
-    case.count(|route| route.traffic == Traffic::Active && route.is_ready())
+    case.count(|route| route.traffic == RouteTraffic::Active && route.is_ready())
 }
 
 fn deploying_count(case: &DecisionCase, which: impl Fn(&ObservedRoute) -> bool) -> u32 {

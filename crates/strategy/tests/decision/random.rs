@@ -2,8 +2,8 @@
 
 use proptest::{collection::vec, option, prelude::*};
 use viridian_strategy::{
-    BlueGreen, GateAction, GateTimeout, Health, IntOrPercent, RollingUpdate, RouteStatus, State,
-    Step, Stopwatch,
+    BlueGreen, DeploymentState, GateAction, GateTimeout, IntOrPercent, RollingUpdate, RolloutStep,
+    RouteHealth, RouteStatus, Stopwatch,
 };
 
 use crate::case::{
@@ -16,9 +16,9 @@ use crate::case::{
 #[derive(Clone, Debug)]
 pub(crate) enum RandomEvent {
     /// A report of the route with this number, round and round.
-    Report(usize, RouteStatus, Health),
+    Report(usize, RouteStatus, RouteHealth),
     /// All routes of a status are reported to be in another.
-    ReportAll(RouteStatus, RouteStatus, Health),
+    ReportAll(RouteStatus, RouteStatus, RouteHealth),
     Pass(u64),
     Activate {
         revision: u128,
@@ -30,7 +30,7 @@ pub(crate) enum RandomEvent {
     Settings(BlueGreen),
 }
 
-fn health() -> impl Strategy<Value = Health> {
+fn health() -> impl Strategy<Value = RouteHealth> {
     prop_oneof![
         4 => Just(Healthy),
         1 => Just(Unhealthy),
@@ -116,15 +116,15 @@ pub(crate) fn any_case() -> impl Strategy<Value = DecisionCase> {
         |((place, target, paused), (spent, since, best), spec, routes)| {
             let current = Some(BLUE);
             let step = match place {
-                0 => Step::AwaitingPromotion {
+                0 => RolloutStep::AwaitingPromotion {
                     gate: Stopwatch::started(at(since)),
                 },
-                1 => Step::RollingBack,
-                _ => Step::Provisioning,
+                1 => RolloutStep::RollingBack,
+                _ => RolloutStep::Provisioning,
             };
             let case = match place {
-                4 => case(State::Ready { current: BLUE }, target, routes),
-                5 => case(State::Destroying { current }, target, routes),
+                4 => case(DeploymentState::Ready { current: BLUE }, target, routes),
+                5 => case(DeploymentState::Destroying { current }, target, routes),
                 _ => deploying(target, routes).rollout(|rollout| {
                     rollout.step = step;
                     rollout.best_ready = best;
@@ -143,9 +143,9 @@ pub(crate) fn any_case() -> impl Strategy<Value = DecisionCase> {
 
 fn any_replica() -> impl Strategy<Value = ReplicaSpec> {
     let make = prop_oneof![
-        4 => Just(blue as fn(RouteStatus, Health) -> ReplicaSpec),
-        5 => Just(green as fn(RouteStatus, Health) -> ReplicaSpec),
-        1 => Just(other as fn(RouteStatus, Health) -> ReplicaSpec),
+        4 => Just(blue as fn(RouteStatus, RouteHealth) -> ReplicaSpec),
+        5 => Just(green as fn(RouteStatus, RouteHealth) -> ReplicaSpec),
+        1 => Just(other as fn(RouteStatus, RouteHealth) -> ReplicaSpec),
     ];
     let times = (-300_i64..100, 0_i64..300);
     (make, status(), health(), times, any::<bool>()).prop_map(

@@ -2,7 +2,7 @@
 //! as any activation. Here `other` is the revision before `blue`.
 
 use viridian_strategy::{
-    Lifecycle, State,
+    DeploymentState, Lifecycle,
     verbs::ActivateRejection::{self, AlreadyCurrent, Gone, InProgress},
 };
 
@@ -133,7 +133,7 @@ fn otherwise_as_an_activation() {
 fn is_refused() {
     let all = [serving(), green(Running, Healthy)];
     let in_progress = InProgress { deploying: GREEN };
-    let tombstone = case(State::Destroyed { current: None }, 3, []);
+    let tombstone = case(DeploymentState::Destroyed { current: None }, 3, []);
     let rows: [(DecisionCase, ActivateRejection); 4] = [
         (deploying(1, all), in_progress),
         (deploying(1, all).rolling_back(), in_progress),

@@ -1,6 +1,8 @@
 //! The traffic table: the healthy ones, or else fail open.
 
-use viridian_strategy::{FULL_WEIGHT, Rollout, ServingRoute, State, Traffic, TrafficSplit};
+use viridian_strategy::{
+    DeploymentState, FULL_WEIGHT, Rollout, RouteTraffic, ServingRoute, TrafficSplit,
+};
 
 use crate::case::{
     BLUE, Degraded, GREEN, Healthy, NotChecked, Provisioning, ReplicaSpec, Running, Terminating,
@@ -45,16 +47,19 @@ fn lists_active_routes_that_run_when_none_is_ready() {
 
 #[test]
 fn every_revision_has_the_full_weight() {
-    let revisions = |state: State| {
+    let revisions = |state: DeploymentState| {
         let split = TrafficSplit::of(&state);
         let weights = split.weights().iter();
         assert!(weights.clone().all(|it| it.permille == FULL_WEIGHT));
         weights.map(|it| it.revision).collect::<Vec<_>>()
     };
     let rollout = Rollout::new(BLUE, GREEN, at(0));
-    assert_eq!(revisions(State::Deploying(rollout)), [BLUE, GREEN]);
-    assert_eq!(revisions(State::Ready { current: BLUE }), [BLUE]);
-    assert_eq!(revisions(State::Pending { current: None }), []);
+    assert_eq!(
+        revisions(DeploymentState::Deploying(rollout)),
+        [BLUE, GREEN]
+    );
+    assert_eq!(revisions(DeploymentState::Ready { current: BLUE }), [BLUE]);
+    assert_eq!(revisions(DeploymentState::Pending { current: None }), []);
 }
 
 /// Also those of a revision that was superseded, which the split does not name.
@@ -75,8 +80,8 @@ fn a_route_that_serves_has_the_whole_ratio() {
 
 #[test]
 fn all_of_the_traffic_or_none_is_a_routes_share() {
-    assert_eq!(Traffic::Active.ratio(), 1.0);
-    assert_eq!(Traffic::Inactive.ratio(), 0.0);
+    assert_eq!(RouteTraffic::Active.ratio(), 1.0);
+    assert_eq!(RouteTraffic::Inactive.ratio(), 0.0);
 }
 
 #[test]

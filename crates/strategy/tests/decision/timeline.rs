@@ -3,8 +3,8 @@
 
 use uuid::Uuid;
 use viridian_strategy::{
-    Evaluation, Health, ObservedRoute, RevisionId, RouteActions, RouteId, RouteStatus, State,
-    Timestamp, Traffic, Transition, verbs,
+    DeploymentState, Evaluation, ObservedRoute, RevisionId, RouteActions, RouteHealth, RouteId,
+    RouteStatus, RouteTraffic, Timestamp, Transition, verbs,
 };
 
 use crate::case::{DecisionCase, at};
@@ -61,7 +61,7 @@ impl DecisionCase {
     }
 
     /// A report of route `id`: what it is from now on.
-    pub(crate) fn report(&mut self, id: usize, status: RouteStatus, health: Health) {
+    pub(crate) fn report(&mut self, id: usize, status: RouteStatus, health: RouteHealth) {
         let route = &mut self.routes[id - 1];
         route.move_to(status, self.now);
         route.observe(health, self.now);
@@ -71,7 +71,7 @@ impl DecisionCase {
         &mut self,
         ids: impl IntoIterator<Item = usize>,
         status: RouteStatus,
-        health: Health,
+        health: RouteHealth,
     ) {
         for id in ids {
             self.report(id, status, health);
@@ -131,7 +131,7 @@ impl DecisionCase {
     /// What the store's statements ask of the rows that they change.
     fn actions_fit(&self, actions: &RouteActions) {
         for route in self.those(&actions.promote) {
-            assert!(route.is_ready() && route.traffic == Traffic::Inactive);
+            assert!(route.is_ready() && route.traffic == RouteTraffic::Inactive);
         }
         for route in self.those(&actions.retain) {
             assert!(route.status == RouteStatus::Running && route.drained_at.is_none());
@@ -159,6 +159,6 @@ impl DecisionCase {
     }
 
     pub(crate) fn is_ready(&self) -> bool {
-        matches!(self.deployment.state, State::Ready { .. })
+        matches!(self.deployment.state, DeploymentState::Ready { .. })
     }
 }

@@ -1,8 +1,8 @@
 //! Update: what may be asked for, and when.
 
 use viridian_strategy::{
-    BlueGreen, IntOrPercent, Lifecycle, MAX_DURATION, MAX_REPLICAS, Policy, PolicyError,
-    RollingUpdate, State, Strategy,
+    BlueGreen, DeploymentState, IntOrPercent, Lifecycle, MAX_DURATION, MAX_REPLICAS, Policy,
+    PolicyError, RollingUpdate, Strategy,
     verbs::{
         self,
         UpdateRejection::{self, Gone, StrategyInUse, TooManyReplicas},
@@ -82,7 +82,7 @@ fn is_refused() {
         ..Policy::default()
     };
     let errors = UpdateRejection::Policy(vec![PolicyError::TooLong("progress_deadline")]);
-    let tombstone = case(State::Destroyed { current: None }, 3, []);
+    let tombstone = case(DeploymentState::Destroyed { current: None }, 3, []);
     let rows: [(&str, DecisionCase, u32, Policy, UpdateRejection); 7] = [
         (
             "too many",

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use uuid::Uuid;
 use viridian_strategy::{
-    BlueGreen, Evaluation, Health, IntOrPercent, Observed, ObservedDeployment, ObservedRoute,
-    Policy, RevisionId, RollingUpdate, Rollout, RouteId, RouteStatus, State, Strategy, Timestamp,
-    Traffic, evaluate,
+    BlueGreen, DeploymentState, Evaluation, IntOrPercent, Observed, ObservedDeployment,
+    ObservedRoute, Policy, RevisionId, RollingUpdate, Rollout, RouteHealth, RouteId, RouteStatus,
+    RouteTraffic, Strategy, Timestamp, evaluate,
 };
 
 const BLUE: RevisionId = RevisionId(Uuid::from_u128(1));
@@ -31,7 +31,7 @@ impl MeasuredCase {
         let ready = green(half, RouteStatus::Running);
         let mut unready = ready.clone();
         for route in &mut unready {
-            route.health = Health::Unhealthy;
+            route.health = RouteHealth::Unhealthy;
         }
         let cases = [
             waiting.clone().named("waiting"),
@@ -78,7 +78,7 @@ impl MeasuredCase {
     /// Blue at the target, and green.
     fn deploying(target: usize, green: Vec<ObservedRoute>) -> Self {
         let mut case = Self::ready(target);
-        case.deployment.state = State::Deploying(Rollout::new(BLUE, GREEN, at(0)));
+        case.deployment.state = DeploymentState::Deploying(Rollout::new(BLUE, GREEN, at(0)));
         case.routes.extend(green);
         for (number, route) in (1..).zip(&mut case.routes) {
             route.id = RouteId(Uuid::from_u128(number));
@@ -88,13 +88,13 @@ impl MeasuredCase {
 
     fn ready(target: usize) -> Self {
         let blue = ObservedRoute {
-            traffic: Traffic::Active,
+            traffic: RouteTraffic::Active,
             ..route(BLUE, RouteStatus::Running, at(-1_000))
         };
         Self {
             name: "",
             deployment: ObservedDeployment {
-                state: State::Ready { current: BLUE },
+                state: DeploymentState::Ready { current: BLUE },
                 target_replicas: u32::try_from(target).expect("a target is small"),
                 paused: false,
                 current_since: at(-1_000),
@@ -152,11 +152,11 @@ fn route(revision: RevisionId, status: RouteStatus, since: Timestamp) -> Observe
         revision,
         status,
         health: if running {
-            Health::Healthy
+            RouteHealth::Healthy
         } else {
-            Health::NotChecked
+            RouteHealth::NotChecked
         },
-        traffic: Traffic::Inactive,
+        traffic: RouteTraffic::Inactive,
         created_at: since,
         status_updated_at: since,
         health_updated_at: running.then(|| since + Duration::from_secs(5)),

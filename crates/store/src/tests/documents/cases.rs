@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use uuid::Uuid;
 use viridian_strategy::{
-    Blocker, Blockers, BlueGreen, DeploymentId, GateAction, GateTimeout, IntOrPercent, Policy,
-    ReplicaCounts, RevisionId, RollingUpdate, Rollout, RouteId, State, Steady, Step, Stopwatch,
-    Strategy, Timestamp, Unready,
+    Blocker, Blockers, BlueGreen, DeploymentId, DeploymentState, GateAction, GateTimeout,
+    IntOrPercent, Policy, ReplicaCounts, RevisionId, RollingUpdate, Rollout, RolloutStep, RouteId,
+    SteadyPeriod, Stopwatch, Strategy, Timestamp, UnreadyRoutes,
 };
 
 use crate::{
@@ -110,7 +110,7 @@ fn blocked(blockers: &[Blocker]) -> Status {
 }
 
 fn blockers() -> Cases<Blocker> {
-    let unready = Unready {
+    let unready = UnreadyRoutes {
         unhealthy: Some((1, at(10))),
         degraded: Some((2, at(20))),
         not_checked: None,
@@ -175,9 +175,9 @@ fn blockers() -> Cases<Blocker> {
                 ready: 1,
                 target: 3,
                 provisioning: 1,
-                unready: Unready {
+                unready: UnreadyRoutes {
                     not_checked: Some((1, at(50))),
-                    ..Unready::default()
+                    ..UnreadyRoutes::default()
                 },
             },
         ),
@@ -195,18 +195,18 @@ pub(super) fn rollouts() -> Cases<Rollout> {
     let begun = Rollout {
         current: revision(1),
         deploying: revision(2),
-        step: Step::Provisioning,
+        step: RolloutStep::Provisioning,
         since: at(0),
         progress: running(Duration::ZERO, at(0)),
         best_ready: 0,
         steady: None,
         resumed_at: at(0),
     };
-    let steady = Some(Steady {
+    let steady = Some(SteadyPeriod {
         settled_at: at(3),
         watch: running(Duration::ZERO, at(3)),
     });
-    let gate = |gate| Step::AwaitingPromotion { gate };
+    let gate = |gate| RolloutStep::AwaitingPromotion { gate };
     vec![
         ("provisioning", begun),
         (
@@ -234,7 +234,7 @@ pub(super) fn rollouts() -> Cases<Rollout> {
                 step: gate(stopped(Duration::from_secs(7))),
                 best_ready: 2,
                 progress: stopped(Duration::from_secs(4)),
-                steady: Some(Steady {
+                steady: Some(SteadyPeriod {
                     settled_at: at(3),
                     watch: stopped(Duration::from_secs(8)),
                 }),
@@ -245,7 +245,7 @@ pub(super) fn rollouts() -> Cases<Rollout> {
         (
             "rolling back",
             Rollout {
-                step: Step::RollingBack,
+                step: RolloutStep::RollingBack,
                 best_ready: 1,
                 progress: running(Duration::from_micros(1), at(9)),
                 ..begun
@@ -264,7 +264,7 @@ pub(super) fn deployments() -> Cases<Deployment> {
     let current = Some(revision(1));
     let mut cases = vec![
         ("pending, without a revision", idle.clone()),
-        ("pending", in_state(State::Pending { current })),
+        ("pending", in_state(DeploymentState::Pending { current })),
         (
             "ready, with all that it may have",
             Deployment {
@@ -272,7 +272,7 @@ pub(super) fn deployments() -> Cases<Deployment> {
                 metadata: metadata(),
                 policy: policies()[1].1.clone(),
                 paused: true,
-                state: State::Ready {
+                state: DeploymentState::Ready {
                     current: revision(2),
                 },
                 previous: current,
@@ -284,17 +284,23 @@ pub(super) fn deployments() -> Cases<Deployment> {
         ),
         (
             "destroying, without a revision",
-            in_state(State::Destroying { current: None }),
+            in_state(DeploymentState::Destroying { current: None }),
         ),
-        ("destroying", in_state(State::Destroying { current })),
+        (
+            "destroying",
+            in_state(DeploymentState::Destroying { current }),
+        ),
         (
             "destroyed, without a revision",
-            in_state(State::Destroyed { current: None }),
+            in_state(DeploymentState::Destroyed { current: None }),
         ),
-        ("destroyed", in_state(State::Destroyed { current })),
+        (
+            "destroyed",
+            in_state(DeploymentState::Destroyed { current }),
+        ),
     ];
     let rollouts = rollouts().into_iter();
-    cases.extend(rollouts.map(|(name, it)| (name, in_state(State::Deploying(it)))));
+    cases.extend(rollouts.map(|(name, it)| (name, in_state(DeploymentState::Deploying(it)))));
     // An event has its sequence for itself.
     for ((_, deployment), sequence) in cases.iter_mut().zip(7..) {
         deployment.sequence = sequence;
@@ -387,7 +393,7 @@ fn idle() -> Deployment {
         policy: Policy::default(),
         revision_history_limit: 10,
         paused: false,
-        state: State::Pending { current: None },
+        state: DeploymentState::Pending { current: None },
         current_since: at(0),
         previous: None,
         generation: 3,

@@ -2,7 +2,7 @@
 
 use rstest::rstest;
 use uuid::Uuid;
-use viridian_strategy::{DeploymentId, State};
+use viridian_strategy::{DeploymentId, DeploymentState};
 
 use super::{
     super::fixture::{Engine, Fixture},
@@ -79,7 +79,7 @@ async fn history_and_events_have_the_golden_texts(#[case] engine: Engine) {
         phase: Phase::Evaluate,
         outcome: Outcome::Success,
         from: None,
-        to: State::Pending { current: None }.phase(),
+        to: DeploymentState::Pending { current: None }.phase(),
         revision: None,
         actor: String::new(),
         reason: String::new(),
@@ -248,7 +248,7 @@ fn rows() -> Vec<Row> {
         add("endpoints", case, endpoints, plain());
     }
     for (case, rollout) in cases::rollouts() {
-        let state = State::Deploying(rollout);
+        let state = DeploymentState::Deploying(rollout);
         add("rollout", case, Vec::new(), Deployment { state, ..plain() });
     }
     rows

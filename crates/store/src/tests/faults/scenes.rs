@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::{FutureExt as _, future::BoxFuture};
 use viridian_strategy::{
-    BlueGreen, DeploymentId, Health, Policy, RevisionId, RouteId, RouteStatus, Strategy,
+    BlueGreen, DeploymentId, Policy, RevisionId, RouteHealth, RouteId, RouteStatus, Strategy,
 };
 
 use super::{
@@ -117,7 +117,7 @@ impl Unit {
                 let id = fixture.ready(2, automatic(Duration::ZERO)).await;
                 let routes = green(fixture, id).await;
                 fixture.status(&routes, RouteStatus::Running).await;
-                fixture.health(&routes, Health::Healthy).await;
+                fixture.health(&routes, RouteHealth::Healthy).await;
                 Scene::of(id)
             }
             .boxed(),

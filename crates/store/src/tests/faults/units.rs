@@ -5,7 +5,7 @@ use std::{fmt::Debug, time::Duration};
 use futures::{FutureExt as _, future::BoxFuture};
 use serde_json::Value;
 use uuid::Uuid;
-use viridian_strategy::{DeploymentId, Health, RouteStatus};
+use viridian_strategy::{DeploymentId, RouteHealth, RouteStatus};
 
 use super::{
     super::fixture::{call, manual, report, spec},
@@ -175,7 +175,7 @@ impl Unit {
             Self::Resume => async move { told(db.resume_deployment(id, &terms()).await) }.boxed(),
             Self::ReportStarted => report_status(db, scene, RouteStatus::Running).boxed(),
             Self::ReportEnded => report_status(db, scene, RouteStatus::Terminated).boxed(),
-            Self::ReportHealth => report_health(db, scene, Health::Healthy).boxed(),
+            Self::ReportHealth => report_health(db, scene, RouteHealth::Healthy).boxed(),
             Self::ReportSilence => {
                 let silent = scene.routes.iter().map(|&route| (route, id)).collect();
                 async move {
@@ -216,7 +216,7 @@ async fn report_status(db: &Database, scene: &Scene, status: RouteStatus) -> Tol
     applied(results)
 }
 
-async fn report_health(db: &Database, scene: &Scene, health: Health) -> Told {
+async fn report_health(db: &Database, scene: &Scene, health: RouteHealth) -> Told {
     let report = |&route| HealthReport { route, health };
     let results = db.report_health(scene.routes.iter().map(report).collect());
     applied(results.await)

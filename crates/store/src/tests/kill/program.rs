@@ -10,7 +10,7 @@ use std::{
 use futures::future::select_all;
 use tempfile::TempDir;
 use uuid::Uuid;
-use viridian_strategy::{DeploymentId, Health, Lifecycle, RouteId, RouteStatus, SubStep};
+use viridian_strategy::{DeploymentId, Lifecycle, RouteHealth, RouteId, RouteStatus, SubStep};
 
 use crate::{
     Deployment, DeploymentUpdate, HealthReport, Metadata, NewDeployment, Request, RequestContext,
@@ -235,7 +235,7 @@ impl Worker {
         let running = self.fixture.routes_in(self.id, RouteStatus::Running).await;
         let reports = running.iter().map(|&route| HealthReport {
             route,
-            health: Health::Healthy,
+            health: RouteHealth::Healthy,
         });
         let results = db.report_health(reports.collect()).await;
         assert!(results.expect("they are taken").iter().all(Result::is_ok));

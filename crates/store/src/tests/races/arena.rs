@@ -15,7 +15,9 @@ use tokio::{
     task::yield_now,
     time::{Instant, timeout},
 };
-use viridian_strategy::{DeploymentId, Health, RevisionId, RouteId, RouteStatus, SubStep, Traffic};
+use viridian_strategy::{
+    DeploymentId, RevisionId, RouteHealth, RouteId, RouteStatus, RouteTraffic, SubStep,
+};
 
 use crate::{
     Database, Deployment, DeploymentUpdate, HealthReport, HistoryEntry, Outcome, Phase, Promotion,
@@ -212,13 +214,13 @@ impl Arena {
                 RouteStatus::Terminating => {
                     statuses.push(report(route.view.id, RouteStatus::Terminated));
                 }
-                _ if route.view.health != Health::Healthy => starting.push(route.view.id),
+                _ if route.view.health != RouteHealth::Healthy => starting.push(route.view.id),
                 _ => {}
             }
         }
         let health = starting.iter().map(|&route| HealthReport {
             route,
-            health: Health::Healthy,
+            health: RouteHealth::Healthy,
         });
         let db = &self.fixture.db;
         let applied = db.report_statuses(statuses).await.expect("they are taken");
@@ -241,7 +243,7 @@ impl Arena {
         routes.await.expect("they are read")
     }
 
-    pub(super) async fn health(&self, id: RouteId) -> Health {
+    pub(super) async fn health(&self, id: RouteId) -> RouteHealth {
         let routes = self.live_routes().await;
         let route = routes.iter().find(|route| route.view.id == id);
         route.expect("it is live").view.health
@@ -345,7 +347,7 @@ pub(super) struct After {
 impl After {
     fn active(&self) -> Vec<RouteId> {
         let routes = self.routes.iter().map(|route| route.view);
-        let active = routes.filter(|route| route.traffic == Traffic::Active);
+        let active = routes.filter(|route| route.traffic == RouteTraffic::Active);
         active.map(|route| route.id).collect()
     }
 
@@ -354,7 +356,7 @@ impl After {
         for route in &self.routes {
             if ids.contains(&route.view.id) {
                 assert_eq!(route.view.status, RouteStatus::Terminating);
-                assert_eq!(route.view.traffic, Traffic::Inactive);
+                assert_eq!(route.view.traffic, RouteTraffic::Inactive);
             }
         }
     }

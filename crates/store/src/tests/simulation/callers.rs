@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use uuid::Uuid;
 use viridian_strategy::{
-    DeploymentId, Lifecycle, PolicyPatch, RevisionId, State, Strategy, SubStep,
+    DeploymentId, DeploymentState, Lifecycle, PolicyPatch, RevisionId, Strategy, SubStep,
 };
 
 use super::{
@@ -178,9 +178,9 @@ pub(super) fn is_at_gate(deployment: &Deployment) -> bool {
 /// Whether it has got where it goes by itself.
 pub(super) fn is_settled(deployment: &Deployment) -> bool {
     match deployment.state {
-        State::Pending { current } => current.is_none(),
-        State::Ready { .. } => deployment.status.blue.ready == deployment.target_replicas,
-        State::Destroyed { .. } => true,
-        State::Deploying(_) | State::Destroying { .. } => false,
+        DeploymentState::Pending { current } => current.is_none(),
+        DeploymentState::Ready { .. } => deployment.status.blue.ready == deployment.target_replicas,
+        DeploymentState::Destroyed { .. } => true,
+        DeploymentState::Deploying(_) | DeploymentState::Destroying { .. } => false,
     }
 }

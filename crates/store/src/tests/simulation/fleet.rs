@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use viridian_strategy::{
-    Health::{self, Degraded, Healthy, NotChecked, Unhealthy},
+    RouteHealth::{self, Degraded, Healthy, NotChecked, Unhealthy},
     RouteId,
     RouteStatus::{FailedToStart, Running, Terminated, Terminating},
     Timestamp,
@@ -216,7 +216,7 @@ impl Fleet {
         Some(Report::Health(HealthReport { route: id, health }))
     }
 
-    fn health(&self, kind: Kind, dice: &mut Dice) -> Health {
+    fn health(&self, kind: Kind, dice: &mut Dice) -> RouteHealth {
         if self.well {
             return Healthy;
         }

@@ -4,7 +4,7 @@
 use std::{fmt::Display, time::Duration};
 
 use uuid::Uuid;
-use viridian_strategy::{DeploymentId, RevisionId, State, Timestamp};
+use viridian_strategy::{DeploymentId, DeploymentState, RevisionId, Timestamp};
 
 use super::{
     agenda::{Agenda, Happening},
@@ -127,7 +127,7 @@ impl Life {
         }
         let gone = matches!(
             deployment.state,
-            State::Destroying { .. } | State::Destroyed { .. }
+            DeploymentState::Destroying { .. } | DeploymentState::Destroyed { .. }
         );
         let ask = if gone {
             None

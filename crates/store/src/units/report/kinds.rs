@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use viridian_strategy::{DeploymentId, Health, RouteId, RouteStatus, Timestamp};
+use viridian_strategy::{DeploymentId, RouteHealth, RouteId, RouteStatus, Timestamp};
 
 use crate::routes::Route;
 
@@ -27,7 +27,7 @@ pub struct HealthReport {
     /// Which route.
     pub route: RouteId,
     /// What it saw.
-    pub health: Health,
+    pub health: RouteHealth,
 }
 
 /// Why one report was not applied. Displays as a sentence.

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use viridian_strategy::{DeploymentId, Health, RouteId, Timestamp};
+use viridian_strategy::{DeploymentId, RouteHealth, RouteId, Timestamp};
 
 use super::{Report, hear, kinds::ReportError};
 use crate::{
@@ -167,7 +167,7 @@ impl Report for Silence {
     }
 
     fn apply(&self, route: &mut Route, now: Timestamp) {
-        route.view.observe(Health::NotChecked, now);
+        route.view.observe(RouteHealth::NotChecked, now);
     }
 }
 

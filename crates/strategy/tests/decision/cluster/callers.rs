@@ -1,7 +1,7 @@
 //! The callers: what they ask for, at random, and what they ought to be told.
 
 use uuid::Uuid;
-use viridian_strategy::{Policy, RevisionId, State, Transition, TransitionKind, verbs};
+use viridian_strategy::{DeploymentState, Policy, RevisionId, Transition, TransitionKind, verbs};
 
 use super::{
     clocks::ExpectedClocks,
@@ -135,7 +135,7 @@ fn is_instant_if_it_can_be(
     revision: RevisionId,
     answer: Option<&CallOutcome>,
 ) {
-    let State::Ready { .. } = case.deployment.state else {
+    let DeploymentState::Ready { .. } = case.deployment.state else {
         return;
     };
     let retained = case.count(|route| {

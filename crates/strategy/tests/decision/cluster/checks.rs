@@ -1,8 +1,8 @@
 //! What must hold of every change, whoever makes it.
 
 use viridian_strategy::{
-    NewRoutes, ObservedRoute, Reason, RouteStatus, State, Step, Strategy, Traffic, Transition,
-    TransitionKind,
+    DeploymentState, NewRoutes, ObservedRoute, Reason, RolloutStep, RouteStatus, RouteTraffic,
+    Strategy, Transition, TransitionKind,
 };
 
 use super::{
@@ -92,7 +92,7 @@ impl AppliedTransition<'_> {
                     "surge: {live} live, {target} wanted"
                 );
             }
-            (Strategy::BlueGreen(spec), State::Deploying(rollout)) => {
+            (Strategy::BlueGreen(spec), DeploymentState::Deploying(rollout)) => {
                 let green = |new: &NewRoutes| new.revision == rollout.deploying;
                 let failed = failed_green(case);
                 let most = target + failed.min(spec.max_replacements);
@@ -118,12 +118,12 @@ impl AppliedTransition<'_> {
 
     /// Rolling: no old route goes while a new one starts.
     fn waits_for_those_that_start(&self) {
-        let State::Deploying(rollout) = self.after.deployment.state else {
+        let DeploymentState::Deploying(rollout) = self.after.deployment.state else {
             return;
         };
         let new = match rollout.step {
-            Step::RollingBack => rollout.current,
-            Step::Provisioning | Step::AwaitingPromotion { .. } => rollout.deploying,
+            RolloutStep::RollingBack => rollout.current,
+            RolloutStep::Provisioning | RolloutStep::AwaitingPromotion { .. } => rollout.deploying,
         };
         let starting = |route: &ObservedRoute| {
             let id = &route.id;
@@ -166,7 +166,9 @@ impl AppliedTransition<'_> {
         let forgotten = self.after.count(forgotten);
         assert_eq!(forgotten, 0, "created before the revision was activated");
         let idle = self.after.count(|route| {
-            Some(route.revision) == current && route.is_live() && route.traffic != Traffic::Active
+            Some(route.revision) == current
+                && route.is_live()
+                && route.traffic != RouteTraffic::Active
         });
         assert_eq!(idle, 0, "a green one is left without traffic");
     }
@@ -219,7 +221,7 @@ impl AppliedTransition<'_> {
 pub(crate) fn snapshot_is_sound(case: &DecisionCase) {
     let active = || {
         let routes = case.routes.iter();
-        routes.filter(|route| route.traffic == Traffic::Active)
+        routes.filter(|route| route.traffic == RouteTraffic::Active)
     };
     for route in active() {
         let over = !route.status.is_active() || route.retained_at.is_some();
@@ -230,7 +232,7 @@ pub(crate) fn snapshot_is_sound(case: &DecisionCase) {
         let one = active().all(|route| Some(route.revision) == first);
         assert!(one, "I2: two revisions are ACTIVE");
     }
-    if let State::Ready { current } = case.deployment.state {
+    if let DeploymentState::Ready { current } = case.deployment.state {
         let all = active().all(|route| route.revision == current);
         assert!(all, "I4: READY, but another revision is ACTIVE");
     }

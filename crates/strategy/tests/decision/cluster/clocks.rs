@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use viridian_strategy::{
-    Blocker, Evaluation, GateAction, GateTimeout, ObservedRoute, Reason, RouteStatus, State,
-    Strategy, Timestamp, TransitionKind,
+    Blocker, DeploymentState, Evaluation, GateAction, GateTimeout, ObservedRoute, Reason,
+    RouteStatus, Strategy, Timestamp, TransitionKind,
 };
 
 use super::{
@@ -122,7 +122,7 @@ impl ExpectedClocks {
     }
 
     fn progresses(&mut self, case: &DecisionCase) {
-        let State::Deploying(rollout) = case.deployment.state else {
+        let DeploymentState::Deploying(rollout) = case.deployment.state else {
             return;
         };
         let target = case.deployment.target_replicas;

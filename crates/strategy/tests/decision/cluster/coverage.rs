@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use viridian_strategy::{Blocker, Evaluation, Lifecycle, State, SubStep, TransitionKind};
+use viridian_strategy::{Blocker, DeploymentState, Evaluation, Lifecycle, SubStep, TransitionKind};
 
 use super::{
     checks::{AppliedTransition, name_of},
@@ -77,7 +77,7 @@ impl RunCoverage {
         if retained && state.lifecycle() == Lifecycle::Ready {
             self.count("retained", "ended");
         }
-        if let State::Deploying(rollout) = state {
+        if let DeploymentState::Deploying(rollout) = state {
             let failed = failed_green(applied.before) > 0;
             let new = &applied.transition.actions.create;
             if failed && new.iter().any(|new| new.revision == rollout.deploying) {

@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
-use viridian_strategy::{Health, RevisionId, RouteStatus, Timestamp};
+use viridian_strategy::{RevisionId, RouteHealth, RouteStatus, Timestamp};
 
 use super::rng::Rng;
 use crate::case::{
@@ -215,7 +215,7 @@ fn becomes(case: &mut DecisionCase, index: usize, status: RouteStatus) -> bool {
 /// Half of all routes, or all, lose their health or end.
 fn outage(case: &mut DecisionCase, rng: &mut Rng) -> bool {
     let all = rng.one_in(2);
-    let health: Option<Health> = rng.pick(&[None, Some(Unhealthy), Some(Degraded)]);
+    let health: Option<RouteHealth> = rng.pick(&[None, Some(Unhealthy), Some(Degraded)]);
     for index in 0..case.routes.len() {
         let route = &mut case.routes[index];
         if route.status != Running || !(all || rng.one_in(2)) {

@@ -1,6 +1,6 @@
 //! The moves of a deployment that the design's table allows, once more.
 
-use viridian_strategy::{State, Step, TransitionKind};
+use viridian_strategy::{DeploymentState, RolloutStep, TransitionKind};
 
 use super::checks::AppliedTransition;
 
@@ -29,17 +29,17 @@ pub(crate) enum Initiator {
 }
 
 impl FlatPhase {
-    pub(crate) fn of(state: &State) -> Self {
+    pub(crate) fn of(state: &DeploymentState) -> Self {
         match state {
-            State::Pending { .. } => Self::Pending,
-            State::Ready { .. } => Self::Ready,
-            State::Deploying(rollout) => match rollout.step {
-                Step::Provisioning => Self::Provisioning,
-                Step::AwaitingPromotion { .. } => Self::AwaitingPromotion,
-                Step::RollingBack => Self::RollingBack,
+            DeploymentState::Pending { .. } => Self::Pending,
+            DeploymentState::Ready { .. } => Self::Ready,
+            DeploymentState::Deploying(rollout) => match rollout.step {
+                RolloutStep::Provisioning => Self::Provisioning,
+                RolloutStep::AwaitingPromotion { .. } => Self::AwaitingPromotion,
+                RolloutStep::RollingBack => Self::RollingBack,
             },
-            State::Destroying { .. } => Self::Destroying,
-            State::Destroyed { .. } => Self::Destroyed,
+            DeploymentState::Destroying { .. } => Self::Destroying,
+            DeploymentState::Destroyed { .. } => Self::Destroyed,
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use viridian_strategy::{Blocker, Evaluation, State, Timestamp, verbs};
+use viridian_strategy::{Blocker, DeploymentState, Evaluation, Timestamp, verbs};
 
 use super::{
     callers::{CallOutcome, RandomCall, revision},
@@ -40,7 +40,7 @@ impl<'a> SimulatedRun<'a> {
         let mut rng = Rng::new(seed);
         let target = u32::try_from(rng.below(7)).expect("small");
         let first = (!rng.one_in(8)).then(|| revision(&mut rng));
-        let mut case = case(State::Pending { current: None }, target, []);
+        let mut case = case(DeploymentState::Pending { current: None }, target, []);
         case.policy = way.policy(&mut rng);
         case.apply(&verbs::create(first, target, case.now));
         let now = case.now;

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use viridian_strategy::{Blocker, Evaluation, Health, Lifecycle, State, TransitionKind};
+use viridian_strategy::{
+    Blocker, DeploymentState, Evaluation, Lifecycle, RouteHealth, TransitionKind,
+};
 
 use super::{checks::AppliedTransition, legal::FlatPhase};
 use crate::{
@@ -117,7 +119,7 @@ fn is_awaited(case: &DecisionCase, evaluation: &Evaluation) -> bool {
             Some(route.revision) == revision
                 && route.is_live()
                 && route.status == status
-                && (provisioning || route.health != Health::Healthy)
+                && (provisioning || route.health != RouteHealth::Healthy)
         })
     };
     let awaits = |blocker: &Blocker| match blocker {
@@ -132,9 +134,9 @@ fn is_awaited(case: &DecisionCase, evaluation: &Evaluation) -> bool {
         _ => false,
     };
     match state {
-        State::Destroyed { .. } => true,
-        State::Destroying { .. } => case.count(|route| route.status == Terminating) > 0,
-        State::Ready { .. } if evaluation.blockers.is_empty() => {
+        DeploymentState::Destroyed { .. } => true,
+        DeploymentState::Destroying { .. } => case.count(|route| route.status == Terminating) > 0,
+        DeploymentState::Ready { .. } if evaluation.blockers.is_empty() => {
             ready_and_active(case) == case.deployment.target_replicas
         }
         _ => evaluation.blockers.iter().any(awaits),

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use uuid::Uuid;
 use viridian_strategy::{
-    Health, ObservedRoute, RevisionId, RouteId, RouteStatus, State, Strategy, Timestamp, Traffic,
+    DeploymentState, ObservedRoute, RevisionId, RouteHealth, RouteId, RouteStatus, RouteTraffic,
+    Strategy, Timestamp,
 };
 
 use super::{
@@ -96,7 +97,7 @@ impl ModelState {
     /// matters.
     fn each_time(&mut self, caps: &AgeCaps, mut visit: impl FnMut(&mut Timestamp, u8)) {
         visit(&mut self.deployment.current_since, 0);
-        if let State::Deploying(rollout) = &mut self.deployment.state {
+        if let DeploymentState::Deploying(rollout) = &mut self.deployment.state {
             visit(&mut rollout.since, 0);
             visit(&mut rollout.resumed_at, caps.settled);
             if let Some(steady) = &mut rollout.steady {
@@ -136,7 +137,7 @@ impl ModelState {
             self.members.sort_by_key(|member| {
                 let route = &member.route;
                 let keeps = ordered && Some(route.revision) == deploying && route.is_live();
-                let traffic = route.traffic == Traffic::Active;
+                let traffic = route.traffic == RouteTraffic::Active;
                 let place = (route.created_at, traffic, route.retained_at);
                 let condition = (!keeps).then(|| (place, member.condition()));
                 (route.revision, keeps, condition)
@@ -164,11 +165,11 @@ impl ModelState {
         let first = |current: Option<RevisionId>| current.map(named);
         let mut state = self.deployment.state;
         match &mut state {
-            State::Pending { current }
-            | State::Destroying { current }
-            | State::Destroyed { current } => *current = first(*current),
-            State::Ready { current } => *current = named(*current),
-            State::Deploying(rollout) => {
+            DeploymentState::Pending { current }
+            | DeploymentState::Destroying { current }
+            | DeploymentState::Destroyed { current } => *current = first(*current),
+            DeploymentState::Ready { current } => *current = named(*current),
+            DeploymentState::Deploying(rollout) => {
                 rollout.current = named(rollout.current);
                 rollout.deploying = named(rollout.deploying);
             }
@@ -192,7 +193,7 @@ impl ModelRoute {
             } else {
                 RouteStatus::Running
             },
-            health: Health::NotChecked,
+            health: RouteHealth::NotChecked,
             ..self.route
         }
     }

@@ -1,7 +1,7 @@
 //! The model's own clocks: what the decision's stopwatches are judged by. They
 //! count ticks, and none of them counts during a pause.
 
-use viridian_strategy::{Policy, State, Step, Strategy};
+use viridian_strategy::{DeploymentState, Policy, RolloutStep, Strategy};
 
 use super::{
     config::ModelConfig,
@@ -35,7 +35,7 @@ impl TickClocks {
         after: &ModelState,
         config: &ModelConfig,
     ) -> Self {
-        let State::Deploying(rollout) = after.deployment.state else {
+        let DeploymentState::Deploying(rollout) = after.deployment.state else {
             return Self::default();
         };
         match action {
@@ -48,9 +48,9 @@ impl TickClocks {
             _ => {}
         }
         match rollout.step {
-            Step::Provisioning => Self { gate: 0, ..self },
-            Step::AwaitingPromotion { .. } => self,
-            Step::RollingBack => Self::default(),
+            RolloutStep::Provisioning => Self { gate: 0, ..self },
+            RolloutStep::AwaitingPromotion { .. } => self,
+            RolloutStep::RollingBack => Self::default(),
         }
     }
 

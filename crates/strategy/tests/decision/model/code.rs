@@ -1,6 +1,8 @@
 //! A canonical state in a few bytes, so that millions of them can be kept.
 
-use viridian_strategy::{Rollout, State, Step, Stopwatch, Timestamp, Traffic};
+use viridian_strategy::{
+    DeploymentState, Rollout, RolloutStep, RouteTraffic, Stopwatch, Timestamp,
+};
 
 use super::state::{ModelRoute, ModelState};
 
@@ -21,7 +23,7 @@ impl ModelState {
         for member in &self.members {
             code.member(member);
         }
-        if let State::Deploying(_) = deployment.state {
+        if let DeploymentState::Deploying(_) = deployment.state {
             code.bytes.extend(self.clocks.row());
         }
         code.bytes.into()
@@ -34,25 +36,25 @@ struct StateCode {
 }
 
 impl StateCode {
-    fn state(&mut self, state: &State) {
+    fn state(&mut self, state: &DeploymentState) {
         let known = u8::from(state.current().is_some());
         match state {
-            State::Pending { .. } => self.bytes.push(known),
-            State::Ready { .. } => self.bytes.push(2),
-            State::Deploying(rollout) => self.rollout(rollout),
-            State::Destroying { .. } => self.bytes.push(6 + known),
-            State::Destroyed { .. } => self.bytes.push(8 + known),
+            DeploymentState::Pending { .. } => self.bytes.push(known),
+            DeploymentState::Ready { .. } => self.bytes.push(2),
+            DeploymentState::Deploying(rollout) => self.rollout(rollout),
+            DeploymentState::Destroying { .. } => self.bytes.push(6 + known),
+            DeploymentState::Destroyed { .. } => self.bytes.push(8 + known),
         }
     }
 
     fn rollout(&mut self, rollout: &Rollout) {
         match rollout.step {
-            Step::Provisioning => self.bytes.push(3),
-            Step::AwaitingPromotion { gate } => {
+            RolloutStep::Provisioning => self.bytes.push(3),
+            RolloutStep::AwaitingPromotion { gate } => {
                 self.bytes.push(4);
                 self.watch(gate);
             }
-            Step::RollingBack => self.bytes.push(5),
+            RolloutStep::RollingBack => self.bytes.push(5),
         }
         self.time(rollout.since);
         self.watch(rollout.progress);
@@ -66,7 +68,7 @@ impl StateCode {
     }
 
     fn member(&mut self, ModelRoute { route, held }: &ModelRoute) {
-        let traffic = u8::from(route.traffic == Traffic::Active);
+        let traffic = u8::from(route.traffic == RouteTraffic::Active);
         let drained = u8::from(route.drained_at.is_some());
         let status = route.status as u8;
         let health = route.health as u8;

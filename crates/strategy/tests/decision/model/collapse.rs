@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use viridian_strategy::{
-    Health, ObservedRoute, RevisionId, Rollout, RouteStatus, State, Steady, Step, Stopwatch,
-    Timestamp,
+    DeploymentState, ObservedRoute, RevisionId, Rollout, RolloutStep, RouteHealth, RouteStatus,
+    SteadyPeriod, Stopwatch, Timestamp,
 };
 
 use super::{
@@ -77,7 +77,7 @@ impl ModelState {
 
     fn collapse_rollout(&mut self, config: &ModelConfig, caps: &AgeCaps) {
         let (waits, ordered) = (self.waits(config), self.orders_green(config));
-        let State::Deploying(rollout) = &mut self.deployment.state else {
+        let DeploymentState::Deploying(rollout) = &mut self.deployment.state else {
             return;
         };
         let settled: Vec<Timestamp> = self
@@ -144,7 +144,7 @@ impl ModelRoute {
         };
         route.health_updated_at = None;
         if route.status != RouteStatus::Running {
-            route.health = Health::NotChecked;
+            route.health = RouteHealth::NotChecked;
         }
         if route.has_failed() {
             route.status = RouteStatus::Terminated;
@@ -176,16 +176,16 @@ fn born(
 }
 
 fn cap(rollout: &mut Rollout, matters: impl Fn(Timestamp) -> bool, now: Timestamp, caps: &AgeCaps) {
-    let back = rollout.step == Step::RollingBack;
+    let back = rollout.step == RolloutStep::RollingBack;
     if back {
         rollout.best_ready = 0;
     }
     let limit = if back { 0 } else { caps.progress };
     rollout.progress = capped(rollout.progress, limit, now);
-    if let Step::AwaitingPromotion { gate } = &mut rollout.step {
+    if let RolloutStep::AwaitingPromotion { gate } = &mut rollout.step {
         *gate = capped(*gate, caps.gate, now);
     }
-    rollout.steady = rollout.steady.map(|steady| Steady {
+    rollout.steady = rollout.steady.map(|steady| SteadyPeriod {
         settled_at: if matters(steady.settled_at) {
             steady.settled_at
         } else {

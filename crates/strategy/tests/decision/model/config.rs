@@ -1,20 +1,20 @@
 //! What a configuration of the model lets happen.
 
 use viridian_strategy::{
-    BlueGreen, Health, IntOrPercent, MAX_DURATION, ObservedRoute, Policy, RevisionId,
-    RollingUpdate, RouteStatus, State, Strategy,
+    BlueGreen, DeploymentState, IntOrPercent, MAX_DURATION, ObservedRoute, Policy, RevisionId,
+    RollingUpdate, RouteHealth, RouteStatus, Strategy,
 };
 
 use super::state::{ModelAction, ModelState};
 use crate::case::{Degraded, Healthy, NotChecked, Unhealthy, secs};
 
 /// Every health.
-pub(super) const ALL: &[Health] = &[NotChecked, Healthy, Unhealthy, Degraded];
+pub(super) const ALL: &[RouteHealth] = &[NotChecked, Healthy, Unhealthy, Degraded];
 /// One of each kind.
-pub(super) const TWO: &[Health] = &[Healthy, Unhealthy];
+pub(super) const TWO: &[RouteHealth] = &[Healthy, Unhealthy];
 
 /// No trouble.
-pub(super) const UP: &[Health] = &[Healthy];
+pub(super) const UP: &[RouteHealth] = &[Healthy];
 
 /// The calls that a configuration makes, besides the first activations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub(super) struct ModelConfig {
     /// Whether the scheduler ends routes that nobody drained.
     pub(super) evicts: bool,
     /// What is reported of routes of the current revision, and of others.
-    pub(super) health: [&'static [Health]; 2],
+    pub(super) health: [&'static [RouteHealth]; 2],
     pub(super) verbs: &'static [CallKind],
 }
 
@@ -128,11 +128,11 @@ impl ModelConfig {
     /// All that may happen next. Some of it is refused by the crate.
     pub(super) fn actions(&self, model: &ModelState) -> Vec<ModelAction> {
         let mut actions = vec![ModelAction::Evaluate, ModelAction::Tick];
-        if let State::Destroyed { .. } = model.deployment.state {
+        if let DeploymentState::Destroyed { .. } = model.deployment.state {
             return actions;
         }
         self.reports(model, &mut actions);
-        if let State::Destroying { .. } = model.deployment.state {
+        if let DeploymentState::Destroying { .. } = model.deployment.state {
             return actions;
         }
         self.activations(model, &mut actions);

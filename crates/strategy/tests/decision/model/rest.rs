@@ -1,8 +1,8 @@
 //! What must hold of a state in which nothing is left to do, and the way to it.
 
 use viridian_strategy::{
-    Evaluation, GateAction, Health, ObservedRoute, RouteStatus, State, Step, Strategy,
-    TransitionKind,
+    DeploymentState, Evaluation, GateAction, ObservedRoute, RolloutStep, RouteHealth, RouteStatus,
+    Strategy, TransitionKind,
 };
 
 use super::{
@@ -53,16 +53,16 @@ fn is_at_rest(model: &ModelState, evaluation: &Evaluation) -> bool {
     let quiet = evaluation.transition.actions.is_empty()
         && evaluation.transition.deployment.state == model.deployment.state;
     match model.deployment.state {
-        State::Destroyed { .. } => model.count(|route| !route.status.is_over()) == 0,
-        State::Pending { current } => current.is_none(),
-        State::Ready { .. } => {
+        DeploymentState::Destroyed { .. } => model.count(|route| !route.status.is_over()) == 0,
+        DeploymentState::Pending { current } => current.is_none(),
+        DeploymentState::Ready { .. } => {
             quiet
                 && evaluation.blockers.is_empty()
                 && !model.deployment.paused
                 && model.count(ModelState::is_ready_and_active) == target
                 && model.count(ObservedRoute::is_live) == target
         }
-        State::Deploying(_) | State::Destroying { .. } => false,
+        DeploymentState::Deploying(_) | DeploymentState::Destroying { .. } => false,
     }
 }
 
@@ -73,10 +73,12 @@ fn awaits(model: &ModelState, config: &ModelConfig) -> bool {
             || route.status == RouteStatus::Terminating && model.is_ending()
     };
     let person = match (&model.policy(config).strategy, model.deployment.state) {
-        (Strategy::BlueGreen(spec), State::Deploying(rollout)) => {
+        (Strategy::BlueGreen(spec), DeploymentState::Deploying(rollout)) => {
             let holds = |action| action == GateAction::Hold;
             let gate = spec.gate_timeout.is_none_or(|gate| holds(gate.action));
-            matches!(rollout.step, Step::AwaitingPromotion { .. }) && gate && !spec.auto_promote
+            matches!(rollout.step, RolloutStep::AwaitingPromotion { .. })
+                && gate
+                && !spec.auto_promote
         }
         _ => false,
     };
@@ -99,12 +101,12 @@ pub(super) fn good(
     }
     let awaiting = matches!(
         model.deployment.state,
-        State::Deploying(rollout) if matches!(rollout.step, Step::AwaitingPromotion { .. })
+        DeploymentState::Deploying(rollout) if matches!(rollout.step, RolloutStep::AwaitingPromotion { .. })
     );
     let rank = |action: ModelAction| match action {
         ModelAction::Resume => Some(0),
         ModelAction::Status(_, RouteStatus::Running) => Some(1),
-        ModelAction::Health(_, Health::Healthy) => Some(2),
+        ModelAction::Health(_, RouteHealth::Healthy) => Some(2),
         ModelAction::Status(_, RouteStatus::Terminated) if model.is_ending() => Some(3),
         ModelAction::Evaluate => Some(4),
         ModelAction::Promote if awaiting => Some(5),

@@ -1,8 +1,8 @@
 //! What must hold: on every step, and in the state after it.
 
 use viridian_strategy::{
-    Lifecycle, ObservedRoute, Policy, RouteId, RouteStatus, Strategy, SubStep, Traffic, Transition,
-    TransitionKind,
+    Lifecycle, ObservedRoute, Policy, RouteId, RouteStatus, RouteTraffic, Strategy, SubStep,
+    Transition, TransitionKind,
 };
 
 use super::{
@@ -118,7 +118,11 @@ fn records(before: &ModelState, step: &ModelStep) -> RuleResult {
 /// I2, I3, I4 and I5.
 fn snapshot(model: &ModelState, config: &ModelConfig) -> RuleResult {
     let state = &model.deployment.state;
-    let active = || model.routes().filter(|one| one.traffic == Traffic::Active);
+    let active = || {
+        model
+            .routes()
+            .filter(|one| one.traffic == RouteTraffic::Active)
+    };
     let blue_green = matches!(model.policy(config).strategy, Strategy::BlueGreen(_));
     let first = active().next().map(|route| route.revision);
     let lifecycle = state.lifecycle();
@@ -156,7 +160,7 @@ fn fits(before: &ModelState, transition: &Transition) -> RuleResult {
     ensure(named_once, "a route is named twice")?;
     ensure(
         all(&actions.promote, &|route| {
-            is_ready(route) && route.traffic == Traffic::Inactive
+            is_ready(route) && route.traffic == RouteTraffic::Inactive
         }),
         "promotes a route that is not ready, or is ACTIVE",
     )?;
@@ -225,7 +229,7 @@ fn promotes_all(
         return ensure(is >= target, "I1: fewer than N serve at a promotion");
     }
     ensure(is == target, "I1: not exactly N serve at a promotion")?;
-    let active = after.count(|route| route.traffic == Traffic::Active);
+    let active = after.count(|route| route.traffic == RouteTraffic::Active);
     ensure(
         active == target,
         "ACTIVE without being ready at a promotion",

@@ -2,8 +2,8 @@
 
 use uuid::Uuid;
 use viridian_strategy::{
-    Evaluation, Health, Observed, ObservedDeployment, ObservedRoute, Policy, RevisionId, RouteId,
-    RouteStatus, State, Timestamp, Traffic, Transition, evaluate, verbs,
+    DeploymentState, Evaluation, Observed, ObservedDeployment, ObservedRoute, Policy, RevisionId,
+    RouteHealth, RouteId, RouteStatus, RouteTraffic, Timestamp, Transition, evaluate, verbs,
 };
 
 use super::{clocks::TickClocks, config::ModelConfig};
@@ -34,7 +34,7 @@ pub(super) enum ModelAction {
     Evaluate,
     Tick,
     Status(usize, RouteStatus),
-    Health(usize, Health),
+    Health(usize, RouteHealth),
     Activate(RevisionId, bool),
     Promote,
     Abort,
@@ -216,17 +216,20 @@ impl ModelState {
     }
 
     pub(super) fn is_ready_and_active(route: &ObservedRoute) -> bool {
-        route.traffic == Traffic::Active && is_ready(route)
+        route.traffic == RouteTraffic::Active && is_ready(route)
     }
 
     pub(super) fn is_deploying(&self) -> bool {
-        matches!(self.deployment.state, State::Deploying(_))
+        matches!(self.deployment.state, DeploymentState::Deploying(_))
     }
 
     /// Whether it is being deleted, or is.
     pub(super) fn is_ending(&self) -> bool {
         let state = self.deployment.state;
-        matches!(state, State::Destroying { .. } | State::Destroyed { .. })
+        matches!(
+            state,
+            DeploymentState::Destroying { .. } | DeploymentState::Destroyed { .. }
+        )
     }
 
     /// Live routes of the deploying revision.
@@ -240,5 +243,5 @@ impl ModelState {
 
 /// What ready means, in the model's own words.
 pub(super) fn is_ready(route: &ObservedRoute) -> bool {
-    (route.status, route.health) == (RouteStatus::Running, Health::Healthy)
+    (route.status, route.health) == (RouteStatus::Running, RouteHealth::Healthy)
 }

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use viridian_strategy::{
-    BlueGreen, Evaluation, GateAction, Policy, Reason, State, Step, Strategy, TransitionKind,
+    BlueGreen, DeploymentState, Evaluation, GateAction, Policy, Reason, RolloutStep, Strategy,
+    TransitionKind,
 };
 
 use super::{
@@ -27,7 +28,8 @@ pub(super) fn check(before: &ModelState, step: &ModelStep, policy: &Policy) -> R
     if step.action == ModelAction::Promote || before.deployment.paused {
         return Ok(());
     }
-    let (Some(evaluation), State::Deploying(_)) = (&step.evaluation, before.deployment.state)
+    let (Some(evaluation), DeploymentState::Deploying(_)) =
+        (&step.evaluation, before.deployment.state)
     else {
         return Ok(());
     };
@@ -81,7 +83,7 @@ fn gates_stay_closed(
 /// With exactly N green, all ready for long enough, nothing but a closed gate
 /// may hold it up.
 fn gates_open(before: &ModelState, evaluation: &Evaluation, spec: &BlueGreen) -> RuleResult {
-    let State::Deploying(rollout) = before.deployment.state else {
+    let DeploymentState::Deploying(rollout) = before.deployment.state else {
         return Ok(());
     };
     let green: Vec<&ModelRoute> = before.green().collect();
@@ -94,7 +96,7 @@ fn gates_open(before: &ModelState, evaluation: &Evaluation, spec: &BlueGreen) ->
         })
         .into(),
     );
-    if rollout.step == Step::RollingBack || !complete || held < spec.min_ready {
+    if rollout.step == RolloutStep::RollingBack || !complete || held < spec.min_ready {
         return Ok(());
     }
     let kind = evaluation.transition.kind;
@@ -107,7 +109,7 @@ fn gates_open(before: &ModelState, evaluation: &Evaluation, spec: &BlueGreen) ->
     let Some(gate) = spec.gate_timeout else {
         return ensure(kind == TransitionKind::Step, "does not hold at the gate");
     };
-    let over = matches!(rollout.step, Step::AwaitingPromotion { .. })
+    let over = matches!(rollout.step, RolloutStep::AwaitingPromotion { .. })
         && secs(before.clocks.gate.into()) >= gate.duration;
     let due = match gate.action {
         GateAction::Promote if over => TransitionKind::Promotion,
@@ -145,7 +147,7 @@ fn deadline_passes(
         return Ok(());
     }
     let turned = match step.after.deployment.state {
-        State::Deploying(rollout) => rollout.step == Step::RollingBack,
+        DeploymentState::Deploying(rollout) => rollout.step == RolloutStep::RollingBack,
         _ => evaluation.transition.kind == TransitionKind::RollBack,
     };
     ensure(turned, "goes on past the progress deadline")

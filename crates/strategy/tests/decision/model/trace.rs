@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use viridian_strategy::{ObservedRoute, State, Timestamp, Traffic};
+use viridian_strategy::{DeploymentState, ObservedRoute, RouteTraffic, Timestamp};
 
 use super::state::ModelState;
 
@@ -18,7 +18,7 @@ impl fmt::Display for ModelState {
         let paused = if deployment.paused { " paused" } else { "" };
         let (target, policy) = (deployment.target_replicas, self.policy);
         write!(f, " N={target} policy {policy}{paused}")?;
-        if let State::Deploying(rollout) = state {
+        if let DeploymentState::Deploying(rollout) = state {
             let spent = |watch: viridian_strategy::Stopwatch| {
                 let running = if watch.since.is_some() { "+" } else { "" };
                 format!("{}{running}", watch.stopped(self.now).spent.as_secs())
@@ -33,16 +33,16 @@ impl fmt::Display for ModelState {
     }
 }
 
-fn line(route: &ObservedRoute, state: &State, age: impl Fn(Timestamp) -> u64) -> String {
+fn line(route: &ObservedRoute, state: &DeploymentState, age: impl Fn(Timestamp) -> u64) -> String {
     let colour = match Some(route.revision) {
         revision if revision == state.current() => "blue",
         revision if revision == state.deploying() => "green",
         _ => "other",
     };
     let traffic = match (route.traffic, route.retained_at) {
-        (Traffic::Active, _) => "ACTIVE",
-        (Traffic::Inactive, Some(_)) => "retained",
-        (Traffic::Inactive, None) => "",
+        (RouteTraffic::Active, _) => "ACTIVE",
+        (RouteTraffic::Inactive, Some(_)) => "retained",
+        (RouteTraffic::Inactive, None) => "",
     };
     let (status, health) = (route.status, route.health);
     let settled = age(route.settled_at());
