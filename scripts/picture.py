@@ -1,7 +1,6 @@
-"""Turns a terminal's screen with colours, as tmux captures it, into SVG; for scripts/picture.
+"""Turns a colored terminal screen, as tmux captures it, into SVG; for scripts/picture.
 
-The SVG has all that it needs in it: no font comes from elsewhere, and each run of letters has its width, so that any
-monospaced font does.
+The SVG is self-contained: it loads no font, and each run of letters has a fixed width, so any monospaced font works.
 """
 
 import io
@@ -16,7 +15,7 @@ COLUMNS = 104
 
 
 def main() -> None:
-    # As a whole: what a line ends in, the next begins in.
+    # As a whole, since colors continue from one line to the next.
     screen = Text.from_ansi(sys.stdin.read().rstrip("\n"))
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="standard")
     console.print(screen, no_wrap=True, overflow="crop")
