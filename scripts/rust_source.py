@@ -3,7 +3,6 @@ and type definitions. It does not expand macros, and it takes every file for val
 """
 
 import re
-import subprocess
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -265,16 +264,8 @@ def visibility_before(tokens, at):
 
 def crates():
     """The name of each crate of the workspace with its source files, tests left out."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "crates/*.rs"],
-        cwd=ROOT, check=True, capture_output=True, text=True,
-    ).stdout.split()
-    found = {}
-    for name in sorted(listed):
-        parts = Path(name).parts
-        if parts[2] == "src" and (ROOT / name).exists():
-            found.setdefault(parts[1], []).append(ROOT / name)
-    return {crate: without_test_files(paths) for crate, paths in found.items()}
+    folders = sorted(manifest.parent for manifest in (ROOT / "crates").glob("*/Cargo.toml"))
+    return {folder.name: without_test_files(sorted((folder / "src").rglob("*.rs"))) for folder in folders}
 
 
 def without_test_files(paths):
