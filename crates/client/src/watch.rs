@@ -284,3 +284,60 @@ const STABLE_STREAM: Duration = Duration::from_secs(5);
 const MAX_OUTAGE: Duration = Duration::from_secs(60);
 /// The longest pause that a server can ask for.
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+    use tonic_types::{ErrorDetails, StatusExt as _};
+    use viridian_proto::v1::{
+        DeploymentHeartbeat, WatchDeploymentsResponse, watch_deployments_response::Payload,
+    };
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn watch(policy: ReconnectPolicy) -> DeploymentWatch {
+        let target = ServerTarget::new("127.0.0.1:1").expect("a URL");
+        DeploymentWatch::of(target, "shop/cart", policy)
+    }
+
+    fn lost() -> CallError {
+        Status::unavailable("lost").into()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_counts_from_the_last_heartbeat() {
+        let mut watch = watch(ReconnectPolicy::TRANSIENT);
+        tokio::time::advance(MAX_OUTAGE + SECOND).await;
+        watch.receive(WatchDeploymentsResponse {
+            payload: Some(Payload::Heartbeat(DeploymentHeartbeat::default())),
+        });
+        tokio::time::advance(MAX_OUTAGE).await;
+        let update = watch.disconnected(lost());
+        assert!(
+            matches!(update, Ok(WatchUpdate::Disconnected { .. })),
+            "{update:?}"
+        );
+        tokio::time::advance(SECOND).await;
+        let update = watch.disconnected(lost());
+        assert!(matches!(update, Err(CallError::Refused(_))), "{update:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_asks_for_a_pause_gets_it_within_bounds() {
+        let pause_after = |asked: Duration| {
+            let details = ErrorDetails::with_retry_info(Some(asked));
+            let status = Status::with_error_details(Code::ResourceExhausted, "", details);
+            let update = watch(ReconnectPolicy::FOREVER).disconnected(status.into());
+            match update.expect("it goes on") {
+                WatchUpdate::Disconnected { retry_in, .. } => retry_in,
+                update => panic!("{update:?}"),
+            }
+        };
+        assert_eq!(pause_after(7 * SECOND), 7 * SECOND);
+        assert_eq!(pause_after(3600 * SECOND), MAX_RETRY_DELAY);
+        let short = pause_after(Duration::from_millis(1));
+        assert!(short >= Duration::from_millis(50), "{short:?}");
+    }
+}
