@@ -11,17 +11,17 @@ use viridian_proto::v1::Assignment;
 
 use crate::{
     AgentConfig, assignments,
+    journal::{JournalError, RouteJournal},
     outbox::Outbox,
-    ports::Ports,
+    ports::PortPool,
     probe,
-    process::{self, Launcher, StartError},
-    record::{Record, RecordError},
+    process::{self, LaunchError, ProcessLauncher},
     reporter,
-    route::Machine,
-    routes::Routes,
+    route::AgentContext,
+    routes::LocalRoutes,
 };
 
-/// An agent cannot work, and a retry would not help.
+/// The agent cannot work, and a retry would not help.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AgentError {
@@ -36,16 +36,16 @@ pub enum AgentError {
     Supervisor {
         /// The program.
         program: OsString,
-        /// What it did.
+        /// What went wrong.
         reason: String,
     },
-    /// Another agent has the same folder for its state.
+    /// Another agent uses the same folder for its state.
     #[error("another agent uses the folder {}: each needs one of its own", folder.display())]
     StateInUse {
         /// The folder.
         folder: PathBuf,
     },
-    /// The folder for its state cannot be used.
+    /// The folder for the state cannot be used.
     #[error("cannot use the folder {}: {source}", folder.display())]
     State {
         /// The folder.
@@ -60,44 +60,47 @@ pub enum AgentError {
 
 /// Runs the agent until `shutdown` is cancelled.
 ///
-/// The server may come and go: the agent reconnects for ever, its routes run
-/// on, and its reports wait. What an agent before it did not report is over, and
-/// reported first. At shutdown it stops all routes, reports their end
-/// for at most 3 s, and returns `Ok`. When the returned future is dropped
-/// instead, the routes are stopped all the same, but not reported.
+/// While the server is away, routes keep running, reports wait, and the agent
+/// reconnects without end. Routes of a killed agent before this one are reported as
+/// ended first. At shutdown the agent stops all routes, tries for at most 3 s to
+/// report their ends, and returns `Ok`. When the future is dropped instead, the
+/// routes are stopped too, but not reported.
 ///
 /// # Errors
 ///
-/// Only at the start, and only for what can never work.
+/// Only at the start, for a configuration that can never work.
 pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> Result<(), AgentError> {
     let channel = config.server.connect_lazy()?;
-    let (record, lost) = record(&config)?;
+    let (journal, lost) = journal(&config)?;
     let outbox = Arc::new(Outbox::default());
-    let machine = Arc::new(Machine {
+    let context = Arc::new(AgentContext {
         launcher: launcher(&config).await?,
-        ports: Ports::default(),
+        ports: PortPool::default(),
         probes: probe::client().map_err(AgentError::HealthChecks)?,
         outbox: Arc::clone(&outbox),
-        record: record.clone(),
-        health_repeat: config.health_repeat.max(LEAST_REPEAT),
+        journal: journal.clone(),
+        health_repeat: config.health_repeat.max(MIN_HEALTH_REPEAT),
     });
 
     let closing = CancellationToken::new();
-    let delivery = reporter::deliver(channel.clone(), outbox, record, closing.clone());
+    let delivery = reporter::deliver(channel.clone(), outbox, journal, closing.clone());
     let delivery = AbortOnDropHandle::new(tokio::spawn(delivery));
-    let mut routes = Routes::new(machine);
+    let mut routes = LocalRoutes::new(context);
     routes.report_lost(&lost);
-    let patience = config.stop_grace + STOP_MARGIN;
-    let sweep = process::kill_lost(lost, patience);
+    let stop_timeout = config.stop_grace + KILL_MARGIN;
+    let sweep = process::kill_lost(lost, stop_timeout);
     let _sweep = AbortOnDropHandle::new(tokio::spawn(sweep));
     take_assignments(channel, config.resource_group, &mut routes, &shutdown).await;
 
     info!("stopping all routes");
-    if time::timeout(patience, routes.stop_all()).await.is_err() {
-        warn!("a route does not end; its supervisor goes on trying");
+    if time::timeout(stop_timeout, routes.stop_all())
+        .await
+        .is_err()
+    {
+        warn!("a route does not end; its supervisor keeps trying");
     }
     closing.cancel();
-    if time::timeout(FAREWELL, delivery).await.is_err() {
+    if time::timeout(FLUSH_TIMEOUT, delivery).await.is_err() {
         warn!("the last reports could not be delivered");
     }
     Ok(())
@@ -106,14 +109,15 @@ pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> Result<(),
 async fn take_assignments(
     channel: AuthChannel,
     resource_group: String,
-    routes: &mut Routes,
+    routes: &mut LocalRoutes,
     shutdown: &CancellationToken,
 ) {
-    let (sender, mut inbox) = mpsc::channel::<Assignment>(WAITING_ASSIGNMENTS);
+    let (sender, mut inbox) = mpsc::channel::<Assignment>(MAX_PENDING_ASSIGNMENTS);
     let following = assignments::follow(channel, resource_group, sender);
     let _following = AbortOnDropHandle::new(tokio::spawn(following));
     loop {
         tokio::select! {
+            // Without an order a busy inbox could delay the shutdown.
             biased;
             () = shutdown.cancelled() => return,
             true = routes.next_end() => {}
@@ -123,21 +127,21 @@ async fn take_assignments(
     }
 }
 
-fn record(config: &AgentConfig) -> Result<(Record, Vec<String>), AgentError> {
+fn journal(config: &AgentConfig) -> Result<(RouteJournal, Vec<String>), AgentError> {
     let Some(folder) = &config.state else {
         return Ok(Default::default());
     };
-    Record::open(folder).map_err(|error| {
+    RouteJournal::open(folder).map_err(|error| {
         let folder = folder.clone();
         match error {
-            RecordError::InUse => AgentError::StateInUse { folder },
-            RecordError::Io(source) => AgentError::State { folder, source },
+            JournalError::InUse => AgentError::StateInUse { folder },
+            JournalError::Io(source) => AgentError::State { folder, source },
         }
     })
 }
 
-async fn launcher(config: &AgentConfig) -> Result<Launcher, AgentError> {
-    let launcher = Launcher::new(config).ok_or(AgentError::NoSupervisor)?;
+async fn launcher(config: &AgentConfig) -> Result<ProcessLauncher, AgentError> {
+    let launcher = ProcessLauncher::new(config).ok_or(AgentError::NoSupervisor)?;
     let begun = Instant::now();
     match launcher.check().await {
         Ok(()) => {
@@ -151,17 +155,17 @@ async fn launcher(config: &AgentConfig) -> Result<Launcher, AgentError> {
     }
 }
 
-/// The part of the error that [`AgentError::Supervisor`] does not say itself.
-fn reason_of(error: StartError) -> String {
+/// Returns the part of the error that [`AgentError::Supervisor`] does not print.
+fn reason_of(error: LaunchError) -> String {
     match error {
-        StartError::Supervisor { source, .. } => source.to_string(),
+        LaunchError::Supervisor { source, .. } => source.to_string(),
         error => error.to_string(),
     }
 }
 
-const LEAST_REPEAT: Duration = Duration::from_millis(100);
-const WAITING_ASSIGNMENTS: usize = 64;
-/// What a supervisor may need after SIGKILL.
-const STOP_MARGIN: Duration = Duration::from_secs(5);
-/// How long the last reports are tried.
-const FAREWELL: Duration = Duration::from_secs(3);
+const MIN_HEALTH_REPEAT: Duration = Duration::from_millis(100);
+const MAX_PENDING_ASSIGNMENTS: usize = 64;
+/// How long a route may take to end after SIGKILL.
+const KILL_MARGIN: Duration = Duration::from_secs(5);
+/// How long the agent tries to deliver its last reports.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);

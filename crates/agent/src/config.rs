@@ -2,30 +2,28 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use viridian_client::ServerTarget;
 
-/// What an agent is told at its start.
+/// The configuration of an agent.
 #[derive(Debug, Clone)]
 pub struct AgentConfig {
     /// The server, and what to show there.
     pub server: ServerTarget,
-    /// The resource group whose assignments it takes. Usually `default`; passed
-    /// to the server as it is, the empty one included.
+    /// The resource group whose assignments it takes, usually `default`. Sent to the
+    /// server unchanged, also when it is empty.
     pub resource_group: String,
-    /// The program that supervises a route and its leading arguments, such as
-    /// this executable and `route-supervisor`. The agent appends
-    /// `--grace-ms N [--quiet] -- COMMAND ARGS…`, and the program is to call
+    /// The program that supervises a route and its leading arguments, such as this
+    /// executable and `route-supervisor`. The agent appends
+    /// `--grace-ms N [--quiet] -- COMMAND ARGS…`. The program must call
     /// [`supervise`](crate::supervise) with them.
     pub supervisor: Vec<OsString>,
-    /// How long a route may take to end after SIGTERM, before SIGKILL.
-    /// Usually 10 s.
+    /// The time between SIGTERM and SIGKILL. Usually 10 s.
     pub stop_grace: Duration,
-    /// How often a health that has not changed is told again, so that silence
-    /// means something. Usually 10 s, and never more often than every 100 ms.
+    /// How often the agent repeats a health that has not changed, so that the server
+    /// can tell a lost agent from a quiet one. Usually 10 s; at least 100 ms.
     pub health_repeat: Duration,
-    /// The folder in which it notes which routes run, for the next agent to report
-    /// their end if this one is killed. No other agent may have it. Without one
-    /// they stay as they were reported last.
+    /// The folder for the journal of running routes. After this agent was killed, the
+    /// next one reports their ends from it. Each agent needs a folder of its own.
+    /// Without a folder the routes of a killed agent stay as reported last.
     pub state: Option<PathBuf>,
-    /// Whether the output of the routes is discarded. Otherwise it goes to
-    /// standard error.
+    /// Whether the output of routes is discarded. Otherwise it goes to standard error.
     pub quiet_routes: bool,
 }

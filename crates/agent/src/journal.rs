@@ -1,8 +1,9 @@
-//! Which routes run that the server has not been told the end of: on disk, so that
-//! the next agent tells it when this one was killed. Its routes end with it.
+//! The journal: the routes that were started and whose end the server has not
+//! acknowledged. It is on disk, so that after this agent was killed the next one
+//! reports the ends. The routes themselves end with the agent.
 //!
-//! One empty file a route, in the place of one file that is rewritten: to make and
-//! to remove a name is atomic, and costs the same however many routes there are.
+//! Each route is an empty file. Creating and removing a name is atomic and costs the
+//! same for any number of routes, unlike rewriting one file.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -13,61 +14,62 @@ use std::{
 
 use tracing::warn;
 
-/// The routes of this agent, in a folder that it has for itself. One without a
-/// folder notes nothing.
+/// The running routes of this agent, in a folder of its own. Without a folder it
+/// records nothing.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Record(Option<Arc<Folder>>);
+pub(crate) struct RouteJournal(Option<Arc<JournalFolder>>);
 
 #[derive(Debug)]
-struct Folder {
+struct JournalFolder {
     routes: PathBuf,
-    #[expect(dead_code, reason = "it is locked until it is dropped")]
+    #[expect(dead_code, reason = "the lock is released when it is dropped")]
     lock: File,
 }
 
 /// The folder cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum RecordError {
+pub(crate) enum JournalError {
     #[error("another agent uses it")]
     InUse,
     #[error(transparent)]
     Io(#[from] io::Error),
 }
 
-impl Record {
-    /// Takes a folder, which is made if need be. Gives the routes that were noted
-    /// there by an agent that has ended.
-    pub(crate) fn open(folder: &Path) -> Result<(Self, Vec<String>), RecordError> {
+impl RouteJournal {
+    /// Locks a folder, which is created if it is missing. Returns the routes that an
+    /// earlier agent left in it.
+    pub(crate) fn open(folder: &Path) -> Result<(Self, Vec<String>), JournalError> {
         let routes = folder.join("routes");
         fs::create_dir_all(&routes)?;
         let lock = File::create(folder.join("lock"))?;
         match lock.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(RecordError::InUse),
+            Err(TryLockError::WouldBlock) => return Err(JournalError::InUse),
             Err(TryLockError::Error(error)) => return Err(error.into()),
         }
-        let mut noted = Vec::new();
+        let mut recorded = Vec::new();
         for entry in fs::read_dir(&routes)? {
-            noted.extend(entry?.file_name().into_string());
+            recorded.extend(entry?.file_name().into_string());
         }
-        noted.retain(|name| is_name(name));
-        let folder = Folder { routes, lock };
-        Ok((Self(Some(Arc::new(folder))), noted))
+        recorded.retain(|name| is_name(name));
+        let folder = JournalFolder { routes, lock };
+        Ok((Self(Some(Arc::new(folder))), recorded))
     }
 
-    /// Notes a route, durably. Before its report, so that there is none of which
-    /// the server alone knows.
+    /// Adds a route, durably. To be called before the route is reported: otherwise a
+    /// crash in between leaves a route that only the server knows.
     pub(crate) async fn add(&self, route_id: &str) {
         let routes = vec![route_id.to_owned()];
         self.change(routes, |folder, file| {
             File::create(file)?;
+            // A new name is durable only once its folder is.
             File::open(folder)?.sync_all()
         })
         .await;
     }
 
-    /// Forgets routes of whose end the server knows. If that is lost, it is told
-    /// once more, in vain.
+    /// Removes routes whose end the server has acknowledged. If a crash undoes this,
+    /// the end is reported once more, which changes nothing.
     pub(crate) async fn remove(&self, route_ids: Vec<String>) {
         let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
         self.change(route_ids, move |_, file| match fs::remove_file(file) {
@@ -77,7 +79,7 @@ impl Record {
         .await;
     }
 
-    /// A failure is no reason to stop a route that serves.
+    /// Logs a failure instead of returning it: a route that serves must not stop for it.
     async fn change(
         &self,
         route_ids: Vec<String>,
@@ -91,45 +93,56 @@ impl Record {
             names.try_for_each(|name| change(&folder.routes, &folder.routes.join(name)))
         });
         if let Ok(Err(error)) = changing.await {
-            warn!(%error, "cannot note which routes run; if the agent is killed, some are not reported");
+            warn!(%error, "cannot write the journal of running routes; after a crash of the agent the ends of some \
+                 may not be reported");
         }
     }
 }
 
-/// Whether it can be a file's name. Every UUID can.
+/// Returns whether it can be the name of a file. Every UUID can.
 fn is_name(route_id: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-    (1..=LONGEST).contains(&route_id.len()) && route_id.bytes().all(plain)
+    (1..=MAX_NAME_LEN).contains(&route_id.len()) && route_id.bytes().all(plain)
 }
 
-const LONGEST: usize = 64;
+const MAX_NAME_LEN: usize = 64;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_noted_and_not_forgotten_is_there_for_the_next_agent() {
+    async fn routes_that_were_not_removed_are_there_for_the_next_agent() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let (record, noted) = Record::open(folder.path()).expect("it can be used");
-        assert!(noted.is_empty(), "{noted:?}");
+        let (journal, recorded) = RouteJournal::open(folder.path()).expect("a journal");
+        assert!(recorded.is_empty(), "{recorded:?}");
         for route in ["a", "b", "b", "../c"] {
-            record.add(route).await;
+            journal.add(route).await;
         }
-        record.remove(vec!["b".into(), "unknown".into()]).await;
-        let taken = Record::open(folder.path()).map(drop);
-        assert!(matches!(taken, Err(RecordError::InUse)), "{taken:?}");
+        journal.remove(vec!["b".into(), "unknown".into()]).await;
+        let taken = RouteJournal::open(folder.path()).map(drop);
+        assert!(matches!(taken, Err(JournalError::InUse)), "{taken:?}");
 
-        drop(record);
-        let (_, noted) = Record::open(folder.path()).expect("it is free again");
-        assert_eq!(noted, ["a"]);
+        drop(journal);
+        let (_, recorded) =
+            RouteJournal::open(folder.path()).expect("a journal that is free again");
+        assert_eq!(recorded, ["a"]);
         assert!(!folder.path().join("c").exists());
     }
 
     #[tokio::test]
-    async fn without_a_folder_nothing_is_noted() {
-        let record = Record::default();
-        record.add("a").await;
-        record.remove(vec!["a".into()]).await;
+    async fn without_a_folder_nothing_is_written() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (recording, _) = RouteJournal::open(folder.path()).expect("a journal");
+        let routes = || {
+            let entries = fs::read_dir(folder.path().join("routes"));
+            entries.expect("a folder").count()
+        };
+        for (journal, written) in [(RouteJournal::default(), 0), (recording, 1)] {
+            journal.add("a").await;
+            assert_eq!(routes(), written);
+            journal.remove(vec!["a".into()]).await;
+            assert_eq!(routes(), 0);
+        }
     }
 }

@@ -1,11 +1,10 @@
-//! The reports that the server has not answered yet.
+//! The reports that the server has not acknowledged.
 //!
-//! For each route the statuses are sent in the order in which they came, never
-//! two of them in one call, and its health only when none of its statuses is
-//! waiting. So a server never sees a move that was not made (RUNNING may not be
-//! skipped on the way to TERMINATED), nor the health of a route that it does
-//! not know to run. A newer report of the same status, or of health, replaces
-//! the one that is waiting.
+//! The statuses of a route are sent in order, one in a call, and its health only
+//! when none of its statuses waits. Otherwise the server would see a transition that
+//! was not made (RUNNING must come before TERMINATED), or the health of a route that
+//! it does not know to run. A newer report of the same status, or of health, replaces
+//! the waiting one.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -15,45 +14,45 @@ use std::{
 use tokio::sync::Notify;
 use viridian_proto::v1::{RouteHealthReport, RouteStatus, RouteStatusReport};
 
-/// The waiting reports, shared by the routes, which write, and the courier.
+/// The waiting reports. Routes add them, and the reporter sends them.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    queue: Mutex<Queue>,
+    queue: Mutex<ReportQueue>,
     changed: Notify,
 }
 
 impl Outbox {
-    /// Adds a status behind those of the same route that wait.
+    /// Adds a status after the waiting ones of the same route.
     pub(crate) fn report_status(&self, report: RouteStatusReport) {
         self.queue().push_status(report);
         self.changed.notify_one();
     }
 
-    /// Adds a status in place of everything of the same route that waits. For
-    /// the answer to STOP: the server has already left the statuses before it.
+    /// Replaces every waiting report of the route by this status. For the answer to
+    /// STOP: the route is TERMINATING on the server, which refuses earlier statuses.
     pub(crate) fn report_only_status(&self, report: RouteStatusReport) {
         let mut queue = self.queue();
-        queue.forget(&report.route_id);
+        queue.remove_route(&report.route_id);
         queue.push_status(report);
         drop(queue);
         self.changed.notify_one();
     }
 
-    /// Adds what was seen of a route's health.
+    /// Adds the health of a route.
     pub(crate) fn report_health(&self, report: RouteHealthReport) {
         self.queue().push_health(report);
         self.changed.notify_one();
     }
 
-    /// What to send next, at most `limit` reports; `None` when nothing waits.
-    /// It keeps waiting until it is [settled](Self::settle).
-    pub(crate) fn next_batch(&self, limit: usize) -> Option<Batch> {
+    /// Returns what to send next, at most `limit` reports; `None` when nothing waits.
+    /// The reports keep waiting until they are [settled](Self::settle).
+    pub(crate) fn next_batch(&self, limit: usize) -> Option<ReportBatch> {
         self.queue().next_batch(limit)
     }
 
-    /// Removes what was answered, but for the places in the batch that are to be
-    /// sent again; gives how many these are. What was replaced meanwhile stays.
-    pub(crate) fn settle(&self, batch: &Batch, again: impl Fn(usize) -> bool) -> usize {
+    /// Removes the reports of a batch, except those at an index that `again` selects,
+    /// and returns how many stay. Reports that replaced them meanwhile stay too.
+    pub(crate) fn settle(&self, batch: &ReportBatch, again: impl Fn(usize) -> bool) -> usize {
         self.queue().settle(batch, again)
     }
 
@@ -62,19 +61,19 @@ impl Outbox {
         self.changed.notified().await;
     }
 
-    fn queue(&self) -> MutexGuard<'_, Queue> {
+    fn queue(&self) -> MutexGuard<'_, ReportQueue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The reports of one call.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Batch {
-    Statuses(Vec<Numbered<RouteStatusReport>>),
-    Health(Vec<Numbered<RouteHealthReport>>),
+pub(crate) enum ReportBatch {
+    Statuses(Vec<NumberedReport<RouteStatusReport>>),
+    Health(Vec<NumberedReport<RouteHealthReport>>),
 }
 
-impl Batch {
+impl ReportBatch {
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Statuses(reports) => reports.len(),
@@ -90,29 +89,30 @@ impl Batch {
     }
 }
 
-/// A report and when it came, which tells one that was sent from an equal one
-/// that came while it was on its way.
+/// A report and its number. Without the number a report that was sent could not be
+/// told from an equal one that was added while it was under way.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Numbered<R> {
+pub(crate) struct NumberedReport<R> {
     number: u64,
     pub(crate) report: R,
 }
 
 #[derive(Debug, Default)]
-struct Queue {
+struct ReportQueue {
     last_number: u64,
-    /// In the order in which they are to be sent.
-    statuses: Vec<Numbered<RouteStatusReport>>,
+    /// In the order of sending.
+    statuses: Vec<NumberedReport<RouteStatusReport>>,
     /// By route.
-    health: BTreeMap<String, Numbered<RouteHealthReport>>,
+    health: BTreeMap<String, NumberedReport<RouteHealthReport>>,
 }
 
-impl Queue {
+impl ReportQueue {
     fn push_status(&mut self, report: RouteStatusReport) {
         if report.status() != RouteStatus::Running {
             self.health.remove(&report.route_id);
         }
         let report = self.number(report);
+        // The newest address and session count, in the place of the first report.
         let replaced = self.statuses.iter_mut().find(|waiting| {
             (&waiting.report.route_id, waiting.report.status)
                 == (&report.report.route_id, report.report.status)
@@ -128,20 +128,20 @@ impl Queue {
         self.health.insert(report.report.route_id.clone(), report);
     }
 
-    fn number<R>(&mut self, report: R) -> Numbered<R> {
+    fn number<R>(&mut self, report: R) -> NumberedReport<R> {
         self.last_number += 1;
         let number = self.last_number;
-        Numbered { number, report }
+        NumberedReport { number, report }
     }
 
-    fn forget(&mut self, route_id: &str) {
+    fn remove_route(&mut self, route_id: &str) {
         self.statuses
             .retain(|waiting| waiting.report.route_id != route_id);
         self.health.remove(route_id);
     }
 
-    /// Statuses go first, so no health of a route overtakes one.
-    fn next_batch(&self, limit: usize) -> Option<Batch> {
+    /// Statuses first: the health of a route must not overtake its status.
+    fn next_batch(&self, limit: usize) -> Option<ReportBatch> {
         let mut routes = HashSet::new();
         let statuses: Vec<_> = self
             .statuses
@@ -151,23 +151,23 @@ impl Queue {
             .cloned()
             .collect();
         if !statuses.is_empty() {
-            return Some(Batch::Statuses(statuses));
+            return Some(ReportBatch::Statuses(statuses));
         }
         let health: Vec<_> = self.health.values().take(limit).cloned().collect();
-        (!health.is_empty()).then_some(Batch::Health(health))
+        (!health.is_empty()).then_some(ReportBatch::Health(health))
     }
 
-    fn settle(&mut self, batch: &Batch, again: impl Fn(usize) -> bool) -> usize {
+    fn settle(&mut self, batch: &ReportBatch, again: impl Fn(usize) -> bool) -> usize {
         let numbers = batch.numbers();
         let settled: HashSet<_> = (0..)
             .zip(&numbers)
-            .filter_map(|(place, number)| (!again(place)).then_some(*number))
+            .filter_map(|(index, number)| (!again(index)).then_some(*number))
             .collect();
         match batch {
-            Batch::Statuses(_) => self
+            ReportBatch::Statuses(_) => self
                 .statuses
                 .retain(|waiting| !settled.contains(&waiting.number)),
-            Batch::Health(_) => self
+            ReportBatch::Health(_) => self
                 .health
                 .retain(|_, waiting| !settled.contains(&waiting.number)),
         }
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn running_comes_before_terminated_in_a_call_of_its_own() {
-        let mut queue = Queue::default();
+        let mut queue = ReportQueue::default();
         queue.push_status(status("a", Running));
         queue.push_status(status("a", Terminated));
         queue.push_status(status("b", Running));
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn health_waits_for_the_statuses_and_the_newest_wins() {
-        let mut queue = Queue::default();
+        let mut queue = ReportQueue::default();
         queue.push_health(seen("a", Unhealthy));
         queue.push_status(status("a", Running));
         queue.push_health(seen("a", Healthy));
@@ -211,8 +211,8 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_while_a_call_is_out_is_not_lost() {
-        let mut queue = Queue::default();
+    fn a_report_that_is_added_during_a_call_is_kept() {
+        let mut queue = ReportQueue::default();
         queue.push_status(status("a", Running));
         let sent = queue.next_batch(1000).expect("one waits");
         queue.push_status(status("a", Running));
@@ -228,21 +228,21 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_applied_later_waits_on() {
-        let mut queue = Queue::default();
+    fn a_report_that_may_be_applied_later_stays() {
+        let mut queue = ReportQueue::default();
         for route in ["a", "b", "c"] {
             queue.push_status(status(route, Running));
         }
         let sent = queue.next_batch(1000).expect("they wait");
-        assert_eq!(queue.settle(&sent, |place| place == 1), 1);
+        assert_eq!(queue.settle(&sent, |index| index == 1), 1);
         assert_eq!(statuses(&queue.next_batch(1000)), [status("b", Running)]);
         settle_next(&mut queue);
         assert_eq!(queue.next_batch(1000), None);
     }
 
     #[test]
-    fn an_end_takes_the_health_with_it() {
-        let mut queue = Queue::default();
+    fn an_end_removes_the_waiting_health() {
+        let mut queue = ReportQueue::default();
         queue.push_health(seen("a", Healthy));
         queue.push_status(status("a", Terminated));
         settle_next(&mut queue);
@@ -250,8 +250,8 @@ mod tests {
     }
 
     #[test]
-    fn a_repeat_replaces_what_waits() {
-        let mut queue = Queue::default();
+    fn a_repeat_replaces_the_waiting_report() {
+        let mut queue = ReportQueue::default();
         queue.push_status(status("a", Running));
         let newer = RouteStatusReport {
             address: "127.0.0.1:1".into(),
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_to_stop_stands_alone() {
+    fn the_answer_to_stop_replaces_all_other_reports() {
         let outbox = Outbox::default();
         outbox.report_status(status("a", Running));
         outbox.report_health(seen("a", Healthy));
@@ -275,7 +275,7 @@ mod tests {
 
     #[test]
     fn a_batch_is_bounded() {
-        let mut queue = Queue::default();
+        let mut queue = ReportQueue::default();
         for route in 0..25 {
             queue.push_status(status(&route.to_string(), Running));
         }
@@ -303,21 +303,25 @@ mod tests {
         }
     }
 
-    fn statuses(batch: &Option<Batch>) -> Vec<RouteStatusReport> {
+    fn statuses(batch: &Option<ReportBatch>) -> Vec<RouteStatusReport> {
         match batch {
-            Some(Batch::Statuses(reports)) => reports.iter().map(|r| r.report.clone()).collect(),
+            Some(ReportBatch::Statuses(reports)) => {
+                reports.iter().map(|r| r.report.clone()).collect()
+            }
             other => panic!("not a batch of statuses: {other:?}"),
         }
     }
 
-    fn health(batch: &Option<Batch>) -> Vec<RouteHealthReport> {
+    fn health(batch: &Option<ReportBatch>) -> Vec<RouteHealthReport> {
         match batch {
-            Some(Batch::Health(reports)) => reports.iter().map(|r| r.report.clone()).collect(),
+            Some(ReportBatch::Health(reports)) => {
+                reports.iter().map(|r| r.report.clone()).collect()
+            }
             other => panic!("not a batch of health: {other:?}"),
         }
     }
 
-    fn settle_next(queue: &mut Queue) {
+    fn settle_next(queue: &mut ReportQueue) {
         let batch = queue.next_batch(1000).expect("one waits");
         queue.settle(&batch, |_| false);
     }

@@ -9,22 +9,22 @@ use tokio::net::TcpSocket;
 
 /// The loopback ports that this agent has given to its routes.
 ///
-/// A port is free when it is handed out, and is not handed out again while its
-/// lease lives. Another program may still take it before the route listens on
-/// it; such a route ends, and the server asks for another.
+/// A port is free when it is leased, and is not leased again while the lease lives.
+/// Another program may still take it before the route listens on it. Then the route
+/// ends, and the server asks for a replacement.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Ports {
+pub(crate) struct PortPool {
     leased: Arc<Mutex<HashSet<u16>>>,
 }
 
-impl Ports {
-    /// A free port.
+impl PortPool {
+    /// Leases a free port.
     pub(crate) fn lease(&self) -> io::Result<PortLease> {
-        // Kept until one is found, so that the system offers another each time.
+        // Kept bound until one is found: the system would offer the same port again.
         let mut taken = Vec::new();
-        for _ in 0..ATTEMPTS {
-            // Without SO_REUSEADDR, which would offer ports that only a
-            // program that sets it too can use.
+        for _ in 0..MAX_ATTEMPTS {
+            // Without SO_REUSEADDR: with it the system offers ports that only a program
+            // that sets it too can use.
             let socket = TcpSocket::new_v4()?;
             socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
             let port = socket.local_addr()?.port();
@@ -45,7 +45,7 @@ impl Ports {
     }
 }
 
-/// A port in use by one route, until dropped.
+/// A port of one route. Free again when dropped.
 #[derive(Debug)]
 pub(crate) struct PortLease {
     port: u16,
@@ -67,15 +67,15 @@ impl Drop for PortLease {
     }
 }
 
-const ATTEMPTS: usize = 1000;
+const MAX_ATTEMPTS: usize = 1000;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn no_port_is_handed_out_twice_at_once() {
-        let ports = Ports::default();
+    async fn no_port_is_leased_twice_at_a_time() {
+        let ports = PortPool::default();
         let leases: Vec<_> = (0..200)
             .map(|_| ports.lease().expect("a free port"))
             .collect();

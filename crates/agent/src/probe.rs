@@ -1,14 +1,14 @@
 //! The health checks of a route: an HTTP GET that must answer 2xx.
 //!
-//! The judgement follows Kubernetes. Until the first success the checks are a
-//! startup probe: they come quickly, at first 25 ms apart and at most 250 ms
-//! (or the interval, if it is shorter), so that a new replica is HEALTHY soon
-//! after it answers, and a replica that does not listen yet is not called
-//! UNHEALTHY before it had the interval, or 1 s if that is longer, to do so. An
-//! answer other than 2xx is a verdict at once. After the first success a check
-//! is made every interval, the third failure in a row makes UNHEALTHY, and one
-//! success makes HEALTHY again. A process that ended needs no third failure: it
-//! is TERMINATED at once.
+//! The rules follow Kubernetes. Until the first success the checks are a startup
+//! probe: 25 ms apart at first, 250 ms at most (or the interval, if that is
+//! shorter), so that a new replica is HEALTHY soon after it answers. A replica that
+//! does not listen yet becomes UNHEALTHY after the interval, and not before 1 s. An
+//! answer other than 2xx makes it UNHEALTHY at once.
+//!
+//! After the first success there is a check every interval. The third failure in a
+//! row makes UNHEALTHY, and one success makes HEALTHY again. A process that has
+//! ended needs no third failure: its route is TERMINATED at once.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -19,16 +19,16 @@ use tokio::{
 use tracing::debug;
 use viridian_proto::v1::{HealthCheck, RouteHealthStatus};
 
-/// How one route is checked.
+/// How to check one route.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Plan {
+pub(crate) struct ProbePlan {
     path: String,
     interval: Duration,
     timeout: Duration,
     initial_delay: Duration,
 }
 
-impl From<HealthCheck> for Plan {
+impl From<HealthCheck> for ProbePlan {
     /// Fills in the defaults of the contract.
     fn from(check: HealthCheck) -> Self {
         let duration = |given: Option<prost_types::Duration>, default| {
@@ -39,7 +39,7 @@ impl From<HealthCheck> for Plan {
             path: format!("/{path}"),
             interval: duration(check.interval, Duration::from_secs(10))
                 .unwrap_or_default()
-                .max(SHORTEST_INTERVAL),
+                .max(MIN_INTERVAL),
             timeout: duration(check.timeout, DEFAULT_TIMEOUT)
                 .filter(|timeout| !timeout.is_zero())
                 .unwrap_or(DEFAULT_TIMEOUT),
@@ -48,8 +48,8 @@ impl From<HealthCheck> for Plan {
     }
 }
 
-/// The client of all checks. A connection serves one check: what is tested is
-/// whether the replica takes new ones.
+/// Returns the client for all checks. Each check opens a connection of its own: a
+/// replica that accepts no new connections must fail.
 pub(crate) fn client() -> reqwest::Result<reqwest::Client> {
     reqwest::Client::builder()
         .no_proxy()
@@ -59,68 +59,68 @@ pub(crate) fn client() -> reqwest::Result<reqwest::Client> {
         .build()
 }
 
-/// Checks the replica at this address for ever. Sends its health at the first
-/// verdict and whenever it changes.
+/// Checks the replica at this address, without end. Sends its health after the first
+/// verdict and after each change.
 pub(crate) async fn watch_health(
     client: reqwest::Client,
     address: String,
-    plan: Plan,
+    plan: ProbePlan,
     verdicts: mpsc::Sender<RouteHealthStatus>,
 ) -> Infallible {
     sleep(plan.initial_delay).await;
     let url = format!("http://{address}{}", plan.path);
     let first = Instant::now();
-    let mut judge = Judge::new(plan.interval);
+    let mut state = ProbeState::new(plan.interval);
     loop {
         let begun = Instant::now();
         let outcome = check(&client, &url, plan.timeout).await;
-        if let Some(health) = judge.judge(outcome, first.elapsed()) {
-            // Fails only when the route has ended, and this is about to.
+        if let Some(health) = state.observe(outcome, first.elapsed()) {
+            // It fails only when the route has ended, and this task is about to.
             let _ = verdicts.send(health).await;
         }
-        sleep_until(begun + judge.pause()).await;
+        sleep_until(begun + state.pause()).await;
     }
 }
 
-async fn check(client: &reqwest::Client, url: &str, timeout: Duration) -> Outcome {
+async fn check(client: &reqwest::Client, url: &str, timeout: Duration) -> ProbeOutcome {
     match client.get(url).timeout(timeout).send().await {
         Ok(mut answer) => {
-            // What is read is thrown away, but a server whose answer is not
-            // read would see a broken connection.
+            // The body is not needed, but a replica whose answer is not read would
+            // log a broken connection at every check.
             let mut read = 0;
-            while let (true, Ok(Some(chunk))) = (read < LONGEST_BODY, answer.chunk().await) {
+            while let (true, Ok(Some(chunk))) = (read < MAX_BODY_BYTES, answer.chunk().await) {
                 read += chunk.len();
             }
             match answer.status().is_success() {
-                true => Outcome::Success,
-                false => Outcome::BadAnswer,
+                true => ProbeOutcome::Success,
+                false => ProbeOutcome::BadAnswer,
             }
         }
         Err(error) => {
             debug!(url, %error, "no answer");
-            Outcome::NoAnswer
+            ProbeOutcome::NoAnswer
         }
     }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
+enum ProbeOutcome {
     Success,
     /// An answer other than 2xx.
     BadAnswer,
-    /// No connection, or no answer in time.
+    /// No connection, or no answer within the timeout.
     NoAnswer,
 }
 
-/// The judgement, apart from clock and network.
+/// The health of a route by its checks so far. Without clock and network.
 #[derive(Debug)]
-struct Judge {
+struct ProbeState {
     interval: Duration,
-    phase: Phase,
+    phase: ProbePhase,
 }
 
 #[derive(Debug)]
-enum Phase {
+enum ProbePhase {
     /// No success yet.
     Starting {
         pause: Duration,
@@ -132,61 +132,62 @@ enum Phase {
     Unhealthy,
 }
 
-impl Judge {
+impl ProbeState {
     fn new(interval: Duration) -> Self {
-        let pause = FIRST_PAUSE.min(interval);
+        let pause = INITIAL_PAUSE.min(interval);
         Self {
             interval,
-            phase: Phase::Starting {
+            phase: ProbePhase::Starting {
                 pause,
                 reported: false,
             },
         }
     }
 
-    /// What changed with the outcome of a check, made this long after the first
-    /// one began.
-    fn judge(&mut self, outcome: Outcome, elapsed: Duration) -> Option<RouteHealthStatus> {
-        let success = outcome == Outcome::Success;
+    /// Takes the outcome of a check that ended this long after the first one began.
+    /// Returns the new health, if it changed.
+    fn observe(&mut self, outcome: ProbeOutcome, elapsed: Duration) -> Option<RouteHealthStatus> {
+        let success = outcome == ProbeOutcome::Success;
         match &mut self.phase {
-            Phase::Starting { .. } | Phase::Unhealthy if success => {
-                self.phase = Phase::Healthy { failures: 0 };
+            ProbePhase::Starting { .. } | ProbePhase::Unhealthy if success => {
+                self.phase = ProbePhase::Healthy { failures: 0 };
                 Some(RouteHealthStatus::Healthy)
             }
-            Phase::Starting { pause, reported } => {
-                *pause = (*pause * 2).min(LAST_PAUSE).min(self.interval);
-                let had_its_time = elapsed >= self.interval.max(SHORTEST_START);
-                let unhealthy = !*reported && (outcome == Outcome::BadAnswer || had_its_time);
+            ProbePhase::Starting { pause, reported } => {
+                *pause = (*pause * 2).min(MAX_STARTUP_PAUSE).min(self.interval);
+                let is_overdue = elapsed >= self.interval.max(MIN_STARTUP_TIME);
+                // A replica that needs long to start is reported once, not at each check.
+                let unhealthy = !*reported && (outcome == ProbeOutcome::BadAnswer || is_overdue);
                 *reported |= unhealthy;
                 unhealthy.then_some(RouteHealthStatus::Unhealthy)
             }
-            Phase::Healthy { failures } => {
+            ProbePhase::Healthy { failures } => {
                 *failures = if success { 0 } else { *failures + 1 };
                 (*failures == FAILURE_THRESHOLD).then(|| {
-                    self.phase = Phase::Unhealthy;
+                    self.phase = ProbePhase::Unhealthy;
                     RouteHealthStatus::Unhealthy
                 })
             }
-            Phase::Unhealthy => None,
+            ProbePhase::Unhealthy => None,
         }
     }
 
-    /// The time from the check that was judged last to the next one.
+    /// Returns the time between the beginnings of the last check and the next.
     fn pause(&self) -> Duration {
         match self.phase {
-            Phase::Starting { pause, .. } => pause,
-            Phase::Healthy { .. } | Phase::Unhealthy => self.interval,
+            ProbePhase::Starting { pause, .. } => pause,
+            ProbePhase::Healthy { .. } | ProbePhase::Unhealthy => self.interval,
         }
     }
 }
 
-const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
+const MIN_INTERVAL: Duration = Duration::from_millis(10);
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
-const FIRST_PAUSE: Duration = Duration::from_millis(25);
-const LAST_PAUSE: Duration = Duration::from_millis(250);
-const SHORTEST_START: Duration = Duration::from_secs(1);
+const INITIAL_PAUSE: Duration = Duration::from_millis(25);
+const MAX_STARTUP_PAUSE: Duration = Duration::from_millis(250);
+const MIN_STARTUP_TIME: Duration = Duration::from_secs(1);
 const FAILURE_THRESHOLD: u32 = 3;
-const LONGEST_BODY: usize = 10 * 1024;
+const MAX_BODY_BYTES: usize = 10 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -197,9 +198,9 @@ mod tests {
     const INTERVAL: Duration = Duration::from_secs(10);
 
     #[test]
-    fn defaults_are_those_of_the_contract() {
-        let plan = Plan::from(HealthCheck::default());
-        let expected = Plan {
+    fn the_defaults_are_those_of_the_contract() {
+        let plan = ProbePlan::from(HealthCheck::default());
+        let expected = ProbePlan {
             path: "/".into(),
             interval: Duration::from_secs(10),
             timeout: Duration::from_secs(2),
@@ -209,15 +210,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_counts_within_bounds() {
+    fn settings_are_used_within_bounds() {
         let nanos = |nanos| Some(prost_types::Duration { seconds: 0, nanos });
-        let plan = Plan::from(HealthCheck {
+        let plan = ProbePlan::from(HealthCheck {
             path: "ready".into(),
             interval: nanos(1_000_000),
             timeout: nanos(0),
             initial_delay: nanos(5_000_000),
         });
-        let expected = Plan {
+        let expected = ProbePlan {
             path: "/ready".into(),
             interval: Duration::from_millis(10),
             timeout: Duration::from_secs(2),
@@ -227,57 +228,63 @@ mod tests {
     }
 
     #[test]
-    fn a_start_takes_its_time() {
-        let mut judge = Judge::new(INTERVAL);
-        assert_eq!(judge.judge(Outcome::NoAnswer, Duration::ZERO), None);
-        assert_eq!(judge.judge(Outcome::NoAnswer, INTERVAL / 2), None);
-        assert_eq!(judge.judge(Outcome::NoAnswer, INTERVAL), Some(Unhealthy));
-        assert_eq!(judge.judge(Outcome::NoAnswer, INTERVAL * 2), None);
-        assert_eq!(judge.judge(Outcome::Success, INTERVAL * 3), Some(Healthy));
-        assert_eq!(judge.judge(Outcome::Success, INTERVAL * 4), None);
+    fn a_start_is_given_the_interval() {
+        let mut state = ProbeState::new(INTERVAL);
+        assert_eq!(state.observe(ProbeOutcome::NoAnswer, Duration::ZERO), None);
+        assert_eq!(state.observe(ProbeOutcome::NoAnswer, INTERVAL / 2), None);
+        assert_eq!(
+            state.observe(ProbeOutcome::NoAnswer, INTERVAL),
+            Some(Unhealthy)
+        );
+        assert_eq!(state.observe(ProbeOutcome::NoAnswer, INTERVAL * 2), None);
+        assert_eq!(
+            state.observe(ProbeOutcome::Success, INTERVAL * 3),
+            Some(Healthy)
+        );
+        assert_eq!(state.observe(ProbeOutcome::Success, INTERVAL * 4), None);
     }
 
     #[test]
-    fn a_bad_answer_is_a_verdict_at_once() {
-        let mut judge = Judge::new(INTERVAL);
-        let outcome = judge.judge(Outcome::BadAnswer, Duration::ZERO);
+    fn a_bad_answer_makes_unhealthy_at_once() {
+        let mut state = ProbeState::new(INTERVAL);
+        let outcome = state.observe(ProbeOutcome::BadAnswer, Duration::ZERO);
         assert_eq!(outcome, Some(Unhealthy));
     }
 
     #[test]
-    fn the_third_failure_in_a_row_counts() {
-        let mut judge = Judge::new(INTERVAL);
-        let mut judge = |outcome| judge.judge(outcome, INTERVAL);
-        assert_eq!(judge(Outcome::Success), Some(Healthy));
-        assert_eq!(judge(Outcome::NoAnswer), None);
-        assert_eq!(judge(Outcome::BadAnswer), None);
-        assert_eq!(judge(Outcome::Success), None);
-        assert_eq!(judge(Outcome::NoAnswer), None);
-        assert_eq!(judge(Outcome::NoAnswer), None);
-        assert_eq!(judge(Outcome::BadAnswer), Some(Unhealthy));
-        assert_eq!(judge(Outcome::BadAnswer), None);
-        assert_eq!(judge(Outcome::Success), Some(Healthy));
+    fn the_third_failure_in_a_row_makes_unhealthy() {
+        let mut state = ProbeState::new(INTERVAL);
+        let mut observe = |outcome| state.observe(outcome, INTERVAL);
+        assert_eq!(observe(ProbeOutcome::Success), Some(Healthy));
+        assert_eq!(observe(ProbeOutcome::NoAnswer), None);
+        assert_eq!(observe(ProbeOutcome::BadAnswer), None);
+        assert_eq!(observe(ProbeOutcome::Success), None);
+        assert_eq!(observe(ProbeOutcome::NoAnswer), None);
+        assert_eq!(observe(ProbeOutcome::NoAnswer), None);
+        assert_eq!(observe(ProbeOutcome::BadAnswer), Some(Unhealthy));
+        assert_eq!(observe(ProbeOutcome::BadAnswer), None);
+        assert_eq!(observe(ProbeOutcome::Success), Some(Healthy));
     }
 
     #[test]
     fn checks_are_quick_until_the_first_success() {
-        let mut judge = Judge::new(INTERVAL);
-        let mut pauses = vec![judge.pause()];
+        let mut state = ProbeState::new(INTERVAL);
+        let mut pauses = vec![state.pause()];
         for _ in 0..5 {
-            judge.judge(Outcome::NoAnswer, Duration::ZERO);
-            pauses.push(judge.pause());
+            state.observe(ProbeOutcome::NoAnswer, Duration::ZERO);
+            pauses.push(state.pause());
         }
         assert_eq!(
             pauses,
             [25, 50, 100, 200, 250, 250].map(Duration::from_millis)
         );
-        judge.judge(Outcome::Success, Duration::ZERO);
-        assert_eq!(judge.pause(), INTERVAL);
+        state.observe(ProbeOutcome::Success, Duration::ZERO);
+        assert_eq!(state.pause(), INTERVAL);
 
         let short = Duration::from_millis(10);
-        let mut judge = Judge::new(short);
-        assert_eq!(judge.pause(), short);
-        judge.judge(Outcome::NoAnswer, Duration::ZERO);
-        assert_eq!(judge.pause(), short);
+        let mut state = ProbeState::new(short);
+        assert_eq!(state.pause(), short);
+        state.observe(ProbeOutcome::NoAnswer, Duration::ZERO);
+        assert_eq!(state.pause(), short);
     }
 }

@@ -1,5 +1,5 @@
-//! A route's process, seen from the agent: started through a supervisor,
-//! followed and stopped through its pipes.
+//! The process of a route as the agent sees it: a supervisor starts it, and the agent
+//! follows and stops it through the supervisor's pipes.
 
 use std::{
     collections::HashSet,
@@ -23,22 +23,22 @@ use tracing::warn;
 
 use crate::{
     AgentConfig, procfs,
-    protocol::{Ending, Event},
+    protocol::{ProcessEnd, SupervisorEvent},
 };
 
 /// Starts processes, each under a supervisor.
 #[derive(Debug)]
-pub(crate) struct Launcher {
+pub(crate) struct ProcessLauncher {
     program: OsString,
     arguments: Vec<OsString>,
 }
 
-/// What to start.
+/// The process to start.
 #[derive(Debug)]
-pub(crate) struct Launch<'a> {
+pub(crate) struct LaunchSpec<'a> {
     /// The program and its arguments.
     pub(crate) command: &'a [String],
-    /// Added to the agent's environment; a later one replaces an earlier one.
+    /// Added to the agent's environment. A later entry replaces an earlier one.
     pub(crate) environ: Vec<(&'a str, String)>,
     /// The entry of `environ` that marks the processes of this route.
     pub(crate) mark: (&'static str, &'a str),
@@ -46,7 +46,7 @@ pub(crate) struct Launch<'a> {
 
 /// A process could not be started.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum StartError {
+pub(crate) enum LaunchError {
     #[error("the revision has no command")]
     NoCommand,
     #[error("cannot run the supervisor {}: {source}", program.display())]
@@ -62,7 +62,7 @@ pub(crate) enum StartError {
     SupervisorSilent,
 }
 
-impl Launcher {
+impl ProcessLauncher {
     /// `None` when the configuration names no supervisor.
     pub(crate) fn new(config: &AgentConfig) -> Option<Self> {
         let (program, leading) = config.supervisor.split_first()?;
@@ -79,11 +79,11 @@ impl Launcher {
         })
     }
 
-    /// Starts a supervisor for the command. It returns before the command runs:
-    /// see [`Process::started`].
-    pub(crate) fn launch(&self, launch: Launch<'_>) -> Result<Process, StartError> {
+    /// Starts a supervisor for the command. Returns before the command runs: see
+    /// [`RouteProcess::started`].
+    pub(crate) fn launch(&self, launch: LaunchSpec<'_>) -> Result<RouteProcess, LaunchError> {
         if launch.command.is_empty() {
-            return Err(StartError::NoCommand);
+            return Err(LaunchError::NoCommand);
         }
         let (name, value) = launch.mark;
         let mut child = Command::new(&self.program)
@@ -97,7 +97,7 @@ impl Launcher {
             .spawn()
             .map_err(|source| self.error(source))?;
         let missing = || self.error(io::ErrorKind::BrokenPipe.into());
-        Ok(Process {
+        Ok(RouteProcess {
             lifeline: Some(child.stdin.take().ok_or_else(missing)?),
             events: BufReader::new(child.stdout.take().ok_or_else(missing)?).lines(),
             mark: format!("{name}={value}"),
@@ -105,109 +105,108 @@ impl Launcher {
         })
     }
 
-    /// Whether the supervisor works at all: tried with a command that does
-    /// nothing, which need not exist.
-    pub(crate) async fn check(&self) -> Result<(), StartError> {
-        let mut process = self.launch(Launch {
+    /// Checks that the supervisor works, with a command that does nothing and need not
+    /// exist.
+    pub(crate) async fn check(&self) -> Result<(), LaunchError> {
+        let mut process = self.launch(LaunchSpec {
             command: &["true".into()],
             environ: Vec::new(),
             mark: ("VIRIDIAN_AGENT_CHECK", "1"),
         })?;
         match time::timeout(CHECK_TIMEOUT, process.next_event()).await {
             Ok(Some(_)) => Ok(()),
-            Ok(None) => Err(StartError::SupervisorLost),
-            Err(_) => Err(StartError::SupervisorSilent),
+            Ok(None) => Err(LaunchError::SupervisorLost),
+            Err(_) => Err(LaunchError::SupervisorSilent),
         }
     }
 
-    fn error(&self, source: io::Error) -> StartError {
+    fn error(&self, source: io::Error) -> LaunchError {
         let program = self.program.clone();
-        StartError::Supervisor { program, source }
+        LaunchError::Supervisor { program, source }
     }
 }
 
-/// A supervised process. When it is dropped its supervisor stops it.
+/// A supervised process. Its supervisor stops it when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Process {
-    /// The supervisor stops the command when this is closed.
+pub(crate) struct RouteProcess {
+    /// Closing it makes the supervisor stop the command.
     lifeline: Option<ChildStdin>,
     events: Lines<BufReader<ChildStdout>>,
-    /// The entry in the environment of all its descendants.
+    /// The entry in the environment of all its descendants: `NAME=value`.
     mark: String,
-    /// The command's, and its group's, once it runs.
+    /// The process id of the command, and of its group, once it runs.
     pid: Option<i32>,
 }
 
-impl Process {
-    /// Waits until the command runs; its process id. Nothing is lost when this
-    /// is cancelled.
-    pub(crate) async fn started(&mut self) -> Result<i32, StartError> {
+impl RouteProcess {
+    /// Waits until the command runs, and returns its process id. Cancel safe.
+    pub(crate) async fn started(&mut self) -> Result<i32, LaunchError> {
         match self.next_event().await {
-            Some(Event::Started { pid }) => Ok(pid),
-            Some(Event::Failed { reason }) => Err(StartError::Command { reason }),
-            Some(Event::Exited { .. } | Event::Signaled { .. }) | None => {
-                self.kill_what_is_left().await;
-                Err(StartError::SupervisorLost)
+            Some(SupervisorEvent::Started { pid }) => Ok(pid),
+            Some(SupervisorEvent::Failed { reason }) => Err(LaunchError::Command { reason }),
+            Some(SupervisorEvent::Exited { .. } | SupervisorEvent::Signaled { .. }) | None => {
+                self.kill_remaining().await;
+                Err(LaunchError::SupervisorLost)
             }
         }
     }
 
-    /// Has the supervisor stop the command: SIGTERM, and SIGKILL after the
-    /// grace.
+    /// Makes the supervisor stop the command: SIGTERM, and SIGKILL after the grace.
     pub(crate) fn stop(&mut self) {
         self.lifeline = None;
     }
 
-    /// Waits until nothing is left of it. Nothing is lost when this is
-    /// cancelled.
-    pub(crate) async fn ended(&mut self) -> Ending {
+    /// Waits until the command and all its descendants have ended. Cancel safe.
+    pub(crate) async fn ended(&mut self) -> ProcessEnd {
         loop {
             match self.next_event().await {
-                Some(Event::Exited { code }) => return Ending::Exited { code },
-                Some(Event::Signaled { signal }) => return Ending::Signaled { signal },
-                // It ended, or never was, before it could be seen to run.
-                Some(Event::Started { .. } | Event::Failed { .. }) => {}
+                Some(SupervisorEvent::Exited { code }) => return ProcessEnd::Exited { code },
+                Some(SupervisorEvent::Signaled { signal }) => {
+                    return ProcessEnd::Signaled { signal };
+                }
+                // A stop was requested before `started` was read.
+                Some(SupervisorEvent::Started { .. } | SupervisorEvent::Failed { .. }) => {}
                 None => {
-                    self.kill_what_is_left().await;
-                    return Ending::SupervisorLost;
+                    self.kill_remaining().await;
+                    return ProcessEnd::SupervisorLost;
                 }
             }
         }
     }
 
-    /// `None` when the supervisor has ended, which ends its output.
-    async fn next_event(&mut self) -> Option<Event> {
+    /// `None` when the supervisor has ended: its output ends with it.
+    async fn next_event(&mut self) -> Option<SupervisorEvent> {
         let line = self.events.next_line().await.ok().flatten()?;
         let event = serde_json::from_str(&line)
-            .inspect_err(|error| warn!(line, %error, "not a line of a supervisor"))
+            .inspect_err(|error| warn!(line, %error, "unexpected line from a supervisor"))
             .ok()?;
-        if let Event::Started { pid } = event {
+        if let SupervisorEvent::Started { pid } = event {
             self.pid = Some(pid);
         }
         Some(event)
     }
 
-    /// Does what a supervisor that was killed can do no more.
-    async fn kill_what_is_left(&self) {
+    /// Kills the route's processes, since its supervisor was killed.
+    async fn kill_remaining(&self) {
         let group = self.pid.map(Pid::from_raw);
         kill_all([self.mark.clone()].into(), group).await;
     }
 }
 
-/// Kills what is left of routes that an agent before this one ran. Only after
-/// this patience: their supervisors know that it ended, and have begun to stop
-/// them.
-pub(crate) async fn kill_lost(route_ids: Vec<String>, patience: Duration) {
+/// Kills the remaining processes of routes of an earlier agent, after this delay:
+/// their supervisors noticed its end and are stopping them in good order.
+pub(crate) async fn kill_lost(route_ids: Vec<String>, delay: Duration) {
     if !route_ids.is_empty() {
-        time::sleep(patience).await;
-        let marks = route_ids.iter().map(|id| format!("{MARK}={id}"));
+        time::sleep(delay).await;
+        let marks = route_ids.iter().map(|id| format!("{ROUTE_MARK}={id}"));
         kill_all(marks.collect(), None).await;
     }
 }
 
 async fn kill_all(marks: HashSet<String>, group: Option<Pid>) {
     let marks = Arc::new(marks);
-    for _ in 0..SWEEPS {
+    // More than once: a process may fork while the others are being killed.
+    for _ in 0..MAX_SWEEPS {
         let marks = Arc::clone(&marks);
         let swept = tokio::task::spawn_blocking(move || {
             let alive = procfs::alive_with_mark(&marks, group);
@@ -224,9 +223,9 @@ async fn kill_all(marks: HashSet<String>, group: Option<Pid>) {
     warn!(?marks, "processes remain after SIGKILL");
 }
 
-/// The name of the environment's entry that marks the processes of a route.
-pub(crate) const MARK: &str = "VIRIDIAN_ROUTE_ID";
+/// The environment variable that marks the processes of a route.
+pub(crate) const ROUTE_MARK: &str = "VIRIDIAN_ROUTE_ID";
 
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
-const SWEEPS: usize = 100;
+const MAX_SWEEPS: usize = 100;
 const SWEEP_INTERVAL: Duration = Duration::from_millis(20);

@@ -1,20 +1,19 @@
-//! What `/proc` says of processes. A process that ends while it is read is
-//! left out.
+//! Processes by `/proc`. A process that ends while it is read is left out.
 
 use std::{collections::HashSet, fs, str};
 
 use nix::unistd::Pid;
 
-/// The children of a process, those that ended and wait to be reaped included.
-pub(crate) fn children_of(parent: Pid) -> Vec<Process> {
+/// Returns the children of a process, including zombies.
+pub(crate) fn children_of(parent: Pid) -> Vec<ProcessEntry> {
     processes()
         .filter(|process| process.parent == parent)
         .collect()
 }
 
-/// The living processes of routes: those whose environment has one of these
-/// entries (`NAME=value`), and those in this process group.
-pub(crate) fn alive_with_mark(marks: &HashSet<String>, group: Option<Pid>) -> Vec<Process> {
+/// Returns the running processes of routes: those with one of these entries
+/// (`NAME=value`) in their environment, and those in this process group.
+pub(crate) fn alive_with_mark(marks: &HashSet<String>, group: Option<Pid>) -> Vec<ProcessEntry> {
     processes()
         .filter(|process| !process.ended)
         .filter(|process| Some(process.group) == group || has_mark(process.pid, marks))
@@ -22,15 +21,15 @@ pub(crate) fn alive_with_mark(marks: &HashSet<String>, group: Option<Pid>) -> Ve
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Process {
+pub(crate) struct ProcessEntry {
     pub(crate) pid: Pid,
-    /// It is a zombie.
+    /// Whether it is a zombie.
     pub(crate) ended: bool,
     parent: Pid,
     group: Pid,
 }
 
-fn processes() -> impl Iterator<Item = Process> {
+fn processes() -> impl Iterator<Item = ProcessEntry> {
     fs::read_dir("/proc")
         .into_iter()
         .flatten()
@@ -39,13 +38,14 @@ fn processes() -> impl Iterator<Item = Process> {
 }
 
 /// `PID (NAME) STATE PARENT GROUP …`, where the name may contain anything.
-fn parse_stat(stat: &str) -> Option<Process> {
+fn parse_stat(stat: &str) -> Option<ProcessEntry> {
     let (pid, rest) = stat.split_once(" (")?;
+    // The last bracket: a process may call itself `a) Z 1 (b`.
     let (_, rest) = rest.rsplit_once(") ")?;
     let mut fields = rest.split(' ');
     let ended = matches!(fields.next()?, "Z" | "X");
     let mut pid_field = || Some(Pid::from_raw(fields.next()?.parse().ok()?));
-    Some(Process {
+    Some(ProcessEntry {
         pid: Pid::from_raw(pid.parse().ok()?),
         ended,
         parent: pid_field()?,
@@ -69,7 +69,7 @@ mod tests {
     fn a_name_may_look_like_the_fields_after_it() {
         assert_eq!(
             parse_stat("12 (a) Z 9 (b) S 3 4 5 0 -1 rest"),
-            Some(Process {
+            Some(ProcessEntry {
                 pid: Pid::from_raw(12),
                 ended: false,
                 parent: Pid::from_raw(3),

@@ -1,6 +1,6 @@
-//! What a supervisor tells the agent: one JSON object a line on its standard
-//! output. `started` or `failed` comes first; after `started`, `exited` or
-//! `signaled` comes last, once nothing of the route is left.
+//! The protocol from a supervisor to the agent: a JSON object a line on the
+//! supervisor's standard output. First comes `started` or `failed`. After `started`
+//! comes `exited` or `signaled`, once all processes of the route have ended.
 
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 /// One line of the protocol.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-pub(crate) enum Event {
-    /// The command runs, as this process.
+pub(crate) enum SupervisorEvent {
+    /// The command runs, with this process id.
     Started { pid: i32 },
     /// The command could not be started.
     Failed { reason: String },
@@ -21,18 +21,18 @@ pub(crate) enum Event {
 
 /// How a route's process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub(crate) enum ProcessEnd {
     Exited {
         code: i32,
     },
     Signaled {
         signal: i32,
     },
-    /// Its supervisor ended without a word; the agent killed what was left.
+    /// Its supervisor was killed; the agent killed the processes of the route.
     SupervisorLost,
 }
 
-impl std::fmt::Display for Ending {
+impl std::fmt::Display for ProcessEnd {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match *self {
             Self::Exited { code } => write!(f, "exited with status {code}"),
@@ -52,38 +52,44 @@ mod tests {
     #[test]
     fn an_event_is_one_line_of_json() {
         let events = [
-            (Event::Started { pid: 7 }, r#"{"event":"started","pid":7}"#),
             (
-                Event::Failed {
+                SupervisorEvent::Started { pid: 7 },
+                r#"{"event":"started","pid":7}"#,
+            ),
+            (
+                SupervisorEvent::Failed {
                     reason: "two\nlines".into(),
                 },
                 r#"{"event":"failed","reason":"two\nlines"}"#,
             ),
-            (Event::Exited { code: 3 }, r#"{"event":"exited","code":3}"#),
             (
-                Event::Signaled { signal: 9 },
+                SupervisorEvent::Exited { code: 3 },
+                r#"{"event":"exited","code":3}"#,
+            ),
+            (
+                SupervisorEvent::Signaled { signal: 9 },
                 r#"{"event":"signaled","signal":9}"#,
             ),
         ];
         for (event, line) in events {
             assert_eq!(serde_json::to_string(&event).expect("an event"), line);
             assert_eq!(
-                serde_json::from_str::<Event>(line).expect("its line"),
+                serde_json::from_str::<SupervisorEvent>(line).expect("its line"),
                 event
             );
         }
-        assert!(serde_json::from_str::<Event>(r#"{"event":"danced"}"#).is_err());
+        assert!(serde_json::from_str::<SupervisorEvent>(r#"{"event":"danced"}"#).is_err());
     }
 
     #[test]
     fn an_ending_is_a_sentence() {
         let sentences = [
-            (Ending::Exited { code: 3 }, "exited with status 3"),
+            (ProcessEnd::Exited { code: 3 }, "exited with status 3"),
             (
-                Ending::Signaled { signal: 9 },
+                ProcessEnd::Signaled { signal: 9 },
                 "killed by signal 9 (SIGKILL)",
             ),
-            (Ending::Signaled { signal: 40 }, "killed by signal 40"),
+            (ProcessEnd::Signaled { signal: 40 }, "killed by signal 40"),
         ];
         for (ending, sentence) in sentences {
             assert_eq!(ending.to_string(), sentence);

@@ -1,4 +1,4 @@
-//! Brings the reports to the server.
+//! Delivers the reports to the server.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,25 +13,25 @@ use viridian_proto::v1::{
 };
 
 use crate::{
-    outbox::{Batch, Outbox},
-    record::Record,
+    journal::RouteJournal,
+    outbox::{Outbox, ReportBatch},
 };
 
-/// Sends what the outbox holds, again and again until the server answers.
-/// Returns when there is nothing to send and `closing` is cancelled. Once an end
-/// is answered, the record forgets the route.
+/// Sends the reports in the outbox, and retries each until the server replies.
+/// Returns when the outbox is empty and `closing` is cancelled. A route whose end the
+/// server has acknowledged is removed from the journal.
 ///
-/// A report that the server refuses is logged and dropped, since it would be
-/// refused again; unless the server says that it may be applied later.
+/// A refused report is logged and dropped, since it would be refused again, unless
+/// the server says that it may be applied later.
 pub(crate) async fn deliver(
     channel: AuthChannel,
     outbox: Arc<Outbox>,
-    record: Record,
+    journal: RouteJournal,
     closing: CancellationToken,
 ) {
     let mut client = RouteServiceClient::new(channel);
     let mut backoff = Backoff::default();
-    let mut limit = LARGEST_BATCH;
+    let mut limit = MAX_BATCH;
     loop {
         let Some(batch) = outbox.next_batch(limit) else {
             tokio::select! {
@@ -43,11 +43,12 @@ pub(crate) async fn deliver(
         match send(&mut client, &batch).await {
             Ok(results) => {
                 log_refusals(&results);
-                let later = |place: usize| results.get(place).is_some_and(|result| result.retry);
+                let later = |index: usize| results.get(index).is_some_and(|result| result.retry);
                 let waiting = outbox.settle(&batch, later);
-                record.remove(ends(&batch, later)).await;
+                journal.remove(ends(&batch, later)).await;
                 if waiting == batch.len() {
-                    // Nothing but those: until there is more, they have time.
+                    // All must be retried later: without a pause they would be sent
+                    // in a loop.
                     tokio::select! {
                         () = time::sleep(backoff.next_delay()) => {}
                         () = outbox.changed() => {}
@@ -56,8 +57,8 @@ pub(crate) async fn deliver(
                     backoff.reset();
                 }
             }
-            // One of the reports is malformed: send them one by one, until
-            // the one at fault is found.
+            // One malformed report makes the server refuse the call. Sent one by one,
+            // only that one is dropped.
             Err(CallError::Refused(status))
                 if status.code() == Code::InvalidArgument && batch.len() > 1 =>
             {
@@ -67,8 +68,8 @@ pub(crate) async fn deliver(
             Err(CallError::Refused(status)) if status.code() == Code::InvalidArgument => {
                 warn!(%status, ?batch, "a report was refused and is dropped");
                 outbox.settle(&batch, |_| false);
-                record.remove(ends(&batch, |_| false)).await;
-                limit = LARGEST_BATCH;
+                journal.remove(ends(&batch, |_| false)).await;
+                limit = MAX_BATCH;
             }
             Err(error) => {
                 let delay = backoff.next_delay();
@@ -79,13 +80,13 @@ pub(crate) async fn deliver(
     }
 }
 
-/// The routes whose end was answered.
-fn ends(batch: &Batch, later: impl Fn(usize) -> bool) -> Vec<String> {
-    let Batch::Statuses(waiting) = batch else {
+/// Returns the routes in the batch whose end the server has acknowledged.
+fn ends(batch: &ReportBatch, later: impl Fn(usize) -> bool) -> Vec<String> {
+    let ReportBatch::Statuses(waiting) = batch else {
         return Vec::new();
     };
     let ended = |status| matches!(status, RouteStatus::Terminated | RouteStatus::FailedToStart);
-    let answered = (0..).zip(waiting).filter(|(place, _)| !later(*place));
+    let answered = (0..).zip(waiting).filter(|(index, _)| !later(*index));
     answered
         .filter(|(_, numbered)| ended(numbered.report.status()))
         .map(|(_, numbered)| numbered.report.route_id.clone())
@@ -94,16 +95,16 @@ fn ends(batch: &Batch, later: impl Fn(usize) -> bool) -> Vec<String> {
 
 async fn send(
     client: &mut RouteServiceClient<AuthChannel>,
-    batch: &Batch,
+    batch: &ReportBatch,
 ) -> Result<Vec<ReportResult>, CallError> {
     match batch {
-        Batch::Statuses(waiting) => {
+        ReportBatch::Statuses(waiting) => {
             let reports = waiting.iter().map(|it| it.report.clone()).collect();
             let request = ReportRouteStatusesRequest { reports };
             let reply = unary_within(CALL_TIMEOUT, client.report_route_statuses(request));
             Ok(reply.await?.results)
         }
-        Batch::Health(waiting) => {
+        ReportBatch::Health(waiting) => {
             let reports = waiting.iter().map(|it| it.report.clone()).collect();
             let request = ReportRouteHealthRequest { reports };
             let reply = unary_within(CALL_TIMEOUT, client.report_route_health(request));
@@ -121,6 +122,6 @@ fn log_refusals(results: &[ReportResult]) {
     }
 }
 
-/// What the contract allows.
-const LARGEST_BATCH: usize = 1000;
+/// The most reports that the contract allows in a call.
+const MAX_BATCH: usize = 1000;
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,4 +1,4 @@
-//! One route: a process, from its start to its end, and its health in between.
+//! One route: its process from start to end, and its health in between.
 
 use std::{
     convert::Infallible,
@@ -13,38 +13,37 @@ use tracing::info;
 use viridian_proto::v1::{Revision, Route, RouteHealthReport, RouteStatus, RouteStatusReport};
 
 use crate::{
+    journal::RouteJournal,
     outbox::Outbox,
-    ports::Ports,
-    probe::{self, Plan},
-    process::{Launch, Launcher, MARK, Process},
-    protocol::Ending,
-    record::Record,
+    ports::PortPool,
+    probe::{self, ProbePlan},
+    process::{LaunchSpec, ProcessLauncher, ROUTE_MARK, RouteProcess},
+    protocol::ProcessEnd,
 };
 
-/// What the routes of an agent share.
+/// What all routes of an agent share.
 #[derive(Debug)]
-pub(crate) struct Machine {
-    pub(crate) launcher: Launcher,
-    pub(crate) ports: Ports,
+pub(crate) struct AgentContext {
+    pub(crate) launcher: ProcessLauncher,
+    pub(crate) ports: PortPool,
     pub(crate) probes: reqwest::Client,
     pub(crate) outbox: Arc<Outbox>,
-    pub(crate) record: Record,
+    pub(crate) journal: RouteJournal,
     pub(crate) health_repeat: Duration,
 }
 
 /// A route to run.
 #[derive(Debug)]
-pub(crate) struct Work {
+pub(crate) struct RouteSpec {
     pub(crate) route_id: String,
     revision: i64,
     command: Vec<String>,
     environ: Vec<(String, String)>,
-    plan: Plan,
+    plan: ProbePlan,
 }
 
-impl Work {
-    /// A revision without a specification becomes one without a command, which
-    /// cannot be started.
+impl RouteSpec {
+    /// A revision without a specification has no command, and cannot be started.
     pub(crate) fn new(route: Route, revision: Option<Revision>) -> Self {
         let revision = revision.unwrap_or_default();
         let spec = revision.spec.unwrap_or_default();
@@ -53,32 +52,32 @@ impl Work {
             revision: revision.number,
             command: spec.command,
             environ: spec.environ.into_iter().collect(),
-            plan: Plan::from(spec.health_check.unwrap_or_default()),
+            plan: ProbePlan::from(spec.health_check.unwrap_or_default()),
         }
     }
 }
 
-/// What a running route is told.
+/// A command to a running route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Order {
-    /// Report again what is known.
+pub(crate) enum Command {
+    /// Report status and health again.
     Report,
-    /// End.
+    /// Stop the process.
     Stop,
 }
 
-/// How a route came to its end.
+/// How a route ended.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum RouteOutcome {
     NotStarted {
         reason: String,
     },
-    Ended(Ending),
-    /// It was told to stop before it was seen to run.
+    Ended(ProcessEnd),
+    /// A stop was requested before the process ran.
     StoppedAtStart,
 }
 
-impl fmt::Display for Outcome {
+impl fmt::Display for RouteOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotStarted { reason } => f.write_str(reason),
@@ -88,85 +87,86 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// Runs a route to its end. Reports RUNNING and its health, and leaves the
-/// report of its end to the caller. When the sender of the orders is dropped it
-/// stops.
+/// Runs a route to its end. Reports RUNNING and the health; the caller reports the
+/// end. Stops when the sender of the commands is dropped.
 pub(crate) async fn run(
-    machine: Arc<Machine>,
-    work: Work,
-    mut orders: mpsc::UnboundedReceiver<Order>,
-) -> Outcome {
-    let not_started = |error: &dyn fmt::Display| Outcome::NotStarted {
+    context: Arc<AgentContext>,
+    spec: RouteSpec,
+    mut commands: mpsc::UnboundedReceiver<Command>,
+) -> RouteOutcome {
+    let not_started = |error: &dyn fmt::Display| RouteOutcome::NotStarted {
         reason: error.to_string(),
     };
-    let port = match machine.ports.lease() {
+    let port = match context.ports.lease() {
         Ok(port) => port,
         Err(error) => return not_started(&format_args!("no free port: {error}")),
     };
     let address = format!("127.0.0.1:{}", port.port());
-    let mut process = match machine.launcher.launch(launch(&work, port.port())) {
+    let mut process = match context.launcher.launch(launch(&spec, port.port())) {
         Ok(process) => process,
         Err(error) => return not_started(&error),
     };
     let started = tokio::select! {
         biased;
-        () = stop_ordered(&mut orders) => {
+        () = stop_requested(&mut commands) => {
             process.stop();
             process.ended().await;
-            return Outcome::StoppedAtStart;
+            return RouteOutcome::StoppedAtStart;
         }
         started = process.started() => started,
     };
     match started {
         Ok(pid) => {
-            machine.record.add(&work.route_id).await;
-            let running = Running {
-                machine: &machine,
-                route_id: &work.route_id,
+            // Before the report: after a crash in between, nobody else could tell the
+            // server that the route has ended.
+            context.journal.add(&spec.route_id).await;
+            let running = RunningRoute {
+                context: &context,
+                route_id: &spec.route_id,
                 pid,
                 address,
                 health: None,
             };
-            Outcome::Ended(running.until_end(process, work.plan, orders).await)
+            RouteOutcome::Ended(running.until_end(process, spec.plan, commands).await)
         }
         Err(error) => not_started(&error),
     }
 }
 
-fn launch(work: &Work, port: u16) -> Launch<'_> {
-    let own = work.environ.iter();
-    Launch {
-        command: &work.command,
+fn launch(spec: &RouteSpec, port: u16) -> LaunchSpec<'_> {
+    let own = spec.environ.iter();
+    LaunchSpec {
+        command: &spec.command,
         environ: own
             .map(|(name, value)| (name.as_str(), value.clone()))
             .chain([
                 ("PORT", port.to_string()),
-                ("VIRIDIAN_REVISION", work.revision.to_string()),
+                ("VIRIDIAN_REVISION", spec.revision.to_string()),
             ])
             .collect(),
-        mark: (MARK, &work.route_id),
+        mark: (ROUTE_MARK, &spec.route_id),
     }
 }
 
-async fn stop_ordered(orders: &mut mpsc::UnboundedReceiver<Order>) {
-    while let Some(Order::Report) = orders.recv().await {}
+async fn stop_requested(commands: &mut mpsc::UnboundedReceiver<Command>) {
+    while let Some(Command::Report) = commands.recv().await {}
 }
 
-struct Running<'a> {
-    machine: &'a Machine,
+struct RunningRoute<'a> {
+    context: &'a AgentContext,
     route_id: &'a str,
     pid: i32,
     address: String,
     health: Option<RouteHealthReport>,
 }
 
-impl Running<'_> {
+impl RunningRoute<'_> {
     async fn until_end(
         mut self,
-        mut process: Process,
-        plan: Plan,
-        mut orders: mpsc::UnboundedReceiver<Order>,
-    ) -> Ending {
+        mut process: RouteProcess,
+        plan: ProbePlan,
+        mut commands: mpsc::UnboundedReceiver<Command>,
+    ) -> ProcessEnd {
         info!(
             route_id = self.route_id,
             pid = self.pid,
@@ -175,8 +175,8 @@ impl Running<'_> {
         );
         self.report_status();
         let (sender, mut verdicts) = mpsc::channel(1);
-        let client = self.machine.probes.clone();
-        let mut repeat = interval(self.machine.health_repeat);
+        let client = self.context.probes.clone();
+        let mut repeat = interval(self.context.health_repeat);
         let mut probing = pin!(probe::watch_health(
             client,
             self.address.clone(),
@@ -186,12 +186,12 @@ impl Running<'_> {
         loop {
             tokio::select! {
                 biased;
-                order = orders.recv() => match order {
-                    Some(Order::Report) => {
+                command = commands.recv() => match command {
+                    Some(Command::Report) => {
                         self.report_status();
                         self.report_health();
                     }
-                    Some(Order::Stop) | None => break,
+                    Some(Command::Stop) | None => break,
                 },
                 ending = process.ended() => return ending,
                 Some(health) = verdicts.recv() => {
@@ -212,7 +212,7 @@ impl Running<'_> {
     }
 
     fn report_status(&self) {
-        self.machine.outbox.report_status(RouteStatusReport {
+        self.context.outbox.report_status(RouteStatusReport {
             route_id: self.route_id.to_owned(),
             status: RouteStatus::Running.into(),
             session_id: self.pid.to_string(),
@@ -223,7 +223,7 @@ impl Running<'_> {
 
     fn report_health(&self) {
         if let Some(report) = &self.health {
-            self.machine.outbox.report_health(report.clone());
+            self.context.outbox.report_health(report.clone());
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The routes of this agent: who runs, who has ended, and what an assignment
-//! means for each.
+//! The routes of this agent: which run, which have ended, and what an assignment
+//! does to each.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -13,81 +13,81 @@ use tokio::{
 use tracing::{info, warn};
 use viridian_proto::v1::{Assignment, AssignmentAction, RouteStatus, RouteStatusReport};
 
-use crate::route::{self, Machine, Order, Outcome, Work};
+use crate::route::{self, AgentContext, Command, RouteOutcome, RouteSpec};
 
-/// All routes that this agent has been told of.
+/// All routes that the server has assigned to this agent.
 ///
-/// The server sends an assignment again until it has the report that answers
-/// it, so one may arrive after its answer was sent. Those that ended are
-/// therefore remembered: they are reported again, not started again.
+/// The server repeats an assignment until it has the report that answers it, so an
+/// assignment may arrive after its answer was sent. Ended routes are therefore kept
+/// for a while: they are reported again, not started again.
 #[derive(Debug)]
-pub(crate) struct Routes {
-    machine: Arc<Machine>,
-    alive: HashMap<String, Alive>,
-    ended: Memory,
-    tasks: JoinSet<Outcome>,
+pub(crate) struct LocalRoutes {
+    context: Arc<AgentContext>,
+    alive: HashMap<String, LiveRoute>,
+    ended: EndedRoutes,
+    tasks: JoinSet<RouteOutcome>,
     by_task: HashMap<Id, String>,
 }
 
 #[derive(Debug)]
-struct Alive {
-    orders: mpsc::UnboundedSender<Order>,
+struct LiveRoute {
+    commands: mpsc::UnboundedSender<Command>,
     stop: Option<StopReason>,
 }
 
-/// Who asked for the end of a route.
+/// Who requested the end of a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum StopReason {
     Assignment,
     Shutdown,
 }
 
-impl Routes {
-    pub(crate) fn new(machine: Arc<Machine>) -> Self {
+impl LocalRoutes {
+    pub(crate) fn new(context: Arc<AgentContext>) -> Self {
         Self {
-            machine,
+            context,
             alive: HashMap::new(),
-            ended: Memory::default(),
+            ended: EndedRoutes::default(),
             tasks: JoinSet::new(),
             by_task: HashMap::new(),
         }
     }
 
-    /// Reports the end of routes that an agent before this one ran. One that the
-    /// server has not heard to run could not be TERMINATED: it is asked for again,
-    /// and has then failed to start.
+    /// Reports the ends of the routes of an earlier agent. The server refuses
+    /// TERMINATED for a route that was never reported RUNNING. It assigns such a route
+    /// again, and gets FAILED_TO_START.
     pub(crate) fn report_lost(&mut self, route_ids: &[String]) {
         for route_id in route_ids {
             info!(route_id, "route ended with an earlier agent");
             let report = RouteStatusReport {
-                failure: LOST.into(),
+                failure: LOST_WITH_AGENT.into(),
                 ..terminated(route_id.clone())
             };
             self.ended.insert(RouteStatusReport {
                 status: RouteStatus::FailedToStart.into(),
                 ..report.clone()
             });
-            self.machine.outbox.report_status(report);
+            self.context.outbox.report_status(report);
         }
     }
 
-    /// Does what an assignment asks for, as often as it comes.
+    /// Carries out an assignment. Idempotent.
     pub(crate) fn accept(&mut self, assignment: Assignment) {
         let action = assignment.action();
         let Some(route) = assignment.route else {
-            return warn!("an assignment without a route");
+            return warn!("an assignment has no route");
         };
         match action {
-            AssignmentAction::Start => self.start(Work::new(route, assignment.revision)),
+            AssignmentAction::Start => self.start(RouteSpec::new(route, assignment.revision)),
             AssignmentAction::Stop => self.stop(&route.id),
             AssignmentAction::Unspecified => {
-                warn!(route_id = route.id, "an assignment without a known action");
+                warn!(route_id = route.id, "an assignment has an unknown action");
             }
         }
     }
 
-    /// Waits for the end of a route and reports it. Returns `false` when there
-    /// is no route. Nothing is lost when this is cancelled.
+    /// Waits for the end of a route and reports it. Returns `false` when no route runs.
+    /// Cancel safe.
     pub(crate) async fn next_end(&mut self) -> bool {
         let (task, outcome) = match self.tasks.join_next_with_id().await {
             None => return false,
@@ -100,7 +100,7 @@ impl Routes {
         true
     }
 
-    /// Stops all routes, because the agent stops.
+    /// Stops all routes, because the agent shuts down.
     pub(crate) async fn stop_all(&mut self) {
         for alive in self.alive.values_mut() {
             alive.stop(StopReason::Shutdown);
@@ -108,20 +108,26 @@ impl Routes {
         while self.next_end().await {}
     }
 
-    fn start(&mut self, work: Work) {
-        if let Some(alive) = self.alive.get(&work.route_id) {
+    fn start(&mut self, spec: RouteSpec) {
+        if let Some(alive) = self.alive.get(&spec.route_id) {
             // It fails only when the route has just ended, which is reported.
-            let _ = alive.orders.send(Order::Report);
-        } else if let Some(report) = self.ended.get(&work.route_id) {
-            self.machine.outbox.report_status(report.clone());
+            let _ = alive.commands.send(Command::Report);
+        } else if let Some(report) = self.ended.get(&spec.route_id) {
+            self.context.outbox.report_status(report.clone());
         } else {
-            let route_id = work.route_id.clone();
+            let route_id = spec.route_id.clone();
             info!(route_id, "starting route");
-            let (orders, inbox) = mpsc::unbounded_channel();
-            let machine = Arc::clone(&self.machine);
-            let task = self.tasks.spawn(route::run(machine, work, inbox));
+            let (commands, inbox) = mpsc::unbounded_channel();
+            let context = Arc::clone(&self.context);
+            let task = self.tasks.spawn(route::run(context, spec, inbox));
             self.by_task.insert(task.id(), route_id.clone());
-            self.alive.insert(route_id, Alive { orders, stop: None });
+            self.alive.insert(
+                route_id,
+                LiveRoute {
+                    commands,
+                    stop: None,
+                },
+            );
         }
     }
 
@@ -138,46 +144,50 @@ impl Routes {
             None => terminated(route_id.to_owned()),
         };
         self.ended.insert(report.clone());
-        self.machine.outbox.report_only_status(report);
+        self.context.outbox.report_only_status(report);
     }
 
-    fn end(&mut self, route_id: String, outcome: &Outcome) {
+    fn end(&mut self, route_id: String, outcome: &RouteOutcome) {
         info!(route_id, %outcome, "route ended");
         let stop = self.alive.remove(&route_id).and_then(|alive| alive.stop);
         let report = last_report(route_id, outcome, stop);
         self.ended.insert(report.clone());
         match stop {
-            Some(StopReason::Assignment) => self.machine.outbox.report_only_status(report),
-            Some(StopReason::Shutdown) | None => self.machine.outbox.report_status(report),
+            Some(StopReason::Assignment) => self.context.outbox.report_only_status(report),
+            Some(StopReason::Shutdown) | None => self.context.outbox.report_status(report),
         }
     }
 }
 
-impl Alive {
-    /// An assignment is the stronger reason: the server has already left the
-    /// statuses before TERMINATING.
+impl LiveRoute {
+    /// An assignment overrides a shutdown: the route is TERMINATING on the server, which
+    /// accepts only TERMINATED.
     fn stop(&mut self, reason: StopReason) {
         if self.stop != Some(StopReason::Assignment) {
             self.stop = Some(reason);
         }
         // It fails only when the route has just ended.
-        let _ = self.orders.send(Order::Stop);
+        let _ = self.commands.send(Command::Stop);
     }
 }
 
-/// What to report of a route that ended. One that was told to stop by the
-/// server has not failed, however it ended. One that never ran cannot be
-/// TERMINATED, unless the server asked for it.
-fn last_report(route_id: String, outcome: &Outcome, stop: Option<StopReason>) -> RouteStatusReport {
+/// Returns the report for a route that ended. A route that the server stopped has not
+/// failed, however it ended. A route that never ran is FAILED_TO_START, unless the
+/// server stopped it.
+fn last_report(
+    route_id: String,
+    outcome: &RouteOutcome,
+    stop: Option<StopReason>,
+) -> RouteStatusReport {
     let report = terminated(route_id);
     let (status, failure) = match (stop, outcome) {
         (Some(StopReason::Assignment), _) => return report,
-        (_, Outcome::NotStarted { reason }) => (RouteStatus::FailedToStart, reason.clone()),
-        (_, Outcome::StoppedAtStart) => (RouteStatus::FailedToStart, SHUT_DOWN.into()),
-        (Some(StopReason::Shutdown), Outcome::Ended(_)) => {
-            (RouteStatus::Terminated, SHUT_DOWN.into())
+        (_, RouteOutcome::NotStarted { reason }) => (RouteStatus::FailedToStart, reason.clone()),
+        (_, RouteOutcome::StoppedAtStart) => (RouteStatus::FailedToStart, AGENT_SHUT_DOWN.into()),
+        (Some(StopReason::Shutdown), RouteOutcome::Ended(_)) => {
+            (RouteStatus::Terminated, AGENT_SHUT_DOWN.into())
         }
-        (None, Outcome::Ended(ending)) => (RouteStatus::Terminated, ending.to_string()),
+        (None, RouteOutcome::Ended(ending)) => (RouteStatus::Terminated, ending.to_string()),
     };
     RouteStatusReport {
         status: status.into(),
@@ -194,21 +204,21 @@ fn terminated(route_id: String) -> RouteStatusReport {
     }
 }
 
-/// A panic in the task of a route, whose process went with it.
-fn outcome_of_panic(error: &JoinError) -> Outcome {
-    warn!(%error, "the task of a route failed");
-    Outcome::Ended(crate::protocol::Ending::SupervisorLost)
+/// A panic in the task of a route stops its process too.
+fn outcome_of_panic(error: &JoinError) -> RouteOutcome {
+    warn!(%error, "the task of a route panicked");
+    RouteOutcome::Ended(crate::protocol::ProcessEnd::SupervisorLost)
 }
 
-/// The last reports of the routes that ended last.
+/// The last reports of the most recently ended routes.
 #[derive(Debug, Default)]
-struct Memory {
+struct EndedRoutes {
     reports: HashMap<String, RouteStatusReport>,
     /// Oldest first.
     order: VecDeque<String>,
 }
 
-impl Memory {
+impl EndedRoutes {
     fn get(&self, route_id: &str) -> Option<&RouteStatusReport> {
         self.reports.get(route_id)
     }
@@ -218,7 +228,7 @@ impl Memory {
         if self.reports.insert(route_id.clone(), report).is_none() {
             self.order.push_back(route_id);
         }
-        if self.order.len() > REMEMBERED
+        if self.order.len() > MAX_ENDED_ROUTES
             && let Some(oldest) = self.order.pop_front()
         {
             self.reports.remove(&oldest);
@@ -226,21 +236,21 @@ impl Memory {
     }
 }
 
-const SHUT_DOWN: &str = "the agent was shut down";
-const LOST: &str = "it ended with the agent that ran it";
-/// An assignment overtakes its answer by moments: this many ends fit in them.
-const REMEMBERED: usize = 10_000;
+const AGENT_SHUT_DOWN: &str = "the agent was shut down";
+const LOST_WITH_AGENT: &str = "it ended with the agent that ran it";
+/// An assignment crosses its answer within moments. No machine ends more routes in them.
+const MAX_ENDED_ROUTES: usize = 10_000;
 
 #[cfg(test)]
 mod tests {
-    use crate::protocol::Ending;
+    use crate::protocol::ProcessEnd;
 
     use super::*;
 
     #[test]
-    fn the_last_report_tells_a_failure_from_an_end_that_was_asked_for() {
-        let crash = Outcome::Ended(Ending::Exited { code: 3 });
-        let not_started = Outcome::NotStarted {
+    fn the_last_report_tells_a_failure_from_a_requested_end() {
+        let crash = RouteOutcome::Ended(ProcessEnd::Exited { code: 3 });
+        let not_started = RouteOutcome::NotStarted {
             reason: "no such file".into(),
         };
         let stop = Some(StopReason::Assignment);
@@ -253,7 +263,7 @@ mod tests {
                 "exited with status 3",
             ),
             (&crash, stop, RouteStatus::Terminated, ""),
-            (&crash, shutdown, RouteStatus::Terminated, SHUT_DOWN),
+            (&crash, shutdown, RouteStatus::Terminated, AGENT_SHUT_DOWN),
             (
                 &not_started,
                 None,
@@ -262,10 +272,10 @@ mod tests {
             ),
             (&not_started, stop, RouteStatus::Terminated, ""),
             (
-                &Outcome::StoppedAtStart,
+                &RouteOutcome::StoppedAtStart,
                 shutdown,
                 RouteStatus::FailedToStart,
-                SHUT_DOWN,
+                AGENT_SHUT_DOWN,
             ),
         ];
         for (outcome, stop, status, failure) in cases {
@@ -278,14 +288,14 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_is_bounded() {
-        let mut memory = Memory::default();
-        for route in 0..=REMEMBERED {
-            memory.insert(terminated(route.to_string()));
-            memory.insert(terminated(route.to_string()));
+    fn the_ended_routes_are_bounded() {
+        let mut ended = EndedRoutes::default();
+        for route in 0..=MAX_ENDED_ROUTES {
+            ended.insert(terminated(route.to_string()));
+            ended.insert(terminated(route.to_string()));
         }
-        assert!(memory.get("0").is_none());
-        assert!(memory.get("1").is_some());
-        assert_eq!(memory.reports.len(), REMEMBERED);
+        assert!(ended.get("0").is_none());
+        assert!(ended.get("1").is_some());
+        assert_eq!(ended.reports.len(), MAX_ENDED_ROUTES);
     }
 }

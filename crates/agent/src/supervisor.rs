@@ -1,10 +1,9 @@
-//! The process between the agent and a route: see the crate's documentation
-//! for what it promises. It is synchronous and small, because there is one for
-//! each route.
+//! The process between the agent and a route. The crate's documentation says what it
+//! guarantees. It is synchronous and small, because each route has one.
 //!
-//! Three threads send to one that decides: the first waits for the end of the
-//! pipe on standard input, the second for a signal that asks to stop, the third
-//! for the end of the command. The agent's answer goes to standard output.
+//! Three threads send to the main thread: the first waits for the end of the pipe on
+//! standard input, the second for a signal, the third for the end of the command.
+//! Events go to the agent on standard output.
 
 use std::{
     ffi::OsString,
@@ -26,12 +25,12 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::{procfs, protocol::Event};
+use crate::{procfs, protocol::SupervisorEvent};
 
-/// What a supervisor is told: `--grace-ms N [--quiet] -- COMMAND ARGS…`.
+/// The arguments of a supervisor: `--grace-ms N [--quiet] -- COMMAND ARGS…`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SupervisorArgs {
-    /// How long the command may take to end after SIGTERM, before SIGKILL.
+pub struct SupervisorConfig {
+    /// The time between SIGTERM and SIGKILL.
     pub grace: Duration,
     /// Whether the command's output is discarded. Otherwise it goes to the
     /// supervisor's standard error.
@@ -40,34 +39,32 @@ pub struct SupervisorArgs {
     pub command: Vec<OsString>,
 }
 
-/// Runs a command until it ends or until standard input does, and returns when
-/// neither it nor any process that it left behind is alive.
+/// Runs a command until it ends or standard input is closed. Returns when the command
+/// and all processes that it left behind have ended.
 ///
-/// For the agent's use: standard output carries its control protocol. To be
-/// called in a process that has no other child and no other thread, and that
-/// exits with what this returns: it makes the process the reaper of its
-/// descendants, and kills them all.
-pub fn supervise(args: SupervisorArgs) -> ExitCode {
+/// Standard output carries the protocol with the agent. Call it in a process without
+/// other children and threads that then exits with the returned code: the process
+/// becomes the reaper of its descendants, and kills them all.
+pub fn supervise(args: SupervisorConfig) -> ExitCode {
     match start(&args) {
         Ok(child) => {
             let pid = child.id().cast_signed();
-            tell(&Event::Started { pid });
-            tell(&end_of(child, args.grace));
+            send_event(&SupervisorEvent::Started { pid });
+            send_event(&wait_for_end_of(child, args.grace));
             ExitCode::SUCCESS
         }
         Err(reason) => {
-            tell(&Event::Failed { reason });
+            send_event(&SupervisorEvent::Failed { reason });
             ExitCode::FAILURE
         }
     }
 }
 
-fn start(args: &SupervisorArgs) -> Result<Child, String> {
+fn start(args: &SupervisorConfig) -> Result<Child, String> {
     let Some((program, arguments)) = args.command.split_first() else {
         return Err("no command".into());
     };
-    // So that it is not among the targets of a `killall` that is meant for
-    // agents. Only cosmetic when it fails.
+    // A `killall` for agents must not hit supervisors too. A failure is harmless.
     let _ = prctl::set_name(c"viridian-route");
     prctl::set_child_subreaper(true).map_err(|error| format!("cannot become a reaper: {error}"))?;
     let output = || match args.quiet {
@@ -84,69 +81,69 @@ fn start(args: &SupervisorArgs) -> Result<Child, String> {
         .map_err(|error| format!("cannot run {}: {error}", program.display()))
 }
 
-enum Message {
+enum SupervisorInput {
     Stop,
     Ended,
 }
 
-/// Waits for the end of the command, asked for or not, and of all that is left
-/// of it.
-fn end_of(mut child: Child, grace: Duration) -> Event {
+/// Waits for the end of the command, requested or not, and kills what it left behind.
+fn wait_for_end_of(mut child: Child, grace: Duration) -> SupervisorEvent {
     let pid = Pid::from_raw(child.id().cast_signed());
-    match listen(pid) {
+    match start_listeners(pid) {
         Ok(inbox) => wait(&inbox, pid, grace),
-        // Nobody would hear the agent: better no route than one out of control.
+        // Without the threads the agent could not stop the route.
         Err(_) => signal_group(pid, Signal::SIGKILL),
     }
-    // The command is not reaped yet, so its group's number cannot be another's.
+    // Before the command is reaped: afterwards the number of its group may belong to
+    // another process.
     signal_group(pid, Signal::SIGKILL);
     let status = child.wait();
     kill_orphans();
     match status {
         Ok(status) => event_of(status),
-        Err(_) => Event::Exited { code: -1 },
+        Err(_) => SupervisorEvent::Exited { code: -1 },
     }
 }
 
 /// Returns when the command has ended.
-fn wait(inbox: &Receiver<Message>, pid: Pid, grace: Duration) {
-    if let Ok(Message::Ended) = inbox.recv() {
+fn wait(inbox: &Receiver<SupervisorInput>, pid: Pid, grace: Duration) {
+    if let Ok(SupervisorInput::Ended) = inbox.recv() {
         return;
     }
     signal_group(pid, Signal::SIGTERM);
-    let asked = Instant::now();
+    let stopped_at = Instant::now();
     loop {
-        match inbox.recv_timeout(grace.saturating_sub(asked.elapsed())) {
-            Ok(Message::Stop) => {}
-            Ok(Message::Ended) => return,
+        match inbox.recv_timeout(grace.saturating_sub(stopped_at.elapsed())) {
+            Ok(SupervisorInput::Stop) => {}
+            Ok(SupervisorInput::Ended) => return,
             Err(_) => break,
         }
     }
     signal_group(pid, Signal::SIGKILL);
-    while let Ok(Message::Stop) = inbox.recv() {}
+    while let Ok(SupervisorInput::Stop) = inbox.recv() {}
 }
 
-/// Starts the threads. After the start of the command, which would otherwise
-/// inherit the blocked signals, and whose failure would be theirs to reap.
-fn listen(child: Pid) -> io::Result<Receiver<Message>> {
+/// Starts the threads. Call it after the start of the command, which would otherwise
+/// inherit the blocked signals, and which they would reap if it failed to start.
+fn start_listeners(child: Pid) -> io::Result<Receiver<SupervisorInput>> {
     let (sender, inbox) = mpsc::channel();
-    // A service manager sends SIGTERM to every process of a service at once.
-    // For a supervisor that means to stop its route, not to die.
+    // A service manager sends SIGTERM to every process of a service at once. The
+    // supervisor must stop its route then, not die.
     let signals: SigSet = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]
         .into_iter()
         .collect();
     signals.thread_block()?;
-    listen_for(&sender, Message::Ended, move || wait_for_end(child))?;
-    listen_for(&sender, Message::Stop, wait_for_agent)?;
-    listen_for(&sender, Message::Stop, move || {
+    spawn_listener(&sender, SupervisorInput::Ended, move || wait_for_end(child))?;
+    spawn_listener(&sender, SupervisorInput::Stop, wait_for_agent)?;
+    spawn_listener(&sender, SupervisorInput::Stop, move || {
         let _ = signals.wait();
     })?;
     Ok(inbox)
 }
 
-fn listen_for(
-    sender: &Sender<Message>,
-    message: Message,
+fn spawn_listener(
+    sender: &Sender<SupervisorInput>,
+    message: SupervisorInput,
     wait: impl FnOnce() + Send + 'static,
 ) -> io::Result<()> {
     let sender = sender.clone();
@@ -157,7 +154,7 @@ fn listen_for(
     Ok(())
 }
 
-/// Returns when the agent closed its end of the pipe, or died.
+/// Returns when the agent has closed its end of the pipe, or has ended.
 fn wait_for_agent() {
     let mut buffer = [0; 64];
     loop {
@@ -170,13 +167,13 @@ fn wait_for_agent() {
     }
 }
 
-/// Returns when the command has ended, without reaping it. Reaps the orphans
-/// that end before it.
+/// Returns when the command has ended, without reaping it. Reaps orphans that end
+/// before it.
 fn wait_for_end(child: Pid) {
     loop {
         let ended = match waitid(Id::All, WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) {
             Ok(status) => status.pid().into_iter().collect(),
-            // One ended by a signal that nix has no name for.
+            // A child was ended by a signal that nix does not know.
             Err(Errno::EINVAL) => ended_children(),
             Err(Errno::EINTR) => continue,
             Err(_) => return,
@@ -197,9 +194,9 @@ fn ended_children() -> Vec<Pid> {
         .collect()
 }
 
-/// Kills what the command left behind outside its group. As the reaper of its
-/// descendants this process becomes the parent of each whose parent ended, so
-/// that to kill and reap children until there is none reaches all of them.
+/// Kills the processes that the command left behind outside its group. This process
+/// becomes the parent of each descendant whose parent ended. Killing and reaping
+/// children until there is none therefore reaches all of them.
 fn kill_orphans() {
     loop {
         for process in procfs::children_of(Pid::this()) {
@@ -212,21 +209,21 @@ fn kill_orphans() {
 }
 
 fn signal_group(group: Pid, signal: Signal) {
-    // It fails only when nothing is left of the group.
+    // It fails only when the group has ended.
     let _ = killpg(group, signal);
 }
 
-fn event_of(status: ExitStatus) -> Event {
+fn event_of(status: ExitStatus) -> SupervisorEvent {
     match (status.code(), status.signal()) {
-        (Some(code), _) => Event::Exited { code },
-        (None, signal) => Event::Signaled {
+        (Some(code), _) => SupervisorEvent::Exited { code },
+        (None, signal) => SupervisorEvent::Signaled {
             signal: signal.unwrap_or_default(),
         },
     }
 }
 
-/// Writes one line. An agent that died does not read it.
-fn tell(event: &Event) {
+/// Writes one line. Fails only when the agent has ended, which changes nothing.
+fn send_event(event: &SupervisorEvent) {
     if let Ok(mut line) = serde_json::to_vec(event) {
         line.push(b'\n');
         let mut stdout = io::stdout().lock();

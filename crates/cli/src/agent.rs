@@ -131,7 +131,7 @@ pub(crate) fn run(args: AgentArgs) -> Result<ExitCode, AgentCommandError> {
 /// Runs one route for the agent. Uses no async runtime, which keeps the process small:
 /// there is one for each route of the machine.
 pub(crate) fn supervise(args: RouteSupervisorArgs) -> ExitCode {
-    viridian_agent::supervise(viridian_agent::SupervisorArgs {
+    viridian_agent::supervise(viridian_agent::SupervisorConfig {
         grace: Duration::from_millis(args.grace_ms),
         quiet: args.quiet,
         command: args.command,

@@ -1,7 +1,7 @@
-//! The programs that this crate's tests run as real processes, by the first
-//! argument: `supervisor` with the arguments that an agent appends, `agent
-//! SERVER [STATE]` in the place of the `viridian` binary, and `serve`, the program of a
-//! route, which answers HTTP on `PORT`.
+//! The programs that the tests of this crate run as processes, by the first argument:
+//! `supervisor` with the arguments that an agent appends; `agent SERVER [STATE]` in the
+//! place of the `viridian` binary; and `serve`, the program of a route, which answers
+//! HTTP on `PORT`.
 
 use std::{
     env,
@@ -12,7 +12,7 @@ use std::{
 };
 
 use tokio_util::sync::CancellationToken;
-use viridian_agent::{AgentConfig, SupervisorArgs, run, supervise};
+use viridian_agent::{AgentConfig, SupervisorConfig, run, supervise};
 use viridian_client::ServerTarget;
 
 fn main() -> ExitCode {
@@ -25,8 +25,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn supervisor_args(mut args: impl Iterator<Item = String>) -> SupervisorArgs {
-    let mut parsed = SupervisorArgs {
+fn supervisor_args(mut args: impl Iterator<Item = String>) -> SupervisorConfig {
+    let mut parsed = SupervisorConfig {
         grace: Duration::ZERO,
         quiet: false,
         command: Vec::new(),
@@ -65,8 +65,8 @@ fn agent(server: String, state: Option<String>) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Answers `/` with the present status, 200 at first; `/become/STATUS` changes
-/// it and `/exit/CODE` ends the program.
+/// Answers `/` with the current status, at first 200. `/become/STATUS` changes the
+/// status, and `/exit/CODE` ends the program.
 fn serve() -> io::Result<ExitCode> {
     let port = env::var("PORT").expect("PORT").parse().expect("a port");
     let listener = TcpListener::bind(("127.0.0.1", port))?;

@@ -1,5 +1,5 @@
-//! A server that a test scripts: it hands out assignments, applies reports by
-//! the contract's rules, and remembers them.
+//! A scripted server: it hands out the assignments of a test, applies reports by the
+//! rules of the contract, and records them.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -25,26 +25,26 @@ use viridian_proto::v1::{
     watch_assignments_response::Payload,
 };
 
-use crate::support::PATIENCE;
+use crate::support::WAIT_TIMEOUT;
 
-/// The server. What it knows outlives its process, so to say.
+/// The server. Its state survives [`ScriptedServer::kill`].
 pub(crate) struct ScriptedServer {
-    script: Script,
+    script: ServerScript,
     address: SocketAddr,
     runtime: Option<Runtime>,
 }
 
-/// The id of a route for whose sake all reports of a call are refused.
+/// A route id. A call with a report about it is refused as a whole.
 pub(crate) const MALFORMED: &str = "malformed";
 
-/// What was reported, in order.
+/// A report that the server applied.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Seen {
+pub(crate) enum ReceivedReport {
     Status(RouteStatusReport),
     Health(String, RouteHealthStatus),
 }
 
-impl Seen {
+impl ReceivedReport {
     fn route_id(&self) -> &str {
         match self {
             Self::Status(report) => &report.route_id,
@@ -56,9 +56,9 @@ impl Seen {
 impl ScriptedServer {
     pub(crate) async fn start() -> Self {
         let mut server = Self {
-            script: Script::default(),
-            // Not the address of the routes, so that none takes the port while
-            // the server is away.
+            script: ServerScript::default(),
+            // Routes listen on 127.0.0.1. On the same address one could take the port of
+            // the server while it is away.
             address: (Ipv4Addr::new(127, 0, 0, 2), 0).into(),
             runtime: None,
         };
@@ -70,7 +70,7 @@ impl ScriptedServer {
         format!("http://{}", self.address)
     }
 
-    /// Cuts all connections and refuses new ones.
+    /// Cuts all connections, and refuses new ones.
     pub(crate) fn kill(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
@@ -97,7 +97,7 @@ impl ScriptedServer {
         self.runtime = Some(runtime);
     }
 
-    /// Asks for a route.
+    /// Assigns the start of a route.
     pub(crate) fn assign_start(&self, route_id: &str, command: &[&str]) {
         let millis = |millis: i32| prost_types::Duration {
             seconds: 0,
@@ -125,7 +125,7 @@ impl ScriptedServer {
         });
     }
 
-    /// Asks for the end of a route.
+    /// Assigns the end of a route.
     pub(crate) fn assign_stop(&self, route_id: &str) {
         self.script.change(|state| {
             state
@@ -146,10 +146,14 @@ impl ScriptedServer {
         self.script.change(|state| state.open.push(assignment));
     }
 
-    /// Waits for a report, and takes it and all before it of the same route away.
-    pub(crate) async fn expect(&self, what: &str, is_it: impl Fn(&Seen) -> bool) -> Seen {
+    /// Waits for a report, and removes it and all earlier ones of the same route.
+    pub(crate) async fn expect(
+        &self,
+        what: &str,
+        is_it: impl Fn(&ReceivedReport) -> bool,
+    ) -> ReceivedReport {
         let mut changes = self.script.0.changes.subscribe();
-        let found = timeout(PATIENCE, async {
+        let found = timeout(WAIT_TIMEOUT, async {
             loop {
                 changes.borrow_and_update();
                 let found = self.script.take(&is_it);
@@ -161,7 +165,7 @@ impl ScriptedServer {
         });
         found
             .await
-            .unwrap_or_else(|_| panic!("no {what} among {:?}", self.seen()))
+            .unwrap_or_else(|_| panic!("no {what} among {:?}", self.reports()))
     }
 
     /// Waits for a status of a route.
@@ -171,26 +175,26 @@ impl ScriptedServer {
         status: RouteStatus,
     ) -> RouteStatusReport {
         let what = format!("{} of {route_id}", status.as_str_name());
-        let is_it = |seen: &Seen| matches!(seen, Seen::Status(report) if report.route_id == route_id && report.status() == status);
+        let is_it = |seen: &ReceivedReport| matches!(seen, ReceivedReport::Status(report) if report.route_id == route_id && report.status() == status);
         match self.expect(&what, is_it).await {
-            Seen::Status(report) => report,
+            ReceivedReport::Status(report) => report,
             other => panic!("{other:?}"),
         }
     }
 
     /// Waits for the health of a route.
     pub(crate) async fn expect_health(&self, route_id: &str, health: RouteHealthStatus) {
-        let expected = Seen::Health(route_id.into(), health);
+        let expected = ReceivedReport::Health(route_id.into(), health);
         let what = format!("{} of {route_id}", health.as_str_name());
         self.expect(&what, |seen| *seen == expected).await;
     }
 
-    /// What was reported and not taken away yet.
-    pub(crate) fn seen(&self) -> Vec<Seen> {
+    /// Returns the reports that were not removed yet.
+    pub(crate) fn reports(&self) -> Vec<ReceivedReport> {
         self.script.0.state.lock().expect("no panic").seen.clone()
     }
 
-    /// Whether no report was refused so far.
+    /// Asserts that no report was refused so far.
     pub(crate) fn assert_none_refused(&self) {
         let state = self.script.0.state.lock().expect("no panic");
         assert_eq!(state.refused, [""; 0]);
@@ -204,14 +208,14 @@ impl Drop for ScriptedServer {
 }
 
 #[derive(Clone, Default)]
-struct Script(Arc<Shared>);
+struct ServerScript(Arc<ScriptShared>);
 
-struct Shared {
-    state: Mutex<State>,
+struct ScriptShared {
+    state: Mutex<ScriptState>,
     changes: watch::Sender<()>,
 }
 
-impl Default for Shared {
+impl Default for ScriptShared {
     fn default() -> Self {
         Self {
             state: Mutex::default(),
@@ -221,15 +225,15 @@ impl Default for Shared {
 }
 
 #[derive(Default)]
-struct State {
+struct ScriptState {
     open: Vec<Assignment>,
     statuses: HashMap<String, RouteStatus>,
-    seen: Vec<Seen>,
+    seen: Vec<ReceivedReport>,
     refused: Vec<String>,
 }
 
-impl Script {
-    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+impl ServerScript {
+    fn change<T>(&self, change: impl FnOnce(&mut ScriptState) -> T) -> T {
         let result = change(&mut self.0.state.lock().expect("no panic"));
         self.0.changes.send_replace(());
         result
@@ -239,7 +243,7 @@ impl Script {
         self.0.state.lock().expect("no panic").open.clone()
     }
 
-    fn take(&self, is_it: impl Fn(&Seen) -> bool) -> Option<Seen> {
+    fn take(&self, is_it: impl Fn(&ReceivedReport) -> bool) -> Option<ReceivedReport> {
         let mut state = self.0.state.lock().expect("no panic");
         let position = state.seen.iter().position(is_it)?;
         let found = state.seen.remove(position);
@@ -252,7 +256,7 @@ impl Script {
     }
 }
 
-impl State {
+impl ScriptState {
     fn apply(&mut self, report: &RouteStatusReport) -> Result<(), String> {
         let from = self
             .statuses
@@ -284,7 +288,11 @@ impl State {
         Ok(())
     }
 
-    fn result(&mut self, route_id: String, outcome: Result<Seen, String>) -> ReportResult {
+    fn result(
+        &mut self,
+        route_id: String,
+        outcome: Result<ReceivedReport, String>,
+    ) -> ReportResult {
         let (applied, error) = match outcome {
             Ok(seen) => {
                 self.seen.push(seen);
@@ -304,20 +312,20 @@ impl State {
     }
 }
 
-/// Waits until a server that was killed has let go of the address.
+/// Waits until a killed server has released the address.
 async fn listen(address: SocketAddr) -> TcpListener {
     let begun = Instant::now();
     loop {
         match TcpListener::bind(address).await {
             Ok(listener) => return listener,
-            Err(error) => assert!(begun.elapsed() < PATIENCE, "{error}"),
+            Err(error) => assert!(begun.elapsed() < WAIT_TIMEOUT, "{error}"),
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
 #[tonic::async_trait]
-impl RouteService for Script {
+impl RouteService for ServerScript {
     type WatchAssignmentsStream = ReceiverStream<Result<WatchAssignmentsResponse, Status>>;
 
     async fn list_assignments(
@@ -327,7 +335,7 @@ impl RouteService for Script {
         Err(Status::unimplemented("the agent watches"))
     }
 
-    /// Sends all that is open at each change: an agent must bear repeats.
+    /// Sends all open assignments at each change: an agent must tolerate repeats.
     async fn watch_assignments(
         &self,
         request: Request<WatchAssignmentsRequest>,
@@ -368,7 +376,7 @@ impl RouteService for Script {
                 .map(|report| {
                     let outcome = state.apply(&report);
                     let route_id = report.route_id.clone();
-                    state.result(route_id, outcome.map(|()| Seen::Status(report)))
+                    state.result(route_id, outcome.map(|()| ReceivedReport::Status(report)))
                 })
                 .collect()
         });
@@ -387,7 +395,7 @@ impl RouteService for Script {
                     let known = state.statuses.contains_key(&report.route_id);
                     let health = report.health();
                     let route_id = report.route_id;
-                    let seen = Seen::Health(route_id.clone(), health);
+                    let seen = ReceivedReport::Health(route_id.clone(), health);
                     state.result(route_id, known.then_some(seen).ok_or("unknown".into()))
                 })
                 .collect()

@@ -13,11 +13,11 @@ use nix::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{HELPER, PATIENCE, marked, wait_for_marked, wait_for_none};
+use crate::support::{HELPER, WAIT_TIMEOUT, marked, wait_for_marked, wait_for_none};
 
 #[test]
 fn an_exit_status_is_reported() {
-    let mut route = Supervised::start(PATIENCE, &["sh", "-c", "exit 3"]);
+    let mut route = SupervisorProcess::start(WAIT_TIMEOUT, &["sh", "-c", "exit 3"]);
     assert_eq!(route.next_event()["event"], "started");
     assert_eq!(route.next_event(), json!({"event": "exited", "code": 3}));
     assert!(route.child.wait().expect("the supervisor").success());
@@ -27,7 +27,7 @@ fn an_exit_status_is_reported() {
 fn a_signal_is_reported() {
     for signal in [9, 40] {
         let script = format!("kill -{signal} $$");
-        let mut route = Supervised::start(PATIENCE, &["sh", "-c", &script]);
+        let mut route = SupervisorProcess::start(WAIT_TIMEOUT, &["sh", "-c", &script]);
         assert_eq!(route.next_event()["event"], "started");
         let expected = json!({"event": "signaled", "signal": signal});
         assert_eq!(route.next_event(), expected);
@@ -36,7 +36,7 @@ fn a_signal_is_reported() {
 
 #[test]
 fn a_missing_command_is_a_failure_with_its_name() {
-    let mut route = Supervised::start(PATIENCE, &["no-such-program"]);
+    let mut route = SupervisorProcess::start(WAIT_TIMEOUT, &["no-such-program"]);
     let reason = "cannot run no-such-program: No such file or directory (os error 2)";
     assert_eq!(
         route.next_event(),
@@ -47,7 +47,8 @@ fn a_missing_command_is_a_failure_with_its_name() {
 
 #[test]
 fn a_file_that_is_no_program_is_a_failure() {
-    let mut route = Supervised::start(PATIENCE, &[concat!(env!("CARGO_MANIFEST_DIR"), "/src")]);
+    let mut route =
+        SupervisorProcess::start(WAIT_TIMEOUT, &[concat!(env!("CARGO_MANIFEST_DIR"), "/src")]);
     let event = route.next_event();
     assert_eq!(event["event"], "failed");
     let reason = event["reason"].as_str().expect("a reason");
@@ -55,22 +56,21 @@ fn a_file_that_is_no_program_is_a_failure() {
 }
 
 #[test]
-fn a_command_that_heeds_sigterm_ends_by_itself() {
+fn a_command_that_handles_sigterm_is_not_killed() {
     let script = r#"trap "exit 0" TERM; echo ready; while :; do sleep 0.01; done"#;
-    let mut route = Supervised::start(PATIENCE, &["sh", "-c", script]);
+    let mut route = SupervisorProcess::start(WAIT_TIMEOUT, &["sh", "-c", script]);
     route.wait_until_ready();
-    let begun = Instant::now();
     route.close();
     assert_eq!(route.next_event()["event"], "started");
+    // After the grace it would have been killed by a signal.
     assert_eq!(route.next_event(), json!({"event": "exited", "code": 0}));
-    assert!(begun.elapsed() < PATIENCE, "not by the grace");
     wait_for_none(&route.mark);
 }
 
 #[test]
-fn a_stop_ends_what_ignores_sigterm_with_all_its_descendants() {
+fn a_stop_kills_a_command_that_ignores_sigterm_with_all_its_descendants() {
     let script = r#"trap "" TERM; sleep 1000 & setsid sleep 1000 & (sleep 1000 &); wait"#;
-    let mut route = Supervised::start(Duration::from_millis(200), &["sh", "-c", script]);
+    let mut route = SupervisorProcess::start(Duration::from_millis(200), &["sh", "-c", script]);
     wait_for_marked(&route.mark, "sleep", 3);
     route.close();
     assert_eq!(route.next_event()["event"], "started");
@@ -79,15 +79,15 @@ fn a_stop_ends_what_ignores_sigterm_with_all_its_descendants() {
     let left = marked(&route.mark);
     assert!(
         left.iter().all(|(pid, _)| *pid == route.pid()),
-        "the end is reported when nothing is left: {left:?}"
+        "the end is reported after the last process has ended: {left:?}"
     );
     wait_for_none(&route.mark);
 }
 
 #[test]
-fn what_a_command_leaves_behind_ends_with_it() {
+fn processes_that_a_command_leaves_behind_end_with_it() {
     let script = "sleep 1000 & setsid sleep 1000 & exit 3";
-    let mut route = Supervised::start(PATIENCE, &["sh", "-c", script]);
+    let mut route = SupervisorProcess::start(WAIT_TIMEOUT, &["sh", "-c", script]);
     assert_eq!(route.next_event()["event"], "started");
     assert_eq!(route.next_event(), json!({"event": "exited", "code": 3}));
     wait_for_none(&route.mark);
@@ -96,12 +96,12 @@ fn what_a_command_leaves_behind_ends_with_it() {
 #[test]
 fn orphans_that_end_are_reaped_while_the_command_runs() {
     let script = r#"for i in 1 2 3; do (sh -c 'kill -40 $$' &); (true &); done; exec sleep 1000"#;
-    let mut route = Supervised::start(Duration::ZERO, &["sh", "-c", script]);
+    let mut route = SupervisorProcess::start(Duration::ZERO, &["sh", "-c", script]);
     assert_eq!(route.next_event()["event"], "started");
     wait_for_marked(&route.mark, "sleep", 1);
     let begun = Instant::now();
     while route.children() > 1 {
-        assert!(begun.elapsed() < PATIENCE, "orphans are not reaped");
+        assert!(begun.elapsed() < WAIT_TIMEOUT, "orphans are not reaped");
         std::thread::sleep(Duration::from_millis(5));
     }
     route.close();
@@ -110,7 +110,7 @@ fn orphans_that_end_are_reaped_while_the_command_runs() {
 
 #[test]
 fn sigterm_to_the_supervisor_stops_the_route() {
-    let mut route = Supervised::start(PATIENCE, &["sleep", "1000"]);
+    let mut route = SupervisorProcess::start(WAIT_TIMEOUT, &["sleep", "1000"]);
     assert_eq!(route.next_event()["event"], "started");
     route.wait_until_it_listens();
     kill(route.pid(), Signal::SIGTERM).expect("the supervisor runs");
@@ -119,8 +119,8 @@ fn sigterm_to_the_supervisor_stops_the_route() {
     wait_for_none(&route.mark);
 }
 
-/// A supervisor that this test is the agent of.
-struct Supervised {
+/// A supervisor whose agent is this test.
+struct SupervisorProcess {
     child: Child,
     lifeline: Option<ChildStdin>,
     events: Lines<BufReader<ChildStdout>>,
@@ -128,7 +128,7 @@ struct Supervised {
     mark: String,
 }
 
-impl Supervised {
+impl SupervisorProcess {
     fn start(grace: Duration, command: &[&str]) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -171,7 +171,7 @@ impl Supervised {
         let begun = Instant::now();
         let tasks = format!("/proc/{}/task", self.pid());
         while std::fs::read_dir(&tasks).expect("its threads").count() < 4 {
-            assert!(begun.elapsed() < PATIENCE, "it does not listen");
+            assert!(begun.elapsed() < WAIT_TIMEOUT, "it does not listen");
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -194,7 +194,7 @@ impl Supervised {
     }
 }
 
-impl Drop for Supervised {
+impl Drop for SupervisorProcess {
     fn drop(&mut self) {
         self.close();
         let _ = self.child.wait();

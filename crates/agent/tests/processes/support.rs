@@ -1,4 +1,4 @@
-//! What the tests of real processes share.
+//! Processes by a mark in their environment, and how long tests wait.
 
 use std::{
     fs,
@@ -10,11 +10,11 @@ use nix::unistd::Pid;
 /// The program of `helper.rs`.
 pub(crate) const HELPER: &str = env!("CARGO_BIN_EXE_viridian-agent-test-helper");
 
-/// Within this everything happens, on the slowest machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a test waits before it fails. Longer than anything takes on a busy machine.
+pub(crate) const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The living processes that have this entry (`NAME=value`) in their
-/// environment, each with its name.
+/// Returns the running processes with this entry (`NAME=value`) in their environment,
+/// each with its name.
 pub(crate) fn marked(mark: &str) -> Vec<(Pid, String)> {
     let entries = fs::read_dir("/proc").expect("/proc");
     entries
@@ -33,7 +33,7 @@ pub(crate) fn marked(mark: &str) -> Vec<(Pid, String)> {
         .collect()
 }
 
-/// Waits until as many processes with this name carry the mark.
+/// Waits until this many processes with this name have the mark.
 pub(crate) fn wait_for_marked(mark: &str, name: &str, count: usize) -> Vec<Pid> {
     let begun = Instant::now();
     loop {
@@ -43,14 +43,14 @@ pub(crate) fn wait_for_marked(mark: &str, name: &str, count: usize) -> Vec<Pid> 
             return found;
         }
         assert!(
-            begun.elapsed() < PATIENCE,
+            begun.elapsed() < WAIT_TIMEOUT,
             "waiting for {count} of {name}, there are {all:?}"
         );
         std::thread::sleep(Duration::from_millis(5));
     }
 }
 
-/// Waits until no process carries the mark.
+/// Waits until no process has the mark.
 pub(crate) fn wait_for_none(mark: &str) {
     let begun = Instant::now();
     loop {
@@ -58,7 +58,7 @@ pub(crate) fn wait_for_none(mark: &str) {
         if all.is_empty() {
             return;
         }
-        assert!(begun.elapsed() < PATIENCE, "still there: {all:?}");
+        assert!(begun.elapsed() < WAIT_TIMEOUT, "still there: {all:?}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
