@@ -180,7 +180,7 @@ impl ServeArgs {
         }
         config.watch = self.watch.into();
         config.coordinator = self.coordinator.into();
-        config.health_silence = self.health_ttl.or(self.health_silence);
+        config.health_ttl = self.health_ttl.or(self.health_silence);
         Ok(config)
     }
 

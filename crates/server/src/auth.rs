@@ -17,7 +17,7 @@ mod token;
 pub(crate) use self::{
     caller::{Caller, Principal},
     credentials::{Credential, Credentials},
-    san::{San, names},
+    san::{SubjectAltName, names},
     token::TokenDigest,
 };
 pub use self::{

@@ -44,7 +44,7 @@ pub struct Config {
     pub coordinator: CoordinatorLimits,
     /// How long the health of a route counts of which nobody speaks. Without it,
     /// for ever: a checker need not repeat what has not changed.
-    pub health_silence: Option<Duration>,
+    pub health_ttl: Option<Duration>,
 }
 
 impl Config {
@@ -64,7 +64,7 @@ impl Config {
             grpc_web: None,
             watch: WatchLimits::default(),
             coordinator: CoordinatorLimits::default(),
-            health_silence: None,
+            health_ttl: None,
         }
     }
 
@@ -86,8 +86,8 @@ impl Config {
         self.coordinator
             .check()
             .map_err(|error| StartError::Config(format!("--{}: {error}", error.flag)))?;
-        if let Some(silence) = self.health_silence
-            && !SILENCE.contains(&silence)
+        if let Some(health_ttl) = self.health_ttl
+            && !HEALTH_TTL_BOUNDS.contains(&health_ttl)
         {
             return Err(StartError::Config(
                 "--health-ttl: must be 1 second to 7 days".to_owned(),
@@ -116,7 +116,7 @@ impl Config {
     }
 }
 
-const SILENCE: RangeInclusive<Duration> =
+const HEALTH_TTL_BOUNDS: RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Why a server did not start. Displays as one sentence.

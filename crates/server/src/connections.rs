@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// A connection that was let in.
-pub(crate) struct Connection {
+pub(crate) struct AcceptedConnection {
     pub(crate) stream: TcpStream,
     /// Where it comes from.
     pub(crate) peer: SocketAddr,
@@ -33,12 +33,12 @@ pub(crate) struct ConnectionPermit {
 pub(crate) fn admit(
     incoming: impl Stream<Item = io::Result<TcpStream>>,
     limit: u32,
-) -> impl Stream<Item = io::Result<Connection>> {
+) -> impl Stream<Item = io::Result<AcceptedConnection>> {
     let semaphore = KeyedSemaphore::new(limit);
     incoming.filter_map(move |arrived| {
         let admitted = match arrived.and_then(|stream| Ok((stream.peer_addr()?, stream))) {
             Ok((peer, stream)) => semaphore.try_acquire(network(peer.ip())).map(|permit| {
-                Ok(Connection {
+                Ok(AcceptedConnection {
                     stream,
                     peer,
                     permit: ConnectionPermit {

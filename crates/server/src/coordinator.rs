@@ -29,7 +29,7 @@ pub(crate) fn spawn(
     limits: CoordinatorLimits,
     stop: &CancellationToken,
 ) {
-    let worker = Worker {
+    let worker = ReconcileWorker {
         limits,
         backoff: Arc::new(FailureBackoff::new(
             limits.set_aside,
@@ -48,7 +48,7 @@ pub(crate) fn spawn(
 
 /// One of those who take batches side by side.
 #[derive(Clone)]
-struct Worker {
+struct ReconcileWorker {
     database: Database,
     limits: CoordinatorLimits,
     backoff: Arc<FailureBackoff>,
@@ -57,7 +57,7 @@ struct Worker {
 }
 
 /// How long to wait for the next pass.
-struct Wait {
+struct PollDelay {
     at_most: Duration,
     has_worked: bool,
     /// Not when something failed: that must not be tried as fast as others
@@ -65,9 +65,9 @@ struct Wait {
     ends_by_commit: bool,
 }
 
-impl Worker {
+impl ReconcileWorker {
     /// The first one is woken by commits, by the time when the next deployment is
-    /// due, and by the slow poll, in case nothing was heard of a commit elsewhere.
+    /// due, and by the slow poll, in case nothing was last_seen of a commit elsewhere.
     async fn run_primary(self, stop: CancellationToken) {
         // Armed before the queue is looked at, so that nothing falls between.
         let mut commits = self.database.subscribe();
@@ -100,7 +100,7 @@ impl Worker {
     }
 
     /// Works on one batch.
-    async fn pass(&self) -> Wait {
+    async fn pass(&self) -> PollDelay {
         let pass = self
             .database
             .reconcile_due(self.limits.batch, &self.backoff)
@@ -110,8 +110,8 @@ impl Worker {
             Err(error) => {
                 counter!(PASSES, "outcome" => "failed").increment(1);
                 tracing::warn!(%error, "a pass over the due queue was given up");
-                return Wait {
-                    at_most: RETRY,
+                return PollDelay {
+                    at_most: RETRY_DELAY,
                     has_worked: false,
                     ends_by_commit: false,
                 };
@@ -139,10 +139,10 @@ impl Worker {
             // All of it is in other hands, or failed. Those hands let go by a
             // commit: most often that of a report that came while the one before
             // was looked at.
-            Some(Duration::ZERO) => RETRY,
+            Some(Duration::ZERO) => RETRY_DELAY,
             next => next.unwrap_or(poll).min(poll),
         };
-        Wait {
+        PollDelay {
             at_most,
             has_worked,
             ends_by_commit,
@@ -173,4 +173,4 @@ async fn made_due(commits: &mut Receiver<Notification>) {
     while commits.try_recv().is_ok() {}
 }
 
-const RETRY: Duration = Duration::from_millis(50);
+const RETRY_DELAY: Duration = Duration::from_millis(50);

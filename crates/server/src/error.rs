@@ -22,16 +22,16 @@ const DOMAIN: &str = "viridian";
 
 /// What a resource is, for `google.rpc.ResourceInfo`.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Resource {
+pub(crate) enum ResourceKind {
     Deployment,
     Revision,
 }
 
 /// A deployment or a revision that is not there.
-pub(crate) fn not_found(resource: Resource, subject: &str) -> Status {
+pub(crate) fn not_found(resource: ResourceKind, subject: &str) -> Status {
     let (reason, kind, word) = match resource {
-        Resource::Deployment => ("DEPLOYMENT_NOT_FOUND", "viridian.Deployment", "deployment"),
-        Resource::Revision => ("REVISION_NOT_FOUND", "viridian.Revision", "revision"),
+        ResourceKind::Deployment => ("DEPLOYMENT_NOT_FOUND", "viridian.Deployment", "deployment"),
+        ResourceKind::Revision => ("REVISION_NOT_FOUND", "viridian.Revision", "revision"),
     };
     let message = format!("there is no {word} {subject}");
     let mut details = info(reason, []);

@@ -22,11 +22,11 @@ use viridian_proto::{
 
 use crate::{
     config::StartError,
-    connections::{self, Connection},
-    layers::{GrpcStack, Layered},
+    connections::{self, AcceptedConnection},
+    layers::{GrpcStack, LayeredService},
     rpc_limits::RpcLimits,
     services::{deployment::Deployments, route::Routes, traffic::Traffic},
-    state::Shared,
+    state::ServerState,
 };
 
 /// Listens, and gives the address that the system chose if any would do.
@@ -42,7 +42,7 @@ pub(crate) async fn listen(on: SocketAddr) -> Result<(TcpListener, SocketAddr), 
 /// HTTP within the limits, and the layers around all services.
 pub(crate) fn builder(
     stack: GrpcStack,
-) -> transport::Server<impl Layer<GrpcRoutes, Service = Layered> + Clone + use<>> {
+) -> transport::Server<impl Layer<GrpcRoutes, Service = LayeredService> + Clone + use<>> {
     let limits = &stack.limits;
     transport::Server::builder()
         .accept_http1(stack.web.is_some())
@@ -56,7 +56,7 @@ pub(crate) fn builder(
 pub(crate) fn incoming(
     listener: TcpListener,
     limits: &RpcLimits,
-) -> impl Stream<Item = io::Result<Connection>> + use<> {
+) -> impl Stream<Item = io::Result<AcceptedConnection>> + use<> {
     let incoming = TcpIncoming::from(listener)
         // Without this, a small reply waits for the caller's delayed ACK.
         .with_nodelay(Some(true))
@@ -81,7 +81,7 @@ macro_rules! tuned {
 /// The three services, health and reflection. Reflection speaks both versions, and has
 /// the types of error details.
 pub(crate) fn services(
-    shared: Shared,
+    shared: ServerState,
     health: HealthServer<impl Health>,
     limits: &RpcLimits,
 ) -> Result<GrpcRoutes, StartError> {

@@ -21,9 +21,9 @@ use tonic::transport::server::Connected;
 
 use crate::{
     auth::names,
-    connections::{Connection, ConnectionPermit},
+    connections::{AcceptedConnection, ConnectionPermit},
     peer::Peer,
-    reload::Reloaded,
+    reload::ReloadedValue,
 };
 
 /// A connection, with TLS or without.
@@ -36,8 +36,8 @@ pub(crate) struct SecureStream {
 /// Does the handshakes of connections, side by side: a slow caller delays no other, and is
 /// dropped after [`HANDSHAKE_TIMEOUT`].
 pub(crate) fn secured(
-    connections: impl Stream<Item = io::Result<Connection>>,
-    tls: Option<Reloaded<ServerConfig>>,
+    connections: impl Stream<Item = io::Result<AcceptedConnection>>,
+    tls: Option<ReloadedValue<ServerConfig>>,
 ) -> impl Stream<Item = io::Result<SecureStream>> {
     connections
         .filter_map(async |accepted| match accepted {
@@ -56,10 +56,10 @@ pub(crate) fn secured(
 }
 
 async fn secure(
-    connection: Connection,
-    tls: Option<Reloaded<ServerConfig>>,
+    connection: AcceptedConnection,
+    tls: Option<ReloadedValue<ServerConfig>>,
 ) -> Option<SecureStream> {
-    let Connection {
+    let AcceptedConnection {
         stream,
         peer: address,
         permit,

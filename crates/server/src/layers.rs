@@ -49,7 +49,7 @@ use self::{
 use crate::rpc_limits::RpcLimits;
 
 /// The services within both stacks.
-pub(crate) type Layered =
+pub(crate) type LayeredService =
     BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Infallible>;
 
 /// What the gRPC stack needs.
@@ -64,7 +64,7 @@ pub(crate) struct GrpcStack {
 
 impl GrpcStack {
     /// Puts both stacks around the services.
-    pub(crate) fn around(self, routes: Routes) -> Layered {
+    pub(crate) fn around(self, routes: Routes) -> LayeredService {
         let timeout = self.limits.request_timeout;
         let layered = ServiceBuilder::new()
             .map_response(|response: Response| response.map(Body::new))

@@ -8,7 +8,7 @@
 //! - `layers`: what every call passes on its way to a service, a file each.
 //! - `convert`: between wire and domain, one file an aggregate.
 //! - `coordinator`: what moves deployments forward without a call.
-//! - `pruner`: what forgets the old. `silence`: what no longer believes it.
+//! - `pruner`: what forgets the old. `health_ttl`: what no longer believes it.
 //! - `metrics`: what is measured, and where it can be read.
 
 mod auth;
@@ -19,6 +19,7 @@ mod coordinator;
 mod error;
 mod grpc;
 mod health;
+mod health_ttl;
 mod incoming;
 mod keyed_semaphore;
 mod layers;
@@ -37,7 +38,6 @@ mod security;
 mod selector;
 mod server;
 mod services;
-mod silence;
 mod state;
 mod tasks;
 mod tls;
@@ -50,10 +50,10 @@ pub use self::{
     error::code_name,
     layers::GrpcWeb,
     rpc_limits::{RpcLimitError, RpcLimits},
-    security::{Entries, inspect_credentials},
+    security::{CredentialSummary, inspect_credentials},
     server::Server,
     tasks::{BackgroundTask, TaskEnd, TaskFailure},
-    tls::{TlsFiles, Validity},
+    tls::{CertificateValidity, TlsFiles},
 };
 pub use viridian_feeds::WatchLimits;
 pub use viridian_store::{

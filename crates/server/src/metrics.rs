@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-pub(crate) use self::{endpoint::serve, gauges::Gauges};
+pub(crate) use self::{endpoint::serve, gauges::ScrapeGauges};
 
 /// Calls begun, by `method`.
 pub(crate) const RPC_STARTED: &str = "viridian_rpc_started_total";
@@ -56,7 +56,7 @@ const DATABASE_UP: &str = "viridian_database_up";
 /// Connections to the database that are in use.
 const CONNECTIONS_IN_USE: &str = "viridian_database_connections_in_use";
 /// How many there may be.
-const CONNECTIONS_MOST: &str = "viridian_database_connections_limit";
+const CONNECTIONS_LIMIT: &str = "viridian_database_connections_limit";
 /// Watches of deployments.
 const WATCHES: &str = "viridian_watches";
 /// Those that had no more room for what is new.
@@ -144,7 +144,7 @@ fn describe() {
         CONNECTIONS_IN_USE,
         "Connections of the pool that are in use."
     );
-    describe_gauge!(CONNECTIONS_MOST, "How many connections the pool may have.");
+    describe_gauge!(CONNECTIONS_LIMIT, "How many connections the pool may have.");
     describe_gauge!(WATCHES, "Watches of deployments.");
     describe_gauge!(
         WATCHES_BEHIND,

@@ -5,14 +5,14 @@ use std::{
     sync::Arc,
 };
 
-use crate::auth::San;
+use crate::auth::SubjectAltName;
 
 /// The other end of a connection. In the extensions of each request that comes from there.
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
     /// The names in its certificate, which was verified. None without a certificate.
-    pub(crate) sans: Arc<[San]>,
+    pub(crate) sans: Arc<[SubjectAltName]>,
 }
 
 impl Peer {

@@ -15,7 +15,7 @@ use viridian_strategy::{
 
 use crate::{
     convert::{policy::violation, words},
-    error::{Resource, aborted, bad_request, info, not_found, precondition, store},
+    error::{ResourceKind, aborted, bad_request, info, not_found, precondition, store},
 };
 
 /// A refusal of a unit of work, as a status. `subject` is what the caller named.
@@ -32,7 +32,7 @@ pub(crate) struct ResumeRefusal(pub(crate) PauseRejection);
 impl<R: IntoStatus> IntoStatus for UnitError<R> {
     fn into_status(self, subject: &str) -> Status {
         match self {
-            Self::NoDeployment(_) => not_found(Resource::Deployment, subject),
+            Self::NoDeployment(_) => not_found(ResourceKind::Deployment, subject),
             Self::Generation { expected, actual } => aborted(
                 "GENERATION_MISMATCH",
                 format!("the deployment has generation {actual}, not {expected}"),
@@ -109,7 +109,7 @@ impl IntoStatus for DeleteRejection {
 impl IntoStatus for ActivateRefusal {
     fn into_status(self, subject: &str) -> Status {
         match self {
-            Self::NoRevision(id) => not_found(Resource::Revision, &id.to_string()),
+            Self::NoRevision(id) => not_found(ResourceKind::Revision, &id.to_string()),
             Self::Rules(rejection) => not_activated(rejection, "`supersede` gives it up", subject),
         }
     }
@@ -155,7 +155,7 @@ impl IntoStatus for AbortRejection {
 impl IntoStatus for RollBackRefusal {
     fn into_status(self, subject: &str) -> Status {
         match self {
-            Self::NoRevision(id) => not_found(Resource::Revision, &id.to_string()),
+            Self::NoRevision(id) => not_found(ResourceKind::Revision, &id.to_string()),
             Self::NoPrevious => precondition(
                 "NO_PREVIOUS_REVISION",
                 "there is no revision before the current one",

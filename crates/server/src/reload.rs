@@ -12,39 +12,39 @@ use tokio::{sync::watch, task, time::sleep};
 
 /// The present value of something that stands in files.
 #[derive(Debug)]
-pub(crate) struct Reloaded<T>(watch::Receiver<Arc<T>>);
+pub(crate) struct ReloadedValue<T>(watch::Receiver<Arc<T>>);
 
-/// Follows files. Nothing is followed unless [`Follower::run`] is.
-pub(crate) struct Follower<T, P> {
+/// Follows files. Nothing is followed unless [`FileFollower::run`] is.
+pub(crate) struct FileFollower<T, P> {
     files: Vec<PathBuf>,
     parse: P,
-    settling: Settling,
+    settling: ChangeDebounce,
     current: watch::Sender<Arc<T>>,
 }
 
 /// What one look at the files found: what is in them, or why it cannot be had.
-type Seen = Result<Vec<Vec<u8>>, String>;
+type FileContents = Result<Vec<Vec<u8>>, String>;
 
 /// A digest, so that no key is kept longer than needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Fingerprint([u8; 32]);
+struct ContentDigest([u8; 32]);
 
 /// When a change counts.
 #[derive(Debug)]
-struct Settling {
+struct ChangeDebounce {
     /// What counts now, whether it was good or not.
-    settled: Fingerprint,
+    settled: ContentDigest,
     /// What was seen instead, once.
-    new: Option<Fingerprint>,
+    new: Option<ContentDigest>,
 }
 
-impl<T> Clone for Reloaded<T> {
+impl<T> Clone for ReloadedValue<T> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
-impl<T> Reloaded<T> {
+impl<T> ReloadedValue<T> {
     pub(crate) fn now(&self) -> Arc<T> {
         Arc::clone(&self.0.borrow())
     }
@@ -67,35 +67,35 @@ impl<T> Reloaded<T> {
 pub(crate) fn load<T, P>(
     files: Vec<PathBuf>,
     parse: P,
-) -> Result<(Reloaded<T>, Follower<T, P>), String>
+) -> Result<(ReloadedValue<T>, FileFollower<T, P>), String>
 where
     P: Fn(&[Vec<u8>]) -> Result<T, String>,
 {
     let contents = read(&files)?;
     let value = parse(&contents)?;
     let (current, receiver) = watch::channel(Arc::new(value));
-    let follower = Follower {
+    let follower = FileFollower {
         files,
         parse,
-        settling: Settling::at(Fingerprint::of(&Ok(contents))),
+        settling: ChangeDebounce::at(ContentDigest::of(&Ok(contents))),
         current,
     };
-    Ok((Reloaded(receiver), follower))
+    Ok((ReloadedValue(receiver), follower))
 }
 
-impl<T, P> Follower<T, P>
+impl<T, P> FileFollower<T, P>
 where
     P: Fn(&[Vec<u8>]) -> Result<T, String>,
 {
     /// Follows the files for ever. `what` they hold is for the log.
     pub(crate) async fn run(mut self, what: &'static str) {
         loop {
-            sleep(PERIOD).await;
+            sleep(POLL_INTERVAL).await;
             let files = self.files.clone();
             let Ok(seen) = task::spawn_blocking(move || read(&files)).await else {
                 continue;
             };
-            if !self.settling.observe(Fingerprint::of(&seen)) {
+            if !self.settling.observe(ContentDigest::of(&seen)) {
                 continue;
             }
             match seen.and_then(|contents| (self.parse)(&contents)) {
@@ -115,13 +115,13 @@ where
     }
 }
 
-impl Settling {
-    fn at(settled: Fingerprint) -> Self {
+impl ChangeDebounce {
+    fn at(settled: ContentDigest) -> Self {
         Self { settled, new: None }
     }
 
     /// Whether what is seen begins to count.
-    fn observe(&mut self, seen: Fingerprint) -> bool {
+    fn observe(&mut self, seen: ContentDigest) -> bool {
         if seen == self.settled {
             self.new = None;
             return false;
@@ -135,8 +135,8 @@ impl Settling {
     }
 }
 
-impl Fingerprint {
-    fn of(seen: &Seen) -> Self {
+impl ContentDigest {
+    fn of(seen: &FileContents) -> Self {
         let mut hasher = Sha256::new();
         match seen {
             Ok(contents) => {
@@ -152,7 +152,7 @@ impl Fingerprint {
 }
 
 /// What is in files, as far as all of them can be read.
-pub(crate) fn read(files: &[PathBuf]) -> Seen {
+pub(crate) fn read(files: &[PathBuf]) -> FileContents {
     let content = |file: &PathBuf| {
         read_file(file).map_err(|error| format!("cannot read {}: {error}", file.display()))
     };
@@ -160,26 +160,26 @@ pub(crate) fn read(files: &[PathBuf]) -> Seen {
 }
 
 fn read_file(file: &PathBuf) -> io::Result<Vec<u8>> {
-    if fs::metadata(file)?.len() > MAX_SIZE {
+    if fs::metadata(file)?.len() > MAX_FILE_SIZE {
         return Err(io::Error::other("it is too large"));
     }
     fs::read(file)
 }
 
-const PERIOD: Duration = Duration::from_millis(500);
-const MAX_SIZE: u64 = 16 << 20;
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+const MAX_FILE_SIZE: u64 = 16 << 20;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn seen(text: &str) -> Fingerprint {
-        Fingerprint::of(&Ok(vec![text.into()]))
+    fn seen(text: &str) -> ContentDigest {
+        ContentDigest::of(&Ok(vec![text.into()]))
     }
 
     #[test]
     fn a_change_counts_when_it_was_seen_twice_in_a_row() {
-        let mut settling = Settling::at(seen("a"));
+        let mut settling = ChangeDebounce::at(seen("a"));
         assert!(!settling.observe(seen("a")));
         assert!(!settling.observe(seen("b")));
         assert!(settling.observe(seen("b")));
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn what_is_there_for_a_moment_does_not_count() {
-        let mut settling = Settling::at(seen("a"));
+        let mut settling = ChangeDebounce::at(seen("a"));
         for text in ["", "b", "", "bc", "a", "", "a", "b", "a"] {
             assert!(!settling.observe(seen(text)), "{text}");
         }
@@ -198,8 +198,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_settles_like_anything_else() {
-        let away = || Fingerprint::of(&Err("away".to_owned()));
-        let mut settling = Settling::at(seen("a"));
+        let away = || ContentDigest::of(&Err("away".to_owned()));
+        let mut settling = ChangeDebounce::at(seen("a"));
         assert!(!settling.observe(away()));
         assert!(settling.observe(away()), "it is said once");
         assert!(!settling.observe(away()));
@@ -209,8 +209,8 @@ mod tests {
 
     #[test]
     fn two_files_are_not_one() {
-        let two = Fingerprint::of(&Ok(vec![b"a".to_vec(), b"b".to_vec()]));
-        let other = Fingerprint::of(&Ok(vec![b"ab".to_vec(), Vec::new()]));
+        let two = ContentDigest::of(&Ok(vec![b"a".to_vec(), b"b".to_vec()]));
+        let other = ContentDigest::of(&Ok(vec![b"ab".to_vec(), Vec::new()]));
         assert_ne!(two, other);
     }
 }

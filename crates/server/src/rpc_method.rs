@@ -15,12 +15,12 @@ pub(crate) struct RpcMethod {
     /// Whether it is for what monitors the server: called all the time, and most of all
     /// under overload. Limits do not apply to it.
     pub(crate) is_probe: bool,
-    pub(crate) access: Access,
+    pub(crate) access: MethodAccess,
 }
 
 /// Who may call a method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Access {
+pub(crate) enum MethodAccess {
     /// Anyone: probes have no credentials.
     Public,
     /// Anyone with credentials.
@@ -96,14 +96,14 @@ const METHODS: &[RpcMethod] = methods! {
         "WatchTraffic": [stream] TRAFFIC,
     }
     "grpc.health.v1.Health" {
-        "Check": [unary probe] Access::Public,
-        "Watch": [stream probe] Access::Public,
+        "Check": [unary probe] MethodAccess::Public,
+        "Watch": [stream probe] MethodAccess::Public,
     }
     "grpc.reflection.v1.ServerReflection" {
-        "ServerReflectionInfo": [stream] Access::Authenticated,
+        "ServerReflectionInfo": [stream] MethodAccess::Authenticated,
     }
     "grpc.reflection.v1alpha.ServerReflection" {
-        "ServerReflectionInfo": [stream] Access::Authenticated,
+        "ServerReflectionInfo": [stream] MethodAccess::Authenticated,
     }
 };
 
@@ -114,14 +114,14 @@ static UNKNOWN: RpcMethod = RpcMethod {
     path: "unknown",
     streams: false,
     is_probe: false,
-    access: Access::NotServed,
+    access: MethodAccess::NotServed,
 };
 
-const VIEW: Access = Access::Roles(&[Viewer, Promoter, Operator]);
-const PROMOTE: Access = Access::Roles(&[Promoter, Operator]);
-const OPERATE: Access = Access::Roles(&[Operator]);
-const ROUTES: Access = Access::Roles(&[Agent]);
-const TRAFFIC: Access = Access::Roles(&[Proxy]);
+const VIEW: MethodAccess = MethodAccess::Roles(&[Viewer, Promoter, Operator]);
+const PROMOTE: MethodAccess = MethodAccess::Roles(&[Promoter, Operator]);
+const OPERATE: MethodAccess = MethodAccess::Roles(&[Operator]);
+const ROUTES: MethodAccess = MethodAccess::Roles(&[Agent]);
+const TRAFFIC: MethodAccess = MethodAccess::Roles(&[Proxy]);
 
 #[cfg(test)]
 mod tests {
@@ -168,7 +168,7 @@ mod tests {
     fn every_method_of_the_contract_needs_a_role() {
         for path in described(viridian_proto::FILE_DESCRIPTOR_SET).into_keys() {
             let access = RpcMethod::at(&path).access;
-            assert!(matches!(access, Access::Roles([_, ..])), "{path}");
+            assert!(matches!(access, MethodAccess::Roles([_, ..])), "{path}");
         }
     }
 
@@ -195,7 +195,7 @@ mod tests {
             "viridian.deployment.v1.DeploymentService/GetDeployment",
         ] {
             let method = RpcMethod::at(path);
-            assert_eq!(method.access, Access::NotServed, "{path}");
+            assert_eq!(method.access, MethodAccess::NotServed, "{path}");
             assert_eq!(method.full_name(), "unknown", "{path}");
         }
     }

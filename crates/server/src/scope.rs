@@ -22,15 +22,15 @@ use crate::{
         Violations,
         reference::{DeploymentReference, parse_deployment},
     },
-    error::{Resource, credentials_missing, not_found, project_not_allowed, store},
-    silence::Heard,
-    state::Shared,
+    error::{ResourceKind, credentials_missing, not_found, project_not_allowed, store},
+    health_ttl::LastSeen,
+    state::ServerState,
 };
 
 /// The record, as one caller may see it. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Scope {
-    shared: Shared,
+    shared: ServerState,
     caller: Caller,
 }
 
@@ -54,7 +54,7 @@ macro_rules! terms {
 
 pub(crate) use terms;
 
-impl Shared {
+impl ServerState {
     /// Takes a request apart: what its caller may see, and what they ask for.
     pub(crate) fn open<T>(&self, request: GrpcRequest<T>) -> Result<(Scope, T), Status> {
         let caller = request.extensions().get::<Caller>().cloned();
@@ -78,8 +78,8 @@ impl Scope {
     }
 
     /// When this server last had a report of a route, whosever it is.
-    pub(crate) fn heard(&self) -> &Heard {
-        self.shared.heard()
+    pub(crate) fn last_seen(&self) -> &LastSeen {
+        self.shared.last_seen()
     }
 
     /// Resolves when the server stops.
@@ -142,7 +142,7 @@ impl Scope {
                 found = Some(id);
             }
         }
-        found.ok_or_else(|| not_found(Resource::Deployment, text))
+        found.ok_or_else(|| not_found(ResourceKind::Deployment, text))
     }
 
     pub(crate) async fn resolve_reference(
@@ -151,7 +151,7 @@ impl Scope {
         text: &str,
     ) -> Result<DeploymentId, Status> {
         let found = self.look_up(reference).await?;
-        found.ok_or_else(|| not_found(Resource::Deployment, text))
+        found.ok_or_else(|| not_found(ResourceKind::Deployment, text))
     }
 
     async fn look_up(
@@ -213,7 +213,7 @@ impl Scope {
         let found = self.database().find_deployment(id).await;
         found
             .map_err(|error| store(&error))?
-            .ok_or_else(|| not_found(Resource::Deployment, subject))
+            .ok_or_else(|| not_found(ResourceKind::Deployment, subject))
     }
 
     /// Finds the revision of a deployment that a caller names; none when it names
@@ -233,7 +233,7 @@ impl Scope {
             return Ok(Some(revision));
         }
         self.find(deployment, subject).await?;
-        Err(not_found(Resource::Revision, &reference.to_string()))
+        Err(not_found(ResourceKind::Revision, &reference.to_string()))
     }
 
     /// What a call brings besides its own fields. Two requests are the same when

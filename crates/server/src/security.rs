@@ -10,13 +10,13 @@ use crate::{
     auth::Credentials,
     config::{Config, StartError},
     layers::Authenticator,
-    reload::{self, Reloaded},
+    reload::{self, ReloadedValue},
     tasks::BackgroundTask,
 };
 
 /// What a file of credentials lets in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entries {
+pub struct CredentialSummary {
     /// How many entries it has.
     pub count: usize,
     /// Whether some of them are of certificates.
@@ -28,24 +28,24 @@ pub struct Entries {
 /// # Errors
 ///
 /// A sentence with the file and the line, and no secret.
-pub fn inspect_credentials(file: &Path) -> Result<Entries, String> {
+pub fn inspect_credentials(file: &Path) -> Result<CredentialSummary, String> {
     let contents = reload::read(&[file.to_owned()])?;
     let credentials = parse_credentials(file, contents.first().map_or(&[], Vec::as_slice))?;
-    Ok(Entries {
+    Ok(CredentialSummary {
         count: credentials.len(),
         certificates: credentials.need_certificates(),
     })
 }
 
 /// Who may call and what is encrypted.
-pub(crate) struct Security {
+pub(crate) struct LoadedSecurity {
     pub(crate) authenticator: Authenticator,
-    pub(crate) tls: Option<Reloaded<ServerConfig>>,
+    pub(crate) tls: Option<ReloadedValue<ServerConfig>>,
     /// What reads the files again when they change, for as long as it runs.
     pub(crate) reloads: Vec<(BackgroundTask, BoxFuture<'static, ()>)>,
 }
 
-impl Security {
+impl LoadedSecurity {
     /// Reads the files.
     pub(crate) fn load(config: &Config) -> Result<Self, StartError> {
         let mut security = Self {

@@ -12,13 +12,13 @@ use crate::{
     coordinator,
     grpc::{self, SERVICES},
     health::{self, HealthStatus},
+    health_ttl::{self, LastSeen},
     incoming::secured,
     layers::GrpcStack,
-    metrics::{self, Gauges},
+    metrics::{self, ScrapeGauges},
     pruner,
-    security::Security,
-    silence::{self, Heard},
-    state::Shared,
+    security::LoadedSecurity,
+    state::ServerState,
     tasks::{BackgroundTask, Shutdown, TaskFailure, TaskSet},
 };
 
@@ -41,24 +41,24 @@ impl Server {
     /// A [`StartError`] that is one clear sentence.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         config.check()?;
-        let security = Security::load(&config)?;
+        let security = LoadedSecurity::load(&config)?;
         let database = Database::open_within(&config.database, config.limits).await?;
         let (listener, address) = grpc::listen(config.listen).await?;
         let shutdown = Shutdown::default();
         let mut tasks = TaskSet::new(shutdown.clone());
         let feeds = Feeds::new(database.clone(), config.watch);
         if let Some(endpoint) = MetricsEndpoint::open(&config).await? {
-            let gauges = Gauges::new(database.clone(), feeds.clone());
+            let gauges = ScrapeGauges::new(database.clone(), feeds.clone());
             let serving = metrics::serve(endpoint.listener, endpoint.handle, gauges);
             tasks.spawn_loop(BackgroundTask::Metrics, serving);
         }
-        let heard = Arc::new(Heard::default());
+        let last_seen = Arc::new(LastSeen::default());
         let (reporter, health_service) = tonic_health::server::health_reporter();
         let health = Arc::new(HealthStatus::new(reporter, &SERVICES).await);
-        let shared = Shared::new(
+        let shared = ServerState::new(
             database.clone(),
             feeds.clone(),
-            Arc::clone(&heard),
+            Arc::clone(&last_seen),
             shutdown.calls.clone(),
         );
         let routes = grpc::services(shared, health_service, &config.rpc_limits)?;
@@ -103,10 +103,10 @@ impl Server {
         // Not a loop: after the last call it writes once more.
         tasks.spawn(
             BackgroundTask::HealthTtl,
-            silence::run(
+            health_ttl::run(
                 database,
-                heard,
-                config.health_silence,
+                last_seen,
+                config.health_ttl,
                 shutdown.background.clone(),
             ),
         );

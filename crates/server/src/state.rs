@@ -6,31 +6,31 @@ use tokio_util::sync::CancellationToken;
 use viridian_feeds::Feeds;
 use viridian_store::Database;
 
-use crate::silence::Heard;
+use crate::health_ttl::LastSeen;
 
 /// What all services share. Cheap to clone. They get at it by what a caller may
 /// see of it: [`Scope`](crate::scope::Scope).
 #[derive(Clone)]
-pub(crate) struct Shared(Arc<Inner>);
+pub(crate) struct ServerState(Arc<ServerStateInner>);
 
-struct Inner {
+struct ServerStateInner {
     database: Database,
     feeds: Feeds,
-    heard: Arc<Heard>,
+    last_seen: Arc<LastSeen>,
     stop: CancellationToken,
 }
 
-impl Shared {
+impl ServerState {
     pub(crate) fn new(
         database: Database,
         feeds: Feeds,
-        heard: Arc<Heard>,
+        last_seen: Arc<LastSeen>,
         stop: CancellationToken,
     ) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(ServerStateInner {
             database,
             feeds,
-            heard,
+            last_seen,
             stop,
         }))
     }
@@ -43,8 +43,8 @@ impl Shared {
         &self.0.feeds
     }
 
-    pub(crate) fn heard(&self) -> &Heard {
-        &self.0.heard
+    pub(crate) fn last_seen(&self) -> &LastSeen {
+        &self.0.last_seen
     }
 
     /// Resolves when the server stops.

@@ -26,7 +26,7 @@ pub struct TlsFiles {
 
 /// When a certificate counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Validity {
+pub struct CertificateValidity {
     /// Where it stands.
     pub file: PathBuf,
     /// Not before this.
@@ -42,7 +42,7 @@ impl TlsFiles {
     /// # Errors
     ///
     /// A sentence with the file, and no secret.
-    pub fn inspect(&self) -> Result<Vec<Validity>, String> {
+    pub fn inspect(&self) -> Result<Vec<CertificateValidity>, String> {
         let contents = reload::read(&self.paths())?;
         self.parse(&contents)?;
         let mut validities = Vec::new();
@@ -56,7 +56,7 @@ impl TlsFiles {
                 let seconds = |time: ASN1Time| {
                     Timestamp::from_micros(time.timestamp().saturating_mul(1_000_000))
                 };
-                validities.push(Validity {
+                validities.push(CertificateValidity {
                     file: path.clone(),
                     begins: seconds(parsed.validity().not_before),
                     ends: seconds(parsed.validity().not_after),

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use viridian_server::{Config, Validity, inspect_credentials};
+use viridian_server::{CertificateValidity, Config, inspect_credentials};
 
 use super::finding::DoctorFinding;
 use crate::table::counted;
@@ -72,7 +72,7 @@ fn certificates(config: &Config) -> Vec<DoctorFinding> {
     }
 }
 
-fn certificate(it: &Validity) -> DoctorFinding {
+fn certificate(it: &CertificateValidity) -> DoctorFinding {
     let file = it.file.display();
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)

@@ -20,7 +20,7 @@ use viridian_store::{COORDINATOR, Projects};
 use super::{
     caller::{ANONYMOUS, Principal},
     role::Role,
-    san::San,
+    san::SubjectAltName,
     token::TokenDigest,
 };
 use crate::resource_name::is_resource_name;
@@ -28,7 +28,7 @@ use crate::resource_name::is_resource_name;
 /// Who there is.
 pub(crate) struct Credentials {
     tokens: Vec<(TokenDigest, Arc<Principal>)>,
-    certificates: Vec<(San, Arc<Principal>)>,
+    certificates: Vec<(SubjectAltName, Arc<Principal>)>,
 }
 
 /// What a caller shows to prove who it is.
@@ -36,7 +36,7 @@ pub(crate) struct Credentials {
 pub(crate) enum Credential {
     Token(TokenDigest),
     /// The names in a certificate that was verified.
-    Certificate(Arc<[San]>),
+    Certificate(Arc<[SubjectAltName]>),
 }
 
 /// Why a text says not who there is. Displays as a sentence that names the line.
@@ -49,7 +49,7 @@ pub(crate) struct CredentialsError {
 
 /// An entry, as it is written.
 #[derive(Serialize)]
-pub(super) struct Entry<'a> {
+pub(super) struct CredentialEntry<'a> {
     name: &'a str,
     token_sha256: String,
     roles: &'a [Role],
@@ -58,25 +58,25 @@ pub(super) struct Entry<'a> {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct CredentialFile {
     #[serde(default)]
-    credential: Vec<Spanned<Raw>>,
+    credential: Vec<Spanned<RawCredential>>,
 }
 
 /// An entry, as it is read.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Raw {
+struct RawCredential {
     name: String,
     token_sha256: Option<TokenDigest>,
-    san: Option<San>,
+    san: Option<SubjectAltName>,
     roles: Vec<Role>,
     projects: Vec<String>,
 }
 
 impl Credentials {
     pub(crate) fn parse(text: &str) -> Result<Self, CredentialsError> {
-        let file: File = toml::from_str(text).map_err(|error| CredentialsError {
+        let file: CredentialFile = toml::from_str(text).map_err(|error| CredentialsError {
             line: error.span().map(|span| line_at(text, span.start)),
             why: error.message().replace('\n', " "),
         })?;
@@ -131,7 +131,11 @@ impl Credentials {
         !self.certificates.is_empty()
     }
 
-    fn add(&mut self, raw: Raw, sans: &mut HashSet<San>) -> Result<(), String> {
+    fn add(
+        &mut self,
+        raw: RawCredential,
+        sans: &mut HashSet<SubjectAltName>,
+    ) -> Result<(), String> {
         let principal = Arc::new(Principal {
             name: checked_name(raw.name)?,
             roles: checked_roles(raw.roles)?,
@@ -156,7 +160,7 @@ impl Credentials {
     }
 }
 
-impl<'a> Entry<'a> {
+impl<'a> CredentialEntry<'a> {
     pub(super) fn of_token(
         name: &'a str,
         token_sha256: String,
@@ -172,7 +176,7 @@ impl<'a> Entry<'a> {
     }
 }
 
-impl fmt::Display for Entry<'_> {
+impl fmt::Display for CredentialEntry<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let fields = toml::to_string(self).map_err(|_| fmt::Error)?;
         write!(f, "[[credential]]\n{fields}")
@@ -207,7 +211,7 @@ fn checked_roles(roles: Vec<Role>) -> Result<Vec<Role>, String> {
 }
 
 fn checked_projects(projects: Vec<String>) -> Result<Projects, String> {
-    if projects == [ALL] {
+    if projects == [ALL_PROJECTS] {
         return Ok(Projects::All);
     }
     if projects.is_empty() || !projects.iter().all(|project| is_resource_name(project)) {
@@ -223,7 +227,7 @@ fn line_at(text: &str, position: usize) -> usize {
     before.filter(|byte| **byte == b'\n').count() + 1
 }
 
-const ALL: &str = "*";
+const ALL_PROJECTS: &str = "*";
 const MAX_NAME: usize = 128;
 
 #[cfg(test)]
@@ -237,7 +241,9 @@ mod tests {
     }
 
     fn certificate(names: &[&str]) -> Credential {
-        let names = names.iter().map(|&name| San::try_from(name.to_owned()));
+        let names = names
+            .iter()
+            .map(|&name| SubjectAltName::try_from(name.to_owned()));
         Credential::Certificate(names.map(|name| name.expect("a name")).collect())
     }
 

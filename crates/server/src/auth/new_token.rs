@@ -5,7 +5,7 @@ use std::fmt;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use super::{
-    credentials::{Credentials, CredentialsError, Entry},
+    credentials::{CredentialEntry, Credentials, CredentialsError},
     role::Role,
     token::TokenDigest,
 };
@@ -23,7 +23,7 @@ pub struct NewToken {
 pub enum NewTokenError {
     /// The file of credentials could not have such an entry.
     #[error("{0}")]
-    Entry(String),
+    CredentialEntry(String),
     /// The system gives no random numbers.
     #[error("the system gives no random numbers: {0}")]
     Random(getrandom::Error),
@@ -41,10 +41,11 @@ pub fn new_token(
 ) -> Result<NewToken, NewTokenError> {
     let mut random = [0; 32];
     getrandom::fill(&mut random).map_err(NewTokenError::Random)?;
-    let token = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random));
+    let token = format!("{TOKEN_PREFIX}{}", URL_SAFE_NO_PAD.encode(random));
     let digest = TokenDigest::of(token.as_bytes());
-    let entry = Entry::of_token(name, digest.hex(), roles, projects).to_string();
-    Credentials::parse(&entry).map_err(|CredentialsError { why, .. }| NewTokenError::Entry(why))?;
+    let entry = CredentialEntry::of_token(name, digest.hex(), roles, projects).to_string();
+    Credentials::parse(&entry)
+        .map_err(|CredentialsError { why, .. }| NewTokenError::CredentialEntry(why))?;
     Ok(NewToken { token, entry })
 }
 
@@ -55,7 +56,7 @@ impl fmt::Debug for NewToken {
 }
 
 /// What tokens begin with, so that one that leaks is recognised.
-const PREFIX: &str = "vrd_";
+const TOKEN_PREFIX: &str = "vrd_";
 
 #[cfg(test)]
 mod tests {

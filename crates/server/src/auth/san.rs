@@ -9,7 +9,7 @@ use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude
 /// A subject alternative name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(try_from = "String")]
-pub(crate) enum San {
+pub(crate) enum SubjectAltName {
     /// A host's, in lower case.
     Dns(String),
     /// Such as a SPIFFE id.
@@ -19,7 +19,7 @@ pub(crate) enum San {
 }
 
 /// The names in a certificate. It has been verified already.
-pub(crate) fn names(certificate: &CertificateDer<'_>) -> Vec<San> {
+pub(crate) fn names(certificate: &CertificateDer<'_>) -> Vec<SubjectAltName> {
     let Ok((_, parsed)) = X509Certificate::from_der(certificate) else {
         return Vec::new();
     };
@@ -27,10 +27,10 @@ pub(crate) fn names(certificate: &CertificateDer<'_>) -> Vec<San> {
         return Vec::new();
     };
     let names = extension.value.general_names.iter();
-    names.filter_map(San::from_certificate).collect()
+    names.filter_map(SubjectAltName::from_certificate).collect()
 }
 
-impl San {
+impl SubjectAltName {
     fn from_certificate(name: &GeneralName<'_>) -> Option<Self> {
         match name {
             GeneralName::DNSName(name) => Some(Self::Dns(name.to_ascii_lowercase())),
@@ -41,7 +41,7 @@ impl San {
     }
 }
 
-impl TryFrom<String> for San {
+impl TryFrom<String> for SubjectAltName {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
@@ -56,7 +56,7 @@ impl TryFrom<String> for San {
     }
 }
 
-impl fmt::Display for San {
+impl fmt::Display for SubjectAltName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Dns(name) => write!(f, "dns:{name}"),
@@ -86,9 +86,9 @@ mod tests {
         assert_eq!(
             names(certificate.der()),
             [
-                San::Dns("ci.example.org".to_owned()),
-                San::Uri("spiffe://example.org/ci".to_owned()),
-                San::Email("ci@example.org".to_owned()),
+                SubjectAltName::Dns("ci.example.org".to_owned()),
+                SubjectAltName::Uri("spiffe://example.org/ci".to_owned()),
+                SubjectAltName::Email("ci@example.org".to_owned()),
             ]
         );
     }
@@ -108,11 +108,11 @@ mod tests {
             "uri:spiffe://a/b",
             "email:ci@example.org",
         ] {
-            let san = San::try_from(text.to_owned()).expect(text);
+            let san = SubjectAltName::try_from(text.to_owned()).expect(text);
             assert_eq!(san.to_string(), text);
         }
         for text in ["", "ci.example.org", "dns:", "ip:127.0.0.1", "spiffe://a/b"] {
-            San::try_from(text.to_owned()).expect_err(text);
+            SubjectAltName::try_from(text.to_owned()).expect_err(text);
         }
     }
 }

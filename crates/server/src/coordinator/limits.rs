@@ -12,7 +12,7 @@ pub struct CoordinatorLimits {
     /// How many deployments a batch has. So few that no call waits long for one
     /// that is in it.
     pub batch: u32,
-    /// How long something can stay due that nothing was heard of.
+    /// How long something can stay due that nothing was last_seen of.
     pub poll: Duration,
     /// For how long a deployment is set aside whose cycle failed; twice as long
     /// each time that it fails again.

@@ -10,12 +10,12 @@ use super::info;
 /// More calls are under way than the server takes on.
 pub(crate) fn too_many_requests() -> Status {
     let message = "too many requests are under way";
-    exhausted("TOO_MANY_REQUESTS", message, SOON)
+    exhausted("TOO_MANY_REQUESTS", message, CALL_RETRY_DELAY)
 }
 
 /// More streams are open than the server takes on, or than one caller may have.
 pub(crate) fn too_many_streams(message: &'static str) -> Status {
-    exhausted("TOO_MANY_STREAMS", message, LATER)
+    exhausted("TOO_MANY_STREAMS", message, STREAM_RETRY_DELAY)
 }
 
 /// The caller calls too often; it may again after a while.
@@ -47,6 +47,6 @@ fn exhausted(reason: &str, message: &str, wait: Duration) -> Status {
 }
 
 /// Calls end all the time.
-const SOON: Duration = Duration::from_millis(200);
+const CALL_RETRY_DELAY: Duration = Duration::from_millis(200);
 /// Streams do not.
-const LATER: Duration = Duration::from_secs(5);
+const STREAM_RETRY_DELAY: Duration = Duration::from_secs(5);

@@ -12,7 +12,7 @@ use http::{HeaderMap, header::AUTHORIZATION};
 use tonic::Status;
 
 use super::{
-    authenticator::{Admitted, Authenticator},
+    authenticator::{AdmittedCall, Authenticator},
     call_info::CallInfo,
     stream_ends::StreamEnds,
 };
@@ -36,7 +36,7 @@ pub(crate) async fn authenticate(
         Ok(admitted) => admitted,
         Err(status) => return status.into_http(),
     };
-    let Admitted {
+    let AdmittedCall {
         principal,
         credential,
     } = admitted;

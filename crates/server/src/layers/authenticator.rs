@@ -11,17 +11,17 @@ use crate::{
         role_not_allowed,
     },
     peer::Peer,
-    reload::Reloaded,
-    rpc_method::{Access, RpcMethod},
+    reload::ReloadedValue,
+    rpc_method::{MethodAccess, RpcMethod},
 };
 
 /// Decides who may call. Without configured credentials everyone may, as the same
 /// anonymous caller.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Authenticator(pub(crate) Option<Reloaded<Credentials>>);
+pub(crate) struct Authenticator(pub(crate) Option<ReloadedValue<Credentials>>);
 
 /// A call that may go on.
-pub(super) struct Admitted {
+pub(super) struct AdmittedCall {
     pub(super) principal: Arc<Principal>,
     /// None when none was needed.
     pub(super) credential: Option<Credential>,
@@ -34,9 +34,9 @@ impl Authenticator {
         method: &'static RpcMethod,
         shown: Result<Option<Credential>, Status>,
         peer: Option<&Peer>,
-    ) -> Result<Admitted, Status> {
+    ) -> Result<AdmittedCall, Status> {
         let admitted = self.check(method, shown);
-        if let Err(Denied { status, actor }) = &admitted {
+        if let Err(DeniedCall { status, actor }) = &admitted {
             log_denial(status, method, actor.as_deref(), peer);
         }
         admitted.map_err(|denied| denied.status)
@@ -46,11 +46,11 @@ impl Authenticator {
         &self,
         method: &'static RpcMethod,
         shown: Result<Option<Credential>, Status>,
-    ) -> Result<Admitted, Denied> {
-        if self.0.is_none() || method.access == Access::Public {
+    ) -> Result<AdmittedCall, DeniedCall> {
+        if self.0.is_none() || method.access == MethodAccess::Public {
             return match method.access {
-                Access::NotServed => Err(method_unknown().into()),
-                _ => Ok(Admitted {
+                MethodAccess::NotServed => Err(method_unknown().into()),
+                _ => Ok(AdmittedCall {
                     principal: Arc::new(Principal::anonymous()),
                     credential: None,
                 }),
@@ -60,7 +60,7 @@ impl Authenticator {
         let credential = shown?.ok_or_else(credentials_missing)?;
         let principal = self.principal(&credential)?;
         check_role(method, &principal)?;
-        Ok(Admitted {
+        Ok(AdmittedCall {
             principal,
             credential: Some(credential),
         })
@@ -68,7 +68,7 @@ impl Authenticator {
 
     /// Whose credential it is now.
     fn principal(&self, credential: &Credential) -> Result<Arc<Principal>, Status> {
-        let credentials = self.0.as_ref().map(Reloaded::now);
+        let credentials = self.0.as_ref().map(ReloadedValue::now);
         let found = credentials.and_then(|all| all.find(credential).cloned());
         found.ok_or_else(|| {
             credentials_invalid(match credential {
@@ -91,12 +91,12 @@ impl Authenticator {
         };
         loop {
             // First: they may have changed since the call was let in.
-            let now = self.principal(&credential).map_err(Denied::from);
+            let now = self.principal(&credential).map_err(DeniedCall::from);
             let now = now.and_then(|now| check_role(method, &now).map(|()| now));
             match now {
                 Ok(now) if now == principal => credentials.changed().await,
                 Ok(_) => return credentials_changed(),
-                Err(Denied { status, .. }) => {
+                Err(DeniedCall { status, .. }) => {
                     log_denial(&status, method, Some(&principal.name), None);
                     return status;
                 }
@@ -105,12 +105,14 @@ impl Authenticator {
     }
 }
 
-fn check_role(method: &RpcMethod, principal: &Principal) -> Result<(), Denied> {
+fn check_role(method: &RpcMethod, principal: &Principal) -> Result<(), DeniedCall> {
     match method.access {
-        Access::Public | Access::Authenticated => Ok(()),
-        Access::NotServed => Err(method_unknown().into()),
-        Access::Roles(allowed) if allowed.iter().any(|it| principal.roles.contains(it)) => Ok(()),
-        Access::Roles(allowed) => Err(Denied {
+        MethodAccess::Public | MethodAccess::Authenticated => Ok(()),
+        MethodAccess::NotServed => Err(method_unknown().into()),
+        MethodAccess::Roles(allowed) if allowed.iter().any(|it| principal.roles.contains(it)) => {
+            Ok(())
+        }
+        MethodAccess::Roles(allowed) => Err(DeniedCall {
             status: role_not_allowed(&principal.name, method.name(), allowed),
             actor: Some(principal.name.clone()),
         }),
@@ -118,12 +120,12 @@ fn check_role(method: &RpcMethod, principal: &Principal) -> Result<(), Denied> {
 }
 
 /// A call that is refused, and its caller if that is known.
-struct Denied {
+struct DeniedCall {
     status: Status,
     actor: Option<String>,
 }
 
-impl From<Status> for Denied {
+impl From<Status> for DeniedCall {
     fn from(status: Status) -> Self {
         Self {
             status,

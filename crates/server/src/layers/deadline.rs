@@ -22,24 +22,24 @@ pub(crate) async fn enforce(request: Request, next: Next) -> Response {
         return next.run(request).await;
     };
     if method.streams {
-        let late = Deadline::new(deadline).map(|()| too_late());
+        let late = DeadlineTimer::new(deadline).map(|()| too_late());
         StreamEnds::of(&request).end_when(late);
     }
     tokio::select! {
         biased;
         response = next.run(request) => response,
-        () = Deadline::new(deadline) => too_late().into_http(),
+        () = DeadlineTimer::new(deadline) => too_late().into_http(),
     }
 }
 
 /// Resolves at a moment. By the clock and not by the timer alone, which may fire after
 /// tonic's own for the same moment: then tonic would answer.
-struct Deadline {
+struct DeadlineTimer {
     at: Instant,
     timer: Pin<Box<Sleep>>,
 }
 
-impl Deadline {
+impl DeadlineTimer {
     fn new(at: Instant) -> Self {
         Self {
             at,
@@ -48,7 +48,7 @@ impl Deadline {
     }
 }
 
-impl Future for Deadline {
+impl Future for DeadlineTimer {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {

@@ -15,7 +15,7 @@ use tonic::Status;
 
 use super::{
     call_info::CallInfo, call_report::CallReport, complete, observed_body::ObservedBody, panics,
-    refused::Refused, stream_ends::StreamEnds,
+    refused::LimitRefusal, stream_ends::StreamEnds,
 };
 use crate::error::foreign;
 
@@ -39,7 +39,7 @@ pub(crate) async fn observe(
     let mut response =
         replied.unwrap_or_else(|panic| panics::report(call.method, &*panic).into_http());
     let conditions = ends.map(|ends| ends.take()).unwrap_or_default();
-    if response.extensions().get::<Refused>().is_some() {
+    if response.extensions().get::<LimitRefusal>().is_some() {
         // It is counted. A line each would be a flood on top of a flood.
         report.is_logged = false;
     }

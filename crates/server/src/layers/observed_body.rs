@@ -28,7 +28,7 @@ pub(crate) struct ObservedBody {
     shutdown: Option<BoxFuture<'static, ()>>,
 }
 
-type Polled = Poll<Option<Result<Frame<Bytes>, axum::Error>>>;
+type FramePoll = Poll<Option<Result<Frame<Bytes>, axum::Error>>>;
 
 impl ObservedBody {
     pub(crate) fn new(
@@ -45,7 +45,7 @@ impl ObservedBody {
         }
     }
 
-    fn poll_reply(&mut self, context: &mut Context<'_>) -> Polled {
+    fn poll_reply(&mut self, context: &mut Context<'_>) -> FramePoll {
         // Before the reply: a stream that always has something more has to end too.
         for end in &mut self.conditions.early {
             if let Poll::Ready(status) = end.poll_unpin(context) {
@@ -72,7 +72,7 @@ impl ObservedBody {
     }
 
     /// Ends the reply with a status.
-    fn end_with(&mut self, status: &Status) -> Polled {
+    fn end_with(&mut self, status: &Status) -> FramePoll {
         self.inner = None;
         // A future that has resolved must not be polled again.
         self.conditions = EndConditions::default();
@@ -88,7 +88,7 @@ impl HttpBody for ObservedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Polled {
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> FramePoll {
         let this = &mut *self;
         let span = this.report.span.clone();
         let _entered = span.enter();

@@ -22,8 +22,10 @@ fn is_grpc(request: &Request) -> bool {
     let stated = stated.and_then(|stated| stated.to_str().ok());
     stated.is_some_and(|stated| {
         let kind = stated.split(';').next().unwrap_or_default().trim();
-        KINDS.iter().any(|known| kind.eq_ignore_ascii_case(known))
+        CONTENT_TYPES
+            .iter()
+            .any(|known| kind.eq_ignore_ascii_case(known))
     })
 }
 
-const KINDS: [&str; 2] = ["application/grpc", "application/grpc+proto"];
+const CONTENT_TYPES: [&str; 2] = ["application/grpc", "application/grpc+proto"];

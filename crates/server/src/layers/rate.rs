@@ -18,9 +18,9 @@ use crate::{error::limits::too_fast, rpc_limits::RpcLimits};
 
 /// How often each caller may call. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct RateLimits(Option<Arc<Buckets>>);
+pub(crate) struct RateLimits(Option<Arc<TokenBuckets>>);
 
-type Buckets = RateLimiter<ClientKey, HashMapStateStore<ClientKey>, DefaultClock>;
+type TokenBuckets = RateLimiter<ClientKey, HashMapStateStore<ClientKey>, DefaultClock>;
 
 impl RateLimits {
     pub(crate) fn new(limits: &RpcLimits) -> Self {

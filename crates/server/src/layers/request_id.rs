@@ -20,22 +20,26 @@ impl MakeRequestId for NewRequestId {
 /// Takes away an id that has no place in a log. Another is made for it.
 pub(crate) fn clean(mut request: Request) -> Request {
     let fit = |id: &HeaderValue| {
-        (1..=LONGEST).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
+        (1..=MAX_LENGTH).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
     };
-    if request.headers().get(&HEADER).is_some_and(|id| !fit(id)) {
-        request.headers_mut().remove(&HEADER);
+    if request
+        .headers()
+        .get(&REQUEST_ID)
+        .is_some_and(|id| !fit(id))
+    {
+        request.headers_mut().remove(&REQUEST_ID);
     }
     request
 }
 
 /// The id of a request.
 pub(crate) fn of(request: &Request) -> &str {
-    let id = request.headers().get(&HEADER);
+    let id = request.headers().get(&REQUEST_ID);
     id.and_then(|id| id.to_str().ok()).unwrap_or_default()
 }
 
-const HEADER: HeaderName = HeaderName::from_static("x-request-id");
-const LONGEST: usize = 128;
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const MAX_LENGTH: usize = 128;
 
 #[cfg(test)]
 mod tests {
@@ -45,7 +49,7 @@ mod tests {
 
     #[test]
     fn a_callers_id_stays_if_it_is_fit_for_a_log() {
-        let longest = "x".repeat(LONGEST);
+        let longest = "x".repeat(MAX_LENGTH);
         for (id, fit) in [
             ("7f3a-42", true),
             (&longest, true),
@@ -56,7 +60,7 @@ mod tests {
         ] {
             let mut request = Request::new(Body::empty());
             let value = HeaderValue::from_bytes(id.as_bytes()).expect("a value");
-            request.headers_mut().insert(HEADER, value);
+            request.headers_mut().insert(REQUEST_ID, value);
             assert_eq!(of(&clean(request)) == id && !id.is_empty(), fit, "{id:?}");
         }
     }

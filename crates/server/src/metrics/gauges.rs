@@ -9,25 +9,25 @@ use viridian_store::{Backlog, Census, Database, StoreError};
 use viridian_strategy::{Lifecycle, SubStep, Timestamp};
 
 use super::{
-    CONNECTIONS_IN_USE, CONNECTIONS_MOST, DATABASE_UP, DEPLOYMENTS, DUE, DUE_LAG, EVENTS_BEHIND,
+    CONNECTIONS_IN_USE, CONNECTIONS_LIMIT, DATABASE_UP, DEPLOYMENTS, DUE, DUE_LAG, EVENTS_BEHIND,
     OLDEST, OVERDUE, WATCHES, WATCHES_BEHIND,
 };
 
 /// Looks things up, not more often than is cheap.
-pub(crate) struct Gauges {
+pub(crate) struct ScrapeGauges {
     database: Database,
     feeds: Feeds,
-    counted: Mutex<Counted>,
+    counted: Mutex<CensusAge>,
 }
 
 /// When deployments were counted, and how long that took.
 #[derive(Default)]
-struct Counted {
+struct CensusAge {
     at: Option<Instant>,
     took: Duration,
 }
 
-impl Gauges {
+impl ScrapeGauges {
     pub(crate) fn new(database: Database, feeds: Feeds) -> Self {
         Self {
             database,
@@ -41,12 +41,12 @@ impl Gauges {
     pub(super) async fn refresh(&self) {
         let (in_use, most) = self.database.handed_out();
         gauge!(CONNECTIONS_IN_USE).set(in_use as f64);
-        gauge!(CONNECTIONS_MOST).set(most as f64);
+        gauge!(CONNECTIONS_LIMIT).set(most as f64);
         let lag = self.feeds.events().lag();
         gauge!(WATCHES).set(lag.watches as f64);
         gauge!(WATCHES_BEHIND).set(lag.overflowed as f64);
         gauge!(EVENTS_BEHIND).set(lag.max_events as f64);
-        let told = timeout(PATIENCE, self.ask()).await;
+        let told = timeout(SCRAPE_TIMEOUT, self.ask()).await;
         let up = match told {
             Ok(Ok(())) => true,
             Ok(Err(error)) => {
@@ -69,7 +69,7 @@ impl Gauges {
         }
         let begun = Instant::now();
         let (census, now) = self.database.census().await?;
-        *counted = Counted {
+        *counted = CensusAge {
             at: Some(Instant::now()),
             took: begun.elapsed(),
         };
@@ -78,18 +78,18 @@ impl Gauges {
     }
 }
 
-impl Counted {
+impl CensusAge {
     /// Whether it is too early to count again: counting looks at all deployments,
     /// and may take a hundredth of the time.
     fn is_fresh(&self) -> bool {
-        let rest = (self.took * 100).max(SHORTEST);
+        let rest = (self.took * 100).max(MIN_CENSUS_INTERVAL);
         self.at.is_some_and(|at| at.elapsed() < rest)
     }
 }
 
 /// Shows all places, those with no deployment too.
 fn show(census: &[Census], now: Timestamp) {
-    for (lifecycle, sub_step) in PLACES {
+    for (lifecycle, sub_step) in LIFECYCLE_STEPS {
         let here = |it: &&Census| (it.lifecycle, it.sub_step) == (lifecycle, sub_step);
         let (lifecycle, sub_step) = (name(lifecycle), sub_step.map_or("", step_name));
         for paused in [false, true] {
@@ -130,7 +130,7 @@ fn step_name(step: SubStep) -> &'static str {
     }
 }
 
-const PLACES: [(Lifecycle, Option<SubStep>); 6] = [
+const LIFECYCLE_STEPS: [(Lifecycle, Option<SubStep>); 6] = [
     (Lifecycle::Pending, None),
     (Lifecycle::Ready, None),
     (Lifecycle::Deploying, Some(SubStep::Provisioning)),
@@ -140,8 +140,8 @@ const PLACES: [(Lifecycle, Option<SubStep>); 6] = [
 ];
 
 /// Prometheus gives up after ten seconds by default.
-const PATIENCE: Duration = Duration::from_secs(5);
-const SHORTEST: Duration = Duration::from_secs(1);
+const SCRAPE_TIMEOUT: Duration = Duration::from_secs(5);
+const MIN_CENSUS_INTERVAL: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
@@ -149,12 +149,12 @@ mod tests {
 
     #[test]
     fn counting_takes_a_hundredth_of_the_time_at_most() {
-        let ago = |ago, took| Counted {
+        let ago = |ago, took| CensusAge {
             at: Instant::now().checked_sub(ago),
             took,
         };
         let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
-        assert!(!Counted::default().is_fresh(), "never");
+        assert!(!CensusAge::default().is_fresh(), "never");
         assert!(ago(Duration::ZERO, Duration::ZERO).is_fresh());
         assert!(!ago(second, Duration::from_millis(1)).is_fresh());
         assert!(ago(minute, second).is_fresh());

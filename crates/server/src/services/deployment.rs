@@ -9,10 +9,10 @@ mod watch;
 use tonic::{Request, Response, Status};
 use viridian_proto::v1::{self, deployment_service_server::DeploymentService};
 
-use crate::state::Shared;
+use crate::state::ServerState;
 
 /// `DeploymentService`, on a database.
-pub(crate) struct Deployments(pub(crate) Shared);
+pub(crate) struct Deployments(pub(crate) ServerState);
 
 #[tonic::async_trait]
 impl DeploymentService for Deployments {

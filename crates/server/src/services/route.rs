@@ -20,11 +20,11 @@ use crate::{
     paging::parse_size,
     scope::Scope,
     services::pacing::{StreamPacer, StreamTurn},
-    state::Shared,
+    state::ServerState,
 };
 
 /// `RouteService`, on a database.
-pub(crate) struct Routes(pub(crate) Shared);
+pub(crate) struct Routes(pub(crate) ServerState);
 
 type Assignments = Pin<Box<dyn Stream<Item = Result<v1::WatchAssignmentsResponse, Status>> + Send>>;
 
@@ -74,7 +74,9 @@ impl RouteService for Routes {
         let routes: Vec<RouteId> = reports.iter().map(|report| report.route).collect();
         let outcomes = scope.database().report_statuses(reports).await;
         if let Ok(now) = scope.feeds().clock().now().await {
-            scope.heard().statuses(&applied(&routes, &outcomes), now);
+            scope
+                .last_seen()
+                .statuses(&applied(&routes, &outcomes), now);
         }
         let ids = message.reports.into_iter().map(|report| report.route_id);
         let results = results(ids, hidden, outcomes)?;
@@ -93,7 +95,7 @@ impl RouteService for Routes {
         let routes: Vec<RouteId> = reports.iter().map(|report| report.route).collect();
         let outcomes = scope.database().report_health(reports).await;
         if let Ok(now) = scope.feeds().clock().now().await {
-            scope.heard().health(&applied(&routes, &outcomes), now);
+            scope.last_seen().health(&applied(&routes, &outcomes), now);
         }
         let ids = message.reports.into_iter().map(|report| report.route_id);
         let results = results(ids, hidden, outcomes)?;

@@ -15,14 +15,14 @@ use viridian_store::{Tables, TrafficTable};
 
 use crate::{
     convert::{Violations, reference::parse_deployment, traffic::table},
-    error::{Resource, not_found, store},
+    error::{ResourceKind, not_found, store},
     scope::Scope,
     services::pacing::{StreamPacer, StreamTurn},
-    state::Shared,
+    state::ServerState,
 };
 
 /// `TrafficService`, on a database.
-pub(crate) struct Traffic(pub(crate) Shared);
+pub(crate) struct Traffic(pub(crate) ServerState);
 
 type TableStream = Pin<Box<dyn Stream<Item = Result<v1::WatchTrafficResponse, Status>> + Send>>;
 
@@ -37,7 +37,8 @@ impl TrafficService for Traffic {
             .resolve(&message.deployment, Violations::default())
             .await?;
         let found = tables(&scope, Tables::Of(vec![id])).await?.pop();
-        let found = found.ok_or_else(|| not_found(Resource::Deployment, &message.deployment))?;
+        let found =
+            found.ok_or_else(|| not_found(ResourceKind::Deployment, &message.deployment))?;
         Ok(Response::new(v1::GetTrafficResponse {
             table: Some(table(&found)),
         }))
@@ -71,7 +72,7 @@ impl TrafficService for Traffic {
         let there = tables(&scope, Tables::Of(wanted.keys().copied().collect())).await?;
         let there: HashSet<_> = there.iter().map(|table| table.deployment).collect();
         if let Some((_, text)) = wanted.iter().find(|(id, _)| !there.contains(id)) {
-            return Err(not_found(Resource::Deployment, text));
+            return Err(not_found(ResourceKind::Deployment, text));
         }
         let target = if message.all {
             TableTarget::All

@@ -137,7 +137,7 @@ async fn with_last_reports(scope: &Scope, found: Vec<Route>) -> Result<Vec<v1::R
         .map_err(|error| store(&error))?
         .into_iter()
         .collect();
-    let last = |id: RouteId| scope.heard().last(id).max(written.get(&id).copied());
+    let last = |id: RouteId| scope.last_seen().last(id).max(written.get(&id).copied());
     let to_wire = |found: Route| v1::Route {
         last_report_time: last(found.view.id).map(timestamp),
         ..route(found)

@@ -10,7 +10,7 @@ use crate::{
         reference::parse_revision,
         revision::{parse_spec, revision},
     },
-    error::{Resource, not_found},
+    error::{ResourceKind, not_found},
     refusals::IntoStatus as _,
     scope::{Scope, terms},
 };
@@ -47,7 +47,7 @@ pub(super) async fn get(
     let reference = parse_revision("revision", &message.revision, &mut violations);
     let id = scope.resolve(subject, violations).await?;
     let found = scope.find_revision(id, subject, reference).await?;
-    let found = found.ok_or_else(|| not_found(Resource::Revision, &message.revision))?;
+    let found = found.ok_or_else(|| not_found(ResourceKind::Revision, &message.revision))?;
     let revision = Some(revision(found));
     Ok(v1::GetRevisionResponse { revision })
 }
@@ -68,7 +68,7 @@ pub(super) async fn activate(
     );
     let id = scope.resolve_for(&call, subject, violations).await?;
     let revision = scope.find_revision(id, subject, reference).await?;
-    let revision = revision.ok_or_else(|| not_found(Resource::Revision, &message.revision))?;
+    let revision = revision.ok_or_else(|| not_found(ResourceKind::Revision, &message.revision))?;
     let activated = scope
         .database()
         .activate_revision(id, revision.id, message.supersede, &call)

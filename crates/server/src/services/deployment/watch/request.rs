@@ -10,7 +10,7 @@ use crate::{
         Violations,
         reference::{DeploymentReference, check_name, parse_deployment},
     },
-    error::{Resource, bad_field, not_found, store},
+    error::{ResourceKind, bad_field, not_found, store},
     resume::{ResumeToken, watch_query},
     scope::Scope,
 };
@@ -103,7 +103,7 @@ async fn check_visible(scope: &Scope, target: &WatchTarget) -> Result<(), Status
     match target {
         WatchTarget::Project(project) => scope.check_project(project),
         WatchTarget::Deployments(ids) if scope.are_visible(ids).await? => Ok(()),
-        WatchTarget::Deployments(_) => Err(not_found(Resource::Deployment, "of this watch")),
+        WatchTarget::Deployments(_) => Err(not_found(ResourceKind::Deployment, "of this watch")),
     }
 }
 
@@ -129,7 +129,7 @@ async fn find_target(
     let there = there.await.map_err(|error| store(&error))?;
     let is_there = |id| there.iter().any(|table| table.deployment == id);
     match named.iter().find(|(id, _)| !is_there(*id)) {
-        Some((_, text)) => Err(not_found(Resource::Deployment, text)),
+        Some((_, text)) => Err(not_found(ResourceKind::Deployment, text)),
         None => Ok(WatchTarget::Deployments(ids)),
     }
 }

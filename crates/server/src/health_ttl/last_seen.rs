@@ -11,18 +11,18 @@ use viridian_strategy::{RouteId, Timestamp};
 /// What is not written down yet. Each report is noted here in passing; nothing
 /// else happens for one that changes nothing.
 #[derive(Debug, Default)]
-pub(crate) struct Heard(Mutex<HashMap<RouteId, Times>>);
+pub(crate) struct LastSeen(Mutex<HashMap<RouteId, RouteTimes>>);
 
 /// What was to be written down at one moment.
-pub(crate) struct Noted(Vec<(RouteId, Times)>);
+pub(crate) struct Flush(Vec<(RouteId, RouteTimes)>);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Times {
+struct RouteTimes {
     status: Option<Timestamp>,
     health: Option<Timestamp>,
 }
 
-impl Heard {
+impl LastSeen {
     /// Notes that the status of some routes was reported, by the database's time.
     pub(crate) fn statuses(&self, routes: &[RouteId], now: Timestamp) {
         let mut times = self.times();
@@ -43,18 +43,18 @@ impl Heard {
     /// down, or nothing ever was.
     pub(crate) fn last(&self, route: RouteId) -> Option<Timestamp> {
         let times = self.times();
-        let Times { status, health } = times.get(&route)?;
+        let RouteTimes { status, health } = times.get(&route)?;
         (*status).max(*health)
     }
 
     /// All that is to be written down.
-    pub(super) fn noted(&self) -> Noted {
+    pub(super) fn noted(&self) -> Flush {
         let times = self.times();
-        Noted(times.iter().map(|(&id, &times)| (id, times)).collect())
+        Flush(times.iter().map(|(&id, &times)| (id, times)).collect())
     }
 
-    /// Forgets what is written down, but for what was heard since.
-    pub(super) fn forget(&self, written: &Noted) {
+    /// Forgets what is written down, but for what was last_seen since.
+    pub(super) fn forget(&self, written: &Flush) {
         let mut times = self.times();
         for (id, of) in &written.0 {
             if times.get(id) == Some(of) {
@@ -63,14 +63,14 @@ impl Heard {
         }
     }
 
-    fn times(&self) -> MutexGuard<'_, HashMap<RouteId, Times>> {
+    fn times(&self) -> MutexGuard<'_, HashMap<RouteId, RouteTimes>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Noted {
+impl Flush {
     pub(super) fn reports(&self) -> Vec<LastReport> {
-        let report = |&(route, Times { status, health })| LastReport {
+        let report = |&(route, RouteTimes { status, health })| LastReport {
             route,
             status,
             health,
@@ -89,38 +89,38 @@ mod tests {
 
     #[test]
     fn what_was_heard_is_told_until_it_is_written_down() {
-        let (heard, route, begin) = (
-            Heard::default(),
+        let (last_seen, route, begin) = (
+            LastSeen::default(),
             RouteId(Uuid::nil()),
             Timestamp::from_micros(0),
         );
-        assert_eq!(heard.last(route), None);
-        heard.statuses(&[route], begin);
-        heard.health(&[route], begin + SECOND);
-        assert_eq!(heard.last(route), Some(begin + SECOND));
-        let noted = heard.noted();
+        assert_eq!(last_seen.last(route), None);
+        last_seen.statuses(&[route], begin);
+        last_seen.health(&[route], begin + SECOND);
+        assert_eq!(last_seen.last(route), Some(begin + SECOND));
+        let noted = last_seen.noted();
         let report = LastReport {
             route,
             status: Some(begin),
             health: Some(begin + SECOND),
         };
         assert_eq!(noted.reports(), [report]);
-        heard.forget(&noted);
-        assert_eq!(heard.last(route), None);
+        last_seen.forget(&noted);
+        assert_eq!(last_seen.last(route), None);
     }
 
     #[test]
     fn what_was_heard_meanwhile_is_written_down_the_next_time() {
-        let (heard, route, begin) = (
-            Heard::default(),
+        let (last_seen, route, begin) = (
+            LastSeen::default(),
             RouteId(Uuid::nil()),
             Timestamp::from_micros(0),
         );
-        heard.health(&[route], begin);
-        let noted = heard.noted();
-        heard.health(&[route], begin + SECOND);
-        heard.forget(&noted);
-        assert_eq!(heard.last(route), Some(begin + SECOND));
+        last_seen.health(&[route], begin);
+        let noted = last_seen.noted();
+        last_seen.health(&[route], begin + SECOND);
+        last_seen.forget(&noted);
+        assert_eq!(last_seen.last(route), Some(begin + SECOND));
     }
 
     const SECOND: Duration = Duration::from_secs(1);

@@ -4,10 +4,10 @@
 //!
 //! What another server hears is known by what it has written down. So a health is
 //! given up only once it is older than the configured time *and* the time between
-//! two writings: what any server heard within that is in the database by then. A
+//! two writings: what any server last_seen within that is in the database by then. A
 //! server that could not write, or has only just started, begins to count anew.
 
-mod heard;
+mod last_seen;
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,21 +16,21 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use viridian_store::{Database, Silenced, StoreError};
 
-pub(crate) use self::heard::Heard;
+pub(crate) use self::last_seen::LastSeen;
 use crate::metrics::HEALTH_SILENCED;
 
-/// Writes down what was heard until it is told to stop, and once more then. If
-/// there is a longest silence, it sees to that too.
+/// Writes down what was last_seen until it is told to stop, and once more then. If
+/// there is a longest health_ttl, it sees to that too.
 pub(crate) async fn run(
     database: Database,
-    heard: Arc<Heard>,
+    last_seen: Arc<LastSeen>,
     longest: Option<Duration>,
     stop: CancellationToken,
 ) {
     let interval = longest.map_or(INTERVAL, |longest| (longest / 4).min(INTERVAL));
-    let mut keeper = Keeper {
+    let mut keeper = HealthTtlTask {
         database,
-        heard,
+        last_seen,
         longest,
         interval,
         listening: Instant::now(),
@@ -50,16 +50,16 @@ pub(crate) async fn run(
     }
 }
 
-struct Keeper {
+struct HealthTtlTask {
     database: Database,
-    heard: Arc<Heard>,
+    last_seen: Arc<LastSeen>,
     longest: Option<Duration>,
     interval: Duration,
-    /// Since when nothing that it heard was lost.
+    /// Since when nothing that it last_seen was lost.
     listening: Instant,
 }
 
-impl Keeper {
+impl HealthTtlTask {
     async fn look(&mut self) -> Result<(), StoreError> {
         self.write_down().await?;
         let Some(longest) = self.longest else {
@@ -85,9 +85,9 @@ impl Keeper {
     }
 
     async fn write_down(&self) -> Result<(), StoreError> {
-        let noted = self.heard.noted();
+        let noted = self.last_seen.noted();
         self.database.note_reports(noted.reports()).await?;
-        self.heard.forget(&noted);
+        self.last_seen.forget(&noted);
         Ok(())
     }
 }
