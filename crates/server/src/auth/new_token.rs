@@ -23,7 +23,7 @@ pub struct NewToken {
 pub enum NewTokenError {
     /// The file of credentials could not have such an entry.
     #[error("{0}")]
-    CredentialEntry(String),
+    Entry(String),
     /// The system gives no random numbers.
     #[error("the system gives no random numbers: {0}")]
     Random(getrandom::Error),
@@ -44,8 +44,7 @@ pub fn new_token(
     let token = format!("{TOKEN_PREFIX}{}", URL_SAFE_NO_PAD.encode(random));
     let digest = TokenDigest::of(token.as_bytes());
     let entry = CredentialEntry::of_token(name, digest.hex(), roles, projects).to_string();
-    Credentials::parse(&entry)
-        .map_err(|CredentialsError { why, .. }| NewTokenError::CredentialEntry(why))?;
+    Credentials::parse(&entry).map_err(|CredentialsError { why, .. }| NewTokenError::Entry(why))?;
     Ok(NewToken { token, entry })
 }
 
