@@ -1,4 +1,4 @@
-//! What a server is told when it starts.
+//! The configuration of a server.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -15,35 +15,35 @@ use crate::{
     coordinator::CoordinatorLimits, layers::GrpcWeb, rpc_limits::RpcLimits, tls::TlsFiles,
 };
 
-/// What a server is told when it starts.
+/// The configuration of a server.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where it listens. Port 0 lets the system choose.
     pub listen: SocketAddr,
     /// The URL of its database: `sqlite:PATH` or `postgres://…`.
     pub database: String,
-    /// The file that says who may call. Without it nobody is asked who they are.
+    /// The file of credentials. Without it anyone may call.
     pub tokens: Option<PathBuf>,
-    /// Without it nothing is encrypted.
+    /// The files of TLS. Without them nothing is encrypted.
     pub tls: Option<TlsFiles>,
-    /// How much of the database it uses at once, and how long it waits for it.
+    /// Limits on the use of the database.
     pub limits: Limits,
     /// Whether it may listen on more than loopback without credentials.
     pub insecure: bool,
-    /// For how long it keeps what nothing depends on.
+    /// How long it keeps what nothing depends on.
     pub retention: Retention,
-    /// How much it takes on.
+    /// Limits for callers.
     pub rpc_limits: RpcLimits,
-    /// Where it tells what it measures, if anywhere.
+    /// Where it serves metrics. None: nowhere.
     pub metrics_listen: Option<SocketAddr>,
-    /// Whether it speaks gRPC-Web, and to whom.
+    /// Whether it serves gRPC-Web, and to which pages.
     pub grpc_web: Option<GrpcWeb>,
-    /// How much is kept for a consumer that is slow.
+    /// How much a watch buffers for a slow consumer.
     pub watch: WatchLimits,
-    /// How it works on what is due.
+    /// How the coordinator works.
     pub coordinator: CoordinatorLimits,
-    /// How long the health of a route counts of which nobody speaks. Without it,
-    /// for ever: a checker need not repeat what has not changed.
+    /// How long a reported health stays valid without a new report. None: for ever, so
+    /// that a checker need not repeat what has not changed.
     pub health_ttl: Option<Duration>,
 }
 
@@ -68,7 +68,7 @@ impl Config {
         }
     }
 
-    /// Whether what it says can work together.
+    /// Checks the values, and that they can work together.
     ///
     /// # Errors
     ///
@@ -122,7 +122,7 @@ const HEALTH_TTL_BOUNDS: RangeInclusive<Duration> =
 /// Why a server did not start. Displays as one sentence.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// It was told something that cannot work.
+    /// The configuration cannot work.
     #[error("{0}")]
     Config(String),
     /// The database cannot be reached.
@@ -130,17 +130,17 @@ pub enum StartError {
     Unavailable(String),
 }
 
-/// Which of the two, for an exit code.
+/// The kind of a [`StartError`], for an exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartErrorKind {
-    /// It was told something that cannot work.
+    /// The configuration cannot work.
     Config,
     /// The database cannot be reached.
     Unavailable,
 }
 
 impl StartError {
-    /// Which of the two it is.
+    /// Its kind.
     pub fn kind(&self) -> StartErrorKind {
         match self {
             Self::Config(_) => StartErrorKind::Config,

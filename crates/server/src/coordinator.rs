@@ -1,4 +1,4 @@
-//! The coordinator: takes what is due, and has it looked at. It has no rule of
+//! The coordinator: reconciles deployments that are due, in batches. It has no rules of
 //! its own.
 
 mod limits;
@@ -46,33 +46,33 @@ pub(crate) fn spawn(
     tasks.spawn(BackgroundTask::CoordinatorPrimary, primary);
 }
 
-/// One of those who take batches side by side.
+/// One of the workers that take batches side by side.
 #[derive(Clone)]
 struct ReconcileWorker {
     database: Database,
     limits: CoordinatorLimits,
     backoff: Arc<FailureBackoff>,
-    /// That there is more than one batch.
+    /// Notified when there is more than one batch.
     more: Arc<Notify>,
 }
 
-/// How long to wait for the next pass.
+/// How long to wait for the next batch.
 struct PollDelay {
     at_most: Duration,
     has_worked: bool,
-    /// Not when something failed: that must not be tried as fast as others
-    /// commit.
+    /// Whether a commit ends the wait. Not after a failure: it must not be retried at the
+    /// rate of commits.
     ends_by_commit: bool,
 }
 
 impl ReconcileWorker {
-    /// The first one is woken by commits, by the time when the next deployment is
-    /// due, and by the slow poll, in case nothing was last_seen of a commit elsewhere.
+    /// Woken by commits, when the next deployment is due, and by the poll, in case a
+    /// notification of another server was lost.
     async fn run_primary(self, stop: CancellationToken) {
-        // Armed before the queue is looked at, so that nothing falls between.
+        // Subscribed before the first poll: a commit between the two would be missed.
         let mut commits = self.database.subscribe();
         while !stop.is_cancelled() {
-            let wait = self.pass().await;
+            let wait = self.reconcile_batch().await;
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = made_due(&mut commits), if wait.ends_by_commit => {}
@@ -81,11 +81,11 @@ impl ReconcileWorker {
         }
     }
 
-    /// The others are woken when a batch is full, and by the slow poll: so that
-    /// not all of them look at each commit, of which one can do the work.
+    /// Woken when a batch was full, and by the poll. Not by commits: one worker is enough
+    /// for most, and each poll costs a query.
     async fn run_secondary(self, stop: CancellationToken) {
         while !stop.is_cancelled() {
-            let wait = self.pass().await;
+            let wait = self.reconcile_batch().await;
             let at_most = if wait.has_worked {
                 Duration::ZERO
             } else {
@@ -99,14 +99,14 @@ impl ReconcileWorker {
         }
     }
 
-    /// Works on one batch.
-    async fn pass(&self) -> PollDelay {
-        let pass = self
+    /// Reconciles one batch.
+    async fn reconcile_batch(&self) -> PollDelay {
+        let batch = self
             .database
             .reconcile_due(self.limits.batch, &self.backoff)
             .await;
-        let pass = match pass {
-            Ok(pass) => pass,
+        let batch = match batch {
+            Ok(batch) => batch,
             Err(error) => {
                 counter!(PASSES, "outcome" => "failed").increment(1);
                 tracing::warn!(%error, "a pass over the due queue was given up");
@@ -117,10 +117,10 @@ impl ReconcileWorker {
                 };
             }
         };
-        measure(&pass);
+        measure(&batch);
         let ReconcileBatch {
             done, failed, next, ..
-        } = pass;
+        } = batch;
         if done.len() + failed.len() >= self.limits.batch as usize {
             self.more.notify_one();
         }
@@ -136,9 +136,8 @@ impl ReconcileWorker {
         let poll = self.limits.poll;
         let at_most = match next {
             _ if has_worked => Duration::ZERO,
-            // All of it is in other hands, or failed. Those hands let go by a
-            // commit: most often that of a report that came while the one before
-            // was looked at.
+            // All that is due is locked by others, or failed. Without a delay this would
+            // be a busy loop. A lock ends with a commit, which ends the wait.
             Some(Duration::ZERO) => RETRY_DELAY,
             next => next.unwrap_or(poll).min(poll),
         };
@@ -150,16 +149,16 @@ impl ReconcileWorker {
     }
 }
 
-fn measure(pass: &ReconcileBatch) {
-    let idle = pass.done.is_empty() && pass.failed.is_empty();
+fn measure(batch: &ReconcileBatch) {
+    let idle = batch.done.is_empty() && batch.failed.is_empty();
     let outcome = if idle { "idle" } else { "worked" };
     counter!(PASSES, "outcome" => outcome).increment(1);
-    counter!(CYCLES).increment(pass.done.len() as u64);
-    counter!(CYCLES_FAILED).increment(pass.failed.len() as u64);
-    gauge!(SET_ASIDE).set(pass.set_aside as f64);
+    counter!(CYCLES).increment(batch.done.len() as u64);
+    counter!(CYCLES_FAILED).increment(batch.failed.len() as u64);
+    gauge!(SET_ASIDE).set(batch.set_aside as f64);
 }
 
-/// Resolves when a commit, here or elsewhere, made something due, now or later.
+/// Resolves when a commit of any server made something due, now or later.
 async fn made_due(commits: &mut Receiver<Notification>) {
     loop {
         match commits.recv().await {
@@ -169,7 +168,7 @@ async fn made_due(commits: &mut Receiver<Notification>) {
             Err(RecvError::Closed) => std::future::pending().await,
         }
     }
-    // What else was announced until now is found by the same look.
+    // One batch finds what all notifications until now are about.
     while commits.try_recv().is_ok() {}
 }
 

@@ -1,5 +1,5 @@
-//! Every error that leaves the server: one `google.rpc.ErrorInfo` each, and no
-//! internal text.
+//! Every error that the server sends: each has one `google.rpc.ErrorInfo`, and no internal
+//! text.
 
 mod access;
 mod code;
@@ -20,14 +20,14 @@ pub use self::code::code_name;
 
 const DOMAIN: &str = "viridian";
 
-/// What a resource is, for `google.rpc.ResourceInfo`.
+/// The kind of a resource, for `google.rpc.ResourceInfo`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ResourceKind {
     Deployment,
     Revision,
 }
 
-/// A deployment or a revision that is not there.
+/// A deployment or a revision that does not exist.
 pub(crate) fn not_found(resource: ResourceKind, subject: &str) -> Status {
     let (reason, kind, word) = match resource {
         ResourceKind::Deployment => ("DEPLOYMENT_NOT_FOUND", "viridian.Deployment", "deployment"),
@@ -39,7 +39,7 @@ pub(crate) fn not_found(resource: ResourceKind, subject: &str) -> Status {
     Status::with_error_details(Code::NotFound, message, details)
 }
 
-/// A failure of the database. What it said is logged, and not sent.
+/// A failure of the database. Its message is logged, not sent.
 pub(crate) fn store(error: &StoreError) -> Status {
     match error {
         StoreError::Unavailable(why) => {
@@ -73,14 +73,14 @@ pub(crate) fn store(error: &StoreError) -> Status {
     }
 }
 
-/// What streams end with when the server stops.
+/// Ends streams when the server shuts down.
 pub(crate) fn shutting_down() -> Status {
     let mut details = info("SHUTTING_DOWN", []);
     details.set_retry_info(Some(Duration::from_secs(1)));
     Status::with_error_details(Code::Unavailable, "the server is shutting down", details)
 }
 
-/// What a stream ends with whose consumer is too slow.
+/// Ends a stream whose consumer is too slow.
 pub(crate) fn slow_consumer() -> Status {
     let mut details = info("SLOW_CONSUMER", []);
     details.set_retry_info(Some(Duration::from_secs(1)));
@@ -88,7 +88,7 @@ pub(crate) fn slow_consumer() -> Status {
     Status::with_error_details(Code::ResourceExhausted, message, details)
 }
 
-/// What a watch ends with that asks for more of the past than is kept.
+/// Ends a watch whose token is older than the retained events.
 pub(crate) fn resume_token_expired() -> Status {
     let message = "events behind the resume token are forgotten; watch without one";
     let details = info("RESUME_TOKEN_EXPIRED", []);
@@ -106,7 +106,7 @@ pub(crate) fn bad_field(field: &str, description: &str) -> Status {
     bad_request(vec![FieldViolation::new(field, description)])
 }
 
-/// The same when only some of all violations are told.
+/// The same with only some of all violations.
 pub(crate) fn some_of_bad_request(violations: Vec<FieldViolation>, total: usize) -> Status {
     let told = violations.len();
     let message = match violations.as_slice() {

@@ -1,11 +1,10 @@
-//! Silence: remembers when something was last reported of each route, writes it
-//! down now and then, and has a health no longer believed of which nobody has
-//! spoken for too long.
+//! Health TTL: keeps the time of the last report of each route, writes it down at
+//! intervals, and ends a health that was not reported again in time.
 //!
-//! What another server hears is known by what it has written down. So a health is
-//! given up only once it is older than the configured time *and* the time between
-//! two writings: what any server last_seen within that is in the database by then. A
-//! server that could not write, or has only just started, begins to count anew.
+//! A server knows of reports to other servers only by what those have written down. So a
+//! health ends only once it is older than the TTL *and* the interval between two flushes:
+//! whatever any server received by then is in the database. A server that could not
+//! flush, or has just started, counts from the beginning.
 
 mod last_seen;
 
@@ -19,33 +18,32 @@ use viridian_store::{Database, Silenced, StoreError};
 pub(crate) use self::last_seen::LastSeen;
 use crate::metrics::HEALTH_SILENCED;
 
-/// Writes down what was last_seen until it is told to stop, and once more then. If
-/// there is a longest health_ttl, it sees to that too.
+/// Flushes at intervals, and once more at the end. Ends health past its TTL if there is one.
 pub(crate) async fn run(
     database: Database,
     last_seen: Arc<LastSeen>,
-    longest: Option<Duration>,
+    ttl: Option<Duration>,
     stop: CancellationToken,
 ) {
-    let interval = longest.map_or(INTERVAL, |longest| (longest / 4).min(INTERVAL));
-    let mut keeper = HealthTtlTask {
+    let interval = ttl.map_or(MAX_FLUSH_INTERVAL, |ttl| (ttl / 4).min(MAX_FLUSH_INTERVAL));
+    let mut task = HealthTtlTask {
         database,
         last_seen,
-        longest,
+        ttl,
         interval,
-        listening: Instant::now(),
+        complete_since: Instant::now(),
     };
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
             () = sleep(interval) => {}
         }
-        if let Err(error) = keeper.look().await {
+        if let Err(error) = task.run_once().await {
             tracing::warn!(%error, "when routes were last reported on could not be written down");
-            keeper.listening = Instant::now();
+            task.complete_since = Instant::now();
         }
     }
-    if let Err(error) = keeper.write_down().await {
+    if let Err(error) = task.flush().await {
         tracing::warn!(%error, "when routes were last reported on was not written down at the end");
     }
 }
@@ -53,44 +51,44 @@ pub(crate) async fn run(
 struct HealthTtlTask {
     database: Database,
     last_seen: Arc<LastSeen>,
-    longest: Option<Duration>,
+    ttl: Option<Duration>,
     interval: Duration,
-    /// Since when nothing that it last_seen was lost.
-    listening: Instant,
+    /// Every report since then is written down, or still in memory.
+    complete_since: Instant,
 }
 
 impl HealthTtlTask {
-    async fn look(&mut self) -> Result<(), StoreError> {
-        self.write_down().await?;
-        let Some(longest) = self.longest else {
+    async fn run_once(&mut self) -> Result<(), StoreError> {
+        self.flush().await?;
+        let Some(ttl) = self.ttl else {
             return Ok(());
         };
-        let patience = longest + self.interval;
-        if self.listening.elapsed() < patience {
+        // Not the TTL alone: a report to another server may not be written down yet.
+        let max_age = ttl + self.interval;
+        if self.complete_since.elapsed() < max_age {
             return Ok(());
         }
-        let Silenced { routes, failed } = self.database.end_silent_health(patience).await?;
+        let Silenced { routes, failed } = self.database.end_silent_health(max_age).await?;
         if !routes.is_empty() {
             let count = routes.len();
             counter!(HEALTH_SILENCED).increment(count as u64);
             tracing::warn!(
                 routes = count,
-                "nobody speaks of the health of some routes: they are NOT_CHECKED"
+                "the health of some routes was not reported again in time: they are NOT_CHECKED"
             );
         }
         for (deployment, error) in failed {
-            tracing::warn!(%deployment, %error, "the health of its routes could not be given up");
+            tracing::warn!(%deployment, %error, "the health of its routes could not be ended");
         }
         Ok(())
     }
 
-    async fn write_down(&self) -> Result<(), StoreError> {
-        let noted = self.last_seen.noted();
-        self.database.note_reports(noted.reports()).await?;
-        self.last_seen.forget(&noted);
+    async fn flush(&self) -> Result<(), StoreError> {
+        let flush = self.last_seen.begin_flush();
+        self.database.note_reports(flush.reports()).await?;
+        self.last_seen.end_flush(&flush);
         Ok(())
     }
 }
 
-/// How often it is written down at least.
-const INTERVAL: Duration = Duration::from_secs(60);
+const MAX_FLUSH_INTERVAL: Duration = Duration::from_secs(60);

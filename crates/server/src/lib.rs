@@ -1,15 +1,16 @@
 //! Viridian behind gRPC.
 //!
-//! - [`Server`] runs everything on one database. `tasks`: its background tasks, of which
-//!   none ends unnoticed. `grpc`: its services and connections.
-//! - `services`: the three services; parse, let the store work, convert.
-//! - `auth`: who calls, and what they may do. `scope`: what of the record is theirs.
-//! - `connections`: no address has too many. `incoming`: with `tls` or without.
-//! - `layers`: what every call passes on its way to a service, a file each.
-//! - `convert`: between wire and domain, one file an aggregate.
-//! - `coordinator`: what moves deployments forward without a call.
-//! - `pruner`: what forgets the old. `health_ttl`: what no longer believes it.
-//! - `metrics`: what is measured, and where it can be read.
+//! - [`Server`]: everything on one database. `tasks`: its supervised background tasks.
+//! - `grpc`: its services and its listener. `connections`, `incoming`: accepted connections,
+//!   limited, with `tls` or without. `layers`: what a request passes on its way to a service.
+//! - `auth`: callers and their credentials. `rpc_method`: who may call what. `scope`: the
+//!   part of the record that a caller may see.
+//! - `services`: parse a request, call the store, convert the reply. `convert`: between wire
+//!   and domain, one file for each aggregate. `error`, `refusals`: statuses.
+//! - `coordinator`: reconciles deployments that are due. `pruner`: deletes rows past
+//!   retention. `health_ttl`: ends health that was not reported again in time. `health`: the
+//!   health service.
+//! - `metrics`: the metrics, and their endpoint. `reload`: files that may change.
 
 mod auth;
 mod config;

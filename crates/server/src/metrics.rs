@@ -1,5 +1,5 @@
-//! What is measured: every metric has its name and its meaning here, and
-//! nowhere else, but for those of the store ([`viridian_store::describe_metrics`]). Names are as Prometheus has them; times are in seconds.
+//! The metrics of the server, by name and meaning. Those of the store are in
+//! [`viridian_store::describe_metrics`]. Names follow Prometheus; times are in seconds.
 
 mod endpoint;
 mod gauges;
@@ -17,7 +17,7 @@ pub(crate) const RPC_STARTED: &str = "viridian_rpc_started_total";
 pub(crate) const RPC_HANDLED: &str = "viridian_rpc_handled_total";
 /// Time from the arrival of a call to its end, by `method`; not of streams.
 pub(crate) const RPC_DURATION: &str = "viridian_rpc_duration_seconds";
-/// Calls under way, those that stream aside.
+/// Calls under way, without streams.
 pub(crate) const RPC_IN_FLIGHT: &str = "viridian_rpc_in_flight";
 /// Streams that are open, by `method`.
 pub(crate) const RPC_STREAMS: &str = "viridian_rpc_streams";
@@ -27,7 +27,7 @@ pub(crate) const RPC_REJECTED: &str = "viridian_rpc_rejected_total";
 pub(crate) const RPC_PANICS: &str = "viridian_rpc_panics_total";
 /// Connections that are open.
 pub(crate) const CONNECTIONS: &str = "viridian_connections";
-/// Connections refused, since their address has too many.
+/// Connections refused because their address has too many.
 pub(crate) const CONNECTIONS_REJECTED: &str = "viridian_connections_rejected_total";
 /// Passes over the due queue, by `outcome`: `worked`, `idle` or `failed`.
 pub(crate) const PASSES: &str = "viridian_due_queue_passes_total";
@@ -35,41 +35,39 @@ pub(crate) const PASSES: &str = "viridian_due_queue_passes_total";
 pub(crate) const CYCLES: &str = "viridian_cycles_total";
 /// Cycles that failed.
 pub(crate) const CYCLES_FAILED: &str = "viridian_cycles_failed_total";
-/// Routes whose health is no longer believed, since nobody spoke of it.
+/// Routes whose health ended because it was not reported again in time.
 pub(crate) const HEALTH_SILENCED: &str = "viridian_health_silenced_total";
-/// Deployments that are set aside since their cycle failed.
+/// Deployments that are set aside because their cycle failed.
 pub(crate) const SET_ASIDE: &str = "viridian_deployments_set_aside";
 /// Deployments, by `lifecycle`, `sub_step` and `paused`.
 const DEPLOYMENTS: &str = "viridian_deployments";
-/// For how long the one that is there for longest has been there, by `lifecycle`
-/// and `sub_step`.
+/// How long a deployment has been in a step, the longest, by `lifecycle` and `sub_step`.
 const OLDEST: &str = "viridian_deployments_oldest_seconds";
-/// How far the one that is furthest past its deadline is, by `lifecycle` and
-/// `sub_step`.
+/// How far a deployment is past its deadline, the furthest, by `lifecycle` and `sub_step`.
 const OVERDUE: &str = "viridian_deployments_past_deadline_seconds";
 /// Deployments that are due.
 const DUE: &str = "viridian_due_queue_depth";
-/// For how long the first of them has been due.
+/// How long the first of them has been due.
 const DUE_LAG: &str = "viridian_due_queue_lag_seconds";
 /// Whether the database answers.
 const DATABASE_UP: &str = "viridian_database_up";
 /// Connections to the database that are in use.
 const CONNECTIONS_IN_USE: &str = "viridian_database_connections_in_use";
-/// How many there may be.
+/// How many connections the pool may have.
 const CONNECTIONS_LIMIT: &str = "viridian_database_connections_limit";
 /// Watches of deployments.
 const WATCHES: &str = "viridian_watches";
-/// Those that had no more room for what is new.
+/// Watches whose buffer is full.
 const WATCHES_BEHIND: &str = "viridian_watches_behind";
-/// How many events the slowest of them has yet to take.
+/// How many events the slowest watch has yet to take.
 const EVENTS_BEHIND: &str = "viridian_watch_events_behind";
 
-/// Measures from now on, in this process, and gives what can tell of it. Before
-/// that, and in a process that never asks, measuring costs next to nothing.
+/// Records from now on, in this process, and gives what renders the metrics. A process
+/// that never calls this records nothing.
 ///
 /// # Errors
 ///
-/// When something else measures in this process already.
+/// When another recorder is installed in this process.
 pub(crate) fn install() -> Result<PrometheusHandle, InstallError> {
     let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(handle) = &*installed {
@@ -89,7 +87,7 @@ pub(crate) fn install() -> Result<PrometheusHandle, InstallError> {
     Ok(installed.insert(handle).clone())
 }
 
-/// Why nothing can be measured.
+/// Why metrics cannot be recorded.
 #[derive(Debug, thiserror::Error)]
 #[error("metrics cannot be recorded: {0}")]
 pub(crate) struct InstallError(String);
@@ -102,42 +100,42 @@ fn describe() {
         Unit::Seconds,
         "Time from the arrival of a call to its end; not of streams."
     );
-    describe_gauge!(RPC_IN_FLIGHT, "Calls under way, those that stream aside.");
+    describe_gauge!(RPC_IN_FLIGHT, "Calls under way, without streams.");
     describe_gauge!(RPC_STREAMS, "Streams that are open.");
     describe_counter!(RPC_REJECTED, "Calls refused by a limit.");
     describe_counter!(RPC_PANICS, "Calls that ended in a panic.");
     describe_gauge!(CONNECTIONS, "Connections that are open.");
     describe_counter!(
         CONNECTIONS_REJECTED,
-        "Connections refused, since their address has too many."
+        "Connections refused because their address has too many."
     );
     describe_counter!(PASSES, "Passes over the due queue, by outcome.");
     describe_counter!(CYCLES, "Cycles of deployments.");
     describe_counter!(CYCLES_FAILED, "Cycles that failed.");
     describe_counter!(
         HEALTH_SILENCED,
-        "Routes that became NOT_CHECKED, since nobody spoke of their health."
+        "Routes that became NOT_CHECKED because their health was not reported again in time."
     );
     describe_gauge!(
         SET_ASIDE,
-        "Deployments that this server has set aside, since their cycle failed."
+        "Deployments that this server has set aside because their cycle failed."
     );
-    describe_gauge!(DEPLOYMENTS, "Deployments, by where they are.");
+    describe_gauge!(DEPLOYMENTS, "Deployments, by lifecycle and sub-step.");
     describe_gauge!(
         OLDEST,
         Unit::Seconds,
-        "How long the one that is there for longest has been there, of those not paused."
+        "How long a deployment has been in this step, the longest of those not paused."
     );
     describe_gauge!(
         OVERDUE,
         Unit::Seconds,
-        "How far the one that is furthest past its deadline is, of those not paused."
+        "How far a deployment is past its deadline, the furthest of those not paused."
     );
     describe_gauge!(DUE, "Deployments that are due.");
     describe_gauge!(
         DUE_LAG,
         Unit::Seconds,
-        "For how long the first of those has been due."
+        "How long the first of them has been due."
     );
     describe_gauge!(DATABASE_UP, "Whether the database answers.");
     describe_gauge!(
@@ -146,18 +144,15 @@ fn describe() {
     );
     describe_gauge!(CONNECTIONS_LIMIT, "How many connections the pool may have.");
     describe_gauge!(WATCHES, "Watches of deployments.");
-    describe_gauge!(
-        WATCHES_BEHIND,
-        "Those that had no more room for what is new."
-    );
+    describe_gauge!(WATCHES_BEHIND, "Watches whose buffer is full.");
     describe_gauge!(
         EVENTS_BEHIND,
-        "How many events the slowest of them has yet to take, at most."
+        "How many events the slowest watch has yet to take, at most."
     );
     begin_at_zero();
 }
 
-/// So that the first time is an increase.
+/// Without this, the first count of a series would be no increase for Prometheus.
 fn begin_at_zero() {
     counter!(RPC_PANICS).increment(0);
     counter!(CONNECTIONS_REJECTED).increment(0);
@@ -166,10 +161,10 @@ fn begin_at_zero() {
     }
 }
 
-/// One a process, as recorders are.
+/// One for the process, like the recorder itself.
 static INSTALLED: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
 
-/// From what a read of SQLite takes to what a caller still waits for.
+/// From a read on SQLite to the default request timeout.
 const BUCKETS: &[f64] = &[
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 ];

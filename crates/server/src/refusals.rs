@@ -18,7 +18,7 @@ use crate::{
     error::{ResourceKind, aborted, bad_request, info, not_found, precondition, store},
 };
 
-/// A refusal of a unit of work, as a status. `subject` is what the caller named.
+/// Converts a refusal of a unit of work into a status. `subject` is what the caller named.
 pub(crate) trait IntoStatus {
     fn into_status(self, subject: &str) -> Status;
 }
@@ -26,7 +26,7 @@ pub(crate) trait IntoStatus {
 /// Why a pause was refused.
 pub(crate) struct PauseRefusal(pub(crate) PauseRejection);
 
-/// Why the end of a pause was refused.
+/// Why a resume was refused.
 pub(crate) struct ResumeRefusal(pub(crate) PauseRejection);
 
 impl<R: IntoStatus> IntoStatus for UnitError<R> {
@@ -194,8 +194,8 @@ impl IntoStatus for ResumeRefusal {
     }
 }
 
-/// An activation, or a roll-back that is one. `way_out` is what gets a rollout
-/// that is under way out of the way.
+/// An activation, or a roll-back that is one. `way_out` says how to end a rollout that is
+/// under way.
 fn not_activated(rejection: ActivateRejection, way_out: &str, subject: &str) -> Status {
     match rejection {
         ActivateRejection::AlreadyCurrent => precondition(

@@ -1,40 +1,40 @@
-//! What stands in files and may change while the server runs.
+//! Values that are read from files, and read again when the files change.
 //!
-//! The files are read again and again, which works wherever they lie and however
-//! they are replaced. What is new counts once it was the same twice in a row, so
-//! that a file that is just being written is let finish. What cannot be read or
-//! understood is said in the log, once, and what was there before stays.
+//! The files are polled, which works on any file system and however they are replaced. New
+//! contents count once two polls in a row found the same, so that a file that is being
+//! written is not read in the middle. Contents that cannot be read or parsed are logged
+//! once, and the value before stays.
 
 use std::{fs, io, path::PathBuf, sync::Arc, time::Duration};
 
 use sha2::{Digest as _, Sha256};
 use tokio::{sync::watch, task, time::sleep};
 
-/// The present value of something that stands in files.
+/// The current value of what is in the files.
 #[derive(Debug)]
 pub(crate) struct ReloadedValue<T>(watch::Receiver<Arc<T>>);
 
-/// Follows files. Nothing is followed unless [`FileFollower::run`] is.
+/// Polls the files while [`FileFollower::run`] runs.
 pub(crate) struct FileFollower<T, P> {
     files: Vec<PathBuf>,
     parse: P,
-    settling: ChangeDebounce,
+    debounce: ChangeDebounce,
     current: watch::Sender<Arc<T>>,
 }
 
-/// What one look at the files found: what is in them, or why it cannot be had.
+/// The contents of the files, or why they cannot be read.
 type FileContents = Result<Vec<Vec<u8>>, String>;
 
-/// A digest, so that no key is kept longer than needed.
+/// A digest and not the contents, so that no key stays in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct ContentDigest([u8; 32]);
 
-/// When a change counts.
+/// Decides when a change counts.
 #[derive(Debug)]
 struct ChangeDebounce {
-    /// What counts now, whether it was good or not.
+    /// The contents that count now, valid or not.
     settled: ContentDigest,
-    /// What was seen instead, once.
+    /// Other contents that the last poll found.
     new: Option<ContentDigest>,
 }
 
@@ -49,21 +49,20 @@ impl<T> ReloadedValue<T> {
         Arc::clone(&self.0.borrow())
     }
 
-    /// Resolves when there is another value than the last one that this was asked
-    /// about.
+    /// Resolves when there is a newer value than at the last call.
     pub(crate) async fn changed(&mut self) {
         if self.0.changed().await.is_err() {
-            // Nobody follows any more: the server ends.
+            // The follower has ended, and with it the server does.
             std::future::pending().await
         }
     }
 }
 
-/// Reads files, and follows them from then on.
+/// Reads files, and gives what polls them from then on.
 ///
 /// # Errors
 ///
-/// A sentence, when they cannot be read or understood now.
+/// A sentence, when they cannot be read or parsed now.
 pub(crate) fn load<T, P>(
     files: Vec<PathBuf>,
     parse: P,
@@ -77,7 +76,7 @@ where
     let follower = FileFollower {
         files,
         parse,
-        settling: ChangeDebounce::at(ContentDigest::of(&Ok(contents))),
+        debounce: ChangeDebounce::at(ContentDigest::of(&Ok(contents))),
         current,
     };
     Ok((ReloadedValue(receiver), follower))
@@ -87,15 +86,16 @@ impl<T, P> FileFollower<T, P>
 where
     P: Fn(&[Vec<u8>]) -> Result<T, String>,
 {
-    /// Follows the files for ever. `what` they hold is for the log.
+    /// Polls the files for ever. The log calls their contents `what`.
     pub(crate) async fn run(mut self, what: &'static str) {
         loop {
             sleep(POLL_INTERVAL).await;
             let files = self.files.clone();
+            // Not on this thread: a network file system may block.
             let Ok(seen) = task::spawn_blocking(move || read(&files)).await else {
                 continue;
             };
-            if !self.settling.observe(ContentDigest::of(&seen)) {
+            if !self.debounce.observe(ContentDigest::of(&seen)) {
                 continue;
             }
             match seen.and_then(|contents| (self.parse)(&contents)) {
@@ -120,7 +120,7 @@ impl ChangeDebounce {
         Self { settled, new: None }
     }
 
-    /// Whether what is seen begins to count.
+    /// Whether these contents begin to count with this poll.
     fn observe(&mut self, seen: ContentDigest) -> bool {
         if seen == self.settled {
             self.new = None;
@@ -151,7 +151,7 @@ impl ContentDigest {
     }
 }
 
-/// What is in files, as far as all of them can be read.
+/// The contents of all files, or why one cannot be read.
 pub(crate) fn read(files: &[PathBuf]) -> FileContents {
     let content = |file: &PathBuf| {
         read_file(file).map_err(|error| format!("cannot read {}: {error}", file.display()))
@@ -179,32 +179,32 @@ mod tests {
 
     #[test]
     fn a_change_counts_when_it_was_seen_twice_in_a_row() {
-        let mut settling = ChangeDebounce::at(seen("a"));
-        assert!(!settling.observe(seen("a")));
-        assert!(!settling.observe(seen("b")));
-        assert!(settling.observe(seen("b")));
-        assert!(!settling.observe(seen("b")), "and only then");
+        let mut debounce = ChangeDebounce::at(seen("a"));
+        assert!(!debounce.observe(seen("a")));
+        assert!(!debounce.observe(seen("b")));
+        assert!(debounce.observe(seen("b")));
+        assert!(!debounce.observe(seen("b")), "and only then");
     }
 
     #[test]
     fn what_is_there_for_a_moment_does_not_count() {
-        let mut settling = ChangeDebounce::at(seen("a"));
+        let mut debounce = ChangeDebounce::at(seen("a"));
         for text in ["", "b", "", "bc", "a", "", "a", "b", "a"] {
-            assert!(!settling.observe(seen(text)), "{text}");
+            assert!(!debounce.observe(seen(text)), "{text}");
         }
-        assert!(!settling.observe(seen("b")));
-        assert!(settling.observe(seen("b")));
+        assert!(!debounce.observe(seen("b")));
+        assert!(debounce.observe(seen("b")));
     }
 
     #[test]
     fn what_cannot_be_read_settles_like_anything_else() {
         let away = || ContentDigest::of(&Err("away".to_owned()));
-        let mut settling = ChangeDebounce::at(seen("a"));
-        assert!(!settling.observe(away()));
-        assert!(settling.observe(away()), "it is said once");
-        assert!(!settling.observe(away()));
-        assert!(!settling.observe(seen("a")));
-        assert!(settling.observe(seen("a")), "it is back");
+        let mut debounce = ChangeDebounce::at(seen("a"));
+        assert!(!debounce.observe(away()));
+        assert!(debounce.observe(away()), "it is said once");
+        assert!(!debounce.observe(away()));
+        assert!(!debounce.observe(seen("a")));
+        assert!(debounce.observe(seen("a")), "it is back");
     }
 
     #[test]

@@ -1,39 +1,37 @@
-//! How much the server takes on, and what of it for one caller.
+//! Limits for callers.
 
 use std::{fmt, ops::RangeInclusive, time::Duration};
 
 use thiserror::Error;
 
-/// How much the server takes on. What is beyond is refused at once, and nobody
-/// else waits for it.
+/// Limits for callers. A call that exceeds one is refused at once, and delays no other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RpcLimits {
-    /// Bytes of one message of a caller, decompressed. Decoded, one may take many
-    /// times its room.
+    /// Bytes of one message of a caller, decompressed. Decoded, a message may take many
+    /// times as much memory.
     pub message_size: u32,
     /// Bytes of the header fields of one call.
     pub header_size: u32,
-    /// Calls under way at once, those that stream aside.
+    /// Calls under way at once, without streams.
     pub requests: u32,
     /// Streams open at once.
     pub streams: u32,
     /// Streams that one caller has open at once.
     pub streams_per_caller: u32,
-    /// Calls under way at once on one connection. Further ones wait at the
-    /// caller's end, as HTTP/2 has it.
+    /// Calls under way at once on one connection. HTTP/2 lets further ones wait at the
+    /// caller.
     pub calls_per_connection: u32,
     /// Connections that one address has open at once.
     pub connections_per_address: u32,
-    /// Calls that one caller may begin in a second, on average. 0: as many as it
-    /// likes.
+    /// Calls that one caller may begin in a second, on average. 0: no limit.
     pub rate: u32,
     /// Calls that one caller may begin at once after it was quiet.
     pub burst: u32,
-    /// How long a call may take that does not stream.
+    /// How long a call without a stream may take.
     pub request_timeout: Duration,
-    /// After how long without a word a caller is asked whether it is there.
+    /// How long a connection may be idle before the server pings it.
     pub keepalive_interval: Duration,
-    /// How long it may take to say so.
+    /// How long the answer to a ping may take.
     pub keepalive_timeout: Duration,
 }
 
@@ -66,7 +64,7 @@ impl Default for RpcLimits {
 }
 
 impl RpcLimits {
-    /// Says of the first limit that cannot work what it must be.
+    /// Gives the first limit that is out of its bounds.
     pub(crate) fn check(&self) -> Result<(), RpcLimitError> {
         within("max-message-size", self.message_size, 64 * KIB..=64 * MIB)?;
         within("max-header-size", self.header_size, 4 * KIB..=MIB)?;

@@ -1,5 +1,5 @@
 //! The methods that the server has, in one table: whether each streams, and who may call
-//! it. A method without a row can be called by nobody.
+//! it. A method without a row cannot be called.
 
 use std::{collections::HashMap, sync::LazyLock};
 

@@ -1,5 +1,4 @@
-//! Who may call and what is encrypted, as the files say that the server was told
-//! of.
+//! The files of credentials and of TLS, loaded at the start and read again when they change.
 
 use std::{net::SocketAddr, path::Path};
 
@@ -14,16 +13,16 @@ use crate::{
     tasks::BackgroundTask,
 };
 
-/// What a file of credentials lets in.
+/// What is in a file of credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CredentialSummary {
     /// How many entries it has.
     pub count: usize,
-    /// Whether some of them are of certificates.
+    /// Whether some entries are for certificates.
     pub certificates: bool,
 }
 
-/// Reads a file of credentials as a server does.
+/// Reads a file of credentials like a server does.
 ///
 /// # Errors
 ///
@@ -37,11 +36,11 @@ pub fn inspect_credentials(file: &Path) -> Result<CredentialSummary, String> {
     })
 }
 
-/// Who may call and what is encrypted.
+/// Who may call, and the configuration of TLS.
 pub(crate) struct LoadedSecurity {
     pub(crate) authenticator: Authenticator,
     pub(crate) tls: Option<ReloadedValue<ServerConfig>>,
-    /// What reads the files again when they change, for as long as it runs.
+    /// The tasks that read the files again when they change.
     pub(crate) reloads: Vec<(BackgroundTask, BoxFuture<'static, ()>)>,
 }
 

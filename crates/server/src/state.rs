@@ -1,4 +1,4 @@
-//! What all services share.
+//! The state that all services share.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use viridian_store::Database;
 
 use crate::health_ttl::LastSeen;
 
-/// What all services share. Cheap to clone. They get at it by what a caller may
-/// see of it: [`Scope`](crate::scope::Scope).
+/// The state that all services share. Cheap to clone. Services use it through what a caller
+/// may see: [`Scope`](crate::scope::Scope).
 #[derive(Clone)]
 pub(crate) struct ServerState(Arc<ServerStateInner>);
 

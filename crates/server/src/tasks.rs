@@ -1,6 +1,6 @@
 //! The background tasks of a server, in one set and by name. The end of any of them is
 //! the end of the server: a server whose pruner or feed is gone would go on answering,
-//! and nobody would see that it does only half of its work.
+//! and do only half of its work unnoticed.
 
 #[cfg(debug_assertions)]
 mod fail_point;

@@ -1,4 +1,4 @@
-//! TLS: the server's certificate, and the CA that callers' certificates are of.
+//! TLS: the server's certificate, and the CAs of client certificates.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -13,21 +13,21 @@ use x509_parser::{certificate::X509Certificate, prelude::FromDer as _, time::ASN
 
 use crate::reload;
 
-/// Where TLS stands, in PEM. Changes count for new connections.
+/// The files of TLS, in PEM. Changes apply to new connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// The server's certificate, and those between it and the CA.
+    /// The server's certificate and the intermediate ones.
     pub cert: PathBuf,
     /// Its key.
     pub key: PathBuf,
-    /// The CAs whose certificates callers may show, if any.
+    /// The CAs of client certificates. None: client certificates are not asked for.
     pub client_ca: Option<PathBuf>,
 }
 
-/// When a certificate counts.
+/// When a certificate is valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateValidity {
-    /// Where it stands.
+    /// The file it is in.
     pub file: PathBuf,
     /// Not before this.
     pub begins: Timestamp,
@@ -36,8 +36,7 @@ pub struct CertificateValidity {
 }
 
 impl TlsFiles {
-    /// Reads the files as a server does, and tells how long each certificate is
-    /// valid.
+    /// Reads the files like a server does, and gives the validity of each certificate.
     ///
     /// # Errors
     ///
@@ -73,7 +72,7 @@ impl TlsFiles {
         paths
     }
 
-    /// Makes of the files' contents what a connection begins with.
+    /// Makes the configuration of new connections of the files' contents.
     pub(crate) fn parse(&self, contents: &[Vec<u8>]) -> Result<ServerConfig, String> {
         let [cert, key, client_ca @ ..] = contents else {
             return Err("a file is missing".to_owned());
@@ -93,7 +92,7 @@ impl TlsFiles {
                         format!("{} has no CA certificate: {error}", path.display())
                     })?;
                 }
-                // Whoever shows none may show a token.
+                // A caller without a certificate may show a token.
                 let verifier =
                     WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
                         .allow_unauthenticated()
@@ -111,7 +110,8 @@ impl TlsFiles {
             )
         })?;
         config.alpn_protocols = vec![b"h2".to_vec()];
-        // A certificate is verified anew for each connection.
+        // Without resumption a certificate is verified for each connection. A resumed
+        // session would outlive the removal of its CA.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         Ok(config)

@@ -4,7 +4,7 @@ use viridian_store::Projects;
 
 use super::role::Role;
 
-/// Who some credentials are.
+/// Whom credentials stand for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Principal {
     /// The actor in history.
@@ -13,7 +13,7 @@ pub(crate) struct Principal {
     pub(crate) projects: Projects,
 }
 
-/// One who was let in, and by which method. In the extensions of every request
+/// A caller that was let in, and the method it calls. In the extensions of every request
 /// that reaches a service.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
@@ -22,7 +22,7 @@ pub(crate) struct Caller {
 }
 
 impl Principal {
-    /// Whoever it is, where nobody is asked.
+    /// Every caller, when no credentials are configured.
     pub(crate) fn anonymous() -> Self {
         Self {
             name: ANONYMOUS.to_owned(),
@@ -42,22 +42,22 @@ impl Caller {
         &self.principal.name
     }
 
-    /// Their name, if they were asked for it.
+    /// The name, if the caller had to show credentials.
     pub(crate) fn known(&self) -> Option<&str> {
         Some(self.name()).filter(|name| *name != ANONYMOUS)
     }
 
-    /// What is called: `/package.Service/Method`.
+    /// The called method: `/package.Service/Method`.
     pub(crate) fn method(&self) -> &'static str {
         self.method
     }
 
-    /// The projects that are theirs.
+    /// The projects that the caller may see.
     pub(crate) fn projects(&self) -> &Projects {
         &self.principal.projects
     }
 
-    /// Whether a project is theirs.
+    /// Whether the caller may see a project.
     pub(crate) fn may_see(&self, project: &str) -> bool {
         match &self.principal.projects {
             Projects::All => true,
@@ -65,11 +65,11 @@ impl Caller {
         }
     }
 
-    /// Whether all projects are theirs.
+    /// Whether the caller may see all projects.
     pub(crate) fn may_see_all(&self) -> bool {
         self.principal.projects == Projects::All
     }
 }
 
-/// Who calls when no credentials are configured.
+/// The name of every caller when no credentials are configured.
 pub(super) const ANONYMOUS: &str = "anonymous";

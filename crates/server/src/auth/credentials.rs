@@ -1,4 +1,4 @@
-//! The file that says who there is: one table an entry.
+//! The file of credentials: one table for each entry.
 //!
 //! ```toml
 //! [[credential]]
@@ -8,8 +8,8 @@
 //! projects = ["shop"]
 //! ```
 //!
-//! Every field is required, and so is an entry: a file that is cut off while it
-//! is being written is no valid one, unless it is cut between two entries.
+//! Every field is required, and so is one entry. So a file that is cut off while it is
+//! being written is not valid, unless it is cut between two entries.
 
 use std::{collections::HashSet, fmt, sync::Arc};
 
@@ -25,7 +25,7 @@ use super::{
 };
 use crate::resource_name::is_resource_name;
 
-/// Who there is.
+/// All configured credentials.
 pub(crate) struct Credentials {
     tokens: Vec<(TokenDigest, Arc<Principal>)>,
     certificates: Vec<(SubjectAltName, Arc<Principal>)>,
@@ -35,11 +35,11 @@ pub(crate) struct Credentials {
 #[derive(Clone, Debug)]
 pub(crate) enum Credential {
     Token(TokenDigest),
-    /// The names in a certificate that was verified.
+    /// The names in a verified certificate.
     Certificate(Arc<[SubjectAltName]>),
 }
 
-/// Why a text says not who there is. Displays as a sentence that names the line.
+/// Why a file of credentials is not valid. Displays as a sentence that names the line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}{why}", .line.map(|line| format!("line {line}: ")).unwrap_or_default())]
 pub(crate) struct CredentialsError {
@@ -47,7 +47,7 @@ pub(crate) struct CredentialsError {
     pub(crate) why: String,
 }
 
-/// An entry, as it is written.
+/// An entry in the form that is written.
 #[derive(Serialize)]
 pub(super) struct CredentialEntry<'a> {
     name: &'a str,
@@ -63,7 +63,7 @@ struct CredentialFile {
     credential: Vec<Spanned<RawCredential>>,
 }
 
-/// An entry, as it is read.
+/// An entry in the form that is read.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawCredential {
@@ -100,8 +100,8 @@ impl Credentials {
         Ok(all)
     }
 
-    /// Who shows this. A token is compared with all there are, each in constant
-    /// time; of a certificate's names the first entry that has one counts.
+    /// Whom a credential stands for. A token is compared with all tokens, each in constant
+    /// time. For a certificate the first entry with one of its names counts.
     pub(crate) fn find(&self, credential: &Credential) -> Option<&Arc<Principal>> {
         match credential {
             Credential::Token(shown) => {
@@ -121,12 +121,12 @@ impl Credentials {
         }
     }
 
-    /// How many there are.
+    /// How many entries there are.
     pub(crate) fn len(&self) -> usize {
         self.tokens.len() + self.certificates.len()
     }
 
-    /// Whether some of them show a certificate.
+    /// Whether some entries are for certificates.
     pub(crate) fn need_certificates(&self) -> bool {
         !self.certificates.is_empty()
     }
@@ -189,7 +189,7 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// A name that history can show and that is nobody else's there.
+/// A name that history can show, and that does not stand for anything else there.
 fn checked_name(name: String) -> Result<String, String> {
     if [ANONYMOUS, COORDINATOR].contains(&name.as_str()) {
         return Err(format!("the name {name:?} has a meaning of its own"));
@@ -385,7 +385,7 @@ mod tests {
         );
     }
 
-    /// So that nobody is refused while the file is being written.
+    /// A good call must not be refused while the file is being written.
     #[test]
     fn a_file_that_is_cut_off_is_none_unless_between_two_entries() {
         let of = |name: &str| {

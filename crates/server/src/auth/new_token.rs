@@ -12,16 +12,16 @@ use super::{
 
 /// A token that was just made.
 pub struct NewToken {
-    /// The token: for its owner, and for nobody else.
+    /// The token, for its owner only.
     pub token: String,
-    /// What to add to the file of credentials.
+    /// The entry to add to the file of credentials.
     pub entry: String,
 }
 
 /// Why no token was made.
 #[derive(Debug, thiserror::Error)]
 pub enum NewTokenError {
-    /// The file of credentials could not have such an entry.
+    /// Such an entry would not be valid in a file of credentials.
     #[error("{0}")]
     Entry(String),
     /// The system gives no random numbers.
@@ -29,7 +29,7 @@ pub enum NewTokenError {
     Random(getrandom::Error),
 }
 
-/// Makes a token. It is kept nowhere.
+/// Makes a token. The server keeps it nowhere.
 ///
 /// # Errors
 ///
@@ -54,7 +54,7 @@ impl fmt::Debug for NewToken {
     }
 }
 
-/// What tokens begin with, so that one that leaks is recognised.
+/// The prefix of tokens, by which scanners recognise one that leaks.
 const TOKEN_PREFIX: &str = "vrd_";
 
 #[cfg(test)]

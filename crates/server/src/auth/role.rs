@@ -2,24 +2,24 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// What a caller may do. Several may be had at once.
+/// What a caller may do. A caller may have several roles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Look at deployments.
+    /// Reads deployments.
     Viewer,
-    /// That, and decide about rollouts: promote, abort, roll back, pause, resume.
+    /// Also decides about rollouts: promote, abort, roll back, pause, resume.
     Promoter,
-    /// That, and say what is deployed: create, update, delete, revisions, activate.
+    /// Also changes deployments: create, update, delete, revisions, activate.
     Operator,
-    /// Take assignments, and report what became of them.
+    /// Takes assignments, and reports on their routes.
     Agent,
-    /// Follow traffic tables.
+    /// Reads traffic tables.
     Proxy,
 }
 
 impl Role {
-    /// All there are.
+    /// All roles.
     pub const ALL: [Self; 5] = [
         Self::Viewer,
         Self::Promoter,

@@ -1,4 +1,4 @@
-//! Client certificates: who one is, is its subject alternative names.
+//! Client certificates. A certificate stands for its subject alternative names.
 
 use std::fmt;
 
@@ -10,15 +10,15 @@ use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(try_from = "String")]
 pub(crate) enum SubjectAltName {
-    /// A host's, in lower case.
+    /// Of a host, in lower case.
     Dns(String),
-    /// Such as a SPIFFE id.
+    /// For example a SPIFFE id.
     Uri(String),
-    /// A person's.
+    /// Of a person.
     Email(String),
 }
 
-/// The names in a certificate. It has been verified already.
+/// The names in a certificate, which must have been verified.
 pub(crate) fn names(certificate: &CertificateDer<'_>) -> Vec<SubjectAltName> {
     let Ok((_, parsed)) = X509Certificate::from_der(certificate) else {
         return Vec::new();

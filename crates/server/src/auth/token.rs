@@ -16,7 +16,7 @@ impl TokenDigest {
         Self(Sha256::digest(token).into())
     }
 
-    /// Takes as long whatever the two have in common.
+    /// Compares in constant time.
     pub(crate) fn is(&self, other: &Self) -> bool {
         self.0.ct_eq(&other.0).into()
     }
@@ -30,7 +30,7 @@ impl TryFrom<String> for TokenDigest {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        // Not what it is instead: it may be a token.
+        // The text itself is not in the error: it may be a token.
         const WRONG: &str = "token_sha256 must be 64 hexadecimal digits";
         if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(WRONG);

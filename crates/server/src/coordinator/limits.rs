@@ -2,22 +2,21 @@ use std::{fmt, ops::RangeInclusive, time::Duration};
 
 use viridian_store::Database;
 
-/// How the due queue is worked on.
+/// How the coordinator works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CoordinatorLimits {
-    /// How many take batches side by side when one batch is not enough. None: one
-    /// on SQLite, whose one writer does everything, and two on PostgreSQL, so that
-    /// one reads while the other commits.
+    /// How many workers take batches side by side when one batch is not enough. None: one on
+    /// SQLite, which has one writer, and two on PostgreSQL, so that one reads while the
+    /// other commits.
     pub workers: Option<u32>,
-    /// How many deployments a batch has. So few that no call waits long for one
-    /// that is in it.
+    /// How many deployments are in a batch. Calls wait for the batch that their deployment
+    /// is in.
     pub batch: u32,
-    /// How long something can stay due that nothing was last_seen of.
+    /// How often to look for due deployments without a notification.
     pub poll: Duration,
-    /// For how long a deployment is set aside whose cycle failed; twice as long
-    /// each time that it fails again.
+    /// How long a deployment is set aside after its cycle failed. Doubles with each failure.
     pub set_aside: Duration,
-    /// For how long at most.
+    /// The longest time that a deployment is set aside.
     pub set_aside_longest: Duration,
 }
 

@@ -1,23 +1,23 @@
-//! Callers that are not let in.
+//! Calls that are refused for their credentials.
 
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use super::info;
 
-/// A call without credentials, where some are needed.
+/// A call without credentials to a method that needs them.
 pub(crate) fn credentials_missing() -> Status {
     let message = "credentials are needed: a bearer token or a client certificate";
     unauthenticated("CREDENTIALS_MISSING", message)
 }
 
-/// A call with credentials that nobody has. `why` says nothing of what they are.
+/// A call with credentials that the server does not know. `why` must not contain them.
 pub(crate) fn credentials_invalid(why: &'static str) -> Status {
     unauthenticated("CREDENTIALS_INVALID", why)
 }
 
-/// What a stream ends with when its caller may do something else than when it
-/// began: the next call goes by that.
+/// Ends a stream whose caller's roles or projects have changed. The next call goes by the
+/// new ones.
 pub(crate) fn credentials_changed() -> Status {
     let mut details = info("CREDENTIALS_CHANGED", []);
     details.set_retry_info(Some(std::time::Duration::ZERO));
@@ -35,14 +35,14 @@ pub(crate) fn role_not_allowed(name: &str, method: &str, allowed: &[impl ToStrin
     Status::with_error_details(Code::PermissionDenied, message, details)
 }
 
-/// A call about a project that is not the caller's, whether there is one or not.
+/// A call about a project that the caller may not see, whether it exists or not.
 pub(crate) fn project_not_allowed(name: &str, project: &str) -> Status {
     let message = format!("project {project} is not one of those of {name}");
     let details = info("PROJECT_NOT_ALLOWED", [("project", project.to_owned())]);
     Status::with_error_details(Code::PermissionDenied, message, details)
 }
 
-/// A method that is not in the contract.
+/// A method that the server does not have.
 pub(crate) fn method_unknown() -> Status {
     let message = "there is no such method";
     Status::with_error_details(Code::Unimplemented, message, info("METHOD_NOT_FOUND", []))

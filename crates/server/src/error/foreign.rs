@@ -1,18 +1,17 @@
-//! Refusals that are not ours: those of the library that speaks gRPC. They get
-//! what every error of Viridian has, and the code that a caller can act on.
+//! Errors of the gRPC library. They get the details that every error of Viridian has, and a
+//! code that a caller can act on.
 
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use super::{code::code_name, info};
 
-/// A refusal from outside the services, before a reply was begun, made one of
-/// ours.
+/// Completes an error of the library before a reply has begun.
 pub(crate) fn refusal(status: &Status) -> Status {
     let (code, reason, message) = match status.code() {
-        // What cannot be decoded has a mistake of the caller, not of the server.
+        // A message that cannot be decoded is the caller's mistake, not the server's.
         Code::Internal => return malformed(status.message()),
-        // As it comes, or decompressed. Trying again would not help.
+        // Too large as sent, or once decompressed. A retry would not help.
         Code::OutOfRange | Code::ResourceExhausted => (
             Code::InvalidArgument,
             "MESSAGE_TOO_LARGE",
@@ -33,8 +32,7 @@ pub(crate) fn refusal(status: &Status) -> Status {
     Status::with_error_details(code, message, info(reason, []))
 }
 
-/// The same for one that ends a reply that was begun. There the caller made no
-/// mistake.
+/// Completes an error that ends a reply. At that point the caller made no mistake.
 pub(crate) fn ending(status: &Status) -> Status {
     let code = status.code();
     let message = match code {
@@ -50,8 +48,8 @@ pub(crate) fn not_grpc() -> Status {
     Status::with_error_details(Code::InvalidArgument, message, info("NOT_GRPC", []))
 }
 
-/// Bytes that are no request. `why` is what the library says of them; when that
-/// tells where, so does the answer.
+/// A message that cannot be decoded. If `why`, the library's text, names the field, the
+/// reply does too.
 fn malformed(why: &str) -> Status {
     let mut details = info("MALFORMED_MESSAGE", []);
     if let Some((field, description)) = undecodable(why) {
@@ -60,8 +58,9 @@ fn malformed(why: &str) -> Status {
     Status::with_error_details(Code::InvalidArgument, why, details)
 }
 
-/// Where and what, of "…: DeploymentPolicy.drain_grace: CreateDeploymentRequest.policy:
-/// invalid …", which is how the decoder tells it, from the inside out.
+/// The field and the reason in "…: DeploymentPolicy.drain_grace:
+/// CreateDeploymentRequest.policy: invalid …". The decoder writes the path from the inside
+/// out.
 fn undecodable(why: &str) -> Option<(String, &str)> {
     let mut rest = why.split_once(": ")?.1;
     let mut path = Vec::new();

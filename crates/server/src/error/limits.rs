@@ -1,4 +1,4 @@
-//! What is refused before it reaches a service, or cut off in it.
+//! Calls that a limit refuses, and calls that are cut off.
 
 use std::time::Duration;
 
@@ -7,24 +7,24 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::info;
 
-/// More calls are under way than the server takes on.
+/// Too many calls are under way.
 pub(crate) fn too_many_requests() -> Status {
     let message = "too many requests are under way";
     exhausted("TOO_MANY_REQUESTS", message, CALL_RETRY_DELAY)
 }
 
-/// More streams are open than the server takes on, or than one caller may have.
+/// Too many streams are open, in all or of one caller.
 pub(crate) fn too_many_streams(message: &'static str) -> Status {
     exhausted("TOO_MANY_STREAMS", message, STREAM_RETRY_DELAY)
 }
 
-/// The caller calls too often; it may again after a while.
+/// The caller calls too often. It may call again after `wait`.
 pub(crate) fn too_fast(wait: Duration) -> Status {
     exhausted("RATE_LIMITED", "you call too often", wait)
 }
 
-/// The caller's own deadline, or the server's, has passed. What was under way
-/// has been given up; what was committed stays.
+/// The deadline of the caller or of the server has passed. The call is dropped; what it
+/// committed stays.
 pub(crate) fn too_late() -> Status {
     let message = "the call was not done in time";
     Status::with_error_details(
@@ -34,7 +34,7 @@ pub(crate) fn too_late() -> Status {
     )
 }
 
-/// A bug. The log has more.
+/// A call that panicked.
 pub(crate) fn panicked() -> Status {
     let message = "an internal error; the server's log has the reason";
     Status::with_error_details(Code::Internal, message, info("INTERNAL", []))
@@ -46,7 +46,7 @@ fn exhausted(reason: &str, message: &str, wait: Duration) -> Status {
     Status::with_error_details(Code::ResourceExhausted, message, details)
 }
 
-/// Calls end all the time.
+/// Short: calls end all the time.
 const CALL_RETRY_DELAY: Duration = Duration::from_millis(200);
-/// Streams do not.
+/// Longer: streams stay open.
 const STREAM_RETRY_DELAY: Duration = Duration::from_secs(5);

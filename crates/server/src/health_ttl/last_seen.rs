@@ -1,4 +1,4 @@
-//! When this server last had a report of each route.
+//! When each route was last reported to this server.
 
 use std::{
     collections::HashMap,
@@ -8,12 +8,12 @@ use std::{
 use viridian_store::LastReport;
 use viridian_strategy::{RouteId, Timestamp};
 
-/// What is not written down yet. Each report is noted here in passing; nothing
-/// else happens for one that changes nothing.
+/// The times of reports that are not written down yet. A report that changes nothing is
+/// recorded here, and costs no transaction.
 #[derive(Debug, Default)]
 pub(crate) struct LastSeen(Mutex<HashMap<RouteId, RouteTimes>>);
 
-/// What was to be written down at one moment.
+/// The times that one flush writes down.
 pub(crate) struct Flush(Vec<(RouteId, RouteTimes)>);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,41 +23,40 @@ struct RouteTimes {
 }
 
 impl LastSeen {
-    /// Notes that the status of some routes was reported, by the database's time.
-    pub(crate) fn statuses(&self, routes: &[RouteId], now: Timestamp) {
+    /// Records that the status of some routes was reported, by the database's time.
+    pub(crate) fn record_statuses(&self, routes: &[RouteId], now: Timestamp) {
         let mut times = self.times();
         for &route in routes {
             times.entry(route).or_default().status = Some(now);
         }
     }
 
-    /// Notes that the health of some routes was reported, by the database's time.
-    pub(crate) fn health(&self, routes: &[RouteId], now: Timestamp) {
+    /// Records that the health of some routes was reported, by the database's time.
+    pub(crate) fn record_health(&self, routes: &[RouteId], now: Timestamp) {
         let mut times = self.times();
         for &route in routes {
             times.entry(route).or_default().health = Some(now);
         }
     }
 
-    /// When anything was reported of a route last. None when that is written
-    /// down, or nothing ever was.
+    /// When a route was last reported. None if that is written down, or nothing was.
     pub(crate) fn last(&self, route: RouteId) -> Option<Timestamp> {
         let times = self.times();
         let RouteTimes { status, health } = times.get(&route)?;
         (*status).max(*health)
     }
 
-    /// All that is to be written down.
-    pub(super) fn noted(&self) -> Flush {
+    /// The times to write down.
+    pub(super) fn begin_flush(&self) -> Flush {
         let times = self.times();
         Flush(times.iter().map(|(&id, &times)| (id, times)).collect())
     }
 
-    /// Forgets what is written down, but for what was last_seen since.
-    pub(super) fn forget(&self, written: &Flush) {
+    /// Removes what was written down. Times that are newer than the flush stay.
+    pub(super) fn end_flush(&self, written: &Flush) {
         let mut times = self.times();
-        for (id, of) in &written.0 {
-            if times.get(id) == Some(of) {
+        for (id, flushed) in &written.0 {
+            if times.get(id) == Some(flushed) {
                 times.remove(id);
             }
         }
@@ -88,38 +87,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_heard_is_told_until_it_is_written_down() {
+    fn a_report_is_known_until_it_is_written_down() {
         let (last_seen, route, begin) = (
             LastSeen::default(),
             RouteId(Uuid::nil()),
             Timestamp::from_micros(0),
         );
         assert_eq!(last_seen.last(route), None);
-        last_seen.statuses(&[route], begin);
-        last_seen.health(&[route], begin + SECOND);
+        last_seen.record_statuses(&[route], begin);
+        last_seen.record_health(&[route], begin + SECOND);
         assert_eq!(last_seen.last(route), Some(begin + SECOND));
-        let noted = last_seen.noted();
+        let flush = last_seen.begin_flush();
         let report = LastReport {
             route,
             status: Some(begin),
             health: Some(begin + SECOND),
         };
-        assert_eq!(noted.reports(), [report]);
-        last_seen.forget(&noted);
+        assert_eq!(flush.reports(), [report]);
+        last_seen.end_flush(&flush);
         assert_eq!(last_seen.last(route), None);
     }
 
     #[test]
-    fn what_was_heard_meanwhile_is_written_down_the_next_time() {
+    fn a_report_during_a_flush_is_written_down_by_the_next_one() {
         let (last_seen, route, begin) = (
             LastSeen::default(),
             RouteId(Uuid::nil()),
             Timestamp::from_micros(0),
         );
-        last_seen.health(&[route], begin);
-        let noted = last_seen.noted();
-        last_seen.health(&[route], begin + SECOND);
-        last_seen.forget(&noted);
+        last_seen.record_health(&[route], begin);
+        let flush = last_seen.begin_flush();
+        last_seen.record_health(&[route], begin + SECOND);
+        last_seen.end_flush(&flush);
         assert_eq!(last_seen.last(route), Some(begin + SECOND));
     }
 

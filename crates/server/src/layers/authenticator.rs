@@ -56,7 +56,7 @@ impl Authenticator {
                 }),
             };
         }
-        // Before the method: only callers with credentials are told which there are.
+        // Before the method: only callers with credentials learn which methods there are.
         let credential = shown?.ok_or_else(credentials_missing)?;
         let principal = self.principal(&credential)?;
         check_role(method, &principal)?;

@@ -1,4 +1,4 @@
-//! What is called, since when, and until when the caller waits.
+//! The called method, the time of arrival, and the deadline.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::rpc_method::RpcMethod;
 
-/// What is called, since when, and until when the caller waits.
+/// The called method, the time of arrival, and the deadline.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CallInfo {
     pub(crate) method: &'static RpcMethod,
@@ -48,8 +48,8 @@ impl CallInfo {
     }
 }
 
-/// How long the caller waits: `grpc-timeout` is up to eight digits and a unit.
-/// One that cannot be read is none, as tonic has it.
+/// The caller's timeout: `grpc-timeout` is up to eight digits and a unit. None if it cannot
+/// be read, as in tonic.
 fn timeout_of(headers: &HeaderMap<HeaderValue>) -> Option<Duration> {
     let text = headers.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;

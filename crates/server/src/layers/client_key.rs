@@ -31,7 +31,7 @@ pub(crate) async fn identify(mut request: Request, next: Next) -> Response {
 }
 
 impl ClientKey {
-    /// The key of a request.
+    /// The key of a request, as [`identify`] found it.
     pub(crate) fn of(request: &Request) -> Self {
         let found = request.extensions().get().cloned();
         found.unwrap_or(Self::Unknown)

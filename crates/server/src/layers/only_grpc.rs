@@ -1,12 +1,12 @@
-//! What is not gRPC goes no further.
+//! Refuses requests that are not gRPC.
 
 use axum::{body::Body, extract::Request, middleware::Next, response::Response};
 use http::{StatusCode, header::CONTENT_TYPE};
 
 use crate::error::foreign::not_grpc;
 
-/// Refuses what does not claim to be gRPC, as the protocol has it for callers that
-/// speak only HTTP.
+/// Refuses a request without a gRPC content type, with the HTTP status that the protocol
+/// asks for.
 pub(crate) async fn check(request: Request, next: Next) -> Response {
     if is_grpc(&request) {
         return next.run(request).await;
@@ -16,7 +16,7 @@ pub(crate) async fn check(request: Request, next: Next) -> Response {
     refused
 }
 
-/// Whether a request claims to be what we can read.
+/// Whether the content type is one that the services read.
 fn is_grpc(request: &Request) -> bool {
     let stated = request.headers().get(CONTENT_TYPE);
     let stated = stated.and_then(|stated| stated.to_str().ok());

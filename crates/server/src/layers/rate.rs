@@ -1,4 +1,4 @@
-//! How often each caller may call.
+//! The rate limit of each caller.
 
 use std::{num::NonZeroU32, sync::Arc};
 
@@ -16,7 +16,7 @@ use governor::{
 use super::{call_info::CallInfo, client_key::ClientKey, refused::refuse};
 use crate::{error::limits::too_fast, rpc_limits::RpcLimits};
 
-/// How often each caller may call. Cheap to clone.
+/// A token bucket for each caller. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct RateLimits(Option<Arc<TokenBuckets>>);
 
@@ -32,7 +32,7 @@ impl RateLimits {
     }
 }
 
-/// Refuses a call of a caller that calls too often, and says when it may call again.
+/// Refuses the call of a caller without tokens, and says when to call again.
 /// Health checks do not count.
 pub(crate) async fn limit(
     State(rate): State<RateLimits>,

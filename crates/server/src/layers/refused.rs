@@ -1,4 +1,4 @@
-//! What limits refuse.
+//! Refusals of limits.
 
 use axum::response::Response;
 use metrics::counter;
@@ -6,11 +6,11 @@ use tonic::Status;
 
 use crate::metrics::RPC_REJECTED;
 
-/// Marks a reply that is the refusal of a limit.
+/// Marks the reply of a call that a limit refused.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LimitRefusal;
 
-/// Refuses a call, and counts that this limit did.
+/// Refuses a call, and counts the refusal for this limit.
 pub(crate) fn refuse(limit: &'static str, status: &Status) -> Response {
     counter!(RPC_REJECTED, "limit" => limit).increment(1);
     let mut response: Response = status.clone().into_http();

@@ -1,12 +1,11 @@
-//! Request ids: `x-request-id` comes in, or is made, and goes out with the
-//! reply, so that a caller and a log can speak of the same call.
+//! Request ids: `x-request-id` of the request, or a new one, is in the log and in the reply.
 
 use axum::extract::Request;
 use http::{HeaderName, HeaderValue};
 use tower_http::request_id::{MakeRequestId, RequestId};
 use uuid::Uuid;
 
-/// Makes ids that sort by time.
+/// Makes UUIDs that sort by time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NewRequestId;
 
@@ -17,7 +16,7 @@ impl MakeRequestId for NewRequestId {
     }
 }
 
-/// Takes away an id that has no place in a log. Another is made for it.
+/// Removes an id that is not fit for a log. A new one is made instead.
 pub(crate) fn clean(mut request: Request) -> Request {
     let fit = |id: &HeaderValue| {
         (1..=MAX_LENGTH).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)

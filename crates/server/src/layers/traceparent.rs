@@ -1,18 +1,17 @@
-//! The W3C trace context: which trace a call belongs to, and which span of the
-//! caller's it came from.
+//! The W3C trace context: the trace of a call, and the caller's span.
 
 use http::HeaderMap;
 
-/// Which trace a call belongs to, in lower-case hexadecimal.
+/// The trace and the span of the caller, in lower-case hexadecimal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TraceParent<'a> {
     pub(crate) trace_id: &'a str,
     pub(crate) parent_id: &'a str,
-    /// Whether the caller keeps its part of it.
+    /// Whether the caller records its spans.
     pub(crate) sampled: bool,
 }
 
-/// Reads `traceparent`. One that is not as the specification has it is none.
+/// Reads `traceparent`. None if it is not well-formed.
 pub(crate) fn read(headers: &HeaderMap) -> Option<TraceParent<'_>> {
     let mut values = headers.get_all("traceparent").iter();
     let (Some(value), None) = (values.next(), values.next()) else {
@@ -23,7 +22,7 @@ pub(crate) fn read(headers: &HeaderMap) -> Option<TraceParent<'_>> {
     let trace_id = parts.next().filter(|it| is_id(it, 32))?;
     let parent_id = parts.next().filter(|it| is_id(it, 16))?;
     let flags = parts.next().filter(|it| is_hex(it, 2))?;
-    // Later versions may have more to say.
+    // Later versions may have more fields.
     if version == "00" && parts.next().is_some() {
         return None;
     }

@@ -1,4 +1,4 @@
-//! Where Prometheus reads.
+//! The endpoint that Prometheus scrapes.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -10,22 +10,22 @@ use super::ScrapeGauges;
 
 /// Answers `GET /metrics` until it is dropped.
 pub(crate) async fn serve(listener: TcpListener, handle: PrometheusHandle, gauges: ScrapeGauges) {
-    let (told, gauges) = (handle.clone(), Arc::new(gauges));
-    let tell = async move || {
+    let (rendered, gauges) = (handle.clone(), Arc::new(gauges));
+    let page = async move || {
         gauges.refresh().await;
-        ([(CONTENT_TYPE, PROMETHEUS_CONTENT_TYPE)], told.render())
+        ([(CONTENT_TYPE, PROMETHEUS_CONTENT_TYPE)], rendered.render())
     };
-    let pages = Router::new().route("/metrics", get(tell));
+    let pages = Router::new().route("/metrics", get(page));
     let serving = async { axum::serve(listener, pages).await };
     tokio::select! {
         ended = serving => ended.unwrap_or_else(log),
-        () = tidy(handle) => {}
+        () = run_upkeep(handle) => {}
     }
 }
 
-/// Histograms are kept as they come in until someone reads or tidies them, and
-/// it may be that nobody reads.
-async fn tidy(handle: PrometheusHandle) {
+/// Aggregates the histograms at intervals. The recorder keeps each sample until a scrape or
+/// this, so that memory would grow if nothing scrapes.
+async fn run_upkeep(handle: PrometheusHandle) {
     let mut times = interval(UPKEEP_INTERVAL);
     loop {
         times.tick().await;

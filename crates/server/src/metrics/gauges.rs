@@ -1,4 +1,4 @@
-//! What is looked up when someone reads: how much there is of something now.
+//! Gauges that are queried at a scrape.
 
 use std::time::{Duration, Instant};
 
@@ -13,14 +13,14 @@ use super::{
     OLDEST, OVERDUE, WATCHES, WATCHES_BEHIND,
 };
 
-/// Looks things up, not more often than is cheap.
+/// Queries the gauges, and the expensive ones not at each scrape.
 pub(crate) struct ScrapeGauges {
     database: Database,
     feeds: Feeds,
     counted: Mutex<CensusAge>,
 }
 
-/// When deployments were counted, and how long that took.
+/// When deployments were counted last, and how long that took.
 #[derive(Default)]
 struct CensusAge {
     at: Option<Instant>,
@@ -36,8 +36,8 @@ impl ScrapeGauges {
         }
     }
 
-    /// Looks everything up. What the database does not tell in time stays as it
-    /// was, and it counts as away.
+    /// Queries all gauges. If the database does not answer in time, its gauges keep their
+    /// values and it counts as down.
     pub(super) async fn refresh(&self) {
         let (in_use, most) = self.database.handed_out();
         gauge!(CONNECTIONS_IN_USE).set(in_use as f64);
@@ -59,7 +59,7 @@ impl ScrapeGauges {
     }
 
     async fn ask(&self) -> Result<(), StoreError> {
-        // One reader after the other.
+        // One scrape after the other, or each would count all deployments.
         let mut counted = self.counted.lock().await;
         let Backlog { due, overdue } = self.database.backlog().await?;
         gauge!(DUE).set(due as f64);
@@ -79,15 +79,15 @@ impl ScrapeGauges {
 }
 
 impl CensusAge {
-    /// Whether it is too early to count again: counting looks at all deployments,
-    /// and may take a hundredth of the time.
+    /// Whether it is too early to count again. Counting reads all deployments, and may take
+    /// 1 % of the time.
     fn is_fresh(&self) -> bool {
         let rest = (self.took * 100).max(MIN_CENSUS_INTERVAL);
         self.at.is_some_and(|at| at.elapsed() < rest)
     }
 }
 
-/// Shows all places, those with no deployment too.
+/// Sets the gauges of all steps. A step without deployments is set to 0.
 fn show(census: &[Census], now: Timestamp) {
     for (lifecycle, sub_step) in LIFECYCLE_STEPS {
         let here = |it: &&Census| (it.lifecycle, it.sub_step) == (lifecycle, sub_step);
@@ -101,7 +101,7 @@ fn show(census: &[Census], now: Timestamp) {
             ];
             gauge!(DEPLOYMENTS, &labels).set(count.map_or(0, |it| it.count) as f64);
         }
-        // What is paused stands still on purpose.
+        // A paused deployment stands still on purpose.
         let moving = census.iter().filter(here).find(|it| !it.paused);
         let labels = [("lifecycle", lifecycle), ("sub_step", sub_step)];
         let oldest = moving.map_or(Duration::ZERO, |it| now.since(it.since));

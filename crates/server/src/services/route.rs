@@ -76,7 +76,7 @@ impl RouteService for Routes {
         if let Ok(now) = scope.feeds().clock().now().await {
             scope
                 .last_seen()
-                .statuses(&applied(&routes, &outcomes), now);
+                .record_statuses(&applied(&routes, &outcomes), now);
         }
         let ids = message.reports.into_iter().map(|report| report.route_id);
         let results = results(ids, hidden, outcomes)?;
@@ -95,7 +95,9 @@ impl RouteService for Routes {
         let routes: Vec<RouteId> = reports.iter().map(|report| report.route).collect();
         let outcomes = scope.database().report_health(reports).await;
         if let Ok(now) = scope.feeds().clock().now().await {
-            scope.last_seen().health(&applied(&routes, &outcomes), now);
+            scope
+                .last_seen()
+                .record_health(&applied(&routes, &outcomes), now);
         }
         let ids = message.reports.into_iter().map(|report| report.route_id);
         let results = results(ids, hidden, outcomes)?;
