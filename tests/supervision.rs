@@ -51,6 +51,13 @@ async fn a_background_task_that_panics_ends_the_server() {
             Code::Unavailable,
             "SHUTTING_DOWN",
         );
+        // Without this end, an open watch would hold the shutdown for all of its grace.
+        let end = within("the end of the watch", all.message()).await;
+        refused(
+            &end.expect_err("the server ends"),
+            Code::Unavailable,
+            "SHUTTING_DOWN",
+        );
         let status = env.guarded.server.ended().await;
         assert_eq!(status.code(), Some(70), "{task}: {status:?}");
         let why = format!("error: the background task {task} panicked");

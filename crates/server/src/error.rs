@@ -90,7 +90,7 @@ pub(crate) fn slow_consumer() -> Status {
 
 /// Ends a watch whose token is older than the retained events.
 pub(crate) fn resume_token_expired() -> Status {
-    let message = "events behind the resume token are forgotten; watch without one";
+    let message = "the events after the resume token are deleted; watch without one";
     let details = info("RESUME_TOKEN_EXPIRED", []);
     Status::with_error_details(Code::OutOfRange, message, details)
 }
@@ -108,10 +108,12 @@ pub(crate) fn bad_field(field: &str, description: &str) -> Status {
 
 /// The same with only some of all violations.
 pub(crate) fn some_of_bad_request(violations: Vec<FieldViolation>, total: usize) -> Status {
-    let told = violations.len();
+    let listed = violations.len();
     let message = match violations.as_slice() {
         [one] if total == 1 => format!("{}: {}", one.field, one.description),
-        _ if told < total => format!("{total} fields are not valid, the first {told} are told"),
+        _ if listed < total => {
+            format!("{total} fields are not valid; these are the first {listed}")
+        }
         _ => format!("{total} fields are not valid"),
     };
     let mut details = info("INVALID_FIELD", []);

@@ -14,7 +14,7 @@ use viridian_store::Database;
 /// What the health service says now.
 pub(crate) struct HealthStatus {
     services: &'static [&'static str],
-    /// None once the server shuts down: what the database does is of no account then.
+    /// None once the server shuts down: the database is irrelevant then.
     reporter: Mutex<Option<HealthReporter>>,
 }
 

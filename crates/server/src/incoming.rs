@@ -51,6 +51,7 @@ pub(crate) fn secured(
             }
         })
         .map(move |connection| secure(connection, tls.clone()))
+        // In order, one slow handshake would hold back all connections after it.
         .buffer_unordered(MAX_HANDSHAKES)
         .filter_map(|io| ready(io.map(Ok)))
 }

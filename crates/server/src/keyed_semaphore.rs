@@ -46,6 +46,7 @@ impl<K: Hash + Eq> Drop for KeyedPermit<K> {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         match counts.get_mut(&self.key) {
             Some(count) if *count > 1 => *count -= 1,
+            // Without this, the map would keep an entry for each key that ever came.
             _ => {
                 counts.remove(&self.key);
             }

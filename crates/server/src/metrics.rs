@@ -93,6 +93,12 @@ pub(crate) fn install() -> Result<PrometheusHandle, InstallError> {
 pub(crate) struct InstallError(String);
 
 fn describe() {
+    describe_calls();
+    describe_deployments();
+    begin_at_zero();
+}
+
+fn describe_calls() {
     describe_counter!(RPC_STARTED, "Calls begun.");
     describe_counter!(RPC_HANDLED, "Calls ended, by code.");
     describe_histogram!(
@@ -109,6 +115,9 @@ fn describe() {
         CONNECTIONS_REJECTED,
         "Connections refused because their address has too many."
     );
+}
+
+fn describe_deployments() {
     describe_counter!(PASSES, "Passes over the due queue, by outcome.");
     describe_counter!(CYCLES, "Cycles of deployments.");
     describe_counter!(CYCLES_FAILED, "Cycles that failed.");
@@ -149,7 +158,6 @@ fn describe() {
         EVENTS_BEHIND,
         "How many events the slowest watch has yet to take, at most."
     );
-    begin_at_zero();
 }
 
 /// Without this, the first count of a series would be no increase for Prometheus.

@@ -5,10 +5,11 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 use viridian_store::{Database, Pruned, Retention};
 
-/// Prunes at once and then at each interval, for ever. A pass that is dropped leaves
-/// nothing behind, and is done the next time.
+/// Prunes at once and then at each interval, for ever. A pass may be dropped at any time: it
+/// deletes in small transactions, and the next pass does the rest.
 pub(crate) async fn run(database: Database, retention: Retention) {
     let mut times = interval(INTERVAL);
+    // Without this, a pass that took too long would be followed by others without a pause.
     times.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         times.tick().await;

@@ -160,6 +160,7 @@ pub(crate) fn read(files: &[PathBuf]) -> FileContents {
 }
 
 fn read_file(file: &PathBuf) -> io::Result<Vec<u8>> {
+    // Without this, a wrong path such as a device would fill the memory.
     if fs::metadata(file)?.len() > MAX_FILE_SIZE {
         return Err(io::Error::other("it is too large"));
     }

@@ -27,7 +27,7 @@ pub(crate) enum MethodAccess {
     Authenticated,
     /// Callers with one of these roles.
     Roles(&'static [Role]),
-    /// Nobody: the server has no such method.
+    /// No caller: the server has no such method.
     NotServed,
 }
 

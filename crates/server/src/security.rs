@@ -52,6 +52,7 @@ impl LoadedSecurity {
             tls: None,
             reloads: Vec::new(),
         };
+        // Read at the start too: a server with a broken file must not start.
         if let Some(path) = &config.tokens {
             let file = path.clone();
             let parse = move |contents: &[Vec<u8>]| {

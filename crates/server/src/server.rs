@@ -2,8 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::task::JoinHandle;
 use viridian_feeds::Feeds;
 use viridian_store::Database;
 
@@ -47,10 +46,9 @@ impl Server {
         let shutdown = Shutdown::default();
         let mut tasks = TaskSet::new(shutdown.clone());
         let feeds = Feeds::new(database.clone(), config.watch);
-        if let Some(endpoint) = MetricsEndpoint::open(&config).await? {
+        if let Some(on) = config.metrics_listen {
             let gauges = ScrapeGauges::new(database.clone(), feeds.clone());
-            let serving = metrics::serve(endpoint.listener, endpoint.handle, gauges);
-            tasks.spawn_loop(BackgroundTask::Metrics, serving);
+            tasks.spawn_loop(BackgroundTask::Metrics, metrics_endpoint(on, gauges).await?);
         }
         let last_seen = Arc::new(LastSeen::default());
         let (reporter, health_service) = tonic_health::server::health_reporter();
@@ -64,10 +62,11 @@ impl Server {
         let routes = grpc::services(shared, health_service, &config.rpc_limits)?;
         tracing::info!(%address, "serving");
         security.log_access(&config, address);
+        // Accepted only from here on: a connection before this waits in the backlog.
         let connections = grpc::incoming(listener, &config.rpc_limits);
         let stack = GrpcStack {
-            limits: config.rpc_limits,
-            web: config.grpc_web,
+            limits: config.rpc_limits.clone(),
+            web: config.grpc_web.clone(),
             authenticator: security.authenticator,
             stop: shutdown.calls.clone(),
         };
@@ -85,31 +84,13 @@ impl Server {
         for (task, reload) in security.reloads {
             tasks.spawn_loop(task, reload);
         }
-        coordinator::spawn(&mut tasks, &database, config.coordinator, &shutdown.calls);
-        tasks.spawn_loop(BackgroundTask::LogReader, feeds.clone().run_log_reader());
-        tasks.spawn_loop(
-            BackgroundTask::AssignmentReader,
-            feeds.clone().run_assignment_reader(),
-        );
-        tasks.spawn_loop(BackgroundTask::Relay, feeds.run_relay());
-        tasks.spawn_loop(
-            BackgroundTask::DatabaseProbe,
-            health::probe(database.clone(), Arc::clone(&health)),
-        );
-        tasks.spawn_loop(
-            BackgroundTask::Pruner,
-            pruner::run(database.clone(), config.retention),
-        );
-        // Not a loop: after the last call it writes once more.
-        tasks.spawn(
-            BackgroundTask::HealthTtl,
-            health_ttl::run(
-                database,
-                last_seen,
-                config.health_ttl,
-                shutdown.background.clone(),
-            ),
-        );
+        let background = BackgroundParts {
+            database,
+            feeds,
+            last_seen,
+            health: Arc::clone(&health),
+        };
+        background.spawn(&mut tasks, &config, &shutdown);
         Ok(Self {
             address,
             shutdown,
@@ -128,7 +109,7 @@ impl Server {
     pub async fn failed(&mut self) -> TaskFailure {
         match (&mut self.supervisor).await {
             Ok(Err(failure)) => failure,
-            // Only a shutdown ends it without a failure, and that takes the server away.
+            // Only a shutdown ends it without a failure, and a shutdown consumes the server.
             Ok(Ok(())) => std::future::pending().await,
             Err(error) => TaskFailure {
                 task: BackgroundTask::Supervisor,
@@ -155,21 +136,58 @@ impl Drop for Server {
     }
 }
 
-/// Where metrics are served, and what renders them.
-struct MetricsEndpoint {
-    listener: TcpListener,
-    handle: PrometheusHandle,
+/// What background tasks work on.
+struct BackgroundParts {
+    database: Database,
+    feeds: Feeds,
+    last_seen: Arc<LastSeen>,
+    health: Arc<HealthStatus>,
 }
 
-impl MetricsEndpoint {
-    /// Records from now on, and listens. None if no address is configured.
-    async fn open(config: &Config) -> Result<Option<Self>, StartError> {
-        let Some(listen) = config.metrics_listen else {
-            return Ok(None);
-        };
-        let handle = metrics::install().map_err(|error| StartError::Config(error.to_string()))?;
-        let (listener, address) = grpc::listen(listen).await?;
-        tracing::info!(%address, "serving metrics");
-        Ok(Some(Self { listener, handle }))
+impl BackgroundParts {
+    /// Starts the tasks that every server has.
+    fn spawn(self, tasks: &mut TaskSet, config: &Config, shutdown: &Shutdown) {
+        let Self {
+            database,
+            feeds,
+            last_seen,
+            health,
+        } = self;
+        coordinator::spawn(tasks, &database, config.coordinator, &shutdown.calls);
+        tasks.spawn_loop(BackgroundTask::LogReader, feeds.clone().run_log_reader());
+        tasks.spawn_loop(
+            BackgroundTask::AssignmentReader,
+            feeds.clone().run_assignment_reader(),
+        );
+        tasks.spawn_loop(BackgroundTask::Relay, feeds.run_relay());
+        tasks.spawn_loop(
+            BackgroundTask::DatabaseProbe,
+            health::probe(database.clone(), health),
+        );
+        tasks.spawn_loop(
+            BackgroundTask::Pruner,
+            pruner::run(database.clone(), config.retention),
+        );
+        // Not a loop: after the last call it writes once more.
+        tasks.spawn(
+            BackgroundTask::HealthTtl,
+            health_ttl::run(
+                database,
+                last_seen,
+                config.health_ttl,
+                shutdown.background.clone(),
+            ),
+        );
     }
+}
+
+/// Records metrics from now on, and listens. Gives what serves them.
+async fn metrics_endpoint(
+    on: SocketAddr,
+    gauges: ScrapeGauges,
+) -> Result<impl Future<Output = ()> + Send + use<>, StartError> {
+    let handle = metrics::install().map_err(|error| StartError::Config(error.to_string()))?;
+    let (listener, address) = grpc::listen(on).await?;
+    tracing::info!(%address, "serving metrics");
+    Ok(metrics::serve(listener, handle, gauges))
 }

@@ -227,6 +227,7 @@ impl TaskSet {
         }
         for (task, handle) in self.running.values().filter(|(task, _)| is_meant(*task)) {
             tracing::warn!(%task, "did not end in time and was cut off");
+            // A blocking task cannot be aborted; the runtime ends it with the process.
             handle.abort();
         }
     }

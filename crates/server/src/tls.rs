@@ -109,6 +109,7 @@ impl TlsFiles {
                 self.key.display()
             )
         })?;
+        // Clients of gRPC refuse a connection on which h2 was not negotiated.
         config.alpn_protocols = vec![b"h2".to_vec()];
         // Without resumption a certificate is verified for each connection. A resumed
         // session would outlive the removal of its CA.

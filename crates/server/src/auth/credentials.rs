@@ -104,6 +104,7 @@ impl Credentials {
     /// time. For a certificate the first entry with one of its names counts.
     pub(crate) fn find(&self, credential: &Credential) -> Option<&Arc<Principal>> {
         match credential {
+            // No early return: the time must not depend on which token matches.
             Credential::Token(shown) => {
                 self.tokens.iter().fold(None, |found, (digest, principal)| {
                     if digest.is(shown) {

@@ -56,6 +56,7 @@ impl LastSeen {
     pub(super) fn end_flush(&self, written: &Flush) {
         let mut times = self.times();
         for (id, flushed) in &written.0 {
+            // A newer time came during the flush: it must be written down too.
             if times.get(id) == Some(flushed) {
                 times.remove(id);
             }

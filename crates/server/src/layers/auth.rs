@@ -57,8 +57,10 @@ fn credential(headers: &mut HeaderMap, peer: Option<&Peer>) -> Result<Option<Cre
     let token = match (values.next(), values.next()) {
         (None, _) => None,
         (Some(one), None) => Some(bearer(one.as_bytes()).map(TokenDigest::of)),
+        // Two tokens are none: a proxy and this server might each take another one.
         (Some(_), Some(_)) => Some(None),
     };
+    // Services, spans and logs must not see the token.
     headers.remove(AUTHORIZATION);
     match (token, peer) {
         (Some(Some(digest)), _) => Ok(Some(Credential::Token(digest))),

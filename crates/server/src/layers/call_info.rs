@@ -30,6 +30,7 @@ pub(crate) fn record(timeout: Duration) -> impl Fn(Request) -> Request + Clone {
         request.extensions_mut().insert(CallInfo {
             method,
             at,
+            // The largest valid timeout is beyond the range of an Instant: it is no limit.
             deadline: wait.and_then(|wait| at.checked_add(wait)),
         });
         request

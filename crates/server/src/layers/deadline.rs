@@ -26,6 +26,7 @@ pub(crate) async fn enforce(request: Request, next: Next) -> Response {
         StreamEnds::of(&request).end_when(late);
     }
     tokio::select! {
+        // A reply that is ready at the deadline counts: it may have been committed.
         biased;
         response = next.run(request) => response,
         () = DeadlineTimer::new(deadline) => too_late().into_http(),

@@ -51,6 +51,7 @@ pub(crate) async fn shed(
     if method.is_probe {
         return next.run(request).await;
     }
+    // Not `acquire`: a call that waits here would hold memory while its caller gives up.
     match load.requests.try_acquire() {
         Ok(_permit) => next.run(request).await,
         Err(_) => refuse("requests", &too_many_requests()),

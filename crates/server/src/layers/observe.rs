@@ -31,6 +31,7 @@ pub(crate) async fn observe(
 ) -> Response {
     let call = CallInfo::of(&request);
     let mut report = CallReport::begin(call);
+    // Only for streams: a unary call pays for nothing that it does not need.
     let ends = call.method.streams.then(StreamEnds::default);
     if let Some(ends) = &ends {
         request.extensions_mut().insert(ends.clone());

@@ -12,6 +12,7 @@ pub(crate) async fn check(request: Request, next: Next) -> Response {
         return next.run(request).await;
     }
     let mut refused = not_grpc().into_http::<Body>();
+    // A client that speaks only HTTP does not read grpc-status.
     *refused.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
     refused
 }

@@ -23,6 +23,7 @@ use crate::{
 /// Not tower-http's layer: that neither counts panics nor logs the method.
 pub(crate) async fn catch(request: Request, next: Next) -> Response {
     let method = CallInfo::of(&request).method;
+    // The layers inside share no state that a panic could leave half changed.
     let replied = AssertUnwindSafe(next.run(request)).catch_unwind().await;
     replied.unwrap_or_else(|panic| {
         report(method, &*panic);

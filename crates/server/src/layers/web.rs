@@ -38,7 +38,7 @@ pub(super) fn grpc_web() -> GrpcWebLayer {
     GrpcWebLayer::new()
 }
 
-/// Tells browsers which pages may call.
+/// The headers by which browsers know which pages may call.
 pub(super) fn cors(web: &GrpcWeb) -> CorsLayer {
     let origins = if web.origins.iter().any(|origin| origin == "*") {
         AllowOrigin::any()

@@ -67,6 +67,7 @@ impl ScrapeGauges {
         if counted.is_fresh() {
             return Ok(());
         }
+        // Timed, so that the next count comes only after a hundred times as long.
         let begun = Instant::now();
         let (census, now) = self.database.census().await?;
         *counted = CensusAge {
