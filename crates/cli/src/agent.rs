@@ -12,7 +12,7 @@ use crate::{
     duration, exit_code,
     logging::{self, LogArgs, LogError},
     runtime::TASK_SHUTDOWN_TIMEOUT,
-    server::{ServerArgs, ServerError},
+    server_args::{ServerArgs, ServerError},
     signals::StopSignals,
 };
 

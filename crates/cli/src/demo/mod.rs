@@ -17,7 +17,7 @@ use viridian_client::{CallError, UrlError};
 use viridian_server::{StartError, TaskFailure};
 
 use crate::{
-    client, exit_code,
+    call_error, exit_code,
     logging::{self, LogError},
     output,
     runtime::TASK_SHUTDOWN_TIMEOUT,
@@ -60,7 +60,7 @@ pub(crate) enum DemoError {
     Start(#[from] StartError),
     #[error("the server's address is not a URL: {0}")]
     Address(#[source] UrlError),
-    #[error("{}", client::describe(.0))]
+    #[error("{}", call_error::describe(.0))]
     Call(#[from] CallError),
     #[error("cannot send requests: {0}")]
     Load(#[from] reqwest::Error),

@@ -3,7 +3,7 @@
 use clap::Args;
 use viridian_client::WaitGoal;
 
-use super::{DeploymentError, Session, calls, change::ChangeArgs, wait::WaitArgs};
+use super::{CliSession, DeploymentError, calls, change::ChangeArgs, wait::WaitArgs};
 
 #[derive(Debug, Args)]
 pub(super) struct AbortArgs {
@@ -15,7 +15,7 @@ pub(super) struct AbortArgs {
     wait: WaitArgs,
 }
 
-pub(super) async fn run(args: AbortArgs, session: &Session) -> Result<(), DeploymentError> {
+pub(super) async fn run(args: AbortArgs, session: &CliSession) -> Result<(), DeploymentError> {
     let mut client = session.connect().await?;
     let aborted = calls::abort(&mut client, args.deployment, args.change).await?;
     session

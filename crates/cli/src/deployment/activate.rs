@@ -4,7 +4,7 @@ use clap::Args;
 use viridian_client::{WaitGoal, unary};
 use viridian_proto::v1::{ActivateRevisionRequest, CreateRevisionRequest};
 
-use super::{DeploymentError, Session, change::ChangeArgs, spec::SpecArgs, wait::WaitArgs};
+use super::{CliSession, DeploymentError, change::ChangeArgs, spec::SpecArgs, wait::WaitArgs};
 
 #[derive(Debug, Args)]
 pub(super) struct ActivateArgs {
@@ -27,7 +27,7 @@ pub(super) struct ActivateArgs {
     spec: SpecArgs,
 }
 
-pub(super) async fn run(args: ActivateArgs, session: &Session) -> Result<(), DeploymentError> {
+pub(super) async fn run(args: ActivateArgs, session: &CliSession) -> Result<(), DeploymentError> {
     let ActivateArgs {
         deployment,
         revision,

@@ -12,8 +12,8 @@ use viridian_proto::v1::{
 };
 
 use super::{
-    DeploymentError, Session, read,
-    session::Client,
+    CliSession, DeploymentError,
+    read::{self, DeploymentClient},
     settings::{ChangePlan, DeploymentSettings, PlanAction, PresentSettings},
     wait::WaitArgs,
 };
@@ -55,12 +55,12 @@ struct FoundDeployment {
 
 /// The calls of one `apply`.
 struct ApplyRun<'a> {
-    client: &'a mut Client,
+    client: &'a mut DeploymentClient,
     args: &'a ApplyArgs,
     settings: &'a DeploymentSettings,
 }
 
-pub(super) async fn run(args: ApplyArgs, session: &Session) -> Result<(), DeploymentError> {
+pub(super) async fn run(args: ApplyArgs, session: &CliSession) -> Result<(), DeploymentError> {
     let settings = DeploymentSettings::read(&args.file)?;
     let name = settings.deployment();
     apply(&args, &settings, session)
@@ -71,7 +71,7 @@ pub(super) async fn run(args: ApplyArgs, session: &Session) -> Result<(), Deploy
 async fn apply(
     args: &ApplyArgs,
     settings: &DeploymentSettings,
-    session: &Session,
+    session: &CliSession,
 ) -> Result<(), DeploymentError> {
     let mut client = session.connect().await?;
     let found = find(&mut client, &settings.deployment()).await?;
@@ -174,7 +174,10 @@ impl ApplyRun<'_> {
 }
 
 /// The deployment of this name. None if there is none.
-async fn find(client: &mut Client, name: &str) -> Result<Option<FoundDeployment>, DeploymentError> {
+async fn find(
+    client: &mut DeploymentClient,
+    name: &str,
+) -> Result<Option<FoundDeployment>, DeploymentError> {
     let deployment = match read::deployment(client, name).await {
         Ok(deployment) => deployment,
         Err(DeploymentError::Call(CallError::Refused(status)))

@@ -6,11 +6,11 @@ use viridian_proto::v1::{
     RollbackDeploymentRequest, RollbackDeploymentResponse,
 };
 
-use super::{change::ChangeArgs, session::Client};
+use super::{change::ChangeArgs, read::DeploymentClient};
 
 /// Aborts the rollout of a deployment.
 pub(super) async fn abort(
-    client: &mut Client,
+    client: &mut DeploymentClient,
     deployment: String,
     change: ChangeArgs,
 ) -> Result<Option<Deployment>, CallError> {
@@ -25,7 +25,7 @@ pub(super) async fn abort(
 
 /// Pauses a deployment.
 pub(super) async fn pause(
-    client: &mut Client,
+    client: &mut DeploymentClient,
     deployment: String,
     change: ChangeArgs,
 ) -> Result<Option<Deployment>, CallError> {
@@ -40,7 +40,7 @@ pub(super) async fn pause(
 
 /// Ends the pause of a deployment.
 pub(super) async fn resume(
-    client: &mut Client,
+    client: &mut DeploymentClient,
     deployment: String,
     change: ChangeArgs,
 ) -> Result<Option<Deployment>, CallError> {
@@ -55,7 +55,7 @@ pub(super) async fn resume(
 
 /// Rolls a deployment back to a revision, or to the previous one if the revision is empty.
 pub(super) async fn roll_back(
-    client: &mut Client,
+    client: &mut DeploymentClient,
     deployment: String,
     revision: String,
     change: ChangeArgs,

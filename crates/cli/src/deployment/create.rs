@@ -8,8 +8,8 @@ use viridian_client::{WaitGoal, unary};
 use viridian_proto::v1::CreateDeploymentRequest;
 
 use super::{
-    DeploymentError, Session, change::ChangeArgs, policy::PolicyArgs, settings::DeploymentSettings,
-    spec::SpecArgs, wait::WaitArgs,
+    CliSession, DeploymentError, change::ChangeArgs, policy::PolicyArgs,
+    settings::DeploymentSettings, spec::SpecArgs, wait::WaitArgs,
 };
 
 use crate::key_value;
@@ -95,7 +95,7 @@ impl CreateArgs {
     }
 }
 
-pub(super) async fn run(mut args: CreateArgs, session: &Session) -> Result<(), DeploymentError> {
+pub(super) async fn run(mut args: CreateArgs, session: &CliSession) -> Result<(), DeploymentError> {
     let settings = args.settings()?;
     if args.dry_run {
         let plan = settings.plan(&args.name.to_string(), None)?;

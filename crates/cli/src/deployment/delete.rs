@@ -4,7 +4,7 @@ use clap::Args;
 use viridian_client::{WaitGoal, unary};
 use viridian_proto::v1::DeleteDeploymentRequest;
 
-use super::{DeploymentError, Session, change::ChangeArgs, question, read, wait::WaitArgs};
+use super::{CliSession, DeploymentError, change::ChangeArgs, question, read, wait::WaitArgs};
 use crate::{enum_names::qualified_name, table::counted};
 
 #[derive(Debug, Args)]
@@ -20,7 +20,7 @@ pub(super) struct DeleteArgs {
     wait: WaitArgs,
 }
 
-pub(super) async fn run(args: DeleteArgs, session: &Session) -> Result<(), DeploymentError> {
+pub(super) async fn run(args: DeleteArgs, session: &CliSession) -> Result<(), DeploymentError> {
     let mut client = session.connect().await?;
     let mut deployment = args.deployment;
     if !args.yes && question::can_ask() {

@@ -10,12 +10,14 @@ use super::{
     policy::MixedStrategiesError,
     settings::{SettingError, SettingsFileError},
 };
-use crate::{client, exit_code, output::OutputError, server::ServerError, signals::StopSignal};
+use crate::{
+    call_error, exit_code, output::OutputError, server_args::ServerError, signals::StopSignal,
+};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DeploymentError {
-    #[error("{}", client::describe(.0))]
+    #[error("{}", call_error::describe(.0))]
     Call(#[from] CallError),
     #[error(transparent)]
     Server(#[from] ServerError),
@@ -65,7 +67,7 @@ impl DeploymentError {
     /// number of the signal that ended the command, else 1.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Call(error) => client::exit_code_of(error),
+            Self::Call(error) => call_error::exit_code_of(error),
             Self::Refused { status, .. } => exit_code::of_grpc(status.code()),
             Self::Server(_)
             | Self::Policy(_)
@@ -91,7 +93,7 @@ impl DeploymentError {
                 Self::Call(error @ (CallError::Refused(_) | CallError::Timeout { .. })),
                 Some(deployment),
             ) => Self::Refused {
-                status: Box::new(client::status_of(&error)),
+                status: Box::new(call_error::status_of(&error)),
                 deployment,
             },
             (error, _) => error,

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{DeploymentError, Session, read};
+use super::{CliSession, DeploymentError, read};
 
 #[derive(Debug, Args)]
 pub(super) struct GetArgs {
@@ -10,7 +10,7 @@ pub(super) struct GetArgs {
     pub(super) deployment: String,
 }
 
-pub(super) async fn run(args: GetArgs, session: &Session) -> Result<(), DeploymentError> {
+pub(super) async fn run(args: GetArgs, session: &CliSession) -> Result<(), DeploymentError> {
     let mut client = session.connect().await?;
     let deployment = read::deployment(&mut client, &args.deployment).await?;
     session.show_deployment(&mut client, Some(deployment)).await

@@ -5,7 +5,7 @@ use viridian_client::unary;
 use viridian_proto::v1::{ListHistoryRequest, ListHistoryResponse};
 
 use super::{
-    DeploymentError, Session,
+    CliSession, DeploymentError,
     read::{self, MAX_PAGE_SIZE},
     show,
 };
@@ -22,7 +22,7 @@ pub(super) struct HistoryArgs {
     all: bool,
 }
 
-pub(super) async fn run(args: HistoryArgs, session: &Session) -> Result<(), DeploymentError> {
+pub(super) async fn run(args: HistoryArgs, session: &CliSession) -> Result<(), DeploymentError> {
     let mut client = session.connect().await?;
     let mut remaining = if args.all { u32::MAX } else { args.limit };
     let mut all = ListHistoryResponse::default();

@@ -3,7 +3,7 @@
 use clap::Args;
 use viridian_proto::v1::{DeploymentLifecycle, ListDeploymentsRequest, ListDeploymentsResponse};
 
-use super::{DeploymentError, Session, read, show};
+use super::{CliSession, DeploymentError, read, show};
 use crate::enum_names;
 
 #[derive(Debug, Args)]
@@ -21,7 +21,7 @@ pub(super) struct ListArgs {
     selector: Option<String>,
 }
 
-pub(super) async fn run(args: ListArgs, session: &Session) -> Result<(), DeploymentError> {
+pub(super) async fn run(args: ListArgs, session: &CliSession) -> Result<(), DeploymentError> {
     let mut client = session.connect().await?;
     let request = ListDeploymentsRequest {
         project: args.project.unwrap_or_default(),

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use crate::{output::OutputFormat, runtime, server::ServerArgs};
+use crate::{output::OutputFormat, runtime, server_args::ServerArgs};
 
 mod advice;
 mod calls;
@@ -37,7 +37,7 @@ mod routes;
 mod update;
 mod watch;
 
-pub(crate) use self::{error::DeploymentError, session::Session};
+pub(crate) use self::{error::DeploymentError, session::CliSession};
 
 /// The flags that all commands share.
 #[derive(Debug, Args)]
@@ -107,7 +107,7 @@ enum DeploymentVerb {
 
 /// Runs the command.
 pub(crate) fn run(args: DeploymentArgs) -> Result<ExitCode, DeploymentError> {
-    let session = Session::new(args.server, args.output);
+    let session = CliSession::new(args.server, args.output);
     let about = args.verb.deployment();
     runtime::single_threaded()
         .map_err(DeploymentError::Runtime)?
@@ -116,7 +116,7 @@ pub(crate) fn run(args: DeploymentArgs) -> Result<ExitCode, DeploymentError> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn dispatch(verb: DeploymentVerb, session: &Session) -> Result<(), DeploymentError> {
+async fn dispatch(verb: DeploymentVerb, session: &CliSession) -> Result<(), DeploymentError> {
     match verb {
         DeploymentVerb::Create(args) => create::run(*args, session).await,
         DeploymentVerb::Apply(args) => apply::run(args, session).await,

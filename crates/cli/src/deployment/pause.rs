@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{DeploymentError, Session, calls, change::ChangeArgs};
+use super::{CliSession, DeploymentError, calls, change::ChangeArgs};
 
 #[derive(Debug, Args)]
 pub(super) struct PauseArgs {
@@ -12,7 +12,7 @@ pub(super) struct PauseArgs {
     change: ChangeArgs,
 }
 
-pub(super) async fn run(args: PauseArgs, session: &Session) -> Result<(), DeploymentError> {
+pub(super) async fn run(args: PauseArgs, session: &CliSession) -> Result<(), DeploymentError> {
     let mut client = session.connect().await?;
     let paused = calls::pause(&mut client, args.deployment, args.change).await?;
     session.show_deployment(&mut client, paused).await

@@ -5,10 +5,11 @@ use viridian_client::{WaitGoal, unary};
 use viridian_proto::v1::{Deployment, PromoteDeploymentRequest, PromoteDeploymentResponse};
 
 use super::{
-    DeploymentError, Session,
+    CliSession, DeploymentError,
     change::ChangeArgs,
-    question, read,
-    session::Client,
+    question,
+    read::{self, DeploymentClient},
+    session::DeploymentReply,
     show::{self, OutputStyle, RevisionNames},
     wait::WaitArgs,
 };
@@ -34,7 +35,7 @@ pub(super) struct PromoteArgs {
     wait: WaitArgs,
 }
 
-pub(super) async fn run(args: PromoteArgs, session: &Session) -> Result<(), DeploymentError> {
+pub(super) async fn run(args: PromoteArgs, session: &CliSession) -> Result<(), DeploymentError> {
     let mut client = session.connect().await?;
     let mut request = PromoteDeploymentRequest {
         deployment: args.deployment,
@@ -48,7 +49,7 @@ pub(super) async fn run(args: PromoteArgs, session: &Session) -> Result<(), Depl
         confirm_revision(&mut client, &mut request, args.yes).await?;
     }
     let mut reply = unary(client.promote_deployment(request)).await?;
-    if args.wait.is_asked() && !args.dry_run {
+    if args.wait.is_requested() && !args.dry_run {
         let promoted = reply.deployment.ok_or(DeploymentError::EmptyReply)?;
         let goal = WaitGoal::Serves(promoted.current_revision_id.clone());
         let deployment = session.wait_for(&mut client, &promoted, &args.wait, &goal);
@@ -60,7 +61,7 @@ pub(super) async fn run(args: PromoteArgs, session: &Session) -> Result<(), Depl
 /// Sets the expected revision to the one that is being deployed now, so that no other one
 /// is promoted, and asks for confirmation.
 async fn confirm_revision(
-    client: &mut Client,
+    client: &mut DeploymentClient,
     request: &mut PromoteDeploymentRequest,
     yes: bool,
 ) -> Result<(), DeploymentError> {
@@ -104,23 +105,21 @@ fn question_text(deployment: &Deployment, revisions: &RevisionNames) -> String {
 }
 
 async fn show(
-    client: &mut Client,
-    session: &Session,
+    client: &mut DeploymentClient,
+    session: &CliSession,
     reply: &PromoteDeploymentResponse,
     dry_run: bool,
 ) -> Result<(), DeploymentError> {
     let deployment = reply.deployment.as_ref();
     let deployment = deployment.ok_or(DeploymentError::EmptyReply)?;
     let headline = describe(reply, dry_run, session.style);
-    session
-        .show_about(
-            "PromoteDeploymentResponse",
-            reply,
-            client,
-            deployment,
-            &headline,
-        )
-        .await
+    let reply = DeploymentReply {
+        message: "PromoteDeploymentResponse",
+        reply,
+        deployment,
+        headline: &headline,
+    };
+    session.show_reply(client, &reply).await
 }
 
 /// What the promotion did or would do, or what blocks it.

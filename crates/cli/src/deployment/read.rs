@@ -1,16 +1,20 @@
 //! Reads that several commands make.
 
-use viridian_client::{CallError, unary};
+use viridian_client::{AuthChannel, CallError, unary};
 use viridian_proto::v1::{
     Deployment, GetDeploymentRequest, GetRevisionRequest, HistoryEntry, ListDeploymentsRequest,
     ListHistoryRequest, ListRevisionsRequest, ListRoutesRequest, Revision, Route,
+    deployment_service_client::DeploymentServiceClient,
 };
 
-use super::{DeploymentError, session::Client, show::RevisionNames};
+use super::{DeploymentError, show::RevisionNames};
+
+/// The client of all commands.
+pub(crate) type DeploymentClient = DeploymentServiceClient<AuthChannel>;
 
 /// One deployment.
 pub(crate) async fn deployment(
-    client: &mut Client,
+    client: &mut DeploymentClient,
     reference: &str,
 ) -> Result<Deployment, DeploymentError> {
     let request = GetDeploymentRequest {
@@ -22,7 +26,7 @@ pub(crate) async fn deployment(
 
 /// All deployments that match the request, oldest first.
 pub(crate) async fn deployments(
-    client: &mut Client,
+    client: &mut DeploymentClient,
     request: ListDeploymentsRequest,
 ) -> Result<Vec<Deployment>, CallError> {
     every_page(async |page_token| {
@@ -39,7 +43,7 @@ pub(crate) async fn deployments(
 
 /// All revisions, newest first.
 pub(super) async fn revisions(
-    client: &mut Client,
+    client: &mut DeploymentClient,
     reference: &str,
 ) -> Result<Vec<Revision>, CallError> {
     every_page(async |page_token| {
@@ -56,7 +60,7 @@ pub(super) async fn revisions(
 
 /// One revision.
 pub(super) async fn revision(
-    client: &mut Client,
+    client: &mut DeploymentClient,
     deployment: &str,
     revision: &str,
 ) -> Result<Revision, DeploymentError> {
@@ -70,7 +74,7 @@ pub(super) async fn revision(
 
 /// The revisions by their ids, for output.
 pub(super) async fn revision_names(
-    client: &mut Client,
+    client: &mut DeploymentClient,
     reference: &str,
 ) -> Result<RevisionNames, CallError> {
     Ok(RevisionNames::new(&revisions(client, reference).await?))
@@ -78,7 +82,7 @@ pub(super) async fn revision_names(
 
 /// All routes that match the request, oldest first.
 pub(super) async fn routes(
-    client: &mut Client,
+    client: &mut DeploymentClient,
     request: ListRoutesRequest,
 ) -> Result<Vec<Route>, CallError> {
     every_page(async |page_token| {
@@ -95,7 +99,7 @@ pub(super) async fn routes(
 
 /// The newest entries of the history, newest first.
 pub(super) async fn history(
-    client: &mut Client,
+    client: &mut DeploymentClient,
     reference: &str,
     count: i32,
 ) -> Result<Vec<HistoryEntry>, CallError> {

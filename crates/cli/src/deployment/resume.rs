@@ -3,7 +3,7 @@
 use clap::Args;
 use viridian_client::WaitGoal;
 
-use super::{DeploymentError, Session, calls, change::ChangeArgs, wait::WaitArgs};
+use super::{CliSession, DeploymentError, calls, change::ChangeArgs, wait::WaitArgs};
 
 #[derive(Debug, Args)]
 pub(super) struct ResumeArgs {
@@ -15,7 +15,7 @@ pub(super) struct ResumeArgs {
     wait: WaitArgs,
 }
 
-pub(super) async fn run(args: ResumeArgs, session: &Session) -> Result<(), DeploymentError> {
+pub(super) async fn run(args: ResumeArgs, session: &CliSession) -> Result<(), DeploymentError> {
     let mut client = session.connect().await?;
     let resumed = calls::resume(&mut client, args.deployment, args.change).await?;
     session

@@ -3,7 +3,7 @@
 use clap::Args;
 use viridian_proto::v1::ListRevisionsResponse;
 
-use super::{DeploymentError, Session, read, show};
+use super::{CliSession, DeploymentError, read, show};
 
 #[derive(Debug, Args)]
 pub(super) struct RevisionsArgs {
@@ -11,7 +11,7 @@ pub(super) struct RevisionsArgs {
     pub(super) deployment: String,
 }
 
-pub(super) async fn run(args: RevisionsArgs, session: &Session) -> Result<(), DeploymentError> {
+pub(super) async fn run(args: RevisionsArgs, session: &CliSession) -> Result<(), DeploymentError> {
     let mut client = session.connect().await?;
     let revisions = read::revisions(&mut client, &args.deployment).await?;
     let deployment = read::deployment(&mut client, &args.deployment).await?;

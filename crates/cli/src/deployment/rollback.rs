@@ -3,7 +3,10 @@
 use clap::Args;
 use viridian_client::WaitGoal;
 
-use super::{DeploymentError, Session, calls, change::ChangeArgs, wait::WaitArgs};
+use super::{
+    CliSession, DeploymentError, calls, change::ChangeArgs, session::DeploymentReply,
+    wait::WaitArgs,
+};
 
 #[derive(Debug, Args)]
 pub(super) struct RollbackArgs {
@@ -18,12 +21,12 @@ pub(super) struct RollbackArgs {
     wait: WaitArgs,
 }
 
-pub(super) async fn run(args: RollbackArgs, session: &Session) -> Result<(), DeploymentError> {
+pub(super) async fn run(args: RollbackArgs, session: &CliSession) -> Result<(), DeploymentError> {
     let mut client = session.connect().await?;
     let revision = args.revision.unwrap_or_default();
     let mut reply = calls::roll_back(&mut client, args.deployment, revision, args.change).await?;
     let deployment = reply.deployment.ok_or(DeploymentError::EmptyReply)?;
-    let deployment = if args.wait.is_asked() {
+    let deployment = if args.wait.is_requested() {
         let goal = WaitGoal::of_activation(&deployment);
         session
             .wait_for(&mut client, &deployment, &args.wait, &goal)
@@ -32,16 +35,13 @@ pub(super) async fn run(args: RollbackArgs, session: &Session) -> Result<(), Dep
         deployment
     };
     reply.deployment = Some(deployment.clone());
-    let headline = headline(reply.instant);
-    session
-        .show_about(
-            "RollbackDeploymentResponse",
-            &reply,
-            &mut client,
-            &deployment,
-            headline,
-        )
-        .await
+    let reply = DeploymentReply {
+        message: "RollbackDeploymentResponse",
+        reply: &reply,
+        deployment: &deployment,
+        headline: headline(reply.instant),
+    };
+    session.show_reply(&mut client, &reply).await
 }
 
 fn headline(instant: bool) -> &'static str {

@@ -3,7 +3,7 @@
 use clap::Args;
 use viridian_proto::v1::{ListRoutesRequest, ListRoutesResponse, RouteStatus};
 
-use super::{DeploymentError, Session, read, show};
+use super::{CliSession, DeploymentError, read, show};
 use crate::enum_names;
 
 #[derive(Debug, Args)]
@@ -27,7 +27,7 @@ pub(super) struct RoutesArgs {
     all: bool,
 }
 
-pub(super) async fn run(args: RoutesArgs, session: &Session) -> Result<(), DeploymentError> {
+pub(super) async fn run(args: RoutesArgs, session: &CliSession) -> Result<(), DeploymentError> {
     let statuses = match (args.all, args.statuses.as_slice()) {
         (true, _) => &[],
         (false, []) => SHOWN_STATUSES.as_slice(),

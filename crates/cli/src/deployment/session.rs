@@ -1,30 +1,38 @@
-//! What every verb has: a server to talk to, and a way to show things.
+//! What all commands share: the server, and the output of results.
 
 use serde::Serialize;
-use viridian_client::{AuthChannel, CallError, DeploymentWatch, ReconnectPolicy};
-use viridian_proto::v1::{Deployment, deployment_service_client::DeploymentServiceClient};
+use viridian_client::{CallError, DeploymentWatch, ReconnectPolicy};
+use viridian_proto::v1::Deployment;
 
 use super::{
-    DeploymentError, read,
+    DeploymentError,
+    read::{self, DeploymentClient},
     show::{self, OutputStyle},
 };
 use crate::{
     output::{self, OutputError, OutputFormat},
-    server::ServerArgs,
+    server_args::ServerArgs,
 };
 
-/// Makes the calls of the operator.
-pub(crate) type Client = DeploymentServiceClient<AuthChannel>;
-
-/// A server to talk to, and a way to show things.
+/// The server of a command, and the format of its output.
 #[derive(Debug)]
-pub(crate) struct Session {
+pub(crate) struct CliSession {
     server: ServerArgs,
     pub(super) format: OutputFormat,
     pub(super) style: OutputStyle,
 }
 
-impl Session {
+/// A reply that contains a deployment.
+pub(super) struct DeploymentReply<'a, M> {
+    /// The name of the reply's message in the API.
+    pub(super) message: &'static str,
+    pub(super) reply: &'a M,
+    pub(super) deployment: &'a Deployment,
+    /// A sentence above the table; empty for none.
+    pub(super) headline: &'a str,
+}
+
+impl CliSession {
     pub(crate) fn new(server: ServerArgs, format: OutputFormat) -> Self {
         Self {
             server,
@@ -33,9 +41,9 @@ impl Session {
         }
     }
 
-    pub(crate) async fn connect(&self) -> Result<Client, DeploymentError> {
+    pub(crate) async fn connect(&self) -> Result<DeploymentClient, DeploymentError> {
         let channel = self.server.target()?.connect().await;
-        Ok(Client::new(channel.map_err(CallError::from)?))
+        Ok(DeploymentClient::new(channel.map_err(CallError::from)?))
     }
 
     /// Follows a deployment: its UUID, or `PROJECT/NAME`.
@@ -48,40 +56,43 @@ impl Session {
         Ok(DeploymentWatch::of(target, deployment, policy))
     }
 
-    /// Shows the deployment that a reply carries.
+    /// Prints the deployment of a reply.
     pub(super) async fn show_deployment(
         &self,
-        client: &mut Client,
+        client: &mut DeploymentClient,
         deployment: Option<Deployment>,
     ) -> Result<(), DeploymentError> {
         let deployment = deployment.ok_or(DeploymentError::EmptyReply)?;
-        self.show_about("Deployment", &deployment, client, &deployment, "")
-            .await
+        let reply = DeploymentReply {
+            message: "Deployment",
+            reply: &deployment,
+            deployment: &deployment,
+            headline: "",
+        };
+        self.show_reply(client, &reply).await
     }
 
-    /// Shows a reply that is about a deployment: a message of this name in the
-    /// contract, or else a headline and the deployment as a table.
-    pub(super) async fn show_about<M: prost::Message>(
+    /// Prints a reply that contains a deployment: as JSON or YAML, or else its headline
+    /// and the deployment as a table.
+    pub(super) async fn show_reply<M: prost::Message>(
         &self,
-        name: &str,
-        reply: &M,
-        client: &mut Client,
-        deployment: &Deployment,
-        headline: &str,
+        client: &mut DeploymentClient,
+        reply: &DeploymentReply<'_, M>,
     ) -> Result<(), DeploymentError> {
-        if let Some(text) = output::message(self.format, name, reply)? {
+        if let Some(text) = output::message(self.format, reply.message, reply.reply)? {
             return write(&text);
         }
-        // What was asked for is done, and must not seem not to be: ids will do.
-        let revisions = read::revision_names(client, &deployment.id).await;
-        let table = show::one(deployment, &revisions.unwrap_or_default(), self.style);
-        write(&match headline {
+        // The change was made: a failure here must not look like a failure of the change.
+        // Without names the table shows ids.
+        let revisions = read::revision_names(client, &reply.deployment.id).await;
+        let table = show::one(reply.deployment, &revisions.unwrap_or_default(), self.style);
+        write(&match reply.headline {
             "" => table,
-            _ => format!("{headline}\n\n{table}"),
+            headline => format!("{headline}\n\n{table}"),
         })
     }
 
-    /// Shows a message of this name in the contract, or else a table.
+    /// Prints a message of the API as JSON or YAML, or else a table.
     pub(crate) fn show<M: prost::Message>(
         &self,
         name: &str,
@@ -92,7 +103,7 @@ impl Session {
         write(&text.unwrap_or_else(|| table(self.style)))
     }
 
-    /// Shows what is no message, or else a text.
+    /// Prints any other value as JSON or YAML, or else a text.
     pub(super) fn show_value(
         &self,
         value: &impl Serialize,
@@ -103,7 +114,7 @@ impl Session {
     }
 }
 
-/// Writes text and ends the line.
+/// Prints a text and a line break.
 pub(super) fn write(text: &str) -> Result<(), DeploymentError> {
     Ok(output::line(text).map_err(OutputError::Write)?)
 }

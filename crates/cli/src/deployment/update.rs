@@ -8,7 +8,7 @@ use viridian_client::{WaitGoal, unary};
 use viridian_proto::v1::{Deployment, UpdateDeploymentRequest};
 
 use super::{
-    DeploymentError, Session,
+    CliSession, DeploymentError,
     change::ChangeArgs,
     policy::PolicyArgs,
     read,
@@ -45,7 +45,7 @@ pub(super) struct UpdateArgs {
     wait: WaitArgs,
 }
 
-pub(super) async fn run(mut args: UpdateArgs, session: &Session) -> Result<(), DeploymentError> {
+pub(super) async fn run(mut args: UpdateArgs, session: &CliSession) -> Result<(), DeploymentError> {
     let mut client = session.connect().await?;
     let deployment = read::deployment(&mut client, &args.deployment).await?;
     let tree = tree(&mut args, &deployment)?;

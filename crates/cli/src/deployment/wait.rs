@@ -6,12 +6,15 @@ use clap::Args;
 use viridian_client::{ReconnectPolicy, WaitError, WaitGoal, WaitOutcome, WatchUpdate, wait_until};
 use viridian_proto::v1::{Deployment, DeploymentEvent, HistoryResult};
 
-use super::{DeploymentError, Session, read, session::Client};
+use super::{
+    CliSession, DeploymentError,
+    read::{self, DeploymentClient},
+};
 use crate::{duration, enum_names::qualified_name, signals::StopSignals, table::clean};
 
 mod bar;
 
-use self::bar::Bar;
+use self::bar::WaitBar;
 
 /// The flags of every command whose effect takes time.
 #[derive(Debug, Args)]
@@ -29,16 +32,16 @@ pub(super) struct WaitArgs {
 }
 
 impl WaitArgs {
-    pub(super) fn is_asked(&self) -> bool {
+    pub(super) fn is_requested(&self) -> bool {
         self.wait
     }
 }
 
-impl Session {
-    /// Waits, if that was asked for, and shows what has become of the deployment.
+impl CliSession {
+    /// Waits if --wait was given, then prints the deployment.
     pub(super) async fn finish(
         &self,
-        client: &mut Client,
+        client: &mut DeploymentClient,
         deployment: Option<Deployment>,
         wait: &WaitArgs,
         goal: impl FnOnce(&Deployment) -> WaitGoal,
@@ -51,17 +54,17 @@ impl Session {
         self.show_deployment(client, Some(deployment)).await
     }
 
-    /// Waits, and gives what has become of the deployment.
+    /// Waits for the goal, and returns the deployment.
     pub(super) async fn wait_for(
         &self,
-        client: &mut Client,
+        client: &mut DeploymentClient,
         from: &Deployment,
         wait: &WaitArgs,
         goal: &WaitGoal,
     ) -> Result<Deployment, DeploymentError> {
         let mut signals = StopSignals::listen().map_err(DeploymentError::Runtime)?;
         let mut watch = self.watch(&from.id, ReconnectPolicy::TRANSIENT)?;
-        let mut bar = Bar::open();
+        let mut bar = WaitBar::open();
         let show = |update: &WatchUpdate<DeploymentEvent>| {
             if let WatchUpdate::Message(event) = update
                 && let Some(deployment) = &event.deployment
@@ -112,7 +115,7 @@ fn not_reached(deployment: String, goal: &WaitGoal, reason: String) -> Deploymen
 }
 
 /// The reason of the last roll-back, if the history has one.
-async fn why(client: &mut Client, deployment: &Deployment) -> String {
+async fn why(client: &mut DeploymentClient, deployment: &Deployment) -> String {
     let entries = read::history(client, &deployment.id, MAX_HISTORY).await;
     let reason = entries
         .unwrap_or_default()

@@ -9,7 +9,7 @@ use viridian_client::{CallError, ClientTlsFiles, ServerTarget, unary};
 use viridian_proto::v1::deployment_service_server::SERVICE_NAME;
 
 use super::finding::DoctorFinding;
-use crate::client::describe;
+use crate::call_error::describe;
 
 /// Asks for the health of the server, which needs no credentials.
 pub(crate) async fn examine(url: &str, ca: Option<&Path>) -> DoctorFinding {

@@ -11,7 +11,7 @@ use super::{
     render::{TopModel, render},
 };
 use crate::{
-    deployment::{DeploymentError, session::Client},
+    deployment::{DeploymentError, read::DeploymentClient},
     screen::{self, KeyPress, TerminalScreen},
     signals::StopSignals,
 };
@@ -19,7 +19,7 @@ use crate::{
 /// Shows the table until the user quits. If the server cannot be reached, the table stays
 /// and says so: the channel reconnects by itself.
 pub(super) async fn run(
-    client: &Client,
+    client: &DeploymentClient,
     project: &str,
     period: Duration,
     deployments: Vec<Deployment>,
@@ -63,7 +63,7 @@ pub(super) async fn run(
 }
 
 async fn read_after(
-    mut client: Client,
+    mut client: DeploymentClient,
     project: &str,
     period: Duration,
 ) -> Result<Vec<Deployment>, DeploymentError> {

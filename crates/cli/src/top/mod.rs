@@ -8,11 +8,15 @@ use viridian_proto::v1::{
 };
 
 use crate::{
-    deployment::{DeploymentError, Session, read, session::Client, show},
+    deployment::{
+        CliSession, DeploymentError,
+        read::{self, DeploymentClient},
+        show,
+    },
     duration,
     output::OutputFormat,
     runtime, screen,
-    server::ServerArgs,
+    server_args::ServerArgs,
 };
 
 mod live;
@@ -47,7 +51,7 @@ pub(crate) fn run(args: TopArgs) -> Result<ExitCode, DeploymentError> {
 
 async fn watch(args: TopArgs) -> Result<(), DeploymentError> {
     let is_live = args.output == OutputFormat::Table && !args.once && screen::is_live();
-    let session = Session::new(args.server, args.output);
+    let session = CliSession::new(args.server, args.output);
     let mut client = session.connect().await?;
     let project = args.project.unwrap_or_default();
     let deployments = read_in_progress(&mut client, &project).await?;
@@ -66,7 +70,7 @@ async fn watch(args: TopArgs) -> Result<(), DeploymentError> {
 
 /// The deployments in progress, oldest first.
 async fn read_in_progress(
-    client: &mut Client,
+    client: &mut DeploymentClient,
     project: &str,
 ) -> Result<Vec<Deployment>, DeploymentError> {
     use DeploymentLifecycle::{Deploying, Destroying, Pending};

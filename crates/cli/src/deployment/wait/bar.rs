@@ -1,4 +1,4 @@
-//! How far it has come: a bar on a terminal, else a line for each change.
+//! The progress of a wait: a bar on a terminal, else a line for each change.
 
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -7,19 +7,19 @@ use viridian_proto::v1::{Deployment, DeploymentLifecycle};
 
 use crate::deployment::show;
 
-/// Shows on stderr what is waited for.
-pub(super) enum Bar {
+/// Shows progress on stderr: stdout is for the result.
+pub(super) enum WaitBar {
     Live(ProgressBar),
     Lines(String),
 }
 
-impl Bar {
+impl WaitBar {
     pub(super) fn open() -> Self {
         if !io::stderr().is_terminal() {
             return Self::Lines(String::new());
         }
         let bar = ProgressBar::no_length();
-        // The fall-back shows less.
+        // On an error the default style stays, which shows less.
         if let Ok(style) = ProgressStyle::with_template("[{bar:24}] {pos}/{len} {wide_msg}") {
             bar.set_style(style.progress_chars("=> "));
         }
@@ -37,7 +37,7 @@ impl Bar {
             Self::Lines(last) => {
                 let line = show::change(deployment);
                 if *last != line {
-                    // What is waited for counts, not who reads it.
+                    // A closed stderr is no reason to stop waiting.
                     let _ = writeln!(io::stderr(), "{line}");
                     *last = line;
                 }
@@ -52,7 +52,7 @@ impl Bar {
     }
 }
 
-/// How many routes are ready of the revision that matters.
+/// Ready routes of the deploying revision if there is one, else of the current one.
 fn ready(deployment: &Deployment) -> u64 {
     let counts = match deployment.lifecycle() {
         DeploymentLifecycle::Deploying => deployment.green,

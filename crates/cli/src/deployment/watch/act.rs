@@ -5,14 +5,16 @@ use viridian_client::unary;
 use viridian_proto::v1::{Deployment, PromoteDeploymentRequest};
 
 use super::model::{RolloutAction, RolloutVerb};
-use crate::deployment::{DeploymentError, Session, calls, change::ChangeArgs, session::Client};
+use crate::deployment::{
+    CliSession, DeploymentError, calls, change::ChangeArgs, read::DeploymentClient,
+};
 
 /// The deployment after the call, and a message for the user.
 pub(super) type ActionReply = (Option<Deployment>, String);
 
 /// Makes the call of an action.
 pub(super) async fn act(
-    session: &Session,
+    session: &CliSession,
     action: RolloutAction,
 ) -> Result<ActionReply, DeploymentError> {
     let mut client = session.connect().await?;
@@ -48,7 +50,7 @@ pub(super) async fn act(
 }
 
 async fn promote(
-    client: &mut Client,
+    client: &mut DeploymentClient,
     deployment: String,
     revision: String,
 ) -> Result<ActionReply, DeploymentError> {

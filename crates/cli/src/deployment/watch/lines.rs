@@ -6,14 +6,14 @@ use viridian_proto::v1::{Deployment, DeploymentEvent, DeploymentEventKind, Deplo
 
 use super::{WatchArgs, WatchEnd};
 use crate::{
-    deployment::{DeploymentError, Session, session::write, show},
+    deployment::{CliSession, DeploymentError, session::write, show},
     enum_names, output,
 };
 
 /// Prints a line for each change. None if the time is over.
 pub(super) async fn run(
     args: &WatchArgs,
-    session: &Session,
+    session: &CliSession,
 ) -> Result<Option<WatchEnd>, DeploymentError> {
     let watching = watch(args, session);
     // A limit beyond the range of the clock is no limit.
@@ -26,7 +26,7 @@ pub(super) async fn run(
     }
 }
 
-async fn watch(args: &WatchArgs, session: &Session) -> Result<WatchEnd, DeploymentError> {
+async fn watch(args: &WatchArgs, session: &CliSession) -> Result<WatchEnd, DeploymentError> {
     let policy = ReconnectPolicy::AFTER_FIRST_MESSAGE;
     let mut watch = session.watch(&args.deployment, policy)?;
     loop {

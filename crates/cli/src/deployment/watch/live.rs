@@ -21,10 +21,11 @@ use super::{
     render::render,
 };
 use crate::{
-    client,
+    call_error,
     deployment::{
-        DeploymentError, Session, read,
-        session::{Client, write},
+        CliSession, DeploymentError,
+        read::{self, DeploymentClient},
+        session::write,
         show::{self, OutputStyle, RevisionNames},
     },
     enum_names::qualified_name,
@@ -54,7 +55,7 @@ type ActionFuture<'a> = Pin<Box<dyn Future<Output = Result<ActionReply, Deployme
 /// time is over.
 pub(super) async fn run(
     args: &WatchArgs,
-    session: &Session,
+    session: &CliSession,
 ) -> Result<Option<WatchEnd>, DeploymentError> {
     let mut client = session.connect().await?;
     let model = read_model(&mut client, &args.deployment).await?;
@@ -81,7 +82,7 @@ pub(super) async fn run(
 
 struct LiveWatch<'a> {
     args: &'a WatchArgs,
-    session: &'a Session,
+    session: &'a CliSession,
     model: WatchModel,
     screen: TerminalScreen,
 }
@@ -178,7 +179,7 @@ impl LiveWatch<'_> {
 
 /// Sends each change to the view. Ends when the watch fails for good.
 async fn follow_events(
-    session: &Session,
+    session: &CliSession,
     id: &str,
     updates: UnboundedSender<LiveUpdate>,
 ) -> DeploymentError {
@@ -190,7 +191,7 @@ async fn follow_events(
         let update = match watch.next().await {
             Ok(WatchUpdate::Connected) => LiveUpdate::Connection(None),
             Ok(WatchUpdate::Disconnected { error, .. }) => {
-                LiveUpdate::Connection(Some(client::describe(&error)))
+                LiveUpdate::Connection(Some(call_error::describe(&error)))
             }
             Ok(WatchUpdate::Heartbeat(Some(time))) => LiveUpdate::Clock(ServerClock::Is(time)),
             Ok(WatchUpdate::Message(event)) => match event.deployment {
@@ -209,7 +210,7 @@ async fn follow_events(
 /// Reads the details after each change, at most once per [`MIN_READ_INTERVAL`]. A failed
 /// read is tried again at the next change, or after [`MAX_READ_INTERVAL`].
 async fn load_details(
-    session: &Session,
+    session: &CliSession,
     id: &str,
     mut changes: watch::Receiver<()>,
     updates: UnboundedSender<LiveUpdate>,
@@ -238,7 +239,10 @@ async fn load_details(
     }
 }
 
-async fn read_model(client: &mut Client, reference: &str) -> Result<WatchModel, DeploymentError> {
+async fn read_model(
+    client: &mut DeploymentClient,
+    reference: &str,
+) -> Result<WatchModel, DeploymentError> {
     let deployment = read::deployment(client, reference).await?;
     let mut revisions = RevisionNames::default();
     let details = details(client, &deployment.id, &mut revisions).await?;
@@ -253,7 +257,7 @@ async fn read_model(client: &mut Client, reference: &str) -> Result<WatchModel, 
 
 /// Reads the details. The revisions are read only if one of them is unknown.
 async fn details(
-    client: &mut Client,
+    client: &mut DeploymentClient,
     id: &str,
     revisions: &mut RevisionNames,
 ) -> Result<RolloutDetails, DeploymentError> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use viridian_proto::v1::{Deployment, DeploymentLifecycle, DeploymentSubStep};
 
-use super::{DeploymentError, Session};
+use super::{CliSession, DeploymentError};
 use crate::{duration, output::OutputFormat, screen};
 
 mod act;
@@ -48,7 +48,7 @@ enum WatchEnd {
     Quit,
 }
 
-pub(super) async fn run(args: WatchArgs, session: &Session) -> Result<(), DeploymentError> {
+pub(super) async fn run(args: WatchArgs, session: &CliSession) -> Result<(), DeploymentError> {
     let is_live = session.format == OutputFormat::Table && !args.plain && screen::is_live();
     let ended = if is_live {
         live::run(&args, session).await?

@@ -1,4 +1,4 @@
-//! Which server to talk to, and as whom.
+//! The flags of commands that call a server: its address, and the caller's credentials.
 
 use std::{convert::Infallible, fmt, path::PathBuf, str::FromStr};
 
@@ -8,11 +8,11 @@ use viridian_client::{
     ServerTarget, UrlError, normalize_url,
 };
 
-/// The flags of everything that talks to a server.
+/// The flags of commands that call a server.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Server")]
 pub(crate) struct ServerArgs {
-    /// The server to talk to.
+    /// Address of the server: https://HOST:PORT or http://HOST:PORT.
     #[arg(
         long,
         global = true,
@@ -22,8 +22,10 @@ pub(crate) struct ServerArgs {
         value_parser = normalize_url
     )]
     server: String,
-    /// The token to show. Better in the environment: others see what is on a
-    /// command line.
+    /// Bearer token for the server.
+    ///
+    /// Prefer the environment variable: other users of this machine can read a command
+    /// line.
     #[arg(
         long,
         global = true,
@@ -32,8 +34,9 @@ pub(crate) struct ServerArgs {
         hide_env_values = true
     )]
     token: Option<SecretText>,
-    /// Show the token to a server on another machine though nothing is encrypted
-    /// on the way there.
+    /// Send the token to another machine without encryption (http://).
+    ///
+    /// Only for networks in which every machine is trusted.
     #[arg(
         long,
         global = true,
@@ -41,11 +44,12 @@ pub(crate) struct ServerArgs {
         value_parser = BoolishValueParser::new()
     )]
     token_in_clear: bool,
-    /// The CAs that the server's certificate may be of, in PEM [default: those that
-    /// this machine trusts].
+    /// CAs of the server's certificate, in PEM [default: the CAs that this machine
+    /// trusts].
     #[arg(long, global = true, env = "VIRIDIAN_TLS_CA", value_name = "FILE")]
     tls_ca: Option<PathBuf>,
-    /// The certificate to show, in PEM.
+    /// Client certificate, in PEM, for servers that accept certificates instead of
+    /// tokens.
     #[arg(
         long,
         global = true,
@@ -54,7 +58,7 @@ pub(crate) struct ServerArgs {
         requires = "tls_key"
     )]
     tls_cert: Option<PathBuf>,
-    /// The key of that certificate, in PEM.
+    /// Private key of the client certificate, in PEM.
     #[arg(
         long,
         global = true,
@@ -65,11 +69,11 @@ pub(crate) struct ServerArgs {
     tls_key: Option<PathBuf>,
 }
 
-/// A text that is shown nowhere.
+/// A text that no output may contain: its Debug form hides it.
 #[derive(Clone)]
 struct SecretText(String);
 
-/// Why a server cannot be called as the flags say.
+/// Flags with which a server cannot be called.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServerError {
     #[error(transparent)]
@@ -77,12 +81,12 @@ pub(crate) enum ServerError {
     #[error(transparent)]
     Token(#[from] MalformedToken),
     #[error(
-        "the token would go to {host} without encryption: use https://, or --token-in-clear if \
-         that is what you want"
+        "the token would be sent to {host} without encryption: use https://, or allow it by \
+         --token-in-clear"
     )]
     InClear { host: String },
-    #[error("--tls-ca, --tls-cert and --tls-key are for servers at https://")]
-    TlsInVain,
+    #[error("--tls-ca, --tls-cert and --tls-key need a server at https://")]
+    TlsWithoutHttps,
     #[error(transparent)]
     Tls(ClientTlsError),
 }
@@ -90,14 +94,14 @@ pub(crate) enum ServerError {
 impl From<ClientTlsError> for ServerError {
     fn from(error: ClientTlsError) -> Self {
         match error {
-            ClientTlsError::PlainUrl => Self::TlsInVain,
+            ClientTlsError::PlainUrl => Self::TlsWithoutHttps,
             error => Self::Tls(error),
         }
     }
 }
 
 impl ServerArgs {
-    /// The server that the flags name, and what to show there.
+    /// The server and the credentials that the flags name.
     pub(crate) fn target(&self) -> Result<ServerTarget, ServerError> {
         let credentials = match &self.token {
             Some(SecretText(token)) => CallCredentials::bearer(token)?,
@@ -187,7 +191,7 @@ mod tests {
         let error = flags("--tls-ca ca.pem")
             .target()
             .expect_err("it is in vain");
-        assert!(matches!(error, ServerError::TlsInVain), "{error}");
+        assert!(matches!(error, ServerError::TlsWithoutHttps), "{error}");
         let missing = flags("--server https://a.org --tls-ca missing/ca.pem");
         let error = missing.target().expect_err("it is not there").to_string();
         assert!(error.contains("missing/ca.pem"), "{error}");

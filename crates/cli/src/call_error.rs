@@ -1,11 +1,11 @@
-//! How the failures of calls to a server are shown.
+//! Messages and exit codes of failed calls.
 
 use tonic::Status;
 use viridian_client::{CallError, ConnectError, ConnectErrorKind};
 
 use crate::{exit_code, rpc_error};
 
-/// Describes a failure for a person: what happened, and what to look at.
+/// What happened, and what to check.
 pub(crate) fn describe(error: &CallError) -> String {
     match error {
         CallError::Connect(error) => format!("{error}; {}", check(error)),
@@ -17,8 +17,8 @@ pub(crate) fn describe(error: &CallError) -> String {
     }
 }
 
-/// 64 and the number of the gRPC code. A server that cannot be reached, or is lost
-/// before it has answered, is UNAVAILABLE.
+/// 64 + the number of the gRPC code. A server that cannot be reached, or is lost before
+/// its reply, counts as UNAVAILABLE.
 pub(crate) fn exit_code_of(error: &CallError) -> u8 {
     exit_code::of_grpc(error.code())
 }
