@@ -14,6 +14,5 @@ pub(crate) mod time;
 pub(crate) mod traffic;
 pub(crate) mod update;
 pub(crate) mod violations;
-mod word;
 
-pub(crate) use self::{violations::Violations, word::words};
+pub(crate) use self::violations::Violations;

@@ -14,7 +14,7 @@ use viridian_strategy::{
 };
 
 use crate::{
-    convert::{policy::violation, words},
+    convert::policy::violation,
     error::{ResourceKind, aborted, bad_request, info, not_found, precondition, store},
 };
 
@@ -219,7 +219,7 @@ fn in_progress(deploying: RevisionId, way_out: &str) -> Status {
 fn not_deploying(lifecycle: Lifecycle, subject: &str) -> Status {
     let message = format!(
         "nothing is being deployed: the deployment is {}",
-        words(lifecycle)
+        lifecycle.as_str()
     );
     precondition("NOT_DEPLOYING", &message, subject)
 }
@@ -233,7 +233,7 @@ fn blocked(blockers: &[Blocker], subject: &str) -> Status {
     let violations: Vec<_> = blockers
         .iter()
         .map(|blocker| {
-            PreconditionViolation::new(words(blocker.code()), subject, blocker.to_string())
+            PreconditionViolation::new(blocker.code().as_str(), subject, blocker.to_string())
         })
         .collect();
     let mut details = info("PROMOTION_BLOCKED", []);
@@ -243,7 +243,7 @@ fn blocked(blockers: &[Blocker], subject: &str) -> Status {
 }
 
 fn gone(lifecycle: Lifecycle, subject: &str) -> Status {
-    let message = format!("the deployment is {}", words(lifecycle));
+    let message = format!("the deployment is {}", lifecycle.as_str());
     precondition("DEPLOYMENT_GONE", &message, subject)
 }
 

@@ -205,8 +205,9 @@ where
     }
 }
 
-/// One of a few, by its word: in the database, and in what is told of it.
-pub(crate) trait Word {
+/// The word of a value in the database. Pinned here: the names that the domain
+/// shows may change, those on disk may not.
+trait Word {
     fn word(self) -> &'static str;
 }
 
@@ -329,6 +330,13 @@ label!(Phase {
     Delete = "DELETE",
 });
 
+impl Phase {
+    /// The name for programs: `ROLL_BACK`.
+    pub fn as_str(self) -> &'static str {
+        self.word()
+    }
+}
+
 /// How a move ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -338,6 +346,13 @@ pub enum Outcome {
     Waiting,
     /// It was given up.
     RolledBack,
+}
+
+impl Outcome {
+    /// The name for programs: `ROLLED_BACK`.
+    pub(crate) fn as_str(self) -> &'static str {
+        self.word()
+    }
 }
 
 label!(Outcome { Success = "SUCCESS", Waiting = "WAITING", RolledBack = "ROLLED_BACK" });

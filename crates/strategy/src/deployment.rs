@@ -1,30 +1,32 @@
 //! The states of a deployment.
 
+use std::fmt;
+
 use crate::{RevisionId, Rollout, RolloutStep, Timestamp};
 
-/// Where a deployment is. Each state owns only what it needs.
+/// The state of a deployment. Each variant owns only what it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeploymentState {
     /// Has never served; idle without a revision.
     Pending {
-        /// What is to serve.
+        /// The revision that is to serve.
         current: Option<RevisionId>,
     },
     /// The current revision serves.
     Ready {
-        /// What serves.
+        /// The revision that serves.
         current: RevisionId,
     },
-    /// A revision is brought up beside the current one.
+    /// A revision is being deployed beside the current one.
     Deploying(Rollout),
-    /// Its routes are drained.
+    /// Its routes are being drained.
     Destroying {
-        /// What served last.
+        /// The revision that served last.
         current: Option<RevisionId>,
     },
     /// A tombstone.
     Destroyed {
-        /// What served last.
+        /// The revision that served last.
         current: Option<RevisionId>,
     },
 }
@@ -36,9 +38,9 @@ pub enum Lifecycle {
     Pending,
     /// Serves.
     Ready,
-    /// A revision is on its way.
+    /// A revision is being deployed.
     Deploying,
-    /// Its routes are drained.
+    /// Its routes are being drained.
     Destroying,
     /// A tombstone.
     Destroyed,
@@ -47,7 +49,7 @@ pub enum Lifecycle {
 /// The step within DEPLOYING.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SubStep {
-    /// Green is created and checked.
+    /// Green is being created and checked.
     Provisioning,
     /// Green is ready; a gate is closed.
     AwaitingPromotion,
@@ -62,6 +64,41 @@ pub struct LifecyclePhase {
     pub lifecycle: Lifecycle,
     /// The step, exactly while DEPLOYING.
     pub sub_step: Option<SubStep>,
+}
+
+impl Lifecycle {
+    /// The name for programs: `PENDING`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::Ready => "READY",
+            Self::Deploying => "DEPLOYING",
+            Self::Destroying => "DESTROYING",
+            Self::Destroyed => "DESTROYED",
+        }
+    }
+}
+
+impl SubStep {
+    /// The name for programs: `PROVISIONING`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Provisioning => "PROVISIONING",
+            Self::AwaitingPromotion => "AWAITING_PROMOTION",
+            Self::RollingBack => "ROLLING_BACK",
+        }
+    }
+}
+
+impl fmt::Display for LifecyclePhase {
+    /// `DEPLOYING/PROVISIONING`, or `READY`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.lifecycle.as_str())?;
+        match self.sub_step {
+            Some(step) => write!(f, "/{}", step.as_str()),
+            None => Ok(()),
+        }
+    }
 }
 
 impl DeploymentState {
@@ -115,7 +152,7 @@ impl DeploymentState {
         }
     }
 
-    /// The revision on its way, exactly while DEPLOYING.
+    /// The revision that is being deployed, exactly while DEPLOYING.
     pub fn deploying(&self) -> Option<RevisionId> {
         self.rollout().map(|rollout| rollout.deploying)
     }

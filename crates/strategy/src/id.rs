@@ -1,4 +1,4 @@
-//! The names of things.
+//! Ids.
 
 use std::{fmt, str::FromStr};
 

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-/// The longest duration that a policy may hold.
+/// The maximum of each duration in a policy.
 pub const MAX_DURATION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// The highest target of a deployment.
+/// The maximum target of a deployment.
 pub const MAX_REPLICAS: u32 = 1_000;
 
 /// How a new revision replaces the current one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// The way.
+    /// The strategy with its settings.
     pub strategy: Strategy,
     /// How long a rollout may go without one more ready route.
     pub progress_deadline: Duration,
@@ -22,7 +22,7 @@ pub struct Policy {
 /// The strategies, each with its settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Strategy {
-    /// All new routes come up without traffic, then all of it is switched.
+    /// All new routes come up without traffic; then all traffic is switched.
     BlueGreen(BlueGreen),
     /// Routes are replaced step by step.
     Rolling(RollingUpdate),
@@ -31,7 +31,7 @@ pub enum Strategy {
 /// The settings of blue-green.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BlueGreen {
-    /// Promote without being asked to.
+    /// Promote without a call.
     pub auto_promote: bool,
     /// How long all green must have been ready before an automatic promotion.
     pub promote_delay: Duration,
@@ -41,11 +41,11 @@ pub struct BlueGreen {
     pub max_replacements: u32,
     /// How long blue is retained after the switch.
     pub scale_down_delay: Duration,
-    /// What happens when nobody promotes.
+    /// What happens without a promotion.
     pub gate_timeout: Option<GateTimeout>,
 }
 
-/// What happens when nobody promotes.
+/// What happens without a promotion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GateTimeout {
     /// How long to wait.
@@ -57,7 +57,7 @@ pub struct GateTimeout {
 /// What to do when the gate times out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GateAction {
-    /// Go on waiting.
+    /// Keep waiting.
     Hold,
     /// Roll back.
     Rollback,
@@ -88,7 +88,7 @@ pub enum IntOrPercent {
 pub enum PolicyError {
     /// The named duration is longer than [`MAX_DURATION`].
     TooLong(&'static str),
-    /// A gate timeout of zero would close the gate before it opens.
+    /// A gate timeout of zero would end the wait before it begins.
     GateTimeoutZero,
     /// The named count is above [`MAX_REPLICAS`].
     CountTooLarge(&'static str),

@@ -1,8 +1,8 @@
-//! Why something was done that no blocker explains.
+//! Why a transition happens, where no blocker explains it.
 
 use std::{fmt, time::Duration};
 
-/// Why a rollout ended or turned back, or what an end still waits for. Displays
+/// Why a rollout ended or turned back, or what a deletion waits for. Displays
 /// as a sentence for an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
@@ -11,9 +11,9 @@ pub enum Reason {
         /// How many green there are.
         ready: u32,
     },
-    /// Nobody promoted in time.
+    /// The gate timed out before a promotion.
     GateTimedOut {
-        /// The time there was.
+        /// The timeout.
         after: Duration,
     },
     /// No green is left, and some failed.
@@ -23,26 +23,26 @@ pub enum Reason {
     },
     /// The progress deadline passed.
     DeadlinePassed {
-        /// The time there was since the last progress.
+        /// The deadline, counted from the last progress.
         deadline: Duration,
         /// How many green were ready.
         ready: u32,
         /// How many were wanted.
         target: u32,
     },
-    /// A rolling update has replaced the last route.
+    /// A rolling update has replaced the last old route.
     Replaced {
         /// How many new routes are ready.
         ready: u32,
     },
-    /// A rolling update is back where it began.
+    /// A rolling update is back at the revision from which it began.
     Returned {
         /// How many routes of the current revision are ready.
         ready: u32,
     },
     /// A deployment that is being destroyed still has routes.
     Ending {
-        /// How many.
+        /// How many routes are left.
         left: u32,
     },
 }
@@ -54,7 +54,7 @@ impl fmt::Display for Reason {
                 write!(f, "{}; every gate is open", ready_routes("green", ready))
             }
             Self::GateTimedOut { after } => {
-                write!(f, "nobody promoted within {}", Seconds(after))
+                write!(f, "not promoted within {}", Seconds(after))
             }
             Self::AllFailed { failed } => {
                 write!(f, "no green route is left: {failed} failed")
@@ -110,10 +110,7 @@ mod tests {
                 Reason::GatesOpen { ready: 3 },
                 "3 green routes are ready; every gate is open",
             ),
-            (
-                Reason::GateTimedOut { after },
-                "nobody promoted within 90.5 s",
-            ),
+            (Reason::GateTimedOut { after }, "not promoted within 90.5 s"),
             (
                 Reason::AllFailed { failed: 2 },
                 "no green route is left: 2 failed",

@@ -2,41 +2,41 @@
 
 use crate::{Policy, RevisionId, Stopwatch, Timestamp};
 
-/// One revision on its way to replace another.
+/// The deployment of one revision over another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rollout {
-    /// What serves: blue.
+    /// The revision that serves: blue.
     pub current: RevisionId,
-    /// What is to serve: green.
+    /// The revision that is being deployed: green.
     pub deploying: RevisionId,
-    /// How far it is.
+    /// The present step.
     pub step: RolloutStep,
-    /// When it began: older failures of the revision do not count.
+    /// When it began. Older failures of the revision do not count.
     pub since: Timestamp,
     /// Runs while fewer than all green are ready, against the progress deadline.
     pub progress: Stopwatch,
-    /// The most green that were ready at once; one more is progress.
+    /// The most green that were ready at once. One more is progress.
     pub best_ready: u32,
-    /// How long all green have been ready, while they are.
+    /// How long all green have been ready; None unless all are.
     pub steady: Option<SteadyPeriod>,
-    /// When it began or was last resumed. What became ready during a pause
-    /// counts from here.
+    /// When it began or was last resumed. Routes that became ready during a pause
+    /// count from here.
     pub resumed_at: Timestamp,
 }
 
 /// How long all green have been ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SteadyPeriod {
-    /// The latest change of status or health among them, from which it counts.
+    /// The latest change of status or health among them, where the time starts.
     pub settled_at: Timestamp,
     /// Runs since then, against `min_ready` and `promote_delay`.
     pub watch: Stopwatch,
 }
 
-/// How far a rollout is.
+/// A step of a rollout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RolloutStep {
-    /// Green is created and checked.
+    /// Green is being created and checked.
     Provisioning,
     /// Green is ready; a gate is closed.
     AwaitingPromotion {
@@ -48,7 +48,7 @@ pub enum RolloutStep {
 }
 
 impl Rollout {
-    /// One that begins now.
+    /// Begins a rollout now.
     pub fn new(current: RevisionId, deploying: RevisionId, now: Timestamp) -> Self {
         Self {
             current,
@@ -62,7 +62,7 @@ impl Rollout {
         }
     }
 
-    /// Blue's and green's.
+    /// Both revisions: blue and green.
     pub(crate) fn revisions(&self) -> [RevisionId; 2] {
         [self.current, self.deploying]
     }
@@ -87,7 +87,7 @@ impl Rollout {
         }
     }
 
-    /// On its way back to the current revision.
+    /// The same, going back to the current revision.
     pub(crate) fn turned_back(self) -> Self {
         Self {
             step: RolloutStep::RollingBack,
@@ -95,8 +95,9 @@ impl Rollout {
         }
     }
 
-    /// One more ready than ever before is progress: the deadline starts over.
+    /// Restarts the deadline if more are ready than ever before.
     pub(crate) fn progressed(self, ready: u32, target: u32, now: Timestamp) -> Self {
+        // After scaling down and up again the new routes are progress too.
         let best = self.best_ready.min(target);
         Self {
             progress: if ready > best {
@@ -109,12 +110,13 @@ impl Rollout {
         }
     }
 
-    /// All green are ready: the deadline stands still, and what they wait for
-    /// counts from their latest change.
+    /// All green are ready: stops the deadline, and times the waits of ready green
+    /// from their latest change.
     pub(crate) fn steady(self, settled_at: Option<Timestamp>, now: Timestamp) -> (Self, Stopwatch) {
         let settled_at = settled_at.unwrap_or(self.since);
         let watch = match self.steady {
             Some(steady) if steady.settled_at == settled_at => steady.watch.running(now),
+            // A route changed in between, so that the waits start over.
             _ => Stopwatch::started(settled_at.max(self.resumed_at)),
         };
         let rollout = Self {
@@ -125,9 +127,10 @@ impl Rollout {
         (rollout, watch)
     }
 
-    /// Some green are not ready: the deadline runs. What it had measured is
-    /// forgotten once all had been ready for as long as it is.
+    /// Some green are not ready: runs the deadline. It starts from zero if all had
+    /// been ready for as long as the deadline is.
     pub(crate) fn unsteady(self, policy: &Policy, now: Timestamp) -> Self {
+        // Without this, short failures days apart would add up to the deadline.
         let recovered = self
             .steady
             .and_then(|steady| steady.watch.reaches(policy.progress_deadline))
@@ -143,7 +146,7 @@ impl Rollout {
         }
     }
 
-    /// The same with other watches for what ready green wait for.
+    /// The same with the watches of ready green changed.
     fn with_waits(self, change: impl Fn(Stopwatch) -> Stopwatch) -> Self {
         Self {
             step: match self.step {

@@ -1,15 +1,15 @@
-//! A replica as the decision sees it.
+//! A route and its three statuses: lifecycle, health, traffic.
 
 use crate::{Policy, RevisionId, RouteId, StopWhen, Timestamp};
 
-/// Where a route is in its life.
+/// The lifecycle of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RouteStatus {
-    /// Wanted; the scheduler has yet to start it.
+    /// Created; the scheduler has yet to start it.
     Provisioning,
     /// Started.
     Running,
-    /// Drained; to be stopped by the scheduler.
+    /// Drained, or being stopped by the scheduler.
     Terminating,
     /// Ended.
     Terminated,
@@ -18,6 +18,17 @@ pub enum RouteStatus {
 }
 
 impl RouteStatus {
+    /// The name for programs: `PROVISIONING`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Provisioning => "PROVISIONING",
+            Self::Running => "RUNNING",
+            Self::Terminating => "TERMINATING",
+            Self::Terminated => "TERMINATED",
+            Self::FailedToStart => "FAILED_TO_START",
+        }
+    }
+
     /// PROVISIONING or RUNNING.
     pub fn is_active(self) -> bool {
         matches!(self, Self::Provisioning | Self::Running)
@@ -40,30 +51,50 @@ impl RouteStatus {
     }
 }
 
-/// What the health checker last said of a route.
+/// The health of a route, as last reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RouteHealth {
-    /// Nothing yet.
+    /// No report yet.
     NotChecked,
-    /// It answers as it should.
+    /// It works.
     Healthy,
-    /// It does not answer, or answers with an error.
+    /// It does not respond, or responds with an error.
     Unhealthy,
-    /// It answers, but not as well as it should.
+    /// It works, but not well enough.
     Degraded,
+}
+
+impl RouteHealth {
+    /// The name for programs: `NOT_CHECKED`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotChecked => "NOT_CHECKED",
+            Self::Healthy => "HEALTHY",
+            Self::Unhealthy => "UNHEALTHY",
+            Self::Degraded => "DEGRADED",
+        }
+    }
 }
 
 /// Whether a route takes traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RouteTraffic {
-    /// It is to take traffic whenever it runs and is healthy.
+    /// It takes traffic whenever it runs and is healthy.
     Active,
-    /// It takes none.
+    /// It takes no traffic.
     Inactive,
 }
 
 impl RouteTraffic {
-    /// The share that belongs to it: 1.0 or 0.0.
+    /// The name for programs: `ACTIVE`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "ACTIVE",
+            Self::Inactive => "INACTIVE",
+        }
+    }
+
+    /// The ratio in the record: 1.0 or 0.0.
     pub fn ratio(self) -> f64 {
         match self {
             Self::Active => 1.0,
@@ -76,13 +107,13 @@ impl RouteTraffic {
 /// revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ObservedRoute {
-    /// Its id; later ones sort behind earlier ones.
+    /// Its id. Later ids sort after earlier ones.
     pub id: RouteId,
-    /// What it runs.
+    /// The revision that it runs.
     pub revision: RevisionId,
-    /// Where it is in its life.
+    /// Its lifecycle.
     pub status: RouteStatus,
-    /// What the health checker last said.
+    /// Its health, as last reported.
     pub health: RouteHealth,
     /// Whether it takes traffic.
     pub traffic: RouteTraffic,
@@ -92,35 +123,36 @@ pub struct ObservedRoute {
     pub status_updated_at: Timestamp,
     /// When its health last changed.
     pub health_updated_at: Option<Timestamp>,
-    /// When Viridian took it out for good; what ends after that has not failed.
+    /// When Viridian drained it. A route that ends after that has not failed.
     pub drained_at: Option<Timestamp>,
-    /// Since when it is kept RUNNING without traffic for an instant roll-back.
+    /// When a promotion took its traffic but kept it RUNNING, for an instant
+    /// roll-back.
     pub retained_at: Option<Timestamp>,
 }
 
 impl ObservedRoute {
-    /// RUNNING and HEALTHY. Says nothing about traffic.
+    /// Whether it is RUNNING and HEALTHY. Says nothing about traffic.
     pub fn is_ready(&self) -> bool {
         self.status == RouteStatus::Running && self.health == RouteHealth::Healthy
     }
 
-    /// PROVISIONING or RUNNING, and not merely retained.
+    /// Whether it is PROVISIONING or RUNNING, and not only retained.
     pub fn is_live(&self) -> bool {
         self.status.is_active() && self.retained_at.is_none()
     }
 
-    /// Ended without having been drained.
+    /// Whether it ended without having been drained.
     pub fn has_failed(&self) -> bool {
         self.status.is_over() && self.drained_at.is_none()
     }
 
-    /// Since when it has the status and the health that it has.
+    /// The latest change of its status or health.
     pub fn settled_at(&self) -> Timestamp {
         self.health_updated_at
             .map_or(self.status_updated_at, |at| at.max(self.status_updated_at))
     }
 
-    /// What a report of another status makes of it. The caller asks
+    /// Applies a report of its status. The caller checks
     /// [`RouteStatus::may_become`] first.
     pub fn move_to(&mut self, status: RouteStatus, now: Timestamp) {
         if self.status != status {
@@ -132,7 +164,7 @@ impl ObservedRoute {
         }
     }
 
-    /// What a report of health makes of it.
+    /// Applies a report of its health.
     pub fn observe(&mut self, health: RouteHealth, now: Timestamp) {
         if self.health != health {
             self.health = health;
@@ -154,8 +186,8 @@ impl ObservedRoute {
         StopWhen { not_before }
     }
 
-    /// Sorts what is to be drained first to the front: not RUNNING, then
-    /// UNHEALTHY, DEGRADED, NOT_CHECKED, HEALTHY; the youngest first in each.
+    /// The termination order, first to drain first: not RUNNING, then UNHEALTHY,
+    /// DEGRADED, NOT_CHECKED, HEALTHY; the youngest first within each.
     pub(crate) fn termination_key(&self) -> impl Ord + use<> {
         let rank = match (self.status, self.health) {
             (RouteStatus::Running, RouteHealth::Unhealthy) => 1,

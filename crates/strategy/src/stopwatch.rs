@@ -1,20 +1,20 @@
-//! A clock that can stand still.
+//! A clock that can be stopped.
 
 use std::time::Duration;
 
 use crate::Timestamp;
 
-/// Measures the time that counts: it can be stopped and goes on later.
+/// Measures time, except while it is stopped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stopwatch {
-    /// What it had measured when it was last stopped.
+    /// The time measured before it was last stopped.
     pub spent: Duration,
-    /// Since when it runs; stopped when there is none.
+    /// When it was last started; None while it is stopped.
     pub since: Option<Timestamp>,
 }
 
 impl Stopwatch {
-    /// One that starts at zero, now.
+    /// Starts a new one, now.
     pub fn started(now: Timestamp) -> Self {
         Self {
             spent: Duration::ZERO,
@@ -39,7 +39,7 @@ impl Stopwatch {
         }
     }
 
-    /// When it will have measured `limit`; never while it is stopped.
+    /// When it will have measured `limit`; None while it is stopped.
     pub fn reaches(self, limit: Duration) -> Option<Timestamp> {
         Some(self.since? + limit.saturating_sub(self.spent))
     }

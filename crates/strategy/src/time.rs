@@ -1,4 +1,4 @@
-//! A point in time with the precision that both engines keep.
+//! A point in time, to the microsecond: as precise as both engines store it.
 
 use std::{
     fmt,
@@ -21,7 +21,7 @@ impl Timestamp {
         self.0
     }
 
-    /// The time from `earlier` to this, or none if it is the later one.
+    /// The time from `earlier` to this; zero if `earlier` is the later one.
     pub fn since(self, earlier: Timestamp) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0).max(0).unsigned_abs())
     }
@@ -58,7 +58,7 @@ impl Sub<Duration> for Timestamp {
 }
 
 impl fmt::Display for Timestamp {
-    /// As RFC 3339, in UTC, with six digits behind the second.
+    /// As RFC 3339, in UTC, with six digits after the second.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match jiff::Timestamp::from_microsecond(self.0) {
             Ok(time) => write!(f, "{time:.6}"),

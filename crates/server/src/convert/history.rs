@@ -6,7 +6,6 @@ use viridian_store::{HistoryEntry, Outcome};
 use super::{
     deployment::{counts, lifecycle, sub_step},
     time::timestamp,
-    words,
 };
 
 /// What happened, to the wire. At creation there is no place before.
@@ -18,7 +17,7 @@ pub(crate) fn history_entry(entry: HistoryEntry) -> v1::HistoryEntry {
     v1::HistoryEntry {
         deployment_id: entry.deployment.to_string(),
         number: entry.number,
-        phase: words(entry.phase).to_owned(),
+        phase: entry.phase.as_str().to_owned(),
         result: result(entry.outcome).into(),
         from_lifecycle: from.into(),
         to_lifecycle: lifecycle(entry.to.lifecycle).into(),

@@ -92,7 +92,7 @@ impl CensusAge {
 fn show(census: &[Census], now: Timestamp) {
     for (lifecycle, sub_step) in LIFECYCLE_STEPS {
         let here = |it: &&Census| (it.lifecycle, it.sub_step) == (lifecycle, sub_step);
-        let (lifecycle, sub_step) = (name(lifecycle), sub_step.map_or("", step_name));
+        let (lifecycle, sub_step) = (lifecycle.as_str(), sub_step.map_or("", SubStep::as_str));
         for paused in [false, true] {
             let count = census.iter().filter(here).find(|it| it.paused == paused);
             let labels = [
@@ -110,24 +110,6 @@ fn show(census: &[Census], now: Timestamp) {
         let deadline = moving.and_then(|it| it.deadline);
         let overdue = deadline.map_or(Duration::ZERO, |at| now.since(at));
         gauge!(OVERDUE, &labels).set(overdue.as_secs_f64());
-    }
-}
-
-fn name(lifecycle: Lifecycle) -> &'static str {
-    match lifecycle {
-        Lifecycle::Pending => "PENDING",
-        Lifecycle::Ready => "READY",
-        Lifecycle::Deploying => "DEPLOYING",
-        Lifecycle::Destroying => "DESTROYING",
-        Lifecycle::Destroyed => "DESTROYED",
-    }
-}
-
-fn step_name(step: SubStep) -> &'static str {
-    match step {
-        SubStep::Provisioning => "PROVISIONING",
-        SubStep::AwaitingPromotion => "AWAITING_PROMOTION",
-        SubStep::RollingBack => "ROLLING_BACK",
     }
 }
 

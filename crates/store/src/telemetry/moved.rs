@@ -5,15 +5,13 @@ use std::time::Duration;
 
 use metrics::{counter, histogram};
 use tracing::Span;
-use viridian_strategy::{
-    DeploymentId, Lifecycle, LifecyclePhase, SubStep, Transition, TransitionKind,
-};
+use viridian_strategy::{DeploymentId, Lifecycle, SubStep, Transition, TransitionKind};
 
 use super::names::{GATE_WAIT, MOVES, PROMOTIONS, ROLLOUT_DURATION, ROLLOUTS};
 use crate::{
     Deployment,
     history::Move,
-    types::{Outcome, Phase, Word as _},
+    types::{Outcome, Phase},
 };
 
 /// What is to be told of a deployment that moved. In the span in which that was
@@ -56,8 +54,8 @@ impl Moved {
         let steps = moves.iter().map(|it| Step {
             phase: it.phase,
             result: it.outcome,
-            from: it.from.map_or_else(String::new, place),
-            to: place(it.to),
+            from: it.from.map_or_else(String::new, |from| from.to_string()),
+            to: it.to.to_string(),
         });
         Some(Self {
             span: Span::current(),
@@ -121,7 +119,7 @@ impl Moved {
             to,
         } in &self.steps
         {
-            let (phase, result) = (phase.word(), result.word());
+            let (phase, result) = (phase.as_str(), result.as_str());
             counter!(MOVES, "phase" => phase, "result" => result).increment(1);
             let (from, to, reason) = (&**from, &**to, &*self.reason);
             tracing::info!(%deployment, reference, phase, result, from, to, actor, reason, "moved");
@@ -141,14 +139,5 @@ impl Moved {
                 counter!(PROMOTIONS, "kind" => kind, "outcome" => "promoted").increment(1);
             }
         }
-    }
-}
-
-/// `DEPLOYING/PROVISIONING`, or `READY`.
-fn place(phase: LifecyclePhase) -> String {
-    let lifecycle = phase.lifecycle.word();
-    match phase.sub_step {
-        Some(step) => format!("{lifecycle}/{}", step.word()),
-        None => lifecycle.to_owned(),
     }
 }

@@ -1,6 +1,6 @@
 use crate::{
-    DeploymentState, Lifecycle, Observed, RevisionId, Rollout, RouteActions, RouteTraffic,
-    Transition,
+    DeploymentState, Lifecycle, Observed, ObservedRoute, RevisionId, Rollout, RouteActions,
+    RouteTraffic, Transition,
 };
 
 /// Why an activation is refused.
@@ -47,6 +47,10 @@ fn begin(
     } = *observed;
     let mut actions = RouteActions::default();
     let mut deployment = *old;
+    let mut drain = |obsolete: &dyn Fn(&ObservedRoute) -> bool| {
+        let obsolete = observed.active_routes().filter(|route| obsolete(route));
+        actions.drain.extend(obsolete.map(|route| route.id));
+    };
     deployment.state = match old.state {
         DeploymentState::Destroying { .. } | DeploymentState::Destroyed { .. } => {
             return Err(ActivateRejection::Gone(old.state.lifecycle()));
@@ -55,26 +59,21 @@ fn begin(
             return Err(ActivateRejection::AlreadyCurrent);
         }
         DeploymentState::Pending { .. } => {
+            drain(&|_| true);
             actions.create(revision, old.target_replicas, RouteTraffic::Active);
-            actions.drain_active(observed);
             deployment.current_since = now;
             DeploymentState::Pending {
                 current: Some(revision),
             }
         }
         DeploymentState::Ready { current } => {
-            let obsolete = observed
-                .active_routes()
-                .filter(|route| route.revision != current);
-            actions.drain.extend(obsolete.map(|route| route.id));
+            // Retained routes, also those of this very revision: green starts afresh.
+            drain(&|route| route.revision != current);
             DeploymentState::Deploying(Rollout::new(current, revision, now))
         }
         DeploymentState::Deploying(rollout) if supersede => {
             let rules = observed.policy.strategy.rules();
-            let obsolete = observed
-                .active_routes()
-                .filter(|route| rules.drains_superseded(&rollout, route));
-            actions.drain.extend(obsolete.map(|route| route.id));
+            drain(&|route| rules.drains_superseded(&rollout, route));
             DeploymentState::Deploying(Rollout::new(rollout.current, revision, now))
         }
         DeploymentState::Deploying(rollout) => {

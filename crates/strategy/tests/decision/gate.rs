@@ -56,7 +56,7 @@ fn three_actions() {
     );
     assert_eq!(
         sentence(GateAction::Promote),
-        format!("{waiting}, or for 00:02:30, when it promotes by itself")
+        format!("{waiting}; promotes at 00:02:30")
     );
 }
 

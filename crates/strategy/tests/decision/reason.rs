@@ -54,12 +54,12 @@ fn of_a_cycle() {
         (
             "promoted by the gate",
             timed_out(GateAction::Promote),
-            "nobody promoted within 50 s",
+            "not promoted within 50 s",
         ),
         (
             "rolled back by the gate",
             timed_out(GateAction::Rollback),
-            "nobody promoted within 50 s",
+            "not promoted within 50 s",
         ),
         (
             "all green failed",

@@ -136,26 +136,16 @@ impl fmt::Display for ReportError {
                 write!(
                     f,
                     "a route cannot move from {} to {}",
-                    word(*from),
-                    word(*to)
+                    from.as_str(),
+                    to.as_str()
                 )
             }
-            Self::Over(status) => write!(f, "the route is {}", word(*status)),
+            Self::Over(status) => write!(f, "the route is {}", status.as_str()),
             Self::Unreadable(id) => write!(f, "deployment {id} cannot be read"),
             Self::Held(id) => {
                 write!(f, "another transaction holds deployment {id}; report again")
             }
             Self::Unwritable(id) => write!(f, "deployment {id} cannot be written"),
         }
-    }
-}
-
-fn word(status: RouteStatus) -> &'static str {
-    match status {
-        RouteStatus::Provisioning => "PROVISIONING",
-        RouteStatus::Running => "RUNNING",
-        RouteStatus::Terminating => "TERMINATING",
-        RouteStatus::Terminated => "TERMINATED",
-        RouteStatus::FailedToStart => "FAILED_TO_START",
     }
 }

@@ -1,0 +1,163 @@
+//! Blockers as sentences for operators.
+
+use std::fmt;
+
+use super::{Blocker, UnreadyRoutes};
+use crate::{GateAction, RouteHealth, Timestamp};
+
+impl fmt::Display for Blocker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(ready) = ReadyOfTarget::of(self) {
+            ready.fmt(f)?;
+        }
+        match *self {
+            Self::GreenMissing { missing, target } => write!(
+                f,
+                "{missing} of {target} green routes {} yet to be created",
+                has(missing)
+            ),
+            Self::GreenProvisioning { provisioning, .. } => starting(f, provisioning),
+            Self::GreenUnhealthy { unready, .. } => unready.fmt(f),
+            Self::GreenFailed { failed, .. } => write!(f, "; {failed} failed"),
+            Self::ReplacementsExhausted { budget } => exhausted(f, budget),
+            Self::MinReady { until } => {
+                write!(f, "green must stay ready until {}", until.time_of_day())
+            }
+            Self::ManualGate { ready, timeout } => manual_gate(f, ready, timeout),
+            Self::PromoteDelay { until } => {
+                write!(f, "green is ready; promotes at {}", until.time_of_day())
+            }
+            Self::Paused => f.write_str("the deployment is paused"),
+            Self::NoRevision => f.write_str("there is no revision to run"),
+            Self::RoutesNotReady {
+                provisioning,
+                unready,
+                ..
+            } => {
+                if provisioning > 0 {
+                    starting(f, provisioning)?;
+                }
+                unready.fmt(f)
+            }
+            Self::BackOff { failures, until } => write!(
+                f,
+                "routes failed {failures} times in a row; the next attempt is at {}",
+                until.time_of_day()
+            ),
+        }
+    }
+}
+
+fn starting(f: &mut fmt::Formatter<'_>, count: u32) -> fmt::Result {
+    write!(f, "; {count} {} starting", is(count))
+}
+
+fn exhausted(f: &mut fmt::Formatter<'_>, budget: u32) -> fmt::Result {
+    match budget {
+        0 => f.write_str("failed green routes are not replaced (max_replacements is 0)"),
+        1 => f.write_str("the replacement of failed green routes is used up"),
+        _ => write!(
+            f,
+            "all {budget} replacements of failed green routes are used up"
+        ),
+    }
+}
+
+fn manual_gate(
+    f: &mut fmt::Formatter<'_>,
+    ready: u32,
+    timeout: Option<(Timestamp, GateAction)>,
+) -> fmt::Result {
+    let routes = if ready == 1 { "route" } else { "routes" };
+    write!(
+        f,
+        "green is ready ({ready} {routes}); waiting for someone to promote"
+    )?;
+    match timeout {
+        Some((at, GateAction::Promote)) => write!(f, "; promotes at {}", at.time_of_day()),
+        Some((at, GateAction::Rollback)) => write!(f, "; rolls back at {}", at.time_of_day()),
+        Some((_, GateAction::Hold)) | None => Ok(()),
+    }
+}
+
+impl fmt::Display for UnreadyRoutes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [
+            (RouteHealth::Unhealthy, self.unhealthy),
+            (RouteHealth::Degraded, self.degraded),
+            (RouteHealth::NotChecked, self.not_checked),
+        ];
+        for (health, part) in parts {
+            if let Some((count, since)) = part {
+                let (health, since) = (health.as_str(), since.time_of_day());
+                write!(f, "; {count} {} {health} since {since}", is(count))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The beginning of sentences about routes that are not ready.
+struct ReadyOfTarget {
+    which: &'static str,
+    ready: u32,
+    target: u32,
+}
+
+impl ReadyOfTarget {
+    fn of(blocker: &Blocker) -> Option<Self> {
+        let (which, ready, target) = match *blocker {
+            Blocker::GreenProvisioning { ready, target, .. }
+            | Blocker::GreenUnhealthy { ready, target, .. }
+            | Blocker::GreenFailed { ready, target, .. } => ("green", ready, target),
+            Blocker::RoutesNotReady { ready, target, .. } => ("current", ready, target),
+            _ => return None,
+        };
+        Some(Self {
+            which,
+            ready,
+            target,
+        })
+    }
+}
+
+impl fmt::Display for ReadyOfTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            which,
+            ready,
+            target,
+        } = *self;
+        write!(f, "{ready} of {target} {which} routes {} ready", is(ready))
+    }
+}
+
+fn is(count: u32) -> &'static str {
+    if count == 1 { "is" } else { "are" }
+}
+
+fn has(count: u32) -> &'static str {
+    if count == 1 { "has" } else { "have" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blocker_is_a_sentence() {
+        let since = Timestamp::from_micros((14 * 3_600 + 2 * 60 + 11) * 1_000_000);
+        let blocker = Blocker::GreenUnhealthy {
+            ready: 2,
+            target: 3,
+            unready: UnreadyRoutes {
+                unhealthy: Some((1, since)),
+                ..UnreadyRoutes::default()
+            },
+        };
+        assert_eq!(
+            blocker.to_string(),
+            "2 of 3 green routes are ready; 1 is UNHEALTHY since 14:02:11"
+        );
+    }
+}
