@@ -152,16 +152,14 @@ impl Locked {
         }
         new.sequence += 1;
         new.updated_at = now;
-        let moves = moves(&old, &new, plan);
-        let event = event(plan, &moves);
-        let repeats = moves.is_empty() && plan.phase == Phase::Evaluate && !plan.reported;
-        new.last_history += moves.len().cast_signed() as i64;
-        let has_work = !actions.create.is_empty() || !actions.drain.is_empty();
+        let phases = moves(&old, &new, plan);
+        let event = event(plan, &phases);
+        let repeats = phases.is_empty() && plan.phase == Phase::Evaluate && !plan.reported;
+        new.last_history += phases.len().cast_signed() as i64;
         let moves: Vec<Move> = (old.last_history + 1..)
-            .zip(moves)
+            .zip(phases)
             .map(|(number, phases)| entry(number, phases, &old, &new, plan, call))
             .collect();
-        let moved = Moved::by(&moves, &new).map(|it| it.ends(&old, &new, &plan.transition));
         let state = state(&new, serving);
         WriteSet {
             row: Some(if plan.creates() {
@@ -170,25 +168,19 @@ impl Locked {
                 RowWrite::Update(state)
             }),
             revision: None,
-            event: Some(event),
-            repeats: repeats.then_some(new.last_history),
-            moved,
-            moves,
-            touched: Some(CommitNotice {
-                deployment: new.id,
-                // Who waits for the table of a new deployment has none to compare.
-                epoch: (plan.creates() || new.epoch != old.epoch).then_some(new.epoch),
-                due_at: look_at,
-                resource_group: has_work.then(|| new.metadata.resource_group.clone()),
-            }),
             routes: route_writes,
+            repeats: repeats.then_some(new.last_history),
+            event: Some(event),
+            touched: Some(notice(&old, &new, plan, look_at)),
+            moved: Moved::by(&moves, &new).map(|it| it.ends(&old, &new, &plan.transition)),
+            moves,
             deployment: new,
         }
     }
 }
 
 impl WriteSet {
-    /// One that nobody outside can tell from none.
+    /// One that no observer can tell from none: at most clocks and the next look.
     fn unseen(deployment: Deployment, row: Option<RowWrite>) -> Self {
         Self {
             deployment,
@@ -302,7 +294,26 @@ fn project(
     (new, look_at)
 }
 
-/// Whether nobody outside could tell the two apart: only clocks differ.
+/// The notification of a change, sent once it is committed.
+fn notice(
+    old: &Deployment,
+    new: &Deployment,
+    plan: &PlannedChange,
+    look_at: Option<Timestamp>,
+) -> CommitNotice {
+    let RouteActions { create, drain, .. } = &plan.transition.actions;
+    let has_work = !create.is_empty() || !drain.is_empty();
+    // Watchers of a new deployment have no table yet to compare the epoch with.
+    let has_new_table = plan.creates() || new.epoch != old.epoch;
+    CommitNotice {
+        deployment: new.id,
+        epoch: has_new_table.then_some(new.epoch),
+        due_at: look_at,
+        resource_group: has_work.then(|| new.metadata.resource_group.clone()),
+    }
+}
+
+/// Whether an observer could not tell the two apart: only clocks differ.
 fn observably_equal(old: &Deployment, new: &Deployment) -> bool {
     let revisions = |state: &DeploymentState| (state.phase(), state.current(), state.deploying());
     revisions(&old.state) == revisions(&new.state)
