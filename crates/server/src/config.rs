@@ -105,6 +105,7 @@ impl Config {
                     .to_owned(),
             ));
         }
+        // An open port without credentials is the mistake that costs most: it needs a flag.
         if self.listen.ip().is_loopback() || self.insecure || self.tokens.is_some() {
             return Ok(());
         }

@@ -34,6 +34,7 @@ pub(crate) fn admit(
     incoming: impl Stream<Item = io::Result<TcpStream>>,
     limit: u32,
 ) -> impl Stream<Item = io::Result<AcceptedConnection>> {
+    // Before the handshake: a flood from one address must not cost any cryptography.
     let semaphore = KeyedSemaphore::new(limit);
     incoming.filter_map(move |arrived| {
         let admitted = match arrived.and_then(|stream| Ok((stream.peer_addr()?, stream))) {

@@ -67,6 +67,7 @@ pub(crate) fn store(error: &StoreError) -> Status {
         }
         StoreError::Corrupt { .. } | StoreError::Internal(_) => {
             tracing::error!(%error, "a unit of work failed");
+            // Not the text of the error: it may have parts of statements and of rows.
             let message = "an internal error; the server's log has the reason";
             Status::with_error_details(Code::Internal, message, info("INTERNAL", []))
         }

@@ -45,7 +45,9 @@ pub(crate) fn builder(
 ) -> transport::Server<impl Layer<GrpcRoutes, Service = LayeredService> + Clone + use<>> {
     let limits = &stack.limits;
     transport::Server::builder()
+        // Browsers speak HTTP/1.1 to servers without TLS.
         .accept_http1(stack.web.is_some())
+        // Without pings, streams to a peer that vanished would stay open for hours.
         .http2_keepalive_interval(Some(limits.keepalive_interval))
         .http2_keepalive_timeout(Some(limits.keepalive_timeout))
         .http2_max_header_list_size(limits.header_size)

@@ -54,6 +54,7 @@ impl HealthStatus {
 /// Reports for ever whether the database answers.
 pub(crate) async fn probe(database: Database, health: Arc<HealthStatus>) {
     let mut reported = ServingStatus::Serving;
+    // The first status, SERVING, was reported at the start: the database was just opened.
     loop {
         sleep(PROBE_INTERVAL).await;
         let status = match answers(&database).await {

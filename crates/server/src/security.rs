@@ -81,6 +81,7 @@ impl LoadedSecurity {
     /// Logs who may call, and warns of what is not secure.
     pub(crate) fn log_access(&self, config: &Config, address: SocketAddr) {
         let loopback = address.ip().is_loopback();
+        // A mistake here is open to everyone on the network, so the start of the log says it.
         let Some(credentials) = &self.authenticator.0 else {
             if loopback {
                 tracing::info!("no credentials are configured: listening on loopback only");

@@ -80,6 +80,7 @@ impl Credentials {
             line: error.span().map(|span| line_at(text, span.start)),
             why: error.message().replace('\n', " "),
         })?;
+        // An empty file is most likely one that is being written: it must lock no caller out.
         if file.credential.is_empty() {
             let why = "there is no [[credential]]".to_owned();
             return Err(CredentialsError { line: None, why });
@@ -144,6 +145,7 @@ impl Credentials {
         });
         match (raw.token_sha256, raw.san) {
             (Some(digest), None) => {
+                // Whom it stands for would depend on the order of the entries.
                 if self.tokens.iter().any(|(other, _)| other.is(&digest)) {
                     return Err("another entry has the same token".to_owned());
                 }

@@ -40,6 +40,7 @@ impl ClientKey {
 
 fn key_of(request: &Request) -> ClientKey {
     let extensions = request.extensions();
+    // Credentials first: many callers may share the address of a proxy.
     if let Some(name) = extensions.get::<Caller>().and_then(Caller::known) {
         return ClientKey::Principal(name.into());
     }

@@ -17,6 +17,7 @@ pub(crate) fn amend(headers: &mut HeaderMap, completed: fn(&Status) -> Status) {
     let Some(status) = Status::from_header_map(headers).filter(|it| it.code() != Code::Ok) else {
         return;
     };
+    // `add_header` keeps it if the new message is empty: that of the library would be sent.
     headers.remove(MESSAGE);
     if let Err(error) = completed(&status).add_header(headers) {
         tracing::warn!(%error, "a refusal goes out as it is");

@@ -59,6 +59,7 @@ pub(crate) async fn shed(
 }
 
 async fn stream(load: &LoadShedder, request: Request, next: Next) -> Response {
+    // Of the caller first: one that exceeds its own limit must not use up that of all.
     let key = ClientKey::of(&request);
     let Some(of_caller) = load.streams_of_client.try_acquire(key) else {
         return refuse("streams_per_caller", &too_many_streams(OF_CALLER));

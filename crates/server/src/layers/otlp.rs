@@ -23,6 +23,7 @@ pub(super) fn set_parent(span: &Span, parent: TraceParent<'_>, headers: &HeaderM
     let (Ok(trace), Ok(caller)) = (trace, SpanId::from_hex(parent.parent_id)) else {
         return;
     };
+    // The caller decides whether the trace is recorded.
     let flags = TraceFlags::default().with_sampled(parent.sampled);
     let caller = SpanContext::new(trace, caller, flags, true, state(headers));
     // It fails without an exporter.

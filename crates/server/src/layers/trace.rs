@@ -17,6 +17,7 @@ pub(crate) async fn trace(request: Request, next: Next) -> Response {
 fn span(request: &Request, call: CallInfo) -> Span {
     let method = call.method.full_name();
     let request_id = request_id::of(request);
+    // Probes come all the time: their spans would bury the others in a trace store.
     if call.method.is_probe {
         return tracing::debug_span!("rpc", method, request_id);
     }

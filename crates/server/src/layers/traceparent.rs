@@ -14,6 +14,7 @@ pub(crate) struct TraceParent<'a> {
 /// Reads `traceparent`. None if it is not well-formed.
 pub(crate) fn read(headers: &HeaderMap) -> Option<TraceParent<'_>> {
     let mut values = headers.get_all("traceparent").iter();
+    // Of two headers one is forged or stale, and which one is not known.
     let (Some(value), None) = (values.next(), values.next()) else {
         return None;
     };

@@ -46,8 +46,10 @@ impl ScrapeGauges {
         gauge!(WATCHES).set(lag.watches as f64);
         gauge!(WATCHES_BEHIND).set(lag.overflowed as f64);
         gauge!(EVENTS_BEHIND).set(lag.max_events as f64);
-        let told = timeout(SCRAPE_TIMEOUT, self.ask()).await;
-        let up = match told {
+        // Without the timeout a scrape would hang with the database, and Prometheus would
+        // report the server as down.
+        let queried = timeout(SCRAPE_TIMEOUT, self.query()).await;
+        let up = match queried {
             Ok(Ok(())) => true,
             Ok(Err(error)) => {
                 tracing::debug!(%error, "the database does not say what is due");
@@ -58,7 +60,7 @@ impl ScrapeGauges {
         gauge!(DATABASE_UP).set(f64::from(up));
     }
 
-    async fn ask(&self) -> Result<(), StoreError> {
+    async fn query(&self) -> Result<(), StoreError> {
         // One scrape after the other, or each would count all deployments.
         let mut counted = self.counted.lock().await;
         let Backlog { due, overdue } = self.database.backlog().await?;
