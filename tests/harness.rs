@@ -40,7 +40,7 @@ pub(crate) use self::{
         GROUP, REFERENCE, abort, active, blue_green, by_revision, creation, delete, ids, manual,
         pause, promotion, resume, roll_back, seconds, update,
     },
-    schema::{decode, encode, method, methods, path},
+    schema::{canonical, decode, encode, method, methods, path},
     server::Server,
     terminal::Terminal,
     tools::{root, tool},

@@ -38,6 +38,7 @@ mod paging;
 mod promote;
 mod race;
 mod race_health;
+mod records;
 mod reports;
 mod retained;
 mod roll_back;

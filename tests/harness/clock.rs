@@ -2,8 +2,9 @@ use std::{fs, process::Command};
 
 use super::tool;
 
-/// Has a program's clock go wrong by so much, like `+1h`: the one that tells the
-/// time of day, for its timers need not be disturbed by it.
+/// Sets a program's clock wrong, by an offset like `+1h` or to a time like
+/// `@2026-11-30 01:02:03`: the one that gives the time of day, for its timers need
+/// not be disturbed by it.
 pub(crate) fn set_clock_off(command: &mut tokio::process::Command, by: &str) {
     command
         .env("LD_PRELOAD", library())

@@ -1,6 +1,7 @@
 use std::{env, thread};
 
 use diesel::{Connection as _, SqliteConnection, connection::SimpleConnection as _};
+use jiff::SignedDuration;
 use tempfile::TempDir;
 use tokio_postgres::NoTls;
 use url::Url;
@@ -95,6 +96,18 @@ impl TestDatabase {
              CREATE TRIGGER slow BEFORE INSERT ON routes \
              FOR EACH STATEMENT EXECUTE FUNCTION slow()",
         )
+        .await;
+    }
+
+    /// Sets the clock of the database wrong by an offset.
+    pub(crate) async fn set_clock(&self, by: SignedDuration) {
+        let (_, name) = self.in_postgres();
+        let seconds = by.as_secs();
+        self.execute(&format!(
+            "CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS \
+             'SELECT pg_catalog.clock_timestamp() + make_interval(secs => {seconds})'; \
+             ALTER DATABASE {name} SET search_path = public, pg_catalog"
+        ))
         .await;
     }
 

@@ -38,6 +38,14 @@ pub(crate) fn decode(method: &MethodDescriptor, reply: &[u8]) -> Value {
     serde_json::to_value(&message).expect("it has a JSON form")
 }
 
+/// A reply in the same form, from any other JSON form of it.
+pub(crate) fn canonical(method: &MethodDescriptor, json: &str) -> Value {
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    let message = DynamicMessage::deserialize(method.output(), &mut deserializer);
+    let message = message.unwrap_or_else(|error| panic!("{}: {error}: {json}", method.name()));
+    serde_json::to_value(&message).expect("it has a JSON form")
+}
+
 static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
     let pool = DescriptorPool::decode(viridian_proto::FILE_DESCRIPTOR_SET);
     pool.expect("the descriptors are complete")
