@@ -6,6 +6,7 @@ pub(crate) mod event;
 pub(crate) mod history;
 #[cfg(test)]
 mod hostile;
+mod mask;
 pub(crate) mod policy;
 pub(crate) mod reference;
 pub(crate) mod revision;
@@ -15,4 +16,4 @@ pub(crate) mod traffic;
 pub(crate) mod update;
 pub(crate) mod violations;
 
-pub(crate) use self::violations::Violations;
+pub(crate) use self::{mask::MergeConflict, violations::Violations};

@@ -6,7 +6,7 @@ use viridian_store::{
     ActivateRefusal, CreateRefusal, PromoteRefusal, RollBackRefusal, UnitError, UpdateRefusal,
 };
 use viridian_strategy::{
-    Blocker, Lifecycle, MAX_REPLICAS, PatchError, RevisionId,
+    Blocker, Lifecycle, MAX_REPLICAS, RevisionId,
     verbs::{
         AbortRejection, ActivateRejection, DeleteRejection, PauseRejection, PromoteRejection,
         UpdateRejection,
@@ -14,7 +14,7 @@ use viridian_strategy::{
 };
 
 use crate::{
-    convert::policy::violation,
+    convert::{MergeConflict, policy::violation, update::SpecConflict},
     error::{ResourceKind, aborted, bad_request, info, not_found, precondition, store},
 };
 
@@ -61,7 +61,7 @@ impl IntoStatus for CreateRefusal {
     }
 }
 
-impl IntoStatus for UpdateRefusal {
+impl IntoStatus for UpdateRefusal<SpecConflict> {
     fn into_status(self, subject: &str) -> Status {
         match self {
             Self::Rules(UpdateRejection::TooManyReplicas) => {
@@ -82,13 +82,14 @@ impl IntoStatus for UpdateRefusal {
                 subject,
             ),
             Self::Rules(UpdateRejection::Gone(lifecycle)) => gone(lifecycle, subject),
-            Self::Patch(PatchError::OtherStrategy) => precondition(
+            Self::Spec(SpecConflict::Invalid(violations)) => violations.into_status(),
+            Self::Spec(SpecConflict::Merge(MergeConflict::OtherMember)) => precondition(
                 "STRATEGY_MISMATCH",
                 "the policy has the other strategy; to change it, name the new one as a whole \
                  in the mask",
                 subject,
             ),
-            Self::Patch(PatchError::NoGateTimeout) => precondition(
+            Self::Spec(SpecConflict::Merge(MergeConflict::MissingParent)) => precondition(
                 "NO_GATE_TIMEOUT",
                 "the policy has no gate timeout; to set one, name \
                  policy.blue_green.gate_timeout as a whole in the mask",

@@ -83,11 +83,11 @@ pub enum RollBackRefusal {
 
 /// Why an update was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum UpdateRefusal {
+pub enum UpdateRefusal<E> {
     /// By the rules.
     Rules(viridian_strategy::verbs::UpdateRejection),
-    /// Its changes do not fit the policy that there is.
-    Patch(viridian_strategy::PatchError),
+    /// By the change, which does not fit the present spec.
+    Spec(E),
 }
 
 /// Why a creation was refused.

@@ -67,7 +67,7 @@ pub use self::{
     telemetry::{HISTOGRAMS, describe as describe_metrics},
     types::{Action, EventKind, Outcome, Phase, RequestId},
     units::{
-        COORDINATOR, Changed, DeploymentUpdate, FailureBackoff, HealthReport, NewDeployment,
+        COORDINATOR, Changed, DeploymentSpec, FailureBackoff, HealthReport, NewDeployment,
         NewRevision, Promotion, PromotionPreview, Pruned, ReconcileBatch, ReportError,
         RequestContext, Retention, RetentionError, RolledBack, Silenced, StatusReport,
     },

@@ -38,7 +38,7 @@ pub use self::{
     report::{HealthReport, ReportError, Silenced, StatusReport},
     request_context::{COORDINATOR, Changed, RequestContext},
     roll_back::RolledBack,
-    update::DeploymentUpdate,
+    update::DeploymentSpec,
 };
 
 #[cfg(test)]

@@ -20,7 +20,6 @@ mod deployment;
 mod evaluate;
 mod id;
 mod observed;
-mod patch;
 mod policy;
 mod reason;
 mod replenish;
@@ -42,10 +41,6 @@ pub use self::{
     evaluate::{Evaluation, evaluate},
     id::{DeploymentId, RevisionId, RouteId},
     observed::{Observed, ObservedDeployment},
-    patch::{
-        BlueGreenPatch, GateTimeoutPatch, IfOther, PatchError, PolicyPatch, RollingUpdatePatch,
-        StrategyPatch, StrategySettings,
-    },
     policy::{
         BlueGreen, GateAction, GateTimeout, IntOrPercent, MAX_DURATION, MAX_REPLICAS, Policy,
         PolicyError, RollingUpdate, Strategy,

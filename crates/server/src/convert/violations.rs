@@ -67,13 +67,22 @@ impl Violations {
         })
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.total == 0
+    }
+
     /// The status, if anything is wrong.
     pub(crate) fn finish(self) -> Result<(), Status> {
-        if self.total == 0 {
+        if self.is_empty() {
             Ok(())
         } else {
-            Err(some_of_bad_request(self.told, self.total))
+            Err(self.into_status())
         }
+    }
+
+    /// The status of what is wrong.
+    pub(crate) fn into_status(self) -> Status {
+        some_of_bad_request(self.told, self.total)
     }
 }
 

@@ -11,12 +11,11 @@ use viridian_strategy::{
 };
 
 use super::{
-    fixture::{Engine, Fixture, automatic, call, colours, manual},
+    fixture::{Engine, Fixture, amend, automatic, call, colours, manual},
     invariants,
 };
 use crate::{
-    DeploymentUpdate, Outcome, Phase, Projects, RequestContext, RollBackRefusal, Tables, UnitError,
-    UpdateRefusal,
+    Outcome, Phase, Projects, RequestContext, RollBackRefusal, Tables, UnitError, UpdateRefusal,
 };
 
 #[rstest]
@@ -192,10 +191,7 @@ async fn update_scales_both_sides(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
     let (id, green) = fixture.at_the_gate(2, manual()).await;
     let scale = async |target| {
-        let update = DeploymentUpdate {
-            target_replicas: Some(target),
-            ..DeploymentUpdate::default()
-        };
+        let update = amend(move |it| it.target_replicas = target);
         let updated = fixture.db.update_deployment(id, update, &call()).await;
         let deployment = updated.expect("it is taken").deployment;
         assert_eq!(deployment.target_replicas, target);
@@ -240,21 +236,17 @@ async fn update_scales_both_sides(#[case] engine: Engine) {
 async fn update_takes_values_but_not_another_strategy(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
     let (id, green) = fixture.at_the_gate(1, manual()).await;
-    let policy = |policy: Policy| DeploymentUpdate {
-        policy: policy.into(),
-        ..DeploymentUpdate::default()
-    };
+    let policy = |policy: Policy| amend(move |it| it.policy = policy.clone());
     refused(&fixture, async |db| {
         db.update_deployment(id, policy(rolling()), &call()).await
     })
     .await
     .is(UpdateRefusal::Rules(UpdateRejection::StrategyInUse));
-    let update = DeploymentUpdate {
-        policy: automatic(Duration::ZERO).into(),
-        labels: Some([("tier".to_owned(), "gold".to_owned())].into()),
-        revision_history_limit: Some(3),
-        target_replicas: None,
-    };
+    let update = amend(|it| {
+        it.policy = automatic(Duration::ZERO);
+        it.labels = [("tier".to_owned(), "gold".to_owned())].into();
+        it.revision_history_limit = 3;
+    });
     let updated = fixture.db.update_deployment(id, update, &call()).await;
     let updated = updated.expect("it is taken").deployment;
     assert_eq!(updated.labels["tier"], "gold");
@@ -353,7 +345,7 @@ async fn delete_drains_everything_and_leaves_a_tombstone(#[case] engine: Engine)
     ] {
         refusal.is(PauseRejection::Gone(Lifecycle::Destroyed));
     }
-    let update = DeploymentUpdate::default();
+    let update = amend(|_| {});
     refused(&fixture, async |db| {
         db.update_deployment(id, update, &call()).await
     })
@@ -378,7 +370,7 @@ async fn each_asks_for_the_generation_and_the_deployment(#[case] engine: Engine)
     };
     let footprint = fixture.footprint().await;
     for (id, call) in [(id, &stale), (nowhere, &call())] {
-        let update = DeploymentUpdate::default();
+        let update = amend(|_| {});
         let db = &fixture.db;
         let errors = [
             db.abort_deployment(id, call).await.map_err(kind).err(),

@@ -12,12 +12,12 @@ use viridian_strategy::DeploymentId;
 use super::{
     chance::{count, tell},
     cutter::{Cut, Cutter},
-    fixture::{Engine, Fixture, call, manual, spec},
+    fixture::{Engine, Fixture, amend, call, manual, spec},
     invariants,
 };
 use crate::{
-    Database, Deployment, DeploymentUpdate, Metadata, NewDeployment, Request, RequestContext,
-    RequestId, StoreError, UnitError,
+    Database, Deployment, Metadata, NewDeployment, Request, RequestContext, RequestId, StoreError,
+    UnitError,
 };
 
 #[rstest]
@@ -77,10 +77,7 @@ async fn ask(
             created.map(|it| it.deployment).map_err(failure)
         }
         "Update" => {
-            let update = DeploymentUpdate {
-                target_replicas: Some(2),
-                ..DeploymentUpdate::default()
-            };
+            let update = amend(move |it| it.target_replicas = 2);
             let updated = db.update_deployment(id, update, terms).await;
             updated.map(|it| it.deployment).map_err(failure)
         }

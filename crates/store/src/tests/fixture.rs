@@ -1,6 +1,6 @@
 //! A database of its own for each test, and what a fleet and callers do to it.
 
-use std::{env, time::Duration};
+use std::{convert::Infallible, env, time::Duration};
 
 use diesel::{
     QueryableByName,
@@ -15,9 +15,9 @@ use viridian_strategy::{
 };
 
 use crate::{
-    Database, Deployment, FailureBackoff, HealthReport, HistoryEntry, Limits, Metadata,
-    NewDeployment, ReconcileBatch, Request, RequestContext, RequestId, RevisionSpec, Route,
-    RouteFilter, StatusReport,
+    Database, Deployment, DeploymentSpec, FailureBackoff, HealthReport, HistoryEntry, Limits,
+    Metadata, NewDeployment, ReconcileBatch, Request, RequestContext, RequestId, RevisionSpec,
+    Route, RouteFilter, StatusReport,
     connection::{load, with_conn},
 };
 
@@ -327,6 +327,17 @@ pub(super) fn report(route: RouteId, status: RouteStatus) -> StatusReport {
         session_id: "s".into(),
         address: format!("127.0.0.1:{}", 1_024 + route.0.as_u128() % 60_000),
         failure: String::new(),
+    }
+}
+
+/// Changes a spec without a condition.
+pub(super) fn amend(
+    change: impl Fn(&mut DeploymentSpec) + Send + Sync + 'static,
+) -> impl Fn(&DeploymentSpec) -> Result<DeploymentSpec, Infallible> + Send + Sync + 'static {
+    move |present| {
+        let mut spec = present.clone();
+        change(&mut spec);
+        Ok(spec)
     }
 }
 

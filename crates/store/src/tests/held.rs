@@ -13,12 +13,12 @@ use viridian_strategy::{DeploymentId, RouteHealth};
 
 use super::{
     chance::{count, tell},
-    fixture::{Engine, Fixture, call, manual},
+    fixture::{Engine, Fixture, amend, call, manual},
     invariants,
 };
 use crate::{
-    DeploymentUpdate, HealthReport, Notification, ReportError, Request, RequestContext, RequestId,
-    StoreError, UnitError,
+    HealthReport, Notification, ReportError, Request, RequestContext, RequestId, StoreError,
+    UnitError,
 };
 
 /// A session that has a deployment's lock and is idle in its transaction.
@@ -294,10 +294,7 @@ async fn keep_asking(
             0 => is_held(db.complete_manual_promote(id, None, &call()).await),
             1 => is_held(db.abort_deployment(id, &call()).await),
             2 => {
-                let update = DeploymentUpdate {
-                    target_replicas: Some(3),
-                    ..DeploymentUpdate::default()
-                };
+                let update = amend(move |it| it.target_replicas = 3);
                 is_held(db.update_deployment(id, update, &call()).await)
             }
             _ => {

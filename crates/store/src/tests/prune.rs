@@ -8,10 +8,10 @@ use viridian_strategy::{
 };
 
 use super::{
-    fixture::{Engine, Fixture, call, manual, spec, with_request},
+    fixture::{Engine, Fixture, amend, call, manual, spec, with_request},
     invariants,
 };
-use crate::{ActivateRefusal, DeploymentUpdate, Pruned, Retention, RevisionReference, UnitError};
+use crate::{ActivateRefusal, Pruned, Retention, RevisionReference, UnitError};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -160,10 +160,7 @@ async fn routes_that_a_decision_needs_stay(#[case] engine: Engine) {
 async fn routes_of_a_table_larger_than_a_batch_all_go(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
     let id = fixture.ready(1_000, manual()).await;
-    let update = DeploymentUpdate {
-        target_replicas: Some(0),
-        ..DeploymentUpdate::default()
-    };
+    let update = amend(move |it| it.target_replicas = 0);
     let updated = fixture.db.update_deployment(id, update, &call()).await;
     updated.expect("it is updated");
     fixture.settle().await;
@@ -338,10 +335,7 @@ async fn prune(fixture: &Fixture, later: Duration) -> Pruned {
 }
 
 async fn limit_revisions(fixture: &Fixture, id: DeploymentId, limit: u32) {
-    let update = DeploymentUpdate {
-        revision_history_limit: Some(limit),
-        ..DeploymentUpdate::default()
-    };
+    let update = amend(move |it| it.revision_history_limit = limit);
     let updated = fixture.db.update_deployment(id, update, &call()).await;
     updated.expect("it is updated");
     fixture.settle().await;

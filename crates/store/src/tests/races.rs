@@ -13,10 +13,9 @@ use viridian_strategy::{
 };
 
 use self::arena::{Arena, First, Gate, Race};
-use super::fixture::{Engine, call, spec};
+use super::fixture::{Engine, amend, call, spec};
 use crate::{
-    Database, DeploymentUpdate, HealthReport, Phase, PromoteRefusal, Promotion, RevisionReference,
-    UnitError,
+    Database, HealthReport, Phase, PromoteRefusal, Promotion, RevisionReference, UnitError,
 };
 
 type Promoted = Result<Promotion, UnitError<PromoteRefusal>>;
@@ -162,10 +161,7 @@ async fn with_an_update_that_asks_for_one_more(#[case] engine: Engine) {
     let mut race = Race::new(engine, "an update to one more", 4).await;
     while let Some((arena, start)) = race.next().await {
         let gate = arena.to_the_gate().await;
-        let update = DeploymentUpdate {
-            target_replicas: Some(gate.before.target_replicas + 1),
-            ..DeploymentUpdate::default()
-        };
+        let update = amend(move |it| it.target_replicas = gate.before.target_replicas + 1);
         let (promoted, updated) = start
             .together(promote(&arena, &gate), {
                 let (db, id) = (arena.db(), arena.id);

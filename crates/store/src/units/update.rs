@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use viridian_strategy::{DeploymentId, PolicyPatch, verbs};
+use viridian_strategy::{DeploymentId, Policy, verbs};
 
 use crate::{
     Database, Deployment,
@@ -12,57 +12,67 @@ use crate::{
     units::{Changed, RequestContext, change::PlannedChange},
 };
 
-/// What is asked for. What is None stays as it is.
-#[derive(Clone, Debug, Default)]
-pub struct DeploymentUpdate {
+/// What is asked of a deployment, and may change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeploymentSpec {
     /// How many routes ought to serve.
-    pub target_replicas: Option<u32>,
+    pub target_replicas: u32,
     /// How a new revision replaces the current one.
-    pub policy: PolicyPatch,
-    /// Labels to select by, all of them.
-    pub labels: Option<BTreeMap<String, String>>,
+    pub policy: Policy,
+    /// Labels to select by.
+    pub labels: BTreeMap<String, String>,
     /// How many revisions are kept.
-    pub revision_history_limit: Option<u32>,
+    pub revision_history_limit: u32,
+}
+
+impl DeploymentSpec {
+    fn of(deployment: &Deployment) -> Self {
+        Self {
+            target_replicas: deployment.target_replicas,
+            policy: deployment.policy.clone(),
+            labels: deployment.labels.clone(),
+            revision_history_limit: deployment.revision_history_limit,
+        }
+    }
 }
 
 impl Database {
-    /// Changes what is asked of a deployment. An update that asks for what is
-    /// there already changes nothing, its generation included.
+    /// Changes what is asked of a deployment. `change` is given the present spec, under
+    /// the deployment's lock. An update that asks for what is there already changes
+    /// nothing, its generation included.
     ///
     /// # Errors
     ///
     /// An [`UpdateRefusal`], and those of every unit of work.
-    pub async fn update_deployment(
+    pub async fn update_deployment<E: Send + 'static>(
         &self,
         id: DeploymentId,
-        update: DeploymentUpdate,
+        change: impl Fn(&DeploymentSpec) -> Result<DeploymentSpec, E> + Send + Sync + 'static,
         call: &RequestContext,
-    ) -> Result<Changed, UnitError<UpdateRefusal>> {
+    ) -> Result<Changed, UnitError<UpdateRefusal<E>>> {
         let terms = call.clone();
         self.batched(id, call, move |held| {
             let old = &held.deployment;
-            let target = update.target_replicas.unwrap_or(old.target_replicas);
-            // A deployment that is gone is refused as such, whatever is asked of it.
-            let patched = update.policy.apply(&old.policy);
-            let policy = patched.as_ref().unwrap_or(&old.policy);
+            let present = DeploymentSpec::of(old);
+            let changed = change(&present);
+            // Also when the change is refused: a deployment that is gone is refused as
+            // such, whatever is asked of it.
+            let spec = changed.as_ref().unwrap_or(&present);
             let transition = held
-                .decide(|observed| verbs::update(observed, target, policy))
+                .decide(|observed| verbs::update(observed, spec.target_replicas, &spec.policy))
                 .map_err(|rejection| UnitError::Refused(UpdateRefusal::Rules(rejection)))?;
-            let policy =
-                patched.map_err(|error| UnitError::Refused(UpdateRefusal::Patch(error)))?;
-            let amended = Deployment {
-                target_replicas: target,
-                policy,
-                labels: update.labels.as_ref().unwrap_or(&old.labels).clone(),
-                revision_history_limit: update
-                    .revision_history_limit
-                    .unwrap_or(old.revision_history_limit),
-                ..old.clone()
-            };
-            if amended == *old {
-                let deployment = amended;
+            let spec = changed.map_err(|error| UnitError::Refused(UpdateRefusal::Spec(error)))?;
+            if spec == present {
+                let deployment = old.clone();
                 return Ok((Changed { deployment }, None));
             }
+            let amended = Deployment {
+                target_replicas: spec.target_replicas,
+                policy: spec.policy,
+                labels: spec.labels,
+                revision_history_limit: spec.revision_history_limit,
+                ..old.clone()
+            };
             let plan = PlannedChange::of_call(transition, Phase::Update).amending(amended);
             Ok(Changed::by(held.write_set(&plan, &terms)))
         })

@@ -63,7 +63,7 @@ pub(super) async fn update(
     let id = scope.resolve_for(&call, subject, violations).await?;
     let updated = scope
         .database()
-        .update_deployment(id, update, &call)
+        .update_deployment(id, move |present| update.apply(present), &call)
         .await
         .map_err(|error| error.into_status(subject))?;
     let deployment = Some(deployment(updated.deployment));

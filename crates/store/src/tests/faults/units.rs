@@ -1,6 +1,6 @@
 //! The units of work.
 
-use std::{fmt::Debug, time::Duration};
+use std::{convert::Infallible, fmt::Debug, time::Duration};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use serde_json::Value;
@@ -8,11 +8,11 @@ use uuid::Uuid;
 use viridian_strategy::{DeploymentId, RouteHealth, RouteStatus};
 
 use super::{
-    super::fixture::{call, manual, report, spec},
+    super::fixture::{amend, call, manual, report, spec},
     scenes::Scene,
 };
 use crate::{
-    Database, DeploymentUpdate, HealthReport, LastReport, Metadata, NewDeployment, ReportError,
+    Database, DeploymentSpec, HealthReport, LastReport, Metadata, NewDeployment, ReportError,
     Request, RequestContext, RequestId, StoreError,
     dialect::system_clock,
     documents::{Json, Reply},
@@ -268,9 +268,8 @@ pub(super) fn new(initial_revision: Option<crate::RevisionSpec>) -> NewDeploymen
     }
 }
 
-pub(super) fn target(target_replicas: u32) -> DeploymentUpdate {
-    DeploymentUpdate {
-        target_replicas: Some(target_replicas),
-        ..DeploymentUpdate::default()
-    }
+pub(super) fn target(
+    target_replicas: u32,
+) -> impl Fn(&DeploymentSpec) -> Result<DeploymentSpec, Infallible> + Send + Sync + 'static {
+    amend(move |it| it.target_replicas = target_replicas)
 }

@@ -13,9 +13,8 @@ use uuid::Uuid;
 use viridian_strategy::{DeploymentId, Lifecycle, RouteHealth, RouteId, RouteStatus, SubStep};
 
 use crate::{
-    Deployment, DeploymentUpdate, HealthReport, Metadata, NewDeployment, Request, RequestContext,
-    RequestId,
-    tests::fixture::{Fixture, call, manual, report, spec},
+    Deployment, HealthReport, Metadata, NewDeployment, Request, RequestContext, RequestId,
+    tests::fixture::{Fixture, amend, call, manual, report, spec},
 };
 
 /// What libtest calls it.
@@ -192,10 +191,8 @@ impl Worker {
 
     async fn update(&self, step: u32) -> Deployment {
         let terms = terms("Update");
-        let update = DeploymentUpdate {
-            labels: Some([(step.to_string(), Uuid::now_v7().to_string())].into()),
-            ..DeploymentUpdate::default()
-        };
+        let label = (step.to_string(), Uuid::now_v7().to_string());
+        let update = amend(move |it| it.labels = [label.clone()].into());
         let db = &self.fixture.db;
         let updated = db.update_deployment(self.id, update, &terms).await;
         say(terms, &updated.expect("it is updated").deployment)

@@ -20,11 +20,11 @@ use viridian_strategy::{
 };
 
 use crate::{
-    Database, Deployment, DeploymentUpdate, HealthReport, HistoryEntry, Outcome, Phase, Promotion,
-    Route, RouteFilter,
+    Database, Deployment, HealthReport, HistoryEntry, Outcome, Phase, Promotion, Route,
+    RouteFilter,
     tests::{
         chance::{chance, count, short, tell},
-        fixture::{Engine, Fixture, call, manual, report, spec},
+        fixture::{Engine, Fixture, amend, call, manual, report, spec},
         invariants,
     },
 };
@@ -177,10 +177,7 @@ impl Arena {
         let (db, id) = (&self.fixture.db, self.id);
         let now = self.fixture.get(id).await;
         if now.target_replicas != ROUTES {
-            let update = DeploymentUpdate {
-                target_replicas: Some(ROUTES),
-                ..DeploymentUpdate::default()
-            };
+            let update = amend(move |it| it.target_replicas = ROUTES);
             let updated = db.update_deployment(id, update, &call()).await;
             updated.expect("it may be updated");
         }

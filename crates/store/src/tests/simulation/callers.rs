@@ -3,18 +3,16 @@
 use std::fmt::Debug;
 
 use uuid::Uuid;
-use viridian_strategy::{
-    DeploymentId, DeploymentState, Lifecycle, PolicyPatch, RevisionId, Strategy, SubStep,
-};
+use viridian_strategy::{DeploymentId, DeploymentState, Lifecycle, RevisionId, Strategy, SubStep};
 
 use super::{
     dice::Dice,
-    policies::{patch, small},
+    policies::{PolicyChange, small},
 };
 use crate::{
-    Database, Deployment, DeploymentUpdate, Request, RequestContext, RequestId, StoreError,
+    Database, Deployment, DeploymentSpec, Request, RequestContext, RequestId, StoreError,
     UnitError,
-    tests::fixture::{call, spec},
+    tests::fixture::{amend, call, spec},
 };
 
 /// What one call asks for.
@@ -28,7 +26,7 @@ pub(super) enum Ask {
     Abort,
     RollBack,
     Scale(u32),
-    Policy(PolicyPatch),
+    Policy(PolicyChange),
     Pause(bool),
     Delete,
 }
@@ -63,7 +61,7 @@ impl Ask {
             3 => Self::Abort,
             4 => Self::RollBack,
             5 => Self::Scale(small(dice, 0, 4)),
-            6 => Self::Policy(patch(dice)),
+            6 => Self::Policy(PolicyChange::at_random(dice)),
             7 => Self::Pause(!dice.one_in(3)),
             _ => Self::Delete,
         }
@@ -124,17 +122,13 @@ impl Ask {
                 told(back).map(|it| it.deployment)
             }
             Self::Scale(target) => {
-                let update = DeploymentUpdate {
-                    target_replicas: Some(*target),
-                    ..DeploymentUpdate::default()
-                };
+                let target = *target;
+                let update = amend(move |it| it.target_replicas = target);
                 told(db.update_deployment(id, update, terms).await).map(|it| it.deployment)
             }
             Self::Policy(policy) => {
-                let update = DeploymentUpdate {
-                    policy: *policy,
-                    ..DeploymentUpdate::default()
-                };
+                let change = policy.clone();
+                let update = move |present: &DeploymentSpec| change.apply(present);
                 told(db.update_deployment(id, update, terms).await).map(|it| it.deployment)
             }
             Self::Pause(true) => told(db.pause_deployment(id, terms).await).map(|it| it.deployment),

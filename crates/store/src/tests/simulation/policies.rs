@@ -1,11 +1,13 @@
 //! Policies at random, with times that are short but for some.
 
+use std::time::Duration;
+
 use viridian_strategy::{
-    BlueGreen, BlueGreenPatch, GateAction, GateTimeout, IfOther, IntOrPercent, Policy, PolicyPatch,
-    RollingUpdate, RollingUpdatePatch, Strategy, StrategyPatch, StrategySettings,
+    BlueGreen, GateAction, GateTimeout, IntOrPercent, Policy, RollingUpdate, Strategy,
 };
 
 use super::dice::Dice;
+use crate::DeploymentSpec;
 
 /// A policy that breaks no rule.
 pub(super) fn policy(dice: &mut Dice) -> Policy {
@@ -30,31 +32,82 @@ pub(super) fn policy(dice: &mut Dice) -> Policy {
     }
 }
 
-/// A change of some settings.
-pub(super) fn patch(dice: &mut Dice) -> PolicyPatch {
-    let settings = if dice.one_in(4) {
-        StrategySettings::Rolling(RollingUpdatePatch {
-            max_surge: Some(IntOrPercent::Count(small(dice, 1, 3))),
-            ..RollingUpdatePatch::default()
+/// A change of some settings. What is None stays as it is.
+#[derive(Clone, Debug)]
+pub(super) struct PolicyChange {
+    strategy: Option<StrategyChange>,
+    /// Whether the strategy may be replaced.
+    replaces: bool,
+    progress_deadline: Option<Duration>,
+    drain_grace: Option<Duration>,
+}
+
+#[derive(Clone, Debug)]
+enum StrategyChange {
+    AutoPromote(bool, Duration),
+    MaxSurge(u32),
+}
+
+/// It changes settings of a strategy that the deployment does not have.
+#[derive(Debug)]
+pub(super) struct OtherStrategy;
+
+impl PolicyChange {
+    pub(super) fn at_random(dice: &mut Dice) -> Self {
+        let strategy = if dice.one_in(4) {
+            StrategyChange::MaxSurge(small(dice, 1, 3))
+        } else {
+            StrategyChange::AutoPromote(dice.one_in(2), dice.setting(30))
+        };
+        Self {
+            replaces: dice.one_in(4),
+            strategy: dice.one_in(2).then_some(strategy),
+            progress_deadline: dice.one_in(2).then(|| dice.wait(5, 200)),
+            drain_grace: dice.one_in(3).then(|| dice.setting(8)),
+        }
+    }
+
+    pub(super) fn apply(&self, present: &DeploymentSpec) -> Result<DeploymentSpec, OtherStrategy> {
+        let old = &present.policy;
+        let strategy = match &self.strategy {
+            Some(change) => change.apply(&old.strategy, self.replaces)?,
+            None => old.strategy.clone(),
+        };
+        Ok(DeploymentSpec {
+            policy: Policy {
+                strategy,
+                progress_deadline: self.progress_deadline.unwrap_or(old.progress_deadline),
+                drain_grace: self.drain_grace.unwrap_or(old.drain_grace),
+            },
+            ..present.clone()
         })
-    } else {
-        StrategySettings::BlueGreen(BlueGreenPatch {
-            auto_promote: Some(dice.one_in(2)),
-            promote_delay: Some(dice.setting(30)),
-            ..BlueGreenPatch::default()
-        })
-    };
-    let if_other = if dice.one_in(4) {
-        IfOther::Replace
-    } else {
-        IfOther::Refuse
-    };
-    PolicyPatch {
-        strategy: dice
-            .one_in(2)
-            .then_some(StrategyPatch { settings, if_other }),
-        progress_deadline: dice.one_in(2).then(|| dice.wait(5, 200)),
-        drain_grace: dice.one_in(3).then(|| dice.setting(8)),
+    }
+}
+
+impl StrategyChange {
+    fn apply(&self, old: &Strategy, replaces: bool) -> Result<Strategy, OtherStrategy> {
+        match (self, old) {
+            (Self::AutoPromote(auto_promote, promote_delay), Strategy::BlueGreen(old)) => {
+                Ok(Strategy::BlueGreen(BlueGreen {
+                    auto_promote: *auto_promote,
+                    promote_delay: *promote_delay,
+                    ..*old
+                }))
+            }
+            (Self::MaxSurge(count), Strategy::Rolling(old)) => {
+                Ok(Strategy::Rolling(RollingUpdate {
+                    max_surge: IntOrPercent::Count(*count),
+                    ..*old
+                }))
+            }
+            _ if !replaces => Err(OtherStrategy),
+            (Self::AutoPromote(..), Strategy::Rolling(_)) => {
+                self.apply(&Strategy::BlueGreen(BlueGreen::default()), replaces)
+            }
+            (Self::MaxSurge(_), Strategy::BlueGreen(_)) => {
+                self.apply(&Strategy::Rolling(RollingUpdate::default()), replaces)
+            }
+        }
     }
 }
 
