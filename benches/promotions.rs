@@ -1,6 +1,6 @@
 //! Promotions a second, interleaved with what the machine can do at all.
 
-use viridian_store::Database;
+use viridian_store::Store;
 use viridian_strategy::DeploymentId;
 
 use crate::{
@@ -11,8 +11,8 @@ use crate::{
 };
 
 /// Opens the database of a stage, with all its deployments at their gate.
-pub(crate) async fn at_the_gate(stage: &mut Stage) -> Database {
-    let db = Database::open(&stage.url).await.expect("it opens");
+pub(crate) async fn at_the_gate(stage: &mut Stage) -> Store {
+    let db = Store::open(&stage.url).await.expect("it opens");
     stage.create(&db, DEPLOYMENTS, ROUTES).await;
     stage.deploy(&db).await;
     stage.keep().await;

@@ -9,8 +9,8 @@ use tokio::task::block_in_place;
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
 use viridian_store::{
-    Database, FailureBackoff, HealthReport, Metadata, NewDeployment, Projects, RequestContext,
-    RevisionSpec, StatusReport,
+    FailureBackoff, HealthReport, Metadata, NewDeployment, Projects, RequestContext, RevisionSpec,
+    StatusReport, Store,
 };
 use viridian_strategy::{
     BlueGreen, DeploymentId, Policy, RouteHealth, RouteId, RouteStatus, Strategy,
@@ -59,13 +59,13 @@ impl Stage {
     }
 
     /// Creates deployments whose first revision serves.
-    pub(crate) async fn create(&mut self, db: &Database, deployments: usize, routes: u32) {
+    pub(crate) async fn create(&mut self, db: &Store, deployments: usize, routes: u32) {
         self.create_only(db, deployments, routes).await;
         self.bring_up(db).await;
     }
 
     /// Creates deployments whose first revision is to be started.
-    pub(crate) async fn create_only(&mut self, db: &Database, deployments: usize, routes: u32) {
+    pub(crate) async fn create_only(&mut self, db: &Store, deployments: usize, routes: u32) {
         let create = async |_| {
             let created = db.create_deployment(new(routes), &call()).await;
             created.expect("it is created").deployment.id
@@ -74,13 +74,13 @@ impl Stage {
     }
 
     /// Has each deploy one more revision, and brings it to its gate.
-    pub(crate) async fn deploy(&self, db: &Database) {
+    pub(crate) async fn deploy(&self, db: &Store) {
         self.activate(db).await;
         settle(db).await;
         self.bring_up(db).await;
     }
 
-    pub(crate) async fn activate(&self, db: &Database) {
+    pub(crate) async fn activate(&self, db: &Store) {
         let activate = async |id| {
             let terms = call();
             let created = db.create_revision(id, RevisionSpec::default(), true, &terms);
@@ -90,12 +90,12 @@ impl Stage {
     }
 
     /// Has all that is to be started run, and be healthy.
-    pub(crate) async fn bring_up(&self, db: &Database) {
+    pub(crate) async fn bring_up(&self, db: &Store) {
         self.report(db).await;
         settle(db).await;
     }
 
-    pub(crate) async fn report(&self, db: &Database) {
+    pub(crate) async fn report(&self, db: &Store) {
         let open = db.open_assignments("g", Projects::All, 1_000_000).await;
         let open = open.expect("they are read").open;
         let routes: Vec<RouteId> = open.iter().map(|open| open.route.view.id).collect();
@@ -192,7 +192,7 @@ impl Stage {
 }
 
 /// Runs cycles until nothing is due.
-pub(crate) async fn settle(db: &Database) {
+pub(crate) async fn settle(db: &Store) {
     loop {
         let pass = db.reconcile_due(500, &FailureBackoff::default()).await;
         let pass = pass.expect("the pass goes through");

@@ -11,7 +11,7 @@ use std::{env, time::Instant};
 
 use mimalloc::MiMalloc;
 use uuid::Uuid;
-use viridian_store::{Database, FailureBackoff, Request, RequestContext, RequestId};
+use viridian_store::{FailureBackoff, Request, RequestContext, RequestId, Store};
 use viridian_strategy::DeploymentId;
 
 use self::{
@@ -47,7 +47,7 @@ async fn promote(mut stage: Stage, floor: &str) {
     promotions(&stage, floor, move |id| promote_one(db.clone(), id)).await;
 }
 
-async fn promote_one(db: Database, id: DeploymentId) {
+async fn promote_one(db: Store, id: DeploymentId) {
     let terms = RequestContext {
         request: Some(Request {
             id: RequestId(Uuid::now_v7()),
@@ -71,7 +71,7 @@ async fn cycle() {
     let mut before: Option<[f64; 2]> = None;
     for deployments in [1_000, 10_000] {
         let mut stage = Stage::on_postgres().await;
-        let db = Database::open(&stage.url).await.expect("it opens");
+        let db = Store::open(&stage.url).await.expect("it opens");
         stage
             .execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
             .await;
@@ -93,7 +93,7 @@ async fn cycle() {
 }
 
 /// One pass over all. Gives its database time in milliseconds.
-async fn pass(stage: &Stage, db: &Database, name: &str, deployments: usize) -> f64 {
+async fn pass(stage: &Stage, db: &Store, name: &str, deployments: usize) -> f64 {
     for table in ["deployments", "routes", "history", "events", "assignments"] {
         stage.execute(&format!("VACUUM ANALYZE {table}")).await;
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 use tokio_postgres::Client;
-use viridian_store::{Database, check};
+use viridian_store::{Store, check};
 
 use crate::{
     harness::Server,
@@ -17,7 +17,7 @@ use crate::{
 pub(crate) async fn run() {
     for deployments in [1_000, 10_000].map(part) {
         let mut stage = Stage::on_postgres().await;
-        let database = Database::open(&stage.url).await.expect("it opens");
+        let database = Store::open(&stage.url).await.expect("it opens");
         stage.create(&database, deployments, ROUTES).await;
         stage.deploy(&database).await;
         drop(database);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 use tokio_postgres::Client;
-use viridian_store::{Database, check};
+use viridian_store::{Store, check};
 
 use crate::{
     harness::Server,
@@ -21,7 +21,7 @@ pub(crate) async fn run() {
 
 async fn measure(deployments: usize) {
     let mut stage = Stage::on_postgres().await;
-    let database = Database::open(&stage.url).await.expect("it opens");
+    let database = Store::open(&stage.url).await.expect("it opens");
     // By the units of work that the services have it done by.
     stage.create(&database, deployments, 1).await;
     drop(database);

@@ -12,7 +12,7 @@ use std::{
 use tokio::{task::JoinSet, time::sleep};
 use tonic::Streaming;
 use viridian_proto::v1::{WatchTrafficRequest, WatchTrafficResponse, watch_traffic_response};
-use viridian_store::Database;
+use viridian_store::Store;
 
 use crate::{
     harness::{Api, Server, eventually, promotion},
@@ -25,7 +25,7 @@ use crate::{
 pub(crate) async fn run() {
     let [deployments, promotions, watchers] = [10_000, 1_000, 1_000].map(part);
     let mut stage = Stage::on_postgres().await;
-    let database = Database::open(&stage.url).await.expect("it opens");
+    let database = Store::open(&stage.url).await.expect("it opens");
     stage.create(&database, deployments, ROUTES).await;
     // Only these have a revision that waits at its gate.
     let all = std::mem::take(&mut stage.ids);

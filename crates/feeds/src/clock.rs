@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use tokio::{sync::Mutex, time::Instant};
-use viridian_store::{Database, StoreError};
+use viridian_store::{Store, StoreError};
 use viridian_strategy::Timestamp;
 
 /// The time of the database, read at most once an interval for all streams. So a
 /// heartbeat also says that the database answered not long ago.
 pub struct CachedClock {
-    store: Database,
+    store: Store,
     reading: Mutex<Option<ClockReading>>,
 }
 
@@ -21,7 +21,7 @@ struct ClockReading {
 }
 
 impl CachedClock {
-    pub(crate) fn new(store: Database) -> Self {
+    pub(crate) fn new(store: Store) -> Self {
         Self {
             store,
             reading: Mutex::new(None),

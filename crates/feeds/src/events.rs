@@ -10,7 +10,7 @@ mod watch;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
-use viridian_store::Database;
+use viridian_store::Store;
 
 pub(crate) use self::hub::EventHub;
 pub use self::{
@@ -27,13 +27,13 @@ use crate::limits::WatchLimits;
 /// held back as long as a transaction that is still open could precede it.
 #[derive(Clone)]
 pub struct EventFeed {
-    store: Database,
+    store: Store,
     limits: WatchLimits,
     hub: Arc<EventHub>,
 }
 
 impl EventFeed {
-    pub(crate) fn new(store: Database, limits: WatchLimits, subscribed: Arc<Notify>) -> Self {
+    pub(crate) fn new(store: Store, limits: WatchLimits, subscribed: Arc<Notify>) -> Self {
         Self {
             store,
             limits,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::Notify;
-use viridian_store::Database;
+use viridian_store::Store;
 
 use crate::{
     assignments::{self, AssignmentFeed},
@@ -21,7 +21,7 @@ use crate::{
 /// returns; dropping the future ends it.
 #[derive(Clone)]
 pub struct Feeds {
-    store: Database,
+    store: Store,
     events: EventFeed,
     tables: TableFeed,
     assignments: AssignmentFeed,
@@ -32,7 +32,7 @@ pub struct Feeds {
 
 impl Feeds {
     /// Makes the feeds of a store.
-    pub fn new(store: Database, limits: WatchLimits) -> Self {
+    pub fn new(store: Store, limits: WatchLimits) -> Self {
         let subscribed = Arc::new(Notify::new());
         Self {
             events: EventFeed::new(store.clone(), limits, Arc::clone(&subscribed)),

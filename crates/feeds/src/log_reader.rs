@@ -9,7 +9,7 @@ use tokio::{
     },
     time::{Instant, sleep, sleep_until},
 };
-use viridian_store::{Database, LogPoll, LogTailer, Notification, ReadLogError, StoreError};
+use viridian_store::{LogPoll, LogTailer, Notification, ReadLogError, Store, StoreError};
 
 use crate::{
     POLL_INTERVAL,
@@ -19,7 +19,7 @@ use crate::{
 
 /// Tails the log for ever, and rests while nobody subscribes.
 pub(crate) async fn run(
-    store: &Database,
+    store: &Store,
     events: &EventFeed,
     tables: &TableFeed,
     subscribed: &Notify,
@@ -32,7 +32,7 @@ pub(crate) async fn run(
 }
 
 /// Tails the log until nobody subscribes.
-async fn tail(store: &Database, events: &EventHub, tables: &TableHub, subscribed: &Notify) {
+async fn tail(store: &Store, events: &EventHub, tables: &TableHub, subscribed: &Notify) {
     // Armed before the first poll: a commit between the two would be found only by the
     // next one.
     let mut commits = store.subscribe();
@@ -65,7 +65,7 @@ async fn tail(store: &Database, events: &EventHub, tables: &TableHub, subscribed
 }
 
 struct LogReader<'a> {
-    store: &'a Database,
+    store: &'a Store,
     events: &'a EventHub,
     tables: &'a TableHub,
     tailer: LogTailer,

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
-use viridian_store::Database;
+use viridian_store::Store;
 
 /// Relays for ever: connects again whenever the connection breaks.
-pub(crate) async fn run(store: &Database) {
+pub(crate) async fn run(store: &Store) {
     let mut backoff = MIN_BACKOFF;
     loop {
         let connected_at = Instant::now();

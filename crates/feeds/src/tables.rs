@@ -6,7 +6,7 @@ mod watch;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
-use viridian_store::{Database, Projects};
+use viridian_store::{Projects, Store};
 
 pub(crate) use self::hub::{DirtyTables, TableHub};
 pub use self::watch::{TableTarget, TableWatch};
@@ -17,12 +17,12 @@ pub use self::watch::{TableTarget, TableWatch};
 /// before it.
 #[derive(Clone)]
 pub struct TableFeed {
-    store: Database,
+    store: Store,
     hub: Arc<TableHub>,
 }
 
 impl TableFeed {
-    pub(crate) fn new(store: Database, subscribed: Arc<Notify>) -> Self {
+    pub(crate) fn new(store: Store, subscribed: Arc<Notify>) -> Self {
         Self {
             hub: Arc::new(TableHub::new(store.clone(), subscribed)),
             store,

@@ -8,12 +8,12 @@ use viridian_feeds::{
     Feeds, TableTarget, WatchCursor, WatchError, WatchLimits, WatchTarget, WatchedEvent,
 };
 use viridian_store::{
-    Action, Database, Metadata, NewDeployment, Projects, RequestContext, RevisionSpec,
+    Action, Metadata, NewDeployment, Projects, RequestContext, RevisionSpec, Store,
 };
 use viridian_strategy::{DeploymentId, Policy};
 
 struct FeedFixture {
-    store: Database,
+    store: Store,
     feeds: Feeds,
     _loops: JoinSet<()>,
     _folder: TempDir,
@@ -23,7 +23,7 @@ impl FeedFixture {
     async fn new(limits: WatchLimits) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let url = format!("sqlite:{}", folder.path().join("viridian.db").display());
-        let store = Database::open(&url).await.expect("the database opens");
+        let store = Store::open(&url).await.expect("the database opens");
         let feeds = Feeds::new(store.clone(), limits);
         let mut loops = JoinSet::new();
         loops.spawn(feeds.clone().run_log_reader());

@@ -14,7 +14,7 @@ use tokio::{
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
-use viridian_store::{Database, FailureBackoff, Notification, ReconcileBatch};
+use viridian_store::{FailureBackoff, Notification, ReconcileBatch, Store};
 
 pub use self::limits::{CoordinatorLimitError, CoordinatorLimits};
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
 /// Starts the workers. At the shutdown each finishes the batch it has begun.
 pub(crate) fn spawn(
     tasks: &mut TaskSet,
-    database: &Database,
+    database: &Store,
     limits: CoordinatorLimits,
     stop: &CancellationToken,
 ) {
@@ -49,7 +49,7 @@ pub(crate) fn spawn(
 /// One of the workers that take batches side by side.
 #[derive(Clone)]
 struct ReconcileWorker {
-    database: Database,
+    database: Store,
     limits: CoordinatorLimits,
     backoff: Arc<FailureBackoff>,
     /// Notified when there is more than one batch.

@@ -9,7 +9,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tonic_health::{ServingStatus, server::HealthReporter};
-use viridian_store::Database;
+use viridian_store::Store;
 
 /// What the health service says now.
 pub(crate) struct HealthStatus {
@@ -52,7 +52,7 @@ impl HealthStatus {
 }
 
 /// Reports for ever whether the database answers.
-pub(crate) async fn probe(database: Database, health: Arc<HealthStatus>) {
+pub(crate) async fn probe(database: Store, health: Arc<HealthStatus>) {
     let mut reported = ServingStatus::Serving;
     // The first status, SERVING, was reported at the start: the database was just opened.
     loop {
@@ -76,7 +76,7 @@ pub(crate) async fn probe(database: Database, health: Arc<HealthStatus>) {
 
 /// Whether the database has answered anything recently. Asks only if nothing else did:
 /// the coordinator asks at each poll.
-async fn answers(database: &Database) -> bool {
+async fn answers(database: &Store) -> bool {
     if database.unanswered_for() >= MAX_QUIET {
         // Whether it answered shows in the time since its last answer.
         let _ = timeout(ANSWER_TIMEOUT, database.now()).await;

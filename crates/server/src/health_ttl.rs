@@ -13,14 +13,14 @@ use std::{sync::Arc, time::Duration};
 use metrics::counter;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use viridian_store::{Database, Silenced, StoreError};
+use viridian_store::{Silenced, Store, StoreError};
 
 pub(crate) use self::last_seen::LastSeen;
 use crate::metrics::HEALTH_SILENCED;
 
 /// Flushes at intervals, and once more at the end. Ends health past its TTL if there is one.
 pub(crate) async fn run(
-    database: Database,
+    database: Store,
     last_seen: Arc<LastSeen>,
     ttl: Option<Duration>,
     stop: CancellationToken,
@@ -49,7 +49,7 @@ pub(crate) async fn run(
 }
 
 struct HealthTtlTask {
-    database: Database,
+    database: Store,
     last_seen: Arc<LastSeen>,
     ttl: Option<Duration>,
     interval: Duration,

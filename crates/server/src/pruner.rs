@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
-use viridian_store::{Database, Pruned, Retention};
+use viridian_store::{Pruned, Retention, Store};
 
 /// Prunes at once and then at each interval, for ever. A pass may be dropped at any time: it
 /// deletes in small transactions, and the next pass does the rest.
-pub(crate) async fn run(database: Database, retention: Retention) {
+pub(crate) async fn run(database: Store, retention: Retention) {
     let mut times = interval(INTERVAL);
     // Without this, a pass that took too long would be followed by others without a pause.
     times.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -17,7 +17,7 @@ pub(crate) async fn run(database: Database, retention: Retention) {
     }
 }
 
-async fn prune(database: &Database, retention: &Retention) {
+async fn prune(database: &Store, retention: &Retention) {
     match database.prune(retention).await {
         Ok(pruned) if pruned == Pruned::default() => {}
         Ok(pruned) => tracing::info!(

@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use tonic::{Request as GrpcRequest, Status};
 use viridian_feeds::Feeds;
 use viridian_store::{
-    Database, Deployment, Projects, Request, RequestContext, RequestId, Revision, RevisionReference,
+    Deployment, Projects, Request, RequestContext, RequestId, Revision, RevisionReference, Store,
 };
 use viridian_strategy::{DeploymentId, RouteId};
 
@@ -68,7 +68,7 @@ impl ServerState {
 }
 
 impl Scope {
-    pub(crate) fn database(&self) -> &Database {
+    pub(crate) fn database(&self) -> &Store {
         self.shared.database()
     }
 

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use tokio::task::JoinHandle;
 use viridian_feeds::Feeds;
-use viridian_store::Database;
+use viridian_store::Store;
 
 use crate::{
     config::{Config, StartError},
@@ -41,7 +41,7 @@ impl Server {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         config.check()?;
         let security = LoadedSecurity::load(&config)?;
-        let database = Database::open_within(&config.database, config.limits).await?;
+        let database = Store::open_within(&config.database, config.limits).await?;
         let (listener, address) = grpc::listen(config.listen).await?;
         let shutdown = Shutdown::default();
         let mut tasks = TaskSet::new(shutdown.clone());
@@ -138,7 +138,7 @@ impl Drop for Server {
 
 /// What background tasks work on.
 struct BackgroundParts {
-    database: Database,
+    database: Store,
     feeds: Feeds,
     last_seen: Arc<LastSeen>,
     health: Arc<HealthStatus>,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use viridian_feeds::Feeds;
-use viridian_store::Database;
+use viridian_store::Store;
 
 use crate::health_ttl::LastSeen;
 
@@ -14,7 +14,7 @@ use crate::health_ttl::LastSeen;
 pub(crate) struct ServerState(Arc<ServerStateInner>);
 
 struct ServerStateInner {
-    database: Database,
+    database: Store,
     feeds: Feeds,
     last_seen: Arc<LastSeen>,
     stop: CancellationToken,
@@ -22,7 +22,7 @@ struct ServerStateInner {
 
 impl ServerState {
     pub(crate) fn new(
-        database: Database,
+        database: Store,
         feeds: Feeds,
         last_seen: Arc<LastSeen>,
         stop: CancellationToken,
@@ -35,7 +35,7 @@ impl ServerState {
         }))
     }
 
-    pub(crate) fn database(&self) -> &Database {
+    pub(crate) fn database(&self) -> &Store {
         &self.0.database
     }
 

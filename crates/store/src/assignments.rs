@@ -2,18 +2,17 @@
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
+use viridian_engine::{Column, Write, columns, load, selected, with_conn};
 use viridian_strategy::{RouteId, Timestamp};
 
 use crate::{
-    connection::{Connection, load, with_conn},
+    connection::Connection,
     deployments::Projects,
-    dialect::selected,
     error::StoreError,
     revisions::{Revision, RevisionRow},
     routes::{Route, RouteRow},
     schema::{assignments, deployments, revisions, routes},
     types::{Action, Sql},
-    write::{Column, Write, columns},
 };
 
 /// Something that a scheduler is to do.

@@ -6,12 +6,12 @@ use diesel::{
     QueryableByName,
     sql_types::{BigInt, Text},
 };
+use viridian_engine::{OpenError, Snapshot};
 use viridian_strategy::DeploymentId;
 
 use crate::{
-    database::Snapshot,
-    error::{CheckError, OpenError, StoreError},
-    migrations,
+    error::{CheckError, StoreError},
+    migrations::MIGRATIONS,
     types::{Id, Sql},
 };
 
@@ -122,7 +122,7 @@ pub(crate) async fn expect_schema(snapshot: &mut Snapshot) -> Result<(), CheckEr
         Err(StoreError::Internal(why)) if why.contains("__diesel_schema_migrations") => Vec::new(),
         Err(error) => return Err(error.into()),
     };
-    let expected = migrations::versions()?;
+    let expected = MIGRATIONS.versions()?;
     let why = if found == expected {
         return Ok(());
     } else if found.is_empty() {

@@ -12,14 +12,13 @@ use diesel::{
 use diesel_async::RunQueryDsl as _;
 
 use crate::{
-    Database, Limits,
+    Limits, Store,
     check::expect_schema,
-    connection::{load, with_conn},
-    database::{Location, Snapshot, claim},
     deployments::expect_rows,
     error::{CopyError, StoreError},
     transaction::Transaction,
 };
+use viridian_engine::{Location, Snapshot, claim, load, with_conn};
 
 /// How many rows a table got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +44,7 @@ pub async fn copy(from: &str, to: &str) -> Result<Vec<Copied>, CopyError> {
     let _claim = claim(&path)?;
     let mut source = Snapshot::open(from).await?;
     expect_schema(&mut source).await?;
-    let target = Database::open_within(to, patient()).await?;
+    let target = Store::open_within(to, patient()).await?;
     target
         .write(async |tx: &mut Transaction| {
             take(tx).await?;

@@ -10,6 +10,9 @@ use std::collections::BTreeMap;
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
+use viridian_engine::{
+    Cacheable as _, Column, RoundTrip, Write, load, pipeline, selected, with_conn,
+};
 use viridian_strategy::{
     Blockers, DeploymentId, DeploymentState, Lifecycle, ObservedDeployment, Policy, ReplicaCounts,
     RevisionId, SubStep, Timestamp,
@@ -22,14 +25,12 @@ use self::{
     row::{DeploymentRow, Fixed, Moving},
 };
 use crate::{
-    connection::{Connection, load, with_conn},
-    dialect::{Cacheable as _, RoundTrip, pipeline, selected},
+    connection::Connection,
     documents::Json,
     error::StoreError,
     routes::Endpoint,
     schema::deployments,
-    types::Sql,
-    write::{Column, Write},
+    types::{Sql, timestamp},
 };
 
 /// A deployment as it stands at one sequence.
@@ -201,7 +202,7 @@ impl Connection {
                 .select(deployments::due_at)
         )?;
         let due = due.into_iter().flatten().next();
-        Ok((due.map(|Sql(at)| at), now))
+        Ok((due.map(|Sql(at)| at), timestamp(now)))
     }
 
     /// Finds a deployment, alive or not.

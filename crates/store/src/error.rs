@@ -1,12 +1,8 @@
-//! What can go wrong, so that "retry may help", "refused" and "broken" can be
-//! told apart by type.
+//! Errors, by what a caller can do about them: retry, correct the call, or report a fault.
 
-use diesel::{
-    ConnectionError,
-    result::{DatabaseErrorKind, Error as DieselError},
-};
-use diesel_async::pooled_connection::{PoolError, deadpool};
+use diesel::result::Error as DieselError;
 use thiserror::Error;
+use viridian_engine::{EngineError, OpenError};
 use viridian_strategy::{DeploymentId, RevisionId};
 
 /// Why a unit of work did not happen. `R` is what its own rules refuse.
@@ -97,21 +93,20 @@ pub enum CreateRefusal {
     NameTaken,
 }
 
-/// Why the database did not do what it was asked to.
+/// Why the database did not do what it was asked.
 #[derive(Clone, Debug, Error)]
 pub enum StoreError {
-    /// It cannot be reached; it may be back later.
+    /// It cannot be reached, and may be back later.
     #[error("the database cannot be reached: {0}")]
     Unavailable(String),
     /// No connection was free in time.
     #[error("all connections to the database are in use")]
     PoolTimeout,
-    /// Another transaction held the deployment for too long; at once again may
-    /// help.
+    /// Another transaction held the deployment for too long. A retry may help at once.
     #[error("another transaction holds the deployment")]
     LockTimeout,
-    /// A statement took too long and was ended, with all that its transaction
-    /// did; later again may help.
+    /// A statement took too long, and its transaction was rolled back. A retry may help
+    /// later.
     #[error("the database took too long")]
     TimedOut,
     /// A row is not what it was when the decision was made.
@@ -119,12 +114,12 @@ pub enum StoreError {
     Conflict {
         /// The statement.
         what: &'static str,
-        /// How many rows it was to change.
+        /// How many rows it should change.
         expected: usize,
-        /// How many it did.
+        /// How many rows it changed.
         found: usize,
     },
-    /// A row cannot be understood.
+    /// A row cannot be read.
     #[error("deployment {id} cannot be read: {why}")]
     Corrupt {
         /// Which.
@@ -132,14 +127,13 @@ pub enum StoreError {
         /// What is wrong with it.
         why: &'static str,
     },
-    /// Anything else: a bug, or a broken database.
+    /// Anything else: a bug, or a damaged database.
     #[error("the database failed: {0}")]
     Internal(String),
 }
 
 impl StoreError {
-    /// Whether it may be the fault of some rows, and the same without them would
-    /// succeed: the database as a whole has not failed.
+    /// Returns whether some rows may be at fault: without them the same would succeed.
     pub fn is_of_rows(&self) -> bool {
         match self {
             Self::TimedOut | Self::Conflict { .. } | Self::Corrupt { .. } | Self::Internal(_) => {
@@ -148,32 +142,6 @@ impl StoreError {
             Self::Unavailable(_) | Self::PoolTimeout | Self::LockTimeout => false,
         }
     }
-}
-
-/// Why a database cannot be opened.
-#[derive(Debug, Error)]
-pub enum OpenError {
-    /// The URL is not one that can work.
-    #[error("database URL: {0}")]
-    Url(String),
-    /// The file cannot be used.
-    #[error("database file {path}: {why}")]
-    File {
-        /// The file.
-        path: String,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// The database does not answer.
-    #[error("the database cannot be reached: {0}")]
-    Unavailable(String),
-    /// The schema could not be brought up to date.
-    #[error("the database's schema could not be brought up to date: {0}")]
-    Migration(String),
-    /// Its schema is not the one that this program knows: it is newer, or it
-    /// lacks something and is only to be read.
-    #[error("the database's schema is not the one that this program knows: {0}")]
-    Schema(String),
 }
 
 /// Why a database could not be checked.
@@ -204,6 +172,18 @@ pub enum CopyError {
     Store(#[from] StoreError),
 }
 
+impl From<EngineError> for CheckError {
+    fn from(error: EngineError) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl From<EngineError> for CopyError {
+    fn from(error: EngineError) -> Self {
+        Self::Store(error.into())
+    }
+}
+
 impl From<CheckError> for CopyError {
     fn from(error: CheckError) -> Self {
         match error {
@@ -213,63 +193,29 @@ impl From<CheckError> for CopyError {
     }
 }
 
+impl From<EngineError> for StoreError {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Unavailable(why) => Self::Unavailable(why),
+            EngineError::PoolTimeout => Self::PoolTimeout,
+            EngineError::LockTimeout => Self::LockTimeout,
+            EngineError::TimedOut => Self::TimedOut,
+            EngineError::Conflict {
+                what,
+                expected,
+                found,
+            } => Self::Conflict {
+                what,
+                expected,
+                found,
+            },
+            EngineError::Internal(why) => Self::Internal(why),
+        }
+    }
+}
+
 impl From<DieselError> for StoreError {
     fn from(error: DieselError) -> Self {
-        match &error {
-            DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, info) => {
-                Self::Unavailable(info.message().to_owned())
-            }
-            DieselError::DatabaseError(DatabaseErrorKind::SerializationFailure, _) => {
-                Self::LockTimeout
-            }
-            DieselError::DatabaseError(
-                DatabaseErrorKind::Unknown | DatabaseErrorKind::UnableToSendCommand,
-                info,
-            ) => unknown(info.message()).unwrap_or_else(|| Self::Internal(error.to_string())),
-            _ => Self::Internal(error.to_string()),
-        }
-    }
-}
-
-/// Sorts out what the engines report without a kind of its own: by their words,
-/// since diesel passes no SQLSTATE on. PostgreSQL's are English where that is
-/// up to us, see `session` in `database/postgres.rs`.
-fn unknown(message: &str) -> Option<StoreError> {
-    const HELD: [&str; 4] = [
-        "lock timeout",
-        "deadlock detected",
-        "database is locked",
-        "database is busy",
-    ];
-    const AWAY: [&str; 6] = [
-        "terminating connection",
-        "connection closed",
-        "the database system is",
-        "server closed the connection",
-        "Connection refused",
-        "error communicating with the server",
-    ];
-    const TIMED_OUT: &str = "statement timeout";
-    if HELD.iter().any(|words| message.contains(words)) {
-        Some(StoreError::LockTimeout)
-    } else if message.contains(TIMED_OUT) {
-        Some(StoreError::TimedOut)
-    } else if AWAY.iter().any(|words| message.contains(words)) {
-        Some(StoreError::Unavailable(message.to_owned()))
-    } else {
-        None
-    }
-}
-
-impl From<deadpool::PoolError> for StoreError {
-    fn from(error: deadpool::PoolError) -> Self {
-        match error {
-            deadpool::PoolError::Timeout(_) => Self::PoolTimeout,
-            deadpool::PoolError::Backend(PoolError::QueryError(error)) => Self::from(error),
-            deadpool::PoolError::Backend(PoolError::ConnectionError(
-                ConnectionError::BadConnection(why),
-            )) => Self::Unavailable(why),
-            error => Self::Unavailable(error.to_string()),
-        }
+        EngineError::from(error).into()
     }
 }

@@ -4,6 +4,7 @@
 mod log;
 mod old;
 
+use viridian_engine::{Write, columns};
 use viridian_strategy::{DeploymentId, Timestamp};
 
 use crate::{
@@ -12,7 +13,6 @@ use crate::{
     error::StoreError,
     schema::events,
     types::{EventKind, Sql},
-    write::{Write, columns},
 };
 
 /// What changed of a deployment, and how it was then.

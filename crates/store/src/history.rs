@@ -2,17 +2,16 @@
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
+use viridian_engine::{Column, Write, columns, load, selected, with_conn};
 use viridian_strategy::{DeploymentId, Lifecycle, LifecyclePhase, RevisionId, SubStep, Timestamp};
 
 use crate::{
-    connection::{Connection, load, with_conn},
+    connection::Connection,
     deployments::Status,
-    dialect::selected,
     documents::Json,
     error::StoreError,
     schema::{deployments, history},
     types::{Outcome, Phase, RequestId, Sql},
-    write::{Column, Write, columns},
 };
 
 /// A move that was recorded.

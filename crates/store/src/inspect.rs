@@ -6,15 +6,14 @@ use diesel::{
     QueryableByName,
     sql_types::{BigInt, Bool, Nullable, Text},
 };
+use viridian_engine::{Location, OpenError, Snapshot, system_clock};
 use viridian_strategy::Timestamp;
 
 use crate::{
     check::applied,
-    database::{Location, Snapshot},
-    dialect::system_clock,
-    error::{CheckError, OpenError, StoreError},
-    migrations,
-    types::{Instant, Sql},
+    error::{CheckError, StoreError},
+    migrations::MIGRATIONS,
+    types::{Instant, Sql, timestamp},
 };
 
 /// What there is to say of a database that answers.
@@ -74,7 +73,7 @@ pub async fn inspect(url: &str) -> Result<Inspection, CheckError> {
             return Ok(not_yet());
         }
     }
-    let here = system_clock();
+    let here = timestamp(system_clock());
     let mut snapshot = Snapshot::open(url).await?;
     let about: Vec<About> = snapshot
         .rows(snapshot.dialect(ABOUT_SQLITE, ABOUT_POSTGRES), None)
@@ -117,7 +116,7 @@ pub async fn inspect(url: &str) -> Result<Inspection, CheckError> {
 
 /// Of a file that a server makes when it starts.
 fn not_yet() -> Inspection {
-    let here = system_clock();
+    let here = timestamp(system_clock());
     Inspection {
         engine: "SQLite".to_owned(),
         schema: SchemaState::Missing,
@@ -136,7 +135,7 @@ async fn schema_state(snapshot: &mut Snapshot) -> Result<SchemaState, CheckError
         return Ok(SchemaState::Missing);
     }
     let found = applied(snapshot).await?;
-    let known = migrations::versions()?;
+    let known = MIGRATIONS.versions()?;
     Ok(if found.iter().any(|version| !known.contains(version)) {
         SchemaState::Newer
     } else if found == known {

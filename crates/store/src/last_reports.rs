@@ -5,14 +5,14 @@
 //! late by that much, and no decision reads it.
 
 use diesel::prelude::*;
+use viridian_engine::{Column, Write, load};
 use viridian_strategy::{DeploymentId, RouteHealth, RouteId, RouteStatus, Timestamp};
 
 use crate::{
-    connection::{Connection, load},
+    connection::Connection,
     error::StoreError,
     schema::{last_reports, routes},
     types::Sql,
-    write::{Column, Write},
 };
 
 /// When something was last reported of a route, by the time that decides.

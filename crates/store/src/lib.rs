@@ -1,32 +1,24 @@
 //! The record: what Viridian knows, and the transactions that change it.
 //!
-//! Two engines, SQLite and PostgreSQL, behind one set of queries.
-//!
-//! - [`Database`] is the way in: open one, read from it, or do a unit of work.
-//! - One file an aggregate (`deployments`, `routes`, …): its record, its row and
-//!   the statements on it, one a function.
-//! - `units`: the units of work, each one transaction.
-//! - [`check()`]: the invariants, as SQL in `invariants/`, asked of one snapshot.
-//! - [`inspect()`]: a database looked over, before a server runs on it.
+//! - [`Store`]: open a database, read from it, or run a unit of work. How SQLite and
+//!   PostgreSQL are used is `viridian-engine`'s.
+//! - One file an aggregate (`deployments`, `routes`, …): its record, its row, and its
+//!   statements, one a function of [`Connection`].
+//! - `units`: the units of work, each one transaction. `batcher`: calls that share one.
+//! - [`check()`]: the invariants, as SQL in `invariants/`, on one snapshot.
+//! - [`inspect()`]: what the doctor looks at before a server runs on a database.
 //! - [`copy()`]: from SQLite to PostgreSQL.
-//! - `documents`: the JSON that is kept, with its golden files.
-//! - `telemetry`: what it tells of itself.
-//! - `write`: what a unit of work writes, as values, and how it is done.
-//! - `dialect`, `types`, `write/`, `database/`: all that knows that there are two
-//!   engines.
+//! - `telemetry`: metrics, spans, and log lines.
 
 mod assignments;
+mod batcher;
 mod check;
-mod complete_on_drop;
 mod connection;
 mod copy;
-mod database;
 mod deployments;
-mod dialect;
 mod documents;
 mod error;
 mod events;
-mod fail_points;
 mod history;
 mod inspect;
 mod last_reports;
@@ -34,25 +26,28 @@ mod log_tailer;
 mod migrations;
 mod notifier;
 mod reads;
+mod relay;
 mod replies;
 mod revisions;
 mod routes;
 mod schema;
+mod store;
 mod telemetry;
 mod transaction;
 mod types;
 mod units;
-mod write;
+
+pub use viridian_engine::{LimitError, Limits, Location, OpenError};
 
 pub use self::{
     assignments::Assignment,
     check::{Check, Violation, check},
+    connection::Connection,
     copy::{Copied, copy},
-    database::{Database, LimitError, Limits, Location},
     deployments::{Census, Deployment, DeploymentFilter, Metadata, Projects, Status},
     error::{
-        ActivateRefusal, CheckError, CopyError, CreateRefusal, OpenError, PromoteRefusal,
-        RollBackRefusal, StoreError, UnitError, UpdateRefusal,
+        ActivateRefusal, CheckError, CopyError, CreateRefusal, PromoteRefusal, RollBackRefusal,
+        StoreError, UnitError, UpdateRefusal,
     },
     events::{Event, EventFilter, LogEntry},
     history::HistoryEntry,
@@ -64,6 +59,7 @@ pub use self::{
     replies::Request,
     revisions::{HealthCheck, Revision, RevisionReference, RevisionSpec},
     routes::{Endpoint, Route, RouteFilter, Tables, TrafficTable},
+    store::Store,
     telemetry::{HISTOGRAMS, describe as describe_metrics},
     types::{Action, EventKind, Outcome, Phase, RequestId},
     units::{

@@ -25,11 +25,11 @@ use std::collections::BTreeSet;
 
 use viridian_strategy::DeploymentId;
 
-use crate::{Database, connection::Connection, dialect, error::StoreError};
+use crate::{Store, connection::Connection, error::StoreError};
 
 /// Follows the log: sees each event once, and knows how far it is stable.
 pub struct LogTailer {
-    database: Database,
+    database: Store,
     state: TailState,
 }
 
@@ -73,7 +73,7 @@ struct GapTracker {
     changed: Vec<DeploymentId>,
 }
 
-impl Database {
+impl Store {
     /// Follows the log from its present end.
     pub fn tail_log(&self) -> LogTailer {
         LogTailer {
@@ -107,7 +107,7 @@ impl LogTailer {
         let mut reader = self.database.reader().await?;
         if let TailState::Unknown = self.state {
             let last = reader.last_position().await?;
-            let writers = dialect::writers_of_events(&mut reader).await?;
+            let writers = reader.event_writers().await?;
             let writers = writers.unwrap_or_default();
             self.state = TailState::Waiting { last, writers };
         }
@@ -179,11 +179,11 @@ async fn poll_from(
     if seen.gaps.is_empty() {
         *pending = None;
     } else {
-        match dialect::in_order(reader) {
+        match reader.commits_in_order() {
             true => seen.abandon(seen.last),
             // One that is new most often fills before the next look.
             false if had_gaps && pending.is_none() => {
-                let writers = dialect::writers_of_events(reader).await?;
+                let writers = reader.event_writers().await?;
                 *pending = Some((seen.last, writers.unwrap_or_default()));
             }
             false => {}
@@ -202,7 +202,7 @@ async fn are_over(writers: &Writers, reader: &mut Connection) -> Result<bool, St
     if writers.is_empty() {
         return Ok(true);
     }
-    let now = dialect::writers_of_events(reader).await?;
+    let now = reader.event_writers().await?;
     Ok(now.is_none_or(|now| now.is_disjoint(writers)))
 }
 

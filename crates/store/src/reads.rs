@@ -6,9 +6,9 @@ use thiserror::Error;
 use viridian_strategy::{DeploymentId, RouteId, Timestamp};
 
 use crate::{
-    Assignment, Census, Database, Deployment, DeploymentFilter, EventFilter, HistoryEntry,
-    LogEntry, Projects, Request, Revision, RevisionReference, Route, RouteFilter, Tables,
-    TrafficTable, dialect::RoundTrip, error::StoreError,
+    Assignment, Census, Deployment, DeploymentFilter, EventFilter, HistoryEntry, LogEntry,
+    Projects, Request, Revision, RevisionReference, Route, RouteFilter, Store, Tables,
+    TrafficTable, error::StoreError,
 };
 
 /// A part of the log.
@@ -62,7 +62,7 @@ pub struct OpenAssignments {
     clippy::missing_errors_doc,
     reason = "each fails only when the database does"
 )]
-impl Database {
+impl Store {
     /// Finds a deployment, alive or not.
     pub async fn find_deployment(
         &self,
@@ -253,7 +253,7 @@ impl Database {
     /// Gives what is due. As long as that is nothing, it looks at one row.
     pub async fn backlog(&self) -> Result<Backlog, StoreError> {
         let mut reader = self.reader().await?;
-        match reader.next_due(RoundTrip::to_read(self.clock())).await? {
+        match reader.next_due(self.round_trip()).await? {
             (Some(at), now) if at <= now => Ok(Backlog {
                 due: reader.count_due(now).await?,
                 overdue: now.since(at),
@@ -265,7 +265,7 @@ impl Database {
     /// Counts deployments by where they are, and gives what time it is. It looks
     /// at each of them.
     pub async fn census(&self) -> Result<(Vec<Census>, Timestamp), StoreError> {
-        let round_trip = RoundTrip::to_read(self.clock());
+        let round_trip = self.round_trip();
         self.reader().await?.count_deployments(round_trip).await
     }
 

@@ -3,15 +3,15 @@
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
+use viridian_engine::{Column, Write, load, with_conn};
 use viridian_strategy::{DeploymentId, Timestamp};
 
 use crate::{
-    connection::{Connection, load, with_conn},
+    connection::Connection,
     documents::{Json, JsonText, Reply, deployment_of_reply},
     error::StoreError,
     schema::replies,
     types::{RequestId, Sql},
-    write::{Column, Write},
 };
 
 /// What makes two requests the same.

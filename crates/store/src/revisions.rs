@@ -4,17 +4,12 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
+use viridian_engine::{Write, columns, load, selected, with_conn};
 use viridian_strategy::{DeploymentId, RevisionId, Timestamp};
 
 use crate::{
-    connection::{Connection, load, with_conn},
-    deployments::expect_rows,
-    dialect::selected,
-    documents::Json,
-    error::StoreError,
-    schema::revisions,
-    types::Sql,
-    write::{Write, columns},
+    connection::Connection, deployments::expect_rows, documents::Json, error::StoreError,
+    schema::revisions, types::Sql,
 };
 
 /// An immutable version of what to run.

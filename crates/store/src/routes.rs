@@ -5,20 +5,19 @@ mod old;
 use std::collections::HashMap;
 
 use diesel::prelude::*;
+use viridian_engine::{Column, Write, columns, load, selected};
 use viridian_strategy::{
     DeploymentId, Lifecycle, ObservedRoute, RevisionId, RouteHealth, RouteId, RouteStatus,
     RouteTraffic, Timestamp, TrafficSplit,
 };
 
 use crate::{
-    connection::{Connection, load},
+    connection::Connection,
     deployments::Projects,
-    dialect::selected,
     documents::Json,
     error::StoreError,
     schema::{deployments, routes},
     types::Sql,
-    write::{Column, Write, columns},
 };
 
 /// One replica of one revision.

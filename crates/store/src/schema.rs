@@ -4,7 +4,7 @@ use diesel::{allow_tables_to_appear_in_same_query, table};
 
 table! {
     use diesel::sql_types::*;
-    use crate::types::{Document, Id, Instant, Label};
+    use viridian_engine::sql_types::{Document, Id, Instant, Label};
 
     deployments (id) {
         id -> Id,
@@ -41,7 +41,7 @@ table! {
 
 table! {
     use diesel::sql_types::*;
-    use crate::types::{Document, Id, Instant};
+    use viridian_engine::sql_types::{Document, Id, Instant};
 
     revisions (id) {
         id -> Id,
@@ -55,7 +55,7 @@ table! {
 
 table! {
     use diesel::sql_types::*;
-    use crate::types::{Id, Instant, Label};
+    use viridian_engine::sql_types::{Id, Instant, Label};
 
     routes (id) {
         id -> Id,
@@ -78,7 +78,7 @@ table! {
 
 table! {
     use diesel::sql_types::*;
-    use crate::types::{Id, Instant, Label};
+    use viridian_engine::sql_types::{Id, Instant, Label};
 
     assignments (route_id) {
         route_id -> Id,
@@ -90,7 +90,7 @@ table! {
 
 table! {
     use diesel::sql_types::*;
-    use crate::types::{Id, Instant};
+    use viridian_engine::sql_types::{Id, Instant};
 
     last_reports (route_id) {
         route_id -> Id,
@@ -101,7 +101,7 @@ table! {
 
 table! {
     use diesel::sql_types::*;
-    use crate::types::{Document, Id, Instant, Label};
+    use viridian_engine::sql_types::{Document, Id, Instant, Label};
 
     history (deployment_id, number) {
         deployment_id -> Id,
@@ -125,7 +125,7 @@ table! {
 
 table! {
     use diesel::sql_types::*;
-    use crate::types::{Document, Id, Instant, Label};
+    use viridian_engine::sql_types::{Document, Id, Instant, Label};
 
     events (position) {
         position -> BigInt,
@@ -147,7 +147,7 @@ table! {
 
 table! {
     use diesel::sql_types::*;
-    use crate::types::{Document, Id, Instant};
+    use viridian_engine::sql_types::{Document, Id, Instant};
 
     replies (request_id) {
         request_id -> Id,

@@ -1,193 +1,132 @@
-//! The one way into a transaction.
+//! A transaction of a unit of work.
 
+use std::time::Duration;
+
+use viridian_engine::{CommitHook, RoundTrip, Write, now};
 use viridian_strategy::Timestamp;
 
 use crate::{
-    CommitNotice,
-    complete_on_drop::complete_on_drop,
     connection::Connection,
-    database::WriterGuard,
-    dialect::{self, RoundTrip},
     error::StoreError,
-    notifier::Notifier,
+    notifier::{CommitNotice, Notifier},
     telemetry::Moved,
-    write::{self, CommitOutcome, Write},
+    types::timestamp,
 };
 
-/// A transaction that is either committed or leaves nothing behind.
-///
-/// What it is to write it collects, and does when it is committed.
-///
-/// When it is dropped before that, as a cancelled future does, its connection is
-/// closed instead of being given back, and so the database rolls back at once.
+/// A transaction that is either committed or leaves nothing behind. It collects what is
+/// written, and what others learn after the commit.
 pub(crate) struct Transaction {
-    /// None only while it is being ended.
-    connection: Option<Connection>,
-    /// Whether the database knows of it. PostgreSQL is told with what comes
-    /// first; a guard of SQLite's writer has begun already.
-    begun: bool,
-    clock: dialect::Clock,
+    inner: viridian_engine::Transaction<Connection>,
     now: Option<Timestamp>,
-    writes: Vec<Write>,
     notices: Vec<CommitNotice>,
     moved: Vec<Moved>,
 }
 
 impl Transaction {
-    pub(crate) fn on(connection: Connection, clock: dialect::Clock) -> Self {
+    pub(crate) fn new(inner: viridian_engine::Transaction<Connection>) -> Self {
         Self {
-            begun: matches!(connection, Connection::SqliteWriter(_)),
-            connection: Some(connection),
-            clock,
+            inner,
             now: None,
-            writes: Vec::new(),
             notices: Vec::new(),
             moved: Vec::new(),
         }
     }
 
-    /// Does what was collected, makes it durable, and then tells others what it
-    /// notices: also when it is not known whether it became durable, since to
-    /// look in vain costs little. Once COMMIT is sent this goes on if the caller
-    /// goes away, until there is an answer or no more is waited for one.
-    pub(crate) async fn commit(mut self, notifier: Notifier) -> Result<(), StoreError> {
-        if let Some(Connection::SqliteWriter(guard)) = &mut self.connection {
-            let writes = std::mem::take(&mut self.writes);
-            if let Err(error) = write::write(guard, writes).await {
-                self.rollback().await?;
-                return Err(error);
-            }
-        }
-        let moved = std::mem::take(&mut self.moved);
-        let commit = self.make_durable(notifier);
-        let told = async {
-            commit
-                .await
-                .map(|()| moved.into_iter().for_each(Moved::tell))
-        };
-        complete_on_drop(told).await
-    }
-
-    async fn make_durable(mut self, notifier: Notifier) -> Result<(), StoreError> {
-        let mut notices = NotifyOnDrop {
-            notifier,
-            notices: std::mem::take(&mut self.notices),
-        };
-        let writes = std::mem::take(&mut self.writes);
-        let nothing = !self.begun && writes.is_empty();
-        let round_trip = RoundTrip {
-            begin: !self.begun,
-            clock: self.clock,
-        };
-        match &mut self.connection {
-            Some(Connection::Pg(connection)) if !nothing => {
-                let outcome = write::write_and_commit(connection, round_trip, writes).await?;
-                let CommitOutcome { written, committed } = outcome;
-                if written.is_err() && committed.is_ok() {
-                    notices.notices.clear();
-                }
-                committed?;
-                self.connection = None;
-                written
-            }
-            _ => self.end(WriterGuard::keep).await,
-        }
-    }
-
-    /// Ends it without a trace. A failure closes the connection, which does the
-    /// same.
-    pub(crate) async fn rollback(mut self) -> Result<(), StoreError> {
-        if let Some(connection @ Connection::Pg(_)) = &mut self.connection
-            && self.begun
-        {
-            // While the statement runs the guard still has the connection.
-            connection.execute("ROLLBACK").await?;
-        }
-        self.end(WriterGuard::undo).await
-    }
-
-    /// Gives the connection back.
-    async fn end(
-        &mut self,
-        guard: impl AsyncFnOnce(WriterGuard) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
-        match self.connection.take() {
-            Some(Connection::SqliteWriter(held)) => guard(held).await,
-            _ => Ok(()),
-        }
-    }
-
-    /// For a statement whose result is needed now.
+    /// Returns the connection, for a statement whose result is needed now.
     pub(crate) async fn connection(&mut self) -> Result<&mut Connection, StoreError> {
-        let (connection, round_trip) = self.round_trip()?;
-        if round_trip.begin {
-            connection.execute("BEGIN").await?;
-        }
-        Ok(connection)
+        Ok(self.inner.connection().await?)
     }
 
-    /// For several of them, in one round trip to the database.
+    /// Returns the connection, for several statements in one round trip.
     pub(crate) fn round_trip(&mut self) -> Result<(&mut Connection, RoundTrip), StoreError> {
-        let round_trip = RoundTrip {
-            begin: !std::mem::replace(&mut self.begun, true),
-            clock: self.clock,
-        };
-        let connection = self
-            .connection
-            .as_mut()
-            .ok_or_else(|| StoreError::Internal("transaction is over".into()))?;
-        Ok((connection, round_trip))
+        Ok(self.inner.round_trip()?)
     }
 
-    /// The time that decides: one for the whole transaction, asked for when its
-    /// locks are held.
+    /// Returns the time that decides: one for the whole transaction, read once its locks are
+    /// held.
     pub(crate) async fn now(&mut self) -> Result<Timestamp, StoreError> {
         if let Some(now) = self.now {
             return Ok(now);
         }
-        let (connection, round_trip) = self.round_trip()?;
-        let now = dialect::now(connection, round_trip).await?;
-        Ok(self.as_of(now))
+        let (connection, round_trip) = self.inner.round_trip()?;
+        let now = now(connection, round_trip).await?;
+        Ok(self.as_of(timestamp(now)))
     }
 
-    /// The same, when it was asked for already: the first time counts.
+    /// Sets the time if it was read with other statements. The first one counts.
     pub(crate) fn as_of(&mut self, now: Timestamp) -> Timestamp {
         *self.now.get_or_insert(now)
     }
 
-    /// Collects what is to be written.
-    pub(crate) fn write(&mut self, writes: impl IntoIterator<Item = Write>) {
-        let writes = writes.into_iter().filter(|write| !write.is_empty());
-        self.writes.extend(writes);
+    /// Shortens the session's `lock_timeout` for this transaction. SQLite has none.
+    pub(crate) async fn limit_lock_wait(&mut self, left: Duration) -> Result<(), StoreError> {
+        let limit = format!("SET LOCAL lock_timeout = {}", left.as_millis());
+        let connection = self.inner.connection().await?;
+        connection.execute(&limit).await
     }
 
-    /// Notes what is to be told of moves once it is committed.
+    /// Collects what is written.
+    pub(crate) fn write(&mut self, writes: impl IntoIterator<Item = Write>) {
+        self.inner.write(writes);
+    }
+
+    /// Collects what is logged of moves once they are committed.
     pub(crate) fn tell(&mut self, moved: Option<Moved>) {
         self.moved.extend(moved);
     }
 
-    /// Notes what others are to be told of once it is committed.
-    pub(crate) fn notify_on_commit(&mut self, notices: CommitNotice) {
-        self.notices.push(notices);
+    /// Collects what other tasks learn once it is committed.
+    pub(crate) fn notify_on_commit(&mut self, notice: CommitNotice) {
+        self.notices.push(notice);
+    }
+
+    /// Commits, and then notifies others. They are also notified if nobody knows whether it
+    /// was committed, since looking in vain costs little.
+    pub(crate) async fn commit(self, notifier: Notifier) -> Result<(), StoreError> {
+        let hook = NotifyOnDrop {
+            notifier,
+            sent: false,
+            notices: self.notices,
+            moved: self.moved,
+        };
+        Ok(self.inner.commit(hook).await?)
+    }
+
+    /// Rolls back.
+    pub(crate) async fn rollback(self) -> Result<(), StoreError> {
+        Ok(self.inner.rollback().await?)
     }
 }
 
-/// Announces what a transaction notices when its COMMIT is over, however it ends.
+/// Notifies others when a COMMIT is over, however it ended.
 struct NotifyOnDrop {
     notifier: Notifier,
+    /// Whether COMMIT was sent: before that there is nothing to notify of.
+    sent: bool,
     notices: Vec<CommitNotice>,
+    moved: Vec<Moved>,
+}
+
+impl CommitHook for NotifyOnDrop {
+    fn sending(&mut self) {
+        self.sent = true;
+    }
+
+    fn rolled_back(&mut self) {
+        self.sent = false;
+    }
+
+    fn committed(&mut self) {
+        std::mem::take(&mut self.moved)
+            .into_iter()
+            .for_each(Moved::tell);
+    }
 }
 
 impl Drop for NotifyOnDrop {
     fn drop(&mut self) {
-        self.notifier.notify(std::mem::take(&mut self.notices));
-    }
-}
-
-impl Drop for Transaction {
-    fn drop(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            connection.close();
+        if self.sent {
+            self.notifier.notify(std::mem::take(&mut self.notices));
         }
     }
 }

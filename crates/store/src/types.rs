@@ -1,11 +1,5 @@
-//! How each value is kept, on both engines.
-//!
-//! | SQL type | PostgreSQL | SQLite |
-//! |---|---|---|
-//! | [`Id`] | `uuid` | `BLOB`, 16 bytes |
-//! | [`Label`] | `text` | `TEXT` |
-//! | [`Instant`] | `timestamptz` | `TEXT`, RFC 3339 in UTC with six digits |
-//! | [`Document`] | `text` | `TEXT` |
+//! Values of the domain as values of SQL types, on both engines: see
+//! [`viridian_engine::sql_types`].
 
 use std::io::Write as _;
 
@@ -14,12 +8,12 @@ use diesel::{
     backend::Backend,
     deserialize::{self, FromSql},
     pg::{Pg, PgValue},
-    query_builder::QueryId,
     serialize::{self, IsNull, Output, ToSql},
-    sql_types::SqlType,
     sqlite::{Sqlite, SqliteValue},
 };
 use uuid::Uuid;
+use viridian_engine::UnixMicros;
+pub(crate) use viridian_engine::sql_types::{Document, Id, Instant, Label};
 use viridian_strategy::{
     DeploymentId, Lifecycle, RevisionId, RouteHealth, RouteId, RouteStatus, RouteTraffic, SubStep,
     Timestamp,
@@ -27,34 +21,10 @@ use viridian_strategy::{
 
 use crate::documents::Json;
 
-/// An id.
-#[derive(Clone, Copy, Debug, Default, QueryId, SqlType)]
-#[diesel(
-    postgres_type(oid = 2950, array_oid = 2951),
-    sqlite_type(name = "Binary")
-)]
-pub struct Id;
-
-/// One of a few words.
-#[derive(Clone, Copy, Debug, Default, QueryId, SqlType)]
-#[diesel(postgres_type(oid = 25, array_oid = 1009), sqlite_type(name = "Text"))]
-pub struct Label;
-
-/// A point in time.
-#[derive(Clone, Copy, Debug, Default, QueryId, SqlType)]
-#[diesel(
-    postgres_type(oid = 1184, array_oid = 1185),
-    sqlite_type(name = "Text")
-)]
-pub struct Instant;
-
-impl diesel::sql_types::SqlOrd for Instant {}
-
-/// JSON. As text on PostgreSQL, too: it is written and read as a whole, and there
-/// `jsonb` would be parsed by the database each time.
-#[derive(Clone, Copy, Debug, Default, QueryId, SqlType)]
-#[diesel(postgres_type(oid = 25, array_oid = 1009), sqlite_type(name = "Text"))]
-pub struct Document;
+/// Converts the database's time.
+pub(crate) fn timestamp(UnixMicros(micros): UnixMicros) -> Timestamp {
+    Timestamp::from_micros(micros)
+}
 
 /// A value of the domain, as a value of an SQL type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -4,11 +4,11 @@
 //! ([`Transaction::lock`]), let the strategy crate decide, make the decision a
 //! value with its history, event and numbers ([`change`]), and have that carried
 //! out when the transaction ends ([`Transaction::carry_out`]). Those that need no
-//! more than that share transactions ([`batcher`]).
+//! more than that share transactions ([`batch`]).
 
 mod abort;
 mod activate;
-mod batcher;
+mod batch;
 mod carry_out;
 mod change;
 mod create;
@@ -24,7 +24,6 @@ mod request_context;
 mod roll_back;
 mod update;
 
-pub(crate) use self::batcher::CommitBatcher;
 #[cfg(doc)]
 use crate::transaction::Transaction;
 
@@ -44,9 +43,5 @@ pub use self::{
 #[cfg(test)]
 pub(crate) mod testing {
     //! What tests of half a unit of work need.
-    pub(crate) use super::{
-        batcher::{BatchOutcome, PendingCall, QueuedCall, Staged},
-        change::{PlannedChange, RowWrite},
-        lock::Locked,
-    };
+    pub(crate) use super::change::{PlannedChange, RowWrite};
 }

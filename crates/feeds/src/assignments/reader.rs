@@ -7,7 +7,7 @@ use tokio::{
     },
     time::sleep_until,
 };
-use viridian_store::{Database, Notification, OpenAssignments, StoreError};
+use viridian_store::{Notification, OpenAssignments, Store, StoreError};
 
 use super::{
     AssignmentFeed,
@@ -15,7 +15,7 @@ use super::{
 };
 
 /// Reads what has subscribers, for ever.
-pub(crate) async fn run(feed: &AssignmentFeed, store: &Database) {
+pub(crate) async fn run(feed: &AssignmentFeed, store: &Store) {
     let hub = &feed.hub;
     loop {
         hub.subscribed().await;
@@ -62,7 +62,7 @@ async fn poll_what_changed(
 }
 
 async fn read_group(
-    store: &Database,
+    store: &Store,
     (group, projects): &GroupTopic,
 ) -> Result<OpenAssignments, StoreError> {
     let projects = projects.clone();

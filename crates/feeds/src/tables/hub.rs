@@ -6,7 +6,7 @@ use std::{
 };
 
 use tokio::sync::Notify;
-use viridian_store::{Database, Projects, StoreError, Tables, TrafficTable};
+use viridian_store::{Projects, Store, StoreError, Tables, TrafficTable};
 use viridian_strategy::DeploymentId;
 
 use crate::{lock::lock, subscriptions::Subscriptions};
@@ -16,7 +16,7 @@ pub(super) type NewestTables = HashMap<DeploymentId, Arc<TrafficTable>>;
 
 /// Hands every new table to the mailboxes that subscribed to it.
 pub(crate) struct TableHub {
-    store: Database,
+    store: Store,
     /// By deployment, or by none for all of them.
     subscribers: Mutex<Subscriptions<Option<DeploymentId>, TableMailbox>>,
     /// Notified when somebody subscribes.
@@ -45,7 +45,7 @@ pub(super) struct TableSubscription {
 }
 
 impl TableHub {
-    pub(super) fn new(store: Database, subscribed: Arc<Notify>) -> Self {
+    pub(super) fn new(store: Store, subscribed: Arc<Notify>) -> Self {
         Self {
             store,
             subscribers: Mutex::new(Subscriptions::new()),

@@ -1,6 +1,6 @@
 use std::{fmt, ops::RangeInclusive, time::Duration};
 
-use viridian_store::Database;
+use viridian_store::Store;
 
 /// How the coordinator works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ impl Default for CoordinatorLimits {
 }
 
 impl CoordinatorLimits {
-    pub(super) fn workers_on(&self, database: &Database) -> u32 {
+    pub(super) fn workers_on(&self, database: &Store) -> u32 {
         let usual = if database.has_one_writer() { 1 } else { 2 };
         self.workers.unwrap_or(usual)
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use metrics::gauge;
 use tokio::{sync::Mutex, time::timeout};
 use viridian_feeds::Feeds;
-use viridian_store::{Backlog, Census, Database, StoreError};
+use viridian_store::{Backlog, Census, Store, StoreError};
 use viridian_strategy::{Lifecycle, SubStep, Timestamp};
 
 use super::{
@@ -15,7 +15,7 @@ use super::{
 
 /// Queries the gauges, and the expensive ones not at each scrape.
 pub(crate) struct ScrapeGauges {
-    database: Database,
+    database: Store,
     feeds: Feeds,
     counted: Mutex<CensusAge>,
 }
@@ -28,7 +28,7 @@ struct CensusAge {
 }
 
 impl ScrapeGauges {
-    pub(crate) fn new(database: Database, feeds: Feeds) -> Self {
+    pub(crate) fn new(database: Store, feeds: Feeds) -> Self {
         Self {
             database,
             feeds,
@@ -39,7 +39,7 @@ impl ScrapeGauges {
     /// Queries all gauges. If the database does not answer in time, its gauges keep their
     /// values and it counts as down.
     pub(super) async fn refresh(&self) {
-        let (in_use, most) = self.database.handed_out();
+        let (in_use, most) = self.database.connections_in_use();
         gauge!(CONNECTIONS_IN_USE).set(in_use as f64);
         gauge!(CONNECTIONS_LIMIT).set(most as f64);
         let lag = self.feeds.events().lag();

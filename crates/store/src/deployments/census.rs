@@ -5,14 +5,14 @@ use diesel::{
     prelude::*,
 };
 use diesel_async::RunQueryDsl;
+use viridian_engine::{RoundTrip, pipeline, with_conn};
 use viridian_strategy::{Lifecycle, SubStep, Timestamp};
 
 use crate::{
-    connection::{Connection, with_conn},
-    dialect::{RoundTrip, pipeline},
+    connection::Connection,
     error::StoreError,
     schema::deployments,
-    types::Sql,
+    types::{Sql, timestamp},
 };
 
 /// The deployments in one place.
@@ -67,7 +67,7 @@ impl Connection {
                     min(deployments::deadline_at),
                 ))
         )?;
-        Ok((rows.into_iter().map(Census::from).collect(), now))
+        Ok((rows.into_iter().map(Census::from).collect(), timestamp(now)))
     }
 
     /// Counts the deployments that are due by a time.

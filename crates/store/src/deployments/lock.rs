@@ -1,19 +1,18 @@
 //! Deployments that a transaction takes hold of, with their routes.
 
 use diesel::prelude::*;
+use viridian_engine::{
+    Cacheable as _, ForUpdate as _, LockWait, RoundTrip, pad_to_power_of_two, pipeline, selected,
+};
 use viridian_strategy::{DeploymentId, RouteStatus, Timestamp};
 
 use super::{LockedDeployment, does_not_parse, readable::Readable, row::LockedRow};
 use crate::{
     connection::Connection,
-    dialect::{
-        Cacheable as _, ForUpdate as _, LockWait, RoundTrip, pad_to_power_of_two, pipeline,
-        selected,
-    },
     error::StoreError,
     routes::{Route, RouteRow},
     schema::{deployments, routes},
-    types::Sql,
+    types::{Sql, timestamp},
 };
 
 /// What was found: each deployment, or why it cannot be read; the routes of all
@@ -73,7 +72,7 @@ impl Connection {
         let mut routes: Vec<_> = routes.into_iter().map(Route::from).collect();
         // Here, since it costs the database more than it costs this.
         routes.sort_unstable_by_key(|route| route.view.id);
-        Ok((rows.collect(), routes, now))
+        Ok((rows.collect(), routes, timestamp(now)))
     }
 
     /// Locks deployments that are due and that nobody holds, the longest overdue

@@ -2,11 +2,12 @@
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
+use viridian_engine::{load, with_conn};
 use viridian_strategy::{DeploymentId, Lifecycle, Timestamp};
 
 use super::expect_rows;
 use crate::{
-    connection::{Connection, load, with_conn},
+    connection::Connection,
     error::StoreError,
     schema::{deployments, events, history, revisions, routes},
     types::Sql,

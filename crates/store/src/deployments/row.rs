@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use diesel::prelude::*;
+use viridian_engine::{Column, columns};
 use viridian_strategy::{
     DeploymentId, DeploymentState, Lifecycle, Policy, RevisionId, SubStep, Timestamp,
 };
@@ -14,7 +15,6 @@ use crate::{
     routes::Endpoint,
     schema::deployments,
     types::Sql,
-    write::{Column, columns},
 };
 
 #[derive(Queryable, Selectable)]

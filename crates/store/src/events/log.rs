@@ -1,12 +1,15 @@
 //! Reading the log.
 
+use std::collections::BTreeSet;
+
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
+use viridian_engine::{load, with_conn};
 use viridian_strategy::DeploymentId;
 
 use super::{Event, EventFilter, LogEntry};
 use crate::{
-    connection::{Connection, load, with_conn},
+    connection::Connection,
     deployments::Deployment,
     error::StoreError,
     schema::{deployments, events},
@@ -167,3 +170,29 @@ fn entry((position, Sql(deployment), Sql(kind), Readable(snapshot)): Row) -> Log
         event,
     }
 }
+
+/// A transaction that has a lock.
+#[derive(QueryableByName)]
+struct LockHolder {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    virtualtransaction: String,
+}
+
+impl Connection {
+    /// Lists the transactions that write events and have not ended. None on SQLite, where
+    /// they are not needed.
+    pub(crate) async fn event_writers(&mut self) -> Result<Option<BTreeSet<String>>, StoreError> {
+        if self.commits_in_order() {
+            return Ok(None);
+        }
+        let query = diesel::sql_query(EVENT_WRITERS);
+        let holders: Vec<LockHolder> = load!(self, query.clone())?;
+        let names = holders.into_iter().map(|it| it.virtualtransaction);
+        Ok(Some(names.collect()))
+    }
+}
+
+const EVENT_WRITERS: &str = "SELECT virtualtransaction FROM pg_locks \
+     WHERE locktype = 'relation' AND mode = 'RowExclusiveLock' AND granted \
+     AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+     AND relation = 'events'::regclass";

@@ -2,11 +2,12 @@
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
+use viridian_engine::{load, with_conn};
 use viridian_strategy::{DeploymentId, Timestamp};
 
 use super::EventFilter;
 use crate::{
-    connection::{Connection, load, with_conn},
+    connection::Connection,
     deployments::expect_rows,
     error::StoreError,
     schema::{deployments, events, horizon},

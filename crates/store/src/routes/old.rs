@@ -2,10 +2,11 @@
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
+use viridian_engine::{load, with_conn};
 use viridian_strategy::{DeploymentId, Lifecycle, RevisionId, RouteId, RouteStatus, Timestamp};
 
 use crate::{
-    connection::{Connection, load, with_conn},
+    connection::Connection,
     error::StoreError,
     schema::{deployments, routes},
     types::Sql,

@@ -3,18 +3,14 @@
 
 use metrics::{Unit, counter, describe_counter, describe_histogram};
 
+use viridian_engine::telemetry::{self as engine, CONNECTION_WAIT, TRANSACTION_DURATION};
+
 use crate::error::UnitError;
 
 /// Units of work that ended, by `unit` and `outcome`.
 pub(super) const UNITS: &str = "viridian_units_total";
 /// How long units of work took, by `unit`.
 pub(super) const UNIT_DURATION: &str = "viridian_unit_duration_seconds";
-/// Transactions that ended, by `outcome`.
-pub(super) const TRANSACTIONS: &str = "viridian_transactions_total";
-/// How long transactions had their connection.
-pub(super) const TRANSACTION_DURATION: &str = "viridian_transaction_duration_seconds";
-/// How long it took to get a connection, by `use`.
-pub(super) const CONNECTION_WAIT: &str = "viridian_database_wait_seconds";
 /// How long after they were due deployments were looked at.
 pub(crate) const RECONCILE_LATENESS: &str = "viridian_cycle_lateness_seconds";
 /// Moves that were recorded, by `phase` and `result`.
@@ -41,19 +37,9 @@ pub const HISTOGRAMS: [(&str, &[f64]); 6] = [
 /// Tells whoever measures what the metrics mean. Counters begin at 0, so that
 /// the first time is an increase.
 pub fn describe() {
+    engine::describe();
     describe_counter!(UNITS, "Units of work that ended, by outcome.");
     describe_histogram!(UNIT_DURATION, Unit::Seconds, "How long units of work took.");
-    describe_counter!(TRANSACTIONS, "Transactions that ended, by outcome.");
-    describe_histogram!(
-        TRANSACTION_DURATION,
-        Unit::Seconds,
-        "How long transactions had their connection."
-    );
-    describe_histogram!(
-        CONNECTION_WAIT,
-        Unit::Seconds,
-        "How long it took to get a connection to the database."
-    );
     describe_histogram!(
         RECONCILE_LATENESS,
         Unit::Seconds,
@@ -68,9 +54,6 @@ pub fn describe() {
         Unit::Seconds,
         "How long rollouts waited at the gate."
     );
-    for outcome in ["committed", "undone", "failed", "given_up"] {
-        counter!(TRANSACTIONS, "outcome" => outcome).increment(0);
-    }
     for outcome in ["promoted", "rolled_back", "superseded", "deleted"] {
         counter!(ROLLOUTS, "outcome" => outcome).increment(0);
     }

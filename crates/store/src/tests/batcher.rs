@@ -1,12 +1,9 @@
-//! Callers who wait at the same time share transactions, and none of them
-//! notices.
+//! Callers that wait at the same time share transactions, and none of them notices.
 
-use std::{collections::BTreeSet, pin::pin, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc};
 
-use futures::poll;
 use rstest::rstest;
 use tokio::{sync::Barrier, task::JoinSet};
-use tracing::Span;
 use uuid::Uuid;
 use viridian_strategy::{DeploymentId, DeploymentState};
 
@@ -14,14 +11,7 @@ use super::{
     fixture::{Engine, Fixture, call, manual},
     invariants,
 };
-use crate::{
-    Request, RequestContext, RequestId, UnitError,
-    database::WaitStart,
-    units::{
-        CommitBatcher,
-        testing::{BatchOutcome, Locked, PendingCall, QueuedCall, Staged},
-    },
-};
+use crate::{Request, RequestContext, RequestId, UnitError};
 
 #[rstest]
 #[case::sqlite(Engine::Sqlite)]
@@ -64,55 +54,6 @@ async fn few_transactions_do_for_many_callers() {
         .await;
     assert!(transactions < ids.len() as i64 / 2, "{transactions}");
     invariants::hold(&fixture).await;
-}
-
-/// Without an end to the waiting this ends only because they are there.
-#[tokio::test]
-async fn as_many_as_before_are_waited_for() {
-    let fixture = Fixture::new(Engine::Sqlite).await;
-    let batcher = CommitBatcher::new(1);
-    let join = |number| {
-        batcher.join(QueuedCall {
-            deployment: DeploymentId(Uuid::from_u128(number)),
-            since: WaitStart::now(),
-            caller: Box::new(Nobody(Span::none())),
-            db: fixture.db.clone(),
-        })
-    };
-    let server = join(1);
-    assert!(server.is_some() && join(2).is_none(), "one serves");
-    batcher.linger(2, Duration::MAX).await;
-
-    let mut lingering = pin!(batcher.linger(4, Duration::MAX));
-    assert!(poll!(&mut lingering).is_pending());
-    join(3);
-    assert!(poll!(&mut lingering).is_pending());
-    join(4);
-    lingering.await;
-
-    batcher.linger(5, Duration::from_millis(1)).await;
-}
-
-struct Nobody(Span);
-
-impl PendingCall for Nobody {
-    fn span(&self) -> &Span {
-        &self.0
-    }
-
-    fn is_gone(&self) -> bool {
-        false
-    }
-
-    fn claim(&self) -> bool {
-        true
-    }
-
-    fn decide(&mut self, _: Locked) -> Option<Staged> {
-        None
-    }
-
-    fn tell(self: Box<Self>, _: BatchOutcome) {}
 }
 
 async fn at_their_gates(fixture: &Fixture) -> Vec<DeploymentId> {

@@ -6,7 +6,7 @@ use rstest::rstest;
 use viridian_strategy::{DeploymentId, RouteHealth, RouteStatus};
 
 use super::fixture::{Engine, Fixture, manual};
-use crate::{Database, DeploymentFilter, OpenError, StoreError};
+use crate::{DeploymentFilter, OpenError, Store, StoreError};
 
 #[rstest]
 #[case::sqlite(Engine::Sqlite)]
@@ -102,7 +102,7 @@ async fn what_must_never_be_is_refused_by_the_schema(#[case] engine: Engine) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_has_one_server() {
     let fixture = Fixture::new(Engine::Sqlite).await;
-    let error = Database::open(&fixture.url)
+    let error = Store::open(&fixture.url)
         .await
         .map(|_| ())
         .expect_err("it is open already");
@@ -125,12 +125,12 @@ async fn what_cannot_work_is_one_clear_line() {
             "must begin with sqlite: or postgres://",
         ),
     ] {
-        let error = Database::open(url).await.map(|_| ()).expect_err(url);
+        let error = Store::open(url).await.map(|_| ()).expect_err(url);
         assert!(error.to_string().contains(why), "{error}");
         assert_eq!(error.to_string().lines().count(), 1);
     }
     // A port that nobody listens on.
-    let error = Database::open("postgres://viridian@127.0.0.1:1/viridian")
+    let error = Store::open("postgres://viridian@127.0.0.1:1/viridian")
         .await
         .map(|_| ());
     assert!(matches!(error, Err(OpenError::Unavailable(_))), "{error:?}");
@@ -149,7 +149,7 @@ async fn a_row_that_someone_holds_is_passed_over_by_cycles(#[case] engine: Engin
         .await
         .expect("it is due");
     if matches!(engine, Engine::Postgres) {
-        let other = Database::open(&fixture.url)
+        let other = Store::open(&fixture.url)
             .await
             .expect("a second server opens it");
         let held = fixture

@@ -427,7 +427,7 @@ fn retaining() -> Policy {
 /// Does what is to be refused, and checks that no row was changed by it.
 async fn refused<T: Debug, R: Debug>(
     fixture: &Fixture,
-    act: impl AsyncFnOnce(&crate::Database) -> Result<T, UnitError<R>>,
+    act: impl AsyncFnOnce(&crate::Store) -> Result<T, UnitError<R>>,
 ) -> Refusal<R> {
     let before = fixture.footprint().await;
     let result = act(&fixture.db).await;

@@ -10,7 +10,7 @@ use super::{
     fixture::{Engine, Fixture, call, colours, manual, with_request},
     invariants,
 };
-use crate::{CheckError, Database, OpenError, Violation, check, check::queries};
+use crate::{CheckError, OpenError, Store, Violation, check, check::queries};
 
 #[test]
 fn both_engines_ask_the_same_of_all_invariants() {
@@ -437,7 +437,7 @@ async fn a_file_can_be_checked_when_nobody_has_it_open() {
     let (url, _folder) = fixture.close();
     let checked = check(&url, None).await.expect("it can be checked");
     assert_eq!((checked.deployments, checked.violations.len()), (1, 0));
-    Database::open(&url)
+    Store::open(&url)
         .await
         .expect("and a server can open it again");
 }

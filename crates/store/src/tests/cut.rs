@@ -16,7 +16,7 @@ use super::{
     invariants,
 };
 use crate::{
-    Database, Deployment, Metadata, NewDeployment, Request, RequestContext, RequestId, StoreError,
+    Deployment, Metadata, NewDeployment, Request, RequestContext, RequestId, Store, StoreError,
     UnitError,
 };
 
@@ -28,7 +28,7 @@ use crate::{
 async fn a_call_whose_commit_is_cut_is_done_once(#[case] cut: Cut) {
     let fixture = Fixture::new(Engine::Postgres).await;
     let cutter = Cutter::before(&fixture.url).await;
-    let db = Database::open(&cutter.url).await.expect("it opens");
+    let db = Store::open(&cutter.url).await.expect("it opens");
     let rounds = count("VIRIDIAN_CUTS", 20);
     let mut told = 0;
     for _ in 0..rounds {
@@ -66,7 +66,7 @@ async fn a_call_whose_commit_is_cut_is_done_once(#[case] cut: Cut) {
 
 /// Makes a call, about a deployment at its gate.
 async fn ask(
-    db: &Database,
+    db: &Store,
     method: &str,
     id: DeploymentId,
     terms: &RequestContext,

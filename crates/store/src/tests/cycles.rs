@@ -17,7 +17,7 @@ use super::{
     invariants,
 };
 use crate::{
-    Database, FailureBackoff, HealthReport, ReportError, StoreError, transaction::Transaction,
+    FailureBackoff, HealthReport, ReportError, Store, StoreError, transaction::Transaction,
 };
 
 #[rstest]
@@ -86,7 +86,7 @@ async fn what_cannot_be_read_is_set_aside_in_the_transaction_of_the_others() {
 async fn what_is_held_is_passed_over_and_keeps_its_place() {
     let fixture = Fixture::new(Engine::Postgres).await;
     let all = due(&fixture, 3).await;
-    let other = Database::open(&fixture.url).await.expect("a second server");
+    let other = Store::open(&fixture.url).await.expect("a second server");
     let pass = fixture
         .db
         .write(async |tx: &mut Transaction| {
@@ -143,7 +143,7 @@ async fn workers_side_by_side_do_nothing_twice(#[case] engine: Engine) {
     let workers = match engine {
         Engine::Sqlite => [fixture.db.clone(), fixture.db.clone()],
         Engine::Postgres => {
-            let other = Database::open(&fixture.url).await;
+            let other = Store::open(&fixture.url).await;
             [fixture.db.clone(), other.expect("a second server")]
         }
     };

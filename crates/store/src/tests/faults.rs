@@ -18,7 +18,7 @@ use self::{
     units::Unit,
 };
 use super::fixture::Engine;
-use crate::fail_points::{Fault, Side};
+use viridian_engine::fail_points::{Fault, Side};
 
 #[rstest]
 #[case::sqlite(Engine::Sqlite)]

@@ -9,16 +9,16 @@ use diesel::{
 use diesel_async::RunQueryDsl as _;
 use tempfile::TempDir;
 use uuid::Uuid;
+use viridian_engine::{load, with_conn};
 use viridian_strategy::{
     Blocker, BlockerCode, BlueGreen, DeploymentId, DeploymentState, Policy, RevisionId,
     RouteHealth, RouteId, RouteStatus, RouteTraffic, Strategy, SubStep,
 };
 
 use crate::{
-    Database, Deployment, DeploymentSpec, FailureBackoff, HealthReport, HistoryEntry, Limits,
-    Metadata, NewDeployment, ReconcileBatch, Request, RequestContext, RequestId, RevisionSpec,
-    Route, RouteFilter, StatusReport,
-    connection::{load, with_conn},
+    Deployment, DeploymentSpec, FailureBackoff, HealthReport, HistoryEntry, Limits, Metadata,
+    NewDeployment, ReconcileBatch, Request, RequestContext, RequestId, RevisionSpec, Route,
+    RouteFilter, StatusReport, Store,
 };
 
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +28,7 @@ pub(super) enum Engine {
 }
 
 pub(super) struct Fixture {
-    pub(super) db: Database,
+    pub(super) db: Store,
     pub(super) url: String,
     folder: TempDir,
 }
@@ -44,13 +44,13 @@ impl Fixture {
             Engine::Sqlite => format!("sqlite:{}", folder.path().join("viridian.db").display()),
             Engine::Postgres => postgres_database().await,
         };
-        let db = Database::open_within(&url, limits).await;
+        let db = Store::open_within(&url, limits).await;
         let db = db.expect("the database opens");
         Self { db, url, folder }
     }
 
     /// Of a database that was made already.
-    pub(super) fn of(db: Database, url: String, folder: TempDir) -> Self {
+    pub(super) fn of(db: Store, url: String, folder: TempDir) -> Self {
         Self { db, url, folder }
     }
 
@@ -61,7 +61,7 @@ impl Fixture {
 
     /// Opens a database that was closed.
     pub(super) async fn reopen((url, folder): (String, TempDir)) -> Self {
-        let db = Database::open(&url).await.expect("the database opens");
+        let db = Store::open(&url).await.expect("the database opens");
         Self { db, url, folder }
     }
 

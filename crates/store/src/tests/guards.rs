@@ -83,7 +83,11 @@ async fn too_few_rows_anywhere_leave_nothing(#[case] engine: Engine) {
         passed_over.end(&fixture, engine).await;
     }
     assert!(commits.try_recv().is_err(), "what is not done is announced");
-    assert_eq!(fixture.db.handed_out().0, 0, "a connection is leaked");
+    assert_eq!(
+        fixture.db.connections_in_use().0,
+        0,
+        "a connection is leaked"
+    );
     invariants::hold(&fixture).await;
     promote(&fixture, id, request)
         .await

@@ -120,7 +120,7 @@ async fn the_callers_of_a_held_one_leave_the_connections_to_others() {
         let promoted = fixture.db.complete_manual_promote(id, None, &terms);
         promoted.await.expect("nobody holds it");
         slowest = slowest.max(asked.elapsed());
-        most = most.max(fixture.db.handed_out().0);
+        most = most.max(fixture.db.connections_in_use().0);
     }
     let over = begin.elapsed();
     let waits = callers.join_all().await;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rstest::rstest;
 
 use super::fixture::{Engine, Fixture, call, manual};
-use crate::{Database, Limits, StoreError, UnitError, transaction::Transaction};
+use crate::{Limits, Store, StoreError, UnitError, transaction::Transaction};
 
 /// Units of work, while as many are under way as there are connections.
 #[rstest]
@@ -96,7 +96,7 @@ async fn a_transaction_that_stands_still_does_not_keep_its_locks() {
     };
     let fixture = Fixture::within(Engine::Postgres, stopped).await;
     let id = fixture.ready(1, manual()).await;
-    let other = Database::open_within(&fixture.url, patient).await;
+    let other = Store::open_within(&fixture.url, patient).await;
     let other = other.expect("a second server opens it");
     let mut waited = None;
     let unit = fixture.db.write(async |tx: &mut Transaction| {

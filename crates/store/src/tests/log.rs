@@ -12,7 +12,7 @@ use super::{
     invariants,
 };
 use crate::{
-    Database, EventFilter, LogPoll, LogTailer, ReadLogError, Retention,
+    EventFilter, LogPoll, LogTailer, ReadLogError, Retention, Store,
     StoreError::{self, Corrupt},
 };
 
@@ -59,7 +59,7 @@ async fn settle(log: &mut LogTailer) -> LogPoll {
     panic!("it does not settle: {all:?}");
 }
 
-async fn pause(db: &Database, id: DeploymentId) {
+async fn pause(db: &Store, id: DeploymentId) {
     db.pause_deployment(id, &call())
         .await
         .expect("it is paused");
@@ -224,7 +224,7 @@ async fn reading_what_is_settled_misses_nothing(#[case] engine: Engine) {
 }
 
 /// A unit of work that takes a position and is undone.
-async fn refused(db: &Database, id: DeploymentId) -> Result<(), StoreError> {
+async fn refused(db: &Store, id: DeploymentId) -> Result<(), StoreError> {
     let undone: Result<(), StoreError> = db
         .write(async |tx| {
             let why = "on purpose";

@@ -5,6 +5,7 @@ use diesel_async::{AsyncConnection as _, AsyncMigrationHarness, AsyncPgConnectio
 use diesel_migrations::MigrationHarness as _;
 use rstest::rstest;
 
+use viridian_engine::Snapshot;
 use viridian_strategy::{Policy, RollingUpdate, Strategy};
 
 use super::{
@@ -13,9 +14,8 @@ use super::{
     schema::Catalog,
 };
 use crate::{
-    Database, OpenError,
-    database::Snapshot,
-    migrations::{POSTGRES, SQLITE, versions},
+    OpenError, Store,
+    migrations::{MIGRATIONS, POSTGRES, SQLITE},
 };
 
 #[rstest]
@@ -29,7 +29,7 @@ async fn it_goes_up_and_down_and_up_again(#[case] engine: Engine) {
     let before = Catalog::read(&url).await;
     assert!(before.tables.contains_key("deployments"));
 
-    revert(&url, versions().expect("they are known").len()).await;
+    revert(&url, MIGRATIONS.versions().expect("they are known").len()).await;
     let reverted = Catalog::read(&url).await;
     assert_eq!(reverted, Catalog::default(), "nothing is left");
 
@@ -48,14 +48,18 @@ async fn a_newer_schema_is_refused_and_left_alone(#[case] engine: Engine) {
     let newest = "INSERT INTO __diesel_schema_migrations (version) VALUES ('29991231000001')";
     fixture.tamper(newest).await.expect("it is tampered with");
     // What would be applied, were it not refused.
-    let known = versions().expect("they are known").pop().expect("one");
+    let known = MIGRATIONS
+        .versions()
+        .expect("they are known")
+        .pop()
+        .expect("one");
     let lacks = format!("DELETE FROM __diesel_schema_migrations WHERE version = '{known}'");
     fixture.tamper(&lacks).await.expect("it is tampered with");
     let footprint = fixture.footprint().await;
     let (url, folder) = fixture.close();
     let before = Catalog::read(&url).await;
 
-    let refused = Database::open(&url).await.map(|_| ());
+    let refused = Store::open(&url).await.map(|_| ());
     let Err(error @ OpenError::Schema(_)) = refused else {
         panic!("{refused:?}");
     };
@@ -77,13 +81,13 @@ async fn a_file_is_sound_after_each_of_them() {
     fixture.at_the_gate(1, manual()).await;
     let (url, folder) = fixture.close();
     let sound = "SELECT COUNT(*) AS n FROM pragma_integrity_check WHERE integrity_check = 'ok'";
-    for undone in 0..=versions().expect("they are known").len() {
+    for undone in 0..=MIGRATIONS.versions().expect("they are known").len() {
         revert(&url, undone).await;
         let mut snapshot = Snapshot::open(&url).await.expect("it opens");
         let found: Vec<Count> = snapshot.rows(sound, None).await.expect("it is told");
         assert_eq!(found[0].n, 1, "without the last {undone}");
         drop(snapshot);
-        drop(Database::open(&url).await.expect("it goes up again"));
+        drop(Store::open(&url).await.expect("it goes up again"));
     }
     drop(folder);
 }

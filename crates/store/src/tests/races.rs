@@ -14,9 +14,7 @@ use viridian_strategy::{
 
 use self::arena::{Arena, First, Gate, Race};
 use super::fixture::{Engine, amend, call, spec};
-use crate::{
-    Database, HealthReport, Phase, PromoteRefusal, Promotion, RevisionReference, UnitError,
-};
+use crate::{HealthReport, Phase, PromoteRefusal, Promotion, RevisionReference, Store, UnitError};
 
 type Promoted = Result<Promotion, UnitError<PromoteRefusal>>;
 
@@ -223,7 +221,7 @@ fn promote_expecting(
     gate: &Gate,
     expects: bool,
 ) -> impl Future<Output = Promoted> + Send + use<> {
-    let (db, id): (Database, _) = (arena.db(), arena.id);
+    let (db, id): (Store, _) = (arena.db(), arena.id);
     let expected = expects.then_some(gate.green);
     async move { db.complete_manual_promote(id, expected, &call()).await }
 }

@@ -7,23 +7,23 @@ use tokio::{
 use viridian_strategy::DeploymentId;
 
 use super::fixture::{Engine, Fixture, call, manual};
-use crate::{Database, Notification, RemoteHint, StoreError};
+use crate::{Notification, RemoteHint, Store, StoreError};
 
 /// Another server on the same database, which relays.
 struct Other {
-    db: Database,
+    db: Store,
     relay: tokio::task::JoinHandle<StoreError>,
 }
 
 impl Other {
     async fn beside(fixture: &Fixture) -> Self {
-        let db = Database::open(&fixture.url).await.expect("it opens");
+        let db = Store::open(&fixture.url).await.expect("it opens");
         let relay = relay(&db);
         Self { db, relay }
     }
 }
 
-fn relay(db: &Database) -> tokio::task::JoinHandle<StoreError> {
+fn relay(db: &Store) -> tokio::task::JoinHandle<StoreError> {
     let db = db.clone();
     tokio::spawn(async move { db.relay().await })
 }

@@ -9,11 +9,8 @@ use super::{
     fixture::{Engine, Fixture, call, manual, spec},
     invariants,
 };
-use crate::{
-    Request, RequestContext, RequestId, StoreError, UnitError,
-    fail_points::{FailPoints, Fault},
-    transaction::Transaction,
-};
+use crate::{Request, RequestContext, RequestId, StoreError, UnitError, transaction::Transaction};
+use viridian_engine::fail_points::{FailPoints, Fault};
 
 fn request(body: &str) -> RequestContext {
     let request = Request {

@@ -17,7 +17,7 @@ use self::{
     expression::canonical,
 };
 use super::fixture::{Engine, Fixture, manual};
-use crate::connection::load;
+use viridian_engine::load;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn both_engines_have_the_same_schema() {

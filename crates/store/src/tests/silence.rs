@@ -11,9 +11,7 @@ use super::{
     invariants,
     virtual_time::VirtualTime,
 };
-use crate::{
-    Database, LastReport, Projects, Retention, Silenced, Tables, transaction::Transaction,
-};
+use crate::{LastReport, Projects, Retention, Silenced, Store, Tables, transaction::Transaction};
 
 #[rstest]
 #[case::sqlite(Engine::Sqlite)]
@@ -167,7 +165,7 @@ async fn what_someone_holds_is_left_for_the_next_time() {
     for _ in 0..2 {
         all.push(fixture.ready(1, manual()).await);
     }
-    let other = Database::open(&fixture.url).await.expect("a second server");
+    let other = Store::open(&fixture.url).await.expect("a second server");
     let ended = fixture
         .db
         .write(async |tx: &mut Transaction| {

@@ -13,7 +13,9 @@ use tempfile::TempDir;
 use tokio::task::spawn_blocking;
 use url::Url;
 
-use crate::{Database, OpenError, check, database::Snapshot};
+use viridian_engine::Snapshot;
+
+use crate::{OpenError, Store, check};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_server_is_believed_as_the_url_says() {
@@ -72,7 +74,7 @@ async fn the_server_is_believed_as_the_url_says() {
 
     // The whole store goes over it, with its pool and its migrations.
     let url = server.url(LOCALHOST, &pinned("verify-full", &right));
-    let db = Database::open(&url).await.expect("it opens");
+    let db = Store::open(&url).await.expect("it opens");
     db.now().await.expect("it answers");
     let checked = check(&url, None).await.expect("it can be checked");
     assert!(checked.violations.is_empty());
@@ -86,7 +88,7 @@ async fn roots_that_cannot_be_read_are_named() {
     fs::write(&empty, "nothing of use\n").expect("a file");
     for path in [missing, empty] {
         let options = format!("sslmode=verify-full&sslrootcert={}", path.display());
-        let opened = Database::open(&format!("postgres://me@127.0.0.1:1/db?{options}")).await;
+        let opened = Store::open(&format!("postgres://me@127.0.0.1:1/db?{options}")).await;
         let error = opened.map(|_| ()).expect_err(&options);
         assert!(matches!(error, OpenError::Url(_)), "{error:?}");
         assert!(

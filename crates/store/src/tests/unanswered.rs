@@ -10,14 +10,14 @@ use super::{
     fixture::{Engine, Fixture, call, manual},
     invariants,
 };
-use crate::{Database, FailureBackoff, Limits, StoreError, UnitError};
+use crate::{FailureBackoff, Limits, Store, StoreError, UnitError};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pass_that_gets_no_answer_is_given_up() {
     let fixture = Fixture::within(Engine::Postgres, limits()).await;
     let id = fixture.ready(1, manual()).await;
     let cutter = Cutter::before(&fixture.url).await;
-    let db = Database::open_within(&cutter.url, limits()).await;
+    let db = Store::open_within(&cutter.url, limits()).await;
     let db = db.expect("it opens");
     let aside = FailureBackoff::new(Duration::from_secs(1), Duration::from_secs(1));
     let pass = db.reconcile_due(10, &aside).await.expect("it answers");
@@ -37,7 +37,11 @@ async fn a_pass_that_gets_no_answer_is_given_up() {
             Err(StoreError::Unavailable(_) | StoreError::PoolTimeout)
         );
         assert!(given_up, "{pass:?}");
-        assert_eq!(db.handed_out().0, 0, "it is not one of the pool any more");
+        assert_eq!(
+            db.connections_in_use().0,
+            0,
+            "it is not one of the pool any more"
+        );
     }
     assert!(db.unanswered_for() >= limits().statement_timeout * 2);
 
@@ -55,7 +59,7 @@ async fn a_pass_that_gets_no_answer_is_given_up() {
 async fn a_commit_that_gets_no_answer_holds_no_connection_for_ever() {
     let fixture = Fixture::within(Engine::Postgres, limits()).await;
     let cutter = Cutter::before(&fixture.url).await;
-    let db = Database::open_within(&cutter.url, limits()).await;
+    let db = Store::open_within(&cutter.url, limits()).await;
     let db = db.expect("it opens");
     for waits in [true, false] {
         let id = fixture.ready(1, manual()).await;
@@ -70,10 +74,10 @@ async fn a_commit_that_gets_no_answer_holds_no_connection_for_ever() {
         } else {
             let gone = timeout(limits().statement_timeout / 2, pause).await;
             assert!(gone.is_err(), "{gone:?}");
-            assert_eq!(db.handed_out().0, 1, "the COMMIT goes on");
+            assert_eq!(db.connections_in_use().0, 1, "the COMMIT goes on");
         }
         assert!(cutter.has_cut(), "a COMMIT was sent");
-        while db.handed_out().0 > 0 {
+        while db.connections_in_use().0 > 0 {
             assert!(begun.elapsed() < PATIENCE, "it holds its connection");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -96,13 +100,13 @@ async fn what_was_given_up_is_not_waited_behind() {
         connections: 1,
         ..limits()
     };
-    let db = Database::open_within(&cutter.url, narrow).await;
+    let db = Store::open_within(&cutter.url, narrow).await;
     let db = db.expect("it opens");
     db.find_deployment(id).await.expect("it answers");
     cutter.silence(true);
     let read = timeout(Duration::from_millis(100), db.find_deployment(id)).await;
     assert!(read.is_err(), "{read:?}");
-    assert_eq!(db.handed_out().0, 0);
+    assert_eq!(db.connections_in_use().0, 0);
     cutter.silence(false);
     db.find_deployment(id).await.expect("by a new connection");
 }

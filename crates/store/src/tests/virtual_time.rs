@@ -17,13 +17,11 @@ use std::{
 
 use tempfile::TempDir;
 use tokio_postgres::{Client, NoTls};
+use viridian_engine::{Clock, UnixMicros, system_clock};
 use viridian_strategy::Timestamp;
 
 use super::fixture::{Engine, Fixture, postgres_database};
-use crate::{
-    Check, Database, check,
-    dialect::{Clock, system_clock},
-};
+use crate::{Check, Store, check, types::timestamp};
 
 pub(super) struct VirtualTime {
     now: Timestamp,
@@ -53,7 +51,7 @@ impl VirtualTime {
                 (Dial::Postgres(with_a_clock(&url).await), url)
             }
         };
-        let seconds = system_clock().as_micros() / 1_000_000;
+        let seconds = timestamp(system_clock()).as_micros() / 1_000_000;
         let mut time = Self {
             now: Timestamp::from_micros(seconds * 1_000_000) - BEGIN,
             dial,
@@ -78,7 +76,10 @@ impl VirtualTime {
             return;
         }
         self.now = now;
-        assert!(now < system_clock(), "the test takes more time than it has");
+        assert!(
+            now < timestamp(system_clock()),
+            "the test takes more time than it has"
+        );
         self.turn().await;
     }
 
@@ -93,10 +94,10 @@ impl VirtualTime {
     }
 
     /// Opens the database once more, as a server does that starts.
-    pub(super) async fn open(&self, url: &str) -> Database {
-        let db = Database::open(url).await.expect("the database opens");
+    pub(super) async fn open(&self, url: &str) -> Store {
+        let db = Store::open(url).await.expect("the database opens");
         match self.dial {
-            Dial::Sqlite(clock) => db.by(CLOCKS[clock]),
+            Dial::Sqlite(clock) => db.with_clock(CLOCKS[clock]),
             Dial::Postgres(_) => db,
         }
     }
@@ -113,7 +114,7 @@ impl VirtualTime {
     pub(super) async fn check(&self, url: &str, grace: Duration) -> Check {
         // SQLite goes by the real time here.
         let behind = match self.dial {
-            Dial::Sqlite(_) => system_clock().since(self.now),
+            Dial::Sqlite(_) => timestamp(system_clock()).since(self.now),
             Dial::Postgres(_) => Duration::ZERO,
         };
         let check = check(url, Some(grace + behind)).await;
@@ -159,8 +160,8 @@ fn take_clock() -> usize {
 }
 
 /// A clock of the store is a function without anything of its own.
-fn by<const CLOCK: usize>() -> Timestamp {
-    Timestamp::from_micros(NOW[CLOCK].load(Ordering::SeqCst))
+fn by<const CLOCK: usize>() -> UnixMicros {
+    UnixMicros(NOW[CLOCK].load(Ordering::SeqCst))
 }
 
 macro_rules! clocks {

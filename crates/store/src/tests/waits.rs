@@ -12,16 +12,14 @@ use tokio::{
     task::{JoinHandle, JoinSet},
     time::sleep,
 };
+use viridian_engine::WaitStart;
 use viridian_strategy::{DeploymentId, RouteHealth};
 
 use super::{
     fixture::{Engine, Fixture, call, manual},
     invariants,
 };
-use crate::{
-    HealthReport, Limits, ReportError, StoreError, UnitError, database::WaitStart,
-    transaction::Transaction,
-};
+use crate::{HealthReport, Limits, ReportError, StoreError, UnitError, transaction::Transaction};
 
 /// Another program that has what each call needs: SQLite's file, or a table.
 enum OtherProgram {
@@ -239,7 +237,7 @@ async fn take_the_connection(
             fixture.db.write_locked(WaitStart::now(), [id], lock).await
         }
     });
-    while fixture.db.handed_out().0 == 0 {
+    while fixture.db.connections_in_use().0 == 0 {
         tokio::task::yield_now().await;
     }
     waits

@@ -3,14 +3,14 @@
 use viridian_strategy::{DeploymentId, verbs};
 
 use crate::{
-    Database,
+    Store,
     error::UnitError,
     telemetry::InUnit as _,
     types::Phase,
     units::{Changed, RequestContext, change::PlannedChange},
 };
 
-impl Database {
+impl Store {
     /// Goes back to the current revision: blue-green at once, rolling from the
     /// next cycle on, step by step.
     ///

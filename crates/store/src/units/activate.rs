@@ -4,7 +4,7 @@ use uuid::Uuid;
 use viridian_strategy::{DeploymentId, RevisionId, verbs};
 
 use crate::{
-    Database,
+    Store,
     deployments::{Deployment, NewState, update_deployments},
     error::{ActivateRefusal, UnitError},
     revisions::{Revision, RevisionReference, RevisionSpec, insert_revisions},
@@ -23,7 +23,7 @@ pub struct NewRevision {
     pub revision: Revision,
 }
 
-impl Database {
+impl Store {
     /// Begins to deploy a revision, in one transaction.
     ///
     /// # Errors

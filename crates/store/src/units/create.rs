@@ -8,7 +8,7 @@ use viridian_strategy::{
 };
 
 use crate::{
-    Database,
+    Store,
     deployments::{Deployment, INSERT_DEPLOYMENT, Metadata, Status},
     error::{CreateRefusal, StoreError, UnitError},
     revisions::{Revision, RevisionSpec},
@@ -43,7 +43,7 @@ pub struct NewDeployment {
     pub initial_revision: Option<RevisionSpec>,
 }
 
-impl Database {
+impl Store {
     /// Creates a deployment in one transaction.
     ///
     /// # Errors

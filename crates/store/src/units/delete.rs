@@ -3,14 +3,14 @@
 use viridian_strategy::{DeploymentId, verbs};
 
 use crate::{
-    Database,
+    Store,
     error::UnitError,
     telemetry::InUnit as _,
     types::Phase,
     units::{Changed, RequestContext, change::PlannedChange},
 };
 
-impl Database {
+impl Store {
     /// Begins the end of a deployment. Its name is free at once.
     ///
     /// # Errors

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
+use viridian_engine::LockWait;
 use viridian_strategy::{DeploymentId, Observed, ObservedRoute, Timestamp};
 
 use crate::{
     deployments::{Deployment, LockedDeployment, Taken},
-    dialect::LockWait,
     error::StoreError,
     routes::{Endpoint, Route},
     transaction::Transaction,

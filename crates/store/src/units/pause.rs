@@ -3,14 +3,14 @@
 use viridian_strategy::{DeploymentId, Observed, Transition, verbs};
 
 use crate::{
-    Database,
+    Store,
     error::UnitError,
     telemetry::InUnit as _,
     types::Phase,
     units::{Changed, RequestContext, change::PlannedChange},
 };
 
-impl Database {
+impl Store {
     /// Holds a deployment as it is.
     ///
     /// # Errors

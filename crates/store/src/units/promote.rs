@@ -1,10 +1,10 @@
 //! Promote: the switch of all traffic, in one transaction.
 
+use viridian_engine::WaitStart;
 use viridian_strategy::{DeploymentId, RevisionId, RouteActions, RouteId, Transition, verbs};
 
 use crate::{
-    Database,
-    database::WaitStart,
+    Store,
     deployments::Deployment,
     error::{PromoteRefusal, UnitError},
     telemetry::{InUnit as _, count_not_promoted},
@@ -36,7 +36,7 @@ pub struct PromotionPreview {
     pub outcome: Result<(Vec<RouteId>, Vec<RouteId>), PromoteRefusal>,
 }
 
-impl Database {
+impl Store {
     /// Switches all traffic to the revision that is being deployed.
     ///
     /// Locks the deployment, checks what the caller expects, loads the routes

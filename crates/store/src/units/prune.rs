@@ -10,11 +10,11 @@
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use uuid::Uuid;
+use viridian_engine::WaitStart;
 use viridian_strategy::{DeploymentId, RevisionId, RouteId, Timestamp};
 
 use crate::{
-    Database, Deployment, RequestId, database::WaitStart, error::StoreError,
-    transaction::Transaction, units::lock::Locked,
+    Deployment, RequestId, Store, error::StoreError, transaction::Transaction, units::lock::Locked,
 };
 
 /// For how long things are kept that nothing depends on.
@@ -106,7 +106,7 @@ impl fmt::Display for RetentionError {
     }
 }
 
-impl Database {
+impl Store {
     /// Forgets what is old: replies to request ids after 24 hours, and the rest
     /// as it is asked for. Dropped half-way, it has done a part.
     ///

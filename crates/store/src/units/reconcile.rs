@@ -8,13 +8,12 @@ use std::time::Duration;
 
 use metrics::histogram;
 use tracing::info_span;
+use viridian_engine::WaitStart;
 use viridian_strategy::{DeploymentId, Timestamp, evaluate};
 
 use crate::{
-    Database,
-    database::WaitStart,
+    Store,
     deployments::{Deployment, set_due},
-    dialect::RoundTrip,
     error::StoreError,
     telemetry::{InUnit as _, RECONCILE_LATENESS},
     transaction::Transaction,
@@ -39,7 +38,7 @@ pub struct ReconcileBatch {
     pub set_aside: usize,
 }
 
-impl Database {
+impl Store {
     /// Looks at what is due and in nobody's hands, the longest overdue first. What
     /// is broken is set aside for a while, so that it delays no other, and for
     /// longer if it was before.
@@ -52,7 +51,7 @@ impl Database {
         limit: u32,
         backoff: &FailureBackoff,
     ) -> Result<ReconcileBatch, StoreError> {
-        let round_trip = RoundTrip::to_read(self.clock());
+        let round_trip = self.round_trip();
         let (due, now) = self.reader().await?.next_due(round_trip).await?;
         let next = due.map(|at| at.since(now));
         if next != Some(Duration::ZERO) {

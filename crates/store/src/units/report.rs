@@ -10,6 +10,7 @@ mod silence;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use viridian_engine::WaitStart;
 use viridian_strategy::{DeploymentId, RouteId, RouteStatus};
 
 use self::kinds::Report;
@@ -18,8 +19,7 @@ pub use self::{
     silence::Silenced,
 };
 use crate::{
-    Database,
-    database::WaitStart,
+    Store,
     error::StoreError,
     routes::Route,
     telemetry::InUnit as _,
@@ -33,7 +33,7 @@ use crate::{
 
 type Results = Vec<Result<(), ReportError>>;
 
-impl Database {
+impl Store {
     /// Applies reports of status. Each stands alone: the results are in the
     /// order of the reports.
     ///

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use tokio::time::timeout_at;
+use viridian_engine::WaitStart;
 use viridian_strategy::DeploymentId;
 
 use crate::{
-    Database, Deployment,
-    database::WaitStart,
+    Deployment, Store,
     documents::Reply,
     error::{StoreError, UnitError},
     replies::{Earlier, NewReply, Request, insert_replies},
     transaction::Transaction,
     units::{
-        batcher::{Decider, Decision, Pending},
+        batch::{Decider, Decision, Pending},
         change::WriteSet,
         lock::Locked,
     },
@@ -79,7 +79,7 @@ impl Transaction {
 /// The reply is stored in the same transaction. Nothing is looked up first: a
 /// repeat is refused by the rules or stopped by the stored reply's key, leaves no
 /// trace, and only then gets the first reply.
-impl Database {
+impl Store {
     /// Does what a call comes to that needs nothing but its deployment to decide:
     /// if it can together with others who wait, or else alone.
     pub(crate) async fn batched<T, R>(
@@ -98,14 +98,15 @@ impl Database {
             decide(locked)
         }));
         let since = WaitStart::now();
-        let (caller, mut answer) = Pending::new(Arc::clone(&decider), call.request.clone());
-        self.enqueue(since, id, Box::new(caller));
+        let request = call.request.clone();
+        let (pending, mut answer) = Pending::new(id, since, Arc::clone(&decider), request);
+        self.batcher().enqueue(Box::new(pending), self);
         let deadline = since.deadline(self.acquire_timeout());
         let answer = match timeout_at(deadline, &mut answer).await {
             Ok(answer) => answer,
-            // A batch that cannot begin is not waited for.
+            // No batch has taken it, so nothing of it was written.
             Err(_) if decider.take() => return Err(StoreError::PoolTimeout.into()),
-            // One that has begun may commit it.
+            // A batch has taken it, and may commit it.
             Err(_) => answer.await,
         };
         let answer = answer.unwrap_or_else(|_| {

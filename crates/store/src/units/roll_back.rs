@@ -4,7 +4,7 @@
 use viridian_strategy::{DeploymentId, DeploymentState, RevisionId, TransitionKind, verbs};
 
 use crate::{
-    Database,
+    Store,
     deployments::Deployment,
     error::{RollBackRefusal, UnitError},
     revisions::RevisionReference,
@@ -24,7 +24,7 @@ pub struct RolledBack {
     pub instant: bool,
 }
 
-impl Database {
+impl Store {
     /// Goes back to a revision, or to the one before the current one.
     ///
     /// # Errors

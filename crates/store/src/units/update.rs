@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use viridian_strategy::{DeploymentId, Policy, verbs};
 
 use crate::{
-    Database, Deployment,
+    Deployment, Store,
     error::{UnitError, UpdateRefusal},
     telemetry::InUnit as _,
     types::Phase,
@@ -36,7 +36,7 @@ impl DeploymentSpec {
     }
 }
 
-impl Database {
+impl Store {
     /// Changes what is asked of a deployment. `change` is given the present spec, under
     /// the deployment's lock. An update that asks for what is there already changes
     /// nothing, its generation included.

@@ -2,6 +2,7 @@
 
 use rstest::rstest;
 use uuid::Uuid;
+use viridian_engine::Write;
 use viridian_strategy::{DeploymentId, DeploymentState};
 
 use super::{
@@ -19,7 +20,6 @@ use crate::{
     replies::{Earlier, NewReply, insert_replies},
     revisions::insert_revisions,
     transaction::Transaction,
-    write::Write,
 };
 
 /// A deployment, one of whose columns has a golden text.

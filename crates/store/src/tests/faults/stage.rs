@@ -20,11 +20,8 @@ use super::{
     scenes::Scene,
     units::{Told, Unit},
 };
-use crate::{
-    Notification,
-    fail_points::{FailPoints, Fault, Point},
-    units::CommitBatcher,
-};
+use crate::Notification;
+use viridian_engine::fail_points::{FailPoints, Fault, Point};
 
 pub(super) struct Stage {
     fixture: Fixture,
@@ -92,7 +89,7 @@ impl Stage {
     pub(super) async fn set(engine: Engine, unit: Unit, way: Way) -> Self {
         let mut fixture = Fixture::new(engine).await;
         if way == Way::Alone {
-            fixture.db.batcher = CommitBatcher::new(0);
+            fixture.db = fixture.db.without_batches();
         }
         let scene = unit.set(&fixture).await;
         let record = Record::keep(&fixture, engine).await;
@@ -190,11 +187,11 @@ impl Stage {
     /// As many connections as the pool has can be had at once.
     pub(super) async fn hands_out_every_connection(&self) {
         let mut all = Vec::new();
-        let (_, max) = self.fixture.db.handed_out();
+        let (_, max) = self.fixture.db.connections_in_use();
         for _ in 0..max {
             all.push(self.fixture.db.reader().await.expect("one is free"));
         }
-        assert_eq!(self.fixture.db.handed_out(), (max, max));
+        assert_eq!(self.fixture.db.connections_in_use(), (max, max));
     }
 
     async fn run(&self) -> Told {
@@ -246,7 +243,7 @@ impl Stage {
     /// No transaction is open, soon, and no connection is handed out.
     async fn nothing_is_open(&self, what: &str) {
         let until = Instant::now() + PATIENCE;
-        while self.fixture.db.handed_out().0 > 0 {
+        while self.fixture.db.connections_in_use().0 > 0 {
             assert!(Instant::now() < until, "{what}: a connection is leaked");
             yield_now().await;
         }
@@ -264,7 +261,7 @@ impl Stage {
     /// meets none of its faults.
     async fn nobody_serves_the_line(&self, what: &str) {
         let until = Instant::now() + PATIENCE;
-        while !self.fixture.db.batcher.is_idle() {
+        while !self.fixture.db.batcher().is_idle() {
             assert!(Instant::now() < until, "{what}: the line is served on");
             yield_now().await;
         }

@@ -5,6 +5,7 @@ use std::{convert::Infallible, fmt::Debug, time::Duration};
 use futures::{FutureExt as _, future::BoxFuture};
 use serde_json::Value;
 use uuid::Uuid;
+use viridian_engine::system_clock;
 use viridian_strategy::{DeploymentId, RouteHealth, RouteStatus};
 
 use super::{
@@ -12,10 +13,10 @@ use super::{
     scenes::Scene,
 };
 use crate::{
-    Database, DeploymentSpec, HealthReport, LastReport, Metadata, NewDeployment, ReportError,
-    Request, RequestContext, RequestId, StoreError,
-    dialect::system_clock,
+    DeploymentSpec, HealthReport, LastReport, Metadata, NewDeployment, ReportError, Request,
+    RequestContext, RequestId, Store, StoreError,
     documents::{Json, Reply},
+    types::timestamp,
 };
 
 /// A unit of work, each from a scene of its own.
@@ -130,7 +131,7 @@ impl Unit {
     }
 
     /// Does it. A call has the same request id each time.
-    pub(super) fn run<'a>(self, db: &'a Database, scene: &'a Scene) -> BoxFuture<'a, Told> {
+    pub(super) fn run<'a>(self, db: &'a Store, scene: &'a Scene) -> BoxFuture<'a, Told> {
         let Scene {
             deployment,
             revision,
@@ -180,7 +181,7 @@ impl Unit {
                 let silent = scene.routes.iter().map(|&route| (route, id)).collect();
                 async move {
                     done(
-                        db.silence(system_clock(), &silent)
+                        db.silence(timestamp(system_clock()), &silent)
                             .await
                             .map(|it| it.routes),
                     )
@@ -191,7 +192,7 @@ impl Unit {
                 let spoken = |&route| LastReport {
                     route,
                     status: None,
-                    health: Some(system_clock()),
+                    health: Some(timestamp(system_clock())),
                 };
                 let spoken = scene.routes.iter().map(spoken).collect();
                 async move { done(db.note_reports(spoken).await) }.boxed()
@@ -210,13 +211,13 @@ impl Unit {
     }
 }
 
-async fn report_status(db: &Database, scene: &Scene, status: RouteStatus) -> Told {
+async fn report_status(db: &Store, scene: &Scene, status: RouteStatus) -> Told {
     let reports = scene.routes.iter().map(|&route| report(route, status));
     let results = db.report_statuses(reports.collect()).await;
     applied(results)
 }
 
-async fn report_health(db: &Database, scene: &Scene, health: RouteHealth) -> Told {
+async fn report_health(db: &Store, scene: &Scene, health: RouteHealth) -> Told {
     let report = |&route| HealthReport { route, health };
     let results = db.report_health(scene.routes.iter().map(report).collect());
     applied(results.await)

@@ -20,8 +20,7 @@ use viridian_strategy::{
 };
 
 use crate::{
-    Database, Deployment, HealthReport, HistoryEntry, Outcome, Phase, Promotion, Route,
-    RouteFilter,
+    Deployment, HealthReport, HistoryEntry, Outcome, Phase, Promotion, Route, RouteFilter, Store,
     tests::{
         chance::{chance, count, short, tell},
         fixture::{Engine, Fixture, amend, call, manual, report, spec},
@@ -168,7 +167,7 @@ pub(super) struct Arena {
 }
 
 impl Arena {
-    pub(super) fn db(&self) -> Database {
+    pub(super) fn db(&self) -> Store {
         self.fixture.db.clone()
     }
 

@@ -6,7 +6,7 @@ use diesel::{QueryableByName, sql_types::Text};
 use serde::Deserialize;
 
 use super::expression::canonical;
-use crate::database::Snapshot;
+use viridian_engine::Snapshot;
 
 /// A schema, in words that both engines have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

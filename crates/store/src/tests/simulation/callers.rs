@@ -10,8 +10,7 @@ use super::{
     policies::{PolicyChange, small},
 };
 use crate::{
-    Database, Deployment, DeploymentSpec, Request, RequestContext, RequestId, StoreError,
-    UnitError,
+    Deployment, DeploymentSpec, Request, RequestContext, RequestId, Store, StoreError, UnitError,
     tests::fixture::{amend, call, spec},
 };
 
@@ -97,7 +96,7 @@ impl Ask {
     /// Asks for it.
     pub(super) async fn ask(
         &self,
-        db: &Database,
+        db: &Store,
         id: DeploymentId,
         terms: &RequestContext,
     ) -> Result<Deployment, Told> {

@@ -7,7 +7,7 @@ use tokio::sync::broadcast::{Receiver, error::TryRecvError};
 use viridian_strategy::Timestamp;
 
 use super::dice::Dice;
-use crate::{Database, FailureBackoff, Notification, ReconcileBatch};
+use crate::{FailureBackoff, Notification, ReconcileBatch, Store};
 
 pub(super) struct Coordinator {
     /// When it looks again if it hears of nothing.
@@ -27,7 +27,7 @@ pub(super) struct Coordinator {
 
 impl Coordinator {
     /// One that has just been started: it looks at once.
-    pub(super) fn start(db: &Database, now: Timestamp, workers: usize, loses: Option<u32>) -> Self {
+    pub(super) fn start(db: &Store, now: Timestamp, workers: usize, loses: Option<u32>) -> Self {
         Self {
             look_at: now,
             assignments_at: Some(now),
@@ -66,7 +66,7 @@ impl Coordinator {
     /// One pass of each worker, side by side.
     pub(super) async fn pass(
         &mut self,
-        db: &Database,
+        db: &Store,
         now: Timestamp,
         dice: &mut Dice,
     ) -> Vec<ReconcileBatch> {

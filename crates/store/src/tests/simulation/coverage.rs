@@ -8,7 +8,9 @@ use diesel::{
     sql_types::{BigInt, Text},
 };
 
-use crate::{connection::load, tests::fixture::Fixture};
+use viridian_engine::load;
+
+use crate::tests::fixture::Fixture;
 
 #[derive(Default)]
 pub(super) struct Coverage {

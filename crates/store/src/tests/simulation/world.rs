@@ -12,7 +12,7 @@ use super::{
     callers::Told, coordinator::Coordinator, coverage::Coverage, dice::Dice, life::Life, poison,
 };
 use crate::{
-    Database, Deployment, Projects, ReportError, TrafficTable,
+    Deployment, Projects, ReportError, Store, TrafficTable,
     tests::{
         fixture::{Engine, Fixture, call},
         virtual_time::VirtualTime,
@@ -186,7 +186,7 @@ fn open(fixture: &Option<Fixture>) -> &Fixture {
     fixture.as_ref().expect("it is open")
 }
 
-fn start(db: &Database, engine: Engine, manner: Manner, now: Timestamp) -> Coordinator {
+fn start(db: &Store, engine: Engine, manner: Manner, now: Timestamp) -> Coordinator {
     let workers = match engine {
         Engine::Sqlite => 1,
         Engine::Postgres => 2,

@@ -7,7 +7,7 @@ use viridian_strategy::{DeploymentId, RouteHealth, RouteId, Timestamp};
 
 use super::{Report, hear, kinds::ReportError};
 use crate::{
-    Database,
+    Store,
     error::StoreError,
     last_reports::{LastReport, RouteSelection, note_reports},
     routes::Route,
@@ -30,7 +30,7 @@ struct Silence(RouteId);
 /// Some routes, with their deployments.
 type Silent = Vec<(RouteId, DeploymentId)>;
 
-impl Database {
+impl Store {
     /// Writes down when something was last reported of routes; of each only once.
     /// Those that are over or unknown are left out.
     ///

@@ -4,7 +4,7 @@ use futures::future::join_all;
 
 use super::{PAUSE, Results, World, open};
 use crate::{
-    Database, Deployment, HealthReport, RequestContext, StatusReport, StoreError,
+    Deployment, HealthReport, RequestContext, StatusReport, Store, StoreError,
     tests::simulation::{
         agenda::Happening,
         callers::{Ask, terms},
@@ -158,7 +158,7 @@ impl World<'_> {
     }
 }
 
-async fn report_statuses(db: &Database, reports: &[(usize, StatusReport)]) -> Results {
+async fn report_statuses(db: &Store, reports: &[(usize, StatusReport)]) -> Results {
     if reports.is_empty() {
         return Vec::new();
     }
@@ -167,7 +167,7 @@ async fn report_statuses(db: &Database, reports: &[(usize, StatusReport)]) -> Re
     results.expect("the batch is taken")
 }
 
-async fn report_healths(db: &Database, reports: &[(usize, HealthReport)]) -> Results {
+async fn report_healths(db: &Store, reports: &[(usize, HealthReport)]) -> Results {
     if reports.is_empty() {
         return Vec::new();
     }

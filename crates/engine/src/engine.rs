@@ -1,0 +1,208 @@
+//! Opens a database, and hands out connections and transactions.
+
+use std::time::Duration;
+
+use crate::{
+    connection::{AsEngine, Connection},
+    error::{EngineError, OpenError},
+    limits::Limits,
+    listener::Listener,
+    location::Location,
+    migrations::Migrations,
+    postgres::PgPool,
+    round_trip::{self, Clock, RoundTrip},
+    sqlite::SqlitePool,
+    sqlite_thread::run_inline,
+    telemetry::{ConnectionUse, measure_wait},
+    transaction::Transaction,
+    wait::WaitStart,
+    writer::{BusyWait, CommitMode, NotBegun},
+};
+
+/// A database of either engine. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    backend: Backend,
+    clock: Clock,
+}
+
+#[derive(Clone)]
+enum Backend {
+    Pg(PgPool),
+    Sqlite(SqlitePool),
+}
+
+impl Engine {
+    /// Opens a database, and brings its schema up to date. Needs a multi-thread runtime.
+    ///
+    /// # Errors
+    ///
+    /// An [`OpenError`] that is one clear sentence.
+    pub async fn open(
+        location: &Location,
+        limits: Limits,
+        migrations: Migrations,
+    ) -> Result<Self, OpenError> {
+        let backend = match location {
+            Location::Sqlite(path) => {
+                Backend::Sqlite(SqlitePool::open(path, limits, migrations).await?)
+            }
+            Location::Postgres(server) => {
+                Backend::Pg(PgPool::open(server, limits, migrations).await?)
+            }
+        };
+        Ok(Self {
+            backend,
+            clock: round_trip::system_clock,
+        })
+    }
+
+    /// Tells the time by another clock on SQLite, which has none of its own.
+    #[cfg(feature = "testing")]
+    #[must_use]
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// Returns whether all writes go through one connection.
+    pub fn has_one_writer(&self) -> bool {
+        matches!(self.backend, Backend::Sqlite(_))
+    }
+
+    /// Returns a round trip without a transaction.
+    pub fn round_trip(&self) -> RoundTrip {
+        RoundTrip::to_read(self.clock)
+    }
+
+    /// Returns how long a call waits for a connection, or for the writer.
+    pub fn acquire_timeout(&self) -> Duration {
+        match &self.backend {
+            Backend::Pg(pool) => pool.acquire_timeout,
+            Backend::Sqlite(pool) => pool.acquire_timeout,
+        }
+    }
+
+    /// Returns how long a call waits for another program that has locked SQLite's file. No
+    /// program can lock all of a PostgreSQL database.
+    pub fn busy_timeout(&self) -> Duration {
+        match &self.backend {
+            Backend::Pg(_) => Duration::MAX,
+            Backend::Sqlite(pool) => pool.busy_timeout,
+        }
+    }
+
+    /// Returns how long ago the database answered, also if it was asked nothing. SQLite is a
+    /// part of this process, and always answers.
+    pub fn unanswered_for(&self) -> Duration {
+        match &self.backend {
+            Backend::Pg(pool) => pool.unanswered_for(),
+            Backend::Sqlite(_) => Duration::ZERO,
+        }
+    }
+
+    /// Returns how many connections are in use, and how many there may be. On SQLite those
+    /// are the readers.
+    pub fn connections_in_use(&self) -> (usize, usize) {
+        match &self.backend {
+            Backend::Pg(pool) => pool.connections_in_use(),
+            Backend::Sqlite(pool) => pool.connections_in_use(),
+        }
+    }
+
+    /// Returns a connection to read with.
+    ///
+    /// # Errors
+    ///
+    /// When none is free in time, or the database cannot be reached.
+    pub async fn reader(&self, since: WaitStart) -> Result<Connection, EngineError> {
+        let reader = async {
+            match &self.backend {
+                Backend::Pg(pool) => pool.get(since).await,
+                Backend::Sqlite(pool) => pool.reader(since).await,
+            }
+        };
+        measure_wait(ConnectionUse::Read, reader).await
+    }
+
+    /// Begins a transaction. On SQLite it is committed together with those that wait.
+    ///
+    /// # Errors
+    ///
+    /// When it could not begin in time, or the database cannot be reached.
+    pub async fn begin<C>(&self, since: WaitStart) -> Result<Transaction<C>, EngineError>
+    where
+        C: AsEngine + From<Connection> + Into<Connection> + Send + 'static,
+    {
+        let connection = match &self.backend {
+            Backend::Pg(pool) => measure_wait(ConnectionUse::Write, pool.get(since)).await?,
+            Backend::Sqlite(pool) => {
+                let acquire = pool.acquire_writer(since);
+                let permit = measure_wait(ConnectionUse::Write, acquire).await?;
+                let deadline = pool.busy_deadline(since);
+                let guard = permit.begin(CommitMode::Grouped, deadline).await?;
+                Connection::SqliteWriter(guard)
+            }
+        };
+        Ok(Transaction::on(connection, self.clock))
+    }
+
+    /// Runs work in a transaction that is committed at once, on this thread if it is
+    /// SQLite's. The transaction waits for its turn from now on, and for another program as
+    /// long as a call may that began to wait at `since`.
+    ///
+    /// # Errors
+    ///
+    /// When it could not begin. The work was not run then.
+    pub async fn run_immediate<C, T>(
+        &self,
+        since: WaitStart,
+        work: impl AsyncFnOnce(Transaction<C>) -> T,
+    ) -> Result<T, EngineError>
+    where
+        C: AsEngine + From<Connection> + Into<Connection> + Send + 'static,
+    {
+        let now = WaitStart::now();
+        let pool = match &self.backend {
+            Backend::Pg(pool) => {
+                let connection = measure_wait(ConnectionUse::Write, pool.get(now)).await?;
+                return Ok(work(Transaction::on(connection, self.clock)).await);
+            }
+            Backend::Sqlite(pool) => pool,
+        };
+        let mut permit = measure_wait(ConnectionUse::Write, pool.acquire_writer(now)).await?;
+        let mut wait = BusyWait::until(pool.busy_deadline(since));
+        let mut work = Some(work);
+        loop {
+            // The attempt runs inline too: a change of threads for BEGIN would cost more than
+            // all that follows. It never waits for the lock, so it holds up nothing.
+            let attempt = run_inline(async {
+                let guard = permit.try_begin(CommitMode::Immediate).await?;
+                let work = work.take().expect("only a failed attempt is repeated");
+                let connection = Connection::SqliteWriter(guard);
+                Ok(work(Transaction::on(connection, self.clock)).await)
+            });
+            match attempt.await {
+                Ok(done) => return Ok(done),
+                Err(NotBegun::Failed(error)) => return Err(error),
+                Err(NotBegun::Busy(same)) => permit = same,
+            }
+            // Outside of `run_inline`: there a wait would hold up the thread.
+            wait.pause().await?;
+        }
+    }
+
+    /// Listens to a channel of notifications. None on SQLite, where no other process writes.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be reached.
+    pub async fn listen(&self, channel: &'static str) -> Result<Option<Listener>, EngineError> {
+        match &self.backend {
+            Backend::Pg(pool) => {
+                let connection = pool.take().await?;
+                Ok(Some(Listener::start(connection, channel).await?))
+            }
+            Backend::Sqlite(_) => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Where a database is, by its URL.
+
+use std::{fmt, path::PathBuf, time::Duration};
+
+use url::Url;
+
+use crate::{error::OpenError, postgres::PgServer, tls::TlsOptions};
+
+/// Where a database is.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Location {
+    /// In a file.
+    Sqlite(PathBuf),
+    /// Behind a PostgreSQL server.
+    Postgres(Box<PgServer>),
+}
+
+impl Location {
+    /// Parses `sqlite:PATH` or `postgres://USER@HOST:PORT/NAME`, with libpq's options
+    /// after a `?`: `sslmode`, `sslrootcert` and more.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Url`] for a URL that cannot work.
+    pub fn parse(text: &str) -> Result<Self, OpenError> {
+        let (scheme, rest) = text.split_once(':').unwrap_or(("", text));
+        match scheme {
+            "sqlite" => sqlite(rest),
+            "postgres" | "postgresql" => postgres(text),
+            _ => Err(OpenError::Url(
+                "it must begin with sqlite: or postgres://".into(),
+            )),
+        }
+    }
+}
+
+fn sqlite(path: &str) -> Result<Location, OpenError> {
+    let path = path.strip_prefix("//").unwrap_or(path);
+    if path.is_empty() || path.ends_with('/') {
+        return Err(OpenError::Url("sqlite: needs the path of a file".into()));
+    }
+    if path == ":memory:" || path.contains('?') {
+        return Err(OpenError::Url(
+            "sqlite: takes the path of a file, and no more".into(),
+        ));
+    }
+    Ok(Location::Sqlite(PathBuf::from(path)))
+}
+
+fn postgres(text: &str) -> Result<Location, OpenError> {
+    let mut url = Url::parse(text).map_err(|error| OpenError::Url(error.to_string()))?;
+    if url.path().trim_start_matches('/').is_empty() {
+        return Err(OpenError::Url("it needs the name of a database".into()));
+    }
+    let tls = take_tls(&mut url)?;
+    let mut config: tokio_postgres::Config =
+        url.as_str()
+            .parse()
+            .map_err(|error: tokio_postgres::Error| {
+                let why = std::error::Error::source(&error).map(ToString::to_string);
+                OpenError::Url(why.unwrap_or_else(|| error.to_string()))
+            })?;
+    config.ssl_mode(tls.negotiation());
+    detect_silence(&mut config, &url);
+    Ok(Location::Postgres(Box::new(PgServer { url, config, tls })))
+}
+
+/// Detects a server that is gone silently: its machine died, or a firewall dropped the
+/// connection. The system itself gives up after a quarter of an hour when something was
+/// sent, and after two hours when not. What the URL sets wins.
+fn detect_silence(config: &mut tokio_postgres::Config, url: &Url) {
+    let is_set = |option| url.query_pairs().any(|(name, _)| name == option);
+    if !is_set("keepalives_idle") {
+        config.keepalives_idle(KEEPALIVE_IDLE);
+    }
+    if !is_set("keepalives_interval") {
+        config.keepalives_interval(KEEPALIVE_INTERVAL);
+    }
+    if !is_set("keepalives_retries") {
+        config.keepalives_retries(KEEPALIVE_RETRIES);
+    }
+    if !is_set("tcp_user_timeout") {
+        config.tcp_user_timeout(TCP_USER_TIMEOUT);
+    }
+}
+
+/// Takes the options out of a URL that tokio-postgres knows only in part, or not at all.
+fn take_tls(url: &mut Url) -> Result<TlsOptions, OpenError> {
+    let mut tls = TlsOptions::default();
+    let mut others = Vec::new();
+    for (name, value) in url.query_pairs() {
+        match &*name {
+            "sslmode" => tls.mode = value.parse().map_err(OpenError::Url)?,
+            "sslrootcert" => tls.roots = Some(value.into_owned().into()),
+            _ => others.push((name.into_owned(), value.into_owned())),
+        }
+    }
+    url.set_query(None);
+    if !others.is_empty() {
+        url.query_pairs_mut().extend_pairs(others);
+    }
+    Ok(tls)
+}
+
+/// Without the password.
+impl fmt::Debug for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Self::Postgres(server) => {
+                let url = &server.url;
+                let (host, name) = (url.host_str().unwrap_or_default(), url.path());
+                write!(f, "postgres://{host}:{}{name}", url.port().unwrap_or(5432))
+            }
+        }
+    }
+}
+
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEPALIVE_RETRIES: u32 = 2;
+const TCP_USER_TIMEOUT: Duration = Duration::from_secs(20);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::SslVerification;
+
+    #[test]
+    fn says_what_cannot_work() {
+        for (url, why) in [
+            ("", "must begin with"),
+            ("mysql://h/db", "must begin with"),
+            ("sqlite:", "needs the path"),
+            ("sqlite::memory:", "path of a file"),
+            ("postgres://h", "name of a database"),
+            ("postgres://h:notaport/db", "port"),
+            ("postgres://h/db?sslmode=allow", "sslmode is one of"),
+            ("postgres://h/db?sslcert=me.pem", "sslcert"),
+        ] {
+            let error = Location::parse(url).expect_err(url).to_string();
+            assert!(error.contains(why), "{url}: {error}");
+        }
+    }
+
+    #[test]
+    fn takes_the_options_about_tls() {
+        let url = "postgres://h/db?connect_timeout=3&sslmode=verify-full&sslrootcert=%2Fa%20b.pem";
+        let Ok(Location::Postgres(server)) = Location::parse(url) else {
+            panic!("it can work");
+        };
+        assert_eq!(server.tls.mode, SslVerification::VerifyFull);
+        assert_eq!(server.tls.roots, Some("/a b.pem".into()));
+        assert_eq!(server.url.as_str(), "postgres://h/db?connect_timeout=3");
+        assert_eq!(
+            server.config.get_connect_timeout(),
+            Some(&Duration::from_secs(3))
+        );
+    }
+
+    #[test]
+    fn silence_is_noticed_unless_the_url_says_otherwise() {
+        let parsed = |url| match Location::parse(url) {
+            Ok(Location::Postgres(server)) => server.config,
+            _ => panic!("it can work"),
+        };
+        let config = parsed("postgres://h/db");
+        assert!(config.get_keepalives());
+        assert_eq!(config.get_keepalives_idle(), KEEPALIVE_IDLE);
+        assert_eq!(config.get_keepalives_interval(), Some(KEEPALIVE_INTERVAL));
+        assert_eq!(config.get_keepalives_retries(), Some(KEEPALIVE_RETRIES));
+        assert_eq!(config.get_tcp_user_timeout(), Some(&TCP_USER_TIMEOUT));
+
+        let config = parsed(
+            "postgres://h/db?keepalives_idle=60&keepalives_interval=7&keepalives_retries=9\
+             &tcp_user_timeout=90",
+        );
+        let seconds = Duration::from_secs;
+        assert_eq!(config.get_keepalives_idle(), seconds(60));
+        assert_eq!(config.get_keepalives_interval(), Some(seconds(7)));
+        assert_eq!(config.get_keepalives_retries(), Some(9));
+        assert_eq!(config.get_tcp_user_timeout(), Some(&seconds(90)));
+    }
+
+    #[test]
+    fn debug_has_no_password() {
+        let location = Location::parse("postgres://me:secret@db:5433/viridian").expect("a URL");
+        assert_eq!(format!("{location:?}"), "postgres://db:5433/viridian");
+    }
+}

@@ -1,0 +1,159 @@
+//! PostgreSQL: a pool of connections.
+
+use std::{error::Error as _, sync::Arc, time::Duration};
+
+use diesel::ConnectionError;
+use diesel_async::{
+    AsyncPgConnection, SimpleAsyncConnection as _,
+    pooled_connection::{
+        AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
+        deadpool::{self, Object},
+    },
+};
+use futures::FutureExt as _;
+use tokio::time::timeout_at;
+use tokio_postgres_rustls::MakeRustlsConnect;
+use url::Url;
+
+use crate::{
+    connection::Connection,
+    error::{EngineError, OpenError},
+    limits::Limits,
+    migrations::Migrations,
+    pg_connection::{PgConnection, ResponseClock},
+    tls::TlsOptions,
+    wait::WaitStart,
+};
+
+/// A server, and how to connect to it. Made by [`Location`](crate::Location).
+#[derive(Clone, PartialEq, Eq)]
+pub struct PgServer {
+    /// The URL without the options about TLS.
+    pub(crate) url: Url,
+    pub(crate) config: tokio_postgres::Config,
+    pub(crate) tls: TlsOptions,
+}
+
+/// Makes connections to a server.
+pub(crate) struct PgConnector {
+    config: tokio_postgres::Config,
+    tls: MakeRustlsConnect,
+}
+
+#[derive(Clone)]
+pub(crate) struct PgPool {
+    connections: deadpool::Pool<AsyncPgConnection>,
+    pub(crate) acquire_timeout: Duration,
+    clock: ResponseClock,
+}
+
+impl PgPool {
+    pub(crate) async fn open(
+        server: &PgServer,
+        limits: Limits,
+        migrations: Migrations,
+    ) -> Result<Self, OpenError> {
+        let connector = Arc::new(server.connector()?);
+        let mut config = ManagerConfig::<AsyncPgConnection>::default();
+        config.recycling_method = RecyclingMethod::Fast;
+        config.custom_setup = Box::new(move |_| {
+            let connector = Arc::clone(&connector);
+            async move { connector.connect(limits).await }.boxed()
+        });
+        let manager = AsyncDieselConnectionManager::new_with_config(server.url.as_str(), config);
+        let connections = deadpool::Pool::builder(manager)
+            .max_size(limits.connections as usize)
+            .build()
+            .map_err(|error| OpenError::Unavailable(error.to_string()))?;
+        let pool = Self {
+            connections,
+            acquire_timeout: limits.acquire_timeout,
+            clock: ResponseClock::new(limits.answer_timeout()),
+        };
+        let first = pool
+            .object(WaitStart::now())
+            .await
+            .map_err(|error| match error {
+                EngineError::Unavailable(why) => OpenError::Unavailable(why),
+                EngineError::PoolTimeout => OpenError::Unavailable("it does not answer".to_owned()),
+                error => OpenError::Unavailable(error.to_string()),
+            })?;
+        migrations.run_on_postgres(Object::take(first)).await?;
+        Ok(pool)
+    }
+
+    pub(crate) async fn get(&self, since: WaitStart) -> Result<Connection, EngineError> {
+        let connection = PgConnection::new(self.object(since).await?, self.clock.clone());
+        Ok(Connection::Pg(Box::new(connection)))
+    }
+
+    /// Returns how long ago the last answer came.
+    pub(crate) fn unanswered_for(&self) -> Duration {
+        self.clock.unanswered_for()
+    }
+
+    /// Takes a connection out of the pool for good.
+    pub(crate) async fn take(&self) -> Result<AsyncPgConnection, EngineError> {
+        Ok(Object::take(self.object(WaitStart::now()).await?))
+    }
+
+    pub(crate) fn connections_in_use(&self) -> (usize, usize) {
+        let status = self.connections.status();
+        (status.size - status.available, status.max_size)
+    }
+
+    async fn object(&self, since: WaitStart) -> Result<Object<AsyncPgConnection>, EngineError> {
+        let deadline = since.deadline(self.acquire_timeout);
+        let object = timeout_at(deadline, self.connections.get())
+            .await
+            .map_err(|_| EngineError::PoolTimeout)?;
+        Ok(object?)
+    }
+}
+
+impl PgServer {
+    /// Reads the roots by which the server's certificate is verified.
+    pub(crate) fn connector(&self) -> Result<PgConnector, OpenError> {
+        Ok(PgConnector {
+            config: self.config.clone(),
+            tls: self.tls.connector().map_err(OpenError::Url)?,
+        })
+    }
+}
+
+impl PgConnector {
+    pub(crate) async fn connect(
+        &self,
+        limits: Limits,
+    ) -> Result<AsyncPgConnection, ConnectionError> {
+        // Not by `establish`, which drops the cause of the error.
+        let connected = self.config.connect(self.tls.clone()).await;
+        let (client, driver) = connected.map_err(|error| {
+            let why = error.source().map(ToString::to_string);
+            ConnectionError::BadConnection(why.unwrap_or_else(|| error.to_string()))
+        })?;
+        let mut connection =
+            AsyncPgConnection::try_from_client_and_connection(client, driver).await?;
+        connection
+            .batch_execute(&session(limits))
+            .await
+            .map_err(ConnectionError::CouldntSetupConfiguration)?;
+        Ok(connection)
+    }
+}
+
+/// Returns the settings of a session. The server ends what hangs. Its errors are classified
+/// by their text, so that should be English, which only a superuser may set. A statement is
+/// planned once per connection: planning a write takes longer than running it, and no other
+/// plan is better for another number of rows.
+fn session(limits: Limits) -> String {
+    format!(
+        "SET lock_timeout = {}; SET statement_timeout = {}; \
+         SET idle_in_transaction_session_timeout = {}; SET TIME ZONE 'UTC'; \
+         SET plan_cache_mode = force_generic_plan; SET application_name = 'viridian'; \
+         DO $$ BEGIN SET lc_messages = 'C'; EXCEPTION WHEN insufficient_privilege THEN END $$",
+        limits.lock_timeout.as_millis(),
+        limits.statement_timeout.as_millis(),
+        limits.idle_timeout.as_millis(),
+    )
+}

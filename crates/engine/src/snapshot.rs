@@ -1,0 +1,135 @@
+//! One consistent view of a database, beside whatever servers run on it.
+
+use std::path::Path;
+
+use diesel::{
+    Connection as _, ConnectionError, QueryResult, QueryableByName, SqliteConnection,
+    connection::SimpleConnection as _, pg::Pg, sql_query, sql_types::Double, sqlite::Sqlite,
+};
+use diesel_async::{AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as _};
+use tokio::task::spawn_blocking;
+
+use crate::{
+    connection::load_in_place,
+    error::{EngineError, OpenError},
+    limits::Limits,
+    location::Location,
+    sqlite_thread::{SqliteConn, with_thread},
+};
+
+/// A connection in a read-only transaction: every query sees the same committed state. It
+/// takes no lock that a server needs, and ends when it is dropped.
+#[expect(clippy::large_enum_variant, reason = "there is one")]
+pub enum Snapshot {
+    /// On PostgreSQL.
+    Pg(AsyncPgConnection),
+    /// On SQLite.
+    Sqlite(SqliteConn),
+}
+
+impl Snapshot {
+    /// Begins the transaction.
+    ///
+    /// # Errors
+    ///
+    /// An [`OpenError`] that is one clear sentence.
+    pub async fn open(url: &str) -> Result<Self, OpenError> {
+        match Location::parse(url)? {
+            Location::Postgres(server) => {
+                let away = |error: ConnectionError| match error {
+                    ConnectionError::BadConnection(why) => OpenError::Unavailable(why),
+                    error => OpenError::Unavailable(error.to_string()),
+                };
+                let server = server.connector()?;
+                let mut connection = server.connect(Limits::default()).await.map_err(away)?;
+                let begun = connection.batch_execute(BEGIN_POSTGRES).await;
+                begun.map_err(|error| OpenError::Unavailable(error.to_string()))?;
+                Ok(Self::Pg(connection))
+            }
+            Location::Sqlite(path) => {
+                let unusable = |why: String| OpenError::File {
+                    path: path.display().to_string(),
+                    why,
+                };
+                let uri = read_only(&path).map_err(unusable)?;
+                let opened = spawn_blocking(move || {
+                    let mut connection =
+                        SqliteConnection::establish(&uri).map_err(|error| error.to_string())?;
+                    let begun = connection.batch_execute(BEGIN_SQLITE);
+                    begun.map_err(|error| error.to_string())?;
+                    Ok(connection)
+                });
+                let opened = opened.await.map_err(|error| unusable(error.to_string()))?;
+                Ok(Self::Sqlite(with_thread(opened.map_err(unusable)?)))
+            }
+        }
+    }
+
+    /// Returns the text that is meant for this engine.
+    pub fn dialect<'a>(&self, sqlite: &'a str, postgres: &'a str) -> &'a str {
+        match self {
+            Self::Pg(_) => postgres,
+            Self::Sqlite(_) => sqlite,
+        }
+    }
+
+    /// Returns the rows of a query, which may have one parameter.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn rows<Row>(
+        &mut self,
+        query: &str,
+        parameter: Option<f64>,
+    ) -> Result<Vec<Row>, EngineError>
+    where
+        Row: QueryableByName<Pg> + QueryableByName<Sqlite> + Send + 'static,
+    {
+        let query = sql_query(query);
+        let rows: QueryResult<Vec<Row>> = match (self, parameter) {
+            (Self::Pg(c), None) => query.load(c).await,
+            (Self::Pg(c), Some(value)) => query.bind::<Double, _>(value).load(c).await,
+            (Self::Sqlite(c), None) => load_in_place(c, query).await,
+            (Self::Sqlite(c), Some(value)) => {
+                load_in_place(c, query.bind::<Double, _>(value)).await
+            }
+        };
+        Ok(rows?)
+    }
+}
+
+/// Returns a URI that opens a file without making or changing it.
+fn read_only(path: &Path) -> Result<String, String> {
+    if !path.is_file() {
+        return Err("there is no such file".to_owned());
+    }
+    let path = path.to_str().ok_or("its name is not UTF-8")?;
+    let escaped = path
+        .replace('%', "%25")
+        .replace('?', "%3f")
+        .replace('#', "%23");
+    Ok(format!("file:{escaped}?mode=ro"))
+}
+
+/// A check may take longer than a call.
+const BEGIN_POSTGRES: &str =
+    "SET statement_timeout = 0; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
+/// SQLite takes its snapshot at the first read.
+const BEGIN_SQLITE: &str = "PRAGMA busy_timeout = 5000; BEGIN; SELECT COUNT(*) FROM sqlite_schema";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_no_part_of_the_options() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("a?b%c#d.db");
+        std::fs::write(&path, "").expect("a file");
+        let uri = read_only(&path).expect("a URI");
+        assert!(uri.ends_with("/a%3fb%25c%23d.db?mode=ro"), "{uri}");
+        assert!(read_only(folder.path()).is_err());
+    }
+}

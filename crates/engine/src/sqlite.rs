@@ -1,0 +1,192 @@
+//! SQLite: one writer behind a fair queue, and readers of their own.
+
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use diesel::{
+    Connection as _, ConnectionError, SqliteConnection, connection::SimpleConnection as _,
+};
+use diesel_async::pooled_connection::{
+    AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod, deadpool,
+};
+use futures::{FutureExt as _, future::BoxFuture};
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, timeout_at},
+};
+
+use crate::{
+    connection::{Connection, SqliteReader},
+    error::{EngineError, OpenError},
+    limits::Limits,
+    migrations::Migrations,
+    sqlite_thread::{SqliteConn, with_thread},
+    wait::WaitStart,
+    writer::{Writer, WriterPermit, fail_when_busy},
+};
+
+#[derive(Clone)]
+pub(crate) struct SqlitePool {
+    writer: Writer,
+    readers: deadpool::Pool<SqliteConn>,
+    pub(crate) acquire_timeout: Duration,
+    pub(crate) busy_timeout: Duration,
+    /// Held while the database is open: one server process a file.
+    _lock: Arc<File>,
+}
+
+impl SqlitePool {
+    pub(crate) async fn open(
+        path: &Path,
+        limits: Limits,
+        migrations: Migrations,
+    ) -> Result<Self, OpenError> {
+        let unusable = |why: String| OpenError::File {
+            path: path.display().to_string(),
+            why,
+        };
+        let text = path
+            .to_str()
+            .ok_or_else(|| unusable("its name is not UTF-8".into()))?;
+        let lock = lock(path).map_err(unusable)?;
+        let path: Arc<str> = Arc::from(text);
+        let busy_timeout = limits.busy_timeout;
+        let writer = {
+            let path = Arc::clone(&path);
+            let first = spawn_blocking(move || -> Result<SqliteConnection, OpenError> {
+                let mut connection =
+                    connect(&path, busy_timeout).map_err(|error| OpenError::File {
+                        path: path.to_string(),
+                        why: error.to_string(),
+                    })?;
+                migrations.run_on_sqlite(&mut connection)?;
+                fail_when_busy(&mut connection).map_err(|error| OpenError::File {
+                    path: path.to_string(),
+                    why: error.to_string(),
+                })?;
+                Ok(connection)
+            });
+            first.await.map_err(|error| unusable(error.to_string()))??
+        };
+        let mut config = ManagerConfig::<SqliteConn>::default();
+        config.recycling_method = RecyclingMethod::Fast;
+        config.custom_setup = Box::new(move |path| connect_reader(path, busy_timeout));
+        let manager = AsyncDieselConnectionManager::new_with_config(&*path, config);
+        let readers = deadpool::Pool::builder(manager)
+            .max_size(limits.readers as usize)
+            .build()
+            .map_err(|error| unusable(error.to_string()))?;
+        Ok(Self {
+            writer: Writer::new(writer, move || connect(&path, busy_timeout)),
+            readers,
+            acquire_timeout: limits.acquire_timeout,
+            busy_timeout,
+            _lock: Arc::new(lock),
+        })
+    }
+
+    pub(crate) async fn reader(&self, since: WaitStart) -> Result<Connection, EngineError> {
+        let deadline = since.deadline(self.acquire_timeout);
+        let object = timeout_at(deadline, self.readers.get())
+            .await
+            .map_err(|_| EngineError::PoolTimeout)?;
+        Ok(Connection::SqliteReader(SqliteReader::new(object?)))
+    }
+
+    pub(crate) fn connections_in_use(&self) -> (usize, usize) {
+        let status = self.readers.status();
+        (status.size - status.available, status.max_size)
+    }
+
+    /// Returns until when a unit waits for other programs to unlock the file.
+    pub(crate) fn busy_deadline(&self, since: WaitStart) -> Instant {
+        since.deadline(self.busy_timeout)
+    }
+
+    /// Waits for the writer.
+    pub(crate) async fn acquire_writer(
+        &self,
+        since: WaitStart,
+    ) -> Result<WriterPermit, EngineError> {
+        timeout_at(since.deadline(self.acquire_timeout), self.writer.acquire())
+            .await
+            .map_err(|_| EngineError::PoolTimeout)
+    }
+}
+
+/// Keeps servers away from an existing file, until this is dropped.
+///
+/// # Errors
+///
+/// When there is no such file, or a server has it open.
+pub fn claim(path: &Path) -> Result<File, OpenError> {
+    let locked = if path.is_file() {
+        lock(path)
+    } else {
+        Err("there is no such file".to_owned())
+    };
+    locked.map_err(|why| OpenError::File {
+        path: path.display().to_string(),
+        why,
+    })
+}
+
+/// Takes the lock that says that a server has this file open. It is a file of its own:
+/// closing a handle on the database would drop SQLite's locks.
+fn lock(path: &Path) -> Result<File, String> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        return Err(format!("there is no folder {}", folder.display()));
+    }
+    if path.is_dir() {
+        return Err("it is a folder".to_owned());
+    }
+    let mut beside = path.as_os_str().to_owned();
+    beside.push("-lock");
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&beside)
+        .map_err(|error| error.to_string())?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err("another server has it open".to_owned()),
+        Err(TryLockError::Error(error)) => Err(error.to_string()),
+    }
+}
+
+fn connect_reader(
+    path: &str,
+    busy_timeout: Duration,
+) -> BoxFuture<'_, Result<SqliteConn, ConnectionError>> {
+    let path = path.to_owned();
+    async move {
+        spawn_blocking(move || connect(&path, busy_timeout))
+            .await
+            .map_err(|error| ConnectionError::BadConnection(error.to_string()))?
+            .map(with_thread)
+    }
+    .boxed()
+}
+
+fn connect(path: &str, busy_timeout: Duration) -> Result<SqliteConnection, ConnectionError> {
+    let mut connection = SqliteConnection::establish(path)?;
+    let busy_timeout = busy_timeout.as_millis();
+    connection
+        .batch_execute(&format!("PRAGMA busy_timeout = {busy_timeout}; {SESSION}"))
+        .map_err(ConnectionError::CouldntSetupConfiguration)?;
+    Ok(connection)
+}
+
+/// `synchronous = FULL`: what is acknowledged is on the disk. `temp_store = MEMORY`: by
+/// default each savepoint makes a file. The cache has 4 MiB, since a COMMIT that moves pages
+/// of an index searches all of it, which with 32 MiB took longer than reading a page again.
+const SESSION: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+     PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -4096";

@@ -1,0 +1,175 @@
+//! A transaction that collects what it writes, and sends it with COMMIT.
+
+use crate::{
+    complete_on_drop::complete_on_drop,
+    connection::{AsEngine, Connection},
+    error::EngineError,
+    round_trip::{Clock, RoundTrip},
+    write::{self, CommitOutcome, Write},
+    writer::WriterGuard,
+};
+
+/// What follows a COMMIT: dropped when that is over.
+pub trait CommitHook: Send + 'static {
+    /// COMMIT is about to be sent. From here on the transaction may be committed, also if
+    /// nobody learns of it.
+    fn sending(&mut self);
+
+    /// Nothing was committed.
+    fn rolled_back(&mut self);
+
+    /// Everything was committed, and is durable.
+    fn committed(&mut self);
+}
+
+/// A transaction that is either committed or leaves nothing behind. `C` is the caller's type
+/// around a connection.
+///
+/// Dropped before its end, as a cancelled future is, it closes its connection instead of
+/// returning it, so that the database rolls back at once.
+pub struct Transaction<C: AsEngine + Into<Connection>> {
+    /// None only while it is being ended.
+    connection: Option<C>,
+    /// Whether the database knows of it. PostgreSQL gets BEGIN with the first statement;
+    /// SQLite's writer has begun already.
+    begun: bool,
+    clock: Clock,
+    writes: Vec<Write>,
+}
+
+impl<C> Transaction<C>
+where
+    C: AsEngine + From<Connection> + Into<Connection> + Send + 'static,
+{
+    pub(crate) fn on(connection: Connection, clock: Clock) -> Self {
+        Self {
+            begun: matches!(connection, Connection::SqliteWriter(_)),
+            connection: Some(connection.into()),
+            clock,
+            writes: Vec::new(),
+        }
+    }
+
+    /// Returns the connection, for a statement whose result is needed now.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn connection(&mut self) -> Result<&mut C, EngineError> {
+        let (connection, round_trip) = self.round_trip()?;
+        if round_trip.begin {
+            connection.as_engine().execute("BEGIN").await?;
+        }
+        Ok(connection)
+    }
+
+    /// Returns the connection, for several statements in one round trip.
+    ///
+    /// # Errors
+    ///
+    /// When the transaction has ended.
+    pub fn round_trip(&mut self) -> Result<(&mut C, RoundTrip), EngineError> {
+        let round_trip = RoundTrip {
+            begin: !std::mem::replace(&mut self.begun, true),
+            clock: self.clock,
+        };
+        let connection = self
+            .connection
+            .as_mut()
+            .ok_or_else(|| EngineError::Internal("transaction is over".into()))?;
+        Ok((connection, round_trip))
+    }
+
+    /// Collects writes for the end of the transaction.
+    pub fn write(&mut self, writes: impl IntoIterator<Item = Write>) {
+        let writes = writes.into_iter().filter(|write| !write.is_empty());
+        self.writes.extend(writes);
+    }
+
+    /// Writes what was collected and commits. Once COMMIT is sent this continues if the
+    /// caller goes away, until there is an answer or a timeout.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails. It may have committed all the same.
+    pub async fn commit(mut self, mut hook: impl CommitHook) -> Result<(), EngineError> {
+        let connection = self.connection.as_mut().map(C::as_engine);
+        if let Some(Connection::SqliteWriter(guard)) = connection {
+            // Before COMMIT, which is the whole group's: a failure here is this unit's alone.
+            let writes = std::mem::take(&mut self.writes);
+            if let Err(error) = write::write(guard, writes).await {
+                self.rollback().await?;
+                return Err(error);
+            }
+        }
+        hook.sending();
+        complete_on_drop(self.make_durable(hook)).await
+    }
+
+    async fn make_durable(mut self, mut hook: impl CommitHook) -> Result<(), EngineError> {
+        let writes = std::mem::take(&mut self.writes);
+        let nothing = !self.begun && writes.is_empty();
+        let round_trip = RoundTrip {
+            begin: !self.begun,
+            clock: self.clock,
+        };
+        let durable = match self.engine_connection() {
+            Some(Connection::Pg(connection)) if !nothing => {
+                let outcome = write::write_and_commit(connection, round_trip, writes).await?;
+                let CommitOutcome { written, committed } = outcome;
+                if written.is_err() && committed.is_ok() {
+                    // The statement before it failed, so COMMIT has rolled back.
+                    hook.rolled_back();
+                }
+                committed?;
+                self.connection = None;
+                written
+            }
+            _ => self.end(WriterGuard::commit).await,
+        };
+        if durable.is_ok() {
+            hook.committed();
+        }
+        durable
+    }
+
+    /// Rolls back. A failure closes the connection, which does the same.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn rollback(mut self) -> Result<(), EngineError> {
+        let begun = self.begun;
+        if let Some(connection @ Connection::Pg(_)) = self.engine_connection()
+            && begun
+        {
+            // Meanwhile the transaction still has the connection: cancelled here, it closes
+            // it.
+            connection.execute("ROLLBACK").await?;
+        }
+        self.end(WriterGuard::roll_back).await
+    }
+
+    /// Returns the connection to where it came from.
+    async fn end(
+        &mut self,
+        end: impl AsyncFnOnce(WriterGuard) -> Result<(), EngineError>,
+    ) -> Result<(), EngineError> {
+        match self.connection.take().map(Into::into) {
+            Some(Connection::SqliteWriter(guard)) => end(guard).await,
+            _ => Ok(()),
+        }
+    }
+
+    fn engine_connection(&mut self) -> Option<&mut Connection> {
+        self.connection.as_mut().map(C::as_engine)
+    }
+}
+
+impl<C: AsEngine + Into<Connection>> Drop for Transaction<C> {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            connection.into().close();
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! A write of one row, or of several that get the same values, in SQL of both engines.
+
+use std::ops::Range;
+
+use diesel::{
+    QueryResult,
+    backend::Backend,
+    query_builder::{AstPass, QueryFragment},
+};
+
+use super::{Column, SqlFragment, Write, WriteVerb, column::Value};
+
+impl Write {
+    /// Returns whether one statement can write several of its rows.
+    pub(super) fn is_uniform(&self) -> bool {
+        match &self.verb {
+            WriteVerb::Insert { .. } => true,
+            WriteVerb::Update { keys, columns, .. } => columns.is_empty() && keys.len() == 1,
+            WriteVerb::Delete { keys } => keys.len() == 1,
+        }
+    }
+
+    pub(super) fn walk_row<'b, DB>(
+        &'b self,
+        row: usize,
+        out: AstPass<'_, 'b, DB>,
+    ) -> QueryResult<()>
+    where
+        DB: Backend,
+        Column: Value<DB>,
+        dyn SqlFragment: QueryFragment<DB>,
+    {
+        self.walk_rows(row..row + 1, out)
+    }
+
+    /// Writes some rows: more than one only if [`is_uniform`](Self::is_uniform).
+    pub(super) fn walk_rows<'b, DB>(
+        &'b self,
+        rows: Range<usize>,
+        mut out: AstPass<'_, 'b, DB>,
+    ) -> QueryResult<()>
+    where
+        DB: Backend,
+        Column: Value<DB>,
+        dyn SqlFragment: QueryFragment<DB>,
+    {
+        match &self.verb {
+            WriteVerb::Insert { columns, conflict } => {
+                out.push_sql("INSERT INTO ");
+                out.push_sql(self.table);
+                for (index, column) in columns.iter().enumerate() {
+                    out.push_sql(if index == 0 { " (" } else { ", " });
+                    out.push_sql(column.name);
+                }
+                out.push_sql(") VALUES ");
+                for row in rows.clone() {
+                    out.push_sql(if row == rows.start { "(" } else { ", (" });
+                    for (index, column) in columns.iter().enumerate() {
+                        if index > 0 {
+                            out.push_sql(", ");
+                        }
+                        column.value(row, out.reborrow())?;
+                    }
+                    out.push_sql(")");
+                }
+                out.push_sql(" ");
+                out.push_sql(conflict);
+                Ok(())
+            }
+            WriteVerb::Update {
+                keys,
+                columns,
+                changes,
+                guard,
+            } => {
+                out.push_sql("UPDATE ");
+                out.push_sql(self.table);
+                out.push_sql(" SET ");
+                if let Some(changes) = changes {
+                    changes.walk_ast(out.reborrow())?;
+                }
+                for (index, column) in columns.iter().enumerate() {
+                    if index > 0 || changes.is_some() {
+                        out.push_sql(", ");
+                    }
+                    out.push_sql(column.name);
+                    out.push_sql(" = ");
+                    column.value(rows.start, out.reborrow())?;
+                }
+                select_by_keys(keys, rows, out.reborrow())?;
+                if let Some(guard) = guard {
+                    out.push_sql(" AND (");
+                    guard.walk_ast(out.reborrow())?;
+                    out.push_sql(")");
+                }
+                Ok(())
+            }
+            WriteVerb::Delete { keys } => {
+                out.push_sql("DELETE FROM ");
+                out.push_sql(self.table);
+                select_by_keys(keys, rows, out)
+            }
+        }
+    }
+}
+
+/// Selects the rows that have the values of the keys. Several rows have one key.
+fn select_by_keys<'b, DB: Backend>(
+    keys: &'b [Column],
+    rows: Range<usize>,
+    mut out: AstPass<'_, 'b, DB>,
+) -> QueryResult<()>
+where
+    Column: Value<DB>,
+{
+    for (index, key) in keys.iter().enumerate() {
+        out.push_sql(if index == 0 { " WHERE " } else { " AND " });
+        out.push_sql(key.name);
+        if rows.len() == 1 {
+            out.push_sql(" = ");
+            key.value(rows.start, out.reborrow())?;
+            continue;
+        }
+        for row in rows.clone() {
+            out.push_sql(if row == rows.start { " IN (" } else { ", " });
+            key.value(row, out.reborrow())?;
+        }
+        out.push_sql(")");
+    }
+    Ok(())
+}

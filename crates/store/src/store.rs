@@ -1,0 +1,230 @@
+//! Opens the record, reads from it, and runs units of work on it.
+
+use std::{thread::available_parallelism, time::Duration};
+
+use tokio::sync::broadcast;
+use viridian_engine::{
+    Engine, KeyedLocks, Limits, Location, OpenError, RoundTrip, WaitStart, now,
+    telemetry::{TransactionEnd, measured},
+};
+use viridian_strategy::{DeploymentId, Timestamp};
+
+use crate::{
+    batcher::CommitBatcher,
+    connection::Connection,
+    error::StoreError,
+    migrations::MIGRATIONS,
+    notifier::{Notification, Notifier},
+    transaction::Transaction,
+    types::timestamp,
+};
+
+/// Viridian's record, in a database of either engine. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    engine: Engine,
+    notifier: Notifier,
+    /// Callers of one deployment wait here without a connection.
+    locks: KeyedLocks<DeploymentId>,
+    batcher: CommitBatcher<Self>,
+}
+
+impl Store {
+    /// Opens the database that a URL names, `sqlite:PATH` or `postgres://…`, and brings its
+    /// schema up to date. Needs a multi-thread runtime.
+    ///
+    /// # Errors
+    ///
+    /// An [`OpenError`] that is one clear sentence.
+    pub async fn open(url: &str) -> Result<Self, OpenError> {
+        Self::open_within(url, Limits::default()).await
+    }
+
+    /// Opens a database within limits that were checked.
+    ///
+    /// # Errors
+    ///
+    /// An [`OpenError`] that is one clear sentence.
+    pub async fn open_within(url: &str, limits: Limits) -> Result<Self, OpenError> {
+        let engine = Engine::open(&Location::parse(url)?, limits, MIGRATIONS).await?;
+        // While the database runs one batch another one gathers, also on SQLite's one
+        // writer. More of them make batches smaller, and no faster.
+        let max_batches = match engine.has_one_writer() {
+            true => 2,
+            false => available_parallelism().map_or(2, |cores| cores.get().max(2)),
+        };
+        Ok(Self {
+            engine,
+            notifier: Notifier::new(),
+            locks: KeyedLocks::new(limits.lock_timeout),
+            batcher: CommitBatcher::new(max_batches),
+        })
+    }
+
+    /// Receives what is committed from now on, in this process and, as far as
+    /// [`Store::relay`] learns of it, in others.
+    pub fn subscribe(&self) -> broadcast::Receiver<Notification> {
+        self.notifier.subscribe()
+    }
+
+    /// Returns the time that decides.
+    ///
+    /// # Errors
+    ///
+    /// When the database does not answer.
+    pub async fn now(&self) -> Result<Timestamp, StoreError> {
+        let now = now(&mut self.reader().await?, self.round_trip()).await?;
+        Ok(timestamp(now))
+    }
+
+    /// Returns a connection to read with. No decision is made on what it reads.
+    ///
+    /// # Errors
+    ///
+    /// When none is free in time, or the database cannot be reached.
+    pub async fn reader(&self) -> Result<Connection, StoreError> {
+        self.reader_since(WaitStart::now()).await
+    }
+
+    /// Returns a connection to read with, to a call that may have waited already.
+    pub(crate) async fn reader_since(&self, since: WaitStart) -> Result<Connection, StoreError> {
+        Ok(self.engine.reader(since).await?.into())
+    }
+
+    pub(crate) fn round_trip(&self) -> RoundTrip {
+        self.engine.round_trip()
+    }
+
+    /// Returns whether all writes go through one connection.
+    pub fn has_one_writer(&self) -> bool {
+        self.engine.has_one_writer()
+    }
+
+    /// Returns how long ago the database answered, also if it was asked nothing. SQLite is a
+    /// part of this process, and always answers.
+    pub fn unanswered_for(&self) -> Duration {
+        self.engine.unanswered_for()
+    }
+
+    /// Returns how many connections are in use, and how many there may be. On SQLite those
+    /// are the readers.
+    pub fn connections_in_use(&self) -> (usize, usize) {
+        self.engine.connections_in_use()
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(crate) fn notifier(&self) -> &Notifier {
+        &self.notifier
+    }
+
+    pub(crate) fn batcher(&self) -> &CommitBatcher<Self> {
+        &self.batcher
+    }
+
+    pub(crate) fn acquire_timeout(&self) -> Duration {
+        self.engine.acquire_timeout()
+    }
+
+    pub(crate) fn busy_timeout(&self) -> Duration {
+        self.engine.busy_timeout()
+    }
+
+    /// Runs a unit of work: commits if it returns Ok, and leaves nothing behind if it returns
+    /// an error or is cancelled before that. A unit that waits for the locks of deployments
+    /// says which: [`write_locked`](Self::write_locked).
+    pub(crate) async fn write<T, E: From<StoreError>>(
+        &self,
+        work: impl AsyncFnOnce(&mut Transaction) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.write_since(WaitStart::now(), work).await
+    }
+
+    async fn write_since<T, E: From<StoreError>>(
+        &self,
+        since: WaitStart,
+        work: impl AsyncFnOnce(&mut Transaction) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let begun = self.engine.begin(since).await.map_err(StoreError::from)?;
+        self.run(Transaction::new(begun), work).await
+    }
+
+    /// Runs a unit of work of many calls, which it takes once its transaction has begun: see
+    /// [`Engine::run_immediate`]. The first of them began to wait at `since`.
+    pub(crate) async fn write_with<T, E: From<StoreError>>(
+        &self,
+        since: WaitStart,
+        work: impl AsyncFnOnce(&mut Transaction) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let run = async |begun| self.run(Transaction::new(begun), work).await;
+        let ended = self.engine.run_immediate(since, run).await;
+        ended.map_err(StoreError::from)?
+    }
+
+    /// Runs a unit of work that waits for the locks of some deployments. In this process only
+    /// one such unit of a deployment takes a connection, and the others wait for it here. So a
+    /// deployment that is locked for long costs all others one connection.
+    pub(crate) async fn write_locked<T, E: From<StoreError>>(
+        &self,
+        since: WaitStart,
+        deployments: impl IntoIterator<Item = DeploymentId>,
+        work: impl AsyncFnOnce(&mut Transaction) -> Result<T, E>,
+    ) -> Result<T, E> {
+        if self.engine.has_one_writer() {
+            // The writer holds every lock.
+            return self.write_since(since, work).await;
+        }
+        let guards = self.locks.acquire(since, deployments).await;
+        let _guards = guards.map_err(StoreError::from)?;
+        let begun = self.engine.begin(since).await.map_err(StoreError::from)?;
+        let mut tx = Transaction::new(begun);
+        if let Some(left) = self.locks.time_left(since) {
+            tx.limit_lock_wait(left).await?;
+        }
+        self.run(tx, work).await
+    }
+
+    async fn run<T, E: From<StoreError>>(
+        &self,
+        mut tx: Transaction,
+        work: impl AsyncFnOnce(&mut Transaction) -> Result<T, E>,
+    ) -> Result<T, E> {
+        measured(async |end: &mut TransactionEnd| match work(&mut tx).await {
+            Ok(value) => {
+                let committed = tx.commit(self.notifier.clone()).await;
+                *end = TransactionEnd::of(&committed, TransactionEnd::Committed);
+                committed?;
+                Ok(value)
+            }
+            Err(error) => {
+                let undone = tx.rollback().await;
+                *end = TransactionEnd::of(&undone, TransactionEnd::Undone);
+                undone?;
+                Err(error)
+            }
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+impl Store {
+    /// Tells the time by another clock on SQLite.
+    pub(crate) fn with_clock(self, clock: viridian_engine::Clock) -> Self {
+        let engine = self.engine.with_clock(clock);
+        Self { engine, ..self }
+    }
+
+    /// Runs every call in a transaction of its own.
+    pub(crate) fn without_batches(self) -> Self {
+        let batcher = CommitBatcher::new(0);
+        Self { batcher, ..self }
+    }
+
+    /// Returns how many deployments somebody waits for, or has locked.
+    pub(crate) fn locked_keys(&self) -> usize {
+        self.locks.count()
+    }
+}

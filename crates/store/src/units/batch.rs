@@ -1,0 +1,129 @@
+//! Calls of different deployments in one transaction.
+//!
+//! A batch locks the deployments that nobody else has locked, lets each call decide on its
+//! own, and commits all of it. No caller gets an answer before that. That includes a refusal:
+//! on SQLite it may rest on something that is not durable yet.
+//!
+//! A call runs in its own transaction if its deployment is locked by someone else, since only
+//! that call should wait for it. All calls of a batch do if the batch fails.
+
+mod pending;
+
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use tracing::{Instrument as _, Span, field, info_span};
+use viridian_engine::WaitStart;
+use viridian_strategy::DeploymentId;
+
+pub(crate) use self::pending::{Decider, Decision, Pending, PendingCall};
+use crate::{
+    Store,
+    batcher::{BatchOutcome, BatchRunner, CommitBatcher},
+    error::StoreError,
+    replies::insert_replies,
+    transaction::Transaction,
+};
+
+type BoxedCall = Box<dyn PendingCall>;
+
+impl BatchRunner for Store {
+    type Call = BoxedCall;
+
+    async fn run_batch(
+        &self,
+        batcher: &CommitBatcher<Self>,
+        since: WaitStart,
+        begun: &AtomicBool,
+    ) -> Vec<(BoxedCall, BatchOutcome)> {
+        let span = info_span!("shared", calls = field::Empty);
+        let (mut waiting, mut decided) = (HashMap::new(), Vec::new());
+        let ended = self.write_with(since, async |tx: &mut Transaction| {
+            begun.store(true, Ordering::Relaxed);
+            let calls = batcher.take().into_iter();
+            waiting = calls.map(|call| (call.deployment(), call)).collect();
+            match waiting.is_empty() {
+                true => Ok(()),
+                false => decide_all(tx, &mut waiting, &mut decided).await,
+            }
+        });
+        let ended = ended.instrument(span).await;
+        let failed = match ended {
+            Ok(()) => None,
+            Err(error) if !begun.load(Ordering::Relaxed) => {
+                return could_not_begin(self, batcher, error);
+            }
+            Err(error @ (StoreError::Unavailable(_) | StoreError::PoolTimeout)) => {
+                Some(BatchOutcome::Failed(error))
+            }
+            Err(_) => Some(BatchOutcome::RunAlone),
+        };
+        let outcome = |success: BatchOutcome| failed.clone().unwrap_or(success);
+        let decided = decided.into_iter();
+        let decided = decided.map(|call| (call, outcome(BatchOutcome::Committed)));
+        let skipped = waiting.into_values();
+        let skipped = skipped.map(|call| (call, outcome(BatchOutcome::RunAlone)));
+        decided.chain(skipped).collect()
+    }
+}
+
+/// Ends the calls of a batch that could not begin. Each run alone, they would wait anew for
+/// the same thing, one after the other.
+fn could_not_begin(
+    store: &Store,
+    batcher: &CommitBatcher<Store>,
+    error: StoreError,
+) -> Vec<(BoxedCall, BatchOutcome)> {
+    let (calls, outcome) = match error {
+        // Calls that came later still have time.
+        StoreError::PoolTimeout => {
+            let expired = batcher.take_expired(store.acquire_timeout());
+            (expired, BatchOutcome::Failed(error))
+        }
+        StoreError::LockTimeout => {
+            let expired = batcher.take_expired(store.busy_timeout());
+            (expired, BatchOutcome::Failed(error))
+        }
+        StoreError::Unavailable(_) => (batcher.take(), BatchOutcome::Failed(error)),
+        // It was no wait, and a call alone may succeed.
+        _ => (batcher.take(), BatchOutcome::RunAlone),
+    };
+    calls.into_iter().map(|it| (it, outcome.clone())).collect()
+}
+
+/// Lets each call decide whose deployment is available, and collects what it writes. Moves
+/// the calls that decided from `waiting` to `decided`.
+async fn decide_all(
+    tx: &mut Transaction,
+    waiting: &mut HashMap<DeploymentId, BoxedCall>,
+    decided: &mut Vec<BoxedCall>,
+) -> Result<(), StoreError> {
+    let span = Span::current();
+    span.record("calls", waiting.len());
+    for call in waiting.values() {
+        span.follows_from(call.span());
+    }
+    let locked = tx.lock_available(waiting.keys().copied().collect()).await?;
+    let now = tx.now().await?;
+    let (mut changes, mut replies) = (Vec::new(), Vec::new());
+    for (id, locked) in locked {
+        // A call whose deployment cannot be read runs alone, and gets that error there.
+        let Ok(locked) = locked else { continue };
+        let Some(mut call) = waiting.remove(&id) else {
+            continue;
+        };
+        if call.is_gone() {
+            continue;
+        }
+        if let Some(staged) = call.decide(locked) {
+            changes.extend(staged.change);
+            replies.extend(staged.reply);
+        }
+        decided.push(call);
+    }
+    tx.carry_out_all(changes, now);
+    tx.write([insert_replies(replies, now)]);
+    Ok(())
+}
