@@ -166,6 +166,7 @@ async fn run_until_signal(config: AgentConfig) -> Result<ExitCode, AgentCommandE
         ended = &mut agent => return Ok(ended.map(|()| ExitCode::SUCCESS)?),
         _ = signals.next() => stop.cancel(),
     }
+    // The agent now stops its routes, which takes up to --stop-grace.
     tokio::select! {
         ended = agent => Ok(ended.map(|()| ExitCode::SUCCESS)?),
         // A second signal: end at once. The supervisors notice that the agent is

@@ -94,6 +94,26 @@ mod tests {
     }
 
     #[test]
+    fn every_command_and_flag_has_help() {
+        let mut missing = Vec::new();
+        undocumented(&CommandLine::command(), &mut missing);
+        assert_eq!(missing, [""; 0]);
+    }
+
+    /// Lists what has no help, below a command too.
+    fn undocumented(command: &clap::Command, missing: &mut Vec<String>) {
+        let name = command.get_name();
+        if command.get_about().is_none() {
+            missing.push(name.to_owned());
+        }
+        let flags = command.get_arguments().filter(|it| it.get_help().is_none());
+        missing.extend(flags.map(|it| format!("{name} {}", it.get_id())));
+        for subcommand in command.get_subcommands() {
+            undocumented(subcommand, missing);
+        }
+    }
+
+    #[test]
     fn bad_usage_is_exit_code_2() {
         for line in [
             "viridian",

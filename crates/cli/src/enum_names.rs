@@ -76,6 +76,7 @@ pub(crate) struct EnumNameError(String);
 
 /// Reads a lifecycle as people type it: `deploying`.
 pub(crate) fn parse_lifecycle(text: &str) -> Result<DeploymentLifecycle, EnumNameError> {
+    // From 1, since 0 is UNSPECIFIED. The numbers have no gaps.
     let all = (1..).map_while(|number| DeploymentLifecycle::try_from(number).ok());
     parse(text, all, lifecycle)
 }

@@ -80,6 +80,7 @@ pub(crate) fn start_with_traces(args: LogArgs) -> Result<LogGuard, LogError> {
     // The filter is for log lines only: a span is exported whatever the log level.
     let filter = filter()?;
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    // Boxed, since the two formats are two types of layers.
     let lines = match args.log_format {
         LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),

@@ -90,6 +90,7 @@ pub(crate) fn dynamic<M: prost::Message>(
     name: &str,
     message: &M,
 ) -> Result<DynamicMessage, OutputError> {
+    // Generated types have no reflection: only the bytes lead to a message with names.
     let bytes = message.encode_to_vec();
     Ok(DynamicMessage::decode(descriptor(name)?, bytes.as_slice())?)
 }

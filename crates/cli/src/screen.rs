@@ -51,6 +51,7 @@ impl Drop for TerminalScreen {
 /// thread ends with the program.
 pub(crate) fn key_presses() -> UnboundedReceiver<KeyPress> {
     let (sender, receiver) = unbounded_channel();
+    // Detached: a blocking read of the terminal cannot be cancelled.
     thread::spawn(move || {
         while let Ok(event) = event::read() {
             let key = match event {

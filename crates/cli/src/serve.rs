@@ -156,6 +156,7 @@ pub(crate) fn run(args: ServeArgs) -> Result<ExitCode, ServeError> {
         logging::start_with_traces(args.log)?
     };
     let outcome = runtime.block_on(Box::pin(serve(args)));
+    // Before the runtime ends: the exporter sends the last spans on it.
     log_guard.flush();
     runtime.shutdown_timeout(TASK_SHUTDOWN_TIMEOUT);
     outcome

@@ -99,11 +99,14 @@ impl DemoEnvironment {
     /// Stops the agent with its routes, then the server.
     pub(super) async fn stop(&mut self) -> Result<(), DemoError> {
         self.stop_agent.cancel();
+        // The agent first: it reports the end of its routes to the server.
         let agent = match self.agent.take() {
             Some(agent) => tokio::time::timeout(AGENT_STOP_TIMEOUT, agent).await,
             None => Ok(Ok(Ok(()))),
         };
         if let Some(starting) = self.starting.take() {
+            // A server that was starting must be shut down too: its database is in the folder that
+            // is about to be removed.
             self.server = starting.await.ok().and_then(Result::ok);
         }
         if let Some(server) = self.server.take() {

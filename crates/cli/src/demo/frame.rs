@@ -43,6 +43,7 @@ impl DemoFrame {
         tally: RequestTally,
     ) -> Self {
         let messages = deployment.blockers.iter().map(|it| it.message.as_str());
+        // The server lists routes oldest first, so that a route keeps its number.
         let mut counts = vec![0; revisions.len()];
         let lines = routes.iter().filter_map(|route| {
             let version = revisions.iter().position(|id| *id == route.revision_id)?;
@@ -70,6 +71,8 @@ impl DemoFrame {
         }
         let changed = self.routes.iter().filter(|it| !earlier.routes.contains(it));
         lines.extend(changed.map(|it| it.text(&padded_name(it.colour))));
+        // The counts change with every frame. They are listed with a change of state only, or
+        // when a request fails.
         let state_changed = self.state != earlier.state && self.tally.total() > 0;
         if state_changed || self.tally.failed > earlier.tally.failed {
             lines.push(self.requests());

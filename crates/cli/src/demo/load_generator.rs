@@ -106,6 +106,7 @@ impl LoadGenerator {
     }
 
     fn with_workers(mut self, client: &reqwest::Client, round_robin: &SharedRoundRobin) -> Self {
+        // Staggered starts spread the requests evenly over a second.
         let spacing = Duration::from_secs(1) / REQUESTS_PER_SECOND;
         for worker in 0..WORKERS {
             self.workers.spawn(run_worker(
@@ -142,6 +143,7 @@ async fn run_worker(
     stop: CancellationToken,
 ) {
     let mut ticks = tokio::time::interval_at(first, period);
+    // After a stall there is no burst of the missed requests.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {

@@ -106,6 +106,7 @@ impl OperatorClient {
 
     /// The deployment and all its routes, also ended ones.
     pub(super) async fn read(&mut self) -> Result<(Deployment, Vec<Route>), DemoError> {
+        // The two calls may see different moments. The next frame corrects that.
         let get = GetDeploymentRequest {
             deployment: DEPLOYMENT.to_owned(),
         };
@@ -153,6 +154,8 @@ fn policy(scenario: DemoScenario) -> DeploymentPolicy {
             deployment_policy::Strategy::RollingUpdate(RollingUpdateSpec::default())
         }
     };
+    // Only where a roll-back is the goal: on a slow machine the short deadline would also
+    // roll the other scenarios back.
     let deadline = matches!(scenario, DemoScenario::Failure(_)).then_some(PROGRESS_DEADLINE);
     DeploymentPolicy {
         strategy: Some(strategy),

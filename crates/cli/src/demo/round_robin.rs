@@ -43,6 +43,7 @@ impl WeightedRoundRobin {
         for endpoint in &mut self.endpoints {
             endpoint.credit += endpoint.weight;
         }
+        // On a tie the first one wins, so that equal weights take turns in order.
         let best = self
             .endpoints
             .iter_mut()

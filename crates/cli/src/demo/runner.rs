@@ -41,6 +41,7 @@ impl DemoRunner<'_> {
     ) -> Result<(), DemoError> {
         self.waiting_for.set(what);
         loop {
+            // Polled, not followed: the view also shows the requests, which have no events.
             let (deployment, routes) = self.operator.read().await?;
             let frame = DemoFrame::new(&deployment, &routes, &self.revisions, self.tally());
             let reached = is_reached(&deployment, &frame);
@@ -70,6 +71,7 @@ impl DemoRunner<'_> {
     ) -> Result<(), DemoError> {
         let round_robin = Arc::clone(&self.round_robin);
         let replicas = usize::try_from(REPLICAS).unwrap_or_default();
+        // The table names one revision: while it is the old one, this counts zero.
         self.wait_for(what, |_, _| lock(&round_robin).serving(version) == replicas)
             .await
     }

@@ -140,6 +140,7 @@ impl LiveView {
     }
 
     fn show(&mut self, frame: DemoFrame) -> io::Result<()> {
+        // Routes are only added: ended ones stay in the list of the server.
         while self.routes.len() < frame.routes.len() {
             let line = self.screen.insert_before(&self.requests, text_line());
             self.routes.push(line);

@@ -37,6 +37,7 @@ pub(super) async fn run(args: ActivateArgs, session: &CliSession) -> Result<(), 
         spec,
     } = args;
     let mut client = session.connect().await?;
+    // clap requires either a revision, or an image or a command.
     let activated = match revision {
         Some(revision) => {
             let request = ActivateRevisionRequest {

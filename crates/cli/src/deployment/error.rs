@@ -90,6 +90,7 @@ impl DeploymentError {
     pub(super) fn about(self, deployment: Option<String>) -> Self {
         match (self, deployment) {
             (
+                // A call that timed out may have been executed, and has advice too.
                 Self::Call(error @ (CallError::Refused(_) | CallError::Timeout { .. })),
                 Some(deployment),
             ) => Self::Refused {

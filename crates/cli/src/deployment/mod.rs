@@ -111,6 +111,7 @@ pub(crate) fn run(args: DeploymentArgs) -> Result<ExitCode, DeploymentError> {
     let about = args.verb.deployment();
     runtime::single_threaded()
         .map_err(DeploymentError::Runtime)?
+        // Boxed: one future for all commands is large for the stack.
         .block_on(Box::pin(dispatch(args.verb, &session)))
         .map_err(|error| error.about(about))?;
     Ok(ExitCode::SUCCESS)

@@ -83,6 +83,7 @@ async fn confirm_revision(
             .clone_from(&deployment.deploying_revision_id);
     }
     if ask {
+        // The question shows the number and the program of the revision, not its id.
         let revisions = read::revision_names(client, &deployment.id).await?;
         question::ask(&question_text(&deployment, &revisions))?;
     }

@@ -19,6 +19,7 @@ pub(super) fn ask(question: &str) -> Result<(), DeploymentError> {
         .lock()
         .read_line(&mut reply)
         .map_err(DeploymentError::Ask)?;
+    // The default is no: Enter alone must not start anything.
     if is_yes(&reply) {
         Ok(())
     } else {

@@ -115,6 +115,7 @@ pub(super) async fn history(
 async fn every_page<T>(
     mut page: impl AsyncFnMut(String) -> Result<(Vec<T>, String), CallError>,
 ) -> Result<Vec<T>, CallError> {
+    // Pages are read one after the other, since each token comes with the page before.
     let mut all = Vec::new();
     let mut token = String::new();
     loop {

@@ -38,6 +38,7 @@ impl SpecArgs {
         if self.image.is_none() && self.command.is_empty() {
             return None;
         }
+        // Without a flag there is no health check in the spec, and the server adds its default.
         let checked = self.health_path.is_some() || self.health_interval.is_some();
         let health_check = checked.then(|| HealthCheck {
             path: self.health_path.unwrap_or_default(),

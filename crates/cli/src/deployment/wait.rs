@@ -79,6 +79,7 @@ impl CliSession {
         bar.close();
         let name = qualified_name(from);
         match ended {
+            // The gate is a success: the rest is the decision of a person.
             Ok(Ok(WaitOutcome::Reached(deployment) | WaitOutcome::AtGate(deployment))) => {
                 Ok(deployment)
             }

@@ -88,6 +88,7 @@ fn certificate(it: &CertificateValidity) -> DoctorFinding {
     } else if ends <= now {
         DoctorFinding::wrong("certificates", format!("{file} has expired"), renew)
     } else if ends - now < MIN_REMAINING_VALIDITY {
+        // Whole days, rounded down: a certificate must not look valid for longer than it is.
         let days = (ends - now) / SECONDS_PER_DAY;
         DoctorFinding::wrong(
             "certificates",

@@ -59,6 +59,7 @@ impl OtlpTraces {
         };
         check()?;
         let mut builder = SpanExporter::builder().with_tonic();
+        // Any other scheme gets TLS: no span may leave in clear text by mistake.
         if !endpoint.starts_with("http://") {
             builder = builder.with_tls_config(ClientTlsConfig::new().with_enabled_roots());
         }

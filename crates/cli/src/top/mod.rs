@@ -54,6 +54,7 @@ async fn watch(args: TopArgs) -> Result<(), DeploymentError> {
     let session = CliSession::new(args.server, args.output);
     let mut client = session.connect().await?;
     let project = args.project.unwrap_or_default();
+    // Read before the screen opens: the first failure is an ordinary error.
     let deployments = read_in_progress(&mut client, &project).await?;
     if is_live {
         let interval = args.interval.max(MIN_INTERVAL);

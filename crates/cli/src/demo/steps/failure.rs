@@ -19,6 +19,7 @@ impl DemoRunner<'_> {
         ))?;
         self.wait_for("the automatic roll-back", |it, _| is_ready(it))
             .await?;
+        // READY with version 2 would mean that an unhealthy version was promoted.
         if self.serves_newest().await? {
             return Err(DemoError::Promoted);
         }

@@ -60,6 +60,7 @@ impl DemoRunner<'_> {
                      ({took:.0} ms)"
                 ))?;
             }
+            // The user may have promoted it from another terminal during the pause.
             Err(error) => {
                 if !self.serves_newest().await? {
                     return Err(error);

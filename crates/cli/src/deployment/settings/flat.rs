@@ -10,6 +10,7 @@ pub(super) type FlatSettings = BTreeMap<String, String>;
 /// Adds the settings in a value, below a path.
 pub(super) fn flatten(value: &Value, path: &str, flat: &mut FlatSettings) {
     match value {
+        // An amount is a message of the API, but people write `2` or `25%`.
         Value::Object(fields) => match amount(value) {
             Some(text) => {
                 flat.insert(path.to_owned(), text);

@@ -91,6 +91,7 @@ fn canonical<M: prost::Message>(name: &str, message: &M) -> Result<Value, Output
 fn strategy_name(policy: &DeploymentPolicy) -> Result<Option<String>, OutputError> {
     let message = output::dynamic("DeploymentPolicy", policy)?;
     let descriptor = message.descriptor();
+    // By its name: each optional field has a oneof of its own.
     let oneof = descriptor.oneofs().find(|it| it.name() == "strategy");
     let mut strategies = oneof.iter().flat_map(OneofDescriptor::fields);
     let chosen = strategies.find(|it| message.has_field(it));

@@ -111,6 +111,7 @@ impl SettingsReader {
                 entries.iter().map(entry).collect()
             }
             _ if field.is_map() => Err(expected(path, "a mapping")),
+            // All lists of settings are lists of texts.
             (Value::Array(items), _) if field.is_list() => {
                 items.iter().map(|item| text(item, path)).collect()
             }
@@ -178,6 +179,7 @@ fn text(value: &Value, path: &str) -> Result<Value, SettingError> {
 /// The value of an enum by its short name: `rollback`.
 fn enum_value(all: &EnumDescriptor, name: &str, path: &str) -> Result<Value, SettingError> {
     let short = |value: &str| {
+        // Each name starts with the name of the enum, and zero is `…_UNSPECIFIED`.
         let zero = all.default_value();
         let prefix = zero.name().trim_end_matches("UNSPECIFIED").to_owned();
         let short = value.strip_prefix(&prefix).unwrap_or(value);

@@ -90,6 +90,7 @@ pub(crate) fn in_progress_table(deployments: &[Deployment], style: OutputStyle) 
 pub(crate) fn in_progress(mut deployments: Vec<Deployment>) -> Vec<Deployment> {
     deployments.retain(is_in_progress);
     deployments.sort_by_key(|it| {
+        // Without a start it sorts first.
         let at = it.phase_start_time.unwrap_or_default();
         (at.seconds, at.nanos)
     });

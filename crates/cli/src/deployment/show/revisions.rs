@@ -87,6 +87,7 @@ pub(crate) fn program(spec: Option<&RevisionSpec>) -> String {
         .cloned()
         .unwrap_or_else(|| spec.command.join(" "));
     let whole = clean(&whole);
+    // Counted in characters: a cut inside of one would panic.
     match whole.char_indices().nth(MAX_PROGRAM_CHARS) {
         Some((end, _)) => format!("{}…", &whole[..end]),
         None => whole,

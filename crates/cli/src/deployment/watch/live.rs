@@ -58,6 +58,7 @@ pub(super) async fn run(
     session: &CliSession,
 ) -> Result<Option<WatchEnd>, DeploymentError> {
     let mut client = session.connect().await?;
+    // Read before the screen opens: an unknown deployment is an ordinary error.
     let model = read_model(&mut client, &args.deployment).await?;
     let name = qualified_name(&model.deployment);
     let mut live = LiveWatch {

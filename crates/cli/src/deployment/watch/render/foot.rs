@@ -14,6 +14,7 @@ pub(super) fn foot(model: &WatchModel) -> Vec<Line<'static>> {
         (Some(ActionNotice::Done(text)), InputMode::Watching) => {
             lines.push(Line::from(text.clone()).green());
         }
+        // A refusal lists its blockers, a line for each.
         (Some(ActionNotice::Failed(text)), InputMode::Watching) => {
             lines.extend(text.lines().map(|line| Line::from(line.to_owned()).red()));
         }

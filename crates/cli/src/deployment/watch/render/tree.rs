@@ -75,6 +75,7 @@ fn branches(model: &WatchModel) -> Vec<RevisionBranch<'_>> {
     let is_old = |it: &&Route| {
         RouteColour::of(it, deployment) == RouteColour::Old && is_shown(it, RouteColour::Old)
     };
+    // From the newest to the oldest, so that the newest revision comes first.
     for route in model.routes.iter().rev().filter(is_old) {
         let revision = route.revision_id.as_str();
         match branches.iter_mut().find(|it| it.revision == revision) {
