@@ -25,7 +25,7 @@ pub struct Evaluation {
 pub fn evaluate(observed: &Observed<'_>) -> Evaluation {
     let deployment = observed.deployment;
     match deployment.state {
-        // A pause does not hold the end up: nobody could resume it afterwards.
+        // A pause does not delay the end: a deployment that is going cannot be resumed.
         DeploymentState::Destroying { current } => destroy(observed, current),
         DeploymentState::Destroyed { .. } => Evaluation::waiting(observed, deployment.state),
         state if deployment.paused => Evaluation::blocked(

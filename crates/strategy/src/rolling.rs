@@ -145,8 +145,8 @@ impl RollingStep {
             .active_routes()
             .filter(|route| route.revision != revision);
         let mut old = others.clone().count();
-        // One step at a time: until the new routes of the last step have started,
-        // nobody knows whether more old ones can be spared.
+        // One step at a time: until the new routes of the last step have started, it
+        // is open whether more old ones can be spared.
         if new.provisioning == 0 {
             let unready = others.clone().filter(|route| !route.is_ready()).count();
             let ready = new.ready as usize + old - unready;

@@ -1,4 +1,4 @@
-//! What each strategy decides for itself, and the one place that tells them apart.
+//! The rules that differ between strategies, and the one place that dispatches.
 //!
 //! A new strategy is a variant of [`Strategy`], its settings with an `impl` of
 //! [`StrategyRules`], and an arm of [`Strategy::rules`].

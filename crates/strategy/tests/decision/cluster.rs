@@ -88,7 +88,7 @@ fn tell(figures: &str) {
     println!("{figures}");
 }
 
-/// How many runs of each strategy there are if nobody asks for more.
+/// The number of runs of each strategy by default.
 const RUNS: u64 = 10_000;
 
 /// What runs of both strategies come across.

@@ -1,7 +1,7 @@
-//! The decision, rule by rule, as a caller of the crate sees it. Each table
-//! reads side by side with sections 1 and 2 of the design. `scripts/mutants`
-//! demands that they notice every small change of the code, without the proofs:
-//! [`cluster`], [`model`] and [`properties`].
+//! The decision, rule by rule, as a caller of the crate sees it: the rows of the
+//! tables in docs/strategies.md. `scripts/mutants` requires that they notice every
+//! small change of the code without the proofs: [`cluster`], [`model`] and
+//! [`properties`].
 
 mod abort;
 mod activate;
@@ -12,7 +12,6 @@ mod destroy;
 mod drain;
 mod gate;
 mod health;
-mod keep;
 mod model;
 mod moves;
 mod pause;
@@ -23,6 +22,7 @@ mod random;
 mod reason;
 mod record;
 mod replacements;
+mod replenish;
 mod roll_back;
 mod rolling;
 mod scale;

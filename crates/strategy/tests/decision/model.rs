@@ -18,7 +18,7 @@
 //!   decision's business.
 //! - Health is reported of RUNNING routes only. Where a column says "two", a
 //!   checked route is HEALTHY or UNHEALTHY; "up", always HEALTHY.
-//! - The scheduler ends a route that nobody drained by way of TERMINATING only
+//! - The scheduler ends a route that was not drained by way of TERMINATING only
 //!   where it "evicts"; elsewhere it reports TERMINATED.
 //! - A call of update changes the target or the policy; both are two calls.
 //!
@@ -44,20 +44,20 @@
 //! # Why the canonical form is sound
 //!
 //! States that no decision, now or later, can tell apart have one form, so that
-//! there are only so many ([`canon`], [`collapse`]):
+//! their number is finite ([`canon`], [`collapse`]):
 //! - A time matters by its distance from now, up to the longest duration that
 //!   it is compared with, and beyond that by its order among the others. All
 //!   are compared with now or with each other, never by a difference of two.
 //! - What a stopwatch has measured matters up to the longest duration that it
 //!   is compared with.
 //! - When a route was created matters against the activations and the failures
-//!   that it may follow. Among routes that are drained in turn it comes behind
+//!   that it may follow. Among routes that are drained in turn it comes after
 //!   status and health, and two that agree in those are alike: unless they are
 //!   of several revisions, or it matters since when they are ready (green that
 //!   waits, while the target shrinks). There the order is kept.
 //! - Since when a green is ready matters once all are, and then only the latest
 //!   change of any: while the target stays, any other change will be younger.
-//! - Ids matter by their order behind the time of creation. Revisions have no
+//! - Ids matter by their order, after the time of creation. Revisions have no
 //!   order: the current one is the first, the deploying one the second.
 //! - What counts nowhere any more is dropped.
 //!

@@ -1,4 +1,4 @@
-//! The callers: what they ask for, at random, and what they ought to be told.
+//! The callers: random calls, and whether each should be accepted.
 
 use uuid::Uuid;
 use viridian_strategy::{DeploymentState, Policy, RevisionId, Transition, TransitionKind, verbs};
@@ -55,7 +55,7 @@ impl RandomCall {
         }
     }
 
-    /// What the verb makes of it; none when it is refused.
+    /// The outcome by the verb; None if the call is refused.
     pub(crate) fn ask(&self, case: &DecisionCase) -> Option<CallOutcome> {
         let policy = &case.policy;
         let update = |target: u32, new: &Policy| {
@@ -92,7 +92,7 @@ impl RandomCall {
         Some(CallOutcome::Moves(by, transition))
     }
 
-    /// It was taken or refused as the design says.
+    /// Checks that it was accepted or refused as designed.
     pub(crate) fn is_answered(
         &self,
         case: &DecisionCase,

@@ -1,4 +1,4 @@
-//! What must hold of every change, whoever makes it.
+//! What must hold of every change, by a cycle or by a call.
 
 use viridian_strategy::{
     DeploymentState, NewRoutes, ObservedRoute, Reason, RolloutStep, RouteStatus, RouteTraffic,
@@ -42,8 +42,8 @@ impl AppliedTransition<'_> {
         }
     }
 
-    /// I1, but for what asks for it: the end, and an activation while nobody is
-    /// served.
+    /// I1, except where a call asks for less: a deletion, and an activation over
+    /// PENDING.
     fn takes_no_traffic_away(&self) {
         let place = FlatPhase::of(&self.before.deployment.state);
         let activated = matches!(
@@ -142,7 +142,7 @@ impl AppliedTransition<'_> {
         );
     }
 
-    /// I1 at a promotion: N ready ACTIVE, and nobody else has traffic.
+    /// I1 at a promotion: N ready ACTIVE, and no other route has traffic.
     fn promotes_all_that_is_ready(&self) {
         assert!(!self.before.deployment.paused, "promoted while paused");
         let target = self.after.deployment.target_replicas;
@@ -160,11 +160,11 @@ impl AppliedTransition<'_> {
             "blue is neither drained nor retained"
         );
         let since = self.after.deployment.current_since;
-        let forgotten = |route: &ObservedRoute| {
+        let too_old = |route: &ObservedRoute| {
             self.transition.actions.promote.contains(&route.id) && route.created_at < since
         };
-        let forgotten = self.after.count(forgotten);
-        assert_eq!(forgotten, 0, "created before the revision was activated");
+        let too_old = self.after.count(too_old);
+        assert_eq!(too_old, 0, "created before the revision was activated");
         let idle = self.after.count(|route| {
             Some(route.revision) == current
                 && route.is_live()

@@ -229,7 +229,7 @@ fn outage(case: &mut DecisionCase, rng: &mut Rng) -> bool {
     true
 }
 
-/// From now on every route comes up, is healthy, and ends when it is told to.
+/// From now on every route starts, is healthy, and ends once it is drained.
 /// Says whether there was anything to be made well.
 pub(crate) fn make_well(case: &mut DecisionCase) -> bool {
     let now = case.now;

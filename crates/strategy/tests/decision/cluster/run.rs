@@ -190,8 +190,8 @@ impl<'a> SimulatedRun<'a> {
         self.wake();
     }
 
-    /// Once the fleet is well, nobody pauses and someone promotes, all comes to
-    /// rest.
+    /// The deployment comes to rest once the fleet is well, without a pause, and with
+    /// a promotion at the gate.
     fn is_made_well(&mut self) {
         self.trace.add(self.case.now, TraceEntry::Ending);
         if self.case.deployment.paused {

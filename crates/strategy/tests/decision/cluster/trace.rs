@@ -1,4 +1,4 @@
-//! What happened in a run, told when it fails.
+//! What happened in a run, printed when it fails.
 
 use std::fmt::Write;
 
@@ -41,13 +41,13 @@ impl RunTrace {
 
     #[expect(clippy::print_stdout, reason = "a failed run is to be run again")]
     fn print(&self) {
-        let mut told = String::new();
+        let mut lines = String::new();
         for (at, entry) in &self.entries {
             let seconds = at.as_micros() as f64 / 1e6;
-            writeln!(told, "{seconds:>12} {entry}").expect("a string takes all");
+            writeln!(lines, "{seconds:>12} {entry}").expect("a string takes all");
         }
         let seed = self.seed;
-        println!("{told}run it alone with VIRIDIAN_SEED={seed} VIRIDIAN_RUNS=1");
+        println!("{lines}run it alone with VIRIDIAN_SEED={seed} VIRIDIAN_RUNS=1");
     }
 }
 

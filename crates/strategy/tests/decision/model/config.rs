@@ -49,7 +49,7 @@ pub(super) struct ModelConfig {
     pub(super) revisions: u128,
     /// How many routes that failed may count at one time.
     pub(super) failures: usize,
-    /// Whether the scheduler ends routes that nobody drained.
+    /// Whether the scheduler stops routes that were not drained.
     pub(super) evicts: bool,
     /// What is reported of routes of the current revision, and of others.
     pub(super) health: [&'static [RouteHealth]; 2],

@@ -56,7 +56,7 @@ pub(super) struct ModelStep {
 }
 
 impl ModelState {
-    /// A deployment that nobody has given a revision yet.
+    /// A deployment without a revision.
     pub(super) fn new(target: u32) -> Self {
         let transition = verbs::create(None, target, at(0));
         Self {
@@ -203,7 +203,7 @@ impl ModelState {
         self.deployment = transition.deployment;
     }
 
-    /// What drained a route ends it, before anybody looks again.
+    /// Ends drained routes before the next evaluation.
     fn end_the_forgotten(&mut self, config: &ModelConfig) {
         let ends: Vec<RouteId> = self
             .routes()

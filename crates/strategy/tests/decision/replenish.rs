@@ -189,8 +189,8 @@ fn the_back_off_says_when_it_ends() {
     );
     let over = case.clone().now(101);
     assert_eq!(over.says(), "READY blue, create 1 blue ACTIVE");
-    let forgotten = case.now(99 + 3600);
-    assert_eq!(forgotten.says(), "READY blue, create 1 blue ACTIVE");
+    let too_old = case.now(99 + 3600);
+    assert_eq!(too_old.says(), "READY blue, create 1 blue ACTIVE");
 }
 
 #[test]
