@@ -16,6 +16,7 @@ use crate::{
     check::expect_schema,
     deployments::expect_rows,
     error::{CopyError, StoreError},
+    schema::{HORIZON, TABLES},
     transaction::Transaction,
 };
 use viridian_engine::{Location, Snapshot, claim, load, with_conn};
@@ -224,20 +225,5 @@ struct Horizon {
     #[diesel(sql_type = BigInt)]
     deployments: i64,
 }
-
-/// The table that is never empty.
-pub(crate) const HORIZON: &str = "horizon";
-
-/// Those that others refer to first.
-pub(crate) const TABLES: [&str; 8] = [
-    "deployments",
-    "revisions",
-    "routes",
-    "assignments",
-    "last_reports",
-    "history",
-    "events",
-    "replies",
-];
 
 const BATCH: u32 = 500;

@@ -13,6 +13,7 @@ use crate::{
     check::applied,
     error::{CheckError, StoreError},
     migrations::MIGRATIONS,
+    schema::{HORIZON, TABLES},
     types::{Instant, Sql, timestamp},
 };
 
@@ -95,9 +96,9 @@ pub async fn inspect(url: &str) -> Result<Inspection, CheckError> {
                 deployments: it.deployments.cast_unsigned(),
                 last_change: it.last_change.map(|it| it.0),
             });
-            let refused: Vec<Refused> = snapshot
-                .rows(snapshot.dialect(REFUSED_SQLITE, REFUSED_POSTGRES), None)
-                .await?;
+            let postgres = refused_postgres();
+            let query = snapshot.dialect(REFUSED_SQLITE, &postgres);
+            let refused: Vec<Refused> = snapshot.rows(query, None).await?;
             if let Some(tables) = refused.into_iter().find_map(|it| it.tables) {
                 read_only.get_or_insert_with(|| format!("its role may not write {tables}"));
             }
@@ -167,6 +168,17 @@ fn expect_writable(path: &Path) -> Result<(), String> {
     Ok(())
 }
 
+/// The query for the tables that a role may not write. The list of tables is the one
+/// that is copied, so that a new table cannot be left out here.
+fn refused_postgres() -> String {
+    let names = TABLES.map(|table| format!("'{table}'")).join(", ");
+    format!(
+        "SELECT string_agg(name, ', ') AS tables FROM unnest(ARRAY[{names}, '{HORIZON}']) AS name \
+         WHERE NOT (has_table_privilege(name, 'UPDATE') AND (name = '{HORIZON}' \
+         OR has_table_privilege(name, 'INSERT') AND has_table_privilege(name, 'DELETE')))"
+    )
+}
+
 #[derive(QueryableByName)]
 struct About {
     #[diesel(sql_type = Text)]
@@ -216,10 +228,5 @@ const TABLES_SQLITE: &str =
 
 const EXTENT: &str = "SELECT COUNT(*) AS deployments, MAX(updated_at) AS last_change \
      FROM deployments";
-
-const REFUSED_POSTGRES: &str = "SELECT string_agg(name, ', ') AS tables \
-     FROM unnest(ARRAY['deployments', 'revisions', 'routes', 'assignments', 'history', 'events', \
-     'replies']) AS name WHERE NOT (has_table_privilege(name, 'INSERT') \
-     AND has_table_privilege(name, 'UPDATE') AND has_table_privilege(name, 'DELETE'))";
 
 const REFUSED_SQLITE: &str = "SELECT NULL AS tables";

@@ -167,3 +167,19 @@ allow_tables_to_appear_in_same_query!(
     history,
     events,
 );
+
+/// All tables with rows of their own, each after those that it refers to: what is
+/// copied, and what a server's role must be able to write.
+pub(crate) const TABLES: [&str; 8] = [
+    "deployments",
+    "revisions",
+    "routes",
+    "assignments",
+    "last_reports",
+    "history",
+    "events",
+    "replies",
+];
+
+/// The table whose one row comes with the schema and is only updated.
+pub(crate) const HORIZON: &str = "horizon";

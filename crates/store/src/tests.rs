@@ -16,6 +16,7 @@ mod fixture;
 mod groups;
 mod guards;
 mod held;
+mod inspect;
 mod invariants;
 mod kill;
 mod lifecycle;

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     Copied, CopyError, DeploymentFilter, OpenError, Projects, Tables, copy,
-    copy::{HORIZON, TABLES},
+    schema::{HORIZON, TABLES},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,7 +62,7 @@ async fn everything_is_the_same_and_goes_on() {
     assert_eq!(source.footprint().await, footprint, "it is not changed");
 }
 
-/// No table is forgotten.
+/// No table is left out.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_table_is_copied() {
     let fixture = Fixture::new(Engine::Sqlite).await;
