@@ -2,20 +2,18 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use rstest::rstest;
+use rstest_reuse::apply;
 use tokio::{sync::Barrier, task::JoinSet};
 use uuid::Uuid;
 use viridian_strategy::{DeploymentId, DeploymentState};
 
 use super::{
-    fixture::{Engine, Fixture, call, manual},
+    fixture::{Engine, Fixture, call, engines, manual},
     invariants,
 };
 use crate::{Request, RequestContext, RequestId, UnitError};
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_spoils_it_is_alone_with_that(#[case] engine: Engine) {
     let fixture = Arc::new(Fixture::new(engine).await);

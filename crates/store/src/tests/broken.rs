@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
-use rstest::rstest;
+use rstest_reuse::apply;
 use viridian_strategy::{DeploymentId, RouteHealth, RouteStatus};
 
-use super::fixture::{Engine, Fixture, manual};
+use super::fixture::{Engine, Fixture, engines, manual};
 use crate::{DeploymentFilter, OpenError, Store, StoreError};
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deployment_that_cannot_be_read_delays_no_other(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -74,9 +72,7 @@ async fn a_deployment_that_cannot_be_read_delays_no_other(#[case] engine: Engine
     assert_eq!(fixture.get(sound).await.status.blue.ready, 1);
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn what_must_never_be_is_refused_by_the_schema(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -136,9 +132,7 @@ async fn what_cannot_work_is_one_clear_line() {
     assert!(matches!(error, Err(OpenError::Unavailable(_))), "{error:?}");
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_someone_holds_is_passed_over_by_cycles(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;

@@ -3,7 +3,7 @@
 
 use std::{fmt::Debug, time::Duration};
 
-use rstest::rstest;
+use rstest_reuse::apply;
 use viridian_strategy::{
     BlockerCode, BlueGreen, DeploymentId, DeploymentState, IntOrPercent, Lifecycle, LifecyclePhase,
     Policy, RevisionId, RollingUpdate, RouteHealth, RouteStatus, RouteTraffic, Strategy, SubStep,
@@ -11,16 +11,14 @@ use viridian_strategy::{
 };
 
 use super::{
-    fixture::{Engine, Fixture, amend, automatic, call, colours, manual},
+    fixture::{Engine, Fixture, amend, automatic, call, colours, engines, manual},
     invariants,
 };
 use crate::{
     Outcome, Phase, Projects, RequestContext, RollBackRefusal, Tables, UnitError, UpdateRefusal,
 };
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn abort_goes_back_in_one_transaction(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -65,9 +63,7 @@ async fn abort_goes_back_in_one_transaction(#[case] engine: Engine) {
     invariants::hold(&fixture).await;
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn abort_of_a_rolling_update_goes_back_step_by_step(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -96,9 +92,7 @@ async fn abort_of_a_rolling_update_goes_back_step_by_step(#[case] engine: Engine
     assert_eq!(live.count(), 2);
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn roll_back_is_instant_while_blue_is_retained(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -138,9 +132,7 @@ async fn roll_back_is_instant_while_blue_is_retained(#[case] engine: Engine) {
     invariants::hold(&fixture).await;
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn roll_back_is_an_activation_otherwise(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -183,9 +175,7 @@ async fn roll_back_is_an_activation_otherwise(#[case] engine: Engine) {
     invariants::hold(&fixture).await;
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn update_scales_both_sides(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -229,9 +219,7 @@ async fn update_scales_both_sides(#[case] engine: Engine) {
     invariants::hold(&fixture).await;
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn update_takes_values_but_not_another_strategy(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -266,9 +254,7 @@ async fn update_takes_values_but_not_another_strategy(#[case] engine: Engine) {
     invariants::hold(&fixture).await;
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paused_deployment_stands_still(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -310,9 +296,7 @@ async fn a_paused_deployment_stands_still(#[case] engine: Engine) {
     invariants::hold(&fixture).await;
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn delete_drains_everything_and_leaves_a_tombstone(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -356,9 +340,7 @@ async fn delete_drains_everything_and_leaves_a_tombstone(#[case] engine: Engine)
     invariants::hold(&fixture).await;
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn each_asks_for_the_generation_and_the_deployment(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;

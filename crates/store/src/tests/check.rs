@@ -3,11 +3,11 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use rstest::rstest;
+use rstest_reuse::apply;
 use viridian_strategy::{DeploymentId, Policy, RollingUpdate, Strategy};
 
 use super::{
-    fixture::{Engine, Fixture, call, colours, manual, with_request},
+    fixture::{Engine, Fixture, call, colours, engines, manual, with_request},
     invariants,
 };
 use crate::{CheckError, OpenError, Store, Violation, check, check::queries};
@@ -183,9 +183,7 @@ const CASES: [Case; 26] = [
     ),
 ];
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_broken_is_found(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -199,9 +197,7 @@ async fn what_is_broken_is_found(#[case] engine: Engine) {
     }
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_promotion_of_too_few_is_found_in_what_was_recorded(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -229,9 +225,7 @@ async fn a_promotion_of_too_few_is_found_in_what_was_recorded(#[case] engine: En
     }
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_client_was_told_and_is_lost_is_found(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -249,9 +243,7 @@ async fn what_a_client_was_told_and_is_lost_is_found(#[case] engine: Engine) {
     }
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_recorded_of_a_deployment_that_is_gone_is_found(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -267,9 +259,7 @@ async fn what_is_recorded_of_a_deployment_that_is_gone_is_found(#[case] engine: 
     }
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn what_constraints_refuse_would_be_found_without_them(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -309,9 +299,7 @@ async fn what_constraints_refuse_would_be_found_without_them(#[case] engine: Eng
     }
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rolling_update_may_mix_revisions(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -325,9 +313,7 @@ async fn a_rolling_update_may_mix_revisions(#[case] engine: Engine) {
     invariants::hold(&fixture).await;
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_check_counts_and_says_what_it_found(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -400,9 +386,7 @@ async fn a_file_that_is_not_ours_is_refused_and_left_alone() {
     assert_eq!(size, 0, "it was migrated");
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_schema_of_another_version_is_refused(#[case] engine: Engine) {
     for (statement, why) in [

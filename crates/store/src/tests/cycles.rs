@@ -7,22 +7,20 @@ use std::{
     time::Duration,
 };
 
-use rstest::rstest;
+use rstest_reuse::apply;
 use tokio::sync::Barrier;
 use viridian_strategy::{DeploymentId, RouteHealth};
 
 use super::{
     broken::{literal, refuse_events},
-    fixture::{Engine, Fixture, call, manual, spec},
+    fixture::{Engine, Fixture, call, engines, manual, spec},
     invariants,
 };
 use crate::{
     FailureBackoff, HealthReport, ReportError, Store, StoreError, transaction::Transaction,
 };
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn only_what_is_broken_is_set_aside(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -108,9 +106,7 @@ async fn what_is_held_is_passed_over_and_keeps_its_place() {
     invariants::hold(&fixture).await;
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn the_longest_overdue_come_first(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -133,9 +129,7 @@ async fn the_longest_overdue_come_first(#[case] engine: Engine) {
     }
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn workers_side_by_side_do_nothing_twice(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -185,9 +179,7 @@ async fn workers_side_by_side_do_nothing_twice(#[case] engine: Engine) {
     invariants::hold(&fixture).await;
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_report_that_cannot_be_written_fails_alone(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;

@@ -11,18 +11,16 @@ mod units;
 use std::sync::Arc;
 
 use futures::{FutureExt as _, StreamExt as _, stream};
-use rstest::rstest;
+use rstest_reuse::apply;
 
 use self::{
     stage::{Course, Stage, Way},
     units::Unit,
 };
-use super::fixture::Engine;
+use super::fixture::{Engine, engines};
 use viridian_engine::fail_points::{Fault, Side};
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn all_or_nothing_at_every_statement(#[case] engine: Engine) {
     let alone = Unit::ALL.map(|unit| (unit, Way::Alone));

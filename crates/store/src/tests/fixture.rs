@@ -7,6 +7,7 @@ use diesel::{
     sql_types::{BigInt, Text},
 };
 use diesel_async::RunQueryDsl as _;
+use rstest_reuse::template;
 use tempfile::TempDir;
 use uuid::Uuid;
 use viridian_engine::{load, with_conn};
@@ -26,6 +27,13 @@ pub(super) enum Engine {
     Sqlite,
     Postgres,
 }
+
+/// Runs a test once on each engine: `#[apply(engines)]`.
+#[template]
+#[rstest::rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+pub(super) fn engines(#[case] engine: Engine) {}
 
 pub(super) struct Fixture {
     pub(super) db: Store,

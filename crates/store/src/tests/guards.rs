@@ -1,12 +1,12 @@
 //! A statement that changes too few rows, in the middle of all that a unit of
 //! work writes: nothing of it is left, COMMIT or no COMMIT.
 
-use rstest::rstest;
+use rstest_reuse::apply;
 use uuid::Uuid;
 use viridian_strategy::DeploymentId;
 
 use super::{
-    fixture::{Engine, Fixture, call, manual},
+    fixture::{Engine, Fixture, call, engines, manual},
     invariants,
 };
 use crate::{Request, RequestContext, RequestId, StoreError, UnitError};
@@ -23,9 +23,7 @@ struct PassedOver {
     found: usize,
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn too_few_rows_anywhere_leave_nothing(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;

@@ -14,7 +14,7 @@ use std::{
 };
 
 use rand::{RngExt as _, rngs::StdRng};
-use rstest::rstest;
+use rstest_reuse::apply;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader, Lines},
     process::{ChildStdout, Command},
@@ -25,14 +25,12 @@ use viridian_strategy::{DeploymentId, RouteStatus};
 use self::program::{Told, request};
 use super::{
     chance::{chance, count, tell},
-    fixture::{Engine, Fixture},
+    fixture::{Engine, Fixture, engines},
     invariants,
 };
 use crate::{Changed, replies::Earlier};
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_told_is_there_after_a_kill(#[case] engine: Engine) {
     let kills = count("VIRIDIAN_KILLS", 20);

@@ -2,21 +2,19 @@
 
 use std::time::Duration;
 
-use rstest::rstest;
+use rstest_reuse::apply;
 use viridian_strategy::{
     BlockerCode, DeploymentState, Lifecycle, RouteHealth, RouteStatus, RouteTraffic, SubStep,
 };
 
 use super::{
-    fixture::{Engine, Fixture, automatic, call, colours, manual, spec},
+    fixture::{Engine, Fixture, automatic, call, colours, engines, manual, spec},
     invariants,
     virtual_time::VirtualTime,
 };
 use crate::{ActivateRefusal, CreateRefusal, Metadata, NewDeployment, Projects, Tables, UnitError};
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_deployment_serves_once_all_its_routes_are_ready(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -43,9 +41,7 @@ async fn a_new_deployment_serves_once_all_its_routes_are_ready(#[case] engine: E
     invariants::hold(&fixture).await;
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_revision_a_deployment_is_idle(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -96,9 +92,7 @@ async fn without_a_revision_a_deployment_is_idle(#[case] engine: Engine) {
     invariants::hold(&fixture).await;
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn green_comes_up_without_traffic_and_waits_at_the_gate(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -138,9 +132,7 @@ async fn green_comes_up_without_traffic_and_waits_at_the_gate(#[case] engine: En
     invariants::hold(&fixture).await;
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn an_automatic_promotion_switches_all_traffic(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -161,9 +153,7 @@ async fn an_automatic_promotion_switches_all_traffic(#[case] engine: Engine) {
     invariants::hold(&fixture).await;
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn an_automatic_promotion_looks_at_health_again(#[case] engine: Engine) {
     let (mut time, fixture) = VirtualTime::new(engine).await;
@@ -201,9 +191,7 @@ async fn an_automatic_promotion_looks_at_health_again(#[case] engine: Engine) {
     invariants::hold(&fixture).await;
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_roll_back_drains_green_and_leaves_blue_alone(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -238,9 +226,7 @@ async fn a_roll_back_drains_green_and_leaves_blue_alone(#[case] engine: Engine) 
     invariants::hold(&fixture).await;
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn another_revision_waits_or_supersedes(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;

@@ -2,15 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use rstest::rstest;
+use rstest_reuse::apply;
 
-use super::fixture::{Engine, Fixture, call, manual};
+use super::fixture::{Engine, Fixture, call, engines, manual};
 use crate::{Limits, Store, StoreError, UnitError, transaction::Transaction};
 
 /// Units of work, while as many are under way as there are connections.
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_unit_that_finds_no_connection_is_told_in_time(#[case] engine: Engine) {
     let fixture = Fixture::within(engine, narrow()).await;
@@ -37,9 +35,7 @@ async fn a_unit_that_finds_no_connection_is_told_in_time(#[case] engine: Engine)
 }
 
 /// The same for what only reads.
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_that_finds_no_connection_is_told_in_time(#[case] engine: Engine) {
     let fixture = Fixture::within(engine, narrow()).await;

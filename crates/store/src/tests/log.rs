@@ -3,12 +3,13 @@
 use std::{collections::HashMap, time::Duration};
 
 use rstest::rstest;
+use rstest_reuse::apply;
 use tokio::task::JoinSet;
 use tokio_postgres::{Client, NoTls};
 use viridian_strategy::{DeploymentId, Timestamp};
 
 use super::{
-    fixture::{Engine, Fixture, call, manual},
+    fixture::{Engine, Fixture, call, engines, manual},
     invariants,
 };
 use crate::{
@@ -154,9 +155,7 @@ async fn a_transaction_in_another_database_holds_back_nothing() {
     endless.batch_execute("ROLLBACK").await.expect("it ends");
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn reading_what_is_settled_misses_nothing(#[case] engine: Engine) {
     const WRITERS: usize = 8;
@@ -248,9 +247,7 @@ async fn refused(db: &Store, id: DeploymentId) -> Result<(), StoreError> {
     }
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_forgotten_is_never_passed_over(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -303,9 +300,7 @@ async fn what_is_forgotten_is_never_passed_over(#[case] engine: Engine) {
     invariants::hold(&fixture).await;
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn snapshots_are_as_of_their_position(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;

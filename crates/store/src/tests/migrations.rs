@@ -3,13 +3,13 @@
 use diesel::{Connection as _, QueryableByName, SqliteConnection, sql_types::BigInt};
 use diesel_async::{AsyncConnection as _, AsyncMigrationHarness, AsyncPgConnection};
 use diesel_migrations::MigrationHarness as _;
-use rstest::rstest;
+use rstest_reuse::apply;
 
 use viridian_engine::Snapshot;
 use viridian_strategy::{Policy, RollingUpdate, Strategy};
 
 use super::{
-    fixture::{Engine, Fixture, manual, with_request},
+    fixture::{Engine, Fixture, engines, manual, with_request},
     invariants,
     schema::Catalog,
 };
@@ -18,9 +18,7 @@ use crate::{
     migrations::{MIGRATIONS, POSTGRES, SQLITE},
 };
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn it_goes_up_and_down_and_up_again(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -38,9 +36,7 @@ async fn it_goes_up_and_down_and_up_again(#[case] engine: Engine) {
     fixture.at_the_gate(1, manual()).await;
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_newer_schema_is_refused_and_left_alone(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -99,9 +95,7 @@ struct Count {
 }
 
 /// A program from before documents left anything out could read them again.
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn documents_are_whole_again_below(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;

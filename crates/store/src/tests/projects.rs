@@ -1,14 +1,12 @@
 //! Questions about some projects only.
 
-use rstest::rstest;
+use rstest_reuse::apply;
 use viridian_strategy::{DeploymentId, RouteId};
 
-use super::fixture::{Engine, Fixture, call, manual, spec};
+use super::fixture::{Engine, Fixture, call, engines, manual, spec};
 use crate::{DeploymentFilter, Metadata, NewDeployment, Projects, Tables};
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_of_other_projects_is_left_out(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;

@@ -9,13 +9,14 @@ use std::{
 };
 
 use rstest::rstest;
+use rstest_reuse::apply;
 use viridian_strategy::{
     BlockerCode, DeploymentState, Policy, RouteHealth, RouteStatus, RouteTraffic, Timestamp,
     verbs::{self, PromoteRejection},
 };
 
 use super::{
-    fixture::{Engine, Fixture, call, colours, manual},
+    fixture::{Engine, Fixture, call, colours, engines, manual},
     invariants,
 };
 use crate::{
@@ -52,9 +53,7 @@ async fn every_route_is_switched(
     invariants::hold(&fixture).await;
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn of_64_callers_one_promotes(#[case] engine: Engine) {
     let fixture = Arc::new(Fixture::new(engine).await);
@@ -120,9 +119,7 @@ async fn of_64_callers_one_promotes(#[case] engine: Engine) {
     invariants::hold(&fixture).await;
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn what_it_comes_to_is_a_value_until_it_is_carried_out(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -157,9 +154,7 @@ async fn what_it_comes_to_is_a_value_until_it_is_carried_out(#[case] engine: Eng
     assert_eq!(fixture.footprint().await, footprint, "nothing is written");
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_swap_that_matches_no_row_touches_no_route(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -200,9 +195,7 @@ async fn a_swap_that_matches_no_row_touches_no_route(#[case] engine: Engine) {
     invariants::hold(&fixture).await;
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_promotion_changes_no_row(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -262,9 +255,7 @@ async fn a_refused_promotion_changes_no_row(#[case] engine: Engine) {
     invariants::hold(&fixture).await;
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn blue_is_stopped_only_after_its_grace(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;

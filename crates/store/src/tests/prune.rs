@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use rstest::rstest;
+use rstest_reuse::apply;
 use viridian_strategy::{
     BlueGreen, DeploymentId, DeploymentState, Policy, RouteHealth, RouteStatus, Strategy,
 };
 
 use super::{
-    fixture::{Engine, Fixture, amend, call, manual, spec, with_request},
+    fixture::{Engine, Fixture, amend, call, engines, manual, spec, with_request},
     invariants,
 };
 use crate::{ActivateRefusal, Pruned, Retention, RevisionReference, UnitError};
@@ -16,9 +16,7 @@ use crate::{ActivateRefusal, Pruned, Retention, RevisionReference, UnitError};
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_is_new_goes(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -29,9 +27,7 @@ async fn nothing_that_is_new_goes(#[case] engine: Engine) {
     assert_eq!(fixture.footprint().await, before);
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeat_within_a_day_gets_the_first_reply(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -48,9 +44,7 @@ async fn a_repeat_within_a_day_gets_the_first_reply(#[case] engine: Engine) {
     assert!(matches!(again, Err(UnitError::Refused(_))), "{again:?}");
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn old_events_go_but_for_the_last(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -78,9 +72,7 @@ async fn old_events_go_but_for_the_last(#[case] engine: Engine) {
     invariants::hold(&fixture).await;
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn history_goes_by_age_and_by_count(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -107,9 +99,7 @@ async fn history_goes_by_age_and_by_count(#[case] engine: Engine) {
     invariants::hold(&fixture).await;
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn routes_that_a_decision_needs_stay(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -153,9 +143,7 @@ async fn routes_that_a_decision_needs_stay(#[case] engine: Engine) {
     invariants::hold(&fixture).await;
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn routes_of_a_table_larger_than_a_batch_all_go(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -171,9 +159,7 @@ async fn routes_of_a_table_larger_than_a_batch_all_go(#[case] engine: Engine) {
     invariants::hold(&fixture).await;
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn revisions_beyond_the_limit_go(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -219,9 +205,7 @@ async fn revisions_beyond_the_limit_go(#[case] engine: Engine) {
     invariants::hold(&fixture).await;
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn revisions_that_are_named_or_in_use_stay(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -262,9 +246,7 @@ async fn revisions_that_are_named_or_in_use_stay(#[case] engine: Engine) {
     invariants::hold(&fixture).await;
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tombstone_goes_with_all_that_was_its_own(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -302,9 +284,7 @@ async fn a_tombstone_goes_with_all_that_was_its_own(#[case] engine: Engine) {
     invariants::hold(&fixture).await;
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deployment_that_cannot_be_read_holds_up_no_other(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;

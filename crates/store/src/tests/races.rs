@@ -6,21 +6,19 @@
 
 mod arena;
 
-use rstest::rstest;
+use rstest_reuse::apply;
 use viridian_strategy::{
     BlockerCode, DeploymentState, Lifecycle, RouteHealth,
     verbs::{AbortRejection, PromoteRejection},
 };
 
 use self::arena::{Arena, First, Gate, Race};
-use super::fixture::{Engine, amend, call, spec};
+use super::fixture::{Engine, amend, call, engines, spec};
 use crate::{HealthReport, Phase, PromoteRefusal, Promotion, RevisionReference, Store, UnitError};
 
 type Promoted = Result<Promotion, UnitError<PromoteRefusal>>;
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_a_report_that_one_green_is_unhealthy(#[case] engine: Engine) {
     let mut race = Race::new(engine, "a report of UNHEALTHY", 1).await;
@@ -54,9 +52,7 @@ async fn with_a_report_that_one_green_is_unhealthy(#[case] engine: Engine) {
     race.tell().await;
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_an_abort(#[case] engine: Engine) {
     let mut race = Race::new(engine, "an abort", 2).await;
@@ -93,9 +89,7 @@ async fn with_an_abort(#[case] engine: Engine) {
     race.tell().await;
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_an_activation_that_supersedes(#[case] engine: Engine) {
     let mut race = Race::new(engine, "an activation that supersedes", 3).await;
@@ -151,9 +145,7 @@ async fn with_an_activation_that_supersedes(#[case] engine: Engine) {
     race.tell().await;
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_an_update_that_asks_for_one_more(#[case] engine: Engine) {
     let mut race = Race::new(engine, "an update to one more", 4).await;
@@ -186,9 +178,7 @@ async fn with_an_update_that_asks_for_one_more(#[case] engine: Engine) {
     race.tell().await;
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_another_promotion(#[case] engine: Engine) {
     let mut race = Race::new(engine, "another promotion", 5).await;

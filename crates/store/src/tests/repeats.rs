@@ -2,11 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use rstest::rstest;
+use rstest_reuse::apply;
 use uuid::Uuid;
 
 use super::{
-    fixture::{Engine, Fixture, call, manual, spec},
+    fixture::{Engine, Fixture, call, engines, manual, spec},
     invariants,
 };
 use crate::{Request, RequestContext, RequestId, StoreError, UnitError, transaction::Transaction};
@@ -24,9 +24,7 @@ fn request(body: &str) -> RequestContext {
     }
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeat_gets_the_first_reply(#[case] engine: Engine) {
     let fixture = Arc::new(Fixture::new(engine).await);
@@ -65,9 +63,7 @@ async fn a_repeat_gets_the_first_reply(#[case] engine: Engine) {
     invariants::hold(&fixture).await;
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeat_that_could_be_done_again_is_not(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -92,9 +88,7 @@ async fn a_repeat_that_could_be_done_again_is_not(#[case] engine: Engine) {
 
 /// A caller that goes away in the middle leaves no transaction open: the next
 /// one has the deployment at once, and nothing of the first is there.
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_call_leaves_nothing_behind(#[case] engine: Engine) {
     let fixture = Arc::new(Fixture::new(engine).await);
@@ -128,9 +122,7 @@ async fn a_cancelled_call_leaves_nothing_behind(#[case] engine: Engine) {
 }
 
 /// A reader that goes away in the middle of a query does not harm the next one.
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_read_harms_no_other(#[case] engine: Engine) {
     let fixture = Arc::new(Fixture::new(engine).await);

@@ -1,18 +1,16 @@
 //! Reports of schedulers and health checkers.
 
-use rstest::rstest;
+use rstest_reuse::apply;
 use uuid::Uuid;
 use viridian_strategy::{RouteHealth, RouteId, RouteStatus, RouteTraffic};
 
 use super::{
-    fixture::{Engine, Fixture, call, manual, report},
+    fixture::{Engine, Fixture, call, engines, manual, report},
     invariants,
 };
 use crate::{HealthReport, ReportError};
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn each_report_stands_alone(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -65,9 +63,7 @@ async fn each_report_stands_alone(#[case] engine: Engine) {
     invariants::hold(&fixture).await;
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_report_that_changes_nothing_writes_nothing(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -86,9 +82,7 @@ async fn a_report_that_changes_nothing_writes_nothing(#[case] engine: Engine) {
     assert_eq!(fixture.routes(id).await[0].view.health_updated_at, at);
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn what_has_ended_has_no_health(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -109,9 +103,7 @@ async fn what_has_ended_has_no_health(#[case] engine: Engine) {
     assert_eq!(results, [Err(ReportError::Over(RouteStatus::Terminated))]);
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_is_open_until_it_is_done(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;

@@ -2,20 +2,18 @@
 
 use std::time::Duration;
 
-use rstest::rstest;
+use rstest_reuse::apply;
 use viridian_strategy::{DeploymentId, RouteHealth, RouteId, RouteStatus};
 
 use super::{
     broken::refuse_events,
-    fixture::{Engine, Fixture, call, manual},
+    fixture::{Engine, Fixture, call, engines, manual},
     invariants,
     virtual_time::VirtualTime,
 };
 use crate::{LastReport, Projects, Retention, Silenced, Store, Tables, transaction::Transaction};
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_spoken_of_stays_healthy_and_the_others_are_not_checked(#[case] engine: Engine) {
     let (mut time, fixture) = VirtualTime::new(engine).await;
@@ -56,9 +54,7 @@ async fn who_is_spoken_of_stays_healthy_and_the_others_are_not_checked(#[case] e
     invariants::hold(&fixture).await;
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn green_that_falls_silent_closes_the_gate(#[case] engine: Engine) {
     let (mut time, fixture) = VirtualTime::new(engine).await;
@@ -79,9 +75,7 @@ async fn green_that_falls_silent_closes_the_gate(#[case] engine: Engine) {
 }
 
 /// Two servers hear of the same routes, and one of them is behind.
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn the_later_report_counts_whoever_writes_it_down(#[case] engine: Engine) {
     let (mut time, fixture) = VirtualTime::new(engine).await;
@@ -126,9 +120,7 @@ async fn the_later_report_counts_whoever_writes_it_down(#[case] engine: Engine) 
     assert_eq!(end(&fixture, Duration::from_secs(6)).await, routes);
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_over_or_unknown_is_not_noted_and_what_is_noted_goes_with_its_route(
     #[case] engine: Engine,
@@ -196,9 +188,7 @@ async fn it_is_asked_once_more_under_the_lock() {
     assert_eq!(ended.expect("it goes through").routes, routes[1..]);
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_is_broken_fails_alone(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -219,9 +209,7 @@ async fn one_that_is_broken_fails_alone(#[case] engine: Engine) {
 }
 
 /// Nobody writes anything for a report that changes nothing.
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_report_writes_nothing_by_itself(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;

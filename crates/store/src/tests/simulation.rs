@@ -25,7 +25,7 @@ mod world;
 
 use std::time::Instant;
 
-use rstest::rstest;
+use rstest_reuse::apply;
 
 use self::{
     coverage::Coverage,
@@ -33,12 +33,10 @@ use self::{
 };
 use super::{
     chance::{count, tell},
-    fixture::Engine,
+    fixture::{Engine, engines},
 };
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_comes_to_rest_and_the_invariants_hold(#[case] engine: Engine) {
     let begun = Instant::now();

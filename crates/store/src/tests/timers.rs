@@ -4,13 +4,14 @@
 use std::time::Duration;
 
 use rstest::rstest;
+use rstest_reuse::apply;
 use viridian_strategy::{
     BlueGreen, DeploymentId, DeploymentState, GateAction, GateTimeout, Policy, RevisionId,
     RouteHealth, RouteId, RouteStatus, Strategy, SubStep,
 };
 
 use super::{
-    fixture::{Engine, Fixture, call, manual},
+    fixture::{Engine, Fixture, call, engines, manual},
     invariants,
     virtual_time::VirtualTime,
 };
@@ -214,9 +215,7 @@ impl Timer {
 }
 
 /// START is handed out until it is answered, and STOP only after the grace.
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn assignments_outlive_the_server_and_stop_waits_for_the_grace(#[case] engine: Engine) {
     let (mut time, mut fixture) = VirtualTime::new(engine).await;

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use diesel::{Connection as _, SqliteConnection, connection::SimpleConnection as _};
 use futures::{FutureExt as _, future::join_all};
-use rstest::rstest;
+use rstest_reuse::apply;
 use tokio::{
     task::{JoinHandle, JoinSet},
     time::sleep,
@@ -16,7 +16,7 @@ use viridian_engine::WaitStart;
 use viridian_strategy::{DeploymentId, RouteHealth};
 
 use super::{
-    fixture::{Engine, Fixture, call, manual},
+    fixture::{Engine, Fixture, call, engines, manual},
     invariants,
 };
 use crate::{HealthReport, Limits, ReportError, StoreError, UnitError, transaction::Transaction};
@@ -58,9 +58,7 @@ impl OtherProgram {
 }
 
 /// They are in one queue, and none of them waits for the others to give up.
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn callers_behind_another_program_wait_side_by_side(#[case] engine: Engine) {
     let limits = Limits {
@@ -97,9 +95,7 @@ async fn callers_behind_another_program_wait_side_by_side(#[case] engine: Engine
 }
 
 /// Their time for a turn is over long before that of the one whose turn it is.
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn callers_in_a_queue_that_stands_still_leave_it(#[case] engine: Engine) {
     let limits = Limits {

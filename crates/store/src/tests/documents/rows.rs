@@ -1,12 +1,12 @@
 //! The same through the columns of both engines.
 
-use rstest::rstest;
+use rstest_reuse::apply;
 use uuid::Uuid;
 use viridian_engine::Write;
 use viridian_strategy::{DeploymentId, DeploymentState};
 
 use super::{
-    super::fixture::{Engine, Fixture},
+    super::fixture::{Engine, Fixture, engines},
     cases,
     golden::Golden,
 };
@@ -30,9 +30,7 @@ struct Row {
     endpoints: Vec<Endpoint>,
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn the_columns_of_a_deployment_have_the_golden_texts(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -65,9 +63,7 @@ async fn the_columns_of_a_deployment_have_the_golden_texts(#[case] engine: Engin
     }
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn history_and_events_have_the_golden_texts(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -131,9 +127,7 @@ async fn history_and_events_have_the_golden_texts(#[case] engine: Engine) {
     }
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn revisions_have_the_golden_texts(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
@@ -156,9 +150,7 @@ async fn revisions_have_the_golden_texts(#[case] engine: Engine) {
     }
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn stored_replies_have_the_golden_texts(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
