@@ -10,7 +10,7 @@ use viridian_store::Projects;
 
 use self::hub::AssignmentHub;
 pub(crate) use self::reader::run;
-pub use self::watch::AssignmentWatch;
+pub use self::watch::GroupWatch;
 
 /// Hands the open assignments of a resource group to its watches. Cheap to clone.
 #[derive(Clone)]
@@ -27,7 +27,7 @@ impl AssignmentFeed {
 
     /// Watches the assignments of a resource group for routes of some projects: the
     /// open ones first, then every new one.
-    pub fn watch(&self, resource_group: &str, projects: &Projects) -> AssignmentWatch {
-        AssignmentWatch::begin(self.hub.subscribe(resource_group, projects))
+    pub fn watch(&self, resource_group: &str, projects: &Projects) -> GroupWatch {
+        GroupWatch::begin(self.hub.subscribe(resource_group, projects))
     }
 }

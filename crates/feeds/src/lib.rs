@@ -30,7 +30,7 @@ mod subscriptions;
 mod tables;
 
 pub use self::{
-    assignments::{AssignmentFeed, AssignmentWatch},
+    assignments::{AssignmentFeed, GroupWatch},
     clock::CachedClock,
     events::{
         CommittedEvent, EventFeed, EventWatch, WatchCursor, WatchError, WatchLag, WatchTarget,

@@ -25,7 +25,7 @@ use crate::{
     connections::{self, AcceptedConnection},
     layers::{GrpcStack, LayeredService},
     rpc_limits::RpcLimits,
-    services::{deployment::Deployments, route::Routes, traffic::Traffic},
+    services::{deployment::DeploymentApi, route::RouteApi, traffic::TrafficApi},
     state::ServerState,
 };
 
@@ -87,9 +87,9 @@ pub(crate) fn services(
     health: HealthServer<impl Health>,
     limits: &RpcLimits,
 ) -> Result<GrpcRoutes, StartError> {
-    let deployments = DeploymentServiceServer::new(Deployments(shared.clone()));
-    let routes = RouteServiceServer::new(Routes(shared.clone()));
-    let traffic = TrafficServiceServer::new(Traffic(shared));
+    let deployments = DeploymentServiceServer::new(DeploymentApi(shared.clone()));
+    let routes = RouteServiceServer::new(RouteApi(shared.clone()));
+    let traffic = TrafficServiceServer::new(TrafficApi(shared));
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
@@ -113,7 +113,7 @@ pub(crate) fn services(
 
 /// The services whose health is reported by name.
 pub(crate) const SERVICES: [&str; 3] = [
-    DeploymentServiceServer::<Deployments>::NAME,
-    RouteServiceServer::<Routes>::NAME,
-    TrafficServiceServer::<Traffic>::NAME,
+    DeploymentServiceServer::<DeploymentApi>::NAME,
+    RouteServiceServer::<RouteApi>::NAME,
+    TrafficServiceServer::<TrafficApi>::NAME,
 ];

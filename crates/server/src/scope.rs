@@ -1,9 +1,9 @@
 //! What one caller may see and touch.
 //!
-//! A service has the record only through this: every deployment that a request
-//! names is found here, and whether it is of one of the caller's projects is asked
-//! here. A project that a caller names and that is not theirs is refused whether
-//! it is there or not; a deployment of another project is not there, by its id.
+//! Services read the record only through a [`Scope`]: it finds every deployment that a
+//! request names, and checks that the deployment is in one of the caller's projects. A
+//! named project that is not the caller's is refused, whether it exists or not. By id,
+//! a deployment of another project does not exist.
 
 use std::collections::HashSet;
 
@@ -35,16 +35,16 @@ pub(crate) struct Scope {
 }
 
 /// The fields that every mutating request has.
-pub(crate) struct Terms<'a> {
+pub(crate) struct MutationFields<'a> {
     pub(crate) request_id: &'a str,
     pub(crate) expected_generation: Option<i64>,
     pub(crate) reason: &'a str,
 }
 
-/// The terms of a mutating request, whose fields have the same names in all.
-macro_rules! terms {
+/// Takes them from a request. They have the same names in all requests.
+macro_rules! mutation_fields {
     ($message:expr) => {
-        &$crate::scope::Terms {
+        &$crate::scope::MutationFields {
             request_id: &$message.request_id,
             expected_generation: $message.expected_generation,
             reason: &$message.reason,
@@ -52,7 +52,7 @@ macro_rules! terms {
     };
 }
 
-pub(crate) use terms;
+pub(crate) use mutation_fields;
 
 impl ServerState {
     /// Takes a request apart: what its caller may see, and what they ask for.
@@ -242,20 +242,20 @@ impl Scope {
         &self,
         method: &'static str,
         message: &impl Message,
-        terms: &Terms<'_>,
+        fields: &MutationFields<'_>,
         violations: &mut Violations,
     ) -> RequestContext {
-        let request = (!terms.request_id.is_empty()).then(|| Request {
-            id: RequestId(violations.uuid("request_id", terms.request_id)),
+        let request = (!fields.request_id.is_empty()).then(|| Request {
+            id: RequestId(violations.uuid("request_id", fields.request_id)),
             method,
             fingerprint: Sha256::digest(message.encode_to_vec()).to_vec(),
         });
-        violations.text("reason", terms.reason, MAX_REASON);
+        violations.text("reason", fields.reason, MAX_REASON);
         RequestContext {
             actor: self.caller.name().to_owned(),
-            reason: terms.reason.to_owned(),
+            reason: fields.reason.to_owned(),
             request,
-            expected_generation: terms.expected_generation,
+            expected_generation: fields.expected_generation,
         }
     }
 

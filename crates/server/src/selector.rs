@@ -4,23 +4,23 @@ use std::collections::BTreeMap;
 
 /// What labels must be like. An empty one takes all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Selector(Vec<Requirement>);
+pub(crate) struct LabelSelector(Vec<LabelRequirement>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Requirement {
+struct LabelRequirement {
     key: String,
-    rule: Rule,
+    rule: LabelRule,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Rule {
+enum LabelRule {
     Exists,
     Missing,
     In(Vec<String>),
     NotIn(Vec<String>),
 }
 
-impl Selector {
+impl LabelSelector {
     /// Parses a selector, or says what is wrong with it.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         if text.trim().is_empty() {
@@ -36,13 +36,13 @@ impl Selector {
     /// Whether labels are like that. As in Kubernetes, `!=` and `notin` take
     /// labels that do not have the key.
     pub(crate) fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
-        self.0.iter().all(|Requirement { key, rule }| {
+        self.0.iter().all(|LabelRequirement { key, rule }| {
             let value = labels.get(key);
             match rule {
-                Rule::Exists => value.is_some(),
-                Rule::Missing => value.is_none(),
-                Rule::In(values) => value.is_some_and(|value| values.contains(value)),
-                Rule::NotIn(values) => value.is_none_or(|value| !values.contains(value)),
+                LabelRule::Exists => value.is_some(),
+                LabelRule::Missing => value.is_none(),
+                LabelRule::In(values) => value.is_some_and(|value| values.contains(value)),
+                LabelRule::NotIn(values) => value.is_none_or(|value| !values.contains(value)),
             }
         })
     }
@@ -67,31 +67,31 @@ fn split(text: &str) -> Vec<&str> {
     .collect()
 }
 
-fn requirement(text: &str) -> Result<Requirement, String> {
+fn requirement(text: &str) -> Result<LabelRequirement, String> {
     if let Some(key) = text.strip_prefix('!') {
-        return Ok(Requirement {
+        return Ok(LabelRequirement {
             key: word(key)?,
-            rule: Rule::Missing,
+            rule: LabelRule::Missing,
         });
     }
     if let Some((key, value)) = text.split_once("!=") {
-        return Ok(Requirement {
+        return Ok(LabelRequirement {
             key: word(key)?,
-            rule: Rule::NotIn(vec![value_of(value)?]),
+            rule: LabelRule::NotIn(vec![value_of(value)?]),
         });
     }
     if let Some((key, value)) = text.split_once("==").or_else(|| text.split_once('=')) {
-        return Ok(Requirement {
+        return Ok(LabelRequirement {
             key: word(key)?,
-            rule: Rule::In(vec![value_of(value)?]),
+            rule: LabelRule::In(vec![value_of(value)?]),
         });
     }
     let mut words = text.splitn(2, char::is_whitespace);
     let key = word(words.next().unwrap_or_default())?;
     let Some(rest) = words.next() else {
-        return Ok(Requirement {
+        return Ok(LabelRequirement {
             key,
-            rule: Rule::Exists,
+            rule: LabelRule::Exists,
         });
     };
     let (operator, set) = rest
@@ -103,13 +103,13 @@ fn requirement(text: &str) -> Result<Requirement, String> {
         .map(value_of)
         .collect::<Result<Vec<_>, _>>()?;
     match operator {
-        "in" => Ok(Requirement {
+        "in" => Ok(LabelRequirement {
             key,
-            rule: Rule::In(values),
+            rule: LabelRule::In(values),
         }),
-        "notin" => Ok(Requirement {
+        "notin" => Ok(LabelRequirement {
             key,
-            rule: Rule::NotIn(values),
+            rule: LabelRule::NotIn(values),
         }),
         _ => Err(format!("{operator:?} is neither `in` nor `notin`")),
     }
@@ -143,7 +143,9 @@ mod tests {
             .iter()
             .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
             .collect();
-        Selector::parse(selector).expect(selector).matches(&labels)
+        LabelSelector::parse(selector)
+            .expect(selector)
+            .matches(&labels)
     }
 
     #[test]
@@ -162,7 +164,7 @@ mod tests {
     #[test]
     fn says_what_it_cannot_read() {
         for text in ["a b", "a in b", "a like (b)", "=b", ",", "a=b c", "a in (b"] {
-            Selector::parse(text).expect_err(text);
+            LabelSelector::parse(text).expect_err(text);
         }
     }
 }

@@ -28,7 +28,7 @@ use crate::{
     connection::Connection,
     documents::Json,
     error::StoreError,
-    routes::Endpoint,
+    routes::TableLine,
     schema::deployments,
     types::{Sql, timestamp},
 };
@@ -181,7 +181,7 @@ impl Deployment {
 /// A deployment that a transaction has locked, with what only it may see.
 pub(crate) struct LockedDeployment {
     pub(crate) deployment: Deployment,
-    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) endpoints: Vec<TableLine>,
     pub(crate) due_at: Option<Timestamp>,
 }
 
@@ -309,7 +309,7 @@ impl Connection {
 pub(crate) struct NewState {
     pub(crate) deployment: Deployment,
     pub(crate) sequence: i64,
-    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) endpoints: Vec<TableLine>,
     pub(crate) due_at: Option<Timestamp>,
 }
 

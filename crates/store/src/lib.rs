@@ -58,7 +58,7 @@ pub use self::{
     reads::{Backlog, LogPage, OpenAssignments, ReadLogError, SnapshotPage},
     replies::Request,
     revisions::{HealthCheck, Revision, RevisionReference, RevisionSpec},
-    routes::{Endpoint, Route, RouteFilter, Tables, TrafficTable},
+    routes::{Route, RouteFilter, Tables, TrafficEndpoint, TrafficTable},
     store::Store,
     telemetry::{HISTOGRAMS, describe as describe_metrics},
     types::{Action, EventKind, Outcome, Phase, RequestId},

@@ -1,20 +1,19 @@
 //! Routes: the record, its row, and the statements on it.
 
 mod old;
-
-use std::collections::HashMap;
+mod traffic;
 
 use diesel::prelude::*;
 use viridian_engine::{Column, Write, columns, load, selected};
 use viridian_strategy::{
-    DeploymentId, Lifecycle, ObservedRoute, RevisionId, RouteHealth, RouteId, RouteStatus,
-    RouteTraffic, Timestamp, TrafficSplit,
+    DeploymentId, ObservedRoute, RevisionId, RouteHealth, RouteId, RouteStatus, RouteTraffic,
+    Timestamp,
 };
 
+pub(crate) use self::traffic::{TableLine, endpoints};
+pub use self::traffic::{Tables, TrafficEndpoint, TrafficTable};
 use crate::{
     connection::Connection,
-    deployments::Projects,
-    documents::Json,
     error::StoreError,
     schema::{deployments, routes},
     types::Sql,
@@ -35,30 +34,6 @@ pub struct Route {
     pub failure: String,
 }
 
-/// A line of a traffic table.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Endpoint {
-    /// The route.
-    pub route: RouteId,
-    /// Where it listens.
-    pub address: String,
-    /// Its weight.
-    pub ratio: f64,
-}
-
-/// Which routes serve a deployment.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TrafficTable {
-    /// The deployment.
-    pub deployment: DeploymentId,
-    /// Its version.
-    pub epoch: i64,
-    /// The current revision.
-    pub revision: Option<RevisionId>,
-    /// The routes, ordered by id.
-    pub endpoints: Vec<Endpoint>,
-}
-
 /// Which routes of a deployment a list has.
 #[derive(Clone, Debug, Default)]
 pub struct RouteFilter {
@@ -66,29 +41,6 @@ pub struct RouteFilter {
     pub statuses: Vec<RouteStatus>,
     /// Only those of this revision.
     pub revision: Option<RevisionId>,
-}
-
-/// The endpoints of a traffic table over these routes, seen by a decision as
-/// `views`.
-pub(crate) fn endpoints(
-    all: &[Route],
-    views: &[ObservedRoute],
-    split: &TrafficSplit,
-) -> Vec<Endpoint> {
-    let serving: HashMap<RouteId, f64> = split
-        .serving(views)
-        .map(|route| (route.id, route.ratio))
-        .collect();
-    let listed = all.iter().filter_map(|route| {
-        Some(Endpoint {
-            route: route.view.id,
-            address: route.address.clone(),
-            ratio: *serving.get(&route.view.id)?,
-        })
-    });
-    let mut endpoints: Vec<Endpoint> = listed.collect();
-    endpoints.sort_by_key(|endpoint| endpoint.route);
-    endpoints
 }
 
 impl Connection {
@@ -149,59 +101,6 @@ impl Connection {
             query.order(routes::id).limit(limit)
         })?;
         Ok(rows.into_iter().map(Route::from).collect())
-    }
-
-    /// Gives the traffic tables of some deployments, or of all that are behind
-    /// one, in the order of their ids.
-    pub(crate) async fn traffic_tables(
-        &mut self,
-        which: Tables,
-        projects: Projects,
-    ) -> Result<Vec<TrafficTable>, StoreError> {
-        type Row = (
-            Sql<DeploymentId>,
-            i64,
-            Sql<Lifecycle>,
-            Option<Sql<RevisionId>>,
-            Json<Vec<Endpoint>>,
-        );
-        let rows: Vec<Row> = load!(self, {
-            let mut query = deployments::table
-                .select((
-                    deployments::id,
-                    deployments::epoch,
-                    deployments::lifecycle,
-                    deployments::current_revision_id,
-                    deployments::endpoints,
-                ))
-                .into_boxed();
-            if let Projects::These(projects) = projects {
-                query = query.filter(deployments::project.eq_any(projects));
-            }
-            match which {
-                Tables::Of(ids) => {
-                    let ids: Vec<_> = ids.into_iter().map(Sql).collect();
-                    query = query.filter(deployments::id.eq_any(ids));
-                }
-                Tables::All { after, limit } => {
-                    if let Some(after) = after {
-                        query = query.filter(deployments::id.gt(Sql(after)));
-                    }
-                    query = query.limit(limit);
-                }
-            }
-            query.order(deployments::id)
-        })?;
-        let table = |(deployment, epoch, lifecycle, revision, endpoints): Row| {
-            let gone = matches!(lifecycle.0, Lifecycle::Destroying | Lifecycle::Destroyed);
-            TrafficTable {
-                deployment: deployment.0,
-                epoch,
-                revision: revision.filter(|_| !gone).map(|Sql(id)| id),
-                endpoints: endpoints.0,
-            }
-        };
-        Ok(rows.into_iter().map(table).collect())
     }
 }
 
@@ -269,20 +168,6 @@ pub(crate) fn update_reported(routes: Vec<Route>) -> Write {
 fn keys(ids: &[RouteId]) -> Vec<Column> {
     let ids = ids.iter().copied().map(Sql).collect();
     vec![Column::new(routes::id, ids)]
-}
-
-/// Which traffic tables.
-#[derive(Clone, Debug)]
-pub enum Tables {
-    /// Those of these deployments.
-    Of(Vec<DeploymentId>),
-    /// All behind one, so many at most.
-    All {
-        /// The last one of the page before.
-        after: Option<DeploymentId>,
-        /// How many at most.
-        limit: i64,
-    },
 }
 
 #[derive(Queryable, Selectable)]

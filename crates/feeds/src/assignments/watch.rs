@@ -8,14 +8,14 @@ use viridian_strategy::RouteId;
 use super::hub::GroupSubscription;
 
 /// A watch that is under way.
-pub struct AssignmentWatch {
+pub struct GroupWatch {
     subscription: GroupSubscription,
     /// Those that were given and are still open. One that was closed comes again if it
     /// is opened again.
     given: HashSet<(RouteId, Action)>,
 }
 
-impl AssignmentWatch {
+impl GroupWatch {
     pub(super) fn begin(subscription: GroupSubscription) -> Self {
         Self {
             subscription,

@@ -11,7 +11,7 @@ use super::{
     Violations, deployment::parse_new, reference::parse_deployment, reference::parse_revision,
     revision::parse_spec, route::parse_healths, route::parse_statuses, update::parse_update,
 };
-use crate::{paging::PageRequest, selector::Selector};
+use crate::{paging::PageRequest, selector::LabelSelector};
 
 proptest! {
     // One in six is a message at all.
@@ -48,7 +48,7 @@ proptest! {
         let _ = parse_deployment("deployment", &text, &mut violations);
         let _ = parse_revision("revision", &text, &mut violations);
         let _ = PageRequest::<i64>::parse(0, &text, &[], &mut violations);
-        if let Err(why) = Selector::parse(&text) {
+        if let Err(why) = LabelSelector::parse(&text) {
             violations.add("label_selector", why);
         }
         fits(violations);

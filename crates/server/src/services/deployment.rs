@@ -12,10 +12,10 @@ use viridian_proto::v1::{self, deployment_service_server::DeploymentService};
 use crate::state::ServerState;
 
 /// `DeploymentService`, on a database.
-pub(crate) struct Deployments(pub(crate) ServerState);
+pub(crate) struct DeploymentApi(pub(crate) ServerState);
 
 #[tonic::async_trait]
-impl DeploymentService for Deployments {
+impl DeploymentService for DeploymentApi {
     async fn create_deployment(
         &self,
         request: Request<v1::CreateDeploymentRequest>,

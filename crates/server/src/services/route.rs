@@ -24,12 +24,13 @@ use crate::{
 };
 
 /// `RouteService`, on a database.
-pub(crate) struct Routes(pub(crate) ServerState);
+pub(crate) struct RouteApi(pub(crate) ServerState);
 
-type Assignments = Pin<Box<dyn Stream<Item = Result<v1::WatchAssignmentsResponse, Status>> + Send>>;
+type AssignmentStream =
+    Pin<Box<dyn Stream<Item = Result<v1::WatchAssignmentsResponse, Status>> + Send>>;
 
 #[tonic::async_trait]
-impl RouteService for Routes {
+impl RouteService for RouteApi {
     async fn list_assignments(
         &self,
         request: Request<v1::ListAssignmentsRequest>,
@@ -49,12 +50,12 @@ impl RouteService for Routes {
         Ok(Response::new(v1::ListAssignmentsResponse { assignments }))
     }
 
-    type WatchAssignmentsStream = Assignments;
+    type WatchAssignmentsStream = AssignmentStream;
 
     async fn watch_assignments(
         &self,
         request: Request<v1::WatchAssignmentsRequest>,
-    ) -> Result<Response<Assignments>, Status> {
+    ) -> Result<Response<AssignmentStream>, Status> {
         let (scope, message) = self.0.open(request)?;
         let mut violations = Violations::default();
         let group = parse_resource_group(message.resource_group, &mut violations);
@@ -105,7 +106,7 @@ impl RouteService for Routes {
     }
 }
 
-type Outcomes = Result<Vec<Result<(), ReportError>>, StoreError>;
+type ReportOutcomes = Result<Vec<Result<(), ReportError>>, StoreError>;
 
 /// Splits off the reports on routes of projects that are not the caller's, each
 /// with its place among all: to the caller there are no such routes.
@@ -125,7 +126,7 @@ async fn split<R>(
 }
 
 /// The routes of which something was reported that holds now.
-fn applied(routes: &[RouteId], outcomes: &Outcomes) -> Vec<RouteId> {
+fn applied(routes: &[RouteId], outcomes: &ReportOutcomes) -> Vec<RouteId> {
     let outcomes = outcomes.iter().flatten();
     let both = routes.iter().zip(outcomes);
     let applied = both.filter(|(_, outcome)| outcome.is_ok());
@@ -136,7 +137,7 @@ fn applied(routes: &[RouteId], outcomes: &Outcomes) -> Vec<RouteId> {
 fn results(
     ids: impl Iterator<Item = String>,
     hidden: Vec<(usize, RouteId)>,
-    outcomes: Outcomes,
+    outcomes: ReportOutcomes,
 ) -> Result<Vec<v1::ReportResult>, Status> {
     let mut outcomes = outcomes.map_err(|error| store(&error))?;
     for (place, id) in hidden {

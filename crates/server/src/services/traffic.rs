@@ -22,12 +22,12 @@ use crate::{
 };
 
 /// `TrafficService`, on a database.
-pub(crate) struct Traffic(pub(crate) ServerState);
+pub(crate) struct TrafficApi(pub(crate) ServerState);
 
 type TableStream = Pin<Box<dyn Stream<Item = Result<v1::WatchTrafficResponse, Status>> + Send>>;
 
 #[tonic::async_trait]
-impl TrafficService for Traffic {
+impl TrafficService for TrafficApi {
     async fn get_traffic(
         &self,
         request: Request<v1::GetTrafficRequest>,

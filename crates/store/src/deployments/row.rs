@@ -12,7 +12,7 @@ use super::{Deployment, LockedDeployment, Metadata, Status};
 use crate::{
     documents::{Json, RolloutDocument},
     error::StoreError,
-    routes::Endpoint,
+    routes::TableLine,
     schema::deployments,
     types::Sql,
 };
@@ -22,7 +22,7 @@ use crate::{
 pub(crate) struct LockedRow {
     #[diesel(embed)]
     deployment: DeploymentRow,
-    endpoints: Json<Vec<Endpoint>>,
+    endpoints: Json<Vec<TableLine>>,
     due_at: Option<Sql<Timestamp>>,
 }
 

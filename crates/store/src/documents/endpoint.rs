@@ -7,9 +7,9 @@ use uuid::Uuid;
 use viridian_strategy::RouteId;
 
 use super::persisted;
-use crate::Endpoint;
+use crate::routes::TableLine;
 
-persisted!(Vec<Endpoint> => EndpointsDocument<'_>);
+persisted!(Vec<TableLine> => EndpointsDocument<'_>);
 
 #[derive(Serialize, Deserialize)]
 #[serde(transparent)]
@@ -22,21 +22,21 @@ struct EndpointDocument<'a> {
     ratio: f64,
 }
 
-impl<'a> From<&'a Vec<Endpoint>> for EndpointsDocument<'a> {
-    fn from(endpoints: &'a Vec<Endpoint>) -> Self {
+impl<'a> From<&'a Vec<TableLine>> for EndpointsDocument<'a> {
+    fn from(endpoints: &'a Vec<TableLine>) -> Self {
         Self(endpoints.iter().map(Into::into).collect())
     }
 }
 
-impl From<EndpointsDocument<'_>> for Vec<Endpoint> {
+impl From<EndpointsDocument<'_>> for Vec<TableLine> {
     fn from(EndpointsDocument(endpoints): EndpointsDocument<'_>) -> Self {
         endpoints.into_iter().map(Into::into).collect()
     }
 }
 
-impl<'a> From<&'a Endpoint> for EndpointDocument<'a> {
-    fn from(endpoint: &'a Endpoint) -> Self {
-        let Endpoint {
+impl<'a> From<&'a TableLine> for EndpointDocument<'a> {
+    fn from(endpoint: &'a TableLine) -> Self {
+        let TableLine {
             route,
             address,
             ratio,
@@ -49,7 +49,7 @@ impl<'a> From<&'a Endpoint> for EndpointDocument<'a> {
     }
 }
 
-impl From<EndpointDocument<'_>> for Endpoint {
+impl From<EndpointDocument<'_>> for TableLine {
     fn from(document: EndpointDocument<'_>) -> Self {
         Self {
             route: RouteId(document.route),

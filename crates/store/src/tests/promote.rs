@@ -278,6 +278,15 @@ async fn blue_is_stopped_only_after_its_grace(#[case] engine: Engine) {
             .iter()
             .all(|e| promotion.promoted.contains(&e.route))
     );
+    // Of the same revision as the table, in which two stand beside each other only
+    // while routes are replaced step by step.
+    assert!(tables[0].revision.is_some());
+    assert!(
+        tables[0]
+            .endpoints
+            .iter()
+            .all(|e| e.revision == tables[0].revision)
+    );
     loop {
         let assigned = fixture
             .db

@@ -8,7 +8,7 @@ use viridian_strategy::{DeploymentId, Observed, ObservedRoute, Timestamp};
 use crate::{
     deployments::{Deployment, LockedDeployment, Taken},
     error::StoreError,
-    routes::{Endpoint, Route},
+    routes::{Route, TableLine},
     transaction::Transaction,
 };
 
@@ -16,7 +16,7 @@ use crate::{
 pub(crate) struct Locked {
     pub(crate) deployment: Deployment,
     pub(crate) routes: Vec<Route>,
-    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) endpoints: Vec<TableLine>,
     pub(crate) due_at: Option<Timestamp>,
     pub(crate) now: Timestamp,
 }

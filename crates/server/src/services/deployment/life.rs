@@ -10,7 +10,7 @@ use crate::{
         update::parse_update,
     },
     refusals::IntoStatus as _,
-    scope::{Scope, terms},
+    scope::{Scope, mutation_fields},
 };
 
 /// `CreateDeployment`.
@@ -23,7 +23,7 @@ pub(super) async fn create(
     let call = scope.call(
         "CreateDeployment",
         message,
-        terms!(message),
+        mutation_fields!(message),
         &mut violations,
     );
     violations.finish()?;
@@ -57,7 +57,7 @@ pub(super) async fn update(
     let call = scope.call(
         "UpdateDeployment",
         message,
-        terms!(message),
+        mutation_fields!(message),
         &mut violations,
     );
     let id = scope.resolve_for(&call, subject, violations).await?;
@@ -80,7 +80,7 @@ pub(super) async fn delete(
     let call = scope.call(
         "DeleteDeployment",
         message,
-        terms!(message),
+        mutation_fields!(message),
         &mut violations,
     );
     let id = scope.resolve_for(&call, subject, violations).await?;

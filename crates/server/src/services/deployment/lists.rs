@@ -21,7 +21,7 @@ use crate::{
     error::store,
     paging::PageRequest,
     scope::Scope,
-    selector::Selector,
+    selector::LabelSelector,
 };
 
 /// `ListDeployments`.
@@ -32,9 +32,9 @@ pub(super) async fn deployments(
     let mut violations = Violations::default();
     let mut filter = parse_filter(message, &mut violations);
     violations.text("label_selector", &message.label_selector, MAX_SELECTOR);
-    let selector = Selector::parse(&message.label_selector).unwrap_or_else(|why| {
+    let selector = LabelSelector::parse(&message.label_selector).unwrap_or_else(|why| {
         violations.add("label_selector", why);
-        Selector::default()
+        LabelSelector::default()
     });
     let query = [
         "deployments",
@@ -220,7 +220,7 @@ fn parse_filter(
 async fn matching(
     scope: &Scope,
     filter: &DeploymentFilter,
-    selector: &Selector,
+    selector: &LabelSelector,
     page: &PageRequest<Uuid>,
 ) -> Result<Vec<Deployment>, Status> {
     let size = page.size as usize;

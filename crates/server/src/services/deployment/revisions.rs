@@ -12,7 +12,7 @@ use crate::{
     },
     error::{ResourceKind, not_found},
     refusals::IntoStatus as _,
-    scope::{Scope, terms},
+    scope::{Scope, mutation_fields},
 };
 
 /// `CreateRevision`.
@@ -24,7 +24,12 @@ pub(super) async fn create(
     let mut violations = Violations::default();
     let spec = message.spec.clone().unwrap_or_default();
     let spec = parse_spec("spec", &spec, &mut violations);
-    let call = scope.call("CreateRevision", message, terms!(message), &mut violations);
+    let call = scope.call(
+        "CreateRevision",
+        message,
+        mutation_fields!(message),
+        &mut violations,
+    );
     let id = scope.resolve_for(&call, subject, violations).await?;
     let created = scope
         .database()
@@ -63,7 +68,7 @@ pub(super) async fn activate(
     let call = scope.call(
         "ActivateRevision",
         message,
-        terms!(message),
+        mutation_fields!(message),
         &mut violations,
     );
     let id = scope.resolve_for(&call, subject, violations).await?;

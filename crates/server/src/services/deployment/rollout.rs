@@ -11,7 +11,7 @@ use crate::{
         reference::parse_optional_revision,
     },
     refusals::{IntoStatus as _, PauseRefusal, ResumeRefusal},
-    scope::{Scope, terms},
+    scope::{Scope, mutation_fields},
 };
 
 /// `PromoteDeployment`.
@@ -29,7 +29,7 @@ pub(super) async fn promote(
     let call = scope.call(
         "PromoteDeployment",
         message,
-        terms!(message),
+        mutation_fields!(message),
         &mut violations,
     );
     let id = scope.resolve_for(&call, subject, violations).await?;
@@ -58,7 +58,12 @@ pub(super) async fn abort(
 ) -> Result<v1::AbortDeploymentResponse, Status> {
     let subject = &message.deployment;
     let mut violations = Violations::default();
-    let call = scope.call("AbortDeployment", message, terms!(message), &mut violations);
+    let call = scope.call(
+        "AbortDeployment",
+        message,
+        mutation_fields!(message),
+        &mut violations,
+    );
     let id = scope.resolve_for(&call, subject, violations).await?;
     let aborted = scope.database().abort_deployment(id, &call).await;
     let aborted = aborted.map_err(|error| error.into_status(subject))?;
@@ -77,7 +82,7 @@ pub(super) async fn roll_back(
     let call = scope.call(
         "RollbackDeployment",
         message,
-        terms!(message),
+        mutation_fields!(message),
         &mut violations,
     );
     let id = scope.resolve_for(&call, subject, violations).await?;
@@ -99,7 +104,12 @@ pub(super) async fn pause(
 ) -> Result<v1::PauseDeploymentResponse, Status> {
     let subject = &message.deployment;
     let mut violations = Violations::default();
-    let call = scope.call("PauseDeployment", message, terms!(message), &mut violations);
+    let call = scope.call(
+        "PauseDeployment",
+        message,
+        mutation_fields!(message),
+        &mut violations,
+    );
     let id = scope.resolve_for(&call, subject, violations).await?;
     let paused = scope.database().pause_deployment(id, &call).await;
     let paused = paused.map_err(|error| error.map_refusal(PauseRefusal).into_status(subject))?;
@@ -117,7 +127,7 @@ pub(super) async fn resume(
     let call = scope.call(
         "ResumeDeployment",
         message,
-        terms!(message),
+        mutation_fields!(message),
         &mut violations,
     );
     let id = scope.resolve_for(&call, subject, violations).await?;

@@ -10,8 +10,8 @@ use viridian_strategy::{
 };
 
 use crate::{
-    Changed, Deployment, Endpoint, HealthCheck, Metadata, NewRevision, Promotion, Revision,
-    RevisionSpec, RolledBack, Status,
+    Changed, Deployment, HealthCheck, Metadata, NewRevision, Promotion, Revision, RevisionSpec,
+    RolledBack, Status, routes::TableLine,
 };
 
 /// The cases of one document, each with the name that it has in the golden file.
@@ -319,8 +319,8 @@ pub(super) fn all_labels() -> Cases<BTreeMap<String, String>> {
     vec![("none", BTreeMap::new()), ("some", labels())]
 }
 
-pub(super) fn endpoints() -> Cases<Vec<Endpoint>> {
-    let endpoint = |n, ratio| Endpoint {
+pub(super) fn endpoints() -> Cases<Vec<TableLine>> {
+    let endpoint = |n, ratio| TableLine {
         route: route(n),
         address: format!("10.0.0.{n}:8080"),
         ratio,

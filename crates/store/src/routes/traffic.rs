@@ -1,0 +1,191 @@
+//! Traffic tables: which routes serve, as a deployment's row has it.
+
+use std::collections::HashMap;
+
+use diesel::prelude::*;
+use viridian_engine::{load, pad_to_power_of_two};
+use viridian_strategy::{
+    DeploymentId, Lifecycle, ObservedRoute, RevisionId, RouteId, TrafficSplit,
+};
+
+use super::Route;
+use crate::{
+    connection::Connection,
+    deployments::Projects,
+    documents::Json,
+    error::StoreError,
+    schema::{deployments, routes},
+    types::Sql,
+};
+
+/// A line of a traffic table, as it is kept.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct TableLine {
+    pub(crate) route: RouteId,
+    pub(crate) address: String,
+    pub(crate) ratio: f64,
+}
+
+/// A route that serves.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrafficEndpoint {
+    /// The route.
+    pub route: RouteId,
+    /// Its revision; none if the route was deleted since.
+    pub revision: Option<RevisionId>,
+    /// Where it listens.
+    pub address: String,
+    /// Its weight.
+    pub ratio: f64,
+}
+
+/// Which routes serve a deployment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrafficTable {
+    /// The deployment.
+    pub deployment: DeploymentId,
+    /// Its version.
+    pub epoch: i64,
+    /// The current revision.
+    pub revision: Option<RevisionId>,
+    /// The routes, ordered by id.
+    pub endpoints: Vec<TrafficEndpoint>,
+}
+
+/// Which traffic tables.
+#[derive(Clone, Debug)]
+pub enum Tables {
+    /// Those of these deployments.
+    Of(Vec<DeploymentId>),
+    /// All behind one, so many at most.
+    All {
+        /// The last one of the page before.
+        after: Option<DeploymentId>,
+        /// How many at most.
+        limit: i64,
+    },
+}
+
+type TableRow = (
+    Sql<DeploymentId>,
+    i64,
+    Sql<Lifecycle>,
+    Option<Sql<RevisionId>>,
+    Json<Vec<TableLine>>,
+);
+
+/// The endpoints of a traffic table over these routes, seen by a decision as
+/// `views`.
+pub(crate) fn endpoints(
+    all: &[Route],
+    views: &[ObservedRoute],
+    split: &TrafficSplit,
+) -> Vec<TableLine> {
+    let serving: HashMap<RouteId, f64> = split
+        .serving(views)
+        .map(|route| (route.id, route.ratio))
+        .collect();
+    let listed = all.iter().filter_map(|route| {
+        Some(TableLine {
+            route: route.view.id,
+            address: route.address.clone(),
+            ratio: *serving.get(&route.view.id)?,
+        })
+    });
+    let mut endpoints: Vec<TableLine> = listed.collect();
+    endpoints.sort_by_key(|endpoint| endpoint.route);
+    endpoints
+}
+
+impl Connection {
+    /// Gives the traffic tables of some deployments, or of all that are behind
+    /// one, in the order of their ids.
+    pub(crate) async fn traffic_tables(
+        &mut self,
+        which: Tables,
+        projects: Projects,
+    ) -> Result<Vec<TrafficTable>, StoreError> {
+        let rows: Vec<TableRow> = load!(self, {
+            let mut query = deployments::table
+                .select((
+                    deployments::id,
+                    deployments::epoch,
+                    deployments::lifecycle,
+                    deployments::current_revision_id,
+                    deployments::endpoints,
+                ))
+                .into_boxed();
+            if let Projects::These(projects) = projects {
+                query = query.filter(deployments::project.eq_any(projects));
+            }
+            match which {
+                Tables::Of(ids) => {
+                    let ids: Vec<_> = ids.into_iter().map(Sql).collect();
+                    query = query.filter(deployments::id.eq_any(ids));
+                }
+                Tables::All { after, limit } => {
+                    if let Some(after) = after {
+                        query = query.filter(deployments::id.gt(Sql(after)));
+                    }
+                    query = query.limit(limit);
+                }
+            }
+            query.order(deployments::id)
+        })?;
+        self.with_revisions(rows).await
+    }
+
+    async fn with_revisions(
+        &mut self,
+        rows: Vec<TableRow>,
+    ) -> Result<Vec<TrafficTable>, StoreError> {
+        let lines = rows.iter().flat_map(|(.., lines)| &lines.0);
+        let ids = lines.map(|line| line.route).collect();
+        let revisions = self.find_route_revisions(ids).await?;
+        let endpoint = |line: TableLine| TrafficEndpoint {
+            route: line.route,
+            revision: revisions.get(&line.route).copied(),
+            address: line.address,
+            ratio: line.ratio,
+        };
+        let table = |(deployment, epoch, lifecycle, revision, lines): TableRow| {
+            let gone = matches!(lifecycle.0, Lifecycle::Destroying | Lifecycle::Destroyed);
+            TrafficTable {
+                deployment: deployment.0,
+                epoch,
+                revision: revision.filter(|_| !gone).map(|Sql(id)| id),
+                endpoints: lines.0.into_iter().map(endpoint).collect(),
+            }
+        };
+        Ok(rows.into_iter().map(table).collect())
+    }
+
+    /// Finds the revisions of routes, which never change.
+    async fn find_route_revisions(
+        &mut self,
+        ids: Vec<RouteId>,
+    ) -> Result<HashMap<RouteId, RevisionId>, StoreError> {
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let mut found = HashMap::with_capacity(ids.len());
+        // In parts: an engine takes only so many parameters.
+        for ids in ids.chunks(MAX_IDS) {
+            let ids = pad_to_power_of_two(ids.iter().copied().map(Sql).collect());
+            let rows: Vec<(Sql<RouteId>, Sql<RevisionId>)> = load!(
+                self,
+                routes::table
+                    .filter(routes::id.eq_any(ids))
+                    .select((routes::id, routes::revision_id))
+            )?;
+            found.extend(
+                rows.into_iter()
+                    .map(|(Sql(id), Sql(revision))| (id, revision)),
+            );
+        }
+        Ok(found)
+    }
+}
+
+/// Ids in one statement.
+const MAX_IDS: usize = 1_024;
