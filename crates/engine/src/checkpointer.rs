@@ -2,11 +2,13 @@
 //! file. A thread of its own does them, since every caller waits for the writer.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     thread::{self, JoinHandle},
 };
 
 use diesel::{SqliteConnection, connection::SimpleConnection as _};
+use tokio::sync::watch;
 use tracing::debug;
 
 use crate::sqlite_thread::SqliteConnector;
@@ -16,6 +18,7 @@ pub(crate) struct Checkpointer {
     /// None only while it is being ended.
     wake: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
+    failure: watch::Receiver<Option<String>>,
 }
 
 impl Checkpointer {
@@ -23,12 +26,26 @@ impl Checkpointer {
     pub(crate) fn on(connect: SqliteConnector) -> Self {
         let (wake, woken) = sync_channel(1);
         let thread = thread::Builder::new().name("checkpoints".into());
+        let (failed, failure) = watch::channel(None);
+        let body = move || {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(&woken, &connect))) {
+                let message = panic.downcast_ref::<String>().cloned();
+                let message = message.or_else(|| Some(panic.downcast_ref::<&str>()?.to_string()));
+                failed.send_replace(Some(message.unwrap_or_else(|| "no message".to_owned())));
+            }
+        };
         // Without a thread the writer checkpoints.
-        let thread = thread.spawn(move || run(&woken, &connect)).ok();
+        let thread = thread.spawn(body).ok();
         Self {
             wake: Some(wake),
             thread,
+            failure,
         }
+    }
+
+    /// Returns what holds the message of the thread's panic, once it has panicked.
+    pub(crate) fn failure(&self) -> watch::Receiver<Option<String>> {
+        self.failure.clone()
     }
 
     /// Asks for a checkpoint, unless one is asked for already.
@@ -73,4 +90,29 @@ fn run(woken: &Receiver<()>, connect: &SqliteConnector) {
 fn checkpoint(connection: &mut SqliteConnection) -> Result<(), String> {
     let done = connection.batch_execute("PRAGMA wal_checkpoint(PASSIVE)");
     done.map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_of_the_thread_does_not_go_unnoticed() {
+        let checkpointer = Checkpointer::on(Arc::new(|| panic!("a bug")));
+        let mut failure = checkpointer.failure();
+        checkpointer.wake();
+        let message = failure.wait_for(Option::is_some).await;
+        assert_eq!(message.expect("it panicked").as_deref(), Some("a bug"));
+    }
+
+    #[tokio::test]
+    async fn the_end_of_the_thread_is_no_failure() {
+        let checkpointer = Checkpointer::on(Arc::new(|| panic!("it is not woken")));
+        let mut failure = checkpointer.failure();
+        drop(checkpointer);
+        let ended = failure.wait_for(Option::is_some).await;
+        ended.expect_err("there is nothing to wait for");
+    }
 }

@@ -100,6 +100,15 @@ impl Engine {
         }
     }
 
+    /// Resolves when the thread that checkpoints SQLite's file has panicked, with its message.
+    /// From then on the writer checkpoints, and every caller waits for that.
+    pub async fn checkpointer_failure(&self) -> String {
+        match &self.backend {
+            Backend::Pg(_) => std::future::pending().await,
+            Backend::Sqlite(pool) => pool.checkpointer_failure().await,
+        }
+    }
+
     /// Returns how many connections are in use, and how many there may be. On SQLite those
     /// are the readers.
     pub fn connections_in_use(&self) -> (usize, usize) {

@@ -20,6 +20,7 @@ pub mod fail_points;
 #[cfg(not(feature = "testing"))]
 mod fail_points;
 mod keyed_locks;
+mod limit_error;
 mod limits;
 mod listener;
 mod location;
@@ -51,7 +52,8 @@ pub use self::{
     engine::Engine,
     error::{EngineError, OpenError},
     keyed_locks::{KeyedGuards, KeyedLocks},
-    limits::{LimitError, Limits},
+    limit_error::LimitError,
+    limits::Limits,
     listener::Listener,
     location::Location,
     migrations::Migrations,

@@ -1,6 +1,8 @@
 //! How much of a database is used at once, and how long anything is waited for.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
+
+use crate::LimitError;
 
 /// How many connections a server uses, and how long it waits for its database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,21 +27,6 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// How long a call waits for another program that has locked a SQLite file.
     pub busy_timeout: Duration,
-}
-
-/// A limit that cannot work. Displays as a sentence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LimitError {
-    /// Its name on the command line: `lock-timeout` and so on.
-    pub name: &'static str,
-    bounds: LimitBounds,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum LimitBounds {
-    Count,
-    Time { least: Duration, most: Duration },
-    BelowStatement,
 }
 
 impl Default for Limits {
@@ -69,42 +56,43 @@ impl Limits {
     ///
     /// The first one that cannot.
     pub fn check(&self) -> Result<(), LimitError> {
-        for (name, count) in [("connections", self.connections), ("readers", self.readers)] {
-            if !(1..=MAX_CONNECTIONS).contains(&count) {
-                let bounds = LimitBounds::Count;
-                return Err(LimitError { name, bounds });
-            }
-        }
-        for (name, time, least, most) in [
-            ("acquire-timeout", self.acquire_timeout, MIN_TIMEOUT, MINUTE),
-            ("lock-timeout", self.lock_timeout, MIN_TIMEOUT, MINUTE),
-            ("statement-timeout", self.statement_timeout, SECOND, HOUR),
-            ("idle-timeout", self.idle_timeout, SECOND, HOUR),
-            ("busy-timeout", self.busy_timeout, MIN_TIMEOUT, MINUTE),
+        for (flag, count) in [
+            ("database-connections", self.connections),
+            ("database-readers", self.readers),
         ] {
-            if !(least..=most).contains(&time) {
-                let bounds = LimitBounds::Time { least, most };
-                return Err(LimitError { name, bounds });
-            }
+            LimitError::check_count(flag, count, 1..=MAX_CONNECTIONS)?;
+        }
+        for (flag, time, bounds) in [
+            (
+                "database-acquire-timeout",
+                self.acquire_timeout,
+                MIN_TIMEOUT..=MINUTE,
+            ),
+            (
+                "database-lock-timeout",
+                self.lock_timeout,
+                MIN_TIMEOUT..=MINUTE,
+            ),
+            (
+                "database-statement-timeout",
+                self.statement_timeout,
+                SECOND..=HOUR,
+            ),
+            ("database-idle-timeout", self.idle_timeout, SECOND..=HOUR),
+            (
+                "database-busy-timeout",
+                self.busy_timeout,
+                MIN_TIMEOUT..=MINUTE,
+            ),
+        ] {
+            LimitError::check_duration(flag, time, bounds)?;
         }
         // Otherwise the statement timeout would end every wait for a lock first.
         if self.lock_timeout >= self.statement_timeout {
-            let (name, bounds) = ("lock-timeout", LimitBounds::BelowStatement);
-            return Err(LimitError { name, bounds });
+            let bounds = "less than --database-statement-timeout";
+            return Err(LimitError::new("database-lock-timeout", bounds));
         }
         Ok(())
-    }
-}
-
-impl fmt::Display for LimitError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.bounds {
-            LimitBounds::Count => write!(f, "it is 1 to {MAX_CONNECTIONS}"),
-            LimitBounds::Time { least, most } => {
-                write!(f, "it is {least:?} to {}s", most.as_secs())
-            }
-            LimitBounds::BelowStatement => f.write_str("it is less than the statement timeout"),
-        }
     }
 }
 
@@ -132,28 +120,28 @@ mod tests {
                     connections: 0,
                     ..limits
                 },
-                "connections: it is 1 to 1000",
+                "database-connections: must be 1 to 1000",
             ),
             (
                 Limits {
                     readers: 1_001,
                     ..limits
                 },
-                "readers: it is 1 to 1000",
+                "database-readers: must be 1 to 1000",
             ),
             (
                 Limits {
                     acquire_timeout: Duration::ZERO,
                     ..limits
                 },
-                "acquire-timeout: it is 10ms to 60s",
+                "database-acquire-timeout: must be 10ms to 1m",
             ),
             (
                 Limits {
                     idle_timeout: Duration::from_millis(999),
                     ..limits
                 },
-                "idle-timeout: it is 1s to 3600s",
+                "database-idle-timeout: must be 1s to 1h",
             ),
             (
                 Limits {
@@ -161,11 +149,11 @@ mod tests {
                     statement_timeout: Duration::from_secs(5),
                     ..limits
                 },
-                "lock-timeout: it is less than the statement timeout",
+                "database-lock-timeout: must be less than --database-statement-timeout",
             ),
         ] {
             let error = limits.check().expect_err(sentence);
-            assert_eq!(format!("{}: {error}", error.name), sentence);
+            assert_eq!(format!("{}: {error}", error.flag), sentence);
         }
     }
 }

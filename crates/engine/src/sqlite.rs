@@ -89,6 +89,10 @@ impl SqlitePool {
         })
     }
 
+    pub(crate) async fn checkpointer_failure(&self) -> String {
+        self.writer.checkpointer_failure().await
+    }
+
     pub(crate) async fn reader(&self, since: WaitStart) -> Result<Connection, EngineError> {
         let deadline = since.deadline(self.acquire_timeout);
         let object = timeout_at(deadline, self.readers.get())

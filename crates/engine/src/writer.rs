@@ -153,6 +153,18 @@ impl Writer {
         })))
     }
 
+    /// Resolves when the thread that checkpoints has panicked, with its message.
+    pub(crate) async fn checkpointer_failure(&self) -> String {
+        let mut failure = self.0.lock().await.checkpoints.failure();
+        let message = failure.wait_for(Option::is_some).await;
+        // Cloned at once: the guard must not be held across an await.
+        match message.ok().and_then(|message| message.clone()) {
+            Some(message) => message,
+            // The thread has ended with the writer, as it should.
+            None => std::future::pending().await,
+        }
+    }
+
     /// Waits for the connection.
     pub(crate) async fn acquire(&self) -> WriterPermit {
         let queue = Arc::clone(&self.0);

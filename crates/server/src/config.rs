@@ -9,7 +9,7 @@ use std::{
 
 use thiserror::Error;
 use viridian_feeds::WatchLimits;
-use viridian_store::{Limits, OpenError, Retention};
+use viridian_store::{LimitError, Limits, OpenError, Retention};
 
 use crate::{
     coordinator::CoordinatorLimits, layers::GrpcWeb, rpc_limits::RpcLimits, tls::TlsFiles,
@@ -74,24 +74,12 @@ impl Config {
     ///
     /// A [`StartError`] that is one sentence, and names the flag.
     pub fn check(&self) -> Result<(), StartError> {
-        self.limits
-            .check()
-            .map_err(|error| StartError::Config(format!("--database-{}: {error}", error.name)))?;
-        self.retention
-            .check()
-            .map_err(|error| StartError::Config(format!("--retain-{}: {error}", error.field)))?;
-        self.rpc_limits
-            .check()
-            .map_err(|error| StartError::Config(format!("--{}: {error}", error.flag)))?;
-        self.coordinator
-            .check()
-            .map_err(|error| StartError::Config(format!("--{}: {error}", error.flag)))?;
-        if let Some(health_ttl) = self.health_ttl
-            && !HEALTH_TTL_BOUNDS.contains(&health_ttl)
-        {
-            return Err(StartError::Config(
-                "--health-ttl: must be 1 second to 7 days".to_owned(),
-            ));
+        self.limits.check()?;
+        self.retention.check()?;
+        self.rpc_limits.check()?;
+        self.coordinator.check()?;
+        if let Some(ttl) = self.health_ttl {
+            LimitError::check_duration("health-ttl", ttl, HEALTH_TTL_BOUNDS)?;
         }
         if let Some(Err(origin)) = self.grpc_web.as_ref().map(GrpcWeb::check) {
             return Err(StartError::Config(format!(
@@ -147,6 +135,12 @@ impl StartError {
             Self::Config(_) => StartErrorKind::Config,
             Self::Unavailable(_) => StartErrorKind::Unavailable,
         }
+    }
+}
+
+impl From<LimitError> for StartError {
+    fn from(error: LimitError) -> Self {
+        Self::Config(format!("--{}: {error}", error.flag))
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use viridian_store::{FailureBackoff, Notification, ReconcileBatch, Store};
 
-pub use self::limits::{CoordinatorLimitError, CoordinatorLimits};
+pub use self::limits::CoordinatorLimits;
 use crate::{
     metrics::{CYCLES, CYCLES_FAILED, PASSES, SET_ASIDE},
     tasks::{BackgroundTask, TaskSet},

@@ -47,10 +47,10 @@ mod token;
 pub use self::{
     auth::{NewToken, NewTokenError, Role, new_token},
     config::{Config, StartError, StartErrorKind},
-    coordinator::{CoordinatorLimitError, CoordinatorLimits},
+    coordinator::CoordinatorLimits,
     error::code_name,
     layers::GrpcWeb,
-    rpc_limits::{RpcLimitError, RpcLimits},
+    rpc_limits::RpcLimits,
     security::{CredentialSummary, inspect_credentials},
     server::Server,
     tasks::{BackgroundTask, TaskEnd, TaskFailure},
@@ -58,7 +58,7 @@ pub use self::{
 };
 pub use viridian_feeds::WatchLimits;
 pub use viridian_store::{
-    Check, CheckError, Copied, CopyError, Extent, Inspection, Limits, OpenError, Retention,
-    SchemaState, StoreError, Violation, check, copy, inspect,
+    Check, CheckError, Copied, CopyError, Extent, Inspection, LimitError, Limits, OpenError,
+    Retention, SchemaState, StoreError, Violation, check, copy, inspect,
 };
 pub use viridian_strategy::Timestamp;

@@ -1,8 +1,8 @@
 //! Limits for callers.
 
-use std::{fmt, ops::RangeInclusive, time::Duration};
+use std::time::Duration;
 
-use thiserror::Error;
+use viridian_store::LimitError;
 
 /// Limits for callers. A call that exceeds one is refused at once, and delays no other.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,15 +35,6 @@ pub struct RpcLimits {
     pub keepalive_timeout: Duration,
 }
 
-/// A limit that cannot work. Displays as its bounds.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("must be {bounds}")]
-pub struct RpcLimitError {
-    /// The flag that sets the limit, without its dashes.
-    pub flag: &'static str,
-    bounds: String,
-}
-
 impl Default for RpcLimits {
     fn default() -> Self {
         Self {
@@ -65,59 +56,38 @@ impl Default for RpcLimits {
 
 impl RpcLimits {
     /// Gives the first limit that is out of its bounds.
-    pub(crate) fn check(&self) -> Result<(), RpcLimitError> {
-        within("max-message-size", self.message_size, 64 * KIB..=64 * MIB)?;
-        within("max-header-size", self.header_size, 4 * KIB..=MIB)?;
-        within("max-requests", self.requests, 1..=1_000_000)?;
-        within("max-streams", self.streams, 1..=1_000_000)?;
+    pub(crate) fn check(&self) -> Result<(), LimitError> {
+        LimitError::check_count("max-message-size", self.message_size, 64 * KIB..=64 * MIB)?;
+        LimitError::check_count("max-header-size", self.header_size, 4 * KIB..=MIB)?;
+        LimitError::check_count("max-requests", self.requests, 1..=1_000_000)?;
+        LimitError::check_count("max-streams", self.streams, 1..=1_000_000)?;
         let streams = self.streams_per_caller;
-        within("max-streams-per-caller", streams, 1..=1_000_000)?;
+        LimitError::check_count("max-streams-per-caller", streams, 1..=1_000_000)?;
         let calls = self.calls_per_connection;
-        within("max-calls-per-connection", calls, 1..=1_000_000)?;
+        LimitError::check_count("max-calls-per-connection", calls, 1..=1_000_000)?;
         let connections = self.connections_per_address;
-        within("max-connections-per-address", connections, 1..=1_000_000)?;
-        within("max-rate", self.rate, 0..=1_000_000)?;
-        within("max-burst", self.burst, 1..=1_000_000)?;
-        lasts("request-timeout", self.request_timeout, 1..=3_600)?;
-        lasts("keepalive-interval", self.keepalive_interval, 1..=7_200)?;
-        lasts("keepalive-timeout", self.keepalive_timeout, 1..=7_200)
+        LimitError::check_count("max-connections-per-address", connections, 1..=1_000_000)?;
+        LimitError::check_count("max-rate", self.rate, 0..=1_000_000)?;
+        LimitError::check_count("max-burst", self.burst, 1..=1_000_000)?;
+        LimitError::check_duration("request-timeout", self.request_timeout, SECOND..=HOUR)?;
+        LimitError::check_duration(
+            "keepalive-interval",
+            self.keepalive_interval,
+            SECOND..=TWO_HOURS,
+        )?;
+        LimitError::check_duration(
+            "keepalive-timeout",
+            self.keepalive_timeout,
+            SECOND..=TWO_HOURS,
+        )
     }
-}
-
-fn within(
-    flag: &'static str,
-    value: u32,
-    bounds: RangeInclusive<u32>,
-) -> Result<(), RpcLimitError> {
-    if bounds.contains(&value) {
-        return Ok(());
-    }
-    Err(out_of(flag, bounds, ""))
-}
-
-fn lasts(
-    flag: &'static str,
-    value: Duration,
-    seconds: RangeInclusive<u64>,
-) -> Result<(), RpcLimitError> {
-    let bounds = Duration::from_secs(*seconds.start())..=Duration::from_secs(*seconds.end());
-    if bounds.contains(&value) {
-        return Ok(());
-    }
-    Err(out_of(flag, seconds, " seconds"))
-}
-
-fn out_of(
-    flag: &'static str,
-    bounds: RangeInclusive<impl fmt::Display>,
-    unit: &str,
-) -> RpcLimitError {
-    let bounds = format!("{} to {}{unit}", bounds.start(), bounds.end());
-    RpcLimitError { flag, bounds }
 }
 
 const KIB: u32 = 1_024;
 const MIB: u32 = 1_024 * KIB;
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const TWO_HOURS: Duration = Duration::from_secs(2 * 60 * 60);
 
 #[cfg(test)]
 mod tests {
@@ -142,6 +112,6 @@ mod tests {
             ..RpcLimits::default()
         };
         let error = at_once.check().expect_err("nothing is that fast");
-        assert_eq!(error.to_string(), "must be 1 to 3600 seconds");
+        assert_eq!(error.to_string(), "must be 1s to 1h");
     }
 }

@@ -1,6 +1,6 @@
 //! A running server.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, panic::resume_unwind, sync::Arc};
 
 use tokio::task::JoinHandle;
 use viridian_feeds::Feeds;
@@ -160,6 +160,11 @@ impl BackgroundParts {
             feeds.clone().run_assignment_reader(),
         );
         tasks.spawn_loop(BackgroundTask::Relay, feeds.run_relay());
+        tasks.spawn_loop(BackgroundTask::Checkpointer, {
+            let store = database.clone();
+            // The thread has panicked: so does this task, with the same message.
+            async move { resume_unwind(Box::new(store.checkpointer_failure().await)) }
+        });
         tasks.spawn_loop(
             BackgroundTask::DatabaseProbe,
             health::probe(database.clone(), health),

@@ -38,6 +38,8 @@ pub enum BackgroundTask {
     AssignmentReader,
     /// Exchanges notifications of commits with other servers.
     Relay,
+    /// Waits for a failure of the thread that checkpoints a SQLite file.
+    Checkpointer,
     /// Writes down when routes were last reported, and ends health past its TTL.
     HealthTtl,
     /// Serves metrics.
@@ -93,7 +95,7 @@ pub(crate) struct TaskSet {
 
 impl BackgroundTask {
     /// All that are in the set.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Grpc,
         Self::CoordinatorPrimary,
         Self::CoordinatorSecondary,
@@ -104,6 +106,7 @@ impl BackgroundTask {
         Self::LogReader,
         Self::AssignmentReader,
         Self::Relay,
+        Self::Checkpointer,
         Self::HealthTtl,
         Self::Metrics,
     ];
@@ -121,6 +124,7 @@ impl BackgroundTask {
             Self::LogReader => "log-reader",
             Self::AssignmentReader => "assignment-reader",
             Self::Relay => "relay",
+            Self::Checkpointer => "checkpointer",
             Self::HealthTtl => "health-ttl",
             Self::Metrics => "metrics",
             Self::Supervisor => "supervisor",
@@ -140,6 +144,7 @@ impl BackgroundTask {
             Self::LogReader
             | Self::AssignmentReader
             | Self::Relay
+            | Self::Checkpointer
             | Self::HealthTtl
             | Self::Metrics
             | Self::Supervisor => false,

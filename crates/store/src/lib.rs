@@ -65,7 +65,7 @@ pub use self::{
     units::{
         COORDINATOR, Changed, DeploymentSpec, FailureBackoff, HealthReport, NewDeployment,
         NewRevision, Promotion, PromotionPreview, Pruned, ReconcileBatch, ReportError,
-        RequestContext, Retention, RetentionError, RolledBack, Silenced, StatusReport,
+        RequestContext, Retention, RolledBack, Silenced, StatusReport,
     },
 };
 

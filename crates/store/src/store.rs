@@ -106,6 +106,12 @@ impl Store {
         self.engine.unanswered_for()
     }
 
+    /// Resolves when the thread that checkpoints SQLite's file has panicked, with its message.
+    /// From then on the writer checkpoints, and every caller waits for that.
+    pub async fn checkpointer_failure(&self) -> String {
+        self.engine.checkpointer_failure().await
+    }
+
     /// Returns how many connections are in use, and how many there may be. On SQLite those
     /// are the readers.
     pub fn connections_in_use(&self) -> (usize, usize) {

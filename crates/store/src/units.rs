@@ -32,7 +32,7 @@ pub use self::{
     create::NewDeployment,
     failure_backoff::FailureBackoff,
     promote::{Promotion, PromotionPreview},
-    prune::{Pruned, Retention, RetentionError},
+    prune::{Pruned, Retention},
     reconcile::ReconcileBatch,
     report::{HealthReport, ReportError, Silenced, StatusReport},
     request_context::{COORDINATOR, Changed, RequestContext},

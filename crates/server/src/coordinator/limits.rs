@@ -1,6 +1,6 @@
-use std::{fmt, ops::RangeInclusive, time::Duration};
+use std::time::Duration;
 
-use viridian_store::Store;
+use viridian_store::{LimitError, Store};
 
 /// How the coordinator works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,14 +18,6 @@ pub struct CoordinatorLimits {
     pub set_aside: Duration,
     /// The longest time that a deployment is set aside.
     pub set_aside_longest: Duration,
-}
-
-/// A value that cannot work. Displays as what it must be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CoordinatorLimitError {
-    /// Which: the flag without its dashes.
-    pub flag: &'static str,
-    bounds: String,
 }
 
 impl Default for CoordinatorLimits {
@@ -46,48 +38,18 @@ impl CoordinatorLimits {
         self.workers.unwrap_or(usual)
     }
 
-    /// Says of the first value that cannot work what it must be.
-    pub(crate) fn check(&self) -> Result<(), CoordinatorLimitError> {
-        within("coordinator-workers", self.workers.unwrap_or(1), 1..=64)?;
-        within("coordinator-batch", self.batch, 1..=5_000)?;
-        lasts("coordinator-poll", self.poll, MOMENT..=MINUTE)?;
+    /// Gives the first setting that is out of its bounds.
+    pub(crate) fn check(&self) -> Result<(), LimitError> {
+        LimitError::check_count("coordinator-workers", self.workers.unwrap_or(1), 1..=64)?;
+        LimitError::check_count("coordinator-batch", self.batch, 1..=5_000)?;
+        LimitError::check_duration("coordinator-poll", self.poll, MIN_DELAY..=MINUTE)?;
         let longest = self.set_aside_longest;
-        lasts("coordinator-set-aside", self.set_aside, MOMENT..=longest)?;
-        lasts("coordinator-set-aside-longest", longest, MOMENT..=HOUR)
+        LimitError::check_duration("coordinator-set-aside", self.set_aside, MIN_DELAY..=longest)?;
+        LimitError::check_duration("coordinator-set-aside-longest", longest, MIN_DELAY..=HOUR)
     }
 }
 
-impl fmt::Display for CoordinatorLimitError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "must be {}", self.bounds)
-    }
-}
-
-fn within(
-    flag: &'static str,
-    value: u32,
-    bounds: RangeInclusive<u32>,
-) -> Result<(), CoordinatorLimitError> {
-    if bounds.contains(&value) {
-        return Ok(());
-    }
-    let bounds = format!("{} to {}", bounds.start(), bounds.end());
-    Err(CoordinatorLimitError { flag, bounds })
-}
-
-fn lasts(
-    flag: &'static str,
-    value: Duration,
-    bounds: RangeInclusive<Duration>,
-) -> Result<(), CoordinatorLimitError> {
-    if bounds.contains(&value) {
-        return Ok(());
-    }
-    let bounds = format!("{:?} to {:?}", bounds.start(), bounds.end());
-    Err(CoordinatorLimitError { flag, bounds })
-}
-
-const MOMENT: Duration = Duration::from_millis(10);
+const MIN_DELAY: Duration = Duration::from_millis(10);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
 

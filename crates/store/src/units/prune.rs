@@ -7,10 +7,10 @@
 //! looked for under their deployment's lock. Batches are small and each is a
 //! transaction of its own, so that no call waits long behind one.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use uuid::Uuid;
-use viridian_engine::WaitStart;
+use viridian_engine::{LimitError, WaitStart};
 use viridian_strategy::{DeploymentId, RevisionId, RouteId, Timestamp};
 
 use crate::{
@@ -32,15 +32,6 @@ pub struct Retention {
     pub routes: Duration,
     /// Destroyed deployments, with all that is theirs.
     pub deployments: Duration,
-}
-
-/// An age that cannot work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RetentionError {
-    /// Which: `events` and so on.
-    pub field: &'static str,
-    /// The shortest that can.
-    pub least: Duration,
 }
 
 /// How much was forgotten.
@@ -78,31 +69,13 @@ impl Retention {
     /// # Errors
     ///
     /// The first one that cannot.
-    pub fn check(&self) -> Result<(), RetentionError> {
-        for (field, value, least) in [
-            ("events", self.events, HOUR),
-            ("history", self.history, HOUR),
-            // Failures of the last hour lengthen the back-off.
-            ("routes", self.routes, HOUR),
-            // A reply is never about something that is gone.
-            ("deployments", self.deployments, REPLIES),
-        ] {
-            if !(least..=LONGEST).contains(&value) {
-                return Err(RetentionError { field, least });
-            }
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for RetentionError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hours = self.least.as_secs() / HOUR.as_secs();
-        let field = self.field;
-        write!(
-            f,
-            "{field} are kept for at least {hours}h and at most 3650d"
-        )
+    pub fn check(&self) -> Result<(), LimitError> {
+        LimitError::check_duration("retain-events", self.events, HOUR..=MAX_AGE)?;
+        LimitError::check_duration("retain-history", self.history, HOUR..=MAX_AGE)?;
+        // Failures of the last hour lengthen the back-off.
+        LimitError::check_duration("retain-routes", self.routes, HOUR..=MAX_AGE)?;
+        // A reply is never about a deployment that is gone.
+        LimitError::check_duration("retain-deployments", self.deployments, REPLIES..=MAX_AGE)
     }
 }
 
@@ -324,7 +297,7 @@ fn first_id(at: Timestamp) -> Uuid {
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-const LONGEST: Duration = Duration::from_secs(3_650 * 24 * 60 * 60);
+const MAX_AGE: Duration = Duration::from_secs(3_650 * 24 * 60 * 60);
 
 /// For how long a repeat of a request gets the first reply.
 const REPLIES: Duration = DAY;
@@ -345,15 +318,12 @@ mod tests {
             ..Retention::default()
         };
         let error = short.check().expect_err("replies would be left");
-        assert_eq!(
-            error.to_string(),
-            "deployments are kept for at least 24h and at most 3650d"
-        );
+        assert_eq!(error.to_string(), "must be 1d to 3650d");
         let long = Retention {
             events: Duration::MAX,
             ..Retention::default()
         };
-        assert_eq!(long.check().expect_err("for ever").field, "events");
+        assert_eq!(long.check().expect_err("for ever").flag, "retain-events");
     }
 
     #[test]
