@@ -83,10 +83,14 @@ impl RouteActions {
         }
     }
 
-    /// Drains every active route.
-    pub(crate) fn drain_active(&mut self, observed: &Observed<'_>) {
-        self.drain
-            .extend(observed.active_routes().map(|route| route.id));
+    /// Drains the active routes that are obsolete.
+    pub(crate) fn drain_active(
+        &mut self,
+        observed: &Observed<'_>,
+        is_obsolete: impl Fn(&ObservedRoute) -> bool,
+    ) {
+        let obsolete = observed.active_routes().filter(|route| is_obsolete(route));
+        self.drain.extend(obsolete.map(|route| route.id));
     }
 
     /// Creates `count` routes of a revision, if that is any.

@@ -134,8 +134,11 @@ impl GreenAssessment {
             .iter()
             .filter(|route| route.revision == rollout.deploying && route.retained_at.is_none());
         let (counts, surplus) = trim(green, rollout.since, target);
+        // Failed green past the budget stay missing: the deadline decides on them.
         let spent = counts.failed.saturating_sub(settings.max_replacements);
         let missing = target.saturating_sub(counts.live()).saturating_sub(spent);
+        // Failures come before readiness: with a target of 0 no green has to be ready,
+        // and that must not promote a revision whose routes all failed.
         let obstacle = if missing > 0 {
             Some(GreenReadiness::Missing)
         } else if counts.live() == 0 && counts.failed > 0 {
@@ -150,6 +153,7 @@ impl GreenAssessment {
             Some(obstacle) => (obstacle, rollout.unsteady(observed.policy, observed.now)),
             None => {
                 let (rollout, watch) = rollout.steady(counts.settled_at, observed.now);
+                // Both waits run side by side on one watch: the longer one counts.
                 let over = |time| watch.reaches(time).unwrap_or(observed.now);
                 let min_ready = over(settings.min_ready);
                 if observed.now < min_ready {
@@ -196,6 +200,7 @@ impl GreenAssessment {
         match self.readiness {
             GreenReadiness::AllFailed => NextMove::Back(Reason::AllFailed { failed }),
             GreenReadiness::Missing | GreenReadiness::NotReady => {
+                // Also while green is missing: with a deadline of 0 none is created.
                 let deadline = self.rollout.progress.reaches(progress_deadline);
                 if deadline.is_some_and(|deadline| deadline <= observed.now) {
                     return NextMove::Back(Reason::DeadlinePassed {
@@ -225,6 +230,7 @@ impl GreenAssessment {
 
     fn at_manual_gate(&self, timeout: Option<GateTimeout>, now: Timestamp) -> NextMove {
         let gate = gate_clock(&self.rollout, now);
+        // From the gate's clock, not from a stored end: a new duration counts at once.
         let timeout = timeout.and_then(|timeout| Some((gate.reaches(timeout.duration)?, timeout)));
         if let Some((at, GateTimeout { duration, action })) = timeout
             && at <= now
@@ -269,6 +275,7 @@ impl GreenAssessment {
         let actions = &mut evaluation.transition.actions;
         actions.create(rollout.deploying, self.missing, RouteTraffic::Inactive);
         actions.drain.extend(self.surplus);
+        // Blue serves until the switch, so it is healed and scaled all the same.
         let blue = Replenish::to_target(observed, rollout.current);
         let back_off_end = blue.back_off.map(|back_off| back_off.until);
         blue.apply(rollout.current, actions);
@@ -283,6 +290,7 @@ impl GreenAssessment {
     fn promotion(&self, observed: &Observed<'_>) -> Transition {
         let retains = !observed.policy.scale_down_delay().is_zero();
         let mut actions = RouteActions::default();
+        // Sorted for the search below; the order of `drain` is that of the routes.
         let mut surplus = self.surplus.clone();
         surplus.sort_unstable();
         for route in observed.active_routes() {
@@ -293,6 +301,7 @@ impl GreenAssessment {
                     actions.promote.push(route.id);
                 }
             } else if retains && route.status == RouteStatus::Running {
+                // Only RUNNING ones: a route that has yet to start is no way back.
                 actions.retain.push(route.id);
             } else {
                 actions.drain.push(route.id);

@@ -33,6 +33,7 @@ pub fn counts(
     let mut green = ReplicaCounts::default();
     let rollout = deployment.state.rollout();
     for route in routes {
+        // First: a retained route is of an earlier revision, and would count nowhere.
         if route.status.is_active() && route.retained_at.is_some() {
             blue.retained += 1;
         } else if rollout.is_some_and(|rollout| rollout.deploying == route.revision) {
@@ -85,6 +86,7 @@ impl RouteClass {
             ) => Self::Unready,
             (RouteStatus::Terminating, _) => Self::Gone,
             (RouteStatus::Terminated | RouteStatus::FailedToStart, _) => {
+                // Equal times count: over PENDING the activation itself creates routes.
                 if route.has_failed() && route.created_at >= since {
                     Self::Failed
                 } else {

@@ -80,7 +80,10 @@ fn destroy(observed: &Observed<'_>, current: Option<RevisionId>) -> Evaluation {
     }
     let mut evaluation = Evaluation::waiting(observed, DeploymentState::Destroying { current });
     evaluation.transition.reason = Some(Reason::Ending { left });
-    evaluation.transition.actions.drain_active(observed);
+    evaluation
+        .transition
+        .actions
+        .drain_active(observed, |_| true);
     evaluation
 }
 

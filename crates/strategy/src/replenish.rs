@@ -40,6 +40,7 @@ impl Replenish {
         let (mut counts, surplus) = trim(live, observed.deployment.current_since, target);
         let missing = target.saturating_sub(counts.live());
         let (create, back_off) = create_after_back_off(observed, revision, missing);
+        // The new ones count as starting, so that the blockers name them already.
         counts.provisioning += create;
         Self {
             create,
@@ -101,6 +102,7 @@ impl BackOff {
         let mut last = None;
         for route in failed {
             let at = route.status_updated_at;
+            // A route from before the last failure is part of the same failure.
             if last.is_none_or(|last| route.created_at >= last && at > last) {
                 failures += 1;
                 last = Some(at);
@@ -167,6 +169,7 @@ pub(crate) fn drain_obsolete(
     let mut wake_at: Option<Timestamp> = None;
     for route in observed.active_routes() {
         if let Some(since) = route.retained_at {
+            // From the policy of now, so that a change of the delay counts at once.
             let end = since + observed.policy.scale_down_delay();
             if end <= observed.now {
                 actions.drain.push(route.id);

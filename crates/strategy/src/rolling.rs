@@ -150,6 +150,8 @@ impl RollingStep {
         if new.provisioning == 0 {
             let unready = others.clone().filter(|route| !route.is_ready()).count();
             let ready = new.ready as usize + old - unready;
+            // Ready old routes only as far as enough ready ones are left; those that
+            // are not ready are no loss.
             let spare = ready.saturating_sub(target.saturating_sub(unavailable) as usize);
             let going = (unready + spare).min(old);
             if going > 0 {
@@ -161,6 +163,7 @@ impl RollingStep {
         }
         let old = u32::try_from(old).unwrap_or(u32::MAX);
         let live = new.live();
+        // Never above the surge in all, and never above the target of the new ones.
         let room = (target + surge)
             .saturating_sub(old + live)
             .min(target.saturating_sub(live));
@@ -187,6 +190,7 @@ impl RollingStep {
         deadline: Option<Timestamp>,
     ) -> Option<Reason> {
         let RouteCounts { ready, failed, .. } = self.new;
+        // While one new route lives, failed ones are replaced, with the back-off.
         if self.new.live() == 0 && failed > 0 {
             return Some(Reason::AllFailed { failed });
         }

@@ -79,6 +79,7 @@ impl Rollout {
     pub(crate) fn going_on(self, now: Timestamp) -> Self {
         Self {
             progress: match self.steady {
+                // All green are ready: the deadline stands still anyway.
                 Some(_) => self.progress,
                 None => self.progress.running(now),
             },
@@ -113,6 +114,7 @@ impl Rollout {
     /// All green are ready: stops the deadline, and times the waits of ready green
     /// from their latest change.
     pub(crate) fn steady(self, settled_at: Option<Timestamp>, now: Timestamp) -> (Self, Stopwatch) {
+        // With a target of 0 there is no green: the waits run from the activation.
         let settled_at = settled_at.unwrap_or(self.since);
         let watch = match self.steady {
             Some(steady) if steady.settled_at == settled_at => steady.watch.running(now),

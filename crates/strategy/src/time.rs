@@ -23,6 +23,7 @@ impl Timestamp {
 
     /// The time from `earlier` to this; zero if `earlier` is the later one.
     pub fn since(self, earlier: Timestamp) -> Duration {
+        // A clock may be set back: never a negative duration.
         Duration::from_micros(self.0.saturating_sub(earlier.0).max(0).unsigned_abs())
     }
 

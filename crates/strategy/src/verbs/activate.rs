@@ -1,6 +1,6 @@
 use crate::{
-    DeploymentState, Lifecycle, Observed, ObservedRoute, RevisionId, Rollout, RouteActions,
-    RouteTraffic, Transition,
+    DeploymentState, Lifecycle, Observed, RevisionId, Rollout, RouteActions, RouteTraffic,
+    Transition,
 };
 
 /// Why an activation is refused.
@@ -40,17 +40,9 @@ fn begin(
     revision: RevisionId,
     supersede: bool,
 ) -> Result<Transition, ActivateRejection> {
-    let Observed {
-        deployment: old,
-        now,
-        ..
-    } = *observed;
+    let (old, now) = (observed.deployment, observed.now);
     let mut actions = RouteActions::default();
     let mut deployment = *old;
-    let mut drain = |obsolete: &dyn Fn(&ObservedRoute) -> bool| {
-        let obsolete = observed.active_routes().filter(|route| obsolete(route));
-        actions.drain.extend(obsolete.map(|route| route.id));
-    };
     deployment.state = match old.state {
         DeploymentState::Destroying { .. } | DeploymentState::Destroyed { .. } => {
             return Err(ActivateRejection::Gone(old.state.lifecycle()));
@@ -59,7 +51,8 @@ fn begin(
             return Err(ActivateRejection::AlreadyCurrent);
         }
         DeploymentState::Pending { .. } => {
-            drain(&|_| true);
+            // A PENDING deployment never served: routes that already run go too.
+            actions.drain_active(observed, |_| true);
             actions.create(revision, old.target_replicas, RouteTraffic::Active);
             deployment.current_since = now;
             DeploymentState::Pending {
@@ -68,18 +61,17 @@ fn begin(
         }
         DeploymentState::Ready { current } => {
             // Retained routes, also those of this very revision: green starts afresh.
-            drain(&|route| route.revision != current);
+            actions.drain_active(observed, |route| route.revision != current);
             DeploymentState::Deploying(Rollout::new(current, revision, now))
         }
         DeploymentState::Deploying(rollout) if supersede => {
             let rules = observed.policy.strategy.rules();
-            drain(&|route| rules.drains_superseded(&rollout, route));
+            actions.drain_active(observed, |route| rules.drains_superseded(&rollout, route));
             DeploymentState::Deploying(Rollout::new(rollout.current, revision, now))
         }
         DeploymentState::Deploying(rollout) => {
-            return Err(ActivateRejection::InProgress {
-                deploying: rollout.deploying,
-            });
+            let deploying = rollout.deploying;
+            return Err(ActivateRejection::InProgress { deploying });
         }
     };
     // During a pause the new rollout's clocks stand still from the start.

@@ -21,6 +21,6 @@ pub fn delete(observed: &Observed<'_>) -> Result<Transition, DeleteRejection> {
     }
     let current = old.state.current();
     let mut transition = Transition::step(old, DeploymentState::Destroying { current });
-    transition.actions.drain_active(observed);
+    transition.actions.drain_active(observed, |_| true);
     Ok(transition.requested())
 }

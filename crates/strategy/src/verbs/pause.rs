@@ -39,6 +39,7 @@ fn set_paused(
         lifecycle @ (Lifecycle::Destroying | Lifecycle::Destroyed) => {
             Err(PauseRejection::Gone(lifecycle))
         }
+        // A second pause must not count as a change: it would move the generation.
         _ if old.paused == paused => Err(PauseRejection::Already),
         _ => Ok(Transition::unchanged(&ObservedDeployment {
             state,

@@ -40,6 +40,8 @@ fn instant(observed: &Observed<'_>, revision: RevisionId) -> Option<Transition> 
             actions.drain.push(route.id);
         }
     }
+    // Compared with what serves, not with the target alone: if fewer serve already,
+    // as many retained routes are no loss.
     let serving = observed
         .routes
         .iter()

@@ -38,6 +38,7 @@ pub fn update(
     if !errors.is_empty() {
         return Err(UpdateRejection::Policy(errors));
     }
+    // The clocks and the routes of a rollout are those of its strategy.
     let same_strategy = observed.policy.strategy.is_same_as(&new_policy.strategy);
     if lifecycle == Lifecycle::Deploying && !same_strategy {
         return Err(UpdateRejection::StrategyInUse);
