@@ -8,19 +8,21 @@ use nix::{
     unistd::Pid,
 };
 use rstest::rstest;
+use rstest_reuse::apply;
 use tokio::process::Child;
 use viridian_proto::v1::{
     CreateDeploymentRequest, DeploymentLifecycle, HealthCheck, RevisionSpec, RouteStatus,
 };
 
-use crate::harness::{
-    Engine, GROUP, REFERENCE, Server, active, creation, eventually, finish, ids, manual, seconds,
-    viridian, within,
+use crate::{
+    engines::both_engines,
+    harness::{
+        Engine, GROUP, REFERENCE, Server, active, creation, eventually, finish, ids, manual,
+        seconds, viridian, within,
+    },
 };
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_an_agent_ran_that_was_killed_is_replaced(#[case] engine: Engine) {
     let server = Server::start(engine).await;

@@ -7,14 +7,16 @@ use viridian_proto::v1::{DeploymentLifecycle, DeploymentSubStep};
 
 use crate::{
     documents::fence::{Kind, fences},
-    harness::{Api, Engine, Finished, Fleet, REFERENCE, Server, finish, methods, tool},
+    harness::{
+        Api, Engine, FinishedProgram, REFERENCE, ScriptedScheduler, Server, finish, methods, tool,
+    },
 };
 
 /// A command of it comes when what the one before has begun is over.
 pub(crate) async fn run(document: &str) {
     let server = Server::start(Engine::Sqlite).await;
     let api = server.api().await;
-    let _fleet = Fleet::start(&api, "default");
+    let _fleet = ScriptedScheduler::start(&api, "default");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let commands = commands(document);
     for method in methods() {
@@ -77,7 +79,7 @@ async fn a_route(api: &Api) -> Option<String> {
     routes.first().map(|it| it.route_id.clone())
 }
 
-async fn bash(line: &str, folder: &Path) -> Finished {
+async fn bash(line: &str, folder: &Path) -> FinishedProgram {
     let programs = Path::new(env!("CARGO_BIN_EXE_viridian")).parent();
     let grpcurl = tool("grpcurl");
     let mut path: Vec<_> = [programs, grpcurl.parent()]

@@ -2,6 +2,7 @@
 //! what was not found.
 
 use rstest::rstest;
+use rstest_reuse::apply;
 use tonic::{Code, Status};
 use uuid::Uuid;
 use viridian_proto::v1::{
@@ -12,17 +13,18 @@ use viridian_proto::v1::{
     deployment_policy::Strategy, int_or_percent::Value,
 };
 
-use crate::harness::{
-    Engine, REFERENCE, World, abort, blue_green, creation, delete, field_paths, manual, pause,
-    promotion, refused, resume, roll_back, seconds, update,
+use crate::{
+    engines::both_engines,
+    harness::{
+        Engine, REFERENCE, TestEnv, abort, blue_green, creation, delete, field_paths, manual,
+        pause, promotion, refused, resume, roll_back, seconds, update,
+    },
 };
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn a_malformed_reference_is_an_invalid_argument(#[case] engine: Engine) {
-    let world = World::start(engine).await;
+    let env = TestEnv::start(engine).await;
     for reference in [
         "",
         "web",
@@ -33,7 +35,7 @@ async fn a_malformed_reference_is_an_invalid_argument(#[case] engine: Engine) {
         "0190-not-a-uuid",
         "é/web",
     ] {
-        for refusal in each_method(&world, reference).await {
+        for refusal in each_method(&env, reference).await {
             assert_eq!(field_paths(&refusal), ["deployment"], "{reference:?}");
         }
     }
@@ -41,19 +43,17 @@ async fn a_malformed_reference_is_an_invalid_argument(#[case] engine: Engine) {
         deployments: vec!["web".to_owned(), "a/b/c".to_owned()],
         all: false,
     };
-    let refusal = world.api.traffic().watch_traffic(request).await;
+    let refusal = env.api.traffic().watch_traffic(request).await;
     let refusal = refusal.expect_err("neither is a reference");
     assert_eq!(field_paths(&refusal), ["deployments[0]", "deployments[1]"]);
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn an_unknown_deployment_is_not_found(#[case] engine: Engine) {
-    let world = World::start(engine).await;
+    let env = TestEnv::start(engine).await;
     for reference in ["shop/nope", &Uuid::now_v7().to_string()] {
-        for refusal in each_method(&world, reference).await {
+        for refusal in each_method(&env, reference).await {
             let details = refused(&refusal, Code::NotFound, "DEPLOYMENT_NOT_FOUND");
             let resource = details.resource_info().expect("a ResourceInfo");
             assert_eq!(resource.resource_type, "viridian.Deployment");
@@ -62,13 +62,11 @@ async fn an_unknown_deployment_is_not_found(#[case] engine: Engine) {
     }
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn an_unknown_revision_is_not_found(#[case] engine: Engine) {
-    let world = World::start(engine).await;
-    world.at_gate(1, manual()).await;
+    let env = TestEnv::start(engine).await;
+    env.at_gate(1, manual()).await;
     for revision in ["7", &Uuid::now_v7().to_string()] {
         let activate = ActivateRevisionRequest {
             deployment: REFERENCE.to_owned(),
@@ -80,8 +78,8 @@ async fn an_unknown_revision_is_not_found(#[case] engine: Engine) {
             ..promotion(REFERENCE)
         };
         let refusals = [
-            world.api.activate(activate).await.err(),
-            world.api.promote(promote).await.err(),
+            env.api.activate(activate).await.err(),
+            env.api.promote(promote).await.err(),
         ];
         for refusal in refusals {
             let refusal = refusal.expect("there is no such revision");
@@ -96,18 +94,16 @@ async fn an_unknown_revision_is_not_found(#[case] engine: Engine) {
             revision: revision.to_owned(),
             ..ActivateRevisionRequest::default()
         };
-        let refusal = world.api.activate(activate).await;
+        let refusal = env.api.activate(activate).await;
         let refusal = refusal.expect_err("it cannot be a revision");
         assert_eq!(field_paths(&refusal), ["revision"], "{revision:?}");
     }
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn all_that_is_wrong_is_said_at_once(#[case] engine: Engine) {
-    let world = World::start(engine).await;
+    let env = TestEnv::start(engine).await;
     let gate = GateTimeout {
         duration: seconds(0.0),
         action: 0,
@@ -137,7 +133,7 @@ async fn all_that_is_wrong_is_said_at_once(#[case] engine: Engine) {
         }),
         ..creation(1, blue_green(spec))
     };
-    let refusal = world.api.create(request).await;
+    let refusal = env.api.create(request).await;
     let refusal = refusal.expect_err("almost nothing is right");
     let expected = [
         "initial_revision",
@@ -164,11 +160,11 @@ async fn all_that_is_wrong_is_said_at_once(#[case] engine: Engine) {
         ..DeploymentPolicy::default()
     };
     let zero = rolling(Some(Value::Count(0)), Some(Value::Percent(0)));
-    let refusal = world.api.create(creation(1, zero)).await;
+    let refusal = env.api.create(creation(1, zero)).await;
     let refusal = refusal.expect_err("nothing could move");
     assert_eq!(field_paths(&refusal), ["policy.rolling_update"]);
     let beyond = rolling(Some(Value::Percent(101)), None);
-    let refusal = world.api.create(creation(1, beyond)).await;
+    let refusal = env.api.create(creation(1, beyond)).await;
     let paths = field_paths(&refusal.expect_err("out of bounds"));
     assert!(paths.contains(&"policy.rolling_update.max_surge.percent".to_owned()));
     assert!(paths.contains(&"policy.rolling_update.max_unavailable".to_owned()));
@@ -177,13 +173,13 @@ async fn all_that_is_wrong_is_said_at_once(#[case] engine: Engine) {
 /// The contract: lower-case letters, digits and "-", at most 63 characters.
 #[tokio::test]
 async fn names_are_what_the_contract_says() {
-    let world = World::start(Engine::Sqlite).await;
+    let env = TestEnv::start(Engine::Sqlite).await;
     for name in ["w eb", "w/eb", "wéb", "-web", "web-", ".web", ""] {
         let request = CreateDeploymentRequest {
             name: name.to_owned(),
             ..creation(0, manual())
         };
-        let refusal = world.api.create(request).await;
+        let refusal = env.api.create(request).await;
         let refusal = refusal.expect_err(name);
         assert_eq!(field_paths(&refusal), ["name"], "{name:?}");
     }
@@ -191,14 +187,14 @@ async fn names_are_what_the_contract_says() {
         name: format!("W_{}.b", "w".repeat(59)),
         ..creation(0, manual())
     };
-    world.api.create(longest).await.expect("63 characters");
+    env.api.create(longest).await.expect("63 characters");
 }
 
 /// The contract: an image, a command or a model is required.
 #[tokio::test]
 async fn a_revision_has_something_to_run() {
-    let world = World::start(Engine::Sqlite).await;
-    world.serving(1, manual()).await;
+    let env = TestEnv::start(Engine::Sqlite).await;
+    env.serving(1, manual()).await;
     let nothing_to_run = RevisionSpec {
         runtime_variant: "gpu".to_owned(),
         ..RevisionSpec::default()
@@ -209,7 +205,7 @@ async fn a_revision_has_something_to_run() {
             spec: spec.clone(),
             ..CreateRevisionRequest::default()
         };
-        let refusal = world.api.deployments().create_revision(request).await;
+        let refusal = env.api.deployments().create_revision(request).await;
         let refusal = refusal.expect_err("there is nothing to run");
         assert_eq!(field_paths(&refusal), ["spec"], "{spec:?}");
     }
@@ -217,20 +213,20 @@ async fn a_revision_has_something_to_run() {
 
 #[tokio::test]
 async fn an_expected_generation_other_than_0_creates_nothing() {
-    let world = World::start(Engine::Sqlite).await;
+    let env = TestEnv::start(Engine::Sqlite).await;
     let request = CreateDeploymentRequest {
         expected_generation: Some(3),
         ..creation(1, manual())
     };
-    let refusal = world.api.create(request).await;
+    let refusal = env.api.create(request).await;
     let refusal = refusal.expect_err("a new one has generation 0");
     refused(&refusal, Code::Aborted, "GENERATION_MISMATCH");
-    let refusal = world.api.find(REFERENCE).await.expect_err("not created");
+    let refusal = env.api.find(REFERENCE).await.expect_err("not created");
     refused(&refusal, Code::NotFound, "DEPLOYMENT_NOT_FOUND");
 }
 
 /// The refusals of all methods that name one deployment.
-async fn each_method(world: &World, reference: &str) -> Vec<Status> {
+async fn each_method(env: &TestEnv, reference: &str) -> Vec<Status> {
     let deployment = reference.to_owned();
     let activate = ActivateRevisionRequest {
         deployment: deployment.clone(),
@@ -253,9 +249,9 @@ async fn each_method(world: &World, reference: &str) -> Vec<Status> {
         target_replicas: 3,
         ..update(reference)
     };
-    let (mut deployments, mut traffic) = (world.api.deployments(), world.api.traffic());
+    let (mut deployments, mut traffic) = (env.api.deployments(), env.api.traffic());
     let traffic = traffic.get_traffic(GetTrafficRequest { deployment });
-    let api = &world.api;
+    let api = &env.api;
     let refusals = [
         api.update(scale).await.err(),
         api.delete(delete(reference)).await.err(),
@@ -266,10 +262,10 @@ async fn each_method(world: &World, reference: &str) -> Vec<Status> {
         api.pause(pause(reference)).await.err(),
         api.resume(resume(reference)).await.err(),
         api.history_page(history).await.err(),
-        world.api.find(reference).await.err(),
-        world.api.promote(promotion(reference)).await.err(),
-        world.api.create_revision(reference, true).await.err(),
-        world.api.activate(activate).await.err(),
+        env.api.find(reference).await.err(),
+        env.api.promote(promotion(reference)).await.err(),
+        env.api.create_revision(reference, true).await.err(),
+        env.api.activate(activate).await.err(),
         deployments.list_routes(routes).await.err(),
         traffic.await.err(),
     ];

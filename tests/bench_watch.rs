@@ -25,7 +25,7 @@ use viridian_proto::v1::{
 mod harness;
 
 use self::harness::{
-    Api, Engine, REFERENCE, Server, Tables, blue_green, by_revision, creation, eventually,
+    Api, Engine, REFERENCE, Server, TableStream, blue_green, by_revision, creation, eventually,
     of_project,
 };
 
@@ -171,7 +171,7 @@ async fn latency(engine: Engine, across: bool) {
 
 /// Reports the routes of a revision RUNNING and HEALTHY. Gives the time from the
 /// last report to the table that has them.
-async fn bring_up(api: &Api, tables: &mut Tables, revision: &str) -> Duration {
+async fn bring_up(api: &Api, tables: &mut TableStream, revision: &str) -> Duration {
     let routes = eventually("the new routes", async || {
         let routes = by_revision(&api.list_routes(REFERENCE).await, revision);
         (routes.len() == REPLICAS as usize).then_some(routes)

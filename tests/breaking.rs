@@ -6,7 +6,7 @@ use std::{fs, path::Path, process::Stdio};
 use rstest::rstest;
 use tokio::process::Command;
 
-use crate::harness::{Finished, finish, root, tool};
+use crate::harness::{FinishedProgram, finish, root, tool};
 
 #[tokio::test]
 async fn the_contract_breaks_nobody() {
@@ -39,7 +39,7 @@ async fn a_change_that_breaks_someone_is_found(#[case] line: &str, #[case] docto
     assert!(run.stdout.contains("deployment.proto"), "{run:?}");
 }
 
-async fn buf_breaking(folder: &Path) -> Finished {
+async fn buf_breaking(folder: &Path) -> FinishedProgram {
     let mut command = Command::new(tool("buf"));
     command
         .args(["breaking", "--against", "proto/baseline.binpb"])

@@ -6,20 +6,22 @@ use std::process::Stdio;
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use prost::Message;
 use rstest::rstest;
+use rstest_reuse::apply;
 use serde_json::Value;
 use tokio::process::Command;
 use tonic_types::pb;
 
-use crate::harness::{Engine, Finished, REFERENCE, World, finish, manual, tool};
+use crate::{
+    engines::both_engines,
+    harness::{Engine, FinishedProgram, REFERENCE, TestEnv, finish, manual, tool},
+};
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn promotes(#[case] engine: Engine) {
-    let world = World::start(engine).await;
-    let gate = world.at_gate(1, manual()).await;
-    let run = promote(&world).await;
+    let env = TestEnv::start(engine).await;
+    let gate = env.at_gate(1, manual()).await;
+    let run = promote(&env).await;
     assert_eq!(run.code, Some(0), "{run:?}");
     let reply: Value = serde_json::from_str(&run.stdout).expect("JSON");
     let deployment = &reply["deployment"];
@@ -30,14 +32,12 @@ async fn promotes(#[case] engine: Engine) {
     );
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn a_refusal_is_printed_with_its_details(#[case] engine: Engine) {
-    let world = World::start(engine).await;
-    world.serving(1, manual()).await;
-    let run = promote(&world).await;
+    let env = TestEnv::start(engine).await;
+    env.serving(1, manual()).await;
+    let run = promote(&env).await;
     // Its exit code is the gRPC code times 8.
     assert_eq!(run.code, Some(8 * 9), "{run:?}");
     let error: Value = serde_json::from_str(&run.stderr).expect("JSON");
@@ -66,13 +66,13 @@ fn detail<M: Message + Default>(details: &[Value], kind: &str) -> M {
     M::decode(&*bytes).expect(kind)
 }
 
-async fn promote(world: &World) -> Finished {
+async fn promote(env: &TestEnv) -> FinishedProgram {
     let method = "viridian.deployment.v1.DeploymentService/PromoteDeployment";
     let mut command = Command::new(tool("buf"));
     command
         .args(["curl", "--protocol", "grpc", "--http2-prior-knowledge"])
         .args(["--data", &format!(r#"{{"deployment":"{REFERENCE}"}}"#)])
-        .arg(format!("{}/{method}", world.server.url()))
+        .arg(format!("{}/{method}", env.server.url()))
         .stdin(Stdio::null())
         .kill_on_drop(true);
     finish(command).await

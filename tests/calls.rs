@@ -3,6 +3,7 @@
 
 use prost::Message as _;
 use rstest::rstest;
+use rstest_reuse::apply;
 use tokio::task::JoinSet;
 use tonic::Code;
 use uuid::Uuid;
@@ -10,23 +11,24 @@ use viridian_proto::v1::{
     ActivateRevisionRequest, DeploymentLifecycle, PromoteDeploymentRequest, RouteStatus,
 };
 
-use crate::harness::{
-    Engine, REFERENCE, World, creation, eventually, manual, promotion, refused, within,
+use crate::{
+    engines::both_engines,
+    harness::{
+        Engine, REFERENCE, TestEnv, creation, eventually, manual, promotion, refused, within,
+    },
 };
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn a_caller_who_expected_something_else_is_told_what_it_is(#[case] engine: Engine) {
-    let world = World::start(engine).await;
-    let before = world.at_gate(1, manual()).await;
+    let env = TestEnv::start(engine).await;
+    let before = env.at_gate(1, manual()).await;
 
     let request = PromoteDeploymentRequest {
         expected_revision: "1".to_owned(),
         ..promotion(REFERENCE)
     };
-    let refusal = world.api.promote(request).await.expect_err("2 is deployed");
+    let refusal = env.api.promote(request).await.expect_err("2 is deployed");
     let details = refused(&refusal, Code::Aborted, "REVISION_MISMATCH");
     let info = details.error_info().expect("an ErrorInfo");
     let deploying = info.metadata.get("deploying_revision_id");
@@ -36,27 +38,25 @@ async fn a_caller_who_expected_something_else_is_told_what_it_is(#[case] engine:
         expected_generation: Some(before.generation - 1),
         ..promotion(REFERENCE)
     };
-    let refusal = world.api.promote(request).await.expect_err("it moved on");
+    let refusal = env.api.promote(request).await.expect_err("it moved on");
     let details = refused(&refusal, Code::Aborted, "GENERATION_MISMATCH");
     let info = details.error_info().expect("an ErrorInfo");
     let generation = info.metadata.get("generation");
     assert_eq!(generation, Some(&before.generation.to_string()));
-    assert_eq!(world.get().await, before);
+    assert_eq!(env.get().await, before);
 
     let request = PromoteDeploymentRequest {
         expected_revision: before.deploying_revision_id.clone(),
         expected_generation: Some(before.generation),
         ..promotion(REFERENCE)
     };
-    world.api.promote(request).await.expect("as expected");
+    env.api.promote(request).await.expect("as expected");
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn a_repeat_gets_the_first_reply(#[case] engine: Engine) {
-    let world = World::start(engine).await;
+    let env = TestEnv::start(engine).await;
     let request = viridian_proto::v1::CreateDeploymentRequest {
         request_id: Uuid::now_v7().to_string(),
         labels: [("tier", "web"), ("app", "shop")]
@@ -64,48 +64,46 @@ async fn a_repeat_gets_the_first_reply(#[case] engine: Engine) {
             .into(),
         ..creation(2, manual())
     };
-    let first = world.api.create(request.clone()).await.expect("created");
-    world.ready().await;
-    let again = world.api.create(request).await.expect("a repeat");
+    let first = env.api.create(request.clone()).await.expect("created");
+    env.ready().await;
+    let again = env.api.create(request).await.expect("a repeat");
     assert_eq!(again.encode_to_vec(), first.encode_to_vec());
 
-    let gate = world.bring_up().await;
+    let gate = env.bring_up().await;
     let request = PromoteDeploymentRequest {
         request_id: Uuid::now_v7().to_string(),
         reason: "looks good".to_owned(),
         expected_generation: Some(gate.generation),
         ..promotion(REFERENCE)
     };
-    let first = world.api.promote(request.clone()).await.expect("promoted");
-    let after = world.ready().await;
-    let again = world.api.promote(request.clone()).await.expect("a repeat");
+    let first = env.api.promote(request.clone()).await.expect("promoted");
+    let after = env.ready().await;
+    let again = env.api.promote(request.clone()).await.expect("a repeat");
     assert_eq!(again.encode_to_vec(), first.encode_to_vec());
-    assert_eq!(world.get().await.generation, after.generation);
+    assert_eq!(env.get().await.generation, after.generation);
 
     let other = PromoteDeploymentRequest {
         reason: "looks bad".to_owned(),
         ..request
     };
-    let refusal = world.api.promote(other).await.expect_err("another body");
+    let refusal = env.api.promote(other).await.expect_err("another body");
     let details = refused(&refusal, Code::InvalidArgument, "REQUEST_ID_REUSED");
     let request = details.bad_request().expect("a BadRequest");
     assert_eq!(request.field_violations[0].field, "request_id");
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn repeats_at_the_same_time_all_get_the_first_reply(#[case] engine: Engine) {
-    let world = World::start(engine).await;
-    let gate = world.at_gate(2, manual()).await;
+    let env = TestEnv::start(engine).await;
+    let gate = env.at_gate(2, manual()).await;
     let request = PromoteDeploymentRequest {
         request_id: Uuid::now_v7().to_string(),
         ..promotion(REFERENCE)
     };
     let mut calling = JoinSet::new();
     for _ in 0..16 {
-        let (api, request) = (world.api.clone(), request.clone());
+        let (api, request) = (env.api.clone(), request.clone());
         calling.spawn(async move { api.promote(request).await });
     }
     let replies = within("all replies", calling.join_all()).await;
@@ -114,18 +112,16 @@ async fn repeats_at_the_same_time_all_get_the_first_reply(#[case] engine: Engine
         .map(|reply| reply.expect("the one promotion").encode_to_vec())
         .collect();
     assert_eq!(encoded.len(), 1, "all the same");
-    assert_eq!(world.ready().await.generation, gate.generation + 1);
+    assert_eq!(env.ready().await.generation, gate.generation + 1);
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_name_is_taken_once(#[case] engine: Engine) {
-    let world = World::start(engine).await;
+    let env = TestEnv::start(engine).await;
     let mut calling = JoinSet::new();
     for _ in 0..16 {
-        let api = world.api.clone();
+        let api = env.api.clone();
         calling.spawn(async move { api.create(creation(1, manual())).await });
     }
     let replies = within("all replies", calling.join_all()).await;
@@ -138,27 +134,25 @@ async fn a_name_is_taken_once(#[case] engine: Engine) {
         assert_eq!(resource.resource_name, REFERENCE);
     }
     // Those that were refused left nothing behind.
-    world.ready().await;
-    assert_eq!(world.routes().await.len(), 1);
+    env.ready().await;
+    assert_eq!(env.routes().await.len(), 1);
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn a_second_activation_is_refused_unless_it_supersedes(#[case] engine: Engine) {
-    let world = World::start(engine).await;
-    let gate = world.at_gate(2, manual()).await;
-    let third = world.api.create_revision(REFERENCE, false).await;
+    let env = TestEnv::start(engine).await;
+    let gate = env.at_gate(2, manual()).await;
+    let third = env.api.create_revision(REFERENCE, false).await;
     let third = third.expect("only recorded").revision.expect("a revision");
-    let before = world.get().await;
+    let before = env.get().await;
 
     let request = ActivateRevisionRequest {
         deployment: REFERENCE.to_owned(),
         revision: third.number.to_string(),
         ..ActivateRevisionRequest::default()
     };
-    let refusal = world.api.activate(request.clone()).await;
+    let refusal = env.api.activate(request.clone()).await;
     let refusal = refusal.expect_err("2 is being deployed");
     let details = refused(&refusal, Code::Aborted, "DEPLOYMENT_IN_PROGRESS");
     let info = details.error_info().expect("an ErrorInfo");
@@ -166,74 +160,70 @@ async fn a_second_activation_is_refused_unless_it_supersedes(#[case] engine: Eng
     assert_eq!(deploying, Some(&gate.deploying_revision_id));
 
     // Recorded and activated, or neither.
-    let refusal = world.api.create_revision(REFERENCE, true).await;
+    let refusal = env.api.create_revision(REFERENCE, true).await;
     refused(
         &refusal.expect_err("2 is being deployed"),
         Code::Aborted,
         "DEPLOYMENT_IN_PROGRESS",
     );
-    assert_eq!(world.get().await, before);
+    assert_eq!(env.get().await, before);
 
     let request = ActivateRevisionRequest {
         supersede: true,
         ..request
     };
-    let superseded = world.api.activate(request).await.expect("2 is given up");
+    let superseded = env.api.activate(request).await.expect("2 is given up");
     assert_eq!(superseded.lifecycle(), DeploymentLifecycle::Deploying);
     assert_eq!(superseded.deploying_revision_id, third.id);
     assert_eq!(superseded.current_revision_id, gate.current_revision_id);
     assert_eq!(superseded.generation, before.generation + 1);
     eventually("the end of the old green", async || {
-        let old = world.routes_of(&gate.deploying_revision_id).await;
+        let old = env.routes_of(&gate.deploying_revision_id).await;
         let over = |it: &viridian_proto::v1::Route| it.status() == RouteStatus::Terminated;
         old.iter().all(over).then_some(())
     })
     .await;
-    world
-        .until("the gate", |it| it.green.unwrap_or_default().ready == 2)
+    env.until("the gate", |it| it.green.unwrap_or_default().ready == 2)
         .await;
-    world.promote().await;
-    assert_eq!(world.ready().await.current_revision_id, third.id);
+    env.promote().await;
+    assert_eq!(env.ready().await.current_revision_id, third.id);
 
-    let fourth = world.api.create_revision(REFERENCE, false).await;
+    let fourth = env.api.create_revision(REFERENCE, false).await;
     let fourth = fourth.expect("recorded").revision.expect("a revision");
     assert_eq!(fourth.number, 4, "the refused one left no trace");
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn the_current_revision_cannot_be_activated(#[case] engine: Engine) {
-    let world = World::start(engine).await;
-    let before = world.serving(1, manual()).await;
+    let env = TestEnv::start(engine).await;
+    let before = env.serving(1, manual()).await;
     let request = ActivateRevisionRequest {
         deployment: before.id.clone(),
         revision: before.current_revision_id.clone(),
         ..ActivateRevisionRequest::default()
     };
-    let refusal = world.api.activate(request).await;
+    let refusal = env.api.activate(request).await;
     let refusal = refusal.expect_err("it is current already");
     let details = refused(&refusal, Code::FailedPrecondition, "ALREADY_CURRENT");
     assert!(details.precondition_failure().is_some());
-    assert_eq!(world.get().await, before);
+    assert_eq!(env.get().await, before);
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn what_never_came_up_is_replaced_directly(#[case] engine: Engine) {
-    let world = World::start(engine).await;
-    world.fleet.plan(1, [crate::harness::Fate::Pending]);
-    let created = world.api.create(creation(2, manual())).await;
+    let env = TestEnv::start(engine).await;
+    env.scheduler
+        .plan(1, [crate::harness::RouteBehavior::Pending]);
+    let created = env.api.create(creation(2, manual())).await;
     let created = created.expect("created");
-    let activated = world.deploy().await;
+    let activated = env.deploy().await;
     assert_eq!(activated.lifecycle(), DeploymentLifecycle::Pending);
     assert_ne!(activated.current_revision_id, created.current_revision_id);
     assert_eq!(activated.deploying_revision_id, "");
-    let ready = world.ready().await;
+    let ready = env.ready().await;
     assert_eq!(ready.current_revision_id, activated.current_revision_id);
-    let table = world.api.table(REFERENCE).await;
+    let table = env.api.table(REFERENCE).await;
     assert_eq!(table.endpoints.len(), 2);
 }

@@ -3,11 +3,11 @@
 use rstest::rstest;
 
 use crate::harness::{
-    Engine, Hold, METRICS, REFERENCE, Server, World, eventually, manual, pause, within,
+    Engine, METRICS, REFERENCE, RowLock, Server, TestEnv, eventually, manual, pause, within,
 };
 
 #[derive(Clone, Copy)]
-enum Way {
+enum CallerExit {
     /// It cancels the call.
     Cancels,
     /// Its connection is gone.
@@ -15,25 +15,25 @@ enum Way {
 }
 
 #[rstest]
-#[case::sqlite_cancels(Engine::Sqlite, Way::Cancels)]
-#[case::sqlite_disconnects(Engine::Sqlite, Way::Disconnects)]
-#[case::postgres_cancels(Engine::Postgres, Way::Cancels)]
-#[case::postgres_disconnects(Engine::Postgres, Way::Disconnects)]
+#[case::sqlite_cancels(Engine::Sqlite, CallerExit::Cancels)]
+#[case::sqlite_disconnects(Engine::Sqlite, CallerExit::Disconnects)]
+#[case::postgres_cancels(Engine::Postgres, CallerExit::Cancels)]
+#[case::postgres_disconnects(Engine::Postgres, CallerExit::Disconnects)]
 #[tokio::test]
-async fn work_stops_when_the_caller_has_gone(#[case] engine: Engine, #[case] way: Way) {
-    let world = World::on(Server::start_with(engine, &METRICS).await).await;
-    let before = world.serving(1, manual()).await;
-    let hold = Hold::all_deployments(world.server.database()).await;
-    let other = world.server.api().await;
+async fn work_stops_when_the_caller_has_gone(#[case] engine: Engine, #[case] exit: CallerExit) {
+    let env = TestEnv::on(Server::start_with(engine, &METRICS).await).await;
+    let before = env.serving(1, manual()).await;
+    let hold = RowLock::all_deployments(env.server.database()).await;
+    let other = env.server.api().await;
     let calling = tokio::spawn({
-        let api = match way {
-            Way::Cancels => world.api.clone(),
-            Way::Disconnects => world.server.api().await,
+        let api = match exit {
+            CallerExit::Cancels => env.api.clone(),
+            CallerExit::Disconnects => env.server.api().await,
         };
         async move { api.pause(pause(REFERENCE)).await }
     });
     eventually("the call to wait", async || {
-        let metrics = world.server.metrics().await;
+        let metrics = env.server.metrics().await;
         let begun = metrics.value(&series("viridian_rpc_started_total", ""));
         let blocked = hold.others_that_wait().await;
         (begun == 1.0 && blocked != Some(0)).then_some(())
@@ -45,7 +45,7 @@ async fn work_stops_when_the_caller_has_gone(#[case] engine: Engine, #[case] way
         .await
         .expect_err("gone");
     eventually("the work to stop", async || {
-        let metrics = world.server.metrics().await;
+        let metrics = env.server.metrics().await;
         let cancelled = series("viridian_rpc_handled_total", r#",code="CANCELLED""#);
         (metrics.value(&cancelled) == 1.0).then_some(())
     })

@@ -2,38 +2,41 @@
 //! tampered with the record.
 
 use rstest::rstest;
+use rstest_reuse::apply;
 use serde_json::Value;
 use viridian_proto::v1::{Route, RouteStatus};
 
-use crate::harness::{
-    Engine, Finished, TestDatabase, World, closed_port, eventually, finish, manual, viridian,
+use crate::{
+    engines::both_engines,
+    harness::{
+        Engine, FinishedProgram, TestDatabase, TestEnv, closed_port, eventually, finish, manual,
+        viridian,
+    },
 };
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn what_was_tampered_with_is_found(#[case] engine: Engine) {
-    let world = World::start(engine).await;
-    let gate = world.at_gate(2, manual()).await;
-    world.promote().await;
+    let env = TestEnv::start(engine).await;
+    let gate = env.at_gate(2, manual()).await;
+    env.promote().await;
     // Then nothing moves by itself any more.
     eventually("the end of blue", async || {
-        let blue = world.routes_of(&gate.current_revision_id).await;
+        let blue = env.routes_of(&gate.current_revision_id).await;
         let ended = |route: &Route| route.status() == RouteStatus::Terminated;
         blue.iter().all(ended).then_some(())
     })
     .await;
-    let url = world.server.database().url().to_owned();
+    let url = env.server.database().url().to_owned();
 
     let sound = check(&[&url, "--grace", "30s"]).await;
     assert_eq!(sound.code, Some(0), "{sound:?}");
     assert_eq!(sound.stdout, "16 invariants hold on 1 deployment\n");
-    let before = world.get().await;
-    assert_eq!(world.get().await, before, "nothing is changed");
+    let before = env.get().await;
+    assert_eq!(env.get().await, before, "nothing is changed");
 
     let id = before.id;
-    let database = world.server.killed();
+    let database = env.server.killed();
     database
         .execute("UPDATE deployments SET last_history = last_history + 1")
         .await;
@@ -58,9 +61,7 @@ async fn what_was_tampered_with_is_found(#[case] engine: Engine) {
     assert_eq!(value["violations"][0]["deployment"], id.as_str());
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn a_database_without_our_tables_is_a_configuration_error(#[case] engine: Engine) {
     let database = TestDatabase::create(engine).await;
@@ -84,11 +85,11 @@ async fn it_fails_as_a_server_does() {
     assert!(!one_line(&run).contains("secret"), "{run:?}");
 }
 
-async fn check(arguments: &[&str]) -> Finished {
+async fn check(arguments: &[&str]) -> FinishedProgram {
     finish(viridian(&[&["check", "--database"], arguments].concat())).await
 }
 
-fn one_line(run: &Finished) -> &str {
+fn one_line(run: &FinishedProgram) -> &str {
     assert_eq!(run.stderr.lines().count(), 1, "{run:?}");
     assert!(
         run.stderr.starts_with("error: ") && run.stdout.is_empty(),

@@ -10,19 +10,23 @@ mod verbs;
 mod waiting;
 
 use rstest::rstest;
+use rstest_reuse::apply;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-use crate::harness::{
-    Engine, Finished, REFERENCE, Server, Way, World, closed_port, delete, finish, manual, pause,
-    viridian, within,
+use crate::{
+    engines::both_engines,
+    harness::{
+        Engine, FinishedProgram, REFERENCE, Server, SwitchableProxy, TestEnv, closed_port, delete,
+        finish, manual, pause, viridian, within,
+    },
 };
 
 #[tokio::test]
 async fn exit_codes_tell_what_went_wrong() {
-    let world = World::start(Engine::Sqlite).await;
-    let url = world.server.url();
-    world.serving(1, manual()).await;
+    let env = TestEnv::start(Engine::Sqlite).await;
+    let url = env.server.url();
+    env.serving(1, manual()).await;
     for (arguments, code) in [
         (["get", "nope/nope"].as_slice(), 64 + 5),
         (&["get", "nope"], 64 + 3),
@@ -67,13 +71,11 @@ async fn bad_usage_is_2(#[case] arguments: &[&str]) {
     assert!(!run.stderr.is_empty());
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn a_deployment_from_creation_to_promotion(#[case] engine: Engine) {
-    let world = World::start(engine).await;
-    let url = world.server.url();
+    let env = TestEnv::start(engine).await;
+    let url = env.server.url();
     let create = [
         "create",
         "shop/cart",
@@ -87,18 +89,18 @@ async fn a_deployment_from_creation_to_promotion(#[case] engine: Engine) {
     assert_eq!(created["lifecycle"], "DEPLOYMENT_LIFECYCLE_PENDING");
     assert_eq!(created["targetReplicas"], 2);
     let is_ready = |it: &viridian_proto::v1::Deployment| it.blue.unwrap_or_default().ready == 2;
-    world.api.until("shop/cart", "READY", is_ready).await;
+    env.api.until("shop/cart", "READY", is_ready).await;
     let ready = |it: &viridian_proto::v1::Deployment| {
         it.lifecycle() == viridian_proto::v1::DeploymentLifecycle::Ready
     };
-    world.api.until("shop/cart", "READY", ready).await;
+    env.api.until("shop/cart", "READY", ready).await;
 
     let activate = ["activate", "shop/cart", "--image", "cart:2", "-o", "json"];
     json(&url, &activate).await;
     let at_gate = |it: &viridian_proto::v1::Deployment| {
         it.sub_step() == viridian_proto::v1::DeploymentSubStep::AwaitingPromotion
     };
-    let gate = world.api.until("shop/cart", "the gate", at_gate).await;
+    let gate = env.api.until("shop/cart", "the gate", at_gate).await;
     let table = deployment(&url, &["list", "--project", "shop"]).await;
     assert!(table.stdout.contains("shop/cart"), "{table:?}");
     assert!(table.stdout.contains("AWAITING_PROMOTION"), "{table:?}");
@@ -119,14 +121,12 @@ async fn a_deployment_from_creation_to_promotion(#[case] engine: Engine) {
     assert_eq!(listed["deployments"][0]["id"], got["id"]);
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn a_watch_tells_each_change_until_it_is_as_asked_for(#[case] engine: Engine) {
-    let world = World::start(engine).await;
-    let url = world.server.url();
-    world.serving(2, manual()).await;
+    let env = TestEnv::start(engine).await;
+    let url = env.server.url();
+    env.serving(2, manual()).await;
     let ready = deployment(&url, &["watch", REFERENCE, "--until", "ready"]).await;
     assert_eq!(ready.code, Some(0), "{ready:?}");
     assert_eq!(ready.stdout, "NOW          READY, blue 2/2\n");
@@ -143,7 +143,7 @@ async fn a_watch_tells_each_change_until_it_is_as_asked_for(#[case] engine: Engi
         ];
         deployment(&url_of_watch, &until).await
     });
-    world.bring_up().await;
+    env.bring_up().await;
     let watch = watch.await.expect("no panic");
     assert_eq!(watch.code, Some(0), "{watch:?}");
     let events = watch.stdout.lines().map(serde_json::from_str::<Value>);
@@ -175,7 +175,7 @@ async fn a_watch_goes_on_when_its_server_comes_back() {
     request.initial_revision = None;
     let it = api.create(request).await.expect("it is created");
     // A way to the first server, and then to the second.
-    let way = Way::to(first.address()).await;
+    let way = SwitchableProxy::to(first.address()).await;
     let mut command = viridian(&["deployment", "watch", REFERENCE]);
     command.env("VIRIDIAN_SERVER", way.url());
     let mut process = command.spawn().expect("it can be started");
@@ -186,7 +186,7 @@ async fn a_watch_goes_on_when_its_server_comes_back() {
         line.expect("it can be read")
     };
     assert!(next().await.is_some_and(|line| line.starts_with("NOW ")));
-    way.lead_to(second.address());
+    way.switch_to(second.address());
     // While it is on the way, and when it is there.
     let paused = api.deployments().pause_deployment(pause(&it.id)).await;
     paused.expect("it is paused");
@@ -214,7 +214,7 @@ async fn json(url: &str, arguments: &[&str]) -> Value {
     serde_json::from_str(&run.stdout).expect("JSON")
 }
 
-async fn deployment(url: &str, arguments: &[&str]) -> Finished {
+async fn deployment(url: &str, arguments: &[&str]) -> FinishedProgram {
     let mut all = vec!["deployment"];
     all.extend(arguments);
     let mut command = viridian(&all);

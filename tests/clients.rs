@@ -8,17 +8,19 @@ use std::{
 };
 
 use rstest::rstest;
+use rstest_reuse::apply;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
     process::Command,
     sync::OnceCell,
 };
 
-use crate::harness::{Engine, Proxy, Server, root, tool, viridian, within};
+use crate::{
+    engines::both_engines,
+    harness::{CuttableProxy, Engine, Server, root, tool, viridian, within},
+};
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn python(#[case] engine: Engine) {
     let generated = PYTHON.get_or_init(make_python).await;
@@ -29,9 +31,7 @@ async fn python(#[case] engine: Engine) {
     tells_the_story(engine, command).await;
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn typescript(#[case] engine: Engine) {
     let built = TYPESCRIPT.get_or_init(make_typescript).await;
@@ -43,7 +43,7 @@ async fn typescript(#[case] engine: Engine) {
 /// Runs an example from start to end, and cuts its connections in between.
 async fn tells_the_story(engine: Engine, mut example: Command) {
     let server = Server::start(engine).await;
-    let proxy = Proxy::to(server.address()).await;
+    let proxy = CuttableProxy::to(server.address()).await;
     let state = tempfile::tempdir().expect("a temporary folder");
     let mut agent = viridian(&["agent", "--server", &server.url()]);
     let _agent = agent

@@ -6,31 +6,33 @@
 
 mod case;
 mod cases;
+mod contract_env;
 mod document;
 mod everywhere;
-mod scene;
 
 use std::{collections::BTreeSet, rc::Rc};
 
 use rstest::rstest;
+use rstest_reuse::apply;
 use tokio::task::{JoinSet, LocalSet, spawn_local};
 
 use self::case::{Case, Outcome};
-use crate::harness::{Engine, World, methods};
+use crate::{
+    engines::both_engines,
+    harness::{Engine, TestEnv, methods},
+};
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn every_call_ends_as_the_contract_says(#[case] engine: Engine) {
-    let world = Rc::new(World::start(engine).await);
-    let failed = LocalSet::new().run_until(run_all(world)).await;
+    let env = Rc::new(TestEnv::start(engine).await);
+    let failed = LocalSet::new().run_until(run_all(env)).await;
     assert!(failed.is_empty(), "{} failed: {failed:#?}", failed.len());
 }
 
 /// Runs all cases, some at the same time. Gives those that failed; each has said
 /// why.
-async fn run_all(world: Rc<World>) -> Vec<String> {
+async fn run_all(env: Rc<TestEnv>) -> Vec<String> {
     let mut waiting = cases::all().into_iter().enumerate();
     let mut running = JoinSet::new();
     let mut failed = Vec::new();
@@ -38,9 +40,9 @@ async fn run_all(world: Rc<World>) -> Vec<String> {
         while running.len() < AT_ONCE
             && let Some((number, case)) = waiting.next()
         {
-            let (world, name) = (Rc::clone(&world), title(&case));
+            let (env, name) = (Rc::clone(&env), title(&case));
             running.spawn_local(async move {
-                let run = spawn_local(async move { case.run(&world, number).await });
+                let run = spawn_local(async move { case.run(&env, number).await });
                 run.await.is_err().then_some(name)
             });
         }

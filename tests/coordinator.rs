@@ -4,35 +4,39 @@
 use std::time::Duration;
 
 use rstest::rstest;
+use rstest_reuse::apply;
 use viridian_proto::v1::{
     CreateDeploymentRequest, Deployment, DeploymentLifecycle, DeploymentSubStep,
 };
 
-use crate::harness::{
-    Engine, METRICS, REFERENCE, Server, World, creation, eventually, hold_for, manual,
+use crate::{
+    engines::both_engines,
+    harness::{
+        Engine, METRICS, REFERENCE, Server, TestEnv, creation, eventually, hold_for, manual,
+    },
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn several_take_batches_when_one_is_not_enough() {
     let flags = ["--coordinator-workers", "3", "--coordinator-batch", "1"];
-    let world = World::on(Server::start_with(Engine::Postgres, &flags).await).await;
+    let env = TestEnv::on(Server::start_with(Engine::Postgres, &flags).await).await;
     let names = ["one", "two", "three", "four"];
     for name in names {
         let request = CreateDeploymentRequest {
             name: name.to_owned(),
             ..creation(1, manual())
         };
-        world.api.create(request).await.expect("it can be created");
+        env.api.create(request).await.expect("it can be created");
     }
     let references = names.map(|name| format!("shop/{name}"));
     let is_ready = |it: &Deployment| it.lifecycle() == DeploymentLifecycle::Ready;
     for reference in &references {
-        world.api.until(reference, "READY", is_ready).await;
+        env.api.until(reference, "READY", is_ready).await;
     }
-    let database = world.server.database();
+    let database = env.server.database();
     database.slow_down_cycles().await;
     for reference in &references {
-        let created = world.api.create_revision(reference, true).await;
+        let created = env.api.create_revision(reference, true).await;
         created.expect("it can be activated");
     }
     eventually("two cycles at once", async || {
@@ -41,13 +45,11 @@ async fn several_take_batches_when_one_is_not_enough() {
     .await;
     let at_gate = |it: &Deployment| it.sub_step() == DeploymentSubStep::AwaitingPromotion;
     for reference in &references {
-        world.api.until(reference, "the gate", at_gate).await;
+        env.api.until(reference, "the gate", at_gate).await;
     }
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_is_set_aside_for_longer_each_time_and_then_goes_on(#[case] engine: Engine) {
     let flags = [
@@ -57,16 +59,16 @@ async fn it_is_set_aside_for_longer_each_time_and_then_goes_on(#[case] engine: E
         &["--coordinator-batch", "5"],
     ]
     .concat();
-    let world = World::on(Server::start_with(engine, &flags).await).await;
-    world.serving(1, manual()).await;
-    let database = world.server.database();
+    let env = TestEnv::on(Server::start_with(engine, &flags).await).await;
+    env.serving(1, manual()).await;
+    let database = env.server.database();
     database.execute(DAMAGE).await;
     let failed = async || {
-        let metrics = world.server.metrics().await;
+        let metrics = env.server.metrics().await;
         metrics.value("viridian_cycles_failed_total")
     };
     let set_aside = async || {
-        let metrics = world.server.metrics().await;
+        let metrics = env.server.metrics().await;
         metrics.value("viridian_deployments_set_aside")
     };
     eventually("it to fail again and again", async || {
@@ -85,9 +87,8 @@ async fn it_is_set_aside_for_longer_each_time_and_then_goes_on(#[case] engine: E
         name: "other".to_owned(),
         ..creation(1, manual())
     };
-    world.api.create(other).await.expect("it can be created");
-    world
-        .api
+    env.api.create(other).await.expect("it can be created");
+    env.api
         .until("shop/other", "READY", |it| {
             it.lifecycle() == DeploymentLifecycle::Ready
         })
@@ -98,11 +99,11 @@ async fn it_is_set_aside_for_longer_each_time_and_then_goes_on(#[case] engine: E
         (set_aside().await == 0.0).then_some(())
     })
     .await;
-    world.bring_up().await;
-    assert!(world.server.log().contains("the deployment is set aside"));
+    env.bring_up().await;
+    assert!(env.server.log().contains("the deployment is set aside"));
     let passes = r#"viridian_due_queue_passes_total{outcome="worked"}"#;
-    assert!(world.server.metrics().await.value(passes) > 4.0);
-    world.api.get(REFERENCE).await;
+    assert!(env.server.metrics().await.value(passes) > 4.0);
+    env.api.get(REFERENCE).await;
 }
 
 const DAMAGE: &str = "UPDATE deployments SET labels = '[7]', due_at = created_at";

@@ -2,24 +2,24 @@
 //! SQLite.
 
 use crate::harness::{
-    Engine, Finished, REFERENCE, Server, TestDatabase, World, finish, ids, manual, promotion,
-    viridian,
+    Engine, FinishedProgram, REFERENCE, Server, TestDatabase, TestEnv, finish, ids, manual,
+    promotion, viridian,
 };
 
 #[tokio::test]
 async fn a_server_goes_on_where_another_stopped() {
-    let world = World::start(Engine::Sqlite).await;
-    let before = world.at_gate(2, manual()).await;
-    let routes = world.routes().await;
+    let env = TestEnv::start(Engine::Sqlite).await;
+    let before = env.at_gate(2, manual()).await;
+    let routes = env.routes().await;
     let target = TestDatabase::create(Engine::Postgres).await;
-    let from = world.server.database().url().to_owned();
+    let from = env.server.database().url().to_owned();
 
     let refused = copy(&from, target.url()).await;
     assert_eq!(refused.code, Some(CONFIG), "{refused:?}");
     assert!(refused.stderr.contains("another server"), "{refused:?}");
     assert_eq!(refused.stderr.lines().count(), 1, "{refused:?}");
 
-    let _source = world.server.killed();
+    let _source = env.server.killed();
     let copied = copy(&from, target.url()).await;
     assert_eq!(copied.code, Some(0), "{copied:?}");
     let begin = "copied: deployments 1, revisions 2, routes 4, ";
@@ -41,7 +41,7 @@ async fn a_server_goes_on_where_another_stopped() {
     assert_eq!(promoted.iter().filter(|id| of_green(id)).count(), 2);
 }
 
-async fn copy(from: &str, to: &str) -> Finished {
+async fn copy(from: &str, to: &str) -> FinishedProgram {
     finish(viridian(&["copy", "--from", from, "--to", to])).await
 }
 

@@ -8,7 +8,7 @@ use rstest::rstest;
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::harness::{Engine, Finished, TestDatabase, finish, root, tool, viridian};
+use crate::harness::{Engine, FinishedProgram, TestDatabase, finish, root, tool, viridian};
 
 #[rstest]
 #[case::server("viridian.service", "serve")]
@@ -214,7 +214,7 @@ async fn help(command: &str) -> String {
     run.stdout
 }
 
-async fn systemd_analyze(arguments: &[&str], file: &Path) -> Finished {
+async fn systemd_analyze(arguments: &[&str], file: &Path) -> FinishedProgram {
     let mut command = Command::new(tool("systemd-analyze"));
     command
         .args(arguments)

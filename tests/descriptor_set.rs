@@ -5,7 +5,7 @@ use std::{fs, process::Stdio};
 
 use tokio::process::Command;
 
-use crate::harness::{Engine, REFERENCE, World, manual, tool, viridian, within};
+use crate::harness::{Engine, REFERENCE, TestEnv, manual, tool, viridian, within};
 
 #[tokio::test]
 async fn is_all_that_a_tool_needs() {
@@ -17,14 +17,14 @@ async fn is_all_that_a_tool_needs() {
     assert!(output.status.success(), "{output:?}");
     fs::write(&file, output.stdout).expect("written");
 
-    let world = World::start(Engine::Sqlite).await;
-    world.serving(1, manual()).await;
+    let env = TestEnv::start(Engine::Sqlite).await;
+    env.serving(1, manual()).await;
     let mut command = Command::new(tool("grpcurl"));
     command
         .args(["-plaintext", "-use-reflection=false", "-protoset"])
         .arg(&file)
         .args(["-d", &format!(r#"{{"deployment":"{REFERENCE}"}}"#)])
-        .arg(world.server.address().to_string())
+        .arg(env.server.address().to_string())
         .arg("viridian.deployment.v1.DeploymentService/PromoteDeployment")
         .stdin(Stdio::null())
         .kill_on_drop(true);

@@ -10,23 +10,26 @@ use std::{
 
 use rcgen::{CertificateParams, KeyPair};
 use rstest::rstest;
+use rstest_reuse::apply;
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::harness::{
-    Engine, Finished, Server, TestDatabase, World, closed_port, finish, manual, viridian,
+use crate::{
+    engines::both_engines,
+    harness::{
+        Engine, FinishedProgram, Server, TestDatabase, TestEnv, closed_port, finish, manual,
+        viridian,
+    },
 };
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn nothing_is_wrong_where_a_server_serves(#[case] engine: Engine) {
-    let world = World::start(engine).await;
-    world.serving(2, manual()).await;
-    let before = world.get().await;
-    let url = world.server.database().url();
-    let run = doctor(&["--database", url, "--server", &world.server.url()]).await;
+    let env = TestEnv::start(engine).await;
+    env.serving(2, manual()).await;
+    let before = env.get().await;
+    let url = env.server.database().url();
+    let run = doctor(&["--database", url, "--server", &env.server.url()]).await;
     assert_eq!(run.code, Some(0), "{run:?}");
     for (place, what) in [
         ("configuration", "listens on 127.0.0.1:50051"),
@@ -44,12 +47,10 @@ async fn nothing_is_wrong_where_a_server_serves(#[case] engine: Engine) {
     };
     assert!(line(&run, "ok", "database").contains(name), "{run:?}");
     assert!(!run.stdout.contains("WRONG"), "{run:?}");
-    assert_eq!(world.get().await, before, "nothing is changed");
+    assert_eq!(env.get().await, before, "nothing is changed");
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn an_empty_database_is_nothing_wrong(#[case] engine: Engine) {
     let database = TestDatabase::create(engine).await;
@@ -81,9 +82,7 @@ async fn a_folder_that_the_server_makes_is_nothing_wrong() {
     assert!(left.next().is_none(), "nothing is made");
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn a_schema_of_another_program_is_told(#[case] engine: Engine) {
     let database = Server::start(engine).await.killed();
@@ -102,14 +101,12 @@ async fn a_schema_of_another_program_is_told(#[case] engine: Engine) {
     assert!(line.contains("`viridian serve` upgrades it"), "{line}");
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn a_record_that_was_tampered_with_is_told(#[case] engine: Engine) {
-    let world = World::start(engine).await;
-    world.serving(1, manual()).await;
-    let database = world.server.killed();
+    let env = TestEnv::start(engine).await;
+    env.serving(1, manual()).await;
+    let database = env.server.killed();
     let tamper = "UPDATE deployments SET last_history = last_history + 1";
     database.execute(tamper).await;
     let run = doctor(&["--database", database.url()]).await;
@@ -118,14 +115,12 @@ async fn a_record_that_was_tampered_with_is_told(#[case] engine: Engine) {
     assert!(found.contains("viridian check"), "{found}");
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn a_clock_that_went_back_is_told(#[case] engine: Engine) {
-    let world = World::start(engine).await;
-    world.serving(1, manual()).await;
-    let database = world.server.killed();
+    let env = TestEnv::start(engine).await;
+    env.serving(1, manual()).await;
+    let database = env.server.killed();
     let later = "UPDATE deployments SET updated_at = '2999-01-01T00:00:00.000000Z'";
     database.execute(later).await;
     let found = doctor(&["--database", database.url()]).await;
@@ -361,25 +356,25 @@ async fn a_program_can_read_it() {
     assert!(found[0]["mend"].is_string(), "{found}");
 }
 
-async fn doctor(flags: &[&str]) -> Finished {
+async fn doctor(flags: &[&str]) -> FinishedProgram {
     finish(viridian(&[&["doctor"], flags].concat())).await
 }
 
 /// The same with a database that is in order.
-async fn at(flags: &[&str]) -> Finished {
+async fn at(flags: &[&str]) -> FinishedProgram {
     let database = TestDatabase::create(Engine::Sqlite).await;
     doctor(&[&["--database", database.url()], flags].concat()).await
 }
 
 /// The one line of a place that says that something is wrong there.
-fn wrong<'a>(run: &'a Finished, place: &str) -> &'a str {
+fn wrong<'a>(run: &'a FinishedProgram, place: &str) -> &'a str {
     assert_eq!(run.code, Some(1), "{run:?}");
     let found = line(run, "WRONG", place);
     assert!(found.contains(". Fix: "), "{found}");
     found
 }
 
-fn line<'a>(run: &'a Finished, verdict: &str, place: &str) -> &'a str {
+fn line<'a>(run: &'a FinishedProgram, verdict: &str, place: &str) -> &'a str {
     let of_it = |line: &&str| {
         let mut words = line.split_whitespace();
         words.next() == Some(verdict) && words.next() == Some(place)

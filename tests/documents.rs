@@ -11,10 +11,10 @@
 //! - `text output`: the block before prints these lines, in this order; `…` is for
 //!   what differs from one time to the next.
 
+mod document_env;
 pub(crate) mod fence;
 mod output;
 mod reader;
-mod stage;
 
 use std::{
     fs,
@@ -22,9 +22,9 @@ use std::{
 };
 
 use self::{
+    document_env::DocumentEnv,
     fence::{Fence, Kind, fences, parse},
     reader::Reader,
-    stage::Stage,
 };
 use crate::{api_document, harness::root};
 
@@ -71,15 +71,15 @@ fn no_document_has_commands_that_nobody_runs() {
 
 /// A document that needs nothing that it does not say.
 async fn alone(document: &str) {
-    follow(document, Stage::new(), "").await;
+    follow(document, DocumentEnv::new(), "").await;
 }
 
 async fn on_postgres(document: &str) {
-    follow(document, Stage::new().with_postgres().await, "").await;
+    follow(document, DocumentEnv::new().with_postgres().await, "").await;
 }
 
 async fn on_postgres_too(document: &str) {
-    let stage = Stage::new().with_postgres().await;
+    let env = DocumentEnv::new().with_postgres().await;
     // What its last command reads.
     let before = format!(
         "```sh\n{}viridian token --name o --role operator --project '*' -o json |\n\
@@ -87,7 +87,7 @@ async fn on_postgres_too(document: &str) {
          >credentials.toml\n```\n",
         certificates()
     );
-    follow(document, stage, &before).await;
+    follow(document, env, &before).await;
 }
 
 /// A server's file and a database of another one are there.
@@ -95,8 +95,8 @@ async fn on_two_databases(document: &str) {
     let before = "```sh stays\nviridian serve --database \"$URL\"\n```\n\
                   ```sh stays\nviridian serve --database sqlite:viridian.db\n```\n\
                   ```sh\nviridian deployment create shop/web --image web:1\n```\n";
-    let stage = Stage::new().with_postgres().await;
-    let mut reader = follow(document, stage, before).await;
+    let env = DocumentEnv::new().with_postgres().await;
+    let mut reader = follow(document, env, before).await;
     let after = "```sh\npsql -c 'DROP DATABASE viridian_before WITH (FORCE)'\n```\n";
     reader.follow(&parse("after", after)).await;
 }
@@ -104,21 +104,21 @@ async fn on_two_databases(document: &str) {
 /// The files that the document's first command reads are those that it shows how
 /// to make.
 async fn with_credentials(document: &str) {
-    let mut stage = Stage::new();
-    let etc = stage.file("etc/viridian");
-    stage.say("/etc/viridian", etc.display().to_string());
-    stage.say("viridian.example.org", "localhost");
-    let server = stage.told("localhost:50051");
-    stage.say("localhost:50051", server);
-    stage.say("vrd_…", "$TOKEN");
-    let roots = stage.file("servers-ca.pem");
-    stage.set("SSL_CERT_FILE", roots.display());
+    let mut env = DocumentEnv::new();
+    let etc = env.file("etc/viridian");
+    env.say("/etc/viridian", etc.display().to_string());
+    env.say("viridian.example.org", "localhost");
+    let server = env.told("localhost:50051");
+    env.say("localhost:50051", server);
+    env.say("vrd_…", "$TOKEN");
+    let roots = env.file("servers-ca.pem");
+    env.set("SSL_CERT_FILE", roots.display());
     let shown = fences(document);
     let toml = Kind::Shown {
         language: "toml".to_owned(),
     };
     let entries = shown.iter().find(|it| it.kind == toml).expect("a file");
-    stage.write("etc/viridian/credentials.toml", &entries.text);
+    env.write("etc/viridian/credentials.toml", &entries.text);
     let before = format!(
         "```sh stays\nviridian serve\n```\n\
          ```sh\nviridian deployment create shop/web --image web:1\n{}\
@@ -129,12 +129,12 @@ async fn with_credentials(document: &str) {
          export TOKEN=$(read_token token)\n```\n",
         certificates()
     );
-    follow(document, stage, &before).await;
+    follow(document, env, &before).await;
 }
 
 /// Does what comes before a document, and then what it says.
-async fn follow(document: &str, stage: Stage, before: &str) -> Reader {
-    let mut reader = Reader::new(stage);
+async fn follow(document: &str, env: DocumentEnv, before: &str) -> Reader {
+    let mut reader = Reader::new(env);
     reader.follow(&parse("before", before)).await;
     let run = reader.follow(&fences(document)).await;
     assert!(run > 0, "{document} has no commands");

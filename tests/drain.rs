@@ -4,46 +4,46 @@
 use std::time::{Duration, Instant};
 
 use rstest::rstest;
+use rstest_reuse::apply;
 use viridian_proto::v1::{
     ActivateRevisionRequest, AssignmentAction, DeploymentPolicy, ListAssignmentsRequest,
     RouteStatus,
 };
 
-use crate::harness::{Engine, GROUP, REFERENCE, World, ids, manual, seconds};
+use crate::{
+    engines::both_engines,
+    harness::{Engine, GROUP, REFERENCE, TestEnv, ids, manual, seconds},
+};
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn what_had_traffic_is_stopped_after_the_grace(#[case] engine: Engine) {
-    let world = World::start(engine).await;
-    let gate = world.at_gate(2, graceful(GRACE.as_secs_f64())).await;
+    let env = TestEnv::start(engine).await;
+    let gate = env.at_gate(2, graceful(GRACE.as_secs_f64())).await;
     let asked = Instant::now();
-    world.promote().await;
-    let table = world.api.table(REFERENCE).await;
+    env.promote().await;
+    let table = env.api.table(REFERENCE).await;
     assert_eq!(table.revision_id, gate.deploying_revision_id, "at once");
-    let blue = world.routes_of(&gate.current_revision_id).await;
+    let blue = env.routes_of(&gate.current_revision_id).await;
     for route in &blue {
         assert_eq!(route.status(), RouteStatus::Terminating);
     }
-    let stops = world.stops().await;
+    let stops = env.stops().await;
     assert!(asked.elapsed() >= GRACE || stops.is_empty(), "{stops:?}");
     for route in &blue {
-        let after = world.fleet.stopped(&route.id).await - asked;
+        let after = env.scheduler.stopped(&route.id).await - asked;
         assert!(after >= GRACE, "stopped after {after:?}");
     }
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn what_never_had_traffic_is_stopped_at_once(#[case] engine: Engine) {
-    let world = World::start(engine).await;
+    let env = TestEnv::start(engine).await;
     // Longer than any test waits.
-    let gate = world.at_gate(2, graceful(600.0)).await;
-    let green = world.routes_of(&gate.deploying_revision_id).await;
-    let third = world.api.create_revision(REFERENCE, false).await;
+    let gate = env.at_gate(2, graceful(600.0)).await;
+    let green = env.routes_of(&gate.deploying_revision_id).await;
+    let third = env.api.create_revision(REFERENCE, false).await;
     let third = third.expect("recorded").revision.expect("a revision");
     let request = ActivateRevisionRequest {
         deployment: REFERENCE.to_owned(),
@@ -51,17 +51,17 @@ async fn what_never_had_traffic_is_stopped_at_once(#[case] engine: Engine) {
         supersede: true,
         ..ActivateRevisionRequest::default()
     };
-    world.api.activate(request).await.expect("2 is given up");
+    env.api.activate(request).await.expect("2 is given up");
     for route in &green {
-        world.fleet.stopped(&route.id).await;
+        env.scheduler.stopped(&route.id).await;
     }
-    let blue = world.routes_of(&gate.current_revision_id).await;
+    let blue = env.routes_of(&gate.current_revision_id).await;
     for id in ids(&blue) {
-        assert!(world.fleet.stop_of(&id).is_none(), "blue serves on");
+        assert!(env.scheduler.stop_of(&id).is_none(), "blue serves on");
     }
 }
 
-impl World {
+impl TestEnv {
     /// The routes for which STOP could be taken now.
     async fn stops(&self) -> Vec<String> {
         let request = ListAssignmentsRequest {

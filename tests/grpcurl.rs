@@ -6,12 +6,12 @@ use std::process::Stdio;
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::harness::{Engine, Finished, REFERENCE, World, finish, manual, tool};
+use crate::harness::{Engine, FinishedProgram, REFERENCE, TestEnv, finish, manual, tool};
 
 #[tokio::test]
 async fn lists_the_services() {
-    let world = World::start(Engine::Sqlite).await;
-    let run = grpcurl(&world, &[], &["list"]).await;
+    let env = TestEnv::start(Engine::Sqlite).await;
+    let run = grpcurl(&env, &[], &["list"]).await;
     assert_eq!(run.code, Some(0), "{run:?}");
     for service in ["DeploymentService", "RouteService", "TrafficService"] {
         let name = format!("viridian.deployment.v1.{service}");
@@ -24,30 +24,30 @@ async fn lists_the_services() {
 
 #[tokio::test]
 async fn describes_methods_and_messages_with_their_comments() {
-    let world = World::start(Engine::Sqlite).await;
+    let env = TestEnv::start(Engine::Sqlite).await;
     let method = "viridian.deployment.v1.DeploymentService.PromoteDeployment";
-    let run = grpcurl(&world, &[], &["describe", method]).await;
+    let run = grpcurl(&env, &[], &["describe", method]).await;
     assert_eq!(run.code, Some(0), "{run:?}");
     assert!(run.stdout.contains("rpc PromoteDeployment"), "{run:?}");
     assert!(run.stdout.contains("Switches all traffic"), "{run:?}");
 
     let message = "viridian.deployment.v1.PromoteDeploymentRequest";
-    let run = grpcurl(&world, &[], &["describe", message]).await;
+    let run = grpcurl(&env, &[], &["describe", message]).await;
     assert_eq!(run.code, Some(0), "{run:?}");
     assert!(run.stdout.contains("bool validate_only = 3;"), "{run:?}");
     assert!(run.stdout.contains("Change nothing; only say"), "{run:?}");
     for detail in ["ErrorInfo", "PreconditionFailure", "BadRequest"] {
         let name = format!("google.rpc.{detail}");
-        let run = grpcurl(&world, &[], &["describe", &name]).await;
+        let run = grpcurl(&env, &[], &["describe", &name]).await;
         assert_eq!(run.code, Some(0), "{run:?}");
     }
 }
 
 #[tokio::test]
 async fn promotes() {
-    let world = World::start(Engine::Sqlite).await;
-    let gate = world.at_gate(2, manual()).await;
-    let run = promote(&world).await;
+    let env = TestEnv::start(Engine::Sqlite).await;
+    let gate = env.at_gate(2, manual()).await;
+    let run = promote(&env).await;
     assert_eq!(run.code, Some(0), "{run:?}");
     let reply: Value = serde_json::from_str(&run.stdout).expect("JSON");
     let deployment = &reply["deployment"];
@@ -62,8 +62,8 @@ async fn promotes() {
 /// A line for each of the other calls of an operator.
 #[tokio::test]
 async fn operates() {
-    let world = World::start(Engine::Sqlite).await;
-    world.at_gate(1, manual()).await;
+    let env = TestEnv::start(Engine::Sqlite).await;
+    env.at_gate(1, manual()).await;
     for (method, fields, part) in [
         ("GetRevision", r#","revision":"2""#, r#""number":"2""#),
         ("ListRevisions", r#","pageSize":1"#, r#""nextPageToken":"#),
@@ -101,7 +101,7 @@ async fn operates() {
     ] {
         let request = format!(r#"{{"deployment":"{REFERENCE}"{fields}}}"#);
         let method = format!("viridian.deployment.v1.DeploymentService/{method}");
-        let run = grpcurl(&world, &["-d", &request], &[&method]).await;
+        let run = grpcurl(&env, &["-d", &request], &[&method]).await;
         assert_eq!(run.code, Some(0), "{run:?}");
         let text = run.stdout.replace([' ', '\n'], "");
         assert!(text.contains(part), "{method}: {run:?}");
@@ -110,9 +110,9 @@ async fn operates() {
 
 #[tokio::test]
 async fn a_refusal_is_printed_with_its_details() {
-    let world = World::start(Engine::Sqlite).await;
-    world.serving(1, manual()).await;
-    let run = promote(&world).await;
+    let env = TestEnv::start(Engine::Sqlite).await;
+    env.serving(1, manual()).await;
+    let run = promote(&env).await;
     assert_eq!(run.code, Some(64 + 9), "{run:?}");
     // How it lays JSON out depends on its version.
     let text = run.stderr.replace([' ', '\n'], "");
@@ -131,24 +131,24 @@ async fn a_refusal_is_printed_with_its_details() {
 
 #[tokio::test]
 async fn the_server_says_that_it_serves() {
-    let world = World::start(Engine::Sqlite).await;
-    let run = grpcurl(&world, &[], &["grpc.health.v1.Health/Check"]).await;
+    let env = TestEnv::start(Engine::Sqlite).await;
+    let run = grpcurl(&env, &[], &["grpc.health.v1.Health/Check"]).await;
     assert_eq!(run.code, Some(0), "{run:?}");
     assert!(run.stdout.contains("SERVING"), "{run:?}");
 }
 
-async fn promote(world: &World) -> Finished {
+async fn promote(env: &TestEnv) -> FinishedProgram {
     let request = format!(r#"{{"deployment":"{REFERENCE}"}}"#);
     let method = "viridian.deployment.v1.DeploymentService/PromoteDeployment";
-    grpcurl(world, &["-d", &request], &[method]).await
+    grpcurl(env, &["-d", &request], &[method]).await
 }
 
-async fn grpcurl(world: &World, flags: &[&str], rest: &[&str]) -> Finished {
+async fn grpcurl(env: &TestEnv, flags: &[&str], rest: &[&str]) -> FinishedProgram {
     let mut command = Command::new(tool("grpcurl"));
     command
         .arg("-plaintext")
         .args(flags)
-        .arg(world.server.address().to_string())
+        .arg(env.server.address().to_string())
         .args(rest)
         .stdin(Stdio::null())
         .kill_on_drop(true);

@@ -1,50 +1,50 @@
-//! What the tests share: servers, databases, a client, a fleet of routes, and
-//! ways to wait.
+//! The harness: servers, databases, a client, a scripted scheduler, and waiting.
+//! `README.md` says what is real in each part.
 
 mod api;
 mod clock;
 mod cluster;
+mod cuttable_proxy;
 mod database;
 mod events;
-mod fleet;
-mod hold;
 mod metrics;
 mod operator;
 mod program;
-mod proxy;
 mod raw;
 mod refusal;
 mod request;
+mod row_lock;
+mod scheduler;
 mod schema;
 mod server;
+mod switchable_proxy;
 mod terminal;
+mod test_env;
 mod tools;
 mod wait;
-mod way;
 pub(crate) mod web;
-mod world;
 
 pub(crate) use self::{
-    api::{Api, Tables},
+    api::{Api, TableStream},
     clock::set_clock_off,
     cluster::Cluster,
+    cuttable_proxy::CuttableProxy,
     database::{Engine, TestDatabase},
-    events::{Events, behind, of_deployments, of_project},
-    fleet::{Fate, Fleet},
-    hold::Hold,
+    events::{EventStream, behind, of_deployments, of_project},
     metrics::METRICS,
-    program::{Finished, closed_port, finish, viridian},
-    proxy::Proxy,
+    program::{FinishedProgram, closed_port, finish, viridian},
     refusal::{field_paths, prevented, refused},
     request::{
         GROUP, REFERENCE, abort, active, blue_green, by_revision, creation, delete, ids, manual,
         pause, promotion, resume, roll_back, seconds, update,
     },
+    row_lock::RowLock,
+    scheduler::{RouteBehavior, ScriptedScheduler},
     schema::{canonical, decode, encode, method, methods, path},
     server::Server,
+    switchable_proxy::SwitchableProxy,
     terminal::Terminal,
+    test_env::TestEnv,
     tools::{root, tool},
-    wait::{PATIENCE, count, eventually, hold_for, within},
-    way::Way,
-    world::World,
+    wait::{WAIT_TIMEOUT, count, eventually, hold_for, within},
 };

@@ -2,6 +2,7 @@
 //! first, in pages that stay where they are.
 
 use rstest::rstest;
+use rstest_reuse::apply;
 use tonic::{Code, Status};
 use uuid::Uuid;
 use viridian_proto::v1::{
@@ -9,19 +10,20 @@ use viridian_proto::v1::{
     PauseDeploymentRequest,
 };
 
-use crate::harness::{
-    Api, Engine, REFERENCE, World, abort, creation, delete, field_paths, manual, pause, refused,
-    resume,
+use crate::{
+    engines::both_engines,
+    harness::{
+        Api, Engine, REFERENCE, TestEnv, abort, creation, delete, field_paths, manual, pause,
+        refused, resume,
+    },
 };
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn a_revision_is_found_by_its_id_and_by_its_number(#[case] engine: Engine) {
-    let world = World::start(engine).await;
-    let serving = world.serving(1, manual()).await;
-    let created = world.api.create_revision(REFERENCE, false).await;
+    let env = TestEnv::start(engine).await;
+    let serving = env.serving(1, manual()).await;
+    let created = env.api.create_revision(REFERENCE, false).await;
     let created = created.expect("recorded").revision.expect("a revision");
     assert_eq!(
         (created.number, created.created_by.as_str()),
@@ -32,39 +34,37 @@ async fn a_revision_is_found_by_its_id_and_by_its_number(#[case] engine: Engine)
         (REFERENCE, "2"),
         (&serving.id, "2"),
     ] {
-        let found = world.api.revision(deployment, revision).await;
+        let found = env.api.revision(deployment, revision).await;
         assert_eq!(found.expect("it is there"), created);
     }
-    let first = world.api.revision(REFERENCE, "1").await.expect("the first");
+    let first = env.api.revision(REFERENCE, "1").await.expect("the first");
     assert_eq!(first.id, serving.current_revision_id);
 
     for unknown in ["3", &Uuid::now_v7().to_string()] {
-        let refusal = world.api.revision(REFERENCE, unknown).await;
+        let refusal = env.api.revision(REFERENCE, unknown).await;
         let refusal = refusal.expect_err("there is none");
         let details = refused(&refusal, Code::NotFound, "REVISION_NOT_FOUND");
         let resource = details.resource_info().expect("a ResourceInfo");
         assert_eq!(resource.resource_type, "viridian.Revision");
         assert_eq!(resource.resource_name, unknown);
     }
-    let refusal = world.api.revision("web", "0").await;
+    let refusal = env.api.revision("web", "0").await;
     let refusal = refusal.expect_err("both are wrong");
     assert_eq!(field_paths(&refusal), ["deployment", "revision"]);
-    let refusal = world.api.revision(REFERENCE, "").await;
+    let refusal = env.api.revision(REFERENCE, "").await;
     assert_eq!(
         field_paths(&refusal.expect_err("it is required")),
         ["revision"]
     );
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn pages_of_revisions_stay_where_they_are(#[case] engine: Engine) {
-    let world = World::start(engine).await;
-    world.serving(1, manual()).await;
+    let env = TestEnv::start(engine).await;
+    env.serving(1, manual()).await;
     let more = async || {
-        let created = world.api.create_revision(REFERENCE, false).await;
+        let created = env.api.create_revision(REFERENCE, false).await;
         created.expect("recorded");
     };
     for _ in 0..4 {
@@ -77,7 +77,7 @@ async fn pages_of_revisions_stay_where_they_are(#[case] engine: Engine) {
     };
     let mut seen = Vec::new();
     loop {
-        let page = world.api.revisions(request.clone()).await.expect("a page");
+        let page = env.api.revisions(request.clone()).await.expect("a page");
         assert!(page.revisions.len() <= 2);
         seen.extend(page.revisions.into_iter().map(|it| it.number));
         if page.next_page_token.is_empty() {
@@ -91,23 +91,21 @@ async fn pages_of_revisions_stay_where_they_are(#[case] engine: Engine) {
         deployment: REFERENCE.to_owned(),
         ..ListRevisionsRequest::default()
     };
-    let all = world.api.revisions(all).await.expect("a page").revisions;
+    let all = env.api.revisions(all).await.expect("a page").revisions;
     assert!(all.len() > 5 && all.is_sorted_by(|a, b| a.number > b.number));
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn pages_of_history_stay_where_they_are(#[case] engine: Engine) {
-    let world = World::start(engine).await;
-    world.serving(1, manual()).await;
+    let env = TestEnv::start(engine).await;
+    env.serving(1, manual()).await;
     let flip = async || {
-        world.api.pause(pause(REFERENCE)).await.expect("paused");
-        world.api.resume(resume(REFERENCE)).await.expect("resumed");
+        env.api.pause(pause(REFERENCE)).await.expect("paused");
+        env.api.resume(resume(REFERENCE)).await.expect("resumed");
     };
     flip().await;
-    let all: Vec<_> = numbers(&world.api).await;
+    let all: Vec<_> = numbers(&env.api).await;
     let count = i64::try_from(all.len()).expect("a few");
     assert_eq!(all, (1..=count).rev().collect::<Vec<_>>(), "without gap");
     let mut request = ListHistoryRequest {
@@ -117,7 +115,7 @@ async fn pages_of_history_stay_where_they_are(#[case] engine: Engine) {
     };
     let mut seen = Vec::new();
     loop {
-        let page = world.api.history_page(request.clone()).await;
+        let page = env.api.history_page(request.clone()).await;
         let page = page.expect("a page");
         assert!(page.entries.len() <= 2);
         seen.extend(page.entries.into_iter().map(|it| it.number));
@@ -130,15 +128,12 @@ async fn pages_of_history_stay_where_they_are(#[case] engine: Engine) {
     assert_eq!(seen, all);
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn a_page_that_cannot_be_is_an_invalid_argument(#[case] engine: Engine) {
-    let world = World::start(engine).await;
-    world.serving(1, manual()).await;
-    world
-        .api
+    let env = TestEnv::start(engine).await;
+    env.serving(1, manual()).await;
+    env.api
         .create_revision(REFERENCE, false)
         .await
         .expect("recorded");
@@ -148,7 +143,7 @@ async fn a_page_that_cannot_be_is_an_invalid_argument(#[case] engine: Engine) {
             page_size,
             page_token: page_token.to_owned(),
         };
-        let reply = world.api.history_page(request).await;
+        let reply = env.api.history_page(request).await;
         reply.map(|page| page.next_page_token)
     };
     let revisions = async |deployment: &str, page_size, page_token: &str| {
@@ -157,7 +152,7 @@ async fn a_page_that_cannot_be_is_an_invalid_argument(#[case] engine: Engine) {
             page_size,
             page_token: page_token.to_owned(),
         };
-        let reply = world.api.revisions(request).await;
+        let reply = env.api.revisions(request).await;
         reply.map(|page| page.next_page_token)
     };
     let of_history = history(REFERENCE, 1, "").await.expect("a page");
@@ -190,30 +185,27 @@ async fn a_page_that_cannot_be_is_an_invalid_argument(#[case] engine: Engine) {
     }
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn history_says_what_happened_and_who_asked_for_it(#[case] engine: Engine) {
     use DeploymentLifecycle::{Deploying, Destroyed, Destroying, Pending, Ready, Unspecified};
     use HistoryResult::{RolledBack, Success};
-    let world = World::start(engine).await;
-    let gate = world.at_gate(1, manual()).await;
+    let env = TestEnv::start(engine).await;
+    let gate = env.at_gate(1, manual()).await;
     let request_id = Uuid::now_v7().to_string();
     let request = PauseDeploymentRequest {
         request_id: request_id.clone(),
         reason: "lunch".to_owned(),
         ..pause(REFERENCE)
     };
-    world.api.pause(request).await.expect("paused");
-    world.api.abort(abort(REFERENCE)).await.expect("aborted");
-    world.api.delete(delete(REFERENCE)).await.expect("deleted");
-    world
-        .api
+    env.api.pause(request).await.expect("paused");
+    env.api.abort(abort(REFERENCE)).await.expect("aborted");
+    env.api.delete(delete(REFERENCE)).await.expect("deleted");
+    env.api
         .until(&gate.id, "its end", |it| it.lifecycle() == Destroyed)
         .await;
 
-    let mut history = world.api.history(&gate.id).await;
+    let mut history = env.api.history(&gate.id).await;
     history.reverse();
     let by_calls: Vec<_> = history
         .iter()
@@ -256,13 +248,12 @@ async fn history_says_what_happened_and_who_asked_for_it(#[case] engine: Engine)
     );
 
     // The next one of the same name has its own.
-    world
-        .api
+    env.api
         .create(creation(0, manual()))
         .await
         .expect("created");
-    assert_eq!(numbers(&world.api).await.last(), Some(&1));
-    assert!(world.api.history(REFERENCE).await.len() < history.len());
+    assert_eq!(numbers(&env.api).await.last(), Some(&1));
+    assert!(env.api.history(REFERENCE).await.len() < history.len());
 }
 
 /// The numbers of all entries, newest first.

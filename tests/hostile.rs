@@ -4,9 +4,9 @@
 //! The messages are made from the descriptors, so that a new field is tried too.
 //! `VIRIDIAN_HOSTILE=100000` sends that many, `VIRIDIAN_HOSTILE_SEED` others.
 
-mod dice;
 mod frame;
 mod message;
+mod rng;
 mod send;
 
 use std::{collections::BTreeSet, env, fs, rc::Rc};
@@ -14,26 +14,26 @@ use std::{collections::BTreeSet, env, fs, rc::Rc};
 use tokio::task::{JoinSet, LocalSet};
 use tonic::{Code, Status};
 
-use self::{dice::Dice, message::Sender, send::Answer};
-use crate::harness::{Engine, World, creation, finish, manual, methods, refused, viridian};
+use self::{message::Sender, rng::Rng, send::Answer};
+use crate::harness::{Engine, TestEnv, creation, finish, manual, methods, refused, viridian};
 
 #[tokio::test]
 async fn nothing_that_is_sent_brings_it_down() {
     let count = number("VIRIDIAN_HOSTILE", 10_000);
     let seed = number("VIRIDIAN_HOSTILE_SEED", 1);
-    let world = Rc::new(World::start(Engine::Sqlite).await);
-    world.serving(1, manual()).await;
+    let env = Rc::new(TestEnv::start(Engine::Sqlite).await);
+    env.serving(1, manual()).await;
 
     let tried = Rc::new(
         LocalSet::new()
-            .run_until(send_all(&world, seed, 0..count / 10))
+            .run_until(send_all(&env, seed, 0..count / 10))
             .await,
     );
-    let warm = memory(&world, "VmRSS");
+    let warm = memory(&env, "VmRSS");
     let more = LocalSet::new()
-        .run_until(send_all(&world, seed, count / 10..count))
+        .run_until(send_all(&env, seed, count / 10..count))
         .await;
-    let (after, peak) = (memory(&world, "VmRSS"), memory(&world, "VmHWM"));
+    let (after, peak) = (memory(&env, "VmRSS"), memory(&env, "VmHWM"));
     assert!(after < warm + GROWTH, "grew from {warm} to {after} KiB");
     assert!(peak < PEAK, "took {peak} KiB at once");
 
@@ -41,28 +41,28 @@ async fn nothing_that_is_sent_brings_it_down() {
     for field in message::fields() {
         assert!(tried.contains(&field), "{field} was never set");
     }
-    let log = world.server.log();
+    let log = env.server.log();
     for word in ["panicked", r#""level":"ERROR""#] {
         assert!(!log.contains(word), "{word}: {log}");
     }
-    still_serves(&world).await;
+    still_serves(&env).await;
 }
 
 /// Sends messages by their numbers, some at the same time. Gives the fields that
 /// they had.
-async fn send_all(world: &Rc<World>, seed: u64, numbers: std::ops::Range<u64>) -> BTreeSet<String> {
+async fn send_all(env: &Rc<TestEnv>, seed: u64, numbers: std::ops::Range<u64>) -> BTreeSet<String> {
     let methods = methods();
     let mut tried = BTreeSet::new();
     let mut running = JoinSet::new();
     for number in numbers {
-        let mut dice = Dice::new(seed, number);
-        let method = dice.one_of(&methods).clone();
-        let mut sender = Sender::new(&mut dice);
+        let mut rng = Rng::new(seed, number);
+        let method = rng.one_of(&methods).clone();
+        let mut sender = Sender::new(&mut rng);
         let message = sender.message(&method.input());
         tried.append(&mut sender.tried);
-        let request = frame::request(&mut dice, &method, message);
+        let request = frame::request(&mut rng, &method, message);
         let what = format!("message {number} of seed {seed}, {}", method.name());
-        let channel = world.api.channel();
+        let channel = env.api.channel();
         if running.len() == AT_ONCE {
             let ended = running.join_next().await.expect("some run");
             ended.expect("it is as it ought to be");
@@ -101,25 +101,24 @@ fn reason(status: &Status) -> Option<String> {
     details.error_info().map(|info| info.reason.clone())
 }
 
-async fn still_serves(world: &World) {
+async fn still_serves(env: &TestEnv) {
     let request = viridian_proto::v1::CreateDeploymentRequest {
         name: "after-all-that".to_owned(),
         ..creation(1, manual())
     };
-    let created = world.api.create(request).await.expect("it serves");
+    let created = env.api.create(request).await.expect("it serves");
     let ready = viridian_proto::v1::DeploymentLifecycle::Ready;
-    world
-        .api
+    env.api
         .until(&created.id, "READY", |it| it.lifecycle() == ready)
         .await;
-    let database = world.server.database().url().to_owned();
+    let database = env.server.database().url().to_owned();
     let check = finish(viridian(&["check", "--database", &database])).await;
     assert_eq!(check.code, Some(0), "{check:?}");
 }
 
 /// Of the server's process, in KiB.
-fn memory(world: &World, what: &str) -> u64 {
-    let file = format!("/proc/{}/status", world.server.id());
+fn memory(env: &TestEnv, what: &str) -> u64 {
+    let file = format!("/proc/{}/status", env.server.id());
     let status = fs::read_to_string(file).expect("it runs");
     let line = status.lines().find_map(|line| line.strip_prefix(what));
     let words = line.expect(what).trim_start_matches(':').split_whitespace();

@@ -4,19 +4,21 @@ use std::time::Duration;
 
 use diesel::{Connection as _, SqliteConnection, connection::SimpleConnection as _};
 use rstest::rstest;
+use rstest_reuse::apply;
 use tokio_postgres::NoTls;
 use tonic::Code;
 use viridian_proto::v1::CreateDeploymentRequest;
 use viridian_server::{Config, Limits, Server};
 
-use crate::harness::{
-    Api, Engine, REFERENCE, TestDatabase, creation, eventually, manual, pause, refused, within,
+use crate::{
+    engines::both_engines,
+    harness::{
+        Api, Engine, REFERENCE, TestDatabase, creation, eventually, manual, pause, refused, within,
+    },
 };
 
 /// The only connection waits for someone else.
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_pool_answers_in_time(#[case] engine: Engine) {
     let limits = Limits {

@@ -2,6 +2,15 @@
 //! both engines. Nothing is shared between two tests, and whatever a test starts
 //! ends with it.
 
+// The templates of rstest_reuse expand to paths at the root of the crate.
+#[expect(
+    clippy::single_component_path_imports,
+    unused_imports,
+    reason = "macros use it"
+)]
+use rstest_reuse;
+
+mod engines;
 mod harness;
 
 mod agent;

@@ -1,17 +1,19 @@
 //! Lists: pages that stay where they are, filters, labels.
 
 use rstest::rstest;
+use rstest_reuse::apply;
 use tonic::Status;
 use viridian_proto::v1::{
     CreateDeploymentRequest, DeploymentLifecycle, ListDeploymentsRequest, ListDeploymentsResponse,
     ListRoutesRequest, ListRoutesResponse, RouteStatus,
 };
 
-use crate::harness::{Api, Engine, REFERENCE, Server, World, creation, field_paths, manual};
+use crate::{
+    engines::both_engines,
+    harness::{Api, Engine, REFERENCE, Server, TestEnv, creation, field_paths, manual},
+};
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn pages_of_deployments_stay_where_they_are(#[case] engine: Engine) {
     let server = Server::start(engine).await;
@@ -40,14 +42,12 @@ async fn pages_of_deployments_stay_where_they_are(#[case] engine: Engine) {
     assert_eq!(seen, ["e", "c", "a", "d", "b", "new-0", "new-1"]);
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn pages_of_routes_stay_where_they_are(#[case] engine: Engine) {
-    let world = World::start(engine).await;
-    let serving = world.serving(5, manual()).await;
-    let old: Vec<_> = world.routes().await.into_iter().map(|it| it.id).collect();
+    let env = TestEnv::start(engine).await;
+    let serving = env.serving(5, manual()).await;
+    let old: Vec<_> = env.routes().await.into_iter().map(|it| it.id).collect();
     let mut request = ListRoutesRequest {
         deployment: REFERENCE.to_owned(),
         page_size: 2,
@@ -55,7 +55,7 @@ async fn pages_of_routes_stay_where_they_are(#[case] engine: Engine) {
     };
     let mut seen = Vec::new();
     loop {
-        let page = list_routes(&world.api, &request).await.expect("a page");
+        let page = list_routes(&env.api, &request).await.expect("a page");
         assert!(page.routes.len() <= 2);
         seen.extend(page.routes.into_iter().map(|it| it.id));
         if page.next_page_token.is_empty() {
@@ -63,11 +63,11 @@ async fn pages_of_routes_stay_where_they_are(#[case] engine: Engine) {
         }
         request.page_token = page.next_page_token;
         if seen.len() == 2 {
-            world.bring_up().await;
+            env.bring_up().await;
         }
     }
     assert_eq!(seen[..5], old, "oldest first");
-    let all: Vec<_> = world.routes().await.into_iter().map(|it| it.id).collect();
+    let all: Vec<_> = env.routes().await.into_iter().map(|it| it.id).collect();
     assert_eq!(seen, all);
     assert_eq!(seen.len(), 10);
 
@@ -77,7 +77,7 @@ async fn pages_of_routes_stay_where_they_are(#[case] engine: Engine) {
         statuses: vec![RouteStatus::Running.into()],
         ..ListRoutesRequest::default()
     };
-    let blue = list_routes(&world.api, &request)
+    let blue = list_routes(&env.api, &request)
         .await
         .expect("a page")
         .routes;
@@ -87,7 +87,7 @@ async fn pages_of_routes_stay_where_they_are(#[case] engine: Engine) {
         ..request
     };
     assert_eq!(
-        list_routes(&world.api, &request)
+        list_routes(&env.api, &request)
             .await
             .expect("a page")
             .routes,
@@ -95,9 +95,7 @@ async fn pages_of_routes_stay_where_they_are(#[case] engine: Engine) {
     );
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn a_bad_token_is_an_invalid_argument(#[case] engine: Engine) {
     let server = Server::start(engine).await;
@@ -144,14 +142,12 @@ async fn a_bad_token_is_an_invalid_argument(#[case] engine: Engine) {
     assert_eq!(field_paths(&refusal), ["page_size"]);
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn selects_by_label_project_and_lifecycle(#[case] engine: Engine) {
-    let world = World::start(engine).await;
-    let api = &world.api;
-    world.serving(1, manual()).await;
+    let env = TestEnv::start(engine).await;
+    let api = &env.api;
+    env.serving(1, manual()).await;
     idle(api, "a", &[("tier", "web"), ("team", "red")]).await;
     idle(api, "b", &[("tier", "web"), ("team", "blue")]).await;
     idle(api, "c", &[("tier", "db")]).await;

@@ -1,32 +1,34 @@
 //! The manual promotion: what it does, and what stands in its way.
 
 use rstest::rstest;
+use rstest_reuse::apply;
 use tonic::Code;
 use viridian_proto::v1::{
     BlockerCode, BlueGreenSpec, DeploymentLifecycle, DeploymentSubStep, PromoteDeploymentRequest,
     RouteHealthStatus, RouteStatus, RouteTrafficStatus,
 };
 
-use crate::harness::{
-    Engine, Fate, REFERENCE, World, active, blue_green, eventually, ids, manual, promotion,
-    refused, seconds,
+use crate::{
+    engines::both_engines,
+    harness::{
+        Engine, REFERENCE, RouteBehavior, TestEnv, active, blue_green, eventually, ids, manual,
+        promotion, refused, seconds,
+    },
 };
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn a_manual_promotion_leaves_ready_without_sub_step(#[case] engine: Engine) {
-    let world = World::start(engine).await;
-    let gate = world.at_gate(3, manual()).await;
+    let env = TestEnv::start(engine).await;
+    let gate = env.at_gate(3, manual()).await;
     assert_eq!(gate.lifecycle(), DeploymentLifecycle::Deploying);
     let codes: Vec<_> = gate.blockers.iter().map(|it| it.code()).collect();
     assert_eq!(codes, [BlockerCode::ManualGate]);
-    let green = world.routes_of(&gate.deploying_revision_id).await;
+    let green = env.routes_of(&gate.deploying_revision_id).await;
     assert!(active(&green).is_empty(), "green is ready without traffic");
 
-    let promoted = world.promote().await.deployment.expect("a deployment");
-    for it in [promoted, world.ready().await] {
+    let promoted = env.promote().await.deployment.expect("a deployment");
+    for it in [promoted, env.ready().await] {
         assert_eq!(it.lifecycle(), DeploymentLifecycle::Ready);
         assert_eq!(it.sub_step(), DeploymentSubStep::Unspecified);
         assert_eq!(it.deploying_revision_id, "");
@@ -35,7 +37,7 @@ async fn a_manual_promotion_leaves_ready_without_sub_step(#[case] engine: Engine
         assert!(it.promote_time.is_some() && it.deadline_time.is_none());
     }
 
-    let table = world.api.table(REFERENCE).await;
+    let table = env.api.table(REFERENCE).await;
     assert_eq!(table.revision_id, gate.deploying_revision_id);
     assert!(table.epoch > gate.epoch);
     let served = table.endpoints.iter().map(|it| it.route_id.clone());
@@ -45,7 +47,7 @@ async fn a_manual_promotion_leaves_ready_without_sub_step(#[case] engine: Engine
     );
     assert!(table.endpoints.iter().all(|it| it.ratio == 1.0));
     eventually("the end of blue", async || {
-        let blue = world.routes_of(&gate.current_revision_id).await;
+        let blue = env.routes_of(&gate.current_revision_id).await;
         let ended = |route: &viridian_proto::v1::Route| {
             route.status() == RouteStatus::Terminated
                 && route.traffic_status() == RouteTrafficStatus::Inactive
@@ -55,19 +57,22 @@ async fn a_manual_promotion_leaves_ready_without_sub_step(#[case] engine: Engine
     .await;
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn too_early_is_refused_with_each_reason_and_changes_nothing(#[case] engine: Engine) {
-    let world = World::start(engine).await;
-    world.serving(4, manual()).await;
-    let unhealthy = Fate::Runs(RouteHealthStatus::Unhealthy);
-    let healthy = Fate::Runs(RouteHealthStatus::Healthy);
-    let fates = [healthy, unhealthy, Fate::FailsToStart, Fate::Pending];
-    world.fleet.plan(2, fates);
-    world.deploy().await;
-    let before = world
+    let env = TestEnv::start(engine).await;
+    env.serving(4, manual()).await;
+    let unhealthy = RouteBehavior::Runs(RouteHealthStatus::Unhealthy);
+    let healthy = RouteBehavior::Runs(RouteHealthStatus::Healthy);
+    let behaviors = [
+        healthy,
+        unhealthy,
+        RouteBehavior::FailsToStart,
+        RouteBehavior::Pending,
+    ];
+    env.scheduler.plan(2, behaviors);
+    env.deploy().await;
+    let before = env
         .until("one of each", |it| {
             let green = it.green.unwrap_or_default();
             (
@@ -79,9 +84,9 @@ async fn too_early_is_refused_with_each_reason_and_changes_nothing(#[case] engin
                 && it.blockers.len() == 4
         })
         .await;
-    let routes = world.routes().await;
+    let routes = env.routes().await;
 
-    let refusal = world.api.promote(promotion(REFERENCE)).await;
+    let refusal = env.api.promote(promotion(REFERENCE)).await;
     let refusal = refusal.expect_err("green is not ready");
     let details = refused(&refusal, Code::FailedPrecondition, "PROMOTION_BLOCKED");
     let failure = details
@@ -104,7 +109,7 @@ async fn too_early_is_refused_with_each_reason_and_changes_nothing(#[case] engin
         validate_only: true,
         ..promotion(REFERENCE)
     };
-    let preview = world.api.promote(preview).await.expect("only asked");
+    let preview = env.api.promote(preview).await.expect("only asked");
     let codes: Vec<_> = preview
         .blockers
         .iter()
@@ -113,34 +118,32 @@ async fn too_early_is_refused_with_each_reason_and_changes_nothing(#[case] engin
     assert_eq!(codes, expected);
     assert!(preview.promoted_route_ids.is_empty() && preview.drained_route_ids.is_empty());
 
-    assert_eq!(world.get().await, before);
-    assert_eq!(world.routes().await, routes);
+    assert_eq!(env.get().await, before);
+    assert_eq!(env.routes().await, routes);
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn validate_only_changes_nothing_and_says_what_would(#[case] engine: Engine) {
-    let world = World::start(engine).await;
-    let before = world.at_gate(2, manual()).await;
-    let routes = world.routes().await;
+    let env = TestEnv::start(engine).await;
+    let before = env.at_gate(2, manual()).await;
+    let routes = env.routes().await;
     let request = PromoteDeploymentRequest {
         validate_only: true,
         expected_revision: "2".to_owned(),
         expected_generation: Some(before.generation),
         ..promotion(REFERENCE)
     };
-    let mut preview = world.api.promote(request).await.expect("only asked");
+    let mut preview = env.api.promote(request).await.expect("only asked");
     assert_eq!(preview.deployment.as_ref(), Some(&before));
     assert!(preview.blockers.is_empty(), "{:?}", preview.blockers);
 
-    let after = world.get().await;
+    let after = env.get().await;
     assert_eq!(after.sequence, before.sequence);
     assert_eq!(after.generation, before.generation);
-    assert_eq!((after, world.routes().await), (before, routes));
+    assert_eq!((after, env.routes().await), (before, routes));
 
-    let mut promoted = world.promote().await;
+    let mut promoted = env.promote().await;
     for ids in [
         &mut preview.promoted_route_ids,
         &mut preview.drained_route_ids,
@@ -155,19 +158,17 @@ async fn validate_only_changes_nothing_and_says_what_would(#[case] engine: Engin
     assert_eq!(promoted.drained_route_ids.len(), 2);
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn min_ready_holds_a_manual_promotion_up_too(#[case] engine: Engine) {
-    let world = World::start(engine).await;
+    let env = TestEnv::start(engine).await;
     let spec = BlueGreenSpec {
         min_ready: seconds(3.0),
         ..BlueGreenSpec::default()
     };
-    world.serving(2, blue_green(spec)).await;
-    world.deploy().await;
-    let waiting = world
+    env.serving(2, blue_green(spec)).await;
+    env.deploy().await;
+    let waiting = env
         .until("min_ready to run", |it| {
             it.blockers
                 .iter()
@@ -176,7 +177,7 @@ async fn min_ready_holds_a_manual_promotion_up_too(#[case] engine: Engine) {
         .await;
     assert_eq!(waiting.sub_step(), DeploymentSubStep::Provisioning);
     assert!(waiting.blockers[0].until_time.is_some());
-    let refusal = world.api.promote(promotion(REFERENCE)).await;
+    let refusal = env.api.promote(promotion(REFERENCE)).await;
     let refusal = refusal.expect_err("not ready for long enough");
     let details = refused(&refusal, Code::FailedPrecondition, "PROMOTION_BLOCKED");
     let failure = details
@@ -185,48 +186,43 @@ async fn min_ready_holds_a_manual_promotion_up_too(#[case] engine: Engine) {
     assert_eq!(failure.violations.len(), 1);
     assert_eq!(failure.violations[0].r#type, "MIN_READY");
 
-    world
-        .until("the gate", |it| {
-            it.sub_step() == DeploymentSubStep::AwaitingPromotion
-        })
-        .await;
-    world.promote().await;
+    env.until("the gate", |it| {
+        it.sub_step() == DeploymentSubStep::AwaitingPromotion
+    })
+    .await;
+    env.promote().await;
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn it_skips_the_gate_and_the_delay(#[case] engine: Engine) {
-    let world = World::start(engine).await;
+    let env = TestEnv::start(engine).await;
     let spec = BlueGreenSpec {
         auto_promote: true,
         promote_delay: seconds(600.0),
         ..BlueGreenSpec::default()
     };
-    let gate = world.at_gate(2, blue_green(spec)).await;
+    let gate = env.at_gate(2, blue_green(spec)).await;
     let codes: Vec<_> = gate.blockers.iter().map(|it| it.code()).collect();
     assert_eq!(codes, [BlockerCode::PromoteDelay]);
-    let promoted = world.promote().await.deployment.expect("a deployment");
+    let promoted = env.promote().await.deployment.expect("a deployment");
     assert_eq!(promoted.current_revision_id, gate.deploying_revision_id);
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn with_nothing_to_promote_it_is_refused(#[case] engine: Engine) {
-    let world = World::start(engine).await;
-    let before = world.serving(1, manual()).await;
+    let env = TestEnv::start(engine).await;
+    let before = env.serving(1, manual()).await;
     for validate_only in [false, true] {
         let request = PromoteDeploymentRequest {
             validate_only,
             ..promotion(REFERENCE)
         };
-        let refusal = world.api.promote(request).await;
+        let refusal = env.api.promote(request).await;
         let refusal = refusal.expect_err("nothing is being deployed");
         let details = refused(&refusal, Code::FailedPrecondition, "NOT_DEPLOYING");
         assert!(details.precondition_failure().is_some());
     }
-    assert_eq!(world.get().await, before);
+    assert_eq!(env.get().await, before);
 }

@@ -11,6 +11,7 @@ use std::{
 };
 
 use rstest::rstest;
+use rstest_reuse::apply;
 use tokio::{sync::Barrier, task::JoinSet};
 use tonic::{Code, Status};
 use viridian_proto::v1::{
@@ -18,39 +19,40 @@ use viridian_proto::v1::{
     PromoteDeploymentResponse, ReplicaCounts, Route, RouteStatus, RouteTrafficStatus, TrafficTable,
 };
 
-use crate::harness::{
-    Api, Engine, REFERENCE, Tables, World, active, by_revision, ids, manual, promotion, refused,
-    seconds, within,
+use crate::{
+    engines::both_engines,
+    harness::{
+        Api, Engine, REFERENCE, TableStream, TestEnv, active, by_revision, ids, manual, promotion,
+        refused, seconds, within,
+    },
 };
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_64_callers_one_promotes_and_nobody_sees_it_half_done(#[case] engine: Engine) {
-    let world = World::start(engine).await;
+    let env = TestEnv::start(engine).await;
     // Blue stays TERMINATING for as long as the test looks at it.
     let policy = DeploymentPolicy {
         drain_grace: seconds(600.0),
         ..manual()
     };
-    world.serving(REPLICAS, policy).await;
-    let callers = callers(&world).await;
+    env.serving(REPLICAS, policy).await;
+    let callers = callers(&env).await;
     for _ in 0..ROUNDS {
-        round(&world, &callers).await;
+        round(&env, &callers).await;
     }
 }
 
-async fn round(world: &World, callers: &[Api]) {
-    let before = world.bring_up().await;
-    let blue = world.routes_of(&before.current_revision_id).await;
-    let green = world.routes_of(&before.deploying_revision_id).await;
+async fn round(env: &TestEnv, callers: &[Api]) {
+    let before = env.bring_up().await;
+    let blue = env.routes_of(&before.current_revision_id).await;
+    let green = env.routes_of(&before.deploying_revision_id).await;
     let blue = active(&blue);
     assert_eq!((blue.len(), green.len()), (COUNT, COUNT));
 
     let over = Arc::new(AtomicBool::new(false));
-    let poller = tokio::spawn(poll_routes(world.api.clone(), Arc::clone(&over)));
-    let mut tables = world.api.watch(REFERENCE).await;
+    let poller = tokio::spawn(poll_routes(env.api.clone(), Arc::clone(&over)));
+    let mut tables = env.api.watch(REFERENCE).await;
     let first = tables.next().await.expect("the present table");
     let colours = Colours {
         blue: (before.current_revision_id.clone(), ids(&blue)),
@@ -71,12 +73,12 @@ async fn round(world: &World, callers: &[Api]) {
     assert_eq!(BTreeSet::from_iter(reply.drained_route_ids), ids(&blue));
     let epoch = last.expect("the watcher saw no mixture");
     assert!(looks > 0, "the poller looked");
-    switched(world, &before, epoch).await;
+    switched(env, &before, epoch).await;
 }
 
 /// Asserts what is so after the promotion of what was at its gate before.
-async fn switched(world: &World, before: &Deployment, epoch: i64) {
-    let after = world.get().await;
+async fn switched(env: &TestEnv, before: &Deployment, epoch: i64) {
+    let after = env.get().await;
     assert_eq!(after.lifecycle(), DeploymentLifecycle::Ready);
     assert_eq!(after.sub_step(), DeploymentSubStep::Unspecified);
     assert_eq!(after.deploying_revision_id, "");
@@ -87,7 +89,7 @@ async fn switched(world: &World, before: &Deployment, epoch: i64) {
     let blue = after.blue.expect("counts");
     assert_eq!((blue.ready, blue.active_traffic), (REPLICAS, REPLICAS));
 
-    let routes = world.routes().await;
+    let routes = env.routes().await;
     for route in by_revision(&routes, &before.current_revision_id) {
         assert_eq!(route.status(), RouteStatus::Terminating, "{route:?}");
         assert_eq!(route.traffic_status(), RouteTrafficStatus::Inactive);
@@ -101,10 +103,10 @@ async fn switched(world: &World, before: &Deployment, epoch: i64) {
 }
 
 /// A channel of its own for each.
-async fn callers(world: &World) -> Vec<Api> {
+async fn callers(env: &TestEnv) -> Vec<Api> {
     let mut connecting = JoinSet::new();
     for _ in 0..CALLERS {
-        let url = world.server.url();
+        let url = env.server.url();
         connecting.spawn(async move { Api::connect(&url).await });
     }
     connecting.join_all().await
@@ -181,7 +183,7 @@ impl Colours {
 }
 
 /// Follows the tables until green has the traffic. Gives the epoch of that one.
-async fn follow(mut tables: Tables, mut epoch: i64, colours: Colours) -> i64 {
+async fn follow(mut tables: TableStream, mut epoch: i64, colours: Colours) -> i64 {
     loop {
         let table = tables.next().await.expect("the watch goes on");
         assert!(table.epoch > epoch, "epochs only rise: {table:?}");

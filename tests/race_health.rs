@@ -2,39 +2,41 @@
 //! promotion: one of the two comes first, and both know which.
 
 use rstest::rstest;
+use rstest_reuse::apply;
 use tonic::Code;
 use viridian_proto::v1::{
     BlueGreenSpec, Deployment, DeploymentLifecycle, DeploymentPolicy, DeploymentSubStep, Route,
     RouteHealthStatus,
 };
 
-use crate::harness::{
-    Engine, REFERENCE, World, active, blue_green, eventually, ids, manual, promotion, refused,
-    seconds,
+use crate::{
+    engines::both_engines,
+    harness::{
+        Engine, REFERENCE, TestEnv, active, blue_green, eventually, ids, manual, promotion,
+        refused, seconds,
+    },
 };
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_report_races_a_manual_promotion(#[case] engine: Engine) {
-    let world = World::start(engine).await;
-    world.serving(4, manual()).await;
-    let mut gate = world.bring_up().await;
+    let env = TestEnv::start(engine).await;
+    env.serving(4, manual()).await;
+    let mut gate = env.bring_up().await;
     for _ in 0..ROUNDS {
-        let green = world.routes_of(&gate.deploying_revision_id).await;
-        let blue = active(&world.routes().await);
+        let green = env.routes_of(&gate.deploying_revision_id).await;
+        let blue = active(&env.routes().await);
         let (reply, ()) = tokio::join!(
-            world.api.promote(promotion(REFERENCE)),
-            world.api.see(&green[..1], RouteHealthStatus::Unhealthy),
+            env.api.promote(promotion(REFERENCE)),
+            env.api.see(&green[..1], RouteHealthStatus::Unhealthy),
         );
         match reply {
             Ok(reply) => {
                 let after = reply.deployment.expect("a deployment");
-                promoted_before_the_report(&world, &after, &green).await;
+                promoted_before_the_report(&env, &after, &green).await;
                 // For the rules of the next round blue has to be whole again.
-                world.api.see(&green[..1], RouteHealthStatus::Healthy).await;
-                gate = world.bring_up().await;
+                env.api.see(&green[..1], RouteHealthStatus::Healthy).await;
+                gate = env.bring_up().await;
             }
             Err(refusal) => {
                 let details = refused(&refusal, Code::FailedPrecondition, "PROMOTION_BLOCKED");
@@ -42,31 +44,29 @@ async fn a_report_races_a_manual_promotion(#[case] engine: Engine) {
                     .precondition_failure()
                     .expect("a PreconditionFailure");
                 assert_eq!(failure.violations[0].r#type, "GREEN_UNHEALTHY");
-                let still = active(&world.routes().await);
+                let still = active(&env.routes().await);
                 assert_eq!(still, blue, "a refused promotion touches no route");
-                world.api.see(&green[..1], RouteHealthStatus::Healthy).await;
-                world.until("the gate", at_gate).await;
+                env.api.see(&green[..1], RouteHealthStatus::Healthy).await;
+                env.until("the gate", at_gate).await;
             }
         }
     }
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_report_races_an_automatic_promotion(#[case] engine: Engine) {
-    let world = World::start(engine).await;
+    let env = TestEnv::start(engine).await;
     let policy: DeploymentPolicy = blue_green(BlueGreenSpec {
         auto_promote: true,
         promote_delay: seconds(DELAY),
         ..BlueGreenSpec::default()
     });
-    world.serving(4, policy).await;
+    env.serving(4, policy).await;
     for _ in 0..ROUNDS {
-        let gate = world.bring_up().await;
-        let green = world.routes_of(&gate.deploying_revision_id).await;
-        let blue = active(&world.routes().await);
+        let gate = env.bring_up().await;
+        let green = env.routes_of(&gate.deploying_revision_id).await;
+        let blue = active(&env.routes().await);
         let end = gate.blockers[0].until_time.expect("a time");
         // As close to the end of the delay as can be.
         eventually("the end of the delay", async || {
@@ -74,27 +74,24 @@ async fn a_report_races_an_automatic_promotion(#[case] engine: Engine) {
             (order(now) >= order(end)).then_some(())
         })
         .await;
-        world
-            .api
-            .see(&green[..1], RouteHealthStatus::Unhealthy)
-            .await;
-        let after = world.get().await;
+        env.api.see(&green[..1], RouteHealthStatus::Unhealthy).await;
+        let after = env.get().await;
         if after.current_revision_id == gate.deploying_revision_id {
-            promoted_before_the_report(&world, &after, &green).await;
+            promoted_before_the_report(&env, &after, &green).await;
         } else {
-            let still = active(&world.routes().await);
+            let still = active(&env.routes().await);
             assert_eq!(still, blue, "nothing is drained");
         }
-        world.api.see(&green[..1], RouteHealthStatus::Healthy).await;
-        let ready = world.ready().await;
+        env.api.see(&green[..1], RouteHealthStatus::Healthy).await;
+        let ready = env.ready().await;
         assert_eq!(ready.current_revision_id, gate.deploying_revision_id);
     }
 }
 
 /// Asserts that all of green was healthy when it got the traffic.
-async fn promoted_before_the_report(world: &World, after: &Deployment, green: &[Route]) {
+async fn promoted_before_the_report(env: &TestEnv, after: &Deployment, green: &[Route]) {
     assert_eq!(after.lifecycle(), DeploymentLifecycle::Ready);
-    let serving = active(&world.routes().await);
+    let serving = active(&env.routes().await);
     assert_eq!(ids(&serving), ids(green));
     let promoted = after.promote_time.expect("a time");
     for route in serving {

@@ -8,6 +8,7 @@ use std::{collections::HashMap, time::Duration};
 
 use futures::{StreamExt as _, stream};
 use rstest::rstest;
+use rstest_reuse::apply;
 use viridian_proto::v1::{
     Deployment, DeploymentSubStep, ListRevisionsRequest, PromoteDeploymentRequest,
     RollbackDeploymentRequest,
@@ -17,15 +18,16 @@ use self::{
     course::{Course, Step},
     record::{Record, generations},
 };
-use crate::harness::{
-    Api, Engine, Fleet, GROUP, Server, abort, behind, finish, promotion, resume, roll_back,
-    viridian,
+use crate::{
+    engines::both_engines,
+    harness::{
+        Api, Engine, GROUP, ScriptedScheduler, Server, abort, behind, finish, promotion, resume,
+        roll_back, viridian,
+    },
 };
 
 /// The server comes back before anything is due.
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_an_earlier_program_left_is_read_and_goes_on(#[case] engine: Engine) {
     for generation in generations() {
@@ -43,16 +45,14 @@ async fn what_an_earlier_program_left_is_read_and_goes_on(#[case] engine: Engine
         }
         invariants_hold(&record, &server, SOON).await;
 
-        let _fleet = Fleet::start(&api, GROUP);
+        let _scheduler = ScriptedScheduler::start(&api, GROUP);
         play(&api, &record, course::soon).await;
         invariants_hold(&record, &server, SOON).await;
     }
 }
 
 /// The server comes back after every deadline.
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_an_earlier_program_left_goes_on_after_a_long_stop(#[case] engine: Engine) {
     for generation in generations() {
@@ -69,7 +69,7 @@ async fn what_an_earlier_program_left_goes_on_after_a_long_stop(#[case] engine: 
                 api.until(id, name, turned_back).await;
             }
         }
-        let _fleet = Fleet::start(&api, GROUP);
+        let _scheduler = ScriptedScheduler::start(&api, GROUP);
         play(&api, &record, course::late).await;
         invariants_hold(&record, &server, LATE).await;
     }

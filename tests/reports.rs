@@ -1,25 +1,29 @@
 //! Reports of the scheduler and of the health checker: each stands alone.
 
 use rstest::rstest;
+use rstest_reuse::apply;
 use uuid::Uuid;
 use viridian_proto::v1::{
     DeploymentLifecycle, ReportResult, Route, RouteHealthReport, RouteHealthStatus, RouteStatus,
     RouteStatusReport, RouteTrafficStatus,
 };
 
-use crate::harness::{Engine, Fate, REFERENCE, World, creation, eventually, field_paths, manual};
+use crate::{
+    engines::both_engines,
+    harness::{
+        Engine, REFERENCE, RouteBehavior, TestEnv, creation, eventually, field_paths, manual,
+    },
+};
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn an_unknown_route_spoils_its_own_report_only(#[case] engine: Engine) {
-    let world = pending(engine).await;
-    let routes = world.routes().await;
+    let env = pending(engine).await;
+    let routes = env.routes().await;
     let unknown = Uuid::now_v7().to_string();
     let batch = [&routes[0].id, &unknown, &routes[1].id];
     let reports = batch.map(|id| running(id)).to_vec();
-    let results = world.api.report(reports).await.expect("a batch");
+    let results = env.api.report(reports).await.expect("a batch");
     assert_eq!(applied(&results), [true, false, true]);
     assert_eq!(
         results.iter().map(|it| &it.route_id).collect::<Vec<_>>(),
@@ -31,25 +35,23 @@ async fn an_unknown_route_spoils_its_own_report_only(#[case] engine: Engine) {
     let reports = batch
         .map(|id| seen(id, RouteHealthStatus::Healthy))
         .to_vec();
-    let results = world.api.report_health(reports).await.expect("a batch");
+    let results = env.api.report_health(reports).await.expect("a batch");
     assert_eq!(applied(&results), [true, false, true]);
     assert!(results[1].error.contains(&unknown), "{results:?}");
-    let ready = world.ready().await;
+    let ready = env.ready().await;
     assert_eq!(ready.blue.expect("counts").ready, 2);
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn an_illegal_move_spoils_its_own_report_only(#[case] engine: Engine) {
-    let world = pending(engine).await;
-    let routes = world.routes().await;
+    let env = pending(engine).await;
+    let routes = env.routes().await;
     let [first, second] = [&routes[0].id, &routes[1].id];
     let mut ended = running(first);
     ended.set_status(RouteStatus::Terminated);
     // PROVISIONING cannot become TERMINATED.
-    let results = world.api.report(vec![ended.clone(), running(second)]).await;
+    let results = env.api.report(vec![ended.clone(), running(second)]).await;
     let results = results.expect("a batch");
     assert_eq!(applied(&results), [false, true]);
     let words = &results[0].error;
@@ -59,9 +61,9 @@ async fn an_illegal_move_spoils_its_own_report_only(#[case] engine: Engine) {
     let mut failed = running(first);
     failed.set_status(RouteStatus::FailedToStart);
     let batch = vec![running(first), failed, ended.clone(), ended, running(first)];
-    let results = world.api.report(batch).await.expect("a batch");
+    let results = env.api.report(batch).await.expect("a batch");
     assert_eq!(applied(&results), [true, false, true, true, false]);
-    let after = find(&world, first).await;
+    let after = find(&env, first).await;
     assert_eq!(after.status(), RouteStatus::Terminated);
     assert_eq!(after.traffic_status(), RouteTrafficStatus::Inactive);
 
@@ -69,125 +71,113 @@ async fn an_illegal_move_spoils_its_own_report_only(#[case] engine: Engine) {
         seen(first, RouteHealthStatus::Healthy),
         seen(second, RouteHealthStatus::Healthy),
     ];
-    let results = world.api.report_health(late).await.expect("a batch");
+    let results = env.api.report_health(late).await.expect("a batch");
     assert_eq!(applied(&results), [false, true], "{results:?}");
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn a_report_that_changes_nothing_writes_nothing(#[case] engine: Engine) {
-    let world = World::start(engine).await;
-    let before = world.serving(2, manual()).await;
-    let routes = world.routes().await;
+    let env = TestEnv::start(engine).await;
+    let before = env.serving(2, manual()).await;
+    let routes = env.routes().await;
     let again = |route: &Route| RouteStatusReport {
         session_id: route.session_id.clone(),
         address: route.address.clone(),
         ..running(&route.id)
     };
-    let results = world.api.report(routes.iter().map(again).collect()).await;
+    let results = env.api.report(routes.iter().map(again).collect()).await;
     assert_eq!(applied(&results.expect("a batch")), [true, true]);
-    world.api.see(&routes, RouteHealthStatus::Healthy).await;
-    assert_eq!(world.get().await, before);
-    assert_eq!(world.routes().await, routes);
+    env.api.see(&routes, RouteHealthStatus::Healthy).await;
+    assert_eq!(env.get().await, before);
+    assert_eq!(env.routes().await, routes);
 
     // A change of health is visible, but nothing that anyone asked for.
-    world
-        .api
-        .see(&routes[..1], RouteHealthStatus::Degraded)
-        .await;
-    let after = world
+    env.api.see(&routes[..1], RouteHealthStatus::Degraded).await;
+    let after = env
         .until("the change", |it| it.sequence > before.sequence)
         .await;
     assert_eq!(after.generation, before.generation);
     assert_eq!(after.blue.expect("counts").unhealthy, 1);
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn malformed_reports_are_refused_with_their_places(#[case] engine: Engine) {
-    let world = pending(engine).await;
-    let routes = world.routes().await;
+    let env = pending(engine).await;
+    let routes = env.routes().await;
     let mut unset = running(&routes[0].id);
     unset.set_status(RouteStatus::Unspecified);
     let batch = vec![running("mine"), unset];
-    let refusal = world.api.report(batch).await.expect_err("both are wrong");
+    let refusal = env.api.report(batch).await.expect_err("both are wrong");
     assert_eq!(
         field_paths(&refusal),
         ["reports[0].route_id", "reports[1].status"]
     );
     let many = vec![running(&routes[0].id); 1_001];
-    let refusal = world.api.report(many).await.expect_err("too many");
+    let refusal = env.api.report(many).await.expect_err("too many");
     assert_eq!(field_paths(&refusal), ["reports"]);
     let many = vec![seen(&routes[0].id, RouteHealthStatus::Healthy); 1_001];
-    let refusal = world.api.report_health(many).await.expect_err("too many");
+    let refusal = env.api.report_health(many).await.expect_err("too many");
     assert_eq!(field_paths(&refusal), ["reports"]);
-    assert_eq!(world.routes().await, routes);
+    assert_eq!(env.routes().await, routes);
 }
 
 /// A scheduler that learns the address later says RUNNING once more.
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn an_address_may_come_later(#[case] engine: Engine) {
-    let world = pending(engine).await;
-    let route = world.routes().await.remove(0);
+    let env = pending(engine).await;
+    let route = env.routes().await.remove(0);
     for address in ["", "127.0.0.1:4000", ""] {
         let report = RouteStatusReport {
             address: address.to_owned(),
             ..running(&route.id)
         };
-        let results = world.api.report(vec![report]).await.expect("a batch");
+        let results = env.api.report(vec![report]).await.expect("a batch");
         assert_eq!(applied(&results), [true], "{address:?}");
     }
-    assert_eq!(find(&world, &route.id).await.address, "127.0.0.1:4000");
+    assert_eq!(find(&env, &route.id).await.address, "127.0.0.1:4000");
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn blue_that_crashes_is_replaced_with_traffic(#[case] engine: Engine) {
-    let world = World::start(engine).await;
-    world.serving(2, manual()).await;
-    let routes = world.routes().await;
+    let env = TestEnv::start(engine).await;
+    env.serving(2, manual()).await;
+    let routes = env.routes().await;
     let crash = RouteStatusReport {
         status: RouteStatus::Terminated.into(),
         failure: "exit status 1".to_owned(),
         ..running(&routes[0].id)
     };
-    let results = world.api.report(vec![crash]).await.expect("a batch");
+    let results = env.api.report(vec![crash]).await.expect("a batch");
     assert_eq!(applied(&results), [true]);
-    assert_eq!(find(&world, &routes[0].id).await.failure, "exit status 1");
+    assert_eq!(find(&env, &routes[0].id).await.failure, "exit status 1");
     eventually("another one in its place", async || {
-        let table = world.api.table(REFERENCE).await;
+        let table = env.api.table(REFERENCE).await;
         let mut listed = table.endpoints.iter().map(|it| &it.route_id);
         (table.endpoints.len() == 2 && !listed.any(|id| *id == routes[0].id)).then_some(())
     })
     .await;
-    assert_eq!(world.routes().await.len(), 3);
-    world.ready().await;
+    assert_eq!(env.routes().await.len(), 3);
+    env.ready().await;
 }
 
 /// A deployment of which nothing has started yet.
-async fn pending(engine: Engine) -> World {
-    let world = World::start(engine).await;
-    world.fleet.plan(1, [Fate::Pending]);
-    let created = world.api.create(creation(2, manual())).await;
+async fn pending(engine: Engine) -> TestEnv {
+    let env = TestEnv::start(engine).await;
+    env.scheduler.plan(1, [RouteBehavior::Pending]);
+    let created = env.api.create(creation(2, manual())).await;
     let created = created.expect("it can be created");
     assert_eq!(created.lifecycle(), DeploymentLifecycle::Pending);
-    world
-        .until("the first cycle", |it| !it.blockers.is_empty())
+    env.until("the first cycle", |it| !it.blockers.is_empty())
         .await;
-    world
+    env
 }
 
-async fn find(world: &World, id: &str) -> Route {
-    let routes = world.routes().await;
+async fn find(env: &TestEnv, id: &str) -> Route {
+    let routes = env.routes().await;
     let mut found = routes.into_iter().filter(|route| route.id == id);
     found.next().expect("the route is there")
 }

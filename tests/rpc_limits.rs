@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rstest::rstest;
+use rstest_reuse::apply;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -16,9 +17,12 @@ use viridian_proto::v1::{
     route_service_client::RouteServiceClient,
 };
 
-use crate::harness::{
-    Api, Engine, Hold, METRICS, REFERENCE, Server, TestDatabase, World, creation, eventually,
-    finish, manual, pause, refused, viridian, web::call, within,
+use crate::{
+    engines::both_engines,
+    harness::{
+        Api, Engine, METRICS, REFERENCE, RowLock, Server, TestDatabase, TestEnv, creation,
+        eventually, finish, manual, pause, refused, viridian, web::call, within,
+    },
 };
 
 #[tokio::test]
@@ -65,7 +69,7 @@ async fn too_many_calls_at_once_are_refused_at_once() {
     api.create(creation(0, manual()))
         .await
         .expect("a deployment");
-    let hold = Hold::all_deployments(server.database()).await;
+    let hold = RowLock::all_deployments(server.database()).await;
     let waiting = tokio::spawn({
         let api = api.clone();
         async move { api.pause(pause(REFERENCE)).await }
@@ -209,7 +213,7 @@ async fn a_call_that_takes_too_long_is_given_up() {
     api.create(creation(0, manual()))
         .await
         .expect("a deployment");
-    let hold = Hold::all_deployments(server.database()).await;
+    let hold = RowLock::all_deployments(server.database()).await;
     let mut client = api.deployments();
     let late = client.pause_deployment(pause(REFERENCE));
     let late = within("the refusal", late).await.expect_err("it waited");
@@ -221,24 +225,22 @@ async fn a_call_that_takes_too_long_is_given_up() {
 }
 
 /// The caller's own: it is told, and what it asked for is given up.
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn a_callers_deadline_is_kept(#[case] engine: Engine) {
     let flags = ["--grpc-web"];
-    let world = World::on(Server::start_with(engine, &flags).await).await;
-    let before = world.serving(1, manual()).await;
-    let hold = Hold::all_deployments(world.server.database()).await;
+    let env = TestEnv::on(Server::start_with(engine, &flags).await).await;
+    let before = env.serving(1, manual()).await;
+    let hold = RowLock::all_deployments(env.server.database()).await;
     // This client does not give up by itself.
     let timeout = [("grpc-timeout", "300m")];
     let asked = Instant::now();
-    let reply = call(&world.server, PAUSE, &pause(REFERENCE), &timeout).await;
+    let reply = call(&env.server, PAUSE, &pause(REFERENCE), &timeout).await;
     let late = Status::from_header_map(reply.headers()).expect("a refusal");
     refused(&late, Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
     assert!(asked.elapsed() >= Duration::from_millis(300));
     hold.release().await;
-    let after = world.get().await;
+    let after = env.get().await;
     assert_eq!((after.paused, after.generation), (false, before.generation));
 }
 

@@ -4,8 +4,12 @@
 use std::{fs, net::TcpListener};
 
 use rstest::rstest;
+use rstest_reuse::apply;
 
-use crate::harness::{Engine, Finished, Server, TestDatabase, closed_port, finish, viridian};
+use crate::{
+    engines::both_engines,
+    harness::{Engine, FinishedProgram, Server, TestDatabase, closed_port, finish, viridian},
+};
 
 #[rstest]
 #[case::nothing("")]
@@ -110,9 +114,7 @@ async fn a_limit_that_cannot_work_is_a_configuration_error(
     assert!(error.contains(flag), "{error}");
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn a_database_of_a_newer_program_is_a_configuration_error(#[case] engine: Engine) {
     let database = Server::start(engine).await.killed();
@@ -180,7 +182,7 @@ async fn refused_to_start(arguments: &[&str], code: i32) -> String {
     one_line(&run)
 }
 
-async fn run(arguments: &[&str]) -> Finished {
+async fn run(arguments: &[&str]) -> FinishedProgram {
     let mut all = vec!["serve"];
     if !arguments.contains(&"--listen") {
         all.extend(["--listen", "127.0.0.1:0"]);
@@ -190,7 +192,7 @@ async fn run(arguments: &[&str]) -> Finished {
 }
 
 /// The one line that a failed run wrote.
-fn one_line(run: &Finished) -> String {
+fn one_line(run: &FinishedProgram) -> String {
     let lines: Vec<_> = run.stderr.lines().collect();
     assert_eq!(lines.len(), 1, "one line: {run:?}");
     assert!(lines[0].starts_with("error: "), "{run:?}");

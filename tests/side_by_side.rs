@@ -4,21 +4,21 @@
 use tokio::task::JoinSet;
 use tonic::Code;
 
-use crate::harness::{Engine, REFERENCE, World, eventually, manual, promotion, refused, within};
+use crate::harness::{Engine, REFERENCE, TestEnv, eventually, manual, promotion, refused, within};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_promotion_at_one_reaches_the_proxies_of_the_other() {
-    let world = World::start(Engine::Postgres).await;
-    let second = world.server.beside().await;
+    let env = TestEnv::start(Engine::Postgres).await;
+    let second = env.server.beside().await;
     let other = second.api().await;
-    let gate = world.at_gate(2, manual()).await;
+    let gate = env.at_gate(2, manual()).await;
     let mut tables = other.watch(REFERENCE).await;
     let blue = tables.next().await.expect("the present table");
     assert_eq!(blue.revision_id, gate.current_revision_id);
 
     let mut calling = JoinSet::new();
     for number in 0..32 {
-        let api = [&world.api, &other][number % 2].clone();
+        let api = [&env.api, &other][number % 2].clone();
         calling.spawn(async move { api.promote(promotion(REFERENCE)).await });
     }
     let replies = within("all replies", calling.join_all()).await;
@@ -32,7 +32,7 @@ async fn a_promotion_at_one_reaches_the_proxies_of_the_other() {
     assert!(green.epoch > blue.epoch);
     // What was drained may end between two looks.
     eventually("both to say the same", async || {
-        let (one, two) = (world.get().await, other.get(REFERENCE).await);
+        let (one, two) = (env.get().await, other.get(REFERENCE).await);
         (one == two).then_some(())
     })
     .await;
@@ -40,14 +40,14 @@ async fn a_promotion_at_one_reaches_the_proxies_of_the_other() {
 
 #[tokio::test]
 async fn one_goes_on_with_what_the_other_began() {
-    let world = World::start(Engine::Postgres).await;
-    let second = world.server.beside().await;
+    let env = TestEnv::start(Engine::Postgres).await;
+    let second = env.server.beside().await;
     let other = second.api().await;
-    world.serving(2, manual()).await;
-    let deploying = world.deploy().await;
-    let fleet = crate::harness::Fleet::start(&other, crate::harness::GROUP);
+    env.serving(2, manual()).await;
+    let deploying = env.deploy().await;
+    let fleet = crate::harness::ScriptedScheduler::start(&other, crate::harness::GROUP);
     // Its fleet goes on too, by way of the second server.
-    let World { server, .. } = world;
+    let TestEnv { server, .. } = env;
     let _database = server.killed();
     let gate = other
         .until(REFERENCE, "the gate", |it| {

@@ -6,32 +6,36 @@ use std::time::{Duration, SystemTime};
 use nix::sys::signal::Signal;
 use prost_types::Timestamp;
 use rstest::rstest;
+use rstest_reuse::apply;
 use tokio::time::Instant;
 use viridian_proto::v1::{
     Route,
     RouteHealthStatus::{self, Healthy, NotChecked},
 };
 
-use crate::harness::{Engine, METRICS, REFERENCE, Server, World, eventually, hold_for, manual};
+use crate::{
+    engines::both_engines,
+    harness::{Engine, METRICS, REFERENCE, Server, TestEnv, eventually, hold_for, manual},
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_one_server_hears_the_other_believes_until_it_is_silent() {
     let flags = [&METRICS[..], &["--health-ttl", "2s"]].concat();
-    let world = World::on(Server::start_with(Engine::Postgres, &flags).await).await;
-    let second = world.server.beside_with(&flags).await;
+    let env = TestEnv::on(Server::start_with(Engine::Postgres, &flags).await).await;
+    let second = env.server.beside_with(&flags).await;
     let other = second.api().await;
-    let serving = world.serving(2, manual()).await;
-    let routes = world.routes().await;
+    let serving = env.serving(2, manual()).await;
+    let routes = env.routes().await;
     // More than twice as long as it would take.
     hold_for(Duration::from_secs(6), async || {
-        world.api.see(&routes, Healthy).await;
+        env.api.see(&routes, Healthy).await;
         let blue = other.get(REFERENCE).await.blue.expect("counts");
         assert_eq!(blue.ready, 2);
     })
     .await;
     let now = other.get(REFERENCE).await;
     assert_eq!(now.sequence, serving.sequence, "nothing was written of it");
-    let spoken = world.api.list_spoken_routes(REFERENCE).await;
+    let spoken = env.api.list_spoken_routes(REFERENCE).await;
     eventually("the last report to be known to both", async || {
         let known = other.list_spoken_routes(REFERENCE).await;
         let same = spoken.iter().zip(&known).all(|(one, two)| {
@@ -58,7 +62,7 @@ async fn what_one_server_hears_the_other_believes_until_it_is_silent() {
     );
     eventually("each to be counted once", async || {
         let mut silenced = 0.0;
-        for server in [&world.server, &second] {
+        for server in [&env.server, &second] {
             let metrics = server.metrics().await;
             silenced += metrics.value("viridian_health_silenced_total");
         }
@@ -66,20 +70,20 @@ async fn what_one_server_hears_the_other_believes_until_it_is_silent() {
     })
     .await;
 
-    world.api.see(&routes, Healthy).await;
+    env.api.see(&routes, Healthy).await;
     let back = other.get(REFERENCE).await;
     assert_eq!(back.blue.expect("counts").ready, 2);
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_counts_from_its_own_start(#[case] engine: Engine) {
-    let world = World::start(engine).await;
-    world.serving(2, manual()).await;
-    let World { server, fleet, .. } = world;
-    drop(fleet);
+    let env = TestEnv::start(engine).await;
+    env.serving(2, manual()).await;
+    let TestEnv {
+        server, scheduler, ..
+    } = env;
+    drop(scheduler);
     let database = server.killed();
     // The server has been away for long.
     database
@@ -105,31 +109,31 @@ async fn a_server_counts_from_its_own_start(#[case] engine: Engine) {
     assert!(begin.elapsed() >= silence, "after {:?}", begin.elapsed());
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_last_report_is_told_whether_or_not_it_changed_anything(#[case] engine: Engine) {
-    let world = World::start(engine).await;
-    world.serving(1, manual()).await;
-    let spoken = async || world.api.list_spoken_routes(REFERENCE).await;
+    let env = TestEnv::start(engine).await;
+    env.serving(1, manual()).await;
+    let spoken = async || env.api.list_spoken_routes(REFERENCE).await;
     let routes = spoken().await;
     let first = last_report(&routes[0]);
     assert!(first.abs_diff(now()) < 60_000_000, "{routes:?}");
-    let sequence = world.get().await.sequence;
+    let sequence = env.get().await.sequence;
     let later = eventually("a later report", async || {
-        world.api.see(&routes, Healthy).await;
+        env.api.see(&routes, Healthy).await;
         let last = last_report(&spoken().await[0]);
         (last > first).then_some(last)
     })
     .await;
-    assert_eq!(world.get().await.sequence, sequence, "nothing changed");
+    assert_eq!(env.get().await.sequence, sequence, "nothing changed");
 
     // It is written down when the server ends in good order.
-    let World {
-        mut server, fleet, ..
-    } = world;
-    drop(fleet);
+    let TestEnv {
+        mut server,
+        scheduler,
+        ..
+    } = env;
+    drop(scheduler);
     server.signal(Signal::SIGTERM);
     assert!(server.ended().await.success());
     let server = server.restart().await;

@@ -19,7 +19,7 @@ use crate::{
     harness::{METRICS, refused, within},
     security::{
         pki::{Authority, Files},
-        staff::{Client, Guarded, of_token},
+        staff::{Client, GuardedServer, of_token},
     },
 };
 
@@ -67,7 +67,7 @@ async fn a_background_task_that_panics_ends_the_server() {
 
 /// A server with all the tasks that a server can have.
 struct Supervised {
-    guarded: Guarded,
+    guarded: GuardedServer,
     channel: Channel,
     _files: Files,
 }
@@ -79,7 +79,7 @@ impl Supervised {
         let cert = files.write("server.pem", &pair.cert);
         let key = files.write("server.key", &pair.key);
         let entry = of_token("proxy", TOKEN, &["proxy"], &["*"]);
-        let guarded = Guarded::start_with(&[entry], |command| {
+        let guarded = GuardedServer::start_with(&[entry], |command| {
             command
                 .env("VIRIDIAN_PANIC_IN", task.as_str())
                 .args(METRICS)

@@ -3,6 +3,7 @@
 
 use prost::Message as _;
 use rstest::rstest;
+use rstest_reuse::apply;
 use tonic::{Code, Status};
 use uuid::Uuid;
 use viridian_proto::v1::{
@@ -10,9 +11,12 @@ use viridian_proto::v1::{
     ResumeDeploymentRequest, RollbackDeploymentRequest, UpdateDeploymentRequest,
 };
 
-use crate::harness::{
-    Api, Engine, REFERENCE, World, abort, creation, delete, manual, pause, refused, resume,
-    roll_back, update,
+use crate::{
+    engines::both_engines,
+    harness::{
+        Api, Engine, REFERENCE, TestEnv, abort, creation, delete, manual, pause, refused, resume,
+        roll_back, update,
+    },
 };
 
 #[derive(Clone, Copy, Debug)]
@@ -32,15 +36,13 @@ struct Terms {
     reason: String,
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn each_call_is_done_once_on_its_terms(#[case] engine: Engine) {
-    let world = World::start(engine).await;
-    let id = world.at_gate(1, manual()).await.id;
-    world.promote().await;
-    world.bring_up().await;
+    let env = TestEnv::start(engine).await;
+    let id = env.at_gate(1, manual()).await.id;
+    env.promote().await;
+    env.bring_up().await;
     for (method, phase, entries) in [
         (Method::Update, "UPDATE", 1),
         (Method::Pause, "PAUSE", 1),
@@ -50,7 +52,7 @@ async fn each_call_is_done_once_on_its_terms(#[case] engine: Engine) {
         (Method::RollBack, "ROLL_BACK", 1),
         (Method::Delete, "DELETE", 1),
     ] {
-        let generation = world.api.get(&id).await.generation;
+        let generation = env.api.get(&id).await.generation;
         let terms = Terms {
             request_id: Uuid::now_v7().to_string(),
             expected_generation: Some(generation),
@@ -60,28 +62,28 @@ async fn each_call_is_done_once_on_its_terms(#[case] engine: Engine) {
             expected_generation: Some(generation - 1),
             ..terms.clone()
         };
-        let refusal = method.call(&world.api, &stale).await;
+        let refusal = method.call(&env.api, &stale).await;
         let refusal = refusal.expect_err("it moved on");
         let details = refused(&refusal, Code::Aborted, "GENERATION_MISMATCH");
         let info = details.error_info().expect("an ErrorInfo");
         let actual = info.metadata.get("generation");
         assert_eq!(actual, Some(&generation.to_string()), "{method:?}");
-        assert_eq!(world.api.get(&id).await.generation, generation);
+        assert_eq!(env.api.get(&id).await.generation, generation);
 
-        let (first, bytes) = method.call(&world.api, &terms).await.expect(phase);
+        let (first, bytes) = method.call(&env.api, &terms).await.expect(phase);
         assert_eq!(first.generation, generation + 1, "{method:?}");
-        let (_, again) = method.call(&world.api, &terms).await.expect("a repeat");
+        let (_, again) = method.call(&env.api, &terms).await.expect("a repeat");
         assert_eq!(again, bytes, "{method:?}");
-        assert_eq!(world.api.get(&id).await.generation, generation + 1);
+        assert_eq!(env.api.get(&id).await.generation, generation + 1);
         let other = Terms {
             reason: "another".to_owned(),
             ..terms.clone()
         };
-        let refusal = method.call(&world.api, &other).await;
+        let refusal = method.call(&env.api, &other).await;
         let refusal = refusal.expect_err("another body");
         refused(&refusal, Code::InvalidArgument, "REQUEST_ID_REUSED");
 
-        let mut history = world.api.history(&id).await;
+        let mut history = env.api.history(&id).await;
         history.retain(|entry| entry.request_id == terms.request_id);
         assert_eq!(history.len(), entries, "{history:?}");
         for entry in history {
@@ -92,49 +94,44 @@ async fn each_call_is_done_once_on_its_terms(#[case] engine: Engine) {
     }
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn a_repeat_is_about_the_first_though_the_name_is_taken_again(#[case] engine: Engine) {
-    let world = World::start(engine).await;
-    world.serving(1, manual()).await;
+    let env = TestEnv::start(engine).await;
+    env.serving(1, manual()).await;
     let terms = || Terms {
         request_id: Uuid::now_v7().to_string(),
         expected_generation: None,
         reason: String::new(),
     };
     let (paused, deleted) = (terms(), terms());
-    let (_, pause) = Method::Pause
-        .call(&world.api, &paused)
-        .await
-        .expect("paused");
+    let (_, pause) = Method::Pause.call(&env.api, &paused).await.expect("paused");
     let (_, delete) = Method::Delete
-        .call(&world.api, &deleted)
+        .call(&env.api, &deleted)
         .await
         .expect("deleted");
     let (_, again) = Method::Delete
-        .call(&world.api, &deleted)
+        .call(&env.api, &deleted)
         .await
         .expect("a repeat");
     assert_eq!(again, delete, "nobody has the name now");
     let (_, again) = Method::Pause
-        .call(&world.api, &paused)
+        .call(&env.api, &paused)
         .await
         .expect("a repeat");
     assert_eq!(again, pause);
-    let refusal = Method::Delete.call(&world.api, &terms()).await;
+    let refusal = Method::Delete.call(&env.api, &terms()).await;
     let refusal = refusal.expect_err("no repeat");
     refused(&refusal, Code::NotFound, "DEPLOYMENT_NOT_FOUND");
 
-    let created = world.api.create(creation(1, manual())).await;
+    let created = env.api.create(creation(1, manual())).await;
     let created = created.expect("the name is free");
     let (_, again) = Method::Delete
-        .call(&world.api, &deleted)
+        .call(&env.api, &deleted)
         .await
         .expect("a repeat");
     assert_eq!(again, delete, "another one has it");
-    let now = world.ready().await;
+    let now = env.ready().await;
     assert_eq!(now.id, created.id);
     assert_eq!(now.generation, created.generation, "it was not touched");
 }

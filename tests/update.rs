@@ -4,6 +4,7 @@ mod fixture;
 mod mask;
 
 use rstest::rstest;
+use rstest_reuse::apply;
 use tokio::task::JoinSet;
 use tonic::Code;
 use viridian_proto::v1::{
@@ -12,14 +13,15 @@ use viridian_proto::v1::{
 };
 
 use self::fixture::{idle, masked, old_policy, rolling};
-use crate::harness::{
-    Engine, REFERENCE, Server, World, field_paths, manual, prevented, refused, seconds, update,
-    within,
+use crate::{
+    engines::both_engines,
+    harness::{
+        Engine, REFERENCE, Server, TestEnv, field_paths, manual, prevented, refused, seconds,
+        update, within,
+    },
 };
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn settings_that_do_not_fit_what_there_is_are_refused(#[case] engine: Engine) {
     let server = Server::start(engine).await;
@@ -66,60 +68,52 @@ async fn settings_that_do_not_fit_what_there_is_are_refused(#[case] engine: Engi
     assert_eq!(api.get(&on_blue_green.id).await, on_blue_green);
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn a_rollout_keeps_its_strategy(#[case] engine: Engine) {
-    let world = World::start(engine).await;
-    let gate = world.at_gate(1, manual()).await;
+    let env = TestEnv::start(engine).await;
+    let gate = env.at_gate(1, manual()).await;
     let request = || masked(&["policy.rolling_update"], update(REFERENCE));
-    let refusal = world.api.update(request()).await;
+    let refusal = env.api.update(request()).await;
     prevented(
         &refusal.expect_err("2 is being deployed"),
         "STRATEGY_IN_USE",
     );
-    assert_eq!(world.get().await, gate);
-    world.promote().await;
-    world.api.update(request()).await.expect("no rollout");
+    assert_eq!(env.get().await, gate);
+    env.promote().await;
+    env.api.update(request()).await.expect("no rollout");
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn another_target_scales_both_sides(#[case] engine: Engine) {
-    let world = World::start(engine).await;
-    let gate = world.at_gate(1, manual()).await;
+    let env = TestEnv::start(engine).await;
+    let gate = env.at_gate(1, manual()).await;
     let scale = |target_replicas| UpdateDeploymentRequest {
         target_replicas,
         ..masked(&["target_replicas"], update(REFERENCE))
     };
-    let updated = world.api.update(scale(3)).await.expect("it is taken");
+    let updated = env.api.update(scale(3)).await.expect("it is taken");
     assert_eq!(updated.generation, gate.generation + 1);
     let sides = |it: &Deployment| (it.blue.unwrap_or_default(), it.green.unwrap_or_default());
-    world
-        .until("three on both sides", |it| {
-            let (blue, green) = sides(it);
-            (blue.ready, green.ready) == (3, 3)
-        })
-        .await;
+    env.until("three on both sides", |it| {
+        let (blue, green) = sides(it);
+        (blue.ready, green.ready) == (3, 3)
+    })
+    .await;
     // What is there already is no change.
-    let before = world.get().await;
-    let again = world.api.update(scale(3)).await.expect("it is taken");
+    let before = env.get().await;
+    let again = env.api.update(scale(3)).await.expect("it is taken");
     assert_eq!(again.generation, before.generation);
-    world.api.update(scale(0)).await.expect("it is taken");
-    world
-        .until("none on both sides", |it| {
-            let (blue, green) = sides(it);
-            blue.active_traffic + blue.ready + green.ready == 0
-        })
-        .await;
+    env.api.update(scale(0)).await.expect("it is taken");
+    env.until("none on both sides", |it| {
+        let (blue, green) = sides(it);
+        blue.active_traffic + blue.ready + green.ready == 0
+    })
+    .await;
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn updates_at_the_same_time_lose_nothing(#[case] engine: Engine) {
     let server = Server::start(engine).await;

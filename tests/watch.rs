@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, time::SystemTime};
 
 use nix::sys::signal::Signal;
 use rstest::rstest;
+use rstest_reuse::apply;
 use tonic::Code;
 use viridian_proto::v1::{
     Deployment, DeploymentEvent, DeploymentEventKind as Kind, DeploymentLifecycle,
@@ -16,24 +17,25 @@ use viridian_proto::v1::{
     watch_assignments_response, watch_deployments_response, watch_traffic_response,
 };
 
-use crate::harness::{
-    Api, Engine, Events, PATIENCE, REFERENCE, Server, World, creation, delete, manual,
-    of_deployments, of_project, pause, refused, update, within,
+use crate::{
+    engines::both_engines,
+    harness::{
+        Api, Engine, EventStream, REFERENCE, Server, TestEnv, WAIT_TIMEOUT, creation, delete,
+        manual, of_deployments, of_project, pause, refused, update, within,
+    },
 };
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn a_rollout_is_told_from_its_beginning_to_its_end(#[case] engine: Engine) {
-    let world = World::start(engine).await;
-    let serving = world.serving(2, manual()).await;
-    let mut events = follow(&world.api, &[REFERENCE]).await;
+    let env = TestEnv::start(engine).await;
+    let serving = env.serving(2, manual()).await;
+    let mut events = follow(&env.api, &[REFERENCE]).await;
     let mut seen = vec![events.event().await];
     assert_eq!(seen[0].kind(), Kind::Snapshot);
     assert!(deployment(&seen[0]).sequence >= serving.sequence);
-    world.bring_up().await;
-    world.promote().await;
+    env.bring_up().await;
+    env.promote().await;
     while seen.last().expect("one").kind() != Kind::Promoted {
         seen.push(events.event().await);
     }
@@ -53,9 +55,7 @@ async fn a_rollout_is_told_from_its_beginning_to_its_end(#[case] engine: Engine)
     );
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn a_project_has_those_that_come_and_go(#[case] engine: Engine) {
     let server = Server::start(engine).await;
@@ -96,9 +96,7 @@ async fn a_project_has_those_that_come_and_go(#[case] engine: Engine) {
     assert_eq!(deployment(&created).id, again.id);
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn a_watch_of_what_is_gone_stays_until_the_server_stops(#[case] engine: Engine) {
     let server = Server::start(engine).await;
@@ -125,9 +123,7 @@ async fn a_watch_of_what_is_gone_stays_until_the_server_stops(#[case] engine: En
     }
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn what_a_caller_has_done_is_in_the_snapshot(#[case] engine: Engine) {
     let server = Server::start(engine).await;
@@ -165,9 +161,7 @@ async fn a_listener_that_was_cut_off_hears_again() {
     assert!(deployment(&events.event().await).paused);
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn streams_with_nothing_to_tell_are_heard_of(#[case] engine: Engine) {
     let server = Server::start(engine).await;
@@ -203,11 +197,11 @@ async fn streams_with_nothing_to_tell_are_heard_of(#[case] engine: Engine) {
     for time in [events.time, assignments.time, tables.time] {
         let time = SystemTime::try_from(time.expect("a time")).expect("one of ours");
         let off = SystemTime::now().duration_since(time).unwrap_or_default();
-        assert!(off < PATIENCE, "{off:?}");
+        assert!(off < WAIT_TIMEOUT, "{off:?}");
     }
 }
 
-async fn follow(api: &Api, references: &[&str]) -> Events {
+async fn follow(api: &Api, references: &[&str]) -> EventStream {
     api.follow(of_deployments(references))
         .await
         .expect("a watch")

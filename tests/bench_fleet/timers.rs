@@ -14,8 +14,8 @@ use viridian_proto::v1::{
 
 use crate::{
     harness::{
-        Api, Engine, Events, Fate, Fleet, Server, blue_green, by_revision, creation, eventually,
-        of_project, seconds,
+        Api, Engine, EventStream, RouteBehavior, ScriptedScheduler, Server, blue_green,
+        by_revision, creation, eventually, of_project, seconds,
     },
     spread,
 };
@@ -74,9 +74,9 @@ impl Timer {
     }
 
     async fn measure(self, api: &Api) -> Vec<Duration> {
-        let fleet = Fleet::start(api, self.name());
+        let fleet = ScriptedScheduler::start(api, self.name());
         if self == Self::ProgressDeadline {
-            fleet.plan(2, [Fate::Pending]);
+            fleet.plan(2, [RouteBehavior::Pending]);
         }
         let mut blue = HashMap::new();
         for number in 0..COUNT {
@@ -124,7 +124,7 @@ impl Timer {
     }
 
     /// Follows all rollouts to their ends.
-    async fn ends(self, watch: &mut Events) -> HashMap<String, Ended> {
+    async fn ends(self, watch: &mut EventStream) -> HashMap<String, Ended> {
         let mut due: HashMap<String, SystemTime> = HashMap::new();
         let mut ended = HashMap::new();
         while ended.len() < COUNT {
@@ -168,7 +168,7 @@ struct Ended {
 
 /// How late the orders to stop what was drained came.
 async fn stops(
-    fleet: &Fleet,
+    fleet: &ScriptedScheduler,
     blue: &HashMap<String, String>,
     ended: &HashMap<String, Ended>,
 ) -> Vec<Duration> {

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use viridian_proto::v1::{DeploymentSubStep, deployment_policy::Strategy};
 
 use super::{deployment, json, verbs::succeeded};
-use crate::harness::{Engine, GROUP, REFERENCE, World, finish, root, viridian};
+use crate::harness::{Engine, GROUP, REFERENCE, TestEnv, finish, root, viridian};
 
 /// A file that changes.
 struct File(TempDir);
@@ -31,8 +31,8 @@ impl File {
 
 #[tokio::test]
 async fn a_file_creates_changes_and_deploys() {
-    let world = World::start(Engine::Sqlite).await;
-    let (url, file) = (world.server.url(), File::new());
+    let env = TestEnv::start(Engine::Sqlite).await;
+    let (url, file) = (env.server.url(), File::new());
     let path = file.path();
     file.write("", "");
     let apply = ["apply", "-f", path.as_str(), "--wait"];
@@ -41,18 +41,18 @@ async fn a_file_creates_changes_and_deploys() {
     let plan = succeeded(&url, &dry).await;
     assert!(plan.starts_with("shop/web would be created:"), "{plan}");
     assert!(
-        world.api.find(REFERENCE).await.is_err(),
+        env.api.find(REFERENCE).await.is_err(),
         "a dry run created it"
     );
     let created = succeeded(&url, &apply).await;
     assert!(created.contains("State       READY"), "{created}");
-    let first = world.get().await;
+    let first = env.get().await;
 
     // Again: nothing is to be done, and nothing is.
     let plan = succeeded(&url, &dry).await;
     assert_eq!(plan, "shop/web matches already; nothing would change.\n");
     succeeded(&url, &apply).await;
-    assert_eq!(world.get().await, first);
+    assert_eq!(env.get().await, first);
 
     // The settings only.
     file.write("min_ready: 0s", "min_ready: 10ms");
@@ -61,7 +61,7 @@ async fn a_file_creates_changes_and_deploys() {
     assert_eq!(plan["changes"][0]["path"], "policy.blue_green.min_ready");
     assert_eq!(plan["newRevision"], Value::Bool(false));
     succeeded(&url, &apply).await;
-    let second = world.get().await;
+    let second = env.get().await;
     assert_eq!(second.generation, first.generation + 1);
     assert_eq!(second.current_revision_id, first.current_revision_id);
 
@@ -73,24 +73,24 @@ async fn a_file_creates_changes_and_deploys() {
         plan.contains("A new revision would be created and activated."),
         "{plan}"
     );
-    assert_eq!(world.get().await, second, "a dry run changed it");
+    assert_eq!(env.get().await, second, "a dry run changed it");
     succeeded(&url, &apply).await;
-    let third = world.get().await;
+    let third = env.get().await;
     assert_eq!(third.sub_step(), DeploymentSubStep::AwaitingPromotion);
     assert_eq!(third.target_replicas, 2);
 }
 
 #[tokio::test]
 async fn another_revision_takes_the_place_of_one_on_its_way_only_if_asked_to() {
-    let world = World::start(Engine::Sqlite).await;
-    let (url, file) = (world.server.url(), File::new());
+    let env = TestEnv::start(Engine::Sqlite).await;
+    let (url, file) = (env.server.url(), File::new());
     let path = file.path();
     let apply = ["apply", "-f", path.as_str(), "--wait"];
     for image in ["web:1", "web:2"] {
         file.write("web:1", image);
         succeeded(&url, &apply).await;
     }
-    let gate = world.get().await;
+    let gate = env.get().await;
     file.write("web:1", "web:3");
     let refused = deployment(&url, &apply).await;
     assert_eq!(refused.code, Some(64 + 10), "{refused:?}");
@@ -99,15 +99,15 @@ async fn another_revision_takes_the_place_of_one_on_its_way_only_if_asked_to() {
         "{refused:?}"
     );
     succeeded(&url, &[apply.as_slice(), &["--supersede"]].concat()).await;
-    let now = world.get().await;
+    let now = env.get().await;
     assert_ne!(now.deploying_revision_id, gate.deploying_revision_id);
     assert_eq!(now.sub_step(), DeploymentSubStep::AwaitingPromotion);
 }
 
 #[tokio::test]
 async fn a_strategy_is_replaced_as_a_whole() {
-    let world = World::start(Engine::Sqlite).await;
-    let (url, file) = (world.server.url(), File::new());
+    let env = TestEnv::start(Engine::Sqlite).await;
+    let (url, file) = (env.server.url(), File::new());
     let path = file.path();
     file.write("", "");
     succeeded(&url, &["apply", "-f", &path, "--wait"]).await;
@@ -118,13 +118,13 @@ async fn a_strategy_is_replaced_as_a_whole() {
     let plan = succeeded(&url, &["apply", "-f", &path, "--dry-run"]).await;
     assert!(plan.contains("blue_green  →  rolling_update"), "{plan}");
     succeeded(&url, &["apply", "-f", &path]).await;
-    let policy = world.get().await.policy.expect("a policy");
+    let policy = env.get().await.policy.expect("a policy");
     assert!(
         matches!(policy.strategy, Some(Strategy::RollingUpdate(_))),
         "{policy:?}"
     );
     succeeded(&url, &["update", REFERENCE, "--strategy", "blue-green"]).await;
-    let policy = world.get().await.policy.expect("a policy");
+    let policy = env.get().await.policy.expect("a policy");
     assert!(
         matches!(policy.strategy, Some(Strategy::BlueGreen(_))),
         "{policy:?}"
@@ -133,12 +133,12 @@ async fn a_strategy_is_replaced_as_a_whole() {
 
 #[tokio::test]
 async fn what_cannot_be_is_said_before_anything_is_done() {
-    let world = World::start(Engine::Sqlite).await;
-    let (url, file) = (world.server.url(), File::new());
+    let env = TestEnv::start(Engine::Sqlite).await;
+    let (url, file) = (env.server.url(), File::new());
     let path = file.path();
     file.write("", "");
     succeeded(&url, &["apply", "-f", &path, "--wait"]).await;
-    let before = world.get().await;
+    let before = env.get().await;
     for (from, to, text) in [
         (
             "resource_group: GROUP",
@@ -159,27 +159,27 @@ async fn what_cannot_be_is_said_before_anything_is_done() {
         assert_eq!(run.code, Some(2), "{to}: {run:?}");
         assert!(run.stderr.contains(text), "{to}: {run:?}");
     }
-    assert_eq!(world.get().await, before);
+    assert_eq!(env.get().await, before);
 }
 
 #[tokio::test]
 async fn a_file_may_come_by_stdin() {
-    let world = World::start(Engine::Sqlite).await;
+    let env = TestEnv::start(Engine::Sqlite).await;
     let file = File::new();
     file.write("", "");
     let mut command = viridian(&["deployment", "apply", "-f", "-", "-o", "json"]);
     command
-        .env("VIRIDIAN_SERVER", world.server.url())
+        .env("VIRIDIAN_SERVER", env.server.url())
         .stdin(fs::File::open(file.path()).expect("the file"));
     let run = finish(command).await;
     assert_eq!(run.code, Some(0), "{run:?}");
-    assert_eq!(world.ready().await.target_replicas, 2);
+    assert_eq!(env.ready().await.target_replicas, 2);
 }
 
 #[tokio::test]
 async fn the_example_of_the_documents_can_be_applied() {
-    let world = World::start(Engine::Sqlite).await;
-    let url = world.server.url();
+    let env = TestEnv::start(Engine::Sqlite).await;
+    let url = env.server.url();
     let example = root().join("docs/deployment.yaml").display().to_string();
     succeeded(&url, &["apply", "-f", &example]).await;
     let plan = succeeded(&url, &["apply", "-f", &example, "--dry-run"]).await;

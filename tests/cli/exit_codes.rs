@@ -3,7 +3,7 @@
 use viridian_proto::v1::Deployment;
 
 use super::deployment;
-use crate::harness::{Engine, REFERENCE, World, closed_port, finish, manual, root, viridian};
+use crate::harness::{Engine, REFERENCE, TestEnv, closed_port, finish, manual, root, viridian};
 
 /// Every verb that is about one deployment, with what it needs besides.
 const VERBS: [(&str, &[&str]); 14] = [
@@ -69,8 +69,8 @@ async fn bad_usage_is_2() {
 
 #[tokio::test]
 async fn what_is_not_there_is_69_and_says_how_to_find_what_is() {
-    let world = World::start(Engine::Sqlite).await;
-    let url = world.server.url();
+    let env = TestEnv::start(Engine::Sqlite).await;
+    let url = env.server.url();
     for (verb, rest) in VERBS.iter().filter(|(verb, _)| *verb != "create") {
         let run = deployment(&url, &line(verb, "nope/nope", rest)).await;
         assert_eq!(run.code, Some(64 + 5), "{verb}: {run:?}");
@@ -105,9 +105,9 @@ async fn a_server_that_is_away_is_78() {
 
 #[tokio::test]
 async fn what_cannot_be_done_now_is_73_and_says_what_to_do() {
-    let world = World::start(Engine::Sqlite).await;
-    let url = world.server.url();
-    world.serving(1, manual()).await;
+    let env = TestEnv::start(Engine::Sqlite).await;
+    let url = env.server.url();
+    env.serving(1, manual()).await;
     for (arguments, code, text) in [
         (
             &["promote", REFERENCE][..],
@@ -164,13 +164,13 @@ async fn what_cannot_be_done_now_is_73_and_says_what_to_do() {
 
 #[tokio::test]
 async fn every_change_with_another_generation_is_74() {
-    let world = World::start(Engine::Sqlite).await;
-    let url = world.server.url();
-    world.serving(1, manual()).await;
+    let env = TestEnv::start(Engine::Sqlite).await;
+    let url = env.server.url();
+    env.serving(1, manual()).await;
     let changing = VERBS.iter().filter(|(verb, _)| {
         !["create", "get", "history", "revisions", "routes", "watch"].contains(verb)
     });
-    let before: Deployment = world.get().await;
+    let before: Deployment = env.get().await;
     for (verb, rest) in changing {
         let guard = ["--expected-generation", "99"];
         let run = deployment(
@@ -184,5 +184,5 @@ async fn every_change_with_another_generation_is_74() {
             "{run:?}"
         );
     }
-    assert_eq!(world.get().await, before);
+    assert_eq!(env.get().await, before);
 }

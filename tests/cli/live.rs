@@ -4,20 +4,21 @@ use viridian_proto::v1::{BlueGreenSpec, DeploymentLifecycle, RouteHealthStatus};
 
 use super::deployment;
 use crate::harness::{
-    Engine, Fate, REFERENCE, Terminal, Way, World, blue_green, closed_port, manual, seconds,
+    Engine, REFERENCE, RouteBehavior, SwitchableProxy, Terminal, TestEnv, blue_green, closed_port,
+    manual, seconds,
 };
 
 const WATCH: [&str; 3] = ["deployment", "watch", REFERENCE];
 
 #[tokio::test]
 async fn a_whole_rollout_is_seen_and_promoted_by_key() {
-    let world = World::start(Engine::Sqlite).await;
+    let env = TestEnv::start(Engine::Sqlite).await;
     let policy = blue_green(BlueGreenSpec {
         scale_down_delay: seconds(300.0),
         ..BlueGreenSpec::default()
     });
-    let serving = world.serving(2, policy).await;
-    let terminal = Terminal::start(&world.server.url(), &WATCH);
+    let serving = env.serving(2, policy).await;
+    let terminal = Terminal::start(&env.server.url(), &WATCH);
     terminal.shows("shop/web  READY").await;
     let screen = terminal
         .shows("● blue   revision 1 (registry.test/web:1)  2/2 ready, 2 with traffic")
@@ -31,10 +32,10 @@ async fn a_whole_rollout_is_seen_and_promoted_by_key() {
     );
 
     // Its routes come up, and one is not well for a while.
-    let unwell = Fate::Runs(RouteHealthStatus::Unhealthy);
-    let well = Fate::Runs(RouteHealthStatus::Healthy);
-    world.fleet.plan(2, [unwell, well]);
-    let deploying = world.deploy().await;
+    let unwell = RouteBehavior::Runs(RouteHealthStatus::Unhealthy);
+    let well = RouteBehavior::Runs(RouteHealthStatus::Healthy);
+    env.scheduler.plan(2, [unwell, well]);
+    let deploying = env.deploy().await;
     terminal.shows("DEPLOYING / PROVISIONING").await;
     terminal.shows("1/2 ready, 1 not healthy").await;
     terminal
@@ -51,8 +52,8 @@ async fn a_whole_rollout_is_seen_and_promoted_by_key() {
     terminal.shows("shop/web cannot be promoted yet").await;
     terminal.shows("(GREEN_UNHEALTHY)").await;
 
-    let green = world.routes_of(&deploying.deploying_revision_id).await;
-    world.api.see(&green, RouteHealthStatus::Healthy).await;
+    let green = env.routes_of(&deploying.deploying_revision_id).await;
+    env.api.see(&green, RouteHealthStatus::Healthy).await;
     terminal.shows("DEPLOYING / AWAITING_PROMOTION").await;
     terminal.shows("waiting for someone to promote").await;
 
@@ -62,7 +63,7 @@ async fn a_whole_rollout_is_seen_and_promoted_by_key() {
     terminal.press(&["n"]);
     terminal.shows("nothing was changed").await;
     assert_eq!(
-        world.get().await.current_revision_id,
+        env.get().await.current_revision_id,
         serving.current_revision_id
     );
 
@@ -80,7 +81,7 @@ async fn a_whole_rollout_is_seen_and_promoted_by_key() {
         .shows("PROMOTE    AWAITING_PROMOTION → READY")
         .await;
     assert_eq!(
-        world.get().await.current_revision_id,
+        env.get().await.current_revision_id,
         deploying.deploying_revision_id
     );
 
@@ -96,13 +97,13 @@ async fn a_whole_rollout_is_seen_and_promoted_by_key() {
 
 #[tokio::test]
 async fn every_key_asks_and_then_does_it() {
-    let world = World::start(Engine::Sqlite).await;
+    let env = TestEnv::start(Engine::Sqlite).await;
     let policy = blue_green(BlueGreenSpec {
         scale_down_delay: seconds(300.0),
         ..BlueGreenSpec::default()
     });
-    world.at_gate(1, policy).await;
-    let terminal = Terminal::start(&world.server.url(), &WATCH);
+    env.at_gate(1, policy).await;
+    let terminal = Terminal::start(&env.server.url(), &WATCH);
     for (key, question, done, sign) in [
         ("Space", "Pause shop/web?", "paused: the rollout", "PAUSED"),
         (
@@ -125,8 +126,8 @@ async fn every_key_asks_and_then_does_it() {
         terminal.shows(done).await;
         terminal.shows(sign).await;
     }
-    world.bring_up().await;
-    world.promote().await;
+    env.bring_up().await;
+    env.promote().await;
     terminal.shows("● kept   revision 1").await;
     terminal.press(&["r"]);
     terminal.shows("Roll shop/web back from revision 3").await;
@@ -139,7 +140,7 @@ async fn every_key_asks_and_then_does_it() {
     terminal.press(&["p"]);
     terminal.shows("nothing to promote now").await;
     // The reason stands with each; an abort is two moves.
-    let history = deployment(&world.server.url(), &["history", REFERENCE]).await;
+    let history = deployment(&env.server.url(), &["history", REFERENCE]).await;
     assert_eq!(
         history.stdout.matches("by key in the live view").count(),
         5,
@@ -151,28 +152,28 @@ async fn every_key_asks_and_then_does_it() {
 
 #[tokio::test]
 async fn a_server_that_is_away_is_seen_and_waited_for() {
-    let world = World::start(Engine::Sqlite).await;
-    world.serving(1, manual()).await;
-    let way = Way::to(world.server.address()).await;
+    let env = TestEnv::start(Engine::Sqlite).await;
+    env.serving(1, manual()).await;
+    let way = SwitchableProxy::to(env.server.address()).await;
     let terminal = Terminal::start(&way.url(), &WATCH);
     terminal.shows("shop/web  READY").await;
-    way.lead_to(closed_port());
+    way.switch_to(closed_port());
     terminal.shows("connection lost: ").await;
-    world.deploy().await;
-    way.lead_to(world.server.address());
+    env.deploy().await;
+    way.switch_to(env.server.address());
     let screen = terminal.shows("AWAITING_PROMOTION").await;
     assert!(!screen.contains("connection lost: "), "{screen}");
 }
 
 #[tokio::test]
 async fn it_ends_where_it_was_told_to() {
-    let world = World::start(Engine::Sqlite).await;
-    world.serving(1, manual()).await;
-    let url = world.server.url();
+    let env = TestEnv::start(Engine::Sqlite).await;
+    env.serving(1, manual()).await;
+    let url = env.server.url();
     let until = [&WATCH[..], &["--until", "awaiting-promotion"]].concat();
     let terminal = Terminal::start(&url, &until);
     terminal.shows("shop/web  READY").await;
-    world.deploy().await;
+    env.deploy().await;
     let (code, screen) = terminal.ended().await;
     assert_eq!(code, 0, "{screen}");
     assert!(
@@ -194,7 +195,7 @@ async fn it_ends_where_it_was_told_to() {
     terminal
         .shows("NOW          DEPLOYING / AWAITING_PROMOTION, blue 1/1")
         .await;
-    world.promote().await;
+    env.promote().await;
     terminal.shows("PROMOTED     READY, blue 1/1").await;
-    assert_eq!(world.get().await.lifecycle(), DeploymentLifecycle::Ready);
+    assert_eq!(env.get().await.lifecycle(), DeploymentLifecycle::Ready);
 }

@@ -2,19 +2,19 @@
 
 use std::fs;
 
-use crate::harness::{Engine, REFERENCE, World, finish, manual, root, viridian};
+use crate::harness::{Engine, REFERENCE, TestEnv, finish, manual, root, viridian};
 
 #[tokio::test]
 async fn three_commands_say_why_it_waits_and_promote_it() {
-    let world = World::start(Engine::Sqlite).await;
-    let gate = world.at_gate(2, manual()).await;
+    let env = TestEnv::start(Engine::Sqlite).await;
+    let gate = env.at_gate(2, manual()).await;
     let lines = commands();
     assert_eq!(lines.len(), 3, "{lines:?}");
     let mut told = Vec::new();
     for line in &lines {
         let arguments: Vec<_> = line.split_whitespace().skip(1).collect();
         let mut command = viridian(&arguments);
-        command.env("VIRIDIAN_SERVER", world.server.url());
+        command.env("VIRIDIAN_SERVER", env.server.url());
         let run = finish(command).await;
         assert_eq!(run.code, Some(0), "{line}: {run:?}");
         told.push(run.stdout);
@@ -32,7 +32,7 @@ async fn three_commands_say_why_it_waits_and_promote_it() {
         "{}",
         told[1]
     );
-    let now = world.get().await;
+    let now = env.get().await;
     assert_eq!(now.current_revision_id, gate.deploying_revision_id);
 }
 

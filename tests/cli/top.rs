@@ -2,21 +2,21 @@
 
 use serde_json::Value;
 
-use crate::harness::{Engine, Finished, Terminal, World, finish, manual, viridian};
+use crate::harness::{Engine, FinishedProgram, Terminal, TestEnv, finish, manual, viridian};
 
 #[tokio::test]
 async fn only_deployments_in_progress_are_listed() {
-    let world = World::start(Engine::Sqlite).await;
-    let url = world.server.url();
-    world.serving(1, manual()).await;
+    let env = TestEnv::start(Engine::Sqlite).await;
+    let url = env.server.url();
+    env.serving(1, manual()).await;
     let mut idle = crate::harness::creation(1, manual());
     idle.name = "idle".to_owned();
     idle.initial_revision = None;
-    world.api.create(idle).await.expect("it is created");
+    env.api.create(idle).await.expect("it is created");
     let still = top(&url, &[]).await;
     assert_eq!(still.stdout, "no deployments in progress\n");
 
-    world.bring_up().await;
+    env.bring_up().await;
     let table = top(&url, &[]).await;
     assert_eq!(table.stdout.lines().count(), 2, "{table:?}");
     assert!(table.stdout.contains("shop/web"), "{table:?}");
@@ -39,22 +39,22 @@ async fn only_deployments_in_progress_are_listed() {
 
 #[tokio::test]
 async fn on_a_terminal_the_table_is_updated() {
-    let world = World::start(Engine::Sqlite).await;
-    world.serving(1, manual()).await;
-    let terminal = Terminal::start(&world.server.url(), &["top", "--interval", "200ms"]);
+    let env = TestEnv::start(Engine::Sqlite).await;
+    env.serving(1, manual()).await;
+    let terminal = Terminal::start(&env.server.url(), &["top", "--interval", "200ms"]);
     terminal.shows("no deployments in progress").await;
-    world.bring_up().await;
+    env.bring_up().await;
     terminal.shows("1 deployment in progress").await;
     terminal
         .shows("shop/web    DEPLOYING / AWAITING_PROMOTION")
         .await;
-    world.promote().await;
+    env.promote().await;
     terminal.shows("no deployments in progress").await;
     terminal.press(&["q"]);
     assert_eq!(terminal.ended().await.0, 0);
 }
 
-async fn top(url: &str, arguments: &[&str]) -> Finished {
+async fn top(url: &str, arguments: &[&str]) -> FinishedProgram {
     let mut command = viridian(&[&["top"], arguments].concat());
     command.env("VIRIDIAN_SERVER", url);
     let run = finish(command).await;

@@ -1,19 +1,21 @@
 //! Every verb does what it says, and shows it.
 
 use rstest::rstest;
+use rstest_reuse::apply;
 use serde_json::Value;
 use viridian_proto::v1::{BlueGreenSpec, Deployment, DeploymentLifecycle};
 
 use super::{deployment, json};
-use crate::harness::{Engine, Finished, GROUP, REFERENCE, World, blue_green, manual, seconds};
+use crate::{
+    engines::both_engines,
+    harness::{Engine, FinishedProgram, GROUP, REFERENCE, TestEnv, blue_green, manual, seconds},
+};
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn a_life_from_creation_to_its_end(#[case] engine: Engine) {
-    let world = World::start(engine).await;
-    let url = world.server.url();
+    let env = TestEnv::start(engine).await;
+    let url = env.server.url();
     let ok = async |arguments: &[&str]| succeeded(&url, arguments).await;
     ok(&[
         "create",
@@ -46,7 +48,7 @@ async fn a_life_from_creation_to_its_end(#[case] engine: Engine) {
         "--wait",
     ];
     ok(&more).await;
-    let now = world.get().await;
+    let now = env.get().await;
     assert_eq!(now.blue.unwrap_or_default().ready, 3);
     assert_eq!(now.labels.len(), 2, "{now:?}");
     ok(&[
@@ -58,7 +60,7 @@ async fn a_life_from_creation_to_its_end(#[case] engine: Engine) {
         "0s",
     ])
     .await;
-    assert_eq!(world.get().await.labels.len(), 1);
+    assert_eq!(env.get().await.labels.len(), 1);
 
     let gate = ok(&["activate", REFERENCE, "--image", "web:2", "--wait"]).await;
     assert!(
@@ -162,9 +164,9 @@ async fn tables(url: &str) {
 
 #[tokio::test]
 async fn json_and_yaml_say_the_same_of_every_verb() {
-    let world = World::start(Engine::Sqlite).await;
-    let url = world.server.url();
-    world.at_gate(1, manual()).await;
+    let env = TestEnv::start(Engine::Sqlite).await;
+    let url = env.server.url();
+    env.at_gate(1, manual()).await;
     for arguments in [
         &["get", REFERENCE][..],
         &["list"],
@@ -190,9 +192,9 @@ async fn json_and_yaml_say_the_same_of_every_verb() {
 
 #[tokio::test]
 async fn nothing_is_coloured_but_on_a_terminal() {
-    let world = World::start(Engine::Sqlite).await;
-    let url = world.server.url();
-    world.serving(1, manual()).await;
+    let env = TestEnv::start(Engine::Sqlite).await;
+    let url = env.server.url();
+    env.serving(1, manual()).await;
     for arguments in [&["get", REFERENCE][..], &["list"], &["routes", REFERENCE]] {
         let text = succeeded(&url, arguments).await;
         assert!(!text.contains('\u{1b}'), "{text:?}");
@@ -201,9 +203,9 @@ async fn nothing_is_coloured_but_on_a_terminal() {
 
 #[tokio::test]
 async fn an_id_does_as_well_as_a_name() {
-    let world = World::start(Engine::Sqlite).await;
-    let url = world.server.url();
-    let id = world.serving(1, manual()).await.id;
+    let env = TestEnv::start(Engine::Sqlite).await;
+    let url = env.server.url();
+    let id = env.serving(1, manual()).await.id;
     let by_id = json(&url, &["get", &id, "-o", "json"]).await;
     let by_name = json(&url, &["get", REFERENCE, "-o", "json"]).await;
     assert_eq!(by_id, by_name);
@@ -212,26 +214,26 @@ async fn an_id_does_as_well_as_a_name() {
 /// It promotes what it has seen: another revision is none of its business.
 #[tokio::test]
 async fn a_promotion_is_of_the_revision_that_was_seen() {
-    let world = World::start(Engine::Sqlite).await;
-    let url = world.server.url();
+    let env = TestEnv::start(Engine::Sqlite).await;
+    let url = env.server.url();
     let policy = blue_green(BlueGreenSpec {
         scale_down_delay: seconds(300.0),
         ..BlueGreenSpec::default()
     });
-    let gate: Deployment = world.at_gate(1, policy).await;
+    let gate: Deployment = env.at_gate(1, policy).await;
     let other = ["promote", REFERENCE, "--expected-revision", "1"];
     let refused = deployment(&url, &other).await;
     assert_eq!(refused.code, Some(64 + 10), "{refused:?}");
     assert!(refused.stderr.contains("REVISION_MISMATCH"), "{refused:?}");
     succeeded(&url, &["promote", REFERENCE, "--expected-revision", "2"]).await;
-    let now = world.get().await;
+    let now = env.get().await;
     assert_eq!(now.lifecycle(), DeploymentLifecycle::Ready);
     assert_eq!(now.current_revision_id, gate.deploying_revision_id);
 }
 
 /// The output of a verb that succeeds, without a word on stderr unless it waits.
 pub(super) async fn succeeded(url: &str, arguments: &[&str]) -> String {
-    let run: Finished = deployment(url, arguments).await;
+    let run: FinishedProgram = deployment(url, arguments).await;
     assert_eq!(run.code, Some(0), "{arguments:?}: {run:?}");
     if !arguments.contains(&"--wait") {
         assert_eq!(run.stderr, "", "{arguments:?}");

@@ -12,15 +12,15 @@ use viridian_proto::v1::{DeploymentPolicy, DeploymentSubStep, RouteHealthStatus}
 
 use super::deployment;
 use crate::harness::{
-    Engine, Fate, REFERENCE, Terminal, World, delete, manual, seconds, viridian, within,
+    Engine, REFERENCE, RouteBehavior, Terminal, TestEnv, delete, manual, seconds, viridian, within,
 };
 
 #[tokio::test]
 async fn a_rollout_that_is_given_up_is_1_and_says_why() {
-    let world = World::start(Engine::Sqlite).await;
-    let url = world.server.url();
-    world.serving(2, manual()).await;
-    world.fleet.plan(2, [Fate::FailsToStart]);
+    let env = TestEnv::start(Engine::Sqlite).await;
+    let url = env.server.url();
+    env.serving(2, manual()).await;
+    env.scheduler.plan(2, [RouteBehavior::FailsToStart]);
     let run = deployment(&url, &["activate", REFERENCE, "--image", "bad:1", "--wait"]).await;
     assert_eq!(run.code, Some(1), "{run:?}");
     assert_eq!(run.stdout, "");
@@ -34,10 +34,10 @@ async fn a_rollout_that_is_given_up_is_1_and_says_why() {
 
 #[tokio::test]
 async fn the_time_may_be_over_first() {
-    let world = World::start(Engine::Sqlite).await;
-    let url = world.server.url();
-    world.serving(1, manual()).await;
-    world.fleet.plan(2, [Fate::Pending]);
+    let env = TestEnv::start(Engine::Sqlite).await;
+    let url = env.server.url();
+    env.serving(1, manual()).await;
+    env.scheduler.plan(2, [RouteBehavior::Pending]);
     let wait = [
         "activate",
         REFERENCE,
@@ -50,16 +50,16 @@ async fn the_time_may_be_over_first() {
     let run = deployment(&url, &wait).await;
     assert_eq!(run.code, Some(1), "{run:?}");
     assert!(run.stderr.contains("the rollout goes on"), "{run:?}");
-    let now = world.get().await;
+    let now = env.get().await;
     assert_eq!(now.sub_step(), DeploymentSubStep::Provisioning);
 }
 
 /// What is waited for is told on stderr, a change a line: stdout is for the result.
 #[tokio::test]
 async fn changes_are_told_while_it_waits() {
-    let world = World::start(Engine::Sqlite).await;
-    let url = world.server.url();
-    world.serving(2, manual()).await;
+    let env = TestEnv::start(Engine::Sqlite).await;
+    let url = env.server.url();
+    env.serving(2, manual()).await;
     let wait = [
         "activate", REFERENCE, "--image", "i", "--wait", "-o", "json",
     ];
@@ -77,12 +77,16 @@ async fn changes_are_told_while_it_waits() {
 /// On a terminal there is a bar, and Ctrl-C is a key.
 #[tokio::test]
 async fn a_terminal_has_a_bar() {
-    let world = World::start(Engine::Sqlite).await;
-    world.serving(2, manual()).await;
-    world
-        .fleet
-        .plan(2, [Fate::Runs(RouteHealthStatus::Healthy), Fate::Pending]);
-    let terminal = Terminal::start(&world.server.url(), &ACTIVATE);
+    let env = TestEnv::start(Engine::Sqlite).await;
+    env.serving(2, manual()).await;
+    env.scheduler.plan(
+        2,
+        [
+            RouteBehavior::Runs(RouteHealthStatus::Healthy),
+            RouteBehavior::Pending,
+        ],
+    );
+    let terminal = Terminal::start(&env.server.url(), &ACTIVATE);
     terminal
         .shows("] 1/2 DEPLOYING / PROVISIONING, blue 2/2, green 1/2")
         .await;
@@ -90,18 +94,18 @@ async fn a_terminal_has_a_bar() {
     let (code, screen) = terminal.ended().await;
     assert_eq!(code, 130, "{screen}");
     assert!(screen.contains("stopped waiting;"), "{screen}");
-    let now = world.get().await;
+    let now = env.get().await;
     assert_eq!(now.sub_step(), DeploymentSubStep::Provisioning);
 }
 
 /// What is waited for will not come any more.
 #[tokio::test]
 async fn one_that_is_destroyed_meanwhile_is_1() {
-    let world = World::start(Engine::Sqlite).await;
-    world.serving(1, manual()).await;
-    world.fleet.plan(2, [Fate::Pending]);
-    let (mut process, mut stderr, _) = activating(&world).await;
-    let deleted = world.api.delete(delete(REFERENCE)).await;
+    let env = TestEnv::start(Engine::Sqlite).await;
+    env.serving(1, manual()).await;
+    env.scheduler.plan(2, [RouteBehavior::Pending]);
+    let (mut process, mut stderr, _) = activating(&env).await;
+    let deleted = env.api.delete(delete(REFERENCE)).await;
     deleted.expect("it is deleted");
     let status = within("its end", process.wait()).await.expect("it ends");
     assert_eq!(status.code(), Some(1));
@@ -112,14 +116,14 @@ async fn one_that_is_destroyed_meanwhile_is_1() {
 
 #[tokio::test]
 async fn ctrl_c_ends_the_waiting_and_nothing_else() {
-    let world = World::start(Engine::Sqlite).await;
+    let env = TestEnv::start(Engine::Sqlite).await;
     let policy = DeploymentPolicy {
         progress_deadline: seconds(600.0),
         ..manual()
     };
-    world.serving(1, policy).await;
-    world.fleet.plan(2, [Fate::Pending]);
-    let (mut process, mut stderr, line) = activating(&world).await;
+    env.serving(1, policy).await;
+    env.scheduler.plan(2, [RouteBehavior::Pending]);
+    let (mut process, mut stderr, line) = activating(&env).await;
     assert!(line.starts_with("DEPLOYING / PROVISIONING"), "{line}");
     let pid = i32::try_from(process.id().expect("it runs")).expect("a process id");
     kill(Pid::from_raw(pid), Signal::SIGINT).expect("it runs");
@@ -133,14 +137,14 @@ async fn ctrl_c_ends_the_waiting_and_nothing_else() {
         "stopped waiting; the change was made, and the rollout goes on: viridian deployment \
          watch shop/web"
     );
-    let now = world.get().await;
+    let now = env.get().await;
     assert_eq!(now.sub_step(), DeploymentSubStep::Provisioning);
 }
 
 /// An activation that waits, what it has to say, and the first line of that.
-async fn activating(world: &World) -> (Child, BufReader<ChildStderr>, String) {
+async fn activating(env: &TestEnv) -> (Child, BufReader<ChildStderr>, String) {
     let mut command = viridian(&ACTIVATE);
-    command.env("VIRIDIAN_SERVER", world.server.url());
+    command.env("VIRIDIAN_SERVER", env.server.url());
     let mut process = command.spawn().expect("it can be started");
     let mut stderr = BufReader::new(process.stderr.take().expect("stderr is a pipe"));
     let mut line = String::new();

@@ -1,18 +1,18 @@
-//! One case of the contract: a method, what the world is like, what is asked,
+//! One case of the contract: a method, the state before it, the request,
 //! and what must come of it.
 
 use serde_json::Value;
 use tonic::{Code, Status};
 
-use super::scene::{Scene, Stage};
-use crate::harness::{World, decode, encode, method, path, refused};
+use super::contract_env::{ContractEnv, InitialState};
+use crate::harness::{TestEnv, decode, encode, method, path, refused};
 
-/// A case. Its texts may have the variables of [`Stage::fill`].
+/// A case. Its texts may have the variables of [`ContractEnv::fill`].
 #[derive(Clone, Debug)]
 pub(super) struct Case {
     pub(super) method: &'static str,
     pub(super) name: &'static str,
-    pub(super) scene: Scene,
+    pub(super) initial: InitialState,
     /// A call of the same method that comes before, and is done.
     pub(super) first: Option<String>,
     pub(super) request: String,
@@ -47,14 +47,14 @@ pub(super) enum Details {
 pub(super) fn case(
     method: &'static str,
     name: &'static str,
-    scene: Scene,
+    initial: InitialState,
     request: impl Into<String>,
     outcome: Outcome,
 ) -> Case {
     Case {
         method,
         name,
-        scene,
+        initial,
         first: None,
         request: request.into(),
         outcome,
@@ -111,26 +111,26 @@ impl Case {
         self
     }
 
-    /// Sets the scene, calls, and asserts what came of it. `number` makes names.
-    pub(super) async fn run(self, world: &World, number: usize) {
+    /// Sets the initial, calls, and asserts what came of it. `number` makes names.
+    pub(super) async fn run(self, env: &TestEnv, number: usize) {
         let method = method(self.method);
-        let mut stage = Stage::set(world, self.scene, number).await;
+        let mut contract = ContractEnv::set(env, self.initial, number).await;
         if let Some(first) = &self.first {
-            let request = encode(&method, &stage.fill(first));
-            let reply = world.api.raw(&path(&method), request).await;
+            let request = encode(&method, &contract.fill(first));
+            let reply = env.api.raw(&path(&method), request).await;
             let reply = decode(&method, &reply.expect("the first call is done"));
-            stage.remember(&reply);
+            contract.remember(&reply);
         }
-        let before = stage.generation(world).await;
-        let request = encode(&method, &stage.fill(&self.request));
-        let reply = world.api.raw(&path(&method), request).await;
+        let before = contract.generation(env).await;
+        let request = encode(&method, &contract.fill(&self.request));
+        let reply = env.api.raw(&path(&method), request).await;
         match (&self.outcome, reply) {
             (Outcome::Done(values), Ok(reply)) => {
                 let reply = decode(&method, &reply);
                 for (pointer, value) in *values {
                     assert_eq!(
                         text_at(&reply, pointer),
-                        stage.fill(value),
+                        contract.fill(value),
                         "{pointer}: {reply:#}"
                     );
                 }
@@ -147,8 +147,8 @@ impl Case {
                 },
                 Err(status),
             ) => {
-                details.assert_in(&status, *code, reason, &stage);
-                let after = stage.generation(world).await;
+                details.assert_in(&status, *code, reason, &contract);
+                let after = contract.generation(env).await;
                 assert_eq!(after, before, "a refused call changes nothing");
             }
         }
@@ -156,20 +156,20 @@ impl Case {
 }
 
 impl Details {
-    fn assert_in(&self, status: &Status, code: Code, reason: &str, stage: &Stage) {
+    fn assert_in(&self, status: &Status, code: Code, reason: &str, contract: &ContractEnv) {
         let found = refused(status, code, reason);
         assert!(!status.message().is_empty(), "{status:?}");
         let (mut fields, mut resource, mut violations) = (Vec::new(), None, Vec::new());
         match self {
             Self::Fields(expected) => fields = expected.to_vec(),
-            Self::Resource(kind, name) => resource = Some((*kind, stage.fill(name))),
+            Self::Resource(kind, name) => resource = Some((*kind, contract.fill(name))),
             Self::Violations(expected) => violations = expected.to_vec(),
             Self::Metadata(expected) => {
                 let metadata = &found.error_info().expect("an ErrorInfo").metadata;
                 for (key, value) in *expected {
                     assert_eq!(
                         metadata.get(*key),
-                        Some(&stage.fill(value)),
+                        Some(&contract.fill(value)),
                         "{key}: {status:?}"
                     );
                 }
@@ -192,7 +192,7 @@ impl Details {
         let types: Vec<_> = failure.iter().map(|it| it.r#type.as_str()).collect();
         assert_eq!(types, violations, "{status:?}");
         for violation in failure {
-            assert!(stage.is_named(&violation.subject), "{violation:?}");
+            assert!(contract.is_named(&violation.subject), "{violation:?}");
             assert!(!violation.description.is_empty(), "{violation:?}");
         }
         assert!(found.retry_info().is_none(), "to repeat it would not help");

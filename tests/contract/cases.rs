@@ -11,7 +11,7 @@ use tonic::Code;
 
 use super::{
     case::{Case, Details, aborted, case, done, invalid, no_deployment, refusal},
-    scene::Scene,
+    contract_env::InitialState,
 };
 
 pub(super) fn all() -> Vec<Case> {
@@ -30,7 +30,7 @@ pub(super) fn all() -> Vec<Case> {
 fn named(method: &'static str, fields: &str) -> Vec<Case> {
     let naming = |name, reference: &str, outcome| {
         let request = format!(r#"{{"deployment":"{reference}"{fields}}}"#);
-        case(method, name, Scene::Nothing, request, outcome)
+        case(method, name, InitialState::Nothing, request, outcome)
     };
     vec![
         naming("no reference", "", invalid(&["deployment"])),
@@ -41,11 +41,11 @@ fn named(method: &'static str, fields: &str) -> Vec<Case> {
 }
 
 /// Every method that changes something takes these terms. `fields` are those of
-/// a request that is done in the scene, each before a comma.
-fn terms(method: &'static str, scene: Scene, fields: &str) -> Vec<Case> {
+/// a request that is done in the initial, each before a comma.
+fn terms(method: &'static str, initial: InitialState, fields: &str) -> Vec<Case> {
     let on = |name, terms: &str, outcome| {
         let request = format!("{{{fields}{terms}}}");
-        case(method, name, scene, request, outcome)
+        case(method, name, initial, request, outcome)
     };
     let identified = format!(r#"{{{fields}"requestId":"$request"}}"#);
     let reused = refusal(
@@ -69,7 +69,7 @@ fn terms(method: &'static str, scene: Scene, fields: &str) -> Vec<Case> {
             r#""reason":"\u0000""#,
             invalid(&["reason"]),
         ),
-        case(method, "repeat", scene, identified.clone(), done(&[])).after(identified.clone()),
+        case(method, "repeat", initial, identified.clone(), done(&[])).after(identified.clone()),
         on(
             "request id of another request",
             r#""requestId":"$request","reason":"other""#,
@@ -80,14 +80,20 @@ fn terms(method: &'static str, scene: Scene, fields: &str) -> Vec<Case> {
 }
 
 /// The same, of a deployment that is there.
-fn terms_on_one(method: &'static str, scene: Scene, fields: &str) -> Vec<Case> {
+fn terms_on_one(method: &'static str, initial: InitialState, fields: &str) -> Vec<Case> {
     let fields = format!(r#""deployment":"$id"{fields},"#);
     let request = format!(r#"{{{fields}"expectedGeneration":"0"}}"#);
     let outcome = aborted(
         "GENERATION_MISMATCH",
         &[("expected_generation", "0"), ("generation", "$generation")],
     );
-    let mut cases = terms(method, scene, &fields);
-    cases.push(case(method, "another generation", scene, request, outcome));
+    let mut cases = terms(method, initial, &fields);
+    cases.push(case(
+        method,
+        "another generation",
+        initial,
+        request,
+        outcome,
+    ));
     cases
 }

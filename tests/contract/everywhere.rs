@@ -10,9 +10,9 @@ use tonic::{Code, Status};
 use super::{
     case::{Case, Outcome},
     cases,
-    scene::Stage,
+    contract_env::ContractEnv,
 };
-use crate::harness::{Engine, World, encode, method, methods, path, refused};
+use crate::harness::{Engine, TestEnv, encode, method, methods, path, refused};
 
 /// The codes and reasons. docs/api.md has them in a table of their own, since
 /// that of the methods leaves them out.
@@ -30,10 +30,10 @@ pub(super) const REFUSALS: [(Code, &str); 9] = [
 
 #[tokio::test]
 async fn bytes_that_are_no_message_are_malformed() {
-    let world = World::start(Engine::Sqlite).await;
+    let env = TestEnv::start(Engine::Sqlite).await;
     for method in methods() {
         for bytes in [&[0xff][..], &[0x0a, 0x05, b'x'], &[0x08 | 7]] {
-            let refusal = world.api.raw(&path(&method), bytes.to_vec()).await;
+            let refusal = env.api.raw(&path(&method), bytes.to_vec()).await;
             let refusal = refusal.expect_err(method.name());
             refused(&refusal, Code::InvalidArgument, "MALFORMED_MESSAGE");
         }
@@ -42,7 +42,7 @@ async fn bytes_that_are_no_message_are_malformed() {
 
 #[tokio::test]
 async fn text_that_is_not_utf_8_is_told_by_its_field() {
-    let world = World::start(Engine::Sqlite).await;
+    let env = TestEnv::start(Engine::Sqlite).await;
     for (name, bytes, field) in [
         ("GetDeployment", &[0x0a, 0x01, 0xff][..], "deployment"),
         (
@@ -51,7 +51,7 @@ async fn text_that_is_not_utf_8_is_told_by_its_field() {
             "initial_revision.image",
         ),
     ] {
-        let refusal = world.api.raw(&path(&method(name)), bytes.to_vec()).await;
+        let refusal = env.api.raw(&path(&method(name)), bytes.to_vec()).await;
         let refusal = refusal.expect_err(name);
         let details = refused(&refusal, Code::InvalidArgument, "MALFORMED_MESSAGE");
         let request = details.bad_request().expect("a BadRequest");
@@ -64,12 +64,9 @@ async fn text_that_is_not_utf_8_is_told_by_its_field() {
 
 #[tokio::test]
 async fn a_message_of_more_than_1_mib_is_too_large() {
-    let world = World::start(Engine::Sqlite).await;
+    let env = TestEnv::start(Engine::Sqlite).await;
     for method in methods() {
-        let refusal = world
-            .api
-            .raw(&path(&method), vec![0; 1024 * 1024 + 1])
-            .await;
+        let refusal = env.api.raw(&path(&method), vec![0; 1024 * 1024 + 1]).await;
         let refusal = refusal.expect_err(method.name());
         refused(&refusal, Code::InvalidArgument, "MESSAGE_TOO_LARGE");
     }
@@ -80,8 +77,8 @@ async fn a_message_of_more_than_1_mib_is_too_large() {
 #[case::service("viridian.deployment.v2.DeploymentService/GetDeployment")]
 #[tokio::test]
 async fn what_is_not_there_is_unimplemented(#[case] path: &str) {
-    let world = World::start(Engine::Sqlite).await;
-    let refusal = world.api.raw(path, Vec::new()).await;
+    let env = TestEnv::start(Engine::Sqlite).await;
+    let refusal = env.api.raw(path, Vec::new()).await;
     let refusal = refusal.expect_err("there is no such thing");
     refused(&refusal, Code::Unimplemented, "METHOD_NOT_FOUND");
 }
@@ -89,16 +86,19 @@ async fn what_is_not_there_is_unimplemented(#[case] path: &str) {
 /// PostgreSQL only: a file does not go away.
 #[tokio::test]
 async fn while_the_database_is_away_every_method_says_so() {
-    let world = World::start(Engine::Postgres).await;
+    let env = TestEnv::start(Engine::Postgres).await;
     let mut requests = Vec::new();
     for (number, case) in requests_that_are_done().into_iter().enumerate() {
-        let stage = Stage::set(&world, case.scene, number).await;
+        let contract = ContractEnv::set(&env, case.initial, number).await;
         let method = method(case.method);
-        requests.push((path(&method), encode(&method, &stage.fill(&case.request))));
+        requests.push((
+            path(&method),
+            encode(&method, &contract.fill(&case.request)),
+        ));
     }
-    world.server.database().lock_out().await;
+    env.server.database().lock_out().await;
     for (path, request) in requests {
-        let refusal = world.api.raw(&path, request).await;
+        let refusal = env.api.raw(&path, request).await;
         let refusal = refusal.expect_err(&path);
         let details = refused(&refusal, Code::Unavailable, "DATABASE_UNAVAILABLE");
         let retry = details.retry_info().expect("when to try again");
@@ -109,18 +109,21 @@ async fn while_the_database_is_away_every_method_says_so() {
 /// PostgreSQL only: in SQLite nobody else can.
 #[tokio::test]
 async fn a_deployment_that_someone_else_holds_is_not_waited_for() {
-    let world = World::start(Engine::Postgres).await;
+    let env = TestEnv::start(Engine::Postgres).await;
     let mut requests = Vec::new();
     for (number, case) in requests_that_are_done().into_iter().enumerate() {
         let method = method(case.method);
         if locks_a_deployment(&method) {
-            let stage = Stage::set(&world, case.scene, number).await;
-            requests.push((path(&method), encode(&method, &stage.fill(&case.request))));
+            let contract = ContractEnv::set(&env, case.initial, number).await;
+            requests.push((
+                path(&method),
+                encode(&method, &contract.fill(&case.request)),
+            ));
         }
     }
     assert_eq!(requests.len(), 9, "all that change a deployment");
-    let holder = world.server.database().hold_deployments().await;
-    let refusals = LocalSet::new().run_until(call_all(&world, requests)).await;
+    let holder = env.server.database().hold_deployments().await;
+    let refusals = LocalSet::new().run_until(call_all(&env, requests)).await;
     drop(holder);
     for refusal in refusals {
         refused(&refusal, Code::Aborted, "DEPLOYMENT_HELD");
@@ -135,16 +138,16 @@ pub(super) fn locks_a_deployment(method: &MethodDescriptor) -> bool {
     changes && method.name() != "CreateDeployment"
 }
 
-async fn call_all(world: &World, requests: Vec<(String, Vec<u8>)>) -> Vec<Status> {
+async fn call_all(env: &TestEnv, requests: Vec<(String, Vec<u8>)>) -> Vec<Status> {
     let mut running = JoinSet::new();
     for (path, request) in requests {
-        let api = world.api.clone();
+        let api = env.api.clone();
         running.spawn_local(async move { api.raw(&path, request).await.expect_err(&path) });
     }
     running.join_all().await
 }
 
-/// One of each method, such that its scene alone is enough for it.
+/// One of each method, such that its initial alone is enough for it.
 fn requests_that_are_done() -> Vec<Case> {
     let mut found: Vec<Case> = Vec::new();
     for case in cases::all() {

@@ -15,16 +15,16 @@ use nix::{
 use tokio::{process::Command, time::timeout};
 
 use super::{
+    document_env::DocumentEnv,
     fence::{Fence, Kind},
     output,
-    stage::Stage,
 };
-use crate::harness::{Finished, PATIENCE, eventually};
+use crate::harness::{FinishedProgram, WAIT_TIMEOUT, eventually};
 
 pub(crate) struct Reader {
     // In the order in which they end: whatever talks to a server before it.
     staying: Vec<Staying>,
-    stage: Stage,
+    env: DocumentEnv,
 }
 
 /// A command that goes on, in a process group of its own. Killed when it is
@@ -44,9 +44,9 @@ enum What {
 }
 
 impl Reader {
-    pub(crate) fn new(stage: Stage) -> Self {
+    pub(crate) fn new(env: DocumentEnv) -> Self {
         let staying = Vec::new();
-        Self { staying, stage }
+        Self { staying, env }
     }
 
     /// Does what the blocks say, and gives how many were run.
@@ -54,7 +54,7 @@ impl Reader {
         let mut printed = String::new();
         let mut run = 0;
         for fence in fences {
-            let text = self.stage.told(&fence.text);
+            let text = self.env.told(&fence.text);
             match fence.kind {
                 Kind::Run { code } => {
                     let finished = self.run(&fence.place, &text).await;
@@ -82,8 +82,8 @@ impl Reader {
         run
     }
 
-    async fn run(&self, place: &str, text: &str) -> Finished {
-        let state = self.stage.file(".state");
+    async fn run(&self, place: &str, text: &str) -> FinishedProgram {
+        let state = self.env.file(".state");
         let script = format!(
             "source {state} 2>/dev/null\nset -euo pipefail\n{text}\n\
              {{ export -p; declare -f; printf 'cd %q\\n' \"$PWD\"; }} >{state}\n",
@@ -104,7 +104,7 @@ impl Reader {
             panic!("{place} does not end:\n{text}\n{}", self.logs())
         };
         let output = output.expect("it ends");
-        Finished {
+        FinishedProgram {
             code: output.status.code(),
             stdout: String::from_utf8(output.stdout).expect("UTF-8"),
             stderr: String::from_utf8(output.stderr).expect("UTF-8"),
@@ -113,19 +113,17 @@ impl Reader {
 
     /// Starts what goes on, and waits until it does what it is for.
     async fn stay(&mut self, place: &str, text: &str) {
-        let what = What::of(text, &self.stage);
+        let what = What::of(text, &self.env);
         while let Some(index) = self.staying.iter().position(|it| it.what.gives_way(&what)) {
             self.staying.remove(index).end().await;
         }
-        let log = self
-            .stage
-            .file(&format!(".log-{}", place.replace('/', "-")));
+        let log = self.env.file(&format!(".log-{}", place.replace('/', "-")));
         // Its process is then the program's own.
         let command = text.rfind("\nviridian ").map_or(0, |before| before + 1);
         assert!(text[command..].starts_with("viridian "), "{place}: {text}");
         let script = format!(
             "source {} 2>/dev/null\nset -euo pipefail\n{}exec {}",
-            self.stage.file(".state").display(),
+            self.env.file(".state").display(),
             &text[..command],
             &text[command..]
         );
@@ -154,8 +152,8 @@ impl Reader {
         command
             .args(["-c", script])
             .env_clear()
-            .envs(self.stage.environment())
-            .current_dir(self.stage.folder())
+            .envs(self.env.environment())
+            .current_dir(self.env.folder())
             .stdin(Stdio::null())
             .process_group(0);
         command
@@ -190,14 +188,14 @@ impl Drop for Staying {
 }
 
 impl What {
-    fn of(text: &str, stage: &Stage) -> Self {
+    fn of(text: &str, env: &DocumentEnv) -> Self {
         let last = text.rfind("viridian serve").map(|at| &text[at..]);
         match last {
             Some(command) => Self::Server {
                 listen: command
                     .split_once("--listen ")
                     .and_then(|(_, rest)| rest.split_whitespace().next())
-                    .unwrap_or(&stage.environment()["VIRIDIAN_LISTEN"])
+                    .unwrap_or(&env.environment()["VIRIDIAN_LISTEN"])
                     .to_owned(),
             },
             None if text.contains("viridian agent") => Self::Agent,
@@ -229,4 +227,4 @@ fn pid(id: u32) -> Pid {
 }
 
 /// A block may wait for several things in turn.
-const LONGEST: Duration = PATIENCE.saturating_mul(4);
+const LONGEST: Duration = WAIT_TIMEOUT.saturating_mul(4);

@@ -14,26 +14,26 @@ use viridian_proto::v1::{
 };
 
 use super::{
-    doors::Doors,
     kind::{FAILS, FAILS_ONCE},
+    server_urls::ServerUrls,
 };
 use crate::harness::Api;
 
 /// A scheduler and a health checker of one group. It goes from server to server,
 /// by itself and when one is gone, and says what it has to say until someone has
 /// heard it.
-pub(super) struct Agent {
+pub(super) struct RandomAgent {
     group: String,
-    doors: Doors,
-    dice: StdRng,
-    book: Shared,
+    server_urls: ServerUrls,
+    rng: StdRng,
+    state: SharedAgentState,
 }
 
 /// What an agent knows, for those who look at it meanwhile.
-pub(super) type Shared = Arc<Mutex<Book>>;
+pub(super) type SharedAgentState = Arc<Mutex<AgentState>>;
 
 #[derive(Default)]
-pub(super) struct Book {
+pub(super) struct AgentState {
     /// The routes that run.
     running: BTreeSet<String>,
     /// Those that could not be started.
@@ -46,24 +46,24 @@ pub(super) struct Book {
     connections: usize,
 }
 
-impl Agent {
-    pub(super) fn new(group: &str, doors: Doors, seed: u64) -> Self {
+impl RandomAgent {
+    pub(super) fn new(group: &str, server_urls: ServerUrls, seed: u64) -> Self {
         Self {
             group: group.to_owned(),
-            doors,
-            dice: StdRng::seed_from_u64(seed),
-            book: Arc::default(),
+            server_urls,
+            rng: StdRng::seed_from_u64(seed),
+            state: Arc::default(),
         }
     }
 
-    pub(super) fn book(&self) -> Shared {
-        Arc::clone(&self.book)
+    pub(super) fn state(&self) -> SharedAgentState {
+        Arc::clone(&self.state)
     }
 
     /// Works for ever.
     pub(super) async fn work(mut self) {
         loop {
-            if let Ok(api) = self.doors.any(&mut self.dice).await {
+            if let Ok(api) = self.server_urls.any(&mut self.rng).await {
                 // However it ends, it goes on elsewhere.
                 let _ = self.serve(&api).await;
             }
@@ -77,10 +77,10 @@ impl Agent {
         };
         let stream = api.routes().watch_assignments(request).await?.into_inner();
         let mut stream = stream.ready_chunks(BATCH);
-        lock(&self.book).connections += 1;
-        for _ in 0..self.dice.random_range(20..200) {
+        lock(&self.state).connections += 1;
+        for _ in 0..self.rng.random_range(20..200) {
             let next = stream.next();
-            let chunk = if lock(&self.book).has_all_said() {
+            let chunk = if lock(&self.state).has_all_said() {
                 next.await
             } else {
                 // What is held by others is said again.
@@ -89,7 +89,7 @@ impl Agent {
             let Some(chunk) = chunk else { break };
             for message in chunk {
                 if let Some(Payload::Assignment(assignment)) = message?.payload {
-                    lock(&self.book).take(assignment);
+                    lock(&self.state).take(assignment);
                 }
             }
             self.say(api).await?;
@@ -99,12 +99,12 @@ impl Agent {
 
     async fn say(&self, api: &Api) -> Result<(), Status> {
         let statuses: Vec<_> = {
-            let book = lock(&self.book);
-            book.statuses.values().take(BATCH).cloned().collect()
+            let state = lock(&self.state);
+            state.statuses.values().take(BATCH).cloned().collect()
         };
         if !statuses.is_empty() {
             let results = api.report(statuses.clone()).await?;
-            let mut book = lock(&self.book);
+            let mut state = lock(&self.state);
             for (report, result) in statuses.into_iter().zip(results) {
                 if result.retry {
                     continue;
@@ -116,16 +116,16 @@ impl Agent {
                     "{result:?}"
                 );
                 if result.applied && report.status() == RouteStatus::Running {
-                    book.healthy.insert(report.route_id.clone());
+                    state.healthy.insert(report.route_id.clone());
                 }
-                if book.statuses.get(&report.route_id) == Some(&report) {
-                    book.statuses.remove(&report.route_id);
+                if state.statuses.get(&report.route_id) == Some(&report) {
+                    state.statuses.remove(&report.route_id);
                 }
             }
         }
         let healthy: Vec<_> = {
-            let book = lock(&self.book);
-            book.healthy.iter().take(BATCH).cloned().collect()
+            let state = lock(&self.state);
+            state.healthy.iter().take(BATCH).cloned().collect()
         };
         if !healthy.is_empty() {
             let report = |id: &String| RouteHealthReport {
@@ -135,10 +135,10 @@ impl Agent {
             };
             let results = api.report_health(healthy.iter().map(report).collect());
             let results = results.await?;
-            let mut book = lock(&self.book);
+            let mut state = lock(&self.state);
             for (id, result) in healthy.into_iter().zip(results) {
                 if !result.retry {
-                    book.healthy.remove(&id);
+                    state.healthy.remove(&id);
                 }
             }
         }
@@ -146,7 +146,7 @@ impl Agent {
     }
 }
 
-impl Book {
+impl AgentState {
     /// The routes that run.
     pub(super) fn running(&self) -> &BTreeSet<String> {
         &self.running
@@ -211,8 +211,8 @@ impl Book {
     }
 }
 
-pub(super) fn lock(book: &Shared) -> MutexGuard<'_, Book> {
-    book.lock().unwrap_or_else(PoisonError::into_inner)
+pub(super) fn lock(state: &SharedAgentState) -> MutexGuard<'_, AgentState> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 const BATCH: usize = 500;

@@ -13,23 +13,23 @@ use viridian_proto::v1::{
     watch_deployments_response::Payload,
 };
 
-use super::doors::Doors;
+use super::server_urls::ServerUrls;
 use crate::harness::{Api, of_project};
 
 /// Someone who watches a project, and goes on from its token at another server
 /// when a watch ends: it misses nothing, and hears nothing twice.
-pub(super) struct Watcher {
+pub(super) struct EventFollower {
     project: String,
-    doors: Doors,
-    dice: StdRng,
+    server_urls: ServerUrls,
+    rng: StdRng,
     token: String,
-    seen: Shared,
+    seen: SharedEvents,
 }
 
-pub(super) type Shared = Arc<Mutex<Seen>>;
+pub(super) type SharedEvents = Arc<Mutex<SeenEvents>>;
 
 #[derive(Default)]
-pub(super) struct Seen {
+pub(super) struct SeenEvents {
     /// The last sequence of each deployment.
     pub(super) last: HashMap<String, i64>,
     pub(super) events: usize,
@@ -37,18 +37,18 @@ pub(super) struct Seen {
     pub(super) watches: usize,
 }
 
-impl Watcher {
-    pub(super) fn new(project: &str, doors: Doors, seed: u64) -> Self {
+impl EventFollower {
+    pub(super) fn new(project: &str, server_urls: ServerUrls, seed: u64) -> Self {
         Self {
             project: project.to_owned(),
-            doors,
-            dice: StdRng::seed_from_u64(seed),
+            server_urls,
+            rng: StdRng::seed_from_u64(seed),
             token: String::new(),
             seen: Arc::default(),
         }
     }
 
-    pub(super) fn seen(&self) -> Shared {
+    pub(super) fn seen(&self) -> SharedEvents {
         Arc::clone(&self.seen)
     }
 
@@ -56,7 +56,7 @@ impl Watcher {
     /// a watch ends as none should.
     pub(super) async fn work(mut self) {
         loop {
-            if let Ok(api) = self.doors.any(&mut self.dice).await {
+            if let Ok(api) = self.server_urls.any(&mut self.rng).await {
                 let end = self.follow(&api).await.err();
                 if let Some(end) = end {
                     // Either the connection broke, or the server says that it
@@ -77,7 +77,7 @@ impl Watcher {
         let mut stream = api.deployments().watch_deployments(request).await?;
         let stream = stream.get_mut();
         lock(&self.seen).watches += 1;
-        for _ in 0..self.dice.random_range(100..2_000) {
+        for _ in 0..self.rng.random_range(100..2_000) {
             let message = stream.message().await?;
             let message = message.expect("a watch does not end by itself");
             if let Some(Payload::Event(event)) = message.payload {
@@ -104,7 +104,7 @@ impl Watcher {
     }
 }
 
-pub(super) fn lock(seen: &Shared) -> MutexGuard<'_, Seen> {
+pub(super) fn lock(seen: &SharedEvents) -> MutexGuard<'_, SeenEvents> {
     seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -8,7 +8,7 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use rstest::rstest;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::{scene::Scene, servers::Servers};
+use super::{fault_case::FaultCase, servers::Servers};
 use crate::harness::{Engine, TestDatabase, count};
 
 #[rstest]
@@ -21,16 +21,16 @@ async fn every_rollout_ends_once_though_servers_are_killed(
     let database = TestDatabase::create(Engine::Postgres).await;
     let mut servers = Servers::start(database.url(), clocks).await;
     let deployments = count("VIRIDIAN_FLEET_DEPLOYMENTS", 100) as usize;
-    let mut scene = Scene::begin(database.url(), &servers.doors(), deployments).await;
-    scene.is_there(deployments).await;
+    let mut case = FaultCase::begin(database.url(), &servers.server_urls(), deployments).await;
+    case.is_there(deployments).await;
 
-    let mut dice = StdRng::seed_from_u64(clocks.len() as u64);
+    let mut rng = StdRng::seed_from_u64(clocks.len() as u64);
     let kills = count("VIRIDIAN_FLEET_KILLS", 6);
     let stopped = Duration::from_secs(count("VIRIDIAN_FLEET_STOPPED", 6).into());
-    let before = scene.answered();
-    kill(&mut servers, &mut scene, &mut dice, kills, stopped).await;
-    let meanwhile = scene.answered() - before;
-    let summary = scene.end(servers.all()).await;
+    let before = case.answered();
+    kill(&mut servers, &mut case, &mut rng, kills, stopped).await;
+    let meanwhile = case.answered() - before;
+    let summary = case.end(servers.all()).await;
     summary.tell(&format!(
         "{} servers, {kills} kills, one stopped for {stopped:?}, {meanwhile} calls meanwhile",
         servers.count()
@@ -44,14 +44,14 @@ async fn every_rollout_ends_once_though_servers_are_killed(
 /// second on, for a while.
 async fn kill(
     servers: &mut Servers,
-    scene: &mut Scene,
-    dice: &mut StdRng,
+    case: &mut FaultCase,
+    rng: &mut StdRng,
     kills: u32,
     stopped: Duration,
 ) {
     let mut seconds = interval(Duration::from_secs(1));
     seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let stands = dice.random_range(0..servers.count());
+    let stands = rng.random_range(0..servers.count());
     servers.signal(stands, Signal::SIGSTOP);
     let until = Instant::now() + stopped;
     let mut still = true;
@@ -63,14 +63,14 @@ async fn kill(
             servers.signal(stands, Signal::SIGCONT);
             still = false;
         }
-        let place = dice.random_range(0..servers.count());
+        let place = rng.random_range(0..servers.count());
         if !(still && place == stands) {
             servers.kill(place).await;
             done += 1;
         }
         // As often in a long run, which leaves much to be looked through.
         if done >= checked + (kills / CHECKS).max(1) {
-            scene.holds().await;
+            case.holds().await;
             checked = done;
         }
     }

@@ -7,7 +7,7 @@ use crate::harness::{blue_green, seconds};
 
 /// How a deployment gets a new revision, and what becomes of its routes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum DeploymentCase {
     /// It is promoted when a delay is over.
     Automatic,
     /// Someone promotes it.
@@ -21,12 +21,12 @@ pub(super) enum Kind {
 
 /// How many routes a revision ought to have had, and how many of them failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Counts {
+pub(super) struct KindCounts {
     pub(super) routes: i64,
     pub(super) failed: i64,
 }
 
-impl Kind {
+impl DeploymentCase {
     pub(super) fn of(number: usize) -> Self {
         ALL[number % ALL.len()].0
     }
@@ -86,24 +86,24 @@ impl Kind {
         self != Self::Broken
     }
 
-    pub(super) fn counts(self, revision: i64) -> Counts {
+    pub(super) fn counts(self, revision: i64) -> KindCounts {
         let all = i64::from(REPLICAS);
         let (routes, failed) = match (self, revision) {
             (Self::Replaced, 2..) => (all + 1, 1),
             (Self::Broken, 2..) => (all, all),
             _ => (all, 0),
         };
-        Counts { routes, failed }
+        KindCounts { routes, failed }
     }
 }
 
 /// Each with how its deployments' names begin.
-const ALL: [(Kind, &str); 5] = [
-    (Kind::Automatic, "automatic"),
-    (Kind::Manual, "manual"),
-    (Kind::Rolling, "rolling"),
-    (Kind::Replaced, "replaced"),
-    (Kind::Broken, "broken"),
+const ALL: [(DeploymentCase, &str); 5] = [
+    (DeploymentCase::Automatic, "automatic"),
+    (DeploymentCase::Manual, "manual"),
+    (DeploymentCase::Rolling, "rolling"),
+    (DeploymentCase::Replaced, "replaced"),
+    (DeploymentCase::Broken, "broken"),
 ];
 
 pub(super) const REPLICAS: i32 = 2;

@@ -19,27 +19,27 @@ use viridian_proto::v1::{
 };
 
 use super::{
-    doors::Doors,
-    kind::{Kind, REPLICAS, SOUND},
+    kind::{DeploymentCase, REPLICAS, SOUND},
+    server_urls::ServerUrls,
 };
 use crate::harness::{Api, creation};
 
 /// Someone who sees to the deployments of a project: gives each one new revision
 /// after the other, and promotes what is to be promoted by hand. A call that is
 /// not answered is made again, at whichever server is there.
-pub(super) struct Operator {
+pub(super) struct RandomOperator {
     project: String,
-    doors: Doors,
-    dice: StdRng,
+    server_urls: ServerUrls,
+    rng: StdRng,
     /// The server that answered last.
     api: Option<Api>,
-    course: Arc<Course>,
-    told: Vec<Told>,
+    progress: Arc<RunProgress>,
+    told: Vec<Acknowledged>,
 }
 
 /// What all operators have in common.
 #[derive(Default)]
-pub(super) struct Course {
+pub(super) struct RunProgress {
     /// Nothing new is to be begun.
     pub(super) over: AtomicBool,
     /// How many calls were answered.
@@ -50,32 +50,37 @@ pub(super) struct Course {
 
 /// A call that was answered.
 #[derive(Clone, Debug)]
-pub(super) struct Told {
+pub(super) struct Acknowledged {
     pub(super) request: Uuid,
     pub(super) deployment: Deployment,
     pub(super) activates: bool,
 }
 
-impl Operator {
-    pub(super) fn new(project: &str, doors: Doors, seed: u64, course: Arc<Course>) -> Self {
+impl RandomOperator {
+    pub(super) fn new(
+        project: &str,
+        server_urls: ServerUrls,
+        seed: u64,
+        progress: Arc<RunProgress>,
+    ) -> Self {
         Self {
             project: project.to_owned(),
-            doors,
-            dice: StdRng::seed_from_u64(seed),
+            server_urls,
+            rng: StdRng::seed_from_u64(seed),
             api: None,
-            course,
+            progress,
             told: Vec::new(),
         }
     }
 
-    /// Creates so many deployments, and sees to them until the course is over and
+    /// Creates so many deployments, and sees to them until the progress is over and
     /// all of them rest. Gives what it was told.
-    pub(super) async fn work(mut self, deployments: usize) -> Vec<Told> {
+    pub(super) async fn work(mut self, deployments: usize) -> Vec<Acknowledged> {
         for number in 0..deployments {
             self.create(number).await;
         }
         loop {
-            let over = self.course.over.load(Ordering::Relaxed);
+            let over = self.progress.over.load(Ordering::Relaxed);
             let mut rests = true;
             for deployment in self.list().await {
                 rests &= deployment.lifecycle() == DeploymentLifecycle::Ready;
@@ -89,10 +94,10 @@ impl Operator {
     }
 
     async fn tend(&mut self, deployment: &Deployment, over: bool) {
-        let kind = Kind::of_name(&deployment.name);
+        let kind = DeploymentCase::of_name(&deployment.name);
         match (deployment.lifecycle(), deployment.sub_step()) {
             (DeploymentLifecycle::Ready, _) if !over => self.deploy(deployment, kind).await,
-            (_, DeploymentSubStep::AwaitingPromotion) if kind == Kind::Manual => {
+            (_, DeploymentSubStep::AwaitingPromotion) if kind == DeploymentCase::Manual => {
                 self.promote(deployment).await;
             }
             _ => {}
@@ -100,7 +105,7 @@ impl Operator {
     }
 
     async fn create(&mut self, number: usize) {
-        let kind = Kind::of(number);
+        let kind = DeploymentCase::of(number);
         let request_id = Uuid::now_v7();
         let request = CreateDeploymentRequest {
             project: self.project.clone(),
@@ -122,7 +127,7 @@ impl Operator {
         self.note(request_id, deployment, false);
     }
 
-    async fn deploy(&mut self, deployment: &Deployment, kind: Kind) {
+    async fn deploy(&mut self, deployment: &Deployment, kind: DeploymentCase) {
         let request_id = Uuid::now_v7();
         let request = CreateRevisionRequest {
             deployment: deployment.id.clone(),
@@ -137,7 +142,7 @@ impl Operator {
         });
         let deployment = created.await.into_inner().deployment;
         self.note(request_id, deployment.expect("a deployment"), true);
-        self.course.activated.fetch_add(1, Ordering::Relaxed);
+        self.progress.activated.fetch_add(1, Ordering::Relaxed);
     }
 
     async fn promote(&mut self, deployment: &Deployment) {
@@ -178,12 +183,12 @@ impl Operator {
     }
 
     fn note(&mut self, request: Uuid, deployment: Deployment, activates: bool) {
-        self.told.push(Told {
+        self.told.push(Acknowledged {
             request,
             deployment,
             activates,
         });
-        self.course.answered.fetch_add(1, Ordering::Relaxed);
+        self.progress.answered.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Asks one server after the other until one answers.
@@ -210,7 +215,7 @@ impl Operator {
 
     async fn reach(&mut self) -> Result<Api, Status> {
         if self.api.is_none() {
-            self.api = Some(self.doors.any(&mut self.dice).await?);
+            self.api = Some(self.server_urls.any(&mut self.rng).await?);
         }
         self.api.clone().ok_or_else(|| Status::unavailable("away"))
     }

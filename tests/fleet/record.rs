@@ -3,17 +3,17 @@ use std::{collections::BTreeSet, time::Duration};
 use tokio_postgres::{Client, NoTls};
 
 use super::{
-    kind::{Counts, Kind},
-    operator::Told,
+    kind::{DeploymentCase, KindCounts},
+    operator::Acknowledged,
 };
 
 /// The database itself, beside the servers.
-pub(super) struct Record {
+pub(super) struct DatabaseRecord {
     url: String,
     client: Client,
 }
 
-impl Record {
+impl DatabaseRecord {
     pub(super) async fn open(url: &str) -> Self {
         let connected = tokio_postgres::connect(url, NoTls).await;
         let (client, connection) = connected.expect("the database answers");
@@ -48,11 +48,11 @@ impl Record {
     pub(super) async fn no_route_is_one_too_many(&self) {
         for row in self.client.query(ROUTES, &[]).await.expect(ROUTES) {
             let (name, revision): (String, i64) = (row.get(0), row.get(1));
-            let counts = Counts {
+            let counts = KindCounts {
                 routes: row.get(2),
                 failed: row.get(3),
             };
-            let expected = Kind::of_name(&name).counts(revision);
+            let expected = DeploymentCase::of_name(&name).counts(revision);
             assert_eq!(counts, expected, "revision {revision} of {name}");
         }
     }
@@ -66,7 +66,7 @@ impl Record {
             let [revisions, activated, promoted, rolled_back] =
                 [1, 2, 3, 4].map(|column| row.get::<_, i64>(column));
             let later = revisions - 1;
-            let expected = if Kind::of_name(&name).is_promoted() {
+            let expected = if DeploymentCase::of_name(&name).is_promoted() {
                 (later, later, 0)
             } else {
                 (later, 0, later)
@@ -78,7 +78,7 @@ impl Record {
     }
 
     /// Asserts that whatever someone was told is there.
-    pub(super) async fn keeps(&self, told: &[Told]) {
+    pub(super) async fn keeps(&self, told: &[Acknowledged]) {
         let ids: Vec<_> = told.iter().map(|it| it.request.to_string()).collect();
         let rows = self.client.query(REPLIES, &[&ids]).await.expect(REPLIES);
         assert_eq!(rows.len(), told.len(), "replies");
@@ -96,7 +96,7 @@ impl Record {
     }
 
     /// Asserts that nobody activated anything but those who were told so.
-    pub(super) async fn has_nothing_else(&self, told: &[Told]) {
+    pub(super) async fn has_nothing_else(&self, told: &[Acknowledged]) {
         let activated = told.iter().filter(|it| it.activates).count();
         let count = "SELECT SUM(last_revision - 1)::bigint::text FROM deployments \
                      WHERE target_replicas > 0";

@@ -1,18 +1,18 @@
 use jiff::{Span, Timestamp, ToSpan as _};
 use nix::sys::signal::Signal;
 
-use super::doors::Doors;
+use super::server_urls::ServerUrls;
 use crate::harness::{Server, set_clock_off};
 
 /// Servers on one database, each in its place: when one is killed, another is
 /// started there, with the same clock.
 pub(super) struct Servers {
     database: String,
-    places: Vec<Place>,
-    doors: Doors,
+    places: Vec<ServerSlot>,
+    server_urls: ServerUrls,
 }
 
-struct Place {
+struct ServerSlot {
     server: Option<Server>,
     /// By how much its clock is off.
     off: Option<&'static str>,
@@ -24,10 +24,10 @@ impl Servers {
         let mut servers = Self {
             database: database.to_owned(),
             places: Vec::new(),
-            doors: Doors::default(),
+            server_urls: ServerUrls::default(),
         };
         for &off in clocks {
-            servers.places.push(Place { server: None, off });
+            servers.places.push(ServerSlot { server: None, off });
             servers.start_at(servers.places.len() - 1).await;
         }
         servers
@@ -38,8 +38,8 @@ impl Servers {
     }
 
     /// Where they can be reached.
-    pub(super) fn doors(&self) -> Doors {
-        self.doors.clone()
+    pub(super) fn server_urls(&self) -> ServerUrls {
+        self.server_urls.clone()
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Server> {
@@ -69,7 +69,7 @@ impl Servers {
         let server = server.await;
         expect_clock(&server, off);
         self.places[place].server = Some(server);
-        self.doors.set(self.all().map(Server::url).collect());
+        self.server_urls.set(self.all().map(Server::url).collect());
     }
 }
 

@@ -9,43 +9,43 @@ use tokio::time::sleep;
 use tonic::Status;
 use viridian_proto::v1::{TrafficTable, WatchTrafficRequest, watch_traffic_response::Payload};
 
-use super::{doors::Doors, kind::REPLICAS};
+use super::{kind::REPLICAS, server_urls::ServerUrls};
 use crate::harness::Api;
 
 /// A proxy: it follows all tables, at one server after the other.
-pub(super) struct Proxy {
-    doors: Doors,
-    dice: StdRng,
-    seen: Shared,
+pub(super) struct TableFollower {
+    server_urls: ServerUrls,
+    rng: StdRng,
+    seen: SharedTables,
 }
 
-pub(super) type Shared = Arc<Mutex<HashMap<String, Seen>>>;
+pub(super) type SharedTables = Arc<Mutex<HashMap<String, SeenTable>>>;
 
 /// What a proxy saw of one deployment.
 #[derive(Clone, Debug)]
-pub(super) struct Seen {
+pub(super) struct SeenTable {
     pub(super) table: TrafficTable,
     /// The fewest and the most endpoints since it had all for the first time.
     pub(super) range: Option<(usize, usize)>,
 }
 
-impl Proxy {
-    pub(super) fn new(doors: Doors, seed: u64) -> Self {
+impl TableFollower {
+    pub(super) fn new(server_urls: ServerUrls, seed: u64) -> Self {
         Self {
-            doors,
-            dice: StdRng::seed_from_u64(seed),
+            server_urls,
+            rng: StdRng::seed_from_u64(seed),
             seen: Arc::default(),
         }
     }
 
-    pub(super) fn seen(&self) -> Shared {
+    pub(super) fn seen(&self) -> SharedTables {
         Arc::clone(&self.seen)
     }
 
     /// Follows them for ever. Panics when a table goes back.
     pub(super) async fn work(mut self) {
         loop {
-            if let Ok(api) = self.doors.any(&mut self.dice).await {
+            if let Ok(api) = self.server_urls.any(&mut self.rng).await {
                 // However it ends, it goes on elsewhere.
                 let _ = self.follow(&api).await;
             }
@@ -62,7 +62,7 @@ impl Proxy {
         let stream = stream.get_mut();
         // First come those that are there.
         let present = lock(&self.seen).len();
-        for _ in 0..present + self.dice.random_range(100..2_000) {
+        for _ in 0..present + self.rng.random_range(100..2_000) {
             let message = stream.message().await?;
             let message = message.expect("a watch does not end by itself");
             if let Some(Payload::Table(table)) = message.payload {
@@ -73,7 +73,7 @@ impl Proxy {
     }
 }
 
-fn take(seen: &mut HashMap<String, Seen>, table: TrafficTable) {
+fn take(seen: &mut HashMap<String, SeenTable>, table: TrafficTable) {
     let count = table.endpoints.len();
     let last = seen.get(&table.deployment_id);
     let range = match last.and_then(|last| last.range) {
@@ -87,10 +87,10 @@ fn take(seen: &mut HashMap<String, Seen>, table: TrafficTable) {
             "{table:?} behind {last:?}"
         );
     }
-    seen.insert(table.deployment_id.clone(), Seen { table, range });
+    seen.insert(table.deployment_id.clone(), SeenTable { table, range });
 }
 
-pub(super) fn lock(seen: &Shared) -> MutexGuard<'_, HashMap<String, Seen>> {
+pub(super) fn lock(seen: &SharedTables) -> MutexGuard<'_, HashMap<String, SeenTable>> {
     seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -11,7 +11,7 @@ use viridian_proto::v1::{
     traffic_service_client::TrafficServiceClient, watch_traffic_response::Payload,
 };
 
-use super::{PATIENCE, eventually, within};
+use super::{WAIT_TIMEOUT, eventually, within};
 
 /// A client of the three services, on one channel.
 #[derive(Clone)]
@@ -22,7 +22,7 @@ pub(crate) struct Api {
 impl Api {
     pub(crate) async fn connect(url: &str) -> Self {
         let endpoint = Channel::from_shared(url.to_owned()).expect("a URL");
-        let channel = endpoint.connect_timeout(PATIENCE).connect().await;
+        let channel = endpoint.connect_timeout(WAIT_TIMEOUT).connect().await;
         Self {
             channel: channel.expect("the server can be reached"),
         }
@@ -31,7 +31,7 @@ impl Api {
     /// The same of a server that may be away.
     pub(crate) async fn try_connect(url: &str) -> Result<Self, Status> {
         let endpoint = Channel::from_shared(url.to_owned()).expect("a URL");
-        let channel = endpoint.connect_timeout(PATIENCE).connect().await;
+        let channel = endpoint.connect_timeout(WAIT_TIMEOUT).connect().await;
         let channel = channel.map_err(|error| Status::unavailable(error.to_string()))?;
         Ok(Self { channel })
     }
@@ -101,7 +101,7 @@ impl Api {
             last = Some(deployment);
             found
         });
-        match tokio::time::timeout(PATIENCE / 2, look).await {
+        match tokio::time::timeout(WAIT_TIMEOUT / 2, look).await {
             Ok(deployment) => deployment,
             Err(_) => panic!("waited in vain for {what}; the deployment is {last:#?}"),
         }
@@ -201,7 +201,7 @@ impl Api {
         reply.table.expect("a table")
     }
 
-    pub(crate) async fn watch(&self, reference: &str) -> Tables {
+    pub(crate) async fn watch(&self, reference: &str) -> TableStream {
         self.watch_tables(WatchTrafficRequest {
             deployments: vec![reference.to_owned()],
             all: false,
@@ -210,7 +210,7 @@ impl Api {
     }
 
     /// Watches the tables of all deployments.
-    pub(crate) async fn watch_all(&self) -> Tables {
+    pub(crate) async fn watch_all(&self) -> TableStream {
         self.watch_tables(WatchTrafficRequest {
             deployments: Vec::new(),
             all: true,
@@ -218,16 +218,16 @@ impl Api {
         .await
     }
 
-    async fn watch_tables(&self, request: WatchTrafficRequest) -> Tables {
+    async fn watch_tables(&self, request: WatchTrafficRequest) -> TableStream {
         let reply = within("a watch", self.traffic().watch_traffic(request)).await;
-        Tables(reply.expect("tables can be watched").into_inner())
+        TableStream(reply.expect("tables can be watched").into_inner())
     }
 }
 
 /// A stream of traffic tables.
-pub(crate) struct Tables(Streaming<WatchTrafficResponse>);
+pub(crate) struct TableStream(Streaming<WatchTrafficResponse>);
 
-impl Tables {
+impl TableStream {
     /// The next table; heartbeats are passed over.
     pub(crate) async fn next(&mut self) -> Result<TrafficTable, Status> {
         within("the next table", async {
@@ -246,6 +246,6 @@ impl Tables {
 /// A request that gives up when no answer comes.
 pub(super) fn timed<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
-    request.set_timeout(PATIENCE);
+    request.set_timeout(WAIT_TIMEOUT);
     request
 }

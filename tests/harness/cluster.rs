@@ -190,8 +190,8 @@ fn succeed(command: &mut Command) {
 /// Below the range that the system hands out to outgoing connections, or one of
 /// them would have it while the server is away.
 fn free_port() -> u16 {
-    let mut dice = rand::rng();
-    let mut ports = (0..100).map(|_| dice.random_range(20_000..32_000));
+    let mut rng = rand::rng();
+    let mut ports = (0..100).map(|_| rng.random_range(20_000..32_000));
     let free = ports.find(|&port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok());
     free.expect("a free port")
 }

@@ -7,13 +7,16 @@ use viridian_proto::v1::{
 use super::{Api, within};
 
 /// A stream of events.
-pub(crate) struct Events(pub(crate) Streaming<WatchDeploymentsResponse>);
+pub(crate) struct EventStream(pub(crate) Streaming<WatchDeploymentsResponse>);
 
 impl Api {
     /// Begins a watch.
-    pub(crate) async fn follow(&self, request: WatchDeploymentsRequest) -> Result<Events, Status> {
+    pub(crate) async fn follow(
+        &self,
+        request: WatchDeploymentsRequest,
+    ) -> Result<EventStream, Status> {
         let reply = within("a watch", self.deployments().watch_deployments(request)).await?;
-        Ok(Events(reply.into_inner()))
+        Ok(EventStream(reply.into_inner()))
     }
 
     /// What a watch is refused with, or ends with before it has brought anything.
@@ -25,7 +28,7 @@ impl Api {
     }
 }
 
-impl Events {
+impl EventStream {
     /// The next event; heartbeats are passed over.
     pub(crate) async fn next(&mut self) -> Result<DeploymentEvent, Status> {
         within("the next event", async {

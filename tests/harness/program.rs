@@ -10,7 +10,7 @@ use super::within;
 
 /// A run of a program that is over.
 #[derive(Debug)]
-pub(crate) struct Finished {
+pub(crate) struct FinishedProgram {
     /// None when a signal ended it.
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
@@ -37,11 +37,11 @@ pub(crate) fn viridian(arguments: &[&str]) -> Command {
 }
 
 /// Runs a program to its end.
-pub(crate) async fn finish(mut command: Command) -> Finished {
+pub(crate) async fn finish(mut command: Command) -> FinishedProgram {
     let what = format!("the end of {:?}", command.as_std());
     let output = within(what, command.output()).await;
     let output = output.expect("the program can be started");
-    Finished {
+    FinishedProgram {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).expect("stdout is UTF-8"),
         stderr: String::from_utf8(output.stderr).expect("stderr is UTF-8"),

@@ -6,7 +6,7 @@ use tonic::{
     codegen::http::uri::PathAndQuery,
 };
 
-use super::{Api, PATIENCE};
+use super::{Api, WAIT_TIMEOUT};
 
 /// Calls without types: whatever bytes, to whatever method.
 impl Api {
@@ -17,7 +17,7 @@ impl Api {
         client.ready().await.expect("the server is there");
         let path = PathAndQuery::try_from(format!("/{method}")).expect("a path");
         let mut request = Request::new(message);
-        request.set_timeout(PATIENCE);
+        request.set_timeout(WAIT_TIMEOUT);
         let mut replies = client
             .server_streaming(request, path, Bytes)
             .await?

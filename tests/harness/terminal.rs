@@ -68,7 +68,7 @@ impl Terminal {
         let seen = eventually(what, async || {
             Some(self.screen()).filter(|screen| screen.contains(text))
         });
-        match tokio::time::timeout(super::PATIENCE / 2, seen).await {
+        match tokio::time::timeout(super::WAIT_TIMEOUT / 2, seen).await {
             Ok(screen) => screen,
             Err(_) => panic!(
                 "waited in vain for {text:?}; the screen:\n{}",
@@ -86,7 +86,7 @@ impl Terminal {
                 .ok()
                 .filter(|_| dead)
         });
-        match tokio::time::timeout(super::PATIENCE / 2, end).await {
+        match tokio::time::timeout(super::WAIT_TIMEOUT / 2, end).await {
             Ok(code) => (code.trim().parse().expect("a number"), self.screen()),
             Err(_) => panic!("waited in vain for the end; the screen:\n{}", self.screen()),
         }

@@ -6,7 +6,7 @@ use reqwest::{
     header::{HeaderMap, HeaderName},
 };
 
-use super::{PATIENCE, Server};
+use super::{Server, WAIT_TIMEOUT};
 
 /// Calls, with more headers.
 pub(crate) async fn call(
@@ -42,7 +42,9 @@ pub(crate) fn request(
 /// Anything else that HTTP can ask of a method.
 pub(crate) fn ask(server: &Server, verb: Method, method: &str) -> reqwest::RequestBuilder {
     let url = format!("{}/viridian.deployment.v1.{method}", server.url());
-    reqwest::Client::new().request(verb, url).timeout(PATIENCE)
+    reqwest::Client::new()
+        .request(verb, url)
+        .timeout(WAIT_TIMEOUT)
 }
 
 /// The last message of a reply, if there is one, and its trailers.

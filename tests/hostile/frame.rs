@@ -4,38 +4,38 @@
 use prost_reflect::MethodDescriptor;
 use tonic::{body::Body, codegen::http::Request};
 
-use super::dice::Dice;
+use super::rng::Rng;
 use crate::harness::path;
 
 /// A request with a message, or with what is left of it.
 pub(super) fn request(
-    dice: &mut Dice,
+    rng: &mut Rng,
     method: &MethodDescriptor,
     mut message: Vec<u8>,
 ) -> Request<Body> {
-    if dice.percent(20) {
-        garble(dice, &mut message);
+    if rng.percent(20) {
+        garble(rng, &mut message);
     }
-    let body = if dice.percent(5) {
-        misframe(dice, &message)
+    let body = if rng.percent(5) {
+        misframe(rng, &message)
     } else {
         framed(0, message.len(), &message)
     };
     let mut path = path(method);
-    if dice.percent(1) {
+    if rng.percent(1) {
         path.push('X');
     }
     let mut request = Request::post(format!("/{path}")).header("te", "trailers");
-    let content_type = if dice.percent(2) {
-        *dice.one_of(&CONTENT_TYPES)
+    let content_type = if rng.percent(2) {
+        *rng.one_of(&CONTENT_TYPES)
     } else {
         "application/grpc"
     };
     if !content_type.is_empty() {
         request = request.header("content-type", content_type);
     }
-    if dice.percent(2) {
-        let encoding = *dice.one_of(&["gzip", "br", "identity", "no-such"]);
+    if rng.percent(2) {
+        let encoding = *rng.one_of(&["gzip", "br", "identity", "no-such"]);
         request = request.header("grpc-encoding", encoding);
     }
     let body = Body::new(axum::body::Body::from(body));
@@ -43,14 +43,14 @@ pub(super) fn request(
 }
 
 /// Bytes that may be no message any more.
-fn garble(dice: &mut Dice, message: &mut Vec<u8>) {
-    let place = dice.below(message.len() + 1);
-    match dice.below(8) {
+fn garble(rng: &mut Rng, message: &mut Vec<u8>) {
+    let place = rng.below(message.len() + 1);
+    match rng.below(8) {
         0 => message.truncate(place),
-        1 => *message = dice.bytes(place),
+        1 => *message = rng.bytes(place),
         2 => message.insert(place, 0xff),
         3 => {
-            let more = dice.bytes(20);
+            let more = rng.bytes(20);
             message.extend(more);
         }
         4 => message.extend(message.clone()),
@@ -60,14 +60,14 @@ fn garble(dice: &mut Dice, message: &mut Vec<u8>) {
         6 => message.extend([0x0a, 0x00].repeat(100_000)),
         _ => {
             if let Some(byte) = message.get_mut(place) {
-                *byte ^= 1 << dice.below(8);
+                *byte ^= 1 << rng.below(8);
             }
         }
     }
 }
 
-fn misframe(dice: &mut Dice, message: &[u8]) -> Vec<u8> {
-    match dice.below(8) {
+fn misframe(rng: &mut Rng, message: &[u8]) -> Vec<u8> {
+    match rng.below(8) {
         0 => Vec::new(),
         1 => vec![0, 0],
         2 => framed(0, message.len() + 1, message),

@@ -5,12 +5,12 @@ use std::collections::{BTreeSet, HashMap};
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, Value};
 
-use super::dice::Dice;
+use super::rng::Rng;
 use crate::harness::{GROUP, REFERENCE, methods};
 
 /// Makes messages.
 pub(super) struct Sender<'a> {
-    dice: &'a mut Dice,
+    rng: &'a mut Rng,
     /// How many of 100 values make no sense. Few, and what is behind the checks is
     /// reached.
     madness: usize,
@@ -38,10 +38,10 @@ fn gather(message: &MessageDescriptor, fields: &mut BTreeSet<String>) {
 }
 
 impl<'a> Sender<'a> {
-    pub(super) fn new(dice: &'a mut Dice) -> Self {
-        let madness = *dice.one_of(&[1, 10, 60]);
+    pub(super) fn new(rng: &'a mut Rng) -> Self {
+        let madness = *rng.one_of(&[1, 10, 60]);
         Self {
-            dice,
+            rng,
             madness,
             tried: BTreeSet::new(),
         }
@@ -54,7 +54,7 @@ impl<'a> Sender<'a> {
     fn build(&mut self, kind: &MessageDescriptor) -> DynamicMessage {
         let mut message = DynamicMessage::new(kind.clone());
         for field in kind.fields() {
-            if self.dice.percent(60) {
+            if self.rng.percent(60) {
                 self.tried.insert(field.full_name().to_owned());
                 let value = self.value(&field);
                 message.set_field(&field, value);
@@ -97,7 +97,7 @@ impl<'a> Sender<'a> {
     fn single(&mut self, field: &FieldDescriptor) -> Value {
         match field.kind() {
             Kind::String => Value::String(self.text(field.name())),
-            Kind::Bool => Value::Bool(self.dice.percent(50)),
+            Kind::Bool => Value::Bool(self.rng.percent(50)),
             Kind::Int32 => Value::I32(self.number(&INT32)),
             Kind::Int64 => Value::I64(self.number(&INT64)),
             Kind::Enum(_) => Value::EnumNumber(self.number(&ENUM)),
@@ -107,24 +107,24 @@ impl<'a> Sender<'a> {
     }
 
     fn is_mad(&mut self) -> bool {
-        self.dice.percent(self.madness)
+        self.rng.percent(self.madness)
     }
 
     fn number<T: Copy>(&mut self, values: &[T]) -> T {
         let end = if self.is_mad() { values.len() } else { SENSE };
-        values[self.dice.below(end)]
+        values[self.rng.below(end)]
     }
 
     /// Mostly few, at times more than anyone may have.
     fn count(&mut self) -> usize {
         if !self.is_mad() {
-            return self.dice.below(4);
+            return self.rng.below(4);
         }
-        match self.dice.below(100) {
+        match self.rng.below(100) {
             0 => 20_000,
             1..6 => 1_001,
             6..20 => 101,
-            _ => self.dice.below(4),
+            _ => self.rng.below(4),
         }
     }
 
@@ -141,25 +141,25 @@ impl<'a> Sender<'a> {
                 "path" => &["/", "/health"],
                 "route_id" => &[UUID],
                 "page_token" | "resume_token" => &[""],
-                "request_id" => return new_uuid(self.dice),
+                "request_id" => return new_uuid(self.rng),
                 _ => &["web", "1", "b"],
             };
-            return (*self.dice.one_of(sense)).to_owned();
+            return (*self.rng.one_of(sense)).to_owned();
         }
-        match self.dice.below(12) {
+        match self.rng.below(12) {
             0 => "x".repeat(70_000),
             1 => "0".repeat(5_000) + "7",
             2 => "(".repeat(5_000),
             3 => "é\u{202e}🦀".repeat(100),
             4 => UUID.to_owned(),
-            5 => format!("a{}", self.dice.below(50)),
-            _ => (*self.dice.one_of(&TEXTS)).to_owned(),
+            5 => format!("a{}", self.rng.below(50)),
+            _ => (*self.rng.one_of(&TEXTS)).to_owned(),
         }
     }
 }
 
-fn new_uuid(dice: &mut Dice) -> String {
-    format!("01890a5d-ac96-774b-8000-{:012x}", dice.next() >> 16)
+fn new_uuid(rng: &mut Rng) -> String {
+    format!("01890a5d-ac96-774b-8000-{:012x}", rng.next() >> 16)
 }
 
 const UUID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";

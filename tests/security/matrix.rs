@@ -8,27 +8,27 @@ use tonic::{Code, Request, Status, client::Grpc, codegen::http::uri::PathAndQuer
 use tonic_prost::ProstCodec;
 use uuid::Uuid;
 
-use super::staff::{Client, Guarded, of_token};
+use super::staff::{Client, GuardedServer, of_token};
 use crate::harness::{refused, within};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn everyone_may_do_what_their_role_says_on_their_projects_and_nothing_else() {
-    let world = World::start().await;
+    let env = MatrixEnv::start().await;
     let methods = methods();
     assert_eq!(methods.len(), 23, "all of the contract: {methods:?}");
     let mut cells = 0;
     for role in ROLES {
-        let client = world.client(role).await;
+        let client = env.client(role).await;
         for method in &methods {
             for (project, theirs) in [("shop", true), ("bank", false)] {
-                for by in [By::Name, By::Id] {
-                    let cell = Cell {
+                for by in [CredentialKind::Name, CredentialKind::Id] {
+                    let cell = MatrixCell {
                         method,
                         role,
                         project,
                         by,
                     };
-                    let outcome = world.call(&client, &cell).await;
+                    let outcome = env.call(&client, &cell).await;
                     check(&outcome, &cell, theirs);
                     cells += 1;
                 }
@@ -40,20 +40,20 @@ async fn everyone_may_do_what_their_role_says_on_their_projects_and_nothing_else
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_shows_nothing_or_something_wrong_may_call_nothing() {
-    let world = World::start().await;
-    let stranger = world.guarded.stranger().await;
-    let impostor = world.guarded.client("vrd_wrong").await;
+    let env = MatrixEnv::start().await;
+    let stranger = env.guarded.stranger().await;
+    let impostor = env.guarded.client("vrd_wrong").await;
     for method in &methods() {
-        let cell = Cell {
+        let cell = MatrixCell {
             method,
             role: "nobody",
             project: "shop",
-            by: By::Name,
+            by: CredentialKind::Name,
         };
-        let status = world.call(&stranger, &cell).await;
+        let status = env.call(&stranger, &cell).await;
         let status = status.expect_err(&cell.to_string());
         refused(&status, Code::Unauthenticated, "CREDENTIALS_MISSING");
-        let status = world.call(&impostor, &cell).await;
+        let status = env.call(&impostor, &cell).await;
         let status = status.expect_err(&cell.to_string());
         refused(&status, Code::Unauthenticated, "CREDENTIALS_INVALID");
     }
@@ -61,16 +61,16 @@ async fn who_shows_nothing_or_something_wrong_may_call_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn several_roles_allow_what_each_of_them_does() {
-    let world = World::start().await;
-    let client = world.client("viewer and proxy").await;
+    let env = MatrixEnv::start().await;
+    let client = env.client("viewer and proxy").await;
     for method in &methods() {
-        let cell = Cell {
+        let cell = MatrixCell {
             method,
             role: "viewer and proxy",
             project: "shop",
-            by: By::Name,
+            by: CredentialKind::Name,
         };
-        let outcome = world.call(&client, &cell).await;
+        let outcome = env.call(&client, &cell).await;
         if role_allows("viewer", method) || role_allows("proxy", method) {
             assert_let_in(&outcome, &cell);
         } else {
@@ -124,12 +124,12 @@ fn names_a_project(method: &MethodDescriptor) -> bool {
 }
 
 /// Asserts what is to come of a call.
-fn check(outcome: &Result<(), Status>, cell: &Cell<'_>, theirs: bool) {
+fn check(outcome: &Result<(), Status>, cell: &MatrixCell<'_>, theirs: bool) {
     let refusal = if !role_allows(cell.role, cell.method) {
         (Code::PermissionDenied, "ROLE_NOT_ALLOWED")
     } else if theirs || !names_a_project(cell.method) {
         return assert_let_in(outcome, cell);
-    } else if cell.by == By::Id && names_a_deployment(cell.method) {
+    } else if cell.by == CredentialKind::Id && names_a_deployment(cell.method) {
         // It is as if it were not there.
         (Code::NotFound, "DEPLOYMENT_NOT_FOUND")
     } else {
@@ -143,7 +143,7 @@ fn check(outcome: &Result<(), Status>, cell: &Cell<'_>, theirs: bool) {
 }
 
 /// Nobody was refused, and nothing was missing.
-fn assert_let_in(outcome: &Result<(), Status>, cell: &Cell<'_>) {
+fn assert_let_in(outcome: &Result<(), Status>, cell: &MatrixCell<'_>) {
     let Err(status) = outcome else { return };
     let refusals = [
         Code::Unauthenticated,
@@ -158,21 +158,21 @@ fn assert_let_in(outcome: &Result<(), Status>, cell: &Cell<'_>) {
 }
 
 /// One call of the matrix.
-struct Cell<'a> {
+struct MatrixCell<'a> {
     method: &'a MethodDescriptor,
     role: &'a str,
     project: &'a str,
-    by: By,
+    by: CredentialKind,
 }
 
 /// How a deployment is named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum By {
+enum CredentialKind {
     Name,
     Id,
 }
 
-impl fmt::Display for Cell<'_> {
+impl fmt::Display for MatrixCell<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             method,
@@ -189,13 +189,13 @@ impl fmt::Display for Cell<'_> {
 }
 
 /// A server, and one of each role whose project is `shop`.
-struct World {
-    guarded: Guarded,
+struct MatrixEnv {
+    guarded: GuardedServer,
     /// May do anything to all projects.
     root: Client,
 }
 
-impl World {
+impl MatrixEnv {
     async fn start() -> Self {
         let mut entries: Vec<_> = ROLES
             .iter()
@@ -204,7 +204,7 @@ impl World {
         entries.push(of_token("root", "vrd_root", &["operator"], &["*"]));
         let both = ["viewer", "proxy"];
         entries.push(of_token("both", "vrd_viewer_and_proxy", &both, &["shop"]));
-        let guarded = Guarded::start(&entries).await;
+        let guarded = GuardedServer::start(&entries).await;
         let root = guarded.client("vrd_root").await;
         Self { guarded, root }
     }
@@ -215,13 +215,13 @@ impl World {
     }
 
     /// Calls a method on a deployment that was made for it.
-    async fn call(&self, client: &Client, cell: &Cell<'_>) -> Result<(), Status> {
+    async fn call(&self, client: &Client, cell: &MatrixCell<'_>) -> Result<(), Status> {
         let name = format!("d-{}", Uuid::now_v7());
         let created = self.root.create(cell.project, &name, 0).await;
         let created = created.expect("root may do anything");
         let reference = match cell.by {
-            By::Name => format!("{}/{name}", cell.project),
-            By::Id => created.id,
+            CredentialKind::Name => format!("{}/{name}", cell.project),
+            CredentialKind::Id => created.id,
         };
         let message = request(cell, &reference);
         send(client, cell.method, message).await
@@ -230,13 +230,14 @@ impl World {
 
 /// A request of a method: what names a deployment or a project does, and what else
 /// is needed is there.
-fn request(cell: &Cell<'_>, reference: &str) -> DynamicMessage {
+fn request(cell: &MatrixCell<'_>, reference: &str) -> DynamicMessage {
     let text = |text: &str| Value::String(text.to_owned());
     let descriptor = cell.method.input();
     let mut message = DynamicMessage::new(descriptor.clone());
     // It takes one of the two.
-    let all_of_project = cell.method.name() == "WatchDeployments" && cell.by == By::Name;
-    let one_of_project = cell.method.name() == "WatchDeployments" && cell.by == By::Id;
+    let all_of_project =
+        cell.method.name() == "WatchDeployments" && cell.by == CredentialKind::Name;
+    let one_of_project = cell.method.name() == "WatchDeployments" && cell.by == CredentialKind::Id;
     for field in descriptor.fields() {
         let value = match field.name() {
             "deployment" => text(reference),

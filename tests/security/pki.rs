@@ -13,7 +13,7 @@ use tonic::transport::{Certificate, Identity};
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// A certificate and its key, in PEM.
-pub(crate) struct Pair {
+pub(crate) struct KeyCertPair {
     pub(crate) cert: String,
     pub(crate) key: String,
 }
@@ -42,7 +42,7 @@ impl Authority {
     }
 
     /// For a server on loopback.
-    pub(crate) fn server(&self) -> Pair {
+    pub(crate) fn server(&self) -> KeyCertPair {
         let mut params = CertificateParams::default();
         params.subject_alt_names = vec![
             SanType::IpAddress([127, 0, 0, 1].into()),
@@ -53,29 +53,29 @@ impl Authority {
     }
 
     /// For a client of that name, as the file of credentials writes it.
-    pub(crate) fn client(&self, san: &str) -> Pair {
+    pub(crate) fn client(&self, san: &str) -> KeyCertPair {
         self.sign(client(san))
     }
 
     /// One that is not valid any more.
-    pub(crate) fn expired(&self, san: &str) -> Pair {
+    pub(crate) fn expired(&self, san: &str) -> KeyCertPair {
         let mut params = client(san);
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(2021, 1, 1);
         self.sign(params)
     }
 
-    fn sign(&self, params: CertificateParams) -> Pair {
+    fn sign(&self, params: CertificateParams) -> KeyCertPair {
         let key = KeyPair::generate().expect("a key");
         let cert = params.signed_by(&key, &self.0).expect("a certificate");
-        Pair {
+        KeyCertPair {
             cert: cert.pem(),
             key: key.serialize_pem(),
         }
     }
 }
 
-impl Pair {
+impl KeyCertPair {
     pub(crate) fn identity(&self) -> Identity {
         Identity::from_pem(&self.cert, &self.key)
     }

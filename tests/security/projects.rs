@@ -9,13 +9,13 @@ use viridian_proto::v1::{
     watch_deployments_response, watch_traffic_response,
 };
 
-use super::staff::{Client, Guarded, of_token};
+use super::staff::{Client, GuardedServer, of_token};
 use crate::harness::{GROUP, eventually, refused, within};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_has_what_is_theirs() {
-    let world = World::start().await;
-    let viewer = world.guarded.client("vrd_viewer").await;
+    let env = ProjectsEnv::start().await;
+    let viewer = env.guarded.client("vrd_viewer").await;
     assert_eq!(viewer.list("").await.expect("a list"), ["shop/web"]);
     assert_eq!(viewer.list("shop").await.expect("a list"), ["shop/web"]);
     let status = viewer.list("bank").await.expect_err("it is not theirs");
@@ -25,15 +25,15 @@ async fn a_list_has_what_is_theirs() {
     // Whether there is such a project, they are not told.
     let other = viewer.list("no-such-project").await.expect_err("nor is it");
     refused(&other, Code::PermissionDenied, "PROJECT_NOT_ALLOWED");
-    let all = world.root.list("").await.expect("a list");
+    let all = env.root.list("").await.expect("a list");
     assert_eq!(all, ["shop/web", "bank/web"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_of_a_watch_that_is_not_theirs_is_of_no_use() {
-    let world = World::start().await;
-    let viewer = world.guarded.client("vrd_viewer").await;
-    let [_, bank] = &world.ids;
+    let env = ProjectsEnv::start().await;
+    let viewer = env.guarded.client("vrd_viewer").await;
+    let [_, bank] = &env.ids;
     let of_project = WatchDeploymentsRequest {
         project: "bank".to_owned(),
         ..WatchDeploymentsRequest::default()
@@ -46,7 +46,7 @@ async fn a_token_of_a_watch_that_is_not_theirs_is_of_no_use() {
         (of_project, Code::PermissionDenied),
         (of_one, Code::NotFound),
     ] {
-        let stream = world.root.deployments().watch_deployments(request).await;
+        let stream = env.root.deployments().watch_deployments(request).await;
         let mut stream = stream.expect("a stream").into_inner();
         let first = within("an event", stream.message())
             .await
@@ -66,18 +66,18 @@ async fn a_token_of_a_watch_that_is_not_theirs_is_of_no_use() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_follows_the_tables_that_are_theirs() {
-    let world = World::start().await;
-    let proxy = world.guarded.client("vrd_proxy").await;
-    let [shop, bank] = &world.ids;
+    let env = ProjectsEnv::start().await;
+    let proxy = env.guarded.client("vrd_proxy").await;
+    let [shop, bank] = &env.ids;
     let mut theirs = watch_all(&proxy).await.expect("a stream");
     assert_eq!(next(&mut theirs).await, *shop);
 
     // What is new is theirs too if its project is, and if not, is passed over.
-    world.root.create("bank", "new", 0).await.expect("created");
-    let new = world.root.create("shop", "new", 0).await.expect("created");
+    env.root.create("bank", "new", 0).await.expect("created");
+    let new = env.root.create("shop", "new", 0).await.expect("created");
     assert_eq!(next(&mut theirs).await, new.id);
 
-    let mut everyones = watch_all(&world.root).await.expect("a stream");
+    let mut everyones = watch_all(&env.root).await.expect("a stream");
     let mut seen = vec![next(&mut everyones).await, next(&mut everyones).await];
     seen.sort();
     let mut both = vec![shop.clone(), bank.clone()];
@@ -105,11 +105,11 @@ async fn a_proxy_follows_the_tables_that_are_theirs() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watch_names_only_what_is_theirs() {
-    let world = World::start().await;
-    let viewer = world.guarded.client("vrd_viewer").await;
+    let env = ProjectsEnv::start().await;
+    let viewer = env.guarded.client("vrd_viewer").await;
     for (deployments, project, reason) in [
         (vec!["shop/web", "bank/web"], "", "PROJECT_NOT_ALLOWED"),
-        (vec!["shop/web", &world.ids[1]], "", "DEPLOYMENT_NOT_FOUND"),
+        (vec!["shop/web", &env.ids[1]], "", "DEPLOYMENT_NOT_FOUND"),
         (vec![], "bank", "PROJECT_NOT_ALLOWED"),
     ] {
         let request = WatchDeploymentsRequest {
@@ -125,10 +125,10 @@ async fn a_watch_names_only_what_is_theirs() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_has_the_routes_that_are_theirs() {
-    let world = World::start().await;
-    let agent = world.guarded.client("vrd_agent").await;
-    let everything = assigned(&world.root).await;
-    let [shop, bank] = &world.ids;
+    let env = ProjectsEnv::start().await;
+    let agent = env.guarded.client("vrd_agent").await;
+    let everything = assigned(&env.root).await;
+    let [shop, bank] = &env.ids;
     assert_eq!(of(&everything, shop).len(), 2);
     assert_eq!(of(&everything, bank).len(), 2);
     let theirs = assigned(&agent).await;
@@ -173,7 +173,7 @@ async fn an_agent_has_the_routes_that_are_theirs() {
             );
         }
     }
-    let left = assigned(&world.root).await;
+    let left = assigned(&env.root).await;
     assert_eq!(of(&left, bank).len(), 2, "nothing was reported of these");
     assert_eq!(of(&left, shop).len(), 0);
 }
@@ -181,22 +181,22 @@ async fn an_agent_has_the_routes_that_are_theirs() {
 /// The reply to somebody else's call is not had by its request id.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_id_opens_no_other_project() {
-    let world = World::start().await;
+    let env = ProjectsEnv::start().await;
     let request_id = Uuid::now_v7().to_string();
     let pause = |deployment: &str| PauseDeploymentRequest {
         deployment: deployment.to_owned(),
         request_id: request_id.clone(),
         ..PauseDeploymentRequest::default()
     };
-    let mut root = world.root.deployments();
+    let mut root = env.root.deployments();
     root.pause_deployment(pause("bank/web"))
         .await
         .expect("paused");
-    let promoter = world.guarded.client("vrd_promoter").await;
+    let promoter = env.guarded.client("vrd_promoter").await;
     let mut promoter = promoter.deployments();
     for (deployment, code) in [
         ("bank/web", Code::PermissionDenied),
-        (world.ids[1].as_str(), Code::NotFound),
+        (env.ids[1].as_str(), Code::NotFound),
         // There is none of that name, so that the id would say which is meant.
         ("shop/nothing", Code::NotFound),
     ] {
@@ -209,22 +209,22 @@ async fn a_request_id_opens_no_other_project() {
 }
 
 /// A server with two deployments of two routes each.
-struct World {
-    guarded: Guarded,
+struct ProjectsEnv {
+    guarded: GuardedServer,
     /// May do anything to all projects.
     root: Client,
     /// Of `shop/web` and `bank/web`.
     ids: [String; 2],
 }
 
-impl World {
+impl ProjectsEnv {
     async fn start() -> Self {
         let limited = ["viewer", "promoter", "agent", "proxy"]
             .map(|role| of_token(role, &format!("vrd_{role}"), &[role], &["shop"]));
         let roles = ["operator", "agent", "proxy"];
         let mut entries = limited.to_vec();
         entries.push(of_token("root", "vrd_root", &roles, &["*"]));
-        let guarded = Guarded::start(&entries).await;
+        let guarded = GuardedServer::start(&entries).await;
         let root = guarded.client("vrd_root").await;
         let shop = root.create("shop", "web", 2).await.expect("created").id;
         let bank = root.create("bank", "web", 2).await.expect("created").id;

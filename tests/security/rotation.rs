@@ -11,12 +11,12 @@ use std::{
 use tokio::task::JoinHandle;
 use tonic::Code;
 
-use super::staff::{Client, Guarded, of_token};
+use super::staff::{Client, GuardedServer, of_token};
 use crate::harness::{eventually, refused};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_come_and_go_under_load_and_no_good_call_is_refused() {
-    let guarded = Guarded::start(&with(&[])).await;
+    let guarded = GuardedServer::start(&with(&[])).await;
     let load = Load::start(&guarded).await;
     let mut longest = Duration::ZERO;
     for round in 0..ROUNDS {
@@ -50,7 +50,7 @@ async fn tokens_come_and_go_under_load_and_no_good_call_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_not_valid_changes_nothing_and_is_logged() {
-    let guarded = Guarded::start(&with(&[])).await;
+    let guarded = GuardedServer::start(&with(&[])).await;
     let load = Load::start(&guarded).await;
     let path = guarded.file.path();
     let whole = with(&[]).concat();
@@ -87,7 +87,7 @@ struct Load {
 }
 
 impl Load {
-    async fn start(guarded: &Guarded) -> Self {
+    async fn start(guarded: &GuardedServer) -> Self {
         let (stop, calls) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
         let mut callers = Vec::new();
         for token in ["vrd_a", "vrd_b", "vrd_a", "vrd_b"] {
@@ -128,7 +128,7 @@ fn with(more: &[&str]) -> Vec<String> {
 /// As a busy editor may do it: again and again, and the file is there all the time,
 /// but for moments holds nothing, or some of the text. Cut between two entries, it
 /// is valid and has too few; no such moment comes twice.
-fn write_in_place(guarded: &Guarded, entries: &[String]) {
+fn write_in_place(guarded: &GuardedServer, entries: &[String]) {
     for count in 0..REWRITES {
         let mut text = format!("# {count}\n");
         let mut cuts = vec![0, text.len()];
@@ -145,7 +145,7 @@ fn write_in_place(guarded: &Guarded, entries: &[String]) {
 }
 
 /// Waits until a token is let in, or is not any more.
-async fn until(guarded: &Guarded, token: &str, good: bool) {
+async fn until(guarded: &GuardedServer, token: &str, good: bool) {
     let client = guarded.client(token).await;
     eventually(format!("{token} to be let in: {good}"), async || {
         (is_let_in(&client).await == good).then_some(())
@@ -164,7 +164,7 @@ async fn is_let_in(client: &Client) -> bool {
 }
 
 /// The log lines of level ERROR.
-fn errors(guarded: &Guarded) -> Vec<String> {
+fn errors(guarded: &GuardedServer) -> Vec<String> {
     let log = guarded.server.log();
     let lines = log.lines().filter(|line| line.contains("\"ERROR\""));
     lines.map(str::to_owned).collect()

@@ -8,13 +8,13 @@ use viridian_proto::v1::{
     deployment_service_client::DeploymentServiceClient,
 };
 
-use super::staff::{Guarded, digest, of_token};
+use super::staff::{GuardedServer, digest, of_token};
 use crate::harness::{creation, eventually, manual, refused, within};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_is_in_the_log_however_much_is_logged() {
     let operator = of_token("alice", GOOD, &["operator", "proxy"], &["shop"]);
-    let guarded = Guarded::start_with(&[operator], |command| {
+    let guarded = GuardedServer::start_with(&[operator], |command| {
         command.env("VIRIDIAN_LOG", "trace");
     })
     .await;
@@ -80,7 +80,7 @@ async fn no_secret_is_in_the_log_however_much_is_logged() {
 async fn a_call_that_is_denied_is_logged_with_who_and_what() {
     let viewer = of_token("bob", GOOD, &["viewer"], &["shop"]);
     let root = of_token("root", "vrd_root", &["operator"], &["*"]);
-    let guarded = Guarded::start(&[viewer, root]).await;
+    let guarded = GuardedServer::start(&[viewer, root]).await;
     let bank = guarded
         .client("vrd_root")
         .await
@@ -135,7 +135,7 @@ async fn a_call_that_is_denied_is_logged_with_who_and_what() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn history_has_the_names_that_the_credentials_have() {
-    let guarded = Guarded::start(&[
+    let guarded = GuardedServer::start(&[
         of_token("alice", "vrd_alice", &["operator"], &["*"]),
         of_token("the pipeline", "vrd_ci", &["promoter"], &["shop"]),
     ])
@@ -199,7 +199,7 @@ async fn history_has_the_names_that_the_credentials_have() {
 }
 
 /// A call with a header as it is.
-async fn plain(guarded: &Guarded, header: &str) -> Result<(), tonic::Status> {
+async fn plain(guarded: &GuardedServer, header: &str) -> Result<(), tonic::Status> {
     let channel = Channel::from_shared(guarded.server.url()).expect("a URL");
     let channel = channel.connect().await.expect("the server is there");
     let mut request = tonic::Request::new(ListDeploymentsRequest::default());

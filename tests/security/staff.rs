@@ -20,10 +20,10 @@ use viridian_proto::v1::{
     traffic_service_client::TrafficServiceClient,
 };
 
-use crate::harness::{Engine, PATIENCE, Server, creation, manual};
+use crate::harness::{Engine, Server, WAIT_TIMEOUT, creation, manual};
 
 /// A server that lets in only those whom a file names.
-pub(crate) struct Guarded {
+pub(crate) struct GuardedServer {
     pub(crate) server: Server,
     pub(crate) file: CredentialsFile,
 }
@@ -42,7 +42,7 @@ pub(crate) struct Client {
 
 pub(crate) type Shown = InterceptedService<Channel, CallCredentials>;
 
-impl Guarded {
+impl GuardedServer {
     pub(crate) async fn start(entries: &[String]) -> Self {
         Self::start_with(entries, |_| {}).await
     }
@@ -155,7 +155,7 @@ impl Client {
 
 async fn connect(url: &str) -> Channel {
     let endpoint = Endpoint::from_shared(url.to_owned()).expect("a URL");
-    let endpoint = endpoint.connect_timeout(PATIENCE).timeout(PATIENCE);
+    let endpoint = endpoint.connect_timeout(WAIT_TIMEOUT).timeout(WAIT_TIMEOUT);
     endpoint.connect().await.expect("the server can be reached")
 }
 

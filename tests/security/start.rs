@@ -12,10 +12,10 @@ use tonic::{
 
 use super::{
     pki::{Authority, Files},
-    staff::{CredentialsFile, Guarded, of_token},
+    staff::{CredentialsFile, GuardedServer, of_token},
 };
 use crate::harness::{
-    Api, Engine, Finished, Server, TestDatabase, finish, refused, tool, viridian, within,
+    Api, Engine, FinishedProgram, Server, TestDatabase, finish, refused, tool, viridian, within,
 };
 
 #[tokio::test]
@@ -31,7 +31,7 @@ async fn without_credentials_it_says_that_it_listens_on_loopback_only() {
 #[tokio::test]
 async fn with_credentials_it_says_that_they_are_needed() {
     let entry = of_token("ci", "vrd_ci", &["viewer"], &["*"]);
-    let guarded = Guarded::start_with(&[entry], |command| {
+    let guarded = GuardedServer::start_with(&[entry], |command| {
         command.arg("--insecure");
     })
     .await;
@@ -143,7 +143,7 @@ async fn tls_that_cannot_work_is_a_configuration_error() {
 #[tokio::test]
 async fn health_is_for_everyone_and_reflection_for_those_with_credentials() {
     let entry = of_token("ci", "vrd_ci", &["proxy"], &["shop"]);
-    let guarded = Guarded::start(&[entry]).await;
+    let guarded = GuardedServer::start(&[entry]).await;
     let check = "grpc.health.v1.Health/Check";
     // Without reflection grpcurl has to be told what a health check is.
     let folder = Files::create();
@@ -178,7 +178,7 @@ async fn health_is_for_everyone_and_reflection_for_those_with_credentials() {
 #[tokio::test]
 async fn a_refusal_is_a_whole_reply() {
     let entry = of_token("ci", "vrd_ci", &["viewer"], &["*"]);
-    let guarded = Guarded::start(&[entry]).await;
+    let guarded = GuardedServer::start(&[entry]).await;
     let mut channel = guarded.server.api().await.channel();
     let request = http::Request::post(
         guarded.server.url() + "/viridian.deployment.v1.DeploymentService/GetDeployment",
@@ -207,7 +207,7 @@ async fn a_method_that_is_not_there_is_unimplemented() {
     let status = unknown_method(&server.api().await).await;
     refused(&status, Code::Unimplemented, "METHOD_NOT_FOUND");
     let entry = of_token("ci", "vrd_ci", &["viewer"], &["*"]);
-    let guarded = Guarded::start(&[entry]).await;
+    let guarded = GuardedServer::start(&[entry]).await;
     let status = unknown_method(&guarded.server.api().await).await;
     refused(&status, Code::Unauthenticated, "CREDENTIALS_MISSING");
 }
@@ -232,7 +232,7 @@ async fn refused_to_start(arguments: &[&str]) -> String {
         all.extend(["--listen", "127.0.0.1:0"]);
     }
     all.extend(arguments);
-    let run: Finished = finish(viridian(&all)).await;
+    let run: FinishedProgram = finish(viridian(&all)).await;
     assert_eq!(run.code, Some(78), "{arguments:?}: {run:?}");
     let lines: Vec<_> = run.stderr.lines().collect();
     assert_eq!(lines.len(), 1, "one line: {run:?}");

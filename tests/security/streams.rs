@@ -6,7 +6,7 @@ use std::time::Duration;
 use tonic::{Code, Status, Streaming};
 use viridian_proto::v1::{WatchTrafficRequest, WatchTrafficResponse};
 
-use super::staff::{Client, Guarded, of_token};
+use super::staff::{Client, GuardedServer, of_token};
 use crate::harness::{refused, within};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -46,9 +46,9 @@ async fn a_stream_ends_when_its_projects_change_and_can_be_had_anew() {
     assert_goes_on(&guarded, &mut stays).await;
 }
 
-async fn start() -> (Guarded, Streaming<WatchTrafficResponse>) {
+async fn start() -> (GuardedServer, Streaming<WatchTrafficResponse>) {
     let removed = of_token("removed", "vrd_removed", &["proxy"], &["*"]);
-    let guarded = Guarded::start(&[removed, stays_entry(), root_entry()]).await;
+    let guarded = GuardedServer::start(&[removed, stays_entry(), root_entry()]).await;
     root(&guarded)
         .await
         .create("shop", "web", 0)
@@ -66,12 +66,12 @@ fn root_entry() -> String {
     of_token("root", "vrd_root", &["operator"], &["*"])
 }
 
-async fn root(guarded: &Guarded) -> Client {
+async fn root(guarded: &GuardedServer) -> Client {
     guarded.client("vrd_root").await
 }
 
 /// A stream whose first table has come.
-async fn open(guarded: &Guarded, token: &str) -> Streaming<WatchTrafficResponse> {
+async fn open(guarded: &GuardedServer, token: &str) -> Streaming<WatchTrafficResponse> {
     let request = WatchTrafficRequest {
         deployments: Vec::new(),
         all: true,
@@ -99,7 +99,7 @@ async fn ending(stream: &mut Streaming<WatchTrafficResponse>) -> Status {
 }
 
 /// The next change comes by.
-async fn assert_goes_on(guarded: &Guarded, stream: &mut Streaming<WatchTrafficResponse>) {
+async fn assert_goes_on(guarded: &GuardedServer, stream: &mut Streaming<WatchTrafficResponse>) {
     root(guarded)
         .await
         .create("shop", "next", 0)

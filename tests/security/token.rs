@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::staff::{Guarded, digest, of_token};
-use crate::harness::{Finished, closed_port, eventually, finish, viridian};
+use super::staff::{GuardedServer, digest, of_token};
+use crate::harness::{FinishedProgram, closed_port, eventually, finish, viridian};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_is_let_in_by_the_entry_that_comes_with_it() {
@@ -25,7 +25,7 @@ async fn a_token_is_let_in_by_the_entry_that_comes_with_it() {
     assert!(entry.contains(&digest(token)), "{entry}");
     assert!(!entry.contains(token), "{entry}");
 
-    let guarded = Guarded::start(&[entry.to_owned()]).await;
+    let guarded = GuardedServer::start(&[entry.to_owned()]).await;
     let client = guarded.client(token).await;
     client.create("shop", "web", 0).await.expect("let in");
     let url = guarded.server.url();
@@ -108,7 +108,7 @@ async fn a_token_does_not_go_to_another_machine_in_clear() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_shows_its_token() {
-    let guarded = Guarded::start(&[
+    let guarded = GuardedServer::start(&[
         of_token("alice", "vrd_alice", &["operator", "agent"], &["*"]),
         of_token("machine", "vrd_machine", &["agent"], &["shop"]),
     ])
@@ -144,7 +144,7 @@ async fn an_agent_shows_its_token() {
     assert!(!log.contains("vrd_machine"), "{log}");
 }
 
-async fn get(url: &str, token: &str) -> Finished {
+async fn get(url: &str, token: &str) -> FinishedProgram {
     let arguments = [
         "deployment",
         "get",

@@ -4,36 +4,38 @@
 use std::{collections::BTreeSet, fs, io::Write as _, path::PathBuf, process::Stdio};
 
 use rstest::rstest;
+use rstest_reuse::apply;
 use serde_json::Value;
 use tokio::process::Command;
 use viridian_proto::v1::{Deployment, DeploymentLifecycle, ListHistoryRequest};
 
 use super::lines;
-use crate::harness::{
-    Engine, METRICS, REFERENCE, Server, World, count, delete, eventually, finish, manual,
-    promotion, root, tool,
+use crate::{
+    engines::both_engines,
+    harness::{
+        Engine, METRICS, REFERENCE, Server, TestEnv, count, delete, eventually, finish, manual,
+        promotion, root, tool,
+    },
 };
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn a_rollout_moves_what_is_measured_and_is_a_line_a_move(#[case] engine: Engine) {
-    let world = World::on(Server::start_with(engine, &METRICS).await).await;
-    world.serving(2, manual()).await;
-    let refusal = world.api.promote(promotion(REFERENCE)).await;
+    let env = TestEnv::on(Server::start_with(engine, &METRICS).await).await;
+    env.serving(2, manual()).await;
+    let refusal = env.api.promote(promotion(REFERENCE)).await;
     refusal.expect_err("there is nothing to promote");
-    world.bring_up().await;
+    env.bring_up().await;
     eventually("the gate is counted", async || {
         let place = r#"{lifecycle="DEPLOYING",sub_step="AWAITING_PROMOTION",paused="false"}"#;
-        let metrics = world.server.metrics().await;
+        let metrics = env.server.metrics().await;
         (metrics.value(&format!("viridian_deployments{place}")) == 1.0).then_some(())
     })
     .await;
-    world.promote().await;
-    let ready = world.ready().await;
+    env.promote().await;
+    let ready = env.ready().await;
 
-    let metrics = world.server.metrics().await;
+    let metrics = env.server.metrics().await;
     for (series, value) in [
         (r#"promotions_total{kind="manual",outcome="promoted"}"#, 1.0),
         (r#"promotions_total{kind="manual",outcome="refused"}"#, 1.0),
@@ -73,7 +75,7 @@ async fn a_rollout_moves_what_is_measured_and_is_a_line_a_move(#[case] engine: E
         assert!(found > 0.0, "{series}\n{}", metrics.text());
     }
 
-    let mut client = world.api.deployments();
+    let mut client = env.api.deployments();
     let history = client.list_history(ListHistoryRequest {
         deployment: REFERENCE.to_owned(),
         page_size: 100,
@@ -81,7 +83,7 @@ async fn a_rollout_moves_what_is_measured_and_is_a_line_a_move(#[case] engine: E
     });
     let history = history.await.expect("its history").into_inner().entries;
     let told = eventually("a line a move", async || {
-        let told = lines(&world.server, "moved");
+        let told = lines(&env.server, "moved");
         (told.len() >= history.len()).then_some(told)
     })
     .await;
@@ -108,43 +110,41 @@ async fn a_rollout_moves_what_is_measured_and_is_a_line_a_move(#[case] engine: E
     assert_eq!(span("unit", "deployment"), *ready.id);
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn looking_in_vain_is_no_line(#[case] engine: Engine) {
-    let world = World::on(Server::start_with(engine, &METRICS).await).await;
-    world.serving(1, manual()).await;
+    let env = TestEnv::on(Server::start_with(engine, &METRICS).await).await;
+    env.serving(1, manual()).await;
     eventually("its moves", async || {
-        (lines(&world.server, "moved").len() == 2).then_some(())
+        (lines(&env.server, "moved").len() == 2).then_some(())
     })
     .await;
     let idle = async || {
-        let metrics = world.server.metrics().await;
+        let metrics = env.server.metrics().await;
         metrics.value(r#"viridian_due_queue_passes_total{outcome="idle"}"#)
     };
     let before = idle().await;
-    let log = world.server.log();
+    let log = env.server.log();
     let looks = f64::from(count("VIRIDIAN_IDLE_LOOKS", 3));
     eventually("more looks in vain", async || {
         (idle().await >= before + looks).then_some(())
     })
     .await;
-    assert_eq!(world.server.log(), log);
+    assert_eq!(env.server.log(), log);
 }
 
 #[tokio::test]
 async fn what_is_deleted_is_counted_no_more() {
-    let world = World::on(Server::start_with(Engine::Sqlite, &METRICS).await).await;
-    let gate = world.at_gate(1, manual()).await;
-    let mut client = world.api.deployments();
+    let env = TestEnv::on(Server::start_with(Engine::Sqlite, &METRICS).await).await;
+    let gate = env.at_gate(1, manual()).await;
+    let mut client = env.api.deployments();
     let deleted = client.delete_deployment(delete(REFERENCE)).await;
     deleted.expect("it can be deleted");
     // Its name is free.
     let is_over = |it: &Deployment| it.lifecycle() == DeploymentLifecycle::Destroyed;
-    world.api.until(&gate.id, "its end", is_over).await;
+    env.api.until(&gate.id, "its end", is_over).await;
     eventually("none is counted", async || {
-        let metrics = world.server.metrics().await;
+        let metrics = env.server.metrics().await;
         let ended = metrics.value(r#"viridian_rollouts_total{outcome="deleted"}"#);
         let left = metrics
             .text()
@@ -158,11 +158,11 @@ async fn what_is_deleted_is_counted_no_more() {
 
 #[tokio::test]
 async fn what_is_told_is_as_prometheus_wants_it_and_all_that_is_asked_for() {
-    let world = World::on(Server::start_with(Engine::Sqlite, &METRICS).await).await;
-    world.at_gate(1, manual()).await;
-    world.promote().await;
-    world.ready().await;
-    let page = world.server.metrics().await.text().to_owned();
+    let env = TestEnv::on(Server::start_with(Engine::Sqlite, &METRICS).await).await;
+    env.at_gate(1, manual()).await;
+    env.promote().await;
+    env.ready().await;
+    let page = env.server.metrics().await.text().to_owned();
     let mut lint = std::process::Command::new(tool("promtool"))
         .args(["check", "metrics"])
         .stdin(Stdio::piped())

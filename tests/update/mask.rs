@@ -1,6 +1,7 @@
 //! The mask says which fields change, and nothing else does.
 
 use rstest::rstest;
+use rstest_reuse::apply;
 use viridian_proto::v1::{
     BlueGreenSpec, Deployment, DeploymentPolicy, GateTimeout, GateTimeoutAction, RollingUpdateSpec,
     UpdateDeploymentRequest, deployment_policy::Strategy, int_or_percent::Value,
@@ -10,13 +11,14 @@ use super::fixture::{
     default_policy, idle, int_or_percent, labels, masked, new_policy, new_spec, old_policy, policy,
     rolling, spec,
 };
-use crate::harness::{Api, Engine, Server, field_paths, seconds, update};
+use crate::{
+    engines::both_engines,
+    harness::{Api, Engine, Server, field_paths, seconds, update},
+};
 
 type Change = fn(&mut Deployment);
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn a_mask_says_what_changes(#[case] engine: Engine) {
     let server = Server::start(engine).await;
@@ -87,9 +89,7 @@ async fn a_mask_says_what_changes(#[case] engine: Engine) {
     }
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn what_is_named_and_not_set_gets_its_default(#[case] engine: Engine) {
     let server = Server::start(engine).await;
@@ -118,9 +118,7 @@ async fn what_is_named_and_not_set_gets_its_default(#[case] engine: Engine) {
     }
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn a_strategy_changes_as_a_whole_or_by_its_settings(#[case] engine: Engine) {
     let server = Server::start(engine).await;
@@ -226,9 +224,7 @@ async fn a_strategy_changes_as_a_whole_or_by_its_settings(#[case] engine: Engine
     }
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn a_mask_that_cannot_be_is_an_invalid_argument(#[case] engine: Engine) {
     let server = Server::start(engine).await;

@@ -17,49 +17,49 @@ use viridian_proto::v1::{DeploymentEvent, DeploymentEventKind as Kind, WatchDepl
 
 use super::{deployment, idle, labelled};
 use crate::harness::{
-    Api, Engine, PATIENCE, Server, eventually, of_deployments, of_project, within,
+    Api, Engine, Server, WAIT_TIMEOUT, eventually, of_deployments, of_project, within,
 };
 
 /// The servers that can be reached now.
-type Servers = Arc<Mutex<Vec<String>>>;
+type ServerUrls = Arc<Mutex<Vec<String>>>;
 
 /// The sequences that a watch told of each deployment, in their order.
-type Told = BTreeMap<String, Vec<i64>>;
+type SequencesByDeployment = BTreeMap<String, Vec<i64>>;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_missed_or_repeated_across_two_servers() {
     let server = Server::start(Engine::Postgres).await;
     let beside = server.beside().await;
     let servers = Arc::new(Mutex::new(vec![server.url(), beside.url()]));
-    let scene = Scene::begin(&server.api().await, &servers).await;
-    scene.end().await;
+    let watches = ManyWatches::begin(&server.api().await, &servers).await;
+    watches.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_missed_or_repeated_across_restarts() {
     let mut server = Server::start(Engine::Sqlite).await;
     let servers = Arc::new(Mutex::new(vec![server.url()]));
-    let scene = Scene::begin(&server.api().await, &servers).await;
+    let watches = ManyWatches::begin(&server.api().await, &servers).await;
     for part in 1..4 {
-        scene.until_written(scene.events * part / 4).await;
+        watches.until_written(watches.events * part / 4).await;
         server = server.restart().await;
         *servers.lock().unwrap_or_else(PoisonError::into_inner) = vec![server.url()];
     }
-    scene.end().await;
+    watches.end().await;
 }
 
 /// Eight writers and two watches.
-struct Scene {
+struct ManyWatches {
     ids: Vec<String>,
     events: usize,
     written: Arc<AtomicUsize>,
-    servers: Servers,
+    servers: ServerUrls,
     writers: JoinSet<()>,
-    watches: Vec<JoinHandle<(Told, usize)>>,
+    watches: Vec<JoinHandle<(SequencesByDeployment, usize)>>,
 }
 
-impl Scene {
-    async fn begin(api: &Api, servers: &Servers) -> Self {
+impl ManyWatches {
+    async fn begin(api: &Api, servers: &ServerUrls) -> Self {
         let events = env::var("VIRIDIAN_EVENTS").map_or(1_000, |n| n.parse().expect("a number"));
         let mut ids = Vec::new();
         for n in 0..WRITERS {
@@ -69,7 +69,7 @@ impl Scene {
         let requests = [of_project("shop"), of_deployments(&references)];
         let mut watches = Vec::new();
         for (request, seed) in requests.into_iter().zip(1..) {
-            let mut watch = Watch::begin(api, request).await;
+            let mut watch = TrackedWatch::begin(api, request).await;
             let servers = Arc::clone(servers);
             watches.push(tokio::spawn(async move {
                 let breaks = watch.go_on(servers, seed).await;
@@ -134,21 +134,21 @@ impl Scene {
 }
 
 /// A watch, and what it told so far.
-struct Watch {
+struct TrackedWatch {
     question: WatchDeploymentsRequest,
-    told: Told,
+    told: SequencesByDeployment,
     token: String,
     /// How many deployments it has the last event of.
     ended: usize,
 }
 
-impl Watch {
+impl TrackedWatch {
     /// Takes the snapshots.
     async fn begin(api: &Api, question: WatchDeploymentsRequest) -> Self {
         let mut events = api.follow(question.clone()).await.expect("a watch");
         let mut watch = Self {
             question,
-            told: Told::new(),
+            told: SequencesByDeployment::new(),
             token: String::new(),
             ended: 0,
         };
@@ -172,19 +172,22 @@ impl Watch {
 
     /// Goes on, breaks off, and so forth, until it has the last event of each.
     /// Gives how often it broke.
-    async fn go_on(&mut self, servers: Servers, seed: u64) -> usize {
-        let mut dice = StdRng::seed_from_u64(seed);
+    async fn go_on(&mut self, servers: ServerUrls, seed: u64) -> usize {
+        let mut rng = StdRng::seed_from_u64(seed);
         let (mut breaks, mut last) = (0, Instant::now());
         while self.ended < WRITERS {
-            let which = dice.random_range(0..2);
-            let patience = dice.random_range(1..200);
+            let which = rng.random_range(0..2);
+            let patience = rng.random_range(1..200);
             let token = self.token.clone();
             // A server that is away or stops is one way to break.
             let broken = self.follow(&servers, which, patience).await.err();
             if self.token != token {
                 last = Instant::now();
             }
-            assert!(last.elapsed() < PATIENCE, "it does not go on: {broken:?}");
+            assert!(
+                last.elapsed() < WAIT_TIMEOUT,
+                "it does not go on: {broken:?}"
+            );
             breaks += 1;
         }
         breaks
@@ -192,7 +195,7 @@ impl Watch {
 
     async fn follow(
         &mut self,
-        servers: &Servers,
+        servers: &ServerUrls,
         which: usize,
         patience: usize,
     ) -> Result<(), Status> {
@@ -215,15 +218,24 @@ impl Watch {
 }
 
 /// Changes a deployment so many times; a call that fails is made again.
-async fn write(servers: Servers, id: String, times: usize, seed: u64, written: Arc<AtomicUsize>) {
-    let mut dice = StdRng::seed_from_u64(seed);
+async fn write(
+    servers: ServerUrls,
+    id: String,
+    times: usize,
+    seed: u64,
+    written: Arc<AtomicUsize>,
+) {
+    let mut rng = StdRng::seed_from_u64(seed);
     let mut api = None;
     for n in 0..times {
         let begun = Instant::now();
         loop {
-            assert!(begun.elapsed() < PATIENCE, "it cannot be changed any more");
-            if api.is_none() || dice.random_range(0..20) == 0 {
-                api = connect(&servers, dice.random_range(0..2)).await.ok();
+            assert!(
+                begun.elapsed() < WAIT_TIMEOUT,
+                "it cannot be changed any more"
+            );
+            if api.is_none() || rng.random_range(0..20) == 0 {
+                api = connect(&servers, rng.random_range(0..2)).await.ok();
             }
             let Some(there) = &api else { continue };
             let reply = there
@@ -240,7 +252,7 @@ async fn write(servers: Servers, id: String, times: usize, seed: u64, written: A
 }
 
 /// Reaches one of the servers, if it is there.
-async fn connect(servers: &Servers, which: usize) -> Result<Api, Status> {
+async fn connect(servers: &ServerUrls, which: usize) -> Result<Api, Status> {
     let url = {
         let servers = servers.lock().unwrap_or_else(PoisonError::into_inner);
         servers[which % servers.len()].clone()

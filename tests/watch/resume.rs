@@ -1,17 +1,17 @@
 //! Going on with a token.
 
 use rstest::rstest;
+use rstest_reuse::apply;
 use tonic::Code;
 use viridian_proto::v1::{DeploymentEventKind as Kind, WatchDeploymentsRequest};
 
 use super::{change, deployment, destroy, follow, gap, idle};
-use crate::harness::{
-    Engine, REFERENCE, Server, behind, eventually, of_deployments, of_project, refused,
+use crate::{
+    engines::both_engines,
+    harness::{Engine, REFERENCE, Server, behind, eventually, of_deployments, of_project, refused},
 };
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn a_token_goes_on_where_it_was_given_also_behind_a_restart(#[case] engine: Engine) {
     let server = Server::start(engine).await;
@@ -47,9 +47,7 @@ async fn a_token_goes_on_where_it_was_given_also_behind_a_restart(#[case] engine
     assert_eq!(events.event().await.deployment, seen[2].deployment);
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn the_end_of_a_deployment_is_told_to_who_was_away(#[case] engine: Engine) {
     let server = Server::start(engine).await;
@@ -72,9 +70,7 @@ async fn the_end_of_a_deployment_is_told_to_who_was_away(#[case] engine: Engine)
     assert_eq!(deployment(&last).id, it.id);
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn a_watch_may_break_among_its_snapshots(#[case] engine: Engine) {
     let server = Server::start(engine).await;
@@ -114,9 +110,7 @@ async fn a_watch_may_break_among_its_snapshots(#[case] engine: Engine) {
     assert_eq!(told, expected);
 }
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn a_token_that_is_too_old_is_told_so(#[case] engine: Engine) {
     let server = Server::start(engine).await;

@@ -3,15 +3,17 @@
 use std::time::{Duration, Instant};
 
 use rstest::rstest;
+use rstest_reuse::apply;
 use tonic::{Code, transport::Channel};
 use viridian_proto::v1::deployment_service_client::DeploymentServiceClient;
 
 use super::{deployment, follow, gap, idle, labelled};
-use crate::harness::{Engine, Events, REFERENCE, Server, behind, of_deployments, refused, within};
+use crate::{
+    engines::both_engines,
+    harness::{Engine, EventStream, REFERENCE, Server, behind, of_deployments, refused, within},
+};
 
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
+#[apply(both_engines)]
 #[tokio::test]
 async fn a_slow_consumer_is_ended_and_misses_nothing(#[case] engine: Engine) {
     let flags = ["--watch-buffer", "4", "--watch-patience", "50ms"];
@@ -26,7 +28,7 @@ async fn a_slow_consumer_is_ended_and_misses_nothing(#[case] engine: Engine) {
     let begun = Instant::now();
     let mut last = it.sequence;
     let mut n = 0;
-    while n < 100 || begun.elapsed() < 10 * PATIENCE {
+    while n < 100 || begun.elapsed() < 10 * WAIT_TIMEOUT {
         let request = labelled(&it.id, n, &"x".repeat(60));
         let reply = api.deployments().update_deployment(request).await;
         let reply = reply.expect("it is updated").into_inner();
@@ -60,7 +62,7 @@ async fn a_slow_consumer_is_ended_and_misses_nothing(#[case] engine: Engine) {
 }
 
 /// A watch over a connection on which next to nothing is under way.
-async fn slowly(server: &Server) -> Events {
+async fn slowly(server: &Server) -> EventStream {
     let endpoint = Channel::from_shared(server.url())
         .expect("a URL")
         .initial_stream_window_size(4_096)
@@ -69,7 +71,7 @@ async fn slowly(server: &Server) -> Events {
     let channel = channel.expect("it is there");
     let mut client = DeploymentServiceClient::new(channel);
     let reply = client.watch_deployments(of_deployments(&[REFERENCE])).await;
-    Events(reply.expect("a watch").into_inner())
+    EventStream(reply.expect("a watch").into_inner())
 }
 
-const PATIENCE: Duration = Duration::from_millis(50);
+const WAIT_TIMEOUT: Duration = Duration::from_millis(50);

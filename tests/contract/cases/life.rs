@@ -5,7 +5,7 @@ use tonic::Code;
 use super::{
     super::{
         case::{Case, Details, aborted, case, done, invalid, refusal, wrong_state},
-        scene::Scene,
+        contract_env::InitialState,
     },
     named, terms, terms_on_one,
 };
@@ -18,7 +18,7 @@ fn create() -> Vec<Case> {
     const METHOD: &str = "CreateDeployment";
     let new = |name, fields: &str, outcome| {
         let request = format!(r#"{{"project":"contract","name":"$name",{fields}}}"#);
-        case(METHOD, name, Scene::Nothing, request, outcome)
+        case(METHOD, name, InitialState::Nothing, request, outcome)
     };
     let taken = refusal(
         Code::AlreadyExists,
@@ -81,14 +81,14 @@ fn create() -> Vec<Case> {
         case(
             METHOD,
             "no name",
-            Scene::Nothing,
+            InitialState::Nothing,
             "{}",
             invalid(&["name", "project"]),
         ),
         case(
             METHOD,
             "taken name",
-            Scene::Idle,
+            InitialState::Idle,
             r#"{"project":"contract","name":"$name"}"#,
             taken,
         ),
@@ -103,7 +103,7 @@ fn create() -> Vec<Case> {
     ];
     cases.extend(terms(
         METHOD,
-        Scene::Nothing,
+        InitialState::Nothing,
         r#""project":"contract","name":"$name","#,
     ));
     cases
@@ -116,28 +116,28 @@ fn get() -> Vec<Case> {
         case(
             METHOD,
             "by name",
-            Scene::Ready,
+            InitialState::Ready,
             r#"{"deployment":"$ref"}"#,
             done(&[("/deployment/id", "$id")]),
         ),
         case(
             METHOD,
             "by id",
-            Scene::Ready,
+            InitialState::Ready,
             r#"{"deployment":"$id"}"#,
             done(&[("/deployment/name", "$name")]),
         ),
         case(
             METHOD,
             "gone, by id",
-            Scene::Gone,
+            InitialState::Gone,
             r#"{"deployment":"$id"}"#,
             done(&[("/deployment/lifecycle", "DEPLOYMENT_LIFECYCLE_DESTROYING")]),
         ),
         case(
             METHOD,
             "gone, by name",
-            Scene::Gone,
+            InitialState::Gone,
             r#"{"deployment":"$ref"}"#,
             super::no_deployment("$ref"),
         ),
@@ -147,34 +147,38 @@ fn get() -> Vec<Case> {
 
 fn update() -> Vec<Case> {
     const METHOD: &str = "UpdateDeployment";
-    let on = |name, scene, fields: &str, outcome| {
+    let on = |name, initial, fields: &str, outcome| {
         let request = format!(r#"{{"deployment":"$ref",{fields}}}"#);
-        case(METHOD, name, scene, request, outcome)
+        case(METHOD, name, initial, request, outcome)
     };
     let rolling = r#""policy":{"rollingUpdate":{}},"updateMask":"policy.rollingUpdate""#;
     let mut cases = named(METHOD, r#","targetReplicas":2"#);
-    cases.extend(terms_on_one(METHOD, Scene::Ready, r#","targetReplicas":2"#));
+    cases.extend(terms_on_one(
+        METHOD,
+        InitialState::Ready,
+        r#","targetReplicas":2"#,
+    ));
     cases.extend([
-        on("without a mask", Scene::Ready, r#""targetReplicas":2"#, done(&[("/deployment/targetReplicas", "2")])),
-        on("with a mask", Scene::Ready, r#""targetReplicas":2,"labels":{"a":"b"},"updateMask":"labels""#,
+        on("without a mask", InitialState::Ready, r#""targetReplicas":2"#, done(&[("/deployment/targetReplicas", "2")])),
+        on("with a mask", InitialState::Ready, r#""targetReplicas":2,"labels":{"a":"b"},"updateMask":"labels""#,
             done(&[("/deployment/targetReplicas", "1"), ("/deployment/labels/a", "b")])),
-        on("another strategy", Scene::Ready, rolling, done(&[])),
-        on("nothing", Scene::Ready, r#""reason":"none""#, invalid(&["update_mask"])),
-        on("unknown field", Scene::Ready, r#""updateMask":"labels,name""#, invalid(&["update_mask.paths[1]"])),
-        on("out of bounds", Scene::Ready,
+        on("another strategy", InitialState::Ready, rolling, done(&[])),
+        on("nothing", InitialState::Ready, r#""reason":"none""#, invalid(&["update_mask"])),
+        on("unknown field", InitialState::Ready, r#""updateMask":"labels,name""#, invalid(&["update_mask.paths[1]"])),
+        on("out of bounds", InitialState::Ready,
             r#""targetReplicas":-1,"revisionHistoryLimit":1001,"labels":{"":""},"policy":{"drainGrace":"-1s"}"#,
             invalid(&["labels[\"\"]", "policy.drain_grace", "revision_history_limit", "target_replicas"])),
-        on("no room to roll with what there is", Scene::Rolling,
+        on("no room to roll with what there is", InitialState::Rolling,
             r#""policy":{"rollingUpdate":{"maxSurge":{"count":0}}},"updateMask":"policy.rollingUpdate.maxSurge""#,
             invalid(&["policy.rolling_update"])),
-        on("another strategy while deploying", Scene::Gate, rolling, wrong_state(&["STRATEGY_IN_USE"])),
-        on("a setting of the other strategy", Scene::Ready,
+        on("another strategy while deploying", InitialState::Gate, rolling, wrong_state(&["STRATEGY_IN_USE"])),
+        on("a setting of the other strategy", InitialState::Ready,
             r#""policy":{"rollingUpdate":{"maxSurge":{"count":1}}},"updateMask":"policy.rollingUpdate.maxSurge""#,
             wrong_state(&["STRATEGY_MISMATCH"])),
-        on("a setting of a gate timeout that there is not", Scene::Ready,
+        on("a setting of a gate timeout that there is not", InitialState::Ready,
             r#""policy":{"blueGreen":{"gateTimeout":{"duration":"1s"}}},"updateMask":"policy.blueGreen.gateTimeout.duration""#,
             wrong_state(&["NO_GATE_TIMEOUT"])),
-        case(METHOD, "gone", Scene::Gone, r#"{"deployment":"$id","targetReplicas":2}"#, wrong_state(&["DEPLOYMENT_GONE"])),
+        case(METHOD, "gone", InitialState::Gone, r#"{"deployment":"$id","targetReplicas":2}"#, wrong_state(&["DEPLOYMENT_GONE"])),
     ]);
     cases
 }
@@ -182,26 +186,26 @@ fn update() -> Vec<Case> {
 fn delete() -> Vec<Case> {
     const METHOD: &str = "DeleteDeployment";
     let mut cases = named(METHOD, "");
-    cases.extend(terms_on_one(METHOD, Scene::Idle, ""));
+    cases.extend(terms_on_one(METHOD, InitialState::Idle, ""));
     cases.extend([
         case(
             METHOD,
             "ready",
-            Scene::Ready,
+            InitialState::Ready,
             r#"{"deployment":"$ref"}"#,
             done(&[("/deployment/lifecycle", "DEPLOYMENT_LIFECYCLE_DESTROYING")]),
         ),
         case(
             METHOD,
             "deploying",
-            Scene::Gate,
+            InitialState::Gate,
             r#"{"deployment":"$ref"}"#,
             done(&[("/deployment/lifecycle", "DEPLOYMENT_LIFECYCLE_DESTROYING")]),
         ),
         case(
             METHOD,
             "gone",
-            Scene::Gone,
+            InitialState::Gone,
             r#"{"deployment":"$id"}"#,
             wrong_state(&["DEPLOYMENT_GONE"]),
         ),
@@ -212,26 +216,26 @@ fn delete() -> Vec<Case> {
 fn pause() -> Vec<Case> {
     const METHOD: &str = "PauseDeployment";
     let mut cases = named(METHOD, "");
-    cases.extend(terms_on_one(METHOD, Scene::Ready, ""));
+    cases.extend(terms_on_one(METHOD, InitialState::Ready, ""));
     cases.extend([
         case(
             METHOD,
             "deploying",
-            Scene::Gate,
+            InitialState::Gate,
             r#"{"deployment":"$ref"}"#,
             done(&[("/deployment/paused", "true")]),
         ),
         case(
             METHOD,
             "paused",
-            Scene::Paused,
+            InitialState::Paused,
             r#"{"deployment":"$ref"}"#,
             wrong_state(&["ALREADY_PAUSED"]),
         ),
         case(
             METHOD,
             "gone",
-            Scene::Gone,
+            InitialState::Gone,
             r#"{"deployment":"$id"}"#,
             wrong_state(&["DEPLOYMENT_GONE"]),
         ),
@@ -242,26 +246,26 @@ fn pause() -> Vec<Case> {
 fn resume() -> Vec<Case> {
     const METHOD: &str = "ResumeDeployment";
     let mut cases = named(METHOD, "");
-    cases.extend(terms_on_one(METHOD, Scene::Paused, ""));
+    cases.extend(terms_on_one(METHOD, InitialState::Paused, ""));
     cases.extend([
         case(
             METHOD,
             "paused",
-            Scene::Paused,
+            InitialState::Paused,
             r#"{"deployment":"$ref"}"#,
             done(&[("/deployment/paused", "")]),
         ),
         case(
             METHOD,
             "not paused",
-            Scene::Gate,
+            InitialState::Gate,
             r#"{"deployment":"$ref"}"#,
             wrong_state(&["NOT_PAUSED"]),
         ),
         case(
             METHOD,
             "gone",
-            Scene::Gone,
+            InitialState::Gone,
             r#"{"deployment":"$id"}"#,
             wrong_state(&["DEPLOYMENT_GONE"]),
         ),

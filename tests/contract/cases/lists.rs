@@ -3,7 +3,7 @@
 use super::{
     super::{
         case::{Case, case, done, invalid, no_deployment, no_revision},
-        scene::Scene,
+        contract_env::InitialState,
     },
     named,
 };
@@ -14,11 +14,11 @@ pub(super) fn cases() -> Vec<Case> {
 
 fn deployments() -> Vec<Case> {
     const METHOD: &str = "ListDeployments";
-    let on = |name, scene, request, outcome| case(METHOD, name, scene, request, outcome);
+    let on = |name, initial, request, outcome| case(METHOD, name, initial, request, outcome);
     vec![
         on(
             "by everything",
-            Scene::Gate,
+            InitialState::Gate,
             r#"{"project":"contract","lifecycles":["DEPLOYMENT_LIFECYCLE_DEPLOYING"],
                 "subSteps":["DEPLOYMENT_SUB_STEP_AWAITING_PROMOTION"],"labelSelector":"!a","pageSize":1}"#,
             done(&[
@@ -28,14 +28,14 @@ fn deployments() -> Vec<Case> {
         ),
         on(
             "next page",
-            Scene::Idle,
+            InitialState::Idle,
             r#"{"project":"contract","pageSize":1,"pageToken":"$token"}"#,
             done(&[("/deployments", "1 items")]),
         )
         .after(r#"{"project":"contract","pageSize":1}"#),
         on(
             "everything wrong",
-            Scene::Nothing,
+            InitialState::Nothing,
             r#"{"project":"a b","lifecycles":["DEPLOYMENT_LIFECYCLE_READY",0],"subSteps":[9],
                 "labelSelector":"a b","pageSize":501,"pageToken":"?"}"#,
             invalid(&[
@@ -49,19 +49,19 @@ fn deployments() -> Vec<Case> {
         ),
         on(
             "selector that is too long",
-            Scene::Nothing,
+            InitialState::Nothing,
             r#"{"labelSelector":"$long"}"#,
             invalid(&["label_selector"]),
         ),
         on(
             "negative page size",
-            Scene::Nothing,
+            InitialState::Nothing,
             r#"{"pageSize":-1}"#,
             invalid(&["page_size"]),
         ),
         on(
             "token of other filters",
-            Scene::Idle,
+            InitialState::Idle,
             r#"{"project":"other","pageSize":1,"pageToken":"$token"}"#,
             invalid(&["page_token"]),
         )
@@ -72,11 +72,11 @@ fn deployments() -> Vec<Case> {
 fn revisions() -> Vec<Case> {
     const METHOD: &str = "ListRevisions";
     let mut cases = named(METHOD, "");
-    cases.extend(pages(METHOD, Scene::Recorded));
+    cases.extend(pages(METHOD, InitialState::Recorded));
     cases.push(case(
         METHOD,
         "newest first",
-        Scene::Recorded,
+        InitialState::Recorded,
         r#"{"deployment":"$ref"}"#,
         done(&[("/revisions", "2 items"), ("/revisions/0/number", "2")]),
     ));
@@ -85,16 +85,16 @@ fn revisions() -> Vec<Case> {
 
 fn routes() -> Vec<Case> {
     const METHOD: &str = "ListRoutes";
-    let on = |name, scene, fields: &str, outcome| {
+    let on = |name, initial, fields: &str, outcome| {
         let request = format!(r#"{{"deployment":"$ref",{fields}}}"#);
-        case(METHOD, name, scene, request, outcome)
+        case(METHOD, name, initial, request, outcome)
     };
     let mut cases = named(METHOD, "");
-    cases.extend(pages(METHOD, Scene::Gate));
+    cases.extend(pages(METHOD, InitialState::Gate));
     cases.extend([
         on(
             "of one revision",
-            Scene::Gate,
+            InitialState::Gate,
             r#""revision":"2""#,
             done(&[
                 ("/routes", "1 items"),
@@ -103,25 +103,25 @@ fn routes() -> Vec<Case> {
         ),
         on(
             "in one status",
-            Scene::Provisioning,
+            InitialState::Provisioning,
             r#""statuses":["ROUTE_STATUS_PROVISIONING"]"#,
             done(&[("/routes", "1 items")]),
         ),
         on(
             "unknown status",
-            Scene::Ready,
+            InitialState::Ready,
             r#""statuses":[0,9]"#,
             invalid(&["statuses[0]", "statuses[1]"]),
         ),
         on(
             "malformed revision",
-            Scene::Ready,
+            InitialState::Ready,
             r#""revision":"two""#,
             invalid(&["revision"]),
         ),
         on(
             "unknown revision",
-            Scene::Ready,
+            InitialState::Ready,
             r#""revision":"7""#,
             no_revision("7"),
         ),
@@ -132,11 +132,11 @@ fn routes() -> Vec<Case> {
 fn history() -> Vec<Case> {
     const METHOD: &str = "ListHistory";
     let mut cases = named(METHOD, "");
-    cases.extend(pages(METHOD, Scene::Ready));
+    cases.extend(pages(METHOD, InitialState::Ready));
     cases.push(case(
         METHOD,
         "newest first",
-        Scene::Idle,
+        InitialState::Idle,
         r#"{"deployment":"$ref"}"#,
         done(&[("/entries", "1 items"), ("/entries/0/phase", "CREATE")]),
     ));
@@ -145,12 +145,12 @@ fn history() -> Vec<Case> {
 
 fn watch() -> Vec<Case> {
     const METHOD: &str = "WatchDeployments";
-    let on = |name, scene, request: &str, outcome| case(METHOD, name, scene, request, outcome);
+    let on = |name, initial, request: &str, outcome| case(METHOD, name, initial, request, outcome);
     let many = format!(r#"{{"deployments":[{}"$ref"]}}"#, r#""$ref","#.repeat(100));
     vec![
         on(
             "some",
-            Scene::Gate,
+            InitialState::Gate,
             r#"{"deployments":["$ref","$id"]}"#,
             done(&[
                 ("/event/kind", "DEPLOYMENT_EVENT_KIND_SNAPSHOT"),
@@ -159,39 +159,49 @@ fn watch() -> Vec<Case> {
         ),
         on(
             "all of a project",
-            Scene::Idle,
+            InitialState::Idle,
             r#"{"project":"contract"}"#,
             done(&[("/event/kind", "DEPLOYMENT_EVENT_KIND_SNAPSHOT")]),
         ),
-        on("nothing", Scene::Nothing, "{}", invalid(&["deployments"])),
+        on(
+            "nothing",
+            InitialState::Nothing,
+            "{}",
+            invalid(&["deployments"]),
+        ),
         on(
             "both",
-            Scene::Idle,
+            InitialState::Idle,
             r#"{"deployments":["$ref"],"project":"contract"}"#,
             invalid(&["project"]),
         ),
         on(
             "everything wrong",
-            Scene::Nothing,
+            InitialState::Nothing,
             r#"{"deployments":["web"],"project":"a b","resumeToken":"?"}"#,
             invalid(&["deployments[0]", "project", "project", "resume_token"]),
         ),
-        on("too many", Scene::Idle, &many, invalid(&["deployments"])),
+        on(
+            "too many",
+            InitialState::Idle,
+            &many,
+            invalid(&["deployments"]),
+        ),
         on(
             "unknown name",
-            Scene::Nothing,
+            InitialState::Nothing,
             r#"{"deployments":["$ref"]}"#,
             no_deployment("$ref"),
         ),
         on(
             "unknown id",
-            Scene::Idle,
+            InitialState::Idle,
             r#"{"deployments":["$ref","$unknown"]}"#,
             no_deployment("$unknown"),
         ),
         on(
             "token of another watch",
-            Scene::Idle,
+            InitialState::Idle,
             r#"{"project":"contract","resumeToken":"$token"}"#,
             invalid(&["resume_token"]),
         )
@@ -200,16 +210,16 @@ fn watch() -> Vec<Case> {
 }
 
 /// What every list of one deployment's rows has. There are two rows or more.
-fn pages(method: &'static str, scene: Scene) -> Vec<Case> {
+fn pages(method: &'static str, initial: InitialState) -> Vec<Case> {
     let first = r#"{"deployment":"$ref","pageSize":1}"#;
     let next = r#"{"deployment":"$ref","pageSize":1,"pageToken":"$token"}"#;
     let other = r#"{"deployment":"$id","pageSize":1,"pageToken":"$token"}"#;
     vec![
-        case(method, "next page", scene, next, done(&[])).after(first),
+        case(method, "next page", initial, next, done(&[])).after(first),
         case(
             method,
             "token of another list",
-            scene,
+            initial,
             other,
             invalid(&["page_token"]),
         )
@@ -217,7 +227,7 @@ fn pages(method: &'static str, scene: Scene) -> Vec<Case> {
         case(
             method,
             "malformed page",
-            scene,
+            initial,
             r#"{"deployment":"$ref","pageSize":501,"pageToken":"?"}"#,
             invalid(&["page_size", "page_token"]),
         ),

@@ -2,7 +2,7 @@
 
 use super::super::{
     case::{Case, case, done, invalid},
-    scene::Scene,
+    contract_env::InitialState,
 };
 
 pub(super) fn cases() -> Vec<Case> {
@@ -31,21 +31,21 @@ fn assignments(method: &'static str, place: &'static str) -> Vec<Case> {
         case(
             method,
             "one to start",
-            Scene::Pending,
+            InitialState::Pending,
             r#"{"resourceGroup":"$name"}"#,
             done(found),
         ),
         case(
             method,
             "group that is too long",
-            Scene::Nothing,
+            InitialState::Nothing,
             r#"{"resourceGroup":"$long"}"#,
             invalid(&["resource_group"]),
         ),
         case(
             method,
             "group with NUL",
-            Scene::Nothing,
+            InitialState::Nothing,
             r#"{"resourceGroup":"\u0000"}"#,
             invalid(&["resource_group"]),
         ),
@@ -58,14 +58,14 @@ fn list() -> Vec<Case> {
         case(
             METHOD,
             "too many",
-            Scene::Nothing,
+            InitialState::Nothing,
             r#"{"pageSize":501}"#,
             invalid(&["page_size"]),
         ),
         case(
             METHOD,
             "fewer than none",
-            Scene::Nothing,
+            InitialState::Nothing,
             r#"{"pageSize":-1}"#,
             invalid(&["page_size"]),
         ),
@@ -74,11 +74,11 @@ fn list() -> Vec<Case> {
 
 fn statuses() -> Vec<Case> {
     const METHOD: &str = "ReportRouteStatuses";
-    let on = |name, scene, reports: &str, outcome| {
+    let on = |name, initial, reports: &str, outcome| {
         case(
             METHOD,
             name,
-            scene,
+            initial,
             format!(r#"{{"reports":[{reports}]}}"#),
             outcome,
         )
@@ -87,7 +87,7 @@ fn statuses() -> Vec<Case> {
     vec![
         on(
             "runs",
-            Scene::Pending,
+            InitialState::Pending,
             running,
             done(&[
                 ("/results/0/applied", "true"),
@@ -96,19 +96,19 @@ fn statuses() -> Vec<Case> {
         ),
         on(
             "no such move",
-            Scene::Ready,
+            InitialState::Ready,
             r#"{"routeId":"$route","status":"ROUTE_STATUS_FAILED_TO_START"}"#,
             done(&[("/results", "1 items"), ("/results/0/applied", "")]),
         ),
         on(
             "unknown route beside another",
-            Scene::Pending,
+            InitialState::Pending,
             &format!(r#"{{"routeId":"$unknown","status":"ROUTE_STATUS_RUNNING"}},{running}"#),
             done(&[("/results/0/applied", ""), ("/results/1/applied", "true")]),
         ),
         on(
             "everything wrong",
-            Scene::Pending,
+            InitialState::Pending,
             r#"{"routeId":"r","status":"ROUTE_STATUS_PROVISIONING","sessionId":"$long","address":"\u0000"},{"routeId":"$route"}"#,
             invalid(&[
                 "reports[0].address",
@@ -120,7 +120,7 @@ fn statuses() -> Vec<Case> {
         ),
         on(
             "too many",
-            Scene::Pending,
+            InitialState::Pending,
             &vec![running; 1_001].join(","),
             invalid(&["reports"]),
         ),
@@ -129,11 +129,11 @@ fn statuses() -> Vec<Case> {
 
 fn health() -> Vec<Case> {
     const METHOD: &str = "ReportRouteHealth";
-    let on = |name, scene, reports: &str, outcome| {
+    let on = |name, initial, reports: &str, outcome| {
         case(
             METHOD,
             name,
-            scene,
+            initial,
             format!(r#"{{"reports":[{reports}]}}"#),
             outcome,
         )
@@ -142,19 +142,19 @@ fn health() -> Vec<Case> {
     vec![
         on(
             "healthy",
-            Scene::Pending,
+            InitialState::Pending,
             healthy,
             done(&[("/results/0/applied", "true")]),
         ),
         on(
             "unknown route",
-            Scene::Pending,
+            InitialState::Pending,
             r#"{"routeId":"$unknown","health":"ROUTE_HEALTH_STATUS_HEALTHY"}"#,
             done(&[("/results", "1 items"), ("/results/0/applied", "")]),
         ),
         on(
             "everything wrong",
-            Scene::Pending,
+            InitialState::Pending,
             r#"{"health":9},{"routeId":"$route"}"#,
             invalid(&[
                 "reports[0].health",
@@ -164,7 +164,7 @@ fn health() -> Vec<Case> {
         ),
         on(
             "too many",
-            Scene::Pending,
+            InitialState::Pending,
             &vec![healthy; 1_001].join(","),
             invalid(&["reports"]),
         ),

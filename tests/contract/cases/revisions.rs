@@ -3,7 +3,7 @@
 use super::{
     super::{
         case::{Case, aborted, case, done, invalid, no_revision, wrong_state},
-        scene::Scene,
+        contract_env::InitialState,
     },
     named, terms_on_one,
 };
@@ -14,72 +14,82 @@ pub(super) fn cases() -> Vec<Case> {
 
 fn create() -> Vec<Case> {
     const METHOD: &str = "CreateRevision";
-    let on = |name, scene, fields: &str, outcome| {
+    let on = |name, initial, fields: &str, outcome| {
         let request = format!(r#"{{"deployment":"$id",{fields}}}"#);
-        case(METHOD, name, scene, request, outcome)
+        case(METHOD, name, initial, request, outcome)
     };
     let image = r#","spec":{"image":"i"}"#;
     let activate = r#""spec":{"image":"i"},"activate":true"#;
     let mut cases = named(METHOD, image);
-    cases.extend(terms_on_one(METHOD, Scene::Ready, image));
+    cases.extend(terms_on_one(METHOD, InitialState::Ready, image));
     cases.extend([
-        on("only recorded", Scene::Ready, r#""spec":{"command":["c"]}"#,
+        on("only recorded", InitialState::Ready, r#""spec":{"command":["c"]}"#,
             done(&[("/revision/number", "2"), ("/deployment/lifecycle", "DEPLOYMENT_LIFECYCLE_READY")])),
-        on("activated", Scene::Ready, activate,
+        on("activated", InitialState::Ready, activate,
             done(&[("/revision/number", "2"), ("/deployment/lifecycle", "DEPLOYMENT_LIFECYCLE_DEPLOYING")])),
-        on("nothing to run", Scene::Ready, r#""reason":"none""#, invalid(&["spec"])),
-        on("malformed spec", Scene::Ready,
+        on("nothing to run", InitialState::Ready, r#""reason":"none""#, invalid(&["spec"])),
+        on("malformed spec", InitialState::Ready,
             r#""spec":{"command":[""],"environ":{"A=B":"c"},"resourceSlots":{"cpu":"\u0000"},
                "healthCheck":{"path":"x","interval":"0s","timeout":"-1s","initialDelay":"2678400s"}}"#,
             invalid(&["spec.command[0]", "spec.environ[\"A=B\"]", "spec.health_check.initial_delay",
                 "spec.health_check.interval", "spec.health_check.path", "spec.health_check.timeout",
                 "spec.resource_slots[\"cpu\"]"])),
-        on("spec that is too large", Scene::Ready,
+        on("spec that is too large", InitialState::Ready,
             &format!(r#""spec":{{"image":"i","command":[{}"$long"]}}"#, r#""$long","#.repeat(14)), invalid(&["spec"])),
-        on("activated while another is", Scene::Gate, activate,
+        on("activated while another is", InitialState::Gate, activate,
             aborted("DEPLOYMENT_IN_PROGRESS", &[("deploying_revision_id", "$deploying")])),
-        on("gone", Scene::Gone, r#""spec":{"image":"i"}"#, wrong_state(&["DEPLOYMENT_GONE"])),
+        on("gone", InitialState::Gone, r#""spec":{"image":"i"}"#, wrong_state(&["DEPLOYMENT_GONE"])),
     ]);
     cases
 }
 
 fn get() -> Vec<Case> {
     const METHOD: &str = "GetRevision";
-    let on = |name, scene, revision: &str, outcome| {
+    let on = |name, initial, revision: &str, outcome| {
         let request = format!(r#"{{"deployment":"$ref","revision":"{revision}"}}"#);
-        case(METHOD, name, scene, request, outcome)
+        case(METHOD, name, initial, request, outcome)
     };
     let mut cases = named(METHOD, r#","revision":"1""#);
     cases.extend([
         on(
             "by number",
-            Scene::Ready,
+            InitialState::Ready,
             "1",
             done(&[("/revision/id", "$current")]),
         ),
         on(
             "by id",
-            Scene::Ready,
+            InitialState::Ready,
             "$current",
             done(&[("/revision/number", "1")]),
         ),
-        on("no revision", Scene::Ready, "", invalid(&["revision"])),
-        on("number below 1", Scene::Ready, "0", invalid(&["revision"])),
+        on(
+            "no revision",
+            InitialState::Ready,
+            "",
+            invalid(&["revision"]),
+        ),
+        on(
+            "number below 1",
+            InitialState::Ready,
+            "0",
+            invalid(&["revision"]),
+        ),
         on(
             "neither id nor number",
-            Scene::Ready,
+            InitialState::Ready,
             "two",
             invalid(&["revision"]),
         ),
         on(
             "unknown revision number",
-            Scene::Ready,
+            InitialState::Ready,
             "7",
             no_revision("7"),
         ),
         on(
             "unknown revision id",
-            Scene::Ready,
+            InitialState::Ready,
             "$unknown",
             no_revision("$unknown"),
         ),
@@ -89,46 +99,50 @@ fn get() -> Vec<Case> {
 
 fn activate() -> Vec<Case> {
     const METHOD: &str = "ActivateRevision";
-    let on = |name, scene, fields: &str, outcome| {
+    let on = |name, initial, fields: &str, outcome| {
         let request = format!(r#"{{"deployment":"$id",{fields}}}"#);
-        case(METHOD, name, scene, request, outcome)
+        case(METHOD, name, initial, request, outcome)
     };
     let mut cases = named(METHOD, r#","revision":"1""#);
-    cases.extend(terms_on_one(METHOD, Scene::Recorded, r#","revision":"2""#));
+    cases.extend(terms_on_one(
+        METHOD,
+        InitialState::Recorded,
+        r#","revision":"2""#,
+    ));
     cases.extend([
         on(
             "ready",
-            Scene::Recorded,
+            InitialState::Recorded,
             r#""revision":"2""#,
             done(&[("/deployment/subStep", "DEPLOYMENT_SUB_STEP_PROVISIONING")]),
         ),
         on(
             "superseding",
-            Scene::Gate,
+            InitialState::Gate,
             r#""revision":"2","supersede":true"#,
             done(&[("/deployment/subStep", "DEPLOYMENT_SUB_STEP_PROVISIONING")]),
         ),
         on(
             "malformed revision",
-            Scene::Ready,
+            InitialState::Ready,
             r#""revision":"two""#,
             invalid(&["revision"]),
         ),
         on(
             "unknown revision",
-            Scene::Ready,
+            InitialState::Ready,
             r#""revision":"7""#,
             no_revision("7"),
         ),
         on(
             "current revision",
-            Scene::Ready,
+            InitialState::Ready,
             r#""revision":"1""#,
             wrong_state(&["ALREADY_CURRENT"]),
         ),
         on(
             "while another is",
-            Scene::Gate,
+            InitialState::Gate,
             r#""revision":"2""#,
             aborted(
                 "DEPLOYMENT_IN_PROGRESS",
@@ -137,7 +151,7 @@ fn activate() -> Vec<Case> {
         ),
         on(
             "gone",
-            Scene::Gone,
+            InitialState::Gone,
             r#""revision":"1""#,
             wrong_state(&["DEPLOYMENT_GONE"]),
         ),

@@ -5,7 +5,7 @@ use tonic::Code;
 use super::{
     super::{
         case::{Case, Details, aborted, case, done, invalid, no_revision, refusal, wrong_state},
-        scene::Scene,
+        contract_env::InitialState,
     },
     named, terms_on_one,
 };
@@ -16,20 +16,20 @@ pub(super) fn cases() -> Vec<Case> {
 
 fn promote() -> Vec<Case> {
     const METHOD: &str = "PromoteDeployment";
-    let on = |name, scene, fields: &str, outcome| {
+    let on = |name, initial, fields: &str, outcome| {
         let request = format!(r#"{{"deployment":"$id"{fields}}}"#);
-        case(METHOD, name, scene, request, outcome)
+        case(METHOD, name, initial, request, outcome)
     };
     let blocked = |blockers| {
         let details = Details::Violations(blockers);
         refusal(Code::FailedPrecondition, "PROMOTION_BLOCKED", details)
     };
     let mut cases = named(METHOD, "");
-    cases.extend(terms_on_one(METHOD, Scene::Gate, ""));
+    cases.extend(terms_on_one(METHOD, InitialState::Gate, ""));
     cases.extend([
         on(
             "at the gate",
-            Scene::Gate,
+            InitialState::Gate,
             r#","expectedRevision":"2","expectedGeneration":"$generation""#,
             done(&[
                 ("/deployment/currentRevisionId", "$deploying"),
@@ -39,7 +39,7 @@ fn promote() -> Vec<Case> {
         ),
         on(
             "only to look",
-            Scene::Gate,
+            InitialState::Gate,
             r#","validateOnly":true"#,
             done(&[
                 ("/deployment/currentRevisionId", "$current"),
@@ -49,7 +49,7 @@ fn promote() -> Vec<Case> {
         ),
         on(
             "only to look at what is in the way",
-            Scene::Provisioning,
+            InitialState::Provisioning,
             r#","validateOnly":true"#,
             done(&[
                 ("/promotedRouteIds", ""),
@@ -58,25 +58,25 @@ fn promote() -> Vec<Case> {
         ),
         on(
             "only to look, and nothing is deployed",
-            Scene::Ready,
+            InitialState::Ready,
             r#","validateOnly":true"#,
             wrong_state(&["NOT_DEPLOYING"]),
         ),
         on(
             "malformed revision",
-            Scene::Gate,
+            InitialState::Gate,
             r#","expectedRevision":"two""#,
             invalid(&["expected_revision"]),
         ),
         on(
             "unknown revision",
-            Scene::Gate,
+            InitialState::Gate,
             r#","expectedRevision":"7""#,
             no_revision("7"),
         ),
         on(
             "another revision",
-            Scene::Gate,
+            InitialState::Gate,
             r#","expectedRevision":"1""#,
             aborted(
                 "REVISION_MISMATCH",
@@ -88,43 +88,49 @@ fn promote() -> Vec<Case> {
         ),
         on(
             "not ready",
-            Scene::Provisioning,
+            InitialState::Provisioning,
             "",
             blocked(&["GREEN_PROVISIONING"]),
         ),
-        on("paused", Scene::Paused, "", blocked(&["PAUSED"])),
+        on("paused", InitialState::Paused, "", blocked(&["PAUSED"])),
         on(
             "nothing is deployed",
-            Scene::Ready,
+            InitialState::Ready,
             "",
             wrong_state(&["NOT_DEPLOYING"]),
         ),
         on(
             "rolling",
-            Scene::Rolling,
+            InitialState::Rolling,
             "",
             wrong_state(&["NOT_BLUE_GREEN"]),
         ),
         on(
             "rolling back",
-            Scene::RollingBack,
+            InitialState::RollingBack,
             "",
             wrong_state(&["NOT_BLUE_GREEN"]),
         ),
-        on("gone", Scene::Gone, "", wrong_state(&["NOT_DEPLOYING"])),
+        on(
+            "gone",
+            InitialState::Gone,
+            "",
+            wrong_state(&["NOT_DEPLOYING"]),
+        ),
     ]);
     cases
 }
 
 fn abort() -> Vec<Case> {
     const METHOD: &str = "AbortDeployment";
-    let on = |name, scene, outcome| case(METHOD, name, scene, r#"{"deployment":"$id"}"#, outcome);
+    let on =
+        |name, initial, outcome| case(METHOD, name, initial, r#"{"deployment":"$id"}"#, outcome);
     let mut cases = named(METHOD, "");
-    cases.extend(terms_on_one(METHOD, Scene::Gate, ""));
+    cases.extend(terms_on_one(METHOD, InitialState::Gate, ""));
     cases.extend([
         on(
             "at the gate",
-            Scene::Gate,
+            InitialState::Gate,
             done(&[
                 ("/deployment/lifecycle", "DEPLOYMENT_LIFECYCLE_READY"),
                 ("/deployment/currentRevisionId", "$current"),
@@ -132,42 +138,42 @@ fn abort() -> Vec<Case> {
         ),
         on(
             "paused",
-            Scene::Paused,
+            InitialState::Paused,
             done(&[("/deployment/lifecycle", "DEPLOYMENT_LIFECYCLE_READY")]),
         ),
         on(
             "nothing is deployed",
-            Scene::Ready,
+            InitialState::Ready,
             wrong_state(&["NOT_DEPLOYING"]),
         ),
         on(
             "rolling back",
-            Scene::RollingBack,
+            InitialState::RollingBack,
             wrong_state(&["ROLLING_BACK"]),
         ),
-        on("gone", Scene::Gone, wrong_state(&["NOT_DEPLOYING"])),
+        on("gone", InitialState::Gone, wrong_state(&["NOT_DEPLOYING"])),
     ]);
     cases
 }
 
 fn roll_back() -> Vec<Case> {
     const METHOD: &str = "RollbackDeployment";
-    let on = |name, scene, fields: &str, outcome| {
+    let on = |name, initial, fields: &str, outcome| {
         let request = format!(r#"{{"deployment":"$id"{fields}}}"#);
-        case(METHOD, name, scene, request, outcome)
+        case(METHOD, name, initial, request, outcome)
     };
     let mut cases = named(METHOD, "");
-    cases.extend(terms_on_one(METHOD, Scene::Promoted, ""));
+    cases.extend(terms_on_one(METHOD, InitialState::Promoted, ""));
     cases.extend([
         on(
             "to what is retained",
-            Scene::Retained,
+            InitialState::Retained,
             "",
             done(&[("/instant", "true")]),
         ),
         on(
             "to what is not",
-            Scene::Promoted,
+            InitialState::Promoted,
             "",
             done(&[
                 ("/instant", ""),
@@ -176,37 +182,37 @@ fn roll_back() -> Vec<Case> {
         ),
         on(
             "to one that is named",
-            Scene::Retained,
+            InitialState::Retained,
             r#","revision":"1""#,
             done(&[("/instant", "true")]),
         ),
         on(
             "malformed revision",
-            Scene::Promoted,
+            InitialState::Promoted,
             r#","revision":"two""#,
             invalid(&["revision"]),
         ),
         on(
             "unknown revision",
-            Scene::Promoted,
+            InitialState::Promoted,
             r#","revision":"7""#,
             no_revision("7"),
         ),
         on(
             "current revision",
-            Scene::Promoted,
+            InitialState::Promoted,
             r#","revision":"2""#,
             wrong_state(&["ALREADY_CURRENT"]),
         ),
         on(
             "nothing before",
-            Scene::Ready,
+            InitialState::Ready,
             "",
             wrong_state(&["NO_PREVIOUS_REVISION"]),
         ),
         on(
             "while another is deployed",
-            Scene::Gate,
+            InitialState::Gate,
             "",
             aborted(
                 "DEPLOYMENT_IN_PROGRESS",
@@ -215,7 +221,7 @@ fn roll_back() -> Vec<Case> {
         ),
         on(
             "gone",
-            Scene::Gone,
+            InitialState::Gone,
             r#","revision":"1""#,
             wrong_state(&["DEPLOYMENT_GONE"]),
         ),

@@ -3,7 +3,7 @@
 use super::{
     super::{
         case::{Case, case, done, invalid, no_deployment},
-        scene::Scene,
+        contract_env::InitialState,
     },
     named,
 };
@@ -19,7 +19,7 @@ fn get() -> Vec<Case> {
         case(
             METHOD,
             "serving",
-            Scene::Gate,
+            InitialState::Gate,
             r#"{"deployment":"$ref"}"#,
             done(&[
                 ("/table/revisionId", "$current"),
@@ -30,7 +30,7 @@ fn get() -> Vec<Case> {
         case(
             METHOD,
             "gone",
-            Scene::Gone,
+            InitialState::Gone,
             r#"{"deployment":"$id"}"#,
             done(&[
                 ("/table/deploymentId", "$id"),
@@ -44,7 +44,7 @@ fn get() -> Vec<Case> {
 
 fn watch() -> Vec<Case> {
     const METHOD: &str = "WatchTraffic";
-    let on = |name, scene, request: &str, outcome| case(METHOD, name, scene, request, outcome);
+    let on = |name, initial, request: &str, outcome| case(METHOD, name, initial, request, outcome);
     let many = format!(
         r#"{{"deployments":[{}"$ref"]}}"#,
         r#""$ref","#.repeat(1_000)
@@ -52,34 +52,44 @@ fn watch() -> Vec<Case> {
     vec![
         on(
             "some",
-            Scene::Ready,
+            InitialState::Ready,
             r#"{"deployments":["$ref","$id"]}"#,
             done(&[("/table/deploymentId", "$id")]),
         ),
-        on("all", Scene::Ready, r#"{"all":true}"#, done(&[])),
-        on("neither", Scene::Nothing, "{}", invalid(&["deployments"])),
+        on("all", InitialState::Ready, r#"{"all":true}"#, done(&[])),
+        on(
+            "neither",
+            InitialState::Nothing,
+            "{}",
+            invalid(&["deployments"]),
+        ),
         on(
             "both",
-            Scene::Ready,
+            InitialState::Ready,
             r#"{"deployments":["$ref"],"all":true}"#,
             invalid(&["deployments"]),
         ),
         on(
             "malformed references",
-            Scene::Ready,
+            InitialState::Ready,
             r#"{"deployments":["$ref","web","a/b/c"]}"#,
             invalid(&["deployments[1]", "deployments[2]"]),
         ),
-        on("too many", Scene::Ready, &many, invalid(&["deployments"])),
+        on(
+            "too many",
+            InitialState::Ready,
+            &many,
+            invalid(&["deployments"]),
+        ),
         on(
             "unknown name",
-            Scene::Nothing,
+            InitialState::Nothing,
             r#"{"deployments":["$ref"]}"#,
             no_deployment("$ref"),
         ),
         on(
             "unknown id",
-            Scene::Ready,
+            InitialState::Ready,
             r#"{"deployments":["$ref","$unknown"]}"#,
             no_deployment("$unknown"),
         ),

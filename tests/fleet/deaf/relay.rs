@@ -18,13 +18,13 @@ use tokio::{
 use url::Url;
 
 /// A way to PostgreSQL by which no notification gets through.
-pub(super) struct Relay {
+pub(super) struct LossyRelay {
     url: String,
     lost: Arc<AtomicUsize>,
     worker: JoinHandle<()>,
 }
 
-impl Relay {
+impl LossyRelay {
     pub(super) async fn before(server: &Url) -> Self {
         let addresses = server.socket_addrs(|| None).expect("an address");
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
@@ -53,7 +53,7 @@ impl Relay {
     }
 }
 
-impl Drop for Relay {
+impl Drop for LossyRelay {
     fn drop(&mut self) {
         self.worker.abort();
     }

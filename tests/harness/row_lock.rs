@@ -4,9 +4,9 @@ use tokio_postgres::{Client, Error, NoTls};
 
 use super::TestDatabase;
 
-/// Someone who holds all deployments, so that no call can change one, and who
-/// lets go when it is dropped.
-pub(crate) enum Hold {
+/// A session that locks the rows of all deployments, so that no call can change one.
+/// Released when it is dropped. On SQLite it is the write lock of the whole file.
+pub(crate) enum RowLock {
     Sqlite(SqliteConnection),
     Postgres {
         session: Client,
@@ -14,13 +14,13 @@ pub(crate) enum Hold {
     },
 }
 
-impl Hold {
+impl RowLock {
     pub(crate) async fn all_deployments(database: &TestDatabase) -> Self {
         match database.url().strip_prefix("sqlite:") {
             Some(path) => {
                 let mut session = SqliteConnection::establish(path).expect("the file opens");
                 let begun = session.batch_execute("PRAGMA busy_timeout = 5000; BEGIN IMMEDIATE");
-                begun.expect("it can be held");
+                begun.expect("it can be locked");
                 Self::Sqlite(session)
             }
             None => {
@@ -29,20 +29,20 @@ impl Hold {
                     .expect("it answers");
                 let driver = tokio::spawn(connection);
                 let begun = session.batch_execute("BEGIN; SELECT id FROM deployments FOR UPDATE");
-                begun.await.expect("it can be held");
+                begun.await.expect("it can be locked");
                 Self::Postgres { session, driver }
             }
         }
     }
 
-    /// How many sessions besides this one are in a transaction, as PostgreSQL
-    /// knows. SQLite does not tell.
+    /// Counts the other sessions in a transaction. `None` on SQLite, which has no such
+    /// view.
     pub(crate) async fn others_in_transactions(&self) -> Option<i64> {
         self.others("(wait_event_type = 'Lock' OR state LIKE 'idle in transaction%')")
             .await
     }
 
-    /// How many of them wait for a lock.
+    /// Counts the other sessions that wait for a lock. `None` on SQLite.
     pub(crate) async fn others_that_wait(&self) -> Option<i64> {
         self.others("wait_event_type = 'Lock'").await
     }
@@ -55,7 +55,7 @@ impl Hold {
             "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() \
              AND pid <> pg_backend_pid() AND xact_start IS NOT NULL AND {condition}"
         );
-        // Within a transaction it goes on telling what it told first.
+        // PostgreSQL keeps its statistics unchanged within a transaction.
         let afresh = session.batch_execute("SELECT pg_stat_clear_snapshot()");
         afresh.await.expect("it can be asked");
         let row = session.query_one(&count, &[]).await;
@@ -65,10 +65,13 @@ impl Hold {
     pub(crate) async fn release(self) {
         match self {
             Self::Sqlite(mut session) => {
-                session.batch_execute("ROLLBACK").expect("it lets go");
+                session.batch_execute("ROLLBACK").expect("it is released");
             }
             Self::Postgres { session, driver } => {
-                session.batch_execute("ROLLBACK").await.expect("it lets go");
+                session
+                    .batch_execute("ROLLBACK")
+                    .await
+                    .expect("it is released");
                 drop(session);
                 let ended = driver.await.expect("it does not panic");
                 ended.expect("the session ends well");

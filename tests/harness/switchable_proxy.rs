@@ -7,15 +7,15 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// A port that leads to a server, and later to another: what a balancer does.
-/// Gone when it is dropped.
-pub(crate) struct Way {
+/// A TCP proxy whose server can be switched, like a load balancer. Ends when it is
+/// dropped.
+pub(crate) struct SwitchableProxy {
     address: SocketAddr,
     to: watch::Sender<SocketAddr>,
     worker: JoinHandle<()>,
 }
 
-impl Way {
+impl SwitchableProxy {
     pub(crate) async fn to(server: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("its address");
@@ -46,13 +46,13 @@ impl Way {
         format!("http://{}", self.address)
     }
 
-    /// Cuts what goes over it, and leads to another server from now on.
-    pub(crate) fn lead_to(&self, server: SocketAddr) {
+    /// Cuts all connections, and sends new ones to another server.
+    pub(crate) fn switch_to(&self, server: SocketAddr) {
         self.to.send_replace(server);
     }
 }
 
-impl Drop for Way {
+impl Drop for SwitchableProxy {
     fn drop(&mut self) {
         self.worker.abort();
     }

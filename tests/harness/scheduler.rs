@@ -13,62 +13,62 @@ use viridian_proto::v1::{
 
 use super::{Api, eventually};
 
-/// What becomes of a route that is to be started.
+/// What the scheduler does with a route that is to start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
-    /// Nothing: the scheduler takes its time.
+pub(crate) enum RouteBehavior {
+    /// Nothing: the route stays PROVISIONING.
     Pending,
-    /// It cannot be started.
+    /// It reports FAILED_TO_START.
     FailsToStart,
-    /// It runs, and the health checker says this of it.
+    /// It reports RUNNING, and this health.
     Runs(RouteHealthStatus),
 }
 
-/// A scheduler and a health checker that have no processes: it does as told with
-/// what is to be started, and ends at once what is to be stopped.
-pub(crate) struct Fleet {
-    book: Arc<Mutex<Book>>,
+/// A scheduler and health checker without processes. It reports every route to start by
+/// a script, and every route to stop as TERMINATED at once.
+pub(crate) struct ScriptedScheduler {
+    state: Arc<Mutex<SchedulerState>>,
     worker: JoinHandle<()>,
 }
 
 #[derive(Default)]
-struct Book {
-    /// By revision number; the last one stays. HEALTHY when there is none.
-    fates: HashMap<i64, VecDeque<Fate>>,
-    /// When the order to stop a route came.
+struct SchedulerState {
+    /// By revision number. The last one stays; without any, routes become HEALTHY.
+    behaviors: HashMap<i64, VecDeque<RouteBehavior>>,
+    /// When the assignment to stop a route came.
     stops: HashMap<String, Instant>,
-    /// Distinguishes addresses.
+    /// Makes addresses distinct.
     started: u16,
 }
 
-impl Fleet {
-    /// Takes the assignments of a group from now on.
+impl ScriptedScheduler {
+    /// Takes the assignments of a resource group.
     pub(crate) fn start(api: &Api, group: &str) -> Self {
-        let book = Arc::default();
-        let worker = work(api.clone(), group.to_owned(), Arc::clone(&book));
+        let state = Arc::default();
+        let worker = work(api.clone(), group.to_owned(), Arc::clone(&state));
         Self {
-            book,
+            state,
             worker: tokio::spawn(async move {
-                // Ends with the server; a test that still needs it fails.
+                // It ends with the server. A test that still needs it fails.
                 let _: Result<(), Status> = worker.await;
             }),
         }
     }
 
-    /// What becomes of the routes of a revision, one after the other; the last
-    /// fate is that of all further ones.
-    pub(crate) fn plan(&self, revision: i64, fates: impl IntoIterator<Item = Fate>) {
-        lock(&self.book)
-            .fates
-            .insert(revision, fates.into_iter().collect());
+    /// Scripts the routes of a revision, one after the other. The last behavior applies
+    /// to all further routes.
+    pub(crate) fn plan(&self, revision: i64, behaviors: impl IntoIterator<Item = RouteBehavior>) {
+        lock(&self.state)
+            .behaviors
+            .insert(revision, behaviors.into_iter().collect());
     }
 
-    /// When the order to stop a route came, if it did.
+    /// Returns when the assignment to stop a route came, if it did.
     pub(crate) fn stop_of(&self, route_id: &str) -> Option<Instant> {
-        lock(&self.book).stops.get(route_id).copied()
+        lock(&self.state).stops.get(route_id).copied()
     }
 
-    /// Waits for the order to stop a route.
+    /// Waits for the assignment to stop a route.
     pub(crate) async fn stopped(&self, route_id: &str) -> Instant {
         eventually(format_args!("STOP for {route_id}"), async || {
             self.stop_of(route_id)
@@ -77,26 +77,30 @@ impl Fleet {
     }
 }
 
-impl Drop for Fleet {
+impl Drop for ScriptedScheduler {
     fn drop(&mut self) {
         self.worker.abort();
     }
 }
 
-async fn work(api: Api, group: String, book: Arc<Mutex<Book>>) -> Result<(), Status> {
+async fn work(api: Api, group: String, state: Arc<Mutex<SchedulerState>>) -> Result<(), Status> {
     let request = WatchAssignmentsRequest {
         resource_group: group,
     };
     let mut stream = api.routes().watch_assignments(request).await?.into_inner();
     while let Some(message) = stream.message().await? {
         if let Some(Payload::Assignment(assignment)) = message.payload {
-            carry_out(&api, &book, assignment).await?;
+            carry_out(&api, &state, assignment).await?;
         }
     }
     Ok(())
 }
 
-async fn carry_out(api: &Api, book: &Mutex<Book>, assignment: Assignment) -> Result<(), Status> {
+async fn carry_out(
+    api: &Api,
+    state: &Mutex<SchedulerState>,
+    assignment: Assignment,
+) -> Result<(), Status> {
     let action = assignment.action();
     let route = assignment.route.expect("an assignment is about a route");
     let revision = assignment.revision.expect("a route has a revision");
@@ -105,25 +109,25 @@ async fn carry_out(api: &Api, book: &Mutex<Book>, assignment: Assignment) -> Res
         ..RouteStatusReport::default()
     };
     if action == AssignmentAction::Stop {
-        lock(book)
+        lock(state)
             .stops
             .entry(route.id)
             .or_insert_with(Instant::now);
         report.set_status(RouteStatus::Terminated);
         return api.report(vec![report]).await.map(applied);
     }
-    let fate = lock(book).next_fate(revision.number);
-    match fate {
-        Fate::Pending => Ok(()),
-        Fate::FailsToStart => {
+    let behavior = lock(state).next_fate(revision.number);
+    match behavior {
+        RouteBehavior::Pending => Ok(()),
+        RouteBehavior::FailsToStart => {
             report.set_status(RouteStatus::FailedToStart);
             report.failure = "no such image".to_owned();
             api.report(vec![report]).await.map(applied)
         }
-        Fate::Runs(health) => {
+        RouteBehavior::Runs(health) => {
             report.set_status(RouteStatus::Running);
             report.session_id = format!("session-{}", route.id);
-            report.address = lock(book).next_address();
+            report.address = lock(state).next_address();
             api.report(vec![report]).await.map(applied)?;
             let seen = RouteHealthReport {
                 route_id: route.id,
@@ -135,16 +139,16 @@ async fn carry_out(api: &Api, book: &Mutex<Book>, assignment: Assignment) -> Res
     }
 }
 
-impl Book {
-    fn next_fate(&mut self, revision: i64) -> Fate {
-        let healthy = Fate::Runs(RouteHealthStatus::Healthy);
-        let Some(fates) = self.fates.get_mut(&revision) else {
+impl SchedulerState {
+    fn next_fate(&mut self, revision: i64) -> RouteBehavior {
+        let healthy = RouteBehavior::Runs(RouteHealthStatus::Healthy);
+        let Some(behaviors) = self.behaviors.get_mut(&revision) else {
             return healthy;
         };
-        match fates.len() {
+        match behaviors.len() {
             0 => healthy,
-            1 => fates[0],
-            _ => fates.pop_front().unwrap_or(healthy),
+            1 => behaviors[0],
+            _ => behaviors.pop_front().unwrap_or(healthy),
         }
     }
 
@@ -154,8 +158,8 @@ impl Book {
     }
 }
 
-/// A scheduler's own reports are refused only when a route was drained between
-/// its order and its report; then another order follows.
+/// Asserts that reports were applied. One may be refused if its route was drained
+/// between assignment and report; another assignment follows then.
 fn applied(results: Vec<ReportResult>) {
     for result in results {
         assert!(
@@ -165,6 +169,6 @@ fn applied(results: Vec<ReportResult>) {
     }
 }
 
-fn lock(book: &Mutex<Book>) -> MutexGuard<'_, Book> {
-    book.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(state: &Mutex<SchedulerState>) -> MutexGuard<'_, SchedulerState> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,11 +1,11 @@
 /// Throws the same for the same seed and number (SplitMix64).
-pub(super) struct Dice(u64);
+pub(super) struct Rng(u64);
 
-impl Dice {
+impl Rng {
     pub(super) fn new(seed: u64, number: u64) -> Self {
-        let mut dice = Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ number);
-        dice.next();
-        dice
+        let mut rng = Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ number);
+        rng.next();
+        rng
     }
 
     pub(super) fn next(&mut self) -> u64 {

@@ -7,14 +7,14 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// A way to a server that can be cut, and works again at once.
-pub(crate) struct Proxy {
+/// A TCP proxy whose connections can be cut. It accepts new ones at once.
+pub(crate) struct CuttableProxy {
     address: SocketAddr,
     cut: broadcast::Sender<()>,
     worker: JoinHandle<()>,
 }
 
-impl Proxy {
+impl CuttableProxy {
     pub(crate) async fn to(server: SocketAddr) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
         let listener = listener.expect("a free port");
@@ -39,7 +39,7 @@ impl Proxy {
     }
 }
 
-impl Drop for Proxy {
+impl Drop for CuttableProxy {
     fn drop(&mut self) {
         self.worker.abort();
     }

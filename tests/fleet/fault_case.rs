@@ -8,67 +8,67 @@ use tokio::{task::JoinSet, time::sleep};
 use viridian_proto::v1::{Deployment, ListDeploymentsRequest, TrafficTable};
 
 use super::{
-    agent::{self, Agent},
-    doors::Doors,
-    events::{self, Watcher},
-    kind::{Kind, REPLICAS},
-    operator::{Course, Operator, Told},
-    record::Record,
-    tables::{self, Proxy},
+    agent::{self, RandomAgent},
+    events::{self, EventFollower},
+    kind::{DeploymentCase, REPLICAS},
+    operator::{Acknowledged, RandomOperator, RunProgress},
+    record::DatabaseRecord,
+    server_urls::ServerUrls,
+    tables::{self, TableFollower},
 };
-use crate::harness::{Api, PATIENCE, Server, eventually};
+use crate::harness::{Api, Server, WAIT_TIMEOUT, eventually};
 
 /// Many deployments, and all who have to do with them: operators, agents,
 /// watchers and proxies. They go from server to server.
-pub(super) struct Scene {
+pub(super) struct FaultCase {
     url: String,
     since: String,
-    course: Arc<Course>,
+    progress: Arc<RunProgress>,
     projects: Vec<String>,
-    operators: JoinSet<Vec<Told>>,
+    operators: JoinSet<Vec<Acknowledged>>,
     /// Who goes on until the end.
     others: JoinSet<()>,
-    books: Vec<agent::Shared>,
-    watchers: Vec<events::Shared>,
-    proxies: Vec<tables::Shared>,
+    agents: Vec<agent::SharedAgentState>,
+    watchers: Vec<events::SharedEvents>,
+    proxies: Vec<tables::SharedTables>,
 }
 
-impl Scene {
-    pub(super) async fn begin(url: &str, doors: &Doors, deployments: usize) -> Self {
-        let record = Record::open(url).await;
-        let mut scene = Self {
+impl FaultCase {
+    pub(super) async fn begin(url: &str, server_urls: &ServerUrls, deployments: usize) -> Self {
+        let record = DatabaseRecord::open(url).await;
+        let mut case = Self {
             url: url.to_owned(),
             since: record.now().await,
-            course: Arc::default(),
+            progress: Arc::default(),
             projects: (0..PROJECTS).map(|n| format!("project-{n}")).collect(),
             operators: JoinSet::new(),
             others: JoinSet::new(),
-            books: Vec::new(),
+            agents: Vec::new(),
             watchers: Vec::new(),
             proxies: Vec::new(),
         };
-        for (number, project) in scene.projects.iter().enumerate() {
+        for (number, project) in case.projects.iter().enumerate() {
             let seed = number as u64;
-            let agent = Agent::new(project, doors.clone(), 100 + seed);
-            scene.books.push(agent.book());
-            scene.others.spawn(agent.work());
-            let watcher = Watcher::new(project, doors.clone(), 200 + seed);
-            scene.watchers.push(watcher.seen());
-            scene.others.spawn(watcher.work());
-            let course = Arc::clone(&scene.course);
-            let operator = Operator::new(project, doors.clone(), 300 + seed, course);
+            let agent = RandomAgent::new(project, server_urls.clone(), 100 + seed);
+            case.agents.push(agent.state());
+            case.others.spawn(agent.work());
+            let watcher = EventFollower::new(project, server_urls.clone(), 200 + seed);
+            case.watchers.push(watcher.seen());
+            case.others.spawn(watcher.work());
+            let progress = Arc::clone(&case.progress);
+            let operator = RandomOperator::new(project, server_urls.clone(), 300 + seed, progress);
             let share = deployments / PROJECTS + usize::from(number < deployments % PROJECTS);
-            scene.operators.spawn(operator.work(share));
+            case.operators.spawn(operator.work(share));
         }
-        let proxy = Proxy::new(doors.clone(), 400);
-        scene.proxies.push(proxy.seen());
-        scene.others.spawn(proxy.work());
-        scene
+        let proxy = TableFollower::new(server_urls.clone(), 400);
+        case.proxies.push(proxy.seen());
+        case.others.spawn(proxy.work());
+        case
     }
 
     /// How many calls were answered so far.
     pub(super) fn answered(&self) -> usize {
-        self.course.answered.load(Ordering::Relaxed)
+        self.progress.answered.load(Ordering::Relaxed)
     }
 
     /// Waits until all deployments are created, and the first get new revisions.
@@ -93,14 +93,14 @@ impl Scene {
         if let Some(ended) = self.operators.try_join_next() {
             panic!("an operator gave up: {:?}", ended.err());
         }
-        Record::open(&self.url).await.check(None).await;
+        DatabaseRecord::open(&self.url).await.check(None).await;
     }
 
     /// Lets all that was begun come to its end, and looks at what has become of
     /// it.
-    pub(super) async fn end(mut self, servers: impl Iterator<Item = &Server>) -> Summary {
-        self.course.over.store(true, Ordering::Relaxed);
-        let record = Record::open(&self.url).await;
+    pub(super) async fn end(mut self, servers: impl Iterator<Item = &Server>) -> CaseSummary {
+        self.progress.over.store(true, Ordering::Relaxed);
+        let record = DatabaseRecord::open(&self.url).await;
         let ending = Instant::now();
         self.rests(&record).await;
         let took = ending.elapsed();
@@ -114,13 +114,13 @@ impl Scene {
         record.keeps(&told).await;
         record.has_nothing_else(&told).await;
         record.is_of_one_clock(&self.since).await;
-        for (project, book) in self.projects.iter().zip(&self.books) {
-            let running = agent::lock(book).running().clone();
+        for (project, state) in self.projects.iter().zip(&self.agents) {
+            let running = agent::lock(state).running().clone();
             assert_eq!(record.running(project).await, running, "{project}");
         }
         let mut views = Vec::new();
         for server in servers {
-            views.push(View::of(&server.api().await, &self.projects).await);
+            views.push(ClientView::of(&server.api().await, &self.projects).await);
         }
         let view = views.pop().expect("there are servers");
         for other in views {
@@ -128,13 +128,13 @@ impl Scene {
         }
         self.everybody_knows(&view).await;
         self.nobody_is_surprised();
-        Summary {
+        CaseSummary {
             deployments: view.deployments.len(),
             rollouts,
             calls: told.len(),
             events: sum(&self.watchers, |it| events::lock(it).events),
             watches: sum(&self.watchers, |it| events::lock(it).watches),
-            agents: sum(&self.books, |it| agent::lock(it).connections()),
+            agents: sum(&self.agents, |it| agent::lock(it).connections()),
             took,
         }
     }
@@ -147,7 +147,7 @@ impl Scene {
     }
 
     /// Waits until nothing is left to be done, for as long as something happens.
-    async fn rests(&mut self, record: &Record) {
+    async fn rests(&mut self, record: &DatabaseRecord) {
         let mut last = (String::new(), Instant::now());
         while let Some(left) = record.left().await {
             self.nobody_is_surprised();
@@ -155,14 +155,14 @@ impl Scene {
                 last = (left, Instant::now());
             }
             let (left, since) = &last;
-            assert!(since.elapsed() < PATIENCE, "nothing happens: {left}");
+            assert!(since.elapsed() < WAIT_TIMEOUT, "nothing happens: {left}");
             sleep(PAUSE).await;
         }
     }
 
     /// Asserts that those who watch have come to know all of it, and that what a
     /// proxy saw was never too little.
-    async fn everybody_knows(&self, view: &View) {
+    async fn everybody_knows(&self, view: &ClientView) {
         for (number, project) in self.projects.iter().enumerate() {
             let own = view
                 .deployments
@@ -190,8 +190,8 @@ impl Scene {
                 };
                 let (least, most) = seen.range.expect("it had all endpoints once");
                 let all = REPLICAS as usize;
-                let kind = Kind::of_name(&deployment.name);
-                let spare = usize::from(kind == Kind::Rolling);
+                let kind = DeploymentCase::of_name(&deployment.name);
+                let spare = usize::from(kind == DeploymentCase::Rolling);
                 assert!(least >= all && most <= all + spare, "{kind:?}: {seen:?}");
             }
         }
@@ -200,7 +200,7 @@ impl Scene {
 
 /// What it came to.
 #[derive(Debug)]
-pub(super) struct Summary {
+pub(super) struct CaseSummary {
     pub(super) deployments: usize,
     /// How many revisions were activated, and promoted or rolled back.
     pub(super) rollouts: i64,
@@ -215,7 +215,7 @@ pub(super) struct Summary {
     pub(super) took: Duration,
 }
 
-impl Summary {
+impl CaseSummary {
     #[expect(clippy::print_stderr, reason = "the figures of a long run")]
     pub(super) fn tell(&self, what: &str) {
         let Self {
@@ -237,12 +237,12 @@ impl Summary {
 
 /// What one server says of everything.
 #[derive(Debug, PartialEq)]
-struct View {
+struct ClientView {
     deployments: BTreeMap<String, Deployment>,
     tables: BTreeMap<String, TrafficTable>,
 }
 
-impl View {
+impl ClientView {
     async fn of(api: &Api, projects: &[String]) -> Self {
         let mut deployments = BTreeMap::new();
         for project in projects {

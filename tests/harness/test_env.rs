@@ -3,16 +3,18 @@ use viridian_proto::v1::{
     PromoteDeploymentResponse, Route,
 };
 
-use super::{Api, Engine, Fleet, GROUP, REFERENCE, Server, by_revision, creation, promotion};
+use super::{
+    Api, Engine, GROUP, REFERENCE, ScriptedScheduler, Server, by_revision, creation, promotion,
+};
 
-/// A server, a client of it, and a fleet of routes.
-pub(crate) struct World {
-    pub(crate) fleet: Fleet,
+/// A server, a client of it, and a scripted scheduler.
+pub(crate) struct TestEnv {
+    pub(crate) scheduler: ScriptedScheduler,
     pub(crate) api: Api,
     pub(crate) server: Server,
 }
 
-impl World {
+impl TestEnv {
     pub(crate) async fn start(engine: Engine) -> Self {
         Self::on(Server::start(engine).await).await
     }
@@ -20,7 +22,7 @@ impl World {
     pub(crate) async fn on(server: Server) -> Self {
         let api = server.api().await;
         Self {
-            fleet: Fleet::start(&api, GROUP),
+            scheduler: ScriptedScheduler::start(&api, GROUP),
             api,
             server,
         }
@@ -36,13 +38,13 @@ impl World {
         self.ready().await
     }
 
-    /// The same, and then a second revision that waits for its promotion.
+    /// Does the same, and brings a second revision to the gate.
     pub(crate) async fn at_gate(&self, replicas: i32, policy: DeploymentPolicy) -> Deployment {
         self.serving(replicas, policy).await;
         self.bring_up().await
     }
 
-    /// Activates a new revision, and waits until it waits for its promotion.
+    /// Activates a new revision, and waits until it is at the gate.
     pub(crate) async fn bring_up(&self) -> Deployment {
         self.deploy().await;
         self.until("the gate", |it| {

@@ -14,7 +14,7 @@ use crate::harness::{Engine, TestDatabase, tool};
 
 /// A folder to work in, ports of its own, an environment, and other words for what
 /// a test cannot have as it stands.
-pub(crate) struct Stage {
+pub(crate) struct DocumentEnv {
     folder: TempDir,
     words: Vec<(String, String)>,
     environment: BTreeMap<String, String>,
@@ -22,36 +22,36 @@ pub(crate) struct Stage {
     databases: Vec<TestDatabase>,
 }
 
-impl Stage {
+impl DocumentEnv {
     /// A home with nothing in it, in which servers listen on free ports where the
     /// documents have 50051 and 50052.
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let home = folder.path().display().to_string();
         let first = free_port();
-        let mut stage = Self {
+        let mut env = Self {
             words: Vec::new(),
             environment: BTreeMap::new(),
             databases: Vec::new(),
             folder,
         };
-        stage.set("HOME", home);
-        stage.set("PATH", search_path());
-        stage.set("VIRIDIAN_LISTEN", format_args!("127.0.0.1:{first}"));
-        stage.set("VIRIDIAN_SERVER", format_args!("http://127.0.0.1:{first}"));
-        stage.say("0.0.0.0:50051", format_args!("127.0.0.1:{first}"));
+        env.set("HOME", home);
+        env.set("PATH", search_path());
+        env.set("VIRIDIAN_LISTEN", format_args!("127.0.0.1:{first}"));
+        env.set("VIRIDIAN_SERVER", format_args!("http://127.0.0.1:{first}"));
+        env.say("0.0.0.0:50051", format_args!("127.0.0.1:{first}"));
         for (documented, port) in [("50051", first), ("50052", free_port())] {
-            stage.say(
+            env.say(
                 &format!("127.0.0.1:{documented}"),
                 format_args!("127.0.0.1:{port}"),
             );
-            stage.say(
+            env.say(
                 &format!("localhost:{documented}"),
                 format_args!("localhost:{port}"),
             );
         }
-        stage.say("127.0.0.1:9464", format_args!("127.0.0.1:{}", free_port()));
-        stage
+        env.say("127.0.0.1:9464", format_args!("127.0.0.1:{}", free_port()));
+        env
     }
 
     /// Has another word in the place of one.

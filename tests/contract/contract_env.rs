@@ -1,4 +1,4 @@
-//! What the world is like when a call comes. Each case has a deployment of its
+//! The state before a call. Each case has a deployment of its
 //! own, and what its scheduler would report is reported here, so that it stays
 //! as it is.
 
@@ -12,11 +12,11 @@ use viridian_proto::v1::{
 };
 
 use crate::harness::{
-    World, abort, blue_green, by_revision, creation, delete, manual, pause, promotion, seconds,
+    TestEnv, abort, blue_green, by_revision, creation, delete, manual, pause, promotion, seconds,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scene {
+pub(super) enum InitialState {
     /// There is no deployment of that name.
     Nothing,
     /// A deployment without a revision.
@@ -45,8 +45,8 @@ pub(super) enum Scene {
     Gone,
 }
 
-/// A scene that is set, and the names of what is in it.
-pub(super) struct Stage {
+/// A initial that is set, and the names of what is in it.
+pub(super) struct ContractEnv {
     name: String,
     request_id: String,
     unknown: String,
@@ -55,9 +55,9 @@ pub(super) struct Stage {
     remembered: String,
 }
 
-impl Stage {
-    pub(super) async fn set(world: &World, scene: Scene, number: usize) -> Self {
-        let mut stage = Self {
+impl ContractEnv {
+    pub(super) async fn set(env: &TestEnv, initial: InitialState, number: usize) -> Self {
+        let mut contract = Self {
             name: format!("case-{number}"),
             request_id: Uuid::now_v7().to_string(),
             unknown: Uuid::now_v7().to_string(),
@@ -65,18 +65,18 @@ impl Stage {
             route: String::new(),
             remembered: String::new(),
         };
-        if scene == Scene::Nothing {
-            return stage;
+        if initial == InitialState::Nothing {
+            return contract;
         }
-        stage.build(world, scene).await;
-        let now = world.api.get(&stage.id()).await;
-        let routes = world.api.list_routes(&now.id).await;
-        stage.route = routes.first().map(|it| it.id.clone()).unwrap_or_default();
-        stage.deployment = Some(now);
-        stage
+        contract.build(env, initial).await;
+        let now = env.api.get(&contract.id()).await;
+        let routes = env.api.list_routes(&now.id).await;
+        contract.route = routes.first().map(|it| it.id.clone()).unwrap_or_default();
+        contract.deployment = Some(now);
+        contract
     }
 
-    /// Replaces `$` and a word by what it stands for in this scene.
+    /// Replaces `$` and a word by what it stands for in this initial.
     pub(super) fn fill(&self, text: &str) -> String {
         let deployment = self.deployment.clone().unwrap_or_default();
         let mut text = text.to_owned();
@@ -111,9 +111,9 @@ impl Stage {
     }
 
     /// What every call that is done moves; none when there is no deployment.
-    pub(super) async fn generation(&self, world: &World) -> Option<i64> {
+    pub(super) async fn generation(&self, env: &TestEnv) -> Option<i64> {
         let id = &self.deployment.as_ref()?.id;
-        Some(world.api.get(id).await.generation)
+        Some(env.api.get(id).await.generation)
     }
 
     fn reference(&self) -> String {
@@ -125,48 +125,50 @@ impl Stage {
         deployment.map(|it| it.id.clone()).unwrap_or_default()
     }
 
-    async fn build(&mut self, world: &World, scene: Scene) {
-        let policy = match scene {
-            Scene::Retained => retaining(),
-            Scene::Rolling | Scene::RollingBack => rolling(),
+    async fn build(&mut self, env: &TestEnv, initial: InitialState) {
+        let policy = match initial {
+            InitialState::Retained => retaining(),
+            InitialState::Rolling | InitialState::RollingBack => rolling(),
             _ => manual(),
         };
-        self.create(world, scene, policy).await;
-        if matches!(scene, Scene::Idle | Scene::Pending) {
+        self.create(env, initial, policy).await;
+        if matches!(initial, InitialState::Idle | InitialState::Pending) {
             return;
         }
-        self.start(world).await;
-        self.until(world, |it| it.lifecycle() == DeploymentLifecycle::Ready)
+        self.start(env).await;
+        self.until(env, |it| it.lifecycle() == DeploymentLifecycle::Ready)
             .await;
         let id = self.id();
-        match scene {
-            Scene::Nothing | Scene::Idle | Scene::Pending | Scene::Ready => {}
-            Scene::Gone => drop(world.api.delete(delete(&id)).await.expect("deleted")),
-            Scene::Recorded => drop(
-                world
-                    .api
-                    .create_revision(&id, false)
-                    .await
-                    .expect("recorded"),
-            ),
-            Scene::Provisioning | Scene::Rolling => self.deploy(world).await,
-            Scene::RollingBack => {
-                self.deploy(world).await;
-                world.api.pause(pause(&id)).await.expect("paused");
-                world.api.abort(abort(&id)).await.expect("aborted");
+        match initial {
+            InitialState::Nothing
+            | InitialState::Idle
+            | InitialState::Pending
+            | InitialState::Ready => {}
+            InitialState::Gone => drop(env.api.delete(delete(&id)).await.expect("deleted")),
+            InitialState::Recorded => {
+                drop(env.api.create_revision(&id, false).await.expect("recorded"))
             }
-            Scene::Gate | Scene::Paused | Scene::Promoted | Scene::Retained => {
-                self.bring_up(world).await;
-                if scene == Scene::Paused {
-                    world.api.pause(pause(&id)).await.expect("paused");
-                } else if scene != Scene::Gate {
-                    world.api.promote(promotion(&id)).await.expect("promoted");
+            InitialState::Provisioning | InitialState::Rolling => self.deploy(env).await,
+            InitialState::RollingBack => {
+                self.deploy(env).await;
+                env.api.pause(pause(&id)).await.expect("paused");
+                env.api.abort(abort(&id)).await.expect("aborted");
+            }
+            InitialState::Gate
+            | InitialState::Paused
+            | InitialState::Promoted
+            | InitialState::Retained => {
+                self.bring_up(env).await;
+                if initial == InitialState::Paused {
+                    env.api.pause(pause(&id)).await.expect("paused");
+                } else if initial != InitialState::Gate {
+                    env.api.promote(promotion(&id)).await.expect("promoted");
                 }
             }
         }
     }
 
-    async fn create(&mut self, world: &World, scene: Scene, policy: DeploymentPolicy) {
+    async fn create(&mut self, env: &TestEnv, initial: InitialState, policy: DeploymentPolicy) {
         let mut request = CreateDeploymentRequest {
             project: PROJECT.to_owned(),
             name: self.name.clone(),
@@ -176,53 +178,53 @@ impl Stage {
             }),
             ..creation(1, policy)
         };
-        if scene == Scene::Idle {
+        if initial == InitialState::Idle {
             request.initial_revision = None;
         }
-        self.deployment = Some(world.api.create(request).await.expect("created"));
+        self.deployment = Some(env.api.create(request).await.expect("created"));
     }
 
     /// Activates revision 2, and waits for its route.
-    async fn deploy(&self, world: &World) {
-        let recorded = world.api.create_revision(&self.id(), false).await;
+    async fn deploy(&self, env: &TestEnv) {
+        let recorded = env.api.create_revision(&self.id(), false).await;
         let request = ActivateRevisionRequest {
             deployment: self.id(),
             revision: recorded.expect("recorded").revision.expect("a revision").id,
             ..ActivateRevisionRequest::default()
         };
-        world.api.activate(request).await.expect("activated");
-        self.until(world, |it| it.green.unwrap_or_default().provisioning == 1)
+        env.api.activate(request).await.expect("activated");
+        self.until(env, |it| it.green.unwrap_or_default().provisioning == 1)
             .await;
     }
 
-    async fn bring_up(&self, world: &World) {
-        self.deploy(world).await;
-        self.start(world).await;
+    async fn bring_up(&self, env: &TestEnv) {
+        self.deploy(env).await;
+        self.start(env).await;
         let gate = DeploymentSubStep::AwaitingPromotion;
-        self.until(world, |it| it.sub_step() == gate).await;
+        self.until(env, |it| it.sub_step() == gate).await;
     }
 
     /// Reports that what is to be started runs and is healthy.
-    async fn start(&self, world: &World) {
-        let now = world.api.get(&self.id()).await;
+    async fn start(&self, env: &TestEnv) {
+        let now = env.api.get(&self.id()).await;
         let revision = match now.deploying_revision_id.as_str() {
             "" => &now.current_revision_id,
             deploying => deploying,
         };
-        let routes = by_revision(&world.api.list_routes(&now.id).await, revision);
+        let routes = by_revision(&env.api.list_routes(&now.id).await, revision);
         let run = |route: &viridian_proto::v1::Route| RouteStatusReport {
             route_id: route.id.clone(),
             status: RouteStatus::Running.into(),
             address: "127.0.0.1:10001".to_owned(),
             ..RouteStatusReport::default()
         };
-        let results = world.api.report(routes.iter().map(run).collect()).await;
+        let results = env.api.report(routes.iter().map(run).collect()).await;
         assert!(results.expect("reported").iter().all(|it| it.applied));
-        world.api.see(&routes, RouteHealthStatus::Healthy).await;
+        env.api.see(&routes, RouteHealthStatus::Healthy).await;
     }
 
-    async fn until(&self, world: &World, is_so: impl Fn(&Deployment) -> bool) {
-        world.api.until(&self.id(), "the scene", is_so).await;
+    async fn until(&self, env: &TestEnv, is_so: impl Fn(&Deployment) -> bool) {
+        env.api.until(&self.id(), "the initial", is_so).await;
     }
 }
 

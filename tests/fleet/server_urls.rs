@@ -11,23 +11,23 @@ use crate::harness::Api;
 /// Where servers can be reached, as a load balancer knows it: some of them may be
 /// away by now.
 #[derive(Clone, Default)]
-pub(super) struct Doors(Arc<Mutex<Vec<String>>>);
+pub(super) struct ServerUrls(Arc<Mutex<Vec<String>>>);
 
-impl Doors {
+impl ServerUrls {
     pub(super) fn set(&self, urls: Vec<String>) {
         *self.lock() = urls;
     }
 
     /// Connects to one of them.
-    pub(super) async fn any(&self, dice: &mut StdRng) -> Result<Api, Status> {
+    pub(super) async fn any(&self, rng: &mut StdRng) -> Result<Api, Status> {
         let url = {
             let urls = self.lock();
             match urls.len() {
                 0 => return Err(Status::unavailable("no server is there")),
-                count => urls[dice.random_range(0..count)].clone(),
+                count => urls[rng.random_range(0..count)].clone(),
             }
         };
-        Api::try_connect_within(&url, PATIENCE).await
+        Api::try_connect_within(&url, WAIT_TIMEOUT).await
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<String>> {
@@ -37,4 +37,4 @@ impl Doors {
 
 /// For how long a client waits for a server that says nothing: more than a server
 /// waits for its database.
-const PATIENCE: Duration = Duration::from_secs(6);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(6);
