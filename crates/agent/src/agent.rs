@@ -88,6 +88,7 @@ pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> Result<(),
     let mut routes = LocalRoutes::new(context);
     routes.report_lost(&lost);
     let stop_timeout = config.stop_grace + KILL_MARGIN;
+    // In the background: it first waits for supervisors that end by themselves.
     let sweep = process::kill_lost(lost, stop_timeout);
     let _sweep = AbortOnDropHandle::new(tokio::spawn(sweep));
     take_assignments(channel, config.resource_group, &mut routes, &shutdown).await;
@@ -99,6 +100,7 @@ pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> Result<(),
     {
         warn!("a route does not end; its supervisor keeps trying");
     }
+    // Only now: the reporter returns when the outbox is empty and nothing can follow.
     closing.cancel();
     if time::timeout(FLUSH_TIMEOUT, delivery).await.is_err() {
         warn!("the last reports could not be delivered");

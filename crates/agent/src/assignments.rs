@@ -2,7 +2,7 @@
 
 use tokio::sync::mpsc;
 use tracing::{info, warn};
-use viridian_client::{AssignmentWatch, AuthChannel, ReconnectPolicy, WatchUpdate};
+use viridian_client::{AssignmentWatcher, AuthChannel, ReconnectPolicy, WatchUpdate};
 use viridian_proto::v1::Assignment;
 
 /// Sends each assignment until the receiver is gone. After a reconnection the
@@ -13,7 +13,7 @@ pub(crate) async fn follow(
     assignments: mpsc::Sender<Assignment>,
 ) {
     let mut watch =
-        AssignmentWatch::assignments(channel, &resource_group, ReconnectPolicy::FOREVER);
+        AssignmentWatcher::assignments(channel, &resource_group, ReconnectPolicy::FOREVER);
     while !assignments.is_closed() {
         match watch.next().await {
             Ok(WatchUpdate::Connected) => info!(resource_group, "following assignments"),

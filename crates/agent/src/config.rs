@@ -18,7 +18,7 @@ pub struct AgentConfig {
     /// The time between SIGTERM and SIGKILL. Usually 10 s.
     pub stop_grace: Duration,
     /// How often the agent repeats a health that has not changed, so that the server
-    /// can tell a lost agent from a quiet one. Usually 10 s; at least 100 ms.
+    /// notices a lost agent. Usually 10 s; at least 100 ms.
     pub health_repeat: Duration,
     /// The folder for the journal of running routes. After this agent was killed, the
     /// next one reports their ends from it. Each agent needs a folder of its own.

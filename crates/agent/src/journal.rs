@@ -42,6 +42,7 @@ impl RouteJournal {
         let routes = folder.join("routes");
         fs::create_dir_all(&routes)?;
         let lock = File::create(folder.join("lock"))?;
+        // Two agents on one journal would report each other's running routes as ended.
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(JournalError::InUse),
@@ -51,6 +52,7 @@ impl RouteJournal {
         for entry in fs::read_dir(&routes)? {
             recorded.extend(entry?.file_name().into_string());
         }
+        // What a person put into the folder is no route.
         recorded.retain(|name| is_name(name));
         let folder = JournalFolder { routes, lock };
         Ok((Self(Some(Arc::new(folder))), recorded))

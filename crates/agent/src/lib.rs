@@ -10,7 +10,7 @@
 //! only the agent holds the other. A stop and the agent's death are therefore the same
 //! event to it, the end of the pipe, and have the same effect: SIGTERM to the route's
 //! process group, SIGKILL after the grace, and SIGKILL for all processes that the route
-//! left behind, daemons included. This holds when the agent is killed with SIGKILL.
+//! left running, daemons included. This holds when the agent is killed with SIGKILL.
 //!
 //! When a supervisor is killed with SIGKILL, the agent notices and kills the processes
 //! of the route. Only if the agent and a supervisor are killed with SIGKILL at the same

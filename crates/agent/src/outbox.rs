@@ -89,8 +89,8 @@ impl ReportBatch {
     }
 }
 
-/// A report and its number. Without the number a report that was sent could not be
-/// told from an equal one that was added while it was under way.
+/// A report and its number. Without the number a report that was sent would look the
+/// same as an equal one that was added while it was under way.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct NumberedReport<R> {
     number: u64,

@@ -93,6 +93,8 @@ impl ProcessLauncher {
             .env(name, value)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            // Out of the agent's group: Ctrl-C in a terminal goes to the whole group, and
+            // the supervisor must outlive the agent to end its route.
             .process_group(0)
             .spawn()
             .map_err(|source| self.error(source))?;
@@ -113,6 +115,7 @@ impl ProcessLauncher {
             environ: Vec::new(),
             mark: ("VIRIDIAN_AGENT_CHECK", "1"),
         })?;
+        // Any event will do: `true` need not exist on the machine.
         match time::timeout(CHECK_TIMEOUT, process.next_event()).await {
             Ok(Some(_)) => Ok(()),
             Ok(None) => Err(LaunchError::SupervisorLost),
@@ -208,6 +211,7 @@ async fn kill_all(marks: HashSet<String>, group: Option<Pid>) {
     // More than once: a process may fork while the others are being killed.
     for _ in 0..MAX_SWEEPS {
         let marks = Arc::clone(&marks);
+        // Reading all of /proc blocks for milliseconds on a busy machine.
         let swept = tokio::task::spawn_blocking(move || {
             let alive = procfs::alive_with_mark(&marks, group);
             for process in &alive {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time;
 use tokio_util::sync::CancellationToken;
-use tonic::Code;
+use tonic::{Code, Status};
 use tracing::{info, warn};
 use viridian_client::{AuthChannel, Backoff, CallError, unary_within};
 use viridian_proto::v1::{
@@ -29,54 +29,79 @@ pub(crate) async fn deliver(
     journal: RouteJournal,
     closing: CancellationToken,
 ) {
-    let mut client = RouteServiceClient::new(channel);
-    let mut backoff = Backoff::default();
-    let mut limit = MAX_BATCH;
+    let mut reporter = Reporter {
+        client: RouteServiceClient::new(channel),
+        outbox,
+        journal,
+        backoff: Backoff::default(),
+        limit: MAX_BATCH,
+    };
     loop {
-        let Some(batch) = outbox.next_batch(limit) else {
-            tokio::select! {
-                biased;
-                () = outbox.changed() => continue,
-                () = closing.cancelled() => return,
-            }
-        };
-        match send(&mut client, &batch).await {
-            Ok(results) => {
-                log_refusals(&results);
-                let later = |index: usize| results.get(index).is_some_and(|result| result.retry);
-                let waiting = outbox.settle(&batch, later);
-                journal.remove(ends(&batch, later)).await;
-                if waiting == batch.len() {
-                    // All must be retried later: without a pause they would be sent
-                    // in a loop.
-                    tokio::select! {
-                        () = time::sleep(backoff.next_delay()) => {}
-                        () = outbox.changed() => {}
-                    }
-                } else {
-                    backoff.reset();
-                }
-            }
-            // One malformed report makes the server refuse the call. Sent one by one,
-            // only that one is dropped.
-            Err(CallError::Refused(status))
-                if status.code() == Code::InvalidArgument && batch.len() > 1 =>
-            {
-                warn!(%status, reports = batch.len(), "reports were refused as a whole");
-                limit = 1;
-            }
+        if let Some(batch) = reporter.outbox.next_batch(reporter.limit) {
+            reporter.deliver_batch(&batch).await;
+            continue;
+        }
+        tokio::select! {
+            // The last reports are added before `closing` is cancelled. Without the
+            // order they could stay in the outbox.
+            biased;
+            () = reporter.outbox.changed() => {}
+            () = closing.cancelled() => return,
+        }
+    }
+}
+
+struct Reporter {
+    client: RouteServiceClient<AuthChannel>,
+    outbox: Arc<Outbox>,
+    journal: RouteJournal,
+    backoff: Backoff,
+    /// The most reports in the next call.
+    limit: usize,
+}
+
+impl Reporter {
+    async fn deliver_batch(&mut self, batch: &ReportBatch) {
+        match send(&mut self.client, batch).await {
+            Ok(results) => self.settle_replied(batch, &results).await,
             Err(CallError::Refused(status)) if status.code() == Code::InvalidArgument => {
-                warn!(%status, ?batch, "a report was refused and is dropped");
-                outbox.settle(&batch, |_| false);
-                journal.remove(ends(&batch, |_| false)).await;
-                limit = MAX_BATCH;
+                self.settle_malformed(batch, &status).await;
             }
             Err(error) => {
-                let delay = backoff.next_delay();
+                let delay = self.backoff.next_delay();
                 info!(%error, ?delay, reports = batch.len(), "reports wait for the server");
                 time::sleep(delay).await;
             }
         }
+    }
+
+    async fn settle_replied(&mut self, batch: &ReportBatch, results: &[ReportResult]) {
+        log_refusals(results);
+        let later = |index: usize| results.get(index).is_some_and(|result| result.retry);
+        let waiting = self.outbox.settle(batch, later);
+        self.journal.remove(ends(batch, later)).await;
+        if waiting < batch.len() {
+            return self.backoff.reset();
+        }
+        // All must be retried later: without a pause they would be sent in a loop.
+        tokio::select! {
+            () = time::sleep(self.backoff.next_delay()) => {}
+            () = self.outbox.changed() => {}
+        }
+    }
+
+    /// One malformed report makes the server refuse the call.
+    async fn settle_malformed(&mut self, batch: &ReportBatch, status: &Status) {
+        if batch.len() > 1 {
+            warn!(%status, reports = batch.len(), "reports were refused as a whole");
+            // Sent one by one, only the malformed one is dropped.
+            self.limit = 1;
+            return;
+        }
+        warn!(%status, ?batch, "a report was refused and is dropped");
+        self.outbox.settle(batch, |_| false);
+        self.journal.remove(ends(batch, |_| false)).await;
+        self.limit = MAX_BATCH;
     }
 }
 

@@ -107,6 +107,8 @@ pub(crate) async fn run(
         Err(error) => return not_started(&error),
     };
     let started = tokio::select! {
+        // A stop wins over a start that has just succeeded: otherwise RUNNING would be
+        // reported for a route that the server has given up.
         biased;
         () = stop_requested(&mut commands) => {
             process.stop();
@@ -117,8 +119,8 @@ pub(crate) async fn run(
     };
     match started {
         Ok(pid) => {
-            // Before the report: after a crash in between, nobody else could tell the
-            // server that the route has ended.
+            // Before the report: after a crash in between, only the journal would know
+            // that the route must be reported as ended.
             context.journal.add(&spec.route_id).await;
             let running = RunningRoute {
                 context: &context,

@@ -92,6 +92,7 @@ impl LocalRoutes {
         let (task, outcome) = match self.tasks.join_next_with_id().await {
             None => return false,
             Some(Ok((task, outcome))) => (task, outcome),
+            // A panic ends one route, not the agent.
             Some(Err(error)) => (error.id(), outcome_of_panic(&error)),
         };
         if let Some(route_id) = self.by_task.remove(&task) {
@@ -136,6 +137,7 @@ impl LocalRoutes {
             info!(route_id, "stopping route");
             return alive.stop(StopReason::Assignment);
         }
+        // The server waits for this answer, also for a route that this agent never had.
         let report = match self.ended.get(route_id) {
             Some(report) => RouteStatusReport {
                 status: RouteStatus::Terminated.into(),

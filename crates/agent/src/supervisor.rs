@@ -40,7 +40,7 @@ pub struct SupervisorConfig {
 }
 
 /// Runs a command until it ends or standard input is closed. Returns when the command
-/// and all processes that it left behind have ended.
+/// and all processes that it left running have ended.
 ///
 /// Standard output carries the protocol with the agent. Call it in a process without
 /// other children and threads that then exits with the returned code: the process
@@ -76,6 +76,7 @@ fn start(args: &SupervisorConfig) -> Result<Child, String> {
         .stdin(Stdio::null())
         .stdout(output())
         .stderr(output())
+        // A group of its own, so that one signal reaches the command and its children.
         .process_group(0)
         .spawn()
         .map_err(|error| format!("cannot run {}: {error}", program.display()))
@@ -86,7 +87,7 @@ enum SupervisorInput {
     Ended,
 }
 
-/// Waits for the end of the command, requested or not, and kills what it left behind.
+/// Waits for the end of the command, requested or not, and kills what it left running.
 fn wait_for_end_of(mut child: Child, grace: Duration) -> SupervisorEvent {
     let pid = Pid::from_raw(child.id().cast_signed());
     match start_listeners(pid) {
@@ -120,6 +121,7 @@ fn wait(inbox: &Receiver<SupervisorInput>, pid: Pid, grace: Duration) {
         }
     }
     signal_group(pid, Signal::SIGKILL);
+    // A second request to stop changes nothing: only the end counts now.
     while let Ok(SupervisorInput::Stop) = inbox.recv() {}
 }
 
@@ -194,7 +196,7 @@ fn ended_children() -> Vec<Pid> {
         .collect()
 }
 
-/// Kills the processes that the command left behind outside its group. This process
+/// Kills the processes that the command left running outside its group. This process
 /// becomes the parent of each descendant whose parent ended. Killing and reaping
 /// children until there is none therefore reaches all of them.
 fn kill_orphans() {

@@ -32,7 +32,7 @@ pub enum CallError {
 }
 
 impl From<Status> for CallError {
-    /// Tells an error that the server sent from one that arose on the way there.
+    /// Separates errors that the server sent from errors of the connection.
     fn from(status: Status) -> Self {
         let Some(cause) = status.source() else {
             // Only a status that came over the wire has no cause of its own.

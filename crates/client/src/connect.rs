@@ -76,8 +76,8 @@ impl ServerTarget {
             let configured = endpoint.tls_config(tls);
             endpoint = configured.map_err(|error| self.tls_error(&error))?;
         }
-        // Without keep-alive a connection through a firewall that forgot it looks
-        // open for ever, and its streams are silent for ever.
+        // A firewall may drop an idle connection without a word. Without keep-alive it
+        // would look open for ever, and its streams would be silent for ever.
         Ok(endpoint
             .connect_timeout(CONNECT_TIMEOUT)
             .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)

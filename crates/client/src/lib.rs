@@ -4,19 +4,19 @@
 //!   call. It gives an [`AuthChannel`], on which every generated client of
 //!   `viridian-proto` works.
 //! - [`unary`] awaits the reply to one call and returns a [`CallError`] that
-//!   tells "the server never saw it" from "it may have been executed" from "the
+//!   separates "the server never saw it", "it may have been executed" and "the
 //!   server refused it".
-//! - [`DeploymentWatch`], [`AssignmentWatch`] and [`TrafficWatch`] follow the
+//! - [`DeploymentWatcher`], [`AssignmentWatcher`] and [`TrafficWatcher`] follow the
 //!   server across lost connections and restarts.
 //! - [`wait_until`] follows one deployment to a [`WaitGoal`].
 //! - [`Backoff`] is the delay between attempts, for every caller of a server.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use viridian_client::{DeploymentWatch, ReconnectPolicy, ServerTarget, WatchUpdate};
+//! use viridian_client::{DeploymentWatcher, ReconnectPolicy, ServerTarget, WatchUpdate};
 //!
 //! let target = ServerTarget::new("http://127.0.0.1:50051")?;
-//! let mut watch = DeploymentWatch::of(target, "shop/cart", ReconnectPolicy::TRANSIENT);
+//! let mut watch = DeploymentWatcher::of(target, "shop/cart", ReconnectPolicy::TRANSIENT);
 //! loop {
 //!     if let WatchUpdate::Message(event) = watch.next().await? {
 //!         println!("{:?}", event.kind());
@@ -45,7 +45,7 @@ pub use self::{
     tls::{ClientIdentityFiles, ClientTlsError, ClientTlsFiles},
     wait::{WaitError, WaitOutcome, wait_until},
     watch::{
-        AssignmentWatch, ChannelSource, DeploymentWatch, ReconnectPolicy, ResumableWatch,
-        TrafficWatch, WatchAssignments, WatchDeployments, WatchTraffic, WatchUpdate,
+        AssignmentWatcher, ChannelSource, DeploymentWatcher, ReconnectPolicy, ResumableWatch,
+        TrafficWatcher, WatchAssignments, WatchDeployments, WatchTraffic, WatchUpdate,
     },
 };

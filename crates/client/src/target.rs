@@ -62,6 +62,7 @@ impl ServerTarget {
         if files != ClientTlsFiles::default() && !self.is_encrypted() {
             return Err(ClientTlsError::PlainUrl);
         }
+        // A wrong path is an error now, not at the first call.
         files.load()?;
         self.tls = files;
         Ok(self)

@@ -3,7 +3,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use viridian_proto::v1::{Deployment, DeploymentEvent};
 
-use crate::{CallError, DeploymentWatch, MissReason, WaitGoal, WaitProgress, WatchUpdate};
+use crate::{CallError, DeploymentWatcher, MissReason, WaitGoal, WaitProgress, WatchUpdate};
 
 /// How a wait ended well.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,7 +45,7 @@ pub enum WaitError {
 ///
 /// In each of the ways of [`WaitError`]. Nothing on the server depends on the wait.
 pub async fn wait_until(
-    watch: &mut DeploymentWatch,
+    watch: &mut DeploymentWatcher,
     goal: &WaitGoal,
     limit: Option<Duration>,
     mut on_update: impl FnMut(&WatchUpdate<DeploymentEvent>),
@@ -54,6 +54,8 @@ pub async fn wait_until(
         loop {
             let update = watch.next().await?;
             on_update(&update);
+            // The first event is the present state, so that a goal that is reached
+            // already ends the wait at once.
             let WatchUpdate::Message(DeploymentEvent {
                 deployment: Some(deployment),
                 ..

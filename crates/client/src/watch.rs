@@ -1,7 +1,7 @@
 //! Watches that outlive connections.
 //!
 //! A [`ResumableWatch`] opens a stream, opens it again whenever it ends, and
-//! tells both. What comes after a reconnection depends on the stream: deployments
+//! reports both. What comes after a reconnection depends on the stream: deployments
 //! go on after the last event by its resume token, without gap or repeat;
 //! assignments and traffic tables begin with the present ones again.
 
@@ -19,15 +19,15 @@ pub use self::method::{WatchAssignments, WatchDeployments, WatchTraffic};
 
 /// Follows deployments. Each [`WatchUpdate::Message`] is an event, in order,
 /// without gap or repeat but for [`WatchUpdate::Restarted`].
-pub type DeploymentWatch = ResumableWatch<WatchDeployments>;
+pub type DeploymentWatcher = ResumableWatch<WatchDeployments>;
 
 /// Follows the assignments of a resource group. Those that are still open come
 /// again after each reconnection.
-pub type AssignmentWatch = ResumableWatch<WatchAssignments>;
+pub type AssignmentWatcher = ResumableWatch<WatchAssignments>;
 
 /// Follows traffic tables. The present ones come again after each reconnection; a
 /// table whose epoch is not newer than the one at hand is to be ignored.
-pub type TrafficWatch = ResumableWatch<WatchTraffic>;
+pub type TrafficWatcher = ResumableWatch<WatchTraffic>;
 
 /// What a watch brings.
 #[derive(Clone, Debug)]
@@ -43,7 +43,7 @@ pub enum WatchUpdate<T> {
         retry_in: Duration,
     },
     /// The server has deleted the events after the last one that was seen, so there
-    /// is a gap. The watch begins anew: next come events of kind SNAPSHOT with the
+    /// is a gap. The watch starts over: next come events of kind SNAPSHOT with the
     /// present state.
     Restarted {
         /// The refusal: OUT_OF_RANGE, RESUME_TOKEN_EXPIRED.
@@ -119,8 +119,8 @@ impl ChannelSource {
     }
 }
 
-/// A stream that is opened again whenever it ends: [`DeploymentWatch`],
-/// [`AssignmentWatch`], [`TrafficWatch`].
+/// A stream that is opened again whenever it ends: [`DeploymentWatcher`],
+/// [`AssignmentWatcher`], [`TrafficWatcher`].
 pub struct ResumableWatch<M: WatchMethod> {
     source: ChannelSource,
     method: M,
@@ -185,6 +185,8 @@ impl<M: WatchMethod> ResumableWatch<M> {
                     Err(error) => return self.disconnected(error),
                 },
                 WatchState::Streaming { stream, opened } => {
+                    // A server that is gone without closing the connection looks like one
+                    // without news. Only the missing heartbeats differ.
                     let silent_at = self.last_message + HEARTBEAT_TIMEOUT;
                     let message = match timeout_at(silent_at, stream.message()).await {
                         Ok(Ok(Some(message))) => message,
@@ -234,7 +236,10 @@ impl<M: WatchMethod> ResumableWatch<M> {
         let asked = error.retry_delay().unwrap_or_default();
         let retry_in = self.backoff.next_delay().max(asked.min(MAX_RETRY_DELAY));
         let until = Instant::now() + retry_in;
+        // Also before an error is returned: a caller that goes on must not find the
+        // broken stream again.
         self.state = WatchState::Waiting { until };
+        // Once: without a token the same refusal is final.
         if error.reason().as_deref() == Some(EXPIRED) && self.method.restart() {
             return Ok(WatchUpdate::Restarted { error });
         }
@@ -297,9 +302,9 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn watch(policy: ReconnectPolicy) -> DeploymentWatch {
+    fn watch(policy: ReconnectPolicy) -> DeploymentWatcher {
         let target = ServerTarget::new("127.0.0.1:1").expect("a URL");
-        DeploymentWatch::of(target, "shop/cart", policy)
+        DeploymentWatcher::of(target, "shop/cart", policy)
     }
 
     fn lost() -> CallError {

@@ -12,7 +12,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior},
 };
 use tokio_util::sync::CancellationToken;
-use viridian_client::{AuthChannel, ReconnectPolicy, TrafficWatch, WatchUpdate};
+use viridian_client::{AuthChannel, ReconnectPolicy, TrafficWatcher, WatchUpdate};
 use viridian_proto::v1::WatchTrafficRequest;
 
 use super::round_robin::WeightedRoundRobin;
@@ -66,7 +66,7 @@ pub(super) async fn follow_traffic(
         deployments: vec![deployment.to_owned()],
         all: false,
     };
-    let mut watch = TrafficWatch::tables(channel, request, ReconnectPolicy::FOREVER);
+    let mut watch = TrafficWatcher::tables(channel, request, ReconnectPolicy::FOREVER);
     loop {
         match watch.next().await {
             Ok(WatchUpdate::Message(table)) => lock(&round_robin).update(table),

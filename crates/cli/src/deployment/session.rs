@@ -1,7 +1,7 @@
 //! What all commands share: the server, and the output of results.
 
 use serde::Serialize;
-use viridian_client::{CallError, DeploymentWatch, ReconnectPolicy};
+use viridian_client::{CallError, DeploymentWatcher, ReconnectPolicy};
 use viridian_proto::v1::Deployment;
 
 use super::{
@@ -51,9 +51,9 @@ impl CliSession {
         &self,
         deployment: &str,
         policy: ReconnectPolicy,
-    ) -> Result<DeploymentWatch, DeploymentError> {
+    ) -> Result<DeploymentWatcher, DeploymentError> {
         let target = self.server.target()?;
-        Ok(DeploymentWatch::of(target, deployment, policy))
+        Ok(DeploymentWatcher::of(target, deployment, policy))
     }
 
     /// Prints the deployment of a reply.

@@ -9,8 +9,8 @@ use viridian_proto::v1::{
     watch_deployments_response, watch_traffic_response,
 };
 
-use super::{AssignmentWatch, TrafficWatch};
-use super::{ChannelSource, DeploymentWatch, ReconnectPolicy, ResumableWatch};
+use super::{AssignmentWatcher, TrafficWatcher};
+use super::{ChannelSource, DeploymentWatcher, ReconnectPolicy, ResumableWatch};
 use crate::AuthChannel;
 
 /// A method that streams, and where in its stream the watch is.
@@ -29,8 +29,8 @@ pub trait WatchMethod: Clone + Send + 'static {
     /// Takes a message. `None` for one that a newer server may send.
     fn receive(&mut self, message: Self::Response) -> Option<Received<Self::Item>>;
 
-    /// Forgets where it is, so that the next stream begins anew. Returns whether it
-    /// was anywhere.
+    /// Drops the position, so that the next stream starts over. Returns whether there was
+    /// one.
     fn restart(&mut self) -> bool {
         false
     }
@@ -54,7 +54,7 @@ pub enum Received<T> {
 #[derive(Clone, Debug)]
 pub struct WatchDeployments(WatchDeploymentsRequest);
 
-impl DeploymentWatch {
+impl DeploymentWatcher {
     /// Follows one deployment: its UUID, or `PROJECT/NAME`. The first event is its
     /// present state.
     pub fn of(source: impl Into<ChannelSource>, deployment: &str, policy: ReconnectPolicy) -> Self {
@@ -100,6 +100,8 @@ impl WatchMethod for WatchDeployments {
                 Some(Received::Heartbeat(heartbeat.time))
             }
             watch_deployments_response::Payload::Event(event) => {
+                // With the event, not after it was handled: the caller has it now, and
+                // must not get it again.
                 self.0.resume_token.clone_from(&event.resume_token);
                 Some(Received::Item {
                     item: event,
@@ -118,7 +120,7 @@ impl WatchMethod for WatchDeployments {
 #[derive(Clone, Debug)]
 pub struct WatchAssignments(WatchAssignmentsRequest);
 
-impl AssignmentWatch {
+impl AssignmentWatcher {
     /// Follows the assignments of a resource group.
     pub fn assignments(
         source: impl Into<ChannelSource>,
@@ -160,7 +162,7 @@ impl WatchMethod for WatchAssignments {
 #[derive(Clone, Debug)]
 pub struct WatchTraffic(WatchTrafficRequest);
 
-impl TrafficWatch {
+impl TrafficWatcher {
     /// Follows the traffic tables that the request names.
     pub fn tables(
         source: impl Into<ChannelSource>,

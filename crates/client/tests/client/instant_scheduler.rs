@@ -2,7 +2,7 @@
 
 use tokio::task::JoinHandle;
 use viridian_client::{
-    AssignmentWatch, AuthChannel, CallError, ReconnectPolicy, ServerTarget, WatchUpdate, unary,
+    AssignmentWatcher, AuthChannel, CallError, ReconnectPolicy, ServerTarget, WatchUpdate, unary,
 };
 use viridian_proto::v1::{
     Assignment, AssignmentAction, ReportRouteHealthRequest, ReportRouteStatusesRequest,
@@ -29,7 +29,7 @@ impl Drop for InstantScheduler {
 
 async fn run(channel: AuthChannel) {
     let mut client = RouteServiceClient::new(channel.clone());
-    let mut watch = AssignmentWatch::assignments(channel, "default", ReconnectPolicy::FOREVER);
+    let mut watch = AssignmentWatcher::assignments(channel, "default", ReconnectPolicy::FOREVER);
     loop {
         if let Ok(WatchUpdate::Message(assignment)) = watch.next().await {
             // What is not reported stays open, and comes again with the next stream.

@@ -1,7 +1,7 @@
 //! Watches across lost connections.
 
 use tonic::{Code, Status};
-use viridian_client::{CallError, DeploymentWatch, ReconnectPolicy, WatchUpdate};
+use viridian_client::{CallError, DeploymentWatcher, ReconnectPolicy, WatchUpdate};
 use viridian_proto::v1::{DeploymentEvent, DeploymentEventKind};
 
 use crate::{
@@ -15,7 +15,7 @@ async fn a_watch_goes_on_after_a_restart_without_gap_or_repeat() {
     let mut operator = Operator::connect(&server.target()).await;
     let created = operator.create("cart", 0, None).await;
     let policy = ReconnectPolicy::TRANSIENT;
-    let mut watch = DeploymentWatch::of(server.target(), "shop/cart", policy);
+    let mut watch = DeploymentWatcher::of(server.target(), "shop/cart", policy);
     let mut sequences = vec![next_event(&mut watch).await];
     operator.relabel("shop/cart", "before").await;
     sequences.push(next_event(&mut watch).await);
@@ -45,7 +45,7 @@ async fn the_token_goes_on_in_another_watch() {
     let mut operator = Operator::connect(&server.target()).await;
     operator.create("cart", 0, None).await;
     let policy = ReconnectPolicy::TRANSIENT;
-    let mut watch = DeploymentWatch::of(server.target(), "shop/cart", policy);
+    let mut watch = DeploymentWatcher::of(server.target(), "shop/cart", policy);
     assert_eq!(watch.resume_token(), "");
     next_event(&mut watch).await;
     let request = viridian_proto::v1::WatchDeploymentsRequest {
@@ -54,7 +54,7 @@ async fn the_token_goes_on_in_another_watch() {
     };
     drop(watch);
     let missed = operator.relabel("shop/cart", "meanwhile").await;
-    let mut watch = DeploymentWatch::deployments(server.target(), request, policy);
+    let mut watch = DeploymentWatcher::deployments(server.target(), request, policy);
     assert_eq!(next_event(&mut watch).await, missed);
 }
 
@@ -76,7 +76,7 @@ async fn a_watch_that_was_too_slow_goes_on_after_its_last_event() {
     ])
     .await;
     let policy = ReconnectPolicy::TRANSIENT;
-    let mut watch = DeploymentWatch::of(server.target(), "shop/cart", policy);
+    let mut watch = DeploymentWatcher::of(server.target(), "shop/cart", policy);
     let (tokens, error) = until_failure(&mut watch).await;
     assert_eq!(tokens, ["a", "b", "c", "d"]);
     assert_eq!(server.requested_tokens(), ["", "b", "c"]);
@@ -101,7 +101,7 @@ async fn an_expired_token_begins_anew_and_says_so() {
     ])
     .await;
     let policy = ReconnectPolicy::TRANSIENT;
-    let mut watch = DeploymentWatch::of(server.target(), "shop/cart", policy);
+    let mut watch = DeploymentWatcher::of(server.target(), "shop/cart", policy);
     let mut updates = Vec::new();
     let error = loop {
         match watch.next().await {
@@ -130,7 +130,7 @@ async fn a_token_that_expired_before_its_first_event_begins_anew_once() {
         ..Default::default()
     };
     let policy = ReconnectPolicy::TRANSIENT;
-    let mut watch = DeploymentWatch::deployments(server.target(), request, policy);
+    let mut watch = DeploymentWatcher::deployments(server.target(), request, policy);
     let (tokens, error) = until_failure(&mut watch).await;
     assert!(tokens.is_empty(), "{tokens:?}");
     assert_eq!(error.reason().as_deref(), Some("RESUME_TOKEN_EXPIRED"));
@@ -146,7 +146,7 @@ async fn a_failure_before_the_first_message_is_final_for_those_who_want_it() {
     }])
     .await;
     let policy = ReconnectPolicy::AFTER_FIRST_MESSAGE;
-    let mut watch = DeploymentWatch::of(server.target(), "shop/cart", policy);
+    let mut watch = DeploymentWatcher::of(server.target(), "shop/cart", policy);
     let (_, error) = until_failure(&mut watch).await;
     assert_eq!(error.code(), Code::Unavailable);
     assert_eq!(server.requested_tokens().len(), 1);
@@ -164,7 +164,7 @@ async fn a_watch_that_never_gives_up_survives_refusals() {
     };
     let server = ScriptedServer::start([refused(), refused(), last]).await;
     let policy = ReconnectPolicy::FOREVER;
-    let mut watch = DeploymentWatch::of(server.target(), "shop/cart", policy);
+    let mut watch = DeploymentWatcher::of(server.target(), "shop/cart", policy);
     let mut refusals = 0;
     let token = loop {
         match watch.next().await.expect("it survives everything") {
@@ -185,7 +185,7 @@ async fn a_watch_whose_caller_drops_each_wait_still_connects() {
     let mut operator = Operator::connect(&server.target()).await;
     let created = operator.create("cart", 0, None).await;
     let policy = ReconnectPolicy::TRANSIENT;
-    let mut watch = DeploymentWatch::of(server.target(), "shop/cart", policy);
+    let mut watch = DeploymentWatcher::of(server.target(), "shop/cart", policy);
     let sequence = loop {
         // Polls once and drops the future, as a select! with a busy branch does.
         let update = tokio::select! {
@@ -201,7 +201,7 @@ async fn a_watch_whose_caller_drops_each_wait_still_connects() {
 }
 
 /// The sequence of the next event.
-async fn next_event(watch: &mut DeploymentWatch) -> i64 {
+async fn next_event(watch: &mut DeploymentWatcher) -> i64 {
     loop {
         if let WatchUpdate::Message(event) = watch.next().await.expect("it goes on") {
             assert_ne!(event.kind(), DeploymentEventKind::Unspecified);
@@ -210,7 +210,7 @@ async fn next_event(watch: &mut DeploymentWatch) -> i64 {
     }
 }
 
-async fn next_disconnection(watch: &mut DeploymentWatch) -> CallError {
+async fn next_disconnection(watch: &mut DeploymentWatcher) -> CallError {
     loop {
         if let WatchUpdate::Disconnected { error, .. } = watch.next().await.expect("it goes on") {
             return error;
@@ -219,7 +219,7 @@ async fn next_disconnection(watch: &mut DeploymentWatch) -> CallError {
 }
 
 /// The tokens of the events, and the failure that ended the watch.
-async fn until_failure(watch: &mut DeploymentWatch) -> (Vec<String>, CallError) {
+async fn until_failure(watch: &mut DeploymentWatcher) -> (Vec<String>, CallError) {
     let mut tokens = Vec::new();
     loop {
         match watch.next().await {

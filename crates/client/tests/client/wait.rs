@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tonic::Code;
 use viridian_client::{
-    CallError, DeploymentWatch, MissReason, ReconnectPolicy, WaitError, WaitGoal, WaitOutcome,
+    CallError, DeploymentWatcher, MissReason, ReconnectPolicy, WaitError, WaitGoal, WaitOutcome,
     unary, wait_until,
 };
 use viridian_proto::v1::{
@@ -148,7 +148,7 @@ async fn a_server_that_stays_away_ends_the_wait() {
     };
     let target = env.server.target();
     env.server.stop().await;
-    let mut watch = DeploymentWatch::of(target, "shop/cart", policy);
+    let mut watch = DeploymentWatcher::of(target, "shop/cart", policy);
     let error = wait_until(&mut watch, &goal, None, |_| {})
         .await
         .expect_err("it is away");
@@ -174,9 +174,9 @@ impl WaitEnv {
         }
     }
 
-    fn watch(&self, deployment: &str) -> DeploymentWatch {
+    fn watch(&self, deployment: &str) -> DeploymentWatcher {
         let policy = ReconnectPolicy::TRANSIENT;
-        DeploymentWatch::of(self.server.target(), deployment, policy)
+        DeploymentWatcher::of(self.server.target(), deployment, policy)
     }
 
     async fn wait(&self, goal: &WaitGoal) -> Result<WaitOutcome, WaitError> {
