@@ -28,6 +28,8 @@ pub enum LockWait {
     ForAll,
     /// It skips them.
     Never,
+    /// There are none: this transaction has locked them already.
+    Locked,
 }
 
 /// Returned by [`ForUpdate::lock_rows`].
@@ -55,6 +57,7 @@ impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for ForUpdateQuery<Q> {
         out.push_sql(match self.wait {
             LockWait::ForAll => " FOR UPDATE",
             LockWait::Never => " FOR UPDATE SKIP LOCKED",
+            LockWait::Locked => "",
         });
         Ok(())
     }

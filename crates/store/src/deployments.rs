@@ -19,7 +19,7 @@ use viridian_strategy::{
 };
 
 pub use self::census::Census;
-pub(crate) use self::lock::Taken;
+pub(crate) use self::lock::LockedRows;
 use self::{
     readable::Readable,
     row::{DeploymentRow, Fixed, Moving},

@@ -1,4 +1,4 @@
-//! Tells other tasks of this process what was committed, here or elsewhere.
+//! Notifies other tasks of this process of what was committed, here or elsewhere.
 
 use std::collections::BTreeSet;
 
@@ -19,8 +19,7 @@ pub struct CommitNotice {
     pub resource_group: Option<String>,
 }
 
-/// What other processes committed, as far as they say. What it says nothing of
-/// has to be looked for.
+/// A hint of what other processes committed. What it does not mention has to be polled for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemoteHint {
     /// Whether something became due, now or later.
@@ -69,7 +68,7 @@ impl RemoteHint {
     }
 }
 
-/// Where commits are notices. A receiver that lags has to look for itself.
+/// Where commits are announced. A receiver that lags has to poll.
 #[derive(Clone, Debug)]
 pub(crate) struct Notifier(broadcast::Sender<Notification>);
 
@@ -79,14 +78,14 @@ impl Notifier {
     }
 
     pub(crate) fn notify(&self, notices: Vec<CommitNotice>) {
-        for notices in notices {
-            // Nobody listening is no failure.
-            let _ = self.0.send(Notification::Local(notices));
+        for notice in notices {
+            // Without receivers this fails, and that is no failure.
+            let _ = self.0.send(Notification::Local(notice));
         }
     }
 
-    pub(crate) fn notify_remote(&self, elsewhere: RemoteHint) {
-        let _ = self.0.send(Notification::Remote(elsewhere));
+    pub(crate) fn notify_remote(&self, hint: RemoteHint) {
+        let _ = self.0.send(Notification::Remote(hint));
     }
 
     pub(crate) fn subscribe(&self) -> broadcast::Receiver<Notification> {

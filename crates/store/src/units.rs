@@ -14,6 +14,7 @@ mod change;
 mod create;
 mod delete;
 mod failure_backoff;
+mod idempotent;
 mod lock;
 mod pause;
 mod promote;
@@ -31,11 +32,12 @@ pub use self::{
     activate::NewRevision,
     create::NewDeployment,
     failure_backoff::FailureBackoff,
+    idempotent::Changed,
     promote::{Promotion, PromotionPreview},
     prune::{Pruned, Retention},
     reconcile::ReconcileBatch,
     report::{HealthReport, ReportError, Silenced, StatusReport},
-    request_context::{COORDINATOR, Changed, RequestContext},
+    request_context::{COORDINATOR, RequestContext},
     roll_back::RolledBack,
     update::DeploymentSpec,
 };

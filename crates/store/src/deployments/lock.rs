@@ -1,4 +1,4 @@
-//! Deployments that a transaction takes hold of, with their routes.
+//! Deployments that a transaction locks, with their routes.
 
 use diesel::prelude::*;
 use viridian_engine::{
@@ -15,34 +15,32 @@ use crate::{
     types::{Sql, timestamp},
 };
 
-/// What was found: each deployment, or why it cannot be read; the routes of all
-/// of them; and the time.
-pub(crate) type Taken = (
+/// Each deployment, or why it cannot be read; the routes of all of them; and the time.
+pub(crate) type LockedRows = (
     Vec<(DeploymentId, Result<LockedDeployment, StoreError>)>,
     Vec<Route>,
     Timestamp,
 );
 
 impl Connection {
-    /// Locks deployments in the order of their ids, and loads the routes that
-    /// decisions on them need: those that are not over, and those that failed
-    /// since the current revision was activated.
+    /// Locks deployments in the order of their ids, and loads the routes that decisions on them
+    /// need: those that have not ended, and those that failed since the current revision was
+    /// activated.
     ///
-    /// These are two statements, since one that locks and loads shows routes
-    /// from before it waited. The routes may be those of deployments that were
-    /// not had, too.
+    /// These are two statements. A single one that locks and loads would show routes as they
+    /// were before it waited. The routes may include those of deployments that were skipped.
     pub(crate) async fn lock_deployments(
         &mut self,
         round_trip: RoundTrip,
         ids: Vec<DeploymentId>,
         wait: LockWait,
-    ) -> Result<Taken, StoreError> {
+    ) -> Result<LockedRows, StoreError> {
         let ids = pad_to_power_of_two(ids.into_iter().map(Sql).collect());
         let over = [
             Sql(RouteStatus::Terminated),
             Sql(RouteStatus::FailedToStart),
         ];
-        // Asked only of routes that are over: a join would ask it of all.
+        // A subquery runs only for routes that have ended. A join would run for all.
         let since = deployments::table
             .filter(deployments::id.eq(routes::deployment_id))
             .select(deployments::current_since)
@@ -70,18 +68,17 @@ impl Connection {
             (id, row.and_then(LockedDeployment::try_from))
         });
         let mut routes: Vec<_> = routes.into_iter().map(Route::from).collect();
-        // Here, since it costs the database more than it costs this.
+        // Sorted here: the database would take longer.
         routes.sort_unstable_by_key(|route| route.view.id);
         Ok((rows.collect(), routes, timestamp(now)))
     }
 
-    /// Locks deployments that are due and that nobody holds, the longest overdue
-    /// first.
+    /// Locks deployments that are due and available, the longest overdue first.
     pub(crate) async fn lock_due(
         &mut self,
         round_trip: RoundTrip,
         due_by: Timestamp,
-        limit: i64,
+        limit: u32,
     ) -> Result<Vec<DeploymentId>, StoreError> {
         let (ids, _): (Vec<Sql<DeploymentId>>, _) = pipeline!(
             self,
@@ -89,7 +86,7 @@ impl Connection {
             deployments::table
                 .filter(deployments::due_at.le(Sql(due_by)))
                 .order(deployments::due_at)
-                .limit(limit)
+                .limit(limit.into())
                 .select(deployments::id)
                 .lock_rows(LockWait::Never)
         )?;

@@ -1,4 +1,4 @@
-//! What keeps failing is looked at less and less often.
+//! Deployments that keep failing are reconciled less and less often.
 
 use std::{
     collections::HashMap,
@@ -8,12 +8,11 @@ use std::{
 
 use viridian_strategy::{DeploymentId, Timestamp};
 
-/// For how long deployments that fail are set aside: longer each time that one
-/// fails again.
+/// How long deployments that fail are postponed: exponentially longer, up to a maximum.
 ///
-/// A process remembers by itself what failed in it. So a server that has just
-/// started looks at all of it once more, and of several each begins with the
-/// shortest time: a few looks in vain, and nothing to be kept right.
+/// Each process counts the failures that it saw, in memory. So a server that has just started
+/// tries all deployments once more, and each of several servers begins with the shortest time.
+/// That costs a few attempts in vain, and there is no state to keep consistent.
 #[derive(Debug)]
 pub struct FailureBackoff {
     initial: Duration,
@@ -34,7 +33,7 @@ impl Default for FailureBackoff {
 }
 
 impl FailureBackoff {
-    /// At first for one time, then for twice as long each time, up to a longest.
+    /// Begins with `initial`, and doubles up to `max`.
     pub fn new(initial: Duration, max: Duration) -> Self {
         Self {
             initial,
@@ -43,15 +42,15 @@ impl FailureBackoff {
         }
     }
 
-    /// For how long one is set aside that fails now.
+    /// Returns how long a deployment is postponed that fails now.
     pub(crate) fn delay(&self, id: DeploymentId, now: Timestamp) -> Duration {
         self.after(before(&self.failing(), id, now))
     }
 
-    /// Notes that some were set aside, by the times that they had.
+    /// Records that some failed and were postponed.
     pub(crate) fn record_failures(&self, ids: &[DeploymentId], now: Timestamp) {
         let mut failing = self.failing();
-        // Someone else has looked at it since, and not set it aside.
+        // Old enough that another process has reconciled it since, and it did not fail there.
         failing.retain(|_, it| it.until + self.max > now);
         for &id in ids {
             let times = before(&failing, id, now);
@@ -63,7 +62,7 @@ impl FailureBackoff {
         }
     }
 
-    /// Notes that some did not fail.
+    /// Forgets the failures of some that succeeded.
     pub(crate) fn reset(&self, ids: &[DeploymentId]) {
         let mut failing = self.failing();
         if !failing.is_empty() {
@@ -73,7 +72,7 @@ impl FailureBackoff {
         }
     }
 
-    /// How many this process has set aside for now.
+    /// Returns how many this process has postponed at this time.
     pub(crate) fn count(&self, now: Timestamp) -> usize {
         let failing = self.failing();
         failing.values().filter(|it| it.until > now).count()
@@ -89,8 +88,8 @@ impl FailureBackoff {
     }
 }
 
-/// How often one failed before. Another worker that met it at the same time has
-/// counted that already.
+/// Returns how often one failed before. A failure that another worker of this process saw at
+/// the same time counts once.
 fn before(failing: &HashMap<DeploymentId, FailureRecord>, id: DeploymentId, now: Timestamp) -> u32 {
     let times = |it: &FailureRecord| it.times - u32::from(it.until > now);
     failing.get(&id).map_or(0, times)

@@ -1,4 +1,4 @@
-//! What all units of work share: take hold of a deployment.
+//! What all units of work begin with: lock a deployment.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use viridian_engine::LockWait;
 use viridian_strategy::{DeploymentId, Observed, ObservedRoute, Timestamp};
 
 use crate::{
-    deployments::{Deployment, LockedDeployment, Taken},
+    deployments::{Deployment, LockedDeployment, LockedRows},
     error::StoreError,
     routes::{Route, TableLine},
     transaction::Transaction,
@@ -35,8 +35,7 @@ impl Locked {
 }
 
 impl Transaction {
-    /// Locks a deployment and loads what a decision on it needs. Waits for
-    /// whoever holds it.
+    /// Locks a deployment, and loads what a decision on it needs. Waits for its lock.
     pub(crate) async fn lock(&mut self, id: DeploymentId) -> Result<Option<Locked>, StoreError> {
         let locked = self.lock_all(vec![id], LockWait::ForAll).await?;
         locked
@@ -46,8 +45,27 @@ impl Transaction {
             .transpose()
     }
 
-    /// The same for those of some deployments that nobody else holds. One that
-    /// cannot be read fails alone.
+    /// Locks the deployments that are due and available, the longest overdue first, and loads
+    /// the same. Also returns all that it has locked, in case the rest of it fails.
+    pub(crate) async fn lock_due(
+        &mut self,
+        due_by: Timestamp,
+        limit: u32,
+        taken: &mut Vec<DeploymentId>,
+    ) -> Result<Vec<(DeploymentId, Result<Locked, StoreError>)>, StoreError> {
+        let (connection, round_trip) = self.round_trip()?;
+        let due = connection.lock_due(round_trip, due_by, limit).await?;
+        taken.clone_from(&due);
+        match due.is_empty() {
+            true => Ok(Vec::new()),
+            // Routes are loaded by a statement of their own: one that also locks could show
+            // them as they were before it waited.
+            false => self.lock_all(due, LockWait::Locked).await,
+        }
+    }
+
+    /// Locks those of some deployments that are available, and loads the same. A deployment
+    /// that cannot be read fails alone.
     pub(crate) async fn lock_available(
         &mut self,
         ids: Vec<DeploymentId>,
@@ -61,7 +79,7 @@ impl Transaction {
         wait: LockWait,
     ) -> Result<Vec<(DeploymentId, Result<Locked, StoreError>)>, StoreError> {
         let (connection, round_trip) = self.round_trip()?;
-        let taken: Taken = connection.lock_deployments(round_trip, ids, wait).await?;
+        let taken: LockedRows = connection.lock_deployments(round_trip, ids, wait).await?;
         let (deployments, routes, now) = taken;
         let now = self.as_of(now);
         let mut routes_of: HashMap<DeploymentId, Vec<Route>> = HashMap::new();

@@ -1,8 +1,8 @@
-//! A cycle: look at deployments that are due, and do what the strategy says.
+//! Reconciles deployments that are due with what the strategy says.
 //!
-//! A pass does so for many at once, in one transaction. One that cannot be read
-//! is set aside in it; and if it cannot be committed, each is looked at in a
-//! transaction of its own, so that only what is broken is set aside.
+//! A batch does that for many in one transaction. A deployment that cannot be read is
+//! postponed in it. If the batch cannot be committed, each deployment gets a transaction of
+//! its own, so that only those at fault are postponed.
 
 use std::time::Duration;
 
@@ -24,24 +24,23 @@ use crate::{
     },
 };
 
-/// What a pass over the due queue came to.
+/// What a batch of due deployments came to.
 #[derive(Debug, Default)]
 pub struct ReconcileBatch {
-    /// What was looked at.
+    /// The deployments that were reconciled.
     pub done: Vec<DeploymentId>,
-    /// What could not be looked at, and is set aside if that is its own fault.
+    /// The deployments that could not be, postponed if their own rows are at fault.
     pub failed: Vec<(DeploymentId, StoreError)>,
-    /// How long until something is due: no time at all if something was, none if
-    /// nothing ever will be by itself.
+    /// How long until something is due: zero if something was, none if nothing will be by
+    /// itself.
     pub next: Option<Duration>,
-    /// How many this process has set aside for now.
+    /// How many deployments this process has postponed because they failed.
     pub set_aside: usize,
 }
 
 impl Store {
-    /// Looks at what is due and in nobody's hands, the longest overdue first. What
-    /// is broken is set aside for a while, so that it delays no other, and for
-    /// longer if it was before.
+    /// Reconciles what is due and not locked, the longest overdue first. A deployment that
+    /// fails is postponed, so that it delays no other, and longer each time.
     ///
     /// # Errors
     ///
@@ -80,7 +79,7 @@ impl Store {
         })
     }
 
-    /// In one transaction. Says what it has taken, also when it fails.
+    /// Reconciles in one transaction. Fills `taken` with what it has locked, also if it fails.
     async fn reconcile_together(
         &self,
         due_by: Timestamp,
@@ -89,17 +88,13 @@ impl Store {
         taken: &mut Vec<DeploymentId>,
     ) -> Result<ReconcileBatch, StoreError> {
         self.write(async |tx: &mut Transaction| {
-            let (connection, round_trip) = tx.round_trip()?;
-            let due = connection
-                .lock_due(round_trip, due_by, i64::from(limit))
-                .await?;
-            taken.clone_from(&due);
-            if due.is_empty() {
-                return Ok(ReconcileBatch::default());
-            }
             let mut batch = ReconcileBatch::default();
             let mut changes = Vec::new();
-            for (id, locked) in tx.lock_available(due).await? {
+            let due = tx.lock_due(due_by, limit, taken).await?;
+            if due.is_empty() {
+                return Ok(batch);
+            }
+            for (id, locked) in due {
                 match locked {
                     Ok(locked) => {
                         changes.push(evaluate_locked(locked));
@@ -118,7 +113,7 @@ impl Store {
         .await
     }
 
-    /// Each in a transaction of its own.
+    /// Reconciles each in a transaction of its own.
     async fn reconcile_alone(
         &self,
         ids: Vec<DeploymentId>,
@@ -129,7 +124,7 @@ impl Store {
         for id in ids {
             match self.reconcile(id).await {
                 Ok(Some(_)) => batch.done.push(id),
-                // Someone else was faster.
+                // Another worker was faster.
                 Ok(None) => {}
                 Err(error @ (StoreError::Unavailable(_) | StoreError::PoolTimeout)) => {
                     return Err(error);
@@ -145,12 +140,12 @@ impl Store {
         Ok(batch)
     }
 
-    /// Does one cycle of a deployment, in one transaction. None when it is not
-    /// due any more, or when someone else holds it.
+    /// Reconciles one deployment, in one transaction. None when it is not due any more, or when
+    /// it is locked.
     ///
     /// # Errors
     ///
-    /// When the database fails, or the deployment's row is broken.
+    /// When the database fails, or the deployment's row cannot be read.
     pub async fn reconcile(&self, id: DeploymentId) -> Result<Option<Deployment>, StoreError> {
         self.write(async |tx: &mut Transaction| {
             let locked = tx.lock_available(vec![id]).await?;
@@ -171,8 +166,7 @@ impl Store {
         .await
     }
 
-    /// Puts a deployment that fails aside for a while, so that it delays no
-    /// other.
+    /// Makes a deployment due after some time, so that it delays no other until then.
     ///
     /// # Errors
     ///
@@ -187,7 +181,7 @@ impl Store {
     }
 }
 
-/// What a look at a deployment comes to.
+/// Returns what the strategy changes of a deployment.
 fn evaluate_locked(locked: Locked) -> WriteSet {
     let deployment = &locked.deployment;
     let _within = info_span!("cycle", deployment = %deployment.id).entered();
