@@ -1,10 +1,10 @@
 //! Deployments: the record, its row, and the statements on it.
 
-mod census;
 mod lock;
 mod old;
-mod readable;
 mod row;
+mod state_counts;
+mod try_row;
 
 use std::collections::BTreeMap;
 
@@ -18,11 +18,11 @@ use viridian_strategy::{
     RevisionId, SubStep, Timestamp,
 };
 
-pub use self::census::Census;
 pub(crate) use self::lock::LockedRows;
+pub use self::state_counts::StateCounts;
 use self::{
-    readable::Readable,
-    row::{DeploymentRow, Fixed, Moving},
+    row::{DeploymentRow, ImmutableColumns, MutableColumns},
+    try_row::TryRow,
 };
 use crate::{
     connection::Connection,
@@ -288,14 +288,14 @@ impl Connection {
         ids: Vec<DeploymentId>,
     ) -> Result<Vec<(DeploymentId, Result<Deployment, StoreError>)>, StoreError> {
         let wanted: Vec<_> = ids.iter().copied().map(Sql).collect();
-        let rows: Vec<(Sql<DeploymentId>, Readable<DeploymentRow>)> = load!(
+        let rows: Vec<(Sql<DeploymentId>, TryRow<DeploymentRow>)> = load!(
             self,
             deployments::table
                 .filter(deployments::id.eq_any(wanted))
                 .order(deployments::id)
-                .select((deployments::id, selected::<Readable<DeploymentRow>, Db>()))
+                .select((deployments::id, selected::<TryRow<DeploymentRow>, Db>()))
         )?;
-        let deployment = |(Sql(id), Readable(row)): (_, Readable<DeploymentRow>)| {
+        let deployment = |(Sql(id), TryRow(row)): (_, TryRow<DeploymentRow>)| {
             let row = row.map_err(|_| does_not_parse(id));
             (id, row.and_then(Deployment::try_from))
         };
@@ -329,7 +329,7 @@ pub(crate) fn update_deployments(new: Vec<NewState>) -> Write {
         Column::new(deployments::id, ids),
         Column::new(deployments::sequence, sequences),
     ];
-    let mut columns = Moving::columns(moving);
+    let mut columns = MutableColumns::columns(moving);
     columns.push(Column::new(deployments::endpoints, endpoints));
     columns.push(Column::new(deployments::due_at, due_at));
     Write::update("update deployment", "deployments", same).set_each(columns)
@@ -346,8 +346,8 @@ pub(crate) fn insert_deployments(new: Vec<NewState>) -> Write {
         endpoints.push(Json(new.endpoints));
         due_at.push(new.due_at.map(Sql));
     }
-    let mut columns = Fixed::columns(fixed);
-    columns.extend(Moving::columns(moving));
+    let mut columns = ImmutableColumns::columns(fixed);
+    columns.extend(MutableColumns::columns(moving));
     columns.push(Column::new(deployments::endpoints, endpoints));
     columns.push(Column::new(deployments::due_at, due_at));
     Write::insert(INSERT_DEPLOYMENT, "deployments", columns).on_conflict("ON CONFLICT DO NOTHING")

@@ -49,7 +49,7 @@ pub struct HistoryEntry {
 
 /// A move to be recorded.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Move {
+pub(crate) struct NewHistoryEntry {
     pub(crate) deployment: DeploymentId,
     pub(crate) number: i64,
     pub(crate) phase: Phase,
@@ -123,7 +123,7 @@ impl Connection {
 }
 
 /// Records moves.
-pub(crate) fn insert_moves(moves: Vec<Move>) -> Write {
+pub(crate) fn insert_moves(moves: Vec<NewHistoryEntry>) -> Write {
     let rows = moves.into_iter().map(HistoryRow::from);
     let columns = columns!(rows, HistoryRow {
         deployment_id, number, phase, result, from_lifecycle, from_sub_step, to_lifecycle,
@@ -168,8 +168,8 @@ struct HistoryRow {
     updated_at: Sql<Timestamp>,
 }
 
-impl From<Move> for HistoryRow {
-    fn from(entry: Move) -> Self {
+impl From<NewHistoryEntry> for HistoryRow {
+    fn from(entry: NewHistoryEntry) -> Self {
         Self {
             deployment_id: Sql(entry.deployment),
             number: entry.number,

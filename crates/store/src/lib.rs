@@ -44,7 +44,7 @@ pub use self::{
     check::{Check, Violation, check},
     connection::Connection,
     copy::{Copied, copy},
-    deployments::{Census, Deployment, DeploymentFilter, Metadata, Projects, Status},
+    deployments::{Deployment, DeploymentFilter, Metadata, Projects, StateCounts, Status},
     error::{
         ActivateRefusal, CheckError, CopyError, CreateRefusal, PromoteRefusal, RollBackRefusal,
         StoreError, UnitError, UpdateRefusal,
@@ -63,9 +63,9 @@ pub use self::{
     telemetry::{HISTOGRAMS, describe as describe_metrics},
     types::{Action, EventKind, Outcome, Phase, RequestId},
     units::{
-        COORDINATOR, Changed, DeploymentSpec, FailureBackoff, HealthReport, NewDeployment,
-        NewRevision, Promotion, PromotionPreview, Pruned, ReconcileBatch, ReportError,
-        RequestContext, Retention, RolledBack, Silenced, StatusReport,
+        COORDINATOR, DeploymentSpec, FailureBackoff, HealthReport, NewDeployment, NewRevision,
+        Promotion, PromotionPreview, Pruned, ReconcileBatch, ReportError, RequestContext,
+        Retention, RolledBack, Silenced, StatusReport, Updated,
     },
 };
 

@@ -6,8 +6,8 @@ use thiserror::Error;
 use viridian_strategy::{DeploymentId, RouteId, Timestamp};
 
 use crate::{
-    Assignment, Census, Deployment, DeploymentFilter, EventFilter, HistoryEntry, LogEntry,
-    Projects, Request, Revision, RevisionReference, Route, RouteFilter, Store, Tables,
+    Assignment, Deployment, DeploymentFilter, EventFilter, HistoryEntry, LogEntry, Projects,
+    Request, Revision, RevisionReference, Route, RouteFilter, StateCounts, Store, Tables,
     TrafficTable, error::StoreError,
 };
 
@@ -264,7 +264,7 @@ impl Store {
 
     /// Counts deployments by where they are, and gives what time it is. It looks
     /// at each of them.
-    pub async fn census(&self) -> Result<(Vec<Census>, Timestamp), StoreError> {
+    pub async fn census(&self) -> Result<(Vec<StateCounts>, Timestamp), StoreError> {
         let round_trip = self.round_trip();
         self.reader().await?.count_deployments(round_trip).await
     }

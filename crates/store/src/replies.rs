@@ -26,7 +26,7 @@ pub struct Request {
 }
 
 /// What is known of a request id.
-pub(crate) enum Earlier<T> {
+pub(crate) enum StoredReply<T> {
     /// It came with the same body, and this was the reply.
     Same(T),
     /// It came with another body.
@@ -53,7 +53,7 @@ impl Connection {
     pub(crate) async fn find_reply<T: Reply>(
         &mut self,
         request: &Request,
-    ) -> Result<Option<Earlier<T>>, StoreError> {
+    ) -> Result<Option<StoredReply<T>>, StoreError> {
         let row: Option<(String, Vec<u8>, JsonText)> = with_conn!(self, |c| replies::table
             .find(Sql(request.id))
             .select((replies::method, replies::fingerprint, replies::reply))
@@ -63,10 +63,10 @@ impl Connection {
             return Ok(None);
         };
         if method != request.method || fingerprint != request.fingerprint {
-            return Ok(Some(Earlier::Other));
+            return Ok(Some(StoredReply::Other));
         }
         let reply = Json::parse(&reply).map_err(broken)?;
-        Ok(Some(Earlier::Same(reply)))
+        Ok(Some(StoredReply::Same(reply)))
     }
 
     /// Lists replies from before a time, in the order of their keys, behind one.

@@ -1,12 +1,12 @@
 //! Metrics, a span for each unit of work, and a log line for each move.
 
-mod moved;
 mod names;
+mod transition_log;
 mod unit;
 
 pub use self::names::{HISTOGRAMS, describe};
 pub(crate) use self::{
-    moved::Moved,
     names::{RECONCILE_LATENESS, count_not_promoted},
+    transition_log::TransitionLog,
     unit::InUnit,
 };

@@ -9,7 +9,7 @@ use crate::{
     connection::Connection,
     error::StoreError,
     notifier::{CommitNotice, Notifier},
-    telemetry::Moved,
+    telemetry::TransitionLog,
     types::timestamp,
 };
 
@@ -19,7 +19,7 @@ pub(crate) struct Transaction {
     inner: viridian_engine::Transaction<Connection>,
     now: Option<Timestamp>,
     notices: Vec<CommitNotice>,
-    moved: Vec<Moved>,
+    moved: Vec<TransitionLog>,
 }
 
 impl Transaction {
@@ -71,7 +71,7 @@ impl Transaction {
     }
 
     /// Collects what is logged of moves once they are committed.
-    pub(crate) fn tell(&mut self, moved: Option<Moved>) {
+    pub(crate) fn tell(&mut self, moved: Option<TransitionLog>) {
         self.moved.extend(moved);
     }
 
@@ -104,7 +104,7 @@ struct NotifyOnDrop {
     /// Whether COMMIT was sent: before that there is nothing to notify of.
     sent: bool,
     notices: Vec<CommitNotice>,
-    moved: Vec<Moved>,
+    moved: Vec<TransitionLog>,
 }
 
 impl CommitHook for NotifyOnDrop {
@@ -119,7 +119,7 @@ impl CommitHook for NotifyOnDrop {
     fn committed(&mut self) {
         std::mem::take(&mut self.moved)
             .into_iter()
-            .for_each(Moved::tell);
+            .for_each(TransitionLog::tell);
     }
 }
 

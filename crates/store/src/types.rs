@@ -33,7 +33,7 @@ pub(crate) struct Sql<T>(pub(crate) T);
 /// The same of a row that must not take others with it: none when it does not
 /// parse.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Readable<T>(pub(crate) Option<T>);
+pub(crate) struct TryJson<T>(pub(crate) Option<T>);
 
 /// Lets a wrapper of values stand in queries and in rows.
 macro_rules! in_queries {
@@ -92,7 +92,7 @@ macro_rules! in_queries {
 pub(crate) use in_queries;
 
 in_queries!(Sql<T>);
-in_queries!(Readable<T>);
+in_queries!(TryJson<T>);
 
 macro_rules! id {
     ($rust:ident) => {
@@ -166,12 +166,12 @@ impl FromSql<Instant, Sqlite> for Sql<Timestamp> {
     }
 }
 
-impl<T, DB: Backend> FromSql<Document, DB> for Readable<T>
+impl<T, DB: Backend> FromSql<Document, DB> for TryJson<T>
 where
     Json<T>: FromSql<Document, DB>,
 {
     fn from_sql(value: DB::RawValue<'_>) -> deserialize::Result<Self> {
-        Ok(Readable(Json::from_sql(value).ok().map(|Json(it)| it)))
+        Ok(TryJson(Json::from_sql(value).ok().map(|Json(it)| it)))
     }
 }
 

@@ -32,7 +32,7 @@ pub use self::{
     activate::NewRevision,
     create::NewDeployment,
     failure_backoff::FailureBackoff,
-    idempotent::Changed,
+    idempotent::Updated,
     promote::{Promotion, PromotionPreview},
     prune::{Pruned, Retention},
     reconcile::ReconcileBatch,

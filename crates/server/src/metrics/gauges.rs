@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use metrics::gauge;
 use tokio::{sync::Mutex, time::timeout};
 use viridian_feeds::Feeds;
-use viridian_store::{Backlog, Census, Store, StoreError};
+use viridian_store::{Backlog, StateCounts, Store, StoreError};
 use viridian_strategy::{Lifecycle, SubStep, Timestamp};
 
 use super::{
@@ -91,9 +91,9 @@ impl CensusAge {
 }
 
 /// Sets the gauges of all steps. A step without deployments is set to 0.
-fn show(census: &[Census], now: Timestamp) {
+fn show(census: &[StateCounts], now: Timestamp) {
     for (lifecycle, sub_step) in LIFECYCLE_STEPS {
-        let here = |it: &&Census| (it.lifecycle, it.sub_step) == (lifecycle, sub_step);
+        let here = |it: &&StateCounts| (it.lifecycle, it.sub_step) == (lifecycle, sub_step);
         let (lifecycle, sub_step) = (lifecycle.as_str(), sub_step.map_or("", SubStep::as_str));
         for paused in [false, true] {
             let count = census.iter().filter(here).find(|it| it.paused == paused);

@@ -6,7 +6,7 @@ use viridian_engine::{
 };
 use viridian_strategy::{DeploymentId, RouteStatus, Timestamp};
 
-use super::{LockedDeployment, does_not_parse, readable::Readable, row::LockedRow};
+use super::{LockedDeployment, does_not_parse, row::LockedRow, try_row::TryRow};
 use crate::{
     connection::Connection,
     error::StoreError,
@@ -48,13 +48,13 @@ impl Connection {
         let failed = routes::drained_at
             .is_null()
             .and(routes::created_at.nullable().ge(since));
-        let (rows, routes, now): (Vec<(Sql<_>, Readable<_>)>, Vec<RouteRow>, _) = pipeline!(
+        let (rows, routes, now): (Vec<(Sql<_>, TryRow<_>)>, Vec<RouteRow>, _) = pipeline!(
             self,
             round_trip,
             deployments::table
                 .filter(deployments::id.eq_any(ids.clone()))
                 .order(deployments::id)
-                .select((deployments::id, selected::<Readable<LockedRow>, Db>()))
+                .select((deployments::id, selected::<TryRow<LockedRow>, Db>()))
                 .cached()
                 .lock_rows(wait),
             routes::table
@@ -63,7 +63,7 @@ impl Connection {
                 .select(selected::<RouteRow, Db>())
                 .cached(),
         )?;
-        let rows = rows.into_iter().map(|(Sql(id), Readable(row))| {
+        let rows = rows.into_iter().map(|(Sql(id), TryRow(row))| {
             let row = row.map_err(|_| does_not_parse(id));
             (id, row.and_then(LockedDeployment::try_from))
         });

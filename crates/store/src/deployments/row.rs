@@ -30,15 +30,15 @@ pub(crate) struct LockedRow {
 #[diesel(table_name = deployments)]
 pub(crate) struct DeploymentRow {
     #[diesel(embed)]
-    pub(super) fixed: Fixed,
+    pub(super) fixed: ImmutableColumns,
     #[diesel(embed)]
-    pub(super) moving: Moving,
+    pub(super) moving: MutableColumns,
 }
 
 /// The columns that never change.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = deployments)]
-pub(crate) struct Fixed {
+pub(crate) struct ImmutableColumns {
     pub(super) id: Sql<DeploymentId>,
     project: String,
     name: String,
@@ -49,7 +49,7 @@ pub(crate) struct Fixed {
 /// The columns that change.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = deployments)]
-pub(crate) struct Moving {
+pub(crate) struct MutableColumns {
     labels: Json<BTreeMap<String, String>>,
     lifecycle: Sql<Lifecycle>,
     sub_step: Option<Sql<SubStep>>,
@@ -74,15 +74,15 @@ pub(crate) struct Moving {
     promoted_at: Option<Sql<Timestamp>>,
 }
 
-impl Fixed {
+impl ImmutableColumns {
     pub(super) fn columns(rows: Vec<Self>) -> Vec<Column> {
-        columns!(rows, Fixed { id, project, name, metadata, created_at } in deployments)
+        columns!(rows, ImmutableColumns { id, project, name, metadata, created_at } in deployments)
     }
 }
 
-impl Moving {
+impl MutableColumns {
     pub(super) fn columns(rows: Vec<Self>) -> Vec<Column> {
-        columns!(rows, Moving {
+        columns!(rows, MutableColumns {
             labels, lifecycle, sub_step, current_revision_id, deploying_revision_id,
             previous_revision_id, current_since, rollout, target_replicas, policy,
             revision_history_limit, paused, generation, sequence, epoch, last_revision,
@@ -96,14 +96,14 @@ impl From<Deployment> for DeploymentRow {
         let state = deployment.state;
         let rollout = state.rollout().map(|rollout| Json(rollout.into()));
         Self {
-            fixed: Fixed {
+            fixed: ImmutableColumns {
                 id: Sql(deployment.id),
                 project: deployment.project,
                 name: deployment.name,
                 metadata: Json(deployment.metadata),
                 created_at: Sql(deployment.created_at),
             },
-            moving: Moving {
+            moving: MutableColumns {
                 labels: Json(deployment.labels),
                 lifecycle: Sql(state.lifecycle()),
                 sub_step: state.sub_step().map(Sql),
@@ -166,7 +166,7 @@ impl TryFrom<DeploymentRow> for Deployment {
     }
 }
 
-fn state(moving: &Moving) -> Result<DeploymentState, &'static str> {
+fn state(moving: &MutableColumns) -> Result<DeploymentState, &'static str> {
     let current = moving.current_revision_id.map(|Sql(id)| id);
     Ok(match moving.lifecycle.0 {
         Lifecycle::Pending => DeploymentState::Pending { current },

@@ -5,19 +5,19 @@ use uuid::Uuid;
 use viridian_strategy::{DeploymentId, RouteId};
 
 use super::{Persisted, deployment::DeploymentDocument, persisted, revision::RevisionDocument};
-use crate::{Changed, NewRevision, Promotion, RolledBack};
+use crate::{NewRevision, Promotion, RolledBack, Updated};
 
 /// What a unit of work gives, and what a repeat of its request gets.
 ///
 /// Each has the deployment under the key `deployment`.
 pub(crate) trait Reply: Persisted + Send + 'static {}
 
-impl Reply for Changed {}
+impl Reply for Updated {}
 impl Reply for Promotion {}
 impl Reply for NewRevision {}
 impl Reply for RolledBack {}
 
-persisted!(Changed => UpdatedDocument<'_>);
+persisted!(Updated => UpdatedDocument<'_>);
 persisted!(Promotion => PromotionDocument<'_>);
 persisted!(NewRevision => NewRevisionDocument<'_>);
 persisted!(RolledBack => RolledBackDocument<'_>);
@@ -63,15 +63,15 @@ pub(crate) struct RolledBackDocument<'a> {
     instant: bool,
 }
 
-impl<'a> From<&'a Changed> for UpdatedDocument<'a> {
-    fn from(Changed { deployment }: &'a Changed) -> Self {
+impl<'a> From<&'a Updated> for UpdatedDocument<'a> {
+    fn from(Updated { deployment }: &'a Updated) -> Self {
         Self {
             deployment: deployment.into(),
         }
     }
 }
 
-impl From<UpdatedDocument<'_>> for Changed {
+impl From<UpdatedDocument<'_>> for Updated {
     fn from(document: UpdatedDocument<'_>) -> Self {
         Self {
             deployment: document.deployment.into(),

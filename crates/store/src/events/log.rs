@@ -13,10 +13,10 @@ use crate::{
     deployments::Deployment,
     error::StoreError,
     schema::{deployments, events},
-    types::{EventKind, Readable, Sql},
+    types::{EventKind, Sql, TryJson},
 };
 
-type Row = (i64, Sql<DeploymentId>, Sql<EventKind>, Readable<Deployment>);
+type Row = (i64, Sql<DeploymentId>, Sql<EventKind>, TryJson<Deployment>);
 
 /// Its columns.
 const ROW: (
@@ -156,7 +156,7 @@ impl Connection {
     }
 }
 
-fn entry((position, Sql(deployment), Sql(kind), Readable(snapshot)): Row) -> LogEntry {
+fn entry((position, Sql(deployment), Sql(kind), TryJson(snapshot)): Row) -> LogEntry {
     let event = match snapshot {
         Some(deployment) => Ok(Event { kind, deployment }),
         None => Err(StoreError::Corrupt {

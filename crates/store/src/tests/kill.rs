@@ -28,7 +28,7 @@ use super::{
     fixture::{Engine, Fixture, engines},
     invariants,
 };
-use crate::{Changed, replies::Earlier};
+use crate::{Updated, replies::StoredReply};
 
 #[apply(engines)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -123,8 +123,9 @@ async fn check(fixture: &Fixture, engine: Engine, told: &[Told]) {
             } => {
                 let request = request(*id, method);
                 // Every reply has a deployment, and the others have more besides.
-                let found = reader.find_reply::<Changed>(&request).await;
-                let Some(Earlier::Same(Changed { deployment: reply })) = found.expect("it is read")
+                let found = reader.find_reply::<Updated>(&request).await;
+                let Some(StoredReply::Same(Updated { deployment: reply })) =
+                    found.expect("it is read")
                 else {
                     panic!("there is no reply to {told:?}");
                 };

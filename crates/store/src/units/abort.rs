@@ -7,7 +7,7 @@ use crate::{
     error::UnitError,
     telemetry::InUnit as _,
     types::Phase,
-    units::{Changed, RequestContext, change::PlannedChange},
+    units::{RequestContext, Updated, change::PlannedChange},
 };
 
 impl Store {
@@ -22,12 +22,12 @@ impl Store {
         &self,
         id: DeploymentId,
         call: &RequestContext,
-    ) -> Result<Changed, UnitError<verbs::AbortRejection>> {
+    ) -> Result<Updated, UnitError<verbs::AbortRejection>> {
         let terms = call.clone();
         self.batched(id, call, move |held| {
             let transition = held.decide(verbs::abort).map_err(UnitError::Refused)?;
             let plan = PlannedChange::of_call(transition, Phase::Abort);
-            Ok(Changed::by(held.write_set(&plan, &terms)))
+            Ok(Updated::by(held.write_set(&plan, &terms)))
         })
         .in_unit("abort", id)
         .await

@@ -11,7 +11,7 @@ use crate::{
     telemetry::InUnit as _,
     transaction::Transaction,
     types::Phase,
-    units::{Changed, RequestContext, change::PlannedChange, lock::Locked},
+    units::{RequestContext, Updated, change::PlannedChange, lock::Locked},
 };
 
 /// What the creation of a revision came to.
@@ -35,7 +35,7 @@ impl Store {
         revision: RevisionId,
         supersede: bool,
         call: &RequestContext,
-    ) -> Result<Changed, UnitError<ActivateRefusal>> {
+    ) -> Result<Updated, UnitError<ActivateRefusal>> {
         self.idempotent_on(id, call, async |tx: &mut Transaction| {
             let held = tx.lock_for(id, call).await?;
             let reference = RevisionReference::Id(revision);
@@ -49,7 +49,7 @@ impl Store {
                 return Err(UnitError::Refused(ActivateRefusal::NoRevision(revision)));
             }
             let deployment = activate(tx, held, revision, supersede, call).await?;
-            Ok(Changed { deployment })
+            Ok(Updated { deployment })
         })
         .in_unit("activate", id)
         .await

@@ -12,10 +12,10 @@ use crate::{
     CommitNotice,
     assignments::NewAssignment,
     deployments::{Deployment, NewState, Status},
-    history::Move,
+    history::NewHistoryEntry,
     revisions::Revision,
     routes::{Route, endpoints},
-    telemetry::Moved,
+    telemetry::TransitionLog,
     types::{Action, EventKind, Outcome, Phase},
     units::{RequestContext, lock::Locked},
 };
@@ -42,14 +42,14 @@ pub(crate) struct WriteSet {
     /// A revision to be recorded with it.
     pub(crate) revision: Option<Revision>,
     pub(crate) routes: RouteWrites,
-    pub(crate) moves: Vec<Move>,
+    pub(crate) moves: Vec<NewHistoryEntry>,
     /// The number of the last move, if this was another attempt at it.
     pub(crate) repeats: Option<i64>,
     pub(crate) event: Option<EventKind>,
     /// The notification for other tasks and servers.
     pub(crate) touched: Option<CommitNotice>,
     /// The line for the log, and what the metrics count.
-    pub(crate) moved: Option<Moved>,
+    pub(crate) moved: Option<TransitionLog>,
 }
 
 /// What is to be written of a deployment's row.
@@ -156,7 +156,7 @@ impl Locked {
         let event = event(plan, &phases);
         let repeats = phases.is_empty() && plan.phase == Phase::Evaluate && !plan.reported;
         new.last_history += phases.len().cast_signed() as i64;
-        let moves: Vec<Move> = (old.last_history + 1..)
+        let moves: Vec<NewHistoryEntry> = (old.last_history + 1..)
             .zip(phases)
             .map(|(number, phases)| entry(number, phases, &old, &new, plan, call))
             .collect();
@@ -172,7 +172,7 @@ impl Locked {
             repeats: repeats.then_some(new.last_history),
             event: Some(event),
             touched: Some(notice(&old, &new, plan, look_at)),
-            moved: Moved::by(&moves, &new).map(|it| it.ends(&old, &new, &plan.transition)),
+            moved: TransitionLog::by(&moves, &new).map(|it| it.ends(&old, &new, &plan.transition)),
             moves,
             deployment: new,
         }
@@ -372,9 +372,9 @@ fn entry(
     new: &Deployment,
     plan: &PlannedChange,
     call: &RequestContext,
-) -> Move {
+) -> NewHistoryEntry {
     let deploying = new.state.deploying().or(old.state.deploying());
-    Move {
+    NewHistoryEntry {
         deployment: new.id,
         number,
         phase: plan.phase,

@@ -16,7 +16,7 @@ use crate::{
     transaction::Transaction,
     types::Phase,
     units::{
-        Changed, RequestContext,
+        RequestContext, Updated,
         change::{PlannedChange, WriteSet},
         lock::Locked,
     },
@@ -53,7 +53,7 @@ impl Store {
         &self,
         new: NewDeployment,
         call: &RequestContext,
-    ) -> Result<Changed, UnitError<CreateRefusal>> {
+    ) -> Result<Updated, UnitError<CreateRefusal>> {
         self.idempotent(call, async |tx: &mut Transaction| {
             match call.expected_generation {
                 Some(expected) if expected != 0 => {
@@ -82,7 +82,7 @@ async fn create(
     tx: &mut Transaction,
     new: NewDeployment,
     call: &RequestContext,
-) -> Result<Changed, StoreError> {
+) -> Result<Updated, StoreError> {
     let now = tx.now().await?;
     let id = DeploymentId(Uuid::now_v7());
     let revision = new.initial_revision.as_ref().map(|spec| Revision {
@@ -109,7 +109,7 @@ async fn create(
     };
     let deployment = set.deployment.clone();
     tx.carry_out_all(vec![set], now);
-    Ok(Changed { deployment })
+    Ok(Updated { deployment })
 }
 
 /// A record at generation 0 and sequence 0, which nobody can see: creating it is

@@ -7,7 +7,7 @@ use crate::{
     error::UnitError,
     telemetry::InUnit as _,
     types::Phase,
-    units::{Changed, RequestContext, change::PlannedChange},
+    units::{RequestContext, Updated, change::PlannedChange},
 };
 
 impl Store {
@@ -21,12 +21,12 @@ impl Store {
         &self,
         id: DeploymentId,
         call: &RequestContext,
-    ) -> Result<Changed, UnitError<verbs::DeleteRejection>> {
+    ) -> Result<Updated, UnitError<verbs::DeleteRejection>> {
         let terms = call.clone();
         self.batched(id, call, move |held| {
             let transition = held.decide(verbs::delete).map_err(UnitError::Refused)?;
             let plan = PlannedChange::of_call(transition, Phase::Delete);
-            Ok(Changed::by(held.write_set(&plan, &terms)))
+            Ok(Updated::by(held.write_set(&plan, &terms)))
         })
         .in_unit("delete", id)
         .await

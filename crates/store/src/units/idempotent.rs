@@ -10,7 +10,7 @@ use crate::{
     Deployment, Store,
     documents::Reply,
     error::{StoreError, UnitError},
-    replies::{Earlier, NewReply, insert_replies},
+    replies::{NewReply, StoredReply, insert_replies},
     transaction::Transaction,
     units::{
         RequestContext,
@@ -22,12 +22,12 @@ use crate::{
 
 /// The result of a call that returns only the deployment.
 #[derive(Clone, Debug)]
-pub struct Changed {
+pub struct Updated {
     /// The deployment after it.
     pub deployment: Deployment,
 }
 
-impl Changed {
+impl Updated {
     /// Returns the result of a change, and the change.
     pub(crate) fn by(set: WriteSet) -> (Self, Option<WriteSet>) {
         let deployment = set.deployment.clone();
@@ -165,8 +165,8 @@ impl Store {
             return result;
         }
         match self.reader_since(since).await?.find_reply(request).await? {
-            Some(Earlier::Same(reply)) => Ok(reply),
-            Some(Earlier::Other) => Err(UnitError::RequestIdReused),
+            Some(StoredReply::Same(reply)) => Ok(reply),
+            Some(StoredReply::Other) => Err(UnitError::RequestIdReused),
             None => result,
         }
     }

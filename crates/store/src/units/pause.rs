@@ -7,7 +7,7 @@ use crate::{
     error::UnitError,
     telemetry::InUnit as _,
     types::Phase,
-    units::{Changed, RequestContext, change::PlannedChange},
+    units::{RequestContext, Updated, change::PlannedChange},
 };
 
 impl Store {
@@ -21,7 +21,7 @@ impl Store {
         &self,
         id: DeploymentId,
         call: &RequestContext,
-    ) -> Result<Changed, UnitError<verbs::PauseRejection>> {
+    ) -> Result<Updated, UnitError<verbs::PauseRejection>> {
         self.set_paused(id, verbs::pause, Phase::Pause, call)
             .in_unit("pause", id)
             .await
@@ -37,7 +37,7 @@ impl Store {
         &self,
         id: DeploymentId,
         call: &RequestContext,
-    ) -> Result<Changed, UnitError<verbs::PauseRejection>> {
+    ) -> Result<Updated, UnitError<verbs::PauseRejection>> {
         self.set_paused(id, verbs::resume, Phase::Resume, call)
             .in_unit("resume", id)
             .await
@@ -49,12 +49,12 @@ impl Store {
         verb: fn(&Observed<'_>) -> Result<Transition, verbs::PauseRejection>,
         phase: Phase,
         call: &RequestContext,
-    ) -> Result<Changed, UnitError<verbs::PauseRejection>> {
+    ) -> Result<Updated, UnitError<verbs::PauseRejection>> {
         let terms = call.clone();
         self.batched(id, call, move |held| {
             let transition = held.decide(verb).map_err(UnitError::Refused)?;
             let plan = PlannedChange::of_call(transition, phase);
-            Ok(Changed::by(held.write_set(&plan, &terms)))
+            Ok(Updated::by(held.write_set(&plan, &terms)))
         })
         .await
     }

@@ -5,7 +5,7 @@
 //! deployment that is held, or broken, delays and fails only what is reported of
 //! it.
 
-mod kinds;
+mod reports;
 mod silence;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -13,9 +13,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use viridian_engine::WaitStart;
 use viridian_strategy::{DeploymentId, RouteId, RouteStatus};
 
-use self::kinds::Report;
+use self::reports::Report;
 pub use self::{
-    kinds::{HealthReport, ReportError, StatusReport},
+    reports::{HealthReport, ReportError, StatusReport},
     silence::Silenced,
 };
 use crate::{
@@ -68,12 +68,12 @@ impl Store {
         let known = self.reader().await?.find_routes(ids).await?;
         let mut batch = Batch::of(reports, known);
         // For one alone there is nothing to be gained by it.
-        let heard = match batch.open.len() {
+        let applied = match batch.open.len() {
             0 | 1 => Ok(Vec::new()),
-            _ => self.hear_free(&batch).await,
+            _ => self.apply_available(&batch).await,
         };
-        match heard {
-            Ok(heard) => heard
+        match applied {
+            Ok(applied) => applied
                 .into_iter()
                 .for_each(|(of, results)| batch.settle(of, results)),
             // One of them is at fault: alone it fails alone.
@@ -83,7 +83,7 @@ impl Store {
         }
         while let Some((&of, places)) = batch.open.first_key_value() {
             let all = |error| vec![Err(error); places.len()];
-            let results = match self.hear_one(since, &batch, of).await {
+            let results = match self.apply_one(since, &batch, of).await {
                 Ok(results) => results,
                 Err(StoreError::LockTimeout) => all(ReportError::Held(of)),
                 Err(StoreError::Corrupt { .. }) => all(ReportError::Unreadable(of)),
@@ -97,30 +97,30 @@ impl Store {
 
     /// Applies what is reported of deployments that nobody holds. Gives the
     /// results of each.
-    async fn hear_free<R: Report>(
+    async fn apply_available<R: Report>(
         &self,
         batch: &Batch<R>,
     ) -> Result<Vec<(DeploymentId, Results)>, StoreError> {
         self.write(async |tx: &mut Transaction| {
-            let (mut heard, mut changes) = (Vec::new(), Vec::new());
+            let (mut applied, mut changes) = (Vec::new(), Vec::new());
             let owners = batch.open.keys().copied().collect();
             for (of, held) in tx.lock_available(owners).await? {
                 // One that cannot be read is told so when it is alone.
                 let Ok(held) = held else { continue };
-                let (results, change) = hear(tx, held, batch.of_one(of)).await?;
-                heard.push((of, results));
+                let (results, change) = apply_reports(tx, held, batch.of_one(of)).await?;
+                applied.push((of, results));
                 changes.extend(change);
             }
             let now = tx.now().await?;
             tx.carry_out_all(changes, now);
-            Ok(heard)
+            Ok(applied)
         })
         .in_unit("report_many", None)
         .await
     }
 
     /// Applies what is reported of one deployment, and waits for it.
-    async fn hear_one<R: Report>(
+    async fn apply_one<R: Report>(
         &self,
         since: WaitStart,
         batch: &Batch<R>,
@@ -133,7 +133,7 @@ impl Store {
             };
             let held = tx.lock(of).await?.ok_or(gone)?;
             let now = held.now;
-            let (results, change) = hear(tx, held, batch.of_one(of)).await?;
+            let (results, change) = apply_reports(tx, held, batch.of_one(of)).await?;
             tx.carry_out_all(change.into_iter().collect(), now);
             Ok(results)
         })
@@ -169,7 +169,7 @@ impl<R: Report> Batch<R> {
             });
             if let Some(route) = route {
                 open.entry(route.deployment).or_default().push(place);
-                if !report.holds(route) {
+                if !report.is_noop(route) {
                     changing.insert(route.deployment);
                 }
             }
@@ -198,7 +198,7 @@ impl<R: Report> Batch<R> {
 
 /// Hears what is reported of a deployment. Gives the results, and what they come
 /// to if that is a change.
-async fn hear<'a, R: Report + 'a>(
+async fn apply_reports<'a, R: Report + 'a>(
     tx: &mut Transaction,
     mut held: Locked,
     reports: impl Iterator<Item = &'a R>,
@@ -215,13 +215,13 @@ async fn hear<'a, R: Report + 'a>(
             let connection = tx.connection().await?;
             let found = connection.find_routes(vec![report.route()]).await?;
             results.push(match found.first() {
-                Some(route) if report.holds(route) => Ok(()),
+                Some(route) if report.is_noop(route) => Ok(()),
                 Some(route) => report.check(route),
                 None => Err(ReportError::UnknownRoute(report.route())),
             });
             continue;
         };
-        if report.holds(route) {
+        if report.is_noop(route) {
             results.push(Ok(()));
             continue;
         }

@@ -9,7 +9,7 @@ use crate::{
     error::{UnitError, UpdateRefusal},
     telemetry::InUnit as _,
     types::Phase,
-    units::{Changed, RequestContext, change::PlannedChange},
+    units::{RequestContext, Updated, change::PlannedChange},
 };
 
 /// What is asked of a deployment, and may change.
@@ -49,7 +49,7 @@ impl Store {
         id: DeploymentId,
         change: impl Fn(&DeploymentSpec) -> Result<DeploymentSpec, E> + Send + Sync + 'static,
         call: &RequestContext,
-    ) -> Result<Changed, UnitError<UpdateRefusal<E>>> {
+    ) -> Result<Updated, UnitError<UpdateRefusal<E>>> {
         let terms = call.clone();
         self.batched(id, call, move |held| {
             let old = &held.deployment;
@@ -64,7 +64,7 @@ impl Store {
             let spec = changed.map_err(|error| UnitError::Refused(UpdateRefusal::Spec(error)))?;
             if spec == present {
                 let deployment = old.clone();
-                return Ok((Changed { deployment }, None));
+                return Ok((Updated { deployment }, None));
             }
             let amended = Deployment {
                 target_replicas: spec.target_replicas,
@@ -74,7 +74,7 @@ impl Store {
                 ..old.clone()
             };
             let plan = PlannedChange::of_call(transition, Phase::Update).amending(amended);
-            Ok(Changed::by(held.write_set(&plan, &terms)))
+            Ok(Updated::by(held.write_set(&plan, &terms)))
         })
         .in_unit("update", id)
         .await

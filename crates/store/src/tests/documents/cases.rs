@@ -10,8 +10,8 @@ use viridian_strategy::{
 };
 
 use crate::{
-    Changed, Deployment, HealthCheck, Metadata, NewRevision, Promotion, Revision, RevisionSpec,
-    RolledBack, Status, routes::TableLine,
+    Deployment, HealthCheck, Metadata, NewRevision, Promotion, Revision, RevisionSpec, RolledBack,
+    Status, Updated, routes::TableLine,
 };
 
 /// The cases of one document, each with the name that it has in the golden file.
@@ -338,8 +338,8 @@ pub(super) fn specs() -> Cases<RevisionSpec> {
     ]
 }
 
-pub(super) fn updated() -> Cases<Changed> {
-    vec![("a deployment", Changed { deployment: idle() })]
+pub(super) fn updated() -> Cases<Updated> {
+    vec![("a deployment", Updated { deployment: idle() })]
 }
 
 pub(super) fn promotions() -> Cases<Promotion> {

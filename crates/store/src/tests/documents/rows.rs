@@ -16,8 +16,8 @@ use crate::{
     deployments::{NewState, insert_deployments, update_deployments},
     documents::Reply,
     events::insert_events,
-    history::{Move, insert_moves},
-    replies::{Earlier, NewReply, insert_replies},
+    history::{NewHistoryEntry, insert_moves},
+    replies::{NewReply, StoredReply, insert_replies},
     revisions::insert_revisions,
     routes::TableLine,
     transaction::Transaction,
@@ -72,7 +72,7 @@ async fn history_and_events_have_the_golden_texts(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
     let mut writes = with_revisions();
     let moves = cases::statuses().into_iter().zip(1..);
-    let moves = moves.map(|((_, status), number)| Move {
+    let moves = moves.map(|((_, status), number)| NewHistoryEntry {
         deployment: cases::deployment(),
         number,
         phase: Phase::Evaluate,
@@ -182,7 +182,7 @@ async fn stored<T: Reply + std::fmt::Debug>(
         assert!(found.iter().any(|it| it == golden.text(case)), "{found:?}");
         let mut reader = fixture.db.reader().await.expect("a reader");
         let found = reader.find_reply::<T>(&request).await.expect("it is read");
-        let Some(Earlier::Same(found)) = found else {
+        let Some(StoredReply::Same(found)) = found else {
             panic!("{document} has no reply: {case}");
         };
         assert_eq!(format!("{found:?}"), format!("{reply:?}"), "{case}");

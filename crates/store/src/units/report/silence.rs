@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use viridian_strategy::{DeploymentId, RouteHealth, RouteId, Timestamp};
 
-use super::{Report, hear, kinds::ReportError};
+use super::{Report, apply_reports, reports::ReportError};
 use crate::{
     Store,
     error::StoreError,
@@ -114,7 +114,7 @@ impl Store {
                 };
                 let its = still.iter().filter(|(_, of)| *of == id);
                 let its: Vec<_> = its.map(|(route, _)| Silence(*route)).collect();
-                let (_, change) = hear(tx, held, its.iter()).await?;
+                let (_, change) = apply_reports(tx, held, its.iter()).await?;
                 if let Some(change) = change {
                     let changed = change.routes.reported.iter();
                     all.routes.extend(changed.map(|route| route.view.id));
@@ -158,7 +158,7 @@ impl Report for Silence {
     }
 
     /// Silence says nothing but of a health that is believed to be good.
-    fn holds(&self, route: &Route) -> bool {
+    fn is_noop(&self, route: &Route) -> bool {
         !route.view.is_ready()
     }
 

@@ -17,7 +17,7 @@ use crate::{
 
 /// The deployments in one place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Census {
+pub struct StateCounts {
     /// Where they are.
     pub lifecycle: Lifecycle,
     /// Where they are while DEPLOYING.
@@ -47,7 +47,7 @@ impl Connection {
     pub(crate) async fn count_deployments(
         &mut self,
         round_trip: RoundTrip,
-    ) -> Result<(Vec<Census>, Timestamp), StoreError> {
+    ) -> Result<(Vec<StateCounts>, Timestamp), StoreError> {
         let (rows, now): (Vec<CensusRow>, _) = pipeline!(
             self,
             round_trip,
@@ -67,7 +67,10 @@ impl Connection {
                     min(deployments::deadline_at),
                 ))
         )?;
-        Ok((rows.into_iter().map(Census::from).collect(), timestamp(now)))
+        Ok((
+            rows.into_iter().map(StateCounts::from).collect(),
+            timestamp(now),
+        ))
     }
 
     /// Counts the deployments that are due by a time.
@@ -79,7 +82,7 @@ impl Connection {
     }
 }
 
-impl From<CensusRow> for Census {
+impl From<CensusRow> for StateCounts {
     fn from((lifecycle, sub_step, paused, count, since, deadline): CensusRow) -> Self {
         Self {
             lifecycle: lifecycle.0,

@@ -1,4 +1,4 @@
-//! The kinds of reports: what each makes of a route.
+//! The reports of reports: what each makes of a route.
 
 use std::fmt;
 
@@ -56,7 +56,7 @@ pub enum ReportError {
 pub(super) trait Report {
     fn route(&self) -> RouteId;
     /// Whether nothing would change.
-    fn holds(&self, route: &Route) -> bool;
+    fn is_noop(&self, route: &Route) -> bool;
     fn check(&self, route: &Route) -> Result<(), ReportError>;
     fn apply(&self, route: &mut Route, now: Timestamp);
 }
@@ -66,7 +66,7 @@ impl Report for StatusReport {
         self.route
     }
 
-    fn holds(&self, route: &Route) -> bool {
+    fn is_noop(&self, route: &Route) -> bool {
         let same = |new: &str, old: &str| new.is_empty() || new == old;
         route.view.status == self.status
             && (self.status.is_over()
@@ -101,7 +101,7 @@ impl Report for HealthReport {
         self.route
     }
 
-    fn holds(&self, route: &Route) -> bool {
+    fn is_noop(&self, route: &Route) -> bool {
         route.view.health == self.health && !route.view.status.is_over()
     }
 

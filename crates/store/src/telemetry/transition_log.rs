@@ -10,14 +10,14 @@ use viridian_strategy::{DeploymentId, Lifecycle, SubStep, Transition, Transition
 use super::names::{GATE_WAIT, MOVES, PROMOTIONS, ROLLOUT_DURATION, ROLLOUTS};
 use crate::{
     Deployment,
-    history::Move,
+    history::NewHistoryEntry,
     types::{Outcome, Phase},
 };
 
 /// What is to be told of a deployment that moved. In the span in which that was
 /// decided, whoever commits it.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Moved {
+pub(crate) struct TransitionLog {
     span: Span,
     deployment: DeploymentId,
     reference: String,
@@ -47,9 +47,9 @@ struct RolloutEnd {
     took: Duration,
 }
 
-impl Moved {
+impl TransitionLog {
     /// What is to be told of moves. None when there are none.
-    pub(crate) fn by(moves: &[Move], new: &Deployment) -> Option<Self> {
+    pub(crate) fn by(moves: &[NewHistoryEntry], new: &Deployment) -> Option<Self> {
         let first = moves.first()?;
         let steps = moves.iter().map(|it| Step {
             phase: it.phase,

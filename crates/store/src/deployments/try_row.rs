@@ -12,9 +12,9 @@ use diesel::{
 use super::row::{DeploymentRow, LockedRow};
 
 /// A row, or why it cannot be read: in a list one of them fails alone.
-pub(super) struct Readable<R>(pub(super) Result<R, Box<dyn Error + Send + Sync>>);
+pub(super) struct TryRow<R>(pub(super) Result<R, Box<dyn Error + Send + Sync>>);
 
-impl<R: Selectable<DB>, DB: Backend> Selectable<DB> for Readable<R> {
+impl<R: Selectable<DB>, DB: Backend> Selectable<DB> for TryRow<R> {
     type SelectExpression = R::SelectExpression;
 
     fn construct_selection() -> Self::SelectExpression {
@@ -26,7 +26,7 @@ impl<R: Selectable<DB>, DB: Backend> Selectable<DB> for Readable<R> {
 /// once diesel leaves no room.
 macro_rules! readable {
     ($row:ty, $engine:ty, $($field:ident),+) => {
-        impl<$($field),+> FromSqlRow<($($field,)+), $engine> for Readable<$row>
+        impl<$($field),+> FromSqlRow<($($field,)+), $engine> for TryRow<$row>
         where
             $row: FromSqlRow<($($field,)+), $engine>,
         {
@@ -35,7 +35,7 @@ macro_rules! readable {
             }
         }
 
-        impl<$($field),+> StaticallySizedRow<($($field,)+), $engine> for Readable<$row>
+        impl<$($field),+> StaticallySizedRow<($($field,)+), $engine> for TryRow<$row>
         where
             $row: StaticallySizedRow<($($field,)+), $engine>,
         {
