@@ -50,6 +50,8 @@ pub(crate) fn admit(
             }),
             Err(error) => Some(Err(error)),
         };
+        // The stream is dropped by now, which closes the connection. At the level
+        // debug, or a flood of connections would be a flood of lines.
         if admitted.is_none() {
             counter!(CONNECTIONS_REJECTED).increment(1);
             tracing::debug!("a connection was refused: its address has too many");

@@ -72,6 +72,7 @@ impl ReconcileWorker {
         // Subscribed before the first poll: a commit between the two would be missed.
         let mut commits = self.database.subscribe();
         while !stop.is_cancelled() {
+            // Outside of the select: a shutdown lets the batch commit instead of dropping it.
             let wait = self.reconcile_batch().await;
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -122,6 +123,8 @@ impl ReconcileWorker {
             done, failed, next, ..
         } = batch;
         if done.len() + failed.len() >= self.limits.batch as usize {
+            // Wakes one worker for each full batch. Its permit is kept if all
+            // are busy, so that the next one that is done looks again.
             self.more.notify_one();
         }
         let has_worked = !done.is_empty();
@@ -164,7 +167,9 @@ async fn made_due(commits: &mut Receiver<Notification>) {
         match commits.recv().await {
             Ok(commit) if commit.made_due() => break,
             Ok(_) => {}
+            // Which commits were missed is not known: any of them may have made something due.
             Err(RecvError::Lagged(_)) => break,
+            // Not while this worker has the store, which sends. The poll would go on without it.
             Err(RecvError::Closed) => std::future::pending().await,
         }
     }

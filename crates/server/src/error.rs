@@ -63,6 +63,8 @@ pub(crate) fn store(error: &StoreError) -> Status {
         }
         StoreError::LockTimeout | StoreError::Conflict { .. } => {
             tracing::warn!(%error, "a unit of work was given up");
+            // Nothing was committed: the caller may repeat the
+            // whole call, which is what ABORTED says.
             aborted("DEPLOYMENT_HELD", error_words(error).to_owned(), [])
         }
         StoreError::Corrupt { .. } | StoreError::Internal(_) => {

@@ -103,6 +103,7 @@ pub(crate) fn services(
         .add_service(tuned!(routes, limits))
         .add_service(tuned!(traffic, limits))
         .add_service(tuned!(health, limits))
+        // Older tools ask for v1alpha only.
         .add_service(tuned!(reflection().build_v1().map_err(broken)?, limits))
         .add_service(tuned!(
             reflection().build_v1alpha().map_err(broken)?,

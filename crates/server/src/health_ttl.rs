@@ -25,6 +25,8 @@ pub(crate) async fn run(
     ttl: Option<Duration>,
     stop: CancellationToken,
 ) {
+    // A health ends after the TTL and this interval: a
+    // quarter keeps the delay small beside the TTL.
     let interval = ttl.map_or(MAX_FLUSH_INTERVAL, |ttl| (ttl / 4).min(MAX_FLUSH_INTERVAL));
     let mut task = HealthTtlTask {
         database,
@@ -40,9 +42,11 @@ pub(crate) async fn run(
         }
         if let Err(error) = task.run_once().await {
             tracing::warn!(%error, "when routes were last reported on could not be written down");
+            // Reports of this time may be missing in the database: silence counts anew from here.
             task.complete_since = Instant::now();
         }
     }
+    // The last calls have reported since the last interval. Without this their times would be lost.
     if let Err(error) = task.flush().await {
         tracing::warn!(%error, "when routes were last reported on was not written down at the end");
     }
@@ -59,6 +63,8 @@ struct HealthTtlTask {
 
 impl HealthTtlTask {
     async fn run_once(&mut self) -> Result<(), StoreError> {
+        // First: silence is judged by what is in the database,
+        // and reports to this server count too.
         self.flush().await?;
         let Some(ttl) = self.ttl else {
             return Ok(());

@@ -78,12 +78,14 @@ async fn secure(
     };
     let handshake = timeout(
         HANDSHAKE_TIMEOUT,
+        // Taken for each connection, so that a new certificate applies without a restart.
         TlsAcceptor::from(tls.now()).accept(stream),
     )
     .await;
     match handshake.unwrap_or_else(|elapsed| Err(elapsed.into())) {
         Ok(stream) => {
             let certificates = stream.get_ref().1.peer_certificates();
+            // The first certificate is the caller's own. The others are those of its CAs.
             let own = certificates.and_then(|chain| chain.first());
             let peer = Peer {
                 address,

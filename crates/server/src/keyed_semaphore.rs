@@ -32,6 +32,7 @@ impl<K: Hash + Eq + Clone> KeyedSemaphore<K> {
     pub(crate) fn try_acquire(&self, key: K) -> Option<KeyedPermit<K>> {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.get(&key).copied().unwrap_or_default();
+        // Before anything is inserted: a key that is refused must not take memory.
         if count >= self.limit {
             return None;
         }

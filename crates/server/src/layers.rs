@@ -71,6 +71,7 @@ impl GrpcStack {
             .map_request(|request: http::Request<Body>| request.map(axum::body::Body::new))
             // Outermost, so that its deadline is not later than tonic's for the same call.
             .map_request(call_info::record(timeout))
+            // Before the layer that sets an id, which keeps one that is there.
             .map_request(request_id::clean)
             .layer(SetRequestIdLayer::x_request_id(NewRequestId))
             .layer(PropagateRequestIdLayer::x_request_id())
@@ -86,6 +87,7 @@ impl GrpcStack {
             return self.grpc(routes);
         };
         let layered = ServiceBuilder::new()
+            // Outside of the translation: a preflight is an OPTIONS request that is not gRPC-Web.
             .layer(web::cors(&web))
             .map_response(|response: http::Response<Body>| response.map(axum::body::Body::new))
             .layer(web::grpc_web())
@@ -97,15 +99,20 @@ impl GrpcStack {
 
     fn grpc(self, routes: Routes) -> HttpService {
         let layered = ServiceBuilder::new()
+            // Around all others, so that their refusals are counted, and get their details.
             .layer(from_fn_with_state(
                 StreamShutdown(self.stop),
                 observe::observe,
             ))
+            // Before authentication: a client that does not speak
+            // gRPC could not read why it is refused.
             .layer(from_fn(only_grpc::check))
             .layer(from_fn(deadline::enforce))
             .layer(from_fn_with_state(self.authenticator, auth::authenticate))
+            // After authentication, so that limits count by the caller's name where it has one.
             .layer(from_fn(client_key::identify))
             .layer(from_fn_with_state(
+                // Before the load: a caller beyond its rate must not take permits from others.
                 RateLimits::new(&self.limits),
                 rate::limit,
             ))

@@ -70,6 +70,7 @@ const EVENTS_BEHIND: &str = "viridian_watch_events_behind";
 /// When another recorder is installed in this process.
 pub(crate) fn install() -> Result<PrometheusHandle, InstallError> {
     let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
+    // A process has one recorder. A second server in it, as in tests, shares that of the first.
     if let Some(handle) = &*installed {
         return Ok(handle.clone());
     }

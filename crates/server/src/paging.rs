@@ -43,6 +43,7 @@ impl<K: PageKey> PageRequest<K> {
     /// The token of the page after `last`; empty when this page was not full.
     pub(crate) fn next_token(&self, found: usize, last: Option<K>) -> String {
         match last {
+            // A full page may be the last one. Its token then leads to an empty page.
             Some(last) if found >= self.size as usize => last.to_token(self.query).encode(),
             _ => String::new(),
         }

@@ -25,6 +25,7 @@ impl Peer {
 /// The network that limits of an address count for. Of IPv6 it is the /64: the owner of
 /// one address has all of it, and would get around the limits otherwise.
 pub(crate) fn network(ip: IpAddr) -> IpAddr {
+    // IPv4 on a dual-stack socket comes as ::ffff:a.b.c.d, of which all addresses are in one /64.
     match ip.to_canonical() {
         IpAddr::V6(ip) if !ip.is_loopback() => {
             let network = ip.to_bits() & !u128::from(u64::MAX);

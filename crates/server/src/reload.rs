@@ -46,6 +46,7 @@ impl<T> Clone for ReloadedValue<T> {
 
 impl<T> ReloadedValue<T> {
     pub(crate) fn now(&self) -> Arc<T> {
+        // The borrow is a read lock: to keep it across an await would block the follower.
         Arc::clone(&self.0.borrow())
     }
 
@@ -76,6 +77,7 @@ where
     let follower = FileFollower {
         files,
         parse,
+        // Of the contents that were parsed: to read them again would miss a change in between.
         debounce: ChangeDebounce::at(ContentDigest::of(&Ok(contents))),
         current,
     };
@@ -100,6 +102,7 @@ where
             }
             match seen.and_then(|contents| (self.parse)(&contents)) {
                 Ok(value) => {
+                    // Not `send`: that keeps the old value when there is no receiver.
                     self.current.send_replace(Arc::new(value));
                     tracing::info!(what, "changed files were read again");
                 }
@@ -141,10 +144,13 @@ impl ContentDigest {
         match seen {
             Ok(contents) => {
                 for content in contents {
+                    // With its length, or a byte that moves from one
+                    // file to the next would be no change.
                     hasher.update(content.len().to_be_bytes());
                     hasher.update(content);
                 }
             }
+            // An error is a state of its own, so that it is logged once and not at each poll.
             Err(why) => hasher.update(why),
         }
         Self(hasher.finalize().into())

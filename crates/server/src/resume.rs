@@ -24,6 +24,8 @@ impl ResumeToken {
         let token = Token::decode(text)?;
         let snapshots_after = token.after()?.map(DeploymentId);
         let ids = token.deployments()?;
+        // A watch is either of deployments or of a project: a
+        // token of both or of neither is made up.
         let target = match (ids.is_empty(), token.project.is_empty()) {
             (false, true) => WatchTarget::Deployments(ids.into_iter().map(DeploymentId).collect()),
             (true, false) => WatchTarget::Project(token.project),
@@ -54,6 +56,7 @@ pub(crate) fn watch_query(deployments: &[String], project: &str) -> u64 {
     let mut parts: Vec<&str> = deployments.iter().map(String::as_str).collect();
     parts.sort_unstable();
     parts.dedup();
+    // After the sort, so that the project is always the last part.
     parts.push(project);
     digest(&parts)
 }

@@ -110,6 +110,7 @@ const METHODS: &[RpcMethod] = methods! {
 static BY_PATH: LazyLock<HashMap<&'static str, &'static RpcMethod>> =
     LazyLock::new(|| METHODS.iter().map(|it| (it.path, it)).collect());
 
+// One path for all of them: a caller could make any number of labels of a metric otherwise.
 static UNKNOWN: RpcMethod = RpcMethod {
     path: "unknown",
     streams: false,

@@ -232,6 +232,7 @@ impl Scope {
         if let Some(revision) = found.map_err(|error| store(&error))? {
             return Ok(Some(revision));
         }
+        // Without the deployment it has no revision either: that must be said first.
         self.find(deployment, subject).await?;
         Err(not_found(ResourceKind::Revision, &reference.to_string()))
     }
@@ -248,6 +249,8 @@ impl Scope {
         let request = (!fields.request_id.is_empty()).then(|| Request {
             id: RequestId(violations.uuid("request_id", fields.request_id)),
             method,
+            // Encoded again: maps are sorted then, so that a repeat has the
+            // same bytes in whatever order the client writes them.
             fingerprint: Sha256::digest(message.encode_to_vec()).to_vec(),
         });
         violations.text("reason", fields.reason, MAX_REASON);

@@ -74,6 +74,7 @@ fn requirement(text: &str) -> Result<LabelRequirement, String> {
             rule: LabelRule::Missing,
         });
     }
+    // Before `=`, which `!=` and `==` contain.
     if let Some((key, value)) = text.split_once("!=") {
         return Ok(LabelRequirement {
             key: word(key)?,

@@ -40,8 +40,10 @@ impl Server {
     /// A [`StartError`] that is one clear sentence.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         config.check()?;
+        // Before the database: a server that cannot start must not migrate the schema first.
         let security = LoadedSecurity::load(&config)?;
         let database = Store::open_within(&config.database, config.limits).await?;
+        // After the migrations: until then a caller is refused at once instead of waiting.
         let (listener, address) = grpc::listen(config.listen).await?;
         let shutdown = Shutdown::default();
         let mut tasks = TaskSet::new(shutdown.clone());

@@ -80,6 +80,7 @@ impl TlsFiles {
         let chain = certificates(cert, &self.cert)?;
         let key = PrivateKeyDer::from_pem_slice(key)
             .map_err(|error| format!("{} has no private key: {error}", self.key.display()))?;
+        // Named here: the default of the process panics when the crates in it enable two providers.
         let provider = Arc::new(ring::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()

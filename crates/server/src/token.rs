@@ -69,6 +69,7 @@ impl Token {
             });
         }
         let token = <Self as Message>::decode(bytes.as_slice()).ok()?;
+        // Protobuf decodes many texts that are no token: the version is what tells them apart.
         (token.version == VERSION && token.position >= 0).then_some(token)
     }
 
@@ -108,6 +109,8 @@ pub(crate) fn digest(parts: &[&str]) -> u64 {
     hasher
         .finalize()
         .iter()
+        // 64 bits are enough against mistakes. They are no protection: what
+        // a caller may see is checked for each call.
         .take(8)
         .fold(0, |sum, byte| sum << 8 | u64::from(*byte))
 }

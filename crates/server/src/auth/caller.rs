@@ -44,6 +44,7 @@ impl Caller {
 
     /// The name, if the caller had to show credentials.
     pub(crate) fn known(&self) -> Option<&str> {
+        // No entry of a file can have that name: it is reserved when the file is parsed.
         Some(self.name()).filter(|name| *name != ANONYMOUS)
     }
 

@@ -68,6 +68,7 @@ struct CredentialFile {
 #[serde(deny_unknown_fields)]
 struct RawCredential {
     name: String,
+    // Optional for the parser only, so that `add` can say that exactly one of the two is needed.
     token_sha256: Option<TokenDigest>,
     san: Option<SubjectAltName>,
     roles: Vec<Role>,
@@ -78,6 +79,8 @@ impl Credentials {
     pub(crate) fn parse(text: &str) -> Result<Self, CredentialsError> {
         let file: CredentialFile = toml::from_str(text).map_err(|error| CredentialsError {
             line: error.span().map(|span| line_at(text, span.start)),
+            // Not `to_string`: that quotes the line, which may
+            // hold a token that was pasted by mistake.
             why: error.message().replace('\n', " "),
         })?;
         // An empty file is most likely one that is being written: it must lock no caller out.
@@ -197,6 +200,7 @@ fn checked_name(name: String) -> Result<String, String> {
     if [ANONYMOUS, COORDINATOR].contains(&name.as_str()) {
         return Err(format!("the name {name:?} has a meaning of its own"));
     }
+    // A name with a line break or with spaces at its ends could pass for another actor in history.
     let plain = name.trim() == name && !name.contains(char::is_control);
     if name.is_empty() || name.len() > MAX_NAME || !plain {
         return Err(format!(
@@ -214,6 +218,7 @@ fn checked_roles(roles: Vec<Role>) -> Result<Vec<Role>, String> {
 }
 
 fn checked_projects(projects: Vec<String>) -> Result<Projects, String> {
+    // Only alone: `*` beside names is most likely a mistake, and is refused below as no name.
     if projects == [ALL_PROJECTS] {
         return Ok(Projects::All);
     }

@@ -39,11 +39,13 @@ pub fn new_token(
     roles: &[Role],
     projects: &[String],
 ) -> Result<NewToken, NewTokenError> {
+    // 256 random bits cannot be guessed, so that the digest needs neither a salt nor a slow hash.
     let mut random = [0; 32];
     getrandom::fill(&mut random).map_err(NewTokenError::Random)?;
     let token = format!("{TOKEN_PREFIX}{}", URL_SAFE_NO_PAD.encode(random));
     let digest = TokenDigest::of(token.as_bytes());
     let entry = CredentialEntry::of_token(name, digest.hex(), roles, projects).to_string();
+    // Parsed as a server does it, so that no entry is printed that a server would refuse.
     Credentials::parse(&entry).map_err(|CredentialsError { why, .. }| NewTokenError::Entry(why))?;
     Ok(NewToken { token, entry })
 }

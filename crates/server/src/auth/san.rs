@@ -21,6 +21,7 @@ pub(crate) enum SubjectAltName {
 /// The names in a certificate, which must have been verified.
 pub(crate) fn names(certificate: &CertificateDer<'_>) -> Vec<SubjectAltName> {
     let Ok((_, parsed)) = X509Certificate::from_der(certificate) else {
+        // The handshake has verified the certificate. Without names it matches no entry.
         return Vec::new();
     };
     let Ok(Some(extension)) = parsed.subject_alternative_name() else {
@@ -46,6 +47,7 @@ impl TryFrom<String> for SubjectAltName {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         const WRONG: &str = "san must be dns:NAME, uri:URI or email:ADDRESS";
+        // At the first colon only: a URI has colons of its own.
         match text.split_once(':') {
             Some((_, "")) => Err(WRONG),
             Some(("dns", name)) => Ok(Self::Dns(name.to_ascii_lowercase())),

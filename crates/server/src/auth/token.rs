@@ -32,6 +32,7 @@ impl TryFrom<String> for TokenDigest {
     fn try_from(text: String) -> Result<Self, Self::Error> {
         // The text itself is not in the error: it may be a token.
         const WRONG: &str = "token_sha256 must be 64 hexadecimal digits";
+        // All digits are checked first: `from_str_radix` would take a sign, as in `+f`.
         if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(WRONG);
         }

@@ -159,6 +159,7 @@ pub(crate) fn parse_labels(
     violations: &mut Violations,
 ) -> BTreeMap<String, String> {
     violations.count("labels", labels.len(), MAX_LABELS);
+    // Those past the limit are refused as a whole: their own violations would only bury that one.
     for (key, value) in labels.iter().take(MAX_LABELS) {
         let field = || format!("labels[{key:?}]");
         if !is_label_key(key) {

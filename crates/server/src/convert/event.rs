@@ -12,6 +12,7 @@ pub(crate) fn event(event: &Event) -> v1::DeploymentEvent {
     let kind = match event.kind {
         EventKind::Created => v1::DeploymentEventKind::Created,
         EventKind::Updated => v1::DeploymentEventKind::Updated,
+        // The log has no kind for the end of a deployment: it is a move to DESTROYED.
         EventKind::Moved if over => v1::DeploymentEventKind::Destroyed,
         EventKind::Moved => v1::DeploymentEventKind::Moved,
         EventKind::Promoted => v1::DeploymentEventKind::Promoted,

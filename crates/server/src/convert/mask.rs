@@ -38,6 +38,7 @@ impl FieldPath {
         let mut fields = Vec::new();
         for name in path.split('.') {
             let field = message?.get_field_by_name(name)?;
+            // None for a scalar, so that a path that goes on below it finds no field.
             message = message_of(&field);
             fields.push(field);
         }
@@ -67,6 +68,8 @@ impl FieldPath {
                 is_member(field) && other != field && same_oneof(other, field)
             };
             let parent = &self.0[..depth];
+            // A member that is set counts even if the mask does not name
+            // it: which of the two was meant is not known.
             let is_set = parent_in(request, parent).is_some_and(|it| {
                 let mut set = it.fields();
                 set.any(|(other, _)| is_other(&other))
@@ -85,6 +88,8 @@ impl FieldPath {
             return false;
         };
         let is_within_another = paths.iter().any(|path| path != self && path.covers(self));
+        // A path that is covered by another needs no value:
+        // that one replaces the message around it.
         if oneof_of(field).is_none() || is_member(field) || is_within_another {
             return false;
         }
@@ -104,6 +109,8 @@ impl MessageMask {
     /// The mask of the paths that a caller named.
     pub(crate) fn named(paths: &[FieldPath]) -> Self {
         let mut outermost: Vec<FieldPath> = Vec::new();
+        // Only the outermost paths are kept: `policy` replaces `policy.drain_grace`
+        // already, and merging both would make the result depend on their order.
         for path in paths {
             if outermost.iter().any(|outer| outer.covers(path)) {
                 continue;
@@ -167,9 +174,11 @@ impl MessageMask {
             if !target.has_field(field) {
                 self.check_may_create(path, depth, target)?;
             }
+            // None if the request does not set it: the fields that are named below it become unset.
             let request = value.as_ref().and_then(Value::as_message);
             return match target.get_field_mut(field) {
                 Value::Message(inner) => self.merge_at(path, depth + 1, inner, request),
+                // Paths lead through messages only, see `FieldPath::find`.
                 _ => Ok(()),
             };
         }
@@ -199,6 +208,8 @@ impl MessageMask {
         let (field, outer) = (&path.0[depth], &path.0[..=depth]);
         if is_member(field) {
             let is_other = |(other, _): (FieldDescriptor, _)| same_oneof(&other, field);
+            // Without a mask, to set another member is to choose it. A mask that names only a
+            // setting of another member may be meant for a strategy that was replaced meanwhile.
             let is_chosen = !self.is_implied && target.fields().any(is_other);
             return match is_chosen {
                 true => Err(MergeConflict::OtherMember),
@@ -209,6 +220,7 @@ impl MessageMask {
             let mut paths = self.paths.iter();
             paths.any(|path| path.0.starts_with(outer) && path.0.get(depth + 1) == Some(&inner))
         };
+        // To name all fields of a message is as good as to name the message.
         match message_of(field).is_some_and(|message| message.fields().all(is_named)) {
             true => Ok(()),
             false => Err(MergeConflict::MissingParent),
@@ -226,6 +238,7 @@ fn add_set(
 ) {
     let is_top = parent.is_empty();
     parent.push(field.clone());
+    // The member itself is named too: one without any setting is a choice as well.
     if is_member(field) || !is_top {
         paths.push(FieldPath(parent.clone()));
     }
@@ -278,6 +291,7 @@ fn parent_in(message: &DynamicMessage, path: &[FieldDescriptor]) -> Option<Dynam
 /// The descriptor of a message of the contract.
 pub(crate) fn descriptor(name: &str) -> MessageDescriptor {
     static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
+        // A pool that cannot be decoded is empty, and fails at the look-up below.
         DescriptorPool::decode(viridian_proto::FILE_DESCRIPTOR_SET).unwrap_or_default()
     });
     let Some(descriptor) = POOL.get_message_by_name(&format!("{PACKAGE}.{name}")) else {

@@ -101,6 +101,7 @@ fn parse_gate_timeout(wire: &v1::GateTimeout, violations: &mut Violations) -> Ga
             Duration::ZERO,
             violations,
         ),
+        // An action that this release does not know reads as UNSPECIFIED.
         action: match wire.action() {
             v1::GateTimeoutAction::Hold => GateAction::Hold,
             v1::GateTimeoutAction::Rollback => GateAction::Rollback,
@@ -153,6 +154,8 @@ fn parse_int_or_percent(
         }
         None => {
             violations.add(path, "must have a count or a percent");
+            // A stand-in. Not 0: two zeros would add a violation of
+            // the pair that the caller did not cause.
             IntOrPercent::Count(1)
         }
     }

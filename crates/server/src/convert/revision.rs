@@ -30,6 +30,7 @@ pub(crate) fn parse_spec(
         .first()
         .is_none_or(|program| !program.is_empty());
     violations.check(program, &format!("{field}.command[0]"), "must not be empty");
+    // One violation says enough of a spec that is too large: its texts are not worth the work.
     if wire.encoded_len() > MAX_SPEC {
         violations.add(field, format!("must be at most {MAX_SPEC} bytes in all"));
     } else {

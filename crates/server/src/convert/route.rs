@@ -24,6 +24,7 @@ pub(crate) fn route(route: Route) -> v1::Route {
         create_time: Some(timestamp(view.created_at)),
         status_update_time: Some(timestamp(view.status_updated_at)),
         health_update_time: view.health_updated_at.map(timestamp),
+        // Only ListRoutes shows it, and adds it: it is not in the row of the route.
         last_report_time: None,
     }
 }
@@ -75,6 +76,7 @@ pub(crate) fn parse_statuses(
         }
         StatusReport {
             route: RouteId(id),
+            // A stand-in: the violation refuses the request.
             status: status.unwrap_or(RouteStatus::Running),
             session_id: report.session_id.clone(),
             address: report.address.clone(),
@@ -106,6 +108,7 @@ pub(crate) fn parse_healths(
         }
         HealthReport {
             route: RouteId(id),
+            // A stand-in: the violation refuses the request.
             health: health.unwrap_or(RouteHealth::NotChecked),
         }
     };

@@ -10,6 +10,7 @@ use super::Violations;
 pub(crate) fn timestamp(time: Timestamp) -> prost_types::Timestamp {
     let micros = time.as_micros();
     prost_types::Timestamp {
+        // Rounded down and not towards zero: `nanos` must not be negative, even before 1970.
         seconds: micros.div_euclid(1_000_000),
         nanos: i32::try_from(micros.rem_euclid(1_000_000) * 1_000).unwrap_or(0),
     }
@@ -38,8 +39,11 @@ pub(crate) fn parse_duration(
         .filter(|nanos| *nanos < 1_000_000_000);
     let parsed = match (seconds, nanos) {
         (Ok(seconds), Some(nanos)) => Duration::new(seconds, nanos / 1_000 * 1_000),
+        // A negative one is out of bounds as well: one sentence covers both.
         _ => Duration::MAX,
     };
     violations.check(parsed <= MAX_DURATION, field, "must be 0 s to 30 days");
+    // Within the bounds even when refused, or rules about several
+    // settings would add violations of what is wrong once.
     parsed.min(MAX_DURATION)
 }

@@ -61,6 +61,8 @@ impl SpecUpdate {
             .merge(&mut merged, &self.request)
             .map_err(SpecConflict::Merge)?;
         let mut violations = Violations::default();
+        // Each side may be valid and the whole not: max_surge of the
+        // request and max_unavailable of the record may both be zero.
         let spec = parse_spec(&merged, &mut violations);
         if violations.is_empty() {
             Ok(spec)
@@ -112,6 +114,7 @@ fn parse_mask(
             Some(path) => good.push(path),
         }
     }
+    // `*` covers all other paths. Wrong ones beside it were reported above all the same.
     if paths.iter().any(|path| path == ALL) {
         let fields = updatable_fields(request);
         good = fields.map(FieldPath::of).collect();

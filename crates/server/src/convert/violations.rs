@@ -23,6 +23,8 @@ impl Violations {
     pub(crate) fn add(&mut self, field: impl AsRef<str>, description: impl AsRef<str>) {
         self.total += 1;
         let (field, description) = (cut(field.as_ref()), cut(description.as_ref()));
+        // Grows even by what does not fit, so that the listed
+        // ones are the first ones without a gap.
         self.size += field.len() + description.len() + OVERHEAD;
         if self.size <= ROOM {
             self.told.push(FieldViolation::new(field, description));
@@ -38,6 +40,7 @@ impl Violations {
 
     /// A number within bounds.
     pub(crate) fn within(&mut self, field: &str, value: i32, low: u32, high: u32) -> u32 {
+        // A negative number becomes 0, which may be within the bounds: hence the check of the sign.
         let number = u32::try_from(value).unwrap_or(0);
         let inside = value >= 0 && (low..=high).contains(&number);
         self.check(inside, field, format_args!("must be {low} to {high}"));
@@ -62,6 +65,7 @@ impl Violations {
     /// A UUID.
     pub(crate) fn uuid(&mut self, field: &str, text: &str) -> Uuid {
         text.parse().unwrap_or_else(|_| {
+            // The nil UUID is a stand-in: the violation refuses the request.
             self.add(field, "must be a UUID");
             Uuid::nil()
         })

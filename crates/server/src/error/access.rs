@@ -22,6 +22,7 @@ pub(crate) fn credentials_changed() -> Status {
     let mut details = info("CREDENTIALS_CHANGED", []);
     details.set_retry_info(Some(std::time::Duration::ZERO));
     let message = "what these credentials allow has changed; call again";
+    // UNAVAILABLE is the code that clients retry, and the next call may well be allowed.
     Status::with_error_details(Code::Unavailable, message, details)
 }
 

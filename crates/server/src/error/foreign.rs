@@ -17,6 +17,7 @@ pub(crate) fn refusal(status: &Status) -> Status {
             "MESSAGE_TOO_LARGE",
             "the message is larger than the server takes; send less at once",
         ),
+        // tonic adds this header when it refuses an encoding, and only then.
         Code::Unimplemented if status.metadata().contains_key("grpc-accept-encoding") => (
             Code::Unimplemented,
             "ENCODING_NOT_SUPPORTED",

@@ -42,6 +42,7 @@ pub(crate) async fn authenticate(
     } = admitted;
     let caller = Caller::new(Arc::clone(&principal), method.path);
     request.extensions_mut().insert(caller);
+    // A unary call ends soon by itself. A stream may last longer than its credential.
     if let Some(credential) = credential
         && method.streams
     {
@@ -63,6 +64,7 @@ fn credential(headers: &mut HeaderMap, peer: Option<&Peer>) -> Result<Option<Cre
     // Services, spans and logs must not see the token.
     headers.remove(AUTHORIZATION);
     match (token, peer) {
+        // A token counts before a certificate: that may be the one of a proxy that forwards tokens.
         (Some(Some(digest)), _) => Ok(Some(Credential::Token(digest))),
         (Some(None), _) => Err(credentials_invalid(
             "the authorization header is not one `Bearer TOKEN`",

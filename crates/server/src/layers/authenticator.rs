@@ -94,6 +94,8 @@ impl Authenticator {
             let now = self.principal(&credential).map_err(DeniedCall::from);
             let now = now.and_then(|now| check_role(method, &now).map(|()| now));
             match now {
+                // Compared by value: a change to other entries of
+                // the file must not end this stream.
                 Ok(now) if now == principal => credentials.changed().await,
                 Ok(_) => return credentials_changed(),
                 Err(DeniedCall { status, .. }) => {

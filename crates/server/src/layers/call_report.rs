@@ -33,6 +33,7 @@ impl CallReport {
         under_way.increment(1.0);
         Self {
             call,
+            // Kept, since the body is polled after this span was left.
             span: Span::current(),
             under_way,
             is_logged: true,
@@ -46,6 +47,7 @@ impl CallReport {
 
     /// Reports the end, unless it was reported.
     pub(crate) fn end(&mut self, status: &Status) {
+        // The trailers, the end of the body and the drop all come here: only the first one counts.
         if std::mem::replace(&mut self.has_ended, true) {
             return;
         }

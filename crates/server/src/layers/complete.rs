@@ -6,6 +6,8 @@ use tonic::{Code, Status};
 
 /// Whether the headers of a reply are a refusal, and there is no more of it.
 pub(crate) fn is_refusal(headers: &HeaderMap) -> bool {
+    // gRPC calls this Trailers-Only: a call that fails
+    // before its reply has the status in the headers.
     headers.contains_key(STATUS)
 }
 

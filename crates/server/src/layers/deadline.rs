@@ -22,6 +22,8 @@ pub(crate) async fn enforce(request: Request, next: Next) -> Response {
         return next.run(request).await;
     };
     if method.streams {
+        // The select below ends with the headers of the reply.
+        // What follows them has the same deadline.
         let late = DeadlineTimer::new(deadline).map(|()| too_late());
         StreamEnds::of(&request).end_when(late);
     }

@@ -53,6 +53,7 @@ pub(crate) async fn shed(
     }
     // Not `acquire`: a call that waits here would hold memory while its caller gives up.
     match load.requests.try_acquire() {
+        // Bound to a name: `_` would give the permit back before the call.
         Ok(_permit) => next.run(request).await,
         Err(_) => refuse("requests", &too_many_requests()),
     }

@@ -39,6 +39,7 @@ pub(crate) async fn observe(
     let replied = AssertUnwindSafe(next.run(request)).catch_unwind().await;
     let mut response =
         replied.unwrap_or_else(|panic| panics::report(call.method, &*panic).into_http());
+    // Not earlier: the layers inside add to it until they reply.
     let conditions = ends.map(|ends| ends.take()).unwrap_or_default();
     if response.extensions().get::<LimitRefusal>().is_some() {
         // It is counted. A line each would be a flood on top of a flood.
@@ -46,6 +47,8 @@ pub(crate) async fn observe(
     }
     if complete::is_refusal(response.headers()) {
         complete::amend(response.headers_mut(), foreign::refusal);
+        // There is no body to observe: without this, the drop
+        // of the report would count it as cancelled.
         if let Some(status) = Status::from_header_map(response.headers()) {
             report.end(&status);
         }

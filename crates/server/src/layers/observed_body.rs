@@ -100,6 +100,7 @@ impl HttpBody for ObservedBody {
                     this.report.end(&status);
                 }
             }
+            // After trailers this changes nothing. Without them the caller sees UNKNOWN too.
             Some(Err(_)) | None => this.report.end(&Status::unknown("a reply without an end")),
         }
         Poll::Ready(frame)

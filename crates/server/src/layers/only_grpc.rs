@@ -29,4 +29,5 @@ fn is_grpc(request: &Request) -> bool {
     })
 }
 
+// Those of gRPC-Web are not here: the layer around this one has translated them.
 const CONTENT_TYPES: [&str; 2] = ["application/grpc", "application/grpc+proto"];

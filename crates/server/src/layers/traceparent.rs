@@ -19,6 +19,7 @@ pub(crate) fn read(headers: &HeaderMap) -> Option<TraceParent<'_>> {
         return None;
     };
     let mut parts = value.to_str().ok()?.split('-');
+    // The specification forbids the version ff.
     let version = parts.next().filter(|it| is_hex(it, 2) && *it != "ff")?;
     let trace_id = parts.next().filter(|it| is_id(it, 32))?;
     let parent_id = parts.next().filter(|it| is_id(it, 16))?;
@@ -35,6 +36,7 @@ pub(crate) fn read(headers: &HeaderMap) -> Option<TraceParent<'_>> {
 }
 
 fn is_id(text: &str, length: usize) -> bool {
+    // All zeros stand for no id.
     is_hex(text, length) && text.bytes().any(|byte| byte != b'0')
 }
 

@@ -44,6 +44,7 @@ pub(super) fn cors(web: &GrpcWeb) -> CorsLayer {
         AllowOrigin::any()
     } else {
         let values = web.origins.iter().map(|it| HeaderValue::from_str(it));
+        // None is left out: `check` lets only origins pass that are valid in a header.
         AllowOrigin::list(values.filter_map(Result::ok))
     };
     CorsLayer::new()

@@ -74,6 +74,7 @@ impl RouteService for RouteApi {
         let (reports, hidden) = split(&scope, reports, |report| report.route).await?;
         let routes: Vec<RouteId> = reports.iter().map(|report| report.route).collect();
         let outcomes = scope.database().report_statuses(reports).await;
+        // No error without the time: the reports are applied, and the next ones will be recorded.
         if let Ok(now) = scope.feeds().clock().now().await {
             scope
                 .last_seen()
@@ -95,6 +96,7 @@ impl RouteService for RouteApi {
         let (reports, hidden) = split(&scope, reports, |report| report.route).await?;
         let routes: Vec<RouteId> = reports.iter().map(|report| report.route).collect();
         let outcomes = scope.database().report_health(reports).await;
+        // As for statuses: the reports are applied even if their time is not known.
         if let Ok(now) = scope.feeds().clock().now().await {
             scope
                 .last_seen()
@@ -140,6 +142,7 @@ fn results(
     outcomes: ReportOutcomes,
 ) -> Result<Vec<v1::ReportResult>, Status> {
     let mut outcomes = outcomes.map_err(|error| store(&error))?;
+    // In ascending order, so that each insertion moves the later ones to their place.
     for (place, id) in hidden {
         outcomes.insert(place, Err(ReportError::UnknownRoute(id)));
     }

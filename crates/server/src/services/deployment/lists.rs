@@ -137,6 +137,7 @@ async fn with_last_reports(scope: &Scope, found: Vec<Route>) -> Result<Vec<v1::R
         .map_err(|error| store(&error))?
         .into_iter()
         .collect();
+    // The later of two: what this server has in memory, and what any server has written down.
     let last = |id: RouteId| scope.last_seen().last(id).max(written.get(&id).copied());
     let to_wire = |found: Route| v1::Route {
         last_report_time: last(found.view.id).map(timestamp),
@@ -210,6 +211,8 @@ fn parse_filter(
         }
     }
     if filter.lifecycles.is_empty() {
+        // Deployments that are destroyed stay for the retention:
+        // only those who ask for them get them.
         use Lifecycle::{Deploying, Destroying, Pending, Ready};
         filter.lifecycles = vec![Pending, Ready, Deploying, Destroying];
     }
@@ -237,13 +240,17 @@ async fn matching(
             .list_deployments(filter.clone(), after, chunk)
             .await;
         let rows = rows.map_err(|error| store(&error))?;
+        // Before the filter: a chunk in which nothing matches is not the end.
         let exhausted = rows.len() < chunk as usize;
         after = rows.last().map(|(id, _)| *id);
+        // One row that cannot be read must not make the list of all others fail.
         let readable = rows.into_iter().filter_map(|(_, row)| {
             row.inspect_err(|error| tracing::error!(%error, "left out of a list"))
                 .ok()
         });
         found.extend(readable.filter(|row| selector.matches(&row.labels)));
+        // What is cut off is read again for the next page, which
+        // begins after the last one that is kept.
         found.truncate(size);
         if exhausted || found.len() == size {
             return Ok(found);
@@ -251,5 +258,6 @@ async fn matching(
     }
 }
 
+// Not the size of the page: with a selector for few, a small page would take many queries.
 const CHUNK: u32 = 500;
 const MAX_SELECTOR: usize = 4_096;

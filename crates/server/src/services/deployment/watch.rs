@@ -39,6 +39,7 @@ fn stream(
     async_stream::try_stream! {
         let mut pacer = StreamPacer::new(scope);
         loop {
+            // The block ends the borrow of the watch, and the future outlives the heartbeats in it.
             let events = {
                 let mut next = pin!(watch.next());
                 loop {
@@ -51,6 +52,8 @@ fn stream(
             for watched in events.map_err(status)? {
                 let offered_at = Instant::now();
                 yield message(&watched, &token);
+                // A stream goes on after `yield` once the message is
+                // taken: the time since then is the consumer's.
                 watch.check_progress(offered_at).map_err(status)?;
                 pacer.note_sent();
             }

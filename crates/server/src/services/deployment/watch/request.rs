@@ -123,6 +123,8 @@ async fn find_target(
     let mut ids: Vec<_> = named.iter().map(|(id, _)| *id).collect();
     ids.sort();
     ids.dedup();
+    // A caller who may see all projects may name an id that does not exist: that was
+    // not checked yet. The projects were, so that all are asked for here.
     let there = scope
         .database()
         .traffic_tables(Tables::Of(ids.clone()), Projects::All);
