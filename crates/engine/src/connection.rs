@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// A connection that reads, and in a transaction writes.
-pub enum Connection {
+pub enum EngineConnection {
     /// One of PostgreSQL's. Boxed: every unit of work would be that much larger.
     Pg(Box<PgConnection>),
     /// One of SQLite's readers.
@@ -20,11 +20,11 @@ pub enum Connection {
 /// A connection, or a type around one that has its own statements.
 pub trait AsEngine {
     /// Returns the connection itself.
-    fn as_engine(&mut self) -> &mut Connection;
+    fn as_engine(&mut self) -> &mut EngineConnection;
 }
 
-impl AsEngine for Connection {
-    fn as_engine(&mut self) -> &mut Connection {
+impl AsEngine for EngineConnection {
+    fn as_engine(&mut self) -> &mut EngineConnection {
         self
     }
 }
@@ -59,12 +59,12 @@ macro_rules! load {
 macro_rules! with_either {
     ($conn:expr, |$pg:ident| $on_pg:expr, |$sqlite:ident| $on_sqlite:expr) => {
         match $crate::AsEngine::as_engine($conn) {
-            $crate::Connection::Pg(pg) => {
+            $crate::EngineConnection::Pg(pg) => {
                 type Db = diesel::pg::Pg;
                 let _ = std::marker::PhantomData::<Db>;
                 $crate::with_timeout!(pg, |$pg| $on_pg)
             }
-            $crate::Connection::SqliteReader(reader) => match reader.lend() {
+            $crate::EngineConnection::SqliteReader(reader) => match reader.lend() {
                 Some($sqlite) => {
                     type Db = diesel::sqlite::Sqlite;
                     let _ = std::marker::PhantomData::<Db>;
@@ -74,7 +74,7 @@ macro_rules! with_either {
                 }
                 None => Err(diesel::result::Error::BrokenTransactionManager),
             },
-            $crate::Connection::SqliteWriter(guard) => match guard.connection() {
+            $crate::EngineConnection::SqliteWriter(guard) => match guard.connection() {
                 Some($sqlite) => {
                     type Db = diesel::sqlite::Sqlite;
                     let _ = std::marker::PhantomData::<Db>;
@@ -143,7 +143,7 @@ impl Drop for SqliteReader {
     }
 }
 
-impl Connection {
+impl EngineConnection {
     /// Runs statements that return no rows.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    connection::{AsEngine, Connection},
+    connection::{AsEngine, EngineConnection},
     error::{EngineError, OpenError},
     limits::Limits,
     listener::Listener,
@@ -14,7 +14,7 @@ use crate::{
     sqlite::SqlitePool,
     sqlite_thread::run_inline,
     telemetry::{ConnectionUse, measure_wait},
-    transaction::Transaction,
+    transaction::SqlTransaction,
     wait::WaitStart,
     writer::{BusyWait, CommitMode, NotBegun},
 };
@@ -123,7 +123,7 @@ impl Engine {
     /// # Errors
     ///
     /// When none is free in time, or the database cannot be reached.
-    pub async fn reader(&self, since: WaitStart) -> Result<Connection, EngineError> {
+    pub async fn reader(&self, since: WaitStart) -> Result<EngineConnection, EngineError> {
         let reader = async {
             match &self.backend {
                 Backend::Pg(pool) => pool.get(since).await,
@@ -138,9 +138,9 @@ impl Engine {
     /// # Errors
     ///
     /// When it could not begin in time, or the database cannot be reached.
-    pub async fn begin<C>(&self, since: WaitStart) -> Result<Transaction<C>, EngineError>
+    pub async fn begin<C>(&self, since: WaitStart) -> Result<SqlTransaction<C>, EngineError>
     where
-        C: AsEngine + From<Connection> + Into<Connection> + Send + 'static,
+        C: AsEngine + From<EngineConnection> + Into<EngineConnection> + Send + 'static,
     {
         let connection = match &self.backend {
             Backend::Pg(pool) => measure_wait(ConnectionUse::Write, pool.get(since)).await?,
@@ -149,10 +149,10 @@ impl Engine {
                 let permit = measure_wait(ConnectionUse::Write, acquire).await?;
                 let deadline = pool.busy_deadline(since);
                 let guard = permit.begin(CommitMode::Grouped, deadline).await?;
-                Connection::SqliteWriter(guard)
+                EngineConnection::SqliteWriter(guard)
             }
         };
-        Ok(Transaction::on(connection, self.clock))
+        Ok(SqlTransaction::on(connection, self.clock))
     }
 
     /// Runs work in a transaction that is committed at once, on this thread if it is
@@ -165,16 +165,16 @@ impl Engine {
     pub async fn run_immediate<C, T>(
         &self,
         since: WaitStart,
-        work: impl AsyncFnOnce(Transaction<C>) -> T,
+        work: impl AsyncFnOnce(SqlTransaction<C>) -> T,
     ) -> Result<T, EngineError>
     where
-        C: AsEngine + From<Connection> + Into<Connection> + Send + 'static,
+        C: AsEngine + From<EngineConnection> + Into<EngineConnection> + Send + 'static,
     {
         let now = WaitStart::now();
         let pool = match &self.backend {
             Backend::Pg(pool) => {
                 let connection = measure_wait(ConnectionUse::Write, pool.get(now)).await?;
-                return Ok(work(Transaction::on(connection, self.clock)).await);
+                return Ok(work(SqlTransaction::on(connection, self.clock)).await);
             }
             Backend::Sqlite(pool) => pool,
         };
@@ -187,8 +187,8 @@ impl Engine {
             let attempt = run_inline(async {
                 let guard = permit.try_begin(CommitMode::Immediate).await?;
                 let work = work.take().expect("only a failed attempt is repeated");
-                let connection = Connection::SqliteWriter(guard);
-                Ok(work(Transaction::on(connection, self.clock)).await)
+                let connection = EngineConnection::SqliteWriter(guard);
+                Ok(work(SqlTransaction::on(connection, self.clock)).await)
             });
             match attempt.await {
                 Ok(done) => return Ok(done),

@@ -1,7 +1,7 @@
 //! A SQL runtime for two engines, SQLite and PostgreSQL. It knows no table.
 //!
 //! - [`Engine`] opens a database, and hands out connections and transactions.
-//! - [`Transaction`] collects writes, and sends them with COMMIT.
+//! - [`SqlTransaction`] collects writes, and sends them with COMMIT.
 //! - [`pipeline!`], [`load!`] and [`with_conn!`] run queries that are written once for
 //!   both engines.
 //! - `writer`: SQLite's one writer with its group commit. [`KeyedLocks`]: callers of one
@@ -48,7 +48,7 @@ pub use self::{
     sqlite_thread::{SqliteConn, SqliteThread},
 };
 pub use self::{
-    connection::{AsEngine, Connection},
+    connection::{AsEngine, EngineConnection},
     engine::Engine,
     error::{EngineError, OpenError},
     keyed_locks::{KeyedGuards, KeyedLocks},
@@ -63,7 +63,7 @@ pub use self::{
     statement::{
         Cacheable, Cached, ForUpdate, ForUpdateQuery, LockWait, pad_to_power_of_two, selected,
     },
-    transaction::{CommitHook, Transaction},
+    transaction::{CommitHook, SqlTransaction},
     wait::WaitStart,
     write::{Column, SqlFragment, Write},
 };

@@ -16,7 +16,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use url::Url;
 
 use crate::{
-    connection::Connection,
+    connection::EngineConnection,
     error::{EngineError, OpenError},
     limits::Limits,
     migrations::Migrations,
@@ -82,9 +82,9 @@ impl PgPool {
         Ok(pool)
     }
 
-    pub(crate) async fn get(&self, since: WaitStart) -> Result<Connection, EngineError> {
+    pub(crate) async fn get(&self, since: WaitStart) -> Result<EngineConnection, EngineError> {
         let connection = PgConnection::new(self.object(since).await?, self.clock.clone());
-        Ok(Connection::Pg(Box::new(connection)))
+        Ok(EngineConnection::Pg(Box::new(connection)))
     }
 
     /// Returns how long ago the last answer came.

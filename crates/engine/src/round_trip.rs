@@ -11,7 +11,7 @@ use diesel::{
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::{
-    connection::{AsEngine, Connection},
+    connection::{AsEngine, EngineConnection},
     error::EngineError,
     sql_types::Instant,
     with_timeout,
@@ -81,14 +81,16 @@ pub async fn now(
     round_trip: RoundTrip,
 ) -> Result<UnixMicros, EngineError> {
     match connection.as_engine() {
-        Connection::Pg(pg) => {
+        EngineConnection::Pg(pg) => {
             let ((), now) = with_timeout!(pg, |lent| {
                 let shared = &*lent;
                 async move { futures::try_join!(begin(shared, round_trip), ask(shared)) }
             })?;
             Ok(now)
         }
-        Connection::SqliteReader(_) | Connection::SqliteWriter(_) => Ok((round_trip.clock)()),
+        EngineConnection::SqliteReader(_) | EngineConnection::SqliteWriter(_) => {
+            Ok((round_trip.clock)())
+        }
     }
 }
 
@@ -102,7 +104,7 @@ pub async fn now(
 macro_rules! pipeline {
     ($conn:expr, $round_trip:expr, $($query:expr),+ $(,)?) => {
         match $crate::AsEngine::as_engine($conn) {
-            $crate::Connection::Pg(pg) => {
+            $crate::EngineConnection::Pg(pg) => {
                 type Db = diesel::pg::Pg;
                 let _ = std::marker::PhantomData::<Db>;
                 let round_trip = $round_trip;

@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use crate::{
-    connection::{Connection, SqliteReader},
+    connection::{EngineConnection, SqliteReader},
     error::{EngineError, OpenError},
     limits::Limits,
     migrations::Migrations,
@@ -93,12 +93,12 @@ impl SqlitePool {
         self.writer.checkpointer_failure().await
     }
 
-    pub(crate) async fn reader(&self, since: WaitStart) -> Result<Connection, EngineError> {
+    pub(crate) async fn reader(&self, since: WaitStart) -> Result<EngineConnection, EngineError> {
         let deadline = since.deadline(self.acquire_timeout);
         let object = timeout_at(deadline, self.readers.get())
             .await
             .map_err(|_| EngineError::PoolTimeout)?;
-        Ok(Connection::SqliteReader(SqliteReader::new(object?)))
+        Ok(EngineConnection::SqliteReader(SqliteReader::new(object?)))
     }
 
     pub(crate) fn connections_in_use(&self) -> (usize, usize) {

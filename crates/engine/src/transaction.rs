@@ -2,7 +2,7 @@
 
 use crate::{
     complete_on_drop::complete_on_drop,
-    connection::{AsEngine, Connection},
+    connection::{AsEngine, EngineConnection},
     error::EngineError,
     round_trip::{Clock, RoundTrip},
     write::{self, CommitOutcome, Write},
@@ -27,7 +27,7 @@ pub trait CommitHook: Send + 'static {
 ///
 /// Dropped before its end, as a cancelled future is, it closes its connection instead of
 /// returning it, so that the database rolls back at once.
-pub struct Transaction<C: AsEngine + Into<Connection>> {
+pub struct SqlTransaction<C: AsEngine + Into<EngineConnection>> {
     /// None only while it is being ended.
     connection: Option<C>,
     /// Whether the database knows of it. PostgreSQL gets BEGIN with the first statement;
@@ -37,13 +37,13 @@ pub struct Transaction<C: AsEngine + Into<Connection>> {
     writes: Vec<Write>,
 }
 
-impl<C> Transaction<C>
+impl<C> SqlTransaction<C>
 where
-    C: AsEngine + From<Connection> + Into<Connection> + Send + 'static,
+    C: AsEngine + From<EngineConnection> + Into<EngineConnection> + Send + 'static,
 {
-    pub(crate) fn on(connection: Connection, clock: Clock) -> Self {
+    pub(crate) fn on(connection: EngineConnection, clock: Clock) -> Self {
         Self {
-            begun: matches!(connection, Connection::SqliteWriter(_)),
+            begun: matches!(connection, EngineConnection::SqliteWriter(_)),
             connection: Some(connection.into()),
             clock,
             writes: Vec::new(),
@@ -94,7 +94,7 @@ where
     /// When the database fails. It may have committed all the same.
     pub async fn commit(mut self, mut hook: impl CommitHook) -> Result<(), EngineError> {
         let connection = self.connection.as_mut().map(C::as_engine);
-        if let Some(Connection::SqliteWriter(guard)) = connection {
+        if let Some(EngineConnection::SqliteWriter(guard)) = connection {
             // Before COMMIT, which is the whole group's: a failure here is this unit's alone.
             let writes = std::mem::take(&mut self.writes);
             if let Err(error) = write::write(guard, writes).await {
@@ -114,7 +114,7 @@ where
             clock: self.clock,
         };
         let durable = match self.engine_connection() {
-            Some(Connection::Pg(connection)) if !nothing => {
+            Some(EngineConnection::Pg(connection)) if !nothing => {
                 let outcome = write::write_and_commit(connection, round_trip, writes).await?;
                 let CommitOutcome { written, committed } = outcome;
                 if written.is_err() && committed.is_ok() {
@@ -140,7 +140,7 @@ where
     /// When the database fails.
     pub async fn rollback(mut self) -> Result<(), EngineError> {
         let begun = self.begun;
-        if let Some(connection @ Connection::Pg(_)) = self.engine_connection()
+        if let Some(connection @ EngineConnection::Pg(_)) = self.engine_connection()
             && begun
         {
             // Meanwhile the transaction still has the connection: cancelled here, it closes
@@ -156,17 +156,17 @@ where
         end: impl AsyncFnOnce(WriterGuard) -> Result<(), EngineError>,
     ) -> Result<(), EngineError> {
         match self.connection.take().map(Into::into) {
-            Some(Connection::SqliteWriter(guard)) => end(guard).await,
+            Some(EngineConnection::SqliteWriter(guard)) => end(guard).await,
             _ => Ok(()),
         }
     }
 
-    fn engine_connection(&mut self) -> Option<&mut Connection> {
+    fn engine_connection(&mut self) -> Option<&mut EngineConnection> {
         self.connection.as_mut().map(C::as_engine)
     }
 }
 
-impl<C: AsEngine + Into<Connection>> Drop for Transaction<C> {
+impl<C: AsEngine + Into<EngineConnection>> Drop for SqlTransaction<C> {
     fn drop(&mut self) {
         if let Some(connection) = self.connection.take() {
             connection.into().close();

@@ -6,7 +6,7 @@ use viridian_engine::{Column, Write, columns, load, selected, with_conn};
 use viridian_strategy::{RouteId, Timestamp};
 
 use crate::{
-    connection::Connection,
+    connection::StoreConnection,
     deployments::Projects,
     error::StoreError,
     revisions::{Revision, RevisionRow},
@@ -51,7 +51,7 @@ impl NewAssignment {
     }
 }
 
-impl Connection {
+impl StoreConnection {
     /// Lists the assignments of a group that may be handed out, oldest first.
     pub(crate) async fn list_assignments(
         &mut self,

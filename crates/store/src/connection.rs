@@ -6,27 +6,27 @@ use crate::error::StoreError;
 
 /// A connection to read with: each aggregate's file has its statements. In a transaction it
 /// also locks and writes, which only units of work do.
-pub struct Connection(viridian_engine::Connection);
+pub struct StoreConnection(viridian_engine::EngineConnection);
 
-impl AsEngine for Connection {
-    fn as_engine(&mut self) -> &mut viridian_engine::Connection {
+impl AsEngine for StoreConnection {
+    fn as_engine(&mut self) -> &mut viridian_engine::EngineConnection {
         &mut self.0
     }
 }
 
-impl From<viridian_engine::Connection> for Connection {
-    fn from(connection: viridian_engine::Connection) -> Self {
+impl From<viridian_engine::EngineConnection> for StoreConnection {
+    fn from(connection: viridian_engine::EngineConnection) -> Self {
         Self(connection)
     }
 }
 
-impl From<Connection> for viridian_engine::Connection {
-    fn from(connection: Connection) -> Self {
+impl From<StoreConnection> for viridian_engine::EngineConnection {
+    fn from(connection: StoreConnection) -> Self {
         connection.0
     }
 }
 
-impl Connection {
+impl StoreConnection {
     /// Runs statements that return no rows.
     pub(crate) async fn execute(&mut self, statements: &str) -> Result<(), StoreError> {
         Ok(self.0.execute(statements).await?)

@@ -17,7 +17,7 @@ use crate::{
     deployments::expect_rows,
     error::{CopyError, StoreError},
     schema::{HORIZON, TABLES},
-    transaction::Transaction,
+    transaction::UnitTransaction,
 };
 use viridian_engine::{Location, Snapshot, claim, load, with_conn};
 
@@ -47,7 +47,7 @@ pub async fn copy(from: &str, to: &str) -> Result<Vec<Copied>, CopyError> {
     expect_schema(&mut source).await?;
     let target = Store::open_within(to, patient()).await?;
     target
-        .write(async |tx: &mut Transaction| {
+        .write(async |tx: &mut UnitTransaction| {
             take(tx).await?;
             let mut copied = Vec::new();
             for table in TABLES {
@@ -70,7 +70,7 @@ fn patient() -> Limits {
 }
 
 /// Keeps others away from the tables, and asserts that they are empty.
-async fn take(tx: &mut Transaction) -> Result<(), CopyError> {
+async fn take(tx: &mut UnitTransaction) -> Result<(), CopyError> {
     let all = TABLES.join(", ");
     let take = format!("SET LOCAL statement_timeout = 0; LOCK TABLE {all}");
     tx.connection().await?.execute(&take).await?;
@@ -87,7 +87,7 @@ async fn take(tx: &mut Transaction) -> Result<(), CopyError> {
 
 async fn copy_table(
     source: &mut Snapshot,
-    tx: &mut Transaction,
+    tx: &mut UnitTransaction,
     table: &str,
 ) -> Result<u64, StoreError> {
     let columns = columns(source, tx, table).await?;
@@ -126,7 +126,7 @@ async fn copy_table(
 /// The columns that the file has, with the types that they get.
 async fn columns(
     source: &mut Snapshot,
-    tx: &mut Transaction,
+    tx: &mut UnitTransaction,
     table: &str,
 ) -> Result<Vec<Column>, StoreError> {
     let query = format!("SELECT name, type AS kind FROM pragma_table_info('{table}') ORDER BY cid");
@@ -151,7 +151,10 @@ async fn columns(
 }
 
 /// Positions that were pruned are not given again either.
-async fn go_on_numbering(source: &mut Snapshot, tx: &mut Transaction) -> Result<(), StoreError> {
+async fn go_on_numbering(
+    source: &mut Snapshot,
+    tx: &mut UnitTransaction,
+) -> Result<(), StoreError> {
     let query = "SELECT seq FROM sqlite_sequence WHERE name = 'events'";
     let last: Vec<Sequence> = source.rows(query, None).await?;
     let [Sequence { seq }] = &last[..] else {
@@ -162,7 +165,7 @@ async fn go_on_numbering(source: &mut Snapshot, tx: &mut Transaction) -> Result<
 }
 
 /// Its one row is in the empty database, too.
-async fn copy_horizon(source: &mut Snapshot, tx: &mut Transaction) -> Result<(), StoreError> {
+async fn copy_horizon(source: &mut Snapshot, tx: &mut UnitTransaction) -> Result<(), StoreError> {
     let query = format!("SELECT events, deployments FROM {HORIZON}");
     let rows: Vec<Horizon> = source.rows(&query, None).await?;
     for Horizon {

@@ -25,7 +25,7 @@ use self::{
     try_row::TryRow,
 };
 use crate::{
-    connection::Connection,
+    connection::StoreConnection,
     documents::Json,
     error::StoreError,
     routes::TableLine,
@@ -185,7 +185,7 @@ pub(crate) struct LockedDeployment {
     pub(crate) due_at: Option<Timestamp>,
 }
 
-impl Connection {
+impl StoreConnection {
     /// Gives when the next deployment is due, or has been for the longest time;
     /// and what time it is.
     pub(crate) async fn next_due(

@@ -6,7 +6,7 @@ use viridian_engine::{Column, Write, columns, load, selected, with_conn};
 use viridian_strategy::{DeploymentId, Lifecycle, LifecyclePhase, RevisionId, SubStep, Timestamp};
 
 use crate::{
-    connection::Connection,
+    connection::StoreConnection,
     deployments::Status,
     documents::Json,
     error::StoreError,
@@ -65,7 +65,7 @@ pub(crate) struct NewHistoryEntry {
     pub(crate) at: Timestamp,
 }
 
-impl Connection {
+impl StoreConnection {
     /// Lists the moves of a deployment, newest first, before one.
     pub(crate) async fn list_history(
         &mut self,

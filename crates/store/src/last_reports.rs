@@ -9,7 +9,7 @@ use viridian_engine::{Column, Write, load};
 use viridian_strategy::{DeploymentId, RouteHealth, RouteId, RouteStatus, Timestamp};
 
 use crate::{
-    connection::Connection,
+    connection::StoreConnection,
     error::StoreError,
     schema::{last_reports, routes},
     types::Sql,
@@ -34,7 +34,7 @@ pub(crate) enum RouteSelection {
     All { after: Option<RouteId>, limit: i64 },
 }
 
-impl Connection {
+impl StoreConnection {
     /// Gives those of some routes that are not over.
     pub(crate) async fn list_live_routes(
         &mut self,

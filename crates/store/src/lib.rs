@@ -3,7 +3,7 @@
 //! - [`Store`]: open a database, read from it, or run a unit of work. How SQLite and
 //!   PostgreSQL are used is `viridian-engine`'s.
 //! - One file an aggregate (`deployments`, `routes`, …): its record, its row, and its
-//!   statements, one a function of [`Connection`].
+//!   statements, one a function of [`StoreConnection`].
 //! - `units`: the units of work, each one transaction. `batcher`: calls that share one.
 //! - [`check()`]: the invariants, as SQL in `invariants/`, on one snapshot.
 //! - [`inspect()`]: what the doctor looks at before a server runs on a database.
@@ -42,7 +42,7 @@ pub use viridian_engine::{LimitError, Limits, Location, OpenError};
 pub use self::{
     assignments::Assignment,
     check::{Check, Violation, check},
-    connection::Connection,
+    connection::StoreConnection,
     copy::{Copied, copy},
     deployments::{Deployment, DeploymentFilter, Metadata, Projects, StateCounts, Status},
     error::{

@@ -25,7 +25,7 @@ use std::collections::BTreeSet;
 
 use viridian_strategy::DeploymentId;
 
-use crate::{Store, connection::Connection, error::StoreError};
+use crate::{Store, connection::StoreConnection, error::StoreError};
 
 /// Follows the log: sees each event once, and knows how far it is stable.
 pub struct LogTailer {
@@ -144,7 +144,7 @@ impl LogPoll {
 /// One look of a follower that knows where it is. What was seen before an error
 /// is told by the next.
 async fn poll_from(
-    reader: &mut Connection,
+    reader: &mut StoreConnection,
     seen: &mut GapTracker,
     pending: &mut Option<(i64, Writers)>,
 ) -> Result<LogPoll, StoreError> {
@@ -198,7 +198,7 @@ async fn poll_from(
 }
 
 /// Whether all of these have ended.
-async fn are_over(writers: &Writers, reader: &mut Connection) -> Result<bool, StoreError> {
+async fn are_over(writers: &Writers, reader: &mut StoreConnection) -> Result<bool, StoreError> {
     if writers.is_empty() {
         return Ok(true);
     }

@@ -7,7 +7,7 @@ use viridian_engine::{Column, Write, load, with_conn};
 use viridian_strategy::{DeploymentId, Timestamp};
 
 use crate::{
-    connection::Connection,
+    connection::StoreConnection,
     documents::{Json, JsonText, Reply, deployment_of_reply},
     error::StoreError,
     schema::replies,
@@ -33,7 +33,7 @@ pub(crate) enum StoredReply<T> {
     Other,
 }
 
-impl Connection {
+impl StoreConnection {
     /// Finds the deployment in the reply to a request id. Every reply has one.
     pub(crate) async fn find_replied_deployment(
         &mut self,

@@ -8,7 +8,7 @@ use viridian_engine::{Write, columns, load, selected, with_conn};
 use viridian_strategy::{DeploymentId, RevisionId, Timestamp};
 
 use crate::{
-    connection::Connection, deployments::expect_rows, documents::Json, error::StoreError,
+    connection::StoreConnection, deployments::expect_rows, documents::Json, error::StoreError,
     schema::revisions, types::Sql,
 };
 
@@ -90,7 +90,7 @@ impl fmt::Display for RevisionReference {
     }
 }
 
-impl Connection {
+impl StoreConnection {
     /// Finds a revision of a deployment.
     pub(crate) async fn find_revision(
         &mut self,

@@ -13,7 +13,7 @@ use viridian_strategy::{
 pub(crate) use self::traffic::{TableLine, endpoints};
 pub use self::traffic::{Tables, TrafficEndpoint, TrafficTable};
 use crate::{
-    connection::Connection,
+    connection::StoreConnection,
     error::StoreError,
     schema::{deployments, routes},
     types::Sql,
@@ -43,7 +43,7 @@ pub struct RouteFilter {
     pub revision: Option<RevisionId>,
 }
 
-impl Connection {
+impl StoreConnection {
     /// Finds routes by id, of whatever deployment.
     pub(crate) async fn find_routes(
         &mut self,
@@ -108,8 +108,8 @@ impl Connection {
 pub(crate) fn insert_routes(new: Vec<Route>) -> Write {
     let rows = new.into_iter().map(RouteRow::from);
     let (fixed, reported) = rows.map(|row| (row.fixed, row.reported)).unzip();
-    let mut columns = Fixed::columns(fixed);
-    columns.extend(Reported::columns(reported));
+    let mut columns = UnreportedColumns::columns(fixed);
+    columns.extend(ReportedColumns::columns(reported));
     Write::insert("insert routes", "routes", columns)
 }
 
@@ -162,7 +162,8 @@ pub(crate) fn update_reported(routes: Vec<Route>) -> Write {
     let ids: Vec<_> = routes.iter().map(|route| route.view.id).collect();
     let rows = routes.into_iter().map(RouteRow::from);
     let reported = rows.map(|row| row.reported).collect();
-    Write::update("update routes", "routes", keys(&ids)).set_each(Reported::columns(reported))
+    Write::update("update routes", "routes", keys(&ids))
+        .set_each(ReportedColumns::columns(reported))
 }
 
 fn keys(ids: &[RouteId]) -> Vec<Column> {
@@ -174,15 +175,15 @@ fn keys(ids: &[RouteId]) -> Vec<Column> {
 #[diesel(table_name = routes)]
 pub(crate) struct RouteRow {
     #[diesel(embed)]
-    fixed: Fixed,
+    fixed: UnreportedColumns,
     #[diesel(embed)]
-    reported: Reported,
+    reported: ReportedColumns,
 }
 
 /// The columns that reports do not change.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = routes)]
-pub(crate) struct Fixed {
+pub(crate) struct UnreportedColumns {
     id: Sql<RouteId>,
     deployment_id: Sql<DeploymentId>,
     revision_id: Sql<RevisionId>,
@@ -194,7 +195,7 @@ pub(crate) struct Fixed {
 /// The columns that reports change.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = routes)]
-pub(crate) struct Reported {
+pub(crate) struct ReportedColumns {
     status: Sql<RouteStatus>,
     health: Sql<RouteHealth>,
     traffic_status: Sql<RouteTraffic>,
@@ -206,17 +207,17 @@ pub(crate) struct Reported {
     health_updated_at: Option<Sql<Timestamp>>,
 }
 
-impl Fixed {
+impl UnreportedColumns {
     fn columns(rows: Vec<Self>) -> Vec<Column> {
-        columns!(rows, Fixed {
+        columns!(rows, UnreportedColumns {
             id, deployment_id, revision_id, created_at, drained_at, retained_at,
         } in routes)
     }
 }
 
-impl Reported {
+impl ReportedColumns {
     fn columns(rows: Vec<Self>) -> Vec<Column> {
-        columns!(rows, Reported {
+        columns!(rows, ReportedColumns {
             status, health, traffic_status, traffic_ratio, session_id, address, failure,
             status_updated_at, health_updated_at,
         } in routes)
@@ -227,7 +228,7 @@ impl From<Route> for RouteRow {
     fn from(route: Route) -> Self {
         let view = route.view;
         Self {
-            fixed: Fixed {
+            fixed: UnreportedColumns {
                 id: Sql(view.id),
                 deployment_id: Sql(route.deployment),
                 revision_id: Sql(view.revision),
@@ -235,7 +236,7 @@ impl From<Route> for RouteRow {
                 drained_at: view.drained_at.map(Sql),
                 retained_at: view.retained_at.map(Sql),
             },
-            reported: Reported {
+            reported: ReportedColumns {
                 status: Sql(view.status),
                 health: Sql(view.health),
                 traffic_status: Sql(view.traffic),

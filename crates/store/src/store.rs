@@ -11,11 +11,11 @@ use viridian_strategy::{DeploymentId, Timestamp};
 
 use crate::{
     batcher::CommitBatcher,
-    connection::Connection,
+    connection::StoreConnection,
     error::StoreError,
     migrations::MIGRATIONS,
     notifier::{Notification, Notifier},
-    transaction::Transaction,
+    transaction::UnitTransaction,
     types::timestamp,
 };
 
@@ -82,12 +82,15 @@ impl Store {
     /// # Errors
     ///
     /// When none is free in time, or the database cannot be reached.
-    pub async fn reader(&self) -> Result<Connection, StoreError> {
+    pub async fn reader(&self) -> Result<StoreConnection, StoreError> {
         self.reader_since(WaitStart::now()).await
     }
 
     /// Returns a connection to read with, to a call that may have waited already.
-    pub(crate) async fn reader_since(&self, since: WaitStart) -> Result<Connection, StoreError> {
+    pub(crate) async fn reader_since(
+        &self,
+        since: WaitStart,
+    ) -> Result<StoreConnection, StoreError> {
         Ok(self.engine.reader(since).await?.into())
     }
 
@@ -143,7 +146,7 @@ impl Store {
     /// says which: [`write_locked`](Self::write_locked).
     pub(crate) async fn write<T, E: From<StoreError>>(
         &self,
-        work: impl AsyncFnOnce(&mut Transaction) -> Result<T, E>,
+        work: impl AsyncFnOnce(&mut UnitTransaction) -> Result<T, E>,
     ) -> Result<T, E> {
         self.write_since(WaitStart::now(), work).await
     }
@@ -151,10 +154,10 @@ impl Store {
     async fn write_since<T, E: From<StoreError>>(
         &self,
         since: WaitStart,
-        work: impl AsyncFnOnce(&mut Transaction) -> Result<T, E>,
+        work: impl AsyncFnOnce(&mut UnitTransaction) -> Result<T, E>,
     ) -> Result<T, E> {
         let begun = self.engine.begin(since).await.map_err(StoreError::from)?;
-        self.run(Transaction::new(begun), work).await
+        self.run(UnitTransaction::new(begun), work).await
     }
 
     /// Runs a unit of work of many calls, which it takes once its transaction has begun: see
@@ -162,9 +165,9 @@ impl Store {
     pub(crate) async fn write_with<T, E: From<StoreError>>(
         &self,
         since: WaitStart,
-        work: impl AsyncFnOnce(&mut Transaction) -> Result<T, E>,
+        work: impl AsyncFnOnce(&mut UnitTransaction) -> Result<T, E>,
     ) -> Result<T, E> {
-        let run = async |begun| self.run(Transaction::new(begun), work).await;
+        let run = async |begun| self.run(UnitTransaction::new(begun), work).await;
         let ended = self.engine.run_immediate(since, run).await;
         ended.map_err(StoreError::from)?
     }
@@ -176,7 +179,7 @@ impl Store {
         &self,
         since: WaitStart,
         deployments: impl IntoIterator<Item = DeploymentId>,
-        work: impl AsyncFnOnce(&mut Transaction) -> Result<T, E>,
+        work: impl AsyncFnOnce(&mut UnitTransaction) -> Result<T, E>,
     ) -> Result<T, E> {
         if self.engine.has_one_writer() {
             // The writer holds every lock.
@@ -185,7 +188,7 @@ impl Store {
         let guards = self.locks.acquire(since, deployments).await;
         let _guards = guards.map_err(StoreError::from)?;
         let begun = self.engine.begin(since).await.map_err(StoreError::from)?;
-        let mut tx = Transaction::new(begun);
+        let mut tx = UnitTransaction::new(begun);
         if let Some(left) = self.locks.time_left(since) {
             tx.limit_lock_wait(left).await?;
         }
@@ -194,8 +197,8 @@ impl Store {
 
     async fn run<T, E: From<StoreError>>(
         &self,
-        mut tx: Transaction,
-        work: impl AsyncFnOnce(&mut Transaction) -> Result<T, E>,
+        mut tx: UnitTransaction,
+        work: impl AsyncFnOnce(&mut UnitTransaction) -> Result<T, E>,
     ) -> Result<T, E> {
         measured(async |end: &mut TransactionEnd| match work(&mut tx).await {
             Ok(value) => {

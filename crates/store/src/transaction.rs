@@ -6,7 +6,7 @@ use viridian_engine::{CommitHook, RoundTrip, Write, now};
 use viridian_strategy::Timestamp;
 
 use crate::{
-    connection::Connection,
+    connection::StoreConnection,
     error::StoreError,
     notifier::{CommitNotice, Notifier},
     telemetry::TransitionLog,
@@ -15,15 +15,15 @@ use crate::{
 
 /// A transaction that is either committed or leaves nothing behind. It collects what is
 /// written, and what others learn after the commit.
-pub(crate) struct Transaction {
-    inner: viridian_engine::Transaction<Connection>,
+pub(crate) struct UnitTransaction {
+    inner: viridian_engine::SqlTransaction<StoreConnection>,
     now: Option<Timestamp>,
     notices: Vec<CommitNotice>,
     moved: Vec<TransitionLog>,
 }
 
-impl Transaction {
-    pub(crate) fn new(inner: viridian_engine::Transaction<Connection>) -> Self {
+impl UnitTransaction {
+    pub(crate) fn new(inner: viridian_engine::SqlTransaction<StoreConnection>) -> Self {
         Self {
             inner,
             now: None,
@@ -33,12 +33,12 @@ impl Transaction {
     }
 
     /// Returns the connection, for a statement whose result is needed now.
-    pub(crate) async fn connection(&mut self) -> Result<&mut Connection, StoreError> {
+    pub(crate) async fn connection(&mut self) -> Result<&mut StoreConnection, StoreError> {
         Ok(self.inner.connection().await?)
     }
 
     /// Returns the connection, for several statements in one round trip.
-    pub(crate) fn round_trip(&mut self) -> Result<(&mut Connection, RoundTrip), StoreError> {
+    pub(crate) fn round_trip(&mut self) -> Result<(&mut StoreConnection, RoundTrip), StoreError> {
         Ok(self.inner.round_trip()?)
     }
 

@@ -1,9 +1,9 @@
 //! Units of work: each one transaction, each in its own file.
 //!
 //! All of them have one shape: lock the deployment and load its routes
-//! ([`Transaction::lock`]), let the strategy crate decide, make the decision a
+//! ([`UnitTransaction::lock`]), let the strategy crate decide, make the decision a
 //! value with its history, event and numbers ([`change`]), and have that carried
-//! out when the transaction ends ([`Transaction::carry_out`]). Those that need no
+//! out when the transaction ends ([`UnitTransaction::carry_out`]). Those that need no
 //! more than that share transactions ([`batch`]).
 
 mod abort;
@@ -26,7 +26,7 @@ mod roll_back;
 mod update;
 
 #[cfg(doc)]
-use crate::transaction::Transaction;
+use crate::transaction::UnitTransaction;
 
 pub use self::{
     activate::NewRevision,

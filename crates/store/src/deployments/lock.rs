@@ -8,7 +8,7 @@ use viridian_strategy::{DeploymentId, RouteStatus, Timestamp};
 
 use super::{LockedDeployment, does_not_parse, row::LockedRow, try_row::TryRow};
 use crate::{
-    connection::Connection,
+    connection::StoreConnection,
     error::StoreError,
     routes::{Route, RouteRow},
     schema::{deployments, routes},
@@ -22,7 +22,7 @@ pub(crate) type LockedRows = (
     Timestamp,
 );
 
-impl Connection {
+impl StoreConnection {
     /// Locks deployments in the order of their ids, and loads the routes that decisions on them
     /// need: those that have not ended, and those that failed since the current revision was
     /// activated.

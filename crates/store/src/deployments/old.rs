@@ -7,13 +7,13 @@ use viridian_strategy::{DeploymentId, Lifecycle, Timestamp};
 
 use super::expect_rows;
 use crate::{
-    connection::Connection,
+    connection::StoreConnection,
     error::StoreError,
     schema::{deployments, events, history, revisions, routes},
     types::Sql,
 };
 
-impl Connection {
+impl StoreConnection {
     /// Lists deployments with revisions beyond their limit that they do not
     /// name, behind one.
     pub(crate) async fn list_over_limit(

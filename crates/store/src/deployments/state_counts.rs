@@ -9,7 +9,7 @@ use viridian_engine::{RoundTrip, pipeline, with_conn};
 use viridian_strategy::{Lifecycle, SubStep, Timestamp};
 
 use crate::{
-    connection::Connection,
+    connection::StoreConnection,
     error::StoreError,
     schema::deployments,
     types::{Sql, timestamp},
@@ -41,7 +41,7 @@ type CensusRow = (
     Option<Sql<Timestamp>>,
 );
 
-impl Connection {
+impl StoreConnection {
     /// Counts all deployments that are not DESTROYED, by where they are; and gives
     /// what time it is. It looks at each of them.
     pub(crate) async fn count_deployments(

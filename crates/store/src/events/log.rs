@@ -9,7 +9,7 @@ use viridian_strategy::DeploymentId;
 
 use super::{Event, EventFilter, LogEntry};
 use crate::{
-    connection::Connection,
+    connection::StoreConnection,
     deployments::Deployment,
     error::StoreError,
     schema::{deployments, events},
@@ -31,7 +31,7 @@ const ROW: (
     events::snapshot,
 );
 
-impl Connection {
+impl StoreConnection {
     /// Gives the position of the last event that can be seen; 0 when there is
     /// none.
     pub(crate) async fn last_position(&mut self) -> Result<i64, StoreError> {
@@ -178,7 +178,7 @@ struct LockHolder {
     virtualtransaction: String,
 }
 
-impl Connection {
+impl StoreConnection {
     /// Lists the transactions that write events and have not ended. None on SQLite, where
     /// they are not needed.
     pub(crate) async fn event_writers(&mut self) -> Result<Option<BTreeSet<String>>, StoreError> {

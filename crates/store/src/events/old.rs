@@ -7,7 +7,7 @@ use viridian_strategy::{DeploymentId, Timestamp};
 
 use super::EventFilter;
 use crate::{
-    connection::Connection,
+    connection::StoreConnection,
     deployments::expect_rows,
     error::StoreError,
     schema::{deployments, events, horizon},
@@ -23,7 +23,7 @@ pub(crate) struct Horizon {
     pub(crate) deployments: i64,
 }
 
-impl Connection {
+impl StoreConnection {
     /// Lists events from before a time, oldest first, behind a position: each
     /// with its position. Only those whose next one is as old: how a deployment
     /// was at that time, and so at any since, stays known.

@@ -6,15 +6,15 @@ use viridian_engine::{load, with_conn};
 use viridian_strategy::{DeploymentId, Lifecycle, RevisionId, RouteId, RouteStatus, Timestamp};
 
 use crate::{
-    connection::Connection,
+    connection::StoreConnection,
     error::StoreError,
     schema::{deployments, routes},
     types::Sql,
 };
 
-impl Connection {
+impl StoreConnection {
     /// Lists routes that are over since before a time and that no decision needs
-    /// (see [`Connection::load_routes`]), with ids between two.
+    /// (see [`StoreConnection::load_routes`]), with ids between two.
     pub(crate) async fn list_old_routes(
         &mut self,
         before: Timestamp,

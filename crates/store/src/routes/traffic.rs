@@ -10,7 +10,7 @@ use viridian_strategy::{
 
 use super::Route;
 use crate::{
-    connection::Connection,
+    connection::StoreConnection,
     deployments::Projects,
     documents::Json,
     error::StoreError,
@@ -97,7 +97,7 @@ pub(crate) fn endpoints(
     endpoints
 }
 
-impl Connection {
+impl StoreConnection {
     /// Gives the traffic tables of some deployments, or of all that are behind
     /// one, in the order of their ids.
     pub(crate) async fn traffic_tables(

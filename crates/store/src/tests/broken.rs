@@ -148,7 +148,7 @@ async fn a_row_that_someone_holds_is_passed_over_by_cycles(#[case] engine: Engin
             .expect("a second server opens it");
         let held = fixture
             .db
-            .write(async |tx: &mut crate::transaction::Transaction| {
+            .write(async |tx: &mut crate::transaction::UnitTransaction| {
                 tx.lock(id).await?;
                 Ok::<_, StoreError>(other.reconcile(id).await?.is_some())
             });

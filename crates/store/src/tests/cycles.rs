@@ -17,7 +17,7 @@ use super::{
     invariants,
 };
 use crate::{
-    FailureBackoff, HealthReport, ReportError, Store, StoreError, transaction::Transaction,
+    FailureBackoff, HealthReport, ReportError, Store, StoreError, transaction::UnitTransaction,
 };
 
 #[apply(engines)]
@@ -87,7 +87,7 @@ async fn what_is_held_is_passed_over_and_keeps_its_place() {
     let other = Store::open(&fixture.url).await.expect("a second server");
     let pass = fixture
         .db
-        .write(async |tx: &mut Transaction| {
+        .write(async |tx: &mut UnitTransaction| {
             tx.lock(all[1]).await?;
             other.reconcile_due(10, &aside()).await
         })

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rstest_reuse::apply;
 
 use super::fixture::{Engine, Fixture, call, engines, manual};
-use crate::{Limits, Store, StoreError, UnitError, transaction::Transaction};
+use crate::{Limits, Store, StoreError, UnitError, transaction::UnitTransaction};
 
 /// Units of work, while as many are under way as there are connections.
 #[apply(engines)]
@@ -17,7 +17,7 @@ async fn a_unit_that_finds_no_connection_is_told_in_time(#[case] engine: Engine)
         fixture.ready(1, manual()).await,
     );
     let footprint = fixture.footprint().await;
-    let under_way = fixture.db.write(async |tx: &mut Transaction| {
+    let under_way = fixture.db.write(async |tx: &mut UnitTransaction| {
         tx.lock(busy).await?;
         let asked = Instant::now();
         let refused = fixture.db.pause_deployment(other, &call()).await;
@@ -64,7 +64,7 @@ async fn a_statement_that_takes_too_long_is_told_apart() {
     let id = fixture.ready(1, manual()).await;
     let footprint = fixture.footprint().await;
     let asked = Instant::now();
-    let ended = fixture.db.write(async |tx: &mut Transaction| {
+    let ended = fixture.db.write(async |tx: &mut UnitTransaction| {
         tx.lock(id).await?;
         tx.connection().await?.execute(NOT_DUE).await?;
         tx.connection().await?.execute("SELECT pg_sleep(60)").await
@@ -95,7 +95,7 @@ async fn a_transaction_that_stands_still_does_not_keep_its_locks() {
     let other = Store::open_within(&fixture.url, patient).await;
     let other = other.expect("a second server opens it");
     let mut waited = None;
-    let unit = fixture.db.write(async |tx: &mut Transaction| {
+    let unit = fixture.db.write(async |tx: &mut UnitTransaction| {
         tx.lock(id).await?;
         tx.connection().await?.execute(NOT_DUE).await?;
         let asked = Instant::now();

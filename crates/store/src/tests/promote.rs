@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     Action, Projects, PromoteRefusal, RequestContext, StoreError, Tables, UnitError,
-    transaction::Transaction,
+    transaction::UnitTransaction,
     types::{EventKind, Phase},
     units::testing::{PlannedChange, RowWrite},
 };
@@ -129,7 +129,7 @@ async fn what_it_comes_to_is_a_value_until_it_is_carried_out(#[case] engine: Eng
     let footprint = fixture.footprint().await;
     let change = fixture
         .db
-        .write(async |tx: &mut Transaction| {
+        .write(async |tx: &mut UnitTransaction| {
             let held = tx.lock(id).await?.expect("it is there");
             let promoted = held.decide(verbs::promote).expect("it may be promoted");
             let plan = PlannedChange::of_call(promoted, Phase::Promote);
@@ -162,7 +162,7 @@ async fn a_swap_that_matches_no_row_touches_no_route(#[case] engine: Engine) {
     // A decision on rows of another transaction: since then a report has come.
     let stale = fixture
         .db
-        .write(async |tx: &mut Transaction| tx.lock(id).await)
+        .write(async |tx: &mut UnitTransaction| tx.lock(id).await)
         .await
         .expect("it is held")
         .expect("it is there");
@@ -172,7 +172,7 @@ async fn a_swap_that_matches_no_row_touches_no_route(#[case] engine: Engine) {
     let footprint = fixture.footprint().await;
     let result = fixture
         .db
-        .write(async |tx: &mut Transaction| {
+        .write(async |tx: &mut UnitTransaction| {
             let transition = stale
                 .decide(verbs::promote)
                 .expect("the stale rows say that it may");

@@ -9,7 +9,9 @@ use super::{
     fixture::{Engine, Fixture, call, engines, manual, spec},
     invariants,
 };
-use crate::{Request, RequestContext, RequestId, StoreError, UnitError, transaction::Transaction};
+use crate::{
+    Request, RequestContext, RequestId, StoreError, UnitError, transaction::UnitTransaction,
+};
 use viridian_engine::fail_points::{FailPoints, Fault};
 
 fn request(body: &str) -> RequestContext {
@@ -99,7 +101,7 @@ async fn a_cancelled_call_leaves_nothing_behind(#[case] engine: Engine) {
         let caller = tokio::spawn({
             let fixture = Arc::clone(&fixture);
             async move {
-                let work = async |tx: &mut Transaction| -> Result<(), StoreError> {
+                let work = async |tx: &mut UnitTransaction| -> Result<(), StoreError> {
                     tx.lock(id).await?;
                     tx.connection().await?.execute(DRAIN).await?;
                     let _ = held.send(());

@@ -11,7 +11,9 @@ use super::{
     invariants,
     virtual_time::VirtualTime,
 };
-use crate::{LastReport, Projects, Retention, Silenced, Store, Tables, transaction::Transaction};
+use crate::{
+    LastReport, Projects, Retention, Silenced, Store, Tables, transaction::UnitTransaction,
+};
 
 #[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
@@ -160,7 +162,7 @@ async fn what_someone_holds_is_left_for_the_next_time() {
     let other = Store::open(&fixture.url).await.expect("a second server");
     let ended = fixture
         .db
-        .write(async |tx: &mut Transaction| {
+        .write(async |tx: &mut UnitTransaction| {
             tx.lock(all[0]).await?;
             other.end_silent_health(Duration::ZERO).await
         })

@@ -19,7 +19,9 @@ use super::{
     fixture::{Engine, Fixture, call, engines, manual},
     invariants,
 };
-use crate::{HealthReport, Limits, ReportError, StoreError, UnitError, transaction::Transaction};
+use crate::{
+    HealthReport, Limits, ReportError, StoreError, UnitError, transaction::UnitTransaction,
+};
 
 /// Another program that has what each call needs: SQLite's file, or a table.
 enum OtherProgram {
@@ -229,7 +231,7 @@ async fn take_the_connection(
     let waits = tokio::spawn({
         let fixture = Arc::clone(fixture);
         async move {
-            let lock = async |tx: &mut Transaction| tx.lock(id).await.map(|_| ());
+            let lock = async |tx: &mut UnitTransaction| tx.lock(id).await.map(|_| ());
             fixture.db.write_locked(WaitStart::now(), [id], lock).await
         }
     });

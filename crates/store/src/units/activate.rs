@@ -9,7 +9,7 @@ use crate::{
     error::{ActivateRefusal, UnitError},
     revisions::{Revision, RevisionReference, RevisionSpec, insert_revisions},
     telemetry::InUnit as _,
-    transaction::Transaction,
+    transaction::UnitTransaction,
     types::Phase,
     units::{RequestContext, Updated, change::PlannedChange, lock::Locked},
 };
@@ -36,7 +36,7 @@ impl Store {
         supersede: bool,
         call: &RequestContext,
     ) -> Result<Updated, UnitError<ActivateRefusal>> {
-        self.idempotent_on(id, call, async |tx: &mut Transaction| {
+        self.idempotent_on(id, call, async |tx: &mut UnitTransaction| {
             let held = tx.lock_for(id, call).await?;
             let reference = RevisionReference::Id(revision);
             if tx
@@ -68,7 +68,7 @@ impl Store {
         activate_it: bool,
         call: &RequestContext,
     ) -> Result<NewRevision, UnitError<ActivateRefusal>> {
-        self.idempotent_on(id, call, async |tx: &mut Transaction| {
+        self.idempotent_on(id, call, async |tx: &mut UnitTransaction| {
             let mut held = tx.lock_for(id, call).await?;
             if let lifecycle @ (viridian_strategy::Lifecycle::Destroying
             | viridian_strategy::Lifecycle::Destroyed) = held.deployment.state.lifecycle()
@@ -109,7 +109,7 @@ impl Store {
 }
 
 async fn activate(
-    tx: &mut Transaction,
+    tx: &mut UnitTransaction,
     held: Locked,
     revision: RevisionId,
     supersede: bool,

@@ -24,7 +24,7 @@ use crate::{
     batcher::{BatchOutcome, BatchRunner, CommitBatcher},
     error::StoreError,
     replies::insert_replies,
-    transaction::Transaction,
+    transaction::UnitTransaction,
 };
 
 type BoxedCall = Box<dyn PendingCall>;
@@ -40,7 +40,7 @@ impl BatchRunner for Store {
     ) -> Vec<(BoxedCall, BatchOutcome)> {
         let span = info_span!("shared", calls = field::Empty);
         let (mut waiting, mut decided) = (HashMap::new(), Vec::new());
-        let ended = self.write_with(since, async |tx: &mut Transaction| {
+        let ended = self.write_with(since, async |tx: &mut UnitTransaction| {
             begun.store(true, Ordering::Relaxed);
             let calls = batcher.take().into_iter();
             waiting = calls.map(|call| (call.deployment(), call)).collect();
@@ -96,7 +96,7 @@ fn could_not_begin(
 /// Lets each call decide whose deployment is available, and collects what it writes. Moves
 /// the calls that decided from `waiting` to `decided`.
 async fn decide_all(
-    tx: &mut Transaction,
+    tx: &mut UnitTransaction,
     waiting: &mut HashMap<DeploymentId, BoxedCall>,
     decided: &mut Vec<BoxedCall>,
 ) -> Result<(), StoreError> {

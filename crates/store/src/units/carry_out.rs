@@ -10,7 +10,7 @@ use crate::{
     history::{insert_moves, repeat_moves},
     revisions::insert_revisions,
     routes::{drain_routes, insert_routes, promote_routes, retain_routes, update_reported},
-    transaction::Transaction,
+    transaction::UnitTransaction,
     units::{
         RequestContext,
         change::{PlannedChange, RouteWrites, RowWrite, WriteSet},
@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-impl Transaction {
+impl UnitTransaction {
     /// Adds a plan to what is written at the commit. Returns the deployment as it
     /// will be.
     pub(crate) fn carry_out(

@@ -13,7 +13,7 @@ use crate::{
     error::{CreateRefusal, StoreError, UnitError},
     revisions::{Revision, RevisionSpec},
     telemetry::InUnit as _,
-    transaction::Transaction,
+    transaction::UnitTransaction,
     types::Phase,
     units::{
         RequestContext, Updated,
@@ -54,7 +54,7 @@ impl Store {
         new: NewDeployment,
         call: &RequestContext,
     ) -> Result<Updated, UnitError<CreateRefusal>> {
-        self.idempotent(call, async |tx: &mut Transaction| {
+        self.idempotent(call, async |tx: &mut UnitTransaction| {
             match call.expected_generation {
                 Some(expected) if expected != 0 => {
                     return Err(UnitError::Generation {
@@ -79,7 +79,7 @@ impl Store {
 }
 
 async fn create(
-    tx: &mut Transaction,
+    tx: &mut UnitTransaction,
     new: NewDeployment,
     call: &RequestContext,
 ) -> Result<Updated, StoreError> {

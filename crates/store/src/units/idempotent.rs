@@ -11,7 +11,7 @@ use crate::{
     documents::Reply,
     error::{StoreError, UnitError},
     replies::{NewReply, StoredReply, insert_replies},
-    transaction::Transaction,
+    transaction::UnitTransaction,
     units::{
         RequestContext,
         batch::{Decider, Decision, Pending},
@@ -35,7 +35,7 @@ impl Updated {
     }
 }
 
-impl Transaction {
+impl UnitTransaction {
     /// Locks the deployment that a call is about.
     pub(crate) async fn lock_for<R>(
         &mut self,
@@ -102,7 +102,7 @@ impl Store {
         call: &RequestContext,
         decide: &(impl Fn(Locked) -> Decision<T, R> + Sync),
     ) -> Result<T, UnitError<R>> {
-        self.write_locked(since, [id], async |tx: &mut Transaction| {
+        self.write_locked(since, [id], async |tx: &mut UnitTransaction| {
             let locked = tx.lock(id).await?.ok_or(UnitError::NoDeployment(id))?;
             let now = locked.now;
             let (given, change) = decide(locked)?;
@@ -119,7 +119,7 @@ impl Store {
     pub(crate) async fn idempotent<T, R>(
         &self,
         call: &RequestContext,
-        work: impl AsyncFnOnce(&mut Transaction) -> Result<T, UnitError<R>>,
+        work: impl AsyncFnOnce(&mut UnitTransaction) -> Result<T, UnitError<R>>,
     ) -> Result<T, UnitError<R>>
     where
         T: Reply,
@@ -132,14 +132,14 @@ impl Store {
         &self,
         id: impl Into<Option<DeploymentId>>,
         call: &RequestContext,
-        work: impl AsyncFnOnce(&mut Transaction) -> Result<T, UnitError<R>>,
+        work: impl AsyncFnOnce(&mut UnitTransaction) -> Result<T, UnitError<R>>,
     ) -> Result<T, UnitError<R>>
     where
         T: Reply,
     {
         let since = WaitStart::now();
         let result = self
-            .write_locked(since, id.into(), async |tx: &mut Transaction| {
+            .write_locked(since, id.into(), async |tx: &mut UnitTransaction| {
                 let given = work(tx).await?;
                 if let Some(reply) = NewReply::of(call.request.as_ref(), &given)? {
                     let now = tx.now().await?;

@@ -9,7 +9,7 @@ use crate::{
     deployments::{Deployment, LockedDeployment, LockedRows},
     error::StoreError,
     routes::{Route, TableLine},
-    transaction::Transaction,
+    transaction::UnitTransaction,
 };
 
 /// A deployment that this transaction has locked, with its routes.
@@ -34,7 +34,7 @@ impl Locked {
     }
 }
 
-impl Transaction {
+impl UnitTransaction {
     /// Locks a deployment, and loads what a decision on it needs. Waits for its lock.
     pub(crate) async fn lock(&mut self, id: DeploymentId) -> Result<Option<Locked>, StoreError> {
         let locked = self.lock_all(vec![id], LockWait::ForAll).await?;

@@ -8,7 +8,7 @@ use crate::{
     deployments::Deployment,
     error::{PromoteRefusal, UnitError},
     telemetry::{InUnit as _, count_not_promoted},
-    transaction::Transaction,
+    transaction::UnitTransaction,
     types::Phase,
     units::{RequestContext, change::PlannedChange, lock::Locked},
 };
@@ -83,7 +83,7 @@ impl Store {
         expected_revision: Option<RevisionId>,
         call: &RequestContext,
     ) -> Result<PromotionPreview, UnitError<PromoteRefusal>> {
-        self.write_locked(WaitStart::now(), [id], async |tx: &mut Transaction| {
+        self.write_locked(WaitStart::now(), [id], async |tx: &mut UnitTransaction| {
             let held = tx.lock_for(id, call).await?;
             let outcome = decide(&held, expected_revision);
             let outcome = outcome.map(|transition| sides(&transition.actions));

@@ -14,7 +14,8 @@ use viridian_engine::{LimitError, WaitStart};
 use viridian_strategy::{DeploymentId, RevisionId, RouteId, Timestamp};
 
 use crate::{
-    Deployment, RequestId, Store, error::StoreError, transaction::Transaction, units::lock::Locked,
+    Deployment, RequestId, Store, error::StoreError, transaction::UnitTransaction,
+    units::lock::Locked,
 };
 
 /// For how long things are kept that nothing depends on.
@@ -118,7 +119,7 @@ impl Store {
                 return Ok(pruned);
             }
             pruned += self
-                .write(async |tx: &mut Transaction| {
+                .write(async |tx: &mut UnitTransaction| {
                     tx.connection().await?.delete_replies(batch).await
                 })
                 .await?;
@@ -139,7 +140,7 @@ impl Store {
             after = last;
             let ends = ends(batch.into_iter().map(|(_, of, sequence)| (of, sequence)));
             pruned += self
-                .write(async |tx: &mut Transaction| {
+                .write(async |tx: &mut UnitTransaction| {
                     let mut deleted = 0;
                     for (deployment, sequence) in ends {
                         let connection = tx.connection().await?;
@@ -163,7 +164,7 @@ impl Store {
             }
             let ends = ends(batch.into_iter());
             pruned += self
-                .write(async |tx: &mut Transaction| {
+                .write(async |tx: &mut UnitTransaction| {
                     let mut deleted = 0;
                     for (deployment, last) in ends {
                         deleted += tx
@@ -192,7 +193,7 @@ impl Store {
             };
             after = last;
             pruned += self
-                .write(async |tx: &mut Transaction| {
+                .write(async |tx: &mut UnitTransaction| {
                     tx.connection().await?.delete_routes(batch).await
                 })
                 .await?;
@@ -225,7 +226,7 @@ impl Store {
         id: DeploymentId,
         before: Timestamp,
     ) -> Result<usize, StoreError> {
-        self.write_locked(WaitStart::now(), [id], async |tx: &mut Transaction| {
+        self.write_locked(WaitStart::now(), [id], async |tx: &mut UnitTransaction| {
             let Some(Locked { deployment, .. }) = tx.lock(id).await? else {
                 return Ok(0);
             };
@@ -254,7 +255,7 @@ impl Store {
             after = last;
             for id in batch {
                 pruned += self
-                    .write(async |tx: &mut Transaction| {
+                    .write(async |tx: &mut UnitTransaction| {
                         tx.connection().await?.delete_tombstone(id).await
                     })
                     .await?;

@@ -16,7 +16,7 @@ use crate::{
     deployments::{Deployment, set_due},
     error::StoreError,
     telemetry::{InUnit as _, RECONCILE_LATENESS},
-    transaction::Transaction,
+    transaction::UnitTransaction,
     units::{
         FailureBackoff, RequestContext,
         change::{PlannedChange, WriteSet},
@@ -87,7 +87,7 @@ impl Store {
         backoff: &FailureBackoff,
         taken: &mut Vec<DeploymentId>,
     ) -> Result<ReconcileBatch, StoreError> {
-        self.write(async |tx: &mut Transaction| {
+        self.write(async |tx: &mut UnitTransaction| {
             let mut batch = ReconcileBatch::default();
             let mut changes = Vec::new();
             let due = tx.lock_due(due_by, limit, taken).await?;
@@ -147,7 +147,7 @@ impl Store {
     ///
     /// When the database fails, or the deployment's row cannot be read.
     pub async fn reconcile(&self, id: DeploymentId) -> Result<Option<Deployment>, StoreError> {
-        self.write(async |tx: &mut Transaction| {
+        self.write(async |tx: &mut UnitTransaction| {
             let locked = tx.lock_available(vec![id]).await?;
             let Some((_, locked)) = locked.into_iter().next() else {
                 return Ok(None);
@@ -172,7 +172,7 @@ impl Store {
     ///
     /// When the database fails.
     pub async fn postpone(&self, id: DeploymentId, time: Duration) -> Result<(), StoreError> {
-        self.write_locked(WaitStart::now(), [id], async |tx: &mut Transaction| {
+        self.write_locked(WaitStart::now(), [id], async |tx: &mut UnitTransaction| {
             let now = tx.now().await?;
             tx.write([set_due(&[id], now + time)]);
             Ok(())

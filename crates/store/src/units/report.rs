@@ -23,7 +23,7 @@ use crate::{
     error::StoreError,
     routes::Route,
     telemetry::InUnit as _,
-    transaction::Transaction,
+    transaction::UnitTransaction,
     units::{
         RequestContext,
         change::{PlannedChange, WriteSet},
@@ -101,7 +101,7 @@ impl Store {
         &self,
         batch: &Batch<R>,
     ) -> Result<Vec<(DeploymentId, Results)>, StoreError> {
-        self.write(async |tx: &mut Transaction| {
+        self.write(async |tx: &mut UnitTransaction| {
             let (mut applied, mut changes) = (Vec::new(), Vec::new());
             let owners = batch.open.keys().copied().collect();
             for (of, held) in tx.lock_available(owners).await? {
@@ -126,7 +126,7 @@ impl Store {
         batch: &Batch<R>,
         of: DeploymentId,
     ) -> Result<Results, StoreError> {
-        self.write_locked(since, [of], async |tx: &mut Transaction| {
+        self.write_locked(since, [of], async |tx: &mut UnitTransaction| {
             let gone = StoreError::Corrupt {
                 id: of,
                 why: "it has routes and is not there",
@@ -199,7 +199,7 @@ impl<R: Report> Batch<R> {
 /// Hears what is reported of a deployment. Gives the results, and what they come
 /// to if that is a change.
 async fn apply_reports<'a, R: Report + 'a>(
-    tx: &mut Transaction,
+    tx: &mut UnitTransaction,
     mut held: Locked,
     reports: impl Iterator<Item = &'a R>,
 ) -> Result<(Results, Option<WriteSet>), StoreError> {

@@ -9,7 +9,7 @@ use crate::{
     error::{RollBackRefusal, UnitError},
     revisions::RevisionReference,
     telemetry::InUnit as _,
-    transaction::Transaction,
+    transaction::UnitTransaction,
     types::Phase,
     units::{RequestContext, change::PlannedChange},
 };
@@ -36,7 +36,7 @@ impl Store {
         revision: Option<RevisionId>,
         call: &RequestContext,
     ) -> Result<RolledBack, UnitError<RollBackRefusal>> {
-        self.idempotent_on(id, call, async |tx: &mut Transaction| {
+        self.idempotent_on(id, call, async |tx: &mut UnitTransaction| {
             let held = tx.lock_for(id, call).await?;
             let refuse = UnitError::Refused;
             let revision = revision

@@ -20,7 +20,7 @@ use crate::{
     replies::{NewReply, StoredReply, insert_replies},
     revisions::insert_revisions,
     routes::TableLine,
-    transaction::Transaction,
+    transaction::UnitTransaction,
 };
 
 /// A deployment, one of whose columns has a golden text.
@@ -192,7 +192,7 @@ async fn stored<T: Reply + std::fmt::Debug>(
 async fn write(fixture: &Fixture, writes: Vec<Write>) {
     let written: Result<(), crate::StoreError> = fixture
         .db
-        .write(async |tx: &mut Transaction| {
+        .write(async |tx: &mut UnitTransaction| {
             tx.write(writes);
             Ok(())
         })

@@ -12,7 +12,7 @@ use crate::{
     last_reports::{LastReport, RouteSelection, note_reports},
     routes::Route,
     telemetry::InUnit as _,
-    transaction::Transaction,
+    transaction::UnitTransaction,
 };
 
 /// What came of asking whose health nobody speaks of.
@@ -42,7 +42,7 @@ impl Store {
         // Two servers that write down the same ones do so in one order.
         reports.sort_by_key(|report| report.route);
         for batch in reports.chunks(BATCH) {
-            self.write(async |tx: &mut Transaction| {
+            self.write(async |tx: &mut UnitTransaction| {
                 let ids = batch.iter().map(|report| report.route).collect();
                 let live = tx.connection().await?.list_live_routes(ids).await?;
                 let live: BTreeSet<_> = live.into_iter().collect();
@@ -94,7 +94,7 @@ impl Store {
         since: Timestamp,
         silent: &Silent,
     ) -> Result<Silenced, StoreError> {
-        self.write(async |tx: &mut Transaction| {
+        self.write(async |tx: &mut UnitTransaction| {
             let owners: BTreeSet<_> = silent.iter().map(|(_, of)| *of).collect();
             let mut all = Silenced::default();
             let held = tx.lock_available(owners.into_iter().collect()).await?;
