@@ -24,6 +24,8 @@ pub(crate) struct Checkpointer {
 impl Checkpointer {
     /// Starts the thread, with a connection of its own.
     pub(crate) fn on(connect: SqliteConnector) -> Self {
+        // With room for one: a wake-up during a checkpoint leads to one more, and any number of
+        // them to no more than that.
         let (wake, woken) = sync_channel(1);
         let thread = thread::Builder::new().name("checkpoints".into());
         let (failed, failure) = watch::channel(None);
@@ -60,6 +62,7 @@ impl Checkpointer {
 
 impl Drop for Checkpointer {
     fn drop(&mut self) {
+        // First: the thread ends when the channel has no sender, and `join` waits for that.
         drop(self.wake.take());
         if let Some(thread) = self.thread.take() {
             // A panic of it changes nothing any more.

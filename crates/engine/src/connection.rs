@@ -69,6 +69,7 @@ macro_rules! with_either {
                     type Db = diesel::sqlite::Sqlite;
                     let _ = std::marker::PhantomData::<Db>;
                     let result = $crate::fail_point!($on_sqlite.await);
+                    // Not reached by a cancelled caller, whose reader is closed when dropped.
                     reader.take_back();
                     result
                 }

@@ -208,6 +208,8 @@ impl Engine {
     pub async fn listen(&self, channel: &'static str) -> Result<Option<Listener>, EngineError> {
         match &self.backend {
             Backend::Pg(pool) => {
+                // Out of the pool for good: returned, it would go on listening, and hold
+                // notifications that nobody reads.
                 let connection = pool.take().await?;
                 Ok(Some(Listener::start(connection, channel).await?))
             }

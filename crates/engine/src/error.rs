@@ -68,6 +68,7 @@ impl From<DieselError> for EngineError {
             DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, info) => {
                 Self::Unavailable(info.message().to_owned())
             }
+            // As after a wait for a lock, the same may succeed if it is repeated at once.
             DieselError::DatabaseError(DatabaseErrorKind::SerializationFailure, _) => {
                 Self::LockTimeout
             }
@@ -92,6 +93,7 @@ fn classify(message: &str) -> Option<EngineError> {
     const UNAVAILABLE: [&str; 6] = [
         "terminating connection",
         "connection closed",
+        // … starting up, shutting down, in recovery mode.
         "the database system is",
         "server closed the connection",
         "Connection refused",

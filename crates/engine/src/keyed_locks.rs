@@ -63,9 +63,13 @@ impl<K: Copy + Ord + Hash> KeyedLocks<K> {
         since: WaitStart,
         keys: impl IntoIterator<Item = K>,
     ) -> Result<KeyedGuards<K>, EngineError> {
+        // One deadline for all keys. With one for each, a caller of several keys could wait several
+        // times the timeout.
         let deadline = since.deadline(self.lock_timeout);
         let mut guards = Vec::new();
         for key in BTreeSet::from_iter(keys) {
+            // The guard is made before the wait, so a caller that is cancelled or times out counts
+            // as a waiter no longer.
             let (mut guard, mutex) = self.register(key);
             let held = timeout_at(deadline, mutex.lock_owned()).await;
             guard.held = Some(held.map_err(|_| EngineError::LockTimeout)?);
@@ -90,6 +94,8 @@ impl<K: Copy + Ord + Hash> KeyedLocks<K> {
     fn register(&self, key: K) -> (KeyedGuard<K>, Arc<FairMutex<()>>) {
         let mut locks = self.locks();
         let lock = locks.entry(key).or_default();
+        // Counted under the lock under which keys are removed. Otherwise the last holder could
+        // remove the key now, and a newcomer would make a second lock for it.
         lock.waiters += 1;
         let guard = KeyedGuard {
             locks: self.clone(),

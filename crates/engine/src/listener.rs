@@ -81,4 +81,5 @@ async fn respond_in_time<T>(
     }
 }
 
+// A server that works answers each of these statements at once.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -39,6 +39,8 @@ fn sqlite(path: &str) -> Result<Location, OpenError> {
     if path.is_empty() || path.ends_with('/') {
         return Err(OpenError::Url("sqlite: needs the path of a file".into()));
     }
+    // In memory each reader would see an empty database of its own. Options are not known here:
+    // taken for a part of the name, they would make another file.
     if path == ":memory:" || path.contains('?') {
         return Err(OpenError::Url(
             "sqlite: takes the path of a file, and no more".into(),
@@ -116,6 +118,7 @@ impl fmt::Debug for Location {
     }
 }
 
+// 10 s, and twice 5 s: an idle connection is given up after 20 s, as a busy one is.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_RETRIES: u32 = 2;

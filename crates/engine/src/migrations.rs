@@ -43,6 +43,8 @@ impl Migrations {
         &self,
         mut connection: AsyncPgConnection,
     ) -> Result<(), OpenError> {
+        // A migration may take longer than any call may wait, here or on the server that has the
+        // lock.
         let lock = format!(
             "SET lock_timeout = 0; SET statement_timeout = 0; SELECT pg_advisory_lock({})",
             self.advisory_lock
@@ -50,6 +52,7 @@ impl Migrations {
         connection.batch_execute(&lock).await.map_err(failed)?;
         let mut harness = AsyncMigrationHarness::new(connection);
         let applied = harness.applied_migrations().map_err(failed)?;
+        // Under the lock: a newer server may have migrated while this one waited for it.
         self.refuse_newer(&applied)?;
         harness
             .run_pending_migrations(MigrationsRef(self.postgres))

@@ -45,6 +45,8 @@ impl PgConnection {
     /// was not answered.
     #[doc(hidden)]
     pub fn lend(&mut self) -> Option<(&mut AsyncPgConnection, Duration)> {
+        // Set before anything is sent. A cancelled caller leaves it set, and the connection is
+        // closed.
         if std::mem::replace(&mut self.lent, true) {
             return None;
         }
@@ -60,6 +62,8 @@ impl PgConnection {
                 self.lent = false;
                 self.clock.record();
             }
+            // It stays lent: after a timeout the statement may still run, and would delay the next
+            // user.
             Err(DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, _)) => {}
             Err(_) => self.lent = false,
         }
@@ -144,6 +148,7 @@ impl ResponseClock {
     fn record(&self) {
         let now = self.begun.elapsed().as_millis();
         let now = u64::try_from(now).unwrap_or(u64::MAX);
+        // Connections record in any order, and an earlier time must not replace a later one.
         self.last.fetch_max(now, Ordering::Relaxed);
     }
 }

@@ -55,6 +55,8 @@ impl PgPool {
     ) -> Result<Self, OpenError> {
         let connector = Arc::new(server.connector()?);
         let mut config = ManagerConfig::<AsyncPgConnection>::default();
+        // `Verified` would cost a round trip for each checkout. `PgConnection` closes what is
+        // broken or still in use instead of returning it.
         config.recycling_method = RecyclingMethod::Fast;
         config.custom_setup = Box::new(move |_| {
             let connector = Arc::clone(&connector);
@@ -78,6 +80,7 @@ impl PgPool {
                 EngineError::PoolTimeout => OpenError::Unavailable("it does not answer".to_owned()),
                 error => OpenError::Unavailable(error.to_string()),
             })?;
+        // Taken out of the pool for good: the session gets other timeouts and an advisory lock.
         migrations.run_on_postgres(Object::take(first)).await?;
         Ok(pool)
     }
@@ -104,6 +107,7 @@ impl PgPool {
 
     async fn object(&self, since: WaitStart) -> Result<Object<AsyncPgConnection>, EngineError> {
         let deadline = since.deadline(self.acquire_timeout);
+        // This covers the time to connect too, since the pool connects while its caller waits.
         let object = timeout_at(deadline, self.connections.get())
             .await
             .map_err(|_| EngineError::PoolTimeout)?;

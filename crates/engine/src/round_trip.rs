@@ -84,6 +84,7 @@ pub async fn now(
         EngineConnection::Pg(pg) => {
             let ((), now) = with_timeout!(pg, |lent| {
                 let shared = &*lent;
+                // Polled in this order, so that BEGIN is sent first.
                 async move { futures::try_join!(begin(shared, round_trip), ask(shared)) }
             })?;
             Ok(now)
@@ -189,6 +190,8 @@ pub(crate) async fn commit(mut connection: &AsyncPgConnection) -> QueryResult<()
 /// Asks PostgreSQL for the time.
 #[doc(hidden)]
 pub async fn ask(mut connection: &AsyncPgConnection) -> QueryResult<UnixMicros> {
+    // Not `now()`, which is the time of BEGIN. A transaction that waited for a lock would decide by
+    // a time from before the wait.
     let now = diesel::select(clock_timestamp());
     now.get_result(&mut connection).await
 }
@@ -205,6 +208,7 @@ extern "SQL" {
 #[derive(Clone, Copy, Debug)]
 struct Command(&'static str);
 
+// BEGIN and COMMIT have one type, so they must be cached by their text.
 impl QueryId for Command {
     type QueryId = ();
 

@@ -52,6 +52,7 @@ impl SqlitePool {
         let text = path
             .to_str()
             .ok_or_else(|| unusable("its name is not UTF-8".into()))?;
+        // Before the file is opened: a second server must not migrate a file that is in use.
         let lock = lock(path).map_err(unusable)?;
         let path: Arc<str> = Arc::from(text);
         let busy_timeout = limits.busy_timeout;
@@ -64,6 +65,7 @@ impl SqlitePool {
                         why: error.to_string(),
                     })?;
                 migrations.run_on_sqlite(&mut connection)?;
+                // Only now: a migration may wait for another program, since this thread may block.
                 fail_when_busy(&mut connection).map_err(|error| OpenError::File {
                     path: path.to_string(),
                     why: error.to_string(),
@@ -73,6 +75,7 @@ impl SqlitePool {
             first.await.map_err(|error| unusable(error.to_string()))??
         };
         let mut config = ManagerConfig::<SqliteConn>::default();
+        // No query at each checkout: `SqliteReader` closes every connection that is not idle.
         config.recycling_method = RecyclingMethod::Fast;
         config.custom_setup = Box::new(move |path| connect_reader(path, busy_timeout));
         let manager = AsyncDieselConnectionManager::new_with_config(&*path, config);
@@ -159,6 +162,7 @@ fn lock(path: &Path) -> Result<File, String> {
         .write(true)
         .open(&beside)
         .map_err(|error| error.to_string())?;
+    // The system releases it when the process ends, so a killed server leaves no lock.
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err("another server has it open".to_owned()),

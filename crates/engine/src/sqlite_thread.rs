@@ -70,6 +70,7 @@ pub(crate) async fn run_inline<T>(work: impl Future<Output = T>) -> T {
     }
     block_in_place(|| {
         INLINE.set(true);
+        // Also if the work panics: the thread is tokio's and continues with other tasks.
         let _leave = Leave;
         runtime.block_on(work)
     })
@@ -83,6 +84,8 @@ impl SpawnBlocking for SqliteThread {
     where
         R: Send + 'static,
     {
+        // A statement of a cancelled caller may still run on the connection's thread. Then this one
+        // goes there too, so that it comes after it.
         if INLINE.get() && self.unfinished.load(Ordering::Acquire) == 0 {
             let done = catch_unwind(AssertUnwindSafe(task));
             return ready(done.map_err(|_| PANICKED.into())).boxed();
@@ -93,6 +96,8 @@ impl SpawnBlocking for SqliteThread {
         // Without a thread the task is dropped, and its sender with it.
         let _ = self.tasks.send(Box::new(move || {
             let done = task();
+            // Before the answer: the caller's next statement should find that none is under way, or
+            // it changes threads for nothing.
             drop(unfinished);
             // The caller may be gone.
             let _ = sender.send(done);
@@ -123,6 +128,7 @@ struct Unfinished(Arc<AtomicUsize>);
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
+        // Pairs with `Acquire`: a statement that runs inline sees all that this one did.
         self.0.fetch_sub(1, Ordering::Release);
     }
 }

@@ -93,6 +93,7 @@ pub struct Cached<Q>(Q);
 impl<Q> QueryId for Cached<Q> {
     type QueryId = ();
 
+    // So it is cached by its text. By its type, two texts of one type would share a statement.
     const HAS_STATIC_QUERY_ID: bool = false;
 }
 

@@ -78,6 +78,8 @@ impl TlsOptions {
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| error.to_string())?
+            // rustls itself always verifies the name too, which most values of `sslmode` do not ask
+            // for.
             .dangerous()
             .with_custom_certificate_verifier(verifier)
             .with_no_client_auth();
@@ -107,6 +109,7 @@ impl TlsOptions {
         let mut store = RootCertStore::empty();
         let Some(path) = &self.roots else {
             let found = rustls_native_certs::load_native_certs();
+            // One bad certificate of the system's is left out. Only none at all is an error.
             store.add_parsable_certificates(found.certs);
             return if store.is_empty() {
                 Err("this machine has no root certificates; say which by sslrootcert".to_owned())

@@ -58,6 +58,8 @@ where
     pub async fn connection(&mut self) -> Result<&mut C, EngineError> {
         let (connection, round_trip) = self.round_trip()?;
         if round_trip.begin {
+            // diesel does not know of this transaction and would never roll it back. That is done
+            // by `rollback`, or by closing the connection when this is dropped.
             connection.as_engine().execute("BEGIN").await?;
         }
         Ok(connection)
@@ -70,6 +72,7 @@ where
     /// When the transaction has ended.
     pub fn round_trip(&mut self) -> Result<(&mut C, RoundTrip), EngineError> {
         let round_trip = RoundTrip {
+            // Set before BEGIN is sent: it may arrive although its answer is lost.
             begin: !std::mem::replace(&mut self.begun, true),
             clock: self.clock,
         };
@@ -82,6 +85,8 @@ where
 
     /// Collects writes for the end of the transaction.
     pub fn write(&mut self, writes: impl IntoIterator<Item = Write>) {
+        // One without rows would change the text of the statement on PostgreSQL, and each text has
+        // to be prepared.
         let writes = writes.into_iter().filter(|write| !write.is_empty());
         self.writes.extend(writes);
     }
@@ -108,6 +113,8 @@ where
 
     async fn make_durable(mut self, mut hook: impl CommitHook) -> Result<(), EngineError> {
         let writes = std::mem::take(&mut self.writes);
+        // Without a statement there is no transaction, and COMMIT would be a round trip for
+        // nothing.
         let nothing = !self.begun && writes.is_empty();
         let round_trip = RoundTrip {
             begin: !self.begun,
@@ -122,6 +129,8 @@ where
                     hook.rolled_back();
                 }
                 committed?;
+                // COMMIT was answered, so it goes back to the pool. After `?` it is still here, and
+                // is closed.
                 self.connection = None;
                 written
             }

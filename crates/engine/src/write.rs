@@ -38,6 +38,7 @@ pub(crate) async fn write(guard: &mut WriterGuard, writes: Vec<Write>) -> Result
         .ok_or_else(|| EngineError::Internal("the writer has no connection".into()))?;
     let done = connection.spawn_blocking(move |connection| {
         for write in writes {
+            // What was written until then stays in the savepoint, which the caller rolls back.
             if let Err(conflict) = write.check(write.execute(connection)?) {
                 return Ok(Err(conflict));
             }
@@ -59,6 +60,7 @@ pub(crate) async fn write_and_commit(
         let sent = pin!(all);
         within(timeout, sent).await
     })?;
+    // COMMIT was sent last: once it is answered, all statements before it are.
     connection.take_back(&outcome.committed);
     Ok(outcome)
 }

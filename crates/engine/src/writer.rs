@@ -200,6 +200,8 @@ impl WriterPermit {
         crate::fail_points::before("the begin of a unit")
             .await
             .map_err(EngineError::from)?;
+        // A group that has only a unit to roll back is ended here, and this unit opens a group of
+        // its own.
         state.roll_back_last_unit().await?;
         if let Some(group) = &state.group {
             let outcome = group.subscribe();
@@ -221,6 +223,8 @@ impl WriterPermit {
             opened => opened?,
         }
         let (sender, outcome) = watch::channel(None);
+        // Only after BEGIN: a unit that failed to begin must leave no group that the next one would
+        // join.
         state.group = Some(sender);
         let commit = GroupCommit { queue: Some(queue) };
         Ok(WriterGuard {
@@ -258,9 +262,12 @@ impl WriterGuard {
     /// Keeps what the unit wrote, and waits until it is durable.
     pub(crate) async fn commit(mut self) -> Result<(), EngineError> {
         if self.mode == CommitMode::Immediate {
+            // Before the COMMIT, which otherwise rolls this unit back first.
             self.state.end = Some(SavepointEnd::Release);
             self.state.commit().await;
             if let Some(mut commit) = self.commit.take() {
+                // It is done. Dropped with its queue, it would commit whatever group is open by
+                // then.
                 commit.queue = None;
             }
         }
@@ -285,6 +292,8 @@ impl WriterGuard {
             mode: _,
             commit,
         } = self;
+        // A unit that is rolled back leaves the group open that it began: its commit joins the
+        // queue.
         drop(commit);
         drop(state);
         match outcome.wait_for(Option::is_some).await.as_deref() {
@@ -331,10 +340,13 @@ impl WriterState {
         #[cfg(feature = "testing")]
         let begun = crate::fail_points::answered("the begin of a unit", begun);
         let begun = begun.await.map_err(EngineError::from);
+        // A file that another program has locked leaves the connection as it was, without a
+        // transaction.
         if matches!(begun, Ok(()) | Err(EngineError::LockTimeout)) {
             self.connection = Some(connection);
         }
         begun?;
+        // Until the unit ends otherwise: a cancelled one is rolled back by the next.
         self.end = Some(SavepointEnd::Rollback);
         self.savepoint = mode == CommitMode::Grouped;
         Ok(())
@@ -376,6 +388,7 @@ impl WriterState {
         };
         let statements = format!("{}; COMMIT", self.end_last_unit());
         let result = fail_point!(connection.batch_execute(&statements).await);
+        // After a failure the connection is closed: the transaction may still be open on it.
         if result.is_ok() {
             self.connection = Some(connection);
             self.commits += 1;
@@ -408,6 +421,7 @@ impl WriterState {
         let begun = crate::fail_points::answered("the begin of a unit", begun);
         let result = begun.await;
         result.map_err(|error| {
+            // The transaction may be broken or gone. The next unit opens another connection.
             self.connection = None;
             self.end = None;
             if let Some(group) = self.group.take() {
@@ -425,4 +439,5 @@ const COMMITS_PER_CHECKPOINT: u32 = 4;
 
 /// As short as tokio can wait.
 const MIN_PAUSE: Duration = Duration::from_millis(1);
+// The longest time for which a unit still waits when the file is free again.
 const MAX_PAUSE: Duration = Duration::from_millis(25);

@@ -48,15 +48,19 @@ struct CteBatch(Vec<Write>);
 
 impl CteBatch {
     async fn write(&self, mut connection: &AsyncPgConnection) -> Result<(), EngineError> {
+        // A transaction that only locked rows writes nothing, and a WITH without a part is no SQL.
         if self.0.is_empty() {
             return Ok(());
         }
+        // The text depends on the kinds of the writes, and not on how many rows they have, so that
+        // a few statements are prepared.
         let done = self.cached().execute(&mut connection).await;
         done.map(|_| ()).map_err(|error| self.find_conflict(error))
     }
 
     /// Finds the write that changed a wrong number of rows, if that is why it failed.
     fn find_conflict(&self, error: DieselError) -> EngineError {
+        // The message is: invalid input syntax for type integer: "update deployment: 0".
         if let DieselError::DatabaseError(DatabaseErrorKind::Unknown, info) = &error
             && let Some((_, quoted)) = info.message().split_once('"')
             && let Some((what, found)) = quoted.trim_end_matches('"').rsplit_once(": ")
@@ -86,6 +90,7 @@ impl QueryFragment<Pg> for CteBatch {
                 1 => write.walk_row(0, out.reborrow())?,
                 _ => write.walk_arrays(out.reborrow())?,
             }
+            // The counts below read this. PostgreSQL refuses to read a write that returns nothing.
             out.push_sql(" RETURNING 1)");
         }
         // A wrong count is cast to a number: that fails, and its text is in the error.
@@ -94,6 +99,7 @@ impl QueryFragment<Pg> for CteBatch {
             out.push_sql(if index == 0 { "('" } else { ", ('" });
             out.push_sql(write.what);
             out.push_sql("', ");
+            // NULL if any number is right: a comparison with NULL is never true.
             out.push_bind_param::<Nullable<BigInt>, _>(&write.expected)?;
             out.push_sql(", (SELECT COUNT(*) FROM w");
             out.push_sql(&index.to_string());

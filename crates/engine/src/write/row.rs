@@ -15,6 +15,8 @@ impl Write {
     pub(super) fn is_uniform(&self) -> bool {
         match &self.verb {
             WriteVerb::Insert { .. } => true,
+            // Values by row need a statement for each row. With two keys, two lists would select
+            // every combination of their values.
             WriteVerb::Update { keys, columns, .. } => columns.is_empty() && keys.len() == 1,
             WriteVerb::Delete { keys } => keys.len() == 1,
         }
