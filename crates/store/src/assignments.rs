@@ -123,6 +123,7 @@ pub(crate) fn delete_assignments(ids: Vec<RouteId>) -> Write {
     Write::delete("delete assignments", "assignments", keys)
 }
 
+// A route has one assignment: STOP replaces a START that no scheduler has taken.
 const INSTEAD: &str = "ON CONFLICT (route_id) DO UPDATE SET \
     resource_group = excluded.resource_group, action = excluded.action, \
     available_at = excluded.available_at";

@@ -124,6 +124,7 @@ impl<R: BatchRunner> CommitBatcher<R> {
     pub(crate) fn push(&self, call: R::Call, runner: R) -> Option<BatchWorker<R>> {
         let mut queue = self.queue();
         queue.waiting.push_back((call, runner));
+        // Under the lock of the push: a worker that begins to linger counts this call already.
         queue.wake_lingering();
         // A second batch has to be worth it: most of what a small one costs is the
         // transaction, so fewer and larger batches are cheaper.
@@ -138,6 +139,7 @@ impl<R: BatchRunner> CommitBatcher<R> {
         let mut later = VecDeque::new();
         for (call, runner) in std::mem::take(&mut queue.waiting) {
             let deployment = call.deployment();
+            // A second call would decide on what the first one leaves, and that is not written yet.
             let is_taken = || batch.iter().any(|it| it.deployment() == deployment);
             if batch.len() == MAX_BATCH || is_taken() {
                 later.push_back((call, runner));
@@ -265,6 +267,7 @@ impl<R: BatchRunner> BatchWorker<R> {
     /// Leaves the queue to another worker: nobody else has to wait for what its batch waits
     /// for.
     fn hand_over(&mut self) {
+        // Its place is given back here, and `drop` must not give it back once more.
         self.ended = true;
         let mut queue = self.batcher.queue();
         queue.batches -= 1;

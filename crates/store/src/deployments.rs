@@ -226,6 +226,8 @@ impl StoreConnection {
         name: String,
     ) -> Result<Option<DeploymentId>, StoreError> {
         let id: Option<Sql<DeploymentId>> = with_conn!(self, |c| {
+            // diesel takes `sql` for a text that varies, so without `cached` it is prepared each
+            // time.
             let live = diesel::dsl::sql::<diesel::sql_types::Bool>(LIVE);
             deployments::table
                 .filter(deployments::project.eq(project))
@@ -327,6 +329,8 @@ pub(crate) fn update_deployments(new: Vec<NewState>) -> Write {
     }
     let same = vec![
         Column::new(deployments::id, ids),
+        // A key as well: a row with another sequence is not found, the count is wrong, and the
+        // transaction fails.
         Column::new(deployments::sequence, sequences),
     ];
     let mut columns = MutableColumns::columns(moving);
@@ -350,11 +354,14 @@ pub(crate) fn insert_deployments(new: Vec<NewState>) -> Write {
     columns.extend(MutableColumns::columns(moving));
     columns.push(Column::new(deployments::endpoints, endpoints));
     columns.push(Column::new(deployments::due_at, due_at));
+    // So a taken name is a wrong count, which names this statement. A violated index would be an
+    // error of the database, known only by its text.
     Write::insert(INSERT_DEPLOYMENT, "deployments", columns).on_conflict("ON CONFLICT DO NOTHING")
 }
 
 /// Sets when deployments are looked at next, whatever else their rows say.
 pub(crate) fn set_due(ids: &[DeploymentId], due_at: Timestamp) -> Write {
+    // By id alone, without the sequence: a row that cannot be read is postponed like this.
     let ids = ids.iter().copied().map(Sql).collect();
     Write::update(
         "set due",

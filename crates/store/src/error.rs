@@ -136,6 +136,8 @@ impl StoreError {
     /// Returns whether some rows may be at fault: without them the same would succeed.
     pub fn is_of_rows(&self) -> bool {
         match self {
+            // A statement over many rows may time out because of one, and a violated constraint is
+            // Internal.
             Self::TimedOut | Self::Conflict { .. } | Self::Corrupt { .. } | Self::Internal(_) => {
                 true
             }

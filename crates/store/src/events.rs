@@ -54,6 +54,7 @@ pub(crate) fn insert_events(of: Vec<(EventKind, Deployment)>) -> Write {
         created_at: Sql(deployment.updated_at),
         snapshot: Json(deployment),
     });
+    // Without `position`: the database hands it out, on PostgreSQL not in the order of commits.
     let columns = columns!(rows, EventRow {
         deployment_id, sequence, kind, snapshot, created_at,
     } in events);

@@ -73,6 +73,7 @@ impl StoreConnection {
         before: Option<i64>,
         limit: i64,
     ) -> Result<Vec<HistoryEntry>, StoreError> {
+        // One text for the first page and for all others, so that it is prepared once.
         let before = before.unwrap_or(i64::MAX);
         let rows: Vec<HistoryRow> = load!(
             self,

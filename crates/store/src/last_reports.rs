@@ -131,6 +131,8 @@ pub(crate) fn note_reports(reports: &[LastReport]) -> Write {
     Write::insert("note reports", "last_reports", columns).on_conflict(THE_LATER)
 }
 
+// Servers write at their own pace, so an earlier time can arrive after a later one. CASE, because
+// the engines have different names for the greater of two values.
 const THE_LATER: &str = "ON CONFLICT (route_id) DO UPDATE SET \
     status_at = CASE WHEN excluded.status_at IS NULL \
         OR excluded.status_at < last_reports.status_at \

@@ -6,6 +6,7 @@ use viridian_engine::Migrations;
 pub(crate) const MIGRATIONS: Migrations = Migrations {
     postgres: &POSTGRES,
     sqlite: &SQLITE,
+    // Any number, and never another one: servers of two versions would migrate at the same time.
     advisory_lock: 7_887_342_211,
 };
 

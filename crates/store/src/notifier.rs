@@ -93,4 +93,5 @@ impl Notifier {
     }
 }
 
+// A receiver that lags behind by more polls instead, so a burst costs no more memory.
 const CAPACITY: usize = 4_096;

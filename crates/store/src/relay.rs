@@ -46,6 +46,7 @@ impl Store {
 
     async fn relay_over(&self, mut listener: Listener) -> Result<Infallible, StoreError> {
         let me = Uuid::now_v7();
+        // Before the hints: a commit is covered by them, or is received here.
         let mut commits = self.subscribe();
         // There may have been commits while nobody listened, here and elsewhere.
         self.notifier().notify_remote(RemoteHint::anything());
@@ -88,6 +89,7 @@ fn coalesce(pending: &mut Option<RemoteHint>, commit: Result<Notification, RecvE
     let notice = match commit {
         Ok(Notification::Local(notice)) => notice,
         // The others have received it too.
+        // The channel is never closed here, since this store has a sender.
         Ok(Notification::Remote(_)) | Err(RecvError::Closed) => return,
         Err(RecvError::Lagged(_)) => {
             *pending = Some(RemoteHint::anything());
@@ -116,6 +118,7 @@ fn encode(me: Uuid, what: RemoteHint) -> Result<String, StoreError> {
 /// mean anything.
 fn decode(text: &str, me: Uuid) -> Option<RemoteHint> {
     match serde_json::from_str::<NotifyPayload>(text) {
+        // PostgreSQL notifies the sender as well.
         Ok(notice) if notice.from == me => None,
         Ok(notice) => Some(notice.what),
         Err(_) => Some(RemoteHint::anything()),

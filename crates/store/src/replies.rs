@@ -139,6 +139,8 @@ pub(crate) fn insert_replies(replies: impl IntoIterator<Item = NewReply>, now: T
         Column::new(replies::reply, bodies),
         Column::new(replies::created_at, times),
     ];
+    // A request id that is used changes no row. The wrong count fails the transaction, and the
+    // caller gets the stored reply.
     Write::insert("store reply", "replies", columns).on_conflict("ON CONFLICT DO NOTHING")
 }
 

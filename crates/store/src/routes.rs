@@ -115,6 +115,8 @@ pub(crate) fn insert_routes(new: Vec<Route>) -> Write {
 
 /// Makes routes ACTIVE. Each must be ready and must not be ACTIVE yet.
 pub(crate) fn promote_routes(ids: &[RouteId]) -> Write {
+    // The decision saw the same under the lock. Here it is checked once more: no traffic goes to a
+    // route that is not ready.
     Write::update("promote routes", "routes", keys(ids))
         .only_if(
             routes::status
@@ -125,6 +127,8 @@ pub(crate) fn promote_routes(ids: &[RouteId]) -> Write {
         .set_all((
             routes::traffic_status.eq(Sql(RouteTraffic::Active)),
             routes::traffic_ratio.eq(RouteTraffic::Active.ratio()),
+            // A CHECK refuses an ACTIVE route that is still retained, as after an instant
+            // roll-back.
             routes::retained_at.eq(None::<Sql<Timestamp>>),
         ))
 }

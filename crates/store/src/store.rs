@@ -186,6 +186,8 @@ impl Store {
             return self.write_since(since, work).await;
         }
         let guards = self.locks.acquire(since, deployments).await;
+        // Held until the transaction is over: the next caller would take a connection only to wait
+        // for the row.
         let _guards = guards.map_err(StoreError::from)?;
         let begun = self.engine.begin(since).await.map_err(StoreError::from)?;
         let mut tx = UnitTransaction::new(begun);
@@ -210,6 +212,7 @@ impl Store {
             Err(error) => {
                 let undone = tx.rollback().await;
                 *end = TransactionEnd::of(&undone, TransactionEnd::Undone);
+                // First: if this fails, what the refusal rests on may not be durable on SQLite.
                 undone?;
                 Err(error)
             }

@@ -60,6 +60,7 @@ impl UnitTransaction {
 
     /// Shortens the session's `lock_timeout` for this transaction. SQLite has none.
     pub(crate) async fn limit_lock_wait(&mut self, left: Duration) -> Result<(), StoreError> {
+        // LOCAL ends with the transaction: the connection's next user has the session's timeout.
         let limit = format!("SET LOCAL lock_timeout = {}", left.as_millis());
         let connection = self.inner.connection().await?;
         connection.execute(&limit).await

@@ -145,6 +145,7 @@ impl ToSql<Instant, Pg> for Sql<Timestamp> {
 
 impl ToSql<Instant, Sqlite> for Sql<Timestamp> {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Sqlite>) -> serialize::Result {
+        // Of fixed width, so that as text it sorts and compares like the time.
         out.set_value(self.0.to_string());
         Ok(IsNull::No)
     }

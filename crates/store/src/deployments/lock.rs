@@ -35,6 +35,7 @@ impl StoreConnection {
         ids: Vec<DeploymentId>,
         wait: LockWait,
     ) -> Result<LockedRows, StoreError> {
+        // Both statements are cached, and on SQLite a list is a part of their text.
         let ids = pad_to_power_of_two(ids.into_iter().map(Sql).collect());
         let over = [
             Sql(RouteStatus::Terminated),
@@ -48,6 +49,7 @@ impl StoreConnection {
         let failed = routes::drained_at
             .is_null()
             .and(routes::created_at.nullable().ge(since));
+        // Ordered by id, so that two transactions which lock the same rows cannot deadlock.
         let (rows, routes, now): (Vec<(Sql<_>, TryRow<_>)>, Vec<RouteRow>, _) = pipeline!(
             self,
             round_trip,
@@ -80,6 +82,7 @@ impl StoreConnection {
         due_by: Timestamp,
         limit: u32,
     ) -> Result<Vec<DeploymentId>, StoreError> {
+        // With SKIP LOCKED workers share the queue: none waits for a row that another one has.
         let (ids, _): (Vec<Sql<DeploymentId>>, _) = pipeline!(
             self,
             round_trip,

@@ -65,11 +65,14 @@ impl StoreConnection {
             .filter(deployments::lifecycle.eq(Sql(Lifecycle::Destroyed)))
             .count()
             .get_result::<i64>(c))?;
+        // Another server may have deleted it since it was listed.
         if found == 0 {
             return Ok(0);
         }
+        // First: it reads the position of the last event.
         self.forget_all_events(id).await?;
         let id = Sql(id);
+        // Before the revisions that they refer to. Their rows in `last_reports` go with them.
         with_conn!(&mut *self, |c| diesel::delete(routes::table)
             .filter(routes::deployment_id.eq(id))
             .execute(c))?;
@@ -90,6 +93,7 @@ impl StoreConnection {
     }
 }
 
+// With `<>`, a deployment that names no such revision would have NULL here, and keep all.
 const BEYOND_AND_NOT_NAMED: &str = "\
     revisions.number <= deployments.last_revision - deployments.revision_history_limit \
     AND revisions.id IS DISTINCT FROM deployments.current_revision_id \

@@ -28,6 +28,7 @@ pub(crate) struct DeploymentDocument<'a> {
     paused: bool,
     state: StateDocument,
     current_since: Micros,
+    // An Option needs no `default`: serde reads a missing one as None.
     #[serde(skip_serializing_if = "Option::is_none")]
     previous: Option<Uuid>,
     generation: i64,
@@ -63,6 +64,7 @@ fn has_no_labels(labels: &BTreeMap<String, String>) -> bool {
 
 impl<'a> From<&'a Deployment> for DeploymentDocument<'a> {
     fn from(deployment: &'a Deployment) -> Self {
+        // Without `..`: a new field that is not written does not compile.
         let Deployment {
             id,
             project,

@@ -32,6 +32,7 @@ impl<T: Persisted> Json<T> {
 
 impl<T: Persisted + std::fmt::Debug> ToSql<Document, Pg> for Json<T> {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+        // Into the message itself, which saves a copy of the document.
         serde_json::to_writer(out, &T::Written::from(&self.0))?;
         Ok(IsNull::No)
     }

@@ -12,6 +12,7 @@ pub(crate) struct RolloutDocument {
     since: Micros,
     progress: StopwatchDocument,
     best_ready: u32,
+    // Earlier programs wrote neither this nor `resumed_at`: a rollout of theirs goes on without.
     #[serde(default)]
     steady: Option<SteadyDocument>,
     #[serde(default)]

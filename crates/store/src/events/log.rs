@@ -66,6 +66,7 @@ impl StoreConnection {
     ) -> Result<Vec<(i64, DeploymentId)>, StoreError> {
         let rows: Vec<(i64, Sql<DeploymentId>)> = load!(self, {
             let mut query = events::table
+                // Selects nothing: ranges are added to it by OR.
                 .filter(events::position.lt(0))
                 .select((events::position, events::deployment_id))
                 .into_boxed();
@@ -130,6 +131,8 @@ impl StoreConnection {
         )?;
         let (mut found, later): (Vec<Row>, Vec<Row>) =
             rows.into_iter().partition(|row| row.0 <= up_to);
+        // The deployment has changed behind `up_to` since. Its last event there is the one whose
+        // next one is not there.
         if !later.is_empty() {
             let ids: Vec<_> = later.into_iter().map(|row| row.1).collect();
             let next = diesel::alias!(events as next);
@@ -192,6 +195,8 @@ impl StoreConnection {
     }
 }
 
+// `pg_locks` shows the locks of all databases of the server, where another table may have the same
+// oid.
 const EVENT_WRITERS: &str = "SELECT virtualtransaction FROM pg_locks \
      WHERE locktype = 'relation' AND mode = 'RowExclusiveLock' AND granted \
      AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \

@@ -67,6 +67,7 @@ impl StoreConnection {
 
     /// Notes that events of deployments that stay are gone, up to a position.
     pub(crate) async fn forget_events(&mut self, up_to: i64) -> Result<(), StoreError> {
+        // Never back: another server may have pruned further.
         with_conn!(self, |c| diesel::update(horizon::table)
             .filter(horizon::events.lt(up_to))
             .set(horizon::events.eq(up_to))
@@ -81,6 +82,7 @@ impl StoreConnection {
             .select(diesel::dsl::max(events::position))
             .get_result(c))?;
         let last = last.unwrap_or(0);
+        // Never back: a later event may have gone with another deployment.
         with_conn!(self, |c| diesel::update(horizon::table)
             .filter(horizon::deployments.lt(last))
             .set(horizon::deployments.eq(last))
@@ -135,6 +137,7 @@ impl StoreConnection {
         position: i64,
         horizon: Horizon,
     ) -> Result<bool, StoreError> {
+        // A project is asked for as a whole: which deployments it had is not known any more.
         Ok(position < horizon.deployments
             && (!filter.projects.is_empty() || self.is_one_gone(filter).await?))
     }

@@ -23,6 +23,8 @@ impl StoreConnection {
         limit: i64,
     ) -> Result<Vec<RouteId>, StoreError> {
         let drained = routes::drained_at.is_not_null();
+        // The reverse of what `lock_deployments` loads: a route that failed since the activation
+        // still lengthens the back-off.
         let forgotten = routes::created_at
             .lt(deployments::current_since)
             .or(deployments::lifecycle.eq(Sql(Lifecycle::Destroyed)));

@@ -93,6 +93,7 @@ pub(crate) fn endpoints(
         })
     });
     let mut endpoints: Vec<TableLine> = listed.collect();
+    // In one order: the same lines in another order would count as a new table.
     endpoints.sort_by_key(|endpoint| endpoint.route);
     endpoints
 }

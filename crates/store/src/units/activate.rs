@@ -38,6 +38,8 @@ impl Store {
     ) -> Result<Updated, UnitError<ActivateRefusal>> {
         self.idempotent_on(id, call, async |tx: &mut UnitTransaction| {
             let held = tx.lock_for(id, call).await?;
+            // Among the revisions of this deployment: a route must never run another deployment's
+            // (I8).
             let reference = RevisionReference::Id(revision);
             if tx
                 .connection()
@@ -73,9 +75,12 @@ impl Store {
             if let lifecycle @ (viridian_strategy::Lifecycle::Destroying
             | viridian_strategy::Lifecycle::Destroyed) = held.deployment.state.lifecycle()
             {
+                // Checked here as well, since without an activation the rules are not asked.
                 let gone = verbs::ActivateRejection::Gone(lifecycle);
                 return Err(UnitError::Refused(ActivateRefusal::Rules(gone)));
             }
+            // Not the highest number in the table plus one: a number whose revision was pruned must
+            // not be given again.
             held.deployment.last_revision += 1;
             let revision = Revision {
                 id: RevisionId(Uuid::now_v7()),
@@ -91,6 +96,7 @@ impl Store {
             } else {
                 let deployment = held.deployment;
                 tx.write([update_deployments(vec![NewState {
+                    // Unchanged: a revision that is only recorded is no event.
                     sequence: deployment.sequence,
                     deployment: deployment.clone(),
                     endpoints: held.endpoints,

@@ -41,9 +41,12 @@ impl BatchRunner for Store {
         let span = info_span!("shared", calls = field::Empty);
         let (mut waiting, mut decided) = (HashMap::new(), Vec::new());
         let ended = self.write_with(since, async |tx: &mut UnitTransaction| {
+            // From here on a slow batch makes its worker hand the queue over.
             begun.store(true, Ordering::Relaxed);
+            // Only now: until a transaction has begun, a call can leave the queue at its deadline.
             let calls = batcher.take().into_iter();
             waiting = calls.map(|call| (call.deployment(), call)).collect();
+            // All of them may have left the queue while the transaction began.
             match waiting.is_empty() {
                 true => Ok(()),
                 false => decide_all(tx, &mut waiting, &mut decided).await,
@@ -55,9 +58,12 @@ impl BatchRunner for Store {
             Err(error) if !begun.load(Ordering::Relaxed) => {
                 return could_not_begin(self, batcher, error);
             }
+            // COMMIT may have succeeded, so no call may be run again. Each looks for its stored
+            // reply.
             Err(error @ (StoreError::Unavailable(_) | StoreError::PoolTimeout)) => {
                 Some(BatchOutcome::Failed(error))
             }
+            // It was rolled back. Alone, the call at fault fails and the others succeed.
             Err(_) => Some(BatchOutcome::RunAlone),
         };
         let outcome = |success: BatchOutcome| failed.clone().unwrap_or(success);
@@ -114,6 +120,7 @@ async fn decide_all(
         let Some(mut call) = waiting.remove(&id) else {
             continue;
         };
+        // Nobody would get its reply, and nothing of it was decided yet.
         if call.is_gone() {
             continue;
         }

@@ -68,6 +68,8 @@ impl UnitTransaction {
 
     /// Writes routes. Green is activated before blue is drained.
     fn write_routes(&mut self, routes: RouteWrites, now: Timestamp) {
+        // No two of these write the same row. On PostgreSQL they become one statement, in which
+        // only one of two writes of a row takes place, and nothing says which.
         self.write([
             update_reported(routes.reported),
             promote_routes(&routes.promoted),

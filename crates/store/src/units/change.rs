@@ -130,13 +130,17 @@ impl Locked {
             now,
         } = self;
         let actions = &plan.transition.actions;
+        // First: it also applies the actions to `routes`, from which all that follows is computed.
         let route_writes = RouteWrites::of(&old, &mut routes, actions, now);
         let views: Vec<ObservedRoute> = routes.iter().map(|route| route.view).collect();
         let (mut new, look_at) = project(&old, plan, &views, now);
         let serving = endpoints(&routes, &views, &TrafficSplit::of(&new.state));
+        // The revision is a part of the table that proxies get, so a table with the same lines and
+        // another revision is a new one.
         if serving != listed || new.served_revision() != old.served_revision() {
             new.epoch += 1;
         }
+        // The UPDATE selects by this sequence, so that it never overwrites a row that was not read.
         let sequence = old.sequence;
         let state = |new: &Deployment, endpoints| NewState {
             deployment: new.clone(),
@@ -145,6 +149,8 @@ impl Locked {
             due_at: look_at,
         };
         let visible = plan.reported || !actions.is_empty() || !observably_equal(&old, &new);
+        // Only clocks differ. With a new sequence, watchers would get an event that shows nothing
+        // new.
         if !visible {
             let same = look_at == due_at && new.state == old.state;
             let row = (!same).then(|| RowWrite::Update(state(&new, listed)));
@@ -154,8 +160,11 @@ impl Locked {
         new.updated_at = now;
         let phases = moves(&old, &new, plan);
         let event = event(plan, &phases);
+        // A reconcile that made no move was another attempt at the last one. Reports are no
+        // attempts.
         let repeats = phases.is_empty() && plan.phase == Phase::Evaluate && !plan.reported;
         new.last_history += phases.len().cast_signed() as i64;
+        // Numbered from the locked row, so that numbers have no gap (I7).
         let moves: Vec<NewHistoryEntry> = (old.last_history + 1..)
             .zip(phases)
             .map(|(number, phases)| entry(number, phases, &old, &new, plan, call))
@@ -219,6 +228,7 @@ impl RouteWrites {
         actions.apply_all(routes.iter_mut().map(|route| &mut route.view), now);
         let mut created = Vec::new();
         for new in &actions.create {
+            // Version 7: prune scans routes by a range of ids, which are in the order of time.
             let views = (0..new.count).map(|_| new.create(RouteId(Uuid::now_v7()), now));
             created.extend(views.map(|view| new_route(deployment.id, view)));
         }
@@ -302,6 +312,7 @@ fn notice(
     look_at: Option<Timestamp>,
 ) -> CommitNotice {
     let RouteActions { create, drain, .. } = &plan.transition.actions;
+    // A retained route goes on running, so only new and drained routes are work for a scheduler.
     let has_work = !create.is_empty() || !drain.is_empty();
     // Watchers of a new deployment have no table yet to compare the epoch with.
     let has_new_table = plan.creates() || new.epoch != old.epoch;
@@ -347,6 +358,7 @@ fn moves(
 fn outcome(plan: &PlannedChange, new: &Deployment) -> Outcome {
     match plan.transition.kind {
         TransitionKind::RollBack | TransitionKind::InstantRollBack => Outcome::RolledBack,
+        // A call has done what was asked of it, even if the rollout waits from here on.
         TransitionKind::Step if !plan.transition.by_request && !new.status.blockers.is_empty() => {
             Outcome::Waiting
         }
@@ -373,6 +385,7 @@ fn entry(
     plan: &PlannedChange,
     call: &RequestContext,
 ) -> NewHistoryEntry {
+    // A promotion and a roll-back end the rollout: then only the old state names its revision.
     let deploying = new.state.deploying().or(old.state.deploying());
     NewHistoryEntry {
         deployment: new.id,

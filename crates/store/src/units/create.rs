@@ -56,6 +56,7 @@ impl Store {
     ) -> Result<Updated, UnitError<CreateRefusal>> {
         self.idempotent(call, async |tx: &mut UnitTransaction| {
             match call.expected_generation {
+                // A deployment that is not there has generation 0.
                 Some(expected) if expected != 0 => {
                     return Err(UnitError::Generation {
                         expected,
@@ -69,6 +70,8 @@ impl Store {
         .in_unit("create", None)
         .await
         .map_err(|error| match error {
+            // The index on live names decides. A look-up before the INSERT would race with another
+            // call.
             UnitError::Store(StoreError::Conflict {
                 what: INSERT_DEPLOYMENT,
                 ..
@@ -84,6 +87,7 @@ async fn create(
     call: &RequestContext,
 ) -> Result<Updated, StoreError> {
     let now = tx.now().await?;
+    // Version 7: lists are in the order of ids, which is the order of creation.
     let id = DeploymentId(Uuid::now_v7());
     let revision = new.initial_revision.as_ref().map(|spec| Revision {
         id: RevisionId(Uuid::now_v7()),

@@ -96,6 +96,7 @@ fn before(failing: &HashMap<DeploymentId, FailureRecord>, id: DeploymentId, now:
 }
 
 const INITIAL_BACKOFF: Duration = Duration::from_secs(10);
+// Whatever made a deployment fail, it is tried again within this time after it was mended.
 const MAX_BACKOFF: Duration = Duration::from_secs(5 * 60);
 
 #[cfg(test)]

@@ -108,6 +108,7 @@ impl Store {
             let (given, change) = decide(locked)?;
             let reply = NewReply::of(call.request.as_ref(), &given)?;
             tx.carry_out_all(change.into_iter().collect(), now);
+            // A repeat changes no row here. That is a conflict, which rolls back all that it wrote.
             tx.write([insert_replies(reply, now)]);
             Ok(given)
         })
@@ -161,9 +162,11 @@ impl Store {
         let (Err(error), Some(request)) = (&result, &call.request) else {
             return result;
         };
+        // Nothing was tried, and the look-up would wait for the same connections.
         if matches!(error, UnitError::Store(StoreError::PoolTimeout)) {
             return result;
         }
+        // Since the call began to wait: the look-up gets only what is left of its time.
         match self.reader_since(since).await?.find_reply(request).await? {
             Some(StoredReply::Same(reply)) => Ok(reply),
             Some(StoredReply::Other) => Err(UnitError::RequestIdReused),

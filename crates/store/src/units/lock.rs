@@ -55,6 +55,7 @@ impl UnitTransaction {
     ) -> Result<Vec<(DeploymentId, Result<Locked, StoreError>)>, StoreError> {
         let (connection, round_trip) = self.round_trip()?;
         let due = connection.lock_due(round_trip, due_by, limit).await?;
+        // Before anything else can fail: the caller then reconciles these one by one.
         taken.clone_from(&due);
         match due.is_empty() {
             true => Ok(Vec::new()),

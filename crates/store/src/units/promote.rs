@@ -83,6 +83,7 @@ impl Store {
         expected_revision: Option<RevisionId>,
         call: &RequestContext,
     ) -> Result<PromotionPreview, UnitError<PromoteRefusal>> {
+        // Under the lock, although it writes nothing: it decides on what a promotion would see.
         self.write_locked(WaitStart::now(), [id], async |tx: &mut UnitTransaction| {
             let held = tx.lock_for(id, call).await?;
             let outcome = decide(&held, expected_revision);
@@ -99,6 +100,7 @@ impl Store {
 
 fn decide(held: &Locked, expected: Option<RevisionId>) -> Result<Transition, PromoteRefusal> {
     let actual = held.deployment.state.deploying();
+    // Without a rollout the rules refuse it, and say more than that the revision is another one.
     if let Some(expected) = expected.filter(|_| actual.is_some())
         && actual != Some(expected)
     {

@@ -113,6 +113,7 @@ impl Store {
         loop {
             let mut reader = self.reader().await?;
             let batch = reader.list_old_replies(before, after, BATCH).await?;
+            // Returned before a writer is waited for: two prunes could otherwise use up the pool.
             drop(reader);
             after = batch.last().copied();
             if after.is_none() {
@@ -146,6 +147,8 @@ impl Store {
                         let connection = tx.connection().await?;
                         deleted += connection.delete_events(deployment, sequence).await?;
                     }
+                    // In the same transaction. A watch that resumes must find either its events or
+                    // a horizon that tells it that they are gone.
                     tx.connection().await?.forget_events(last).await?;
                     Ok::<_, StoreError>(deleted)
                 })
@@ -157,6 +160,7 @@ impl Store {
         let mut pruned = 0;
         loop {
             let mut reader = self.reader().await?;
+            // Without a cursor: all that is found is deleted, so that each round finds others.
             let batch = reader.list_old_moves(before, HISTORY_KEPT, BATCH).await?;
             drop(reader);
             if batch.is_empty() {
@@ -231,10 +235,13 @@ impl Store {
                 return Ok(0);
             };
             let connection = tx.connection().await?;
+            // From the locked row: a revision that is activated meanwhile would be named and yet
+            // deleted.
             let beyond = deployment.last_revision - i64::from(deployment.revision_history_limit);
             let old = connection.list_old_revisions(id, beyond).await?;
             let in_use = connection.list_revisions_in_use(id, before).await?;
             let expendable = expendable(&deployment, old, &in_use);
+            // Before the revisions that they refer to.
             connection.delete_routes_of(id, expendable.clone()).await?;
             connection.delete_revisions(expendable).await
         })
@@ -293,6 +300,7 @@ fn ends(rows: impl Iterator<Item = (DeploymentId, i64)>) -> BTreeMap<DeploymentI
 /// The lowest id that can have been made at a time, to the millisecond.
 fn first_id(at: Timestamp) -> Uuid {
     let milliseconds = at.as_micros().max(0).unsigned_abs() / 1_000;
+    // A UUID of version 7 begins with 48 bits of milliseconds.
     Uuid::from_u128(u128::from(milliseconds) << 80)
 }
 
@@ -305,6 +313,7 @@ const REPLIES: Duration = DAY;
 const HISTORY_KEPT: i64 = 1_000;
 /// How many rows a transaction deletes, or about so many.
 const BATCH: i64 = 500;
+// The deployment is locked while they are deleted, and its callers wait.
 const REVISIONS: usize = 50;
 
 #[cfg(test)]

@@ -51,6 +51,7 @@ impl Store {
         backoff: &FailureBackoff,
     ) -> Result<ReconcileBatch, StoreError> {
         let round_trip = self.round_trip();
+        // One row of an index, and no transaction: most polls find nothing and end here.
         let (due, now) = self.reader().await?.next_due(round_trip).await?;
         let next = due.map(|at| at.since(now));
         if next != Some(Duration::ZERO) {
@@ -69,6 +70,7 @@ impl Store {
             together => together?,
         };
         backoff.reset(&batch.done);
+        // A lost connection is not the deployment's fault, so it does not count as its failure.
         let failed = batch.failed.iter().filter(|(_, error)| error.is_of_rows());
         let failed: Vec<_> = failed.map(|(id, _)| *id).collect();
         backoff.record_failures(&failed, now);
@@ -106,6 +108,8 @@ impl Store {
             let now = tx.now().await?;
             tx.carry_out_all(changes, now);
             let failed = batch.failed.iter();
+            // In the same transaction. Otherwise the next batch takes the same ones first, since
+            // they are the longest overdue.
             tx.write(failed.map(|&(id, _)| set_due(&[id], now + backoff.delay(id, now))));
             Ok(batch)
         })
@@ -126,6 +130,7 @@ impl Store {
                 Ok(Some(_)) => batch.done.push(id),
                 // Another worker was faster.
                 Ok(None) => {}
+                // The others would fail in the same way, each after its own wait.
                 Err(error @ (StoreError::Unavailable(_) | StoreError::PoolTimeout)) => {
                     return Err(error);
                 }
@@ -148,12 +153,14 @@ impl Store {
     /// When the database fails, or the deployment's row cannot be read.
     pub async fn reconcile(&self, id: DeploymentId) -> Result<Option<Deployment>, StoreError> {
         self.write(async |tx: &mut UnitTransaction| {
+            // It never waits. Whoever holds the lock decides when the deployment is due again.
             let locked = tx.lock_available(vec![id]).await?;
             let Some((_, locked)) = locked.into_iter().next() else {
                 return Ok(None);
             };
             let locked = locked?;
             let now = locked.now;
+            // Another worker may have reconciled it since it was found due.
             if locked.due_at.is_none_or(|at| at > now) {
                 return Ok(None);
             }

@@ -78,6 +78,8 @@ impl Store {
                 .for_each(|(of, results)| batch.settle(of, results)),
             // One of them is at fault: alone it fails alone.
             Err(error) if error.is_of_rows() => {}
+            // A deadlock, or another program with SQLite's file. One by one, each waits for its
+            // turn.
             Err(StoreError::LockTimeout) => {}
             Err(error) => return Err(error),
         }
@@ -88,6 +90,8 @@ impl Store {
                 Err(StoreError::LockTimeout) => all(ReportError::Held(of)),
                 Err(StoreError::Corrupt { .. }) => all(ReportError::Unreadable(of)),
                 Err(error) if error.is_of_rows() => all(ReportError::Unwritable(of)),
+                // What was applied stays. A repeat of the whole batch is harmless, since those
+                // reports no longer change anything.
                 Err(error) => return Err(error),
             };
             batch.settle(of, results);
@@ -174,6 +178,8 @@ impl<R: Report> Batch<R> {
                 }
             }
         }
+        // All reports on a deployment are kept if one changes something: after that one, the others
+        // may change something too.
         open.retain(|of, _| changing.contains(of));
         Self {
             reports,
@@ -245,6 +251,7 @@ fn change(held: Locked, changed: &BTreeSet<RouteId>) -> WriteSet {
         .collect();
     let done = reported.iter().filter(|route| is_done(route));
     let done = done.map(|route| route.view.id).collect();
+    // Reports decide nothing. They make the deployment due, and the next reconcile acts.
     let plan = PlannedChange::of_reports(&held.deployment);
     let mut set = held.write_set(&plan, &RequestContext::default());
     set.routes.reported = reported;

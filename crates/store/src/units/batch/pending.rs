@@ -158,6 +158,8 @@ where
     fn decide(&mut self, locked: Locked) -> Option<Staged> {
         let decided = self.span.in_scope(|| (self.decider.decide)(locked));
         let decided = decided.and_then(|(given, change)| {
+            // Within the decision: a reply that cannot be written fails this call and not the
+            // batch.
             let reply = NewReply::of(self.request.as_ref(), &given)?;
             Ok((given, Staged { change, reply }))
         });
@@ -165,6 +167,7 @@ where
             Ok((given, staged)) => (Ok(given), Some(staged)),
             Err(error) => (Err(error), None),
         };
+        // Kept until `complete`: no caller may learn of its result before the batch is committed.
         self.decided = Some(given);
         staged
     }

@@ -102,6 +102,7 @@ impl Report for HealthReport {
     }
 
     fn is_noop(&self, route: &Route) -> bool {
+        // A route that is over refuses every health, also the one that it had last.
         route.view.health == self.health && !route.view.status.is_over()
     }
 

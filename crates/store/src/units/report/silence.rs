@@ -45,6 +45,8 @@ impl Store {
             self.write(async |tx: &mut UnitTransaction| {
                 let ids = batch.iter().map(|report| report.route).collect();
                 let live = tx.connection().await?.list_live_routes(ids).await?;
+                // The table refers to `routes`: one pruned route would make the whole statement
+                // fail.
                 let live: BTreeSet<_> = live.into_iter().collect();
                 let mut known = batch.to_vec();
                 known.retain(|report| live.contains(&report.route));
@@ -73,10 +75,13 @@ impl Store {
             };
             let mut reader = self.reader().await?;
             let silent = reader.list_silent_routes(since, among).await?;
+            // Before the transaction: callers that hold a connection while they wait for a second
+            // one could wait for each other.
             drop(reader);
             let Some(&(last, _)) = silent.last() else {
                 return Ok(all);
             };
+            // By id, since those that are skipped now would be found again in each round.
             after = Some(last);
             let silenced = match self.silence(since, &silent).await {
                 // One of them is at fault: alone it fails alone.
