@@ -124,6 +124,7 @@ pub(crate) fn run(args: AgentArgs) -> Result<ExitCode, AgentCommandError> {
     };
     let runtime = Runtime::new()?;
     let outcome = runtime.block_on(Box::pin(run_until_signal(config)));
+    // The drop of a runtime waits for blocking tasks without a limit.
     runtime.shutdown_timeout(TASK_SHUTDOWN_TIMEOUT);
     outcome
 }
@@ -150,6 +151,7 @@ pub(crate) fn supervisor_command() -> io::Result<Vec<OsString>> {
 /// machine, so that each pair has its own.
 fn state_folder(server: &str, resource_group: &str) -> Result<PathBuf, AgentCommandError> {
     let strategy = etcetera::choose_base_strategy().map_err(|_| AgentCommandError::NoHome)?;
+    // Not every platform has a folder for state.
     let state = strategy.state_dir().unwrap_or_else(|| strategy.data_dir());
     // One file name from both: `/` and `:` of the URL are replaced below.
     let name = format!("{server} {resource_group}");
@@ -161,6 +163,7 @@ fn state_folder(server: &str, resource_group: &str) -> Result<PathBuf, AgentComm
 async fn run_until_signal(config: AgentConfig) -> Result<ExitCode, AgentCommandError> {
     let mut signals = StopSignals::listen()?;
     let stop = CancellationToken::new();
+    // Pinned, since the same future goes on after a signal, and stops the routes.
     let mut agent = Box::pin(viridian_agent::run(config, stop.clone()));
     tokio::select! {
         ended = &mut agent => return Ok(ended.map(|()| ExitCode::SUCCESS)?),

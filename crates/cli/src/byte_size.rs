@@ -23,6 +23,7 @@ pub(crate) fn parse(text: &str) -> Result<ByteSize, ByteSizeError> {
         .find_map(|(word, bytes)| Some((text.strip_suffix(word)?, bytes)))
         .unwrap_or((text, 1));
     let number: u32 = number.trim_end().parse().map_err(|_| ByteSizeError)?;
+    // Without the check, 4096MiB would wrap around to 0 in a release build.
     number.checked_mul(unit).map(ByteSize).ok_or(ByteSizeError)
 }
 

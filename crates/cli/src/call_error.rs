@@ -27,6 +27,7 @@ pub(crate) fn exit_code_of(error: &CallError) -> u8 {
 pub(crate) fn status_of(error: &CallError) -> Status {
     match error {
         CallError::Refused(status) => status.clone(),
+        // A connection that failed or was lost has no status of the server.
         _ => Status::new(error.code(), error.to_string()),
     }
 }

@@ -41,6 +41,7 @@ pub(crate) fn run() -> Result<ExitCode, DescriptorSetError> {
         return Err(DescriptorSetError::Terminal);
     }
     stdout.write_all(&descriptor_set()?.encode_to_vec())?;
+    // At the end of the program a failed write would go unnoticed.
     stdout.flush()?;
     Ok(ExitCode::SUCCESS)
 }

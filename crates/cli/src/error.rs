@@ -52,6 +52,7 @@ pub(crate) enum CommandError {
 impl CommandError {
     /// Prints the error on stderr, and returns the exit code.
     pub(crate) fn report(&self) -> ExitCode {
+        // As in `viridian … | head`: the reader has what it wanted, so that no message is due.
         if self.is_broken_pipe() {
             return ExitCode::from(exit_code::BROKEN_PIPE);
         }
@@ -74,6 +75,7 @@ impl CommandError {
             Self::Token(error) => error.exit_code(),
             Self::DescriptorSet(error) => error.exit_code(),
             Self::Demo(error) => error.exit_code(),
+            // Not 1, which says that the doctor has found a problem.
             Self::Doctor(_) => exit_code::SOFTWARE,
             Self::Replica(_) | Self::Completions(_) | Self::Man(_) => exit_code::FAILURE,
         }

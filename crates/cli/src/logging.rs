@@ -147,6 +147,7 @@ fn filter() -> Result<EnvFilter, LogError> {
 fn requested_filter() -> Result<Option<EnvFilter>, LogError> {
     for variable in ["VIRIDIAN_LOG", "RUST_LOG"] {
         let directives = env::var(variable).unwrap_or_default();
+        // A variable that is set to nothing, as in a compose file, counts as not set.
         if !directives.is_empty() {
             return EnvFilter::builder()
                 .parse(directives)

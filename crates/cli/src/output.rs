@@ -69,6 +69,7 @@ pub(crate) fn value(
     Ok(match format {
         OutputFormat::Table => None,
         OutputFormat::Json => Some(serde_json::to_string_pretty(value)?),
+        // `line` adds the line break.
         OutputFormat::Yaml => Some(serde_saphyr::to_string(value)?.trim_end().to_owned()),
     })
 }
@@ -80,6 +81,7 @@ pub(crate) fn stream_item<M: prost::Message>(
     message: &M,
 ) -> Result<Option<String>, OutputError> {
     match format {
+        // On one line, so that scripts can read the stream line by line.
         OutputFormat::Json => Ok(Some(serde_json::to_string(&dynamic(name, message)?)?)),
         _ => Ok(self::message(format, name, message)?.map(|yaml| format!("---\n{yaml}"))),
     }

@@ -13,6 +13,7 @@ pub(crate) fn describe(status: &Status) -> String {
         "" => format!("the server answered {}", code_name(status.code())),
         message => format!("{message} ({})", code_name(status.code())),
     };
+    // A single violation is in the message already, word for word.
     let is_repeated = |detail: &String| detail.ends_with(status.message().trim());
     let details = details(&status.get_error_details());
     for detail in details

@@ -71,6 +71,7 @@ pub(crate) fn key_presses() -> UnboundedReceiver<KeyPress> {
 impl From<KeyEvent> for KeyPress {
     fn from(key: KeyEvent) -> Self {
         match key.code {
+            // In raw mode Ctrl-C is a key like others, and sends no signal.
             KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => Self::Cancel,
             KeyCode::Char(letter) => Self::Letter(letter),
             KeyCode::Up => Self::Up,

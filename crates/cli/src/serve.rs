@@ -158,6 +158,7 @@ pub(crate) fn run(args: ServeArgs) -> Result<ExitCode, ServeError> {
     let outcome = runtime.block_on(Box::pin(serve(args)));
     // Before the runtime ends: the exporter sends the last spans on it.
     log_guard.flush();
+    // The drop of a runtime waits for blocking tasks without a limit.
     runtime.shutdown_timeout(TASK_SHUTDOWN_TIMEOUT);
     outcome
 }
@@ -181,6 +182,7 @@ impl ServeArgs {
         }
         config.watch = self.watch.into();
         config.coordinator = self.coordinator.into();
+        // The former name still counts where the new one is not given.
         config.health_ttl = self.health_ttl.or(self.health_silence);
         Ok(config)
     }
@@ -206,7 +208,9 @@ impl ServeArgs {
 }
 
 async fn serve(args: ServeArgs) -> Result<ExitCode, ServeError> {
+    // First: without handlers, a signal while the database is opened would kill the process.
     let mut signals = StopSignals::listen().map_err(ServeError::Runtime)?;
+    // Only this folder is created: a mistyped path in --database must stay an error.
     if let Some(folder) = args.default_folder()? {
         fs::create_dir_all(&folder).map_err(|source| ServeError::Folder { folder, source })?;
     }
@@ -217,6 +221,7 @@ async fn serve(args: ServeArgs) -> Result<ExitCode, ServeError> {
     };
     tokio::select! {
         _ = signals.next() => {}
+        // It has ended its other tasks by then: there is nothing left to shut down.
         failure = server.failed() => return Err(ServeError::Failed(failure)),
     }
     tokio::select! {
@@ -230,6 +235,7 @@ async fn resolve(listen: &str) -> Result<SocketAddr, ServeError> {
     let found = tokio::net::lookup_host(listen).await;
     found
         .ok()
+        // A name may have several addresses, but the server listens on one.
         .and_then(|mut addresses| addresses.next())
         .ok_or_else(|| ServeError::Listen {
             listen: listen.to_owned(),

@@ -51,6 +51,7 @@ pub(crate) fn columns(rows: Vec<Vec<String>>) -> String {
             line += cell;
             line.extend(std::iter::repeat_n(
                 ' ',
+                // Never below zero: the width is the largest of the column.
                 width - measure_text_width(cell) + COLUMN_GAP,
             ));
         }

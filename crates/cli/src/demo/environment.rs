@@ -29,6 +29,7 @@ impl TempFolder {
     /// Removes the folder. Tries again for a while, because a process that is ending
     /// may still write into it.
     pub(super) fn remove(self) -> Result<(), DemoError> {
+        // The drop of the TempDir would try once only, and ignore a failure.
         let path = self.0.keep();
         for _ in 0..MAX_REMOVAL_ATTEMPTS {
             if is_gone(&path) {
@@ -75,7 +76,9 @@ impl DemoEnvironment {
             supervisor: agent::supervisor_command().map_err(DemoError::Executable)?,
             stop_grace: STOP_GRACE,
             health_repeat: HEALTH_REPEAT,
+            // No agent comes after this one, so that none could report lost routes.
             state: None,
+            // Output of replicas would tear the view.
             quiet_routes: true,
         };
         let agent = viridian_agent::run(config, self.stop_agent.clone());
@@ -86,12 +89,14 @@ impl DemoEnvironment {
     /// Resolves when the server or the agent stops unexpectedly.
     pub(super) async fn failure(&mut self) -> DemoError {
         let (Some(server), Some(agent)) = (&mut self.server, &mut self.agent) else {
+            // Nothing runs that could fail: an error of the start is reported by `start`.
             return std::future::pending().await;
         };
         let ended = tokio::select! {
             failure = server.failed() => return DemoError::ServerFailed(failure),
             ended = agent => ended,
         };
+        // The handle has resolved: `stop` would panic if it awaited it again.
         self.agent = None;
         agent_error(ended)
     }
@@ -112,6 +117,7 @@ impl DemoEnvironment {
         if let Some(server) = self.server.take() {
             server.shutdown().await;
         }
+        // Only now: the server is shut down even if the agent hangs.
         match agent {
             Ok(Ok(Ok(()))) => Ok(()),
             Ok(ended) => Err(agent_error(ended)),

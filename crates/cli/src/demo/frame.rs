@@ -107,6 +107,7 @@ impl RouteRow {
             colour,
             status: enum_names::status(route.status()),
             health: enum_names::health(route.health()),
+            // It is INACTIVE too, but what it is kept for says more.
             traffic: if route.retained {
                 "retained"
             } else {

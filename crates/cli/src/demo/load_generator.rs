@@ -47,6 +47,8 @@ impl RequestTally {
             Ok(label) => *self.answered.entry(label).or_default() += 1,
             Err(error) => {
                 self.failed += 1;
+                // During an outage every request fails: a few
+                // errors explain it as well as all of them.
                 if self.first_errors.len() < MAX_ERRORS {
                     self.first_errors.push(error);
                 }
@@ -100,6 +102,7 @@ impl LoadGenerator {
 
     /// Waits for the running requests, and returns all results.
     pub(super) async fn finish(mut self) -> RequestTally {
+        // Workers look at the token between two requests: none is cut off, and counted as failed.
         self.stop.cancel();
         while self.workers.join_next().await.is_some() {}
         self.tally()
@@ -150,6 +153,8 @@ async fn run_worker(
             _ = ticks.tick() => {}
             () = stop.cancelled() => return,
         }
+        // The lock is released at the end of this line: during the
+        // request it would stop all other workers.
         let address = lock(&round_robin).next();
         let outcome = send_request(&client, address).await;
         lock(&tally).record(outcome);

@@ -126,6 +126,7 @@ pub(crate) fn run(args: DemoArgs) -> Result<ExitCode, DemoError> {
     // write to the database, and the folder would not be empty.
     runtime.shutdown_timeout(TASK_SHUTDOWN_TIMEOUT);
     let removed = folder.remove();
+    // An error of the demonstration says more than one of the removal.
     match outcome? {
         DemoOutcome::Stopped(stop) => {
             removed?;
@@ -146,7 +147,10 @@ async fn supervise(
     logs_to_stderr: bool,
 ) -> Result<DemoOutcome, DemoError> {
     let mut view = DemoView::open(logs_to_stderr);
+    // Outside of the scenario's future: a signal drops that,
+    // and the environment must still be stopped.
     let mut environment = DemoEnvironment::default();
+    // A Cell: the scenario writes it, and the branch of the time limit reads it.
     let waiting_for = Cell::new("the server to start");
     let outcome = tokio::select! {
         finished = Box::pin(run_scenario(scenario, &mut environment, folder, &mut view, &waiting_for)) => {
@@ -167,6 +171,7 @@ async fn supervise(
         // as soon as this process is gone.
         stop = signals.next() => return Ok(DemoOutcome::Stopped(stop)),
     };
+    // Before the errors of the cleanup, which may only follow from this one.
     let outcome = outcome?;
     if let DemoOutcome::Finished(_) = outcome {
         stopped_environment?;

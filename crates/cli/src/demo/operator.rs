@@ -87,6 +87,7 @@ impl OperatorClient {
     ) -> Result<PromoteDeploymentResponse, DemoError> {
         let request = PromoteDeploymentRequest {
             deployment: DEPLOYMENT.to_owned(),
+            // Someone at another terminal may have activated another revision by now.
             expected_revision: revision_id.to_owned(),
             reason: "version 2 looks good".to_owned(),
             ..PromoteDeploymentRequest::default()

@@ -50,6 +50,7 @@ async fn serve(address: SocketAddr, args: &ReplicaArgs) -> io::Result<()> {
     };
     let healthy_from = (!args.sick).then(|| Instant::now() + WARM_UP);
     axum::serve(listener, router(args.label.clone(), healthy_from))
+        // Open requests are answered: the demonstration counts each one that is not.
         .with_graceful_shutdown(stop)
         .await
 }

@@ -34,6 +34,7 @@ impl WeightedRoundRobin {
         };
         self.epoch = Some(table.epoch);
         self.revision = table.revision_id;
+        // With new credits: the old ones belong to the weights of another table.
         self.endpoints = table.endpoints.into_iter().map(endpoint).collect();
     }
 

@@ -50,6 +50,7 @@ impl TryFrom<DemoArgs> for DemoScenario {
 
     fn try_from(args: DemoArgs) -> Result<Self, ScenarioError> {
         match (args.strategy, args.fail, args.rollback) {
+            // clap refuses --fail together with --rollback.
             (strategy, true, _) => Ok(Self::Failure(strategy)),
             (DemoStrategy::BlueGreen, false, false) => Ok(Self::Promotion),
             (DemoStrategy::BlueGreen, false, true) => Ok(Self::RollBack),

@@ -135,4 +135,5 @@ impl DemoRunner<'_> {
 
 const LOAD_BEFORE_ROLLOUT: Duration = Duration::from_secs(3);
 const LOAD_AFTER_ROLLOUT: Duration = Duration::from_secs(3);
+// As many as both pauses give on an idle machine: with fewer, "0 failed" would prove little.
 const MIN_REQUESTS: u64 = 600;

@@ -148,6 +148,7 @@ impl LiveView {
         for (line, route) in self.routes.iter().zip(&frame.routes) {
             line.set_message(paint(route));
         }
+        // A line without a message is drawn by a tick only.
         self.space.tick();
         self.state.set_message(headline(&frame));
         self.reason.set_message(reason(&frame));
@@ -158,6 +159,7 @@ impl LiveView {
 
     fn keep(&self) -> io::Result<()> {
         self.screen.clear()?;
+        // It failed before the first frame: there is nothing to leave on the screen.
         if self.shown == DemoFrame::default() {
             return Ok(());
         }

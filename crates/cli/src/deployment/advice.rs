@@ -11,6 +11,7 @@ pub(super) fn sentence(status: &Status, deployment: &str) -> String {
     let details = status.get_error_details();
     let reason = details.error_info().map_or("", |info| info.reason.as_str());
     let mut text = match (reason, status.message().trim()) {
+        // The message of the server has all blockers in one sentence. Here they follow as a list.
         ("PROMOTION_BLOCKED", _) => format!("{deployment} cannot be promoted yet"),
         (_, "") => format!("the server answered {}", code_name(status.code())),
         (_, message) => message.to_owned(),
@@ -33,6 +34,7 @@ pub(super) fn sentence(status: &Status, deployment: &str) -> String {
 fn advice(reason: &str, code: Code, details: &ErrorDetails, deployment: &str) -> Option<String> {
     let command = |verb: &str| format!("`viridian deployment {verb} {deployment}`");
     Some(match reason {
+        // Not even advice by the code: the message says all that helps.
         "INVALID_FIELD" | "REQUEST_ID_REUSED" | "ALREADY_CURRENT" | "NOT_PAUSED"
         | "STRATEGY_IN_USE" | "DEPLOYMENT_HELD" => return None,
         "DEPLOYMENT_NOT_FOUND" => "`viridian deployment list` shows the existing ones".to_owned(),
@@ -59,6 +61,7 @@ fn advice(reason: &str, code: Code, details: &ErrorDetails, deployment: &str) ->
 fn blocked(details: &ErrorDetails, deployment: &str) -> String {
     let violations = details.precondition_failure().map(|it| &it.violations);
     let is_paused = violations.is_some_and(|all| all.iter().any(|it| it.r#type == "PAUSED"));
+    // A pause blocks all else: to wait for the gate would not end.
     if is_paused {
         format!("`viridian deployment resume {deployment}` ends the pause")
     } else {
@@ -71,6 +74,7 @@ fn blocked(details: &ErrorDetails, deployment: &str) -> String {
 fn advice_by_code(code: Code, details: &ErrorDetails) -> Option<String> {
     let delay = details.retry_info().and_then(|it| it.retry_delay);
     Some(match (code, delay) {
+        // Whatever the code: the server knows best when a repeat is of use.
         (_, Some(delay)) => format!("try again in {delay:?}"),
         (Code::Unauthenticated, _) => {
             "set a token in VIRIDIAN_TOKEN or by --token, or a certificate by --tls-cert".to_owned()

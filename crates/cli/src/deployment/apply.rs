@@ -83,10 +83,12 @@ async fn apply(
         None => None,
     };
     let plan = settings.plan(&settings.deployment(), present.as_ref())?;
+    // A new deployment gets its metadata from the file: only an existing one cannot change it.
     if let Some(change) = plan.impossible().filter(|_| found.is_some()) {
         let path = change.path.clone();
         return Err(DeploymentError::Immutable { path });
     }
+    // Only now: what cannot be done is an error in a dry run too.
     if args.dry_run {
         return session.show_value(&plan.value(), |style| plan.text(style));
     }
@@ -138,6 +140,7 @@ impl ApplyRun<'_> {
             let reply = unary(self.client.update_deployment(request)).await?;
             deployment = reply.deployment.ok_or(DeploymentError::EmptyReply)?;
         }
+        // After the settings, so that the rollout that begins here goes by the new policy.
         if plan.changes_revision() {
             deployment = self.deploy(deployment).await?;
         }
@@ -150,6 +153,7 @@ impl ApplyRun<'_> {
         let supersede = self.args.supersede && !deployment.deploying_revision_id.is_empty();
         let request = CreateRevisionRequest {
             deployment: deployment.id.clone(),
+            // Of the reply to the update, if there was one: that has moved the generation.
             expected_generation: Some(deployment.generation),
             reason: self.args.reason.clone(),
             activate: !supersede,
@@ -187,6 +191,8 @@ async fn find(
         }
         Err(error) => return Err(error),
     };
+    // Not the current one during a rollout: a second run of
+    // the same file would deploy it once more.
     let newest = match deployment.deploying_revision_id.as_str() {
         "" => &deployment.current_revision_id,
         deploying => deploying,

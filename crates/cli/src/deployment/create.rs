@@ -58,6 +58,7 @@ impl FromStr for QualifiedName {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.split_once('/') {
+            // Which characters a name may have is up to the server.
             Some((project, name)) if !project.is_empty() && !name.is_empty() => Ok(Self {
                 project: project.to_owned(),
                 name: name.to_owned(),

@@ -23,6 +23,7 @@ pub(super) struct DeleteArgs {
 pub(super) async fn run(args: DeleteArgs, session: &CliSession) -> Result<(), DeploymentError> {
     let mut client = session.connect().await?;
     let mut deployment = args.deployment;
+    // Without a question there is nothing to read: a script makes one call only.
     if !args.yes && question::can_ask() {
         let found = read::deployment(&mut client, &deployment).await?;
         let serving = found.blue.unwrap_or_default().active_traffic;

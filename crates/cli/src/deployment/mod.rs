@@ -144,6 +144,7 @@ impl DeploymentVerb {
         Some(match self {
             Self::Create(args) => args.name.to_string(),
             Self::Get(args) => args.deployment.clone(),
+            // `apply` adds the name to its errors itself, since it has to read the file first.
             Self::Apply(_) | Self::List(_) => return None,
             Self::Update(args) => args.deployment.clone(),
             Self::Watch(args) => args.deployment.clone(),

@@ -21,6 +21,7 @@ pub(super) struct PolicyArgs {
     #[arg(
         long,
         num_args = 0..=1,
+        // Without this, `--auto-promote shop/cart` would take the deployment for the value.
         require_equals = true,
         default_missing_value = "true",
         value_name = "true|false"
@@ -149,6 +150,7 @@ impl PolicyArgs {
 
     fn blue_green(&self) -> Map<String, Value> {
         let text = |duration: Option<Duration>| duration.map(|it| duration::to_text(it).into());
+        // clap requires both or neither.
         let timeout = self.gate_timeout.zip(self.gate_action);
         let timeout = timeout.map(|(duration, action)| {
             let action = action

@@ -34,6 +34,7 @@ pub(super) async fn run(args: RollbackArgs, session: &CliSession) -> Result<(), 
     } else {
         deployment
     };
+    // The output shows the deployment as it is after the wait.
     reply.deployment = Some(deployment.clone());
     let reply = DeploymentReply {
         message: "RollbackDeploymentResponse",

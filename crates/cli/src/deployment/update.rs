@@ -110,6 +110,7 @@ fn labels(
     remove: &[String],
 ) -> BTreeMap<String, String> {
     let mut labels = present.clone();
+    // First, so that a label that is both removed and added gets its new value.
     labels.retain(|key, _| !remove.contains(key));
     labels.extend(add.iter().cloned());
     labels

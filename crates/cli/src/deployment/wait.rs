@@ -63,6 +63,7 @@ impl CliSession {
         goal: &WaitGoal,
     ) -> Result<Deployment, DeploymentError> {
         let mut signals = StopSignals::listen().map_err(DeploymentError::Runtime)?;
+        // By id: after a deletion, another deployment may take the name.
         let mut watch = self.watch(&from.id, ReconnectPolicy::TRANSIENT)?;
         let mut bar = WaitBar::open();
         let show = |update: &WatchUpdate<DeploymentEvent>| {
@@ -76,6 +77,7 @@ impl CliSession {
             ended = wait_until(&mut watch, goal, wait.timeout, show) => Ok(ended),
             stop = signals.next() => Err(DeploymentError::Stopped(stop)),
         };
+        // First, or the next line on stderr would be written into the bar.
         bar.close();
         let name = qualified_name(from);
         match ended {
@@ -118,6 +120,7 @@ fn not_reached(deployment: String, goal: &WaitGoal, reason: String) -> Deploymen
 /// The reason of the last roll-back, if the history has one.
 async fn why(client: &mut DeploymentClient, deployment: &Deployment) -> String {
     let entries = read::history(client, &deployment.id, MAX_HISTORY).await;
+    // If the history cannot be read, the failure is reported without its reason.
     let reason = entries
         .unwrap_or_default()
         .into_iter()

@@ -10,6 +10,7 @@ use crate::table::counted;
 /// Checks the database of a URL. `default_folder` is the folder that the server creates
 /// if it is missing.
 pub(crate) async fn examine(url: &str, default_folder: Option<&Path>) -> Vec<DoctorFinding> {
+    // Before the first start nothing is wrong: the server makes the folder and the database.
     if let Some(folder) = default_folder.filter(|folder| !folder.exists()) {
         let what = format!("none yet: `viridian serve` creates {}", folder.display());
         return vec![DoctorFinding::note("database", what)];

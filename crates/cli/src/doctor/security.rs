@@ -76,6 +76,7 @@ fn certificate(it: &CertificateValidity) -> DoctorFinding {
     let file = it.file.display();
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
+        // A clock before 1970 shows as a certificate that is not valid yet.
         .map_or(0, |since| {
             i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
         });

@@ -54,6 +54,8 @@ impl OtlpTraces {
         if is("OTEL_SDK_DISABLED", "true") || is("OTEL_TRACES_EXPORTER", "none") {
             return Ok(None);
         }
+        // OpenTelemetry has a default endpoint. With it, every
+        // server without a collector would log failed exports.
         let Some((_, endpoint)) = first(ENDPOINT) else {
             return Ok(None);
         };

@@ -45,6 +45,8 @@ impl From<RetentionArgs> for Retention {
 fn parse_age(text: &str) -> Result<Duration, DurationError> {
     let days = text.strip_suffix('d').and_then(|days| days.parse().ok());
     match days {
+        // An absurd number of days becomes the longest duration,
+        // and the check of the bounds refuses that.
         Some(days) => Ok(Duration::from_secs(SECONDS_PER_DAY).saturating_mul(days)),
         None => duration::parse(text),
     }

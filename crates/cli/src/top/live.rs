@@ -31,6 +31,7 @@ pub(super) async fn run(
     let mut signals = StopSignals::listen_in_terminal().map_err(DeploymentError::Runtime)?;
     let mut keys = screen::key_presses();
     let mut redraw = interval(REDRAW_INTERVAL);
+    // When the process was stopped for a while, there is no burst of the missed redraws.
     redraw.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut screen = TerminalScreen::open().map_err(DeploymentError::Draw)?;
     let mut reading = Box::pin(read_after(client.clone(), project, period));

@@ -72,6 +72,7 @@ impl DeploymentSettings {
 
 /// Whether a path is `outer`, or below it.
 fn is_within(path: &str, outer: &str) -> bool {
+    // `policy.drain_grace` is within `policy`, but `policy_name` would not be.
     let rest = path.strip_prefix(outer);
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
@@ -83,6 +84,7 @@ const REVISION_IN_FILES: &str = "revision";
 /// A message as JSON with the field names of the API, without unset fields.
 fn canonical<M: prost::Message>(name: &str, message: &M) -> Result<Value, OutputError> {
     let dynamic: DynamicMessage = output::dynamic(name, message)?;
+    // Files and field masks have these names, and not those in camel case.
     let options = SerializeOptions::new().use_proto_field_name(true);
     Ok(dynamic.serialize_with_options(serde_json::value::Serializer, &options)?)
 }

@@ -49,6 +49,7 @@ pub(super) fn parse(file: &Value) -> Result<(CreateDeploymentRequest, Vec<String
         })?;
         tree.insert(
             field.name().to_owned(),
+            // By the name in the API: the field mask of an update is made of these paths.
             reader.field(&field, value, field.name())?,
         );
     }
@@ -99,6 +100,7 @@ impl SettingsReader {
         value: &Value,
         path: &str,
     ) -> Result<Value, SettingError> {
+        // The kind of a map is a message too: that of its entries.
         if let (Kind::Message(message), false) = (field.kind(), field.is_map()) {
             return self.message(&message, value, path);
         }
@@ -118,6 +120,7 @@ impl SettingsReader {
             _ if field.is_list() => Err(expected(path, "a list")),
             (_, Kind::String) => text(value, path),
             (Value::String(name), Kind::Enum(all)) => enum_value(&all, name, path),
+            // A fraction, or a number out of range, fails when the message is deserialized.
             (Value::Bool(_), Kind::Bool) | (Value::Number(_), Kind::Int32) => Ok(value.clone()),
             (_, Kind::Bool) => Err(expected(path, "true or false")),
             _ => Err(expected(path, "a whole number")),
@@ -142,6 +145,7 @@ impl SettingsReader {
         let (name, number) = match (value, percent) {
             (Value::Number(count), _) => ("count", count.as_i64()),
             (_, Some(percent)) => ("percent", percent.parse().ok()),
+            // A number in quotes is a count as well.
             _ => ("count", value.as_str().and_then(|text| text.parse().ok())),
         };
         let number = number.ok_or_else(|| expected(path, what))?;
@@ -187,6 +191,7 @@ fn enum_value(all: &EnumDescriptor, name: &str, path: &str) -> Result<Value, Set
     };
     let mut values = all.values().filter(|it| it.number() != 0);
     let asked = name.to_ascii_lowercase().replace('_', "-");
+    // By the full name too, which is how JSON output shows it.
     match values.find(|it| short(it.name()) == asked || it.name() == name) {
         Some(value) => Ok(value.name().into()),
         None => {

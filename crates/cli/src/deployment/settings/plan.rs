@@ -118,6 +118,7 @@ impl DeploymentSettings {
             "",
             &mut flat,
         );
+        // With the server's defaults, as the present one has them: or they would look like changes.
         if let Some(spec) = spec {
             flatten(&with_defaults(&spec)?, REVISION, &mut flat);
         }

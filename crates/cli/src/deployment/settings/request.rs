@@ -11,6 +11,7 @@ impl DeploymentSettings {
     /// fields of the call.
     pub(in crate::deployment) fn creation(&self) -> CreateDeploymentRequest {
         let mut request = self.request.clone();
+        // Not set is 0 on the wire, and a file without the number hardly means no replicas.
         if !self.names("target_replicas") {
             request.target_replicas = 1;
         }

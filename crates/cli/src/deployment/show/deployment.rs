@@ -157,6 +157,7 @@ fn counts(counts: Option<&ReplicaCounts>) -> String {
 }
 
 fn time(at: &Timestamp) -> String {
+    // Without the fraction, which people do not need here. JSON and YAML have it.
     jiff::Timestamp::new(at.seconds, 0)
         .map_or_else(|_| "out of range".to_owned(), |it| it.to_string())
 }

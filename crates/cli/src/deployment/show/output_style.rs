@@ -91,6 +91,7 @@ impl OutputStyle {
     }
 
     fn paint<T: Display>(self, text: T) -> StyledObject<T> {
+        // Forced either way: `console` would decide by the terminal, and not by this style.
         style(text).force_styling(self.coloured)
     }
 }

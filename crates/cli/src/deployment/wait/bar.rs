@@ -30,6 +30,8 @@ impl WaitBar {
         match self {
             Self::Live(bar) => {
                 let target = u64::try_from(deployment.target_replicas).unwrap_or_default();
+                // The target may change during the wait. After scaling
+                // down, more routes may be ready than wanted.
                 bar.set_length(target);
                 bar.set_position(ready(deployment).min(target));
                 bar.set_message(show::change(deployment));

@@ -34,6 +34,7 @@ async fn watch(args: &WatchArgs, session: &CliSession) -> Result<WatchEnd, Deplo
             WatchUpdate::Message(event) => event,
             // Programs rely on each change having its line: a gap is a failure.
             WatchUpdate::Restarted { error } => return Err(error.into()),
+            // Heartbeats and new connections are no changes.
             _ => continue,
         };
         let deployment = event.deployment.as_ref();

@@ -93,6 +93,7 @@ impl LiveWatch<'_> {
         let (sender, mut updates) = unbounded_channel();
         let (changed, changes) = watch::channel(());
         let session = self.session;
+        // By id: after a deletion, another deployment may take the name.
         let id = self.model.deployment.id.clone();
         // Both run inside this task and end with it: no request is made after the view is
         // closed.
@@ -102,8 +103,10 @@ impl LiveWatch<'_> {
         let mut signals = StopSignals::listen_in_terminal().map_err(DeploymentError::Runtime)?;
         let mut keys = screen::key_presses();
         let mut clock = interval(REDRAW_INTERVAL);
+        // When the process was stopped for a while, there is no burst of the missed redraws.
         clock.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let limit = self.args.timeout;
+        // A limit beyond the range of the clock is no limit.
         let limit = limit.and_then(|limit| Instant::now().checked_add(limit));
         loop {
             let model = &self.model;
@@ -121,6 +124,7 @@ impl LiveWatch<'_> {
                 Some(key) = keys.recv() => match self.model.press(key) {
                     KeyEffect::None => {}
                     KeyEffect::Quit => return Ok(Some(WatchEnd::Quit)),
+                    // No call is replaced by this: while one runs, no key leads to another.
                     KeyEffect::Act(action) => acting = Some(Box::pin(act(session, action))),
                 },
                 outcome = running(&mut acting) => {
@@ -228,12 +232,14 @@ async fn load_details(
                 let _ = updates.send(LiveUpdate::Details(Box::new(details)));
                 MIN_READ_INTERVAL
             }
+            // Not shown: the watch says when the connection is lost.
             Err(_) => RETRY_INTERVAL,
         };
         sleep_until(Instant::now() + pause).await;
         // Some changes of routes cause no event of the deployment, like the end of a
         // drained one: the timeout reads those too.
         let changed = tokio::time::timeout(MAX_READ_INTERVAL, changes.changed()).await;
+        // The view is closing, and drops this future with it.
         if let Ok(Err(_)) = changed {
             return pending().await;
         }

@@ -56,6 +56,7 @@ pub(super) async fn run(args: WatchArgs, session: &CliSession) -> Result<(), Dep
         lines::run(&args, session).await?
     };
     match (ended, args.until) {
+        // A user who quits has seen enough: that is no failure, even with --until.
         (Some(WatchEnd::Reached | WatchEnd::Quit), _) | (_, None) => Ok(()),
         (ended, Some(until)) => Err(DeploymentError::NotReached {
             deployment: args.deployment,

@@ -83,7 +83,9 @@ pub(super) enum KeyEffect {
 impl WatchModel {
     /// Handles a key.
     pub(super) fn press(&mut self, key: KeyPress) -> KeyEffect {
+        // Taken out: an arm that keeps the mode puts it back, all others end in Watching.
         match (std::mem::take(&mut self.mode), key) {
+            // A new size of the terminal is no answer to a question.
             (mode, KeyPress::Resized) => self.mode = mode,
             (InputMode::Asking(action), KeyPress::Letter('y' | 'Y')) => {
                 self.mode = InputMode::Acting(action.clone());
@@ -137,6 +139,7 @@ impl WatchModel {
     /// The time of the server's clock, which all timestamps refer to.
     pub(super) fn now(&self, here: Timestamp) -> Timestamp {
         let ahead = SignedDuration::from_secs(self.clock_offset);
+        // Out of range only by an absurd clock of the server. Then this machine's counts.
         here.checked_add(ahead).unwrap_or(here)
     }
 

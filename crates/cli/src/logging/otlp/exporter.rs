@@ -43,6 +43,7 @@ impl QuietExporter {
             return;
         };
         let now = Instant::now();
+        // Added up over the outage, so that each line has the whole loss.
         let lost = spans + outage.as_ref().map_or(0, |it| it.lost);
         let logged_at = outage.as_ref().map(|it| it.logged_at);
         let logged_at = match logged_at.filter(|&at| now.duration_since(at) < OUTAGE_LOG_INTERVAL) {

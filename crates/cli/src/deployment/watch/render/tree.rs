@@ -43,6 +43,7 @@ pub(super) fn tree(model: &WatchModel, now: Timestamp, lines: usize) -> Vec<Line
         tree.extend(route_lines(branch, share, now));
         tree.push(Line::default());
     }
+    // On a small screen there may be more revisions than lines.
     tree.truncate(lines);
     tree
 }
@@ -79,6 +80,7 @@ fn branches(model: &WatchModel) -> Vec<RevisionBranch<'_>> {
     for route in model.routes.iter().rev().filter(is_old) {
         let revision = route.revision_id.as_str();
         match branches.iter_mut().find(|it| it.revision == revision) {
+            // They come newest first here, and are shown oldest first.
             Some(branch) => branch.routes.insert(0, route),
             None => branches.push(RevisionBranch {
                 colour: RouteColour::Old,
@@ -159,6 +161,7 @@ fn route_lines(branch: &mut RevisionBranch<'_>, room: usize, now: Timestamp) -> 
             route_line(route, last, now)
         })
         .collect();
+    // Bounded, since there may be more room than routes.
     let rest = &branch.routes[shown.min(branch.routes.len())..];
     if !rest.is_empty() && room > 0 {
         let ready = rest.iter().filter(|it| is_ready(it)).count();
