@@ -108,6 +108,7 @@ struct ReportQueue {
 
 impl ReportQueue {
     fn push_status(&mut self, report: RouteStatusReport) {
+        // The server refuses the health of a route that does not run.
         if report.status() != RouteStatus::Running {
             self.health.remove(&report.route_id);
         }

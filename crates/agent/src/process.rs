@@ -215,6 +215,7 @@ async fn kill_all(marks: HashSet<String>, group: Option<Pid>) {
         let swept = tokio::task::spawn_blocking(move || {
             let alive = procfs::alive_with_mark(&marks, group);
             for process in &alive {
+                // It fails for a process that has ended since it was listed.
                 let _ = kill(process.pid, Signal::SIGKILL);
             }
             alive.len()

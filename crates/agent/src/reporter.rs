@@ -101,6 +101,7 @@ impl Reporter {
         warn!(%status, ?batch, "a report was refused and is dropped");
         self.outbox.settle(batch, |_| false);
         self.journal.remove(ends(batch, |_| false)).await;
+        // That was the malformed one: the others may go together again.
         self.limit = MAX_BATCH;
     }
 }

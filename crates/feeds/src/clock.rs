@@ -39,6 +39,8 @@ impl CachedClock {
         let mut reading = self.reading.lock().await;
         if let Some(ClockReading { at, time }) = *reading {
             match time {
+                // Carried on by the monotonic clock, which drifts
+                // too little in that time to matter.
                 Some(time) if at.elapsed() < MAX_AGE => return Ok(time + at.elapsed()),
                 None if at.elapsed() < RETRY_INTERVAL => {
                     return Err(StoreError::Unavailable("it did not tell the time".into()));

@@ -148,6 +148,7 @@ impl LogReader<'_> {
 
 /// Resolves when something was committed, here or elsewhere.
 async fn committed(commits: &mut Receiver<Notification>) {
+    // A lag counts as well: something was committed, and the poll finds what.
     if let Err(RecvError::Closed) = commits.recv().await {
         std::future::pending::<()>().await;
     }

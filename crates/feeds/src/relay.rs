@@ -11,6 +11,7 @@ pub(crate) async fn run(store: &Store) {
     loop {
         let connected_at = Instant::now();
         let error = store.relay().await;
+        // A connection that lasted was no failed attempt.
         if connected_at.elapsed() > MAX_BACKOFF {
             backoff = MIN_BACKOFF;
         }

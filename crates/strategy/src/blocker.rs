@@ -173,6 +173,7 @@ impl Blocker {
             | Self::BackOff { until, .. } => Some(until),
             Self::ManualGate { timeout, .. } => match timeout {
                 Some((until, GateAction::Promote | GateAction::Rollback)) => Some(until),
+                // Nothing happens when such a gate times out: there is no time to wake.
                 Some((_, GateAction::Hold)) | None => None,
             },
             _ => None,

@@ -62,6 +62,7 @@ impl StrategyRules for BlueGreen {
         if rollout.step == RolloutStep::RollingBack {
             return Err(PromoteRejection::RollingBack);
         }
+        // A pause holds promotions too. Only the ways back stay open during it.
         if observed.deployment.paused {
             return Err(PromoteRejection::Blocked(vec![Blocker::Paused]));
         }
@@ -187,6 +188,8 @@ impl GreenAssessment {
                     target: self.target,
                 });
                 let mut blockers = Vec::from_iter(missing);
+                // A promotion creates nothing: what is missing is
+                // named as missing, and not as starting.
                 self.explain(0, &mut blockers);
                 Err(blockers)
             }
@@ -211,6 +214,7 @@ impl GreenAssessment {
                 }
                 NextMove::Wait(RolloutStep::Provisioning, None, deadline)
             }
+            // No deadline: all green are ready, and its clock stands still.
             GreenReadiness::MinReady(until) => NextMove::Wait(
                 RolloutStep::Provisioning,
                 Some(Blocker::MinReady { until }),
@@ -220,6 +224,7 @@ impl GreenAssessment {
                 if until <= observed.now {
                     return NextMove::Switch(Reason::GatesOpen { ready });
                 }
+                // The gate's clock runs here too: auto_promote may be turned off during the delay.
                 let gate = gate_clock(&self.rollout, observed.now);
                 let blocker = Blocker::PromoteDelay { until };
                 NextMove::Wait(RolloutStep::AwaitingPromotion { gate }, Some(blocker), None)
@@ -273,6 +278,7 @@ impl GreenAssessment {
         evaluation.deadline = deadline;
         evaluation.wake_by(deadline);
         let actions = &mut evaluation.transition.actions;
+        // Without traffic: all of it is switched at once.
         actions.create(rollout.deploying, self.missing, RouteTraffic::Inactive);
         actions.drain.extend(self.surplus);
         // Blue serves until the switch, so it is healed and scaled all the same.
@@ -280,6 +286,7 @@ impl GreenAssessment {
         let back_off_end = blue.back_off.map(|back_off| back_off.until);
         blue.apply(rollout.current, actions);
         let retained_end = drain_obsolete(observed, rollout.revisions(), actions);
+        // Blue's back-off is not among the blockers, but its end is a time to wake.
         evaluation.wake_by(back_off_end);
         evaluation.wake_by(retained_end);
         evaluation

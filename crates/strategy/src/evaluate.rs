@@ -28,6 +28,7 @@ pub fn evaluate(observed: &Observed<'_>) -> Evaluation {
         // A pause does not delay the end: a deployment that is going cannot be resumed.
         DeploymentState::Destroying { current } => destroy(observed, current),
         DeploymentState::Destroyed { .. } => Evaluation::waiting(observed, deployment.state),
+        // The pause has stopped the clocks already: to stop them again changes nothing.
         state if deployment.paused => Evaluation::blocked(
             observed,
             state.standing_still(observed.now),
@@ -73,6 +74,7 @@ fn destroy(observed: &Observed<'_>, current: Option<RevisionId>) -> Evaluation {
     let left = observed
         .routes
         .iter()
+        // TERMINATING ones count too: their processes may still run.
         .filter(|route| !route.status.is_over());
     let left = u32::try_from(left.count()).unwrap_or(u32::MAX);
     if left == 0 {

@@ -76,6 +76,7 @@ pub(crate) fn create_after_back_off(
     revision: RevisionId,
     missing: u32,
 ) -> (u32, Option<BackOff>) {
+    // Nearly always nothing is missing: then no failure has to be looked at.
     let back_off = (missing > 0)
         .then(|| BackOff::of(observed, revision))
         .flatten();
@@ -111,6 +112,8 @@ impl BackOff {
         // The first failure is replaced without a wait.
         let doublings = failures.checked_sub(2)?;
         let wait = MIN_BACK_OFF
+            // Bounded, or the shift would overflow after 32
+            // failures. The maximum is reached long before.
             .saturating_mul(1 << doublings.min(16))
             .min(MAX_BACK_OFF);
         Some(Self {
@@ -153,6 +156,7 @@ fn trim_surplus<'a>(
     let (mut live, others): (Vec<&ObservedRoute>, Vec<&ObservedRoute>) =
         routes.partition(|route| route.is_live());
     live.sort_unstable_by_key(|route| route.termination_key());
+    // The last ones in the termination order stay.
     let kept = live.split_off(live.len().saturating_sub(target as usize));
     let surplus = live.iter().map(|route| route.id).collect();
     let counts = RouteCounts::of(kept.into_iter().chain(others), since);

@@ -50,6 +50,7 @@ impl StrategyRules for RollingUpdate {
         if step.is_complete() {
             return step.complete(observed, &rollout).requeue_now(observed.now);
         }
+        // The way back has no deadline: there is nothing left to turn back to.
         let deadline = if back {
             None
         } else {
@@ -88,6 +89,7 @@ impl StrategyRules for RollingUpdate {
     }
 
     fn abort(&self, observed: &Observed<'_>, rollout: Rollout) -> Transition {
+        // No route moves yet: an abort is possible during a pause, in which nothing may move.
         let state = DeploymentState::Deploying(rollout.turned_back());
         Transition::step(observed.deployment, state)
     }
@@ -167,6 +169,7 @@ impl RollingStep {
         let room = (target + surge)
             .saturating_sub(old + live)
             .min(target.saturating_sub(live));
+        // As above: none is created either while those of the last step are starting.
         let wanted = if new.provisioning == 0 { room } else { 0 };
         let (create, back_off) = create_after_back_off(observed, revision, wanted);
         Self {

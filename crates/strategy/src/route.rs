@@ -159,6 +159,7 @@ impl ObservedRoute {
             self.status = status;
             self.status_updated_at = now;
         }
+        // Or an ended route would be counted as ACTIVE for ever.
         if !status.is_active() {
             self.traffic = RouteTraffic::Inactive;
         }
@@ -166,6 +167,7 @@ impl ObservedRoute {
 
     /// Applies a report of its health.
     pub fn observe(&mut self, health: RouteHealth, now: Timestamp) {
+        // A repeated report is no change: it must not restart the waits of ready green.
         if self.health != health {
             self.health = health;
             self.health_updated_at = Some(now);
@@ -196,6 +198,7 @@ impl ObservedRoute {
             (RouteStatus::Running, RouteHealth::Healthy) => 4,
             (_, _) => 0,
         };
+        // The id decides between routes of one transaction, so that the order is always the same.
         (rank, std::cmp::Reverse((self.created_at, self.id)))
     }
 }

@@ -41,6 +41,7 @@ impl Stopwatch {
 
     /// When it will have measured `limit`; None while it is stopped.
     pub fn reaches(self, limit: Duration) -> Option<Timestamp> {
+        // A limit below what is spent, as after an update of the policy, is reached already.
         Some(self.since? + limit.saturating_sub(self.spent))
     }
 }

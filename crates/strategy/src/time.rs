@@ -46,6 +46,7 @@ impl Add<Duration> for Timestamp {
     type Output = Timestamp;
 
     fn add(self, duration: Duration) -> Timestamp {
+        // Saturates: what is beyond the range never comes.
         Timestamp(self.0.saturating_add(micros(duration)))
     }
 }

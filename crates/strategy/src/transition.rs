@@ -80,6 +80,8 @@ impl Transition {
         };
         let mut transition = Self::step(observed.deployment, state);
         transition.kind = TransitionKind::RollBack;
+        // Also without a call: a caller who expects the old
+        // generation must not act on a rollout that is over.
         transition.deployment.generation += 1;
         transition.actions = actions;
         transition

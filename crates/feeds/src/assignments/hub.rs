@@ -115,8 +115,10 @@ impl AssignmentHub {
     }
 
     pub(super) fn publish(&self, topic: &GroupTopic, read: u64, found: OpenAssignments) {
+        // The last subscriber may have gone during the read.
         if let Some(group) = lock(&self.groups).by_topic.get_mut(topic) {
             let next = found.next.unwrap_or(POLL_INTERVAL).min(POLL_INTERVAL);
+            // The earlier of two: a commit during the read may have asked for another one already.
             group.next_read_at = group.next_read_at.min(Instant::now() + next);
             group.open.send_replace(Arc::new(GroupSnapshot {
                 read,
@@ -148,6 +150,7 @@ impl GroupSubscription {
     pub(super) async fn changed(&mut self) -> Arc<GroupSnapshot> {
         loop {
             if self.open.changed().await.is_err() {
+                // The group with its sender stays in the hub until this subscription is dropped.
                 return std::future::pending().await;
             }
             let open = Arc::clone(&self.open.borrow_and_update());

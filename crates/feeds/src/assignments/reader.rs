@@ -31,6 +31,7 @@ pub(crate) async fn run(feed: &AssignmentFeed, store: &Store) {
             while let Some((topic, read)) = hub.take_due() {
                 match read_group(store, &topic).await {
                     Ok(found) => hub.publish(&topic, read, found),
+                    // `take_due` has set the time of the next read already: that is the retry.
                     Err(error) => {
                         tracing::warn!(group = topic.0, %error, "assignments cannot be read");
                     }

@@ -148,6 +148,7 @@ impl EventHub {
         }
         let before = self.stable.send_replace(Some(stable)).unwrap_or(0);
         for mailbox in subscribers.by_topic.subscribers() {
+            // What was stable before is delivered: the watch reads from there.
             mailbox.mark_lagged(before);
         }
     }

@@ -50,6 +50,7 @@ impl Mailbox {
         }
         match mail.events.back() {
             Some(last) if mail.events.len() >= capacity => {
+                // After the last one that fits, so that the watch reads on without a gap.
                 mail.lagged_at = Some(last.position);
                 mail.full_since = Some(Instant::now());
             }
@@ -61,6 +62,7 @@ impl Mailbox {
 
     /// Has the watch read the log after a position.
     pub(super) fn mark_lagged(&self, position: i64) {
+        // An earlier mark stays: what comes after it is missing too.
         lock(&self.mail).lagged_at.get_or_insert(position);
         self.delivered.notify_one();
     }

@@ -194,6 +194,8 @@ impl EventWatch {
             .into_iter()
             .filter_map(CommittedEvent::from_log)
         {
+            // A deployment that is gone is no part of its project.
+            // One that was named is shown to be gone.
             if by_project && event.is_tombstone() {
                 continue;
             }

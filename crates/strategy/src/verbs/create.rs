@@ -15,6 +15,7 @@ pub fn create(revision: Option<RevisionId>, target_replicas: u32, now: Timestamp
         target_replicas,
         paused: false,
         current_since: now,
+        // `requested` moves it to 1.
         generation: 0,
         previous: None,
         promoted_at: None,
