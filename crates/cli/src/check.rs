@@ -55,6 +55,7 @@ impl CheckCommandError {
                 StartErrorKind::Config => exit_code::CONFIG,
                 StartErrorKind::Unavailable => exit_code::UNAVAILABLE,
             },
+            // Both pass by themselves: the same check may run later.
             Self::Store(StoreError::Unavailable(_) | StoreError::PoolTimeout) => {
                 exit_code::UNAVAILABLE
             }

@@ -217,6 +217,7 @@ async fn serve(args: ServeArgs) -> Result<ExitCode, ServeError> {
     let config = args.config().await?;
     let mut server = tokio::select! {
         started = Server::start(config) => started?,
+        // As after a shutdown: nothing is served yet that would have to end in order.
         _ = signals.next() => return Ok(ExitCode::SUCCESS),
     };
     tokio::select! {

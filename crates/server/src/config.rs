@@ -148,6 +148,8 @@ impl From<OpenError> for StartError {
     fn from(error: OpenError) -> Self {
         let sentence = error.to_string();
         match error {
+            // A restart helps with none of these. Only a
+            // database that does not answer is worth one.
             OpenError::Url(_)
             | OpenError::File { .. }
             | OpenError::Migration(_)

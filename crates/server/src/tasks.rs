@@ -271,6 +271,7 @@ pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> &str {
     message.unwrap_or("no message")
 }
 
+// With the second for the flush and that for the last traces, the server ends within 10 s.
 const GRACE: Duration = Duration::from_secs(8);
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 

@@ -62,7 +62,7 @@ impl StrategyRules for BlueGreen {
         if rollout.step == RolloutStep::RollingBack {
             return Err(PromoteRejection::RollingBack);
         }
-        // A pause holds promotions too. Only the ways back stay open during it.
+        // A promotion waits for the resume. An abort and a roll-back, the ways back, do not.
         if observed.deployment.paused {
             return Err(PromoteRejection::Blocked(vec![Blocker::Paused]));
         }

@@ -25,6 +25,7 @@ type TokenBuckets = RateLimiter<ClientKey, HashMapStateStore<ClientKey>, Default
 impl RateLimits {
     pub(crate) fn new(limits: &RpcLimits) -> Self {
         let quota = NonZeroU32::new(limits.rate).map(|rate| {
+            // The check of the limits refuses a burst of 0.
             let burst = NonZeroU32::new(limits.burst).unwrap_or(rate);
             Quota::per_second(rate).allow_burst(burst)
         });

@@ -86,6 +86,7 @@ pub(crate) fn routes(
 /// ACTIVE with its share if that is not all, INACTIVE, or `retained`.
 pub(crate) fn traffic(route: &Route) -> String {
     let status = enum_names::traffic(route.traffic_status());
+    // A retained route is INACTIVE too, but what it is kept for says more.
     if route.retained {
         "retained".to_owned()
     } else if route.traffic_ratio > 0.0 && route.traffic_ratio < 1.0 {
