@@ -174,6 +174,7 @@ impl<R: BatchRunner> CommitBatcher<R> {
             queue.lingering.push_back((wanted, sender));
             enough
         };
+        // Whether they came or not: the worker goes on with the calls that wait.
         let _ = timeout(at_most, enough).await;
     }
 
@@ -225,6 +226,7 @@ impl<R: BatchRunner> BatchWorker<R> {
             let outcomes = {
                 let mut batch = pin!(runner.run_batch(&batcher, since, &begun));
                 loop {
+                    // Only borrowed: the timeout must not cancel a batch that may be at its COMMIT.
                     match timeout(SLOW_BATCH, batch.as_mut()).await {
                         Ok(outcomes) => break outcomes,
                         Err(_) if begun.load(Ordering::Relaxed) => {

@@ -67,6 +67,7 @@ pub async fn check(url: &str, grace: Option<Duration>) -> Result<Check, CheckErr
         }
         let seconds = parameter.map(|grace| grace.as_secs_f64());
         let rows: Vec<Row> = snapshot.rows(query.text, seconds).await?;
+        // By number: as text, I10 would come before I2.
         asked.insert((query.number(), query.invariant));
         violations.extend(rows.into_iter().map(|row| Violation {
             invariant: query.invariant,
@@ -119,6 +120,7 @@ impl Query {
 pub(crate) async fn expect_schema(snapshot: &mut Snapshot) -> Result<(), CheckError> {
     let found = match applied(snapshot).await {
         Ok(found) => found,
+        // An empty database has no such table. Only the error's text says that this is the cause.
         Err(StoreError::Internal(why)) if why.contains("__diesel_schema_migrations") => Vec::new(),
         Err(error) => return Err(error.into()),
     };

@@ -42,9 +42,11 @@ pub async fn copy(from: &str, to: &str) -> Result<Vec<Copied>, CopyError> {
     else {
         return Err(CopyError::Engines);
     };
+    // A server that still ran would acknowledge calls which are not in the copy.
     let _claim = claim(&path)?;
     let mut source = Snapshot::open(from).await?;
     expect_schema(&mut source).await?;
+    // This makes the tables, so that both schemas are those of this program.
     let target = Store::open_within(to, patient()).await?;
     target
         .write(async |tx: &mut UnitTransaction| {
@@ -64,6 +66,8 @@ pub async fn copy(from: &str, to: &str) -> Result<Vec<Copied>, CopyError> {
 /// A copy takes as long as it takes.
 fn patient() -> Limits {
     Limits {
+        // The client waits twice as long for an answer. PostgreSQL's own timeout is off: see
+        // `take`.
         statement_timeout: Duration::from_secs(60 * 60),
         ..Limits::default()
     }
@@ -95,12 +99,15 @@ async fn copy_table(
     let names = names.join(", ");
     let values: Vec<_> = columns.iter().map(Column::in_json).collect();
     let values = values.join(", ");
+    // The positions of events stay the same, since watches resume by them. PostgreSQL would
+    // otherwise refuse a value for a column that is GENERATED ALWAYS.
     let insert = format!(
         "INSERT INTO {table} ({names}) OVERRIDING SYSTEM VALUE \
          SELECT {names} FROM json_populate_recordset(NULL::{table}, $1::json)"
     );
     let (mut copied, mut after) = (0, 0);
     loop {
+        // By rowid, which every table has, whatever its primary key is.
         let batch = format!(
             "SELECT json_group_array(json_object({values})) AS rows, COUNT(*) AS n, \
              MAX(rowid) AS last \
@@ -145,6 +152,7 @@ async fn columns(
                 "{table} has no column {name}"
             )));
         };
+        // SQLite has one type, BLOB, for ids and for bytes, which JSON has in different forms.
         column.kind.clone_from(kind);
     }
     Ok(columns)
@@ -157,6 +165,7 @@ async fn go_on_numbering(
 ) -> Result<(), StoreError> {
     let query = "SELECT seq FROM sqlite_sequence WHERE name = 'events'";
     let last: Vec<Sequence> = source.rows(query, None).await?;
+    // No event was ever written.
     let [Sequence { seq }] = &last[..] else {
         return Ok(());
     };
@@ -192,6 +201,7 @@ impl Column {
     fn in_json(&self) -> String {
         let Self { name, kind } = self;
         match kind.as_str() {
+            // PostgreSQL reads a UUID without its dashes, too.
             "uuid" => format!("'{name}', iif({name} IS NULL, NULL, lower(hex({name})))"),
             "bytea" => format!("'{name}', iif({name} IS NULL, NULL, '\\x' || lower(hex({name})))"),
             _ => format!("'{name}', {name}"),
@@ -229,4 +239,5 @@ struct Horizon {
     deployments: i64,
 }
 
+// A batch is one JSON text, which both sides have in memory as a whole.
 const BATCH: u32 = 500;

@@ -196,6 +196,8 @@ impl StoreConnection {
             self,
             round_trip,
             deployments::table
+                // As in the partial index, which is not used otherwise. On SQLite, NULL also sorts
+                // first.
                 .filter(deployments::due_at.is_not_null())
                 .order(deployments::due_at)
                 .limit(1)

@@ -100,6 +100,7 @@ pub async fn inspect(url: &str) -> Result<Inspection, CheckError> {
             let query = snapshot.dialect(REFUSED_SQLITE, &postgres);
             let refused: Vec<Refused> = snapshot.rows(query, None).await?;
             if let Some(tables) = refused.into_iter().find_map(|it| it.tables) {
+                // An earlier reason stays: a standby refuses everything, whatever the role may do.
                 read_only.get_or_insert_with(|| format!("its role may not write {tables}"));
             }
         }
@@ -221,6 +222,7 @@ const ABOUT_POSTGRES: &str = "SELECT 'PostgreSQL ' || current_setting('server_ve
 const ABOUT_SQLITE: &str = "SELECT 'SQLite ' || sqlite_version() AS engine, NULL AS read_only, \
      1 AS may_create, NULL AS now";
 
+// `to_regclass` is NULL for a table that is not there, and COUNT leaves that out.
 const TABLES_POSTGRES: &str = "SELECT COUNT(to_regclass('__diesel_schema_migrations')) AS n";
 
 const TABLES_SQLITE: &str =

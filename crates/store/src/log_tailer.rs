@@ -106,12 +106,15 @@ impl LogTailer {
     pub async fn poll(&mut self) -> Result<LogPoll, StoreError> {
         let mut reader = self.database.reader().await?;
         if let TailState::Unknown = self.state {
+            // In this order: a writer that begins later takes a position after `last`, so only
+            // those listed here can fill a gap below it.
             let last = reader.last_position().await?;
             let writers = reader.event_writers().await?;
             let writers = writers.unwrap_or_default();
             self.state = TailState::Waiting { last, writers };
         }
         if let TailState::Waiting { last, writers } = &self.state {
+            // Until then an event may appear below `last`, and nobody would ever be shown it.
             if !are_over(writers, &mut reader).await? {
                 return Ok(LogPoll::waiting());
             }
@@ -158,6 +161,7 @@ async fn poll_from(
         let filled = reader
             .list_positions_within(&seen.gaps, MAX_POSITIONS)
             .await?;
+        // A full page may leave out a position, whose gap must not be abandoned.
         let all = (filled.len() as i64) < MAX_POSITIONS;
         for (position, deployment) in filled {
             seen.fill(position);
@@ -167,6 +171,7 @@ async fn poll_from(
             && all
             && let Some((up_to, _)) = pending.take()
         {
+            // Only up to there: those who may fill later gaps were not among these writers.
             seen.abandon(up_to);
         }
     }
@@ -180,6 +185,7 @@ async fn poll_from(
         *pending = None;
     } else {
         match reader.commits_in_order() {
+            // With one writer, nothing appears below what is visible.
             true => seen.abandon(seen.last),
             // One that is new most often fills before the next look.
             false if had_gaps && pending.is_none() => {
@@ -191,6 +197,7 @@ async fn poll_from(
     }
     Ok(LogPoll {
         stable: Some(seen.stable()),
+        // Taken after all that can fail, so that an error loses nothing that was seen.
         changed: std::mem::take(&mut seen.changed),
         more,
         held_back: !seen.gaps.is_empty(),
@@ -243,6 +250,7 @@ impl GapTracker {
     }
 }
 
+// After a long pause the log is read in parts: `more` has the caller poll again at once.
 const MAX_POSITIONS: i64 = 1_000;
 
 #[cfg(test)]

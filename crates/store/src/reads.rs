@@ -202,6 +202,7 @@ impl Store {
             return Err(ReadLogError::Forgotten);
         }
         let read = match entries.last() {
+            // A full page says nothing about what comes after its last entry.
             Some(last) if entries.len() as i64 == limit => last.position,
             _ => up_to,
         };
@@ -232,6 +233,7 @@ impl Store {
         ids.extend(named.filter(|id| after.is_none_or(|after| after < *id)));
         ids.sort();
         ids.dedup();
+        // Each project gave up to `limit` ids, of which only the lowest are known to be complete.
         ids.truncate(limit);
         let next = ids.last().copied().filter(|_| ids.len() == limit);
         let entries = reader.list_last_events(ids, up_to).await?;
@@ -276,6 +278,7 @@ impl Store {
         projects: Projects,
         limit: u32,
     ) -> Result<OpenAssignments, StoreError> {
+        // One time for both queries. With two, what becomes available in between is in neither.
         let now = self.now().await?;
         let group = resource_group.to_owned();
         let mut reader = self.reader().await?;

@@ -54,6 +54,7 @@ impl Store {
         let mut quiet_until = Instant::now();
         let mut last_response = Instant::now();
         loop {
+            // The first commit after a pause is sent at once, and those that follow it together.
             if quiet_until <= Instant::now()
                 && let Some(what) = pending.take()
             {

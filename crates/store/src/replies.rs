@@ -62,6 +62,7 @@ impl StoreConnection {
         let Some((method, fingerprint, JsonText(reply))) = row else {
             return Ok(None);
         };
+        // The first reply would answer another question, so a reused id is the caller's error.
         if method != request.method || fingerprint != request.fingerprint {
             return Ok(Some(StoredReply::Other));
         }

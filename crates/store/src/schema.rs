@@ -171,6 +171,7 @@ allow_tables_to_appear_in_same_query!(
 /// All tables with rows of their own, each after those that it refers to: what is
 /// copied, and what a server's role must be able to write.
 pub(crate) const TABLES: [&str; 8] = [
+    // It refers to `revisions`, too: those keys are checked at COMMIT only.
     "deployments",
     "revisions",
     "routes",

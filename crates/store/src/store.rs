@@ -192,6 +192,8 @@ impl Store {
         let begun = self.engine.begin(since).await.map_err(StoreError::from)?;
         let mut tx = UnitTransaction::new(begun);
         if let Some(left) = self.locks.time_left(since) {
+            // The wait for the keyed lock counts, so that both waits together stay within the
+            // timeout.
             tx.limit_lock_wait(left).await?;
         }
         self.run(tx, work).await

@@ -153,6 +153,7 @@ impl ToSql<Instant, Sqlite> for Sql<Timestamp> {
 
 impl FromSql<Instant, Pg> for Sql<Timestamp> {
     fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
+        // PostgreSQL's `infinity` is the largest number, and must not overflow.
         let micros = i64::from_be_bytes(value.as_bytes().try_into()?);
         Ok(Sql(Timestamp::from_micros(
             micros.saturating_add(POSTGRES_EPOCH),
@@ -209,6 +210,8 @@ macro_rules! label {
             fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
                 match value.as_bytes() {
                     $(word if word == $word.as_bytes() => Ok(Sql($rust::$variant)),)+
+                    // A later program's word. The row fails, instead of being taken for something
+                    // else.
                     _ => Err(concat!("unknown ", stringify!($rust)).into()),
                 }
             }

@@ -14,6 +14,7 @@ pub(crate) struct StatusDocument {
     blue: CountsDocument,
     green: CountsDocument,
     #[serde(default, skip_serializing_if = "ArrayVec::is_empty")]
+    // As many as `Blockers` holds: a longer list does not parse.
     blockers: ArrayVec<BlockerDocument, 8>,
 }
 

@@ -150,6 +150,7 @@ impl StoreConnection {
             ratio: line.ratio,
         };
         let table = |(deployment, epoch, lifecycle, revision, lines): TableRow| {
+            // Its row keeps the current revision until the end, and its traffic table has none.
             let gone = matches!(lifecycle.0, Lifecycle::Destroying | Lifecycle::Destroyed);
             TrafficTable {
                 deployment: deployment.0,

@@ -39,6 +39,7 @@ pub(crate) trait UnitFailure {
 impl UnitFailure for StoreError {
     fn outcome(&self) -> &'static str {
         match self {
+            // Dashboards use these words, so they stay when a variant is renamed.
             Self::Unavailable(_) => "away",
             Self::PoolTimeout => "exhausted",
             Self::LockTimeout => "held",
@@ -71,6 +72,7 @@ impl Measuring {
     fn begin(unit: &'static str) -> Self {
         Self {
             unit,
+            // This stays if the caller goes away, since nothing after the `await` runs then.
             outcome: "given_up",
             since: Instant::now(),
         }

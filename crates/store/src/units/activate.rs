@@ -92,6 +92,8 @@ impl Store {
             };
             tx.write([insert_revisions([revision.clone()])]);
             let deployment = if activate_it {
+                // Never superseding: during a rollout both are refused, and no revision is left
+                // behind.
                 activate(tx, held, revision.id, false, call).await?
             } else {
                 let deployment = held.deployment;

@@ -159,6 +159,8 @@ impl Store {
         call: &RequestContext,
         result: Result<T, UnitError<R>>,
     ) -> Result<T, UnitError<R>> {
+        // Also after a refusal: the repeat of a promotion is refused because the first one
+        // succeeded.
         let (Err(error), Some(request)) = (&result, &call.request) else {
             return result;
         };

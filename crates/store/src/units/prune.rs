@@ -251,6 +251,7 @@ impl Store {
     async fn prune_deployments(&self, before: Timestamp) -> Result<usize, StoreError> {
         let mut pruned = 0;
         let mut after = DeploymentId(Uuid::nil());
+        // One that was created later cannot have been DESTROYED before, so a range is scanned.
         let end = DeploymentId(first_id(before));
         loop {
             let mut reader = self.reader().await?;
