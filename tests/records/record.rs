@@ -193,6 +193,9 @@ fn has(value: &Value, expected: &Value) -> bool {
     match (value, expected) {
         (Value::Object(value), Value::Object(expected)) => expected
             .iter()
+            // A blocker's sentence is made from its code and numbers when it is read, so a
+            // newer program may word it better. What it waits for must be the same.
+            .filter(|(key, _)| *key != "message" || !expected.contains_key("code"))
             .all(|(key, expected)| value.get(key).is_some_and(|it| has(it, expected))),
         (Value::Array(value), Value::Array(expected)) => {
             value.len() == expected.len() && value.iter().zip(expected).all(|(it, of)| has(it, of))
