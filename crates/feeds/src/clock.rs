@@ -43,7 +43,9 @@ impl CachedClock {
                 // too little in that time to matter.
                 Some(time) if at.elapsed() < MAX_AGE => return Ok(time + at.elapsed()),
                 None if at.elapsed() < RETRY_INTERVAL => {
-                    return Err(StoreError::Unavailable("it did not tell the time".into()));
+                    return Err(StoreError::Unavailable(
+                        "it did not answer with a time".into(),
+                    ));
                 }
                 _ => {}
             }

@@ -16,7 +16,7 @@ use crate::{
 
 /// The feeds of a process. Cheap to clone.
 ///
-/// Whoever makes them runs the three loops beside: [`Feeds::run_log_reader`],
+/// Their owner also runs three loops: [`Feeds::run_log_reader`],
 /// [`Feeds::run_assignment_reader`] and [`Feeds::run_relay`]. None of them ever
 /// returns; dropping the future ends it.
 #[derive(Clone)]
@@ -26,7 +26,7 @@ pub struct Feeds {
     tables: TableFeed,
     assignments: AssignmentFeed,
     clock: Arc<CachedClock>,
-    /// Notified when somebody subscribes to events or tables.
+    /// Notified at each new subscription to events or tables.
     subscribed: Arc<Notify>,
 }
 

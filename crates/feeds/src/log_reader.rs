@@ -1,4 +1,4 @@
-//! Tails the log of events: one loop each process, as long as somebody subscribes.
+//! Tails the log of events: one loop each process, as long as there is a subscription.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::{
     tables::{DirtyTables, TableFeed, TableHub},
 };
 
-/// Tails the log for ever, and rests while nobody subscribes.
+/// Tails the log for ever, and rests while there is no subscription.
 pub(crate) async fn run(
     store: &Store,
     events: &EventFeed,
@@ -31,7 +31,7 @@ pub(crate) async fn run(
     }
 }
 
-/// Tails the log until nobody subscribes.
+/// Tails the log until there is no subscription.
 async fn tail(store: &Store, events: &EventHub, tables: &TableHub, subscribed: &Notify) {
     // Armed before the first poll: a commit between the two would be found only by the
     // next one.
@@ -104,7 +104,7 @@ impl LogReader<'_> {
             self.gap_backoff = MIN_GAP_BACKOFF;
             return POLL_INTERVAL;
         }
-        // A transaction that is rolled back notifies nobody, and its gap holds back
+        // A transaction that is rolled back sends no notification, and its gap holds back
         // every event after it: so this polls much faster than when nothing is wrong.
         let wait = self.gap_backoff;
         self.gap_backoff = (wait * 2).min(MAX_GAP_BACKOFF);
@@ -118,7 +118,7 @@ impl LogReader<'_> {
             return Ok(());
         };
         while after < stable {
-            // Asked for anew before each page: who subscribes after it is marked as
+            // Read again before each page: a later subscription is marked as
             // lagged by `publish`.
             let subscriptions = self.events.subscriptions();
             if subscriptions.deployments.is_empty() && subscriptions.projects.is_empty() {

@@ -29,7 +29,7 @@ impl TableFeed {
         }
     }
 
-    /// Watches the tables of a target, as far as they are of some projects: the
+    /// Watches the tables of a target, as far as they belong to some projects: the
     /// present ones first, then every new one.
     pub fn watch(&self, target: TableTarget, projects: Projects) -> TableWatch {
         TableWatch::begin(self.clone(), target, projects)

@@ -42,7 +42,7 @@ pub(crate) async fn run(
         }
         if let Err(error) = task.run_once().await {
             tracing::warn!(%error, "when routes were last reported on could not be written down");
-            // Reports of this time may be missing in the database: silence counts anew from here.
+            // Reports of this time may be missing in the database: silence counts from here again.
             task.complete_since = Instant::now();
         }
     }

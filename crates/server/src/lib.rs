@@ -1,4 +1,4 @@
-//! Viridian behind gRPC.
+//! The server of Viridian: its gRPC services and its background tasks.
 //!
 //! - [`Server`]: everything on one database. `tasks`: its supervised background tasks.
 //! - `grpc`: its services and its listener. `connections`, `incoming`: accepted connections,

@@ -66,7 +66,7 @@ fn parse_token<K: PageKey>(text: &str, query: u64, violations: &mut Violations) 
     match token.and_then(|token| Some((K::of_token(&token)?, token.query))) {
         Some((after, of)) if of == query => Some(after),
         Some(_) => {
-            violations.add("page_token", "is of a list with other filters");
+            violations.add("page_token", "belongs to a list with other filters");
             None
         }
         None => {
@@ -92,7 +92,7 @@ impl PageKey for i64 {
     }
 
     fn of_token(token: &Token) -> Option<Self> {
-        // A token with an id is of a list in another order.
+        // A token with an id belongs to a list in another order.
         token.after()?.is_none().then_some(token.position)
     }
 }

@@ -1,4 +1,4 @@
-//! Resume tokens: what a watch is of, and where it goes on.
+//! Resume tokens: what a watch follows, and where it goes on.
 //!
 //! A token alone is a request. A caller who repeats the query beside it has to repeat
 //! it as it was: names are not looked up again, since a deployment that is gone by now

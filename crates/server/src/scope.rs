@@ -60,7 +60,7 @@ impl ServerState {
         let caller = request.extensions().get::<Caller>().cloned();
         let scope = Scope {
             shared: self.clone(),
-            // Nobody gets here without one.
+            // No call gets here without one.
             caller: caller.ok_or_else(credentials_missing)?,
         };
         Ok((scope, request.into_inner()))
@@ -169,8 +169,8 @@ impl Scope {
         }
     }
 
-    /// Whether a deployment is of one of the caller's projects. One that is not
-    /// there may pass; whoever looks for it finds nothing.
+    /// Whether a deployment belongs to one of the caller's projects. One that is not
+    /// there may pass; a look-up of it finds nothing.
     async fn is_visible(&self, id: DeploymentId) -> Result<bool, Status> {
         self.are_visible(&[id]).await
     }
@@ -191,7 +191,7 @@ impl Scope {
         Ok(hidden.is_none())
     }
 
-    /// Those of some routes that are of other projects than the caller's.
+    /// Those of some routes that belong to other projects than the caller's.
     pub(crate) async fn hidden_routes(&self, ids: &[RouteId]) -> Result<HashSet<RouteId>, Status> {
         if self.caller.may_see_all() {
             return Ok(HashSet::new());

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-/// What a token says. A page token is of one ordered list, a resume token of a watch.
+/// What a token says. A page token belongs to one ordered list, a resume token to a watch.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Token {
     #[prost(uint32, tag = "1")]
@@ -121,7 +121,7 @@ fn uuids(bytes: &[u8]) -> Option<Vec<Uuid>> {
         .then(|| whole.iter().copied().map(Uuid::from_bytes).collect())
 }
 
-/// A token of another version is of another release.
+/// A token of another version comes from another release.
 const VERSION: u32 = 1;
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ pub fn counts(
     let mut green = ReplicaCounts::default();
     let rollout = deployment.state.rollout();
     for route in routes {
-        // First: a retained route is of an earlier revision, and would count nowhere.
+        // First: a retained route belongs to an earlier revision, and would count nowhere.
         if route.status.is_active() && route.retained_at.is_some() {
             blue.retained += 1;
         } else if rollout.is_some_and(|rollout| rollout.deploying == route.revision) {

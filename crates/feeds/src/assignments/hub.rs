@@ -19,7 +19,7 @@ pub(super) type GroupTopic = (String, Projects);
 /// Hands the open assignments of a group to its subscribers, whole, at every read.
 pub(super) struct AssignmentHub {
     groups: Mutex<Groups>,
-    /// Notified when somebody subscribes.
+    /// Notified at each new subscription.
     subscribed: Notify,
 }
 
@@ -92,7 +92,7 @@ impl AssignmentHub {
         }
     }
 
-    /// Resolves when somebody subscribed.
+    /// Resolves at a new subscription.
     pub(super) async fn subscribed(&self) {
         self.subscribed.notified().await;
     }
@@ -137,7 +137,7 @@ impl AssignmentHub {
         }
     }
 
-    /// When the next group is to be read; none when nobody subscribes to any.
+    /// When the next group is to be read; none without a subscription.
     pub(super) fn next_read_at(&self) -> Option<Instant> {
         let groups = lock(&self.groups);
         groups.by_topic.values().map(|it| it.next_read_at).min()

@@ -1,4 +1,4 @@
-//! Reads the open assignments: one loop each process, as long as somebody subscribes.
+//! Reads the open assignments: one loop each process, as long as there is a subscription.
 
 use tokio::{
     sync::broadcast::{

@@ -39,7 +39,7 @@ impl GroupWatch {
     }
 }
 
-/// What tells an assignment from the others of its group.
+/// What identifies an assignment within its group.
 fn key(assignment: &Assignment) -> (RouteId, Action) {
     (assignment.route.view.id, assignment.action)
 }

@@ -26,10 +26,10 @@ pub(super) enum EventTopic {
 pub(crate) struct EventHub {
     subscribers: Mutex<Subscribers>,
     /// The high-water mark: up to here the log is stable and handed out. None as long
-    /// as nobody subscribes.
+    /// as there is no subscription.
     stable: watch::Sender<Option<i64>>,
     capacity: usize,
-    /// Notified when somebody subscribes.
+    /// Notified at each new subscription.
     subscribed: Arc<Notify>,
 }
 
@@ -153,7 +153,7 @@ impl EventHub {
         }
     }
 
-    /// Whether nobody subscribes. Then the reader rests, and how far the log is stable
+    /// Whether there is no subscription. Then the reader rests, and how far the log is stable
     /// is not known any more.
     pub(crate) fn is_idle(&self) -> bool {
         let subscribers = lock(&self.subscribers);

@@ -13,7 +13,7 @@ use super::{
     hub::{EventSubscription, EventTopic},
 };
 
-/// What a watch is of.
+/// What a watch follows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WatchTarget {
     /// These deployments, in the order of their ids.
@@ -37,7 +37,7 @@ pub struct WatchCursor {
 pub struct WatchedEvent {
     /// The event.
     pub event: Arc<CommittedEvent>,
-    /// Whether it is the last event before the watch, which tells how its deployment
+    /// Whether it is the last event before the watch, which shows how its deployment
     /// was when the watch began.
     pub is_snapshot: bool,
     /// Where another watch goes on after it.
@@ -47,7 +47,7 @@ pub struct WatchedEvent {
 /// Why a watch ended.
 #[derive(Debug, Error)]
 pub enum WatchError {
-    /// The cursor is of another database.
+    /// The cursor belongs to another database.
     #[error("the position is not in this database's log")]
     UnknownPosition,
     /// Events after the cursor were deleted.

@@ -19,7 +19,7 @@ pub(crate) struct TableHub {
     store: Store,
     /// By deployment, or by none for all of them.
     subscribers: Mutex<Subscriptions<Option<DeploymentId>, TableMailbox>>,
-    /// Notified when somebody subscribes.
+    /// Notified at each new subscription.
     subscribed: Arc<Notify>,
 }
 
@@ -68,7 +68,7 @@ impl TableHub {
         }
     }
 
-    /// Whether nobody subscribes.
+    /// Whether there is no subscription.
     pub(crate) fn is_idle(&self) -> bool {
         lock(&self.subscribers).is_empty()
     }
@@ -105,7 +105,7 @@ impl TableHub {
         }
     }
 
-    /// Those of the dirty tables that somebody subscribed to; none when that is every
+    /// Those of the dirty tables that have a subscription; none when that is every
     /// table there is.
     fn subscribed_of(&self, dirty: &DirtyTables) -> Option<Vec<DeploymentId>> {
         let subscribers = lock(&self.subscribers);

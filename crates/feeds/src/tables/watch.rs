@@ -118,7 +118,7 @@ impl TableWatch {
         Ok(visible.filter(|table| self.is_newer(table)).collect())
     }
 
-    /// Those of the deployments taken that are of the watch's projects; none when all
+    /// Those of the deployments taken that belong to the watch's projects; none when all
     /// are.
     async fn visible_of_taken(&self) -> Result<Option<HashSet<DeploymentId>>, StoreError> {
         let Projects::These(projects) = &self.projects else {

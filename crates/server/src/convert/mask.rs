@@ -16,7 +16,7 @@ pub(crate) struct FieldPath(Vec<FieldDescriptor>);
 #[derive(Clone, Debug)]
 pub(crate) struct MessageMask {
     paths: Vec<FieldPath>,
-    /// Nobody named the paths: they are what is set.
+    /// The request names no paths: the fields that are set count.
     is_implied: bool,
 }
 
@@ -97,7 +97,7 @@ impl FieldPath {
             let mut fields = it.fields();
             fields.find_map(|(other, _)| same_oneof(&other, field).then_some(other))
         });
-        // Whoever names several ways allows for any of them.
+        // A mask that names several alternatives allows any of them.
         set.is_none_or(|set| {
             let set = Self([parent, &[set]].concat());
             !paths.contains(&set)

@@ -43,7 +43,7 @@ pub(crate) fn parse_revision(
     violations: &mut Violations,
 ) -> Option<RevisionReference> {
     // Numbers have leading zeros without end.
-    let number = Some(text).filter(|text| text.len() <= LONGEST_NUMBER);
+    let number = Some(text).filter(|text| text.len() <= MAX_REVISION_DIGITS);
     if let Some(Ok(number)) = number.map(str::parse::<i64>) {
         violations.check(number > 0, field, "revisions are numbered from 1");
         return Some(RevisionReference::Number(number));
@@ -79,7 +79,7 @@ pub(crate) fn check_name(field: &str, text: &str, violations: &mut Violations) {
     );
 }
 
-const LONGEST_NUMBER: usize = 20;
+const MAX_REVISION_DIGITS: usize = 20;
 
 #[cfg(test)]
 mod tests {

@@ -132,8 +132,18 @@ fn parse_health_check(
         } else {
             wire.path.clone()
         },
-        interval: parse("interval", wire.interval.as_ref(), default.interval, LEAST),
-        timeout: parse("timeout", wire.timeout.as_ref(), default.timeout, LEAST),
+        interval: parse(
+            "interval",
+            wire.interval.as_ref(),
+            default.interval,
+            MIN_DURATION,
+        ),
+        timeout: parse(
+            "timeout",
+            wire.timeout.as_ref(),
+            default.timeout,
+            MIN_DURATION,
+        ),
         initial_delay: parse(
             "initial_delay",
             wire.initial_delay.as_ref(),
@@ -145,4 +155,4 @@ fn parse_health_check(
 
 /// How large a spec may be, as the wire has it.
 const MAX_SPEC: usize = 64 * 1024;
-const LEAST: Duration = Duration::from_millis(10);
+const MIN_DURATION: Duration = Duration::from_millis(10);

@@ -142,8 +142,8 @@ fn parse_health(wire: v1::RouteHealthStatus) -> Option<RouteHealth> {
     }
 }
 
-/// Why something failed comes from programs that nobody checked: it is made to
-/// fit, since to refuse it would help nobody.
+/// Why something failed comes from programs that were not checked: it is made to
+/// fit, since a refusal would only lose it.
 fn sentence(failure: &str) -> String {
     let end = failure.floor_char_boundary(MAX_FAILURE);
     failure[..end].replace('\0', "\u{fffd}")

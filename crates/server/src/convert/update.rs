@@ -45,7 +45,7 @@ pub(crate) fn parse_update(
     let request = dynamic(wire);
     let mask = parse_mask(wire, &request, violations);
     let update = SpecUpdate { mask, request };
-    // Into a spec that breaks no rule, so that whatever is wrong is of the request.
+    // Into a spec that breaks no rule, so that whatever is wrong comes from the request.
     let mut sample = dynamic(&request_of(&sample(&update)));
     if update.mask.merge(&mut sample, &update.request).is_ok() {
         parse_spec(&sample, violations);

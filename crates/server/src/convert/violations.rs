@@ -26,7 +26,7 @@ impl Violations {
         // Grows even by what does not fit, so that the listed
         // ones are the first ones without a gap.
         self.size += field.len() + description.len() + OVERHEAD;
-        if self.size <= ROOM {
+        if self.size <= MAX_DETAILS_BYTES {
             self.told.push(FieldViolation::new(field, description));
         }
     }
@@ -92,15 +92,15 @@ impl Violations {
 
 /// A text that may be the caller's, at a length that can be shown.
 fn cut(text: &str) -> String {
-    if text.len() <= LONGEST {
+    if text.len() <= MAX_VALUE_BYTES {
         return text.to_owned();
     }
-    let end = text.floor_char_boundary(LONGEST);
+    let end = text.floor_char_boundary(MAX_VALUE_BYTES);
     format!("{}…", &text[..end])
 }
 
 /// Details stand in a header, in base64, beside the message. Some clients take
 /// 8 KiB of headers and no more.
-const ROOM: usize = 4 * 1024;
+const MAX_DETAILS_BYTES: usize = 4 * 1024;
 const OVERHEAD: usize = 8;
-const LONGEST: usize = 300;
+const MAX_VALUE_BYTES: usize = 300;

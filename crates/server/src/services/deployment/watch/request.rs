@@ -90,14 +90,14 @@ fn parse_token(
             violations.check(
                 alone || token.query == watch_query(&message.deployments, &message.project),
                 "resume_token",
-                "is of a watch of something else",
+                "belongs to a watch of something else",
             );
         }
     }
     resumed
 }
 
-/// Checks that the caller may see what a token is of: it may be another caller's
+/// Checks that the caller may see what a token is for: it may be another caller's
 /// token, or made up.
 async fn check_visible(scope: &Scope, target: &WatchTarget) -> Result<(), Status> {
     match target {
