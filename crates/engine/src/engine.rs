@@ -209,7 +209,7 @@ impl Engine {
         match &self.backend {
             Backend::Pg(pool) => {
                 // Out of the pool for good: returned, it would go on listening, and hold
-                // notifications that nobody reads.
+                // notifications that are never read.
                 let connection = pool.take().await?;
                 Ok(Some(Listener::start(connection, channel).await?))
             }

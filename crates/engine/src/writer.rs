@@ -299,7 +299,7 @@ impl WriterGuard {
         match outcome.wait_for(Option::is_some).await.as_deref() {
             Ok(Some(Ok(()))) => Ok(()),
             Ok(Some(Err(why))) => Err(EngineError::Internal(why.clone())),
-            // The runtime is ending, and nobody knows whether it was committed.
+            // The runtime is ending, and it is unknown whether the group was committed.
             Ok(None) | Err(_) => Err(EngineError::Unavailable("the writer has gone".into())),
         }
     }
@@ -379,7 +379,7 @@ impl WriterState {
     /// dropped: the connection is closed, and the units get an error instead of waiting for
     /// ever.
     async fn commit(&mut self) {
-        // A failure has told its units already, or a unit has committed it at its end.
+        // A failure has ended its units already, or a unit has committed it at its end.
         let Some(group) = self.group.take() else {
             return;
         };

@@ -79,6 +79,7 @@ impl StoreConnection {
                     .select(deployments::id);
                 query = query.filter(routes::deployment_id.eq_any(theirs));
             }
+            // In the order of the index on groups, so that a page needs no sort.
             query
                 .order((assignments::available_at, assignments::route_id))
                 .limit(limit)
@@ -97,6 +98,7 @@ impl StoreConnection {
         resource_group: String,
         now: Timestamp,
     ) -> Result<Option<Timestamp>, StoreError> {
+        // Of every project: a caller may look once in vain, but never too late.
         let at: Option<Sql<Timestamp>> = with_conn!(self, |c| assignments::table
             .filter(assignments::resource_group.eq(resource_group))
             .filter(assignments::available_at.gt(Sql(now)))

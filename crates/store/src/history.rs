@@ -143,6 +143,7 @@ pub(crate) fn repeat_moves(of: Vec<(DeploymentId, i64)>, now: Timestamp) -> Writ
         Column::new(history::number, numbers),
     ];
     Write::update("repeat moves", "history", keys).set_all((
+        // Counted by the database, since the row was not read.
         history::attempts.eq(history::attempts + 1),
         history::updated_at.eq(Sql(now)),
     ))

@@ -86,6 +86,7 @@ pub async fn inspect(url: &str) -> Result<Inspection, CheckError> {
     let mut read_only = about.read_only;
     let mut record = None;
     match schema {
+        // Only then has a server tables to make.
         SchemaState::Missing | SchemaState::Behind if !about.may_create => {
             read_only.get_or_insert_with(|| "its role may not make tables".to_owned());
         }

@@ -83,6 +83,8 @@ impl StoreConnection {
     ) -> Result<Vec<(RouteId, DeploymentId)>, StoreError> {
         let since = Sql(since);
         let rows: Vec<(Sql<RouteId>, Sql<DeploymentId>)> = load!(self, {
+            // A report that changes the health is on the route at once. One that repeats it is
+            // here, some time later.
             let never = last_reports::health_at.is_null();
             let mut query = routes::table
                 .left_join(last_reports::table.on(last_reports::route_id.eq(routes::id)))

@@ -114,7 +114,7 @@ impl LogTailer {
             self.state = TailState::Waiting { last, writers };
         }
         if let TailState::Waiting { last, writers } = &self.state {
-            // Until then an event may appear below `last`, and nobody would ever be shown it.
+            // Until then an event may appear below `last`, and no poll would ever return it.
             if !are_over(writers, &mut reader).await? {
                 return Ok(LogPoll::waiting());
             }

@@ -93,5 +93,5 @@ impl Notifier {
     }
 }
 
-// A receiver that lags behind by more polls instead, so a burst costs no more memory.
+// A receiver that lags by more has to poll, so a burst of commits costs no more memory.
 const CAPACITY: usize = 4_096;

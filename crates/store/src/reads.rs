@@ -237,6 +237,7 @@ impl Store {
         ids.truncate(limit);
         let next = ids.last().copied().filter(|_| ids.len() == limit);
         let entries = reader.list_last_events(ids, up_to).await?;
+        // After the read, as in `read_log`.
         if reader.is_forgotten_at(filter, up_to).await? {
             return Err(ReadLogError::Forgotten);
         }

@@ -45,10 +45,11 @@ impl Store {
     }
 
     async fn relay_over(&self, mut listener: Listener) -> Result<Infallible, StoreError> {
+        // A new one for each connection is enough: it only says which notifications are one's own.
         let me = Uuid::now_v7();
         // Before the hints: a commit is covered by them, or is received here.
         let mut commits = self.subscribe();
-        // There may have been commits while nobody listened, here and elsewhere.
+        // Commits may have been missed while there was no connection, here and elsewhere.
         self.notifier().notify_remote(RemoteHint::anything());
         let mut pending = Some(RemoteHint::anything());
         let mut quiet_until = Instant::now();
@@ -74,6 +75,7 @@ impl Store {
                     coalesce(&mut pending, commit);
                     false
                 }
+                // For commits within the interval: nothing else wakes this loop to send them.
                 () = sleep_until(quiet_until), if pending.is_some() => false,
                 () = sleep_until(last_response + PROBE_INTERVAL) => true,
             };

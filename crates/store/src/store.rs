@@ -204,6 +204,7 @@ impl Store {
         mut tx: UnitTransaction,
         work: impl AsyncFnOnce(&mut UnitTransaction) -> Result<T, E>,
     ) -> Result<T, E> {
+        // A unit that is cancelled here drops `tx`, which closes its connection.
         measured(async |end: &mut TransactionEnd| match work(&mut tx).await {
             Ok(value) => {
                 let committed = tx.commit(self.notifier.clone()).await;

@@ -46,6 +46,7 @@ impl StoreConnection {
             .filter(deployments::id.eq(routes::deployment_id))
             .select(deployments::current_since)
             .single_value();
+        // They have ended, but the strategy counts them: they lengthen the back-off.
         let failed = routes::drained_at
             .is_null()
             .and(routes::created_at.nullable().ge(since));

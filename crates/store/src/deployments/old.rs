@@ -29,6 +29,7 @@ impl StoreConnection {
                 .filter(beyond)
                 .order(deployments::id)
                 .select(deployments::id)
+                // The join has a row for each revision beyond the limit.
                 .distinct()
                 .limit(limit)
         })?;

@@ -14,6 +14,7 @@ persisted!(Policy => PolicyDocument);
 #[derive(Serialize, Deserialize)]
 pub(crate) struct PolicyDocument {
     strategy: StrategyDocument,
+    // serde writes a Duration as `secs` and `nanos`, which are names on disk as well.
     progress_deadline: Duration,
     drain_grace: Duration,
 }

@@ -13,8 +13,8 @@ persisted!(Status => StatusDocument);
 pub(crate) struct StatusDocument {
     blue: CountsDocument,
     green: CountsDocument,
-    #[serde(default, skip_serializing_if = "ArrayVec::is_empty")]
     // As many as `Blockers` holds: a longer list does not parse.
+    #[serde(default, skip_serializing_if = "ArrayVec::is_empty")]
     blockers: ArrayVec<BlockerDocument, 8>,
 }
 

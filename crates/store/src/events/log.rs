@@ -131,8 +131,8 @@ impl StoreConnection {
         )?;
         let (mut found, later): (Vec<Row>, Vec<Row>) =
             rows.into_iter().partition(|row| row.0 <= up_to);
-        // The deployment has changed behind `up_to` since. Its last event there is the one whose
-        // next one is not there.
+        // These have changed after `up_to`. The last event up to it is the one whose next one is
+        // after it.
         if !later.is_empty() {
             let ids: Vec<_> = later.into_iter().map(|row| row.1).collect();
             let next = diesel::alias!(events as next);

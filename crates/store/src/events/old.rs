@@ -96,6 +96,7 @@ impl StoreConnection {
             self,
             horizon::table.select((horizon::events, horizon::deployments))
         )?;
+        // The row comes with the schema. Without it, a log with gaps would seem complete.
         expect_rows("read horizon", 1, rows.len())?;
         let (events, deployments) = rows[0];
         Ok(Horizon {
@@ -111,6 +112,7 @@ impl StoreConnection {
         filter: &EventFilter,
         position: i64,
     ) -> Result<bool, StoreError> {
+        // Nothing after the horizon was pruned, so for a position there no event is looked at.
         let horizon = self.horizon().await?;
         Ok(self.is_one_forgotten(filter, position, horizon).await?
             || position < horizon.events && self.is_one_cut_off(filter, position).await?)
@@ -124,7 +126,7 @@ impl StoreConnection {
         position: i64,
     ) -> Result<bool, StoreError> {
         let horizon = self.horizon().await?;
-        // Also when nothing is gone behind it: what was before may be.
+        // Also if all events after it are there: those before it may be gone.
         Ok(self.is_one_forgotten(filter, position, horizon).await?
             || self.is_one_cut_off(filter, position).await?)
     }

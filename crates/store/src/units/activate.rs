@@ -90,10 +90,11 @@ impl Store {
                 created_at: held.now,
                 created_by: call.actor.clone(),
             };
+            // Before what `activate` writes, since its routes refer to the revision.
             tx.write([insert_revisions([revision.clone()])]);
             let deployment = if activate_it {
-                // Never superseding: during a rollout both are refused, and no revision is left
-                // behind.
+                // Never superseding: during a rollout the call is refused, and then its revision
+                // is not recorded either.
                 activate(tx, held, revision.id, false, call).await?
             } else {
                 let deployment = held.deployment;

@@ -69,6 +69,7 @@ impl BatchRunner for Store {
         let outcome = |success: BatchOutcome| failed.clone().unwrap_or(success);
         let decided = decided.into_iter();
         let decided = decided.map(|call| (call, outcome(BatchOutcome::Committed)));
+        // Others have locked their deployments, or these cannot be read.
         let skipped = waiting.into_values();
         let skipped = skipped.map(|call| (call, outcome(BatchOutcome::RunAlone)));
         decided.chain(skipped).collect()
@@ -120,7 +121,7 @@ async fn decide_all(
         let Some(mut call) = waiting.remove(&id) else {
             continue;
         };
-        // Nobody would get its reply, and nothing of it was decided yet.
+        // No caller would get its reply, and nothing of it was decided yet.
         if call.is_gone() {
             continue;
         }

@@ -25,6 +25,7 @@ impl Store {
         let terms = call.clone();
         self.batched(id, call, move |held| {
             let transition = held.decide(verbs::delete).map_err(UnitError::Refused)?;
+            // The index on live names leaves this state out, so the name is free with the commit.
             let plan = PlannedChange::of_call(transition, Phase::Delete);
             Ok(Updated::by(held.write_set(&plan, &terms)))
         })

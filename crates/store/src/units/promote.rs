@@ -112,6 +112,7 @@ fn decide(held: &Locked, expected: Option<RevisionId>) -> Result<Transition, Pro
 fn sides(actions: &RouteActions) -> (Vec<RouteId>, Vec<RouteId>) {
     (
         actions.promote.clone(),
+        // A retained route has lost its traffic as well.
         [actions.retain.as_slice(), &actions.drain].concat(),
     )
 }

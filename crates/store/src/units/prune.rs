@@ -148,7 +148,7 @@ impl Store {
                         deleted += connection.delete_events(deployment, sequence).await?;
                     }
                     // In the same transaction. A watch that resumes must find either its events or
-                    // a horizon that tells it that they are gone.
+                    // a horizon after them.
                     tx.connection().await?.forget_events(last).await?;
                     Ok::<_, StoreError>(deleted)
                 })

@@ -69,6 +69,7 @@ impl Store {
             Err(error) if error.is_of_rows() => self.reconcile_alone(taken, backoff, now).await?,
             together => together?,
         };
+        // After the commit: a deployment whose reconcile was rolled back has not succeeded.
         backoff.reset(&batch.done);
         // A lost connection is not the deployment's fault, so it does not count as its failure.
         let failed = batch.failed.iter().filter(|(_, error)| error.is_of_rows());
@@ -153,7 +154,7 @@ impl Store {
     /// When the database fails, or the deployment's row cannot be read.
     pub async fn reconcile(&self, id: DeploymentId) -> Result<Option<Deployment>, StoreError> {
         self.write(async |tx: &mut UnitTransaction| {
-            // It never waits. Whoever holds the lock decides when the deployment is due again.
+            // It never waits. The holder of the lock decides when the deployment is due again.
             let locked = tx.lock_available(vec![id]).await?;
             let Some((_, locked)) = locked.into_iter().next() else {
                 return Ok(None);

@@ -65,6 +65,7 @@ impl Store {
         // One for all of them: several that are held are not waited for in series.
         let since = WaitStart::now();
         let ids = reports.iter().map(Report::route).collect();
+        // Without a lock: most reports change nothing, and this read is all that they cost.
         let known = self.reader().await?.find_routes(ids).await?;
         let mut batch = Batch::of(reports, known);
         // For one alone there is nothing to be gained by it.
@@ -109,7 +110,7 @@ impl Store {
             let (mut applied, mut changes) = (Vec::new(), Vec::new());
             let owners = batch.open.keys().copied().collect();
             for (of, held) in tx.lock_available(owners).await? {
-                // One that cannot be read is told so when it is alone.
+                // A deployment that cannot be read fails when it is alone.
                 let Ok(held) = held else { continue };
                 let (results, change) = apply_reports(tx, held, batch.of_one(of)).await?;
                 applied.push((of, results));
@@ -217,7 +218,7 @@ async fn apply_reports<'a, R: Report + 'a>(
             .iter_mut()
             .find(|route| route.view.id == report.route())
         else {
-            // It is over for so long that no decision needs it.
+            // The route has ended, and no decision needs it any more.
             let connection = tx.connection().await?;
             let found = connection.find_routes(vec![report.route()]).await?;
             results.push(match found.first() {

@@ -62,8 +62,8 @@ impl Store {
                 .decide(|observed| verbs::update(observed, spec.target_replicas, &spec.policy))
                 .map_err(|rejection| UnitError::Refused(UpdateRefusal::Rules(rejection)))?;
             let spec = changed.map_err(|error| UnitError::Refused(UpdateRefusal::Spec(error)))?;
-            // Only the reply is written, so that a repeat of the request gets the same one.
             if spec == present {
+                // Only the reply is written, so that a repeat of the request gets the same one.
                 let deployment = old.clone();
                 return Ok((Updated { deployment }, None));
             }

@@ -75,6 +75,7 @@ impl Report for StatusReport {
 
     fn check(&self, route: &Route) -> Result<(), ReportError> {
         let (from, to) = (route.view.status, self.status);
+        // The same status once more may bring an address or a session that was not known.
         if from == to || from.may_become(to) {
             Ok(())
         } else {
