@@ -159,8 +159,8 @@ impl StoreConnection {
         let deleted = with_conn!(self, |c| diesel::delete(revisions::table)
             .filter(revisions::id.eq_any(ids))
             .execute(c))?;
-        // They were listed under the lock of their deployment, so nothing else can have deleted
-        // them.
+        // They were listed under the lock of their deployment. A missing one means that the
+        // decision to delete them rests on rows that have changed.
         expect_rows("delete revisions", count, deleted)?;
         Ok(deleted)
     }

@@ -112,7 +112,7 @@ impl From<Deployment> for DeploymentRow {
                 previous_revision_id: deployment.previous.map(Sql),
                 current_since: Sql(deployment.current_since),
                 rollout,
-                // A CHECK keeps both numbers at 1,000 or less, so that no sign is lost.
+                // CHECKs keep this and the history limit at 1,000 or less, so that no sign is lost.
                 target_replicas: deployment.target_replicas.cast_signed(),
                 policy: Json(deployment.policy),
                 revision_history_limit: deployment.revision_history_limit.cast_signed(),
