@@ -28,6 +28,8 @@ pub(super) struct WholeRolloutDocument {
     progress: StopwatchDocument,
     best_ready: u32,
     steady: Option<SteadyDocument>,
+    // Not in events and replies of programs that had no pauses yet.
+    #[serde(default)]
     resumed_at: Micros,
 }
 
