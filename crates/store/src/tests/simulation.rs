@@ -16,8 +16,9 @@ mod agenda;
 mod callers;
 mod coordinator;
 mod coverage;
-mod dice;
 mod fleet;
+#[path = "../../../strategy/tests/generators/mod.rs"]
+mod generators;
 mod life;
 mod poison;
 mod policies;
@@ -59,9 +60,7 @@ async fn everything_comes_to_rest_and_the_invariants_hold(#[case] engine: Engine
         begun.elapsed()
     ));
     if seeds >= u64::from(SEEDS) {
-        for what in EXPECTED {
-            assert!(coverage.has(what), "never came across {what:?}");
-        }
+        coverage.require(EXPECTED);
     }
 }
 

@@ -19,12 +19,12 @@ mod coverage;
 mod fleet;
 mod legal;
 mod policies;
-mod rng;
 mod run;
 mod trace;
 mod waits;
 
-use self::{coverage::RunCoverage, policies::StrategyKind, run::SimulatedRun};
+use self::{coverage::RunCoverage, run::SimulatedRun};
+use crate::generators::policies::StrategyKind;
 
 #[test]
 fn a_cluster_with_blue_green() {
@@ -62,19 +62,17 @@ fn a_cluster_with_rolling() {
     );
 }
 
-fn simulate(way: StrategyKind, expected: &[(&'static str, &'static str)]) {
+fn simulate(kind: StrategyKind, expected: &[(&'static str, &'static str)]) {
     let runs = number("VIRIDIAN_RUNS").unwrap_or(RUNS);
     let first = number("VIRIDIAN_SEED").unwrap_or(0);
     let mut coverage = RunCoverage::default();
     let mut steps = 0;
     for seed in (first..).take(usize::try_from(runs).expect("a number of runs")) {
-        steps += SimulatedRun::new(seed, way, &mut coverage).live();
+        steps += SimulatedRun::new(seed, kind, &mut coverage).live();
     }
-    tell(&format!("{way:?}: {runs} runs, {steps} steps{coverage}"));
+    tell(&format!("{kind:?}: {runs} runs, {steps} steps{coverage}"));
     if runs >= RUNS {
-        for what in expected.iter().chain(EXPECTED) {
-            assert!(coverage.has(*what), "never came across {what:?}");
-        }
+        coverage.require(expected.iter().chain(EXPECTED));
     }
 }
 

@@ -11,6 +11,8 @@ mod cluster;
 mod destroy;
 mod drain;
 mod gate;
+#[path = "../generators/mod.rs"]
+mod generators;
 mod health;
 mod model;
 mod moves;

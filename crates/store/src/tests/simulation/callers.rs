@@ -5,10 +5,7 @@ use std::fmt::Debug;
 use uuid::Uuid;
 use viridian_strategy::{DeploymentId, DeploymentState, Lifecycle, RevisionId, Strategy, SubStep};
 
-use super::{
-    dice::Dice,
-    policies::{PolicyChange, small},
-};
+use super::{generators::rng::Rng, policies::PolicyChange};
 use crate::{
     Deployment, DeploymentSpec, Request, RequestContext, RequestId, Store, StoreError, UnitError,
     tests::fixture::{amend, call, spec},
@@ -38,8 +35,8 @@ pub(super) enum Told {
 }
 
 impl Ask {
-    pub(super) fn at_random(known: &[RevisionId], paused: bool, dice: &mut Dice) -> Self {
-        if paused && dice.one_in(2) {
+    pub(super) fn at_random(known: &[RevisionId], paused: bool, rng: &mut Rng) -> Self {
+        if paused && rng.one_in(2) {
             return Self::Pause(false);
         }
         let asks = [
@@ -53,15 +50,15 @@ impl Ask {
             (3, 7),
             (1, 8),
         ];
-        match dice.weighed(&asks) {
-            1 if !known.is_empty() => Self::Activate(dice.pick(known), dice.one_in(2)),
-            0 | 1 => Self::Create(!dice.one_in(6)),
+        match rng.weighed(&asks) {
+            1 if !known.is_empty() => Self::Activate(rng.pick(known), rng.one_in(2)),
+            0 | 1 => Self::Create(!rng.one_in(6)),
             2 => Self::Promote,
             3 => Self::Abort,
             4 => Self::RollBack,
-            5 => Self::Scale(small(dice, 0, 4)),
-            6 => Self::Policy(PolicyChange::at_random(dice)),
-            7 => Self::Pause(!dice.one_in(3)),
+            5 => Self::Scale(rng.between_u32(0, 4)),
+            6 => Self::Policy(PolicyChange::at_random(rng)),
+            7 => Self::Pause(!rng.one_in(3)),
             _ => Self::Delete,
         }
     }
@@ -140,10 +137,10 @@ impl Ask {
 }
 
 /// The terms of a call: some can be repeated.
-pub(super) fn terms(dice: &mut Dice) -> RequestContext {
-    let id = u128::from(dice.between(0, u64::MAX)) << 64 | u128::from(dice.between(0, u64::MAX));
+pub(super) fn terms(rng: &mut Rng) -> RequestContext {
+    let id = u128::from(rng.between(0, u64::MAX)) << 64 | u128::from(rng.between(0, u64::MAX));
     RequestContext {
-        request: dice.one_in(3).then(|| Request {
+        request: rng.one_in(3).then(|| Request {
             id: RequestId(Uuid::from_u128(id)),
             method: "Call",
             fingerprint: b"the same".to_vec(),

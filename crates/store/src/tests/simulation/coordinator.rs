@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::broadcast::{Receiver, error::TryRecvError};
 use viridian_strategy::Timestamp;
 
-use super::dice::Dice;
+use super::generators::rng::Rng;
 use crate::{FailureBackoff, Notification, ReconcileBatch, Store};
 
 pub(super) struct Coordinator {
@@ -22,12 +22,12 @@ pub(super) struct Coordinator {
     /// How many take batches side by side.
     workers: usize,
     /// Of so many announcements one is lost.
-    loses: Option<u32>,
+    loses: Option<u64>,
 }
 
 impl Coordinator {
     /// One that has just been started: it looks at once.
-    pub(super) fn start(db: &Store, now: Timestamp, workers: usize, loses: Option<u32>) -> Self {
+    pub(super) fn start(db: &Store, now: Timestamp, workers: usize, loses: Option<u64>) -> Self {
         Self {
             look_at: now,
             assignments_at: Some(now),
@@ -41,7 +41,7 @@ impl Coordinator {
     }
 
     /// Hears what was committed until now.
-    pub(super) fn hear(&mut self, now: Timestamp, dice: &mut Dice) {
+    pub(super) fn hear(&mut self, now: Timestamp, rng: &mut Rng) {
         loop {
             let commit = match self.commits.try_recv() {
                 Ok(commit) => commit,
@@ -56,7 +56,7 @@ impl Coordinator {
             if commit.may_assign(super::GROUP) {
                 self.assignments_at = Some(now);
             }
-            let is_lost = self.loses.is_some_and(|many| dice.one_in(many));
+            let is_lost = self.loses.is_some_and(|many| rng.one_in(many));
             if commit.made_due() && !is_lost {
                 self.look_at = self.look_at.min(now);
             }
@@ -68,9 +68,9 @@ impl Coordinator {
         &mut self,
         db: &Store,
         now: Timestamp,
-        dice: &mut Dice,
+        rng: &mut Rng,
     ) -> Vec<ReconcileBatch> {
-        let batch = dice.pick(&[3, 20, 200]);
+        let batch = rng.pick(&[3, 20, 200]);
         let workers = (0..self.workers).map(|_| db.reconcile_due(batch, &self.aside));
         let passes = futures::future::join_all(workers).await;
         let passes: Vec<ReconcileBatch> = passes

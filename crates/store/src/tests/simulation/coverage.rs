@@ -1,7 +1,7 @@
 //! What came up in all lives together: a simulation in which nothing happens
 //! proves nothing.
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 use diesel::{
     QueryableByName,
@@ -10,11 +10,12 @@ use diesel::{
 
 use viridian_engine::load;
 
+use super::generators::counts::OccurrenceCounts;
 use crate::tests::fixture::Fixture;
 
 #[derive(Default)]
 pub(super) struct Coverage {
-    counts: BTreeMap<String, u64>,
+    counts: OccurrenceCounts<String>,
 }
 
 impl Coverage {
@@ -22,8 +23,8 @@ impl Coverage {
         self.add(what, 1);
     }
 
-    pub(super) fn has(&self, what: &str) -> bool {
-        self.counts.contains_key(what)
+    pub(super) fn require(&self, expected: &[&'static str]) {
+        self.counts.require(expected.iter().copied());
     }
 
     /// Counts what history has.
@@ -37,16 +38,13 @@ impl Coverage {
     }
 
     fn add(&mut self, what: &str, times: u64) {
-        *self.counts.entry(what.to_owned()).or_default() += times;
+        self.counts.add(what.to_owned(), times);
     }
 }
 
 impl fmt::Display for Coverage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (what, times) in &self.counts {
-            write!(f, "\n{times:>8} {what}")?;
-        }
-        Ok(())
+        self.counts.fmt(f)
     }
 }
 

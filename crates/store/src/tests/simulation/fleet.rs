@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use viridian_strategy::{
-    RouteHealth::{self, Degraded, Healthy, NotChecked, Unhealthy},
+    RouteHealth::Healthy,
     RouteId,
     RouteStatus::{FailedToStart, Running, Terminated, Terminating},
     Timestamp,
@@ -13,14 +13,17 @@ use viridian_strategy::{
 
 use super::{
     agenda::{Agenda, Happening},
-    dice::Dice,
+    generators::{
+        behavior::{BehaviorRates, ReplicaLoss, RevisionBehavior, StartOutcome},
+        rng::Rng,
+    },
 };
 use crate::{Action, Assignment, HealthReport, StatusReport, tests::fixture::report};
 
 #[derive(Default)]
 pub(super) struct Fleet {
     /// By the number of a revision.
-    kinds: BTreeMap<i64, Kind>,
+    behaviors: BTreeMap<i64, RevisionBehavior>,
     replicas: BTreeMap<RouteId, Replica>,
     /// Whether all goes well from now on.
     well: bool,
@@ -33,19 +36,8 @@ pub(super) enum Report {
     Health(HealthReport),
 }
 
-/// What a revision is like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Good,
-    Slow,
-    FailsToStart,
-    NeverHealthy,
-    Flaps,
-    Crashes,
-}
-
 struct Replica {
-    kind: Kind,
+    behavior: RevisionBehavior,
     place: Place,
     stopping: bool,
 }
@@ -64,27 +56,34 @@ impl Fleet {
         &mut self,
         assignment: &Assignment,
         now: Timestamp,
-        dice: &mut Dice,
+        rng: &mut Rng,
         agenda: &mut Agenda,
     ) {
         let id = assignment.route.view.id;
         match assignment.action {
             Action::Start if !self.replicas.contains_key(&id) => {
                 let number = assignment.revision.number;
-                let kind = *self.kinds.entry(number).or_insert_with(|| Kind::of(dice));
-                let kind = if self.well { Kind::Good } else { kind };
+                let behavior = *self
+                    .behaviors
+                    .entry(number)
+                    .or_insert_with(|| RevisionBehavior::at_random(rng, &RATES));
+                let behavior = if self.well {
+                    RevisionBehavior::Good
+                } else {
+                    behavior
+                };
                 let replica = Replica {
-                    kind,
+                    behavior,
                     place: Place::Starting,
                     stopping: false,
                 };
                 self.replicas.insert(id, replica);
-                self.begins(id, kind, now, dice, agenda);
+                self.begins(id, behavior, now, rng, agenda);
             }
             Action::Start => {}
             Action::Stop => {
                 let replica = self.replicas.entry(id).or_insert(Replica {
-                    kind: Kind::Good,
+                    behavior: RevisionBehavior::Good,
                     place: Place::Starting,
                     stopping: false,
                 });
@@ -93,9 +92,9 @@ impl Fleet {
                     let slow = if self.well {
                         0
                     } else {
-                        dice.pick(&[0, 0, 3, 30])
+                        rng.pick(&[0, 0, 3, 30])
                     };
-                    agenda.add(now + dice.wait(0, slow), Happening::Ends(id));
+                    agenda.add(now + rng.wait(0, slow), Happening::Ends(id));
                 }
             }
         }
@@ -104,21 +103,24 @@ impl Fleet {
     fn begins(
         &self,
         id: RouteId,
-        kind: Kind,
+        behavior: RevisionBehavior,
         now: Timestamp,
-        dice: &mut Dice,
+        rng: &mut Rng,
         agenda: &mut Agenda,
     ) {
-        let fails = !self.well && dice.one_in(25);
-        let (wait, happening) = match kind {
-            Kind::FailsToStart => (dice.wait(0, 8), Happening::FailsToStart(id)),
-            _ if fails => (dice.wait(0, 20), Happening::FailsToStart(id)),
-            Kind::Slow => (dice.wait(15, 60), Happening::Starts(id)),
-            // Hangs: neither starts nor fails.
-            _ if !self.well && dice.one_in(50) => return,
-            _ => (dice.wait(0, 6), Happening::Starts(id)),
+        let (after, outcome) = if self.well {
+            (rng.wait(0, RATES.start_within), StartOutcome::Starts)
+        } else {
+            match behavior.start(rng, &RATES) {
+                Some(start) => start,
+                None => return,
+            }
         };
-        agenda.add(now + wait, happening);
+        let happening = match outcome {
+            StartOutcome::Starts => Happening::Starts(id),
+            StartOutcome::Fails => Happening::FailsToStart(id),
+        };
+        agenda.add(now + after, happening);
     }
 
     /// Lets something happen; gives what is said of it.
@@ -126,7 +128,7 @@ impl Fleet {
         &mut self,
         happening: &Happening,
         now: Timestamp,
-        dice: &mut Dice,
+        rng: &mut Rng,
         agenda: &mut Agenda,
     ) -> Option<Report> {
         match *happening {
@@ -136,8 +138,8 @@ impl Fleet {
                     return None;
                 }
                 replica.place = Place::Runs;
-                let kind = replica.kind;
-                self.has_started(id, kind, now, dice, agenda);
+                let behavior = replica.behavior;
+                self.has_started(id, behavior, now, rng, agenda);
                 Some(Report::Status(report(id, Running)))
             }
             Happening::FailsToStart(id) => {
@@ -148,7 +150,7 @@ impl Fleet {
                 replica.place = Place::Over;
                 Some(Report::Status(report(id, FailedToStart)))
             }
-            Happening::Health(id) => self.is_checked(id, now, dice, agenda),
+            Happening::Health(id) => self.is_checked(id, now, rng, agenda),
             Happening::Vanishes(id) | Happening::Ends(id) => {
                 let replica = self.replicas.get_mut(&id)?;
                 if replica.place == Place::Over && !replica.stopping {
@@ -163,7 +165,7 @@ impl Fleet {
                     return None;
                 }
                 replica.stopping = true;
-                agenda.add(now + dice.wait(0, 10), Happening::Ends(id));
+                agenda.add(now + rng.wait(0, 10), Happening::Ends(id));
                 Some(Report::Status(report(id, Terminating)))
             }
             Happening::Again(ref report) => Some(report.clone()),
@@ -174,21 +176,21 @@ impl Fleet {
     fn has_started(
         &self,
         id: RouteId,
-        kind: Kind,
+        behavior: RevisionBehavior,
         now: Timestamp,
-        dice: &mut Dice,
+        rng: &mut Rng,
         agenda: &mut Agenda,
     ) {
-        agenda.add(now + dice.wait(0, 5), Happening::Health(id));
+        agenda.add(now + rng.wait(0, 5), Happening::Health(id));
         if self.well {
             return;
         }
-        if kind == Kind::Crashes {
-            agenda.add(now + dice.wait(1, 30), Happening::Vanishes(id));
-        } else if dice.one_in(12) {
-            agenda.add(now + dice.wait(1, 200), Happening::Vanishes(id));
-        } else if dice.one_in(30) {
-            agenda.add(now + dice.wait(1, 200), Happening::Preempted(id));
+        if let Some((after, loss)) = behavior.loss(rng, &RATES) {
+            let happening = match loss {
+                ReplicaLoss::Vanishes => Happening::Vanishes(id),
+                ReplicaLoss::Preempted => Happening::Preempted(id),
+            };
+            agenda.add(now + after, happening);
         }
     }
 
@@ -196,40 +198,22 @@ impl Fleet {
         &self,
         id: RouteId,
         now: Timestamp,
-        dice: &mut Dice,
+        rng: &mut Rng,
         agenda: &mut Agenda,
     ) -> Option<Report> {
         let replica = self.replicas.get(&id)?;
         if replica.place != Place::Runs {
             return None;
         }
-        let health = self.health(replica.kind, dice);
-        // A checker that is well has said it all.
-        if !self.well {
-            let next = match (health, replica.kind) {
-                (Healthy, Kind::Flaps) => dice.wait(1, 25),
-                (Healthy, _) => dice.wait(40, 300),
-                _ => dice.wait(1, 15),
-            };
+        let health = if self.well {
+            Healthy
+        } else {
+            let health = replica.behavior.health(rng);
+            let next = replica.behavior.next_check(health, rng, &RATES);
             agenda.add(now + next, Happening::Health(id));
-        }
+            health
+        };
         Some(Report::Health(HealthReport { route: id, health }))
-    }
-
-    fn health(&self, kind: Kind, dice: &mut Dice) -> RouteHealth {
-        if self.well {
-            return Healthy;
-        }
-        match kind {
-            Kind::NeverHealthy => dice.pick(&[NotChecked, Unhealthy, Degraded]),
-            Kind::Flaps => dice.pick(&[Healthy, Healthy, Unhealthy, Degraded, NotChecked]),
-            _ => dice.weighed(&[
-                (15, Healthy),
-                (1, Unhealthy),
-                (1, Degraded),
-                (1, NotChecked),
-            ]),
-        }
     }
 
     /// From now on every replica comes up, is healthy, and ends when it is told
@@ -238,7 +222,7 @@ impl Fleet {
         self.well = true;
         agenda.forget_fates();
         for (&id, replica) in &mut self.replicas {
-            replica.kind = Kind::Good;
+            replica.behavior = RevisionBehavior::Good;
             let happening = match replica.place {
                 _ if replica.stopping => Happening::Ends(id),
                 Place::Starting => Happening::Starts(id),
@@ -250,15 +234,19 @@ impl Fleet {
     }
 }
 
-impl Kind {
-    fn of(dice: &mut Dice) -> Self {
-        dice.weighed(&[
-            (7, Self::Good),
-            (1, Self::Slow),
-            (1, Self::FailsToStart),
-            (1, Self::NeverHealthy),
-            (1, Self::Flaps),
-            (1, Self::Crashes),
-        ])
-    }
-}
+const RATES: BehaviorRates = BehaviorRates {
+    good: 7,
+    start_within: 6,
+    slow_start: (15, 60),
+    failure_within: 8,
+    accident_one_in: 25,
+    accident_within: 20,
+    hang_one_in: 50,
+    crash_within: 30,
+    vanish_one_in: 12,
+    preempt_one_in: 30,
+    loss_within: 200,
+    healthy_check: (40, 300),
+    flapping_check_within: 25,
+    unhealthy_check_within: 15,
+};

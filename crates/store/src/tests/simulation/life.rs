@@ -10,17 +10,17 @@ use super::{
     agenda::{Agenda, Happening},
     callers::{Ask, is_at_gate, is_settled},
     coordinator::{FIRST, LONGEST},
-    dice::Dice,
     fleet::Fleet,
+    generators::rng::Rng,
     poison::Poison,
-    policies::{policy, small},
+    policies::policy,
 };
 use crate::{Deployment, Metadata, NewDeployment, tests::fixture::spec};
 
 pub(super) struct Life {
     pub(super) seed: u64,
     pub(super) id: DeploymentId,
-    pub(super) dice: Dice,
+    pub(super) rng: Rng,
     pub(super) fleet: Fleet,
     pub(super) agenda: Agenda,
     pub(super) revisions: Vec<RevisionId>,
@@ -46,7 +46,7 @@ enum End {
 
 impl Life {
     pub(super) fn new(seed: u64) -> (Self, NewDeployment) {
-        let mut dice = Dice::new(seed);
+        let mut rng = Rng::new(seed, None);
         let new = NewDeployment {
             project: "p".into(),
             name: format!("seed-{seed}"),
@@ -55,10 +55,10 @@ impl Life {
                 resource_group: super::GROUP.into(),
                 ..Metadata::default()
             },
-            target_replicas: small(&mut dice, 0, 4),
-            policy: policy(&mut dice),
+            target_replicas: rng.between_u32(0, 4),
+            policy: policy(&mut rng),
             revision_history_limit: 10,
-            initial_revision: (!dice.one_in(8)).then(spec),
+            initial_revision: (!rng.one_in(8)).then(spec),
         };
         let life = Self {
             seed,
@@ -66,13 +66,13 @@ impl Life {
             fleet: Fleet::default(),
             agenda: Agenda::default(),
             revisions: Vec::new(),
-            calls: dice.between(3, 9),
+            calls: rng.between(3, 9),
             poison: None,
             failures: Vec::new(),
-            end: dice.pick(&[End::Whole, End::Whole, End::Whole, End::Paused, End::AtGate]),
+            end: rng.pick(&[End::Whole, End::Whole, End::Whole, End::Paused, End::AtGate]),
             attended: 0,
             trace: Vec::new(),
-            dice,
+            rng,
         };
         (life, new)
     }
@@ -82,19 +82,19 @@ impl Life {
         self.id = created.id;
         self.knows(created);
         self.next_call(now);
-        if self.dice.one_in(6) {
-            let at = now + self.dice.wait(1, 150);
-            let poison = Poison::at_random(&mut self.dice);
+        if self.rng.one_in(6) {
+            let at = now + self.rng.wait(1, 150);
+            let poison = Poison::at_random(&mut self.rng);
             self.agenda.add(at, Happening::Poisoned(poison));
-            let cured = at + self.dice.wait(1, 90);
+            let cured = at + self.rng.wait(1, 90);
             self.agenda.add(cured, Happening::Cured);
         }
     }
 
     /// Puts the next call on the agenda, or the end of it all.
     pub(super) fn next_call(&mut self, now: Timestamp) {
-        let soon = if self.dice.one_in(3) { 3 } else { 60 };
-        let at = now + self.dice.wait(0, soon);
+        let soon = if self.rng.one_in(3) { 3 } else { 60 };
+        let at = now + self.rng.wait(0, soon);
         if self.calls == 0 {
             // Who attends to it sees what the last call came to.
             self.agenda.add(at + EVERY, Happening::Attend);

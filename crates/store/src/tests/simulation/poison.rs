@@ -2,7 +2,7 @@
 
 use viridian_strategy::{DeploymentId, Timestamp};
 
-use super::dice::Dice;
+use super::generators::rng::Rng;
 use crate::tests::{
     broken::literal,
     fixture::{Engine, Fixture},
@@ -18,8 +18,8 @@ pub(super) enum Poison {
 }
 
 impl Poison {
-    pub(super) fn at_random(dice: &mut Dice) -> Self {
-        dice.pick(&[Self::Unreadable, Self::Unwritable])
+    pub(super) fn at_random(rng: &mut Rng) -> Self {
+        rng.pick(&[Self::Unreadable, Self::Unwritable])
     }
 
     /// Damages rows of a deployment that is due.

@@ -2,34 +2,23 @@
 
 use std::time::Duration;
 
-use viridian_strategy::{
-    BlueGreen, GateAction, GateTimeout, IntOrPercent, Policy, RollingUpdate, Strategy,
-};
+use viridian_strategy::{BlueGreen, IntOrPercent, Policy, RollingUpdate, Strategy};
 
-use super::dice::Dice;
+use super::generators::{
+    policies::{PolicyRanges, StrategyKind, random_policy},
+    rng::Rng,
+};
 use crate::DeploymentSpec;
 
-/// A policy that breaks no rule.
-pub(super) fn policy(dice: &mut Dice) -> Policy {
-    loop {
-        let strategy = if dice.one_in(4) {
-            Strategy::Rolling(rolling(dice))
+/// Returns a policy that breaks no rule.
+pub(super) fn policy(rng: &mut Rng) -> Policy {
+    random_policy(rng, &RANGES, |rng| {
+        if rng.one_in(4) {
+            StrategyKind::Rolling
         } else {
-            Strategy::BlueGreen(blue_green(dice))
-        };
-        let policy = Policy {
-            strategy,
-            progress_deadline: if dice.one_in(4) {
-                dice.wait(5, 30)
-            } else {
-                dice.wait(40, 300)
-            },
-            drain_grace: dice.setting(8),
-        };
-        if policy.errors().is_empty() {
-            return policy;
+            StrategyKind::BlueGreen
         }
-    }
+    })
 }
 
 /// A change of some settings. What is None stays as it is.
@@ -53,17 +42,17 @@ enum StrategyChange {
 pub(super) struct OtherStrategy;
 
 impl PolicyChange {
-    pub(super) fn at_random(dice: &mut Dice) -> Self {
-        let strategy = if dice.one_in(4) {
-            StrategyChange::MaxSurge(small(dice, 1, 3))
+    pub(super) fn at_random(rng: &mut Rng) -> Self {
+        let strategy = if rng.one_in(4) {
+            StrategyChange::MaxSurge(rng.between_u32(1, 3))
         } else {
-            StrategyChange::AutoPromote(dice.one_in(2), dice.setting(30))
+            StrategyChange::AutoPromote(rng.one_in(2), rng.setting(30))
         };
         Self {
-            replaces: dice.one_in(4),
-            strategy: dice.one_in(2).then_some(strategy),
-            progress_deadline: dice.one_in(2).then(|| dice.wait(5, 200)),
-            drain_grace: dice.one_in(3).then(|| dice.setting(8)),
+            replaces: rng.one_in(4),
+            strategy: rng.one_in(2).then_some(strategy),
+            progress_deadline: rng.one_in(2).then(|| rng.wait(5, 200)),
+            drain_grace: rng.one_in(3).then(|| rng.setting(8)),
         }
     }
 
@@ -111,35 +100,17 @@ impl StrategyChange {
     }
 }
 
-fn blue_green(dice: &mut Dice) -> BlueGreen {
-    BlueGreen {
-        auto_promote: dice.one_in(2),
-        promote_delay: dice.setting(30),
-        min_ready: dice.setting(15),
-        max_replacements: small(dice, 0, 3),
-        scale_down_delay: dice.setting(120),
-        gate_timeout: dice.one_in(2).then(|| GateTimeout {
-            duration: dice.wait(5, 60),
-            action: dice.pick(&[GateAction::Hold, GateAction::Rollback, GateAction::Promote]),
-        }),
-    }
-}
-
-fn rolling(dice: &mut Dice) -> RollingUpdate {
-    RollingUpdate {
-        max_surge: amount(dice),
-        max_unavailable: amount(dice),
-    }
-}
-
-fn amount(dice: &mut Dice) -> IntOrPercent {
-    if dice.one_in(2) {
-        IntOrPercent::Count(small(dice, 0, 3))
-    } else {
-        IntOrPercent::Percent(small(dice, 0, 100))
-    }
-}
-
-pub(super) fn small(dice: &mut Dice, first: u64, last: u64) -> u32 {
-    u32::try_from(dice.between(first, last)).expect("small")
-}
+const RANGES: PolicyRanges = PolicyRanges {
+    progress_deadline: |rng| {
+        if rng.one_in(4) {
+            rng.seconds(5, 30)
+        } else {
+            rng.seconds(40, 300)
+        }
+    },
+    max_drain_grace: 8,
+    max_promote_delay: 30,
+    max_min_ready: 15,
+    max_scale_down_delay: 120,
+    gate_timeout: (5, 60),
+};

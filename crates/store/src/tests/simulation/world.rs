@@ -9,7 +9,8 @@ use std::{collections::HashMap, ops::Range, time::Duration};
 use viridian_strategy::{DeploymentId, Timestamp};
 
 use super::{
-    callers::Told, coordinator::Coordinator, coverage::Coverage, dice::Dice, life::Life, poison,
+    callers::Told, coordinator::Coordinator, coverage::Coverage, generators::rng::Rng, life::Life,
+    poison,
 };
 use crate::{
     Deployment, Projects, ReportError, Store, TrafficTable,
@@ -29,7 +30,7 @@ pub(super) struct World<'a> {
     places: HashMap<DeploymentId, usize>,
     coordinator: Coordinator,
     /// Of what happens to all of them.
-    dice: Dice,
+    rng: Rng,
     check_at: Timestamp,
     /// As they were seen last.
     tables: HashMap<DeploymentId, TrafficTable>,
@@ -43,7 +44,7 @@ pub(super) struct Manner {
     /// one behind the other.
     pub(super) together: bool,
     /// Of so many announcements of a commit the coordinator does not hear one.
-    pub(super) loses: Option<u32>,
+    pub(super) loses: Option<u64>,
 }
 
 type Reply = Result<Deployment, Told>;
@@ -61,7 +62,7 @@ impl<'a> World<'a> {
         let now = time.now();
         let mut world = Self {
             coordinator: start(&fixture.db, engine, manner, now),
-            dice: Dice::new(seeds.start),
+            rng: Rng::new(seeds.start, None),
             engine,
             manner,
             time,
@@ -89,7 +90,7 @@ impl<'a> World<'a> {
     pub(super) async fn live(mut self) {
         while let Some(next) = self.next_at() {
             self.time.set(next).await;
-            if self.dice.one_in(100) {
+            if self.rng.one_in(100) {
                 self.restart().await;
             }
             self.coverage.count("instants");
@@ -127,7 +128,7 @@ impl<'a> World<'a> {
     /// The server is away for a while, and another one takes over.
     async fn restart(&mut self) {
         self.coverage.count("restarts");
-        let away = self.dice.wait(0, 60);
+        let away = self.rng.wait(0, 60);
         self.time.pass(away).await;
         let fixture = self.fixture.take().expect("it is open");
         self.fixture = Some(self.time.restart(fixture).await);
@@ -142,7 +143,7 @@ impl<'a> World<'a> {
     /// may be something.
     async fn assign(&mut self) {
         let now = self.time.now();
-        self.coordinator.hear(now, &mut self.dice);
+        self.coordinator.hear(now, &mut self.rng);
         if self.coordinator.assignments_at.is_none_or(|at| at > now) {
             return;
         }
@@ -153,12 +154,9 @@ impl<'a> World<'a> {
         for assignment in &found.open {
             let life = &mut self.lives[self.places[&assignment.route.deployment]];
             let Life {
-                fleet,
-                dice,
-                agenda,
-                ..
+                fleet, rng, agenda, ..
             } = life;
-            fleet.take(assignment, now, dice, agenda);
+            fleet.take(assignment, now, rng, agenda);
         }
     }
 
@@ -166,17 +164,17 @@ impl<'a> World<'a> {
     /// been woken.
     async fn coordinate(&mut self) {
         let now = self.time.now();
-        self.coordinator.hear(now, &mut self.dice);
+        self.coordinator.hear(now, &mut self.rng);
         let db = open(&self.fixture).db.clone();
         for _ in 0..10_000 {
             if self.coordinator.look_at > now {
                 return self.assign().await;
             }
-            let passes = self.coordinator.pass(&db, now, &mut self.dice).await;
+            let passes = self.coordinator.pass(&db, now, &mut self.rng).await;
             for pass in passes {
                 self.is_sound(pass);
             }
-            self.coordinator.hear(now, &mut self.dice);
+            self.coordinator.hear(now, &mut self.rng);
         }
         panic!("the queue does not empty at {now}");
     }

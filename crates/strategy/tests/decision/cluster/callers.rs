@@ -7,10 +7,12 @@ use super::{
     clocks::ExpectedClocks,
     fleet::REVISIONS,
     legal::{FlatPhase, Initiator},
-    policies::StrategyKind,
-    rng::Rng,
 };
-use crate::{case::DecisionCase, properties::ready_and_active};
+use crate::{
+    case::DecisionCase,
+    generators::{policies::StrategyKind, rng::Rng},
+    properties::ready_and_active,
+};
 
 /// One call.
 #[derive(Clone, Debug)]
@@ -45,11 +47,11 @@ impl RandomCall {
             1 => Self::Promote,
             2 => Self::Abort,
             3 => Self::RollBack(retained(case, rng).unwrap_or_else(|| revision(rng))),
-            4 => Self::Scale(u32::try_from(rng.below(7)).expect("small")),
+            4 => Self::Scale(rng.between_u32(0, 6)),
             5 => {
-                let way = StrategyKind::of(&case.policy);
-                let way = if rng.one_in(15) { way.other() } else { way };
-                Self::Policy(way.policy(rng))
+                let kind = StrategyKind::of(&case.policy);
+                let kind = if rng.one_in(15) { kind.other() } else { kind };
+                Self::Policy(kind.policy(rng))
             }
             _ => Self::Pause(!rng.one_in(3)),
         }
@@ -100,7 +102,7 @@ impl RandomCall {
         answer: Option<&CallOutcome>,
     ) {
         let phase = FlatPhase::of(&case.deployment.state);
-        let way = StrategyKind::of(&case.policy);
+        let kind = StrategyKind::of(&case.policy);
         let taken = answer.is_some();
         let ought = match *self {
             Self::Activate(revision, supersede) => Some(
@@ -108,7 +110,7 @@ impl RandomCall {
                     && case.deployment.state.current() != Some(revision)
                     && (supersede || !phase.is_deploying()),
             ),
-            Self::Promote if way == StrategyKind::Rolling => Some(false),
+            Self::Promote if kind == StrategyKind::Rolling => Some(false),
             Self::Promote => clocks.may_promote(case),
             Self::Abort => Some(phase.is_deploying() && phase != FlatPhase::RollingBack),
             Self::RollBack(revision) => {
@@ -118,7 +120,7 @@ impl RandomCall {
             }
             Self::Scale(_) | Self::Delete => Some(!phase.is_gone()),
             Self::Policy(ref new) => {
-                Some(!phase.is_gone() && (!phase.is_deploying() || StrategyKind::of(new) == way))
+                Some(!phase.is_gone() && (!phase.is_deploying() || StrategyKind::of(new) == kind))
             }
             Self::Pause(paused) => Some(!phase.is_gone() && case.deployment.paused != paused),
         };

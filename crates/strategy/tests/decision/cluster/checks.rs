@@ -8,10 +8,10 @@ use viridian_strategy::{
 use super::{
     clocks::failed_green,
     legal::{FlatPhase, Initiator, is_legal},
-    policies::StrategyKind,
 };
 use crate::{
     case::DecisionCase,
+    generators::policies::StrategyKind,
     properties::{ready_and_active, resolved},
 };
 

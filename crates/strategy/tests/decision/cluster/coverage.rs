@@ -1,6 +1,6 @@
 //! What the runs came across: a simulation that never gets there proves nothing.
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 use viridian_strategy::{Blocker, DeploymentState, Evaluation, Lifecycle, SubStep, TransitionKind};
 
@@ -9,19 +9,22 @@ use super::{
     clocks::failed_green,
     legal::{FlatPhase, Initiator},
 };
-use crate::case::DecisionCase;
+use crate::{case::DecisionCase, generators::counts::OccurrenceCounts};
 
 /// How often what happened.
 #[derive(Default)]
-pub(crate) struct RunCoverage(BTreeMap<(&'static str, &'static str), u64>);
+pub(crate) struct RunCoverage(OccurrenceCounts<(&'static str, &'static str)>);
 
 impl RunCoverage {
     pub(crate) fn count(&mut self, what: &'static str, how: &'static str) {
-        *self.0.entry((what, how)).or_default() += 1;
+        self.0.add((what, how), 1);
     }
 
-    pub(crate) fn has(&self, what: (&'static str, &'static str)) -> bool {
-        self.0.contains_key(&what)
+    pub(crate) fn require<'a>(
+        &self,
+        expected: impl IntoIterator<Item = &'a (&'static str, &'static str)>,
+    ) {
+        self.0.require(expected);
     }
 
     /// What a change amounts to.
@@ -100,9 +103,6 @@ impl RunCoverage {
 
 impl fmt::Display for RunCoverage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for ((what, how), count) in &self.0 {
-            write!(f, "\n  {count:>8} {what} {how}")?;
-        }
-        Ok(())
+        self.0.fmt(f)
     }
 }

@@ -4,10 +4,15 @@ use std::{cmp::Reverse, collections::BinaryHeap};
 
 use viridian_strategy::{RevisionId, RouteHealth, RouteStatus, Timestamp};
 
-use super::rng::Rng;
-use crate::case::{
-    DecisionCase, Degraded, FailedToStart, Healthy, NotChecked, Provisioning, Running, Terminated,
-    Terminating, Unhealthy,
+use crate::{
+    case::{
+        DecisionCase, Degraded, FailedToStart, Healthy, Provisioning, Running, Terminated,
+        Terminating, Unhealthy,
+    },
+    generators::{
+        behavior::{BehaviorRates, ReplicaLoss, RevisionBehavior, StartOutcome},
+        rng::Rng,
+    },
 };
 
 /// What is to happen, the earliest first.
@@ -36,20 +41,9 @@ pub(crate) enum FleetEvent {
 
 /// The replicas, as the scheduler and the health checker know them.
 pub(crate) struct SimulatedFleet {
-    kinds: [ReportKind; REVISIONS],
+    behaviors: [RevisionBehavior; REVISIONS],
     /// Whether the end of each route is on the queue.
     ending: Vec<bool>,
-}
-
-/// What a revision is like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ReportKind {
-    Good,
-    Slow,
-    FailsToStart,
-    NeverHealthy,
-    Flaps,
-    Crashes,
 }
 
 /// How many revisions there are.
@@ -73,16 +67,8 @@ impl EventQueue {
 
 impl SimulatedFleet {
     pub(crate) fn new(rng: &mut Rng) -> Self {
-        let kinds = [
-            (6, ReportKind::Good),
-            (1, ReportKind::Slow),
-            (1, ReportKind::FailsToStart),
-            (1, ReportKind::NeverHealthy),
-            (1, ReportKind::Flaps),
-            (1, ReportKind::Crashes),
-        ];
         Self {
-            kinds: std::array::from_fn(|_| rng.weighed(&kinds)),
+            behaviors: std::array::from_fn(|_| RevisionBehavior::at_random(rng, &RATES)),
             ending: Vec::new(),
         }
     }
@@ -92,16 +78,14 @@ impl SimulatedFleet {
     pub(crate) fn follow(&mut self, case: &DecisionCase, rng: &mut Rng, queue: &mut EventQueue) {
         for index in self.ending.len()..case.routes.len() {
             self.ending.push(false);
-            let fails = rng.one_in(25);
-            let (at, event) = match self.kind(case.routes[index].revision) {
-                ReportKind::FailsToStart => (rng.wait(0, 15), FleetEvent::FailsToStart(index)),
-                _ if fails => (rng.wait(0, 60), FleetEvent::FailsToStart(index)),
-                ReportKind::Slow => (rng.wait(30, 200), FleetEvent::Starts(index)),
-                // Hangs: neither starts nor fails.
-                _ if rng.one_in(60) => continue,
-                _ => (rng.wait(0, 20), FleetEvent::Starts(index)),
-            };
-            queue.add(case.now + at, event);
+            let behavior = self.behavior(case.routes[index].revision);
+            if let Some((after, outcome)) = behavior.start(rng, &RATES) {
+                let event = match outcome {
+                    StartOutcome::Starts => FleetEvent::Starts(index),
+                    StartOutcome::Fails => FleetEvent::FailsToStart(index),
+                };
+                queue.add(case.now + after, event);
+            }
         }
         for (index, route) in case.routes.iter().enumerate() {
             if route.status == Terminating && !self.ending[index] {
@@ -149,17 +133,17 @@ impl SimulatedFleet {
         queue: &mut EventQueue,
     ) {
         let now = case.now;
-        let kind = self.kind(case.routes[index].revision);
-        if kind == ReportKind::Good && rng.one_in(3) {
+        let behavior = self.behavior(case.routes[index].revision);
+        if behavior == RevisionBehavior::Good && rng.one_in(3) {
             case.routes[index].observe(Healthy, now);
         }
         queue.add(now + rng.wait(0, 10), FleetEvent::Health(index));
-        if kind == ReportKind::Crashes {
-            queue.add(now + rng.wait(1, 60), FleetEvent::Vanishes(index));
-        } else if rng.one_in(15) {
-            queue.add(now + rng.wait(1, 600), FleetEvent::Vanishes(index));
-        } else if rng.one_in(40) {
-            queue.add(now + rng.wait(1, 600), FleetEvent::Preempted(index));
+        if let Some((after, loss)) = behavior.loss(rng, &RATES) {
+            let event = match loss {
+                ReplicaLoss::Vanishes => FleetEvent::Vanishes(index),
+                ReplicaLoss::Preempted => FleetEvent::Preempted(index),
+            };
+            queue.add(now + after, event);
         }
     }
 
@@ -174,30 +158,18 @@ impl SimulatedFleet {
         if route.status.is_over() {
             return false;
         }
-        let health = match self.kind(route.revision) {
-            ReportKind::NeverHealthy => rng.pick(&[NotChecked, Unhealthy, Degraded]),
-            ReportKind::Flaps => rng.pick(&[Healthy, Healthy, Unhealthy, Degraded, NotChecked]),
-            _ => rng.weighed(&[
-                (15, Healthy),
-                (1, Unhealthy),
-                (1, Degraded),
-                (1, NotChecked),
-            ]),
-        };
-        let next = match (health, self.kind(route.revision)) {
-            (Healthy, ReportKind::Flaps) => rng.wait(1, 40),
-            (Healthy, _) => rng.wait(60, 900),
-            _ => rng.wait(1, 30),
-        };
+        let behavior = self.behavior(route.revision);
+        let health = behavior.health(rng);
+        let next = behavior.next_check(health, rng, &RATES);
         let news = route.health != health;
         route.observe(health, case.now);
         queue.add(case.now + next, FleetEvent::Health(index));
         news
     }
 
-    fn kind(&self, revision: RevisionId) -> ReportKind {
+    fn behavior(&self, revision: RevisionId) -> RevisionBehavior {
         let number = usize::try_from(revision.0.as_u128()).expect("a small number");
-        self.kinds[(number - 1) % REVISIONS]
+        self.behaviors[(number - 1) % REVISIONS]
     }
 }
 
@@ -248,3 +220,20 @@ pub(crate) fn make_well(case: &mut DecisionCase) -> bool {
     }
     any
 }
+
+const RATES: BehaviorRates = BehaviorRates {
+    good: 6,
+    start_within: 20,
+    slow_start: (30, 200),
+    failure_within: 15,
+    accident_one_in: 25,
+    accident_within: 60,
+    hang_one_in: 60,
+    crash_within: 60,
+    vanish_one_in: 15,
+    preempt_one_in: 40,
+    loss_within: 600,
+    healthy_check: (60, 900),
+    flapping_check_within: 40,
+    unhealthy_check_within: 30,
+};

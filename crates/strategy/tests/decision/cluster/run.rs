@@ -12,13 +12,12 @@ use super::{
     coverage::RunCoverage,
     fleet::{EventQueue, FleetEvent, SimulatedFleet, make_well},
     legal::{FlatPhase, Initiator},
-    policies::StrategyKind,
-    rng::Rng,
     trace::{RunTrace, TraceEntry},
     waits::waits_soundly,
 };
 use crate::{
     case::{DecisionCase, case, secs},
+    generators::{policies::StrategyKind, rng::Rng},
     properties::ready_and_active,
 };
 
@@ -36,12 +35,12 @@ pub(crate) struct SimulatedRun<'a> {
 }
 
 impl<'a> SimulatedRun<'a> {
-    pub(crate) fn new(seed: u64, way: StrategyKind, coverage: &'a mut RunCoverage) -> Self {
-        let mut rng = Rng::new(seed);
-        let target = u32::try_from(rng.below(7)).expect("small");
+    pub(crate) fn new(seed: u64, kind: StrategyKind, coverage: &'a mut RunCoverage) -> Self {
+        let mut rng = Rng::new(seed, Some(4));
+        let target = rng.between_u32(0, 6);
         let first = (!rng.one_in(8)).then(|| revision(&mut rng));
         let mut case = case(DeploymentState::Pending { current: None }, target, []);
-        case.policy = way.policy(&mut rng);
+        case.policy = kind.policy(&mut rng);
         case.apply(&verbs::create(first, target, case.now));
         let now = case.now;
         let mut run = Self {

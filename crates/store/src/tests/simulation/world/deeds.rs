@@ -64,14 +64,14 @@ impl World<'_> {
                 let ask = match &before {
                     Ok(before) if attends => life.attend(before, now),
                     Ok(before) => {
-                        let (known, dice) = (&life.revisions, &mut life.dice);
-                        Some(Ask::at_random(known, before.paused, dice))
+                        let (known, rng) = (&life.revisions, &mut life.rng);
+                        Some(Ask::at_random(known, before.paused, rng))
                     }
                     Err(_) if attends => {
                         life.agenda.add(now + PAUSE, Happening::Attend);
                         None
                     }
-                    Err(_) => Some(Ask::at_random(&life.revisions, false, &mut life.dice)),
+                    Err(_) => Some(Ask::at_random(&life.revisions, false, &mut life.rng)),
                 };
                 if !attends {
                     life.next_call(now);
@@ -80,13 +80,13 @@ impl World<'_> {
                     place,
                     before,
                     ask,
-                    terms: terms(&mut life.dice),
+                    terms: terms(&mut life.rng),
                 }));
             }
             happening => {
                 let said = life
                     .fleet
-                    .happen(&happening, now, &mut life.dice, &mut life.agenda);
+                    .happen(&happening, now, &mut life.rng, &mut life.agenda);
                 if said.is_some() {
                     life.note(now, format_args!("{happening:?} {said:?}"));
                 }
@@ -144,9 +144,9 @@ impl World<'_> {
                 .ask
                 .ask(&db, lives[calling.place].id, &calling.terms)
         });
-        let (coordinator, dice) = (&mut self.coordinator, &mut self.dice);
+        let (coordinator, rng) = (&mut self.coordinator, &mut self.rng);
         let ((of_statuses, of_healths), replies, passes) =
-            futures::join!(reports, join_all(asks), coordinator.pass(&db, now, dice));
+            futures::join!(reports, join_all(asks), coordinator.pass(&db, now, rng));
         self.statuses_are_taken(statuses, of_statuses);
         self.healths_are_taken(healths, of_healths);
         for pass in passes {
