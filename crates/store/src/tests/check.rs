@@ -26,7 +26,7 @@ fn both_engines_ask_the_same_of_all_invariants() {
 /// What is tampered with: a deployment that has been promoted and serves, one
 /// that waits for its promotion, or one whose rollout was aborted.
 #[derive(Clone, Copy)]
-enum Scene {
+enum DeploymentStage {
     Promoted,
     AtTheGate,
     Aborted,
@@ -34,150 +34,150 @@ enum Scene {
 
 /// A statement in which `$d` is the id of the deployment, and the invariants
 /// that it breaks.
-type Case = (Scene, &'static str, &'static [&'static str]);
+type Case = (DeploymentStage, &'static str, &'static [&'static str]);
 
 /// I4 cannot be broken without I10, nor a table without what it is made from.
 const CASES: [Case; 26] = [
     (
-        Scene::Promoted,
+        DeploymentStage::Promoted,
         "UPDATE routes SET traffic_status = 'INACTIVE', traffic_ratio = 0 WHERE deployment_id = $d; \
          UPDATE deployments SET endpoints = '[]' WHERE id = $d",
         &["I1"],
     ),
     (
-        Scene::AtTheGate,
+        DeploymentStage::AtTheGate,
         "UPDATE routes SET traffic_status = 'ACTIVE', traffic_ratio = 1, health = 'UNHEALTHY' \
          WHERE traffic_status = 'INACTIVE' AND deployment_id = $d",
         &["I2"],
     ),
     (
-        Scene::Promoted,
+        DeploymentStage::Promoted,
         "UPDATE routes SET revision_id = (SELECT previous_revision_id FROM deployments WHERE id = $d) \
          WHERE traffic_status = 'ACTIVE' AND deployment_id = $d",
         &["I4", "I10"],
     ),
     (
-        Scene::Promoted,
+        DeploymentStage::Promoted,
         "UPDATE history SET phase = 'PROMOTE' WHERE number = 4 AND deployment_id = $d",
         &["I6"],
     ),
     (
-        Scene::Promoted,
+        DeploymentStage::Promoted,
         "DELETE FROM history WHERE deployment_id = $d",
         &["I7"],
     ),
     (
-        Scene::Promoted,
+        DeploymentStage::Promoted,
         "DELETE FROM history WHERE number = 2 AND deployment_id = $d",
         &["I7"],
     ),
     (
-        Scene::Promoted,
+        DeploymentStage::Promoted,
         "UPDATE deployments SET last_history = last_history + 1 WHERE id = $d",
         &["I7"],
     ),
     (
-        Scene::Promoted,
+        DeploymentStage::Promoted,
         "UPDATE history SET from_lifecycle = 'READY' WHERE number = 5 AND deployment_id = $d",
         &["I7"],
     ),
     (
-        Scene::Promoted,
+        DeploymentStage::Promoted,
         "UPDATE history SET from_lifecycle = NULL WHERE number = 2 AND deployment_id = $d",
         &["I7"],
     ),
     (
-        Scene::Promoted,
+        DeploymentStage::Promoted,
         "UPDATE history SET to_lifecycle = 'PENDING' WHERE number = 5 AND deployment_id = $d",
         &["I7"],
     ),
     (
-        Scene::Promoted,
+        DeploymentStage::Promoted,
         "UPDATE deployments SET last_revision = last_revision + 1 WHERE id = $d",
         &["I8"],
     ),
     (
-        Scene::Promoted,
+        DeploymentStage::Promoted,
         "UPDATE deployments SET previous_revision_id = \
          (SELECT id FROM revisions WHERE deployment_id <> $d LIMIT 1) WHERE id = $d",
         &["I8"],
     ),
     (
-        Scene::Promoted,
+        DeploymentStage::Promoted,
         "UPDATE routes SET revision_id = \
          (SELECT id FROM revisions WHERE deployment_id <> $d LIMIT 1) \
          WHERE status = 'TERMINATING' AND deployment_id = $d",
         &["I8"],
     ),
     (
-        Scene::Promoted,
+        DeploymentStage::Promoted,
         "DELETE FROM events WHERE sequence = 2 AND deployment_id = $d",
         &["I9"],
     ),
     (
-        Scene::Promoted,
+        DeploymentStage::Promoted,
         "UPDATE deployments SET sequence = sequence + 1 WHERE id = $d",
         &["I9"],
     ),
     (
-        Scene::Promoted,
+        DeploymentStage::Promoted,
         "UPDATE deployments SET epoch = epoch + 1 WHERE id = $d",
         &["I9"],
     ),
     (
-        Scene::Promoted,
+        DeploymentStage::Promoted,
         "UPDATE events SET sequence = 1000 WHERE sequence = 1 AND deployment_id = $d; \
          UPDATE events SET sequence = 1 WHERE sequence = 2 AND deployment_id = $d; \
          UPDATE events SET sequence = 2 WHERE sequence = 1000 AND deployment_id = $d",
         &["I9"],
     ),
     (
-        Scene::Aborted,
+        DeploymentStage::Aborted,
         "DELETE FROM assignments WHERE route_id IN (SELECT id FROM routes WHERE deployment_id = $d); \
          UPDATE routes SET status = 'RUNNING', drained_at = NULL \
          WHERE status = 'TERMINATING' AND deployment_id = $d",
         &["I10"],
     ),
     (
-        Scene::AtTheGate,
+        DeploymentStage::AtTheGate,
         "UPDATE deployments SET deadline_at = '2020-01-01T00:00:00.000000Z' WHERE id = $d",
         &["I11"],
     ),
     (
-        Scene::AtTheGate,
+        DeploymentStage::AtTheGate,
         "UPDATE deployments SET due_at = '2020-01-01T00:00:00.000000Z' WHERE id = $d",
         &["I13"],
     ),
     (
-        Scene::Promoted,
+        DeploymentStage::Promoted,
         "UPDATE deployments SET endpoints = '[]' WHERE id = $d",
         &["I14"],
     ),
     (
-        Scene::Promoted,
+        DeploymentStage::Promoted,
         "UPDATE routes SET address = 'elsewhere:1' WHERE traffic_status = 'ACTIVE' AND deployment_id = $d",
         &["I14"],
     ),
     (
-        Scene::Promoted,
+        DeploymentStage::Promoted,
         "UPDATE routes SET health = 'UNHEALTHY' WHERE traffic_status = 'INACTIVE' AND deployment_id = $d; \
          UPDATE routes SET status = 'TERMINATED' WHERE status = 'TERMINATING' AND deployment_id = $d",
         &["I15"],
     ),
     (
-        Scene::Promoted,
+        DeploymentStage::Promoted,
         "DELETE FROM assignments WHERE route_id IN (SELECT id FROM routes WHERE deployment_id = $d)",
         &["I15"],
     ),
     (
-        Scene::Promoted,
+        DeploymentStage::Promoted,
         "INSERT INTO assignments SELECT id, 'g', 'START', created_at FROM routes \
          WHERE status = 'RUNNING' AND deployment_id = $d",
         &["I15"],
     ),
     // What is no route stands for one that is gone.
     (
-        Scene::Promoted,
+        DeploymentStage::Promoted,
         "INSERT INTO assignments SELECT id, 'g', 'STOP', created_at FROM deployments WHERE id = $d",
         &["I16"],
     ),
@@ -216,7 +216,7 @@ async fn a_promotion_of_too_few_is_found_in_what_was_recorded(#[case] engine: En
         ),
         ("history", "status", "blue,ready", "phase = 'PROMOTE'"),
     ] {
-        let id = set(&fixture, Scene::Promoted).await;
+        let id = set(&fixture, DeploymentStage::Promoted).await;
         let less = set_json(engine, column, path, 1);
         let statement =
             format!("UPDATE {table} SET {less} WHERE {condition} AND deployment_id = $d");
@@ -283,7 +283,7 @@ async fn what_constraints_refuse_would_be_found_without_them(#[case] engine: Eng
     ];
     let mut ids = Vec::new();
     for (statement, _) in cases {
-        let id = set(&fixture, Scene::Promoted).await;
+        let id = set(&fixture, DeploymentStage::Promoted).await;
         let whole = statement.replace("$d", &of(&fixture, id).await);
         fixture.tamper(&whole).await.expect_err(statement);
         ids.push(id);
@@ -426,15 +426,15 @@ async fn a_file_can_be_checked_when_nobody_has_it_open() {
         .expect("and a server can open it again");
 }
 
-async fn set(fixture: &Fixture, scene: Scene) -> DeploymentId {
+async fn set(fixture: &Fixture, scene: DeploymentStage) -> DeploymentId {
     let (id, _) = fixture.at_the_gate(2, manual()).await;
     match scene {
-        Scene::AtTheGate => {}
-        Scene::Promoted => {
+        DeploymentStage::AtTheGate => {}
+        DeploymentStage::Promoted => {
             let promoted = fixture.db.complete_manual_promote(id, None, &call()).await;
             promoted.expect("it is promoted");
         }
-        Scene::Aborted => {
+        DeploymentStage::Aborted => {
             let aborted = fixture.db.abort_deployment(id, &call()).await;
             aborted.expect("it is aborted");
         }

@@ -14,7 +14,7 @@ use futures::{FutureExt as _, StreamExt as _, stream};
 use rstest_reuse::apply;
 
 use self::{
-    stage::{Course, Stage, Way},
+    stage::{ExecutionMode, UnharmedRun, UnitUnderTest},
     units::Unit,
 };
 use super::fixture::{Engine, engines};
@@ -23,20 +23,20 @@ use viridian_engine::fail_points::{Fault, Side};
 #[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
 async fn all_or_nothing_at_every_statement(#[case] engine: Engine) {
-    let alone = Unit::ALL.map(|unit| (unit, Way::Alone));
+    let alone = Unit::ALL.map(|unit| (unit, ExecutionMode::Alone));
     let shared = Unit::ALL.into_iter().filter(|unit| unit.shares());
-    let shared = shared.map(|unit| (unit, Way::Shared));
+    let shared = shared.map(|unit| (unit, ExecutionMode::Shared));
     let total = stream::iter(alone.into_iter().chain(shared))
         .map(|(unit, way)| inject_all(engine, unit, way).boxed())
-        .buffered(AT_A_TIME)
+        .buffered(MAX_CONCURRENT_UNITS)
         .fold(0, async |total, faults| total + faults)
         .await;
     tell(&format!("{engine:?}: {total} faults in all"));
-    assert!(total >= Unit::ALL.len() * LEAST);
+    assert!(total >= Unit::ALL.len() * MIN_FAULTS);
 }
 
-async fn inject_all(engine: Engine, unit: Unit, way: Way) -> usize {
-    let stage = Arc::new(Stage::set(engine, unit, way).await);
+async fn inject_all(engine: Engine, unit: Unit, way: ExecutionMode) -> usize {
+    let stage = Arc::new(UnitUnderTest::set(engine, unit, way).await);
     let course = stage.run_unharmed().await;
     let mut faults = 0;
     for (at, fault) in injections(&course) {
@@ -48,13 +48,16 @@ async fn inject_all(engine: Engine, unit: Unit, way: Way) -> usize {
     tell(&format!(
         "{engine:?} {unit:?} {way:?}: {points} points, {faults} faults"
     ));
-    assert!(faults >= LEAST, "{unit:?} {way:?} has {faults} faults only");
+    assert!(
+        faults >= MIN_FAULTS,
+        "{unit:?} {way:?} has {faults} faults only"
+    );
     faults
 }
 
 /// Every fault at every point. Where a statement is sent, all that can happen is
 /// that the caller goes away.
-fn injections(course: &Course) -> impl Iterator<Item = (usize, Fault)> {
+fn injections(course: &UnharmedRun) -> impl Iterator<Item = (usize, Fault)> {
     course.points.iter().enumerate().flat_map(|(at, point)| {
         match point.side {
             Side::Sent => &[Fault::Gone][..],
@@ -72,7 +75,7 @@ fn tell(what: &str) {
 
 /// Those of a unit that has two trips to PostgreSQL: one to look, and one that
 /// writes and commits.
-const LEAST: usize = 14;
+const MIN_FAULTS: usize = 14;
 
 /// How many units at once: what waits for the database leaves a core free.
-const AT_A_TIME: usize = 2;
+const MAX_CONCURRENT_UNITS: usize = 2;

@@ -78,7 +78,7 @@ async fn run_and_kill(database: &str, chance: &mut StdRng) -> Vec<Told> {
     // One in eight may be killed before it has begun.
     if !chance.random_ratio(1, 8) {
         told.push(
-            timeout(PATIENCE, first(&mut lines))
+            timeout(WAIT_TIMEOUT, first(&mut lines))
                 .await
                 .expect("it works"),
         );
@@ -89,7 +89,7 @@ async fn run_and_kill(database: &str, chance: &mut StdRng) -> Vec<Told> {
     while let Some(line) = lines.next_line().await.expect("it can be read") {
         told.extend(Told::parse(&line));
     }
-    let output = timeout(PATIENCE, process.wait_with_output()).await;
+    let output = timeout(WAIT_TIMEOUT, process.wait_with_output()).await;
     let output = output.expect("it ends").expect("it can be waited for");
     let stderr = String::from_utf8_lossy(&output.stderr);
     // A signal ended it, and nothing before that.
@@ -170,4 +170,4 @@ async fn check(fixture: &Fixture, engine: Engine, told: &[Told]) {
 }
 
 const LONGEST: Duration = Duration::from_millis(300);
-const PATIENCE: Duration = Duration::from_secs(60);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(60);

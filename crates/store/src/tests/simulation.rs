@@ -1,16 +1,14 @@
-//! The coordinator and the store in a simulated world: fleets that start, fail,
-//! flap and vanish, callers who want anything at any time, rows that are damaged
-//! for a while, and servers that are started anew. The clock jumps from one event
-//! to the next, on both engines; everything else is real.
+//! The coordinator and the store on a simulated clock, with replicas that start, fail, flap
+//! and vanish, callers with random calls, rows that are damaged for a while, and servers that
+//! restart. The clock jumps from one event to the next, on both engines. Everything else is
+//! real.
 //!
-//! Each seed is the life of one deployment, and many live in one database: what
-//! is due together is looked at together. All along it is asked whether the
-//! invariants hold, and whether anything that is due was left. In the end every
-//! fleet is made well, and then every deployment must come to rest.
+//! Each seed is one deployment, and many share a database: all that is due at an instant is
+//! reconciled together. After each instant the invariants are checked, and that nothing due
+//! was left. In the end all replicas become healthy; then every deployment must come to rest.
 //!
-//! `VIRIDIAN_SEEDS` says how many seeds there are on each engine, and
-//! `VIRIDIAN_SEED` which is the first. Whoever lives in a world where all is done
-//! in order lives the same life again, also alone.
+//! `VIRIDIAN_SEEDS` is the number of seeds on each engine, and `VIRIDIAN_SEED` the first.
+//! In a store where events are handled in order, a seed gives the same run again, also alone.
 
 mod agenda;
 mod callers;
@@ -29,8 +27,8 @@ use std::time::Instant;
 use rstest_reuse::apply;
 
 use self::{
-    coverage::Coverage,
-    world::{Manner, World},
+    coverage::SimulationCoverage,
+    world::{SimulatedStore, SimulationMode},
 };
 use super::{
     chance::{count, tell},
@@ -43,13 +41,13 @@ async fn everything_comes_to_rest_and_the_invariants_hold(#[case] engine: Engine
     let begun = Instant::now();
     let seeds = u64::from(count("VIRIDIAN_SEEDS", SEEDS));
     let first = u64::from(count("VIRIDIAN_SEED", 0));
-    let mut coverage = Coverage::default();
+    let mut coverage = SimulationCoverage::default();
     let mut next = first;
     while next < first + seeds {
-        let world = next / IN_ONE_WORLD;
-        let manner = MANNERS[usize::try_from(world % 4).expect("small")];
-        let end = ((world + 1) * IN_ONE_WORLD).min(first + seeds);
-        World::new(engine, manner, next..end, &mut coverage)
+        let world = next / SEEDS_PER_STORE;
+        let mode = MODES[usize::try_from(world % 4).expect("small")];
+        let end = ((world + 1) * SEEDS_PER_STORE).min(first + seeds);
+        SimulatedStore::new(engine, mode, next..end, &mut coverage)
             .await
             .live()
             .await;
@@ -64,26 +62,26 @@ async fn everything_comes_to_rest_and_the_invariants_hold(#[case] engine: Engine
     }
 }
 
-/// How many seeds each engine has if nobody asks for more.
+/// The number of seeds on each engine by default.
 const SEEDS: u32 = 500;
 
-/// How many lives share a database.
-const IN_ONE_WORLD: u64 = 125;
+/// How many deployments share a database.
+const SEEDS_PER_STORE: u64 = 125;
 
-const MANNERS: [Manner; 4] = [
-    Manner {
+const MODES: [SimulationMode; 4] = [
+    SimulationMode {
         together: false,
         loses: None,
     },
-    Manner {
+    SimulationMode {
         together: true,
         loses: None,
     },
-    Manner {
+    SimulationMode {
         together: false,
         loses: Some(3),
     },
-    Manner {
+    SimulationMode {
         together: true,
         loses: None,
     },

@@ -28,7 +28,7 @@ async fn a_pass_that_gets_no_answer_is_given_up() {
     cutter.silence(true);
     for least in [limits().statement_timeout * 2, limits().acquire_timeout] {
         let asked = Instant::now();
-        let pass = timeout(PATIENCE, db.reconcile_due(10, &aside)).await;
+        let pass = timeout(WAIT_TIMEOUT, db.reconcile_due(10, &aside)).await;
         let pass = pass.expect("it is not waited for without end");
         let took = asked.elapsed();
         assert!(took >= least, "given up after {took:?}");
@@ -68,7 +68,7 @@ async fn a_commit_that_gets_no_answer_holds_no_connection_for_ever() {
         let pause = db.pause_deployment(id, &terms);
         let begun = Instant::now();
         if waits {
-            let paused = timeout(PATIENCE, pause).await.expect("it is given up");
+            let paused = timeout(WAIT_TIMEOUT, pause).await.expect("it is given up");
             let unknown = matches!(paused, Err(UnitError::Store(StoreError::Unavailable(_))));
             assert!(unknown, "{paused:?}");
         } else {
@@ -78,7 +78,7 @@ async fn a_commit_that_gets_no_answer_holds_no_connection_for_ever() {
         }
         assert!(cutter.has_cut(), "a COMMIT was sent");
         while db.connections_in_use().0 > 0 {
-            assert!(begun.elapsed() < PATIENCE, "it holds its connection");
+            assert!(begun.elapsed() < WAIT_TIMEOUT, "it holds its connection");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let took = begun.elapsed();
@@ -121,4 +121,4 @@ fn limits() -> Limits {
 }
 
 /// Far longer than any of the limits.
-const PATIENCE: Duration = Duration::from_secs(30);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(30);

@@ -1,4 +1,4 @@
-//! The scene of each unit of work: what there is when it begins.
+//! The subject of each unit of work: what there is when it begins.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::{
 
 /// What a unit is about.
 #[derive(Default)]
-pub(super) struct Scene {
+pub(super) struct UnitTarget {
     pub(super) deployment: Option<DeploymentId>,
     pub(super) revision: Option<RevisionId>,
     pub(super) routes: Vec<RouteId>,
@@ -22,41 +22,44 @@ pub(super) struct Scene {
 
 impl Unit {
     /// Brings everything to where the unit begins.
-    pub(super) fn set(self, fixture: &Fixture) -> BoxFuture<'_, Scene> {
+    pub(super) fn set(self, fixture: &Fixture) -> BoxFuture<'_, UnitTarget> {
         match self {
-            Self::Create | Self::CreateIdle => async { Scene::default() }.boxed(),
+            Self::Create | Self::CreateIdle => async { UnitTarget::default() }.boxed(),
             Self::Activate => {
-                async { Scene::ready(fixture).await.and_another(fixture).await }.boxed()
+                async { UnitTarget::ready(fixture).await.and_another(fixture).await }.boxed()
             }
             Self::ActivateDirectly => async {
                 let created = fixture.db.create_deployment(new(None), &call()).await;
                 let id = created.expect("it is created").deployment.id;
-                Scene::of(id).and_another(fixture).await
+                UnitTarget::of(id).and_another(fixture).await
             }
             .boxed(),
             Self::ActivateRefused | Self::Supersede => async {
                 let (id, _) = fixture.at_the_gate(2, manual()).await;
-                Scene::of(id).and_another(fixture).await
+                UnitTarget::of(id).and_another(fixture).await
             }
             .boxed(),
             Self::Promote | Self::Abort => {
-                async { Scene::of(fixture.at_the_gate(2, manual()).await.0) }.boxed()
+                async { UnitTarget::of(fixture.at_the_gate(2, manual()).await.0) }.boxed()
             }
             Self::PromoteAndRetain => {
-                async { Scene::of(fixture.at_the_gate(2, retaining(LONG)).await.0) }.boxed()
+                async { UnitTarget::of(fixture.at_the_gate(2, retaining(LONG_RETENTION)).await.0) }
+                    .boxed()
             }
-            Self::RollBackAtOnce => promoted_and_settled(fixture, retaining(LONG)).boxed(),
+            Self::RollBackAtOnce => {
+                promoted_and_settled(fixture, retaining(LONG_RETENTION)).boxed()
+            }
             Self::RollBackByActivation => promoted_and_settled(fixture, manual()).boxed(),
             Self::Resume => async {
-                let scene = Scene::ready(fixture).await;
-                fixture.pause(scene.id(), true).await;
-                scene
+                let subject = UnitTarget::ready(fixture).await;
+                fixture.pause(subject.id(), true).await;
+                subject
             }
             .boxed(),
             Self::ReportSilence | Self::NoteReports => async {
-                let scene = Scene::ready(fixture).await;
-                let routes = fixture.routes_in(scene.id(), RouteStatus::Running).await;
-                Scene { routes, ..scene }
+                let subject = UnitTarget::ready(fixture).await;
+                let routes = fixture.routes_in(subject.id(), RouteStatus::Running).await;
+                UnitTarget { routes, ..subject }
             }
             .boxed(),
             Self::ReportStarted | Self::ReportEnded | Self::ReportHealth => {
@@ -74,15 +77,15 @@ impl Unit {
             | Self::Record
             | Self::RecordAndActivate
             | Self::Pause
-            | Self::FailureBackoff => Scene::ready(fixture).boxed(),
+            | Self::FailureBackoff => UnitTarget::ready(fixture).boxed(),
         }
     }
 
-    async fn set_for_reports(self, fixture: &Fixture) -> Scene {
+    async fn set_for_reports(self, fixture: &Fixture) -> UnitTarget {
         let (id, status) = if self == Self::ReportEnded {
             (promoted(fixture, manual()).await, RouteStatus::Terminating)
         } else {
-            let id = Scene::ready(fixture).await.id();
+            let id = UnitTarget::ready(fixture).await.id();
             fixture.deploy(id).await;
             (id, RouteStatus::Provisioning)
         };
@@ -90,27 +93,29 @@ impl Unit {
         if self == Self::ReportHealth {
             fixture.status(&routes, RouteStatus::Running).await;
         }
-        Scene {
+        UnitTarget {
             routes,
-            ..Scene::of(id)
+            ..UnitTarget::of(id)
         }
     }
 
-    fn set_for_a_cycle(self, fixture: &Fixture) -> BoxFuture<'_, Scene> {
+    fn set_for_a_cycle(self, fixture: &Fixture) -> BoxFuture<'_, UnitTarget> {
         let db = &fixture.db;
         match self {
             Self::CycleCreates => async {
-                let scene = Scene::ready(fixture).await;
-                let created = db.create_revision(scene.id(), spec(), true, &call()).await;
+                let subject = UnitTarget::ready(fixture).await;
+                let created = db
+                    .create_revision(subject.id(), spec(), true, &call())
+                    .await;
                 created.expect("it is activated");
-                scene
+                subject
             }
             .boxed(),
             Self::CycleDrains => async {
-                let scene = Scene::ready(fixture).await;
-                let updated = db.update_deployment(scene.id(), target(1), &call()).await;
+                let subject = UnitTarget::ready(fixture).await;
+                let updated = db.update_deployment(subject.id(), target(1), &call()).await;
                 updated.expect("it is updated");
-                scene
+                subject
             }
             .boxed(),
             Self::CyclePromotes => async {
@@ -118,46 +123,46 @@ impl Unit {
                 let routes = green(fixture, id).await;
                 fixture.status(&routes, RouteStatus::Running).await;
                 fixture.health(&routes, RouteHealth::Healthy).await;
-                Scene::of(id)
+                UnitTarget::of(id)
             }
             .boxed(),
             Self::CycleRollsBack => async {
-                let scene = Scene::ready(fixture).await;
-                let routes = green(fixture, scene.id()).await;
+                let subject = UnitTarget::ready(fixture).await;
+                let routes = green(fixture, subject.id()).await;
                 fixture.status(&routes, RouteStatus::FailedToStart).await;
-                scene
+                subject
             }
             .boxed(),
             Self::CycleEndsRetention => async {
-                let id = promoted(fixture, retaining(SHORT)).await;
+                let id = promoted(fixture, retaining(SHORT_RETENTION)).await;
                 let promoted_at = fixture.get(id).await.promoted_at.expect("promoted");
-                while db.now().await.expect("the time") < promoted_at + SHORT {}
-                Scene::of(id)
+                while db.now().await.expect("the time") < promoted_at + SHORT_RETENTION {}
+                UnitTarget::of(id)
             }
             .boxed(),
             Self::CycleDestroys => async {
-                let scene = Scene::ready(fixture).await;
-                let deleted = db.delete_deployment(scene.id(), &call()).await;
+                let subject = UnitTarget::ready(fixture).await;
+                let deleted = db.delete_deployment(subject.id(), &call()).await;
                 deleted.expect("it is deleted");
                 let routes = fixture
-                    .routes_in(scene.id(), RouteStatus::Terminating)
+                    .routes_in(subject.id(), RouteStatus::Terminating)
                     .await;
                 fixture.status(&routes, RouteStatus::Terminated).await;
-                scene
+                subject
             }
             .boxed(),
             _ => async {
-                let scene = Scene::ready(fixture).await;
-                let due = db.postpone(scene.id(), Duration::ZERO).await;
+                let subject = UnitTarget::ready(fixture).await;
+                let due = db.postpone(subject.id(), Duration::ZERO).await;
                 due.expect("it is due");
-                scene
+                subject
             }
             .boxed(),
         }
     }
 }
 
-impl Scene {
+impl UnitTarget {
     fn of(deployment: DeploymentId) -> Self {
         Self {
             deployment: Some(deployment),
@@ -185,10 +190,10 @@ impl Scene {
     }
 }
 
-async fn promoted_and_settled(fixture: &Fixture, policy: Policy) -> Scene {
+async fn promoted_and_settled(fixture: &Fixture, policy: Policy) -> UnitTarget {
     let id = promoted(fixture, policy).await;
     fixture.settle().await;
-    Scene::of(id)
+    UnitTarget::of(id)
 }
 
 /// A deployment whose second revision was just promoted.
@@ -215,7 +220,7 @@ fn retaining(scale_down_delay: Duration) -> Policy {
     }
 }
 
-const LONG: Duration = Duration::from_secs(600);
+const LONG_RETENTION: Duration = Duration::from_secs(600);
 
 /// A retention that is over soon.
-const SHORT: Duration = Duration::from_millis(1);
+const SHORT_RETENTION: Duration = Duration::from_millis(1);

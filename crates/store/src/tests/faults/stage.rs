@@ -17,26 +17,26 @@ use super::{
         invariants,
     },
     record::Record,
-    scenes::Scene,
-    units::{Told, Unit},
+    scenes::UnitTarget,
+    units::{Unit, UnitResult},
 };
 use crate::Notification;
 use viridian_engine::fail_points::{FailPoints, Fault, Point};
 
-pub(super) struct Stage {
+pub(super) struct UnitUnderTest {
     fixture: Fixture,
     engine: Engine,
     unit: Unit,
-    way: Way,
-    scene: Scene,
+    way: ExecutionMode,
+    subject: UnitTarget,
     record: Record,
-    outside: Outside,
+    outside: OtherSession,
     before: Vec<String>,
 }
 
 /// How a unit gets its transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum ExecutionMode {
     /// It has one of its own.
     Alone,
     /// It shares one, and a task of its own does it.
@@ -44,13 +44,13 @@ pub(super) enum Way {
 }
 
 /// A look at the database from outside the store and its pool.
-enum Outside {
+enum OtherSession {
     /// The file.
     Sqlite(String),
     Postgres(Client),
 }
 
-impl Outside {
+impl OtherSession {
     async fn of(fixture: &Fixture, engine: Engine) -> Self {
         match engine {
             Engine::Sqlite => Self::Sqlite(fixture.url.trim_start_matches("sqlite:").to_owned()),
@@ -65,50 +65,50 @@ impl Outside {
 }
 
 /// How a unit goes when nothing harms it.
-pub(super) struct Course {
+pub(super) struct UnharmedRun {
     pub(super) points: Vec<Point>,
     shape: Vec<String>,
     announced: usize,
 }
 
 /// How a run ended for its caller.
-enum End {
-    Told(Told),
+enum CallerOutcome {
+    Replied(UnitResult),
     Panicked,
     Gone,
 }
 
 /// What a run with a fault must come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Must {
+enum RequiredOutcome {
     BeDone,
     LeaveNothing,
 }
 
-impl Stage {
-    pub(super) async fn set(engine: Engine, unit: Unit, way: Way) -> Self {
+impl UnitUnderTest {
+    pub(super) async fn set(engine: Engine, unit: Unit, way: ExecutionMode) -> Self {
         let mut fixture = Fixture::new(engine).await;
-        if way == Way::Alone {
+        if way == ExecutionMode::Alone {
             fixture.db = fixture.db.without_batches();
         }
-        let scene = unit.set(&fixture).await;
+        let subject = unit.set(&fixture).await;
         let record = Record::keep(&fixture, engine).await;
         let before = record.rows(&fixture).await;
         invariants::hold(&fixture).await;
-        let outside = Outside::of(&fixture, engine).await;
+        let outside = OtherSession::of(&fixture, engine).await;
         Self {
             fixture,
             engine,
             unit,
             way,
-            scene,
+            subject,
             record,
             outside,
             before,
         }
     }
 
-    pub(super) async fn run_unharmed(self: &Arc<Self>) -> Course {
+    pub(super) async fn run_unharmed(self: &Arc<Self>) -> UnharmedRun {
         self.nobody_serves_the_line("unharmed").await;
         let mut commits = self.fixture.db.subscribe();
         let faults = Arc::new(FailPoints::default());
@@ -119,7 +119,7 @@ impl Stage {
         let announced = std::iter::from_fn(|| commits.try_recv().ok()).count();
         self.record.restore(&self.fixture).await;
         assert_eq!(self.record.rows(&self.fixture).await, self.before);
-        Course {
+        UnharmedRun {
             points: faults.passed(),
             shape,
             announced,
@@ -128,7 +128,7 @@ impl Stage {
 
     /// Runs the unit with a fault at a point, checks what is left, and puts all
     /// rows back.
-    pub(super) async fn inject(self: &Arc<Self>, course: &Course, at: usize, fault: Fault) {
+    pub(super) async fn inject(self: &Arc<Self>, course: &UnharmedRun, at: usize, fault: Fault) {
         let what = format!(
             "{:?} {:?} {:?}: {fault:?} {}, point {at} of {}",
             self.engine,
@@ -141,17 +141,17 @@ impl Stage {
         let end = self.run_into(at, fault, &what).await;
         let must = match (self.way, fault) {
             // It is done once more, alone.
-            (Way::Shared, Fault::Error) => Must::BeDone,
+            (ExecutionMode::Shared, Fault::Error) => RequiredOutcome::BeDone,
             // Staged, it goes on by itself.
-            (Way::Shared, Fault::Gone) if course.points.len() - at <= self.decided() => {
-                Must::BeDone
+            (ExecutionMode::Shared, Fault::Gone) if course.points.len() - at <= self.decided() => {
+                RequiredOutcome::BeDone
             }
-            (Way::Shared, Fault::Gone) => Must::LeaveNothing,
+            (ExecutionMode::Shared, Fault::Gone) => RequiredOutcome::LeaveNothing,
             _ => must(course, at, fault),
         };
         match must {
-            Must::BeDone => self.is_done(course, &mut commits, &what).await,
-            Must::LeaveNothing => {
+            RequiredOutcome::BeDone => self.is_done(course, &mut commits, &what).await,
+            RequiredOutcome::LeaveNothing => {
                 let rows = self.record.rows(&self.fixture).await;
                 assert_eq!(rows, self.before, "{what}: something is left");
             }
@@ -160,16 +160,18 @@ impl Stage {
         let more = std::iter::from_fn(|| commits.try_recv().ok()).count();
         let at_commit = at + COMMIT >= course.points.len();
         assert!(
-            more == 0 || at_commit && (must == Must::LeaveNothing || self.way == Way::Shared),
+            more == 0
+                || at_commit
+                    && (must == RequiredOutcome::LeaveNothing || self.way == ExecutionMode::Shared),
             "{what}: what is not committed is announced"
         );
         self.caller_knows(&end, must, &what);
         self.next_goes_on(&what).await;
         // Where nothing was left, one repeat for each point tells enough.
-        if must == Must::BeDone || fault == Fault::Error {
+        if must == RequiredOutcome::BeDone || fault == Fault::Error {
             self.repeat(course, end, must, &what).await;
             // What is as it was before has been asked already.
-            if must == Must::BeDone {
+            if must == RequiredOutcome::BeDone {
                 invariants::hold(&self.fixture).await;
             }
             self.record.restore(&self.fixture).await;
@@ -194,18 +196,18 @@ impl Stage {
         assert_eq!(self.fixture.db.connections_in_use(), (max, max));
     }
 
-    async fn run(&self) -> Told {
-        self.unit.run(&self.fixture.db, &self.scene).await
+    async fn run(&self) -> UnitResult {
+        self.unit.run(&self.fixture.db, &self.subject).await
     }
 
-    async fn run_into(self: &Arc<Self>, at: usize, fault: Fault, what: &str) -> End {
+    async fn run_into(self: &Arc<Self>, at: usize, fault: Fault, what: &str) -> CallerOutcome {
         self.nobody_serves_the_line(what).await;
         let faults = Arc::new(FailPoints::at(at, fault));
         let stage = Arc::clone(self);
         let harmed = Arc::clone(&faults).meet(async move { stage.run().await });
         let unit = tokio::spawn(harmed);
         if fault == Fault::Gone {
-            let reached = timeout(PATIENCE, faults.reached()).await;
+            let reached = timeout(WAIT_TIMEOUT, faults.reached()).await;
             reached.unwrap_or_else(|_| panic!("{what}: it is not reached"));
             unit.abort();
             let gone = unit
@@ -213,27 +215,32 @@ impl Stage {
                 .expect_err("it was reached, and not gone on from");
             assert!(gone.is_cancelled(), "{what}: {gone}");
             faults.caller_is_gone();
-            return End::Gone;
+            return CallerOutcome::Gone;
         }
-        let ended = timeout(PATIENCE, unit).await;
+        let ended = timeout(WAIT_TIMEOUT, unit).await;
         match ended.unwrap_or_else(|_| panic!("{what}: nobody is told")) {
-            Ok(told) => End::Told(told),
+            Ok(told) => CallerOutcome::Replied(told),
             Err(error) => {
                 assert!(fault == Fault::Panic && error.is_panic(), "{what}: {error}");
-                End::Panicked
+                CallerOutcome::Panicked
             }
         }
     }
 
     /// All of it is in the record, soon if the caller did not wait for it, and
     /// others are told.
-    async fn is_done(&self, course: &Course, commits: &mut Receiver<Notification>, what: &str) {
-        let until = Instant::now() + PATIENCE;
+    async fn is_done(
+        &self,
+        course: &UnharmedRun,
+        commits: &mut Receiver<Notification>,
+        what: &str,
+    ) {
+        let until = Instant::now() + WAIT_TIMEOUT;
         while self.record.shape(&self.fixture).await != course.shape {
             assert!(Instant::now() < until, "{what}: it is not done");
         }
         for _ in 0..course.announced {
-            let announced = timeout(PATIENCE, commits.recv()).await;
+            let announced = timeout(WAIT_TIMEOUT, commits.recv()).await;
             announced
                 .unwrap_or_else(|_| panic!("{what}: nobody else is told"))
                 .expect("the signal is there");
@@ -242,14 +249,14 @@ impl Stage {
 
     /// No transaction is open, soon, and no connection is handed out.
     async fn nothing_is_open(&self, what: &str) {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + WAIT_TIMEOUT;
         while self.fixture.db.connections_in_use().0 > 0 {
             assert!(Instant::now() < until, "{what}: a connection is leaked");
             yield_now().await;
         }
         match &self.outside {
-            Outside::Sqlite(path) => block_in_place(|| lock(path, what)),
-            Outside::Postgres(client) => {
+            OtherSession::Sqlite(path) => block_in_place(|| lock(path, what)),
+            OtherSession::Postgres(client) => {
                 while open_transactions(client).await > 0 {
                     assert!(Instant::now() < until, "{what}: a transaction is open");
                 }
@@ -260,7 +267,7 @@ impl Stage {
     /// Whoever served the last one has left: it would serve the next one too, and
     /// meets none of its faults.
     async fn nobody_serves_the_line(&self, what: &str) {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + WAIT_TIMEOUT;
         while !self.fixture.db.batcher().is_idle() {
             assert!(Instant::now() < until, "{what}: the line is served on");
             yield_now().await;
@@ -268,26 +275,35 @@ impl Stage {
     }
 
     /// What the caller was told is so.
-    fn caller_knows(&self, end: &End, must: Must, what: &str) {
-        let End::Told(told) = end else { return };
-        let known = must == Must::BeDone && self.unit.is_a_call() && !self.unit.is_refused();
+    fn caller_knows(&self, end: &CallerOutcome, must: RequiredOutcome, what: &str) {
+        let CallerOutcome::Replied(told) = end else {
+            return;
+        };
+        let known =
+            must == RequiredOutcome::BeDone && self.unit.is_a_call() && !self.unit.is_refused();
         assert_eq!(told.is_ok(), known, "{what}: the caller is told {told:?}");
     }
 
     /// The deployment can be used.
     async fn next_goes_on(&self, what: &str) {
-        let Some(id) = self.scene.deployment else {
+        let Some(id) = self.subject.deployment else {
             return;
         };
         let terms = call();
         let next = self.fixture.db.preview_promote(id, None, &terms);
-        let next = timeout(PATIENCE, next).await;
+        let next = timeout(WAIT_TIMEOUT, next).await;
         next.unwrap_or_else(|_| panic!("{what}: the next one waits"))
             .unwrap_or_else(|error| panic!("{what}: the next one fails: {error:?}"));
     }
 
     /// A repeat of the call does it, if it was not done, and never twice.
-    async fn repeat(&self, course: &Course, end: End, must: Must, what: &str) {
+    async fn repeat(
+        &self,
+        course: &UnharmedRun,
+        end: CallerOutcome,
+        must: RequiredOutcome,
+        what: &str,
+    ) {
         let repeated = self.run().await;
         if self.unit.is_refused() {
             assert!(repeated.is_err(), "{what}: {repeated:?}");
@@ -295,13 +311,13 @@ impl Stage {
             let reply = repeated.unwrap_or_else(|error| panic!("{what}: the repeat: {error}"));
             if self.unit.is_a_call() {
                 assert_eq!(self.stored_reply().await, reply, "{what}");
-                if let End::Told(Ok(first)) = end {
+                if let CallerOutcome::Replied(Ok(first)) = end {
                     assert_eq!(first, reply, "{what}: the repeat has another reply");
                 }
             }
         }
         // A cycle or a report may well come to something else the second time.
-        if must == Must::LeaveNothing || self.unit.is_a_call() {
+        if must == RequiredOutcome::LeaveNothing || self.unit.is_a_call() {
             let shape = self.record.shape(&self.fixture).await;
             assert_eq!(shape, course.shape, "{what}: the repeat");
         }
@@ -331,13 +347,13 @@ fn lock(path: &str, what: &str) {
 
 /// Before COMMIT is sent nothing may be left, and once it was sent all of it is
 /// done, whoever has gone.
-fn must(course: &Course, at: usize, fault: Fault) -> Must {
+fn must(course: &UnharmedRun, at: usize, fault: Fault) -> RequiredOutcome {
     let to_come = course.points.len() - at;
     let before_commit = to_come > COMMIT || to_come == COMMIT && fault != Fault::Gone;
     if before_commit {
-        Must::LeaveNothing
+        RequiredOutcome::LeaveNothing
     } else {
-        Must::BeDone
+        RequiredOutcome::BeDone
     }
 }
 
@@ -347,7 +363,7 @@ const COMMIT: usize = 3;
 /// How many a unit's writes have on SQLite, before COMMIT.
 const WRITES: usize = 3;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 const OPEN: &str = "SELECT COUNT(*) FROM pg_stat_activity \
     WHERE datname = current_database() AND backend_type = 'client backend' \

@@ -10,7 +10,7 @@ use viridian_strategy::{DeploymentId, RouteHealth, RouteStatus};
 
 use super::{
     super::fixture::{amend, call, manual, report, spec},
-    scenes::Scene,
+    scenes::UnitTarget,
 };
 use crate::{
     DeploymentSpec, HealthReport, LastReport, Metadata, NewDeployment, ReportError, Request,
@@ -19,7 +19,7 @@ use crate::{
     types::timestamp,
 };
 
-/// A unit of work, each from a scene of its own.
+/// A unit of work, each from a subject of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unit {
     Create,
@@ -55,7 +55,7 @@ pub(super) enum Unit {
 }
 
 /// The reply, or the error as text.
-pub(super) type Told = Result<Value, String>;
+pub(super) type UnitResult = Result<Value, String>;
 
 impl Unit {
     pub(super) const ALL: [Self; 30] = [
@@ -131,12 +131,16 @@ impl Unit {
     }
 
     /// Does it. A call has the same request id each time.
-    pub(super) fn run<'a>(self, db: &'a Store, scene: &'a Scene) -> BoxFuture<'a, Told> {
-        let Scene {
+    pub(super) fn run<'a>(
+        self,
+        db: &'a Store,
+        subject: &'a UnitTarget,
+    ) -> BoxFuture<'a, UnitResult> {
+        let UnitTarget {
             deployment,
             revision,
             ..
-        } = *scene;
+        } = *subject;
         let id = deployment.unwrap_or(DeploymentId(Uuid::nil()));
         let create = move |spec| {
             async move { told(db.create_deployment(new(spec), &terms()).await) }.boxed()
@@ -174,11 +178,11 @@ impl Unit {
             }
             Self::Pause => async move { told(db.pause_deployment(id, &terms()).await) }.boxed(),
             Self::Resume => async move { told(db.resume_deployment(id, &terms()).await) }.boxed(),
-            Self::ReportStarted => report_status(db, scene, RouteStatus::Running).boxed(),
-            Self::ReportEnded => report_status(db, scene, RouteStatus::Terminated).boxed(),
-            Self::ReportHealth => report_health(db, scene, RouteHealth::Healthy).boxed(),
+            Self::ReportStarted => report_status(db, subject, RouteStatus::Running).boxed(),
+            Self::ReportEnded => report_status(db, subject, RouteStatus::Terminated).boxed(),
+            Self::ReportHealth => report_health(db, subject, RouteHealth::Healthy).boxed(),
             Self::ReportSilence => {
-                let silent = scene.routes.iter().map(|&route| (route, id)).collect();
+                let silent = subject.routes.iter().map(|&route| (route, id)).collect();
                 async move {
                     done(
                         db.silence(timestamp(system_clock()), &silent)
@@ -194,7 +198,7 @@ impl Unit {
                     status: None,
                     health: Some(timestamp(system_clock())),
                 };
-                let spoken = scene.routes.iter().map(spoken).collect();
+                let spoken = subject.routes.iter().map(spoken).collect();
                 async move { done(db.note_reports(spoken).await) }.boxed()
             }
             Self::FailureBackoff => {
@@ -211,27 +215,27 @@ impl Unit {
     }
 }
 
-async fn report_status(db: &Store, scene: &Scene, status: RouteStatus) -> Told {
-    let reports = scene.routes.iter().map(|&route| report(route, status));
+async fn report_status(db: &Store, subject: &UnitTarget, status: RouteStatus) -> UnitResult {
+    let reports = subject.routes.iter().map(|&route| report(route, status));
     let results = db.report_statuses(reports.collect()).await;
     applied(results)
 }
 
-async fn report_health(db: &Store, scene: &Scene, health: RouteHealth) -> Told {
+async fn report_health(db: &Store, subject: &UnitTarget, health: RouteHealth) -> UnitResult {
     let report = |&route| HealthReport { route, health };
-    let results = db.report_health(scene.routes.iter().map(report).collect());
+    let results = db.report_health(subject.routes.iter().map(report).collect());
     applied(results.await)
 }
 
 /// The reply of a call, as it is stored.
-fn told<T: Reply, E: Debug>(result: Result<T, E>) -> Told {
+fn told<T: Reply, E: Debug>(result: Result<T, E>) -> UnitResult {
     let reply = result.map_err(|error| format!("{error:?}"))?;
     let text = Json::text(&reply).map_err(|error| error.to_string())?;
     serde_json::from_str(&text).map_err(|error| error.to_string())
 }
 
 /// What a unit gives that stores no reply.
-fn done<T: Debug, E: Debug>(result: Result<T, E>) -> Told {
+fn done<T: Debug, E: Debug>(result: Result<T, E>) -> UnitResult {
     match result {
         Ok(given) => Ok(Value::String(format!("{given:?}"))),
         Err(error) => Err(format!("{error:?}")),
@@ -239,7 +243,7 @@ fn done<T: Debug, E: Debug>(result: Result<T, E>) -> Told {
 }
 
 /// Done if each is applied.
-fn applied(results: Result<Vec<Result<(), ReportError>>, StoreError>) -> Told {
+fn applied(results: Result<Vec<Result<(), ReportError>>, StoreError>) -> UnitResult {
     let results = results.map_err(|error| error.to_string())?;
     let each: Result<Vec<()>, ReportError> = results.into_iter().collect();
     done(each.map(|each| each.len()))

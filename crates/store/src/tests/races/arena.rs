@@ -134,7 +134,7 @@ impl Start {
         let one = tokio::spawn(start(Arc::clone(&barrier), self.offsets[0], one));
         let other = tokio::spawn(start(barrier, self.offsets[1], other));
         let both = async { tokio::join!(one, other) };
-        let (one, other) = timeout(PATIENCE, both).await.expect("both have ended");
+        let (one, other) = timeout(WAIT_TIMEOUT, both).await.expect("both have ended");
         let (one, one_at) = one.expect("no panic");
         let (other, other_at) = other.expect("no panic");
         if one_at.start < other_at.end && other_at.start < one_at.end {
@@ -361,4 +361,4 @@ impl After {
 const ROUTES: u32 = 3;
 const ROUNDS_A_DEPLOYMENT: u32 = 50;
 const LONGEST: Duration = Duration::from_millis(5);
-const PATIENCE: Duration = Duration::from_secs(30);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(30);

@@ -1,22 +1,23 @@
-//! What is to happen to one deployment, and when.
+//! The schedule of events of one deployment.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use viridian_strategy::{RouteId, Timestamp};
 
-use super::{fleet::Report, poison::Poison};
+use super::{fleet::ReplicaReport, poison::RowDamage};
 
-/// What is to happen, the earliest first.
+/// Events by time, the earliest first.
 #[derive(Default)]
-pub(super) struct Agenda {
-    entries: BTreeMap<(Timestamp, u64), Happening>,
+pub(super) struct EventSchedule {
+    entries: BTreeMap<(Timestamp, u64), ScheduledEvent>,
     count: u64,
-    /// Nothing of the fleet is taken until then, so that nothing overtakes.
+    /// No event of the replicas is taken before this time, so that none overtakes a
+    /// report that is to be repeated.
     stalled_until: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Happening {
+pub(super) enum ScheduledEvent {
     Starts(RouteId),
     FailsToStart(RouteId),
     /// Its health is checked.
@@ -26,20 +27,20 @@ pub(super) enum Happening {
     /// The scheduler stops it by itself.
     Preempted(RouteId),
     Ends(RouteId),
-    /// A report that could not be taken is made once more.
-    Again(Report),
+    /// A report that failed is repeated.
+    Again(ReplicaReport),
     /// Its rows are damaged.
-    Poisoned(Poison),
+    Poisoned(RowDamage),
     /// They are mended.
     Cured,
-    /// Someone calls.
+    /// A caller makes a call.
     Call,
-    /// From now on the fleet is well, and someone cares that all ends well.
+    /// All replicas become healthy, and an operator brings the deployment to rest.
     Attend,
 }
 
-impl Agenda {
-    pub(super) fn add(&mut self, at: Timestamp, happening: Happening) {
+impl EventSchedule {
+    pub(super) fn add(&mut self, at: Timestamp, happening: ScheduledEvent) {
         self.count += 1;
         self.entries.insert((at, self.count), happening);
     }
@@ -48,8 +49,8 @@ impl Agenda {
         self.entries.first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// Takes what is to happen by now.
-    pub(super) fn take(&mut self, now: Timestamp) -> Option<Happening> {
+    /// Takes the next event that is due.
+    pub(super) fn take(&mut self, now: Timestamp) -> Option<ScheduledEvent> {
         while self.next_at()? <= now {
             let (_, happening) = self.entries.pop_first()?;
             match self.stalled_until {
@@ -62,21 +63,21 @@ impl Agenda {
         None
     }
 
-    /// Has a report made once more, before anything else is.
-    pub(super) fn stall(&mut self, now: Timestamp, report: Report) {
-        let until = now + PAUSE;
+    /// Repeats a report, before any later event of the replicas.
+    pub(super) fn stall(&mut self, now: Timestamp, report: ReplicaReport) {
+        let until = now + STALL_TIME;
         self.stalled_until = Some(until);
-        self.add(until, Happening::Again(report));
+        self.add(until, ScheduledEvent::Again(report));
     }
 
-    /// Forgets what would become of the fleet, but for what it has yet to say.
-    pub(super) fn forget_fates(&mut self) {
+    /// Drops the events of the replicas, but for reports that are to be repeated.
+    pub(super) fn drop_replica_events(&mut self) {
         self.entries
-            .retain(|_, it| !it.is_of_fleet() || matches!(it, Happening::Again(_)));
+            .retain(|_, it| !it.is_of_fleet() || matches!(it, ScheduledEvent::Again(_)));
     }
 }
 
-impl Happening {
+impl ScheduledEvent {
     fn is_of_fleet(&self) -> bool {
         match self {
             Self::Starts(_)
@@ -91,4 +92,4 @@ impl Happening {
     }
 }
 
-const PAUSE: Duration = Duration::from_secs(3);
+const STALL_TIME: Duration = Duration::from_secs(3);

@@ -1,4 +1,4 @@
-//! The callers: what they ask for, at random, and what they ought to be told.
+//! Random calls, and the answers that are expected.
 
 use std::fmt::Debug;
 
@@ -11,9 +11,9 @@ use crate::{
     tests::fixture::{amend, call, spec},
 };
 
-/// What one call asks for.
+/// A call to the store.
 #[derive(Clone, Debug)]
-pub(super) enum Ask {
+pub(super) enum StoreCall {
     /// A new revision, activated or not.
     Create(bool),
     /// An earlier revision, and whether it supersedes another.
@@ -27,14 +27,14 @@ pub(super) enum Ask {
     Delete,
 }
 
-/// What a caller is told besides that it is done.
+/// Why a call was not done.
 #[derive(Debug)]
-pub(super) enum Told {
+pub(super) enum CallFailure {
     Refused(String),
     Failed(StoreError),
 }
 
-impl Ask {
+impl StoreCall {
     pub(super) fn at_random(known: &[RevisionId], paused: bool, rng: &mut Rng) -> Self {
         if paused && rng.one_in(2) {
             return Self::Pause(false);
@@ -63,7 +63,7 @@ impl Ask {
         }
     }
 
-    /// Whether it is taken, as far as the deployment alone says.
+    /// Whether the call should be accepted. None if the deployment alone does not say.
     pub(super) fn ought(&self, before: &Deployment) -> Option<bool> {
         let state = &before.state;
         let gone = matches!(
@@ -90,13 +90,13 @@ impl Ask {
         }
     }
 
-    /// Asks for it.
+    /// Makes the call.
     pub(super) async fn ask(
         &self,
         db: &Store,
         id: DeploymentId,
         terms: &RequestContext,
-    ) -> Result<Deployment, Told> {
+    ) -> Result<Deployment, CallFailure> {
         match self {
             Self::Create(activated) => {
                 let created = db.create_revision(id, spec(), *activated, terms).await;
@@ -136,7 +136,7 @@ impl Ask {
     }
 }
 
-/// The terms of a call: some can be repeated.
+/// The context of a call. One in three has a request id, and can be repeated.
 pub(super) fn terms(rng: &mut Rng) -> RequestContext {
     let id = u128::from(rng.between(0, u64::MAX)) << 64 | u128::from(rng.between(0, u64::MAX));
     RequestContext {
@@ -149,14 +149,14 @@ pub(super) fn terms(rng: &mut Rng) -> RequestContext {
     }
 }
 
-fn told<T, R: Debug>(result: Result<T, UnitError<R>>) -> Result<T, Told> {
+fn told<T, R: Debug>(result: Result<T, UnitError<R>>) -> Result<T, CallFailure> {
     result.map_err(|error| match error {
-        UnitError::Store(error) => Told::Failed(error),
-        refusal => Told::Refused(format!("{refusal:?}")),
+        UnitError::Store(error) => CallFailure::Failed(error),
+        refusal => CallFailure::Refused(format!("{refusal:?}")),
     })
 }
 
-/// Whether someone has to promote it, or it stays where it is.
+/// Whether it waits for a manual promotion.
 pub(super) fn is_at_gate(deployment: &Deployment) -> bool {
     let gate = |blocker: &viridian_strategy::Blocker| {
         blocker.code() == viridian_strategy::BlockerCode::ManualGate
@@ -165,7 +165,7 @@ pub(super) fn is_at_gate(deployment: &Deployment) -> bool {
     at_gate && deployment.status.blockers.iter().any(gate)
 }
 
-/// Whether it has got where it goes by itself.
+/// Whether it has come to rest without help.
 pub(super) fn is_settled(deployment: &Deployment) -> bool {
     match deployment.state {
         DeploymentState::Pending { current } => current.is_none(),

@@ -1,5 +1,5 @@
-//! The coordinator as the server has it: when it looks, and how it waits. What
-//! it calls is the store's.
+//! The coordinator as the server has it: when it polls, and how it waits. It calls the real
+//! store.
 
 use std::time::Duration;
 
@@ -9,43 +9,47 @@ use viridian_strategy::Timestamp;
 use super::generators::rng::Rng;
 use crate::{FailureBackoff, Notification, ReconcileBatch, Store};
 
-pub(super) struct Coordinator {
-    /// When it looks again if it hears of nothing.
+pub(super) struct SimulatedCoordinator {
+    /// When it polls next without a notification.
     pub(super) look_at: Timestamp,
-    /// When a scheduler looks again at what it is assigned.
+    /// When a scheduler polls its assignments.
     pub(super) assignments_at: Option<Timestamp>,
-    /// Whether nothing will ever be due by itself, as far as it has looked.
+    /// Whether its last batches found nothing that will become due.
     pub(super) is_idle: bool,
     poll: Duration,
     pub(super) aside: FailureBackoff,
     commits: Receiver<Notification>,
-    /// How many take batches side by side.
+    /// How many batches run concurrently.
     workers: usize,
-    /// Of so many announcements one is lost.
+    /// One in this many notifications is lost.
     loses: Option<u64>,
 }
 
-impl Coordinator {
-    /// One that has just been started: it looks at once.
+impl SimulatedCoordinator {
+    /// Starts one, which polls immediately.
     pub(super) fn start(db: &Store, now: Timestamp, workers: usize, loses: Option<u64>) -> Self {
         Self {
             look_at: now,
             assignments_at: Some(now),
             is_idle: false,
-            poll: if loses.is_some() { POLL } else { NEVER },
-            aside: FailureBackoff::new(FIRST, LONGEST),
+            poll: if loses.is_some() {
+                POLL_INTERVAL
+            } else {
+                IDLE_POLL_INTERVAL
+            },
+            aside: FailureBackoff::new(INITIAL_BACKOFF, MAX_BACKOFF),
             commits: db.subscribe(),
             workers,
             loses,
         }
     }
 
-    /// Hears what was committed until now.
-    pub(super) fn hear(&mut self, now: Timestamp, rng: &mut Rng) {
+    /// Receives the notifications of all commits until now.
+    pub(super) fn receive(&mut self, now: Timestamp, rng: &mut Rng) {
         loop {
             let commit = match self.commits.try_recv() {
                 Ok(commit) => commit,
-                // It has to look for itself.
+                // Some notifications were dropped, and it cannot know which.
                 Err(TryRecvError::Lagged(_)) => {
                     self.look_at = self.look_at.min(now);
                     self.assignments_at = Some(now);
@@ -63,7 +67,7 @@ impl Coordinator {
         }
     }
 
-    /// One pass of each worker, side by side.
+    /// Runs one batch of each worker, concurrently.
     pub(super) async fn pass(
         &mut self,
         db: &Store,
@@ -80,7 +84,7 @@ impl Coordinator {
         self.is_idle = passes.iter().all(|pass| pass.next.is_none());
         let waits = passes.iter().map(|pass| match pass.next {
             _ if !pass.done.is_empty() => Duration::ZERO,
-            Some(Duration::ZERO) => RETRY,
+            Some(Duration::ZERO) => BUSY_RETRY_DELAY,
             next => next.unwrap_or(self.poll).min(self.poll),
         });
         self.look_at = now + waits.min().expect("a worker");
@@ -88,10 +92,10 @@ impl Coordinator {
     }
 }
 
-pub(super) const FIRST: Duration = Duration::from_secs(4);
-pub(super) const LONGEST: Duration = Duration::from_secs(30);
+pub(super) const INITIAL_BACKOFF: Duration = Duration::from_secs(4);
+pub(super) const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
-/// How long something can stay due of which the announcement was lost.
-pub(super) const POLL: Duration = Duration::from_secs(5);
-const NEVER: Duration = Duration::from_secs(3_600);
-const RETRY: Duration = Duration::from_millis(50);
+/// How long a deployment can stay due after its notification was lost.
+pub(super) const POLL_INTERVAL: Duration = Duration::from_secs(5);
+const IDLE_POLL_INTERVAL: Duration = Duration::from_secs(3_600);
+const BUSY_RETRY_DELAY: Duration = Duration::from_millis(50);

@@ -14,11 +14,11 @@ use super::generators::counts::OccurrenceCounts;
 use crate::tests::fixture::Fixture;
 
 #[derive(Default)]
-pub(super) struct Coverage {
+pub(super) struct SimulationCoverage {
     counts: OccurrenceCounts<String>,
 }
 
-impl Coverage {
+impl SimulationCoverage {
     pub(super) fn count(&mut self, what: &str) {
         self.add(what, 1);
     }
@@ -31,8 +31,9 @@ impl Coverage {
     pub(super) async fn record(&mut self, fixture: &Fixture) {
         let mut reader = fixture.db.reader().await.expect("a reader");
         let moves = diesel::sql_query(MOVES);
-        let moves: Vec<Moves> = load!(&mut reader, moves.clone()).expect("history is read");
-        for Moves { what, n } in moves {
+        let moves: Vec<TransitionCount> =
+            load!(&mut reader, moves.clone()).expect("history is read");
+        for TransitionCount { what, n } in moves {
             self.add(&what, n.cast_unsigned());
         }
     }
@@ -42,14 +43,14 @@ impl Coverage {
     }
 }
 
-impl fmt::Display for Coverage {
+impl fmt::Display for SimulationCoverage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.counts.fmt(f)
     }
 }
 
 #[derive(QueryableByName)]
-struct Moves {
+struct TransitionCount {
     #[diesel(sql_type = Text)]
     what: String,
     #[diesel(sql_type = BigInt)]

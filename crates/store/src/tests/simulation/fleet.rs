@@ -1,6 +1,5 @@
-//! The fleet of one deployment: what becomes of each replica, and what its
-//! scheduler and its health checker say of it. They know nothing but what they
-//! are assigned.
+//! The replicas of one deployment, with the reports of their scheduler and health checker,
+//! which know only what they are assigned.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +11,7 @@ use viridian_strategy::{
 };
 
 use super::{
-    agenda::{Agenda, Happening},
+    agenda::{EventSchedule, ScheduledEvent},
     generators::{
         behavior::{BehaviorRates, ReplicaLoss, RevisionBehavior, StartOutcome},
         rng::Rng,
@@ -21,35 +20,35 @@ use super::{
 use crate::{Action, Assignment, HealthReport, StatusReport, tests::fixture::report};
 
 #[derive(Default)]
-pub(super) struct Fleet {
+pub(super) struct SimulatedReplicas {
     /// By the number of a revision.
     behaviors: BTreeMap<i64, RevisionBehavior>,
-    replicas: BTreeMap<RouteId, Replica>,
-    /// Whether all goes well from now on.
+    replicas: BTreeMap<RouteId, SimulatedReplica>,
+    /// Whether every replica starts and is healthy from now on.
     well: bool,
 }
 
-/// What is said of a route.
+/// A report about a route.
 #[derive(Clone, Debug)]
-pub(super) enum Report {
+pub(super) enum ReplicaReport {
     Status(StatusReport),
     Health(HealthReport),
 }
 
-struct Replica {
+struct SimulatedReplica {
     behavior: RevisionBehavior,
-    place: Place,
+    place: ReplicaPhase,
     stopping: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum ReplicaPhase {
     Starting,
     Runs,
     Over,
 }
 
-impl Fleet {
+impl SimulatedReplicas {
     /// Takes an assignment. START is handed out until it is reported, and so
     /// comes again and again.
     pub(super) fn take(
@@ -57,7 +56,7 @@ impl Fleet {
         assignment: &Assignment,
         now: Timestamp,
         rng: &mut Rng,
-        agenda: &mut Agenda,
+        agenda: &mut EventSchedule,
     ) {
         let id = assignment.route.view.id;
         match assignment.action {
@@ -72,9 +71,9 @@ impl Fleet {
                 } else {
                     behavior
                 };
-                let replica = Replica {
+                let replica = SimulatedReplica {
                     behavior,
-                    place: Place::Starting,
+                    place: ReplicaPhase::Starting,
                     stopping: false,
                 };
                 self.replicas.insert(id, replica);
@@ -82,9 +81,9 @@ impl Fleet {
             }
             Action::Start => {}
             Action::Stop => {
-                let replica = self.replicas.entry(id).or_insert(Replica {
+                let replica = self.replicas.entry(id).or_insert(SimulatedReplica {
                     behavior: RevisionBehavior::Good,
-                    place: Place::Starting,
+                    place: ReplicaPhase::Starting,
                     stopping: false,
                 });
                 if !replica.stopping {
@@ -94,7 +93,7 @@ impl Fleet {
                     } else {
                         rng.pick(&[0, 0, 3, 30])
                     };
-                    agenda.add(now + rng.wait(0, slow), Happening::Ends(id));
+                    agenda.add(now + rng.wait(0, slow), ScheduledEvent::Ends(id));
                 }
             }
         }
@@ -106,7 +105,7 @@ impl Fleet {
         behavior: RevisionBehavior,
         now: Timestamp,
         rng: &mut Rng,
-        agenda: &mut Agenda,
+        agenda: &mut EventSchedule,
     ) {
         let (after, outcome) = if self.well {
             (rng.wait(0, RATES.start_within), StartOutcome::Starts)
@@ -117,59 +116,62 @@ impl Fleet {
             }
         };
         let happening = match outcome {
-            StartOutcome::Starts => Happening::Starts(id),
-            StartOutcome::Fails => Happening::FailsToStart(id),
+            StartOutcome::Starts => ScheduledEvent::Starts(id),
+            StartOutcome::Fails => ScheduledEvent::FailsToStart(id),
         };
         agenda.add(now + after, happening);
     }
 
-    /// Lets something happen; gives what is said of it.
+    /// Applies an event. Returns the report that it leads to.
     pub(super) fn happen(
         &mut self,
-        happening: &Happening,
+        happening: &ScheduledEvent,
         now: Timestamp,
         rng: &mut Rng,
-        agenda: &mut Agenda,
-    ) -> Option<Report> {
+        agenda: &mut EventSchedule,
+    ) -> Option<ReplicaReport> {
         match *happening {
-            Happening::Starts(id) => {
+            ScheduledEvent::Starts(id) => {
                 let replica = self.replicas.get_mut(&id)?;
-                if replica.place != Place::Starting || replica.stopping {
+                if replica.place != ReplicaPhase::Starting || replica.stopping {
                     return None;
                 }
-                replica.place = Place::Runs;
+                replica.place = ReplicaPhase::Runs;
                 let behavior = replica.behavior;
                 self.has_started(id, behavior, now, rng, agenda);
-                Some(Report::Status(report(id, Running)))
+                Some(ReplicaReport::Status(report(id, Running)))
             }
-            Happening::FailsToStart(id) => {
+            ScheduledEvent::FailsToStart(id) => {
                 let replica = self.replicas.get_mut(&id)?;
-                if replica.place != Place::Starting || replica.stopping {
+                if replica.place != ReplicaPhase::Starting || replica.stopping {
                     return None;
                 }
-                replica.place = Place::Over;
-                Some(Report::Status(report(id, FailedToStart)))
+                replica.place = ReplicaPhase::Over;
+                Some(ReplicaReport::Status(report(id, FailedToStart)))
             }
-            Happening::Health(id) => self.is_checked(id, now, rng, agenda),
-            Happening::Vanishes(id) | Happening::Ends(id) => {
+            ScheduledEvent::Health(id) => self.is_checked(id, now, rng, agenda),
+            ScheduledEvent::Vanishes(id) | ScheduledEvent::Ends(id) => {
                 let replica = self.replicas.get_mut(&id)?;
-                if replica.place == Place::Over && !replica.stopping {
+                if replica.place == ReplicaPhase::Over && !replica.stopping {
                     return None;
                 }
-                replica.place = Place::Over;
-                Some(Report::Status(report(id, Terminated)))
+                replica.place = ReplicaPhase::Over;
+                Some(ReplicaReport::Status(report(id, Terminated)))
             }
-            Happening::Preempted(id) => {
+            ScheduledEvent::Preempted(id) => {
                 let replica = self.replicas.get_mut(&id)?;
-                if replica.place != Place::Runs || replica.stopping {
+                if replica.place != ReplicaPhase::Runs || replica.stopping {
                     return None;
                 }
                 replica.stopping = true;
-                agenda.add(now + rng.wait(0, 10), Happening::Ends(id));
-                Some(Report::Status(report(id, Terminating)))
+                agenda.add(now + rng.wait(0, 10), ScheduledEvent::Ends(id));
+                Some(ReplicaReport::Status(report(id, Terminating)))
             }
-            Happening::Again(ref report) => Some(report.clone()),
-            Happening::Poisoned(_) | Happening::Cured | Happening::Call | Happening::Attend => None,
+            ScheduledEvent::Again(ref report) => Some(report.clone()),
+            ScheduledEvent::Poisoned(_)
+            | ScheduledEvent::Cured
+            | ScheduledEvent::Call
+            | ScheduledEvent::Attend => None,
         }
     }
 
@@ -179,16 +181,16 @@ impl Fleet {
         behavior: RevisionBehavior,
         now: Timestamp,
         rng: &mut Rng,
-        agenda: &mut Agenda,
+        agenda: &mut EventSchedule,
     ) {
-        agenda.add(now + rng.wait(0, 5), Happening::Health(id));
+        agenda.add(now + rng.wait(0, 5), ScheduledEvent::Health(id));
         if self.well {
             return;
         }
         if let Some((after, loss)) = behavior.loss(rng, &RATES) {
             let happening = match loss {
-                ReplicaLoss::Vanishes => Happening::Vanishes(id),
-                ReplicaLoss::Preempted => Happening::Preempted(id),
+                ReplicaLoss::Vanishes => ScheduledEvent::Vanishes(id),
+                ReplicaLoss::Preempted => ScheduledEvent::Preempted(id),
             };
             agenda.add(now + after, happening);
         }
@@ -199,10 +201,10 @@ impl Fleet {
         id: RouteId,
         now: Timestamp,
         rng: &mut Rng,
-        agenda: &mut Agenda,
-    ) -> Option<Report> {
+        agenda: &mut EventSchedule,
+    ) -> Option<ReplicaReport> {
         let replica = self.replicas.get(&id)?;
-        if replica.place != Place::Runs {
+        if replica.place != ReplicaPhase::Runs {
             return None;
         }
         let health = if self.well {
@@ -210,24 +212,23 @@ impl Fleet {
         } else {
             let health = replica.behavior.health(rng);
             let next = replica.behavior.next_check(health, rng, &RATES);
-            agenda.add(now + next, Happening::Health(id));
+            agenda.add(now + next, ScheduledEvent::Health(id));
             health
         };
-        Some(Report::Health(HealthReport { route: id, health }))
+        Some(ReplicaReport::Health(HealthReport { route: id, health }))
     }
 
-    /// From now on every replica comes up, is healthy, and ends when it is told
-    /// to.
-    pub(super) fn is_made_well(&mut self, now: Timestamp, agenda: &mut Agenda) {
+    /// From now on every replica starts, is healthy, and ends when it is stopped.
+    pub(super) fn is_made_well(&mut self, now: Timestamp, agenda: &mut EventSchedule) {
         self.well = true;
-        agenda.forget_fates();
+        agenda.drop_replica_events();
         for (&id, replica) in &mut self.replicas {
             replica.behavior = RevisionBehavior::Good;
             let happening = match replica.place {
-                _ if replica.stopping => Happening::Ends(id),
-                Place::Starting => Happening::Starts(id),
-                Place::Runs => Happening::Health(id),
-                Place::Over => continue,
+                _ if replica.stopping => ScheduledEvent::Ends(id),
+                ReplicaPhase::Starting => ScheduledEvent::Starts(id),
+                ReplicaPhase::Runs => ScheduledEvent::Health(id),
+                ReplicaPhase::Over => continue,
             };
             agenda.add(now, happening);
         }

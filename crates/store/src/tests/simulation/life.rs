@@ -1,5 +1,4 @@
-//! One deployment, with its fleet and its callers: all of it comes from one
-//! seed.
+//! One deployment with its replicas and callers, all from one seed.
 
 use std::{fmt::Display, time::Duration};
 
@@ -7,44 +6,44 @@ use uuid::Uuid;
 use viridian_strategy::{DeploymentId, DeploymentState, RevisionId, Timestamp};
 
 use super::{
-    agenda::{Agenda, Happening},
-    callers::{Ask, is_at_gate, is_settled},
-    coordinator::{FIRST, LONGEST},
-    fleet::Fleet,
+    agenda::{EventSchedule, ScheduledEvent},
+    callers::{StoreCall, is_at_gate, is_settled},
+    coordinator::{INITIAL_BACKOFF, MAX_BACKOFF},
+    fleet::SimulatedReplicas,
     generators::rng::Rng,
-    poison::Poison,
+    poison::RowDamage,
     policies::policy,
 };
 use crate::{Deployment, Metadata, NewDeployment, tests::fixture::spec};
 
-pub(super) struct Life {
+pub(super) struct SimulatedDeployment {
     pub(super) seed: u64,
     pub(super) id: DeploymentId,
     pub(super) rng: Rng,
-    pub(super) fleet: Fleet,
-    pub(super) agenda: Agenda,
+    pub(super) fleet: SimulatedReplicas,
+    pub(super) agenda: EventSchedule,
     pub(super) revisions: Vec<RevisionId>,
-    /// How many calls are to come before all is made well.
+    /// How many calls are made before all replicas become healthy.
     pub(super) calls: u64,
-    pub(super) poison: Option<Poison>,
-    /// When its cycles failed one after the other.
+    pub(super) poison: Option<RowDamage>,
+    /// When its reconciles failed, since the last one that succeeded.
     failures: Vec<Timestamp>,
-    end: End,
+    end: FinalState,
     attended: u32,
     trace: Vec<(Timestamp, String)>,
 }
 
-/// How it is left in the end.
+/// The state in which it may stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+enum FinalState {
     Whole,
-    /// Someone paused it.
+    /// An operator paused it.
     Paused,
-    /// Nobody promotes.
+    /// No one promotes it.
     AtGate,
 }
 
-impl Life {
+impl SimulatedDeployment {
     pub(super) fn new(seed: u64) -> (Self, NewDeployment) {
         let mut rng = Rng::new(seed, None);
         let new = NewDeployment {
@@ -63,13 +62,19 @@ impl Life {
         let life = Self {
             seed,
             id: DeploymentId(Uuid::nil()),
-            fleet: Fleet::default(),
-            agenda: Agenda::default(),
+            fleet: SimulatedReplicas::default(),
+            agenda: EventSchedule::default(),
             revisions: Vec::new(),
             calls: rng.between(3, 9),
             poison: None,
             failures: Vec::new(),
-            end: rng.pick(&[End::Whole, End::Whole, End::Whole, End::Paused, End::AtGate]),
+            end: rng.pick(&[
+                FinalState::Whole,
+                FinalState::Whole,
+                FinalState::Whole,
+                FinalState::Paused,
+                FinalState::AtGate,
+            ]),
             attended: 0,
             trace: Vec::new(),
             rng,
@@ -84,10 +89,10 @@ impl Life {
         self.next_call(now);
         if self.rng.one_in(6) {
             let at = now + self.rng.wait(1, 150);
-            let poison = Poison::at_random(&mut self.rng);
-            self.agenda.add(at, Happening::Poisoned(poison));
+            let poison = RowDamage::at_random(&mut self.rng);
+            self.agenda.add(at, ScheduledEvent::Poisoned(poison));
             let cured = at + self.rng.wait(1, 90);
-            self.agenda.add(cured, Happening::Cured);
+            self.agenda.add(cured, ScheduledEvent::Cured);
         }
     }
 
@@ -96,11 +101,12 @@ impl Life {
         let soon = if self.rng.one_in(3) { 3 } else { 60 };
         let at = now + self.rng.wait(0, soon);
         if self.calls == 0 {
-            // Who attends to it sees what the last call came to.
-            self.agenda.add(at + EVERY, Happening::Attend);
+            // Later than the last call, whose result decides what is left to do.
+            self.agenda
+                .add(at + ATTENDANCE_INTERVAL, ScheduledEvent::Attend);
         } else {
             self.calls -= 1;
-            self.agenda.add(at, Happening::Call);
+            self.agenda.add(at, ScheduledEvent::Call);
         }
     }
 
@@ -114,15 +120,14 @@ impl Life {
         }
     }
 
-    /// What someone asks for who wants it to end well. None when there is
-    /// nothing left to ask for; says so by the agenda when it has to be seen to
-    /// again.
-    pub(super) fn attend(&mut self, deployment: &Deployment, now: Timestamp) -> Option<Ask> {
+    /// Returns the call that brings it nearer to rest, if one is needed, and schedules the
+    /// next look unless it is at rest.
+    pub(super) fn attend(&mut self, deployment: &Deployment, now: Timestamp) -> Option<StoreCall> {
         if self.attended == 0 {
             self.fleet.is_made_well(now, &mut self.agenda);
         }
         self.attended += 1;
-        if self.attended > PATIENCE {
+        if self.attended > MAX_ATTENDANCES {
             self.fail(format!("does not come to rest: {deployment:#?}"));
         }
         let gone = matches!(
@@ -132,26 +137,27 @@ impl Life {
         let ask = if gone {
             None
         } else if deployment.paused {
-            (self.end != End::Paused).then_some(Ask::Pause(false))
-        } else if self.end == End::Paused && self.attended == 1 {
-            Some(Ask::Pause(true))
+            (self.end != FinalState::Paused).then_some(StoreCall::Pause(false))
+        } else if self.end == FinalState::Paused && self.attended == 1 {
+            Some(StoreCall::Pause(true))
         } else {
-            let promote = is_at_gate(deployment) && self.end != End::AtGate;
-            promote.then_some(Ask::Promote)
+            let promote = is_at_gate(deployment) && self.end != FinalState::AtGate;
+            promote.then_some(StoreCall::Promote)
         };
         if ask.is_some() || !self.is_at_rest(deployment) {
-            self.agenda.add(now + EVERY, Happening::Attend);
+            self.agenda
+                .add(now + ATTENDANCE_INTERVAL, ScheduledEvent::Attend);
         }
         ask
     }
 
-    /// Whether it is where it may stay for ever.
+    /// Whether it may stay in its state for ever.
     pub(super) fn is_at_rest(&self, deployment: &Deployment) -> bool {
         match self.end {
             _ if is_settled(deployment) => true,
-            End::Whole => false,
-            End::Paused => deployment.paused,
-            End::AtGate => is_at_gate(deployment),
+            FinalState::Whole => false,
+            FinalState::Paused => deployment.paused,
+            FinalState::AtGate => is_at_gate(deployment),
         }
     }
 
@@ -164,7 +170,9 @@ impl Life {
             return;
         }
         if let Some(&last) = self.failures.last() {
-            let aside = FIRST.saturating_mul(2_u32.pow(times - 1)).min(LONGEST);
+            let aside = INITIAL_BACKOFF
+                .saturating_mul(2_u32.pow(times - 1))
+                .min(MAX_BACKOFF);
             if now < last + aside {
                 self.fail(format!("failed at {last} and again at {now}"));
             }
@@ -172,14 +180,14 @@ impl Life {
         self.failures.push(now);
     }
 
-    /// Its cycle did not fail, or whoever remembered is gone.
-    pub(super) fn forget_failures(&mut self) {
+    /// Its reconcile succeeded, or the server with its backoff is gone.
+    pub(super) fn clear_failures(&mut self) {
         self.failures.clear();
     }
 
     /// The longest time that its last failure may keep it from being looked at.
     pub(super) fn excused_until(&self) -> Option<Timestamp> {
-        self.failures.last().map(|&at| at + LONGEST)
+        self.failures.last().map(|&at| at + MAX_BACKOFF)
     }
 
     pub(super) fn note(&mut self, now: Timestamp, what: impl Display) {
@@ -198,6 +206,6 @@ impl Life {
     }
 }
 
-const EVERY: Duration = Duration::from_secs(5);
-/// How often someone looks until it ought to be at rest.
-const PATIENCE: u32 = 400;
+const ATTENDANCE_INTERVAL: Duration = Duration::from_secs(5);
+/// How often it is looked at before it must be at rest.
+const MAX_ATTENDANCES: u32 = 400;

@@ -10,14 +10,14 @@ use crate::tests::{
 
 /// In what way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Poison {
+pub(super) enum RowDamage {
     /// Its row does not parse.
     Unreadable,
     /// The database refuses its events.
     Unwritable,
 }
 
-impl Poison {
+impl RowDamage {
     pub(super) fn at_random(rng: &mut Rng) -> Self {
         rng.pick(&[Self::Unreadable, Self::Unwritable])
     }

@@ -1,5 +1,5 @@
-//! Many lives in one database, on one clock that jumps to what is next: the
-//! fleets' and the callers' deeds, or the coordinator's next look.
+//! Many deployments in one database, on one clock that jumps to the next event of the
+//! replicas and callers, or to the coordinator's next poll.
 
 mod checks;
 mod deeds;
@@ -9,8 +9,8 @@ use std::{collections::HashMap, ops::Range, time::Duration};
 use viridian_strategy::{DeploymentId, Timestamp};
 
 use super::{
-    callers::Told, coordinator::Coordinator, coverage::Coverage, generators::rng::Rng, life::Life,
-    poison,
+    callers::CallFailure, coordinator::SimulatedCoordinator, coverage::SimulationCoverage,
+    generators::rng::Rng, life::SimulatedDeployment, poison,
 };
 use crate::{
     Deployment, Projects, ReportError, Store, TrafficTable,
@@ -20,61 +20,60 @@ use crate::{
     },
 };
 
-pub(super) struct World<'a> {
+pub(super) struct SimulatedStore<'a> {
     engine: Engine,
-    manner: Manner,
+    mode: SimulationMode,
     time: VirtualTime,
-    /// None only while it is started anew.
+    /// None only during a restart.
     fixture: Option<Fixture>,
-    lives: Vec<Life>,
+    lives: Vec<SimulatedDeployment>,
     places: HashMap<DeploymentId, usize>,
-    coordinator: Coordinator,
-    /// Of what happens to all of them.
+    coordinator: SimulatedCoordinator,
+    /// For events that concern all deployments.
     rng: Rng,
     check_at: Timestamp,
-    /// As they were seen last.
+    /// The traffic tables that were read last.
     tables: HashMap<DeploymentId, TrafficTable>,
-    coverage: &'a mut Coverage,
+    coverage: &'a mut SimulationCoverage,
 }
 
-/// What a world is like.
+/// How events are handled.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Manner {
-    /// Reports, calls and cycles of one instant are under way together, and not
-    /// one behind the other.
+pub(super) struct SimulationMode {
+    /// Reports, calls and reconciles of one instant run concurrently.
     pub(super) together: bool,
-    /// Of so many announcements of a commit the coordinator does not hear one.
+    /// One in this many notifications does not reach the coordinator.
     pub(super) loses: Option<u64>,
 }
 
-type Reply = Result<Deployment, Told>;
+type Reply = Result<Deployment, CallFailure>;
 type Results = Vec<Result<(), ReportError>>;
 
-impl<'a> World<'a> {
+impl<'a> SimulatedStore<'a> {
     pub(super) async fn new(
         engine: Engine,
-        manner: Manner,
+        mode: SimulationMode,
         seeds: Range<u64>,
-        coverage: &'a mut Coverage,
+        coverage: &'a mut SimulationCoverage,
     ) -> Self {
         let (time, fixture) = VirtualTime::new(engine).await;
         poison::prepare(&fixture, engine).await;
         let now = time.now();
         let mut world = Self {
-            coordinator: start(&fixture.db, engine, manner, now),
+            coordinator: start(&fixture.db, engine, mode, now),
             rng: Rng::new(seeds.start, None),
             engine,
-            manner,
+            mode,
             time,
             fixture: Some(fixture),
             lives: Vec::new(),
             places: HashMap::new(),
-            check_at: now + EVERY,
+            check_at: now + CHECK_INTERVAL,
             tables: HashMap::new(),
             coverage,
         };
         for seed in seeds {
-            let (mut life, new) = Life::new(seed);
+            let (mut life, new) = SimulatedDeployment::new(seed);
             let created = open(&world.fixture)
                 .db
                 .create_deployment(new, &call())
@@ -86,7 +85,7 @@ impl<'a> World<'a> {
         world
     }
 
-    /// Lives until all is at rest.
+    /// Runs until every deployment is at rest.
     pub(super) async fn live(mut self) {
         while let Some(next) = self.next_at() {
             self.time.set(next).await;
@@ -95,7 +94,7 @@ impl<'a> World<'a> {
             }
             self.coverage.count("instants");
             let deeds = self.take_deeds().await;
-            if self.manner.together {
+            if self.mode.together {
                 self.do_together(deeds).await;
             } else {
                 self.do_in_order(deeds).await;
@@ -105,7 +104,7 @@ impl<'a> World<'a> {
             self.nothing_waits().await;
             self.tables_move_on().await;
             if self.check_at <= self.time.now() {
-                self.check_at = self.time.now() + EVERY;
+                self.check_at = self.time.now() + CHECK_INTERVAL;
                 self.check().await;
             }
         }
@@ -125,7 +124,7 @@ impl<'a> World<'a> {
         next.map(|at| at.max(self.time.now()))
     }
 
-    /// The server is away for a while, and another one takes over.
+    /// Stops the server for a while, then starts another one.
     async fn restart(&mut self) {
         self.coverage.count("restarts");
         let away = self.rng.wait(0, 60);
@@ -133,17 +132,18 @@ impl<'a> World<'a> {
         let fixture = self.fixture.take().expect("it is open");
         self.fixture = Some(self.time.restart(fixture).await);
         let now = self.time.now();
-        self.coordinator = start(&open(&self.fixture).db, self.engine, self.manner, now);
-        self.lives.iter_mut().for_each(Life::forget_failures);
-        // All that came due meanwhile is done first.
+        self.coordinator = start(&open(&self.fixture).db, self.engine, self.mode, now);
+        self.lives
+            .iter_mut()
+            .for_each(SimulatedDeployment::clear_failures);
+        // All that became due meanwhile is reconciled first.
         self.coordinate().await;
     }
 
-    /// The schedulers take what they are assigned, when they heard that there
-    /// may be something.
+    /// The schedulers read their assignments, if they were notified.
     async fn assign(&mut self) {
         let now = self.time.now();
-        self.coordinator.hear(now, &mut self.rng);
+        self.coordinator.receive(now, &mut self.rng);
         if self.coordinator.assignments_at.is_none_or(|at| at > now) {
             return;
         }
@@ -153,18 +153,17 @@ impl<'a> World<'a> {
         self.coordinator.assignments_at = found.next.map(|wait| now + wait);
         for assignment in &found.open {
             let life = &mut self.lives[self.places[&assignment.route.deployment]];
-            let Life {
+            let SimulatedDeployment {
                 fleet, rng, agenda, ..
             } = life;
             fleet.take(assignment, now, rng, agenda);
         }
     }
 
-    /// The coordinator works for as long as there is something to do, if it has
-    /// been woken.
+    /// The coordinator reconciles until nothing is due, if it has been woken.
     async fn coordinate(&mut self) {
         let now = self.time.now();
-        self.coordinator.hear(now, &mut self.rng);
+        self.coordinator.receive(now, &mut self.rng);
         let db = open(&self.fixture).db.clone();
         for _ in 0..10_000 {
             if self.coordinator.look_at > now {
@@ -174,7 +173,7 @@ impl<'a> World<'a> {
             for pass in passes {
                 self.is_sound(pass);
             }
-            self.coordinator.hear(now, &mut self.rng);
+            self.coordinator.receive(now, &mut self.rng);
         }
         panic!("the queue does not empty at {now}");
     }
@@ -184,14 +183,14 @@ fn open(fixture: &Option<Fixture>) -> &Fixture {
     fixture.as_ref().expect("it is open")
 }
 
-fn start(db: &Store, engine: Engine, manner: Manner, now: Timestamp) -> Coordinator {
+fn start(db: &Store, engine: Engine, mode: SimulationMode, now: Timestamp) -> SimulatedCoordinator {
     let workers = match engine {
         Engine::Sqlite => 1,
         Engine::Postgres => 2,
     };
-    Coordinator::start(db, now, workers, manner.loses)
+    SimulatedCoordinator::start(db, now, workers, mode.loses)
 }
 
-/// How often the invariants are asked for.
-const EVERY: Duration = Duration::from_secs(30);
-const PAUSE: Duration = Duration::from_secs(2);
+/// How often the invariants are checked.
+const CHECK_INTERVAL: Duration = Duration::from_secs(30);
+const RETRY_DELAY: Duration = Duration::from_secs(2);

@@ -1,25 +1,25 @@
-//! What must hold after each of them.
+//! What must hold after each instant.
 
 use std::collections::BTreeMap;
 
 use viridian_strategy::Lifecycle;
 
-use super::{PAUSE, Reply, Results, World, deeds::Calling, open};
+use super::{RETRY_DELAY, Reply, Results, SimulatedStore, deeds::StartedCall, open};
 use crate::{
     Deployment, HealthReport, Projects, ReconcileBatch, ReportError, RequestContext, RouteFilter,
     StatusReport, Tables,
     tests::simulation::{
-        callers::{Ask, Told, is_at_gate},
-        coordinator::POLL,
-        fleet::Report,
+        callers::{CallFailure, StoreCall, is_at_gate},
+        coordinator::POLL_INTERVAL,
+        fleet::ReplicaReport,
     },
 };
 
-impl World<'_> {
+impl SimulatedStore<'_> {
     /// Nothing else changed it meanwhile: a call that is taken left what it
     /// says, and one that is refused left everything as it was.
-    pub(super) async fn is_answered_alone(&mut self, calling: &Calling, reply: &Reply) {
-        let Calling {
+    pub(super) async fn is_answered_alone(&mut self, calling: &StartedCall, reply: &Reply) {
+        let StartedCall {
             place, before, ask, ..
         } = calling;
         let after = open(&self.fixture)
@@ -48,16 +48,16 @@ impl World<'_> {
         }
     }
 
-    pub(super) async fn is_answered(&mut self, calling: Calling, reply: Reply) {
-        let Calling {
+    pub(super) async fn is_answered(&mut self, calling: StartedCall, reply: Reply) {
+        let StartedCall {
             place, ask, terms, ..
         } = calling;
         let now = self.time.now();
         let life = &mut self.lives[place];
         let outcome = match &reply {
             Ok(_) => "taken".to_owned(),
-            Err(Told::Refused(why)) => format!("refused: {why}"),
-            Err(Told::Failed(error)) => format!("failed: {error}"),
+            Err(CallFailure::Refused(why)) => format!("refused: {why}"),
+            Err(CallFailure::Failed(error)) => format!("failed: {error}"),
         };
         life.note(now, format_args!("{ask:?} is {outcome}"));
         match reply {
@@ -68,19 +68,19 @@ impl World<'_> {
                     self.is_repeated(place, &ask, &terms, &deployment).await;
                 }
             }
-            Err(Told::Refused(_)) => self.coverage.count("calls refused"),
-            Err(Told::Failed(error)) if life.poison.is_some() && error.is_of_rows() => {
+            Err(CallFailure::Refused(_)) => self.coverage.count("calls refused"),
+            Err(CallFailure::Failed(error)) if life.poison.is_some() && error.is_of_rows() => {
                 self.coverage.count("calls failed by poison");
             }
-            Err(Told::Failed(error)) => life.fail(format!("{ask:?} fails: {error}")),
+            Err(CallFailure::Failed(error)) => life.fail(format!("{ask:?} fails: {error}")),
         }
     }
 
-    /// Who asks again gets the first reply.
+    /// A repeated call gets the first reply.
     pub(super) async fn is_repeated(
         &mut self,
         place: usize,
-        ask: &Ask,
+        ask: &StoreCall,
         terms: &RequestContext,
         first: &Deployment,
     ) {
@@ -98,7 +98,7 @@ impl World<'_> {
         results: Results,
     ) {
         for ((place, report), result) in reports.into_iter().zip(results) {
-            self.is_taken(place, Report::Status(report), result);
+            self.is_taken(place, ReplicaReport::Status(report), result);
         }
     }
 
@@ -108,14 +108,14 @@ impl World<'_> {
         results: Results,
     ) {
         for ((place, report), result) in reports.into_iter().zip(results) {
-            self.is_taken(place, Report::Health(report), result);
+            self.is_taken(place, ReplicaReport::Health(report), result);
         }
     }
 
     pub(super) fn is_taken(
         &mut self,
         place: usize,
-        report: Report,
+        report: ReplicaReport,
         result: Result<(), ReportError>,
     ) {
         let now = self.time.now();
@@ -139,7 +139,7 @@ impl World<'_> {
         let now = self.time.now();
         for id in pass.done {
             self.coverage.count("cycles");
-            self.lives[self.places[&id]].forget_failures();
+            self.lives[self.places[&id]].clear_failures();
         }
         for (id, error) in pass.failed {
             let life = &mut self.lives[self.places[&id]];
@@ -151,12 +151,11 @@ impl World<'_> {
         }
     }
 
-    /// All that is due has been looked at: nothing was forgotten, and what is
-    /// poisoned delays no other.
+    /// Everything due has been reconciled, and a damaged deployment delays no other.
     pub(super) async fn nothing_waits(&self) {
         let now = self.time.now();
-        let late = if self.manner.loses.is_some() {
-            now - POLL
+        let late = if self.mode.loses.is_some() {
+            now - POLL_INTERVAL
         } else {
             now
         };
@@ -167,7 +166,7 @@ impl World<'_> {
         assert_eq!(revenants, 0, "drained, and back at {now}");
     }
 
-    /// Whoever follows a table sees a later one each time that it changed.
+    /// A watcher of a table sees a later epoch each time that it changed.
     pub(super) async fn tables_move_on(&mut self) {
         let now = self.time.now();
         let all = Tables::All {
@@ -192,12 +191,12 @@ impl World<'_> {
         let now = self.time.now();
         let check = self
             .time
-            .check(&open(&self.fixture).url, POLL + PAUSE)
+            .check(&open(&self.fixture).url, POLL_INTERVAL + RETRY_DELAY)
             .await;
         for violation in check.violations {
             let life = &self.lives[self.places[&violation.deployment]];
             let excused = life.excused_until().is_some_and(|until| until >= now);
-            // What cannot be looked at passes its deadline.
+            // A deployment that cannot be reconciled passes its deadline.
             if violation.invariant == "I11" && (life.poison.is_some() || excused) {
                 continue;
             }
@@ -205,8 +204,7 @@ impl World<'_> {
         }
     }
 
-    /// Nothing is due, nobody has anything to do, and all that was asked for is
-    /// there.
+    /// Nothing is due or assigned, and every deployment has the replicas that it should.
     pub(super) async fn is_at_rest(&self) {
         let due = "SELECT COUNT(*) AS n FROM deployments WHERE due_at IS NOT NULL";
         assert_eq!(open(&self.fixture).number(due).await, 0, "due for ever");

@@ -2,35 +2,35 @@
 
 use futures::future::join_all;
 
-use super::{PAUSE, Results, World, open};
+use super::{RETRY_DELAY, Results, SimulatedStore, open};
 use crate::{
     Deployment, HealthReport, RequestContext, StatusReport, Store, StoreError,
     tests::simulation::{
-        agenda::Happening,
-        callers::{Ask, terms},
-        fleet::Report,
+        agenda::ScheduledEvent,
+        callers::{StoreCall, terms},
+        fleet::ReplicaReport,
     },
 };
 
 /// What happens at one instant.
 #[derive(Default)]
-pub(super) struct Deeds {
+pub(super) struct InstantEvents {
     pub(super) statuses: Vec<(usize, StatusReport)>,
     pub(super) healths: Vec<(usize, HealthReport)>,
-    pub(super) calls: Vec<Calling>,
+    pub(super) calls: Vec<StartedCall>,
 }
 
-pub(super) struct Calling {
+pub(super) struct StartedCall {
     pub(super) place: usize,
     pub(super) before: Result<Deployment, StoreError>,
-    pub(super) ask: Ask,
+    pub(super) ask: StoreCall,
     pub(super) terms: RequestContext,
 }
 
-impl World<'_> {
-    pub(super) async fn take_deeds(&mut self) -> Deeds {
+impl SimulatedStore<'_> {
+    pub(super) async fn take_deeds(&mut self) -> InstantEvents {
         let now = self.time.now();
-        let mut deeds = Deeds::default();
+        let mut deeds = InstantEvents::default();
         for place in 0..self.lives.len() {
             while let Some(happening) = self.lives[place].agenda.take(now) {
                 self.coordinator.is_idle = false;
@@ -40,43 +40,48 @@ impl World<'_> {
         deeds
     }
 
-    async fn take_deed(&mut self, place: usize, happening: Happening, deeds: &mut Deeds) {
+    async fn take_deed(
+        &mut self,
+        place: usize,
+        happening: ScheduledEvent,
+        deeds: &mut InstantEvents,
+    ) {
         let now = self.time.now();
         let life = &mut self.lives[place];
         match happening {
-            Happening::Poisoned(poison) => {
+            ScheduledEvent::Poisoned(poison) => {
                 life.note(now, format_args!("{poison:?}"));
                 life.poison = Some(poison);
                 let fixture = open(&self.fixture);
                 poison.strike(fixture, self.engine, life.id, now).await;
                 self.coordinator.look_at = now;
             }
-            Happening::Cured => {
+            ScheduledEvent::Cured => {
                 life.note(now, "cured");
                 if let Some(poison) = life.poison.take() {
                     poison.cure(open(&self.fixture), self.engine, life.id).await;
                 }
             }
-            Happening::Call | Happening::Attend => {
+            ScheduledEvent::Call | ScheduledEvent::Attend => {
                 let before = open(&self.fixture).db.find_deployment(life.id).await;
                 let before = before.transpose().expect("it is there");
-                let attends = matches!(happening, Happening::Attend);
+                let attends = matches!(happening, ScheduledEvent::Attend);
                 let ask = match &before {
                     Ok(before) if attends => life.attend(before, now),
                     Ok(before) => {
                         let (known, rng) = (&life.revisions, &mut life.rng);
-                        Some(Ask::at_random(known, before.paused, rng))
+                        Some(StoreCall::at_random(known, before.paused, rng))
                     }
                     Err(_) if attends => {
-                        life.agenda.add(now + PAUSE, Happening::Attend);
+                        life.agenda.add(now + RETRY_DELAY, ScheduledEvent::Attend);
                         None
                     }
-                    Err(_) => Some(Ask::at_random(&life.revisions, false, &mut life.rng)),
+                    Err(_) => Some(StoreCall::at_random(&life.revisions, false, &mut life.rng)),
                 };
                 if !attends {
                     life.next_call(now);
                 }
-                deeds.calls.extend(ask.map(|ask| Calling {
+                deeds.calls.extend(ask.map(|ask| StartedCall {
                     place,
                     before,
                     ask,
@@ -91,8 +96,8 @@ impl World<'_> {
                     life.note(now, format_args!("{happening:?} {said:?}"));
                 }
                 match said {
-                    Some(Report::Status(report)) => deeds.statuses.push((place, report)),
-                    Some(Report::Health(report)) => deeds.healths.push((place, report)),
+                    Some(ReplicaReport::Status(report)) => deeds.statuses.push((place, report)),
+                    Some(ReplicaReport::Health(report)) => deeds.healths.push((place, report)),
                     None => {}
                 }
             }
@@ -100,8 +105,8 @@ impl World<'_> {
     }
 
     /// One behind the other: each caller is told what it found and did.
-    pub(super) async fn do_in_order(&mut self, deeds: Deeds) {
-        let Deeds {
+    pub(super) async fn do_in_order(&mut self, deeds: InstantEvents) {
+        let InstantEvents {
             statuses,
             healths,
             calls,
@@ -115,7 +120,7 @@ impl World<'_> {
             // As reports have left it.
             let id = self.lives[calling.place].id;
             let before = db.find_deployment(id).await.transpose();
-            let calling = Calling {
+            let calling = StartedCall {
                 before: before.expect("it is there"),
                 ..calling
             };
@@ -126,8 +131,8 @@ impl World<'_> {
     }
 
     /// Together, with passes of the coordinator and a check in the midst of it.
-    pub(super) async fn do_together(&mut self, deeds: Deeds) {
-        let Deeds {
+    pub(super) async fn do_together(&mut self, deeds: InstantEvents) {
+        let InstantEvents {
             statuses,
             healths,
             calls,
