@@ -70,7 +70,7 @@ impl StoreConnection {
         Ok(Some(StoredReply::Same(reply)))
     }
 
-    /// Lists replies from before a time, in the order of their keys, behind one.
+    /// Lists replies from before a time, in the order of their keys, after one.
     pub(crate) async fn list_old_replies(
         &mut self,
         before: Timestamp,

@@ -75,7 +75,7 @@ impl StoreConnection {
         Ok(rows.into_iter().map(|(Sql(id), of)| (id, of)).collect())
     }
 
-    /// Lists routes of a deployment, oldest first, behind one.
+    /// Lists routes of a deployment, oldest first, after one.
     pub(crate) async fn list_routes(
         &mut self,
         deployment: DeploymentId,

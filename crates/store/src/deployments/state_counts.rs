@@ -1,4 +1,4 @@
-//! How many deployments there are of each kind, for whoever measures.
+//! The number of deployments of each kind, for the metrics.
 
 use diesel::{
     dsl::{count_star, min},

@@ -41,7 +41,7 @@ impl StoreConnection {
         Ok(last.unwrap_or(0))
     }
 
-    /// Lists behind a position which deployment each position is of, in order.
+    /// Lists the positions after one, in order, each with its deployment.
     pub(crate) async fn list_positions(
         &mut self,
         after: i64,
@@ -78,7 +78,7 @@ impl StoreConnection {
         Ok(rows.into_iter().map(|(at, Sql(of))| (at, of)).collect())
     }
 
-    /// Lists events behind a position and up to another, in order.
+    /// Lists events after a position and up to another, in order.
     pub(crate) async fn list_events(
         &mut self,
         filter: &EventFilter,

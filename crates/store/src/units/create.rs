@@ -116,7 +116,7 @@ async fn create(
     Ok(Updated { deployment })
 }
 
-/// A record at generation 0 and sequence 0, which nobody can see: creating it is
+/// A record at generation 0 and sequence 0, which no caller can see: creating it is
 /// its first change.
 fn before_the_first_write(
     id: DeploymentId,

@@ -62,7 +62,7 @@ impl FailureBackoff {
         }
     }
 
-    /// Forgets the failures of some that succeeded.
+    /// Clears the failures of deployments that succeeded.
     pub(crate) fn reset(&self, ids: &[DeploymentId]) {
         let mut failing = self.failing();
         if !failing.is_empty() {

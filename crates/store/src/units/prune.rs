@@ -1,4 +1,4 @@
-//! Prune: forget what nobody needs any more.
+//! Prune: deletes rows past retention.
 //!
 //! What is found in a look outside any transaction stays so for good: what is
 //! old only gets older, a route that is over is never anything else again, and
@@ -35,7 +35,7 @@ pub struct Retention {
     pub deployments: Duration,
 }
 
-/// How much was forgotten.
+/// How many rows were deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pruned {
     /// Replies to request ids.
