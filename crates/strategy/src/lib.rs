@@ -47,9 +47,9 @@ pub use self::{
     },
     reason::Reason,
     rollout::{Rollout, RolloutStep, SteadyPeriod},
-    route::{ObservedRoute, RouteHealth, RouteStatus, RouteTraffic},
+    route::{ObservedRoute, RouteHealth, RouteStatus, RouteTraffic, StopWhen},
     stopwatch::Stopwatch,
     time::Timestamp,
-    traffic::{FULL_WEIGHT, RevisionWeight, ServingRoute, StopWhen, TrafficSplit},
+    traffic::{FULL_WEIGHT, RevisionWeight, ServingRoute, TrafficSplit},
     transition::{Transition, TransitionKind},
 };

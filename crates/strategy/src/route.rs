@@ -1,6 +1,6 @@
-//! A route and its three statuses: lifecycle, health, traffic.
+//! A route, its three statuses (lifecycle, health, traffic), and when it may be stopped.
 
-use crate::{Policy, RevisionId, RouteId, StopWhen, Timestamp};
+use crate::{Policy, RevisionId, RouteId, Timestamp};
 
 /// The lifecycle of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -128,6 +128,13 @@ pub struct ObservedRoute {
     /// When a promotion took its traffic but kept it RUNNING, for an instant
     /// roll-back.
     pub retained_at: Option<Timestamp>,
+}
+
+/// When a drained route may be stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StopWhen {
+    /// The time until which proxies may still send it traffic.
+    pub not_before: Timestamp,
 }
 
 impl ObservedRoute {

@@ -1,11 +1,8 @@
-//! Who gets the traffic: the split among revisions, the routes that serve, and
-//! how long a drained route has to go on.
+//! Who gets the traffic: the split among revisions, and the routes that serve.
 
 use arrayvec::ArrayVec;
 
-use crate::{
-    DeploymentState, ObservedRoute, RevisionId, RouteId, RouteStatus, RouteTraffic, Timestamp,
-};
+use crate::{DeploymentState, ObservedRoute, RevisionId, RouteId, RouteStatus, RouteTraffic};
 
 /// The weight of a revision that shares its traffic with no other, in per mille.
 pub const FULL_WEIGHT: u16 = 1_000;
@@ -38,13 +35,6 @@ pub struct ServingRoute {
     pub revision: RevisionId,
     /// Its weight for a proxy, above 0.0 and up to 1.0.
     pub ratio: f64,
-}
-
-/// When a drained route may be stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StopWhen {
-    /// The time until which proxies may still send it traffic.
-    pub not_before: Timestamp,
 }
 
 impl TrafficSplit {
