@@ -7,24 +7,13 @@ use viridian_strategy::{RouteId, Timestamp};
 
 use crate::{
     connection::StoreConnection,
-    deployments::Projects,
     error::StoreError,
-    revisions::{Revision, RevisionRow},
-    routes::{Route, RouteRow},
+    record::{Action, Assignment, Projects, Revision, Route},
+    revisions::RevisionRow,
+    routes::RouteRow,
     schema::{assignments, deployments, revisions, routes},
-    types::{Action, Sql},
+    types::Sql,
 };
-
-/// Something that a scheduler is to do.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Assignment {
-    /// What.
-    pub action: Action,
-    /// To which route.
-    pub route: Route,
-    /// What the route runs.
-    pub revision: Revision,
-}
 
 /// An assignment to be written.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,4 +1,4 @@
-//! Deployments: the record, its row, and the statements on it.
+//! Deployments: the row, and the statements on it.
 
 mod lock;
 mod old;
@@ -6,17 +6,12 @@ mod row;
 mod state_counts;
 mod try_row;
 
-use std::collections::BTreeMap;
-
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use viridian_engine::{
     Cacheable as _, Column, RoundTrip, Write, load, pipeline, selected, with_conn,
 };
-use viridian_strategy::{
-    Blockers, DeploymentId, DeploymentState, Lifecycle, ObservedDeployment, Policy, ReplicaCounts,
-    RevisionId, SubStep, Timestamp,
-};
+use viridian_strategy::{DeploymentId, Lifecycle, SubStep, Timestamp};
 
 pub(crate) use self::lock::LockedRows;
 pub use self::state_counts::StateCounts;
@@ -26,97 +21,11 @@ use self::{
 };
 use crate::{
     connection::StoreConnection,
-    documents::Json,
     error::StoreError,
-    routes::TableLine,
+    record::{Deployment, Projects, TableLine},
     schema::deployments,
-    types::{Sql, timestamp},
+    types::{Json, Sql, timestamp},
 };
-
-/// A deployment as it stands at one sequence.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Deployment {
-    /// Its id.
-    pub id: DeploymentId,
-    /// The project that it belongs to.
-    pub project: String,
-    /// Its name, unique among the project's live ones.
-    pub name: String,
-    /// Labels to select by.
-    pub labels: BTreeMap<String, String>,
-    /// Where it belongs and who asked for it.
-    pub metadata: Metadata,
-    /// How many routes ought to serve.
-    pub target_replicas: u32,
-    /// How a new revision replaces the current one.
-    pub policy: Policy,
-    /// How many revisions are kept.
-    pub revision_history_limit: u32,
-    /// Whether nothing may move.
-    pub paused: bool,
-    /// Where it is.
-    pub state: DeploymentState,
-    /// When the current revision was activated.
-    pub current_since: Timestamp,
-    /// The revision that was current before.
-    pub previous: Option<RevisionId>,
-    /// The version of what was asked of it.
-    pub generation: i64,
-    /// The version of all that can be seen of it.
-    pub sequence: i64,
-    /// The version of its traffic table.
-    pub epoch: i64,
-    /// What can be seen of its routes, and why it does not go on.
-    pub status: Status,
-    /// When it was created.
-    pub created_at: Timestamp,
-    /// When it was last changed.
-    pub updated_at: Timestamp,
-    /// When the present lifecycle and sub-step began.
-    pub phase_started_at: Timestamp,
-    /// When the progress deadline or the gate's timeout passes.
-    pub deadline_at: Option<Timestamp>,
-    /// When a revision was last promoted.
-    pub promoted_at: Option<Timestamp>,
-    /// The number of its newest revision.
-    pub last_revision: i64,
-    /// The number of its newest history row.
-    pub last_history: i64,
-}
-
-/// Where a deployment belongs and who asked for it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Metadata {
-    /// The tenant.
-    pub domain: String,
-    /// The machines that run its routes.
-    pub resource_group: String,
-    /// Who created it.
-    pub created_user: String,
-    /// Who owns the sessions of its routes.
-    pub session_owner: String,
-}
-
-/// What can be seen of a deployment's routes, and why it does not go on.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Status {
-    /// Routes of the current revision.
-    pub blue: ReplicaCounts,
-    /// Routes of the revision that is being deployed.
-    pub green: ReplicaCounts,
-    /// Why it does not go on.
-    pub blockers: Blockers,
-}
-
-/// Which projects a question is about.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Projects {
-    /// All there are.
-    #[default]
-    All,
-    /// These and no others; none when there are none.
-    These(Vec<String>),
-}
 
 /// Which deployments a list has.
 #[derive(Clone, Debug, Default)]
@@ -127,55 +36,6 @@ pub struct DeploymentFilter {
     pub lifecycles: Vec<Lifecycle>,
     /// Only those in one of these; all when empty.
     pub sub_steps: Vec<SubStep>,
-}
-
-impl Deployment {
-    /// The revision of its traffic table: none when nothing is to be served any
-    /// more.
-    pub(crate) fn served_revision(&self) -> Option<RevisionId> {
-        match self.state {
-            DeploymentState::Destroying { .. } | DeploymentState::Destroyed { .. } => None,
-            DeploymentState::Pending { .. }
-            | DeploymentState::Ready { .. }
-            | DeploymentState::Deploying(_) => self.state.current(),
-        }
-    }
-
-    /// The part that a decision reads or changes.
-    pub fn observed(&self) -> ObservedDeployment {
-        ObservedDeployment {
-            state: self.state,
-            target_replicas: self.target_replicas,
-            paused: self.paused,
-            current_since: self.current_since,
-            generation: self.generation,
-            previous: self.previous,
-            promoted_at: self.promoted_at,
-        }
-    }
-
-    /// The same with the part that was decided.
-    pub(crate) fn decided(self, decided: ObservedDeployment) -> Self {
-        let ObservedDeployment {
-            state,
-            target_replicas,
-            paused,
-            current_since,
-            generation,
-            previous,
-            promoted_at,
-        } = decided;
-        Self {
-            state,
-            target_replicas,
-            paused,
-            current_since,
-            generation,
-            previous,
-            promoted_at,
-            ..self
-        }
-    }
 }
 
 /// A deployment that a transaction has locked, with what only it may see.

@@ -13,7 +13,6 @@
 mod blocker;
 mod deployment;
 mod endpoint;
-mod json;
 mod policy;
 mod reply;
 mod revision;
@@ -27,7 +26,6 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use viridian_strategy::Timestamp;
 
 pub(crate) use self::{
-    json::{Json, JsonText},
     reply::{Reply, deployment_of_reply},
     rollout::RolloutDocument,
 };

@@ -8,21 +8,11 @@ use viridian_engine::{Write, columns};
 use viridian_strategy::{DeploymentId, Timestamp};
 
 use crate::{
-    deployments::Deployment,
-    documents::Json,
     error::StoreError,
+    record::{Deployment, Event, EventKind},
     schema::events,
-    types::{EventKind, Sql},
+    types::{Json, Sql},
 };
-
-/// What changed of a deployment, and how it was then.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Event {
-    /// What changed.
-    pub kind: EventKind,
-    /// The deployment at its sequence.
-    pub deployment: Deployment,
-}
 
 /// An event in its place in the log. One that cannot be read keeps its place.
 #[derive(Debug)]

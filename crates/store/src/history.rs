@@ -7,63 +7,11 @@ use viridian_strategy::{DeploymentId, Lifecycle, LifecyclePhase, RevisionId, Sub
 
 use crate::{
     connection::StoreConnection,
-    deployments::Status,
-    documents::Json,
     error::StoreError,
+    record::{HistoryEntry, NewHistoryEntry, Outcome, Phase, RequestId, Status},
     schema::{deployments, history},
-    types::{Outcome, Phase, RequestId, Sql},
+    types::{Json, Sql},
 };
-
-/// A move that was recorded.
-#[derive(Clone, Debug, PartialEq)]
-pub struct HistoryEntry {
-    /// The deployment.
-    pub deployment: DeploymentId,
-    /// Its number within the deployment, from 1, without gap.
-    pub number: i64,
-    /// What happened.
-    pub phase: Phase,
-    /// How it ended.
-    pub outcome: Outcome,
-    /// Where the deployment was; None at creation.
-    pub from: Option<LifecyclePhase>,
-    /// Where it was then.
-    pub to: LifecyclePhase,
-    /// The revision that it was about.
-    pub revision: Option<RevisionId>,
-    /// Who did it.
-    pub actor: String,
-    /// Why.
-    pub reason: String,
-    /// The request id of the call.
-    pub request: Option<RequestId>,
-    /// The routes after it, and why it did not go on.
-    pub status: Status,
-    /// How often in a row it came to the same.
-    pub attempts: u32,
-    /// When it happened first.
-    pub created_at: Timestamp,
-    /// When it was seen last.
-    pub updated_at: Timestamp,
-}
-
-/// A move to be recorded.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct NewHistoryEntry {
-    pub(crate) deployment: DeploymentId,
-    pub(crate) number: i64,
-    pub(crate) phase: Phase,
-    pub(crate) outcome: Outcome,
-    /// None at creation.
-    pub(crate) from: Option<LifecyclePhase>,
-    pub(crate) to: LifecyclePhase,
-    pub(crate) revision: Option<RevisionId>,
-    pub(crate) actor: String,
-    pub(crate) reason: String,
-    pub(crate) request: Option<RequestId>,
-    pub(crate) status: Status,
-    pub(crate) at: Timestamp,
-}
 
 impl StoreConnection {
     /// Lists the moves of a deployment, newest first, before one.

@@ -11,20 +11,10 @@ use viridian_strategy::{DeploymentId, RouteHealth, RouteId, RouteStatus, Timesta
 use crate::{
     connection::StoreConnection,
     error::StoreError,
+    record::LastReport,
     schema::{last_reports, routes},
     types::Sql,
 };
-
-/// When something was last reported of a route, by the time that decides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LastReport {
-    /// Of which route.
-    pub route: RouteId,
-    /// Its status, if that was reported.
-    pub status: Option<Timestamp>,
-    /// Its health, if that was reported.
-    pub health: Option<Timestamp>,
-}
 
 /// Which routes are asked whether their health is told.
 pub(crate) enum RouteSelection {

@@ -2,8 +2,10 @@
 //!
 //! - [`Store`]: open a database, read from it, or run a unit of work. How SQLite and
 //!   PostgreSQL are used is `viridian-engine`'s.
-//! - One file an aggregate (`deployments`, `routes`, …): its record, its row, and its
-//!   statements, one a function of [`StoreConnection`].
+//! - `record`: what is stored, as plain values ([`Deployment`], [`Route`], …).
+//! - `documents`: their JSON.
+//! - One file an aggregate (`deployments`, `routes`, …): its row and its statements, one a
+//!   function of [`StoreConnection`].
 //! - `units`: the units of work, each one transaction. `batcher`: calls that share one.
 //! - [`check()`]: the invariants, as SQL in `invariants/`, on one snapshot.
 //! - [`inspect()`]: what the doctor looks at before a server runs on a database.
@@ -26,6 +28,7 @@ mod log_tailer;
 mod migrations;
 mod notifier;
 mod reads;
+mod record;
 mod relay;
 mod replies;
 mod revisions;
@@ -40,32 +43,31 @@ mod units;
 pub use viridian_engine::{LimitError, Limits, Location, OpenError};
 
 pub use self::{
-    assignments::Assignment,
     check::{Check, Violation, check},
     connection::StoreConnection,
     copy::{Copied, copy},
-    deployments::{Deployment, DeploymentFilter, Metadata, Projects, StateCounts, Status},
+    deployments::{DeploymentFilter, StateCounts},
     error::{
         ActivateRefusal, CheckError, CopyError, CreateRefusal, PromoteRefusal, RollBackRefusal,
         StoreError, UnitError, UpdateRefusal,
     },
-    events::{Event, EventFilter, LogEntry},
-    history::HistoryEntry,
+    events::{EventFilter, LogEntry},
     inspect::{Extent, Inspection, SchemaState, inspect},
-    last_reports::LastReport,
     log_tailer::{LogPoll, LogTailer},
     notifier::{CommitNotice, Notification, RemoteHint},
     reads::{Backlog, LogPage, OpenAssignments, ReadLogError, SnapshotPage},
-    replies::Request,
-    revisions::{HealthCheck, Revision, RevisionReference, RevisionSpec},
-    routes::{Route, RouteFilter, Tables, TrafficEndpoint, TrafficTable},
+    record::{
+        Action, Assignment, Deployment, Event, EventKind, HealthCheck, HistoryEntry, LastReport,
+        Metadata, NewRevision, Outcome, Phase, Projects, Promotion, Request, RequestId, Revision,
+        RevisionReference, RevisionSpec, RolledBack, Route, Status, TrafficEndpoint, TrafficTable,
+        Updated,
+    },
+    routes::{RouteFilter, Tables},
     store::Store,
     telemetry::{HISTOGRAMS, describe as describe_metrics},
-    types::{Action, EventKind, Outcome, Phase, RequestId},
     units::{
-        COORDINATOR, DeploymentSpec, FailureBackoff, HealthReport, NewDeployment, NewRevision,
-        Promotion, PromotionPreview, Pruned, ReconcileBatch, ReportError, RequestContext,
-        Retention, RolledBack, Silenced, StatusReport, Updated,
+        COORDINATOR, DeploymentSpec, FailureBackoff, HealthReport, NewDeployment, PromotionPreview,
+        Pruned, ReconcileBatch, ReportError, RequestContext, Retention, Silenced, StatusReport,
     },
 };
 

@@ -8,22 +8,12 @@ use viridian_strategy::{DeploymentId, Timestamp};
 
 use crate::{
     connection::StoreConnection,
-    documents::{Json, JsonText, Reply, deployment_of_reply},
+    documents::{Reply, deployment_of_reply},
     error::StoreError,
+    record::{Request, RequestId},
     schema::replies,
-    types::{RequestId, Sql},
+    types::{Json, JsonText, Sql},
 };
-
-/// What makes two requests the same.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
-    /// The id that the caller chose.
-    pub id: RequestId,
-    /// The method that was called.
-    pub method: &'static str,
-    /// A digest of its body.
-    pub fingerprint: Vec<u8>,
-}
 
 /// What is known of a request id.
 pub(crate) enum StoredReply<T> {

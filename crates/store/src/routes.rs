@@ -1,4 +1,4 @@
-//! Routes: the record, its row, and the statements on it.
+//! Routes: the row, and the statements on it.
 
 mod old;
 mod traffic;
@@ -10,29 +10,14 @@ use viridian_strategy::{
     Timestamp,
 };
 
-pub(crate) use self::traffic::{TableLine, endpoints};
-pub use self::traffic::{Tables, TrafficEndpoint, TrafficTable};
+pub use self::traffic::Tables;
 use crate::{
     connection::StoreConnection,
     error::StoreError,
+    record::Route,
     schema::{deployments, routes},
     types::Sql,
 };
-
-/// One replica of one revision.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Route {
-    /// Its deployment.
-    pub deployment: DeploymentId,
-    /// What the decision sees of it.
-    pub view: ObservedRoute,
-    /// The scheduler's name for the session that it runs in.
-    pub session_id: String,
-    /// Where it listens.
-    pub address: String,
-    /// Why it failed.
-    pub failure: String,
-}
 
 /// Which routes of a deployment a list has.
 #[derive(Clone, Debug, Default)]

@@ -1,11 +1,12 @@
 //! Values of the domain as values of SQL types, on both engines: see
 //! [`viridian_engine::sql_types`].
 
+mod json;
+
 use std::io::Write as _;
 
 pub(crate) use diesel::internal::derives::as_expression::Bound;
 use diesel::{
-    backend::Backend,
     deserialize::{self, FromSql},
     pg::{Pg, PgValue},
     serialize::{self, IsNull, Output, ToSql},
@@ -19,7 +20,8 @@ use viridian_strategy::{
     Timestamp,
 };
 
-use crate::documents::Json;
+pub(crate) use self::json::{Json, JsonText, TryJson};
+use crate::record::{Action, EventKind, Outcome, Phase, RequestId};
 
 /// Converts the database's time.
 pub(crate) fn timestamp(UnixMicros(micros): UnixMicros) -> Timestamp {
@@ -29,11 +31,6 @@ pub(crate) fn timestamp(UnixMicros(micros): UnixMicros) -> Timestamp {
 /// A value of the domain, as a value of an SQL type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Sql<T>(pub(crate) T);
-
-/// The same of a row that must not take others with it: none when it does not
-/// parse.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct TryJson<T>(pub(crate) Option<T>);
 
 /// Lets a wrapper of values stand in queries and in rows.
 macro_rules! in_queries {
@@ -92,7 +89,6 @@ macro_rules! in_queries {
 pub(crate) use in_queries;
 
 in_queries!(Sql<T>);
-in_queries!(TryJson<T>);
 
 macro_rules! id {
     ($rust:ident) => {
@@ -123,10 +119,6 @@ macro_rules! id {
         }
     };
 }
-
-/// The id of a request, as callers choose it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct RequestId(pub Uuid);
 
 id!(DeploymentId);
 id!(RevisionId);
@@ -165,15 +157,6 @@ impl FromSql<Instant, Sqlite> for Sql<Timestamp> {
     fn from_sql(mut value: SqliteValue<'_, '_, '_>) -> deserialize::Result<Self> {
         let time: jiff::Timestamp = value.read_text().parse()?;
         Ok(Sql(Timestamp::from_micros(time.as_microsecond())))
-    }
-}
-
-impl<T, DB: Backend> FromSql<Document, DB> for TryJson<T>
-where
-    Json<T>: FromSql<Document, DB>,
-{
-    fn from_sql(value: DB::RawValue<'_>) -> deserialize::Result<Self> {
-        Ok(TryJson(Json::from_sql(value).ok().map(|Json(it)| it)))
     }
 }
 
@@ -255,41 +238,7 @@ label!(RouteHealth {
 });
 label!(RouteTraffic { Active = "ACTIVE", Inactive = "INACTIVE" });
 
-/// What a scheduler is to do with a route.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Action {
-    /// Start it.
-    Start,
-    /// Stop it.
-    Stop,
-}
-
 label!(Action { Start = "START", Stop = "STOP" });
-
-/// What happened to a deployment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// It was created.
-    Create,
-    /// A revision was activated.
-    Activate,
-    /// A cycle moved it.
-    Evaluate,
-    /// A revision was promoted.
-    Promote,
-    /// It went back to its current revision, or to an earlier one.
-    RollBack,
-    /// Another number of routes or another policy was asked for.
-    Update,
-    /// A rollout was given up by a call.
-    Abort,
-    /// It was paused.
-    Pause,
-    /// Its pause was ended.
-    Resume,
-    /// It was destroyed.
-    Delete,
-}
 
 label!(Phase {
     Create = "CREATE",
@@ -304,49 +253,7 @@ label!(Phase {
     Delete = "DELETE",
 });
 
-impl Phase {
-    /// The name for programs: `ROLL_BACK`.
-    pub fn as_str(self) -> &'static str {
-        self.word()
-    }
-}
-
-/// How a move ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It was done.
-    Success,
-    /// It waits for something.
-    Waiting,
-    /// It was given up.
-    RolledBack,
-}
-
-impl Outcome {
-    /// The name for programs: `ROLLED_BACK`.
-    pub(crate) fn as_str(self) -> &'static str {
-        self.word()
-    }
-}
-
 label!(Outcome { Success = "SUCCESS", Waiting = "WAITING", RolledBack = "ROLLED_BACK" });
-
-/// What changed of a deployment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EventKind {
-    /// It was created.
-    Created,
-    /// A call changed it without a move.
-    Updated,
-    /// Its lifecycle or its sub-step moved.
-    Moved,
-    /// A revision was promoted.
-    Promoted,
-    /// It went back to its current revision.
-    RolledBack,
-    /// Its routes or its blockers changed.
-    Progressed,
-}
 
 label!(EventKind {
     Created = "CREATED",

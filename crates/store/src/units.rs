@@ -29,16 +29,13 @@ mod update;
 use crate::transaction::UnitTransaction;
 
 pub use self::{
-    activate::NewRevision,
     create::NewDeployment,
     failure_backoff::FailureBackoff,
-    idempotent::Updated,
-    promote::{Promotion, PromotionPreview},
+    promote::PromotionPreview,
     prune::{Pruned, Retention},
     reconcile::ReconcileBatch,
     report::{HealthReport, ReportError, Silenced, StatusReport},
     request_context::{COORDINATOR, RequestContext},
-    roll_back::RolledBack,
     update::DeploymentSpec,
 };
 

@@ -10,7 +10,8 @@ use super::{LockedDeployment, does_not_parse, row::LockedRow, try_row::TryRow};
 use crate::{
     connection::StoreConnection,
     error::StoreError,
-    routes::{Route, RouteRow},
+    record::Route,
+    routes::RouteRow,
     schema::{deployments, routes},
     types::{Sql, timestamp},
 };

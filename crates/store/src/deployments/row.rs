@@ -8,13 +8,13 @@ use viridian_strategy::{
     DeploymentId, DeploymentState, Lifecycle, Policy, RevisionId, SubStep, Timestamp,
 };
 
-use super::{Deployment, LockedDeployment, Metadata, Status};
+use super::LockedDeployment;
 use crate::{
-    documents::{Json, RolloutDocument},
+    documents::RolloutDocument,
     error::StoreError,
-    routes::TableLine,
+    record::{Deployment, Metadata, Status, TableLine},
     schema::deployments,
-    types::Sql,
+    types::{Json, Sql},
 };
 
 #[derive(Queryable, Selectable)]

@@ -9,7 +9,7 @@ use viridian_strategy::{DeploymentId, RevisionId};
 use super::{
     Micros, persisted, policy::PolicyDocument, state::StateDocument, status::StatusDocument,
 };
-use crate::{Deployment, Metadata};
+use crate::record::{Deployment, Metadata};
 
 persisted!(Deployment => DeploymentDocument<'_>);
 persisted!(Metadata => MetadataDocument<'_>);

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use viridian_strategy::RouteId;
 
 use super::persisted;
-use crate::routes::TableLine;
+use crate::record::TableLine;
 
 persisted!(Vec<TableLine> => EndpointsDocument<'_>);
 

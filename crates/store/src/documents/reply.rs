@@ -5,7 +5,7 @@ use uuid::Uuid;
 use viridian_strategy::{DeploymentId, RouteId};
 
 use super::{Persisted, deployment::DeploymentDocument, persisted, revision::RevisionDocument};
-use crate::{NewRevision, Promotion, RolledBack, Updated};
+use crate::record::{NewRevision, Promotion, RolledBack, Updated};
 
 /// What a unit of work gives, and what a repeat of its request gets.
 ///

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use viridian_strategy::{DeploymentId, RevisionId};
 
 use super::{Micros, persisted};
-use crate::{HealthCheck, Revision, RevisionSpec};
+use crate::record::{HealthCheck, Revision, RevisionSpec};
 
 persisted!(RevisionSpec => SpecDocument<'_>);
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use viridian_strategy::ReplicaCounts;
 
 use super::{blocker::BlockerDocument, persisted};
-use crate::Status;
+use crate::record::Status;
 
 persisted!(Status => StatusDocument);
 

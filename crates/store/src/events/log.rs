@@ -7,13 +7,13 @@ use diesel_async::RunQueryDsl;
 use viridian_engine::{load, with_conn};
 use viridian_strategy::DeploymentId;
 
-use super::{Event, EventFilter, LogEntry};
+use super::{EventFilter, LogEntry};
 use crate::{
     connection::StoreConnection,
-    deployments::Deployment,
     error::StoreError,
+    record::{Deployment, Event, EventKind},
     schema::{deployments, events},
-    types::{EventKind, Sql, TryJson},
+    types::{Sql, TryJson},
 };
 
 type Row = (i64, Sql<DeploymentId>, Sql<EventKind>, TryJson<Deployment>);

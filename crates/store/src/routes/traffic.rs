@@ -4,53 +4,15 @@ use std::collections::HashMap;
 
 use diesel::prelude::*;
 use viridian_engine::{load, pad_to_power_of_two};
-use viridian_strategy::{
-    DeploymentId, Lifecycle, ObservedRoute, RevisionId, RouteId, TrafficSplit,
-};
+use viridian_strategy::{DeploymentId, Lifecycle, RevisionId, RouteId};
 
-use super::Route;
 use crate::{
     connection::StoreConnection,
-    deployments::Projects,
-    documents::Json,
     error::StoreError,
+    record::{Projects, TableLine, TrafficEndpoint, TrafficTable},
     schema::{deployments, routes},
-    types::Sql,
+    types::{Json, Sql},
 };
-
-/// A line of a traffic table, as it is kept.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct TableLine {
-    pub(crate) route: RouteId,
-    pub(crate) address: String,
-    pub(crate) ratio: f64,
-}
-
-/// A route that serves.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TrafficEndpoint {
-    /// The route.
-    pub route: RouteId,
-    /// Its revision; none if the route was deleted since.
-    pub revision: Option<RevisionId>,
-    /// Where it listens.
-    pub address: String,
-    /// Its weight.
-    pub ratio: f64,
-}
-
-/// Which routes serve a deployment.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TrafficTable {
-    /// The deployment.
-    pub deployment: DeploymentId,
-    /// Its version.
-    pub epoch: i64,
-    /// The current revision.
-    pub revision: Option<RevisionId>,
-    /// The routes, ordered by id.
-    pub endpoints: Vec<TrafficEndpoint>,
-}
 
 /// Which traffic tables.
 #[derive(Clone, Debug)]
@@ -73,30 +35,6 @@ type TableRow = (
     Option<Sql<RevisionId>>,
     Json<Vec<TableLine>>,
 );
-
-/// The endpoints of a traffic table over these routes, seen by a decision as
-/// `views`.
-pub(crate) fn endpoints(
-    all: &[Route],
-    views: &[ObservedRoute],
-    split: &TrafficSplit,
-) -> Vec<TableLine> {
-    let serving: HashMap<RouteId, f64> = split
-        .serving(views)
-        .map(|route| (route.id, route.ratio))
-        .collect();
-    let listed = all.iter().filter_map(|route| {
-        Some(TableLine {
-            route: route.view.id,
-            address: route.address.clone(),
-            ratio: *serving.get(&route.view.id)?,
-        })
-    });
-    let mut endpoints: Vec<TableLine> = listed.collect();
-    // In one order: the same lines in another order would count as a new table.
-    endpoints.sort_by_key(|endpoint| endpoint.route);
-    endpoints
-}
 
 impl StoreConnection {
     /// Gives the traffic tables of some deployments, or of all that are behind

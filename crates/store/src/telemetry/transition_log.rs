@@ -8,11 +8,7 @@ use tracing::Span;
 use viridian_strategy::{DeploymentId, Lifecycle, SubStep, Transition, TransitionKind};
 
 use super::names::{GATE_WAIT, MOVES, PROMOTIONS, ROLLOUT_DURATION, ROLLOUTS};
-use crate::{
-    Deployment,
-    history::NewHistoryEntry,
-    types::{Outcome, Phase},
-};
+use crate::record::{Deployment, NewHistoryEntry, Outcome, Phase};
 
 /// What is to be told of a deployment that moved. In the span in which that was
 /// decided, whoever commits it.

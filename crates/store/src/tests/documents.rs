@@ -8,7 +8,10 @@ mod rows;
 use std::fmt::Debug;
 
 use self::{cases::Cases, golden::Golden};
-use crate::documents::{Json, Persisted, RolloutDocument, deployment_of_reply};
+use crate::{
+    documents::{Persisted, RolloutDocument, deployment_of_reply},
+    types::Json,
+};
 
 #[test]
 fn every_document_has_the_text_of_its_golden_file() {

@@ -21,8 +21,8 @@ use super::{
 };
 use crate::{
     Action, Projects, PromoteRefusal, RequestContext, StoreError, Tables, UnitError,
+    record::{EventKind, Phase},
     transaction::UnitTransaction,
-    types::{EventKind, Phase},
     units::testing::{PlannedChange, RowWrite},
 };
 

@@ -5,9 +5,9 @@ use viridian_strategy::{DeploymentId, verbs};
 use crate::{
     Store,
     error::UnitError,
+    record::{Phase, Updated},
     telemetry::InUnit as _,
-    types::Phase,
-    units::{RequestContext, Updated, change::PlannedChange},
+    units::{RequestContext, change::PlannedChange},
 };
 
 impl Store {

@@ -5,23 +5,14 @@ use viridian_strategy::{DeploymentId, RevisionId, verbs};
 
 use crate::{
     Store,
-    deployments::{Deployment, NewState, update_deployments},
+    deployments::{NewState, update_deployments},
     error::{ActivateRefusal, UnitError},
-    revisions::{Revision, RevisionReference, RevisionSpec, insert_revisions},
+    record::{Deployment, NewRevision, Phase, Revision, RevisionReference, RevisionSpec, Updated},
+    revisions::insert_revisions,
     telemetry::InUnit as _,
     transaction::UnitTransaction,
-    types::Phase,
-    units::{RequestContext, Updated, change::PlannedChange, lock::Locked},
+    units::{RequestContext, change::PlannedChange, lock::Locked},
 };
-
-/// What the creation of a revision came to.
-#[derive(Clone, Debug)]
-pub struct NewRevision {
-    /// The deployment after it.
-    pub deployment: Deployment,
-    /// The revision.
-    pub revision: Revision,
-}
 
 impl Store {
     /// Begins to deploy a revision, in one transaction.

@@ -5,9 +5,10 @@ use viridian_strategy::Timestamp;
 
 use crate::{
     assignments::{assign, delete_assignments},
-    deployments::{Deployment, insert_deployments, update_deployments},
+    deployments::{insert_deployments, update_deployments},
     events::insert_events,
     history::{insert_moves, repeat_moves},
+    record::Deployment,
     revisions::insert_revisions,
     routes::{drain_routes, insert_routes, promote_routes, retain_routes, update_reported},
     transaction::UnitTransaction,

@@ -11,12 +11,12 @@ use viridian_strategy::{
 use crate::{
     CommitNotice,
     assignments::NewAssignment,
-    deployments::{Deployment, NewState, Status},
-    history::NewHistoryEntry,
-    revisions::Revision,
-    routes::{Route, endpoints},
+    deployments::NewState,
+    record::{
+        Action, Deployment, EventKind, NewHistoryEntry, Outcome, Phase, Revision, Route, Status,
+        endpoints,
+    },
     telemetry::TransitionLog,
-    types::{Action, EventKind, Outcome, Phase},
     units::{RequestContext, lock::Locked},
 };
 

@@ -9,14 +9,13 @@ use viridian_strategy::{
 
 use crate::{
     Store,
-    deployments::{Deployment, INSERT_DEPLOYMENT, Metadata, Status},
+    deployments::INSERT_DEPLOYMENT,
     error::{CreateRefusal, StoreError, UnitError},
-    revisions::{Revision, RevisionSpec},
+    record::{Deployment, Metadata, Phase, Revision, RevisionSpec, Status, Updated},
     telemetry::InUnit as _,
     transaction::UnitTransaction,
-    types::Phase,
     units::{
-        RequestContext, Updated,
+        RequestContext,
         change::{PlannedChange, WriteSet},
         lock::Locked,
     },

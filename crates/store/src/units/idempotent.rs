@@ -7,9 +7,10 @@ use viridian_engine::WaitStart;
 use viridian_strategy::DeploymentId;
 
 use crate::{
-    Deployment, Store,
+    Store,
     documents::Reply,
     error::{StoreError, UnitError},
+    record::{Deployment, Updated},
     replies::{NewReply, StoredReply, insert_replies},
     transaction::UnitTransaction,
     units::{
@@ -19,13 +20,6 @@ use crate::{
         lock::Locked,
     },
 };
-
-/// The result of a call that returns only the deployment.
-#[derive(Clone, Debug)]
-pub struct Updated {
-    /// The deployment after it.
-    pub deployment: Deployment,
-}
 
 impl Updated {
     /// Returns the result of a change, and the change.

@@ -6,9 +6,9 @@ use viridian_engine::LockWait;
 use viridian_strategy::{DeploymentId, Observed, ObservedRoute, Timestamp};
 
 use crate::{
-    deployments::{Deployment, LockedDeployment, LockedRows},
+    deployments::{LockedDeployment, LockedRows},
     error::StoreError,
-    routes::{Route, TableLine},
+    record::{Deployment, Route, TableLine},
     transaction::UnitTransaction,
 };
 

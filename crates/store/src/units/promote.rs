@@ -5,26 +5,12 @@ use viridian_strategy::{DeploymentId, RevisionId, RouteActions, RouteId, Transit
 
 use crate::{
     Store,
-    deployments::Deployment,
     error::{PromoteRefusal, UnitError},
+    record::{Deployment, Phase, Promotion},
     telemetry::{InUnit as _, count_not_promoted},
     transaction::UnitTransaction,
-    types::Phase,
     units::{RequestContext, change::PlannedChange, lock::Locked},
 };
-
-/// What a promotion came to.
-#[derive(Clone, Debug)]
-pub struct Promotion {
-    /// How many deployments were swapped: one.
-    pub swapped: u32,
-    /// The deployment after it.
-    pub deployment: Deployment,
-    /// The routes that took the traffic.
-    pub promoted: Vec<RouteId>,
-    /// The routes that lost it, drained or retained.
-    pub drained: Vec<RouteId>,
-}
 
 /// What a promotion would come to.
 #[derive(Clone, Debug)]

@@ -14,7 +14,10 @@ use viridian_engine::{LimitError, WaitStart};
 use viridian_strategy::{DeploymentId, RevisionId, RouteId, Timestamp};
 
 use crate::{
-    Deployment, RequestId, Store, error::StoreError, transaction::UnitTransaction,
+    Store,
+    error::StoreError,
+    record::{Deployment, RequestId},
+    transaction::UnitTransaction,
     units::lock::Locked,
 };
 

@@ -13,8 +13,9 @@ use viridian_strategy::{DeploymentId, Timestamp, evaluate};
 
 use crate::{
     Store,
-    deployments::{Deployment, set_due},
+    deployments::set_due,
     error::StoreError,
+    record::Deployment,
     telemetry::{InUnit as _, RECONCILE_LATENESS},
     transaction::UnitTransaction,
     units::{

@@ -21,7 +21,7 @@ pub use self::{
 use crate::{
     Store,
     error::StoreError,
-    routes::Route,
+    record::Route,
     telemetry::InUnit as _,
     transaction::UnitTransaction,
     units::{

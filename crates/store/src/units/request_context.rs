@@ -1,6 +1,6 @@
 //! Who calls, why, and under which conditions.
 
-use crate::replies::Request;
+use crate::record::Request;
 
 /// The actor of what happens without a call.
 pub const COORDINATOR: &str = "coordinator";

@@ -5,24 +5,12 @@ use viridian_strategy::{DeploymentId, DeploymentState, RevisionId, TransitionKin
 
 use crate::{
     Store,
-    deployments::Deployment,
     error::{RollBackRefusal, UnitError},
-    revisions::RevisionReference,
+    record::{Phase, RevisionReference, RolledBack},
     telemetry::InUnit as _,
     transaction::UnitTransaction,
-    types::Phase,
     units::{RequestContext, change::PlannedChange},
 };
-
-/// What a roll-back came to.
-#[derive(Clone, Debug)]
-pub struct RolledBack {
-    /// The deployment after it.
-    pub deployment: Deployment,
-    /// Whether the traffic is back already; if not, a rollout of the earlier
-    /// revision has begun.
-    pub instant: bool,
-}
 
 impl Store {
     /// Goes back to a revision, or to the one before the current one.

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use viridian_strategy::{DeploymentId, Policy, verbs};
 
 use crate::{
-    Deployment, Store,
+    Store,
     error::{UnitError, UpdateRefusal},
+    record::{Deployment, Phase, Updated},
     telemetry::InUnit as _,
-    types::Phase,
-    units::{RequestContext, Updated, change::PlannedChange},
+    units::{RequestContext, change::PlannedChange},
 };
 
 /// What is asked of a deployment, and may change.

@@ -11,7 +11,7 @@ use viridian_strategy::{
 
 use crate::{
     Deployment, HealthCheck, Metadata, NewRevision, Promotion, Revision, RevisionSpec, RolledBack,
-    Status, Updated, routes::TableLine,
+    Status, Updated, record::TableLine,
 };
 
 /// The cases of one document, each with the name that it has in the golden file.

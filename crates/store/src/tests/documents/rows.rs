@@ -16,10 +16,10 @@ use crate::{
     deployments::{NewState, insert_deployments, update_deployments},
     documents::Reply,
     events::insert_events,
-    history::{NewHistoryEntry, insert_moves},
+    history::insert_moves,
+    record::{NewHistoryEntry, TableLine},
     replies::{NewReply, StoredReply, insert_replies},
     revisions::insert_revisions,
-    routes::TableLine,
     transaction::UnitTransaction,
 };
 

@@ -15,8 +15,8 @@ use super::{
 use crate::{
     DeploymentSpec, HealthReport, LastReport, Metadata, NewDeployment, ReportError, Request,
     RequestContext, RequestId, Store, StoreError,
-    documents::{Json, Reply},
-    types::timestamp,
+    documents::Reply,
+    types::{Json, timestamp},
 };
 
 /// A unit of work, each from a subject of its own.

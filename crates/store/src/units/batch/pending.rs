@@ -14,7 +14,8 @@ use crate::{
     batcher::{BatchOutcome, QueuedCall},
     documents::Reply,
     error::UnitError,
-    replies::{NewReply, Request},
+    record::Request,
+    replies::NewReply,
     units::{change::WriteSet, lock::Locked},
 };
 

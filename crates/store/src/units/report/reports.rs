@@ -4,7 +4,7 @@ use std::fmt;
 
 use viridian_strategy::{DeploymentId, RouteHealth, RouteId, RouteStatus, Timestamp};
 
-use crate::routes::Route;
+use crate::record::Route;
 
 /// What became of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,8 +9,8 @@ use super::{Report, apply_reports, reports::ReportError};
 use crate::{
     Store,
     error::StoreError,
-    last_reports::{LastReport, RouteSelection, note_reports},
-    routes::Route,
+    last_reports::{RouteSelection, note_reports},
+    record::{LastReport, Route},
     telemetry::InUnit as _,
     transaction::UnitTransaction,
 };

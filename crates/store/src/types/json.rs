@@ -3,14 +3,15 @@
 use std::io::Write as _;
 
 use diesel::{
+    backend::Backend,
     deserialize::{self, FromSql},
     pg::{Pg, PgValue},
     serialize::{self, IsNull, Output, ToSql},
     sqlite::{Sqlite, SqliteValue},
 };
 
-use super::Persisted;
-use crate::types::{Document, in_queries};
+use super::{Document, in_queries};
+use crate::documents::Persisted;
 
 /// A value that is kept as JSON.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,6 +56,22 @@ impl<T: Persisted> FromSql<Document, Pg> for Json<T> {
 impl<T: Persisted> FromSql<Document, Sqlite> for Json<T> {
     fn from_sql(mut value: SqliteValue<'_, '_, '_>) -> deserialize::Result<Self> {
         Ok(Self(Self::parse(value.read_text())?))
+    }
+}
+
+/// A value that is kept as JSON, in a row that must not take others with it: none when it
+/// does not parse.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct TryJson<T>(pub(crate) Option<T>);
+
+in_queries!(TryJson<T>);
+
+impl<T, DB: Backend> FromSql<Document, DB> for TryJson<T>
+where
+    Json<T>: FromSql<Document, DB>,
+{
+    fn from_sql(value: DB::RawValue<'_>) -> deserialize::Result<Self> {
+        Ok(TryJson(Json::from_sql(value).ok().map(|Json(it)| it)))
     }
 }
 

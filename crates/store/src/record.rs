@@ -1,0 +1,34 @@
+//! What the record says, as plain values: no rows, no statements, no JSON.
+//!
+//! The aggregates read and write these values, `documents` gives their JSON, and the
+//! units of work return them. This module knows none of the three.
+
+mod assignment;
+mod deployment;
+mod event;
+mod history;
+mod last_report;
+mod projects;
+mod reply;
+mod request;
+mod revision;
+mod route;
+mod traffic;
+
+pub use self::{
+    assignment::{Action, Assignment},
+    deployment::{Deployment, Metadata, Status},
+    event::{Event, EventKind},
+    history::{HistoryEntry, Outcome, Phase},
+    last_report::LastReport,
+    projects::Projects,
+    reply::{NewRevision, Promotion, RolledBack, Updated},
+    request::{Request, RequestId},
+    revision::{HealthCheck, Revision, RevisionReference, RevisionSpec},
+    route::Route,
+    traffic::{TrafficEndpoint, TrafficTable},
+};
+pub(crate) use self::{
+    history::NewHistoryEntry,
+    traffic::{TableLine, endpoints},
+};

@@ -1,0 +1,132 @@
+//! A deployment as it stands at one sequence.
+
+use std::collections::BTreeMap;
+
+use viridian_strategy::{
+    Blockers, DeploymentId, DeploymentState, ObservedDeployment, Policy, ReplicaCounts, RevisionId,
+    Timestamp,
+};
+
+/// A deployment as it stands at one sequence.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Deployment {
+    /// Its id.
+    pub id: DeploymentId,
+    /// The project that it belongs to.
+    pub project: String,
+    /// Its name, unique among the project's live ones.
+    pub name: String,
+    /// Labels to select by.
+    pub labels: BTreeMap<String, String>,
+    /// Where it belongs and who asked for it.
+    pub metadata: Metadata,
+    /// How many routes ought to serve.
+    pub target_replicas: u32,
+    /// How a new revision replaces the current one.
+    pub policy: Policy,
+    /// How many revisions are kept.
+    pub revision_history_limit: u32,
+    /// Whether nothing may move.
+    pub paused: bool,
+    /// Where it is.
+    pub state: DeploymentState,
+    /// When the current revision was activated.
+    pub current_since: Timestamp,
+    /// The revision that was current before.
+    pub previous: Option<RevisionId>,
+    /// The version of what was asked of it.
+    pub generation: i64,
+    /// The version of all that can be seen of it.
+    pub sequence: i64,
+    /// The version of its traffic table.
+    pub epoch: i64,
+    /// What can be seen of its routes, and why it does not go on.
+    pub status: Status,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+    /// When the present lifecycle and sub-step began.
+    pub phase_started_at: Timestamp,
+    /// When the progress deadline or the gate's timeout passes.
+    pub deadline_at: Option<Timestamp>,
+    /// When a revision was last promoted.
+    pub promoted_at: Option<Timestamp>,
+    /// The number of its newest revision.
+    pub last_revision: i64,
+    /// The number of its newest history row.
+    pub last_history: i64,
+}
+
+/// Where a deployment belongs and who asked for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metadata {
+    /// The tenant.
+    pub domain: String,
+    /// The machines that run its routes.
+    pub resource_group: String,
+    /// Who created it.
+    pub created_user: String,
+    /// Who owns the sessions of its routes.
+    pub session_owner: String,
+}
+
+/// What can be seen of a deployment's routes, and why it does not go on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Routes of the current revision.
+    pub blue: ReplicaCounts,
+    /// Routes of the revision that is being deployed.
+    pub green: ReplicaCounts,
+    /// Why it does not go on.
+    pub blockers: Blockers,
+}
+
+impl Deployment {
+    /// The revision of its traffic table: none when nothing is to be served any
+    /// more.
+    pub(crate) fn served_revision(&self) -> Option<RevisionId> {
+        match self.state {
+            DeploymentState::Destroying { .. } | DeploymentState::Destroyed { .. } => None,
+            DeploymentState::Pending { .. }
+            | DeploymentState::Ready { .. }
+            | DeploymentState::Deploying(_) => self.state.current(),
+        }
+    }
+
+    /// The part that a decision reads or changes.
+    pub fn observed(&self) -> ObservedDeployment {
+        ObservedDeployment {
+            state: self.state,
+            target_replicas: self.target_replicas,
+            paused: self.paused,
+            current_since: self.current_since,
+            generation: self.generation,
+            previous: self.previous,
+            promoted_at: self.promoted_at,
+        }
+    }
+
+    /// The same with the part that was decided.
+    pub(crate) fn decided(self, decided: ObservedDeployment) -> Self {
+        let ObservedDeployment {
+            state,
+            target_replicas,
+            paused,
+            current_since,
+            generation,
+            previous,
+            promoted_at,
+        } = decided;
+        Self {
+            state,
+            target_replicas,
+            paused,
+            current_since,
+            generation,
+            previous,
+            promoted_at,
+            ..self
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! History: what happened to a deployment, a row a move.
+
+use viridian_strategy::{DeploymentId, LifecyclePhase, RevisionId, Timestamp};
+
+use super::{RequestId, Status};
+
+/// A move that was recorded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HistoryEntry {
+    /// The deployment.
+    pub deployment: DeploymentId,
+    /// Its number within the deployment, from 1, without gap.
+    pub number: i64,
+    /// What happened.
+    pub phase: Phase,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Where the deployment was; None at creation.
+    pub from: Option<LifecyclePhase>,
+    /// Where it was then.
+    pub to: LifecyclePhase,
+    /// The revision that it was about.
+    pub revision: Option<RevisionId>,
+    /// Who did it.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+    /// The request id of the call.
+    pub request: Option<RequestId>,
+    /// The routes after it, and why it did not go on.
+    pub status: Status,
+    /// How often in a row it came to the same.
+    pub attempts: u32,
+    /// When it happened first.
+    pub created_at: Timestamp,
+    /// When it was seen last.
+    pub updated_at: Timestamp,
+}
+
+/// A move to be recorded.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct NewHistoryEntry {
+    pub(crate) deployment: DeploymentId,
+    pub(crate) number: i64,
+    pub(crate) phase: Phase,
+    pub(crate) outcome: Outcome,
+    /// None at creation.
+    pub(crate) from: Option<LifecyclePhase>,
+    pub(crate) to: LifecyclePhase,
+    pub(crate) revision: Option<RevisionId>,
+    pub(crate) actor: String,
+    pub(crate) reason: String,
+    pub(crate) request: Option<RequestId>,
+    pub(crate) status: Status,
+    pub(crate) at: Timestamp,
+}
+
+/// What happened to a deployment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It was created.
+    Create,
+    /// A revision was activated.
+    Activate,
+    /// A cycle moved it.
+    Evaluate,
+    /// A revision was promoted.
+    Promote,
+    /// It went back to its current revision, or to an earlier one.
+    RollBack,
+    /// Another number of routes or another policy was asked for.
+    Update,
+    /// A rollout was given up by a call.
+    Abort,
+    /// It was paused.
+    Pause,
+    /// Its pause was ended.
+    Resume,
+    /// It was destroyed.
+    Delete,
+}
+
+impl Phase {
+    /// The name for programs: `ROLL_BACK`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "CREATE",
+            Self::Activate => "ACTIVATE",
+            Self::Evaluate => "EVALUATE",
+            Self::Promote => "PROMOTE",
+            Self::RollBack => "ROLL_BACK",
+            Self::Update => "UPDATE",
+            Self::Abort => "ABORT",
+            Self::Pause => "PAUSE",
+            Self::Resume => "RESUME",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+/// How a move ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was done.
+    Success,
+    /// It waits for something.
+    Waiting,
+    /// It was given up.
+    RolledBack,
+}
+
+impl Outcome {
+    /// The name for programs: `ROLLED_BACK`.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "SUCCESS",
+            Self::Waiting => "WAITING",
+            Self::RolledBack => "ROLLED_BACK",
+        }
+    }
+}

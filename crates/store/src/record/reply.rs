@@ -1,0 +1,44 @@
+//! Replies: what the calls return, and what a repeat of a request gets.
+
+use viridian_strategy::RouteId;
+
+use super::{Deployment, Revision};
+
+/// The result of a call that returns only the deployment.
+#[derive(Clone, Debug)]
+pub struct Updated {
+    /// The deployment after it.
+    pub deployment: Deployment,
+}
+
+/// What a promotion came to.
+#[derive(Clone, Debug)]
+pub struct Promotion {
+    /// How many deployments were swapped: one.
+    pub swapped: u32,
+    /// The deployment after it.
+    pub deployment: Deployment,
+    /// The routes that took the traffic.
+    pub promoted: Vec<RouteId>,
+    /// The routes that lost it, drained or retained.
+    pub drained: Vec<RouteId>,
+}
+
+/// What the creation of a revision came to.
+#[derive(Clone, Debug)]
+pub struct NewRevision {
+    /// The deployment after it.
+    pub deployment: Deployment,
+    /// The revision.
+    pub revision: Revision,
+}
+
+/// What a roll-back came to.
+#[derive(Clone, Debug)]
+pub struct RolledBack {
+    /// The deployment after it.
+    pub deployment: Deployment,
+    /// Whether the traffic is back already; if not, a rollout of the earlier
+    /// revision has begun.
+    pub instant: bool,
+}

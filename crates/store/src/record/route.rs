@@ -1,0 +1,18 @@
+//! A route: one replica of one revision.
+
+use viridian_strategy::{DeploymentId, ObservedRoute};
+
+/// One replica of one revision.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    /// Its deployment.
+    pub deployment: DeploymentId,
+    /// What the decision sees of it.
+    pub view: ObservedRoute,
+    /// The scheduler's name for the session that it runs in.
+    pub session_id: String,
+    /// Where it listens.
+    pub address: String,
+    /// Why it failed.
+    pub failure: String,
+}
