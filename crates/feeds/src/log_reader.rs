@@ -127,8 +127,11 @@ impl LogReader<'_> {
             }
             let page = self
                 .store
-                .read_log(&subscriptions, after, stable, PAGE_SIZE);
-            match page.await {
+                .reader()
+                .await?
+                .read_log(&subscriptions, after, stable, PAGE_SIZE)
+                .await;
+            match page {
                 Ok(page) => {
                     let entries = page.entries.into_iter();
                     let events: Vec<_> = entries.filter_map(CommittedEvent::from_log).collect();

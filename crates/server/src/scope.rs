@@ -13,6 +13,7 @@ use tonic::{Request as GrpcRequest, Status};
 use viridian_feeds::Feeds;
 use viridian_store::{
     Deployment, Projects, Request, RequestContext, RequestId, Revision, RevisionReference, Store,
+    StoreConnection,
 };
 use viridian_strategy::{DeploymentId, RouteId};
 
@@ -70,6 +71,13 @@ impl ServerState {
 impl Scope {
     pub(crate) fn database(&self) -> &Store {
         self.shared.database()
+    }
+
+    /// Returns a connection to read with. A caller must not wait for a second one while it
+    /// has the first: if all callers did, none would get one.
+    pub(crate) async fn reader(&self) -> Result<StoreConnection, Status> {
+        let reader = self.database().reader().await;
+        reader.map_err(|error| store(&error))
     }
 
     /// What was committed, as streams, of all projects.
@@ -135,7 +143,7 @@ impl Scope {
         violations.finish()?;
         let mut found = self.look_up(reference).await?;
         if let (None, Some(request)) = (found, &call.request) {
-            let replied = self.database().find_replied_deployment(request).await;
+            let replied = self.reader().await?.find_replied_deployment(request).await;
             if let Some(id) = replied.map_err(|error| store(&error))?
                 && self.is_visible(id).await?
             {
@@ -162,7 +170,11 @@ impl Scope {
             Some(DeploymentReference::Id(id)) => Ok(self.is_visible(id).await?.then_some(id)),
             Some(DeploymentReference::Name { project, name }) => {
                 self.check_project(&project)?;
-                let found = self.database().find_deployment_id(&project, &name).await;
+                let found = self
+                    .reader()
+                    .await?
+                    .find_deployment_id(&project, &name)
+                    .await;
                 found.map_err(|error| store(&error))
             }
             None => Ok(None),
@@ -180,7 +192,7 @@ impl Scope {
         if self.caller.may_see_all() {
             return Ok(true);
         }
-        let found = self.database().find_projects(ids.to_vec()).await;
+        let found = self.reader().await?.find_projects(ids.to_vec()).await;
         let hidden = found
             .map_err(|error| store(&error))?
             .into_iter()
@@ -196,7 +208,7 @@ impl Scope {
         if self.caller.may_see_all() {
             return Ok(HashSet::new());
         }
-        let found = self.database().find_route_projects(ids.to_vec()).await;
+        let found = self.reader().await?.find_route_projects(ids.to_vec()).await;
         let found = found.map_err(|error| store(&error))?.into_iter();
         let hidden = found.filter(|(_, project)| {
             let hidden = !self.caller.may_see(project);
@@ -210,7 +222,7 @@ impl Scope {
 
     /// Finds a deployment, alive or not. `subject` is what the caller called it.
     pub(crate) async fn find(&self, id: DeploymentId, subject: &str) -> Result<Deployment, Status> {
-        let found = self.database().find_deployment(id).await;
+        let found = self.reader().await?.find_deployment(id).await;
         found
             .map_err(|error| store(&error))?
             .ok_or_else(|| not_found(ResourceKind::Deployment, subject))
@@ -228,7 +240,11 @@ impl Scope {
         let Some(reference) = reference else {
             return Ok(None);
         };
-        let found = self.database().find_revision(deployment, reference).await;
+        let found = self
+            .reader()
+            .await?
+            .find_revision(deployment, reference)
+            .await;
         if let Some(revision) = found.map_err(|error| store(&error))? {
             return Ok(Some(revision));
         }

@@ -1,5 +1,6 @@
 //! Deployments: the row, and the statements on it.
 
+mod list;
 mod lock;
 mod old;
 mod row;
@@ -11,14 +12,11 @@ use diesel_async::RunQueryDsl;
 use viridian_engine::{
     Cacheable as _, Column, RoundTrip, Write, load, pipeline, selected, with_conn,
 };
-use viridian_strategy::{DeploymentId, Lifecycle, SubStep, Timestamp};
+use viridian_strategy::{DeploymentId, Timestamp};
 
 pub(crate) use self::lock::LockedRows;
-pub use self::state_counts::StateCounts;
-use self::{
-    row::{DeploymentRow, ImmutableColumns, MutableColumns},
-    try_row::TryRow,
-};
+use self::row::{DeploymentRow, ImmutableColumns, MutableColumns};
+pub use self::{list::DeploymentFilter, state_counts::StateCounts};
 use crate::{
     connection::StoreConnection,
     error::StoreError,
@@ -26,17 +24,6 @@ use crate::{
     schema::deployments,
     types::{Json, Sql, timestamp},
 };
-
-/// Which deployments a list has.
-#[derive(Clone, Debug, Default)]
-pub struct DeploymentFilter {
-    /// Only those of these projects.
-    pub projects: Projects,
-    /// Only those in one of these; all when empty.
-    pub lifecycles: Vec<Lifecycle>,
-    /// Only those in one of these; all when empty.
-    pub sub_steps: Vec<SubStep>,
-}
 
 /// A deployment that a transaction has locked, with what only it may see.
 pub(crate) struct LockedDeployment {
@@ -68,7 +55,11 @@ impl StoreConnection {
     }
 
     /// Finds a deployment, alive or not.
-    pub(crate) async fn find_deployment(
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn find_deployment(
         &mut self,
         id: DeploymentId,
     ) -> Result<Option<Deployment>, StoreError> {
@@ -82,11 +73,16 @@ impl StoreConnection {
     }
 
     /// Finds the live deployment of a name.
-    pub(crate) async fn find_deployment_id(
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn find_deployment_id(
         &mut self,
-        project: String,
-        name: String,
+        project: &str,
+        name: &str,
     ) -> Result<Option<DeploymentId>, StoreError> {
+        let (project, name) = (project.to_owned(), name.to_owned());
         let id: Option<Sql<DeploymentId>> = with_conn!(self, |c| {
             // diesel takes `sql` for a text that varies, so without `cached` it is prepared each
             // time.
@@ -103,8 +99,12 @@ impl StoreConnection {
         Ok(id.map(|Sql(id)| id))
     }
 
-    /// Finds the projects of deployments.
-    pub(crate) async fn find_projects(
+    /// Finds the projects of deployments, which never change.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn find_projects(
         &mut self,
         ids: Vec<DeploymentId>,
     ) -> Result<Vec<(DeploymentId, String)>, StoreError> {
@@ -116,54 +116,6 @@ impl StoreConnection {
                 .select((deployments::id, deployments::project))
         )?;
         Ok(rows.into_iter().map(|(Sql(id), of)| (id, of)).collect())
-    }
-
-    /// Lists deployments, oldest first, behind one.
-    pub(crate) async fn list_deployment_ids(
-        &mut self,
-        filter: DeploymentFilter,
-        after: Option<DeploymentId>,
-        limit: i64,
-    ) -> Result<Vec<DeploymentId>, StoreError> {
-        let ids: Vec<Sql<DeploymentId>> = load!(self, {
-            let mut query = deployments::table.select(deployments::id).into_boxed();
-            if let Projects::These(projects) = filter.projects {
-                query = query.filter(deployments::project.eq_any(projects));
-            }
-            if !filter.lifecycles.is_empty() {
-                let lifecycles: Vec<_> = filter.lifecycles.into_iter().map(Sql).collect();
-                query = query.filter(deployments::lifecycle.eq_any(lifecycles));
-            }
-            if !filter.sub_steps.is_empty() {
-                let sub_steps: Vec<_> = filter.sub_steps.into_iter().map(Sql).collect();
-                query = query.filter(deployments::sub_step.eq_any(sub_steps));
-            }
-            if let Some(after) = after {
-                query = query.filter(deployments::id.gt(Sql(after)));
-            }
-            query.order(deployments::id).limit(limit)
-        })?;
-        Ok(ids.into_iter().map(|Sql(id)| id).collect())
-    }
-
-    /// Finds deployments, ordered by id. One that cannot be read fails alone.
-    pub(crate) async fn find_deployments(
-        &mut self,
-        ids: Vec<DeploymentId>,
-    ) -> Result<Vec<(DeploymentId, Result<Deployment, StoreError>)>, StoreError> {
-        let wanted: Vec<_> = ids.iter().copied().map(Sql).collect();
-        let rows: Vec<(Sql<DeploymentId>, TryRow<DeploymentRow>)> = load!(
-            self,
-            deployments::table
-                .filter(deployments::id.eq_any(wanted))
-                .order(deployments::id)
-                .select((deployments::id, selected::<TryRow<DeploymentRow>, Db>()))
-        )?;
-        let deployment = |(Sql(id), TryRow(row)): (_, TryRow<DeploymentRow>)| {
-            let row = row.map_err(|_| does_not_parse(id));
-            (id, row.and_then(Deployment::try_from))
-        };
-        Ok(rows.into_iter().map(deployment).collect())
     }
 }
 

@@ -3,7 +3,9 @@
 
 mod log;
 mod old;
+mod pages;
 
+pub use self::pages::{LogPage, ReadLogError, SnapshotPage};
 use viridian_engine::{Write, columns};
 use viridian_strategy::{DeploymentId, Timestamp};
 

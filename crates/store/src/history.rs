@@ -14,12 +14,16 @@ use crate::{
 };
 
 impl StoreConnection {
-    /// Lists the moves of a deployment, newest first, before one.
-    pub(crate) async fn list_history(
+    /// Lists the history of a deployment, newest first, with numbers below one.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn list_history(
         &mut self,
         deployment: DeploymentId,
         before: Option<i64>,
-        limit: i64,
+        limit: u32,
     ) -> Result<Vec<HistoryEntry>, StoreError> {
         // One text for the first page and for all others, so that it is prepared once.
         let before = before.unwrap_or(i64::MAX);
@@ -29,7 +33,7 @@ impl StoreConnection {
                 .filter(history::deployment_id.eq(Sql(deployment)))
                 .filter(history::number.lt(before))
                 .order(history::number.desc())
-                .limit(limit)
+                .limit(i64::from(limit))
                 .select(selected::<HistoryRow, Db>())
         )?;
         Ok(rows.into_iter().map(HistoryEntry::from).collect())

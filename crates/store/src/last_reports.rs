@@ -45,9 +45,12 @@ impl StoreConnection {
         Ok(ids.into_iter().map(|Sql(id)| id).collect())
     }
 
-    /// Gives when something was last reported of some routes, as far as it is
-    /// written down.
-    pub(crate) async fn find_last_reports(
+    /// Finds the times of the last reports about routes, as far as servers have stored them.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn find_last_reports(
         &mut self,
         ids: Vec<RouteId>,
     ) -> Result<Vec<(RouteId, Timestamp)>, StoreError> {

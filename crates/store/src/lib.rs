@@ -51,11 +51,11 @@ pub use self::{
         ActivateRefusal, CheckError, CopyError, CreateRefusal, PromoteRefusal, RollBackRefusal,
         StoreError, UnitError, UpdateRefusal,
     },
-    events::{EventFilter, LogEntry},
+    events::{EventFilter, LogEntry, LogPage, ReadLogError, SnapshotPage},
     inspect::{Extent, Inspection, SchemaState, inspect},
     log_tailer::{LogPoll, LogTailer},
     notifier::{CommitNotice, Notification, RemoteHint},
-    reads::{Backlog, LogPage, OpenAssignments, ReadLogError, SnapshotPage},
+    reads::{Backlog, OpenAssignments},
     record::{
         Action, Assignment, Deployment, Event, EventKind, HealthCheck, HistoryEntry, LastReport,
         Metadata, NewRevision, Outcome, Phase, Projects, Promotion, Request, RequestId, Revision,

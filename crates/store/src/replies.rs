@@ -25,7 +25,11 @@ pub(crate) enum StoredReply<T> {
 
 impl StoreConnection {
     /// Finds the deployment in the reply to a request id. Every reply has one.
-    pub(crate) async fn find_replied_deployment(
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn find_replied_deployment(
         &mut self,
         request: &Request,
     ) -> Result<Option<DeploymentId>, StoreError> {

@@ -16,7 +16,11 @@ use crate::{
 
 impl StoreConnection {
     /// Finds a revision of a deployment.
-    pub(crate) async fn find_revision(
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn find_revision(
         &mut self,
         deployment: DeploymentId,
         reference: RevisionReference,
@@ -36,12 +40,16 @@ impl StoreConnection {
         Ok(row.map(Revision::from))
     }
 
-    /// Lists revisions of a deployment, newest first, before one of a number.
-    pub(crate) async fn list_revisions(
+    /// Lists revisions of a deployment, newest first, whose numbers are below one.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn list_revisions(
         &mut self,
         deployment: DeploymentId,
         before: Option<i64>,
-        limit: i64,
+        limit: u32,
     ) -> Result<Vec<Revision>, StoreError> {
         let before = before.unwrap_or(i64::MAX);
         let rows: Vec<RevisionRow> = load!(
@@ -50,7 +58,7 @@ impl StoreConnection {
                 .filter(revisions::deployment_id.eq(Sql(deployment)))
                 .filter(revisions::number.lt(before))
                 .order(revisions::number.desc())
-                .limit(limit)
+                .limit(i64::from(limit))
                 .select(selected::<RevisionRow, Db>())
         )?;
         Ok(rows.into_iter().map(Revision::from).collect())

@@ -44,8 +44,12 @@ impl StoreConnection {
         Ok(rows.into_iter().map(Route::from).collect())
     }
 
-    /// Finds the projects of routes.
-    pub(crate) async fn find_route_projects(
+    /// Finds the projects of routes, which never change.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn find_route_projects(
         &mut self,
         ids: Vec<RouteId>,
     ) -> Result<Vec<(RouteId, String)>, StoreError> {
@@ -60,13 +64,17 @@ impl StoreConnection {
         Ok(rows.into_iter().map(|(Sql(id), of)| (id, of)).collect())
     }
 
-    /// Lists routes of a deployment, oldest first, after one.
-    pub(crate) async fn list_routes(
+    /// Lists routes of a deployment, oldest first, after one of them.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn list_routes(
         &mut self,
         deployment: DeploymentId,
         filter: RouteFilter,
         after: Option<RouteId>,
-        limit: i64,
+        limit: u32,
     ) -> Result<Vec<Route>, StoreError> {
         let rows: Vec<RouteRow> = load!(self, {
             let mut query = routes::table
@@ -84,7 +92,7 @@ impl StoreConnection {
                 query = query.filter(routes::id.gt(Sql(after)));
             }
             // In the order of the index on deployments, so that a page needs no sort.
-            query.order(routes::id).limit(limit)
+            query.order(routes::id).limit(i64::from(limit))
         })?;
         Ok(rows.into_iter().map(Route::from).collect())
     }

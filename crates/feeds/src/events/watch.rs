@@ -180,13 +180,16 @@ impl EventWatch {
 
     async fn read_snapshots(&mut self) -> Result<Vec<WatchedEvent>, WatchError> {
         let filter = self.target.filter();
-        let page = self.feed.store.read_snapshots(
-            &filter,
-            self.cursor.position,
-            self.cursor.snapshots_after,
-            PAGE_SIZE,
-        );
-        let page = page.await?;
+        let WatchCursor {
+            position,
+            snapshots_after,
+            ..
+        } = self.cursor;
+        let reader = self.feed.store.reader();
+        let page = reader
+            .await?
+            .read_snapshots(&filter, position, snapshots_after, PAGE_SIZE)
+            .await?;
         let by_project = matches!(self.target, WatchTarget::Project(_));
         let mut snapshots = Vec::new();
         for event in page
@@ -226,8 +229,11 @@ impl EventWatch {
             return Ok(Vec::new());
         }
         let filter = self.target.filter();
-        let page = self.feed.store.read_log(&filter, after, stable, PAGE_SIZE);
-        let page = page.await?;
+        let reader = self.feed.store.reader();
+        let page = reader
+            .await?
+            .read_log(&filter, after, stable, PAGE_SIZE)
+            .await?;
         let events = page
             .entries
             .into_iter()

@@ -81,6 +81,8 @@ impl TableHub {
         for ids in ids.chunks(PAGE_SIZE) {
             let tables = self
                 .store
+                .reader()
+                .await?
                 .traffic_tables(Tables::Of(ids.to_vec()), Projects::All)
                 .await?;
             self.publish(tables);
@@ -94,6 +96,8 @@ impl TableHub {
             let limit = PAGE_SIZE as i64;
             let page = self
                 .store
+                .reader()
+                .await?
                 .traffic_tables(Tables::All { after, limit }, Projects::All)
                 .await?;
             let is_last = page.len() < PAGE_SIZE;

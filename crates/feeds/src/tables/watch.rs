@@ -88,7 +88,13 @@ impl TableWatch {
     async fn read_present(&mut self, which: Tables) -> Result<Vec<Arc<TrafficTable>>, StoreError> {
         let is_all = matches!(which, Tables::All { .. });
         let projects = self.projects.clone();
-        let page = self.feed.store.traffic_tables(which, projects).await?;
+        let page = self
+            .feed
+            .store
+            .reader()
+            .await?
+            .traffic_tables(which, projects)
+            .await?;
         let last = page.last().map(|table| table.deployment);
         self.present = (is_all && page.len() == PAGE_SIZE).then_some(Tables::All {
             after: last,
@@ -125,7 +131,7 @@ impl TableWatch {
             return Ok(None);
         };
         let ids = self.taken.keys().copied().collect();
-        let found = self.feed.store.find_projects(ids).await?;
+        let found = self.feed.store.reader().await?.find_projects(ids).await?;
         let visible = found
             .into_iter()
             .filter(|(_, project)| projects.contains(project));

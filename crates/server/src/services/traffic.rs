@@ -115,11 +115,9 @@ fn heartbeat(time: prost_types::Timestamp) -> v1::WatchTrafficResponse {
 }
 
 async fn tables(scope: &Scope, which: Tables) -> Result<Vec<TrafficTable>, Status> {
-    scope
-        .database()
-        .traffic_tables(which, scope.projects().clone())
-        .await
-        .map_err(|error| store(&error))
+    let projects = scope.projects().clone();
+    let found = scope.reader().await?.traffic_tables(which, projects).await;
+    found.map_err(|error| store(&error))
 }
 
 fn response(payload: Payload) -> v1::WatchTrafficResponse {

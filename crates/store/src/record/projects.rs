@@ -1,11 +1,11 @@
-//! The projects that a question is about.
+//! The projects that a query is about.
 
-/// Which projects a question is about.
+/// The projects that a query is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Projects {
-    /// All there are.
+    /// All projects.
     #[default]
     All,
-    /// These and no others; none when there are none.
+    /// Only these. An empty list selects nothing.
     These(Vec<String>),
 }

@@ -19,9 +19,9 @@ use crate::{
 pub enum Tables {
     /// Those of these deployments.
     Of(Vec<DeploymentId>),
-    /// All behind one, so many at most.
+    /// A page of all tables.
     All {
-        /// The last one of the page before.
+        /// The last deployment of the page before.
         after: Option<DeploymentId>,
         /// How many at most.
         limit: i64,
@@ -37,9 +37,12 @@ type TableRow = (
 );
 
 impl StoreConnection {
-    /// Gives the traffic tables of some deployments, or of all that are behind
-    /// one, in the order of their ids.
-    pub(crate) async fn traffic_tables(
+    /// Reads traffic tables, in the order of the deployments' ids.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn traffic_tables(
         &mut self,
         which: Tables,
         projects: Projects,
@@ -109,7 +112,7 @@ impl StoreConnection {
             return Ok(HashMap::new());
         }
         let mut found = HashMap::with_capacity(ids.len());
-        // In parts: an engine takes only so many parameters.
+        // In chunks: engines limit the number of parameters.
         for ids in ids.chunks(MAX_IDS) {
             let ids = pad_to_power_of_two(ids.iter().copied().map(Sql).collect());
             let rows: Vec<(Sql<RouteId>, Sql<RevisionId>)> = load!(

@@ -55,6 +55,9 @@ async fn a_deployment_that_cannot_be_read_delays_no_other(#[case] engine: Engine
     );
     let listed = fixture
         .db
+        .reader()
+        .await
+        .expect("a reader")
         .list_deployments(DeploymentFilter::default(), None, 10)
         .await
         .expect("the list is read");

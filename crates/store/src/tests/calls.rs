@@ -121,6 +121,9 @@ async fn roll_back_is_instant_while_blue_is_retained(#[case] engine: Engine) {
     );
     let tables = fixture
         .db
+        .reader()
+        .await
+        .expect("a reader")
         .traffic_tables(Tables::Of(vec![id]), Projects::All)
         .await;
     let tables = tables.expect("the table");
@@ -306,7 +309,13 @@ async fn delete_drains_everything_and_leaves_a_tombstone(#[case] engine: Engine)
     let deleted = fixture.db.delete_deployment(id, &call()).await;
     let deleted = deleted.expect("it is there").deployment;
     assert_eq!(deleted.state.lifecycle(), Lifecycle::Destroying);
-    let found = fixture.db.find_deployment_id("p", &name).await;
+    let found = fixture
+        .db
+        .reader()
+        .await
+        .expect("a reader")
+        .find_deployment_id("p", &name)
+        .await;
     assert_eq!(found.expect("it is read"), None, "its name is free at once");
     let ending = fixture.routes_in(id, RouteStatus::Terminating).await;
     assert_eq!(ending.len(), 4);

@@ -112,12 +112,22 @@ async fn look(fixture: &Fixture) -> Vec<String> {
     let mut seen = Vec::new();
     let listed = fixture
         .db
-        .list_deployments(DeploymentFilter::default(), None, 100);
-    for (id, deployment) in listed.await.expect("they are listed") {
+        .reader()
+        .await
+        .expect("a reader")
+        .list_deployments(DeploymentFilter::default(), None, 100)
+        .await;
+    for (id, deployment) in listed.expect("they are listed") {
         seen.push(format!("{:?}", deployment.expect("it can be read")));
         seen.push(format!("{:?}", fixture.routes(id).await));
         seen.push(format!("{:?}", fixture.history(id).await));
-        let revisions = fixture.db.list_revisions(id, None, 100).await;
+        let revisions = fixture
+            .db
+            .reader()
+            .await
+            .expect("a reader")
+            .list_revisions(id, None, 100)
+            .await;
         seen.push(format!("{:?}", revisions.expect("they are listed")));
     }
     let open = fixture.db.open_assignments("g", Projects::All, 100).await;
@@ -125,6 +135,9 @@ async fn look(fixture: &Fixture) -> Vec<String> {
     let (after, limit) = (None, 100);
     let tables = fixture
         .db
+        .reader()
+        .await
+        .expect("a reader")
         .traffic_tables(Tables::All { after, limit }, Projects::All)
         .await;
     seen.push(format!("{:?}", tables.expect("they can be had")));

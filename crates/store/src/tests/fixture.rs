@@ -19,7 +19,7 @@ use viridian_strategy::{
 use crate::{
     Deployment, DeploymentSpec, FailureBackoff, HealthReport, HistoryEntry, Limits, Metadata,
     NewDeployment, ReconcileBatch, Request, RequestContext, RequestId, RevisionSpec, Route,
-    RouteFilter, StatusReport, Store,
+    RouteFilter, StatusReport, Store, StoreError,
 };
 
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +39,14 @@ pub(super) struct Fixture {
     pub(super) db: Store,
     pub(super) url: String,
     folder: TempDir,
+}
+
+/// Reads a deployment, and returns a failure of the pool as one of the query.
+pub(super) async fn find_deployment(
+    db: &Store,
+    id: DeploymentId,
+) -> Result<Option<Deployment>, StoreError> {
+    db.reader().await?.find_deployment(id).await
 }
 
 impl Fixture {
@@ -195,13 +203,18 @@ impl Fixture {
 
     /// What happened to a deployment, newest first.
     pub(super) async fn history(&self, id: DeploymentId) -> Vec<HistoryEntry> {
-        let history = self.db.list_history(id, None, 1_000).await;
+        let history = self
+            .db
+            .reader()
+            .await
+            .expect("a reader")
+            .list_history(id, None, 1_000)
+            .await;
         history.expect("it is read")
     }
 
     pub(super) async fn get(&self, id: DeploymentId) -> Deployment {
-        self.db
-            .find_deployment(id)
+        find_deployment(&self.db, id)
             .await
             .expect("it is read")
             .expect("it is there")
@@ -209,6 +222,9 @@ impl Fixture {
 
     pub(super) async fn routes(&self, id: DeploymentId) -> Vec<Route> {
         self.db
+            .reader()
+            .await
+            .expect("a reader")
             .list_routes(id, RouteFilter::default(), None, 10_000)
             .await
             .expect("they are read")
@@ -221,6 +237,9 @@ impl Fixture {
         };
         let routes = self
             .db
+            .reader()
+            .await
+            .expect("a reader")
             .list_routes(id, filter, None, 10_000)
             .await
             .expect("they are read");
@@ -234,6 +253,9 @@ impl Fixture {
         };
         let routes = self
             .db
+            .reader()
+            .await
+            .expect("a reader")
             .list_routes(id, filter, None, 10_000)
             .await
             .expect("they are read");

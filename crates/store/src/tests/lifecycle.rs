@@ -25,6 +25,9 @@ async fn a_new_deployment_serves_once_all_its_routes_are_ready(#[case] engine: E
     assert!(deployment.status.blockers.is_empty());
     let tables = fixture
         .db
+        .reader()
+        .await
+        .expect("a reader")
         .traffic_tables(Tables::Of(vec![id]), Projects::All)
         .await
         .expect("the table");

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rstest_reuse::apply;
 use tokio::time::timeout;
 
-use super::fixture::{Engine, Fixture, call, engines, manual};
+use super::fixture::{Engine, Fixture, call, engines, find_deployment, manual};
 use crate::{Limits, Store, StoreError, UnitError, transaction::UnitTransaction};
 
 /// Units of work, while as many are under way as there are connections.
@@ -44,7 +44,7 @@ async fn a_read_that_finds_no_connection_is_told_in_time(#[case] engine: Engine)
     let id = fixture.ready(1, manual()).await;
     let reader = fixture.db.reader().await.expect("there is one");
     // The reader is kept until this has ended: without a limit it never would.
-    let refused = timeout(WAIT_TIMEOUT, fixture.db.find_deployment(id)).await;
+    let refused = timeout(WAIT_TIMEOUT, find_deployment(&fixture.db, id)).await;
     let refused = refused.expect("it is not waited for without end");
     assert!(
         matches!(refused, Err(StoreError::PoolTimeout)),

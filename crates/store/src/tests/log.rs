@@ -114,7 +114,13 @@ async fn an_open_transaction_holds_back_what_is_behind_it(#[case] outcome: &str)
     // Its place in the log is the one that it took.
     let filter = project("p");
     let after = before.expect("a position");
-    let page = fixture.db.read_log(&filter, after, i64::MAX, 100).await;
+    let page = fixture
+        .db
+        .reader()
+        .await
+        .expect("a reader")
+        .read_log(&filter, after, i64::MAX, 100)
+        .await;
     let first = page.expect("it is read").entries[0].position;
     assert_eq!(first == taken, outcome == "COMMIT");
 }
@@ -195,7 +201,13 @@ async fn reading_what_is_settled_misses_nothing(#[case] engine: Engine) {
         let seen = look(&mut log).await;
         let settled = seen.stable.unwrap_or(position);
         while position < settled {
-            let page = fixture.db.read_log(&filter, position, settled, 7).await;
+            let page = fixture
+                .db
+                .reader()
+                .await
+                .expect("a reader")
+                .read_log(&filter, position, settled, 7)
+                .await;
             let page = page.expect("it is read");
             for entry in page.entries {
                 assert!(entry.position > position && entry.position <= page.read);
@@ -272,12 +284,18 @@ async fn what_is_forgotten_is_never_passed_over(#[case] engine: Engine) {
     assert_eq!(read(&fixture, &project("elsewhere"), 0).await, Ok(0));
     let page = fixture
         .db
+        .reader()
+        .await
+        .expect("a reader")
         .read_snapshots(&project("p"), last, None, 10)
         .await;
     let page = page.expect("how it was is known");
     assert_eq!(page.entries.len(), 2);
     let early = fixture
         .db
+        .reader()
+        .await
+        .expect("a reader")
         .read_snapshots(&project("p"), middle, None, 10)
         .await;
     assert!(matches!(early, Err(ReadLogError::Forgotten)), "{early:?}");
@@ -321,6 +339,9 @@ async fn snapshots(fixture: &Fixture, position: i64) -> Vec<(DeploymentId, bool)
     loop {
         let page = fixture
             .db
+            .reader()
+            .await
+            .expect("a reader")
             .read_snapshots(&project("p"), position, after, 1)
             .await;
         let page = page.expect("they are read");
@@ -340,7 +361,14 @@ struct Gone;
 
 /// How many events there are behind a position.
 async fn read(fixture: &Fixture, filter: &EventFilter, after: i64) -> Result<usize, Gone> {
-    match fixture.db.read_log(filter, after, i64::MAX, 1_000).await {
+    match fixture
+        .db
+        .reader()
+        .await
+        .expect("a reader")
+        .read_log(filter, after, i64::MAX, 1_000)
+        .await
+    {
         Ok(page) => Ok(page.entries.len()),
         Err(ReadLogError::Forgotten) => Err(Gone),
         Err(ReadLogError::Store(error)) => panic!("{error}"),

@@ -35,6 +35,9 @@ async fn what_is_of_other_projects_is_left_out(#[case] engine: Engine) {
     let unknown = DeploymentId(uuid::Uuid::nil());
     let mut found = fixture
         .db
+        .reader()
+        .await
+        .expect("a reader")
         .find_projects(vec![b, unknown, a])
         .await
         .expect("they are read");
@@ -42,6 +45,9 @@ async fn what_is_of_other_projects_is_left_out(#[case] engine: Engine) {
     assert_eq!(found, [(a, "a".to_owned()), (b, "b".to_owned())]);
     let found = fixture
         .db
+        .reader()
+        .await
+        .expect("a reader")
         .find_route_projects(vec![of_b, RouteId(unknown.0)])
         .await;
     assert_eq!(found.expect("they are read"), [(of_b, "b".to_owned())]);
@@ -76,7 +82,13 @@ async fn listed(fixture: &Fixture, projects: &Projects) -> Vec<DeploymentId> {
         projects: projects.clone(),
         ..DeploymentFilter::default()
     };
-    let found = fixture.db.list_deployments(filter, None, 10).await;
+    let found = fixture
+        .db
+        .reader()
+        .await
+        .expect("a reader")
+        .list_deployments(filter, None, 10)
+        .await;
     let found = found.expect("they are read").into_iter();
     found.map(|(id, _)| id).collect()
 }
@@ -88,8 +100,15 @@ async fn tables(fixture: &Fixture, projects: &Projects) -> Vec<DeploymentId> {
         limit: 10,
     };
     let ids = listed(fixture, &Projects::All).await;
-    let [all, named] = [all, Tables::Of(ids)]
-        .map(async |which| fixture.db.traffic_tables(which, projects.clone()).await);
+    let [all, named] = [all, Tables::Of(ids)].map(async |which| {
+        fixture
+            .db
+            .reader()
+            .await
+            .expect("a reader")
+            .traffic_tables(which, projects.clone())
+            .await
+    });
     let [all, named] = [all.await, named.await].map(|found| found.expect("they are read"));
     assert_eq!(all, named);
     all.into_iter().map(|table| table.deployment).collect()

@@ -269,6 +269,9 @@ async fn blue_is_stopped_only_after_its_grace(#[case] engine: Engine) {
     let promoted_at: Timestamp = promotion.deployment.promoted_at.expect("when");
     let tables = fixture
         .db
+        .reader()
+        .await
+        .expect("a reader")
         .traffic_tables(Tables::Of(vec![id]), Projects::All)
         .await
         .expect("the table");

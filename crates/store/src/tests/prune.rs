@@ -8,7 +8,7 @@ use viridian_strategy::{
 };
 
 use super::{
-    fixture::{Engine, Fixture, amend, call, engines, manual, spec, with_request},
+    fixture::{Engine, Fixture, amend, call, engines, find_deployment, manual, spec, with_request},
     invariants,
 };
 use crate::{ActivateRefusal, Pruned, Retention, RevisionReference, UnitError};
@@ -271,7 +271,7 @@ async fn a_tombstone_goes_with_all_that_was_its_own(#[case] engine: Engine) {
     assert_eq!(prune(&fixture, 29 * DAY).await.deployments, 0);
     assert_eq!(fixture.get(id).await.id, id, "it can still be read");
     assert_eq!(prune(&fixture, 31 * DAY).await.deployments, 1);
-    let found = fixture.db.find_deployment(id).await.expect("it is read");
+    let found = find_deployment(&fixture.db, id).await.expect("it is read");
     assert_eq!(found, None);
     assert_eq!(fixture.get(kept).await.id, kept);
     for table in ["routes", "revisions", "history", "events"] {
@@ -337,7 +337,13 @@ async fn revision(
     number: i64,
 ) -> Option<viridian_strategy::RevisionId> {
     let reference = RevisionReference::Number(number);
-    let found = fixture.db.find_revision(id, reference).await;
+    let found = fixture
+        .db
+        .reader()
+        .await
+        .expect("a reader")
+        .find_revision(id, reference)
+        .await;
     found.expect("it is read").map(|revision| revision.id)
 }
 

@@ -138,7 +138,13 @@ async fn with_an_activation_that_supersedes(#[case] engine: Engine) {
             assert_eq!(state.current(), Some(gate.green));
         }
         let reference = RevisionReference::Id(next);
-        let found = arena.db().find_revision(arena.id, reference).await;
+        let found = arena
+            .db()
+            .reader()
+            .await
+            .expect("a reader")
+            .find_revision(arena.id, reference)
+            .await;
         assert!(found.expect("it is read").is_some());
         race.won_by(first).await;
     }

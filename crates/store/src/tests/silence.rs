@@ -43,8 +43,12 @@ async fn who_is_spoken_of_stays_healthy_and_the_others_are_not_checked(#[case] e
     assert_eq!(after.status.blue.ready, 1);
     let table = fixture
         .db
-        .traffic_tables(Tables::Of(vec![id]), Projects::All);
-    let table = table.await.expect("the table is read").remove(0);
+        .reader()
+        .await
+        .expect("a reader")
+        .traffic_tables(Tables::Of(vec![id]), Projects::All)
+        .await;
+    let table = table.expect("the table is read").remove(0);
     let listed: Vec<_> = table.endpoints.iter().map(|it| it.route).collect();
     assert_eq!(listed, routes[..1]);
     assert_eq!(fixture.pass().await.done, [], "a cycle has nothing to do");
@@ -99,7 +103,13 @@ async fn the_later_report_counts_whoever_writes_it_down(#[case] engine: Engine) 
     ] {
         let noted = fixture.db.note_reports(vec![noted]).await;
         noted.expect("it is written");
-        let found = fixture.db.last_reports(routes.clone()).await;
+        let found = fixture
+            .db
+            .reader()
+            .await
+            .expect("a reader")
+            .find_last_reports(routes.clone())
+            .await;
         let found = found.expect("it is read");
         let [(route, at)] = found[..] else {
             panic!("{found:?}")
@@ -133,7 +143,13 @@ async fn what_is_over_or_unknown_is_not_noted_and_what_is_noted_goes_with_its_ro
     fixture.status(&routes[..1], RouteStatus::Terminated).await;
     routes.push(RouteId(uuid::Uuid::max()));
     note(&fixture, &routes).await;
-    let noted = fixture.db.last_reports(routes.clone()).await;
+    let noted = fixture
+        .db
+        .reader()
+        .await
+        .expect("a reader")
+        .find_last_reports(routes.clone())
+        .await;
     let noted: Vec<_> = noted.expect("it is read").iter().map(|it| it.0).collect();
     assert_eq!(noted, routes[1..2]);
 

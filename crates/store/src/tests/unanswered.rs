@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::{
     cutter::{Cut, Cutter},
-    fixture::{Engine, Fixture, call, manual},
+    fixture::{Engine, Fixture, call, find_deployment, manual},
     invariants,
 };
 use crate::{FailureBackoff, Limits, Store, StoreError, UnitError};
@@ -102,13 +102,13 @@ async fn what_was_given_up_is_not_waited_behind() {
     };
     let db = Store::open_within(&cutter.url, narrow).await;
     let db = db.expect("it opens");
-    db.find_deployment(id).await.expect("it answers");
+    find_deployment(&db, id).await.expect("it answers");
     cutter.silence(true);
-    let read = timeout(Duration::from_millis(100), db.find_deployment(id)).await;
+    let read = timeout(Duration::from_millis(100), find_deployment(&db, id)).await;
     assert!(read.is_err(), "{read:?}");
     assert_eq!(db.connections_in_use().0, 0);
     cutter.silence(false);
-    db.find_deployment(id).await.expect("by a new connection");
+    find_deployment(&db, id).await.expect("by a new connection");
 }
 
 fn limits() -> Limits {

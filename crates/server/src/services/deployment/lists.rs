@@ -71,8 +71,11 @@ pub(super) async fn revisions(
         &mut violations,
     );
     let id = existing(scope, &message.deployment, violations).await?;
-    let database = scope.database();
-    let found = database.list_revisions(id, page.after, page.size).await;
+    let found = scope
+        .reader()
+        .await?
+        .list_revisions(id, page.after, page.size)
+        .await;
     let found = found.map_err(|error| store(&error))?;
     let last = found.last().map(|revision| revision.number);
     Ok(v1::ListRevisionsResponse {
@@ -118,7 +121,8 @@ pub(super) async fn routes(
         revision: revision.map(|revision| revision.id),
     };
     let found = scope
-        .database()
+        .reader()
+        .await?
         .list_routes(id, filter, page.after.map(RouteId), page.size)
         .await
         .map_err(|error| store(&error))?;
@@ -132,7 +136,7 @@ pub(super) async fn routes(
 /// Routes, to the wire, with when something was last reported of each.
 async fn with_last_reports(scope: &Scope, found: Vec<Route>) -> Result<Vec<v1::Route>, Status> {
     let ids = found.iter().map(|route| route.view.id).collect();
-    let written = scope.database().last_reports(ids).await;
+    let written = scope.reader().await?.find_last_reports(ids).await;
     let written: HashMap<_, _> = written
         .map_err(|error| store(&error))?
         .into_iter()
@@ -159,8 +163,11 @@ pub(super) async fn history(
         &mut violations,
     );
     let id = existing(scope, &message.deployment, violations).await?;
-    let database = scope.database();
-    let found = database.list_history(id, page.after, page.size).await;
+    let found = scope
+        .reader()
+        .await?
+        .list_history(id, page.after, page.size)
+        .await;
     let found = found.map_err(|error| store(&error))?;
     let last = found.last().map(|entry| entry.number);
     Ok(v1::ListHistoryResponse {
@@ -236,7 +243,8 @@ async fn matching(
     let mut found = Vec::new();
     loop {
         let rows = scope
-            .database()
+            .reader()
+            .await?
             .list_deployments(filter.clone(), after, chunk)
             .await;
         let rows = rows.map_err(|error| store(&error))?;

@@ -135,7 +135,13 @@ impl Worker {
     /// Goes on with what an earlier process has left behind.
     async fn new(fixture: Arc<Fixture>, number: u32) -> Self {
         let name = format!("worker-{number}");
-        let found = fixture.db.find_deployment_id("p", &name).await;
+        let found = fixture
+            .db
+            .reader()
+            .await
+            .expect("a reader")
+            .find_deployment_id("p", &name)
+            .await;
         if let Some(id) = found.expect("it is read") {
             return Self { fixture, id };
         }

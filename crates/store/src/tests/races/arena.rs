@@ -235,8 +235,15 @@ impl Arena {
             ],
             revision: None,
         };
-        let routes = self.fixture.db.list_routes(self.id, filter, None, 1_000);
-        routes.await.expect("they are read")
+        let routes = self
+            .fixture
+            .db
+            .reader()
+            .await
+            .expect("a reader")
+            .list_routes(self.id, filter, None, 1_000)
+            .await;
+        routes.expect("they are read")
     }
 
     pub(super) async fn health(&self, id: RouteId) -> RouteHealth {
@@ -249,7 +256,14 @@ impl Arena {
     async fn after(&self, gate: &Gate, phases: &[Phase]) -> After {
         let deployment = self.fixture.get(self.id).await;
         let routes = self.live_routes().await;
-        let moves = self.fixture.db.list_history(self.id, None, 10).await;
+        let moves = self
+            .fixture
+            .db
+            .reader()
+            .await
+            .expect("a reader")
+            .list_history(self.id, None, 10)
+            .await;
         let mut moves = moves.expect("it is read");
         moves.retain(|entry| entry.number > gate.before.last_history);
         moves.reverse();

@@ -126,9 +126,11 @@ async fn find_target(
     // A caller who may see all projects may name an id that does not exist: that was
     // not checked yet. The projects were, so that all are asked for here.
     let there = scope
-        .database()
-        .traffic_tables(Tables::Of(ids.clone()), Projects::All);
-    let there = there.await.map_err(|error| store(&error))?;
+        .reader()
+        .await?
+        .traffic_tables(Tables::Of(ids.clone()), Projects::All)
+        .await;
+    let there = there.map_err(|error| store(&error))?;
     let is_there = |id| there.iter().any(|table| table.deployment == id);
     match named.iter().find(|(id, _)| !is_there(*id)) {
         Some((_, text)) => Err(not_found(ResourceKind::Deployment, text)),

@@ -8,6 +8,7 @@ use super::{RETRY_DELAY, Reply, Results, SimulatedStore, deeds::StartedCall, ope
 use crate::{
     Deployment, HealthReport, Projects, ReconcileBatch, ReportError, RequestContext, RouteFilter,
     StatusReport, Tables,
+    tests::fixture::find_deployment,
     tests::simulation::{
         callers::{CallFailure, StoreCall, is_at_gate},
         coordinator::POLL_INTERVAL,
@@ -22,10 +23,7 @@ impl SimulatedStore<'_> {
         let StartedCall {
             place, before, ask, ..
         } = calling;
-        let after = open(&self.fixture)
-            .db
-            .find_deployment(self.lives[*place].id)
-            .await;
+        let after = find_deployment(&open(&self.fixture).db, self.lives[*place].id).await;
         let (Ok(before), Ok(Some(after))) = (before, after) else {
             return;
         };
@@ -173,8 +171,14 @@ impl SimulatedStore<'_> {
             after: None,
             limit: 10_000,
         };
-        let tables = open(&self.fixture).db.traffic_tables(all, Projects::All);
-        for table in tables.await.expect("they are read") {
+        let tables = open(&self.fixture)
+            .db
+            .reader()
+            .await
+            .expect("a reader")
+            .traffic_tables(all, Projects::All)
+            .await;
+        for table in tables.expect("they are read") {
             let life = &self.lives[self.places[&table.deployment]];
             if let Some(seen) = self.tables.get(&table.deployment)
                 && *seen != table
@@ -225,9 +229,13 @@ impl SimulatedStore<'_> {
             let filter = RouteFilter::default();
             let routes = open(&self.fixture)
                 .db
-                .list_routes(life.id, filter, None, 10_000);
+                .reader()
+                .await
+                .expect("a reader")
+                .list_routes(life.id, filter, None, 10_000)
+                .await;
             let mut by_revision: BTreeMap<_, u32> = BTreeMap::new();
-            for route in routes.await.expect("they are listed") {
+            for route in routes.expect("they are listed") {
                 let view = route.view;
                 if view.is_ready() {
                     *by_revision.entry(view.revision).or_default() += 1;

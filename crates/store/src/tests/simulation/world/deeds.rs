@@ -5,6 +5,7 @@ use futures::future::join_all;
 use super::{RETRY_DELAY, Results, SimulatedStore, open};
 use crate::{
     Deployment, HealthReport, RequestContext, StatusReport, Store, StoreError,
+    tests::fixture::find_deployment,
     tests::simulation::{
         agenda::ScheduledEvent,
         callers::{StoreCall, terms},
@@ -63,7 +64,7 @@ impl SimulatedStore<'_> {
                 }
             }
             ScheduledEvent::Call | ScheduledEvent::Attend => {
-                let before = open(&self.fixture).db.find_deployment(life.id).await;
+                let before = find_deployment(&open(&self.fixture).db, life.id).await;
                 let before = before.transpose().expect("it is there");
                 let attends = matches!(happening, ScheduledEvent::Attend);
                 let ask = match &before {
@@ -119,7 +120,7 @@ impl SimulatedStore<'_> {
         for calling in calls {
             // As reports have left it.
             let id = self.lives[calling.place].id;
-            let before = db.find_deployment(id).await.transpose();
+            let before = find_deployment(&db, id).await.transpose();
             let calling = StartedCall {
                 before: before.expect("it is there"),
                 ..calling
