@@ -89,7 +89,7 @@ fn run(woken: &Receiver<()>, connect: &SqliteConnector) {
     }
 }
 
-/// Checkpoints what no reader needs any more. It waits for nobody.
+/// Checkpoints what no reader needs any more. It never waits.
 fn checkpoint(connection: &mut SqliteConnection) -> Result<(), String> {
     let done = connection.batch_execute("PRAGMA wal_checkpoint(PASSIVE)");
     done.map_err(|error| error.to_string())

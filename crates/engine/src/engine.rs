@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::{
+    busy_wait::BusyWait,
     connection::{AsEngine, EngineConnection},
     error::{EngineError, OpenError},
     limits::Limits,
@@ -16,7 +17,7 @@ use crate::{
     telemetry::{ConnectionUse, measure_wait},
     transaction::SqlTransaction,
     wait::WaitStart,
-    writer::{BusyWait, CommitMode, NotBegun},
+    writer::{CommitMode, NotBegun},
 };
 
 /// A database of either engine. Cheap to clone.
@@ -57,7 +58,7 @@ impl Engine {
         })
     }
 
-    /// Tells the time by another clock on SQLite, which has none of its own.
+    /// Uses another clock on SQLite, which has none of its own.
     #[cfg(feature = "testing")]
     #[must_use]
     pub fn with_clock(self, clock: Clock) -> Self {

@@ -18,7 +18,7 @@ use tokio::{
 
 use crate::{error::EngineError, wait::WaitStart};
 
-/// The locks of all keys. A key has one while somebody wants it.
+/// The locks of all keys. A key has one while a caller holds it or waits for it.
 #[derive(Clone)]
 pub struct KeyedLocks<K: Eq + Hash> {
     locks: Arc<Mutex<HashMap<K, KeyLock>>>,
@@ -86,7 +86,7 @@ impl<K: Copy + Ord + Hash> KeyedLocks<K> {
         (left < self.lock_timeout * 9 / 10).then(|| left.max(MIN_LOCK_WAIT.min(self.lock_timeout)))
     }
 
-    /// Returns how many keys somebody wants or has.
+    /// Returns how many keys are locked or waited for.
     pub fn count(&self) -> usize {
         self.locks().len()
     }

@@ -10,6 +10,7 @@
 //! - [`Snapshot`]: one consistent view, beside whatever servers run on the database.
 //! - [`fail_points`]: only with the feature `testing`.
 
+mod busy_wait;
 mod checkpointer;
 mod complete_on_drop;
 mod connection;

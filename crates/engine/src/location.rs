@@ -11,7 +11,7 @@ use crate::{error::OpenError, postgres::PgServer, tls::TlsOptions};
 pub enum Location {
     /// In a file.
     Sqlite(PathBuf),
-    /// Behind a PostgreSQL server.
+    /// On a PostgreSQL server.
     Postgres(Box<PgServer>),
 }
 

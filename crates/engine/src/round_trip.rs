@@ -21,7 +21,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnixMicros(pub i64);
 
-/// Tells the time on SQLite, which has no clock of its own.
+/// Returns the time on SQLite, which has no clock of its own.
 pub type Clock = fn() -> UnixMicros;
 
 /// Returns this process's time.

@@ -1,4 +1,4 @@
-//! SQLite: one writer behind a fair queue, and readers of their own.
+//! SQLite: one writer with a fair queue, and a pool of readers.
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
@@ -20,13 +20,14 @@ use tokio::{
 };
 
 use crate::{
+    busy_wait::fail_when_busy,
     connection::{EngineConnection, SqliteReader},
     error::{EngineError, OpenError},
     limits::Limits,
     migrations::Migrations,
     sqlite_thread::{SqliteConn, with_thread},
     wait::WaitStart,
-    writer::{Writer, WriterPermit, fail_when_busy},
+    writer::{Writer, WriterPermit},
 };
 
 #[derive(Clone)]

@@ -1,5 +1,5 @@
 //! Parts of statements that the engines write differently, or that diesel would prepare
-//! anew at each call.
+//! again at each call.
 
 use diesel::{
     QueryResult, Selectable, SelectableHelper as _,

@@ -1,5 +1,5 @@
-//! TLS to PostgreSQL, by the options of its URL: `sslmode` and `sslrootcert`, as
-//! libpq has them.
+//! TLS to PostgreSQL, by two options of its URL, `sslmode` and `sslrootcert`. They mean what
+//! they mean to libpq.
 
 use std::{fmt, path::PathBuf, str::FromStr, sync::Arc};
 
@@ -17,27 +17,27 @@ use rustls::{
 use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// What is asked of the server before it is believed to be the right one.
+/// How the server has to prove its identity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum SslVerification {
     /// No TLS.
     Disable,
-    /// TLS if the server has it, whoever it is.
+    /// TLS if the server offers it, without verification.
     #[default]
     Prefer,
-    /// TLS, whoever it is; with roots, the same as [`SslVerification::VerifyCa`].
+    /// TLS without verification. With roots, the same as [`SslVerification::VerifyCa`].
     Require,
-    /// A certificate that one of the roots vouches for.
+    /// TLS with a certificate that a root has signed.
     VerifyCa,
-    /// The same, and it is for the host that is asked for.
+    /// The same, and the certificate must name the host of the URL.
     VerifyFull,
 }
 
-/// The options of a URL that are about TLS.
+/// The TLS options of a URL.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TlsOptions {
     pub(crate) mode: SslVerification,
-    /// A file with the roots, in PEM. Without it they are the platform's.
+    /// A PEM file with the root certificates; the platform's roots if there is none.
     pub(crate) roots: Option<PathBuf>,
 }
 
@@ -59,8 +59,7 @@ impl FromStr for SslVerification {
 }
 
 impl TlsOptions {
-    /// What tokio-postgres is told: whether to ask for TLS, and to go on
-    /// without.
+    /// Returns whether tokio-postgres asks for TLS, and whether it continues without.
     pub(crate) fn negotiation(&self) -> SslMode {
         match self.mode {
             SslVerification::Disable => SslMode::Disable,
@@ -71,7 +70,7 @@ impl TlsOptions {
         }
     }
 
-    /// What makes the connections. Reads the roots.
+    /// Returns the connector, with the roots loaded.
     pub(crate) fn connector(&self) -> Result<MakeRustlsConnect, String> {
         let provider = Arc::new(ring::default_provider());
         let verifier = self.verifier(&provider)?;
@@ -130,8 +129,8 @@ impl TlsOptions {
     }
 }
 
-/// Takes a certificate for any name: one that a root vouches for, or without
-/// roots any at all. That its owner is at the other end is checked in any case.
+/// Accepts a certificate for any name. With roots, one of them must have signed it. In any case
+/// the server proves that it has the certificate's key.
 #[derive(Debug)]
 struct AnyNameVerifier {
     roots: Option<RootCertStore>,

@@ -12,7 +12,7 @@ use crate::{
 /// What follows a COMMIT: dropped when that is over.
 pub trait CommitHook: Send + 'static {
     /// COMMIT is about to be sent. From here on the transaction may be committed, also if
-    /// nobody learns of it.
+    /// the answer is lost.
     fn sending(&mut self);
 
     /// Nothing was committed.

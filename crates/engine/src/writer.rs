@@ -12,18 +12,19 @@
 //! A unit ends by recording what happens to its savepoint, and the next unit acts on that.
 //! So there is no moment at which a cancelled unit is half ended.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use diesel::{ConnectionError, QueryResult, SqliteConnection, connection::SimpleConnection as _};
+use diesel::{ConnectionError, SqliteConnection};
 use diesel_async::SimpleAsyncConnection as _;
 use tokio::{
     runtime::Handle,
     sync::{Mutex, OwnedMutexGuard, watch},
     task::spawn_blocking,
-    time::{Instant, sleep_until},
+    time::Instant,
 };
 
 use crate::{
+    busy_wait::{BusyWait, fail_when_busy},
     checkpointer::Checkpointer,
     error::EngineError,
     fail_point,
@@ -85,40 +86,6 @@ impl From<EngineError> for NotBegun {
     fn from(error: EngineError) -> Self {
         Self::Failed(error)
     }
-}
-
-/// The pauses between attempts to lock the file while another program has its lock.
-///
-/// SQLite itself would wait on the thread that asks, which may be one of the runtime's, and
-/// could not be cancelled. So the writer never lets SQLite wait.
-pub(crate) struct BusyWait {
-    deadline: Instant,
-    pause: Duration,
-}
-
-impl BusyWait {
-    pub(crate) fn until(deadline: Instant) -> Self {
-        Self {
-            deadline,
-            pause: MIN_PAUSE,
-        }
-    }
-
-    /// Waits for the next attempt. The last attempt is at the deadline.
-    pub(crate) async fn pause(&mut self) -> Result<(), EngineError> {
-        let now = Instant::now();
-        if now >= self.deadline {
-            return Err(EngineError::LockTimeout);
-        }
-        sleep_until(self.deadline.min(now + self.pause)).await;
-        self.pause = MAX_PAUSE.min(self.pause * 2);
-        Ok(())
-    }
-}
-
-/// Makes SQLite fail at once, instead of waiting, while another program has the lock.
-pub(crate) fn fail_when_busy(connection: &mut SqliteConnection) -> QueryResult<()> {
-    connection.batch_execute("PRAGMA busy_timeout = 0")
 }
 
 /// A unit that has the connection. Dropped, the unit is rolled back.
@@ -218,7 +185,7 @@ impl WriterPermit {
             });
         }
         match state.open(mode).await {
-            // Only another program can hold the lock: in this one the permit excludes everybody.
+            // Only another program can hold the lock: in this one the permit excludes all others.
             Err(EngineError::LockTimeout) => return Err(NotBegun::Busy(Self { queue, state })),
             opened => opened?,
         }
@@ -327,7 +294,7 @@ impl WriterState {
     /// Opens a transaction for a unit that finds none.
     ///
     /// The connection is taken out meanwhile. If this is cancelled or fails, it is closed:
-    /// nobody knows then whether it has a transaction, and the next unit would run into it.
+    /// it may have a transaction then, and the next BEGIN on it would fail.
     async fn open(&mut self, mode: CommitMode) -> Result<(), EngineError> {
         let Some(mut connection) = self.connection.take() else {
             return Err(EngineError::Internal("the writer has no connection".into()));
@@ -373,7 +340,7 @@ impl WriterState {
         Ok(())
     }
 
-    /// Commits the group and tells all its units.
+    /// Commits the group and sends the outcome to all its units.
     ///
     /// The connection and the group are taken out meanwhile. If this is cancelled, both are
     /// dropped: the connection is closed, and the units get an error instead of waiting for
@@ -436,8 +403,3 @@ impl WriterState {
 /// whose pages are all in the file, and overwriting syncs twice as fast as extending it.
 /// What is left at 1,000 pages the writer has to checkpoint itself.
 const COMMITS_PER_CHECKPOINT: u32 = 4;
-
-/// As short as tokio can wait.
-const MIN_PAUSE: Duration = Duration::from_millis(1);
-// The longest time for which a unit still waits when the file is free again.
-const MAX_PAUSE: Duration = Duration::from_millis(25);

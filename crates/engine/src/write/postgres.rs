@@ -9,7 +9,7 @@ use diesel::{
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl as _};
 
-use super::{Column, Write, WriteVerb};
+use super::{Column, Write, WriteVerb, row::push_guard};
 use crate::{
     error::EngineError,
     round_trip::{RoundTrip, begin, commit},
@@ -148,11 +148,7 @@ impl Write {
                 out.push_sql(" FROM ");
                 unnest(keys.iter().chain(columns), out.reborrow())?;
                 self.select_by_keys(keys, &mut out)?;
-                if let Some(guard) = guard {
-                    out.push_sql(" AND (");
-                    guard.walk_ast(out.reborrow())?;
-                    out.push_sql(")");
-                }
+                push_guard(guard.as_deref(), out)?;
             }
             WriteVerb::Delete { keys } => {
                 out.push_sql("DELETE FROM ");

@@ -55,16 +55,7 @@ impl Write {
                     out.push_sql(column.name);
                 }
                 out.push_sql(") VALUES ");
-                for row in rows.clone() {
-                    out.push_sql(if row == rows.start { "(" } else { ", (" });
-                    for (index, column) in columns.iter().enumerate() {
-                        if index > 0 {
-                            out.push_sql(", ");
-                        }
-                        column.value(row, out.reborrow())?;
-                    }
-                    out.push_sql(")");
-                }
+                push_rows(columns, rows, out.reborrow())?;
                 out.push_sql(" ");
                 out.push_sql(conflict);
                 Ok(())
@@ -78,24 +69,9 @@ impl Write {
                 out.push_sql("UPDATE ");
                 out.push_sql(self.table);
                 out.push_sql(" SET ");
-                if let Some(changes) = changes {
-                    changes.walk_ast(out.reborrow())?;
-                }
-                for (index, column) in columns.iter().enumerate() {
-                    if index > 0 || changes.is_some() {
-                        out.push_sql(", ");
-                    }
-                    out.push_sql(column.name);
-                    out.push_sql(" = ");
-                    column.value(rows.start, out.reborrow())?;
-                }
+                push_changes(changes.as_deref(), columns, rows.start, out.reborrow())?;
                 select_by_keys(keys, rows, out.reborrow())?;
-                if let Some(guard) = guard {
-                    out.push_sql(" AND (");
-                    guard.walk_ast(out.reborrow())?;
-                    out.push_sql(")");
-                }
-                Ok(())
+                push_guard(guard.as_deref(), out)
             }
             WriteVerb::Delete { keys } => {
                 out.push_sql("DELETE FROM ");
@@ -104,6 +80,71 @@ impl Write {
             }
         }
     }
+}
+
+/// The values of each row, in parentheses.
+fn push_rows<'b, DB: Backend>(
+    columns: &'b [Column],
+    rows: Range<usize>,
+    mut out: AstPass<'_, 'b, DB>,
+) -> QueryResult<()>
+where
+    Column: Value<DB>,
+{
+    for row in rows.clone() {
+        out.push_sql(if row == rows.start { "(" } else { ", (" });
+        for (index, column) in columns.iter().enumerate() {
+            if index > 0 {
+                out.push_sql(", ");
+            }
+            column.value(row, out.reborrow())?;
+        }
+        out.push_sql(")");
+    }
+    Ok(())
+}
+
+/// The new values of an update: those of all rows, and those of this one.
+fn push_changes<'b, DB: Backend>(
+    changes: Option<&'b (dyn SqlFragment + 'static)>,
+    columns: &'b [Column],
+    row: usize,
+    mut out: AstPass<'_, 'b, DB>,
+) -> QueryResult<()>
+where
+    Column: Value<DB>,
+    dyn SqlFragment: QueryFragment<DB>,
+{
+    if let Some(changes) = changes {
+        changes.walk_ast(out.reborrow())?;
+    }
+    for (index, column) in columns.iter().enumerate() {
+        if index > 0 || changes.is_some() {
+            out.push_sql(", ");
+        }
+        out.push_sql(column.name);
+        out.push_sql(" = ");
+        column.value(row, out.reborrow())?;
+    }
+    Ok(())
+}
+
+/// The condition of an update, after the condition on its keys.
+pub(super) fn push_guard<'b, DB: Backend>(
+    guard: Option<&'b (dyn SqlFragment + 'static)>,
+    mut out: AstPass<'_, 'b, DB>,
+) -> QueryResult<()>
+where
+    dyn SqlFragment: QueryFragment<DB>,
+{
+    if let Some(guard) = guard {
+        // In parentheses: an OR in the guard would bind weaker than this AND, and the update
+        // would change rows of other keys.
+        out.push_sql(" AND (");
+        guard.walk_ast(out.reborrow())?;
+        out.push_sql(")");
+    }
+    Ok(())
 }
 
 /// Selects the rows that have the values of the keys. Several rows have one key.
