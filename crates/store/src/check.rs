@@ -1,4 +1,4 @@
-//! Checking the record against what must always hold.
+//! Checks the invariants.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -15,40 +15,39 @@ use crate::{
     types::{Id, Sql},
 };
 
-/// What a check came to.
+/// The result of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
-    /// The invariants that were asked for: `I1` and so on.
+    /// The invariants that were checked: `I1` and so on.
     pub invariants: Vec<&'static str>,
     /// How many deployments there are, tombstones included.
     pub deployments: u64,
-    /// Where they do not hold.
+    /// The violations that were found.
     pub violations: Vec<Violation>,
 }
 
 /// An invariant that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// Which: `I1` and so on.
+    /// Its number: `I1` and so on.
     pub invariant: &'static str,
-    /// What ought to hold.
+    /// What must hold.
     pub rule: &'static str,
     /// The deployment that breaks it.
     pub deployment: DeploymentId,
-    /// What is so instead: it goes on from the name of the deployment.
+    /// What was found instead, as the end of a sentence about the deployment.
     pub what: String,
 }
 
-/// Asks one snapshot of a database whether the invariants hold. Servers may run
-/// on it, also on a file; nothing is changed, the schema included.
+/// Checks the invariants on one snapshot of a database. Servers may run on it. Nothing is
+/// changed, the schema included.
 ///
-/// Only a running server keeps to time, so I11 and I13 are asked for when it is
-/// said by how much something may be overdue. A few cycles are enough: seconds.
+/// Only a running server keeps deadlines, so I11 and I13 are checked only with a grace: how
+/// long something may be overdue. Some seconds are enough.
 ///
 /// # Errors
 ///
-/// A [`CheckError`] that is one clear sentence; an invariant that does not hold
-/// is none.
+/// A [`CheckError`] that is one clear sentence. A violation is not an error.
 pub async fn check(url: &str, grace: Option<Duration>) -> Result<Check, CheckError> {
     let mut snapshot = Snapshot::open(url).await?;
     expect_schema(&mut snapshot).await?;
@@ -92,7 +91,7 @@ pub(crate) struct Query {
     pub(crate) text: &'static str,
 }
 
-/// Takes a file apart. Each query is a paragraph: a blank line, a line
+/// Splits a file into queries. Each query is a paragraph: a blank line, a line
 /// `-- I1: what ought to hold`, and the query, which ends with a semicolon.
 pub(crate) fn queries(file: &'static str) -> impl Iterator<Item = Query> {
     file.split("\n\n-- ").skip(1).filter_map(|paragraph| {
@@ -116,7 +115,7 @@ impl Query {
     }
 }
 
-/// Asserts that a schema is the one that this program knows.
+/// Checks that the schema is the one of this program.
 pub(crate) async fn expect_schema(snapshot: &mut Snapshot) -> Result<(), CheckError> {
     let found = match applied(snapshot).await {
         Ok(found) => found,
@@ -137,8 +136,7 @@ pub(crate) async fn expect_schema(snapshot: &mut Snapshot) -> Result<(), CheckEr
     Err(OpenError::Schema(why).into())
 }
 
-/// The migrations that a schema has, in order. An error where it has none of our
-/// tables.
+/// Returns the applied migrations, in order. Fails if the database has no Viridian tables.
 pub(crate) async fn applied(snapshot: &mut Snapshot) -> Result<Vec<String>, StoreError> {
     let query = "SELECT version FROM __diesel_schema_migrations ORDER BY version";
     let rows: Vec<Version> = snapshot.rows(query, None).await?;

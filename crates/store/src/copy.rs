@@ -1,7 +1,7 @@
-//! Copying the record of a SQLite file into PostgreSQL.
+//! Copies a SQLite file into PostgreSQL.
 //!
-//! Rows travel as JSON: SQLite writes it, and PostgreSQL reads it by the types of
-//! its own columns. So nothing here knows what a row has.
+//! Rows are sent as JSON: SQLite writes it, and PostgreSQL reads it by the types of its
+//! columns. So nothing here names the columns of a table.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::{
 };
 use viridian_engine::{Location, Snapshot, claim, load, with_conn};
 
-/// How many rows a table got.
+/// How many rows of a table were copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Copied {
     /// The table.
@@ -30,8 +30,8 @@ pub struct Copied {
     pub rows: u64,
 }
 
-/// Copies all there is in a file to a PostgreSQL database that has nothing yet,
-/// in one transaction. No server may have the file open, and it is not changed.
+/// Copies all rows of a file to an empty PostgreSQL database, in one transaction. No server may
+/// have the file open. The file is not changed.
 ///
 /// # Errors
 ///
@@ -63,7 +63,7 @@ pub async fn copy(from: &str, to: &str) -> Result<Vec<Copied>, CopyError> {
         .await
 }
 
-/// A copy takes as long as it takes.
+/// Limits for statements that copy many rows.
 fn patient() -> Limits {
     Limits {
         // The client waits twice as long for an answer. PostgreSQL's own timeout is off: see
@@ -73,7 +73,7 @@ fn patient() -> Limits {
     }
 }
 
-/// Keeps others away from the tables, and asserts that they are empty.
+/// Locks the tables, and checks that they are empty.
 async fn take(tx: &mut UnitTransaction) -> Result<(), CopyError> {
     let all = TABLES.join(", ");
     let take = format!("SET LOCAL statement_timeout = 0; LOCK TABLE {all}");
@@ -130,7 +130,7 @@ async fn copy_table(
     }
 }
 
-/// The columns that the file has, with the types that they get.
+/// Returns the columns of the file, with their types in PostgreSQL.
 async fn columns(
     source: &mut Snapshot,
     tx: &mut UnitTransaction,
@@ -158,7 +158,8 @@ async fn columns(
     Ok(columns)
 }
 
-/// Positions that were pruned are not given again either.
+/// Continues the numbering of positions. Those of pruned events must not be used again: a
+/// watch that resumes after one would miss the new event.
 async fn go_on_numbering(
     source: &mut Snapshot,
     tx: &mut UnitTransaction,
@@ -197,7 +198,7 @@ struct Column {
 }
 
 impl Column {
-    /// Its name and its value, as SQLite makes JSON of them that PostgreSQL reads.
+    /// Returns the arguments of `json_object` for the column, in JSON that PostgreSQL can read.
     fn in_json(&self) -> String {
         let Self { name, kind } = self;
         match kind.as_str() {

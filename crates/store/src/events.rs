@@ -5,10 +5,10 @@ mod log;
 mod old;
 mod pages;
 
-pub use self::pages::{LogPage, ReadLogError, SnapshotPage};
 use viridian_engine::{Write, columns};
 use viridian_strategy::{DeploymentId, Timestamp};
 
+pub use self::pages::{LogPage, ReadLogError, SnapshotPage};
 use crate::{
     error::StoreError,
     record::{Deployment, Event, EventKind},

@@ -1,4 +1,4 @@
-//! Looking a database over, before a server runs on it or while one does.
+//! Inspects a database, before a server runs on it or meanwhile.
 
 use std::{fs::OpenOptions, io, path::Path};
 
@@ -17,37 +17,37 @@ use crate::{
     types::{Instant, Sql, timestamp},
 };
 
-/// What there is to say of a database that answers.
+/// The state of a database that answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inspection {
-    /// Which engine, and which version of it: `PostgreSQL 15.4`.
+    /// The engine and its version: `PostgreSQL 15.4`.
     pub engine: String,
-    /// What a server finds there.
+    /// The state of the schema.
     pub schema: SchemaState,
-    /// Why a server could not write what it has to, if it could not.
+    /// Why a server could not write, if it could not.
     pub read_only: Option<String>,
-    /// The time of this machine.
+    /// The time on this machine.
     pub here: Timestamp,
-    /// The time that decides, at the same moment.
+    /// The database's time at the same moment. A server decides by it.
     pub deciding: Timestamp,
-    /// What is recorded, where the schema is up to date.
+    /// What is stored, if the schema is current.
     pub record: Option<Extent>,
 }
 
-/// How far the schema is.
+/// The state of the schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SchemaState {
-    /// There are none of our tables: a server makes them when it starts.
+    /// There are no Viridian tables: a server creates them when it starts.
     Missing,
-    /// It is an earlier program's: a server brings it up to date when it starts.
+    /// An earlier version made it: a server migrates it when it starts.
     Behind,
-    /// It is this program's.
+    /// It is the schema of this version.
     Current,
-    /// It is a later program's, which alone can use it.
+    /// A later version made it. This version cannot use it.
     Newer,
 }
 
-/// How much is recorded, and until when.
+/// How much is stored, and until when.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Extent {
     /// How many deployments there are, tombstones included.
@@ -56,14 +56,13 @@ pub struct Extent {
     pub last_change: Option<Timestamp>,
 }
 
-/// Looks a database over. Nothing is changed, the schema included; servers may run
-/// on it. A SQLite file that is not there yet is none that is wrong, if it can be
-/// made.
+/// Inspects a database. Nothing is changed, the schema included, and servers may run on it. A
+/// SQLite file that does not exist is no error if it can be created.
 ///
 /// # Errors
 ///
-/// A [`CheckError`] that is one clear sentence, when it does not answer, or is a
-/// file that cannot be written.
+/// A [`CheckError`] that is one clear sentence, if the database does not answer or its file
+/// cannot be written.
 pub async fn inspect(url: &str) -> Result<Inspection, CheckError> {
     if let Location::Sqlite(path) = Location::parse(url)? {
         expect_writable(&path).map_err(|why| OpenError::File {
@@ -117,7 +116,7 @@ pub async fn inspect(url: &str) -> Result<Inspection, CheckError> {
     })
 }
 
-/// Of a file that a server makes when it starts.
+/// The inspection of a file that a server will create.
 fn not_yet() -> Inspection {
     let here = timestamp(system_clock());
     Inspection {
@@ -148,8 +147,8 @@ async fn schema_state(snapshot: &mut Snapshot) -> Result<SchemaState, CheckError
     })
 }
 
-/// Whether a file, or one that is not there yet, can be written, and what SQLite
-/// keeps beside it. What shows it is gone at once.
+/// Checks that SQLite can write a file, which need not exist, and create files beside it. The
+/// file that tests this is deleted at once.
 fn expect_writable(path: &Path) -> Result<(), String> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -219,7 +218,7 @@ const ABOUT_POSTGRES: &str = "SELECT 'PostgreSQL ' || current_setting('server_ve
      THEN 'default_transaction_read_only is on' END AS read_only, \
      has_schema_privilege(current_schema(), 'CREATE') AS may_create, clock_timestamp() AS now";
 
-/// The time of this process decides.
+/// On SQLite the time is that of the server's process.
 const ABOUT_SQLITE: &str = "SELECT 'SQLite ' || sqlite_version() AS engine, NULL AS read_only, \
      1 AS may_create, NULL AS now";
 

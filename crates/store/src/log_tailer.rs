@@ -1,25 +1,22 @@
-//! Following the log of events.
+//! Tails the log of events up to its first gap.
 //!
-//! Positions are handed out in order, but transactions do not become visible in
-//! that order: on PostgreSQL one that took a lower position may commit behind one
-//! that took a higher. Whoever reads "all behind the last one I saw" would miss
-//! it. So the log is stable only up to the first gap in the positions, and
-//! that is as far as watches go.
+//! PostgreSQL assigns positions in order, but transactions commit in any order: an event
+//! may become visible after one with a higher position. A reader that continues after the
+//! last event it saw would miss it. So the log is stable only up to the first gap in the
+//! positions, and watches read no further.
 //!
-//! A gap is stable when it fills, or when nobody is left who could fill it.
-//! Whoever has taken a position holds PostgreSQL's lock on the table `events`
-//! (ROW EXCLUSIVE, which is in nobody's way) until it can be seen that its
-//! transaction is over. A position that is missing below one that is seen was
-//! taken before that one was. So those who hold the lock once the gap was seen
-//! are all who may fill it; when they are gone, a look that finds the gap still
-//! there finds a position that was rolled back.
+//! A gap closes when its events become visible, or when no transaction is left that could
+//! fill it. A transaction that has taken a position holds PostgreSQL's lock on the table
+//! `events` (ROW EXCLUSIVE, which blocks no other writer) until its end is visible. A missing
+//! position below a visible one was taken before it. So the transactions that hold the lock
+//! once the gap was seen are all that can fill it. If the gap is still there after they have
+//! ended, its positions were rolled back.
 //!
-//! That is asked of the locks, and not of transaction ids, for two reasons: a
-//! transaction without end in another database of the same server would hold up
-//! every watch, and nothing has to be true of the order in which a transaction
-//! gets its id and its positions.
+//! The locks are read instead of transaction ids, for two reasons. An endless transaction in
+//! another database of the same server would hold up every watch. And the order in which a
+//! transaction gets its id and its positions does not matter.
 //!
-//! SQLite has one writer: there what is visible is in order, and a gap stays one.
+//! SQLite has one writer: events become visible in order, and a gap never fills.
 
 use std::collections::BTreeSet;
 
@@ -27,54 +24,54 @@ use viridian_strategy::DeploymentId;
 
 use crate::{Store, connection::StoreConnection, error::StoreError};
 
-/// Follows the log: sees each event once, and knows how far it is stable.
+/// Tails the log: returns each event once, and up to which position the log is stable.
 pub struct LogTailer {
     database: Store,
     state: TailState,
 }
 
-/// What a look at the log found.
+/// The result of a poll.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogPoll {
-    /// Up to where nothing can come any more; none as long as it is not known.
+    /// The position up to which no event can be added. None until it is known.
     pub stable: Option<i64>,
-    /// Whose events were seen for the first time, stable or not. What a
-    /// deployment was when `stable` became known counts as seen.
+    /// The deployments with events that no earlier poll returned, stable or not. Events from
+    /// before `stable` was known are left out.
     pub changed: Vec<DeploymentId>,
-    /// Whether there is more to be seen at once.
+    /// Whether the next poll would find more at once.
     pub more: bool,
-    /// Whether something is held back.
+    /// Whether a gap holds back later events.
     pub held_back: bool,
 }
 
 enum TailState {
     Unknown,
-    /// Settled up to a position once these are over.
+    /// Stable up to a position when these transactions have ended.
     Waiting {
         last: i64,
         writers: Writers,
     },
     Known {
         seen: GapTracker,
-        /// Those who may fill the gaps up to a position.
+        /// The transactions that can fill the gaps up to a position.
         pending: Option<(i64, Writers)>,
     },
 }
 
 type Writers = BTreeSet<String>;
 
-/// Which positions were seen.
+/// The positions that were seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct GapTracker {
     last: i64,
-    /// Ranges below it that were not, ends included, in order.
+    /// Ranges below `last` that were not seen, ends included, in order.
     gaps: Vec<(i64, i64)>,
-    /// Whose they were since the last look that succeeded.
+    /// The deployments of the positions seen since the last poll that succeeded.
     changed: Vec<DeploymentId>,
 }
 
 impl Store {
-    /// Follows the log from its present end.
+    /// Tails the log from its present end.
     pub fn tail_log(&self) -> LogTailer {
         LogTailer {
             database: self.clone(),
@@ -82,15 +79,16 @@ impl Store {
         }
     }
 
-    /// Gives the position behind which there is nothing yet: every event that
-    /// was committed before is at or before it.
+    /// Returns the end of the log: every event that was committed before this call is at or
+    /// before that position.
     ///
     /// # Errors
     ///
     /// When the database fails.
     pub async fn log_end(&self) -> Result<i64, StoreError> {
         let mut reader = self.reader().await?;
-        // In this order: what is forgotten in between is in one of the two.
+        // In this order: an event that is pruned in between is counted by the horizon. Read first,
+        // the horizon would miss it, and so would the last position.
         let last = reader.last_position().await?;
         let horizon = reader.horizon().await?;
         Ok(last.max(horizon.events).max(horizon.deployments))
@@ -98,11 +96,11 @@ impl Store {
 }
 
 impl LogTailer {
-    /// Looks what is new.
+    /// Polls for new events.
     ///
     /// # Errors
     ///
-    /// When the database fails; nothing is lost by that.
+    /// When the database fails. The next poll returns what this one did not.
     pub async fn poll(&mut self) -> Result<LogPoll, StoreError> {
         let mut reader = self.database.reader().await?;
         if let TailState::Unknown = self.state {
@@ -144,8 +142,7 @@ impl LogPoll {
     }
 }
 
-/// One look of a follower that knows where it is. What was seen before an error
-/// is told by the next.
+/// Polls from a known position. What was seen before an error is returned by the next poll.
 async fn poll_from(
     reader: &mut StoreConnection,
     seen: &mut GapTracker,
@@ -153,27 +150,7 @@ async fn poll_from(
 ) -> Result<LogPoll, StoreError> {
     let had_gaps = !seen.gaps.is_empty();
     if had_gaps {
-        // Before the look at the gaps: what a writer left is visible to that.
-        let nobody_left = match pending {
-            Some((_, writers)) => are_over(writers, reader).await?,
-            None => false,
-        };
-        let filled = reader
-            .list_positions_within(&seen.gaps, MAX_POSITIONS)
-            .await?;
-        // A full page may leave out a position, whose gap must not be abandoned.
-        let all = (filled.len() as i64) < MAX_POSITIONS;
-        for (position, deployment) in filled {
-            seen.fill(position);
-            seen.changed.push(deployment);
-        }
-        if nobody_left
-            && all
-            && let Some((up_to, _)) = pending.take()
-        {
-            // Only up to there: those who may fill later gaps were not among these writers.
-            seen.abandon(up_to);
-        }
+        fill_gaps(reader, seen, pending).await?;
     }
     let new = reader.list_positions(seen.last, MAX_POSITIONS).await?;
     let more = new.len() as i64 == MAX_POSITIONS;
@@ -187,7 +164,7 @@ async fn poll_from(
         match reader.commits_in_order() {
             // With one writer, nothing appears below what is visible.
             true => seen.abandon(seen.last),
-            // One that is new most often fills before the next look.
+            // A new gap usually fills before the next poll.
             false if had_gaps && pending.is_none() => {
                 let writers = reader.event_writers().await?;
                 *pending = Some((seen.last, writers.unwrap_or_default()));
@@ -204,7 +181,38 @@ async fn poll_from(
     })
 }
 
-/// Whether all of these have ended.
+/// Records what has become visible in the gaps, and closes the gaps that nothing can fill.
+async fn fill_gaps(
+    reader: &mut StoreConnection,
+    seen: &mut GapTracker,
+    pending: &mut Option<(i64, Writers)>,
+) -> Result<(), StoreError> {
+    // Before the gaps are read: what an ended writer committed is visible then. Checked after
+    // them, a writer could end in between, and its events would be given up for lost.
+    let all_ended = match pending {
+        Some((_, writers)) => are_over(writers, reader).await?,
+        None => false,
+    };
+    let filled = reader
+        .list_positions_within(&seen.gaps, MAX_POSITIONS)
+        .await?;
+    // A full page may leave out a position, whose gap must not be abandoned.
+    let all = (filled.len() as i64) < MAX_POSITIONS;
+    for (position, deployment) in filled {
+        seen.fill(position);
+        seen.changed.push(deployment);
+    }
+    if all_ended
+        && all
+        && let Some((up_to, _)) = pending.take()
+    {
+        // Only up to there: other transactions may fill the later gaps.
+        seen.abandon(up_to);
+    }
+    Ok(())
+}
+
+/// Returns whether all of these transactions have ended.
 async fn are_over(writers: &Writers, reader: &mut StoreConnection) -> Result<bool, StoreError> {
     if writers.is_empty() {
         return Ok(true);
@@ -218,7 +226,7 @@ impl GapTracker {
         self.gaps.first().map_or(self.last, |(first, _)| first - 1)
     }
 
-    /// Notes one behind the last.
+    /// Records a position after the last one.
     fn see(&mut self, position: i64) {
         if position > self.last + 1 {
             self.gaps.push((self.last + 1, position - 1));
@@ -226,7 +234,7 @@ impl GapTracker {
         self.last = self.last.max(position);
     }
 
-    /// Notes one in a gap.
+    /// Records a position in a gap.
     fn fill(&mut self, position: i64) {
         let Some(at) = self
             .gaps
@@ -241,7 +249,7 @@ impl GapTracker {
         self.gaps.splice(at..=at, rest);
     }
 
-    /// Notes that nothing comes any more up to a position.
+    /// Closes all gaps up to a position.
     fn abandon(&mut self, up_to: i64) {
         self.gaps.retain_mut(|(first, last)| {
             *first = (*first).max(up_to + 1);

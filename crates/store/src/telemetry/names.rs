@@ -1,5 +1,5 @@
-//! Every metric of the store has its name and its meaning here, and nowhere
-//! else. Names are as Prometheus has them; times are in seconds.
+//! The names and descriptions of all metrics of the store. Names follow Prometheus; times
+//! are in seconds.
 
 use metrics::{Unit, counter, describe_counter, describe_histogram};
 
@@ -11,7 +11,7 @@ use crate::error::UnitError;
 pub(super) const UNITS: &str = "viridian_units_total";
 /// How long units of work took, by `unit`.
 pub(super) const UNIT_DURATION: &str = "viridian_unit_duration_seconds";
-/// How long after they were due deployments were looked at.
+/// How late due deployments were reconciled.
 pub(crate) const RECONCILE_LATENESS: &str = "viridian_cycle_lateness_seconds";
 /// Moves that were recorded, by `phase` and `result`.
 pub(super) const MOVES: &str = "viridian_moves_total";
@@ -34,8 +34,8 @@ pub const HISTOGRAMS: [(&str, &[f64]); 6] = [
     (GATE_WAIT, WAITING),
 ];
 
-/// Tells whoever measures what the metrics mean. Counters begin at 0, so that
-/// the first time is an increase.
+/// Registers the descriptions of the metrics, and sets counters to 0: Prometheus does not
+/// count a counter's first appearance as an increase.
 pub fn describe() {
     engine::describe();
     describe_counter!(UNITS, "Units of work that ended, by outcome.");
@@ -63,7 +63,7 @@ pub fn describe() {
     }
 }
 
-/// Counts a promotion that someone asked for in vain.
+/// Counts a requested promotion that was refused or failed.
 pub(crate) fn count_not_promoted<R>(error: &UnitError<R>) {
     let outcome = match error {
         UnitError::Store(_) => "failed",
@@ -72,12 +72,12 @@ pub(crate) fn count_not_promoted<R>(error: &UnitError<R>) {
     counter!(PROMOTIONS, "kind" => "manual", "outcome" => outcome).increment(1);
 }
 
-/// From what a statement of SQLite takes to what a caller still waits for.
+/// From the time of one SQLite statement to the longest that callers wait.
 const WORK: &[f64] = &[
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 ];
 
-/// From a second to a month, the longest that any clock of a policy runs.
+/// From a second to a month, the longest duration in a policy.
 const WAITING: &[f64] = &[
     1.0,
     5.0,

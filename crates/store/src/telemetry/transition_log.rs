@@ -1,5 +1,5 @@
-//! A move of a deployment, told once it is committed: a line in the log, and
-//! what is measured of rollouts.
+//! Logs the transitions of a deployment once they are committed, and records the metrics of
+//! rollouts.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use viridian_strategy::{DeploymentId, Lifecycle, SubStep, Transition, Transition
 use super::names::{GATE_WAIT, MOVES, PROMOTIONS, ROLLOUT_DURATION, ROLLOUTS};
 use crate::record::{Deployment, NewHistoryEntry, Outcome, Phase};
 
-/// What is to be told of a deployment that moved. In the span in which that was
-/// decided, whoever commits it.
+/// The log lines and metrics of a deployment's transitions. They are in the span of the call
+/// that decided, also if another task commits.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct TransitionLog {
     span: Span,
@@ -20,7 +20,7 @@ pub(crate) struct TransitionLog {
     steps: Vec<Step>,
     actor: String,
     reason: String,
-    /// How long it was at the gate that it left.
+    /// How long it waited at the gate that it left.
     gate: Option<Duration>,
     rollout: Option<RolloutEnd>,
 }
@@ -38,13 +38,13 @@ struct Step {
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct RolloutEnd {
     outcome: &'static str,
-    /// Of a promotion.
+    /// Manual or automatic; only of a promotion.
     kind: Option<&'static str>,
     took: Duration,
 }
 
 impl TransitionLog {
-    /// What is to be told of moves. None when there are none.
+    /// Returns the log of some transitions; none if there are none.
     pub(crate) fn by(moves: &[NewHistoryEntry], new: &Deployment) -> Option<Self> {
         let first = moves.first()?;
         let steps = moves.iter().map(|it| Step {
@@ -65,7 +65,7 @@ impl TransitionLog {
         })
     }
 
-    /// The same with what a transition made of the rollout that there was.
+    /// Adds how a transition ended the old rollout, or its wait at the gate.
     pub(crate) fn ends(
         mut self,
         old: &Deployment,
@@ -103,7 +103,7 @@ impl TransitionLog {
         self
     }
 
-    /// Tells it.
+    /// Writes the log lines and records the metrics.
     pub(crate) fn tell(self) {
         let _within = self.span.enter();
         let deployment = self.deployment;

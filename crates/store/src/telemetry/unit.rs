@@ -1,4 +1,4 @@
-//! A unit of work, as it is told of.
+//! The span and the metrics of a unit of work.
 
 use std::time::Instant;
 
@@ -9,9 +9,9 @@ use viridian_strategy::DeploymentId;
 use super::names::{UNIT_DURATION, UNITS};
 use crate::error::{StoreError, UnitError};
 
-/// Has a unit of work happen in a span of its own, and measures it.
+/// Runs a unit of work in its own span, and measures it.
 pub(crate) trait InUnit<T, E: UnitFailure>: Future<Output = Result<T, E>> + Sized {
-    /// The unit has a name, and the deployment that it is about if it is one.
+    /// Names the unit, and the deployment if it is about one.
     fn in_unit(
         self,
         unit: &'static str,
@@ -31,7 +31,7 @@ pub(crate) trait InUnit<T, E: UnitFailure>: Future<Output = Result<T, E>> + Size
 
 impl<T, E: UnitFailure, F: Future<Output = Result<T, E>>> InUnit<T, E> for F {}
 
-/// Why a unit of work was not done, in a word.
+/// Why a unit of work failed, as a value of the label `outcome`.
 pub(crate) trait UnitFailure {
     fn outcome(&self) -> &'static str;
 }
@@ -61,7 +61,7 @@ impl<R> UnitFailure for UnitError<R> {
     }
 }
 
-/// Measures until it is dropped, as it is when the caller goes away.
+/// Measures until it is dropped. A cancelled unit drops it too, and is counted.
 struct Measuring {
     unit: &'static str,
     outcome: &'static str,
