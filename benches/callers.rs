@@ -1,4 +1,4 @@
-//! Callers side by side, and how long each call takes.
+//! Concurrent callers, and the latency of each call.
 
 use std::{
     sync::{
@@ -10,7 +10,7 @@ use std::{
 
 use tokio::task::JoinSet;
 
-/// What calls came to.
+/// The rate and the latencies of some calls.
 pub(crate) struct Calls {
     pub(crate) a_second: f64,
     latencies: Vec<Duration>,
@@ -50,13 +50,13 @@ impl Calls {
         }
     }
 
-    /// The time that so many of a hundred calls do not exceed.
+    /// A percentile of the latencies.
     pub(crate) fn percentile(&self, percent: usize) -> Duration {
         self.latencies[(self.latencies.len() * percent / 100).min(self.latencies.len() - 1)]
     }
 }
 
-/// The one in the middle.
+/// The median.
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)

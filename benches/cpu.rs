@@ -1,11 +1,10 @@
-//! The time that processors spent on something: unlike what the clock says, it
-//! is much the same on a machine that has other work.
+//! CPU time. Unlike wall time it hardly changes when the machine has other work.
 
 use std::{fs, process};
 
 use crate::stage::{Side, Stage};
 
-/// Of this process and of the database's, since they began.
+/// The CPU time of this process and of the database's processes, since they began.
 #[derive(Clone, Copy)]
 pub(crate) struct Spent {
     here: u64,
@@ -27,7 +26,7 @@ impl Spent {
         }
     }
 
-    /// The microseconds since then for each of some calls: here, and there.
+    /// Microseconds a call since then: in this process, and in the database.
     pub(crate) fn for_each(self, since: Self, calls: usize) -> [f64; 2] {
         let each = |now: u64, then: u64| (now - then) as f64 * TICK / calls as f64;
         [
@@ -37,7 +36,7 @@ impl Spent {
     }
 }
 
-/// Of a process, in user and in system mode.
+/// The CPU time of a process, in user and in system mode.
 fn ticks(pid: u32) -> u64 {
     let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
         return 0;

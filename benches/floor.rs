@@ -1,4 +1,4 @@
-//! What the machine can do at all: commits of one row.
+//! The floor: how many commits of one row the machine can make.
 
 use std::{
     fs,

@@ -1,5 +1,5 @@
-//! Promotions a second over gRPC, with client, server and database on this
-//! machine, beside what the machine can do: `scripts/bench-store grpc`.
+//! Promotions a second over gRPC, compared with the machine's floor. Client, server and
+//! database are on this machine: `scripts/bench-store grpc`.
 
 mod callers;
 mod cpu;
@@ -21,13 +21,13 @@ use self::{
     stage::Stage,
 };
 
-/// That of the program.
+/// The allocator of the program.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[tokio::main]
 async fn main() {
-    // One engine alone, by its name.
+    // Only the named engine.
     let only = std::env::args().nth(1).filter(|it| !it.starts_with("--"));
     let wanted = |engine| only.as_deref().is_none_or(|only| only == engine);
     if wanted("postgres") {
@@ -39,7 +39,7 @@ async fn main() {
 }
 
 async fn promote(mut stage: Stage, floor: &str) {
-    // A file has one server.
+    // Only one server can have a file.
     drop(at_the_gate(&mut stage).await);
     let server = Server::start(Config::new(stage.url.clone())).await;
     let server = server.expect("it starts");

@@ -1,4 +1,4 @@
-//! Promotions a second, interleaved with what the machine can do at all.
+//! Promotions a second, in turns with the machine's floor.
 
 use viridian_store::Store;
 use viridian_strategy::DeploymentId;
@@ -23,7 +23,7 @@ pub(crate) async fn at_the_gate(stage: &mut Stage) -> Store {
     db
 }
 
-/// Promotes all deployments of a stage by 1, 8 and 32 callers, and tells a table.
+/// Promotes all deployments of a stage by 1, 8 and 32 callers, and prints a table.
 pub(crate) async fn promotions<F, C>(stage: &Stage, title: &str, promote: F)
 where
     F: Fn(DeploymentId) -> C + Clone + Send + 'static,
@@ -54,8 +54,8 @@ where
     }
 }
 
-/// What one round came to: rates a second, latencies in seconds, and the CPU time
-/// of a promotion here and in the database in microseconds.
+/// The result of a round: rates a second, latencies in seconds, and the CPU time of a
+/// promotion in this process and in the database, in microseconds.
 struct Round {
     rate: f64,
     floor: f64,

@@ -1,4 +1,4 @@
-//! A database with many deployments at their gate, which can be put back there.
+//! A database with many deployments at their gate, and a way to reset them to it.
 
 use std::env;
 
@@ -16,7 +16,7 @@ use viridian_strategy::{
     BlueGreen, DeploymentId, Policy, RouteHealth, RouteId, RouteStatus, Strategy,
 };
 
-/// A database of either engine, and a way to it beside the store.
+/// A database of either engine, with a connection beside the store.
 pub(crate) struct Stage {
     pub(crate) url: String,
     pub(crate) ids: Vec<DeploymentId>,
@@ -73,7 +73,7 @@ impl Stage {
         self.ids = all(0..deployments, create).await;
     }
 
-    /// Has each deploy one more revision, and brings it to its gate.
+    /// Deploys one more revision of each, and brings it to its gate.
     pub(crate) async fn deploy(&self, db: &Store) {
         self.activate(db).await;
         settle(db).await;
@@ -89,7 +89,7 @@ impl Stage {
         all(self.ids.iter().copied(), activate).await;
     }
 
-    /// Has all that is to be started run, and be healthy.
+    /// Reports all new routes as running and healthy.
     pub(crate) async fn bring_up(&self, db: &Store) {
         self.report(db).await;
         settle(db).await;
@@ -116,7 +116,7 @@ impl Stage {
         }
     }
 
-    /// Keeps everything as it is, to be put back.
+    /// Saves all tables, to be restored.
     pub(crate) async fn keep(&self) {
         for table in TABLES {
             self.execute(&format!(
@@ -141,7 +141,7 @@ impl Stage {
         .await;
     }
 
-    /// Puts back what was kept.
+    /// Restores the saved tables.
     pub(crate) async fn rewind(&self) {
         match &self.side {
             Side::Postgres(_) => {
@@ -191,7 +191,7 @@ impl Stage {
     }
 }
 
-/// Runs cycles until nothing is due.
+/// Reconciles until nothing is due.
 pub(crate) async fn settle(db: &Store) {
     loop {
         let pass = db.reconcile_due(500, &FailureBackoff::default()).await;
@@ -203,7 +203,7 @@ pub(crate) async fn settle(db: &Store) {
     }
 }
 
-/// Does something with each of many, some at a time.
+/// Runs a task for each item, some at a time.
 async fn all<I, T>(of: impl IntoIterator<Item = I>, work: impl AsyncFn(I) -> T) -> Vec<T> {
     let each = stream::iter(of).map(|one| async { Ok::<_, ()>(work(one).await) });
     let done = each.buffered(16).try_collect().await;
@@ -249,7 +249,7 @@ fn new(routes: u32) -> NewDeployment {
     }
 }
 
-/// Each behind those that it refers to.
+/// Each table is after those that it refers to.
 const TABLES: [&str; 8] = [
     "deployments",
     "revisions",

@@ -1,5 +1,5 @@
-//! What the store does a second beside what the machine can do, and what passes
-//! over many deployments cost: `scripts/bench-store`.
+//! The store's rates compared with the machine's floor, and the cost of reconciling many
+//! deployments: `scripts/bench-store`.
 
 mod callers;
 mod cpu;
@@ -19,7 +19,7 @@ use self::{
     stage::{Side, Stage, call},
 };
 
-/// That of the program.
+/// The allocator of the program.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
@@ -60,8 +60,7 @@ async fn promote_one(db: Store, id: DeploymentId) {
     promoted.expect("it is promoted");
 }
 
-/// Passes over all deployments: one that only moves them, and one that creates
-/// routes for them.
+/// Reconciles all deployments: once to change their state only, and once to create routes.
 async fn cycle() {
     tell(&format!(
         "\nPostgreSQL, passes over deployments of {CYCLE_ROUTES} routes, {CHUNK} at once; database \
@@ -76,7 +75,7 @@ async fn cycle() {
             .execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
             .await;
         stage.create_only(&db, deployments, CYCLE_ROUTES).await;
-        // What creating them made due is not looked at yet.
+        // Creating the deployments made them due, and no reconcile has run yet.
         stage.report(&db).await;
         let moved = pass(&stage, &db, "move", deployments).await;
         stage.activate(&db).await;
@@ -92,7 +91,7 @@ async fn cycle() {
     }
 }
 
-/// One pass over all. Gives its database time in milliseconds.
+/// Reconciles all once. Returns the database time in milliseconds.
 async fn pass(stage: &Stage, db: &Store, name: &str, deployments: usize) -> f64 {
     for table in ["deployments", "routes", "history", "events", "assignments"] {
         stage.execute(&format!("VACUUM ANALYZE {table}")).await;
@@ -126,7 +125,7 @@ async fn pass(stage: &Stage, db: &Store, name: &str, deployments: usize) -> f64 
 }
 
 const CYCLE_ROUTES: u32 = 8;
-/// As the coordinator does.
+/// Reconciles as the coordinator does.
 const CHUNK: u32 = 200;
 
 /// By kind: what loads, what writes, and the rest.
