@@ -20,7 +20,7 @@ pub use self::{list::DeploymentFilter, state_counts::StateCounts};
 use crate::{
     connection::StoreConnection,
     error::StoreError,
-    record::{Deployment, Projects, TableLine},
+    record::{Deployment, TableLine},
     schema::deployments,
     types::{Json, Sql, timestamp},
 };
