@@ -74,7 +74,7 @@ fn blocked(details: &ErrorDetails, deployment: &str) -> String {
 fn advice_by_code(code: Code, details: &ErrorDetails) -> Option<String> {
     let delay = details.retry_info().and_then(|it| it.retry_delay);
     Some(match (code, delay) {
-        // Whatever the code: the server knows best when a repeat is of use.
+        // Whatever the code: the server knows best when a repeat helps.
         (_, Some(delay)) => format!("try again in {delay:?}"),
         (Code::Unauthenticated, _) => {
             "set a token in VIRIDIAN_TOKEN or by --token, or a certificate by --tls-cert".to_owned()

@@ -51,7 +51,7 @@ pub(super) async fn run(args: PromoteArgs, session: &CliSession) -> Result<(), D
     let mut reply = unary(client.promote_deployment(request)).await?;
     if args.wait.is_requested() && !args.dry_run {
         let promoted = reply.deployment.ok_or(DeploymentError::EmptyReply)?;
-        // The reply is of after the switch: the current revision is the promoted one.
+        // The reply describes the state after the switch: the current revision is the promoted one.
         let goal = WaitGoal::Serves(promoted.current_revision_id.clone());
         let deployment = session.wait_for(&mut client, &promoted, &args.wait, &goal);
         reply.deployment = Some(deployment.await?);

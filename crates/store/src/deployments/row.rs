@@ -112,7 +112,8 @@ impl From<Deployment> for DeploymentRow {
                 previous_revision_id: deployment.previous.map(Sql),
                 current_since: Sql(deployment.current_since),
                 rollout,
-                // CHECKs keep this and the history limit at 1,000 or less, so that no sign is lost.
+                // Constraints keep this and the history limit at 1,000 or less, so that no sign
+                // is lost.
                 target_replicas: deployment.target_replicas.cast_signed(),
                 policy: Json(deployment.policy),
                 revision_history_limit: deployment.revision_history_limit.cast_signed(),
@@ -171,7 +172,8 @@ fn state(moving: &MutableColumns) -> Result<DeploymentState, &'static str> {
     let current = moving.current_revision_id.map(|Sql(id)| id);
     Ok(match moving.lifecycle.0 {
         Lifecycle::Pending => DeploymentState::Pending { current },
-        // CHECKs exclude what is an error from here on. A row that got past them fails alone.
+        // Constraints exclude what is an error from here on. A row that got past them fails
+        // alone.
         Lifecycle::Ready => DeploymentState::Ready {
             current: current.ok_or("READY without a revision")?,
         },
