@@ -39,6 +39,8 @@ impl BatchRunner for Store {
         begun: &AtomicBool,
     ) -> Vec<(BoxedCall, BatchOutcome)> {
         let span = info_span!("shared", calls = field::Empty);
+        // Not the current span: within the transaction that is the transaction's own.
+        let shared = span.clone();
         let (mut waiting, mut decided) = (HashMap::new(), Vec::new());
         let ended = self.write_with(since, async |tx: &mut UnitTransaction| {
             // From here on a slow batch makes its worker hand the queue over.
@@ -49,7 +51,7 @@ impl BatchRunner for Store {
             // All of them may have left the queue while the transaction began.
             match waiting.is_empty() {
                 true => Ok(()),
-                false => decide_all(tx, &mut waiting, &mut decided).await,
+                false => decide_all(tx, &shared, &mut waiting, &mut decided).await,
             }
         });
         let ended = ended.instrument(span).await;
@@ -104,13 +106,13 @@ fn could_not_begin(
 /// the calls that decided from `waiting` to `decided`.
 async fn decide_all(
     tx: &mut UnitTransaction,
+    shared: &Span,
     waiting: &mut HashMap<DeploymentId, BoxedCall>,
     decided: &mut Vec<BoxedCall>,
 ) -> Result<(), StoreError> {
-    let span = Span::current();
-    span.record("calls", waiting.len());
+    shared.record("calls", waiting.len());
     for call in waiting.values() {
-        span.follows_from(call.span());
+        shared.follows_from(call.span());
     }
     let locked = tx.lock_available(waiting.keys().copied().collect()).await?;
     let now = tx.now().await?;
