@@ -53,7 +53,7 @@ def run(client: "Client", reference: str) -> None:
     # The same request id makes it the same call, however often it is sent.
     request = api.CreateRevisionRequest(
         deployment=created.id,
-        spec=web_server("/usr"),
+        spec=slow_web_server("/usr"),
         activate=True,
         request_id=new_request_id(),
         reason="release 2",
@@ -62,7 +62,7 @@ def run(client: "Client", reference: str) -> None:
     again = client.call("CreateRevision", request)
     say(f"activated revision {first.revision.number} {'once' if first == again else 'twice'}")
 
-    # Too early: its replicas have yet to start.
+    # Too early: its replicas are not checked yet.
     promotion = api.PromoteDeploymentRequest(
         deployment=created.id, expected_revision="2", request_id=new_request_id()
     )
@@ -228,6 +228,13 @@ def web_server(folder: str) -> revision_pb2.RevisionSpec:
     serve = f'exec python3 -m http.server --bind 127.0.0.1 --directory {folder} "$PORT"'
     spec.command.extend(["sh", "-c", serve])
     spec.health_check.interval.FromMilliseconds(200)
+    return spec
+
+
+def slow_web_server(folder: str) -> revision_pb2.RevisionSpec:
+    """The same program, checked for the first time when it has had two seconds to start."""
+    spec = web_server(folder)
+    spec.health_check.initial_delay.FromSeconds(2)
     return spec
 
 

@@ -52,7 +52,7 @@ async function run(viridian: Viridian, reference: string): Promise<void> {
   // The same request id makes it the same call, however often it is sent.
   const request = {
     deployment,
-    spec: webServer("/usr"),
+    spec: slowWebServer("/usr"),
     activate: true,
     requestId: randomUUID(),
     reason: "release 2",
@@ -62,7 +62,7 @@ async function run(viridian: Viridian, reference: string): Promise<void> {
   const once = equals(CreateRevisionResponseSchema, first, again);
   say(`activated revision ${first.revision!.number} ${once ? "once" : "twice"}`);
 
-  // Too early: its replicas have yet to start.
+  // Too early: its replicas are not checked yet.
   const early = { deployment, expectedRevision: "2", requestId: randomUUID() };
   await expectRefusal(early, viridian.promoteDeployment);
 
@@ -220,6 +220,12 @@ function webServer(folder: string): MessageInitShape<typeof RevisionSpecSchema> 
     command: ["sh", "-c", serve],
     healthCheck: { interval: { nanos: 200_000_000 } },
   };
+}
+
+/** The same program, checked for the first time when it has had two seconds to start. */
+function slowWebServer(folder: string): MessageInitShape<typeof RevisionSpecSchema> {
+  const spec = webServer(folder);
+  return { ...spec, healthCheck: { ...spec.healthCheck, initialDelay: { seconds: 2n } } };
 }
 
 function connect(options: Options): Viridian {
