@@ -138,7 +138,7 @@ impl LogReader<'_> {
                     self.events.publish(&events, page.read);
                     after = page.read;
                 }
-                Err(ReadLogError::Forgotten) => {
+                Err(ReadLogError::Expired) => {
                     self.events.skip_to(stable);
                     return Ok(());
                 }

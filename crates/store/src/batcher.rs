@@ -83,8 +83,8 @@ impl<R: BatchRunner> Clone for CommitBatcher<R> {
 }
 
 struct Queue<R: BatchRunner> {
-    /// Each with the runner that it came by: a worker keeps none, so as to keep no database
-    /// open while nobody waits.
+    /// Each with the runner that it came by: a worker keeps none, so that no database
+    /// stays open while no call waits.
     waiting: VecDeque<(R::Call, R)>,
     batches: usize,
     /// How many calls a worker lingers for, and how it learns that they are there.
@@ -266,8 +266,8 @@ impl<R: BatchRunner> BatchWorker<R> {
         first
     }
 
-    /// Leaves the queue to another worker: nobody else has to wait for what its batch waits
-    /// for.
+    /// Leaves the queue to another worker: no other call has to wait for what this batch
+    /// waits for.
     fn hand_over(&mut self) {
         // Its place is given back here, and `drop` must not give it back once more.
         self.ended = true;

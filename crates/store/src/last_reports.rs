@@ -16,11 +16,11 @@ use crate::{
     types::Sql,
 };
 
-/// Which routes are asked whether their health is told.
+/// The routes whose last reports are looked up.
 pub(crate) enum RouteSelection {
     /// These.
     These(Vec<RouteId>),
-    /// All behind one, so many at most.
+    /// Up to `limit` of all, in id order after `after`.
     All { after: Option<RouteId>, limit: i64 },
 }
 

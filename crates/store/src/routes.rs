@@ -140,7 +140,7 @@ pub(crate) fn retain_routes(ids: &[RouteId], now: Timestamp) -> Write {
 
 /// Takes routes out of traffic and has them ended.
 pub(crate) fn drain_routes(ids: &[RouteId], now: Timestamp) -> Write {
-    // Not as a list: what has one is prepared anew for each row on SQLite.
+    // Not as a list: SQLite would prepare a statement with a list again for each row.
     let active = routes::status
         .eq(Sql(RouteStatus::Provisioning))
         .or(routes::status.eq(Sql(RouteStatus::Running)));

@@ -81,8 +81,8 @@ impl UnitTransaction {
         self.notices.push(notice);
     }
 
-    /// Commits, and then notifies others. They are also notified if nobody knows whether it
-    /// was committed, since looking in vain costs little.
+    /// Commits, and then notifies others. They are also notified if it is unknown whether it
+    /// was committed: an unnecessary look costs little.
     pub(crate) async fn commit(self, notifier: Notifier) -> Result<(), StoreError> {
         let hook = NotifyOnDrop {
             notifier,

@@ -293,7 +293,7 @@ impl WatchedEvent {
 impl From<ReadLogError> for WatchError {
     fn from(error: ReadLogError) -> Self {
         match error {
-            ReadLogError::Forgotten => Self::Expired,
+            ReadLogError::Expired => Self::Expired,
             ReadLogError::Store(error) => Self::Store(error),
         }
     }

@@ -15,7 +15,7 @@ use crate::{
 
 impl StoreConnection {
     /// Lists deployments with revisions beyond their limit that they do not
-    /// name, behind one.
+    /// name, in id order after the given one.
     pub(crate) async fn list_over_limit(
         &mut self,
         after: DeploymentId,

@@ -22,7 +22,7 @@ persisted!(Promotion => PromotionDocument<'_>);
 persisted!(NewRevision => NewRevisionDocument<'_>);
 persisted!(RolledBack => RolledBackDocument<'_>);
 
-/// Reads of a stored reply only which deployment it is of.
+/// Reads only the deployment's id from a stored reply.
 pub(crate) fn deployment_of_reply(text: &str) -> serde_json::Result<DeploymentId> {
     #[derive(Deserialize)]
     struct AnyReply {

@@ -24,9 +24,9 @@ pub(crate) struct Horizon {
 }
 
 impl StoreConnection {
-    /// Lists events from before a time, oldest first, behind a position: each
-    /// with its position. Only those whose next one is as old: how a deployment
-    /// was at that time, and so at any since, stays known.
+    /// Lists events older than a time and after a position, oldest first, each
+    /// with its position. Only those whose next one is as old: the state of a
+    /// deployment at that time, and at any later one, stays known.
     pub(crate) async fn list_old_events(
         &mut self,
         before: Timestamp,
@@ -105,8 +105,8 @@ impl StoreConnection {
         })
     }
 
-    /// Whether events behind a position are gone that a filter asks for, or may
-    /// be.
+    /// Whether events after a position that match a filter were deleted, or may
+    /// have been.
     pub(crate) async fn is_forgotten_behind(
         &mut self,
         filter: &EventFilter,
@@ -131,8 +131,8 @@ impl StoreConnection {
             || self.is_one_cut_off(filter, position).await?)
     }
 
-    /// Whether a deployment that is asked for is gone with all its events, and
-    /// some of those were behind a position, or may have been.
+    /// Whether a deployment that the filter names was deleted with all its events,
+    /// of which some were after a position, or may have been.
     async fn is_one_forgotten(
         &mut self,
         filter: &EventFilter,
@@ -155,8 +155,8 @@ impl StoreConnection {
         Ok(usize::try_from(there) != Ok(asked_for))
     }
 
-    /// Whether the events of a deployment begin behind a position, and not with
-    /// the first.
+    /// Whether the events of a deployment begin after a position, and not with
+    /// its first.
     async fn is_one_cut_off(
         &mut self,
         filter: &EventFilter,

@@ -29,7 +29,7 @@ pub struct SnapshotPage {
 pub enum ReadLogError {
     /// Some of its events were deleted.
     #[error("some of the events were deleted")]
-    Forgotten,
+    Expired,
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -37,7 +37,7 @@ pub enum ReadLogError {
 
 #[expect(
     clippy::missing_errors_doc,
-    reason = "each fails when the database does, or by ReadLogError::Forgotten"
+    reason = "each fails when the database does, or with ReadLogError::Expired"
 )]
 impl StoreConnection {
     /// Reads the events of a filter after a position and up to another. The page may end
@@ -54,7 +54,7 @@ impl StoreConnection {
         // After the events are read. Checked first, they could be deleted in between, and the
         // page would have a gap.
         if self.is_forgotten_behind(filter, after).await? {
-            return Err(ReadLogError::Forgotten);
+            return Err(ReadLogError::Expired);
         }
         let read = match entries.last() {
             // A full page says nothing about what comes after its last entry.
@@ -93,7 +93,7 @@ impl StoreConnection {
         let entries = self.list_last_events(ids, up_to).await?;
         // After the read, as in `read_log`.
         if self.is_forgotten_at(filter, up_to).await? {
-            return Err(ReadLogError::Forgotten);
+            return Err(ReadLogError::Expired);
         }
         Ok(SnapshotPage { entries, next })
     }

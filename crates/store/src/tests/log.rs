@@ -298,7 +298,7 @@ async fn what_is_forgotten_is_never_passed_over(#[case] engine: Engine) {
         .expect("a reader")
         .read_snapshots(&project("p"), middle, None, 10)
         .await;
-    assert!(matches!(early, Err(ReadLogError::Forgotten)), "{early:?}");
+    assert!(matches!(early, Err(ReadLogError::Expired)), "{early:?}");
 
     // A deployment that goes altogether takes what it was with it.
     fixture
@@ -370,7 +370,7 @@ async fn read(fixture: &Fixture, filter: &EventFilter, after: i64) -> Result<usi
         .await
     {
         Ok(page) => Ok(page.entries.len()),
-        Err(ReadLogError::Forgotten) => Err(Gone),
+        Err(ReadLogError::Expired) => Err(Gone),
         Err(ReadLogError::Store(error)) => panic!("{error}"),
     }
 }

@@ -1,6 +1,6 @@
 //! Calls of different deployments in one transaction.
 //!
-//! A batch locks the deployments that nobody else has locked, lets each call decide on its
+//! A batch locks the deployments that are not locked yet, lets each call decide on its
 //! own, and commits all of it. No caller gets an answer before that. That includes a refusal:
 //! on SQLite it may rest on something that is not durable yet.
 //!
@@ -78,7 +78,7 @@ impl BatchRunner for Store {
     }
 }
 
-/// Ends the calls of a batch that could not begin. Each run alone, they would wait anew for
+/// Ends the calls of a batch that could not begin. Run alone, each would wait again for
 /// the same thing, one after the other.
 fn could_not_begin(
     store: &Store,

@@ -5,7 +5,7 @@
 //! `current_since` moves only forward. So it may be deleted by its key later.
 //! Revisions are the exception, since one may be activated again: those are
 //! looked for under their deployment's lock. Batches are small and each is a
-//! transaction of its own, so that no call waits long behind one.
+//! transaction of its own, so that no call waits long for one.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -30,9 +30,9 @@ pub struct Retention {
     /// History; the newest 1,000 moves of each deployment stay.
     pub history: Duration,
     /// Routes that are over, from then on. Those that failed since the current
-    /// revision was activated stay. So long a revision stays too that is beyond
-    /// its deployment's `revision_history_limit`: that many of the newest ones
-    /// are kept, and whatever is current, deploying, previous or retained.
+    /// revision was activated stay. A revision beyond its deployment's
+    /// `revision_history_limit` stays as long: that many of the newest ones
+    /// are kept, and those that are current, deploying, previous or retained.
     pub routes: Duration,
     /// Destroyed deployments, with all that is theirs.
     pub deployments: Duration,
@@ -79,17 +79,21 @@ impl Retention {
         // Failures of the last hour lengthen the back-off.
         LimitError::check_duration("retain-routes", self.routes, HOUR..=MAX_AGE)?;
         // A reply is never about a deployment that is gone.
-        LimitError::check_duration("retain-deployments", self.deployments, REPLIES..=MAX_AGE)
+        LimitError::check_duration(
+            "retain-deployments",
+            self.deployments,
+            REPLY_RETENTION..=MAX_AGE,
+        )
     }
 }
 
 impl Store {
-    /// Forgets what is old: replies to request ids after 24 hours, and the rest
-    /// as it is asked for. Dropped half-way, it has done a part.
+    /// Deletes rows past retention: replies to request ids after 24 hours, the rest
+    /// by `retention`. Dropped half-way, it has done a part.
     ///
     /// # Errors
     ///
-    /// When the database fails; what was forgotten until then is.
+    /// When the database fails; what was deleted before that stays deleted.
     pub async fn prune(&self, retention: &Retention) -> Result<Pruned, StoreError> {
         let now = self.now().await?;
         self.prune_as_of(retention, now).await
@@ -102,7 +106,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<Pruned, StoreError> {
         Ok(Pruned {
-            replies: self.prune_replies(now - REPLIES).await?,
+            replies: self.prune_replies(now - REPLY_RETENTION).await?,
             events: self.prune_events(now - retention.events).await?,
             history: self.prune_history(now - retention.history).await?,
             routes: self.prune_routes(now - retention.routes).await?,
@@ -115,7 +119,9 @@ impl Store {
         let (mut pruned, mut after): (_, Option<RequestId>) = (0, None);
         loop {
             let mut reader = self.reader().await?;
-            let batch = reader.list_old_replies(before, after, BATCH).await?;
+            let batch = reader
+                .list_old_replies(before, after, MAX_ROWS_PER_DELETE)
+                .await?;
             // Returned before a writer is waited for: two prunes could otherwise use up the pool.
             drop(reader);
             after = batch.last().copied();
@@ -136,7 +142,9 @@ impl Store {
         let (mut pruned, mut after) = (0, 0);
         loop {
             let mut reader = self.reader().await?;
-            let batch = reader.list_old_events(before, after, BATCH).await?;
+            let batch = reader
+                .list_old_events(before, after, MAX_ROWS_PER_DELETE)
+                .await?;
             drop(reader);
             let Some(&(last, ..)) = batch.last() else {
                 return Ok(pruned);
@@ -164,7 +172,9 @@ impl Store {
         loop {
             let mut reader = self.reader().await?;
             // Without a cursor: all that is found is deleted, so that each round finds others.
-            let batch = reader.list_old_moves(before, HISTORY_KEPT, BATCH).await?;
+            let batch = reader
+                .list_old_moves(before, MIN_HISTORY_KEPT, MAX_ROWS_PER_DELETE)
+                .await?;
             drop(reader);
             if batch.is_empty() {
                 return Ok(pruned);
@@ -193,7 +203,9 @@ impl Store {
         let end = RouteId(first_id(before));
         loop {
             let mut reader = self.reader().await?;
-            let batch = reader.list_old_routes(before, after, end, BATCH).await?;
+            let batch = reader
+                .list_old_routes(before, after, end, MAX_ROWS_PER_DELETE)
+                .await?;
             drop(reader);
             let Some(&last) = batch.last() else {
                 return Ok(pruned);
@@ -212,7 +224,7 @@ impl Store {
         let mut after = DeploymentId(Uuid::nil());
         loop {
             let mut reader = self.reader().await?;
-            let batch = reader.list_over_limit(after, BATCH).await?;
+            let batch = reader.list_over_limit(after, MAX_ROWS_PER_DELETE).await?;
             drop(reader);
             let Some(&last) = batch.last() else {
                 return Ok(pruned);
@@ -258,7 +270,9 @@ impl Store {
         let end = DeploymentId(first_id(before));
         loop {
             let mut reader = self.reader().await?;
-            let batch = reader.list_tombstones(before, after, end, BATCH).await?;
+            let batch = reader
+                .list_tombstones(before, after, end, MAX_ROWS_PER_DELETE)
+                .await?;
             drop(reader);
             let Some(&last) = batch.last() else {
                 return Ok(pruned);
@@ -275,8 +289,8 @@ impl Store {
     }
 }
 
-/// The revisions beyond the limit that go: those that nothing names and no route
-/// needs, so many at once.
+/// The revisions beyond the limit that can be deleted: those that nothing names and no
+/// route needs, up to [`MAX_REVISIONS_PER_DELETE`].
 fn expendable(
     deployment: &Deployment,
     beyond: Vec<RevisionId>,
@@ -287,7 +301,7 @@ fn expendable(
     beyond
         .into_iter()
         .filter(|id| !named.contains(&Some(*id)) && !in_use.contains(id))
-        .take(REVISIONS)
+        .take(MAX_REVISIONS_PER_DELETE)
         .collect()
 }
 
@@ -313,12 +327,12 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const MAX_AGE: Duration = Duration::from_secs(3_650 * 24 * 60 * 60);
 
 /// For how long a repeat of a request gets the first reply.
-const REPLIES: Duration = DAY;
-const HISTORY_KEPT: i64 = 1_000;
-/// How many rows a transaction deletes, or about so many.
-const BATCH: i64 = 500;
+const REPLY_RETENTION: Duration = DAY;
+const MIN_HISTORY_KEPT: i64 = 1_000;
+/// About how many rows a transaction deletes.
+const MAX_ROWS_PER_DELETE: i64 = 500;
 // The deployment is locked while they are deleted, and its callers wait.
-const REVISIONS: usize = 50;
+const MAX_REVISIONS_PER_DELETE: usize = 50;
 
 #[cfg(test)]
 mod tests {

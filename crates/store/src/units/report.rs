@@ -1,9 +1,8 @@
 //! Reports of schedulers and health checkers.
 //!
-//! A batch may be about many deployments. Those that nobody holds are done
-//! first, all in one transaction; whatever is left is done one by one, so that a
-//! deployment that is held, or broken, delays and fails only what is reported of
-//! it.
+//! A batch may be about many deployments. Those that are not locked are done
+//! first, all in one transaction; the rest is done one by one, so that a deployment
+//! that is locked or broken delays and fails only its own reports.
 
 mod reports;
 mod silence;
@@ -100,8 +99,8 @@ impl Store {
         Ok(batch.results)
     }
 
-    /// Applies what is reported of deployments that nobody holds. Gives the
-    /// results of each.
+    /// Applies the reports on deployments that are not locked. Returns the results
+    /// of each.
     async fn apply_available<R: Report>(
         &self,
         batch: &Batch<R>,
@@ -203,8 +202,8 @@ impl<R: Report> Batch<R> {
     }
 }
 
-/// Hears what is reported of a deployment. Gives the results, and what they come
-/// to if that is a change.
+/// Applies the reports on one deployment. Returns the results, and the write set
+/// if anything changed.
 async fn apply_reports<'a, R: Report + 'a>(
     tx: &mut UnitTransaction,
     mut held: Locked,
