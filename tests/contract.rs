@@ -16,7 +16,7 @@ use rstest::rstest;
 use rstest_reuse::apply;
 use tokio::task::{JoinSet, LocalSet, spawn_local};
 
-use self::case::{Case, Outcome};
+use self::case::{Case, MethodOutcome};
 use crate::{
     engines::both_engines,
     harness::{Engine, TestEnv, methods},
@@ -64,8 +64,8 @@ fn every_method_has_cases() {
         let mut of_it = cases.iter().filter(|it| it.method == method.name());
         let done = of_it
             .clone()
-            .any(|it| matches!(it.outcome, Outcome::Done(_)));
-        let refused = of_it.any(|it| matches!(it.outcome, Outcome::Refused { .. }));
+            .any(|it| matches!(it.outcome, MethodOutcome::Done(_)));
+        let refused = of_it.any(|it| matches!(it.outcome, MethodOutcome::Refused { .. }));
         assert!(done && refused, "{}", method.name());
     }
 }

@@ -7,6 +7,7 @@ use rstest::rstest;
 use rstest_reuse::apply;
 use tokio_postgres::NoTls;
 use tonic::Code;
+use uuid::Uuid;
 use viridian_proto::v1::CreateDeploymentRequest;
 use viridian_server::{Config, Limits, Server};
 
@@ -35,10 +36,11 @@ async fn a_full_pool_answers_in_time(#[case] engine: Engine) {
     for name in ["web", "api"] {
         let creation = CreateDeploymentRequest {
             name: name.to_owned(),
+            request_id: Uuid::now_v7().to_string(),
             ..creation(0, manual())
         };
         // On a slow machine the server's own work has the only connection for long enough
-        // that a call is refused. Its caller is told to try again.
+        // that a call is refused. Its caller may repeat it, by its request id.
         eventually("a creation", async || {
             match api.create(creation.clone()).await {
                 Ok(_) => Some(()),

@@ -16,11 +16,11 @@ pub(super) struct Case {
     /// A call of the same method that comes before, and is done.
     pub(super) first: Option<String>,
     pub(super) request: String,
-    pub(super) outcome: Outcome,
+    pub(super) outcome: MethodOutcome,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Outcome {
+pub(super) enum MethodOutcome {
     /// It is done, and the reply has these values, by their JSON pointers.
     Done(&'static [(&'static str, &'static str)]),
     Refused {
@@ -49,7 +49,7 @@ pub(super) fn case(
     name: &'static str,
     initial: InitialState,
     request: impl Into<String>,
-    outcome: Outcome,
+    outcome: MethodOutcome,
 ) -> Case {
     Case {
         method,
@@ -61,11 +61,11 @@ pub(super) fn case(
     }
 }
 
-pub(super) fn done(values: &'static [(&'static str, &'static str)]) -> Outcome {
-    Outcome::Done(values)
+pub(super) fn done(values: &'static [(&'static str, &'static str)]) -> MethodOutcome {
+    MethodOutcome::Done(values)
 }
 
-pub(super) fn invalid(fields: &'static [&'static str]) -> Outcome {
+pub(super) fn invalid(fields: &'static [&'static str]) -> MethodOutcome {
     refusal(
         Code::InvalidArgument,
         "INVALID_FIELD",
@@ -73,18 +73,18 @@ pub(super) fn invalid(fields: &'static [&'static str]) -> Outcome {
     )
 }
 
-pub(super) fn no_deployment(name: &'static str) -> Outcome {
+pub(super) fn no_deployment(name: &'static str) -> MethodOutcome {
     let details = Details::Resource("viridian.Deployment", name);
     refusal(Code::NotFound, "DEPLOYMENT_NOT_FOUND", details)
 }
 
-pub(super) fn no_revision(name: &'static str) -> Outcome {
+pub(super) fn no_revision(name: &'static str) -> MethodOutcome {
     let details = Details::Resource("viridian.Revision", name);
     refusal(Code::NotFound, "REVISION_NOT_FOUND", details)
 }
 
 /// The wrong state for the verb, and one reason for it.
-pub(super) fn wrong_state(reason: &'static [&'static str; 1]) -> Outcome {
+pub(super) fn wrong_state(reason: &'static [&'static str; 1]) -> MethodOutcome {
     let details = Details::Violations(reason);
     refusal(Code::FailedPrecondition, reason[0], details)
 }
@@ -92,12 +92,12 @@ pub(super) fn wrong_state(reason: &'static [&'static str; 1]) -> Outcome {
 pub(super) fn aborted(
     reason: &'static str,
     metadata: &'static [(&'static str, &'static str)],
-) -> Outcome {
+) -> MethodOutcome {
     refusal(Code::Aborted, reason, Details::Metadata(metadata))
 }
 
-pub(super) fn refusal(code: Code, reason: &'static str, details: Details) -> Outcome {
-    Outcome::Refused {
+pub(super) fn refusal(code: Code, reason: &'static str, details: Details) -> MethodOutcome {
+    MethodOutcome::Refused {
         code,
         reason,
         details,
@@ -125,7 +125,7 @@ impl Case {
         let request = encode(&method, &contract.fill(&self.request));
         let reply = env.api.raw(&path(&method), request).await;
         match (&self.outcome, reply) {
-            (Outcome::Done(values), Ok(reply)) => {
+            (MethodOutcome::Done(values), Ok(reply)) => {
                 let reply = decode(&method, &reply);
                 for (pointer, value) in *values {
                     assert_eq!(
@@ -135,12 +135,12 @@ impl Case {
                     );
                 }
             }
-            (Outcome::Done(_), Err(status)) => panic!("it was refused: {status:?}"),
-            (Outcome::Refused { .. }, Ok(reply)) => {
+            (MethodOutcome::Done(_), Err(status)) => panic!("it was refused: {status:?}"),
+            (MethodOutcome::Refused { .. }, Ok(reply)) => {
                 panic!("it was done: {:#}", decode(&method, &reply))
             }
             (
-                Outcome::Refused {
+                MethodOutcome::Refused {
                     code,
                     reason,
                     details,

@@ -7,7 +7,7 @@ use std::{
 
 use tonic::Code;
 
-use super::{case::Outcome, cases, everywhere};
+use super::{case::MethodOutcome, cases, everywhere};
 use crate::harness::{methods, root};
 
 #[test]
@@ -75,7 +75,7 @@ fn by_method() -> String {
 fn refusals() -> BTreeMap<String, BTreeSet<(i32, &'static str)>> {
     let mut refusals: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
     for case in cases::all() {
-        if let Outcome::Refused { code, reason, .. } = case.outcome {
+        if let MethodOutcome::Refused { code, reason, .. } = case.outcome {
             refusals
                 .entry(case.method.to_owned())
                 .or_default()

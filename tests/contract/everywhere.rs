@@ -8,7 +8,7 @@ use tokio::task::{JoinSet, LocalSet};
 use tonic::{Code, Status};
 
 use super::{
-    case::{Case, Outcome},
+    case::{Case, MethodOutcome},
     cases,
     contract_env::ContractEnv,
 };
@@ -151,7 +151,7 @@ async fn call_all(env: &TestEnv, requests: Vec<(String, Vec<u8>)>) -> Vec<Status
 fn requests_that_are_done() -> Vec<Case> {
     let mut found: Vec<Case> = Vec::new();
     for case in cases::all() {
-        let enough = matches!(case.outcome, Outcome::Done(_)) && case.first.is_none();
+        let enough = matches!(case.outcome, MethodOutcome::Done(_)) && case.first.is_none();
         if enough && found.iter().all(|it| it.method != case.method) {
             found.push(case);
         }

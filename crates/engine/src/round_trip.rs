@@ -146,18 +146,18 @@ macro_rules! pipeline {
 #[doc(hidden)]
 pub trait FirstFailure {
     /// All results.
-    type Given;
+    type Results;
 
     /// Returns all results, or the first failure.
     ///
     /// # Errors
     ///
     /// The first failure.
-    fn of(self) -> QueryResult<Self::Given>;
+    fn of(self) -> QueryResult<Self::Results>;
 }
 
 impl<A, B> FirstFailure for (QueryResult<A>, QueryResult<B>) {
-    type Given = (A, B);
+    type Results = (A, B);
 
     fn of(self) -> QueryResult<(A, B)> {
         Ok((self.0?, self.1?))
@@ -165,7 +165,7 @@ impl<A, B> FirstFailure for (QueryResult<A>, QueryResult<B>) {
 }
 
 impl<A, B, C> FirstFailure for (QueryResult<A>, QueryResult<B>, QueryResult<C>) {
-    type Given = (A, B, C);
+    type Results = (A, B, C);
 
     fn of(self) -> QueryResult<(A, B, C)> {
         Ok((self.0?, self.1?, self.2?))

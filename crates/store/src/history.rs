@@ -8,7 +8,7 @@ use viridian_strategy::{DeploymentId, Lifecycle, LifecyclePhase, RevisionId, Sub
 use crate::{
     connection::StoreConnection,
     error::StoreError,
-    record::{HistoryEntry, NewHistoryEntry, Outcome, Phase, RequestId, Status},
+    record::{HistoryEntry, HistoryOutcome, NewHistoryEntry, Operation, RequestId, Status},
     schema::{deployments, history},
     types::{Json, Sql},
 };
@@ -106,8 +106,8 @@ pub(crate) fn repeat_moves(of: Vec<(DeploymentId, i64)>, now: Timestamp) -> Writ
 struct HistoryRow {
     deployment_id: Sql<DeploymentId>,
     number: i64,
-    phase: Sql<Phase>,
-    result: Sql<Outcome>,
+    phase: Sql<Operation>,
+    result: Sql<HistoryOutcome>,
     from_lifecycle: Option<Sql<Lifecycle>>,
     from_sub_step: Option<Sql<SubStep>>,
     to_lifecycle: Sql<Lifecycle>,

@@ -19,7 +19,7 @@ pub use self::{
     assignment::{Action, Assignment},
     deployment::{Deployment, Metadata, Status},
     event::{Event, EventKind},
-    history::{HistoryEntry, Outcome, Phase},
+    history::{HistoryEntry, HistoryOutcome, Operation},
     last_report::LastReport,
     projects::Projects,
     reply::{NewRevision, Promotion, RolledBack, Updated},

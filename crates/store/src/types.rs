@@ -21,7 +21,7 @@ use viridian_strategy::{
 };
 
 pub(crate) use self::json::{Json, JsonText, TryJson};
-use crate::record::{Action, EventKind, Outcome, Phase, RequestId};
+use crate::record::{Action, EventKind, HistoryOutcome, Operation, RequestId};
 
 /// Converts the database's time.
 pub(crate) fn timestamp(UnixMicros(micros): UnixMicros) -> Timestamp {
@@ -240,7 +240,7 @@ label!(RouteTraffic { Active = "ACTIVE", Inactive = "INACTIVE" });
 
 label!(Action { Start = "START", Stop = "STOP" });
 
-label!(Phase {
+label!(Operation {
     Create = "CREATE",
     Activate = "ACTIVATE",
     Evaluate = "EVALUATE",
@@ -253,7 +253,7 @@ label!(Phase {
     Delete = "DELETE",
 });
 
-label!(Outcome { Success = "SUCCESS", Waiting = "WAITING", RolledBack = "ROLLED_BACK" });
+label!(HistoryOutcome { Success = "SUCCESS", Waiting = "WAITING", RolledBack = "ROLLED_BACK" });
 
 label!(EventKind {
     Created = "CREATED",

@@ -1,7 +1,7 @@
 //! History.
 
 use viridian_proto::v1;
-use viridian_store::{HistoryEntry, Outcome};
+use viridian_store::{HistoryEntry, HistoryOutcome};
 
 use super::{
     deployment::{counts, lifecycle, sub_step},
@@ -38,10 +38,10 @@ pub(crate) fn history_entry(entry: HistoryEntry) -> v1::HistoryEntry {
     }
 }
 
-fn result(outcome: Outcome) -> v1::HistoryResult {
+fn result(outcome: HistoryOutcome) -> v1::HistoryResult {
     match outcome {
-        Outcome::Success => v1::HistoryResult::Success,
-        Outcome::Waiting => v1::HistoryResult::Waiting,
-        Outcome::RolledBack => v1::HistoryResult::RolledBack,
+        HistoryOutcome::Success => v1::HistoryResult::Success,
+        HistoryOutcome::Waiting => v1::HistoryResult::Waiting,
+        HistoryOutcome::RolledBack => v1::HistoryResult::RolledBack,
     }
 }

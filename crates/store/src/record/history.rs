@@ -12,9 +12,9 @@ pub struct HistoryEntry {
     /// Its number within the deployment, from 1, without gap.
     pub number: i64,
     /// What happened.
-    pub phase: Phase,
+    pub phase: Operation,
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: HistoryOutcome,
     /// Where the deployment was; None at creation.
     pub from: Option<LifecyclePhase>,
     /// Where it was then.
@@ -42,8 +42,8 @@ pub struct HistoryEntry {
 pub(crate) struct NewHistoryEntry {
     pub(crate) deployment: DeploymentId,
     pub(crate) number: i64,
-    pub(crate) phase: Phase,
-    pub(crate) outcome: Outcome,
+    pub(crate) phase: Operation,
+    pub(crate) outcome: HistoryOutcome,
     /// None at creation.
     pub(crate) from: Option<LifecyclePhase>,
     pub(crate) to: LifecyclePhase,
@@ -57,7 +57,7 @@ pub(crate) struct NewHistoryEntry {
 
 /// What happened to a deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub enum Operation {
     /// It was created.
     Create,
     /// A revision was activated.
@@ -80,7 +80,7 @@ pub enum Phase {
     Delete,
 }
 
-impl Phase {
+impl Operation {
     /// The name for programs: `ROLL_BACK`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -100,7 +100,7 @@ impl Phase {
 
 /// How a move ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum HistoryOutcome {
     /// It was done.
     Success,
     /// It waits for something.
@@ -109,7 +109,7 @@ pub enum Outcome {
     RolledBack,
 }
 
-impl Outcome {
+impl HistoryOutcome {
     /// The name for programs: `ROLLED_BACK`.
     pub(crate) fn as_str(self) -> &'static str {
         match self {

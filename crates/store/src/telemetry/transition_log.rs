@@ -8,7 +8,7 @@ use tracing::Span;
 use viridian_strategy::{DeploymentId, Lifecycle, SubStep, Transition, TransitionKind};
 
 use super::names::{GATE_WAIT, MOVES, PROMOTIONS, ROLLOUT_DURATION, ROLLOUTS};
-use crate::record::{Deployment, NewHistoryEntry, Outcome, Phase};
+use crate::record::{Deployment, HistoryOutcome, NewHistoryEntry, Operation};
 
 /// The log lines and metrics of a deployment's transitions. They are in the span of the call
 /// that decided, also if another task commits.
@@ -28,8 +28,8 @@ pub(crate) struct TransitionLog {
 /// One line.
 #[derive(Clone, Debug, PartialEq)]
 struct Step {
-    phase: Phase,
-    result: Outcome,
+    phase: Operation,
+    result: HistoryOutcome,
     from: String,
     to: String,
 }

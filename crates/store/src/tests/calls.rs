@@ -15,7 +15,8 @@ use super::{
     invariants,
 };
 use crate::{
-    Outcome, Phase, Projects, RequestContext, RollBackRefusal, Tables, UnitError, UpdateRefusal,
+    HistoryOutcome, Operation, Projects, RequestContext, RollBackRefusal, Tables, UnitError,
+    UpdateRefusal,
 };
 
 #[apply(engines)]
@@ -50,9 +51,9 @@ async fn abort_goes_back_in_one_transaction(#[case] engine: Engine) {
     assert_eq!(
         last,
         [
-            (Phase::Abort, ready, Outcome::RolledBack),
-            (Phase::Abort, rolling_back, Outcome::RolledBack),
-            (Phase::Pause, awaiting, Outcome::Success),
+            (Operation::Abort, ready, HistoryOutcome::RolledBack),
+            (Operation::Abort, rolling_back, HistoryOutcome::RolledBack),
+            (Operation::Pause, awaiting, HistoryOutcome::Success),
         ]
     );
     assert_eq!(history[0].actor, "tester");

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     Action, Projects, PromoteRefusal, RequestContext, StoreError, Tables, UnitError,
-    record::{EventKind, Phase},
+    record::{EventKind, Operation},
     transaction::UnitTransaction,
     units::testing::{PlannedChange, RowWrite},
 };
@@ -132,7 +132,7 @@ async fn what_it_comes_to_is_a_value_until_it_is_carried_out(#[case] engine: Eng
         .write(async |tx: &mut UnitTransaction| {
             let held = tx.lock(id).await?.expect("it is there");
             let promoted = held.decide(verbs::promote).expect("it may be promoted");
-            let plan = PlannedChange::of_call(promoted, Phase::Promote);
+            let plan = PlannedChange::of_call(promoted, Operation::Promote);
             Ok::<_, StoreError>(held.write_set(&plan, &call()))
         })
         .await
@@ -176,7 +176,7 @@ async fn a_swap_that_matches_no_row_touches_no_route(#[case] engine: Engine) {
             let transition = stale
                 .decide(verbs::promote)
                 .expect("the stale rows say that it may");
-            let plan = PlannedChange::of_call(transition, Phase::Promote);
+            let plan = PlannedChange::of_call(transition, Operation::Promote);
             Ok(tx.carry_out(stale, &plan, &call()))
         })
         .await;

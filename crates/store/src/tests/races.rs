@@ -14,7 +14,9 @@ use viridian_strategy::{
 
 use self::arena::{Arena, First, Gate, Race};
 use super::fixture::{Engine, amend, call, engines, spec};
-use crate::{HealthReport, Phase, PromoteRefusal, Promotion, RevisionReference, Store, UnitError};
+use crate::{
+    HealthReport, Operation, PromoteRefusal, Promotion, RevisionReference, Store, UnitError,
+};
 
 type Promoted = Result<Promotion, UnitError<PromoteRefusal>>;
 
@@ -37,7 +39,8 @@ async fn with_a_report_that_one_green_is_unhealthy(#[case] engine: Engine) {
         assert!(reported.expect("it is taken").iter().all(Result::is_ok));
         let first = match promoted {
             Ok(promotion) => {
-                gate.promoted(&arena, &promotion, &[Phase::Promote]).await;
+                gate.promoted(&arena, &promotion, &[Operation::Promote])
+                    .await;
                 First::Promotion
             }
             Err(refusal) => {
@@ -68,14 +71,18 @@ async fn with_an_abort(#[case] engine: Engine) {
         let first = match (promoted, aborted) {
             (Ok(promotion), Err(UnitError::Refused(rejection))) => {
                 assert_eq!(rejection, not_deploying);
-                let after = gate.promoted(&arena, &promotion, &[Phase::Promote]).await;
+                let after = gate
+                    .promoted(&arena, &promotion, &[Operation::Promote])
+                    .await;
                 assert_eq!(after.deployment, promotion.deployment);
                 First::Promotion
             }
             (Err(refusal), Ok(aborted)) => {
                 over(refusal);
                 // By way of ROLLING_BACK.
-                let after = gate.held_back(&arena, &[Phase::Abort, Phase::Abort]).await;
+                let after = gate
+                    .held_back(&arena, &[Operation::Abort, Operation::Abort])
+                    .await;
                 assert_eq!(after.deployment, aborted.deployment);
                 let ready = DeploymentState::Ready { current: gate.blue };
                 assert_eq!(after.deployment.state, ready);
@@ -108,7 +115,7 @@ async fn with_an_activation_that_supersedes(#[case] engine: Engine) {
         let activated = activated.expect("it is activated either way");
         let (first, after) = match promoted {
             Ok(promotion) => {
-                let phases = [Phase::Promote, Phase::Activate];
+                let phases = [Operation::Promote, Operation::Activate];
                 let after = gate.promoted(&arena, &promotion, &phases).await;
                 (First::Promotion, after)
             }
@@ -116,7 +123,7 @@ async fn with_an_activation_that_supersedes(#[case] engine: Engine) {
                 assert_eq!(actual, Some(next));
                 (
                     First::Other,
-                    gate.held_back(&arena, &[Phase::Activate]).await,
+                    gate.held_back(&arena, &[Operation::Activate]).await,
                 )
             }
             Err(refusal) => {
@@ -124,7 +131,7 @@ async fn with_an_activation_that_supersedes(#[case] engine: Engine) {
                 blocked(refusal, BlockerCode::GreenMissing);
                 (
                     First::Other,
-                    gate.held_back(&arena, &[Phase::Activate]).await,
+                    gate.held_back(&arena, &[Operation::Activate]).await,
                 )
             }
         };
@@ -169,13 +176,16 @@ async fn with_an_update_that_asks_for_one_more(#[case] engine: Engine) {
             Ok(promotion) => {
                 let target = promotion.deployment.target_replicas;
                 assert_eq!(target, gate.before.target_replicas);
-                let phases = [Phase::Promote, Phase::Update];
+                let phases = [Operation::Promote, Operation::Update];
                 let after = gate.promoted(&arena, &promotion, &phases).await;
                 (First::Promotion, after)
             }
             Err(refusal) => {
                 blocked(refusal, BlockerCode::GreenMissing);
-                (First::Other, gate.held_back(&arena, &[Phase::Update]).await)
+                (
+                    First::Other,
+                    gate.held_back(&arena, &[Operation::Update]).await,
+                )
             }
         };
         assert_eq!(after.deployment, updated.deployment);
@@ -199,7 +209,9 @@ async fn with_another_promotion(#[case] engine: Engine) {
             both => panic!("both were done, or neither was: {both:?}"),
         };
         over(refusal);
-        let after = gate.promoted(&arena, &promotion, &[Phase::Promote]).await;
+        let after = gate
+            .promoted(&arena, &promotion, &[Operation::Promote])
+            .await;
         assert_eq!(after.deployment, promotion.deployment);
         race.won_by(first).await;
     }

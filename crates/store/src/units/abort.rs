@@ -5,7 +5,7 @@ use viridian_strategy::{DeploymentId, verbs};
 use crate::{
     Store,
     error::UnitError,
-    record::{Phase, Updated},
+    record::{Operation, Updated},
     telemetry::InUnit as _,
     units::{RequestContext, change::PlannedChange},
 };
@@ -26,7 +26,7 @@ impl Store {
         let terms = call.clone();
         self.batched(id, call, move |held| {
             let transition = held.decide(verbs::abort).map_err(UnitError::Refused)?;
-            let plan = PlannedChange::of_call(transition, Phase::Abort);
+            let plan = PlannedChange::of_call(transition, Operation::Abort);
             Ok(Updated::by(held.write_set(&plan, &terms)))
         })
         .in_unit("abort", id)

@@ -7,7 +7,9 @@ use crate::{
     Store,
     deployments::{NewState, update_deployments},
     error::{ActivateRefusal, UnitError},
-    record::{Deployment, NewRevision, Phase, Revision, RevisionReference, RevisionSpec, Updated},
+    record::{
+        Deployment, NewRevision, Operation, Revision, RevisionReference, RevisionSpec, Updated,
+    },
     revisions::insert_revisions,
     telemetry::InUnit as _,
     transaction::UnitTransaction,
@@ -118,6 +120,6 @@ async fn activate(
     let transition = held
         .decide(|observed| verbs::activate(observed, revision, supersede))
         .map_err(|rejection| UnitError::Refused(ActivateRefusal::Rules(rejection)))?;
-    let plan = PlannedChange::of_call(transition, Phase::Activate);
+    let plan = PlannedChange::of_call(transition, Operation::Activate);
     Ok(tx.carry_out(held, &plan, call))
 }

@@ -13,8 +13,8 @@ use crate::{
     assignments::NewAssignment,
     deployments::NewState,
     record::{
-        Action, Deployment, EventKind, NewHistoryEntry, Outcome, Phase, Revision, Route, Status,
-        endpoints,
+        Action, Deployment, EventKind, HistoryOutcome, NewHistoryEntry, Operation, Revision, Route,
+        Status, endpoints,
     },
     telemetry::TransitionLog,
     units::{RequestContext, lock::Locked},
@@ -27,7 +27,7 @@ pub(crate) struct PlannedChange {
     /// policy.
     pub(crate) amended: Option<Box<Deployment>>,
     /// The name of the operation in the history.
-    pub(crate) phase: Phase,
+    pub(crate) phase: Operation,
     /// Whether routes in [`Locked`] were changed by reports already.
     pub(crate) reported: bool,
 }
@@ -76,7 +76,7 @@ pub(crate) struct RouteWrites {
 
 impl PlannedChange {
     /// The decision on a call.
-    pub(crate) fn of_call(transition: Transition, phase: Phase) -> Self {
+    pub(crate) fn of_call(transition: Transition, phase: Operation) -> Self {
         Self {
             transition,
             amended: None,
@@ -96,9 +96,9 @@ impl PlannedChange {
     /// The decision of a cycle.
     pub(crate) fn of_reconcile(evaluation: Evaluation) -> Self {
         let phase = match evaluation.transition.kind {
-            TransitionKind::Step => Phase::Evaluate,
-            TransitionKind::Promotion => Phase::Promote,
-            TransitionKind::RollBack | TransitionKind::InstantRollBack => Phase::RollBack,
+            TransitionKind::Step => Operation::Evaluate,
+            TransitionKind::Promotion => Operation::Promote,
+            TransitionKind::RollBack | TransitionKind::InstantRollBack => Operation::RollBack,
         };
         Self::of_call(evaluation.transition, phase)
     }
@@ -109,13 +109,13 @@ impl PlannedChange {
             reported: true,
             ..Self::of_call(
                 Transition::unchanged(&deployment.observed()),
-                Phase::Evaluate,
+                Operation::Evaluate,
             )
         }
     }
 
     fn creates(&self) -> bool {
-        self.phase == Phase::Create
+        self.phase == Operation::Create
     }
 }
 
@@ -162,7 +162,7 @@ impl Locked {
         let event = event(plan, &phases);
         // A reconcile that made no move was another attempt at the last one. Reports are no
         // attempts.
-        let repeats = phases.is_empty() && plan.phase == Phase::Evaluate && !plan.reported;
+        let repeats = phases.is_empty() && plan.phase == Operation::Evaluate && !plan.reported;
         new.last_history += phases.len().cast_signed() as i64;
         // Numbered from the locked row, so that numbers have no gap (I7).
         let moves: Vec<NewHistoryEntry> = (old.last_history + 1..)
@@ -348,21 +348,21 @@ fn moves(
     };
     if plan.transition.kind == TransitionKind::RollBack && from != rolling_back {
         vec![(from, rolling_back), (rolling_back, to)]
-    } else if from != to || plan.phase != Phase::Evaluate && !plan.reported {
+    } else if from != to || plan.phase != Operation::Evaluate && !plan.reported {
         vec![(from, to)]
     } else {
         Vec::new()
     }
 }
 
-fn outcome(plan: &PlannedChange, new: &Deployment) -> Outcome {
+fn outcome(plan: &PlannedChange, new: &Deployment) -> HistoryOutcome {
     match plan.transition.kind {
-        TransitionKind::RollBack | TransitionKind::InstantRollBack => Outcome::RolledBack,
+        TransitionKind::RollBack | TransitionKind::InstantRollBack => HistoryOutcome::RolledBack,
         // A call has done what was asked of it, even if the rollout waits from here on.
         TransitionKind::Step if !plan.transition.by_request && !new.status.blockers.is_empty() => {
-            Outcome::Waiting
+            HistoryOutcome::Waiting
         }
-        TransitionKind::Step | TransitionKind::Promotion => Outcome::Success,
+        TransitionKind::Step | TransitionKind::Promotion => HistoryOutcome::Success,
     }
 }
 

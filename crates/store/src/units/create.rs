@@ -11,7 +11,7 @@ use crate::{
     Store,
     deployments::INSERT_DEPLOYMENT,
     error::{CreateRefusal, StoreError, UnitError},
-    record::{Deployment, Metadata, Phase, Revision, RevisionSpec, Status, Updated},
+    record::{Deployment, Metadata, Operation, Revision, RevisionSpec, Status, Updated},
     telemetry::InUnit as _,
     transaction::UnitTransaction,
     units::{
@@ -105,7 +105,7 @@ async fn create(
         due_at: None,
         now,
     };
-    let plan = PlannedChange::of_call(transition, Phase::Create);
+    let plan = PlannedChange::of_call(transition, Operation::Create);
     let set = WriteSet {
         revision,
         ..held.write_set(&plan, call)

@@ -5,7 +5,7 @@ use viridian_strategy::{DeploymentId, verbs};
 use crate::{
     Store,
     error::UnitError,
-    record::{Phase, Updated},
+    record::{Operation, Updated},
     telemetry::InUnit as _,
     units::{RequestContext, change::PlannedChange},
 };
@@ -26,7 +26,7 @@ impl Store {
         self.batched(id, call, move |held| {
             let transition = held.decide(verbs::delete).map_err(UnitError::Refused)?;
             // The index on live names leaves this state out, so the name is free with the commit.
-            let plan = PlannedChange::of_call(transition, Phase::Delete);
+            let plan = PlannedChange::of_call(transition, Operation::Delete);
             Ok(Updated::by(held.write_set(&plan, &terms)))
         })
         .in_unit("delete", id)

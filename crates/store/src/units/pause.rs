@@ -5,7 +5,7 @@ use viridian_strategy::{DeploymentId, Observed, Transition, verbs};
 use crate::{
     Store,
     error::UnitError,
-    record::{Phase, Updated},
+    record::{Operation, Updated},
     telemetry::InUnit as _,
     units::{RequestContext, change::PlannedChange},
 };
@@ -22,7 +22,7 @@ impl Store {
         id: DeploymentId,
         call: &RequestContext,
     ) -> Result<Updated, UnitError<verbs::PauseRejection>> {
-        self.set_paused(id, verbs::pause, Phase::Pause, call)
+        self.set_paused(id, verbs::pause, Operation::Pause, call)
             .in_unit("pause", id)
             .await
     }
@@ -38,7 +38,7 @@ impl Store {
         id: DeploymentId,
         call: &RequestContext,
     ) -> Result<Updated, UnitError<verbs::PauseRejection>> {
-        self.set_paused(id, verbs::resume, Phase::Resume, call)
+        self.set_paused(id, verbs::resume, Operation::Resume, call)
             .in_unit("resume", id)
             .await
     }
@@ -47,7 +47,7 @@ impl Store {
         &self,
         id: DeploymentId,
         verb: fn(&Observed<'_>) -> Result<Transition, verbs::PauseRejection>,
-        phase: Phase,
+        phase: Operation,
         call: &RequestContext,
     ) -> Result<Updated, UnitError<verbs::PauseRejection>> {
         let terms = call.clone();

@@ -6,7 +6,7 @@ use viridian_strategy::{DeploymentId, RevisionId, RouteActions, RouteId, Transit
 use crate::{
     Store,
     error::{PromoteRefusal, UnitError},
-    record::{Deployment, Phase, Promotion},
+    record::{Deployment, Operation, Promotion},
     telemetry::{InUnit as _, count_not_promoted},
     transaction::UnitTransaction,
     units::{RequestContext, change::PlannedChange, lock::Locked},
@@ -43,7 +43,7 @@ impl Store {
         self.batched(id, call, move |held| {
             let transition = decide(&held, expected_revision).map_err(UnitError::Refused)?;
             let (promoted, drained) = sides(&transition.actions);
-            let plan = PlannedChange::of_call(transition, Phase::Promote);
+            let plan = PlannedChange::of_call(transition, Operation::Promote);
             let set = held.write_set(&plan, &terms);
             let promotion = Promotion {
                 swapped: 1,

@@ -6,7 +6,7 @@ use viridian_strategy::{DeploymentId, DeploymentState, RevisionId, TransitionKin
 use crate::{
     Store,
     error::{RollBackRefusal, UnitError},
-    record::{Phase, RevisionReference, RolledBack},
+    record::{Operation, RevisionReference, RolledBack},
     telemetry::InUnit as _,
     transaction::UnitTransaction,
     units::{RequestContext, change::PlannedChange},
@@ -39,7 +39,7 @@ impl Store {
                 .decide(|observed| verbs::roll_back(observed, revision))
                 .map_err(|rejection| refuse(RollBackRefusal::Rules(rejection)))?;
             let instant = transition.kind == TransitionKind::InstantRollBack;
-            let plan = PlannedChange::of_call(transition, Phase::RollBack);
+            let plan = PlannedChange::of_call(transition, Operation::RollBack);
             let deployment = tx.carry_out(held, &plan, call);
             Ok(RolledBack {
                 deployment,

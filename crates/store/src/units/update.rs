@@ -7,7 +7,7 @@ use viridian_strategy::{DeploymentId, Policy, verbs};
 use crate::{
     Store,
     error::{UnitError, UpdateRefusal},
-    record::{Deployment, Phase, Updated},
+    record::{Deployment, Operation, Updated},
     telemetry::InUnit as _,
     units::{RequestContext, change::PlannedChange},
 };
@@ -74,7 +74,7 @@ impl Store {
                 revision_history_limit: spec.revision_history_limit,
                 ..old.clone()
             };
-            let plan = PlannedChange::of_call(transition, Phase::Update).amending(amended);
+            let plan = PlannedChange::of_call(transition, Operation::Update).amending(amended);
             Ok(Updated::by(held.write_set(&plan, &terms)))
         })
         .in_unit("update", id)

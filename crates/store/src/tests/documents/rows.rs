@@ -11,8 +11,8 @@ use super::{
     golden::Golden,
 };
 use crate::{
-    Deployment, EventFilter, EventKind, Outcome, Phase, Projects, Request, RequestId, Revision,
-    RevisionReference, Tables, TrafficEndpoint,
+    Deployment, EventFilter, EventKind, HistoryOutcome, Operation, Projects, Request, RequestId,
+    Revision, RevisionReference, Tables, TrafficEndpoint,
     deployments::{NewState, insert_deployments, update_deployments},
     documents::Reply,
     events::insert_events,
@@ -75,8 +75,8 @@ async fn history_and_events_have_the_golden_texts(#[case] engine: Engine) {
     let moves = moves.map(|((_, status), number)| NewHistoryEntry {
         deployment: cases::deployment(),
         number,
-        phase: Phase::Evaluate,
-        outcome: Outcome::Success,
+        phase: Operation::Evaluate,
+        outcome: HistoryOutcome::Success,
         from: None,
         to: DeploymentState::Pending { current: None }.phase(),
         revision: None,

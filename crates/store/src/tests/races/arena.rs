@@ -20,7 +20,8 @@ use viridian_strategy::{
 };
 
 use crate::{
-    Deployment, HealthReport, HistoryEntry, Outcome, Phase, Promotion, Route, RouteFilter, Store,
+    Deployment, HealthReport, HistoryEntry, HistoryOutcome, Operation, Promotion, Route,
+    RouteFilter, Store,
     tests::{
         chance::{chance, count, short, tell},
         fixture::{Engine, Fixture, amend, call, manual, report, spec},
@@ -253,7 +254,7 @@ impl Arena {
     }
 
     /// What is so after a round: asserts what was recorded since the gate.
-    async fn after(&self, gate: &Gate, phases: &[Phase]) -> After {
+    async fn after(&self, gate: &Gate, phases: &[Operation]) -> After {
         let deployment = self.fixture.get(self.id).await;
         let routes = self.live_routes().await;
         let moves = self
@@ -267,7 +268,7 @@ impl Arena {
         let mut moves = moves.expect("it is read");
         moves.retain(|entry| entry.number > gate.before.last_history);
         moves.reverse();
-        let done: Vec<Phase> = moves.iter().map(|entry| entry.phase).collect();
+        let done: Vec<Operation> = moves.iter().map(|entry| entry.phase).collect();
         assert_eq!(done, phases);
         After {
             deployment,
@@ -312,7 +313,7 @@ impl Gate {
         &self,
         arena: &Arena,
         promotion: &Promotion,
-        phases: &[Phase],
+        phases: &[Operation],
     ) -> After {
         assert_eq!(promotion.swapped, 1);
         assert_eq!(promotion.promoted, self.green_routes);
@@ -321,7 +322,7 @@ impl Gate {
         assert_eq!(after.active(), self.green_routes);
         after.ended(&self.blue_routes);
         let entry = &after.moves[0];
-        assert_eq!(entry.outcome, Outcome::Success);
+        assert_eq!(entry.outcome, HistoryOutcome::Success);
         assert_eq!(entry.revision, Some(self.green));
         assert_eq!(entry.status, promotion.deployment.status);
         let blue = entry.status.blue;
@@ -338,7 +339,7 @@ impl Gate {
 
     /// Asserts that blue has the traffic still, and that no promotion is
     /// recorded.
-    pub(super) async fn held_back(&self, arena: &Arena, phases: &[Phase]) -> After {
+    pub(super) async fn held_back(&self, arena: &Arena, phases: &[Operation]) -> After {
         let after = arena.after(self, phases).await;
         assert_eq!(after.active(), self.blue_routes);
         assert_eq!(after.deployment.state.current(), Some(self.blue));
