@@ -188,6 +188,7 @@ pub(crate) struct UnreportedColumns {
     created_at: Sql<Timestamp>,
     drained_at: Option<Sql<Timestamp>>,
     retained_at: Option<Sql<Timestamp>>,
+    activation: i64,
 }
 
 /// The columns that reports change.
@@ -208,7 +209,7 @@ pub(crate) struct ReportedColumns {
 impl UnreportedColumns {
     fn columns(rows: Vec<Self>) -> Vec<Column> {
         columns!(rows, UnreportedColumns {
-            id, deployment_id, revision_id, created_at, drained_at, retained_at,
+            id, deployment_id, revision_id, created_at, drained_at, retained_at, activation,
         } in routes)
     }
 }
@@ -233,6 +234,7 @@ impl From<Route> for RouteRow {
                 created_at: Sql(view.created_at),
                 drained_at: view.drained_at.map(Sql),
                 retained_at: view.retained_at.map(Sql),
+                activation: view.activation,
             },
             reported: ReportedColumns {
                 status: Sql(view.status),
@@ -260,6 +262,7 @@ impl From<RouteRow> for Route {
                 status: reported.status.0,
                 health: reported.health.0,
                 traffic: reported.traffic_status.0,
+                activation: fixed.activation,
                 created_at: fixed.created_at.0,
                 status_updated_at: reported.status_updated_at.0,
                 health_updated_at: reported.health_updated_at.map(|Sql(at)| at),

@@ -17,7 +17,6 @@ table! {
         current_revision_id -> Nullable<Id>,
         deploying_revision_id -> Nullable<Id>,
         previous_revision_id -> Nullable<Id>,
-        current_since -> Instant,
         rollout -> Nullable<Document>,
         target_replicas -> Integer,
         policy -> Document,
@@ -36,6 +35,8 @@ table! {
         phase_started_at -> Instant,
         deadline_at -> Nullable<Instant>,
         promoted_at -> Nullable<Instant>,
+        last_activation -> BigInt,
+        current_activation -> BigInt,
     }
 }
 
@@ -73,6 +74,7 @@ table! {
         health_updated_at -> Nullable<Instant>,
         drained_at -> Nullable<Instant>,
         retained_at -> Nullable<Instant>,
+        activation -> BigInt,
     }
 }
 

@@ -28,6 +28,8 @@ pub struct NewRoutes {
     pub count: u32,
     /// Whether they take traffic.
     pub traffic: RouteTraffic,
+    /// The number of the activation that they belong to.
+    pub activation: i64,
 }
 
 impl RouteActions {
@@ -93,13 +95,20 @@ impl RouteActions {
         self.drain.extend(obsolete.map(|route| route.id));
     }
 
-    /// Creates `count` routes of a revision, if that is any.
-    pub(crate) fn create(&mut self, revision: RevisionId, count: u32, traffic: RouteTraffic) {
+    /// Creates `count` routes of a revision in an activation, if that is any.
+    pub(crate) fn create(
+        &mut self,
+        revision: RevisionId,
+        activation: i64,
+        count: u32,
+        traffic: RouteTraffic,
+    ) {
         if count > 0 {
             self.create.push(NewRoutes {
                 revision,
                 count,
                 traffic,
+                activation,
             });
         }
     }
@@ -114,6 +123,7 @@ impl NewRoutes {
             status: RouteStatus::Provisioning,
             health: RouteHealth::NotChecked,
             traffic: self.traffic,
+            activation: self.activation,
             created_at: now,
             status_updated_at: now,
             health_updated_at: None,
@@ -141,6 +151,7 @@ mod tests {
         assert!(is_something(|it| it.create(
             revision,
             1,
+            1,
             RouteTraffic::Active
         )));
         assert!(is_something(|it| it.promote.push(route)));
@@ -156,6 +167,7 @@ mod tests {
             revision: RevisionId(Uuid::nil()),
             count: 8,
             traffic: RouteTraffic::Inactive,
+            activation: 1,
         };
         let actions = RouteActions {
             promote: vec![id(3), id(1)],

@@ -134,7 +134,7 @@ impl GreenAssessment {
             .routes
             .iter()
             .filter(|route| route.revision == rollout.deploying && route.retained_at.is_none());
-        let (counts, surplus) = trim(green, rollout.since, target);
+        let (counts, surplus) = trim(green, rollout.activation, target);
         // Failed green past the budget stay missing: the deadline decides on them.
         let spent = counts.failed.saturating_sub(settings.max_replacements);
         let missing = target.saturating_sub(counts.live()).saturating_sub(spent);
@@ -279,7 +279,12 @@ impl GreenAssessment {
         evaluation.wake_by(deadline);
         let actions = &mut evaluation.transition.actions;
         // Without traffic: all of it is switched at once.
-        actions.create(rollout.deploying, self.missing, RouteTraffic::Inactive);
+        actions.create(
+            rollout.deploying,
+            rollout.activation,
+            self.missing,
+            RouteTraffic::Inactive,
+        );
         actions.drain.extend(self.surplus);
         // Blue serves until the switch, so it is healed and scaled all the same.
         let blue = Replenish::to_target(observed, rollout.current);

@@ -15,7 +15,7 @@ pub struct ReplicaCounts {
     pub ready: u32,
     /// RUNNING with any other health.
     pub unhealthy: u32,
-    /// Failed since the revision was last activated.
+    /// Failed, of those that were created in the present activation of the revision.
     pub failed: u32,
     /// ACTIVE.
     pub active_traffic: u32,
@@ -36,19 +36,18 @@ pub fn counts(
         // First: a retained route belongs to an earlier revision, and would count nowhere.
         if route.status.is_active() && route.retained_at.is_some() {
             blue.retained += 1;
-        } else if rollout.is_some_and(|rollout| rollout.deploying == route.revision) {
-            let since = rollout.map_or(deployment.current_since, |rollout| rollout.since);
-            green.add(route, since);
+        } else if let Some(rollout) = rollout.filter(|it| it.deploying == route.revision) {
+            green.add(route, rollout.activation);
         } else if deployment.state.current() == Some(route.revision) {
-            blue.add(route, deployment.current_since);
+            blue.add(route, deployment.current_activation);
         }
     }
     (blue, green)
 }
 
 impl ReplicaCounts {
-    fn add(&mut self, route: &ObservedRoute, since: Timestamp) {
-        match RouteClass::of(route, since) {
+    fn add(&mut self, route: &ObservedRoute, activation: i64) {
+        match RouteClass::of(route, activation) {
             RouteClass::Provisioning => self.provisioning += 1,
             RouteClass::Ready => self.ready += 1,
             RouteClass::Unready => self.unhealthy += 1,
@@ -69,14 +68,14 @@ pub(crate) enum RouteClass {
     Ready,
     /// RUNNING with any health but HEALTHY.
     Unready,
-    /// Failed since the revision was activated.
+    /// Failed in the present activation of the revision.
     Failed,
-    /// Drained, or failed before the revision was activated.
+    /// Drained, or failed in an earlier activation of the revision.
     Gone,
 }
 
 impl RouteClass {
-    pub(crate) fn of(route: &ObservedRoute, since: Timestamp) -> Self {
+    pub(crate) fn of(route: &ObservedRoute, activation: i64) -> Self {
         match (route.status, route.health) {
             (RouteStatus::Provisioning, _) => Self::Provisioning,
             (RouteStatus::Running, RouteHealth::Healthy) => Self::Ready,
@@ -86,8 +85,9 @@ impl RouteClass {
             ) => Self::Unready,
             (RouteStatus::Terminating, _) => Self::Gone,
             (RouteStatus::Terminated | RouteStatus::FailedToStart, _) => {
-                // Equal times count: over PENDING the activation itself creates routes.
-                if route.has_failed() && route.created_at >= since {
+                // By number: a clock that was set back would make an attempt fail by the
+                // failures of the one before.
+                if route.has_failed() && route.activation == activation {
                     Self::Failed
                 } else {
                     Self::Gone
@@ -111,13 +111,10 @@ pub(crate) struct RouteCounts {
 
 impl RouteCounts {
     #[inline]
-    pub(crate) fn of<'a>(
-        routes: impl Iterator<Item = &'a ObservedRoute>,
-        since: Timestamp,
-    ) -> Self {
+    pub(crate) fn of<'a>(routes: impl Iterator<Item = &'a ObservedRoute>, activation: i64) -> Self {
         let mut counts = Self::default();
         for route in routes {
-            counts.add(route, since);
+            counts.add(route, activation);
         }
         counts
     }
@@ -127,8 +124,8 @@ impl RouteCounts {
     }
 
     #[inline]
-    fn add(&mut self, route: &ObservedRoute, since: Timestamp) {
-        match RouteClass::of(route, since) {
+    fn add(&mut self, route: &ObservedRoute, activation: i64) {
+        match RouteClass::of(route, activation) {
             RouteClass::Provisioning => self.provisioning += 1,
             RouteClass::Ready => {
                 self.ready += 1;

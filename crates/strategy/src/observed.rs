@@ -5,8 +5,8 @@ use crate::{DeploymentState, ObservedRoute, Policy, RevisionId, Timestamp};
 /// The input of every decision: a deployment, its routes and its policy, as read
 /// at one time.
 ///
-/// The routes are all that have not ended, and the failed ones that were created
-/// since their revision was activated.
+/// The routes are all that have not ended, and those of the current and of the last
+/// activation that failed.
 #[derive(Clone, Copy, Debug)]
 pub struct Observed<'a> {
     /// The deployment.
@@ -28,9 +28,12 @@ pub struct ObservedDeployment {
     pub target_replicas: u32,
     /// Whether moves are held.
     pub paused: bool,
-    /// When the current revision was activated. Older failures of it do not
-    /// count.
-    pub current_since: Timestamp,
+    /// The number of the last activation. Activations are numbered 1, 2, … within a
+    /// deployment; an instant roll-back is one too.
+    pub last_activation: i64,
+    /// The number of the activation that made the current revision the current one.
+    /// Only failures of routes that were created in it count.
+    pub current_activation: i64,
     /// The version of what was requested: moves with each call that changes the
     /// deployment, and with each promotion and roll-back.
     pub generation: i64,

@@ -14,6 +14,8 @@ const MAX_BACK_OFF: Duration = Duration::from_secs(5 * 60);
 
 /// What it takes to bring a revision to its target.
 pub(crate) struct Replenish {
+    /// The activation that new routes belong to.
+    activation: i64,
     /// How many routes to create.
     pub(crate) create: u32,
     /// Routes above the target, in termination order.
@@ -37,12 +39,14 @@ impl Replenish {
     pub(crate) fn to_target(observed: &Observed<'_>, revision: RevisionId) -> Self {
         let target = observed.deployment.target_replicas;
         let live = observed.live_routes(revision);
-        let (mut counts, surplus) = trim(live, observed.deployment.current_since, target);
+        let activation = observed.deployment.current_activation;
+        let (mut counts, surplus) = trim(live, activation, target);
         let missing = target.saturating_sub(counts.live());
-        let (create, back_off) = create_after_back_off(observed, revision, missing);
+        let (create, back_off) = create_after_back_off(observed, revision, activation, missing);
         // The new ones count as starting, so that the blockers name them already.
         counts.provisioning += create;
         Self {
+            activation,
             create,
             surplus,
             back_off,
@@ -51,7 +55,7 @@ impl Replenish {
     }
 
     pub(crate) fn apply(self, revision: RevisionId, actions: &mut RouteActions) {
-        actions.create(revision, self.create, RouteTraffic::Active);
+        actions.create(revision, self.activation, self.create, RouteTraffic::Active);
         actions.drain.extend(self.surplus);
     }
 
@@ -74,25 +78,28 @@ impl Replenish {
 pub(crate) fn create_after_back_off(
     observed: &Observed<'_>,
     revision: RevisionId,
+    activation: i64,
     missing: u32,
 ) -> (u32, Option<BackOff>) {
     // Nearly always nothing is missing: then no failure has to be looked at.
     let back_off = (missing > 0)
-        .then(|| BackOff::of(observed, revision))
+        .then(|| BackOff::of(observed, revision, activation))
         .flatten();
     let create = if back_off.is_some() { 0 } else { missing };
     (create, back_off)
 }
 
 impl BackOff {
-    /// The wait that failures of `revision` require, unless it is over.
+    /// The wait that failures of `revision` in one activation require, unless it is over.
+    /// A new activation starts without a wait: its cause may have been mended.
     ///
     /// Only failures *in a row* count: a route that was created after another one
     /// had failed, and then failed itself. If all replicas die at once, that is one
     /// failure, and they are replaced at once.
-    fn of(observed: &Observed<'_>, revision: RevisionId) -> Option<Self> {
+    fn of(observed: &Observed<'_>, revision: RevisionId, activation: i64) -> Option<Self> {
         let failed = observed.routes.iter().filter(|route| {
             route.revision == revision
+                && route.activation == activation
                 && route.has_failed()
                 && route.status_updated_at + BACK_OFF_WINDOW > observed.now
         });
@@ -136,21 +143,21 @@ impl BackOff {
 #[inline]
 pub(crate) fn trim<'a>(
     routes: impl Iterator<Item = &'a ObservedRoute> + Clone,
-    since: Timestamp,
+    activation: i64,
     target: u32,
 ) -> (RouteCounts, Vec<RouteId>) {
-    let counts = RouteCounts::of(routes.clone(), since);
+    let counts = RouteCounts::of(routes.clone(), activation);
     // Without a surplus nothing is sorted or allocated: that is nearly always.
     if counts.live() <= target {
         (counts, Vec::new())
     } else {
-        trim_surplus(routes, since, target)
+        trim_surplus(routes, activation, target)
     }
 }
 
 fn trim_surplus<'a>(
     routes: impl Iterator<Item = &'a ObservedRoute>,
-    since: Timestamp,
+    activation: i64,
     target: u32,
 ) -> (RouteCounts, Vec<RouteId>) {
     let (mut live, others): (Vec<&ObservedRoute>, Vec<&ObservedRoute>) =
@@ -159,7 +166,7 @@ fn trim_surplus<'a>(
     // The last ones in the termination order stay.
     let kept = live.split_off(live.len().saturating_sub(target as usize));
     let surplus = live.iter().map(|route| route.id).collect();
-    let counts = RouteCounts::of(kept.into_iter().chain(others), since);
+    let counts = RouteCounts::of(kept.into_iter().chain(others), activation);
     (counts, surplus)
 }
 

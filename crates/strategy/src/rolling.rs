@@ -40,12 +40,12 @@ impl StrategyRules for RollingUpdate {
     /// Rolling back is the same with the two revisions exchanged.
     fn evaluate(&self, observed: &Observed<'_>, rollout: Rollout) -> Evaluation {
         let back = rollout.step == RolloutStep::RollingBack;
-        let (new, since) = if back {
-            (rollout.current, observed.deployment.current_since)
+        let (new, activation) = if back {
+            (rollout.current, observed.deployment.current_activation)
         } else {
-            (rollout.deploying, rollout.since)
+            (rollout.deploying, rollout.activation)
         };
-        let step = RollingStep::plan(self, observed, new, since);
+        let step = RollingStep::plan(self, observed, new, activation);
         let rollout = rollout.progressed(step.new.ready, step.target, observed.now);
         if step.is_complete() {
             return step.complete(observed, &rollout).requeue_now(observed.now);
@@ -75,7 +75,7 @@ impl StrategyRules for RollingUpdate {
             evaluation.wait_for(blocker);
         }
         let actions = &mut evaluation.transition.actions;
-        actions.create(new, step.create, RouteTraffic::Active);
+        actions.create(new, activation, step.create, RouteTraffic::Active);
         actions.drain.extend(step.drain);
         evaluation
     }
@@ -134,7 +134,7 @@ impl RollingStep {
         settings: &RollingUpdate,
         observed: &Observed<'_>,
         revision: RevisionId,
-        since: Timestamp,
+        activation: i64,
     ) -> Self {
         let target = observed.deployment.target_replicas;
         let (surge, unavailable) = settings.resolve(target);
@@ -142,7 +142,7 @@ impl RollingStep {
             .routes
             .iter()
             .filter(|route| route.revision == revision);
-        let (new, mut drain) = trim(ours, since, target);
+        let (new, mut drain) = trim(ours, activation, target);
         let others = observed
             .active_routes()
             .filter(|route| route.revision != revision);
@@ -171,7 +171,7 @@ impl RollingStep {
             .min(target.saturating_sub(live));
         // As above: none is created either while those of the last step are starting.
         let wanted = if new.provisioning == 0 { room } else { 0 };
-        let (create, back_off) = create_after_back_off(observed, revision, wanted);
+        let (create, back_off) = create_after_back_off(observed, revision, activation, wanted);
         Self {
             target,
             new,

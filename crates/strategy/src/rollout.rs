@@ -11,7 +11,10 @@ pub struct Rollout {
     pub deploying: RevisionId,
     /// The present step.
     pub step: RolloutStep,
-    /// When it began. Older failures of the revision do not count.
+    /// The number of its activation. Only failures of routes that were created in it
+    /// count.
+    pub activation: i64,
+    /// When it began.
     pub since: Timestamp,
     /// Runs while fewer than all green are ready, against the progress deadline.
     pub progress: Stopwatch,
@@ -48,12 +51,18 @@ pub enum RolloutStep {
 }
 
 impl Rollout {
-    /// Begins a rollout now.
-    pub fn new(current: RevisionId, deploying: RevisionId, now: Timestamp) -> Self {
+    /// Begins the rollout of an activation now.
+    pub fn new(
+        current: RevisionId,
+        deploying: RevisionId,
+        activation: i64,
+        now: Timestamp,
+    ) -> Self {
         Self {
             current,
             deploying,
             step: RolloutStep::Provisioning,
+            activation,
             since: now,
             progress: Stopwatch::started(now),
             best_ready: 0,

@@ -117,6 +117,8 @@ pub struct ObservedRoute {
     pub health: RouteHealth,
     /// Whether it takes traffic.
     pub traffic: RouteTraffic,
+    /// The number of the activation in which it was created.
+    pub activation: i64,
     /// When it was created.
     pub created_at: Timestamp,
     /// When its status last changed.

@@ -2,7 +2,6 @@
 
 use crate::{
     DeploymentState, Observed, ObservedDeployment, Reason, RevisionId, Rollout, RouteActions,
-    Timestamp,
 };
 
 /// A change of a deployment and of its routes, to be applied as a whole.
@@ -59,13 +58,10 @@ impl Transition {
         rollout: &Rollout,
         actions: RouteActions,
     ) -> Self {
-        // Failures count from the activation, not from the promotion: the routes
-        // were created during the rollout.
-        let since = rollout.since;
         Self {
             kind: TransitionKind::Promotion,
             actions,
-            ..Self::new_current(observed, rollout.deploying, since)
+            ..Self::new_current(observed, rollout.deploying, rollout.activation)
         }
     }
 
@@ -93,18 +89,21 @@ impl Transition {
         revision: RevisionId,
         actions: RouteActions,
     ) -> Self {
+        // An activation of its own: what failed in earlier ones does not count again.
+        let activation = observed.deployment.last_activation + 1;
         Self {
             kind: TransitionKind::InstantRollBack,
             actions,
-            ..Self::new_current(observed, revision, observed.now)
+            ..Self::new_current(observed, revision, activation)
         }
     }
 
-    fn new_current(observed: &Observed<'_>, current: RevisionId, since: Timestamp) -> Self {
+    fn new_current(observed: &Observed<'_>, current: RevisionId, activation: i64) -> Self {
         let old = observed.deployment;
         Self::unchanged(&ObservedDeployment {
             state: DeploymentState::Ready { current },
-            current_since: since,
+            last_activation: old.last_activation.max(activation),
+            current_activation: activation,
             generation: old.generation + 1,
             previous: old.state.current(),
             promoted_at: Some(observed.now),

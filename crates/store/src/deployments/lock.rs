@@ -1,6 +1,6 @@
 //! Deployments that a transaction locks, with their routes.
 
-use diesel::prelude::*;
+use diesel::{dsl::exists, prelude::*};
 use viridian_engine::{
     Cacheable as _, ForUpdate as _, LockWait, RoundTrip, pad_to_power_of_two, pipeline, selected,
 };
@@ -25,8 +25,8 @@ pub(crate) type LockedRows = (
 
 impl StoreConnection {
     /// Locks deployments in the order of their ids, and loads the routes that decisions on them
-    /// need: those that have not ended, and those that failed since the current revision was
-    /// activated.
+    /// need: those that have not ended, and those that failed in the current or the last
+    /// activation.
     ///
     /// These are two statements. A single one that locks and loads would show routes as they
     /// were before it waited. The routes may include those of deployments that were skipped.
@@ -42,15 +42,15 @@ impl StoreConnection {
             Sql(RouteStatus::Terminated),
             Sql(RouteStatus::FailedToStart),
         ];
+        let counts = routes::activation
+            .eq(deployments::current_activation)
+            .or(routes::activation.eq(deployments::last_activation));
         // A subquery runs only for routes that have ended. A join would run for all.
-        let since = deployments::table
+        let counting = deployments::table
             .filter(deployments::id.eq(routes::deployment_id))
-            .select(deployments::current_since)
-            .single_value();
+            .filter(counts);
         // They have ended, but the strategy counts them: they lengthen the back-off.
-        let failed = routes::drained_at
-            .is_null()
-            .and(routes::created_at.nullable().ge(since));
+        let failed = routes::drained_at.is_null().and(exists(counting));
         // Ordered by id, so that two transactions which lock the same rows cannot deadlock.
         let (rows, routes, now): (Vec<(Sql<_>, TryRow<_>)>, Vec<RouteRow>, _) = pipeline!(
             self,

@@ -56,7 +56,6 @@ pub(crate) struct MutableColumns {
     current_revision_id: Option<Sql<RevisionId>>,
     deploying_revision_id: Option<Sql<RevisionId>>,
     previous_revision_id: Option<Sql<RevisionId>>,
-    current_since: Sql<Timestamp>,
     rollout: Option<Json<RolloutDocument>>,
     target_replicas: i32,
     policy: Json<Policy>,
@@ -72,6 +71,8 @@ pub(crate) struct MutableColumns {
     phase_started_at: Sql<Timestamp>,
     deadline_at: Option<Sql<Timestamp>>,
     promoted_at: Option<Sql<Timestamp>>,
+    last_activation: i64,
+    current_activation: i64,
 }
 
 impl ImmutableColumns {
@@ -84,9 +85,10 @@ impl MutableColumns {
     pub(super) fn columns(rows: Vec<Self>) -> Vec<Column> {
         columns!(rows, MutableColumns {
             labels, lifecycle, sub_step, current_revision_id, deploying_revision_id,
-            previous_revision_id, current_since, rollout, target_replicas, policy,
+            previous_revision_id, rollout, target_replicas, policy,
             revision_history_limit, paused, generation, sequence, epoch, last_revision,
             last_history, status, updated_at, phase_started_at, deadline_at, promoted_at,
+            last_activation, current_activation,
         } in deployments)
     }
 }
@@ -110,7 +112,6 @@ impl From<Deployment> for DeploymentRow {
                 current_revision_id: state.current().map(Sql),
                 deploying_revision_id: state.deploying().map(Sql),
                 previous_revision_id: deployment.previous.map(Sql),
-                current_since: Sql(deployment.current_since),
                 rollout,
                 // Constraints keep this and the history limit at 1,000 or less, so that no sign
                 // is lost.
@@ -128,6 +129,8 @@ impl From<Deployment> for DeploymentRow {
                 phase_started_at: Sql(deployment.phase_started_at),
                 deadline_at: deployment.deadline_at.map(Sql),
                 promoted_at: deployment.promoted_at.map(Sql),
+                last_activation: deployment.last_activation,
+                current_activation: deployment.current_activation,
             },
         }
     }
@@ -151,7 +154,8 @@ impl TryFrom<DeploymentRow> for Deployment {
             revision_history_limit: moving.revision_history_limit.cast_unsigned(),
             paused: moving.paused,
             state,
-            current_since: moving.current_since.0,
+            last_activation: moving.last_activation,
+            current_activation: moving.current_activation,
             previous: moving.previous_revision_id.map(|Sql(id)| id),
             generation: moving.generation,
             sequence: moving.sequence,
@@ -190,6 +194,8 @@ fn state(moving: &MutableColumns) -> Result<DeploymentState, &'static str> {
                 current.ok_or("DEPLOYING without a current revision")?,
                 deploying.ok_or("DEPLOYING without a deploying revision")?,
                 sub_step.0,
+                // Every activation ends the rollout before it, so that a rollout is the last one.
+                moving.last_activation,
             ))
         }
     })

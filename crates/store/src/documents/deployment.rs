@@ -27,7 +27,11 @@ pub(crate) struct DeploymentDocument<'a> {
     revision_history_limit: u32,
     paused: bool,
     state: StateDocument,
-    current_since: Micros,
+    // Earlier programs told activations apart by time, and wrote neither of the two.
+    #[serde(default)]
+    last_activation: i64,
+    #[serde(default)]
+    current_activation: i64,
     // An Option needs no `default`: serde reads a missing one as None.
     #[serde(skip_serializing_if = "Option::is_none")]
     previous: Option<Uuid>,
@@ -76,7 +80,8 @@ impl<'a> From<&'a Deployment> for DeploymentDocument<'a> {
             revision_history_limit,
             paused,
             state,
-            current_since,
+            last_activation,
+            current_activation,
             previous,
             generation,
             sequence,
@@ -101,7 +106,8 @@ impl<'a> From<&'a Deployment> for DeploymentDocument<'a> {
             revision_history_limit: *revision_history_limit,
             paused: *paused,
             state: (*state).into(),
-            current_since: (*current_since).into(),
+            last_activation: *last_activation,
+            current_activation: *current_activation,
             previous: previous.map(|RevisionId(id)| id),
             generation: *generation,
             sequence: *sequence,
@@ -131,7 +137,8 @@ impl From<DeploymentDocument<'_>> for Deployment {
             revision_history_limit: document.revision_history_limit,
             paused: document.paused,
             state: document.state.into(),
-            current_since: document.current_since.into(),
+            last_activation: document.last_activation,
+            current_activation: document.current_activation,
             previous: document.previous.map(RevisionId),
             generation: document.generation,
             sequence: document.sequence,

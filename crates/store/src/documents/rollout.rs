@@ -1,4 +1,5 @@
-//! What a rollout has besides its revisions and its sub-step, which are columns.
+//! What a rollout has besides its revisions, its sub-step and the number of its activation,
+//! which are columns.
 
 use std::time::Duration;
 
@@ -39,6 +40,7 @@ impl RolloutDocument {
         current: RevisionId,
         deploying: RevisionId,
         sub_step: SubStep,
+        activation: i64,
     ) -> Rollout {
         Rollout {
             current,
@@ -50,6 +52,7 @@ impl RolloutDocument {
                 },
                 SubStep::RollingBack => RolloutStep::RollingBack,
             },
+            activation,
             since: self.since.into(),
             progress: self.progress.into(),
             best_ready: self.best_ready,
@@ -65,6 +68,7 @@ impl From<&Rollout> for RolloutDocument {
             current: _,
             deploying: _,
             step,
+            activation: _,
             since,
             progress,
             best_ready,

@@ -24,6 +24,9 @@ pub(super) struct WholeRolloutDocument {
     current: Uuid,
     deploying: Uuid,
     step: StepDocument,
+    // Earlier programs told activations apart by time.
+    #[serde(default)]
+    activation: i64,
     since: Micros,
     progress: StopwatchDocument,
     best_ready: u32,
@@ -86,6 +89,7 @@ impl From<Rollout> for WholeRolloutDocument {
             current,
             deploying,
             step,
+            activation,
             since,
             progress,
             best_ready,
@@ -102,6 +106,7 @@ impl From<Rollout> for WholeRolloutDocument {
                 }
                 RolloutStep::RollingBack => StepDocument::RollingBack,
             },
+            activation,
             since: since.into(),
             progress: progress.into(),
             best_ready,
@@ -123,6 +128,7 @@ impl From<WholeRolloutDocument> for Rollout {
                 }
                 StepDocument::RollingBack => RolloutStep::RollingBack,
             },
+            activation: document.activation,
             since: document.since.into(),
             progress: document.progress.into(),
             best_ready: document.best_ready,

@@ -59,6 +59,13 @@ FROM deployments AS d
 WHERE (d.lifecycle = 'DEPLOYING') <> (d.deploying_revision_id IS NOT NULL)
    OR (d.lifecycle = 'DEPLOYING') <> (d.sub_step IS NOT NULL);
 
+-- I3: DEPLOYING is a later activation than that of the current revision
+SELECT d.id AS deployment,
+       'is DEPLOYING by activation ' || d.last_activation || ', and its revision is current since activation '
+           || d.current_activation AS what
+FROM deployments AS d
+WHERE d.lifecycle = 'DEPLOYING' AND d.current_activation >= d.last_activation;
+
 -- I4: READY has ACTIVE routes of the current revision only
 SELECT d.id AS deployment, 'is READY with ' || COUNT(*) || ' ACTIVE routes of another revision' AS what
 FROM deployments AS d
@@ -136,6 +143,14 @@ SELECT r.deployment_id AS deployment,
 FROM routes AS r
 JOIN revisions AS v ON v.id = r.revision_id
 WHERE v.deployment_id <> r.deployment_id;
+
+-- I8: its routes were created in activations that it has had
+SELECT r.deployment_id AS deployment,
+       'has route ' || lower(hex(r.id)) || ' of activation ' || r.activation || ', and its last one is '
+           || d.last_activation AS what
+FROM routes AS r
+JOIN deployments AS d ON d.id = r.deployment_id
+WHERE r.activation > d.last_activation;
 
 -- I9: events are numbered without gap from the first one that is kept to the present sequence
 SELECT d.id AS deployment,

@@ -30,8 +30,10 @@ pub struct Deployment {
     pub paused: bool,
     /// Where it is.
     pub state: DeploymentState,
-    /// When the current revision was activated.
-    pub current_since: Timestamp,
+    /// The number of its last activation.
+    pub last_activation: i64,
+    /// The number of the activation that made the current revision the current one.
+    pub current_activation: i64,
     /// The revision that was current before.
     pub previous: Option<RevisionId>,
     /// The version of what was asked of it.
@@ -100,7 +102,8 @@ impl Deployment {
             state: self.state,
             target_replicas: self.target_replicas,
             paused: self.paused,
-            current_since: self.current_since,
+            last_activation: self.last_activation,
+            current_activation: self.current_activation,
             generation: self.generation,
             previous: self.previous,
             promoted_at: self.promoted_at,
@@ -113,7 +116,8 @@ impl Deployment {
             state,
             target_replicas,
             paused,
-            current_since,
+            last_activation,
+            current_activation,
             generation,
             previous,
             promoted_at,
@@ -122,7 +126,8 @@ impl Deployment {
             state,
             target_replicas,
             paused,
-            current_since,
+            last_activation,
+            current_activation,
             generation,
             previous,
             promoted_at,

@@ -23,11 +23,12 @@ impl StoreConnection {
         limit: i64,
     ) -> Result<Vec<RouteId>, StoreError> {
         let drained = routes::drained_at.is_not_null();
-        // The reverse of what `lock_deployments` loads: a route that failed since the activation
+        // The reverse of what `lock_deployments` loads: a route that failed in such an activation
         // still lengthens the back-off.
-        let forgotten = routes::created_at
-            .lt(deployments::current_since)
-            .or(deployments::lifecycle.eq(Sql(Lifecycle::Destroyed)));
+        let earlier = routes::activation
+            .ne(deployments::current_activation)
+            .and(routes::activation.ne(deployments::last_activation));
+        let forgotten = earlier.or(deployments::lifecycle.eq(Sql(Lifecycle::Destroyed)));
         let ids: Vec<Sql<RouteId>> = load!(
             self,
             routes::table

@@ -80,8 +80,7 @@ impl TransitionLog {
         {
             self.gate = Some(new.updated_at.since(old.phase_started_at));
         }
-        let goes_on = new.state.rollout().map(|it| (it.since, it.deploying))
-            == Some((rollout.since, rollout.deploying));
+        let goes_on = new.state.rollout().map(|it| it.activation) == Some(rollout.activation);
         if !goes_on {
             let kind = transition.kind;
             let manual = if transition.by_request {

@@ -37,7 +37,7 @@ enum DeploymentStage {
 type Case = (DeploymentStage, &'static str, &'static [&'static str]);
 
 /// I4 cannot be broken without I10, nor a table without what it is made from.
-const CASES: [Case; 26] = [
+const CASES: [Case; 28] = [
     (
         DeploymentStage::Promoted,
         "UPDATE routes SET traffic_status = 'INACTIVE', traffic_ratio = 0 WHERE deployment_id = $d; \
@@ -107,6 +107,16 @@ const CASES: [Case; 26] = [
         "UPDATE routes SET revision_id = \
          (SELECT id FROM revisions WHERE deployment_id <> $d LIMIT 1) \
          WHERE status = 'TERMINATING' AND deployment_id = $d",
+        &["I8"],
+    ),
+    (
+        DeploymentStage::AtTheGate,
+        "UPDATE deployments SET current_activation = last_activation WHERE id = $d",
+        &["I3"],
+    ),
+    (
+        DeploymentStage::Promoted,
+        "UPDATE routes SET activation = 3 WHERE deployment_id = $d",
         &["I8"],
     ),
     (

@@ -41,7 +41,12 @@ fn every_rollout_has_the_text_of_its_golden_file() {
         let read: RolloutDocument = Json::parse(text).expect("it parses");
         let sub_step = viridian_strategy::DeploymentState::Deploying(rollout).sub_step();
         let sub_step = sub_step.expect("it is under way");
-        let read = read.rollout(rollout.current, rollout.deploying, sub_step);
+        let read = read.rollout(
+            rollout.current,
+            rollout.deploying,
+            sub_step,
+            rollout.activation,
+        );
         assert_eq!(read, rollout, "{name}");
     }
 }
@@ -67,7 +72,7 @@ fn documents_of_earlier_programs_are_read() {
         let (_, begun) = cases::rollouts().swap_remove(0);
         let read: RolloutDocument = Json::parse(text).expect("it parses");
         let sub_step = viridian_strategy::SubStep::Provisioning;
-        let read = read.rollout(begun.current, begun.deploying, sub_step);
+        let read = read.rollout(begun.current, begun.deploying, sub_step, begun.activation);
         let resumed_at = viridian_strategy::Timestamp::default();
         assert_eq!(
             read,

@@ -14,7 +14,7 @@ use super::{
     schema::Catalog,
 };
 use crate::{
-    OpenError, Store,
+    Deployment, OpenError, Store,
     migrations::{MIGRATIONS, POSTGRES, SQLITE},
 };
 
@@ -139,7 +139,13 @@ async fn documents_are_whole_again_below(#[case] engine: Engine) {
             assert!(lacking(table, column, word).await > 0, "{table}: {word}");
         }
     }
-    revert(&fixture.url, 2).await;
+    let versions = MIGRATIONS.versions().expect("they are known");
+    let leaner = versions.iter().position(|it| it == "20261126000005");
+    revert(
+        &fixture.url,
+        versions.len() - leaner.expect("it is one of them"),
+    )
+    .await;
     for (table, column, words) in documents {
         for word in words {
             assert_eq!(lacking(table, column, word).await, 0, "{table}: {word}");
@@ -156,7 +162,13 @@ async fn documents_are_whole_again_below(#[case] engine: Engine) {
     let again = again.await.expect("it is the same call");
     assert_eq!(again.deployment, first.deployment);
     let now = (fixture.get(promoted).await, fixture.get(rolling).await);
-    assert_eq!(now, seen);
+    // Below, activations have no numbers: the one that made a revision current is the first.
+    let renumbered = |it: Deployment| Deployment {
+        last_activation: 1,
+        current_activation: 1,
+        ..it
+    };
+    assert_eq!(now, (renumbered(seen.0), renumbered(seen.1)));
     invariants::hold(&fixture).await;
 }
 

@@ -97,7 +97,7 @@ async fn create(
         created_by: call.actor.clone(),
     });
     let first = revision.as_ref().map(|revision| revision.id);
-    let transition = verbs::create(first, new.target_replicas, now);
+    let transition = verbs::create(first, new.target_replicas);
     let held = Locked {
         deployment: before_the_first_write(id, new, &transition, now),
         routes: Vec::new(),
@@ -127,7 +127,8 @@ fn before_the_first_write(
         state,
         target_replicas,
         paused,
-        current_since,
+        last_activation,
+        current_activation,
         previous,
         promoted_at,
         generation: _,
@@ -143,7 +144,8 @@ fn before_the_first_write(
         revision_history_limit: new.revision_history_limit,
         paused,
         state,
-        current_since,
+        last_activation,
+        current_activation,
         previous,
         generation: 0,
         sequence: 0,

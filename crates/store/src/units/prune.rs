@@ -2,7 +2,7 @@
 //!
 //! What is found in a look outside any transaction stays so for good: what is
 //! old only gets older, a route that is over is never anything else again, and
-//! `current_since` moves only forward. So it may be deleted by its key later.
+//! activations are only numbered upwards. So it may be deleted by its key later.
 //! Revisions are the exception, since one may be activated again: those are
 //! looked for under their deployment's lock. Batches are small and each is a
 //! transaction of its own, so that no call waits long for one.
@@ -29,8 +29,8 @@ pub struct Retention {
     pub events: Duration,
     /// History; the newest 1,000 moves of each deployment stay.
     pub history: Duration,
-    /// Routes that are over, from then on. Those that failed since the current
-    /// revision was activated stay. A revision beyond its deployment's
+    /// Routes that are over, from then on. Those that failed in the current or the
+    /// last activation stay. A revision beyond its deployment's
     /// `revision_history_limit` stays as long: that many of the newest ones
     /// are kept, and those that are current, deploying, previous or retained.
     pub routes: Duration,

@@ -42,7 +42,9 @@ fn begin(
 ) -> Result<Transition, ActivateRejection> {
     let (old, now) = (observed.deployment, observed.now);
     let mut actions = RouteActions::default();
+    let activation = old.last_activation + 1;
     let mut deployment = *old;
+    deployment.last_activation = activation;
     deployment.state = match old.state {
         DeploymentState::Destroying { .. } | DeploymentState::Destroyed { .. } => {
             return Err(ActivateRejection::Gone(old.state.lifecycle()));
@@ -53,8 +55,13 @@ fn begin(
         DeploymentState::Pending { .. } => {
             // A PENDING deployment never served: routes that already run go too.
             actions.drain_active(observed, |_| true);
-            actions.create(revision, old.target_replicas, RouteTraffic::Active);
-            deployment.current_since = now;
+            actions.create(
+                revision,
+                activation,
+                old.target_replicas,
+                RouteTraffic::Active,
+            );
+            deployment.current_activation = activation;
             DeploymentState::Pending {
                 current: Some(revision),
             }
@@ -62,12 +69,12 @@ fn begin(
         DeploymentState::Ready { current } => {
             // Retained routes, also those of this very revision: green starts afresh.
             actions.drain_active(observed, |route| route.revision != current);
-            DeploymentState::Deploying(Rollout::new(current, revision, now))
+            DeploymentState::Deploying(Rollout::new(current, revision, activation, now))
         }
         DeploymentState::Deploying(rollout) if supersede => {
             let rules = observed.policy.strategy.rules();
             actions.drain_active(observed, |route| rules.drains_superseded(&rollout, route));
-            DeploymentState::Deploying(Rollout::new(rollout.current, revision, now))
+            DeploymentState::Deploying(Rollout::new(rollout.current, revision, activation, now))
         }
         DeploymentState::Deploying(rollout) => {
             let deploying = rollout.deploying;

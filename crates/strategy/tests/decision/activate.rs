@@ -6,9 +6,9 @@ use viridian_strategy::{
 };
 
 use crate::case::{
-    BLUE, DecisionCase, GREEN, Healthy, NotChecked, OTHER, Provisioning, ReplicaSpec, Running,
-    Terminated, Terminating, Unhealthy, at, awaiting, blue, case, deploying, destroying, green,
-    other, pending, ready,
+    BLUE, DecisionCase, GREEN, GREENS, Healthy, NotChecked, OTHER, Provisioning, ReplicaSpec,
+    Running, Terminated, Terminating, Unhealthy, at, awaiting, blue, case, deploying, destroying,
+    green, other, pending, ready,
 };
 
 fn serving() -> ReplicaSpec {
@@ -140,7 +140,8 @@ fn is_refused() {
 
 #[test]
 fn a_rollout_begins_with_fresh_clocks() {
-    let fresh = |deploying| DeploymentState::Deploying(Rollout::new(BLUE, deploying, at(100)));
+    let fresh =
+        |deploying| DeploymentState::Deploying(Rollout::new(BLUE, deploying, GREENS + 1, at(100)));
     let begun = ready(3, [serving()]).try_activate(GREEN, false);
     assert_eq!(begun.map(|begun| begun.deployment.state), Ok(fresh(GREEN)));
     let superseded = awaiting(3, [serving()]).try_activate(OTHER, true);

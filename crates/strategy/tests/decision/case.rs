@@ -23,6 +23,10 @@ pub(crate) const BLUE: RevisionId = RevisionId(Uuid::from_u128(1));
 pub(crate) const GREEN: RevisionId = RevisionId(Uuid::from_u128(2));
 pub(crate) const OTHER: RevisionId = RevisionId(Uuid::from_u128(3));
 
+/// The activation that made blue the current revision, and that of green.
+pub(crate) const BLUES: i64 = 6;
+pub(crate) const GREENS: i64 = 7;
+
 pub(crate) const fn at(seconds: i64) -> Timestamp {
     Timestamp::from_micros(seconds * 1_000_000)
 }
@@ -40,7 +44,10 @@ pub(crate) struct ReplicaSpec {
 
 /// A route of the current revision, ACTIVE, old.
 pub(crate) fn blue(status: RouteStatus, health: RouteHealth) -> ReplicaSpec {
-    let replica = replica(BLUE, status, health).created(-1000).at(-1000);
+    let replica = replica(BLUE, status, health)
+        .made_in(BLUES)
+        .created(-1000)
+        .at(-1000);
     if status.is_active() {
         replica.active()
     } else {
@@ -50,7 +57,7 @@ pub(crate) fn blue(status: RouteStatus, health: RouteHealth) -> ReplicaSpec {
 
 /// A route of the deploying revision, INACTIVE, created when it was activated.
 pub(crate) fn green(status: RouteStatus, health: RouteHealth) -> ReplicaSpec {
-    replica(GREEN, status, health)
+    replica(GREEN, status, health).made_in(GREENS)
 }
 
 /// A route of a revision that is neither, INACTIVE.
@@ -65,6 +72,7 @@ fn replica(revision: RevisionId, status: RouteStatus, health: RouteHealth) -> Re
         status,
         health,
         traffic: RouteTraffic::Inactive,
+        activation: 0,
         created_at: at(0),
         status_updated_at: at(0),
         health_updated_at: None,
@@ -90,6 +98,12 @@ impl ReplicaSpec {
 
     pub(crate) fn created(mut self, seconds: i64) -> Self {
         self.route.created_at = at(seconds);
+        self
+    }
+
+    /// The number of the activation that it was created in.
+    pub(crate) fn made_in(mut self, activation: i64) -> Self {
+        self.route.activation = activation;
         self
     }
 
@@ -145,7 +159,7 @@ pub(crate) fn deploying(
     target: u32,
     routes: impl IntoIterator<Item = ReplicaSpec>,
 ) -> DecisionCase {
-    let rollout = Rollout::new(BLUE, GREEN, at(0));
+    let rollout = Rollout::new(BLUE, GREEN, GREENS, at(0));
     let case = case(DeploymentState::Deploying(rollout), target, routes);
     let ready = case.count(|route| route.revision == GREEN && route.is_ready());
     case.best(ready.min(target))
@@ -177,7 +191,8 @@ pub(crate) fn case(
             state,
             target_replicas: target,
             paused: false,
-            current_since: at(-1000),
+            last_activation: GREENS,
+            current_activation: BLUES,
             generation: 1,
             previous: None,
             promoted_at: None,

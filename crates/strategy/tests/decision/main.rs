@@ -5,6 +5,7 @@
 
 mod abort;
 mod activate;
+mod activations;
 mod case;
 mod clocks;
 mod cluster;

@@ -50,8 +50,9 @@
 //!   are compared with now or with each other, never by a difference of two.
 //! - What a stopwatch has measured matters up to the longest duration that it
 //!   is compared with.
-//! - When a route was created matters against the activations and the failures
-//!   that it may follow. Among routes that are drained in turn it comes after
+//! - In which activation a route was created matters as far as that is the one of
+//!   the current revision or of the rollout; when, against the failures that it may
+//!   follow. Among routes that are drained in turn it comes after
 //!   status and health, and two that agree in those are alike: unless they are
 //!   of several revisions, or it matters since when they are ready (green that
 //!   waits, while the target shrinks). There the order is kept.

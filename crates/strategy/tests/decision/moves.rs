@@ -4,8 +4,8 @@ use viridian_strategy::{GateAction, GateTimeout, Lifecycle, SubStep, verbs};
 
 use crate::case::{
     BLUE, DecisionCase, FailedToStart, GREEN, Healthy, NotChecked, Provisioning, ReplicaSpec,
-    Running, Terminated, Unhealthy, at, awaiting, blue, deploying, destroying, green, line,
-    pending, ready, secs, table,
+    Running, Terminated, Unhealthy, awaiting, blue, deploying, destroying, green, line, pending,
+    ready, secs, table,
 };
 
 fn serving() -> ReplicaSpec {
@@ -14,10 +14,10 @@ fn serving() -> ReplicaSpec {
 
 #[test]
 fn new_to_pending() {
-    let said = |revision| line(&verbs::create(revision, 3, at(0)));
+    let said = |revision| line(&verbs::create(revision, 3));
     assert_eq!(said(Some(BLUE)), "PENDING blue, create 3 blue ACTIVE");
     assert_eq!(said(None), "PENDING nothing");
-    assert_eq!(line(&verbs::create(Some(BLUE), 0, at(0))), "PENDING blue");
+    assert_eq!(line(&verbs::create(Some(BLUE), 0)), "PENDING blue");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use viridian_strategy::{
 };
 
 use crate::case::{
-    DecisionCase, Degraded, GREEN, Healthy, NotChecked, Provisioning, ReplicaSpec, Running,
+    DecisionCase, Degraded, GREEN, GREENS, Healthy, NotChecked, Provisioning, ReplicaSpec, Running,
     Terminated, Unhealthy, at, awaiting, blue, case, deploying, destroying, green, pending, ready,
     secs, table,
 };
@@ -58,7 +58,7 @@ fn what_failed_in_the_rollout_counts_from_then_on() {
     let routes = [serving(), green(Running, Healthy).times(3), lost];
     let mut case = deploying(3, routes).blue_green(|spec| spec.max_replacements = 1);
     case.do_promote().expect("all green are ready");
-    assert_eq!(case.deployment.current_since, at(0));
+    assert_eq!(case.deployment.current_activation, GREENS);
     let (current, _) = counts(&case.deployment, &case.routes);
     assert_eq!((current.ready, current.failed), (3, 1));
 }

@@ -4,8 +4,8 @@
 use viridian_strategy::{ObservedDeployment, Policy, Transition, TransitionKind, verbs};
 
 use crate::case::{
-    BLUE, DecisionCase, GREEN, Healthy, NotChecked, OTHER, Provisioning, ReplicaSpec, Running,
-    Terminated, at, awaiting, blue, deploying, green, other, pending, ready,
+    BLUE, DecisionCase, GREEN, GREENS, Healthy, NotChecked, OTHER, Provisioning, ReplicaSpec,
+    Running, Terminated, at, awaiting, blue, deploying, green, other, pending, ready,
 };
 
 fn serving() -> ReplicaSpec {
@@ -22,16 +22,19 @@ fn retained() -> ReplicaSpec {
 
 #[test]
 fn a_new_deployment_has_generation_1() {
-    let created = verbs::create(Some(BLUE), 3, at(7));
+    let created = verbs::create(Some(BLUE), 3);
     assert!(created.by_request);
     let ObservedDeployment {
         generation,
-        current_since,
+        last_activation,
+        current_activation,
         previous,
         promoted_at,
         ..
     } = created.deployment;
-    assert_eq!((generation, current_since), (1, at(7)));
+    assert_eq!((generation, last_activation, current_activation), (1, 1, 1));
+    let idle = verbs::create(None, 3).deployment;
+    assert_eq!((idle.last_activation, idle.current_activation), (0, 0));
     assert_eq!((previous, promoted_at), (None, None));
 }
 
@@ -94,7 +97,6 @@ fn without_a_call_only_a_promotion_or_a_roll_back_moves_the_generation() {
     }
 }
 
-/// Green's failures count from its activation on, at 0.
 #[test]
 fn a_promotion_records_what_served_and_when() {
     let at_gate = awaiting(3, [serving(), up()]);
@@ -102,20 +104,22 @@ fn a_promotion_records_what_served_and_when() {
     let by_itself = at_gate.auto(0).evaluate().transition;
     for Transition { deployment, .. } in [by_hand, by_itself] {
         assert_eq!(deployment.state.current(), Some(GREEN));
-        assert_eq!(deployment.current_since, at(0));
+        assert_eq!(deployment.current_activation, GREENS);
+        assert_eq!(deployment.last_activation, GREENS);
         assert_eq!(deployment.previous, Some(BLUE));
         assert_eq!(deployment.promoted_at, Some(at(100)));
     }
 }
 
 #[test]
-fn an_instant_roll_back_records_the_same_and_counts_failures_from_now() {
+fn an_instant_roll_back_records_the_same_and_is_an_activation() {
     let Transition {
         kind, deployment, ..
     } = rolled_back([serving(), retained()]);
     assert_eq!(kind, TransitionKind::InstantRollBack);
     assert_eq!(deployment.state.current(), Some(OTHER));
-    assert_eq!(deployment.current_since, at(100));
+    assert_eq!(deployment.current_activation, GREENS + 1);
+    assert_eq!(deployment.last_activation, GREENS + 1);
     assert_eq!(deployment.previous, Some(BLUE));
     assert_eq!(deployment.promoted_at, Some(at(100)));
 }
@@ -135,8 +139,8 @@ fn a_roll_back_and_an_activation_record_no_promotion() {
     }
     let replaced = activated(&pending(3, [serving()])).deployment;
     assert_eq!(
-        replaced.current_since,
-        at(100),
+        replaced.current_activation,
+        GREENS + 1,
         "older failures do not count"
     );
 }

@@ -1,7 +1,7 @@
 //! `max_replacements`: failed green replaced before they count as failed.
 
 use crate::case::{
-    DecisionCase, FailedToStart, Healthy, NotChecked, Provisioning, ReplicaSpec, Running,
+    BLUES, DecisionCase, FailedToStart, Healthy, NotChecked, Provisioning, ReplicaSpec, Running,
     Terminated, blue, deploying, green, table,
 };
 
@@ -51,7 +51,7 @@ fn the_budget_is_for_the_whole_rollout() {
         ),
         (
             "one that failed in an earlier rollout costs nothing",
-            with_budget(0, [up.times(2), lost.created(-1)]),
+            with_budget(0, [up.times(2), lost.made_in(BLUES)]),
             "PROVISIONING, create 1 green INACTIVE, wake 600",
         ),
     ]);

@@ -7,9 +7,9 @@ use viridian_strategy::{
 };
 
 use crate::case::{
-    BLUE, DecisionCase, Degraded, GREEN, Healthy, NotChecked, OTHER, Provisioning, ReplicaSpec,
-    Running, Terminated, Unhealthy, at, blue, case, deploying, destroying, green, other, pending,
-    ready, secs,
+    BLUE, DecisionCase, Degraded, GREEN, GREENS, Healthy, NotChecked, OTHER, Provisioning,
+    ReplicaSpec, Running, Terminated, Unhealthy, blue, case, deploying, destroying, green, other,
+    pending, ready, secs,
 };
 
 fn retained() -> ReplicaSpec {
@@ -152,7 +152,7 @@ fn what_took_the_traffic_back_is_kept_from_then_on() {
     let mut case = ready(3, [serving().times(2), retained().times(2)])
         .blue_green(|spec| spec.scale_down_delay = secs(100));
     case.do_roll_back(OTHER).expect("enough are retained");
-    assert_eq!(case.deployment.current_since, at(100));
+    assert_eq!(case.deployment.current_activation, GREENS + 1);
     assert_eq!(case.says(), "READY other, create 1 other ACTIVE");
     case.settle();
     case.report(5, Running, Healthy);

@@ -5,8 +5,8 @@ use viridian_strategy::{
 };
 
 use crate::case::{
-    BLUE, Degraded, GREEN, Healthy, NotChecked, Provisioning, ReplicaSpec, Running, Terminating,
-    Unhealthy, at, blue, deploying, green, other, ready,
+    BLUE, Degraded, GREEN, GREENS, Healthy, NotChecked, Provisioning, ReplicaSpec, Running,
+    Terminating, Unhealthy, at, blue, deploying, green, other, ready,
 };
 
 fn lists(routes: impl IntoIterator<Item = ReplicaSpec>) -> Vec<u128> {
@@ -53,7 +53,7 @@ fn every_revision_has_the_full_weight() {
         assert!(weights.clone().all(|it| it.permille == FULL_WEIGHT));
         weights.map(|it| it.revision).collect::<Vec<_>>()
     };
-    let rollout = Rollout::new(BLUE, GREEN, at(0));
+    let rollout = Rollout::new(BLUE, GREEN, GREENS, at(0));
     assert_eq!(
         revisions(DeploymentState::Deploying(rollout)),
         [BLUE, GREEN]

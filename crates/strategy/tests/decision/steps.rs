@@ -4,8 +4,8 @@
 use viridian_strategy::Stopwatch;
 
 use crate::case::{
-    Degraded, FailedToStart, Healthy, NotChecked, Provisioning, ReplicaSpec, Running, Terminated,
-    Terminating, Unhealthy, at, blue, compare, deploying, green, secs, table,
+    BLUES, Degraded, FailedToStart, Healthy, NotChecked, Provisioning, ReplicaSpec, Running,
+    Terminated, Terminating, Unhealthy, at, blue, compare, deploying, green, secs, table,
 };
 
 fn serving() -> ReplicaSpec {
@@ -36,7 +36,7 @@ fn step_1_counts_blue_that_is_active_and_sorts_green_out() {
             green(Terminating, Healthy).drained(90),
             green(Terminated, Healthy).drained(90),
             // It failed in an earlier rollout of the same revision.
-            green(Terminated, Healthy).created(-1),
+            green(Terminated, Healthy).made_in(BLUES),
         ],
     );
     let (blue, green) = viridian_strategy::counts(&case.deployment, &case.routes);
@@ -157,7 +157,7 @@ fn step_3_rolls_back_when_no_green_lives_and_some_failed() {
         ),
         (
             "they failed before this rollout",
-            deploying(3, [serving(), lost.created(-1).times(3)]),
+            deploying(3, [serving(), lost.made_in(BLUES).times(3)]),
             "PROVISIONING, create 3 green INACTIVE, wake 600",
         ),
     ]);

@@ -22,9 +22,12 @@ impl DecisionCase {
 
     /// The routes that the store loads for a decision.
     pub(crate) fn loaded(&self) -> Vec<ObservedRoute> {
-        let since = self.deployment.current_since;
+        let counting = [
+            self.deployment.current_activation,
+            self.deployment.last_activation,
+        ];
         let needed = |route: &&ObservedRoute| {
-            !route.status.is_over() || route.has_failed() && route.created_at >= since
+            !route.status.is_over() || route.has_failed() && counting.contains(&route.activation)
         };
         self.routes.iter().filter(needed).copied().collect()
     }

@@ -78,7 +78,7 @@ impl MeasuredCase {
     /// Blue at the target, and green.
     fn deploying(target: usize, green: Vec<ObservedRoute>) -> Self {
         let mut case = Self::ready(target);
-        case.deployment.state = DeploymentState::Deploying(Rollout::new(BLUE, GREEN, at(0)));
+        case.deployment.state = DeploymentState::Deploying(Rollout::new(BLUE, GREEN, 2, at(0)));
         case.routes.extend(green);
         for (number, route) in (1..).zip(&mut case.routes) {
             route.id = RouteId(Uuid::from_u128(number));
@@ -97,7 +97,8 @@ impl MeasuredCase {
                 state: DeploymentState::Ready { current: BLUE },
                 target_replicas: u32::try_from(target).expect("a target is small"),
                 paused: false,
-                current_since: at(-1_000),
+                last_activation: 2,
+                current_activation: 1,
                 generation: 1,
                 previous: None,
                 promoted_at: None,
@@ -157,6 +158,7 @@ fn route(revision: RevisionId, status: RouteStatus, since: Timestamp) -> Observe
             RouteHealth::NotChecked
         },
         traffic: RouteTraffic::Inactive,
+        activation: if revision == BLUE { 1 } else { 2 },
         created_at: since,
         status_updated_at: since,
         health_updated_at: running.then(|| since + Duration::from_secs(5)),

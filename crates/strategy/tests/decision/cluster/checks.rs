@@ -159,9 +159,9 @@ impl AppliedTransition<'_> {
             0,
             "blue is neither drained nor retained"
         );
-        let since = self.after.deployment.current_since;
+        let activation = self.after.deployment.current_activation;
         let too_old = |route: &ObservedRoute| {
-            self.transition.actions.promote.contains(&route.id) && route.created_at < since
+            self.transition.actions.promote.contains(&route.id) && route.activation != activation
         };
         let too_old = self.after.count(too_old);
         assert_eq!(too_old, 0, "created before the revision was activated");

@@ -288,7 +288,7 @@ pub(crate) fn failed_green(case: &DecisionCase) -> u32 {
     case.count(|route| {
         rollout.is_some_and(|rollout| {
             route.revision == rollout.deploying
-                && route.created_at >= rollout.since
+                && route.activation == rollout.activation
                 && route.has_failed()
         })
     })

@@ -63,7 +63,8 @@ pub(crate) fn is_legal(applied: &AppliedTransition<'_>) {
     let row = (applied.by, FlatPhase::of(old), kind, FlatPhase::of(new));
     assert!(LEGAL.contains(&row), "not a move of the table: {row:?}");
     let same_rollout = old.deploying() == new.deploying()
-        && old.rollout().map(|rollout| rollout.since) == new.rollout().map(|rollout| rollout.since);
+        && old.rollout().map(|rollout| rollout.activation)
+            == new.rollout().map(|rollout| rollout.activation);
     match (applied.by, kind) {
         (_, TransitionKind::Promotion) => {
             assert_eq!(new.current(), old.deploying(), "promoted something else");

@@ -41,7 +41,7 @@ impl<'a> SimulatedRun<'a> {
         let first = (!rng.one_in(8)).then(|| revision(&mut rng));
         let mut case = case(DeploymentState::Pending { current: None }, target, []);
         case.policy = kind.policy(&mut rng);
-        case.apply(&verbs::create(first, target, case.now));
+        case.apply(&verbs::create(first, target));
         let now = case.now;
         let mut run = Self {
             fleet: SimulatedFleet::new(&mut rng),

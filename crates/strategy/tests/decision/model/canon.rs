@@ -25,17 +25,18 @@ impl ModelState {
         model.deployment.generation = 0;
         model.deployment.previous = None;
         model.deployment.promoted_at = None;
-        model.forget(config);
+        model.forget();
         model.collapse(config);
         model.shift(&config.caps());
         model.rename();
+        model.renumber_activations();
         model.renumber(config);
         model
     }
 
     /// Whether a route, which is over or about to be, counts nowhere from now
     /// on.
-    pub(super) fn is_forgotten(&self, route: &ObservedRoute, config: &ModelConfig) -> bool {
+    pub(super) fn is_forgotten(&self, route: &ObservedRoute) -> bool {
         let state = &self.deployment.state;
         if self.is_ending() {
             return route.status.is_over();
@@ -43,16 +44,13 @@ impl ModelState {
         if route.status.is_active() {
             return false;
         }
-        let no_more = match state.rollout() {
-            _ if Some(route.revision) == state.current() => false,
-            Some(rollout) if rollout.deploying == route.revision => {
-                route.created_at < rollout.since
-            }
-            _ => route.created_at < self.now,
-        };
-        route.drained_at.is_some()
-            || route.created_at < self.deployment.current_since
-            || config.is_blue_green() && no_more
+        let made_in = Some((route.revision, route.activation));
+        let current = state.current();
+        let counting = [
+            current.map(|revision| (revision, self.deployment.current_activation)),
+            state.rollout().map(|it| (it.deploying, it.activation)),
+        ];
+        route.drained_at.is_some() || !counting.contains(&made_in)
     }
 
     /// Whether it matters since when green is ready.
@@ -61,9 +59,9 @@ impl ModelState {
         matches!(strategy, Strategy::BlueGreen(_)) && config.caps().settled > 0
     }
 
-    fn forget(&mut self, config: &ModelConfig) {
+    fn forget(&mut self) {
         let mut members = std::mem::take(&mut self.members);
-        members.retain(|member| !self.is_forgotten(&member.route, config));
+        members.retain(|member| !self.is_forgotten(&member.route));
         self.members = members;
     }
 
@@ -96,7 +94,6 @@ impl ModelState {
     /// Every time that is compared with others, and up to which age its value
     /// matters.
     fn each_time(&mut self, caps: &AgeCaps, mut visit: impl FnMut(&mut Timestamp, u8)) {
-        visit(&mut self.deployment.current_since, 0);
         if let DeploymentState::Deploying(rollout) = &mut self.deployment.state {
             visit(&mut rollout.since, 0);
             visit(&mut rollout.resumed_at, caps.settled);
@@ -138,13 +135,39 @@ impl ModelState {
                 let route = &member.route;
                 let keeps = ordered && Some(route.revision) == deploying && route.is_live();
                 let traffic = route.traffic == RouteTraffic::Active;
-                let place = (route.created_at, traffic, route.retained_at);
+                let place = (
+                    route.activation,
+                    route.created_at,
+                    traffic,
+                    route.retained_at,
+                );
                 let condition = (!keeps).then(|| (place, member.condition()));
                 (route.revision, keeps, condition)
             });
         }
         for (member, number) in self.members.iter_mut().zip(1_u128..) {
             member.route.id = RouteId(Uuid::from_u128(number));
+        }
+    }
+
+    /// The activation of the current revision is 1, that of the rollout 2, and any other 0.
+    fn renumber_activations(&mut self) {
+        let deployment = &mut self.deployment;
+        let current = deployment.current_activation;
+        let last = deployment.state.rollout().map(|it| it.activation);
+        for ModelRoute { route, .. } in &mut self.members {
+            let first = i64::from(route.activation == current);
+            route.activation = if Some(route.activation) == last {
+                2
+            } else {
+                first
+            };
+        }
+        deployment.current_activation = i64::from(deployment.state.current().is_some());
+        deployment.last_activation = deployment.current_activation;
+        if let DeploymentState::Deploying(rollout) = &mut deployment.state {
+            rollout.activation = 2;
+            deployment.last_activation = 2;
         }
     }
 

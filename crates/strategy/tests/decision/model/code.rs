@@ -18,7 +18,6 @@ impl ModelState {
         let policy = u8::try_from(self.policy).expect("few policies");
         let paused = u8::from(deployment.paused);
         code.bytes.extend([target << 4 | policy << 1 | paused]);
-        code.time(deployment.current_since);
         code.state(&deployment.state);
         for member in &self.members {
             code.member(member);
@@ -73,6 +72,7 @@ impl StateCode {
         let status = route.status as u8;
         let health = route.health as u8;
         let revision = route.revision.0.as_u128() as u8;
+        self.bytes.push(route.activation as u8);
         self.bytes.extend([
             status << 5 | health << 3 | traffic << 2 | drained << 1,
             revision << 6 | held,

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use viridian_strategy::{
-    DeploymentState, ObservedRoute, RevisionId, Rollout, RolloutStep, RouteHealth, RouteStatus,
-    SteadyPeriod, Stopwatch, Timestamp,
+    DeploymentState, ObservedRoute, Rollout, RolloutStep, RouteHealth, RouteStatus, SteadyPeriod,
+    Stopwatch, Timestamp,
 };
 
 use super::{
@@ -22,10 +22,10 @@ impl ModelState {
     pub(super) fn collapse(&mut self, config: &ModelConfig) {
         let caps = config.caps();
         if self.is_ending() {
-            self.deployment.current_since = self.now;
             self.deployment.paused = false;
             for ModelRoute { route, .. } in &mut self.members {
                 route.created_at = self.now;
+                route.activation = 0;
                 route.drained_at = Some(self.now);
             }
         } else {
@@ -48,7 +48,7 @@ impl ModelState {
             let green = Some(route.revision) == deploying;
             let kept = config.is_ordered() || ordered && green;
             if !kept {
-                route.created_at = born(route, &barriers, self.now);
+                route.created_at = born(route, &barriers);
             }
         }
     }
@@ -113,21 +113,15 @@ impl ModelState {
         self.waits(config) && config.targets.len() > 1
     }
 
-    /// What the creation of a route is compared with: when revisions were
-    /// activated, and failures of its own.
-    fn barriers(&self, config: &ModelConfig) -> Vec<(Option<RevisionId>, Timestamp)> {
-        let mut barriers = vec![(None, self.deployment.current_since)];
-        if let Some(rollout) = self.deployment.state.rollout() {
-            // Once promoted, it bounds the failures of all; those of blue are
-            // forgotten before that.
-            let of = config.is_blue_green().then_some(rollout.deploying);
-            barriers.push((of, rollout.since));
+    /// What the creation of a route is compared with: failures of its own activation, and now,
+    /// where it may be the next one to fail.
+    fn barriers(&self, config: &ModelConfig) -> Vec<(Option<i64>, Timestamp)> {
+        if config.failures < 2 {
+            return Vec::new();
         }
-        if config.failures > 1 {
-            let failed = self.routes().filter(|route| route.has_failed());
-            barriers.extend(failed.map(|route| (Some(route.revision), route.status_updated_at)));
-        }
-        barriers
+        let failed = self.routes().filter(|route| route.has_failed());
+        let failed = failed.map(|route| (Some(route.activation), route.status_updated_at));
+        failed.chain([(None, self.now)]).collect()
     }
 }
 
@@ -156,19 +150,11 @@ impl ModelRoute {
     }
 }
 
-/// When a route was created, as far as that can matter: the last barrier before
-/// it, or now, which the next barrier may be.
-fn born(
-    route: &ObservedRoute,
-    barriers: &[(Option<RevisionId>, Timestamp)],
-    now: Timestamp,
-) -> Timestamp {
-    if route.created_at == now {
-        return now;
-    }
+/// When a route was created, as far as that can matter: the last barrier before it.
+fn born(route: &ObservedRoute, barriers: &[(Option<i64>, Timestamp)]) -> Timestamp {
     let own = barriers
         .iter()
-        .filter(|(of, _)| of.is_none_or(|of| of == route.revision));
+        .filter(|(of, _)| of.is_none_or(|of| of == route.activation));
     let passed = own
         .map(|barrier| barrier.1)
         .filter(|at| *at <= route.created_at);

@@ -157,9 +157,7 @@ impl ModelConfig {
     fn reports(&self, model: &ModelState, actions: &mut Vec<ModelAction>) {
         use RouteStatus::{FailedToStart, Provisioning, Running, Terminated, Terminating};
         let counts = |route: &ObservedRoute| {
-            !route.status.is_active()
-                && route.drained_at.is_none()
-                && !model.is_forgotten(route, self)
+            !route.status.is_active() && route.drained_at.is_none() && !model.is_forgotten(route)
         };
         let may_fail = (model.count(counts) as usize) < self.failures;
         let ordered = self.is_ordered() || model.orders_green(self);

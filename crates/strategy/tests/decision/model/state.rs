@@ -58,7 +58,7 @@ pub(super) struct ModelStep {
 impl ModelState {
     /// A deployment without a revision.
     pub(super) fn new(target: u32) -> Self {
-        let transition = verbs::create(None, target, at(0));
+        let transition = verbs::create(None, target);
         Self {
             deployment: transition.deployment,
             members: Vec::new(),
@@ -79,9 +79,12 @@ impl ModelState {
 
     /// The routes that the store loads for a decision.
     pub(super) fn loaded(&self) -> Vec<ObservedRoute> {
-        let since = self.deployment.current_since;
+        let counting = [
+            self.deployment.current_activation,
+            self.deployment.last_activation,
+        ];
         let needed = |route: &&ObservedRoute| {
-            !route.status.is_over() || route.has_failed() && route.created_at >= since
+            !route.status.is_over() || route.has_failed() && counting.contains(&route.activation)
         };
         self.routes().filter(needed).copied().collect()
     }
@@ -131,7 +134,7 @@ impl ModelState {
             after.policy = policy;
         }
         if !after.is_ending() {
-            after.end_the_forgotten(config);
+            after.end_the_forgotten();
         }
         after.clocks = self.clocks.after(self, action, &after, config);
         Some(ModelStep {
@@ -204,11 +207,11 @@ impl ModelState {
     }
 
     /// Ends drained routes before the next evaluation.
-    fn end_the_forgotten(&mut self, config: &ModelConfig) {
+    fn end_the_forgotten(&mut self) {
         let ends: Vec<RouteId> = self
             .routes()
             .filter(|route| route.status == RouteStatus::Terminating)
-            .filter(|route| self.is_forgotten(route, config))
+            .filter(|route| self.is_forgotten(route))
             .map(|route| route.id)
             .collect();
         self.members
