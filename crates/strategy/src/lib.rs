@@ -18,6 +18,7 @@ mod blue_green;
 mod counts;
 mod deployment;
 mod evaluate;
+mod exchange;
 mod id;
 mod observed;
 mod policy;

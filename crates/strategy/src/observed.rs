@@ -1,6 +1,6 @@
 //! What a decision is made from.
 
-use crate::{DeploymentState, ObservedRoute, Policy, RevisionId, Timestamp};
+use crate::{DeploymentState, ObservedRoute, Policy, RevisionId, Timestamp, traffic::fails_open};
 
 /// The input of every decision: a deployment, its routes and its policy, as read
 /// at one time.
@@ -46,6 +46,11 @@ pub struct ObservedDeployment {
 }
 
 impl<'a> Observed<'a> {
+    /// Whether no route that takes traffic is ready, so that those that are not serve.
+    pub(crate) fn fails_open(&self) -> bool {
+        fails_open(self.routes)
+    }
+
     /// The routes that are PROVISIONING or RUNNING.
     pub(crate) fn active_routes(
         &self,

@@ -6,6 +6,7 @@ use crate::{
     PolicyError, Reason, RevisionId, RollingUpdate, Rollout, RolloutStep, RouteActions, RouteId,
     RouteTraffic, Timestamp, Transition,
     counts::RouteCounts,
+    exchange::expendable,
     replenish::{BackOff, create_after_back_off, trim},
     strategy::StrategyRules,
     verbs::PromoteRejection,
@@ -146,22 +147,17 @@ impl RollingStep {
         let others = observed
             .active_routes()
             .filter(|route| route.revision != revision);
+        // They have no traffic, so that no bound protects them.
+        drain.extend(others.clone().filter(|it| !it.is_live()).map(|it| it.id));
+        let others = others.filter(|route| route.is_live());
         let mut old = others.clone().count();
         // One step at a time: until the new routes of the last step have started, it
         // is open whether more old ones can be spared.
         if new.provisioning == 0 {
-            let unready = others.clone().filter(|route| !route.is_ready()).count();
-            let ready = new.ready as usize + old - unready;
-            // Ready old routes only as far as enough ready ones are left; those that
-            // are not ready are no loss.
-            let spare = ready.saturating_sub(target.saturating_sub(unavailable) as usize);
-            let going = (unready + spare).min(old);
-            if going > 0 {
-                let mut others: Vec<&ObservedRoute> = others.collect();
-                others.sort_unstable_by_key(|route| route.termination_key());
-                drain.extend(others.iter().take(going).map(|route| route.id));
-                old -= going;
-            }
+            let least = target.saturating_sub(unavailable);
+            let going = expendable(observed, others, new.ready, least);
+            old -= going.len();
+            drain.extend(going);
         }
         let old = u32::try_from(old).unwrap_or(u32::MAX);
         let live = new.live();
@@ -232,8 +228,9 @@ impl RollingStep {
             ready,
             target,
         });
+        let evictions = new.evictions();
         let back_off = self.back_off.map(BackOff::blocker);
-        [current, starting, unhealthy, failed, back_off]
+        [current, starting, unhealthy, failed, evictions, back_off]
             .into_iter()
             .flatten()
     }

@@ -58,14 +58,10 @@ impl TrafficSplit {
     /// The routes that a traffic table lists, with their shares: the ACTIVE ones
     /// that are ready, or if none is, the ACTIVE ones that run (fail open).
     pub fn serving(&self, routes: &[ObservedRoute]) -> impl Iterator<Item = ServingRoute> {
-        let active = |route: &&ObservedRoute| {
-            route.traffic == RouteTraffic::Active && route.status == RouteStatus::Running
-        };
-        // Bad answers are better than no answers.
-        let fail_open = !routes.iter().filter(active).any(ObservedRoute::is_ready);
+        let fail_open = fails_open(routes);
         routes
             .iter()
-            .filter(active)
+            .filter(|route| route.serves_unready())
             .filter(move |route| fail_open || route.is_ready())
             .map(|route| ServingRoute {
                 id: route.id,
@@ -79,5 +75,19 @@ impl TrafficSplit {
         // Rolling leaves the routes of a superseded revision ACTIVE until they are
         // replaced: they serve as before, though the state no longer names them.
         named.map_or(FULL_WEIGHT, |it| it.permille)
+    }
+}
+
+/// Whether no ACTIVE route is ready, so that those serve that are not: bad answers
+/// are better than no answers.
+pub(crate) fn fails_open(routes: &[ObservedRoute]) -> bool {
+    let ready = |route: &ObservedRoute| route.traffic == RouteTraffic::Active && route.is_ready();
+    !routes.iter().any(ready)
+}
+
+impl ObservedRoute {
+    /// Whether it is in the traffic table when no ACTIVE route is ready.
+    pub(crate) fn serves_unready(&self) -> bool {
+        self.traffic == RouteTraffic::Active && self.status == RouteStatus::Running
     }
 }

@@ -6,6 +6,7 @@
 mod abort;
 mod activate;
 mod activations;
+mod bounds;
 mod case;
 mod clocks;
 mod cluster;
@@ -28,6 +29,7 @@ mod replacements;
 mod replenish;
 mod roll_back;
 mod rolling;
+mod rolling_bounds;
 mod scale;
 mod serving;
 mod steps;

@@ -19,6 +19,7 @@ use viridian_strategy::{
 };
 
 use crate::{
+    bounds,
     case::{
         BLUE, DecisionCase, Healthy, Provisioning, Running, Terminated, Terminating, case, secs,
     },
@@ -165,6 +166,13 @@ fn checked_settle(case: &mut DecisionCase) -> Result<Evaluation, TestCaseError> 
         prop_assert_eq!(&before.evaluate(), &evaluation, "same input, same output");
         snapshot_is_sound(case)?;
         takes_no_more_than_it_may(&before, case, &evaluation)?;
+        let bounded = bounds::check(
+            &before.deployment,
+            &before.policy,
+            &before.routes,
+            &evaluation.transition,
+        );
+        prop_assert_eq!(bounded, Ok(()), "{:?}", evaluation);
         let again = case.evaluate();
         prop_assert!(
             again.transition.actions.is_empty(),

@@ -152,9 +152,9 @@ fn old_routes_that_are_not_ready_are_drained_first() {
             "PROVISIONING, create 2 green ACTIVE, drain 5 4 3, wake 600",
         ),
         (
-            "even where no ready one can be spared",
+            "but none before another one has come for it",
             roll(3, Count(1), Count(0), [old(2), blue(Running, Unhealthy)]),
-            "PROVISIONING, create 2 green ACTIVE, drain 3, wake 600",
+            "PROVISIONING, create 1 green ACTIVE, wake 600",
         ),
     ]);
 }
@@ -250,9 +250,9 @@ fn rolling_back_is_the_reverse() {
             "ROLLING_BACK, create 1 blue ACTIVE, drain 5",
         ),
         (
-            "green that is not ready goes at once",
+            "green that is not ready stays until another one has come for it",
             back([old(3), green(Running, Unhealthy).active(), none]),
-            "ROLLING_BACK, create 1 blue ACTIVE, drain 4",
+            "ROLLING_BACK, create 1 blue ACTIVE",
         ),
         (
             "the end",

@@ -10,6 +10,7 @@ use super::{
     legal::{FlatPhase, Initiator, is_legal},
 };
 use crate::{
+    bounds,
     case::DecisionCase,
     generators::policies::StrategyKind,
     properties::{ready_and_active, resolved},
@@ -29,6 +30,7 @@ impl AppliedTransition<'_> {
         is_legal(self);
         snapshot_is_sound(self.after);
         self.takes_no_traffic_away();
+        self.takes_no_more_than_allowed();
         self.stays_within_the_surge();
         self.waits_for_those_that_start();
         match self.transition.kind {
@@ -65,6 +67,20 @@ impl AppliedTransition<'_> {
             after >= before.min(target.saturating_sub(unavailable)),
             "I1: {before} were ready and ACTIVE, now {after} of {target} ({unavailable} may be away)"
         );
+    }
+
+    /// What one look takes away is bounded, whatever health says.
+    fn takes_no_more_than_allowed(&self) {
+        if self.by == Initiator::Cycle {
+            let DecisionCase {
+                deployment,
+                policy,
+                routes,
+                ..
+            } = self.before;
+            let bounded = bounds::check(deployment, policy, routes, self.transition);
+            assert_eq!(bounded, Ok(()));
+        }
     }
 
     /// What is created never makes more routes live than there may be, and a

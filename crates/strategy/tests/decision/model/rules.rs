@@ -11,7 +11,7 @@ use super::{
     state::{ModelAction, ModelState, ModelStep, is_ready},
     timing,
 };
-use crate::properties::resolved;
+use crate::{bounds, properties::resolved};
 
 /// What is broken, if something is.
 pub(super) type RuleResult = Result<(), String>;
@@ -25,6 +25,10 @@ pub(super) fn check(before: &ModelState, step: &ModelStep, config: &ModelConfig)
     if let Some(transition) = &step.transition {
         fits(before, transition)?;
         keeps_serving(before, step, transition, policy)?;
+        if step.action == ModelAction::Evaluate {
+            let routes: Vec<ObservedRoute> = before.routes().copied().collect();
+            bounds::check(&before.deployment, policy, &routes, transition)?;
+        }
         promotes_all(before, &step.after, transition, policy)?;
         rolls_back_all(before, &step.after, transition, policy)?;
     }
