@@ -1,7 +1,7 @@
 //! What a deployment does next.
 
 use crate::{
-    Blocker, Blockers, DeploymentState, Observed, Reason, RevisionId, Timestamp, Transition,
+    Blocker, Blockers, DeploymentState, Observed, Reason, RevisionId, Timestamp, Transition, pause,
     replenish::{Replenish, drain_obsolete},
 };
 
@@ -28,12 +28,7 @@ pub fn evaluate(observed: &Observed<'_>) -> Evaluation {
         // A pause does not delay the end: a deployment that is going cannot be resumed.
         DeploymentState::Destroying { current } => destroy(observed, current),
         DeploymentState::Destroyed { .. } => Evaluation::waiting(observed, deployment.state),
-        // The pause has stopped the clocks already: to stop them again changes nothing.
-        state if deployment.paused => Evaluation::blocked(
-            observed,
-            state.standing_still(observed.now),
-            Blocker::Paused,
-        ),
+        _ if deployment.paused => pause::hold(observed),
         DeploymentState::Pending { current: None } => {
             Evaluation::blocked(observed, deployment.state, Blocker::NoRevision)
         }

@@ -21,6 +21,7 @@ mod evaluate;
 mod exchange;
 mod id;
 mod observed;
+mod pause;
 mod policy;
 mod reason;
 mod replenish;

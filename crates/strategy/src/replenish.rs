@@ -15,7 +15,7 @@ const MAX_BACK_OFF: Duration = Duration::from_secs(5 * 60);
 /// What it takes to bring a revision to its target.
 pub(crate) struct Replenish {
     /// The activation that new routes belong to.
-    activation: i64,
+    pub(crate) activation: i64,
     /// How many routes to create.
     pub(crate) create: u32,
     /// Routes above the target, in termination order.

@@ -7,7 +7,8 @@ use crate::{
     RouteTraffic, Timestamp, Transition,
     counts::RouteCounts,
     exchange::expendable,
-    replenish::{BackOff, create_after_back_off, trim},
+    pause::hold_side_by_side,
+    replenish::{BackOff, Replenish, create_after_back_off, trim},
     strategy::StrategyRules,
     verbs::PromoteRejection,
 };
@@ -93,6 +94,11 @@ impl StrategyRules for RollingUpdate {
         // No route moves yet: an abort is possible during a pause, in which nothing may move.
         let state = DeploymentState::Deploying(rollout.turned_back());
         Transition::step(observed.deployment, state)
+    }
+
+    fn hold(&self, observed: &Observed<'_>, rollout: &Rollout) -> Replenish {
+        let (surge, _) = self.resolve(observed.deployment.target_replicas);
+        hold_side_by_side(observed, rollout, surge)
     }
 
     /// None: the old green serves until it is replaced, as any other old route.

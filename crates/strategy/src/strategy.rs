@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::{
     Evaluation, Observed, ObservedRoute, PolicyError, Rollout, Strategy, Transition,
-    verbs::PromoteRejection,
+    replenish::Replenish, verbs::PromoteRejection,
 };
 
 /// The rules of one strategy, implemented by its settings.
@@ -30,6 +30,11 @@ pub(crate) trait StrategyRules {
 
     /// Gives a rollout up.
     fn abort(&self, observed: &Observed<'_>, rollout: Rollout) -> Transition;
+
+    /// Keeps what serves at the target while a pause holds the rollout.
+    fn hold(&self, observed: &Observed<'_>, rollout: &Rollout) -> Replenish {
+        Replenish::to_target(observed, rollout.current)
+    }
 
     /// Whether an activation that supersedes a rollout drains this route.
     fn drains_superseded(&self, rollout: &Rollout, route: &ObservedRoute) -> bool;

@@ -1,4 +1,4 @@
-//! Paused: no change at all, and the deadlines stand still.
+//! Paused: the rollout and its clocks stand still, and what serves is kept at the target.
 
 use viridian_strategy::{
     DeploymentState, GateAction, GateTimeout, IntOrPercent, Lifecycle,
@@ -7,7 +7,7 @@ use viridian_strategy::{
 
 use crate::case::{
     DecisionCase, GREEN, Healthy, NotChecked, Provisioning, ReplicaSpec, Running, Terminated,
-    Unhealthy, at, awaiting, blue, deploying, destroying, green, other, pending, ready, secs,
+    Unhealthy, at, awaiting, blue, case, deploying, destroying, green, other, pending, ready, secs,
     table,
 };
 
@@ -16,20 +16,14 @@ fn serving() -> ReplicaSpec {
 }
 
 #[test]
-fn nothing_changes() {
+fn the_rollout_stands_still() {
     let up = green(Running, Healthy).times(3);
     let one = IntOrPercent::Count(1);
     table([
-        ("PENDING", pending(3, [serving()]).paused(), "PENDING blue"),
         (
-            "READY, one missing",
-            ready(4, [serving()]).paused(),
-            "READY blue",
-        ),
-        (
-            "READY, one too many",
-            ready(2, [serving()]).paused(),
-            "READY blue",
+            "PENDING, all ready",
+            pending(3, [serving()]).paused(),
+            "PENDING blue",
         ),
         (
             "PROVISIONING, all missing",
@@ -62,14 +56,138 @@ fn nothing_changes() {
             "ROLLING_BACK",
         ),
         (
-            "rolling",
-            deploying(3, [serving(), up]).rolling(one, one).paused(),
+            "rolling, in the middle of a step",
+            deploying(3, [serving(), green(Running, Healthy).active()])
+                .rolling(one, one)
+                .paused(),
             "PROVISIONING",
         ),
     ]);
     let case = deploying(3, [serving()]).paused();
     assert_eq!(case.blockers(), ["the deployment is paused"]);
     assert_eq!(case.evaluate().deadline, None);
+}
+
+#[test]
+fn a11_a_pause_keeps_what_serves_at_the_target() {
+    let crashed = blue(Terminated, Healthy).at(90).times(2);
+    let held = green(Running, Healthy).times(2);
+    table([
+        (
+            "READY: missing ones are created",
+            ready(6, [serving(), crashed]).paused(),
+            "READY blue, create 3 blue ACTIVE",
+        ),
+        (
+            "READY: surplus ones are drained",
+            ready(1, [serving()]).paused(),
+            "READY blue, drain 3 2",
+        ),
+        (
+            "PENDING: healed, and not moved",
+            pending(2, [blue(Running, Healthy), crashed]).paused(),
+            "PENDING blue, create 1 blue ACTIVE",
+        ),
+        (
+            "blue-green: blue is healed, green is held",
+            deploying(4, [serving(), held]).paused(),
+            "PROVISIONING, create 1 blue ACTIVE",
+        ),
+        (
+            "blue-green: blue is scaled, green is held",
+            awaiting(1, [serving(), held]).paused(),
+            "AWAITING_PROMOTION, drain 3 2",
+        ),
+        (
+            "no revision",
+            case(DeploymentState::Pending { current: None }, 3, []).paused(),
+            "PENDING nothing",
+        ),
+    ]);
+}
+
+#[test]
+fn a11_what_serves_shows_its_blockers_beside_the_pause() {
+    let lost = |created, ended| blue(Terminated, Healthy).created(created).at(ended);
+    let routes = [blue(Running, Healthy).times(2), lost(80, 90), lost(91, 100)];
+    let backing_off = ready(4, routes).paused();
+    assert_eq!(
+        backing_off.blockers(),
+        [
+            "the deployment is paused",
+            "2 of 4 current routes are ready",
+            "routes failed 2 times in a row; the next attempt is at 00:01:41",
+        ]
+    );
+    assert_eq!(backing_off.says(), "READY blue, wake 101");
+    let green_fails = deploying(4, [serving(), green(Terminated, Healthy)]).paused();
+    assert_eq!(
+        green_fails.blockers(),
+        [
+            "the deployment is paused",
+            "3 of 4 current routes are ready; 1 is starting",
+        ]
+    );
+    let idle = case(DeploymentState::Pending { current: None }, 3, []).paused();
+    assert_eq!(
+        idle.blockers(),
+        ["the deployment is paused", "there is no revision to run"]
+    );
+}
+
+/// Both revisions serve side by side. None is exchanged for another: what is missing is
+/// created of the current revision, within the surge.
+#[test]
+fn a11_a_paused_rolling_update_keeps_both_revisions_together_at_the_target() {
+    let one = IntOrPercent::Count(1);
+    let none = IntOrPercent::Count(0);
+    let new = |count| green(Running, Healthy).active().times(count);
+    let starting = green(Provisioning, NotChecked).active();
+    let rolls =
+        |target, routes: [ReplicaSpec; 2]| deploying(target, routes).rolling(one, none).paused();
+    let old = |count| blue(Running, Healthy).times(count);
+    table([
+        (
+            "an old one died",
+            rolls(4, [old(2), new(1)]),
+            "PROVISIONING, create 1 blue ACTIVE",
+        ),
+        (
+            "all new ones died",
+            rolls(4, [old(2), new(0)]),
+            "PROVISIONING, create 2 blue ACTIVE",
+        ),
+        (
+            "a new one that starts serves nothing yet, and the surge is the bound",
+            rolls(4, [old(2), starting.times(2)]),
+            "PROVISIONING, create 1 blue ACTIVE",
+        ),
+        (
+            "a new one that starts stays in the middle of a step",
+            rolls(4, [old(4), starting]),
+            "PROVISIONING",
+        ),
+        (
+            "a larger target",
+            rolls(6, [old(3), new(1)]),
+            "PROVISIONING, create 2 blue ACTIVE",
+        ),
+        (
+            "a smaller target",
+            rolls(3, [old(6), new(0)]),
+            "PROVISIONING, drain 6 5 4",
+        ),
+        (
+            "a smaller target, beyond the surge",
+            rolls(2, [old(3), new(2)]),
+            "PROVISIONING, drain 5 4 3",
+        ),
+        (
+            "on the way back",
+            rolls(4, [old(1), new(2)]).rolling_back(),
+            "ROLLING_BACK, create 1 blue ACTIVE",
+        ),
+    ]);
 }
 
 /// Looked at and paused at 100, and resumed at `end`.

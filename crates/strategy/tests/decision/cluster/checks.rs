@@ -150,7 +150,9 @@ impl AppliedTransition<'_> {
         let going = |route: &ObservedRoute| {
             route.revision != new && self.transition.actions.drain.contains(&route.id)
         };
+        // A pause exchanges none: what it drains is surplus.
         let cycle = self.by == Initiator::Cycle
+            && !self.before.deployment.paused
             && StrategyKind::of(&self.before.policy) == StrategyKind::Rolling;
         assert!(
             !cycle || self.before.count(starting) == 0 || self.before.count(going) == 0,

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use viridian_strategy::{
-    Blocker, DeploymentState, Evaluation, Lifecycle, RouteHealth, TransitionKind,
+    Blocker, DeploymentState, Evaluation, Lifecycle, RouteHealth, RouteTraffic, TransitionKind,
 };
 
 use super::{checks::AppliedTransition, legal::FlatPhase};
@@ -43,13 +43,29 @@ pub(crate) fn waits_soundly(applied: &AppliedTransition<'_>, evaluation: &Evalua
     }
 }
 
-/// While paused nothing changes, and nothing is due.
+/// While paused the rollout stands still, and no clock of it runs. What serves is
+/// kept at the target, with routes of the current revision.
 fn holds_still(applied: &AppliedTransition<'_>, evaluation: &Evaluation) {
     let same = applied.before.deployment == applied.after.deployment;
     assert!(same, "moved while paused: {evaluation:?}");
-    let idle = evaluation.transition.actions.is_empty() && evaluation.wake_at.is_none();
-    assert!(idle, "changed routes while paused: {evaluation:?}");
-    assert_eq!(evaluation.blockers.as_slice(), [Blocker::Paused]);
+    let actions = &evaluation.transition.actions;
+    assert!(actions.promote.is_empty() && actions.retain.is_empty());
+    let current = applied.before.deployment.state.current();
+    let heals = actions
+        .create
+        .iter()
+        .all(|new| Some(new.revision) == current && new.traffic == RouteTraffic::Active);
+    assert!(heals, "rolls out while paused: {evaluation:?}");
+    let takes_green = applied.before.count(|route| {
+        actions.drain.contains(&route.id) && route.traffic == RouteTraffic::Inactive
+    });
+    assert_eq!(takes_green, 0, "takes green while paused: {evaluation:?}");
+    let backs_off = |blocker: &Blocker| matches!(blocker, Blocker::BackOff { .. });
+    assert!(
+        evaluation.wake_at.is_none() || evaluation.blockers.iter().any(backs_off),
+        "due while paused: {evaluation:?}"
+    );
+    assert_eq!(evaluation.blockers.first(), Some(&Blocker::Paused));
 }
 
 fn says_why(case: &DecisionCase, evaluation: &Evaluation) {

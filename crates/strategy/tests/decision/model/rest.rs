@@ -1,8 +1,8 @@
 //! What must hold of a state in which nothing is left to do, and the way to it.
 
 use viridian_strategy::{
-    DeploymentState, Evaluation, GateAction, ObservedRoute, RolloutStep, RouteHealth, RouteStatus,
-    Strategy, TransitionKind,
+    Blocker, DeploymentState, Evaluation, GateAction, ObservedRoute, RolloutStep, RouteHealth,
+    RouteStatus, RouteTraffic, Strategy, TransitionKind,
 };
 
 use super::{
@@ -26,13 +26,7 @@ pub(super) fn check(before: &ModelState, step: &ModelStep, config: &ModelConfig)
         "a second cycle changes something more",
     )?;
     if before.deployment.paused && !before.is_ending() {
-        let (was, is) = (before.deployment.state, after.deployment.state);
-        return ensure(
-            evaluation.transition.actions.is_empty()
-                && evaluation.wake_at.is_none()
-                && (was.lifecycle(), was.sub_step()) == (is.lifecycle(), is.sub_step()),
-            "moves during a pause",
-        );
+        return holds_the_rollout(before, step, evaluation);
     }
     let transition = &evaluation.transition;
     if !transition.actions.is_empty() || after.deployment != before.deployment {
@@ -45,6 +39,42 @@ pub(super) fn check(before: &ModelState, step: &ModelStep, config: &ModelConfig)
             "is stuck: nothing will wake it",
         ),
     }
+}
+
+/// A pause holds the rollout, and its clocks; what serves is kept at the target with
+/// routes of the current revision.
+fn holds_the_rollout(before: &ModelState, step: &ModelStep, evaluation: &Evaluation) -> RuleResult {
+    let (was, is) = (before.deployment.state, step.after.deployment.state);
+    let actions = &evaluation.transition.actions;
+    let heals = actions
+        .create
+        .iter()
+        .all(|new| Some(new.revision) == was.current() && new.traffic == RouteTraffic::Active);
+    let takes_green = before.count(|route| {
+        actions.drain.contains(&route.id) && route.traffic == RouteTraffic::Inactive
+    });
+    let backs_off = |blocker: &Blocker| matches!(blocker, Blocker::BackOff { .. });
+    let backs_off = evaluation.blockers.iter().any(backs_off);
+    let due = evaluation.wake_at.is_some() && !backs_off;
+    let serves =
+        |route: &ObservedRoute| route.traffic == RouteTraffic::Active && route.status.is_active();
+    let target = match was.current() {
+        Some(_) => before.deployment.target_replicas,
+        None => 0,
+    };
+    ensure(
+        backs_off || step.after.count(serves) >= target,
+        "does not keep what serves at the target in a pause",
+    )?;
+    ensure(
+        (was.lifecycle(), was.sub_step()) == (is.lifecycle(), is.sub_step())
+            && heals
+            && takes_green == 0
+            && actions.promote.is_empty()
+            && actions.retain.is_empty()
+            && !due,
+        "moves during a pause",
+    )
 }
 
 /// Whether all is as it ought to be.
