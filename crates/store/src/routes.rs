@@ -204,6 +204,7 @@ pub(crate) struct ReportedColumns {
     failure: String,
     status_updated_at: Sql<Timestamp>,
     health_updated_at: Option<Sql<Timestamp>>,
+    evicted_at: Option<Sql<Timestamp>>,
 }
 
 impl UnreportedColumns {
@@ -218,7 +219,7 @@ impl ReportedColumns {
     fn columns(rows: Vec<Self>) -> Vec<Column> {
         columns!(rows, ReportedColumns {
             status, health, traffic_status, traffic_ratio, session_id, address, failure,
-            status_updated_at, health_updated_at,
+            status_updated_at, health_updated_at, evicted_at,
         } in routes)
     }
 }
@@ -246,6 +247,7 @@ impl From<Route> for RouteRow {
                 failure: route.failure,
                 status_updated_at: Sql(view.status_updated_at),
                 health_updated_at: view.health_updated_at.map(Sql),
+                evicted_at: view.evicted_at.map(Sql),
             },
         }
     }
@@ -268,6 +270,7 @@ impl From<RouteRow> for Route {
                 health_updated_at: reported.health_updated_at.map(|Sql(at)| at),
                 drained_at: fixed.drained_at.map(|Sql(at)| at),
                 retained_at: fixed.retained_at.map(|Sql(at)| at),
+                evicted_at: reported.evicted_at.map(|Sql(at)| at),
             },
             session_id: reported.session_id,
             address: reported.address,

@@ -75,6 +75,7 @@ table! {
         drained_at -> Nullable<Instant>,
         retained_at -> Nullable<Instant>,
         activation -> BigInt,
+        evicted_at -> Nullable<Instant>,
     }
 }
 

@@ -29,6 +29,7 @@ mod prune;
 mod races;
 mod relay;
 mod repeats;
+mod replicas;
 mod reports;
 mod schema;
 mod silence;

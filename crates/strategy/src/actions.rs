@@ -129,6 +129,7 @@ impl NewRoutes {
             health_updated_at: None,
             drained_at: None,
             retained_at: None,
+            evicted_at: None,
         }
     }
 }

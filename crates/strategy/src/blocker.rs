@@ -91,6 +91,11 @@ pub enum Blocker {
         /// When the next ones are created.
         until: Timestamp,
     },
+    /// Routes are being taken away by their scheduler, and replaced.
+    Evicted {
+        /// How many.
+        evicted: u32,
+    },
 }
 
 /// Routes that run without being healthy, by health: how many, and since when the
@@ -109,7 +114,7 @@ pub struct UnreadyRoutes {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(
     missing_docs,
-    reason = "each is the variant of Blocker with the same name"
+    reason = "each is the variant of Blocker with the same name; Terminating is what ends"
 )]
 pub enum BlockerCode {
     GreenMissing,
@@ -124,6 +129,7 @@ pub enum BlockerCode {
     NoRevision,
     RoutesNotReady,
     BackOff,
+    Terminating,
 }
 
 impl BlockerCode {
@@ -142,6 +148,7 @@ impl BlockerCode {
             Self::NoRevision => "NO_REVISION",
             Self::RoutesNotReady => "ROUTES_NOT_READY",
             Self::BackOff => "BACK_OFF",
+            Self::Terminating => "TERMINATING",
         }
     }
 }
@@ -162,6 +169,7 @@ impl Blocker {
             Self::NoRevision => BlockerCode::NoRevision,
             Self::RoutesNotReady { .. } => BlockerCode::RoutesNotReady,
             Self::BackOff { .. } => BlockerCode::BackOff,
+            Self::Evicted { .. } => BlockerCode::Terminating,
         }
     }
 

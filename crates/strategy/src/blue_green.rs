@@ -354,6 +354,7 @@ impl GreenAssessment {
             ready,
             target,
         }));
+        blockers.extend(counts.evictions());
         blockers.extend((failed > budget).then_some(Blocker::ReplacementsExhausted { budget }));
     }
 }

@@ -1,7 +1,7 @@
 //! Routes, classified and counted.
 
 use crate::{
-    ObservedDeployment, ObservedRoute, RouteHealth, RouteStatus, RouteTraffic, Timestamp,
+    Blocker, ObservedDeployment, ObservedRoute, RouteHealth, RouteStatus, RouteTraffic, Timestamp,
     blocker::UnreadyRoutes,
 };
 
@@ -52,7 +52,7 @@ impl ReplicaCounts {
             RouteClass::Ready => self.ready += 1,
             RouteClass::Unready => self.unhealthy += 1,
             RouteClass::Failed => self.failed += 1,
-            RouteClass::Gone => {}
+            RouteClass::Evicted | RouteClass::Gone => {}
         }
         if route.traffic == RouteTraffic::Active {
             self.active_traffic += 1;
@@ -70,7 +70,9 @@ pub(crate) enum RouteClass {
     Unready,
     /// Failed in the present activation of the revision.
     Failed,
-    /// Drained, or failed in an earlier activation of the revision.
+    /// Being taken away by its scheduler.
+    Evicted,
+    /// Drained, or ended in an earlier activation of the revision.
     Gone,
 }
 
@@ -83,6 +85,7 @@ impl RouteClass {
                 RouteStatus::Running,
                 RouteHealth::NotChecked | RouteHealth::Unhealthy | RouteHealth::Degraded,
             ) => Self::Unready,
+            (RouteStatus::Terminating, _) if route.is_evicted() => Self::Evicted,
             (RouteStatus::Terminating, _) => Self::Gone,
             (RouteStatus::Terminated | RouteStatus::FailedToStart, _) => {
                 // By number: a clock that was set back would make an attempt fail by the
@@ -105,6 +108,7 @@ pub(crate) struct RouteCounts {
     pub(crate) unready: UnreadyRoutes,
     pub(crate) unready_count: u32,
     pub(crate) failed: u32,
+    pub(crate) evicted: u32,
     /// The latest change of status or health among the ready ones.
     pub(crate) settled_at: Option<Timestamp>,
 }
@@ -123,6 +127,13 @@ impl RouteCounts {
         self.provisioning + self.ready + self.unready_count
     }
 
+    /// Names the routes that their scheduler takes away, if there are any.
+    pub(crate) fn evictions(&self) -> Option<Blocker> {
+        (self.evicted > 0).then_some(Blocker::Evicted {
+            evicted: self.evicted,
+        })
+    }
+
     #[inline]
     fn add(&mut self, route: &ObservedRoute, activation: i64) {
         match RouteClass::of(route, activation) {
@@ -136,6 +147,7 @@ impl RouteCounts {
                 self.unready.add(route.health, route.settled_at());
             }
             RouteClass::Failed => self.failed += 1,
+            RouteClass::Evicted => self.evicted += 1,
             RouteClass::Gone => {}
         }
     }

@@ -58,6 +58,16 @@ impl<'a> Observed<'a> {
         self.routes.iter().filter(|route| route.status.is_active())
     }
 
+    /// The routes of one revision that are no longer retained, or never were.
+    pub(crate) fn routes_of(
+        &self,
+        revision: RevisionId,
+    ) -> impl Iterator<Item = &'a ObservedRoute> + Clone + use<'a> {
+        self.routes
+            .iter()
+            .filter(move |route| route.revision == revision && route.retained_at.is_none())
+    }
+
     /// The live routes of one revision.
     pub(crate) fn live_routes(
         &self,

@@ -43,7 +43,7 @@ pub(crate) fn hold_side_by_side(
     surge: u32,
 ) -> Replenish {
     let target = observed.deployment.target_replicas;
-    let since = observed.deployment.current_since;
+    let activation = observed.deployment.current_activation;
     let live = || observed.routes.iter().filter(|route| route.is_live());
     let is_current = |route: &ObservedRoute| route.revision == rollout.current;
     // Above the target there may be new routes in the middle of a step, and only those.
@@ -52,9 +52,9 @@ pub(crate) fn hold_side_by_side(
     } else {
         target + surge
     };
-    let all = RouteCounts::of(live(), since);
+    let all = RouteCounts::of(live(), activation);
     let (mut counts, surplus) = if all.live() > allowed {
-        trim(live(), since, target)
+        trim(live(), activation, target)
     } else {
         (all, Vec::new())
     };
@@ -67,9 +67,10 @@ pub(crate) fn hold_side_by_side(
     let missing = target
         .saturating_sub(serving)
         .min((target + surge).saturating_sub(counts.live()));
-    let (create, back_off) = create_after_back_off(observed, rollout.current, missing);
+    let (create, back_off) = create_after_back_off(observed, rollout.current, activation, missing);
     counts.provisioning += create;
     Replenish {
+        activation,
         create,
         surplus,
         back_off,

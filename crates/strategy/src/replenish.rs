@@ -38,9 +38,9 @@ impl Replenish {
     #[inline]
     pub(crate) fn to_target(observed: &Observed<'_>, revision: RevisionId) -> Self {
         let target = observed.deployment.target_replicas;
-        let live = observed.live_routes(revision);
+        let routes = observed.routes_of(revision);
         let activation = observed.deployment.current_activation;
-        let (mut counts, surplus) = trim(live, activation, target);
+        let (mut counts, surplus) = trim(routes, activation, target);
         let missing = target.saturating_sub(counts.live());
         let (create, back_off) = create_after_back_off(observed, revision, activation, missing);
         // The new ones count as starting, so that the blockers name them already.
@@ -67,8 +67,11 @@ impl Replenish {
             provisioning: self.counts.provisioning,
             unready: self.counts.unready,
         });
+        // Once all are ready again, an eviction is nobody's wait any more.
+        let evictions = not_ready.and_then(|_| self.counts.evictions());
         not_ready
             .into_iter()
+            .chain(evictions)
             .chain(self.back_off.map(BackOff::blocker))
     }
 }

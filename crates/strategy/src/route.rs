@@ -130,6 +130,9 @@ pub struct ObservedRoute {
     /// When a promotion took its traffic but kept it RUNNING, for an instant
     /// roll-back.
     pub retained_at: Option<Timestamp>,
+    /// When its scheduler took it away, without a drain before. A route that ends
+    /// after that has not failed either.
+    pub evicted_at: Option<Timestamp>,
 }
 
 /// When a drained route may be stopped.
@@ -150,9 +153,14 @@ impl ObservedRoute {
         self.status.is_active() && self.retained_at.is_none()
     }
 
-    /// Whether it ended without having been drained.
+    /// Whether it ended though neither Viridian nor its scheduler ended it.
     pub fn has_failed(&self) -> bool {
-        self.status.is_over() && self.drained_at.is_none()
+        self.status.is_over() && self.drained_at.is_none() && self.evicted_at.is_none()
+    }
+
+    /// Whether its scheduler is taking it away.
+    pub fn is_evicted(&self) -> bool {
+        self.status == RouteStatus::Terminating && self.evicted_at.is_some()
     }
 
     /// The latest change of its status or health.
@@ -167,6 +175,10 @@ impl ObservedRoute {
         if self.status != status {
             self.status = status;
             self.status_updated_at = now;
+            // Only a scheduler reports this of a route that Viridian has not drained.
+            if status == RouteStatus::Terminating {
+                self.evicted_at = Some(now);
+            }
         }
         // Or an ended route would be counted as ACTIVE for ever.
         if !status.is_active() {

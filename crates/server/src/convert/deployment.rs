@@ -235,6 +235,7 @@ fn code(code: BlockerCode) -> v1::BlockerCode {
         BlockerCode::NoRevision => v1::BlockerCode::NoRevision,
         BlockerCode::RoutesNotReady => v1::BlockerCode::RoutesNotReady,
         BlockerCode::BackOff => v1::BlockerCode::BackOff,
+        BlockerCode::Terminating => v1::BlockerCode::Terminating,
     }
 }
 

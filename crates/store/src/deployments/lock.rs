@@ -50,7 +50,10 @@ impl StoreConnection {
             .filter(deployments::id.eq(routes::deployment_id))
             .filter(counts);
         // They have ended, but the strategy counts them: they lengthen the back-off.
-        let failed = routes::drained_at.is_null().and(exists(counting));
+        let failed = routes::drained_at
+            .is_null()
+            .and(routes::evicted_at.is_null())
+            .and(exists(counting));
         // Ordered by id, so that two transactions which lock the same rows cannot deadlock.
         let (rows, routes, now): (Vec<(Sql<_>, TryRow<_>)>, Vec<RouteRow>, _) = pipeline!(
             self,

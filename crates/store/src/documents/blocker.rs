@@ -51,6 +51,9 @@ pub(super) enum BlockerDocument {
         failures: u32,
         until: Micros,
     },
+    Evicted {
+        evicted: u32,
+    },
 }
 
 /// How many, and since when the first of them.
@@ -120,6 +123,7 @@ impl From<Blocker> for BlockerDocument {
                 failures,
                 until: until.into(),
             },
+            Blocker::Evicted { evicted } => Self::Evicted { evicted },
         }
     }
 }
@@ -184,6 +188,7 @@ impl From<BlockerDocument> for Blocker {
                 failures,
                 until: until.into(),
             },
+            D::Evicted { evicted } => Self::Evicted { evicted },
         }
     }
 }

@@ -251,6 +251,13 @@ WHERE a.action IS DISTINCT FROM CASE
     WHEN r.status = 'PROVISIONING' THEN 'START'
     WHEN r.status = 'TERMINATING' AND r.drained_at IS NOT NULL THEN 'STOP' END;
 
+-- I15: a route that is ending was drained by Viridian or taken away by its scheduler, and not both
+SELECT r.deployment_id AS deployment,
+       'has route ' || lower(hex(r.id)) || ', ' || r.status || ', which nobody is ending, or both are' AS what
+FROM routes AS r
+WHERE (r.status = 'TERMINATING' AND r.drained_at IS NULL AND r.evicted_at IS NULL)
+   OR (r.evicted_at IS NOT NULL AND (r.drained_at IS NOT NULL OR r.status NOT IN ('TERMINATING', 'TERMINATED')));
+
 -- I16: what is recorded is of deployments that are there, and what is assigned of routes that are
 SELECT h.deployment_id AS deployment, 'has history ' || h.number || ', and is not there' AS what
 FROM history AS h

@@ -22,7 +22,9 @@ impl StoreConnection {
         end: RouteId,
         limit: i64,
     ) -> Result<Vec<RouteId>, StoreError> {
-        let drained = routes::drained_at.is_not_null();
+        let drained = routes::drained_at
+            .is_not_null()
+            .or(routes::evicted_at.is_not_null());
         // The reverse of what `lock_deployments` loads: a route that failed in such an activation
         // still lengthens the back-off.
         let earlier = routes::activation

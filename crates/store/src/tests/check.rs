@@ -37,7 +37,7 @@ enum DeploymentStage {
 type Case = (DeploymentStage, &'static str, &'static [&'static str]);
 
 /// I4 cannot be broken without I10, nor a table without what it is made from.
-const CASES: [Case; 28] = [
+const CASES: [Case; 29] = [
     (
         DeploymentStage::Promoted,
         "UPDATE routes SET traffic_status = 'INACTIVE', traffic_ratio = 0 WHERE deployment_id = $d; \
@@ -172,6 +172,11 @@ const CASES: [Case; 28] = [
         DeploymentStage::Promoted,
         "UPDATE routes SET health = 'UNHEALTHY' WHERE traffic_status = 'INACTIVE' AND deployment_id = $d; \
          UPDATE routes SET status = 'TERMINATED' WHERE status = 'TERMINATING' AND deployment_id = $d",
+        &["I15"],
+    ),
+    (
+        DeploymentStage::Promoted,
+        "UPDATE routes SET evicted_at = created_at WHERE status = 'RUNNING' AND deployment_id = $d",
         &["I15"],
     ),
     (

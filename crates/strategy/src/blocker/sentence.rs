@@ -44,6 +44,15 @@ impl fmt::Display for Blocker {
                 "routes failed {failures} times in a row; the next attempt is at {}",
                 until.time_of_day()
             ),
+            Self::Evicted { evicted: 1 } => {
+                f.write_str("1 route is being taken away by its scheduler")
+            }
+            Self::Evicted { evicted } => {
+                write!(
+                    f,
+                    "{evicted} routes are being taken away by their scheduler"
+                )
+            }
         }
     }
 }

@@ -78,6 +78,7 @@ fn replica(revision: RevisionId, status: RouteStatus, health: RouteHealth) -> Re
         health_updated_at: None,
         drained_at: None,
         retained_at: None,
+        evicted_at: None,
     };
     ReplicaSpec { route, count: 1 }.at(0)
 }
@@ -119,6 +120,12 @@ impl ReplicaSpec {
 
     pub(crate) fn drained(mut self, seconds: i64) -> Self {
         self.route.drained_at = Some(at(seconds));
+        self.inactive()
+    }
+
+    /// Is being taken away by its scheduler since then, or was.
+    pub(crate) fn evicted(mut self, seconds: i64) -> Self {
+        self.route.evicted_at = Some(at(seconds));
         self.inactive()
     }
 

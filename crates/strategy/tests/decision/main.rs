@@ -12,6 +12,7 @@ mod clocks;
 mod cluster;
 mod destroy;
 mod drain;
+mod evictions;
 mod gate;
 #[path = "../generators/mod.rs"]
 mod generators;

@@ -12,14 +12,14 @@
 //! - At most `failures` routes that failed count at one time. Failures that no
 //!   decision looks at any more make room for others, so that any number can
 //!   follow. None grows older than the hour in which it lengthens the back-off.
-//! - A TERMINATING route that was drained, or whose end could count nowhere,
+//! - A TERMINATING route that was drained or evicted, or whose end could count nowhere,
 //!   ends at once, but for a deployment that is being deleted: there it may
 //!   take its time. Nothing else looks at one, and `drain_grace` is not the
 //!   decision's business.
 //! - Health is reported of RUNNING routes only. Where a column says "two", a
 //!   checked route is HEALTHY or UNHEALTHY; "up", always HEALTHY.
 //! - The scheduler ends a route that was not drained by way of TERMINATING only
-//!   where it "evicts"; elsewhere it reports TERMINATED.
+//!   where it "evicts", any number of times; elsewhere it reports TERMINATED.
 //! - A call of update changes the target or the policy; both are two calls.
 //!
 //! | configuration | N | revisions | failures | health | calls besides create and activate |

@@ -164,6 +164,7 @@ fn route(revision: RevisionId, status: RouteStatus, since: Timestamp) -> Observe
         health_updated_at: running.then(|| since + Duration::from_secs(5)),
         drained_at: None,
         retained_at: None,
+        evicted_at: None,
     }
 }
 

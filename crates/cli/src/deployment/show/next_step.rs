@@ -27,7 +27,8 @@ fn verb(code: BlockerCode) -> Option<&'static str> {
         | BlockerCode::GreenFailed
         | BlockerCode::ReplacementsExhausted
         | BlockerCode::RoutesNotReady
-        | BlockerCode::BackOff => Some("routes"),
+        | BlockerCode::BackOff
+        | BlockerCode::Terminating => Some("routes"),
         BlockerCode::GreenMissing
         | BlockerCode::GreenProvisioning
         | BlockerCode::MinReady

@@ -188,6 +188,7 @@ fn blockers() -> Cases<Blocker> {
                 until: at(60),
             },
         ),
+        ("evicted", Blocker::Evicted { evicted: 2 }),
     ]
 }
 

@@ -94,8 +94,15 @@ impl Report for StatusReport {
                 old.clone_from(new);
             }
         }
+        // Or nobody could tell why a healthy route was replaced.
+        if route.view.is_evicted() && route.failure.is_empty() {
+            EVICTED.clone_into(&mut route.failure);
+        }
     }
 }
+
+/// What is shown of a route that its scheduler took away without a word.
+const EVICTED: &str = "taken away by its scheduler";
 
 impl Report for HealthReport {
     fn route(&self) -> RouteId {

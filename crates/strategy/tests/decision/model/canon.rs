@@ -50,7 +50,7 @@ impl ModelState {
             current.map(|revision| (revision, self.deployment.current_activation)),
             state.rollout().map(|it| (it.deploying, it.activation)),
         ];
-        route.drained_at.is_some() || !counting.contains(&made_in)
+        route.drained_at.is_some() || route.evicted_at.is_some() || !counting.contains(&made_in)
     }
 
     /// Whether it matters since when green is ready.

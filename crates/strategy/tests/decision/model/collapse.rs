@@ -27,6 +27,7 @@ impl ModelState {
                 route.created_at = self.now;
                 route.activation = 0;
                 route.drained_at = Some(self.now);
+                route.evicted_at = None;
             }
         } else {
             self.collapse_ages(config);

@@ -157,7 +157,10 @@ impl ModelConfig {
     fn reports(&self, model: &ModelState, actions: &mut Vec<ModelAction>) {
         use RouteStatus::{FailedToStart, Provisioning, Running, Terminated, Terminating};
         let counts = |route: &ObservedRoute| {
-            !route.status.is_active() && route.drained_at.is_none() && !model.is_forgotten(route)
+            !route.status.is_active()
+                && route.drained_at.is_none()
+                && route.evicted_at.is_none()
+                && !model.is_forgotten(route)
         };
         let may_fail = (model.count(counts) as usize) < self.failures;
         let ordered = self.is_ordered() || model.orders_green(self);
@@ -165,17 +168,15 @@ impl ModelConfig {
             if !ordered && index > 0 && model.members[index].is_like(&model.members[index - 1]) {
                 continue;
             }
-            let ends: &[RouteStatus] = match route.status {
-                Provisioning => &[FailedToStart, Terminating],
-                Running => &[Terminated, Terminating],
-                Terminating | Terminated | FailedToStart => &[],
+            let failure = match route.status {
+                Provisioning => Some(FailedToStart),
+                Running => Some(Terminated),
+                Terminating | Terminated | FailedToStart => None,
             };
-            let ends = ends
-                .iter()
-                .filter(|end| self.evicts || **end != Terminating);
-            if may_fail {
-                actions.extend(ends.map(|end| ModelAction::Status(index, *end)));
-            }
+            // An eviction is no failure: any number may follow.
+            let eviction = failure.filter(|_| self.evicts).map(|_| Terminating);
+            let ends = failure.filter(|_| may_fail).into_iter().chain(eviction);
+            actions.extend(ends.map(|end| ModelAction::Status(index, end)));
             match route.status {
                 Provisioning => actions.push(ModelAction::Status(index, Running)),
                 Terminating => actions.push(ModelAction::Status(index, Terminated)),
