@@ -96,6 +96,11 @@ pub enum Blocker {
         /// How many.
         evicted: u32,
     },
+    /// The deployment is being destroyed, and some of its routes have yet to end.
+    Terminating {
+        /// How many.
+        left: u32,
+    },
 }
 
 /// Routes that run without being healthy, by health: how many, and since when the
@@ -170,6 +175,7 @@ impl Blocker {
             Self::RoutesNotReady { .. } => BlockerCode::RoutesNotReady,
             Self::BackOff { .. } => BlockerCode::BackOff,
             Self::Evicted { .. } => BlockerCode::Terminating,
+            Self::Terminating { .. } => BlockerCode::Terminating,
         }
     }
 

@@ -76,7 +76,7 @@ fn destroy(observed: &Observed<'_>, current: Option<RevisionId>) -> Evaluation {
         return Evaluation::waiting(observed, DeploymentState::Destroyed { current });
     }
     let mut evaluation = Evaluation::waiting(observed, DeploymentState::Destroying { current });
-    evaluation.transition.reason = Some(Reason::Ending { left });
+    evaluation.wait_for(Blocker::Terminating { left });
     evaluation
         .transition
         .actions

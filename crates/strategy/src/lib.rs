@@ -13,6 +13,7 @@
 //! deployment's lock applies.
 
 mod actions;
+mod availability;
 mod blocker;
 mod blue_green;
 mod counts;
@@ -20,6 +21,7 @@ mod deployment;
 mod evaluate;
 mod exchange;
 mod id;
+mod lost;
 mod observed;
 mod pause;
 mod policy;
@@ -37,11 +39,13 @@ pub mod verbs;
 
 pub use self::{
     actions::{NewRoutes, RouteActions},
+    availability::{Availability, availability},
     blocker::{Blocker, BlockerCode, Blockers, UnreadyRoutes},
     counts::{ReplicaCounts, counts},
     deployment::{DeploymentState, Lifecycle, LifecyclePhase, SubStep},
     evaluate::{Evaluation, evaluate},
     id::{DeploymentId, RevisionId, RouteId},
+    lost::lost_routes,
     observed::{Observed, ObservedDeployment},
     policy::{
         BlueGreen, GateAction, GateTimeout, IntOrPercent, MAX_DURATION, MAX_REPLICAS, Policy,

@@ -2,8 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-/// Why a rollout ended or turned back, or what a deletion waits for. Displays
-/// as a sentence for an operator.
+/// Why a rollout ended or turned back. Displays as a sentence for an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// All green are ready and every gate is open.
@@ -40,11 +39,6 @@ pub enum Reason {
         /// How many routes of the current revision are ready.
         ready: u32,
     },
-    /// A deployment that is being destroyed still has routes.
-    Ending {
-        /// How many routes are left.
-        left: u32,
-    },
 }
 
 impl fmt::Display for Reason {
@@ -75,8 +69,6 @@ impl fmt::Display for Reason {
             Self::Returned { ready } => {
                 write!(f, "{}; no new one is left", ready_routes("old", ready))
             }
-            Self::Ending { left: 1 } => f.write_str("1 route has yet to end"),
-            Self::Ending { left } => write!(f, "{left} routes have yet to end"),
         }
     }
 }
@@ -139,8 +131,6 @@ mod tests {
                 Reason::Returned { ready: 3 },
                 "3 old routes are ready; no new one is left",
             ),
-            (Reason::Ending { left: 1 }, "1 route has yet to end"),
-            (Reason::Ending { left: 2 }, "2 routes have yet to end"),
         ];
         for (reason, sentence) in reasons {
             assert_eq!(reason.to_string(), sentence);

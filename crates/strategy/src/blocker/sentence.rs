@@ -53,8 +53,16 @@ impl fmt::Display for Blocker {
                     "{evicted} routes are being taken away by their scheduler"
                 )
             }
+            Self::Terminating { left } => {
+                write!(f, "{} {} still ending", routes(left), is(left))
+            }
         }
     }
+}
+
+fn routes(count: u32) -> String {
+    let noun = if count == 1 { "route" } else { "routes" };
+    format!("{count} {noun}")
 }
 
 fn starting(f: &mut fmt::Formatter<'_>, count: u32) -> fmt::Result {
@@ -77,10 +85,10 @@ fn manual_gate(
     ready: u32,
     timeout: Option<(Timestamp, GateAction)>,
 ) -> fmt::Result {
-    let routes = if ready == 1 { "route" } else { "routes" };
     write!(
         f,
-        "green is ready ({ready} {routes}); waiting for someone to promote"
+        "green is ready ({}); waiting for someone to promote",
+        routes(ready)
     )?;
     match timeout {
         Some((at, GateAction::Promote)) => write!(f, "; promotes at {}", at.time_of_day()),

@@ -1,6 +1,6 @@
 //! DESTROYING: all routes are drained, then it is a tombstone.
 
-use viridian_strategy::DeploymentState;
+use viridian_strategy::{BlockerCode, DeploymentState};
 
 use crate::case::{
     Healthy, NotChecked, Provisioning, Running, Terminated, Terminating, blue, case, destroying,
@@ -37,4 +37,36 @@ fn destroying_to_destroyed() {
             "DESTROYED",
         ),
     ]);
+}
+
+#[test]
+fn c5_it_says_how_many_routes_it_waits_for() {
+    let drained = blue(Terminating, Healthy).drained(90);
+    for (left, sentence) in [
+        (1, "1 route is still ending"),
+        (2, "2 routes are still ending"),
+    ] {
+        let case = destroying([drained.times(left), blue(Terminated, Healthy).drained(80)]);
+        let evaluation = case.evaluate();
+        let codes: Vec<_> = evaluation.blockers.iter().map(|it| it.code()).collect();
+        assert_eq!(codes, [BlockerCode::Terminating]);
+        assert_eq!(case.blockers(), [sentence]);
+        assert_eq!(evaluation.reason(), sentence, "history says the same");
+        assert_eq!(evaluation.wake_at, None, "only a report ends the wait");
+    }
+}
+
+/// Also the look that drains them waits for them, and a pause hides it from nobody.
+#[test]
+fn c5_a_paused_deletion_says_the_same_from_its_first_look_on() {
+    let case = destroying([blue(Running, Healthy).times(2)]).paused();
+    assert_eq!(case.says(), "DESTROYING, drain 1 2");
+    assert_eq!(case.blockers(), ["2 routes are still ending"]);
+}
+
+#[test]
+fn c5_what_is_destroyed_waits_for_nothing() {
+    assert!(destroying([]).blockers().is_empty());
+    let tombstone = case(DeploymentState::Destroyed { current: None }, 3, []);
+    assert!(tombstone.blockers().is_empty());
 }

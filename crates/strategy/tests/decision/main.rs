@@ -6,6 +6,7 @@
 mod abort;
 mod activate;
 mod activations;
+mod availability;
 mod bounds;
 mod case;
 mod clocks;
@@ -17,6 +18,7 @@ mod gate;
 #[path = "../generators/mod.rs"]
 mod generators;
 mod health;
+mod lost;
 mod model;
 mod moves;
 mod pause;

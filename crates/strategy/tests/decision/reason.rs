@@ -96,7 +96,7 @@ fn of_a_cycle() {
         (
             "ending",
             destroying([serving(), green(Terminating, Healthy).drained(50)]),
-            "4 routes have yet to end",
+            "4 routes are still ending",
         ),
         ("ended", destroying([blue(Terminated, Healthy)]), ""),
     ];

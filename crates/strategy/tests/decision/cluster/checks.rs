@@ -273,6 +273,5 @@ pub(crate) fn name_of(reason: Reason) -> &'static str {
         Reason::DeadlinePassed { .. } => "DeadlinePassed",
         Reason::Replaced { .. } => "Replaced",
         Reason::Returned { .. } => "Returned",
-        Reason::Ending { .. } => "Ending",
     }
 }
