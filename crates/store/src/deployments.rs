@@ -7,21 +7,26 @@ mod row;
 mod state_counts;
 mod try_row;
 
+use std::mem;
+
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use viridian_engine::{
     Cacheable as _, Column, RoundTrip, Write, load, pipeline, selected, with_conn,
 };
-use viridian_strategy::{DeploymentId, Timestamp};
+use viridian_strategy::{Blocker, BlockerCode, DeploymentId, Timestamp};
 
 pub(crate) use self::lock::LockedRows;
 use self::row::{DeploymentRow, ImmutableColumns, MutableColumns};
-pub use self::{list::DeploymentFilter, state_counts::StateCounts};
+pub use self::{
+    list::DeploymentFilter,
+    state_counts::{CountBy, StateCounts},
+};
 use crate::{
     connection::StoreConnection,
     error::StoreError,
-    record::{Deployment, TableLine},
-    schema::deployments,
+    record::{Deployment, OpenEntries, TableLine},
+    schema::{deployment_details, deployments},
     types::{Json, Sql, timestamp},
 };
 
@@ -29,6 +34,7 @@ use crate::{
 pub(crate) struct LockedDeployment {
     pub(crate) deployment: Deployment,
     pub(crate) endpoints: Vec<TableLine>,
+    pub(crate) open_entries: OpenEntries,
     pub(crate) due_at: Option<Timestamp>,
 }
 
@@ -126,20 +132,20 @@ pub(crate) struct NewState {
     pub(crate) deployment: Deployment,
     pub(crate) sequence: i64,
     pub(crate) endpoints: Vec<TableLine>,
+    pub(crate) open_entries: OpenEntries,
     pub(crate) due_at: Option<Timestamp>,
 }
 
 /// Writes deployments, each over the one that was read at its sequence.
 pub(crate) fn update_deployments(new: Vec<NewState>) -> Write {
     let (mut ids, mut sequences, mut moving) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut endpoints, mut due_at) = (Vec::new(), Vec::new());
-    for new in new {
+    let mut unseen = UnseenColumns::default();
+    for mut new in new {
+        sequences.push(new.sequence);
+        unseen.push(&mut new);
         let row = DeploymentRow::from(new.deployment);
         ids.push(row.fixed.id);
-        sequences.push(new.sequence);
         moving.push(row.moving);
-        endpoints.push(Json(new.endpoints));
-        due_at.push(new.due_at.map(Sql));
     }
     let same = vec![
         Column::new(deployments::id, ids),
@@ -148,29 +154,60 @@ pub(crate) fn update_deployments(new: Vec<NewState>) -> Write {
         Column::new(deployments::sequence, sequences),
     ];
     let mut columns = MutableColumns::columns(moving);
-    columns.push(Column::new(deployments::endpoints, endpoints));
-    columns.push(Column::new(deployments::due_at, due_at));
+    columns.extend(unseen.columns());
     Write::update("update deployment", "deployments", same).set_each(columns)
 }
 
 /// Inserts deployments. Changes no row for one whose name is taken.
 pub(crate) fn insert_deployments(new: Vec<NewState>) -> Write {
     let (mut fixed, mut moving) = (Vec::new(), Vec::new());
-    let (mut endpoints, mut due_at) = (Vec::new(), Vec::new());
-    for new in new {
+    let mut unseen = UnseenColumns::default();
+    for mut new in new {
+        unseen.push(&mut new);
         let row = DeploymentRow::from(new.deployment);
         fixed.push(row.fixed);
         moving.push(row.moving);
-        endpoints.push(Json(new.endpoints));
-        due_at.push(new.due_at.map(Sql));
     }
     let mut columns = ImmutableColumns::columns(fixed);
     columns.extend(MutableColumns::columns(moving));
-    columns.push(Column::new(deployments::endpoints, endpoints));
-    columns.push(Column::new(deployments::due_at, due_at));
+    columns.extend(unseen.columns());
     // So a taken name is a wrong count, which names this statement. A violated index would be an
     // error of the database, known only by its text.
     Write::insert(INSERT_DEPLOYMENT, "deployments", columns).on_conflict("ON CONFLICT DO NOTHING")
+}
+
+/// The columns that only transactions see.
+#[derive(Default)]
+struct UnseenColumns {
+    endpoints: Vec<Json<Vec<TableLine>>>,
+    open_entries: Vec<Option<Json<OpenEntries>>>,
+    /// For the metrics, which would have to read every status otherwise.
+    backing_off: Vec<bool>,
+    due_at: Vec<Option<Sql<Timestamp>>>,
+}
+
+impl UnseenColumns {
+    /// Takes them out of a state.
+    fn push(&mut self, new: &mut NewState) {
+        self.endpoints.push(Json(mem::take(&mut new.endpoints)));
+        let open = mem::take(&mut new.open_entries);
+        // Most have none.
+        let open = (!open.0.is_empty()).then_some(Json(open));
+        self.open_entries.push(open);
+        let mut codes = new.deployment.status.blockers.iter().map(Blocker::code);
+        self.backing_off
+            .push(codes.any(|code| code == BlockerCode::BackOff));
+        self.due_at.push(new.due_at.map(Sql));
+    }
+
+    fn columns(self) -> [Column; 4] {
+        [
+            Column::new(deployments::endpoints, self.endpoints),
+            Column::new(deployment_details::open_entries, self.open_entries),
+            Column::new(deployment_details::backing_off, self.backing_off),
+            Column::new(deployments::due_at, self.due_at),
+        ]
+    }
 }
 
 /// Sets when deployments are looked at next, whatever else their rows say.

@@ -10,9 +10,11 @@
 //! `skip_serializing_if`), so that documents of earlier programs are read and
 //! those of today stay short.
 
+mod availability;
 mod blocker;
 mod deployment;
 mod endpoint;
+mod open_entries;
 mod policy;
 mod reply;
 mod revision;

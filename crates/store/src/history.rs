@@ -8,7 +8,10 @@ use viridian_strategy::{DeploymentId, Lifecycle, LifecyclePhase, RevisionId, Sub
 use crate::{
     connection::StoreConnection,
     error::StoreError,
-    record::{HistoryEntry, HistoryOutcome, NewHistoryEntry, Operation, RequestId, Status},
+    record::{
+        HistoryEntry, HistoryOutcome, NewHistoryEntry, OpenEntry, Operation, RequestId,
+        RouteEffects, Status,
+    },
     schema::{deployments, history},
     types::{Json, Sql},
 };
@@ -80,25 +83,42 @@ pub(crate) fn insert_moves(moves: Vec<NewHistoryEntry>) -> Write {
     let rows = moves.into_iter().map(HistoryRow::from);
     let columns = columns!(rows, HistoryRow {
         deployment_id, number, phase, result, from_lifecycle, from_sub_step, to_lifecycle,
-        to_sub_step, revision_id, actor, reason, request_id, status, attempts, created_at,
-        updated_at,
+        to_sub_step, revision_id, actor, reason, request_id, status, attempts, routes_created,
+        routes_promoted, routes_drained, route_count, failure, created_at, updated_at,
     } in history);
     Write::insert("record moves", "history", columns)
 }
 
-/// Counts that cycles came to the same place once more: each deployment with the
-/// number of its last move.
-pub(crate) fn repeat_moves(of: Vec<(DeploymentId, i64)>, now: Timestamp) -> Write {
-    let (ids, numbers) = of.into_iter().map(|(id, number)| (Sql(id), number)).unzip();
+/// Adds repeats to entries that are there: each deployment with the entry's new numbers.
+pub(crate) fn repeat_entries(of: Vec<(DeploymentId, OpenEntry)>) -> Write {
     let keys = vec![
-        Column::new(history::deployment_id, ids),
-        Column::new(history::number, numbers),
+        Column::new(
+            history::deployment_id,
+            of.iter().map(|(id, _)| Sql(*id)).collect(),
+        ),
+        Column::new(
+            history::number,
+            of.iter().map(|(_, entry)| entry.number).collect(),
+        ),
     ];
-    Write::update("repeat moves", "history", keys).set_all((
-        // Counted by the database, since the row was not read.
-        history::attempts.eq(history::attempts + 1),
-        history::updated_at.eq(Sql(now)),
-    ))
+    let rows = of
+        .into_iter()
+        .map(|(_, entry)| RepeatedColumns::from(entry));
+    // Not counted by the database: the deployment's row has the numbers, and is locked.
+    let columns = columns!(rows, RepeatedColumns {
+        attempts, routes_created, routes_promoted, routes_drained, route_count, updated_at,
+    } in history);
+    Write::update("repeat entries", "history", keys).set_each(columns)
+}
+
+/// The columns that a repeat changes.
+struct RepeatedColumns {
+    attempts: i32,
+    routes_created: i32,
+    routes_promoted: i32,
+    routes_drained: i32,
+    route_count: i32,
+    updated_at: Sql<Timestamp>,
 }
 
 #[derive(Queryable, Selectable)]
@@ -118,8 +138,32 @@ struct HistoryRow {
     request_id: Option<Sql<RequestId>>,
     status: Json<Status>,
     attempts: i32,
+    routes_created: i32,
+    routes_promoted: i32,
+    routes_drained: i32,
+    route_count: i32,
+    failure: String,
     created_at: Sql<Timestamp>,
     updated_at: Sql<Timestamp>,
+}
+
+impl From<OpenEntry> for RepeatedColumns {
+    fn from(entry: OpenEntry) -> Self {
+        let effects = entry.effects;
+        Self {
+            attempts: column(entry.attempts),
+            routes_created: column(effects.created),
+            routes_promoted: column(effects.promoted),
+            routes_drained: column(effects.drained),
+            route_count: column(entry.count),
+            updated_at: Sql(entry.at),
+        }
+    }
+}
+
+/// A count as its column has it. A crash loop may count for years.
+fn column(count: u32) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
 }
 
 impl From<NewHistoryEntry> for HistoryRow {
@@ -139,6 +183,11 @@ impl From<NewHistoryEntry> for HistoryRow {
             request_id: entry.request.map(Sql),
             status: Json(entry.status),
             attempts: 1,
+            routes_created: column(entry.effects.created),
+            routes_promoted: column(entry.effects.promoted),
+            routes_drained: column(entry.effects.drained),
+            route_count: column(entry.count),
+            failure: entry.failure,
             created_at: Sql(entry.at),
             updated_at: Sql(entry.at),
         }
@@ -167,6 +216,13 @@ impl From<HistoryRow> for HistoryEntry {
             request: row.request_id.map(|Sql(id)| id),
             status: row.status.0,
             attempts: row.attempts.cast_unsigned(),
+            effects: RouteEffects {
+                created: row.routes_created.cast_unsigned(),
+                promoted: row.routes_promoted.cast_unsigned(),
+                drained: row.routes_drained.cast_unsigned(),
+            },
+            count: row.route_count.cast_unsigned(),
+            failure: row.failure,
             created_at: row.created_at.0,
             updated_at: row.updated_at.0,
         }

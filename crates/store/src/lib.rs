@@ -46,7 +46,7 @@ pub use self::{
     check::{Check, Violation, check},
     connection::StoreConnection,
     copy::{Copied, copy},
-    deployments::{DeploymentFilter, StateCounts},
+    deployments::{CountBy, DeploymentFilter, StateCounts},
     error::{
         ActivateRefusal, CheckError, CopyError, CreateRefusal, PromoteRefusal, RollBackRefusal,
         StoreError, UnitError, UpdateRefusal,
@@ -55,16 +55,18 @@ pub use self::{
     inspect::{Extent, Inspection, SchemaState, inspect},
     log_tailer::{LogPoll, LogTailer},
     notifier::{CommitNotice, Notification, RemoteHint},
-    reads::{Backlog, OpenAssignments},
+    reads::{Backlog, Census, OpenAssignments},
     record::{
         Action, Assignment, Deployment, Event, EventKind, HealthCheck, HistoryEntry,
         HistoryOutcome, LastReport, Metadata, NewRevision, Operation, Projects, Promotion, Request,
-        RequestId, Revision, RevisionReference, RevisionSpec, RolledBack, Route, Status,
-        TrafficEndpoint, TrafficTable, Updated,
+        RequestId, Revision, RevisionReference, RevisionSpec, RolledBack, Route, RouteEffects,
+        Status, TrafficEndpoint, TrafficTable, Updated,
     },
-    routes::{RouteFilter, Tables},
+    routes::{RouteFilter, RouteStateCounts, Tables},
     store::Store,
-    telemetry::{HISTOGRAMS, describe as describe_metrics},
+    telemetry::{
+        HISTOGRAMS, describe as describe_metrics, label_projects, labels_projects, project_labels,
+    },
     units::{
         COORDINATOR, DeploymentSpec, FailureBackoff, HealthReport, NewDeployment, PromotionPreview,
         Pruned, ReconcileBatch, ReportError, RequestContext, Retention, Silenced, StatusReport,

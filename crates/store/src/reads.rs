@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use viridian_strategy::Timestamp;
 
-use crate::{Assignment, Projects, StateCounts, Store, error::StoreError};
+use crate::{
+    Assignment, CountBy, Projects, RouteStateCounts, StateCounts, Store, error::StoreError,
+};
 
 /// The deployments that are due and not yet reconciled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,6 +15,19 @@ pub struct Backlog {
     pub due: i64,
     /// For how long the first of them has been due.
     pub overdue: Duration,
+}
+
+/// All deployments and routes, counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// The deployments that are not DESTROYED, by state.
+    pub deployments: Vec<StateCounts>,
+    /// The deployments whose routes keep failing, by project if each is counted.
+    pub backing_off: Vec<(String, i64)>,
+    /// The routes that are not over, by status.
+    pub routes: Vec<RouteStateCounts>,
+    /// The time at which they were counted.
+    pub at: Timestamp,
 }
 
 /// The assignments that schedulers may take now.
@@ -41,10 +56,19 @@ impl Store {
         }
     }
 
-    /// Counts deployments by state, and returns the present time. Reads every deployment.
-    pub async fn census(&self) -> Result<(Vec<StateCounts>, Timestamp), StoreError> {
+    /// Counts deployments and routes by state. Reads every one of them.
+    pub async fn census(&self, by: CountBy) -> Result<Census, StoreError> {
         let round_trip = self.round_trip();
-        self.reader().await?.count_deployments(round_trip).await
+        let mut reader = self.reader().await?;
+        let (deployments, at) = reader.count_deployments(round_trip, by).await?;
+        let backing_off = reader.count_backing_off(by).await?;
+        let routes = reader.count_routes(by).await?;
+        Ok(Census {
+            deployments,
+            backing_off,
+            routes,
+            at,
+        })
     }
 
     /// Returns the assignments of a resource group that are available now.

@@ -8,6 +8,7 @@ mod deployment;
 mod event;
 mod history;
 mod last_report;
+mod open_entries;
 mod projects;
 mod reply;
 mod request;
@@ -19,7 +20,7 @@ pub use self::{
     assignment::{Action, Assignment},
     deployment::{Deployment, Metadata, Status},
     event::{Event, EventKind},
-    history::{HistoryEntry, HistoryOutcome, Operation},
+    history::{HistoryEntry, HistoryOutcome, Operation, RouteEffects},
     last_report::LastReport,
     projects::Projects,
     reply::{NewRevision, Promotion, RolledBack, Updated},
@@ -30,5 +31,6 @@ pub use self::{
 };
 pub(crate) use self::{
     history::NewHistoryEntry,
+    open_entries::{HistoryWrite, OpenEntries, OpenEntry, OpenKind},
     traffic::{TableLine, endpoints},
 };

@@ -1,6 +1,7 @@
 //! Routes: the row, and the statements on it.
 
 mod old;
+mod state_counts;
 mod traffic;
 
 use diesel::prelude::*;
@@ -10,7 +11,7 @@ use viridian_strategy::{
     Timestamp,
 };
 
-pub use self::traffic::Tables;
+pub use self::{state_counts::RouteStateCounts, traffic::Tables};
 use crate::{
     connection::StoreConnection,
     error::StoreError,

@@ -1,6 +1,8 @@
 //! The tables, as both trees of migrations make them.
 
-use diesel::{allow_tables_to_appear_in_same_query, table};
+use diesel::{
+    allow_columns_to_appear_in_same_group_by_clause, allow_tables_to_appear_in_same_query, table,
+};
 
 table! {
     use diesel::sql_types::*;
@@ -28,6 +30,7 @@ table! {
         last_revision -> BigInt,
         last_history -> BigInt,
         status -> Document,
+        availability -> Nullable<Label>,
         endpoints -> Document,
         due_at -> Nullable<Instant>,
         created_at -> Instant,
@@ -37,6 +40,20 @@ table! {
         promoted_at -> Nullable<Instant>,
         last_activation -> BigInt,
         current_activation -> BigInt,
+    }
+}
+
+table! {
+    use diesel::sql_types::*;
+    use viridian_engine::sql_types::{Document, Id};
+
+    /// More columns of `deployments`, by which no query selects: a table of diesel has 32 at
+    /// most. Written like all others, and read by their names.
+    #[sql_name = "deployments"]
+    deployment_details (id) {
+        id -> Id,
+        backing_off -> Bool,
+        open_entries -> Nullable<Document>,
     }
 }
 
@@ -121,6 +138,11 @@ table! {
         request_id -> Nullable<Id>,
         status -> Document,
         attempts -> Integer,
+        routes_created -> Integer,
+        routes_promoted -> Integer,
+        routes_drained -> Integer,
+        route_count -> Integer,
+        failure -> Text,
         created_at -> Instant,
         updated_at -> Instant,
     }
@@ -169,6 +191,13 @@ allow_tables_to_appear_in_same_query!(
     last_reports,
     history,
     events,
+);
+
+allow_columns_to_appear_in_same_group_by_clause!(
+    deployments::project,
+    routes::status,
+    routes::health,
+    routes::traffic_status,
 );
 
 /// All tables with rows of their own, each after those that it refers to: what is

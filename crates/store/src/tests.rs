@@ -36,6 +36,7 @@ mod silence;
 mod simulation;
 mod timers;
 mod tls;
+mod truth;
 mod unanswered;
 mod virtual_time;
 mod waits;

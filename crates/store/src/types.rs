@@ -16,8 +16,8 @@ use uuid::Uuid;
 use viridian_engine::UnixMicros;
 pub(crate) use viridian_engine::sql_types::{Document, Id, Instant, Label};
 use viridian_strategy::{
-    DeploymentId, Lifecycle, RevisionId, RouteHealth, RouteId, RouteStatus, RouteTraffic, SubStep,
-    Timestamp,
+    Availability, DeploymentId, Lifecycle, RevisionId, RouteHealth, RouteId, RouteStatus,
+    RouteTraffic, SubStep, Timestamp,
 };
 
 pub(crate) use self::json::{Json, JsonText, TryJson};
@@ -223,6 +223,12 @@ label!(SubStep {
     AwaitingPromotion = "AWAITING_PROMOTION",
     RollingBack = "ROLLING_BACK",
 });
+label!(Availability {
+    Available = "AVAILABLE",
+    Degraded = "DEGRADED",
+    Unavailable = "UNAVAILABLE",
+    Idle = "IDLE",
+});
 label!(RouteStatus {
     Provisioning = "PROVISIONING",
     Running = "RUNNING",
@@ -251,9 +257,16 @@ label!(Operation {
     Pause = "PAUSE",
     Resume = "RESUME",
     Delete = "DELETE",
+    RouteFailed = "ROUTE_FAILED",
+    RouteReplaced = "ROUTE_REPLACED",
 });
 
-label!(HistoryOutcome { Success = "SUCCESS", Waiting = "WAITING", RolledBack = "ROLLED_BACK" });
+label!(HistoryOutcome {
+    Success = "SUCCESS",
+    Waiting = "WAITING",
+    RolledBack = "ROLLED_BACK",
+    Failed = "FAILED",
+});
 
 label!(EventKind {
     Created = "CREATED",

@@ -14,6 +14,7 @@ mod change;
 mod create;
 mod delete;
 mod failure_backoff;
+mod happening;
 mod idempotent;
 mod lock;
 mod pause;

@@ -32,6 +32,7 @@ fn event(position: i64, project: &str) -> Arc<CommittedEvent> {
         sequence: position,
         epoch: 0,
         status: Status::default(),
+        availability: None,
         created_at: at,
         updated_at: at,
         phase_started_at: at,

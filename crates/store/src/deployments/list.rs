@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 use viridian_engine::{load, selected};
-use viridian_strategy::{DeploymentId, Lifecycle, SubStep};
+use viridian_strategy::{Availability, DeploymentId, Lifecycle, SubStep};
 
 use super::{does_not_parse, row::DeploymentRow, try_row::TryRow};
 use crate::{
@@ -22,6 +22,8 @@ pub struct DeploymentFilter {
     pub lifecycles: Vec<Lifecycle>,
     /// Only deployments in one of these sub-steps; all if empty.
     pub sub_steps: Vec<SubStep>,
+    /// Only deployments that serve so; all if empty.
+    pub availabilities: Vec<Availability>,
 }
 
 impl StoreConnection {
@@ -62,6 +64,10 @@ impl StoreConnection {
             if !filter.sub_steps.is_empty() {
                 let sub_steps: Vec<_> = filter.sub_steps.into_iter().map(Sql).collect();
                 query = query.filter(deployments::sub_step.eq_any(sub_steps));
+            }
+            if !filter.availabilities.is_empty() {
+                let these: Vec<_> = filter.availabilities.into_iter().map(Sql).collect();
+                query = query.filter(deployments::availability.eq_any(these));
             }
             if let Some(after) = after {
                 query = query.filter(deployments::id.gt(Sql(after)));

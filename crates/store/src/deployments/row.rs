@@ -2,19 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use diesel::prelude::*;
+use diesel::{dsl::sql, expression::SqlLiteral, prelude::*, sql_types::Nullable};
 use viridian_engine::{Column, columns};
 use viridian_strategy::{
-    DeploymentId, DeploymentState, Lifecycle, Policy, RevisionId, SubStep, Timestamp,
+    Availability, DeploymentId, DeploymentState, Lifecycle, Policy, RevisionId, SubStep, Timestamp,
 };
 
 use super::LockedDeployment;
 use crate::{
     documents::RolloutDocument,
     error::StoreError,
-    record::{Deployment, Metadata, Status, TableLine},
+    record::{Deployment, Metadata, OpenEntries, Status, TableLine},
     schema::deployments,
-    types::{Json, Sql},
+    types::{Document, Json, Sql},
 };
 
 #[derive(Queryable, Selectable)]
@@ -23,6 +23,9 @@ pub(crate) struct LockedRow {
     #[diesel(embed)]
     deployment: DeploymentRow,
     endpoints: Json<Vec<TableLine>>,
+    #[diesel(select_expression = sql("deployments.open_entries"))]
+    #[diesel(select_expression_type = SqlLiteral<Nullable<Document>>)]
+    open_entries: Option<Json<OpenEntries>>,
     due_at: Option<Sql<Timestamp>>,
 }
 
@@ -67,6 +70,7 @@ pub(crate) struct MutableColumns {
     last_revision: i64,
     last_history: i64,
     status: Json<Status>,
+    availability: Option<Sql<Availability>>,
     updated_at: Sql<Timestamp>,
     phase_started_at: Sql<Timestamp>,
     deadline_at: Option<Sql<Timestamp>>,
@@ -87,8 +91,8 @@ impl MutableColumns {
             labels, lifecycle, sub_step, current_revision_id, deploying_revision_id,
             previous_revision_id, rollout, target_replicas, policy,
             revision_history_limit, paused, generation, sequence, epoch, last_revision,
-            last_history, status, updated_at, phase_started_at, deadline_at, promoted_at,
-            last_activation, current_activation,
+            last_history, status, availability, updated_at, phase_started_at,
+            deadline_at, promoted_at, last_activation, current_activation,
         } in deployments)
     }
 }
@@ -125,6 +129,7 @@ impl From<Deployment> for DeploymentRow {
                 last_revision: deployment.last_revision,
                 last_history: deployment.last_history,
                 status: Json(deployment.status),
+                availability: deployment.availability.map(Sql),
                 updated_at: Sql(deployment.updated_at),
                 phase_started_at: Sql(deployment.phase_started_at),
                 deadline_at: deployment.deadline_at.map(Sql),
@@ -161,6 +166,7 @@ impl TryFrom<DeploymentRow> for Deployment {
             sequence: moving.sequence,
             epoch: moving.epoch,
             status: moving.status.0,
+            availability: moving.availability.map(|Sql(it)| it),
             created_at: fixed.created_at.0,
             updated_at: moving.updated_at.0,
             phase_started_at: moving.phase_started_at.0,
@@ -210,6 +216,7 @@ impl TryFrom<LockedRow> for LockedDeployment {
         Ok(Self {
             deployment,
             endpoints: row.endpoints.0,
+            open_entries: row.open_entries.map(|Json(open)| open).unwrap_or_default(),
             due_at,
         })
     }

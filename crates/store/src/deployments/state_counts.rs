@@ -1,12 +1,15 @@
 //! The number of deployments of each kind, for the metrics.
 
+use std::collections::BTreeMap;
+
 use diesel::{
-    dsl::{count_star, min},
+    dsl::{count_star, min, sql},
     prelude::*,
+    sql_types::Bool,
 };
 use diesel_async::RunQueryDsl;
-use viridian_engine::{RoundTrip, pipeline, with_conn};
-use viridian_strategy::{Lifecycle, SubStep, Timestamp};
+use viridian_engine::{RoundTrip, load, pipeline, with_conn};
+use viridian_strategy::{Availability, Lifecycle, SubStep, Timestamp};
 
 use crate::{
     connection::StoreConnection,
@@ -15,15 +18,28 @@ use crate::{
     types::{Sql, timestamp},
 };
 
+/// Whether counts are by project.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CountBy {
+    /// All projects together.
+    All,
+    /// Each project.
+    Project,
+}
+
 /// The deployments in one place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateCounts {
+    /// The project, if each is counted; otherwise empty.
+    pub project: String,
     /// Where they are.
     pub lifecycle: Lifecycle,
     /// Where they are while DEPLOYING.
     pub sub_step: Option<SubStep>,
     /// Whether they are paused.
     pub paused: bool,
+    /// How well they serve.
+    pub availability: Option<Availability>,
     /// How many there are.
     pub count: i64,
     /// Since when the first of them is there.
@@ -36,10 +52,39 @@ type CensusRow = (
     Sql<Lifecycle>,
     Option<Sql<SubStep>>,
     bool,
+    Option<Sql<Availability>>,
     i64,
     Option<Sql<Timestamp>>,
     Option<Sql<Timestamp>>,
 );
+
+/// Counts deployments that are not DESTROYED, by where they are and by more columns. A
+/// macro, since the columns are part of the types.
+macro_rules! counted_by {
+    ($(($column:expr))?) => {
+        deployments::table
+            .filter(deployments::lifecycle.ne(Sql(Lifecycle::Destroyed)))
+            .group_by((
+                $($column,)?
+                deployments::lifecycle,
+                deployments::sub_step,
+                deployments::paused,
+                deployments::availability,
+            ))
+            .select((
+                $($column,)?
+                (
+                    deployments::lifecycle,
+                    deployments::sub_step,
+                    deployments::paused,
+                    deployments::availability,
+                        count_star(),
+                    min(deployments::phase_started_at),
+                    min(deployments::deadline_at),
+                ),
+            ))
+    };
+}
 
 impl StoreConnection {
     /// Counts all deployments that are not DESTROYED, by where they are; and gives
@@ -47,30 +92,48 @@ impl StoreConnection {
     pub(crate) async fn count_deployments(
         &mut self,
         round_trip: RoundTrip,
+        by: CountBy,
     ) -> Result<(Vec<StateCounts>, Timestamp), StoreError> {
-        let (rows, now): (Vec<CensusRow>, _) = pipeline!(
+        match by {
+            CountBy::All => {
+                let (rows, now): (Vec<(CensusRow,)>, _) =
+                    pipeline!(self, round_trip, counted_by!())?;
+                let counts = rows.into_iter();
+                let counts = counts.map(|(row,)| StateCounts::of(String::new(), row));
+                Ok((counts.collect(), timestamp(now)))
+            }
+            CountBy::Project => {
+                let (rows, now): (Vec<(String, CensusRow)>, _) =
+                    pipeline!(self, round_trip, counted_by!((deployments::project)))?;
+                let counts = rows.into_iter();
+                let counts = counts.map(|(project, row)| StateCounts::of(project, row));
+                Ok((counts.collect(), timestamp(now)))
+            }
+        }
+    }
+
+    /// Counts the deployments whose routes keep failing, by project if that is wanted.
+    pub(crate) async fn count_backing_off(
+        &mut self,
+        by: CountBy,
+    ) -> Result<Vec<(String, i64)>, StoreError> {
+        // Nearly always none, and a flag of the row: cheaper than one more group above.
+        let rows: Vec<String> = load!(
             self,
-            round_trip,
             deployments::table
                 .filter(deployments::lifecycle.ne(Sql(Lifecycle::Destroyed)))
-                .group_by((
-                    deployments::lifecycle,
-                    deployments::sub_step,
-                    deployments::paused,
-                ))
-                .select((
-                    deployments::lifecycle,
-                    deployments::sub_step,
-                    deployments::paused,
-                    count_star(),
-                    min(deployments::phase_started_at),
-                    min(deployments::deadline_at),
-                ))
+                .filter(sql::<Bool>("backing_off"))
+                .select(deployments::project)
         )?;
-        Ok((
-            rows.into_iter().map(StateCounts::from).collect(),
-            timestamp(now),
-        ))
+        let mut counts: BTreeMap<String, i64> = BTreeMap::new();
+        for project in rows {
+            let project = match by {
+                CountBy::All => String::new(),
+                CountBy::Project => project,
+            };
+            *counts.entry(project).or_default() += 1;
+        }
+        Ok(counts.into_iter().collect())
     }
 
     /// Counts the deployments that are due by a time.
@@ -82,12 +145,15 @@ impl StoreConnection {
     }
 }
 
-impl From<CensusRow> for StateCounts {
-    fn from((lifecycle, sub_step, paused, count, since, deadline): CensusRow) -> Self {
+impl StateCounts {
+    fn of(project: String, row: CensusRow) -> Self {
+        let (lifecycle, sub_step, paused, availability, count, since, deadline) = row;
         Self {
+            project,
             lifecycle: lifecycle.0,
             sub_step: sub_step.map(|Sql(step)| step),
             paused,
+            availability: availability.map(|Sql(it)| it),
             count,
             // A group has one at least.
             since: since.map(|Sql(at)| at).unwrap_or_default(),

@@ -54,6 +54,9 @@ pub(super) enum BlockerDocument {
     Evicted {
         evicted: u32,
     },
+    Terminating {
+        left: u32,
+    },
 }
 
 /// How many, and since when the first of them.
@@ -124,6 +127,7 @@ impl From<Blocker> for BlockerDocument {
                 until: until.into(),
             },
             Blocker::Evicted { evicted } => Self::Evicted { evicted },
+            Blocker::Terminating { left } => Self::Terminating { left },
         }
     }
 }
@@ -189,6 +193,7 @@ impl From<BlockerDocument> for Blocker {
                 until: until.into(),
             },
             D::Evicted { evicted } => Self::Evicted { evicted },
+            D::Terminating { left } => Self::Terminating { left },
         }
     }
 }

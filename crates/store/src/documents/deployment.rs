@@ -7,7 +7,8 @@ use uuid::Uuid;
 use viridian_strategy::{DeploymentId, RevisionId};
 
 use super::{
-    Micros, persisted, policy::PolicyDocument, state::StateDocument, status::StatusDocument,
+    Micros, availability::AvailabilityDocument, persisted, policy::PolicyDocument,
+    state::StateDocument, status::StatusDocument,
 };
 use crate::record::{Deployment, Metadata};
 
@@ -39,6 +40,8 @@ pub(crate) struct DeploymentDocument<'a> {
     sequence: i64,
     epoch: i64,
     status: StatusDocument,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    availability: Option<AvailabilityDocument>,
     created_at: Micros,
     updated_at: Micros,
     phase_started_at: Micros,
@@ -87,6 +90,7 @@ impl<'a> From<&'a Deployment> for DeploymentDocument<'a> {
             sequence,
             epoch,
             status,
+            availability,
             created_at,
             updated_at,
             phase_started_at,
@@ -113,6 +117,7 @@ impl<'a> From<&'a Deployment> for DeploymentDocument<'a> {
             sequence: *sequence,
             epoch: *epoch,
             status: status.into(),
+            availability: availability.map(Into::into),
             created_at: (*created_at).into(),
             updated_at: (*updated_at).into(),
             phase_started_at: (*phase_started_at).into(),
@@ -144,6 +149,7 @@ impl From<DeploymentDocument<'_>> for Deployment {
             sequence: document.sequence,
             epoch: document.epoch,
             status: document.status.into(),
+            availability: document.availability.map(Into::into),
             created_at: document.created_at.into(),
             updated_at: document.updated_at.into(),
             phase_started_at: document.phase_started_at.into(),

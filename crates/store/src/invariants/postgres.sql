@@ -281,3 +281,30 @@ UNION ALL
 SELECT a.route_id, 'is a route with an assignment to ' || a.action || ', and is not there'
 FROM assignments AS a
 WHERE NOT EXISTS (SELECT FROM routes AS r WHERE r.id = a.route_id);
+
+-- I33: a deployment is as available as its ready ACTIVE routes are many
+SELECT t.deployment,
+       'is ' || COALESCE(t.availability, 'of no availability') || ' with ' || t.ready || ' ready ACTIVE routes of '
+           || t.target_replicas AS what
+FROM (
+    SELECT d.id AS deployment, d.availability, d.target_replicas, d.lifecycle, d.current_revision_id,
+           (SELECT COUNT(*) FROM routes AS r
+            WHERE r.deployment_id = d.id AND r.traffic_status = 'ACTIVE'
+              AND r.status = 'RUNNING' AND r.health = 'HEALTHY') AS ready
+    FROM deployments AS d) AS t
+WHERE t.availability IS DISTINCT FROM CASE
+    WHEN t.lifecycle IN ('DESTROYING', 'DESTROYED') OR t.current_revision_id IS NULL THEN NULL
+    WHEN t.target_replicas = 0 THEN 'IDLE'
+    WHEN t.ready = 0 THEN 'UNAVAILABLE'
+    WHEN t.ready < t.target_replicas THEN 'DEGRADED'
+    ELSE 'AVAILABLE' END;
+
+-- I34: what may still be added to in history is there, and of the last step
+SELECT d.id AS deployment,
+       'may add to entry ' || (e.value ->> 'number') || ' of its history, which is not there' AS what
+FROM deployments AS d
+CROSS JOIN LATERAL jsonb_array_elements(d.open_entries::jsonb) AS e (value)
+WHERE NOT EXISTS (
+    SELECT FROM history AS h
+    WHERE h.deployment_id = d.id AND h.number = (e.value ->> 'number')::bigint
+      AND h.attempts = (e.value ->> 'attempts')::integer);

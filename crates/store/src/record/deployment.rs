@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use viridian_strategy::{
-    Blockers, DeploymentId, DeploymentState, ObservedDeployment, Policy, ReplicaCounts, RevisionId,
-    Timestamp,
+    Availability, Blockers, DeploymentId, DeploymentState, ObservedDeployment, Policy,
+    ReplicaCounts, RevisionId, Timestamp,
 };
 
 /// A deployment as it stands at one sequence.
@@ -44,6 +44,8 @@ pub struct Deployment {
     pub epoch: i64,
     /// What can be seen of its routes, and why it does not go on.
     pub status: Status,
+    /// How well it serves; none where nothing is asked of it.
+    pub availability: Option<Availability>,
     /// When it was created.
     pub created_at: Timestamp,
     /// When it was last changed.

@@ -4,7 +4,7 @@ use viridian_strategy::{DeploymentId, LifecyclePhase, RevisionId, Timestamp};
 
 use super::{RequestId, Status};
 
-/// A move that was recorded.
+/// Something that was recorded: a move, or what happened to routes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HistoryEntry {
     /// The deployment.
@@ -29,8 +29,15 @@ pub struct HistoryEntry {
     pub request: Option<RequestId>,
     /// The routes after it, and why it did not go on.
     pub status: Status,
-    /// How often in a row it came to the same.
+    /// How often it was seen: more than once only where it waited, or where the same
+    /// happened to more routes.
     pub attempts: u32,
+    /// What was done with routes.
+    pub effects: RouteEffects,
+    /// How many routes it is about; only of ROUTE_FAILED and ROUTE_REPLACED.
+    pub count: u32,
+    /// Why the first of those routes failed.
+    pub failure: String,
     /// When it happened first.
     pub created_at: Timestamp,
     /// When it was seen last.
@@ -52,7 +59,21 @@ pub(crate) struct NewHistoryEntry {
     pub(crate) reason: String,
     pub(crate) request: Option<RequestId>,
     pub(crate) status: Status,
+    pub(crate) effects: RouteEffects,
+    pub(crate) count: u32,
+    pub(crate) failure: String,
     pub(crate) at: Timestamp,
+}
+
+/// What an entry did with routes, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RouteEffects {
+    /// Created.
+    pub created: u32,
+    /// Given traffic.
+    pub promoted: u32,
+    /// Taken out of traffic, or ended.
+    pub drained: u32,
 }
 
 /// What happened to a deployment.
@@ -78,6 +99,10 @@ pub enum Operation {
     Resume,
     /// It was destroyed.
     Delete,
+    /// Routes failed.
+    RouteFailed,
+    /// Routes were created in place of others that failed or were taken away.
+    RouteReplaced,
 }
 
 impl Operation {
@@ -94,6 +119,8 @@ impl Operation {
             Self::Pause => "PAUSE",
             Self::Resume => "RESUME",
             Self::Delete => "DELETE",
+            Self::RouteFailed => "ROUTE_FAILED",
+            Self::RouteReplaced => "ROUTE_REPLACED",
         }
     }
 }
@@ -107,6 +134,8 @@ pub enum HistoryOutcome {
     Waiting,
     /// It was given up.
     RolledBack,
+    /// Something broke.
+    Failed,
 }
 
 impl HistoryOutcome {
@@ -116,6 +145,7 @@ impl HistoryOutcome {
             Self::Success => "SUCCESS",
             Self::Waiting => "WAITING",
             Self::RolledBack => "ROLLED_BACK",
+            Self::Failed => "FAILED",
         }
     }
 }

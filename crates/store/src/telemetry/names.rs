@@ -1,10 +1,11 @@
 //! The names and descriptions of all metrics of the store. Names follow Prometheus; times
 //! are in seconds.
 
-use metrics::{Unit, counter, describe_counter, describe_histogram};
+use metrics::{Label, Unit, counter, describe_counter, describe_histogram};
 
 use viridian_engine::telemetry::{self as engine, CONNECTION_WAIT, TRANSACTION_DURATION};
 
+use super::projects::labels_projects;
 use crate::error::UnitError;
 
 /// Units of work that ended, by `unit` and `outcome`.
@@ -15,6 +16,8 @@ pub(super) const UNIT_DURATION: &str = "viridian_unit_duration_seconds";
 pub(crate) const RECONCILE_LATENESS: &str = "viridian_cycle_lateness_seconds";
 /// Moves that were recorded, by `phase` and `result`.
 pub(super) const MOVES: &str = "viridian_moves_total";
+/// Routes that failed, by the role of their `revision`.
+pub(super) const ROUTES_FAILED: &str = "viridian_routes_failed_total";
 /// Promotions, by `kind` and `outcome`.
 pub(super) const PROMOTIONS: &str = "viridian_promotions_total";
 /// Rollouts that ended, by `outcome`.
@@ -45,7 +48,11 @@ pub fn describe() {
         Unit::Seconds,
         "How long after they were due deployments were looked at."
     );
-    describe_counter!(MOVES, "Moves of deployments, as in their history.");
+    describe_counter!(MOVES, "Entries of the history of deployments.");
+    describe_counter!(
+        ROUTES_FAILED,
+        "Routes that could not be started, or ended without having been drained."
+    );
     describe_counter!(PROMOTIONS, "Promotions, by kind and outcome.");
     describe_counter!(ROLLOUTS, "Rollouts that ended, by outcome.");
     describe_histogram!(ROLLOUT_DURATION, Unit::Seconds, "How long rollouts took.");
@@ -54,14 +61,36 @@ pub fn describe() {
         Unit::Seconds,
         "How long rollouts waited at the gate."
     );
-    for outcome in ["promoted", "rolled_back", "superseded", "deleted"] {
-        counter!(ROLLOUTS, "outcome" => outcome).increment(0);
+    // With the label there are no series without it: a sum would count everything twice.
+    if !labels_projects() {
+        begin_at_zero(&[]);
     }
     counter!(PROMOTIONS, "kind" => "automatic", "outcome" => "promoted").increment(0);
     for outcome in ["promoted", "refused", "failed"] {
         counter!(PROMOTIONS, "kind" => "manual", "outcome" => outcome).increment(0);
     }
 }
+
+/// Sets the counters of a project to 0.
+pub(super) fn begin_project(project: &Label) {
+    begin_at_zero(std::slice::from_ref(project));
+}
+
+fn begin_at_zero(project: &[Label]) {
+    let labels = |key, value| {
+        let own = Label::from_static_parts(key, value);
+        [std::slice::from_ref(&own), project].concat()
+    };
+    for outcome in ROLLOUT_OUTCOMES {
+        counter!(ROLLOUTS, labels("outcome", outcome)).increment(0);
+    }
+    for role in ["current", "deploying", "other"] {
+        counter!(ROUTES_FAILED, labels("revision", role)).increment(0);
+    }
+}
+
+/// How rollouts end.
+const ROLLOUT_OUTCOMES: [&str; 4] = ["promoted", "rolled_back", "superseded", "deleted"];
 
 /// Counts a requested promotion that was refused or failed.
 pub(crate) fn count_not_promoted<R>(error: &UnitError<R>) {

@@ -19,7 +19,8 @@ fn both_engines_ask_the_same_of_all_invariants() {
     assert_eq!(sqlite, heads(include_str!("../invariants/postgres.sql")));
     let mut numbers: Vec<_> = sqlite.iter().map(|(invariant, _)| *invariant).collect();
     numbers.dedup();
-    let all: Vec<_> = (1..=16).map(|number| format!("I{number}")).collect();
+    let all = (1..=16).chain(33..=34).map(|number| format!("I{number}"));
+    let all: Vec<_> = all.collect();
     assert_eq!(numbers, all);
 }
 
@@ -37,11 +38,11 @@ enum DeploymentStage {
 type Case = (DeploymentStage, &'static str, &'static [&'static str]);
 
 /// I4 cannot be broken without I10, nor a table without what it is made from.
-const CASES: [Case; 29] = [
+const CASES: [Case; 32] = [
     (
         DeploymentStage::Promoted,
         "UPDATE routes SET traffic_status = 'INACTIVE', traffic_ratio = 0 WHERE deployment_id = $d; \
-         UPDATE deployments SET endpoints = '[]' WHERE id = $d",
+         UPDATE deployments SET endpoints = '[]', availability = 'UNAVAILABLE' WHERE id = $d",
         &["I1"],
     ),
     (
@@ -196,6 +197,22 @@ const CASES: [Case; 29] = [
         "INSERT INTO assignments SELECT id, 'g', 'STOP', created_at FROM deployments WHERE id = $d",
         &["I16"],
     ),
+    (
+        DeploymentStage::Promoted,
+        "UPDATE deployments SET availability = 'DEGRADED' WHERE id = $d",
+        &["I33"],
+    ),
+    (
+        DeploymentStage::Promoted,
+        "UPDATE deployments SET availability = NULL WHERE id = $d",
+        &["I33"],
+    ),
+    (
+        DeploymentStage::AtTheGate,
+        "UPDATE deployments SET open_entries = replace(open_entries, '\"attempts\":', '\"attempts\":9') \
+         WHERE id = $d",
+        &["I34"],
+    ),
 ];
 
 #[apply(engines)]
@@ -292,7 +309,7 @@ async fn what_constraints_refuse_would_be_found_without_them(#[case] engine: Eng
              WHERE traffic_status = 'ACTIVE' AND deployment_id = $d; \
              INSERT INTO assignments SELECT id, 'g', 'STOP', created_at FROM routes \
              WHERE traffic_status = 'ACTIVE' AND deployment_id = $d; \
-             UPDATE deployments SET endpoints = '[]' WHERE id = $d",
+             UPDATE deployments SET endpoints = '[]', availability = 'UNAVAILABLE' WHERE id = $d",
             "I5",
         ),
     ];
@@ -333,7 +350,7 @@ async fn a_rolling_update_may_mix_revisions(#[case] engine: Engine) {
 async fn a_check_counts_and_says_what_it_found(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
     let sound = check(&fixture.url, None).await.expect("it can be checked");
-    assert_eq!((sound.deployments, sound.invariants.len()), (0, 14));
+    assert_eq!((sound.deployments, sound.invariants.len()), (0, 16));
     assert!(!sound.invariants.contains(&"I11") && !sound.invariants.contains(&"I13"));
 
     let id = fixture.ready(2, manual()).await;
@@ -346,7 +363,7 @@ async fn a_check_counts_and_says_what_it_found(#[case] engine: Engine) {
     let footprint = fixture.footprint().await;
     let broken = check(&fixture.url, Some(Duration::from_secs(60))).await;
     let broken = broken.expect("it can be checked");
-    assert_eq!((broken.deployments, broken.invariants.len()), (1, 16));
+    assert_eq!((broken.deployments, broken.invariants.len()), (1, 18));
     let [
         Violation {
             invariant: "I14",

@@ -21,6 +21,7 @@ fn every_document_has_the_text_of_its_golden_file() {
     check("metadata", cases::all_metadata());
     check("labels", cases::all_labels());
     check("endpoints", cases::endpoints());
+    check("open_entries", cases::all_open_entries());
     check("revision_spec", cases::specs());
     check("updated", cases::updated());
     check("promotion", cases::promotions());

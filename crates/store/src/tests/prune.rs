@@ -350,7 +350,9 @@ async fn revision(
 /// The last move so many times more, as updates are.
 fn repeat_last_move(last: i64, more: i64) -> String {
     format!(
-        "INSERT INTO history SELECT deployment_id, number + i, 'UPDATE', result, to_lifecycle, \
+        "INSERT INTO history (deployment_id, number, phase, result, from_lifecycle, from_sub_step, \
+         to_lifecycle, to_sub_step, revision_id, actor, reason, request_id, status, attempts, \
+         created_at, updated_at) SELECT deployment_id, number + i, 'UPDATE', result, to_lifecycle, \
          to_sub_step, to_lifecycle, to_sub_step, revision_id, actor, reason, request_id, status, \
          attempts, created_at, updated_at FROM history, \
          (WITH RECURSIVE counted (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM counted WHERE i < {more}) \

@@ -96,6 +96,7 @@ impl Store {
                     sequence: deployment.sequence,
                     deployment: deployment.clone(),
                     endpoints: held.endpoints,
+                    open_entries: held.open_entries,
                     due_at: held.due_at,
                 }])]);
                 deployment

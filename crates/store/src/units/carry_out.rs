@@ -7,7 +7,7 @@ use crate::{
     assignments::{assign, delete_assignments},
     deployments::{insert_deployments, update_deployments},
     events::insert_events,
-    history::{insert_moves, repeat_moves},
+    history::{insert_moves, repeat_entries},
     record::Deployment,
     revisions::insert_revisions,
     routes::{drain_routes, insert_routes, promote_routes, retain_routes, update_reported},
@@ -41,7 +41,8 @@ impl UnitTransaction {
         let (mut inserts, mut updates, mut revisions) = (Vec::new(), Vec::new(), Vec::new());
         let (mut moves, mut repeats, mut events) = (Vec::new(), Vec::new(), Vec::new());
         for set in sets {
-            repeats.extend(set.repeats.map(|number| (set.deployment.id, number)));
+            let id = set.deployment.id;
+            repeats.extend(set.repeats.into_iter().map(|entry| (id, entry)));
             events.extend(set.event.map(|kind| (kind, set.deployment)));
             routes.append(set.routes);
             match set.row {
@@ -62,7 +63,7 @@ impl UnitTransaction {
         self.write([
             update_deployments(updates),
             insert_moves(moves),
-            repeat_moves(repeats, now),
+            repeat_entries(repeats),
             insert_events(events),
         ]);
     }

@@ -4,8 +4,8 @@
 use uuid::Uuid;
 use viridian_strategy::{
     DeploymentId, DeploymentState, Evaluation, Lifecycle, LifecyclePhase, Observed, ObservedRoute,
-    RouteActions, RouteId, SubStep, Timestamp, TrafficSplit, Transition, TransitionKind, counts,
-    evaluate,
+    RouteActions, RouteId, SubStep, Timestamp, TrafficSplit, Transition, TransitionKind,
+    availability, counts, evaluate,
 };
 
 use crate::{
@@ -13,11 +13,15 @@ use crate::{
     assignments::NewAssignment,
     deployments::NewState,
     record::{
-        Action, Deployment, EventKind, HistoryOutcome, NewHistoryEntry, Operation, Revision, Route,
-        Status, endpoints,
+        Action, Deployment, EventKind, HistoryWrite, NewHistoryEntry, OpenEntry, Operation,
+        Revision, Route, RouteEffects, Status, endpoints,
     },
     telemetry::TransitionLog,
-    units::{RequestContext, lock::Locked},
+    units::{
+        RequestContext,
+        happening::{Happening, Replacement},
+        lock::Locked,
+    },
 };
 
 /// A decision, and what the record calls it.
@@ -30,6 +34,8 @@ pub(crate) struct PlannedChange {
     pub(crate) phase: Operation,
     /// Whether routes in [`Locked`] were changed by reports already.
     pub(crate) reported: bool,
+    /// Those of them that failed by that.
+    pub(crate) failed: Vec<RouteId>,
 }
 
 /// Everything that is to be written of one deployment.
@@ -43,8 +49,8 @@ pub(crate) struct WriteSet {
     pub(crate) revision: Option<Revision>,
     pub(crate) routes: RouteWrites,
     pub(crate) moves: Vec<NewHistoryEntry>,
-    /// The number of the last move, if this was another attempt at it.
-    pub(crate) repeats: Option<i64>,
+    /// Entries of the history that are added to, with their new numbers.
+    pub(crate) repeats: Vec<OpenEntry>,
     pub(crate) event: Option<EventKind>,
     /// The notification for other tasks and servers.
     pub(crate) touched: Option<CommitNotice>,
@@ -82,6 +88,7 @@ impl PlannedChange {
             amended: None,
             phase,
             reported: false,
+            failed: Vec::new(),
         }
     }
 
@@ -103,10 +110,11 @@ impl PlannedChange {
         Self::of_call(evaluation.transition, phase)
     }
 
-    /// No decision: reports have changed routes.
-    pub(crate) fn of_reports(deployment: &Deployment) -> Self {
+    /// No decision: reports have changed routes, of which some failed by that.
+    pub(crate) fn of_reports(deployment: &Deployment, failed: Vec<RouteId>) -> Self {
         Self {
             reported: true,
+            failed,
             ..Self::of_call(
                 Transition::unchanged(&deployment.observed()),
                 Operation::Evaluate,
@@ -114,8 +122,16 @@ impl PlannedChange {
         }
     }
 
-    fn creates(&self) -> bool {
+    pub(super) fn creates(&self) -> bool {
         self.phase == Operation::Create
+    }
+
+    /// The routes that failed by reports, oldest first.
+    pub(super) fn failed_routes<'a>(&self, routes: &'a [Route]) -> impl Iterator<Item = &'a Route> {
+        let failed = self.failed.clone();
+        routes
+            .iter()
+            .filter(move |route| failed.contains(&route.view.id))
     }
 }
 
@@ -126,10 +142,13 @@ impl Locked {
             deployment: old,
             mut routes,
             endpoints: listed,
+            mut open_entries,
             due_at,
             now,
         } = self;
         let actions = &plan.transition.actions;
+        // Before the new ones are among the routes: they would count as the replacement.
+        let replacement = Replacement::by(actions, &routes);
         // First: it also applies the actions to `routes`, from which all that follows is computed.
         let route_writes = RouteWrites::of(&old, &mut routes, actions, now);
         let views: Vec<ObservedRoute> = routes.iter().map(|route| route.view).collect();
@@ -142,10 +161,11 @@ impl Locked {
         }
         // The UPDATE selects by this sequence, so that it never overwrites a row that was not read.
         let sequence = old.sequence;
-        let state = |new: &Deployment, endpoints| NewState {
+        let state = |new: &Deployment, endpoints, open_entries| NewState {
             deployment: new.clone(),
             sequence,
             endpoints,
+            open_entries,
             due_at: look_at,
         };
         let visible = plan.reported || !actions.is_empty() || !observably_equal(&old, &new);
@@ -153,23 +173,36 @@ impl Locked {
         // new.
         if !visible {
             let same = look_at == due_at && new.state == old.state;
-            let row = (!same).then(|| RowWrite::Update(state(&new, listed)));
+            let row = (!same).then(|| RowWrite::Update(state(&new, listed, open_entries)));
             return WriteSet::unseen(new, row);
         }
         new.sequence += 1;
         new.updated_at = now;
         let phases = moves(&old, &new, plan);
         let event = event(plan, &phases);
-        // A reconcile that made no move was another attempt at the last one. Reports are no
-        // attempts.
-        let repeats = phases.is_empty() && plan.phase == Operation::Evaluate && !plan.reported;
-        new.last_history += phases.len().cast_signed() as i64;
-        // Numbered from the locked row, so that numbers have no gap (I7).
-        let moves: Vec<NewHistoryEntry> = (old.last_history + 1..)
-            .zip(phases)
-            .map(|(number, phases)| entry(number, phases, &old, &new, plan, call))
-            .collect();
-        let state = state(&new, serving);
+        let happening = Happening {
+            old: &old,
+            new: &new,
+            plan,
+            call,
+            routes: &routes,
+            effects: route_writes.effects(),
+            replacement,
+        };
+        let entries = happening.entries(phases, open_entries.waits());
+        let (mut moves, mut repeats) = (Vec::new(), Vec::new());
+        for entry in entries {
+            match open_entries.add(entry, new.last_history) {
+                HistoryWrite::Append(entry) => {
+                    new.last_history = entry.number;
+                    moves.push(entry);
+                }
+                HistoryWrite::Repeat(open) => repeats.push(open),
+            }
+        }
+        let failed = plan.failed_routes(&routes).map(|route| route.view.revision);
+        let moved = TransitionLog::by(&moves, failed, &old, &new);
+        let state = state(&new, serving, open_entries);
         WriteSet {
             row: Some(if plan.creates() {
                 RowWrite::Insert(state)
@@ -178,10 +211,10 @@ impl Locked {
             }),
             revision: None,
             routes: route_writes,
-            repeats: repeats.then_some(new.last_history),
+            repeats,
             event: Some(event),
             touched: Some(notice(&old, &new, plan, look_at)),
-            moved: TransitionLog::by(&moves, &new).map(|it| it.ends(&old, &new, &plan.transition)),
+            moved: moved.map(|it| it.ends(&old, &new, &plan.transition)),
             moves,
             deployment: new,
         }
@@ -189,7 +222,7 @@ impl Locked {
 }
 
 impl WriteSet {
-    /// A write that no observer can see: at most clocks and the time of the next look.
+    /// One that no observer can tell from none: at most clocks and the next look.
     fn unseen(deployment: Deployment, row: Option<RowWrite>) -> Self {
         Self {
             deployment,
@@ -197,7 +230,7 @@ impl WriteSet {
             revision: None,
             routes: RouteWrites::default(),
             moves: Vec::new(),
-            repeats: None,
+            repeats: Vec::new(),
             event: None,
             touched: None,
             moved: None,
@@ -206,6 +239,17 @@ impl WriteSet {
 }
 
 impl RouteWrites {
+    /// What is done with routes, counted.
+    fn effects(&self) -> RouteEffects {
+        let count = |routes: usize| u32::try_from(routes).unwrap_or(u32::MAX);
+        RouteEffects {
+            created: count(self.created.len()),
+            promoted: count(self.promoted.len()),
+            // A retained route has lost its traffic as well.
+            drained: count(self.drained.len() + self.retained.len()),
+        }
+    }
+
     /// The writes for actions, which are applied to `routes` too.
     fn of(
         deployment: &Deployment,
@@ -291,6 +335,7 @@ fn project(
     let idle = stays && actions.is_empty();
     let look_at = if idle { outlook.wake_at } else { Some(now) };
     let (blue, green) = counts(&observed, routes);
+    new.availability = availability(&observed, routes);
     if stays {
         // Its clocks as of now, so that the next cycle finds those that are shown.
         new.state = next.state;
@@ -324,7 +369,7 @@ fn notice(
     }
 }
 
-/// Whether the two look the same to an observer: only clocks differ.
+/// Whether an observer could not tell the two apart: only clocks differ.
 fn observably_equal(old: &Deployment, new: &Deployment) -> bool {
     let revisions = |state: &DeploymentState| (state.phase(), state.current(), state.deploying());
     revisions(&old.state) == revisions(&new.state)
@@ -355,17 +400,6 @@ fn moves(
     }
 }
 
-fn outcome(plan: &PlannedChange, new: &Deployment) -> HistoryOutcome {
-    match plan.transition.kind {
-        TransitionKind::RollBack | TransitionKind::InstantRollBack => HistoryOutcome::RolledBack,
-        // A call has done what was asked of it, even if the rollout waits from here on.
-        TransitionKind::Step if !plan.transition.by_request && !new.status.blockers.is_empty() => {
-            HistoryOutcome::Waiting
-        }
-        TransitionKind::Step | TransitionKind::Promotion => HistoryOutcome::Success,
-    }
-}
-
 fn event(plan: &PlannedChange, moves: &[(LifecyclePhase, LifecyclePhase)]) -> EventKind {
     match plan.transition.kind {
         TransitionKind::Promotion => EventKind::Promoted,
@@ -374,31 +408,5 @@ fn event(plan: &PlannedChange, moves: &[(LifecyclePhase, LifecyclePhase)]) -> Ev
         TransitionKind::Step if moves.iter().any(|(from, to)| from != to) => EventKind::Moved,
         TransitionKind::Step if plan.transition.by_request => EventKind::Updated,
         TransitionKind::Step => EventKind::Progressed,
-    }
-}
-
-fn entry(
-    number: i64,
-    (from, to): (LifecyclePhase, LifecyclePhase),
-    old: &Deployment,
-    new: &Deployment,
-    plan: &PlannedChange,
-    call: &RequestContext,
-) -> NewHistoryEntry {
-    // A promotion and a roll-back end the rollout: then only the old state names its revision.
-    let deploying = new.state.deploying().or(old.state.deploying());
-    NewHistoryEntry {
-        deployment: new.id,
-        number,
-        phase: plan.phase,
-        outcome: outcome(plan, new),
-        from: (!plan.creates()).then_some(from),
-        to,
-        revision: deploying.or(new.state.current()),
-        actor: call.actor.clone(),
-        reason: call.reason.clone(),
-        request: call.request.as_ref().map(|request| request.id),
-        status: new.status.clone(),
-        at: new.updated_at,
     }
 }

@@ -11,7 +11,9 @@ use crate::{
     Store,
     deployments::INSERT_DEPLOYMENT,
     error::{CreateRefusal, StoreError, UnitError},
-    record::{Deployment, Metadata, Operation, Revision, RevisionSpec, Status, Updated},
+    record::{
+        Deployment, Metadata, OpenEntries, Operation, Revision, RevisionSpec, Status, Updated,
+    },
     telemetry::InUnit as _,
     transaction::UnitTransaction,
     units::{
@@ -102,6 +104,7 @@ async fn create(
         deployment: before_the_first_write(id, new, &transition, now),
         routes: Vec::new(),
         endpoints: Vec::new(),
+        open_entries: OpenEntries::default(),
         due_at: None,
         now,
     };
@@ -151,6 +154,7 @@ fn before_the_first_write(
         sequence: 0,
         epoch: 0,
         status: Status::default(),
+        availability: None,
         created_at: now,
         updated_at: now,
         phase_started_at: now,

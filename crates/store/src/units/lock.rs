@@ -8,7 +8,7 @@ use viridian_strategy::{DeploymentId, Observed, ObservedRoute, Timestamp};
 use crate::{
     deployments::{LockedDeployment, LockedRows},
     error::StoreError,
-    record::{Deployment, Route, TableLine},
+    record::{Deployment, OpenEntries, Route, TableLine},
     transaction::UnitTransaction,
 };
 
@@ -17,6 +17,7 @@ pub(crate) struct Locked {
     pub(crate) deployment: Deployment,
     pub(crate) routes: Vec<Route>,
     pub(crate) endpoints: Vec<TableLine>,
+    pub(crate) open_entries: OpenEntries,
     pub(crate) due_at: Option<Timestamp>,
     pub(crate) now: Timestamp,
 }
@@ -100,12 +101,14 @@ impl Locked {
         let LockedDeployment {
             deployment,
             endpoints,
+            open_entries,
             due_at,
         } = locked;
         Self {
             deployment,
             routes,
             endpoints,
+            open_entries,
             due_at,
             now,
         }

@@ -251,8 +251,11 @@ fn change(held: Locked, changed: &BTreeSet<RouteId>) -> WriteSet {
         .collect();
     let done = reported.iter().filter(|route| is_done(route));
     let done = done.map(|route| route.view.id).collect();
+    // Of those that have ended only the ones that end by this are loaded and changed.
+    let failed = reported.iter().filter(|route| route.view.has_failed());
+    let failed = failed.map(|route| route.view.id).collect();
     // Reports decide nothing. They make the deployment due, and the next reconcile acts.
-    let plan = PlannedChange::of_reports(&held.deployment);
+    let plan = PlannedChange::of_reports(&held.deployment, failed);
     let mut set = held.write_set(&plan, &RequestContext::default());
     set.routes.reported = reported;
     set.routes.done = done;

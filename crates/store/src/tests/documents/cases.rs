@@ -4,14 +4,15 @@ use std::{collections::BTreeMap, time::Duration};
 
 use uuid::Uuid;
 use viridian_strategy::{
-    Blocker, Blockers, BlueGreen, DeploymentId, DeploymentState, GateAction, GateTimeout,
-    IntOrPercent, Policy, ReplicaCounts, RevisionId, RollingUpdate, Rollout, RolloutStep, RouteId,
-    SteadyPeriod, Stopwatch, Strategy, Timestamp, UnreadyRoutes,
+    Availability, Blocker, Blockers, BlueGreen, DeploymentId, DeploymentState, GateAction,
+    GateTimeout, IntOrPercent, Policy, ReplicaCounts, RevisionId, RollingUpdate, Rollout,
+    RolloutStep, RouteId, SteadyPeriod, Stopwatch, Strategy, Timestamp, UnreadyRoutes,
 };
 
 use crate::{
     Deployment, HealthCheck, Metadata, NewRevision, Promotion, Revision, RevisionSpec, RolledBack,
-    Status, Updated, record::TableLine,
+    RouteEffects, Status, Updated,
+    record::{OpenEntries, OpenEntry, OpenKind, TableLine},
 };
 
 /// The cases of one document, each with the name that it has in the golden file.
@@ -189,6 +190,7 @@ fn blockers() -> Cases<Blocker> {
             },
         ),
         ("evicted", Blocker::Evicted { evicted: 2 }),
+        ("terminating", Blocker::Terminating { left: 2 }),
     ]
 }
 
@@ -303,6 +305,18 @@ pub(super) fn deployments() -> Cases<Deployment> {
     ];
     let rollouts = rollouts().into_iter();
     cases.extend(rollouts.map(|(name, it)| (name, in_state(DeploymentState::Deploying(it)))));
+    let serving = |availability| Deployment {
+        availability: Some(availability),
+        ..in_state(DeploymentState::Ready {
+            current: revision(1),
+        })
+    };
+    cases.extend([
+        ("available", serving(Availability::Available)),
+        ("degraded", serving(Availability::Degraded)),
+        ("unavailable", serving(Availability::Unavailable)),
+        ("idle", serving(Availability::Idle)),
+    ]);
     // An event has its sequence for itself.
     for ((_, deployment), sequence) in cases.iter_mut().zip(7..) {
         deployment.sequence = sequence;
@@ -319,6 +333,38 @@ pub(super) fn all_metadata() -> Cases<Metadata> {
 
 pub(super) fn all_labels() -> Cases<BTreeMap<String, String>> {
     vec![("none", BTreeMap::new()), ("some", labels())]
+}
+
+pub(super) fn all_open_entries() -> Cases<OpenEntries> {
+    let entry = |kind| OpenEntry {
+        kind,
+        number: 4,
+        revision: Some(revision(1)),
+        attempts: 2,
+        count: 5,
+        effects: RouteEffects {
+            created: 1,
+            promoted: 2,
+            drained: 3,
+        },
+        at: at(9),
+    };
+    let waiting = OpenEntry {
+        revision: None,
+        count: 0,
+        effects: RouteEffects::default(),
+        ..entry(OpenKind::Waiting)
+    };
+    vec![
+        ("a wait", OpenEntries(vec![waiting])),
+        (
+            "a crash loop",
+            OpenEntries(vec![
+                entry(OpenKind::RouteFailed),
+                entry(OpenKind::RouteReplaced),
+            ]),
+        ),
+    ]
 }
 
 pub(super) fn endpoints() -> Cases<Vec<TableLine>> {
@@ -403,6 +449,7 @@ fn idle() -> Deployment {
         sequence: 7,
         epoch: 2,
         status: Status::default(),
+        availability: None,
         created_at: at(0),
         updated_at: at(8),
         phase_started_at: at(5),

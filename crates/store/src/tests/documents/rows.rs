@@ -17,7 +17,7 @@ use crate::{
     documents::Reply,
     events::insert_events,
     history::insert_moves,
-    record::{NewHistoryEntry, TableLine},
+    record::{NewHistoryEntry, OpenEntries, RouteEffects, TableLine},
     replies::{NewReply, StoredReply, insert_replies},
     revisions::insert_revisions,
     transaction::UnitTransaction,
@@ -29,6 +29,7 @@ struct Row {
     case: &'static str,
     deployment: Deployment,
     endpoints: Vec<TableLine>,
+    open_entries: OpenEntries,
 }
 
 #[apply(engines)]
@@ -41,6 +42,7 @@ async fn the_columns_of_a_deployment_have_the_golden_texts(#[case] engine: Engin
     write(&fixture, vec![insert_deployments(inserts.collect())]).await;
     let update = |row: &Row| NewState {
         endpoints: row.endpoints.clone(),
+        open_entries: row.open_entries.clone(),
         ..idle_state(row.deployment.clone())
     };
     let updates = update_deployments(rows.iter().map(update).collect());
@@ -84,6 +86,9 @@ async fn history_and_events_have_the_golden_texts(#[case] engine: Engine) {
         reason: String::new(),
         request: None,
         status,
+        effects: RouteEffects::default(),
+        count: 0,
+        failure: String::new(),
         at: cases::at(0),
     });
     writes.push(insert_moves(moves.collect()));
@@ -204,7 +209,7 @@ async fn write(fixture: &Fixture, writes: Vec<Write>) {
 fn rows() -> Vec<Row> {
     let (_, plain) = cases::deployments().swap_remove(0);
     let mut rows = Vec::new();
-    let mut add = |column, case, endpoints, deployment| {
+    let mut add_row = |column, case, endpoints, open_entries, deployment| {
         let n = 0x1000 + u128::try_from(rows.len()).expect("a number");
         let deployment = Deployment {
             id: DeploymentId(Uuid::from_u128(n)),
@@ -216,7 +221,14 @@ fn rows() -> Vec<Row> {
             case,
             deployment,
             endpoints,
+            open_entries,
         });
+    };
+    for (case, open) in cases::all_open_entries() {
+        add_row("open_entries", case, Vec::new(), open, plain.clone());
+    }
+    let mut add = |column, case, endpoints, deployment| {
+        add_row(column, case, endpoints, OpenEntries::default(), deployment);
     };
     let plain = || plain.clone();
     for (case, policy) in cases::policies() {
@@ -283,6 +295,7 @@ fn idle_state(deployment: Deployment) -> NewState {
         sequence: deployment.sequence,
         deployment,
         endpoints: Vec::new(),
+        open_entries: OpenEntries::default(),
         due_at: None,
     }
 }

@@ -1,0 +1,90 @@
+//! The number of routes of each kind, for the metrics.
+
+use diesel::{dsl::count_star, prelude::*};
+use viridian_engine::load;
+use viridian_strategy::{RouteHealth, RouteStatus, RouteTraffic};
+
+use crate::{
+    connection::StoreConnection,
+    deployments::CountBy,
+    error::StoreError,
+    schema::{deployments, routes},
+    types::Sql,
+};
+
+/// The routes in one state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteStateCounts {
+    /// The project, if each is counted; otherwise empty.
+    pub project: String,
+    /// Their lifecycle.
+    pub status: RouteStatus,
+    /// Their health.
+    pub health: RouteHealth,
+    /// Whether they take traffic.
+    pub traffic: RouteTraffic,
+    /// How many there are.
+    pub count: i64,
+}
+
+type StateRow = (Sql<RouteStatus>, Sql<RouteHealth>, Sql<RouteTraffic>, i64);
+
+impl StoreConnection {
+    /// Counts all routes that are not over, by their three statuses. It looks at each of
+    /// them.
+    pub(crate) async fn count_routes(
+        &mut self,
+        by: CountBy,
+    ) -> Result<Vec<RouteStateCounts>, StoreError> {
+        let statuses = (routes::status, routes::health, routes::traffic_status);
+        let (status, health, traffic) = statuses;
+        // Not as a list: what has one is prepared anew for each row on SQLite.
+        let is_live = status
+            .ne(Sql(RouteStatus::Terminated))
+            .and(status.ne(Sql(RouteStatus::FailedToStart)));
+        match by {
+            CountBy::All => {
+                let rows: Vec<StateRow> = load!(
+                    self,
+                    routes::table.filter(is_live).group_by(statuses).select((
+                        status,
+                        health,
+                        traffic,
+                        count_star()
+                    ))
+                )?;
+                let counts = rows.into_iter();
+                let counts = counts.map(|row| RouteStateCounts::of(String::new(), row));
+                Ok(counts.collect())
+            }
+            CountBy::Project => {
+                let project = deployments::project;
+                let rows: Vec<(String, StateRow)> = load!(
+                    self,
+                    routes::table
+                        .inner_join(
+                            deployments::table.on(deployments::id.eq(routes::deployment_id))
+                        )
+                        .filter(is_live)
+                        .group_by((project, status, health, traffic))
+                        .select((project, (status, health, traffic, count_star())))
+                )?;
+                let counts = rows.into_iter();
+                let counts = counts.map(|(project, row)| RouteStateCounts::of(project, row));
+                Ok(counts.collect())
+            }
+        }
+    }
+}
+
+impl RouteStateCounts {
+    fn of(project: String, (status, health, traffic, count): StateRow) -> Self {
+        Self {
+            project,
+            status: status.0,
+            health: health.0,
+            traffic: traffic.0,
+            count,
+        }
+    }
+}

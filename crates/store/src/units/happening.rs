@@ -1,0 +1,197 @@
+//! What a change adds to the history: its moves, what a look did without one, and what
+//! happened to routes.
+
+use std::collections::BTreeMap;
+
+use viridian_strategy::{
+    Blocker, LifecyclePhase, ObservedRoute, RevisionId, RouteActions, RouteStatus, TransitionKind,
+    lost_routes,
+};
+
+use crate::{
+    record::{Deployment, HistoryOutcome, NewHistoryEntry, Operation, Route, RouteEffects},
+    units::{RequestContext, change::PlannedChange},
+};
+
+/// A change that an observer can see.
+pub(super) struct Happening<'a> {
+    pub(super) old: &'a Deployment,
+    pub(super) new: &'a Deployment,
+    pub(super) plan: &'a PlannedChange,
+    pub(super) call: &'a RequestContext,
+    /// The routes after it.
+    pub(super) routes: &'a [Route],
+    pub(super) effects: RouteEffects,
+    pub(super) replacement: Option<Replacement>,
+}
+
+/// Routes that are replaced because they failed or were taken away.
+pub(super) struct Replacement {
+    revision: RevisionId,
+    count: u32,
+    failure: String,
+}
+
+impl Replacement {
+    /// What the new routes replace; None if they are additional ones.
+    pub(super) fn by(actions: &RouteActions, routes: &[Route]) -> Option<Self> {
+        // Nearly every change creates none.
+        let revision = actions.create.first()?.revision;
+        let views: Vec<ObservedRoute> = routes.iter().map(|route| route.view).collect();
+        let mut count = 0;
+        let mut replaced = Vec::new();
+        for new in &actions.create {
+            let lost: Vec<_> = lost_routes(&views, new.revision).map(|it| it.id).collect();
+            count += new.count.min(u32::try_from(lost.len()).unwrap_or(u32::MAX));
+            replaced.extend(lost);
+        }
+        let replaced = routes.iter().filter(|it| replaced.contains(&it.view.id));
+        (count > 0).then(|| Self {
+            revision,
+            count,
+            failure: first_failure(replaced),
+        })
+    }
+}
+
+impl Happening<'_> {
+    /// The entries of the history, not numbered yet. `waits` says whether a wait is open.
+    pub(super) fn entries(
+        &self,
+        moves: Vec<(LifecyclePhase, LifecyclePhase)>,
+        waits: bool,
+    ) -> Vec<NewHistoryEntry> {
+        if self.plan.reported {
+            return self.failures();
+        }
+        let last = moves.len().saturating_sub(1);
+        let mut entries: Vec<_> = moves.into_iter().map(|it| self.entry(it)).collect();
+        // Of two moves in one change the second one is where the routes go.
+        if let Some(entry) = entries.get_mut(last) {
+            entry.effects = self.effects;
+        } else {
+            entries.extend(self.look(waits));
+        }
+        entries
+    }
+
+    /// A look that made no move: recorded if it did something with routes, or if it goes on
+    /// with a wait.
+    fn look(&self, waits: bool) -> Option<NewHistoryEntry> {
+        let stays = self.new.state.phase();
+        let entry = NewHistoryEntry {
+            effects: self.effects,
+            ..self.entry((stays, stays))
+        };
+        let acts = self.effects != RouteEffects::default();
+        let goes_on = waits && entry.outcome == HistoryOutcome::Waiting;
+        if !acts && !goes_on {
+            return None;
+        }
+        let Some(Replacement {
+            revision,
+            count,
+            failure,
+        }) = &self.replacement
+        else {
+            return Some(entry);
+        };
+        Some(NewHistoryEntry {
+            phase: Operation::RouteReplaced,
+            revision: Some(*revision),
+            count: *count,
+            failure: failure.clone(),
+            ..entry
+        })
+    }
+
+    /// An entry for the failed routes of each revision.
+    fn failures(&self) -> Vec<NewHistoryEntry> {
+        let mut failed: BTreeMap<RevisionId, Vec<&Route>> = BTreeMap::new();
+        for route in self.plan.failed_routes(self.routes) {
+            failed.entry(route.view.revision).or_default().push(route);
+        }
+        let stays = self.new.state.phase();
+        let entry = |(revision, routes): (RevisionId, Vec<&Route>)| NewHistoryEntry {
+            phase: Operation::RouteFailed,
+            outcome: HistoryOutcome::Failed,
+            revision: Some(revision),
+            count: u32::try_from(routes.len()).unwrap_or(u32::MAX),
+            reason: how_it_ended(routes[0].view.status).to_owned(),
+            failure: first_failure(routes.iter().copied()),
+            actor: super::COORDINATOR.to_owned(),
+            ..self.entry((stays, stays))
+        };
+        failed.into_iter().map(entry).collect()
+    }
+
+    fn entry(&self, (from, to): (LifecyclePhase, LifecyclePhase)) -> NewHistoryEntry {
+        let Self {
+            old,
+            new,
+            plan,
+            call,
+            ..
+        } = self;
+        // A promotion and a roll-back end the rollout: then only the old state names its revision.
+        let deploying = new.state.deploying().or(old.state.deploying());
+        NewHistoryEntry {
+            deployment: new.id,
+            number: 0,
+            phase: plan.phase,
+            outcome: self.outcome(),
+            from: (!plan.creates()).then_some(from),
+            to,
+            revision: deploying.or(new.state.current()),
+            actor: call.actor.clone(),
+            reason: self.reason(),
+            request: call.request.as_ref().map(|request| request.id),
+            status: new.status.clone(),
+            effects: RouteEffects::default(),
+            count: 0,
+            failure: String::new(),
+            at: new.updated_at,
+        }
+    }
+
+    fn outcome(&self) -> HistoryOutcome {
+        match self.plan.transition.kind {
+            TransitionKind::RollBack | TransitionKind::InstantRollBack => {
+                HistoryOutcome::RolledBack
+            }
+            // A call has done what was asked of it, even if the rollout waits from here on.
+            TransitionKind::Step
+                if !self.plan.transition.by_request && !self.new.status.blockers.is_empty() =>
+            {
+                HistoryOutcome::Waiting
+            }
+            TransitionKind::Step | TransitionKind::Promotion => HistoryOutcome::Success,
+        }
+    }
+
+    /// The words of the call, or of the decision.
+    fn reason(&self) -> String {
+        let reason = &self.call.reason;
+        // A deletion is one entry from here to its end, which may be long in coming.
+        if reason.is_empty() && self.plan.phase == Operation::Delete {
+            let blockers = self.new.status.blockers.iter().map(Blocker::to_string);
+            return blockers.collect::<Vec<_>>().join("; ");
+        }
+        reason.clone()
+    }
+}
+
+/// The failure of the first route that has one.
+fn first_failure<'a>(routes: impl Iterator<Item = &'a Route>) -> String {
+    let mut failures = routes.map(|route| &route.failure);
+    let first = failures.find(|failure| !failure.is_empty());
+    first.cloned().unwrap_or_default()
+}
+
+/// Without a number: the entry may be of one route now, and of more later.
+fn how_it_ended(status: RouteStatus) -> &'static str {
+    match status {
+        RouteStatus::FailedToStart => "could not be started",
+        _ => "ended without having been drained",
+    }
+}
