@@ -20,9 +20,14 @@ fn deployments() -> Vec<Case> {
             "by everything",
             InitialState::Gate,
             r#"{"project":"contract","lifecycles":["DEPLOYMENT_LIFECYCLE_DEPLOYING"],
-                "subSteps":["DEPLOYMENT_SUB_STEP_AWAITING_PROMOTION"],"labelSelector":"!a","pageSize":1}"#,
+                "subSteps":["DEPLOYMENT_SUB_STEP_AWAITING_PROMOTION"],
+                "availabilities":["DEPLOYMENT_AVAILABILITY_AVAILABLE"],"labelSelector":"!a","pageSize":1}"#,
             done(&[
                 ("/deployments", "1 items"),
+                (
+                    "/deployments/0/availability",
+                    "DEPLOYMENT_AVAILABILITY_AVAILABLE",
+                ),
                 ("/deployments/0/lifecycle", "DEPLOYMENT_LIFECYCLE_DEPLOYING"),
             ]),
         ),
@@ -37,8 +42,10 @@ fn deployments() -> Vec<Case> {
             "everything wrong",
             InitialState::Nothing,
             r#"{"project":"a b","lifecycles":["DEPLOYMENT_LIFECYCLE_READY",0],"subSteps":[9],
-                "labelSelector":"a b","pageSize":501,"pageToken":"?"}"#,
+                "availabilities":[0,9],"labelSelector":"a b","pageSize":501,"pageToken":"?"}"#,
             invalid(&[
+                "availabilities[0]",
+                "availabilities[1]",
                 "label_selector",
                 "lifecycles[1]",
                 "page_size",

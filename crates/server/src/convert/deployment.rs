@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use viridian_proto::v1;
 use viridian_store::{Deployment, Metadata, NewDeployment};
-use viridian_strategy::{Blocker, BlockerCode, Lifecycle, MAX_REPLICAS, ReplicaCounts, SubStep};
+use viridian_strategy::{
+    Availability, Blocker, BlockerCode, Lifecycle, MAX_REPLICAS, ReplicaCounts, SubStep,
+};
 
 use super::{
     Violations,
@@ -119,6 +121,7 @@ pub(crate) fn deployment(deployment: Deployment) -> v1::Deployment {
         phase_start_time: Some(timestamp(deployment.phase_started_at)),
         deadline_time: deployment.deadline_at.map(timestamp),
         promote_time: deployment.promoted_at.map(timestamp),
+        availability: availability(deployment.availability).into(),
     }
 }
 
@@ -150,6 +153,17 @@ pub(crate) fn parse_sub_step(wire: v1::DeploymentSubStep) -> Option<SubStep> {
         v1::DeploymentSubStep::Provisioning => Some(SubStep::Provisioning),
         v1::DeploymentSubStep::AwaitingPromotion => Some(SubStep::AwaitingPromotion),
         v1::DeploymentSubStep::RollingBack => Some(SubStep::RollingBack),
+    }
+}
+
+/// How well a deployment serves, from the wire; none when it is not set.
+pub(crate) fn parse_availability(wire: v1::DeploymentAvailability) -> Option<Availability> {
+    match wire {
+        v1::DeploymentAvailability::Unspecified => None,
+        v1::DeploymentAvailability::Available => Some(Availability::Available),
+        v1::DeploymentAvailability::Degraded => Some(Availability::Degraded),
+        v1::DeploymentAvailability::Unavailable => Some(Availability::Unavailable),
+        v1::DeploymentAvailability::Idle => Some(Availability::Idle),
     }
 }
 
@@ -206,6 +220,17 @@ pub(crate) fn sub_step(sub_step: SubStep) -> v1::DeploymentSubStep {
         SubStep::Provisioning => v1::DeploymentSubStep::Provisioning,
         SubStep::AwaitingPromotion => v1::DeploymentSubStep::AwaitingPromotion,
         SubStep::RollingBack => v1::DeploymentSubStep::RollingBack,
+    }
+}
+
+/// How well a deployment serves, to the wire.
+fn availability(availability: Option<Availability>) -> v1::DeploymentAvailability {
+    match availability {
+        None => v1::DeploymentAvailability::Unspecified,
+        Some(Availability::Available) => v1::DeploymentAvailability::Available,
+        Some(Availability::Degraded) => v1::DeploymentAvailability::Degraded,
+        Some(Availability::Unavailable) => v1::DeploymentAvailability::Unavailable,
+        Some(Availability::Idle) => v1::DeploymentAvailability::Idle,
     }
 }
 

@@ -35,6 +35,11 @@ pub(crate) fn history_entry(entry: HistoryEntry) -> v1::HistoryEntry {
         attempts: entry.attempts.cast_signed(),
         create_time: Some(timestamp(entry.created_at)),
         update_time: Some(timestamp(entry.updated_at)),
+        created: count(entry.effects.created),
+        promoted: count(entry.effects.promoted),
+        drained: count(entry.effects.drained),
+        failure: entry.failure,
+        count: count(entry.count),
     }
 }
 
@@ -43,5 +48,11 @@ fn result(outcome: HistoryOutcome) -> v1::HistoryResult {
         HistoryOutcome::Success => v1::HistoryResult::Success,
         HistoryOutcome::Waiting => v1::HistoryResult::Waiting,
         HistoryOutcome::RolledBack => v1::HistoryResult::RolledBack,
+        HistoryOutcome::Failed => v1::HistoryResult::Failed,
     }
+}
+
+/// A count, which the wire has as a signed number.
+fn count(count: u32) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
 }

@@ -11,7 +11,7 @@ use viridian_strategy::{DeploymentId, Lifecycle, RouteId};
 use crate::{
     convert::{
         Violations,
-        deployment::{deployment, parse_lifecycle, parse_sub_step},
+        deployment::{deployment, parse_availability, parse_lifecycle, parse_sub_step},
         history::history_entry,
         reference::{check_name, parse_optional_revision},
         revision::revision,
@@ -36,10 +36,15 @@ pub(super) async fn deployments(
         violations.add("label_selector", why);
         LabelSelector::default()
     });
+    let mut states = format!("{:?} {:?}", message.lifecycles, message.sub_steps);
+    // Only where it is asked for: tokens of earlier programs are about lists without it.
+    if !message.availabilities.is_empty() {
+        states += &format!(" {:?}", message.availabilities);
+    }
     let query = [
         "deployments",
         message.project.as_str(),
-        &format!("{:?} {:?}", message.lifecycles, message.sub_steps),
+        &states,
         &message.label_selector,
     ];
     let page = PageRequest::parse(
@@ -215,6 +220,16 @@ fn parse_filter(
         match known.and_then(parse_sub_step) {
             Some(sub_step) => add_once(&mut filter.sub_steps, sub_step),
             None => violations.add(format!("sub_steps[{index}]"), "must be a sub-step"),
+        }
+    }
+    for (index, availability) in message.availabilities.iter().enumerate() {
+        let known = v1::DeploymentAvailability::try_from(*availability).ok();
+        match known.and_then(parse_availability) {
+            Some(availability) => add_once(&mut filter.availabilities, availability),
+            None => violations.add(
+                format!("availabilities[{index}]"),
+                "must be an availability",
+            ),
         }
     }
     if filter.lifecycles.is_empty() {
