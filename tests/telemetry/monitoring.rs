@@ -27,9 +27,10 @@ async fn a_rollout_moves_what_is_measured_and_is_a_line_a_move(#[case] engine: E
     refusal.expect_err("there is nothing to promote");
     env.bring_up().await;
     eventually("the gate is counted", async || {
-        let place = r#"{lifecycle="DEPLOYING",sub_step="AWAITING_PROMOTION",paused="false"}"#;
+        let place = r#"lifecycle="DEPLOYING",sub_step="AWAITING_PROMOTION",paused="false""#;
+        let series = format!(r#"viridian_deployments{{{place},availability="AVAILABLE"}}"#);
         let metrics = env.server.metrics().await;
-        (metrics.value(&format!("viridian_deployments{place}")) == 1.0).then_some(())
+        (metrics.value(&series) == 1.0).then_some(())
     })
     .await;
     env.promote().await;
@@ -235,11 +236,20 @@ async fn each_alert_fires_when_it_is_to_and_has_its_paragraph() {
             );
         }
         assert!(runbook.contains(&format!("\n## {alert}\n\n")), "{alert}");
-        let link = format!("runbook: docs/runbook.md#{}\n", alert.to_lowercase());
+        let link = format!("runbook_url: docs/runbook.md#{}\n", alert.to_lowercase());
         assert!(rules.contains(&link), "{link}");
     }
-    let paragraphs = runbook.lines().filter(|line| line.starts_with("## "));
+    let paragraphs = runbook
+        .lines()
+        .filter(|line| line.starts_with("## Viridian"));
     assert_eq!(paragraphs.count(), alerts.len(), "one each, and no other");
+    // Whoever sees a symptom and no alert finds the paragraph, too.
+    let (_, index) = runbook.split_once("\n## By symptom\n").expect("an index");
+    let (index, _) = index.split_once("\n## ").expect("paragraphs after it");
+    for alert in &alerts {
+        let link = format!("(#{})", alert.to_lowercase());
+        assert!(index.contains(&link), "{alert} has no symptom");
+    }
 }
 
 /// The names of metrics in a text.

@@ -65,6 +65,17 @@ pub(crate) struct ServeArgs {
     /// It has neither credentials nor TLS: keep it on an internal network.
     #[arg(long, env = "VIRIDIAN_METRICS_LISTEN", value_name = "HOST:PORT")]
     metrics_listen: Option<String>,
+    /// Give the metrics of deployments a label with their project.
+    ///
+    /// Each project is then as many time series more as there are states. The first 100
+    /// projects have their own, all others share "_other".
+    #[arg(
+        long,
+        env = "VIRIDIAN_METRICS_PROJECT_LABEL",
+        value_parser = BoolishValueParser::new(),
+        requires = "metrics_listen"
+    )]
+    metrics_project_label: bool,
     /// Also serve gRPC-Web, which browsers need.
     #[arg(long, env = "VIRIDIAN_GRPC_WEB", value_parser = BoolishValueParser::new())]
     grpc_web: bool,
@@ -180,6 +191,7 @@ impl ServeArgs {
         if let Some(listen) = &self.metrics_listen {
             config.metrics_listen = Some(resolve(listen).await?);
         }
+        config.metrics_project_label = self.metrics_project_label;
         config.watch = self.watch.into();
         config.coordinator = self.coordinator.into();
         // The former name still counts where the new one is not given.

@@ -36,6 +36,8 @@ pub struct Config {
     pub rpc_limits: RpcLimits,
     /// Where it serves metrics. None: nowhere.
     pub metrics_listen: Option<SocketAddr>,
+    /// Whether metrics of deployments are by project. For the whole process, once it is set.
+    pub metrics_project_label: bool,
     /// Whether it serves gRPC-Web, and to which pages.
     pub grpc_web: Option<GrpcWeb>,
     /// How much a watch buffers for a slow consumer.
@@ -61,6 +63,7 @@ impl Config {
             retention: Retention::default(),
             rpc_limits: RpcLimits::default(),
             metrics_listen: None,
+            metrics_project_label: false,
             grpc_web: None,
             watch: WatchLimits::default(),
             coordinator: CoordinatorLimits::default(),

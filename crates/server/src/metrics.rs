@@ -1,6 +1,7 @@
 //! The metrics of the server, by name and meaning. Those of the store are in
 //! [`viridian_store::describe_metrics`]. Names follow Prometheus; times are in seconds.
 
+mod census;
 mod endpoint;
 mod gauges;
 
@@ -39,8 +40,12 @@ pub(crate) const CYCLES_FAILED: &str = "viridian_cycles_failed_total";
 pub(crate) const HEALTH_SILENCED: &str = "viridian_health_silenced_total";
 /// Deployments that are set aside because their cycle failed.
 pub(crate) const SET_ASIDE: &str = "viridian_deployments_set_aside";
-/// Deployments, by `lifecycle`, `sub_step` and `paused`.
+/// Deployments, by `lifecycle`, `sub_step`, `paused` and `availability`.
 const DEPLOYMENTS: &str = "viridian_deployments";
+/// Deployments whose routes keep failing.
+const BACKING_OFF: &str = "viridian_deployments_backing_off";
+/// Routes that are not over, by `status`, `health` and `traffic`.
+const ROUTES: &str = "viridian_routes";
 /// How long a deployment has been in a step, the longest, by `lifecycle` and `sub_step`.
 const OLDEST: &str = "viridian_deployments_oldest_seconds";
 /// How far a deployment is past its deadline, the furthest, by `lifecycle` and `sub_step`.
@@ -130,7 +135,15 @@ fn describe_deployments() {
         SET_ASIDE,
         "Deployments that this server has set aside because their cycle failed."
     );
-    describe_gauge!(DEPLOYMENTS, "Deployments, by lifecycle and sub-step.");
+    describe_gauge!(
+        DEPLOYMENTS,
+        "Deployments, by lifecycle and sub-step, and by how well they serve."
+    );
+    describe_gauge!(
+        BACKING_OFF,
+        "Deployments whose routes keep failing, so that the next ones wait."
+    );
+    describe_gauge!(ROUTES, "Routes that are not over, by their statuses.");
     describe_gauge!(
         OLDEST,
         Unit::Seconds,

@@ -49,6 +49,10 @@ impl Server {
         let mut tasks = TaskSet::new(shutdown.clone());
         let feeds = Feeds::new(database.clone(), config.watch);
         if let Some(on) = config.metrics_listen {
+            // First: counters begin at 0 with their labels.
+            if config.metrics_project_label {
+                viridian_store::label_projects();
+            }
             let gauges = ScrapeGauges::new(database.clone(), feeds.clone());
             tasks.spawn_loop(BackgroundTask::Metrics, metrics_endpoint(on, gauges).await?);
         }

@@ -5,12 +5,11 @@ use std::time::{Duration, Instant};
 use metrics::gauge;
 use tokio::{sync::Mutex, time::timeout};
 use viridian_feeds::Feeds;
-use viridian_store::{Backlog, StateCounts, Store, StoreError};
-use viridian_strategy::{Lifecycle, SubStep, Timestamp};
+use viridian_store::{Backlog, CountBy, Store, StoreError, labels_projects};
 
 use super::{
-    CONNECTIONS_IN_USE, CONNECTIONS_LIMIT, DATABASE_UP, DEPLOYMENTS, DUE, DUE_LAG, EVENTS_BEHIND,
-    OLDEST, OVERDUE, WATCHES, WATCHES_BEHIND,
+    CONNECTIONS_IN_USE, CONNECTIONS_LIMIT, DATABASE_UP, DUE, DUE_LAG, EVENTS_BEHIND, WATCHES,
+    WATCHES_BEHIND, census::CensusGauges,
 };
 
 /// Queries the gauges, and the expensive ones not at each scrape.
@@ -25,6 +24,7 @@ pub(crate) struct ScrapeGauges {
 struct CensusAge {
     at: Option<Instant>,
     took: Duration,
+    gauges: CensusGauges,
 }
 
 impl ScrapeGauges {
@@ -71,12 +71,14 @@ impl ScrapeGauges {
         }
         // Timed, so that the next count comes only after a hundred times as long.
         let begun = Instant::now();
-        let (census, now) = self.database.census().await?;
-        *counted = CensusAge {
-            at: Some(Instant::now()),
-            took: begun.elapsed(),
+        let by = match labels_projects() {
+            true => CountBy::Project,
+            false => CountBy::All,
         };
-        show(&census, now);
+        let census = self.database.census(by).await?;
+        counted.at = Some(Instant::now());
+        counted.took = begun.elapsed();
+        counted.gauges.show(&census);
         Ok(())
     }
 }
@@ -89,40 +91,6 @@ impl CensusAge {
         self.at.is_some_and(|at| at.elapsed() < rest)
     }
 }
-
-/// Sets the gauges of all steps. A step without deployments is set to 0.
-fn show(census: &[StateCounts], now: Timestamp) {
-    for (lifecycle, sub_step) in LIFECYCLE_STEPS {
-        let here = |it: &&StateCounts| (it.lifecycle, it.sub_step) == (lifecycle, sub_step);
-        let (lifecycle, sub_step) = (lifecycle.as_str(), sub_step.map_or("", SubStep::as_str));
-        for paused in [false, true] {
-            let count = census.iter().filter(here).find(|it| it.paused == paused);
-            let labels = [
-                ("lifecycle", lifecycle),
-                ("sub_step", sub_step),
-                ("paused", if paused { "true" } else { "false" }),
-            ];
-            gauge!(DEPLOYMENTS, &labels).set(count.map_or(0, |it| it.count) as f64);
-        }
-        // A paused deployment stands still on purpose.
-        let moving = census.iter().filter(here).find(|it| !it.paused);
-        let labels = [("lifecycle", lifecycle), ("sub_step", sub_step)];
-        let oldest = moving.map_or(Duration::ZERO, |it| now.since(it.since));
-        gauge!(OLDEST, &labels).set(oldest.as_secs_f64());
-        let deadline = moving.and_then(|it| it.deadline);
-        let overdue = deadline.map_or(Duration::ZERO, |at| now.since(at));
-        gauge!(OVERDUE, &labels).set(overdue.as_secs_f64());
-    }
-}
-
-const LIFECYCLE_STEPS: [(Lifecycle, Option<SubStep>); 6] = [
-    (Lifecycle::Pending, None),
-    (Lifecycle::Ready, None),
-    (Lifecycle::Deploying, Some(SubStep::Provisioning)),
-    (Lifecycle::Deploying, Some(SubStep::AwaitingPromotion)),
-    (Lifecycle::Deploying, Some(SubStep::RollingBack)),
-    (Lifecycle::Destroying, None),
-];
 
 /// Prometheus gives up after ten seconds by default.
 const SCRAPE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -137,6 +105,7 @@ mod tests {
         let ago = |ago, took| CensusAge {
             at: Instant::now().checked_sub(ago),
             took,
+            gauges: CensusGauges::default(),
         };
         let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
         assert!(!CensusAge::default().is_fresh(), "never");
