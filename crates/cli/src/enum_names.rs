@@ -1,8 +1,8 @@
 //! Short names of the API's enum values: `READY`, `MANUAL_GATE`.
 
 use viridian_proto::v1::{
-    BlockerCode, Deployment, DeploymentEventKind, DeploymentLifecycle, DeploymentSubStep,
-    HistoryResult, RouteHealthStatus, RouteStatus, RouteTrafficStatus,
+    BlockerCode, Deployment, DeploymentAvailability, DeploymentEventKind, DeploymentLifecycle,
+    DeploymentSubStep, HistoryResult, RouteHealthStatus, RouteStatus, RouteTrafficStatus,
 };
 
 /// `PROJECT/NAME` of a deployment.
@@ -17,6 +17,39 @@ pub(crate) fn state(deployment: &Deployment) -> String {
         DeploymentSubStep::Unspecified => name.to_owned(),
         step => format!("{name} / {}", sub_step(step)),
     }
+}
+
+/// How well a deployment serves: `DEGRADED`.
+pub(crate) fn availability(availability: DeploymentAvailability) -> &'static str {
+    let unspecified = DeploymentAvailability::Unspecified.as_str_name();
+    short(availability.as_str_name(), unspecified)
+}
+
+/// Reads how well a deployment serves, as people type it: `unavailable`.
+pub(crate) fn parse_availability(text: &str) -> Result<DeploymentAvailability, EnumNameError> {
+    let all = (1..).map_while(|number| DeploymentAvailability::try_from(number).ok());
+    parse(text, all, availability)
+}
+
+/// Whether a deployment that has served before has too few ready replicas, or none.
+pub(crate) fn serves_badly(deployment: &Deployment) -> bool {
+    use DeploymentAvailability::{Degraded, Unavailable};
+    use DeploymentLifecycle::{Deploying, Ready};
+    matches!(deployment.lifecycle(), Ready | Deploying)
+        && matches!(deployment.availability(), Degraded | Unavailable)
+}
+
+/// What stands behind the state: `, UNAVAILABLE, paused`. Empty if all is well: a state
+/// alone does not say that a deployment serves.
+pub(crate) fn state_remarks(deployment: &Deployment) -> String {
+    let mut remarks = String::new();
+    if serves_badly(deployment) {
+        remarks += &format!(", {}", availability(deployment.availability()));
+    }
+    if deployment.paused {
+        remarks += ", paused";
+    }
+    remarks
 }
 
 /// The lifecycle of a deployment: `READY`.
@@ -130,6 +163,30 @@ mod tests {
             error.to_string(),
             "unknown value; expected one of: pending, ready, deploying, destroying, destroyed"
         );
+    }
+
+    #[test]
+    fn c1_a_state_alone_does_not_say_that_all_is_well() {
+        use viridian_proto::v1::DeploymentAvailability::{
+            Available, Degraded, Idle, Unavailable, Unspecified,
+        };
+        let mut deployment = Deployment::default();
+        deployment.set_lifecycle(DeploymentLifecycle::Ready);
+        for (availability, remarks) in [
+            (Unspecified, ""),
+            (Available, ""),
+            (Idle, ""),
+            (Degraded, ", DEGRADED"),
+            (Unavailable, ", UNAVAILABLE"),
+        ] {
+            deployment.set_availability(availability);
+            assert_eq!(super::state_remarks(&deployment), remarks);
+        }
+        deployment.paused = true;
+        assert_eq!(super::state_remarks(&deployment), ", UNAVAILABLE, paused");
+        // One that comes up for the first time has nothing to serve with yet.
+        deployment.set_lifecycle(DeploymentLifecycle::Pending);
+        assert_eq!(super::state_remarks(&deployment), ", paused");
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! `viridian deployment list`.
 
 use clap::Args;
-use viridian_proto::v1::{DeploymentLifecycle, ListDeploymentsRequest, ListDeploymentsResponse};
+use viridian_proto::v1::{
+    DeploymentAvailability, DeploymentLifecycle, ListDeploymentsRequest, ListDeploymentsResponse,
+};
 
 use super::{CliSession, DeploymentError, read, show};
 use crate::enum_names;
@@ -15,6 +17,14 @@ pub(super) struct ListArgs {
     /// [default: all but destroyed].
     #[arg(long = "lifecycle", value_name = "LIFECYCLE", value_parser = enum_names::parse_lifecycle)]
     lifecycles: Vec<DeploymentLifecycle>,
+    /// Show only deployments that serve like this: available, degraded, unavailable,
+    /// or idle; may be repeated.
+    #[arg(
+        long = "availability",
+        value_name = "AVAILABILITY",
+        value_parser = enum_names::parse_availability
+    )]
+    availabilities: Vec<DeploymentAvailability>,
     /// Show only deployments whose labels match all conditions, like tier=web,
     /// tier!=db, tier in (web,db), tier, or !tier, separated by commas.
     #[arg(long)]
@@ -26,6 +36,7 @@ pub(super) async fn run(args: ListArgs, session: &CliSession) -> Result<(), Depl
     let request = ListDeploymentsRequest {
         project: args.project.unwrap_or_default(),
         lifecycles: args.lifecycles.iter().map(|&it| it.into()).collect(),
+        availabilities: args.availabilities.iter().map(|&it| it.into()).collect(),
         label_selector: args.selector.unwrap_or_default(),
         ..ListDeploymentsRequest::default()
     };

@@ -1,10 +1,11 @@
-//! `viridian top`: the deployments in progress.
+//! `viridian top`: the deployments in progress, and those that serve badly.
 
-use std::{process::ExitCode, time::Duration};
+use std::{collections::HashSet, process::ExitCode, time::Duration};
 
 use clap::Args;
 use viridian_proto::v1::{
-    Deployment, DeploymentLifecycle, ListDeploymentsRequest, ListDeploymentsResponse,
+    Deployment, DeploymentAvailability, DeploymentLifecycle, ListDeploymentsRequest,
+    ListDeploymentsResponse,
 };
 
 use crate::{
@@ -69,18 +70,31 @@ async fn watch(args: TopArgs) -> Result<(), DeploymentError> {
     })
 }
 
-/// The deployments in progress, oldest first.
+/// The deployments in progress and those that serve badly, oldest first.
 async fn read_in_progress(
     client: &mut DeploymentClient,
     project: &str,
 ) -> Result<Vec<Deployment>, DeploymentError> {
-    use DeploymentLifecycle::{Deploying, Destroying, Pending};
-    let request = ListDeploymentsRequest {
+    use DeploymentAvailability::{Degraded, Unavailable};
+    use DeploymentLifecycle::{Deploying, Destroying, Pending, Ready};
+    let moving = ListDeploymentsRequest {
         project: project.to_owned(),
         lifecycles: [Pending, Deploying, Destroying].map(i32::from).to_vec(),
         ..ListDeploymentsRequest::default()
     };
-    Ok(show::in_progress(read::deployments(client, request).await?))
+    // Those that are READY and serve well are nearly all: they are not read.
+    let serving_badly = ListDeploymentsRequest {
+        project: project.to_owned(),
+        lifecycles: vec![Ready.into()],
+        availabilities: [Degraded, Unavailable].map(i32::from).to_vec(),
+        ..ListDeploymentsRequest::default()
+    };
+    let mut deployments = read::deployments(client, moving).await?;
+    deployments.extend(read::deployments(client, serving_badly).await?);
+    // One that became READY between the two reads is in both.
+    let mut seen = HashSet::new();
+    deployments.retain(|it| seen.insert(it.id.clone()));
+    Ok(show::in_progress(deployments))
 }
 
 /// Faster updates cannot be seen, and would load the server.

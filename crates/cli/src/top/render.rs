@@ -8,11 +8,12 @@ use ratatui::{
     text::Line,
     widgets::{Row, Table},
 };
-use viridian_proto::v1::Deployment;
+use viridian_proto::v1::{Deployment, DeploymentLifecycle};
 
 use crate::{
     deployment::show::{InProgress, OutputStyle},
-    table::clean,
+    enum_names::serves_badly,
+    table::{clean, counted},
 };
 
 /// The state of the live table.
@@ -55,12 +56,27 @@ pub(super) fn render(frame: &mut Frame<'_>, model: &TopModel, now: Timestamp) {
             .red()
             .bold(),
         (0, None) => Line::from("no deployments in progress").green(),
-        (1, None) => Line::from("1 deployment in progress").bold(),
-        (count, None) => Line::from(format!("{count} deployments in progress")).bold(),
+        (_, None) => Line::from(summary(&model.deployments)).bold(),
     };
     frame.render_widget(title, top);
     frame.render_widget(table(rows, model.scrolled), middle);
     frame.render_widget(Line::from("↑↓ scroll   q quit").dim(), bottom);
+}
+
+/// `2 deployments in progress, 1 serves badly`. One may be both.
+fn summary(deployments: &[Deployment]) -> String {
+    let ready = |it: &&Deployment| it.lifecycle() == DeploymentLifecycle::Ready;
+    let moving = deployments.len() - deployments.iter().filter(ready).count();
+    let moving = match moving {
+        0 => "no deployments".to_owned(),
+        count => counted(count as u64, "deployment"),
+    };
+    let badly = deployments.iter().filter(|it| serves_badly(it)).count();
+    match badly {
+        0 => format!("{moving} in progress"),
+        1 => format!("{moving} in progress, 1 serves badly"),
+        count => format!("{moving} in progress, {count} serve badly"),
+    }
 }
 
 fn table(rows: Vec<InProgress>, scrolled: usize) -> Table<'static> {
@@ -80,6 +96,9 @@ fn table(rows: Vec<InProgress>, scrolled: usize) -> Table<'static> {
         Constraint::Min(10),
     ];
     let style = |it: &InProgress| match it.state.as_str() {
+        state if state.contains("AVAILABLE") || state.contains("DEGRADED") => {
+            Style::new().fg(Color::Red)
+        }
         state if state.contains("ROLLING_BACK") => Style::new().fg(Color::Red),
         state if state.contains("AWAITING_PROMOTION") => Style::new().fg(Color::Magenta),
         state if state.contains("DESTROYING") => Style::new().fg(Color::DarkGray),
@@ -97,6 +116,8 @@ fn table(rows: Vec<InProgress>, scrolled: usize) -> Table<'static> {
 #[cfg(test)]
 mod tests {
     use ratatui::{Terminal, backend::TestBackend};
+
+    use viridian_proto::v1::DeploymentAvailability;
 
     use super::*;
     use crate::deployment::show::fixture;
@@ -127,5 +148,27 @@ mod tests {
         for (columns, lines) in [(1, 1), (10, 2), (300, 100)] {
             picture(&model, columns, lines);
         }
+    }
+
+    #[test]
+    fn c1_what_serves_badly_is_counted_beside_what_is_in_progress() {
+        let mut gate = fixture::at_the_gate();
+        assert_eq!(summary(&[gate.clone()]), "1 deployment in progress");
+        gate.set_availability(DeploymentAvailability::Degraded);
+        assert_eq!(
+            summary(&[gate.clone()]),
+            "1 deployment in progress, 1 serves badly"
+        );
+        let mut broken = fixture::at_the_gate();
+        broken.set_lifecycle(DeploymentLifecycle::Ready);
+        broken.set_availability(DeploymentAvailability::Unavailable);
+        assert_eq!(
+            summary(&[broken.clone()]),
+            "no deployments in progress, 1 serves badly"
+        );
+        assert_eq!(
+            summary(&[gate.clone(), gate, broken]),
+            "2 deployments in progress, 3 serve badly"
+        );
     }
 }

@@ -1,7 +1,9 @@
 //! Deployments as text.
 
 use prost_types::Timestamp;
-use viridian_proto::v1::{Blocker, Deployment, DeploymentLifecycle, ReplicaCounts};
+use viridian_proto::v1::{
+    Blocker, Deployment, DeploymentAvailability, DeploymentLifecycle, ReplicaCounts,
+};
 
 use super::{
     OutputStyle, RevisionNames,
@@ -24,6 +26,7 @@ pub(crate) fn one(
         ("Deployment", style.strong(&qualified_name(deployment))),
         ("State", state(deployment, style)),
     ];
+    rows.extend(serves(deployment).map(|how| ("Serves", how)));
     if !deployment.blockers.is_empty() {
         rows.push(("Waits for", blockers(&deployment.blockers, style)));
     }
@@ -101,7 +104,7 @@ pub(crate) fn change(deployment: &Deployment) -> String {
     let mut text = format!(
         "{}{}, blue {}",
         enum_names::state(deployment),
-        if deployment.paused { ", paused" } else { "" },
+        enum_names::state_remarks(deployment),
         ready(deployment.blue.as_ref(), target)
     );
     if deployment.lifecycle() == DeploymentLifecycle::Deploying {
@@ -131,6 +134,19 @@ fn state(deployment: &Deployment, style: OutputStyle) -> String {
         .as_ref()
         .map_or_else(String::new, |at| format!(" for {}", since(at, style.now)));
     format!("{}{since}", style.state(deployment))
+}
+
+/// How well it serves, if anything is asked of it.
+fn serves(deployment: &Deployment) -> Option<String> {
+    let name = match deployment.availability() {
+        DeploymentAvailability::Unspecified => return None,
+        availability => enum_names::availability(availability),
+    };
+    Some(match deployment.availability() {
+        DeploymentAvailability::Degraded => format!("{name}: too few replicas are ready"),
+        DeploymentAvailability::Unavailable => format!("{name}: no replica is ready"),
+        _ => name.to_owned(),
+    })
 }
 
 /// `2/3`: ready replicas of the target.

@@ -25,7 +25,7 @@ pub(crate) fn history(
             transition(it),
             revisions.number(&it.revision_id),
             clean(&it.actor),
-            clean(&it.reason),
+            why(it),
         ]
     };
     table(
@@ -36,6 +36,34 @@ pub(crate) fn history(
     )
 }
 
+/// The reason, with what happened to routes: `could not be started (3 routes): no such
+/// image`.
+pub(crate) fn why(entry: &HistoryEntry) -> String {
+    let mut why = clean(&entry.reason);
+    let effects = [
+        (entry.created, "created"),
+        (entry.promoted, "promoted"),
+        (entry.drained, "drained"),
+    ];
+    let done = effects.iter().filter(|(count, _)| *count > 0);
+    let mut notes: Vec<_> = done
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
+    // What a failure did is told by its count: it creates none.
+    if notes.is_empty() && entry.count > 0 {
+        let noun = if entry.count == 1 { "route" } else { "routes" };
+        notes.push(format!("{} {noun}", entry.count));
+    }
+    if !notes.is_empty() {
+        let space = if why.is_empty() { "" } else { " " };
+        why += &format!("{space}({})", notes.join(", "));
+    }
+    if !entry.failure.is_empty() {
+        why += &format!(": {}", clean(&entry.failure));
+    }
+    why
+}
+
 fn result(entry: &HistoryEntry, style: OutputStyle) -> String {
     let name = enum_names::result(entry.result());
     let name = match entry.attempts {
@@ -44,7 +72,7 @@ fn result(entry: &HistoryEntry, style: OutputStyle) -> String {
     };
     match entry.result() {
         HistoryResult::Success => style.good(&name),
-        HistoryResult::RolledBack => style.bad(&name),
+        HistoryResult::RolledBack | HistoryResult::Failed => style.bad(&name),
         HistoryResult::Waiting | HistoryResult::Unspecified => style.waiting(&name),
     }
 }

@@ -29,10 +29,13 @@ impl InProgress {
     pub(crate) fn new(deployment: &Deployment, style: OutputStyle) -> Self {
         let target = deployment.target_replicas;
         let is_deploying = deployment.lifecycle() == DeploymentLifecycle::Deploying;
-        let paused = if deployment.paused { ", paused" } else { "" };
         Self {
             deployment: qualified_name(deployment),
-            state: format!("{}{paused}", enum_names::state(deployment)),
+            state: format!(
+                "{}{}",
+                enum_names::state(deployment),
+                enum_names::state_remarks(deployment)
+            ),
             age: deployment
                 .phase_start_time
                 .as_ref()
@@ -97,13 +100,15 @@ pub(crate) fn in_progress(mut deployments: Vec<Deployment>) -> Vec<Deployment> {
     deployments
 }
 
-/// A PENDING deployment without a revision is idle: nothing will happen to it.
+/// A PENDING deployment without a revision is idle: nothing will happen to it. A READY one
+/// that serves badly is on its way to serve well.
 fn is_in_progress(deployment: &Deployment) -> bool {
-    use DeploymentLifecycle::{Deploying, Destroying, Pending};
+    use DeploymentLifecycle::{Deploying, Destroying, Pending, Ready};
     let mut codes = deployment.blockers.iter().map(|it| it.code());
     match deployment.lifecycle() {
         Deploying | Destroying => true,
         Pending => codes.all(|code| code != BlockerCode::NoRevision),
+        Ready => enum_names::serves_badly(deployment),
         _ => false,
     }
 }
@@ -129,7 +134,7 @@ fn waits_for(deployment: &Deployment) -> String {
 
 #[cfg(test)]
 mod tests {
-    use viridian_proto::v1::{Blocker, DeploymentSubStep};
+    use viridian_proto::v1::{Blocker, DeploymentAvailability, DeploymentSubStep};
 
     use super::{super::fixture, *};
 
@@ -156,5 +161,10 @@ mod tests {
             in_progress_table(&[], fixture::plain()),
             "no deployments in progress"
         );
+        let mut broken = all[1].clone();
+        broken.set_availability(DeploymentAvailability::Unavailable);
+        let rows = in_progress(vec![broken]);
+        let table = in_progress_table(&rows, fixture::plain());
+        assert!(table.contains("READY, UNAVAILABLE"), "{table}");
     }
 }

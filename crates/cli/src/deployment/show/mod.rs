@@ -15,7 +15,7 @@ mod routes;
 pub(crate) use self::{
     age::{countdown, since},
     deployment::{blockers, change, many, one},
-    history::{history, transition},
+    history::{history, transition, why},
     in_progress::{InProgress, in_progress, in_progress_table},
     output_style::OutputStyle,
     revisions::{RevisionNames, revisions},

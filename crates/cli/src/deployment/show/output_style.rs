@@ -26,18 +26,19 @@ impl OutputStyle {
         }
     }
 
-    /// Lifecycle, sub-step, and `paused`.
+    /// Lifecycle, sub-step, how badly it serves, and `paused`.
     pub(crate) fn state(self, deployment: &Deployment) -> String {
         let state = self.paint(enum_names::state(deployment));
         let state = match (deployment.lifecycle(), deployment.sub_step()) {
             (_, DeploymentSubStep::RollingBack) => state.red(),
             (_, DeploymentSubStep::AwaitingPromotion) => state.magenta(),
+            (DeploymentLifecycle::Ready, _) if enum_names::serves_badly(deployment) => state.red(),
             (DeploymentLifecycle::Ready, _) => state.green(),
             (DeploymentLifecycle::Destroyed | DeploymentLifecycle::Destroying, _) => state.dim(),
             _ => state.yellow(),
         };
-        let paused = if deployment.paused { ", paused" } else { "" };
-        format!("{state}{}", self.paint(paused).yellow())
+        let remarks = enum_names::state_remarks(deployment);
+        format!("{state}{}", self.paint(remarks).yellow())
     }
 
     pub(crate) fn status(self, status: RouteStatus) -> String {

@@ -50,6 +50,10 @@ fn title(deployment: &Deployment, now: Timestamp) -> Line<'static> {
     if let Some(at) = &deployment.phase_start_time {
         spans.push(Span::from(format!("  for {}", since(at, now))));
     }
+    if enum_names::serves_badly(deployment) {
+        let availability = enum_names::availability(deployment.availability());
+        spans.push(Span::from(format!("  {availability}")).red().bold());
+    }
     if deployment.paused {
         spans.push(Span::from("  PAUSED").yellow().bold());
     }

@@ -9,7 +9,7 @@ use viridian_proto::v1::{HistoryEntry, HistoryResult};
 
 use super::super::model::WatchModel;
 use crate::{
-    deployment::show::{since, transition},
+    deployment::show::{since, transition, why},
     table::clean,
 };
 
@@ -22,13 +22,13 @@ pub(super) fn timeline(model: &WatchModel, now: Timestamp, lines: usize) -> Vec<
 fn line(entry: &HistoryEntry, model: &WatchModel, now: Timestamp) -> Line<'static> {
     let colour = match entry.result() {
         HistoryResult::Success => Color::Green,
-        HistoryResult::RolledBack => Color::Red,
+        HistoryResult::RolledBack | HistoryResult::Failed => Color::Red,
         HistoryResult::Waiting | HistoryResult::Unspecified => Color::Yellow,
     };
     let age = entry.create_time.as_ref().map(|at| since(at, now));
-    let why = match entry.reason.as_str() {
-        "" => String::new(),
-        reason => format!(": {}", clean(reason)),
+    let why = match why(entry) {
+        why if why.is_empty() => why,
+        why => format!(": {why}"),
     };
     Line::from(vec![
         Span::from(format!("{:>6}  ", age.unwrap_or_default())).dim(),
