@@ -63,6 +63,7 @@ mod story;
 mod supervision;
 mod telemetry;
 mod terms;
+mod truth;
 mod update;
 mod verbs;
 mod watch;
