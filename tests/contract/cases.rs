@@ -1,5 +1,6 @@
 //! The cases, by what their methods are for.
 
+mod apply;
 mod life;
 mod lists;
 mod reports;
@@ -17,6 +18,7 @@ use super::{
 pub(super) fn all() -> Vec<Case> {
     let mut cases = Vec::new();
     cases.extend(life::cases());
+    cases.extend(apply::cases());
     cases.extend(lists::cases());
     cases.extend(revisions::cases());
     cases.extend(rollout::cases());

@@ -134,6 +134,7 @@ fn rollout(id: &str) -> CreateRevisionRequest {
             ..RevisionSpec::default()
         }),
         activate: true,
+        force_new: true,
         request_id: Uuid::now_v7().to_string(),
         ..CreateRevisionRequest::default()
     }

@@ -1,6 +1,8 @@
 //! Conversions between wire and domain, one file an aggregate. What comes in is
 //! parsed, with every violation at once; what goes out cannot fail.
 
+pub(crate) mod apply;
+mod changes;
 pub(crate) mod deployment;
 pub(crate) mod event;
 pub(crate) mod history;

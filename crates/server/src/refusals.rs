@@ -3,7 +3,8 @@
 use tonic::{Code, Status};
 use tonic_types::{FieldViolation, PreconditionViolation, StatusExt as _};
 use viridian_store::{
-    ActivateRefusal, CreateRefusal, PromoteRefusal, RollBackRefusal, UnitError, UpdateRefusal,
+    ActivateRefusal, ApplyRefusal, CreateRefusal, PromoteRefusal, RollBackRefusal, UnitError,
+    UpdateRefusal,
 };
 use viridian_strategy::{
     Blocker, Lifecycle, MAX_REPLICAS, RevisionId,
@@ -95,6 +96,18 @@ impl IntoStatus for UpdateRefusal<SpecConflict> {
                  policy.blue_green.gate_timeout as a whole in the mask",
                 subject,
             ),
+        }
+    }
+}
+
+impl IntoStatus for ApplyRefusal<SpecConflict> {
+    fn into_status(self, subject: &str) -> Status {
+        match self {
+            Self::Update(refusal) => refusal.into_status(subject),
+            Self::Activate(rejection) => {
+                not_activated(rejection, "`supersede` gives it up", subject)
+            }
+            Self::Missing => not_found(ResourceKind::Deployment, subject),
         }
     }
 }

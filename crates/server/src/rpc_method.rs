@@ -80,6 +80,7 @@ const METHODS: &[RpcMethod] = methods! {
         "PauseDeployment": [unary] PROMOTE,
         "ResumeDeployment": [unary] PROMOTE,
         "CreateDeployment": [unary] OPERATE,
+        "ApplyDeployment": [unary] OPERATE,
         "UpdateDeployment": [unary] OPERATE,
         "DeleteDeployment": [unary] OPERATE,
         "CreateRevision": [unary] OPERATE,

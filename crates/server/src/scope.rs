@@ -153,6 +153,32 @@ impl Scope {
         found.ok_or_else(|| not_found(ResourceKind::Deployment, text))
     }
 
+    /// The same for a call that is also about a deployment whose end has begun, although
+    /// its name is free.
+    pub(crate) async fn resolve_ending(
+        &self,
+        call: &RequestContext,
+        text: &str,
+        mut violations: Violations,
+    ) -> Result<DeploymentId, Status> {
+        let reference = parse_deployment("deployment", text, &mut violations);
+        violations.finish()?;
+        let found = self.resolve_for(call, text, Violations::default()).await;
+        let (Err(_), Some(DeploymentReference::Name { project, name })) = (&found, &reference)
+        else {
+            return found;
+        };
+        if !self.caller.may_see(project) {
+            return found;
+        }
+        let mut reader = self.reader().await?;
+        let ending = reader.find_ending_deployment_id(project, name).await;
+        match ending.map_err(|error| store(&error))? {
+            Some(id) => Ok(id),
+            None => found,
+        }
+    }
+
     pub(crate) async fn resolve_reference(
         &self,
         reference: Option<DeploymentReference>,

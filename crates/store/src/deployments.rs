@@ -14,7 +14,7 @@ use diesel_async::RunQueryDsl;
 use viridian_engine::{
     Cacheable as _, Column, RoundTrip, Write, load, pipeline, selected, with_conn,
 };
-use viridian_strategy::{Blocker, BlockerCode, DeploymentId, Timestamp};
+use viridian_strategy::{Blocker, BlockerCode, DeploymentId, Lifecycle, Timestamp};
 
 pub(crate) use self::lock::LockedRows;
 use self::row::{DeploymentRow, ImmutableColumns, MutableColumns};
@@ -101,6 +101,28 @@ impl StoreConnection {
                 .cached()
                 .get_result(c)
         })
+        .optional()?;
+        Ok(id.map(|Sql(id)| id))
+    }
+
+    /// Finds the deployment of a name whose end has begun and waits, the newest one.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn find_ending_deployment_id(
+        &mut self,
+        project: &str,
+        name: &str,
+    ) -> Result<Option<DeploymentId>, StoreError> {
+        let (project, name) = (project.to_owned(), name.to_owned());
+        let id: Option<Sql<DeploymentId>> = with_conn!(self, |c| deployments::table
+            .filter(deployments::project.eq(project))
+            .filter(deployments::name.eq(name))
+            .filter(deployments::lifecycle.eq(Sql(Lifecycle::Destroying)))
+            .order(deployments::id.desc())
+            .select(deployments::id)
+            .first(c))
         .optional()?;
         Ok(id.map(|Sql(id)| id))
     }

@@ -14,6 +14,7 @@ mod availability;
 mod blocker;
 mod deployment;
 mod endpoint;
+mod field_change;
 mod open_entries;
 mod policy;
 mod reply;

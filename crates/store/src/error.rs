@@ -86,6 +86,17 @@ pub enum UpdateRefusal<E> {
     Spec(E),
 }
 
+/// Why an apply was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ApplyRefusal<C> {
+    /// The settings cannot change so.
+    Update(UpdateRefusal<C>),
+    /// The revision cannot be deployed.
+    Activate(viridian_strategy::verbs::ActivateRejection),
+    /// There is no such deployment, and it may not be created.
+    Missing,
+}
+
 /// Why a creation was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CreateRefusal {

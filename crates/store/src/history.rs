@@ -9,8 +9,8 @@ use crate::{
     connection::StoreConnection,
     error::StoreError,
     record::{
-        HistoryEntry, HistoryOutcome, NewHistoryEntry, OpenEntry, Operation, RequestId,
-        RouteEffects, Status,
+        FieldChange, HistoryEntry, HistoryOutcome, NewHistoryEntry, OpenEntry, Operation,
+        RequestId, RouteEffects, Status,
     },
     schema::{deployments, history},
     types::{Json, Sql},
@@ -83,8 +83,9 @@ pub(crate) fn insert_moves(moves: Vec<NewHistoryEntry>) -> Write {
     let rows = moves.into_iter().map(HistoryRow::from);
     let columns = columns!(rows, HistoryRow {
         deployment_id, number, phase, result, from_lifecycle, from_sub_step, to_lifecycle,
-        to_sub_step, revision_id, actor, reason, request_id, status, attempts, routes_created,
-        routes_promoted, routes_drained, route_count, failure, created_at, updated_at,
+        to_sub_step, revision_id, actor, reason, request_id, status, changes, attempts,
+        routes_created, routes_promoted, routes_drained, route_count, failure, created_at,
+        updated_at,
     } in history);
     Write::insert("record moves", "history", columns)
 }
@@ -137,6 +138,7 @@ struct HistoryRow {
     reason: String,
     request_id: Option<Sql<RequestId>>,
     status: Json<Status>,
+    changes: Option<Json<Vec<FieldChange>>>,
     attempts: i32,
     routes_created: i32,
     routes_promoted: i32,
@@ -182,6 +184,8 @@ impl From<NewHistoryEntry> for HistoryRow {
             reason: entry.reason,
             request_id: entry.request.map(Sql),
             status: Json(entry.status),
+            // Most moves change no setting.
+            changes: Some(entry.changes).filter(|it| !it.is_empty()).map(Json),
             attempts: 1,
             routes_created: column(entry.effects.created),
             routes_promoted: column(entry.effects.promoted),
@@ -215,6 +219,7 @@ impl From<HistoryRow> for HistoryEntry {
             reason: row.reason,
             request: row.request_id.map(|Sql(id)| id),
             status: row.status.0,
+            changes: row.changes.map(|Json(it)| it).unwrap_or_default(),
             attempts: row.attempts.cast_unsigned(),
             effects: RouteEffects {
                 created: row.routes_created.cast_unsigned(),

@@ -48,8 +48,8 @@ pub use self::{
     copy::{Copied, copy},
     deployments::{CountBy, DeploymentFilter, StateCounts},
     error::{
-        ActivateRefusal, CheckError, CopyError, CreateRefusal, PromoteRefusal, RollBackRefusal,
-        StoreError, UnitError, UpdateRefusal,
+        ActivateRefusal, ApplyRefusal, CheckError, CopyError, CreateRefusal, PromoteRefusal,
+        RollBackRefusal, StoreError, UnitError, UpdateRefusal,
     },
     events::{EventFilter, LogEntry, LogPage, ReadLogError, SnapshotPage},
     inspect::{Extent, Inspection, SchemaState, inspect},
@@ -57,10 +57,10 @@ pub use self::{
     notifier::{CommitNotice, Notification, RemoteHint},
     reads::{Backlog, Census, OpenAssignments},
     record::{
-        Action, Assignment, Deployment, Event, EventKind, HealthCheck, HistoryEntry,
-        HistoryOutcome, LastReport, Metadata, NewRevision, Operation, Projects, Promotion, Request,
-        RequestId, Revision, RevisionReference, RevisionSpec, RolledBack, Route, RouteEffects,
-        Status, TrafficEndpoint, TrafficTable, Updated,
+        Action, Applied, Assignment, Deployment, Event, EventKind, FieldChange, HealthCheck,
+        HistoryEntry, HistoryOutcome, LastReport, Metadata, NewRevision, Operation, Projects,
+        Promotion, Request, RequestId, Revision, RevisionReference, RevisionSpec, RolledBack,
+        Route, RouteEffects, Status, TrafficEndpoint, TrafficTable, Updated,
     },
     routes::{RouteFilter, RouteStateCounts, Tables},
     store::Store,
@@ -68,8 +68,9 @@ pub use self::{
         HISTOGRAMS, describe as describe_metrics, label_projects, labels_projects, project_labels,
     },
     units::{
-        COORDINATOR, DeploymentSpec, FailureBackoff, HealthReport, NewDeployment, PromotionPreview,
-        Pruned, ReconcileBatch, ReportError, RequestContext, Retention, Silenced, StatusReport,
+        Activation, ApplyOptions, COORDINATOR, DeploymentSpec, DesiredState, FailureBackoff,
+        HealthReport, Manifest, NewDeployment, PromotionPreview, Pruned, ReconcileBatch,
+        ReportError, RequestContext, Retention, Silenced, SpecChange, StatusReport,
     },
 };
 

@@ -6,6 +6,7 @@
 mod assignment;
 mod deployment;
 mod event;
+mod field_change;
 mod history;
 mod last_report;
 mod open_entries;
@@ -20,10 +21,11 @@ pub use self::{
     assignment::{Action, Assignment},
     deployment::{Deployment, Metadata, Status},
     event::{Event, EventKind},
+    field_change::FieldChange,
     history::{HistoryEntry, HistoryOutcome, Operation, RouteEffects},
     last_report::LastReport,
     projects::Projects,
-    reply::{NewRevision, Promotion, RolledBack, Updated},
+    reply::{Applied, NewRevision, Promotion, RolledBack, Updated},
     request::{Request, RequestId},
     revision::{HealthCheck, Revision, RevisionReference, RevisionSpec},
     route::Route,

@@ -156,6 +156,17 @@ pub(crate) fn drain_routes(ids: &[RouteId], now: Timestamp) -> Write {
         ))
 }
 
+/// Writes that routes have ended, although nobody has reported it.
+pub(crate) fn end_routes(routes: Vec<Route>) -> Write {
+    let ids: Vec<_> = routes.iter().map(|route| route.view.id).collect();
+    let drained = routes.iter().map(|route| route.view.drained_at.map(Sql));
+    let drained = Column::new(routes::drained_at, drained.collect());
+    let rows = routes.into_iter().map(RouteRow::from);
+    let mut columns = ReportedColumns::columns(rows.map(|row| row.reported).collect());
+    columns.push(drained);
+    Write::update("end routes", "routes", keys(&ids)).set_each(columns)
+}
+
 /// Writes what reports said of routes.
 pub(crate) fn update_reported(routes: Vec<Route>) -> Write {
     let ids: Vec<_> = routes.iter().map(|route| route.view.id).collect();

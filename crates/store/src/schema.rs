@@ -145,6 +145,7 @@ table! {
         failure -> Text,
         created_at -> Instant,
         updated_at -> Instant,
+        changes -> Nullable<Document>,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The record on both engines, one database a test.
 
+mod apply;
 mod batcher;
 mod broken;
 mod calls;
@@ -13,6 +14,7 @@ mod cycles;
 mod documents;
 mod faults;
 mod fixture;
+mod force_delete;
 mod groups;
 mod guards;
 mod held;

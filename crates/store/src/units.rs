@@ -8,6 +8,7 @@
 
 mod abort;
 mod activate;
+mod apply;
 mod batch;
 mod carry_out;
 mod change;
@@ -24,12 +25,15 @@ mod reconcile;
 mod report;
 mod request_context;
 mod roll_back;
+mod route_writes;
 mod update;
 
 #[cfg(doc)]
 use crate::transaction::UnitTransaction;
 
 pub use self::{
+    activate::Activation,
+    apply::{ApplyOptions, DesiredState, Manifest},
     create::NewDeployment,
     failure_backoff::FailureBackoff,
     promote::PromotionPreview,
@@ -37,7 +41,7 @@ pub use self::{
     reconcile::ReconcileBatch,
     report::{HealthReport, ReportError, Silenced, StatusReport},
     request_context::{COORDINATOR, RequestContext},
-    update::DeploymentSpec,
+    update::{DeploymentSpec, SpecChange},
 };
 
 #[cfg(test)]

@@ -17,6 +17,8 @@ pub struct RouteActions {
     pub retain: Vec<RouteId>,
     /// To be taken out of traffic and stopped.
     pub drain: Vec<RouteId>,
+    /// To be taken for ended, whatever becomes of them.
+    pub end: Vec<RouteId>,
 }
 
 /// Routes to be created.
@@ -39,6 +41,7 @@ impl RouteActions {
             && self.promote.is_empty()
             && self.retain.is_empty()
             && self.drain.is_empty()
+            && self.end.is_empty()
     }
 
     /// Applies them to a route. New routes come from [`NewRoutes::create`].
@@ -55,7 +58,14 @@ impl RouteActions {
         // A search in sorted ids: a scan of every list for every route would be
         // quadratic, and there may be 1,000 of both.
         let mut sorted = self.clone();
-        for ids in [&mut sorted.promote, &mut sorted.retain, &mut sorted.drain] {
+        let Self {
+            create: _,
+            promote,
+            retain,
+            drain,
+            end,
+        } = &mut sorted;
+        for ids in [promote, retain, drain, end] {
             ids.sort_unstable();
         }
         for route in routes {
@@ -82,6 +92,13 @@ impl RouteActions {
             route.status_updated_at = now;
             route.traffic = RouteTraffic::Inactive;
             route.drained_at = Some(now);
+        }
+        if is_in(&self.end, route.id) {
+            route.status = RouteStatus::Terminated;
+            route.status_updated_at = now;
+            route.traffic = RouteTraffic::Inactive;
+            // It has not failed.
+            route.drained_at.get_or_insert(now);
         }
     }
 
@@ -158,6 +175,7 @@ mod tests {
         assert!(is_something(|it| it.promote.push(route)));
         assert!(is_something(|it| it.retain.push(route)));
         assert!(is_something(|it| it.drain.push(route)));
+        assert!(is_something(|it| it.end.push(route)));
     }
 
     #[test]
@@ -174,6 +192,7 @@ mod tests {
             promote: vec![id(3), id(1)],
             retain: vec![id(6), id(5)],
             drain: vec![id(9), id(7), id(2)],
+            end: vec![id(8)],
             ..RouteActions::default()
         };
         let routes: Vec<ObservedRoute> = (1..=8)
@@ -188,6 +207,6 @@ mod tests {
         actions.apply_all(&mut all, now);
         assert_eq!(all, each);
         let untouched = all.iter().zip(&routes).filter(|(new, old)| new == old);
-        assert_eq!(untouched.count(), 2);
+        assert_eq!(untouched.count(), 1);
     }
 }

@@ -2,6 +2,7 @@
 
 mod abort;
 mod activate;
+mod apply;
 mod create;
 mod delete;
 mod pause;
@@ -12,8 +13,9 @@ mod update;
 pub use self::{
     abort::{AbortRejection, abort},
     activate::{ActivateRejection, activate},
+    apply::{ApplyDecision, ApplyRejection, RevisionChange, WantedRevision, WantedState, apply},
     create::create,
-    delete::{DeleteRejection, delete},
+    delete::{DeleteRejection, delete, destroy},
     pause::{PauseRejection, pause, resume},
     promote::{PromoteRejection, promote},
     roll_back::roll_back,

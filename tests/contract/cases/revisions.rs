@@ -38,6 +38,17 @@ fn create() -> Vec<Case> {
             &format!(r#""spec":{{"image":"i","command":[{}"$long"]}}"#, r#""$long","#.repeat(14)), invalid(&["spec"])),
         on("activated while another is", InitialState::Gate, activate,
             aborted("DEPLOYMENT_IN_PROGRESS", &[("deploying_revision_id", "$deploying")])),
+        on("activated in place of another", InitialState::Gate,
+            r#""spec":{"image":"i"},"activate":true,"supersede":true"#,
+            done(&[("/revision/number", "3"), ("/created", "true")])),
+        on("activated, and it serves", InitialState::Ready,
+            r#""spec":{"image":"registry.test/web:1"},"activate":true"#,
+            done(&[("/revision/id", "$current"), ("/created", "")])),
+        on("activated anew, although it serves", InitialState::Ready,
+            r#""spec":{"image":"registry.test/web:1"},"activate":true,"forceNew":true"#,
+            done(&[("/revision/number", "2"), ("/created", "true")])),
+        on("terms of an activation without one", InitialState::Ready,
+            r#""spec":{"image":"i"},"supersede":true,"forceNew":true"#, invalid(&["force_new", "supersede"])),
         on("gone", InitialState::Gone, r#""spec":{"image":"i"}"#, wrong_state(&["DEPLOYMENT_GONE"])),
     ]);
     cases

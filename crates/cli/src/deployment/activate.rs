@@ -58,6 +58,7 @@ pub(super) async fn run(args: ActivateArgs, session: &CliSession) -> Result<(), 
                 request_id: change.request_id,
                 expected_generation: change.expected_generation,
                 reason: change.reason,
+                ..CreateRevisionRequest::default()
             };
             unary(client.create_revision(request)).await?.deployment
         }

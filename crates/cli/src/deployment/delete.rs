@@ -38,6 +38,7 @@ pub(super) async fn run(args: DeleteArgs, session: &CliSession) -> Result<(), De
         request_id: args.change.request_id,
         expected_generation: args.change.expected_generation,
         reason: args.change.reason,
+        ..DeleteDeploymentRequest::default()
     };
     let reply = unary(client.delete_deployment(request)).await?;
     session

@@ -24,25 +24,11 @@ pub(crate) fn parse_new(
 ) -> NewDeployment {
     check_name("project", &wire.project, violations);
     check_name("name", &wire.name, violations);
-    let metadata = wire.metadata.clone().unwrap_or_default();
-    for (name, text) in [
-        ("domain", &metadata.domain),
-        ("resource_group", &metadata.resource_group),
-        ("created_user", &metadata.created_user),
-        ("session_owner", &metadata.session_owner),
-    ] {
-        violations.text(&format!("metadata.{name}"), text, MAX_METADATA);
-    }
     NewDeployment {
         project: wire.project.clone(),
         name: wire.name.clone(),
         labels: parse_labels(&wire.labels, violations),
-        metadata: Metadata {
-            domain: metadata.domain,
-            resource_group: resource_group(metadata.resource_group),
-            created_user: metadata.created_user,
-            session_owner: metadata.session_owner,
-        },
+        metadata: parse_metadata(wire.metadata.as_ref(), violations),
         target_replicas: violations.within(
             "target_replicas",
             wire.target_replicas,
@@ -55,6 +41,38 @@ pub(crate) fn parse_new(
             .initial_revision
             .as_ref()
             .map(|spec| parse_spec("initial_revision", spec, violations)),
+    }
+}
+
+/// Metadata from the wire, of a new deployment.
+pub(crate) fn parse_metadata(
+    wire: Option<&v1::DeploymentMetadata>,
+    violations: &mut Violations,
+) -> Metadata {
+    let wire = wire.cloned().unwrap_or_default();
+    for (name, text) in [
+        ("domain", &wire.domain),
+        ("resource_group", &wire.resource_group),
+        ("created_user", &wire.created_user),
+        ("session_owner", &wire.session_owner),
+    ] {
+        violations.text(&format!("metadata.{name}"), text, MAX_METADATA);
+    }
+    Metadata {
+        domain: wire.domain,
+        resource_group: resource_group(wire.resource_group),
+        created_user: wire.created_user,
+        session_owner: wire.session_owner,
+    }
+}
+
+/// Metadata, to the wire.
+pub(crate) fn metadata(metadata: Metadata) -> v1::DeploymentMetadata {
+    v1::DeploymentMetadata {
+        domain: metadata.domain,
+        resource_group: metadata.resource_group,
+        created_user: metadata.created_user,
+        session_owner: metadata.session_owner,
     }
 }
 
@@ -84,7 +102,6 @@ fn resource_group(wire: String) -> String {
 /// A deployment, to the wire.
 pub(crate) fn deployment(deployment: Deployment) -> v1::Deployment {
     let state = &deployment.state;
-    let metadata = deployment.metadata;
     let sub_step = state
         .sub_step()
         .map_or(v1::DeploymentSubStep::Unspecified, sub_step);
@@ -100,12 +117,7 @@ pub(crate) fn deployment(deployment: Deployment) -> v1::Deployment {
         project: deployment.project,
         name: deployment.name,
         labels: deployment.labels,
-        metadata: Some(v1::DeploymentMetadata {
-            domain: metadata.domain,
-            resource_group: metadata.resource_group,
-            created_user: metadata.created_user,
-            session_owner: metadata.session_owner,
-        }),
+        metadata: Some(metadata(deployment.metadata)),
         target_replicas: deployment.target_replicas.cast_signed(),
         policy: Some(policy(&deployment.policy)),
         revision_history_limit: deployment.revision_history_limit.cast_signed(),
@@ -268,5 +280,5 @@ fn code(code: BlockerCode) -> v1::BlockerCode {
 const MAX_METADATA: usize = 253;
 const MAX_LABELS: usize = 64;
 const DEFAULT_GROUP: &str = "default";
-const DEFAULT_HISTORY_LIMIT: u32 = 10;
+pub(crate) const DEFAULT_HISTORY_LIMIT: u32 = 10;
 const MAX_HISTORY_LIMIT: u32 = 1_000;

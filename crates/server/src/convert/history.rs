@@ -1,7 +1,7 @@
 //! History.
 
 use viridian_proto::v1;
-use viridian_store::{HistoryEntry, HistoryOutcome};
+use viridian_store::{FieldChange, HistoryEntry, HistoryOutcome};
 
 use super::{
     deployment::{counts, lifecycle, sub_step},
@@ -40,6 +40,16 @@ pub(crate) fn history_entry(entry: HistoryEntry) -> v1::HistoryEntry {
         drained: count(entry.effects.drained),
         failure: entry.failure,
         count: count(entry.count),
+        changes: entry.changes.into_iter().map(field_change).collect(),
+    }
+}
+
+/// A setting that changed, to the wire.
+pub(crate) fn field_change(change: FieldChange) -> v1::FieldChange {
+    v1::FieldChange {
+        path: change.path,
+        old_value: change.old_value,
+        new_value: change.new_value,
     }
 }
 

@@ -139,6 +139,20 @@ impl MessageMask {
         }
     }
 
+    /// Adds paths.
+    pub(crate) fn extend(&mut self, paths: impl IntoIterator<Item = FieldPath>) {
+        self.paths.extend(paths);
+    }
+
+    /// Whether a path leads to a field that is named, or into one. The choice of a member
+    /// names nothing below it.
+    pub(crate) fn overlaps(&self, path: &FieldPath) -> bool {
+        self.paths.iter().any(|named| {
+            let is_choice = named.0.last().is_some_and(is_member);
+            path.covers(named) || named.covers(path) && !is_choice
+        })
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.paths.is_empty()
     }

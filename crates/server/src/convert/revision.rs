@@ -84,27 +84,31 @@ fn check_texts(field: &str, wire: &v1::RevisionSpec, violations: &mut Violations
 
 /// A revision, to the wire.
 pub(crate) fn revision(revision: Revision) -> v1::Revision {
-    let spec = revision.spec;
     v1::Revision {
         id: revision.id.to_string(),
         deployment_id: revision.deployment.to_string(),
         number: revision.number,
-        spec: Some(v1::RevisionSpec {
-            image: spec.image,
-            command: spec.command,
-            model: spec.model,
-            runtime_variant: spec.runtime_variant,
-            environ: spec.environ,
-            resource_slots: spec.resource_slots,
-            health_check: Some(v1::HealthCheck {
-                path: spec.health_check.path,
-                interval: Some(duration(spec.health_check.interval)),
-                timeout: Some(duration(spec.health_check.timeout)),
-                initial_delay: Some(duration(spec.health_check.initial_delay)),
-            }),
-        }),
+        spec: Some(spec(revision.spec)),
         create_time: Some(timestamp(revision.created_at)),
         created_by: revision.created_by,
+    }
+}
+
+/// A spec, to the wire.
+pub(crate) fn spec(spec: RevisionSpec) -> v1::RevisionSpec {
+    v1::RevisionSpec {
+        image: spec.image,
+        command: spec.command,
+        model: spec.model,
+        runtime_variant: spec.runtime_variant,
+        environ: spec.environ,
+        resource_slots: spec.resource_slots,
+        health_check: Some(v1::HealthCheck {
+            path: spec.health_check.path,
+            interval: Some(duration(spec.health_check.interval)),
+            timeout: Some(duration(spec.health_check.timeout)),
+            initial_delay: Some(duration(spec.health_check.initial_delay)),
+        }),
     }
 }
 

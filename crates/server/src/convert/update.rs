@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use prost_reflect::{DynamicMessage, FieldDescriptor, ReflectMessage as _};
 use viridian_proto::v1;
-use viridian_store::DeploymentSpec;
+use viridian_store::{DeploymentSpec, SpecChange};
 use viridian_strategy::{
     BlueGreen, GateAction, GateTimeout, IntOrPercent, MAX_REPLICAS, Policy, RollingUpdate, Strategy,
 };
 
 use super::{
     Violations,
+    changes::FlatSettings,
     deployment::{parse_history_limit, parse_labels},
     mask::{FieldPath, MergeConflict, MessageMask, descriptor},
     policy::{parse_policy, policy},
@@ -44,7 +45,70 @@ pub(crate) fn parse_update(
 ) -> SpecUpdate {
     let request = dynamic(wire);
     let mask = parse_mask(wire, &request, violations);
-    let update = SpecUpdate { mask, request };
+    checked(SpecUpdate { mask, request }, violations)
+}
+
+/// The settings of an apply from the wire: those that it sets, and those that get their
+/// default.
+pub(crate) fn parse_settings(
+    wire: &v1::ApplyDeploymentRequest,
+    violations: &mut Violations,
+) -> SpecUpdate {
+    let request = dynamic(&v1::UpdateDeploymentRequest {
+        target_replicas: wire.target_replicas.unwrap_or_default(),
+        policy: wire.policy,
+        labels: wire.labels.clone(),
+        revision_history_limit: wire.revision_history_limit.unwrap_or_default(),
+        ..v1::UpdateDeploymentRequest::default()
+    });
+    let mut mask = MessageMask::implied(&request, updatable_fields(&request));
+    // As part of an update a number has no presence: a zero that was set is named instead.
+    for (name, value) in [
+        ("target_replicas", wire.target_replicas),
+        ("revision_history_limit", wire.revision_history_limit),
+    ] {
+        if value == Some(0) {
+            mask.extend(find_path(name, &request));
+        }
+    }
+    mask.extend(parse_resets(wire, &request, &mask, violations));
+    checked(SpecUpdate { mask, request }, violations)
+}
+
+/// The fields of an apply that get their default.
+fn parse_resets(
+    wire: &v1::ApplyDeploymentRequest,
+    request: &DynamicMessage,
+    set: &MessageMask,
+    violations: &mut Violations,
+) -> Vec<FieldPath> {
+    let paths = wire.reset_mask.as_ref().map_or(&[][..], |it| &it.paths);
+    violations.count("reset_mask.paths", paths.len(), MAX_PATHS);
+    let paths = &paths[..paths.len().min(MAX_PATHS)];
+    let mut found = Vec::new();
+    for (index, path) in paths.iter().enumerate() {
+        let field = format!("reset_mask.paths[{index}]");
+        match find_path(path, request) {
+            None => violations.add(
+                field,
+                "must be target_replicas, policy or a field below it, labels or \
+                 revision_history_limit",
+            ),
+            Some(path) if path.contradicts(request, &found) => violations.add(
+                field,
+                "names another strategy than the policy or the rest of the mask",
+            ),
+            Some(path) if set.overlaps(&path) => {
+                violations.add(field, "names a setting that is set, too");
+            }
+            Some(path) => found.push(path),
+        }
+    }
+    found
+}
+
+/// An update whose own mistakes are among the violations.
+fn checked(update: SpecUpdate, violations: &mut Violations) -> SpecUpdate {
     // Into a spec that breaks no rule, so that whatever is wrong comes from the request.
     let mut sample = dynamic(&request_of(&sample(&update)));
     if update.mask.merge(&mut sample, &update.request).is_ok() {
@@ -54,21 +118,40 @@ pub(crate) fn parse_update(
 }
 
 impl SpecUpdate {
-    /// The spec with the update.
-    pub(crate) fn apply(&self, present: &DeploymentSpec) -> Result<DeploymentSpec, SpecConflict> {
+    /// The spec with the update, and how it differs from the present one.
+    pub(crate) fn apply(&self, present: &DeploymentSpec) -> Result<SpecChange, SpecConflict> {
+        self.apply_with(present, Violations::default())
+    }
+
+    /// The same, where something else may be wrong.
+    pub(crate) fn apply_with(
+        &self,
+        present: &DeploymentSpec,
+        mut violations: Violations,
+    ) -> Result<SpecChange, SpecConflict> {
         let mut merged = dynamic(&request_of(present));
         self.mask
             .merge(&mut merged, &self.request)
             .map_err(SpecConflict::Merge)?;
-        let mut violations = Violations::default();
         // Each side may be valid and the whole not: max_surge of the
         // request and max_unavailable of the record may both be zero.
         let spec = parse_spec(&merged, &mut violations);
-        if violations.is_empty() {
-            Ok(spec)
-        } else {
-            Err(SpecConflict::Invalid(violations))
+        if !violations.is_empty() {
+            return Err(SpecConflict::Invalid(violations));
         }
+        let mut flat = [FlatSettings::default(), FlatSettings::default()];
+        add_settings(present, &mut flat[0]);
+        add_settings(&spec, &mut flat[1]);
+        let changes = flat[0].changes_to(&flat[1]);
+        Ok(SpecChange { spec, changes })
+    }
+}
+
+/// Adds the settings of a spec by their paths.
+pub(crate) fn add_settings(spec: &DeploymentSpec, flat: &mut FlatSettings) {
+    let request = dynamic(&request_of(spec));
+    for field in updatable_fields(&request) {
+        flat.add_field(&request, &field, field.name());
     }
 }
 
@@ -258,7 +341,7 @@ mod tests {
         paths: &[&str],
         to: &DeploymentSpec,
         present: &DeploymentSpec,
-    ) -> Result<DeploymentSpec, SpecConflict> {
+    ) -> Result<SpecChange, SpecConflict> {
         let paths = paths.iter().map(|path| (*path).to_owned()).collect();
         let request = UpdateDeploymentRequest {
             update_mask: Some(prost_types::FieldMask { paths }),
@@ -274,7 +357,7 @@ mod tests {
         update
     }
 
-    fn conflict(result: Result<DeploymentSpec, SpecConflict>) -> MergeConflict {
+    fn conflict(result: Result<SpecChange, SpecConflict>) -> MergeConflict {
         match result {
             Err(SpecConflict::Merge(conflict)) => conflict,
             other => panic!("{other:?}"),
@@ -287,8 +370,8 @@ mod tests {
         let fields = updatable_fields(&dynamic(&UpdateDeploymentRequest::default()));
         let names: Vec<String> = fields.map(|field| field.name().to_owned()).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        assert_eq!(updated(&names, &to, &present).expect("it fits"), to);
-        assert_eq!(updated(&[ALL], &to, &present).expect("it fits"), to);
+        assert_eq!(updated(&names, &to, &present).expect("it fits").spec, to);
+        assert_eq!(updated(&[ALL], &to, &present).expect("it fits").spec, to);
     }
 
     #[test]
@@ -300,6 +383,7 @@ mod tests {
             MergeConflict::OtherMember
         );
         let whole = updated(&["policy.blue_green"], &to, &present).expect("it fits");
+        let whole = whole.spec;
         assert_eq!(whole.policy.strategy, to.policy.strategy);
     }
 
@@ -318,14 +402,17 @@ mod tests {
             duration: Duration::from_secs(90),
             ..GATE
         }));
-        assert_eq!(longer, expected);
+        assert_eq!(longer.spec, expected);
         for part in parts {
             assert_eq!(
                 conflict(updated(&[part], &to, &blue_green(None))),
                 MergeConflict::MissingParent
             );
         }
-        assert_eq!(updated(&parts, &to, &blue_green(None)).expect("both"), to);
+        assert_eq!(
+            updated(&parts, &to, &blue_green(None)).expect("both").spec,
+            to
+        );
     }
 
     #[test]
@@ -344,9 +431,9 @@ mod tests {
         };
         let update = parsed(&request);
         let kept = update.apply(&rolling(3, 2)).expect("it fits");
-        assert_eq!(kept, rolling(7, 2));
+        assert_eq!(kept.spec, rolling(7, 2));
         let switched = update.apply(&blue_green(Some(GATE))).expect("it fits");
-        assert_eq!(switched, rolling(7, 0));
+        assert_eq!(switched.spec, rolling(7, 0));
     }
 
     #[test]
@@ -355,7 +442,7 @@ mod tests {
         let refused = updated(&path, &rolling(0, 1), &rolling(3, 0));
         assert!(matches!(refused, Err(SpecConflict::Invalid(_))));
         let taken = updated(&path, &rolling(0, 1), &rolling(3, 2)).expect("it fits");
-        assert_eq!(taken, rolling(0, 2));
+        assert_eq!(taken.spec, rolling(0, 2));
     }
 
     #[test]
@@ -366,7 +453,7 @@ mod tests {
         ];
         for paths in [[paths[0], paths[1]], [paths[1], paths[0]]] {
             let taken = updated(&paths, &rolling(4, 9), &rolling(3, 0)).expect("it fits");
-            assert_eq!(taken, rolling(4, 0));
+            assert_eq!(taken.spec, rolling(4, 0));
         }
     }
 }

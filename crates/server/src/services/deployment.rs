@@ -1,5 +1,6 @@
 //! `DeploymentService`: each method by the file that its name stands in.
 
+mod apply;
 mod life;
 mod lists;
 mod revisions;
@@ -22,6 +23,14 @@ impl DeploymentService for DeploymentApi {
     ) -> Result<Response<v1::CreateDeploymentResponse>, Status> {
         let (scope, message) = self.0.open(request)?;
         life::create(&scope, &message).await.map(Response::new)
+    }
+
+    async fn apply_deployment(
+        &self,
+        request: Request<v1::ApplyDeploymentRequest>,
+    ) -> Result<Response<v1::ApplyDeploymentResponse>, Status> {
+        let (scope, message) = self.0.open(request)?;
+        apply::apply(&scope, &message).await.map(Response::new)
     }
 
     async fn get_deployment(

@@ -4,8 +4,11 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use viridian_strategy::{DeploymentId, RouteId};
 
-use super::{Persisted, deployment::DeploymentDocument, persisted, revision::RevisionDocument};
-use crate::record::{NewRevision, Promotion, RolledBack, Updated};
+use super::{
+    Persisted, deployment::DeploymentDocument, field_change::ChangesDocument, persisted,
+    revision::RevisionDocument,
+};
+use crate::record::{Applied, NewRevision, Promotion, RolledBack, Updated};
 
 /// What a unit of work gives, and what a repeat of its request gets.
 ///
@@ -13,11 +16,13 @@ use crate::record::{NewRevision, Promotion, RolledBack, Updated};
 pub(crate) trait Reply: Persisted + Send + 'static {}
 
 impl Reply for Updated {}
+impl Reply for Applied {}
 impl Reply for Promotion {}
 impl Reply for NewRevision {}
 impl Reply for RolledBack {}
 
 persisted!(Updated => UpdatedDocument<'_>);
+persisted!(Applied => AppliedDocument<'_>);
 persisted!(Promotion => PromotionDocument<'_>);
 persisted!(NewRevision => NewRevisionDocument<'_>);
 persisted!(RolledBack => RolledBackDocument<'_>);
@@ -41,6 +46,22 @@ pub(crate) fn deployment_of_reply(text: &str) -> serde_json::Result<DeploymentId
 #[derive(Serialize, Deserialize)]
 pub(crate) struct UpdatedDocument<'a> {
     deployment: DeploymentDocument<'a>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct AppliedDocument<'a> {
+    deployment: DeploymentDocument<'a>,
+    #[serde(default, skip_serializing_if = "ChangesDocument::is_empty")]
+    changes: ChangesDocument<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<RevisionDocument<'a>>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    created: bool,
+    // Earlier programs stored a new revision without it.
+    #[serde(default = "is_true")]
+    activated: bool,
+    #[serde(default, skip_serializing_if = "is_false")]
+    aborted: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -75,6 +96,48 @@ impl From<UpdatedDocument<'_>> for Updated {
     fn from(document: UpdatedDocument<'_>) -> Self {
         Self {
             deployment: document.deployment.into(),
+        }
+    }
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+fn is_true() -> bool {
+    true
+}
+
+impl<'a> From<&'a Applied> for AppliedDocument<'a> {
+    fn from(applied: &'a Applied) -> Self {
+        let Applied {
+            deployment,
+            changes,
+            revision,
+            created,
+            activated,
+            aborted,
+        } = applied;
+        Self {
+            deployment: deployment.into(),
+            changes: changes.into(),
+            revision: revision.as_ref().map(Into::into),
+            created: *created,
+            activated: *activated,
+            aborted: *aborted,
+        }
+    }
+}
+
+impl From<AppliedDocument<'_>> for Applied {
+    fn from(document: AppliedDocument<'_>) -> Self {
+        Self {
+            deployment: document.deployment.into(),
+            changes: document.changes.into(),
+            revision: document.revision.map(Into::into),
+            created: document.created,
+            activated: document.activated,
+            aborted: document.aborted,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use viridian_strategy::{DeploymentId, LifecyclePhase, RevisionId, Timestamp};
 
-use super::{RequestId, Status};
+use super::{FieldChange, RequestId, Status};
 
 /// Something that was recorded: a move, or what happened to routes.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +29,8 @@ pub struct HistoryEntry {
     pub request: Option<RequestId>,
     /// The routes after it, and why it did not go on.
     pub status: Status,
+    /// The settings that it changed.
+    pub changes: Vec<FieldChange>,
     /// How often it was seen: more than once only where it waited, or where the same
     /// happened to more routes.
     pub attempts: u32,
@@ -59,6 +61,7 @@ pub(crate) struct NewHistoryEntry {
     pub(crate) reason: String,
     pub(crate) request: Option<RequestId>,
     pub(crate) status: Status,
+    pub(crate) changes: Vec<FieldChange>,
     pub(crate) effects: RouteEffects,
     pub(crate) count: u32,
     pub(crate) failure: String,

@@ -41,7 +41,7 @@ pub(crate) enum OpenKind {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum HistoryWrite {
     /// A new entry.
-    Append(NewHistoryEntry),
+    Append(Box<NewHistoryEntry>),
     /// An entry that is there already has happened again: its new numbers.
     Repeat(OpenEntry),
 }
@@ -58,7 +58,7 @@ impl OpenEntries {
         let Some(kind) = OpenKind::of(&entry) else {
             // It acted and waits no more, so that a later wait is another one.
             self.0.retain(|open| open.kind != OpenKind::Waiting);
-            return HistoryWrite::Append(entry);
+            return HistoryWrite::Append(Box::new(entry));
         };
         if let Some(open) = self.find(kind, &entry, last) {
             open.repeat(&entry);
@@ -78,7 +78,7 @@ impl OpenEntries {
             effects: entry.effects,
             at: entry.at,
         });
-        HistoryWrite::Append(entry)
+        HistoryWrite::Append(Box::new(entry))
     }
 
     /// Whether a wait is open, to which another look that changed nothing is added.
@@ -197,6 +197,7 @@ mod tests {
             reason: String::new(),
             request: None,
             status: Status::default(),
+            changes: Vec::new(),
             effects: RouteEffects::default(),
             count: u32::from(routes),
             failure: String::new(),

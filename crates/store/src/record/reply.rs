@@ -2,13 +2,30 @@
 
 use viridian_strategy::RouteId;
 
-use super::{Deployment, Revision};
+use super::{Deployment, FieldChange, Revision};
 
 /// The result of a call that returns only the deployment.
 #[derive(Clone, Debug)]
 pub struct Updated {
     /// The deployment after it.
     pub deployment: Deployment,
+}
+
+/// What an apply came to.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    /// The deployment after it.
+    pub deployment: Deployment,
+    /// The settings that changed.
+    pub changes: Vec<FieldChange>,
+    /// The revision that was wanted, new or not.
+    pub revision: Option<Revision>,
+    /// Whether the deployment is new.
+    pub created: bool,
+    /// Whether the revision is new.
+    pub activated: bool,
+    /// Whether a rollout was given up.
+    pub aborted: bool,
 }
 
 /// What a promotion came to.

@@ -24,6 +24,8 @@ fn every_document_has_the_text_of_its_golden_file() {
     check("open_entries", cases::all_open_entries());
     check("revision_spec", cases::specs());
     check("updated", cases::updated());
+    check("applied", cases::applied());
+    check("changes", cases::changes());
     check("promotion", cases::promotions());
     check("new_revision", cases::new_revisions());
     check("rolled_back", cases::roll_backs());
@@ -89,11 +91,28 @@ fn documents_of_earlier_programs_are_read() {
 /// A call that is repeated finds its deployment in whatever reply there is.
 #[test]
 fn every_reply_names_its_deployment() {
-    for reply in ["updated", "promotion", "new_revision", "rolled_back"] {
+    for reply in [
+        "updated",
+        "applied",
+        "promotion",
+        "new_revision",
+        "rolled_back",
+    ] {
         for (name, text) in Golden::read(reply).iter() {
             let id = deployment_of_reply(text).expect("it parses");
             assert_eq!(id, cases::deployment(), "{reply}: {name}");
         }
+    }
+}
+
+/// An activation of a new revision had a reply without what an apply has.
+#[test]
+fn an_earlier_reply_to_a_new_revision_is_one_of_an_apply() {
+    let golden = Golden::read("new_revision");
+    for (name, revision) in cases::new_revisions() {
+        let read: crate::Applied = Json::parse(golden.text(name)).expect("it parses");
+        assert!(read.activated && !read.created && !read.aborted);
+        assert_eq!(read.revision, Some(revision.revision));
     }
 }
 

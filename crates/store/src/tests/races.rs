@@ -4,6 +4,7 @@
 //!
 //! `VIRIDIAN_ROUNDS` says how many rounds each race has.
 
+mod applies;
 mod arena;
 
 use rstest_reuse::apply;

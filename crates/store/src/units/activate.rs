@@ -16,6 +16,27 @@ use crate::{
     units::{RequestContext, change::PlannedChange, lock::Locked},
 };
 
+/// What becomes of a new revision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// It is only recorded.
+    None,
+    /// It is deployed.
+    Activate {
+        /// In place of another one that is being deployed.
+        supersede: bool,
+    },
+}
+
+impl From<bool> for Activation {
+    fn from(activate: bool) -> Self {
+        match activate {
+            true => Self::Activate { supersede: false },
+            false => Self::None,
+        }
+    }
+}
+
 impl Store {
     /// Begins to deploy a revision, in one transaction.
     ///
@@ -60,9 +81,10 @@ impl Store {
         &self,
         id: DeploymentId,
         spec: RevisionSpec,
-        activate_it: bool,
+        activation: impl Into<Activation>,
         call: &RequestContext,
     ) -> Result<NewRevision, UnitError<ActivateRefusal>> {
+        let activation = activation.into();
         self.idempotent_on(id, call, async |tx: &mut UnitTransaction| {
             let mut held = tx.lock_for(id, call).await?;
             if let lifecycle @ (viridian_strategy::Lifecycle::Destroying
@@ -85,10 +107,9 @@ impl Store {
             };
             // Before what `activate` writes, since its routes refer to the revision.
             tx.write([insert_revisions([revision.clone()])]);
-            let deployment = if activate_it {
-                // Never superseding: during a rollout the call is refused, and then its revision
-                // is not recorded either.
-                activate(tx, held, revision.id, false, call).await?
+            let deployment = if let Activation::Activate { supersede } = activation {
+                // If this is refused, the revision is not recorded either.
+                activate(tx, held, revision.id, supersede, call).await?
             } else {
                 let deployment = held.deployment;
                 tx.write([update_deployments(vec![NewState {

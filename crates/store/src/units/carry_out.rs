@@ -10,12 +10,15 @@ use crate::{
     history::{insert_moves, repeat_entries},
     record::Deployment,
     revisions::insert_revisions,
-    routes::{drain_routes, insert_routes, promote_routes, retain_routes, update_reported},
+    routes::{
+        drain_routes, end_routes, insert_routes, promote_routes, retain_routes, update_reported,
+    },
     transaction::UnitTransaction,
     units::{
         RequestContext,
-        change::{PlannedChange, RouteWrites, RowWrite, WriteSet},
+        change::{PlannedChange, RowWrite, WriteSet},
         lock::Locked,
+        route_writes::RouteWrites,
     },
 };
 
@@ -77,6 +80,7 @@ impl UnitTransaction {
             promote_routes(&routes.promoted),
             retain_routes(&routes.retained, now),
             drain_routes(&routes.drained, now),
+            end_routes(routes.ended),
             insert_routes(routes.created),
             delete_assignments(routes.done),
             assign(routes.assigned),
@@ -91,6 +95,7 @@ impl RouteWrites {
             promoted,
             retained,
             drained,
+            ended,
             created,
             assigned,
             done,
@@ -99,6 +104,7 @@ impl RouteWrites {
         promoted.extend(other.promoted);
         retained.extend(other.retained);
         drained.extend(other.drained);
+        ended.extend(other.ended);
         created.extend(other.created);
         assigned.extend(other.assigned);
         done.extend(other.done);

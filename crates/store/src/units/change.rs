@@ -1,26 +1,25 @@
 //! Turns a decision into a value: everything that is to be written of one
 //! deployment. Nothing is written here.
 
-use uuid::Uuid;
 use viridian_strategy::{
-    DeploymentId, DeploymentState, Evaluation, Lifecycle, LifecyclePhase, Observed, ObservedRoute,
-    RouteActions, RouteId, SubStep, Timestamp, TrafficSplit, Transition, TransitionKind,
-    availability, counts, evaluate,
+    DeploymentState, Evaluation, Lifecycle, LifecyclePhase, Observed, ObservedRoute, RouteActions,
+    RouteId, SubStep, Timestamp, TrafficSplit, Transition, TransitionKind, availability, counts,
+    evaluate,
 };
 
 use crate::{
     CommitNotice,
-    assignments::NewAssignment,
     deployments::NewState,
     record::{
-        Action, Deployment, EventKind, HistoryWrite, NewHistoryEntry, OpenEntry, Operation,
-        Revision, Route, RouteEffects, Status, endpoints,
+        Deployment, EventKind, FieldChange, HistoryWrite, NewHistoryEntry, OpenEntry, Operation,
+        Revision, Route, Status, endpoints,
     },
     telemetry::TransitionLog,
     units::{
         RequestContext,
         happening::{Happening, Replacement},
         lock::Locked,
+        route_writes::RouteWrites,
     },
 };
 
@@ -30,6 +29,8 @@ pub(crate) struct PlannedChange {
     /// The deployment with changes that the strategy does not decide: labels, the
     /// policy.
     pub(crate) amended: Option<Box<Deployment>>,
+    /// The settings that change, for the history.
+    pub(crate) changes: Vec<FieldChange>,
     /// The name of the operation in the history.
     pub(crate) phase: Operation,
     /// Whether routes in [`Locked`] were changed by reports already.
@@ -67,25 +68,13 @@ pub(crate) enum RowWrite {
     Update(NewState),
 }
 
-/// What is to be written of a deployment's routes and of their assignments.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct RouteWrites {
-    pub(crate) reported: Vec<Route>,
-    pub(crate) promoted: Vec<RouteId>,
-    pub(crate) retained: Vec<RouteId>,
-    pub(crate) drained: Vec<RouteId>,
-    pub(crate) created: Vec<Route>,
-    pub(crate) assigned: Vec<NewAssignment>,
-    /// Routes whose assignments are done.
-    pub(crate) done: Vec<RouteId>,
-}
-
 impl PlannedChange {
     /// The decision on a call.
     pub(crate) fn of_call(transition: Transition, phase: Operation) -> Self {
         Self {
             transition,
             amended: None,
+            changes: Vec::new(),
             phase,
             reported: false,
             failed: Vec::new(),
@@ -98,6 +87,11 @@ impl PlannedChange {
             amended: Some(Box::new(amended)),
             ..self
         }
+    }
+
+    /// The same with a description of the settings that change.
+    pub(crate) fn with_changes(self, changes: Vec<FieldChange>) -> Self {
+        Self { changes, ..self }
     }
 
     /// The decision of a cycle.
@@ -150,7 +144,9 @@ impl Locked {
         // Before the new ones are among the routes: they would count as the replacement.
         let replacement = Replacement::by(actions, &routes);
         // First: it also applies the actions to `routes`, from which all that follows is computed.
-        let route_writes = RouteWrites::of(&old, &mut routes, actions, now);
+        // By the new policy, if the call changes it: its grace counts for what is drained here.
+        let amended = plan.amended.as_deref().unwrap_or(&old);
+        let route_writes = RouteWrites::of(amended, &mut routes, actions, now);
         let views: Vec<ObservedRoute> = routes.iter().map(|route| route.view).collect();
         let (mut new, look_at) = project(&old, plan, &views, now);
         let serving = endpoints(&routes, &views, &TrafficSplit::of(&new.state));
@@ -195,7 +191,7 @@ impl Locked {
             match open_entries.add(entry, new.last_history) {
                 HistoryWrite::Append(entry) => {
                     new.last_history = entry.number;
-                    moves.push(entry);
+                    moves.push(*entry);
                 }
                 HistoryWrite::Repeat(open) => repeats.push(open),
             }
@@ -235,69 +231,6 @@ impl WriteSet {
             touched: None,
             moved: None,
         }
-    }
-}
-
-impl RouteWrites {
-    /// What is done with routes, counted.
-    fn effects(&self) -> RouteEffects {
-        let count = |routes: usize| u32::try_from(routes).unwrap_or(u32::MAX);
-        RouteEffects {
-            created: count(self.created.len()),
-            promoted: count(self.promoted.len()),
-            // A retained route has lost its traffic as well.
-            drained: count(self.drained.len() + self.retained.len()),
-        }
-    }
-
-    /// The writes for actions, which are applied to `routes` too.
-    fn of(
-        deployment: &Deployment,
-        routes: &mut Vec<Route>,
-        actions: &RouteActions,
-        now: Timestamp,
-    ) -> Self {
-        let group = deployment.metadata.resource_group.as_str();
-        let mut assigned = Vec::new();
-        // Before the actions are applied: how long a drained route goes on depends
-        // on the traffic that it had.
-        for route in routes
-            .iter()
-            .filter(|route| actions.drain.contains(&route.view.id))
-        {
-            let stop = route.view.stop_when(&deployment.policy, now);
-            let at = stop.not_before;
-            assigned.push(NewAssignment::new(Action::Stop, route.view.id, group, at));
-        }
-        actions.apply_all(routes.iter_mut().map(|route| &mut route.view), now);
-        let mut created = Vec::new();
-        for new in &actions.create {
-            // Version 7: prune scans routes by a range of ids, which are in the order of time.
-            let views = (0..new.count).map(|_| new.create(RouteId(Uuid::now_v7()), now));
-            created.extend(views.map(|view| new_route(deployment.id, view)));
-        }
-        let start = |route: &Route| NewAssignment::new(Action::Start, route.view.id, group, now);
-        assigned.extend(created.iter().map(start));
-        routes.extend(created.iter().cloned());
-        Self {
-            promoted: actions.promote.clone(),
-            retained: actions.retain.clone(),
-            drained: actions.drain.clone(),
-            created,
-            assigned,
-            ..Self::default()
-        }
-    }
-}
-
-/// A route before anything was reported of it.
-fn new_route(deployment: DeploymentId, view: ObservedRoute) -> Route {
-    Route {
-        deployment,
-        view,
-        session_id: String::new(),
-        address: String::new(),
-        failure: String::new(),
     }
 }
 

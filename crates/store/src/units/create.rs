@@ -56,17 +56,12 @@ impl Store {
         call: &RequestContext,
     ) -> Result<Updated, UnitError<CreateRefusal>> {
         self.idempotent(call, async |tx: &mut UnitTransaction| {
-            match call.expected_generation {
-                // A deployment that is not there has generation 0.
-                Some(expected) if expected != 0 => {
-                    return Err(UnitError::Generation {
-                        expected,
-                        actual: 0,
-                    });
-                }
-                _ => {}
-            }
-            Ok(create(tx, new, call).await?)
+            is_expected(call)?;
+            let now = tx.now().await?;
+            let set = creation(new, now, call);
+            let deployment = set.deployment.clone();
+            tx.carry_out_all(vec![set], now);
+            Ok(Updated { deployment })
         })
         .in_unit("create", None)
         .await
@@ -82,12 +77,20 @@ impl Store {
     }
 }
 
-async fn create(
-    tx: &mut UnitTransaction,
-    new: NewDeployment,
-    call: &RequestContext,
-) -> Result<Updated, StoreError> {
-    let now = tx.now().await?;
+/// Refuses a call whose caller has seen a deployment: one that is not there has
+/// generation 0.
+pub(crate) fn is_expected<R>(call: &RequestContext) -> Result<(), UnitError<R>> {
+    match call.expected_generation {
+        Some(expected) if expected != 0 => Err(UnitError::Generation {
+            expected,
+            actual: 0,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Everything that a creation writes.
+pub(crate) fn creation(new: NewDeployment, now: Timestamp, call: &RequestContext) -> WriteSet {
     // Version 7: lists are in the order of ids, which is the order of creation.
     let id = DeploymentId(Uuid::now_v7());
     let revision = new.initial_revision.as_ref().map(|spec| Revision {
@@ -109,13 +112,10 @@ async fn create(
         now,
     };
     let plan = PlannedChange::of_call(transition, Operation::Create);
-    let set = WriteSet {
+    WriteSet {
         revision,
         ..held.write_set(&plan, call)
-    };
-    let deployment = set.deployment.clone();
-    tx.carry_out_all(vec![set], now);
-    Ok(Updated { deployment })
+    }
 }
 
 /// A record at generation 0 and sequence 0, which no caller can see: creating it is

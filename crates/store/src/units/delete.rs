@@ -32,4 +32,25 @@ impl Store {
         .in_unit("delete", id)
         .await
     }
+
+    /// Ends a deployment at once, without waiting for a report of its routes.
+    ///
+    /// # Errors
+    ///
+    /// A [`DeleteRejection`](verbs::DeleteRejection), and those of every unit of
+    /// work.
+    pub async fn destroy_deployment(
+        &self,
+        id: DeploymentId,
+        call: &RequestContext,
+    ) -> Result<Updated, UnitError<verbs::DeleteRejection>> {
+        let terms = call.clone();
+        self.batched(id, call, move |held| {
+            let transition = held.decide(verbs::destroy).map_err(UnitError::Refused)?;
+            let plan = PlannedChange::of_call(transition, Operation::Delete);
+            Ok(Updated::by(held.write_set(&plan, &terms)))
+        })
+        .in_unit("destroy", id)
+        .await
+    }
 }

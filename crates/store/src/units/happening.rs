@@ -69,6 +69,8 @@ impl Happening<'_> {
         // Of two moves in one change the second one is where the routes go.
         if let Some(entry) = entries.get_mut(last) {
             entry.effects = self.effects;
+            // And the first one is where the call begins.
+            entries[0].changes.clone_from(&self.plan.changes);
         } else {
             entries.extend(self.look(waits));
         }
@@ -147,6 +149,7 @@ impl Happening<'_> {
             reason: self.reason(),
             request: call.request.as_ref().map(|request| request.id),
             status: new.status.clone(),
+            changes: Vec::new(),
             effects: RouteEffects::default(),
             count: 0,
             failure: String::new(),

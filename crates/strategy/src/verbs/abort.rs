@@ -1,4 +1,4 @@
-use crate::{DeploymentState, Lifecycle, Observed, RolloutStep, Transition};
+use crate::{DeploymentState, Lifecycle, Observed, Rollout, RolloutStep, Transition};
 
 /// Why an abort is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,11 @@ pub fn abort(observed: &Observed<'_>) -> Result<Transition, AbortRejection> {
     if rollout.step == RolloutStep::RollingBack {
         return Err(AbortRejection::RollingBack);
     }
-    let transition = observed.policy.strategy.rules().abort(observed, rollout);
-    Ok(transition.requested())
+    Ok(give_up(observed, rollout))
+}
+
+/// Gives up a rollout that is not being rolled back yet.
+pub(super) fn give_up(observed: &Observed<'_>, rollout: Rollout) -> Transition {
+    let rules = observed.policy.strategy.rules();
+    rules.abort(observed, rollout).requested()
 }

@@ -24,3 +24,22 @@ pub fn delete(observed: &Observed<'_>) -> Result<Transition, DeleteRejection> {
     transition.actions.drain_active(observed, |_| true);
     Ok(transition.requested())
 }
+
+/// Ends a deployment at once, without a report: for a scheduler that is gone. Its routes
+/// are taken for ended. Also ends one whose end has begun.
+///
+/// # Errors
+///
+/// A [`DeleteRejection`] when nothing may change.
+pub fn destroy(observed: &Observed<'_>) -> Result<Transition, DeleteRejection> {
+    let old = observed.deployment;
+    let lifecycle = old.state.lifecycle();
+    if lifecycle == Lifecycle::Destroyed {
+        return Err(DeleteRejection::Gone(lifecycle));
+    }
+    let current = old.state.current();
+    let mut transition = Transition::step(old, DeploymentState::Destroyed { current });
+    let left = observed.routes.iter().filter(|it| !it.status.is_over());
+    transition.actions.end.extend(left.map(|it| it.id));
+    Ok(transition.requested())
+}

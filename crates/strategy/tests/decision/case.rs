@@ -424,6 +424,7 @@ fn describe(actions: &RouteActions, line: &mut String) -> std::fmt::Result {
         ("promote", &actions.promote),
         ("retain", &actions.retain),
         ("drain", &actions.drain),
+        ("end", &actions.end),
     ];
     for (verb, ids) in lists.into_iter().filter(|(_, ids)| !ids.is_empty()) {
         write!(line, ", {verb}")?;

@@ -1,10 +1,13 @@
 //! DESTROYING: all routes are drained, then it is a tombstone.
 
-use viridian_strategy::{BlockerCode, DeploymentState};
+use viridian_strategy::{
+    BlockerCode, DeploymentState, Lifecycle,
+    verbs::{self, DeleteRejection},
+};
 
 use crate::case::{
     Healthy, NotChecked, Provisioning, Running, Terminated, Terminating, blue, case, destroying,
-    green, other, table,
+    green, line, other, pending, ready, table,
 };
 
 #[test]
@@ -69,4 +72,23 @@ fn c5_what_is_destroyed_waits_for_nothing() {
     assert!(destroying([]).blockers().is_empty());
     let tombstone = case(DeploymentState::Destroyed { current: None }, 3, []);
     assert!(tombstone.blockers().is_empty());
+}
+
+#[test]
+fn force_delete_ends_all_routes_at_once() {
+    let routes = [
+        blue(Running, Healthy),
+        green(Provisioning, NotChecked),
+        other(Running, Healthy).retained(50),
+        blue(Terminating, Healthy).drained(90),
+        blue(Terminated, Healthy),
+    ];
+    for case in [ready(3, routes), pending(3, routes), destroying(routes)] {
+        let transition = case.decide(verbs::destroy).expect("it is there");
+        assert_eq!(line(&transition), "DESTROYED, end 1 2 3 4");
+        assert_eq!(transition.deployment.generation, 2);
+    }
+    let gone = DeleteRejection::Gone(Lifecycle::Destroyed);
+    let case = case(DeploymentState::Destroyed { current: None }, 3, []);
+    assert_eq!(case.decide(verbs::destroy), Err(gone));
 }

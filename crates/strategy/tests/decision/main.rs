@@ -6,6 +6,7 @@
 mod abort;
 mod activate;
 mod activations;
+mod apply;
 mod availability;
 mod bounds;
 mod case;

@@ -83,8 +83,14 @@ pub(super) async fn delete(
         mutation_fields!(message),
         &mut violations,
     );
-    let id = scope.resolve_for(&call, subject, violations).await?;
-    let deleted = scope.database().delete_deployment(id, &call).await;
+    let database = scope.database();
+    let deleted = if message.force {
+        let id = scope.resolve_ending(&call, subject, violations).await?;
+        database.destroy_deployment(id, &call).await
+    } else {
+        let id = scope.resolve_for(&call, subject, violations).await?;
+        database.delete_deployment(id, &call).await
+    };
     let deleted = deleted.map_err(|error| error.into_status(subject))?;
     let deployment = Some(deployment(deleted.deployment));
     Ok(v1::DeleteDeploymentResponse { deployment })

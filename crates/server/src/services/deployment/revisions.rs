@@ -2,10 +2,13 @@
 
 use tonic::Status;
 use viridian_proto::v1;
+use viridian_store::{Activation, ApplyOptions, RequestContext};
+use viridian_strategy::DeploymentId;
 
 use crate::{
     convert::{
         Violations,
+        apply::RevisionManifest,
         deployment::deployment,
         reference::parse_revision,
         revision::{parse_spec, revision},
@@ -30,15 +33,48 @@ pub(super) async fn create(
         mutation_fields!(message),
         &mut violations,
     );
+    for (name, is_set) in [
+        ("supersede", message.supersede),
+        ("force_new", message.force_new),
+    ] {
+        violations.check(message.activate || !is_set, name, "needs activate");
+    }
     let id = scope.resolve_for(&call, subject, violations).await?;
-    let created = scope
-        .database()
-        .create_revision(id, spec, message.activate, &call)
-        .await
-        .map_err(|error| error.into_status(subject))?;
+    let database = scope.database();
+    let supersede = message.supersede;
+    let activation = match (message.activate, message.force_new) {
+        (true, false) => return deploy(scope, id, RevisionManifest(spec), message, &call).await,
+        (true, true) => Activation::Activate { supersede },
+        (false, _) => Activation::None,
+    };
+    let created = database.create_revision(id, spec, activation, &call).await;
+    let created = created.map_err(|error| error.into_status(subject))?;
     Ok(v1::CreateRevisionResponse {
         deployment: Some(deployment(created.deployment)),
         revision: Some(revision(created.revision)),
+        created: true,
+    })
+}
+
+/// Deploys a spec, unless it serves or is on its way.
+async fn deploy(
+    scope: &Scope,
+    id: DeploymentId,
+    manifest: RevisionManifest,
+    message: &v1::CreateRevisionRequest,
+    call: &RequestContext,
+) -> Result<v1::CreateRevisionResponse, Status> {
+    let options = ApplyOptions {
+        supersede: message.supersede,
+        ..ApplyOptions::default()
+    };
+    let deployed = scope.database().deploy_spec(id, &manifest, options, call);
+    let deployed = deployed.await;
+    let deployed = deployed.map_err(|error| error.into_status(&message.deployment))?;
+    Ok(v1::CreateRevisionResponse {
+        deployment: Some(deployment(deployed.deployment)),
+        revision: deployed.revision.map(revision),
+        created: deployed.activated,
     })
 }
 

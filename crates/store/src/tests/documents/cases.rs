@@ -10,8 +10,8 @@ use viridian_strategy::{
 };
 
 use crate::{
-    Deployment, HealthCheck, Metadata, NewRevision, Promotion, Revision, RevisionSpec, RolledBack,
-    RouteEffects, Status, Updated,
+    Applied, Deployment, FieldChange, HealthCheck, Metadata, NewRevision, Promotion, Revision,
+    RevisionSpec, RolledBack, RouteEffects, Status, Updated,
     record::{OpenEntries, OpenEntry, OpenKind, TableLine},
 };
 
@@ -407,16 +407,70 @@ pub(super) fn new_revisions() -> Cases<NewRevision> {
         "a revision",
         NewRevision {
             deployment: idle(),
-            revision: Revision {
-                id: revision(1),
-                deployment: deployment(),
-                number: 1,
-                spec: spec(),
-                created_at: at(1),
-                created_by: "ci".into(),
-            },
+            revision: first_revision(),
         },
     )]
+}
+
+fn first_revision() -> Revision {
+    Revision {
+        id: revision(1),
+        deployment: deployment(),
+        number: 1,
+        spec: spec(),
+        created_at: at(1),
+        created_by: "ci".into(),
+    }
+}
+
+pub(super) fn applied() -> Cases<Applied> {
+    let nothing = Applied {
+        deployment: idle(),
+        changes: Vec::new(),
+        revision: None,
+        created: false,
+        activated: false,
+        aborted: false,
+    };
+    vec![
+        ("nothing was to be done", nothing.clone()),
+        (
+            "a deployment with its first revision",
+            Applied {
+                changes: changes()[0].1.clone(),
+                revision: Some(first_revision()),
+                created: true,
+                activated: true,
+                ..nothing.clone()
+            },
+        ),
+        (
+            "an abort",
+            Applied {
+                revision: Some(first_revision()),
+                aborted: true,
+                ..nothing
+            },
+        ),
+    ]
+}
+
+pub(super) fn changes() -> Cases<Vec<FieldChange>> {
+    let change = |path: &str, old: &str, new: &str| FieldChange {
+        path: path.into(),
+        old_value: old.into(),
+        new_value: new.into(),
+    };
+    vec![
+        (
+            "some",
+            vec![
+                change("labels.tier", "", "web"),
+                change("target_replicas", "1", "2"),
+            ],
+        ),
+        ("none", Vec::new()),
+    ]
 }
 
 pub(super) fn roll_backs() -> Cases<RolledBack> {

@@ -86,6 +86,11 @@ async fn history_and_events_have_the_golden_texts(#[case] engine: Engine) {
         reason: String::new(),
         request: None,
         status,
+        // Of the first one: the others have changed none.
+        changes: match number {
+            1 => cases::changes().swap_remove(0).1,
+            _ => Vec::new(),
+        },
         effects: RouteEffects::default(),
         count: 0,
         failure: String::new(),
@@ -105,8 +110,14 @@ async fn history_and_events_have_the_golden_texts(#[case] engine: Engine) {
         found,
         golden.iter().map(|(_, text)| text).collect::<Vec<_>>()
     );
+    let found = fixture
+        .lines("SELECT changes AS line FROM history WHERE changes IS NOT NULL")
+        .await;
+    assert_eq!(found, [Golden::read("changes").text("some")]);
     let mut history = fixture.history(cases::deployment()).await;
     history.reverse();
+    assert_eq!(history[0].changes, cases::changes()[0].1);
+    assert_eq!(history[1].changes, []);
     for (entry, (case, status)) in history.iter().zip(cases::statuses()) {
         assert_eq!(entry.status, status, "{case}");
     }
@@ -163,6 +174,7 @@ async fn revisions_have_the_golden_texts(#[case] engine: Engine) {
 async fn stored_replies_have_the_golden_texts(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
     stored(&fixture, "updated", cases::updated()).await;
+    stored(&fixture, "applied", cases::applied()).await;
     stored(&fixture, "promotion", cases::promotions()).await;
     stored(&fixture, "new_revision", cases::new_revisions()).await;
     stored(&fixture, "rolled_back", cases::roll_backs()).await;

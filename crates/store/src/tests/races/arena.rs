@@ -33,6 +33,7 @@ use crate::{
 pub(super) struct Race {
     fixture: Arc<Fixture>,
     engine: Engine,
+    one: &'static str,
     other: &'static str,
     chance: StdRng,
     rounds: u32,
@@ -45,6 +46,7 @@ pub(super) struct Race {
 /// Who came first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum First {
+    /// The promotion, or the call in its place.
     Promotion,
     Other,
 }
@@ -54,6 +56,7 @@ impl Race {
         Self {
             fixture: Arc::new(Fixture::new(engine).await),
             engine,
+            one: "a promotion",
             other,
             chance: chance(engine, seed),
             rounds: count("VIRIDIAN_ROUNDS", 100),
@@ -62,6 +65,11 @@ impl Race {
             wins: [0; 2],
             overlaps: Arc::default(),
         }
+    }
+
+    /// The same of another call than a promotion.
+    pub(super) fn of(self, one: &'static str) -> Self {
+        Self { one, ..self }
     }
 
     /// Where the next round is held, and how it starts. None after the last.
@@ -104,11 +112,13 @@ impl Race {
     /// Tells how it went. A race that one side always wins proves nothing.
     pub(super) async fn tell(self) {
         invariants::hold(&self.fixture).await;
-        let Self { rounds, wins, .. } = self;
+        let Self {
+            rounds, wins, one, ..
+        } = self;
         let overlaps = self.overlaps.load(Ordering::Relaxed);
         tell(&format!(
-            "{:?}, a promotion with {}, {rounds} rounds: {} were won by the promotion, {} by the \
-             other; in {overlaps} both were under way at one moment",
+            "{:?}, {one} with {}, {rounds} rounds: {} were won by the former, {} by the latter; \
+             in {overlaps} both were under way at one moment",
             self.engine, self.other, wins[0], wins[1]
         ));
         let few = rounds.div_ceil(50);

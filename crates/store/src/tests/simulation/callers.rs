@@ -7,8 +7,12 @@ use viridian_strategy::{DeploymentId, DeploymentState, Lifecycle, RevisionId, St
 
 use super::{generators::rng::Rng, policies::PolicyChange};
 use crate::{
-    Deployment, DeploymentSpec, Request, RequestContext, RequestId, Store, StoreError, UnitError,
-    tests::fixture::{amend, call, spec},
+    ApplyOptions, Deployment, DeploymentSpec, Request, RequestContext, RequestId, Store,
+    StoreError, UnitError,
+    tests::{
+        apply::{CREATING, TestManifest, Wanted},
+        fixture::{amend, call, spec},
+    },
 };
 
 /// A call to the store.
@@ -18,13 +22,16 @@ pub(super) enum StoreCall {
     Create(bool),
     /// An earlier revision, and whether it supersedes another.
     Activate(RevisionId, bool),
+    /// One of some specs, and whether it supersedes another; and a target.
+    Apply(u32, bool, u32),
     Promote,
     Abort,
     RollBack,
     Scale(u32),
     Policy(PolicyChange),
     Pause(bool),
-    Delete,
+    /// Whether by force.
+    Delete(bool),
 }
 
 /// Why a call was not done.
@@ -49,6 +56,7 @@ impl StoreCall {
             (3, 6),
             (3, 7),
             (1, 8),
+            (5, 9),
         ];
         match rng.weighed(&asks) {
             1 if !known.is_empty() => Self::Activate(rng.pick(known), rng.one_in(2)),
@@ -59,7 +67,8 @@ impl StoreCall {
             5 => Self::Scale(rng.between_u32(0, 4)),
             6 => Self::Policy(PolicyChange::at_random(rng)),
             7 => Self::Pause(!rng.one_in(3)),
-            _ => Self::Delete,
+            9 => Self::Apply(rng.between_u32(1, 3), rng.one_in(2), rng.between_u32(0, 4)),
+            _ => Self::Delete(rng.one_in(3)),
         }
     }
 
@@ -78,12 +87,16 @@ impl StoreCall {
                 let current = state.current() == Some(*revision);
                 Some(!gone && !current && (*supersede || !deploying))
             }
+            Self::Apply(_, supersede, _) if gone || *supersede || !deploying => Some(!gone),
+            // It matters what the revisions run.
+            Self::Apply(..) => None,
             Self::Promote if rolling || !deploying => Some(false),
             Self::Promote => None,
             Self::Abort => Some(deploying && state.sub_step() != Some(SubStep::RollingBack)),
             Self::RollBack if gone || deploying || before.previous.is_none() => Some(false),
             Self::RollBack => None,
-            Self::Scale(_) | Self::Delete => Some(!gone),
+            Self::Scale(_) | Self::Delete(false) => Some(!gone),
+            Self::Delete(true) => Some(state.lifecycle() != Lifecycle::Destroyed),
             Self::Policy(_) if gone => Some(false),
             Self::Policy(_) => None,
             Self::Pause(paused) => Some(!gone && before.paused != *paused),
@@ -105,6 +118,16 @@ impl StoreCall {
             Self::Activate(revision, supersede) => {
                 let activated = db.activate_revision(id, *revision, *supersede, terms).await;
                 told(activated).map(|it| it.deployment)
+            }
+            Self::Apply(image, supersede, target) => {
+                let manifest = TestManifest::of("").running(&format!("web:{image}"));
+                let options = ApplyOptions {
+                    supersede: *supersede,
+                    ..CREATING
+                };
+                let wanted = Wanted::from(manifest.scaled(*target));
+                let applied = told(db.deploy_spec(id, &wanted, options, terms).await)?;
+                Ok(applied.deployment)
             }
             Self::Promote => {
                 let promoted = told(db.complete_manual_promote(id, None, terms).await)?;
@@ -131,7 +154,12 @@ impl StoreCall {
             Self::Pause(false) => {
                 told(db.resume_deployment(id, terms).await).map(|it| it.deployment)
             }
-            Self::Delete => told(db.delete_deployment(id, terms).await).map(|it| it.deployment),
+            Self::Delete(false) => {
+                told(db.delete_deployment(id, terms).await).map(|it| it.deployment)
+            }
+            Self::Delete(true) => {
+                told(db.destroy_deployment(id, terms).await).map(|it| it.deployment)
+            }
         }
     }
 }

@@ -1,0 +1,243 @@
+//! How settings differ, as paths with texts: by descriptor, so that a setting needs no
+//! code here.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use prost_reflect::{
+    DynamicMessage, FieldDescriptor, Kind, MapKey, OneofDescriptor, ReflectMessage as _, Value,
+};
+use viridian_proto::v1;
+use viridian_store::FieldChange;
+
+use super::mask::descriptor;
+
+/// Settings by path, as people write them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FlatSettings(BTreeMap<String, String>);
+
+impl FlatSettings {
+    /// Adds the settings of a message of the contract, below a path.
+    pub(crate) fn add<M: prost::Message>(&mut self, name: &str, message: &M, path: &str) {
+        let mut dynamic = DynamicMessage::new(descriptor(name));
+        // It fails only for a message of another type.
+        if dynamic.transcode_from(message).is_ok() {
+            self.add_message(&dynamic, path);
+        }
+    }
+
+    /// Adds the settings of one field of a message, below a path.
+    pub(crate) fn add_field(
+        &mut self,
+        message: &DynamicMessage,
+        field: &FieldDescriptor,
+        path: &str,
+    ) {
+        if field.supports_presence() && !message.has_field(field) {
+            return;
+        }
+        match (&*message.get_field(field), field.kind()) {
+            (Value::Map(entries), _) => {
+                for (key, value) in entries {
+                    if let (MapKey::String(key), Some(text)) = (key, value.as_str()) {
+                        self.set(format!("{path}.{key}"), text);
+                    }
+                }
+            }
+            (Value::List(items), _) if !items.is_empty() => {
+                let texts: Vec<_> = items.iter().filter_map(Value::as_str).collect();
+                self.set(path.to_owned(), &serde_json::json!(texts).to_string());
+            }
+            (Value::Message(inner), _) => match amount(inner) {
+                Some(text) => self.set(path.to_owned(), &text),
+                None => self.add_message(inner, path),
+            },
+            (Value::String(text), _) if !text.is_empty() => self.set(path.to_owned(), text),
+            (Value::Bool(value), _) => self.set(path.to_owned(), &value.to_string()),
+            (Value::I32(value), _) => self.set(path.to_owned(), &value.to_string()),
+            (Value::EnumNumber(number), Kind::Enum(all)) => {
+                let zero = all.default_value();
+                let prefix = zero.name().trim_end_matches("UNSPECIFIED");
+                let value = all.get_value(*number);
+                let name = value.map_or_else(String::new, |it| {
+                    let name = it.name();
+                    name.strip_prefix(prefix).unwrap_or(name).to_lowercase()
+                });
+                self.set(path.to_owned(), &name);
+            }
+            _ => {}
+        }
+    }
+
+    /// How these differ from others, by path.
+    pub(crate) fn changes_to(&self, after: &Self) -> Vec<FieldChange> {
+        let paths = self.0.keys().chain(after.0.keys());
+        let paths: std::collections::BTreeSet<_> = paths.collect();
+        let changed = paths
+            .into_iter()
+            .filter(|path| self.0.get(*path) != after.0.get(*path));
+        let change = |path: &String| FieldChange {
+            path: path.clone(),
+            old_value: shown(path, self.0.get(path)),
+            new_value: shown(path, after.0.get(path)),
+        };
+        changed.map(change).collect()
+    }
+
+    fn add_message(&mut self, message: &DynamicMessage, path: &str) {
+        let descriptor = message.descriptor();
+        // Which of several messages was chosen is a setting by itself.
+        for oneof in descriptor.oneofs().filter(|it| !it.is_synthetic()) {
+            let chosen = OneofDescriptor::fields(&oneof).find(|it| message.has_field(it));
+            if let Some(chosen) = chosen {
+                self.set(format!("{path}.{}", oneof.name()), chosen.name());
+            }
+        }
+        for field in descriptor.fields() {
+            self.add_field(message, &field, &format!("{path}.{}", field.name()));
+        }
+    }
+
+    fn set(&mut self, path: String, text: &str) {
+        self.0.insert(path, text.to_owned());
+    }
+}
+
+/// How a revision differs from another, or from none.
+pub(crate) fn revision_changes(
+    before: Option<&v1::RevisionSpec>,
+    after: &v1::RevisionSpec,
+) -> Vec<FieldChange> {
+    let mut flat = [FlatSettings::default(), FlatSettings::default()];
+    for (flat, spec) in flat.iter_mut().zip([before, Some(after)]) {
+        if let Some(spec) = spec {
+            flat.add("RevisionSpec", spec, "revision");
+        }
+    }
+    flat[0].changes_to(&flat[1])
+}
+
+/// A duration or an amount of routes, which people write as one word.
+fn amount(message: &DynamicMessage) -> Option<String> {
+    let value = |name: &str| message.get_field_by_name(name).map(|it| it.into_owned());
+    let number = |name| value(name).and_then(|it| it.as_i32());
+    match message.descriptor().full_name() {
+        "google.protobuf.Duration" => {
+            let seconds = value("seconds")?.as_i64()?;
+            let duration = Duration::new(
+                seconds.try_into().unwrap_or_default(),
+                number("nanos")?.cast_unsigned(),
+            );
+            Some(format!("{}s", duration_in_seconds(duration)))
+        }
+        "viridian.deployment.v1.IntOrPercent" if message.has_field_by_name("percent") => {
+            Some(format!("{}%", number("percent")?))
+        }
+        "viridian.deployment.v1.IntOrPercent" => Some(number("count")?.to_string()),
+        _ => None,
+    }
+}
+
+/// Seconds with as many digits as they have.
+fn duration_in_seconds(duration: Duration) -> String {
+    let fraction = format!("{:09}", duration.subsec_nanos());
+    match fraction.trim_end_matches('0') {
+        "" => duration.as_secs().to_string(),
+        fraction => format!("{}.{fraction}", duration.as_secs()),
+    }
+}
+
+/// A value as the history may keep it: not one that may be a secret, and not a long one as a
+/// whole.
+fn shown(path: &str, value: Option<&String>) -> String {
+    match value {
+        None => String::new(),
+        Some(_) if path.starts_with(SECRETS) => HIDDEN.to_owned(),
+        Some(text) if text.len() <= MAX_VALUE_BYTES => text.clone(),
+        Some(text) => format!("{}…", &text[..text.floor_char_boundary(MAX_VALUE_BYTES)]),
+    }
+}
+
+const SECRETS: &str = "revision.environ.";
+const HIDDEN: &str = "***";
+const MAX_VALUE_BYTES: usize = 1_024;
+
+#[cfg(test)]
+mod tests {
+    use prost_types::Duration as Wire;
+
+    use super::*;
+
+    fn lines(changes: &[FieldChange]) -> Vec<String> {
+        let line = |it: &FieldChange| format!("{}: {} -> {}", it.path, it.old_value, it.new_value);
+        changes.iter().map(line).collect()
+    }
+
+    fn environ(pairs: &[(&str, &str)]) -> v1::RevisionSpec {
+        let pair = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        v1::RevisionSpec {
+            image: "web:1".to_owned(),
+            environ: pairs.iter().map(pair).collect(),
+            ..v1::RevisionSpec::default()
+        }
+    }
+
+    #[test]
+    fn c4_values_of_the_environment_are_in_no_change() {
+        let before = environ(&[("GONE", "one"), ("KEPT", "two"), ("TURNED", "three")]);
+        let after = environ(&[("KEPT", "two"), ("NEW", ""), ("TURNED", "four")]);
+        assert_eq!(
+            lines(&revision_changes(Some(&before), &after)),
+            [
+                "revision.environ.GONE: *** -> ",
+                "revision.environ.NEW:  -> ***",
+                "revision.environ.TURNED: *** -> ***",
+            ]
+        );
+    }
+
+    #[test]
+    fn values_are_as_people_write_them() {
+        let mut flat = FlatSettings::default();
+        let policy = v1::DeploymentPolicy {
+            strategy: Some(v1::deployment_policy::Strategy::BlueGreen(
+                v1::BlueGreenSpec {
+                    promote_delay: Some(Wire {
+                        seconds: 90,
+                        nanos: 500_000_000,
+                    }),
+                    gate_timeout: Some(v1::GateTimeout {
+                        duration: Some(Wire::default()),
+                        action: v1::GateTimeoutAction::Rollback.into(),
+                    }),
+                    ..v1::BlueGreenSpec::default()
+                },
+            )),
+            ..v1::DeploymentPolicy::default()
+        };
+        flat.add("DeploymentPolicy", &policy, "policy");
+        for (path, value) in [
+            ("policy.strategy", "blue_green"),
+            ("policy.blue_green.auto_promote", "false"),
+            ("policy.blue_green.promote_delay", "90.5s"),
+            ("policy.blue_green.gate_timeout.duration", "0s"),
+            ("policy.blue_green.gate_timeout.action", "rollback"),
+        ] {
+            let found = flat.0.get(path).map(String::as_str);
+            assert_eq!(found, Some(value), "{path}: {flat:?}");
+        }
+        assert_eq!(flat.0.get("policy.drain_grace"), None);
+    }
+
+    #[test]
+    fn a_long_value_is_cut() {
+        let spec = |fill: &str| v1::RevisionSpec {
+            command: vec![fill.repeat(5_000)],
+            ..v1::RevisionSpec::default()
+        };
+        let changes = revision_changes(Some(&spec("a")), &spec("ä"));
+        let [change] = &changes[..] else {
+            panic!("{changes:?}")
+        };
+        assert!(change.new_value.ends_with('…') && change.new_value.len() < 1_100);
+    }
+}

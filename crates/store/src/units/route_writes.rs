@@ -1,0 +1,102 @@
+//! What a decision writes of routes and of their assignments.
+
+use uuid::Uuid;
+use viridian_strategy::{DeploymentId, ObservedRoute, RouteActions, RouteId, Timestamp};
+
+use crate::{
+    assignments::NewAssignment,
+    record::{Action, Deployment, Route, RouteEffects},
+};
+
+/// What is to be written of a deployment's routes and of their assignments.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct RouteWrites {
+    pub(crate) reported: Vec<Route>,
+    pub(crate) promoted: Vec<RouteId>,
+    pub(crate) retained: Vec<RouteId>,
+    pub(crate) drained: Vec<RouteId>,
+    /// Those that are taken for ended.
+    pub(crate) ended: Vec<Route>,
+    pub(crate) created: Vec<Route>,
+    pub(crate) assigned: Vec<NewAssignment>,
+    /// Routes whose assignments are done.
+    pub(crate) done: Vec<RouteId>,
+}
+
+impl RouteWrites {
+    /// What is done with routes, counted.
+    pub(crate) fn effects(&self) -> RouteEffects {
+        let count = |routes: usize| u32::try_from(routes).unwrap_or(u32::MAX);
+        RouteEffects {
+            created: count(self.created.len()),
+            promoted: count(self.promoted.len()),
+            // A retained route has lost its traffic as well.
+            drained: count(self.drained.len() + self.retained.len() + self.ended.len()),
+        }
+    }
+
+    /// The writes for actions, which are applied to `routes` too.
+    pub(crate) fn of(
+        deployment: &Deployment,
+        routes: &mut Vec<Route>,
+        actions: &RouteActions,
+        now: Timestamp,
+    ) -> Self {
+        let group = deployment.metadata.resource_group.as_str();
+        let mut assigned = Vec::new();
+        // Before the actions are applied: how long a drained route goes on depends
+        // on the traffic that it had.
+        for route in routes
+            .iter()
+            .filter(|route| actions.drain.contains(&route.view.id))
+        {
+            let stop = route.view.stop_when(&deployment.policy, now);
+            let at = stop.not_before;
+            assigned.push(NewAssignment::new(Action::Stop, route.view.id, group, at));
+        }
+        actions.apply_all(routes.iter_mut().map(|route| &mut route.view), now);
+        let ended = routes
+            .iter_mut()
+            .filter(|route| actions.end.contains(&route.view.id));
+        let ended: Vec<Route> = ended
+            .map(|route| {
+                ENDED_BY_FORCE.clone_into(&mut route.failure);
+                route.clone()
+            })
+            .collect();
+        let mut created = Vec::new();
+        for new in &actions.create {
+            // Version 7: prune scans routes by a range of ids, which are in the order of time.
+            let views = (0..new.count).map(|_| new.create(RouteId(Uuid::now_v7()), now));
+            created.extend(views.map(|view| new_route(deployment.id, view)));
+        }
+        let start = |route: &Route| NewAssignment::new(Action::Start, route.view.id, group, now);
+        assigned.extend(created.iter().map(start));
+        routes.extend(created.iter().cloned());
+        Self {
+            promoted: actions.promote.clone(),
+            retained: actions.retain.clone(),
+            drained: actions.drain.clone(),
+            created,
+            assigned,
+            ended,
+            // Nobody is to start or stop what has ended.
+            done: actions.end.clone(),
+            ..Self::default()
+        }
+    }
+}
+
+/// A route before anything was reported of it.
+fn new_route(deployment: DeploymentId, view: ObservedRoute) -> Route {
+    Route {
+        deployment,
+        view,
+        session_id: String::new(),
+        address: String::new(),
+        failure: String::new(),
+    }
+}
+
+/// Why a route is over of which nobody has reported that it is.
+const ENDED_BY_FORCE: &str = "deleted by force";
