@@ -1,22 +1,20 @@
-//! `viridian deployment apply`: makes a deployment match a file, in as many calls as it
-//! takes.
+//! `viridian deployment apply`: makes deployments match a file, each in one call.
 
 use std::path::PathBuf;
 
 use clap::Args;
-use tonic::Code;
-use viridian_client::{CallError, WaitGoal, unary};
-use viridian_proto::v1::{
-    ActivateRevisionRequest, CreateDeploymentRequest, CreateRevisionRequest, Deployment,
-    RevisionSpec, UpdateDeploymentRequest,
-};
+use viridian_client::{WaitGoal, unary};
+use viridian_proto::v1::{ApplyDeploymentRequest, ApplyDeploymentResponse, Deployment};
 
 use super::{
     CliSession, DeploymentError,
-    read::{self, DeploymentClient},
-    settings::{ChangePlan, DeploymentSettings, PlanAction, PresentSettings},
+    change::ChangeArgs,
+    read::DeploymentClient,
+    session::{self, DeploymentReply},
+    settings::{ChangePlan, DeploymentSettings},
     wait::WaitArgs,
 };
+use crate::{output::OutputFormat, table::counted};
 
 #[derive(Debug, Args)]
 pub(super) struct ApplyArgs {
@@ -24,183 +22,154 @@ pub(super) struct ApplyArgs {
     /// settings.
     ///
     /// A setting that the file leaves out keeps its value, or gets its default in a
-    /// new deployment.
+    /// new deployment. A file may have several documents, each for a deployment; if the
+    /// server refuses one of them, none is applied.
     #[arg(short, long, value_name = "FILE")]
     file: PathBuf,
     /// Show what would change, and change nothing.
+    ///
+    /// It is the same call, and is refused in the same way.
     #[arg(long)]
     dry_run: bool,
     /// Replace a rollout that is still running.
     ///
-    /// Without it, a new revision is refused while another one is being deployed.
+    /// Without it, a new revision is refused while another one is being deployed. If the
+    /// file has the revision that serves, the rollout is aborted.
     #[arg(long)]
     supersede: bool,
-    /// Why you make this change. The history of the deployment shows it.
-    #[arg(
-        long,
-        value_name = "TEXT",
-        default_value = "",
-        hide_default_value = true
-    )]
-    reason: String,
+    #[command(flatten)]
+    change: ChangeArgs,
     #[command(flatten)]
     wait: WaitArgs,
 }
 
-/// An existing deployment, and what its newest revision runs.
-struct FoundDeployment {
-    deployment: Deployment,
-    spec: Option<RevisionSpec>,
-}
-
-/// The calls of one `apply`.
-struct ApplyRun<'a> {
-    client: &'a mut DeploymentClient,
-    args: &'a ApplyArgs,
-    settings: &'a DeploymentSettings,
-}
-
 pub(super) async fn run(args: ApplyArgs, session: &CliSession) -> Result<(), DeploymentError> {
-    let settings = DeploymentSettings::read(&args.file)?;
-    let name = settings.deployment();
-    apply(&args, &settings, session)
-        .await
-        .map_err(|error| error.about(Some(name)))
+    let all = DeploymentSettings::read(&args.file)?;
+    if all.len() > 1 && !args.change.request_id.is_empty() {
+        return Err(DeploymentError::OneRequestId);
+    }
+    let mut client = session.connect().await?;
+    // One call is one deployment. That a later one cannot be applied must be known before the
+    // first one is.
+    if args.dry_run || all.len() > 1 {
+        let plans = validate(&mut client, &args, &all).await?;
+        if args.dry_run {
+            return show_plans(&plans, session);
+        }
+    }
+    for (index, settings) in all.iter().enumerate() {
+        separate(index, session)?;
+        apply(&mut client, &args, settings, session).await?;
+    }
+    Ok(())
+}
+
+/// What each document would change. If any is refused, all refusals.
+async fn validate(
+    client: &mut DeploymentClient,
+    args: &ApplyArgs,
+    all: &[DeploymentSettings],
+) -> Result<Vec<ChangePlan>, DeploymentError> {
+    let (mut plans, mut refusals) = (Vec::new(), Vec::new());
+    for settings in all {
+        match call(client, args, settings, true).await {
+            Ok(reply) => plans.push(ChangePlan::of_reply(&settings.deployment(), &reply)),
+            Err(error) => refusals.push(error),
+        }
+    }
+    match refusals.len() {
+        0 => Ok(plans),
+        1 => Err(refusals.swap_remove(0)),
+        _ => Err(DeploymentError::Several(refusals)),
+    }
+}
+
+fn show_plans(plans: &[ChangePlan], session: &CliSession) -> Result<(), DeploymentError> {
+    for (index, plan) in plans.iter().enumerate() {
+        separate(index, session)?;
+        session.show_value(&plan.value(), |style| plan.text(style))?;
+    }
+    Ok(())
 }
 
 async fn apply(
+    client: &mut DeploymentClient,
     args: &ApplyArgs,
     settings: &DeploymentSettings,
     session: &CliSession,
 ) -> Result<(), DeploymentError> {
-    let mut client = session.connect().await?;
-    let found = find(&mut client, &settings.deployment()).await?;
-    let present = match &found {
-        Some(found) => Some(PresentSettings::new(
-            &found.deployment,
-            found.spec.as_ref(),
-        )?),
-        None => None,
-    };
-    let plan = settings.plan(&settings.deployment(), present.as_ref())?;
-    // A new deployment gets its metadata from the file: only an existing one cannot change it.
-    if let Some(change) = plan.impossible().filter(|_| found.is_some()) {
-        let path = change.path.clone();
-        return Err(DeploymentError::Immutable { path });
+    let mut reply = call(client, args, settings, false).await?;
+    let mut deployment = reply.deployment.take().ok_or(DeploymentError::EmptyReply)?;
+    if args.wait.is_requested() {
+        let goal = goal(&deployment, &reply);
+        let about = Some(settings.deployment());
+        let awaited = session.wait_for(client, &deployment, &args.wait, &goal);
+        deployment = awaited.await.map_err(|error| error.about(about))?;
     }
-    // Only now: what cannot be done is an error in a dry run too.
-    if args.dry_run {
-        return session.show_value(&plan.value(), |style| plan.text(style));
-    }
-    let mut run = ApplyRun {
-        client: &mut client,
-        args,
-        settings,
+    let headline = headline(&reply);
+    reply.deployment = Some(deployment.clone());
+    let reply = DeploymentReply {
+        message: "ApplyDeploymentResponse",
+        reply: &reply,
+        deployment: &deployment,
+        headline: &headline,
     };
-    let applied = match (found, present) {
-        (Some(found), Some(present)) => run.change(found.deployment, &plan, &present).await?,
-        _ => run.create().await?,
-    };
-    let goal = if plan.action == PlanAction::Create || plan.changes_revision() {
-        WaitGoal::of_activation
-    } else {
-        |_: &Deployment| WaitGoal::Settled
-    };
-    session
-        .finish(&mut client, Some(applied), &args.wait, goal)
-        .await
+    session.show_reply(client, &reply).await
 }
 
-impl ApplyRun<'_> {
-    async fn create(&mut self) -> Result<Deployment, DeploymentError> {
-        let request = CreateDeploymentRequest {
-            reason: self.args.reason.clone(),
-            ..self.settings.creation()
-        };
-        let reply = unary(self.client.create_deployment(request)).await?;
-        reply.deployment.ok_or(DeploymentError::EmptyReply)
-    }
-
-    /// Changes the settings first, then the revision.
-    async fn change(
-        &mut self,
-        mut deployment: Deployment,
-        plan: &ChangePlan,
-        present: &PresentSettings,
-    ) -> Result<Deployment, DeploymentError> {
-        if plan.changes_settings() {
-            let request = UpdateDeploymentRequest {
-                deployment: deployment.id.clone(),
-                // The plan was made from this generation: if anyone has changed the
-                // deployment since, the call is refused.
-                expected_generation: Some(deployment.generation),
-                reason: self.args.reason.clone(),
-                ..self.settings.update(present)?
-            };
-            let reply = unary(self.client.update_deployment(request)).await?;
-            deployment = reply.deployment.ok_or(DeploymentError::EmptyReply)?;
-        }
-        // After the settings, so that the rollout that begins here goes by the new policy.
-        if plan.changes_revision() {
-            deployment = self.deploy(deployment).await?;
-        }
-        Ok(deployment)
-    }
-
-    /// Creates the revision of the file, and activates it.
-    async fn deploy(&mut self, deployment: Deployment) -> Result<Deployment, DeploymentError> {
-        // CreateRevision cannot supersede: then a second call activates the revision.
-        let supersede = self.args.supersede && !deployment.deploying_revision_id.is_empty();
-        let request = CreateRevisionRequest {
-            deployment: deployment.id.clone(),
-            // Of the reply to the update, if there was one: that has moved the generation.
-            expected_generation: Some(deployment.generation),
-            reason: self.args.reason.clone(),
-            activate: !supersede,
-            ..self.settings.new_revision()
-        };
-        let reply = unary(self.client.create_revision(request)).await?;
-        let deployment = reply.deployment.ok_or(DeploymentError::EmptyReply)?;
-        if !supersede {
-            return Ok(deployment);
-        }
-        let request = ActivateRevisionRequest {
-            deployment: deployment.id,
-            revision: reply.revision.ok_or(DeploymentError::EmptyReply)?.id,
-            supersede,
-            expected_generation: Some(deployment.generation),
-            reason: self.args.reason.clone(),
-            ..ActivateRevisionRequest::default()
-        };
-        let reply = unary(self.client.activate_revision(request)).await?;
-        reply.deployment.ok_or(DeploymentError::EmptyReply)
-    }
-}
-
-/// The deployment of this name. None if there is none.
-async fn find(
+async fn call(
     client: &mut DeploymentClient,
-    name: &str,
-) -> Result<Option<FoundDeployment>, DeploymentError> {
-    let deployment = match read::deployment(client, name).await {
-        Ok(deployment) => deployment,
-        Err(DeploymentError::Call(CallError::Refused(status)))
-            if status.code() == Code::NotFound =>
-        {
-            return Ok(None);
-        }
-        Err(error) => return Err(error),
+    args: &ApplyArgs,
+    settings: &DeploymentSettings,
+    validate_only: bool,
+) -> Result<ApplyDeploymentResponse, DeploymentError> {
+    let request = ApplyDeploymentRequest {
+        supersede: args.supersede,
+        validate_only,
+        request_id: args.change.request_id.clone(),
+        expected_generation: args.change.expected_generation,
+        reason: args.change.reason.clone(),
+        ..settings.application()
     };
-    // Not the current one during a rollout: a second run of
-    // the same file would deploy it once more.
-    let newest = match deployment.deploying_revision_id.as_str() {
-        "" => &deployment.current_revision_id,
-        deploying => deploying,
+    let reply = unary(client.apply_deployment(request)).await;
+    reply.map_err(|error| DeploymentError::from(error).about(Some(settings.deployment())))
+}
+
+fn goal(deployment: &Deployment, reply: &ApplyDeploymentResponse) -> WaitGoal {
+    match reply.activated || reply.created {
+        true => WaitGoal::of_activation(deployment),
+        false => WaitGoal::Settled,
+    }
+}
+
+/// What was done, in a sentence.
+fn headline(reply: &ApplyDeploymentResponse) -> String {
+    let number = reply.revision.as_ref().map_or(0, |it| it.number);
+    if reply.created {
+        return "Created.".to_owned();
+    }
+    if reply.changes.is_empty() {
+        return "Nothing to do: it matches already.".to_owned();
+    }
+    let is_setting = |path: &str| !path.starts_with("revision.");
+    let settings = reply.changes.iter().filter(|it| is_setting(&it.path));
+    let settings = match settings.count() {
+        0 => String::new(),
+        count => format!(" {} changed.", counted(count as u64, "setting")),
     };
-    let spec = if newest.is_empty() {
-        None
-    } else {
-        read::revision(client, &deployment.id, newest).await?.spec
+    let revision = match (reply.activated, reply.aborted) {
+        (true, _) => format!(" Revision {number} is being deployed."),
+        (_, true) => format!(" The rollout was aborted: revision {number} serves."),
+        _ => String::new(),
     };
-    Ok(Some(FoundDeployment { deployment, spec }))
+    format!("{revision}{settings}").trim_start().to_owned()
+}
+
+/// Separates the outputs of several documents.
+fn separate(index: usize, session: &CliSession) -> Result<(), DeploymentError> {
+    match (index, session.format) {
+        (0, _) | (_, OutputFormat::Json) => Ok(()),
+        (_, OutputFormat::Yaml) => session::write("---"),
+        (_, OutputFormat::Table) => session::write(""),
+    }
 }

@@ -14,6 +14,12 @@ pub(super) struct DeleteArgs {
     /// Do not ask for confirmation. Without a terminal there is no question.
     #[arg(short, long)]
     yes: bool,
+    /// Do not wait for the agents: the deployment is gone at once.
+    ///
+    /// For agents that are gone, also after a deletion that waits for them. What still
+    /// runs of it has to be stopped by hand.
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     change: ChangeArgs,
     #[command(flatten)]
@@ -25,20 +31,34 @@ pub(super) async fn run(args: DeleteArgs, session: &CliSession) -> Result<(), De
     let mut deployment = args.deployment;
     // Without a question there is nothing to read: a script makes one call only.
     if !args.yes && question::can_ask() {
-        let found = read::deployment(&mut client, &deployment).await?;
-        let serving = found.blue.unwrap_or_default().active_traffic;
-        let name = qualified_name(&found);
-        let routes = counted(serving.try_into().unwrap_or_default(), "route");
-        question::ask(&format!("Delete {name}? It serves traffic with {routes}."))?;
-        // By id: until the answer, another deployment may have taken the name.
-        deployment = found.id;
+        let how = match args.force {
+            true => " without waiting for its routes",
+            false => "",
+        };
+        match read::deployment(&mut client, &deployment).await {
+            Ok(found) => {
+                let serving = found.blue.unwrap_or_default().active_traffic;
+                let name = qualified_name(&found);
+                let routes = counted(serving.try_into().unwrap_or_default(), "route");
+                question::ask(&format!(
+                    "Delete {name}{how}? It serves traffic with {routes}."
+                ))?;
+                // By id: until the answer, another deployment may have taken the name.
+                deployment = found.id;
+            }
+            // Its end may have begun, and its name is free since.
+            Err(error) if args.force && error.is_not_found() => {
+                question::ask(&format!("Delete {deployment}{how}?"))?;
+            }
+            Err(error) => return Err(error),
+        }
     }
     let request = DeleteDeploymentRequest {
         deployment,
         request_id: args.change.request_id,
         expected_generation: args.change.expected_generation,
         reason: args.change.reason,
-        ..DeleteDeploymentRequest::default()
+        force: args.force,
     };
     let reply = unary(client.delete_deployment(request)).await?;
     session

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use tonic::Status;
+use tonic::{Code, Status};
 use viridian_client::CallError;
 
 use super::{
@@ -29,14 +29,17 @@ pub(crate) enum DeploymentError {
         /// The reference that the user gave.
         deployment: String,
     },
+    /// Of several deployments, none of which was changed.
+    #[error("{}", lines(.0))]
+    Several(Vec<DeploymentError>),
     #[error(transparent)]
     Policy(#[from] MixedStrategiesError),
     #[error(transparent)]
     Setting(#[from] SettingError),
     #[error(transparent)]
     File(#[from] SettingsFileError),
-    #[error("{path} cannot change after a deployment is created")]
-    Immutable { path: String },
+    #[error("--request-id is of one call, and the file has several deployments")]
+    OneRequestId,
     #[error("no setting to change was given; see `viridian deployment update --help`")]
     NothingNamed,
     #[error("the server sent an empty reply; is it of another version?")]
@@ -69,11 +72,14 @@ impl DeploymentError {
         match self {
             Self::Call(error) => call_error::exit_code_of(error),
             Self::Refused { status, .. } => exit_code::of_grpc(status.code()),
+            Self::Several(errors) => errors
+                .first()
+                .map_or(exit_code::FAILURE, DeploymentError::exit_code),
             Self::Server(_)
             | Self::Policy(_)
             | Self::Setting(_)
             | Self::File(_)
-            | Self::Immutable { .. }
+            | Self::OneRequestId
             | Self::NothingNamed => exit_code::USAGE,
             Self::Stopped(stop) => stop.code(),
             Self::Output(_)
@@ -84,6 +90,11 @@ impl DeploymentError {
             | Self::Draw(_)
             | Self::Runtime(_) => exit_code::FAILURE,
         }
+    }
+
+    /// Whether the server knows nothing of that name.
+    pub(super) fn is_not_found(&self) -> bool {
+        matches!(self, Self::Call(CallError::Refused(status)) if status.code() == Code::NotFound)
     }
 
     /// Names the deployment of a refusal, so that its message can advise a command.
@@ -100,6 +111,11 @@ impl DeploymentError {
             (error, _) => error,
         }
     }
+}
+
+fn lines(errors: &[DeploymentError]) -> String {
+    let lines: Vec<_> = errors.iter().map(DeploymentError::to_string).collect();
+    lines.join("\n")
 }
 
 #[cfg(test)]
@@ -137,13 +153,17 @@ mod tests {
             .into(),
             MixedStrategiesError.into(),
             file(io::ErrorKind::NotFound.into()),
-            SettingsFileError::NoName {
+            SettingsFileError::Empty {
                 file: "cart.yaml".to_owned(),
             }
             .into(),
-            DeploymentError::Immutable {
-                path: "metadata.domain".to_owned(),
-            },
+            SettingsFileError::Yaml {
+                file: "cart.yaml".to_owned(),
+                line: 3,
+                reason: "did not find expected node content".to_owned(),
+            }
+            .into(),
+            DeploymentError::OneRequestId,
             DeploymentError::NothingNamed,
             DeploymentError::EmptyReply,
             DeploymentError::NotReached {

@@ -25,6 +25,7 @@ mod activate;
 mod apply;
 mod create;
 mod delete;
+mod export;
 mod get;
 mod history;
 mod list;
@@ -64,9 +65,13 @@ enum DeploymentVerb {
     Create(Box<create::CreateArgs>),
     /// Make a deployment match a YAML file: create or change it, deploy a new revision.
     ///
-    /// Running it again changes nothing. A new revision is not promoted by it, unless
-    /// the policy says auto_promote.
+    /// It is one call: everything in the file takes effect, or nothing. Running it again
+    /// changes nothing. A new revision is not promoted by it, unless the policy says
+    /// auto_promote.
     Apply(apply::ApplyArgs),
+    /// Print a deployment as a file for `apply`, with the revision that is being deployed
+    /// or serves.
+    Export(export::ExportArgs),
     /// Change the replicas, the policy or the labels of a deployment.
     Update(Box<update::UpdateArgs>),
     /// Show a deployment: its state, what it waits for, and the command to run next.
@@ -121,6 +126,7 @@ async fn dispatch(verb: DeploymentVerb, session: &CliSession) -> Result<(), Depl
     match verb {
         DeploymentVerb::Create(args) => create::run(*args, session).await,
         DeploymentVerb::Apply(args) => apply::run(args, session).await,
+        DeploymentVerb::Export(args) => export::run(args, session).await,
         DeploymentVerb::Update(args) => update::run(*args, session).await,
         DeploymentVerb::Get(args) => get::run(args, session).await,
         DeploymentVerb::List(args) => list::run(args, session).await,
@@ -146,6 +152,7 @@ impl DeploymentVerb {
             Self::Get(args) => args.deployment.clone(),
             // `apply` adds the name to its errors itself, since it has to read the file first.
             Self::Apply(_) | Self::List(_) => return None,
+            Self::Export(args) => args.deployment.clone(),
             Self::Update(args) => args.deployment.clone(),
             Self::Watch(args) => args.deployment.clone(),
             Self::Activate(args) => args.deployment.clone(),

@@ -35,7 +35,7 @@ pub(super) fn flatten(value: &Value, path: &str, flat: &mut FlatSettings) {
 }
 
 /// An amount of routes: `2` or `25%`.
-fn amount(value: &Value) -> Option<String> {
+pub(super) fn amount(value: &Value) -> Option<String> {
     let fields = value.as_object().filter(|it| it.len() == 1)?;
     match (fields.get("count"), fields.get("percent")) {
         (Some(Value::Number(count)), _) => Some(count.to_string()),

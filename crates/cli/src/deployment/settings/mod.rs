@@ -1,8 +1,10 @@
 //! The wanted settings of a deployment, by flags or from a file. They have the names of
 //! the API's fields.
 //!
-//! - `file`: reads the file of `apply`.
-//! - `parse`: from what people write to a message of the API.
+//! - `file`: reads the file of `apply`; `yaml`: its scalars as they are written.
+//! - `parse`: from what people write to a message of the API; `mistake`: what is wrong with
+//!   it.
+//! - `manifest`: the file of a deployment that there is, for `export`.
 //! - `present`: the settings that a deployment has now.
 //! - `plan`: the difference, for `--dry-run`.
 //! - `request`: the calls that make the change.
@@ -16,15 +18,17 @@ use crate::output::{self, OutputError};
 
 mod file;
 mod flat;
+mod manifest;
+mod mistake;
 mod parse;
 mod plan;
 mod present;
 mod request;
+mod yaml;
 
+use self::parse::ParsedSettings;
 pub(super) use self::{
-    file::SettingsFileError,
-    parse::SettingError,
-    plan::{ChangePlan, PlanAction},
+    file::SettingsFileError, manifest::manifest, parse::SettingError, plan::ChangePlan,
     present::PresentSettings,
 };
 
@@ -35,14 +39,28 @@ pub(super) struct DeploymentSettings {
     request: CreateDeploymentRequest,
     /// The paths of the wanted settings, down to the leaves.
     named: Vec<String>,
+    /// The paths of the settings that are to have their default.
+    reset: Vec<String>,
 }
 
 impl DeploymentSettings {
     /// Parses a mapping with the fields of CreateDeploymentRequest, and `revision` for
     /// what to run. Durations are `30s` or `5m`, amounts of routes `2` or `25%`.
     pub(super) fn parse(file: &Value) -> Result<Self, SettingError> {
-        let (request, named) = parse::parse(file)?;
-        Ok(Self { request, named })
+        Ok(Self::of_parsed(parse::parse(&file.into())?))
+    }
+
+    fn of_parsed(parsed: ParsedSettings) -> Self {
+        let ParsedSettings {
+            request,
+            named,
+            reset,
+        } = parsed;
+        Self {
+            request,
+            named,
+            reset,
+        }
     }
 
     /// Adds a revision to deploy.
@@ -59,9 +77,14 @@ impl DeploymentSettings {
         format!("{}/{}", self.request.project, self.request.name)
     }
 
-    /// Whether the deployment is named.
-    pub(super) fn has_name(&self) -> bool {
-        !self.request.project.is_empty() && !self.request.name.is_empty()
+    /// What is missing of the name of the deployment.
+    fn missing_names(&self) -> Vec<&'static str> {
+        let names = [
+            ("project", &self.request.project),
+            ("name", &self.request.name),
+        ];
+        let missing = names.into_iter().filter(|(_, text)| text.is_empty());
+        missing.map(|(name, _)| name).collect()
     }
 
     /// Whether a setting at this path or below it is wanted.

@@ -1,9 +1,10 @@
 //! The difference between wanted and present settings.
 
 use serde_json::{Value, json};
+use viridian_proto::v1::{ApplyDeploymentResponse, FieldChange};
 
 use super::{
-    DeploymentSettings, PresentSettings, REVISION, canonical,
+    DeploymentSettings, PresentSettings, REVISION, REVISION_IN_FILES, canonical,
     flat::{FlatSettings, flatten},
     is_within,
     parse::in_files,
@@ -19,6 +20,10 @@ pub(in crate::deployment) struct ChangePlan {
     pub(in crate::deployment) deployment: String,
     pub(in crate::deployment) action: PlanAction,
     pub(in crate::deployment) changes: Vec<SettingChange>,
+    /// Whether an existing deployment would get a new revision.
+    pub(in crate::deployment) new_revision: bool,
+    /// Whether a rollout would be aborted, because what is wanted serves.
+    pub(in crate::deployment) aborts: bool,
 }
 
 /// What a command would do.
@@ -54,7 +59,12 @@ impl DeploymentSettings {
         Ok(ChangePlan {
             deployment: deployment.to_owned(),
             action,
+            new_revision: action == PlanAction::Change
+                && changes
+                    .iter()
+                    .any(|it| is_within(&it.path, REVISION_IN_FILES)),
             changes,
+            aborts: false,
         })
     }
 
@@ -127,25 +137,28 @@ impl DeploymentSettings {
 }
 
 impl ChangePlan {
-    /// Whether a new revision would be created.
-    pub(in crate::deployment) fn changes_revision(&self) -> bool {
-        self.changes
-            .iter()
-            .any(|it| is_within(&it.path, super::REVISION_IN_FILES))
-    }
-
-    /// Whether anything else would change.
-    pub(in crate::deployment) fn changes_settings(&self) -> bool {
-        self.changes
-            .iter()
-            .any(|it| !is_within(&it.path, super::REVISION_IN_FILES))
-    }
-
-    /// A change that no call can make: the metadata is fixed when the deployment is
-    /// created.
-    pub(in crate::deployment) fn impossible(&self) -> Option<&SettingChange> {
-        let mut changes = self.changes.iter();
-        changes.find(|it| is_within(&it.path, "metadata"))
+    /// The plan of the server.
+    pub(in crate::deployment) fn of_reply(
+        deployment: &str,
+        reply: &ApplyDeploymentResponse,
+    ) -> Self {
+        let text = |text: &String| Some(text.clone()).filter(|it| !it.is_empty());
+        let change = |it: &FieldChange| SettingChange {
+            path: it.path.clone(),
+            from: text(&it.old_value),
+            to: text(&it.new_value),
+        };
+        Self {
+            deployment: deployment.to_owned(),
+            action: match (reply.created, reply.changes.is_empty()) {
+                (true, _) => PlanAction::Create,
+                (false, true) => PlanAction::Nothing,
+                (false, false) => PlanAction::Change,
+            },
+            changes: reply.changes.iter().map(change).collect(),
+            new_revision: reply.activated && !reply.created,
+            aborts: reply.aborted,
+        }
     }
 
     /// The plan for people.
@@ -165,9 +178,10 @@ impl ChangePlan {
             row.push(style.good(&or_default(&it.to)));
             row
         };
-        let tail = match (self.action, self.changes_revision()) {
-            (PlanAction::Change, true) => "\nA new revision would be created and activated.",
-            _ => "",
+        let tail = match (self.aborts, self.new_revision) {
+            (true, _) => "\nThe rollout would be aborted: this revision serves.",
+            (false, true) => "\nA new revision would be created and activated.",
+            (false, false) => "",
         };
         let rows = columns(self.changes.iter().map(row).collect());
         format!("{head}\n{rows}{tail}")
@@ -184,7 +198,8 @@ impl ChangePlan {
                 PlanAction::Change => "change",
                 PlanAction::Nothing => "nothing",
             },
-            "newRevision": self.action == PlanAction::Change && self.changes_revision(),
+            "newRevision": self.new_revision,
+            "aborts": self.aborts,
             "changes": changes,
         })
     }
@@ -231,7 +246,7 @@ mod tests {
         }));
         insta::assert_snapshot!("change", plan.text(fixture::plain()));
         insta::assert_snapshot!("change_json", format!("{:#}", plan.value()));
-        assert!(plan.changes_revision() && plan.changes_settings());
+        assert!(plan.new_revision);
     }
 
     #[test]
@@ -239,7 +254,7 @@ mod tests {
         let plan = plan(&json!({"policy": {"blue_green": {"min_ready": "30s"}}}));
         let paths: Vec<_> = plan.changes.iter().map(|it| it.path.as_str()).collect();
         assert_eq!(paths, ["policy.blue_green.min_ready"]);
-        assert!(!plan.changes_revision());
+        assert!(!plan.new_revision);
     }
 
     #[test]
@@ -248,12 +263,5 @@ mod tests {
         let settings = DeploymentSettings::parse(&file).expect("settings");
         let plan = settings.plan("shop/cart", None).expect("a plan");
         insta::assert_snapshot!("create", plan.text(fixture::plain()));
-    }
-
-    #[test]
-    fn metadata_cannot_change() {
-        let plan = plan(&json!({"metadata": {"resource_group": "gpu"}}));
-        let path = plan.impossible().map(|it| it.path.as_str());
-        assert_eq!(path, Some("metadata.resource_group"));
     }
 }

@@ -1,7 +1,9 @@
 //! The calls that make a deployment match the wanted settings.
 
 use prost_types::FieldMask;
-use viridian_proto::v1::{CreateDeploymentRequest, CreateRevisionRequest, UpdateDeploymentRequest};
+use viridian_proto::v1::{
+    ApplyDeploymentRequest, CreateDeploymentRequest, UpdateDeploymentRequest,
+};
 
 use super::{DeploymentSettings, PresentSettings, is_within, strategy_name};
 use crate::output::OutputError;
@@ -18,12 +20,27 @@ impl DeploymentSettings {
         request
     }
 
-    /// A request for a new revision.
-    pub(in crate::deployment) fn new_revision(&self) -> CreateRevisionRequest {
-        CreateRevisionRequest {
-            spec: self.request.initial_revision.clone(),
-            activate: true,
-            ..CreateRevisionRequest::default()
+    /// A request that makes a deployment what these settings say. The server compares them
+    /// with what there is.
+    pub(in crate::deployment) fn application(&self) -> ApplyDeploymentRequest {
+        let wanted = |path: &str, number| self.names(path).then_some(number);
+        let reset_mask = FieldMask {
+            paths: self.reset.clone(),
+        };
+        ApplyDeploymentRequest {
+            project: self.request.project.clone(),
+            name: self.request.name.clone(),
+            target_replicas: wanted("target_replicas", self.request.target_replicas),
+            policy: self.request.policy,
+            labels: self.request.labels.clone(),
+            metadata: self.request.metadata.clone(),
+            revision_history_limit: wanted(
+                "revision_history_limit",
+                self.request.revision_history_limit,
+            ),
+            revision: self.request.initial_revision.clone(),
+            reset_mask: Some(reset_mask).filter(|it| !it.paths.is_empty()),
+            ..ApplyDeploymentRequest::default()
         }
     }
 

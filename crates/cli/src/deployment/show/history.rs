@@ -1,6 +1,8 @@
 //! The history of a deployment as text.
 
-use viridian_proto::v1::{DeploymentLifecycle, DeploymentSubStep, HistoryEntry, HistoryResult};
+use viridian_proto::v1::{
+    DeploymentLifecycle, DeploymentSubStep, FieldChange, HistoryEntry, HistoryResult,
+};
 
 use super::{OutputStyle, RevisionNames, age::since};
 use crate::{
@@ -61,7 +63,29 @@ pub(crate) fn why(entry: &HistoryEntry) -> String {
     if !entry.failure.is_empty() {
         why += &format!(": {}", clean(&entry.failure));
     }
-    why
+    match (why.is_empty(), changes(entry)) {
+        (_, changes) if changes.is_empty() => why,
+        (true, changes) => changes,
+        (false, changes) => format!("{why}: {changes}"),
+    }
+}
+
+/// The first settings that a call changed.
+fn changes(entry: &HistoryEntry) -> String {
+    let or_none = |text: &str| match text {
+        "" => "-".to_owned(),
+        text => clean(text),
+    };
+    let change = |it: &FieldChange| {
+        let (old, new) = (or_none(&it.old_value), or_none(&it.new_value));
+        format!("{} {old} → {new}", clean(&it.path))
+    };
+    let shown = entry.changes.iter().take(SHOWN_CHANGES).map(change);
+    let mut parts: Vec<_> = shown.collect();
+    if let more @ 1.. = entry.changes.len().saturating_sub(SHOWN_CHANGES) {
+        parts.push(format!("{more} more"));
+    }
+    parts.join(", ")
 }
 
 fn result(entry: &HistoryEntry, style: OutputStyle) -> String {
@@ -99,12 +123,40 @@ fn state(lifecycle: DeploymentLifecycle, step: DeploymentSubStep) -> String {
     .to_owned()
 }
 
+/// As many as a line has room for; `-o json` has all.
+const SHOWN_CHANGES: usize = 2;
+
 #[cfg(test)]
 mod tests {
     use super::{
         super::{RevisionNames, fixture},
-        history,
+        *,
     };
+
+    #[test]
+    fn c4_a_change_is_told_with_its_values() {
+        let change = |path: &str, old: &str, new: &str| FieldChange {
+            path: path.to_owned(),
+            old_value: old.to_owned(),
+            new_value: new.to_owned(),
+        };
+        let entry = |reason: &str, count| HistoryEntry {
+            reason: reason.to_owned(),
+            changes: [
+                change("target_replicas", "2", "3"),
+                change("labels.tier", "", "web"),
+                change("revision.image", "web:1", "web:2"),
+            ][..count]
+                .to_vec(),
+            ..HistoryEntry::default()
+        };
+        assert_eq!(why(&entry("because", 0)), "because");
+        assert_eq!(why(&entry("", 1)), "target_replicas 2 → 3");
+        assert_eq!(
+            why(&entry("because", 3)),
+            "because: target_replicas 2 → 3, labels.tier - → web, 1 more"
+        );
+    }
 
     #[test]
     fn an_entry_is_a_line() {

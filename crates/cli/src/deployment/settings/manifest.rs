@@ -1,0 +1,69 @@
+//! The file of a deployment that there is.
+
+use prost_reflect::SerializeOptions;
+use serde::{Serialize, Serializer, ser::SerializeMap as _};
+use serde_json::{Map, Value};
+use viridian_proto::v1::{Deployment, RevisionSpec};
+
+use super::{REVISION_IN_FILES, canonical, flat::amount};
+use crate::output::{self, OutputError};
+
+/// Settings in the order in which people read them.
+#[derive(Debug)]
+pub(in crate::deployment) struct Manifest(Vec<(&'static str, Value)>);
+
+/// The file whose `apply` finds nothing to do.
+pub(in crate::deployment) fn manifest(
+    deployment: &Deployment,
+    spec: Option<&RevisionSpec>,
+) -> Result<Manifest, OutputError> {
+    // With its zeros: what a file leaves out would stay as it is when someone applies it.
+    let options = SerializeOptions::new()
+        .use_proto_field_name(true)
+        .skip_default_fields(false);
+    let whole = output::dynamic("Deployment", deployment)?;
+    let whole = whole.serialize_with_options(serde_json::value::Serializer, &options)?;
+    let mut fields = Vec::new();
+    for name in [
+        "project",
+        "name",
+        "target_replicas",
+        "labels",
+        "revision_history_limit",
+    ] {
+        fields.push((name, whole[name].clone()));
+    }
+    if let Some(metadata) = &deployment.metadata {
+        fields.push(("metadata", canonical("DeploymentMetadata", metadata)?));
+    }
+    fields.push(("policy", readable(whole["policy"].clone())));
+    if let Some(spec) = spec {
+        // What is not set in a revision has its default.
+        fields.push((REVISION_IN_FILES, canonical("RevisionSpec", spec)?));
+    }
+    Ok(Manifest(fields))
+}
+
+/// The same with amounts of routes as people write them.
+fn readable(value: Value) -> Value {
+    if let Some(text) = amount(&value) {
+        return text.parse::<i32>().map_or(Value::String(text), Value::from);
+    }
+    match value {
+        Value::Object(fields) => {
+            let fields = fields.into_iter().map(|(name, it)| (name, readable(it)));
+            Value::Object(fields.collect::<Map<_, _>>())
+        }
+        other => other,
+    }
+}
+
+impl Serialize for Manifest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, value) in &self.0 {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}
