@@ -6,10 +6,11 @@ use super::deployment;
 use crate::harness::{Engine, REFERENCE, TestEnv, closed_port, finish, manual, root, viridian};
 
 /// Every verb that is about one deployment, with what it needs besides.
-const VERBS: [(&str, &[&str]); 14] = [
+const VERBS: [(&str, &[&str]); 15] = [
     ("abort", &[]),
     ("activate", &["--image", "i"]),
     ("delete", &[]),
+    ("export", &[]),
     ("get", &[]),
     ("history", &[]),
     ("pause", &[]),

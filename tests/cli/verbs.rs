@@ -232,6 +232,26 @@ async fn a_promotion_is_of_the_revision_that_was_seen() {
 }
 
 /// The output of a verb that succeeds, without a word on stderr unless it waits.
+#[tokio::test]
+async fn force_delete_ends_what_no_agent_ends() {
+    let env = TestEnv::start(Engine::Sqlite).await;
+    let url = env.server.url();
+    let create = ["create", "shop/stray", "--image", "i"];
+    // Of a group that nobody runs.
+    succeeded(
+        &url,
+        &[create.as_slice(), &["--resource-group", "gone"]].concat(),
+    )
+    .await;
+    let deleted = succeeded(&url, &["delete", "shop/stray"]).await;
+    assert!(deleted.contains("DESTROYING"), "{deleted}");
+    let forced = ["delete", "shop/stray", "--force", "--wait"];
+    let deleted = succeeded(&url, &forced).await;
+    assert!(deleted.contains("DESTROYED"), "{deleted}");
+    let again = deployment(&url, &forced).await;
+    assert_eq!(again.code, Some(64 + 5), "{again:?}");
+}
+
 pub(super) async fn succeeded(url: &str, arguments: &[&str]) -> String {
     let run: FinishedProgram = deployment(url, arguments).await;
     assert_eq!(run.code, Some(0), "{arguments:?}: {run:?}");

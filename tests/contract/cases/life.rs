@@ -209,6 +209,28 @@ fn delete() -> Vec<Case> {
             r#"{"deployment":"$id"}"#,
             wrong_state(&["DEPLOYMENT_GONE"]),
         ),
+        case(
+            METHOD,
+            "by force",
+            InitialState::Gate,
+            r#"{"deployment":"$ref","force":true}"#,
+            done(&[("/deployment/lifecycle", "DEPLOYMENT_LIFECYCLE_DESTROYED")]),
+        ),
+        case(
+            METHOD,
+            "by force, while its end waits",
+            InitialState::Gone,
+            r#"{"deployment":"$ref","force":true}"#,
+            done(&[("/deployment/lifecycle", "DEPLOYMENT_LIFECYCLE_DESTROYED")]),
+        ),
+        case(
+            METHOD,
+            "by force, twice",
+            InitialState::Gone,
+            r#"{"deployment":"$id","force":true}"#,
+            wrong_state(&["DEPLOYMENT_GONE"]),
+        )
+        .after(r#"{"deployment":"$id","force":true}"#),
     ]);
     cases
 }
