@@ -76,7 +76,7 @@ fn below(message: &MessageDescriptor, wanted: &str) -> Option<String> {
             Some(found) => found.name().to_owned(),
             None => below(&inner, wanted)?,
         };
-        Some(format!("{}.{path}", super::parse::in_files(field.name())))
+        Some(format!("{}.{path}", super::in_files(field.name())))
     })
 }
 

@@ -24,6 +24,7 @@ mod parse;
 mod plan;
 mod present;
 mod request;
+mod scalar;
 mod yaml;
 
 use self::parse::ParsedSettings;
@@ -98,6 +99,11 @@ fn is_within(path: &str, outer: &str) -> bool {
     // `policy.drain_grace` is within `policy`, but `policy_name` would not be.
     let rest = path.strip_prefix(outer);
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// A path with the names that files use.
+fn in_files(path: &str) -> String {
+    path.replacen(REVISION, REVISION_IN_FILES, 1)
 }
 
 /// The revision, by its name in the API and in files.

@@ -9,8 +9,9 @@ use serde_json::{Map, Value};
 use viridian_proto::v1::CreateDeploymentRequest;
 
 use super::{
-    REVISION, REVISION_IN_FILES, is_within,
+    REVISION, REVISION_IN_FILES, in_files, is_within,
     mistake::{SettingMistake, SettingProblem, unknown},
+    scalar::{boolean, expected_scalar, whole_number},
     yaml::{NodeKey, NodeValue, SettingNode},
 };
 use crate::{
@@ -375,40 +376,11 @@ fn has_default(field: &FieldDescriptor, path: &str) -> bool {
         && field.kind() != Kind::String
 }
 
-fn expected_scalar(kind: &Kind) -> &'static str {
-    match kind {
-        Kind::Bool => "true or false",
-        Kind::Int32 => "a whole number",
-        _ => "a text",
-    }
-}
-
-fn boolean(text: &str) -> Option<bool> {
-    match text {
-        "true" | "True" | "TRUE" => Some(true),
-        "false" | "False" | "FALSE" => Some(false),
-        _ => None,
-    }
-}
-
-/// A number as everybody reads it: `010` is eight for some.
-fn whole_number(text: &str) -> Option<i32> {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    let has_leading_zero = digits.len() > 1 && digits.starts_with('0');
-    let is_plain = !has_leading_zero && digits.bytes().all(|it| it.is_ascii_digit());
-    text.parse().ok().filter(|_| is_plain)
-}
-
 fn below(path: &str, name: &str) -> String {
     match path {
         "" => name.to_owned(),
         _ => format!("{path}.{name}"),
     }
-}
-
-/// A path with the names that files use.
-pub(super) fn in_files(path: &str) -> String {
-    path.replacen(REVISION, REVISION_IN_FILES, 1)
 }
 
 fn top_names(descriptor: &MessageDescriptor) -> Vec<String> {

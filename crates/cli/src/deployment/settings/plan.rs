@@ -6,8 +6,7 @@ use viridian_proto::v1::{ApplyDeploymentResponse, FieldChange};
 use super::{
     DeploymentSettings, PresentSettings, REVISION, REVISION_IN_FILES, canonical,
     flat::{FlatSettings, flatten},
-    is_within,
-    parse::in_files,
+    in_files, is_within,
     present::with_defaults,
     show::OutputStyle,
     strategy_name,
