@@ -35,6 +35,8 @@ pub enum MissReason {
     RolledBack,
     /// Another revision is being deployed instead.
     Superseded,
+    /// Its target is 0 replicas: the rollout goes on when that is raised.
+    NoReplicas,
 }
 
 impl fmt::Display for MissReason {
@@ -43,6 +45,7 @@ impl fmt::Display for MissReason {
             Self::Destroyed => "it was destroyed",
             Self::RolledBack => "it was rolled back to the previous revision",
             Self::Superseded => "another revision is being deployed",
+            Self::NoReplicas => "its target is 0 replicas; the rollout waits until that is raised",
         })
     }
 }
@@ -78,14 +81,21 @@ impl WaitGoal {
             (Destroyed, Self::Destroyed) => Reached,
             (_, Self::Destroyed) => InProgress,
             (Destroying | Destroyed, _) => Missed(MissReason::Destroyed),
-            (Ready, Self::Serves(revision)) if deployment.current_revision_id != *revision => {
+            (Pending | Ready, Self::Serves(revision))
+                if deployment.current_revision_id != *revision =>
+            {
                 Missed(MissReason::RolledBack)
             }
             (Deploying, Self::Serves(revision)) if !is_involved(deployment, revision) => {
                 Missed(MissReason::Superseded)
             }
             (Deploying, _) if is_at_gate(deployment) => AtGate,
+            (Deploying, _) if waits_for(deployment, BlockerCode::NoReplicas) => {
+                Missed(MissReason::NoReplicas)
+            }
             (Pending, Self::Settled) if waits_for(deployment, BlockerCode::NoRevision) => Reached,
+            // All that is asked for is there: nothing.
+            (Pending, _) if waits_for(deployment, BlockerCode::NoReplicas) => Reached,
             (Ready, _) if is_whole(deployment) => Reached,
             _ => InProgress,
         }
@@ -203,6 +213,34 @@ mod tests {
             ..Blocker::default()
         });
         assert_eq!(goal.progress(&deployment), WaitProgress::Reached);
+    }
+
+    #[test]
+    fn a4_a_wait_ends_where_there_are_no_replicas() {
+        let without = |mut deployment: Deployment| {
+            deployment.target_replicas = 0;
+            deployment.blockers.push(Blocker {
+                code: BlockerCode::NoReplicas.into(),
+                ..Blocker::default()
+            });
+            deployment
+        };
+        let goal = WaitGoal::Serves("rev-2".to_owned());
+        let waiting = goal.progress(&without(deploying()));
+        assert_eq!(waiting, WaitProgress::Missed(MissReason::NoReplicas));
+        let mut first = ready("rev-2");
+        first.set_lifecycle(DeploymentLifecycle::Pending);
+        assert_eq!(goal.progress(&first), WaitProgress::InProgress);
+        assert_eq!(goal.progress(&without(first)), WaitProgress::Reached);
+    }
+
+    #[test]
+    fn a2_a_rollout_that_went_back_to_pending_is_missed() {
+        let goal = WaitGoal::Serves("rev-2".to_owned());
+        let mut back = ready("rev-1");
+        back.set_lifecycle(DeploymentLifecycle::Pending);
+        let missed = WaitProgress::Missed(MissReason::RolledBack);
+        assert_eq!(goal.progress(&back), missed);
     }
 
     #[test]

@@ -73,6 +73,8 @@ pub enum Blocker {
     Paused,
     /// There is no revision to run.
     NoRevision,
+    /// The target is 0: no route can show that the revision works.
+    NoReplicas,
     /// Routes of the current revision are not ready.
     RoutesNotReady {
         /// How many are ready.
@@ -135,6 +137,7 @@ pub enum BlockerCode {
     RoutesNotReady,
     BackOff,
     Terminating,
+    NoReplicas,
 }
 
 impl BlockerCode {
@@ -154,6 +157,7 @@ impl BlockerCode {
             Self::RoutesNotReady => "ROUTES_NOT_READY",
             Self::BackOff => "BACK_OFF",
             Self::Terminating => "TERMINATING",
+            Self::NoReplicas => "NO_REPLICAS",
         }
     }
 }
@@ -176,6 +180,7 @@ impl Blocker {
             Self::BackOff { .. } => BlockerCode::BackOff,
             Self::Evicted { .. } => BlockerCode::Terminating,
             Self::Terminating { .. } => BlockerCode::Terminating,
+            Self::NoReplicas => BlockerCode::NoReplicas,
         }
     }
 

@@ -103,6 +103,8 @@ struct GreenAssessment {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum GreenReadiness {
+    /// The target is 0: there is nothing to wait for, and nothing is proved.
+    NoReplicas,
     /// Step 2: some have yet to be created.
     Missing,
     /// Step 3: none is live, and some failed.
@@ -138,22 +140,26 @@ impl GreenAssessment {
         // Failed green past the budget stay missing: the deadline decides on them.
         let spent = counts.failed.saturating_sub(settings.max_replacements);
         let missing = target.saturating_sub(counts.live()).saturating_sub(spent);
-        // Failures come before readiness: with a target of 0 no green has to be ready,
-        // and that must not promote a revision whose routes all failed.
-        let obstacle = if missing > 0 {
-            Some(GreenReadiness::Missing)
+        let all_ready = if target == 0 {
+            Err(GreenReadiness::NoReplicas)
+        } else if missing > 0 {
+            Err(GreenReadiness::Missing)
         } else if counts.live() == 0 && counts.failed > 0 {
-            Some(GreenReadiness::AllFailed)
+            Err(GreenReadiness::AllFailed)
         } else if counts.ready < target {
-            Some(GreenReadiness::NotReady)
+            Err(GreenReadiness::NotReady)
         } else {
-            None
+            counts.settled_at.ok_or(GreenReadiness::NotReady)
         };
         let rollout = rollout.progressed(counts.ready, target, observed.now);
-        let (readiness, rollout) = match obstacle {
-            Some(obstacle) => (obstacle, rollout.unsteady(observed.policy, observed.now)),
-            None => {
-                let (rollout, watch) = rollout.steady(counts.settled_at, observed.now);
+        let (readiness, rollout) = match all_ready {
+            Err(GreenReadiness::NoReplicas) => (
+                GreenReadiness::NoReplicas,
+                rollout.without_replicas(observed.now),
+            ),
+            Err(obstacle) => (obstacle, rollout.unsteady(observed.policy, observed.now)),
+            Ok(settled_at) => {
+                let (rollout, watch) = rollout.steady(settled_at, observed.now);
                 // Both waits run side by side on one watch: the longer one counts.
                 let over = |time| watch.reaches(time).unwrap_or(observed.now);
                 let min_ready = over(settings.min_ready);
@@ -180,7 +186,8 @@ impl GreenAssessment {
     /// does.
     fn check_ready(&self) -> Result<(), Vec<Blocker>> {
         match self.readiness {
-            GreenReadiness::Ready(_) => Ok(()),
+            // Without replicas only a caller can know that the revision is good.
+            GreenReadiness::Ready(_) | GreenReadiness::NoReplicas => Ok(()),
             GreenReadiness::MinReady(until) => Err(vec![Blocker::MinReady { until }]),
             GreenReadiness::Missing | GreenReadiness::AllFailed | GreenReadiness::NotReady => {
                 let missing = (self.missing > 0).then_some(Blocker::GreenMissing {
@@ -201,6 +208,9 @@ impl GreenAssessment {
         let RouteCounts { ready, failed, .. } = self.counts;
         let progress_deadline = observed.policy.progress_deadline;
         match self.readiness {
+            GreenReadiness::NoReplicas => {
+                NextMove::Wait(RolloutStep::Provisioning, Some(Blocker::NoReplicas), None)
+            }
             GreenReadiness::AllFailed => NextMove::Back(Reason::AllFailed { failed }),
             GreenReadiness::Missing | GreenReadiness::NotReady => {
                 // Also while green is missing: with a deadline of 0 none is created.

@@ -7,7 +7,7 @@ use crate::{RevisionId, Rollout, RolloutStep, Timestamp};
 /// The state of a deployment. Each variant owns only what it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeploymentState {
-    /// Has never served; idle without a revision.
+    /// Has never been READY; idle without a revision.
     Pending {
         /// The revision that is to serve.
         current: Option<RevisionId>,
@@ -34,7 +34,7 @@ pub enum DeploymentState {
 /// The stage of a deployment's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Lifecycle {
-    /// Has never served.
+    /// Has never been READY.
     Pending,
     /// Serves.
     Ready,
@@ -155,6 +155,15 @@ impl DeploymentState {
     /// The revision that is being deployed, exactly while DEPLOYING.
     pub fn deploying(&self) -> Option<RevisionId> {
         self.rollout().map(|rollout| rollout.deploying)
+    }
+
+    /// Whether the deployment has never had all of its routes ready.
+    pub(crate) fn was_never_ready(&self) -> bool {
+        match self {
+            Self::Pending { .. } => true,
+            Self::Deploying(rollout) => rollout.from_pending,
+            Self::Ready { .. } | Self::Destroying { .. } | Self::Destroyed { .. } => false,
+        }
     }
 
     /// The same with its clocks stopped.

@@ -43,18 +43,22 @@ pub fn evaluate(observed: &Observed<'_>) -> Evaluation {
 }
 
 /// PENDING and READY: keeps the current revision at the target. A PENDING
-/// deployment with all routes ready becomes READY, and stays READY.
+/// deployment with all routes ready becomes READY, and stays READY. Without
+/// replicas nothing shows that its revision works, so it stays PENDING.
 fn keep_current(observed: &Observed<'_>, current: RevisionId) -> Evaluation {
     let deployment = observed.deployment;
     let target = deployment.target_replicas;
     let replenish = Replenish::to_target(observed, current);
     let state = match deployment.state {
-        DeploymentState::Pending { .. } if replenish.counts.ready >= target => {
+        DeploymentState::Pending { .. } if target > 0 && replenish.counts.ready >= target => {
             DeploymentState::Ready { current }
         }
         state => state,
     };
     let mut evaluation = Evaluation::waiting(observed, state);
+    if target == 0 && state.was_never_ready() {
+        evaluation.wait_for(Blocker::NoReplicas);
+    }
     for blocker in replenish.blockers(target) {
         evaluation.wait_for(blocker);
     }

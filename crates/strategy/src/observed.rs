@@ -1,9 +1,17 @@
 //! What a decision is made from.
 
-use crate::{DeploymentState, ObservedRoute, Policy, RevisionId, Timestamp, traffic::fails_open};
+use std::time::Duration;
+
+use crate::{
+    DeploymentState, ObservedRoute, Policy, RevisionId, Rollout, Timestamp, traffic::fails_open,
+};
 
 /// The input of every decision: a deployment, its routes and its policy, as read
 /// at one time.
+///
+/// No time in it is later than `now`. Where one is, the clock was set back. Then whoever
+/// loads it first moves all times back until the latest of them is now, and stores them: so
+/// each wait goes on from the latest change, and does not last until the clock has caught up.
 ///
 /// The routes are all that have not ended, and those of the current and of the last
 /// activation that failed.
@@ -43,6 +51,20 @@ pub struct ObservedDeployment {
     /// When a revision last took all the traffic, by promotion or instant
     /// roll-back.
     pub promoted_at: Option<Timestamp>,
+}
+
+impl ObservedDeployment {
+    /// The latest time that a decision on it reads, if there is one.
+    pub fn latest_time(&self) -> Option<Timestamp> {
+        self.state.rollout().map(Rollout::latest_time)
+    }
+
+    /// Moves all times back that a decision on it reads.
+    pub fn move_times_back(&mut self, by: Duration) {
+        if let DeploymentState::Deploying(rollout) = &mut self.state {
+            rollout.move_times_back(by);
+        }
+    }
 }
 
 impl<'a> Observed<'a> {

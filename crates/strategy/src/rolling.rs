@@ -49,45 +49,50 @@ impl StrategyRules for RollingUpdate {
         };
         let step = RollingStep::plan(self, observed, new, activation);
         let rollout = rollout.progressed(step.new.ready, step.target, observed.now);
+        // Nothing shows that the new revision works. The way back needs no proof.
+        if step.target == 0 && !back {
+            let rollout = rollout.without_replicas(observed.now);
+            return step.wait(observed, rollout, None, [Blocker::NoReplicas]);
+        }
         if step.is_complete() {
             return step.complete(observed, &rollout).requeue_now(observed.now);
         }
         // The way back has no deadline: there is nothing left to turn back to.
-        let deadline = if back {
-            None
-        } else {
-            rollout.progress.reaches(observed.policy.progress_deadline)
-        };
-        let reason = if back {
-            None
-        } else {
-            step.reason_to_turn_back(observed, deadline)
-        };
-        if reason.is_some() {
+        if back {
+            let blockers = step.blockers(back);
+            return step.wait(observed, rollout, None, blockers);
+        }
+        let rollout = rollout.with_replicas(observed.now);
+        let deadline = rollout.progress.reaches(observed.policy.progress_deadline);
+        if let Some(reason) = step.reason_to_turn_back(observed, deadline) {
             // The first step back belongs to the same transition: one that only moved
             // to ROLLING_BACK would leave that step to the next cycle.
             let mut evaluation = self.evaluate(observed, rollout.turned_back());
-            evaluation.transition.reason = reason;
+            evaluation.transition.reason = Some(reason);
             return evaluation;
         }
-        let mut evaluation = Evaluation::waiting(observed, DeploymentState::Deploying(rollout));
-        evaluation.deadline = deadline;
-        evaluation.wake_by(deadline);
-        for blocker in step.blockers(back) {
-            evaluation.wait_for(blocker);
-        }
-        let actions = &mut evaluation.transition.actions;
-        actions.create(new, activation, step.create, RouteTraffic::Active);
-        actions.drain.extend(step.drain);
-        evaluation
+        let blockers = step.blockers(back);
+        step.wait(observed, rollout, deadline, blockers)
     }
 
+    /// Only without replicas, where it does not go on by itself.
     fn promote(
         &self,
-        _observed: &Observed<'_>,
-        _rollout: Rollout,
+        observed: &Observed<'_>,
+        rollout: Rollout,
     ) -> Result<Transition, PromoteRejection> {
-        Err(PromoteRejection::NotBlueGreen)
+        if observed.deployment.target_replicas > 0 {
+            return Err(PromoteRejection::NotBlueGreen);
+        }
+        if rollout.step == RolloutStep::RollingBack {
+            return Err(PromoteRejection::RollingBack);
+        }
+        if observed.deployment.paused {
+            return Err(PromoteRejection::Blocked(vec![Blocker::Paused]));
+        }
+        let mut actions = RouteActions::default();
+        actions.drain_active(observed, |_| true);
+        Ok(Transition::promotion(observed, &rollout, actions))
     }
 
     fn abort(&self, observed: &Observed<'_>, rollout: Rollout) -> Transition {
@@ -130,6 +135,9 @@ impl RollingUpdate {
 /// One step of the replacement.
 struct RollingStep {
     target: u32,
+    /// The new revision, and the activation that its new routes belong to.
+    revision: RevisionId,
+    activation: i64,
     new: RouteCounts,
     create: u32,
     drain: Vec<RouteId>,
@@ -176,6 +184,8 @@ impl RollingStep {
         let (create, back_off) = create_after_back_off(observed, revision, activation, wanted);
         Self {
             target,
+            revision,
+            activation,
             new,
             create,
             drain,
@@ -239,6 +249,31 @@ impl RollingStep {
         [current, starting, unhealthy, failed, evictions, back_off]
             .into_iter()
             .flatten()
+    }
+
+    /// Takes the step, and waits.
+    fn wait(
+        self,
+        observed: &Observed<'_>,
+        rollout: Rollout,
+        deadline: Option<Timestamp>,
+        blockers: impl IntoIterator<Item = Blocker>,
+    ) -> Evaluation {
+        let mut evaluation = Evaluation::waiting(observed, DeploymentState::Deploying(rollout));
+        evaluation.deadline = deadline;
+        evaluation.wake_by(deadline);
+        for blocker in blockers {
+            evaluation.wait_for(blocker);
+        }
+        let actions = &mut evaluation.transition.actions;
+        actions.create(
+            self.revision,
+            self.activation,
+            self.create,
+            RouteTraffic::Active,
+        );
+        actions.drain.extend(self.drain);
+        evaluation
     }
 
     fn complete(self, observed: &Observed<'_>, rollout: &Rollout) -> Evaluation {

@@ -1,5 +1,7 @@
 //! A rollout and its clocks.
 
+use std::time::Duration;
+
 use crate::{Policy, RevisionId, Stopwatch, Timestamp};
 
 /// The deployment of one revision over another.
@@ -11,6 +13,8 @@ pub struct Rollout {
     pub deploying: RevisionId,
     /// The present step.
     pub step: RolloutStep,
+    /// Whether the deployment has never been READY: then a roll-back ends PENDING again.
+    pub from_pending: bool,
     /// The number of its activation. Only failures of routes that were created in it
     /// count.
     pub activation: i64,
@@ -62,6 +66,7 @@ impl Rollout {
             current,
             deploying,
             step: RolloutStep::Provisioning,
+            from_pending: false,
             activation,
             since: now,
             progress: Stopwatch::started(now),
@@ -122,9 +127,7 @@ impl Rollout {
 
     /// All green are ready: stops the deadline, and times the waits of ready green
     /// from their latest change.
-    pub(crate) fn steady(self, settled_at: Option<Timestamp>, now: Timestamp) -> (Self, Stopwatch) {
-        // With a target of 0 there is no green: the waits run from the activation.
-        let settled_at = settled_at.unwrap_or(self.since);
+    pub(crate) fn steady(self, settled_at: Timestamp, now: Timestamp) -> (Self, Stopwatch) {
         let watch = match self.steady {
             Some(steady) if steady.settled_at == settled_at => steady.watch.running(now),
             // A route changed in between, so that the waits start over.
@@ -136,6 +139,23 @@ impl Rollout {
             ..self
         };
         (rollout, watch)
+    }
+
+    /// The target is 0: nothing is awaited, and no clock runs until it is raised.
+    pub(crate) fn without_replicas(self, now: Timestamp) -> Self {
+        Self {
+            progress: self.progress.stopped(now),
+            steady: None,
+            ..self
+        }
+    }
+
+    /// The same with the deadline running, which [`Self::without_replicas`] may have stopped.
+    pub(crate) fn with_replicas(self, now: Timestamp) -> Self {
+        Self {
+            progress: self.progress.running(now),
+            ..self
+        }
     }
 
     /// Some green are not ready: runs the deadline. It starts from zero if all had
@@ -155,6 +175,30 @@ impl Rollout {
             steady: None,
             ..self
         }
+    }
+
+    /// The latest of its times.
+    pub(crate) fn latest_time(&self) -> Timestamp {
+        let gate = match self.step {
+            RolloutStep::AwaitingPromotion { gate } => gate.since,
+            RolloutStep::Provisioning | RolloutStep::RollingBack => None,
+        };
+        let steady = self.steady.map(|steady| steady.settled_at);
+        let steady_watch = self.steady.and_then(|steady| steady.watch.since);
+        let perhaps = [gate, steady, steady_watch, self.progress.since];
+        let always = self.since.max(self.resumed_at);
+        perhaps.into_iter().flatten().fold(always, Timestamp::max)
+    }
+
+    /// Moves all of its times back.
+    pub(crate) fn move_times_back(&mut self, by: Duration) {
+        self.since = self.since - by;
+        self.resumed_at = self.resumed_at - by;
+        self.progress = self.progress.moved_back(by);
+        if let Some(SteadyPeriod { settled_at, .. }) = &mut self.steady {
+            *settled_at = *settled_at - by;
+        }
+        *self = self.with_waits(|watch| watch.moved_back(by));
     }
 
     /// The same with the watches of ready green changed.

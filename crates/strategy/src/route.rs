@@ -1,5 +1,7 @@
 //! A route, its three statuses (lifecycle, health, traffic), and when it may be stopped.
 
+use std::time::Duration;
+
 use crate::{Policy, RevisionId, RouteId, Timestamp};
 
 /// The lifecycle of a route.
@@ -167,6 +169,28 @@ impl ObservedRoute {
     pub fn settled_at(&self) -> Timestamp {
         self.health_updated_at
             .map_or(self.status_updated_at, |at| at.max(self.status_updated_at))
+    }
+
+    /// The latest of its times.
+    pub fn latest_time(&self) -> Timestamp {
+        let perhaps = [self.health_updated_at, self.drained_at, self.retained_at];
+        let always = self.created_at.max(self.status_updated_at);
+        perhaps.into_iter().flatten().fold(always, Timestamp::max)
+    }
+
+    /// Moves all of its times back.
+    pub fn move_times_back(&mut self, by: Duration) {
+        let always = [&mut self.created_at, &mut self.status_updated_at];
+        let perhaps = [
+            &mut self.health_updated_at,
+            &mut self.drained_at,
+            &mut self.retained_at,
+        ];
+        let perhaps = perhaps.into_iter().flatten();
+        always
+            .into_iter()
+            .chain(perhaps)
+            .for_each(|time| *time = *time - by);
     }
 
     /// Applies a report of its status. The caller checks

@@ -39,6 +39,14 @@ impl Stopwatch {
         }
     }
 
+    /// The same, started earlier.
+    pub(crate) fn moved_back(self, by: Duration) -> Self {
+        Self {
+            since: self.since.map(|since| since - by),
+            ..self
+        }
+    }
+
     /// When it will have measured `limit`; None while it is stopped.
     pub fn reaches(self, limit: Duration) -> Option<Timestamp> {
         // A limit below what is spent, as after an update of the policy, is reached already.

@@ -2,7 +2,9 @@
 
 use arrayvec::ArrayVec;
 
-use crate::{DeploymentState, ObservedRoute, RevisionId, RouteId, RouteStatus, RouteTraffic};
+use crate::{
+    DeploymentState, Observed, ObservedRoute, RevisionId, RouteId, RouteStatus, RouteTraffic,
+};
 
 /// The weight of a revision that shares its traffic with no other, in per mille.
 pub const FULL_WEIGHT: u16 = 1_000;
@@ -68,6 +70,12 @@ impl TrafficSplit {
                 revision: route.revision,
                 ratio: f64::from(self.weight(route.revision)) / f64::from(FULL_WEIGHT),
             })
+    }
+
+    /// Whether any route serves, of whatever revision.
+    pub(crate) fn is_served(observed: &Observed<'_>) -> bool {
+        let mut routes = observed.routes.iter();
+        routes.any(|route| route.traffic == RouteTraffic::Active && route.is_ready())
     }
 
     fn weight(&self, revision: RevisionId) -> u16 {

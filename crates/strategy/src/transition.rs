@@ -65,14 +65,27 @@ impl Transition {
         }
     }
 
-    /// Gives a rollout up: the current revision stays current.
+    /// Gives a rollout up: the current revision stays current. A deployment that was never
+    /// READY is PENDING again, unless all of its routes have become ready meanwhile.
     pub(crate) fn roll_back(
         observed: &Observed<'_>,
         rollout: &Rollout,
         actions: RouteActions,
     ) -> Self {
-        let state = DeploymentState::Ready {
-            current: rollout.current,
+        let current = rollout.current;
+        let target = observed.deployment.target_replicas as usize;
+        let all_ready = || {
+            let ready = observed
+                .live_routes(current)
+                .filter(|route| route.is_ready());
+            target > 0 && ready.count() >= target
+        };
+        let state = if rollout.from_pending && !all_ready() {
+            DeploymentState::Pending {
+                current: Some(current),
+            }
+        } else {
+            DeploymentState::Ready { current }
         };
         let mut transition = Self::step(observed.deployment, state);
         transition.kind = TransitionKind::RollBack;

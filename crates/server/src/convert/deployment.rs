@@ -273,6 +273,7 @@ fn code(code: BlockerCode) -> v1::BlockerCode {
         BlockerCode::RoutesNotReady => v1::BlockerCode::RoutesNotReady,
         BlockerCode::BackOff => v1::BlockerCode::BackOff,
         BlockerCode::Terminating => v1::BlockerCode::Terminating,
+        BlockerCode::NoReplicas => v1::BlockerCode::NoReplicas,
     }
 }
 

@@ -57,6 +57,7 @@ pub(super) enum BlockerDocument {
     Terminating {
         left: u32,
     },
+    NoReplicas,
 }
 
 /// How many, and since when the first of them.
@@ -111,6 +112,7 @@ impl From<Blocker> for BlockerDocument {
             },
             Blocker::Paused => Self::Paused,
             Blocker::NoRevision => Self::NoRevision,
+            Blocker::NoReplicas => Self::NoReplicas,
             Blocker::RoutesNotReady {
                 ready,
                 target,
@@ -177,6 +179,7 @@ impl From<BlockerDocument> for Blocker {
             },
             D::Paused => Self::Paused,
             D::NoRevision => Self::NoRevision,
+            D::NoReplicas => Self::NoReplicas,
             D::RoutesNotReady {
                 ready,
                 target,

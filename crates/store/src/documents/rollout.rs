@@ -18,6 +18,8 @@ pub(crate) struct RolloutDocument {
     steady: Option<SteadyDocument>,
     #[serde(default)]
     resumed_at: Micros,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    from_pending: bool,
     gate: Option<StopwatchDocument>,
 }
 
@@ -52,6 +54,7 @@ impl RolloutDocument {
                 },
                 SubStep::RollingBack => RolloutStep::RollingBack,
             },
+            from_pending: self.from_pending,
             activation,
             since: self.since.into(),
             progress: self.progress.into(),
@@ -68,6 +71,7 @@ impl From<&Rollout> for RolloutDocument {
             current: _,
             deploying: _,
             step,
+            from_pending,
             activation: _,
             since,
             progress,
@@ -81,6 +85,7 @@ impl From<&Rollout> for RolloutDocument {
             best_ready,
             steady: steady.map(Into::into),
             resumed_at: resumed_at.into(),
+            from_pending,
             gate: match step {
                 RolloutStep::AwaitingPromotion { gate } => Some(gate.into()),
                 RolloutStep::Provisioning | RolloutStep::RollingBack => None,

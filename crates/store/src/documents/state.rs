@@ -34,6 +34,8 @@ pub(super) struct WholeRolloutDocument {
     // Not in events and replies of programs that had no pauses yet.
     #[serde(default)]
     resumed_at: Micros,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    from_pending: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -89,6 +91,7 @@ impl From<Rollout> for WholeRolloutDocument {
             current,
             deploying,
             step,
+            from_pending,
             activation,
             since,
             progress,
@@ -112,6 +115,7 @@ impl From<Rollout> for WholeRolloutDocument {
             best_ready,
             steady: steady.map(Into::into),
             resumed_at: resumed_at.into(),
+            from_pending,
         }
     }
 }
@@ -134,6 +138,7 @@ impl From<WholeRolloutDocument> for Rollout {
             best_ready: document.best_ready,
             steady: document.steady.map(Into::into),
             resumed_at: document.resumed_at.into(),
+            from_pending: document.from_pending,
         }
     }
 }

@@ -108,14 +108,15 @@ impl Fixture {
             .iter()
             .map(Blocker::code)
             .next();
-        let awaited = (n > 0).then_some(BlockerCode::RoutesNotReady);
-        assert_eq!(first, awaited, "the first reply says what is awaited");
+        let awaited = match n {
+            0 => BlockerCode::NoReplicas,
+            _ => BlockerCode::RoutesNotReady,
+        };
+        assert_eq!(first, Some(awaited), "the first reply says what is awaited");
         let id = created.deployment.id;
         self.bring_up(id, RouteHealth::Healthy).await;
-        assert!(matches!(
-            self.get(id).await.state,
-            DeploymentState::Ready { .. }
-        ));
+        let is_ready = matches!(self.get(id).await.state, DeploymentState::Ready { .. });
+        assert_eq!(is_ready, n > 0, "zero routes prove nothing");
         id
     }
 

@@ -29,6 +29,9 @@ impl fmt::Display for Blocker {
             }
             Self::Paused => f.write_str("the deployment is paused"),
             Self::NoRevision => f.write_str("there is no revision to run"),
+            Self::NoReplicas => {
+                f.write_str("the target is 0 replicas; it goes on when the target is raised")
+            }
             Self::RoutesNotReady {
                 provisioning,
                 unready,

@@ -1,6 +1,6 @@
 use crate::{
-    DeploymentState, Lifecycle, Observed, RevisionId, Rollout, RouteActions, RouteTraffic,
-    Transition,
+    DeploymentState, Lifecycle, Observed, ObservedDeployment, RevisionId, Rollout, RouteActions,
+    RouteTraffic, TrafficSplit, Transition,
 };
 
 /// Why an activation is refused.
@@ -17,12 +17,14 @@ pub enum ActivateRejection {
     Gone(Lifecycle),
 }
 
-/// Begins to deploy a revision.
+/// Begins to deploy a revision: by the strategy where something serves, or where there is a
+/// version to go back to.
 ///
-/// In a PENDING deployment, which has never served, the revision replaces the
-/// current one directly. Routes that an earlier promotion retained are drained. With
-/// `supersede` the old green of a blue-green rollout is drained too; the old green of
-/// a rolling update serves until it is replaced.
+/// Otherwise the revision replaces the current one directly: where nothing serves, and the
+/// deployment was never READY or has a target of 0. So a fix can always be shipped over a
+/// version that never came up. Routes that an earlier promotion retained are drained. With
+/// `supersede` the old green of a blue-green rollout is drained too; the old green of a
+/// rolling update serves until it is replaced.
 ///
 /// # Errors
 ///
@@ -41,52 +43,91 @@ fn begin(
     supersede: bool,
 ) -> Result<Transition, ActivateRejection> {
     let (old, now) = (observed.deployment, observed.now);
-    let mut actions = RouteActions::default();
     let activation = old.last_activation + 1;
-    let mut deployment = *old;
-    deployment.last_activation = activation;
-    deployment.state = match old.state {
+    let mut actions = RouteActions::default();
+    let rollout = match old.state {
         DeploymentState::Destroying { .. } | DeploymentState::Destroyed { .. } => {
             return Err(ActivateRejection::Gone(old.state.lifecycle()));
         }
         state if state.current() == Some(revision) => {
             return Err(ActivateRejection::AlreadyCurrent);
         }
-        DeploymentState::Pending { .. } => {
-            // A PENDING deployment never served: routes that already run go too.
-            actions.drain_active(observed, |_| true);
-            actions.create(
-                revision,
-                activation,
-                old.target_replicas,
-                RouteTraffic::Active,
-            );
-            deployment.current_activation = activation;
-            DeploymentState::Pending {
-                current: Some(revision),
-            }
-        }
-        DeploymentState::Ready { current } => {
-            // Retained routes, also those of this very revision: green starts afresh.
-            actions.drain_active(observed, |route| route.revision != current);
-            DeploymentState::Deploying(Rollout::new(current, revision, activation, now))
-        }
-        DeploymentState::Deploying(rollout) if supersede => {
-            let rules = observed.policy.strategy.rules();
-            actions.drain_active(observed, |route| rules.drains_superseded(&rollout, route));
-            DeploymentState::Deploying(Rollout::new(rollout.current, revision, activation, now))
-        }
-        DeploymentState::Deploying(rollout) => {
-            let deploying = rollout.deploying;
+        DeploymentState::Deploying(Rollout { deploying, .. }) if !supersede => {
             return Err(ActivateRejection::InProgress { deploying });
         }
+        // Without a revision there are no routes, either.
+        DeploymentState::Pending { current: None } => return Ok(replace(observed, revision)),
+        _ if may_replace_directly(observed) => return Ok(replace(observed, revision)),
+        DeploymentState::Pending {
+            current: Some(current),
+        }
+        | DeploymentState::Ready { current } => {
+            // Retained routes, also those of this very revision: green starts afresh.
+            actions.drain_active(observed, |route| route.revision != current);
+            Rollout::new(current, revision, activation, now)
+        }
+        DeploymentState::Deploying(rollout) => {
+            let rules = observed.policy.strategy.rules();
+            actions.drain_active(observed, |route| rules.drains_superseded(&rollout, route));
+            Rollout::new(rollout.current, revision, activation, now)
+        }
     };
-    // During a pause the new rollout's clocks stand still from the start.
-    if old.paused {
-        deployment.state = deployment.state.standing_still(now);
-    }
+    let rollout = Rollout {
+        from_pending: old.state.was_never_ready(),
+        ..rollout
+    };
+    let state = DeploymentState::Deploying(rollout);
     Ok(Transition {
         actions,
-        ..Transition::unchanged(&deployment)
+        ..Transition::unchanged(&ObservedDeployment {
+            // During a pause the new rollout's clocks stand still from the start.
+            state: if old.paused {
+                state.standing_still(now)
+            } else {
+                state
+            },
+            last_activation: activation,
+            ..*old
+        })
     })
+}
+
+/// Whether there is nothing to switch from, and nothing that was ever good to go back to.
+fn may_replace_directly(observed: &Observed<'_>) -> bool {
+    let deployment = observed.deployment;
+    // What serves, by the table that proxies have: whatever the lifecycle is called.
+    (deployment.state.was_never_ready() || deployment.target_replicas == 0)
+        && !TrafficSplit::is_served(observed)
+}
+
+/// Makes a revision the current one at once.
+fn replace(observed: &Observed<'_>, revision: RevisionId) -> Transition {
+    let old = observed.deployment;
+    let activation = old.last_activation + 1;
+    let mut actions = RouteActions::default();
+    actions.drain_active(observed, |_| true);
+    actions.create(
+        revision,
+        activation,
+        old.target_replicas,
+        RouteTraffic::Active,
+    );
+    let mut deployment = ObservedDeployment {
+        last_activation: activation,
+        current_activation: activation,
+        ..*old
+    };
+    deployment.state = if old.state.was_never_ready() {
+        DeploymentState::Pending {
+            current: Some(revision),
+        }
+    } else {
+        // It was good before, so that it is a way back.
+        deployment.previous = old.state.current();
+        DeploymentState::Ready { current: revision }
+    };
+    Transition {
+        actions,
+        ..Transition::unchanged(&deployment)
+    }
 }

@@ -92,6 +92,11 @@ const RUNS: u64 = 10_000;
 /// What runs of both strategies come across.
 const EXPECTED: &[(&str, &str)] = &[
     ("superseded", "call"),
+    ("over PENDING", "by the strategy"),
+    ("over PENDING", "directly"),
+    ("at N = 0", "directly"),
+    ("promotion", "without replicas"),
+    ("roll-back", "to PENDING"),
     ("aborted", "abort"),
     ("pause", "PROVISIONING"),
     ("resume", "PROVISIONING"),
@@ -99,5 +104,6 @@ const EXPECTED: &[(&str, &str)] = &[
     ("back-off", ""),
     ("replaced", ""),
     ("late", ""),
+    ("clock", "set back"),
     ("end", "DESTROYED"),
 ];

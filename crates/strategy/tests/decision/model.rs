@@ -31,11 +31,11 @@
 //! | gate timeouts | 1 | 2 | 1 | two | update of the policy, promote, pause, resume, abort |
 //! | replacements | 2 | 2 | 2 | two | |
 //! | retained | 2 | 3 | 1 | two | roll back, supersede, promote |
-//! | every target | 0 to 3 | 2 | 0 | up | update of the target, promote |
+//! | every target | 0 to 3 | 3 | 0 | up | update of the target, supersede, promote |
 //! | every health | 1 | 2 | 1 | all, evicts | all |
 //! | rolling 1 / 0 | 3 | 2 | 1 | two | abort, delete |
 //! | rolling 0 / 1 | 2 | 3 | 1 | two | supersede, abort, pause, resume |
-//! | rolling 25 % / 25 % | 1 to 3 | 2 | 1 | two | update of the target, abort |
+//! | rolling 25 % / 25 % | 0 to 3 | 2 | 1 | two | update of the target, promote, abort |
 //! | rolling 0 / 10 % | 3 | 2 | 1 | two | pause, resume |
 //! | either strategy | 2 | 2 | 1 | two | update of the policy, promote, abort |
 //!
@@ -163,10 +163,12 @@ fn retained() {
 #[test]
 fn every_target() {
     let policy = blue_green(|_, _| {});
+    let verbs = &[CallKind::Supersede, CallKind::Promote];
     holds(&ModelConfig {
+        revisions: 3,
         failures: 0,
         health: [UP, UP],
-        ..config("every target", [policy], [3, 2, 1, 0], &[CallKind::Promote])
+        ..config("every target", [policy], [3, 2, 1, 0], verbs)
     });
 }
 
@@ -199,13 +201,9 @@ fn rolling_without_a_surge() {
 #[test]
 fn rolling_by_percent() {
     let policy = rolling(Percent(25), Percent(25), 1);
-    let targets = [3, 2, 1];
-    holds(&config(
-        "rolling 25 % / 25 %",
-        [policy],
-        targets,
-        &[CallKind::Abort],
-    ));
+    let targets = [3, 2, 1, 0];
+    let verbs = &[CallKind::Promote, CallKind::Abort];
+    holds(&config("rolling 25 % / 25 %", [policy], targets, verbs));
 }
 
 #[test]

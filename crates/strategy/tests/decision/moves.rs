@@ -40,7 +40,11 @@ fn pending_to_ready_when_all_are_ready() {
             ),
             "PENDING blue",
         ),
-        ("N is 0", pending(0, []), "READY blue"),
+        (
+            "N is 0, which proves nothing",
+            pending(0, []),
+            "PENDING blue",
+        ),
     ]);
 }
 

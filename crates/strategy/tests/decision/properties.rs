@@ -263,7 +263,10 @@ fn takes_no_more_than_it_may(
 fn waits_for_something(case: &DecisionCase, evaluation: &Evaluation) -> bool {
     let some_run = |unready: UnreadyRoutes| unready != UnreadyRoutes::default();
     let awaits = |blocker: &Blocker| match *blocker {
-        Blocker::Paused | Blocker::NoRevision | Blocker::ManualGate { .. } => true,
+        Blocker::Paused
+        | Blocker::NoRevision
+        | Blocker::NoReplicas
+        | Blocker::ManualGate { .. } => true,
         Blocker::GreenProvisioning { provisioning, .. } => provisioning > 0,
         Blocker::GreenUnhealthy { unready, .. } => some_run(unready),
         Blocker::RoutesNotReady {
@@ -297,7 +300,9 @@ fn converges(mut case: DecisionCase) -> Result<(), TestCaseError> {
         }
         let evaluation = checked_settle(&mut case)?;
         let gate = |blocker: &Blocker| matches!(blocker, Blocker::ManualGate { .. });
-        if evaluation.blockers.iter().any(gate) {
+        if evaluation.blockers.contains(&Blocker::NoReplicas) {
+            happen(&mut case, RandomEvent::Scale(2))?;
+        } else if evaluation.blockers.iter().any(gate) {
             happen(&mut case, RandomEvent::Promote)?;
         } else if let Some(wake_at) = evaluation.wake_at {
             case.now = wake_at;

@@ -137,7 +137,7 @@ fn a_roll_back_and_an_activation_record_no_promotion() {
     for Transition { deployment, .. } in transitions {
         assert_eq!((deployment.previous, deployment.promoted_at), (None, None));
     }
-    let replaced = activated(&pending(3, [serving()])).deployment;
+    let replaced = activated(&pending(3, [])).deployment;
     assert_eq!(
         replaced.current_activation,
         GREENS + 1,

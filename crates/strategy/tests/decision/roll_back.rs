@@ -105,10 +105,10 @@ fn otherwise_as_an_activation() {
             "PROVISIONING, drain 2",
         ),
         (
-            "of N = 0 nothing is retained",
+            "of N = 0 nothing is retained: it is replaced directly",
             ready(0, []),
             OTHER,
-            "PROVISIONING",
+            "READY other",
         ),
         (
             "another revision is retained",

@@ -364,7 +364,7 @@ fn scaling_while_rolling() {
         (
             "to zero",
             roll(0, Count(1), Count(0), [old(2), new(1)]),
-            "READY green by promotion, drain 3 2 1, wake 100",
+            "PROVISIONING, drain 3 2 1",
         ),
     ]);
 }

@@ -339,42 +339,6 @@ fn step_8_promotes_exactly_the_ready_green_and_drains_every_active_blue() {
 }
 
 #[test]
-fn with_a_target_of_zero_there_is_nothing_to_create() {
-    table([
-        ("manual", deploying(0, []), "AWAITING_PROMOTION"),
-        (
-            "automatic",
-            deploying(0, []).auto(0),
-            "READY green by promotion, wake 100",
-        ),
-        (
-            "the gates count from the activation",
-            deploying(0, []).auto(150),
-            "AWAITING_PROMOTION, wake 150",
-        ),
-        (
-            "min_ready too",
-            deploying(0, []).blue_green(|spec| spec.min_ready = secs(101)),
-            "PROVISIONING, wake 101",
-        ),
-        (
-            "what is there goes",
-            deploying(0, [blue(Running, Healthy), green(Running, Healthy)]),
-            "AWAITING_PROMOTION, drain 2 1",
-        ),
-        (
-            "step 3 still comes first",
-            deploying(0, [green(Terminated, Healthy)]),
-            "READY blue by roll-back, wake 100",
-        ),
-    ]);
-    assert_eq!(
-        deploying(0, []).promote().expect("all gates are open"),
-        "READY green by promotion"
-    );
-}
-
-#[test]
 fn the_deadline_that_is_shown_is_the_one_that_runs() {
     let waiting = deploying(3, [serving()]);
     assert_eq!(waiting.evaluate().deadline, Some(at(600)));

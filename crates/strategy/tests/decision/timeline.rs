@@ -1,10 +1,12 @@
 //! A case that goes on: what was decided is done to it, as the store does, and
 //! time passes.
 
+use std::time::Duration;
+
 use uuid::Uuid;
 use viridian_strategy::{
-    DeploymentState, Evaluation, ObservedRoute, RevisionId, RouteActions, RouteHealth, RouteId,
-    RouteStatus, RouteTraffic, Timestamp, Transition, verbs,
+    DeploymentState, Evaluation, ObservedRoute, RevisionId, RolloutStep, RouteActions, RouteHealth,
+    RouteId, RouteStatus, RouteTraffic, Timestamp, Transition, verbs,
 };
 
 use crate::case::{DecisionCase, at};
@@ -79,6 +81,38 @@ impl DecisionCase {
         for id in ids {
             self.report(id, status, health);
         }
+    }
+
+    /// Makes all times later, as seen from now: the clock was set back, and the store moved
+    /// them back by less.
+    pub(crate) fn move_times_forward(&mut self, by: Duration) {
+        for route in &mut self.routes {
+            let always = [&mut route.created_at, &mut route.status_updated_at];
+            let perhaps = [
+                &mut route.health_updated_at,
+                &mut route.drained_at,
+                &mut route.retained_at,
+            ];
+            let perhaps = perhaps.into_iter().flatten();
+            always
+                .into_iter()
+                .chain(perhaps)
+                .for_each(|at| *at = *at + by);
+        }
+        let DeploymentState::Deploying(rollout) = &mut self.deployment.state else {
+            return;
+        };
+        let gate = match &mut rollout.step {
+            RolloutStep::AwaitingPromotion { gate } => gate.since.as_mut(),
+            RolloutStep::Provisioning | RolloutStep::RollingBack => None,
+        };
+        let steady = rollout.steady.as_mut();
+        let steady = steady.map(|it| [Some(&mut it.settled_at), it.watch.since.as_mut()]);
+        let perhaps = [gate, rollout.progress.since.as_mut()];
+        let perhaps = perhaps.into_iter().chain(steady.into_iter().flatten());
+        let always = [&mut rollout.since, &mut rollout.resumed_at];
+        let all = always.into_iter().chain(perhaps.flatten());
+        all.for_each(|at| *at = *at + by);
     }
 
     /// Promotes by hand, and says whether that was done.

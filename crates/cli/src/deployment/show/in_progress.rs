@@ -107,7 +107,9 @@ fn is_in_progress(deployment: &Deployment) -> bool {
     let mut codes = deployment.blockers.iter().map(|it| it.code());
     match deployment.lifecycle() {
         Deploying | Destroying => true,
-        Pending => codes.all(|code| code != BlockerCode::NoRevision),
+        Pending => {
+            codes.all(|code| ![BlockerCode::NoRevision, BlockerCode::NoReplicas].contains(&code))
+        }
         Ready => enum_names::serves_badly(deployment),
         _ => false,
     }

@@ -10,6 +10,7 @@ pub(crate) fn next_step(deployment: &Deployment) -> Option<String> {
     let verb = deployment.blockers.iter().find_map(|it| verb(it.code()))?;
     let tail = match verb {
         "activate" => " --image IMAGE",
+        "update" => " --replicas N",
         _ => "",
     };
     Some(format!(
@@ -23,6 +24,7 @@ fn verb(code: BlockerCode) -> Option<&'static str> {
         BlockerCode::ManualGate | BlockerCode::PromoteDelay => Some("promote"),
         BlockerCode::Paused => Some("resume"),
         BlockerCode::NoRevision => Some("activate"),
+        BlockerCode::NoReplicas => Some("update"),
         BlockerCode::GreenUnhealthy
         | BlockerCode::GreenFailed
         | BlockerCode::ReplacementsExhausted
@@ -68,6 +70,10 @@ mod tests {
             (
                 &[BlockerCode::NoRevision],
                 Some("activate shop/cart --image IMAGE"),
+            ),
+            (
+                &[BlockerCode::NoReplicas],
+                Some("update shop/cart --replicas N"),
             ),
         ] {
             let expected = command.map(|it| format!("viridian deployment {it}"));

@@ -191,6 +191,7 @@ fn blockers() -> Cases<Blocker> {
         ),
         ("evicted", Blocker::Evicted { evicted: 2 }),
         ("terminating", Blocker::Terminating { left: 2 }),
+        ("no replicas", Blocker::NoReplicas),
     ]
 }
 
@@ -199,6 +200,7 @@ pub(super) fn rollouts() -> Cases<Rollout> {
         current: revision(1),
         deploying: revision(2),
         step: RolloutStep::Provisioning,
+        from_pending: false,
         activation: 5,
         since: at(0),
         progress: running(Duration::ZERO, at(0)),
@@ -252,6 +254,13 @@ pub(super) fn rollouts() -> Cases<Rollout> {
                 step: RolloutStep::RollingBack,
                 best_ready: 1,
                 progress: running(Duration::from_micros(1), at(9)),
+                ..begun
+            },
+        ),
+        (
+            "of one that was never ready",
+            Rollout {
+                from_pending: true,
                 ..begun
             },
         ),

@@ -196,7 +196,9 @@ pub(super) fn is_at_gate(deployment: &Deployment) -> bool {
 /// Whether it has come to rest without help.
 pub(super) fn is_settled(deployment: &Deployment) -> bool {
     match deployment.state {
-        DeploymentState::Pending { current } => current.is_none(),
+        DeploymentState::Pending { current } => {
+            current.is_none() || deployment.target_replicas == 0
+        }
         DeploymentState::Ready { .. } => deployment.status.blue.ready == deployment.target_replicas,
         DeploymentState::Destroyed { .. } => true,
         DeploymentState::Deploying(_) | DeploymentState::Destroying { .. } => false,

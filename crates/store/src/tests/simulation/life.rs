@@ -142,7 +142,13 @@ impl SimulatedDeployment {
             Some(StoreCall::Pause(true))
         } else {
             let promote = is_at_gate(deployment) && self.end != FinalState::AtGate;
-            promote.then_some(StoreCall::Promote)
+            let no_replicas =
+                deployment.state.deploying().is_some() && deployment.target_replicas == 0;
+            match (promote, no_replicas) {
+                (true, _) => Some(StoreCall::Promote),
+                (_, true) => Some(StoreCall::Scale(2)),
+                _ => None,
+            }
         };
         if ask.is_some() || !self.is_at_rest(deployment) {
             self.agenda

@@ -110,7 +110,6 @@ impl RandomCall {
                     && case.deployment.state.current() != Some(revision)
                     && (supersede || !phase.is_deploying()),
             ),
-            Self::Promote if kind == StrategyKind::Rolling => Some(false),
             Self::Promote => clocks.may_promote(case),
             Self::Abort => Some(phase.is_deploying() && phase != FlatPhase::RollingBack),
             Self::RollBack(revision) => {

@@ -44,16 +44,10 @@ impl AppliedTransition<'_> {
         }
     }
 
-    /// I1, except where a call asks for less: a deletion, and an activation over
-    /// PENDING.
+    /// I1, except where a call asks for less: a deletion.
     fn takes_no_traffic_away(&self) {
         let place = FlatPhase::of(&self.before.deployment.state);
-        let activated = matches!(
-            self.by,
-            Initiator::Activate | Initiator::Supersede | Initiator::RollBack
-        );
-        let ends = place.is_gone() || self.by == Initiator::Delete;
-        if ends || activated && place == FlatPhase::Pending {
+        if place.is_gone() || self.by == Initiator::Delete {
             return;
         }
         let target = self.after.deployment.target_replicas;
@@ -129,6 +123,7 @@ impl AppliedTransition<'_> {
         if places == [FlatPhase::Pending, FlatPhase::Ready] {
             let target = self.after.deployment.target_replicas;
             assert_eq!(ready_and_active(self.after), target, "READY too early");
+            assert!(target > 0, "proved by zero replicas");
         }
     }
 
@@ -166,6 +161,10 @@ impl AppliedTransition<'_> {
         let target = self.after.deployment.target_replicas;
         let ready = ready_and_active(self.after);
         assert_eq!(ready, target, "I1: at a promotion");
+        assert!(
+            target > 0 || self.by == Initiator::Promote,
+            "proved by zero replicas"
+        );
         let current = self.after.deployment.state.current();
         let stray = |route: &ObservedRoute| {
             route.status.is_active()

@@ -31,6 +31,8 @@ pub(crate) struct ExpectedClocks {
     idle_since: Timestamp,
     /// Since when all were ready, if they were at the last evaluation.
     steady_since: Option<Timestamp>,
+    /// Whether the last evaluation saw a target of 0: no clock runs.
+    has_none: bool,
     /// Unpaused time at the gate.
     at_gate: Duration,
 }
@@ -45,6 +47,7 @@ impl ExpectedClocks {
             since_progress: Duration::ZERO,
             idle_since: now,
             steady_since: None,
+            has_none: false,
             at_gate: Duration::ZERO,
         }
     }
@@ -55,11 +58,25 @@ impl ExpectedClocks {
             self.idle_since = to;
             self.pauses.push((case.now, to));
         } else {
-            if self.steady_since.is_none() {
+            // Without replicas the deadline stops at the evaluation that sees it.
+            if self.has_none {
+                self.idle_since = to;
+            } else if self.steady_since.is_none() {
                 self.since_progress += to.since(case.now);
             }
             self.at_gate += to.since(case.now);
         }
+    }
+
+    /// The clock that decides was set back: what has passed seems to be less by that. What
+    /// waits may wait for that much longer, and no longer.
+    pub(crate) fn lose(&mut self, lost: Duration) {
+        self.at_gate = self.at_gate.saturating_sub(lost);
+        if self.steady_since.is_none() && !self.has_none {
+            self.since_progress = self.since_progress.saturating_sub(lost);
+        }
+        self.idle_since = self.idle_since + lost;
+        self.steady_since = self.steady_since.map(|since| since + lost);
     }
 
     /// A verb was done.
@@ -82,8 +99,10 @@ impl ExpectedClocks {
     }
 
     /// Something else is asked of the deployment, maybe a pause.
-    pub(crate) fn asked(&mut self, case: &DecisionCase) {
+    pub(crate) fn asked(&mut self, what: &str, case: &DecisionCase) {
         self.was_paused |= case.deployment.paused;
+        // A resume starts the deadline; the next evaluation stops it without replicas.
+        self.has_none &= what != "resume";
     }
 
     /// An evaluation was applied.
@@ -92,7 +111,12 @@ impl ExpectedClocks {
         let place = FlatPhase::of(&applied.after.deployment.state);
         let paused = applied.before.deployment.paused;
         if was.is_deploying() && was != FlatPhase::RollingBack && !paused {
-            self.progresses(applied.before);
+            if applied.before.deployment.target_replicas == 0 {
+                // The best count is never above N.
+                self.best = 0;
+            } else {
+                self.progresses(applied.before);
+            }
             self.reasons_are_true(applied);
         }
         self.ended(applied);
@@ -170,8 +194,7 @@ impl ExpectedClocks {
                 self.has_been_steady(case, min_ready.max(delay));
             }
             Some(Reason::AllFailed { .. }) => {
-                let target = case.deployment.target_replicas;
-                assert!(green(case).count() == 0 || target == 0, "some are live");
+                assert_eq!(green(case).count(), 0, "some are live");
                 assert!(failed_green(case) > 0, "none has failed");
             }
             _ => {}
@@ -187,6 +210,14 @@ impl ExpectedClocks {
         place: FlatPhase,
     ) {
         let deadline = case.policy.progress_deadline;
+        self.has_none = case.deployment.target_replicas == 0;
+        if self.has_none && place != FlatPhase::RollingBack {
+            self.steady_since = None;
+            self.idle_since = case.now;
+            assert_eq!(place, FlatPhase::Provisioning, "nothing is ready");
+            assert_eq!(evaluation.deadline, None, "nothing is awaited");
+            return;
+        }
         let is_steady = match case.policy.strategy {
             Strategy::BlueGreen(_) => all_green_are_ready(case),
             Strategy::Rolling(_) => false,
@@ -239,7 +270,8 @@ impl ExpectedClocks {
 
     /// All green are ready, and have been for that long.
     fn has_been_steady(&self, case: &DecisionCase, wait: Duration) {
-        if matches!(case.policy.strategy, Strategy::Rolling(_)) {
+        let none = case.deployment.target_replicas == 0;
+        if none || matches!(case.policy.strategy, Strategy::Rolling(_)) {
             return;
         }
         assert!(all_green_are_ready(case), "not all green are ready");
@@ -258,6 +290,13 @@ impl ExpectedClocks {
         let target = case.deployment.target_replicas;
         let live = green(case).count();
         let is_deploying = case.deployment.state.deploying().is_some();
+        let back = FlatPhase::of(&case.deployment.state) == FlatPhase::RollingBack;
+        if target == 0 {
+            return Some(is_deploying && !back && !case.deployment.paused);
+        }
+        if matches!(case.policy.strategy, Strategy::Rolling(_)) {
+            return Some(false);
+        }
         let all_failed = live == 0 && failed_green(case) > 0;
         if case.deployment.paused || !is_deploying || !all_green_are_ready(case) || all_failed {
             return Some(false);

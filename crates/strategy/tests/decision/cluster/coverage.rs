@@ -46,6 +46,9 @@ impl RunCoverage {
         }
         let was = FlatPhase::of(&applied.before.deployment.state);
         let place = FlatPhase::of(&applied.after.deployment.state);
+        if was.is_deploying() && place == FlatPhase::Pending {
+            self.count("roll-back", "to PENDING");
+        }
         match (applied.by, was, place) {
             (Initiator::Cycle, FlatPhase::Provisioning, FlatPhase::RollingBack) => {
                 self.count("turned back", cause);
@@ -58,6 +61,15 @@ impl RunCoverage {
             }
             (Initiator::Supersede, was, _) if was.is_deploying() => self.count("superseded", cause),
             (Initiator::Abort, _, _) => self.count("aborted", cause),
+            (Initiator::Activate, FlatPhase::Pending, FlatPhase::Provisioning) => {
+                self.count("over PENDING", "by the strategy");
+            }
+            (Initiator::Activate, FlatPhase::Pending, _) => {
+                self.count("over PENDING", "directly");
+            }
+            (Initiator::Activate, FlatPhase::Ready, FlatPhase::Ready) => {
+                self.count("at N = 0", "directly");
+            }
             _ => {}
         }
     }

@@ -35,6 +35,8 @@ pub(crate) enum FleetEvent {
     Ends(usize),
     /// Many are hit at once.
     Outage,
+    /// Someone sets back the clock that decides.
+    ClockSetBack,
     /// A caller calls.
     Call,
 }
@@ -121,7 +123,7 @@ impl SimulatedFleet {
             FleetEvent::Preempted(index) => becomes(case, index, Terminating),
             FleetEvent::Ends(index) => becomes(case, index, Terminated),
             FleetEvent::Outage => outage(case, rng),
-            FleetEvent::Call => false,
+            FleetEvent::ClockSetBack | FleetEvent::Call => false,
         }
     }
 

@@ -3,6 +3,7 @@
 use viridian_strategy::{DeploymentState, RolloutStep, TransitionKind};
 
 use super::checks::AppliedTransition;
+use crate::properties::ready_and_active;
 
 /// Lifecycle and sub-step in one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +74,14 @@ pub(crate) fn is_legal(applied: &AppliedTransition<'_>) {
             assert_ne!(new.current(), old.current(), "went back to where it was");
         }
         (Initiator::Activate | Initiator::Supersede | Initiator::RollBack, _)
-            if FlatPhase::of(old) == FlatPhase::Pending => {}
+            if !FlatPhase::of(new).is_deploying() =>
+        {
+            let target = applied.before.deployment.target_replicas;
+            let never_ready = FlatPhase::of(new) == FlatPhase::Pending;
+            assert!(never_ready || target == 0, "replaced what may be good");
+            let serving = ready_and_active(applied.before);
+            assert_eq!(serving, 0, "replaced what serves");
+        }
         (Initiator::Cycle | Initiator::Abort, TransitionKind::Step) => {
             assert_eq!(new.current(), old.current(), "the current one moved");
             assert!(same_rollout, "another rollout: {old:?} to {new:?}");
@@ -97,29 +105,46 @@ const LEGAL: &[(Initiator, FlatPhase, TransitionKind, FlatPhase)] = {
         (Cycle, Provisioning, Step, RollingBack),
         (Cycle, Provisioning, Promotion, Ready),
         (Cycle, Provisioning, Back, Ready),
+        (Cycle, Provisioning, Back, Pending),
         (Cycle, AwaitingPromotion, Step, AwaitingPromotion),
         (Cycle, AwaitingPromotion, Step, Provisioning),
         (Cycle, AwaitingPromotion, Promotion, Ready),
         (Cycle, AwaitingPromotion, Back, Ready),
+        (Cycle, AwaitingPromotion, Back, Pending),
         (Cycle, RollingBack, Step, RollingBack),
         (Cycle, RollingBack, Back, Ready),
+        (Cycle, RollingBack, Back, Pending),
         (Cycle, Destroying, Step, Destroying),
         (Cycle, Destroying, Step, Destroyed),
         (Cycle, Destroyed, Step, Destroyed),
         (Activate, Pending, Step, Pending),
+        (Activate, Pending, Step, Provisioning),
         (Activate, Ready, Step, Provisioning),
+        (Activate, Ready, Step, Ready),
         (Supersede, Pending, Step, Pending),
+        (Supersede, Pending, Step, Provisioning),
         (Supersede, Ready, Step, Provisioning),
+        (Supersede, Ready, Step, Ready),
         (Supersede, Provisioning, Step, Provisioning),
+        (Supersede, Provisioning, Step, Pending),
+        (Supersede, Provisioning, Step, Ready),
         (Supersede, AwaitingPromotion, Step, Provisioning),
+        (Supersede, AwaitingPromotion, Step, Pending),
+        (Supersede, AwaitingPromotion, Step, Ready),
         (Supersede, RollingBack, Step, Provisioning),
+        (Supersede, RollingBack, Step, Pending),
+        (Supersede, RollingBack, Step, Ready),
         (Promote, Provisioning, Promotion, Ready),
         (Promote, AwaitingPromotion, Promotion, Ready),
         (Abort, Provisioning, Back, Ready),
+        (Abort, Provisioning, Back, Pending),
         (Abort, AwaitingPromotion, Back, Ready),
+        (Abort, AwaitingPromotion, Back, Pending),
         (Abort, Provisioning, Step, RollingBack),
         (RollBack, Pending, Step, Pending),
+        (RollBack, Pending, Step, Provisioning),
         (RollBack, Ready, Step, Provisioning),
+        (RollBack, Ready, Step, Ready),
         (RollBack, Ready, InstantRollBack, Ready),
         (Delete, Pending, Step, Destroying),
         (Delete, Ready, Step, Destroying),

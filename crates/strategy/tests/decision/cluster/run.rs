@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use viridian_strategy::{Blocker, DeploymentState, Evaluation, Timestamp, verbs};
+use viridian_strategy::{Blocker, DeploymentState, Evaluation, ObservedRoute, Timestamp, verbs};
 
 use super::{
     callers::{CallOutcome, RandomCall, revision},
@@ -56,6 +56,8 @@ impl<'a> SimulatedRun<'a> {
         run.queue.add(now + secs(30), FleetEvent::Call);
         let outage = now + run.rng.wait(0, 3000);
         run.queue.add(outage, FleetEvent::Outage);
+        let set_back = now + run.rng.wait(0, 2000);
+        run.queue.add(set_back, FleetEvent::ClockSetBack);
         run.fleet.follow(&run.case, &mut run.rng, &mut run.queue);
         run
     }
@@ -89,6 +91,10 @@ impl<'a> SimulatedRun<'a> {
             self.queue.add(next, FleetEvent::Call);
             return true;
         }
+        if event == FleetEvent::ClockSetBack {
+            self.set_clock_back();
+            return false;
+        }
         let Self {
             case,
             rng,
@@ -107,6 +113,26 @@ impl<'a> SimulatedRun<'a> {
             self.wake();
         }
         false
+    }
+
+    /// The store moves all times back until the latest is the new now. Seen from here, where
+    /// the clock goes on, they lie later by that.
+    fn set_clock_back(&mut self) {
+        let case = &mut self.case;
+        let routes = case.loaded();
+        let times = routes.iter().map(ObservedRoute::latest_time);
+        let latest = times.chain(case.deployment.latest_time()).max();
+        let age = latest.map_or(Duration::ZERO, |latest| case.now.since(latest));
+        let lost = age.min(self.rng.wait(0, 600));
+        // In a pause what was measured before is kept, and these checks could not tell.
+        if lost.is_zero() || case.deployment.paused {
+            return;
+        }
+        case.move_times_forward(lost);
+        self.trace.add(case.now, TraceEntry::ClockSetBack(lost));
+        self.coverage.count("clock", "set back");
+        self.clocks.lose(lost);
+        self.wake();
     }
 
     fn pass_to(&mut self, to: Timestamp) {
@@ -181,7 +207,7 @@ impl<'a> SimulatedRun<'a> {
                 self.coverage.asked(what, &self.case);
                 self.case.apply(&transition);
                 self.case.policy = policy;
-                self.clocks.asked(&self.case);
+                self.clocks.asked(what, &self.case);
             }
         }
         self.fleet
@@ -196,14 +222,23 @@ impl<'a> SimulatedRun<'a> {
         if self.case.deployment.paused {
             self.call(RandomCall::Pause(false));
         }
+        if self.case.deployment.target_replicas == 0 && self.rng.one_in(2) {
+            self.call(RandomCall::Scale(2));
+        }
         for _ in 0..LAST_STEPS {
             let evaluation = self.cycle();
             let gate = |blocker: &Blocker| matches!(blocker, Blocker::ManualGate { .. });
+            let none = |blocker: &Blocker| *blocker == Blocker::NoReplicas;
             self.pass_to(self.case.now + secs(1));
             if make_well(&mut self.case) {
                 continue;
             }
             if evaluation.blockers.iter().any(gate) {
+                self.call(RandomCall::Promote);
+            } else if evaluation.blockers.iter().any(none)
+                && self.case.deployment.state.deploying().is_some()
+            {
+                self.coverage.count("promotion", "without replicas");
                 self.call(RandomCall::Promote);
             } else if let Some(wake_at) = evaluation.wake_at {
                 self.pass_to(wake_at.max(self.case.now));
@@ -221,13 +256,15 @@ impl<'a> SimulatedRun<'a> {
         let target = match FlatPhase::of(&deployment.state) {
             FlatPhase::Ready => deployment.target_replicas,
             FlatPhase::Pending if deployment.state.current().is_none() => 0,
+            FlatPhase::Pending if deployment.target_replicas == 0 => 0,
             FlatPhase::Destroyed => 0,
             place => panic!("comes to rest in {place:?}"),
         };
         let left = routes.iter().filter(|route| !route.status.is_over());
         assert_eq!(left.count(), target as usize, "routes at rest");
         assert_eq!(ready_and_active(&self.case), target, "ready at rest");
-        let current = |blocker: &Blocker| *blocker != Blocker::NoRevision;
+        let current =
+            |blocker: &Blocker| ![Blocker::NoRevision, Blocker::NoReplicas].contains(blocker);
         assert!(!evaluation.blockers.iter().any(current), "{evaluation:?}");
     }
 }

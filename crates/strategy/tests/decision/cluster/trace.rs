@@ -1,6 +1,6 @@
 //! What happened in a run, printed when it fails.
 
-use std::fmt::Write;
+use std::{fmt::Write, time::Duration};
 
 use viridian_strategy::{ObservedRoute, Timestamp, Transition};
 
@@ -19,6 +19,8 @@ pub(crate) enum TraceEntry {
     Route(ObservedRoute),
     Called(RandomCall, bool),
     Decided(Box<Transition>),
+    /// The clock was set back, and so much of what had passed is not known.
+    ClockSetBack(Duration),
     /// From here on the fleet is made well.
     Ending,
 }
@@ -73,6 +75,7 @@ impl std::fmt::Display for TraceEntry {
             Self::Called(call, true) => write!(f, "call {call:?}"),
             Self::Called(call, false) => write!(f, "call {call:?}, refused"),
             Self::Decided(transition) => decided(transition, f),
+            Self::ClockSetBack(lost) => write!(f, "the clock is set back: {lost:?} are lost"),
             Self::Ending => f.write_str("the fleet is made well"),
         }
     }

@@ -141,6 +141,7 @@ fn is_awaited(case: &DecisionCase, evaluation: &Evaluation) -> bool {
     let awaits = |blocker: &Blocker| match blocker {
         Blocker::Paused => case.deployment.paused,
         Blocker::NoRevision => state.current().is_none(),
+        Blocker::NoReplicas => case.deployment.target_replicas == 0,
         Blocker::ManualGate { .. } => FlatPhase::of(&state) == FlatPhase::AwaitingPromotion,
         Blocker::GreenProvisioning { .. } => some(state.deploying(), true),
         Blocker::GreenUnhealthy { .. } => some(state.deploying(), false),

@@ -95,13 +95,9 @@ impl ModelState {
     /// matters.
     fn each_time(&mut self, caps: &AgeCaps, mut visit: impl FnMut(&mut Timestamp, u8)) {
         if let DeploymentState::Deploying(rollout) = &mut self.deployment.state {
-            visit(&mut rollout.since, 0);
             visit(&mut rollout.resumed_at, caps.settled);
             if let Some(steady) = &mut rollout.steady {
-                // Green of nothing has been ready since it began.
-                let nothing = steady.settled_at == rollout.since;
-                let cap = if nothing { 0 } else { caps.settled };
-                visit(&mut steady.settled_at, cap);
+                visit(&mut steady.settled_at, caps.settled);
             }
         }
         let deploying = self.deployment.state.deploying();

@@ -22,7 +22,7 @@ pub(super) struct TickClocks {
     pub(super) resumed: u8,
     /// The most green that a cycle saw ready.
     pub(super) best: u8,
-    /// Whether the last cycle saw all green ready, so that no deadline runs.
+    /// Whether the last cycle saw all green ready, or none wanted, so that no deadline runs.
     pub(super) complete: bool,
 }
 
@@ -98,7 +98,8 @@ impl TickClocks {
             self.stalled = 0;
         }
         self.best = u8::try_from(best.max(ready.min(target))).expect("few routes");
-        self.complete = ready >= target && matches!(policy.strategy, Strategy::BlueGreen(_));
+        let all_ready = ready >= target && matches!(policy.strategy, Strategy::BlueGreen(_));
+        self.complete = all_ready || target == 0;
         if self.complete {
             self.stalled = 0;
         }

@@ -55,7 +55,7 @@ impl StateCode {
             }
             RolloutStep::RollingBack => self.bytes.push(5),
         }
-        self.time(rollout.since);
+        self.bytes.push(u8::from(rollout.from_pending));
         self.watch(rollout.progress);
         self.bytes.push(rollout.best_ready as u8);
         self.bytes.push(u8::from(rollout.steady.is_some()));

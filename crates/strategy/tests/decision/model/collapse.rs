@@ -32,13 +32,22 @@ impl ModelState {
         } else {
             self.collapse_ages(config);
         }
+        let resumed = self.was_resumed_meanwhile(config);
         self.collapse_settled(config, &caps);
         self.clocks = if self.is_deploying() {
             self.clocks.capped(caps.gate, caps.progress, caps.held)
         } else {
             TickClocks::default()
         };
-        self.collapse_rollout(config, &caps);
+        self.collapse_rollout(config, resumed, &caps);
+    }
+
+    /// Whether a green has been ready since before the last pause ended: only then the end of
+    /// the pause matters.
+    fn was_resumed_meanwhile(&self, config: &ModelConfig) -> bool {
+        let resumed_at = self.deployment.state.rollout().map(|it| it.resumed_at);
+        let mut ready = self.green().filter(|member| is_ready(&member.route));
+        self.waits(config) && ready.any(|member| Some(member.route.settled_at()) < resumed_at)
     }
 
     fn collapse_ages(&mut self, config: &ModelConfig) {
@@ -76,7 +85,7 @@ impl ModelState {
         }
     }
 
-    fn collapse_rollout(&mut self, config: &ModelConfig, caps: &AgeCaps) {
+    fn collapse_rollout(&mut self, config: &ModelConfig, resumed: bool, caps: &AgeCaps) {
         let (waits, ordered) = (self.waits(config), self.orders_green(config));
         let DeploymentState::Deploying(rollout) = &mut self.deployment.state else {
             return;
@@ -87,10 +96,10 @@ impl ModelState {
             .filter(|one| one.route.revision == rollout.deploying && is_ready(&one.route))
             .map(|one| one.route.settled_at())
             .collect();
-        let resumes =
-            config.targets.contains(&0) || settled.iter().any(|at| *at < rollout.resumed_at);
-        if !waits || !resumes {
-            rollout.resumed_at = rollout.since;
+        // No decision reads when it began.
+        rollout.since = self.now;
+        if !resumed {
+            rollout.resumed_at = LONG_AGO;
         }
         let matters = |at: Timestamp| ordered || at == self.now || settled.contains(&at);
         cap(rollout, |at| waits && matters(at), self.now, caps);

@@ -84,7 +84,7 @@ fn is_at_rest(model: &ModelState, evaluation: &Evaluation) -> bool {
         && evaluation.transition.deployment.state == model.deployment.state;
     match model.deployment.state {
         DeploymentState::Destroyed { .. } => model.count(|route| !route.status.is_over()) == 0,
-        DeploymentState::Pending { current } => current.is_none(),
+        DeploymentState::Pending { current } => quiet && (current.is_none() || target == 0),
         DeploymentState::Ready { .. } => {
             quiet
                 && evaluation.blockers.is_empty()
@@ -112,7 +112,8 @@ fn awaits(model: &ModelState, config: &ModelConfig) -> bool {
         }
         _ => false,
     };
-    person || model.count(starting) > 0
+    let no_replicas = model.deployment.target_replicas == 0 && model.is_deploying();
+    person || no_replicas || model.count(starting) > 0
 }
 
 /// The next step of the good way on from `model`: routes come up, people resume
@@ -133,6 +134,7 @@ pub(super) fn good(
         model.deployment.state,
         DeploymentState::Deploying(rollout) if matches!(rollout.step, RolloutStep::AwaitingPromotion { .. })
     );
+    let stopped = model.deployment.target_replicas == 0 && model.is_deploying();
     let rank = |action: ModelAction| match action {
         ModelAction::Resume => Some(0),
         ModelAction::Status(_, RouteStatus::Running) => Some(1),
@@ -140,7 +142,8 @@ pub(super) fn good(
         ModelAction::Status(_, RouteStatus::Terminated) if model.is_ending() => Some(3),
         ModelAction::Evaluate => Some(4),
         ModelAction::Promote if awaiting => Some(5),
-        ModelAction::Tick => Some(6),
+        ModelAction::Update(target, _) if target > 0 && stopped => Some(6),
+        ModelAction::Tick => Some(7),
         _ => None,
     };
     steps

@@ -29,7 +29,7 @@ pub(super) fn check(before: &ModelState, step: &ModelStep, config: &ModelConfig)
             let routes: Vec<ObservedRoute> = before.routes().copied().collect();
             bounds::check(&before.deployment, policy, &routes, transition)?;
         }
-        promotes_all(before, &step.after, transition, policy)?;
+        promotes_all(before, step.action, &step.after, transition, policy)?;
         rolls_back_all(before, &step.after, transition, policy)?;
     }
     timing::check(before, step, policy)?;
@@ -72,14 +72,21 @@ fn is_legal(before: &ModelState, step: &ModelStep) -> bool {
         | (ModelAction::Evaluate, Step, Ready, Ready)
         | (ModelAction::Evaluate, Step, Destroying, Destroying | Destroyed)
         | (ModelAction::Evaluate, Step, Destroyed, Destroyed)
-        | (ModelAction::Evaluate, RollBack, Deploying, Ready)
+        | (ModelAction::Evaluate, RollBack, Deploying, Ready | Pending)
         | (ModelAction::Activate(..) | ModelAction::RollBack(_), Step, Pending, Pending)
+        | (ModelAction::Activate(..) | ModelAction::RollBack(_), Step, Ready, Ready)
+        | (ModelAction::Activate(_, true), Step, Deploying, Pending | Ready)
         | (ModelAction::RollBack(_), InstantRollBack, Ready, Ready)
         | (ModelAction::Delete, Step, Pending | Ready | Deploying, Destroying) => true,
         (ModelAction::Evaluate | ModelAction::Promote, Promotion, Deploying, Ready)
-        | (ModelAction::Abort, RollBack, Deploying, Ready) => !back,
+        | (ModelAction::Abort, RollBack, Deploying, Ready | Pending) => !back,
         (ModelAction::Abort, Step, Deploying, Deploying) => !back && next == Some(RollingBack),
-        (ModelAction::Activate(..) | ModelAction::RollBack(_), Step, Ready, Deploying)
+        (
+            ModelAction::Activate(..) | ModelAction::RollBack(_),
+            Step,
+            Pending | Ready,
+            Deploying,
+        )
         | (ModelAction::Activate(_, true), Step, Deploying, Deploying) => {
             next == Some(Provisioning)
         }
@@ -108,8 +115,14 @@ fn records(before: &ModelState, step: &ModelStep) -> RuleResult {
         kind,
         Some(TransitionKind::Promotion | TransitionKind::InstantRollBack)
     );
+    // At N = 0 a revision that was READY gives way without a promotion.
+    let gave_way = kind == Some(TransitionKind::Step)
+        && is.state.current() != was.state.current()
+        && is.state.lifecycle() == Lifecycle::Ready;
     let expected = if switched {
         (was.state.current(), Some(before.now))
+    } else if gave_way {
+        (was.state.current(), was.promoted_at)
     } else {
         (was.previous, was.promoted_at)
     };
@@ -180,8 +193,7 @@ fn fits(before: &ModelState, transition: &Transition) -> RuleResult {
     )
 }
 
-/// I1, and the bounds of rolling. An activation over a PENDING revision and a
-/// deletion take what there is, on purpose.
+/// I1, and the bounds of rolling. A deletion takes what there is, on purpose.
 fn keeps_serving(
     before: &ModelState,
     step: &ModelStep,
@@ -195,11 +207,16 @@ fn keeps_serving(
     };
     let was = before.count(ModelState::is_ready_and_active);
     let is = step.after.count(ModelState::is_ready_and_active);
-    let lifecycle = before.deployment.state.lifecycle();
-    let replaces = lifecycle == Lifecycle::Pending && step.action != ModelAction::Evaluate;
+    let activates = matches!(
+        step.action,
+        ModelAction::Activate(..) | ModelAction::RollBack(_)
+    );
+    let replaces = activates && !step.after.is_deploying();
     if transition.kind == TransitionKind::InstantRollBack {
         ensure(is >= was.min(target).max(1), "I1: an instant roll-back")?;
-    } else if step.action != ModelAction::Delete && !replaces {
+    } else if replaces {
+        replaces_nothing_good(before, &step.after)?;
+    } else if step.action != ModelAction::Delete {
         let least = was.min(target.saturating_sub(unavailable));
         ensure(is >= least, "I1: fewer are ready and ACTIVE than must be")?;
     }
@@ -211,9 +228,24 @@ fn keeps_serving(
     )
 }
 
+/// An activation without the strategy: nothing serves, and nothing was ever good, or there
+/// are to be no replicas.
+fn replaces_nothing_good(before: &ModelState, after: &ModelState) -> RuleResult {
+    let pending = after.deployment.state.lifecycle() == Lifecycle::Pending;
+    ensure(
+        before.count(ModelState::is_ready_and_active) == 0,
+        "replaces directly what serves",
+    )?;
+    ensure(
+        pending || before.deployment.target_replicas == 0,
+        "replaces directly what may be good",
+    )
+}
+
 /// A promotion, of either kind and by either hand.
 fn promotes_all(
     before: &ModelState,
+    action: ModelAction,
     after: &ModelState,
     transition: &Transition,
     policy: &Policy,
@@ -227,6 +259,10 @@ fn promotes_all(
     ensure(
         after.deployment.state.current() == deploying,
         "promotes another revision than the one on its way",
+    )?;
+    ensure(
+        target > 0 || action == ModelAction::Promote,
+        "proved by zero replicas",
     )?;
     let is = after.count(ModelState::is_ready_and_active);
     if let Strategy::Rolling(_) = policy.strategy {

@@ -33,12 +33,27 @@ pub(super) fn check(before: &ModelState, step: &ModelStep, policy: &Policy) -> R
     else {
         return Ok(());
     };
+    if before.deployment.target_replicas == 0 {
+        return nothing_happens(before, evaluation);
+    }
     if let Strategy::BlueGreen(spec) = &policy.strategy {
         gates_stay_closed(before, step, evaluation, spec)?;
         gates_open(before, evaluation, spec)?;
     }
     deadline_waits(before, evaluation, policy)?;
     deadline_passes(before, step, evaluation, policy)
+}
+
+/// Without replicas there is neither a gate nor a deadline, but the way back ends.
+fn nothing_happens(before: &ModelState, evaluation: &Evaluation) -> RuleResult {
+    let back = matches!(
+        before.deployment.state,
+        DeploymentState::Deploying(rollout) if rollout.step == RolloutStep::RollingBack
+    );
+    ensure(
+        back || evaluation.transition.kind == TransitionKind::Step && evaluation.deadline.is_none(),
+        "goes on without replicas",
+    )
 }
 
 /// Whether every promoted route had been ready for that long.
