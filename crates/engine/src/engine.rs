@@ -54,7 +54,7 @@ impl Engine {
         };
         Ok(Self {
             backend,
-            clock: round_trip::system_clock,
+            clock: round_trip::process_clock,
         })
     }
 

@@ -58,7 +58,7 @@ pub use self::{
     listener::Listener,
     location::Location,
     migrations::Migrations,
-    round_trip::{Clock, RoundTrip, UnixMicros, now, system_clock},
+    round_trip::{Clock, RoundTrip, UnixMicros, now, process_clock, system_clock},
     snapshot::Snapshot,
     sqlite::claim,
     statement::{

@@ -1,6 +1,9 @@
 //! One round trip to the database, with several statements in it, and the time.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    sync::LazyLock,
+    time::{Instant as MonotonicInstant, SystemTime, UNIX_EPOCH},
+};
 
 use diesel::{
     QueryResult,
@@ -24,7 +27,20 @@ pub struct UnixMicros(pub i64);
 /// Returns the time on SQLite, which has no clock of its own.
 pub type Clock = fn() -> UnixMicros;
 
-/// Returns this process's time.
+/// Returns this process's time: that of the machine when it was first asked for, and what has
+/// passed since then.
+///
+/// Someone may set the machine's clock at any time. A wait must neither end early nor last
+/// longer by that, so the machine's clock is read once.
+pub fn process_clock() -> UnixMicros {
+    static START: LazyLock<(UnixMicros, MonotonicInstant)> =
+        LazyLock::new(|| (system_clock(), MonotonicInstant::now()));
+    let (UnixMicros(start), since) = *START;
+    let passed = i64::try_from(since.elapsed().as_micros()).unwrap_or(i64::MAX);
+    UnixMicros(start.saturating_add(passed))
+}
+
+/// Returns the machine's time, which may be set back or forward.
 pub fn system_clock() -> UnixMicros {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)

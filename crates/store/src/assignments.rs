@@ -81,6 +81,21 @@ impl StoreConnection {
         Ok(rows.into_iter().map(assignment).collect())
     }
 
+    /// Has the assignment of a locked route handed out no later than at a time.
+    pub(crate) async fn bound_availability(
+        &mut self,
+        route: RouteId,
+        available_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        with_conn!(self, |c| diesel::update(
+            assignments::table.find(Sql(route))
+        )
+        .filter(assignments::available_at.gt(Sql(available_at)))
+        .set(assignments::available_at.eq(Sql(available_at)))
+        .execute(c))?;
+        Ok(())
+    }
+
     /// Gives when the next assignment of a group may be handed out.
     pub(crate) async fn next_assignment(
         &mut self,

@@ -26,7 +26,7 @@ use crate::{
     connection::StoreConnection,
     error::StoreError,
     record::{Deployment, OpenEntries, TableLine},
-    schema::{deployment_details, deployments},
+    schema::{assignments, deployment_details, deployments, routes},
     types::{Json, Sql, timestamp},
 };
 
@@ -58,6 +58,32 @@ impl StoreConnection {
         )?;
         let due = due.into_iter().flatten().next();
         Ok((due.map(|Sql(at)| at), timestamp(now)))
+    }
+
+    /// Lists deployments that wait for a time, or whose assignments do, in the order of ids.
+    pub(crate) async fn list_waiting(
+        &mut self,
+        now: Timestamp,
+        after: DeploymentId,
+        limit: i64,
+    ) -> Result<Vec<DeploymentId>, StoreError> {
+        let ids: Vec<Sql<DeploymentId>> = load!(self, {
+            let assigned = assignments::table
+                .inner_join(routes::table.on(routes::id.eq(assignments::route_id)))
+                .filter(assignments::available_at.gt(Sql(now)))
+                .select(routes::deployment_id);
+            deployments::table
+                .filter(deployments::id.gt(Sql(after)))
+                .filter(
+                    deployments::due_at
+                        .gt(Sql(now))
+                        .or(deployments::id.eq_any(assigned)),
+                )
+                .order(deployments::id)
+                .limit(limit)
+                .select(deployments::id)
+        })?;
+        Ok(ids.into_iter().map(|Sql(id)| id).collect())
     }
 
     /// Finds a deployment, alive or not.

@@ -15,6 +15,7 @@
 mod assignments;
 mod batcher;
 mod check;
+mod clock_watch;
 mod connection;
 mod copy;
 mod deployments;

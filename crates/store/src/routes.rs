@@ -2,6 +2,7 @@
 
 mod old;
 mod state_counts;
+mod times;
 mod traffic;
 
 use diesel::prelude::*;

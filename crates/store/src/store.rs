@@ -1,6 +1,6 @@
 //! Opens the record, reads from it, and runs units of work on it.
 
-use std::{thread::available_parallelism, time::Duration};
+use std::{sync::Arc, thread::available_parallelism, time::Duration};
 
 use tokio::sync::broadcast;
 use viridian_engine::{
@@ -11,6 +11,7 @@ use viridian_strategy::{DeploymentId, Timestamp};
 
 use crate::{
     batcher::CommitBatcher,
+    clock_watch::ClockWatch,
     connection::StoreConnection,
     error::StoreError,
     migrations::MIGRATIONS,
@@ -27,6 +28,8 @@ pub struct Store {
     /// Callers of one deployment wait here without a connection.
     locks: KeyedLocks<DeploymentId>,
     batcher: CommitBatcher<Self>,
+    /// One for all clones.
+    clock_watch: Arc<ClockWatch>,
 }
 
 impl Store {
@@ -58,6 +61,7 @@ impl Store {
             notifier: Notifier::new(),
             locks: KeyedLocks::new(limits.lock_timeout),
             batcher: CommitBatcher::new(max_batches),
+            clock_watch: Arc::default(),
         })
     }
 
@@ -131,6 +135,10 @@ impl Store {
 
     pub(crate) fn batcher(&self) -> &CommitBatcher<Self> {
         &self.batcher
+    }
+
+    pub(crate) fn clock_watch(&self) -> &ClockWatch {
+        &self.clock_watch
     }
 
     pub(crate) fn acquire_timeout(&self) -> Duration {

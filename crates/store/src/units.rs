@@ -15,6 +15,7 @@ mod change;
 mod create;
 mod delete;
 mod failure_backoff;
+mod follow_clock;
 mod happening;
 mod idempotent;
 mod lock;

@@ -84,6 +84,44 @@ async fn rings_in_time(
     invariants::hold(&fixture).await;
 }
 
+/// A clock that is set back makes nobody wait for longer than the whole span: once more at
+/// most, though every time in the database lies in the future then.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a7_rings_in_its_span_though_the_clock_was_set_back(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+    #[values(
+        Timer::PromoteDelay,
+        Timer::MinReady,
+        Timer::GateToPromote,
+        Timer::GateToRollBack,
+        Timer::ProgressDeadline,
+        Timer::ScaleDownDelay,
+        Timer::BackOff
+    )]
+    timer: Timer,
+    #[values(false, true)] restarted: bool,
+) {
+    let (mut time, mut fixture) = VirtualTime::new(engine).await;
+    let set = timer.set(&mut time, &fixture).await;
+    time.set_back(BACK).await;
+    if restarted {
+        fixture = time.restart(fixture).await;
+    }
+    let pass = fixture.pass().await;
+    assert!(!timer.has_rung(&fixture, &set).await, "before its time");
+    let left = pass.next.expect("the coordinator looks again");
+    assert!(left <= set.rings_in, "waits for {left:?}");
+    // The next looks find the same: a wait that began anew at each of them would never end.
+    for part in [left / 2, left - left / 2] {
+        fixture.pass().await;
+        time.pass(part).await;
+    }
+    fixture.settle().await;
+    assert!(timer.has_rung(&fixture, &set).await, "it is time");
+    invariants::hold(&fixture).await;
+}
+
 impl Timer {
     async fn set(self, time: &mut VirtualTime, fixture: &Fixture) -> Set {
         let automatic = BlueGreen {
@@ -253,6 +291,75 @@ async fn assignments_outlive_the_server_and_stop_waits_for_the_grace(#[case] eng
     invariants::hold(&fixture).await;
 }
 
+/// What is to be started is handed out at once, and what is to be stopped after the grace.
+#[apply(engines)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a7_assignments_do_not_wait_for_a_clock_that_was_set_back(#[case] engine: Engine) {
+    let (mut time, fixture) = VirtualTime::new(engine).await;
+    let policy = Policy {
+        drain_grace: TIME,
+        ..manual()
+    };
+    let (id, _) = fixture.at_the_gate(2, policy).await;
+    let promoted = fixture.db.complete_manual_promote(id, None, &call()).await;
+    let blue = promoted.expect("it is at its gate").drained;
+    let green = fixture.deploy(id).await;
+    let green = fixture.routes_of(id, green).await;
+    time.set_back(BACK).await;
+    fixture.pass().await;
+    assert_eq!(open(&fixture).await, (starts(&green), Some(TIME)));
+    time.pass(TIME).await;
+    fixture.pass().await;
+    let (found, next) = open(&fixture).await;
+    let mut expected = [starts(&green), all(Action::Stop, &blue)].concat();
+    expected.sort_by_key(|(_, id)| *id);
+    assert_eq!((found, next), (expected, None));
+}
+
+/// Nothing has looked at it since.
+#[apply(engines)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a7_a_promotion_is_not_refused_since_the_clock_was_set_back(#[case] engine: Engine) {
+    let (mut time, fixture) = VirtualTime::new(engine).await;
+    let (id, green) = fixture.at_the_gate(2, manual()).await;
+    time.set_back(Duration::from_secs(20)).await;
+    let promoted = fixture.db.complete_manual_promote(id, None, &call()).await;
+    let promoted = promoted.expect("all green are ready, and min_ready is 0");
+    assert_eq!(promoted.deployment.state.current(), Some(green));
+    invariants::hold(&fixture).await;
+}
+
+/// The attempt before failed at a time that is still to come.
+#[apply(engines)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a7_an_attempt_does_not_fail_by_those_before_it(#[case] engine: Engine) {
+    let (mut time, fixture) = VirtualTime::new(engine).await;
+    let id = fixture.ready(2, manual()).await;
+    let green = fixture.deploy(id).await;
+    let routes = fixture.routes_of(id, green).await;
+    fixture.status(&routes, RouteStatus::FailedToStart).await;
+    fixture.settle().await;
+    assert_eq!(
+        fixture.get(id).await.state.deploying(),
+        None,
+        "it went back"
+    );
+    time.set_back(BACK).await;
+    let again = fixture
+        .db
+        .activate_revision(id, green, false, &call())
+        .await;
+    again.expect("it is not current");
+    fixture.settle().await;
+    let deployment = fixture.get(id).await;
+    assert_eq!(deployment.state.deploying(), Some(green));
+    assert_eq!(deployment.status.green.failed, 0);
+    assert_eq!(
+        fixture.routes_in(id, RouteStatus::Provisioning).await.len(),
+        2
+    );
+}
+
 /// All that runs ends without having been drained, a second later.
 async fn crash(time: &mut VirtualTime, fixture: &Fixture, id: DeploymentId) {
     time.pass(Duration::from_secs(1)).await;
@@ -289,5 +396,7 @@ fn blue_green(spec: BlueGreen) -> Policy {
     }
 }
 
+/// Longer than every wait of these tests.
+const BACK: Duration = Duration::from_secs(60 * 60);
 const TIME: Duration = Duration::from_secs(60);
 const MOMENT: Duration = Duration::from_micros(1);

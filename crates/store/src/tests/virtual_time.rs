@@ -83,6 +83,12 @@ impl VirtualTime {
         self.turn().await;
     }
 
+    /// Sets the clock back, as someone may do at any time.
+    pub(super) async fn set_back(&mut self, by: Duration) {
+        self.now = self.now - by;
+        self.turn().await;
+    }
+
     async fn turn(&mut self) {
         match &self.dial {
             Dial::Sqlite(clock) => NOW[*clock].store(self.now.as_micros(), Ordering::SeqCst),

@@ -139,6 +139,7 @@ impl Locked {
             mut open_entries,
             due_at,
             now,
+            had_later_times,
         } = self;
         let actions = &plan.transition.actions;
         // Before the new ones are among the routes: they would count as the replacement.
@@ -168,7 +169,7 @@ impl Locked {
         // Only clocks differ. With a new sequence, watchers would get an event that shows nothing
         // new.
         if !visible {
-            let same = look_at == due_at && new.state == old.state;
+            let same = look_at == due_at && new.state == old.state && !had_later_times;
             let row = (!same).then(|| RowWrite::Update(state(&new, listed, open_entries)));
             return WriteSet::unseen(new, row);
         }

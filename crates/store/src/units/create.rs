@@ -110,6 +110,7 @@ pub(crate) fn creation(new: NewDeployment, now: Timestamp, call: &RequestContext
         open_entries: OpenEntries::default(),
         due_at: None,
         now,
+        had_later_times: false,
     };
     let plan = PlannedChange::of_call(transition, Operation::Create);
     WriteSet {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use viridian_engine::LockWait;
-use viridian_strategy::{DeploymentId, Observed, ObservedRoute, Timestamp};
+use viridian_strategy::{DeploymentId, Observed, ObservedRoute, RouteStatus, Timestamp};
 
 use crate::{
     deployments::{LockedDeployment, LockedRows},
@@ -20,6 +20,8 @@ pub(crate) struct Locked {
     pub(crate) open_entries: OpenEntries,
     pub(crate) due_at: Option<Timestamp>,
     pub(crate) now: Timestamp,
+    /// Whether it had times later than `now`. They were moved back, and have to be stored.
+    pub(crate) had_later_times: bool,
 }
 
 impl Locked {
@@ -32,6 +34,15 @@ impl Locked {
             policy: &self.deployment.policy,
             now: self.now,
         })
+    }
+}
+
+impl Locked {
+    /// The latest time that a decision reads.
+    fn latest_time(&self) -> Timestamp {
+        let routes = self.routes.iter().map(|route| route.view.latest_time());
+        let deployment = self.deployment.observed().latest_time();
+        routes.chain(deployment).max().unwrap_or_default()
     }
 }
 
@@ -88,11 +99,45 @@ impl UnitTransaction {
         for route in routes {
             routes_of.entry(route.deployment).or_default().push(route);
         }
-        let locked = deployments.into_iter().map(|(id, locked)| {
+        let mut all = Vec::new();
+        for (id, locked) in deployments {
             let routes = routes_of.remove(&id).unwrap_or_default();
-            (id, locked.map(|locked| Locked::new(locked, routes, now)))
-        });
-        Ok(locked.collect())
+            let mut locked = locked.map(|locked| Locked::new(locked, routes, now));
+            if let Ok(locked) = &mut locked {
+                self.follow_clock(locked).await?;
+            }
+            all.push((id, locked));
+        }
+        Ok(all)
+    }
+
+    /// Moves the times of a locked deployment and of its routes back until none is later than
+    /// now, and stores those of the routes and of their assignments.
+    async fn follow_clock(&mut self, locked: &mut Locked) -> Result<(), StoreError> {
+        let ahead = locked.latest_time().since(locked.now);
+        if ahead.is_zero() {
+            return Ok(());
+        }
+        locked.had_later_times = true;
+        let mut observed = locked.deployment.observed();
+        observed.move_times_back(ahead);
+        locked.deployment = locked.deployment.clone().decided(observed);
+        let grace = locked.deployment.policy.drain_grace;
+        // Not with the other writes: of two writes of one row PostgreSQL would take only one.
+        let connection = self.connection().await?;
+        for Route { view, .. } in &mut locked.routes {
+            view.move_times_back(ahead);
+            connection.store_route_times(view).await?;
+            let available_at = match view.status {
+                RouteStatus::Provisioning => Some(view.created_at),
+                RouteStatus::Terminating => view.drained_at.map(|at| at + grace),
+                _ => None,
+            };
+            if let Some(available_at) = available_at {
+                connection.bound_availability(view.id, available_at).await?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -111,6 +156,7 @@ impl Locked {
             open_entries,
             due_at,
             now,
+            had_later_times: false,
         }
     }
 }

@@ -53,7 +53,10 @@ impl Store {
     ) -> Result<ReconcileBatch, StoreError> {
         let round_trip = self.round_trip();
         // One row of an index, and no transaction: most polls find nothing and end here.
-        let (due, now) = self.reader().await?.next_due(round_trip).await?;
+        let (mut due, mut now) = self.reader().await?.next_due(round_trip).await?;
+        if self.follow_clock(now).await? {
+            (due, now) = self.reader().await?.next_due(round_trip).await?;
+        }
         let next = due.map(|at| at.since(now));
         if next != Some(Duration::ZERO) {
             return Ok(ReconcileBatch {
@@ -191,7 +194,7 @@ impl Store {
 }
 
 /// Returns what the strategy changes of a deployment.
-fn evaluate_locked(locked: Locked) -> WriteSet {
+pub(super) fn evaluate_locked(locked: Locked) -> WriteSet {
     let deployment = &locked.deployment;
     let _within = info_span!("cycle", deployment = %deployment.id).entered();
     if let Some(due_at) = locked.due_at {
