@@ -52,7 +52,7 @@ async function run(viridian: Viridian, reference: string): Promise<void> {
   // The same request id makes it the same call, however often it is sent.
   const request = {
     deployment,
-    spec: slowWebServer("/usr"),
+    spec: webServer("/usr", 2n),
     activate: true,
     requestId: randomUUID(),
     reason: "release 2",
@@ -213,19 +213,13 @@ async function until(events: Events, isSo: (deployment: Deployment) => boolean):
   }
 }
 
-/** A program that the agent can run on any machine with Python. */
-function webServer(folder: string): MessageInitShape<typeof RevisionSpecSchema> {
+/** A program that the agent can run on any machine with Python. It is not checked before the delay is over. */
+function webServer(folder: string, delaySeconds = 0n): MessageInitShape<typeof RevisionSpecSchema> {
   const serve = `exec python3 -m http.server --bind 127.0.0.1 --directory ${folder} "$PORT"`;
   return {
     command: ["sh", "-c", serve],
-    healthCheck: { interval: { nanos: 200_000_000 } },
+    healthCheck: { interval: { nanos: 200_000_000 }, initialDelay: { seconds: delaySeconds } },
   };
-}
-
-/** The same program, checked for the first time when it has had two seconds to start. */
-function slowWebServer(folder: string): MessageInitShape<typeof RevisionSpecSchema> {
-  const spec = webServer(folder);
-  return { ...spec, healthCheck: { ...spec.healthCheck, initialDelay: { seconds: 2n } } };
 }
 
 function connect(options: Options): Viridian {
