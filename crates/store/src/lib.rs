@@ -47,7 +47,7 @@ pub use self::{
     check::{Check, Violation, check},
     connection::StoreConnection,
     copy::{Copied, copy},
-    deployments::{CountBy, DeploymentFilter, StateCounts},
+    deployments::{DeploymentFilter, StateCounts},
     error::{
         ActivateRefusal, ApplyRefusal, CheckError, CopyError, CreateRefusal, PromoteRefusal,
         RollBackRefusal, StoreError, UnitError, UpdateRefusal,
@@ -58,10 +58,10 @@ pub use self::{
     notifier::{CommitNotice, Notification, RemoteHint},
     reads::{Backlog, Census, OpenAssignments},
     record::{
-        Action, Applied, Assignment, Deployment, Event, EventKind, FieldChange, HealthCheck,
-        HistoryEntry, HistoryOutcome, LastReport, Metadata, NewRevision, Operation, Projects,
-        Promotion, Request, RequestId, Revision, RevisionReference, RevisionSpec, RolledBack,
-        Route, RouteEffects, Status, TrafficEndpoint, TrafficTable, Updated,
+        Action, Applied, Assignment, CountBy, Deployment, Event, EventKind, FieldChange,
+        HealthCheck, HistoryEntry, HistoryOutcome, LastReport, Metadata, NewRevision, Operation,
+        Projects, Promotion, Request, RequestId, Revision, RevisionReference, RevisionSpec,
+        RolledBack, Route, RouteEffects, Status, TrafficEndpoint, TrafficTable, Updated,
     },
     routes::{RouteFilter, RouteStateCounts, Tables},
     store::Store,

@@ -24,7 +24,7 @@ pub use self::{
     field_change::FieldChange,
     history::{HistoryEntry, HistoryOutcome, Operation, RouteEffects},
     last_report::LastReport,
-    projects::Projects,
+    projects::{CountBy, Projects},
     reply::{Applied, NewRevision, Promotion, RolledBack, Updated},
     request::{Request, RequestId},
     revision::{HealthCheck, Revision, RevisionReference, RevisionSpec},
@@ -33,6 +33,6 @@ pub use self::{
 };
 pub(crate) use self::{
     history::NewHistoryEntry,
-    open_entries::{HistoryWrite, OpenEntries, OpenEntry, OpenKind},
+    open_entries::{OpenEntries, OpenEntry, OpenKind},
     traffic::{TableLine, endpoints},
 };

@@ -6,8 +6,8 @@ mod transition_log;
 mod unit;
 
 pub use self::{
-    names::{HISTOGRAMS, describe},
-    projects::{label_projects, labels_projects, project_labels},
+    names::HISTOGRAMS,
+    projects::{describe, label_projects, labels_projects, project_labels},
 };
 pub(crate) use self::{
     names::{RECONCILE_LATENESS, count_not_promoted},

@@ -14,18 +14,10 @@ use viridian_strategy::{Availability, Lifecycle, SubStep, Timestamp};
 use crate::{
     connection::StoreConnection,
     error::StoreError,
+    record::CountBy,
     schema::deployments,
     types::{Sql, timestamp},
 };
-
-/// Whether counts are by project.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CountBy {
-    /// All projects together.
-    All,
-    /// Each project.
-    Project,
-}
 
 /// The deployments in one place.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -37,33 +37,47 @@ pub(crate) enum OpenKind {
     RouteReplaced,
 }
 
-/// What becomes of something that happened.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum HistoryWrite {
-    /// A new entry.
-    Append(Box<NewHistoryEntry>),
-    /// An entry that is there already has happened again: its new numbers.
-    Repeat(OpenEntry),
-}
-
 impl OpenEntries {
-    /// Adds what happened to the history after the entry with number `last`.
-    pub(crate) fn add(&mut self, mut entry: NewHistoryEntry, last: i64) -> HistoryWrite {
-        // Numbered from the locked row, so that numbers have no gap (I7).
-        entry.number = last + 1;
+    /// Adds what happened to the history after the entry with number `last`, which moves on.
+    /// Returns the new entries, and the new numbers of those that are there already.
+    pub(crate) fn add_all(
+        &mut self,
+        entries: Vec<NewHistoryEntry>,
+        last: &mut i64,
+    ) -> (Vec<NewHistoryEntry>, Vec<OpenEntry>) {
+        let (mut new, mut repeated) = (Vec::new(), Vec::new());
+        for mut entry in entries {
+            if let Some(open) = self.repeat(&entry, *last) {
+                repeated.push(open);
+                continue;
+            }
+            // Numbered from the locked row, so that numbers have no gap (I7).
+            *last += 1;
+            entry.number = *last;
+            self.open(&entry);
+            new.push(entry);
+        }
+        (new, repeated)
+    }
+
+    /// Adds to an open entry, if it is one that happens again.
+    fn repeat(&mut self, entry: &NewHistoryEntry, last: i64) -> Option<OpenEntry> {
         if entry.is_step() {
             // What follows belongs to the new step.
             self.0.clear();
         }
-        let Some(kind) = OpenKind::of(&entry) else {
+        let open = self.find(OpenKind::of(entry)?, entry, last)?;
+        open.repeat(entry);
+        Some(*open)
+    }
+
+    /// Notes a new entry, if it may be added to.
+    fn open(&mut self, entry: &NewHistoryEntry) {
+        let Some(kind) = OpenKind::of(entry) else {
             // It acted and waits no more, so that a later wait is another one.
             self.0.retain(|open| open.kind != OpenKind::Waiting);
-            return HistoryWrite::Append(Box::new(entry));
+            return;
         };
-        if let Some(open) = self.find(kind, &entry, last) {
-            open.repeat(&entry);
-            return HistoryWrite::Repeat(*open);
-        }
         self.0
             .retain(|open| (open.kind, open.revision) != (kind, entry.revision));
         if self.0.len() == MAX_OPEN {
@@ -78,7 +92,6 @@ impl OpenEntries {
             effects: entry.effects,
             at: entry.at,
         });
-        HistoryWrite::Append(Box::new(entry))
     }
 
     /// Whether a wait is open, to which another look that changed nothing is added.
@@ -164,18 +177,18 @@ mod tests {
 
     impl WrittenHistory {
         fn add(&mut self, entry: NewHistoryEntry) {
-            let last = i64::try_from(self.rows.len()).expect("a few");
-            match self.open.add(entry, last) {
-                HistoryWrite::Append(entry) => {
-                    assert_eq!(entry.number, last + 1);
-                    self.rows.push((entry.phase, entry.outcome, 1, entry.count));
-                }
-                HistoryWrite::Repeat(open) => {
-                    let row = usize::try_from(open.number - 1).expect("a row");
-                    let (.., attempts, count) = &mut self.rows[row];
-                    (*attempts, *count) = (open.attempts, open.count);
-                }
+            let mut last = i64::try_from(self.rows.len()).expect("a few");
+            let (new, repeated) = self.open.add_all(vec![entry], &mut last);
+            for entry in new {
+                self.rows.push((entry.phase, entry.outcome, 1, entry.count));
+                assert_eq!(i64::try_from(self.rows.len()), Ok(entry.number));
             }
+            for open in repeated {
+                let row = usize::try_from(open.number - 1).expect("a row");
+                let (.., attempts, count) = &mut self.rows[row];
+                (*attempts, *count) = (open.attempts, open.count);
+            }
+            assert_eq!(i64::try_from(self.rows.len()), Ok(last));
         }
     }
 

@@ -9,3 +9,12 @@ pub enum Projects {
     /// Only these. An empty list selects nothing.
     These(Vec<String>),
 }
+
+/// Whether counts are by project.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CountBy {
+    /// All projects together.
+    All,
+    /// Each project.
+    Project,
+}

@@ -6,8 +6,8 @@ use viridian_strategy::{RouteHealth, RouteStatus, RouteTraffic};
 
 use crate::{
     connection::StoreConnection,
-    deployments::CountBy,
     error::StoreError,
+    record::CountBy,
     schema::{deployments, routes},
     types::Sql,
 };

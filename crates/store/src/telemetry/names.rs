@@ -5,7 +5,6 @@ use metrics::{Label, Unit, counter, describe_counter, describe_histogram};
 
 use viridian_engine::telemetry::{self as engine, CONNECTION_WAIT, TRANSACTION_DURATION};
 
-use super::projects::labels_projects;
 use crate::error::UnitError;
 
 /// Units of work that ended, by `unit` and `outcome`.
@@ -37,9 +36,9 @@ pub const HISTOGRAMS: [(&str, &[f64]); 6] = [
     (GATE_WAIT, WAITING),
 ];
 
-/// Registers the descriptions of the metrics, and sets counters to 0: Prometheus does not
-/// count a counter's first appearance as an increase.
-pub fn describe() {
+/// Registers the descriptions of the metrics, and sets most counters to 0: Prometheus does
+/// not count a counter's first appearance as an increase.
+pub(super) fn describe() {
     engine::describe();
     describe_counter!(UNITS, "Units of work that ended, by outcome.");
     describe_histogram!(UNIT_DURATION, Unit::Seconds, "How long units of work took.");
@@ -61,22 +60,14 @@ pub fn describe() {
         Unit::Seconds,
         "How long rollouts waited at the gate."
     );
-    // With the label there are no series without it: a sum would count everything twice.
-    if !labels_projects() {
-        begin_at_zero(&[]);
-    }
     counter!(PROMOTIONS, "kind" => "automatic", "outcome" => "promoted").increment(0);
     for outcome in ["promoted", "refused", "failed"] {
         counter!(PROMOTIONS, "kind" => "manual", "outcome" => outcome).increment(0);
     }
 }
 
-/// Sets the counters of a project to 0.
-pub(super) fn begin_project(project: &Label) {
-    begin_at_zero(std::slice::from_ref(project));
-}
-
-fn begin_at_zero(project: &[Label]) {
+/// Sets the counters to 0 that may have the label of a project.
+pub(super) fn begin_at_zero(project: &[Label]) {
     let labels = |key, value| {
         let own = Label::from_static_parts(key, value);
         [std::slice::from_ref(&own), project].concat()

@@ -10,7 +10,16 @@ use std::{
 
 use metrics::Label;
 
-use super::names::begin_project;
+use super::names::{self, begin_at_zero};
+
+/// Registers the descriptions of the metrics, and sets counters to 0.
+pub fn describe() {
+    names::describe();
+    // With the label there are no series without it: a sum would count everything twice.
+    if !labels_projects() {
+        begin_at_zero(&[]);
+    }
+}
 
 /// Gives the metrics of deployments the label `project`, in this process from now on. The
 /// first 100 projects have their own series, and all others share `_other`.
@@ -55,7 +64,7 @@ impl ProjectLabels {
         own.insert(project.to_owned());
         drop(own);
         let label = Label::new("project", project.to_owned());
-        begin_project(&label);
+        begin_at_zero(std::slice::from_ref(&label));
         label
     }
 }

@@ -11,8 +11,8 @@ use crate::{
     CommitNotice,
     deployments::NewState,
     record::{
-        Deployment, EventKind, FieldChange, HistoryWrite, NewHistoryEntry, OpenEntry, Operation,
-        Revision, Route, Status, endpoints,
+        Deployment, EventKind, FieldChange, NewHistoryEntry, OpenEntry, Operation, Revision, Route,
+        Status, endpoints,
     },
     telemetry::TransitionLog,
     units::{
@@ -116,16 +116,15 @@ impl PlannedChange {
         }
     }
 
-    pub(super) fn creates(&self) -> bool {
+    fn creates(&self) -> bool {
         self.phase == Operation::Create
     }
 
     /// The routes that failed by reports, oldest first.
-    pub(super) fn failed_routes<'a>(&self, routes: &'a [Route]) -> impl Iterator<Item = &'a Route> {
-        let failed = self.failed.clone();
-        routes
-            .iter()
-            .filter(move |route| failed.contains(&route.view.id))
+    fn failed_routes<'a>(&self, routes: &'a [Route]) -> Vec<&'a Route> {
+        let routes = routes.iter();
+        let failed = routes.filter(|route| self.failed.contains(&route.view.id));
+        failed.collect()
     }
 }
 
@@ -180,24 +179,17 @@ impl Locked {
         let happening = Happening {
             old: &old,
             new: &new,
-            plan,
+            operation: plan.phase,
+            transition: &plan.transition,
             call,
-            routes: &routes,
+            failed: plan.reported.then(|| plan.failed_routes(&routes)),
             effects: route_writes.effects(),
             replacement,
         };
         let entries = happening.entries(phases, open_entries.waits());
-        let (mut moves, mut repeats) = (Vec::new(), Vec::new());
-        for entry in entries {
-            match open_entries.add(entry, new.last_history) {
-                HistoryWrite::Append(entry) => {
-                    new.last_history = entry.number;
-                    moves.push(*entry);
-                }
-                HistoryWrite::Repeat(open) => repeats.push(open),
-            }
-        }
-        let failed = plan.failed_routes(&routes).map(|route| route.view.revision);
+        let (moves, repeats) = open_entries.add_all(entries, &mut new.last_history);
+        let failed = plan.failed_routes(&routes).into_iter();
+        let failed = failed.map(|route| route.view.revision);
         let moved = TransitionLog::by(&moves, failed, &old, &new);
         let state = state(&new, serving, open_entries);
         WriteSet {

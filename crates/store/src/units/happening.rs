@@ -4,23 +4,24 @@
 use std::collections::BTreeMap;
 
 use viridian_strategy::{
-    Blocker, LifecyclePhase, ObservedRoute, RevisionId, RouteActions, RouteStatus, TransitionKind,
-    lost_routes,
+    Blocker, LifecyclePhase, ObservedRoute, RevisionId, RouteActions, RouteStatus, Transition,
+    TransitionKind, lost_routes,
 };
 
 use crate::{
     record::{Deployment, HistoryOutcome, NewHistoryEntry, Operation, Route, RouteEffects},
-    units::{RequestContext, change::PlannedChange},
+    units::RequestContext,
 };
 
 /// A change that an observer can see.
 pub(super) struct Happening<'a> {
     pub(super) old: &'a Deployment,
     pub(super) new: &'a Deployment,
-    pub(super) plan: &'a PlannedChange,
+    pub(super) operation: Operation,
+    pub(super) transition: &'a Transition,
     pub(super) call: &'a RequestContext,
-    /// The routes after it.
-    pub(super) routes: &'a [Route],
+    /// The routes that failed, if it is no decision but reports.
+    pub(super) failed: Option<Vec<&'a Route>>,
     pub(super) effects: RouteEffects,
     pub(super) replacement: Option<Replacement>,
 }
@@ -61,8 +62,8 @@ impl Happening<'_> {
         moves: Vec<(LifecyclePhase, LifecyclePhase)>,
         waits: bool,
     ) -> Vec<NewHistoryEntry> {
-        if self.plan.reported {
-            return self.failures();
+        if let Some(failed) = &self.failed {
+            return self.failures(failed);
         }
         let last = moves.len().saturating_sub(1);
         let mut entries: Vec<_> = moves.into_iter().map(|it| self.entry(it)).collect();
@@ -108,10 +109,11 @@ impl Happening<'_> {
     }
 
     /// An entry for the failed routes of each revision.
-    fn failures(&self) -> Vec<NewHistoryEntry> {
-        let mut failed: BTreeMap<RevisionId, Vec<&Route>> = BTreeMap::new();
-        for route in self.plan.failed_routes(self.routes) {
-            failed.entry(route.view.revision).or_default().push(route);
+    fn failures(&self, failed: &[&Route]) -> Vec<NewHistoryEntry> {
+        let mut by_revision: BTreeMap<RevisionId, Vec<&Route>> = BTreeMap::new();
+        for route in failed {
+            let routes = by_revision.entry(route.view.revision).or_default();
+            routes.push(route);
         }
         let stays = self.new.state.phase();
         let entry = |(revision, routes): (RevisionId, Vec<&Route>)| NewHistoryEntry {
@@ -124,25 +126,19 @@ impl Happening<'_> {
             actor: super::COORDINATOR.to_owned(),
             ..self.entry((stays, stays))
         };
-        failed.into_iter().map(entry).collect()
+        by_revision.into_iter().map(entry).collect()
     }
 
     fn entry(&self, (from, to): (LifecyclePhase, LifecyclePhase)) -> NewHistoryEntry {
-        let Self {
-            old,
-            new,
-            plan,
-            call,
-            ..
-        } = self;
+        let Self { old, new, call, .. } = self;
         // A promotion and a roll-back end the rollout: then only the old state names its revision.
         let deploying = new.state.deploying().or(old.state.deploying());
         NewHistoryEntry {
             deployment: new.id,
             number: 0,
-            phase: plan.phase,
+            phase: self.operation,
             outcome: self.outcome(),
-            from: (!plan.creates()).then_some(from),
+            from: (self.operation != Operation::Create).then_some(from),
             to,
             revision: deploying.or(new.state.current()),
             actor: call.actor.clone(),
@@ -158,13 +154,13 @@ impl Happening<'_> {
     }
 
     fn outcome(&self) -> HistoryOutcome {
-        match self.plan.transition.kind {
+        match self.transition.kind {
             TransitionKind::RollBack | TransitionKind::InstantRollBack => {
                 HistoryOutcome::RolledBack
             }
             // A call has done what was asked of it, even if the rollout waits from here on.
             TransitionKind::Step
-                if !self.plan.transition.by_request && !self.new.status.blockers.is_empty() =>
+                if !self.transition.by_request && !self.new.status.blockers.is_empty() =>
             {
                 HistoryOutcome::Waiting
             }
@@ -176,7 +172,7 @@ impl Happening<'_> {
     fn reason(&self) -> String {
         let reason = &self.call.reason;
         // A deletion is one entry from here to its end, which may be long in coming.
-        if reason.is_empty() && self.plan.phase == Operation::Delete {
+        if reason.is_empty() && self.operation == Operation::Delete {
             let blockers = self.new.status.blockers.iter().map(Blocker::to_string);
             return blockers.collect::<Vec<_>>().join("; ");
         }
