@@ -181,6 +181,7 @@ impl Locked {
             new: &new,
             operation: plan.phase,
             transition: &plan.transition,
+            changes: &plan.changes,
             call,
             failed: plan.reported.then(|| plan.failed_routes(&routes)),
             effects: route_writes.effects(),

@@ -9,7 +9,9 @@ use viridian_strategy::{
 };
 
 use crate::{
-    record::{Deployment, HistoryOutcome, NewHistoryEntry, Operation, Route, RouteEffects},
+    record::{
+        Deployment, FieldChange, HistoryOutcome, NewHistoryEntry, Operation, Route, RouteEffects,
+    },
     units::RequestContext,
 };
 
@@ -19,6 +21,8 @@ pub(super) struct Happening<'a> {
     pub(super) new: &'a Deployment,
     pub(super) operation: Operation,
     pub(super) transition: &'a Transition,
+    /// The settings that a call changes.
+    pub(super) changes: &'a [FieldChange],
     pub(super) call: &'a RequestContext,
     /// The routes that failed, if it is no decision but reports.
     pub(super) failed: Option<Vec<&'a Route>>,
@@ -71,7 +75,7 @@ impl Happening<'_> {
         if let Some(entry) = entries.get_mut(last) {
             entry.effects = self.effects;
             // And the first one is where the call begins.
-            entries[0].changes.clone_from(&self.plan.changes);
+            entries[0].changes = self.changes.to_vec();
         } else {
             entries.extend(self.look(waits));
         }

@@ -90,9 +90,10 @@ fn changes(entry: &HistoryEntry) -> String {
 
 fn result(entry: &HistoryEntry, style: OutputStyle) -> String {
     let name = enum_names::result(entry.result());
+    // What happened to routes says how many there were: how often they were seen is no news.
     let name = match entry.attempts {
-        ..=1 => name.to_owned(),
-        attempts => format!("{name} x{attempts}"),
+        attempts if attempts > 1 && entry.count == 0 => format!("{name} x{attempts}"),
+        _ => name.to_owned(),
     };
     match entry.result() {
         HistoryResult::Success => style.good(&name),
