@@ -90,7 +90,9 @@ impl StoreCall {
             Self::Apply(_, supersede, _) if gone || *supersede || !deploying => Some(!gone),
             // It matters what the revisions run.
             Self::Apply(..) => None,
-            Self::Promote if rolling || !deploying => Some(false),
+            Self::Promote if !deploying => Some(false),
+            // Without replicas a rolling update waits for it, too.
+            Self::Promote if rolling && before.target_replicas > 0 => Some(false),
             Self::Promote => None,
             Self::Abort => Some(deploying && state.sub_step() != Some(SubStep::RollingBack)),
             Self::RollBack if gone || deploying || before.previous.is_none() => Some(false),
