@@ -30,6 +30,35 @@ async fn a_rollout_that_is_given_up_is_1_and_says_why() {
         "{run:?}"
     );
     assert!(last.contains("no green route is left: 2 failed"), "{run:?}");
+    assert!(last.contains("first failure: no such image"), "{run:?}");
+}
+
+/// Where the message leads: `get` says it too, for as long as no other rollout ends.
+#[tokio::test]
+async fn c2_get_says_why_the_last_rollout_failed() {
+    let env = TestEnv::start(Engine::Sqlite).await;
+    let url = env.server.url();
+    env.serving(2, manual()).await;
+    env.scheduler.plan(2, [RouteBehavior::FailsToStart]);
+    env.deploy().await;
+    env.ready().await;
+    let run = deployment(&url, &["get", REFERENCE]).await;
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(
+        run.stdout.contains("Last rollout  revision 2 ROLLED_BACK "),
+        "{run:?}"
+    );
+    assert!(
+        run.stdout.contains("first failure: no such image"),
+        "{run:?}"
+    );
+    let run = deployment(&url, &["get", REFERENCE, "-o", "json"]).await;
+    let result: serde_json::Value = serde_json::from_str(&run.stdout).expect("JSON");
+    let last = &result["lastRollout"];
+    assert_eq!(last["outcome"], "ROLLOUT_OUTCOME_ROLLED_BACK");
+    assert_eq!(last["revisionNumber"], "2");
+    assert_eq!(last["failure"], "no such image");
+    assert_eq!(result["currentRevisionNumber"], "1");
 }
 
 #[tokio::test]

@@ -2,7 +2,8 @@
 
 use viridian_proto::v1::{
     BlockerCode, Deployment, DeploymentAvailability, DeploymentEventKind, DeploymentLifecycle,
-    DeploymentSubStep, HistoryResult, RouteHealthStatus, RouteStatus, RouteTrafficStatus,
+    DeploymentSubStep, HistoryResult, RolloutOutcome, RouteHealthStatus, RouteStatus,
+    RouteTrafficStatus,
 };
 
 /// `PROJECT/NAME` of a deployment.
@@ -68,6 +69,12 @@ pub(crate) fn sub_step(step: DeploymentSubStep) -> &'static str {
 pub(crate) fn result(result: HistoryResult) -> &'static str {
     let unspecified = HistoryResult::Unspecified.as_str_name();
     short(result.as_str_name(), unspecified)
+}
+
+/// How a rollout came out: `ROLLED_BACK`.
+pub(crate) fn outcome(outcome: RolloutOutcome) -> &'static str {
+    let unspecified = RolloutOutcome::Unspecified.as_str_name();
+    short(outcome.as_str_name(), unspecified)
 }
 
 /// What a deployment waits for: `MANUAL_GATE`.

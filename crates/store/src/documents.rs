@@ -15,6 +15,7 @@ mod blocker;
 mod deployment;
 mod endpoint;
 mod field_change;
+mod last_rollout;
 mod open_entries;
 mod policy;
 mod reply;

@@ -59,9 +59,10 @@ pub use self::{
     reads::{Backlog, Census, OpenAssignments},
     record::{
         Action, Applied, Assignment, CountBy, Deployment, Event, EventKind, FieldChange,
-        HealthCheck, HistoryEntry, HistoryOutcome, LastReport, Metadata, NewRevision, Operation,
-        Projects, Promotion, Request, RequestId, Revision, RevisionReference, RevisionSpec,
-        RolledBack, Route, RouteEffects, Status, TrafficEndpoint, TrafficTable, Updated,
+        HealthCheck, HistoryEntry, HistoryOutcome, LastReport, LastRollout, Metadata, NewRevision,
+        Operation, Projects, Promotion, Request, RequestId, Revision, RevisionNumbers,
+        RevisionReference, RevisionSpec, RolledBack, Route, RouteEffects, Status, TrafficEndpoint,
+        TrafficTable, Updated,
     },
     routes::{RouteFilter, RouteStateCounts, Tables},
     store::Store,

@@ -9,6 +9,7 @@ mod event;
 mod field_change;
 mod history;
 mod last_report;
+mod last_rollout;
 mod open_entries;
 mod projects;
 mod reply;
@@ -19,11 +20,12 @@ mod traffic;
 
 pub use self::{
     assignment::{Action, Assignment},
-    deployment::{Deployment, Metadata, Status},
+    deployment::{Deployment, Metadata, RevisionNumbers, Status},
     event::{Event, EventKind},
     field_change::FieldChange,
     history::{HistoryEntry, HistoryOutcome, Operation, RouteEffects},
     last_report::LastReport,
+    last_rollout::LastRollout,
     projects::{CountBy, Projects},
     reply::{Applied, NewRevision, Promotion, RolledBack, Updated},
     request::{Request, RequestId},
@@ -32,6 +34,7 @@ pub use self::{
     traffic::{TrafficEndpoint, TrafficTable},
 };
 pub(crate) use self::{
+    deployment::NumberedRevision,
     history::NewHistoryEntry,
     open_entries::{OpenEntries, OpenEntry, OpenKind},
     traffic::{TableLine, endpoints},

@@ -40,6 +40,9 @@ table! {
         promoted_at -> Nullable<Instant>,
         last_activation -> BigInt,
         current_activation -> BigInt,
+        last_rollout -> Nullable<Document>,
+        current_revision_number -> Nullable<BigInt>,
+        deploying_revision_number -> Nullable<BigInt>,
     }
 }
 

@@ -21,6 +21,7 @@ mod held;
 mod inspect;
 mod invariants;
 mod kill;
+mod last_rollout;
 mod lifecycle;
 mod limits;
 mod log;

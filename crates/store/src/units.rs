@@ -14,6 +14,7 @@ mod carry_out;
 mod change;
 mod create;
 mod delete;
+mod ended;
 mod failure_backoff;
 mod follow_clock;
 mod happening;

@@ -1,7 +1,8 @@
 //! What a deployment does next.
 
 use crate::{
-    Blocker, Blockers, DeploymentState, Observed, Reason, RevisionId, Timestamp, Transition, pause,
+    Blocker, Blockers, DeploymentState, Observed, Reason, RevisionId, RolloutEnd, Timestamp,
+    Transition, pause,
     replenish::{Replenish, drain_obsolete},
 };
 
@@ -58,6 +59,12 @@ fn keep_current(observed: &Observed<'_>, current: RevisionId) -> Evaluation {
     let mut evaluation = Evaluation::waiting(observed, state);
     if target == 0 && state.was_never_ready() {
         evaluation.wait_for(Blocker::NoReplicas);
+    }
+    if state.lifecycle() != deployment.state.lifecycle() {
+        // The first revision has no rollout. That it came up is what a rollout would say.
+        let ready = replenish.counts.ready;
+        evaluation.transition.reason = Some(Reason::CameUp { ready });
+        evaluation.transition.ended = Some(RolloutEnd::promoted(current));
     }
     for blocker in replenish.blockers(target) {
         evaluation.wait_for(blocker);

@@ -29,6 +29,7 @@ mod reason;
 mod replenish;
 mod rolling;
 mod rollout;
+mod rollout_end;
 mod route;
 mod stopwatch;
 mod strategy;
@@ -53,6 +54,7 @@ pub use self::{
     },
     reason::Reason,
     rollout::{Rollout, RolloutStep, SteadyPeriod},
+    rollout_end::{RolloutEnd, RolloutOutcome},
     route::{ObservedRoute, RouteHealth, RouteStatus, RouteTraffic, StopWhen},
     stopwatch::Stopwatch,
     time::Timestamp,

@@ -68,6 +68,14 @@ impl ObservedDeployment {
 }
 
 impl<'a> Observed<'a> {
+    /// Until when all routes are kept that an earlier promotion retained. None without
+    /// any, and during a pause: it keeps them.
+    pub fn retained_until(&self) -> Option<Timestamp> {
+        let retained = self.active_routes().filter_map(|route| route.retained_at);
+        let first = retained.min().filter(|_| !self.deployment.paused)?;
+        Some(first + self.policy.scale_down_delay())
+    }
+
     /// Whether no route that takes traffic is ready, so that those that are not serve.
     pub(crate) fn fails_open(&self) -> bool {
         fails_open(self.routes)

@@ -5,6 +5,16 @@ use std::{fmt, time::Duration};
 /// Why a rollout ended or turned back. Displays as a sentence for an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
+    /// The first revision is ready.
+    CameUp {
+        /// How many routes are ready.
+        ready: u32,
+    },
+    /// Retained routes took the traffic back.
+    TookBack {
+        /// How many.
+        kept: u32,
+    },
     /// All green are ready and every gate is open.
     GatesOpen {
         /// How many green there are.
@@ -44,6 +54,10 @@ pub enum Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
+            Self::CameUp { ready: 1 } => f.write_str("1 route is ready"),
+            Self::CameUp { ready } => write!(f, "{ready} routes are ready"),
+            Self::TookBack { kept: 1 } => f.write_str("1 kept route took the traffic back"),
+            Self::TookBack { kept } => write!(f, "{kept} kept routes took the traffic back"),
             Self::GatesOpen { ready } => {
                 write!(f, "{}; every gate is open", ready_routes("green", ready))
             }
@@ -98,6 +112,16 @@ mod tests {
     fn a_reason_is_a_sentence() {
         let after = Duration::from_millis(90_500);
         let reasons = [
+            (Reason::CameUp { ready: 1 }, "1 route is ready"),
+            (Reason::CameUp { ready: 3 }, "3 routes are ready"),
+            (
+                Reason::TookBack { kept: 1 },
+                "1 kept route took the traffic back",
+            ),
+            (
+                Reason::TookBack { kept: 2 },
+                "2 kept routes took the traffic back",
+            ),
             (
                 Reason::GatesOpen { ready: 3 },
                 "3 green routes are ready; every gate is open",

@@ -3,8 +3,8 @@
 
 use crate::{
     Blocker, DeploymentState, Evaluation, IntOrPercent, MAX_REPLICAS, Observed, ObservedRoute,
-    PolicyError, Reason, RevisionId, RollingUpdate, Rollout, RolloutStep, RouteActions, RouteId,
-    RouteTraffic, Timestamp, Transition,
+    PolicyError, Reason, RevisionId, RollingUpdate, Rollout, RolloutOutcome, RolloutStep,
+    RouteActions, RouteId, RouteTraffic, Timestamp, Transition,
     counts::RouteCounts,
     exchange::expendable,
     pause::hold_side_by_side,
@@ -69,6 +69,11 @@ impl StrategyRules for RollingUpdate {
             // to ROLLING_BACK would leave that step to the next cycle.
             let mut evaluation = self.evaluate(observed, rollout.turned_back());
             evaluation.transition.reason = Some(reason);
+            // Said now: on the way back the routes that failed are drained and replaced.
+            evaluation.transition =
+                evaluation
+                    .transition
+                    .ending(observed, &rollout, RolloutOutcome::RolledBack);
             return evaluation;
         }
         let blockers = step.blockers(back);

@@ -1,7 +1,8 @@
 //! What is to change, as a value: decided here, written by the store.
 
 use crate::{
-    DeploymentState, Observed, ObservedDeployment, Reason, RevisionId, Rollout, RouteActions,
+    DeploymentState, Observed, ObservedDeployment, Reason, RevisionId, Rollout, RolloutEnd,
+    RolloutOutcome, RouteActions,
 };
 
 /// A change of a deployment and of its routes, to be applied as a whole.
@@ -17,6 +18,8 @@ pub struct Transition {
     pub actions: RouteActions,
     /// Why, where neither a blocker nor a caller says it.
     pub reason: Option<Reason>,
+    /// The rollout that it ends or turns back.
+    pub ended: Option<RolloutEnd>,
 }
 
 /// What kind of change a transition is.
@@ -41,6 +44,7 @@ impl Transition {
             deployment: *deployment,
             actions: RouteActions::default(),
             reason: None,
+            ended: None,
         }
     }
 
@@ -61,6 +65,7 @@ impl Transition {
         Self {
             kind: TransitionKind::Promotion,
             actions,
+            ended: Some(RolloutEnd::promoted(rollout.deploying)),
             ..Self::new_current(observed, rollout.deploying, rollout.activation)
         }
     }
@@ -93,7 +98,20 @@ impl Transition {
         // generation must not act on a rollout that is over.
         transition.deployment.generation += 1;
         transition.actions = actions;
-        transition
+        transition.ending(observed, rollout, RolloutOutcome::RolledBack)
+    }
+
+    /// The same, with how the rollout comes out that it gives up.
+    pub(crate) fn ending(
+        self,
+        observed: &Observed<'_>,
+        rollout: &Rollout,
+        outcome: RolloutOutcome,
+    ) -> Self {
+        Self {
+            ended: Some(RolloutEnd::given_up(observed, rollout, outcome)),
+            ..self
+        }
     }
 
     /// Gives the traffic back to an earlier revision.
@@ -104,9 +122,13 @@ impl Transition {
     ) -> Self {
         // An activation of its own: what failed in earlier ones does not count again.
         let activation = observed.deployment.last_activation + 1;
+        // At most as many as the target can be: 1,000.
+        let kept = u32::try_from(actions.promote.len()).unwrap_or(u32::MAX);
         Self {
             kind: TransitionKind::InstantRollBack,
+            reason: Some(Reason::TookBack { kept }),
             actions,
+            ended: Some(RolloutEnd::promoted(revision)),
             ..Self::new_current(observed, revision, activation)
         }
     }

@@ -103,7 +103,7 @@ async fn apply(
     if args.wait.is_requested() {
         let goal = goal(&deployment, &reply);
         let about = Some(settings.deployment());
-        let awaited = session.wait_for(client, &deployment, &args.wait, &goal);
+        let awaited = session.wait_for(&deployment, &args.wait, &goal);
         deployment = awaited.await.map_err(|error| error.about(about))?;
     }
     let headline = headline(&reply);

@@ -53,7 +53,7 @@ pub(super) async fn run(args: PromoteArgs, session: &CliSession) -> Result<(), D
         let promoted = reply.deployment.ok_or(DeploymentError::EmptyReply)?;
         // The reply describes the state after the switch: the current revision is the promoted one.
         let goal = WaitGoal::Serves(promoted.current_revision_id.clone());
-        let deployment = session.wait_for(&mut client, &promoted, &args.wait, &goal);
+        let deployment = session.wait_for(&promoted, &args.wait, &goal);
         reply.deployment = Some(deployment.await?);
     }
     show(&mut client, session, &reply, args.dry_run).await

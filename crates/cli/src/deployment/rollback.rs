@@ -28,9 +28,7 @@ pub(super) async fn run(args: RollbackArgs, session: &CliSession) -> Result<(), 
     let deployment = reply.deployment.ok_or(DeploymentError::EmptyReply)?;
     let deployment = if args.wait.is_requested() {
         let goal = WaitGoal::of_activation(&deployment);
-        session
-            .wait_for(&mut client, &deployment, &args.wait, &goal)
-            .await?
+        session.wait_for(&deployment, &args.wait, &goal).await?
     } else {
         deployment
     };

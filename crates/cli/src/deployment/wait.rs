@@ -4,12 +4,9 @@ use std::{io::Write as _, time::Duration};
 
 use clap::Args;
 use viridian_client::{ReconnectPolicy, WaitError, WaitGoal, WaitOutcome, WatchUpdate, wait_until};
-use viridian_proto::v1::{Deployment, DeploymentEvent, HistoryResult};
+use viridian_proto::v1::{Deployment, DeploymentEvent, RolloutOutcome};
 
-use super::{
-    CliSession, DeploymentError,
-    read::{self, DeploymentClient},
-};
+use super::{CliSession, DeploymentError, read::DeploymentClient};
 use crate::{duration, enum_names::qualified_name, signals::StopSignals, table::clean};
 
 mod bar;
@@ -49,7 +46,7 @@ impl CliSession {
         let mut deployment = deployment.ok_or(DeploymentError::EmptyReply)?;
         if wait.wait {
             let goal = goal(&deployment);
-            deployment = self.wait_for(client, &deployment, wait, &goal).await?;
+            deployment = self.wait_for(&deployment, wait, &goal).await?;
         }
         self.show_deployment(client, Some(deployment)).await
     }
@@ -57,7 +54,6 @@ impl CliSession {
     /// Waits for the goal, and returns the deployment.
     pub(super) async fn wait_for(
         &self,
-        client: &mut DeploymentClient,
         from: &Deployment,
         wait: &WaitArgs,
         goal: &WaitGoal,
@@ -86,7 +82,7 @@ impl CliSession {
                 Ok(deployment)
             }
             Ok(Err(WaitError::Missed { reason, deployment })) => {
-                let why = why(client, &deployment).await;
+                let why = why(&deployment);
                 Err(not_reached(name, goal, format!("{reason}{why}")))
             }
             Ok(Err(error @ WaitError::TimedOut { .. })) => {
@@ -117,16 +113,16 @@ fn not_reached(deployment: String, goal: &WaitGoal, reason: String) -> Deploymen
     }
 }
 
-/// The reason of the last roll-back, if the history has one.
-async fn why(client: &mut DeploymentClient, deployment: &Deployment) -> String {
-    let entries = read::history(client, &deployment.id, MAX_HISTORY).await;
-    // If the history cannot be read, the failure is reported without its reason.
-    let reason = entries
-        .unwrap_or_default()
-        .into_iter()
-        .find(|it| it.result() == HistoryResult::RolledBack && !it.reason.is_empty());
-    reason.map_or_else(String::new, |it| format!(" ({})", clean(&it.reason)))
+/// Why the last rollout did not come to its end, and what its first route that failed said.
+fn why(deployment: &Deployment) -> String {
+    let last = deployment.last_rollout.as_ref();
+    let Some(last) = last.filter(|last| last.outcome() != RolloutOutcome::Promoted) else {
+        return String::new();
+    };
+    let said = [&last.reason, &last.failure].map(|text| clean(text));
+    let said: Vec<_> = said.into_iter().filter(|it| !it.is_empty()).collect();
+    match said.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", said.join("; first failure: ")),
+    }
 }
-
-/// Entries of the history that are searched for the reason.
-const MAX_HISTORY: i32 = 10;

@@ -1,7 +1,9 @@
 use std::sync::Arc;
 
 use uuid::Uuid;
-use viridian_store::{Deployment, Event, EventFilter, EventKind, Metadata, Status};
+use viridian_store::{
+    Deployment, Event, EventFilter, EventKind, Metadata, RevisionNumbers, Status,
+};
 use viridian_strategy::{DeploymentId, Policy, Timestamp, verbs};
 
 use super::{
@@ -27,7 +29,9 @@ fn event(position: i64, project: &str) -> Arc<CommittedEvent> {
         state: verbs::create(None, 0).deployment.state,
         last_activation: 0,
         current_activation: 0,
+        numbers: RevisionNumbers::default(),
         previous: None,
+        last_rollout: None,
         generation: 1,
         sequence: position,
         epoch: 0,

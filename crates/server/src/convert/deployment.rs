@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use viridian_proto::v1;
-use viridian_store::{Deployment, Metadata, NewDeployment};
+use viridian_store::{Deployment, LastRollout, Metadata, NewDeployment};
 use viridian_strategy::{
-    Availability, Blocker, BlockerCode, Lifecycle, MAX_REPLICAS, ReplicaCounts, SubStep,
+    Availability, Blocker, BlockerCode, Lifecycle, MAX_REPLICAS, ReplicaCounts, RolloutOutcome,
+    SubStep,
 };
 
 use super::{
@@ -134,6 +135,31 @@ pub(crate) fn deployment(deployment: Deployment) -> v1::Deployment {
         deadline_time: deployment.deadline_at.map(timestamp),
         promote_time: deployment.promoted_at.map(timestamp),
         availability: availability(deployment.availability).into(),
+        last_rollout: deployment.last_rollout.map(last_rollout),
+        current_revision_number: deployment.numbers.current.unwrap_or_default(),
+        deploying_revision_number: deployment.numbers.deploying.unwrap_or_default(),
+        retained_until_time: deployment.status.retained_until.map(timestamp),
+    }
+}
+
+fn last_rollout(last: LastRollout) -> v1::LastRollout {
+    v1::LastRollout {
+        revision_id: last.revision.to_string(),
+        revision_number: last.number.unwrap_or_default(),
+        outcome: outcome(last.outcome).into(),
+        reason: last.reason,
+        failure: last.failure,
+        end_time: last.ended_at.map(timestamp),
+    }
+}
+
+fn outcome(outcome: RolloutOutcome) -> v1::RolloutOutcome {
+    match outcome {
+        RolloutOutcome::Promoted => v1::RolloutOutcome::Promoted,
+        RolloutOutcome::RolledBack => v1::RolloutOutcome::RolledBack,
+        RolloutOutcome::Aborted => v1::RolloutOutcome::Aborted,
+        RolloutOutcome::Superseded => v1::RolloutOutcome::Superseded,
+        RolloutOutcome::Failed => v1::RolloutOutcome::Failed,
     }
 }
 

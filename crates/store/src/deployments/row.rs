@@ -12,7 +12,7 @@ use super::LockedDeployment;
 use crate::{
     documents::RolloutDocument,
     error::StoreError,
-    record::{Deployment, Metadata, OpenEntries, Status, TableLine},
+    record::{Deployment, LastRollout, Metadata, OpenEntries, RevisionNumbers, Status, TableLine},
     schema::deployments,
     types::{Document, Json, Sql},
 };
@@ -77,6 +77,9 @@ pub(crate) struct MutableColumns {
     promoted_at: Option<Sql<Timestamp>>,
     last_activation: i64,
     current_activation: i64,
+    last_rollout: Option<Json<LastRollout>>,
+    current_revision_number: Option<i64>,
+    deploying_revision_number: Option<i64>,
 }
 
 impl ImmutableColumns {
@@ -93,6 +96,7 @@ impl MutableColumns {
             revision_history_limit, paused, generation, sequence, epoch, last_revision,
             last_history, status, availability, updated_at, phase_started_at,
             deadline_at, promoted_at, last_activation, current_activation,
+            last_rollout, current_revision_number, deploying_revision_number,
         } in deployments)
     }
 }
@@ -136,6 +140,9 @@ impl From<Deployment> for DeploymentRow {
                 promoted_at: deployment.promoted_at.map(Sql),
                 last_activation: deployment.last_activation,
                 current_activation: deployment.current_activation,
+                last_rollout: deployment.last_rollout.map(Json),
+                current_revision_number: deployment.numbers.current,
+                deploying_revision_number: deployment.numbers.deploying,
             },
         }
     }
@@ -161,7 +168,12 @@ impl TryFrom<DeploymentRow> for Deployment {
             state,
             last_activation: moving.last_activation,
             current_activation: moving.current_activation,
+            numbers: RevisionNumbers {
+                current: moving.current_revision_number,
+                deploying: moving.deploying_revision_number,
+            },
             previous: moving.previous_revision_id.map(|Sql(id)| id),
+            last_rollout: moving.last_rollout.map(|Json(it)| it),
             generation: moving.generation,
             sequence: moving.sequence,
             epoch: moving.epoch,

@@ -7,10 +7,10 @@ use uuid::Uuid;
 use viridian_strategy::{DeploymentId, RevisionId};
 
 use super::{
-    Micros, availability::AvailabilityDocument, persisted, policy::PolicyDocument,
-    state::StateDocument, status::StatusDocument,
+    Micros, availability::AvailabilityDocument, last_rollout::LastRolloutDocument, persisted,
+    policy::PolicyDocument, state::StateDocument, status::StatusDocument,
 };
-use crate::record::{Deployment, Metadata};
+use crate::record::{Deployment, Metadata, RevisionNumbers};
 
 persisted!(Deployment => DeploymentDocument<'_>);
 persisted!(Metadata => MetadataDocument<'_>);
@@ -49,6 +49,12 @@ pub(crate) struct DeploymentDocument<'a> {
     deadline_at: Option<Micros>,
     #[serde(skip_serializing_if = "Option::is_none")]
     promoted_at: Option<Micros>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    current_number: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deploying_number: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_rollout: Option<LastRolloutDocument<'a>>,
     last_revision: i64,
     last_history: i64,
 }
@@ -85,7 +91,9 @@ impl<'a> From<&'a Deployment> for DeploymentDocument<'a> {
             state,
             last_activation,
             current_activation,
+            numbers,
             previous,
+            last_rollout,
             generation,
             sequence,
             epoch,
@@ -123,6 +131,9 @@ impl<'a> From<&'a Deployment> for DeploymentDocument<'a> {
             phase_started_at: (*phase_started_at).into(),
             deadline_at: deadline_at.map(Into::into),
             promoted_at: promoted_at.map(Into::into),
+            current_number: numbers.current,
+            deploying_number: numbers.deploying,
+            last_rollout: last_rollout.as_ref().map(Into::into),
             last_revision: *last_revision,
             last_history: *last_history,
         }
@@ -144,7 +155,12 @@ impl From<DeploymentDocument<'_>> for Deployment {
             state: document.state.into(),
             last_activation: document.last_activation,
             current_activation: document.current_activation,
+            numbers: RevisionNumbers {
+                current: document.current_number,
+                deploying: document.deploying_number,
+            },
             previous: document.previous.map(RevisionId),
+            last_rollout: document.last_rollout.map(Into::into),
             generation: document.generation,
             sequence: document.sequence,
             epoch: document.epoch,

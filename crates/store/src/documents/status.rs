@@ -4,7 +4,7 @@ use arrayvec::ArrayVec;
 use serde::{Deserialize, Serialize};
 use viridian_strategy::ReplicaCounts;
 
-use super::{blocker::BlockerDocument, persisted};
+use super::{Micros, blocker::BlockerDocument, persisted};
 use crate::record::Status;
 
 persisted!(Status => StatusDocument);
@@ -16,6 +16,8 @@ pub(crate) struct StatusDocument {
     // As many as `Blockers` holds: a longer list does not parse.
     #[serde(default, skip_serializing_if = "ArrayVec::is_empty")]
     blockers: ArrayVec<BlockerDocument, 8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retained_until: Option<Micros>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -42,11 +44,13 @@ impl From<&Status> for StatusDocument {
             blue,
             green,
             blockers,
+            retained_until,
         } = status;
         Self {
             blue: blue.into(),
             green: green.into(),
             blockers: blockers.iter().copied().map(Into::into).collect(),
+            retained_until: retained_until.map(Into::into),
         }
     }
 }
@@ -57,6 +61,7 @@ impl From<StatusDocument> for Status {
             blue: document.blue.into(),
             green: document.green.into(),
             blockers: document.blockers.into_iter().map(Into::into).collect(),
+            retained_until: document.retained_until.map(Into::into),
         }
     }
 }

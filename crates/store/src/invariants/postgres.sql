@@ -144,6 +144,23 @@ FROM deployments AS d
 JOIN revisions AS v ON v.id IN (d.current_revision_id, d.deploying_revision_id, d.previous_revision_id)
 WHERE v.deployment_id <> d.id;
 
+-- I8: the numbers that it gives are those of the revisions that it names
+SELECT d.id AS deployment,
+       'says ' || COALESCE(CAST(d.current_revision_number AS text), 'nothing') || ' and '
+           || COALESCE(CAST(d.deploying_revision_number AS text), 'nothing')
+           || ' for the numbers of its current and its deploying revision' AS what
+FROM deployments AS d
+WHERE d.current_revision_number IS DISTINCT FROM
+        (SELECT v.number FROM revisions AS v WHERE v.id = d.current_revision_id)
+   OR d.deploying_revision_number IS DISTINCT FROM
+        (SELECT v.number FROM revisions AS v WHERE v.id = d.deploying_revision_id);
+
+-- I8: a rollout that has yet to end is one that goes back
+SELECT d.id AS deployment, 'is on no way back, and its last rollout has not ended' AS what
+FROM deployments AS d
+WHERE d.last_rollout IS NOT NULL AND d.last_rollout::jsonb ->> 'ended_at' IS NULL
+  AND d.sub_step IS DISTINCT FROM 'ROLLING_BACK';
+
 -- I8: its routes run revisions of its own
 SELECT r.deployment_id AS deployment,
        'has route ' || r.id || ' of a revision of another deployment' AS what

@@ -7,6 +7,8 @@ use viridian_strategy::{
     ReplicaCounts, RevisionId, Timestamp,
 };
 
+use super::LastRollout;
+
 /// A deployment as it stands at one sequence.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Deployment {
@@ -34,8 +36,12 @@ pub struct Deployment {
     pub last_activation: i64,
     /// The number of the activation that made the current revision the current one.
     pub current_activation: i64,
+    /// The numbers of the revisions that the state names.
+    pub numbers: RevisionNumbers,
     /// The revision that was current before.
     pub previous: Option<RevisionId>,
+    /// How the last rollout came out.
+    pub last_rollout: Option<LastRollout>,
     /// The version of what was asked of it.
     pub generation: i64,
     /// The version of all that can be seen of it.
@@ -84,9 +90,46 @@ pub struct Status {
     pub green: ReplicaCounts,
     /// Why it does not go on.
     pub blockers: Blockers,
+    /// Until when all routes are kept that an earlier promotion retained.
+    pub retained_until: Option<Timestamp>,
+}
+
+/// The numbers of the revisions that a deployment names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RevisionNumbers {
+    /// Of the revision that serves, or is to serve.
+    pub current: Option<i64>,
+    /// Of the revision that is being deployed.
+    pub deploying: Option<i64>,
+}
+
+/// A revision by its id and its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NumberedRevision {
+    pub(crate) id: RevisionId,
+    pub(crate) number: i64,
 }
 
 impl Deployment {
+    /// The number of a revision that the state names, or that a call names.
+    pub(crate) fn number_of(
+        &self,
+        revision: RevisionId,
+        named: Option<NumberedRevision>,
+    ) -> Option<i64> {
+        let of = Some(revision);
+        let named = named.filter(|named| named.id == revision);
+        if let Some(named) = named {
+            Some(named.number)
+        } else if of == self.state.current() {
+            self.numbers.current
+        } else if of == self.state.deploying() {
+            self.numbers.deploying
+        } else {
+            None
+        }
+    }
+
     /// The revision of its traffic table: none when nothing is to be served any
     /// more.
     pub(crate) fn served_revision(&self) -> Option<RevisionId> {

@@ -38,7 +38,7 @@ enum DeploymentStage {
 type Case = (DeploymentStage, &'static str, &'static [&'static str]);
 
 /// I4 cannot be broken without I10, nor a table without what it is made from.
-const CASES: [Case; 32] = [
+const CASES: &[Case] = &[
     (
         DeploymentStage::Promoted,
         "UPDATE routes SET traffic_status = 'INACTIVE', traffic_ratio = 0 WHERE deployment_id = $d; \
@@ -101,6 +101,17 @@ const CASES: [Case; 32] = [
         DeploymentStage::Promoted,
         "UPDATE deployments SET previous_revision_id = \
          (SELECT id FROM revisions WHERE deployment_id <> $d LIMIT 1) WHERE id = $d",
+        &["I8"],
+    ),
+    (
+        DeploymentStage::AtTheGate,
+        "UPDATE deployments SET deploying_revision_number = 7 WHERE id = $d",
+        &["I8"],
+    ),
+    (
+        DeploymentStage::Promoted,
+        "UPDATE deployments SET last_rollout = \
+         '{\"revision\":\"00000000-0000-0000-0000-000000000001\",\"outcome\":\"Aborted\"}' WHERE id = $d",
         &["I8"],
     ),
     (
@@ -221,7 +232,7 @@ async fn what_is_broken_is_found(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
     // Whose revisions others are given.
     fixture.ready(1, manual()).await;
-    for (scene, statement, broken) in CASES {
+    for &(scene, statement, broken) in CASES {
         let id = set(&fixture, scene).await;
         assert_eq!(found(&fixture, id).await, [""; 0], "before {statement}");
         tamper(&fixture, id, statement).await;
@@ -297,7 +308,8 @@ async fn what_constraints_refuse_would_be_found_without_them(#[case] engine: Eng
     let fixture = Fixture::new(engine).await;
     let cases = [
         (
-            "UPDATE deployments SET deploying_revision_id = current_revision_id WHERE id = $d",
+            "UPDATE deployments SET deploying_revision_id = current_revision_id, \
+             deploying_revision_number = current_revision_number WHERE id = $d",
             "I3",
         ),
         (

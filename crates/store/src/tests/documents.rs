@@ -20,6 +20,7 @@ fn every_document_has_the_text_of_its_golden_file() {
     check("deployment", cases::deployments());
     check("metadata", cases::all_metadata());
     check("labels", cases::all_labels());
+    check("last_rollout", cases::last_rollouts());
     check("endpoints", cases::endpoints());
     check("open_entries", cases::all_open_entries());
     check("revision_spec", cases::specs());

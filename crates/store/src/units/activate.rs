@@ -55,16 +55,11 @@ impl Store {
             // Among the revisions of this deployment: a route must never run another deployment's
             // (I8).
             let reference = RevisionReference::Id(revision);
-            if tx
-                .connection()
-                .await?
-                .find_revision(id, reference)
-                .await?
-                .is_none()
-            {
+            let found = tx.connection().await?.find_revision(id, reference).await?;
+            let Some(revision) = found else {
                 return Err(UnitError::Refused(ActivateRefusal::NoRevision(revision)));
-            }
-            let deployment = activate(tx, held, revision, supersede, call).await?;
+            };
+            let deployment = activate(tx, held, &revision, supersede, call).await?;
             Ok(Updated { deployment })
         })
         .in_unit("activate", id)
@@ -109,7 +104,7 @@ impl Store {
             tx.write([insert_revisions([revision.clone()])]);
             let deployment = if let Activation::Activate { supersede } = activation {
                 // If this is refused, the revision is not recorded either.
-                activate(tx, held, revision.id, supersede, call).await?
+                activate(tx, held, &revision, supersede, call).await?
             } else {
                 let deployment = held.deployment;
                 tx.write([update_deployments(vec![NewState {
@@ -135,13 +130,13 @@ impl Store {
 async fn activate(
     tx: &mut UnitTransaction,
     held: Locked,
-    revision: RevisionId,
+    revision: &Revision,
     supersede: bool,
     call: &RequestContext,
 ) -> Result<Deployment, UnitError<ActivateRefusal>> {
     let transition = held
-        .decide(|observed| verbs::activate(observed, revision, supersede))
+        .decide(|observed| verbs::activate(observed, revision.id, supersede))
         .map_err(|rejection| UnitError::Refused(ActivateRefusal::Rules(rejection)))?;
-    let plan = PlannedChange::of_call(transition, Operation::Activate);
+    let plan = PlannedChange::of_call(transition, Operation::Activate).naming(Some(revision));
     Ok(tx.carry_out(held, &plan, call))
 }

@@ -365,6 +365,7 @@ fn decide<M: DesiredState>(
     amended.last_revision += i64::from(revision.is_some());
     let planned = PlannedChange::of_call(plan.decision.transition, operation)
         .amending(amended)
+        .naming(revision.as_ref())
         .with_changes(plan.changes);
     let set = WriteSet {
         revision,

@@ -87,26 +87,3 @@ impl UnitTransaction {
         ]);
     }
 }
-
-impl RouteWrites {
-    fn append(&mut self, other: RouteWrites) {
-        let Self {
-            reported,
-            promoted,
-            retained,
-            drained,
-            ended,
-            created,
-            assigned,
-            done,
-        } = self;
-        reported.extend(other.reported);
-        promoted.extend(other.promoted);
-        retained.extend(other.retained);
-        drained.extend(other.drained);
-        ended.extend(other.ended);
-        created.extend(other.created);
-        assigned.extend(other.assigned);
-        done.extend(other.done);
-    }
-}

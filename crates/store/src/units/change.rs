@@ -11,12 +11,13 @@ use crate::{
     CommitNotice,
     deployments::NewState,
     record::{
-        Deployment, EventKind, FieldChange, NewHistoryEntry, OpenEntry, Operation, Revision, Route,
-        Status, endpoints,
+        Deployment, EventKind, FieldChange, NewHistoryEntry, NumberedRevision, OpenEntry,
+        Operation, Revision, RevisionNumbers, Route, Status, endpoints,
     },
     telemetry::TransitionLog,
     units::{
         RequestContext,
+        ended::DecidedEnd,
         happening::{Happening, Replacement},
         lock::Locked,
         route_writes::RouteWrites,
@@ -33,6 +34,9 @@ pub(crate) struct PlannedChange {
     pub(crate) changes: Vec<FieldChange>,
     /// The name of the operation in the history.
     pub(crate) phase: Operation,
+    /// The revision that the call names. Without it the number of a revision that is new
+    /// to the deployment is not known.
+    pub(crate) named: Option<NumberedRevision>,
     /// Whether routes in [`Locked`] were changed by reports already.
     pub(crate) reported: bool,
     /// Those of them that failed by that.
@@ -76,6 +80,7 @@ impl PlannedChange {
             amended: None,
             changes: Vec::new(),
             phase,
+            named: None,
             reported: false,
             failed: Vec::new(),
         }
@@ -92,6 +97,15 @@ impl PlannedChange {
     /// The same with a description of the settings that change.
     pub(crate) fn with_changes(self, changes: Vec<FieldChange>) -> Self {
         Self { changes, ..self }
+    }
+
+    /// The same with the revision that the call names.
+    pub(crate) fn naming(self, revision: Option<&Revision>) -> Self {
+        let named = revision.map(|revision| NumberedRevision {
+            id: revision.id,
+            number: revision.number,
+        });
+        Self { named, ..self }
     }
 
     /// The decision of a cycle.
@@ -113,6 +127,15 @@ impl PlannedChange {
                 Transition::unchanged(&deployment.observed()),
                 Operation::Evaluate,
             )
+        }
+    }
+
+    fn ended<'a>(&'a self, call: &'a RequestContext) -> DecidedEnd<'a> {
+        DecidedEnd {
+            transition: &self.transition,
+            phase: self.phase,
+            named: self.named,
+            call,
         }
     }
 
@@ -141,7 +164,9 @@ impl Locked {
             had_later_times,
         } = self;
         let actions = &plan.transition.actions;
-        // Before the new ones are among the routes: they would count as the replacement.
+        // Both before the actions are applied: to drain a route is to overwrite its status, and
+        // the new ones would count as the replacement.
+        let last_rollout = plan.ended(call).last_rollout(&old, &routes, now);
         let replacement = Replacement::by(actions, &routes);
         // First: it also applies the actions to `routes`, from which all that follows is computed.
         // By the new policy, if the call changes it: its grace counts for what is drained here.
@@ -149,6 +174,7 @@ impl Locked {
         let route_writes = RouteWrites::of(amended, &mut routes, actions, now);
         let views: Vec<ObservedRoute> = routes.iter().map(|route| route.view).collect();
         let (mut new, look_at) = project(&old, plan, &views, now);
+        new.last_rollout = last_rollout;
         let serving = endpoints(&routes, &views, &TrafficSplit::of(&new.state));
         // The revision is a part of the table that proxies get, so a table with the same lines and
         // another revision is a new one.
@@ -238,6 +264,11 @@ fn project(
 ) -> (Deployment, Option<Timestamp>) {
     let amended = plan.amended.as_deref().unwrap_or(old);
     let mut new = amended.clone().decided(plan.transition.deployment);
+    let number = |revision| old.number_of(revision, plan.named);
+    new.numbers = RevisionNumbers {
+        current: new.state.current().and_then(number),
+        deploying: new.state.deploying().and_then(number),
+    };
     let phase = new.state.phase();
     if phase != old.state.phase() {
         new.phase_started_at = now;
@@ -245,12 +276,14 @@ fn project(
     // The blockers are always on the deployment, also before the cycle that follows
     // a call or a report. Evaluating changes nothing by itself.
     let observed = new.observed();
-    let outlook = evaluate(&Observed {
+    let seen = Observed {
         deployment: &observed,
         routes,
         policy: &new.policy,
         now,
-    });
+    };
+    let retained_until = seen.retained_until();
+    let outlook = evaluate(&seen);
     let Transition {
         kind,
         deployment: next,
@@ -272,6 +305,7 @@ fn project(
         blue,
         green,
         blockers: outlook.blockers,
+        retained_until,
     };
     (new, look_at)
 }

@@ -12,7 +12,8 @@ use crate::{
     deployments::INSERT_DEPLOYMENT,
     error::{CreateRefusal, StoreError, UnitError},
     record::{
-        Deployment, Metadata, OpenEntries, Operation, Revision, RevisionSpec, Status, Updated,
+        Deployment, Metadata, OpenEntries, Operation, Revision, RevisionNumbers, RevisionSpec,
+        Status, Updated,
     },
     telemetry::InUnit as _,
     transaction::UnitTransaction,
@@ -112,7 +113,7 @@ pub(crate) fn creation(new: NewDeployment, now: Timestamp, call: &RequestContext
         now,
         had_later_times: false,
     };
-    let plan = PlannedChange::of_call(transition, Operation::Create);
+    let plan = PlannedChange::of_call(transition, Operation::Create).naming(revision.as_ref());
     WriteSet {
         revision,
         ..held.write_set(&plan, call)
@@ -150,7 +151,9 @@ fn before_the_first_write(
         state,
         last_activation,
         current_activation,
+        numbers: RevisionNumbers::default(),
         previous,
+        last_rollout: None,
         generation: 0,
         sequence: 0,
         epoch: 0,

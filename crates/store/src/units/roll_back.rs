@@ -39,7 +39,8 @@ impl Store {
                 .decide(|observed| verbs::roll_back(observed, revision))
                 .map_err(|rejection| refuse(RollBackRefusal::Rules(rejection)))?;
             let instant = transition.kind == TransitionKind::InstantRollBack;
-            let plan = PlannedChange::of_call(transition, Operation::RollBack);
+            let plan =
+                PlannedChange::of_call(transition, Operation::RollBack).naming(found.as_ref());
             let deployment = tx.carry_out(held, &plan, call);
             Ok(RolledBack {
                 deployment,

@@ -1,4 +1,6 @@
-use crate::{DeploymentState, Lifecycle, Observed, Rollout, RolloutStep, Transition};
+use crate::{
+    DeploymentState, Lifecycle, Observed, Rollout, RolloutOutcome, RolloutStep, Transition,
+};
 
 /// Why an abort is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +33,8 @@ pub fn abort(observed: &Observed<'_>) -> Result<Transition, AbortRejection> {
 
 /// Gives up a rollout that is not being rolled back yet.
 pub(super) fn give_up(observed: &Observed<'_>, rollout: Rollout) -> Transition {
-    let rules = observed.policy.strategy.rules();
-    rules.abort(observed, rollout).requested()
+    let transition = observed.policy.strategy.rules().abort(observed, rollout);
+    transition
+        .ending(observed, &rollout, RolloutOutcome::Aborted)
+        .requested()
 }

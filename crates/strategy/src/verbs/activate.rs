@@ -1,6 +1,6 @@
 use crate::{
-    DeploymentState, Lifecycle, Observed, ObservedDeployment, RevisionId, Rollout, RouteActions,
-    RouteTraffic, TrafficSplit, Transition,
+    DeploymentState, Lifecycle, Observed, ObservedDeployment, RevisionId, Rollout, RolloutOutcome,
+    RouteActions, RouteTraffic, TrafficSplit, Transition,
 };
 
 /// Why an activation is refused.
@@ -34,7 +34,14 @@ pub fn activate(
     revision: RevisionId,
     supersede: bool,
 ) -> Result<Transition, ActivateRejection> {
-    begin(observed, revision, supersede).map(Transition::requested)
+    let transition = begin(observed, revision, supersede)?;
+    let transition = match &observed.deployment.state {
+        DeploymentState::Deploying(superseded) => {
+            transition.ending(observed, superseded, RolloutOutcome::Superseded)
+        }
+        _ => transition,
+    };
+    Ok(transition.requested())
 }
 
 fn begin(

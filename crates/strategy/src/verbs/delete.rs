@@ -1,4 +1,4 @@
-use crate::{DeploymentState, Lifecycle, Observed, Transition};
+use crate::{DeploymentState, Lifecycle, Observed, RolloutOutcome, Transition};
 
 /// Why a deletion is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,9 @@ pub fn delete(observed: &Observed<'_>) -> Result<Transition, DeleteRejection> {
     let current = old.state.current();
     let mut transition = Transition::step(old, DeploymentState::Destroying { current });
     transition.actions.drain_active(observed, |_| true);
+    if let DeploymentState::Deploying(rollout) = &old.state {
+        transition = transition.ending(observed, rollout, RolloutOutcome::Aborted);
+    }
     Ok(transition.requested())
 }
 

@@ -14,6 +14,7 @@ mod clocks;
 mod cluster;
 mod destroy;
 mod drain;
+mod ended;
 mod evictions;
 mod gate;
 #[path = "../generators/mod.rs"]

@@ -2,7 +2,7 @@
 
 use prost_types::Timestamp;
 use viridian_proto::v1::{
-    Blocker, Deployment, DeploymentAvailability, DeploymentLifecycle, ReplicaCounts,
+    Blocker, Deployment, DeploymentAvailability, DeploymentLifecycle, LastRollout, ReplicaCounts,
 };
 
 use super::{
@@ -46,6 +46,9 @@ pub(crate) fn one(
             ("Green", counts(deployment.green.as_ref())),
         ]);
     }
+    if let Some(last) = &deployment.last_rollout {
+        rows.push(("Last rollout", last_rollout(last, style)));
+    }
     if !deployment.labels.is_empty() {
         let labels = deployment.labels.iter();
         let labels: Vec<_> = labels
@@ -69,10 +72,29 @@ fn times(deployment: &Deployment, style: OutputStyle) -> Vec<(&'static str, Stri
         ("Created", deployment.create_time.as_ref().map(ago)),
         ("Promoted", deployment.promote_time.as_ref().map(ago)),
         ("Deadline", deployment.deadline_time.as_ref().map(ahead)),
+        (
+            "Kept until",
+            deployment.retained_until_time.as_ref().map(ahead),
+        ),
     ]
     .into_iter()
     .filter_map(|(key, value)| Some((key, value?)))
     .collect()
+}
+
+/// How the last rollout came out and why, and what its first route that failed said.
+fn last_rollout(last: &LastRollout, style: OutputStyle) -> String {
+    let outcome = enum_names::outcome(last.outcome());
+    let end = last.end_time.as_ref();
+    let ago = end.map_or_else(String::new, |at| format!(" {} ago", since(at, style.now)));
+    let mut text = format!("revision {} {outcome}{ago}", last.revision_number);
+    if !last.reason.is_empty() {
+        text += &format!(": {}", clean(&last.reason));
+    }
+    if !last.failure.is_empty() {
+        text += &format!("\nfirst failure: {}", style.waiting(&clean(&last.failure)));
+    }
+    text
 }
 
 /// A table of deployments.
@@ -183,7 +205,7 @@ const ALWAYS_SHOWN: usize = 2;
 
 #[cfg(test)]
 mod tests {
-    use viridian_proto::v1::{Deployment, DeploymentLifecycle};
+    use viridian_proto::v1::{Deployment, DeploymentLifecycle, LastRollout, RolloutOutcome};
 
     use super::{super::fixture, RevisionNames, change, many, one};
 
@@ -200,6 +222,41 @@ mod tests {
             assert_eq!(console::strip_ansi_codes(&coloured), plain);
             assert_ne!(coloured, plain);
         }
+    }
+
+    #[test]
+    fn c2_what_failed_is_shown_with_the_reason() {
+        let mut deployment = fixture::at_the_gate();
+        let mut last = LastRollout {
+            revision_number: 2,
+            reason: "no green route is left: 2 failed".to_owned(),
+            failure: "exit status: 3\u{1b}[2J".to_owned(),
+            end_time: fixture::at(180),
+            ..LastRollout::default()
+        };
+        last.set_outcome(RolloutOutcome::RolledBack);
+        deployment.last_rollout = Some(last.clone());
+        let shown = |it: &Deployment| one(it, &RevisionNames::default(), fixture::plain());
+        let text = shown(&deployment);
+        assert!(
+            text.contains(
+                "Last rollout  revision 2 ROLLED_BACK 2m ago: no green route is left: 2 failed\n\
+                 \u{20}             first failure: exit status: 3"
+            ),
+            "{text}"
+        );
+        assert!(
+            !text.contains('\u{1b}'),
+            "what a route says is text: {text}"
+        );
+        // A rolling update is on its way back: it turned, and has not ended.
+        last.end_time = None;
+        last.failure.clear();
+        last.set_outcome(RolloutOutcome::Aborted);
+        deployment.last_rollout = Some(last);
+        let text = shown(&deployment);
+        assert!(text.contains("revision 2 ABORTED: no green"), "{text}");
+        assert!(!text.contains("first failure"), "{text}");
     }
 
     #[test]

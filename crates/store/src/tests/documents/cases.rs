@@ -6,12 +6,13 @@ use uuid::Uuid;
 use viridian_strategy::{
     Availability, Blocker, Blockers, BlueGreen, DeploymentId, DeploymentState, GateAction,
     GateTimeout, IntOrPercent, Policy, ReplicaCounts, RevisionId, RollingUpdate, Rollout,
-    RolloutStep, RouteId, SteadyPeriod, Stopwatch, Strategy, Timestamp, UnreadyRoutes,
+    RolloutOutcome, RolloutStep, RouteId, SteadyPeriod, Stopwatch, Strategy, Timestamp,
+    UnreadyRoutes,
 };
 
 use crate::{
-    Applied, Deployment, FieldChange, HealthCheck, Metadata, NewRevision, Promotion, Revision,
-    RevisionSpec, RolledBack, RouteEffects, Status, Updated,
+    Applied, Deployment, FieldChange, HealthCheck, LastRollout, Metadata, NewRevision, Promotion,
+    Revision, RevisionNumbers, RevisionSpec, RolledBack, RouteEffects, Status, Updated,
     record::{OpenEntries, OpenEntry, OpenKind, TableLine},
 };
 
@@ -91,6 +92,14 @@ pub(super) fn statuses() -> Cases<Status> {
                     ..ReplicaCounts::default()
                 },
                 blockers: Blockers::default(),
+                retained_until: None,
+            },
+        ),
+        (
+            "routes are kept",
+            Status {
+                retained_until: Some(at(70)),
+                ..Status::default()
             },
         ),
         (
@@ -289,7 +298,12 @@ pub(super) fn deployments() -> Cases<Deployment> {
                     current: revision(2),
                 },
                 previous: current,
-                status: statuses()[2].1.clone(),
+                numbers: RevisionNumbers {
+                    current: Some(2),
+                    deploying: Some(3),
+                },
+                last_rollout: Some(last_rollouts()[0].1.clone()),
+                status: statuses()[3].1.clone(),
                 deadline_at: Some(at(600)),
                 promoted_at: Some(at(8)),
                 ..idle.clone()
@@ -331,6 +345,39 @@ pub(super) fn deployments() -> Cases<Deployment> {
         deployment.sequence = sequence;
     }
     cases
+}
+
+pub(super) fn last_rollouts() -> Cases<LastRollout> {
+    let whole = LastRollout {
+        revision: revision(2),
+        number: Some(2),
+        outcome: RolloutOutcome::RolledBack,
+        reason: "no green route is left: 2 failed".into(),
+        failure: "exit status: 3".into(),
+        ended_at: Some(at(11)),
+    };
+    let bare = |outcome| LastRollout {
+        number: None,
+        outcome,
+        reason: String::new(),
+        failure: String::new(),
+        ended_at: Some(at(11)),
+        ..whole.clone()
+    };
+    vec![
+        ("rolled back", whole.clone()),
+        (
+            "on its way back",
+            LastRollout {
+                outcome: RolloutOutcome::Aborted,
+                ended_at: None,
+                ..whole.clone()
+            },
+        ),
+        ("promoted", bare(RolloutOutcome::Promoted)),
+        ("superseded", bare(RolloutOutcome::Superseded)),
+        ("failed", bare(RolloutOutcome::Failed)),
+    ]
 }
 
 pub(super) fn all_metadata() -> Cases<Metadata> {
@@ -507,7 +554,9 @@ fn idle() -> Deployment {
         state: DeploymentState::Pending { current: None },
         last_activation: 5,
         current_activation: 4,
+        numbers: RevisionNumbers::default(),
         previous: None,
+        last_rollout: None,
         generation: 3,
         sequence: 7,
         epoch: 2,

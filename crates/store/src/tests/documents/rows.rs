@@ -266,6 +266,18 @@ fn rows() -> Vec<Row> {
     for (case, endpoints) in cases::endpoints() {
         add("endpoints", case, endpoints, plain());
     }
+    for (case, last) in cases::last_rollouts() {
+        let last_rollout = Some(last);
+        add(
+            "last_rollout",
+            case,
+            Vec::new(),
+            Deployment {
+                last_rollout,
+                ..plain()
+            },
+        );
+    }
     for (case, rollout) in cases::rollouts() {
         let state = DeploymentState::Deploying(rollout);
         add("rollout", case, Vec::new(), Deployment { state, ..plain() });

@@ -266,6 +266,8 @@ pub(crate) fn snapshot_is_sound(case: &DecisionCase) {
 /// The name of a reason, for the count.
 pub(crate) fn name_of(reason: Reason) -> &'static str {
     match reason {
+        Reason::CameUp { .. } => "CameUp",
+        Reason::TookBack { .. } => "TookBack",
         Reason::GatesOpen { .. } => "GatesOpen",
         Reason::GateTimedOut { .. } => "GateTimedOut",
         Reason::AllFailed { .. } => "AllFailed",

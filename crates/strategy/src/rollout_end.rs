@@ -1,0 +1,100 @@
+//! How a rollout ends.
+
+use crate::{
+    Observed, ObservedRoute, RevisionId, Rollout, RouteHealth, RouteId, RouteStatus,
+    counts::RouteClass,
+};
+
+/// How a rollout came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RolloutOutcome {
+    /// The revision took the traffic.
+    Promoted,
+    /// It was given up by a rule: what served before serves on.
+    RolledBack,
+    /// It was given up by a call.
+    Aborted,
+    /// Another revision was activated in its place.
+    Superseded,
+    /// A first revision never came up. There is nothing to go back to.
+    Failed,
+}
+
+/// A rollout that is over, or that has turned back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RolloutEnd {
+    /// The revision that was being deployed.
+    pub revision: RevisionId,
+    /// How it came out.
+    pub outcome: RolloutOutcome,
+    /// The route that says why, unless it was promoted: the first one that failed, or
+    /// else the first one that runs and is not healthy.
+    pub failure: Option<RouteId>,
+}
+
+impl RolloutOutcome {
+    /// The name for programs: `ROLLED_BACK`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Promoted => "PROMOTED",
+            Self::RolledBack => "ROLLED_BACK",
+            Self::Aborted => "ABORTED",
+            Self::Superseded => "SUPERSEDED",
+            Self::Failed => "FAILED",
+        }
+    }
+}
+
+impl RolloutEnd {
+    /// The revision took the traffic.
+    pub(crate) fn promoted(revision: RevisionId) -> Self {
+        Self {
+            revision,
+            outcome: RolloutOutcome::Promoted,
+            failure: None,
+        }
+    }
+
+    /// The revision did not take the traffic.
+    pub(crate) fn given_up(
+        observed: &Observed<'_>,
+        rollout: &Rollout,
+        outcome: RolloutOutcome,
+    ) -> Self {
+        Self {
+            revision: rollout.deploying,
+            outcome,
+            failure: first_failure(observed, rollout),
+        }
+    }
+}
+
+/// The route of a rollout that says why it does not get ready.
+fn first_failure(observed: &Observed<'_>, rollout: &Rollout) -> Option<RouteId> {
+    let trouble = observed.routes.iter().filter_map(|route| {
+        let is_green = route.revision == rollout.deploying && route.retained_at.is_none();
+        let rank = is_green.then(|| trouble_rank(route, rollout)).flatten()?;
+        // The id decides between routes of one report, so that the answer is always the same.
+        Some((rank, route.settled_at(), route.id))
+    });
+    trouble.min().map(|(_, _, id)| id)
+}
+
+/// What tells most about a failure comes first.
+fn trouble_rank(route: &ObservedRoute, rollout: &Rollout) -> Option<u8> {
+    match (
+        RouteClass::of(route, rollout.activation),
+        route.status,
+        route.health,
+    ) {
+        (RouteClass::Failed, ..) => Some(0),
+        (RouteClass::Unready, RouteStatus::Running, RouteHealth::Unhealthy) => Some(1),
+        (RouteClass::Unready, RouteStatus::Running, RouteHealth::Degraded) => Some(2),
+        (RouteClass::Unready, ..) => Some(3),
+        // A route that starts, is ready, was drained or is taken away explains nothing.
+        (
+            RouteClass::Provisioning | RouteClass::Ready | RouteClass::Evicted | RouteClass::Gone,
+            ..,
+        ) => None,
+    }
+}
