@@ -157,7 +157,7 @@ pub(crate) fn drain_routes(ids: &[RouteId], now: Timestamp) -> Write {
         ))
 }
 
-/// Writes that routes have ended, although nobody has reported it.
+/// Writes that routes have ended, without a report of it.
 pub(crate) fn end_routes(routes: Vec<Route>) -> Write {
     let ids: Vec<_> = routes.iter().map(|route| route.view.id).collect();
     let drained = routes.iter().map(|route| route.view.drained_at.map(Sql));

@@ -28,7 +28,7 @@ pub(crate) struct DeploymentDocument<'a> {
     revision_history_limit: u32,
     paused: bool,
     state: StateDocument,
-    // Earlier programs told activations apart by time, and wrote neither of the two.
+    // Earlier programs distinguished activations by time, and wrote neither of the two.
     #[serde(default)]
     last_activation: i64,
     #[serde(default)]

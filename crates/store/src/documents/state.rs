@@ -24,7 +24,7 @@ pub(super) struct WholeRolloutDocument {
     current: Uuid,
     deploying: Uuid,
     step: StepDocument,
-    // Earlier programs told activations apart by time.
+    // Earlier programs distinguished activations by time.
     #[serde(default)]
     activation: i64,
     since: Micros,

@@ -61,7 +61,7 @@ impl LastRollout {
 }
 
 impl Route {
-    /// What is wrong with it, in the words of whoever reported it.
+    /// What is wrong with it, as it was reported.
     pub(crate) fn trouble(&self) -> String {
         if !self.failure.is_empty() {
             return self.failure.clone();

@@ -108,7 +108,7 @@ impl OpenEntries {
         let mut open = self.0.iter_mut();
         let open = open.find(|open| (open.kind, open.revision) == (kind, entry.revision))?;
         let lately = kind == OpenKind::Waiting || entry.at.since(open.at) <= MAX_QUIET;
-        // The pruner keeps so many of the newest at least. One that it deleted cannot be updated.
+        // The pruner keeps this many of the newest at least. One that it deleted cannot be updated.
         let is_kept = last - open.number < MAX_DISTANCE;
         (lately && is_kept).then_some(open)
     }

@@ -38,7 +38,7 @@ impl StoreConnection {
     ) -> Result<Vec<RouteStateCounts>, StoreError> {
         let statuses = (routes::status, routes::health, routes::traffic_status);
         let (status, health, traffic) = statuses;
-        // Not as a list: what has one is prepared anew for each row on SQLite.
+        // Not as a list: SQLite would prepare a statement with a list again for each row.
         let is_live = status
             .ne(Sql(RouteStatus::Terminated))
             .and(status.ne(Sql(RouteStatus::FailedToStart)));

@@ -238,7 +238,7 @@ impl Locked {
 }
 
 impl WriteSet {
-    /// One that no observer can tell from none: at most clocks and the next look.
+    /// One that looks like none to every observer: at most clocks and the next look change.
     fn unseen(deployment: Deployment, row: Option<RowWrite>) -> Self {
         Self {
             deployment,
@@ -330,7 +330,7 @@ fn notice(
     }
 }
 
-/// Whether an observer could not tell the two apart: only clocks differ.
+/// Whether the two look the same to an observer: only clocks differ.
 fn observably_equal(old: &Deployment, new: &Deployment) -> bool {
     let revisions = |state: &DeploymentState| (state.phase(), state.current(), state.deploying());
     revisions(&old.state) == revisions(&new.state)

@@ -50,7 +50,7 @@ impl Store {
     }
 
     /// Evaluates those of some deployments that can be read, and that no other transaction has
-    /// locked. Whoever has one locked stores times of the present.
+    /// locked. A transaction that has one locked stores times of the present.
     async fn reconcile_available(&self, ids: Vec<DeploymentId>) -> Result<(), StoreError> {
         self.write(async |tx: &mut UnitTransaction| {
             let locked = tx.lock_available(ids).await?;

@@ -80,7 +80,7 @@ impl RouteWrites {
             created,
             assigned,
             ended,
-            // Nobody is to start or stop what has ended.
+            // What has ended is neither started nor stopped any more.
             done: actions.end.clone(),
             ..Self::default()
         }
@@ -120,5 +120,5 @@ fn new_route(deployment: DeploymentId, view: ObservedRoute) -> Route {
     }
 }
 
-/// Why a route is over of which nobody has reported that it is.
+/// Why a route is over without a report of its end.
 const ENDED_BY_FORCE: &str = "deleted by force";

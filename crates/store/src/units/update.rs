@@ -57,7 +57,7 @@ impl DeploymentSpec {
     }
 }
 
-/// A spec whose difference nobody wants described.
+/// A spec without a description of what differs.
 impl From<DeploymentSpec> for SpecChange {
     fn from(spec: DeploymentSpec) -> Self {
         let changes = Vec::new();

@@ -94,7 +94,7 @@ impl Report for StatusReport {
                 old.clone_from(new);
             }
         }
-        // Or nobody could tell why a healthy route was replaced.
+        // Or nothing would show why a healthy route was replaced.
         if route.view.is_evicted() && route.failure.is_empty() {
             EVICTED.clone_into(&mut route.failure);
         }

@@ -1,5 +1,5 @@
-//! Silence: what was reported last is written down, and a health that nobody has
-//! spoken of for too long is no longer believed.
+//! Silence: the time of the last report is written down, and a health that was not
+//! reported for too long no longer counts.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -15,7 +15,7 @@ use crate::{
     transaction::UnitTransaction,
 };
 
-/// What came of asking whose health nobody speaks of.
+/// What came of a search for routes whose health is no longer reported.
 #[derive(Debug, Default)]
 pub struct Silenced {
     /// The routes that are NOT_CHECKED now.
@@ -24,7 +24,7 @@ pub struct Silenced {
     pub failed: Vec<(DeploymentId, StoreError)>,
 }
 
-/// That nobody speaks of a route's health.
+/// That the health of a route is no longer reported.
 struct Silence(RouteId);
 
 /// Some routes, with their deployments.
@@ -59,7 +59,7 @@ impl Store {
     }
 
     /// Has routes NOT_CHECKED that are RUNNING and HEALTHY, and of whose health
-    /// nothing was reported for so long, as far as that is written down. What
+    /// nothing was reported for this long, as far as that is written down. What
     /// someone holds is left for the next time.
     ///
     /// # Errors
