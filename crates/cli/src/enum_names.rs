@@ -40,7 +40,7 @@ pub(crate) fn serves_badly(deployment: &Deployment) -> bool {
         && matches!(deployment.availability(), Degraded | Unavailable)
 }
 
-/// What stands behind the state: `, UNAVAILABLE, paused`. Empty if all is well: a state
+/// The remarks after the state: `, UNAVAILABLE, paused`. Empty if all is well: a state
 /// alone does not say that a deployment serves.
 pub(crate) fn state_remarks(deployment: &Deployment) -> String {
     let mut remarks = String::new();

@@ -14,8 +14,8 @@ use diesel_async::RunQueryDsl as _;
 use crate::{
     Limits, Store,
     check::expect_schema,
-    deployments::expect_rows,
     error::{CopyError, StoreError},
+    row_count::expect_rows,
     schema::{HORIZON, TABLES},
     transaction::UnitTransaction,
 };

@@ -273,23 +273,6 @@ const LIVE: &str = "lifecycle NOT IN ('DESTROYING', 'DESTROYED')";
 /// What changes no row when a name is taken.
 pub(crate) const INSERT_DEPLOYMENT: &str = "insert deployment";
 
-/// Asserts how many rows a statement changed.
-pub(crate) fn expect_rows(
-    what: &'static str,
-    expected: usize,
-    found: usize,
-) -> Result<(), StoreError> {
-    if expected == found {
-        Ok(())
-    } else {
-        Err(StoreError::Conflict {
-            what,
-            expected,
-            found,
-        })
-    }
-}
-
 /// A row that does not even parse is that deployment's fault, not the
 /// database's.
 fn unreadable(id: DeploymentId, error: diesel::result::Error) -> StoreError {

@@ -34,6 +34,7 @@ mod relay;
 mod replies;
 mod revisions;
 mod routes;
+mod row_count;
 mod schema;
 mod store;
 mod telemetry;

@@ -7,9 +7,9 @@ use viridian_strategy::{DeploymentId, RevisionId, Timestamp};
 
 use crate::{
     connection::StoreConnection,
-    deployments::expect_rows,
     error::StoreError,
     record::{Revision, RevisionReference, RevisionSpec},
+    row_count::expect_rows,
     schema::revisions,
     types::{Json, Sql},
 };

@@ -19,6 +19,7 @@ mod blue_green;
 mod counts;
 mod deployment;
 mod evaluate;
+mod evaluation;
 mod exchange;
 mod id;
 mod lost;
@@ -44,7 +45,8 @@ pub use self::{
     blocker::{Blocker, BlockerCode, Blockers, UnreadyRoutes},
     counts::{ReplicaCounts, counts},
     deployment::{DeploymentState, Lifecycle, LifecyclePhase, SubStep},
-    evaluate::{Evaluation, evaluate},
+    evaluate::evaluate,
+    evaluation::Evaluation,
     id::{DeploymentId, RevisionId, RouteId},
     lost::lost_routes,
     observed::{Observed, ObservedDeployment},

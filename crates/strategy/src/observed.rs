@@ -2,16 +2,15 @@
 
 use std::time::Duration;
 
-use crate::{
-    DeploymentState, ObservedRoute, Policy, RevisionId, Rollout, Timestamp, traffic::fails_open,
-};
+use crate::{DeploymentState, ObservedRoute, Policy, RevisionId, Rollout, Timestamp};
 
 /// The input of every decision: a deployment, its routes and its policy, as read
 /// at one time.
 ///
-/// No time in it is later than `now`. Where one is, the clock was set back. Then whoever
-/// loads it first moves all times back until the latest of them is now, and stores them: so
-/// each wait goes on from the latest change, and does not last until the clock has caught up.
+/// No time in it is later than `now`. Where one is, the clock was set back. Then the
+/// first server that loads it moves all times back until the latest of them is now, and stores
+/// them. So each wait goes on from the latest change, and does not last until the clock has
+/// caught up.
 ///
 /// The routes are all that have not ended, and those of the current and of the last
 /// activation that failed.
@@ -74,11 +73,6 @@ impl<'a> Observed<'a> {
         let retained = self.active_routes().filter_map(|route| route.retained_at);
         let first = retained.min().filter(|_| !self.deployment.paused)?;
         Some(first + self.policy.scale_down_delay())
-    }
-
-    /// Whether no route that takes traffic is ready, so that those that are not serve.
-    pub(crate) fn fails_open(&self) -> bool {
-        fails_open(self.routes)
     }
 
     /// The routes that are PROVISIONING or RUNNING.

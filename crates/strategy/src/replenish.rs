@@ -67,7 +67,7 @@ impl Replenish {
             provisioning: self.counts.provisioning,
             unready: self.counts.unready,
         });
-        // Once all are ready again, an eviction is nobody's wait any more.
+        // Once all are ready again, no eviction is waited for any more.
         let evictions = not_ready.and_then(|_| self.counts.evictions());
         not_ready
             .into_iter()

@@ -80,7 +80,7 @@ fn first_failure(observed: &Observed<'_>, rollout: &Rollout) -> Option<RouteId> 
     trouble.min().map(|(_, _, id)| id)
 }
 
-/// What tells most about a failure comes first.
+/// The rank of what explains a failure; the best explanation has the lowest.
 fn trouble_rank(route: &ObservedRoute, rollout: &Rollout) -> Option<u8> {
     match (
         RouteClass::of(route, rollout.activation),

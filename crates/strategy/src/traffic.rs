@@ -93,6 +93,13 @@ pub(crate) fn fails_open(routes: &[ObservedRoute]) -> bool {
     !routes.iter().any(ready)
 }
 
+impl Observed<'_> {
+    /// Whether no route that takes traffic is ready, so that those that are not serve.
+    pub(crate) fn fails_open(&self) -> bool {
+        fails_open(self.routes)
+    }
+}
+
 impl ObservedRoute {
     /// Whether it is in the traffic table when no ACTIVE route is ready.
     pub(crate) fn serves_unready(&self) -> bool {

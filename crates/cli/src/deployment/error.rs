@@ -38,7 +38,7 @@ pub(crate) enum DeploymentError {
     Setting(#[from] SettingError),
     #[error(transparent)]
     File(#[from] SettingsFileError),
-    #[error("--request-id is of one call, and the file has several deployments")]
+    #[error("--request-id names one call, and the file has several deployments")]
     OneRequestId,
     #[error("no setting to change was given; see `viridian deployment update --help`")]
     NothingNamed,

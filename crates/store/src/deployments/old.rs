@@ -5,10 +5,10 @@ use diesel_async::RunQueryDsl;
 use viridian_engine::{load, with_conn};
 use viridian_strategy::{DeploymentId, Lifecycle, Timestamp};
 
-use super::expect_rows;
 use crate::{
     connection::StoreConnection,
     error::StoreError,
+    row_count::expect_rows,
     schema::{deployments, events, history, revisions, routes},
     types::Sql,
 };

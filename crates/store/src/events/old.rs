@@ -8,8 +8,8 @@ use viridian_strategy::{DeploymentId, Timestamp};
 use super::EventFilter;
 use crate::{
     connection::StoreConnection,
-    deployments::expect_rows,
     error::StoreError,
+    row_count::expect_rows,
     schema::{deployments, events, horizon},
     types::Sql,
 };

@@ -6,7 +6,7 @@ use viridian_engine::with_conn;
 use viridian_strategy::ObservedRoute;
 
 use crate::{
-    connection::StoreConnection, deployments::expect_rows, error::StoreError, schema::routes,
+    connection::StoreConnection, error::StoreError, row_count::expect_rows, schema::routes,
     types::Sql,
 };
 

@@ -51,7 +51,7 @@ pub(crate) fn why(entry: &HistoryEntry) -> String {
     let mut notes: Vec<_> = done
         .map(|(count, what)| format!("{count} {what}"))
         .collect();
-    // What a failure did is told by its count: it creates none.
+    // A failure creates nothing: its count is what there is to show.
     if notes.is_empty() && entry.count > 0 {
         let noun = if entry.count == 1 { "route" } else { "routes" };
         notes.push(format!("{} {noun}", entry.count));
