@@ -45,7 +45,7 @@ async fn c2_get_says_why_the_last_rollout_failed() {
     let run = deployment(&url, &["get", REFERENCE]).await;
     assert_eq!(run.code, Some(0), "{run:?}");
     assert!(
-        run.stdout.contains("Last rollout  revision 2 ROLLED_BACK "),
+        run.stdout.contains("Rollout     revision 2 ROLLED_BACK "),
         "{run:?}"
     );
     assert!(

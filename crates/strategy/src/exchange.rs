@@ -18,6 +18,7 @@ pub(crate) fn expendable<'a>(
     let count = |routes: usize| u32::try_from(routes).unwrap_or(u32::MAX);
     let live = count(old.clone().count());
     let mut spare = (live + ready_new).saturating_sub(least);
+    // Nothing to sort: that is nearly always so.
     if spare == 0 || live == 0 {
         return Vec::new();
     }

@@ -27,6 +27,7 @@ pub(crate) fn hold(observed: &Observed<'_>) -> Evaluation {
     for blocker in kept.blockers(observed.deployment.target_replicas) {
         evaluation.wait_for(blocker);
     }
+    // Retained routes stay beyond their time: a pause must not take the way back.
     kept.apply(current, &mut evaluation.transition.actions);
     evaluation
 }
@@ -64,6 +65,8 @@ pub(crate) fn hold_side_by_side(
         .filter(|route| !surplus.contains(&route.id))
         .filter(|route| is_current(route) || is_available(route, fails_open));
     let serving = u32::try_from(serving.count()).unwrap_or(u32::MAX);
+    // Bounded by the surge too: in the middle of a step new routes are there that do not serve
+    // yet, and each of them would be made up for by one more.
     let missing = target
         .saturating_sub(serving)
         .min((target + surge).saturating_sub(counts.live()));

@@ -80,6 +80,7 @@ impl OpenEntries {
         };
         self.0
             .retain(|open| (open.kind, open.revision) != (kind, entry.revision));
+        // The list is a document of the row, which is written with each change: it must stay short.
         if self.0.len() == MAX_OPEN {
             self.0.remove(0);
         }

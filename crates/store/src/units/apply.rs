@@ -166,6 +166,8 @@ impl Store {
             is_expected(call)?;
             let (new, changes) = manifest.creation().map_err(conflict)?;
             let now = tx.now().await?;
+            // The unique name decides between two calls that create at once. The other one fails
+            // here, looks again, and finds the deployment.
             let set = creation(new, now, call);
             let applied = Applied {
                 deployment: set.deployment.clone(),
@@ -192,6 +194,8 @@ impl Store {
         call: &RequestContext,
         work: impl AsyncFnOnce(&mut UnitTransaction) -> Result<Applied, UnitError<R>>,
     ) -> Result<Applied, UnitError<R>> {
+        // Without a stored reply: a repeat of a validation has to look again, and the request id
+        // stays free for the call that does it.
         if options.validate_only {
             return self.write_locked(WaitStart::now(), id, work).await;
         }

@@ -202,6 +202,8 @@ impl Locked {
         new.updated_at = now;
         let phases = moves(&old, &new, plan);
         let event = event(plan, &phases);
+        // Moves and what happened to routes are entries of one transaction, so that the history
+        // never has the one without the other.
         let happening = Happening {
             old: &old,
             new: &new,
@@ -217,6 +219,7 @@ impl Locked {
         let (moves, repeats) = open_entries.add_all(entries, &mut new.last_history);
         let failed = plan.failed_routes(&routes).into_iter();
         let failed = failed.map(|route| route.view.revision);
+        // Of new entries only: one that repeats another is no move, and no line of the log.
         let moved = TransitionLog::by(&moves, failed, &old, &new);
         let state = state(&new, serving, open_entries);
         WriteSet {

@@ -119,6 +119,8 @@ impl Happening<'_> {
             let routes = by_revision.entry(route.view.revision).or_default();
             routes.push(route);
         }
+        // One batch of reports may end routes of two revisions: an entry for each, in the order of
+        // ids, so that the numbers do not depend on the order of the reports.
         let stays = self.new.state.phase();
         let entry = |(revision, routes): (RevisionId, Vec<&Route>)| NewHistoryEntry {
             phase: Operation::RouteFailed,
@@ -139,6 +141,7 @@ impl Happening<'_> {
         let deploying = new.state.deploying().or(old.state.deploying());
         NewHistoryEntry {
             deployment: new.id,
+            // Given when it is known whether the entry is a new one or repeats another.
             number: 0,
             phase: self.operation,
             outcome: self.outcome(),

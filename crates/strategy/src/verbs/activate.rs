@@ -112,6 +112,7 @@ fn replace(observed: &Observed<'_>, revision: RevisionId) -> Transition {
     let old = observed.deployment;
     let activation = old.last_activation + 1;
     let mut actions = RouteActions::default();
+    // No route serves: there is nothing to lose.
     actions.drain_active(observed, |_| true);
     actions.create(
         revision,

@@ -47,7 +47,7 @@ pub(crate) fn one(
         ]);
     }
     if let Some(last) = &deployment.last_rollout {
-        rows.push(("Last rollout", last_rollout(last, style)));
+        rows.push(("Rollout", last_rollout(last, style)));
     }
     if !deployment.labels.is_empty() {
         let labels = deployment.labels.iter();
@@ -240,8 +240,8 @@ mod tests {
         let text = shown(&deployment);
         assert!(
             text.contains(
-                "Last rollout  revision 2 ROLLED_BACK 2m ago: no green route is left: 2 failed\n\
-                 \u{20}             first failure: exit status: 3"
+                "Rollout     revision 2 ROLLED_BACK 2m ago: no green route is left: 2 failed\n\
+                 \u{20}           first failure: exit status: 3"
             ),
             "{text}"
         );
