@@ -15,7 +15,7 @@ use crate::harness::{refused, within};
 async fn everyone_may_do_what_their_role_says_on_their_projects_and_nothing_else() {
     let env = MatrixEnv::start().await;
     let methods = methods();
-    assert_eq!(methods.len(), 23, "all of the contract: {methods:?}");
+    assert_eq!(methods.len(), 24, "all of the contract: {methods:?}");
     let mut cells = 0;
     for role in ROLES {
         let client = env.client(role).await;
@@ -35,7 +35,7 @@ async fn everyone_may_do_what_their_role_says_on_their_projects_and_nothing_else
             }
         }
     }
-    assert_eq!(cells, 23 * 5 * 2 * 2);
+    assert_eq!(cells, 24 * 5 * 2 * 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -244,6 +244,7 @@ fn request(cell: &MatrixCell<'_>, reference: &str) -> DynamicMessage {
             "deployments" if !all_of_project => Value::List(vec![text(reference)]),
             "project" if !one_of_project => text(cell.project),
             "name" => text(&format!("n-{}", Uuid::now_v7())),
+            "revision" if field.kind().as_message().is_some() => specification(&field),
             "revision" if cell.method.name() != "RollbackDeployment" => text("1"),
             "spec" => specification(&field),
             "target_replicas" => Value::I32(0),
