@@ -149,7 +149,8 @@ const MOVES: &str = "\
     SELECT d.name, d.last_revision, COUNT(*) FILTER (WHERE h.phase = 'ACTIVATE'), \
         COUNT(*) FILTER (WHERE h.phase = 'PROMOTE'), \
         COUNT(*) FILTER (WHERE h.result = 'ROLLED_BACK' AND h.to_lifecycle = 'READY') \
-    FROM deployments AS d JOIN history AS h ON h.deployment_id = d.id GROUP BY d.id";
+    FROM deployments AS d JOIN history AS h ON h.deployment_id = d.id \
+    WHERE d.target_replicas > 0 GROUP BY d.id";
 
 const REPLIES: &str = "\
     SELECT (p.reply::jsonb #>> '{deployment,generation}')::bigint, \
