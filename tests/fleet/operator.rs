@@ -133,7 +133,6 @@ impl RandomOperator {
             deployment: deployment.id.clone(),
             spec: Some(spec(kind.image())),
             activate: true,
-            force_new: true,
             request_id: request_id.to_string(),
             ..CreateRevisionRequest::default()
         };

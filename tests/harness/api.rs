@@ -137,8 +137,6 @@ impl Api {
             deployment: reference.to_owned(),
             spec: Some(super::request::spec()),
             activate,
-            // The same spec each time.
-            force_new: activate,
             ..CreateRevisionRequest::default()
         };
         let reply = self.deployments().create_revision(timed(request)).await?;

@@ -35,17 +35,19 @@ pub(super) async fn create(
     );
     for (name, is_set) in [
         ("supersede", message.supersede),
-        ("force_new", message.force_new),
+        ("only_if_changed", message.only_if_changed),
     ] {
         violations.check(message.activate || !is_set, name, "needs activate");
     }
     let id = scope.resolve_for(&call, subject, violations).await?;
     let database = scope.database();
     let supersede = message.supersede;
-    let activation = match (message.activate, message.force_new) {
-        (true, false) => return deploy(scope, id, RevisionManifest(spec), message, &call).await,
-        (true, true) => Activation::Activate { supersede },
-        (false, _) => Activation::None,
+    if message.only_if_changed {
+        return deploy(scope, id, RevisionManifest(spec), message, &call).await;
+    }
+    let activation = match message.activate {
+        true => Activation::Activate { supersede },
+        false => Activation::None,
     };
     let created = database.create_revision(id, spec, activation, &call).await;
     let created = created.map_err(|error| error.into_status(subject))?;
