@@ -127,7 +127,7 @@ async fn what_goes_well_is_no_line() {
     created.expect("a deployment");
     // Nothing more is to be moved then.
     eventually("its moves", async || {
-        (lines(&server, "moved").len() == 1).then_some(())
+        (lines(&server, "moved").len() == 2).then_some(())
     })
     .await;
     let before = server.log();

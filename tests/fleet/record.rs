@@ -133,8 +133,7 @@ impl DatabaseRecord {
 /// The number of deployments and of assignments that are not at rest first, and
 /// then what changes as long as something happens.
 const LEFT: &str = "\
-    SELECT (SELECT COUNT(*) FROM deployments \
-            WHERE lifecycle <> CASE target_replicas WHEN 0 THEN 'PENDING' ELSE 'READY' END OR due_at IS NOT NULL) \
+    SELECT (SELECT COUNT(*) FROM deployments WHERE lifecycle <> 'READY' OR due_at IS NOT NULL) \
          + (SELECT COUNT(*) FROM assignments) \
         || ' at rest not, sequences ' || (SELECT SUM(sequence) FROM deployments)";
 

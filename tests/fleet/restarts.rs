@@ -7,7 +7,8 @@ use tokio::time::{Instant, sleep};
 use tonic::{Code, Status};
 use uuid::Uuid;
 use viridian_proto::v1::{
-    CreateDeploymentRequest, CreateRevisionRequest, Deployment, Revision, RevisionSpec,
+    CreateDeploymentRequest, CreateRevisionRequest, Deployment, DeploymentLifecycle, Revision,
+    RevisionSpec,
 };
 
 use super::{
@@ -79,7 +80,9 @@ impl RolloutProbe {
             name: format!("{}-{number}", DeploymentCase::Automatic.word()),
             ..creation(0, DeploymentCase::Replaced.policy())
         };
-        let id = api.create(request).await.expect("it is created").id;
+        let created = api.create(request).await.expect("it is created");
+        let is_ready = |it: &Deployment| it.lifecycle() == DeploymentLifecycle::Ready;
+        let id = api.until(&created.id, "READY", is_ready).await.id;
         Self {
             api,
             request: rollout(&id),
@@ -131,7 +134,6 @@ fn rollout(id: &str) -> CreateRevisionRequest {
             ..RevisionSpec::default()
         }),
         activate: true,
-        force_new: true,
         request_id: Uuid::now_v7().to_string(),
         ..CreateRevisionRequest::default()
     }

@@ -29,14 +29,17 @@ pub fn evaluate(observed: &Observed<'_>) -> Evaluation {
 }
 
 /// PENDING and READY: keeps the current revision at the target. A PENDING
-/// deployment with all routes ready becomes READY, and stays READY. Without
-/// replicas nothing shows that its revision works, so it stays PENDING.
+/// deployment with all routes ready becomes READY, and stays READY. One that was
+/// created without replicas has all that was asked for. One that lost them before it
+/// came up stays PENDING: nothing shows that its revision works.
 fn keep_current(observed: &Observed<'_>, current: RevisionId) -> Evaluation {
     let deployment = observed.deployment;
     let target = deployment.target_replicas;
     let replenish = Replenish::to_target(observed, current);
     let state = match deployment.state {
-        DeploymentState::Pending { .. } if target > 0 && replenish.counts.ready >= target => {
+        DeploymentState::Pending { .. }
+            if replenish.counts.ready >= target && (target > 0 || deployment.is_as_created()) =>
+        {
             DeploymentState::Ready { current }
         }
         state => state,

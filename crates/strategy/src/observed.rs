@@ -66,6 +66,13 @@ impl ObservedDeployment {
     }
 }
 
+impl ObservedDeployment {
+    /// Whether nothing was asked of it since its creation.
+    pub(crate) fn is_as_created(&self) -> bool {
+        self.generation == 1
+    }
+}
+
 impl<'a> Observed<'a> {
     /// Until when all routes are kept that an earlier promotion retained. None without
     /// any, and during a pause: it keeps them.

@@ -222,6 +222,12 @@ impl DecisionCase {
         self
     }
 
+    /// The same, after a call since its creation.
+    pub(crate) fn asked(mut self) -> Self {
+        self.deployment.generation += 1;
+        self
+    }
+
     pub(crate) fn paused(mut self) -> Self {
         self.deployment.paused = true;
         self

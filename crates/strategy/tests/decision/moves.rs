@@ -42,7 +42,7 @@ fn pending_to_ready_when_all_are_ready() {
         ),
         (
             "N is 0, which proves nothing",
-            pending(0, []),
+            pending(0, []).asked(),
             "PENDING blue",
         ),
     ]);

@@ -173,7 +173,7 @@ fn a4_only_a_call_promotes_without_replicas() {
 #[test]
 fn a4_a_first_revision_is_not_proved_by_zero_replicas() {
     let unhealthy = blue(Running, Unhealthy).times(2);
-    let mut case = pending(2, [unhealthy]);
+    let mut case = pending(2, [unhealthy]).asked();
     case.settle();
     case.deployment.target_replicas = 0;
     assert_eq!(case.says(), "PENDING blue, drain 2 1");
@@ -184,6 +184,12 @@ fn a4_a_first_revision_is_not_proved_by_zero_replicas() {
     case.settle();
     case.deployment.target_replicas = 2;
     assert_eq!(case.says(), "PENDING blue, create 2 blue ACTIVE");
+}
+
+#[test]
+fn a4_what_was_created_without_replicas_lacks_nothing() {
+    assert_eq!(pending(0, []).says(), "READY blue");
+    assert_eq!(pending(0, []).asked().says(), "PENDING blue");
 }
 
 #[test]

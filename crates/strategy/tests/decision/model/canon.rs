@@ -21,8 +21,9 @@ pub(super) const NOW: Timestamp = at(1_000);
 impl ModelState {
     pub(super) fn canonical(&self, config: &ModelConfig) -> Self {
         let mut model = self.clone();
-        // No decision reads these: without this every promotion would be a new state.
-        model.deployment.generation = 0;
+        // No decision tells these apart: without this every promotion would be a new state. Only
+        // the generation of a creation, 1, is another one.
+        model.deployment.generation = 2;
         model.deployment.previous = None;
         model.deployment.promoted_at = None;
         model.forget();
