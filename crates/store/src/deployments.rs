@@ -23,7 +23,7 @@ use crate::{
     connection::StoreConnection,
     error::StoreError,
     record::{Deployment, OpenEntries, TableLine},
-    schema::{assignments, deployment_details, deployments, routes},
+    schema::{assignments, deployments, routes},
     types::{Json, Sql, timestamp},
 };
 
@@ -248,8 +248,8 @@ impl UnseenColumns {
     fn columns(self) -> [Column; 4] {
         [
             Column::new(deployments::endpoints, self.endpoints),
-            Column::new(deployment_details::open_entries, self.open_entries),
-            Column::new(deployment_details::backing_off, self.backing_off),
+            Column::new(deployments::open_entries, self.open_entries),
+            Column::new(deployments::backing_off, self.backing_off),
             Column::new(deployments::due_at, self.due_at),
         ]
     }

@@ -32,6 +32,8 @@ table! {
         status -> Document,
         availability -> Nullable<Label>,
         endpoints -> Document,
+        open_entries -> Nullable<Document>,
+        backing_off -> Bool,
         due_at -> Nullable<Instant>,
         created_at -> Instant,
         updated_at -> Instant,
@@ -43,20 +45,6 @@ table! {
         last_rollout -> Nullable<Document>,
         current_revision_number -> Nullable<BigInt>,
         deploying_revision_number -> Nullable<BigInt>,
-    }
-}
-
-table! {
-    use diesel::sql_types::*;
-    use viridian_engine::sql_types::{Document, Id};
-
-    /// More columns of `deployments`, by which no query selects: a table of diesel has 32 at
-    /// most. Written like all others, and read by their names.
-    #[sql_name = "deployments"]
-    deployment_details (id) {
-        id -> Id,
-        backing_off -> Bool,
-        open_entries -> Nullable<Document>,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use diesel::{dsl::sql, expression::SqlLiteral, prelude::*, sql_types::Nullable};
+use diesel::prelude::*;
 use viridian_engine::{Column, columns};
 use viridian_strategy::{
     Availability, DeploymentId, DeploymentState, Lifecycle, Policy, RevisionId, SubStep, Timestamp,
@@ -14,7 +14,7 @@ use crate::{
     error::StoreError,
     record::{Deployment, LastRollout, Metadata, OpenEntries, RevisionNumbers, Status, TableLine},
     schema::deployments,
-    types::{Document, Json, Sql},
+    types::{Json, Sql},
 };
 
 #[derive(Queryable, Selectable)]
@@ -23,8 +23,6 @@ pub(crate) struct LockedRow {
     #[diesel(embed)]
     deployment: DeploymentRow,
     endpoints: Json<Vec<TableLine>>,
-    #[diesel(select_expression = sql("deployments.open_entries"))]
-    #[diesel(select_expression_type = SqlLiteral<Nullable<Document>>)]
     open_entries: Option<Json<OpenEntries>>,
     due_at: Option<Sql<Timestamp>>,
 }

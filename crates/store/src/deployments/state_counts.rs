@@ -1,11 +1,8 @@
 //! The number of deployments of each kind, for the metrics.
 
-use std::collections::BTreeMap;
-
 use diesel::{
-    dsl::{count_star, min, sql},
+    dsl::{count_star, min},
     prelude::*,
-    sql_types::Bool,
 };
 use diesel_async::RunQueryDsl;
 use viridian_engine::{RoundTrip, load, pipeline, with_conn};
@@ -109,23 +106,19 @@ impl StoreConnection {
         &mut self,
         by: CountBy,
     ) -> Result<Vec<(String, i64)>, StoreError> {
-        // Nearly always none, and a flag of the row: cheaper than one more group above.
-        let rows: Vec<String> = load!(
+        // A flag of the row: cheaper than one more group above.
+        let counts: Vec<(String, i64)> = load!(
             self,
             deployments::table
                 .filter(deployments::lifecycle.ne(Sql(Lifecycle::Destroyed)))
-                .filter(sql::<Bool>("backing_off"))
-                .select(deployments::project)
+                .filter(deployments::backing_off)
+                .group_by(deployments::project)
+                .select((deployments::project, count_star()))
         )?;
-        let mut counts: BTreeMap<String, i64> = BTreeMap::new();
-        for project in rows {
-            let project = match by {
-                CountBy::All => String::new(),
-                CountBy::Project => project,
-            };
-            *counts.entry(project).or_default() += 1;
-        }
-        Ok(counts.into_iter().collect())
+        Ok(match by {
+            CountBy::All => vec![(String::new(), counts.iter().map(|(_, count)| count).sum())],
+            CountBy::Project => counts,
+        })
     }
 
     /// Counts the deployments that are due by a time.

@@ -89,17 +89,8 @@ impl Store {
                 let gone = verbs::ActivateRejection::Gone(lifecycle);
                 return Err(UnitError::Refused(ActivateRefusal::Rules(gone)));
             }
-            // Not the highest number in the table plus one: a number whose revision was pruned must
-            // not be given again.
-            held.deployment.last_revision += 1;
-            let revision = Revision {
-                id: RevisionId(Uuid::now_v7()),
-                deployment: id,
-                number: held.deployment.last_revision,
-                spec,
-                created_at: held.now,
-                created_by: call.actor.clone(),
-            };
+            let revision = held.next_revision(RevisionId(Uuid::now_v7()), spec, call);
+            held.deployment.last_revision = revision.number;
             // Before what `activate` writes, since its routes refer to the revision.
             tx.write([insert_revisions([revision.clone()])]);
             let deployment = if let Activation::Activate { supersede } = activation {

@@ -314,16 +314,8 @@ impl ApplyPlan {
         call: &RequestContext,
     ) -> Option<Revision> {
         let (wanted, spec) = self.wanted.zip(spec)?;
-        (self.decision.revision == RevisionChange::Activate).then(|| Revision {
-            id: wanted.new,
-            deployment: held.deployment.id,
-            // Not the highest number in the table plus one: a number whose revision was pruned
-            // must not be given again.
-            number: held.deployment.last_revision + 1,
-            spec: spec.clone(),
-            created_at: held.now,
-            created_by: call.actor.clone(),
-        })
+        (self.decision.revision == RevisionChange::Activate)
+            .then(|| held.next_revision(wanted.new, spec.clone(), call))
     }
 }
 

@@ -204,6 +204,7 @@ impl Locked {
         let event = event(plan, &phases);
         // Moves and what happened to routes are entries of one transaction, so that the history
         // never has the one without the other.
+        let failed = plan.failed_routes(&routes);
         let happening = Happening {
             old: &old,
             new: &new,
@@ -211,14 +212,13 @@ impl Locked {
             transition: &plan.transition,
             changes: &plan.changes,
             call,
-            failed: plan.reported.then(|| plan.failed_routes(&routes)),
+            failed: plan.reported.then(|| failed.clone()),
             effects: route_writes.effects(),
             replacement,
         };
         let entries = happening.entries(phases, open_entries.waits());
         let (moves, repeats) = open_entries.add_all(entries, &mut new.last_history);
-        let failed = plan.failed_routes(&routes).into_iter();
-        let failed = failed.map(|route| route.view.revision);
+        let failed = failed.into_iter().map(|route| route.view.revision);
         // Of new entries only: one that repeats another is no move, and no line of the log.
         let moved = TransitionLog::by(&moves, failed, &old, &new);
         let state = state(&new, serving, open_entries);

@@ -11,7 +11,7 @@ use crate::{
 
 impl Store {
     /// Evaluates every deployment that waits, if the clock may have been set back since the
-    /// last call. Returns whether it was looked for any.
+    /// last call. Returns whether it looked for any.
     pub(super) async fn follow_clock(&self, now: Timestamp) -> Result<bool, StoreError> {
         let may_be_back = self.clock_watch().may_be_back(now);
         if may_be_back {
@@ -28,7 +28,7 @@ impl Store {
         let mut after = DeploymentId(Uuid::nil());
         loop {
             let mut reader = self.reader().await?;
-            let waiting = reader.list_waiting(now, after, BATCH).await?;
+            let waiting = reader.list_waiting(now, after, MAX_BATCH).await?;
             drop(reader);
             let Some(&last) = waiting.last() else {
                 return Ok(());
@@ -65,4 +65,5 @@ impl Store {
     }
 }
 
-const BATCH: i64 = 200;
+/// How many deployments are evaluated in one transaction.
+const MAX_BATCH: i64 = 200;

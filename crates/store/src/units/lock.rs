@@ -3,13 +3,16 @@
 use std::collections::HashMap;
 
 use viridian_engine::LockWait;
-use viridian_strategy::{DeploymentId, Observed, ObservedRoute, RouteStatus, Timestamp};
+use viridian_strategy::{
+    DeploymentId, Observed, ObservedRoute, RevisionId, RouteStatus, Timestamp,
+};
 
 use crate::{
     deployments::{LockedDeployment, LockedRows},
     error::StoreError,
-    record::{Deployment, OpenEntries, Route, TableLine},
+    record::{Deployment, OpenEntries, Revision, RevisionSpec, Route, TableLine},
     transaction::UnitTransaction,
+    units::RequestContext,
 };
 
 /// A deployment that this transaction has locked, with its routes.
@@ -142,6 +145,25 @@ impl UnitTransaction {
 }
 
 impl Locked {
+    /// The next revision of the deployment, with an id of its own.
+    pub(crate) fn next_revision(
+        &self,
+        id: RevisionId,
+        spec: RevisionSpec,
+        call: &RequestContext,
+    ) -> Revision {
+        Revision {
+            id,
+            deployment: self.deployment.id,
+            // Not the highest number in the table plus one: a number whose revision was pruned
+            // must not be given again.
+            number: self.deployment.last_revision + 1,
+            spec,
+            created_at: self.now,
+            created_by: call.actor.clone(),
+        }
+    }
+
     fn new(locked: LockedDeployment, routes: Vec<Route>, now: Timestamp) -> Self {
         let LockedDeployment {
             deployment,
