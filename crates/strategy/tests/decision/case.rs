@@ -216,6 +216,16 @@ pub(crate) fn case(
     case
 }
 
+/// A rolling update that is under way.
+pub(crate) fn roll(
+    target: u32,
+    surge: IntOrPercent,
+    unavailable: IntOrPercent,
+    routes: impl IntoIterator<Item = ReplicaSpec>,
+) -> DecisionCase {
+    deploying(target, routes).rolling(surge, unavailable)
+}
+
 impl DecisionCase {
     pub(crate) fn now(mut self, seconds: i64) -> Self {
         self.now = at(seconds);

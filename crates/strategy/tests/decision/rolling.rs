@@ -1,23 +1,14 @@
 //! Rolling. Old routes are blue and come first; new ones are green.
 
 use viridian_strategy::{
-    IntOrPercent::{self, Count, Percent},
+    IntOrPercent::{Count, Percent},
     ObservedRoute,
 };
 
 use crate::case::{
     DecisionCase, FailedToStart, Healthy, NotChecked, OTHER, Provisioning, ReplicaSpec, Running,
-    Terminated, Unhealthy, blue, deploying, green, other, secs, table,
+    Terminated, Unhealthy, blue, green, other, roll, secs, table,
 };
-
-fn roll(
-    target: u32,
-    surge: IntOrPercent,
-    unavailable: IntOrPercent,
-    routes: impl IntoIterator<Item = ReplicaSpec>,
-) -> DecisionCase {
-    deploying(target, routes).rolling(surge, unavailable)
-}
 
 fn old(count: usize) -> ReplicaSpec {
     blue(Running, Healthy).times(count)

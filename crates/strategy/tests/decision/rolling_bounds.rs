@@ -2,23 +2,14 @@
 //! routes are blue and come first; new ones are green.
 
 use viridian_strategy::{
-    IntOrPercent::{self, Count, Percent},
+    IntOrPercent::{Count, Percent},
     RouteHealth,
 };
 
 use crate::case::{
-    DecisionCase, Degraded, Healthy, NotChecked, Provisioning, ReplicaSpec, Running, Unhealthy, at,
-    blue, deploying, green, other, ready, table,
+    Degraded, Healthy, NotChecked, Provisioning, ReplicaSpec, Running, Unhealthy, at, blue,
+    deploying, green, other, ready, roll, table,
 };
-
-fn roll(
-    target: u32,
-    surge: IntOrPercent,
-    unavailable: IntOrPercent,
-    routes: impl IntoIterator<Item = ReplicaSpec>,
-) -> DecisionCase {
-    deploying(target, routes).rolling(surge, unavailable)
-}
 
 fn new(health: RouteHealth) -> ReplicaSpec {
     green(Running, health).active()
