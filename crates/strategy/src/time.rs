@@ -27,17 +27,12 @@ impl Timestamp {
         Duration::from_micros(self.0.saturating_sub(earlier.0).max(0).unsigned_abs())
     }
 
-    /// The time of day in UTC, for a sentence: `14:02:11`.
-    pub fn time_of_day(self) -> impl fmt::Display {
-        let seconds = self.0.div_euclid(1_000_000).rem_euclid(86_400);
-        fmt::from_fn(move |f| {
-            write!(
-                f,
-                "{:02}:{:02}:{:02}",
-                seconds / 3_600,
-                seconds / 60 % 60,
-                seconds % 60
-            )
+    /// The date and time in UTC, for a sentence: `2026-11-30 14:02:11 UTC`. Always with
+    /// the date: a sentence is also read on another day, and a gate may be open for weeks.
+    pub fn date_and_time(self) -> impl fmt::Display {
+        fmt::from_fn(move |f| match jiff::Timestamp::from_microsecond(self.0) {
+            Ok(time) => write!(f, "{}", time.strftime("%F %T UTC")),
+            Err(_) => write!(f, "{}us", self.0),
         })
     }
 }
@@ -88,9 +83,17 @@ mod tests {
     }
 
     #[test]
-    fn says_the_time_of_day() {
+    fn c6_a_sentence_has_the_date_and_the_zone() {
         let time = Timestamp::from_micros(1_700_000_000_123_456);
-        assert_eq!(time.time_of_day().to_string(), "22:13:20");
+        let in_30_days = time + Duration::from_secs(30 * 86_400);
+        assert_eq!(time.date_and_time().to_string(), "2023-11-14 22:13:20 UTC");
+        assert_eq!(
+            in_30_days.date_and_time().to_string(),
+            "2023-12-14 22:13:20 UTC"
+        );
+        // Beyond what a calendar has: still a text, and no panic.
+        let never = Timestamp::from_micros(i64::MAX);
+        assert!(never.date_and_time().to_string().ends_with("us"));
         assert_eq!(time.to_string(), "2023-11-14T22:13:20.123456Z");
     }
 }

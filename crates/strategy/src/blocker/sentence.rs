@@ -21,11 +21,11 @@ impl fmt::Display for Blocker {
             Self::GreenFailed { failed, .. } => write!(f, "; {failed} failed"),
             Self::ReplacementsExhausted { budget } => exhausted(f, budget),
             Self::MinReady { until } => {
-                write!(f, "green must stay ready until {}", until.time_of_day())
+                write!(f, "green must stay ready until {}", until.date_and_time())
             }
             Self::ManualGate { ready, timeout } => manual_gate(f, ready, timeout),
             Self::PromoteDelay { until } => {
-                write!(f, "green is ready; promotes at {}", until.time_of_day())
+                write!(f, "green is ready; promotes at {}", until.date_and_time())
             }
             Self::Paused => f.write_str("the deployment is paused"),
             Self::NoRevision => f.write_str("there is no revision to run"),
@@ -45,7 +45,7 @@ impl fmt::Display for Blocker {
             Self::BackOff { failures, until } => write!(
                 f,
                 "routes failed {failures} times in a row; the next attempt is at {}",
-                until.time_of_day()
+                until.date_and_time()
             ),
             Self::Evicted { evicted: 1 } => {
                 f.write_str("1 route is being taken away by its scheduler")
@@ -94,8 +94,8 @@ fn manual_gate(
         routes(ready)
     )?;
     match timeout {
-        Some((at, GateAction::Promote)) => write!(f, "; promotes at {}", at.time_of_day()),
-        Some((at, GateAction::Rollback)) => write!(f, "; rolls back at {}", at.time_of_day()),
+        Some((at, GateAction::Promote)) => write!(f, "; promotes at {}", at.date_and_time()),
+        Some((at, GateAction::Rollback)) => write!(f, "; rolls back at {}", at.date_and_time()),
         Some((_, GateAction::Hold)) | None => Ok(()),
     }
 }
@@ -109,7 +109,7 @@ impl fmt::Display for UnreadyRoutes {
         ];
         for (health, part) in parts {
             if let Some((count, since)) = part {
-                let (health, since) = (health.as_str(), since.time_of_day());
+                let (health, since) = (health.as_str(), since.date_and_time());
                 write!(f, "; {count} {} {health} since {since}", is(count))?;
             }
         }
@@ -177,7 +177,7 @@ mod tests {
         };
         assert_eq!(
             blocker.to_string(),
-            "2 of 3 green routes are ready; 1 is UNHEALTHY since 14:02:11"
+            "2 of 3 green routes are ready; 1 is UNHEALTHY since 1970-01-01 14:02:11 UTC"
         );
     }
 }

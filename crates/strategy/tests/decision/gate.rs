@@ -52,11 +52,11 @@ fn three_actions() {
     assert_eq!(sentence(GateAction::Hold), waiting);
     assert_eq!(
         sentence(GateAction::Rollback),
-        format!("{waiting}; rolls back at 00:02:30")
+        format!("{waiting}; rolls back at 1970-01-01 00:02:30 UTC")
     );
     assert_eq!(
         sentence(GateAction::Promote),
-        format!("{waiting}; promotes at 00:02:30")
+        format!("{waiting}; promotes at 1970-01-01 00:02:30 UTC")
     );
 }
 

@@ -77,8 +77,8 @@ fn the_sentence_names_each_health() {
         ],
     );
     let said = case.blockers().join("");
-    let expected = "1 of 5 green routes is ready; 1 is UNHEALTHY since 00:01:01; \
-                    2 are DEGRADED since 00:00:30; 1 is NOT_CHECKED since 00:01:02";
+    let expected = "1 of 5 green routes is ready; 1 is UNHEALTHY since 1970-01-01 00:01:01 UTC; \
+                    2 are DEGRADED since 1970-01-01 00:00:30 UTC; 1 is NOT_CHECKED since 1970-01-01 00:01:02 UTC";
     compare([("all three", said, expected)]);
 }
 

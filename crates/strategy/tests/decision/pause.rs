@@ -116,7 +116,7 @@ fn a11_what_serves_shows_its_blockers_beside_the_pause() {
         [
             "the deployment is paused",
             "2 of 4 current routes are ready",
-            "routes failed 2 times in a row; the next attempt is at 00:01:41",
+            "routes failed 2 times in a row; the next attempt is at 1970-01-01 00:01:41 UTC",
         ]
     );
     assert_eq!(backing_off.says(), "READY blue, wake 101");

@@ -102,7 +102,7 @@ fn is_refused_with_all_that_is_in_the_way() {
         ),
         (
             deploying(3, [serving(), two, green(Running, Degraded).at(62)]),
-            &["2 of 3 green routes are ready; 1 is DEGRADED since 00:01:02"],
+            &["2 of 3 green routes are ready; 1 is DEGRADED since 1970-01-01 00:01:02 UTC"],
         ),
         (
             deploying(3, [serving(), two, green(Terminated, Healthy)]),
@@ -124,7 +124,7 @@ fn is_refused_with_all_that_is_in_the_way() {
             .blue_green(|spec| spec.max_replacements = 1),
             &[
                 "0 of 3 green routes are ready; 1 is starting",
-                "0 of 3 green routes are ready; 1 is NOT_CHECKED since 00:01:01",
+                "0 of 3 green routes are ready; 1 is NOT_CHECKED since 1970-01-01 00:01:01 UTC",
                 "0 of 3 green routes are ready; 2 failed",
                 "the replacement of failed green routes is used up",
             ],

@@ -33,7 +33,7 @@ fn of_a_cycle() {
         (
             "keeping N",
             pending(3, [blue(Running, Healthy), blue(Running, Unhealthy).at(50)]),
-            "1 of 3 current routes is ready; 1 is starting; 1 is UNHEALTHY since 00:00:50",
+            "1 of 3 current routes is ready; 1 is starting; 1 is UNHEALTHY since 1970-01-01 00:00:50 UTC",
         ),
         (
             "waiting for green",

@@ -71,7 +71,7 @@ fn says_why_it_is_not_complete() {
         ),
         (
             pending(2, [up, blue(Running, Unhealthy).at(62)]),
-            "1 of 2 current routes is ready; 1 is UNHEALTHY since 00:01:02",
+            "1 of 2 current routes is ready; 1 is UNHEALTHY since 1970-01-01 00:01:02 UTC",
         ),
         (
             case(DeploymentState::Pending { current: None }, 3, []),
@@ -184,7 +184,7 @@ fn the_back_off_says_when_it_ends() {
         case.blockers(),
         [
             "1 of 2 current routes is ready",
-            "routes failed 3 times in a row; the next attempt is at 00:01:41",
+            "routes failed 3 times in a row; the next attempt is at 1970-01-01 00:01:41 UTC",
         ]
     );
     let over = case.clone().now(101);

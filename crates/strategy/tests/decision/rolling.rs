@@ -299,13 +299,13 @@ fn says_what_is_in_the_way() {
         (
             "a new one is not healthy",
             room_for_one([old(3), unhealthy, new(0)]),
-            &["0 of 3 green routes are ready; 1 is UNHEALTHY since 00:00:50"],
+            &["0 of 3 green routes are ready; 1 is UNHEALTHY since 1970-01-01 00:00:50 UTC"],
         ),
         (
             "a new one failed, and there is room for none",
             room_for_one([old(3), unhealthy, lost]),
             &[
-                "0 of 3 green routes are ready; 1 is UNHEALTHY since 00:00:50",
+                "0 of 3 green routes are ready; 1 is UNHEALTHY since 1970-01-01 00:00:50 UTC",
                 "0 of 3 green routes are ready; 1 failed",
             ],
         ),
@@ -320,7 +320,9 @@ fn says_what_is_in_the_way() {
         (
             "on the way back green is no matter",
             room_for_one([old(1), come_back, unhealthy]).rolling_back(),
-            &["1 of 3 current routes is ready; 1 is starting; 1 is UNHEALTHY since 00:01:00"],
+            &[
+                "1 of 3 current routes is ready; 1 is starting; 1 is UNHEALTHY since 1970-01-01 00:01:00 UTC",
+            ],
         ),
     ];
     for (name, case, expected) in rows {
