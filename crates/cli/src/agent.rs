@@ -96,11 +96,21 @@ pub(crate) enum AgentCommandError {
 }
 
 impl AgentCommandError {
-    /// 78 for the configuration, else 1.
+    /// A code of [`exit_code::TABLE`].
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Log(_) | Self::Server(_) | Self::NoHome => exit_code::CONFIG,
-            Self::Start(_) | Self::Agent(_) => exit_code::FAILURE,
+            Self::Agent(error) => match error {
+                // No restart helps against these.
+                AgentError::Server(_)
+                | AgentError::NoSupervisor
+                | AgentError::Supervisor { .. }
+                | AgentError::State { .. } => exit_code::CONFIG,
+                // The other agent may end.
+                AgentError::StateInUse { .. } => exit_code::UNAVAILABLE,
+                _ => exit_code::FAILURE,
+            },
+            Self::Start(_) => exit_code::FAILURE,
         }
     }
 }

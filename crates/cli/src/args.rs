@@ -10,6 +10,7 @@ use crate::{
     demo::{DemoArgs, replica::ReplicaArgs},
     deployment::DeploymentArgs,
     doctor::DoctorArgs,
+    exit_code,
     man::ManArgs,
     serve::ServeArgs,
     token::TokenArgs,
@@ -22,7 +23,7 @@ use crate::{
 /// Start a server with `viridian serve` and an agent with `viridian agent`, then work
 /// with `viridian deployment`. `viridian demo` shows a whole deployment in one minute.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, after_long_help = exit_code::TABLE)]
 pub(crate) struct CommandLine {
     #[command(subcommand)]
     pub(crate) command: CliCommand,
@@ -59,6 +60,7 @@ pub(crate) enum CliCommand {
     /// temporary database. Takes less than a minute, and removes everything at the end.
     Demo(DemoArgs),
     /// Create, inspect, promote and roll back deployments.
+    #[command(after_long_help = exit_code::TABLE)]
     Deployment(DeploymentArgs),
     /// List the deployments in progress and what each waits for, oldest first.
     Top(TopArgs),
@@ -125,7 +127,10 @@ mod tests {
             "viridian deployment create a/b --env KEY=VALUE",
             "viridian deployment activate a/b",
             "viridian deployment activate a/b --revision 2 -- program",
-            "viridian deployment activate a/b --supersede -- program",
+            "viridian deployment activate a/b --supersede",
+            "viridian deployment activate a/b --replace --env A=1",
+            "viridian deployment scale a/b",
+            "viridian deployment scale a/b 2 --replicas 3",
             "viridian deployment activate a/b --revision 2 --timeout 5s",
             "viridian deployment update a/b --replicas many",
             "viridian deployment update a/b --gate-timeout 5s",

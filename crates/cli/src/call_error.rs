@@ -5,14 +5,24 @@ use viridian_client::{CallError, ConnectError, ConnectErrorKind};
 
 use crate::{exit_code, rpc_error};
 
-/// What happened, and what to check.
+/// What happened to a call that changes something, and what to check.
 pub(crate) fn describe(error: &CallError) -> String {
+    match error {
+        CallError::Interrupted { .. } | CallError::Timeout { .. } => {
+            format!("{error}; the call may have been executed: check before you repeat it")
+        }
+        error => describe_read(error),
+    }
+}
+
+/// What happened to a call that only reads, and what to check.
+pub(crate) fn describe_read(error: &CallError) -> String {
     match error {
         CallError::Connect(error) => format!("{error}; {}", check(error)),
         CallError::Interrupted { .. } => {
-            format!("{error}; the call may have been executed: check before you repeat it")
+            format!("{error}; is it a Viridian server? ({SERVER_FLAGS})")
         }
-        CallError::Timeout { .. } => rpc_error::describe(&status_of(error)),
+        CallError::Timeout { .. } => format!("{error}; try again"),
         CallError::Refused(status) => rpc_error::describe(status),
     }
 }
@@ -32,13 +42,37 @@ pub(crate) fn status_of(error: &CallError) -> Status {
     }
 }
 
-fn check(error: &ConnectError) -> &'static str {
-    match error.kind {
-        ConnectErrorKind::Tls => "is its certificate from a CA that is trusted here? (--tls-ca)",
-        ConnectErrorKind::TlsFiles => "check --tls-ca, --tls-cert and --tls-key",
-        _ => "is a server running at this address? (--server, VIRIDIAN_SERVER)",
-    }
+fn check(error: &ConnectError) -> String {
+    let advice = match error.kind {
+        ConnectErrorKind::PlainServer => "the server does not use TLS: write http:// instead",
+        ConnectErrorKind::TlsServer => "the server uses TLS: write https:// instead",
+        ConnectErrorKind::UnknownIssuer => {
+            return "no CA that is trusted here has signed its certificate: name the CA's file by \
+                    --tls-ca or VIRIDIAN_TLS_CA"
+                .to_owned();
+        }
+        ConnectErrorKind::WrongName => "use a name that is in the server's certificate",
+        ConnectErrorKind::Expired => {
+            return "the server's certificate is not valid now: it needs a new one, or a clock is \
+                    wrong"
+                .to_owned();
+        }
+        ConnectErrorKind::CertificateRequired => {
+            return "the server asks for a client certificate: --tls-cert and --tls-key".to_owned();
+        }
+        ConnectErrorKind::Tls => {
+            return "is its certificate from a CA that is trusted here? (--tls-ca)".to_owned();
+        }
+        ConnectErrorKind::TlsFiles => return "check --tls-ca, --tls-cert and --tls-key".to_owned(),
+        ConnectErrorKind::NameResolution => "check the name of the host",
+        ConnectErrorKind::TimedOut => "is the host up, and the port open in its firewall?",
+        _ => "is a server running at this address?",
+    };
+    format!("{advice} ({SERVER_FLAGS})")
 }
+
+/// Where the address of the server is set.
+const SERVER_FLAGS: &str = "--server, VIRIDIAN_SERVER";
 
 #[cfg(test)]
 mod tests {

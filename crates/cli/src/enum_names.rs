@@ -53,6 +53,15 @@ pub(crate) fn state_remarks(deployment: &Deployment) -> String {
     remarks
 }
 
+/// The sub-step while deploying, else the lifecycle: `AWAITING_PROMOTION`. No sub-step
+/// has the name of a lifecycle.
+pub(crate) fn short_state(deployment: &Deployment) -> &'static str {
+    match deployment.sub_step() {
+        DeploymentSubStep::Unspecified => lifecycle(deployment.lifecycle()),
+        step => sub_step(step),
+    }
+}
+
 /// The lifecycle of a deployment: `READY`.
 pub(crate) fn lifecycle(lifecycle: DeploymentLifecycle) -> &'static str {
     let unspecified = DeploymentLifecycle::Unspecified.as_str_name();

@@ -60,8 +60,17 @@ impl CommandError {
         if let Self::Deployment(DeploymentError::Stopped(stop)) = self {
             return stop.exit_code();
         }
-        // If stderr is closed too, the exit code is all that can be reported.
-        let _ = writeln!(io::stderr(), "error: {self}");
+        if let Self::Deployment(DeploymentError::Shown { .. }) = self {
+            return ExitCode::from(self.code());
+        }
+        let _ = match self {
+            // No failure: it is done so far.
+            Self::Deployment(DeploymentError::ActionNeeded { .. }) => {
+                writeln!(io::stderr(), "{self}")
+            }
+            // If stderr is closed too, the exit code is all that can be reported.
+            _ => writeln!(io::stderr(), "error: {self}"),
+        };
         ExitCode::from(self.code())
     }
 

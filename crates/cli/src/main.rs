@@ -18,12 +18,14 @@ mod deployment;
 mod descriptor_set;
 mod doctor;
 mod duration;
+mod elide;
 mod enum_names;
 mod error;
 mod exit_code;
 mod key_value;
 mod logging;
 mod man;
+mod names;
 mod output;
 mod rpc_error;
 mod runtime;
@@ -46,6 +48,7 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     logging::report_panics_in_one_line();
+    completions::answer(CommandLine::command);
     run(CommandLine::parse().command).unwrap_or_else(|error| error.report())
 }
 
@@ -61,7 +64,7 @@ fn run(command: CliCommand) -> Result<ExitCode, CommandError> {
         CliCommand::Deployment(args) => deployment::run(args)?,
         CliCommand::Top(args) => top::run(args)?,
         CliCommand::Token(args) => token::run(&args)?,
-        CliCommand::Completions(args) => completions::run(&args, CommandLine::command())?,
+        CliCommand::Completions(args) => completions::run(&args)?,
         CliCommand::Man(args) => man::run(&args, CommandLine::command())?,
         CliCommand::RouteSupervisor(args) => agent::supervise(args),
         CliCommand::DemoReplica(args) => demo::replica::run(&args)?,

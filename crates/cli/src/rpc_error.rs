@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use tonic::Status;
+use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use viridian_server::code_name;
 
@@ -15,7 +15,13 @@ pub(crate) fn describe(status: &Status) -> String {
     };
     // A single violation is in the message already, word for word.
     let is_repeated = |detail: &String| detail.ends_with(status.message().trim());
-    let details = details(&status.get_error_details());
+    let details = status.get_error_details();
+    let reason = details.error_info().map_or("", |info| info.reason.as_str());
+    if let Some(advice) = credentials_advice(status.code(), reason) {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "; {advice}");
+    }
+    let details = self::details(&details);
     for detail in details
         .iter()
         .filter(|it| status.message().is_empty() || !is_repeated(it))
@@ -24,6 +30,23 @@ pub(crate) fn describe(status: &Status) -> String {
         let _ = write!(text, "\n  {detail}");
     }
     text
+}
+
+/// What helps a caller whom the server does not let in. None for other refusals.
+pub(crate) fn credentials_advice(code: Code, reason: &str) -> Option<&'static str> {
+    Some(match (code, reason) {
+        (Code::Unauthenticated, "CREDENTIALS_INVALID") => {
+            "the server does not know the token (VIRIDIAN_TOKEN, --token) or the certificate \
+             (--tls-cert) that was sent; `viridian token` makes one"
+        }
+        (Code::Unauthenticated, _) => {
+            "set a token in VIRIDIAN_TOKEN or by --token, or a certificate by --tls-cert"
+        }
+        (Code::PermissionDenied, _) => {
+            "the server's credentials file gives each caller roles and projects"
+        }
+        _ => return None,
+    })
 }
 
 fn details(details: &ErrorDetails) -> Vec<String> {

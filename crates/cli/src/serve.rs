@@ -139,8 +139,7 @@ pub(crate) enum ServeError {
 }
 
 impl ServeError {
-    /// As in sysexits.h: 78 for the configuration, 69 for a database that cannot be
-    /// reached, 70 for a background task that ended. Else 1.
+    /// A code of [`exit_code::TABLE`].
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Log(_)

@@ -1,24 +1,192 @@
-//! Text in columns, which may be coloured.
+//! Text in columns, which may be coloured, and which fits the width of the terminal.
 
-use console::measure_text_width;
+use console::{measure_text_width, truncate_str};
 
-/// A header and rows in columns, without borders.
-pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
-    let header = header.iter().map(|&name| name.to_owned()).collect();
-    columns(std::iter::once(header).chain(rows).collect())
+use crate::elide;
+
+/// A column of a table: its header, and what happens to it on a narrow terminal.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TableColumn {
+    header: &'static str,
+    fit: ColumnFit,
 }
 
-/// A line for each name and value. A value may have several lines.
-pub(crate) fn key_values(rows: Vec<(&str, String)>) -> String {
+/// What a column gives up on a narrow terminal.
+#[derive(Debug, Clone, Copy)]
+enum ColumnFit {
+    /// Nothing.
+    Whole,
+    /// The middle of its cells, down to this width: for names, which differ at their end.
+    Middle(usize),
+    /// The end of its cells, down to this width: for sentences.
+    End(usize),
+    /// Itself.
+    Optional,
+}
+
+impl TableColumn {
+    /// A column that is always shown as it is.
+    pub(crate) const fn whole(header: &'static str) -> Self {
+        let fit = ColumnFit::Whole;
+        Self { header, fit }
+    }
+
+    /// A column of names, which keep their beginning and end. Without colours.
+    pub(crate) const fn name(header: &'static str, min_width: usize) -> Self {
+        let fit = ColumnFit::Middle(min_width);
+        Self { header, fit }
+    }
+
+    /// A column of sentences, which keep their beginning.
+    pub(crate) const fn text(header: &'static str, min_width: usize) -> Self {
+        let fit = ColumnFit::End(min_width);
+        Self { header, fit }
+    }
+
+    /// A column that is left out if there is no room.
+    pub(crate) const fn optional(header: &'static str) -> Self {
+        let fit = ColumnFit::Optional;
+        Self { header, fit }
+    }
+
+    fn min_width(self, natural: usize) -> usize {
+        match self.fit {
+            ColumnFit::Whole | ColumnFit::Optional => natural,
+            ColumnFit::Middle(least) | ColumnFit::End(least) => natural.min(least),
+        }
+    }
+
+    fn cut(self, cell: &str, width: usize) -> String {
+        match self.fit {
+            ColumnFit::Middle(_) => elide::middle(cell, width),
+            _ => truncate_str(cell, width, "…").into_owned(),
+        }
+    }
+}
+
+/// A header and rows in columns, without borders. No line is longer than `width`.
+pub(crate) fn table(
+    header: &[TableColumn],
+    rows: Vec<Vec<String>>,
+    width: Option<usize>,
+) -> String {
+    let names = header.iter().map(|it| it.header.to_owned()).collect();
+    let mut all: Vec<Vec<String>> = std::iter::once(names).chain(rows).collect();
+    if let Some(width) = width {
+        fit(header.to_vec(), &mut all, width);
+    }
+    columns(all)
+}
+
+/// Makes room: leaves out optional columns, then cuts sentences, then names.
+fn fit(mut header: Vec<TableColumn>, rows: &mut [Vec<String>], width: usize) {
+    let natural = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        let widths = cells.map(|cell| measure_text_width(cell));
+        widths.max().unwrap_or(0)
+    };
+    let mut widths: Vec<_> = (0..header.len()).map(natural).collect();
+    while let Some(index) = to_leave_out(&header, &widths, width) {
+        header.remove(index);
+        widths.remove(index);
+        for row in &mut *rows {
+            row.remove(index);
+        }
+    }
+    shrink(&header, &mut widths, width);
+    for row in &mut *rows {
+        row.truncate(widths.len());
+        for ((cell, column), &width) in row.iter_mut().zip(&header).zip(&widths) {
+            if measure_text_width(cell) > width {
+                *cell = column.cut(cell, width);
+            }
+        }
+    }
+}
+
+/// The last of the optional columns, if all others at their least leave no room for it.
+fn to_leave_out(header: &[TableColumn], widths: &[usize], width: usize) -> Option<usize> {
+    let least = header.iter().zip(widths);
+    let least: usize = least.map(|(column, &width)| column.min_width(width)).sum();
+    let has_room = least + gaps(header.len()) <= width;
+    let is_optional = |it: &TableColumn| matches!(it.fit, ColumnFit::Optional);
+    let last = header.iter().rposition(is_optional);
+    last.filter(|_| !has_room)
+}
+
+/// Reduces the widths until they fit, and leaves out the columns that have no room at all.
+fn shrink(header: &[TableColumn], widths: &mut Vec<usize>, width: usize) {
+    let total = widths.iter().sum::<usize>() + gaps(widths.len());
+    let mut excess = total.saturating_sub(width);
+    let is_text = |it: &TableColumn| matches!(it.fit, ColumnFit::End(_));
+    // From the right: what stands first matters most.
+    let texts = (0..header.len()).rev().filter(|&it| is_text(&header[it]));
+    let others = (0..header.len()).filter(|&it| !is_text(&header[it]));
+    for index in texts.chain(others) {
+        let spare = widths[index] - header[index].min_width(widths[index]);
+        widths[index] -= spare.min(excess);
+        excess -= spare.min(excess);
+    }
+    // A terminal that is narrower than all that: nothing passes its edge.
+    let mut room = width;
+    widths.retain_mut(|it| {
+        *it = room.min(*it);
+        room = room.saturating_sub(*it + COLUMN_GAP);
+        *it > 0
+    });
+}
+
+fn gaps(columns: usize) -> usize {
+    COLUMN_GAP * columns.saturating_sub(1)
+}
+
+/// A line for each name and value. A value may have several lines; one that is longer
+/// than the terminal is wide goes on in the next line, below its beginning.
+pub(crate) fn key_values(rows: Vec<(&str, String)>, width: Option<usize>) -> String {
+    let keys = rows.iter().map(|(key, _)| measure_text_width(key)).max();
+    let room = width.map(|it| it.saturating_sub(keys.unwrap_or(0) + COLUMN_GAP));
     let row = |(key, value): (&str, String)| {
-        let mut lines = value.lines();
-        let first = lines.next().unwrap_or_default().to_owned();
-        let rest: Vec<_> = lines
-            .map(|line| vec![String::new(), line.to_owned()])
-            .collect();
-        std::iter::once(vec![key.to_owned(), first]).chain(rest)
+        let lines = value.lines().flat_map(|line| match room {
+            Some(room) => wrap(line, room.max(MIN_VALUE_WIDTH)),
+            None => vec![line.to_owned()],
+        });
+        let mut lines: Vec<_> = lines.collect();
+        if lines.is_empty() {
+            lines.push(String::new());
+        }
+        let keys = std::iter::once(key.to_owned()).chain(std::iter::repeat(String::new()));
+        let rows = keys.zip(lines).map(|(key, line)| vec![key, line]);
+        rows.collect::<Vec<_>>()
     };
     columns(rows.into_iter().flat_map(row).collect())
+}
+
+/// Breaks a line at spaces. A word that is too long has a line of its own, cut in its
+/// middle.
+fn wrap(line: &str, width: usize) -> Vec<String> {
+    if measure_text_width(line) <= width {
+        return vec![line.to_owned()];
+    }
+    let mut lines = vec![String::new()];
+    for word in line.split(' ') {
+        let last = lines.last_mut().map(std::mem::take).unwrap_or_default();
+        let joined = match last.as_str() {
+            "" => word.to_owned(),
+            last => format!("{last} {word}"),
+        };
+        let count = lines.len();
+        if measure_text_width(&joined) <= width || last.is_empty() {
+            lines[count - 1] = joined;
+        } else {
+            lines[count - 1] = last;
+            lines.push(word.to_owned());
+        }
+    }
+    let cut = |line: String| match measure_text_width(&line) > width {
+        true => elide::middle(&line, width),
+        false => line,
+    };
+    lines.into_iter().map(cut).collect()
 }
 
 /// `1 deployment`, `2 deployments`.
@@ -63,11 +231,19 @@ pub(crate) fn columns(rows: Vec<Vec<String>>) -> String {
 /// Spaces between two columns.
 const COLUMN_GAP: usize = 2;
 
+/// Values are never narrower, whatever the terminal.
+const MIN_VALUE_WIDTH: usize = 20;
+
 #[cfg(test)]
 mod tests {
     use console::style;
 
-    use super::{clean, key_values, table};
+    use super::{TableColumn, clean, key_values, table};
+
+    const HEADER: [TableColumn; 2] = [
+        TableColumn::whole("DEPLOYMENT"),
+        TableColumn::whole("STATE"),
+    ];
 
     #[test]
     fn columns_are_aligned_without_trailing_spaces() {
@@ -76,7 +252,7 @@ mod tests {
             vec!["x/y".to_owned(), "PENDING".to_owned()],
         ];
         assert_eq!(
-            table(&["DEPLOYMENT", "STATE"], rows),
+            table(&HEADER, rows, None),
             "DEPLOYMENT  STATE\ndemo/hello  READY\nx/y         PENDING"
         );
     }
@@ -84,11 +260,14 @@ mod tests {
     #[test]
     fn a_value_may_have_several_lines() {
         assert_eq!(
-            key_values(vec![
-                ("State", "READY".to_owned()),
-                ("Waits for", "a\nb".to_owned()),
-                ("Id", String::new()),
-            ]),
+            key_values(
+                vec![
+                    ("State", "READY".to_owned()),
+                    ("Waits for", "a\nb".to_owned()),
+                    ("Id", String::new()),
+                ],
+                None
+            ),
             "State      READY\nWaits for  a\n           b\nId"
         );
     }
@@ -107,8 +286,73 @@ mod tests {
             vec!["good".to_owned(), "2".to_owned()],
         ];
         assert_eq!(
-            table(&["IS", "NO"], rows),
+            table(
+                &[TableColumn::whole("IS"), TableColumn::whole("NO")],
+                rows,
+                None
+            ),
             format!("IS    NO\n{red}   1\ngood  2")
+        );
+    }
+
+    fn wide() -> (Vec<TableColumn>, Vec<Vec<String>>) {
+        let header = vec![
+            TableColumn::name("DEPLOYMENT", 12),
+            TableColumn::whole("STATE"),
+            TableColumn::text("WAITS FOR", 10),
+            TableColumn::optional("BY"),
+        ];
+        let row = |name: &str| {
+            let cells = [name, "READY", "2 of 3 green routes are ready", "someone"];
+            cells.map(str::to_owned).to_vec()
+        };
+        (
+            header,
+            vec![
+                row("shop/a-rather-long-name-of-a-cart-1"),
+                row("shop/cart-2"),
+            ],
+        )
+    }
+
+    #[test]
+    fn c7_no_line_is_longer_than_the_terminal() {
+        let (header, rows) = wide();
+        for width in 1..100 {
+            let text = table(&header, rows.clone(), Some(width));
+            assert_eq!(text.lines().count(), 3, "{width}");
+            for line in text.lines() {
+                assert!(
+                    console::measure_text_width(line) <= width,
+                    "{width}: {line}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn c7_what_matters_stays_and_names_keep_both_ends() {
+        let (header, rows) = wide();
+        let tables = [60, 38].map(|width| table(&header, rows.clone(), Some(width)));
+        insta::assert_snapshot!("c7_narrow", tables.join("\n\n"));
+        // Too narrow for all: who did it matters least.
+        assert!(tables[0].contains("someone") && !tables[1].contains("someone"));
+        assert!(
+            tables
+                .iter()
+                .all(|it| it.contains("-cart-1  READY  2 of 3"))
+        );
+    }
+
+    #[test]
+    fn c7_a_long_value_goes_on_below_its_beginning() {
+        let rows = vec![(
+            "Policy",
+            "blue-green, manual promotion, min ready 5s".to_owned(),
+        )];
+        assert_eq!(
+            key_values(rows, Some(34)),
+            "Policy  blue-green, manual\n        promotion, min ready 5s"
         );
     }
 }

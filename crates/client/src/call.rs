@@ -4,7 +4,7 @@ use tonic::{Code, ConnectError as TonicConnectError, Response, Status};
 use tonic_types::StatusExt as _;
 
 use crate::{
-    ConnectError,
+    ConnectError, ConnectErrorKind,
     connect::{chain, innermost},
 };
 
@@ -40,6 +40,12 @@ impl From<Status> for CallError {
         };
         if chain(cause).any(|cause| cause.is::<TonicConnectError>()) {
             return Self::Connect(ConnectError::classify(cause));
+        }
+        // With TLS 1.3 the server refuses a client without a certificate after the
+        // client's side of the handshake: by the first call, which it has not seen.
+        let error = ConnectError::classify(cause);
+        if error.kind == ConnectErrorKind::CertificateRequired {
+            return Self::Connect(error);
         }
         Self::Interrupted {
             reason: innermost(cause),

@@ -2,7 +2,7 @@ use std::{error::Error as StdError, io, time::Duration};
 
 use tonic::{
     service::interceptor::InterceptedService,
-    transport::{Channel, Endpoint},
+    transport::{Channel, ClientTlsConfig, Endpoint},
 };
 
 use crate::{CallCredentials, ServerTarget, tls::ClientTlsError};
@@ -33,9 +33,20 @@ pub enum ConnectErrorKind {
     TimedOut,
     /// The host's name has no address.
     NameResolution,
-    /// The TLS handshake failed: another CA, another name, an expired certificate,
-    /// or a server that does not use TLS.
+    /// The TLS handshake failed, for another reason than those below.
     Tls,
+    /// No CA that is trusted here has signed the server's certificate.
+    UnknownIssuer,
+    /// The server's certificate is for another name.
+    WrongName,
+    /// The server's certificate has expired, or is not valid yet.
+    Expired,
+    /// The server asks for a client certificate.
+    CertificateRequired,
+    /// The URL is `https://`, and the server does not use TLS.
+    PlainServer,
+    /// The URL is `http://`, and the server uses TLS.
+    TlsServer,
     /// The client's own TLS files cannot be used.
     TlsFiles,
     /// Anything else.
@@ -62,6 +73,30 @@ impl ServerTarget {
     /// the calls.
     pub fn connect_lazy(&self) -> Result<AuthChannel, ConnectError> {
         Ok(self.authenticate(self.endpoint()?.connect_lazy()))
+    }
+
+    /// Asks whether the server at an `http://` URL uses TLS, by one connection: then a
+    /// call fails with a broken connection, which says nothing of the cause.
+    pub async fn uses_tls(&self) -> bool {
+        let Some(rest) = self.url().strip_prefix("http://") else {
+            return false;
+        };
+        let endpoint = Endpoint::from_shared(format!("https://{rest}"));
+        let tls = ClientTlsConfig::new();
+        let Ok(Ok(endpoint)) = endpoint.map(|it| it.tls_config(tls)) else {
+            return false;
+        };
+        match endpoint.connect_timeout(CONNECT_TIMEOUT).connect().await {
+            Ok(_) => true,
+            // Without a CA every certificate is refused: that there is one is the answer.
+            Err(error) => matches!(
+                ConnectError::classify(&error).kind,
+                ConnectErrorKind::UnknownIssuer
+                    | ConnectErrorKind::WrongName
+                    | ConnectErrorKind::Expired
+                    | ConnectErrorKind::CertificateRequired
+            ),
+        }
     }
 
     fn authenticate(&self, channel: Channel) -> AuthChannel {
@@ -122,13 +157,35 @@ fn kind_of(cause: &(dyn StdError + 'static)) -> Option<ConnectErrorKind> {
             io::ErrorKind::ConnectionRefused => Some(ConnectErrorKind::Refused),
             io::ErrorKind::TimedOut => Some(ConnectErrorKind::TimedOut),
             // How rustls reports every failure of a handshake.
-            io::ErrorKind::InvalidData => Some(ConnectErrorKind::Tls),
+            io::ErrorKind::InvalidData => Some(tls_kind(&error.to_string())),
+            io::ErrorKind::UnexpectedEof if error.to_string() == HANDSHAKE_EOF => {
+                Some(ConnectErrorKind::PlainServer)
+            }
             _ => None,
         };
     }
     // hyper's error for this is private: its text is all that there is.
     let is_dns = cause.to_string().starts_with("dns error");
     is_dns.then_some(ConnectErrorKind::NameResolution)
+}
+
+/// What a failed handshake is about. rustls is not a dependency of this crate: its texts
+/// are all that there is.
+fn tls_kind(text: &str) -> ConnectErrorKind {
+    let is_about = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    if is_about(&["UnknownIssuer", "CaUsedAsEndEntity"]) {
+        ConnectErrorKind::UnknownIssuer
+    } else if is_about(&["NotValidForName", "not valid for name"]) {
+        ConnectErrorKind::WrongName
+    } else if is_about(&["Expired", "expired", "NotValidYet", "not valid yet"]) {
+        ConnectErrorKind::Expired
+    } else if is_about(&["CertificateRequired"]) {
+        ConnectErrorKind::CertificateRequired
+    } else if is_about(&["corrupt message", "InvalidContentType"]) {
+        ConnectErrorKind::PlainServer
+    } else {
+        ConnectErrorKind::Tls
+    }
 }
 
 /// An error and its causes, outermost first.
@@ -148,6 +205,9 @@ fn at(server: &Option<String>) -> String {
         .as_ref()
         .map_or_else(String::new, |server| format!(" at {server}"))
 }
+
+/// How tokio-rustls says that the server closed the connection instead of a reply.
+const HANDSHAKE_EOF: &str = "tls handshake eof";
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);

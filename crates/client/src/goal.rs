@@ -1,53 +1,25 @@
-use std::fmt;
+use viridian_proto::v1::{
+    BlockerCode, Deployment, DeploymentLifecycle, RolloutOutcome, deployment_policy::Strategy,
+};
 
-use viridian_proto::v1::{BlockerCode, Deployment, DeploymentLifecycle, DeploymentSubStep};
+use crate::progress::{
+    MissReason, NeededAction, WaitProgress, is_awaiting_promotion, needed_action, waits_for,
+};
 
-/// What a call on a deployment leads to.
+/// What a deployment is awaited to become.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WaitGoal {
     /// This revision serves, with all of its routes. By its id.
     Serves(String),
     /// Nothing is being deployed, and all routes are there.
     Settled,
+    /// As `Settled`, after the rollout that is seen has ended well. Others may act
+    /// meanwhile: it goes on where someone has to.
+    Ready,
+    /// A new revision is ready, and waits for its promotion. Others may act meanwhile.
+    AwaitingPromotion,
     /// The deployment is DESTROYED.
     Destroyed,
-}
-
-/// How far a deployment has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WaitProgress {
-    /// It is on its way.
-    InProgress,
-    /// It is there.
-    Reached,
-    /// It waits for its promotion: someone has to act.
-    AtGate,
-    /// It will not come there by itself.
-    Missed(MissReason),
-}
-
-/// Why a deployment will not come to a goal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MissReason {
-    /// It is being destroyed, or is destroyed.
-    Destroyed,
-    /// The revision before serves again: the rollout failed or was aborted.
-    RolledBack,
-    /// Another revision is being deployed instead.
-    Superseded,
-    /// Its target is 0 replicas: the rollout goes on when that is raised.
-    NoReplicas,
-}
-
-impl fmt::Display for MissReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Destroyed => "it was destroyed",
-            Self::RolledBack => "it was rolled back to the previous revision",
-            Self::Superseded => "another revision is being deployed",
-            Self::NoReplicas => "its target is 0 replicas; the rollout waits until that is raised",
-        })
-    }
 }
 
 impl WaitGoal {
@@ -68,36 +40,86 @@ impl WaitGoal {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Serves(_) => "serving the new revision",
-            Self::Settled => "ready",
+            Self::Settled | Self::Ready => "ready",
+            Self::AwaitingPromotion => "awaiting its promotion",
             Self::Destroyed => "destroyed",
         }
     }
 
-    /// Judges a deployment.
-    pub fn progress(&self, deployment: &Deployment) -> WaitProgress {
+    /// Judges a deployment. `rollout` is the last revision that was seen being deployed,
+    /// by its id.
+    pub fn progress(&self, deployment: &Deployment, rollout: Option<&str>) -> WaitProgress {
         use DeploymentLifecycle::{Deploying, Destroyed, Destroying, Pending, Ready};
-        use WaitProgress::{AtGate, InProgress, Missed, Reached};
-        match (deployment.lifecycle(), self) {
-            (Destroyed, Self::Destroyed) => Reached,
-            (_, Self::Destroyed) => InProgress,
-            (Destroying | Destroyed, _) => Missed(MissReason::Destroyed),
-            (Pending | Ready, Self::Serves(revision))
-                if deployment.current_revision_id != *revision =>
+        use WaitProgress::{InProgress, Missed, Reached};
+        let lifecycle = deployment.lifecycle();
+        match (lifecycle, self) {
+            (Destroyed, Self::Destroyed) => return Reached,
+            (_, Self::Destroyed) => return InProgress,
+            (Destroying | Destroyed, _) => return Missed(MissReason::Destroyed),
+            (Deploying, Self::AwaitingPromotion) if is_awaiting_promotion(deployment) => {
+                return Reached;
+            }
+            (_, Self::AwaitingPromotion) if is_rolling(deployment) => {
+                return Missed(MissReason::NoGate);
+            }
+            _ => {}
+        }
+        if let Some(reason) = self.missed(deployment, rollout) {
+            return Missed(reason);
+        }
+        match (lifecycle, self, needed_action(deployment)) {
+            (Pending, Self::Settled, Some(NeededAction::ActivateRevision)) => Reached,
+            (_, Self::Serves(_) | Self::Settled, Some(action)) => {
+                WaitProgress::ActionNeeded(action)
+            }
+            (Ready, Self::Serves(_) | Self::Settled | Self::Ready, None)
+                if is_whole(deployment) =>
             {
-                Missed(MissReason::RolledBack)
+                Reached
             }
-            (Deploying, Self::Serves(revision)) if !is_involved(deployment, revision) => {
-                Missed(MissReason::Superseded)
-            }
-            (Deploying, _) if is_at_gate(deployment) => AtGate,
-            (Deploying, _) if waits_for(deployment, BlockerCode::NoReplicas) => {
-                Missed(MissReason::NoReplicas)
-            }
-            (Pending, Self::Settled) if waits_for(deployment, BlockerCode::NoRevision) => Reached,
             // All that is asked for is there: nothing.
-            (Pending, _) if waits_for(deployment, BlockerCode::NoReplicas) => Reached,
-            (Ready, _) if is_whole(deployment) => Reached,
+            (Pending, Self::Serves(_) | Self::Settled | Self::Ready, None)
+                if waits_for(deployment, BlockerCode::NoReplicas) =>
+            {
+                Reached
+            }
             _ => InProgress,
+        }
+    }
+
+    /// Why the rollout that the goal is about has ended without it.
+    fn missed(&self, deployment: &Deployment, rollout: Option<&str>) -> Option<MissReason> {
+        let is_deploying = deployment.lifecycle() == DeploymentLifecycle::Deploying;
+        // A first revision that is replaced goes back to PENDING.
+        let is_at_rest = matches!(
+            deployment.lifecycle(),
+            DeploymentLifecycle::Pending | DeploymentLifecycle::Ready
+        );
+        let current = deployment.current_revision_id.as_str();
+        let last = deployment.last_rollout.as_ref();
+        // The outcome of a revision before this one says nothing about this one.
+        let has_failed = last
+            .is_some_and(|it| it.outcome() == RolloutOutcome::Failed && it.revision_id == current);
+        let last = last.map(|it| it.outcome());
+        match self {
+            // It is tried on, but nothing else is going to happen.
+            _ if has_failed && deployment.lifecycle() == DeploymentLifecycle::Pending => {
+                Some(MissReason::NeverReady)
+            }
+            Self::Serves(revision) if is_at_rest && current != revision => {
+                Some(MissReason::RolledBack)
+            }
+            Self::Serves(revision) if is_deploying && !is_involved(deployment, revision) => {
+                Some(MissReason::Superseded)
+            }
+            Self::Ready | Self::AwaitingPromotion if !is_deploying => match rollout {
+                Some(rollout) if current != rollout => Some(MissReason::RolledBack),
+                Some(_) if *self == Self::AwaitingPromotion => Some(MissReason::Promoted),
+                // It ended before the first look. An abort was asked for.
+                None if last == Some(RolloutOutcome::RolledBack) => Some(MissReason::RolledBack),
+                _ => None,
+            },
+            _ => None,
         }
     }
 }
@@ -108,13 +130,12 @@ fn is_involved(deployment: &Deployment, revision: &str) -> bool {
     deployment.deploying_revision_id == revision || deployment.current_revision_id == revision
 }
 
-fn is_at_gate(deployment: &Deployment) -> bool {
-    deployment.sub_step() == DeploymentSubStep::AwaitingPromotion
-        && waits_for(deployment, BlockerCode::ManualGate)
-}
-
-fn waits_for(deployment: &Deployment, code: BlockerCode) -> bool {
-    deployment.blockers.iter().any(|it| it.code() == code)
+fn is_rolling(deployment: &Deployment) -> bool {
+    let strategy = deployment
+        .policy
+        .as_ref()
+        .and_then(|it| it.strategy.as_ref());
+    matches!(strategy, Some(Strategy::RollingUpdate(_)))
 }
 
 /// As many routes are ready as there should be.
@@ -125,7 +146,10 @@ fn is_whole(deployment: &Deployment) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use viridian_proto::v1::{Blocker, ReplicaCounts};
+    use viridian_proto::v1::{
+        Blocker, BlueGreenSpec, DeploymentPolicy, DeploymentSubStep, LastRollout, ReplicaCounts,
+        RollingUpdateSpec,
+    };
 
     use super::*;
 
@@ -136,6 +160,10 @@ mod tests {
             deploying_revision_id: "rev-2".to_owned(),
             blue: Some(counts(3)),
             green: Some(counts(1)),
+            policy: Some(DeploymentPolicy {
+                strategy: Some(Strategy::BlueGreen(BlueGreenSpec::default())),
+                ..DeploymentPolicy::default()
+            }),
             ..Deployment::default()
         };
         deployment.set_lifecycle(DeploymentLifecycle::Deploying);
@@ -171,34 +199,40 @@ mod tests {
         }
     }
 
+    fn progress(goal: &WaitGoal, deployment: &Deployment) -> WaitProgress {
+        goal.progress(deployment, None)
+    }
+
     #[test]
     fn a_rollout_ends_at_the_gate_or_when_it_serves_or_is_rolled_back() {
         let goal = WaitGoal::of_activation(&at_gate());
         assert_eq!(goal, WaitGoal::Serves("rev-2".to_owned()));
-        assert_eq!(goal.progress(&deploying()), WaitProgress::InProgress);
-        assert_eq!(goal.progress(&at_gate()), WaitProgress::AtGate);
-        assert_eq!(goal.progress(&ready("rev-2")), WaitProgress::Reached);
-        let back = goal.progress(&ready("rev-1"));
+        assert_eq!(progress(&goal, &deploying()), WaitProgress::InProgress);
+        let gate = WaitProgress::ActionNeeded(NeededAction::Promote);
+        assert_eq!(progress(&goal, &at_gate()), gate);
+        assert_eq!(progress(&goal, &ready("rev-2")), WaitProgress::Reached);
+        let back = progress(&goal, &ready("rev-1"));
         assert_eq!(back, WaitProgress::Missed(MissReason::RolledBack));
     }
 
     #[test]
     fn a_superseded_rollout_is_missed() {
         let goal = WaitGoal::Serves("rev-9".to_owned());
-        let other = goal.progress(&deploying());
+        let other = progress(&goal, &deploying());
         assert_eq!(other, WaitProgress::Missed(MissReason::Superseded));
     }
 
     #[test]
     fn a_deployment_is_settled_once_all_routes_are_there() {
-        let mut deployment = ready("rev-1");
-        let progress = |it: &Deployment| WaitGoal::Settled.progress(it);
-        deployment.target_replicas = 4;
-        assert_eq!(progress(&deployment), WaitProgress::InProgress);
-        deployment.blue = Some(counts(4));
-        assert_eq!(progress(&deployment), WaitProgress::Reached);
-        deployment.target_replicas = 2;
-        assert_eq!(progress(&deployment), WaitProgress::InProgress);
+        for goal in [WaitGoal::Settled, WaitGoal::Ready] {
+            let mut deployment = ready("rev-1");
+            deployment.target_replicas = 4;
+            assert_eq!(progress(&goal, &deployment), WaitProgress::InProgress);
+            deployment.blue = Some(counts(4));
+            assert_eq!(progress(&goal, &deployment), WaitProgress::Reached);
+            deployment.target_replicas = 2;
+            assert_eq!(progress(&goal, &deployment), WaitProgress::InProgress);
+        }
     }
 
     #[test]
@@ -207,12 +241,12 @@ mod tests {
         deployment.set_lifecycle(DeploymentLifecycle::Pending);
         let goal = WaitGoal::of_activation(&deployment);
         assert_eq!(goal, WaitGoal::Settled);
-        assert_eq!(goal.progress(&deployment), WaitProgress::InProgress);
+        assert_eq!(progress(&goal, &deployment), WaitProgress::InProgress);
         deployment.blockers.push(Blocker {
             code: BlockerCode::NoRevision.into(),
             ..Blocker::default()
         });
-        assert_eq!(goal.progress(&deployment), WaitProgress::Reached);
+        assert_eq!(progress(&goal, &deployment), WaitProgress::Reached);
     }
 
     #[test]
@@ -226,12 +260,13 @@ mod tests {
             deployment
         };
         let goal = WaitGoal::Serves("rev-2".to_owned());
-        let waiting = goal.progress(&without(deploying()));
-        assert_eq!(waiting, WaitProgress::Missed(MissReason::NoReplicas));
+        let waiting = progress(&goal, &without(deploying()));
+        let action = WaitProgress::ActionNeeded(NeededAction::AddReplicas);
+        assert_eq!(waiting, action);
         let mut first = ready("rev-2");
         first.set_lifecycle(DeploymentLifecycle::Pending);
-        assert_eq!(goal.progress(&first), WaitProgress::InProgress);
-        assert_eq!(goal.progress(&without(first)), WaitProgress::Reached);
+        assert_eq!(progress(&goal, &first), WaitProgress::InProgress);
+        assert_eq!(progress(&goal, &without(first)), WaitProgress::Reached);
     }
 
     #[test]
@@ -240,18 +275,117 @@ mod tests {
         let mut back = ready("rev-1");
         back.set_lifecycle(DeploymentLifecycle::Pending);
         let missed = WaitProgress::Missed(MissReason::RolledBack);
-        assert_eq!(goal.progress(&back), missed);
+        assert_eq!(progress(&goal, &back), missed);
     }
 
     #[test]
     fn a_destroyed_deployment_reaches_no_other_goal() {
         let mut deployment = ready("rev-1");
-        let end = WaitGoal::Destroyed.progress(&deployment);
+        let end = progress(&WaitGoal::Destroyed, &deployment);
         assert_eq!(end, WaitProgress::InProgress);
+        deployment.set_lifecycle(DeploymentLifecycle::Destroying);
+        for goal in [
+            WaitGoal::Settled,
+            WaitGoal::Ready,
+            WaitGoal::AwaitingPromotion,
+        ] {
+            let end = progress(&goal, &deployment);
+            assert_eq!(end, WaitProgress::Missed(MissReason::Destroyed), "{goal:?}");
+        }
         deployment.set_lifecycle(DeploymentLifecycle::Destroyed);
-        let end = WaitGoal::Destroyed.progress(&deployment);
+        let end = progress(&WaitGoal::Destroyed, &deployment);
         assert_eq!(end, WaitProgress::Reached);
-        let settled = WaitGoal::Settled.progress(&deployment);
-        assert_eq!(settled, WaitProgress::Missed(MissReason::Destroyed));
+    }
+
+    #[test]
+    fn b7_a_gate_that_will_not_come_is_missed() {
+        let goal = WaitGoal::AwaitingPromotion;
+        let seen = |deployment: &Deployment| goal.progress(deployment, Some("rev-2"));
+        assert_eq!(seen(&deploying()), WaitProgress::InProgress);
+        assert_eq!(seen(&at_gate()), WaitProgress::Reached);
+        let failed = seen(&ready("rev-1"));
+        assert_eq!(failed, WaitProgress::Missed(MissReason::RolledBack));
+        let promoted = seen(&ready("rev-2"));
+        assert_eq!(promoted, WaitProgress::Missed(MissReason::Promoted));
+        // No rollout was seen: one may still begin.
+        assert_eq!(progress(&goal, &ready("rev-1")), WaitProgress::InProgress);
+        let mut rolling = deploying();
+        rolling.policy = Some(DeploymentPolicy {
+            strategy: Some(Strategy::RollingUpdate(RollingUpdateSpec::default())),
+            ..DeploymentPolicy::default()
+        });
+        let never = progress(&goal, &rolling);
+        assert_eq!(never, WaitProgress::Missed(MissReason::NoGate));
+    }
+
+    #[test]
+    fn b7_a_rollout_that_went_back_is_not_ready() {
+        let goal = WaitGoal::Ready;
+        let seen = |deployment: &Deployment| goal.progress(deployment, Some("rev-2"));
+        assert_eq!(seen(&ready("rev-2")), WaitProgress::Reached);
+        let back = seen(&ready("rev-1"));
+        assert_eq!(back, WaitProgress::Missed(MissReason::RolledBack));
+        // Someone else may promote: it goes on at the gate.
+        assert_eq!(seen(&at_gate()), WaitProgress::InProgress);
+        let mut down = ready("rev-2");
+        down.blue = Some(counts(0));
+        assert_eq!(seen(&down), WaitProgress::InProgress, "0 of 3 are ready");
+    }
+
+    #[test]
+    fn b7_a_rollout_that_ended_before_the_first_look_counts() {
+        let ended = |outcome: RolloutOutcome| {
+            let mut deployment = ready("rev-1");
+            deployment.last_rollout = Some(LastRollout {
+                revision_id: "rev-1".to_owned(),
+                outcome: outcome.into(),
+                ..LastRollout::default()
+            });
+            deployment
+        };
+        let back = ended(RolloutOutcome::RolledBack);
+        for goal in [WaitGoal::Ready, WaitGoal::AwaitingPromotion] {
+            let missed = WaitProgress::Missed(MissReason::RolledBack);
+            assert_eq!(progress(&goal, &back), missed, "{goal:?}");
+        }
+        // A change of the settings is about what serves.
+        assert_eq!(progress(&WaitGoal::Settled, &back), WaitProgress::Reached);
+        for outcome in [RolloutOutcome::Promoted, RolloutOutcome::Aborted] {
+            let ready = progress(&WaitGoal::Ready, &ended(outcome));
+            assert_eq!(ready, WaitProgress::Reached, "{outcome:?}");
+        }
+        let mut first = ended(RolloutOutcome::Failed);
+        first.set_lifecycle(DeploymentLifecycle::Pending);
+        for goal in [WaitGoal::Ready, WaitGoal::Settled] {
+            let missed = WaitProgress::Missed(MissReason::NeverReady);
+            assert_eq!(progress(&goal, &first), missed, "{goal:?}");
+        }
+        // The fix that took its place is on its way.
+        first.current_revision_id = "rev-2".to_owned();
+        let goal = WaitGoal::of_activation(&first);
+        first.blue = Some(counts(0));
+        first.deploying_revision_id.clear();
+        assert_eq!(progress(&goal, &first), WaitProgress::InProgress);
+    }
+
+    #[test]
+    fn b7_a_wait_ends_where_someone_has_to_act() {
+        let goal = WaitGoal::Serves("rev-2".to_owned());
+        let mut paused = deploying();
+        paused.paused = true;
+        let mut empty = deploying();
+        empty.target_replicas = 0;
+        for (deployment, action) in [
+            (paused, NeededAction::Resume),
+            (empty, NeededAction::AddReplicas),
+            (at_gate(), NeededAction::Promote),
+        ] {
+            let progress = progress(&goal, &deployment);
+            assert_eq!(progress, WaitProgress::ActionNeeded(action));
+        }
+        // What serves is kept at its number in a pause, too.
+        let mut paused = ready("rev-2");
+        paused.paused = true;
+        assert_eq!(progress(&goal, &paused), WaitProgress::Reached);
     }
 }

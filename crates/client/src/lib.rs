@@ -30,8 +30,10 @@ mod call;
 mod connect;
 mod credentials;
 mod goal;
+mod progress;
 mod target;
 mod tls;
+mod tracker;
 mod wait;
 mod watch;
 
@@ -40,9 +42,11 @@ pub use self::{
     call::{CALL_TIMEOUT, CallError, unary, unary_within},
     connect::{AuthChannel, ConnectError, ConnectErrorKind},
     credentials::{CallCredentials, MalformedToken},
-    goal::{MissReason, WaitGoal, WaitProgress},
+    goal::WaitGoal,
+    progress::{MissReason, NeededAction, WaitProgress, needed_action},
     target::{ServerTarget, UrlError, normalize_url},
     tls::{ClientIdentityFiles, ClientTlsError, ClientTlsFiles},
+    tracker::WaitTracker,
     wait::{WaitError, WaitOutcome, wait_until},
     watch::{
         AssignmentWatcher, ChannelSource, DeploymentWatcher, ReconnectPolicy, ResumableWatch,

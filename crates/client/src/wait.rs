@@ -3,15 +3,18 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use viridian_proto::v1::{Deployment, DeploymentEvent};
 
-use crate::{CallError, DeploymentWatcher, MissReason, WaitGoal, WaitProgress, WatchUpdate};
+use crate::{
+    CallError, DeploymentWatcher, MissReason, NeededAction, WaitGoal, WaitProgress, WaitTracker,
+    WatchUpdate,
+};
 
 /// How a wait ended well.
 #[derive(Clone, Debug, PartialEq)]
 pub enum WaitOutcome {
     /// The deployment has come to the goal.
     Reached(Deployment),
-    /// The deployment waits for its promotion, and goes no further by itself.
-    AtGate(Deployment),
+    /// The deployment goes no further by itself: someone has to act.
+    ActionNeeded(NeededAction, Deployment),
 }
 
 /// Why a wait ended without its goal.
@@ -51,8 +54,16 @@ pub async fn wait_until(
     mut on_update: impl FnMut(&WatchUpdate<DeploymentEvent>),
 ) -> Result<WaitOutcome, WaitError> {
     let waiting = async {
+        let mut tracker = WaitTracker::new(goal.clone());
+        let mut seen = None;
         loop {
-            let update = watch.next().await?;
+            let update = match next(watch, &tracker).await {
+                Ok(update) => update?,
+                Err(reason) => {
+                    let deployment = Box::new(seen.unwrap_or_default());
+                    return Err(WaitError::Missed { reason, deployment });
+                }
+            };
             on_update(&update);
             // The first event is the present state, so that a goal that is reached
             // already ends the wait at once.
@@ -63,10 +74,12 @@ pub async fn wait_until(
             else {
                 continue;
             };
-            match goal.progress(&deployment) {
-                WaitProgress::InProgress => {}
+            match tracker.observe(&deployment) {
+                WaitProgress::InProgress => seen = Some(deployment),
                 WaitProgress::Reached => return Ok(WaitOutcome::Reached(deployment)),
-                WaitProgress::AtGate => return Ok(WaitOutcome::AtGate(deployment)),
+                WaitProgress::ActionNeeded(action) => {
+                    return Ok(WaitOutcome::ActionNeeded(action, deployment));
+                }
                 WaitProgress::Missed(reason) => {
                     let deployment = Box::new(deployment);
                     return Err(WaitError::Missed { reason, deployment });
@@ -81,5 +94,16 @@ pub async fn wait_until(
             .await
             .unwrap_or(Err(WaitError::TimedOut { limit })),
         None => waiting.await,
+    }
+}
+
+/// The next update, or why there is no more to wait for.
+async fn next(
+    watch: &mut DeploymentWatcher,
+    tracker: &WaitTracker,
+) -> Result<Result<WatchUpdate<DeploymentEvent>, CallError>, MissReason> {
+    match tracker.stalls_at() {
+        Some((at, reason)) => timeout_at(at, watch.next()).await.map_err(|_| reason),
+        None => Ok(watch.next().await),
     }
 }

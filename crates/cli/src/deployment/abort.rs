@@ -4,10 +4,12 @@ use clap::Args;
 use viridian_client::WaitGoal;
 
 use super::{CliSession, DeploymentError, calls, change::ChangeArgs, wait::WaitArgs};
+use crate::names;
 
 #[derive(Debug, Args)]
 pub(super) struct AbortArgs {
     /// The deployment: PROJECT/NAME, or its UUID.
+    #[arg(add = names::deployments())]
     pub(super) deployment: String,
     #[command(flatten)]
     change: ChangeArgs,

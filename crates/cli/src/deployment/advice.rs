@@ -6,6 +6,8 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use viridian_server::code_name;
 
+use crate::rpc_error;
+
 /// A refusal as one sentence with advice. Blockers or invalid fields follow as a list.
 pub(super) fn sentence(status: &Status, deployment: &str) -> String {
     let details = status.get_error_details();
@@ -54,7 +56,10 @@ fn advice(reason: &str, code: Code, details: &ErrorDetails, deployment: &str) ->
         }
         "DEPLOYMENT_IN_PROGRESS" => format!("{} shows its progress", command("watch")),
         "RESUME_TOKEN_EXPIRED" | "SLOW_CONSUMER" => "start the watch again".to_owned(),
-        _ => return advice_by_code(code, details),
+        reason => {
+            let credentials = rpc_error::credentials_advice(code, reason).map(str::to_owned);
+            return credentials.or_else(|| advice_by_code(code, details));
+        }
     })
 }
 
@@ -76,12 +81,6 @@ fn advice_by_code(code: Code, details: &ErrorDetails) -> Option<String> {
     Some(match (code, delay) {
         // Whatever the code: the server knows best when a repeat helps.
         (_, Some(delay)) => format!("try again in {delay:?}"),
-        (Code::Unauthenticated, _) => {
-            "set a token in VIRIDIAN_TOKEN or by --token, or a certificate by --tls-cert".to_owned()
-        }
-        (Code::PermissionDenied, _) => {
-            "the server's credentials file gives each caller roles and projects".to_owned()
-        }
         (Code::DeadlineExceeded, _) => {
             "the call may have been executed: check before you repeat it".to_owned()
         }

@@ -12,7 +12,7 @@ use super::{
     read::DeploymentClient,
     session::{self, DeploymentReply},
     settings::{ChangePlan, DeploymentSettings},
-    wait::WaitArgs,
+    wait::{WaitArgs, WaitEnd},
 };
 use crate::{output::OutputFormat, table::counted};
 
@@ -57,9 +57,14 @@ pub(super) async fn run(args: ApplyArgs, session: &CliSession) -> Result<(), Dep
             return show_plans(&plans, session);
         }
     }
+    let mut ends = Vec::new();
     for (index, settings) in all.iter().enumerate() {
         separate(index, session)?;
-        apply(&mut client, &args, settings, session).await?;
+        ends.push(apply(&mut client, &args, settings, session).await?);
+    }
+    // Only now: that one waits for someone to act keeps no other from being applied.
+    for end in ends {
+        session.check_end(&mut client, end).await?;
     }
     Ok(())
 }
@@ -97,24 +102,22 @@ async fn apply(
     args: &ApplyArgs,
     settings: &DeploymentSettings,
     session: &CliSession,
-) -> Result<(), DeploymentError> {
+) -> Result<WaitEnd, DeploymentError> {
     let mut reply = call(client, args, settings, false).await?;
-    let mut deployment = reply.deployment.take().ok_or(DeploymentError::EmptyReply)?;
-    if args.wait.is_requested() {
-        let goal = goal(&deployment, &reply);
-        let about = Some(settings.deployment());
-        let awaited = session.wait_for(&deployment, &args.wait, &goal);
-        deployment = awaited.await.map_err(|error| error.about(about))?;
-    }
+    let deployment = reply.deployment.take().ok_or(DeploymentError::EmptyReply)?;
+    let goal = goal(&deployment, &reply);
+    let awaited = session.wait_if_asked(deployment, &args.wait, &goal).await;
+    let end = awaited.map_err(|error| error.about(Some(settings.deployment())))?;
     let headline = headline(&reply);
-    reply.deployment = Some(deployment.clone());
+    reply.deployment = Some(end.deployment.clone());
     let reply = DeploymentReply {
         message: "ApplyDeploymentResponse",
         reply: &reply,
-        deployment: &deployment,
+        deployment: &end.deployment,
         headline: &headline,
     };
-    session.show_reply(client, &reply).await
+    session.show_reply(client, &reply).await?;
+    Ok(end)
 }
 
 async fn call(

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Change")]
 pub(super) struct ChangeArgs {
     /// Why you make this change. The history of the deployment shows it.

@@ -5,11 +5,12 @@ use viridian_client::{WaitGoal, unary};
 use viridian_proto::v1::DeleteDeploymentRequest;
 
 use super::{CliSession, DeploymentError, change::ChangeArgs, question, read, wait::WaitArgs};
-use crate::{enum_names::qualified_name, table::counted};
+use crate::{enum_names::qualified_name, names, table::counted};
 
 #[derive(Debug, Args)]
 pub(super) struct DeleteArgs {
     /// The deployment: PROJECT/NAME, or its UUID.
+    #[arg(add = names::deployments())]
     pub(super) deployment: String,
     /// Do not ask for confirmation. Without a terminal there is no question.
     #[arg(short, long)]

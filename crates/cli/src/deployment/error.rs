@@ -3,7 +3,7 @@
 use std::io;
 
 use tonic::{Code, Status};
-use viridian_client::CallError;
+use viridian_client::{CallError, ConnectError, ConnectErrorKind, NeededAction};
 
 use super::{
     advice,
@@ -11,7 +11,10 @@ use super::{
     settings::{SettingError, SettingsFileError},
 };
 use crate::{
-    call_error, exit_code, output::OutputError, server_args::ServerError, signals::StopSignal,
+    call_error, exit_code,
+    output::OutputError,
+    server_args::{ServerArgs, ServerError},
+    signals::StopSignal,
 };
 
 /// Why a command failed.
@@ -19,6 +22,9 @@ use crate::{
 pub(crate) enum DeploymentError {
     #[error("{}", call_error::describe(.0))]
     Call(#[from] CallError),
+    /// A call that only reads: nothing can have been changed by it.
+    #[error("{}", call_error::describe_read(.0))]
+    Read(CallError),
     #[error(transparent)]
     Server(#[from] ServerError),
     #[error(transparent)]
@@ -42,6 +48,21 @@ pub(crate) enum DeploymentError {
     OneRequestId,
     #[error("no setting to change was given; see `viridian deployment update --help`")]
     NothingNamed,
+    #[error(
+        "there is no revision yet to take the rest from: say what to run, by --image or by a \
+         command after --"
+    )]
+    NothingToRun,
+    #[error(
+        "{deployment} is {present}, and {flags} would change its strategy; name the strategy to \
+         do so, which resets its other settings: --strategy {wanted}"
+    )]
+    StrategyNotNamed {
+        deployment: String,
+        present: &'static str,
+        wanted: &'static str,
+        flags: String,
+    },
     #[error("the server sent an empty reply; is it of another version?")]
     EmptyReply,
     #[error(
@@ -52,6 +73,18 @@ pub(crate) enum DeploymentError {
         deployment: String,
         goal: String,
         reason: String,
+    },
+    /// What there is to say was printed, as the result. Only the exit code remains.
+    #[error("shown")]
+    Shown { action_needed: bool },
+    /// The change is made so far, and was shown.
+    #[error("{deployment} {action}{serving}: {command}")]
+    ActionNeeded {
+        deployment: String,
+        action: NeededAction,
+        /// What serves meanwhile, as the rest of the sentence.
+        serving: String,
+        command: String,
     },
     #[error("nothing was changed")]
     Declined,
@@ -66,11 +99,10 @@ pub(crate) enum DeploymentError {
 }
 
 impl DeploymentError {
-    /// 64 + the gRPC code for a refused call, 2 for bad flags or settings, 128 + the
-    /// number of the signal that ended the command, else 1.
+    /// A code of [`exit_code::TABLE`].
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Call(error) => call_error::exit_code_of(error),
+            Self::Call(error) | Self::Read(error) => call_error::exit_code_of(error),
             Self::Refused { status, .. } => exit_code::of_grpc(status.code()),
             Self::Several(errors) => errors
                 .first()
@@ -80,8 +112,17 @@ impl DeploymentError {
             | Self::Setting(_)
             | Self::File(_)
             | Self::OneRequestId
-            | Self::NothingNamed => exit_code::USAGE,
+            | Self::NothingNamed
+            | Self::NothingToRun
+            | Self::StrategyNotNamed { .. } => exit_code::USAGE,
             Self::Stopped(stop) => stop.code(),
+            Self::ActionNeeded { .. }
+            | Self::Shown {
+                action_needed: true,
+            } => exit_code::ACTION_NEEDED,
+            Self::Shown {
+                action_needed: false,
+            } => exit_code::FAILURE,
             Self::Output(_)
             | Self::EmptyReply
             | Self::NotReached { .. }
@@ -94,21 +135,56 @@ impl DeploymentError {
 
     /// Whether the server knows nothing of that name.
     pub(super) fn is_not_found(&self) -> bool {
-        matches!(self, Self::Call(CallError::Refused(status)) if status.code() == Code::NotFound)
+        let (Self::Call(CallError::Refused(status)) | Self::Read(CallError::Refused(status))) =
+            self
+        else {
+            return false;
+        };
+        status.code() == Code::NotFound
     }
 
     /// Names the deployment of a refusal, so that its message can advise a command.
     pub(super) fn about(self, deployment: Option<String>) -> Self {
-        match (self, deployment) {
-            (
-                // A call that timed out may have been executed, and has advice too.
-                Self::Call(error @ (CallError::Refused(_) | CallError::Timeout { .. })),
-                Some(deployment),
-            ) => Self::Refused {
-                status: Box::new(call_error::status_of(&error)),
+        let status = match &self {
+            // A call that timed out may have been executed, and has advice too.
+            Self::Call(error @ (CallError::Refused(_) | CallError::Timeout { .. })) => {
+                call_error::status_of(error)
+            }
+            // The advice on a lost time is for calls that change something.
+            Self::Read(CallError::Refused(status)) if status.code() != Code::DeadlineExceeded => {
+                status.clone()
+            }
+            _ => return self,
+        };
+        match deployment {
+            Some(deployment) => Self::Refused {
+                status: Box::new(status),
                 deployment,
             },
-            (error, _) => error,
+            None => self,
+        }
+    }
+
+    /// Says that the server at an `http://` URL uses TLS, if that is why the connection
+    /// broke.
+    pub(crate) async fn diagnosed(self, server: &ServerArgs) -> Self {
+        let (Self::Call(error) | Self::Read(error)) = &self else {
+            return self;
+        };
+        let may_be_tls = match error {
+            CallError::Interrupted { .. } => true,
+            CallError::Connect(error) => error.kind == ConnectErrorKind::Other,
+            CallError::Timeout { .. } | CallError::Refused(_) => false,
+        };
+        match server.target() {
+            Ok(target) if may_be_tls && target.uses_tls().await => {
+                Self::Call(CallError::Connect(ConnectError {
+                    server: Some(target.url().to_owned()),
+                    kind: ConnectErrorKind::TlsServer,
+                    reason: "it answers with TLS".to_owned(),
+                }))
+            }
+            _ => self,
         }
     }
 }
@@ -120,7 +196,7 @@ fn lines(errors: &[DeploymentError]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use viridian_client::{CALL_TIMEOUT, ConnectError, ConnectErrorKind};
+    use viridian_client::CALL_TIMEOUT;
 
     use super::*;
 
@@ -142,6 +218,14 @@ mod tests {
         let errors: Vec<DeploymentError> = vec![
             unreachable(ConnectErrorKind::Refused, "Connection refused").into(),
             unreachable(ConnectErrorKind::Tls, "invalid peer certificate").into(),
+            unreachable(ConnectErrorKind::UnknownIssuer, "UnknownIssuer").into(),
+            unreachable(ConnectErrorKind::WrongName, "NotValidForName").into(),
+            unreachable(ConnectErrorKind::Expired, "Expired").into(),
+            unreachable(ConnectErrorKind::CertificateRequired, "CertificateRequired").into(),
+            unreachable(ConnectErrorKind::PlainServer, "corrupt message").into(),
+            unreachable(ConnectErrorKind::TlsServer, "it answers with TLS").into(),
+            unreachable(ConnectErrorKind::NameResolution, "dns error").into(),
+            unreachable(ConnectErrorKind::TimedOut, "timed out").into(),
             unreachable(ConnectErrorKind::TlsFiles, "no certificate found").into(),
             CallError::Interrupted {
                 reason: "connection reset".to_owned(),
@@ -151,6 +235,12 @@ mod tests {
                 limit: CALL_TIMEOUT,
             }
             .into(),
+            DeploymentError::Read(CallError::Interrupted {
+                reason: "connection reset".to_owned(),
+            }),
+            DeploymentError::Read(CallError::Timeout {
+                limit: CALL_TIMEOUT,
+            }),
             MixedStrategiesError.into(),
             file(io::ErrorKind::NotFound.into()),
             SettingsFileError::Empty {
@@ -165,11 +255,24 @@ mod tests {
             .into(),
             DeploymentError::OneRequestId,
             DeploymentError::NothingNamed,
+            DeploymentError::NothingToRun,
+            DeploymentError::StrategyNotNamed {
+                deployment: "shop/cart".to_owned(),
+                present: "blue-green",
+                wanted: "rolling",
+                flags: "--max-unavailable".to_owned(),
+            },
             DeploymentError::EmptyReply,
             DeploymentError::NotReached {
                 deployment: "shop/cart".to_owned(),
                 goal: "ready".to_owned(),
                 reason: "timed out after 5s".to_owned(),
+            },
+            DeploymentError::ActionNeeded {
+                deployment: "shop/cart".to_owned(),
+                action: NeededAction::Promote,
+                serving: "; revision 1 serves until then".to_owned(),
+                command: "viridian deployment promote shop/cart".to_owned(),
             },
             DeploymentError::Declined,
             DeploymentError::Ask(io::ErrorKind::BrokenPipe.into()),

@@ -4,9 +4,12 @@ use clap::Args;
 
 use super::{CliSession, DeploymentError, read};
 
+use crate::names;
+
 #[derive(Debug, Args)]
 pub(super) struct GetArgs {
     /// The deployment: PROJECT/NAME, or its UUID.
+    #[arg(add = names::deployments())]
     pub(super) deployment: String,
 }
 

@@ -1,7 +1,6 @@
 //! `viridian deployment history`.
 
 use clap::Args;
-use viridian_client::unary;
 use viridian_proto::v1::{ListHistoryRequest, ListHistoryResponse};
 
 use super::{
@@ -10,9 +9,12 @@ use super::{
     show,
 };
 
+use crate::names;
+
 #[derive(Debug, Args)]
 pub(super) struct HistoryArgs {
     /// The deployment: PROJECT/NAME, or its UUID.
+    #[arg(add = names::deployments())]
     pub(super) deployment: String,
     /// Number of entries to show, newest first.
     #[arg(short = 'n', long, value_name = "NUMBER", default_value_t = 20)]
@@ -33,7 +35,7 @@ pub(super) async fn run(args: HistoryArgs, session: &CliSession) -> Result<(), D
             page_size: i32::try_from(remaining).map_or(MAX_PAGE_SIZE, |it| it.min(MAX_PAGE_SIZE)),
             page_token,
         };
-        let page = unary(client.list_history(request)).await?;
+        let page = read::read(client.list_history(request)).await?;
         remaining = remaining.saturating_sub(u32::try_from(page.entries.len()).unwrap_or(u32::MAX));
         all.entries.extend(page.entries);
         page_token = page.next_page_token;
@@ -44,7 +46,7 @@ pub(super) async fn run(args: HistoryArgs, session: &CliSession) -> Result<(), D
     // Scripts can go on from there with the API.
     all.next_page_token = page_token;
     let revisions = read::revision_names(&mut client, &args.deployment).await?;
-    session.show("ListHistoryResponse", &all, |style| {
+    session.show_numbered("ListHistoryResponse", &all, &revisions, |style| {
         show::history(&all.entries, &revisions, style)
     })
 }

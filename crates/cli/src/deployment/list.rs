@@ -6,12 +6,12 @@ use viridian_proto::v1::{
 };
 
 use super::{CliSession, DeploymentError, read, show};
-use crate::enum_names;
+use crate::{enum_names, names};
 
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
     /// Show only deployments of this project.
-    #[arg(long)]
+    #[arg(long, add = names::projects())]
     project: Option<String>,
     /// Show only deployments in this lifecycle, like deploying; may be repeated
     /// [default: all but destroyed].
@@ -27,7 +27,7 @@ pub(super) struct ListArgs {
     availabilities: Vec<DeploymentAvailability>,
     /// Show only deployments whose labels match all conditions, like tier=web,
     /// tier!=db, tier in (web,db), tier, or !tier, separated by commas.
-    #[arg(long)]
+    #[arg(short = 'l', long)]
     selector: Option<String>,
 }
 

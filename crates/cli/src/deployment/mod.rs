@@ -18,6 +18,7 @@ pub(crate) mod session;
 mod settings;
 pub(crate) mod show;
 mod spec;
+mod spec_change;
 mod wait;
 
 mod abort;
@@ -35,6 +36,9 @@ mod resume;
 mod revisions;
 mod rollback;
 mod routes;
+mod scale;
+mod status;
+mod traffic;
 mod update;
 mod watch;
 
@@ -78,15 +82,23 @@ enum DeploymentVerb {
     Get(get::GetArgs),
     /// List deployments, oldest first.
     List(list::ListArgs),
+    /// Show the status of a deployment on one line, with an exit code for scripts.
+    ///
+    /// 0: it serves as asked. 1: it does not, or not yet, or its last rollout went back.
+    /// 3: it goes no further until someone acts, as at a manual gate.
+    Status(status::StatusArgs),
     /// Follow a deployment: a live view on a terminal, else a line for each change.
     ///
     /// The live view has keys to promote, abort, pause and roll back. Each asks first.
     Watch(watch::WatchArgs),
     /// Deploy a revision: a new one, or an existing one.
     ///
-    /// The new routes start without traffic (blue-green), or replace the old ones step
-    /// by step (rolling).
+    /// A new one has what the flags name, and else what the serving one has. The new
+    /// routes start without traffic (blue-green), or replace the old ones step by step
+    /// (rolling).
     Activate(activate::ActivateArgs),
+    /// Change the number of replicas.
+    Scale(scale::ScaleArgs),
     /// Switch all traffic to the revision that is being deployed.
     ///
     /// Fails if not all its routes are ready. Asks for confirmation on a terminal.
@@ -94,7 +106,9 @@ enum DeploymentVerb {
     /// Abort the rollout: the current revision keeps serving.
     Abort(abort::AbortArgs),
     /// Return to an earlier revision: instantly while its routes are retained, else by
-    /// deploying it again.
+    /// deploying it again. During a rollout, give the rollout up.
+    ///
+    /// Asks for confirmation on a terminal.
     Rollback(rollback::RollbackArgs),
     /// Pause the rollout and its deadlines.
     Pause(pause::PauseArgs),
@@ -108,18 +122,26 @@ enum DeploymentVerb {
     Routes(routes::RoutesArgs),
     /// List the revisions of a deployment, newest first.
     Revisions(revisions::RevisionsArgs),
+    /// Show the traffic table of a deployment: the routes that get requests.
+    ///
+    /// The table is for callers with the role proxy.
+    Traffic(traffic::TrafficArgs),
 }
 
 /// Runs the command.
 pub(crate) fn run(args: DeploymentArgs) -> Result<ExitCode, DeploymentError> {
     let session = CliSession::new(args.server, args.output);
     let about = args.verb.deployment();
+    let run = async {
+        match dispatch(args.verb, &session).await {
+            Ok(()) => Ok(ExitCode::SUCCESS),
+            Err(error) => Err(session.diagnosed(error).await.about(about)),
+        }
+    };
     runtime::single_threaded()
         .map_err(DeploymentError::Runtime)?
         // Boxed: one future for all commands is large for the stack.
-        .block_on(Box::pin(dispatch(args.verb, &session)))
-        .map_err(|error| error.about(about))?;
-    Ok(ExitCode::SUCCESS)
+        .block_on(Box::pin(run))
 }
 
 async fn dispatch(verb: DeploymentVerb, session: &CliSession) -> Result<(), DeploymentError> {
@@ -130,6 +152,9 @@ async fn dispatch(verb: DeploymentVerb, session: &CliSession) -> Result<(), Depl
         DeploymentVerb::Update(args) => update::run(*args, session).await,
         DeploymentVerb::Get(args) => get::run(args, session).await,
         DeploymentVerb::List(args) => list::run(args, session).await,
+        DeploymentVerb::Status(args) => status::run(args, session).await,
+        DeploymentVerb::Scale(args) => scale::run(args, session).await,
+        DeploymentVerb::Traffic(args) => traffic::run(args, session).await,
         DeploymentVerb::Watch(args) => watch::run(args, session).await,
         DeploymentVerb::Activate(args) => activate::run(args, session).await,
         DeploymentVerb::Promote(args) => promote::run(args, session).await,
@@ -154,6 +179,9 @@ impl DeploymentVerb {
             Self::Apply(_) | Self::List(_) => return None,
             Self::Export(args) => args.deployment.clone(),
             Self::Update(args) => args.deployment.clone(),
+            Self::Status(args) => args.deployment.clone(),
+            Self::Scale(args) => args.deployment.clone(),
+            Self::Traffic(args) => args.deployment.clone(),
             Self::Watch(args) => args.deployment.clone(),
             Self::Activate(args) => args.deployment.clone(),
             Self::Promote(args) => args.deployment.clone(),

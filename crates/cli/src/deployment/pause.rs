@@ -4,9 +4,12 @@ use clap::Args;
 
 use super::{CliSession, DeploymentError, calls, change::ChangeArgs};
 
+use crate::names;
+
 #[derive(Debug, Args)]
 pub(super) struct PauseArgs {
     /// The deployment: PROJECT/NAME, or its UUID.
+    #[arg(add = names::deployments())]
     pub(super) deployment: String,
     #[command(flatten)]
     change: ChangeArgs,

@@ -121,6 +121,28 @@ pub(crate) struct MixedStrategiesError;
 struct ReplicaAmountError;
 
 impl PolicyArgs {
+    /// The strategy that flags imply without naming it, by the name of --strategy, and
+    /// those flags.
+    pub(super) fn implied_strategy(&self) -> Option<(&'static str, Vec<String>)> {
+        if self.strategy.is_some() {
+            return None;
+        }
+        let flags = |settings: Map<String, Value>| {
+            let names = settings
+                .keys()
+                .map(|name| format!("--{}", name.replace('_', "-")));
+            names.collect::<Vec<_>>()
+        };
+        let (blue_green, rolling) = (flags(self.blue_green()), flags(self.rolling()));
+        if !rolling.is_empty() {
+            Some(("rolling", rolling))
+        } else if !blue_green.is_empty() {
+            Some(("blue-green", blue_green))
+        } else {
+            None
+        }
+    }
+
     /// The settings of the given flags, in the form of a settings file.
     pub(super) fn into_tree(self) -> Result<Map<String, Value>, MixedStrategiesError> {
         let mut policy = Map::new();
@@ -264,6 +286,25 @@ mod tests {
             policy("x --strategy rolling"),
             Ok(json!({"rolling_update": {}}))
         );
+    }
+
+    #[test]
+    fn b4_a_strategy_that_is_not_named_is_told_apart() {
+        let implied = |line: &str| {
+            let args = Line::try_parse_from(line.split_whitespace()).expect(line);
+            args.policy.implied_strategy()
+        };
+        let flags = |names: &[&str]| names.iter().map(|&it| it.to_owned()).collect::<Vec<_>>();
+        assert_eq!(
+            implied("x --max-unavailable 1 --max-surge 0"),
+            Some(("rolling", flags(&["--max-surge", "--max-unavailable"])))
+        );
+        assert_eq!(
+            implied("x --auto-promote"),
+            Some(("blue-green", flags(&["--auto-promote"])))
+        );
+        assert_eq!(implied("x --strategy rolling --max-surge 1"), None);
+        assert_eq!(implied("x --drain-grace 1s"), None);
     }
 
     #[test]

@@ -13,15 +13,16 @@ use super::{
     show::{self, OutputStyle, RevisionNames},
     wait::WaitArgs,
 };
-use crate::{enum_names::qualified_name, table::counted};
+use crate::{enum_names::qualified_name, names, table::counted};
 
 #[derive(Debug, Args)]
 pub(super) struct PromoteArgs {
     /// The deployment: PROJECT/NAME, or its UUID.
+    #[arg(add = names::deployments())]
     pub(super) deployment: String,
     /// Fail unless this revision is being deployed: its number or UUID [default: the
     /// revision that is being deployed now].
-    #[arg(long, value_name = "REVISION")]
+    #[arg(long, value_name = "REVISION", add = names::revisions())]
     expected_revision: Option<String>,
     /// Show what the promotion would do or what blocks it, and change nothing.
     #[arg(long)]
@@ -49,14 +50,16 @@ pub(super) async fn run(args: PromoteArgs, session: &CliSession) -> Result<(), D
         confirm_revision(&mut client, &mut request, args.yes).await?;
     }
     let mut reply = unary(client.promote_deployment(request)).await?;
-    if args.wait.is_requested() && !args.dry_run {
-        let promoted = reply.deployment.ok_or(DeploymentError::EmptyReply)?;
-        // The reply describes the state after the switch: the current revision is the promoted one.
-        let goal = WaitGoal::Serves(promoted.current_revision_id.clone());
-        let deployment = session.wait_for(&promoted, &args.wait, &goal);
-        reply.deployment = Some(deployment.await?);
+    if args.dry_run {
+        return show(&mut client, session, &reply, true).await;
     }
-    show(&mut client, session, &reply, args.dry_run).await
+    let promoted = reply.deployment.take().ok_or(DeploymentError::EmptyReply)?;
+    // The reply describes the state after the switch: the current revision is the promoted one.
+    let goal = WaitGoal::Serves(promoted.current_revision_id.clone());
+    let end = session.wait_if_asked(promoted, &args.wait, &goal).await?;
+    reply.deployment = Some(end.deployment.clone());
+    show(&mut client, session, &reply, false).await?;
+    session.check_end(&mut client, end).await
 }
 
 /// Sets the expected revision to the one that is being deployed now, so that no other one

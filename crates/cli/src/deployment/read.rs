@@ -1,6 +1,7 @@
 //! Reads that several commands make.
 
-use viridian_client::{AuthChannel, CallError, unary};
+use tonic::{Response, Status};
+use viridian_client::{AuthChannel, unary};
 use viridian_proto::v1::{
     Deployment, GetDeploymentRequest, GetRevisionRequest, HistoryEntry, ListDeploymentsRequest,
     ListHistoryRequest, ListRevisionsRequest, ListRoutesRequest, Revision, Route,
@@ -20,7 +21,7 @@ pub(crate) async fn deployment(
     let request = GetDeploymentRequest {
         deployment: reference.to_owned(),
     };
-    let reply = unary(client.get_deployment(request)).await?;
+    let reply = read(client.get_deployment(request)).await?;
     reply.deployment.ok_or(DeploymentError::EmptyReply)
 }
 
@@ -28,14 +29,14 @@ pub(crate) async fn deployment(
 pub(crate) async fn deployments(
     client: &mut DeploymentClient,
     request: ListDeploymentsRequest,
-) -> Result<Vec<Deployment>, CallError> {
+) -> Result<Vec<Deployment>, DeploymentError> {
     every_page(async |page_token| {
         let request = ListDeploymentsRequest {
             page_size: MAX_PAGE_SIZE,
             page_token,
             ..request.clone()
         };
-        let page = unary(client.list_deployments(request)).await?;
+        let page = read(client.list_deployments(request)).await?;
         Ok((page.deployments, page.next_page_token))
     })
     .await
@@ -45,14 +46,14 @@ pub(crate) async fn deployments(
 pub(super) async fn revisions(
     client: &mut DeploymentClient,
     reference: &str,
-) -> Result<Vec<Revision>, CallError> {
+) -> Result<Vec<Revision>, DeploymentError> {
     every_page(async |page_token| {
         let request = ListRevisionsRequest {
             deployment: reference.to_owned(),
             page_size: MAX_PAGE_SIZE,
             page_token,
         };
-        let page = unary(client.list_revisions(request)).await?;
+        let page = read(client.list_revisions(request)).await?;
         Ok((page.revisions, page.next_page_token))
     })
     .await
@@ -68,7 +69,7 @@ pub(super) async fn revision(
         deployment: deployment.to_owned(),
         revision: revision.to_owned(),
     };
-    let reply = unary(client.get_revision(request)).await?;
+    let reply = read(client.get_revision(request)).await?;
     reply.revision.ok_or(DeploymentError::EmptyReply)
 }
 
@@ -76,7 +77,7 @@ pub(super) async fn revision(
 pub(super) async fn revision_names(
     client: &mut DeploymentClient,
     reference: &str,
-) -> Result<RevisionNames, CallError> {
+) -> Result<RevisionNames, DeploymentError> {
     Ok(RevisionNames::new(&revisions(client, reference).await?))
 }
 
@@ -84,14 +85,14 @@ pub(super) async fn revision_names(
 pub(super) async fn routes(
     client: &mut DeploymentClient,
     request: ListRoutesRequest,
-) -> Result<Vec<Route>, CallError> {
+) -> Result<Vec<Route>, DeploymentError> {
     every_page(async |page_token| {
         let request = ListRoutesRequest {
             page_size: MAX_PAGE_SIZE,
             page_token,
             ..request.clone()
         };
-        let page = unary(client.list_routes(request)).await?;
+        let page = read(client.list_routes(request)).await?;
         Ok((page.routes, page.next_page_token))
     })
     .await
@@ -102,19 +103,26 @@ pub(super) async fn history(
     client: &mut DeploymentClient,
     reference: &str,
     count: i32,
-) -> Result<Vec<HistoryEntry>, CallError> {
+) -> Result<Vec<HistoryEntry>, DeploymentError> {
     let request = ListHistoryRequest {
         deployment: reference.to_owned(),
         page_size: count,
         ..ListHistoryRequest::default()
     };
-    Ok(unary(client.list_history(request)).await?.entries)
+    Ok(read(client.list_history(request)).await?.entries)
+}
+
+/// The reply of a call that only reads.
+pub(super) async fn read<T>(
+    call: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<T, DeploymentError> {
+    unary(call).await.map_err(DeploymentError::Read)
 }
 
 /// The items of all pages. `page` reads the page of a token, and returns the next token.
 async fn every_page<T>(
-    mut page: impl AsyncFnMut(String) -> Result<(Vec<T>, String), CallError>,
-) -> Result<Vec<T>, CallError> {
+    mut page: impl AsyncFnMut(String) -> Result<(Vec<T>, String), DeploymentError>,
+) -> Result<Vec<T>, DeploymentError> {
     // Pages are read one after the other, since each token comes with the page before.
     let mut all = Vec::new();
     let mut token = String::new();

@@ -5,9 +5,12 @@ use viridian_proto::v1::ListRevisionsResponse;
 
 use super::{CliSession, DeploymentError, read, show};
 
+use crate::names;
+
 #[derive(Debug, Args)]
 pub(super) struct RevisionsArgs {
     /// The deployment: PROJECT/NAME, or its UUID.
+    #[arg(add = names::deployments())]
     pub(super) deployment: String,
 }
 

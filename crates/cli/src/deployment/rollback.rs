@@ -7,13 +7,15 @@ use super::{
     CliSession, DeploymentError, calls, change::ChangeArgs, session::DeploymentReply,
     wait::WaitArgs,
 };
+use crate::names;
 
 #[derive(Debug, Args)]
 pub(super) struct RollbackArgs {
     /// The deployment: PROJECT/NAME, or its UUID.
+    #[arg(add = names::deployments())]
     pub(super) deployment: String,
     /// Revision to roll back to: its number or UUID [default: the previous one].
-    #[arg(long)]
+    #[arg(long, add = names::revisions())]
     revision: Option<String>,
     #[command(flatten)]
     change: ChangeArgs,
@@ -25,22 +27,19 @@ pub(super) async fn run(args: RollbackArgs, session: &CliSession) -> Result<(), 
     let mut client = session.connect().await?;
     let revision = args.revision.unwrap_or_default();
     let mut reply = calls::roll_back(&mut client, args.deployment, revision, args.change).await?;
-    let deployment = reply.deployment.ok_or(DeploymentError::EmptyReply)?;
-    let deployment = if args.wait.is_requested() {
-        let goal = WaitGoal::of_activation(&deployment);
-        session.wait_for(&deployment, &args.wait, &goal).await?
-    } else {
-        deployment
-    };
+    let deployment = reply.deployment.take().ok_or(DeploymentError::EmptyReply)?;
+    let goal = WaitGoal::of_activation(&deployment);
+    let end = session.wait_if_asked(deployment, &args.wait, &goal).await?;
     // The output shows the deployment as it is after the wait.
-    reply.deployment = Some(deployment.clone());
+    reply.deployment = Some(end.deployment.clone());
     let reply = DeploymentReply {
         message: "RollbackDeploymentResponse",
         reply: &reply,
-        deployment: &deployment,
+        deployment: &end.deployment,
         headline: headline(reply.instant),
     };
-    session.show_reply(&mut client, &reply).await
+    session.show_reply(&mut client, &reply).await?;
+    session.check_end(&mut client, end).await
 }
 
 fn headline(instant: bool) -> &'static str {

@@ -4,14 +4,15 @@ use clap::Args;
 use viridian_proto::v1::{ListRoutesRequest, ListRoutesResponse, RouteStatus};
 
 use super::{CliSession, DeploymentError, read, show};
-use crate::enum_names;
+use crate::{enum_names, names};
 
 #[derive(Debug, Args)]
 pub(super) struct RoutesArgs {
     /// The deployment: PROJECT/NAME, or its UUID.
+    #[arg(add = names::deployments())]
     pub(super) deployment: String,
     /// Show only routes of this revision: its number or UUID.
-    #[arg(long)]
+    #[arg(long, add = names::revisions())]
     revision: Option<String>,
     /// Show only routes with this status, like running; may be repeated [default: all
     /// but terminated].
@@ -47,7 +48,7 @@ pub(super) async fn run(args: RoutesArgs, session: &CliSession) -> Result<(), De
     };
     let deployment = read::deployment(&mut client, &args.deployment).await?;
     let revisions = read::revision_names(&mut client, &deployment.id).await?;
-    session.show("ListRoutesResponse", &all, |style| {
+    session.show_numbered("ListRoutesResponse", &all, &revisions, |style| {
         show::routes(&deployment, &all.routes, &revisions, style)
     })
 }

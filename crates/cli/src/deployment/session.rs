@@ -1,13 +1,13 @@
 //! What all commands share: the server, and the output of results.
 
 use serde::Serialize;
-use viridian_client::{CallError, DeploymentWatcher, ReconnectPolicy};
-use viridian_proto::v1::Deployment;
+use viridian_client::{AuthChannel, CallError, DeploymentWatcher, ReconnectPolicy};
+use viridian_proto::v1::{Deployment, traffic_service_client::TrafficServiceClient};
 
 use super::{
     DeploymentError,
     read::{self, DeploymentClient},
-    show::{self, OutputStyle},
+    show::{self, OutputStyle, RevisionNames},
 };
 use crate::{
     output::{self, OutputError, OutputFormat},
@@ -21,6 +21,9 @@ pub(crate) struct CliSession {
     pub(super) format: OutputFormat,
     pub(super) style: OutputStyle,
 }
+
+/// The client of the service for proxies.
+type TrafficClient = TrafficServiceClient<AuthChannel>;
 
 /// A reply that contains a deployment.
 pub(super) struct DeploymentReply<'a, M> {
@@ -42,8 +45,22 @@ impl CliSession {
     }
 
     pub(crate) async fn connect(&self) -> Result<DeploymentClient, DeploymentError> {
+        Ok(DeploymentClient::new(self.channel().await?))
+    }
+
+    /// A client of the service for proxies.
+    pub(super) async fn connect_traffic(&self) -> Result<TrafficClient, DeploymentError> {
+        Ok(TrafficClient::new(self.channel().await?))
+    }
+
+    async fn channel(&self) -> Result<AuthChannel, DeploymentError> {
         let channel = self.server.target()?.connect().await;
-        Ok(DeploymentClient::new(channel.map_err(CallError::from)?))
+        Ok(channel.map_err(CallError::from)?)
+    }
+
+    /// Finds the cause of a failure, by one more connection.
+    pub(crate) async fn diagnosed(&self, error: DeploymentError) -> DeploymentError {
+        error.diagnosed(&self.server).await
     }
 
     /// Follows a deployment: its UUID, or `PROJECT/NAME`.
@@ -100,6 +117,20 @@ impl CliSession {
         table: impl FnOnce(OutputStyle) -> String,
     ) -> Result<(), DeploymentError> {
         let text = output::message(self.format, name, message)?;
+        write(&text.unwrap_or_else(|| table(self.style)))
+    }
+
+    /// Prints a message that names revisions: by id and number as JSON or YAML, or else a
+    /// table.
+    pub(super) fn show_numbered<M: prost::Message>(
+        &self,
+        name: &str,
+        message: &M,
+        revisions: &RevisionNames,
+        table: impl FnOnce(OutputStyle) -> String,
+    ) -> Result<(), DeploymentError> {
+        let number = |id: &str| revisions.number_of(id);
+        let text = output::message_with_numbers(self.format, name, message, number)?;
         write(&text.unwrap_or_else(|| table(self.style)))
     }
 

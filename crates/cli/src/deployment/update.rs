@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use clap::Args;
 use serde_json::{Map, Value};
 use viridian_client::{WaitGoal, unary};
-use viridian_proto::v1::{Deployment, UpdateDeploymentRequest};
+use viridian_proto::v1::{Deployment, UpdateDeploymentRequest, deployment_policy::Strategy};
 
 use super::{
     CliSession, DeploymentError,
@@ -16,11 +16,12 @@ use super::{
     wait::WaitArgs,
 };
 
-use crate::{enum_names::qualified_name, key_value};
+use crate::{enum_names::qualified_name, key_value, names};
 
 #[derive(Debug, Args)]
 pub(super) struct UpdateArgs {
     /// The deployment: PROJECT/NAME, or its UUID.
+    #[arg(add = names::deployments())]
     pub(super) deployment: String,
     /// Number of replicas of the serving revision.
     #[arg(long, value_name = "NUMBER")]
@@ -48,6 +49,7 @@ pub(super) struct UpdateArgs {
 pub(super) async fn run(mut args: UpdateArgs, session: &CliSession) -> Result<(), DeploymentError> {
     let mut client = session.connect().await?;
     let deployment = read::deployment(&mut client, &args.deployment).await?;
+    refuse_unnamed_strategy(&args.policy, &deployment)?;
     let tree = tree(&mut args, &deployment)?;
     if tree.is_empty() {
         return Err(DeploymentError::NothingNamed);
@@ -79,6 +81,29 @@ pub(super) async fn run(mut args: UpdateArgs, session: &CliSession) -> Result<()
             WaitGoal::Settled
         })
         .await
+}
+
+/// Refuses flags of another strategy than the present one: they would change the strategy,
+/// and with it settings that were not named.
+fn refuse_unnamed_strategy(
+    policy: &PolicyArgs,
+    deployment: &Deployment,
+) -> Result<(), DeploymentError> {
+    let present = deployment.policy.as_ref();
+    let present = match present.and_then(|it| it.strategy.as_ref()) {
+        Some(Strategy::RollingUpdate(_)) => "rolling",
+        Some(Strategy::BlueGreen(_)) => "blue-green",
+        None => return Ok(()),
+    };
+    match policy.implied_strategy() {
+        Some((wanted, flags)) if wanted != present => Err(DeploymentError::StrategyNotNamed {
+            deployment: qualified_name(deployment),
+            present,
+            wanted,
+            flags: flags.join(" "),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// The settings of the flags, in the form of a settings file.

@@ -3,10 +3,17 @@
 use std::{io::Write as _, time::Duration};
 
 use clap::Args;
-use viridian_client::{ReconnectPolicy, WaitError, WaitGoal, WaitOutcome, WatchUpdate, wait_until};
+use viridian_client::{
+    MissReason, NeededAction, ReconnectPolicy, WaitError, WaitGoal, WaitOutcome, WatchUpdate,
+    wait_until,
+};
 use viridian_proto::v1::{Deployment, DeploymentEvent, RolloutOutcome};
 
-use super::{CliSession, DeploymentError, read::DeploymentClient};
+use super::{
+    CliSession, DeploymentError,
+    read::{self, DeploymentClient},
+    show::RevisionNames,
+};
 use crate::{duration, enum_names::qualified_name, signals::StopSignals, table::clean};
 
 mod bar;
@@ -17,10 +24,12 @@ use self::bar::WaitBar;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Wait")]
 pub(super) struct WaitArgs {
-    /// Wait until the change has taken effect, or until someone must promote.
+    /// Wait until the change has taken effect, or until someone must act.
     ///
-    /// Prints progress on stderr. Exits with 1 if the rollout fails. Ctrl-C stops the
-    /// waiting, not the rollout.
+    /// Prints progress on stderr. Exits with 1 and the reason if it does not take effect:
+    /// the rollout went back, or nothing moves for the policy's progress deadline. Exits
+    /// with 3 where someone has to act, as at a manual gate. Ctrl-C stops the waiting,
+    /// not the rollout.
     #[arg(long)]
     wait: bool,
     /// Stop waiting after this time, with exit code 1 [default: wait for ever].
@@ -28,9 +37,30 @@ pub(super) struct WaitArgs {
     timeout: Option<Duration>,
 }
 
-impl WaitArgs {
-    pub(super) fn is_requested(&self) -> bool {
-        self.wait
+/// Where a wait has ended.
+#[derive(Debug)]
+pub(super) struct WaitEnd {
+    pub(super) deployment: Deployment,
+    /// What someone has to do now, if the goal is not reached.
+    action: Option<NeededAction>,
+}
+
+impl WaitEnd {
+    /// The end of no wait.
+    pub(super) fn at_once(deployment: Deployment) -> Self {
+        Self {
+            deployment,
+            action: None,
+        }
+    }
+
+    /// Fails where someone has to act. To be called after the output: what is done so far
+    /// is shown in any case.
+    pub(super) fn check(self, revisions: &RevisionNames) -> Result<(), DeploymentError> {
+        match self.action {
+            Some(action) => Err(action_needed(&self.deployment, action, revisions)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -43,21 +73,49 @@ impl CliSession {
         wait: &WaitArgs,
         goal: impl FnOnce(&Deployment) -> WaitGoal,
     ) -> Result<(), DeploymentError> {
-        let mut deployment = deployment.ok_or(DeploymentError::EmptyReply)?;
-        if wait.wait {
-            let goal = goal(&deployment);
-            deployment = self.wait_for(&deployment, wait, &goal).await?;
-        }
-        self.show_deployment(client, Some(deployment)).await
+        let deployment = deployment.ok_or(DeploymentError::EmptyReply)?;
+        let goal = goal(&deployment);
+        let end = self.wait_if_asked(deployment, wait, &goal).await?;
+        self.show_deployment(client, Some(end.deployment.clone()))
+            .await?;
+        self.check_end(client, end).await
     }
 
-    /// Waits for the goal, and returns the deployment.
-    pub(super) async fn wait_for(
+    /// Waits if --wait was given.
+    pub(super) async fn wait_if_asked(
+        &self,
+        deployment: Deployment,
+        wait: &WaitArgs,
+        goal: &WaitGoal,
+    ) -> Result<WaitEnd, DeploymentError> {
+        if wait.wait {
+            self.wait_for(&deployment, wait, goal).await
+        } else {
+            Ok(WaitEnd::at_once(deployment))
+        }
+    }
+
+    /// Fails where someone has to act, after the output.
+    pub(super) async fn check_end(
+        &self,
+        client: &mut DeploymentClient,
+        end: WaitEnd,
+    ) -> Result<(), DeploymentError> {
+        if end.action.is_none() {
+            return Ok(());
+        }
+        // Without names the sentence has ids.
+        let revisions = read::revision_names(client, &end.deployment.id).await;
+        end.check(&revisions.unwrap_or_default())
+    }
+
+    /// Waits for the goal, or until someone has to act.
+    async fn wait_for(
         &self,
         from: &Deployment,
         wait: &WaitArgs,
         goal: &WaitGoal,
-    ) -> Result<Deployment, DeploymentError> {
+    ) -> Result<WaitEnd, DeploymentError> {
         let mut signals = StopSignals::listen().map_err(DeploymentError::Runtime)?;
         // By id: after a deletion, another deployment may take the name.
         let mut watch = self.watch(&from.id, ReconnectPolicy::TRANSIENT)?;
@@ -77,20 +135,76 @@ impl CliSession {
         bar.close();
         let name = qualified_name(from);
         match ended {
-            // The gate is a success: the rest is the decision of a person.
-            Ok(Ok(WaitOutcome::Reached(deployment) | WaitOutcome::AtGate(deployment))) => {
-                Ok(deployment)
-            }
+            Ok(Ok(WaitOutcome::Reached(deployment))) => Ok(WaitEnd::at_once(deployment)),
+            Ok(Ok(WaitOutcome::ActionNeeded(action, deployment))) => Ok(WaitEnd {
+                deployment,
+                action: Some(action),
+            }),
             Ok(Err(WaitError::Missed { reason, deployment })) => {
-                let why = why(&deployment);
-                Err(not_reached(name, goal, format!("{reason}{why}")))
+                Err(not_reached(name, goal, missed(&deployment, reason)))
             }
-            Ok(Err(error @ WaitError::TimedOut { .. })) => {
-                Err(not_reached(name, goal, error.to_string()))
+            Ok(Err(WaitError::TimedOut { limit })) => {
+                let reason = format!("{}, and the rollout goes on", timed_out(limit));
+                Err(not_reached(name, goal, reason))
             }
-            Ok(Err(WaitError::Watch(error))) => Err(stopped_waiting(&name, error.into())),
+            Ok(Err(WaitError::Watch(error))) => {
+                Err(stopped_waiting(&name, DeploymentError::Read(error)))
+            }
             Err(error) => Err(stopped_waiting(&name, error)),
         }
+    }
+}
+
+/// What someone has to do, what serves until then, and the command for it.
+fn action_needed(
+    deployment: &Deployment,
+    action: NeededAction,
+    revisions: &RevisionNames,
+) -> DeploymentError {
+    let name = qualified_name(deployment);
+    let serving = match (action, deployment.current_revision_id.as_str()) {
+        (_, "") => String::new(),
+        (_, current) => format!("; revision {} serves until then", revisions.name(current)),
+    };
+    DeploymentError::ActionNeeded {
+        action,
+        serving,
+        command: action_command(action, &name),
+        deployment: name,
+    }
+}
+
+/// The command that does what is needed.
+pub(super) fn action_command(action: NeededAction, deployment: &str) -> String {
+    let (verb, rest) = match action {
+        NeededAction::Promote => ("promote", ""),
+        NeededAction::Resume => ("resume", ""),
+        NeededAction::AddReplicas => ("scale", " REPLICAS"),
+        NeededAction::ActivateRevision => ("activate", " --image IMAGE"),
+    };
+    format!("viridian deployment {verb} {deployment}{rest}")
+}
+
+pub(super) fn timed_out(limit: Duration) -> String {
+    format!("timed out after {}", duration::to_words(limit))
+}
+
+/// Why the goal was missed, with what the server says of it.
+pub(super) fn missed(deployment: &Deployment, reason: MissReason) -> String {
+    match reason {
+        MissReason::RolledBack | MissReason::NeverReady => {
+            format!("{reason}{}", why(deployment))
+        }
+        MissReason::NoProgress(limit) => {
+            let blockers = deployment.blockers.iter();
+            let blockers: Vec<_> = blockers.map(|it| clean(&it.message)).collect();
+            let limit = duration::to_words(limit);
+            match blockers.join("; ") {
+                text if text.is_empty() => format!("there was no progress for {limit}"),
+                text => format!("there was no progress for {limit}: {text}"),
+            }
+        }
+        _ => reason.to_string(),
     }
 }
 

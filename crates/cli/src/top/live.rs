@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::{MissedTickBehavior, interval};
-use viridian_proto::v1::Deployment;
+use viridian_proto::v1::{Deployment, ListDeploymentsRequest};
 
 use super::{
     read_in_progress,
@@ -20,7 +20,7 @@ use crate::{
 /// and says so: the channel reconnects by itself.
 pub(super) async fn run(
     client: &DeploymentClient,
-    project: &str,
+    selection: &ListDeploymentsRequest,
     period: Duration,
     deployments: Vec<Deployment>,
 ) -> Result<(), DeploymentError> {
@@ -34,7 +34,7 @@ pub(super) async fn run(
     // When the process was stopped for a while, there is no burst of the missed redraws.
     redraw.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut screen = TerminalScreen::open().map_err(DeploymentError::Draw)?;
-    let mut reading = Box::pin(read_after(client.clone(), project, period));
+    let mut reading = Box::pin(read_after(client.clone(), selection, period));
     loop {
         screen
             .draw(|frame| render(frame, &model, Timestamp::now()))
@@ -42,7 +42,7 @@ pub(super) async fn run(
         tokio::select! {
             result = &mut reading => {
                 // The next read starts when this one has ended: a slow server never has two.
-                reading = Box::pin(read_after(client.clone(), project, period));
+                reading = Box::pin(read_after(client.clone(), selection, period));
                 match result {
                     Ok(deployments) => {
                         model.deployments = deployments;
@@ -65,11 +65,11 @@ pub(super) async fn run(
 
 async fn read_after(
     mut client: DeploymentClient,
-    project: &str,
+    selection: &ListDeploymentsRequest,
     period: Duration,
 ) -> Result<Vec<Deployment>, DeploymentError> {
     tokio::time::sleep(period).await;
-    read_in_progress(&mut client, project).await
+    read_in_progress(&mut client, selection).await
 }
 
 /// How often ages and countdowns are redrawn.

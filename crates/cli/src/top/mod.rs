@@ -14,7 +14,7 @@ use crate::{
         read::{self, DeploymentClient},
         show,
     },
-    duration,
+    duration, names,
     output::OutputFormat,
     runtime, screen,
     server_args::ServerArgs,
@@ -27,8 +27,11 @@ mod render;
 #[derive(Debug, Args)]
 pub(crate) struct TopArgs {
     /// Show only deployments of this project.
-    #[arg(long)]
+    #[arg(long, add = names::projects())]
     project: Option<String>,
+    /// Show only deployments whose labels match all conditions, as in `deployment list`.
+    #[arg(short = 'l', long)]
+    selector: Option<String>,
     /// How often to update the live table. At least 200ms.
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "2s")]
     interval: Duration,
@@ -54,12 +57,19 @@ async fn watch(args: TopArgs) -> Result<(), DeploymentError> {
     let is_live = args.output == OutputFormat::Table && !args.once && screen::is_live();
     let session = CliSession::new(args.server, args.output);
     let mut client = session.connect().await?;
-    let project = args.project.unwrap_or_default();
+    let selection = ListDeploymentsRequest {
+        project: args.project.unwrap_or_default(),
+        label_selector: args.selector.unwrap_or_default(),
+        ..ListDeploymentsRequest::default()
+    };
     // Read before the screen opens: the first failure is an ordinary error.
-    let deployments = read_in_progress(&mut client, &project).await?;
+    let deployments = match read_in_progress(&mut client, &selection).await {
+        Ok(deployments) => deployments,
+        Err(error) => return Err(session.diagnosed(error).await),
+    };
     if is_live {
         let interval = args.interval.max(MIN_INTERVAL);
-        return live::run(&client, &project, interval, deployments).await;
+        return live::run(&client, &selection, interval, deployments).await;
     }
     let all = ListDeploymentsResponse {
         deployments,
@@ -70,24 +80,22 @@ async fn watch(args: TopArgs) -> Result<(), DeploymentError> {
     })
 }
 
-/// The deployments in progress and those that serve badly, oldest first.
+/// The deployments in progress and those that serve badly, which come first.
 async fn read_in_progress(
     client: &mut DeploymentClient,
-    project: &str,
+    selection: &ListDeploymentsRequest,
 ) -> Result<Vec<Deployment>, DeploymentError> {
     use DeploymentAvailability::{Degraded, Unavailable};
     use DeploymentLifecycle::{Deploying, Destroying, Pending, Ready};
     let moving = ListDeploymentsRequest {
-        project: project.to_owned(),
         lifecycles: [Pending, Deploying, Destroying].map(i32::from).to_vec(),
-        ..ListDeploymentsRequest::default()
+        ..selection.clone()
     };
     // Those that are READY and serve well are nearly all: they are not read.
     let serving_badly = ListDeploymentsRequest {
-        project: project.to_owned(),
         lifecycles: vec![Ready.into()],
         availabilities: [Degraded, Unavailable].map(i32::from).to_vec(),
-        ..ListDeploymentsRequest::default()
+        ..selection.clone()
     };
     let mut deployments = read::deployments(client, moving).await?;
     deployments.extend(read::deployments(client, serving_badly).await?);

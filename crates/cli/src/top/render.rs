@@ -3,15 +3,14 @@
 use jiff::Timestamp;
 use ratatui::{
     Frame,
-    layout::{Constraint, Layout},
+    layout::{Constraint, Layout, Rect},
     style::{Color, Style, Stylize as _},
-    text::Line,
-    widgets::{Row, Table},
+    text::{Line, Text},
 };
-use viridian_proto::v1::{Deployment, DeploymentLifecycle};
+use viridian_proto::v1::{Deployment, DeploymentLifecycle, DeploymentSubStep};
 
 use crate::{
-    deployment::show::{InProgress, OutputStyle},
+    deployment::show::{OutputStyle, in_progress_table},
     enum_names::serves_badly,
     table::{clean, counted},
 };
@@ -35,23 +34,13 @@ impl TopModel {
 
 /// Draws the table.
 pub(super) fn render(frame: &mut Frame<'_>, model: &TopModel, now: Timestamp) {
-    // ratatui colours the cells: escape codes inside them would be drawn as text.
-    let style = OutputStyle {
-        coloured: false,
-        now,
-    };
-    let rows = model
-        .deployments
-        .iter()
-        .map(|it| InProgress::new(it, style));
-    let rows: Vec<_> = rows.collect();
     let [top, middle, bottom] = Layout::vertical([
         Constraint::Length(1),
         Constraint::Min(0),
         Constraint::Length(1),
     ])
     .areas(frame.area());
-    let title = match (rows.len(), &model.error) {
+    let title = match (model.deployments.len(), &model.error) {
         (_, Some(error)) => Line::from(format!("cannot update: {}", clean(error)))
             .red()
             .bold(),
@@ -59,7 +48,7 @@ pub(super) fn render(frame: &mut Frame<'_>, model: &TopModel, now: Timestamp) {
         (_, None) => Line::from(summary(&model.deployments)).bold(),
     };
     frame.render_widget(title, top);
-    frame.render_widget(table(rows, model.scrolled), middle);
+    frame.render_widget(Text::from(lines(model, now, middle)), middle);
     frame.render_widget(Line::from("↑↓ scroll   q quit").dim(), bottom);
 }
 
@@ -79,38 +68,37 @@ fn summary(deployments: &[Deployment]) -> String {
     }
 }
 
-fn table(rows: Vec<InProgress>, scrolled: usize) -> Table<'static> {
-    let rows: Vec<_> = rows.into_iter().skip(scrolled).collect();
-    let widest = |cell: fn(&InProgress) -> &String, least: &str| {
-        let cells = rows.iter().map(|it| console::measure_text_width(cell(it)));
-        let width = cells.max().unwrap_or_default().max(least.len());
-        Constraint::Length(u16::try_from(width).unwrap_or(u16::MAX))
+/// The header, and the deployments that fit.
+fn lines(model: &TopModel, now: Timestamp, area: Rect) -> Vec<Line<'static>> {
+    if model.deployments.is_empty() {
+        return Vec::new();
+    }
+    // ratatui colours the lines: escape codes inside them would be drawn as text.
+    let style = OutputStyle {
+        coloured: false,
+        now,
+        width: Some(area.width.into()),
     };
-    let widths = [
-        widest(|it| &it.deployment, InProgress::HEADER[0]),
-        widest(|it| &it.state, InProgress::HEADER[1]),
-        Constraint::Length(7),
-        Constraint::Length(9),
-        Constraint::Length(9),
-        Constraint::Length(7),
-        Constraint::Min(10),
-    ];
-    let style = |it: &InProgress| match it.state.as_str() {
-        state if state.contains("AVAILABLE") || state.contains("DEGRADED") => {
-            Style::new().fg(Color::Red)
-        }
-        state if state.contains("ROLLING_BACK") => Style::new().fg(Color::Red),
-        state if state.contains("AWAITING_PROMOTION") => Style::new().fg(Color::Magenta),
-        state if state.contains("DESTROYING") => Style::new().fg(Color::DarkGray),
-        _ => Style::new().fg(Color::Yellow),
-    };
-    let row = |it: InProgress| {
-        let style = style(&it);
-        Row::new(it.cells()).style(style)
-    };
-    Table::new(rows.clone().into_iter().map(row), widths)
-        .header(Row::new(InProgress::HEADER).bold())
-        .column_spacing(2)
+    let table = in_progress_table(&model.deployments, style);
+    let mut lines = table.lines().map(|it| Line::from(it.to_owned()));
+    let header = lines.next().map(Line::bold);
+    let rows = lines.zip(&model.deployments);
+    let rows = rows.map(|(line, deployment)| line.style(row_style(deployment)));
+    header
+        .into_iter()
+        .chain(rows.skip(model.scrolled))
+        .take(area.height.into())
+        .collect()
+}
+
+fn row_style(deployment: &Deployment) -> Style {
+    Style::new().fg(match (deployment.lifecycle(), deployment.sub_step()) {
+        _ if serves_badly(deployment) => Color::Red,
+        (_, DeploymentSubStep::RollingBack) => Color::Red,
+        (_, DeploymentSubStep::AwaitingPromotion) => Color::Magenta,
+        (DeploymentLifecycle::Destroying, _) => Color::DarkGray,
+        _ => Color::Yellow,
+    })
 }
 
 #[cfg(test)]
@@ -145,6 +133,10 @@ mod tests {
         model.error = Some("cannot reach the server".to_owned());
         insta::assert_snapshot!("scrolled", picture(&model, 120, 6));
         insta::assert_snapshot!("nothing", picture(&TopModel::default(), 60, 4));
+        model.error = None;
+        model.scrolled = 0;
+        insta::assert_snapshot!("c7_two_80", picture(&model, 80, 6));
+        insta::assert_snapshot!("c7_two_60", picture(&model, 60, 6));
         for (columns, lines) in [(1, 1), (10, 2), (300, 100)] {
             picture(&model, columns, lines);
         }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tonic::Code;
 use viridian_client::{
-    CallError, DeploymentWatcher, MissReason, ReconnectPolicy, WaitError, WaitGoal, WaitOutcome,
-    unary, wait_until,
+    CallError, DeploymentWatcher, MissReason, NeededAction, ReconnectPolicy, WaitError, WaitGoal,
+    WaitOutcome, unary, wait_until,
 };
 use viridian_proto::v1::{
     AbortDeploymentRequest, ActivateRevisionRequest, BlueGreenSpec, DeleteDeploymentRequest,
@@ -38,7 +38,10 @@ async fn a_rollout_with_a_gate_ends_there() {
     let env = WaitEnv::start().await;
     let goal = env.begin_gated_rollout().await;
     let outcome = env.wait(&goal).await.expect("the gate");
-    assert!(matches!(outcome, WaitOutcome::AtGate(_)), "{outcome:?}");
+    let WaitOutcome::ActionNeeded(action, _) = outcome else {
+        panic!("not at the gate: {outcome:?}");
+    };
+    assert_eq!(action, NeededAction::Promote);
 }
 
 #[tokio::test(flavor = "multi_thread")]

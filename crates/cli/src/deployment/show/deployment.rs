@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     enum_names::{self, qualified_name},
-    table::{clean, key_values, table},
+    table::{TableColumn, clean, key_values, table},
 };
 
 /// One deployment, a line for each fact.
@@ -34,14 +34,14 @@ pub(crate) fn one(
     rows.extend([
         ("Replicas", deployment.target_replicas.to_string()),
         ("Policy", policy(deployment.policy.as_ref())),
-        ("Current", revisions.name(&deployment.current_revision_id)),
+        ("Current", revisions.full(&deployment.current_revision_id)),
         ("Blue", counts(deployment.blue.as_ref())),
     ]);
     if deployment.lifecycle() == DeploymentLifecycle::Deploying {
         rows.extend([
             (
                 "Deploying",
-                revisions.name(&deployment.deploying_revision_id),
+                revisions.full(&deployment.deploying_revision_id),
             ),
             ("Green", counts(deployment.green.as_ref())),
         ]);
@@ -61,7 +61,7 @@ pub(crate) fn one(
         ("Generation", deployment.generation.to_string()),
         ("Id", deployment.id.clone()),
     ]);
-    key_values(rows)
+    key_values(rows, style.width)
 }
 
 /// The timestamps that are set.
@@ -102,7 +102,7 @@ pub(crate) fn many(deployments: &[Deployment], style: OutputStyle) -> String {
     let row = |it: &Deployment| {
         vec![
             qualified_name(it),
-            style.state(it),
+            style.short_state(it),
             ready(it.blue.as_ref(), it.target_replicas),
             match it.lifecycle() {
                 DeploymentLifecycle::Deploying => ready(it.green.as_ref(), it.target_replicas),
@@ -115,8 +115,15 @@ pub(crate) fn many(deployments: &[Deployment], style: OutputStyle) -> String {
         ]
     };
     table(
-        &["DEPLOYMENT", "STATE", "BLUE", "GREEN", "WAITS FOR"],
+        &[
+            TableColumn::name("DEPLOYMENT", MIN_NAME_WIDTH),
+            TableColumn::whole("STATE"),
+            TableColumn::whole("BLUE"),
+            TableColumn::whole("GREEN"),
+            TableColumn::text("WAITS FOR", MIN_TEXT_WIDTH),
+        ],
         deployments.iter().map(row).collect(),
+        style.width,
     )
 }
 
@@ -131,6 +138,28 @@ pub(crate) fn change(deployment: &Deployment) -> String {
     );
     if deployment.lifecycle() == DeploymentLifecycle::Deploying {
         text += &format!(", green {}", ready(deployment.green.as_ref(), target));
+    }
+    if let Some(first) = deployment.blockers.first() {
+        text += &format!(": {}", clean(&first.message));
+    }
+    text
+}
+
+/// The same with the numbers of the revisions instead of their colours.
+pub(crate) fn change_with_revisions(deployment: &Deployment) -> String {
+    let target = deployment.target_replicas;
+    let mut text = format!(
+        "{}{}",
+        enum_names::state(deployment),
+        enum_names::state_remarks(deployment)
+    );
+    for (number, counts) in [
+        (deployment.current_revision_number, &deployment.blue),
+        (deployment.deploying_revision_number, &deployment.green),
+    ] {
+        if number > 0 {
+            text += &format!(", revision {number} {}", ready(counts.as_ref(), target));
+        }
     }
     if let Some(first) = deployment.blockers.first() {
         text += &format!(": {}", clean(&first.message));
@@ -194,14 +223,21 @@ fn counts(counts: Option<&ReplicaCounts>) -> String {
     words.join(", ")
 }
 
+/// A moment with its date and zone: `2026-01-01 21:44:57 UTC`. Without the fraction, which
+/// people do not need here. JSON and YAML have it.
 fn time(at: &Timestamp) -> String {
-    // Without the fraction, which people do not need here. JSON and YAML have it.
-    jiff::Timestamp::new(at.seconds, 0)
-        .map_or_else(|_| "out of range".to_owned(), |it| it.to_string())
+    jiff::Timestamp::new(at.seconds, 0).map_or_else(
+        |_| "out of range".to_owned(),
+        |it| it.strftime("%F %T UTC").to_string(),
+    )
 }
 
 /// The first counts are shown also if they are 0.
 const ALWAYS_SHOWN: usize = 2;
+
+/// On narrow terminals names and sentences are cut down to these widths.
+const MIN_NAME_WIDTH: usize = 12;
+const MIN_TEXT_WIDTH: usize = 10;
 
 #[cfg(test)]
 mod tests {
@@ -273,6 +309,23 @@ mod tests {
         insta::assert_snapshot!("many", plain);
         let coloured = many(&deployments, fixture::coloured());
         assert_eq!(console::strip_ansi_codes(&coloured), plain);
+    }
+
+    #[test]
+    fn c7_a_deployment_and_a_list_fit_80_and_60_columns() {
+        let revisions = RevisionNames::new(&fixture::revisions());
+        let mut deployment = fixture::provisioning();
+        deployment.name = "card-authorization-gateway-eu-1".to_owned();
+        for width in [80, 60] {
+            let style = fixture::narrow(width);
+            let shown = one(&deployment, &revisions, style);
+            insta::assert_snapshot!(format!("one_{width}"), shown);
+            let listed = many(&[deployment.clone(), fixture::at_the_gate()], style);
+            insta::assert_snapshot!(format!("many_{width}"), listed);
+            for line in shown.lines().chain(listed.lines()) {
+                assert!(console::measure_text_width(line) <= width, "{line}");
+            }
+        }
     }
 
     #[test]

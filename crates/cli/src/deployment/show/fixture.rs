@@ -18,6 +18,7 @@ pub(crate) fn plain() -> OutputStyle {
     OutputStyle {
         coloured: false,
         now: now(),
+        width: None,
     }
 }
 
@@ -25,6 +26,15 @@ pub(crate) fn coloured() -> OutputStyle {
     OutputStyle {
         coloured: true,
         now: now(),
+        width: None,
+    }
+}
+
+/// Without colours, on a terminal of this width.
+pub(crate) fn narrow(width: usize) -> OutputStyle {
+    OutputStyle {
+        width: Some(width),
+        ..plain()
     }
 }
 
@@ -44,6 +54,8 @@ pub(crate) fn at_the_gate() -> Deployment {
         name: "cart".to_owned(),
         current_revision_id: "rev-1".to_owned(),
         deploying_revision_id: "rev-2".to_owned(),
+        current_revision_number: 1,
+        deploying_revision_number: 2,
         target_replicas: 3,
         labels: [("team", "a"), ("tier", "web")]
             .map(|(key, value)| (key.to_owned(), value.to_owned()))

@@ -7,7 +7,7 @@ use viridian_proto::v1::{
 use super::{OutputStyle, RevisionNames, age::since};
 use crate::{
     enum_names,
-    table::{clean, table},
+    table::{TableColumn, clean, table},
 };
 
 /// A table of history entries.
@@ -32,9 +32,17 @@ pub(crate) fn history(
     };
     table(
         &[
-            "NO", "AGE", "WHAT", "RESULT", "MOVE", "REVISION", "BY", "WHY",
+            TableColumn::whole("NO"),
+            TableColumn::whole("AGE"),
+            TableColumn::whole("WHAT"),
+            TableColumn::whole("RESULT"),
+            TableColumn::name("MOVE", 14),
+            TableColumn::optional("REVISION"),
+            TableColumn::optional("BY"),
+            TableColumn::text("WHY", 10),
         ],
         entries.iter().map(row).collect(),
+        style.width,
     )
 }
 

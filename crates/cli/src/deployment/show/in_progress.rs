@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     enum_names::{self, qualified_name},
-    table::{clean, table},
+    table::{TableColumn, clean, table},
 };
 
 /// The row of a deployment in progress.
@@ -33,7 +33,7 @@ impl InProgress {
             deployment: qualified_name(deployment),
             state: format!(
                 "{}{}",
-                enum_names::state(deployment),
+                enum_names::short_state(deployment),
                 enum_names::state_remarks(deployment)
             ),
             age: deployment
@@ -86,7 +86,17 @@ pub(crate) fn in_progress_table(deployments: &[Deployment], style: OutputStyle) 
         }
         cells
     };
-    table(&InProgress::HEADER, deployments.iter().map(row).collect())
+    let [deployment, state, age, blue, green, ends_in, waits_for] = InProgress::HEADER;
+    let header = [
+        TableColumn::name(deployment, 12),
+        TableColumn::whole(state),
+        TableColumn::optional(age),
+        TableColumn::whole(blue),
+        TableColumn::whole(green),
+        TableColumn::whole(ends_in),
+        TableColumn::text(waits_for, 10),
+    ];
+    table(&header, deployments.iter().map(row).collect(), style.width)
 }
 
 /// The deployments in progress, sorted by the start of their present step, oldest first.

@@ -11,13 +11,15 @@ mod output_style;
 mod policy;
 mod revisions;
 mod routes;
+mod traffic;
 
 pub(crate) use self::{
     age::{countdown, since},
-    deployment::{blockers, change, many, one},
+    deployment::{blockers, change, change_with_revisions, many, one},
     history::{history, transition, why},
-    in_progress::{InProgress, in_progress, in_progress_table},
+    in_progress::{in_progress, in_progress_table},
     output_style::OutputStyle,
     revisions::{RevisionNames, revisions},
     routes::{RouteColour, routes, traffic},
+    traffic::traffic_table,
 };

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use console::{StyledObject, style};
+use console::{StyledObject, Term, style};
 use jiff::Timestamp;
 use viridian_proto::v1::{
     Deployment, DeploymentLifecycle, DeploymentSubStep, RouteHealthStatus, RouteStatus,
@@ -10,11 +10,13 @@ use viridian_proto::v1::{
 
 use crate::enum_names;
 
-/// The style of text output, and the time that ages refer to.
+/// The style of text output, the time that ages refer to, and the room that there is.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OutputStyle {
     pub(crate) coloured: bool,
     pub(crate) now: Timestamp,
+    /// Columns of the terminal; none for a file or a pipe, whose lines may be long.
+    pub(crate) width: Option<usize>,
 }
 
 impl OutputStyle {
@@ -23,12 +25,22 @@ impl OutputStyle {
         Self {
             coloured: console::colors_enabled(),
             now: Timestamp::now(),
+            width: terminal_width(),
         }
     }
 
     /// Lifecycle, sub-step, how badly it serves, and `paused`.
     pub(crate) fn state(self, deployment: &Deployment) -> String {
-        let state = self.paint(enum_names::state(deployment));
+        self.paint_state(enum_names::state(deployment), deployment)
+    }
+
+    /// The same in tables: the sub-step stands for the lifecycle.
+    pub(crate) fn short_state(self, deployment: &Deployment) -> String {
+        self.paint_state(enum_names::short_state(deployment).to_owned(), deployment)
+    }
+
+    fn paint_state(self, name: String, deployment: &Deployment) -> String {
+        let state = self.paint(name);
         let state = match (deployment.lifecycle(), deployment.sub_step()) {
             (_, DeploymentSubStep::RollingBack) => state.red(),
             (_, DeploymentSubStep::AwaitingPromotion) => state.magenta(),
@@ -95,4 +107,13 @@ impl OutputStyle {
         // Forced either way: `console` would decide by the terminal, and not by this style.
         style(text).force_styling(self.coloured)
     }
+}
+
+fn terminal_width() -> Option<usize> {
+    let stdout = Term::stdout();
+    if !stdout.is_term() {
+        return None;
+    }
+    let (_, columns) = stdout.size_checked()?;
+    Some(usize::from(columns))
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use viridian_proto::v1::{Deployment, Revision, RevisionSpec};
 
 use super::{OutputStyle, age::since};
-use crate::table::{clean, table};
+use crate::table::{TableColumn, clean, table};
 
 /// The revisions of a deployment by their ids, to show numbers instead.
 #[derive(Debug, Clone, Default)]
@@ -25,6 +25,19 @@ impl RevisionNames {
             None if id.is_empty() => "none".to_owned(),
             None => id.to_owned(),
         }
+    }
+
+    /// Number, program and id: `4 (cart:2), 0193…`.
+    pub(crate) fn full(&self, id: &str) -> String {
+        match self.0.get(id) {
+            Some((number, program)) => format!("{number} ({program}), {id}"),
+            None => self.name(id),
+        }
+    }
+
+    /// The number, if the revision is in the list.
+    pub(crate) fn number_of(&self, id: &str) -> Option<i64> {
+        self.0.get(id).map(|(number, _)| *number)
     }
 
     /// Whether the revision is in the list.
@@ -61,8 +74,16 @@ pub(crate) fn revisions(
         ]
     };
     table(
-        &["REVISION", "IS", "RUNS", "AGE", "BY", "ID"],
+        &[
+            TableColumn::whole("REVISION"),
+            TableColumn::whole("IS"),
+            TableColumn::name("RUNS", 12),
+            TableColumn::whole("AGE"),
+            TableColumn::text("BY", 6),
+            TableColumn::name("ID", 14),
+        ],
         revisions.iter().map(row).collect(),
+        style.width,
     )
 }
 

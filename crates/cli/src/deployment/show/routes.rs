@@ -5,7 +5,7 @@ use viridian_proto::v1::{Deployment, Route};
 use super::{OutputStyle, RevisionNames, age::since};
 use crate::{
     enum_names,
-    table::{clean, table},
+    table::{TableColumn, clean, table},
 };
 
 /// The role of a route's revision in its deployment.
@@ -70,16 +70,17 @@ pub(crate) fn routes(
     };
     table(
         &[
-            "ROUTE",
-            "COLOUR",
-            "REVISION",
-            "STATUS",
-            "HEALTH",
-            "TRAFFIC",
-            "SINCE",
-            "ADDRESS OR FAILURE",
+            TableColumn::name("ROUTE", 12),
+            TableColumn::optional("COLOUR"),
+            TableColumn::optional("REVISION"),
+            TableColumn::whole("STATUS"),
+            TableColumn::whole("HEALTH"),
+            TableColumn::whole("TRAFFIC"),
+            TableColumn::optional("SINCE"),
+            TableColumn::text("ADDRESS OR FAILURE", 14),
         ],
         routes.iter().map(row).collect(),
+        style.width,
     )
 }
 

@@ -1,10 +1,15 @@
 //! The watch as lines, for scripts and logs.
 
+use std::io::{self, Write as _};
+
 use tokio::time::{Instant, timeout_at};
-use viridian_client::{ReconnectPolicy, WatchUpdate};
+use viridian_client::{
+    DeploymentWatcher, MissReason, ReconnectPolicy, WaitGoal, WaitProgress, WaitTracker,
+    WatchUpdate,
+};
 use viridian_proto::v1::{Deployment, DeploymentEvent, DeploymentEventKind, DeploymentLifecycle};
 
-use super::{WatchArgs, WatchEnd};
+use super::{WatchArgs, WatchEnd, hint::hint};
 use crate::{
     deployment::{CliSession, DeploymentError, session::write, show},
     enum_names, output,
@@ -29,11 +34,16 @@ pub(super) async fn run(
 async fn watch(args: &WatchArgs, session: &CliSession) -> Result<WatchEnd, DeploymentError> {
     let policy = ReconnectPolicy::AFTER_FIRST_MESSAGE;
     let mut watch = session.watch(&args.deployment, policy)?;
+    let mut until = args.until.map(|until| UntilReached::new(until.goal()));
     loop {
-        let event = match watch.next().await? {
+        let update = match next(&mut watch, until.as_ref()).await {
+            Ok(update) => update?,
+            Err((reason, deployment)) => return Ok(WatchEnd::Missed(reason, deployment)),
+        };
+        let event = match update {
             WatchUpdate::Message(event) => event,
             // Programs rely on each change having its line: a gap is a failure.
-            WatchUpdate::Restarted { error } => return Err(error.into()),
+            WatchUpdate::Restarted { error } => return Err(DeploymentError::Read(error)),
             // Heartbeats and new connections are no changes.
             _ => continue,
         };
@@ -41,12 +51,67 @@ async fn watch(args: &WatchArgs, session: &CliSession) -> Result<WatchEnd, Deplo
         let deployment = deployment.ok_or(DeploymentError::EmptyReply)?;
         let text = output::stream_item(session.format, "DeploymentEvent", &event)?;
         write(&text.unwrap_or_else(|| line(&event, deployment)))?;
-        if args.until.is_some_and(|until| until.is_reached(deployment)) {
-            return Ok(WatchEnd::Reached);
+        if let Some(end) = until.as_mut().and_then(|it| it.observe(deployment)) {
+            return Ok(end);
         }
         if deployment.lifecycle() == DeploymentLifecycle::Destroyed {
             return Ok(WatchEnd::Destroyed);
         }
+    }
+}
+
+type NextUpdate = WatchUpdate<DeploymentEvent>;
+
+/// The next update, or why there is no more to wait for.
+async fn next(
+    watch: &mut DeploymentWatcher,
+    until: Option<&UntilReached>,
+) -> Result<Result<NextUpdate, DeploymentError>, (MissReason, Box<Deployment>)> {
+    let update = match until.and_then(|it| Some((it, it.tracker.stalls_at()?))) {
+        Some((until, (at, reason))) => match timeout_at(at, watch.next()).await {
+            Ok(update) => update,
+            Err(_) => return Err((reason, Box::new(until.last.clone()))),
+        },
+        None => watch.next().await,
+    };
+    Ok(update.map_err(DeploymentError::Read))
+}
+
+/// The state of --until.
+struct UntilReached {
+    goal: WaitGoal,
+    tracker: WaitTracker,
+    last: Deployment,
+    /// What was said last about someone who has to act.
+    hint: Option<String>,
+}
+
+impl UntilReached {
+    fn new(goal: WaitGoal) -> Self {
+        Self {
+            tracker: WaitTracker::new(goal.clone()),
+            goal,
+            last: Deployment::default(),
+            hint: None,
+        }
+    }
+
+    fn observe(&mut self, deployment: &Deployment) -> Option<WatchEnd> {
+        match self.tracker.observe(deployment) {
+            WaitProgress::Reached => return Some(WatchEnd::Reached),
+            WaitProgress::Missed(reason) => {
+                return Some(WatchEnd::Missed(reason, Box::new(deployment.clone())));
+            }
+            WaitProgress::InProgress | WaitProgress::ActionNeeded(_) => {}
+        }
+        let hint = hint(&self.goal, deployment);
+        if let Some(hint) = hint.as_ref().filter(|_| hint != self.hint) {
+            // On stderr: stdout has a line for each change, and nothing else.
+            let _ = writeln!(io::stderr(), "note: {hint}");
+        }
+        self.hint = hint;
+        self.last.clone_from(deployment);
+        None
     }
 }
 

@@ -11,12 +11,13 @@ use tokio::{
     },
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
-use viridian_client::{ReconnectPolicy, WatchUpdate};
+use viridian_client::{ReconnectPolicy, WaitProgress, WaitTracker, WatchUpdate};
 use viridian_proto::v1::{Deployment, DeploymentLifecycle, HistoryEntry, ListRoutesRequest, Route};
 
 use super::{
     WatchArgs, WatchEnd,
     act::{ActionReply, act},
+    hint::hint,
     model::{ActionNotice, KeyEffect, ServerClock, WatchModel},
     render::render,
 };
@@ -65,6 +66,8 @@ pub(super) async fn run(
         args,
         session,
         model,
+        tracker: args.until.map(|until| WaitTracker::new(until.goal())),
+        hint: None,
         screen: TerminalScreen::open().map_err(DeploymentError::Draw)?,
     };
     let ended = live.follow().await;
@@ -85,6 +88,10 @@ struct LiveWatch<'a> {
     args: &'a WatchArgs,
     session: &'a CliSession,
     model: WatchModel,
+    /// Of --until.
+    tracker: Option<WaitTracker>,
+    /// What was said last about someone who has to act.
+    hint: Option<String>,
     screen: TerminalScreen,
 }
 
@@ -110,6 +117,7 @@ impl LiveWatch<'_> {
         let limit = limit.and_then(|limit| Instant::now().checked_add(limit));
         loop {
             let model = &self.model;
+            let stall = self.tracker.as_ref().and_then(WaitTracker::stalls_at);
             self.screen
                 .draw(|frame| render(frame, model, model.now(Timestamp::now())))
                 .map_err(DeploymentError::Draw)?;
@@ -133,6 +141,10 @@ impl LiveWatch<'_> {
                 }
                 stop = signals.next() => return Err(DeploymentError::Stopped(stop)),
                 () = reached(limit) => return Ok(None),
+                () = reached(stall.map(|(at, _)| at)) => {
+                    let last = Box::new(self.model.deployment.clone());
+                    return Ok(stall.map(|(_, reason)| WatchEnd::Missed(reason, last)));
+                }
                 _ = clock.tick() => {}
             }
         }
@@ -147,11 +159,10 @@ impl LiveWatch<'_> {
                 }
                 self.model.update(*deployment);
                 changed.send_replace(());
-                let deployment = &self.model.deployment;
-                if self.args.until.is_some_and(|it| it.is_reached(deployment)) {
-                    return Some(WatchEnd::Reached);
+                if let Some(end) = self.observe() {
+                    return Some(end);
                 }
-                if deployment.lifecycle() == DeploymentLifecycle::Destroyed {
+                if self.model.deployment.lifecycle() == DeploymentLifecycle::Destroyed {
                     return Some(WatchEnd::Destroyed);
                 }
             }
@@ -163,6 +174,25 @@ impl LiveWatch<'_> {
             LiveUpdate::Connection(error) => self.model.connection_error = error,
             LiveUpdate::Clock(clock) => self.model.sync_clock(clock, Timestamp::now()),
         }
+        None
+    }
+
+    /// Compares the deployment with --until.
+    fn observe(&mut self) -> Option<WatchEnd> {
+        let deployment = &self.model.deployment;
+        match self.tracker.as_mut()?.observe(deployment) {
+            WaitProgress::Reached => return Some(WatchEnd::Reached),
+            WaitProgress::Missed(reason) => {
+                return Some(WatchEnd::Missed(reason, Box::new(deployment.clone())));
+            }
+            WaitProgress::InProgress | WaitProgress::ActionNeeded(_) => {}
+        }
+        let goal = self.args.until?.goal();
+        let hint = hint(&goal, deployment);
+        if hint.is_some() && hint != self.hint {
+            self.model.notice = hint.clone().map(ActionNotice::Done);
+        }
+        self.hint = hint;
         None
     }
 
@@ -205,7 +235,7 @@ async fn follow_events(
             },
             // After a gap comes the present state, which is all that is shown.
             Ok(_) => continue,
-            Err(error) => return error.into(),
+            Err(error) => return DeploymentError::Read(error),
         };
         // Sending fails only after the user has quit.
         let _ = updates.send(update);

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use viridian_proto::v1::{Deployment, DeploymentLifecycle, DeploymentSubStep};
+use viridian_client::{MissReason, WaitGoal};
+use viridian_proto::v1::Deployment;
 
-use super::{CliSession, DeploymentError};
-use crate::{duration, output::OutputFormat, screen};
+use super::{CliSession, DeploymentError, wait};
+use crate::{duration, names, output::OutputFormat, screen};
 
 mod act;
+mod hint;
 mod lines;
 mod live;
 mod model;
@@ -17,9 +19,14 @@ mod render;
 #[derive(Debug, Args)]
 pub(super) struct WatchArgs {
     /// The deployment: PROJECT/NAME, or its UUID.
+    #[arg(add = names::deployments())]
     pub(super) deployment: String,
     /// Stop when the deployment is in this state, also if it is already [default: stop
     /// when it is destroyed].
+    ///
+    /// Exits with 1 and the reason if it will not come there by itself: the rollout went
+    /// back, the deployment is deleted, or nothing moves for the policy's progress
+    /// deadline. Where someone has to act first, it says so and waits.
     #[arg(long, value_name = "STATE")]
     until: Option<WatchUntil>,
     /// Stop after this time. With --until that is a failure (exit code 1).
@@ -40,9 +47,11 @@ enum WatchUntil {
 }
 
 /// Why a watch ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 enum WatchEnd {
     Reached,
+    /// The deployment will not come to the state of --until.
+    Missed(MissReason, Box<Deployment>),
     Destroyed,
     /// The user quit the live view.
     Quit,
@@ -55,29 +64,30 @@ pub(super) async fn run(args: WatchArgs, session: &CliSession) -> Result<(), Dep
     } else {
         lines::run(&args, session).await?
     };
-    match (ended, args.until) {
+    let Some(until) = args.until else {
+        return Ok(());
+    };
+    let reason = match ended {
         // A user who quits has seen enough: that is no failure, even with --until.
-        (Some(WatchEnd::Reached | WatchEnd::Quit), _) | (_, None) => Ok(()),
-        (ended, Some(until)) => Err(DeploymentError::NotReached {
-            deployment: args.deployment,
-            goal: until
-                .to_possible_value()
-                .map_or_else(String::new, |it| it.get_name().to_owned()),
-            reason: match ended {
-                Some(_) => "it was destroyed".to_owned(),
-                None => format!("timed out after {:?}", args.timeout.unwrap_or_default()),
-            },
-        }),
-    }
+        Some(WatchEnd::Reached | WatchEnd::Quit) => return Ok(()),
+        Some(WatchEnd::Missed(reason, deployment)) => wait::missed(&deployment, reason),
+        Some(WatchEnd::Destroyed) => MissReason::Destroyed.to_string(),
+        None => wait::timed_out(args.timeout.unwrap_or_default()),
+    };
+    Err(DeploymentError::NotReached {
+        deployment: args.deployment,
+        goal: until
+            .to_possible_value()
+            .map_or_else(String::new, |it| it.get_name().to_owned()),
+        reason,
+    })
 }
 
 impl WatchUntil {
-    fn is_reached(self, deployment: &Deployment) -> bool {
+    fn goal(self) -> WaitGoal {
         match self {
-            Self::Ready => deployment.lifecycle() == DeploymentLifecycle::Ready,
-            Self::AwaitingPromotion => {
-                deployment.sub_step() == DeploymentSubStep::AwaitingPromotion
-            }
+            Self::Ready => WaitGoal::Ready,
+            Self::AwaitingPromotion => WaitGoal::AwaitingPromotion,
         }
     }
 }

@@ -160,7 +160,10 @@ impl WatchModel {
                 matches!(lifecycle, Pending | Ready | Deploying) && !self.deployment.paused
             }
             RolloutVerb::Resume => self.deployment.paused,
-            RolloutVerb::RollBack => matches!(lifecycle, Pending | Ready),
+            // In a rollout the way back is to give it up.
+            RolloutVerb::RollBack => {
+                matches!(lifecycle, Pending | Ready) || self.allows(RolloutVerb::Abort)
+            }
         }
     }
 
@@ -170,6 +173,7 @@ impl WatchModel {
             'a' => RolloutVerb::Abort,
             ' ' if self.deployment.paused => RolloutVerb::Resume,
             ' ' => RolloutVerb::Pause,
+            'r' if self.allows(RolloutVerb::Abort) => RolloutVerb::Abort,
             'r' => RolloutVerb::RollBack,
             _ => return None,
         })
@@ -187,8 +191,11 @@ impl WatchModel {
             deployment: self.deployment.id.clone(),
             generation: self.deployment.generation,
             revision: match verb {
-                RolloutVerb::Promote => self.deployment.deploying_revision_id.clone(),
-                _ => String::new(),
+                RolloutVerb::Promote | RolloutVerb::Abort => {
+                    self.deployment.deploying_revision_id.clone()
+                }
+                RolloutVerb::RollBack => self.deployment.current_revision_id.clone(),
+                RolloutVerb::Pause | RolloutVerb::Resume => String::new(),
             },
         });
     }
@@ -279,6 +286,34 @@ pub(super) mod tests {
             let moved = model.now(here).as_second() - here.as_second();
             assert_eq!(moved, now - 300, "{clock:?}");
         }
+    }
+
+    #[test]
+    fn b6_the_key_to_roll_back_gives_a_rollout_up() {
+        let mut model = at_the_gate();
+        model.press(KeyPress::Letter('r'));
+        let InputMode::Asking(action) = &model.mode else {
+            panic!("it does not ask");
+        };
+        assert_eq!(action.verb, RolloutVerb::Abort);
+        assert_eq!(action.revision, "rev-2", "what is on the screen");
+    }
+
+    #[test]
+    fn b2_the_key_to_roll_back_acts_on_what_is_seen() {
+        let mut model = at_the_gate();
+        model.deployment.set_lifecycle(DeploymentLifecycle::Ready);
+        model
+            .deployment
+            .set_sub_step(DeploymentSubStep::Unspecified);
+        model.press(KeyPress::Letter('r'));
+        let InputMode::Asking(action) = &model.mode else {
+            panic!("it does not ask");
+        };
+        assert_eq!(
+            (action.verb, action.revision.as_str()),
+            (RolloutVerb::RollBack, "rev-1")
+        );
     }
 
     #[test]

@@ -5,11 +5,12 @@ use ratatui::{
     Frame,
     layout::{Constraint, Layout, Rect},
     style::{Style, Stylize as _},
-    text::{Line, Text},
+    text::{Line, Span, Text},
     widgets::{Block, Borders, Paragraph, Wrap},
 };
 
 use super::model::WatchModel;
+use crate::elide;
 
 mod foot;
 mod head;
@@ -19,8 +20,9 @@ mod tree;
 /// Draws the live view.
 pub(super) fn render(frame: &mut Frame<'_>, model: &WatchModel, now: Timestamp) {
     let area = frame.area();
-    let head = head::head(model, now);
-    let foot = foot::foot(model);
+    let width = usize::from(area.width);
+    let head = head::head(model, now, width);
+    let foot = foot::foot(model, width);
     // The bottom is measured first: a question must stay visible on a small screen.
     let foot_height = foot_height(&foot, area);
     let [top, middle, bottom] = Layout::vertical([
@@ -32,7 +34,7 @@ pub(super) fn render(frame: &mut Frame<'_>, model: &WatchModel, now: Timestamp) 
     // The tree gets the lines that it needs, but always leaves some to the history.
     let min_history = height(model.history.len().min(MIN_HISTORY_LINES)) + 1;
     let lines = usize::from(middle.height.saturating_sub(min_history));
-    let tree = tree::tree(model, now, lines);
+    let tree = tree::tree(model, now, lines, width);
     let [upper, lower] =
         Layout::vertical([Constraint::Length(height(tree.len())), Constraint::Min(0)])
             .areas(middle);
@@ -48,9 +50,29 @@ fn timeline(frame: &mut Frame<'_>, area: Rect, model: &WatchModel, now: Timestam
         .border_style(Style::new().dim())
         .title(Line::from(" history ").dim());
     let inner = block.inner(area);
-    let lines = timeline::timeline(model, now, usize::from(inner.height));
+    let lines = timeline::timeline(model, now, inner);
     frame.render_widget(block, area);
     frame.render_widget(Text::from(lines), inner);
+}
+
+/// A line without what passes the edge of the screen.
+fn cut(line: Line<'static>, width: usize) -> Line<'static> {
+    if line.width() <= width {
+        return line;
+    }
+    let mut room = width;
+    let mut spans = Vec::new();
+    for span in line.spans {
+        if span.width() <= room {
+            room -= span.width();
+            spans.push(span);
+            continue;
+        }
+        let text = elide::end(&span.content, room);
+        spans.push(Span::styled(text, span.style));
+        break;
+    }
+    Line::from(spans).style(line.style)
 }
 
 /// A refusal may take several lines, but at most half of the screen.
@@ -152,6 +174,24 @@ mod tests {
             model.routes.insert(0, route);
         }
         insta::assert_snapshot!("many_routes", picture(&model, 100, 24));
+    }
+
+    #[test]
+    fn c7_what_matters_is_on_a_screen_of_80_and_of_60_columns() {
+        let mut long = provisioning();
+        long.deployment.project = "payments-platform".to_owned();
+        long.deployment.name = "card-authorization-gateway-eu-1".to_owned();
+        for columns in [80, 60] {
+            for (name, model) in [("provisioning", &long), ("at_the_gate", &at_the_gate())] {
+                let picture = picture(model, columns, 28);
+                insta::assert_snapshot!(format!("{name}_{columns}"), picture);
+            }
+            let picture = picture(&long, columns, 28);
+            // The time that is left, the end of the name, and the state.
+            for text in ["6m40s", "gateway-eu-1", "PROVISIONING", "q quit"] {
+                assert!(picture.contains(text), "{columns}: {text}\n{picture}");
+            }
+        }
     }
 
     #[test]

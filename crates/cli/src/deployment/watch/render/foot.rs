@@ -8,7 +8,7 @@ use ratatui::{
 use super::super::model::{ActionNotice, InputMode, RolloutAction, RolloutVerb, WatchModel};
 use crate::enum_names::qualified_name;
 
-pub(super) fn foot(model: &WatchModel) -> Vec<Line<'static>> {
+pub(super) fn foot(model: &WatchModel, width: usize) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
     match (&model.notice, &model.mode) {
         (Some(ActionNotice::Done(text)), InputMode::Watching) => {
@@ -21,18 +21,22 @@ pub(super) fn foot(model: &WatchModel) -> Vec<Line<'static>> {
         _ => {}
     }
     lines.push(match &model.mode {
-        InputMode::Watching => keys(model),
+        InputMode::Watching => keys(model, width),
         InputMode::Asking(action) => question(model, action),
         InputMode::Acting(action) => Line::from(format!("{} …", action.verb.name())).yellow(),
     });
     lines
 }
 
-/// The keys. Those that the deployment's state allows are bold.
-fn keys(model: &WatchModel) -> Line<'static> {
+/// The keys on one line. Those that the deployment's state allows are bold.
+fn keys(model: &WatchModel, width: usize) -> Line<'static> {
     let pause = match model.deployment.paused {
         true => RolloutVerb::Resume,
         false => RolloutVerb::Pause,
+    };
+    let (gap, tail) = match width {
+        ..WIDE => ("  ", "↑↓  q quit"),
+        _ => ("   ", "↑↓ history   q quit"),
     };
     let mut spans = Vec::new();
     for (key, verb) in [
@@ -41,15 +45,18 @@ fn keys(model: &WatchModel) -> Line<'static> {
         ("space", pause),
         ("r", RolloutVerb::RollBack),
     ] {
-        let text = Span::from(format!("{key} {}   ", verb.name()));
+        let text = Span::from(format!("{key} {}{gap}", verb.name()));
         spans.push(match model.allows(verb) {
             true => text.bold(),
             false => text.dim(),
         });
     }
-    spans.push(Span::from("↑↓ history   q quit"));
+    spans.push(Span::from(tail));
     Line::from(spans)
 }
+
+/// From this width on there is room for the long line of keys.
+const WIDE: usize = 72;
 
 fn question(model: &WatchModel, action: &RolloutAction) -> Line<'static> {
     let name = qualified_name(&model.deployment);

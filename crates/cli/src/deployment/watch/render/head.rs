@@ -5,59 +5,72 @@ use ratatui::{
     style::{Color, Style, Stylize as _},
     text::{Line, Span},
 };
-use viridian_proto::v1::{Deployment, DeploymentLifecycle, DeploymentSubStep};
+use viridian_proto::v1::{Blocker, Deployment, DeploymentLifecycle, DeploymentSubStep};
 
-use super::super::model::WatchModel;
+use super::{super::model::WatchModel, cut};
 use crate::{
     deployment::show::{countdown, since},
+    elide,
     enum_names::{self, qualified_name},
     table::clean,
 };
 
-pub(super) fn head(model: &WatchModel, now: Timestamp) -> Vec<Line<'static>> {
+pub(super) fn head(model: &WatchModel, now: Timestamp, width: usize) -> Vec<Line<'static>> {
     let deployment = &model.deployment;
-    let mut lines = vec![title(deployment, now)];
-    lines.extend(deployment.blockers.iter().map(|it| {
-        let left = it.until_time.as_ref();
-        let left = left.map_or_else(String::new, |at| format!("  {}", countdown(at, now)));
-        Line::from(vec![
-            Span::from("  blocker: ").dim(),
-            Span::from(clean(&it.message)).yellow(),
-            Span::from(left).bold(),
-        ])
-    }));
+    let mut lines = vec![title(deployment, now, width)];
+    let blockers = deployment.blockers.iter();
+    lines.extend(blockers.map(|it| blocker(it, now, width)));
     if deployment.blockers.is_empty() {
         lines.push(Line::from("  no blockers").dim());
     }
     lines.extend(deadline(deployment, now));
     if let Some(error) = &model.connection_error {
-        lines.push(
-            Line::from(format!("  connection lost: {}", clean(error)))
-                .red()
-                .bold(),
-        );
+        let error = format!("  connection lost: {}", clean(error));
+        lines.push(cut(Line::from(error).red().bold(), width));
     }
     lines.push(Line::default());
     lines
 }
 
-fn title(deployment: &Deployment, now: Timestamp) -> Line<'static> {
-    let mut spans = vec![
-        Span::from(qualified_name(deployment)).bold(),
-        Span::from("  "),
-        Span::styled(enum_names::state(deployment), state_style(deployment)),
-    ];
+/// A blocker with its countdown, which stays on the screen: the sentence is cut instead.
+fn blocker(blocker: &Blocker, now: Timestamp, width: usize) -> Line<'static> {
+    let left = blocker.until_time.as_ref();
+    let left = left.map_or_else(String::new, |at| format!("  {}", countdown(at, now)));
+    let label = "  blocker: ";
+    let room = width.saturating_sub(label.len() + left.len());
+    Line::from(vec![
+        Span::from(label).dim(),
+        Span::from(elide::end(&clean(&blocker.message), room)).yellow(),
+        Span::from(left).bold(),
+    ])
+}
+
+fn title(deployment: &Deployment, now: Timestamp, width: usize) -> Line<'static> {
+    let name = qualified_name(deployment);
+    let mut tail = Vec::new();
     if let Some(at) = &deployment.phase_start_time {
-        spans.push(Span::from(format!("  for {}", since(at, now))));
+        tail.push(Span::from(format!("  for {}", since(at, now))));
     }
     if enum_names::serves_badly(deployment) {
         let availability = enum_names::availability(deployment.availability());
-        spans.push(Span::from(format!("  {availability}")).red().bold());
+        tail.push(Span::from(format!("  {availability}")).red().bold());
     }
     if deployment.paused {
-        spans.push(Span::from("  PAUSED").yellow().bold());
+        tail.push(Span::from("  PAUSED").yellow().bold());
     }
-    Line::from(spans)
+    let taken = tail.iter().map(Span::width).sum::<usize>() + 2;
+    let mut state = enum_names::state(deployment);
+    if name.len() + taken + state.len() > width {
+        enum_names::short_state(deployment).clone_into(&mut state);
+    }
+    let room = width.saturating_sub(taken + state.len());
+    let mut spans = vec![
+        Span::from(elide::middle(&name, room.max(MIN_NAME_WIDTH))).bold(),
+        Span::from("  "),
+        Span::styled(state, state_style(deployment)),
+    ];
+    spans.extend(tail);
+    cut(Line::from(spans), width)
 }
 
 /// The deadline of the rollout. There is none during a pause.
@@ -83,3 +96,6 @@ pub(in crate::deployment::watch) fn state_style(deployment: &Deployment) -> Styl
     };
     Style::new().fg(colour).bold()
 }
+
+/// The name keeps this much, on a screen of any width.
+const MIN_NAME_WIDTH: usize = 12;

@@ -2,21 +2,24 @@
 
 use jiff::Timestamp;
 use ratatui::{
+    layout::Rect,
     style::{Color, Stylize as _},
     text::{Line, Span},
 };
 use viridian_proto::v1::{HistoryEntry, HistoryResult};
 
-use super::super::model::WatchModel;
+use super::{super::model::WatchModel, cut};
 use crate::{
     deployment::show::{since, transition, why},
     table::clean,
 };
 
 /// As many entries as fit, from the first that is not scrolled away.
-pub(super) fn timeline(model: &WatchModel, now: Timestamp, lines: usize) -> Vec<Line<'static>> {
+pub(super) fn timeline(model: &WatchModel, now: Timestamp, area: Rect) -> Vec<Line<'static>> {
+    let (lines, width) = (usize::from(area.height), usize::from(area.width));
     let entries = model.history.iter().skip(model.scrolled).take(lines);
-    entries.map(|entry| line(entry, model, now)).collect()
+    let line = |entry| cut(line(entry, model, now), width);
+    entries.map(line).collect()
 }
 
 fn line(entry: &HistoryEntry, model: &WatchModel, now: Timestamp) -> Line<'static> {

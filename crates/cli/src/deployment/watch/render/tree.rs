@@ -7,10 +7,10 @@ use ratatui::{
 };
 use viridian_proto::v1::{ReplicaCounts, Route, RouteHealthStatus, RouteStatus};
 
-use super::super::model::WatchModel;
+use super::{super::model::WatchModel, cut};
 use crate::{
     deployment::show::{RouteColour, since, traffic},
-    enum_names,
+    elide, enum_names,
     table::clean,
 };
 
@@ -23,7 +23,13 @@ struct RevisionBranch<'a> {
 }
 
 /// The tree, in at most this many lines.
-pub(super) fn tree(model: &WatchModel, now: Timestamp, lines: usize) -> Vec<Line<'static>> {
+pub(super) fn tree(
+    model: &WatchModel,
+    now: Timestamp,
+    lines: usize,
+    width: usize,
+) -> Vec<Line<'static>> {
+    let columns = RouteColumns::of(model, width);
     let mut branches = branches(model);
     // Each branch needs a line for its revision and an empty one.
     let mut room = lines.saturating_sub(2 * branches.len());
@@ -39,8 +45,9 @@ pub(super) fn tree(model: &WatchModel, now: Timestamp, lines: usize) -> Vec<Line
     }
     let mut tree = Vec::new();
     for (branch, share) in branches.iter_mut().zip(shares) {
-        tree.push(revision_line(branch, model));
-        tree.extend(route_lines(branch, share, now));
+        tree.push(revision_line(branch, model, width));
+        let routes = route_lines(branch, share, now, columns);
+        tree.extend(routes.into_iter().map(|line| cut(line, width)));
         tree.push(Line::default());
     }
     // On a small screen there may be more revisions than lines.
@@ -103,7 +110,7 @@ fn is_shown(route: &Route, colour: RouteColour) -> bool {
     }
 }
 
-fn revision_line(branch: &RevisionBranch<'_>, model: &WatchModel) -> Line<'static> {
+fn revision_line(branch: &RevisionBranch<'_>, model: &WatchModel, width: usize) -> Line<'static> {
     let style = match branch.colour {
         RouteColour::Blue => Style::new().fg(Color::Blue),
         RouteColour::Green => Style::new().fg(Color::Green),
@@ -114,16 +121,10 @@ fn revision_line(branch: &RevisionBranch<'_>, model: &WatchModel) -> Line<'stati
         RouteColour::Old if is_retained => "kept",
         colour => colour.name(),
     };
-    let mut spans = vec![
-        Span::styled(format!("● {name:<5}"), style.bold()),
-        Span::from(format!(
-            "  revision {}",
-            model.revisions.name(branch.revision)
-        )),
-    ];
+    let mut counted = Vec::new();
     if let Some(counts) = branch.counts {
         let target = model.deployment.target_replicas;
-        spans.push(Span::from(format!("  {}/{target} ready", counts.ready)).bold());
+        counted.push(Span::from(format!("  {}/{target} ready", counts.ready)).bold());
         for (count, what) in [
             (counts.active_traffic, "with traffic"),
             (counts.provisioning, "starting"),
@@ -131,15 +132,66 @@ fn revision_line(branch: &RevisionBranch<'_>, model: &WatchModel) -> Line<'stati
             (counts.failed, "failed"),
         ] {
             if count > 0 {
-                spans.push(Span::from(format!(", {count} {what}")));
+                counted.push(Span::from(format!(", {count} {what}")));
             }
         }
     }
-    Line::from(spans)
+    let label = format!("● {name:<5}");
+    let program = format!("  revision {}", model.revisions.name(branch.revision));
+    let taken = label.chars().count() + counted.iter().map(Span::width).sum::<usize>();
+    let room = width.saturating_sub(taken).max(MIN_REVISION_WIDTH);
+    let mut spans = vec![
+        Span::styled(label, style.bold()),
+        Span::from(elide::middle(&program, room)),
+    ];
+    spans.extend(counted);
+    cut(Line::from(spans), width)
+}
+
+/// The widths of what is said of a route.
+#[derive(Clone, Copy)]
+struct RouteColumns {
+    id: usize,
+    status: usize,
+    health: usize,
+    traffic: usize,
+    is_narrow: bool,
+}
+
+impl RouteColumns {
+    /// On a wide screen always the same; on a narrow one as much as its routes need.
+    fn of(model: &WatchModel, width: usize) -> Self {
+        if width >= WIDE {
+            return Self {
+                id: 12,
+                status: 15,
+                health: 11,
+                traffic: 8,
+                is_narrow: false,
+            };
+        }
+        let widest = |name: fn(&Route) -> usize| {
+            let shown = model.routes.iter();
+            let shown = shown.filter(|it| it.status() != RouteStatus::Terminated);
+            shown.map(name).max().unwrap_or_default()
+        };
+        Self {
+            id: 6,
+            status: widest(|it| enum_names::status(it.status()).len()),
+            health: widest(|it| enum_names::health(it.health()).len()),
+            traffic: widest(|it| traffic(it).len()),
+            is_narrow: true,
+        }
+    }
 }
 
 /// The routes of a revision. If there are too many, those that are not ready come first.
-fn route_lines(branch: &mut RevisionBranch<'_>, room: usize, now: Timestamp) -> Vec<Line<'static>> {
+fn route_lines(
+    branch: &mut RevisionBranch<'_>,
+    room: usize,
+    now: Timestamp,
+    columns: RouteColumns,
+) -> Vec<Line<'static>> {
     let hidden = branch.routes.len().saturating_sub(room);
     if hidden > 0 {
         // `false` sorts first.
@@ -158,7 +210,7 @@ fn route_lines(branch: &mut RevisionBranch<'_>, room: usize, now: Timestamp) -> 
         .enumerate()
         .map(|(index, route)| {
             let last = index + 1 == branch.routes.len();
-            route_line(route, last, now)
+            route_line(route, last, now, columns)
         })
         .collect();
     // Bounded, since there may be more room than routes.
@@ -171,7 +223,7 @@ fn route_lines(branch: &mut RevisionBranch<'_>, room: usize, now: Timestamp) -> 
     lines
 }
 
-fn route_line(route: &Route, last: bool, now: Timestamp) -> Line<'static> {
+fn route_line(route: &Route, last: bool, now: Timestamp, columns: RouteColumns) -> Line<'static> {
     let status = match route.status() {
         RouteStatus::Running => Color::Green,
         RouteStatus::FailedToStart => Color::Red,
@@ -189,24 +241,43 @@ fn route_line(route: &Route, last: bool, now: Timestamp) -> Line<'static> {
         "" => Span::from(clean(&route.address)).dim(),
         failure => Span::from(clean(failure)).red(),
     };
-    Line::from(vec![
+    let mut spans = vec![
         Span::from(if last { "└─ " } else { "├─ " }).dim(),
-        Span::from(format!("{:<12}  ", short(&route.id))),
-        Span::from(format!("{:<15}  ", enum_names::status(route.status()))).fg(status),
-        Span::from(format!("{:<11}  ", enum_names::health(route.health()))).fg(health),
-        Span::from(format!("{:<8}  ", traffic(route))),
+        cell(short(&route.id, columns.id), columns.id),
+        cell(enum_names::status(route.status()), columns.status).fg(status),
+    ];
+    // Where there is little room, the reason of a failure says more than the rest.
+    if columns.is_narrow && !route.failure.is_empty() {
+        spans.push(tail);
+        return Line::from(spans);
+    }
+    spans.extend([
+        cell(enum_names::health(route.health()), columns.health).fg(health),
+        cell(&traffic(route), columns.traffic),
         Span::from(format!("{:>6}  ", age.unwrap_or_default())),
         tail,
-    ])
+    ]);
+    Line::from(spans)
+}
+
+fn cell(text: &str, width: usize) -> Span<'static> {
+    Span::from(format!("{text:<width$}  "))
 }
 
 /// The end of an id: ids of the same time differ only there.
-fn short(id: &str) -> &str {
-    id.rsplit_once('-').map_or(id, |(_, end)| match end.len() {
-        12.. => end,
+fn short(id: &str, width: usize) -> &str {
+    let end = id.rsplit_once('-').map_or(id, |(_, end)| end);
+    match end.len() {
+        12.. => end.get(end.len() - width..).unwrap_or(end),
         _ => id,
-    })
+    }
 }
+
+/// From this width on all columns fit.
+const WIDE: usize = 100;
+
+/// Of the revision this much is always shown.
+const MIN_REVISION_WIDTH: usize = 16;
 
 fn is_ready(route: &Route) -> bool {
     route.status() == RouteStatus::Running && route.health() == RouteHealthStatus::Healthy

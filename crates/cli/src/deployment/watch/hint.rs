@@ -1,0 +1,68 @@
+//! What a watch with --until waits for beyond the rollout itself: someone who acts.
+
+use viridian_client::{NeededAction, WaitGoal, needed_action};
+use viridian_proto::v1::{Deployment, DeploymentLifecycle};
+
+use crate::{deployment::wait::action_command, enum_names::qualified_name};
+
+/// Why the watch may never end by itself, and the command that helps. None while it will
+/// end.
+pub(super) fn hint(goal: &WaitGoal, deployment: &Deployment) -> Option<String> {
+    let name = qualified_name(deployment);
+    match (needed_action(deployment), goal) {
+        // It is what is waited for.
+        (Some(NeededAction::Promote), WaitGoal::AwaitingPromotion) => None,
+        (Some(action), _) => {
+            let command = action_command(action, &name);
+            Some(format!("{name} {action}: {command}"))
+        }
+        (None, WaitGoal::AwaitingPromotion)
+            if deployment.lifecycle() == DeploymentLifecycle::Ready =>
+        {
+            let command = action_command(NeededAction::ActivateRevision, &name);
+            Some(format!("nothing of {name} is being deployed: {command}"))
+        }
+        _ => has_no_deadline(deployment).then(|| {
+            format!("the rollout of {name} has no progress deadline: only --timeout ends this")
+        }),
+    }
+}
+
+fn has_no_deadline(deployment: &Deployment) -> bool {
+    let policy = deployment.policy.as_ref();
+    let deadline = policy.and_then(|it| it.progress_deadline);
+    let is_zero = deadline.is_some_and(|it| it.seconds == 0 && it.nanos == 0);
+    is_zero && deployment.lifecycle() == DeploymentLifecycle::Deploying
+}
+
+#[cfg(test)]
+mod tests {
+    use viridian_proto::v1::DeploymentSubStep;
+
+    use super::*;
+    use crate::deployment::show::fixture;
+
+    #[test]
+    fn b7_a_wait_that_needs_someone_says_whom() {
+        let gate = fixture::at_the_gate();
+        assert_eq!(hint(&WaitGoal::AwaitingPromotion, &gate), None);
+        assert_eq!(
+            hint(&WaitGoal::Ready, &gate).as_deref(),
+            Some("shop/cart waits for someone to promote: viridian deployment promote shop/cart")
+        );
+        let mut paused = fixture::provisioning();
+        paused.paused = true;
+        let mut ready = fixture::at_the_gate();
+        ready.set_lifecycle(DeploymentLifecycle::Ready);
+        ready.set_sub_step(DeploymentSubStep::Unspecified);
+        for (deployment, text) in [
+            (paused, "shop/cart is paused: viridian deployment resume"),
+            (ready, "nothing of shop/cart is being deployed"),
+        ] {
+            let hint = hint(&WaitGoal::AwaitingPromotion, &deployment);
+            let hint = hint.unwrap_or_default();
+            assert!(hint.starts_with(text), "{hint}");
+        }
+        assert_eq!(hint(&WaitGoal::Ready, &fixture::provisioning()), None);
+    }
+}
