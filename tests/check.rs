@@ -99,5 +99,5 @@ fn one_line(run: &FinishedProgram) -> &str {
 }
 
 /// As sysexits.h has them.
-const CONFIG: i32 = 78;
-const UNAVAILABLE: i32 = 69;
+const CONFIG: i32 = 100;
+const UNAVAILABLE: i32 = 101;

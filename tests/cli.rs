@@ -1,10 +1,14 @@
 //! The operator's verbs: what they print, and how they exit.
 
+mod acts;
 mod apply;
 mod asked;
+mod ends;
 mod exit_codes;
 mod live;
+mod narrow;
 mod readme;
+mod says;
 mod top;
 mod verbs;
 mod waiting;

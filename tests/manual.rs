@@ -1,15 +1,15 @@
 //! Completions and the manual.
 
-use std::fs;
+use std::{fs, path::Path, process::Stdio};
 
 use rstest::rstest;
 
-use crate::harness::{finish, viridian};
+use crate::harness::{Engine, TestEnv, closed_port, finish, manual, viridian};
 
 #[rstest]
-#[case::bash("bash", "complete -F _viridian")]
+#[case::bash("bash", "complete")]
 #[case::zsh("zsh", "#compdef viridian")]
-#[case::fish("fish", "complete -c viridian")]
+#[case::fish("fish", "viridian")]
 #[case::elvish("elvish", "edit:completion")]
 #[case::powershell("powershell", "Register-ArgumentCompleter")]
 #[tokio::test]
@@ -17,21 +17,71 @@ async fn every_shell_can_complete(#[case] shell: &str, #[case] text: &str) {
     let run = finish(viridian(&["completions", shell])).await;
     assert_eq!(run.code, Some(0), "{run:?}");
     assert!(run.stdout.contains(text), "{run:?}");
-    for word in ["promote", "expected-revision", "rollback"] {
-        assert!(run.stdout.contains(word), "{word}");
-    }
+    // The candidates come from the program.
+    assert!(run.stdout.contains("VIRIDIAN_COMPLETE"), "{run:?}");
 }
 
 /// bash itself takes the script, and completes with it.
 #[tokio::test]
 async fn bash_completes_a_verb() {
+    assert_eq!(complete(None, &["deployment", "prom"]).await, "promote");
+    let flags = complete(None, &["deployment", "promote", "--expected-r"]).await;
+    assert_eq!(flags, "--expected-revision");
+}
+
+/// Names come from the server, which the environment or the line names.
+#[tokio::test]
+async fn names_are_completed_from_the_server() {
+    let env = TestEnv::start(Engine::Sqlite).await;
+    env.serving(1, manual()).await;
+    let url = env.server.url();
+    let named = complete(Some(&url), &["deployment", "get", "sho"]).await;
+    assert_eq!(named, "shop/web");
+    let by_flag = ["deployment", "--server", &url, "watch", "shop/"];
+    assert_eq!(complete(None, &by_flag).await, "shop/web");
+    let project = complete(Some(&url), &["deployment", "list", "--project", ""]).await;
+    assert_eq!(project, "shop");
+    let revisions = ["deployment", "activate", "shop/web", "--revision", ""];
+    assert_eq!(complete(Some(&url), &revisions).await, "1");
+    let none = complete(Some(&url), &["deployment", "get", "bank/"]).await;
+    assert_eq!(none, "");
+}
+
+/// Someone is typing: a server that is away, or does not answer, is not worth a word.
+#[tokio::test]
+async fn without_a_server_there_are_no_names_and_no_errors() {
+    let away = format!("http://{}", closed_port());
+    let none = complete(Some(&away), &["deployment", "get", "sho"]).await;
+    assert_eq!(none, "");
+    // It takes the connection, and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = silent.local_addr().expect("its address");
+    let silent_url = format!("http://{address}");
+    let none = complete(Some(&silent_url), &["deployment", "get", "sho"]).await;
+    assert_eq!(none, "");
+}
+
+/// What bash offers for the last word. Nothing may be on stderr.
+async fn complete(server: Option<&str>, words: &[&str]) -> String {
     let script = finish(viridian(&["completions", "bash"])).await.stdout;
-    let ask = "\nCOMP_WORDS=(viridian deployment prom)\nCOMP_CWORD=2\n\
-               _viridian viridian prom deployment\necho \"${COMPREPLY[@]}\"\n";
+    let program = Path::new(env!("CARGO_BIN_EXE_viridian"));
+    let folder = program.parent().expect("a folder").display();
+    let quoted = words.iter().map(|word| format!("'{word}'"));
+    let quoted = quoted.collect::<Vec<_>>().join(" ");
+    let (count, last) = (words.len(), words.last().expect("a word"));
+    let ask = format!(
+        "PATH={folder}:$PATH\n{script}\nCOMP_WORDS=(viridian {quoted})\nCOMP_CWORD={count}\n\
+         COMP_TYPE=9\n_clap_complete_viridian viridian '{last}' ''\necho \"${{COMPREPLY[@]}}\"\n"
+    );
     let mut bash = tokio::process::Command::new("bash");
-    bash.args(["-c", &format!("{script}{ask}")]);
+    bash.args(["-c", &ask]).env_remove("VIRIDIAN_SERVER");
+    if let Some(server) = server {
+        bash.env("VIRIDIAN_SERVER", server);
+    }
+    bash.stdout(Stdio::piped()).stderr(Stdio::piped());
     let run = finish(bash).await;
-    assert_eq!(run.stdout, "promote\n", "{}", run.stderr);
+    assert_eq!(run.stderr, "", "{words:?}");
+    run.stdout.trim().to_owned()
 }
 
 #[tokio::test]

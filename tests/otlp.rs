@@ -224,7 +224,7 @@ async fn what_cannot_be_is_refused_at_the_start() {
             .env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4317")
             .env(variable, value);
         let run = finish(command).await;
-        assert_eq!(run.code, Some(78), "{variable}: {run:?}");
+        assert_eq!(run.code, Some(100), "{variable}: {run:?}");
         assert_eq!(run.stderr.lines().count(), 1, "{run:?}");
         assert!(run.stderr.contains(value), "{run:?}");
     }

@@ -288,7 +288,7 @@ async fn a_limit_that_cannot_work_is_a_configuration_error(
     let database = TestDatabase::create(Engine::Sqlite).await;
     let url = database.url();
     let run = finish(viridian(&["serve", flag, value, "--database", url])).await;
-    assert_eq!(run.code, Some(78), "{run:?}");
+    assert_eq!(run.code, Some(100), "{run:?}");
     let expected = format!("error: {flag}: must be {bounds}\n");
     assert_eq!(run.stderr, expected);
 }

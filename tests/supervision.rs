@@ -59,7 +59,7 @@ async fn a_background_task_that_panics_ends_the_server() {
             "SHUTTING_DOWN",
         );
         let status = env.guarded.server.ended().await;
-        assert_eq!(status.code(), Some(70), "{task}: {status:?}");
+        assert_eq!(status.code(), Some(102), "{task}: {status:?}");
         let why = format!("error: the background task {task} panicked");
         env.guarded.server.logs(&why).await;
     }

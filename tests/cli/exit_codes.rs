@@ -6,7 +6,7 @@ use super::deployment;
 use crate::harness::{Engine, REFERENCE, TestEnv, closed_port, finish, manual, root, viridian};
 
 /// Every verb that is about one deployment, with what it needs besides.
-const VERBS: [(&str, &[&str]); 15] = [
+const VERBS: [(&str, &[&str]); 18] = [
     ("abort", &[]),
     ("activate", &["--image", "i"]),
     ("delete", &[]),
@@ -19,6 +19,9 @@ const VERBS: [(&str, &[&str]); 15] = [
     ("revisions", &[]),
     ("rollback", &[]),
     ("routes", &[]),
+    ("scale", &["2"]),
+    ("status", &[]),
+    ("traffic", &[]),
     ("update", &["--replicas", "2"]),
     ("watch", &["--until", "ready"]),
     // Not about one that there is.
@@ -168,18 +171,19 @@ async fn every_change_with_another_generation_is_74() {
     let env = TestEnv::start(Engine::Sqlite).await;
     let url = env.server.url();
     env.serving(1, manual()).await;
-    let changing = VERBS.iter().filter(|(verb, _)| {
-        ![
-            "create",
-            "export",
-            "get",
-            "history",
-            "revisions",
-            "routes",
-            "watch",
-        ]
-        .contains(verb)
-    });
+    let reading = [
+        "export",
+        "get",
+        "history",
+        "revisions",
+        "routes",
+        "status",
+        "traffic",
+        "watch",
+    ];
+    let changing = VERBS
+        .iter()
+        .filter(|(verb, _)| *verb != "create" && !reading.contains(verb));
     let before: Deployment = env.get().await;
     for (verb, rest) in changing {
         let guard = ["--expected-generation", "99"];

@@ -45,9 +45,7 @@ async fn on_a_terminal_the_table_is_updated() {
     terminal.shows("no deployments in progress").await;
     env.bring_up().await;
     terminal.shows("1 deployment in progress").await;
-    terminal
-        .shows("shop/web    DEPLOYING / AWAITING_PROMOTION")
-        .await;
+    terminal.shows("shop/web    AWAITING_PROMOTION").await;
     env.promote().await;
     terminal.shows("no deployments in progress").await;
     terminal.press(&["q"]);

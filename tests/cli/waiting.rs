@@ -93,10 +93,19 @@ async fn changes_are_told_while_it_waits() {
         "activate", REFERENCE, "--image", "i", "--wait", "-o", "json",
     ];
     let run = deployment(&url, &wait).await;
-    assert_eq!(run.code, Some(0), "{run:?}");
+    // Done so far, and someone has to promote.
+    assert_eq!(run.code, Some(3), "{run:?}");
     let result: serde_json::Value = serde_json::from_str(&run.stdout).expect("JSON");
     assert_eq!(result["subStep"], "DEPLOYMENT_SUB_STEP_AWAITING_PROMOTION");
-    let last = run.stderr.lines().last().unwrap_or_default();
+    let mut lines = run.stderr.lines().rev();
+    assert_eq!(
+        lines.next(),
+        Some(
+            "shop/web waits for someone to promote; revision 1 (registry.test/web:1) serves until \
+             then: viridian deployment promote shop/web"
+        )
+    );
+    let last = lines.next().unwrap_or_default();
     assert!(
         last.starts_with("DEPLOYING / AWAITING_PROMOTION, blue 2/2, green 2/2"),
         "{run:?}"

@@ -23,7 +23,16 @@ impl Terminal {
         Self::with(&["NO_COLOR=1"], server, arguments)
     }
 
+    /// The same in a terminal of this many columns.
+    pub(crate) fn narrow(columns: u16, server: &str, arguments: &[&str]) -> Self {
+        Self::sized(columns, &["NO_COLOR=1"], server, arguments)
+    }
+
     fn with(environment: &[&str], server: &str, arguments: &[&str]) -> Self {
+        Self::sized(120, environment, server, arguments)
+    }
+
+    fn sized(columns: u16, environment: &[&str], server: &str, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let config = folder.path().join("tmux.conf");
         // What the program said stays on the screen when it is over.
@@ -33,7 +42,8 @@ impl Terminal {
         let terminal = Self { folder };
         let mut command = terminal.tmux();
         command.arg("-f").arg(config);
-        command.args(["new-session", "-d", "-x", "120", "-y", "40", "--"]);
+        let columns = columns.to_string();
+        command.args(["new-session", "-d", "-x", &columns, "-y", "40", "--"]);
         // The shell keeps the exit code, which it tells as a whole.
         let keep = format!(
             "trap : INT; env \"$@\"; echo $? >{code}.new; mv {code}.new {code}",

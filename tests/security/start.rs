@@ -233,7 +233,7 @@ async fn refused_to_start(arguments: &[&str]) -> String {
     }
     all.extend(arguments);
     let run: FinishedProgram = finish(viridian(&all)).await;
-    assert_eq!(run.code, Some(78), "{arguments:?}: {run:?}");
+    assert_eq!(run.code, Some(100), "{arguments:?}: {run:?}");
     let lines: Vec<_> = run.stderr.lines().collect();
     assert_eq!(lines.len(), 1, "one line: {run:?}");
     assert!(lines[0].starts_with("error: "), "{run:?}");

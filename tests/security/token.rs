@@ -97,7 +97,7 @@ async fn a_token_does_not_go_to_another_machine_in_clear() {
     let mut command = viridian(&["agent", "--server", "http://example.invalid:1"]);
     command.env("VIRIDIAN_TOKEN", "vrd_secret");
     let run = finish(command).await;
-    assert_eq!(run.code, Some(78), "{run:?}");
+    assert_eq!(run.code, Some(100), "{run:?}");
     assert!(!run.stderr.contains("secret"), "{run:?}");
     // Told to, it goes; nobody is there.
     let url = format!("http://{}", closed_port());
