@@ -41,6 +41,7 @@ mod health;
 mod held;
 mod history;
 mod hostile;
+mod languages;
 mod limits;
 mod manual;
 mod paging;
