@@ -84,7 +84,7 @@ async fn two_agents_do_not_share_their_state() {
     })
     .await;
     let second = finish(command(&server, state.path())).await;
-    assert_eq!(second.code, Some(1), "{second:?}");
+    assert_eq!(second.code, Some(101), "{second:?}");
     let sentence = format!(
         "error: another agent uses the folder {}: each needs one of its own\n",
         state.path().display()
