@@ -175,6 +175,30 @@ async fn b6_superseding_takes_a_new_revision() {
 }
 
 #[tokio::test]
+async fn b6_a_roll_back_in_a_rollout_gives_it_up() {
+    let env = TestEnv::start(Engine::Sqlite).await;
+    let url = env.server.url();
+    let gate = env.at_gate(2, manual()).await;
+    let other = deployment(&url, &["rollback", REFERENCE, "--revision", "2"]).await;
+    assert_eq!(other.code, Some(64 + 10), "{other:?}");
+    let back = succeeded(&url, &["rollback", REFERENCE, "--wait"]).await;
+    assert!(
+        back.contains("the current revision keeps serving"),
+        "{back}"
+    );
+    let after = env.ready().await;
+    assert_eq!(after.current_revision_id, gate.current_revision_id);
+
+    // By its number, too; a repeat of the call finds nothing to give up.
+    env.bring_up().await;
+    let named = ["rollback", REFERENCE, "--revision", "1", "-o", "json"];
+    assert_eq!(json(&url, &named).await["instant"], true);
+    let again = env.ready().await;
+    assert_eq!(again.current_revision_id, gate.current_revision_id);
+    assert_eq!(deployment(&url, &named).await.code, Some(64 + 9));
+}
+
+#[tokio::test]
 async fn replicas_are_scaled_by_a_verb() {
     let env = TestEnv::start(Engine::Sqlite).await;
     let url = env.server.url();

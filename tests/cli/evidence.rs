@@ -105,22 +105,20 @@ async fn a4_zero_replicas_promote_nothing_and_say_so() {
     assert!(
         waits
             .stdout
-            .ends_with("; run: viridian deployment scale shop/web N\n"),
+            .ends_with("; run: viridian deployment scale shop/web REPLICAS\n"),
         "{waits:?}"
     );
 
-    // With replicas again it is still the revision before that serves.
+    // With replicas again the new revision is still on trial, and there is a way back.
     succeeded(&url, &["scale", REFERENCE, "2"]).await;
-    let again = env
-        .until("as before", |it| {
-            it.blue.unwrap_or_default().ready + it.green.unwrap_or_default().ready > 0
-        })
+    let trial = env
+        .until("on trial", |it| it.green.unwrap_or_default().unhealthy > 0)
         .await;
-    assert_eq!(again.lifecycle(), DeploymentLifecycle::Deploying);
-    assert_eq!(again.current_revision_number, 1);
-    succeeded(&url, &["rollback", REFERENCE]).await;
-    env.ready().await;
+    assert_eq!(trial.lifecycle(), DeploymentLifecycle::Deploying);
+    assert_eq!(trial.current_revision_number, 1);
+    succeeded(&url, &["rollback", REFERENCE, "--wait"]).await;
     assert_eq!(env.get().await.current_revision_number, 1);
+    assert_eq!(serving(&url).await, ["1", "1"]);
 }
 
 #[tokio::test]

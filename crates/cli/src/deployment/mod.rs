@@ -28,6 +28,7 @@ mod create;
 mod delete;
 mod export;
 mod get;
+mod give_up;
 mod history;
 mod list;
 mod pause;

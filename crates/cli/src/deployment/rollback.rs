@@ -4,8 +4,8 @@ use clap::Args;
 use viridian_client::WaitGoal;
 
 use super::{
-    CliSession, DeploymentError, calls, change::ChangeArgs, session::DeploymentReply,
-    wait::WaitArgs,
+    CliSession, DeploymentError, calls, change::ChangeArgs, give_up, read,
+    session::DeploymentReply, wait::WaitArgs,
 };
 use crate::names;
 
@@ -14,7 +14,8 @@ pub(super) struct RollbackArgs {
     /// The deployment: PROJECT/NAME, or its UUID.
     #[arg(add = names::deployments())]
     pub(super) deployment: String,
-    /// Revision to roll back to: its number or UUID [default: the previous one].
+    /// Revision to roll back to: its number or UUID [default: the previous one; during a
+    /// rollout, the one that serves, which gives the rollout up].
     #[arg(long, add = names::revisions())]
     revision: Option<String>,
     #[command(flatten)]
@@ -25,6 +26,10 @@ pub(super) struct RollbackArgs {
 
 pub(super) async fn run(args: RollbackArgs, session: &CliSession) -> Result<(), DeploymentError> {
     let mut client = session.connect().await?;
+    let seen = read::deployment(&mut client, &args.deployment).await?;
+    if give_up::is_way_back(&seen, args.revision.as_deref()) {
+        return give_up::run(&mut client, session, seen, args.change, &args.wait).await;
+    }
     let revision = args.revision.unwrap_or_default();
     let mut reply = calls::roll_back(&mut client, args.deployment, revision, args.change).await?;
     let deployment = reply.deployment.take().ok_or(DeploymentError::EmptyReply)?;
