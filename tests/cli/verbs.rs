@@ -107,8 +107,24 @@ async fn a_life_from_creation_to_its_end(#[case] engine: Engine) {
     assert!(back.contains("Current     1 (web:1)"), "{back}");
     ok(&["activate", REFERENCE, "--revision", "2", "--wait"]).await;
     ok(&["abort", REFERENCE, "--wait", "--reason", "not today"]).await;
-    let again = ok(&["rollback", REFERENCE, "--revision", "2", "--wait"]).await;
+    // What was aborted is left already: nothing is gone back to twice.
+    let refused = deployment(&url, &["rollback", REFERENCE]).await;
+    assert_eq!(refused.code, Some(64 + 9), "{refused:?}");
+    assert!(
+        refused.stderr.contains("ALREADY_ROLLED_BACK"),
+        "{refused:?}"
+    );
+    let gated = [
+        "rollback",
+        REFERENCE,
+        "--revision",
+        "2",
+        "--gated",
+        "--wait",
+    ];
+    let again = ok(&gated).await;
     assert!(again.contains("is being deployed again"), "{again}");
+    assert!(again.contains("AWAITING_PROMOTION"), "{again}");
     ok(&["abort", REFERENCE]).await;
 
     tables(&url).await;

@@ -33,6 +33,8 @@ pub(super) enum InitialState {
     Gate,
     /// The same, paused.
     Paused,
+    /// Revision 1 serves, and the rollout of 2 was aborted.
+    Aborted,
     /// Revision 2 was promoted over 1.
     Promoted,
     /// The same, and 1 is retained.
@@ -156,11 +158,14 @@ impl ContractEnv {
             }
             InitialState::Gate
             | InitialState::Paused
+            | InitialState::Aborted
             | InitialState::Promoted
             | InitialState::Retained => {
                 self.bring_up(env).await;
                 if initial == InitialState::Paused {
                     env.api.pause(pause(&id)).await.expect("paused");
+                } else if initial == InitialState::Aborted {
+                    env.api.abort(abort(&id)).await.expect("aborted");
                 } else if initial != InitialState::Gate {
                     env.api.promote(promotion(&id)).await.expect("promoted");
                 }

@@ -3,8 +3,8 @@
 use tonic::{Code, Status};
 use tonic_types::{FieldViolation, PreconditionViolation, StatusExt as _};
 use viridian_store::{
-    ActivateRefusal, ApplyRefusal, CreateRefusal, PromoteRefusal, RollBackRefusal, UnitError,
-    UpdateRefusal,
+    AbortRefusal, ActivateRefusal, ApplyRefusal, CreateRefusal, PromoteRefusal, RollBackRefusal,
+    UnitError, UpdateRefusal,
 };
 use viridian_strategy::{
     Blocker, Lifecycle, MAX_REPLICAS, RevisionId,
@@ -132,17 +132,7 @@ impl IntoStatus for ActivateRefusal {
 impl IntoStatus for PromoteRefusal {
     fn into_status(self, subject: &str) -> Status {
         match self {
-            Self::Revision { expected, actual } => {
-                let actual = actual.map(|id| id.to_string()).unwrap_or_default();
-                aborted(
-                    "REVISION_MISMATCH",
-                    format!("revision {actual} is being deployed, not {expected}"),
-                    [
-                        ("expected_revision_id", expected.to_string()),
-                        ("deploying_revision_id", actual),
-                    ],
-                )
-            }
+            Self::Revision { expected, actual } => deploys_another(expected, actual),
             Self::Rules(PromoteRejection::NotDeploying(lifecycle)) => {
                 not_deploying(lifecycle, subject)
             }
@@ -157,11 +147,14 @@ impl IntoStatus for PromoteRefusal {
     }
 }
 
-impl IntoStatus for AbortRejection {
+impl IntoStatus for AbortRefusal {
     fn into_status(self, subject: &str) -> Status {
         match self {
-            Self::NotDeploying(lifecycle) => not_deploying(lifecycle, subject),
-            Self::RollingBack => rolling_back(subject),
+            Self::Revision { expected, actual } => deploys_another(expected, Some(actual)),
+            Self::Rules(AbortRejection::NotDeploying(lifecycle)) => {
+                not_deploying(lifecycle, subject)
+            }
+            Self::Rules(AbortRejection::RollingBack) => rolling_back(subject),
         }
     }
 }
@@ -175,6 +168,20 @@ impl IntoStatus for RollBackRefusal {
                 "there is no revision before the current one",
                 subject,
             ),
+            Self::AlreadyRolledBack { left, current } => {
+                already_rolled_back(left, current, subject)
+            }
+            Self::Revision { expected, actual } => {
+                let actual = actual.map(|id| id.to_string()).unwrap_or_default();
+                aborted(
+                    "REVISION_MISMATCH",
+                    format!("revision {actual} serves, not {expected}"),
+                    [
+                        ("expected_revision_id", expected.to_string()),
+                        ("current_revision_id", actual),
+                    ],
+                )
+            }
             Self::Rules(rejection) => not_activated(
                 rejection,
                 "to give it up and keep the current one, abort",
@@ -228,6 +235,31 @@ fn in_progress(deploying: RevisionId, way_out: &str) -> Status {
         format!("revision {deploying} is being deployed; {way_out}"),
         [("deploying_revision_id", deploying.to_string())],
     )
+}
+
+fn deploys_another(expected: RevisionId, actual: Option<RevisionId>) -> Status {
+    let actual = actual.map(|id| id.to_string()).unwrap_or_default();
+    aborted(
+        "REVISION_MISMATCH",
+        format!("revision {actual} is being deployed, not {expected}"),
+        [
+            ("expected_revision_id", expected.to_string()),
+            ("deploying_revision_id", actual),
+        ],
+    )
+}
+
+fn already_rolled_back(left: Option<i64>, current: Option<i64>, subject: &str) -> Status {
+    // A record of an earlier program may not have the numbers.
+    let named = |number: Option<i64>, without: &str| {
+        number.map_or_else(|| without.to_owned(), |number| format!("revision {number}"))
+    };
+    let message = format!(
+        "the rollout of {} was given up, and {} serves; to go back further, name a revision",
+        named(left, "the last revision"),
+        named(current, "the one before"),
+    );
+    precondition("ALREADY_ROLLED_BACK", &message, subject)
 }
 
 fn not_deploying(lifecycle: Lifecycle, subject: &str) -> Status {

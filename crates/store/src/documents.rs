@@ -21,6 +21,7 @@ mod policy;
 mod reply;
 mod revision;
 mod rollout;
+mod served;
 mod state;
 mod status;
 

@@ -66,6 +66,20 @@ pub enum ActivateRefusal {
     NoRevision(RevisionId),
 }
 
+/// Why an abort was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AbortRefusal {
+    /// By the rules.
+    Rules(viridian_strategy::verbs::AbortRejection),
+    /// Another revision is being deployed than the caller expected.
+    Revision {
+        /// What the caller expected.
+        expected: RevisionId,
+        /// What it is.
+        actual: RevisionId,
+    },
+}
+
 /// Why a roll-back was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RollBackRefusal {
@@ -73,8 +87,22 @@ pub enum RollBackRefusal {
     Rules(viridian_strategy::verbs::ActivateRejection),
     /// The deployment has no such revision.
     NoRevision(RevisionId),
-    /// No revision was named, and there is none before the current one.
+    /// No revision was named, and none served before the current one.
     NoPrevious,
+    /// No revision was named, and the last rollout was given up: what was good serves.
+    AlreadyRolledBack {
+        /// The number of the revision that was given up.
+        left: Option<i64>,
+        /// The number of the revision that serves.
+        current: Option<i64>,
+    },
+    /// Another revision serves than the caller expected.
+    Revision {
+        /// What the caller expected.
+        expected: RevisionId,
+        /// What it is.
+        actual: Option<RevisionId>,
+    },
 }
 
 /// Why an update was refused.

@@ -50,8 +50,8 @@ pub use self::{
     copy::{Copied, copy},
     deployments::{DeploymentFilter, StateCounts},
     error::{
-        ActivateRefusal, ApplyRefusal, CheckError, CopyError, CreateRefusal, PromoteRefusal,
-        RollBackRefusal, StoreError, UnitError, UpdateRefusal,
+        AbortRefusal, ActivateRefusal, ApplyRefusal, CheckError, CopyError, CreateRefusal,
+        PromoteRefusal, RollBackRefusal, StoreError, UnitError, UpdateRefusal,
     },
     events::{EventFilter, LogEntry, LogPage, ReadLogError, SnapshotPage},
     inspect::{Extent, Inspection, SchemaState, inspect},
@@ -73,7 +73,8 @@ pub use self::{
     units::{
         Activation, ApplyOptions, COORDINATOR, DeploymentSpec, DesiredState, FailureBackoff,
         HealthReport, Manifest, NewDeployment, PromotionPreview, Pruned, ReconcileBatch,
-        ReportError, RequestContext, Retention, Silenced, SpecChange, StatusReport,
+        ReportError, RequestContext, Retention, RollBackOptions, RollBackPreview, Silenced,
+        SpecChange, StatusReport,
     },
 };
 

@@ -140,6 +140,17 @@ pub(crate) fn retain_routes(ids: &[RouteId], now: Timestamp) -> Write {
         ))
 }
 
+/// Makes retained routes replicas of a rollout again, still without traffic.
+pub(crate) fn reuse_routes(ids: &[RouteId]) -> Write {
+    Write::update("reuse routes", "routes", keys(ids))
+        .only_if(
+            routes::status
+                .eq(Sql(RouteStatus::Running))
+                .and(routes::traffic_status.eq(Sql(RouteTraffic::Inactive))),
+        )
+        .set_all(routes::retained_at.eq(None::<Sql<Timestamp>>))
+}
+
 /// Takes routes out of traffic and has them ended.
 pub(crate) fn drain_routes(ids: &[RouteId], now: Timestamp) -> Write {
     // Not as a list: SQLite would prepare a statement with a list again for each row.

@@ -45,6 +45,7 @@ table! {
         last_rollout -> Nullable<Document>,
         current_revision_number -> Nullable<BigInt>,
         deploying_revision_number -> Nullable<BigInt>,
+        served -> Document,
     }
 }
 

@@ -43,3 +43,4 @@ mod truth;
 mod unanswered;
 mod virtual_time;
 mod waits;
+mod way_back;

@@ -43,6 +43,7 @@ pub use self::{
     reconcile::ReconcileBatch,
     report::{HealthReport, ReportError, Silenced, StatusReport},
     request_context::{COORDINATOR, RequestContext},
+    roll_back::{RollBackOptions, RollBackPreview},
     update::{DeploymentSpec, SpecChange},
 };
 

@@ -15,6 +15,8 @@ pub struct RouteActions {
     pub promote: Vec<RouteId>,
     /// To lose their traffic but keep running.
     pub retain: Vec<RouteId>,
+    /// Retained ones that count as replicas again, still without traffic.
+    pub reuse: Vec<RouteId>,
     /// To be taken out of traffic and stopped.
     pub drain: Vec<RouteId>,
     /// To be taken for ended, whatever becomes of them.
@@ -40,6 +42,7 @@ impl RouteActions {
         self.create.is_empty()
             && self.promote.is_empty()
             && self.retain.is_empty()
+            && self.reuse.is_empty()
             && self.drain.is_empty()
             && self.end.is_empty()
     }
@@ -62,10 +65,11 @@ impl RouteActions {
             create: _,
             promote,
             retain,
+            reuse,
             drain,
             end,
         } = &mut sorted;
-        for ids in [promote, retain, drain, end] {
+        for ids in [promote, retain, reuse, drain, end] {
             ids.sort_unstable();
         }
         for route in routes {
@@ -86,6 +90,9 @@ impl RouteActions {
         if is_in(&self.retain, route.id) {
             route.traffic = RouteTraffic::Inactive;
             route.retained_at = Some(now);
+        }
+        if is_in(&self.reuse, route.id) {
+            route.retained_at = None;
         }
         if is_in(&self.drain, route.id) {
             route.status = RouteStatus::Terminating;
@@ -174,6 +181,7 @@ mod tests {
         )));
         assert!(is_something(|it| it.promote.push(route)));
         assert!(is_something(|it| it.retain.push(route)));
+        assert!(is_something(|it| it.reuse.push(route)));
         assert!(is_something(|it| it.drain.push(route)));
         assert!(is_something(|it| it.end.push(route)));
     }
@@ -191,6 +199,7 @@ mod tests {
         let actions = RouteActions {
             promote: vec![id(3), id(1)],
             retain: vec![id(6), id(5)],
+            reuse: vec![id(8)],
             drain: vec![id(9), id(7), id(2)],
             end: vec![id(8)],
             ..RouteActions::default()
@@ -199,6 +208,8 @@ mod tests {
             .rev()
             .map(|number| new.create(id(number), Timestamp::default()))
             .collect();
+        let mut routes = routes;
+        routes[0].retained_at = Some(Timestamp::default());
         let mut each = routes.clone();
         for route in &mut each {
             actions.apply(route, now);

@@ -81,6 +81,10 @@ impl StrategyRules for BlueGreen {
         route.revision != rollout.current || route.retained_at.is_some()
     }
 
+    fn reuse(&self, kept: Vec<RouteId>, actions: &mut RouteActions) {
+        actions.reuse.extend(kept);
+    }
+
     fn scale_down_delay(&self) -> Duration {
         self.scale_down_delay
     }
@@ -230,6 +234,10 @@ impl GreenAssessment {
                 Some(Blocker::MinReady { until }),
                 None,
             ),
+            // What it goes back to has proved itself, and what serves is what is to be left.
+            GreenReadiness::Ready(_) if self.rollout.is_ungated() => {
+                NextMove::Switch(Reason::CameBack { ready })
+            }
             GreenReadiness::Ready(until) if settings.auto_promote => {
                 if until <= observed.now {
                     return NextMove::Switch(Reason::GatesOpen { ready });

@@ -1,7 +1,8 @@
 //! Decides what a deployment does next.
 
 use crate::{
-    Blocker, DeploymentState, Evaluation, Observed, Reason, RevisionId, RolloutEnd, pause,
+    Blocker, DeploymentState, Evaluation, Observed, Reason, RevisionId, RolloutEnd, RolloutKind,
+    pause,
     replenish::{Replenish, drain_obsolete},
 };
 
@@ -52,7 +53,7 @@ fn keep_current(observed: &Observed<'_>, current: RevisionId) -> Evaluation {
         // The first revision has no rollout. That it came up is what a rollout would say.
         let ready = replenish.counts.ready;
         evaluation.transition.reason = Some(Reason::CameUp { ready });
-        evaluation.transition.ended = Some(RolloutEnd::promoted(current));
+        evaluation.transition.ended = Some(RolloutEnd::promoted(current, RolloutKind::Forward));
     }
     for blocker in replenish.blockers(target) {
         evaluation.wait_for(blocker);

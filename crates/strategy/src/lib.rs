@@ -24,6 +24,7 @@ mod exchange;
 mod id;
 mod lost;
 mod observed;
+mod past;
 mod pause;
 mod policy;
 mod reason;
@@ -50,12 +51,13 @@ pub use self::{
     id::{DeploymentId, RevisionId, RouteId},
     lost::lost_routes,
     observed::{Observed, ObservedDeployment},
+    past::{MAX_SERVED, PastRollouts, ServedChange, ServedRevisions},
     policy::{
         BlueGreen, GateAction, GateTimeout, IntOrPercent, MAX_DURATION, MAX_REPLICAS, Policy,
         PolicyError, RollingUpdate, Strategy,
     },
     reason::Reason,
-    rollout::{Rollout, RolloutStep, SteadyPeriod},
+    rollout::{Rollout, RolloutKind, RolloutStep, SteadyPeriod},
     rollout_end::{RolloutEnd, RolloutOutcome},
     route::{ObservedRoute, RouteHealth, RouteStatus, RouteTraffic, StopWhen},
     stopwatch::Stopwatch,

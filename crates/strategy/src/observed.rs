@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{DeploymentState, ObservedRoute, Policy, RevisionId, Rollout, Timestamp};
+use crate::{DeploymentState, ObservedRoute, Policy, RevisionId, Rollout, RouteId, Timestamp};
 
 /// The input of every decision: a deployment, its routes and its policy, as read
 /// at one time.
@@ -44,9 +44,6 @@ pub struct ObservedDeployment {
     /// The version of what was requested: moves with each call that changes the
     /// deployment, and with each promotion and roll-back.
     pub generation: i64,
-    /// The revision that was current before the last promotion or instant
-    /// roll-back.
-    pub previous: Option<RevisionId>,
     /// When a revision last took all the traffic, by promotion or instant
     /// roll-back.
     pub promoted_at: Option<Timestamp>,
@@ -87,6 +84,16 @@ impl<'a> Observed<'a> {
         &self,
     ) -> impl Iterator<Item = &'a ObservedRoute> + Clone + use<'a> {
         self.routes.iter().filter(|route| route.status.is_active())
+    }
+
+    /// The routes of a revision that a promotion retained and that are ready to serve.
+    pub(crate) fn kept_routes(
+        &self,
+        revision: RevisionId,
+    ) -> impl Iterator<Item = RouteId> + use<'a> {
+        let kept = self.routes.iter();
+        kept.filter(move |route| route.is_kept(revision))
+            .map(|route| route.id)
     }
 
     /// The routes of one revision that are no longer retained, or never were.

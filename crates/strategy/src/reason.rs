@@ -15,6 +15,11 @@ pub enum Reason {
         /// How many.
         kept: u32,
     },
+    /// A roll-back that has no gate: the routes of the earlier revision are ready.
+    CameBack {
+        /// How many.
+        ready: u32,
+    },
     /// All green are ready and every gate is open.
     GatesOpen {
         /// How many green there are.
@@ -58,6 +63,10 @@ impl fmt::Display for Reason {
             Self::CameUp { ready } => write!(f, "{ready} routes are ready"),
             Self::TookBack { kept: 1 } => f.write_str("1 kept route took the traffic back"),
             Self::TookBack { kept } => write!(f, "{kept} kept routes took the traffic back"),
+            Self::CameBack { ready: 1 } => f.write_str("1 route of the earlier revision is ready"),
+            Self::CameBack { ready } => {
+                write!(f, "{ready} routes of the earlier revision are ready")
+            }
             Self::GatesOpen { ready } => {
                 write!(f, "{}; every gate is open", ready_routes("green", ready))
             }
@@ -121,6 +130,14 @@ mod tests {
             (
                 Reason::TookBack { kept: 2 },
                 "2 kept routes took the traffic back",
+            ),
+            (
+                Reason::CameBack { ready: 1 },
+                "1 route of the earlier revision is ready",
+            ),
+            (
+                Reason::CameBack { ready: 2 },
+                "2 routes of the earlier revision are ready",
             ),
             (
                 Reason::GatesOpen { ready: 3 },

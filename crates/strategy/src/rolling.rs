@@ -115,6 +115,11 @@ impl StrategyRules for RollingUpdate {
     fn drains_superseded(&self, _rollout: &Rollout, _route: &ObservedRoute) -> bool {
         false
     }
+
+    /// With traffic: every new route has it, and these run already.
+    fn reuse(&self, kept: Vec<RouteId>, actions: &mut RouteActions) {
+        actions.promote.extend(kept);
+    }
 }
 
 impl RollingUpdate {

@@ -11,6 +11,8 @@ pub struct Rollout {
     pub current: RevisionId,
     /// The revision that is being deployed: green.
     pub deploying: RevisionId,
+    /// Whether it leads forward or back.
+    pub kind: RolloutKind,
     /// The present step.
     pub step: RolloutStep,
     /// Whether the deployment has never been READY: then a roll-back ends PENDING again.
@@ -29,6 +31,19 @@ pub struct Rollout {
     /// When it began or was last resumed. Routes that became ready during a pause
     /// count from here.
     pub resumed_at: Timestamp,
+}
+
+/// Whether a rollout leads forward or back. It is a fact of the rollout, and not of the
+/// policy: a server that starts again has to know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RolloutKind {
+    /// An activation.
+    Forward,
+    /// A roll-back whose routes were not kept, or too few of them.
+    Back {
+        /// Whether the gates of the policy count all the same.
+        gated: bool,
+    },
 }
 
 /// How long all green have been ready.
@@ -54,6 +69,12 @@ pub enum RolloutStep {
     RollingBack,
 }
 
+impl RolloutKind {
+    pub(crate) fn is_back(self) -> bool {
+        matches!(self, Self::Back { .. })
+    }
+}
+
 impl Rollout {
     /// Begins the rollout of an activation now.
     pub fn new(
@@ -65,6 +86,7 @@ impl Rollout {
         Self {
             current,
             deploying,
+            kind: RolloutKind::Forward,
             step: RolloutStep::Provisioning,
             from_pending: false,
             activation,
@@ -74,6 +96,11 @@ impl Rollout {
             steady: None,
             resumed_at: now,
         }
+    }
+
+    /// Whether no gate delays it once green is ready for long enough.
+    pub(crate) fn is_ungated(&self) -> bool {
+        self.kind == RolloutKind::Back { gated: false }
     }
 
     /// Both revisions: blue and green.

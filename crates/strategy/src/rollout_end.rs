@@ -1,7 +1,7 @@
 //! How a rollout ends.
 
 use crate::{
-    Observed, ObservedRoute, RevisionId, Rollout, RouteHealth, RouteId, RouteStatus,
+    Observed, ObservedRoute, RevisionId, Rollout, RolloutKind, RouteHealth, RouteId, RouteStatus,
     counts::RouteClass,
 };
 
@@ -27,6 +27,8 @@ pub struct RolloutEnd {
     pub revision: RevisionId,
     /// How it came out.
     pub outcome: RolloutOutcome,
+    /// Whether it was a roll-back, and not a way forward.
+    pub is_way_back: bool,
     /// The route that says why, unless it was promoted: the first one that failed, or
     /// else the first one that runs and is not healthy.
     pub failure: Option<RouteId>,
@@ -47,10 +49,11 @@ impl RolloutOutcome {
 
 impl RolloutEnd {
     /// The revision took the traffic.
-    pub(crate) fn promoted(revision: RevisionId) -> Self {
+    pub(crate) fn promoted(revision: RevisionId, kind: RolloutKind) -> Self {
         Self {
             revision,
             outcome: RolloutOutcome::Promoted,
+            is_way_back: kind.is_back(),
             failure: None,
         }
     }
@@ -64,6 +67,7 @@ impl RolloutEnd {
         Self {
             revision: rollout.deploying,
             outcome,
+            is_way_back: rollout.kind.is_back(),
             failure: first_failure(observed, rollout),
         }
     }

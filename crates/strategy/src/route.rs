@@ -155,6 +155,11 @@ impl ObservedRoute {
         self.status.is_active() && self.retained_at.is_none()
     }
 
+    /// Whether it is of this revision, retained by a promotion, and ready.
+    pub(crate) fn is_kept(&self, revision: RevisionId) -> bool {
+        self.revision == revision && self.retained_at.is_some() && self.is_ready()
+    }
+
     /// Whether it ended though neither Viridian nor its scheduler ended it.
     pub fn has_failed(&self) -> bool {
         self.status.is_over() && self.drained_at.is_none() && self.evicted_at.is_none()

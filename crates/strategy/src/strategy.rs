@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use crate::{
-    Evaluation, Observed, ObservedRoute, PolicyError, Rollout, Strategy, Transition,
-    replenish::Replenish, verbs::PromoteRejection,
+    Evaluation, Observed, ObservedRoute, PolicyError, Rollout, RouteActions, RouteId, Strategy,
+    Transition, replenish::Replenish, verbs::PromoteRejection,
 };
 
 /// The rules of one strategy, implemented by its settings.
@@ -38,6 +38,10 @@ pub(crate) trait StrategyRules {
 
     /// Whether an activation that supersedes a rollout drains this route.
     fn drains_superseded(&self, rollout: &Rollout, route: &ObservedRoute) -> bool;
+
+    /// Makes ready routes of the revision to go back to, which an earlier promotion
+    /// retained, the first of its new ones.
+    fn reuse(&self, kept: Vec<RouteId>, actions: &mut RouteActions);
 
     /// How long blue is retained after the switch.
     fn scale_down_delay(&self) -> Duration {

@@ -2,7 +2,7 @@
 
 use crate::{
     DeploymentState, Observed, ObservedDeployment, Reason, RevisionId, Rollout, RolloutEnd,
-    RolloutOutcome, RouteActions,
+    RolloutKind, RolloutOutcome, RouteActions, ServedChange,
 };
 
 /// A change of a deployment and of its routes, to be applied as a whole.
@@ -20,6 +20,8 @@ pub struct Transition {
     pub reason: Option<Reason>,
     /// The rollout that it ends or turns back.
     pub ended: Option<RolloutEnd>,
+    /// What it makes of the revisions that served.
+    pub served: ServedChange,
 }
 
 /// What kind of change a transition is.
@@ -45,6 +47,7 @@ impl Transition {
             actions: RouteActions::default(),
             reason: None,
             ended: None,
+            served: ServedChange::Same,
         }
     }
 
@@ -65,7 +68,8 @@ impl Transition {
         Self {
             kind: TransitionKind::Promotion,
             actions,
-            ended: Some(RolloutEnd::promoted(rollout.deploying)),
+            ended: Some(RolloutEnd::promoted(rollout.deploying, rollout.kind)),
+            served: ServedChange::of_switch(rollout.kind, rollout.current, rollout.deploying),
             ..Self::new_current(observed, rollout.deploying, rollout.activation)
         }
     }
@@ -128,7 +132,11 @@ impl Transition {
             kind: TransitionKind::InstantRollBack,
             reason: Some(Reason::TookBack { kept }),
             actions,
-            ended: Some(RolloutEnd::promoted(revision)),
+            ended: Some(RolloutEnd::promoted(
+                revision,
+                RolloutKind::Back { gated: false },
+            )),
+            served: ServedChange::BackTo(revision),
             ..Self::new_current(observed, revision, activation)
         }
     }
@@ -140,7 +148,6 @@ impl Transition {
             last_activation: old.last_activation.max(activation),
             current_activation: activation,
             generation: old.generation + 1,
-            previous: old.state.current(),
             promoted_at: Some(observed.now),
             ..*old
         })

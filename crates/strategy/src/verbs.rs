@@ -18,6 +18,6 @@ pub use self::{
     delete::{DeleteRejection, delete, destroy},
     pause::{PauseRejection, pause, resume},
     promote::{PromoteRejection, promote},
-    roll_back::roll_back,
+    roll_back::{RollBackRejection, roll_back, roll_back_target},
     update::{UpdateRejection, update},
 };

@@ -125,9 +125,52 @@ fn abort() -> Vec<Case> {
     const METHOD: &str = "AbortDeployment";
     let on =
         |name, initial, outcome| case(METHOD, name, initial, r#"{"deployment":"$id"}"#, outcome);
+    let expecting = |name, initial, revision: &str, outcome| {
+        let request = format!(r#"{{"deployment":"$id","expectedRevision":"{revision}"}}"#);
+        case(METHOD, name, initial, request, outcome)
+    };
     let mut cases = named(METHOD, "");
     cases.extend(terms_on_one(METHOD, InitialState::Gate, ""));
     cases.extend([
+        expecting(
+            "the revision that was seen",
+            InitialState::Gate,
+            "2",
+            done(&[
+                ("/deployment/lastRollout/outcome", "ROLLOUT_OUTCOME_ABORTED"),
+                ("/deployment/lastRollout/revisionNumber", "2"),
+            ]),
+        ),
+        expecting(
+            "another revision",
+            InitialState::Gate,
+            "1",
+            aborted(
+                "REVISION_MISMATCH",
+                &[
+                    ("expected_revision_id", "$current"),
+                    ("deploying_revision_id", "$deploying"),
+                ],
+            ),
+        ),
+        expecting(
+            "another revision, and nothing is deployed",
+            InitialState::Ready,
+            "1",
+            wrong_state(&["NOT_DEPLOYING"]),
+        ),
+        expecting(
+            "malformed revision",
+            InitialState::Gate,
+            "two",
+            invalid(&["expected_revision"]),
+        ),
+        expecting(
+            "unknown revision",
+            InitialState::Gate,
+            "7",
+            no_revision("7"),
+        ),
         on(
             "at the gate",
             InitialState::Gate,
@@ -169,7 +212,12 @@ fn roll_back() -> Vec<Case> {
             "to what is retained",
             InitialState::Retained,
             "",
-            done(&[("/instant", "true")]),
+            done(&[
+                ("/instant", "true"),
+                ("/keptRouteIds", "1 items"),
+                ("/revisionNumber", "1"),
+                ("/deployment/currentRevisionNumber", "1"),
+            ]),
         ),
         on(
             "to what is not",
@@ -178,7 +226,81 @@ fn roll_back() -> Vec<Case> {
             done(&[
                 ("/instant", ""),
                 ("/deployment/lifecycle", "DEPLOYMENT_LIFECYCLE_DEPLOYING"),
+                ("/keptRouteIds", ""),
+                ("/revisionNumber", "1"),
             ]),
+        ),
+        on(
+            "with the gates of the policy",
+            InitialState::Retained,
+            r#","gated":true"#,
+            done(&[
+                ("/instant", ""),
+                ("/keptRouteIds", "1 items"),
+                ("/deployment/deployingRevisionNumber", "1"),
+            ]),
+        ),
+        on(
+            "only to look",
+            InitialState::Retained,
+            r#","validateOnly":true"#,
+            done(&[
+                ("/instant", "true"),
+                ("/keptRouteIds", "1 items"),
+                ("/revisionNumber", "1"),
+                ("/blockers", ""),
+                ("/deployment/currentRevisionNumber", "2"),
+            ]),
+        ),
+        on(
+            "only to look at what it would wait for",
+            InitialState::Promoted,
+            r#","validateOnly":true"#,
+            done(&[
+                ("/instant", ""),
+                ("/blockers/0/code", "BLOCKER_CODE_GREEN_PROVISIONING"),
+                ("/deployment/lifecycle", "DEPLOYMENT_LIFECYCLE_READY"),
+            ]),
+        ),
+        on(
+            "only to look, and nothing is before",
+            InitialState::Ready,
+            r#","validateOnly":true"#,
+            wrong_state(&["NO_PREVIOUS_REVISION"]),
+        ),
+        on(
+            "from the revision that was seen",
+            InitialState::Retained,
+            r#","expectedRevision":"2""#,
+            done(&[("/instant", "true")]),
+        ),
+        on(
+            "from another revision",
+            InitialState::Retained,
+            r#","expectedRevision":"1""#,
+            refusal(
+                Code::Aborted,
+                "REVISION_MISMATCH",
+                Details::Metadata(&[("current_revision_id", "$current")]),
+            ),
+        ),
+        on(
+            "malformed expected revision",
+            InitialState::Promoted,
+            r#","expectedRevision":"two""#,
+            invalid(&["expected_revision"]),
+        ),
+        on(
+            "unknown expected revision",
+            InitialState::Promoted,
+            r#","expectedRevision":"7""#,
+            no_revision("7"),
+        ),
+        on(
+            "after a rollout that was aborted",
+            InitialState::Aborted,
+            "",
+            wrong_state(&["ALREADY_ROLLED_BACK"]),
         ),
         on(
             "to one that is named",

@@ -39,6 +39,9 @@ fn advice(reason: &str, code: Code, details: &ErrorDetails, deployment: &str) ->
         // Not even advice by the code: the message says all that helps.
         "INVALID_FIELD" | "REQUEST_ID_REUSED" | "ALREADY_CURRENT" | "NOT_PAUSED"
         | "STRATEGY_IN_USE" | "DEPLOYMENT_HELD" => return None,
+        "ALREADY_ROLLED_BACK" => {
+            format!("`viridian deployment rollback {deployment} --revision NUMBER` names one")
+        }
         "DEPLOYMENT_NOT_FOUND" => "`viridian deployment list` shows the existing ones".to_owned(),
         "REVISION_NOT_FOUND" | "NO_PREVIOUS_REVISION" => {
             format!("{} shows the existing ones", command("revisions"))

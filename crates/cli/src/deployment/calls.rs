@@ -8,14 +8,16 @@ use viridian_proto::v1::{
 
 use super::{change::ChangeArgs, read::DeploymentClient};
 
-/// Aborts the rollout of a deployment.
+/// Aborts the rollout of a deployment: that of this revision, or any if it is empty.
 pub(super) async fn abort(
     client: &mut DeploymentClient,
     deployment: String,
+    expected_revision: String,
     change: ChangeArgs,
 ) -> Result<Option<Deployment>, CallError> {
     let request = AbortDeploymentRequest {
         deployment,
+        expected_revision,
         request_id: change.request_id,
         expected_generation: change.expected_generation,
         reason: change.reason,
@@ -53,19 +55,18 @@ pub(super) async fn resume(
     Ok(unary(client.resume_deployment(request)).await?.deployment)
 }
 
-/// Rolls a deployment back to a revision, or to the previous one if the revision is empty.
+/// Rolls a deployment back as the request says, for the reason and under the conditions of
+/// the change.
 pub(super) async fn roll_back(
     client: &mut DeploymentClient,
-    deployment: String,
-    revision: String,
+    request: RollbackDeploymentRequest,
     change: ChangeArgs,
 ) -> Result<RollbackDeploymentResponse, CallError> {
     let request = RollbackDeploymentRequest {
-        deployment,
-        revision,
         request_id: change.request_id,
         expected_generation: change.expected_generation,
         reason: change.reason,
+        ..request
     };
     unary(client.rollback_deployment(request)).await
 }

@@ -11,9 +11,13 @@ use super::{
 /// Whether the way back to a revision is the end of the rollout: another revision is being
 /// deployed, and this one serves. Without a name it is the one that serves.
 pub(super) fn is_way_back(seen: &Deployment, revision: Option<&str>) -> bool {
+    !seen.deploying_revision_id.is_empty() && revision.is_none_or(|name| serves(seen, name))
+}
+
+/// Whether a revision, by its number or its UUID, is the current one.
+pub(super) fn serves(seen: &Deployment, revision: &str) -> bool {
     let number = seen.current_revision_number.to_string();
-    let serves = |name: &str| name == seen.current_revision_id || name == number;
-    !seen.deploying_revision_id.is_empty() && revision.is_none_or(serves)
+    revision == seen.current_revision_id || revision == number
 }
 
 /// Gives up the rollout that was seen, and no other.
@@ -21,33 +25,58 @@ pub(super) async fn run(
     client: &mut DeploymentClient,
     session: &CliSession,
     seen: Deployment,
-    mut change: ChangeArgs,
+    change: ChangeArgs,
     wait: &WaitArgs,
 ) -> Result<(), DeploymentError> {
     // Another revision may be on its way by now. A repeat with a request id must be the same
     // request, whatever was seen.
-    if change.request_id.is_empty() {
-        change.expected_generation.get_or_insert(seen.generation);
-    }
-    let aborted = calls::abort(client, seen.id, change).await?;
+    let expected = match change.request_id.as_str() {
+        "" => seen.deploying_revision_id,
+        _ => String::new(),
+    };
+    let aborted = calls::abort(client, seen.id, expected, change).await?;
     let aborted = aborted.ok_or(DeploymentError::EmptyReply)?;
     let end = session
         .wait_if_asked(aborted, wait, &WaitGoal::Settled)
         .await?;
-    // The message of every roll-back. What serves has never lost its traffic.
+    show(client, session, &end.deployment, GAVE_UP).await?;
+    session.check_end(client, end).await
+}
+
+/// Says what giving up the rollout that was seen would do.
+pub(super) async fn preview(
+    client: &mut DeploymentClient,
+    session: &CliSession,
+    seen: &Deployment,
+) -> Result<(), DeploymentError> {
+    show(client, session, seen, WOULD_GIVE_UP).await
+}
+
+/// The message of every roll-back. What serves has never lost its traffic.
+async fn show(
+    client: &mut DeploymentClient,
+    session: &CliSession,
+    deployment: &Deployment,
+    headline: &str,
+) -> Result<(), DeploymentError> {
     let reply = RollbackDeploymentResponse {
-        deployment: Some(end.deployment.clone()),
+        deployment: Some(deployment.clone()),
         instant: true,
+        revision_id: deployment.current_revision_id.clone(),
+        revision_number: deployment.current_revision_number,
+        ..RollbackDeploymentResponse::default()
     };
     let reply = DeploymentReply {
         message: "RollbackDeploymentResponse",
         reply: &reply,
-        deployment: &end.deployment,
-        headline: "The rollout was given up: the current revision keeps serving.",
+        deployment,
+        headline,
     };
-    session.show_reply(client, &reply).await?;
-    session.check_end(client, end).await
+    session.show_reply(client, &reply).await
 }
+
+const GAVE_UP: &str = "The rollout was given up: the current revision keeps serving.";
+const WOULD_GIVE_UP: &str = "Would give up the rollout: the current revision keeps serving.";
 
 #[cfg(test)]
 mod tests {

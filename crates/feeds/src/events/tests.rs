@@ -4,7 +4,7 @@ use uuid::Uuid;
 use viridian_store::{
     Deployment, Event, EventFilter, EventKind, Metadata, RevisionNumbers, Status,
 };
-use viridian_strategy::{DeploymentId, Policy, Timestamp, verbs};
+use viridian_strategy::{DeploymentId, Policy, ServedRevisions, Timestamp, verbs};
 
 use super::{
     event::CommittedEvent,
@@ -30,7 +30,7 @@ fn event(position: i64, project: &str) -> Arc<CommittedEvent> {
         last_activation: 0,
         current_activation: 0,
         numbers: RevisionNumbers::default(),
-        previous: None,
+        served: ServedRevisions::default(),
         last_rollout: None,
         generation: 1,
         sequence: position,

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use diesel::prelude::*;
 use viridian_engine::{Column, columns};
 use viridian_strategy::{
-    Availability, DeploymentId, DeploymentState, Lifecycle, Policy, RevisionId, SubStep, Timestamp,
+    Availability, DeploymentId, DeploymentState, Lifecycle, Policy, RevisionId, ServedRevisions,
+    SubStep, Timestamp,
 };
 
 use super::LockedDeployment;
@@ -78,6 +79,7 @@ pub(crate) struct MutableColumns {
     last_rollout: Option<Json<LastRollout>>,
     current_revision_number: Option<i64>,
     deploying_revision_number: Option<i64>,
+    served: Json<ServedRevisions>,
 }
 
 impl ImmutableColumns {
@@ -94,7 +96,7 @@ impl MutableColumns {
             revision_history_limit, paused, generation, sequence, epoch, last_revision,
             last_history, status, availability, updated_at, phase_started_at,
             deadline_at, promoted_at, last_activation, current_activation,
-            last_rollout, current_revision_number, deploying_revision_number,
+            last_rollout, current_revision_number, deploying_revision_number, served,
         } in deployments)
     }
 }
@@ -117,7 +119,8 @@ impl From<Deployment> for DeploymentRow {
                 sub_step: state.sub_step().map(Sql),
                 current_revision_id: state.current().map(Sql),
                 deploying_revision_id: state.deploying().map(Sql),
-                previous_revision_id: deployment.previous.map(Sql),
+                // A column of its own, so that a foreign key protects the one that matters most.
+                previous_revision_id: deployment.served.last().map(Sql),
                 rollout,
                 // Constraints keep this and the history limit at 1,000 or less, so that no sign
                 // is lost.
@@ -141,6 +144,7 @@ impl From<Deployment> for DeploymentRow {
                 last_rollout: deployment.last_rollout.map(Json),
                 current_revision_number: deployment.numbers.current,
                 deploying_revision_number: deployment.numbers.deploying,
+                served: Json(deployment.served),
             },
         }
     }
@@ -170,7 +174,7 @@ impl TryFrom<DeploymentRow> for Deployment {
                 current: moving.current_revision_number,
                 deploying: moving.deploying_revision_number,
             },
-            previous: moving.previous_revision_id.map(|Sql(id)| id),
+            served: moving.served.0,
             last_rollout: moving.last_rollout.map(|Json(it)| it),
             generation: moving.generation,
             sequence: moving.sequence,

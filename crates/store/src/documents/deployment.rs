@@ -4,11 +4,11 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-use viridian_strategy::{DeploymentId, RevisionId};
+use viridian_strategy::DeploymentId;
 
 use super::{
     Micros, availability::AvailabilityDocument, last_rollout::LastRolloutDocument, persisted,
-    policy::PolicyDocument, state::StateDocument, status::StatusDocument,
+    policy::PolicyDocument, served::ServedDocument, state::StateDocument, status::StatusDocument,
 };
 use crate::record::{Deployment, Metadata, RevisionNumbers};
 
@@ -33,9 +33,11 @@ pub(crate) struct DeploymentDocument<'a> {
     last_activation: i64,
     #[serde(default)]
     current_activation: i64,
-    // An Option needs no `default`: serde reads a missing one as None.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    // Earlier programs wrote the last of those that served, under this name.
+    #[serde(default, skip_serializing)]
     previous: Option<Uuid>,
+    #[serde(default, skip_serializing_if = "ServedDocument::is_empty")]
+    served: ServedDocument,
     generation: i64,
     sequence: i64,
     epoch: i64,
@@ -92,7 +94,7 @@ impl<'a> From<&'a Deployment> for DeploymentDocument<'a> {
             last_activation,
             current_activation,
             numbers,
-            previous,
+            served,
             last_rollout,
             generation,
             sequence,
@@ -120,7 +122,8 @@ impl<'a> From<&'a Deployment> for DeploymentDocument<'a> {
             state: (*state).into(),
             last_activation: *last_activation,
             current_activation: *current_activation,
-            previous: previous.map(|RevisionId(id)| id),
+            previous: None,
+            served: served.into(),
             generation: *generation,
             sequence: *sequence,
             epoch: *epoch,
@@ -159,7 +162,7 @@ impl From<DeploymentDocument<'_>> for Deployment {
                 current: document.current_number,
                 deploying: document.deploying_number,
             },
-            previous: document.previous.map(RevisionId),
+            served: document.served.or(document.previous),
             last_rollout: document.last_rollout.map(Into::into),
             generation: document.generation,
             sequence: document.sequence,

@@ -17,12 +17,18 @@ pub(crate) struct LastRolloutDocument<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     number: Option<i64>,
     outcome: OutcomeDocument,
+    #[serde(default, skip_serializing_if = "is_forward")]
+    way_back: bool,
     #[serde(default, skip_serializing_if = "str::is_empty")]
     reason: Cow<'a, str>,
     #[serde(default, skip_serializing_if = "str::is_empty")]
     failure: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ended_at: Option<Micros>,
+}
+
+fn is_forward(way_back: &bool) -> bool {
+    !way_back
 }
 
 #[derive(Serialize, Deserialize)]
@@ -40,6 +46,7 @@ impl<'a> From<&'a LastRollout> for LastRolloutDocument<'a> {
             revision,
             number,
             outcome,
+            is_way_back,
             reason,
             failure,
             ended_at,
@@ -48,6 +55,7 @@ impl<'a> From<&'a LastRollout> for LastRolloutDocument<'a> {
             revision: revision.0,
             number: *number,
             outcome: (*outcome).into(),
+            way_back: *is_way_back,
             reason: reason.into(),
             failure: failure.into(),
             ended_at: ended_at.map(Into::into),
@@ -61,6 +69,7 @@ impl From<LastRolloutDocument<'_>> for LastRollout {
             revision: RevisionId(document.revision),
             number: document.number,
             outcome: document.outcome.into(),
+            is_way_back: document.way_back,
             reason: document.reason.into_owned(),
             failure: document.failure.into_owned(),
             ended_at: document.ended_at.map(Into::into),

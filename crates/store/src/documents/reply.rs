@@ -82,6 +82,8 @@ pub(crate) struct NewRevisionDocument<'a> {
 pub(crate) struct RolledBackDocument<'a> {
     deployment: DeploymentDocument<'a>,
     instant: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    kept: Vec<Uuid>,
 }
 
 impl<'a> From<&'a Updated> for UpdatedDocument<'a> {
@@ -199,10 +201,12 @@ impl<'a> From<&'a RolledBack> for RolledBackDocument<'a> {
         let RolledBack {
             deployment,
             instant,
+            kept,
         } = rolled_back;
         Self {
             deployment: deployment.into(),
             instant: *instant,
+            kept: kept.iter().map(|RouteId(id)| *id).collect(),
         }
     }
 }
@@ -212,6 +216,7 @@ impl From<RolledBackDocument<'_>> for RolledBack {
         Self {
             deployment: document.deployment.into(),
             instant: document.instant,
+            kept: document.kept.into_iter().map(RouteId).collect(),
         }
     }
 }

@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use viridian_strategy::{RevisionId, Rollout, RolloutStep, SteadyPeriod, Stopwatch, SubStep};
+use viridian_strategy::{
+    RevisionId, Rollout, RolloutKind, RolloutStep, SteadyPeriod, Stopwatch, SubStep,
+};
 
 use super::{Micros, Persisted};
 
@@ -21,6 +23,14 @@ pub(crate) struct RolloutDocument {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     from_pending: bool,
     gate: Option<StopwatchDocument>,
+    // Of a roll-back only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    way_back: Option<WayBackDocument>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct WayBackDocument {
+    gated: bool,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -47,6 +57,7 @@ impl RolloutDocument {
         Rollout {
             current,
             deploying,
+            kind: WayBackDocument::kind(self.way_back),
             step: match sub_step {
                 SubStep::Provisioning => RolloutStep::Provisioning,
                 SubStep::AwaitingPromotion => RolloutStep::AwaitingPromotion {
@@ -70,6 +81,7 @@ impl From<&Rollout> for RolloutDocument {
         let Rollout {
             current: _,
             deploying: _,
+            kind,
             step,
             from_pending,
             activation: _,
@@ -90,6 +102,23 @@ impl From<&Rollout> for RolloutDocument {
                 RolloutStep::AwaitingPromotion { gate } => Some(gate.into()),
                 RolloutStep::Provisioning | RolloutStep::RollingBack => None,
             },
+            way_back: WayBackDocument::of(kind),
+        }
+    }
+}
+
+impl WayBackDocument {
+    pub(super) fn of(kind: RolloutKind) -> Option<Self> {
+        match kind {
+            RolloutKind::Forward => None,
+            RolloutKind::Back { gated } => Some(Self { gated }),
+        }
+    }
+
+    pub(super) fn kind(document: Option<Self>) -> RolloutKind {
+        match document {
+            None => RolloutKind::Forward,
+            Some(Self { gated }) => RolloutKind::Back { gated },
         }
     }
 }

@@ -7,7 +7,7 @@ use viridian_strategy::{DeploymentState, RevisionId, Rollout, RolloutStep};
 
 use super::{
     Micros,
-    rollout::{SteadyDocument, StopwatchDocument},
+    rollout::{SteadyDocument, StopwatchDocument, WayBackDocument},
 };
 
 #[derive(Serialize, Deserialize)]
@@ -36,6 +36,9 @@ pub(super) struct WholeRolloutDocument {
     resumed_at: Micros,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     from_pending: bool,
+    // Of a roll-back only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    way_back: Option<WayBackDocument>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -90,6 +93,7 @@ impl From<Rollout> for WholeRolloutDocument {
         let Rollout {
             current,
             deploying,
+            kind,
             step,
             from_pending,
             activation,
@@ -116,6 +120,7 @@ impl From<Rollout> for WholeRolloutDocument {
             steady: steady.map(Into::into),
             resumed_at: resumed_at.into(),
             from_pending,
+            way_back: WayBackDocument::of(kind),
         }
     }
 }
@@ -125,6 +130,7 @@ impl From<WholeRolloutDocument> for Rollout {
         Self {
             current: RevisionId(document.current),
             deploying: RevisionId(document.deploying),
+            kind: WayBackDocument::kind(document.way_back),
             step: match document.step {
                 StepDocument::Provisioning => RolloutStep::Provisioning,
                 StepDocument::AwaitingPromotion { gate } => {

@@ -161,6 +161,18 @@ FROM deployments AS d
 WHERE d.last_rollout IS NOT NULL AND d.last_rollout::jsonb ->> 'ended_at' IS NULL
   AND d.sub_step IS DISTINCT FROM 'ROLLING_BACK';
 
+-- I8: the revisions that roll-backs lead to are its own, and the last one is the previous one
+SELECT d.id AS deployment, 'has served by ' || d.served || ', which are not all its own, or end otherwise' AS what
+FROM deployments AS d
+WHERE EXISTS (
+    SELECT FROM json_array_elements_text(d.served::json) AS s
+    WHERE NOT EXISTS (
+        SELECT FROM revisions AS v WHERE v.id = s::uuid AND v.deployment_id = d.id))
+   OR d.previous_revision_id IS DISTINCT FROM (
+        SELECT s.id::uuid
+        FROM json_array_elements_text(d.served::json) WITH ORDINALITY AS s (id, place)
+        ORDER BY s.place DESC LIMIT 1);
+
 -- I8: its routes run revisions of its own
 SELECT r.deployment_id AS deployment,
        'has route ' || r.id || ' of a revision of another deployment' AS what

@@ -154,6 +154,16 @@ FROM deployments AS d
 WHERE d.last_rollout IS NOT NULL AND json_extract(d.last_rollout, '$.ended_at') IS NULL
   AND d.sub_step IS DISTINCT FROM 'ROLLING_BACK';
 
+-- I8: the revisions that roll-backs lead to are its own, and the last one is the previous one
+SELECT d.id AS deployment, 'has served by ' || d.served || ', which are not all its own, or end otherwise' AS what
+FROM deployments AS d
+WHERE EXISTS (
+    SELECT 1 FROM json_each(d.served) AS s
+    WHERE NOT EXISTS (
+        SELECT 1 FROM revisions AS v WHERE v.id = unhex(s.value, '-') AND v.deployment_id = d.id))
+   OR d.previous_revision_id IS DISTINCT FROM
+        (SELECT unhex(s.value, '-') FROM json_each(d.served) AS s ORDER BY s.key DESC LIMIT 1);
+
 -- I8: its routes run revisions of its own
 SELECT r.deployment_id AS deployment,
        'has route ' || lower(hex(r.id)) || ' of a revision of another deployment' AS what

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use viridian_strategy::{
-    Availability, Blockers, DeploymentId, DeploymentState, ObservedDeployment, Policy,
-    ReplicaCounts, RevisionId, Timestamp,
+    Availability, Blockers, DeploymentId, DeploymentState, ObservedDeployment, PastRollouts,
+    Policy, ReplicaCounts, RevisionId, ServedRevisions, Timestamp,
 };
 
 use super::LastRollout;
@@ -38,8 +38,8 @@ pub struct Deployment {
     pub current_activation: i64,
     /// The numbers of the revisions that the state names.
     pub numbers: RevisionNumbers,
-    /// The revision that was current before.
-    pub previous: Option<RevisionId>,
+    /// The revisions that served before, as far as they are there: where roll-backs lead.
+    pub served: ServedRevisions,
     /// How the last rollout came out.
     pub last_rollout: Option<LastRollout>,
     /// The version of what was asked of it.
@@ -150,8 +150,15 @@ impl Deployment {
             last_activation: self.last_activation,
             current_activation: self.current_activation,
             generation: self.generation,
-            previous: self.previous,
             promoted_at: self.promoted_at,
+        }
+    }
+
+    /// What came before, as a roll-back reads it.
+    pub fn past(&self) -> PastRollouts {
+        PastRollouts {
+            served: self.served.clone(),
+            last: self.last_rollout.as_ref().map(LastRollout::end),
         }
     }
 
@@ -164,7 +171,6 @@ impl Deployment {
             last_activation,
             current_activation,
             generation,
-            previous,
             promoted_at,
         } = decided;
         Self {
@@ -174,7 +180,6 @@ impl Deployment {
             last_activation,
             current_activation,
             generation,
-            previous,
             promoted_at,
             ..self
         }

@@ -16,6 +16,8 @@ pub struct LastRollout {
     pub number: Option<i64>,
     /// How it came out.
     pub outcome: RolloutOutcome,
+    /// Whether it was a roll-back, and not a way forward.
+    pub is_way_back: bool,
     /// Why, as a sentence for an operator.
     pub reason: String,
     /// What its first route that failed said; empty if it was promoted.
@@ -37,6 +39,7 @@ impl LastRollout {
             revision: end.revision,
             number,
             outcome: end.outcome,
+            is_way_back: end.is_way_back,
             reason,
             failure,
             ended_at: (!is_on_its_way_back(state)).then_some(now),
@@ -51,6 +54,16 @@ impl LastRollout {
                 ended_at => ended_at,
             },
             ..self
+        }
+    }
+
+    /// The part that a decision reads.
+    pub(crate) fn end(&self) -> RolloutEnd {
+        RolloutEnd {
+            revision: self.revision,
+            outcome: self.outcome,
+            is_way_back: self.is_way_back,
+            failure: None,
         }
     }
 

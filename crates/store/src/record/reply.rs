@@ -58,4 +58,6 @@ pub struct RolledBack {
     /// Whether the traffic is back already; if not, a rollout of the earlier
     /// revision has begun.
     pub instant: bool,
+    /// The retained routes that took the traffic, or that the rollout begins with.
+    pub kept: Vec<RouteId>,
 }

@@ -11,12 +11,12 @@ use viridian_strategy::{
 };
 
 use super::{
-    fixture::{Engine, Fixture, amend, automatic, call, colours, engines, manual},
+    fixture::{Engine, Fixture, amend, automatic, back_to, call, colours, engines, manual},
     invariants,
 };
 use crate::{
-    HistoryOutcome, Operation, Projects, RequestContext, RollBackRefusal, Tables, UnitError,
-    UpdateRefusal,
+    AbortRefusal, HistoryOutcome, Operation, Projects, RequestContext, RollBackOptions,
+    RollBackRefusal, Tables, UnitError, UpdateRefusal,
 };
 
 #[apply(engines)]
@@ -27,7 +27,7 @@ async fn abort_goes_back_in_one_transaction(#[case] engine: Engine) {
     let before = fixture.get(id).await;
     let blue = before.state.current().expect("blue");
     fixture.pause(id, true).await;
-    let aborted = fixture.db.abort_deployment(id, &call()).await;
+    let aborted = fixture.db.abort_deployment(id, None, &call()).await;
     let aborted = aborted.expect("a pause is not in the way back").deployment;
     assert_eq!(aborted.state, DeploymentState::Ready { current: blue });
     assert_eq!(aborted.epoch, before.epoch, "the table never changed");
@@ -58,9 +58,13 @@ async fn abort_goes_back_in_one_transaction(#[case] engine: Engine) {
     );
     assert_eq!(history[0].actor, "tester");
     assert_eq!(history[0].reason, "a test");
-    refused(&fixture, async |db| db.abort_deployment(id, &call()).await)
-        .await
-        .is(AbortRejection::NotDeploying(Lifecycle::Ready));
+    refused(&fixture, async |db| {
+        db.abort_deployment(id, None, &call()).await
+    })
+    .await
+    .is(AbortRefusal::Rules(AbortRejection::NotDeploying(
+        Lifecycle::Ready,
+    )));
     invariants::hold(&fixture).await;
 }
 
@@ -72,12 +76,14 @@ async fn abort_of_a_rolling_update_goes_back_step_by_step(#[case] engine: Engine
     let blue = fixture.get(id).await.state.current().expect("blue");
     let green = fixture.deploy(id).await;
     fixture.bring_up(id, RouteHealth::Healthy).await;
-    let aborted = fixture.db.abort_deployment(id, &call()).await;
+    let aborted = fixture.db.abort_deployment(id, None, &call()).await;
     let aborted = aborted.expect("it is DEPLOYING").deployment;
     assert_eq!(aborted.state.sub_step(), Some(SubStep::RollingBack));
-    refused(&fixture, async |db| db.abort_deployment(id, &call()).await)
-        .await
-        .is(AbortRejection::RollingBack);
+    refused(&fixture, async |db| {
+        db.abort_deployment(id, None, &call()).await
+    })
+    .await
+    .is(AbortRefusal::Rules(AbortRejection::RollingBack));
     fixture.settle().await;
     for _ in 0..4 {
         fixture.bring_up(id, RouteHealth::Healthy).await;
@@ -106,14 +112,17 @@ async fn roll_back_is_instant_while_blue_is_retained(#[case] engine: Engine) {
     // Green is the broken side.
     let routes = fixture.routes_of(id, green).await;
     fixture.health(&routes, RouteHealth::Unhealthy).await;
-    let back = fixture.db.roll_back_deployment(id, None, &call()).await;
+    let back = fixture
+        .db
+        .roll_back_deployment(id, RollBackOptions::default(), &call())
+        .await;
     let back = back.expect("blue is retained");
     assert!(back.instant);
     assert_eq!(
         back.deployment.state,
         DeploymentState::Ready { current: blue }
     );
-    assert_eq!(back.deployment.previous, Some(green));
+    assert!(back.deployment.served.is_empty(), "nothing served before");
     assert_eq!(back.deployment.status.blue.active_traffic, 3);
     assert_eq!(back.deployment.status.blue.retained, 0);
     assert_eq!(
@@ -143,19 +152,20 @@ async fn roll_back_is_an_activation_otherwise(#[case] engine: Engine) {
     let id = fixture.ready(2, automatic(Duration::ZERO)).await;
     let first = fixture.get(id).await.state.current().expect("a revision");
     refused(&fixture, async |db| {
-        db.roll_back_deployment(id, None, &call()).await
+        db.roll_back_deployment(id, RollBackOptions::default(), &call())
+            .await
     })
     .await
     .is(RollBackRefusal::NoPrevious);
     let unknown = RevisionId(uuid::Uuid::from_u128(9));
     refused(&fixture, async |db| {
-        db.roll_back_deployment(id, Some(unknown), &call()).await
+        db.roll_back_deployment(id, back_to(unknown), &call()).await
     })
     .await
     .is(RollBackRefusal::NoRevision(unknown));
     let second = fixture.deploy(id).await;
     refused(&fixture, async |db| {
-        db.roll_back_deployment(id, Some(second), &call()).await
+        db.roll_back_deployment(id, back_to(second), &call()).await
     })
     .await
     .is(RollBackRefusal::Rules(ActivateRejection::InProgress {
@@ -166,7 +176,10 @@ async fn roll_back_is_an_activation_otherwise(#[case] engine: Engine) {
         fixture.get(id).await.state,
         DeploymentState::Ready { current: second }
     );
-    let back = fixture.db.roll_back_deployment(id, None, &call()).await;
+    let back = fixture
+        .db
+        .roll_back_deployment(id, RollBackOptions::default(), &call())
+        .await;
     let back = back.expect("there is one before");
     assert!(!back.instant);
     assert_eq!(back.deployment.state.deploying(), Some(first));
@@ -365,7 +378,10 @@ async fn each_asks_for_the_generation_and_the_deployment(#[case] engine: Engine)
         let update = amend(|_| {});
         let db = &fixture.db;
         let errors = [
-            db.abort_deployment(id, call).await.map_err(kind).err(),
+            db.abort_deployment(id, None, call)
+                .await
+                .map_err(kind)
+                .err(),
             db.delete_deployment(id, call).await.map_err(kind).err(),
             db.pause_deployment(id, call).await.map_err(kind).err(),
             db.resume_deployment(id, call).await.map_err(kind).err(),
@@ -373,7 +389,7 @@ async fn each_asks_for_the_generation_and_the_deployment(#[case] engine: Engine)
                 .await
                 .map_err(kind)
                 .err(),
-            db.roll_back_deployment(id, None, call)
+            db.roll_back_deployment(id, RollBackOptions::default(), call)
                 .await
                 .map_err(kind)
                 .err(),

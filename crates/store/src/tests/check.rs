@@ -104,6 +104,11 @@ const CASES: &[Case] = &[
         &["I8"],
     ),
     (
+        DeploymentStage::Promoted,
+        "UPDATE deployments SET served = '[]' WHERE id = $d",
+        &["I8"],
+    ),
+    (
         DeploymentStage::AtTheGate,
         "UPDATE deployments SET deploying_revision_number = 7 WHERE id = $d",
         &["I8"],
@@ -479,7 +484,7 @@ async fn set(fixture: &Fixture, scene: DeploymentStage) -> DeploymentId {
             promoted.expect("it is promoted");
         }
         DeploymentStage::Aborted => {
-            let aborted = fixture.db.abort_deployment(id, &call()).await;
+            let aborted = fixture.db.abort_deployment(id, None, &call()).await;
             aborted.expect("it is aborted");
         }
     }

@@ -21,6 +21,7 @@ fn every_document_has_the_text_of_its_golden_file() {
     check("metadata", cases::all_metadata());
     check("labels", cases::all_labels());
     check("last_rollout", cases::last_rollouts());
+    check("served", cases::all_served());
     check("endpoints", cases::endpoints());
     check("open_entries", cases::all_open_entries());
     check("revision_spec", cases::specs());
@@ -86,7 +87,14 @@ fn documents_of_earlier_programs_are_read() {
             }
         );
     });
-    golden.has_exactly(["policy", "status", "metadata", "rollout"]);
+    read("deployment", &|text| {
+        let read: crate::Deployment = Json::parse(text).expect("it parses");
+        let served: Vec<_> = read.served.iter().collect();
+        assert_eq!(served, [cases::revision(1)], "the one that it had");
+        assert_eq!(read.last_rollout, None);
+        assert_eq!(read.numbers, crate::RevisionNumbers::default());
+    });
+    golden.has_exactly(["policy", "status", "metadata", "rollout", "deployment"]);
 }
 
 /// A call that is repeated finds its deployment in whatever reply there is.

@@ -18,8 +18,8 @@ use viridian_strategy::{
 
 use crate::{
     Deployment, DeploymentSpec, FailureBackoff, HealthReport, HistoryEntry, Limits, Metadata,
-    NewDeployment, ReconcileBatch, Request, RequestContext, RequestId, RevisionSpec, Route,
-    RouteFilter, StatusReport, Store, StoreError,
+    NewDeployment, ReconcileBatch, Request, RequestContext, RequestId, RevisionSpec,
+    RollBackOptions, Route, RouteFilter, StatusReport, Store, StoreError,
 };
 
 #[derive(Clone, Copy, Debug)]
@@ -357,6 +357,14 @@ pub(super) fn report(route: RouteId, status: RouteStatus) -> StatusReport {
         session_id: "s".into(),
         address: format!("127.0.0.1:{}", 1_024 + route.0.as_u128() % 60_000),
         failure: String::new(),
+    }
+}
+
+/// A roll-back to this revision.
+pub(super) fn back_to(revision: RevisionId) -> RollBackOptions {
+    RollBackOptions {
+        revision: Some(revision),
+        ..RollBackOptions::default()
     }
 }
 

@@ -23,7 +23,7 @@ async fn force_delete_waits_for_no_report(#[case] engine: Engine) {
     fixture.settle().await;
     fixture
         .db
-        .abort_deployment(id, &call())
+        .abort_deployment(id, None, &call())
         .await
         .expect("a rollout");
     let routes: Vec<_> = fixture

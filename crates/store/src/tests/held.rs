@@ -263,7 +263,7 @@ async fn call_in_each_way(fixture: &Arc<Fixture>, id: DeploymentId, count: u32) 
             let db = &fixture.db;
             match caller % 4 {
                 0 => is_held(db.complete_manual_promote(id, None, &call()).await),
-                1 => is_held(db.abort_deployment(id, &call()).await),
+                1 => is_held(db.abort_deployment(id, None, &call()).await),
                 2 => {
                     let update = amend(move |it| it.target_replicas = 3);
                     is_held(db.update_deployment(id, update, &call()).await)

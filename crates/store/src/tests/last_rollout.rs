@@ -12,7 +12,7 @@ use super::{
     fixture::{Engine, Fixture, amend, automatic, call, engines, manual, report, spec},
     invariants,
 };
-use crate::{EventFilter, LastRollout, RevisionNumbers, StatusReport};
+use crate::{EventFilter, LastRollout, RevisionNumbers, RollBackOptions, StatusReport};
 
 /// The case of the report: every route of a new version exits with a status.
 #[apply(engines)]
@@ -35,6 +35,7 @@ async fn c2_what_failed_stays_on_the_deployment_until_the_next_rollout_ends(
         revision: bad,
         number: Some(2),
         outcome: RolloutOutcome::RolledBack,
+        is_way_back: false,
         reason: "no green route is left: 2 failed".into(),
         failure: "exit status: 3".into(),
         ended_at: Some(back.phase_started_at),
@@ -99,7 +100,7 @@ async fn c2_each_outcome_has_its_reason(#[case] engine: Engine) {
 
     fixture.settle().await;
     fixture.bring_up(id, RouteHealth::Unhealthy).await;
-    let aborted = fixture.db.abort_deployment(id, &call()).await;
+    let aborted = fixture.db.abort_deployment(id, None, &call()).await;
     aborted.expect("it is under way");
     let expected = (
         Some(3),
@@ -145,7 +146,7 @@ async fn c2_a_rolling_update_says_it_at_the_turn_and_ends_when_it_is_back(#[case
     let id = fixture.ready(2, policy).await;
     fixture.deploy(id).await;
     fixture.bring_up(id, RouteHealth::Healthy).await;
-    let aborted = fixture.db.abort_deployment(id, &call()).await;
+    let aborted = fixture.db.abort_deployment(id, None, &call()).await;
     let aborted = aborted.expect("it is under way").deployment;
     let at_the_turn = aborted.last_rollout.expect("it was aborted");
     assert_eq!(at_the_turn.outcome, RolloutOutcome::Aborted);
@@ -199,7 +200,10 @@ async fn c2_the_numbers_follow_the_revisions_and_the_kept_routes_have_an_end(
     );
     fixture.pause(id, false).await;
 
-    let back = fixture.db.roll_back_deployment(id, None, &call()).await;
+    let back = fixture
+        .db
+        .roll_back_deployment(id, RollBackOptions::default(), &call())
+        .await;
     let back = back.expect("they are kept").deployment;
     assert_eq!(numbers(id).await, (Some(1), None));
     assert_eq!(back.status.retained_until, None);

@@ -145,7 +145,7 @@ async fn an_automatic_promotion_switches_all_traffic(#[case] engine: Engine) {
     fixture.bring_up(id, RouteHealth::Healthy).await;
     let deployment = fixture.get(id).await;
     assert_eq!(deployment.state, DeploymentState::Ready { current: green });
-    assert_eq!(deployment.previous, Some(blue));
+    assert_eq!(deployment.served.last(), Some(blue));
     assert_eq!(colours(&fixture.routes(id).await), [green]);
     assert_eq!(
         fixture

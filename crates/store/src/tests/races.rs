@@ -16,7 +16,8 @@ use viridian_strategy::{
 use self::arena::{Arena, First, Gate, Race};
 use super::fixture::{Engine, amend, call, engines, spec};
 use crate::{
-    HealthReport, Operation, PromoteRefusal, Promotion, RevisionReference, Store, UnitError,
+    AbortRefusal, HealthReport, Operation, PromoteRefusal, Promotion, RevisionReference, Store,
+    UnitError,
 };
 
 type Promoted = Result<Promotion, UnitError<PromoteRefusal>>;
@@ -65,10 +66,10 @@ async fn with_an_abort(#[case] engine: Engine) {
         let (promoted, aborted) = start
             .together(promote(&arena, &gate), {
                 let (db, id) = (arena.db(), arena.id);
-                async move { db.abort_deployment(id, &call()).await }
+                async move { db.abort_deployment(id, None, &call()).await }
             })
             .await;
-        let not_deploying = AbortRejection::NotDeploying(Lifecycle::Ready);
+        let not_deploying = AbortRefusal::Rules(AbortRejection::NotDeploying(Lifecycle::Ready));
         let first = match (promoted, aborted) {
             (Ok(promotion), Err(UnitError::Refused(rejection))) => {
                 assert_eq!(rejection, not_deploying);

@@ -11,7 +11,8 @@ use crate::{
     record::Deployment,
     revisions::insert_revisions,
     routes::{
-        drain_routes, end_routes, insert_routes, promote_routes, retain_routes, update_reported,
+        drain_routes, end_routes, insert_routes, promote_routes, retain_routes, reuse_routes,
+        update_reported,
     },
     transaction::UnitTransaction,
     units::{
@@ -79,6 +80,7 @@ impl UnitTransaction {
             update_reported(routes.reported),
             promote_routes(&routes.promoted),
             retain_routes(&routes.retained, now),
+            reuse_routes(&routes.reused),
             drain_routes(&routes.drained, now),
             end_routes(routes.ended),
             insert_routes(routes.created),

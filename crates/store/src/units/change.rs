@@ -267,6 +267,7 @@ fn project(
 ) -> (Deployment, Option<Timestamp>) {
     let amended = plan.amended.as_deref().unwrap_or(old);
     let mut new = amended.clone().decided(plan.transition.deployment);
+    new.served.change(plan.transition.served);
     let number = |revision| old.number_of(revision, plan.named);
     new.numbers = RevisionNumbers {
         current: new.state.current().and_then(number),

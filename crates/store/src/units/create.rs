@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 use viridian_strategy::{
-    DeploymentId, ObservedDeployment, Policy, RevisionId, Timestamp, Transition, verbs,
+    DeploymentId, ObservedDeployment, Policy, RevisionId, ServedRevisions, Timestamp, Transition,
+    verbs,
 };
 
 use crate::{
@@ -134,7 +135,6 @@ fn before_the_first_write(
         paused,
         last_activation,
         current_activation,
-        previous,
         promoted_at,
         generation: _,
     } = transition.deployment;
@@ -152,7 +152,7 @@ fn before_the_first_write(
         last_activation,
         current_activation,
         numbers: RevisionNumbers::default(),
-        previous,
+        served: ServedRevisions::default(),
         last_rollout: None,
         generation: 0,
         sequence: 0,

@@ -10,11 +10,12 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use uuid::Uuid;
-use viridian_engine::{LimitError, WaitStart};
+use viridian_engine::{LimitError, WaitStart, Write};
 use viridian_strategy::{DeploymentId, RevisionId, RouteId, Timestamp};
 
 use crate::{
     Store,
+    deployments::{NewState, update_deployments},
     error::StoreError,
     record::{Deployment, RequestId},
     transaction::UnitTransaction,
@@ -246,19 +247,22 @@ impl Store {
         before: Timestamp,
     ) -> Result<usize, StoreError> {
         self.write_locked(WaitStart::now(), [id], async |tx: &mut UnitTransaction| {
-            let Some(Locked { deployment, .. }) = tx.lock(id).await? else {
+            let Some(locked) = tx.lock(id).await? else {
                 return Ok(0);
             };
+            let deployment = &locked.deployment;
             let connection = tx.connection().await?;
             // From the locked row: a revision that is activated meanwhile would be named and yet
             // deleted.
             let beyond = deployment.last_revision - i64::from(deployment.revision_history_limit);
             let old = connection.list_old_revisions(id, beyond).await?;
             let in_use = connection.list_revisions_in_use(id, before).await?;
-            let expendable = expendable(&deployment, old, &in_use);
+            let expendable = expendable(deployment, old, &in_use);
             // Before the revisions that they refer to.
             connection.delete_routes_of(id, expendable.clone()).await?;
-            connection.delete_revisions(expendable).await
+            let deleted = connection.delete_revisions(expendable.clone()).await?;
+            tx.write(forget_served(locked, &expendable));
+            Ok(deleted)
         })
         .await
     }
@@ -297,12 +301,30 @@ fn expendable(
     in_use: &[RevisionId],
 ) -> Vec<RevisionId> {
     let state = &deployment.state;
-    let named = [state.current(), state.deploying(), deployment.previous];
+    // Of those that served only the last one: the others are as old as any.
+    let named = [state.current(), state.deploying(), deployment.served.last()];
     beyond
         .into_iter()
         .filter(|id| !named.contains(&Some(*id)) && !in_use.contains(id))
         .take(MAX_REVISIONS_PER_DELETE)
         .collect()
+}
+
+/// Takes revisions that are deleted from those that a roll-back may lead to.
+fn forget_served(locked: Locked, gone: &[RevisionId]) -> Option<Write> {
+    let mut deployment = locked.deployment;
+    let before = deployment.served.clone();
+    deployment.served.forget(gone);
+    (deployment.served != before).then(|| {
+        update_deployments(vec![NewState {
+            // Unchanged: nobody sees it, so that it is no event.
+            sequence: deployment.sequence,
+            deployment,
+            endpoints: locked.endpoints,
+            open_entries: locked.open_entries,
+            due_at: locked.due_at,
+        }])
+    })
 }
 
 /// The highest number of each deployment: what is below it goes with it.

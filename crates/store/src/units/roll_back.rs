@@ -1,19 +1,57 @@
 //! Roll back: to an earlier revision, at once if enough of its routes are
 //! retained.
 
-use viridian_strategy::{DeploymentId, DeploymentState, RevisionId, TransitionKind, verbs};
+use viridian_engine::WaitStart;
+use viridian_strategy::{
+    Blockers, DeploymentId, DeploymentState, RevisionId, RouteActions, RouteId, Transition,
+    TransitionKind, verbs,
+};
 
 use crate::{
     Store,
     error::{RollBackRefusal, UnitError},
-    record::{Operation, RevisionReference, RolledBack},
+    record::{Deployment, Operation, Revision, RevisionReference, RolledBack},
     telemetry::InUnit as _,
     transaction::UnitTransaction,
-    units::{RequestContext, change::PlannedChange},
+    units::{RequestContext, change::PlannedChange, lock::Locked},
 };
 
+/// What a roll-back is asked to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RollBackOptions {
+    /// Where to go back to; by default what served before.
+    pub revision: Option<RevisionId>,
+    /// It is refused if another revision serves.
+    pub expected_revision: Option<RevisionId>,
+    /// Whether the gates of the policy count. Then it is never instant.
+    pub gated: bool,
+}
+
+/// What a roll-back would come to.
+#[derive(Clone, Debug)]
+pub struct RollBackPreview {
+    /// The deployment as it is.
+    pub deployment: Deployment,
+    /// Where it would lead.
+    pub revision: RevisionId,
+    /// The number of that revision.
+    pub number: i64,
+    /// Whether the traffic would be back at once.
+    pub instant: bool,
+    /// The retained routes that it would begin with, or give the traffic to.
+    pub kept: Vec<RouteId>,
+    /// What it would wait for then.
+    pub blockers: Blockers,
+}
+
+/// A roll-back that may take place.
+struct DecidedRollBack {
+    revision: Revision,
+    transition: Transition,
+}
+
 impl Store {
-    /// Goes back to a revision, or to the one before the current one.
+    /// Goes back to a revision, or to the one that served before.
     ///
     /// # Errors
     ///
@@ -21,50 +59,124 @@ impl Store {
     pub async fn roll_back_deployment(
         &self,
         id: DeploymentId,
-        revision: Option<RevisionId>,
+        options: RollBackOptions,
         call: &RequestContext,
     ) -> Result<RolledBack, UnitError<RollBackRefusal>> {
         self.idempotent_on(id, call, async |tx: &mut UnitTransaction| {
             let held = tx.lock_for(id, call).await?;
-            let refuse = UnitError::Refused;
-            let revision = revision
-                .or(held.deployment.previous)
-                .ok_or_else(|| refuse(without_previous(&held.deployment.state)))?;
-            let reference = RevisionReference::Id(revision);
-            let found = tx.connection().await?.find_revision(id, reference).await?;
-            if found.is_none() {
-                return Err(refuse(RollBackRefusal::NoRevision(revision)));
-            }
-            let transition = held
-                .decide(|observed| verbs::roll_back(observed, revision))
-                .map_err(|rejection| refuse(RollBackRefusal::Rules(rejection)))?;
-            let instant = transition.kind == TransitionKind::InstantRollBack;
-            let plan =
-                PlannedChange::of_call(transition, Operation::RollBack).naming(found.as_ref());
-            let deployment = tx.carry_out(held, &plan, call);
+            let decided = decide(tx, &held, options).await?;
+            let (instant, kept) = (decided.is_instant(), decided.kept());
+            let deployment = tx.carry_out(held, &decided.plan(), call);
             Ok(RolledBack {
                 deployment,
                 instant,
+                kept,
             })
         })
         .in_unit("roll_back", id)
         .await
     }
+
+    /// Says what a roll-back would come to, and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// The same: what would be refused is refused.
+    pub async fn preview_roll_back(
+        &self,
+        id: DeploymentId,
+        options: RollBackOptions,
+        call: &RequestContext,
+    ) -> Result<RollBackPreview, UnitError<RollBackRefusal>> {
+        // Under the lock, although it writes nothing: it decides on what a roll-back would see.
+        self.write_locked(WaitStart::now(), [id], async |tx: &mut UnitTransaction| {
+            let held = tx.lock_for(id, call).await?;
+            let decided = decide(tx, &held, options).await?;
+            let (instant, kept) = (decided.is_instant(), decided.kept());
+            let (revision, number) = (decided.revision.id, decided.revision.number);
+            let deployment = held.deployment.clone();
+            let after = held.write_set(&decided.plan(), call).deployment;
+            Ok(RollBackPreview {
+                deployment,
+                revision,
+                number,
+                instant,
+                kept,
+                blockers: after.status.blockers,
+            })
+        })
+        .in_unit("preview_roll_back", id)
+        .await
+    }
 }
 
-/// Why there is nothing to go back to: a rollout that is under way, and the end
-/// of the deployment, say more than that there was no revision before.
-fn without_previous(state: &DeploymentState) -> RollBackRefusal {
-    use verbs::ActivateRejection::{Gone, InProgress};
-    match *state {
-        DeploymentState::Pending { .. } | DeploymentState::Ready { .. } => {
-            RollBackRefusal::NoPrevious
+impl DecidedRollBack {
+    fn is_instant(&self) -> bool {
+        self.transition.kind == TransitionKind::InstantRollBack
+    }
+
+    /// Of a roll-back, only retained routes are promoted.
+    fn kept(&self) -> Vec<RouteId> {
+        let RouteActions { promote, reuse, .. } = &self.transition.actions;
+        [promote.as_slice(), reuse].concat()
+    }
+
+    fn plan(self) -> PlannedChange {
+        PlannedChange::of_call(self.transition, Operation::RollBack).naming(Some(&self.revision))
+    }
+}
+
+async fn decide(
+    tx: &mut UnitTransaction,
+    held: &Locked,
+    options: RollBackOptions,
+) -> Result<DecidedRollBack, UnitError<RollBackRefusal>> {
+    let deployment = &held.deployment;
+    check_expected(deployment, options.expected_revision).map_err(UnitError::Refused)?;
+    let target = match options.revision {
+        Some(revision) => revision,
+        None => verbs::roll_back_target(&deployment.state, &deployment.past())
+            .map_err(|rejection| UnitError::Refused(refusal(deployment, rejection)))?,
+    };
+    let reference = RevisionReference::Id(target);
+    let connection = tx.connection().await?;
+    let found = connection.find_revision(deployment.id, reference).await?;
+    let revision = found.ok_or(UnitError::Refused(RollBackRefusal::NoRevision(target)))?;
+    let transition = held
+        .decide(|observed| verbs::roll_back(observed, target, options.gated))
+        .map_err(|rejection| UnitError::Refused(RollBackRefusal::Rules(rejection)))?;
+    Ok(DecidedRollBack {
+        revision,
+        transition,
+    })
+}
+
+fn check_expected(
+    deployment: &Deployment,
+    expected: Option<RevisionId>,
+) -> Result<(), RollBackRefusal> {
+    let actual = deployment.state.current();
+    match (expected, deployment.state) {
+        // The rules refuse it, and say more than that the revision is another one.
+        (_, DeploymentState::Destroying { .. } | DeploymentState::Destroyed { .. }) => Ok(()),
+        (Some(expected), _) if actual != Some(expected) => {
+            Err(RollBackRefusal::Revision { expected, actual })
         }
-        DeploymentState::Deploying(rollout) => RollBackRefusal::Rules(InProgress {
-            deploying: rollout.deploying,
-        }),
-        DeploymentState::Destroying { .. } | DeploymentState::Destroyed { .. } => {
-            RollBackRefusal::Rules(Gone(state.lifecycle()))
+        _ => Ok(()),
+    }
+}
+
+fn refusal(deployment: &Deployment, rejection: verbs::RollBackRejection) -> RollBackRefusal {
+    use verbs::{ActivateRejection as Activate, RollBackRejection as Rejection};
+    match rejection {
+        Rejection::InProgress { deploying } => {
+            RollBackRefusal::Rules(Activate::InProgress { deploying })
         }
+        Rejection::Gone(lifecycle) => RollBackRefusal::Rules(Activate::Gone(lifecycle)),
+        Rejection::NoPrevious => RollBackRefusal::NoPrevious,
+        Rejection::AlreadyRolledBack { .. } => RollBackRefusal::AlreadyRolledBack {
+            left: deployment.last_rollout.as_ref().and_then(|it| it.number),
+            current: deployment.numbers.current,
+        },
     }
 }

@@ -14,6 +14,7 @@ pub(crate) struct RouteWrites {
     pub(crate) reported: Vec<Route>,
     pub(crate) promoted: Vec<RouteId>,
     pub(crate) retained: Vec<RouteId>,
+    pub(crate) reused: Vec<RouteId>,
     pub(crate) drained: Vec<RouteId>,
     /// Those that are taken for ended.
     pub(crate) ended: Vec<Route>,
@@ -76,6 +77,7 @@ impl RouteWrites {
         Self {
             promoted: actions.promote.clone(),
             retained: actions.retain.clone(),
+            reused: actions.reuse.clone(),
             drained: actions.drain.clone(),
             created,
             assigned,
@@ -92,6 +94,7 @@ impl RouteWrites {
             reported,
             promoted,
             retained,
+            reused,
             drained,
             ended,
             created,
@@ -101,6 +104,7 @@ impl RouteWrites {
         reported.extend(other.reported);
         promoted.extend(other.promoted);
         retained.extend(other.retained);
+        reused.extend(other.reused);
         drained.extend(other.drained);
         ended.extend(other.ended);
         created.extend(other.created);

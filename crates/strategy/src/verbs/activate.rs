@@ -1,6 +1,7 @@
 use crate::{
-    DeploymentState, Lifecycle, Observed, ObservedDeployment, RevisionId, Rollout, RolloutOutcome,
-    RouteActions, RouteTraffic, TrafficSplit, Transition,
+    DeploymentState, Lifecycle, Observed, ObservedDeployment, ObservedRoute, RevisionId, Rollout,
+    RolloutEnd, RolloutKind, RolloutOutcome, RouteActions, RouteTraffic, ServedChange,
+    TrafficSplit, Transition,
 };
 
 /// Why an activation is refused.
@@ -34,7 +35,7 @@ pub fn activate(
     revision: RevisionId,
     supersede: bool,
 ) -> Result<Transition, ActivateRejection> {
-    let transition = begin(observed, revision, supersede)?;
+    let transition = begin(observed, revision, supersede, RolloutKind::Forward)?;
     let transition = match &observed.deployment.state {
         DeploymentState::Deploying(superseded) => {
             transition.ending(observed, superseded, RolloutOutcome::Superseded)
@@ -44,10 +45,13 @@ pub fn activate(
     Ok(transition.requested())
 }
 
-fn begin(
+/// Begins a rollout of one kind. On a way back, the routes that a promotion retained of
+/// the revision are its first ones.
+pub(super) fn begin(
     observed: &Observed<'_>,
     revision: RevisionId,
     supersede: bool,
+    kind: RolloutKind,
 ) -> Result<Transition, ActivateRejection> {
     let (old, now) = (observed.deployment, observed.now);
     let activation = old.last_activation + 1;
@@ -63,14 +67,21 @@ fn begin(
             return Err(ActivateRejection::InProgress { deploying });
         }
         // Without a revision there are no routes, either.
-        DeploymentState::Pending { current: None } => return Ok(replace(observed, revision)),
-        _ if may_replace_directly(observed) => return Ok(replace(observed, revision)),
+        DeploymentState::Pending { current: None } => {
+            return Ok(replace(observed, revision, kind));
+        }
+        _ if may_replace_directly(observed) => return Ok(replace(observed, revision, kind)),
         DeploymentState::Pending {
             current: Some(current),
         }
         | DeploymentState::Ready { current } => {
-            // Retained routes, also those of this very revision: green starts afresh.
-            actions.drain_active(observed, |route| route.revision != current);
+            // Forward, green starts afresh: retained routes of this very revision go, too.
+            let kept = |route: &ObservedRoute| kind.is_back() && route.is_kept(revision);
+            actions.drain_active(observed, |route| route.revision != current && !kept(route));
+            if kind.is_back() {
+                let kept = observed.kept_routes(revision).collect();
+                observed.policy.strategy.rules().reuse(kept, &mut actions);
+            }
             Rollout::new(current, revision, activation, now)
         }
         DeploymentState::Deploying(rollout) => {
@@ -80,6 +91,7 @@ fn begin(
         }
     };
     let rollout = Rollout {
+        kind,
         from_pending: old.state.was_never_ready(),
         ..rollout
     };
@@ -108,7 +120,7 @@ fn may_replace_directly(observed: &Observed<'_>) -> bool {
 }
 
 /// Makes a revision the current one at once.
-fn replace(observed: &Observed<'_>, revision: RevisionId) -> Transition {
+fn replace(observed: &Observed<'_>, revision: RevisionId, kind: RolloutKind) -> Transition {
     let old = observed.deployment;
     let activation = old.last_activation + 1;
     let mut actions = RouteActions::default();
@@ -120,22 +132,25 @@ fn replace(observed: &Observed<'_>, revision: RevisionId) -> Transition {
         old.target_replicas,
         RouteTraffic::Active,
     );
-    let mut deployment = ObservedDeployment {
+    let deployment = ObservedDeployment {
         last_activation: activation,
         current_activation: activation,
         ..*old
     };
-    deployment.state = if old.state.was_never_ready() {
-        DeploymentState::Pending {
-            current: Some(revision),
-        }
-    } else {
-        // It was good before, so that it is a way back.
-        deployment.previous = old.state.current();
-        DeploymentState::Ready { current: revision }
+    let replaced = old.state.current().filter(|_| !old.state.was_never_ready());
+    let Some(replaced) = replaced else {
+        let current = Some(revision);
+        return Transition {
+            actions,
+            ..Transition::step(&deployment, DeploymentState::Pending { current })
+        };
     };
+    // What was good before stays a way back, and no rollout that was given up earlier is
+    // the last thing that happened.
     Transition {
         actions,
-        ..Transition::unchanged(&deployment)
+        ended: Some(RolloutEnd::promoted(revision, kind)),
+        served: ServedChange::of_switch(kind, replaced, revision),
+        ..Transition::step(&deployment, DeploymentState::Ready { current: revision })
     }
 }

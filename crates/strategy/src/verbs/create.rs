@@ -18,7 +18,6 @@ pub fn create(revision: Option<RevisionId>, target_replicas: u32) -> Transition 
         current_activation: activation,
         // `requested` moves it to 1.
         generation: 0,
-        previous: None,
         promoted_at: None,
     };
     Transition {

@@ -9,9 +9,9 @@ use std::{fmt::Write, time::Duration};
 use uuid::Uuid;
 use viridian_strategy::{
     Blocker, BlueGreen, DeploymentState, Evaluation, IntOrPercent, Observed, ObservedDeployment,
-    ObservedRoute, Policy, RevisionId, RollingUpdate, Rollout, RolloutStep, RouteActions,
-    RouteHealth, RouteId, RouteStatus, RouteTraffic, Stopwatch, Strategy, Timestamp, Transition,
-    TransitionKind, evaluate, verbs,
+    ObservedRoute, PastRollouts, Policy, RevisionId, RollingUpdate, Rollout, RolloutStep,
+    RouteActions, RouteHealth, RouteId, RouteStatus, RouteTraffic, Stopwatch, Strategy, Timestamp,
+    Transition, TransitionKind, evaluate, verbs,
 };
 
 pub(crate) use viridian_strategy::{
@@ -150,6 +150,8 @@ pub(crate) struct DecisionCase {
     pub(crate) routes: Vec<ObservedRoute>,
     pub(crate) policy: Policy,
     pub(crate) now: Timestamp,
+    /// What came before.
+    pub(crate) past: PastRollouts,
 }
 
 pub(crate) fn pending(target: u32, routes: impl IntoIterator<Item = ReplicaSpec>) -> DecisionCase {
@@ -201,12 +203,12 @@ pub(crate) fn case(
             last_activation: GREENS,
             current_activation: BLUES,
             generation: 1,
-            previous: None,
             promoted_at: None,
         },
         routes: Vec::new(),
         policy: Policy::default(),
         now: at(100),
+        past: PastRollouts::default(),
     };
     for replica in routes {
         for _ in 0..replica.count {
@@ -347,7 +349,7 @@ impl DecisionCase {
             .map(|transition| line(&transition))
     }
 
-    /// What rolling back does, in a line.
+    /// What rolling back does without its gate, in a line.
     pub(crate) fn roll_back(
         &self,
         revision: RevisionId,
@@ -360,7 +362,7 @@ impl DecisionCase {
         &self,
         revision: RevisionId,
     ) -> Result<Transition, verbs::ActivateRejection> {
-        self.decide(|observed| verbs::roll_back(observed, revision))
+        self.decide(|observed| verbs::roll_back(observed, revision, false))
     }
 
     /// Why it goes no further, in sentences.
@@ -439,6 +441,7 @@ fn describe(actions: &RouteActions, line: &mut String) -> std::fmt::Result {
     let lists = [
         ("promote", &actions.promote),
         ("retain", &actions.retain),
+        ("reuse", &actions.reuse),
         ("drain", &actions.drain),
         ("end", &actions.end),
     ];

@@ -20,6 +20,7 @@ mod fleet;
 mod legal;
 mod policies;
 mod run;
+mod stack;
 mod trace;
 mod waits;
 
@@ -39,6 +40,11 @@ fn a_cluster_with_blue_green() {
             ("roll-back", "GateTimedOut"),
             ("roll-back", "abort"),
             ("roll-back", "instant"),
+            ("promotion", "CameBack"),
+            ("way back", "with kept routes"),
+            ("way back", "gated"),
+            ("way back", "by the stack"),
+            ("way back", "refused: went back"),
             ("gate", "closed again"),
             ("retained", "ended"),
             ("pause", "AWAITING_PROMOTION"),

@@ -26,6 +26,7 @@ fn ended(transition: &Transition) -> Option<(viridian_strategy::RevisionId, &str
     let RolloutEnd {
         revision,
         outcome,
+        is_way_back: _,
         failure,
     } = transition.ended?;
     let failure = failure.map(|id| id.0.as_u128());

@@ -42,3 +42,4 @@ mod serving;
 mod steps;
 mod timeline;
 mod update;
+mod way_back;

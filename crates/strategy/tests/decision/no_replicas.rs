@@ -4,7 +4,7 @@
 use viridian_strategy::{
     Blocker, DeploymentState, GateAction, GateTimeout,
     IntOrPercent::{self, Count},
-    RouteStatus,
+    RouteStatus, ServedChange,
     verbs::PromoteRejection::{Blocked, NotBlueGreen},
 };
 
@@ -220,7 +220,7 @@ fn a4_where_nothing_serves_an_activation_replaces_at_zero_directly() {
     let replaced = ready(0, [])
         .try_activate(GREEN, false)
         .expect("it is not current");
-    assert_eq!(replaced.deployment.previous, Some(BLUE), "the way back");
+    assert_eq!(replaced.served, ServedChange::Push(BLUE), "the way back");
     let case = to(
         3,
         DecisionCase {

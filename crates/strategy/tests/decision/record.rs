@@ -1,7 +1,9 @@
-//! What is recorded of a deployment beside its state: the generation, the revision
-//! before the current one, and when a revision last took the traffic.
+//! What is recorded of a deployment beside its state: the generation, the revisions that
+//! served before the current one, and when a revision last took the traffic.
 
-use viridian_strategy::{ObservedDeployment, Policy, Transition, TransitionKind, verbs};
+use viridian_strategy::{
+    ObservedDeployment, Policy, ServedChange, Transition, TransitionKind, verbs,
+};
 
 use crate::case::{
     BLUE, DecisionCase, GREEN, GREENS, Healthy, NotChecked, OTHER, Provisioning, ReplicaSpec,
@@ -28,14 +30,13 @@ fn a_new_deployment_has_generation_1() {
         generation,
         last_activation,
         current_activation,
-        previous,
         promoted_at,
         ..
     } = created.deployment;
     assert_eq!((generation, last_activation, current_activation), (1, 1, 1));
     let idle = verbs::create(None, 3).deployment;
     assert_eq!((idle.last_activation, idle.current_activation), (0, 0));
-    assert_eq!((previous, promoted_at), (None, None));
+    assert_eq!((created.served, promoted_at), (ServedChange::Same, None));
 }
 
 #[test]
@@ -102,25 +103,31 @@ fn a_promotion_records_what_served_and_when() {
     let at_gate = awaiting(3, [serving(), up()]);
     let by_hand = at_gate.decide(verbs::promote).expect("promote");
     let by_itself = at_gate.auto(0).evaluate().transition;
-    for Transition { deployment, .. } in [by_hand, by_itself] {
+    for Transition {
+        deployment, served, ..
+    } in [by_hand, by_itself]
+    {
         assert_eq!(deployment.state.current(), Some(GREEN));
         assert_eq!(deployment.current_activation, GREENS);
         assert_eq!(deployment.last_activation, GREENS);
-        assert_eq!(deployment.previous, Some(BLUE));
+        assert_eq!(served, ServedChange::Push(BLUE));
         assert_eq!(deployment.promoted_at, Some(at(100)));
     }
 }
 
 #[test]
-fn an_instant_roll_back_records_the_same_and_is_an_activation() {
+fn an_instant_roll_back_records_where_it_leads_and_is_an_activation() {
     let Transition {
-        kind, deployment, ..
+        kind,
+        deployment,
+        served,
+        ..
     } = rolled_back([serving(), retained()]);
     assert_eq!(kind, TransitionKind::InstantRollBack);
     assert_eq!(deployment.state.current(), Some(OTHER));
     assert_eq!(deployment.current_activation, GREENS + 1);
     assert_eq!(deployment.last_activation, GREENS + 1);
-    assert_eq!(deployment.previous, Some(BLUE));
+    assert_eq!(served, ServedChange::BackTo(OTHER));
     assert_eq!(deployment.promoted_at, Some(at(100)));
 }
 
@@ -134,8 +141,11 @@ fn a_roll_back_and_an_activation_record_no_promotion() {
         activated(&ready(3, [serving()])),
         activated(&pending(3, [serving()])),
     ];
-    for Transition { deployment, .. } in transitions {
-        assert_eq!((deployment.previous, deployment.promoted_at), (None, None));
+    for Transition {
+        deployment, served, ..
+    } in transitions
+    {
+        assert_eq!((served, deployment.promoted_at), (ServedChange::Same, None));
     }
     let replaced = activated(&pending(3, [])).deployment;
     assert_eq!(

@@ -1,5 +1,5 @@
 //! Rolling back to an earlier revision: at once where it is retained, or else
-//! as any activation. Here `other` is the revision before `blue`.
+//! as an activation without a gate. Here `other` is the revision before `blue`.
 
 use viridian_strategy::{
     DeploymentState, Lifecycle,
@@ -83,7 +83,7 @@ fn at_once_when_no_ready_route_is_lost() {
 }
 
 #[test]
-fn otherwise_as_an_activation() {
+fn otherwise_by_a_rollout() {
     let tired = other(Running, Unhealthy).retained(50);
     let rows = [
         (
@@ -96,7 +96,7 @@ fn otherwise_as_an_activation() {
             "fewer than N are retained, and all N serve",
             ready(3, [serving().times(3), retained().times(2)]),
             OTHER,
-            "PROVISIONING, drain 4 5",
+            "PROVISIONING, reuse 4 5",
         ),
         (
             "none of the retained is ready",

@@ -49,7 +49,7 @@ fn a2_a_fix_over_a_first_revision_that_serves_in_part_follows_the_strategy() {
     case.report_all(4..=6, Running, Healthy);
     assert_eq!(case.says(), "AWAITING_PROMOTION");
     case.do_promote().expect("all green are ready");
-    assert_eq!(case.deployment.previous, Some(BLUE), "the way back");
+    assert_eq!(case.past.served.last(), Some(BLUE), "the way back");
 }
 
 /// However it goes back, it has never been READY.

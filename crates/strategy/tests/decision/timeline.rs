@@ -163,6 +163,7 @@ impl DecisionCase {
             }
         }
         self.deployment = transition.deployment;
+        self.past.follow(transition);
     }
 
     /// What the store's statements ask of the rows that they change.
@@ -173,17 +174,28 @@ impl DecisionCase {
         for route in self.those(&actions.retain) {
             assert!(route.status == RouteStatus::Running && route.drained_at.is_none());
         }
+        for route in self.those(&actions.reuse) {
+            assert!(route.is_ready() && route.retained_at.is_some());
+        }
         for route in self.those(&actions.drain) {
             assert!(
                 route.status.is_active(),
                 "drained twice, or over: {route:?}"
             );
         }
-        let mut ids = [&*actions.promote, &actions.retain, &actions.drain].concat();
+        let RouteActions {
+            create: _,
+            promote,
+            retain,
+            reuse,
+            drain,
+            end,
+        } = actions;
+        let lists = [promote, retain, reuse, drain, end];
+        let mut ids = lists.map(Vec::as_slice).concat();
+        let count = ids.len();
         ids.sort_unstable();
         ids.dedup();
-        let lists = [&actions.promote, &actions.retain, &actions.drain];
-        let count: usize = lists.into_iter().map(Vec::len).sum();
         assert_eq!(ids.len(), count, "named twice");
         assert!(actions.create.iter().all(|new| new.count > 0));
     }

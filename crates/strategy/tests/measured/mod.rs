@@ -100,7 +100,6 @@ impl MeasuredCase {
                 last_activation: 2,
                 current_activation: 1,
                 generation: 1,
-                previous: None,
                 promoted_at: None,
             },
             routes: vec![blue; target],

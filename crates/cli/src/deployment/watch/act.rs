@@ -2,7 +2,7 @@
 //! that the question named, so that nothing newer is changed by mistake.
 
 use viridian_client::unary;
-use viridian_proto::v1::{Deployment, PromoteDeploymentRequest};
+use viridian_proto::v1::{Deployment, PromoteDeploymentRequest, RollbackDeploymentRequest};
 
 use super::model::{RolloutAction, RolloutVerb};
 use crate::deployment::{
@@ -27,7 +27,7 @@ pub(super) async fn act(
     Ok(match action.verb {
         RolloutVerb::Promote => promote(&mut client, id, action.revision).await?,
         RolloutVerb::Abort => (
-            calls::abort(&mut client, id, change).await?,
+            calls::abort(&mut client, id, String::new(), change).await?,
             "aborted: rolling back to the current revision".to_owned(),
         ),
         RolloutVerb::Pause => (
@@ -39,7 +39,11 @@ pub(super) async fn act(
             "resumed: the rollout continues".to_owned(),
         ),
         RolloutVerb::RollBack => {
-            let reply = calls::roll_back(&mut client, id, String::new(), change).await?;
+            let request = RollbackDeploymentRequest {
+                deployment: id,
+                ..RollbackDeploymentRequest::default()
+            };
+            let reply = calls::roll_back(&mut client, request, change).await?;
             let message = match reply.instant {
                 true => "rolled back: the traffic has switched",
                 false => "rolling back: the previous revision is being deployed",

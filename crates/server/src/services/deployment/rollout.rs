@@ -2,6 +2,7 @@
 
 use tonic::Status;
 use viridian_proto::v1;
+use viridian_store::{RollBackOptions, RollBackPreview, RolledBack};
 use viridian_strategy::RouteId;
 
 use crate::{
@@ -58,6 +59,11 @@ pub(super) async fn abort(
 ) -> Result<v1::AbortDeploymentResponse, Status> {
     let subject = &message.deployment;
     let mut violations = Violations::default();
+    let expected = parse_optional_revision(
+        "expected_revision",
+        &message.expected_revision,
+        &mut violations,
+    );
     let call = scope.call(
         "AbortDeployment",
         message,
@@ -65,7 +71,10 @@ pub(super) async fn abort(
         &mut violations,
     );
     let id = scope.resolve_for(&call, subject, violations).await?;
-    let aborted = scope.database().abort_deployment(id, &call).await;
+    let expected = scope.find_revision(id, subject, expected).await?;
+    let expected = expected.map(|revision| revision.id);
+    let aborted = scope.database().abort_deployment(id, expected, &call);
+    let aborted = aborted.await;
     let aborted = aborted.map_err(|error| error.into_status(subject))?;
     let deployment = Some(deployment(aborted.deployment));
     Ok(v1::AbortDeploymentResponse { deployment })
@@ -79,6 +88,11 @@ pub(super) async fn roll_back(
     let subject = &message.deployment;
     let mut violations = Violations::default();
     let revision = parse_optional_revision("revision", &message.revision, &mut violations);
+    let expected = parse_optional_revision(
+        "expected_revision",
+        &message.expected_revision,
+        &mut violations,
+    );
     let call = scope.call(
         "RollbackDeployment",
         message,
@@ -87,14 +101,21 @@ pub(super) async fn roll_back(
     );
     let id = scope.resolve_for(&call, subject, violations).await?;
     let revision = scope.find_revision(id, subject, revision).await?;
-    let revision = revision.map(|revision| revision.id);
+    let expected = scope.find_revision(id, subject, expected).await?;
+    let options = RollBackOptions {
+        revision: revision.map(|revision| revision.id),
+        expected_revision: expected.map(|revision| revision.id),
+        gated: message.gated,
+    };
     let database = scope.database();
-    let rolled_back = database.roll_back_deployment(id, revision, &call).await;
+    if message.validate_only {
+        let preview = database.preview_roll_back(id, options, &call).await;
+        let preview = preview.map_err(|error| error.into_status(subject))?;
+        return Ok(roll_back_preview(preview));
+    }
+    let rolled_back = database.roll_back_deployment(id, options, &call).await;
     let rolled_back = rolled_back.map_err(|error| error.into_status(subject))?;
-    Ok(v1::RollbackDeploymentResponse {
-        deployment: Some(deployment(rolled_back.deployment)),
-        instant: rolled_back.instant,
-    })
+    Ok(roll_back_reply(rolled_back))
 }
 
 /// `PauseDeployment`.
@@ -156,6 +177,41 @@ fn preview_reply(
         drained_route_ids: texts(drained),
         blockers: blockers.iter().map(blocker).collect(),
     })
+}
+
+fn roll_back_reply(rolled_back: RolledBack) -> v1::RollbackDeploymentResponse {
+    let deployment = deployment(rolled_back.deployment);
+    let (revision_id, revision_number) = leads_to(&deployment);
+    v1::RollbackDeploymentResponse {
+        instant: rolled_back.instant,
+        kept_route_ids: texts(rolled_back.kept),
+        revision_id,
+        revision_number,
+        blockers: Vec::new(),
+        deployment: Some(deployment),
+    }
+}
+
+/// The revision that a deployment is on its way to, or that it has.
+fn leads_to(deployment: &v1::Deployment) -> (String, i64) {
+    match deployment.deploying_revision_id.as_str() {
+        "" => (
+            deployment.current_revision_id.clone(),
+            deployment.current_revision_number,
+        ),
+        deploying => (deploying.to_owned(), deployment.deploying_revision_number),
+    }
+}
+
+fn roll_back_preview(preview: RollBackPreview) -> v1::RollbackDeploymentResponse {
+    v1::RollbackDeploymentResponse {
+        deployment: Some(deployment(preview.deployment)),
+        instant: preview.instant,
+        kept_route_ids: texts(preview.kept),
+        revision_id: preview.revision.to_string(),
+        revision_number: preview.number,
+        blockers: preview.blockers.iter().map(blocker).collect(),
+    }
 }
 
 fn texts(ids: Vec<RouteId>) -> Vec<String> {

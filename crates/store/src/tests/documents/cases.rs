@@ -6,8 +6,8 @@ use uuid::Uuid;
 use viridian_strategy::{
     Availability, Blocker, Blockers, BlueGreen, DeploymentId, DeploymentState, GateAction,
     GateTimeout, IntOrPercent, Policy, ReplicaCounts, RevisionId, RollingUpdate, Rollout,
-    RolloutOutcome, RolloutStep, RouteId, SteadyPeriod, Stopwatch, Strategy, Timestamp,
-    UnreadyRoutes,
+    RolloutKind, RolloutOutcome, RolloutStep, RouteId, ServedRevisions, SteadyPeriod, Stopwatch,
+    Strategy, Timestamp, UnreadyRoutes,
 };
 
 use crate::{
@@ -208,6 +208,7 @@ pub(super) fn rollouts() -> Cases<Rollout> {
     let begun = Rollout {
         current: revision(1),
         deploying: revision(2),
+        kind: RolloutKind::Forward,
         step: RolloutStep::Provisioning,
         from_pending: false,
         activation: 5,
@@ -273,6 +274,20 @@ pub(super) fn rollouts() -> Cases<Rollout> {
                 ..begun
             },
         ),
+        (
+            "a way back",
+            Rollout {
+                kind: RolloutKind::Back { gated: false },
+                ..begun
+            },
+        ),
+        (
+            "a way back with its gates",
+            Rollout {
+                kind: RolloutKind::Back { gated: true },
+                ..begun
+            },
+        ),
     ]
 }
 
@@ -297,7 +312,7 @@ pub(super) fn deployments() -> Cases<Deployment> {
                 state: DeploymentState::Ready {
                     current: revision(2),
                 },
-                previous: current,
+                served: [revision(3), revision(1)].into_iter().collect(),
                 numbers: RevisionNumbers {
                     current: Some(2),
                     deploying: Some(3),
@@ -352,6 +367,7 @@ pub(super) fn last_rollouts() -> Cases<LastRollout> {
         revision: revision(2),
         number: Some(2),
         outcome: RolloutOutcome::RolledBack,
+        is_way_back: false,
         reason: "no green route is left: 2 failed".into(),
         failure: "exit status: 3".into(),
         ended_at: Some(at(11)),
@@ -374,10 +390,22 @@ pub(super) fn last_rollouts() -> Cases<LastRollout> {
                 ..whole.clone()
             },
         ),
+        (
+            "a way back",
+            LastRollout {
+                is_way_back: true,
+                ..bare(RolloutOutcome::Promoted)
+            },
+        ),
         ("promoted", bare(RolloutOutcome::Promoted)),
         ("superseded", bare(RolloutOutcome::Superseded)),
         ("failed", bare(RolloutOutcome::Failed)),
     ]
+}
+
+pub(super) fn all_served() -> Cases<ServedRevisions> {
+    let served = |numbers: &[u128]| numbers.iter().copied().map(revision).collect();
+    vec![("none", served(&[])), ("two", served(&[3, 1]))]
 }
 
 pub(super) fn all_metadata() -> Cases<Metadata> {
@@ -530,13 +558,14 @@ pub(super) fn changes() -> Cases<Vec<FieldChange>> {
 }
 
 pub(super) fn roll_backs() -> Cases<RolledBack> {
-    let rolled_back = |instant| RolledBack {
+    let rolled_back = |instant, kept| RolledBack {
         deployment: idle(),
         instant,
+        kept,
     };
     vec![
-        ("at once", rolled_back(true)),
-        ("by a rollout", rolled_back(false)),
+        ("at once", rolled_back(true, vec![route(1), route(2)])),
+        ("by a rollout", rolled_back(false, Vec::new())),
     ]
 }
 
@@ -555,7 +584,7 @@ fn idle() -> Deployment {
         last_activation: 5,
         current_activation: 4,
         numbers: RevisionNumbers::default(),
-        previous: None,
+        served: ServedRevisions::default(),
         last_rollout: None,
         generation: 3,
         sequence: 7,

@@ -49,6 +49,14 @@ impl Unit {
             Self::RollBackAtOnce => {
                 promoted_and_settled(fixture, retaining(LONG_RETENTION)).boxed()
             }
+            Self::RollBackWithKept => async {
+                let target = promoted_and_settled(fixture, retaining(LONG_RETENTION)).await;
+                let served = fixture.get(target.id()).await.served.last();
+                let kept = fixture.routes_of(target.id(), served.expect("blue")).await;
+                fixture.health(&kept[..1], RouteHealth::Unhealthy).await;
+                target
+            }
+            .boxed(),
             Self::RollBackByActivation => promoted_and_settled(fixture, manual()).boxed(),
             Self::Resume => async {
                 let subject = UnitTarget::ready(fixture).await;

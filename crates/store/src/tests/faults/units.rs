@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     DeploymentSpec, HealthReport, LastReport, Metadata, NewDeployment, ReportError, Request,
-    RequestContext, RequestId, Store, StoreError,
+    RequestContext, RequestId, RollBackOptions, Store, StoreError,
     documents::Reply,
     types::{Json, timestamp},
 };
@@ -36,6 +36,7 @@ pub(super) enum Unit {
     PromoteAndRetain,
     Abort,
     RollBackAtOnce,
+    RollBackWithKept,
     RollBackByActivation,
     Pause,
     Resume,
@@ -58,7 +59,7 @@ pub(super) enum Unit {
 pub(super) type UnitResult = Result<Value, String>;
 
 impl Unit {
-    pub(super) const ALL: [Self; 30] = [
+    pub(super) const ALL: [Self; 31] = [
         Self::Create,
         Self::CreateIdle,
         Self::Update,
@@ -73,6 +74,7 @@ impl Unit {
         Self::PromoteAndRetain,
         Self::Abort,
         Self::RollBackAtOnce,
+        Self::RollBackWithKept,
         Self::RollBackByActivation,
         Self::Pause,
         Self::Resume,
@@ -172,9 +174,12 @@ impl Unit {
             Self::Promote | Self::PromoteAndRetain => {
                 async move { told(db.complete_manual_promote(id, None, &terms()).await) }.boxed()
             }
-            Self::Abort => async move { told(db.abort_deployment(id, &terms()).await) }.boxed(),
-            Self::RollBackAtOnce | Self::RollBackByActivation => {
-                async move { told(db.roll_back_deployment(id, None, &terms()).await) }.boxed()
+            Self::Abort => {
+                async move { told(db.abort_deployment(id, None, &terms()).await) }.boxed()
+            }
+            Self::RollBackAtOnce | Self::RollBackWithKept | Self::RollBackByActivation => {
+                let options = RollBackOptions::default();
+                async move { told(db.roll_back_deployment(id, options, &terms()).await) }.boxed()
             }
             Self::Pause => async move { told(db.pause_deployment(id, &terms()).await) }.boxed(),
             Self::Resume => async move { told(db.resume_deployment(id, &terms()).await) }.boxed(),

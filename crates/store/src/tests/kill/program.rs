@@ -184,7 +184,11 @@ impl Worker {
 
     async fn abort(&self) -> Deployment {
         let terms = terms("Abort");
-        let aborted = self.fixture.db.abort_deployment(self.id, &terms).await;
+        let aborted = self
+            .fixture
+            .db
+            .abort_deployment(self.id, None, &terms)
+            .await;
         say(terms, &aborted.expect("it is aborted").deployment)
     }
 

@@ -90,7 +90,9 @@ async fn b1_with_an_abort(#[case] engine: Engine) {
         let apply = apply_another(&arena, &gate, start.round, CREATING);
         let (db, id) = (arena.db(), arena.id);
         let (applied, aborted) = start
-            .together(apply, async move { db.abort_deployment(id, &call()).await })
+            .together(apply, async move {
+                db.abort_deployment(id, None, &call()).await
+            })
             .await;
         aborted.expect("there is a rollout");
         let first = match applied {

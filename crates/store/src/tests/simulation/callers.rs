@@ -3,12 +3,14 @@
 use std::fmt::Debug;
 
 use uuid::Uuid;
-use viridian_strategy::{DeploymentId, DeploymentState, Lifecycle, RevisionId, Strategy, SubStep};
+use viridian_strategy::{
+    DeploymentId, DeploymentState, Lifecycle, RevisionId, Strategy, SubStep, verbs,
+};
 
 use super::{generators::rng::Rng, policies::PolicyChange};
 use crate::{
-    ApplyOptions, Deployment, DeploymentSpec, Request, RequestContext, RequestId, Store,
-    StoreError, UnitError,
+    ApplyOptions, Deployment, DeploymentSpec, Request, RequestContext, RequestId, RollBackOptions,
+    Store, StoreError, UnitError,
     tests::{
         apply::{CREATING, TestManifest, Wanted},
         fixture::{amend, call, spec},
@@ -26,7 +28,8 @@ pub(super) enum StoreCall {
     Apply(u32, bool, u32),
     Promote,
     Abort,
-    RollBack,
+    /// To what served before, with gates or without.
+    RollBack(bool),
     Scale(u32),
     Policy(PolicyChange),
     Pause(bool),
@@ -63,7 +66,7 @@ impl StoreCall {
             0 | 1 => Self::Create(!rng.one_in(6)),
             2 => Self::Promote,
             3 => Self::Abort,
-            4 => Self::RollBack,
+            4 => Self::RollBack(rng.one_in(4)),
             5 => Self::Scale(rng.between_u32(0, 4)),
             6 => Self::Policy(PolicyChange::at_random(rng)),
             7 => Self::Pause(!rng.one_in(3)),
@@ -95,8 +98,10 @@ impl StoreCall {
             Self::Promote if rolling && before.target_replicas > 0 => Some(false),
             Self::Promote => None,
             Self::Abort => Some(deploying && state.sub_step() != Some(SubStep::RollingBack)),
-            Self::RollBack if gone || deploying || before.previous.is_none() => Some(false),
-            Self::RollBack => None,
+            // Also where the last rollout was given up, and where nothing served before.
+            Self::RollBack(_) => verbs::roll_back_target(state, &before.past())
+                .is_err()
+                .then_some(false),
             Self::Scale(_) | Self::Delete(false) => Some(!gone),
             Self::Delete(true) => Some(state.lifecycle() != Lifecycle::Destroyed),
             Self::Policy(_) if gone => Some(false),
@@ -137,9 +142,13 @@ impl StoreCall {
                 assert_eq!(promoted.promoted.len(), target, "promoted with too few");
                 Ok(promoted.deployment)
             }
-            Self::Abort => told(db.abort_deployment(id, terms).await).map(|it| it.deployment),
-            Self::RollBack => {
-                let back = db.roll_back_deployment(id, None, terms).await;
+            Self::Abort => told(db.abort_deployment(id, None, terms).await).map(|it| it.deployment),
+            Self::RollBack(gated) => {
+                let options = RollBackOptions {
+                    gated: *gated,
+                    ..RollBackOptions::default()
+                };
+                let back = db.roll_back_deployment(id, options, terms).await;
                 told(back).map(|it| it.deployment)
             }
             Self::Scale(target) => {

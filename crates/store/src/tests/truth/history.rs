@@ -156,7 +156,7 @@ async fn c4_only_waits_are_repeated(#[case] engine: Engine) {
     repeated().await;
     fixture
         .db
-        .abort_deployment(id, &call())
+        .abort_deployment(id, None, &call())
         .await
         .expect("aborted");
     let serving = fixture.routes_in(id, RouteStatus::Running).await;

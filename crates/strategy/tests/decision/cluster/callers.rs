@@ -7,6 +7,7 @@ use super::{
     clocks::ExpectedClocks,
     fleet::REVISIONS,
     legal::{FlatPhase, Initiator},
+    stack::ExpectedPast,
 };
 use crate::{
     case::DecisionCase,
@@ -20,7 +21,8 @@ pub(crate) enum RandomCall {
     Activate(RevisionId, bool),
     Promote,
     Abort,
-    RollBack(RevisionId),
+    /// To this revision, or to what served before; with gates, or without.
+    RollBack(Option<RevisionId>, bool),
     Scale(u32),
     Policy(Policy),
     Pause(bool),
@@ -46,7 +48,10 @@ impl RandomCall {
             0 => Self::Activate(revision(rng), rng.one_in(3)),
             1 => Self::Promote,
             2 => Self::Abort,
-            3 => Self::RollBack(retained(case, rng).unwrap_or_else(|| revision(rng))),
+            3 => {
+                let named = retained(case, rng).unwrap_or_else(|| revision(rng));
+                Self::RollBack((!rng.one_in(3)).then_some(named), rng.one_in(4))
+            }
             4 => Self::Scale(rng.between_u32(0, 6)),
             5 => {
                 let kind = StrategyKind::of(&case.policy);
@@ -88,7 +93,11 @@ impl RandomCall {
                 (Initiator::Promote, promoted.ok()?)
             }
             Self::Abort => (Initiator::Abort, case.try_abort().ok()?),
-            Self::RollBack(revision) => (Initiator::RollBack, case.try_roll_back(revision).ok()?),
+            Self::RollBack(named, gated) => {
+                let revision = target(case, named)?;
+                let back = case.decide(|observed| verbs::roll_back(observed, revision, gated));
+                (Initiator::RollBack, back.ok()?)
+            }
             Self::Delete => (Initiator::Delete, case.decide(verbs::delete).ok()?),
         };
         Some(CallOutcome::Moves(by, transition))
@@ -99,6 +108,7 @@ impl RandomCall {
         &self,
         case: &DecisionCase,
         clocks: &ExpectedClocks,
+        past: &ExpectedPast,
         answer: Option<&CallOutcome>,
     ) {
         let phase = FlatPhase::of(&case.deployment.state);
@@ -112,10 +122,14 @@ impl RandomCall {
             ),
             Self::Promote => clocks.may_promote(case),
             Self::Abort => Some(phase.is_deploying() && phase != FlatPhase::RollingBack),
-            Self::RollBack(revision) => {
-                is_instant_if_it_can_be(case, revision, answer);
-                let current = case.deployment.state.current() == Some(revision);
-                Some(!phase.is_gone() && !phase.is_deploying() && !current)
+            Self::RollBack(named, gated) => {
+                let revision = named.or(past.target());
+                if let Some(revision) = revision {
+                    is_instant_if_it_can_be(case, revision, gated, answer);
+                }
+                let current = case.deployment.state.current() == revision;
+                let somewhere = revision.is_some() && !current;
+                Some(!phase.is_gone() && !phase.is_deploying() && somewhere)
             }
             Self::Scale(_) | Self::Delete => Some(!phase.is_gone()),
             Self::Policy(ref new) => {
@@ -134,6 +148,7 @@ impl RandomCall {
 fn is_instant_if_it_can_be(
     case: &DecisionCase,
     revision: RevisionId,
+    gated: bool,
     answer: Option<&CallOutcome>,
 ) {
     let DeploymentState::Ready { .. } = case.deployment.state else {
@@ -148,7 +163,16 @@ fn is_instant_if_it_can_be(
         answer,
         Some(CallOutcome::Moves(_, transition)) if transition.kind == TransitionKind::InstantRollBack
     );
-    assert_eq!(instant, enough, "with {retained} retained, instant");
+    assert_eq!(
+        instant,
+        enough && !gated,
+        "with {retained} retained, instant"
+    );
+}
+
+/// Where a roll-back leads.
+pub(crate) fn target(case: &DecisionCase, named: Option<RevisionId>) -> Option<RevisionId> {
+    named.or_else(|| verbs::roll_back_target(&case.deployment.state, &case.past).ok())
 }
 
 pub(crate) fn revision(rng: &mut Rng) -> RevisionId {

@@ -1,8 +1,8 @@
 //! What must hold of every change, by a cycle or by a call.
 
 use viridian_strategy::{
-    DeploymentState, NewRoutes, ObservedRoute, Reason, RolloutStep, RouteStatus, RouteTraffic,
-    Strategy, Transition, TransitionKind,
+    DeploymentState, NewRoutes, ObservedRoute, Reason, RolloutKind, RolloutStep, RouteStatus,
+    RouteTraffic, Strategy, Transition, TransitionKind,
 };
 
 use super::{
@@ -33,6 +33,7 @@ impl AppliedTransition<'_> {
         self.takes_no_more_than_allowed();
         self.stays_within_the_surge();
         self.waits_for_those_that_start();
+        self.keeps_what_is_kept();
         match self.transition.kind {
             TransitionKind::Step => self.serves_all_once_ready(),
             TransitionKind::Promotion => self.promotes_all_that_is_ready(),
@@ -117,6 +118,31 @@ impl AppliedTransition<'_> {
         }
     }
 
+    /// A way back begins with the kept routes that are ready: none is drained, and none
+    /// stays retained.
+    fn keeps_what_is_kept(&self) {
+        // Without replicas none of them is needed.
+        if self.by != Initiator::RollBack || self.after.deployment.target_replicas == 0 {
+            return;
+        }
+        let state = &self.after.deployment.state;
+        let back_to = state.deploying().or(state.current());
+        let kept = self.before.routes.iter().filter(|route| {
+            Some(route.revision) == back_to && route.retained_at.is_some() && route.is_ready()
+        });
+        for kept in kept {
+            let after = self.after.routes.iter().find(|route| route.id == kept.id);
+            let after = after.expect("a route stays in the list");
+            assert!(after.is_live() && after.is_ready(), "not kept: {after:?}");
+        }
+        let (before, after) = (ready_and_active(self.before), ready_and_active(self.after));
+        let starts = state.deploying().is_some();
+        assert!(
+            !starts || after >= before,
+            "serves with fewer from the start"
+        );
+    }
+
     /// PENDING ends when all N are ready.
     fn serves_all_once_ready(&self) {
         let places = [self.before, self.after].map(|case| FlatPhase::of(&case.deployment.state));
@@ -178,8 +204,11 @@ impl AppliedTransition<'_> {
             "blue is neither drained nor retained"
         );
         let activation = self.after.deployment.current_activation;
+        let rollout = self.before.deployment.state.rollout();
+        let forward = rollout.is_some_and(|it| it.kind == RolloutKind::Forward);
         let too_old = |route: &ObservedRoute| {
-            self.transition.actions.promote.contains(&route.id) && route.activation != activation
+            let promoted = self.transition.actions.promote.contains(&route.id);
+            forward && promoted && route.activation != activation
         };
         let too_old = self.after.count(too_old);
         assert_eq!(too_old, 0, "created before the revision was activated");
@@ -269,6 +298,7 @@ pub(crate) fn name_of(reason: Reason) -> &'static str {
     match reason {
         Reason::CameUp { .. } => "CameUp",
         Reason::TookBack { .. } => "TookBack",
+        Reason::CameBack { .. } => "CameBack",
         Reason::GatesOpen { .. } => "GatesOpen",
         Reason::GateTimedOut { .. } => "GateTimedOut",
         Reason::AllFailed { .. } => "AllFailed",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use viridian_strategy::{
     Blocker, DeploymentState, Evaluation, GateAction, GateTimeout, ObservedRoute, Reason,
-    RouteStatus, Strategy, Timestamp, TransitionKind,
+    RolloutKind, RouteStatus, Strategy, Timestamp, TransitionKind,
 };
 
 use super::{
@@ -193,6 +193,12 @@ impl ExpectedClocks {
                 let (min_ready, delay) = waits(case);
                 self.has_been_steady(case, min_ready.max(delay));
             }
+            Some(Reason::CameBack { .. }) => {
+                let kind = case.deployment.state.rollout().map(|rollout| rollout.kind);
+                let ungated = Some(RolloutKind::Back { gated: false });
+                assert_eq!(kind, ungated, "skips the gate unasked");
+                self.has_been_steady(case, waits(case).0);
+            }
             Some(Reason::AllFailed { .. }) => {
                 assert_eq!(green(case).count(), 0, "some are live");
                 assert!(failed_green(case) > 0, "none has failed");
@@ -348,6 +354,7 @@ fn settled_at(case: &DecisionCase) -> Timestamp {
         .flat_map(|route| [Some(route.status_updated_at), route.health_updated_at])
         .flatten()
         .max()
-        .or(began)
+        // A kept route was ready before the way back began: it waits from then on.
+        .max(began)
         .unwrap_or_default()
 }

@@ -2,9 +2,12 @@
 
 use std::fmt;
 
-use viridian_strategy::{Blocker, DeploymentState, Evaluation, Lifecycle, SubStep, TransitionKind};
+use viridian_strategy::{
+    Blocker, DeploymentState, Evaluation, Lifecycle, SubStep, TransitionKind, verbs,
+};
 
 use super::{
+    callers::RandomCall,
     checks::{AppliedTransition, name_of},
     clocks::failed_green,
     legal::{FlatPhase, Initiator},
@@ -71,6 +74,32 @@ impl RunCoverage {
                 self.count("at N = 0", "directly");
             }
             _ => {}
+        }
+    }
+
+    /// What a roll-back that is asked for comes across.
+    pub(crate) fn rolled_back(&mut self, call: &RandomCall, case: &DecisionCase) {
+        let RandomCall::RollBack(named, gated) = *call else {
+            return;
+        };
+        let target = verbs::roll_back_target(&case.deployment.state, &case.past);
+        match (named, target) {
+            (None, Ok(_)) => self.count("way back", "by the stack"),
+            (None, Err(verbs::RollBackRejection::AlreadyRolledBack { .. })) => {
+                self.count("way back", "refused: went back");
+            }
+            _ => {}
+        }
+        let Some(revision) = named.or(target.ok()) else {
+            return;
+        };
+        let back = case.decide(|observed| verbs::roll_back(observed, revision, gated));
+        let Ok(back) = back else { return };
+        if back.kind == TransitionKind::Step && gated {
+            self.count("way back", "gated");
+        }
+        if !back.actions.reuse.is_empty() {
+            self.count("way back", "with kept routes");
         }
     }
 

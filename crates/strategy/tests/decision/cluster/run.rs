@@ -12,6 +12,7 @@ use super::{
     coverage::RunCoverage,
     fleet::{EventQueue, FleetEvent, SimulatedFleet, make_well},
     legal::{FlatPhase, Initiator},
+    stack::ExpectedPast,
     trace::{RunTrace, TraceEntry},
     waits::waits_soundly,
 };
@@ -28,6 +29,7 @@ pub(crate) struct SimulatedRun<'a> {
     fleet: SimulatedFleet,
     queue: EventQueue,
     clocks: ExpectedClocks,
+    past: ExpectedPast,
     /// When the coordinator looks again.
     due: Option<Timestamp>,
     trace: RunTrace,
@@ -47,6 +49,7 @@ impl<'a> SimulatedRun<'a> {
             fleet: SimulatedFleet::new(&mut rng),
             queue: EventQueue::default(),
             clocks: ExpectedClocks::new(now),
+            past: ExpectedPast::default(),
             due: Some(now),
             trace: RunTrace::new(seed),
             case,
@@ -172,6 +175,7 @@ impl<'a> SimulatedRun<'a> {
         applied.is_sound();
         waits_soundly(&applied, &evaluation);
         self.clocks.evaluated(&applied, &evaluation);
+        self.past.applied(&applied);
         self.coverage.evaluated(&applied, &evaluation);
         self.fleet
             .follow(&self.case, &mut self.rng, &mut self.queue);
@@ -185,7 +189,8 @@ impl<'a> SimulatedRun<'a> {
         let now = self.case.now;
         self.trace
             .add(now, TraceEntry::Called(call.clone(), answer.is_some()));
-        call.is_answered(&self.case, &self.clocks, answer.as_ref());
+        call.is_answered(&self.case, &self.clocks, &self.past, answer.as_ref());
+        self.coverage.rolled_back(&call, &self.case);
         match answer {
             None => return,
             Some(CallOutcome::Moves(by, transition)) => {
@@ -201,6 +206,7 @@ impl<'a> SimulatedRun<'a> {
                 };
                 applied.is_sound();
                 self.clocks.called(&applied);
+                self.past.applied(&applied);
                 self.coverage.changed(&applied);
             }
             Some(CallOutcome::Asks(what, transition, policy)) => {

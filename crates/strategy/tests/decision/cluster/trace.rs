@@ -98,6 +98,7 @@ fn decided(transition: &Transition, f: &mut std::fmt::Formatter<'_>) -> std::fmt
     let lists = [
         ("promote", &actions.promote),
         ("retain", &actions.retain),
+        ("reuse", &actions.reuse),
         ("drain", &actions.drain),
     ];
     for (verb, ids) in lists.into_iter().filter(|(_, ids)| !ids.is_empty()) {

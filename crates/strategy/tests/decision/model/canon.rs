@@ -24,7 +24,6 @@ impl ModelState {
         // No decision tells these apart: without this every promotion would be a new state. Only
         // the generation of a creation, 1, is another one.
         model.deployment.generation = 2;
-        model.deployment.previous = None;
         model.deployment.promoted_at = None;
         model.forget();
         model.collapse(config);

@@ -39,7 +39,7 @@ impl TickClocks {
             return Self::default();
         };
         match action {
-            ModelAction::Activate(..) | ModelAction::RollBack(_) => return Self::default(),
+            ModelAction::Activate(..) | ModelAction::RollBack(..) => return Self::default(),
             ModelAction::Resume => self.resumed = 0,
             ModelAction::Tick if !before.deployment.paused => self.tick(),
             ModelAction::Evaluate if !before.deployment.paused => {

@@ -1,7 +1,7 @@
 //! A canonical state in a few bytes, so that millions of them can be kept.
 
 use viridian_strategy::{
-    DeploymentState, Rollout, RolloutStep, RouteTraffic, Stopwatch, Timestamp,
+    DeploymentState, Rollout, RolloutKind, RolloutStep, RouteTraffic, Stopwatch, Timestamp,
 };
 
 use super::state::{ModelRoute, ModelState};
@@ -56,6 +56,10 @@ impl StateCode {
             RolloutStep::RollingBack => self.bytes.push(5),
         }
         self.bytes.push(u8::from(rollout.from_pending));
+        self.bytes.push(match rollout.kind {
+            RolloutKind::Forward => 0,
+            RolloutKind::Back { gated } => 1 + u8::from(gated),
+        });
         self.watch(rollout.progress);
         self.bytes.push(rollout.best_ready as u8);
         self.bytes.push(u8::from(rollout.steady.is_some()));

@@ -206,7 +206,10 @@ impl ModelConfig {
             let supersedes = self.verbs.contains(&CallKind::Supersede) && model.is_deploying();
             actions.push(ModelAction::Activate(revision, supersedes));
             if self.verbs.contains(&CallKind::RollBack) {
-                actions.push(ModelAction::RollBack(revision));
+                actions.push(ModelAction::RollBack(revision, false));
+                if self.verbs.contains(&CallKind::Promote) {
+                    actions.push(ModelAction::RollBack(revision, true));
+                }
             }
         }
     }

@@ -1,8 +1,8 @@
 //! What must hold: on every step, and in the state after it.
 
 use viridian_strategy::{
-    Lifecycle, ObservedRoute, Policy, RouteId, RouteStatus, RouteTraffic, Strategy, SubStep,
-    Transition, TransitionKind,
+    Lifecycle, ObservedRoute, Policy, RolloutKind, RouteId, RouteStatus, RouteTraffic,
+    ServedChange, Strategy, SubStep, Transition, TransitionKind,
 };
 
 use super::{
@@ -31,6 +31,7 @@ pub(super) fn check(before: &ModelState, step: &ModelStep, config: &ModelConfig)
         }
         promotes_all(before, step.action, &step.after, transition, policy)?;
         rolls_back_all(before, &step.after, transition, policy)?;
+        keeps_what_is_kept(before, step, transition)?;
     }
     timing::check(before, step, policy)?;
     rest::check(before, step, config)
@@ -73,16 +74,16 @@ fn is_legal(before: &ModelState, step: &ModelStep) -> bool {
         | (ModelAction::Evaluate, Step, Destroying, Destroying | Destroyed)
         | (ModelAction::Evaluate, Step, Destroyed, Destroyed)
         | (ModelAction::Evaluate, RollBack, Deploying, Ready | Pending)
-        | (ModelAction::Activate(..) | ModelAction::RollBack(_), Step, Pending, Pending)
-        | (ModelAction::Activate(..) | ModelAction::RollBack(_), Step, Ready, Ready)
+        | (ModelAction::Activate(..) | ModelAction::RollBack(..), Step, Pending, Pending)
+        | (ModelAction::Activate(..) | ModelAction::RollBack(..), Step, Ready, Ready)
         | (ModelAction::Activate(_, true), Step, Deploying, Pending | Ready)
-        | (ModelAction::RollBack(_), InstantRollBack, Ready, Ready)
+        | (ModelAction::RollBack(..), InstantRollBack, Ready, Ready)
         | (ModelAction::Delete, Step, Pending | Ready | Deploying, Destroying) => true,
         (ModelAction::Evaluate | ModelAction::Promote, Promotion, Deploying, Ready)
         | (ModelAction::Abort, RollBack, Deploying, Ready | Pending) => !back,
         (ModelAction::Abort, Step, Deploying, Deploying) => !back && next == Some(RollingBack),
         (
-            ModelAction::Activate(..) | ModelAction::RollBack(_),
+            ModelAction::Activate(..) | ModelAction::RollBack(..),
             Step,
             Pending | Ready,
             Deploying,
@@ -95,7 +96,7 @@ fn is_legal(before: &ModelState, step: &ModelStep) -> bool {
 }
 
 /// The generation moves once with every call, and with every promotion and
-/// roll-back; the revision before the current one moves with the traffic.
+/// roll-back; the time of the last switch moves with the traffic.
 fn records(before: &ModelState, step: &ModelStep) -> RuleResult {
     let (was, is) = (&before.deployment, &step.after.deployment);
     let kind = step.transition.as_ref().map(|transition| transition.kind);
@@ -120,16 +121,40 @@ fn records(before: &ModelState, step: &ModelStep) -> RuleResult {
         && is.state.current() != was.state.current()
         && is.state.lifecycle() == Lifecycle::Ready;
     let expected = if switched {
-        (was.state.current(), Some(before.now))
-    } else if gave_way {
-        (was.state.current(), was.promoted_at)
+        Some(before.now)
     } else {
-        (was.previous, was.promoted_at)
+        was.promoted_at
     };
     ensure(
-        (is.previous, is.promoted_at) == expected,
-        "records another revision than the one that lost the traffic, or another time",
+        is.promoted_at == expected,
+        "records another time than that of the switch",
+    )?;
+    let served = step.transition.as_ref().map(|transition| transition.served);
+    let back = match step.action {
+        ModelAction::RollBack(revision, _)
+            if gave_way || kind == Some(TransitionKind::InstantRollBack) =>
+        {
+            ServedChange::BackTo(revision)
+        }
+        _ if gave_way => (was.state.current()).map_or(ServedChange::Same, ServedChange::Push),
+        _ => expected_served(before, kind),
+    };
+    ensure(
+        served.is_none_or(|served| served == back),
+        "records other revisions that served",
     )
+}
+
+/// A promotion pushes what served; every way back pops, and never pushes what it left.
+fn expected_served(before: &ModelState, kind: Option<TransitionKind>) -> ServedChange {
+    let rollout = before.deployment.state.rollout();
+    match (kind, rollout) {
+        (Some(TransitionKind::Promotion), Some(rollout)) => match rollout.kind {
+            RolloutKind::Forward => ServedChange::Push(rollout.current),
+            RolloutKind::Back { .. } => ServedChange::BackTo(rollout.deploying),
+        },
+        _ => ServedChange::Same,
+    }
 }
 
 /// I2, I3, I4 and I5.
@@ -169,7 +194,12 @@ fn fits(before: &ModelState, transition: &Transition) -> RuleResult {
         ids.iter()
             .all(|id| before.routes().any(|route| route.id == *id && fits(route)))
     };
-    let lists = [&actions.promote, &actions.retain, &actions.drain];
+    let lists = [
+        &actions.promote,
+        &actions.retain,
+        &actions.reuse,
+        &actions.drain,
+    ];
     let named_once = lists.into_iter().flatten().all(|id| {
         let again = lists.into_iter().flatten().filter(|other| *other == id);
         again.count() == 1
@@ -180,6 +210,12 @@ fn fits(before: &ModelState, transition: &Transition) -> RuleResult {
             is_ready(route) && route.traffic == RouteTraffic::Inactive
         }),
         "promotes a route that is not ready, or is ACTIVE",
+    )?;
+    ensure(
+        all(&actions.reuse, &|route| {
+            is_ready(route) && route.retained_at.is_some()
+        }),
+        "reuses a route that is not ready, or not retained",
     )?;
     ensure(
         all(&actions.retain, &|route| {
@@ -209,7 +245,7 @@ fn keeps_serving(
     let is = step.after.count(ModelState::is_ready_and_active);
     let activates = matches!(
         step.action,
-        ModelAction::Activate(..) | ModelAction::RollBack(_)
+        ModelAction::Activate(..) | ModelAction::RollBack(..)
     );
     let replaces = activates && !step.after.is_deploying();
     if transition.kind == TransitionKind::InstantRollBack {
@@ -273,6 +309,35 @@ fn promotes_all(
     ensure(
         active == target,
         "ACTIVE without being ready at a promotion",
+    )
+}
+
+/// A way back drains no route that could serve on it, and lowers the number of those that
+/// serve by none.
+fn keeps_what_is_kept(
+    before: &ModelState,
+    step: &ModelStep,
+    transition: &Transition,
+) -> RuleResult {
+    let ModelAction::RollBack(revision, _) = step.action else {
+        return Ok(());
+    };
+    // Without replicas none of them is needed.
+    if before.deployment.target_replicas == 0 {
+        return Ok(());
+    }
+    let kept = |route: &ObservedRoute| {
+        route.revision == revision && route.retained_at.is_some() && is_ready(route)
+    };
+    let drained = before.count(|route| kept(route) && transition.actions.drain.contains(&route.id));
+    ensure(drained == 0, "drains a kept route on the way back to it")?;
+    let was = before.count(ModelState::is_ready_and_active);
+    let is = step.after.count(ModelState::is_ready_and_active);
+    let starts = transition.kind == TransitionKind::Step
+        && before.deployment.state.lifecycle() != Lifecycle::Pending;
+    ensure(
+        !starts || is >= was,
+        "serves with fewer at the start of a way back",
     )
 }
 

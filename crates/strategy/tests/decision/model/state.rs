@@ -38,7 +38,8 @@ pub(super) enum ModelAction {
     Activate(RevisionId, bool),
     Promote,
     Abort,
-    RollBack(RevisionId),
+    /// With the gates of the policy, or without.
+    RollBack(RevisionId, bool),
     Update(u32, usize),
     Pause,
     Resume,
@@ -175,7 +176,9 @@ impl ModelState {
             }
             ModelAction::Promote => verbs::promote(observed).ok(),
             ModelAction::Abort => verbs::abort(observed).ok(),
-            ModelAction::RollBack(revision) => verbs::roll_back(observed, revision).ok(),
+            ModelAction::RollBack(revision, gated) => {
+                verbs::roll_back(observed, revision, gated).ok()
+            }
             ModelAction::Update(target, policy) => {
                 verbs::update(observed, target, &config.policies[policy]).ok()
             }

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use viridian_strategy::{
-    BlueGreen, DeploymentState, Evaluation, GateAction, Policy, Reason, RolloutStep, Strategy,
-    TransitionKind,
+    BlueGreen, DeploymentState, Evaluation, GateAction, Policy, Reason, RolloutKind, RolloutStep,
+    Strategy, TransitionKind,
 };
 
 use super::{
@@ -88,11 +88,18 @@ fn gates_stay_closed(
                 "the gate timed out before its time",
             )
         }
+        Some(Reason::CameBack { .. }) => ensure(is_ungated(before), "skips the gate unasked"),
         _ => ensure(
             evaluation.transition.kind != TransitionKind::Promotion,
             "promotes for no reason",
         ),
     }
+}
+
+/// Whether it is a roll-back that nobody asked to be gated.
+fn is_ungated(before: &ModelState) -> bool {
+    let rollout = before.deployment.state.rollout();
+    rollout.is_some_and(|rollout| rollout.kind == RolloutKind::Back { gated: false })
 }
 
 /// With exactly N green, all ready for long enough, nothing but a closed gate
@@ -115,6 +122,12 @@ fn gates_open(before: &ModelState, evaluation: &Evaluation, spec: &BlueGreen) ->
         return Ok(());
     }
     let kind = evaluation.transition.kind;
+    if is_ungated(before) {
+        return ensure(
+            kind == TransitionKind::Promotion,
+            "waits at a gate on a way back that has none",
+        );
+    }
     if spec.auto_promote {
         return ensure(
             held < spec.promote_delay || kind == TransitionKind::Promotion,
