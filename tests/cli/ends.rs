@@ -2,14 +2,14 @@
 
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use viridian_proto::v1::{
-    BlueGreenSpec, Deployment, DeploymentPolicy, RollingUpdateSpec, Route, RouteHealthStatus,
-    RouteStatus, RouteStatusReport, deployment_policy::Strategy,
+    Deployment, DeploymentPolicy, RollingUpdateSpec, Route, RouteHealthStatus, RouteStatus,
+    RouteStatusReport, deployment_policy::Strategy,
 };
 
 use super::deployment;
 use crate::harness::{
-    Engine, FinishedProgram, REFERENCE, RouteBehavior, TestEnv, blue_green, delete, manual, pause,
-    seconds, viridian, within,
+    Engine, FinishedProgram, REFERENCE, RouteBehavior, TestEnv, delete, manual, pause, seconds,
+    viridian, within,
 };
 
 /// A watch that has seen the present state before `meanwhile`, and its end.
@@ -147,19 +147,46 @@ async fn b7_a_strategy_without_a_gate_is_said_at_once() {
 }
 
 #[tokio::test]
-async fn b7_a_promotion_ends_the_watch_for_the_gate() {
+async fn b7_a_policy_that_promotes_at_once_has_no_gate_either() {
     let env = TestEnv::start(Engine::Sqlite).await;
-    let policy = blue_green(BlueGreenSpec {
-        auto_promote: true,
-        ..BlueGreenSpec::default()
-    });
-    env.serving(1, policy).await;
+    let url = env.server.url();
+    env.serving(1, manual()).await;
     env.scheduler.plan(2, [RouteBehavior::Pending]);
     env.deploy().await;
+    // It would have come to its gate, until somebody takes that away.
     let run = watch_through(&env, "awaiting-promotion", async || {
-        let green = env.routes_of(&env.get().await.deploying_revision_id).await;
-        report(&env, &green, RouteStatus::Running, "").await;
-        env.api.see(&green, RouteHealthStatus::Healthy).await;
+        let update = ["update", REFERENCE, "--auto-promote"];
+        let run = deployment(&url, &update).await;
+        assert_eq!(run.code, Some(0), "{run:?}");
+    })
+    .await;
+    is_missed(&run, "its policy promotes without a gate or delay");
+    let run = deployment(&url, &["watch", REFERENCE, "--until", "awaiting-promotion"]).await;
+    is_missed(&run, "its policy promotes without a gate or delay");
+    // A delay is one, and the watch sees it.
+    let update = ["update", REFERENCE, "--promote-delay", "10m"];
+    let run = deployment(&url, &update).await;
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let green = env.routes_of(&env.get().await.deploying_revision_id).await;
+    report(&env, &green, RouteStatus::Running, "").await;
+    env.api.see(&green, RouteHealthStatus::Healthy).await;
+    let run = deployment(&url, &["watch", REFERENCE, "--until", "awaiting-promotion"]).await;
+    assert_eq!(run.code, Some(0), "{run:?}");
+}
+
+#[tokio::test]
+async fn b7_a_promotion_ends_the_watch_for_the_gate() {
+    let env = TestEnv::start(Engine::Sqlite).await;
+    let url = env.server.url();
+    env.serving(1, manual()).await;
+    env.scheduler.plan(2, [RouteBehavior::Pending]);
+    env.deploy().await;
+    // At no replicas a person promotes what never came to its gate.
+    let run = watch_through(&env, "awaiting-promotion", async || {
+        for arguments in [&["scale", REFERENCE, "0"][..], &["promote", REFERENCE]] {
+            let run = deployment(&url, arguments).await;
+            assert_eq!(run.code, Some(0), "{run:?}");
+        }
     })
     .await;
     is_missed(&run, "it was promoted");

@@ -59,12 +59,15 @@ impl WaitGoal {
             (Deploying, Self::AwaitingPromotion) if is_awaiting_promotion(deployment) => {
                 return Reached;
             }
-            (_, Self::AwaitingPromotion) if is_rolling(deployment) => {
-                return Missed(MissReason::NoGate);
-            }
             _ => {}
         }
         if let Some(reason) = self.missed(deployment, rollout) {
+            return Missed(reason);
+        }
+        // What has ended says more than what can never be.
+        if *self == Self::AwaitingPromotion
+            && let Some(reason) = no_gate(deployment)
+        {
             return Missed(reason);
         }
         match (lifecycle, self, needed_action(deployment)) {
@@ -130,12 +133,16 @@ fn is_involved(deployment: &Deployment, revision: &str) -> bool {
     deployment.deploying_revision_id == revision || deployment.current_revision_id == revision
 }
 
-fn is_rolling(deployment: &Deployment) -> bool {
-    let strategy = deployment
-        .policy
-        .as_ref()
-        .and_then(|it| it.strategy.as_ref());
-    matches!(strategy, Some(Strategy::RollingUpdate(_)))
+/// Why no rollout by this policy ever awaits its promotion.
+fn no_gate(deployment: &Deployment) -> Option<MissReason> {
+    match deployment.policy.as_ref()?.strategy.as_ref()? {
+        Strategy::RollingUpdate(_) => Some(MissReason::NoGate),
+        Strategy::BlueGreen(spec) => {
+            let delay = spec.promote_delay.unwrap_or_default();
+            let is_at_once = delay.seconds == 0 && delay.nanos == 0;
+            (spec.auto_promote && is_at_once).then_some(MissReason::PromotesAtOnce)
+        }
+    }
 }
 
 /// As many routes are ready as there should be.
@@ -316,6 +323,20 @@ mod tests {
         });
         let never = progress(&goal, &rolling);
         assert_eq!(never, WaitProgress::Missed(MissReason::NoGate));
+        // A delay is a gate: it awaits its promotion until then.
+        for (seconds, reason) in [(0, Some(MissReason::PromotesAtOnce)), (5, None)] {
+            let mut automatic = deploying();
+            automatic.policy = Some(DeploymentPolicy {
+                strategy: Some(Strategy::BlueGreen(BlueGreenSpec {
+                    auto_promote: true,
+                    promote_delay: Some(prost_types::Duration { seconds, nanos: 0 }),
+                    ..BlueGreenSpec::default()
+                })),
+                ..DeploymentPolicy::default()
+            });
+            let expected = reason.map_or(WaitProgress::InProgress, WaitProgress::Missed);
+            assert_eq!(progress(&goal, &automatic), expected, "{seconds} s");
+        }
     }
 
     #[test]

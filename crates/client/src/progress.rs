@@ -43,6 +43,8 @@ pub enum MissReason {
     Promoted,
     /// Its strategy has no gate at which to wait.
     NoGate,
+    /// Its policy promotes as soon as all is ready, without a delay.
+    PromotesAtOnce,
     /// Not one more route became ready in this time, and no deadline of the server
     /// ends it.
     NoProgress(Duration),
@@ -57,6 +59,7 @@ impl fmt::Display for MissReason {
             Self::Superseded => "another revision is being deployed",
             Self::Promoted => "it was promoted",
             Self::NoGate => "a rolling update has no gate",
+            Self::PromotesAtOnce => "its policy promotes without a gate or delay",
             Self::NoProgress(limit) => {
                 return write!(f, "there was no progress for {} s", limit.as_secs());
             }

@@ -101,6 +101,11 @@ fn limit(deployment: &Deployment, goal: &WaitGoal) -> Option<Duration> {
     use DeploymentLifecycle::{Destroying, Pending, Ready};
     let policy = deployment.policy.as_ref()?;
     let deadline = Duration::try_from(policy.progress_deadline?).ok()?;
+    // 0 ends every rollout that is not ready at once. What serves already may come back.
+    let deadline = match deadline.is_zero() {
+        true => DEFAULT_LIMIT,
+        false => deadline,
+    };
     let grace = policy
         .drain_grace
         .and_then(|it| Duration::try_from(it).ok());
@@ -112,8 +117,11 @@ fn limit(deployment: &Deployment, goal: &WaitGoal) -> Option<Duration> {
         _ => false,
     };
     // The end of a route begins when its grace is over.
-    (is_bounded && !deadline.is_zero()).then(|| deadline + grace.unwrap_or_default())
+    is_bounded.then(|| deadline + grace.unwrap_or_default())
 }
+
+/// The limit where the policy has a `progress_deadline` of 0: that of a policy without any.
+const DEFAULT_LIMIT: Duration = Duration::from_secs(600);
 
 #[cfg(test)]
 mod tests {
@@ -174,6 +182,18 @@ mod tests {
         tracker.observe(&deployment);
         let (second, _) = tracker.stalls_at().expect("a limit");
         assert_eq!(second - first, Duration::from_secs(10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn b7_a_progress_deadline_of_zero_bounds_a_wait_too() {
+        let mut deployment = ready(0);
+        let policy = deployment.policy.as_mut().expect("a policy");
+        policy.progress_deadline = Some(prost_types::Duration::default());
+        let mut tracker = WaitTracker::new(WaitGoal::Ready);
+        tracker.observe(&deployment);
+        let limit = DEFAULT_LIMIT + Duration::from_secs(5);
+        let stall = (Instant::now() + limit, MissReason::NoProgress(limit));
+        assert_eq!(tracker.stalls_at(), Some(stall));
     }
 
     #[test]

@@ -22,17 +22,8 @@ pub(super) fn hint(goal: &WaitGoal, deployment: &Deployment) -> Option<String> {
             let command = action_command(NeededAction::ActivateRevision, &name);
             Some(format!("nothing of {name} is being deployed: {command}"))
         }
-        _ => has_no_deadline(deployment).then(|| {
-            format!("the rollout of {name} has no progress deadline: only --timeout ends this")
-        }),
+        _ => None,
     }
-}
-
-fn has_no_deadline(deployment: &Deployment) -> bool {
-    let policy = deployment.policy.as_ref();
-    let deadline = policy.and_then(|it| it.progress_deadline);
-    let is_zero = deadline.is_some_and(|it| it.seconds == 0 && it.nanos == 0);
-    is_zero && deployment.lifecycle() == DeploymentLifecycle::Deploying
 }
 
 #[cfg(test)]
