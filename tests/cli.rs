@@ -3,6 +3,7 @@
 mod acts;
 mod apply;
 mod asked;
+mod back;
 mod ends;
 mod evidence;
 mod exit_codes;

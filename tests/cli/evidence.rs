@@ -190,3 +190,27 @@ async fn a8_a_fix_starts_at_once_while_the_broken_revision_backs_off() {
     assert_eq!(fixed["blue"]["provisioning"], 2, "{fixed}");
     env.ready().await;
 }
+
+#[tokio::test]
+async fn a11_a_pause_holds_a_rollout_and_not_what_serves() {
+    let env = TestEnv::start(Engine::Sqlite).await;
+    let url = env.server.url();
+    env.serving(1, manual()).await;
+    succeeded(&url, &["pause", REFERENCE]).await;
+    let scaled = deployment(&url, &["scale", REFERENCE, "3", "--wait"]).await;
+    assert_eq!(scaled.code, Some(0), "{scaled:?}");
+    assert_eq!(serving(&url).await, ["1", "1", "1"]);
+    let well = status(&url).await;
+    assert_eq!(well.code, Some(0), "{well:?}");
+    // A rollout is held, and both say what ends that.
+    let held = deployment(&url, &["activate", REFERENCE, "--image", "web:2", "--wait"]).await;
+    assert_eq!(held.code, Some(3), "{held:?}");
+    let waits = status(&url).await;
+    assert_eq!(waits.code, Some(3), "{waits:?}");
+    for said in [held.stderr, waits.stdout] {
+        assert!(
+            said.contains("viridian deployment resume shop/web"),
+            "{said}"
+        );
+    }
+}

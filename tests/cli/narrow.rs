@@ -2,6 +2,7 @@
 
 use viridian_proto::v1::{BlueGreenSpec, DeploymentPolicy, GateTimeout, GateTimeoutAction};
 
+use super::json;
 use crate::harness::{Engine, GROUP, Terminal, TestEnv, blue_green, creation, seconds};
 
 /// A name that does not fit, and whose end tells it from others.
@@ -67,9 +68,12 @@ async fn c7_tables_fit_80_and_60_columns() {
         assert!(row.contains("AWAITING_PROMOTION"), "{screen}");
         assert!(row.contains("2/2"), "{screen}");
 
+        let history = json(&url, &["history", &name, "-o", "json"]).await;
+        let history = history["entries"].as_array().map_or(0, Vec::len) + 1;
         for (arguments, rows) in [
             (&["deployment", "routes", &name][..], 5),
             (&["deployment", "revisions", &name], 3),
+            (&["deployment", "history", &name], history),
             (&["top", "--once"], 2),
         ] {
             let table = Terminal::narrow(columns, &url, arguments);
