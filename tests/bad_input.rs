@@ -114,7 +114,7 @@ async fn all_that_is_wrong_is_said_at_once(#[case] engine: Engine) {
             nanos: 0,
         }),
         min_ready: seconds(31.0 * 24.0 * 3600.0),
-        max_replacements: -1,
+        max_replacements: Some(-1),
         gate_timeout: Some(gate),
         ..BlueGreenSpec::default()
     };

@@ -19,6 +19,7 @@ async fn the_contract_breaks_nobody() {
 #[case::another_name("int64 sequence = 15;", "int64 sequence_number = 15;")]
 #[case::another_type("int64 sequence = 15;", "string sequence = 15;")]
 #[case::removed("int64 sequence = 15;", "")]
+#[case::presence_removed("optional int32 max_replacements = 4;", "int32 max_replacements = 4;")]
 #[case::value_removed("DEPLOYMENT_LIFECYCLE_DESTROYED = 5;", "")]
 #[tokio::test]
 async fn a_change_that_breaks_someone_is_found(#[case] line: &str, #[case] doctored: &str) {

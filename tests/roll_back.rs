@@ -82,7 +82,7 @@ async fn a_part_that_fails_waits_for_the_deadline_and_then_drains_the_rest(#[cas
 async fn failed_green_is_replaced_within_its_budget(#[case] engine: Engine) {
     let env = TestEnv::start(engine).await;
     let policy = blue_green(BlueGreenSpec {
-        max_replacements: 2,
+        max_replacements: Some(2),
         ..BlueGreenSpec::default()
     });
     env.serving(2, policy).await;

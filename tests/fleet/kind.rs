@@ -47,7 +47,7 @@ impl DeploymentCase {
             blue_green(BlueGreenSpec {
                 auto_promote: true,
                 promote_delay: seconds(delay),
-                max_replacements,
+                max_replacements: Some(max_replacements),
                 ..BlueGreenSpec::default()
             })
         };

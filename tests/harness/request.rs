@@ -93,8 +93,13 @@ pub(crate) fn manual() -> DeploymentPolicy {
     blue_green(BlueGreenSpec::default())
 }
 
-/// Blue-green; what is drained ends at once.
+/// Blue-green; what is drained ends at once, and what fails is not replaced, unless the spec
+/// says so.
 pub(crate) fn blue_green(spec: BlueGreenSpec) -> DeploymentPolicy {
+    let spec = BlueGreenSpec {
+        max_replacements: spec.max_replacements.or(Some(0)),
+        ..spec
+    };
     DeploymentPolicy {
         strategy: Some(Strategy::BlueGreen(spec)),
         drain_grace: seconds(0.0),

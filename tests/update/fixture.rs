@@ -42,7 +42,7 @@ pub(super) fn old_policy() -> DeploymentPolicy {
             auto_promote: true,
             promote_delay: seconds(1.0),
             min_ready: seconds(2.0),
-            max_replacements: 3,
+            max_replacements: Some(3),
             scale_down_delay: seconds(4.0),
             gate_timeout: Some(GateTimeout {
                 duration: seconds(60.0),
@@ -68,7 +68,7 @@ pub(super) fn new_spec() -> BlueGreenSpec {
         auto_promote: false,
         promote_delay: seconds(9.0),
         min_ready: seconds(0.0),
-        max_replacements: 0,
+        max_replacements: None,
         scale_down_delay: seconds(0.0),
         gate_timeout: None,
     }

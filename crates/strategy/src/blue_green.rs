@@ -28,7 +28,7 @@ impl StrategyRules for BlueGreen {
                 errors.push(PolicyError::GateTimeoutZero);
             }
         }
-        if self.max_replacements > MAX_REPLICAS {
+        if self.max_replacements > Some(MAX_REPLICAS) {
             errors.push(PolicyError::CountTooLarge("blue_green.max_replacements"));
         }
     }
@@ -93,7 +93,8 @@ impl StrategyRules for BlueGreen {
 /// Green, counted, and the step that matches.
 struct GreenAssessment {
     target: u32,
-    max_replacements: u32,
+    /// How many failed green are replaced.
+    budget: u32,
     /// The green that stay.
     counts: RouteCounts,
     /// How many are to be created.
@@ -142,7 +143,8 @@ impl GreenAssessment {
             .filter(|route| route.revision == rollout.deploying && route.retained_at.is_none());
         let (counts, surplus) = trim(green, rollout.activation, target);
         // Failed green past the budget stay missing: the deadline decides on them.
-        let spent = counts.failed.saturating_sub(settings.max_replacements);
+        let budget = settings.replacement_budget(target);
+        let spent = counts.failed.saturating_sub(budget);
         let missing = target.saturating_sub(counts.live()).saturating_sub(spent);
         let all_ready = if target == 0 {
             Err(GreenReadiness::NoReplicas)
@@ -177,7 +179,7 @@ impl GreenAssessment {
         };
         Self {
             target,
-            max_replacements: settings.max_replacements,
+            budget,
             counts,
             missing,
             surplus,
@@ -344,7 +346,7 @@ impl GreenAssessment {
     fn explain(&self, created: u32, blockers: &mut impl Extend<Blocker>) {
         let Self {
             target,
-            max_replacements: budget,
+            budget,
             counts,
             ..
         } = *self;

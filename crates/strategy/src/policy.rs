@@ -37,8 +37,8 @@ pub struct BlueGreen {
     pub promote_delay: Duration,
     /// How long all green must have been ready before any promotion.
     pub min_ready: Duration,
-    /// How many failed green are replaced in one rollout.
-    pub max_replacements: u32,
+    /// How many failed green are replaced in one rollout; as many as the target if None.
+    pub max_replacements: Option<u32>,
     /// How long blue is retained after the switch.
     pub scale_down_delay: Duration,
     /// What happens without a promotion.
@@ -136,6 +136,13 @@ impl Policy {
 pub(crate) fn check_duration(name: &'static str, value: Duration, errors: &mut Vec<PolicyError>) {
     if value > MAX_DURATION {
         errors.push(PolicyError::TooLong(name));
+    }
+}
+
+impl BlueGreen {
+    /// How many failed green are replaced in one rollout to `target` routes.
+    pub fn replacement_budget(&self, target: u32) -> u32 {
+        self.max_replacements.unwrap_or(target)
     }
 }
 

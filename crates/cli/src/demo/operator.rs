@@ -144,9 +144,6 @@ impl OperatorClient {
 fn policy(scenario: DemoScenario) -> DeploymentPolicy {
     let strategy = match scenario.strategy() {
         DemoStrategy::BlueGreen => deployment_policy::Strategy::BlueGreen(BlueGreenSpec {
-            // Another program can take a port before the replica binds it; such a
-            // replica fails, and is replaced.
-            max_replacements: REPLICAS,
             scale_down_delay: (scenario == DemoScenario::RollBack)
                 .then(|| duration::to_wire(SCALE_DOWN_DELAY)),
             ..BlueGreenSpec::default()

@@ -46,9 +46,11 @@ pub(super) struct PolicyArgs {
     /// revisions.
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     scale_down_delay: Option<Duration>,
-    /// Blue-green: how many failed new routes are replaced in one rollout [default: 0].
+    /// Blue-green: how many failed new routes are replaced in one rollout [default: as
+    /// many as there are replicas].
     ///
-    /// If all new routes have failed, the rollout is rolled back.
+    /// When they are used up and no new route is left, the rollout is rolled back. 0
+    /// replaces none.
     #[arg(long, value_name = "NUMBER")]
     max_replacements: Option<i32>,
     /// Blue-green: how long to wait for a manual promotion [default: for ever].

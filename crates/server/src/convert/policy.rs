@@ -79,12 +79,10 @@ fn parse_blue_green(wire: &v1::BlueGreenSpec, violations: &mut Violations) -> Bl
             "policy.blue_green.scale_down_delay",
             wire.scale_down_delay.as_ref(),
         ),
-        max_replacements: violations.within(
-            "policy.blue_green.max_replacements",
-            wire.max_replacements,
-            0,
-            MAX_REPLICAS,
-        ),
+        max_replacements: wire.max_replacements.map(|count| {
+            let path = "policy.blue_green.max_replacements";
+            violations.within(path, count, 0, MAX_REPLICAS)
+        }),
         gate_timeout: wire
             .gate_timeout
             .as_ref()
@@ -180,7 +178,7 @@ fn blue_green(spec: &BlueGreen) -> v1::BlueGreenSpec {
         auto_promote: spec.auto_promote,
         promote_delay: Some(duration(spec.promote_delay)),
         min_ready: Some(duration(spec.min_ready)),
-        max_replacements: spec.max_replacements.cast_signed(),
+        max_replacements: spec.max_replacements.map(u32::cast_signed),
         scale_down_delay: Some(duration(spec.scale_down_delay)),
         gate_timeout: spec.gate_timeout.map(|gate| v1::GateTimeout {
             duration: Some(duration(gate.duration)),

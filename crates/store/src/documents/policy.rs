@@ -32,7 +32,9 @@ struct BlueGreenDocument {
     promote_delay: Duration,
     #[serde(default, skip_serializing_if = "Duration::is_zero")]
     min_ready: Duration,
-    max_replacements: u32,
+    // Earlier programs always wrote it: a policy of theirs keeps its 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_replacements: Option<u32>,
     #[serde(default, skip_serializing_if = "Duration::is_zero")]
     scale_down_delay: Duration,
     #[serde(skip_serializing_if = "Option::is_none")]

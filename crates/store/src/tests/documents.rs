@@ -63,7 +63,15 @@ fn documents_of_earlier_programs_are_read() {
     let read = |name, expected: &dyn Fn(&str)| expected(golden.text(name));
     read("policy", &|text| {
         let read: viridian_strategy::Policy = Json::parse(text).expect("it parses");
-        assert_eq!(read, viridian_strategy::Policy::default());
+        let none = viridian_strategy::BlueGreen {
+            max_replacements: Some(0),
+            ..viridian_strategy::BlueGreen::default()
+        };
+        let said = viridian_strategy::Policy {
+            strategy: viridian_strategy::Strategy::BlueGreen(none),
+            ..viridian_strategy::Policy::default()
+        };
+        assert_eq!(read, said, "it keeps what it says");
     });
     read("status", &|text| {
         let read: crate::Status = Json::parse(text).expect("it parses");

@@ -381,16 +381,24 @@ pub(super) fn amend(
 
 /// Blue-green with a manual gate.
 pub(super) fn manual() -> Policy {
-    Policy::default()
+    blue_green(|_| {})
 }
 
 /// Blue-green that promotes by itself after a delay.
 pub(super) fn automatic(promote_delay: Duration) -> Policy {
-    let spec = BlueGreen {
-        auto_promote: true,
-        promote_delay,
+    blue_green(|spec| {
+        spec.auto_promote = true;
+        spec.promote_delay = promote_delay;
+    })
+}
+
+/// Blue-green that replaces nothing that fails, unless the change says so.
+pub(super) fn blue_green(change: impl FnOnce(&mut BlueGreen)) -> Policy {
+    let mut spec = BlueGreen {
+        max_replacements: Some(0),
         ..BlueGreen::default()
     };
+    change(&mut spec);
     Policy {
         strategy: Strategy::BlueGreen(spec),
         ..Policy::default()

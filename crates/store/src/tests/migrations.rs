@@ -9,7 +9,7 @@ use viridian_engine::Snapshot;
 use viridian_strategy::{Policy, RollingUpdate, Strategy};
 
 use super::{
-    fixture::{Engine, Fixture, engines, manual, with_request},
+    fixture::{Engine, Fixture, blue_green, engines, manual, with_request},
     invariants,
     schema::Catalog,
 };
@@ -171,6 +171,50 @@ async fn documents_are_whole_again_below(#[case] engine: Engine) {
         ..it
     };
     assert_eq!(now, (renumbered(seen.0), renumbered(seen.1)));
+    invariants::hold(&fixture).await;
+}
+
+/// A program from before a policy could leave out the number of replacements finds one: the
+/// target, which is what a policy without it means.
+#[apply(engines)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_has_a_number_of_replacements_below(#[case] engine: Engine) {
+    let fixture = Fixture::new(engine).await;
+    let unset = blue_green(|spec| spec.max_replacements = None);
+    let (unset, _) = fixture.at_the_gate(2, unset).await;
+    let terms = with_request();
+    let promoted = fixture.db.complete_manual_promote(unset, None, &terms);
+    promoted.await.expect("it is at the gate");
+    let none = fixture.ready(3, manual()).await;
+    let rolling = Policy {
+        strategy: Strategy::Rolling(RollingUpdate::default()),
+        ..Policy::default()
+    };
+    let rolling = fixture.ready(1, rolling).await;
+    let known = fixture.get(rolling).await.policy;
+
+    let versions = MIGRATIONS.versions().expect("they are known");
+    let defaults = versions.iter().position(|it| it == "20261130000007");
+    let undone = versions.len() - defaults.expect("it is one of them");
+    revert(&fixture.url, undone).await;
+    for (table, column) in [
+        ("deployments", "policy"),
+        ("events", "snapshot"),
+        ("replies", "reply"),
+    ] {
+        let blue_green = format!("{column} LIKE '%\"BlueGreen\"%'");
+        let number = format!("{column} LIKE '%\"max_replacements\"%'");
+        let odd = format!("SELECT COUNT(*) AS n FROM {table} WHERE ({blue_green}) <> ({number})");
+        assert_eq!(fixture.number(&odd).await, 0, "{table}");
+    }
+
+    let fixture = Fixture::reopen(fixture.close()).await;
+    let said = async |id| match fixture.get(id).await.policy.strategy {
+        Strategy::BlueGreen(spec) => spec.max_replacements,
+        Strategy::Rolling(_) => None,
+    };
+    assert_eq!((said(unset).await, said(none).await), (Some(2), Some(0)));
+    assert_eq!(fixture.get(rolling).await.policy, known);
     invariants::hold(&fixture).await;
 }
 

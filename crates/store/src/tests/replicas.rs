@@ -1,9 +1,7 @@
 //! What keeps the replicas that serve: evictions, pauses.
 
 use rstest_reuse::apply;
-use viridian_strategy::{
-    BlockerCode, BlueGreen, Policy, RouteHealth, RouteStatus, RouteTraffic, Strategy,
-};
+use viridian_strategy::{BlockerCode, RouteHealth, RouteStatus, RouteTraffic};
 
 use super::{
     fixture::{Engine, Fixture, amend, call, engines, manual},
@@ -45,7 +43,7 @@ async fn a12_an_evicted_route_is_replaced_and_has_not_failed(#[case] engine: Eng
 #[tokio::test(flavor = "multi_thread")]
 async fn a12_an_evicted_green_uses_up_no_replacement(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
-    let (id, green) = fixture.at_the_gate(2, no_replacements()).await;
+    let (id, green) = fixture.at_the_gate(2, manual()).await;
     let evicted = fixture.routes_of(id, green).await.swap_remove(0);
     fixture.status(&[evicted], RouteStatus::Terminating).await;
     fixture.status(&[evicted], RouteStatus::Terminated).await;
@@ -109,15 +107,4 @@ async fn a11_a_paused_rollout_holds_green_and_heals_blue(#[case] engine: Engine)
     );
     assert_eq!(fixture.get(id).await.state.deploying(), Some(green));
     invariants::hold(&fixture).await;
-}
-
-fn no_replacements() -> Policy {
-    let spec = BlueGreen {
-        max_replacements: 0,
-        ..BlueGreen::default()
-    };
-    Policy {
-        strategy: Strategy::BlueGreen(spec),
-        ..Policy::default()
-    }
 }

@@ -206,7 +206,7 @@ pub(crate) fn case(
             promoted_at: None,
         },
         routes: Vec::new(),
-        policy: Policy::default(),
+        policy: without_replacements(),
         now: at(100),
         past: PastRollouts::default(),
     };
@@ -216,6 +216,18 @@ pub(crate) fn case(
         }
     }
     case
+}
+
+/// The defaults, except that what fails stays missing: a table says so where it is
+/// replaced.
+fn without_replacements() -> Policy {
+    Policy {
+        strategy: Strategy::BlueGreen(BlueGreen {
+            max_replacements: Some(0),
+            ..BlueGreen::default()
+        }),
+        ..Policy::default()
+    }
 }
 
 /// A rolling update that is under way.

@@ -18,7 +18,7 @@ fn a12_an_evicted_green_is_replaced_and_is_no_failure() {
     let up = green(Running, Healthy);
     let with = |gone| {
         deploying(3, [serving(), up.times(2), gone]).blue_green(|spec| {
-            spec.max_replacements = 0;
+            spec.max_replacements = Some(0);
         })
     };
     let replaced = "PROVISIONING, create 1 green INACTIVE, wake 600";

@@ -30,6 +30,7 @@
 //! | min ready | 2 | 2 | 1 | two | promote, pause, resume |
 //! | gate timeouts | 1 | 2 | 1 | two | update of the policy, promote, pause, resume, abort |
 //! | replacements | 2 | 2 | 2 | two | |
+//! | replacements, unset | 1 to 2 | 2 | 2 | up | update of the target |
 //! | retained | 2 | 3 | 1 | two | roll back, supersede, promote |
 //! | every target | 0 to 3 | 3 | 0 | up | update of the target, supersede, promote |
 //! | every health | 1 | 2 | 1 | all, evicts | all |
@@ -147,7 +148,16 @@ fn gate_timeouts() {
 fn replacements() {
     holds(&ModelConfig {
         failures: 2,
-        ..config("replacements", [replaced(1)], [2], &[])
+        ..config("replacements", [replaced(1, Some(1))], [2], &[])
+    });
+}
+
+#[test]
+fn replacements_as_many_as_the_target() {
+    holds(&ModelConfig {
+        failures: 2,
+        health: [UP, UP],
+        ..config("replacements, unset", [replaced(1, None)], [2, 1], &[])
     });
 }
 
@@ -299,11 +309,11 @@ fn gates(deadline: u64) -> [Policy; 3] {
     })
 }
 
-fn replaced(deadline: u64) -> Policy {
+fn replaced(deadline: u64, max_replacements: Option<u32>) -> Policy {
     blue_green(|policy, spec| {
         policy.progress_deadline = secs(deadline);
         spec.auto_promote = true;
-        spec.max_replacements = 1;
+        spec.max_replacements = max_replacements;
     })
 }
 

@@ -44,7 +44,7 @@ fn the_defaults() {
         (spec.promote_delay, spec.min_ready, spec.scale_down_delay),
         Default::default()
     );
-    assert_eq!(spec.max_replacements, 0);
+    assert_eq!(spec.max_replacements, None);
     let rolling = RollingUpdate::default();
     assert_eq!(rolling.max_surge, IntOrPercent::Percent(25));
     assert_eq!(rolling.max_unavailable, IntOrPercent::Count(0));
@@ -110,9 +110,12 @@ fn counts_and_percents_are_bounded() {
         [PolicyError::PercentTooLarge(unavailable)]
     );
     assert_eq!(rolling(Count(0), Percent(0)), [PolicyError::NoRoomToRoll]);
-    assert_eq!(blue_green(|spec| spec.max_replacements = MAX_REPLICAS), []);
     assert_eq!(
-        blue_green(|spec| spec.max_replacements = MAX_REPLICAS + 1),
+        blue_green(|spec| spec.max_replacements = Some(MAX_REPLICAS)),
+        []
+    );
+    assert_eq!(
+        blue_green(|spec| spec.max_replacements = Some(MAX_REPLICAS + 1)),
         [PolicyError::CountTooLarge("blue_green.max_replacements")]
     );
 }

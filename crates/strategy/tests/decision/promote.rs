@@ -56,7 +56,7 @@ fn leaves_ready_with_no_sub_step() {
 fn what_failed_in_the_rollout_counts_from_then_on() {
     let lost = green(Terminated, Healthy).created(20).at(30);
     let routes = [serving(), green(Running, Healthy).times(3), lost];
-    let mut case = deploying(3, routes).blue_green(|spec| spec.max_replacements = 1);
+    let mut case = deploying(3, routes).blue_green(|spec| spec.max_replacements = Some(1));
     case.do_promote().expect("all green are ready");
     assert_eq!(case.deployment.current_activation, GREENS);
     let (current, _) = counts(&case.deployment, &case.routes);
@@ -121,7 +121,7 @@ fn is_refused_with_all_that_is_in_the_way() {
                     green(Terminated, Healthy).times(2),
                 ],
             )
-            .blue_green(|spec| spec.max_replacements = 1),
+            .blue_green(|spec| spec.max_replacements = Some(1)),
             &[
                 "0 of 3 green routes are ready; 1 is starting",
                 "0 of 3 green routes are ready; 1 is NOT_CHECKED since 1970-01-01 00:01:01 UTC",

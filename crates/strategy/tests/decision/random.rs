@@ -73,7 +73,7 @@ prop_compose! {
         auto_promote in any::<bool>(),
         promote_delay in prop_oneof![Just(0), 0_u64..200],
         min_ready in prop_oneof![Just(0), 0_u64..200],
-        max_replacements in 0_u32..4,
+        max_replacements in option::of(0_u32..4),
         scale_down_delay in prop_oneof![Just(0), 0_u64..300],
         gate_timeout in option::of((1_u64..300, prop_oneof![
             Just(GateAction::Hold),

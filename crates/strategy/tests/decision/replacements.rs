@@ -11,7 +11,7 @@ fn serving() -> ReplicaSpec {
 
 fn with_budget(budget: u32, routes: impl IntoIterator<Item = ReplicaSpec>) -> DecisionCase {
     deploying(3, std::iter::once(serving()).chain(routes))
-        .blue_green(|spec| spec.max_replacements = budget)
+        .blue_green(|spec| spec.max_replacements = Some(budget))
 }
 
 #[test]
@@ -55,6 +55,50 @@ fn the_budget_is_for_the_whole_rollout() {
             "PROVISIONING, create 1 green INACTIVE, wake 600",
         ),
     ]);
+}
+
+#[test]
+fn without_a_budget_as_many_are_replaced_as_the_target() {
+    let lost = green(FailedToStart, NotChecked);
+    let up = green(Running, Healthy);
+    let unset = |target, routes: Vec<ReplicaSpec>| {
+        let mut case = with_budget(0, routes).blue_green(|spec| spec.max_replacements = None);
+        case.deployment.target_replicas = target;
+        case
+    };
+    let scaled = |target| unset(target, vec![up.times(2), lost.times(4)]);
+    table([
+        (
+            "all failed once: all are replaced",
+            unset(3, vec![lost.times(3)]),
+            "PROVISIONING, create 3 green INACTIVE, wake 600",
+        ),
+        (
+            "the fourth failure is not",
+            unset(3, vec![up, lost.times(4)]),
+            "PROVISIONING, create 1 green INACTIVE, wake 600",
+        ),
+        (
+            "all of them failed, and all replacements",
+            unset(3, vec![lost.times(6)]),
+            "READY blue by roll-back, wake 100",
+        ),
+        (
+            "more replicas, more replacements",
+            scaled(4),
+            "PROVISIONING, create 2 green INACTIVE, create 1 blue ACTIVE, wake 600",
+        ),
+        (
+            "none is due at the target of before",
+            scaled(3),
+            "PROVISIONING, wake 600",
+        ),
+    ]);
+    let used_up = scaled(3).blockers();
+    assert_eq!(
+        used_up[1..],
+        ["all 3 replacements of failed green routes are used up"]
+    );
 }
 
 #[test]

@@ -322,7 +322,7 @@ fn step_8_promotes_exactly_the_ready_green_and_drains_every_active_blue() {
                 ],
             )
             .auto(0)
-            .blue_green(|spec| spec.max_replacements = 1),
+            .blue_green(|spec| spec.max_replacements = Some(1)),
             "READY green by promotion, promote 6 7 8, drain 1 2 3, wake 100",
         ),
         (

@@ -53,7 +53,7 @@ fn blue_green(rng: &mut Rng, ranges: &PolicyRanges) -> BlueGreen {
         auto_promote: rng.one_in(2),
         promote_delay: rng.setting(ranges.max_promote_delay),
         min_ready: rng.setting(ranges.max_min_ready),
-        max_replacements: rng.between_u32(0, 3),
+        max_replacements: (!rng.one_in(4)).then(|| rng.between_u32(0, 3)),
         scale_down_delay: rng.setting(ranges.max_scale_down_delay),
         gate_timeout: rng.one_in(2).then(|| GateTimeout {
             duration: rng.seconds(first, last),

@@ -35,9 +35,10 @@ fn blue_green(spec: &BlueGreenSpec) -> Vec<String> {
     let mut words = vec!["blue-green".to_owned(), format!("{promotes} promotion")];
     words.extend(time("promote delay", spec.promote_delay.as_ref()));
     words.extend(time("min ready", spec.min_ready.as_ref()));
-    if spec.max_replacements > 0 {
-        words.push(format!("max replacements {}", spec.max_replacements));
-    }
+    words.extend(
+        spec.max_replacements
+            .map(|count| format!("max replacements {count}")),
+    );
     words.extend(time("scale-down delay", spec.scale_down_delay.as_ref()));
     if let Some(timeout) = &spec.gate_timeout {
         let action = match timeout.action() {
@@ -90,7 +91,7 @@ mod tests {
             auto_promote: true,
             promote_delay: seconds(30),
             min_ready: seconds(10),
-            max_replacements: 2,
+            max_replacements: Some(2),
             scale_down_delay: seconds(300),
             gate_timeout: Some(timeout),
         };

@@ -49,7 +49,7 @@ pub(super) fn policies() -> Cases<Policy> {
                     auto_promote: true,
                     promote_delay: Duration::from_secs(5),
                     min_ready: Duration::from_millis(1_500),
-                    max_replacements: 3,
+                    max_replacements: Some(3),
                     scale_down_delay: Duration::from_secs(30),
                     gate_timeout: Some(GateTimeout {
                         duration: Duration::from_secs(3_600),
@@ -59,6 +59,13 @@ pub(super) fn policies() -> Cases<Policy> {
                 progress_deadline: Duration::from_secs(120),
                 drain_grace: Duration::ZERO,
             },
+        ),
+        (
+            "blue-green, no replacements",
+            blue_green(BlueGreen {
+                max_replacements: Some(0),
+                ..BlueGreen::default()
+            }),
         ),
         ("the gate holds", gate(GateAction::Hold)),
         ("the gate promotes", gate(GateAction::Promote)),
@@ -577,7 +584,7 @@ fn idle() -> Deployment {
         labels: BTreeMap::new(),
         metadata: Metadata::default(),
         target_replicas: 2,
-        policy: Policy::default(),
+        policy: policies()[2].1.clone(),
         revision_history_limit: 10,
         paused: false,
         state: DeploymentState::Pending { current: None },

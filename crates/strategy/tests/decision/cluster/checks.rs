@@ -106,7 +106,7 @@ impl AppliedTransition<'_> {
             (Strategy::BlueGreen(spec), DeploymentState::Deploying(rollout)) => {
                 let green = |new: &NewRoutes| new.revision == rollout.deploying;
                 let failed = failed_green(case);
-                let most = target + failed.min(spec.max_replacements);
+                let most = target + failed.min(spec.max_replacements.unwrap_or(target));
                 let all = failed + live(Some(rollout.deploying));
                 let creates = actions.create.iter().any(green);
                 assert!(

@@ -67,13 +67,16 @@ pub(super) struct AgeCaps {
     pub(super) retained: u8,
 }
 
-/// Blue-green without any wait.
+/// Blue-green without any wait, and without replacements.
 pub(super) fn blue_green(change: impl FnOnce(&mut Policy, &mut BlueGreen)) -> Policy {
     let mut policy = Policy {
         progress_deadline: MAX_DURATION,
         ..Policy::default()
     };
-    let mut spec = BlueGreen::default();
+    let mut spec = BlueGreen {
+        max_replacements: Some(0),
+        ..BlueGreen::default()
+    };
     change(&mut policy, &mut spec);
     policy.strategy = Strategy::BlueGreen(spec);
     policy

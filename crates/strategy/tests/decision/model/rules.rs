@@ -1,8 +1,8 @@
 //! What must hold: on every step, and in the state after it.
 
 use viridian_strategy::{
-    Lifecycle, ObservedRoute, Policy, RolloutKind, RouteId, RouteStatus, RouteTraffic,
-    ServedChange, Strategy, SubStep, Transition, TransitionKind,
+    DeploymentState, Lifecycle, NewRoutes, ObservedRoute, Policy, Reason, RolloutKind, RouteId,
+    RouteStatus, RouteTraffic, ServedChange, Strategy, SubStep, Transition, TransitionKind,
 };
 
 use super::{
@@ -32,6 +32,7 @@ pub(super) fn check(before: &ModelState, step: &ModelStep, config: &ModelConfig)
         promotes_all(before, step.action, &step.after, transition, policy)?;
         rolls_back_all(before, &step.after, transition, policy)?;
         keeps_what_is_kept(before, step, transition)?;
+        replaces_within_the_budget(before, step, transition, policy)?;
     }
     timing::check(before, step, policy)?;
     rest::check(before, step, config)
@@ -338,6 +339,43 @@ fn keeps_what_is_kept(
     ensure(
         !starts || is >= was,
         "serves with fewer at the start of a way back",
+    )
+}
+
+/// Failed green is replaced while the budget lasts, and no longer.
+fn replaces_within_the_budget(
+    before: &ModelState,
+    step: &ModelStep,
+    transition: &Transition,
+    policy: &Policy,
+) -> RuleResult {
+    let (Strategy::BlueGreen(spec), DeploymentState::Deploying(rollout)) =
+        (&policy.strategy, before.deployment.state)
+    else {
+        return Ok(());
+    };
+    // An activation begins anew.
+    if step.action != ModelAction::Evaluate {
+        return Ok(());
+    }
+    let target = before.deployment.target_replicas;
+    let budget = spec.max_replacements.unwrap_or(target);
+    let failed = before.count(|route| {
+        route.revision == rollout.deploying
+            && route.activation == rollout.activation
+            && route.has_failed()
+    });
+    let live = |route: &ObservedRoute| route.revision == rollout.deploying && route.is_live();
+    let creates = |new: &NewRoutes| new.revision == rollout.deploying;
+    ensure(
+        !transition.actions.create.iter().any(creates)
+            || step.after.count(live) + failed <= target + failed.min(budget),
+        "replaces more failed green than it may",
+    )?;
+    let gives_up = matches!(transition.reason, Some(Reason::AllFailed { .. }));
+    ensure(
+        !gives_up || failed >= target + budget,
+        "gives up before its replacements are used up",
     )
 }
 

@@ -68,7 +68,7 @@ fn replacements_with_calls() {
         failures: 2,
         ..config(
             "replacements, calls",
-            [replaced(2)],
+            [replaced(2, Some(1))],
             [2],
             &[CallKind::Promote],
         )
