@@ -35,6 +35,7 @@ async fn what_an_earlier_program_left_is_read_and_goes_on(#[case] engine: Engine
         let server = record.open(SOON).await;
         let api = server.api().await;
         record.has_the_same(&api).await;
+        record.policies_keep_what_they_say(&api).await;
         record.replies_are_the_same(&api).await;
         record.pages_go_on(&api).await;
         for watch in record.watches() {

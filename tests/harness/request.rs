@@ -93,11 +93,12 @@ pub(crate) fn manual() -> DeploymentPolicy {
     blue_green(BlueGreenSpec::default())
 }
 
-/// Blue-green; what is drained ends at once, and what fails is not replaced, unless the spec
+/// Blue-green; what is drained ends at once, and nothing is kept or replaced, unless the spec
 /// says so.
 pub(crate) fn blue_green(spec: BlueGreenSpec) -> DeploymentPolicy {
     let spec = BlueGreenSpec {
         max_replacements: spec.max_replacements.or(Some(0)),
+        scale_down_delay: spec.scale_down_delay.or(seconds(0.0)),
         ..spec
     };
     DeploymentPolicy {

@@ -9,7 +9,7 @@ use std::{
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::process::Command;
-use viridian_proto::v1::DeploymentEvent;
+use viridian_proto::v1::{DeploymentEvent, deployment_policy::Strategy};
 
 use crate::harness::{
     Api, Engine, Server, TestDatabase, canonical, decode, encode, method, path, root, set_clock_off,
@@ -84,6 +84,31 @@ impl Record {
                 text(&it["deployment"]["id"]),
             )
         })
+    }
+
+    /// Asserts that a default which has changed since reaches no policy that was stored.
+    pub(super) async fn policies_keep_what_they_say(&self, api: &Api) {
+        let mut judged = 0;
+        for known in items(&self.said["deployments"]) {
+            let known = &known["deployment"];
+            let spec = &known["policy"]["blueGreen"];
+            if spec.is_null() {
+                continue;
+            }
+            let deployment = api.get(text(&known["id"])).await;
+            let policy = deployment.policy.expect("a policy");
+            let Some(Strategy::BlueGreen(found)) = policy.strategy else {
+                panic!("{known}: {policy:?}");
+            };
+            // As JSON had it: a number that is 0 was left out, and a delay never was.
+            let replacements = spec["maxReplacements"].as_i64().unwrap_or(0);
+            assert_eq!(found.max_replacements.map(i64::from), Some(replacements));
+            let delay = found.scale_down_delay.expect("it is always said");
+            let delay = format!("{}s", delay.seconds);
+            assert_eq!(delay, text(&spec["scaleDownDelay"]), "{known}");
+            judged += 1;
+        }
+        assert!(judged > 0, "there is a policy to judge");
     }
 
     /// Asserts that every read gives what it gave when the record was made.

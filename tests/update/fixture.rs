@@ -69,7 +69,7 @@ pub(super) fn new_spec() -> BlueGreenSpec {
         promote_delay: seconds(9.0),
         min_ready: seconds(0.0),
         max_replacements: None,
-        scale_down_delay: seconds(0.0),
+        scale_down_delay: seconds(30.0),
         gate_timeout: None,
     }
 }

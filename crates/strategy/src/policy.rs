@@ -28,7 +28,8 @@ pub enum Strategy {
     Rolling(RollingUpdate),
 }
 
-/// The settings of blue-green.
+/// The settings of blue-green. As a default every wait is zero: what a caller gets who does
+/// not set one is the wire's business.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BlueGreen {
     /// Promote without a call.

@@ -144,8 +144,11 @@ impl OperatorClient {
 fn policy(scenario: DemoScenario) -> DeploymentPolicy {
     let strategy = match scenario.strategy() {
         DemoStrategy::BlueGreen => deployment_policy::Strategy::BlueGreen(BlueGreenSpec {
-            scale_down_delay: (scenario == DemoScenario::RollBack)
-                .then(|| duration::to_wire(SCALE_DOWN_DELAY)),
+            // By default version 1 would outlast the demonstration.
+            scale_down_delay: Some(duration::to_wire(match scenario {
+                DemoScenario::RollBack => SCALE_DOWN_DELAY,
+                _ => Duration::ZERO,
+            })),
             ..BlueGreenSpec::default()
         }),
         DemoStrategy::Rolling => {

@@ -40,7 +40,7 @@ pub(super) struct PolicyArgs {
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     min_ready: Option<Duration>,
     /// Blue-green: how long the old routes keep running without traffic after a
-    /// promotion [default: 0s].
+    /// promotion [default: 30s].
     ///
     /// A roll-back within this time is instant. It costs the resources of both
     /// revisions.

@@ -38,7 +38,9 @@ pub(crate) fn parse_policy(
         strategy: match &wire.strategy {
             Some(Wire::BlueGreen(spec)) => Strategy::BlueGreen(parse_blue_green(spec, violations)),
             Some(Wire::RollingUpdate(spec)) => Strategy::Rolling(parse_rolling(spec, violations)),
-            None => default.strategy,
+            None => {
+                Strategy::BlueGreen(parse_blue_green(&v1::BlueGreenSpec::default(), violations))
+            }
         },
     };
     // What is out of bounds was moved into them: these are rules of settings together.
@@ -65,19 +67,25 @@ pub(crate) fn policy(policy: &Policy) -> v1::DeploymentPolicy {
 }
 
 fn parse_blue_green(wire: &v1::BlueGreenSpec, violations: &mut Violations) -> BlueGreen {
-    let mut field = |path: &str, value: Option<&prost_types::Duration>| {
-        parse_duration(path, value, Duration::ZERO, violations)
+    let mut field = |path: &str, value: Option<&prost_types::Duration>, default| {
+        parse_duration(path, value, default, violations)
     };
     BlueGreen {
         auto_promote: wire.auto_promote,
         promote_delay: field(
             "policy.blue_green.promote_delay",
             wire.promote_delay.as_ref(),
+            Duration::ZERO,
         ),
-        min_ready: field("policy.blue_green.min_ready", wire.min_ready.as_ref()),
+        min_ready: field(
+            "policy.blue_green.min_ready",
+            wire.min_ready.as_ref(),
+            Duration::ZERO,
+        ),
         scale_down_delay: field(
             "policy.blue_green.scale_down_delay",
             wire.scale_down_delay.as_ref(),
+            DEFAULT_SCALE_DOWN_DELAY,
         ),
         max_replacements: wire.max_replacements.map(|count| {
             let path = "policy.blue_green.max_replacements";
@@ -202,5 +210,68 @@ fn int_or_percent(value: IntOrPercent) -> v1::IntOrPercent {
     }
 }
 
+/// How long blue is kept for an instant roll-back, where a policy does not say it. Only here:
+/// a stored policy that leaves the delay out says 0.
+const DEFAULT_SCALE_DOWN_DELAY: Duration = Duration::from_secs(30);
 const NO_ROOM_TO_ROLL: &str =
     "max_surge and max_unavailable cannot both be zero: nothing could move";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(wire: Option<&v1::DeploymentPolicy>) -> Policy {
+        let mut violations = Violations::default();
+        let policy = parse_policy(wire, &mut violations);
+        assert!(violations.is_empty(), "{violations:?}");
+        policy
+    }
+
+    #[test]
+    fn what_is_not_set_gets_its_default() {
+        let blue_green = Policy {
+            strategy: Strategy::BlueGreen(BlueGreen {
+                auto_promote: false,
+                promote_delay: Duration::ZERO,
+                min_ready: Duration::ZERO,
+                max_replacements: None,
+                scale_down_delay: Duration::from_secs(30),
+                gate_timeout: None,
+            }),
+            progress_deadline: Duration::from_secs(600),
+            drain_grace: Duration::from_secs(5),
+        };
+        assert_eq!(parsed(None), blue_green);
+        let chosen = |strategy| v1::DeploymentPolicy {
+            strategy: Some(strategy),
+            ..v1::DeploymentPolicy::default()
+        };
+        let wire = chosen(Wire::BlueGreen(v1::BlueGreenSpec::default()));
+        assert_eq!(parsed(Some(&wire)), blue_green);
+        let wire = chosen(Wire::RollingUpdate(v1::RollingUpdateSpec::default()));
+        let rolling = Policy {
+            strategy: Strategy::Rolling(RollingUpdate {
+                max_surge: IntOrPercent::Percent(25),
+                max_unavailable: IntOrPercent::Count(0),
+            }),
+            ..blue_green
+        };
+        assert_eq!(parsed(Some(&wire)), rolling);
+    }
+
+    /// What is read can be written back, and is the same: a zero is no default.
+    #[test]
+    fn a_policy_says_the_same_on_the_wire() {
+        for (max_replacements, delay) in [(None, 0), (Some(0), 30), (Some(7), 1)] {
+            let said = Policy {
+                strategy: Strategy::BlueGreen(BlueGreen {
+                    max_replacements,
+                    scale_down_delay: Duration::from_secs(delay),
+                    ..BlueGreen::default()
+                }),
+                ..Policy::default()
+            };
+            assert_eq!(parsed(Some(&policy(&said))), said);
+        }
+    }
+}
