@@ -69,6 +69,7 @@ impl DecisionCase {
     pub(crate) fn report(&mut self, id: usize, status: RouteStatus, health: RouteHealth) {
         let route = &mut self.routes[id - 1];
         route.move_to(status, self.now);
+        route.has_address |= status == RouteStatus::Running;
         route.observe(health, self.now);
     }
 
