@@ -181,7 +181,7 @@ impl ObservedRoute {
         self.status.is_active() && self.retained_at.is_none()
     }
 
-    /// Whether it is of this revision, retained by a promotion, and ready.
+    /// Whether it runs this revision, retained by a promotion, and is ready.
     pub(crate) fn is_kept(&self, revision: RevisionId) -> bool {
         self.revision == revision && self.retained_at.is_some() && self.is_ready()
     }

@@ -164,7 +164,8 @@ impl DecisionCase {
             }
         }
         self.deployment = transition.deployment;
-        self.past.follow(transition);
+        self.past.served.change(transition.served);
+        self.past.last = transition.ended.or(self.past.last);
     }
 
     /// What the store's statements ask of the rows that they change.
