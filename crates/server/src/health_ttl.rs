@@ -3,7 +3,7 @@
 //!
 //! A decision never rests on a health that is older than the TTL: the strategy sees to
 //! that, also right after a start. What happens here is for everything else: the traffic
-//! table, the counts, and whoever reads them.
+//! table, the counts, and their readers.
 //!
 //! A server knows of reports to other servers only by what those have written down. So a
 //! health ends only once it is older than the TTL *and* the interval between two flushes:

@@ -105,7 +105,7 @@ pub enum Blocker {
         /// How many.
         left: u32,
     },
-    /// Routes run, and nobody has reported where.
+    /// Routes run, and their addresses were not reported.
     NoAddress {
         /// How many.
         count: u32,

@@ -264,8 +264,8 @@ impl GreenAssessment {
     }
 
     /// The same, unless it is a step forward, which must not rest on a health that is
-    /// too old. It is no step back either: after a restart of the server nobody has
-    /// reported yet, and a gate that is reached stays reached.
+    /// too old. It is no step back either: after a restart of the server no report has
+    /// come yet, and a gate that is reached stays reached.
     fn held_by_stale_health(&self, next: NextMove) -> NextMove {
         let step = self.rollout.step;
         match next {

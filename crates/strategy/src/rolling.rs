@@ -172,7 +172,7 @@ impl RollingStep {
             .filter(|route| route.revision == revision);
         let (new, mut drain) = trim(ours, activation, target);
         let stale = observed.stale_health(revision);
-        // No old route goes for a new one whose health nobody has confirmed.
+        // No old route goes for a new one whose health no report confirms.
         let fresh = new.ready - StaleHealth::count(stale).min(new.ready);
         let others = observed
             .active_routes()

@@ -268,7 +268,7 @@ impl ObservedRoute {
         self.health_observed_at = known.max(Some(at.min(now)));
     }
 
-    /// Ends a health that nobody has confirmed.
+    /// Ends a health that no report confirms.
     pub fn forget_health(&mut self, now: Timestamp) {
         if self.health != RouteHealth::NotChecked {
             self.health = RouteHealth::NotChecked;

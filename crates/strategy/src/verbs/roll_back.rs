@@ -89,7 +89,7 @@ fn instant(observed: &Observed<'_>, revision: RevisionId) -> Option<Transition> 
         return None;
     }
     let mut actions = RouteActions::default();
-    // Not on a health that nobody has confirmed, as every switch.
+    // Not on a health that no report confirms, as every switch.
     let takes = |route: &ObservedRoute| route.is_kept(revision) && observed.is_fresh(route);
     let kept = observed.active_routes().filter(|route| takes(route));
     actions.promote.extend(kept.map(|route| route.id));
