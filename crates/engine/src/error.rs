@@ -51,6 +51,9 @@ pub enum OpenError {
         /// What is wrong with it.
         why: String,
     },
+    /// It answers, but a server on it would lose or break something.
+    #[error("the database cannot be used: {0}")]
+    Unsuitable(String),
     /// The database does not answer.
     #[error("the database cannot be reached: {0}")]
     Unavailable(String),

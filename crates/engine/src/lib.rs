@@ -34,6 +34,7 @@ pub mod sql_types;
 mod sqlite;
 mod sqlite_thread;
 mod statement;
+mod suitability;
 pub mod telemetry;
 mod tls;
 mod transaction;
@@ -58,6 +59,7 @@ pub use self::{
     listener::Listener,
     location::Location,
     migrations::Migrations,
+    postgres::PgServer,
     round_trip::{Clock, RoundTrip, UnixMicros, now, process_clock, system_clock},
     snapshot::Snapshot,
     sqlite::claim,

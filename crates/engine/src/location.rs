@@ -64,6 +64,9 @@ fn postgres(text: &str) -> Result<Location, OpenError> {
             })?;
     config.ssl_mode(tls.negotiation());
     detect_silence(&mut config, &url);
+    if config.get_application_name().is_none() {
+        config.application_name("viridian");
+    }
     Ok(Location::Postgres(Box::new(PgServer { url, config, tls })))
 }
 
@@ -89,19 +92,28 @@ fn detect_silence(config: &mut tokio_postgres::Config, url: &Url) {
 /// Takes the options out of a URL that tokio-postgres knows only in part, or not at all.
 fn take_tls(url: &mut Url) -> Result<TlsOptions, OpenError> {
     let mut tls = TlsOptions::default();
+    let query = url.query().unwrap_or_default().to_owned();
     let mut others = Vec::new();
-    for (name, value) in url.query_pairs() {
+    for option in query.split('&').filter(|option| !option.is_empty()) {
+        let (name, value) = decoded(option);
         match &*name {
             "sslmode" => tls.mode = value.parse().map_err(OpenError::Url)?,
-            "sslrootcert" => tls.roots = Some(value.into_owned().into()),
-            _ => others.push((name.into_owned(), value.into_owned())),
+            "sslrootcert" => tls.roots = Some(value.into()),
+            // As it is written: encoded again, a space would be a `+`, which is no space here.
+            _ => others.push(option),
         }
     }
-    url.set_query(None);
-    if !others.is_empty() {
-        url.query_pairs_mut().extend_pairs(others);
-    }
+    let others = others.join("&");
+    url.set_query(Some(&*others).filter(|others| !others.is_empty()));
     Ok(tls)
+}
+
+/// Decodes an option as libpq does: `%20` is a space, and `+` is a plus sign.
+fn decoded(option: &str) -> (String, String) {
+    let option = option.replace('+', "%2B");
+    let pair = url::form_urlencoded::parse(option.as_bytes()).next();
+    let (name, value) = pair.unwrap_or_default();
+    (name.into_owned(), value.into_owned())
 }
 
 /// Without the password.
@@ -159,6 +171,40 @@ mod tests {
             server.config.get_connect_timeout(),
             Some(&Duration::from_secs(3))
         );
+    }
+
+    #[test]
+    fn e3_options_are_what_psql_takes_them_for() {
+        let options = [
+            ("options=-c%20search_path%3Dx", "-c search_path=x"),
+            ("options=-csearch_path=x%2Cpublic", "-csearch_path=x,public"),
+            (
+                "options=-c%20search_path%3D%22a%2Bb%22&sslmode=disable",
+                "-c search_path=\"a+b\"",
+            ),
+            ("sslmode=prefer&options=-c%20x.y%3Da+b", "-c x.y=a+b"),
+        ];
+        for (query, expected) in options {
+            let parsed = Location::parse(&format!("postgres://h/db?{query}"));
+            let Ok(Location::Postgres(server)) = parsed else {
+                panic!("it can work: {query}");
+            };
+            assert_eq!(server.config.get_options(), Some(expected), "{query}");
+        }
+    }
+
+    #[test]
+    fn e3_an_application_has_the_name_that_the_url_gives_it() {
+        for (query, expected) in [
+            ("", "viridian"),
+            ("?application_name=blue%20one", "blue one"),
+        ] {
+            let parsed = Location::parse(&format!("postgres://h/db{query}"));
+            let Ok(Location::Postgres(server)) = parsed else {
+                panic!("it can work: {query}");
+            };
+            assert_eq!(server.config.get_application_name(), Some(expected));
+        }
     }
 
     #[test]

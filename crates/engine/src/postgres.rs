@@ -11,7 +11,7 @@ use diesel_async::{
     },
 };
 use futures::FutureExt as _;
-use tokio::time::timeout_at;
+use tokio::time::{timeout, timeout_at};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use url::Url;
 
@@ -21,6 +21,7 @@ use crate::{
     limits::Limits,
     migrations::Migrations,
     pg_connection::{PgConnection, ResponseClock},
+    suitability,
     tls::TlsOptions,
     wait::WaitStart,
 };
@@ -53,6 +54,7 @@ impl PgPool {
         limits: Limits,
         migrations: Migrations,
     ) -> Result<Self, OpenError> {
+        server.expect_suitable(limits).await?;
         let connector = Arc::new(server.connector()?);
         let mut config = ManagerConfig::<AsyncPgConnection>::default();
         // `Verified` would cost a round trip for each checkout. `PgConnection` closes what is
@@ -116,6 +118,20 @@ impl PgPool {
 }
 
 impl PgServer {
+    /// Checks what its sessions are like, before anything depends on it: the encoding, and that
+    /// no pooler shares them.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Unsuitable`], or [`OpenError::Unavailable`] if it does not answer.
+    pub async fn expect_suitable(&self, limits: Limits) -> Result<(), OpenError> {
+        let tls = self.tls.connector().map_err(OpenError::Url)?;
+        let looked = suitability::expect(&self.config, &tls);
+        timeout(limits.acquire_timeout, looked)
+            .await
+            .unwrap_or_else(|_| Err(OpenError::Unavailable("it does not answer".to_owned())))
+    }
+
     /// Reads the roots by which the server's certificate is verified.
     pub(crate) fn connector(&self) -> Result<PgConnector, OpenError> {
         Ok(PgConnector {
@@ -146,7 +162,9 @@ impl PgConnector {
     }
 }
 
-/// Returns the settings of a session. The server ends what hangs. Its errors are classified
+/// Returns the settings of a session, whatever the defaults of its role and database are. The
+/// server ends what hangs, and not what waits in the pool. Two statements of a transaction see
+/// what was committed between them, which decisions under a lock rely on. Errors are classified
 /// by their text, so that should be English, which only a superuser may set. A statement is
 /// planned once per connection: planning a write takes longer than running it, and no other
 /// plan is better for another number of rows.
@@ -154,8 +172,10 @@ fn session(limits: Limits) -> String {
     format!(
         "SET lock_timeout = {}; SET statement_timeout = {}; \
          SET idle_in_transaction_session_timeout = {}; SET TIME ZONE 'UTC'; \
-         SET plan_cache_mode = force_generic_plan; SET application_name = 'viridian'; \
-         DO $$ BEGIN SET lc_messages = 'C'; EXCEPTION WHEN insufficient_privilege THEN END $$",
+         SET plan_cache_mode = force_generic_plan; \
+         SET default_transaction_isolation = 'read committed'; \
+         DO $$ BEGIN SET lc_messages = 'C'; EXCEPTION WHEN insufficient_privilege THEN END $$; \
+         DO $$ BEGIN SET idle_session_timeout = 0; EXCEPTION WHEN undefined_object THEN END $$",
         limits.lock_timeout.as_millis(),
         limits.statement_timeout.as_millis(),
         limits.idle_timeout.as_millis(),

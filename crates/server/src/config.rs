@@ -156,7 +156,8 @@ impl From<OpenError> for StartError {
             OpenError::Url(_)
             | OpenError::File { .. }
             | OpenError::Migration(_)
-            | OpenError::Schema(_) => Self::Config(sentence),
+            | OpenError::Schema(_)
+            | OpenError::Unsuitable(_) => Self::Config(sentence),
             OpenError::Unavailable(_) => Self::Unavailable(sentence),
         }
     }

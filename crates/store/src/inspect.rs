@@ -6,7 +6,7 @@ use diesel::{
     QueryableByName,
     sql_types::{BigInt, Bool, Nullable, Text},
 };
-use viridian_engine::{Location, OpenError, Snapshot, system_clock};
+use viridian_engine::{Limits, Location, OpenError, Snapshot, system_clock};
 use viridian_strategy::Timestamp;
 
 use crate::{
@@ -64,14 +64,17 @@ pub struct Extent {
 /// A [`CheckError`] that is one clear sentence, if the database does not answer or its file
 /// cannot be written.
 pub async fn inspect(url: &str) -> Result<Inspection, CheckError> {
-    if let Location::Sqlite(path) = Location::parse(url)? {
-        expect_writable(&path).map_err(|why| OpenError::File {
-            path: path.display().to_string(),
-            why,
-        })?;
-        if !path.exists() {
-            return Ok(not_yet());
+    match Location::parse(url)? {
+        Location::Sqlite(path) => {
+            expect_writable(&path).map_err(|why| OpenError::File {
+                path: path.display().to_string(),
+                why,
+            })?;
+            if !path.exists() {
+                return Ok(not_yet());
+            }
         }
+        Location::Postgres(server) => server.expect_suitable(Limits::default()).await?,
     }
     let here = timestamp(system_clock());
     let mut snapshot = Snapshot::open(url).await?;
