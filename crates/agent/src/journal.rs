@@ -8,6 +8,7 @@
 use std::{
     fs::{self, File, TryLockError},
     io,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -40,7 +41,9 @@ impl RouteJournal {
     /// earlier agent left in it.
     pub(crate) fn open(folder: &Path) -> Result<(Self, Vec<String>), JournalError> {
         let routes = folder.join("routes");
-        fs::create_dir_all(&routes)?;
+        // Other users have no business with what runs here.
+        let mut private = fs::DirBuilder::new();
+        private.recursive(true).mode(0o700).create(&routes)?;
         let lock = File::create(folder.join("lock"))?;
         // Two agents on one journal would report each other's running routes as ended.
         match lock.try_lock() {

@@ -2,6 +2,8 @@
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
+    io,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
     sync::Arc,
     time::Duration,
@@ -55,6 +57,7 @@ impl SqlitePool {
             .ok_or_else(|| unusable("its name is not UTF-8".into()))?;
         // Before the file is opened: a second server must not migrate a file that is in use.
         let lock = lock(path).map_err(unusable)?;
+        keep_private(path).map_err(|error| unusable(error.to_string()))?;
         let path: Arc<str> = Arc::from(text);
         let busy_timeout = limits.busy_timeout;
         let writer = {
@@ -161,6 +164,7 @@ fn lock(path: &Path) -> Result<File, String> {
         .create(true)
         .truncate(false)
         .write(true)
+        .mode(OWNER_ONLY)
         .open(&beside)
         .map_err(|error| error.to_string())?;
     // The system releases it when the process ends, so a killed server leaves no lock.
@@ -168,6 +172,33 @@ fn lock(path: &Path) -> Result<File, String> {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err("another server has it open".to_owned()),
         Err(TryLockError::Error(error)) => Err(error.to_string()),
+    }
+}
+
+/// Creates a file that is not there so that only its owner reads it: specs hold secrets.
+/// SQLite gives the files beside it the mode of the file. One that is there keeps its mode,
+/// which its owner may have chosen.
+fn keep_private(path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    match options
+        .create_new(true)
+        .write(true)
+        .mode(OWNER_ONLY)
+        .open(path)
+    {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let mode = path.metadata()?.permissions().mode();
+            if mode & ANYBODY_ELSE != 0 {
+                tracing::warn!(
+                    path = %path.display(),
+                    mode = format!("{:o}", mode & 0o777),
+                    "other users of this machine can read the database; chmod 600 it"
+                );
+            }
+            Ok(())
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -199,3 +230,6 @@ fn connect(path: &str, busy_timeout: Duration) -> Result<SqliteConnection, Conne
 /// of an index searches all of it, which with 32 MiB took longer than reading a page again.
 const SESSION: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
      PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -4096";
+
+const OWNER_ONLY: u32 = 0o600;
+const ANYBODY_ELSE: u32 = 0o077;
