@@ -2,11 +2,41 @@
 
 use uuid::Uuid;
 
-use super::fixture::{Engine, Fixture};
+use std::collections::BTreeSet;
+
+use super::fixture::{Engine, Fixture, engines};
 use crate::{
     inspect,
     schema::{HORIZON, TABLES},
 };
+use diesel::{QueryableByName, sql_types::Text};
+use rstest_reuse::apply;
+use viridian_engine::Snapshot;
+
+/// What is copied, and what a role must be able to write, is all there is. A migration that
+/// makes a table and leaves it out of the list is found here.
+#[apply(engines)]
+#[tokio::test(flavor = "multi_thread")]
+async fn e12_the_list_has_every_table_of_the_schema(#[case] engine: Engine) {
+    let fixture = Fixture::new(engine).await;
+    let mut snapshot = Snapshot::open(&fixture.url).await.expect("it answers");
+    let query = snapshot.dialect(
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'",
+        "SELECT tablename::text AS name FROM pg_tables WHERE schemaname = current_schema()",
+    );
+    let found: Vec<TableName> = snapshot.rows(query, None).await.expect("they are listed");
+    let found: BTreeSet<_> = found.into_iter().map(|table| table.name).collect();
+    let ours = TABLES
+        .into_iter()
+        .chain([HORIZON, "__diesel_schema_migrations"]);
+    assert_eq!(found, ours.map(ToOwned::to_owned).collect());
+}
+
+#[derive(QueryableByName)]
+struct TableName {
+    #[diesel(sql_type = Text)]
+    name: String,
+}
 
 /// A role that may write every table but one is told which.
 #[tokio::test(flavor = "multi_thread")]
