@@ -32,6 +32,7 @@ use crate::{
 #[case::sqlite(Engine::Sqlite, Signal::SIGTERM)]
 #[case::postgres(Engine::Postgres, Signal::SIGTERM)]
 #[case::interrupt(Engine::Sqlite, Signal::SIGINT)]
+#[case::e11_closed_terminal(Engine::Sqlite, Signal::SIGHUP)]
 #[tokio::test]
 async fn a_signal_ends_streams_and_then_the_server(#[case] engine: Engine, #[case] signal: Signal) {
     let mut env = TestEnv::start(engine).await;

@@ -1,9 +1,6 @@
 //! The end of a failed command: a line on stderr, and an exit code.
 
-use std::{
-    io::{self, Write as _},
-    process::ExitCode,
-};
+use std::{io, process::ExitCode};
 
 use crate::{
     agent::AgentCommandError,
@@ -14,7 +11,7 @@ use crate::{
     deployment::DeploymentError,
     descriptor_set::DescriptorSetError,
     doctor::DoctorError,
-    exit_code,
+    exit_code, logging,
     man::ManError,
     serve::ServeError,
     token::TokenError,
@@ -63,14 +60,14 @@ impl CommandError {
         if let Self::Deployment(DeploymentError::Shown { .. }) = self {
             return ExitCode::from(self.code());
         }
-        let _ = match self {
+        match self {
             // No failure: it is done so far.
             Self::Deployment(DeploymentError::ActionNeeded { .. }) => {
-                writeln!(io::stderr(), "{self}")
+                logging::report_line(&self.to_string());
             }
             // If stderr is closed too, the exit code is all that can be reported.
-            _ => writeln!(io::stderr(), "error: {self}"),
-        };
+            _ => logging::report_line(&format!("error: {self}")),
+        }
         ExitCode::from(self.code())
     }
 

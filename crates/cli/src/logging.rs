@@ -1,16 +1,26 @@
 //! Logging to stderr, and the export of traces.
 
+mod line_writer;
 #[cfg(feature = "otlp")]
 mod otlp;
 
 use std::{
     env,
+    fs::File,
     io::{self, IsTerminal as _, Write as _},
+    os::fd::AsFd as _,
     panic,
+    sync::OnceLock,
+    thread,
+    time::Duration,
 };
 
 use clap::{Args, ValueEnum};
+use metrics::counter;
 use tracing_subscriber::EnvFilter;
+use viridian_server::LOG_LINES_DROPPED;
+
+use self::line_writer::LineWriter;
 
 /// The flags of commands that log.
 #[derive(Debug, Clone, Copy, Args)]
@@ -45,6 +55,8 @@ pub(crate) enum LogError {
         variable: &'static str,
         source: tracing_subscriber::filter::ParseError,
     },
+    #[error("cannot write a log: {0}")]
+    Writer(#[from] io::Error),
     #[cfg(feature = "otlp")]
     #[error(transparent)]
     Traces(#[from] otlp::OtlpError),
@@ -79,7 +91,7 @@ pub(crate) fn start_with_traces(args: LogArgs) -> Result<LogGuard, LogError> {
     };
     // The filter is for log lines only: a span is exported whatever the log level.
     let filter = filter()?;
-    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let lines = tracing_subscriber::fmt::layer().with_writer(line_writer()?);
     // Boxed, since the two formats are two types of layers.
     let lines = match args.log_format {
         LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
@@ -107,7 +119,7 @@ pub(crate) fn start(args: LogArgs) -> Result<(), LogError> {
     let filter = filter()?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr);
+        .with_writer(line_writer()?);
     match args.log_format {
         LogFormat::Text => builder.with_ansi(io::stderr().is_terminal()).init(),
         LogFormat::Json => builder.json().flatten_event(true).init(),
@@ -135,10 +147,51 @@ pub(crate) fn report_panics_in_one_line() {
             .location()
             .map_or_else(String::new, |at| format!(" ({}:{})", at.file(), at.line()));
         let what = info.payload_as_str().unwrap_or("no message");
-        // Not eprintln: it would panic again if stderr is closed.
-        let _ = writeln!(io::stderr(), "error: a bug in viridian: {what}{place}");
+        report_line(&format!("error: a bug in viridian: {what}{place}"));
+        // The process ends with this thread, and its last line with it.
+        if thread::current().name() == Some("main") {
+            flush();
+        }
     }));
 }
+
+/// Writes a line to stderr that is no event: the error that ends a command, or a bug. A
+/// command that logs must not wait for stderr here either.
+pub(crate) fn report_line(line: &str) {
+    match LINES.get() {
+        Some(lines) => lines.add(format!("{line}\n").as_bytes()),
+        // Not eprintln: it would panic if stderr is closed, and a panic is reported here.
+        None => drop(writeln!(io::stderr(), "{line}")),
+    }
+}
+
+/// Waits until stderr has taken all lines, but not for long: nobody may be reading it.
+pub(crate) fn flush() {
+    if let Some(lines) = LINES.get() {
+        lines.flush(FLUSH_TIMEOUT);
+    }
+}
+
+/// What events are written to. Starts its thread at the first call.
+fn line_writer() -> io::Result<LineWriter> {
+    if let Some(lines) = LINES.get() {
+        return Ok(lines.clone());
+    }
+    // Not `io::stderr`: a thread that blocks in it keeps its lock, and so blocks all others.
+    let stderr = File::from(io::stderr().as_fd().try_clone_to_owned()?);
+    let lines = LineWriter::start(stderr, |dropped| {
+        counter!(LOG_LINES_DROPPED).increment(dropped);
+        tracing::warn!(
+            dropped,
+            "log lines were dropped: stderr was not read for a while"
+        );
+    })?;
+    Ok(LINES.get_or_init(|| lines).clone())
+}
+
+static LINES: OnceLock<LineWriter> = OnceLock::new();
+
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 fn filter() -> Result<EnvFilter, LogError> {
     Ok(requested_filter()?.unwrap_or_else(|| EnvFilter::new("info")))

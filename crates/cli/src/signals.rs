@@ -1,6 +1,6 @@
 //! The signals that ask the program to end.
 
-use std::{io, process::ExitCode};
+use std::{fs, io, process::ExitCode};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -24,27 +24,23 @@ pub(crate) enum StopSignal {
 }
 
 impl StopSignals {
-    /// Listens for SIGINT and SIGTERM. Needs a tokio runtime.
+    /// Listens for SIGINT, SIGTERM and SIGHUP. Needs a tokio runtime.
     pub(crate) fn listen() -> io::Result<Self> {
+        // Under `nohup` a closed terminal is to end nothing, and a handler would undo that.
+        let hang_up = match is_ignored(SignalKind::hangup()) {
+            true => None,
+            false => Some(signal(SignalKind::hangup())?),
+        };
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
-            hang_up: None,
-        })
-    }
-
-    /// Also listens for SIGHUP: for commands that must clean up when their terminal is
-    /// closed.
-    pub(crate) fn listen_in_terminal() -> io::Result<Self> {
-        Ok(Self {
-            hang_up: Some(signal(SignalKind::hangup())?),
-            ..Self::listen()?
+            hang_up,
         })
     }
 
     /// The next signal. Safe to cancel: no signal is lost.
     pub(crate) async fn next(&mut self) -> StopSignal {
-        // Without a handler for SIGHUP this branch never ends.
+        // Where SIGHUP is ignored this branch never ends.
         let hang_up = async {
             match &mut self.hang_up {
                 Some(signal) => signal.recv().await,
@@ -57,6 +53,15 @@ impl StopSignals {
             _ = hang_up => StopSignal::HangUp,
         }
     }
+}
+
+/// Whether this process was started with a signal ignored.
+fn is_ignored(kind: SignalKind) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    // Bit 0 is signal 1.
+    mask.unwrap_or_default() >> (kind.as_raw_value() - 1) & 1 == 1
 }
 
 impl StopSignal {

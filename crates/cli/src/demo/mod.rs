@@ -113,7 +113,7 @@ pub(crate) fn run(args: DemoArgs) -> Result<ExitCode, DemoError> {
     // Ctrl-C could kill this process and leave its children and files.
     let signals = {
         let _guard = runtime.enter();
-        StopSignals::listen_in_terminal().map_err(DemoError::Runtime)?
+        StopSignals::listen().map_err(DemoError::Runtime)?
     };
     let folder = TempFolder::create()?;
     let outcome = runtime.block_on(Box::pin(supervise(

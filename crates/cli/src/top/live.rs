@@ -28,7 +28,7 @@ pub(super) async fn run(
         deployments,
         ..TopModel::default()
     };
-    let mut signals = StopSignals::listen_in_terminal().map_err(DeploymentError::Runtime)?;
+    let mut signals = StopSignals::listen().map_err(DeploymentError::Runtime)?;
     let mut keys = screen::key_presses();
     let mut redraw = interval(REDRAW_INTERVAL);
     // When the process was stopped for a while, there is no burst of the missed redraws.

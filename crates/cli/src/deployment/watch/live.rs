@@ -107,7 +107,7 @@ impl LiveWatch<'_> {
         let mut following = Box::pin(follow_events(session, &id, sender.clone()));
         let mut loading = Box::pin(load_details(session, &id, changes, sender));
         let mut acting: Option<ActionFuture<'_>> = None;
-        let mut signals = StopSignals::listen_in_terminal().map_err(DeploymentError::Runtime)?;
+        let mut signals = StopSignals::listen().map_err(DeploymentError::Runtime)?;
         let mut keys = screen::key_presses();
         let mut clock = interval(REDRAW_INTERVAL);
         // When the process was stopped for a while, there is no burst of the missed redraws.
