@@ -66,7 +66,9 @@ fn every_method_has_cases() {
             .clone()
             .any(|it| matches!(it.outcome, MethodOutcome::Done(_)));
         let refused = of_it.any(|it| matches!(it.outcome, MethodOutcome::Refused { .. }));
-        assert!(done && refused, "{}", method.name());
+        // A request without fields has none that could be wrong.
+        let can_be_refused = method.input().fields().len() > 0;
+        assert!(done && (refused || !can_be_refused), "{}", method.name());
     }
 }
 

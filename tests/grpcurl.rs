@@ -13,7 +13,12 @@ async fn lists_the_services() {
     let env = TestEnv::start(Engine::Sqlite).await;
     let run = grpcurl(&env, &[], &["list"]).await;
     assert_eq!(run.code, Some(0), "{run:?}");
-    for service in ["DeploymentService", "RouteService", "TrafficService"] {
+    for service in [
+        "DeploymentService",
+        "RouteService",
+        "TrafficService",
+        "SystemService",
+    ] {
         let name = format!("viridian.deployment.v1.{service}");
         assert!(run.stdout.lines().any(|line| line == name), "{run:?}");
     }

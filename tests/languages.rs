@@ -25,8 +25,8 @@ async fn d8_go_is_generated_as_the_document_says_and_compiles() {
     let package = sources.join(GO_PACKAGE);
     assert_eq!(
         files_in(&package, "go").len(),
-        9,
-        "six files, three services"
+        11,
+        "seven files, four services"
     );
     let mut vet = Command::new(tool("go"));
     // Where Debian puts the imports. Compiled packages are kept from run to run.

@@ -4,9 +4,10 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 3] = [
+const FILES: [&str; 4] = [
     "viridian/deployment/v1/deployment_service.proto",
     "viridian/deployment/v1/route_service.proto",
+    "viridian/deployment/v1/system_service.proto",
     "viridian/deployment/v1/traffic_service.proto",
 ];
 

@@ -6,6 +6,7 @@ mod lists;
 mod reports;
 mod revisions;
 mod rollout;
+mod system;
 mod traffic;
 
 use tonic::Code;
@@ -24,6 +25,7 @@ pub(super) fn all() -> Vec<Case> {
     cases.extend(rollout::cases());
     cases.extend(reports::cases());
     cases.extend(traffic::cases());
+    cases.extend(system::cases());
     cases
 }
 

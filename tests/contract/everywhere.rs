@@ -91,6 +91,10 @@ async fn while_the_database_is_away_every_method_says_so() {
     for (number, case) in requests_that_are_done().into_iter().enumerate() {
         let contract = ContractEnv::set(&env, case.initial, number).await;
         let method = method(case.method);
+        // It says what the server is, and why nothing works may be what is asked.
+        if method.name() == "GetServerInfo" {
+            continue;
+        }
         requests.push((
             path(&method),
             encode(&method, &contract.fill(&case.request)),

@@ -132,7 +132,7 @@ async fn carry_out(
             let seen = RouteHealthReport {
                 route_id: route.id,
                 health: health.into(),
-                ..RouteHealthReport::default()
+                observed_at: None,
             };
             api.report_health(vec![seen]).await.map(applied)
         }

@@ -15,6 +15,7 @@ use crate::{
     serve::ServeArgs,
     token::TokenArgs,
     top::TopArgs,
+    version::VersionArgs,
 };
 
 /// Deployment control plane: replaces a running version with a new one, blue-green or
@@ -35,7 +36,7 @@ pub(crate) enum CliCommand {
     /// Run the server.
     ///
     /// It stores deployments in a database, decides when traffic switches, and serves
-    /// the gRPC API. Stops gracefully at SIGTERM or Ctrl-C.
+    /// the gRPC API. Stops gracefully at SIGTERM, SIGHUP or Ctrl-C.
     Serve(ServeArgs),
     /// Verify a database: list every broken invariant.
     ///
@@ -52,7 +53,8 @@ pub(crate) enum CliCommand {
     /// Run routes as processes of this machine, and check their health.
     ///
     /// The agent connects to a server, starts and stops routes as the server asks,
-    /// and reports their status and health. Stops them at SIGTERM or Ctrl-C.
+    /// and reports their status and health. Stops them at SIGTERM, SIGHUP or
+    /// Ctrl-C.
     Agent(AgentArgs),
     /// Show a deployment from start to end in this terminal.
     ///
@@ -72,6 +74,10 @@ pub(crate) enum CliCommand {
     ///
     /// For tools that have neither the .proto files nor server reflection.
     DescriptorSet,
+    /// Print the version of this program, and of a server.
+    ///
+    /// The server is asked only if --server or VIRIDIAN_SERVER names one.
+    Version(VersionArgs),
     /// Write a completion script for a shell to stdout.
     Completions(CompletionsArgs),
     /// Write the manual page to stdout, or a page for each command into a folder.

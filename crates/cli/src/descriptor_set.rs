@@ -96,6 +96,7 @@ mod tests {
             "viridian.deployment.v1.DeploymentService",
             "viridian.deployment.v1.RouteService",
             "viridian.deployment.v1.TrafficService",
+            "viridian.deployment.v1.SystemService",
         ];
         for name in services {
             assert!(pool.get_service_by_name(name).is_some(), "{name}");

@@ -36,6 +36,7 @@ mod signals;
 mod table;
 mod token;
 mod top;
+mod version;
 
 use crate::{
     args::{CliCommand, CommandLine},
@@ -49,7 +50,9 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 fn main() -> ExitCode {
     logging::report_panics_in_one_line();
     completions::answer(CommandLine::command);
-    run(CommandLine::parse().command).unwrap_or_else(|error| error.report())
+    let code = run(CommandLine::parse().command).unwrap_or_else(|error| error.report());
+    logging::flush();
+    code
 }
 
 fn run(command: CliCommand) -> Result<ExitCode, CommandError> {
@@ -65,6 +68,7 @@ fn run(command: CliCommand) -> Result<ExitCode, CommandError> {
         CliCommand::Top(args) => top::run(args)?,
         CliCommand::Token(args) => token::run(&args)?,
         CliCommand::Completions(args) => completions::run(&args)?,
+        CliCommand::Version(args) => version::run(args)?,
         CliCommand::Man(args) => man::run(&args, CommandLine::command())?,
         CliCommand::RouteSupervisor(args) => agent::supervise(args),
         CliCommand::DemoReplica(args) => demo::replica::run(&args)?,

@@ -8,7 +8,14 @@ mod rpc_limit_args;
 mod security_args;
 mod watch_args;
 
-use std::{fs, io, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    fs, io,
+    net::SocketAddr,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::{Args, builder::BoolishValueParser};
 use etcetera::BaseStrategy as _;
@@ -92,9 +99,8 @@ pub(crate) struct ServeArgs {
     /// How long a reported health stays valid without a new report [default: for
     /// ever].
     ///
-    /// No promotion or rolling step rests on an older health. A HEALTHY route without a
-    /// report for this time becomes NOT_CHECKED, so that a health checker that has died is
-    /// noticed. Set it only if health checkers repeat
+    /// A HEALTHY route without a report for this time becomes NOT_CHECKED, so that a
+    /// health checker that has died is noticed. Set it only if health checkers repeat
     /// their reports; use several times their interval. `viridian agent` repeats them
     /// every --health-repeat.
     #[arg(long, env = "VIRIDIAN_HEALTH_TTL", value_name = "DURATION", value_parser = duration::parse)]
@@ -158,7 +164,7 @@ impl ServeError {
     }
 }
 
-/// Serves until SIGINT or SIGTERM, then shuts down gracefully.
+/// Serves until SIGINT, SIGTERM or SIGHUP, then shuts down gracefully.
 pub(crate) fn run(args: ServeArgs) -> Result<ExitCode, ServeError> {
     let runtime = Runtime::new().map_err(ServeError::Runtime)?;
     let log_guard = {
@@ -224,7 +230,7 @@ async fn serve(args: ServeArgs) -> Result<ExitCode, ServeError> {
     let mut signals = StopSignals::listen().map_err(ServeError::Runtime)?;
     // Only this folder is created: a mistyped path in --database must stay an error.
     if let Some(folder) = args.default_folder()? {
-        fs::create_dir_all(&folder).map_err(|source| ServeError::Folder { folder, source })?;
+        private_folder(&folder).map_err(|source| ServeError::Folder { folder, source })?;
     }
     let config = args.config().await?;
     let mut server = tokio::select! {
@@ -242,6 +248,14 @@ async fn serve(args: ServeArgs) -> Result<ExitCode, ServeError> {
         // A second signal: end at once, without waiting for open calls.
         stop = signals.next() => Ok(stop.exit_code()),
     }
+}
+
+/// Creates a folder, with those above it, that only its owner can read.
+fn private_folder(folder: &Path) -> io::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
 }
 
 async fn resolve(listen: &str) -> Result<SocketAddr, ServeError> {

@@ -12,16 +12,16 @@ use viridian_client::{
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Server")]
 pub(crate) struct ServerArgs {
-    /// Address of the server: https://HOST:PORT or http://HOST:PORT.
+    /// Address of the server: https://HOST:PORT or http://HOST:PORT [default:
+    /// http://127.0.0.1:50051].
     #[arg(
         long,
         global = true,
         env = "VIRIDIAN_SERVER",
         value_name = "URL",
-        default_value = DEFAULT_SERVER,
         value_parser = normalize_url
     )]
-    server: String,
+    server: Option<String>,
     /// Bearer token for the server.
     ///
     /// Prefer the environment variable: other users of this machine can read a command
@@ -107,7 +107,8 @@ impl ServerArgs {
             Some(SecretText(token)) => CallCredentials::bearer(token)?,
             None => CallCredentials::anonymous(),
         };
-        let target = ServerTarget::new(&self.server)?
+        let server = self.server.as_deref().unwrap_or(DEFAULT_SERVER);
+        let target = ServerTarget::new(server)?
             .with_tls(self.tls_files())?
             .with_credentials(credentials);
         if target.exposes_token() && !self.token_in_clear {
@@ -115,6 +116,11 @@ impl ServerArgs {
             return Err(ServerError::InClear { host });
         }
         Ok(target)
+    }
+
+    /// Whether a server is named, by the flag or in the environment.
+    pub(crate) fn is_named(&self) -> bool {
+        self.server.is_some()
     }
 
     fn tls_files(&self) -> ClientTlsFiles {

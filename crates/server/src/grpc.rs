@@ -1,6 +1,6 @@
 //! The gRPC server: its services, their settings, and the connections it takes.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use futures::Stream;
 use tokio::net::TcpListener;
@@ -16,7 +16,8 @@ use viridian_proto::{
     FILE_DESCRIPTOR_SET,
     v1::{
         deployment_service_server::DeploymentServiceServer,
-        route_service_server::RouteServiceServer, traffic_service_server::TrafficServiceServer,
+        route_service_server::RouteServiceServer, system_service_server::SystemServiceServer,
+        traffic_service_server::TrafficServiceServer,
     },
 };
 
@@ -25,7 +26,10 @@ use crate::{
     connections::{self, AcceptedConnection},
     layers::{GrpcStack, LayeredService},
     rpc_limits::RpcLimits,
-    services::{deployment::DeploymentApi, route::RouteApi, traffic::TrafficApi},
+    server_info::ServerInfo,
+    services::{
+        deployment::DeploymentApi, route::RouteApi, system::SystemApi, traffic::TrafficApi,
+    },
     state::ServerState,
 };
 
@@ -80,16 +84,21 @@ macro_rules! tuned {
     };
 }
 
-/// The three services, health and reflection. Reflection speaks both versions, and has
+/// The four services, health and reflection. Reflection speaks both versions, and has
 /// the types of error details.
 pub(crate) fn services(
     shared: ServerState,
+    info: Arc<ServerInfo>,
     health: HealthServer<impl Health>,
     limits: &RpcLimits,
 ) -> Result<GrpcRoutes, StartError> {
     let deployments = DeploymentServiceServer::new(DeploymentApi(shared.clone()));
     let routes = RouteServiceServer::new(RouteApi(shared.clone()));
-    let traffic = TrafficServiceServer::new(TrafficApi(shared));
+    let traffic = TrafficServiceServer::new(TrafficApi(shared.clone()));
+    let system = SystemServiceServer::new(SystemApi {
+        state: shared,
+        info,
+    });
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
@@ -102,6 +111,7 @@ pub(crate) fn services(
         .add_service(tuned!(deployments, limits))
         .add_service(tuned!(routes, limits))
         .add_service(tuned!(traffic, limits))
+        .add_service(tuned!(system, limits))
         .add_service(tuned!(health, limits))
         // Older tools ask for v1alpha only.
         .add_service(tuned!(reflection().build_v1().map_err(broken)?, limits))
@@ -112,7 +122,7 @@ pub(crate) fn services(
     Ok(services.routes())
 }
 
-/// The services whose health is reported by name.
+/// The services whose health is reported by name: those that need the database.
 pub(crate) const SERVICES: [&str; 3] = [
     DeploymentServiceServer::<DeploymentApi>::NAME,
     RouteServiceServer::<RouteApi>::NAME,

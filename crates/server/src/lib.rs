@@ -10,7 +10,7 @@
 //! - `coordinator`: reconciles deployments that are due. `pruner`: deletes rows past
 //!   retention. `health_ttl`: ends health that was not reported again in time. `health`: the
 //!   health service.
-//! - `metrics`: the metrics, and their endpoint. `reload`: files that may change.
+//! - `server_info`: what the program is. `metrics`: the metrics, and their endpoint. `reload`: files that may change.
 
 mod auth;
 mod config;
@@ -38,6 +38,7 @@ mod scope;
 mod security;
 mod selector;
 mod server;
+mod server_info;
 mod services;
 mod state;
 mod tasks;
@@ -50,9 +51,11 @@ pub use self::{
     coordinator::CoordinatorLimits,
     error::code_name,
     layers::GrpcWeb,
+    metrics::LOG_LINES_DROPPED,
     rpc_limits::RpcLimits,
     security::{CredentialSummary, inspect_credentials},
     server::Server,
+    server_info::{COMMIT, VERSION},
     tasks::{BackgroundTask, TaskEnd, TaskFailure},
     tls::{CertificateValidity, TlsFiles},
 };

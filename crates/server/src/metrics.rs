@@ -12,6 +12,10 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 pub(crate) use self::{endpoint::serve, gauges::ScrapeGauges};
 
+/// Log lines that were dropped because stderr was not read. The program counts them.
+pub const LOG_LINES_DROPPED: &str = "viridian_log_lines_dropped_total";
+/// Always 1; its labels are the program's `version`, `commit` and `schema`.
+pub(crate) const BUILD_INFO: &str = "viridian_build_info";
 /// Calls begun, by `method`.
 pub(crate) const RPC_STARTED: &str = "viridian_rpc_started_total";
 /// Calls ended, by `method` and `code`.
@@ -105,6 +109,11 @@ fn describe() {
 }
 
 fn describe_calls() {
+    describe_counter!(
+        LOG_LINES_DROPPED,
+        "Log lines that were dropped because stderr was not read."
+    );
+    describe_gauge!(BUILD_INFO, "Always 1; the labels say which program runs.");
     describe_counter!(RPC_STARTED, "Calls begun.");
     describe_counter!(RPC_HANDLED, "Calls ended, by code.");
     describe_histogram!(
@@ -178,6 +187,7 @@ fn describe_deployments() {
 fn begin_at_zero() {
     counter!(RPC_PANICS).increment(0);
     counter!(CONNECTIONS_REJECTED).increment(0);
+    counter!(LOG_LINES_DROPPED).increment(0);
     for limit in ["requests", "streams", "streams_per_caller", "rate"] {
         counter!(RPC_REJECTED, "limit" => limit).increment(0);
     }

@@ -96,6 +96,9 @@ const METHODS: &[RpcMethod] = methods! {
         "GetTraffic": [unary] TRAFFIC,
         "WatchTraffic": [stream] TRAFFIC,
     }
+    "viridian.deployment.v1.SystemService" {
+        "GetServerInfo": [unary] ANY_ROLE,
+    }
     "grpc.health.v1.Health" {
         "Check": [unary probe] MethodAccess::Public,
         "Watch": [stream probe] MethodAccess::Public,
@@ -124,6 +127,9 @@ const PROMOTE: MethodAccess = MethodAccess::Roles(&[Promoter, Operator]);
 const OPERATE: MethodAccess = MethodAccess::Roles(&[Operator]);
 const ROUTES: MethodAccess = MethodAccess::Roles(&[Agent]);
 const TRAFFIC: MethodAccess = MethodAccess::Roles(&[Proxy]);
+
+/// Any caller with credentials: it says nothing of any project.
+const ANY_ROLE: MethodAccess = MethodAccess::Roles(&Role::ALL);
 
 #[cfg(test)]
 mod tests {

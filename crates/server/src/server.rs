@@ -11,12 +11,13 @@ use crate::{
     coordinator,
     grpc::{self, SERVICES},
     health::{self, HealthStatus},
-    health_ttl,
+    health_ttl::{self, LastSeen},
     incoming::secured,
     layers::GrpcStack,
     metrics::{self, ScrapeGauges},
     pruner,
     security::LoadedSecurity,
+    server_info::ServerInfo,
     state::ServerState,
     tasks::{BackgroundTask, Shutdown, TaskFailure, TaskSet},
 };
@@ -43,12 +44,12 @@ impl Server {
         // Before the database: a server that cannot start must not migrate the schema first.
         let security = LoadedSecurity::load(&config)?;
         let database = Store::open_within(&config.database, config.limits).await?;
-        let database = database.with_health_ttl(config.health_ttl);
         // After the migrations: until then a caller is refused at once instead of waiting.
         let (listener, address) = grpc::listen(config.listen).await?;
         let shutdown = Shutdown::default();
         let mut tasks = TaskSet::new(shutdown.clone());
         let feeds = Feeds::new(database.clone(), config.watch);
+        let info = Arc::new(ServerInfo::of(&config));
         if let Some(on) = config.metrics_listen {
             // First: counters begin at 0 with their labels.
             if config.metrics_project_label {
@@ -56,11 +57,18 @@ impl Server {
             }
             let gauges = ScrapeGauges::new(database.clone(), feeds.clone());
             tasks.spawn_loop(BackgroundTask::Metrics, metrics_endpoint(on, gauges).await?);
+            info.record();
         }
+        let last_seen = Arc::new(LastSeen::default());
         let (reporter, health_service) = tonic_health::server::health_reporter();
         let health = Arc::new(HealthStatus::new(reporter, &SERVICES).await);
-        let shared = ServerState::new(database.clone(), feeds.clone(), shutdown.calls.clone());
-        let routes = grpc::services(shared, health_service, &config.rpc_limits)?;
+        let shared = ServerState::new(
+            database.clone(),
+            feeds.clone(),
+            Arc::clone(&last_seen),
+            shutdown.calls.clone(),
+        );
+        let routes = grpc::services(shared, info, health_service, &config.rpc_limits)?;
         tracing::info!(%address, "serving");
         security.log_access(&config, address);
         // Accepted only from here on: a connection before this waits in the backlog.
@@ -88,6 +96,7 @@ impl Server {
         let background = BackgroundParts {
             database,
             feeds,
+            last_seen,
             health: Arc::clone(&health),
         };
         background.spawn(&mut tasks, &config, &shutdown);
@@ -140,6 +149,7 @@ impl Drop for Server {
 struct BackgroundParts {
     database: Store,
     feeds: Feeds,
+    last_seen: Arc<LastSeen>,
     health: Arc<HealthStatus>,
 }
 
@@ -149,6 +159,7 @@ impl BackgroundParts {
         let Self {
             database,
             feeds,
+            last_seen,
             health,
         } = self;
         coordinator::spawn(tasks, &database, config.coordinator, &shutdown.calls);
@@ -174,7 +185,12 @@ impl BackgroundParts {
         // Not a loop: after the last call it writes once more.
         tasks.spawn(
             BackgroundTask::HealthTtl,
-            health_ttl::run(database, config.health_ttl, shutdown.background.clone()),
+            health_ttl::run(
+                database,
+                last_seen,
+                config.health_ttl,
+                shutdown.background.clone(),
+            ),
         );
     }
 }

@@ -1,6 +1,7 @@
-//! The three services: parse, let the store work, convert. No rule lives here.
+//! The four services: parse, let the store work, convert. No rule lives here.
 
 pub(crate) mod deployment;
 mod pacing;
 pub(crate) mod route;
+pub(crate) mod system;
 pub(crate) mod traffic;

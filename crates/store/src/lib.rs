@@ -25,7 +25,6 @@ mod events;
 mod history;
 mod inspect;
 mod last_reports;
-mod last_seen;
 mod log_tailer;
 mod migrations;
 mod notifier;
@@ -57,14 +56,15 @@ pub use self::{
     events::{EventFilter, LogEntry, LogPage, ReadLogError, SnapshotPage},
     inspect::{Extent, Inspection, SchemaState, inspect},
     log_tailer::{LogPoll, LogTailer},
+    migrations::schema_version,
     notifier::{CommitNotice, Notification, RemoteHint},
     reads::{Backlog, Census, OpenAssignments},
     record::{
-        Action, AddressError, Applied, Assignment, CountBy, Deployment, Event, EventKind,
-        FieldChange, HealthCheck, HistoryEntry, HistoryOutcome, LastReport, LastRollout, Metadata,
-        NewRevision, Operation, Projects, Promotion, Request, RequestId, Revision, RevisionNumbers,
-        RevisionReference, RevisionSpec, RolledBack, Route, RouteAddress, RouteEffects, Status,
-        TrafficEndpoint, TrafficTable, Updated,
+        Action, Applied, Assignment, CountBy, Deployment, Event, EventKind, FieldChange,
+        HealthCheck, HistoryEntry, HistoryOutcome, LastReport, LastRollout, Metadata, NewRevision,
+        Operation, Projects, Promotion, Request, RequestId, Revision, RevisionNumbers,
+        RevisionReference, RevisionSpec, RolledBack, Route, RouteEffects, Status, TrafficEndpoint,
+        TrafficTable, Updated,
     },
     routes::{RouteFilter, RouteStateCounts, Tables},
     store::Store,

@@ -3,6 +3,13 @@
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use viridian_engine::Migrations;
 
+/// The newest migration that this program knows.
+pub fn schema_version() -> String {
+    // The list of what is compiled in can be read, and is not empty.
+    let versions = MIGRATIONS.versions().unwrap_or_default();
+    versions.into_iter().next_back().unwrap_or_default()
+}
+
 pub(crate) const MIGRATIONS: Migrations = Migrations {
     postgres: &POSTGRES,
     sqlite: &SQLITE,

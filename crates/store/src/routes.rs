@@ -5,10 +5,8 @@ mod state_counts;
 mod times;
 mod traffic;
 
-use std::collections::HashMap;
-
 use diesel::prelude::*;
-use viridian_engine::{Column, RoundTrip, Write, columns, load, pipeline, selected};
+use viridian_engine::{Column, Write, columns, load, selected};
 use viridian_strategy::{
     DeploymentId, ObservedRoute, RevisionId, RouteHealth, RouteId, RouteStatus, RouteTraffic,
     Timestamp,
@@ -18,9 +16,9 @@ pub use self::{state_counts::RouteStateCounts, traffic::Tables};
 use crate::{
     connection::StoreConnection,
     error::StoreError,
-    record::{Route, RouteAddress},
-    schema::{deployments, last_reports, routes},
-    types::{Sql, timestamp},
+    record::Route,
+    schema::{deployments, routes},
+    types::Sql,
 };
 
 /// Which routes of a deployment a list has.
@@ -46,30 +44,6 @@ impl StoreConnection {
                 .select(selected::<RouteRow, Db>())
         )?;
         Ok(rows.into_iter().map(Route::from).collect())
-    }
-
-    /// Finds the same with when their health was last reported again, and the time.
-    pub(crate) async fn find_reported_routes(
-        &mut self,
-        round_trip: RoundTrip,
-        ids: Vec<RouteId>,
-    ) -> Result<(Vec<Route>, HashMap<RouteId, Timestamp>, Timestamp), StoreError> {
-        let ids: Vec<_> = ids.into_iter().map(Sql).collect();
-        type Confirmed = (Sql<RouteId>, Option<Sql<Timestamp>>);
-        let (rows, confirmed, now): (Vec<RouteRow>, Vec<Confirmed>, _) = pipeline!(
-            self,
-            round_trip,
-            routes::table
-                .filter(routes::id.eq_any(ids.clone()))
-                .select(selected::<RouteRow, Db>()),
-            last_reports::table
-                .filter(last_reports::route_id.eq_any(ids.clone()))
-                .select((last_reports::route_id, last_reports::health_at)),
-        )?;
-        let confirmed = confirmed.into_iter();
-        let confirmed = confirmed.filter_map(|(Sql(id), at)| Some((id, at?.0)));
-        let rows = rows.into_iter().map(Route::from);
-        Ok((rows.collect(), confirmed.collect(), timestamp(now)))
     }
 
     /// Finds the projects of routes, which never change.
@@ -144,7 +118,6 @@ pub(crate) fn promote_routes(ids: &[RouteId]) -> Write {
             routes::status
                 .eq(Sql(RouteStatus::Running))
                 .and(routes::health.eq(Sql(RouteHealth::Healthy)))
-                .and(routes::address.ne(""))
                 .and(routes::traffic_status.eq(Sql(RouteTraffic::Inactive))),
         )
         .set_all((
@@ -256,9 +229,6 @@ pub(crate) struct ReportedColumns {
     status_updated_at: Sql<Timestamp>,
     health_updated_at: Option<Sql<Timestamp>>,
     evicted_at: Option<Sql<Timestamp>>,
-    health_observed_at: Option<Sql<Timestamp>>,
-    health_detail: String,
-    once_healthy: bool,
 }
 
 impl UnreportedColumns {
@@ -273,8 +243,7 @@ impl ReportedColumns {
     fn columns(rows: Vec<Self>) -> Vec<Column> {
         columns!(rows, ReportedColumns {
             status, health, traffic_status, traffic_ratio, session_id, address, failure,
-            status_updated_at, health_updated_at, evicted_at, health_observed_at, health_detail,
-            once_healthy,
+            status_updated_at, health_updated_at, evicted_at,
         } in routes)
     }
 }
@@ -298,14 +267,11 @@ impl From<Route> for RouteRow {
                 traffic_status: Sql(view.traffic),
                 traffic_ratio: view.traffic.ratio(),
                 session_id: route.session_id,
-                address: route.address.map_or_else(String::new, |at| at.to_string()),
+                address: route.address,
                 failure: route.failure,
                 status_updated_at: Sql(view.status_updated_at),
                 health_updated_at: view.health_updated_at.map(Sql),
                 evicted_at: view.evicted_at.map(Sql),
-                health_observed_at: view.health_observed_at.map(Sql),
-                health_detail: route.health_detail,
-                once_healthy: view.once_healthy,
             },
         }
     }
@@ -314,8 +280,6 @@ impl From<Route> for RouteRow {
 impl From<RouteRow> for Route {
     fn from(row: RouteRow) -> Self {
         let RouteRow { fixed, reported } = row;
-        // Earlier programs took any text: what is no address is as good as none.
-        let address = RouteAddress::parse(&reported.address).ok();
         Self {
             deployment: fixed.deployment_id.0,
             view: ObservedRoute {
@@ -331,14 +295,10 @@ impl From<RouteRow> for Route {
                 drained_at: fixed.drained_at.map(|Sql(at)| at),
                 retained_at: fixed.retained_at.map(|Sql(at)| at),
                 evicted_at: reported.evicted_at.map(|Sql(at)| at),
-                has_address: address.is_some(),
-                once_healthy: reported.once_healthy,
-                health_observed_at: reported.health_observed_at.map(|Sql(at)| at),
             },
             session_id: reported.session_id,
-            address,
+            address: reported.address,
             failure: reported.failure,
-            health_detail: reported.health_detail,
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 use viridian_client::{AuthChannel, CallError, DeploymentWatcher, ReconnectPolicy};
-use viridian_proto::v1::{Deployment, traffic_service_client::TrafficServiceClient};
+use viridian_proto::v1::{
+    Deployment, system_service_client::SystemServiceClient,
+    traffic_service_client::TrafficServiceClient,
+};
 
 use super::{
     DeploymentError,
@@ -24,6 +27,9 @@ pub(crate) struct CliSession {
 
 /// The client of the service for proxies.
 type TrafficClient = TrafficServiceClient<AuthChannel>;
+
+/// The client of the service that says what the server is.
+pub(crate) type SystemClient = SystemServiceClient<AuthChannel>;
 
 /// A reply that contains a deployment.
 pub(super) struct DeploymentReply<'a, M> {
@@ -51,6 +57,11 @@ impl CliSession {
     /// A client of the service for proxies.
     pub(super) async fn connect_traffic(&self) -> Result<TrafficClient, DeploymentError> {
         Ok(TrafficClient::new(self.channel().await?))
+    }
+
+    /// A client of the service that says what the server is.
+    pub(crate) async fn connect_system(&self) -> Result<SystemClient, DeploymentError> {
+        Ok(SystemClient::new(self.channel().await?))
     }
 
     async fn channel(&self) -> Result<AuthChannel, DeploymentError> {

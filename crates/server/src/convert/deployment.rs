@@ -128,7 +128,7 @@ pub(crate) fn deployment(deployment: Deployment) -> v1::Deployment {
         epoch: deployment.epoch,
         blue: Some(counts(deployment.status.blue)),
         green: Some(counts(deployment.status.green)),
-        blockers: blockers(&deployment.status),
+        blockers: deployment.status.blockers.iter().map(blocker).collect(),
         create_time: Some(timestamp(deployment.created_at)),
         update_time: Some(timestamp(deployment.updated_at)),
         phase_start_time: Some(timestamp(deployment.phase_started_at)),
@@ -163,16 +163,11 @@ fn outcome(outcome: RolloutOutcome) -> v1::RolloutOutcome {
     }
 }
 
-fn blockers(status: &viridian_store::Status) -> Vec<v1::Blocker> {
-    let all = status.blockers.iter();
-    all.map(|it| blocker(status, it)).collect()
-}
-
-/// A blocker of a deployment with this status, to the wire.
-pub(crate) fn blocker(status: &viridian_store::Status, blocker: &Blocker) -> v1::Blocker {
+/// A blocker, to the wire.
+pub(crate) fn blocker(blocker: &Blocker) -> v1::Blocker {
     v1::Blocker {
         code: code(blocker.code()).into(),
-        message: status.sentence(blocker),
+        message: blocker.to_string(),
         until_time: blocker.until().map(timestamp),
     }
 }
@@ -305,8 +300,6 @@ fn code(code: BlockerCode) -> v1::BlockerCode {
         BlockerCode::BackOff => v1::BlockerCode::BackOff,
         BlockerCode::Terminating => v1::BlockerCode::Terminating,
         BlockerCode::NoReplicas => v1::BlockerCode::NoReplicas,
-        BlockerCode::NoAddress => v1::BlockerCode::NoAddress,
-        BlockerCode::HealthStale => v1::BlockerCode::HealthStale,
     }
 }
 

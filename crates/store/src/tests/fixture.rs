@@ -19,7 +19,7 @@ use viridian_strategy::{
 use crate::{
     Deployment, DeploymentSpec, FailureBackoff, HealthReport, HistoryEntry, Limits, Metadata,
     NewDeployment, ReconcileBatch, Request, RequestContext, RequestId, RevisionSpec,
-    RollBackOptions, Route, RouteAddress, RouteFilter, StatusReport, Store, StoreError,
+    RollBackOptions, Route, RouteFilter, StatusReport, Store, StoreError,
 };
 
 #[derive(Clone, Copy, Debug)]
@@ -160,7 +160,7 @@ impl Fixture {
     pub(super) async fn health(&self, routes: &[RouteId], health: RouteHealth) {
         let reports = routes
             .iter()
-            .map(|&route| HealthReport::new(route, health))
+            .map(|&route| HealthReport { route, health })
             .collect();
         let results = self
             .db
@@ -355,7 +355,7 @@ pub(super) fn report(route: RouteId, status: RouteStatus) -> StatusReport {
         route,
         status,
         session_id: "s".into(),
-        address: Some(RouteAddress::parse(&format!("{route}.test:8080"))),
+        address: format!("127.0.0.1:{}", 1_024 + route.0.as_u128() % 60_000),
         failure: String::new(),
     }
 }

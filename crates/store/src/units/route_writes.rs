@@ -119,9 +119,8 @@ fn new_route(deployment: DeploymentId, view: ObservedRoute) -> Route {
         deployment,
         view,
         session_id: String::new(),
-        address: None,
+        address: String::new(),
         failure: String::new(),
-        health_detail: String::new(),
     }
 }
 

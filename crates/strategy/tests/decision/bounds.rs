@@ -65,10 +65,7 @@ fn serving_count(routes: &[ObservedRoute]) -> usize {
     };
     let ready = routes.iter().filter(runs).filter(|route| route.is_ready());
     match ready.count() {
-        0 => {
-            let once = |route: &&ObservedRoute| route.has_address && route.once_healthy;
-            routes.iter().filter(runs).filter(once).count()
-        }
+        0 => routes.iter().filter(runs).count(),
         ready => ready,
     }
 }

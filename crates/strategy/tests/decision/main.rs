@@ -16,7 +16,6 @@ mod destroy;
 mod drain;
 mod ended;
 mod evictions;
-mod evidence;
 mod gate;
 #[path = "../generators/mod.rs"]
 mod generators;

@@ -139,7 +139,10 @@ pub(crate) fn change(deployment: &Deployment) -> String {
     if deployment.lifecycle() == DeploymentLifecycle::Deploying {
         text += &format!(", green {}", ready(deployment.green.as_ref(), target));
     }
-    text + &waits_for(deployment)
+    if let Some(first) = deployment.blockers.first() {
+        text += &format!(": {}", clean(&first.message));
+    }
+    text
 }
 
 /// The same with the numbers of the revisions instead of their colours.
@@ -158,16 +161,10 @@ pub(crate) fn change_with_revisions(deployment: &Deployment) -> String {
             text += &format!(", revision {number} {}", ready(counts.as_ref(), target));
         }
     }
-    text + &waits_for(deployment)
-}
-
-/// All blockers, as the end of a line: the first one alone does not say that routes fail.
-fn waits_for(deployment: &Deployment) -> String {
-    let messages = deployment.blockers.iter().map(|it| clean(&it.message));
-    match messages.collect::<Vec<_>>().join("; ") {
-        none if none.is_empty() => none,
-        all => format!(": {all}"),
+    if let Some(first) = deployment.blockers.first() {
+        text += &format!(": {}", clean(&first.message));
     }
+    text
 }
 
 /// A line for each blocker.

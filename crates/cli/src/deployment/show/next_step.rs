@@ -29,8 +29,6 @@ fn verb(code: BlockerCode) -> Option<&'static str> {
         | BlockerCode::GreenFailed
         | BlockerCode::ReplacementsExhausted
         | BlockerCode::RoutesNotReady
-        | BlockerCode::NoAddress
-        | BlockerCode::HealthStale
         | BlockerCode::BackOff
         | BlockerCode::Terminating => Some("routes"),
         BlockerCode::GreenMissing

@@ -213,8 +213,6 @@ impl ModelRoute {
                 RouteStatus::Running
             },
             health: RouteHealth::NotChecked,
-            has_address: true,
-            once_healthy: true,
             ..self.route
         }
     }
@@ -230,13 +228,6 @@ impl ModelRoute {
 
     fn condition(&self) -> impl Ord + use<> {
         let Self { route, held } = self;
-        let evidence = (route.has_address, route.once_healthy);
-        (
-            route.status,
-            route.health,
-            route.status_updated_at,
-            *held,
-            evidence,
-        )
+        (route.status, route.health, route.status_updated_at, *held)
     }
 }

@@ -7,7 +7,7 @@ use viridian_strategy::{
 
 use super::{
     config::ModelConfig,
-    evidence, rest,
+    rest,
     state::{ModelAction, ModelState, ModelStep, is_ready},
     timing,
 };
@@ -31,11 +31,10 @@ pub(super) fn check(before: &ModelState, step: &ModelStep, config: &ModelConfig)
         }
         promotes_all(before, step.action, &step.after, transition, policy)?;
         rolls_back_all(before, &step.after, transition, policy)?;
-        keeps_what_is_kept(before, step, transition, config)?;
+        keeps_what_is_kept(before, step, transition)?;
         replaces_within_the_budget(before, step, transition, policy)?;
-        evidence::rests_on_evidence(before, step, transition, config)?;
     }
-    timing::check(before, step, config)?;
+    timing::check(before, step, policy)?;
     rest::check(before, step, config)
 }
 
@@ -107,7 +106,6 @@ fn records(before: &ModelState, step: &ModelStep) -> RuleResult {
         ModelAction::Evaluate
             | ModelAction::Tick
             | ModelAction::Status(..)
-            | ModelAction::Unaddressed(_)
             | ModelAction::Health(..)
     );
     let ended = kind.is_some_and(|kind| kind != TransitionKind::Step);
@@ -321,7 +319,6 @@ fn keeps_what_is_kept(
     before: &ModelState,
     step: &ModelStep,
     transition: &Transition,
-    config: &ModelConfig,
 ) -> RuleResult {
     let ModelAction::RollBack(revision, _) = step.action else {
         return Ok(());
@@ -330,13 +327,8 @@ fn keeps_what_is_kept(
     if before.deployment.target_replicas == 0 {
         return Ok(());
     }
-    // A switch takes those alone whose health is confirmed.
-    let switches = transition.kind != TransitionKind::Step;
     let kept = |route: &ObservedRoute| {
-        route.revision == revision
-            && route.retained_at.is_some()
-            && is_ready(route)
-            && (!switches || before.is_fresh(route, config))
+        route.revision == revision && route.retained_at.is_some() && is_ready(route)
     };
     let drained = before.count(|route| kept(route) && transition.actions.drain.contains(&route.id));
     ensure(drained == 0, "drains a kept route on the way back to it")?;

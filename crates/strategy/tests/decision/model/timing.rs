@@ -9,14 +9,12 @@ use viridian_strategy::{
 };
 
 use super::{
-    config::ModelConfig,
     rules::{RuleResult, ensure},
     state::{ModelAction, ModelRoute, ModelState, ModelStep, is_ready},
 };
 use crate::case::secs;
 
-pub(super) fn check(before: &ModelState, step: &ModelStep, config: &ModelConfig) -> RuleResult {
-    let policy = before.policy(config);
+pub(super) fn check(before: &ModelState, step: &ModelStep, policy: &Policy) -> RuleResult {
     let promotes = step
         .transition
         .as_ref()
@@ -40,11 +38,7 @@ pub(super) fn check(before: &ModelState, step: &ModelStep, config: &ModelConfig)
     }
     if let Strategy::BlueGreen(spec) = &policy.strategy {
         gates_stay_closed(before, step, evaluation, spec)?;
-        // What nobody has confirmed holds up every step forward: `rules` says that.
-        let fresh = |member: &ModelRoute| before.is_fresh(&member.route, config);
-        if before.green().all(fresh) {
-            gates_open(before, evaluation, spec)?;
-        }
+        gates_open(before, evaluation, spec)?;
     }
     deadline_waits(before, evaluation, policy)?;
     deadline_passes(before, step, evaluation, policy)
