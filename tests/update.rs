@@ -122,6 +122,7 @@ async fn updates_at_the_same_time_lose_nothing(#[case] engine: Engine) {
     let paths = [
         "policy.progress_deadline",
         "policy.drain_grace",
+        "policy.first_deadline",
         "policy.blue_green.auto_promote",
         "policy.blue_green.promote_delay",
         "policy.blue_green.min_ready",

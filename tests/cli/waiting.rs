@@ -12,7 +12,8 @@ use viridian_proto::v1::{DeploymentPolicy, DeploymentSubStep, RouteHealthStatus}
 
 use super::deployment;
 use crate::harness::{
-    Engine, REFERENCE, RouteBehavior, Terminal, TestEnv, delete, manual, seconds, viridian, within,
+    Engine, GROUP, REFERENCE, RouteBehavior, Terminal, TestEnv, delete, manual, seconds, viridian,
+    within,
 };
 
 #[tokio::test]
@@ -31,6 +32,38 @@ async fn a_rollout_that_is_given_up_is_1_and_says_why() {
     );
     assert!(last.contains("no green route is left: 2 failed"), "{run:?}");
     assert!(last.contains("first failure: no such image"), "{run:?}");
+}
+
+/// There is nothing to go back to, so the server tries on; but nobody waits for ever.
+#[tokio::test]
+async fn a_first_version_that_does_not_come_up_ends_the_wait_and_is_tried_on() {
+    let env = TestEnv::start(Engine::Sqlite).await;
+    let url = env.server.url();
+    let healthy = RouteBehavior::Runs(RouteHealthStatus::Healthy);
+    let fails = RouteBehavior::FailsToStart;
+    // With the back-off it comes up seconds after the deadline.
+    env.scheduler.plan(1, [fails, fails, fails, fails, healthy]);
+    let create = [
+        "create",
+        REFERENCE,
+        "--image",
+        "late:1",
+        "--resource-group",
+        GROUP,
+        "--first-deadline",
+        "1s",
+        "--wait",
+    ];
+    let run = deployment(&url, &create).await;
+    assert_eq!(run.code, Some(1), "{run:?}");
+    let last = run.stderr.lines().last().unwrap_or_default();
+    let why = "did not come up within 1 s: 0 of 1 routes are ready; it is tried on";
+    assert!(last.contains(why), "{run:?}");
+    assert!(last.contains("first failure: no such image"), "{run:?}");
+    let run = deployment(&url, &["status", REFERENCE]).await;
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.stdout.contains("revision 1 never came up"), "{run:?}");
+    env.ready().await;
 }
 
 /// Where the message leads: `get` says it too, for as long as no other rollout ends.

@@ -51,6 +51,7 @@ pub(super) fn old_policy() -> DeploymentPolicy {
         })),
         progress_deadline: seconds(100.0),
         drain_grace: seconds(7.0),
+        first_deadline: seconds(50.0),
     }
 }
 
@@ -60,6 +61,7 @@ pub(super) fn new_policy() -> DeploymentPolicy {
         strategy: Some(Strategy::BlueGreen(new_spec())),
         progress_deadline: seconds(600.0),
         drain_grace: seconds(1.0),
+        first_deadline: None,
     }
 }
 
@@ -82,6 +84,7 @@ pub(super) fn default_policy() -> DeploymentPolicy {
         })),
         progress_deadline: seconds(600.0),
         drain_grace: seconds(5.0),
+        first_deadline: None,
     }
 }
 

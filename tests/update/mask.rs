@@ -81,6 +81,7 @@ async fn a_mask_says_what_changes(#[case] engine: Engine) {
                     })),
                     drain_grace: seconds(1.0),
                     progress_deadline: None,
+                    first_deadline: None,
                 }),
                 ..update(&before.id)
             },

@@ -48,6 +48,8 @@ pub(crate) const SET_ASIDE: &str = "viridian_deployments_set_aside";
 const DEPLOYMENTS: &str = "viridian_deployments";
 /// Deployments whose routes keep failing.
 const BACKING_OFF: &str = "viridian_deployments_backing_off";
+/// Deployments whose first revision did not come up in time.
+const FIRST_FAILED: &str = "viridian_first_deployments_failed";
 /// Routes that are not over, by `status`, `health` and `traffic`.
 const ROUTES: &str = "viridian_routes";
 /// How long a deployment has been in a step, the longest, by `lifecycle` and `sub_step`.
@@ -151,6 +153,10 @@ fn describe_deployments() {
     describe_gauge!(
         BACKING_OFF,
         "Deployments whose routes keep failing, so that the next ones wait."
+    );
+    describe_gauge!(
+        FIRST_FAILED,
+        "Deployments whose first revision did not come up in time, and has not come up since."
     );
     describe_gauge!(ROUTES, "Routes that are not over, by their statuses.");
     describe_gauge!(

@@ -32,7 +32,7 @@ use viridian_strategy::Timestamp;
 
 pub(crate) use self::{
     reply::{Reply, deployment_of_reply},
-    rollout::RolloutDocument,
+    rollout::{RolloutDocument, StopwatchDocument},
 };
 
 /// A value that is kept as JSON.

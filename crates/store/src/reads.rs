@@ -24,6 +24,9 @@ pub struct Census {
     pub deployments: Vec<StateCounts>,
     /// The deployments whose routes keep failing, by project if each is counted.
     pub backing_off: Vec<(String, i64)>,
+    /// The deployments whose first revision did not come up in time, and has not come up
+    /// since; by project if each is counted.
+    pub first_failed: Vec<(String, i64)>,
     /// The routes that are not over, by status.
     pub routes: Vec<RouteStateCounts>,
     /// The time at which they were counted.
@@ -62,10 +65,12 @@ impl Store {
         let mut reader = self.reader().await?;
         let (deployments, at) = reader.count_deployments(round_trip, by).await?;
         let backing_off = reader.count_backing_off(by).await?;
+        let first_failed = reader.count_first_failed(by).await?;
         let routes = reader.count_routes(by).await?;
         Ok(Census {
             deployments,
             backing_off,
+            first_failed,
             routes,
             at,
         })

@@ -46,6 +46,7 @@ table! {
         current_revision_number -> Nullable<BigInt>,
         deploying_revision_number -> Nullable<BigInt>,
         served -> Document,
+        coming_up -> Nullable<Document>,
     }
 }
 

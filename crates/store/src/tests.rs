@@ -13,6 +13,7 @@ mod cutter;
 mod cycles;
 mod documents;
 mod faults;
+mod first_deadline;
 mod fixture;
 mod force_delete;
 mod groups;

@@ -58,11 +58,49 @@ fn keep_current(observed: &Observed<'_>, current: RevisionId) -> Evaluation {
     for blocker in replenish.blockers(target) {
         evaluation.wait_for(blocker);
     }
+    time_first_revision(observed, current, replenish.counts.ready, &mut evaluation);
     let actions = &mut evaluation.transition.actions;
     replenish.apply(current, actions);
     let retained_end = drain_obsolete(observed, [current; 2], actions);
     evaluation.wake_by(retained_end);
     evaluation
+}
+
+/// Records a first revision as failed that does not come up in time. Nothing else happens:
+/// there is nothing to go back to, so it is tried on.
+fn time_first_revision(
+    observed: &Observed<'_>,
+    current: RevisionId,
+    ready: u32,
+    evaluation: &mut Evaluation,
+) {
+    let Observed { policy, now, .. } = *observed;
+    let target = observed.deployment.target_replicas;
+    // None if it is READY by now.
+    let Some(watch) = evaluation.transition.deployment.coming_up else {
+        return;
+    };
+    let watch = if target == 0 {
+        watch.stopped(now)
+    } else {
+        watch.running(now)
+    };
+    let deadline = policy.first_deadline();
+    let end = watch.reaches(deadline);
+    let is_over = end.is_some_and(|end| end <= now);
+    // Without a clock it is recorded once, and not at each look from here on.
+    evaluation.transition.deployment.coming_up = Some(watch).filter(|_| !is_over);
+    if is_over {
+        evaluation.transition.reason = Some(Reason::NeverCameUp {
+            deadline,
+            ready,
+            target,
+        });
+        evaluation.transition.ended = Some(RolloutEnd::failed(observed, current));
+    } else {
+        evaluation.deadline = end;
+        evaluation.wake_by(end);
+    }
 }
 
 fn destroy(observed: &Observed<'_>, current: Option<RevisionId>) -> Evaluation {

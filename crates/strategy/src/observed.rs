@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::{DeploymentState, ObservedRoute, Policy, RevisionId, Rollout, RouteId, Timestamp};
+use crate::{
+    DeploymentState, ObservedRoute, Policy, RevisionId, Rollout, RouteId, Stopwatch, Timestamp,
+};
 
 /// The input of every decision: a deployment, its routes and its policy, as read
 /// at one time.
@@ -47,12 +49,16 @@ pub struct ObservedDeployment {
     /// When a revision last took all the traffic, by promotion or instant
     /// roll-back.
     pub promoted_at: Option<Timestamp>,
+    /// Runs while the first revision comes up, against the first deadline. None once it has
+    /// come up, once it is recorded as failed, and without a revision.
+    pub coming_up: Option<Stopwatch>,
 }
 
 impl ObservedDeployment {
     /// The latest time that a decision on it reads, if there is one.
     pub fn latest_time(&self) -> Option<Timestamp> {
-        self.state.rollout().map(Rollout::latest_time)
+        let rollout = self.state.rollout().map(Rollout::latest_time);
+        rollout.max(self.coming_up.and_then(|watch| watch.since))
     }
 
     /// Moves all times back that a decision on it reads.
@@ -60,10 +66,30 @@ impl ObservedDeployment {
         if let DeploymentState::Deploying(rollout) = &mut self.state {
             rollout.move_times_back(by);
         }
+        self.coming_up = self.coming_up.map(|watch| watch.moved_back(by));
     }
 }
 
 impl ObservedDeployment {
+    /// The same in a state that may be another one. Once it was READY there is no first
+    /// revision to wait for.
+    pub(crate) fn moved_to(self, state: DeploymentState) -> Self {
+        Self {
+            state,
+            coming_up: self.coming_up.filter(|_| state.was_never_ready()),
+            ..self
+        }
+    }
+
+    /// The same with all of its clocks stopped.
+    pub(crate) fn standing_still(self, now: Timestamp) -> Self {
+        Self {
+            state: self.state.standing_still(now),
+            coming_up: self.coming_up.map(|watch| watch.stopped(now)),
+            ..self
+        }
+    }
+
     /// Whether nothing was asked of it since its creation.
     pub(crate) fn is_as_created(&self) -> bool {
         self.generation == 1

@@ -17,6 +17,9 @@ pub struct Policy {
     pub progress_deadline: Duration,
     /// How long a route that had traffic goes on running once it is drained.
     pub drain_grace: Duration,
+    /// How long a first revision may take to come up before it is recorded as failed; the
+    /// progress deadline if None.
+    pub first_deadline: Option<Duration>,
 }
 
 /// The strategies, each with its settings.
@@ -105,6 +108,7 @@ impl Default for Policy {
             strategy: Strategy::BlueGreen(BlueGreen::default()),
             progress_deadline: Duration::from_secs(600),
             drain_grace: Duration::from_secs(5),
+            first_deadline: None,
         }
     }
 }
@@ -124,8 +128,16 @@ impl Policy {
         let mut errors = Vec::new();
         check_duration("progress_deadline", self.progress_deadline, &mut errors);
         check_duration("drain_grace", self.drain_grace, &mut errors);
+        if let Some(deadline) = self.first_deadline {
+            check_duration("first_deadline", deadline, &mut errors);
+        }
         self.strategy.rules().check(&mut errors);
         errors
+    }
+
+    /// How long a first revision may take to come up before it is recorded as failed.
+    pub fn first_deadline(&self) -> Duration {
+        self.first_deadline.unwrap_or(self.progress_deadline)
     }
 
     /// How long blue is retained after the switch. Zero with rolling.
@@ -186,11 +198,13 @@ mod tests {
             }),
             progress_deadline: MAX_DURATION + Duration::from_micros(1),
             drain_grace: MAX_DURATION,
+            first_deadline: Some(MAX_DURATION + Duration::from_micros(1)),
         };
         assert_eq!(
             policy.errors(),
             [
                 PolicyError::TooLong("progress_deadline"),
+                PolicyError::TooLong("first_deadline"),
                 PolicyError::NoRoomToRoll
             ]
         );

@@ -10,6 +10,15 @@ pub enum Reason {
         /// How many routes are ready.
         ready: u32,
     },
+    /// The first revision did not come up in time. It is tried on.
+    NeverCameUp {
+        /// The deadline.
+        deadline: Duration,
+        /// How many routes are ready.
+        ready: u32,
+        /// How many are wanted.
+        target: u32,
+    },
     /// Retained routes took the traffic back.
     TookBack {
         /// How many.
@@ -61,6 +70,16 @@ impl fmt::Display for Reason {
         match *self {
             Self::CameUp { ready: 1 } => f.write_str("1 route is ready"),
             Self::CameUp { ready } => write!(f, "{ready} routes are ready"),
+            Self::NeverCameUp {
+                deadline,
+                ready,
+                target,
+            } => write!(
+                f,
+                "did not come up within {}: {ready} of {target} routes {} ready; it is tried on",
+                Seconds(deadline),
+                if ready == 1 { "is" } else { "are" }
+            ),
             Self::TookBack { kept: 1 } => f.write_str("1 kept route took the traffic back"),
             Self::TookBack { kept } => write!(f, "{kept} kept routes took the traffic back"),
             Self::CameBack { ready: 1 } => f.write_str("1 route of the earlier revision is ready"),

@@ -58,6 +58,17 @@ impl RolloutEnd {
         }
     }
 
+    /// The first revision did not come up in time.
+    pub(crate) fn failed(observed: &Observed<'_>, revision: RevisionId) -> Self {
+        let activation = observed.deployment.current_activation;
+        Self {
+            revision,
+            outcome: RolloutOutcome::Failed,
+            is_way_back: false,
+            failure: first_failure(observed, revision, activation),
+        }
+    }
+
     /// The revision did not take the traffic.
     pub(crate) fn given_up(
         observed: &Observed<'_>,
@@ -68,16 +79,19 @@ impl RolloutEnd {
             revision: rollout.deploying,
             outcome,
             is_way_back: rollout.kind.is_back(),
-            failure: first_failure(observed, rollout),
+            failure: first_failure(observed, rollout.deploying, rollout.activation),
         }
     }
 }
 
-/// The route of a rollout that says why it does not get ready.
-fn first_failure(observed: &Observed<'_>, rollout: &Rollout) -> Option<RouteId> {
-    let trouble = observed.routes.iter().filter_map(|route| {
-        let is_green = route.revision == rollout.deploying && route.retained_at.is_none();
-        let rank = is_green.then(|| trouble_rank(route, rollout)).flatten()?;
+/// The route of a revision that says why it does not get ready.
+fn first_failure(
+    observed: &Observed<'_>,
+    revision: RevisionId,
+    activation: i64,
+) -> Option<RouteId> {
+    let trouble = observed.routes_of(revision).filter_map(|route| {
+        let rank = trouble_rank(route, activation)?;
         // The id decides between routes of one report, so that the answer is always the same.
         Some((rank, route.settled_at(), route.id))
     });
@@ -85,9 +99,9 @@ fn first_failure(observed: &Observed<'_>, rollout: &Rollout) -> Option<RouteId> 
 }
 
 /// The rank of what explains a failure; the best explanation has the lowest.
-fn trouble_rank(route: &ObservedRoute, rollout: &Rollout) -> Option<u8> {
+fn trouble_rank(route: &ObservedRoute, activation: i64) -> Option<u8> {
     match (
-        RouteClass::of(route, rollout.activation),
+        RouteClass::of(route, activation),
         route.status,
         route.health,
     ) {

@@ -53,10 +53,7 @@ impl Transition {
 
     /// Moves to `state`, which may be the present one.
     pub(crate) fn step(deployment: &ObservedDeployment, state: DeploymentState) -> Self {
-        Self::unchanged(&ObservedDeployment {
-            state,
-            ..*deployment
-        })
+        Self::unchanged(&deployment.moved_to(state))
     }
 
     /// Makes the deploying revision current.
@@ -149,6 +146,7 @@ impl Transition {
             current_activation: activation,
             generation: old.generation + 1,
             promoted_at: Some(observed.now),
+            coming_up: None,
             ..*old
         })
     }

@@ -85,6 +85,13 @@ pub(super) struct PolicyArgs {
     /// Open requests can finish in this time, and proxies stop sending new ones.
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     drain_grace: Option<Duration>,
+    /// How long the first version of a deployment may take to come up [default: as long
+    /// as --progress-deadline].
+    ///
+    /// After that the deployment is reported as failed: waits end, and an alert can fire.
+    /// Its replicas are started on, since there is no version to go back to.
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    first_deadline: Option<Duration>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -154,6 +161,7 @@ impl PolicyArgs {
         for (name, duration) in [
             ("progress_deadline", self.progress_deadline),
             ("drain_grace", self.drain_grace),
+            ("first_deadline", self.first_deadline),
         ] {
             let text = duration.map(duration::to_text);
             policy.extend(text.map(|text| (name.to_owned(), text.into())));

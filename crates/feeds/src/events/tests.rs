@@ -42,6 +42,7 @@ fn event(position: i64, project: &str) -> Arc<CommittedEvent> {
         phase_started_at: at,
         deadline_at: None,
         promoted_at: None,
+        coming_up: None,
         last_revision: 0,
         last_history: 1,
     };

@@ -35,6 +35,10 @@ pub(crate) fn parse_policy(
             wire.drain_grace.as_ref(),
             default.drain_grace,
         ),
+        first_deadline: wire.first_deadline.as_ref().map(|value| {
+            // It has a value, so that the default is not looked at.
+            field("policy.first_deadline", Some(value), Duration::ZERO)
+        }),
         strategy: match &wire.strategy {
             Some(Wire::BlueGreen(spec)) => Strategy::BlueGreen(parse_blue_green(spec, violations)),
             Some(Wire::RollingUpdate(spec)) => Strategy::Rolling(parse_rolling(spec, violations)),
@@ -63,6 +67,7 @@ pub(crate) fn policy(policy: &Policy) -> v1::DeploymentPolicy {
         }),
         progress_deadline: Some(duration(policy.progress_deadline)),
         drain_grace: Some(duration(policy.drain_grace)),
+        first_deadline: policy.first_deadline.map(duration),
     }
 }
 
@@ -240,6 +245,7 @@ mod tests {
             }),
             progress_deadline: Duration::from_secs(600),
             drain_grace: Duration::from_secs(5),
+            first_deadline: None,
         };
         assert_eq!(parsed(None), blue_green);
         let chosen = |strategy| v1::DeploymentPolicy {
@@ -269,6 +275,7 @@ mod tests {
                     scale_down_delay: Duration::from_secs(delay),
                     ..BlueGreen::default()
                 }),
+                first_deadline: max_replacements.map(|_| Duration::from_secs(delay)),
                 ..Policy::default()
             };
             assert_eq!(parsed(Some(&policy(&said))), said);

@@ -11,7 +11,7 @@ use viridian_strategy::{
     Availability, Lifecycle, RouteHealth, RouteStatus, RouteTraffic, SubStep, Timestamp,
 };
 
-use super::{BACKING_OFF, DEPLOYMENTS, OLDEST, OVERDUE, ROUTES};
+use super::{BACKING_OFF, DEPLOYMENTS, FIRST_FAILED, OLDEST, OVERDUE, ROUTES};
 
 /// A series: the name of a metric, and its labels.
 type Series = (&'static str, Vec<Label>);
@@ -47,6 +47,9 @@ fn values(census: &Census) -> HashMap<Series, f64> {
     }
     for (project, count) in &census.backing_off {
         *values.entry(backing_off(project)).or_default() += *count as f64;
+    }
+    for (project, count) in &census.first_failed {
+        *values.entry(first_failed(project)).or_default() += *count as f64;
     }
     for it in &census.routes {
         *values.entry(routes(it)).or_default() += it.count as f64;
@@ -85,6 +88,10 @@ fn backing_off(project: &str) -> Series {
     (BACKING_OFF, project_labels(project, []))
 }
 
+fn first_failed(project: &str) -> Series {
+    (FIRST_FAILED, project_labels(project, []))
+}
+
 fn routes(it: &RouteStateCounts) -> Series {
     let labels = [
         ("status", it.status.as_str()),
@@ -103,7 +110,7 @@ fn step(lifecycle: Lifecycle, sub_step: Option<SubStep>) -> Vec<Label> {
 
 /// The series of every state in which a deployment or a route can be.
 fn every_state() -> Vec<Series> {
-    let mut all = vec![backing_off("")];
+    let mut all = vec![backing_off(""), first_failed("")];
     for (lifecycle, sub_step) in LIFECYCLE_STEPS {
         for (paused, availability) in [false, true]
             .into_iter()
@@ -193,6 +200,7 @@ mod tests {
                 counted(Availability::Unavailable, 3),
             ],
             backing_off: vec![(String::new(), 1)],
+            first_failed: vec![(String::new(), 2)],
             routes: Vec::new(),
             at: Timestamp::from_micros(10_000_000),
         };
@@ -201,6 +209,7 @@ mod tests {
         assert_eq!(of(Availability::Available), 5.0);
         assert_eq!(of(Availability::Unavailable), 3.0);
         assert_eq!(values[&backing_off("")], 1.0);
+        assert_eq!(values[&first_failed("")], 2.0);
         assert_eq!(values[&(OLDEST, step(Lifecycle::Ready, None))], 6.0);
         assert_eq!(values[&(OVERDUE, step(Lifecycle::Ready, None))], 0.0);
     }
@@ -211,6 +220,6 @@ mod tests {
         let every = every_state();
         let distinct: HashSet<_> = every.iter().collect();
         assert_eq!(distinct.len(), every.len());
-        assert_eq!(every.len(), 1 + 6 * 2 * 5 + 5 * 4);
+        assert_eq!(every.len(), 2 + 6 * 2 * 5 + 5 * 4);
     }
 }

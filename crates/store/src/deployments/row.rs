@@ -11,7 +11,7 @@ use viridian_strategy::{
 
 use super::LockedDeployment;
 use crate::{
-    documents::RolloutDocument,
+    documents::{RolloutDocument, StopwatchDocument},
     error::StoreError,
     record::{Deployment, LastRollout, Metadata, OpenEntries, RevisionNumbers, Status, TableLine},
     schema::deployments,
@@ -80,6 +80,7 @@ pub(crate) struct MutableColumns {
     current_revision_number: Option<i64>,
     deploying_revision_number: Option<i64>,
     served: Json<ServedRevisions>,
+    coming_up: Option<Json<StopwatchDocument>>,
 }
 
 impl ImmutableColumns {
@@ -97,6 +98,7 @@ impl MutableColumns {
             last_history, status, availability, updated_at, phase_started_at,
             deadline_at, promoted_at, last_activation, current_activation,
             last_rollout, current_revision_number, deploying_revision_number, served,
+            coming_up,
         } in deployments)
     }
 }
@@ -145,6 +147,7 @@ impl From<Deployment> for DeploymentRow {
                 current_revision_number: deployment.numbers.current,
                 deploying_revision_number: deployment.numbers.deploying,
                 served: Json(deployment.served),
+                coming_up: deployment.coming_up.map(|watch| Json(watch.into())),
             },
         }
     }
@@ -186,6 +189,7 @@ impl TryFrom<DeploymentRow> for Deployment {
             phase_started_at: moving.phase_started_at.0,
             deadline_at: moving.deadline_at.map(|Sql(at)| at),
             promoted_at: moving.promoted_at.map(|Sql(at)| at),
+            coming_up: moving.coming_up.map(|Json(watch)| watch.into()),
             last_revision: moving.last_revision,
             last_history: moving.last_history,
         })

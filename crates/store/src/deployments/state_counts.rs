@@ -115,10 +115,26 @@ impl StoreConnection {
                 .group_by(deployments::project)
                 .select((deployments::project, count_star()))
         )?;
-        Ok(match by {
-            CountBy::All => vec![(String::new(), counts.iter().map(|(_, count)| count).sum())],
-            CountBy::Project => counts,
-        })
+        Ok(grouped(counts, by))
+    }
+
+    /// Counts the deployments whose first revision is recorded as failed, and has not come up
+    /// since; by project if that is wanted.
+    pub(crate) async fn count_first_failed(
+        &mut self,
+        by: CountBy,
+    ) -> Result<Vec<(String, i64)>, StoreError> {
+        let counts: Vec<(String, i64)> = load!(
+            self,
+            deployments::table
+                .filter(deployments::lifecycle.eq(Sql(Lifecycle::Pending)))
+                .filter(deployments::current_revision_id.is_not_null())
+                // Its clock is gone, and it has never been READY.
+                .filter(deployments::coming_up.is_null())
+                .group_by(deployments::project)
+                .select((deployments::project, count_star()))
+        )?;
+        Ok(grouped(counts, by))
     }
 
     /// Counts the deployments that are due by a time.
@@ -127,6 +143,14 @@ impl StoreConnection {
             .filter(deployments::due_at.le(Sql(by)))
             .count()
             .get_result(c))?)
+    }
+}
+
+/// Counts of projects, as they are wanted.
+fn grouped(counts: Vec<(String, i64)>, by: CountBy) -> Vec<(String, i64)> {
+    match by {
+        CountBy::All => vec![(String::new(), counts.iter().map(|(_, count)| count).sum())],
+        CountBy::Project => counts,
     }
 }
 

@@ -8,7 +8,8 @@ use viridian_strategy::DeploymentId;
 
 use super::{
     Micros, availability::AvailabilityDocument, last_rollout::LastRolloutDocument, persisted,
-    policy::PolicyDocument, served::ServedDocument, state::StateDocument, status::StatusDocument,
+    policy::PolicyDocument, rollout::StopwatchDocument, served::ServedDocument,
+    state::StateDocument, status::StatusDocument,
 };
 use crate::record::{Deployment, Metadata, RevisionNumbers};
 
@@ -51,6 +52,8 @@ pub(crate) struct DeploymentDocument<'a> {
     deadline_at: Option<Micros>,
     #[serde(skip_serializing_if = "Option::is_none")]
     promoted_at: Option<Micros>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    coming_up: Option<StopwatchDocument>,
     #[serde(skip_serializing_if = "Option::is_none")]
     current_number: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -106,6 +109,7 @@ impl<'a> From<&'a Deployment> for DeploymentDocument<'a> {
             phase_started_at,
             deadline_at,
             promoted_at,
+            coming_up,
             last_revision,
             last_history,
         } = deployment;
@@ -134,6 +138,7 @@ impl<'a> From<&'a Deployment> for DeploymentDocument<'a> {
             phase_started_at: (*phase_started_at).into(),
             deadline_at: deadline_at.map(Into::into),
             promoted_at: promoted_at.map(Into::into),
+            coming_up: coming_up.map(Into::into),
             current_number: numbers.current,
             deploying_number: numbers.deploying,
             last_rollout: last_rollout.as_ref().map(Into::into),
@@ -174,6 +179,7 @@ impl From<DeploymentDocument<'_>> for Deployment {
             phase_started_at: document.phase_started_at.into(),
             deadline_at: document.deadline_at.map(Into::into),
             promoted_at: document.promoted_at.map(Into::into),
+            coming_up: document.coming_up.map(Into::into),
             last_revision: document.last_revision,
             last_history: document.last_history,
         }

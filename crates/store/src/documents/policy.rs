@@ -17,6 +17,9 @@ pub(crate) struct PolicyDocument {
     // serde writes a Duration as `secs` and `nanos`, which are names on disk as well.
     progress_deadline: Duration,
     drain_grace: Duration,
+    // Missing in policies of earlier programs, which means the progress deadline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    first_deadline: Option<Duration>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -72,6 +75,7 @@ impl From<&Policy> for PolicyDocument {
             strategy,
             progress_deadline,
             drain_grace,
+            first_deadline,
         } = policy;
         Self {
             strategy: match strategy {
@@ -83,6 +87,7 @@ impl From<&Policy> for PolicyDocument {
             },
             progress_deadline: *progress_deadline,
             drain_grace: *drain_grace,
+            first_deadline: *first_deadline,
         }
     }
 }
@@ -99,6 +104,7 @@ impl From<PolicyDocument> for Policy {
             },
             progress_deadline: document.progress_deadline,
             drain_grace: document.drain_grace,
+            first_deadline: document.first_deadline,
         }
     }
 }

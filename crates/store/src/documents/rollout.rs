@@ -40,7 +40,7 @@ pub(super) struct SteadyDocument {
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(super) struct StopwatchDocument {
+pub(crate) struct StopwatchDocument {
     spent: Duration,
     since: Option<Micros>,
 }
@@ -124,6 +124,11 @@ impl WayBackDocument {
 }
 
 impl Persisted for RolloutDocument {
+    type Written<'a> = &'a Self;
+    type Read = Self;
+}
+
+impl Persisted for StopwatchDocument {
     type Written<'a> = &'a Self;
     type Read = Self;
 }

@@ -66,6 +66,12 @@ FROM deployments AS d
 WHERE (d.lifecycle = 'DEPLOYING') <> (d.deploying_revision_id IS NOT NULL)
    OR (d.lifecycle = 'DEPLOYING') <> (d.sub_step IS NOT NULL);
 
+-- I3: only a deployment that was never READY waits for its first revision to come up
+SELECT d.id AS deployment, 'is ' || d.lifecycle || ', and waits for a first revision to come up' AS what
+FROM deployments AS d
+WHERE d.coming_up IS NOT NULL
+  AND (d.current_revision_id IS NULL OR d.lifecycle NOT IN ('PENDING', 'DEPLOYING'));
+
 -- I3: DEPLOYING is a later activation than that of the current revision
 SELECT d.id AS deployment,
        'is DEPLOYING by activation ' || d.last_activation || ', and its revision is current since activation '
@@ -230,7 +236,7 @@ GROUP BY d.id;
 -- I11: nothing stays past its deadline
 SELECT d.id AS deployment, 'is past its deadline, which was at ' || d.deadline_at AS what
 FROM deployments AS d
-WHERE d.lifecycle = 'DEPLOYING' AND NOT d.paused
+WHERE d.lifecycle IN ('PENDING', 'DEPLOYING') AND NOT d.paused
   AND d.deadline_at < clock_timestamp() - make_interval(secs => $1);
 
 -- I12: what a client was told of a deployment is there

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use viridian_strategy::{
     Availability, Blockers, DeploymentId, DeploymentState, ObservedDeployment, PastRollouts,
-    Policy, ReplicaCounts, RevisionId, ServedRevisions, Timestamp,
+    Policy, ReplicaCounts, RevisionId, ServedRevisions, Stopwatch, Timestamp,
 };
 
 use super::LastRollout;
@@ -62,6 +62,8 @@ pub struct Deployment {
     pub deadline_at: Option<Timestamp>,
     /// When a revision was last promoted.
     pub promoted_at: Option<Timestamp>,
+    /// Runs while the first revision comes up, until it is recorded as failed.
+    pub coming_up: Option<Stopwatch>,
     /// The number of its newest revision.
     pub last_revision: i64,
     /// The number of its newest history row.
@@ -151,6 +153,7 @@ impl Deployment {
             current_activation: self.current_activation,
             generation: self.generation,
             promoted_at: self.promoted_at,
+            coming_up: self.coming_up,
         }
     }
 
@@ -172,6 +175,7 @@ impl Deployment {
             current_activation,
             generation,
             promoted_at,
+            coming_up,
         } = decided;
         Self {
             state,
@@ -181,6 +185,7 @@ impl Deployment {
             current_activation,
             generation,
             promoted_at,
+            coming_up,
             ..self
         }
     }

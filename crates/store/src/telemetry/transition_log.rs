@@ -6,7 +6,8 @@ use std::time::Duration;
 use metrics::{counter, histogram};
 use tracing::Span;
 use viridian_strategy::{
-    Availability, DeploymentId, Lifecycle, RevisionId, SubStep, Transition, TransitionKind,
+    Availability, DeploymentId, Lifecycle, RevisionId, RolloutOutcome, SubStep, Transition,
+    TransitionKind,
 };
 
 use super::{
@@ -106,6 +107,15 @@ impl TransitionLog {
         new: &Deployment,
         transition: &Transition,
     ) -> Self {
+        if let (Some(watch), Some(ended)) = (old.coming_up, transition.ended)
+            && ended.outcome == RolloutOutcome::Failed
+        {
+            self.rollout = Some(RolloutEnd {
+                outcome: "failed",
+                kind: None,
+                took: watch.stopped(new.updated_at).spent,
+            });
+        }
         let Some(rollout) = old.state.rollout() else {
             return self;
         };

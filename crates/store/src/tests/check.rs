@@ -133,6 +133,12 @@ const CASES: &[Case] = &[
     ),
     (
         DeploymentStage::Promoted,
+        "UPDATE deployments SET coming_up = '{\"spent\":{\"secs\":0,\"nanos\":0},\"since\":null}' \
+         WHERE id = $d",
+        &["I3"],
+    ),
+    (
+        DeploymentStage::Promoted,
         "UPDATE routes SET activation = 3 WHERE deployment_id = $d",
         &["I8"],
     ),

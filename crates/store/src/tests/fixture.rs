@@ -83,6 +83,17 @@ impl Fixture {
 
     /// A READY deployment whose first revision has `n` ready routes.
     pub(super) async fn ready(&self, n: u32, policy: Policy) -> DeploymentId {
+        let id = self.created(n, policy).await;
+        self.bring_up(id, RouteHealth::Healthy).await;
+        assert!(matches!(
+            self.get(id).await.state,
+            DeploymentState::Ready { .. }
+        ));
+        id
+    }
+
+    /// A deployment whose first revision has yet to start.
+    pub(super) async fn created(&self, n: u32, policy: Policy) -> DeploymentId {
         let new = NewDeployment {
             project: "p".into(),
             name: format!("d-{}", Uuid::now_v7()),
@@ -110,13 +121,7 @@ impl Fixture {
             .next();
         let awaited = (n > 0).then_some(BlockerCode::RoutesNotReady);
         assert_eq!(first, awaited, "the first reply says what is awaited");
-        let id = created.deployment.id;
-        self.bring_up(id, RouteHealth::Healthy).await;
-        assert!(matches!(
-            self.get(id).await.state,
-            DeploymentState::Ready { .. }
-        ));
-        id
+        created.deployment.id
     }
 
     /// The same, with a second revision whose routes are ready: at the gate.

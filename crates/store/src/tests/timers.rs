@@ -7,7 +7,7 @@ use rstest::rstest;
 use rstest_reuse::apply;
 use viridian_strategy::{
     BlueGreen, DeploymentId, DeploymentState, GateAction, GateTimeout, Policy, RevisionId,
-    RouteHealth, RouteId, RouteStatus, Strategy, SubStep,
+    RolloutOutcome, RouteHealth, RouteId, RouteStatus, Strategy, SubStep,
 };
 
 use super::{
@@ -32,6 +32,7 @@ enum Timer {
     GateToPromote,
     GateToRollBack,
     ProgressDeadline,
+    FirstDeadline,
     ScaleDownDelay,
     BackOff,
 }
@@ -53,6 +54,7 @@ async fn rings_in_time(
         Timer::GateToPromote,
         Timer::GateToRollBack,
         Timer::ProgressDeadline,
+        Timer::FirstDeadline,
         Timer::ScaleDownDelay,
         Timer::BackOff
     )]
@@ -96,6 +98,7 @@ async fn a7_rings_in_its_span_though_the_clock_was_set_back(
         Timer::GateToPromote,
         Timer::GateToRollBack,
         Timer::ProgressDeadline,
+        Timer::FirstDeadline,
         Timer::ScaleDownDelay,
         Timer::BackOff
     )]
@@ -181,6 +184,19 @@ impl Timer {
                     green: Some(green),
                 }
             }
+            Self::FirstDeadline => {
+                let policy = Policy {
+                    first_deadline: Some(TIME),
+                    ..manual()
+                };
+                let id = fixture.created(2, policy).await;
+                fixture.settle().await;
+                Set {
+                    id,
+                    rings_in: TIME,
+                    green: None,
+                }
+            }
             Self::ScaleDownDelay => {
                 let spec = BlueGreen {
                     scale_down_delay: TIME,
@@ -238,6 +254,11 @@ impl Timer {
                     .is_some_and(|it| waits.contains(&it));
                 assert_ne!(back, waits, "{:?}", deployment.state);
                 back
+            }
+            Self::FirstDeadline => {
+                let last = deployment.last_rollout.map(|last| last.outcome);
+                assert!(matches!(deployment.state, DeploymentState::Pending { .. }));
+                last == Some(RolloutOutcome::Failed)
             }
             Self::ScaleDownDelay => {
                 let ending = fixture.routes_in(set.id, RouteStatus::Terminating).await;

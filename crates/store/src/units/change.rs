@@ -194,7 +194,8 @@ impl Locked {
         // Only clocks differ. With a new sequence, watchers would get an event that shows nothing
         // new.
         if !visible {
-            let same = look_at == due_at && new.state == old.state && !had_later_times;
+            let clocks = |it: &Deployment| (it.state, it.coming_up);
+            let same = look_at == due_at && clocks(&new) == clocks(&old) && !had_later_times;
             let row = (!same).then(|| RowWrite::Update(state(&new, listed, open_entries)));
             return WriteSet::unseen(new, row);
         }
@@ -292,9 +293,11 @@ fn project(
         kind,
         deployment: next,
         ref actions,
+        ended,
         ..
     } = outlook.transition;
-    let stays = kind == TransitionKind::Step && next.state.phase() == phase;
+    // The end of a rollout is for the next cycle to record, also where nothing else changes.
+    let stays = kind == TransitionKind::Step && next.state.phase() == phase && ended.is_none();
     // A cycle is due at once only if it would do something.
     let idle = stays && actions.is_empty();
     let look_at = if idle { outlook.wake_at } else { Some(now) };
@@ -303,6 +306,7 @@ fn project(
     if stays {
         // Its clocks as of now, so that the next cycle finds those that are shown.
         new.state = next.state;
+        new.coming_up = next.coming_up;
     }
     new.deadline_at = outlook.deadline;
     new.status = Status {
@@ -340,6 +344,7 @@ fn observably_equal(old: &Deployment, new: &Deployment) -> bool {
     revisions(&old.state) == revisions(&new.state)
         && Deployment {
             state: old.state,
+            coming_up: old.coming_up,
             status: Status {
                 // It moves only with something else that is seen. Records of earlier programs
                 // have none, and get it without an event.

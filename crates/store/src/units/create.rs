@@ -136,6 +136,7 @@ fn before_the_first_write(
         last_activation,
         current_activation,
         promoted_at,
+        coming_up,
         generation: _,
     } = transition.deployment;
     Deployment {
@@ -164,6 +165,7 @@ fn before_the_first_write(
         phase_started_at: now,
         deadline_at: None,
         promoted_at,
+        coming_up,
         last_revision: i64::from(new.initial_revision.is_some()),
         last_history: 0,
     }

@@ -82,14 +82,22 @@ impl Happening<'_> {
         entries
     }
 
-    /// A look that made no move: recorded if it did something with routes, or if it goes on
-    /// with a wait.
+    /// A look that made no move: recorded if it did something with routes, if it goes on with
+    /// a wait, or if a first revision failed by it.
     fn look(&self, waits: bool) -> Option<NewHistoryEntry> {
         let stays = self.new.state.phase();
         let entry = NewHistoryEntry {
             effects: self.effects,
             ..self.entry((stays, stays))
         };
+        if self.transition.ended.is_some() {
+            let last = self.new.last_rollout.as_ref();
+            return Some(NewHistoryEntry {
+                outcome: HistoryOutcome::Failed,
+                failure: last.map_or_else(String::new, |last| last.failure.clone()),
+                ..entry
+            });
+        }
         let acts = self.effects != RouteEffects::default();
         let goes_on = waits && entry.outcome == HistoryOutcome::Waiting;
         if !acts && !goes_on {

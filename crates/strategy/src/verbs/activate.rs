@@ -1,6 +1,6 @@
 use crate::{
     DeploymentState, Lifecycle, Observed, ObservedDeployment, ObservedRoute, RevisionId, Rollout,
-    RolloutEnd, RolloutKind, RolloutOutcome, RouteActions, RouteTraffic, ServedChange,
+    RolloutEnd, RolloutKind, RolloutOutcome, RouteActions, RouteTraffic, ServedChange, Stopwatch,
     TrafficSplit, Transition,
 };
 
@@ -106,6 +106,9 @@ pub(super) fn begin(
                 state
             },
             last_activation: activation,
+            // From here on the rollout has a deadline. After a roll-back the first revision
+            // goes on with the rest of its time.
+            coming_up: old.coming_up.map(|watch| watch.stopped(now)),
             ..*old
         })
     })
@@ -135,6 +138,8 @@ fn replace(observed: &Observed<'_>, revision: RevisionId, kind: RolloutKind) -> 
     let deployment = ObservedDeployment {
         last_activation: activation,
         current_activation: activation,
+        // For the first revision of one that was never READY: the next evaluation starts it.
+        coming_up: Some(Stopwatch::default()),
         ..*old
     };
     let replaced = old.state.current().filter(|_| !old.state.was_never_ready());

@@ -1,5 +1,6 @@
 use crate::{
-    DeploymentState, ObservedDeployment, RevisionId, RouteActions, RouteTraffic, Transition,
+    DeploymentState, ObservedDeployment, RevisionId, RouteActions, RouteTraffic, Stopwatch,
+    Transition,
 };
 
 /// Creates a deployment. Routes of a first revision are created ACTIVE at once:
@@ -19,6 +20,8 @@ pub fn create(revision: Option<RevisionId>, target_replicas: u32) -> Transition 
         // `requested` moves it to 1.
         generation: 0,
         promoted_at: None,
+        // Stopped: the first evaluation, which is due at once, starts it.
+        coming_up: revision.map(|_| Stopwatch::default()),
     };
     Transition {
         actions,

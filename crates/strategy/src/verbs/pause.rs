@@ -1,4 +1,4 @@
-use crate::{DeploymentState, Lifecycle, Observed, ObservedDeployment, Transition};
+use crate::{Lifecycle, Observed, ObservedDeployment, Transition};
 
 /// Why a pause or a resume is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,8 +15,8 @@ pub enum PauseRejection {
 ///
 /// A [`PauseRejection`] when nothing may change.
 pub fn pause(observed: &Observed<'_>) -> Result<Transition, PauseRejection> {
-    let state = observed.deployment.state.standing_still(observed.now);
-    set_paused(observed, true, state)
+    let deployment = observed.deployment.standing_still(observed.now);
+    set_paused(observed, true, deployment)
 }
 
 /// Resumes: the clocks go on from where they stopped.
@@ -25,14 +25,19 @@ pub fn pause(observed: &Observed<'_>) -> Result<Transition, PauseRejection> {
 ///
 /// A [`PauseRejection`] when nothing may change.
 pub fn resume(observed: &Observed<'_>) -> Result<Transition, PauseRejection> {
-    let state = observed.deployment.state.going_on(observed.now);
-    set_paused(observed, false, state)
+    let old = observed.deployment;
+    let deployment = ObservedDeployment {
+        // The clock of a first revision is started again by the next evaluation.
+        state: old.state.going_on(observed.now),
+        ..*old
+    };
+    set_paused(observed, false, deployment)
 }
 
 fn set_paused(
     observed: &Observed<'_>,
     paused: bool,
-    state: DeploymentState,
+    deployment: ObservedDeployment,
 ) -> Result<Transition, PauseRejection> {
     let old = observed.deployment;
     match old.state.lifecycle() {
@@ -42,9 +47,8 @@ fn set_paused(
         // A second pause must not count as a change: it would move the generation.
         _ if old.paused == paused => Err(PauseRejection::Already),
         _ => Ok(Transition::unchanged(&ObservedDeployment {
-            state,
             paused,
-            ..*old
+            ..deployment
         })
         .requested()),
     }

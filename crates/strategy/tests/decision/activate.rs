@@ -170,7 +170,7 @@ fn a_fix_can_be_shipped_over_a_version_that_never_came_up() {
     let mut case = pending(2, [blue(Terminated, Healthy).at(90).times(2)]);
     let fix = case.try_activate(GREEN, false).expect("it is PENDING");
     case.apply(&fix);
-    assert_eq!(case.says(), "PENDING green");
+    assert_eq!(case.says(), "PENDING green, wake 700");
     case.report_all(3..=4, Running, Healthy);
     assert_eq!(case.says(), "READY green");
 }

@@ -69,7 +69,7 @@ fn a8_neither_does_a_revision_that_comes_back() {
         case.settle();
     }
     case.report(case.routes.len(), Terminated, NotChecked);
-    assert_eq!(case.says(), "PENDING blue, create 1 blue ACTIVE");
+    assert_eq!(case.says(), "PENDING blue, create 1 blue ACTIVE, wake 700");
 
     let kept = other(Running, Healthy).retained(50);
     let failed = |created, failed| other(Terminated, Healthy).created(created).at(failed);

@@ -204,6 +204,7 @@ pub(crate) fn case(
             current_activation: BLUES,
             generation: 1,
             promoted_at: None,
+            coming_up: None,
         },
         routes: Vec::new(),
         policy: without_replacements(),

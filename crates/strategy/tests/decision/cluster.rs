@@ -97,6 +97,8 @@ const RUNS: u64 = 10_000;
 
 /// What runs of both strategies come across.
 const EXPECTED: &[(&str, &str)] = &[
+    ("first", "CameUp"),
+    ("first", "NeverCameUp"),
     ("superseded", "call"),
     ("over PENDING", "by the strategy"),
     ("over PENDING", "directly"),

@@ -31,6 +31,8 @@
 //! | gate timeouts | 1 | 2 | 1 | two | update of the policy, promote, pause, resume, abort |
 //! | replacements | 2 | 2 | 2 | two | |
 //! | replacements, unset | 1 to 2 | 2 | 2 | up | update of the target |
+//! | first deadline | 2 | 2 | 1 | two | promote, pause, resume, abort |
+//! | first deadline, targets | 0, 2 | 2 | 1 | two | update of the target, promote, abort |
 //! | retained | 2 | 3 | 1 | two | roll back, supersede, promote |
 //! | every target | 0 to 3 | 3 | 0 | up | update of the target, supersede, promote |
 //! | every health | 1 | 2 | 1 | all, evicts | all |
@@ -159,6 +161,25 @@ fn replacements_as_many_as_the_target() {
         health: [UP, UP],
         ..config("replacements, unset", [replaced(1, None)], [2, 1], &[])
     });
+}
+
+#[test]
+fn first_deadline() {
+    let policy = || {
+        blue_green(|policy, _| {
+            policy.progress_deadline = secs(1);
+            policy.first_deadline = Some(secs(2));
+        })
+    };
+    let verbs = &[CallKind::Promote, CallKind::Pause, CallKind::Abort];
+    holds(&config("first deadline", [policy()], [2], verbs));
+    let (targets, verbs) = ([2, 0], &[CallKind::Promote, CallKind::Abort]);
+    holds(&config(
+        "first deadline, targets",
+        [policy()],
+        targets,
+        verbs,
+    ));
 }
 
 #[test]

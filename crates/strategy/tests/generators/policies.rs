@@ -40,6 +40,7 @@ pub(crate) fn random_policy(
             },
             progress_deadline: (ranges.progress_deadline)(rng),
             drain_grace: rng.setting(ranges.max_drain_grace),
+            first_deadline: rng.one_in(2).then(|| (ranges.progress_deadline)(rng)),
         };
         if policy.errors().is_empty() {
             return policy;

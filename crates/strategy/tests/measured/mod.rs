@@ -101,6 +101,7 @@ impl MeasuredCase {
                 current_activation: 1,
                 generation: 1,
                 promoted_at: None,
+                coming_up: None,
             },
             routes: vec![blue; target],
             policy: Policy::default(),

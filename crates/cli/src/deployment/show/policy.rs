@@ -23,6 +23,7 @@ pub(super) fn policy(policy: Option<&DeploymentPolicy>) -> String {
     };
     words.extend(time("progress deadline", policy.progress_deadline.as_ref()));
     words.extend(time("drain grace", policy.drain_grace.as_ref()));
+    words.extend(time("first deadline", policy.first_deadline.as_ref()));
     words.join(", ")
 }
 
@@ -99,12 +100,13 @@ mod tests {
             strategy: Some(Strategy::BlueGreen(spec)),
             progress_deadline: seconds(600),
             drain_grace: seconds(0),
+            first_deadline: seconds(900),
         };
         assert_eq!(
             policy(Some(&full)),
             "blue-green, automatic promotion, promote delay 30s, min ready 10s, \
              max replacements 2, scale-down delay 5m, roll back after 1h at the gate, \
-             progress deadline 10m"
+             progress deadline 10m, first deadline 15m"
         );
         let rolling = RollingUpdateSpec {
             max_surge: Some(IntOrPercent {

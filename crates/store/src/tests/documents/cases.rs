@@ -58,6 +58,7 @@ pub(super) fn policies() -> Cases<Policy> {
                 }),
                 progress_deadline: Duration::from_secs(120),
                 drain_grace: Duration::ZERO,
+                first_deadline: Some(Duration::from_secs(900)),
             },
         ),
         (
@@ -362,6 +363,13 @@ pub(super) fn deployments() -> Cases<Deployment> {
         ("unavailable", serving(Availability::Unavailable)),
         ("idle", serving(Availability::Idle)),
     ]);
+    cases.push((
+        "pending, its first revision comes up",
+        Deployment {
+            coming_up: Some(Stopwatch::started(at(5))),
+            ..in_state(DeploymentState::Pending { current })
+        },
+    ));
     // An event has its sequence for itself.
     for ((_, deployment), sequence) in cases.iter_mut().zip(7..) {
         deployment.sequence = sequence;
@@ -603,6 +611,7 @@ fn idle() -> Deployment {
         phase_started_at: at(5),
         deadline_at: None,
         promoted_at: None,
+        coming_up: None,
         last_revision: 2,
         last_history: 4,
     }

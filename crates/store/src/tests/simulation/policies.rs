@@ -67,6 +67,7 @@ impl PolicyChange {
                 strategy,
                 progress_deadline: self.progress_deadline.unwrap_or(old.progress_deadline),
                 drain_grace: self.drain_grace.unwrap_or(old.drain_grace),
+                first_deadline: old.first_deadline,
             },
             ..present.clone()
         })

@@ -1,8 +1,8 @@
 //! What must hold of every change, by a cycle or by a call.
 
 use viridian_strategy::{
-    DeploymentState, NewRoutes, ObservedRoute, Reason, RolloutKind, RolloutStep, RouteStatus,
-    RouteTraffic, Strategy, Transition, TransitionKind,
+    DeploymentState, NewRoutes, ObservedRoute, Reason, RolloutKind, RolloutOutcome, RolloutStep,
+    RouteStatus, RouteTraffic, Strategy, Transition, TransitionKind,
 };
 
 use super::{
@@ -34,6 +34,7 @@ impl AppliedTransition<'_> {
         self.stays_within_the_surge();
         self.waits_for_those_that_start();
         self.keeps_what_is_kept();
+        self.fails_once();
         match self.transition.kind {
             TransitionKind::Step => self.serves_all_once_ready(),
             TransitionKind::Promotion => self.promotes_all_that_is_ready(),
@@ -152,6 +153,27 @@ impl AppliedTransition<'_> {
             let asked = self.before.deployment.generation > 1;
             assert!(target > 0 || !asked, "proved by zero replicas");
         }
+    }
+
+    /// A first revision is recorded as failed once at most, and nothing else comes of it. Only
+    /// a deployment that was never READY waits for it.
+    fn fails_once(&self) {
+        let [before, after] = [self.before, self.after].map(|case| &case.deployment);
+        let place = FlatPhase::of(&after.state);
+        let ended = self.transition.ended.map(|end| end.outcome);
+        if ended == Some(RolloutOutcome::Failed) {
+            assert_eq!(self.by, Initiator::Cycle);
+            assert_eq!(place, FlatPhase::Pending);
+            assert!(before.coming_up.is_some(), "failed once more");
+            assert_eq!(after.coming_up, None, "will fail once more");
+            assert!(ready_and_active(self.after) < after.target_replicas);
+        }
+        let may_wait = place == FlatPhase::Pending && after.state.current().is_some()
+            || after.state.rollout().is_some_and(|it| it.from_pending);
+        assert!(
+            after.coming_up.is_none() || may_wait,
+            "{place:?} waits for a first revision"
+        );
     }
 
     /// Rolling: no old route goes while a new one starts.
@@ -297,6 +319,7 @@ pub(crate) fn snapshot_is_sound(case: &DecisionCase) {
 pub(crate) fn name_of(reason: Reason) -> &'static str {
     match reason {
         Reason::CameUp { .. } => "CameUp",
+        Reason::NeverCameUp { .. } => "NeverCameUp",
         Reason::TookBack { .. } => "TookBack",
         Reason::CameBack { .. } => "CameBack",
         Reason::GatesOpen { .. } => "GatesOpen",

@@ -47,6 +47,9 @@ impl RunCoverage {
             TransitionKind::InstantRollBack => self.count("roll-back", "instant"),
             TransitionKind::Step => {}
         }
+        if applied.before.deployment.coming_up.is_some() && applied.by == Initiator::Cycle {
+            self.count("first", cause);
+        }
         let was = FlatPhase::of(&applied.before.deployment.state);
         let place = FlatPhase::of(&applied.after.deployment.state);
         if was.is_deploying() && place == FlatPhase::Pending {

@@ -108,6 +108,7 @@ fn nothing_is_due_before(case: &DecisionCase, evaluation: &Evaluation) {
     }
     .evaluate();
     let same = then.transition.actions.is_empty()
+        && then.transition.ended.is_none()
         && FlatPhase::of(&then.transition.deployment.state) == FlatPhase::of(&deployment.state);
     assert!(
         same,
@@ -160,11 +161,13 @@ fn is_awaited(case: &DecisionCase, evaluation: &Evaluation) -> bool {
     }
 }
 
-/// An hour's pause from now on would move every clock of the rollout by an hour.
+/// An hour's pause from now on would move every clock of a rollout, and that of a first
+/// revision, by an hour.
 fn a_pause_stops_the_clocks(case: &DecisionCase, evaluation: &Evaluation) {
     let DecisionCase { deployment, .. } = case;
     let hour = secs(3600);
-    if deployment.paused || deployment.state.rollout().is_none() {
+    let has_clocks = deployment.state.rollout().is_some() || deployment.coming_up.is_some();
+    if deployment.paused || !has_clocks {
         return;
     }
     let mut resumed = case.clone();

@@ -1,14 +1,16 @@
 //! The model's own clocks: what the decision's stopwatches are judged by. They
 //! count ticks, and none of them counts during a pause.
 
-use viridian_strategy::{DeploymentState, Policy, RolloutStep, Strategy};
+use viridian_strategy::{
+    DeploymentState, Policy, RolloutOutcome, RolloutStep, Strategy, Transition,
+};
 
 use super::{
-    config::ModelConfig,
+    config::{AgeCaps, ModelConfig},
     state::{ModelAction, ModelState, is_ready},
 };
 
-/// The clocks of one rollout; all zero when there is none.
+/// The clocks of one rollout, all zero when there is none; and that of a first revision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct TickClocks {
     /// Since it came to the gate.
@@ -24,11 +26,85 @@ pub(super) struct TickClocks {
     pub(super) best: u8,
     /// Whether the last cycle saw all green ready, or none wanted, so that no deadline runs.
     pub(super) complete: bool,
+    pub(super) first: FirstClock,
+}
+
+/// The clock of a first revision; zero once it came up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct FirstClock {
+    /// Ticks in which it might have come up.
+    pub(super) ticks: u8,
+    /// Whether the last cycle waited for it.
+    pub(super) runs: bool,
+    /// Whether it was recorded as failed.
+    pub(super) failed: bool,
+}
+
+impl FirstClock {
+    /// What `action` made of it on the way from `before` to `after`.
+    fn after(
+        mut self,
+        before: &ModelState,
+        action: ModelAction,
+        transition: Option<&Transition>,
+        after: &ModelState,
+    ) -> Self {
+        let deployment = &after.deployment;
+        let from_pending = deployment.state.rollout().is_some_and(|it| it.from_pending);
+        let waits = |model: &ModelState| {
+            let state = model.deployment.state;
+            matches!(state, DeploymentState::Pending { current: Some(_) })
+        };
+        let pending = waits(after);
+        let replaced = deployment.current_activation != before.deployment.current_activation;
+        if !from_pending && !pending || replaced {
+            return Self::default();
+        }
+        match action {
+            ModelAction::Tick if self.runs => self.ticks = self.ticks.saturating_add(1),
+            ModelAction::Evaluate if !deployment.paused => {
+                self.runs = waits(before) && deployment.target_replicas > 0;
+            }
+            ModelAction::Pause => self.runs = false,
+            _ => {}
+        }
+        let ended = transition.and_then(|it| it.ended).map(|end| end.outcome);
+        self.failed |= ended == Some(RolloutOutcome::Failed);
+        Self {
+            runs: self.runs && pending,
+            ..self
+        }
+        .capped(u8::MAX)
+    }
+
+    /// The same, not above what it is compared with. Once it failed nothing is.
+    fn capped(self, limit: u8) -> Self {
+        let matters = limit > 0 && !self.failed;
+        Self {
+            ticks: if matters { self.ticks.min(limit) } else { 0 },
+            runs: self.runs && matters,
+            ..self
+        }
+    }
 }
 
 impl TickClocks {
     /// What `action` made of them on the way from `before` to `after`.
     pub(super) fn after(
+        self,
+        before: &ModelState,
+        action: ModelAction,
+        transition: Option<&Transition>,
+        after: &ModelState,
+        config: &ModelConfig,
+    ) -> Self {
+        Self {
+            first: self.first.after(before, action, transition, after),
+            ..self.of_rollout(before, action, after, config)
+        }
+    }
+
+    fn of_rollout(
         mut self,
         before: &ModelState,
         action: ModelAction,
@@ -55,12 +131,13 @@ impl TickClocks {
     }
 
     /// The same, none above what anything is compared with.
-    pub(super) fn capped(self, gate: u8, progress: u8, resumed: u8) -> Self {
+    pub(super) fn capped(self, caps: &AgeCaps) -> Self {
         Self {
-            gate: self.gate.min(gate),
-            progress: self.progress.min(progress),
-            stalled: self.stalled.min(progress),
-            resumed: self.resumed.min(resumed),
+            gate: self.gate.min(caps.gate),
+            progress: self.progress.min(caps.progress),
+            stalled: self.stalled.min(caps.progress),
+            resumed: self.resumed.min(caps.held),
+            first: self.first.capped(caps.first),
             ..self
         }
     }

@@ -18,6 +18,13 @@ impl ModelState {
         let policy = u8::try_from(self.policy).expect("few policies");
         let paused = u8::from(deployment.paused);
         code.bytes.extend([target << 4 | policy << 1 | paused]);
+        match deployment.coming_up {
+            Some(watch) => code.watch(watch),
+            None => code.bytes.push(u8::MAX),
+        }
+        let first = self.clocks.first;
+        let flags = u8::from(first.runs) << 1 | u8::from(first.failed);
+        code.bytes.push(first.ticks << 2 | flags);
         code.state(&deployment.state);
         for member in &self.members {
             code.member(member);

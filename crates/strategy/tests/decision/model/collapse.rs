@@ -34,11 +34,17 @@ impl ModelState {
         }
         let resumed = self.was_resumed_meanwhile(config);
         self.collapse_settled(config, &caps);
+        let clocks = self.clocks.capped(&caps);
         self.clocks = if self.is_deploying() {
-            self.clocks.capped(caps.gate, caps.progress, caps.held)
+            clocks
         } else {
-            TickClocks::default()
+            TickClocks {
+                first: clocks.first,
+                ..TickClocks::default()
+            }
         };
+        let first = self.deployment.coming_up;
+        self.deployment.coming_up = first.map(|watch| capped(watch, caps.first, self.now));
         self.collapse_rollout(config, resumed, &caps);
     }
 

@@ -65,12 +65,14 @@ pub(super) struct AgeCaps {
     pub(super) held: u8,
     pub(super) back_off: u8,
     pub(super) retained: u8,
+    pub(super) first: u8,
 }
 
 /// Blue-green without any wait, and without replacements.
 pub(super) fn blue_green(change: impl FnOnce(&mut Policy, &mut BlueGreen)) -> Policy {
     let mut policy = Policy {
         progress_deadline: MAX_DURATION,
+        first_deadline: Some(MAX_DURATION),
         ..Policy::default()
     };
     let mut spec = BlueGreen {
@@ -89,6 +91,7 @@ pub(super) fn rolling(surge: IntOrPercent, unavailable: IntOrPercent, deadline: 
             max_unavailable: unavailable,
         }),
         progress_deadline: secs(deadline),
+        first_deadline: Some(MAX_DURATION),
         ..Policy::default()
     }
 }
@@ -114,6 +117,7 @@ impl ModelConfig {
             values.max().unwrap_or(0)
         };
         let deadlines = self.policies.iter().map(|one| ticks(one.progress_deadline));
+        let firsts = self.policies.iter().map(|one| ticks(one.first_deadline()));
         let doublings = self.failures.checked_sub(2);
         AgeCaps {
             gate: most(&|_, spec| spec.gate_timeout.map_or(secs(0), |gate| gate.duration)),
@@ -125,6 +129,7 @@ impl ModelConfig {
             held: most(&|_, spec| spec.promote_delay.max(spec.min_ready)),
             back_off: doublings.map_or(0, |doublings| 1 << doublings),
             retained: most(&|_, spec| spec.scale_down_delay),
+            first: firsts.max().unwrap_or(0),
         }
     }
 

@@ -137,7 +137,8 @@ impl ModelState {
         if !after.is_ending() {
             after.end_the_forgotten();
         }
-        after.clocks = self.clocks.after(self, action, &after, config);
+        let clocks = self.clocks;
+        after.clocks = clocks.after(self, action, transition.as_ref(), &after, config);
         Some(ModelStep {
             action,
             evaluation,

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use viridian_strategy::{
-    BlueGreen, DeploymentState, Evaluation, GateAction, Policy, Reason, RolloutKind, RolloutStep,
-    Strategy, TransitionKind,
+    BlueGreen, DeploymentState, Evaluation, GateAction, Policy, Reason, RolloutKind,
+    RolloutOutcome, RolloutStep, Strategy, TransitionKind,
 };
 
 use super::{
@@ -25,6 +25,7 @@ pub(super) fn check(before: &ModelState, step: &ModelStep, policy: &Policy) -> R
             "min_ready is not over",
         )?;
     }
+    first_deadline(before, step, policy)?;
     if step.action == ModelAction::Promote || before.deployment.paused {
         return Ok(());
     }
@@ -42,6 +43,31 @@ pub(super) fn check(before: &ModelState, step: &ModelStep, policy: &Policy) -> R
     }
     deadline_waits(before, evaluation, policy)?;
     deadline_passes(before, step, evaluation, policy)
+}
+
+/// A first revision that has not come up is recorded as failed by the first cycle past its
+/// deadline, and by no other.
+fn first_deadline(before: &ModelState, step: &ModelStep, policy: &Policy) -> RuleResult {
+    let waits = |model: &ModelState| {
+        matches!(
+            model.deployment.state,
+            DeploymentState::Pending { current: Some(_) }
+        )
+    };
+    let first = before.clocks.first;
+    let due = step.action == ModelAction::Evaluate
+        && !before.deployment.paused
+        && before.deployment.target_replicas > 0
+        && waits(before)
+        && waits(&step.after)
+        && !first.failed
+        && secs(first.ticks.into()) >= policy.first_deadline();
+    let ended = step.transition.as_ref().and_then(|it| it.ended);
+    let failed = ended.is_some_and(|end| end.outcome == RolloutOutcome::Failed);
+    ensure(
+        failed == due,
+        "a first revision fails at another time than at its deadline",
+    )
 }
 
 /// Without replicas there is neither a gate nor a deadline, but the way back ends.

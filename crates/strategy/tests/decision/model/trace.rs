@@ -28,6 +28,7 @@ impl fmt::Display for ModelState {
             write!(f, " since {since} progress {}", spent(rollout.progress))?;
             write!(f, " steady {steady:?} {:?}", self.clocks)?;
         }
+        write!(f, " {:?}", self.clocks.first)?;
         self.routes()
             .try_for_each(|route| write!(f, "; {}", line(route, state, age)))
     }

@@ -73,11 +73,13 @@ fn title(deployment: &Deployment, now: Timestamp, width: usize) -> Line<'static>
     cut(Line::from(spans), width)
 }
 
-/// The deadline of the rollout. There is none during a pause.
+/// The deadline of the rollout, or of a first revision. There is none during a pause.
 fn deadline(deployment: &Deployment, now: Timestamp) -> Option<Line<'static>> {
     let at = deployment.deadline_time.as_ref()?;
-    let what = match deployment.sub_step() {
-        DeploymentSubStep::AwaitingPromotion => "the gate times out in ",
+    let what = match (deployment.lifecycle(), deployment.sub_step()) {
+        // It is tried on all the same.
+        (DeploymentLifecycle::Pending, _) => "counts as failed in ",
+        (_, DeploymentSubStep::AwaitingPromotion) => "the gate times out in ",
         _ => "rolls back without progress in ",
     };
     Some(Line::from(vec![
