@@ -161,8 +161,8 @@ pub(crate) fn key_values(rows: Vec<(&str, String)>, width: Option<usize>) -> Str
     columns(rows.into_iter().flat_map(row).collect())
 }
 
-/// Breaks a line at spaces. A word that is too long has a line of its own, cut in its
-/// middle.
+/// Breaks a line at spaces. A word that is too long has a line of its own as a whole: the
+/// name of a deployment in a command has to work when it is copied.
 fn wrap(line: &str, width: usize) -> Vec<String> {
     if measure_text_width(line) <= width {
         return vec![line.to_owned()];
@@ -182,11 +182,7 @@ fn wrap(line: &str, width: usize) -> Vec<String> {
             lines.push(word.to_owned());
         }
     }
-    let cut = |line: String| match measure_text_width(&line) > width {
-        true => elide::middle(&line, width),
-        false => line,
-    };
-    lines.into_iter().map(cut).collect()
+    lines
 }
 
 /// `1 deployment`, `2 deployments`.
@@ -353,6 +349,14 @@ mod tests {
         assert_eq!(
             key_values(rows, Some(34)),
             "Policy  blue-green, manual\n        promotion, min ready 5s"
+        );
+        let command = vec![(
+            "Next",
+            "viridian deployment get shop/a-very-long-name".to_owned(),
+        )];
+        assert_eq!(
+            key_values(command, Some(26)),
+            "Next  viridian deployment\n      get\n      shop/a-very-long-name"
         );
     }
 }

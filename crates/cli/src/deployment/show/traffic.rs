@@ -3,7 +3,10 @@
 use viridian_proto::v1::TrafficTable;
 
 use super::{OutputStyle, RevisionNames};
-use crate::table::{TableColumn, clean, counted, table};
+use crate::{
+    elide,
+    table::{TableColumn, clean, counted, table},
+};
 
 /// The endpoints that get requests, and the version of the table.
 pub(crate) fn traffic_table(
@@ -12,11 +15,15 @@ pub(crate) fn traffic_table(
     style: OutputStyle,
 ) -> String {
     let head = format!(
-        "epoch {}, revision {}, {}",
+        "epoch {}, {}, revision {}",
         traffic.epoch,
-        revisions.full(&traffic.revision_id),
         counted(traffic.endpoints.len() as u64, "endpoint"),
+        revisions.full(&traffic.revision_id),
     );
+    let head = match style.width {
+        Some(width) => elide::end(&head, width),
+        None => head,
+    };
     if traffic.endpoints.is_empty() {
         return format!("{head}\n{}", style.bad("no route serves"));
     }
@@ -59,13 +66,13 @@ mod tests {
         };
         assert_eq!(
             traffic_table(&table, &revisions, fixture::plain()),
-            "epoch 7, revision 1 (cart:1), rev-1, 1 endpoint\n\n\
+            "epoch 7, 1 endpoint, revision 1 (cart:1), rev-1\n\n\
              ADDRESS      SHARE  ROUTE\n10.0.0.1:80  100%   route-1"
         );
         table.endpoints.clear();
         assert_eq!(
             traffic_table(&table, &revisions, fixture::plain()),
-            "epoch 7, revision 1 (cart:1), rev-1, 0 endpoints\nno route serves"
+            "epoch 7, 0 endpoints, revision 1 (cart:1), rev-1\nno route serves"
         );
     }
 }
