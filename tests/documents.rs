@@ -45,7 +45,7 @@ macro_rules! documents {
 documents! {
     readme: "README.md" by on_postgres_too;
     api: "docs/api.md" by api_document::run;
-    cli: "docs/cli.md" by alone;
+    cli: "docs/cli.md" by with_a_server;
     operations: "docs/operations.md" by on_postgres;
     security: "docs/security.md" by with_credentials;
     storage: "docs/storage.md" by on_two_databases;
@@ -72,6 +72,12 @@ fn no_document_has_commands_that_nobody_runs() {
 /// A document that needs nothing that it does not say.
 async fn alone(document: &str) {
     follow(document, DocumentEnv::new(), "").await;
+}
+
+/// A server runs already.
+async fn with_a_server(document: &str) {
+    let before = "```sh stays\nviridian serve --database sqlite:viridian.db\n```\n";
+    follow(document, DocumentEnv::new(), before).await;
 }
 
 async fn on_postgres(document: &str) {
