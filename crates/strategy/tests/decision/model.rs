@@ -34,6 +34,8 @@
 //! | first deadline | 2 | 2 | 1 | two | promote, pause, resume, abort |
 //! | first deadline, targets | 0, 2 | 2 | 1 | two | update of the target, promote, abort |
 //! | retained | 2 | 3 | 1 | two | roll back, supersede, promote |
+//! | retained, targets | 0, 2 | 2 | 0 | two | update of the target, roll back, promote |
+//! | retained, either strategy | 2 | 2 | 0 | two | update of the policy, roll back, promote |
 //! | every target | 0 to 3 | 3 | 0 | up | update of the target, supersede, promote |
 //! | every health | 1 | 2 | 1 | all, evicts | all |
 //! | rolling 1 / 0 | 3 | 2 | 1 | two | abort, delete |
@@ -188,6 +190,26 @@ fn retained() {
     holds(&ModelConfig {
         revisions: 3,
         ..config("retained", [retaining(1)], [2], verbs)
+    });
+}
+
+#[test]
+fn retained_at_every_target() {
+    let verbs = &[CallKind::RollBack, CallKind::Promote];
+    holds(&ModelConfig {
+        failures: 0,
+        ..config("retained, targets", [retaining(1)], [2, 0], verbs)
+    });
+}
+
+/// What blue-green retained may be there when the way back is a rolling one.
+#[test]
+fn retained_with_either_strategy() {
+    let policies = [retaining(1), rolling(Count(1), Count(0), 1)];
+    let verbs = &[CallKind::RollBack, CallKind::Promote];
+    holds(&ModelConfig {
+        failures: 0,
+        ..config("retained, either strategy", policies, [2], verbs)
     });
 }
 
