@@ -341,3 +341,33 @@ fn b2_a_second_roll_back_leads_further_back() {
     );
     assert_eq!(target(&case), Err(NoPrevious));
 }
+
+/// Without replicas a revision gives way without a promotion, and is the way back all the same;
+/// also where the rollout before was given up.
+#[test]
+fn b2_what_is_replaced_directly_is_a_way_back_too() {
+    let target = |case: &DecisionCase| verbs::roll_back_target(&case.deployment.state, &case.past);
+    let mut case = ready(0, []);
+    case.past.last = ended(Aborted, false);
+    assert_eq!(target(&case), Err(AlreadyRolledBack { left: GREEN }));
+    let replaced = case.try_activate(OTHER, false).expect("it is another");
+    case.apply(&replaced);
+    assert_eq!(
+        case.deployment.state,
+        DeploymentState::Ready { current: OTHER }
+    );
+    assert_eq!(target(&case), Ok(BLUE));
+    let back = case.try_roll_back(BLUE).expect("nothing is under way");
+    case.apply(&back);
+    assert_eq!(
+        case.deployment.state,
+        DeploymentState::Ready { current: BLUE }
+    );
+    assert_eq!(target(&case), Err(NoPrevious), "and not forward");
+
+    // What was never READY is nothing to go back to.
+    let mut case = pending(0, []);
+    let replaced = case.try_activate(OTHER, false).expect("it is another");
+    case.apply(&replaced);
+    assert_eq!(target(&case), Err(NoPrevious));
+}
