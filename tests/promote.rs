@@ -4,8 +4,8 @@ use rstest::rstest;
 use rstest_reuse::apply;
 use tonic::Code;
 use viridian_proto::v1::{
-    BlockerCode, BlueGreenSpec, DeploymentLifecycle, DeploymentSubStep, PromoteDeploymentRequest,
-    RouteHealthStatus, RouteStatus, RouteTrafficStatus,
+    BlockerCode, BlueGreenSpec, DeploymentLifecycle, DeploymentSubStep, IntOrPercent,
+    PromoteDeploymentRequest, RouteHealthStatus, RouteStatus, RouteTrafficStatus, int_or_percent,
 };
 
 use crate::{
@@ -225,4 +225,43 @@ async fn with_nothing_to_promote_it_is_refused(#[case] engine: Engine) {
         assert!(details.precondition_failure().is_some());
     }
     assert_eq!(env.get().await, before);
+}
+
+/// One of three stays unhealthy, which the policy allows.
+#[apply(both_engines)]
+#[tokio::test]
+async fn at_the_threshold_it_promotes_itself_and_the_rest_joins(#[case] engine: Engine) {
+    let env = TestEnv::start(engine).await;
+    let policy = blue_green(BlueGreenSpec {
+        auto_promote: true,
+        ready_threshold: Some(IntOrPercent {
+            value: Some(int_or_percent::Value::Count(2)),
+        }),
+        ..BlueGreenSpec::default()
+    });
+    env.serving(3, policy).await;
+    let healthy = RouteBehavior::Runs(RouteHealthStatus::Healthy);
+    let slow = RouteBehavior::Runs(RouteHealthStatus::Unhealthy);
+    env.scheduler.plan(2, [slow, healthy, healthy]);
+    env.deploy().await;
+    let promoted = env
+        .until("the promotion", |it| {
+            let unhealthy = it.blue.is_some_and(|blue| blue.unhealthy == 1);
+            it.lifecycle() == DeploymentLifecycle::Ready
+                && it.current_revision_number == 2
+                && unhealthy
+        })
+        .await;
+    let routes = env.routes_of(&promoted.current_revision_id).await;
+    let sick: Vec<_> = routes
+        .iter()
+        .filter(|it| it.health() == RouteHealthStatus::Unhealthy)
+        .cloned()
+        .collect();
+    assert_eq!((routes.len(), sick.len()), (3, 1));
+    env.api.see(&sick, RouteHealthStatus::Healthy).await;
+    env.until("all of them", |it| {
+        it.blue.is_some_and(|blue| blue.ready == 3) && it.blockers.is_empty()
+    })
+    .await;
 }

@@ -127,6 +127,7 @@ async fn updates_at_the_same_time_lose_nothing(#[case] engine: Engine) {
         "policy.blue_green.promote_delay",
         "policy.blue_green.min_ready",
         "policy.blue_green.max_replacements",
+        "policy.blue_green.ready_threshold",
         "policy.blue_green.scale_down_delay",
         "policy.blue_green.gate_timeout",
     ];

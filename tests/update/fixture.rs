@@ -43,6 +43,9 @@ pub(super) fn old_policy() -> DeploymentPolicy {
             promote_delay: seconds(1.0),
             min_ready: seconds(2.0),
             max_replacements: Some(3),
+            ready_threshold: Some(IntOrPercent {
+                value: Some(Value::Percent(90)),
+            }),
             scale_down_delay: seconds(4.0),
             gate_timeout: Some(GateTimeout {
                 duration: seconds(60.0),
@@ -71,6 +74,7 @@ pub(super) fn new_spec() -> BlueGreenSpec {
         promote_delay: seconds(9.0),
         min_ready: seconds(0.0),
         max_replacements: None,
+        ready_threshold: None,
         scale_down_delay: seconds(30.0),
         gate_timeout: None,
     }

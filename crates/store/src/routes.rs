@@ -109,15 +109,14 @@ pub(crate) fn insert_routes(new: Vec<Route>) -> Write {
     Write::insert("insert routes", "routes", columns)
 }
 
-/// Makes routes ACTIVE. Each must be ready and must not be ACTIVE yet.
+/// Makes routes ACTIVE. Each must be starting or running, and must not be ACTIVE yet.
 pub(crate) fn promote_routes(ids: &[RouteId]) -> Write {
-    // The decision saw the same under the lock. Here it is checked once more: no traffic goes to a
-    // route that is not ready.
+    // The decision saw the same under the lock. Here it is checked once more: a route that is
+    // ending gets no traffic. One that is not ready gets none either: the table leaves it out.
     Write::update("promote routes", "routes", keys(ids))
         .only_if(
             routes::status
-                .eq(Sql(RouteStatus::Running))
-                .and(routes::health.eq(Sql(RouteHealth::Healthy)))
+                .eq_any([RouteStatus::Provisioning, RouteStatus::Running].map(Sql))
                 .and(routes::traffic_status.eq(Sql(RouteTraffic::Inactive))),
         )
         .set_all((

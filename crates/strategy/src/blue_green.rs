@@ -8,7 +8,7 @@ use crate::{
     RouteStatus, RouteTraffic, Stopwatch, Timestamp, Transition,
     counts::RouteCounts,
     policy::check_duration,
-    replenish::{Replenish, drain_obsolete, trim},
+    replenish::{Replenish, create_after_back_off, drain_obsolete, trim},
     strategy::StrategyRules,
     verbs::PromoteRejection,
 };
@@ -30,6 +30,12 @@ impl StrategyRules for BlueGreen {
         }
         if self.max_replacements > Some(MAX_REPLICAS) {
             errors.push(PolicyError::CountTooLarge("blue_green.max_replacements"));
+        }
+        if let Some(threshold) = self.ready_threshold {
+            threshold.check("blue_green.ready_threshold", errors);
+            if threshold.is_zero() {
+                errors.push(PolicyError::ReadyThresholdZero);
+            }
         }
     }
 
@@ -114,12 +120,26 @@ enum GreenReadiness {
     Missing,
     /// Step 3: none is live, and some failed.
     AllFailed,
-    /// Steps 4 and 5: some are not ready, or have yet to start.
+    /// Steps 4 and 5: too few are ready.
     NotReady,
-    /// Step 6: all are ready, but not for long enough.
+    /// Step 6: enough are ready, but not for long enough.
     MinReady(Timestamp),
     /// Only a gate is closed. Holds the end of the promotion's delay.
     Ready(Timestamp),
+}
+
+impl BlueGreen {
+    /// How far the waits of green are that is ready for as long as the watch says.
+    fn time(&self, watch: Stopwatch, now: Timestamp) -> GreenReadiness {
+        // Both waits run side by side on one watch: the longer one counts.
+        let over = |time| watch.reaches(time).unwrap_or(now);
+        let min_ready = over(self.min_ready);
+        if now < min_ready {
+            GreenReadiness::MinReady(min_ready)
+        } else {
+            GreenReadiness::Ready(over(self.promote_delay))
+        }
+    }
 }
 
 /// What follows from the assessment.
@@ -141,24 +161,28 @@ impl GreenAssessment {
             .routes
             .iter()
             .filter(|route| route.revision == rollout.deploying && route.retained_at.is_none());
-        let (counts, surplus) = trim(green, rollout.activation, target);
+        let (counts, surplus) = trim(green.clone(), rollout.activation, target);
         // Failed green past the budget stay missing: the deadline decides on them.
         let budget = settings.replacement_budget(target);
         let spent = counts.failed.saturating_sub(budget);
         let missing = target.saturating_sub(counts.live()).saturating_sub(spent);
-        let all_ready = if target == 0 {
+        let least = settings.least_ready(target);
+        let enough_ready = if target == 0 {
             Err(GreenReadiness::NoReplicas)
+        } else if counts.ready >= least {
+            // What is missing or not ready above the threshold comes up after the switch.
+            counts
+                .settled_at_least(least, green, &surplus)
+                .ok_or(GreenReadiness::NotReady)
         } else if missing > 0 {
             Err(GreenReadiness::Missing)
         } else if counts.live() == 0 && counts.failed > 0 {
             Err(GreenReadiness::AllFailed)
-        } else if counts.ready < target {
-            Err(GreenReadiness::NotReady)
         } else {
-            counts.settled_at.ok_or(GreenReadiness::NotReady)
+            Err(GreenReadiness::NotReady)
         };
         let rollout = rollout.progressed(counts.ready, target, observed.now);
-        let (readiness, rollout) = match all_ready {
+        let (readiness, rollout) = match enough_ready {
             Err(GreenReadiness::NoReplicas) => (
                 GreenReadiness::NoReplicas,
                 rollout.without_replicas(observed.now),
@@ -166,15 +190,7 @@ impl GreenAssessment {
             Err(obstacle) => (obstacle, rollout.unsteady(observed.policy, observed.now)),
             Ok(settled_at) => {
                 let (rollout, watch) = rollout.steady(settled_at, observed.now);
-                // Both waits run side by side on one watch: the longer one counts.
-                let over = |time| watch.reaches(time).unwrap_or(observed.now);
-                let min_ready = over(settings.min_ready);
-                if observed.now < min_ready {
-                    (GreenReadiness::MinReady(min_ready), rollout)
-                } else {
-                    let delay = over(settings.promote_delay);
-                    (GreenReadiness::Ready(delay), rollout)
-                }
+                (settings.time(watch, observed.now), rollout)
             }
         };
         Self {
@@ -230,7 +246,7 @@ impl GreenAssessment {
                 }
                 NextMove::Wait(RolloutStep::Provisioning, None, deadline)
             }
-            // No deadline: all green are ready, and its clock stands still.
+            // No deadline: enough green are ready, and its clock stands still.
             GreenReadiness::MinReady(until) => NextMove::Wait(
                 RolloutStep::Provisioning,
                 Some(Blocker::MinReady { until }),
@@ -245,7 +261,7 @@ impl GreenAssessment {
                     return NextMove::Switch(Reason::GatesOpen { ready });
                 }
                 // The gate's clock runs here too: auto_promote may be turned off during the delay.
-                let gate = gate_clock(&self.rollout, observed.now);
+                let gate = self.rollout.gate_clock(observed.now);
                 let blocker = Blocker::PromoteDelay { until };
                 NextMove::Wait(RolloutStep::AwaitingPromotion { gate }, Some(blocker), None)
             }
@@ -254,7 +270,7 @@ impl GreenAssessment {
     }
 
     fn at_manual_gate(&self, timeout: Option<GateTimeout>, now: Timestamp) -> NextMove {
-        let gate = gate_clock(&self.rollout, now);
+        let gate = self.rollout.gate_clock(now);
         // From the gate's clock, not from a stored end: a new duration counts at once.
         let timeout = timeout.and_then(|timeout| Some((gate.reaches(timeout.duration)?, timeout)));
         if let Some((at, GateTimeout { duration, action })) = timeout
@@ -292,7 +308,13 @@ impl GreenAssessment {
         };
         let mut evaluation = Evaluation::waiting(observed, DeploymentState::Deploying(rollout));
         match blocker {
-            Some(blocker) => evaluation.wait_for(blocker),
+            Some(blocker) => {
+                evaluation.wait_for(blocker);
+                // Below the target the gate is not all that there is to say.
+                if self.counts.ready > 0 && self.counts.ready < self.target {
+                    self.explain(self.missing, &mut evaluation.blockers);
+                }
+            }
             None => self.explain(self.missing, &mut evaluation.blockers),
         }
         evaluation.deadline = deadline;
@@ -317,8 +339,9 @@ impl GreenAssessment {
         evaluation
     }
 
-    /// Step 8: exactly the ready green take the traffic, and every route that is
-    /// not green loses it.
+    /// Step 8: green takes the traffic, and every route that is not green loses it. Green that
+    /// is not ready yet, of which there is some only above the threshold, gets its share once
+    /// it is.
     fn promotion(&self, observed: &Observed<'_>) -> Transition {
         let retains = !observed.policy.scale_down_delay().is_zero();
         let mut actions = RouteActions::default();
@@ -329,7 +352,7 @@ impl GreenAssessment {
             if route.revision == self.rollout.deploying {
                 if surplus.binary_search(&route.id).is_ok() {
                     actions.drain.push(route.id);
-                } else if route.is_ready() {
+                } else {
                     actions.promote.push(route.id);
                 }
             } else if retains && route.status == RouteStatus::Running {
@@ -339,6 +362,15 @@ impl GreenAssessment {
                 actions.drain.push(route.id);
             }
         }
+        // Above the threshold: as READY would create it, at once.
+        let missing = self.target.saturating_sub(self.counts.live());
+        let Rollout {
+            deploying,
+            activation,
+            ..
+        } = self.rollout;
+        let (missing, _) = create_after_back_off(observed, deploying, activation, missing);
+        actions.create(deploying, activation, missing, RouteTraffic::Active);
         Transition::promotion(observed, &self.rollout, actions)
     }
 
@@ -387,12 +419,4 @@ fn roll_back(observed: &Observed<'_>, rollout: &Rollout) -> Transition {
     Replenish::to_target(observed, rollout.current).apply(rollout.current, &mut actions);
     drain_obsolete(observed, rollout.revisions(), &mut actions);
     Transition::roll_back(observed, rollout, actions)
-}
-
-/// The gate's clock; a new one if the gate has only now been reached.
-fn gate_clock(rollout: &Rollout, now: Timestamp) -> Stopwatch {
-    match rollout.step {
-        RolloutStep::AwaitingPromotion { gate } => gate.running(now),
-        RolloutStep::Provisioning | RolloutStep::RollingBack => Stopwatch::started(now),
-    }
 }

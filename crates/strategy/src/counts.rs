@@ -1,8 +1,8 @@
 //! Routes, classified and counted.
 
 use crate::{
-    Blocker, ObservedDeployment, ObservedRoute, RouteHealth, RouteStatus, RouteTraffic, Timestamp,
-    blocker::UnreadyRoutes,
+    Blocker, ObservedDeployment, ObservedRoute, RouteHealth, RouteId, RouteStatus, RouteTraffic,
+    Timestamp, blocker::UnreadyRoutes,
 };
 
 /// Routes of one revision, counted. A route that Viridian drained is counted
@@ -125,6 +125,24 @@ impl RouteCounts {
 
     pub(crate) fn live(&self) -> u32 {
         self.provisioning + self.ready + self.unready_count
+    }
+
+    /// Since when `least` of these ready routes have been ready: a later one starts no wait
+    /// again. None if they are fewer. `routes` are those that were counted, and `surplus`.
+    pub(crate) fn settled_at_least<'a>(
+        &self,
+        least: u32,
+        routes: impl Iterator<Item = &'a ObservedRoute>,
+        surplus: &[RouteId],
+    ) -> Option<Timestamp> {
+        // Nothing to order: that is nearly always so.
+        if self.ready <= least {
+            return self.settled_at.filter(|_| self.ready == least);
+        }
+        let ready = routes.filter(|route| route.is_ready() && !surplus.contains(&route.id));
+        let mut times: Vec<Timestamp> = ready.map(ObservedRoute::settled_at).collect();
+        let last = (least as usize).checked_sub(1)?;
+        (last < times.len()).then(|| *times.select_nth_unstable(last).1)
     }
 
     /// Names the routes that their scheduler takes away, if there are any.

@@ -43,6 +43,8 @@ pub struct BlueGreen {
     pub min_ready: Duration,
     /// How many failed green are replaced in one rollout; as many as the target if None.
     pub max_replacements: Option<u32>,
+    /// How many green must be ready to take the traffic; all if None.
+    pub ready_threshold: Option<IntOrPercent>,
     /// How long blue is retained after the switch.
     pub scale_down_delay: Duration,
     /// What happens without a promotion.
@@ -98,6 +100,8 @@ pub enum PolicyError {
     CountTooLarge(&'static str),
     /// The named percentage is above 100.
     PercentTooLarge(&'static str),
+    /// A `ready_threshold` of zero would switch to nothing.
+    ReadyThresholdZero,
     /// `max_surge` and `max_unavailable` are both zero: nothing could move.
     NoRoomToRoll,
 }
@@ -157,9 +161,34 @@ impl BlueGreen {
     pub fn replacement_budget(&self, target: u32) -> u32 {
         self.max_replacements.unwrap_or(target)
     }
+
+    /// How many of `target` green must be ready to take the traffic: at least 1, and a
+    /// percentage rounds up.
+    pub fn least_ready(&self, target: u32) -> u32 {
+        let least = match self.ready_threshold {
+            None => target,
+            Some(IntOrPercent::Count(count)) => count,
+            // At most 1,000 times 100.
+            Some(IntOrPercent::Percent(percent)) => (target * percent.min(100)).div_ceil(100),
+        };
+        least.max(1).min(target)
+    }
 }
 
 impl IntOrPercent {
+    /// Adds the rule that the named amount breaks.
+    pub(crate) fn check(self, name: &'static str, errors: &mut Vec<PolicyError>) {
+        match self {
+            Self::Count(count) if count > MAX_REPLICAS => {
+                errors.push(PolicyError::CountTooLarge(name));
+            }
+            Self::Percent(percent) if percent > 100 => {
+                errors.push(PolicyError::PercentTooLarge(name));
+            }
+            Self::Count(_) | Self::Percent(_) => {}
+        }
+    }
+
     pub(crate) fn is_zero(self) -> bool {
         matches!(self, Self::Count(0) | Self::Percent(0))
     }
@@ -187,6 +216,24 @@ mod tests {
             max_unavailable: IntOrPercent::Percent(10),
         };
         assert_eq!(spec.resolve(3), (0, 1));
+    }
+
+    #[test]
+    fn a_threshold_rounds_up_and_is_between_one_and_all() {
+        let least = |ready_threshold, target| {
+            let spec = BlueGreen {
+                ready_threshold,
+                ..BlueGreen::default()
+            };
+            spec.least_ready(target)
+        };
+        let (count, percent) = (IntOrPercent::Count, IntOrPercent::Percent);
+        assert_eq!(least(None, 3), 3);
+        assert_eq!([1, 3, 4].map(|it| least(Some(count(2)), it)), [1, 2, 2]);
+        assert_eq!([1, 3, 10].map(|it| least(Some(percent(50)), it)), [1, 2, 5]);
+        assert_eq!(least(Some(percent(1)), 10), 1);
+        assert_eq!(least(Some(percent(100)), 1_000), 1_000);
+        assert_eq!(least(Some(count(1)), 0), 0);
     }
 
     #[test]

@@ -2,9 +2,9 @@
 //! unavailability.
 
 use crate::{
-    Blocker, DeploymentState, Evaluation, IntOrPercent, MAX_REPLICAS, Observed, ObservedRoute,
-    PolicyError, Reason, RevisionId, RollingUpdate, Rollout, RolloutOutcome, RolloutStep,
-    RouteActions, RouteId, RouteTraffic, Timestamp, Transition,
+    Blocker, DeploymentState, Evaluation, IntOrPercent, Observed, ObservedRoute, PolicyError,
+    Reason, RevisionId, RollingUpdate, Rollout, RolloutOutcome, RolloutStep, RouteActions, RouteId,
+    RouteTraffic, Timestamp, Transition,
     counts::RouteCounts,
     exchange::expendable,
     pause::hold_side_by_side,
@@ -24,15 +24,7 @@ impl StrategyRules for RollingUpdate {
             ("rolling_update.max_unavailable", self.max_unavailable),
         ];
         for (name, value) in fields {
-            match value {
-                IntOrPercent::Count(count) if count > MAX_REPLICAS => {
-                    errors.push(PolicyError::CountTooLarge(name));
-                }
-                IntOrPercent::Percent(percent) if percent > 100 => {
-                    errors.push(PolicyError::PercentTooLarge(name));
-                }
-                IntOrPercent::Count(_) | IntOrPercent::Percent(_) => {}
-            }
+            value.check(name, errors);
         }
         if self.max_surge.is_zero() && self.max_unavailable.is_zero() {
             errors.push(PolicyError::NoRoomToRoll);

@@ -204,6 +204,14 @@ impl Rollout {
         }
     }
 
+    /// The gate's clock; a new one if the gate has only now been reached.
+    pub(crate) fn gate_clock(&self, now: Timestamp) -> Stopwatch {
+        match self.step {
+            RolloutStep::AwaitingPromotion { gate } => gate.running(now),
+            RolloutStep::Provisioning | RolloutStep::RollingBack => Stopwatch::started(now),
+        }
+    }
+
     /// The latest of its times.
     pub(crate) fn latest_time(&self) -> Timestamp {
         let gate = match self.step {

@@ -53,6 +53,13 @@ pub(super) struct PolicyArgs {
     /// replaces none.
     #[arg(long, value_name = "NUMBER")]
     max_replacements: Option<i32>,
+    /// Blue-green: how many new routes must be ready for a promotion, like 3 or 80%
+    /// [default: 100%].
+    ///
+    /// The others get traffic as soon as they are ready. Lower it where a few replicas
+    /// may be slow to start, and fewer can carry the load for a while.
+    #[arg(long, value_name = "AMOUNT")]
+    ready_threshold: Option<ReplicaAmount>,
     /// Blue-green: how long to wait for a manual promotion [default: for ever].
     ///
     /// After that --gate-action happens.
@@ -195,6 +202,7 @@ impl PolicyArgs {
             ("promote_delay", text(self.promote_delay)),
             ("min_ready", text(self.min_ready)),
             ("max_replacements", self.max_replacements.map(Value::from)),
+            ("ready_threshold", self.ready_threshold.map(Value::from)),
             ("scale_down_delay", text(self.scale_down_delay)),
             ("gate_timeout", timeout),
         ])

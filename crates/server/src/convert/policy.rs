@@ -96,6 +96,9 @@ fn parse_blue_green(wire: &v1::BlueGreenSpec, violations: &mut Violations) -> Bl
             let path = "policy.blue_green.max_replacements";
             violations.within(path, count, 0, MAX_REPLICAS)
         }),
+        ready_threshold: wire.ready_threshold.as_ref().map(|threshold| {
+            parse_int_or_percent("policy.blue_green.ready_threshold", threshold, violations)
+        }),
         gate_timeout: wire
             .gate_timeout
             .as_ref()
@@ -182,6 +185,10 @@ pub(crate) fn violation(error: &PolicyError) -> (String, &'static str) {
         }
         PolicyError::CountTooLarge(name) => (format!("policy.{name}"), "must be 0 to 1000"),
         PolicyError::PercentTooLarge(name) => (format!("policy.{name}"), "must be 0 to 100"),
+        PolicyError::ReadyThresholdZero => {
+            let path = "policy.blue_green.ready_threshold";
+            (path.to_owned(), "must be at least 1, or 1 percent")
+        }
         PolicyError::NoRoomToRoll => ("policy.rolling_update".to_owned(), NO_ROOM_TO_ROLL),
     }
 }
@@ -192,6 +199,7 @@ fn blue_green(spec: &BlueGreen) -> v1::BlueGreenSpec {
         promote_delay: Some(duration(spec.promote_delay)),
         min_ready: Some(duration(spec.min_ready)),
         max_replacements: spec.max_replacements.map(u32::cast_signed),
+        ready_threshold: spec.ready_threshold.map(int_or_percent),
         scale_down_delay: Some(duration(spec.scale_down_delay)),
         gate_timeout: spec.gate_timeout.map(|gate| v1::GateTimeout {
             duration: Some(duration(gate.duration)),
@@ -240,6 +248,7 @@ mod tests {
                 promote_delay: Duration::ZERO,
                 min_ready: Duration::ZERO,
                 max_replacements: None,
+                ready_threshold: None,
                 scale_down_delay: Duration::from_secs(30),
                 gate_timeout: None,
             }),
@@ -272,6 +281,7 @@ mod tests {
             let said = Policy {
                 strategy: Strategy::BlueGreen(BlueGreen {
                     max_replacements,
+                    ready_threshold: max_replacements.map(|count| IntOrPercent::Percent(count + 1)),
                     scale_down_delay: Duration::from_secs(delay),
                     ..BlueGreen::default()
                 }),

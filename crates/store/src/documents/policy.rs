@@ -38,6 +38,8 @@ struct BlueGreenDocument {
     // Earlier programs always wrote it: a policy of theirs keeps its 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     max_replacements: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ready_threshold: Option<IntOrPercentDocument>,
     #[serde(default, skip_serializing_if = "Duration::is_zero")]
     scale_down_delay: Duration,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -116,6 +118,7 @@ impl From<&BlueGreen> for BlueGreenDocument {
             promote_delay,
             min_ready,
             max_replacements,
+            ready_threshold,
             scale_down_delay,
             gate_timeout,
         } = spec;
@@ -124,6 +127,7 @@ impl From<&BlueGreen> for BlueGreenDocument {
             promote_delay: *promote_delay,
             min_ready: *min_ready,
             max_replacements: *max_replacements,
+            ready_threshold: ready_threshold.map(Into::into),
             scale_down_delay: *scale_down_delay,
             gate_timeout: gate_timeout.as_ref().map(|timeout| GateTimeoutDocument {
                 duration: timeout.duration,
@@ -140,6 +144,7 @@ impl From<BlueGreenDocument> for BlueGreen {
             promote_delay: document.promote_delay,
             min_ready: document.min_ready,
             max_replacements: document.max_replacements,
+            ready_threshold: document.ready_threshold.map(Into::into),
             scale_down_delay: document.scale_down_delay,
             gate_timeout: document.gate_timeout.map(|timeout| GateTimeout {
                 duration: timeout.duration,

@@ -11,12 +11,13 @@ use std::{
 use rstest::rstest;
 use rstest_reuse::apply;
 use viridian_strategy::{
-    BlockerCode, DeploymentState, Policy, RouteHealth, RouteStatus, RouteTraffic, Timestamp,
+    Availability, BlockerCode, DeploymentState, IntOrPercent, Policy, RouteHealth, RouteStatus,
+    RouteTraffic, SubStep, Timestamp,
     verbs::{self, PromoteRejection},
 };
 
 use super::{
-    fixture::{Engine, Fixture, call, colours, engines, manual},
+    fixture::{Engine, Fixture, blue_green, call, colours, engines, manual},
     invariants,
 };
 use crate::{
@@ -320,5 +321,42 @@ async fn blue_is_stopped_only_after_its_grace(#[case] engine: Engine) {
         .await
         .expect("they are read");
     assert!(assigned.open.is_empty() && assigned.next.is_none());
+    invariants::hold(&fixture).await;
+}
+
+/// The rest takes traffic with it, and is in the table once it is ready.
+#[apply(engines)]
+#[tokio::test(flavor = "multi_thread")]
+async fn at_the_threshold_the_rest_comes_up_after_the_switch(#[case] engine: Engine) {
+    let fixture = Fixture::new(engine).await;
+    let policy = blue_green(|spec| spec.ready_threshold = Some(IntOrPercent::Percent(50)));
+    let id = fixture.ready(3, policy).await;
+    let green = fixture.deploy(id).await;
+    let routes = fixture.routes_of(id, green).await;
+    fixture.status(&routes[..1], RouteStatus::Running).await;
+    fixture.health(&routes[..1], RouteHealth::Healthy).await;
+    fixture.settle().await;
+    let refused = fixture.db.complete_manual_promote(id, None, &call()).await;
+    refused.expect_err("one of three is too few");
+
+    fixture.status(&routes[1..2], RouteStatus::Running).await;
+    fixture.health(&routes[1..2], RouteHealth::Healthy).await;
+    fixture.settle().await;
+    assert_eq!(
+        fixture.get(id).await.state.sub_step(),
+        Some(SubStep::AwaitingPromotion)
+    );
+    let promoted = fixture.db.complete_manual_promote(id, None, &call()).await;
+    let promoted = promoted.expect("two of three are enough").deployment;
+    let blue = promoted.status.blue;
+    assert_eq!((blue.ready, blue.active_traffic), (2, 3));
+    assert_eq!(promoted.availability, Some(Availability::Degraded));
+    invariants::hold(&fixture).await;
+
+    fixture.bring_up(id, RouteHealth::Healthy).await;
+    let whole = fixture.get(id).await;
+    assert_eq!(whole.availability, Some(Availability::Available));
+    let current = fixture.routes_of(id, green).await;
+    assert_eq!(current.len(), 3, "none was created anew");
     invariants::hold(&fixture).await;
 }

@@ -30,6 +30,7 @@ mod policy;
 mod promote;
 mod properties;
 mod random;
+mod ready_threshold;
 mod reason;
 mod record;
 mod replacements;

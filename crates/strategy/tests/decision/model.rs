@@ -33,6 +33,7 @@
 //! | replacements, unset | 1 to 2 | 2 | 2 | up | update of the target |
 //! | first deadline | 2 | 2 | 1 | two | promote, pause, resume, abort |
 //! | first deadline, targets | 0, 2 | 2 | 1 | two | update of the target, promote, abort |
+//! | ready threshold | 2 | 2 | 1 | two | promote, abort |
 //! | retained | 2 | 3 | 1 | two | roll back, supersede, promote |
 //! | retained, targets | 0, 2 | 2 | 0 | two | update of the target, roll back, promote |
 //! | retained, either strategy | 2 | 2 | 0 | two | update of the policy, roll back, promote |
@@ -182,6 +183,18 @@ fn first_deadline() {
         targets,
         verbs,
     ));
+}
+
+#[test]
+fn ready_threshold() {
+    let policy = blue_green(|policy, spec| {
+        policy.progress_deadline = secs(1);
+        spec.auto_promote = true;
+        spec.promote_delay = secs(1);
+        spec.ready_threshold = Some(Count(1));
+    });
+    let verbs = &[CallKind::Promote, CallKind::Abort];
+    holds(&config("ready threshold", [policy], [2], verbs));
 }
 
 #[test]

@@ -110,6 +110,17 @@ fn counts_and_percents_are_bounded() {
         [PolicyError::PercentTooLarge(unavailable)]
     );
     assert_eq!(rolling(Count(0), Percent(0)), [PolicyError::NoRoomToRoll]);
+    let threshold = |amount| blue_green(|spec| spec.ready_threshold = Some(amount));
+    let path = "blue_green.ready_threshold";
+    assert_eq!(threshold(Count(MAX_REPLICAS)), []);
+    assert_eq!(threshold(Percent(1)), []);
+    assert_eq!(threshold(Count(0)), [PolicyError::ReadyThresholdZero]);
+    assert_eq!(threshold(Percent(0)), [PolicyError::ReadyThresholdZero]);
+    assert_eq!(threshold(Count(1_001)), [PolicyError::CountTooLarge(path)]);
+    assert_eq!(
+        threshold(Percent(101)),
+        [PolicyError::PercentTooLarge(path)]
+    );
     assert_eq!(
         blue_green(|spec| spec.max_replacements = Some(MAX_REPLICAS)),
         []

@@ -131,9 +131,11 @@ fn happen(case: &mut DecisionCase, event: RandomEvent) -> Result<(), TestCaseErr
             let ready = deploying_count(case, ObservedRoute::is_ready);
             let target = case.deployment.target_replicas;
             if case.do_promote().is_ok() {
-                prop_assert!(!case.deployment.paused && ready >= target);
+                let least = least_ready(&case.policy, target);
+                prop_assert!(!case.deployment.paused && ready >= least);
                 snapshot_is_sound(case)?;
-                prop_assert_eq!(ready_and_active(case), target, "I1: at a promotion");
+                let serving = ready_and_active(case);
+                prop_assert!((least..=target).contains(&serving), "I1: at a promotion");
             }
         }
         RandomEvent::Scale(target) => case.deployment.target_replicas = target,
@@ -233,11 +235,18 @@ fn takes_no_more_than_it_may(
     {
         return Ok(());
     }
-    let least = ready_and_active(before).min(target.saturating_sub(unavailable));
+    let least = if kind == TransitionKind::Promotion {
+        least_ready(&after.policy, target)
+    } else {
+        target
+    };
+    let least = ready_and_active(before).min(least.saturating_sub(unavailable));
     prop_assert!(ready_and_active(after) >= least, "I1: {evaluation:?}");
     match after.policy.strategy {
         PolicyStrategy::BlueGreen(_) if kind == TransitionKind::Promotion => {
-            prop_assert_eq!(ready_and_active(after), target, "I1: at a promotion");
+            let least = least_ready(&after.policy, target);
+            let serving = ready_and_active(after);
+            prop_assert!((least..=target).contains(&serving), "I1: at a promotion");
         }
         PolicyStrategy::BlueGreen(_) if kind == TransitionKind::RollBack => {
             let green = before.deployment.state.deploying();
@@ -320,6 +329,26 @@ pub(crate) fn ready_and_active(case: &DecisionCase) -> u32 {
 fn deploying_count(case: &DecisionCase, which: impl Fn(&ObservedRoute) -> bool) -> u32 {
     let deploying = case.deployment.state.deploying();
     case.count(|route| Some(route.revision) == deploying && which(route))
+}
+
+/// Whether fewer than all may take the traffic.
+pub(crate) fn has_threshold(policy: &Policy) -> bool {
+    matches!(&policy.strategy, PolicyStrategy::BlueGreen(spec) if spec.ready_threshold.is_some())
+}
+
+/// What the design says of the threshold, once more: all, with rolling too.
+pub(crate) fn least_ready(policy: &Policy, target: u32) -> u32 {
+    let PolicyStrategy::BlueGreen(spec) = policy.strategy else {
+        return target;
+    };
+    let least = match spec.ready_threshold {
+        None => target,
+        Some(IntOrPercent::Count(count)) => count,
+        Some(IntOrPercent::Percent(percent)) => {
+            (f64::from(target) * f64::from(percent) / 100.0).ceil() as u32
+        }
+    };
+    least.max(1).min(target)
 }
 
 /// What the design says of surge and unavailable, once more.

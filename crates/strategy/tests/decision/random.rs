@@ -74,6 +74,10 @@ prop_compose! {
         promote_delay in prop_oneof![Just(0), 0_u64..200],
         min_ready in prop_oneof![Just(0), 0_u64..200],
         max_replacements in option::of(0_u32..4),
+        ready_threshold in option::of(prop_oneof![
+            (1_u32..4).prop_map(IntOrPercent::Count),
+            (1_u32..=100).prop_map(IntOrPercent::Percent),
+        ]),
         scale_down_delay in prop_oneof![Just(0), 0_u64..300],
         gate_timeout in option::of((1_u64..300, prop_oneof![
             Just(GateAction::Hold),
@@ -86,6 +90,7 @@ prop_compose! {
             promote_delay: secs(promote_delay),
             min_ready: secs(min_ready),
             max_replacements,
+            ready_threshold,
             scale_down_delay: secs(scale_down_delay),
             gate_timeout: gate_timeout.map(|(duration, action)| GateTimeout {
                 duration: secs(duration),

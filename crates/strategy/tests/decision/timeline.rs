@@ -9,7 +9,10 @@ use viridian_strategy::{
     RouteId, RouteStatus, RouteTraffic, Timestamp, Transition, verbs,
 };
 
-use crate::case::{DecisionCase, at};
+use crate::{
+    case::{DecisionCase, at},
+    properties::has_threshold,
+};
 
 impl DecisionCase {
     pub(crate) fn count(&self, which: impl Fn(&ObservedRoute) -> bool) -> u32 {
@@ -169,7 +172,9 @@ impl DecisionCase {
     /// What the store's statements ask of the rows that they change.
     fn actions_fit(&self, actions: &RouteActions) {
         for route in self.those(&actions.promote) {
-            assert!(route.is_ready() && route.traffic == RouteTraffic::Inactive);
+            let comes_later = route.is_live() && has_threshold(&self.policy);
+            assert!(route.is_ready() || comes_later);
+            assert_eq!(route.traffic, RouteTraffic::Inactive);
         }
         for route in self.those(&actions.retain) {
             assert!(route.status == RouteStatus::Running && route.drained_at.is_none());

@@ -55,6 +55,7 @@ fn blue_green(rng: &mut Rng, ranges: &PolicyRanges) -> BlueGreen {
         promote_delay: rng.setting(ranges.max_promote_delay),
         min_ready: rng.setting(ranges.max_min_ready),
         max_replacements: (!rng.one_in(4)).then(|| rng.between_u32(0, 3)),
+        ready_threshold: rng.one_in(4).then(|| threshold(rng)),
         scale_down_delay: rng.setting(ranges.max_scale_down_delay),
         gate_timeout: rng.one_in(2).then(|| GateTimeout {
             duration: rng.seconds(first, last),
@@ -67,6 +68,14 @@ fn rolling(rng: &mut Rng) -> RollingUpdate {
     RollingUpdate {
         max_surge: amount(rng),
         max_unavailable: amount(rng),
+    }
+}
+
+fn threshold(rng: &mut Rng) -> IntOrPercent {
+    if rng.one_in(2) {
+        IntOrPercent::Count(rng.between_u32(1, 3))
+    } else {
+        IntOrPercent::Percent(rng.between_u32(1, 100))
     }
 }
 

@@ -40,6 +40,8 @@ fn blue_green(spec: &BlueGreenSpec) -> Vec<String> {
         spec.max_replacements
             .map(|count| format!("max replacements {count}")),
     );
+    let threshold = spec.ready_threshold.as_ref();
+    words.extend(threshold.map(|it| format!("ready threshold {}", amount(Some(it)))));
     words.extend(time("scale-down delay", spec.scale_down_delay.as_ref()));
     if let Some(timeout) = &spec.gate_timeout {
         let action = match timeout.action() {
@@ -93,6 +95,9 @@ mod tests {
             promote_delay: seconds(30),
             min_ready: seconds(10),
             max_replacements: Some(2),
+            ready_threshold: Some(IntOrPercent {
+                value: Some(Value::Percent(80)),
+            }),
             scale_down_delay: seconds(300),
             gate_timeout: Some(timeout),
         };
@@ -105,7 +110,7 @@ mod tests {
         assert_eq!(
             policy(Some(&full)),
             "blue-green, automatic promotion, promote delay 30s, min ready 10s, \
-             max replacements 2, scale-down delay 5m, roll back after 1h at the gate, \
+             max replacements 2, ready threshold 80%, scale-down delay 5m, roll back after 1h at the gate, \
              progress deadline 10m, first deadline 15m"
         );
         let rolling = RollingUpdateSpec {

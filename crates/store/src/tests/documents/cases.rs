@@ -50,6 +50,7 @@ pub(super) fn policies() -> Cases<Policy> {
                     promote_delay: Duration::from_secs(5),
                     min_ready: Duration::from_millis(1_500),
                     max_replacements: Some(3),
+                    ready_threshold: Some(IntOrPercent::Percent(80)),
                     scale_down_delay: Duration::from_secs(30),
                     gate_timeout: Some(GateTimeout {
                         duration: Duration::from_secs(3_600),

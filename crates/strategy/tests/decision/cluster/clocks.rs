@@ -12,7 +12,7 @@ use super::{
     checks::AppliedTransition,
     legal::{FlatPhase, Initiator},
 };
-use crate::case::DecisionCase;
+use crate::{case::DecisionCase, properties::least_ready};
 
 /// What the rollout has gone through, as far as one can see from outside.
 #[derive(Debug)]
@@ -165,7 +165,7 @@ impl ExpectedClocks {
             let steady = self.unpaused(since, case.now);
             let recovered = steady >= case.policy.progress_deadline;
             // What was steady before a pause is not sure to have been seen.
-            if recovered && !self.was_paused && !all_green_are_ready(case) {
+            if recovered && !self.was_paused && !enough_green_are_ready(case) {
                 self.since_progress = Duration::ZERO;
             }
         }
@@ -225,7 +225,7 @@ impl ExpectedClocks {
             return;
         }
         let is_steady = match case.policy.strategy {
-            Strategy::BlueGreen(_) => all_green_are_ready(case),
+            Strategy::BlueGreen(_) => enough_green_are_ready(case),
             Strategy::Rolling(_) => false,
         };
         self.steady_since = is_steady.then(|| settled_at(case));
@@ -280,7 +280,7 @@ impl ExpectedClocks {
         if none || matches!(case.policy.strategy, Strategy::Rolling(_)) {
             return;
         }
-        assert!(all_green_are_ready(case), "not all green are ready");
+        assert!(enough_green_are_ready(case), "too few green are ready");
         let waited = self.unpaused(settled_at(case), case.now);
         // Which of several above the target stay is not decided here.
         let surplus = green(case).count() > case.deployment.target_replicas as usize;
@@ -304,7 +304,7 @@ impl ExpectedClocks {
             return Some(false);
         }
         let all_failed = live == 0 && failed_green(case) > 0;
-        if case.deployment.paused || !is_deploying || !all_green_are_ready(case) || all_failed {
+        if case.deployment.paused || !is_deploying || !enough_green_are_ready(case) || all_failed {
             return Some(false);
         }
         let (min_ready, _) = waits(case);
@@ -339,21 +339,27 @@ pub(crate) fn failed_green(case: &DecisionCase) -> u32 {
     })
 }
 
-fn all_green_are_ready(case: &DecisionCase) -> bool {
-    let target = case.deployment.target_replicas as usize;
+/// As many green are ready as the threshold asks for: without one, all.
+fn enough_green_are_ready(case: &DecisionCase) -> bool {
+    let target = case.deployment.target_replicas;
+    let least = least_ready(&case.policy, target);
     let live = green(case).count();
     let provisioning = |route: &&ObservedRoute| route.status == RouteStatus::Provisioning;
     let ready = green(case).filter(|route| route.is_ready()).count();
-    ready >= target && (live > target || green(case).filter(provisioning).count() == 0)
+    let all_run = live > target as usize || green(case).filter(provisioning).count() == 0;
+    ready >= least as usize && (all_run || least < target)
 }
 
-/// The latest change of status or health among the green.
+/// Since when as many green have been ready as the threshold asks for: the latest change of
+/// status or health among the first of them.
 fn settled_at(case: &DecisionCase) -> Timestamp {
     let began = case.deployment.state.rollout().map(|rollout| rollout.since);
-    green(case)
-        .flat_map(|route| [Some(route.status_updated_at), route.health_updated_at])
-        .flatten()
-        .max()
+    let least = least_ready(&case.policy, case.deployment.target_replicas);
+    let ready = green(case).filter(|route| route.is_ready());
+    let mut times: Vec<Timestamp> = ready.map(ObservedRoute::settled_at).collect();
+    times.sort_unstable();
+    let last = (least as usize).min(times.len()).checked_sub(1);
+    last.map(|last| times[last])
         // A kept route was ready before the way back began: it waits from then on.
         .max(began)
         .unwrap_or_default()

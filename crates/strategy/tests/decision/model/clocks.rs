@@ -9,6 +9,7 @@ use super::{
     config::{AgeCaps, ModelConfig},
     state::{ModelAction, ModelState, is_ready},
 };
+use crate::properties::least_ready;
 
 /// The clocks of one rollout, all zero when there is none; and that of a first revision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -175,7 +176,8 @@ impl TickClocks {
             self.stalled = 0;
         }
         self.best = u8::try_from(best.max(ready.min(target))).expect("few routes");
-        let all_ready = ready >= target && matches!(policy.strategy, Strategy::BlueGreen(_));
+        let least = least_ready(policy, model.deployment.target_replicas) as usize;
+        let all_ready = ready >= least && matches!(policy.strategy, Strategy::BlueGreen(_));
         self.complete = all_ready || target == 0;
         if self.complete {
             self.stalled = 0;

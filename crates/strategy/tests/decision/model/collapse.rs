@@ -13,7 +13,10 @@ use super::{
     config::{AgeCaps, ModelConfig},
     state::{ModelRoute, ModelState, is_ready},
 };
-use crate::case::{at, secs};
+use crate::{
+    case::{at, secs},
+    properties::has_threshold,
+};
 
 const LONG_AGO: Timestamp = at(-1_000);
 
@@ -126,7 +129,9 @@ impl ModelState {
 
     /// Whether it can come to matter which of the ready green is younger.
     pub(super) fn orders_green(&self, config: &ModelConfig) -> bool {
-        self.waits(config) && config.targets.len() > 1
+        // Below a threshold it matters of each since when it is ready.
+        self.waits(config)
+            && (config.targets.len() > 1 || config.policies.iter().any(has_threshold))
     }
 
     /// What the creation of a route is compared with: failures of its own activation, and now,

@@ -11,7 +11,10 @@ use super::{
     state::{ModelAction, ModelState, ModelStep, is_ready},
     timing,
 };
-use crate::{bounds, properties::resolved};
+use crate::{
+    bounds,
+    properties::{has_threshold, least_ready, resolved},
+};
 
 /// What is broken, if something is.
 pub(super) type RuleResult = Result<(), String>;
@@ -23,7 +26,7 @@ pub(super) fn check(before: &ModelState, step: &ModelStep, config: &ModelConfig)
     records(before, step)?;
     snapshot(&step.after, config)?;
     if let Some(transition) = &step.transition {
-        fits(before, transition)?;
+        fits(before, transition, policy)?;
         keeps_serving(before, step, transition, policy)?;
         if step.action == ModelAction::Evaluate {
             let routes: Vec<ObservedRoute> = before.routes().copied().collect();
@@ -189,7 +192,7 @@ fn snapshot(model: &ModelState, config: &ModelConfig) -> RuleResult {
 }
 
 /// What the store's statements ask of the rows that they change.
-fn fits(before: &ModelState, transition: &Transition) -> RuleResult {
+fn fits(before: &ModelState, transition: &Transition, policy: &Policy) -> RuleResult {
     let actions = &transition.actions;
     let all = |ids: &[RouteId], fits: &dyn Fn(&ObservedRoute) -> bool| {
         ids.iter()
@@ -208,7 +211,8 @@ fn fits(before: &ModelState, transition: &Transition) -> RuleResult {
     ensure(named_once, "a route is named twice")?;
     ensure(
         all(&actions.promote, &|route| {
-            is_ready(route) && route.traffic == RouteTraffic::Inactive
+            let comes_later = route.is_live() && has_threshold(policy);
+            (is_ready(route) || comes_later) && route.traffic == RouteTraffic::Inactive
         }),
         "promotes a route that is not ready, or is ACTIVE",
     )?;
@@ -244,6 +248,11 @@ fn keeps_serving(
     };
     let was = before.count(ModelState::is_ready_and_active);
     let is = step.after.count(ModelState::is_ready_and_active);
+    let wanted = if transition.kind == TransitionKind::Promotion {
+        least_ready(policy, target)
+    } else {
+        target
+    };
     let activates = matches!(
         step.action,
         ModelAction::Activate(..) | ModelAction::RollBack(..)
@@ -254,7 +263,7 @@ fn keeps_serving(
     } else if replaces {
         replaces_nothing_good(before, &step.after)?;
     } else if step.action != ModelAction::Delete {
-        let least = was.min(target.saturating_sub(unavailable));
+        let least = was.min(wanted.saturating_sub(unavailable));
         ensure(is >= least, "I1: fewer are ready and ACTIVE than must be")?;
     }
     let rolls = matches!(policy.strategy, Strategy::Rolling(_)) && !replaces;
@@ -305,11 +314,16 @@ fn promotes_all(
     if let Strategy::Rolling(_) = policy.strategy {
         return ensure(is >= target, "I1: fewer than N serve at a promotion");
     }
-    ensure(is == target, "I1: not exactly N serve at a promotion")?;
-    let active = after.count(|route| route.traffic == RouteTraffic::Active);
+    let least = least_ready(policy, target);
     ensure(
-        active == target,
-        "ACTIVE without being ready at a promotion",
+        (least..=target).contains(&is),
+        "I1: fewer serve at a promotion than its threshold, or more than N",
+    )?;
+    let active = after.count(|route| route.traffic == RouteTraffic::Active);
+    let live = after.count(|route| Some(route.revision) == deploying && route.is_live());
+    ensure(
+        active == live && (least < target || active == target),
+        "ACTIVE without being ready at a promotion, or the other way round",
     )
 }
 
@@ -354,8 +368,8 @@ fn replaces_within_the_budget(
     else {
         return Ok(());
     };
-    // An activation begins anew.
-    if step.action != ModelAction::Evaluate {
+    // An activation begins anew, and once it is promoted what fails is replaced for ever.
+    if step.action != ModelAction::Evaluate || transition.kind == TransitionKind::Promotion {
         return Ok(());
     }
     let target = before.deployment.target_replicas;

@@ -10,9 +10,9 @@ use viridian_strategy::{
 
 use super::{
     rules::{RuleResult, ensure},
-    state::{ModelAction, ModelRoute, ModelState, ModelStep, is_ready},
+    state::{ModelAction, ModelState, ModelStep, is_ready},
 };
-use crate::case::secs;
+use crate::{case::secs, properties::least_ready};
 
 pub(super) fn check(before: &ModelState, step: &ModelStep, policy: &Policy) -> RuleResult {
     let promotes = step
@@ -21,7 +21,7 @@ pub(super) fn check(before: &ModelState, step: &ModelStep, policy: &Policy) -> R
         .is_some_and(|transition| transition.kind == TransitionKind::Promotion);
     if promotes && let Strategy::BlueGreen(spec) = &policy.strategy {
         ensure(
-            held_for(before, step, spec.min_ready),
+            held_for(before, step, policy, spec.min_ready),
             "min_ready is not over",
         )?;
     }
@@ -38,8 +38,8 @@ pub(super) fn check(before: &ModelState, step: &ModelStep, policy: &Policy) -> R
         return nothing_happens(before, evaluation);
     }
     if let Strategy::BlueGreen(spec) = &policy.strategy {
-        gates_stay_closed(before, step, evaluation, spec)?;
-        gates_open(before, evaluation, spec)?;
+        gates_stay_closed(before, step, evaluation, policy, spec)?;
+        gates_open(before, evaluation, policy, spec)?;
     }
     deadline_waits(before, evaluation, policy)?;
     deadline_passes(before, step, evaluation, policy)
@@ -82,27 +82,32 @@ fn nothing_happens(before: &ModelState, evaluation: &Evaluation) -> RuleResult {
     )
 }
 
-/// Whether every promoted route had been ready for that long.
-fn held_for(before: &ModelState, step: &ModelStep, time: Duration) -> bool {
+/// Whether as many promoted routes had been ready for that long as the policy asks for:
+/// without a threshold, all.
+fn held_for(before: &ModelState, step: &ModelStep, policy: &Policy, time: Duration) -> bool {
     let actions = step.transition.iter().map(|one| &one.actions);
-    let mut promoted = actions.flat_map(|actions| &actions.promote);
-    promoted.all(|id| {
-        let member = before.members.iter().find(|member| member.route.id == *id);
-        member.is_some_and(|member| secs(member.held.into()) >= time)
-    })
+    let promoted = actions.flat_map(|actions| &actions.promote);
+    let held = promoted.filter(|id| {
+        let mut members = before.members.iter();
+        let member = members.find(|member| member.route.id == **id);
+        member.is_some_and(|it| is_ready(&it.route) && secs(it.held.into()) >= time)
+    });
+    let least = least_ready(policy, before.deployment.target_replicas);
+    held.count() >= least as usize
 }
 
 fn gates_stay_closed(
     before: &ModelState,
     step: &ModelStep,
     evaluation: &Evaluation,
+    policy: &Policy,
     spec: &BlueGreen,
 ) -> RuleResult {
     match evaluation.transition.reason {
         Some(Reason::GatesOpen { .. }) => {
             ensure(spec.auto_promote, "promotes by itself, unasked")?;
             ensure(
-                held_for(before, step, spec.promote_delay),
+                held_for(before, step, policy, spec.promote_delay),
                 "promotes before the delay is over",
             )
         }
@@ -128,22 +133,25 @@ fn is_ungated(before: &ModelState) -> bool {
     rollout.is_some_and(|rollout| rollout.kind == RolloutKind::Back { gated: false })
 }
 
-/// With exactly N green, all ready for long enough, nothing but a closed gate
+/// With at most N green, as many ready for long enough as the policy asks for, nothing but a closed gate
 /// may hold it up.
-fn gates_open(before: &ModelState, evaluation: &Evaluation, spec: &BlueGreen) -> RuleResult {
+fn gates_open(
+    before: &ModelState,
+    evaluation: &Evaluation,
+    policy: &Policy,
+    spec: &BlueGreen,
+) -> RuleResult {
     let DeploymentState::Deploying(rollout) = before.deployment.state else {
         return Ok(());
     };
-    let green: Vec<&ModelRoute> = before.green().collect();
-    let complete = green.len() == before.deployment.target_replicas as usize
-        && green.iter().all(|member| is_ready(&member.route));
-    let held = green.iter().map(|member| member.held).min();
-    let held = secs(
-        held.map_or(before.clocks.resumed, |held| {
-            held.min(before.clocks.resumed)
-        })
-        .into(),
-    );
+    let target = before.deployment.target_replicas;
+    let ready = before.green().filter(|member| is_ready(&member.route));
+    let mut held: Vec<u8> = ready.map(|member| member.held).collect();
+    held.sort_unstable_by(|one, other| other.cmp(one));
+    let last = least_ready(policy, target) as usize - 1;
+    let complete = before.green().count() <= target as usize && held.len() > last;
+    let held = held.get(last).copied().unwrap_or(0);
+    let held = secs(held.min(before.clocks.resumed).into());
     if rollout.step == RolloutStep::RollingBack || !complete || held < spec.min_ready {
         return Ok(());
     }
@@ -197,7 +205,8 @@ fn deadline_passes(
         .count();
     let progress = ready > usize::from(before.clocks.best).min(target as usize);
     let over = secs(before.clocks.stalled.into()) >= policy.progress_deadline;
-    if progress || !over || ready >= target as usize {
+    let enough = ready >= least_ready(policy, target) as usize;
+    if progress || !over || enough {
         return Ok(());
     }
     let turned = match step.after.deployment.state {
