@@ -10,7 +10,7 @@ use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
 use viridian_store::{
     FailureBackoff, HealthReport, Metadata, NewDeployment, Projects, RequestContext, RevisionSpec,
-    StatusReport, Store,
+    RouteAddress, StatusReport, Store,
 };
 use viridian_strategy::{
     BlueGreen, DeploymentId, Policy, RouteHealth, RouteId, RouteStatus, Strategy,
@@ -104,13 +104,13 @@ impl Stage {
                 route,
                 status: RouteStatus::Running,
                 session_id: "s".into(),
-                address: "127.0.0.1:1".into(),
+                address: Some(RouteAddress::parse(&format!("{route}.test:80"))),
                 failure: String::new(),
             });
             let results = db.report_statuses(running.collect()).await;
             assert!(results.expect("they are taken").iter().all(Result::is_ok));
             let health = RouteHealth::Healthy;
-            let healthy = routes.iter().map(|&route| HealthReport { route, health });
+            let healthy = routes.iter().map(|&route| HealthReport::new(route, health));
             let results = db.report_health(healthy.collect()).await;
             assert!(results.expect("they are taken").iter().all(Result::is_ok));
         }

@@ -51,7 +51,6 @@ async fn what_an_agent_ran_that_was_killed_is_replaced(#[case] engine: Engine) {
         (table.endpoints.len() == 2 && replaced).then_some(())
     })
     .await;
-    // Where none is healthy yet a table has those that are not.
     api.until(REFERENCE, "READY", serves).await;
     let after = api.table(REFERENCE).await;
     assert_eq!(after.endpoints.len(), 2, "{after:?}");
@@ -72,6 +71,34 @@ async fn what_an_agent_ran_that_was_killed_is_replaced(#[case] engine: Engine) {
     none_is_left(&ids(&api.list_routes(REFERENCE).await)).await;
     let left = fs::read_dir(state.path().join("routes")).expect("a folder");
     assert_eq!(left.count(), 0, "the server knows of every end");
+}
+
+/// A path that is not there: why can be read where the route is listed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c3_a_failed_check_is_explained_where_routes_are_listed() {
+    let server = Server::start(Engine::Sqlite).await;
+    let api = server.api().await;
+    let state = tempfile::tempdir().expect("a temporary folder");
+    let agent = start(&server, state.path());
+    let mut spec = replica();
+    let check = spec.health_check.get_or_insert_default();
+    check.path = "/nope".to_owned();
+    let request = CreateDeploymentRequest {
+        initial_revision: Some(spec),
+        ..creation(1, manual())
+    };
+    api.create(request).await.expect("it can be created");
+    let explained = |it: &viridian_proto::v1::Deployment| {
+        let mut messages = it.blockers.iter().map(|blocker| &blocker.message);
+        messages.any(|message| message.ends_with("(GET /nope: 404)"))
+    };
+    api.until(REFERENCE, "the reason", explained).await;
+    let mut routes = viridian(&["deployment", "routes", REFERENCE]);
+    routes.args(["--server", &server.url()]);
+    let routes = finish(routes).await;
+    assert_eq!(routes.code, Some(0), "{routes:?}");
+    assert!(routes.stdout.contains("GET /nope: 404"), "{routes:?}");
+    end(agent).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -207,7 +207,7 @@ async fn report(api: &Api, routes: &[Route], status: RouteStatus) {
     let report = |route: &Route| RouteStatusReport {
         route_id: route.id.clone(),
         status: status.into(),
-        address: "127.0.0.1:1".to_owned(),
+        address: format!("{}.test:80", route.id),
         ..RouteStatusReport::default()
     };
     let results = api.report(routes.iter().map(report).collect()).await;

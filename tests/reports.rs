@@ -123,6 +123,124 @@ async fn malformed_reports_are_refused_with_their_places(#[case] engine: Engine)
     assert_eq!(env.routes().await, routes);
 }
 
+#[apply(both_engines)]
+#[tokio::test]
+async fn a1_an_address_that_is_none_spoils_its_own_report_only(#[case] engine: Engine) {
+    let env = pending(engine).await;
+    let routes = env.routes().await;
+    let at = |route: &Route, address: &str| RouteStatusReport {
+        address: address.to_owned(),
+        ..running(&route.id)
+    };
+    for address in [
+        "::1:8080",
+        "http://h:1",
+        "host:99999",
+        ":80",
+        "h:80\n",
+        "\0",
+        "0.0.0.0:1",
+    ] {
+        let batch = vec![at(&routes[0], address), at(&routes[1], "[::1]:8080")];
+        let results = env.api.report(batch).await.expect("a batch");
+        assert_eq!(applied(&results), [false, true], "{address:?}");
+        assert!(
+            results[0].error.contains("HOST:PORT") && !results[0].retry,
+            "{results:?}"
+        );
+    }
+    // What another one has is free once that has ended.
+    let taken = at(&routes[0], "[0:0:0:0:0:0:0:1]:8080");
+    let results = env.api.report(vec![taken.clone()]).await.expect("a batch");
+    assert_eq!(applied(&results), [false]);
+    assert!(
+        results[0].error.contains(&routes[1].id) && results[0].retry,
+        "{results:?}"
+    );
+    let mut ended = running(&routes[1].id);
+    ended.set_status(RouteStatus::Terminated);
+    let results = env.api.report(vec![ended, taken]).await.expect("a batch");
+    assert_eq!(applied(&results), [true, true]);
+    assert_eq!(find(&env, &routes[0].id).await.address, "[::1]:8080");
+}
+
+#[apply(both_engines)]
+#[tokio::test]
+async fn a6_an_observation_that_is_outdated_says_so(#[case] engine: Engine) {
+    let env = pending(engine).await;
+    let route = env.routes().await.remove(0);
+    let in_session = |session: &str| RouteStatusReport {
+        session_id: session.to_owned(),
+        ..running(&route.id)
+    };
+    let reported = env.api.report(vec![in_session("one")]).await;
+    assert_eq!(applied(&reported.expect("a batch")), [true]);
+    let at = |health, seconds, session: &str| RouteHealthReport {
+        observed_at: Some(prost_types::Timestamp { seconds, nanos: 0 }),
+        session_id: session.to_owned(),
+        ..seen(&route.id, health)
+    };
+    use RouteHealthStatus::{Healthy, NotChecked, Unhealthy};
+    let batch = vec![
+        at(Unhealthy, 1_764_504_010, "one"),
+        at(Healthy, 1_764_504_005, "one"),
+        at(Unhealthy, 1_764_504_004, ""),
+        at(Healthy, 1_764_504_020, "two"),
+    ];
+    let results = env.api.report_health(batch).await.expect("a batch");
+    assert_eq!(applied(&results), [true, false, true, false]);
+    assert!(
+        results[1].error.contains("2025-11-30T12:00:10"),
+        "{results:?}"
+    );
+    assert!(results[3].error.contains("session"), "{results:?}");
+    assert!(results.iter().all(|result| !result.retry), "{results:?}");
+    assert_eq!(find(&env, &route.id).await.health(), Unhealthy);
+
+    let reported = env.api.report(vec![in_session("two")]).await;
+    assert_eq!(applied(&reported.expect("a batch")), [true]);
+    assert_eq!(find(&env, &route.id).await.health(), NotChecked);
+    let results = env
+        .api
+        .report_health(vec![at(Healthy, 1_764_504_020, "two")])
+        .await;
+    assert_eq!(applied(&results.expect("a batch")), [true]);
+}
+
+/// A detail is cut between two characters, and NUL is none.
+#[apply(both_engines)]
+#[tokio::test]
+async fn c3_a_detail_is_bounded_and_shown(#[case] engine: Engine) {
+    let env = pending(engine).await;
+    let route = env.routes().await.remove(0);
+    let reported = env.api.report(vec![running(&route.id)]).await;
+    assert_eq!(applied(&reported.expect("a batch")), [true]);
+    let says = |detail: String| RouteHealthReport {
+        detail,
+        ..seen(&route.id, RouteHealthStatus::Unhealthy)
+    };
+    let long = format!("a{}", "\u{fc}".repeat(600));
+    for (detail, kept) in [
+        ("GET /nope: 404".to_owned(), "GET /nope: 404".to_owned()),
+        ("a\0b".to_owned(), "a\u{fffd}b".to_owned()),
+        (long.clone(), long[..1_023].to_owned()),
+    ] {
+        let results = env.api.report_health(vec![says(detail)]).await;
+        assert_eq!(applied(&results.expect("a batch")), [true]);
+        assert_eq!(find(&env, &route.id).await.health_detail, kept);
+    }
+    let results = env
+        .api
+        .report_health(vec![says("GET /nope: 404".to_owned())])
+        .await;
+    assert_eq!(applied(&results.expect("a batch")), [true]);
+    let blockers = env.get().await.blockers;
+    assert!(
+        blockers[0].message.ends_with("(GET /nope: 404)"),
+        "{blockers:?}"
+    );
+}
+
 /// A scheduler that learns the address later says RUNNING once more.
 #[apply(both_engines)]
 #[tokio::test]
@@ -186,7 +304,7 @@ fn running(id: &str) -> RouteStatusReport {
     RouteStatusReport {
         route_id: id.to_owned(),
         status: RouteStatus::Running.into(),
-        address: "127.0.0.1:9000".to_owned(),
+        address: format!("{id}.test:9000"),
         ..RouteStatusReport::default()
     }
 }
@@ -195,7 +313,7 @@ fn seen(id: &str, health: RouteHealthStatus) -> RouteHealthReport {
     RouteHealthReport {
         route_id: id.to_owned(),
         health: health.into(),
-        observed_at: None,
+        ..RouteHealthReport::default()
     }
 }
 

@@ -155,6 +155,28 @@ async fn b6_what_serves_or_is_on_its_way_is_nothing_to_do() {
 }
 
 #[tokio::test]
+async fn b6_so_is_a_revision_by_its_number() {
+    let env = TestEnv::start(Engine::Sqlite).await;
+    let url = env.server.url();
+    let gate = env.at_gate(1, manual()).await;
+    let on_its_way = ["activate", REFERENCE, "--revision", "2"];
+    let run = succeeded(&url, &on_its_way).await;
+    assert!(run.starts_with("Nothing to do: "), "{run}");
+    let waits = deployment(&url, &[&on_its_way[..], &["--wait"]].concat()).await;
+    assert_eq!(waits.code, Some(3), "{waits:?}");
+    assert_eq!(env.get().await, gate);
+
+    let serves = ["activate", REFERENCE, "--revision", "1"];
+    let refused = deployment(&url, &serves).await;
+    assert_eq!(refused.code, Some(64 + 9), "{refused:?}");
+    let supersede = [&serves[..], &["--supersede", "--wait"]].concat();
+    let run = succeeded(&url, &supersede).await;
+    assert!(run.contains("the rollout was given up"), "{run}");
+    let after = env.ready().await;
+    assert_eq!(after.current_revision_id, gate.current_revision_id);
+}
+
+#[tokio::test]
 async fn b6_superseding_takes_a_new_revision() {
     let env = TestEnv::start(Engine::Sqlite).await;
     let url = env.server.url();

@@ -220,7 +220,7 @@ impl ContractEnv {
         let run = |route: &viridian_proto::v1::Route| RouteStatusReport {
             route_id: route.id.clone(),
             status: RouteStatus::Running.into(),
-            address: "127.0.0.1:10001".to_owned(),
+            address: format!("{}.test:80", route.id),
             ..RouteStatusReport::default()
         };
         let results = env.api.report(routes.iter().map(run).collect()).await;

@@ -131,7 +131,7 @@ impl RandomAgent {
             let report = |id: &String| RouteHealthReport {
                 route_id: id.clone(),
                 health: RouteHealthStatus::Healthy.into(),
-                observed_at: None,
+                ..RouteHealthReport::default()
             };
             let results = api.report_health(healthy.iter().map(report).collect());
             let results = results.await?;
@@ -181,7 +181,7 @@ impl AgentState {
                 if self.starts(&route.id, &revision.id, &image) {
                     report.set_status(RouteStatus::Running);
                     report.session_id = format!("session-{}", route.id);
-                    report.address = "127.0.0.1:1".to_owned();
+                    report.address = format!("{}.test:80", route.id);
                 } else {
                     report.set_status(RouteStatus::FailedToStart);
                     report.failure = "no such image".to_owned();

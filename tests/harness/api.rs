@@ -185,7 +185,7 @@ impl Api {
         let report = |route: &Route| RouteHealthReport {
             route_id: route.id.clone(),
             health: health.into(),
-            observed_at: None,
+            ..RouteHealthReport::default()
         };
         let results = self.report_health(routes.iter().map(report).collect());
         let results = results.await.expect("reports are taken");

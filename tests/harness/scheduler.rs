@@ -132,7 +132,7 @@ async fn carry_out(
             let seen = RouteHealthReport {
                 route_id: route.id,
                 health: health.into(),
-                observed_at: None,
+                ..RouteHealthReport::default()
             };
             api.report_health(vec![seen]).await.map(applied)
         }

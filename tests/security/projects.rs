@@ -151,11 +151,15 @@ async fn an_agent_has_the_routes_that_are_theirs() {
     // Theirs and others' in turn: each report has its own result.
     let [ours, others] = [of(&everything, shop), of(&everything, bank)];
     let reports = [&others[0], &ours[0], &others[1], &ours[1]];
-    let reports = reports.map(|(_, route)| RouteStatusReport {
-        route_id: route.clone(),
-        status: RouteStatus::Running.into(),
-        address: "127.0.0.1:1".to_owned(),
-        ..RouteStatusReport::default()
+    let mut port = 0;
+    let reports = reports.map(|(_, route)| {
+        port += 1;
+        RouteStatusReport {
+            route_id: route.clone(),
+            status: RouteStatus::Running.into(),
+            address: format!("127.0.0.1:{port}"),
+            ..RouteStatusReport::default()
+        }
     });
     let request = ReportRouteStatusesRequest {
         reports: reports.to_vec(),

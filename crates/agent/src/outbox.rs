@@ -1,7 +1,8 @@
 //! The reports that the server has not acknowledged.
 //!
 //! The statuses of a route are sent in order, one in a call, and its health only
-//! when none of its statuses waits. Otherwise the server would see a transition that
+//! when none of its statuses waits. Statuses come first, unless the server has put all
+//! of them off: then other routes' health goes on. Otherwise the server would see a transition that
 //! was not made (RUNNING must come before TERMINATED), or the health of a route that
 //! it does not know to run. A newer report of the same status, or of health, replaces
 //! the waiting one.
@@ -104,10 +105,13 @@ struct ReportQueue {
     statuses: Vec<NumberedReport<RouteStatusReport>>,
     /// By route.
     health: BTreeMap<String, NumberedReport<RouteHealthReport>>,
+    /// Whether the server has just put off every status that waits.
+    statuses_put_off: bool,
 }
 
 impl ReportQueue {
     fn push_status(&mut self, report: RouteStatusReport) {
+        self.statuses_put_off = false;
         // The server refuses the health of a route that does not run.
         if report.status() != RouteStatus::Running {
             self.health.remove(&report.route_id);
@@ -142,8 +146,14 @@ impl ReportQueue {
     }
 
     /// Statuses first: the health of a route must not overtake its status.
-    fn next_batch(&self, limit: usize) -> Option<ReportBatch> {
+    fn next_batch(&mut self, limit: usize) -> Option<ReportBatch> {
         let mut routes = HashSet::new();
+        // One that waits for something else to happen must not hold back all health.
+        if std::mem::take(&mut self.statuses_put_off)
+            && let Some(health) = self.health_batch(limit)
+        {
+            return Some(health);
+        }
         let statuses: Vec<_> = self
             .statuses
             .iter()
@@ -154,7 +164,17 @@ impl ReportQueue {
         if !statuses.is_empty() {
             return Some(ReportBatch::Statuses(statuses));
         }
-        let health: Vec<_> = self.health.values().take(limit).cloned().collect();
+        self.health_batch(limit)
+    }
+
+    /// The health of routes none of whose statuses waits.
+    fn health_batch(&self, limit: usize) -> Option<ReportBatch> {
+        let waits = |route: &String| {
+            let mut statuses = self.statuses.iter();
+            statuses.any(|waiting| waiting.report.route_id == *route)
+        };
+        let health = self.health.iter().filter(|(route, _)| !waits(route));
+        let health: Vec<_> = health.map(|(_, it)| it.clone()).take(limit).collect();
         (!health.is_empty()).then_some(ReportBatch::Health(health))
     }
 
@@ -165,9 +185,11 @@ impl ReportQueue {
             .filter_map(|(index, number)| (!again(index)).then_some(*number))
             .collect();
         match batch {
-            ReportBatch::Statuses(_) => self
-                .statuses
-                .retain(|waiting| !settled.contains(&waiting.number)),
+            ReportBatch::Statuses(_) => {
+                self.statuses_put_off = settled.is_empty();
+                self.statuses
+                    .retain(|waiting| !settled.contains(&waiting.number));
+            }
             ReportBatch::Health(_) => self
                 .health
                 .retain(|_, waiting| !settled.contains(&waiting.number)),
@@ -241,6 +263,20 @@ mod tests {
         assert_eq!(queue.next_batch(1000), None);
     }
 
+    /// As of a route whose address another one still has.
+    #[test]
+    fn a1_a_status_that_is_put_off_holds_back_no_other_route() {
+        let mut queue = ReportQueue::default();
+        queue.push_status(status("a", Running));
+        queue.push_health(seen("a", Healthy));
+        queue.push_health(seen("b", Healthy));
+        let sent = queue.next_batch(1000).expect("one waits");
+        assert_eq!(queue.settle(&sent, |_| true), 1);
+        assert_eq!(health(&queue.next_batch(1000)), [seen("b", Healthy)]);
+        let again = queue.next_batch(1000);
+        assert_eq!(statuses(&again), [status("a", Running)], "in turn");
+    }
+
     #[test]
     fn an_end_removes_the_waiting_health() {
         let mut queue = ReportQueue::default();
@@ -300,7 +336,7 @@ mod tests {
         RouteHealthReport {
             route_id: route_id.into(),
             health: health.into(),
-            observed_at: None,
+            ..Default::default()
         }
     }
 

@@ -10,8 +10,12 @@
 //! row makes UNHEALTHY, and one success makes HEALTHY again. A process that has
 //! ended needs no third failure: its route is TERMINATED at once.
 
-use std::{convert::Infallible, time::Duration};
+use std::{
+    convert::Infallible,
+    time::{Duration, SystemTime},
+};
 
+use reqwest::StatusCode;
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep, sleep_until},
@@ -59,24 +63,36 @@ pub(crate) fn client() -> reqwest::Result<reqwest::Client> {
         .build()
 }
 
-/// Checks the replica at this address, without end. Sends its health after the first
-/// verdict and after each change.
+/// What the checks say of a replica.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HealthVerdict {
+    pub(crate) health: RouteHealthStatus,
+    /// Why, in words: `GET /nope: 404`. Empty for HEALTHY.
+    pub(crate) detail: String,
+    /// When the check began that says so, or says so again.
+    pub(crate) at: SystemTime,
+}
+
+/// Checks the replica at this address, without end. Sends a verdict after the first
+/// one, after each change, and after each check that confirms it.
 pub(crate) async fn watch_health(
     client: reqwest::Client,
     address: String,
     plan: ProbePlan,
-    verdicts: mpsc::Sender<RouteHealthStatus>,
+    verdicts: mpsc::Sender<HealthVerdict>,
 ) -> Infallible {
     sleep(plan.initial_delay).await;
     let url = format!("http://{address}{}", plan.path);
     let first = Instant::now();
     let mut state = ProbeState::new(plan.interval);
     loop {
-        let begun = Instant::now();
+        let (begun, at) = (Instant::now(), SystemTime::now());
         let outcome = check(&client, &url, plan.timeout).await;
-        if let Some(health) = state.observe(outcome, first.elapsed()) {
+        if let Some(health) = state.observe(&outcome, first.elapsed()) {
+            let detail = outcome.detail(&plan);
+            let verdict = HealthVerdict { health, detail, at };
             // It fails only when the route has ended, and this task is about to.
-            let _ = verdicts.send(health).await;
+            let _ = verdicts.send(verdict).await;
         }
         sleep_until(begun + state.pause()).await;
     }
@@ -93,12 +109,16 @@ async fn check(client: &reqwest::Client, url: &str, timeout: Duration) -> ProbeO
             }
             match answer.status().is_success() {
                 true => ProbeOutcome::Success,
-                false => ProbeOutcome::BadAnswer,
+                false => ProbeOutcome::BadAnswer(answer.status()),
             }
         }
         Err(error) => {
             debug!(url, %error, "no answer");
-            ProbeOutcome::NoAnswer
+            ProbeOutcome::NoAnswer(match () {
+                () if error.is_timeout() => NoAnswerReason::Timeout,
+                () if error.is_connect() => NoAnswerReason::NoConnection,
+                () => NoAnswerReason::Broken,
+            })
         }
     }
 }
@@ -107,9 +127,35 @@ async fn check(client: &reqwest::Client, url: &str, timeout: Duration) -> ProbeO
 enum ProbeOutcome {
     Success,
     /// An answer other than 2xx.
-    BadAnswer,
-    /// No connection, or no answer within the timeout.
-    NoAnswer,
+    BadAnswer(StatusCode),
+    NoAnswer(NoAnswerReason),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NoAnswerReason {
+    NoConnection,
+    Timeout,
+    /// Something that is no answer in HTTP.
+    Broken,
+}
+
+impl ProbeOutcome {
+    /// Why it is no success, for an operator.
+    fn detail(&self, plan: &ProbePlan) -> String {
+        let path = &plan.path;
+        match self {
+            Self::Success => String::new(),
+            Self::BadAnswer(status) => format!("GET {path}: {}", status.as_u16()),
+            Self::NoAnswer(NoAnswerReason::NoConnection) => {
+                format!("GET {path}: no connection")
+            }
+            Self::NoAnswer(NoAnswerReason::Timeout) => {
+                let seconds = plan.timeout.as_secs_f64();
+                format!("GET {path}: no answer within {seconds} s")
+            }
+            Self::NoAnswer(NoAnswerReason::Broken) => format!("GET {path}: no HTTP answer"),
+        }
+    }
 }
 
 /// The health of a route by its checks so far. Without clock and network.
@@ -145,9 +191,9 @@ impl ProbeState {
     }
 
     /// Takes the outcome of a check that ended this long after the first one began.
-    /// Returns the new health, if it changed.
-    fn observe(&mut self, outcome: ProbeOutcome, elapsed: Duration) -> Option<RouteHealthStatus> {
-        let success = outcome == ProbeOutcome::Success;
+    /// Returns the health, if it changed or was confirmed.
+    fn observe(&mut self, outcome: &ProbeOutcome, elapsed: Duration) -> Option<RouteHealthStatus> {
+        let success = *outcome == ProbeOutcome::Success;
         match &mut self.phase {
             ProbePhase::Starting { .. } | ProbePhase::Unhealthy if success => {
                 self.phase = ProbePhase::Healthy { failures: 0 };
@@ -156,19 +202,23 @@ impl ProbeState {
             ProbePhase::Starting { pause, reported } => {
                 *pause = (*pause * 2).min(MAX_STARTUP_PAUSE).min(self.interval);
                 let is_overdue = elapsed >= self.interval.max(MIN_STARTUP_TIME);
-                // A replica that needs long to start is reported once, not at each check.
-                let unhealthy = !*reported && (outcome == ProbeOutcome::BadAnswer || is_overdue);
-                *reported |= unhealthy;
-                unhealthy.then_some(RouteHealthStatus::Unhealthy)
+                let is_bad = matches!(outcome, ProbeOutcome::BadAnswer(_));
+                *reported |= is_bad || is_overdue;
+                reported.then_some(RouteHealthStatus::Unhealthy)
             }
+            ProbePhase::Healthy { failures } if success => {
+                *failures = 0;
+                Some(RouteHealthStatus::Healthy)
+            }
+            // Until the third failure the health stays as it was last confirmed.
             ProbePhase::Healthy { failures } => {
-                *failures = if success { 0 } else { *failures + 1 };
+                *failures += 1;
                 (*failures == FAILURE_THRESHOLD).then(|| {
                     self.phase = ProbePhase::Unhealthy;
                     RouteHealthStatus::Unhealthy
                 })
             }
-            ProbePhase::Unhealthy => None,
+            ProbePhase::Unhealthy => Some(RouteHealthStatus::Unhealthy),
         }
     }
 
@@ -196,6 +246,9 @@ mod tests {
     use super::*;
 
     const INTERVAL: Duration = Duration::from_secs(10);
+    const SUCCESS: ProbeOutcome = ProbeOutcome::Success;
+    const REFUSED: ProbeOutcome = ProbeOutcome::NoAnswer(NoAnswerReason::NoConnection);
+    const NOT_FOUND: ProbeOutcome = ProbeOutcome::BadAnswer(StatusCode::NOT_FOUND);
 
     #[test]
     fn the_defaults_are_those_of_the_contract() {
@@ -230,40 +283,59 @@ mod tests {
     #[test]
     fn a_start_is_given_the_interval() {
         let mut state = ProbeState::new(INTERVAL);
-        assert_eq!(state.observe(ProbeOutcome::NoAnswer, Duration::ZERO), None);
-        assert_eq!(state.observe(ProbeOutcome::NoAnswer, INTERVAL / 2), None);
-        assert_eq!(
-            state.observe(ProbeOutcome::NoAnswer, INTERVAL),
-            Some(Unhealthy)
-        );
-        assert_eq!(state.observe(ProbeOutcome::NoAnswer, INTERVAL * 2), None);
-        assert_eq!(
-            state.observe(ProbeOutcome::Success, INTERVAL * 3),
-            Some(Healthy)
-        );
-        assert_eq!(state.observe(ProbeOutcome::Success, INTERVAL * 4), None);
+        assert_eq!(state.observe(&REFUSED, Duration::ZERO), None);
+        assert_eq!(state.observe(&REFUSED, INTERVAL / 2), None);
+        assert_eq!(state.observe(&REFUSED, INTERVAL), Some(Unhealthy));
+        assert_eq!(state.observe(&REFUSED, INTERVAL * 2), Some(Unhealthy));
+        assert_eq!(state.observe(&SUCCESS, INTERVAL * 3), Some(Healthy));
+        assert_eq!(state.observe(&SUCCESS, INTERVAL * 4), Some(Healthy));
     }
 
     #[test]
     fn a_bad_answer_makes_unhealthy_at_once() {
         let mut state = ProbeState::new(INTERVAL);
-        let outcome = state.observe(ProbeOutcome::BadAnswer, Duration::ZERO);
-        assert_eq!(outcome, Some(Unhealthy));
+        assert_eq!(state.observe(&NOT_FOUND, Duration::ZERO), Some(Unhealthy));
     }
 
+    /// Until then nothing is said: the checks that failed confirm nothing.
     #[test]
     fn the_third_failure_in_a_row_makes_unhealthy() {
         let mut state = ProbeState::new(INTERVAL);
-        let mut observe = |outcome| state.observe(outcome, INTERVAL);
-        assert_eq!(observe(ProbeOutcome::Success), Some(Healthy));
-        assert_eq!(observe(ProbeOutcome::NoAnswer), None);
-        assert_eq!(observe(ProbeOutcome::BadAnswer), None);
-        assert_eq!(observe(ProbeOutcome::Success), None);
-        assert_eq!(observe(ProbeOutcome::NoAnswer), None);
-        assert_eq!(observe(ProbeOutcome::NoAnswer), None);
-        assert_eq!(observe(ProbeOutcome::BadAnswer), Some(Unhealthy));
-        assert_eq!(observe(ProbeOutcome::BadAnswer), None);
-        assert_eq!(observe(ProbeOutcome::Success), Some(Healthy));
+        let mut observe = |outcome| state.observe(&outcome, INTERVAL);
+        assert_eq!(observe(SUCCESS), Some(Healthy));
+        assert_eq!(observe(REFUSED), None);
+        assert_eq!(observe(NOT_FOUND), None);
+        assert_eq!(observe(SUCCESS), Some(Healthy));
+        assert_eq!(observe(REFUSED), None);
+        assert_eq!(observe(REFUSED), None);
+        assert_eq!(observe(NOT_FOUND), Some(Unhealthy));
+        assert_eq!(observe(NOT_FOUND), Some(Unhealthy));
+        assert_eq!(observe(SUCCESS), Some(Healthy));
+    }
+
+    #[test]
+    fn c3_a_failed_check_says_why() {
+        let plan = ProbePlan::from(HealthCheck {
+            path: "/nope".into(),
+            ..HealthCheck::default()
+        });
+        let no_answer = ProbeOutcome::NoAnswer;
+        let details = [
+            (SUCCESS, ""),
+            (NOT_FOUND, "GET /nope: 404"),
+            (REFUSED, "GET /nope: no connection"),
+            (
+                no_answer(NoAnswerReason::Timeout),
+                "GET /nope: no answer within 2 s",
+            ),
+            (
+                no_answer(NoAnswerReason::Broken),
+                "GET /nope: no HTTP answer",
+            ),
+        ];
+        for (outcome, detail) in details {
+            assert_eq!(outcome.detail(&plan), detail);
+        }
     }
 
     #[test]
@@ -271,20 +343,20 @@ mod tests {
         let mut state = ProbeState::new(INTERVAL);
         let mut pauses = vec![state.pause()];
         for _ in 0..5 {
-            state.observe(ProbeOutcome::NoAnswer, Duration::ZERO);
+            state.observe(&REFUSED, Duration::ZERO);
             pauses.push(state.pause());
         }
         assert_eq!(
             pauses,
             [25, 50, 100, 200, 250, 250].map(Duration::from_millis)
         );
-        state.observe(ProbeOutcome::Success, Duration::ZERO);
+        state.observe(&SUCCESS, Duration::ZERO);
         assert_eq!(state.pause(), INTERVAL);
 
         let short = Duration::from_millis(10);
         let mut state = ProbeState::new(short);
         assert_eq!(state.pause(), short);
-        state.observe(ProbeOutcome::NoAnswer, Duration::ZERO);
+        state.observe(&REFUSED, Duration::ZERO);
         assert_eq!(state.pause(), short);
     }
 }

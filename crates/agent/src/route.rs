@@ -1,12 +1,6 @@
 //! One route: its process from start to end, and its health in between.
 
-use std::{
-    convert::Infallible,
-    fmt,
-    pin::pin,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{convert::Infallible, fmt, pin::pin, sync::Arc, time::Duration};
 
 use tokio::{sync::mpsc, time::interval};
 use tracing::info;
@@ -16,7 +10,7 @@ use crate::{
     journal::RouteJournal,
     outbox::Outbox,
     ports::PortPool,
-    probe::{self, ProbePlan},
+    probe::{self, HealthVerdict, ProbePlan},
     process::{LaunchSpec, ProcessLauncher, ROUTE_MARK, RouteProcess},
     protocol::ProcessEnd,
 };
@@ -196,21 +190,34 @@ impl RunningRoute<'_> {
                     Some(Command::Stop) | None => break,
                 },
                 ending = process.ended() => return ending,
-                Some(health) = verdicts.recv() => {
-                    info!(route_id = self.route_id, health = health.as_str_name(), "health changed");
-                    self.health = Some(RouteHealthReport {
-                        route_id: self.route_id.to_owned(),
-                        health: health.into(),
-                        observed_at: Some(SystemTime::now().into()),
-                    });
-                    self.report_health();
-                }
+                Some(verdict) = verdicts.recv() => self.take_verdict(verdict),
                 _ = repeat.tick() => self.report_health(),
                 never = &mut probing => match never as Infallible {},
             }
         }
         process.stop();
         process.ended().await
+    }
+
+    /// Remembers what a check says, for the next repeat. Reports it now if it is new.
+    fn take_verdict(&mut self, verdict: HealthVerdict) {
+        let HealthVerdict { health, detail, at } = verdict;
+        let known = self.health.as_ref();
+        let is_new = known.is_none_or(|it| it.health() != health || it.detail != detail);
+        if is_new {
+            let (route_id, health) = (self.route_id, health.as_str_name());
+            info!(route_id, health, detail, "health changed");
+        }
+        self.health = Some(RouteHealthReport {
+            route_id: self.route_id.to_owned(),
+            health: health.into(),
+            observed_at: Some(at.into()),
+            session_id: self.pid.to_string(),
+            detail,
+        });
+        if is_new {
+            self.report_health();
+        }
     }
 
     fn report_status(&self) {

@@ -99,8 +99,9 @@ pub(crate) struct ServeArgs {
     /// How long a reported health stays valid without a new report [default: for
     /// ever].
     ///
-    /// A HEALTHY route without a report for this time becomes NOT_CHECKED, so that a
-    /// health checker that has died is noticed. Set it only if health checkers repeat
+    /// No promotion or rolling step rests on an older health. A HEALTHY route without a
+    /// report for this time becomes NOT_CHECKED, so that a health checker that has died is
+    /// noticed. Set it only if health checkers repeat
     /// their reports; use several times their interval. `viridian agent` repeats them
     /// every --health-repeat.
     #[arg(long, env = "VIRIDIAN_HEALTH_TTL", value_name = "DURATION", value_parser = duration::parse)]

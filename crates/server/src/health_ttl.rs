@@ -1,36 +1,31 @@
-//! Health TTL: keeps the time of the last report of each route, writes it down at
-//! intervals, and ends a health that was not reported again in time.
+//! Health TTL: writes down at intervals when each route was last reported, and ends a
+//! health that was not reported again in time.
+//!
+//! A decision never rests on a health that is older than the TTL: the strategy sees to
+//! that, also right after a start. What happens here is for everything else: the traffic
+//! table, the counts, and their readers.
 //!
 //! A server knows of reports to other servers only by what those have written down. So a
 //! health ends only once it is older than the TTL *and* the interval between two flushes:
 //! whatever any server received by then is in the database. A server that could not
 //! flush, or has just started, counts from the beginning.
 
-mod last_seen;
-
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use metrics::counter;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use viridian_store::{Silenced, Store, StoreError};
 
-pub(crate) use self::last_seen::LastSeen;
 use crate::metrics::HEALTH_SILENCED;
 
 /// Flushes at intervals, and once more at the end. Ends health past its TTL if there is one.
-pub(crate) async fn run(
-    database: Store,
-    last_seen: Arc<LastSeen>,
-    ttl: Option<Duration>,
-    stop: CancellationToken,
-) {
+pub(crate) async fn run(database: Store, ttl: Option<Duration>, stop: CancellationToken) {
     // A health ends after the TTL and this interval: a
     // quarter keeps the delay small beside the TTL.
     let interval = ttl.map_or(MAX_FLUSH_INTERVAL, |ttl| (ttl / 4).min(MAX_FLUSH_INTERVAL));
     let mut task = HealthTtlTask {
         database,
-        last_seen,
         ttl,
         interval,
         complete_since: Instant::now(),
@@ -54,7 +49,6 @@ pub(crate) async fn run(
 
 struct HealthTtlTask {
     database: Store,
-    last_seen: Arc<LastSeen>,
     ttl: Option<Duration>,
     interval: Duration,
     /// Every report since then is written down, or still in memory.
@@ -90,10 +84,7 @@ impl HealthTtlTask {
     }
 
     async fn flush(&self) -> Result<(), StoreError> {
-        let flush = self.last_seen.begin_flush();
-        self.database.note_reports(flush.reports()).await?;
-        self.last_seen.end_flush(&flush);
-        Ok(())
+        self.database.flush_last_reports().await
     }
 }
 

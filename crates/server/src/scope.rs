@@ -24,7 +24,6 @@ use crate::{
         reference::{DeploymentReference, parse_deployment},
     },
     error::{ResourceKind, credentials_missing, not_found, project_not_allowed, store},
-    health_ttl::LastSeen,
     state::ServerState,
 };
 
@@ -83,11 +82,6 @@ impl Scope {
     /// What was committed, as streams, of all projects.
     pub(crate) fn feeds(&self) -> &Feeds {
         self.shared.feeds()
-    }
-
-    /// When this server last had a report of a route, whosever it is.
-    pub(crate) fn last_seen(&self) -> &LastSeen {
-        self.shared.last_seen()
     }
 
     /// Resolves when the server stops.

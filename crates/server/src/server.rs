@@ -11,7 +11,7 @@ use crate::{
     coordinator,
     grpc::{self, SERVICES},
     health::{self, HealthStatus},
-    health_ttl::{self, LastSeen},
+    health_ttl,
     incoming::secured,
     layers::GrpcStack,
     metrics::{self, ScrapeGauges},
@@ -44,6 +44,7 @@ impl Server {
         // Before the database: a server that cannot start must not migrate the schema first.
         let security = LoadedSecurity::load(&config)?;
         let database = Store::open_within(&config.database, config.limits).await?;
+        let database = database.with_health_ttl(config.health_ttl);
         // After the migrations: until then a caller is refused at once instead of waiting.
         let (listener, address) = grpc::listen(config.listen).await?;
         let shutdown = Shutdown::default();
@@ -59,15 +60,9 @@ impl Server {
             tasks.spawn_loop(BackgroundTask::Metrics, metrics_endpoint(on, gauges).await?);
             info.record();
         }
-        let last_seen = Arc::new(LastSeen::default());
         let (reporter, health_service) = tonic_health::server::health_reporter();
         let health = Arc::new(HealthStatus::new(reporter, &SERVICES).await);
-        let shared = ServerState::new(
-            database.clone(),
-            feeds.clone(),
-            Arc::clone(&last_seen),
-            shutdown.calls.clone(),
-        );
+        let shared = ServerState::new(database.clone(), feeds.clone(), shutdown.calls.clone());
         let routes = grpc::services(shared, info, health_service, &config.rpc_limits)?;
         tracing::info!(%address, "serving");
         security.log_access(&config, address);
@@ -96,7 +91,6 @@ impl Server {
         let background = BackgroundParts {
             database,
             feeds,
-            last_seen,
             health: Arc::clone(&health),
         };
         background.spawn(&mut tasks, &config, &shutdown);
@@ -149,7 +143,6 @@ impl Drop for Server {
 struct BackgroundParts {
     database: Store,
     feeds: Feeds,
-    last_seen: Arc<LastSeen>,
     health: Arc<HealthStatus>,
 }
 
@@ -159,7 +152,6 @@ impl BackgroundParts {
         let Self {
             database,
             feeds,
-            last_seen,
             health,
         } = self;
         coordinator::spawn(tasks, &database, config.coordinator, &shutdown.calls);
@@ -185,12 +177,7 @@ impl BackgroundParts {
         // Not a loop: after the last call it writes once more.
         tasks.spawn(
             BackgroundTask::HealthTtl,
-            health_ttl::run(
-                database,
-                last_seen,
-                config.health_ttl,
-                shutdown.background.clone(),
-            ),
+            health_ttl::run(database, config.health_ttl, shutdown.background.clone()),
         );
     }
 }

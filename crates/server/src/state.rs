@@ -6,8 +6,6 @@ use tokio_util::sync::CancellationToken;
 use viridian_feeds::Feeds;
 use viridian_store::Store;
 
-use crate::health_ttl::LastSeen;
-
 /// The state that all services share. Cheap to clone. Services use it through what a caller
 /// may see: [`Scope`](crate::scope::Scope).
 #[derive(Clone)]
@@ -16,21 +14,14 @@ pub(crate) struct ServerState(Arc<ServerStateInner>);
 struct ServerStateInner {
     database: Store,
     feeds: Feeds,
-    last_seen: Arc<LastSeen>,
     stop: CancellationToken,
 }
 
 impl ServerState {
-    pub(crate) fn new(
-        database: Store,
-        feeds: Feeds,
-        last_seen: Arc<LastSeen>,
-        stop: CancellationToken,
-    ) -> Self {
+    pub(crate) fn new(database: Store, feeds: Feeds, stop: CancellationToken) -> Self {
         Self(Arc::new(ServerStateInner {
             database,
             feeds,
-            last_seen,
             stop,
         }))
     }
@@ -41,10 +32,6 @@ impl ServerState {
 
     pub(crate) fn feeds(&self) -> &Feeds {
         &self.0.feeds
-    }
-
-    pub(crate) fn last_seen(&self) -> &LastSeen {
-        &self.0.last_seen
     }
 
     /// Resolves when the server stops.

@@ -2,10 +2,14 @@
 //!
 //! A report that changes nothing writes nothing. So servers remember when they
 //! had one, and write that down here now and then, for many routes at once. It is
-//! late by that much, and no decision reads it.
+//! late by that much. With a health TTL decisions read from it when a health was last
+//! confirmed: late means older there, never fresher.
+
+use std::collections::HashMap;
 
 use diesel::prelude::*;
-use viridian_engine::{Column, Write, load};
+use diesel_async::RunQueryDsl;
+use viridian_engine::{Column, Write, load, pad_to_power_of_two, with_conn};
 use viridian_strategy::{DeploymentId, RouteHealth, RouteId, RouteStatus, Timestamp};
 
 use crate::{
@@ -45,6 +49,26 @@ impl StoreConnection {
         Ok(ids.into_iter().map(|Sql(id)| id).collect())
     }
 
+    /// Finds when the health of deployments' routes was last reported again.
+    pub(crate) async fn find_confirmed_health(
+        &mut self,
+        of: Vec<DeploymentId>,
+    ) -> Result<HashMap<RouteId, Timestamp>, StoreError> {
+        let of = pad_to_power_of_two(of.into_iter().map(Sql).collect());
+        let rows: Vec<(Sql<RouteId>, Option<Sql<Timestamp>>)> = load!(
+            self,
+            last_reports::table
+                .inner_join(routes::table.on(routes::id.eq(last_reports::route_id)))
+                .filter(routes::deployment_id.eq_any(of.clone()))
+                .filter(last_reports::health_at.is_not_null())
+                .select((last_reports::route_id, last_reports::health_at))
+        )?;
+        let known = rows.into_iter();
+        Ok(known
+            .filter_map(|(Sql(id), at)| Some((id, at?.0)))
+            .collect())
+    }
+
     /// Finds the times of the last reports about routes, as far as servers have stored them.
     ///
     /// # Errors
@@ -67,8 +91,24 @@ impl StoreConnection {
         Ok(rows.into_iter().filter_map(last).collect())
     }
 
-    /// Lists routes that are RUNNING and HEALTHY, and of whose health nothing was
-    /// reported since a time, in the order of their ids.
+    /// Moves the time at which the health of a route was last reported again to `at`, if
+    /// it is later.
+    pub(crate) async fn bound_confirmed_health(
+        &mut self,
+        route: RouteId,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        with_conn!(self, |c| diesel::update(
+            last_reports::table.find(Sql(route))
+        )
+        .filter(last_reports::health_at.gt(Sql(at)))
+        .set(last_reports::health_at.eq(Sql(at)))
+        .execute(c))?;
+        Ok(())
+    }
+
+    /// Lists routes that are RUNNING and HEALTHY, and whose health was not observed
+    /// since a time, in the order of their ids.
     pub(crate) async fn list_silent_routes(
         &mut self,
         since: Timestamp,
@@ -79,11 +119,12 @@ impl StoreConnection {
             // A report that changes the health is on the route at once. One that repeats it is
             // here, some time later.
             let never = last_reports::health_at.is_null();
+            let observed = routes::health_observed_at.is_null();
             let mut query = routes::table
                 .left_join(last_reports::table.on(last_reports::route_id.eq(routes::id)))
                 .filter(routes::status.eq(Sql(RouteStatus::Running)))
                 .filter(routes::health.eq(Sql(RouteHealth::Healthy)))
-                .filter(routes::health_updated_at.le(since))
+                .filter(observed.or(routes::health_observed_at.le(since)))
                 .filter(never.or(last_reports::health_at.le(since)))
                 .order(routes::id)
                 .select((routes::id, routes::deployment_id))

@@ -25,6 +25,7 @@ mod events;
 mod history;
 mod inspect;
 mod last_reports;
+mod last_seen;
 mod log_tailer;
 mod migrations;
 mod notifier;
@@ -60,11 +61,11 @@ pub use self::{
     notifier::{CommitNotice, Notification, RemoteHint},
     reads::{Backlog, Census, OpenAssignments},
     record::{
-        Action, Applied, Assignment, CountBy, Deployment, Event, EventKind, FieldChange,
-        HealthCheck, HistoryEntry, HistoryOutcome, LastReport, LastRollout, Metadata, NewRevision,
-        Operation, Projects, Promotion, Request, RequestId, Revision, RevisionNumbers,
-        RevisionReference, RevisionSpec, RolledBack, Route, RouteEffects, Status, TrafficEndpoint,
-        TrafficTable, Updated,
+        Action, AddressError, Applied, Assignment, CountBy, Deployment, Event, EventKind,
+        FieldChange, HealthCheck, HistoryEntry, HistoryOutcome, LastReport, LastRollout, Metadata,
+        NewRevision, Operation, Projects, Promotion, Request, RequestId, Revision, RevisionNumbers,
+        RevisionReference, RevisionSpec, RolledBack, Route, RouteAddress, RouteEffects, Status,
+        TrafficEndpoint, TrafficTable, Updated,
     },
     routes::{RouteFilter, RouteStateCounts, Tables},
     store::Store,

@@ -3,6 +3,7 @@
 //! The aggregates read and write these values, `documents` gives their JSON, and the
 //! units of work return them. This module knows none of the three.
 
+mod address;
 mod assignment;
 mod deployment;
 mod event;
@@ -19,6 +20,7 @@ mod route;
 mod traffic;
 
 pub use self::{
+    address::{AddressError, RouteAddress},
     assignment::{Action, Assignment},
     deployment::{Deployment, Metadata, RevisionNumbers, Status},
     event::{Event, EventKind},

@@ -5,8 +5,10 @@ mod state_counts;
 mod times;
 mod traffic;
 
+use std::collections::HashMap;
+
 use diesel::prelude::*;
-use viridian_engine::{Column, Write, columns, load, selected};
+use viridian_engine::{Column, RoundTrip, Write, columns, load, pipeline, selected};
 use viridian_strategy::{
     DeploymentId, ObservedRoute, RevisionId, RouteHealth, RouteId, RouteStatus, RouteTraffic,
     Timestamp,
@@ -16,9 +18,9 @@ pub use self::{state_counts::RouteStateCounts, traffic::Tables};
 use crate::{
     connection::StoreConnection,
     error::StoreError,
-    record::Route,
-    schema::{deployments, routes},
-    types::Sql,
+    record::{Route, RouteAddress},
+    schema::{deployments, last_reports, routes},
+    types::{Sql, timestamp},
 };
 
 /// Which routes of a deployment a list has.
@@ -44,6 +46,30 @@ impl StoreConnection {
                 .select(selected::<RouteRow, Db>())
         )?;
         Ok(rows.into_iter().map(Route::from).collect())
+    }
+
+    /// Finds the same with when their health was last reported again, and the time.
+    pub(crate) async fn find_reported_routes(
+        &mut self,
+        round_trip: RoundTrip,
+        ids: Vec<RouteId>,
+    ) -> Result<(Vec<Route>, HashMap<RouteId, Timestamp>, Timestamp), StoreError> {
+        let ids: Vec<_> = ids.into_iter().map(Sql).collect();
+        type Confirmed = (Sql<RouteId>, Option<Sql<Timestamp>>);
+        let (rows, confirmed, now): (Vec<RouteRow>, Vec<Confirmed>, _) = pipeline!(
+            self,
+            round_trip,
+            routes::table
+                .filter(routes::id.eq_any(ids.clone()))
+                .select(selected::<RouteRow, Db>()),
+            last_reports::table
+                .filter(last_reports::route_id.eq_any(ids.clone()))
+                .select((last_reports::route_id, last_reports::health_at)),
+        )?;
+        let confirmed = confirmed.into_iter();
+        let confirmed = confirmed.filter_map(|(Sql(id), at)| Some((id, at?.0)));
+        let rows = rows.into_iter().map(Route::from);
+        Ok((rows.collect(), confirmed.collect(), timestamp(now)))
     }
 
     /// Finds the projects of routes, which never change.
@@ -228,6 +254,9 @@ pub(crate) struct ReportedColumns {
     status_updated_at: Sql<Timestamp>,
     health_updated_at: Option<Sql<Timestamp>>,
     evicted_at: Option<Sql<Timestamp>>,
+    health_observed_at: Option<Sql<Timestamp>>,
+    health_detail: String,
+    once_healthy: bool,
 }
 
 impl UnreportedColumns {
@@ -242,7 +271,8 @@ impl ReportedColumns {
     fn columns(rows: Vec<Self>) -> Vec<Column> {
         columns!(rows, ReportedColumns {
             status, health, traffic_status, traffic_ratio, session_id, address, failure,
-            status_updated_at, health_updated_at, evicted_at,
+            status_updated_at, health_updated_at, evicted_at, health_observed_at, health_detail,
+            once_healthy,
         } in routes)
     }
 }
@@ -266,11 +296,14 @@ impl From<Route> for RouteRow {
                 traffic_status: Sql(view.traffic),
                 traffic_ratio: view.traffic.ratio(),
                 session_id: route.session_id,
-                address: route.address,
+                address: route.address.map_or_else(String::new, |at| at.to_string()),
                 failure: route.failure,
                 status_updated_at: Sql(view.status_updated_at),
                 health_updated_at: view.health_updated_at.map(Sql),
                 evicted_at: view.evicted_at.map(Sql),
+                health_observed_at: view.health_observed_at.map(Sql),
+                health_detail: route.health_detail,
+                once_healthy: view.once_healthy,
             },
         }
     }
@@ -279,6 +312,8 @@ impl From<Route> for RouteRow {
 impl From<RouteRow> for Route {
     fn from(row: RouteRow) -> Self {
         let RouteRow { fixed, reported } = row;
+        // Earlier programs took any text: what is no address is as good as none.
+        let address = RouteAddress::parse(&reported.address).ok();
         Self {
             deployment: fixed.deployment_id.0,
             view: ObservedRoute {
@@ -294,10 +329,14 @@ impl From<RouteRow> for Route {
                 drained_at: fixed.drained_at.map(|Sql(at)| at),
                 retained_at: fixed.retained_at.map(|Sql(at)| at),
                 evicted_at: reported.evicted_at.map(|Sql(at)| at),
+                has_address: address.is_some(),
+                once_healthy: reported.once_healthy,
+                health_observed_at: reported.health_observed_at.map(|Sql(at)| at),
             },
             session_id: reported.session_id,
-            address: reported.address,
+            address,
             failure: reported.failure,
+            health_detail: reported.health_detail,
         }
     }
 }

@@ -86,6 +86,9 @@ table! {
         retained_at -> Nullable<Instant>,
         activation -> BigInt,
         evicted_at -> Nullable<Instant>,
+        health_observed_at -> Nullable<Instant>,
+        health_detail -> Text,
+        once_healthy -> Bool,
     }
 }
 

@@ -4,7 +4,7 @@ use std::{sync::Arc, thread::available_parallelism, time::Duration};
 
 use tokio::sync::broadcast;
 use viridian_engine::{
-    Engine, KeyedLocks, Limits, Location, OpenError, RoundTrip, WaitStart, now,
+    Engine, KeyedLocks, Limits, Location, OpenError, RoundTrip, SqlTransaction, WaitStart, now,
     telemetry::{TransactionEnd, measured},
 };
 use viridian_strategy::{DeploymentId, Timestamp};
@@ -14,6 +14,7 @@ use crate::{
     clock_watch::ClockWatch,
     connection::StoreConnection,
     error::StoreError,
+    last_seen::LastSeen,
     migrations::MIGRATIONS,
     notifier::{Notification, Notifier},
     transaction::UnitTransaction,
@@ -30,6 +31,8 @@ pub struct Store {
     batcher: CommitBatcher<Self>,
     /// One for all clones.
     clock_watch: Arc<ClockWatch>,
+    last_seen: Arc<LastSeen>,
+    health_ttl: Option<Duration>,
 }
 
 impl Store {
@@ -62,7 +65,24 @@ impl Store {
             locks: KeyedLocks::new(limits.lock_timeout),
             batcher: CommitBatcher::new(max_batches),
             clock_watch: Arc::default(),
+            last_seen: Arc::default(),
+            health_ttl: None,
         })
+    }
+
+    /// Has no decision rest on a health that was observed longer ago than this. None:
+    /// a reported health counts until the next report.
+    pub fn with_health_ttl(self, health_ttl: Option<Duration>) -> Self {
+        Self { health_ttl, ..self }
+    }
+
+    pub(crate) fn health_ttl(&self) -> Option<Duration> {
+        self.health_ttl
+    }
+
+    /// The times of reports to this process that are not written down yet.
+    pub(crate) fn last_seen(&self) -> &LastSeen {
+        &self.last_seen
     }
 
     /// Receives what is committed from now on, in this process and, as far as
@@ -165,7 +185,11 @@ impl Store {
         work: impl AsyncFnOnce(&mut UnitTransaction) -> Result<T, E>,
     ) -> Result<T, E> {
         let begun = self.engine.begin(since).await.map_err(StoreError::from)?;
-        self.run(UnitTransaction::new(begun), work).await
+        self.run(self.transaction(begun), work).await
+    }
+
+    fn transaction(&self, begun: SqlTransaction<StoreConnection>) -> UnitTransaction {
+        UnitTransaction::new(begun, self.health_ttl)
     }
 
     /// Runs a unit of work of many calls, which it takes once its transaction has begun: see
@@ -175,7 +199,7 @@ impl Store {
         since: WaitStart,
         work: impl AsyncFnOnce(&mut UnitTransaction) -> Result<T, E>,
     ) -> Result<T, E> {
-        let run = async |begun| self.run(UnitTransaction::new(begun), work).await;
+        let run = async |begun| self.run(self.transaction(begun), work).await;
         let ended = self.engine.run_immediate(since, run).await;
         ended.map_err(StoreError::from)?
     }
@@ -198,7 +222,7 @@ impl Store {
         // for the row.
         let _guards = guards.map_err(StoreError::from)?;
         let begun = self.engine.begin(since).await.map_err(StoreError::from)?;
-        let mut tx = UnitTransaction::new(begun);
+        let mut tx = self.transaction(begun);
         if let Some(left) = self.locks.time_left(since) {
             // The wait for the keyed lock counts, so that both waits together stay within the
             // timeout.

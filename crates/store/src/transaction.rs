@@ -18,18 +18,28 @@ use crate::{
 pub(crate) struct UnitTransaction {
     inner: viridian_engine::SqlTransaction<StoreConnection>,
     now: Option<Timestamp>,
+    health_ttl: Option<Duration>,
     notices: Vec<CommitNotice>,
     moved: Vec<TransitionLog>,
 }
 
 impl UnitTransaction {
-    pub(crate) fn new(inner: viridian_engine::SqlTransaction<StoreConnection>) -> Self {
+    pub(crate) fn new(
+        inner: viridian_engine::SqlTransaction<StoreConnection>,
+        health_ttl: Option<Duration>,
+    ) -> Self {
         Self {
             inner,
             now: None,
+            health_ttl,
             notices: Vec::new(),
             moved: Vec::new(),
         }
+    }
+
+    /// How long a reported health counts.
+    pub(crate) fn health_ttl(&self) -> Option<Duration> {
+        self.health_ttl
     }
 
     /// Returns the connection, for a statement whose result is needed now.

@@ -18,6 +18,7 @@ mod ended;
 mod failure_backoff;
 mod follow_clock;
 mod happening;
+mod health_detail;
 mod idempotent;
 mod lock;
 mod pause;

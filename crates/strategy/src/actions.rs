@@ -154,6 +154,9 @@ impl NewRoutes {
             drained_at: None,
             retained_at: None,
             evicted_at: None,
+            has_address: false,
+            once_healthy: false,
+            health_observed_at: None,
         }
     }
 }

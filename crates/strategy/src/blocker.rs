@@ -2,12 +2,14 @@
 
 mod sentence;
 
+use std::time::Duration;
+
 use arrayvec::ArrayVec;
 
 use crate::{GateAction, Timestamp};
 
 /// Everything that a deployment waits for at one time.
-pub type Blockers = ArrayVec<Blocker, 8>;
+pub type Blockers = ArrayVec<Blocker, 12>;
 
 /// One thing that a deployment waits for. Displays as a sentence for an
 /// operator.
@@ -103,6 +105,22 @@ pub enum Blocker {
         /// How many.
         left: u32,
     },
+    /// Routes run, and their addresses were not reported.
+    NoAddress {
+        /// How many.
+        count: u32,
+        /// Since when the first of them runs.
+        since: Timestamp,
+    },
+    /// Routes are HEALTHY by a report that is too old to decide on.
+    HealthStale {
+        /// How many.
+        count: u32,
+        /// The time of the oldest report.
+        oldest: Timestamp,
+        /// How long a reported health counts.
+        ttl: Duration,
+    },
 }
 
 /// Routes that run without being healthy, by health: how many, and since when the
@@ -138,6 +156,8 @@ pub enum BlockerCode {
     BackOff,
     Terminating,
     NoReplicas,
+    NoAddress,
+    HealthStale,
 }
 
 impl BlockerCode {
@@ -158,6 +178,8 @@ impl BlockerCode {
             Self::BackOff => "BACK_OFF",
             Self::Terminating => "TERMINATING",
             Self::NoReplicas => "NO_REPLICAS",
+            Self::NoAddress => "NO_ADDRESS",
+            Self::HealthStale => "HEALTH_STALE",
         }
     }
 }
@@ -181,6 +203,8 @@ impl Blocker {
             Self::Evicted { .. } => BlockerCode::Terminating,
             Self::Terminating { .. } => BlockerCode::Terminating,
             Self::NoReplicas => BlockerCode::NoReplicas,
+            Self::NoAddress { .. } => BlockerCode::NoAddress,
+            Self::HealthStale { .. } => BlockerCode::HealthStale,
         }
     }
 

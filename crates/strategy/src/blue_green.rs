@@ -7,6 +7,7 @@ use crate::{
     Observed, ObservedRoute, PolicyError, Reason, Rollout, RolloutStep, RouteActions, RouteId,
     RouteStatus, RouteTraffic, Stopwatch, Timestamp, Transition,
     counts::RouteCounts,
+    observed::StaleHealth,
     policy::check_duration,
     replenish::{Replenish, create_after_back_off, drain_obsolete, trim},
     strategy::StrategyRules,
@@ -48,7 +49,8 @@ impl StrategyRules for BlueGreen {
             return back(None);
         }
         let assessment = GreenAssessment::of(self, observed, &rollout);
-        match assessment.next_move(self, observed) {
+        let next = assessment.next_move(self, observed);
+        match assessment.held_by_stale_health(next) {
             NextMove::Wait(step, blocker, deadline) => {
                 assessment.wait(observed, step, blocker, deadline)
             }
@@ -108,6 +110,8 @@ struct GreenAssessment {
     /// Those above the target, in termination order.
     surplus: Vec<RouteId>,
     readiness: GreenReadiness,
+    /// Ready green whose health is too old for a step forward.
+    stale: Option<StaleHealth>,
     /// The rollout with its clocks as of now.
     rollout: Rollout,
 }
@@ -200,6 +204,7 @@ impl GreenAssessment {
             missing,
             surplus,
             readiness,
+            stale: observed.stale_health(rollout.deploying),
             rollout,
         }
     }
@@ -209,7 +214,11 @@ impl GreenAssessment {
     fn check_ready(&self) -> Result<(), Vec<Blocker>> {
         match self.readiness {
             // Without replicas only a caller can know that the revision is good.
-            GreenReadiness::Ready(_) | GreenReadiness::NoReplicas => Ok(()),
+            GreenReadiness::NoReplicas => Ok(()),
+            GreenReadiness::Ready(_) => match self.stale {
+                Some(stale) => Err(vec![stale.blocker()]),
+                None => Ok(()),
+            },
             GreenReadiness::MinReady(until) => Err(vec![Blocker::MinReady { until }]),
             GreenReadiness::Missing | GreenReadiness::AllFailed | GreenReadiness::NotReady => {
                 let missing = (self.missing > 0).then_some(Blocker::GreenMissing {
@@ -220,6 +229,7 @@ impl GreenAssessment {
                 // A promotion creates nothing: what is missing is
                 // named as missing, and not as starting.
                 self.explain(0, &mut blockers);
+                blockers.extend(self.stale.map(StaleHealth::blocker));
                 Err(blockers)
             }
         }
@@ -266,6 +276,22 @@ impl GreenAssessment {
                 NextMove::Wait(RolloutStep::AwaitingPromotion { gate }, Some(blocker), None)
             }
             GreenReadiness::Ready(_) => self.at_manual_gate(settings.gate_timeout, observed.now),
+        }
+    }
+
+    /// The same, unless it is a step forward, which must not rest on a health that is
+    /// too old. It is no step back either: after a restart of the server no report has
+    /// come yet, and a gate that is reached stays reached.
+    fn held_by_stale_health(&self, next: NextMove) -> NextMove {
+        let step = self.rollout.step;
+        match next {
+            NextMove::Switch(_) if self.stale.is_some() => NextMove::Wait(step, None, None),
+            NextMove::Wait(RolloutStep::AwaitingPromotion { .. }, ..)
+                if self.stale.is_some() && step == RolloutStep::Provisioning =>
+            {
+                NextMove::Wait(step, None, None)
+            }
+            next => next,
         }
     }
 
@@ -317,6 +343,7 @@ impl GreenAssessment {
             }
             None => self.explain(self.missing, &mut evaluation.blockers),
         }
+        evaluation.wait_for_health(self.stale, observed.now);
         evaluation.deadline = deadline;
         evaluation.wake_by(deadline);
         let actions = &mut evaluation.transition.actions;
@@ -394,13 +421,12 @@ impl GreenAssessment {
             ready,
             target,
         }));
-        blockers.extend(
-            (counts.unready_count > 0).then_some(Blocker::GreenUnhealthy {
-                ready,
-                target,
-                unready,
-            }),
-        );
+        blockers.extend(counts.has_unhealthy().then_some(Blocker::GreenUnhealthy {
+            ready,
+            target,
+            unready,
+        }));
+        blockers.extend(counts.no_address());
         blockers.extend((failed > 0).then_some(Blocker::GreenFailed {
             failed,
             ready,

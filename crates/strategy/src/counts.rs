@@ -11,9 +11,9 @@ use crate::{
 pub struct ReplicaCounts {
     /// PROVISIONING.
     pub provisioning: u32,
-    /// RUNNING and HEALTHY.
+    /// RUNNING and HEALTHY, with an address.
     pub ready: u32,
-    /// RUNNING with any other health.
+    /// RUNNING, but not ready.
     pub unhealthy: u32,
     /// Failed, of those that were created in the present activation of the revision.
     pub failed: u32,
@@ -66,7 +66,7 @@ impl ReplicaCounts {
 pub(crate) enum RouteClass {
     Provisioning,
     Ready,
-    /// RUNNING with any health but HEALTHY.
+    /// RUNNING, but not HEALTHY, or without an address.
     Unready,
     /// Failed in the present activation of the revision.
     Failed,
@@ -78,16 +78,13 @@ pub(crate) enum RouteClass {
 
 impl RouteClass {
     pub(crate) fn of(route: &ObservedRoute, activation: i64) -> Self {
-        match (route.status, route.health) {
-            (RouteStatus::Provisioning, _) => Self::Provisioning,
-            (RouteStatus::Running, RouteHealth::Healthy) => Self::Ready,
-            (
-                RouteStatus::Running,
-                RouteHealth::NotChecked | RouteHealth::Unhealthy | RouteHealth::Degraded,
-            ) => Self::Unready,
-            (RouteStatus::Terminating, _) if route.is_evicted() => Self::Evicted,
-            (RouteStatus::Terminating, _) => Self::Gone,
-            (RouteStatus::Terminated | RouteStatus::FailedToStart, _) => {
+        match route.status {
+            RouteStatus::Provisioning => Self::Provisioning,
+            RouteStatus::Running if route.is_ready() => Self::Ready,
+            RouteStatus::Running => Self::Unready,
+            RouteStatus::Terminating if route.is_evicted() => Self::Evicted,
+            RouteStatus::Terminating => Self::Gone,
+            RouteStatus::Terminated | RouteStatus::FailedToStart => {
                 // By number: a clock that was set back would make an attempt fail by the
                 // failures of the one before.
                 if route.has_failed() && route.activation == activation {
@@ -107,6 +104,8 @@ pub(crate) struct RouteCounts {
     pub(crate) ready: u32,
     pub(crate) unready: UnreadyRoutes,
     pub(crate) unready_count: u32,
+    /// Those of them without an address, and since when the first of them runs.
+    pub(crate) no_address: Option<(u32, Timestamp)>,
     pub(crate) failed: u32,
     pub(crate) evicted: u32,
     /// The latest change of status or health among the ready ones.
@@ -152,6 +151,17 @@ impl RouteCounts {
         })
     }
 
+    /// Whether some run with an address, and are not healthy.
+    pub(crate) fn has_unhealthy(&self) -> bool {
+        self.unready_count > self.no_address.map_or(0, |(count, _)| count)
+    }
+
+    /// Those that run without an address, if there are any.
+    pub(crate) fn no_address(&self) -> Option<Blocker> {
+        let (count, since) = self.no_address?;
+        Some(Blocker::NoAddress { count, since })
+    }
+
     #[inline]
     fn add(&mut self, route: &ObservedRoute, activation: i64) {
         match RouteClass::of(route, activation) {
@@ -162,7 +172,12 @@ impl RouteCounts {
             }
             RouteClass::Unready => {
                 self.unready_count += 1;
-                self.unready.add(route.health, route.settled_at());
+                if route.has_address {
+                    self.unready.add(route.health, route.settled_at());
+                } else {
+                    // Whatever its health is: nothing can be sent there.
+                    add_one(&mut self.no_address, route.status_updated_at);
+                }
             }
             RouteClass::Failed => self.failed += 1,
             RouteClass::Evicted => self.evicted += 1,
@@ -179,6 +194,10 @@ impl UnreadyRoutes {
             RouteHealth::Degraded => &mut self.degraded,
             RouteHealth::NotChecked => &mut self.not_checked,
         };
-        *part = Some(part.map_or((1, since), |(count, first)| (count + 1, first.min(since))));
+        add_one(part, since);
     }
+}
+
+fn add_one(part: &mut Option<(u32, Timestamp)>, since: Timestamp) {
+    *part = Some(part.map_or((1, since), |(count, first)| (count + 1, first.min(since))));
 }

@@ -37,21 +37,27 @@ fn keep_current(observed: &Observed<'_>, current: RevisionId) -> Evaluation {
     let deployment = observed.deployment;
     let target = deployment.target_replicas;
     let replenish = Replenish::to_target(observed, current);
+    // Once READY it is no decision any more: a route keeps its health until that has ended.
+    let stale = match deployment.state {
+        DeploymentState::Pending { .. } => observed.stale_health(current),
+        _ => None,
+    };
+    let ready = replenish.counts.ready;
     let state = match deployment.state {
         DeploymentState::Pending { .. }
-            if replenish.counts.ready >= target && (target > 0 || deployment.is_as_created()) =>
+            if ready >= target && stale.is_none() && (target > 0 || deployment.is_as_created()) =>
         {
             DeploymentState::Ready { current }
         }
         state => state,
     };
     let mut evaluation = Evaluation::waiting(observed, state);
+    evaluation.wait_for_health(stale, observed.now);
     if target == 0 && state.was_never_ready() {
         evaluation.wait_for(Blocker::NoReplicas);
     }
     if state.lifecycle() != deployment.state.lifecycle() {
         // The first revision has no rollout. That it came up is what a rollout would say.
-        let ready = replenish.counts.ready;
         evaluation.transition.reason = Some(Reason::CameUp { ready });
         evaluation.transition.ended = Some(RolloutEnd::promoted(current, RolloutKind::Forward));
     }

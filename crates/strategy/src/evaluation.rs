@@ -1,6 +1,9 @@
 //! What an evaluation comes to.
 
-use crate::{Blocker, Blockers, DeploymentState, Observed, Reason, Timestamp, Transition};
+use crate::{
+    Blocker, Blockers, DeploymentState, Observed, Reason, Timestamp, Transition,
+    observed::StaleHealth,
+};
 
 /// What a deployment does next, why it does not do more, and when to evaluate it
 /// again.
@@ -53,6 +56,14 @@ impl Evaluation {
     pub(crate) fn wait_for(&mut self, blocker: Blocker) {
         self.wake_by(blocker.until());
         self.blockers.push(blocker);
+    }
+
+    /// Waits until a health is reported again that is too old to decide on.
+    pub(crate) fn wait_for_health(&mut self, stale: Option<StaleHealth>, now: Timestamp) {
+        if let Some(stale) = stale {
+            self.wait_for(stale.blocker());
+            self.wake_by(Some(stale.look_again_at(now)));
+        }
     }
 
     pub(crate) fn wake_by(&mut self, at: Option<Timestamp>) {

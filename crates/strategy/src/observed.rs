@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::{
-    DeploymentState, ObservedRoute, Policy, RevisionId, Rollout, RouteId, Stopwatch, Timestamp,
+    Blocker, DeploymentState, ObservedRoute, Policy, RevisionId, Rollout, RouteId, Stopwatch,
+    Timestamp,
 };
 
 /// The input of every decision: a deployment, its routes and its policy, as read
@@ -26,6 +27,18 @@ pub struct Observed<'a> {
     pub policy: &'a Policy,
     /// The time of the decision.
     pub now: Timestamp,
+    /// How long a reported health counts without a new report; for ever if None.
+    pub health_ttl: Option<Duration>,
+}
+
+/// Routes that are HEALTHY by a report that is older than the health TTL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StaleHealth {
+    /// How many there are.
+    count: u32,
+    /// The time of the oldest report.
+    oldest: Timestamp,
+    ttl: Duration,
 }
 
 /// The part of a deployment that a decision reads or changes.
@@ -140,5 +153,49 @@ impl<'a> Observed<'a> {
         self.routes
             .iter()
             .filter(move |route| route.revision == revision && route.is_live())
+    }
+
+    /// Whether a route's health was reported within the health TTL.
+    pub fn is_fresh(&self, route: &ObservedRoute) -> bool {
+        self.health_ttl
+            .is_none_or(|ttl| route.is_fresh(ttl, self.now))
+    }
+
+    /// The live, ready routes of one revision whose health is too old to decide on.
+    /// It does not count as lost: nothing goes back for it, and nothing goes on.
+    #[inline]
+    pub(crate) fn stale_health(&self, revision: RevisionId) -> Option<StaleHealth> {
+        let ttl = self.health_ttl?;
+        let ready = self.live_routes(revision).filter(|route| route.is_ready());
+        let stale = ready.filter(|route| !route.is_fresh(ttl, self.now));
+        stale.fold(None, |found: Option<StaleHealth>, route| {
+            let at = route.health_observed_at.unwrap_or(route.created_at);
+            Some(StaleHealth {
+                count: found.map_or(0, |it| it.count) + 1,
+                oldest: found.map_or(at, |it| it.oldest.min(at)),
+                ttl,
+            })
+        })
+    }
+}
+
+impl StaleHealth {
+    /// How many routes there are.
+    pub(crate) fn count(stale: Option<Self>) -> u32 {
+        stale.map_or(0, |it| it.count)
+    }
+
+    pub(crate) fn blocker(self) -> Blocker {
+        Blocker::HealthStale {
+            count: self.count,
+            oldest: self.oldest,
+            ttl: self.ttl,
+        }
+    }
+
+    /// When to evaluate again. A report that repeats a health is written down without
+    /// an evaluation, so that none would follow by itself.
+    pub(crate) fn look_again_at(self, now: Timestamp) -> Timestamp {
+        now + self.ttl / 4
     }
 }

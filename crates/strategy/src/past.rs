@@ -1,6 +1,6 @@
 //! What came before: the revisions that served, and how the last rollout came out.
 
-use crate::{RevisionId, RolloutEnd, RolloutKind, RolloutOutcome, Transition};
+use crate::{RevisionId, RolloutEnd, RolloutKind, RolloutOutcome};
 
 /// How many revisions are remembered. An older one is named by its number.
 pub const MAX_SERVED: usize = 10;
@@ -18,7 +18,7 @@ pub enum ServedChange {
     Same,
     /// This one served, and another one does from now on.
     Push(RevisionId),
-    /// This one serves again: it is popped, and what served after it is forgotten.
+    /// This one serves again: it is popped, and so is what served after it.
     BackTo(RevisionId),
 }
 
@@ -66,8 +66,8 @@ impl ServedRevisions {
         }
     }
 
-    /// Forgets revisions that are there no more.
-    pub fn forget(&mut self, gone: &[RevisionId]) {
+    /// Removes revisions that no longer exist.
+    pub fn remove(&mut self, gone: &[RevisionId]) {
         let left = std::mem::take(&mut self.0);
         let left = left.into_iter().filter(|revision| !gone.contains(revision));
         *self = left.collect();
@@ -84,7 +84,7 @@ impl ServedRevisions {
         self.0.push(revision);
     }
 
-    /// A revision that never served, or that is forgotten, leaves the stack as it is: what
+    /// A revision that never served, or that is no longer in it, leaves the stack as it is: what
     /// was just left must not be where the next roll-back leads.
     fn back_to(&mut self, revision: RevisionId) {
         if let Some(place) = self.0.iter().rposition(|served| *served == revision) {
@@ -102,12 +102,6 @@ impl FromIterator<RevisionId> for ServedRevisions {
 }
 
 impl PastRollouts {
-    /// Applies what a transition adds to it.
-    pub fn follow(&mut self, transition: &Transition) {
-        self.served.change(transition.served);
-        self.last = transition.ended.or(self.last);
-    }
-
     /// The revision whose rollout was given up, if that was the last thing that happened:
     /// then what serves is what was good.
     pub(crate) fn left(&self) -> Option<RevisionId> {
@@ -160,15 +154,15 @@ mod tests {
     }
 
     #[test]
-    fn b2_the_stack_is_bounded_and_forgets_what_is_pruned() {
+    fn b2_the_stack_is_bounded_and_loses_what_is_pruned() {
         let many: Vec<u128> = (1..=25).collect();
         let stack = served(&many);
         assert_eq!(stack, served(&many[15..]), "the newest ones stay");
         assert_eq!(stack.last(), Some(revision(25)));
         let mut stack = served(&[1, 2, 1, 3]);
-        stack.forget(&[revision(2), revision(3), revision(9)]);
+        stack.remove(&[revision(2), revision(3), revision(9)]);
         assert_eq!(stack, served(&[1]), "and none of them twice in a row");
-        stack.forget(&[revision(1)]);
+        stack.remove(&[revision(1)]);
         assert!(stack.is_empty());
         assert_eq!(stack.last(), None);
     }

@@ -71,6 +71,7 @@ impl Replenish {
         let evictions = not_ready.and_then(|_| self.counts.evictions());
         not_ready
             .into_iter()
+            .chain(self.counts.no_address())
             .chain(evictions)
             .chain(self.back_off.map(BackOff::blocker))
     }

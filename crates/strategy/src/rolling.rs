@@ -7,6 +7,7 @@ use crate::{
     RouteTraffic, Timestamp, Transition,
     counts::RouteCounts,
     exchange::expendable,
+    observed::StaleHealth,
     pause::hold_side_by_side,
     replenish::{BackOff, Replenish, create_after_back_off, trim},
     strategy::StrategyRules,
@@ -144,6 +145,8 @@ struct RollingStep {
     create: u32,
     drain: Vec<RouteId>,
     back_off: Option<BackOff>,
+    /// Ready new routes whose health is too old for a step forward.
+    stale: Option<StaleHealth>,
 }
 
 impl RollingStep {
@@ -160,6 +163,9 @@ impl RollingStep {
             .iter()
             .filter(|route| route.revision == revision);
         let (new, mut drain) = trim(ours, activation, target);
+        let stale = observed.stale_health(revision);
+        // No old route goes for a new one whose health no report confirms.
+        let fresh = new.ready - StaleHealth::count(stale).min(new.ready);
         let others = observed
             .active_routes()
             .filter(|route| route.revision != revision);
@@ -171,7 +177,7 @@ impl RollingStep {
         // is open whether more old ones can be spared.
         if new.provisioning == 0 {
             let least = target.saturating_sub(unavailable);
-            let going = expendable(observed, others, new.ready, least);
+            let going = expendable(observed, others, fresh, least);
             old -= going.len();
             drain.extend(going);
         }
@@ -192,12 +198,13 @@ impl RollingStep {
             create,
             drain,
             back_off,
+            stale,
         }
     }
 
     /// All new routes are ready. Then every old one can be spared, and is drained.
     fn is_complete(&self) -> bool {
-        self.new.ready >= self.target
+        self.new.ready >= self.target && self.stale.is_none()
     }
 
     /// Why the rollout is given up, if it is.
@@ -211,7 +218,9 @@ impl RollingStep {
         if self.new.live() == 0 && failed > 0 {
             return Some(Reason::AllFailed { failed });
         }
-        let passed = deadline.is_some_and(|deadline| deadline <= observed.now);
+        // Only reports are missing, as after a restart of the server: no reason to go back.
+        let only_stale = self.stale.is_some() && ready >= self.target;
+        let passed = deadline.is_some_and(|deadline| deadline <= observed.now && !only_stale);
         passed.then_some(Reason::DeadlinePassed {
             deadline: observed.policy.progress_deadline,
             ready,
@@ -236,7 +245,7 @@ impl RollingStep {
             ready,
             target,
         });
-        let unhealthy = (!back && new.unready_count > 0).then_some(Blocker::GreenUnhealthy {
+        let unhealthy = (!back && new.has_unhealthy()).then_some(Blocker::GreenUnhealthy {
             ready,
             target,
             unready,
@@ -248,9 +257,12 @@ impl RollingStep {
         });
         let evictions = new.evictions();
         let back_off = self.back_off.map(BackOff::blocker);
-        [current, starting, unhealthy, failed, evictions, back_off]
-            .into_iter()
-            .flatten()
+        let no_address = new.no_address();
+        [
+            current, starting, unhealthy, no_address, failed, evictions, back_off,
+        ]
+        .into_iter()
+        .flatten()
     }
 
     /// Takes the step, and waits.
@@ -267,6 +279,7 @@ impl RollingStep {
         for blocker in blockers {
             evaluation.wait_for(blocker);
         }
+        evaluation.wait_for_health(self.stale, observed.now);
         let actions = &mut evaluation.transition.actions;
         actions.create(
             self.revision,

@@ -135,6 +135,13 @@ pub struct ObservedRoute {
     /// When its scheduler took it away, without a drain before. A route that ends
     /// after that has not failed either.
     pub evicted_at: Option<Timestamp>,
+    /// Whether it is known where it listens.
+    pub has_address: bool,
+    /// Whether it has been HEALTHY in its present session.
+    pub once_healthy: bool,
+    /// When its health was last observed in its present session, also by a report
+    /// that repeated it.
+    pub health_observed_at: Option<Timestamp>,
 }
 
 /// When a drained route may be stopped.
@@ -145,9 +152,28 @@ pub struct StopWhen {
 }
 
 impl ObservedRoute {
-    /// Whether it is RUNNING and HEALTHY. Says nothing about traffic.
+    /// Whether it is RUNNING and HEALTHY, with an address. Says nothing about
+    /// traffic, nor about how old its health is.
     pub fn is_ready(&self) -> bool {
-        self.status == RouteStatus::Running && self.health == RouteHealth::Healthy
+        self.is_reachable() && self.health == RouteHealth::Healthy
+    }
+
+    /// Whether it is RUNNING, and it is known where.
+    pub(crate) fn is_reachable(&self) -> bool {
+        self.status == RouteStatus::Running && self.has_address
+    }
+
+    /// Whether it may serve when no route is ready. One that was never HEALTHY may
+    /// still be loading: it gets no traffic.
+    pub(crate) fn may_fail_open(&self) -> bool {
+        self.is_reachable() && self.once_healthy
+    }
+
+    /// Whether its health was observed within `ttl` before `now`.
+    pub(crate) fn is_fresh(&self, ttl: Duration, now: Timestamp) -> bool {
+        // A time in the future, as after a clock was set back, says nothing about the age.
+        self.health_observed_at
+            .is_some_and(|at| at <= now && now < at + ttl)
     }
 
     /// Whether it is PROVISIONING or RUNNING, and not only retained.
@@ -155,7 +181,7 @@ impl ObservedRoute {
         self.status.is_active() && self.retained_at.is_none()
     }
 
-    /// Whether it is of this revision, retained by a promotion, and ready.
+    /// Whether it runs this revision, retained by a promotion, and is ready.
     pub(crate) fn is_kept(&self, revision: RevisionId) -> bool {
         self.revision == revision && self.retained_at.is_some() && self.is_ready()
     }
@@ -178,7 +204,12 @@ impl ObservedRoute {
 
     /// The latest of its times.
     pub fn latest_time(&self) -> Timestamp {
-        let perhaps = [self.health_updated_at, self.drained_at, self.retained_at];
+        let perhaps = [
+            self.health_updated_at,
+            self.health_observed_at,
+            self.drained_at,
+            self.retained_at,
+        ];
         let always = self.created_at.max(self.status_updated_at);
         perhaps.into_iter().flatten().fold(always, Timestamp::max)
     }
@@ -188,6 +219,9 @@ impl ObservedRoute {
         let always = [&mut self.created_at, &mut self.status_updated_at];
         let perhaps = [
             &mut self.health_updated_at,
+            // With the others, or a health that has just been confirmed would be from the future
+            // and count for nothing.
+            &mut self.health_observed_at,
             &mut self.drained_at,
             &mut self.retained_at,
         ];
@@ -215,13 +249,59 @@ impl ObservedRoute {
         }
     }
 
-    /// Applies a report of its health.
+    /// Applies a report of its health, observed now.
     pub fn observe(&mut self, health: RouteHealth, now: Timestamp) {
+        self.apply_observation(health, now, now);
+    }
+
+    /// Applies a report of its health, observed at some time. The caller checks
+    /// [`Self::later_observation`] first.
+    pub fn apply_observation(&mut self, health: RouteHealth, at: Timestamp, now: Timestamp) {
         // A repeated report is no change: it must not restart the waits of ready green.
         if self.health != health {
             self.health = health;
             self.health_updated_at = Some(now);
         }
+        self.once_healthy |= health == RouteHealth::Healthy;
+        // One in the future is from before the clock was set back: it would hide all that follow.
+        let known = self.health_observed_at.filter(|&known| known <= now);
+        self.health_observed_at = known.max(Some(at.min(now)));
+    }
+
+    /// Ends a health that no report confirms.
+    pub fn forget_health(&mut self, now: Timestamp) {
+        if self.health != RouteHealth::NotChecked {
+            self.health = RouteHealth::NotChecked;
+            self.health_updated_at = Some(now);
+        }
+    }
+
+    /// When its health was observed, if that was after `at`: then a report of what was
+    /// seen at `at` comes too late. A report without a session may also be about the
+    /// session before.
+    pub fn later_observation(
+        &self,
+        at: Timestamp,
+        names_session: bool,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        // A new session has no observation yet, and begins with the time of that change.
+        let begin = self.health_updated_at.filter(|_| !names_session);
+        self.health_observed_at
+            .or(begin)
+            // After the clock was set back, the known time may be in the future: every report
+            // would come too late until then.
+            .map(|known| known.min(now))
+            .filter(|&known| at < known)
+    }
+
+    /// Begins another session of a RUNNING route: what was seen of the one before says
+    /// nothing about this one.
+    pub fn begin_session(&mut self, now: Timestamp) {
+        self.health = RouteHealth::NotChecked;
+        self.health_updated_at = Some(now);
+        self.health_observed_at = None;
+        self.once_healthy = false;
     }
 
     /// When it may be stopped if it is drained `now`: after the grace if it had
@@ -238,17 +318,20 @@ impl ObservedRoute {
         StopWhen { not_before }
     }
 
-    /// The termination order, first to drain first: not RUNNING, then UNHEALTHY,
-    /// DEGRADED, NOT_CHECKED, HEALTHY; the youngest first within each.
+    /// The termination order, first to drain first: those that can serve nothing, not even
+    /// when no route is ready; then the others. Within each: not RUNNING or without an
+    /// address, then UNHEALTHY, DEGRADED, NOT_CHECKED, HEALTHY; the youngest first.
     pub(crate) fn termination_key(&self) -> impl Ord + use<> {
-        let rank = match (self.status, self.health) {
-            (RouteStatus::Running, RouteHealth::Unhealthy) => 1,
-            (RouteStatus::Running, RouteHealth::Degraded) => 2,
-            (RouteStatus::Running, RouteHealth::NotChecked) => 3,
-            (RouteStatus::Running, RouteHealth::Healthy) => 4,
-            (_, _) => 0,
+        let rank = match self.health {
+            // Or a ready one would go before one to which nothing can be sent.
+            _ if !self.is_reachable() => 0,
+            RouteHealth::Unhealthy => 1,
+            RouteHealth::Degraded => 2,
+            RouteHealth::NotChecked => 3,
+            RouteHealth::Healthy => 4,
         };
         // The id decides between routes of one transaction, so that the order is always the same.
-        (rank, std::cmp::Reverse((self.created_at, self.id)))
+        let age = std::cmp::Reverse((self.created_at, self.id));
+        (self.may_fail_open(), rank, age)
     }
 }

@@ -2,9 +2,7 @@
 
 use arrayvec::ArrayVec;
 
-use crate::{
-    DeploymentState, Observed, ObservedRoute, RevisionId, RouteId, RouteStatus, RouteTraffic,
-};
+use crate::{DeploymentState, Observed, ObservedRoute, RevisionId, RouteId, RouteTraffic};
 
 /// The weight of a revision that shares its traffic with no other, in per mille.
 pub const FULL_WEIGHT: u16 = 1_000;
@@ -58,13 +56,17 @@ impl TrafficSplit {
     }
 
     /// The routes that a traffic table lists, with their shares: the ACTIVE ones
-    /// that are ready, or if none is, the ACTIVE ones that run (fail open).
+    /// that are ready, or if none is, the ACTIVE ones that run and have been HEALTHY
+    /// in their present session (fail open).
+    ///
+    /// The age of a health does not count here: it would empty the tables of a healthy
+    /// fleet whenever a server was away.
     pub fn serving(&self, routes: &[ObservedRoute]) -> impl Iterator<Item = ServingRoute> {
         let fail_open = fails_open(routes);
         routes
             .iter()
-            .filter(|route| route.serves_unready())
-            .filter(move |route| fail_open || route.is_ready())
+            .filter(|route| route.traffic == RouteTraffic::Active)
+            .filter(move |route| route.is_ready() || fail_open && route.may_fail_open())
             .map(|route| ServingRoute {
                 id: route.id,
                 revision: route.revision,
@@ -101,8 +103,9 @@ impl Observed<'_> {
 }
 
 impl ObservedRoute {
-    /// Whether it is in the traffic table when no ACTIVE route is ready.
+    /// Whether it is in the traffic table when no ACTIVE route is ready. One that was
+    /// never HEALTHY is not.
     pub(crate) fn serves_unready(&self) -> bool {
-        self.traffic == RouteTraffic::Active && self.status == RouteStatus::Running
+        self.traffic == RouteTraffic::Active && self.may_fail_open()
     }
 }

@@ -1,6 +1,6 @@
 //! `viridian deployment activate`.
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use viridian_client::{WaitGoal, unary};
 use viridian_proto::v1::{
     ActivateRevisionRequest, CreateRevisionRequest, CreateRevisionResponse, Deployment,
@@ -8,8 +8,9 @@ use viridian_proto::v1::{
 };
 
 use super::{
-    CliSession, DeploymentError,
+    CliSession, DeploymentError, calls,
     change::ChangeArgs,
+    give_up,
     read::{self, DeploymentClient},
     session::DeploymentReply,
     spec_change::SpecChangeArgs,
@@ -17,19 +18,19 @@ use super::{
 };
 use crate::names;
 
+// The group is what a usage error shows: a revision, or what a new one changes.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("what")
+    .args(["revision", "image", "environ", "removed", "health_path", "health_interval", "command"])
+    .required(true)
+    .multiple(true))]
 pub(super) struct ActivateArgs {
     /// The deployment: PROJECT/NAME, or its UUID.
     #[arg(add = names::deployments())]
     pub(super) deployment: String,
     /// Existing revision to deploy: its number or UUID. For a new revision, name what it
     /// changes instead.
-    #[arg(
-        long,
-        conflicts_with = "new_revision",
-        required_unless_present = "new_revision",
-        add = names::revisions()
-    )]
+    #[arg(long, conflicts_with = "new_revision", add = names::revisions())]
     revision: Option<String>,
     /// Replace a rollout that is still running.
     ///
@@ -65,8 +66,7 @@ pub(super) async fn run(args: ActivateArgs, session: &CliSession) -> Result<(), 
     // clap requires either a revision, or what a new one changes.
     let activated = match revision {
         Some(revision) => {
-            let activated = activate(&mut client, deployment, revision, supersede, change);
-            Activated::new(activated.await?, String::new())
+            deploy_existing(&mut client, deployment, revision, supersede, change).await?
         }
         None => deploy_new(&mut client, &deployment, spec, supersede, change).await?,
     };
@@ -94,6 +94,43 @@ impl Activated {
             headline,
         }
     }
+
+    /// The rollout of another revision has ended for the one that serves.
+    fn given_up(deployment: Deployment) -> Self {
+        Self {
+            deployment,
+            headline: "The current revision is the same: the rollout was given up.".to_owned(),
+            // The rollout that ends is another one's.
+            goal: WaitGoal::Settled,
+        }
+    }
+}
+
+const SAME_ON_ITS_WAY: &str = "Nothing to do: the same revision is being deployed.";
+
+/// Deploys an existing revision. The one that is on its way is nothing to do; the one that
+/// serves takes the place of a rollout by its end.
+async fn deploy_existing(
+    client: &mut DeploymentClient,
+    reference: String,
+    revision: String,
+    supersede: bool,
+    change: ChangeArgs,
+) -> Result<Activated, DeploymentError> {
+    // A repeat with a request id must be the same request, whatever was seen.
+    if change.request_id.is_empty() {
+        let seen = read::deployment(client, &reference).await?;
+        if give_up::deploys(&seen, &revision) {
+            return Ok(Activated::new(seen, SAME_ON_ITS_WAY.to_owned()));
+        }
+        if supersede && give_up::is_way_back(&seen, Some(&revision)) {
+            let aborted = calls::abort(client, seen.id, seen.deploying_revision_id, change);
+            let aborted = aborted.await?.ok_or(DeploymentError::EmptyReply)?;
+            return Ok(Activated::given_up(aborted));
+        }
+    }
+    let activated = activate(client, reference, revision, supersede, change).await?;
+    Ok(Activated::new(activated, String::new()))
 }
 
 /// Deploys a new revision: what the flags name, and else what serves.
@@ -159,18 +196,12 @@ fn outcome(
     let revision = reply.revision.ok_or(DeploymentError::EmptyReply)?.id;
     let deploying = &before.deploying_revision_id;
     if revision == *deploying {
-        let text = "Nothing to do: the same revision is being deployed.".to_owned();
-        Ok(Activated::new(deployment, text))
+        Ok(Activated::new(deployment, SAME_ON_ITS_WAY.to_owned()))
     } else if deploying.is_empty() {
         let text = "Nothing to do: the current revision is the same.".to_owned();
         Ok(Activated::new(deployment, text))
     } else {
-        Ok(Activated {
-            deployment,
-            headline: "The current revision is the same: the rollout was given up.".to_owned(),
-            // The rollout that ends is another one's.
-            goal: WaitGoal::Settled,
-        })
+        Ok(Activated::given_up(deployment))
     }
 }
 

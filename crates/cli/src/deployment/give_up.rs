@@ -20,6 +20,13 @@ pub(super) fn serves(seen: &Deployment, revision: &str) -> bool {
     revision == seen.current_revision_id || revision == number
 }
 
+/// Whether a revision, by its number or its UUID, is on its way.
+pub(super) fn deploys(seen: &Deployment, revision: &str) -> bool {
+    let number = seen.deploying_revision_number.to_string();
+    !seen.deploying_revision_id.is_empty()
+        && (revision == seen.deploying_revision_id || revision == number)
+}
+
 /// Gives up the rollout that was seen, and no other.
 pub(super) async fn run(
     client: &mut DeploymentClient,

@@ -93,7 +93,7 @@ fn line(deployment: &Deployment, verdict: StatusVerdict) -> String {
 
 #[cfg(test)]
 mod tests {
-    use viridian_proto::v1::{DeploymentSubStep, LastRollout, ReplicaCounts};
+    use viridian_proto::v1::{Blocker, DeploymentSubStep, LastRollout, ReplicaCounts};
 
     use super::*;
     use crate::deployment::show::fixture;
@@ -119,6 +119,20 @@ mod tests {
         assert_eq!(verdict(&fixture::provisioning()), StatusVerdict::NotWell);
         let gate = StatusVerdict::ActionNeeded(NeededAction::Promote);
         assert_eq!(verdict(&fixture::at_the_gate()), gate);
+    }
+
+    #[test]
+    fn c2_status_has_every_blocker() {
+        let mut failing = ready();
+        failing.blockers = ["1 of 3 routes is ready", "routes failed 3 times in a row"]
+            .map(|message| Blocker {
+                message: message.to_owned(),
+                ..Blocker::default()
+            })
+            .into();
+        let line = line(&failing, StatusVerdict::NotWell);
+        let end = ": 1 of 3 routes is ready; routes failed 3 times in a row";
+        assert!(line.ends_with(end), "{line}");
     }
 
     #[test]

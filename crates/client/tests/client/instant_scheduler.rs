@@ -51,6 +51,7 @@ async fn carry_out(
     let report = RouteStatusReport {
         route_id: route_id.clone(),
         status: status.into(),
+        address: format!("{route_id}.test:80"),
         ..RouteStatusReport::default()
     };
     let reports = vec![report];
@@ -59,7 +60,7 @@ async fn carry_out(
         let report = RouteHealthReport {
             route_id,
             health: RouteHealthStatus::Healthy.into(),
-            observed_at: None,
+            ..RouteHealthReport::default()
         };
         let reports = vec![report];
         unary(client.report_route_health(ReportRouteHealthRequest { reports })).await?;

@@ -128,7 +128,7 @@ pub(crate) fn deployment(deployment: Deployment) -> v1::Deployment {
         epoch: deployment.epoch,
         blue: Some(counts(deployment.status.blue)),
         green: Some(counts(deployment.status.green)),
-        blockers: deployment.status.blockers.iter().map(blocker).collect(),
+        blockers: blockers(&deployment.status),
         create_time: Some(timestamp(deployment.created_at)),
         update_time: Some(timestamp(deployment.updated_at)),
         phase_start_time: Some(timestamp(deployment.phase_started_at)),
@@ -163,11 +163,16 @@ fn outcome(outcome: RolloutOutcome) -> v1::RolloutOutcome {
     }
 }
 
-/// A blocker, to the wire.
-pub(crate) fn blocker(blocker: &Blocker) -> v1::Blocker {
+fn blockers(status: &viridian_store::Status) -> Vec<v1::Blocker> {
+    let all = status.blockers.iter();
+    all.map(|it| blocker(status, it)).collect()
+}
+
+/// A blocker of a deployment with this status, to the wire.
+pub(crate) fn blocker(status: &viridian_store::Status, blocker: &Blocker) -> v1::Blocker {
     v1::Blocker {
         code: code(blocker.code()).into(),
-        message: blocker.to_string(),
+        message: status.sentence(blocker),
         until_time: blocker.until().map(timestamp),
     }
 }
@@ -300,6 +305,8 @@ fn code(code: BlockerCode) -> v1::BlockerCode {
         BlockerCode::BackOff => v1::BlockerCode::BackOff,
         BlockerCode::Terminating => v1::BlockerCode::Terminating,
         BlockerCode::NoReplicas => v1::BlockerCode::NoReplicas,
+        BlockerCode::NoAddress => v1::BlockerCode::NoAddress,
+        BlockerCode::HealthStale => v1::BlockerCode::HealthStale,
     }
 }
 

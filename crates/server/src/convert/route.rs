@@ -1,10 +1,16 @@
 //! Routes, reports and assignments.
 
 use viridian_proto::v1;
-use viridian_store::{Action, Assignment, HealthReport, ReportError, Route, StatusReport};
+use viridian_store::{
+    Action, Assignment, HealthReport, ReportError, Route, RouteAddress, StatusReport,
+};
 use viridian_strategy::{RouteHealth, RouteId, RouteStatus, RouteTraffic};
 
-use super::{Violations, revision::revision, time::timestamp};
+use super::{
+    Violations,
+    revision::revision,
+    time::{parse_timestamp, timestamp},
+};
 
 /// A route, to the wire.
 pub(crate) fn route(route: Route) -> v1::Route {
@@ -18,12 +24,13 @@ pub(crate) fn route(route: Route) -> v1::Route {
         traffic_status: traffic(view.traffic).into(),
         traffic_ratio: view.traffic.ratio(),
         session_id: route.session_id,
-        address: route.address,
+        address: route.address.map_or_else(String::new, |at| at.to_string()),
         failure: route.failure,
         retained: view.status.is_active() && view.retained_at.is_some(),
         create_time: Some(timestamp(view.created_at)),
         status_update_time: Some(timestamp(view.status_updated_at)),
         health_update_time: view.health_updated_at.map(timestamp),
+        health_detail: route.health_detail,
         // Only ListRoutes shows it, and adds it: it is not in the row of the route.
         last_report_time: None,
     }
@@ -68,19 +75,20 @@ pub(crate) fn parse_statuses(
                 "must be RUNNING, FAILED_TO_START, TERMINATING or TERMINATED",
             );
         }
-        for (name, text) in [
-            ("session_id", &report.session_id),
-            ("address", &report.address),
-        ] {
-            violations.text(&format!("reports[{index}].{name}"), text, MAX_TEXT);
-        }
+        let session_id = &report.session_id;
+        violations.text(
+            &format!("reports[{index}].session_id"),
+            session_id,
+            MAX_TEXT,
+        );
         StatusReport {
             route: RouteId(id),
             // A stand-in: the violation refuses the request.
             status: status.unwrap_or(RouteStatus::Running),
             session_id: report.session_id.clone(),
-            address: report.address.clone(),
-            failure: sentence(&report.failure),
+            // An address that is none refuses its own report, and not the whole batch.
+            address: (!report.address.is_empty()).then(|| RouteAddress::parse(&report.address)),
+            failure: sentence(&report.failure, MAX_FAILURE),
         }
     };
     reports
@@ -106,10 +114,20 @@ pub(crate) fn parse_healths(
                 "must be NOT_CHECKED, HEALTHY, UNHEALTHY or DEGRADED",
             );
         }
+        let session_id = &report.session_id;
+        violations.text(
+            &format!("reports[{index}].session_id"),
+            session_id,
+            MAX_TEXT,
+        );
+        let observed_at = format!("reports[{index}].observed_at");
         HealthReport {
             route: RouteId(id),
             // A stand-in: the violation refuses the request.
             health: health.unwrap_or(RouteHealth::NotChecked),
+            observed_at: parse_timestamp(&observed_at, report.observed_at.as_ref(), violations),
+            session_id: session_id.clone(),
+            detail: sentence(&report.detail, MAX_HEALTH_DETAIL),
         }
     };
     reports
@@ -144,9 +162,11 @@ fn parse_health(wire: v1::RouteHealthStatus) -> Option<RouteHealth> {
 
 /// Why something failed comes from programs that were not checked: it is made to
 /// fit, since a refusal would only lose it.
-fn sentence(failure: &str) -> String {
-    let end = failure.floor_char_boundary(MAX_FAILURE);
-    failure[..end].replace('\0', "\u{fffd}")
+fn sentence(text: &str, max_bytes: usize) -> String {
+    let end = text.floor_char_boundary(max_bytes);
+    let whole = text[..end].replace('\0', "\u{fffd}");
+    // The stand-in for NUL is longer than NUL.
+    whole[..whole.floor_char_boundary(max_bytes)].to_owned()
 }
 
 fn check_count(count: usize, violations: &mut Violations) {
@@ -182,6 +202,7 @@ fn traffic(traffic: RouteTraffic) -> v1::RouteTrafficStatus {
 const MAX_REPORTS: usize = 1_000;
 const MAX_TEXT: usize = 1_024;
 const MAX_FAILURE: usize = 4_096;
+const MAX_HEALTH_DETAIL: usize = 1_024;
 
 #[cfg(test)]
 mod tests {

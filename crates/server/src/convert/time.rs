@@ -16,6 +16,24 @@ pub(crate) fn timestamp(time: Timestamp) -> prost_types::Timestamp {
     }
 }
 
+/// A time from the wire, in whole microseconds; none when it is not set. What is
+/// beyond the range of a [`Timestamp`] is its end.
+pub(crate) fn parse_timestamp(
+    field: &str,
+    wire: Option<&prost_types::Timestamp>,
+    violations: &mut Violations,
+) -> Option<Timestamp> {
+    let wire = wire?;
+    let nanos = i64::from(wire.nanos);
+    violations.check(
+        (0..1_000_000_000).contains(&nanos),
+        field,
+        "must have 0 to 999999999 nanos",
+    );
+    let micros = wire.seconds.saturating_mul(1_000_000);
+    Some(Timestamp::from_micros(micros.saturating_add(nanos / 1_000)))
+}
+
 /// A duration, to the wire.
 pub(crate) fn duration(duration: Duration) -> prost_types::Duration {
     prost_types::Duration {

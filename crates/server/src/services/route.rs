@@ -72,14 +72,7 @@ impl RouteService for RouteApi {
         let reports = parse_statuses(&message.reports, &mut violations);
         violations.finish()?;
         let (reports, hidden) = split(&scope, reports, |report| report.route).await?;
-        let routes: Vec<RouteId> = reports.iter().map(|report| report.route).collect();
         let outcomes = scope.database().report_statuses(reports).await;
-        // No error without the time: the reports are applied, and the next ones will be recorded.
-        if let Ok(now) = scope.feeds().clock().now().await {
-            scope
-                .last_seen()
-                .record_statuses(&applied(&routes, &outcomes), now);
-        }
         let ids = message.reports.into_iter().map(|report| report.route_id);
         let results = results(ids, hidden, outcomes)?;
         Ok(Response::new(v1::ReportRouteStatusesResponse { results }))
@@ -94,14 +87,7 @@ impl RouteService for RouteApi {
         let reports = parse_healths(&message.reports, &mut violations);
         violations.finish()?;
         let (reports, hidden) = split(&scope, reports, |report| report.route).await?;
-        let routes: Vec<RouteId> = reports.iter().map(|report| report.route).collect();
         let outcomes = scope.database().report_health(reports).await;
-        // As for statuses: the reports are applied even if their time is not known.
-        if let Ok(now) = scope.feeds().clock().now().await {
-            scope
-                .last_seen()
-                .record_health(&applied(&routes, &outcomes), now);
-        }
         let ids = message.reports.into_iter().map(|report| report.route_id);
         let results = results(ids, hidden, outcomes)?;
         Ok(Response::new(v1::ReportRouteHealthResponse { results }))
@@ -125,14 +111,6 @@ async fn split<R>(
     let places = ids.iter().copied().enumerate();
     let hidden = places.filter(|(_, id)| hidden.contains(id)).collect();
     Ok((own, hidden))
-}
-
-/// The routes of which something was reported that holds now.
-fn applied(routes: &[RouteId], outcomes: &ReportOutcomes) -> Vec<RouteId> {
-    let outcomes = outcomes.iter().flatten();
-    let both = routes.iter().zip(outcomes);
-    let applied = both.filter(|(_, outcome)| outcome.is_ok());
-    applied.map(|(route, _)| *route).collect()
 }
 
 /// One result a report, in their order.

@@ -1,5 +1,7 @@
 //! One thing that a deployment waits for.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use viridian_strategy::{Blocker, Timestamp, UnreadyRoutes};
 
@@ -58,6 +60,15 @@ pub(super) enum BlockerDocument {
         left: u32,
     },
     NoReplicas,
+    NoAddress {
+        count: u32,
+        since: Micros,
+    },
+    HealthStale {
+        count: u32,
+        oldest: Micros,
+        ttl: Duration,
+    },
 }
 
 /// How many, and since when the first of them.
@@ -130,6 +141,15 @@ impl From<Blocker> for BlockerDocument {
             },
             Blocker::Evicted { evicted } => Self::Evicted { evicted },
             Blocker::Terminating { left } => Self::Terminating { left },
+            Blocker::NoAddress { count, since } => Self::NoAddress {
+                count,
+                since: since.into(),
+            },
+            Blocker::HealthStale { count, oldest, ttl } => Self::HealthStale {
+                count,
+                oldest: oldest.into(),
+                ttl,
+            },
         }
     }
 }
@@ -197,6 +217,15 @@ impl From<BlockerDocument> for Blocker {
             },
             D::Evicted { evicted } => Self::Evicted { evicted },
             D::Terminating { left } => Self::Terminating { left },
+            D::NoAddress { count, since } => Self::NoAddress {
+                count,
+                since: since.into(),
+            },
+            D::HealthStale { count, oldest, ttl } => Self::HealthStale {
+                count,
+                oldest: oldest.into(),
+                ttl,
+            },
         }
     }
 }

@@ -15,9 +15,13 @@ pub(crate) struct StatusDocument {
     green: CountsDocument,
     // As many as `Blockers` holds: a longer list does not parse.
     #[serde(default, skip_serializing_if = "ArrayVec::is_empty")]
-    blockers: ArrayVec<BlockerDocument, 8>,
+    blockers: ArrayVec<BlockerDocument, 12>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retained_until: Option<Micros>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    stale_promoted: u32,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    health_detail: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -45,12 +49,16 @@ impl From<&Status> for StatusDocument {
             green,
             blockers,
             retained_until,
+            stale_promoted,
+            health_detail,
         } = status;
         Self {
             blue: blue.into(),
             green: green.into(),
             blockers: blockers.iter().copied().map(Into::into).collect(),
             retained_until: retained_until.map(Into::into),
+            stale_promoted: *stale_promoted,
+            health_detail: health_detail.clone(),
         }
     }
 }
@@ -62,6 +70,8 @@ impl From<StatusDocument> for Status {
             green: document.green.into(),
             blockers: document.blockers.into_iter().map(Into::into).collect(),
             retained_until: document.retained_until.map(Into::into),
+            stale_promoted: document.stale_promoted,
+            health_detail: document.health_detail,
         }
     }
 }

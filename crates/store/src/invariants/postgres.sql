@@ -18,11 +18,11 @@ WHERE d.lifecycle IN ('READY', 'DEPLOYING')
   AND EXISTS (
     SELECT FROM routes AS r
     WHERE r.deployment_id = d.id AND r.revision_id = d.current_revision_id
-      AND r.status = 'RUNNING' AND r.health = 'HEALTHY' AND r.retained_at IS NULL)
+      AND r.status = 'RUNNING' AND r.health = 'HEALTHY' AND r.address <> '' AND r.retained_at IS NULL)
   AND NOT EXISTS (
     SELECT FROM routes AS r
     WHERE r.deployment_id = d.id AND r.traffic_status = 'ACTIVE'
-      AND r.status = 'RUNNING' AND r.health = 'HEALTHY');
+      AND r.status = 'RUNNING' AND r.health = 'HEALTHY' AND r.address <> '');
 
 -- I1: at a promotion as many routes of the new revision are ready and ACTIVE as its policy asks for
 SELECT e.deployment_id AS deployment,
@@ -274,16 +274,16 @@ SELECT d.id AS deployment, 'has been due since ' || d.due_at AS what
 FROM deployments AS d
 WHERE d.due_at < clock_timestamp() - make_interval(secs => $1);
 
--- I14: the traffic table lists the ACTIVE routes that run and are HEALTHY, or if none is, those that run
+-- I14: the traffic table lists the ACTIVE routes that run and are HEALTHY, or if none is, those that run and have been HEALTHY
 WITH active AS (
-    SELECT r.deployment_id, r.id, r.address, r.traffic_ratio, r.health = 'HEALTHY' AS healthy,
+    SELECT r.deployment_id, r.id, r.address, r.traffic_ratio, r.once_healthy, r.health = 'HEALTHY' AS healthy,
            BOOL_OR(r.health = 'HEALTHY') OVER (PARTITION BY r.deployment_id) AS some_healthy
     FROM routes AS r
-    WHERE r.traffic_status = 'ACTIVE' AND r.status = 'RUNNING'),
+    WHERE r.traffic_status = 'ACTIVE' AND r.status = 'RUNNING' AND r.address <> ''),
 serving AS (
     SELECT a.deployment_id, a.id, a.address, a.traffic_ratio
     FROM active AS a
-    WHERE a.healthy OR NOT a.some_healthy),
+    WHERE a.healthy OR NOT a.some_healthy AND a.once_healthy),
 listed AS (
     SELECT d.id AS deployment_id, (t.endpoint ->> 'route')::uuid AS id, t.endpoint ->> 'address' AS address,
            (t.endpoint ->> 'ratio')::double precision AS traffic_ratio
@@ -295,6 +295,12 @@ FROM (SELECT * FROM serving EXCEPT SELECT * FROM listed) AS s
 UNION ALL
 SELECT l.deployment_id, 'lists route ' || l.id || ', which does not serve so'
 FROM (SELECT * FROM listed EXCEPT SELECT * FROM serving) AS l;
+
+-- I14: a route that is HEALTHY has been HEALTHY in its present session
+SELECT r.deployment_id AS deployment,
+       'has route ' || r.id || ', which is HEALTHY and never was' AS what
+FROM routes AS r
+WHERE r.health = 'HEALTHY' AND NOT r.once_healthy;
 
 -- I15: what has yet to be started or stopped is assigned, and nothing else is
 SELECT r.deployment_id AS deployment,
@@ -326,6 +332,43 @@ SELECT a.route_id, 'is a route with an assignment to ' || a.action || ', and is 
 FROM assignments AS a
 WHERE NOT EXISTS (SELECT FROM routes AS r WHERE r.id = a.route_id);
 
+-- I30: every route in a traffic table has a valid address
+SELECT l.deployment, 'lists ' || l.address || ', which is not HOST:PORT' AS what
+FROM (
+    SELECT d.id AS deployment, t.endpoint ->> 'address' AS address
+    FROM deployments AS d
+    CROSS JOIN LATERAL jsonb_array_elements(d.endpoints::jsonb) AS t (endpoint)) AS l
+WHERE l.address !~ ('^([A-Za-z0-9_][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])'
+        || ':([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])$')
+   OR l.address ~ '^(0\.0\.0\.0|\[::\]):';
+
+-- I30: no two RUNNING routes of a deployment have the same address
+SELECT r.deployment_id AS deployment, 'has ' || COUNT(*) || ' RUNNING routes at ' || r.address AS what
+FROM routes AS r
+WHERE r.status = 'RUNNING' AND r.address <> ''
+GROUP BY r.deployment_id, r.address
+HAVING COUNT(*) > 1;
+
+-- I32: no route took traffic by a health that was older than the health TTL
+SELECT e.deployment_id AS deployment,
+       'has ' || e.stale || ' routes that took traffic at sequence ' || e.sequence || ' by an old health' AS what
+FROM (
+    SELECT e.deployment_id, e.sequence, (e.snapshot::jsonb #>> '{status,stale_promoted}')::bigint AS stale
+    FROM events AS e
+    WHERE e.kind IN ('PROMOTED', 'ROLLED_BACK')
+    OFFSET 0) AS e
+WHERE e.stale > 0;
+
+-- I32: and history tells the same of each promotion, for as long as it is kept
+SELECT h.deployment_id AS deployment,
+       'has ' || h.stale || ' routes that took traffic by move ' || h.number || ' by an old health' AS what
+FROM (
+    SELECT h.deployment_id, h.number, (h.status::jsonb ->> 'stale_promoted')::bigint AS stale
+    FROM history AS h
+    WHERE h.phase IN ('PROMOTE', 'ROLL_BACK')
+    OFFSET 0) AS h
+WHERE h.stale > 0;
+
 -- I33: a deployment is as available as its ready ACTIVE routes are many
 SELECT t.deployment,
        'is ' || COALESCE(t.availability, 'of no availability') || ' with ' || t.ready || ' ready ACTIVE routes of '
@@ -334,7 +377,7 @@ FROM (
     SELECT d.id AS deployment, d.availability, d.target_replicas, d.lifecycle, d.current_revision_id,
            (SELECT COUNT(*) FROM routes AS r
             WHERE r.deployment_id = d.id AND r.traffic_status = 'ACTIVE'
-              AND r.status = 'RUNNING' AND r.health = 'HEALTHY') AS ready
+              AND r.status = 'RUNNING' AND r.health = 'HEALTHY' AND r.address <> '') AS ready
     FROM deployments AS d) AS t
 WHERE t.availability IS DISTINCT FROM CASE
     WHEN t.lifecycle IN ('DESTROYING', 'DESTROYED') OR t.current_revision_id IS NULL THEN NULL

@@ -17,11 +17,11 @@ WHERE d.lifecycle IN ('READY', 'DEPLOYING')
   AND EXISTS (
     SELECT 1 FROM routes AS r
     WHERE r.deployment_id = d.id AND r.revision_id = d.current_revision_id
-      AND r.status = 'RUNNING' AND r.health = 'HEALTHY' AND r.retained_at IS NULL)
+      AND r.status = 'RUNNING' AND r.health = 'HEALTHY' AND r.address <> '' AND r.retained_at IS NULL)
   AND NOT EXISTS (
     SELECT 1 FROM routes AS r
     WHERE r.deployment_id = d.id AND r.traffic_status = 'ACTIVE'
-      AND r.status = 'RUNNING' AND r.health = 'HEALTHY');
+      AND r.status = 'RUNNING' AND r.health = 'HEALTHY' AND r.address <> '');
 
 -- I1: at a promotion as many routes of the new revision are ready and ACTIVE as its policy asks for
 SELECT e.deployment_id AS deployment,
@@ -260,16 +260,16 @@ SELECT d.id AS deployment, 'has been due since ' || d.due_at AS what
 FROM deployments AS d
 WHERE d.due_at < strftime('%Y-%m-%dT%H:%M:%f000Z', 'now', '-' || ?1 || ' seconds');
 
--- I14: the traffic table lists the ACTIVE routes that run and are HEALTHY, or if none is, those that run
+-- I14: the traffic table lists the ACTIVE routes that run and are HEALTHY, or if none is, those that run and have been HEALTHY
 WITH active AS (
-    SELECT r.deployment_id, r.id, r.address, r.traffic_ratio, r.health = 'HEALTHY' AS healthy,
+    SELECT r.deployment_id, r.id, r.address, r.traffic_ratio, r.once_healthy, r.health = 'HEALTHY' AS healthy,
            MAX(r.health = 'HEALTHY') OVER (PARTITION BY r.deployment_id) AS some_healthy
     FROM routes AS r
-    WHERE r.traffic_status = 'ACTIVE' AND r.status = 'RUNNING'),
+    WHERE r.traffic_status = 'ACTIVE' AND r.status = 'RUNNING' AND r.address <> ''),
 serving AS (
     SELECT a.deployment_id, a.id, a.address, a.traffic_ratio
     FROM active AS a
-    WHERE a.healthy OR NOT a.some_healthy),
+    WHERE a.healthy OR NOT a.some_healthy AND a.once_healthy),
 listed AS (
     SELECT d.id AS deployment_id, unhex(json_extract(t.value, '$.route'), '-') AS id,
            json_extract(t.value, '$.address') AS address, json_extract(t.value, '$.ratio') AS traffic_ratio
@@ -281,6 +281,12 @@ FROM (SELECT * FROM serving EXCEPT SELECT * FROM listed) AS s
 UNION ALL
 SELECT l.deployment_id, 'lists route ' || lower(hex(l.id)) || ', which does not serve so'
 FROM (SELECT * FROM listed EXCEPT SELECT * FROM serving) AS l;
+
+-- I14: a route that is HEALTHY has been HEALTHY in its present session
+SELECT r.deployment_id AS deployment,
+       'has route ' || lower(hex(r.id)) || ', which is HEALTHY and never was' AS what
+FROM routes AS r
+WHERE r.health = 'HEALTHY' AND NOT r.once_healthy;
 
 -- I15: what has yet to be started or stopped is assigned, and nothing else is
 SELECT r.deployment_id AS deployment,
@@ -312,6 +318,41 @@ SELECT a.route_id, 'is a route with an assignment to ' || a.action || ', and is 
 FROM assignments AS a
 WHERE NOT EXISTS (SELECT 1 FROM routes AS r WHERE r.id = a.route_id);
 
+-- I30: every route in a traffic table has a valid address
+SELECT l.deployment, 'lists ' || l.address || ', which is not HOST:PORT' AS what
+FROM (
+    SELECT d.id AS deployment, json_extract(t.value, '$.address') AS address,
+           rtrim(json_extract(t.value, '$.address'), '0123456789') AS head
+    FROM deployments AS d
+    JOIN json_each(d.endpoints) AS t) AS l
+WHERE length(l.address) - length(l.head) NOT BETWEEN 1 AND 5
+   OR substr(l.address, length(l.head) + 1) LIKE '0%'
+   OR CAST(substr(l.address, length(l.head) + 1) AS INTEGER) > 65535
+   OR NOT (l.head GLOB '[A-Za-z0-9_]*:' AND l.head NOT GLOB '*[^A-Za-z0-9._:-]*' AND l.head NOT GLOB '*:*:'
+        OR l.head GLOB '[[]*[]]:' AND trim(l.head, '[]:') NOT GLOB '*[^0-9A-Fa-f:.]*')
+   OR l.head IN ('0.0.0.0:', '[::]:');
+
+-- I30: no two RUNNING routes of a deployment have the same address
+SELECT r.deployment_id AS deployment, 'has ' || COUNT(*) || ' RUNNING routes at ' || r.address AS what
+FROM routes AS r
+WHERE r.status = 'RUNNING' AND r.address <> ''
+GROUP BY r.deployment_id, r.address
+HAVING COUNT(*) > 1;
+
+-- I32: no route took traffic by a health that was older than the health TTL
+SELECT e.deployment_id AS deployment,
+       'has ' || json_extract(e.snapshot, '$.status.stale_promoted') || ' routes that took traffic at sequence '
+           || e.sequence || ' by an old health' AS what
+FROM events AS e
+WHERE e.kind IN ('PROMOTED', 'ROLLED_BACK') AND json_extract(e.snapshot, '$.status.stale_promoted') > 0;
+
+-- I32: and history tells the same of each promotion, for as long as it is kept
+SELECT h.deployment_id AS deployment,
+       'has ' || json_extract(h.status, '$.stale_promoted') || ' routes that took traffic by move '
+           || h.number || ' by an old health' AS what
+FROM history AS h
+WHERE h.phase IN ('PROMOTE', 'ROLL_BACK') AND json_extract(h.status, '$.stale_promoted') > 0;
+
 -- I33: a deployment is as available as its ready ACTIVE routes are many
 SELECT t.deployment,
        'is ' || COALESCE(t.availability, 'of no availability') || ' with ' || t.ready || ' ready ACTIVE routes of '
@@ -320,7 +361,7 @@ FROM (
     SELECT d.id AS deployment, d.availability, d.target_replicas, d.lifecycle, d.current_revision_id,
            (SELECT COUNT(*) FROM routes AS r
             WHERE r.deployment_id = d.id AND r.traffic_status = 'ACTIVE'
-              AND r.status = 'RUNNING' AND r.health = 'HEALTHY') AS ready
+              AND r.status = 'RUNNING' AND r.health = 'HEALTHY' AND r.address <> '') AS ready
     FROM deployments AS d) AS t
 WHERE t.availability IS NOT CASE
     WHEN t.lifecycle IN ('DESTROYING', 'DESTROYED') OR t.current_revision_id IS NULL THEN NULL

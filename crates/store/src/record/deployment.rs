@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use viridian_strategy::{
-    Availability, Blockers, DeploymentId, DeploymentState, ObservedDeployment, PastRollouts,
-    Policy, ReplicaCounts, RevisionId, ServedRevisions, Stopwatch, Timestamp,
+    Availability, Blocker, Blockers, DeploymentId, DeploymentState, ObservedDeployment,
+    PastRollouts, Policy, ReplicaCounts, RevisionId, ServedRevisions, Stopwatch, Timestamp,
+    UnreadyRoutes,
 };
 
 use super::LastRollout;
@@ -94,6 +95,12 @@ pub struct Status {
     pub blockers: Blockers,
     /// Until when all routes are kept that an earlier promotion retained.
     pub retained_until: Option<Timestamp>,
+    /// How many routes took traffic in this change though their health was older than
+    /// the health TTL. Always 0, which an invariant checks.
+    pub stale_promoted: u32,
+    /// What the health checker said of a route for which a blocker waits. Empty when
+    /// it said nothing, or no blocker is about health.
+    pub health_detail: String,
 }
 
 /// The numbers of the revisions that a deployment names.
@@ -110,6 +117,27 @@ pub struct RevisionNumbers {
 pub(crate) struct NumberedRevision {
     pub(crate) id: RevisionId,
     pub(crate) number: i64,
+}
+
+impl Status {
+    /// The sentence of one of the blockers, with what the health checker said if that
+    /// explains it.
+    pub fn sentence(&self, blocker: &Blocker) -> String {
+        sentence(blocker, &self.health_detail)
+    }
+}
+
+/// The sentence of a blocker, with what the health checker said if that explains it.
+pub(crate) fn sentence(blocker: &Blocker, health_detail: &str) -> String {
+    let is_of_health = match blocker {
+        Blocker::GreenUnhealthy { .. } => true,
+        Blocker::RoutesNotReady { unready, .. } => *unready != UnreadyRoutes::default(),
+        _ => false,
+    };
+    match is_of_health && !health_detail.is_empty() {
+        true => format!("{blocker} ({health_detail})"),
+        false => blocker.to_string(),
+    }
 }
 
 impl Deployment {

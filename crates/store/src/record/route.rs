@@ -2,6 +2,8 @@
 
 use viridian_strategy::{DeploymentId, ObservedRoute};
 
+use super::RouteAddress;
+
 /// One replica of one revision.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Route {
@@ -11,8 +13,10 @@ pub struct Route {
     pub view: ObservedRoute,
     /// The scheduler's name for the session that it runs in.
     pub session_id: String,
-    /// Where it listens.
-    pub address: String,
+    /// Where it listens. `view.has_address` says whether it is known.
+    pub address: Option<RouteAddress>,
     /// Why it failed.
     pub failure: String,
+    /// What the health checker said of its health.
+    pub health_detail: String,
 }

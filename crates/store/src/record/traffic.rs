@@ -54,8 +54,8 @@ pub(crate) fn endpoints(
     let listed = all.iter().filter_map(|route| {
         Some(TableLine {
             route: route.view.id,
-            address: route.address.clone(),
             ratio: *serving.get(&route.view.id)?,
+            address: route.address.as_ref()?.to_string(),
         })
     });
     let mut endpoints: Vec<TableLine> = listed.collect();

@@ -21,6 +21,7 @@ impl StoreConnection {
                 routes::created_at.eq(Sql(route.created_at)),
                 routes::status_updated_at.eq(Sql(route.status_updated_at)),
                 routes::health_updated_at.eq(route.health_updated_at.map(Sql)),
+                routes::health_observed_at.eq(route.health_observed_at.map(Sql)),
                 routes::drained_at.eq(route.drained_at.map(Sql)),
                 routes::retained_at.eq(route.retained_at.map(Sql)),
             ))

@@ -187,10 +187,10 @@ async fn a_report_that_cannot_be_written_fails_alone(#[case] engine: Engine) {
     for _ in 0..4 {
         let id = fixture.ready(1, manual()).await;
         ids.push(id);
-        reports.push(HealthReport {
-            route: fixture.routes(id).await[0].view.id,
-            health: RouteHealth::Degraded,
-        });
+        reports.push(HealthReport::new(
+            fixture.routes(id).await[0].view.id,
+            RouteHealth::Degraded,
+        ));
     }
     refuse_events(&fixture, engine, ids[1]).await;
     spoil(&fixture, engine, ids[2]).await;

@@ -19,7 +19,7 @@ use viridian_strategy::{
 use crate::{
     Deployment, DeploymentSpec, FailureBackoff, HealthReport, HistoryEntry, Limits, Metadata,
     NewDeployment, ReconcileBatch, Request, RequestContext, RequestId, RevisionSpec,
-    RollBackOptions, Route, RouteFilter, StatusReport, Store, StoreError,
+    RollBackOptions, Route, RouteAddress, RouteFilter, StatusReport, Store, StoreError,
 };
 
 #[derive(Clone, Copy, Debug)]
@@ -165,7 +165,7 @@ impl Fixture {
     pub(super) async fn health(&self, routes: &[RouteId], health: RouteHealth) {
         let reports = routes
             .iter()
-            .map(|&route| HealthReport { route, health })
+            .map(|&route| HealthReport::new(route, health))
             .collect();
         let results = self
             .db
@@ -360,7 +360,7 @@ pub(super) fn report(route: RouteId, status: RouteStatus) -> StatusReport {
         route,
         status,
         session_id: "s".into(),
-        address: format!("127.0.0.1:{}", 1_024 + route.0.as_u128() % 60_000),
+        address: Some(RouteAddress::parse(&format!("{route}.test:8080"))),
         failure: String::new(),
     }
 }

@@ -205,7 +205,7 @@ async fn a_report_on_a_held_one_fails_alone() {
         fixture.routes(held).await[0].view.id,
     ];
     let report = |health| {
-        let reports = routes.map(|route| HealthReport { route, health });
+        let reports = routes.map(|route| HealthReport::new(route, health));
         fixture.db.report_health(reports.into())
     };
     let health = async |id| fixture.routes(id).await[0].view.health;
@@ -270,7 +270,9 @@ async fn call_in_each_way(fixture: &Arc<Fixture>, id: DeploymentId, count: u32) 
                 }
                 _ => {
                     let health = RouteHealth::Unhealthy;
-                    let reported = db.report_health(vec![HealthReport { route, health }]).await;
+                    let reported = db
+                        .report_health(vec![HealthReport::new(route, health)])
+                        .await;
                     reported.expect("the rest is taken") == [Err(ReportError::Held(id))]
                 }
             }

@@ -6,9 +6,10 @@ use diesel_migrations::MigrationHarness as _;
 use rstest_reuse::apply;
 
 use viridian_engine::Snapshot;
-use viridian_strategy::{Policy, RollingUpdate, Strategy};
+use viridian_strategy::{BlockerCode, Policy, RollingUpdate, RouteHealth, Strategy};
 
 use super::{
+    evidence::{blockers, table},
     fixture::{Engine, Fixture, blue_green, engines, manual, with_request},
     invariants,
     schema::Catalog,
@@ -139,13 +140,7 @@ async fn documents_are_whole_again_below(#[case] engine: Engine) {
             assert!(lacking(table, column, word).await > 0, "{table}: {word}");
         }
     }
-    let versions = MIGRATIONS.versions().expect("they are known");
-    let leaner = versions.iter().position(|it| it == "20261126000005");
-    revert(
-        &fixture.url,
-        versions.len() - leaner.expect("it is one of them"),
-    )
-    .await;
+    revert_with(&fixture.url, "20261126000005").await;
     for (table, column, words) in documents {
         for word in words {
             assert_eq!(lacking(table, column, word).await, 0, "{table}: {word}");
@@ -218,6 +213,94 @@ async fn a_policy_has_a_number_of_replacements_below(#[case] engine: Engine) {
     invariants::hold(&fixture).await;
 }
 
+/// Earlier programs took any text for an address, and the same one twice.
+#[apply(engines)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a1_what_is_no_address_is_none_after_the_migration(#[case] engine: Engine) {
+    let fixture = Fixture::new(engine).await;
+    let sound = fixture.ready(1, manual()).await;
+    let id = fixture.ready(5, manual()).await;
+    let routes = fixture.routes(id).await;
+    let (url, folder) = fixture.close();
+    revert_with(&url, "20261130000009").await;
+    let addresses = [
+        "::1:8080",
+        "h:80\n",
+        "h.test:80",
+        "h.test:80",
+        "[::1]:65536",
+    ];
+    for (route, address) in routes.iter().zip(addresses) {
+        let id = match engine {
+            Engine::Sqlite => format!("unhex('{}')", route.view.id.0.simple()),
+            Engine::Postgres => format!("'{}'", route.view.id),
+        };
+        execute(
+            &url,
+            &format!("UPDATE routes SET address = '{address}' WHERE id = {id}"),
+        )
+        .await;
+    }
+
+    let fixture = Fixture::reopen((url, folder)).await;
+    let due = "SELECT COUNT(*) AS n FROM deployments WHERE due_at IS NOT NULL";
+    assert_eq!(fixture.number(due).await, 1, "the other one is as it was");
+    fixture.settle().await;
+    assert_eq!(table(&fixture, id).await, ["h.test:80"]);
+    assert_eq!(table(&fixture, sound).await.len(), 1);
+    let codes = [BlockerCode::RoutesNotReady, BlockerCode::NoAddress];
+    assert_eq!(blockers(&fixture, id).await, codes);
+    invariants::hold(&fixture).await;
+}
+
+/// Those that take traffic keep it: nobody knows which of them have been HEALTHY.
+#[apply(engines)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a10_the_migration_takes_no_traffic_away(#[case] engine: Engine) {
+    let fixture = Fixture::new(engine).await;
+    let id = fixture.ready(2, manual()).await;
+    let ids: Vec<_> = fixture
+        .routes(id)
+        .await
+        .iter()
+        .map(|it| it.view.id)
+        .collect();
+    fixture.health(&ids, RouteHealth::Unhealthy).await;
+    let before = table(&fixture, id).await;
+    assert_eq!(before.len(), 2, "they fail open");
+    let (url, folder) = fixture.close();
+    revert_with(&url, "20261130000009").await;
+    let fixture = Fixture::reopen((url, folder)).await;
+    fixture.health(&ids[..1], RouteHealth::Degraded).await;
+    fixture.settle().await;
+    assert_eq!(table(&fixture, id).await, before);
+    invariants::hold(&fixture).await;
+}
+
+async fn execute(url: &str, statement: &str) {
+    if let Some(path) = url.strip_prefix("sqlite:") {
+        use diesel::connection::SimpleConnection as _;
+        let mut connection = SqliteConnection::establish(path).expect("the file opens");
+        connection.batch_execute(statement).expect("it is done");
+    } else {
+        use diesel_async::SimpleAsyncConnection as _;
+        let connection = AsyncPgConnection::establish(url).await;
+        let mut connection = connection.expect("the server answers");
+        connection
+            .batch_execute(statement)
+            .await
+            .expect("it is done");
+    }
+}
+
+/// Undoes the migration of this version, and all after it.
+async fn revert_with(url: &str, version: &str) {
+    let known = MIGRATIONS.versions().expect("they are known");
+    let after = known.iter().filter(|it| it.as_str() >= version).count();
+    assert!(after > 0, "no migration {version}");
+    revert(url, after).await;
+}
+
 /// Undoes so many migrations, the last one first.
 async fn revert(url: &str, count: usize) {
     if let Some(path) = url.strip_prefix("sqlite:") {
@@ -240,16 +323,5 @@ async fn revert(url: &str, count: usize) {
 async fn revert_to_known(url: &str, known: &str) {
     let statement =
         format!("UPDATE __diesel_schema_migrations SET version = '{known}' WHERE version > '2999'");
-    if let Some(path) = url.strip_prefix("sqlite:") {
-        use diesel::connection::SimpleConnection as _;
-        let mut connection = SqliteConnection::establish(path).expect("the file opens");
-        connection.batch_execute(&statement).expect("it is done");
-    } else {
-        use diesel_async::SimpleAsyncConnection as _;
-        let mut connection = AsyncPgConnection::establish(url).await.expect("it answers");
-        connection
-            .batch_execute(&statement)
-            .await
-            .expect("it is done");
-    }
+    execute(url, &statement).await;
 }

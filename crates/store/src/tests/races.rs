@@ -28,10 +28,8 @@ async fn with_a_report_that_one_green_is_unhealthy(#[case] engine: Engine) {
     let mut race = Race::new(engine, "a report of UNHEALTHY", 1).await;
     while let Some((arena, start)) = race.next().await {
         let gate = arena.to_the_gate().await;
-        let seen = HealthReport {
-            route: gate.green_routes[start.round as usize % gate.green_routes.len()],
-            health: RouteHealth::Unhealthy,
-        };
+        let route = gate.green_routes[start.round as usize % gate.green_routes.len()];
+        let seen = HealthReport::new(route, RouteHealth::Unhealthy);
         let (promoted, reported) = start
             .together(promote(&arena, &gate), {
                 let db = arena.db();
@@ -51,7 +49,7 @@ async fn with_a_report_that_one_green_is_unhealthy(#[case] engine: Engine) {
                 First::Other
             }
         };
-        assert_eq!(arena.health(seen.route).await, RouteHealth::Unhealthy);
+        assert_eq!(arena.health(route).await, RouteHealth::Unhealthy);
         race.won_by(first).await;
     }
     race.tell().await;

@@ -91,10 +91,7 @@ async fn what_has_ended_has_no_health(#[case] engine: Engine) {
     fixture.status(&[route], RouteStatus::Terminated).await;
     // Once more is no error: the first answer may have been lost.
     fixture.status(&[route], RouteStatus::Terminated).await;
-    let late = vec![HealthReport {
-        route,
-        health: RouteHealth::Unhealthy,
-    }];
+    let late = vec![HealthReport::new(route, RouteHealth::Unhealthy)];
     let results = fixture
         .db
         .report_health(late)

@@ -96,6 +96,8 @@ const EXPECTED: &[&str] = &[
     "calls failed by poison",
     "cycles failed by poison",
     "reports refused",
+    "reports outdated",
+    "reports of another session",
     "reports failed by poison",
     "PROMOTE by a call to READY",
     "PROMOTE by itself to READY",

@@ -184,7 +184,7 @@ async fn reports_on_many_locked_deployments_wait_once() {
     for &id in &ids {
         let route = fixture.routes(id).await[0].view.id;
         let health = RouteHealth::Degraded;
-        reports.push(HealthReport { route, health });
+        reports.push(HealthReport::new(route, health));
     }
     let other = OtherProgram::lock(&fixture).await;
     let results = tokio::select! {

@@ -1,6 +1,8 @@
 //! Turns a decision into a value: everything that is to be written of one
 //! deployment. Nothing is written here.
 
+use std::time::Duration;
+
 use viridian_strategy::{
     DeploymentState, Evaluation, Lifecycle, LifecyclePhase, Observed, ObservedRoute, RouteActions,
     RouteId, SubStep, Timestamp, TrafficSplit, Transition, TransitionKind, availability, counts,
@@ -19,6 +21,7 @@ use crate::{
         RequestContext,
         ended::DecidedEnd,
         happening::{Happening, Replacement},
+        health_detail::health_detail,
         lock::Locked,
         route_writes::RouteWrites,
     },
@@ -38,9 +41,20 @@ pub(crate) struct PlannedChange {
     /// to the deployment is not known.
     pub(crate) named: Option<NumberedRevision>,
     /// Whether routes in [`Locked`] were changed by reports already.
-    pub(crate) reported: bool,
+    pub(crate) reported: ReportedChange,
     /// Those of them that failed by that.
     pub(crate) failed: Vec<RouteId>,
+}
+
+/// What reports have changed of routes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReportedChange {
+    /// There were none.
+    None,
+    /// Only when a health was last observed, which no observer can see.
+    Confirmation,
+    /// What can be seen.
+    Visible,
 }
 
 /// Everything that is to be written of one deployment.
@@ -81,7 +95,7 @@ impl PlannedChange {
             changes: Vec::new(),
             phase,
             named: None,
-            reported: false,
+            reported: ReportedChange::None,
             failed: Vec::new(),
         }
     }
@@ -119,9 +133,13 @@ impl PlannedChange {
     }
 
     /// No decision: reports have changed routes, of which some failed by that.
-    pub(crate) fn of_reports(deployment: &Deployment, failed: Vec<RouteId>) -> Self {
+    pub(crate) fn of_reports(
+        deployment: &Deployment,
+        reported: ReportedChange,
+        failed: Vec<RouteId>,
+    ) -> Self {
         Self {
-            reported: true,
+            reported,
             failed,
             ..Self::of_call(
                 Transition::unchanged(&deployment.observed()),
@@ -162,6 +180,7 @@ impl Locked {
             due_at,
             now,
             had_later_times,
+            health_ttl,
         } = self;
         let actions = &plan.transition.actions;
         // Both before the actions are applied: to drain a route is to overwrite its status, and
@@ -173,8 +192,9 @@ impl Locked {
         let amended = plan.amended.as_deref().unwrap_or(&old);
         let route_writes = RouteWrites::of(amended, &mut routes, actions, now);
         let views: Vec<ObservedRoute> = routes.iter().map(|route| route.view).collect();
-        let (mut new, look_at) = project(&old, plan, &views, now);
+        let (mut new, look_at) = project(&old, plan, &views, now, health_ttl);
         new.last_rollout = last_rollout;
+        new.status.health_detail = health_detail(&new, &routes);
         let serving = endpoints(&routes, &views, &TrafficSplit::of(&new.state));
         // The revision is a part of the table that proxies get, so a table with the same lines and
         // another revision is a new one.
@@ -190,7 +210,9 @@ impl Locked {
             open_entries,
             due_at: look_at,
         };
-        let visible = plan.reported || !actions.is_empty() || !observably_equal(&old, &new);
+        let visible = plan.reported == ReportedChange::Visible
+            || !actions.is_empty()
+            || !observably_equal(&old, &new);
         // Only clocks differ. With a new sequence, watchers would get an event that shows nothing
         // new.
         if !visible {
@@ -213,7 +235,7 @@ impl Locked {
             transition: &plan.transition,
             changes: &plan.changes,
             call,
-            failed: plan.reported.then(|| failed.clone()),
+            failed: (plan.reported != ReportedChange::None).then(|| failed.clone()),
             effects: route_writes.effects(),
             replacement,
         };
@@ -265,6 +287,7 @@ fn project(
     plan: &PlannedChange,
     routes: &[ObservedRoute],
     now: Timestamp,
+    health_ttl: Option<Duration>,
 ) -> (Deployment, Option<Timestamp>) {
     let amended = plan.amended.as_deref().unwrap_or(old);
     let mut new = amended.clone().decided(plan.transition.deployment);
@@ -280,15 +303,22 @@ fn project(
     }
     // The blockers are always on the deployment, also before the cycle that follows
     // a call or a report. Evaluating changes nothing by itself.
-    let observed = new.observed();
-    let seen = Observed {
-        deployment: &observed,
+    let deployment = new.observed();
+    let observed = Observed {
+        deployment: &deployment,
         routes,
         policy: &new.policy,
         now,
+        health_ttl,
     };
-    let retained_until = seen.retained_until();
-    let outlook = evaluate(&seen);
+    let retained_until = observed.retained_until();
+    let outlook = evaluate(&observed);
+    let took = &plan.transition.actions.promote;
+    // Of the ready ones: the others take traffic when they are.
+    let stale = |route: &&ObservedRoute| {
+        took.contains(&route.id) && route.is_ready() && !observed.is_fresh(route)
+    };
+    let stale_promoted = routes.iter().filter(stale).count();
     let Transition {
         kind,
         deployment: next,
@@ -301,8 +331,8 @@ fn project(
     // A cycle is due at once only if it would do something.
     let idle = stays && actions.is_empty();
     let look_at = if idle { outlook.wake_at } else { Some(now) };
-    let (blue, green) = counts(&observed, routes);
-    new.availability = availability(&observed, routes);
+    let (blue, green) = counts(&deployment, routes);
+    new.availability = availability(&deployment, routes);
     if stays {
         // Its clocks as of now, so that the next cycle finds those that are shown.
         new.state = next.state;
@@ -314,6 +344,8 @@ fn project(
         green,
         blockers: outlook.blockers,
         retained_until,
+        stale_promoted: stale_promoted as u32,
+        health_detail: String::new(),
     };
     (new, look_at)
 }
@@ -369,7 +401,9 @@ fn moves(
     };
     if plan.transition.kind == TransitionKind::RollBack && from != rolling_back {
         vec![(from, rolling_back), (rolling_back, to)]
-    } else if from != to || plan.phase != Operation::Evaluate && !plan.reported {
+    } else if from != to
+        || plan.phase != Operation::Evaluate && plan.reported == ReportedChange::None
+    {
         vec![(from, to)]
     } else {
         Vec::new()

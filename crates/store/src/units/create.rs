@@ -113,6 +113,7 @@ pub(crate) fn creation(new: NewDeployment, now: Timestamp, call: &RequestContext
         due_at: None,
         now,
         had_later_times: false,
+        health_ttl: None,
     };
     let plan = PlannedChange::of_call(transition, Operation::Create).naming(revision.as_ref());
     WriteSet {

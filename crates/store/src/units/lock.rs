@@ -1,10 +1,10 @@
 //! What all units of work begin with: lock a deployment.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use viridian_engine::LockWait;
 use viridian_strategy::{
-    DeploymentId, Observed, ObservedRoute, RevisionId, RouteStatus, Timestamp,
+    DeploymentId, Observed, ObservedRoute, RevisionId, RouteId, RouteStatus, Timestamp,
 };
 
 use crate::{
@@ -25,6 +25,7 @@ pub(crate) struct Locked {
     pub(crate) now: Timestamp,
     /// Whether it had times later than `now`. They were moved back, and have to be stored.
     pub(crate) had_later_times: bool,
+    pub(crate) health_ttl: Option<Duration>,
 }
 
 impl Locked {
@@ -36,6 +37,7 @@ impl Locked {
             routes: &routes,
             policy: &self.deployment.policy,
             now: self.now,
+            health_ttl: self.health_ttl,
         })
     }
 }
@@ -94,8 +96,16 @@ impl UnitTransaction {
         ids: Vec<DeploymentId>,
         wait: LockWait,
     ) -> Result<Vec<(DeploymentId, Result<Locked, StoreError>)>, StoreError> {
+        let health_ttl = self.health_ttl();
         let (connection, round_trip) = self.round_trip()?;
-        let taken: LockedRows = connection.lock_deployments(round_trip, ids, wait).await?;
+        let of = health_ttl.map(|_| ids.clone());
+        let mut taken: LockedRows = connection.lock_deployments(round_trip, ids, wait).await?;
+        if let Some(of) = of {
+            // After the lock: what was written down before it counts, as it does for routes.
+            // Boxed, as what is rare below: each call's future would be larger by it.
+            let confirmed = Box::pin(connection.find_confirmed_health(of)).await?;
+            confirm(&mut taken.1, &confirmed, taken.2);
+        }
         let (deployments, routes, now) = taken;
         let now = self.as_of(now);
         let mut routes_of: HashMap<DeploymentId, Vec<Route>> = HashMap::new();
@@ -105,9 +115,9 @@ impl UnitTransaction {
         let mut all = Vec::new();
         for (id, locked) in deployments {
             let routes = routes_of.remove(&id).unwrap_or_default();
-            let mut locked = locked.map(|locked| Locked::new(locked, routes, now));
+            let mut locked = locked.map(|locked| Locked::new(locked, routes, now, health_ttl));
             if let Ok(locked) = &mut locked {
-                self.follow_clock(locked).await?;
+                Box::pin(self.follow_clock(locked)).await?;
             }
             all.push((id, locked));
         }
@@ -131,6 +141,10 @@ impl UnitTransaction {
         for Route { view, .. } in &mut locked.routes {
             view.move_times_back(ahead);
             connection.store_route_times(view).await?;
+            // Or it would make the health look fresh once the clock has caught up.
+            if let Some(at) = view.health_observed_at {
+                connection.bound_confirmed_health(view.id, at).await?;
+            }
             let available_at = match view.status {
                 RouteStatus::Provisioning => Some(view.created_at),
                 RouteStatus::Terminating => view.drained_at.map(|at| at + grace),
@@ -164,7 +178,12 @@ impl Locked {
         }
     }
 
-    fn new(locked: LockedDeployment, routes: Vec<Route>, now: Timestamp) -> Self {
+    fn new(
+        locked: LockedDeployment,
+        routes: Vec<Route>,
+        now: Timestamp,
+        health_ttl: Option<Duration>,
+    ) -> Self {
         let LockedDeployment {
             deployment,
             endpoints,
@@ -179,6 +198,20 @@ impl Locked {
             due_at,
             now,
             had_later_times: false,
+            health_ttl,
         }
+    }
+}
+
+/// Adds to routes when their health was last reported again, which is written down
+/// without the lock of their deployment.
+fn confirm(routes: &mut [Route], confirmed: &HashMap<RouteId, Timestamp>, now: Timestamp) {
+    for route in routes {
+        let again = confirmed.get(&route.view.id).copied();
+        // One in the future is from before the clock was set back.
+        let again = again.filter(|&at| at <= now);
+        // Without one in the row nothing was observed in the present session.
+        let observed = &mut route.view.health_observed_at;
+        *observed = observed.map(|at| again.map_or(at, |again| again.max(at)));
     }
 }

@@ -261,7 +261,7 @@ impl Store {
             // Before the revisions that they refer to.
             connection.delete_routes_of(id, expendable.clone()).await?;
             let deleted = connection.delete_revisions(expendable.clone()).await?;
-            tx.write(forget_served(locked, &expendable));
+            tx.write(without_served(locked, &expendable));
             Ok(deleted)
         })
         .await
@@ -311,13 +311,13 @@ fn expendable(
 }
 
 /// Takes revisions that are deleted from those that a roll-back may lead to.
-fn forget_served(locked: Locked, gone: &[RevisionId]) -> Option<Write> {
+fn without_served(locked: Locked, gone: &[RevisionId]) -> Option<Write> {
     let mut deployment = locked.deployment;
     let before = deployment.served.clone();
-    deployment.served.forget(gone);
+    deployment.served.remove(gone);
     (deployment.served != before).then(|| {
         update_deployments(vec![NewState {
-            // Unchanged: nobody sees it, so that it is no event.
+            // Unchanged: no client sees this, so it is no event.
             sequence: deployment.sequence,
             deployment,
             endpoints: locked.endpoints,

@@ -4,6 +4,7 @@
 //! first, all in one transaction; the rest is done one by one, so that a deployment
 //! that is locked or broken delays and fails only its own reports.
 
+mod refusal;
 mod reports;
 mod silence;
 
@@ -12,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use viridian_engine::WaitStart;
 use viridian_strategy::{DeploymentId, RouteId, RouteStatus};
 
-use self::reports::Report;
+use self::reports::{Report, ReportTerms};
 pub use self::{
     reports::{HealthReport, ReportError, StatusReport},
     silence::Silenced,
@@ -25,7 +26,7 @@ use crate::{
     transaction::UnitTransaction,
     units::{
         RequestContext,
-        change::{PlannedChange, WriteSet},
+        change::{PlannedChange, ReportedChange, WriteSet},
         lock::Locked,
     },
 };
@@ -65,8 +66,20 @@ impl Store {
         let since = WaitStart::now();
         let ids = reports.iter().map(Report::route).collect();
         // Without a lock: most reports change nothing, and this read is all that they cost.
-        let known = self.reader().await?.find_routes(ids).await?;
-        let mut batch = Batch::of(reports, known);
+        let round_trip = self.round_trip();
+        let mut reader = self.reader().await?;
+        let (known, mut confirmed, now) = reader.find_reported_routes(round_trip, ids).await?;
+        // Or a caller would hold it while it waits for another connection.
+        drop(reader);
+        for route in &known {
+            let unwritten = self.last_seen().last_health(route.view.id);
+            if let Some(at) = unwritten {
+                let later = confirmed.get(&route.view.id).copied().max(Some(at));
+                confirmed.extend(later.map(|at| (route.view.id, at)));
+            }
+        }
+        let terms = ReportTerms::at(now, self.health_ttl()).with_confirmed(confirmed);
+        let mut batch = Batch::of(reports, known, terms);
         // For one alone there is nothing to be gained by it.
         let applied = match batch.open.len() {
             0 | 1 => Ok(Vec::new()),
@@ -96,6 +109,11 @@ impl Store {
             };
             batch.settle(of, results);
         }
+        for (report, result) in batch.reports.iter().zip(&batch.results) {
+            if result.is_ok() {
+                report.record(self.last_seen(), now);
+            }
+        }
         Ok(batch.results)
     }
 
@@ -111,7 +129,8 @@ impl Store {
             for (of, held) in tx.lock_available(owners).await? {
                 // A deployment that cannot be read fails when it is alone.
                 let Ok(held) = held else { continue };
-                let (results, change) = apply_reports(tx, held, batch.of_one(of)).await?;
+                let terms = batch.terms.as_of(held.now);
+                let (results, change) = apply_reports(tx, held, batch.of_one(of), &terms).await?;
                 applied.push((of, results));
                 changes.extend(change);
             }
@@ -137,7 +156,8 @@ impl Store {
             };
             let held = tx.lock(of).await?.ok_or(gone)?;
             let now = held.now;
-            let (results, change) = apply_reports(tx, held, batch.of_one(of)).await?;
+            let terms = batch.terms.as_of(now);
+            let (results, change) = apply_reports(tx, held, batch.of_one(of), &terms).await?;
             tx.carry_out_all(change.into_iter().collect(), now);
             Ok(results)
         })
@@ -152,12 +172,13 @@ struct Batch<R> {
     results: Results,
     /// What is still to be done: the places of the reports on each deployment.
     open: BTreeMap<DeploymentId, Vec<usize>>,
+    terms: ReportTerms,
 }
 
 impl<R: Report> Batch<R> {
     /// Sorts reports out by what the routes were a moment ago: what changes
     /// nothing is not to be done, so that it takes no lock and writes nothing.
-    fn of(reports: Vec<R>, known: Vec<Route>) -> Self {
+    fn of(reports: Vec<R>, known: Vec<Route>, terms: ReportTerms) -> Self {
         let known: HashMap<RouteId, Route> = known
             .into_iter()
             .map(|route| (route.view.id, route))
@@ -173,7 +194,7 @@ impl<R: Report> Batch<R> {
             });
             if let Some(route) = route {
                 open.entry(route.deployment).or_default().push(place);
-                if !report.is_noop(route) {
+                if !report.is_noop(route, &terms) {
                     changing.insert(route.deployment);
                 }
             }
@@ -185,6 +206,7 @@ impl<R: Report> Batch<R> {
             reports,
             results,
             open,
+            terms,
         }
     }
 
@@ -208,10 +230,13 @@ async fn apply_reports<'a, R: Report + 'a>(
     tx: &mut UnitTransaction,
     mut held: Locked,
     reports: impl Iterator<Item = &'a R>,
+    terms: &ReportTerms,
 ) -> Result<(Results, Option<WriteSet>), StoreError> {
     let mut results = Vec::new();
     let mut changed: BTreeSet<RouteId> = BTreeSet::new();
+    let mut reported = ReportedChange::Confirmation;
     for report in reports {
+        let taken_by = address_taken(report, &held.routes);
         let routes = &mut held.routes;
         let Some(route) = routes
             .iter_mut()
@@ -221,29 +246,45 @@ async fn apply_reports<'a, R: Report + 'a>(
             let connection = tx.connection().await?;
             let found = connection.find_routes(vec![report.route()]).await?;
             results.push(match found.first() {
-                Some(route) if report.is_noop(route) => Ok(()),
-                Some(route) => report.check(route),
+                Some(route) if report.is_noop(route, terms) => Ok(()),
+                Some(route) => report.check(route, terms),
                 None => Err(ReportError::UnknownRoute(report.route())),
             });
             continue;
         };
-        if report.is_noop(route) {
+        if report.is_noop(route, terms) {
             results.push(Ok(()));
             continue;
         }
-        let checked = report.check(route);
+        let checked = report.check(route, terms);
+        let checked = checked.and(taken_by.map_or(Ok(()), |by| Err(ReportError::AddressTaken(by))));
         if checked.is_ok() {
+            if !report.only_confirms(route) {
+                reported = ReportedChange::Visible;
+            }
             report.apply(route, held.now);
             changed.insert(route.view.id);
         }
         results.push(checked);
     }
-    let change = (!changed.is_empty()).then(|| change(held, &changed));
+    let change = (!changed.is_empty()).then(|| change(held, &changed, reported));
     Ok((results, change))
 }
 
+/// The other RUNNING route that has the address which a report claims. One that ends,
+/// or has ended, is in no table any more: its address is free.
+fn address_taken<R: Report>(report: &R, routes: &[Route]) -> Option<RouteId> {
+    let claimed = report.claims()?;
+    let running = routes.iter().find(|route| {
+        route.view.status == RouteStatus::Running
+            && route.view.id != report.route()
+            && route.address.as_ref() == Some(claimed)
+    });
+    running.map(|route| route.view.id)
+}
+
 /// What it comes to that some routes were changed by reports.
-fn change(held: Locked, changed: &BTreeSet<RouteId>) -> WriteSet {
+fn change(held: Locked, changed: &BTreeSet<RouteId>, what: ReportedChange) -> WriteSet {
     let reported = held.routes.iter();
     let reported: Vec<Route> = reported
         .filter(|route| changed.contains(&route.view.id))
@@ -255,7 +296,7 @@ fn change(held: Locked, changed: &BTreeSet<RouteId>) -> WriteSet {
     let failed = reported.iter().filter(|route| route.view.has_failed());
     let failed = failed.map(|route| route.view.id).collect();
     // Reports decide nothing. They make the deployment due, and the next reconcile acts.
-    let plan = PlannedChange::of_reports(&held.deployment, failed);
+    let plan = PlannedChange::of_reports(&held.deployment, what, failed);
     let mut set = held.write_set(&plan, &RequestContext::default());
     set.routes.reported = reported;
     set.routes.done = done;

@@ -119,8 +119,9 @@ fn new_route(deployment: DeploymentId, view: ObservedRoute) -> Route {
         deployment,
         view,
         session_id: String::new(),
-        address: String::new(),
+        address: None,
         failure: String::new(),
+        health_detail: String::new(),
     }
 }
 

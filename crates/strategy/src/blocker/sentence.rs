@@ -59,6 +59,23 @@ impl fmt::Display for Blocker {
             Self::Terminating { left } => {
                 write!(f, "{} {} still ending", routes(left), is(left))
             }
+            Self::NoAddress { count, since } => write!(
+                f,
+                "{count} {} without an address since {}: HOST:PORT was not reported",
+                if count == 1 {
+                    "route runs"
+                } else {
+                    "routes run"
+                },
+                since.date_and_time()
+            ),
+            Self::HealthStale { count, oldest, ttl } => write!(
+                f,
+                "the health of {count} {} was not reported within {} s, last at {}",
+                if count == 1 { "route" } else { "routes" },
+                ttl.as_secs_f64(),
+                oldest.date_and_time()
+            ),
         }
     }
 }

@@ -1,6 +1,6 @@
 use crate::{
-    DeploymentState, Lifecycle, Observed, PastRollouts, RevisionId, RolloutKind, RouteActions,
-    RouteTraffic, Transition,
+    DeploymentState, Lifecycle, Observed, ObservedRoute, PastRollouts, RevisionId, RolloutKind,
+    RouteActions, RouteTraffic, Transition,
     verbs::{ActivateRejection, activate::begin},
 };
 
@@ -89,8 +89,11 @@ fn instant(observed: &Observed<'_>, revision: RevisionId) -> Option<Transition> 
         return None;
     }
     let mut actions = RouteActions::default();
-    actions.promote.extend(observed.kept_routes(revision));
-    actions.drain_active(observed, |route| !route.is_kept(revision));
+    // Not on a health that no report confirms, as every switch.
+    let takes = |route: &ObservedRoute| route.is_kept(revision) && observed.is_fresh(route);
+    let kept = observed.active_routes().filter(|route| takes(route));
+    actions.promote.extend(kept.map(|route| route.id));
+    actions.drain_active(observed, |route| !takes(route));
     // Compared with what serves, not with the target alone: if fewer serve already,
     // as many retained routes are no loss.
     let serving = observed

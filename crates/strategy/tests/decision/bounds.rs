@@ -65,7 +65,10 @@ fn serving_count(routes: &[ObservedRoute]) -> usize {
     };
     let ready = routes.iter().filter(runs).filter(|route| route.is_ready());
     match ready.count() {
-        0 => routes.iter().filter(runs).count(),
+        0 => {
+            let once = |route: &&ObservedRoute| route.has_address && route.once_healthy;
+            routes.iter().filter(runs).filter(once).count()
+        }
         ready => ready,
     }
 }

@@ -79,6 +79,10 @@ fn replica(revision: RevisionId, status: RouteStatus, health: RouteHealth) -> Re
         drained_at: None,
         retained_at: None,
         evicted_at: None,
+        has_address: status != RouteStatus::Provisioning,
+        // What is old has been HEALTHY some time.
+        once_healthy: revision != GREEN || health == Healthy,
+        health_observed_at: None,
     };
     ReplicaSpec { route, count: 1 }.at(0)
 }
@@ -88,6 +92,24 @@ impl ReplicaSpec {
     pub(crate) fn at(mut self, seconds: i64) -> Self {
         self.route.status_updated_at = at(seconds);
         self.route.health_updated_at = (self.route.health != NotChecked).then_some(at(seconds));
+        self.observed(seconds)
+    }
+
+    /// Its health was last reported then.
+    pub(crate) fn observed(mut self, seconds: i64) -> Self {
+        self.route.health_observed_at = (self.route.health != NotChecked).then_some(at(seconds));
+        self
+    }
+
+    /// Nobody has reported where it listens.
+    pub(crate) fn without_address(mut self) -> Self {
+        self.route.has_address = false;
+        self
+    }
+
+    /// Has not been HEALTHY in its present session.
+    pub(crate) fn never_healthy(mut self) -> Self {
+        self.route.once_healthy = false;
         self
     }
 
@@ -152,6 +174,7 @@ pub(crate) struct DecisionCase {
     pub(crate) now: Timestamp,
     /// What came before.
     pub(crate) past: PastRollouts,
+    pub(crate) health_ttl: Option<Duration>,
 }
 
 pub(crate) fn pending(target: u32, routes: impl IntoIterator<Item = ReplicaSpec>) -> DecisionCase {
@@ -210,6 +233,7 @@ pub(crate) fn case(
         policy: without_replacements(),
         now: at(100),
         past: PastRollouts::default(),
+        health_ttl: None,
     };
     for replica in routes {
         for _ in 0..replica.count {
@@ -250,6 +274,12 @@ impl DecisionCase {
     /// The same, after a call since its creation.
     pub(crate) fn asked(mut self) -> Self {
         self.deployment.generation += 1;
+        self
+    }
+
+    /// A reported health counts for so many seconds.
+    pub(crate) fn health_ttl(mut self, seconds: u64) -> Self {
+        self.health_ttl = Some(secs(seconds));
         self
     }
 
@@ -306,6 +336,7 @@ impl DecisionCase {
             routes: &self.loaded(),
             policy: &self.policy,
             now: self.now,
+            health_ttl: self.health_ttl,
         })
     }
 

@@ -16,6 +16,7 @@ mod destroy;
 mod drain;
 mod ended;
 mod evictions;
+mod evidence;
 mod first_deadline;
 mod gate;
 #[path = "../generators/mod.rs"]

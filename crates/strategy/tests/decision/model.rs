@@ -20,6 +20,9 @@
 //!   checked route is HEALTHY or UNHEALTHY; "up", always HEALTHY.
 //! - The scheduler ends a route that was not drained by way of TERMINATING only
 //!   where it "evicts", any number of times; elsewhere it reports TERMINATED.
+//! - Where it is about evidence, a health counts for two ticks and may be confirmed or
+//!   end at any time, and a route may run before it is known where. Elsewhere a health
+//!   counts for ever.
 //! - A call of update changes the target or the policy; both are two calls.
 //!
 //! | configuration | N | revisions | failures | health | calls besides create and activate |
@@ -44,6 +47,8 @@
 //! | rolling 25 % / 25 % | 0 to 3 | 2 | 1 | two | update of the target, promote, abort |
 //! | rolling 0 / 10 % | 3 | 2 | 1 | two | pause, resume |
 //! | either strategy | 2 | 2 | 1 | two | update of the policy, promote, abort |
+//! | evidence of green | 2 | 2 | 0 | up, two | promote, roll back |
+//! | evidence of new routes | 2 | 2 | 0 | up, two | abort |
 //!
 //! [`wide`] holds larger ones, with nearly all calls in each.
 //!
@@ -77,6 +82,7 @@ mod clocks;
 mod code;
 mod collapse;
 mod config;
+mod evidence;
 mod rest;
 mod rules;
 mod search;
@@ -91,7 +97,7 @@ use std::time::Instant;
 use viridian_strategy::{
     GateAction, GateTimeout,
     IntOrPercent::{Count, Percent},
-    Policy,
+    MAX_DURATION, Policy,
 };
 
 use self::{
@@ -290,6 +296,29 @@ fn either_strategy() {
     holds(&config("either strategy", policies, [2], verbs));
 }
 
+/// A health counts for two ticks, and routes may run before it is known where.
+#[test]
+fn evidence_of_green() {
+    let verbs = &[CallKind::Promote, CallKind::RollBack];
+    holds(&ModelConfig {
+        ttl: Some(2),
+        failures: 0,
+        health: [UP, TWO],
+        ..config("evidence of green", [prompt()], [2], verbs)
+    });
+}
+
+#[test]
+fn evidence_of_new_routes() {
+    let policy = rolling(Count(1), Count(0), MAX_DURATION.as_secs());
+    holds(&ModelConfig {
+        ttl: Some(2),
+        failures: 0,
+        health: [UP, TWO],
+        ..config("evidence of new routes", [policy], [2], &[CallKind::Abort])
+    });
+}
+
 /// Searches a configuration, and says what was found.
 #[expect(
     clippy::print_stdout,
@@ -325,12 +354,21 @@ fn config<const POLICIES: usize, const TARGETS: usize>(
         failures: 1,
         evicts: false,
         health: [TWO, TWO],
+        ttl: None,
         verbs,
     }
 }
 
 fn manual(deadline: u64) -> Policy {
     blue_green(|policy, _| policy.progress_deadline = secs(deadline))
+}
+
+/// Promotes by itself, and keeps what served for a tick.
+fn prompt() -> Policy {
+    blue_green(|_, spec| {
+        spec.auto_promote = true;
+        spec.scale_down_delay = secs(1);
+    })
 }
 
 /// Promotes by itself, two ticks after the latest change.

@@ -72,6 +72,7 @@ impl DecisionCase {
     pub(crate) fn report(&mut self, id: usize, status: RouteStatus, health: RouteHealth) {
         let route = &mut self.routes[id - 1];
         route.move_to(status, self.now);
+        route.has_address |= status == RouteStatus::Running;
         route.observe(health, self.now);
     }
 
@@ -166,7 +167,8 @@ impl DecisionCase {
             }
         }
         self.deployment = transition.deployment;
-        self.past.follow(transition);
+        self.past.served.change(transition.served);
+        self.past.last = transition.ended.or(self.past.last);
     }
 
     /// What the store's statements ask of the rows that they change.

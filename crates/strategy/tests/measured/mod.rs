@@ -68,6 +68,7 @@ impl MeasuredCase {
             routes: &self.routes,
             policy: &self.policy,
             now: self.now,
+            health_ttl: None,
         }
     }
 
@@ -165,6 +166,9 @@ fn route(revision: RevisionId, status: RouteStatus, since: Timestamp) -> Observe
         drained_at: None,
         retained_at: None,
         evicted_at: None,
+        has_address: running,
+        once_healthy: running,
+        health_observed_at: running.then(|| since + Duration::from_secs(5)),
     }
 }
 

@@ -139,10 +139,7 @@ pub(crate) fn change(deployment: &Deployment) -> String {
     if deployment.lifecycle() == DeploymentLifecycle::Deploying {
         text += &format!(", green {}", ready(deployment.green.as_ref(), target));
     }
-    if let Some(first) = deployment.blockers.first() {
-        text += &format!(": {}", clean(&first.message));
-    }
-    text
+    text + &waits_for(deployment)
 }
 
 /// The same with the numbers of the revisions instead of their colours.
@@ -161,10 +158,16 @@ pub(crate) fn change_with_revisions(deployment: &Deployment) -> String {
             text += &format!(", revision {number} {}", ready(counts.as_ref(), target));
         }
     }
-    if let Some(first) = deployment.blockers.first() {
-        text += &format!(": {}", clean(&first.message));
+    text + &waits_for(deployment)
+}
+
+/// All blockers, as the end of a line: the first one alone does not say that routes fail.
+fn waits_for(deployment: &Deployment) -> String {
+    let messages = deployment.blockers.iter().map(|it| clean(&it.message));
+    match messages.collect::<Vec<_>>().join("; ") {
+        none if none.is_empty() => none,
+        all => format!(": {all}"),
     }
-    text
 }
 
 /// A line for each blocker.

@@ -169,12 +169,14 @@ pub(crate) fn routes() -> Vec<Route> {
         RouteHealthStatus::NotChecked,
     );
     failed.failure = "no such image".to_owned();
+    let mut not_found = route(5, "rev-2", RouteStatus::Running, unhealthy);
+    not_found.health_detail = "GET /nope: 404".to_owned();
     vec![
         route(1, "rev-1", RouteStatus::Running, healthy),
         route(2, "rev-1", RouteStatus::Running, healthy),
         route(3, "rev-1", RouteStatus::Running, healthy),
         route(4, "rev-2", RouteStatus::Running, healthy),
-        route(5, "rev-2", RouteStatus::Running, unhealthy),
+        not_found,
         route(
             6,
             "rev-2",

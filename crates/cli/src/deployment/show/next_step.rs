@@ -29,6 +29,8 @@ fn verb(code: BlockerCode) -> Option<&'static str> {
         | BlockerCode::GreenFailed
         | BlockerCode::ReplacementsExhausted
         | BlockerCode::RoutesNotReady
+        | BlockerCode::NoAddress
+        | BlockerCode::HealthStale
         | BlockerCode::BackOff
         | BlockerCode::Terminating => Some("routes"),
         BlockerCode::GreenMissing

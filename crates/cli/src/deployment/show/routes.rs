@@ -62,10 +62,7 @@ pub(crate) fn routes(
             it.status_update_time
                 .as_ref()
                 .map_or_else(|| "-".to_owned(), |at| since(at, style.now)),
-            match it.failure.as_str() {
-                "" => clean(&it.address),
-                failure => style.bad(&clean(failure)),
-            },
+            place_or_reason(it, style),
         ]
     };
     table(
@@ -82,6 +79,17 @@ pub(crate) fn routes(
         routes.iter().map(row).collect(),
         style.width,
     )
+}
+
+/// Why it failed; or where it listens, and why it is not healthy.
+fn place_or_reason(route: &Route, style: OutputStyle) -> String {
+    if !route.failure.is_empty() {
+        return style.bad(&clean(&route.failure));
+    }
+    match route.health_detail.as_str() {
+        "" => clean(&route.address),
+        detail => format!("{} {}", clean(&route.address), style.bad(&clean(detail))),
+    }
 }
 
 /// ACTIVE with its share if that is not all, INACTIVE, or `retained`.

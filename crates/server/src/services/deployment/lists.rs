@@ -147,7 +147,12 @@ async fn with_last_reports(scope: &Scope, found: Vec<Route>) -> Result<Vec<v1::R
         .into_iter()
         .collect();
     // The later of two: what this server has in memory, and what any server has written down.
-    let last = |id: RouteId| scope.last_seen().last(id).max(written.get(&id).copied());
+    let last = |id: RouteId| {
+        scope
+            .database()
+            .unwritten_report(id)
+            .max(written.get(&id).copied())
+    };
     let to_wire = |found: Route| v1::Route {
         last_report_time: last(found.view.id).map(timestamp),
         ..route(found)

@@ -171,11 +171,13 @@ fn preview_reply(
         Err(Rules(Blocked(blockers))) => (Vec::new(), Vec::new(), blockers),
         Err(refusal) => return Err(refusal.into_status(subject)),
     };
+    let status = &preview.deployment.status;
+    let blockers = blockers.iter().map(|it| blocker(status, it)).collect();
     Ok(v1::PromoteDeploymentResponse {
         deployment: Some(deployment(preview.deployment)),
         promoted_route_ids: texts(promoted),
         drained_route_ids: texts(drained),
-        blockers: blockers.iter().map(blocker).collect(),
+        blockers,
     })
 }
 
@@ -204,13 +206,17 @@ fn leads_to(deployment: &v1::Deployment) -> (String, i64) {
 }
 
 fn roll_back_preview(preview: RollBackPreview) -> v1::RollbackDeploymentResponse {
+    // What the health checkers say now is not about the routes that it would wait for.
+    let unexplained = viridian_store::Status::default();
+    let blockers = preview.blockers.iter();
+    let blockers = blockers.map(|it| blocker(&unexplained, it)).collect();
     v1::RollbackDeploymentResponse {
         deployment: Some(deployment(preview.deployment)),
         instant: preview.instant,
         kept_route_ids: texts(preview.kept),
         revision_id: preview.revision.to_string(),
         revision_number: preview.number,
-        blockers: preview.blockers.iter().map(blocker).collect(),
+        blockers,
     }
 }
 

@@ -102,6 +102,8 @@ pub(super) fn statuses() -> Cases<Status> {
                 },
                 blockers: Blockers::default(),
                 retained_until: None,
+                stale_promoted: 0,
+                health_detail: String::new(),
             },
         ),
         (
@@ -114,6 +116,14 @@ pub(super) fn statuses() -> Cases<Status> {
         (
             "several blockers",
             blocked(&[Blocker::Paused, Blocker::NoRevision]),
+        ),
+        (
+            "what health rests on",
+            Status {
+                stale_promoted: 2,
+                health_detail: "GET /nope: 404".to_owned(),
+                ..Status::default()
+            },
         ),
     ];
     let blockers = blockers().into_iter();
@@ -210,6 +220,21 @@ fn blockers() -> Cases<Blocker> {
         ("evicted", Blocker::Evicted { evicted: 2 }),
         ("terminating", Blocker::Terminating { left: 2 }),
         ("no replicas", Blocker::NoReplicas),
+        (
+            "no address",
+            Blocker::NoAddress {
+                count: 2,
+                since: at(70),
+            },
+        ),
+        (
+            "health stale",
+            Blocker::HealthStale {
+                count: 1,
+                oldest: at(80),
+                ttl: Duration::from_secs(30),
+            },
+        ),
     ]
 }
 

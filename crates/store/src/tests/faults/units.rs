@@ -227,7 +227,7 @@ async fn report_status(db: &Store, subject: &UnitTarget, status: RouteStatus) ->
 }
 
 async fn report_health(db: &Store, subject: &UnitTarget, health: RouteHealth) -> UnitResult {
-    let report = |&route| HealthReport { route, health };
+    let report = |&route| HealthReport::new(route, health);
     let results = db.report_health(subject.routes.iter().map(report).collect());
     applied(results.await)
 }

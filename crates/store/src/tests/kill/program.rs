@@ -240,10 +240,9 @@ impl Worker {
         }
         // What an earlier process did not get to, too.
         let running = self.fixture.routes_in(self.id, RouteStatus::Running).await;
-        let reports = running.iter().map(|&route| HealthReport {
-            route,
-            health: RouteHealth::Healthy,
-        });
+        let reports = running
+            .iter()
+            .map(|&route| HealthReport::new(route, RouteHealth::Healthy));
         let results = db.report_health(reports.collect()).await;
         assert!(results.expect("they are taken").iter().all(Result::is_ok));
     }

@@ -225,10 +225,9 @@ impl Arena {
                 _ => {}
             }
         }
-        let health = starting.iter().map(|&route| HealthReport {
-            route,
-            health: RouteHealth::Healthy,
-        });
+        let health = starting
+            .iter()
+            .map(|&route| HealthReport::new(route, RouteHealth::Healthy));
         let db = &self.fixture.db;
         let applied = db.report_statuses(statuses).await.expect("they are taken");
         assert!(applied.iter().all(Result::is_ok), "{applied:?}");

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use viridian_strategy::{RouteId, Timestamp};
 
 use super::{fleet::ReplicaReport, poison::RowDamage};
+use crate::HealthReport;
 
 /// Events by time, the earliest first.
 #[derive(Default)]
@@ -22,6 +23,12 @@ pub(super) enum ScheduledEvent {
     FailsToStart(RouteId),
     /// Its health is checked.
     Health(RouteId),
+    /// A report of what was seen earlier arrives, which others may have overtaken.
+    Late(HealthReport),
+    /// It runs already, and now it is known where.
+    Address(RouteId),
+    /// It is started anew in place: another session of the same route.
+    Restarts(RouteId),
     /// It ends without having been drained.
     Vanishes(RouteId),
     /// The scheduler stops it by itself.
@@ -83,6 +90,9 @@ impl ScheduledEvent {
             Self::Starts(_)
             | Self::FailsToStart(_)
             | Self::Health(_)
+            | Self::Late(_)
+            | Self::Address(_)
+            | Self::Restarts(_)
             | Self::Vanishes(_)
             | Self::Preempted(_)
             | Self::Ends(_)

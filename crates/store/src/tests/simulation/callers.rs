@@ -1,6 +1,6 @@
 //! Random calls, and the answers that are expected.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, pin::Pin};
 
 use uuid::Uuid;
 use viridian_strategy::{
@@ -119,11 +119,12 @@ impl StoreCall {
     ) -> Result<Deployment, CallFailure> {
         match self {
             Self::Create(activated) => {
-                let created = db.create_revision(id, spec(), *activated, terms).await;
+                let created = on_heap(|| db.create_revision(id, spec(), *activated, terms)).await;
                 told(created).map(|it| it.deployment)
             }
             Self::Activate(revision, supersede) => {
-                let activated = db.activate_revision(id, *revision, *supersede, terms).await;
+                let activated =
+                    on_heap(|| db.activate_revision(id, *revision, *supersede, terms)).await;
                 told(activated).map(|it| it.deployment)
             }
             Self::Apply(image, supersede, target) => {
@@ -133,43 +134,49 @@ impl StoreCall {
                     ..CREATING
                 };
                 let wanted = Wanted::from(manifest.scaled(*target));
-                let applied = told(db.deploy_spec(id, &wanted, options, terms).await)?;
+                let applied = told(on_heap(|| db.deploy_spec(id, &wanted, options, terms)).await)?;
                 Ok(applied.deployment)
             }
             Self::Promote => {
-                let promoted = told(db.complete_manual_promote(id, None, terms).await)?;
+                let promoted = told(on_heap(|| db.complete_manual_promote(id, None, terms)).await)?;
                 let target = promoted.deployment.target_replicas as usize;
                 assert_eq!(promoted.promoted.len(), target, "promoted with too few");
                 Ok(promoted.deployment)
             }
-            Self::Abort => told(db.abort_deployment(id, None, terms).await).map(|it| it.deployment),
+            Self::Abort => {
+                told(on_heap(|| db.abort_deployment(id, None, terms)).await).map(|it| it.deployment)
+            }
             Self::RollBack(gated) => {
                 let options = RollBackOptions {
                     gated: *gated,
                     ..RollBackOptions::default()
                 };
-                let back = db.roll_back_deployment(id, options, terms).await;
+                let back = on_heap(|| db.roll_back_deployment(id, options, terms)).await;
                 told(back).map(|it| it.deployment)
             }
             Self::Scale(target) => {
                 let target = *target;
                 let update = amend(move |it| it.target_replicas = target);
-                told(db.update_deployment(id, update, terms).await).map(|it| it.deployment)
+                told(on_heap(|| db.update_deployment(id, update, terms)).await)
+                    .map(|it| it.deployment)
             }
             Self::Policy(policy) => {
                 let change = policy.clone();
                 let update = move |present: &DeploymentSpec| change.apply(present);
-                told(db.update_deployment(id, update, terms).await).map(|it| it.deployment)
+                told(on_heap(|| db.update_deployment(id, update, terms)).await)
+                    .map(|it| it.deployment)
             }
-            Self::Pause(true) => told(db.pause_deployment(id, terms).await).map(|it| it.deployment),
+            Self::Pause(true) => {
+                told(on_heap(|| db.pause_deployment(id, terms)).await).map(|it| it.deployment)
+            }
             Self::Pause(false) => {
-                told(db.resume_deployment(id, terms).await).map(|it| it.deployment)
+                told(on_heap(|| db.resume_deployment(id, terms)).await).map(|it| it.deployment)
             }
             Self::Delete(false) => {
-                told(db.delete_deployment(id, terms).await).map(|it| it.deployment)
+                told(on_heap(|| db.delete_deployment(id, terms)).await).map(|it| it.deployment)
             }
             Self::Delete(true) => {
-                told(db.destroy_deployment(id, terms).await).map(|it| it.deployment)
+                told(on_heap(|| db.destroy_deployment(id, terms)).await).map(|it| it.deployment)
             }
         }
     }
@@ -186,6 +193,12 @@ pub(super) fn terms(rng: &mut Rng) -> RequestContext {
         }),
         ..call()
     }
+}
+
+/// A call as a future on the heap. Made in a frame of its own: without optimization, a function
+/// that makes several has room for all of them on its stack.
+fn on_heap<F: Future>(call: impl FnOnce() -> F) -> Pin<Box<F>> {
+    Box::pin(call())
 }
 
 fn told<T, R: Debug>(result: Result<T, UnitError<R>>) -> Result<T, CallFailure> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use viridian_strategy::{
     RouteHealth::Healthy,
-    RouteId,
+    RouteId, RouteStatus,
     RouteStatus::{FailedToStart, Running, Terminated, Terminating},
     Timestamp,
 };
@@ -39,6 +39,8 @@ struct SimulatedReplica {
     behavior: RevisionBehavior,
     place: ReplicaPhase,
     stopping: bool,
+    /// How often it was started anew in place.
+    session: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +77,7 @@ impl SimulatedReplicas {
                     behavior,
                     place: ReplicaPhase::Starting,
                     stopping: false,
+                    session: 0,
                 };
                 self.replicas.insert(id, replica);
                 self.begins(id, behavior, now, rng, agenda);
@@ -85,6 +88,7 @@ impl SimulatedReplicas {
                     behavior: RevisionBehavior::Good,
                     place: ReplicaPhase::Starting,
                     stopping: false,
+                    session: 0,
                 });
                 if !replica.stopping {
                     replica.stopping = true;
@@ -139,15 +143,32 @@ impl SimulatedReplicas {
                 replica.place = ReplicaPhase::Runs;
                 let behavior = replica.behavior;
                 self.has_started(id, behavior, now, rng, agenda);
-                Some(ReplicaReport::Status(report(id, Running)))
+                let mut running = self.report(id, Running);
+                if !self.well && rng.one_in(15) {
+                    running.address = None;
+                    agenda.add(now + rng.wait(0, 30), ScheduledEvent::Address(id));
+                }
+                Some(ReplicaReport::Status(running))
             }
+            ScheduledEvent::Address(id) | ScheduledEvent::Restarts(id) => {
+                let replica = self.replicas.get_mut(&id)?;
+                if replica.place != ReplicaPhase::Runs || replica.stopping {
+                    return None;
+                }
+                if let ScheduledEvent::Restarts(_) = happening {
+                    replica.session += 1;
+                    agenda.add(now + rng.wait(0, 10), ScheduledEvent::Health(id));
+                }
+                Some(ReplicaReport::Status(self.report(id, Running)))
+            }
+            ScheduledEvent::Late(ref seen) => Some(ReplicaReport::Health(seen.clone())),
             ScheduledEvent::FailsToStart(id) => {
                 let replica = self.replicas.get_mut(&id)?;
                 if replica.place != ReplicaPhase::Starting || replica.stopping {
                     return None;
                 }
                 replica.place = ReplicaPhase::Over;
-                Some(ReplicaReport::Status(report(id, FailedToStart)))
+                Some(ReplicaReport::Status(self.report(id, FailedToStart)))
             }
             ScheduledEvent::Health(id) => self.is_checked(id, now, rng, agenda),
             ScheduledEvent::Vanishes(id) | ScheduledEvent::Ends(id) => {
@@ -156,7 +177,7 @@ impl SimulatedReplicas {
                     return None;
                 }
                 replica.place = ReplicaPhase::Over;
-                Some(ReplicaReport::Status(report(id, Terminated)))
+                Some(ReplicaReport::Status(self.report(id, Terminated)))
             }
             ScheduledEvent::Preempted(id) => {
                 let replica = self.replicas.get_mut(&id)?;
@@ -165,7 +186,7 @@ impl SimulatedReplicas {
                 }
                 replica.stopping = true;
                 agenda.add(now + rng.wait(0, 10), ScheduledEvent::Ends(id));
-                Some(ReplicaReport::Status(report(id, Terminating)))
+                Some(ReplicaReport::Status(self.report(id, Terminating)))
             }
             ScheduledEvent::Again(ref report) => Some(report.clone()),
             ScheduledEvent::Poisoned(_)
@@ -186,6 +207,9 @@ impl SimulatedReplicas {
         agenda.add(now + rng.wait(0, 5), ScheduledEvent::Health(id));
         if self.well {
             return;
+        }
+        if rng.one_in(20) {
+            agenda.add(now + rng.wait(0, 120), ScheduledEvent::Restarts(id));
         }
         if let Some((after, loss)) = behavior.loss(rng, &RATES) {
             let happening = match loss {
@@ -215,7 +239,27 @@ impl SimulatedReplicas {
             agenda.add(now + next, ScheduledEvent::Health(id));
             health
         };
-        Some(ReplicaReport::Health(HealthReport { route: id, health }))
+        let seen = HealthReport {
+            observed_at: Some(now),
+            session_id: session(replica.session),
+            ..HealthReport::new(id, health)
+        };
+        if !self.well && rng.one_in(8) {
+            // It is under way for long, or twice.
+            agenda.add(now + rng.wait(0, 60), ScheduledEvent::Late(seen.clone()));
+            if rng.one_in(2) {
+                return None;
+            }
+        }
+        Some(ReplicaReport::Health(seen))
+    }
+
+    fn report(&self, id: RouteId, status: RouteStatus) -> StatusReport {
+        let number = self.replicas.get(&id).map_or(0, |it| it.session);
+        StatusReport {
+            session_id: session(number),
+            ..report(id, status)
+        }
     }
 
     /// From now on every replica starts, is healthy, and ends when it is stopped.
@@ -227,12 +271,20 @@ impl SimulatedReplicas {
             let happening = match replica.place {
                 _ if replica.stopping => ScheduledEvent::Ends(id),
                 ReplicaPhase::Starting => ScheduledEvent::Starts(id),
-                ReplicaPhase::Runs => ScheduledEvent::Health(id),
+                ReplicaPhase::Runs => {
+                    // Its address and its session may not have been reported.
+                    agenda.add(now, ScheduledEvent::Address(id));
+                    ScheduledEvent::Health(id)
+                }
                 ReplicaPhase::Over => continue,
             };
             agenda.add(now, happening);
         }
     }
+}
+
+fn session(number: u32) -> String {
+    format!("s{number}")
 }
 
 const RATES: BehaviorRates = BehaviorRates {

@@ -3,13 +3,17 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use viridian_strategy::{DeploymentId, RouteHealth, RouteId, Timestamp};
+use viridian_strategy::{DeploymentId, RouteHealth, RouteId, RouteStatus, Timestamp};
 
-use super::{Report, apply_reports, reports::ReportError};
+use super::{
+    Report, apply_reports,
+    reports::{ReportError, ReportTerms},
+};
 use crate::{
     Store,
     error::StoreError,
     last_reports::{RouteSelection, note_reports},
+    last_seen::LastSeen,
     record::{LastReport, Route},
     telemetry::InUnit as _,
     transaction::UnitTransaction,
@@ -31,6 +35,23 @@ struct Silence(RouteId);
 type Silent = Vec<(RouteId, DeploymentId)>;
 
 impl Store {
+    /// Writes down the times of the reports to this process.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails. Then they are written down the next time.
+    pub async fn flush_last_reports(&self) -> Result<(), StoreError> {
+        let flush = self.last_seen().begin_flush();
+        self.note_reports(flush.reports(self.now().await?)).await?;
+        self.last_seen().end_flush(&flush);
+        Ok(())
+    }
+
+    /// When a route was last reported to this process, if that is not written down yet.
+    pub fn unwritten_report(&self, route: RouteId) -> Option<Timestamp> {
+        self.last_seen().last(route)
+    }
+
     /// Writes down when something was last reported of routes; of each only once.
     /// Those that are over or unknown are left out.
     ///
@@ -119,7 +140,8 @@ impl Store {
                 };
                 let its = still.iter().filter(|(_, of)| *of == id);
                 let its: Vec<_> = its.map(|(route, _)| Silence(*route)).collect();
-                let (_, change) = apply_reports(tx, held, its.iter()).await?;
+                let terms = ReportTerms::at(held.now, held.health_ttl);
+                let (_, change) = apply_reports(tx, held, its.iter(), &terms).await?;
                 if let Some(change) = change {
                     let changed = change.routes.reported.iter();
                     all.routes.extend(changed.map(|route| route.view.id));
@@ -163,17 +185,25 @@ impl Report for Silence {
     }
 
     /// Silence says nothing but of a health that is believed to be good.
-    fn is_noop(&self, route: &Route) -> bool {
-        !route.view.is_ready()
+    fn is_noop(&self, route: &Route, _: &ReportTerms) -> bool {
+        let view = &route.view;
+        view.status != RouteStatus::Running || view.health != RouteHealth::Healthy
     }
 
-    fn check(&self, _: &Route) -> Result<(), ReportError> {
+    fn check(&self, _: &Route, _: &ReportTerms) -> Result<(), ReportError> {
         Ok(())
     }
 
     fn apply(&self, route: &mut Route, now: Timestamp) {
-        route.view.observe(RouteHealth::NotChecked, now);
+        route.view.forget_health(now);
+        route.health_detail = match route.view.health_observed_at {
+            Some(at) => format!("not reported since {}", at.date_and_time()),
+            None => "not reported".to_owned(),
+        };
     }
+
+    /// Nothing was reported.
+    fn record(&self, _: &LastSeen, _: Timestamp) {}
 }
 
 /// How many routes a transaction is about.

@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
-use viridian_strategy::{RevisionId, RouteHealth, RouteStatus, Timestamp};
+use viridian_strategy::{ObservedRoute, RevisionId, RouteHealth, RouteStatus, Timestamp};
 
 use crate::{
     case::{
@@ -28,6 +28,12 @@ pub(crate) enum FleetEvent {
     Starts(usize),
     FailsToStart(usize),
     Health(usize),
+    /// A report of what was seen earlier, which others may have overtaken.
+    LateHealth(usize, RouteHealth, Timestamp),
+    /// It runs already, and now it is known where.
+    Address(usize),
+    /// Is started anew in place: another session of the same route.
+    Restarts(usize),
     /// Ends without having been drained.
     Vanishes(usize),
     /// Is stopped by the scheduler without having been drained.
@@ -117,6 +123,21 @@ impl SimulatedFleet {
             }
             FleetEvent::FailsToStart(index) => becomes(case, index, FailedToStart),
             FleetEvent::Health(index) => self.is_checked(index, case, rng, queue),
+            FleetEvent::LateHealth(index, health, seen) => is_seen(index, health, seen, case),
+            FleetEvent::Address(index) => {
+                let route = &mut case.routes[index];
+                let news = route.status == Running && !route.has_address;
+                route.has_address |= news;
+                news
+            }
+            FleetEvent::Restarts(index) => {
+                let runs = case.routes[index].status == Running;
+                if runs {
+                    case.routes[index].begin_session(case.now);
+                    queue.add(case.now + rng.wait(0, 20), FleetEvent::Health(index));
+                }
+                runs
+            }
             FleetEvent::Vanishes(index) => {
                 case.routes[index].status == Running && becomes(case, index, Terminated)
             }
@@ -135,6 +156,13 @@ impl SimulatedFleet {
         queue: &mut EventQueue,
     ) {
         let now = case.now;
+        if rng.one_in(15) {
+            case.routes[index].has_address = false;
+            queue.add(now + rng.wait(0, 60), FleetEvent::Address(index));
+        }
+        if rng.one_in(30) {
+            queue.add(now + rng.wait(0, 300), FleetEvent::Restarts(index));
+        }
         let behavior = self.behavior(case.routes[index].revision);
         if behavior == RevisionBehavior::Good && rng.one_in(3) {
             case.routes[index].observe(Healthy, now);
@@ -156,23 +184,38 @@ impl SimulatedFleet {
         rng: &mut Rng,
         queue: &mut EventQueue,
     ) -> bool {
-        let route = &mut case.routes[index];
+        let route = &case.routes[index];
         if route.status.is_over() {
             return false;
         }
         let behavior = self.behavior(route.revision);
         let health = behavior.health(rng);
         let next = behavior.next_check(health, rng, &RATES);
-        let news = route.health != health;
-        route.observe(health, case.now);
         queue.add(case.now + next, FleetEvent::Health(index));
-        news
+        if rng.one_in(10) {
+            let late = FleetEvent::LateHealth(index, health, case.now);
+            queue.add(case.now + rng.wait(0, 60), late);
+            return false;
+        }
+        is_seen(index, health, case.now, case)
     }
 
     fn behavior(&self, revision: RevisionId) -> RevisionBehavior {
         let number = usize::try_from(revision.0.as_u128()).expect("a small number");
         self.behaviors[(number - 1) % REVISIONS]
     }
+}
+
+/// A report of a health, if the store would take it. Says whether it was news.
+fn is_seen(index: usize, health: RouteHealth, seen: Timestamp, case: &mut DecisionCase) -> bool {
+    let route = &mut case.routes[index];
+    let overtaken = route.later_observation(seen, false, case.now).is_some();
+    if route.status.is_over() || overtaken {
+        return false;
+    }
+    let news = route.health != health;
+    route.apply_observation(health, seen, case.now);
+    news
 }
 
 /// A report of another status, if the store would take it.
@@ -182,6 +225,7 @@ fn becomes(case: &mut DecisionCase, index: usize, status: RouteStatus) -> bool {
     let taken = route.status.may_become(status);
     if taken {
         route.move_to(status, now);
+        route.has_address |= status == Running;
     }
     taken
 }
@@ -213,12 +257,19 @@ pub(crate) fn make_well(case: &mut DecisionCase) -> bool {
         match route.status {
             Provisioning | Running => {
                 route.move_to(Running, now);
+                route.has_address = true;
                 route.observe(Healthy, now);
             }
             Terminating => route.move_to(Terminated, now),
             Terminated | FailedToStart => {}
         }
-        any |= *route != before;
+        // That a health is confirmed is no news.
+        let seen = route.health_observed_at;
+        any |= *route
+            != ObservedRoute {
+                health_observed_at: seen,
+                ..before
+            };
     }
     any
 }

@@ -146,6 +146,9 @@ fn is_awaited(case: &DecisionCase, evaluation: &Evaluation) -> bool {
         Blocker::ManualGate { .. } => FlatPhase::of(&state) == FlatPhase::AwaitingPromotion,
         Blocker::GreenProvisioning { .. } => some(state.deploying(), true),
         Blocker::GreenUnhealthy { .. } => some(state.deploying(), false),
+        Blocker::NoAddress { .. } => {
+            case.count(|it| it.is_live() && it.status == Running && !it.has_address) > 0
+        }
         Blocker::RoutesNotReady { .. } => {
             some(state.current(), true) || some(state.current(), false)
         }

@@ -213,6 +213,8 @@ impl ModelRoute {
                 RouteStatus::Running
             },
             health: RouteHealth::NotChecked,
+            has_address: true,
+            once_healthy: true,
             ..self.route
         }
     }
@@ -228,6 +230,13 @@ impl ModelRoute {
 
     fn condition(&self) -> impl Ord + use<> {
         let Self { route, held } = self;
-        (route.status, route.health, route.status_updated_at, *held)
+        let evidence = (route.has_address, route.once_healthy);
+        (
+            route.status,
+            route.health,
+            route.status_updated_at,
+            *held,
+            evidence,
+        )
     }
 }

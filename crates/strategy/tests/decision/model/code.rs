@@ -94,6 +94,11 @@ impl StateCode {
             .retained_at
             .map(|at| self.now.since(at).as_secs() as u8);
         self.bytes.push(retained.map_or(255, |ticks| ticks));
+        let observed = route
+            .health_observed_at
+            .map_or(63, |at| self.now.since(at).as_secs() as u8);
+        let reached = u8::from(route.has_address) << 1 | u8::from(route.once_healthy);
+        self.bytes.push(observed << 2 | reached);
     }
 
     fn watch(&mut self, watch: Stopwatch) {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use viridian_strategy::{
-    DeploymentState, ObservedRoute, Rollout, RolloutStep, RouteHealth, RouteStatus, SteadyPeriod,
-    Stopwatch, Timestamp,
+    DeploymentState, ObservedRoute, Rollout, RolloutStep, RouteHealth, RouteStatus, RouteTraffic,
+    SteadyPeriod, Stopwatch, Timestamp,
 };
 
 use super::{
@@ -158,6 +158,15 @@ impl ModelRoute {
             None => route.created_at,
         };
         route.health_updated_at = None;
+        let observed = route.health_observed_at.filter(|_| {
+            caps.observed > 0 && route.status == RouteStatus::Running && route.is_ready()
+        });
+        // Relative to the time that every canonical state has.
+        route.health_observed_at =
+            observed.map(|at| NOW - now.since(at).min(secs(caps.observed.into())));
+        route.has_address &= route.status == RouteStatus::Running;
+        // It matters only to one that takes traffic, and would be in the table by it.
+        route.once_healthy &= route.traffic == RouteTraffic::Active || is_ready(route);
         if route.status != RouteStatus::Running {
             route.health = RouteHealth::NotChecked;
         }

@@ -53,6 +53,9 @@ pub(super) struct ModelConfig {
     pub(super) evicts: bool,
     /// What is reported of routes of the current revision, and of others.
     pub(super) health: [&'static [RouteHealth]; 2],
+    /// For how many ticks a reported health counts, if not for ever. Then routes may
+    /// also run before it is known where.
+    pub(super) ttl: Option<u8>,
     pub(super) verbs: &'static [CallKind],
 }
 
@@ -65,6 +68,7 @@ pub(super) struct AgeCaps {
     pub(super) held: u8,
     pub(super) back_off: u8,
     pub(super) retained: u8,
+    pub(super) observed: u8,
     pub(super) first: u8,
 }
 
@@ -129,6 +133,7 @@ impl ModelConfig {
             held: most(&|_, spec| spec.promote_delay.max(spec.min_ready)),
             back_off: doublings.map_or(0, |doublings| 1 << doublings),
             retained: most(&|_, spec| spec.scale_down_delay),
+            observed: self.ttl.unwrap_or(0),
             first: firsts.max().unwrap_or(0),
         }
     }
@@ -186,13 +191,24 @@ impl ModelConfig {
             let ends = failure.filter(|_| may_fail).into_iter().chain(eviction);
             actions.extend(ends.map(|end| ModelAction::Status(index, end)));
             match route.status {
-                Provisioning => actions.push(ModelAction::Status(index, Running)),
+                Provisioning => {
+                    actions.push(ModelAction::Status(index, Running));
+                    actions.extend(self.ttl.map(|_| ModelAction::Unaddressed(index)));
+                }
                 Terminating => actions.push(ModelAction::Status(index, Terminated)),
+                Running if !route.has_address => {
+                    actions.push(ModelAction::Status(index, Running));
+                }
                 Running => {
                     let current = model.deployment.state.current() == Some(route.revision);
                     let values = self.health[usize::from(!current)].iter();
-                    let others = values.filter(|health| **health != route.health);
-                    actions.extend(others.map(|health| ModelAction::Health(index, *health)));
+                    let ages = model.is_ageing(route) && self.ttl.is_some();
+                    let news = values.filter(|health| **health != route.health || ages);
+                    actions.extend(news.map(|health| ModelAction::Health(index, *health)));
+                    if ages && !model.is_fresh(route, self) {
+                        // What the health TTL makes of it in the end.
+                        actions.push(ModelAction::Health(index, NotChecked));
+                    }
                 }
                 Terminated | FailedToStart => {}
             }

@@ -7,7 +7,7 @@ use viridian_strategy::{
 
 use super::{
     config::ModelConfig,
-    rest,
+    evidence, rest,
     state::{ModelAction, ModelState, ModelStep, is_ready},
     timing,
 };
@@ -34,10 +34,11 @@ pub(super) fn check(before: &ModelState, step: &ModelStep, config: &ModelConfig)
         }
         promotes_all(before, step.action, &step.after, transition, policy)?;
         rolls_back_all(before, &step.after, transition, policy)?;
-        keeps_what_is_kept(before, step, transition)?;
+        keeps_what_is_kept(before, step, transition, config)?;
         replaces_within_the_budget(before, step, transition, policy)?;
+        evidence::rests_on_evidence(before, step, transition, config)?;
     }
-    timing::check(before, step, policy)?;
+    timing::check(before, step, config)?;
     rest::check(before, step, config)
 }
 
@@ -109,6 +110,7 @@ fn records(before: &ModelState, step: &ModelStep) -> RuleResult {
         ModelAction::Evaluate
             | ModelAction::Tick
             | ModelAction::Status(..)
+            | ModelAction::Unaddressed(_)
             | ModelAction::Health(..)
     );
     let ended = kind.is_some_and(|kind| kind != TransitionKind::Step);
@@ -333,6 +335,7 @@ fn keeps_what_is_kept(
     before: &ModelState,
     step: &ModelStep,
     transition: &Transition,
+    config: &ModelConfig,
 ) -> RuleResult {
     let ModelAction::RollBack(revision, _) = step.action else {
         return Ok(());
@@ -341,8 +344,13 @@ fn keeps_what_is_kept(
     if before.deployment.target_replicas == 0 {
         return Ok(());
     }
+    // A switch takes those alone whose health is confirmed.
+    let switches = transition.kind != TransitionKind::Step;
     let kept = |route: &ObservedRoute| {
-        route.revision == revision && route.retained_at.is_some() && is_ready(route)
+        route.revision == revision
+            && route.retained_at.is_some()
+            && is_ready(route)
+            && (!switches || before.is_fresh(route, config))
     };
     let drained = before.count(|route| kept(route) && transition.actions.drain.contains(&route.id));
     ensure(drained == 0, "drains a kept route on the way back to it")?;

@@ -34,6 +34,8 @@ pub(super) enum ModelAction {
     Evaluate,
     Tick,
     Status(usize, RouteStatus),
+    /// RUNNING, and nobody says where.
+    Unaddressed(usize),
     Health(usize, RouteHealth),
     Activate(RevisionId, bool),
     Promote,
@@ -100,6 +102,7 @@ impl ModelState {
             routes: &self.loaded(),
             policy: self.policy(config),
             now: self.now,
+            health_ttl: config.ttl.map(|ticks| secs(ticks.into())),
         })
     }
 
@@ -116,7 +119,7 @@ impl ModelState {
                 after.pass();
                 None
             }
-            ModelAction::Status(..) | ModelAction::Health(..) => {
+            ModelAction::Status(..) | ModelAction::Unaddressed(_) | ModelAction::Health(..) => {
                 after.report(action);
                 None
             }
@@ -157,16 +160,27 @@ impl ModelState {
     }
 
     fn report(&mut self, action: ModelAction) {
-        let (ModelAction::Status(index, _) | ModelAction::Health(index, _)) = action else {
+        let (ModelAction::Status(index, _)
+        | ModelAction::Unaddressed(index)
+        | ModelAction::Health(index, _)) = action
+        else {
             return;
         };
         let member = &mut self.members[index];
+        let before = member.route;
         match action {
-            ModelAction::Status(_, status) => member.route.move_to(status, self.now),
+            ModelAction::Status(_, status) => {
+                member.route.move_to(status, self.now);
+                member.route.has_address |= status == RouteStatus::Running;
+            }
+            ModelAction::Unaddressed(_) => member.route.move_to(RouteStatus::Running, self.now),
             ModelAction::Health(_, health) => member.route.observe(health, self.now),
             _ => {}
         }
-        member.held = 0;
+        // That a health is confirmed does not start the wait again.
+        if is_ready(&before) != is_ready(&member.route) {
+            member.held = 0;
+        }
     }
 
     /// What a call does; nothing if it is refused.
@@ -189,6 +203,7 @@ impl ModelState {
             ModelAction::Evaluate
             | ModelAction::Tick
             | ModelAction::Status(..)
+            | ModelAction::Unaddressed(_)
             | ModelAction::Health(..) => None,
         })
     }
@@ -226,6 +241,21 @@ impl ModelState {
         route.traffic == RouteTraffic::Active && is_ready(route)
     }
 
+    /// Whether its health was not observed just now.
+    pub(super) fn is_ageing(&self, route: &ObservedRoute) -> bool {
+        route.health_observed_at != Some(self.now) && route.health == RouteHealth::Healthy
+    }
+
+    /// Whether its health counts, in the model's own words.
+    pub(super) fn is_fresh(&self, route: &ObservedRoute, config: &ModelConfig) -> bool {
+        let age = |at| self.now.since(at).as_secs();
+        config.ttl.is_none_or(|ticks| {
+            route
+                .health_observed_at
+                .is_some_and(|at| age(at) < ticks.into())
+        })
+    }
+
     pub(super) fn is_deploying(&self) -> bool {
         matches!(self.deployment.state, DeploymentState::Deploying(_))
     }
@@ -250,5 +280,6 @@ impl ModelState {
 
 /// What ready means, in the model's own words.
 pub(super) fn is_ready(route: &ObservedRoute) -> bool {
-    (route.status, route.health) == (RouteStatus::Running, RouteHealth::Healthy)
+    let is_so = (route.status, route.health, route.has_address);
+    is_so == (RouteStatus::Running, RouteHealth::Healthy, true)
 }

@@ -9,12 +9,14 @@ use viridian_strategy::{
 };
 
 use super::{
+    config::ModelConfig,
     rules::{RuleResult, ensure},
-    state::{ModelAction, ModelState, ModelStep, is_ready},
+    state::{ModelAction, ModelRoute, ModelState, ModelStep, is_ready},
 };
 use crate::{case::secs, properties::least_ready};
 
-pub(super) fn check(before: &ModelState, step: &ModelStep, policy: &Policy) -> RuleResult {
+pub(super) fn check(before: &ModelState, step: &ModelStep, config: &ModelConfig) -> RuleResult {
+    let policy = before.policy(config);
     let promotes = step
         .transition
         .as_ref()
@@ -39,7 +41,11 @@ pub(super) fn check(before: &ModelState, step: &ModelStep, policy: &Policy) -> R
     }
     if let Strategy::BlueGreen(spec) = &policy.strategy {
         gates_stay_closed(before, step, evaluation, policy, spec)?;
-        gates_open(before, evaluation, policy, spec)?;
+        // What nobody has confirmed holds up every step forward: `rules` says that.
+        let fresh = |member: &ModelRoute| before.is_fresh(&member.route, config);
+        if before.green().all(fresh) {
+            gates_open(before, evaluation, policy, spec)?;
+        }
     }
     deadline_waits(before, evaluation, policy)?;
     deadline_passes(before, step, evaluation, policy)

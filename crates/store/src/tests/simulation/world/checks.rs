@@ -124,6 +124,11 @@ impl SimulatedStore<'_> {
             Err(ReportError::IllegalMove { .. } | ReportError::Over(_)) => {
                 self.coverage.count("reports refused");
             }
+            // Another one has overtaken it, or the route was started anew meanwhile.
+            Err(ReportError::Outdated { .. }) => self.coverage.count("reports outdated"),
+            Err(ReportError::OtherSession { .. }) => {
+                self.coverage.count("reports of another session");
+            }
             Err(error) if error.may_pass() && life.poison.is_some() => {
                 self.coverage.count("reports failed by poison");
                 life.agenda.stall(now, report);

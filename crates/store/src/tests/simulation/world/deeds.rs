@@ -177,7 +177,7 @@ async fn report_healths(db: &Store, reports: &[(usize, HealthReport)]) -> Result
     if reports.is_empty() {
         return Vec::new();
     }
-    let reports = reports.iter().map(|(_, report)| *report).collect();
+    let reports = reports.iter().map(|(_, report)| report.clone()).collect();
     let results = db.report_health(reports).await;
     results.expect("the batch is taken")
 }

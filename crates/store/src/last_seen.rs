@@ -1,12 +1,13 @@
-//! When each route was last reported to this server.
+//! When each route was last reported to this process.
 
 use std::{
     collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use viridian_store::LastReport;
 use viridian_strategy::{RouteId, Timestamp};
+
+use crate::record::LastReport;
 
 /// The times of reports that are not written down yet. A report that changes nothing is
 /// recorded here, and costs no transaction.
@@ -23,20 +24,23 @@ struct RouteTimes {
 }
 
 impl LastSeen {
-    /// Records that the status of some routes was reported, by the database's time.
-    pub(crate) fn record_statuses(&self, routes: &[RouteId], now: Timestamp) {
-        let mut times = self.times();
-        for &route in routes {
-            times.entry(route).or_default().status = Some(now);
-        }
+    /// Records that the status of a route was reported, by the database's time.
+    pub(crate) fn record_status(&self, route: RouteId, now: Timestamp) {
+        self.times().entry(route).or_default().status = Some(now);
     }
 
-    /// Records that the health of some routes was reported, by the database's time.
-    pub(crate) fn record_health(&self, routes: &[RouteId], now: Timestamp) {
+    /// Records when the health of a route was observed, by the database's time.
+    pub(crate) fn record_health(&self, route: RouteId, at: Timestamp, now: Timestamp) {
         let mut times = self.times();
-        for &route in routes {
-            times.entry(route).or_default().health = Some(now);
-        }
+        let health = &mut times.entry(route).or_default().health;
+        // A late report must not make it older. A time in the future is from before the clock
+        // was set back.
+        *health = health.filter(|&known| known <= now).max(Some(at));
+    }
+
+    /// When the health of a route was last observed, if that is not written down.
+    pub(crate) fn last_health(&self, route: RouteId) -> Option<Timestamp> {
+        self.times().get(&route)?.health
     }
 
     /// When a route was last reported. None if that is written down, or nothing was.
@@ -47,13 +51,13 @@ impl LastSeen {
     }
 
     /// The times to write down.
-    pub(super) fn begin_flush(&self) -> Flush {
+    pub(crate) fn begin_flush(&self) -> Flush {
         let times = self.times();
         Flush(times.iter().map(|(&id, &times)| (id, times)).collect())
     }
 
     /// Removes what was written down. Times that are newer than the flush stay.
-    pub(super) fn end_flush(&self, written: &Flush) {
+    pub(crate) fn end_flush(&self, written: &Flush) {
         let mut times = self.times();
         for (id, flushed) in &written.0 {
             // A newer time came during the flush: it must be written down too.
@@ -69,11 +73,13 @@ impl LastSeen {
 }
 
 impl Flush {
-    pub(super) fn reports(&self) -> Vec<LastReport> {
+    /// The times to write down, but for those that are later than now: they are from before
+    /// the clock was set back, and would make a health look fresh once it has caught up.
+    pub(crate) fn reports(&self, now: Timestamp) -> Vec<LastReport> {
         let report = |&(route, RouteTimes { status, health })| LastReport {
             route,
-            status,
-            health,
+            status: status.filter(|&at| at <= now),
+            health: health.filter(|&at| at <= now),
         };
         self.0.iter().map(report).collect()
     }
@@ -95,8 +101,8 @@ mod tests {
             Timestamp::from_micros(0),
         );
         assert_eq!(last_seen.last(route), None);
-        last_seen.record_statuses(&[route], begin);
-        last_seen.record_health(&[route], begin + SECOND);
+        last_seen.record_status(route, begin);
+        last_seen.record_health(route, begin + SECOND, begin + SECOND);
         assert_eq!(last_seen.last(route), Some(begin + SECOND));
         let flush = last_seen.begin_flush();
         let report = LastReport {
@@ -104,7 +110,12 @@ mod tests {
             status: Some(begin),
             health: Some(begin + SECOND),
         };
-        assert_eq!(flush.reports(), [report]);
+        assert_eq!(flush.reports(begin + SECOND), [report]);
+        let before = LastReport {
+            health: None,
+            ..report
+        };
+        assert_eq!(flush.reports(begin), [before], "the clock was set back");
         last_seen.end_flush(&flush);
         assert_eq!(last_seen.last(route), None);
     }
@@ -116,9 +127,9 @@ mod tests {
             RouteId(Uuid::nil()),
             Timestamp::from_micros(0),
         );
-        last_seen.record_health(&[route], begin);
+        last_seen.record_health(route, begin, begin);
         let flush = last_seen.begin_flush();
-        last_seen.record_health(&[route], begin + SECOND);
+        last_seen.record_health(route, begin + SECOND, begin + SECOND);
         last_seen.end_flush(&flush);
         assert_eq!(last_seen.last(route), Some(begin + SECOND));
     }

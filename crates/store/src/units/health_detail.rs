@@ -1,0 +1,36 @@
+//! Why routes are not healthy, in the words of the health checker.
+
+use viridian_strategy::{Blocker, RouteHealth, RouteStatus};
+
+use crate::record::{Deployment, Route};
+
+/// What the health checker said of a route for which a blocker waits: of an UNHEALTHY
+/// one rather than of one that may get there, and of the first of them.
+pub(super) fn health_detail(deployment: &Deployment, routes: &[Route]) -> String {
+    let revision = deployment.status.blockers.iter().find_map(|it| match it {
+        Blocker::GreenUnhealthy { .. } => deployment.state.deploying(),
+        Blocker::RoutesNotReady { .. } => deployment.state.current(),
+        _ => None,
+    });
+    let unready = routes.iter().filter(|Route { view, .. }| {
+        Some(view.revision) == revision
+            && view.is_live()
+            && view.status == RouteStatus::Running
+            && view.health != RouteHealth::Healthy
+    });
+    let explained = unready.filter(|route| !route.health_detail.is_empty());
+    let rank = |route: &&Route| match route.view.health {
+        RouteHealth::Unhealthy => 0,
+        RouteHealth::Degraded => 1,
+        RouteHealth::NotChecked | RouteHealth::Healthy => 2,
+    };
+    // The first of the lowest: `routes` are in the order of their ids.
+    let explains = explained.min_by_key(rank);
+    explains.map_or_else(String::new, |route| {
+        let detail = &route.health_detail;
+        detail[..detail.floor_char_boundary(MAX_DETAIL)].to_owned()
+    })
+}
+
+/// How much of a detail a blocker's sentence has, in bytes.
+const MAX_DETAIL: usize = 256;
