@@ -165,7 +165,7 @@ pub(crate) fn report_line(line: &str) {
     }
 }
 
-/// Waits until stderr has taken all lines, but not for long: nobody may be reading it.
+/// Waits until stderr has taken all lines, but not for long: it may have no reader.
 pub(crate) fn flush() {
     if let Some(lines) = LINES.get() {
         lines.flush(FLUSH_TIMEOUT);

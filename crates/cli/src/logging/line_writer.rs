@@ -1,4 +1,4 @@
-//! Log lines on their way to stderr. A pipe that nobody reads takes 64 KiB and then blocks
+//! Log lines on their way to stderr. A pipe without a reader takes 64 KiB and then blocks
 //! its writer: so a thread of its own writes, and what it cannot keep up with is dropped and
 //! counted. No other thread ever waits for stderr.
 
@@ -62,7 +62,7 @@ impl LineWriter {
     /// Waits until all lines are written, or the time is over.
     pub(super) fn flush(&self, at_most: Duration) {
         let queue = self.0.lock();
-        // What is left at the timeout is lost with the process: nobody reads it.
+        // What is left at the timeout is lost with the process: it has no reader.
         let _ = self.0.changed.wait_timeout_while(queue, at_most, |queue| {
             queue.is_writing || !queue.bytes.is_empty()
         });

@@ -17,7 +17,8 @@ pub(super) fn hint(goal: &WaitGoal, deployment: &Deployment) -> Option<String> {
             Some(format!("{name} {action}: {command}"))
         }
         (None, WaitGoal::AwaitingPromotion)
-            if deployment.lifecycle() == DeploymentLifecycle::Ready =>
+            // A first revision that still comes up has no gate.
+            if deployment.lifecycle() != DeploymentLifecycle::Deploying =>
         {
             let command = action_command(NeededAction::ActivateRevision, &name);
             Some(format!("nothing of {name} is being deployed: {command}"))
@@ -46,7 +47,10 @@ mod tests {
         let mut ready = fixture::at_the_gate();
         ready.set_lifecycle(DeploymentLifecycle::Ready);
         ready.set_sub_step(DeploymentSubStep::Unspecified);
+        let mut pending = ready.clone();
+        pending.set_lifecycle(DeploymentLifecycle::Pending);
         for (deployment, text) in [
+            (pending, "nothing of shop/cart is being deployed"),
             (paused, "shop/cart is paused: viridian deployment resume"),
             (ready, "nothing of shop/cart is being deployed"),
         ] {

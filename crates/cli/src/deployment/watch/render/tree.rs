@@ -237,9 +237,9 @@ fn route_line(route: &Route, last: bool, now: Timestamp, columns: RouteColumns) 
         _ => Color::DarkGray,
     };
     let age = route.create_time.as_ref().map(|at| since(at, now));
-    let tail = match route.failure.as_str() {
-        "" => Span::from(clean(&route.address)).dim(),
-        failure => Span::from(clean(failure)).red(),
+    let tail = match (route.failure.as_str(), route.health_detail.as_str()) {
+        ("", "") => Span::from(clean(&route.address)).dim(),
+        ("", why) | (why, _) => Span::from(clean(why)).red(),
     };
     let mut spans = vec![
         Span::from(if last { "└─ " } else { "├─ " }).dim(),
