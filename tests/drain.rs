@@ -67,6 +67,7 @@ impl TestEnv {
         let request = ListAssignmentsRequest {
             resource_group: GROUP.to_owned(),
             page_size: 500,
+            ..ListAssignmentsRequest::default()
         };
         let reply = self.api.routes().list_assignments(request).await;
         let open = reply.expect("assignments").into_inner().assignments;

@@ -1,16 +1,22 @@
 //! Lists: pages that stay where they are, filters, labels.
 
+use std::collections::BTreeSet;
+
 use rstest::rstest;
 use rstest_reuse::apply;
 use tonic::Status;
 use viridian_proto::v1::{
-    CreateDeploymentRequest, DeploymentLifecycle, ListDeploymentsRequest, ListDeploymentsResponse,
-    ListRoutesRequest, ListRoutesResponse, RouteStatus,
+    CreateDeploymentRequest, CreateRevisionRequest, DeploymentLifecycle, ListAssignmentsRequest,
+    ListDeploymentsRequest, ListDeploymentsResponse, ListRevisionsRequest, ListRoutesRequest,
+    ListRoutesResponse, RevisionSpec, RouteStatus,
 };
 
 use crate::{
     engines::both_engines,
-    harness::{Api, Engine, REFERENCE, Server, TestEnv, creation, field_paths, manual},
+    harness::{
+        Api, Engine, GROUP, REFERENCE, Server, TestEnv, creation, field_paths, finish, manual,
+        viridian,
+    },
 };
 
 #[apply(both_engines)]
@@ -40,6 +46,135 @@ async fn pages_of_deployments_stay_where_they_are(#[case] engine: Engine) {
         }
     }
     assert_eq!(seen, ["e", "c", "a", "d", "b", "new-0", "new-1"]);
+}
+
+/// A scheduler that is gone has left 600, more than any page has.
+#[apply(both_engines)]
+#[tokio::test]
+async fn d1_every_open_assignment_is_on_some_page(#[case] engine: Engine) {
+    let server = Server::start(engine).await;
+    let api = server.api().await;
+    for (name, replicas) in [("abandoned", 600), ("later", 1)] {
+        let request = CreateDeploymentRequest {
+            name: name.to_owned(),
+            ..creation(replicas, manual())
+        };
+        api.create(request).await.expect("it can be created");
+    }
+    for (page_size, limit) in [(0, 100), (500, 500)] {
+        let pages = assignments(&api, page_size).await;
+        assert!(pages.iter().all(|page| page.len() <= limit));
+        let all: Vec<_> = pages.concat();
+        let distinct: BTreeSet<_> = all.iter().collect();
+        assert_eq!((all.len(), distinct.len()), (601, 601), "{page_size}");
+    }
+    let mut request = ListAssignmentsRequest {
+        resource_group: GROUP.to_owned(),
+        page_size: 1,
+        ..ListAssignmentsRequest::default()
+    };
+    let page = api.routes().list_assignments(request.clone()).await;
+    request.page_token = page.expect("a page").into_inner().next_page_token;
+    request.resource_group = "other".to_owned();
+    let refusal = api.routes().list_assignments(request).await;
+    let refusal = refusal.expect_err("the token is of another group");
+    assert_eq!(field_paths(&refusal), ["page_token"]);
+}
+
+/// Each assignment has the specification: 90 of them are 5 MiB.
+#[apply(both_engines)]
+#[tokio::test]
+async fn d1_pages_of_assignments_end_by_bytes(#[case] engine: Engine) {
+    let server = Server::start(engine).await;
+    let api = server.api().await;
+    let request = CreateDeploymentRequest {
+        initial_revision: Some(large_spec(0)),
+        ..creation(90, manual())
+    };
+    api.create(request).await.expect("it can be created");
+    let pages = assignments(&api, 500).await;
+    assert!(pages.len() >= 2, "{}", pages.len());
+    let distinct: BTreeSet<_> = pages.concat().into_iter().collect();
+    assert_eq!(distinct.len(), 90);
+}
+
+/// The client refuses more than 4 MiB, as every gRPC library does.
+#[apply(both_engines)]
+#[tokio::test]
+async fn d2_a_page_of_large_revisions_can_be_read_by_any_client(#[case] engine: Engine) {
+    let server = Server::start(engine).await;
+    let api = server.api().await;
+    let created = api.create(creation(0, manual())).await;
+    created.expect("it can be created");
+    for number in 1..=90 {
+        let request = CreateRevisionRequest {
+            deployment: REFERENCE.to_owned(),
+            spec: Some(large_spec(number)),
+            ..CreateRevisionRequest::default()
+        };
+        let reply = api.deployments().create_revision(request).await;
+        reply.expect("it can be created");
+    }
+    let mut request = ListRevisionsRequest {
+        deployment: REFERENCE.to_owned(),
+        page_size: 500,
+        ..ListRevisionsRequest::default()
+    };
+    let (mut seen, mut pages) = (Vec::new(), 0);
+    loop {
+        let page = api.deployments().list_revisions(request.clone()).await;
+        let page = page.expect("a page").into_inner();
+        seen.extend(page.revisions.into_iter().map(|it| it.number));
+        pages += 1;
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        request.page_token = page.next_page_token;
+    }
+    assert!(pages >= 2, "{pages}");
+    assert!(seen.len() >= 90, "{}", seen.len());
+    let newest = seen[0];
+    let expected = newest + 1 - i64::try_from(seen.len()).expect("few")..=newest;
+    assert_eq!(seen, expected.rev().collect::<Vec<_>>());
+    let list = [
+        "deployment",
+        "revisions",
+        REFERENCE,
+        "--server",
+        &server.url(),
+    ];
+    let run = finish(viridian(&list)).await;
+    assert_eq!(run.code, Some(0), "{run:?}");
+}
+
+/// The routes of all pages of assignments.
+async fn assignments(api: &Api, page_size: i32) -> Vec<Vec<String>> {
+    let mut request = ListAssignmentsRequest {
+        resource_group: GROUP.to_owned(),
+        page_size,
+        ..ListAssignmentsRequest::default()
+    };
+    let mut pages = Vec::new();
+    loop {
+        let page = api.routes().list_assignments(request.clone()).await;
+        let page = page.expect("a page").into_inner();
+        let routes = page.assignments.into_iter().filter_map(|it| it.route);
+        pages.push(routes.map(|route| route.id).collect());
+        if page.next_page_token.is_empty() {
+            return pages;
+        }
+        request.page_token = page.next_page_token;
+    }
+}
+
+/// Of about 60 KiB.
+fn large_spec(number: i32) -> RevisionSpec {
+    let value = format!("{number}-{}", "x".repeat(60_000));
+    RevisionSpec {
+        image: "registry.test/web:1".to_owned(),
+        environ: [("LARGE".to_owned(), value)].into(),
+        ..RevisionSpec::default()
+    }
 }
 
 #[apply(both_engines)]

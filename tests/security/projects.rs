@@ -249,6 +249,7 @@ async fn assigned(client: &Client) -> Vec<(String, String)> {
     let request = ListAssignmentsRequest {
         resource_group: GROUP.to_owned(),
         page_size: 100,
+        ..ListAssignmentsRequest::default()
     };
     let reply = client.routes().list_assignments(request).await;
     let assignments = reply.expect("they are listed").into_inner().assignments;

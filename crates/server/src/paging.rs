@@ -1,6 +1,9 @@
 //! Pages: a token says where the next one begins, and of which query.
 
+use prost::Message;
 use uuid::Uuid;
+use viridian_store::AssignmentPosition;
+use viridian_strategy::{RouteId, Timestamp};
 
 use crate::{
     convert::Violations,
@@ -40,13 +43,71 @@ impl<K: PageKey> PageRequest<K> {
         }
     }
 
-    /// The token of the page after `last`; empty when this page was not full.
-    pub(crate) fn next_token(&self, found: usize, last: Option<K>) -> String {
-        match last {
-            // A full page may be the last one. Its token then leads to an empty page.
-            Some(last) if found >= self.size as usize => last.to_token(self.query).encode(),
-            _ => String::new(),
+    /// An empty page, to be filled.
+    pub(crate) fn builder<M: Message>(self) -> PageBuilder<K, M> {
+        PageBuilder {
+            last: self.after,
+            request: self,
+            messages: Vec::new(),
+            bytes: 0,
+            asked: 0,
+            is_cut: false,
+            is_exhausted: false,
         }
+    }
+}
+
+/// A page that is being filled. It ends by rows or by bytes, whichever comes first: a client's
+/// library refuses a reply of more than 4 MiB.
+pub(crate) struct PageBuilder<K, M> {
+    request: PageRequest<K>,
+    messages: Vec<M>,
+    bytes: usize,
+    last: Option<K>,
+    /// How many rows the last chunk was to have.
+    asked: usize,
+    /// Whether a row was left out for its bytes.
+    is_cut: bool,
+    is_exhausted: bool,
+}
+
+impl<K: PageKey, M: Message> PageBuilder<K, M> {
+    /// After which row the next rows are read, and how many of them; none when the page is
+    /// full or there are no more. Chunks are small, since a row may have 64 KiB.
+    pub(crate) fn next_chunk(&mut self) -> Option<(Option<K>, u32)> {
+        let room = self.request.size as usize - self.messages.len();
+        if room == 0 || self.is_cut || self.is_exhausted {
+            return None;
+        }
+        self.asked = room.min(MAX_CHUNK);
+        Some((self.last, u32::try_from(self.asked).unwrap_or(MAX_SIZE)))
+    }
+
+    /// Adds the rows of a chunk, in order.
+    pub(crate) fn extend(&mut self, rows: impl ExactSizeIterator<Item = (K, M)>) {
+        self.is_exhausted = rows.len() < self.asked;
+        for (key, message) in rows {
+            let bytes = message.encoded_len();
+            // One row at least, or the next page would begin at the same place.
+            if !self.messages.is_empty() && self.bytes + bytes > MAX_PAGE_BYTES {
+                self.is_cut = true;
+                return;
+            }
+            self.bytes += bytes;
+            self.messages.push(message);
+            self.last = Some(key);
+        }
+    }
+
+    /// The page, and the token of the next one; empty when this page was not full.
+    pub(crate) fn finish(self) -> (Vec<M>, String) {
+        // A full page may be the last one. Its token then leads to an empty page.
+        let is_full = self.is_cut || self.messages.len() >= self.request.size as usize;
+        let token = match self.last {
+            Some(last) if is_full => last.to_token(self.request.query).encode(),
+            _ => String::new(),
+        };
+        (self.messages, token)
     }
 }
 
@@ -86,6 +147,19 @@ impl PageKey for Uuid {
     }
 }
 
+impl PageKey for AssignmentPosition {
+    fn to_token(self, query: u64) -> Token {
+        Token::new(self.available_at.as_micros(), Some(self.route.0), query)
+    }
+
+    fn of_token(token: &Token) -> Option<Self> {
+        Some(Self {
+            available_at: Timestamp::from_micros(token.position),
+            route: RouteId(token.after()??),
+        })
+    }
+}
+
 impl PageKey for i64 {
     fn to_token(self, query: u64) -> Token {
         Token::new(self, None, query)
@@ -99,17 +173,65 @@ impl PageKey for i64 {
 
 const DEFAULT_SIZE: u32 = 100;
 const MAX_SIZE: u32 = 500;
+const MAX_CHUNK: usize = 50;
+
+/// Below the 4 MiB that gRPC libraries take by default, with room for the rest of a reply.
+const MAX_PAGE_BYTES: usize = 3 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The token of a page of one row.
+    fn token_after<K: PageKey>(page: PageRequest<K>, last: K) -> String {
+        let mut page = page.builder();
+        page.extend([(last, String::new())].into_iter());
+        page.finish().1
+    }
+
+    #[test]
+    fn d2_a_page_ends_by_rows_or_by_bytes_and_the_next_one_goes_on_there() {
+        let mut violations = Violations::default();
+        // 400 rows of 64 KiB but for one, of 4 MiB: it has a page of its own.
+        let size = |number: i64| if number == 150 { 4 << 20 } else { 64 << 10 };
+        let (mut token, mut seen, mut pages) = (String::new(), 0, 0);
+        loop {
+            let page = PageRequest::<i64>::parse(500, &token, &["a"], &mut violations);
+            let mut page = page.builder();
+            let mut read = 0;
+            while let Some((after, limit)) = page.next_chunk() {
+                let next = after.unwrap_or(0) + 1;
+                let rows = (next..=400).take(limit as usize);
+                let rows: Vec<_> = rows
+                    .map(|number| (number, "x".repeat(size(number))))
+                    .collect();
+                read += rows.len();
+                page.extend(rows.into_iter());
+            }
+            let (rows, next) = page.finish();
+            let bytes: usize = rows.iter().map(String::len).sum();
+            assert!(rows.len() == 1 || bytes <= MAX_PAGE_BYTES, "{bytes}");
+            assert!(
+                read <= 100,
+                "a page must not read what it leaves out: {read}"
+            );
+            (seen, pages) = (seen + rows.len(), pages + 1);
+            if next.is_empty() {
+                break;
+            }
+            token = next;
+        }
+        violations.finish().expect("all tokens are well-formed");
+        assert_eq!(seen, 400);
+        assert!((9..=11).contains(&pages), "{pages}");
+    }
 
     #[test]
     fn a_token_leads_to_the_next_page_of_the_same_query() {
         let mut violations = Violations::default();
         let first = PageRequest::parse(1, "", &["a"], &mut violations);
         let last = Uuid::from_u128(7);
-        let token = first.next_token(1, Some(last));
+        let token = token_after(first, last);
         let second = PageRequest::parse(1, &token, &["a"], &mut violations);
         assert_eq!(second.after, Some(last));
         violations.finish().expect("both are well-formed");
@@ -119,7 +241,7 @@ mod tests {
     fn a_token_of_another_query_is_refused() {
         let mut violations = Violations::default();
         let first = PageRequest::parse(1, "", &["a"], &mut violations);
-        let token = first.next_token(1, Some(Uuid::from_u128(7)));
+        let token = token_after(first, Uuid::from_u128(7));
         PageRequest::<Uuid>::parse(1, &token, &["b"], &mut violations);
         violations.finish().expect_err("the filters changed");
     }
@@ -127,13 +249,13 @@ mod tests {
     #[test]
     fn a_token_of_rows_in_another_order_is_refused() {
         let of_ids = PageRequest::parse(1, "", &["a"], &mut Violations::default());
-        let token = of_ids.next_token(1, Some(Uuid::from_u128(7)));
+        let token = token_after(of_ids, Uuid::from_u128(7));
         let mut violations = Violations::default();
         PageRequest::<i64>::parse(1, &token, &["a"], &mut violations);
         violations.finish().expect_err("an id is no number");
 
         let of_numbers = PageRequest::parse(1, "", &["a"], &mut Violations::default());
-        let token = of_numbers.next_token(1, Some(7_i64));
+        let token = token_after(of_numbers, 7_i64);
         let mut violations = Violations::default();
         PageRequest::<Uuid>::parse(1, &token, &["a"], &mut violations);
         violations.finish().expect_err("a number is no id");

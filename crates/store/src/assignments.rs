@@ -8,7 +8,7 @@ use viridian_strategy::{RouteId, Timestamp};
 use crate::{
     connection::StoreConnection,
     error::StoreError,
-    record::{Action, Assignment, Projects, Revision, Route},
+    record::{Action, Assignment, AssignmentPosition, Projects, Revision, Route},
     revisions::RevisionRow,
     routes::RouteRow,
     schema::{assignments, deployments, revisions, routes},
@@ -47,9 +47,10 @@ impl StoreConnection {
         resource_group: String,
         projects: Projects,
         now: Timestamp,
+        after: Option<AssignmentPosition>,
         limit: i64,
     ) -> Result<Vec<Assignment>, StoreError> {
-        type Row = (Sql<Action>, RouteRow, RevisionRow);
+        type Row = (Sql<Action>, Sql<Timestamp>, RouteRow, RevisionRow);
         let rows: Vec<Row> = load!(self, {
             let mut query = assignments::table
                 .inner_join(routes::table.on(routes::id.eq(assignments::route_id)))
@@ -58,6 +59,7 @@ impl StoreConnection {
                 .filter(assignments::available_at.le(Sql(now)))
                 .select((
                     assignments::action,
+                    assignments::available_at,
                     selected::<RouteRow, Db>(),
                     selected::<RevisionRow, Db>(),
                 ))
@@ -68,15 +70,27 @@ impl StoreConnection {
                     .select(deployments::id);
                 query = query.filter(routes::deployment_id.eq_any(theirs));
             }
+            if let Some(AssignmentPosition {
+                available_at,
+                route,
+            }) = after
+            {
+                // Not `at > a OR at = a AND id > b` alone: no index leads to the beginning of that.
+                let later = assignments::available_at.gt(Sql(available_at));
+                query = query
+                    .filter(assignments::available_at.ge(Sql(available_at)))
+                    .filter(later.or(assignments::route_id.gt(Sql(route))));
+            }
             // In the order of the index on groups, so that a page needs no sort.
             query
                 .order((assignments::available_at, assignments::route_id))
                 .limit(limit)
         })?;
-        let assignment = |(Sql(action), route, revision): Row| Assignment {
+        let assignment = |(Sql(action), Sql(available_at), route, revision): Row| Assignment {
             action,
             route: Route::from(route),
             revision: Revision::from(revision),
+            available_at,
         };
         Ok(rows.into_iter().map(assignment).collect())
     }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use viridian_strategy::Timestamp;
 
 use crate::{
-    Assignment, CountBy, Projects, RouteStateCounts, StateCounts, Store, error::StoreError,
+    Assignment, AssignmentPosition, CountBy, Projects, RouteStateCounts, StateCounts, Store,
+    error::StoreError,
 };
 
 /// The deployments that are due and not yet reconciled.
@@ -88,12 +89,28 @@ impl Store {
         let group = resource_group.to_owned();
         let mut reader = self.reader().await?;
         let open = reader
-            .list_assignments(group.clone(), projects, now, i64::from(limit))
+            .list_assignments(group.clone(), projects, now, None, i64::from(limit))
             .await?;
         let next = reader.next_assignment(group, now).await?;
         Ok(OpenAssignments {
             open,
             next: next.map(|at| at.since(now)),
         })
+    }
+
+    /// Returns a page of the assignments of a group that schedulers may take now.
+    pub async fn list_assignments(
+        &self,
+        resource_group: &str,
+        projects: Projects,
+        after: Option<AssignmentPosition>,
+        limit: u32,
+    ) -> Result<Vec<Assignment>, StoreError> {
+        let now = self.now().await?;
+        let group = resource_group.to_owned();
+        let mut reader = self.reader().await?;
+        reader
+            .list_assignments(group, projects, now, after, i64::from(limit))
+            .await
     }
 }

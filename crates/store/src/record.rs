@@ -21,7 +21,7 @@ mod traffic;
 
 pub use self::{
     address::{AddressError, RouteAddress},
-    assignment::{Action, Assignment},
+    assignment::{Action, Assignment, AssignmentPosition},
     deployment::{Deployment, Metadata, RevisionNumbers, Status},
     event::{Event, EventKind},
     field_change::FieldChange,

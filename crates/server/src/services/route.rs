@@ -17,7 +17,7 @@ use crate::{
         route::{assignment, parse_healths, parse_statuses, result},
     },
     error::store,
-    paging::parse_size,
+    paging::PageRequest,
     scope::Scope,
     services::pacing::{StreamPacer, StreamTurn},
     state::ServerState,
@@ -37,17 +37,28 @@ impl RouteService for RouteApi {
     ) -> Result<Response<v1::ListAssignmentsResponse>, Status> {
         let (scope, message) = self.0.open(request)?;
         let mut violations = Violations::default();
-        let size = parse_size(message.page_size, &mut violations);
         let group = parse_resource_group(message.resource_group, &mut violations);
+        let page = PageRequest::parse(
+            message.page_size,
+            &message.page_token,
+            &["assignments", &group],
+            &mut violations,
+        );
         violations.finish()?;
-        let projects = scope.projects().clone();
-        let open = scope
-            .database()
-            .open_assignments(&group, projects, size)
-            .await;
-        let open = open.map_err(|error| store(&error))?.open;
-        let assignments = open.into_iter().map(assignment).collect();
-        Ok(Response::new(v1::ListAssignmentsResponse { assignments }))
+        let mut page = page.builder();
+        while let Some((after, limit)) = page.next_chunk() {
+            let projects = scope.projects().clone();
+            let open = scope
+                .database()
+                .list_assignments(&group, projects, after, limit);
+            let open = open.await.map_err(|error| store(&error))?;
+            page.extend(open.into_iter().map(|it| (it.position(), assignment(it))));
+        }
+        let (assignments, next_page_token) = page.finish();
+        Ok(Response::new(v1::ListAssignmentsResponse {
+            assignments,
+            next_page_token,
+        }))
     }
 
     type WatchAssignmentsStream = AssignmentStream;

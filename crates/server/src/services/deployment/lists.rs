@@ -56,10 +56,12 @@ pub(super) async fn deployments(
     violations.finish()?;
     filter.projects = scope.narrow(&message.project)?;
     let found = matching(scope, &filter, &selector, &page).await?;
-    let last = found.last().map(|deployment| deployment.id.0);
+    let mut page = page.builder();
+    page.extend(found.into_iter().map(|it| (it.id.0, deployment(it))));
+    let (deployments, next_page_token) = page.finish();
     Ok(v1::ListDeploymentsResponse {
-        next_page_token: page.next_token(found.len(), last),
-        deployments: found.into_iter().map(deployment).collect(),
+        deployments,
+        next_page_token,
     })
 }
 
@@ -76,16 +78,17 @@ pub(super) async fn revisions(
         &mut violations,
     );
     let id = existing(scope, &message.deployment, violations).await?;
-    let found = scope
-        .reader()
-        .await?
-        .list_revisions(id, page.after, page.size)
-        .await;
-    let found = found.map_err(|error| store(&error))?;
-    let last = found.last().map(|revision| revision.number);
+    let mut reader = scope.reader().await?;
+    let mut page = page.builder();
+    while let Some((after, limit)) = page.next_chunk() {
+        let found = reader.list_revisions(id, after, limit).await;
+        let found = found.map_err(|error| store(&error))?;
+        page.extend(found.into_iter().map(|it| (it.number, revision(it))));
+    }
+    let (revisions, next_page_token) = page.finish();
     Ok(v1::ListRevisionsResponse {
-        next_page_token: page.next_token(found.len(), last),
-        revisions: found.into_iter().map(revision).collect(),
+        revisions,
+        next_page_token,
     })
 }
 
@@ -131,10 +134,14 @@ pub(super) async fn routes(
         .list_routes(id, filter, page.after.map(RouteId), page.size)
         .await
         .map_err(|error| store(&error))?;
-    let last = found.last().map(|route| route.view.id.0);
+    let keys: Vec<_> = found.iter().map(|route| route.view.id.0).collect();
+    let routes = with_last_reports(scope, found).await?;
+    let mut page = page.builder();
+    page.extend(keys.into_iter().zip(routes));
+    let (routes, next_page_token) = page.finish();
     Ok(v1::ListRoutesResponse {
-        next_page_token: page.next_token(found.len(), last),
-        routes: with_last_reports(scope, found).await?,
+        routes,
+        next_page_token,
     })
 }
 
@@ -173,16 +180,17 @@ pub(super) async fn history(
         &mut violations,
     );
     let id = existing(scope, &message.deployment, violations).await?;
-    let found = scope
-        .reader()
-        .await?
-        .list_history(id, page.after, page.size)
-        .await;
-    let found = found.map_err(|error| store(&error))?;
-    let last = found.last().map(|entry| entry.number);
+    let mut reader = scope.reader().await?;
+    let mut page = page.builder();
+    while let Some((after, limit)) = page.next_chunk() {
+        let found = reader.list_history(id, after, limit).await;
+        let found = found.map_err(|error| store(&error))?;
+        page.extend(found.into_iter().map(|it| (it.number, history_entry(it))));
+    }
+    let (entries, next_page_token) = page.finish();
     Ok(v1::ListHistoryResponse {
-        next_page_token: page.next_token(found.len(), last),
-        entries: found.into_iter().map(history_entry).collect(),
+        entries,
+        next_page_token,
     })
 }
 
