@@ -1,13 +1,43 @@
 //! The ways back: where they lead, and what they act on.
 
-use viridian_proto::v1::BlueGreenSpec;
+use viridian_proto::v1::{BlueGreenSpec, RouteHealthStatus};
 
 use super::{deployment, json, verbs::succeeded};
-use crate::harness::{Engine, REFERENCE, RouteBehavior, TestEnv, blue_green, manual, seconds};
+use crate::harness::{
+    Engine, REFERENCE, RouteBehavior, TestEnv, active, blue_green, ids, manual, seconds,
+};
 
 /// The number of the revision that serves.
 async fn current(env: &TestEnv) -> i64 {
     env.get().await.current_revision_number
+}
+
+#[tokio::test]
+async fn a9_a_roll_back_uses_what_is_kept_and_starts_only_the_rest() {
+    let env = TestEnv::start(Engine::Sqlite).await;
+    let url = env.server.url();
+    let policy = blue_green(BlueGreenSpec {
+        scale_down_delay: seconds(300.0),
+        ..BlueGreenSpec::default()
+    });
+    let first = env.at_gate(2, policy).await.current_revision_id;
+    succeeded(&url, &["promote", REFERENCE]).await;
+    let kept = env.routes_of(&first).await;
+    let (good, bad) = (&kept[..1], &kept[1..]);
+    env.api.see(bad, RouteHealthStatus::Unhealthy).await;
+
+    let dry = succeeded(&url, &["rollback", REFERENCE, "--dry-run"]).await;
+    let planned = "Would deploy revision 1 again: 1 of its routes was retained.";
+    assert!(dry.starts_with(planned), "{dry}");
+    let back = json(&url, &["rollback", REFERENCE, "--wait", "-o", "json"]).await;
+    assert_eq!(back["keptRouteIds"][0], good[0].id, "{back}");
+    assert_eq!(back["keptRouteIds"].as_array().map(Vec::len), Some(1));
+    assert_eq!(current(&env).await, 1);
+    let all = env.routes_of(&first).await;
+    let serving = ids(&active(&all));
+    assert_eq!((all.len(), serving.len()), (3, 2), "one was started");
+    assert!(serving.contains(&good[0].id), "it served again: {all:?}");
+    assert!(!serving.contains(&bad[0].id), "{all:?}");
 }
 
 #[tokio::test]
