@@ -264,6 +264,6 @@ mod tests {
     #[test]
     fn a_page_that_is_not_full_is_the_last() {
         let page = PageRequest::parse(2, "", &[], &mut Violations::default());
-        assert_eq!(page.next_token(1, Some(Uuid::from_u128(7))), "");
+        assert_eq!(token_after(page, Uuid::from_u128(7)), "");
     }
 }
