@@ -31,7 +31,7 @@ async fn what_was_tampered_with_is_found(#[case] engine: Engine) {
 
     let sound = check(&[&url, "--grace", "30s"]).await;
     assert_eq!(sound.code, Some(0), "{sound:?}");
-    assert_eq!(sound.stdout, "18 invariants hold on 1 deployment\n");
+    assert_eq!(sound.stdout, "20 invariants hold on 1 deployment\n");
     let before = env.get().await;
     assert_eq!(env.get().await, before, "nothing is changed");
 
@@ -50,13 +50,13 @@ async fn what_was_tampered_with_is_found(#[case] engine: Engine) {
         violation.starts_with(&format!("I7: deployment {id} has ")),
         "{violation}"
     );
-    assert_eq!(*summary, "1 violation of 16 invariants on 1 deployment");
+    assert_eq!(*summary, "1 violation of 18 invariants on 1 deployment");
 
     let broken = check(&[&url, "-o", "json"]).await;
     assert_eq!(broken.code, Some(1), "{broken:?}");
     let value: Value = serde_json::from_str(&broken.stdout).expect("JSON");
     assert_eq!(value["deployments"], 1);
-    assert_eq!(value["invariants"].as_array().map(Vec::len), Some(16));
+    assert_eq!(value["invariants"].as_array().map(Vec::len), Some(18));
     assert_eq!(value["violations"][0]["invariant"], "I7");
     assert_eq!(value["violations"][0]["deployment"], id.as_str());
 }
