@@ -70,7 +70,9 @@ async fn the_image_has_what_the_program_needs() {
         assert!(known, "the image lacks {line}");
     }
 
-    let variables = text
+    // Those of the image; the stage before it only builds.
+    let (_, image) = text.rsplit_once("\nFROM ").expect("two stages");
+    let variables = image
         .split(|it: char| it.is_whitespace())
         .filter_map(|word| word.split_once('='))
         .filter(|(name, _)| name.starts_with("VIRIDIAN_"));
