@@ -187,6 +187,10 @@ impl Method {
                     request_id,
                     expected_generation,
                     reason,
+                    // By its number: after the abort no revision is the default.
+                    revision: "1".to_owned(),
+                    // Waits at its gate: without one its promotion would race the next call.
+                    gated: true,
                     ..roll_back(REFERENCE)
                 };
                 let reply = api.roll_back(request).await?;

@@ -30,11 +30,11 @@ async fn a_name_without_an_address_is_told_apart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_without_tls_fails_the_handshake() {
+async fn a_server_without_tls_is_named_as_the_cause() {
     let server = TestServer::start().await;
     let url = server.target().url().replace("http://", "https://");
     let error = failure(&url).await;
-    assert_eq!(error.kind, ConnectErrorKind::Tls, "{error}");
+    assert_eq!(error.kind, ConnectErrorKind::PlainServer, "{error}");
 }
 
 #[tokio::test]
