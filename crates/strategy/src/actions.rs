@@ -104,8 +104,10 @@ impl RouteActions {
             route.status = RouteStatus::Terminated;
             route.status_updated_at = now;
             route.traffic = RouteTraffic::Inactive;
-            // It has not failed.
-            route.drained_at.get_or_insert(now);
+            // It has not failed, and neither has one that its scheduler took away.
+            if route.evicted_at.is_none() {
+                route.drained_at.get_or_insert(now);
+            }
         }
     }
 
@@ -187,6 +189,30 @@ mod tests {
         assert!(is_something(|it| it.reuse.push(route)));
         assert!(is_something(|it| it.drain.push(route)));
         assert!(is_something(|it| it.end.push(route)));
+    }
+
+    #[test]
+    fn a_route_that_is_ended_was_drained_or_taken_away_and_not_both() {
+        let now = Timestamp::from_micros(2);
+        let id = RouteId(Uuid::nil());
+        let new = NewRoutes {
+            revision: RevisionId(Uuid::nil()),
+            count: 1,
+            traffic: RouteTraffic::Active,
+            activation: 1,
+        };
+        let end = RouteActions {
+            end: vec![id],
+            ..RouteActions::default()
+        };
+        for evicted_at in [None, Some(Timestamp::from_micros(1))] {
+            let mut route = new.create(id, Timestamp::default());
+            route.evicted_at = evicted_at;
+            end.apply(&mut route, now);
+            assert_eq!(route.status, RouteStatus::Terminated);
+            assert_eq!(route.drained_at.is_some(), evicted_at.is_none());
+            assert!(!route.has_failed());
+        }
     }
 
     #[test]
