@@ -1,6 +1,6 @@
 //! A database of its own for each test, and what a fleet and callers do to it.
 
-use std::{convert::Infallible, env, time::Duration};
+use std::{convert::Infallible, env, pin::Pin, time::Duration};
 
 use diesel::{
     QueryableByName,
@@ -47,6 +47,12 @@ pub(super) async fn find_deployment(
     id: DeploymentId,
 ) -> Result<Option<Deployment>, StoreError> {
     db.reader().await?.find_deployment(id).await
+}
+
+/// A call as a future on the heap. Made in a frame of its own: without optimization, a function
+/// that makes several has room for all of them on its stack.
+pub(super) fn on_heap<F: Future>(call: impl FnOnce() -> F) -> Pin<Box<F>> {
+    Box::pin(call())
 }
 
 impl Fixture {
@@ -107,9 +113,8 @@ impl Fixture {
             revision_history_limit: 10,
             initial_revision: Some(spec()),
         };
-        let created = self
-            .db
-            .create_deployment(new, &call())
+        let call = call();
+        let created = on_heap(|| self.db.create_deployment(new, &call))
             .await
             .expect("it is created");
         let first = created
@@ -138,7 +143,8 @@ impl Fixture {
 
     /// Activates a new revision, and has its routes created.
     pub(super) async fn deploy(&self, id: DeploymentId) -> RevisionId {
-        let created = self.db.create_revision(id, spec(), true, &call()).await;
+        let call = call();
+        let created = on_heap(|| self.db.create_revision(id, spec(), true, &call)).await;
         let revision = created.expect("it is activated").revision.id;
         self.settle().await;
         revision
@@ -154,9 +160,7 @@ impl Fixture {
 
     pub(super) async fn status(&self, routes: &[RouteId], status: RouteStatus) {
         let reports = routes.iter().map(|&route| report(route, status)).collect();
-        let results = self
-            .db
-            .report_statuses(reports)
+        let results = on_heap(|| self.db.report_statuses(reports))
             .await
             .expect("the reports are taken");
         assert!(results.iter().all(Result::is_ok), "{results:?}");
@@ -167,9 +171,7 @@ impl Fixture {
             .iter()
             .map(|&route| HealthReport::new(route, health))
             .collect();
-        let results = self
-            .db
-            .report_health(reports)
+        let results = on_heap(|| self.db.report_health(reports))
             .await
             .expect("the reports are taken");
         assert!(results.iter().all(Result::is_ok), "{results:?}");
@@ -188,10 +190,8 @@ impl Fixture {
 
     /// Looks at what is due, as a coordinator does. Nothing fails.
     pub(super) async fn pass(&self) -> ReconcileBatch {
-        let pass = self
-            .db
-            .reconcile_due(1_000, &FailureBackoff::default())
-            .await;
+        let backoff = FailureBackoff::default();
+        let pass = on_heap(|| self.db.reconcile_due(1_000, &backoff)).await;
         let pass = pass.expect("the pass goes through");
         assert!(pass.failed.is_empty(), "{:?}", pass.failed);
         pass

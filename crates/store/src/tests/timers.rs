@@ -11,7 +11,7 @@ use viridian_strategy::{
 };
 
 use super::{
-    fixture::{Engine, Fixture, call, engines, manual},
+    fixture::{Engine, Fixture, call, engines, manual, on_heap},
     invariants,
     virtual_time::VirtualTime,
 };
@@ -203,8 +203,9 @@ impl Timer {
                     ..BlueGreen::default()
                 };
                 let (id, green) = fixture.at_the_gate(2, blue_green(spec)).await;
-                let promoted = fixture.db.complete_manual_promote(id, None, &call()).await;
-                promoted.expect("it is at its gate");
+                let call = call();
+                let promote = || fixture.db.complete_manual_promote(id, None, &call);
+                on_heap(promote).await.expect("it is at its gate");
                 fixture.settle().await;
                 Set {
                     id,

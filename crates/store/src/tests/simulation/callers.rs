@@ -1,6 +1,6 @@
 //! Random calls, and the answers that are expected.
 
-use std::{fmt::Debug, pin::Pin};
+use std::fmt::Debug;
 
 use uuid::Uuid;
 use viridian_strategy::{
@@ -13,7 +13,7 @@ use crate::{
     Store, StoreError, UnitError,
     tests::{
         apply::{CREATING, TestManifest, Wanted},
-        fixture::{amend, call, spec},
+        fixture::{amend, call, on_heap, spec},
     },
 };
 
@@ -193,12 +193,6 @@ pub(super) fn terms(rng: &mut Rng) -> RequestContext {
         }),
         ..call()
     }
-}
-
-/// A call as a future on the heap. Made in a frame of its own: without optimization, a function
-/// that makes several has room for all of them on its stack.
-fn on_heap<F: Future>(call: impl FnOnce() -> F) -> Pin<Box<F>> {
-    Box::pin(call())
 }
 
 fn told<T, R: Debug>(result: Result<T, UnitError<R>>) -> Result<T, CallFailure> {
