@@ -1,6 +1,9 @@
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Instant,
 };
 
@@ -37,8 +40,6 @@ struct SchedulerState {
     behaviors: HashMap<i64, VecDeque<RouteBehavior>>,
     /// When the assignment to stop a route came.
     stops: HashMap<String, Instant>,
-    /// Makes addresses distinct.
-    started: u16,
 }
 
 impl ScriptedScheduler {
@@ -127,7 +128,7 @@ async fn carry_out(
         RouteBehavior::Runs(health) => {
             report.set_status(RouteStatus::Running);
             report.session_id = format!("session-{}", route.id);
-            report.address = lock(state).next_address();
+            report.address = next_address();
             api.report(vec![report]).await.map(applied)?;
             let seen = RouteHealthReport {
                 route_id: route.id,
@@ -151,11 +152,13 @@ impl SchedulerState {
             _ => behaviors.pop_front().unwrap_or(healthy),
         }
     }
+}
 
-    fn next_address(&mut self) -> String {
-        self.started += 1;
-        format!("127.0.0.1:{}", 10_000 + self.started)
-    }
+/// One that no other route of a deployment has, whichever scheduler starts it.
+fn next_address() -> String {
+    static STARTED: AtomicU32 = AtomicU32::new(0);
+    let number = STARTED.fetch_add(1, Ordering::Relaxed);
+    format!("127.0.0.1:{}", 10_000 + number % 50_000)
 }
 
 /// Asserts that reports were applied. One may be refused if its route was drained

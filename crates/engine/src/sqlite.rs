@@ -57,7 +57,7 @@ impl SqlitePool {
             .ok_or_else(|| unusable("its name is not UTF-8".into()))?;
         // Before the file is opened: a second server must not migrate a file that is in use.
         let lock = lock(path).map_err(unusable)?;
-        keep_private(path).map_err(|error| unusable(error.to_string()))?;
+        create_private(path).map_err(|error| unusable(error.to_string()))?;
         let path: Arc<str> = Arc::from(text);
         let busy_timeout = limits.busy_timeout;
         let writer = {
@@ -78,6 +78,8 @@ impl SqlitePool {
             });
             first.await.map_err(|error| unusable(error.to_string()))??
         };
+        // Only of a database: a file that is none is refused in one line.
+        warn_of_others(Path::new(&*path));
         let mut config = ManagerConfig::<SqliteConn>::default();
         // No query at each checkout: `SqliteReader` closes every connection that is not idle.
         config.recycling_method = RecyclingMethod::Fast;
@@ -178,27 +180,27 @@ fn lock(path: &Path) -> Result<File, String> {
 /// Creates a file that is not there so that only its owner reads it: specs hold secrets.
 /// SQLite gives the files beside it the mode of the file. One that is there keeps its mode,
 /// which its owner may have chosen.
-fn keep_private(path: &Path) -> io::Result<()> {
+fn create_private(path: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
-    match options
-        .create_new(true)
-        .write(true)
-        .mode(OWNER_ONLY)
-        .open(path)
-    {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let mode = path.metadata()?.permissions().mode();
-            if mode & ANYBODY_ELSE != 0 {
-                tracing::warn!(
-                    path = %path.display(),
-                    mode = format!("{:o}", mode & 0o777),
-                    "other users of this machine can read the database; chmod 600 it"
-                );
-            }
-            Ok(())
-        }
-        Err(error) => Err(error),
+    options.create_new(true).write(true).mode(OWNER_ONLY);
+    match options.open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Warns of a file that other users of the machine can read or write.
+fn warn_of_others(path: &Path) {
+    let Ok(metadata) = path.metadata() else {
+        return;
+    };
+    let mode = metadata.permissions().mode();
+    if mode & ANYBODY_ELSE != 0 {
+        tracing::warn!(
+            path = %path.display(),
+            mode = format!("{:o}", mode & 0o777),
+            "other users of this machine can read the database; chmod 600 it"
+        );
     }
 }
 

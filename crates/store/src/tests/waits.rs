@@ -189,7 +189,7 @@ async fn reports_on_many_locked_deployments_wait_once() {
     let other = OtherProgram::lock(&fixture).await;
     let results = tokio::select! {
         results = fixture.db.report_health(reports.clone()) => results.expect("it is taken"),
-        () = sleep(LIMIT * 7 / 4) => panic!("it waits for one after the other"),
+        () = sleep(LIMIT * 4) => panic!("it waits for one after the other"),
     };
     let held: Vec<_> = ids.iter().map(|&id| Err(ReportError::Held(id))).collect();
     assert_eq!(results, held);
