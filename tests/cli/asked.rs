@@ -1,6 +1,6 @@
 //! What asks first, in a real terminal.
 
-use viridian_proto::v1::{DeploymentLifecycle, DeploymentSubStep};
+use viridian_proto::v1::{ActivateRevisionRequest, DeploymentLifecycle, DeploymentSubStep};
 
 use crate::harness::{Engine, REFERENCE, Terminal, TestEnv, manual};
 
@@ -37,20 +37,25 @@ async fn a_yes_is_to_the_revision_that_was_named() {
     env.at_gate(1, manual()).await;
     let terminal = Terminal::start(&env.server.url(), &["deployment", "promote", REFERENCE]);
     terminal.shows("to revision 2 ").await;
-    let newer = env.api.create_revision(REFERENCE, false).await;
-    let newer = newer.expect("it is created").revision.expect("a revision");
-    let supersede = viridian_proto::v1::ActivateRevisionRequest {
-        deployment: REFERENCE.to_owned(),
-        revision: newer.id,
-        supersede: true,
-        ..Default::default()
-    };
-    env.api.activate(supersede).await.expect("it is activated");
+    supersede(&env).await;
     terminal.press(&["y", "Enter"]);
     let (code, screen) = terminal.ended().await;
     assert_eq!(code, 64 + 10, "{screen}");
     assert!(screen.contains("REVISION_MISMATCH"), "{screen}");
     assert_ne!(env.get().await.lifecycle(), DeploymentLifecycle::Ready);
+}
+
+/// Deploys another revision in place of the one that is being deployed.
+async fn supersede(env: &TestEnv) {
+    let newer = env.api.create_revision(REFERENCE, false).await;
+    let newer = newer.expect("it is created").revision.expect("a revision");
+    let request = ActivateRevisionRequest {
+        deployment: REFERENCE.to_owned(),
+        revision: newer.id,
+        supersede: true,
+        ..Default::default()
+    };
+    env.api.activate(request).await.expect("it is activated");
 }
 
 /// A no changes nothing; a yes is to what was named, whatever serves by then.
@@ -96,15 +101,7 @@ async fn b2_giving_a_rollout_up_asks_and_is_of_what_was_named() {
         let terminal = Terminal::start(&env.server.url(), &["deployment", verb, REFERENCE]);
         let question = format!("Give up the rollout of revision {number} ");
         terminal.shows(&question).await;
-        let newer = env.api.create_revision(REFERENCE, false).await;
-        let newer = newer.expect("it is created").revision.expect("a revision");
-        let supersede = viridian_proto::v1::ActivateRevisionRequest {
-            deployment: REFERENCE.to_owned(),
-            revision: newer.id,
-            supersede: true,
-            ..Default::default()
-        };
-        env.api.activate(supersede).await.expect("it is activated");
+        supersede(&env).await;
         terminal.press(&["y", "Enter"]);
         let (code, screen) = terminal.ended().await;
         assert_eq!(code, 64 + 10, "{verb}: {screen}");
