@@ -10,7 +10,9 @@ use std::collections::HashMap;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use viridian_engine::{Column, Write, load, pad_to_power_of_two, with_conn};
-use viridian_strategy::{DeploymentId, RouteHealth, RouteId, RouteStatus, Timestamp};
+use viridian_strategy::{
+    DeploymentId, ObservedRoute, RouteHealth, RouteId, RouteStatus, Timestamp,
+};
 
 use crate::{
     connection::StoreConnection,
@@ -26,6 +28,20 @@ pub(crate) enum RouteSelection {
     These(Vec<RouteId>),
     /// Up to `limit` of all, in id order after `after`.
     All { after: Option<RouteId>, limit: i64 },
+}
+
+/// When the health of a route was last observed: by its row, or `again` by what was written
+/// down without the lock of its deployment.
+pub(crate) fn last_observed(
+    route: &ObservedRoute,
+    again: Option<Timestamp>,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    // One in the future is from before the clock was set back.
+    let again = again.filter(|&at| at <= now);
+    // Without one in the row nothing was observed in the present session.
+    let observed = route.health_observed_at?;
+    Some(again.map_or(observed, |again| again.max(observed)))
 }
 
 impl StoreConnection {

@@ -10,6 +10,7 @@ use viridian_strategy::{
 use crate::{
     deployments::{LockedDeployment, LockedRows},
     error::StoreError,
+    last_reports::last_observed,
     record::{Deployment, OpenEntries, Revision, RevisionSpec, Route, TableLine},
     transaction::UnitTransaction,
     units::RequestContext,
@@ -208,10 +209,6 @@ impl Locked {
 fn confirm(routes: &mut [Route], confirmed: &HashMap<RouteId, Timestamp>, now: Timestamp) {
     for route in routes {
         let again = confirmed.get(&route.view.id).copied();
-        // One in the future is from before the clock was set back.
-        let again = again.filter(|&at| at <= now);
-        // Without one in the row nothing was observed in the present session.
-        let observed = &mut route.view.health_observed_at;
-        *observed = observed.map(|at| again.map_or(at, |again| again.max(at)));
+        route.view.health_observed_at = last_observed(&route.view, again, now);
     }
 }

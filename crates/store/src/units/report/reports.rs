@@ -1,11 +1,12 @@
 //! The reports of reports: what each makes of a route.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use viridian_strategy::{RouteHealth, RouteId, RouteStatus, Timestamp};
 
 pub use super::refusal::ReportError;
 use crate::{
+    last_reports::last_observed,
     last_seen::LastSeen,
     record::{AddressError, Route, RouteAddress},
 };
@@ -45,7 +46,7 @@ pub(crate) struct ReportTerms {
     pub(crate) now: Timestamp,
     pub(crate) health_ttl: Option<Duration>,
     /// When the health of routes was last observed, as far as that is not in their rows.
-    confirmed: HashMap<RouteId, Timestamp>,
+    confirmed: Arc<HashMap<RouteId, Timestamp>>,
 }
 
 /// A report of either kind: what it would make of a route.
@@ -237,12 +238,13 @@ impl ReportTerms {
         Self {
             now,
             health_ttl,
-            confirmed: HashMap::new(),
+            confirmed: Arc::default(),
         }
     }
 
     /// The same, with times that are not in the rows.
     pub(super) fn with_confirmed(self, confirmed: HashMap<RouteId, Timestamp>) -> Self {
+        let confirmed = Arc::new(confirmed);
         Self { confirmed, ..self }
     }
 
@@ -251,7 +253,7 @@ impl ReportTerms {
         Self {
             now,
             health_ttl: self.health_ttl,
-            confirmed: self.confirmed.clone(),
+            confirmed: Arc::clone(&self.confirmed),
         }
     }
 
@@ -260,10 +262,7 @@ impl ReportTerms {
     fn confirmed(&self, route: &Route) -> viridian_strategy::ObservedRoute {
         let mut view = route.view;
         let again = self.confirmed.get(&view.id).copied();
-        let again = again.filter(|&at| at <= self.now);
-        // Without one in the row nothing was observed in the present session.
-        let observed = view.health_observed_at;
-        view.health_observed_at = observed.map(|at| again.map_or(at, |again| again.max(at)));
+        view.health_observed_at = last_observed(&view, again, self.now);
         view
     }
 
