@@ -198,6 +198,8 @@ impl ModelConfig {
                 Terminating => actions.push(ModelAction::Status(index, Terminated)),
                 Running if !route.has_address => {
                     actions.push(ModelAction::Status(index, Running));
+                    // A checker may find it where a proxy cannot.
+                    actions.push(ModelAction::Health(index, RouteHealth::Healthy));
                 }
                 Running => {
                     let current = model.deployment.state.current() == Some(route.revision);
