@@ -69,6 +69,9 @@ async fn nobody_else_waits_for_a_deployment_that_is_held() {
     holder.release().await;
     let were_refused = callers.join_all().await;
     assert!(!were_refused.contains(&true), "it is not held any more");
+    // The last of them may have left a cycle nothing to do: an abort creates what is missing.
+    let due = fixture.db.postpone(held, Duration::ZERO).await;
+    due.expect("it is due");
     assert!(fixture.db.reconcile(held).await.expect("it runs").is_some());
     invariants::hold(&fixture).await;
 }

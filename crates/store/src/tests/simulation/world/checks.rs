@@ -124,14 +124,15 @@ impl SimulatedStore<'_> {
             Err(ReportError::IllegalMove { .. } | ReportError::Over(_)) => {
                 self.coverage.count("reports refused");
             }
+            // Before the arms below: the RUNNING that names its session may have failed too.
+            Err(error) if error.may_pass() && life.poison.is_some() => {
+                self.coverage.count("reports failed by poison");
+                life.agenda.stall(now, report);
+            }
             // Another one has overtaken it, or the route was started anew meanwhile.
             Err(ReportError::Outdated { .. }) => self.coverage.count("reports outdated"),
             Err(ReportError::OtherSession { .. }) => {
                 self.coverage.count("reports of another session");
-            }
-            Err(error) if error.may_pass() && life.poison.is_some() => {
-                self.coverage.count("reports failed by poison");
-                life.agenda.stall(now, report);
             }
             Err(error) => life.fail(format!("{report:?} fails: {error}")),
         }
