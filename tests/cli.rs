@@ -10,6 +10,7 @@ mod exit_codes;
 mod live;
 mod narrow;
 mod readme;
+mod replicas;
 mod says;
 mod top;
 mod verbs;

@@ -88,6 +88,11 @@ async fn operates() {
             r#""lifecycle":"DEPLOYMENT_LIFECYCLE_READY""#,
         ),
         (
+            "RestartDeployment",
+            r#","reason":"new certificates""#,
+            r#""code":"BLOCKER_CODE_RESTARTING""#,
+        ),
+        (
             "UpdateDeployment",
             r#","policy":{"drainGrace":"9s"},"updateMask":{"paths":["policy.drain_grace"]}"#,
             r#""drainGrace":"9s""#,

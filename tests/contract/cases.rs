@@ -3,6 +3,7 @@
 mod apply;
 mod life;
 mod lists;
+mod replicas;
 mod reports;
 mod revisions;
 mod rollout;
@@ -23,6 +24,7 @@ pub(super) fn all() -> Vec<Case> {
     cases.extend(lists::cases());
     cases.extend(revisions::cases());
     cases.extend(rollout::cases());
+    cases.extend(replicas::cases());
     cases.extend(reports::cases());
     cases.extend(traffic::cases());
     cases.extend(system::cases());

@@ -107,9 +107,10 @@ impl ContractEnv {
         token.unwrap_or_default().clone_into(&mut self.remembered);
     }
 
-    /// Whether a text names the deployment, in one of the ways in which it can.
+    /// Whether a text names the deployment, in one of the ways in which it can, or its
+    /// route.
     pub(super) fn is_named(&self, text: &str) -> bool {
-        text == self.reference() || text == self.id()
+        text == self.reference() || text == self.id() || text == self.route
     }
 
     /// What every call that is done moves; none when there is no deployment.

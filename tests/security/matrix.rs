@@ -7,6 +7,7 @@ use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, MethodDescr
 use tonic::{Code, Request, Status, client::Grpc, codegen::http::uri::PathAndQuery};
 use tonic_prost::ProstCodec;
 use uuid::Uuid;
+use viridian_proto::v1::ListRoutesRequest;
 
 use super::staff::{Client, GuardedServer, of_token};
 use crate::harness::{refused, within};
@@ -15,7 +16,7 @@ use crate::harness::{refused, within};
 async fn everyone_may_do_what_their_role_says_on_their_projects_and_nothing_else() {
     let env = MatrixEnv::start().await;
     let methods = methods();
-    assert_eq!(methods.len(), 25, "all of the contract: {methods:?}");
+    assert_eq!(methods.len(), 27, "all of the contract: {methods:?}");
     let mut cells = 0;
     for role in ROLES {
         let client = env.client(role).await;
@@ -35,7 +36,7 @@ async fn everyone_may_do_what_their_role_says_on_their_projects_and_nothing_else
             }
         }
     }
-    assert_eq!(cells, 25 * 5 * 2 * 2);
+    assert_eq!(cells, 27 * 5 * 2 * 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,7 +84,7 @@ async fn several_roles_allow_what_each_of_them_does() {
 }
 
 /// In the words of the design: viewer (Get, List, Watch), promoter (viewer and
-/// promote, abort, roll back, pause, resume), operator (promoter and create,
+/// promote, abort, roll back, restart, drain, pause, resume), operator (promoter and create,
 /// update, delete, revisions, activate), agent (RouteService), proxy
 /// (TrafficService). What the server is, each of them may know.
 fn role_allows(role: &str, method: &MethodDescriptor) -> bool {
@@ -97,6 +98,8 @@ fn role_allows(role: &str, method: &MethodDescriptor) -> bool {
         "RollbackDeployment",
         "PauseDeployment",
         "ResumeDeployment",
+        "RestartDeployment",
+        "DrainRoute",
     ]
     .contains(&name);
     match (method.parent_service().name(), role) {
@@ -118,6 +121,11 @@ fn names_a_deployment(method: &MethodDescriptor) -> bool {
         .any(|field| field.name().starts_with("deployment"))
 }
 
+/// Whether a request names one route, and so a deployment only indirectly.
+fn names_a_route(method: &MethodDescriptor) -> bool {
+    method.name() == "DrainRoute"
+}
+
 /// Whether a request can say whose it is about. Those of RouteService name a group
 /// of machines, or routes, and those of SystemService nothing.
 fn names_a_project(method: &MethodDescriptor) -> bool {
@@ -130,6 +138,8 @@ fn check(outcome: &Result<(), Status>, cell: &MatrixCell<'_>, theirs: bool) {
         (Code::PermissionDenied, "ROLE_NOT_ALLOWED")
     } else if theirs || !names_a_project(cell.method) {
         return assert_let_in(outcome, cell);
+    } else if names_a_route(cell.method) {
+        (Code::NotFound, "ROUTE_NOT_FOUND")
     } else if cell.by == CredentialKind::Id && names_a_deployment(cell.method) {
         // It is as if it were not there.
         (Code::NotFound, "DEPLOYMENT_NOT_FOUND")
@@ -218,14 +228,27 @@ impl MatrixEnv {
     /// Calls a method on a deployment that was made for it.
     async fn call(&self, client: &Client, cell: &MatrixCell<'_>) -> Result<(), Status> {
         let name = format!("d-{}", Uuid::now_v7());
-        let created = self.root.create(cell.project, &name, 0).await;
+        let replicas = i32::from(names_a_route(cell.method));
+        let created = self.root.create(cell.project, &name, replicas).await;
         let created = created.expect("root may do anything");
         let reference = match cell.by {
+            _ if names_a_route(cell.method) => self.route_of(&created.id).await,
             CredentialKind::Name => format!("{}/{name}", cell.project),
             CredentialKind::Id => created.id,
         };
         let message = request(cell, &reference);
         send(client, cell.method, message).await
+    }
+
+    /// The only route of a deployment.
+    async fn route_of(&self, deployment: &str) -> String {
+        let request = ListRoutesRequest {
+            deployment: deployment.to_owned(),
+            ..ListRoutesRequest::default()
+        };
+        let reply = self.root.deployments().list_routes(request).await;
+        let mut routes = reply.expect("root may do anything").into_inner().routes;
+        routes.pop().expect("a route").id
     }
 }
 
@@ -241,7 +264,7 @@ fn request(cell: &MatrixCell<'_>, reference: &str) -> DynamicMessage {
     let one_of_project = cell.method.name() == "WatchDeployments" && cell.by == CredentialKind::Id;
     for field in descriptor.fields() {
         let value = match field.name() {
-            "deployment" => text(reference),
+            "deployment" | "route_id" => text(reference),
             "deployments" if !all_of_project => Value::List(vec![text(reference)]),
             "project" if !one_of_project => text(cell.project),
             "name" => text(&format!("n-{}", Uuid::now_v7())),

@@ -55,6 +55,7 @@ pub(super) fn old_policy() -> DeploymentPolicy {
         progress_deadline: seconds(100.0),
         drain_grace: seconds(7.0),
         first_deadline: seconds(50.0),
+        replace_unhealthy_after: seconds(0.0),
     }
 }
 
@@ -65,6 +66,7 @@ pub(super) fn new_policy() -> DeploymentPolicy {
         progress_deadline: seconds(600.0),
         drain_grace: seconds(1.0),
         first_deadline: None,
+        replace_unhealthy_after: seconds(0.0),
     }
 }
 
@@ -89,6 +91,7 @@ pub(super) fn default_policy() -> DeploymentPolicy {
         progress_deadline: seconds(600.0),
         drain_grace: seconds(5.0),
         first_deadline: None,
+        replace_unhealthy_after: seconds(0.0),
     }
 }
 

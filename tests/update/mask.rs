@@ -82,6 +82,7 @@ async fn a_mask_says_what_changes(#[case] engine: Engine) {
                     drain_grace: seconds(1.0),
                     progress_deadline: None,
                     first_deadline: None,
+                    replace_unhealthy_after: None,
                 }),
                 ..update(&before.id)
             },

@@ -15,7 +15,7 @@ use clap::{ArgMatches, Command, FromArgMatches as _};
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use viridian_client::{AuthChannel, unary};
 use viridian_proto::v1::{
-    ListDeploymentsRequest, ListRevisionsRequest, Revision,
+    ListDeploymentsRequest, ListRevisionsRequest, ListRoutesRequest, Revision, Route, RouteStatus,
     deployment_service_client::DeploymentServiceClient,
 };
 
@@ -47,6 +47,11 @@ pub(crate) fn projects() -> ArgValueCompleter {
 /// Revisions of the deployment on the command line, by number.
 pub(crate) fn revisions() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| candidates(current, revision_numbers))
+}
+
+/// Routes of the deployment on the command line that have not ended.
+pub(crate) fn routes() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| candidates(current, route_ids))
 }
 
 /// What a completion is about.
@@ -147,6 +152,27 @@ async fn revision_numbers(mut query: NameQuery) -> Option<Vec<CompletionCandidat
         CompletionCandidate::new(it.number.to_string()).help(Some(image.into()))
     };
     Some(reply.revisions.into_iter().map(candidate).collect())
+}
+
+async fn route_ids(mut query: NameQuery) -> Option<Vec<CompletionCandidate>> {
+    let request = ListRoutesRequest {
+        deployment: query.deployment,
+        page_size: MAX_NAMES,
+        ..ListRoutesRequest::default()
+    };
+    let reply = unary(query.client.list_routes(request)).await.ok()?;
+    let has_not_ended = |it: &Route| {
+        matches!(
+            it.status(),
+            RouteStatus::Provisioning | RouteStatus::Running
+        )
+    };
+    let routes = reply.routes.into_iter().filter(has_not_ended);
+    let candidate = |it: Route| {
+        let health = enum_names::health(it.health());
+        CompletionCandidate::new(it.id).help(Some(health.into()))
+    };
+    Some(routes.map(candidate).collect())
 }
 
 /// How long a completion may take in all. Longer feels like a broken shell.

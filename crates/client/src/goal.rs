@@ -145,10 +145,12 @@ fn no_gate(deployment: &Deployment) -> Option<MissReason> {
     }
 }
 
-/// As many routes are ready as there should be.
+/// As many routes are ready as there should be, and none is to be replaced.
 fn is_whole(deployment: &Deployment) -> bool {
     let blue = deployment.blue.unwrap_or_default();
-    blue.ready == deployment.target_replicas && blue.provisioning == 0
+    blue.ready == deployment.target_replicas
+        && blue.provisioning == 0
+        && !waits_for(deployment, BlockerCode::Restarting)
 }
 
 #[cfg(test)]

@@ -25,13 +25,15 @@ const DOMAIN: &str = "viridian";
 pub(crate) enum ResourceKind {
     Deployment,
     Revision,
+    Route,
 }
 
-/// A deployment or a revision that does not exist.
+/// A deployment, a revision or a route that does not exist.
 pub(crate) fn not_found(resource: ResourceKind, subject: &str) -> Status {
     let (reason, kind, word) = match resource {
         ResourceKind::Deployment => ("DEPLOYMENT_NOT_FOUND", "viridian.Deployment", "deployment"),
         ResourceKind::Revision => ("REVISION_NOT_FOUND", "viridian.Revision", "revision"),
+        ResourceKind::Route => ("ROUTE_NOT_FOUND", "viridian.Route", "route"),
     };
     let message = format!("there is no {word} {subject}");
     let mut details = info(reason, []);

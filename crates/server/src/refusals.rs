@@ -9,8 +9,8 @@ use viridian_store::{
 use viridian_strategy::{
     Blocker, Lifecycle, MAX_REPLICAS, RevisionId,
     verbs::{
-        AbortRejection, ActivateRejection, DeleteRejection, PauseRejection, PromoteRejection,
-        UpdateRejection,
+        AbortRejection, ActivateRejection, DeleteRejection, DrainRejection, PauseRejection,
+        PromoteRejection, RestartRejection, UpdateRejection,
     },
 };
 
@@ -211,6 +211,41 @@ impl IntoStatus for ResumeRefusal {
                 precondition("NOT_PAUSED", "the deployment is not paused", subject)
             }
             PauseRejection::Gone(lifecycle) => gone(lifecycle, subject),
+        }
+    }
+}
+
+impl IntoStatus for RestartRejection {
+    fn into_status(self, subject: &str) -> Status {
+        match self {
+            Self::Deploying => precondition(
+                "ROLLOUT_UNDER_WAY",
+                "a revision is being deployed, with new routes: promote it or abort it first",
+                subject,
+            ),
+            Self::NoRevision => precondition(
+                "NO_REVISION",
+                "there is no revision whose routes could be replaced",
+                subject,
+            ),
+            Self::Paused => precondition(
+                "PAUSED",
+                "the deployment is paused: resume it first",
+                subject,
+            ),
+            Self::Gone(lifecycle) => gone(lifecycle, subject),
+        }
+    }
+}
+
+impl IntoStatus for DrainRejection {
+    fn into_status(self, subject: &str) -> Status {
+        match self {
+            Self::NotLive => precondition(
+                "ROUTE_NOT_LIVE",
+                "the route is ending, or has ended",
+                subject,
+            ),
         }
     }
 }

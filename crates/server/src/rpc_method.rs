@@ -79,6 +79,8 @@ const METHODS: &[RpcMethod] = methods! {
         "RollbackDeployment": [unary] PROMOTE,
         "PauseDeployment": [unary] PROMOTE,
         "ResumeDeployment": [unary] PROMOTE,
+        "RestartDeployment": [unary] PROMOTE,
+        "DrainRoute": [unary] PROMOTE,
         "CreateDeployment": [unary] OPERATE,
         "ApplyDeployment": [unary] OPERATE,
         "UpdateDeployment": [unary] OPERATE,

@@ -240,6 +240,19 @@ impl Scope {
         Ok(hidden.map(|(id, _)| id).collect())
     }
 
+    /// Finds the deployment of a route. None for a route of another project than the
+    /// caller's, too.
+    pub(crate) async fn find_deployment_of(
+        &self,
+        route: RouteId,
+    ) -> Result<Option<DeploymentId>, Status> {
+        if self.hidden_routes(&[route]).await?.contains(&route) {
+            return Ok(None);
+        }
+        let found = self.reader().await?.find_deployment_of_route(route).await;
+        found.map_err(|error| store(&error))
+    }
+
     /// Finds a deployment, alive or not. `subject` is what the caller called it.
     pub(crate) async fn find(&self, id: DeploymentId, subject: &str) -> Result<Deployment, Status> {
         let found = self.reader().await?.find_deployment(id).await;

@@ -92,6 +92,24 @@ impl StoreConnection {
         Ok(rows.into_iter().map(|(Sql(id), of)| (id, of)).collect())
     }
 
+    /// Finds the deployment of a route, which never changes.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn find_deployment_of_route(
+        &mut self,
+        id: RouteId,
+    ) -> Result<Option<DeploymentId>, StoreError> {
+        let rows: Vec<Sql<DeploymentId>> = load!(
+            self,
+            routes::table
+                .filter(routes::id.eq(Sql(id)))
+                .select(routes::deployment_id)
+        )?;
+        Ok(rows.first().map(|Sql(id)| *id))
+    }
+
     /// Lists routes of a deployment, oldest first, after one of them.
     ///
     /// # Errors
@@ -204,6 +222,12 @@ pub(crate) fn end_routes(routes: Vec<Route>) -> Write {
     Write::update("end routes", "routes", keys(&ids)).set_each(columns)
 }
 
+/// Notes that routes are to be drained once others have come in their place.
+pub(crate) fn request_drains(ids: &[RouteId], now: Timestamp) -> Write {
+    Write::update("request drains", "routes", keys(ids))
+        .set_all(routes::drain_requested_at.eq(Some(Sql(now))))
+}
+
 /// Writes what reports said of routes.
 pub(crate) fn update_reported(routes: Vec<Route>) -> Write {
     let ids: Vec<_> = routes.iter().map(|route| route.view.id).collect();
@@ -238,6 +262,7 @@ pub(crate) struct UnreportedColumns {
     drained_at: Option<Sql<Timestamp>>,
     retained_at: Option<Sql<Timestamp>>,
     activation: i64,
+    drain_requested_at: Option<Sql<Timestamp>>,
 }
 
 /// The columns that reports change.
@@ -263,6 +288,7 @@ impl UnreportedColumns {
     fn columns(rows: Vec<Self>) -> Vec<Column> {
         columns!(rows, UnreportedColumns {
             id, deployment_id, revision_id, created_at, drained_at, retained_at, activation,
+            drain_requested_at,
         } in routes)
     }
 }
@@ -289,6 +315,7 @@ impl From<Route> for RouteRow {
                 drained_at: view.drained_at.map(Sql),
                 retained_at: view.retained_at.map(Sql),
                 activation: view.activation,
+                drain_requested_at: view.drain_requested_at.map(Sql),
             },
             reported: ReportedColumns {
                 status: Sql(view.status),
@@ -332,6 +359,7 @@ impl From<RouteRow> for Route {
                 has_address: address.is_some(),
                 once_healthy: reported.once_healthy,
                 health_observed_at: reported.health_observed_at.map(|Sql(at)| at),
+                drain_requested_at: fixed.drain_requested_at.map(|Sql(at)| at),
             },
             session_id: reported.session_id,
             address,

@@ -47,6 +47,7 @@ table! {
         deploying_revision_number -> Nullable<BigInt>,
         served -> Document,
         coming_up -> Nullable<Document>,
+        restarted -> Bool,
     }
 }
 
@@ -89,6 +90,7 @@ table! {
         health_observed_at -> Nullable<Instant>,
         health_detail -> Text,
         once_healthy -> Bool,
+        drain_requested_at -> Nullable<Instant>,
     }
 }
 

@@ -256,6 +256,8 @@ label!(Operation {
     Abort = "ABORT",
     Pause = "PAUSE",
     Resume = "RESUME",
+    Restart = "RESTART",
+    DrainRoute = "DRAIN_ROUTE",
     Delete = "DELETE",
     RouteFailed = "ROUTE_FAILED",
     RouteReplaced = "ROUTE_REPLACED",

@@ -21,6 +21,8 @@ pub struct RouteActions {
     pub drain: Vec<RouteId>,
     /// To be taken for ended, whatever becomes of them.
     pub end: Vec<RouteId>,
+    /// To be drained once others are ready in their place.
+    pub request_drain: Vec<RouteId>,
 }
 
 /// Routes to be created.
@@ -45,6 +47,7 @@ impl RouteActions {
             && self.reuse.is_empty()
             && self.drain.is_empty()
             && self.end.is_empty()
+            && self.request_drain.is_empty()
     }
 
     /// Applies them to a route. New routes come from [`NewRoutes::create`].
@@ -68,8 +71,9 @@ impl RouteActions {
             reuse,
             drain,
             end,
+            request_drain,
         } = &mut sorted;
-        for ids in [promote, retain, reuse, drain, end] {
+        for ids in [promote, retain, reuse, drain, end, request_drain] {
             ids.sort_unstable();
         }
         for route in routes {
@@ -108,6 +112,9 @@ impl RouteActions {
             if route.evicted_at.is_none() {
                 route.drained_at.get_or_insert(now);
             }
+        }
+        if is_in(&self.request_drain, route.id) {
+            route.drain_requested_at = Some(now);
         }
     }
 
@@ -159,6 +166,7 @@ impl NewRoutes {
             has_address: false,
             once_healthy: false,
             health_observed_at: None,
+            drain_requested_at: None,
         }
     }
 }
@@ -189,6 +197,7 @@ mod tests {
         assert!(is_something(|it| it.reuse.push(route)));
         assert!(is_something(|it| it.drain.push(route)));
         assert!(is_something(|it| it.end.push(route)));
+        assert!(is_something(|it| it.request_drain.push(route)));
     }
 
     #[test]
@@ -229,11 +238,12 @@ mod tests {
             promote: vec![id(3), id(1)],
             retain: vec![id(6), id(5)],
             reuse: vec![id(8)],
-            drain: vec![id(9), id(7), id(2)],
+            drain: vec![id(10), id(7), id(2)],
             end: vec![id(8)],
+            request_drain: vec![id(4)],
             ..RouteActions::default()
         };
-        let routes: Vec<ObservedRoute> = (1..=8)
+        let routes: Vec<ObservedRoute> = (1..=9)
             .rev()
             .map(|number| new.create(id(number), Timestamp::default()))
             .collect();

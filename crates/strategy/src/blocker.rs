@@ -121,6 +121,13 @@ pub enum Blocker {
         /// How long a reported health counts.
         ttl: Duration,
     },
+    /// Routes of the current revision have yet to be replaced by new ones of it.
+    Restarting {
+        /// How many.
+        left: u32,
+        /// How many are wanted.
+        target: u32,
+    },
 }
 
 /// Routes that run without being healthy, by health: how many, and since when the
@@ -158,6 +165,7 @@ pub enum BlockerCode {
     NoReplicas,
     NoAddress,
     HealthStale,
+    Restarting,
 }
 
 impl BlockerCode {
@@ -180,6 +188,7 @@ impl BlockerCode {
             Self::NoReplicas => "NO_REPLICAS",
             Self::NoAddress => "NO_ADDRESS",
             Self::HealthStale => "HEALTH_STALE",
+            Self::Restarting => "RESTARTING",
         }
     }
 }
@@ -205,6 +214,7 @@ impl Blocker {
             Self::NoReplicas => BlockerCode::NoReplicas,
             Self::NoAddress { .. } => BlockerCode::NoAddress,
             Self::HealthStale { .. } => BlockerCode::HealthStale,
+            Self::Restarting { .. } => BlockerCode::Restarting,
         }
     }
 

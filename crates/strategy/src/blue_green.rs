@@ -235,10 +235,12 @@ impl GreenAssessment {
         // Blue serves until the switch, so it is healed and scaled all the same.
         let blue = Replenish::to_target(observed, rollout.current);
         let back_off_end = blue.back_off.map(|back_off| back_off.until);
+        let look_again_at = blue.look_again_at;
         blue.apply(rollout.current, actions);
         let retained_end = drain_obsolete(observed, rollout.revisions(), actions);
         // Blue's back-off is not among the blockers, but its end is a time to wake.
         evaluation.wake_by(back_off_end);
+        evaluation.wake_by(look_again_at);
         evaluation.wake_by(retained_end);
         evaluation
     }

@@ -65,6 +65,7 @@ fn keep_current(observed: &Observed<'_>, current: RevisionId) -> Evaluation {
         evaluation.wait_for(blocker);
     }
     time_first_revision(observed, current, replenish.counts.ready, &mut evaluation);
+    evaluation.wake_by(replenish.look_again_at);
     let actions = &mut evaluation.transition.actions;
     replenish.apply(current, actions);
     let retained_end = drain_obsolete(observed, [current; 2], actions);

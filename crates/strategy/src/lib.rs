@@ -28,6 +28,7 @@ mod past;
 mod pause;
 mod policy;
 mod reason;
+mod replace;
 mod replenish;
 mod rolling;
 mod rollout;

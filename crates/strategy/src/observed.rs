@@ -65,6 +65,9 @@ pub struct ObservedDeployment {
     /// Runs while the first revision comes up, against the first deadline. None once it has
     /// come up, once it is recorded as failed, and without a revision.
     pub coming_up: Option<Stopwatch>,
+    /// Whether the current activation is a restart: live routes of earlier ones are
+    /// replaced.
+    pub restarted: bool,
 }
 
 impl ObservedDeployment {
@@ -165,8 +168,17 @@ impl<'a> Observed<'a> {
     /// It does not count as lost: nothing goes back for it, and nothing goes on.
     #[inline]
     pub(crate) fn stale_health(&self, revision: RevisionId) -> Option<StaleHealth> {
+        self.stale_among(self.live_routes(revision))
+    }
+
+    /// Those of these routes that are ready by a health that is too old to decide on.
+    #[inline]
+    pub(crate) fn stale_among<'r>(
+        &self,
+        routes: impl Iterator<Item = &'r ObservedRoute>,
+    ) -> Option<StaleHealth> {
         let ttl = self.health_ttl?;
-        let ready = self.live_routes(revision).filter(|route| route.is_ready());
+        let ready = routes.filter(|route| route.is_ready());
         let stale = ready.filter(|route| !route.is_fresh(ttl, self.now));
         stale.fold(None, |found: Option<StaleHealth>, route| {
             let at = route.health_observed_at.unwrap_or(route.created_at);

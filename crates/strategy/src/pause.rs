@@ -28,6 +28,7 @@ pub(crate) fn hold(observed: &Observed<'_>) -> Evaluation {
         evaluation.wait_for(blocker);
     }
     // Retained routes stay beyond their time: a pause must not take the way back.
+    evaluation.wake_by(kept.look_again_at);
     kept.apply(current, &mut evaluation.transition.actions);
     evaluation
 }
@@ -78,5 +79,8 @@ pub(crate) fn hold_side_by_side(
         surplus,
         back_off,
         counts,
+        left: 0,
+        stale: None,
+        look_again_at: None,
     }
 }

@@ -20,6 +20,9 @@ pub struct Policy {
     /// How long a first revision may take to come up before it is recorded as failed; the
     /// progress deadline if None.
     pub first_deadline: Option<Duration>,
+    /// How long a route that serves may be UNHEALTHY before it is replaced; never if
+    /// zero.
+    pub replace_unhealthy_after: Duration,
 }
 
 /// The strategies, each with its settings.
@@ -113,6 +116,7 @@ impl Default for Policy {
             progress_deadline: Duration::from_secs(600),
             drain_grace: Duration::from_secs(5),
             first_deadline: None,
+            replace_unhealthy_after: Duration::ZERO,
         }
     }
 }
@@ -135,6 +139,11 @@ impl Policy {
         if let Some(deadline) = self.first_deadline {
             check_duration("first_deadline", deadline, &mut errors);
         }
+        check_duration(
+            "replace_unhealthy_after",
+            self.replace_unhealthy_after,
+            &mut errors,
+        );
         self.strategy.rules().check(&mut errors);
         errors
     }
@@ -246,6 +255,7 @@ mod tests {
             progress_deadline: MAX_DURATION + Duration::from_micros(1),
             drain_grace: MAX_DURATION,
             first_deadline: Some(MAX_DURATION + Duration::from_micros(1)),
+            ..Policy::default()
         };
         assert_eq!(
             policy.errors(),

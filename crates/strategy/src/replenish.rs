@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     Blocker, Observed, ObservedRoute, RevisionId, RouteActions, RouteId, RouteTraffic, Timestamp,
-    counts::RouteCounts,
+    counts::RouteCounts, observed::StaleHealth,
 };
 
 /// Failures older than this do not lengthen the back-off.
@@ -24,6 +24,13 @@ pub(crate) struct Replenish {
     pub(crate) back_off: Option<BackOff>,
     /// The routes that stay, the new ones included.
     pub(crate) counts: RouteCounts,
+    /// How many of them are yet to be replaced.
+    pub(crate) left: u32,
+    /// Ready routes whose health is too old for another one to go for them.
+    pub(crate) stale: Option<StaleHealth>,
+    /// When to look again: the next one will have been UNHEALTHY for too long, or a report
+    /// may have confirmed the health.
+    pub(crate) look_again_at: Option<Timestamp>,
 }
 
 /// The wait after failures in a row.
@@ -37,6 +44,9 @@ impl Replenish {
     /// Brings `revision`, which is the current one, to the target.
     #[inline]
     pub(crate) fn to_target(observed: &Observed<'_>, revision: RevisionId) -> Self {
+        if observed.replaces_any(revision) {
+            return Self::replacing(observed, revision);
+        }
         let target = observed.deployment.target_replicas;
         let routes = observed.routes_of(revision);
         let activation = observed.deployment.current_activation;
@@ -45,12 +55,16 @@ impl Replenish {
         let (create, back_off) = create_after_back_off(observed, revision, activation, missing);
         // The new ones count as starting, so that the blockers name them already.
         counts.provisioning += create;
+        let look_again_at = observed.next_to_hang(revision, &surplus);
         Self {
             activation,
             create,
             surplus,
             back_off,
             counts,
+            left: 0,
+            stale: None,
+            look_again_at,
         }
     }
 
@@ -73,6 +87,11 @@ impl Replenish {
             .into_iter()
             .chain(self.counts.no_address())
             .chain(evictions)
+            .chain((self.left > 0).then_some(Blocker::Restarting {
+                left: self.left,
+                target,
+            }))
+            .chain(self.stale.map(StaleHealth::blocker))
             .chain(self.back_off.map(BackOff::blocker))
     }
 }

@@ -104,6 +104,10 @@ impl StrategyRules for RollingUpdate {
         hold_side_by_side(observed, rollout, surge)
     }
 
+    fn restart_bounds(&self, target: u32) -> (u32, u32) {
+        self.resolve(target)
+    }
+
     /// None: the old green serves until it is replaced, as any other old route.
     fn drains_superseded(&self, _rollout: &Rollout, _route: &ObservedRoute) -> bool {
         false
@@ -158,17 +162,15 @@ impl RollingStep {
     ) -> Self {
         let target = observed.deployment.target_replicas;
         let (surge, unavailable) = settings.resolve(target);
-        let ours = observed
-            .routes
-            .iter()
-            .filter(|route| route.revision == revision);
+        // One that a caller wants out is replaced like an old one.
+        let is_new =
+            move |route: &&ObservedRoute| route.revision == revision && !route.is_wanted_out();
+        let ours = observed.routes.iter().filter(is_new);
         let (new, mut drain) = trim(ours, activation, target);
         let stale = observed.stale_health(revision);
         // No old route goes for a new one whose health no report confirms.
         let fresh = new.ready - StaleHealth::count(stale).min(new.ready);
-        let others = observed
-            .active_routes()
-            .filter(|route| route.revision != revision);
+        let others = observed.active_routes().filter(move |route| !is_new(route));
         // They have no traffic, so that no bound protects them.
         drain.extend(others.clone().filter(|it| !it.is_live()).map(|it| it.id));
         let others = others.filter(|route| route.is_live());
@@ -214,8 +216,10 @@ impl RollingStep {
         deadline: Option<Timestamp>,
     ) -> Option<Reason> {
         let RouteCounts { ready, failed, .. } = self.new;
-        // While one new route lives, failed ones are replaced, with the back-off.
-        if self.new.live() == 0 && failed > 0 {
+        // While one new route lives, failed ones are replaced, with the back-off. One that a
+        // caller wants out is not among the new ones, but until it is drained it lives.
+        let mut live = observed.live_routes(self.revision);
+        if failed > 0 && self.new.live() == 0 && live.all(|it| self.drain.contains(&it.id)) {
             return Some(Reason::AllFailed { failed });
         }
         // Only reports are missing, as after a restart of the server: no reason to go back.

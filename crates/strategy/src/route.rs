@@ -142,6 +142,8 @@ pub struct ObservedRoute {
     /// When its health was last observed in its present session, also by a report
     /// that repeated it.
     pub health_observed_at: Option<Timestamp>,
+    /// When a caller asked for its drain, once a new one is ready in its place.
+    pub drain_requested_at: Option<Timestamp>,
 }
 
 /// When a drained route may be stopped.
@@ -209,6 +211,7 @@ impl ObservedRoute {
             self.health_observed_at,
             self.drained_at,
             self.retained_at,
+            self.drain_requested_at,
         ];
         let always = self.created_at.max(self.status_updated_at);
         perhaps.into_iter().flatten().fold(always, Timestamp::max)
@@ -224,6 +227,7 @@ impl ObservedRoute {
             &mut self.health_observed_at,
             &mut self.drained_at,
             &mut self.retained_at,
+            &mut self.drain_requested_at,
         ];
         let perhaps = perhaps.into_iter().flatten();
         always

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use crate::{
-    Evaluation, Observed, ObservedRoute, PolicyError, Rollout, RouteActions, RouteId, Strategy,
-    Transition, replenish::Replenish, verbs::PromoteRejection,
+    Evaluation, Observed, ObservedRoute, PolicyError, RollingUpdate, Rollout, RouteActions,
+    RouteId, Strategy, Transition, replenish::Replenish, verbs::PromoteRejection,
 };
 
 /// The rules of one strategy, implemented by its settings.
@@ -42,6 +42,12 @@ pub(crate) trait StrategyRules {
     /// Makes ready routes of the revision to go back to, which an earlier promotion
     /// retained, the first of its new ones.
     fn reuse(&self, kept: Vec<RouteId>, actions: &mut RouteActions);
+
+    /// How many routes above the target may be live during a restart, and how many
+    /// below it ready.
+    fn restart_bounds(&self, target: u32) -> (u32, u32) {
+        RollingUpdate::default().resolve(target)
+    }
 
     /// How long blue is retained after the switch.
     fn scale_down_delay(&self) -> Duration {

@@ -144,6 +144,7 @@ impl Transition {
             state: DeploymentState::Ready { current },
             last_activation: old.last_activation.max(activation),
             current_activation: activation,
+            restarted: false,
             generation: old.generation + 1,
             promoted_at: Some(observed.now),
             coming_up: None,

@@ -5,8 +5,10 @@ mod activate;
 mod apply;
 mod create;
 mod delete;
+mod drain_route;
 mod pause;
 mod promote;
+mod restart;
 mod roll_back;
 mod update;
 
@@ -16,8 +18,10 @@ pub use self::{
     apply::{ApplyDecision, ApplyRejection, RevisionChange, WantedRevision, WantedState, apply},
     create::create,
     delete::{DeleteRejection, delete, destroy},
+    drain_route::{DrainRejection, drain_route},
     pause::{PauseRejection, pause, resume},
     promote::{PromoteRejection, promote},
+    restart::{RestartRejection, restart},
     roll_back::{RollBackRejection, roll_back, roll_back_target},
     update::{UpdateRejection, update},
 };

@@ -162,7 +162,7 @@ fn policy(scenario: DemoScenario) -> DeploymentPolicy {
         strategy: Some(strategy),
         progress_deadline: deadline.map(duration::to_wire),
         drain_grace: Some(duration::to_wire(DRAIN_GRACE)),
-        first_deadline: None,
+        ..DeploymentPolicy::default()
     }
 }
 

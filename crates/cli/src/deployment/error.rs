@@ -63,6 +63,16 @@ pub(crate) enum DeploymentError {
         wanted: &'static str,
         flags: String,
     },
+    #[error(
+        "{} of {deployment} begins or ends with {route}; `viridian deployment routes \
+         {deployment}` shows them",
+        if *is_ambiguous { "more than one route" } else { "no live route" }
+    )]
+    RouteNotFound {
+        route: String,
+        deployment: String,
+        is_ambiguous: bool,
+    },
     #[error("the server sent an empty reply; is it of another version?")]
     EmptyReply,
     #[error(
@@ -124,6 +134,7 @@ impl DeploymentError {
                 action_needed: false,
             } => exit_code::FAILURE,
             Self::Output(_)
+            | Self::RouteNotFound { .. }
             | Self::EmptyReply
             | Self::NotReached { .. }
             | Self::Declined

@@ -26,6 +26,7 @@ mod activate;
 mod apply;
 mod create;
 mod delete;
+mod drain;
 mod export;
 mod get;
 mod give_up;
@@ -33,6 +34,7 @@ mod history;
 mod list;
 mod pause;
 mod promote;
+mod restart;
 mod resume;
 mod revisions;
 mod rollback;
@@ -111,6 +113,13 @@ enum DeploymentVerb {
     ///
     /// Asks for confirmation on a terminal.
     Rollback(rollback::RollbackArgs),
+    /// Replace the routes of the serving revision with new ones of the same revision.
+    ///
+    /// A few at a time, a new one first, or as the policy's rolling update allows. Use it
+    /// when replicas have to start again, for example to read new secrets.
+    Restart(restart::RestartArgs),
+    /// Take one route out: a new one takes its place first.
+    Drain(drain::DrainArgs),
     /// Pause the rollout and its deadlines.
     Pause(pause::PauseArgs),
     /// End a pause.
@@ -161,6 +170,8 @@ async fn dispatch(verb: DeploymentVerb, session: &CliSession) -> Result<(), Depl
         DeploymentVerb::Promote(args) => promote::run(args, session).await,
         DeploymentVerb::Abort(args) => abort::run(args, session).await,
         DeploymentVerb::Rollback(args) => rollback::run(args, session).await,
+        DeploymentVerb::Restart(args) => restart::run(args, session).await,
+        DeploymentVerb::Drain(args) => drain::run(args, session).await,
         DeploymentVerb::Pause(args) => pause::run(args, session).await,
         DeploymentVerb::Resume(args) => resume::run(args, session).await,
         DeploymentVerb::Delete(args) => delete::run(args, session).await,
@@ -188,6 +199,8 @@ impl DeploymentVerb {
             Self::Promote(args) => args.deployment.clone(),
             Self::Abort(args) => args.deployment.clone(),
             Self::Rollback(args) => args.deployment.clone(),
+            Self::Restart(args) => args.deployment.clone(),
+            Self::Drain(args) => args.deployment.clone(),
             Self::Pause(args) => args.deployment.clone(),
             Self::Resume(args) => args.deployment.clone(),
             Self::Delete(args) => args.deployment.clone(),

@@ -99,6 +99,13 @@ pub(super) struct PolicyArgs {
     /// Its replicas are started on, since there is no version to go back to.
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     first_deadline: Option<Duration>,
+
+    /// How long a route that serves may be UNHEALTHY before it is replaced [default: never]
+    ///
+    /// A new route comes first, and at most a quarter of the routes, but at least one, is
+    /// replaced at a time. Set this if replicas can hang without ending.
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    replace_unhealthy_after: Option<Duration>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -169,6 +176,7 @@ impl PolicyArgs {
             ("progress_deadline", self.progress_deadline),
             ("drain_grace", self.drain_grace),
             ("first_deadline", self.first_deadline),
+            ("replace_unhealthy_after", self.replace_unhealthy_after),
         ] {
             let text = duration.map(duration::to_text);
             policy.extend(text.map(|text| (name.to_owned(), text.into())));

@@ -43,6 +43,7 @@ fn event(position: i64, project: &str) -> Arc<CommittedEvent> {
         deadline_at: None,
         promoted_at: None,
         coming_up: None,
+        restarted: false,
         last_revision: 0,
         last_history: 1,
     };

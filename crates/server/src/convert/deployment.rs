@@ -307,6 +307,7 @@ fn code(code: BlockerCode) -> v1::BlockerCode {
         BlockerCode::NoReplicas => v1::BlockerCode::NoReplicas,
         BlockerCode::NoAddress => v1::BlockerCode::NoAddress,
         BlockerCode::HealthStale => v1::BlockerCode::HealthStale,
+        BlockerCode::Restarting => v1::BlockerCode::Restarting,
     }
 }
 

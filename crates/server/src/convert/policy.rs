@@ -39,6 +39,11 @@ pub(crate) fn parse_policy(
             // It has a value, so that the default is not looked at.
             field("policy.first_deadline", Some(value), Duration::ZERO)
         }),
+        replace_unhealthy_after: field(
+            "policy.replace_unhealthy_after",
+            wire.replace_unhealthy_after.as_ref(),
+            default.replace_unhealthy_after,
+        ),
         strategy: match &wire.strategy {
             Some(Wire::BlueGreen(spec)) => Strategy::BlueGreen(parse_blue_green(spec, violations)),
             Some(Wire::RollingUpdate(spec)) => Strategy::Rolling(parse_rolling(spec, violations)),
@@ -68,6 +73,7 @@ pub(crate) fn policy(policy: &Policy) -> v1::DeploymentPolicy {
         progress_deadline: Some(duration(policy.progress_deadline)),
         drain_grace: Some(duration(policy.drain_grace)),
         first_deadline: policy.first_deadline.map(duration),
+        replace_unhealthy_after: Some(duration(policy.replace_unhealthy_after)),
     }
 }
 
@@ -255,6 +261,7 @@ mod tests {
             progress_deadline: Duration::from_secs(600),
             drain_grace: Duration::from_secs(5),
             first_deadline: None,
+            replace_unhealthy_after: Duration::ZERO,
         };
         assert_eq!(parsed(None), blue_green);
         let chosen = |strategy| v1::DeploymentPolicy {

@@ -3,6 +3,7 @@
 mod apply;
 mod life;
 mod lists;
+mod replicas;
 mod revisions;
 mod rollout;
 mod watch;
@@ -141,6 +142,24 @@ impl DeploymentService for DeploymentApi {
     ) -> Result<Response<v1::ResumeDeploymentResponse>, Status> {
         let (scope, message) = self.0.open(request)?;
         rollout::resume(&scope, &message).await.map(Response::new)
+    }
+
+    async fn restart_deployment(
+        &self,
+        request: Request<v1::RestartDeploymentRequest>,
+    ) -> Result<Response<v1::RestartDeploymentResponse>, Status> {
+        let (scope, message) = self.0.open(request)?;
+        replicas::restart(&scope, &message).await.map(Response::new)
+    }
+
+    async fn drain_route(
+        &self,
+        request: Request<v1::DrainRouteRequest>,
+    ) -> Result<Response<v1::DrainRouteResponse>, Status> {
+        let (scope, message) = self.0.open(request)?;
+        replicas::drain_route(&scope, &message)
+            .await
+            .map(Response::new)
     }
 
     async fn list_routes(

@@ -81,6 +81,7 @@ pub(crate) struct MutableColumns {
     deploying_revision_number: Option<i64>,
     served: Json<ServedRevisions>,
     coming_up: Option<Json<StopwatchDocument>>,
+    restarted: bool,
 }
 
 impl ImmutableColumns {
@@ -98,7 +99,7 @@ impl MutableColumns {
             last_history, status, availability, updated_at, phase_started_at,
             deadline_at, promoted_at, last_activation, current_activation,
             last_rollout, current_revision_number, deploying_revision_number, served,
-            coming_up,
+            coming_up, restarted,
         } in deployments)
     }
 }
@@ -148,6 +149,7 @@ impl From<Deployment> for DeploymentRow {
                 deploying_revision_number: deployment.numbers.deploying,
                 served: Json(deployment.served),
                 coming_up: deployment.coming_up.map(|watch| Json(watch.into())),
+                restarted: deployment.restarted,
             },
         }
     }
@@ -178,6 +180,7 @@ impl TryFrom<DeploymentRow> for Deployment {
                 deploying: moving.deploying_revision_number,
             },
             served: moving.served.0,
+            restarted: moving.restarted,
             last_rollout: moving.last_rollout.map(|Json(it)| it),
             generation: moving.generation,
             sequence: moving.sequence,

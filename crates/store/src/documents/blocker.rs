@@ -69,6 +69,10 @@ pub(super) enum BlockerDocument {
         oldest: Micros,
         ttl: Duration,
     },
+    Restarting {
+        left: u32,
+        target: u32,
+    },
 }
 
 /// How many, and since when the first of them.
@@ -150,6 +154,7 @@ impl From<Blocker> for BlockerDocument {
                 oldest: oldest.into(),
                 ttl,
             },
+            Blocker::Restarting { left, target } => Self::Restarting { left, target },
         }
     }
 }
@@ -226,6 +231,7 @@ impl From<BlockerDocument> for Blocker {
                 oldest: oldest.into(),
                 ttl,
             },
+            D::Restarting { left, target } => Self::Restarting { left, target },
         }
     }
 }

@@ -60,6 +60,8 @@ pub(crate) struct DeploymentDocument<'a> {
     deploying_number: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_rollout: Option<LastRolloutDocument<'a>>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    restarted: bool,
     last_revision: i64,
     last_history: i64,
 }
@@ -74,6 +76,10 @@ pub(crate) struct MetadataDocument<'a> {
     created_user: Cow<'a, str>,
     #[serde(default, skip_serializing_if = "str::is_empty")]
     session_owner: Cow<'a, str>,
+}
+
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 fn has_no_labels(labels: &BTreeMap<String, String>) -> bool {
@@ -110,6 +116,7 @@ impl<'a> From<&'a Deployment> for DeploymentDocument<'a> {
             deadline_at,
             promoted_at,
             coming_up,
+            restarted,
             last_revision,
             last_history,
         } = deployment;
@@ -142,6 +149,7 @@ impl<'a> From<&'a Deployment> for DeploymentDocument<'a> {
             current_number: numbers.current,
             deploying_number: numbers.deploying,
             last_rollout: last_rollout.as_ref().map(Into::into),
+            restarted: *restarted,
             last_revision: *last_revision,
             last_history: *last_history,
         }
@@ -180,6 +188,7 @@ impl From<DeploymentDocument<'_>> for Deployment {
             deadline_at: document.deadline_at.map(Into::into),
             promoted_at: document.promoted_at.map(Into::into),
             coming_up: document.coming_up.map(Into::into),
+            restarted: document.restarted,
             last_revision: document.last_revision,
             last_history: document.last_history,
         }

@@ -20,6 +20,8 @@ pub(crate) struct PolicyDocument {
     // Missing in policies of earlier programs, which means the progress deadline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     first_deadline: Option<Duration>,
+    #[serde(default, skip_serializing_if = "Duration::is_zero")]
+    replace_unhealthy_after: Duration,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -78,6 +80,7 @@ impl From<&Policy> for PolicyDocument {
             progress_deadline,
             drain_grace,
             first_deadline,
+            replace_unhealthy_after,
         } = policy;
         Self {
             strategy: match strategy {
@@ -90,6 +93,7 @@ impl From<&Policy> for PolicyDocument {
             progress_deadline: *progress_deadline,
             drain_grace: *drain_grace,
             first_deadline: *first_deadline,
+            replace_unhealthy_after: *replace_unhealthy_after,
         }
     }
 }
@@ -107,6 +111,7 @@ impl From<PolicyDocument> for Policy {
             progress_deadline: document.progress_deadline,
             drain_grace: document.drain_grace,
             first_deadline: document.first_deadline,
+            replace_unhealthy_after: document.replace_unhealthy_after,
         }
     }
 }

@@ -65,6 +65,8 @@ pub struct Deployment {
     pub promoted_at: Option<Timestamp>,
     /// Runs while the first revision comes up, until it is recorded as failed.
     pub coming_up: Option<Stopwatch>,
+    /// Whether the current activation is a restart.
+    pub restarted: bool,
     /// The number of its newest revision.
     pub last_revision: i64,
     /// The number of its newest history row.
@@ -182,6 +184,7 @@ impl Deployment {
             generation: self.generation,
             promoted_at: self.promoted_at,
             coming_up: self.coming_up,
+            restarted: self.restarted,
         }
     }
 
@@ -204,6 +207,7 @@ impl Deployment {
             generation,
             promoted_at,
             coming_up,
+            restarted,
         } = decided;
         Self {
             state,
@@ -214,6 +218,7 @@ impl Deployment {
             generation,
             promoted_at,
             coming_up,
+            restarted,
             ..self
         }
     }

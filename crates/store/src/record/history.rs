@@ -100,6 +100,10 @@ pub enum Operation {
     Pause,
     /// Its pause was ended.
     Resume,
+    /// New routes of the current revision were asked for.
+    Restart,
+    /// One of its routes was asked to be replaced.
+    DrainRoute,
     /// It was destroyed.
     Delete,
     /// Routes failed.
@@ -121,6 +125,8 @@ impl Operation {
             Self::Abort => "ABORT",
             Self::Pause => "PAUSE",
             Self::Resume => "RESUME",
+            Self::Restart => "RESTART",
+            Self::DrainRoute => "DRAIN_ROUTE",
             Self::Delete => "DELETE",
             Self::RouteFailed => "ROUTE_FAILED",
             Self::RouteReplaced => "ROUTE_REPLACED",

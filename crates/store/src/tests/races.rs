@@ -6,6 +6,7 @@
 
 mod applies;
 mod arena;
+mod replicas;
 
 use rstest_reuse::apply;
 use viridian_strategy::{

@@ -11,8 +11,8 @@ use crate::{
     record::Deployment,
     revisions::insert_revisions,
     routes::{
-        drain_routes, end_routes, insert_routes, promote_routes, retain_routes, reuse_routes,
-        update_reported,
+        drain_routes, end_routes, insert_routes, promote_routes, request_drains, retain_routes,
+        reuse_routes, update_reported,
     },
     transaction::UnitTransaction,
     units::{
@@ -83,6 +83,7 @@ impl UnitTransaction {
             reuse_routes(&routes.reused),
             drain_routes(&routes.drained, now),
             end_routes(routes.ended),
+            request_drains(&routes.drain_requested, now),
             insert_routes(routes.created),
             delete_assignments(routes.done),
             assign(routes.assigned),

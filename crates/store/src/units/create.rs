@@ -139,6 +139,7 @@ fn before_the_first_write(
         promoted_at,
         coming_up,
         generation: _,
+        restarted,
     } = transition.deployment;
     Deployment {
         id,
@@ -167,6 +168,7 @@ fn before_the_first_write(
         deadline_at: None,
         promoted_at,
         coming_up,
+        restarted,
         last_revision: i64::from(new.initial_revision.is_some()),
         last_history: 0,
     }

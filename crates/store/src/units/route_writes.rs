@@ -18,6 +18,8 @@ pub(crate) struct RouteWrites {
     pub(crate) drained: Vec<RouteId>,
     /// Those that are taken for ended.
     pub(crate) ended: Vec<Route>,
+    /// To be drained once others have come in their place.
+    pub(crate) drain_requested: Vec<RouteId>,
     pub(crate) created: Vec<Route>,
     pub(crate) assigned: Vec<NewAssignment>,
     /// Routes whose assignments are done.
@@ -51,8 +53,7 @@ impl RouteWrites {
             .iter()
             .filter(|route| actions.drain.contains(&route.view.id))
         {
-            let stop = route.view.stop_when(&deployment.policy, now);
-            let at = stop.not_before;
+            let at = route.view.stop_when(&deployment.policy, now).not_before;
             assigned.push(NewAssignment::new(Action::Stop, route.view.id, group, at));
         }
         actions.apply_all(routes.iter_mut().map(|route| &mut route.view), now);
@@ -79,6 +80,7 @@ impl RouteWrites {
             retained: actions.retain.clone(),
             reused: actions.reuse.clone(),
             drained: actions.drain.clone(),
+            drain_requested: actions.request_drain.clone(),
             created,
             assigned,
             ended,
@@ -97,6 +99,7 @@ impl RouteWrites {
             reused,
             drained,
             ended,
+            drain_requested,
             created,
             assigned,
             done,
@@ -107,6 +110,7 @@ impl RouteWrites {
         reused.extend(other.reused);
         drained.extend(other.drained);
         ended.extend(other.ended);
+        drain_requested.extend(other.drain_requested);
         created.extend(other.created);
         assigned.extend(other.assigned);
         done.extend(other.done);

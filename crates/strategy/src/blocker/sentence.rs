@@ -50,6 +50,13 @@ impl fmt::Display for Blocker {
             Self::Evicted { evicted: 1 } => {
                 f.write_str("1 route is being taken away by its scheduler")
             }
+            Self::Restarting { left, target } => write!(
+                f,
+                "{left} of {} routes {} yet to be replaced by {}",
+                target.max(left),
+                has(left),
+                if left == 1 { "a new one" } else { "new ones" }
+            ),
             Self::Evicted { evicted } => {
                 write!(
                     f,

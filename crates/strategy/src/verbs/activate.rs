@@ -109,6 +109,7 @@ pub(super) fn begin(
             // From here on the rollout has a deadline. After a roll-back the first revision
             // goes on with the rest of its time.
             coming_up: old.coming_up.map(|watch| watch.stopped(now)),
+            restarted: false,
             ..*old
         })
     })
@@ -140,6 +141,7 @@ fn replace(observed: &Observed<'_>, revision: RevisionId, kind: RolloutKind) -> 
         current_activation: activation,
         // For the first revision of one that was never READY: the next evaluation starts it.
         coming_up: Some(Stopwatch::default()),
+        restarted: false,
         ..*old
     };
     let replaced = old.state.current().filter(|_| !old.state.was_never_ready());

@@ -22,6 +22,7 @@ pub fn create(revision: Option<RevisionId>, target_replicas: u32) -> Transition 
         promoted_at: None,
         // Stopped: the first evaluation, which is due at once, starts it.
         coming_up: revision.map(|_| Stopwatch::default()),
+        restarted: false,
     };
     Transition {
         actions,

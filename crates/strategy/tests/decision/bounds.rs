@@ -2,8 +2,8 @@
 //! health says at that moment, the policy's least number of routes is left.
 
 use viridian_strategy::{
-    DeploymentState, ObservedDeployment, ObservedRoute, Policy, RouteStatus, RouteTraffic,
-    Strategy, Transition, TransitionKind,
+    DeploymentState, ObservedDeployment, ObservedRoute, Policy, RollingUpdate, RouteHealth,
+    RouteStatus, RouteTraffic, Strategy, Timestamp, Transition, TransitionKind,
 };
 
 use crate::properties::resolved;
@@ -28,8 +28,9 @@ pub(crate) fn check(
         return Ok(());
     }
     let target = deployment.target_replicas;
+    let rolls = state.deploying().is_some() || deployment.restarted;
     let unavailable = match &policy.strategy {
-        Strategy::Rolling(spec) if state.deploying().is_some() => resolved(spec, target).1,
+        Strategy::Rolling(spec) if rolls => resolved(spec, target).1,
         Strategy::Rolling(_) | Strategy::BlueGreen(_) => 0,
     };
     let least = target.saturating_sub(unavailable) as usize;
@@ -42,13 +43,72 @@ pub(crate) fn check(
         ("serving", serving_count),
     ] {
         let (before, after) = (count(routes), count(&left));
-        if after < before.min(least) {
+        // A caller wants these out: they go for new ones that are ready, also where
+        // others are not ready.
+        let requested = if what == "serving" {
+            requested_count(routes, transition)
+        } else {
+            0
+        };
+        if after + requested < before.min(least) {
             return Err(format!(
                 "one look leaves {after} of {before} {what} routes; at least {least} must stay"
             ));
         }
     }
     Ok(())
+}
+
+/// Whether a live route of the current revision is to be replaced by a new one.
+pub(crate) fn is_outgoing(
+    deployment: &ObservedDeployment,
+    policy: &Policy,
+    now: Timestamp,
+    route: &ObservedRoute,
+) -> bool {
+    let hangs = route.status == RouteStatus::Running
+        && route.health == RouteHealth::Unhealthy
+        && !policy.replace_unhealthy_after.is_zero()
+        && route
+            .health_updated_at
+            .is_some_and(|since| now.since(since) >= policy.replace_unhealthy_after);
+    deployment.state.current() == Some(route.revision)
+        && route.is_live()
+        && (predates_restart(deployment, route) || hangs || route.drain_requested_at.is_some())
+}
+
+fn predates_restart(deployment: &ObservedDeployment, route: &ObservedRoute) -> bool {
+    deployment.restarted
+        && !deployment.paused
+        && deployment.state.current() == Some(route.revision)
+        && route.is_live()
+        && route.activation < deployment.current_activation
+}
+
+/// How many routes of the current revision may be live above the target while some are
+/// replaced.
+pub(crate) fn exchange_surge<'a>(
+    deployment: &ObservedDeployment,
+    policy: &Policy,
+    mut routes: impl Iterator<Item = &'a ObservedRoute>,
+) -> u32 {
+    let target = deployment.target_replicas;
+    let restarts = routes.any(|route| predates_restart(deployment, route));
+    match &policy.strategy {
+        Strategy::Rolling(spec) if restarts => resolved(spec, target).0,
+        Strategy::BlueGreen(_) if restarts => resolved(&RollingUpdate::default(), target).0,
+        Strategy::Rolling(_) | Strategy::BlueGreen(_) => (target / 4).max(1),
+    }
+}
+
+/// The routes that go because a caller asked for it.
+fn requested_count(routes: &[ObservedRoute], transition: &Transition) -> usize {
+    let requested = routes
+        .iter()
+        .filter(|route| route.drain_requested_at.is_some());
+    requested
+        .filter(|route| transition.actions.drain.contains(&route.id))
+        .count()
 }
 
 /// The routes that take traffic, once they run and are healthy.

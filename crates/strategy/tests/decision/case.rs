@@ -83,6 +83,7 @@ fn replica(revision: RevisionId, status: RouteStatus, health: RouteHealth) -> Re
         // What is old has been HEALTHY some time.
         once_healthy: revision != GREEN || health == Healthy,
         health_observed_at: None,
+        drain_requested_at: None,
     };
     ReplicaSpec { route, count: 1 }.at(0)
 }
@@ -149,6 +150,12 @@ impl ReplicaSpec {
     pub(crate) fn evicted(mut self, seconds: i64) -> Self {
         self.route.evicted_at = Some(at(seconds));
         self.inactive()
+    }
+
+    /// A caller has wanted it out since then.
+    pub(crate) fn drain_requested(mut self, seconds: i64) -> Self {
+        self.route.drain_requested_at = Some(at(seconds));
+        self
     }
 
     pub(crate) fn retained(mut self, seconds: i64) -> Self {
@@ -228,6 +235,7 @@ pub(crate) fn case(
             generation: 1,
             promoted_at: None,
             coming_up: None,
+            restarted: false,
         },
         routes: Vec::new(),
         policy: without_replacements(),
@@ -488,6 +496,7 @@ fn describe(actions: &RouteActions, line: &mut String) -> std::fmt::Result {
         ("reuse", &actions.reuse),
         ("drain", &actions.drain),
         ("end", &actions.end),
+        ("request the drain of", &actions.request_drain),
     ];
     for (verb, ids) in lists.into_iter().filter(|(_, ids)| !ids.is_empty()) {
         write!(line, ", {verb}")?;

@@ -113,5 +113,8 @@ const EXPECTED: &[(&str, &str)] = &[
     ("replaced", ""),
     ("late", ""),
     ("clock", "set back"),
+    ("exchange", "restart"),
+    ("exchange", "drain"),
+    ("exchange", "hangs"),
     ("end", "DESTROYED"),
 ];

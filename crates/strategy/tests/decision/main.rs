@@ -34,6 +34,7 @@ mod random;
 mod ready_threshold;
 mod reason;
 mod record;
+mod replace;
 mod replacements;
 mod replenish;
 mod roll_back;

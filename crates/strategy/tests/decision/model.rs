@@ -41,7 +41,7 @@
 //! | retained, targets | 0, 2 | 2 | 0 | two | update of the target, roll back, promote |
 //! | retained, either strategy | 2 | 2 | 0 | two | update of the policy, roll back, promote |
 //! | every target | 0 to 3 | 3 | 0 | up | update of the target, supersede, promote |
-//! | every health | 1 | 2 | 1 | all, evicts | all |
+//! | every health | 1 | 2 | 1 | all, evicts | all but restart and drain |
 //! | rolling 1 / 0 | 3 | 2 | 1 | two | abort, delete |
 //! | rolling 0 / 1 | 2 | 3 | 1 | two | supersede, abort, pause, resume |
 //! | rolling 25 % / 25 % | 0 to 3 | 2 | 1 | two | update of the target, promote, abort |
@@ -49,6 +49,9 @@
 //! | either strategy | 2 | 2 | 1 | two | update of the policy, promote, abort |
 //! | evidence of green | 2 | 2 | 0 | up, two | promote, roll back |
 //! | evidence of new routes | 2 | 2 | 0 | up, two | abort |
+//! | replacing | 2 | 1 | 0 | two, evicts | restart, drain, pause, resume |
+//! | replacing beside a rollout | 1 | 2 | 0 | two | restart, drain, abort |
+//! | replacing, rolling 0 / 1 | 2 | 2 | 0 | two | restart, drain |
 //!
 //! [`wide`] holds larger ones, with nearly all calls in each.
 //!
@@ -250,6 +253,42 @@ fn every_health() {
         evicts: true,
         health: [ALL, ALL],
         ..config("every health", [manual(2)], [1], CALLS)
+    });
+}
+
+/// Evictions, restarts, drains by hand and pauses, and health that comes and goes.
+#[test]
+fn replacing() {
+    let verbs = &[CallKind::Restart, CallKind::Drain, CallKind::Pause];
+    holds(&ModelConfig {
+        evicts: true,
+        failures: 0,
+        revisions: 1,
+        ..config("replacing", [manual(1)], [2], verbs)
+    });
+}
+
+#[test]
+fn replacing_beside_a_rollout() {
+    let verbs = &[CallKind::Restart, CallKind::Drain, CallKind::Abort];
+    holds(&ModelConfig {
+        failures: 0,
+        ..config(
+            "replacing beside a rollout",
+            [replaced(1, None)],
+            [1],
+            verbs,
+        )
+    });
+}
+
+#[test]
+fn replacing_by_rolling() {
+    let verbs = &[CallKind::Restart, CallKind::Drain];
+    let policy = rolling(Count(0), Count(1), 1);
+    holds(&ModelConfig {
+        failures: 0,
+        ..config("replacing, rolling 0 / 1", [policy], [2], verbs)
     });
 }
 

@@ -35,8 +35,12 @@ fn the_defaults() {
     let policy = Policy::default();
     assert_eq!(policy.strategy, Strategy::BlueGreen(BlueGreen::default()));
     assert_eq!(
-        (policy.progress_deadline, policy.drain_grace),
-        (secs(600), secs(5))
+        (
+            policy.progress_deadline,
+            policy.drain_grace,
+            policy.replace_unhealthy_after
+        ),
+        (secs(600), secs(5), secs(0))
     );
     let spec = BlueGreen::default();
     assert!(!spec.auto_promote && spec.gate_timeout.is_none());
@@ -86,6 +90,11 @@ fn durations_are_at_most_30_days() {
         ..Policy::default()
     };
     assert_eq!(policy.errors(), too_long("drain_grace"));
+    let policy = Policy {
+        replace_unhealthy_after: long,
+        ..Policy::default()
+    };
+    assert_eq!(policy.errors(), too_long("replace_unhealthy_after"));
 }
 
 #[test]

@@ -283,6 +283,8 @@ fn waits_for_something(case: &DecisionCase, evaluation: &Evaluation) -> bool {
             unready,
             ..
         } => provisioning > 0 || some_run(unready),
+        // Its replacement has yet to start, or to become ready.
+        Blocker::Restarting { .. } => case.count(|route| !route.is_ready()) > 0,
         _ => false,
     };
     match case.deployment.state {

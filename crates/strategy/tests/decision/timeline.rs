@@ -96,6 +96,7 @@ impl DecisionCase {
                 &mut route.health_updated_at,
                 &mut route.drained_at,
                 &mut route.retained_at,
+                &mut route.drain_requested_at,
             ];
             let perhaps = perhaps.into_iter().flatten();
             always
@@ -184,6 +185,9 @@ impl DecisionCase {
         for route in self.those(&actions.reuse) {
             assert!(route.is_ready() && route.retained_at.is_some());
         }
+        for route in self.those(&actions.request_drain) {
+            assert!(route.is_live() && route.drain_requested_at.is_none());
+        }
         for route in self.those(&actions.drain) {
             assert!(
                 route.status.is_active(),
@@ -197,8 +201,9 @@ impl DecisionCase {
             reuse,
             drain,
             end,
+            request_drain,
         } = actions;
-        let lists = [promote, retain, reuse, drain, end];
+        let lists = [promote, retain, reuse, drain, end, request_drain];
         let mut ids = lists.map(Vec::as_slice).concat();
         let count = ids.len();
         ids.sort_unstable();

@@ -19,6 +19,7 @@ pub(crate) enum StrategyKind {
 pub(crate) struct PolicyRanges {
     pub(crate) progress_deadline: fn(&mut Rng) -> Duration,
     pub(crate) max_drain_grace: u64,
+    pub(crate) max_unhealthy: u64,
     pub(crate) max_promote_delay: u64,
     pub(crate) max_min_ready: u64,
     pub(crate) max_scale_down_delay: u64,
@@ -41,6 +42,7 @@ pub(crate) fn random_policy(
             progress_deadline: (ranges.progress_deadline)(rng),
             drain_grace: rng.setting(ranges.max_drain_grace),
             first_deadline: rng.one_in(2).then(|| (ranges.progress_deadline)(rng)),
+            replace_unhealthy_after: rng.setting(ranges.max_unhealthy),
         };
         if policy.errors().is_empty() {
             return policy;

@@ -103,6 +103,7 @@ impl MeasuredCase {
                 generation: 1,
                 promoted_at: None,
                 coming_up: None,
+                restarted: false,
             },
             routes: vec![blue; target],
             policy: Policy::default(),
@@ -169,6 +170,7 @@ fn route(revision: RevisionId, status: RouteStatus, since: Timestamp) -> Observe
         has_address: running,
         once_healthy: running,
         health_observed_at: running.then(|| since + Duration::from_secs(5)),
+        drain_requested_at: None,
     }
 }
 

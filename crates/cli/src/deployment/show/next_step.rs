@@ -32,7 +32,8 @@ fn verb(code: BlockerCode) -> Option<&'static str> {
         | BlockerCode::NoAddress
         | BlockerCode::HealthStale
         | BlockerCode::BackOff
-        | BlockerCode::Terminating => Some("routes"),
+        | BlockerCode::Terminating
+        | BlockerCode::Restarting => Some("routes"),
         BlockerCode::GreenMissing
         | BlockerCode::GreenProvisioning
         | BlockerCode::MinReady

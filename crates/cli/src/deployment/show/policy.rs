@@ -24,6 +24,10 @@ pub(super) fn policy(policy: Option<&DeploymentPolicy>) -> String {
     words.extend(time("progress deadline", policy.progress_deadline.as_ref()));
     words.extend(time("drain grace", policy.drain_grace.as_ref()));
     words.extend(time("first deadline", policy.first_deadline.as_ref()));
+    words.extend(time(
+        "replace unhealthy after",
+        policy.replace_unhealthy_after.as_ref(),
+    ));
     words.join(", ")
 }
 
@@ -106,12 +110,13 @@ mod tests {
             progress_deadline: seconds(600),
             drain_grace: seconds(0),
             first_deadline: seconds(900),
+            replace_unhealthy_after: seconds(120),
         };
         assert_eq!(
             policy(Some(&full)),
             "blue-green, automatic promotion, promote delay 30s, min ready 10s, \
              max replacements 2, ready threshold 80%, scale-down delay 5m, roll back after 1h at the gate, \
-             progress deadline 10m, first deadline 15m"
+             progress deadline 10m, first deadline 15m, replace unhealthy after 2m"
         );
         let rolling = RollingUpdateSpec {
             max_surge: Some(IntOrPercent {

@@ -60,6 +60,7 @@ pub(super) fn policies() -> Cases<Policy> {
                 progress_deadline: Duration::from_secs(120),
                 drain_grace: Duration::ZERO,
                 first_deadline: Some(Duration::from_secs(900)),
+                replace_unhealthy_after: Duration::from_secs(300),
             },
         ),
         (
@@ -235,6 +236,7 @@ fn blockers() -> Cases<Blocker> {
                 ttl: Duration::from_secs(30),
             },
         ),
+        ("restarting", Blocker::Restarting { left: 2, target: 3 }),
     ]
 }
 
@@ -355,6 +357,7 @@ pub(super) fn deployments() -> Cases<Deployment> {
                 status: statuses()[3].1.clone(),
                 deadline_at: Some(at(600)),
                 promoted_at: Some(at(8)),
+                restarted: true,
                 ..idle.clone()
             },
         ),
@@ -638,6 +641,7 @@ fn idle() -> Deployment {
         deadline_at: None,
         promoted_at: None,
         coming_up: None,
+        restarted: false,
         last_revision: 2,
         last_history: 4,
     }

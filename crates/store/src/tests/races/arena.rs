@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 use viridian_strategy::{
-    DeploymentId, RevisionId, RouteHealth, RouteId, RouteStatus, RouteTraffic, SubStep,
+    DeploymentId, Lifecycle, RevisionId, RouteHealth, RouteId, RouteStatus, RouteTraffic, SubStep,
 };
 
 use crate::{
@@ -208,6 +208,31 @@ impl Arena {
         panic!("it does not get to the gate: {now:?}");
     }
 
+    /// Ends what is going on, and brings the deployment to rest.
+    pub(super) async fn to_ready(&self) -> Serving {
+        let (db, id) = (&self.fixture.db, self.id);
+        if self.fixture.get(id).await.state.deploying().is_some() {
+            let aborted = db.abort_deployment(id, None, &call()).await;
+            aborted.expect("it may be aborted");
+        }
+        for _ in 0..20 {
+            db.reconcile(id).await.expect("the cycle runs");
+            let before = self.fixture.get(id).await;
+            if before.state.lifecycle() == Lifecycle::Ready && before.status.blockers.is_empty() {
+                let routes = self.live_routes().await;
+                let active = routes
+                    .iter()
+                    .filter(|route| route.view.traffic == RouteTraffic::Active);
+                return Serving {
+                    last_history: before.last_history,
+                    routes: active.map(|route| route.view.id).collect(),
+                };
+            }
+            self.bring_up().await;
+        }
+        panic!("it does not come to rest");
+    }
+
     /// Has the fleet do all that it has to do, with success.
     async fn bring_up(&self) {
         let mut starting = Vec::new();
@@ -262,8 +287,8 @@ impl Arena {
         route.expect("it is live").view.health
     }
 
-    /// What is so after a round: asserts what was recorded since the gate.
-    async fn after(&self, gate: &Gate, phases: &[Operation]) -> After {
+    /// What is so after a round: asserts what was recorded in it.
+    async fn after(&self, last_history: i64, phases: &[Operation]) -> After {
         let deployment = self.fixture.get(self.id).await;
         let routes = self.live_routes().await;
         let moves = self
@@ -275,7 +300,7 @@ impl Arena {
             .list_history(self.id, None, 10)
             .await;
         let mut moves = moves.expect("it is read");
-        moves.retain(|entry| entry.number > gate.before.last_history);
+        moves.retain(|entry| entry.number > last_history);
         moves.reverse();
         let done: Vec<Operation> = moves.iter().map(|entry| entry.phase).collect();
         assert_eq!(done, phases);
@@ -327,7 +352,7 @@ impl Gate {
         assert_eq!(promotion.swapped, 1);
         assert_eq!(promotion.promoted, self.green_routes);
         assert_eq!(promotion.drained, self.blue_routes);
-        let after = arena.after(self, phases).await;
+        let after = arena.after(self.before.last_history, phases).await;
         assert_eq!(after.active(), self.green_routes);
         after.ended(&self.blue_routes);
         let entry = &after.moves[0];
@@ -349,11 +374,25 @@ impl Gate {
     /// Asserts that blue has the traffic still, and that no promotion is
     /// recorded.
     pub(super) async fn held_back(&self, arena: &Arena, phases: &[Operation]) -> After {
-        let after = arena.after(self, phases).await;
+        let after = arena.after(self.before.last_history, phases).await;
         assert_eq!(after.active(), self.blue_routes);
         assert_eq!(after.deployment.state.current(), Some(self.blue));
         assert_eq!(after.deployment.promoted_at, self.before.promoted_at);
         after
+    }
+}
+
+/// A deployment at rest, before a round.
+pub(super) struct Serving {
+    last_history: i64,
+    /// Those that take traffic.
+    pub(super) routes: Vec<RouteId>,
+}
+
+impl Serving {
+    /// What is so after a round: asserts what was recorded in it.
+    pub(super) async fn after(&self, arena: &Arena, phases: &[Operation]) -> After {
+        arena.after(self.last_history, phases).await
     }
 }
 
@@ -365,7 +404,7 @@ pub(super) struct After {
 }
 
 impl After {
-    fn active(&self) -> Vec<RouteId> {
+    pub(super) fn active(&self) -> Vec<RouteId> {
         let routes = self.routes.iter().map(|route| route.view);
         let active = routes.filter(|route| route.traffic == RouteTraffic::Active);
         active.map(|route| route.id).collect()

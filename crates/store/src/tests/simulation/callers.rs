@@ -10,7 +10,7 @@ use viridian_strategy::{
 use super::{generators::rng::Rng, policies::PolicyChange};
 use crate::{
     ApplyOptions, Deployment, DeploymentSpec, Request, RequestContext, RequestId, RollBackOptions,
-    Store, StoreError, UnitError,
+    RouteFilter, Store, StoreError, UnitError,
     tests::{
         apply::{CREATING, TestManifest, Wanted},
         fixture::{amend, call, on_heap, spec},
@@ -33,6 +33,9 @@ pub(super) enum StoreCall {
     Scale(u32),
     Policy(PolicyChange),
     Pause(bool),
+    Restart,
+    /// One of the oldest routes.
+    Drain(u32),
     /// Whether by force.
     Delete(bool),
 }
@@ -60,6 +63,8 @@ impl StoreCall {
             (3, 7),
             (1, 8),
             (5, 9),
+            (3, 10),
+            (4, 11),
         ];
         match rng.weighed(&asks) {
             1 if !known.is_empty() => Self::Activate(rng.pick(known), rng.one_in(2)),
@@ -71,6 +76,8 @@ impl StoreCall {
             6 => Self::Policy(PolicyChange::at_random(rng)),
             7 => Self::Pause(!rng.one_in(3)),
             9 => Self::Apply(rng.between_u32(1, 3), rng.one_in(2), rng.between_u32(0, 4)),
+            10 => Self::Restart,
+            11 => Self::Drain(rng.between_u32(0, 11)),
             _ => Self::Delete(rng.one_in(3)),
         }
     }
@@ -102,6 +109,11 @@ impl StoreCall {
             Self::RollBack(_) => verbs::roll_back_target(state, &before.past())
                 .is_err()
                 .then_some(false),
+            Self::Restart => {
+                Some(!gone && !deploying && !before.paused && state.current().is_some())
+            }
+            // It depends on the route.
+            Self::Drain(_) => None,
             Self::Scale(_) | Self::Delete(false) => Some(!gone),
             Self::Delete(true) => Some(state.lifecycle() != Lifecycle::Destroyed),
             Self::Policy(_) if gone => Some(false),
@@ -154,6 +166,10 @@ impl StoreCall {
                 let back = on_heap(|| db.roll_back_deployment(id, options, terms)).await;
                 told(back).map(|it| it.deployment)
             }
+            Self::Restart => {
+                told(on_heap(|| db.restart_deployment(id, terms)).await).map(|it| it.deployment)
+            }
+            Self::Drain(number) => on_heap(|| drain(db, id, *number, terms)).await,
             Self::Scale(target) => {
                 let target = *target;
                 let update = amend(move |it| it.target_replicas = target);
@@ -180,6 +196,27 @@ impl StoreCall {
             }
         }
     }
+}
+
+/// Drains one of the oldest routes.
+async fn drain(
+    db: &Store,
+    id: DeploymentId,
+    number: u32,
+    terms: &RequestContext,
+) -> Result<Deployment, CallFailure> {
+    let mut reader = db.reader().await.map_err(CallFailure::Failed)?;
+    // Ended ones too: a repeat has to name the same route.
+    let routes = reader
+        .list_routes(id, RouteFilter::default(), None, 1_000)
+        .await;
+    let routes = routes.map_err(CallFailure::Failed)?;
+    drop(reader);
+    let Some(route) = routes.get(number as usize) else {
+        return Err(CallFailure::Refused("there is no such route".to_owned()));
+    };
+    let drained = on_heap(|| db.drain_route(id, route.view.id, terms)).await;
+    told(drained).map(|it| it.deployment)
 }
 
 /// The context of a call. One in three has a request id, and can be repeated.

@@ -68,6 +68,7 @@ impl PolicyChange {
                 progress_deadline: self.progress_deadline.unwrap_or(old.progress_deadline),
                 drain_grace: self.drain_grace.unwrap_or(old.drain_grace),
                 first_deadline: old.first_deadline,
+                replace_unhealthy_after: old.replace_unhealthy_after,
             },
             ..present.clone()
         })
@@ -110,6 +111,7 @@ const RANGES: PolicyRanges = PolicyRanges {
         }
     },
     max_drain_grace: 8,
+    max_unhealthy: 40,
     max_promote_delay: 30,
     max_min_ready: 15,
     max_scale_down_delay: 120,

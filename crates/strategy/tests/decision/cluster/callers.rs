@@ -26,6 +26,9 @@ pub(crate) enum RandomCall {
     Scale(u32),
     Policy(Policy),
     Pause(bool),
+    Restart,
+    /// Of the route with this index.
+    Drain(usize),
     Delete,
 }
 
@@ -44,7 +47,18 @@ impl RandomCall {
         if case.deployment.paused && rng.one_in(3) {
             return Self::Pause(false);
         }
-        match rng.weighed(&[(12, 0), (9, 1), (3, 2), (6, 3), (8, 4), (6, 5), (5, 6)]) {
+        let asks = [
+            (12, 0),
+            (9, 1),
+            (3, 2),
+            (6, 3),
+            (8, 4),
+            (6, 5),
+            (5, 6),
+            (4, 7),
+            (4, 8),
+        ];
+        match rng.weighed(&asks) {
             0 => Self::Activate(revision(rng), rng.one_in(3)),
             1 => Self::Promote,
             2 => Self::Abort,
@@ -58,7 +72,13 @@ impl RandomCall {
                 let kind = if rng.one_in(15) { kind.other() } else { kind };
                 Self::Policy(kind.policy(rng))
             }
-            _ => Self::Pause(!rng.one_in(3)),
+            6 => Self::Pause(!rng.one_in(3)),
+            7 if !case.routes.is_empty() => {
+                let last = case.routes.len() as u64 - 1;
+                let index = rng.between(last.saturating_sub(8), last);
+                Self::Drain(usize::try_from(index).expect("an index"))
+            }
+            _ => Self::Restart,
         }
     }
 
@@ -79,6 +99,15 @@ impl RandomCall {
             Self::Pause(false) => {
                 let resumed = case.decide(verbs::resume).ok()?;
                 return Some(CallOutcome::Asks("resume", resumed, policy.clone()));
+            }
+            Self::Restart => {
+                let restarted = case.decide(verbs::restart).ok()?;
+                return Some(CallOutcome::Asks("restart", restarted, policy.clone()));
+            }
+            Self::Drain(index) => {
+                let id = case.routes[index].id;
+                let drained = case.decide(|observed| verbs::drain_route(observed, id));
+                return Some(CallOutcome::Asks("drain", drained.ok()??, policy.clone()));
             }
             Self::Activate(revision, supersede) => {
                 let by = if supersede {
@@ -136,6 +165,16 @@ impl RandomCall {
                 Some(!phase.is_gone() && (!phase.is_deploying() || StrategyKind::of(new) == kind))
             }
             Self::Pause(paused) => Some(!phase.is_gone() && case.deployment.paused != paused),
+            Self::Restart => Some(
+                !phase.is_gone()
+                    && !phase.is_deploying()
+                    && !case.deployment.paused
+                    && case.deployment.state.current().is_some(),
+            ),
+            Self::Drain(index) => {
+                let route = &case.routes[index];
+                Some(route.status.is_active() && route.drain_requested_at.is_none())
+            }
         };
         assert!(
             ought.is_none_or(|ought| ought == taken),

@@ -12,7 +12,7 @@ use super::{
     clocks::failed_green,
     legal::{FlatPhase, Initiator},
 };
-use crate::{case::DecisionCase, generators::counts::OccurrenceCounts};
+use crate::{bounds::is_outgoing, case::DecisionCase, generators::counts::OccurrenceCounts};
 
 /// How often what happened.
 #[derive(Default)]
@@ -115,6 +115,19 @@ impl RunCoverage {
         let back_off = |blocker: &Blocker| matches!(blocker, Blocker::BackOff { .. });
         if evaluation.blockers.iter().any(back_off) {
             self.count("back-off", "");
+        }
+        for route in routes {
+            let deployment = &applied.before.deployment;
+            if applied.transition.actions.drain.contains(&route.id)
+                && is_outgoing(deployment, policy, now, route)
+            {
+                let cause = match route.drain_requested_at {
+                    Some(_) => "drain",
+                    None if deployment.restarted => "restart",
+                    None => "hangs",
+                };
+                self.count("exchange", cause);
+            }
         }
         let retained = routes.iter().any(|route| {
             let end = route.retained_at.map(|at| at + policy.scale_down_delay());

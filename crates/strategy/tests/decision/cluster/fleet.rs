@@ -6,8 +6,8 @@ use viridian_strategy::{ObservedRoute, RevisionId, RouteHealth, RouteStatus, Tim
 
 use crate::{
     case::{
-        DecisionCase, Degraded, FailedToStart, Healthy, Provisioning, Running, Terminated,
-        Terminating, Unhealthy,
+        DecisionCase, Degraded, FailedToStart, Healthy, NotChecked, Provisioning, Running,
+        Terminated, Terminating, Unhealthy,
     },
     generators::{
         behavior::{BehaviorRates, ReplicaLoss, RevisionBehavior, StartOutcome},
@@ -43,6 +43,10 @@ pub(crate) enum FleetEvent {
     Outage,
     /// Someone sets back the clock that decides.
     ClockSetBack,
+    /// The health checker fails for a moment: every route looks bad.
+    Hiccup,
+    /// The route looks as it did before.
+    Recovers(usize),
     /// A caller calls.
     Call,
 }
@@ -144,6 +148,14 @@ impl SimulatedFleet {
             FleetEvent::Preempted(index) => becomes(case, index, Terminating),
             FleetEvent::Ends(index) => becomes(case, index, Terminated),
             FleetEvent::Outage => outage(case, rng),
+            FleetEvent::Hiccup => hiccup(case, rng, queue),
+            FleetEvent::Recovers(index) => {
+                let taken = case.routes[index].status == Running;
+                if taken {
+                    case.routes[index].observe(Healthy, case.now);
+                }
+                taken
+            }
             FleetEvent::ClockSetBack | FleetEvent::Call => false,
         }
     }
@@ -242,6 +254,20 @@ fn outage(case: &mut DecisionCase, rng: &mut Rng) -> bool {
         match health {
             Some(health) => route.observe(health, case.now),
             None => route.move_to(Terminated, case.now),
+        }
+    }
+    true
+}
+
+/// All routes that were healthy look otherwise, and are healthy again a moment later.
+fn hiccup(case: &mut DecisionCase, rng: &mut Rng, queue: &mut EventQueue) -> bool {
+    let health = rng.pick(&[Unhealthy, Degraded, NotChecked]);
+    let end = case.now + rng.wait(0, 3);
+    for index in 0..case.routes.len() {
+        let route = &mut case.routes[index];
+        if route.is_ready() {
+            route.observe(health, case.now);
+            queue.add(end, FleetEvent::Recovers(index));
         }
     }
     true

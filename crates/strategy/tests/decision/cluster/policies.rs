@@ -39,6 +39,7 @@ const RANGES: PolicyRanges = PolicyRanges {
         _ => rng.seconds(40, 600),
     },
     max_drain_grace: 30,
+    max_unhealthy: 90,
     max_promote_delay: 120,
     max_min_ready: 60,
     max_scale_down_delay: 400,

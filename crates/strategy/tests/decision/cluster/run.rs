@@ -61,6 +61,10 @@ impl<'a> SimulatedRun<'a> {
         run.queue.add(outage, FleetEvent::Outage);
         let set_back = now + run.rng.wait(0, 2000);
         run.queue.add(set_back, FleetEvent::ClockSetBack);
+        for _ in 0..2 {
+            let hiccup = now + run.rng.wait(0, 2000);
+            run.queue.add(hiccup, FleetEvent::Hiccup);
+        }
         run.fleet.follow(&run.case, &mut run.rng, &mut run.queue);
         run
     }

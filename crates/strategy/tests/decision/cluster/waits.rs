@@ -61,8 +61,9 @@ fn holds_still(applied: &AppliedTransition<'_>, evaluation: &Evaluation) {
     });
     assert_eq!(takes_green, 0, "takes green while paused: {evaluation:?}");
     let backs_off = |blocker: &Blocker| matches!(blocker, Blocker::BackOff { .. });
+    let hangs = !applied.before.policy.replace_unhealthy_after.is_zero();
     assert!(
-        evaluation.wake_at.is_none() || evaluation.blockers.iter().any(backs_off),
+        evaluation.wake_at.is_none() || hangs || evaluation.blockers.iter().any(backs_off),
         "due while paused: {evaluation:?}"
     );
     assert_eq!(evaluation.blockers.first(), Some(&Blocker::Paused));
@@ -149,7 +150,8 @@ fn is_awaited(case: &DecisionCase, evaluation: &Evaluation) -> bool {
         Blocker::NoAddress { .. } => {
             case.count(|it| it.is_live() && it.status == Running && !it.has_address) > 0
         }
-        Blocker::RoutesNotReady { .. } => {
+        // The new ones have yet to start, or to become ready.
+        Blocker::RoutesNotReady { .. } | Blocker::Restarting { .. } => {
             some(state.current(), true) || some(state.current(), false)
         }
         _ => false,

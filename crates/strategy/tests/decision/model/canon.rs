@@ -111,6 +111,9 @@ impl ModelState {
                 0
             };
             visit(&mut route.status_updated_at, cap);
+            if let Some(at) = &mut route.drain_requested_at {
+                visit(at, 0);
+            }
         }
     }
 
@@ -121,7 +124,9 @@ impl ModelState {
         let ordered = self.orders_green(config);
         self.members
             .sort_by_key(|member| (member.route.created_at, member.route.id));
-        if config.is_ordered() {
+        if config.has_drains() {
+            // Two that are alike may be told apart by a drain: the order of their ids stays.
+        } else if config.is_ordered() {
             self.members
                 .chunk_by_mut(|one, other| one.likeness() == other.likeness())
                 .for_each(|alike| alike.sort_by_key(ModelRoute::condition));
@@ -159,6 +164,11 @@ impl ModelState {
                 first
             };
         }
+        // Once no old one is left, it was.
+        let current = deployment.state.current();
+        deployment.restarted &= self.members.iter().any(|ModelRoute { route, .. }| {
+            Some(route.revision) == current && route.is_live() && route.activation == 0
+        });
         deployment.current_activation = i64::from(deployment.state.current().is_some());
         deployment.last_activation = deployment.current_activation;
         if let DeploymentState::Deploying(rollout) = &mut deployment.state {

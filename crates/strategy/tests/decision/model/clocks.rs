@@ -7,7 +7,7 @@ use viridian_strategy::{
 
 use super::{
     config::{AgeCaps, ModelConfig},
-    state::{ModelAction, ModelState, is_ready},
+    state::{ModelAction, ModelState},
 };
 use crate::properties::least_ready;
 
@@ -169,7 +169,7 @@ impl TickClocks {
     /// A cycle looks at the routes.
     fn look(&mut self, model: &ModelState, policy: &Policy) {
         let target = model.deployment.target_replicas as usize;
-        let ready = model.green().filter(|green| is_ready(&green.route)).count();
+        let ready = model.ready_green();
         let best = usize::from(self.best).min(target);
         if ready.min(target) > best {
             self.progress = 0;

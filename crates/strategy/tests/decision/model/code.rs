@@ -17,7 +17,9 @@ impl ModelState {
         let target = u8::try_from(deployment.target_replicas).expect("a small target");
         let policy = u8::try_from(self.policy).expect("few policies");
         let paused = u8::from(deployment.paused);
-        code.bytes.extend([target << 4 | policy << 1 | paused]);
+        let restarted = u8::from(deployment.restarted);
+        code.bytes
+            .extend([target << 4 | policy << 1 | paused, restarted]);
         match deployment.coming_up {
             Some(watch) => code.watch(watch),
             None => code.bytes.push(u8::MAX),
@@ -99,6 +101,10 @@ impl StateCode {
             .map_or(63, |at| self.now.since(at).as_secs() as u8);
         let reached = u8::from(route.has_address) << 1 | u8::from(route.once_healthy);
         self.bytes.push(observed << 2 | reached);
+        match route.drain_requested_at {
+            Some(at) => self.time(at),
+            None => self.bytes.push(255),
+        }
     }
 
     fn watch(&mut self, watch: Stopwatch) {

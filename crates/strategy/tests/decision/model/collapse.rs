@@ -31,7 +31,9 @@ impl ModelState {
                 route.activation = 0;
                 route.drained_at = Some(self.now);
                 route.evicted_at = None;
+                route.drain_requested_at = None;
             }
+            self.deployment.restarted = false;
         } else {
             self.collapse_ages(config);
         }
@@ -174,6 +176,7 @@ impl ModelRoute {
             route.status = RouteStatus::Terminated;
         }
         route.drained_at = route.drained_at.map(|_| LONG_AGO);
+        route.drain_requested_at = route.drain_requested_at.filter(|_| route.is_live());
         route.retained_at = route
             .retained_at
             .map(|at| NOW - now.since(at).min(secs(caps.retained.into())));

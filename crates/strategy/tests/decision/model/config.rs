@@ -25,9 +25,12 @@ pub(super) enum CallKind {
     RollBack,
     Pause,
     Delete,
+    Restart,
+    Drain,
 }
 
-/// Every call.
+/// Every call but those that replace routes of the current revision. Together with these, their
+/// states would be too many; configurations of their own have them.
 pub(super) const CALLS: &[CallKind] = &[
     CallKind::Supersede,
     CallKind::Promote,
@@ -106,10 +109,14 @@ impl ModelConfig {
         self.policies.iter().all(blue_green)
     }
 
-    /// Whether old routes of several revisions may be there at once, so that
-    /// their age decides which of them goes.
+    /// Whether old routes of several revisions may be there at once, or such as a caller wants
+    /// out, so that their age decides which of them goes.
     pub(super) fn is_ordered(&self) -> bool {
-        !self.is_blue_green() && self.revisions > 2
+        !self.is_blue_green() && self.revisions > 2 || self.has_drains()
+    }
+
+    pub(super) fn has_drains(&self) -> bool {
+        self.verbs.contains(&CallKind::Drain)
     }
 
     pub(super) fn caps(&self) -> AgeCaps {
@@ -155,6 +162,8 @@ impl ModelConfig {
                 CallKind::Abort => actions.push(ModelAction::Abort),
                 CallKind::Pause => actions.extend([ModelAction::Pause, ModelAction::Resume]),
                 CallKind::Delete => actions.push(ModelAction::Delete),
+                CallKind::Restart => actions.push(ModelAction::Restart),
+                CallKind::Drain => self.drains(model, &mut actions),
                 CallKind::Supersede | CallKind::RollBack => {}
             }
         }
@@ -164,6 +173,17 @@ impl ModelConfig {
         let others = (0..self.policies.len()).filter(|other| *other != model.policy);
         actions.extend(others.map(|other| ModelAction::Update(target, other)));
         actions
+    }
+
+    /// Of routes that are alike one is as good as another.
+    fn drains(&self, model: &ModelState, actions: &mut Vec<ModelAction>) {
+        let ordered = self.is_ordered() || model.orders_green(self);
+        for (index, route) in model.routes().enumerate() {
+            let alike = index > 0 && model.members[index].is_like(&model.members[index - 1]);
+            if route.status.is_active() && (ordered || !alike) {
+                actions.push(ModelAction::Drain(index));
+            }
+        }
     }
 
     /// Of routes that are alike one is as good as another.

@@ -62,7 +62,18 @@ fn is_legal(before: &ModelState, step: &ModelStep) -> bool {
         return (from, sub) == (to, next);
     };
     let back = sub == Some(RollingBack);
-    if let ModelAction::Update(..) | ModelAction::Pause | ModelAction::Resume = step.action {
+    if let ModelAction::Drain(_) = step.action {
+        let actions = &transition.actions;
+        return (from, sub) == (to, next)
+            && transition.kind == Step
+            && actions.drain.len() + actions.request_drain.len() == 1
+            && actions.create.is_empty();
+    }
+    if let ModelAction::Update(..)
+    | ModelAction::Pause
+    | ModelAction::Resume
+    | ModelAction::Restart = step.action
+    {
         return (from, sub) == (to, next)
             && transition.kind == Step
             && transition.actions.is_empty();
@@ -266,12 +277,28 @@ fn keeps_serving(
         replaces_nothing_good(before, &step.after)?;
     } else if step.action != ModelAction::Delete {
         let least = was.min(wanted.saturating_sub(unavailable));
-        ensure(is >= least, "I1: fewer are ready and ACTIVE than must be")?;
+        // A new one that is ready replaces what a caller wants out, also where others
+        // are not ready.
+        let requested = before.count(|route| {
+            route.drain_requested_at.is_some() && transition.actions.drain.contains(&route.id)
+        });
+        ensure(
+            is + requested >= least,
+            "I1: fewer are ready and ACTIVE than must be",
+        )?;
     }
     let rolls = matches!(policy.strategy, Strategy::Rolling(_)) && !replaces;
     let live = step.after.count(|route| route.status.is_active());
+    let replaces_some = before
+        .count(|route| bounds::is_outgoing(&before.deployment, policy, before.now, route))
+        > 0;
+    let exchange = if replaces_some {
+        bounds::exchange_surge(&step.after.deployment, policy, step.after.routes())
+    } else {
+        0
+    };
     ensure(
-        !rolls || transition.actions.create.is_empty() || live <= target + surge,
+        !rolls || transition.actions.create.is_empty() || live <= target + surge.max(exchange),
         "creates more than the surge allows",
     )
 }

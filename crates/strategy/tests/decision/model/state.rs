@@ -46,6 +46,8 @@ pub(super) enum ModelAction {
     Pause,
     Resume,
     Delete,
+    Restart,
+    Drain(usize),
 }
 
 /// A step that was taken.
@@ -200,6 +202,11 @@ impl ModelState {
             ModelAction::Pause => verbs::pause(observed).ok(),
             ModelAction::Resume => verbs::resume(observed).ok(),
             ModelAction::Delete => verbs::delete(observed).ok(),
+            ModelAction::Restart => verbs::restart(observed).ok(),
+            ModelAction::Drain(index) => {
+                let id = self.members[index].route.id;
+                verbs::drain_route(observed, id).ok().flatten()
+            }
             ModelAction::Evaluate
             | ModelAction::Tick
             | ModelAction::Status(..)
@@ -275,6 +282,14 @@ impl ModelState {
         self.members.iter().filter(move |ModelRoute { route, .. }| {
             Some(route.revision) == deploying && route.is_live()
         })
+    }
+
+    /// How many of those are ready, but for those that a caller wants out.
+    pub(super) fn ready_green(&self) -> usize {
+        let stays = |route: &ObservedRoute| route.drain_requested_at.is_none();
+        self.green()
+            .filter(|member| is_ready(&member.route) && stays(&member.route))
+            .count()
     }
 }
 

@@ -205,10 +205,7 @@ fn deadline_passes(
     policy: &Policy,
 ) -> RuleResult {
     let target = before.deployment.target_replicas;
-    let ready = before
-        .green()
-        .filter(|green| is_ready(&green.route))
-        .count();
+    let ready = before.ready_green();
     let progress = ready > usize::from(before.clocks.best).min(target as usize);
     let over = secs(before.clocks.stalled.into()) >= policy.progress_deadline;
     let enough = ready >= least_ready(policy, target) as usize;
