@@ -4,7 +4,8 @@ use std::{env, path::Path, process::Stdio};
 
 use tokio::process::Command;
 use viridian_proto::v1::{
-    DeploymentLifecycle, DeploymentSubStep, RouteHealthReport, RouteHealthStatus, RouteStatus,
+    BlockerCode, DeploymentLifecycle, DeploymentSubStep, RouteHealthReport, RouteHealthStatus,
+    RouteStatus,
 };
 
 use crate::{
@@ -83,6 +84,10 @@ async fn settle(api: &Api) {
     api.until(REFERENCE, "an end of what was begun", |it| {
         it.lifecycle() == DeploymentLifecycle::Ready
             && it.blue.unwrap_or_default().ready == it.target_replicas
+            && it
+                .blockers
+                .iter()
+                .all(|it| it.code() != BlockerCode::Restarting)
             || it.sub_step() == DeploymentSubStep::AwaitingPromotion
     })
     .await;

@@ -25,6 +25,8 @@ pub(super) enum InitialState {
     Pending,
     /// Revision 1 serves.
     Ready,
+    /// The same, paused.
+    ReadyPaused,
     /// Revision 1 serves, and 2 is recorded.
     Recorded,
     /// Revision 1 serves, and 2 has yet to start.
@@ -147,6 +149,7 @@ impl ContractEnv {
             | InitialState::Idle
             | InitialState::Pending
             | InitialState::Ready => {}
+            InitialState::ReadyPaused => drop(env.api.pause(pause(&id)).await.expect("paused")),
             InitialState::Gone => drop(env.api.delete(delete(&id)).await.expect("deleted")),
             InitialState::Recorded => {
                 drop(env.api.create_revision(&id, false).await.expect("recorded"))

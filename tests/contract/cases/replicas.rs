@@ -41,6 +41,11 @@ fn restart() -> Vec<Case> {
             wrong_state(&["NO_REVISION"]),
         ),
         on(
+            "in a pause",
+            InitialState::ReadyPaused,
+            wrong_state(&["PAUSED"]),
+        ),
+        on(
             "while a revision is deployed",
             InitialState::Gate,
             wrong_state(&["ROLLOUT_UNDER_WAY"]),
