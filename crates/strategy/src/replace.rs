@@ -31,15 +31,8 @@ impl Replenish {
         // Once no route from before the restart is left, a new one comes first again. In the
         // same look, or the next one would have something left to do.
         let restarts = replacement.restarts(observed);
-        // Which routes count as new depends on those that have yet to go: again until none
-        // can, or the next look would find another one.
-        while !restarts {
-            let replaced = replacement.replaced(observed);
-            if replaced.is_empty() {
-                break;
-            }
-            replacement.outgoing.retain(|it| !replaced.contains(&it.id));
-            going.extend(replaced);
+        if !restarts {
+            going.extend(replacement.take_replaced(observed));
         }
         let surge = if restarts {
             observed.policy.strategy.rules().restart_bounds(target).0
@@ -120,6 +113,21 @@ impl<'a> Replacement<'a> {
             .filter(|route| !route.is_live());
         let live = self.outgoing.iter().chain(&self.staying).copied();
         RouteCounts::of(live.chain(others), observed.deployment.current_activation)
+    }
+
+    /// Takes out the outgoing routes for which others have come, and lists them.
+    fn take_replaced(&mut self, observed: &Observed<'_>) -> Vec<RouteId> {
+        let mut taken = Vec::new();
+        // Which routes count as new depends on those that have yet to go: again until none
+        // can, or the next look would find another one.
+        loop {
+            let replaced = self.replaced(observed);
+            if replaced.is_empty() {
+                return taken;
+            }
+            self.outgoing.retain(|it| !replaced.contains(&it.id));
+            taken.extend(replaced);
+        }
     }
 
     /// The outgoing routes for which another one has come. There are as many of those as
