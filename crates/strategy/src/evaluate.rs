@@ -39,7 +39,7 @@ fn keep_current(observed: &Observed<'_>, current: RevisionId) -> Evaluation {
     let replenish = Replenish::to_target(observed, current);
     // Once READY it is no decision any more: a route keeps its health until that has ended.
     let stale = match deployment.state {
-        DeploymentState::Pending { .. } => observed.stale_health(current),
+        DeploymentState::Pending { .. } => observed.stale_health(current, &replenish.surplus),
         _ => None,
     };
     let ready = replenish.counts.ready;

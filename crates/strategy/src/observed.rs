@@ -164,11 +164,18 @@ impl<'a> Observed<'a> {
             .is_none_or(|ttl| route.is_fresh(ttl, self.now))
     }
 
-    /// The live, ready routes of one revision whose health is too old to decide on.
-    /// It does not count as lost: nothing goes back for it, and nothing goes on.
+    /// The live, ready routes of one revision whose health is too old to decide on, but for
+    /// those that are `going`. It does not count as lost: nothing goes back for it, and
+    /// nothing goes on.
     #[inline]
-    pub(crate) fn stale_health(&self, revision: RevisionId) -> Option<StaleHealth> {
-        self.stale_among(self.live_routes(revision))
+    pub(crate) fn stale_health(
+        &self,
+        revision: RevisionId,
+        going: &[RouteId],
+    ) -> Option<StaleHealth> {
+        let live = self.live_routes(revision);
+        // Or what is drained in this look would hold it up until the next one.
+        self.stale_among(live.filter(|route| !going.contains(&route.id)))
     }
 
     /// Those of these routes that are ready by a health that is too old to decide on.

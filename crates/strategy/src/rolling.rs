@@ -56,7 +56,7 @@ impl StrategyRules for RollingUpdate {
             return step.wait(observed, rollout, None, blockers);
         }
         let rollout = rollout.with_replicas(observed.now);
-        let deadline = rollout.progress.reaches(observed.policy.progress_deadline);
+        let deadline = step.deadline(observed, &rollout);
         if let Some(reason) = step.reason_to_turn_back(observed, deadline) {
             // The first step back belongs to the same transition: one that only moved
             // to ROLLING_BACK would leave that step to the next cycle.
@@ -167,7 +167,7 @@ impl RollingStep {
             move |route: &&ObservedRoute| route.revision == revision && !route.is_wanted_out();
         let ours = observed.routes.iter().filter(is_new);
         let (new, mut drain) = trim(ours, activation, target);
-        let stale = observed.stale_health(revision);
+        let stale = observed.stale_health(revision, &drain);
         // No old route goes for a new one whose health no report confirms.
         let fresh = new.ready - StaleHealth::count(stale).min(new.ready);
         let others = observed.active_routes().filter(move |route| !is_new(route));
@@ -209,6 +209,16 @@ impl RollingStep {
         self.new.ready >= self.target && self.stale.is_none()
     }
 
+    /// When the rollout is given up, if nothing more becomes ready until then.
+    fn deadline(&self, observed: &Observed<'_>, rollout: &Rollout) -> Option<Timestamp> {
+        // Only reports are missing, as after a restart of the server: no reason to go back.
+        // Nor one to look again: a deadline that has passed would be due at every look.
+        if self.stale.is_some() && self.new.ready >= self.target {
+            return None;
+        }
+        rollout.progress.reaches(observed.policy.progress_deadline)
+    }
+
     /// Why the rollout is given up, if it is.
     fn reason_to_turn_back(
         &self,
@@ -222,9 +232,7 @@ impl RollingStep {
         if failed > 0 && self.new.live() == 0 && live.all(|it| self.drain.contains(&it.id)) {
             return Some(Reason::AllFailed { failed });
         }
-        // Only reports are missing, as after a restart of the server: no reason to go back.
-        let only_stale = self.stale.is_some() && ready >= self.target;
-        let passed = deadline.is_some_and(|deadline| deadline <= observed.now && !only_stale);
+        let passed = deadline.is_some_and(|deadline| deadline <= observed.now);
         passed.then_some(Reason::DeadlinePassed {
             deadline: observed.policy.progress_deadline,
             ready,

@@ -98,9 +98,9 @@ impl GreenAssessment {
             budget,
             counts,
             missing,
+            stale: observed.stale_health(rollout.deploying, &surplus),
             surplus,
             readiness,
-            stale: observed.stale_health(rollout.deploying),
             rollout,
         }
     }

@@ -145,6 +145,7 @@ fn a10_a_session_has_been_healthy_once_it_was() {
 #[test]
 fn a5_nothing_goes_forward_on_a_health_that_is_too_old() {
     let [old, fresh] = [60, 80].map(|observed| move || up().at(10).observed(observed));
+    let fresh_blue = || blue(Running, Healthy).observed(80);
     let gate = |action| GateTimeout {
         duration: secs(20),
         action,
@@ -227,12 +228,32 @@ fn a5_nothing_goes_forward_on_a_health_that_is_too_old() {
             rolling(deploying(1, [old().active()]))
                 .now(700)
                 .health_ttl(30),
-            "PROVISIONING, wake 600",
+            // And not at a deadline that has passed: it would be due at every look.
+            "PROVISIONING, wake 707.5",
         ),
         (
             "a deployment is not READY by it",
             pending(1, [blue(Running, Healthy).observed(60)]).health_ttl(30),
             "PENDING blue, wake 107.5",
+        ),
+        (
+            "one above the target holds no promotion up",
+            awaiting(1, [blue(Running, Healthy), fresh(), old()])
+                .auto(0)
+                .health_ttl(30),
+            "READY green by promotion, promote 2, drain 1 3, wake 100",
+        ),
+        (
+            "nor a way back, where none is wanted any more",
+            rolling(deploying(0, [blue(Running, Healthy).observed(60)]))
+                .rolling_back()
+                .health_ttl(30),
+            "READY blue by roll-back, drain 1, wake 100",
+        ),
+        (
+            "nor that a deployment is READY",
+            pending(1, [fresh_blue(), blue(Running, Healthy).observed(60)]).health_ttl(30),
+            "READY blue, drain 2",
         ),
         (
             "one that is READY stays so",
