@@ -20,9 +20,13 @@
 //!   checked route is HEALTHY or UNHEALTHY; "up", always HEALTHY.
 //! - The scheduler ends a route that was not drained by way of TERMINATING only
 //!   where it "evicts", any number of times; elsewhere it reports TERMINATED.
-//! - Where it is about evidence, a health counts for two ticks and may be confirmed or
-//!   end at any time, and a route may run before it is known where. Elsewhere a health
-//!   counts for ever.
+//! - A health counts for ever, but in [`trouble`] for two ticks. There it may be confirmed
+//!   or end at any time, also by a report of what was seen a tick ago; a route may run before
+//!   it is known where, or be started anew in place.
+//! - A server that starts again has lost at worst every confirmation of a health: that is the
+//!   one thing which it does not keep in the record.
+//! - The clock that decides may be set back once or twice, by a tick. One that jumps forward
+//!   is a tick in which nothing else happens.
 //! - A call of update changes the target or the policy; both are two calls.
 //!
 //! | configuration | N | revisions | failures | health | calls besides create and activate |
@@ -47,8 +51,11 @@
 //! | rolling 25 % / 25 % | 0 to 3 | 2 | 1 | two | update of the target, promote, abort |
 //! | rolling 0 / 10 % | 3 | 2 | 1 | two | pause, resume |
 //! | either strategy | 2 | 2 | 1 | two | update of the policy, promote, abort |
-//! | evidence of green | 2 | 2 | 0 | up, two | promote, roll back |
-//! | evidence of new routes | 2 | 2 | 0 | up, two | abort |
+//! | evidence of green, late reports, new sessions | 2 | 2 | 0 | up, two | promote, abort, roll back |
+//! | the same of new routes | 2 | 2 | 0 | up, two | abort |
+//! | server restarts | 2 | 2 | 0 | up, two | promote, abort, roll back |
+//! | no replicas and back | 0, 1 | 2 | 0 | up, two | update of the target, promote, abort, roll back |
+//! | set-back clocks | 1 to 2 | 2 | 0 to 1 | two | promote, abort, pause, resume, roll back |
 //! | replacing | 2 | 1 | 0 | two, evicts | restart, drain, pause, resume |
 //! | replacing beside a rollout | 1 | 2 | 0 | two | restart, drain, abort |
 //! | replacing, rolling 0 / 1 | 2 | 2 | 0 | two | restart, drain |
@@ -72,6 +79,12 @@
 //!   waits, while the target shrinks). There the order is kept.
 //! - Since when a green is ready matters once all are, and then only the latest
 //!   change of any: while the target stays, any other change will be younger.
+//! - Where a health counts only for a while, it matters of which of two routes it is older:
+//!   two that agree in status and health are not alike, and whatever may be drained in turn
+//!   keeps its place.
+//! - Where the clock may still be set back, each age matters for as much longer: it may become
+//!   less by that. What nothing is compared with is older than that, or a clock that is set
+//!   back would stop at it.
 //! - Ids matter by their order, after the time of creation. Revisions have no
 //!   order: the current one is the first, the deploying one the second.
 //! - What counts nowhere any more is dropped.
@@ -92,6 +105,7 @@ mod search;
 mod state;
 mod timing;
 mod trace;
+mod trouble;
 mod walk;
 mod wide;
 
@@ -100,7 +114,7 @@ use std::time::Instant;
 use viridian_strategy::{
     GateAction, GateTimeout,
     IntOrPercent::{Count, Percent},
-    MAX_DURATION, Policy,
+    Policy,
 };
 
 use self::{
@@ -335,29 +349,6 @@ fn either_strategy() {
     holds(&config("either strategy", policies, [2], verbs));
 }
 
-/// A health counts for two ticks, and routes may run before it is known where.
-#[test]
-fn evidence_of_green() {
-    let verbs = &[CallKind::Promote, CallKind::RollBack];
-    holds(&ModelConfig {
-        ttl: Some(2),
-        failures: 0,
-        health: [UP, TWO],
-        ..config("evidence of green", [prompt()], [2], verbs)
-    });
-}
-
-#[test]
-fn evidence_of_new_routes() {
-    let policy = rolling(Count(1), Count(0), MAX_DURATION.as_secs());
-    holds(&ModelConfig {
-        ttl: Some(2),
-        failures: 0,
-        health: [UP, TWO],
-        ..config("evidence of new routes", [policy], [2], &[CallKind::Abort])
-    });
-}
-
 /// Searches a configuration, and says what was found.
 #[expect(
     clippy::print_stdout,
@@ -394,6 +385,8 @@ fn config<const POLICIES: usize, const TARGETS: usize>(
         evicts: false,
         health: [TWO, TWO],
         ttl: None,
+        troubles: &[],
+        set_backs: 0,
         verbs,
     }
 }

@@ -27,7 +27,7 @@ impl ModelState {
         model.deployment.promoted_at = None;
         model.forget();
         model.collapse(config);
-        model.shift(&config.caps());
+        model.shift(&config.caps().with_slack(self.set_backs));
         model.rename();
         model.renumber_activations();
         model.renumber(config);
@@ -95,14 +95,15 @@ impl ModelState {
     /// matters.
     fn each_time(&mut self, caps: &AgeCaps, mut visit: impl FnMut(&mut Timestamp, u8)) {
         if let DeploymentState::Deploying(rollout) = &mut self.deployment.state {
-            visit(&mut rollout.resumed_at, caps.settled);
+            let settled = caps.settled.max(caps.slack);
+            visit(&mut rollout.resumed_at, settled);
             if let Some(steady) = &mut rollout.steady {
-                visit(&mut steady.settled_at, caps.settled);
+                visit(&mut steady.settled_at, settled);
             }
         }
         let deploying = self.deployment.state.deploying();
         for ModelRoute { route, .. } in &mut self.members {
-            visit(&mut route.created_at, 0);
+            visit(&mut route.created_at, caps.slack);
             let cap = if route.status.is_over() {
                 caps.back_off
             } else if Some(route.revision) == deploying && is_ready(route) {
@@ -110,9 +111,9 @@ impl ModelState {
             } else {
                 0
             };
-            visit(&mut route.status_updated_at, cap);
+            visit(&mut route.status_updated_at, cap.max(caps.slack));
             if let Some(at) = &mut route.drain_requested_at {
-                visit(at, 0);
+                visit(at, caps.slack);
             }
         }
     }
@@ -134,7 +135,8 @@ impl ModelState {
             // Stable: the order among those that keep it is that of their ids.
             self.members.sort_by_key(|member| {
                 let route = &member.route;
-                let keeps = ordered && Some(route.revision) == deploying && route.is_live();
+                let keeps = config.keeps_places()
+                    || ordered && Some(route.revision) == deploying && route.is_live();
                 let traffic = route.traffic == RouteTraffic::Active;
                 let place = (
                     route.activation,
@@ -240,7 +242,11 @@ impl ModelRoute {
 
     fn condition(&self) -> impl Ord + use<> {
         let Self { route, held } = self;
-        let evidence = (route.has_address, route.once_healthy);
+        let evidence = (
+            route.has_address,
+            route.once_healthy,
+            route.health_observed_at,
+        );
         (
             route.status,
             route.health,

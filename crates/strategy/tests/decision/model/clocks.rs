@@ -63,6 +63,9 @@ impl FirstClock {
         }
         match action {
             ModelAction::Tick if self.runs => self.ticks = self.ticks.saturating_add(1),
+            ModelAction::SetBack if self.runs && before.loses_a_tick() => {
+                self.ticks = self.ticks.saturating_sub(1);
+            }
             ModelAction::Evaluate if !deployment.paused => {
                 self.runs = waits(before) && deployment.target_replicas > 0;
             }
@@ -119,6 +122,9 @@ impl TickClocks {
             ModelAction::Activate(..) | ModelAction::RollBack(..) => return Self::default(),
             ModelAction::Resume => self.resumed = 0,
             ModelAction::Tick if !before.deployment.paused => self.tick(),
+            ModelAction::SetBack if !before.deployment.paused && before.loses_a_tick() => {
+                self.lose_a_tick();
+            }
             ModelAction::Evaluate if !before.deployment.paused => {
                 self.look(before, before.policy(config));
             }
@@ -163,6 +169,16 @@ impl TickClocks {
         if !self.complete {
             self.progress = self.progress.saturating_add(1);
             self.stalled = self.stalled.saturating_add(1);
+        }
+    }
+
+    /// The clock that decides was set back: each wait is a tick longer, and no more.
+    fn lose_a_tick(&mut self) {
+        self.gate = self.gate.saturating_sub(1);
+        self.resumed = self.resumed.saturating_sub(1);
+        if !self.complete {
+            self.progress = self.progress.saturating_sub(1);
+            self.stalled = self.stalled.saturating_sub(1);
         }
     }
 

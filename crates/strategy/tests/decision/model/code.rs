@@ -20,6 +20,7 @@ impl ModelState {
         let restarted = u8::from(deployment.restarted);
         code.bytes
             .extend([target << 4 | policy << 1 | paused, restarted]);
+        code.bytes.push(self.set_backs);
         match deployment.coming_up {
             Some(watch) => code.watch(watch),
             None => code.bytes.push(u8::MAX),

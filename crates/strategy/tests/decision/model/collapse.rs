@@ -10,7 +10,7 @@ use viridian_strategy::{
 use super::{
     canon::NOW,
     clocks::TickClocks,
-    config::{AgeCaps, ModelConfig},
+    config::{AgeCaps, EvidenceTrouble, ModelConfig},
     state::{ModelRoute, ModelState, is_ready},
 };
 use crate::{
@@ -18,12 +18,12 @@ use crate::{
     properties::has_threshold,
 };
 
-const LONG_AGO: Timestamp = at(-1_000);
+pub(super) const LONG_AGO: Timestamp = at(-1_000);
 
 impl ModelState {
     /// Gives what cannot matter the same value everywhere.
     pub(super) fn collapse(&mut self, config: &ModelConfig) {
-        let caps = config.caps();
+        let caps = config.caps().with_slack(self.set_backs);
         if self.is_ending() {
             self.deployment.paused = false;
             for ModelRoute { route, .. } in &mut self.members {
@@ -49,7 +49,7 @@ impl ModelState {
             }
         };
         let first = self.deployment.coming_up;
-        self.deployment.coming_up = first.map(|watch| capped(watch, caps.first, self.now));
+        self.deployment.coming_up = first.map(|watch| capped(watch, caps.first, self.now, &caps));
         self.collapse_rollout(config, resumed, &caps);
     }
 
@@ -92,7 +92,7 @@ impl ModelState {
             if let Some((_, held)) = latest.filter(|_| !ordered) {
                 member.held = held;
             }
-            member.collapse(settled_at, self.now, caps);
+            member.collapse(settled_at, self.now, caps, config);
         }
     }
 
@@ -108,7 +108,7 @@ impl ModelState {
             .map(|one| one.route.settled_at())
             .collect();
         // No decision reads when it began.
-        rollout.since = self.now;
+        rollout.since = LONG_AGO;
         if !resumed {
             rollout.resumed_at = LONG_AGO;
         }
@@ -150,7 +150,13 @@ impl ModelState {
 
 impl ModelRoute {
     /// Keeps since when it is ready only as far as that is given.
-    fn collapse(&mut self, settled_at: Option<Timestamp>, now: Timestamp, caps: &AgeCaps) {
+    fn collapse(
+        &mut self,
+        settled_at: Option<Timestamp>,
+        now: Timestamp,
+        caps: &AgeCaps,
+        config: &ModelConfig,
+    ) {
         let Self { route, held } = self;
         let failed = route.has_failed() && caps.back_off > 0;
         *held = settled_at.map_or(0, |_| (*held).min(caps.held));
@@ -160,9 +166,11 @@ impl ModelRoute {
             None => route.created_at,
         };
         route.health_updated_at = None;
-        let observed = route.health_observed_at.filter(|_| {
-            caps.observed > 0 && route.status == RouteStatus::Running && route.is_ready()
-        });
+        // That of a route which is not ready is compared with late reports alone.
+        let compared = route.is_ready() || config.has(EvidenceTrouble::LateReports);
+        let observed = route
+            .health_observed_at
+            .filter(|_| caps.observed > 0 && route.status == RouteStatus::Running && compared);
         // Relative to the time that every canonical state has.
         route.health_observed_at =
             observed.map(|at| NOW - now.since(at).min(secs(caps.observed.into())));
@@ -200,9 +208,9 @@ fn cap(rollout: &mut Rollout, matters: impl Fn(Timestamp) -> bool, now: Timestam
         rollout.best_ready = 0;
     }
     let limit = if back { 0 } else { caps.progress };
-    rollout.progress = capped(rollout.progress, limit, now);
+    rollout.progress = capped(rollout.progress, limit, now, caps);
     if let RolloutStep::AwaitingPromotion { gate } = &mut rollout.step {
-        *gate = capped(*gate, caps.gate, now);
+        *gate = capped(*gate, caps.gate, now, caps);
     }
     rollout.steady = rollout.steady.map(|steady| SteadyPeriod {
         settled_at: if matters(steady.settled_at) {
@@ -210,18 +218,20 @@ fn cap(rollout: &mut Rollout, matters: impl Fn(Timestamp) -> bool, now: Timestam
         } else {
             LONG_AGO
         },
-        watch: capped(steady.watch, caps.settled, now),
+        watch: capped(steady.watch, caps.settled, now, caps),
     });
 }
 
 /// The same stopwatch, which has measured no more than `cap` ticks.
-fn capped(watch: Stopwatch, cap: u8, now: Timestamp) -> Stopwatch {
+fn capped(watch: Stopwatch, cap: u8, now: Timestamp, caps: &AgeCaps) -> Stopwatch {
     let spent = watch.stopped(now).spent.min(secs(cap.into()));
     match watch.since {
         None => Stopwatch { spent, since: None },
         Some(_) => Stopwatch {
             spent: Duration::ZERO,
-            since: Some(NOW - spent),
+            // One that nothing is compared with must not look as if it had just been started: a
+            // clock that is set back goes by the latest of all times.
+            since: Some(NOW - spent.max(secs(if cap == 0 { caps.slack } else { 0 }.into()))),
         },
     }
 }

@@ -29,6 +29,31 @@ pub(super) enum CallKind {
     Drain,
 }
 
+/// What may be wrong with the evidence, besides what is reported. Only where a health
+/// does not count for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum EvidenceTrouble {
+    /// Routes may run before it is known where.
+    Unaddressed,
+    /// What was seen a tick ago is reported only now.
+    LateReports,
+    /// A checker says nothing until the health TTL ends the health.
+    Silence,
+    /// Routes are started anew in place.
+    NewSessions,
+    /// A server starts again, and what it had not written down is lost.
+    ServerRestarts,
+}
+
+/// Every trouble.
+pub(super) const TROUBLES: &[EvidenceTrouble] = &[
+    EvidenceTrouble::Unaddressed,
+    EvidenceTrouble::LateReports,
+    EvidenceTrouble::Silence,
+    EvidenceTrouble::NewSessions,
+    EvidenceTrouble::ServerRestarts,
+];
+
 /// Every call but those that replace routes of the current revision. Together with these, their
 /// states would be too many; configurations of their own have them.
 pub(super) const CALLS: &[CallKind] = &[
@@ -56,9 +81,11 @@ pub(super) struct ModelConfig {
     pub(super) evicts: bool,
     /// What is reported of routes of the current revision, and of others.
     pub(super) health: [&'static [RouteHealth]; 2],
-    /// For how many ticks a reported health counts, if not for ever. Then routes may
-    /// also run before it is known where.
+    /// For how many ticks a reported health counts, if not for ever.
     pub(super) ttl: Option<u8>,
+    pub(super) troubles: &'static [EvidenceTrouble],
+    /// How often the clock may be set back by a tick.
+    pub(super) set_backs: u8,
     pub(super) verbs: &'static [CallKind],
 }
 
@@ -73,6 +100,9 @@ pub(super) struct AgeCaps {
     pub(super) retained: u8,
     pub(super) observed: u8,
     pub(super) first: u8,
+    /// By how many ticks more the clock may still be set back: any age may become less by
+    /// that, and matters by as much longer.
+    pub(super) slack: u8,
 }
 
 /// Blue-green without any wait, and without replacements.
@@ -119,6 +149,16 @@ impl ModelConfig {
         self.verbs.contains(&CallKind::Drain)
     }
 
+    /// Whether it matters of which of two routes of a revision the health is older: then one
+    /// that may be drained before the other keeps its place.
+    pub(super) fn keeps_places(&self) -> bool {
+        self.ttl.is_some() && (!self.is_blue_green() || self.targets.len() > 1)
+    }
+
+    pub(super) fn has(&self, trouble: EvidenceTrouble) -> bool {
+        self.troubles.contains(&trouble)
+    }
+
     pub(super) fn caps(&self) -> AgeCaps {
         let most = |of: &dyn Fn(&Policy, &BlueGreen) -> std::time::Duration| {
             let values = self.policies.iter().map(|policy| match &policy.strategy {
@@ -142,6 +182,7 @@ impl ModelConfig {
             retained: most(&|_, spec| spec.scale_down_delay),
             observed: self.ttl.unwrap_or(0),
             first: firsts.max().unwrap_or(0),
+            slack: 0,
         }
     }
 
@@ -156,6 +197,14 @@ impl ModelConfig {
             return actions;
         }
         self.activations(model, &mut actions);
+        if self.has(EvidenceTrouble::ServerRestarts) {
+            actions.push(ModelAction::ServerRestarts);
+        }
+        // A change at the very time to which a clock was set back in a pause would look like none:
+        // that takes two events in the same microsecond.
+        if model.set_backs > 0 && !(model.deployment.paused && model.latest_age() == secs(1)) {
+            actions.push(ModelAction::SetBack);
+        }
         for &verb in self.verbs {
             match verb {
                 CallKind::Promote => actions.push(ModelAction::Promote),
@@ -196,7 +245,7 @@ impl ModelConfig {
                 && !model.is_forgotten(route)
         };
         let may_fail = (model.count(counts) as usize) < self.failures;
-        let ordered = self.is_ordered() || model.orders_green(self);
+        let ordered = self.is_ordered() || self.keeps_places() || model.orders_green(self);
         for (index, route) in model.routes().enumerate() {
             if !ordered && index > 0 && model.members[index].is_like(&model.members[index - 1]) {
                 continue;
@@ -213,7 +262,8 @@ impl ModelConfig {
             match route.status {
                 Provisioning => {
                     actions.push(ModelAction::Status(index, Running));
-                    actions.extend(self.ttl.map(|_| ModelAction::Unaddressed(index)));
+                    let unaddressed = self.has(EvidenceTrouble::Unaddressed);
+                    actions.extend(unaddressed.then_some(ModelAction::Unaddressed(index)));
                 }
                 Terminating => actions.push(ModelAction::Status(index, Terminated)),
                 Running if !route.has_address => {
@@ -227,9 +277,17 @@ impl ModelConfig {
                     let ages = model.is_ageing(route) && self.ttl.is_some();
                     let news = values.filter(|health| **health != route.health || ages);
                     actions.extend(news.map(|health| ModelAction::Health(index, *health)));
-                    if ages && !model.is_fresh(route, self) {
+                    if self.has(EvidenceTrouble::LateReports) {
+                        let late = self.health[usize::from(!current)].iter();
+                        actions.extend(late.map(|health| ModelAction::Late(index, *health)));
+                    }
+                    if self.has(EvidenceTrouble::NewSessions) {
+                        actions.push(ModelAction::NewSession(index));
+                    }
+                    let silent = self.has(EvidenceTrouble::Silence);
+                    if silent && ages && !model.is_fresh(route, self) {
                         // What the health TTL makes of it in the end.
-                        actions.push(ModelAction::Health(index, NotChecked));
+                        actions.push(ModelAction::Silence(index));
                     }
                 }
                 Terminated | FailedToStart => {}
@@ -257,6 +315,25 @@ impl ModelConfig {
                     actions.push(ModelAction::RollBack(revision, true));
                 }
             }
+        }
+    }
+}
+
+impl AgeCaps {
+    /// The same where the clock may still be set back.
+    pub(super) fn with_slack(self, slack: u8) -> Self {
+        // What nothing is compared with does not matter for longer, either.
+        let more = |cap: u8| if cap == 0 { 0 } else { cap + slack };
+        Self {
+            gate: more(self.gate),
+            progress: more(self.progress),
+            settled: more(self.settled),
+            held: more(self.held),
+            back_off: more(self.back_off),
+            retained: more(self.retained),
+            observed: more(self.observed),
+            first: more(self.first),
+            slack,
         }
     }
 }

@@ -1,7 +1,10 @@
 //! What decisions rest on, in the model's own words.
 
+use std::time::Duration;
+
 use viridian_strategy::{
-    DeploymentState, Lifecycle, ObservedRoute, RolloutStep, Strategy, Transition, TransitionKind,
+    DeploymentState, Lifecycle, ObservedRoute, Reason, RolloutStep, Strategy, SubStep, Transition,
+    TransitionKind,
 };
 
 use super::{
@@ -9,7 +12,65 @@ use super::{
     rules::{RuleResult, ensure},
     state::{ModelAction, ModelState, ModelStep, is_ready},
 };
-use crate::properties::resolved;
+use crate::properties::{least_ready, resolved};
+
+/// A report that another one has overtaken changes nothing.
+pub(super) fn later_observation_wins(before: &ModelState, step: &ModelStep) -> RuleResult {
+    let ModelAction::Late(index, _) = step.action else {
+        return Ok(());
+    };
+    let (was, is) = (before.members[index], step.after.members[index]);
+    let overtaken = was.route.health_observed_at == Some(before.now);
+    ensure(
+        !overtaken || was == is,
+        "an observation that was overtaken is applied",
+    )
+}
+
+/// What was seen of the session before says nothing about the new one.
+pub(super) fn new_session_is_not_checked(step: &ModelStep) -> RuleResult {
+    let ModelAction::NewSession(index) = step.action else {
+        return Ok(());
+    };
+    let route = step.after.members[index].route;
+    ensure(
+        !is_ready(&route) && !route.once_healthy,
+        "a new session begins with the health of the one before",
+    )
+}
+
+/// Where only reports are missing, as after a restart of the server, nothing goes back.
+pub(super) fn missing_reports_are_no_loss(
+    before: &ModelState,
+    step: &ModelStep,
+    config: &ModelConfig,
+) -> RuleResult {
+    let (Some(evaluation), DeploymentState::Deploying(rollout)) =
+        (&step.evaluation, before.deployment.state)
+    else {
+        return Ok(());
+    };
+    let policy = before.policy(config);
+    let target = before.deployment.target_replicas;
+    let (least, min_ready) = match &policy.strategy {
+        Strategy::BlueGreen(spec) => (least_ready(policy, target), spec.min_ready),
+        Strategy::Rolling(_) => (target, Duration::ZERO),
+    };
+    if target == 0 || before.deployment.paused || before.ready_green() < least as usize {
+        return Ok(());
+    }
+    let passed = matches!(
+        evaluation.transition.reason,
+        Some(Reason::DeadlinePassed { .. })
+    );
+    ensure(!passed, "goes back though all are ready")?;
+    let awaited = matches!(rollout.step, RolloutStep::AwaitingPromotion { .. });
+    let state = step.after.deployment.state;
+    ensure(
+        !awaited || !min_ready.is_zero() || state.sub_step() != Some(SubStep::Provisioning),
+        "leaves the gate though all are ready",
+    )
+}
 
 /// Nothing goes forward on a health that nobody has confirmed (I32).
 pub(super) fn rests_on_evidence(
@@ -26,7 +87,9 @@ pub(super) fn rests_on_evidence(
         "I32: promotes a route whose health is too old",
     )?;
     let (was, is) = (before.deployment.state, step.after.deployment.state);
+    // Zero replicas are proved by nothing but the word of a caller.
     let arrives = is.lifecycle() == Lifecycle::Ready
+        && before.deployment.target_replicas > 0
         && (transition.kind == TransitionKind::Promotion || was.lifecycle() == Lifecycle::Pending);
     let unsure = |route: &ObservedRoute| {
         Some(route.revision) == is.current() && route.is_live() && is_ready(route) && stale(route)

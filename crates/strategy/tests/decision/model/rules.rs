@@ -38,6 +38,9 @@ pub(super) fn check(before: &ModelState, step: &ModelStep, config: &ModelConfig)
         replaces_within_the_budget(before, step, transition, policy)?;
         evidence::rests_on_evidence(before, step, transition, config)?;
     }
+    evidence::later_observation_wins(before, step)?;
+    evidence::new_session_is_not_checked(step)?;
+    evidence::missing_reports_are_no_loss(before, step, config)?;
     timing::check(before, step, config)?;
     rest::check(before, step, config)
 }
@@ -116,14 +119,7 @@ fn is_legal(before: &ModelState, step: &ModelStep) -> bool {
 fn records(before: &ModelState, step: &ModelStep) -> RuleResult {
     let (was, is) = (&before.deployment, &step.after.deployment);
     let kind = step.transition.as_ref().map(|transition| transition.kind);
-    let called = !matches!(
-        step.action,
-        ModelAction::Evaluate
-            | ModelAction::Tick
-            | ModelAction::Status(..)
-            | ModelAction::Unaddressed(_)
-            | ModelAction::Health(..)
-    );
+    let called = step.action.is_call();
     let ended = kind.is_some_and(|kind| kind != TransitionKind::Step);
     ensure(
         is.generation - was.generation == i64::from(called || ended),

@@ -37,7 +37,7 @@ impl<'a> StateSearch<'a> {
             transitions: 0,
         };
         let mut queue = VecDeque::new();
-        let root = ModelState::new(config.targets[0]).canonical(config);
+        let root = ModelState::new(config).canonical(config);
         search.meet(root, (NOWHERE, ModelAction::Evaluate), &mut queue);
         while let Some((number, model)) = queue.pop_front() {
             search.expand(number, &model, &mut queue);
@@ -117,7 +117,7 @@ impl<'a> StateSearch<'a> {
             actions.push(self.parents[place].1);
             place = self.parents[place].0 as usize;
         }
-        let mut model = ModelState::new(self.config.targets[0]).canonical(self.config);
+        let mut model = ModelState::new(self.config).canonical(self.config);
         let mut way = format!("{model}");
         for action in actions.into_iter().rev() {
             let step = model.step(action, self.config).expect("it was taken");

@@ -1,12 +1,14 @@
 //! One state of the model, and what a step makes of it.
 
+use std::time::Duration;
+
 use uuid::Uuid;
 use viridian_strategy::{
     DeploymentState, Evaluation, Observed, ObservedDeployment, ObservedRoute, Policy, RevisionId,
     RouteHealth, RouteId, RouteStatus, RouteTraffic, Timestamp, Transition, evaluate, verbs,
 };
 
-use super::{clocks::TickClocks, config::ModelConfig};
+use super::{clocks::TickClocks, collapse::LONG_AGO, config::ModelConfig};
 use crate::case::{at, secs};
 
 /// A deployment, its routes, and what is remembered to judge the decision by.
@@ -17,6 +19,8 @@ pub(super) struct ModelState {
     /// Which of the configuration's policies it has.
     pub(super) policy: usize,
     pub(super) clocks: TickClocks,
+    /// How often the clock may still be set back.
+    pub(super) set_backs: u8,
     pub(super) now: Timestamp,
 }
 
@@ -37,6 +41,16 @@ pub(super) enum ModelAction {
     /// RUNNING, and nobody says where.
     Unaddressed(usize),
     Health(usize, RouteHealth),
+    /// What was seen a tick ago, and may have been overtaken.
+    Late(usize, RouteHealth),
+    /// Nobody has confirmed its health.
+    Silence(usize),
+    /// It is started anew in place.
+    NewSession(usize),
+    /// No server knows any more when a health was last confirmed.
+    ServerRestarts,
+    /// The clock that decides is set back by a tick.
+    SetBack,
     Activate(RevisionId, bool),
     Promote,
     Abort,
@@ -62,13 +76,14 @@ pub(super) struct ModelStep {
 
 impl ModelState {
     /// A deployment without a revision.
-    pub(super) fn new(target: u32) -> Self {
-        let transition = verbs::create(None, target);
+    pub(super) fn new(config: &ModelConfig) -> Self {
+        let transition = verbs::create(None, config.targets[0]);
         Self {
             deployment: transition.deployment,
             members: Vec::new(),
             policy: 0,
             clocks: TickClocks::default(),
+            set_backs: config.set_backs,
             now: at(0),
         }
     }
@@ -121,7 +136,15 @@ impl ModelState {
                 after.pass();
                 None
             }
-            ModelAction::Status(..) | ModelAction::Unaddressed(_) | ModelAction::Health(..) => {
+            ModelAction::SetBack => {
+                after.set_back();
+                None
+            }
+            ModelAction::ServerRestarts => {
+                after.lose_confirmations();
+                None
+            }
+            action if action.reports_of().is_some() => {
                 after.report(action);
                 None
             }
@@ -161,11 +184,49 @@ impl ModelState {
         }
     }
 
+    /// As the store does: what is later than the clock now says is moved back with all the
+    /// other times, so that the latest is now.
+    fn set_back(&mut self) {
+        let loses = self.loses_a_tick();
+        let now = self.now - secs(1);
+        let ahead = self.latest_time().since(now);
+        self.deployment.move_times_back(ahead);
+        for member in &mut self.members {
+            member.route.move_times_back(ahead);
+            let counts = is_ready(&member.route) && !self.deployment.paused && loses;
+            member.held = member.held.saturating_sub(u8::from(counts));
+        }
+        self.now = now;
+        self.set_backs -= 1;
+    }
+
+    /// Whether a clock that is set back by a tick takes one from every wait: nothing has
+    /// happened since.
+    pub(super) fn loses_a_tick(&self) -> bool {
+        self.latest_age() >= secs(1)
+    }
+
+    /// How long ago the latest of its times is.
+    pub(super) fn latest_age(&self) -> Duration {
+        self.now.since(self.latest_time())
+    }
+
+    fn latest_time(&self) -> Timestamp {
+        let routes = self.routes().map(ObservedRoute::latest_time);
+        let latest = routes.chain(self.deployment.latest_time()).max();
+        latest.unwrap_or_default()
+    }
+
+    /// What was confirmed since the last flush is as if nobody had: at worst that is all.
+    fn lose_confirmations(&mut self) {
+        for ModelRoute { route, .. } in &mut self.members {
+            let observed = &mut route.health_observed_at;
+            *observed = observed.map(|_| LONG_AGO);
+        }
+    }
+
     fn report(&mut self, action: ModelAction) {
-        let (ModelAction::Status(index, _)
-        | ModelAction::Unaddressed(index)
-        | ModelAction::Health(index, _)) = action
-        else {
+        let Some(index) = action.reports_of() else {
             return;
         };
         let member = &mut self.members[index];
@@ -177,6 +238,19 @@ impl ModelState {
             }
             ModelAction::Unaddressed(_) => member.route.move_to(RouteStatus::Running, self.now),
             ModelAction::Health(_, health) => member.route.observe(health, self.now),
+            ModelAction::Late(_, health) => {
+                let seen = self.now - secs(1);
+                // As the store does.
+                if member
+                    .route
+                    .later_observation(seen, true, self.now)
+                    .is_none()
+                {
+                    member.route.apply_observation(health, seen, self.now);
+                }
+            }
+            ModelAction::Silence(_) => member.route.forget_health(self.now),
+            ModelAction::NewSession(_) => member.route.begin_session(self.now),
             _ => {}
         }
         // That a health is confirmed does not start the wait again.
@@ -211,7 +285,12 @@ impl ModelState {
             | ModelAction::Tick
             | ModelAction::Status(..)
             | ModelAction::Unaddressed(_)
-            | ModelAction::Health(..) => None,
+            | ModelAction::Health(..)
+            | ModelAction::Late(..)
+            | ModelAction::Silence(_)
+            | ModelAction::NewSession(_)
+            | ModelAction::ServerRestarts
+            | ModelAction::SetBack => None,
         })
     }
 
@@ -290,6 +369,30 @@ impl ModelState {
         self.green()
             .filter(|member| is_ready(&member.route) && stays(&member.route))
             .count()
+    }
+}
+
+impl ModelAction {
+    /// Whether somebody asks something of the deployment.
+    pub(super) fn is_call(self) -> bool {
+        let happens = matches!(
+            self,
+            Self::Evaluate | Self::Tick | Self::ServerRestarts | Self::SetBack
+        );
+        !happens && self.reports_of().is_none()
+    }
+
+    /// The route of which it is a report.
+    pub(super) fn reports_of(self) -> Option<usize> {
+        match self {
+            Self::Status(index, _)
+            | Self::Unaddressed(index)
+            | Self::Health(index, _)
+            | Self::Late(index, _)
+            | Self::Silence(index)
+            | Self::NewSession(index) => Some(index),
+            _ => None,
+        }
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) fn walk(search: &StateSearch, walks: u64) -> usize {
     let mut rng = WalkRng(20_26);
     let mut compared = 0;
     for _ in 0..walks {
-        let mut model = ModelState::new(config.targets[0]);
+        let mut model = ModelState::new(config);
         for _ in 0..STEPS {
             let canonical = model.canonical(config);
             assert!(
