@@ -75,7 +75,7 @@ async fn a_server_without_its_database_lives_and_is_not_ready(#[case] away: Away
     drop(server);
 }
 
-async fn check(api: &Api, service: &str) -> ServingStatus {
+pub(crate) async fn check(api: &Api, service: &str) -> ServingStatus {
     let request = HealthCheckRequest {
         service: service.to_owned(),
     };
@@ -96,7 +96,7 @@ async fn next(watch: &mut Streaming<HealthCheckResponse>) -> ServingStatus {
     told.expect("it goes on").expect("it goes on").status()
 }
 
-const SERVICES: [&str; 3] = [
+pub(crate) const SERVICES: [&str; 3] = [
     "viridian.deployment.v1.DeploymentService",
     "viridian.deployment.v1.RouteService",
     "viridian.deployment.v1.TrafficService",

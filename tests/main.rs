@@ -28,6 +28,7 @@ mod compression;
 mod contract;
 mod coordinator;
 mod copy;
+mod database_file;
 mod demo;
 mod deploy;
 mod descriptor_set;

@@ -56,9 +56,9 @@ impl CheckCommandError {
                 StartErrorKind::Unavailable => exit_code::UNAVAILABLE,
             },
             // Both pass by themselves: the same check may run later.
-            Self::Store(StoreError::Unavailable(_) | StoreError::PoolTimeout) => {
-                exit_code::UNAVAILABLE
-            }
+            Self::Store(
+                StoreError::Unavailable(_) | StoreError::Unwritable(_) | StoreError::PoolTimeout,
+            ) => exit_code::UNAVAILABLE,
             Self::Store(_) | Self::Runtime(_) | Self::Output(_) => exit_code::SOFTWARE,
         }
     }

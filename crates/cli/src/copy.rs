@@ -44,9 +44,9 @@ impl CopyCommandError {
             Self::Copy(CopyError::Engines | CopyError::NotEmpty(_) | CopyError::Open(_)) => {
                 exit_code::CONFIG
             }
-            Self::Copy(CopyError::Store(StoreError::Unavailable(_) | StoreError::LockTimeout)) => {
-                exit_code::UNAVAILABLE
-            }
+            Self::Copy(CopyError::Store(
+                StoreError::Unavailable(_) | StoreError::Unwritable(_) | StoreError::LockTimeout,
+            )) => exit_code::UNAVAILABLE,
             Self::Copy(CopyError::Store(_)) | Self::Runtime(_) | Self::Output(_) => {
                 exit_code::SOFTWARE
             }

@@ -17,6 +17,7 @@ use crate::{
     telemetry::{ConnectionUse, measure_wait},
     transaction::SqlTransaction,
     wait::WaitStart,
+    write_fault::WriteFault,
     writer::{CommitMode, NotBegun},
 };
 
@@ -98,6 +99,14 @@ impl Engine {
         match &self.backend {
             Backend::Pg(pool) => pool.unanswered_for(),
             Backend::Sqlite(_) => Duration::ZERO,
+        }
+    }
+
+    /// Returns why nothing can be written, though the database answers.
+    pub fn write_fault(&self) -> Option<WriteFault> {
+        match &self.backend {
+            Backend::Pg(_) => None,
+            Backend::Sqlite(pool) => pool.write_fault(),
         }
     }
 

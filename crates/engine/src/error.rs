@@ -7,12 +7,17 @@ use diesel::{
 use diesel_async::pooled_connection::{PoolError, deadpool};
 use thiserror::Error;
 
+use crate::write_fault::WriteFault;
+
 /// Why the database did not do what it was asked.
 #[derive(Clone, Debug, Error)]
 pub enum EngineError {
     /// It cannot be reached, and may be back later.
     #[error("the database cannot be reached: {0}")]
     Unavailable(String),
+    /// It answers, and cannot be written. Nothing was, or nothing that will be kept.
+    #[error(transparent)]
+    Unwritable(#[from] WriteFault),
     /// No connection was free in time.
     #[error("all connections to the database are in use")]
     PoolTimeout,

@@ -32,6 +32,7 @@ mod round_trip;
 mod snapshot;
 pub mod sql_types;
 mod sqlite;
+mod sqlite_file;
 mod sqlite_thread;
 mod statement;
 mod suitability;
@@ -40,6 +41,7 @@ mod tls;
 mod transaction;
 mod wait;
 mod write;
+mod write_fault;
 mod writer;
 
 #[doc(hidden)]
@@ -62,11 +64,12 @@ pub use self::{
     postgres::PgServer,
     round_trip::{Clock, RoundTrip, UnixMicros, now, process_clock, system_clock},
     snapshot::Snapshot,
-    sqlite::claim,
+    sqlite_file::{FileClaim, claim, count_names},
     statement::{
         Cacheable, Cached, ForUpdate, ForUpdateQuery, LockWait, pad_to_power_of_two, selected,
     },
     transaction::{CommitHook, SqlTransaction},
     wait::WaitStart,
     write::{Column, SqlFragment, Write},
+    write_fault::{FileChange, WriteFault},
 };

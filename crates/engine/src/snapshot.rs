@@ -14,6 +14,7 @@ use crate::{
     error::{EngineError, OpenError},
     limits::Limits,
     location::Location,
+    sqlite_file::uri,
     sqlite_thread::{SqliteConn, with_thread},
 };
 
@@ -104,12 +105,7 @@ fn read_only(path: &Path) -> Result<String, String> {
     if !path.is_file() {
         return Err("there is no such file".to_owned());
     }
-    let path = path.to_str().ok_or("its name is not UTF-8")?;
-    let escaped = path
-        .replace('%', "%25")
-        .replace('?', "%3f")
-        .replace('#', "%23");
-    Ok(format!("file:{escaped}?mode=ro"))
+    uri(path, "ro")
 }
 
 /// A check may take longer than a call.

@@ -1,13 +1,6 @@
 //! SQLite: one writer with a fair queue, and a pool of readers.
 
-use std::{
-    fs::{File, OpenOptions, TryLockError},
-    io,
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use diesel::{
     Connection as _, ConnectionError, SqliteConnection, connection::SimpleConnection as _,
@@ -27,8 +20,10 @@ use crate::{
     error::{EngineError, OpenError},
     limits::Limits,
     migrations::Migrations,
+    sqlite_file::SqliteFile,
     sqlite_thread::{SqliteConn, with_thread},
     wait::WaitStart,
+    write_fault::WriteFault,
     writer::{Writer, WriterPermit},
 };
 
@@ -38,8 +33,7 @@ pub(crate) struct SqlitePool {
     readers: deadpool::Pool<SqliteConn>,
     pub(crate) acquire_timeout: Duration,
     pub(crate) busy_timeout: Duration,
-    /// Held while the database is open: one server process a file.
-    _lock: Arc<File>,
+    file: Arc<SqliteFile>,
 }
 
 impl SqlitePool {
@@ -52,50 +46,48 @@ impl SqlitePool {
             path: path.display().to_string(),
             why,
         };
-        let text = path
-            .to_str()
-            .ok_or_else(|| unusable("its name is not UTF-8".into()))?;
-        // Before the file is opened: a second server must not migrate a file that is in use.
-        let lock = lock(path).map_err(unusable)?;
-        create_private(path).map_err(|error| unusable(error.to_string()))?;
-        let path: Arc<str> = Arc::from(text);
+        // Before SQLite opens it: a second server must not migrate a file that is in use.
+        let file = Arc::new(SqliteFile::create_or_claim(path).map_err(unusable)?);
         let busy_timeout = limits.busy_timeout;
         let writer = {
-            let path = Arc::clone(&path);
-            let first = spawn_blocking(move || -> Result<SqliteConnection, OpenError> {
-                let mut connection =
-                    connect(&path, busy_timeout).map_err(|error| OpenError::File {
-                        path: path.to_string(),
-                        why: error.to_string(),
-                    })?;
-                migrations.run_on_sqlite(&mut connection)?;
-                // Only now: a migration may wait for another program, since this thread may block.
-                fail_when_busy(&mut connection).map_err(|error| OpenError::File {
-                    path: path.to_string(),
-                    why: error.to_string(),
-                })?;
-                Ok(connection)
-            });
-            first.await.map_err(|error| unusable(error.to_string()))??
+            let file = Arc::clone(&file);
+            let first = spawn_blocking(move || first_connections(&file, busy_timeout, migrations));
+            let opened = first.await.map_err(|error| unusable(error.to_string()))?;
+            opened.map_err(|error| match error {
+                FirstError::Open(error) => error,
+                FirstError::Sqlite(why) => unusable(why),
+            })?
         };
         // Only of a database: a file that is none is refused in one line.
-        warn_of_others(Path::new(&*path));
+        file.warn_of_others();
         let mut config = ManagerConfig::<SqliteConn>::default();
         // No query at each checkout: `SqliteReader` closes every connection that is not idle.
         config.recycling_method = RecyclingMethod::Fast;
-        config.custom_setup = Box::new(move |path| connect_reader(path, busy_timeout));
-        let manager = AsyncDieselConnectionManager::new_with_config(&*path, config);
+        config.custom_setup = {
+            let file = Arc::clone(&file);
+            Box::new(move |_| connect_reader(Arc::clone(&file), busy_timeout))
+        };
+        let manager = AsyncDieselConnectionManager::new_with_config(file.uri(), config);
         let readers = deadpool::Pool::builder(manager)
             .max_size(limits.readers as usize)
             .build()
             .map_err(|error| unusable(error.to_string()))?;
+        let connect = {
+            let file = Arc::clone(&file);
+            move || connect(&file, busy_timeout)
+        };
         Ok(Self {
-            writer: Writer::new(writer, move || connect(&path, busy_timeout)),
+            writer: Writer::new(writer, Arc::clone(&file), connect),
             readers,
             acquire_timeout: limits.acquire_timeout,
             busy_timeout,
-            _lock: Arc::new(lock),
+            file,
         })
+    }
+
+    /// Returns why nothing can be written, if so.
+    pub(crate) fn write_fault(&self) -> Option<WriteFault> {
+        self.file.expect_unmoved().err()
     }
 
     pub(crate) async fn checkpointer_failure(&self) -> String {
@@ -107,7 +99,11 @@ impl SqlitePool {
         let object = timeout_at(deadline, self.readers.get())
             .await
             .map_err(|_| EngineError::PoolTimeout)?;
-        Ok(EngineConnection::SqliteReader(SqliteReader::new(object?)))
+        let object = object.map_err(|error| match self.file.expect_unmoved() {
+            Ok(()) => EngineError::from(error),
+            Err(fault) => fault.into(),
+        })?;
+        Ok(EngineConnection::SqliteReader(SqliteReader::new(object)))
     }
 
     pub(crate) fn connections_in_use(&self) -> (usize, usize) {
@@ -131,86 +127,39 @@ impl SqlitePool {
     }
 }
 
-/// Keeps servers away from an existing file, until this is dropped.
-///
-/// # Errors
-///
-/// When there is no such file, or a server has it open.
-pub fn claim(path: &Path) -> Result<File, OpenError> {
-    let locked = if path.is_file() {
-        lock(path)
-    } else {
-        Err("there is no such file".to_owned())
-    };
-    locked.map_err(|why| OpenError::File {
-        path: path.display().to_string(),
-        why,
-    })
+enum FirstError {
+    Open(OpenError),
+    Sqlite(String),
 }
 
-/// Takes the lock that says that a server has this file open. It is a file of its own:
-/// closing a handle on the database would drop SQLite's locks.
-fn lock(path: &Path) -> Result<File, String> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
-        return Err(format!("there is no folder {}", folder.display()));
-    }
-    if path.is_dir() {
-        return Err("it is a folder".to_owned());
-    }
-    let mut beside = path.as_os_str().to_owned();
-    beside.push("-lock");
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(OWNER_ONLY)
-        .open(&beside)
-        .map_err(|error| error.to_string())?;
-    // The system releases it when the process ends, so a killed server leaves no lock.
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err("another server has it open".to_owned()),
-        Err(TryLockError::Error(error)) => Err(error.to_string()),
+impl From<ConnectionError> for FirstError {
+    fn from(error: ConnectionError) -> Self {
+        Self::Sqlite(error.to_string())
     }
 }
 
-/// Creates a file that is not there so that only its owner reads it: specs hold secrets.
-/// SQLite gives the files beside it the mode of the file. One that is there keeps its mode,
-/// which its owner may have chosen.
-fn create_private(path: &Path) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.create_new(true).write(true).mode(OWNER_ONLY);
-    match options.open(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
-    }
-}
-
-/// Warns of a file that other users of the machine can read or write.
-fn warn_of_others(path: &Path) {
-    let Ok(metadata) = path.metadata() else {
-        return;
-    };
-    let mode = metadata.permissions().mode();
-    if mode & ANYBODY_ELSE != 0 {
-        tracing::warn!(
-            path = %path.display(),
-            mode = format!("{:o}", mode & 0o777),
-            "other users of this machine can read the database; chmod 600 it"
-        );
-    }
+/// Returns the writer's connection to a file whose schema is up to date.
+fn first_connections(
+    file: &SqliteFile,
+    busy_timeout: Duration,
+    migrations: Migrations,
+) -> Result<SqliteConnection, FirstError> {
+    let mut connection = connect(file, busy_timeout)?;
+    let migrated = migrations.run_on_sqlite(&mut connection);
+    migrated.map_err(FirstError::Open)?;
+    // Only now: a migration may wait for another program, since this thread may block.
+    let set = fail_when_busy(&mut connection);
+    set.map_err(|error| FirstError::Sqlite(error.to_string()))?;
+    file.watch_companions(connect(file, busy_timeout)?)?;
+    Ok(connection)
 }
 
 fn connect_reader(
-    path: &str,
+    file: Arc<SqliteFile>,
     busy_timeout: Duration,
-) -> BoxFuture<'_, Result<SqliteConn, ConnectionError>> {
-    let path = path.to_owned();
+) -> BoxFuture<'static, Result<SqliteConn, ConnectionError>> {
     async move {
-        spawn_blocking(move || connect(&path, busy_timeout))
+        spawn_blocking(move || connect(&file, busy_timeout))
             .await
             .map_err(|error| ConnectionError::BadConnection(error.to_string()))?
             .map(with_thread)
@@ -218,12 +167,17 @@ fn connect_reader(
     .boxed()
 }
 
-fn connect(path: &str, busy_timeout: Duration) -> Result<SqliteConnection, ConnectionError> {
-    let mut connection = SqliteConnection::establish(path)?;
+/// Opens the file that is being watched, and no other one.
+fn connect(file: &SqliteFile, busy_timeout: Duration) -> Result<SqliteConnection, ConnectionError> {
+    let moved = |fault: WriteFault| ConnectionError::BadConnection(fault.to_string());
+    file.expect_unmoved().map_err(moved)?;
+    let mut connection = SqliteConnection::establish(file.uri())?;
     let busy_timeout = busy_timeout.as_millis();
     connection
         .batch_execute(&format!("PRAGMA busy_timeout = {busy_timeout}; {SESSION}"))
         .map_err(ConnectionError::CouldntSetupConfiguration)?;
+    // Between the look and the open the name may have been given to another file.
+    file.expect_unmoved().map_err(moved)?;
     Ok(connection)
 }
 
@@ -232,6 +186,3 @@ fn connect(path: &str, busy_timeout: Duration) -> Result<SqliteConnection, Conne
 /// of an index searches all of it, which with 32 MiB took longer than reading a page again.
 const SESSION: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
      PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -4096";
-
-const OWNER_ONLY: u32 = 0o600;
-const ANYBODY_ELSE: u32 = 0o077;

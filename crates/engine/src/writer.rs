@@ -28,6 +28,7 @@ use crate::{
     checkpointer::Checkpointer,
     error::EngineError,
     fail_point,
+    sqlite_file::SqliteFile,
     sqlite_thread::{SqliteConn, SqliteConnector, with_thread},
 };
 
@@ -37,6 +38,7 @@ pub(crate) struct Writer(Arc<Mutex<WriterState>>);
 
 /// The connection, and what is open on it.
 struct WriterState {
+    file: Arc<SqliteFile>,
     connect: SqliteConnector,
     checkpoints: Checkpointer,
     /// Commits since the last checkpoint was asked for.
@@ -52,7 +54,7 @@ struct WriterState {
 }
 
 /// The result of a group's COMMIT.
-type GroupOutcome = Result<(), String>;
+type GroupOutcome = Result<(), EngineError>;
 
 #[derive(Clone, Copy)]
 enum SavepointEnd {
@@ -106,10 +108,12 @@ struct GroupCommit {
 impl Writer {
     pub(crate) fn new(
         connection: SqliteConnection,
+        file: Arc<SqliteFile>,
         connect: impl Fn() -> Result<SqliteConnection, ConnectionError> + Send + Sync + 'static,
     ) -> Self {
         let connect: SqliteConnector = Arc::new(connect);
         Self(Arc::new(Mutex::new(WriterState {
+            file,
             checkpoints: Checkpointer::on(Arc::clone(&connect)),
             commits: 0,
             connect,
@@ -162,6 +166,8 @@ impl WriterPermit {
     /// Begins a unit, unless another program has the file's lock.
     pub(crate) async fn try_begin(self, mode: CommitMode) -> Result<WriterGuard, NotBegun> {
         let Self { queue, mut state } = self;
+        // A unit that reads first would otherwise be told what is only in a file that is gone.
+        state.file.expect_unmoved().map_err(EngineError::from)?;
         state.reconnect().await?;
         #[cfg(feature = "testing")]
         crate::fail_points::before("the begin of a unit")
@@ -265,7 +271,7 @@ impl WriterGuard {
         drop(state);
         match outcome.wait_for(Option::is_some).await.as_deref() {
             Ok(Some(Ok(()))) => Ok(()),
-            Ok(Some(Err(why))) => Err(EngineError::Internal(why.clone())),
+            Ok(Some(Err(error))) => Err(error.clone()),
             // The runtime is ending, and it is unknown whether the group was committed.
             Ok(None) | Err(_) => Err(EngineError::Unavailable("the writer has gone".into())),
         }
@@ -364,7 +370,10 @@ impl WriterState {
                 self.checkpoints.wake();
             }
         }
-        group.send_replace(Some(result.map_err(|error| error.to_string())));
+        // Only now: a file that was deleted takes a COMMIT as any other does.
+        let durable = result.map_err(EngineError::from);
+        let durable = durable.and_then(|()| Ok(self.file.expect_unmoved()?));
+        group.send_replace(Some(durable));
     }
 
     /// Returns the statements that end the last unit and keep the transaction open.
@@ -388,13 +397,14 @@ impl WriterState {
         let begun = crate::fail_points::answered("the begin of a unit", begun);
         let result = begun.await;
         result.map_err(|error| {
+            let error = EngineError::from(error);
             // The transaction may be broken or gone. The next unit opens another connection.
             self.connection = None;
             self.end = None;
             if let Some(group) = self.group.take() {
-                group.send_replace(Some(Err(error.to_string())));
+                group.send_replace(Some(Err(error.clone())));
             }
-            EngineError::from(error)
+            error
         })
     }
 }

@@ -10,7 +10,7 @@ use std::{collections::HashMap, time::Duration};
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
-use viridian_store::StoreError;
+use viridian_store::{StoreError, WriteFault};
 
 pub(crate) use self::access::{
     credentials_changed, credentials_invalid, credentials_missing, method_unknown,
@@ -51,6 +51,13 @@ pub(crate) fn store(error: &StoreError) -> Status {
             let message = "the database cannot be reached";
             Status::with_error_details(Code::Unavailable, message, details)
         }
+        StoreError::Unwritable(fault) => {
+            tracing::warn!(%fault, "the database cannot be written");
+            let mut details = info(write_fault_reason(fault), []);
+            details.set_retry_info(Some(Duration::from_secs(1)));
+            let message = format!("{fault}; nothing is written until that is mended");
+            Status::with_error_details(Code::Unavailable, message, details)
+        }
         StoreError::PoolTimeout => {
             let mut details = info("TOO_MANY_REQUESTS", []);
             details.set_retry_info(Some(Duration::from_millis(200)));
@@ -75,6 +82,12 @@ pub(crate) fn store(error: &StoreError) -> Status {
             let message = "an internal error; the server's log has the reason";
             Status::with_error_details(Code::Internal, message, info("INTERNAL", []))
         }
+    }
+}
+
+fn write_fault_reason(fault: &WriteFault) -> &'static str {
+    match fault {
+        WriteFault::FileMoved(_) => "DATABASE_FILE_MOVED",
     }
 }
 

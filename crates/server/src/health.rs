@@ -1,6 +1,6 @@
 //! What the health service says. Of the server as a whole (`""`): SERVING until it shuts
 //! down, since a restart mends no database. Of each service by its name: whether its
-//! database answers, for those who choose where to call.
+//! database answers and can be written, for those who choose where to call.
 
 use std::{sync::Arc, time::Duration};
 
@@ -51,37 +51,42 @@ impl HealthStatus {
     }
 }
 
-/// Reports for ever whether the database answers.
+/// Reports for ever whether the database answers and can be written.
 pub(crate) async fn probe(database: Store, health: Arc<HealthStatus>) {
     let mut reported = ServingStatus::Serving;
     // The first status, SERVING, was reported at the start: the database was just opened.
     loop {
         sleep(PROBE_INTERVAL).await;
-        let status = match answers(&database).await {
-            true => ServingStatus::Serving,
-            false => ServingStatus::NotServing,
+        let fault = fault(&database).await;
+        let status = match fault {
+            None => ServingStatus::Serving,
+            Some(_) => ServingStatus::NotServing,
         };
         // Without this, watchers would get the same status again and again.
         if status == reported {
             continue;
         }
         match status {
-            ServingStatus::Serving => tracing::info!("the database answers again"),
-            _ => tracing::warn!("the database does not answer: not ready"),
+            ServingStatus::Serving => tracing::info!("the database serves again"),
+            _ => tracing::warn!(why = fault.unwrap_or_default(), "not ready"),
         }
         health.set_services(status).await;
         reported = status;
     }
 }
 
-/// Whether the database has answered anything recently. Asks only if nothing else did:
-/// the coordinator asks at each poll.
-async fn answers(database: &Store) -> bool {
+/// Returns why the database does not serve, if so. Asks only if nothing else did: the
+/// coordinator asks at each poll.
+async fn fault(database: &Store) -> Option<String> {
+    if let Some(fault) = database.write_fault() {
+        return Some(fault.to_string());
+    }
     if database.unanswered_for() >= MAX_QUIET {
         // Whether it answered shows in the time since its last answer.
         let _ = timeout(ANSWER_TIMEOUT, database.now()).await;
     }
-    database.unanswered_for() < UNAVAILABLE_AFTER
+    let is_away = database.unanswered_for() >= UNAVAILABLE_AFTER;
+    is_away.then(|| "the database does not answer".to_owned())
 }
 
 const PROBE_INTERVAL: Duration = Duration::from_millis(500);

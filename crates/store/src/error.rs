@@ -2,7 +2,7 @@
 
 use diesel::result::Error as DieselError;
 use thiserror::Error;
-use viridian_engine::{EngineError, OpenError};
+use viridian_engine::{EngineError, OpenError, WriteFault};
 use viridian_strategy::{DeploymentId, RevisionId};
 
 /// Why a unit of work did not happen. `R` is what its own rules refuse.
@@ -138,6 +138,9 @@ pub enum StoreError {
     /// It cannot be reached, and may be back later.
     #[error("the database cannot be reached: {0}")]
     Unavailable(String),
+    /// It answers, and cannot be written. Nothing was, or nothing that will be kept.
+    #[error(transparent)]
+    Unwritable(WriteFault),
     /// No connection was free in time.
     #[error("all connections to the database are in use")]
     PoolTimeout,
@@ -172,6 +175,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Returns whether every unit would fail in the same way now.
+    pub(crate) fn is_of_database(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Unwritable(_))
+    }
+
     /// Returns whether some rows may be at fault: without them the same would succeed.
     pub fn is_of_rows(&self) -> bool {
         match self {
@@ -180,7 +188,9 @@ impl StoreError {
             Self::TimedOut | Self::Conflict { .. } | Self::Corrupt { .. } | Self::Internal(_) => {
                 true
             }
-            Self::Unavailable(_) | Self::PoolTimeout | Self::LockTimeout => false,
+            Self::Unavailable(_) | Self::Unwritable(_) | Self::PoolTimeout | Self::LockTimeout => {
+                false
+            }
         }
     }
 }
@@ -238,6 +248,7 @@ impl From<EngineError> for StoreError {
     fn from(error: EngineError) -> Self {
         match error {
             EngineError::Unavailable(why) => Self::Unavailable(why),
+            EngineError::Unwritable(fault) => Self::Unwritable(fault),
             EngineError::PoolTimeout => Self::PoolTimeout,
             EngineError::LockTimeout => Self::LockTimeout,
             EngineError::TimedOut => Self::TimedOut,

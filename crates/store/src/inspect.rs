@@ -6,7 +6,9 @@ use diesel::{
     QueryableByName,
     sql_types::{BigInt, Bool, Nullable, Text},
 };
-use viridian_engine::{Limits, Location, OpenError, Snapshot, system_clock};
+use viridian_engine::{
+    FileChange, Limits, Location, OpenError, Snapshot, count_names, system_clock,
+};
 use viridian_strategy::Timestamp;
 
 use crate::{
@@ -167,6 +169,12 @@ fn expect_writable(path: &Path) -> Result<(), String> {
     if path.exists() {
         let opened = OpenOptions::new().write(true).open(path);
         opened.map_err(|error| refused("it", error))?;
+        if count_names(path) > Some(1) {
+            let linked = FileChange::Linked;
+            return Err(format!(
+                "it {linked}; remove that, and copy the file instead"
+            ));
+        }
     }
     tempfile::tempfile_in(folder).map_err(|error| refused("its folder", error))?;
     Ok(())

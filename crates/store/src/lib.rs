@@ -43,7 +43,7 @@ mod transaction;
 mod types;
 mod units;
 
-pub use viridian_engine::{LimitError, Limits, Location, OpenError};
+pub use viridian_engine::{FileChange, LimitError, Limits, Location, OpenError, WriteFault};
 
 pub use self::{
     check::{Check, Violation, check},

@@ -4,7 +4,8 @@ use std::{sync::Arc, thread::available_parallelism, time::Duration};
 
 use tokio::sync::broadcast;
 use viridian_engine::{
-    Engine, KeyedLocks, Limits, Location, OpenError, RoundTrip, SqlTransaction, WaitStart, now,
+    Engine, KeyedLocks, Limits, Location, OpenError, RoundTrip, SqlTransaction, WaitStart,
+    WriteFault, now,
     telemetry::{TransactionEnd, measured},
 };
 use viridian_strategy::{DeploymentId, Timestamp};
@@ -131,6 +132,11 @@ impl Store {
     /// part of this process, and always answers.
     pub fn unanswered_for(&self) -> Duration {
         self.engine.unanswered_for()
+    }
+
+    /// Returns why nothing can be written, though the database answers.
+    pub fn write_fault(&self) -> Option<WriteFault> {
+        self.engine.write_fault()
     }
 
     /// Resolves when the thread that checkpoints SQLite's file has panicked, with its message.

@@ -41,6 +41,7 @@ impl UnitFailure for StoreError {
         match self {
             // Dashboards use these words, so they stay when a variant is renamed.
             Self::Unavailable(_) => "away",
+            Self::Unwritable(_) => "unwritable",
             Self::PoolTimeout => "exhausted",
             Self::LockTimeout => "held",
             Self::TimedOut => "timed_out",

@@ -62,7 +62,7 @@ impl BatchRunner for Store {
             }
             // COMMIT may have succeeded, so no call may be run again. Each looks for its stored
             // reply.
-            Err(error @ (StoreError::Unavailable(_) | StoreError::PoolTimeout)) => {
+            Err(error) if error.is_of_database() || matches!(error, StoreError::PoolTimeout) => {
                 Some(BatchOutcome::Failed(error))
             }
             // It was rolled back. Alone, the call at fault fails and the others succeed.
@@ -95,7 +95,9 @@ fn could_not_begin(
             let expired = batcher.take_expired(store.busy_timeout());
             (expired, BatchOutcome::Failed(error))
         }
-        StoreError::Unavailable(_) => (batcher.take(), BatchOutcome::Failed(error)),
+        StoreError::Unavailable(_) | StoreError::Unwritable(_) => {
+            (batcher.take(), BatchOutcome::Failed(error))
+        }
         // It was no wait, and a call alone may succeed.
         _ => (batcher.take(), BatchOutcome::RunAlone),
     };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio::time::timeout_at;
-use viridian_engine::WaitStart;
+use viridian_engine::{WaitStart, WriteFault};
 use viridian_strategy::DeploymentId;
 
 use crate::{
@@ -158,6 +158,14 @@ impl Store {
         let (Err(error), Some(request)) = (&result, &call.request) else {
             return result;
         };
+        // The reply would be read from the file that is lost, where the call may have been
+        // committed.
+        if matches!(
+            error,
+            UnitError::Store(StoreError::Unwritable(WriteFault::FileMoved(_)))
+        ) {
+            return result;
+        }
         // Nothing was tried, and the look-up would wait for the same connections.
         if matches!(error, UnitError::Store(StoreError::PoolTimeout)) {
             return result;

@@ -136,7 +136,9 @@ impl Store {
                 // Another worker was faster.
                 Ok(None) => {}
                 // The others would fail in the same way, each after its own wait.
-                Err(error @ (StoreError::Unavailable(_) | StoreError::PoolTimeout)) => {
+                Err(error)
+                    if error.is_of_database() || matches!(error, StoreError::PoolTimeout) =>
+                {
                     return Err(error);
                 }
                 Err(error) => {
