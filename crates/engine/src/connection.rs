@@ -79,7 +79,9 @@ macro_rules! with_either {
                 Some($sqlite) => {
                     type Db = diesel::sqlite::Sqlite;
                     let _ = std::marker::PhantomData::<Db>;
-                    $crate::fail_point!($on_sqlite.await)
+                    let result = $crate::fail_point!($on_sqlite.await);
+                    guard.note(&result);
+                    result
                 }
                 None => Err(diesel::result::Error::BrokenTransactionManager),
             },

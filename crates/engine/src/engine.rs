@@ -102,11 +102,31 @@ impl Engine {
         }
     }
 
-    /// Returns why nothing can be written, though the database answers.
+    /// Returns why nothing can be written, or could when it was last tried, though the database
+    /// answers.
     pub fn write_fault(&self) -> Option<WriteFault> {
         match &self.backend {
-            Backend::Pg(_) => None,
+            Backend::Pg(pool) => pool.write_fault(),
             Backend::Sqlite(pool) => pool.write_fault(),
+        }
+    }
+
+    /// Looks whether the database can be written, which a call finds only when it writes. What
+    /// is found shows in [`Engine::write_fault`].
+    pub async fn probe_writes(&self) {
+        let fault = self.write_fault();
+        let probed = match (&self.backend, &fault) {
+            (Backend::Pg(pool), Some(WriteFault::StorageFull)) => pool.probe_room().await,
+            (Backend::Pg(pool), _) => pool.probe_read_only().await,
+            // Its file is looked at each time.
+            (Backend::Sqlite(_), None | Some(WriteFault::FileMoved(_))) => Ok(()),
+            (Backend::Sqlite(pool), Some(_)) => pool.probe_room().await,
+        };
+        if fault.is_some() && probed.is_ok() {
+            match &self.backend {
+                Backend::Pg(pool) => pool.clear_fault(),
+                Backend::Sqlite(pool) => pool.clear_fault(),
+            }
         }
     }
 

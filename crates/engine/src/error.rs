@@ -72,6 +72,9 @@ pub enum OpenError {
 
 impl From<DieselError> for EngineError {
     fn from(error: DieselError) -> Self {
+        if let Some(fault) = WriteFault::of(&error) {
+            return Self::Unwritable(fault);
+        }
         match &error {
             DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, info) => {
                 Self::Unavailable(info.message().to_owned())
@@ -126,7 +129,10 @@ impl From<deadpool::PoolError> for EngineError {
             deadpool::PoolError::Backend(PoolError::QueryError(error)) => Self::from(error),
             deadpool::PoolError::Backend(PoolError::ConnectionError(
                 ConnectionError::BadConnection(why),
-            )) => Self::Unavailable(why),
+            )) => match WriteFault::of_message(&why) {
+                Some(fault) => Self::Unwritable(fault),
+                None => Self::Unavailable(why),
+            },
             error => Self::Unavailable(error.to_string()),
         }
     }

@@ -14,6 +14,7 @@ mod busy_wait;
 mod checkpointer;
 mod complete_on_drop;
 mod connection;
+mod connection_slots;
 mod engine;
 mod error;
 #[cfg(feature = "testing")]
@@ -27,6 +28,7 @@ mod listener;
 mod location;
 mod migrations;
 mod pg_connection;
+mod pg_connector;
 mod postgres;
 mod round_trip;
 mod snapshot;
@@ -61,6 +63,7 @@ pub use self::{
     listener::Listener,
     location::Location,
     migrations::Migrations,
+    pg_connector::SessionUse,
     postgres::PgServer,
     round_trip::{Clock, RoundTrip, UnixMicros, now, process_clock, system_clock},
     snapshot::Snapshot,

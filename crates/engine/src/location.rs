@@ -2,6 +2,7 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
+use tokio_postgres::config::{Host, TargetSessionAttrs};
 use url::Url;
 
 use crate::{error::OpenError, postgres::PgServer, tls::TlsOptions};
@@ -50,24 +51,81 @@ fn sqlite(path: &str) -> Result<Location, OpenError> {
 }
 
 fn postgres(text: &str) -> Result<Location, OpenError> {
-    let mut url = Url::parse(text).map_err(|error| OpenError::Url(error.to_string()))?;
+    let HostList {
+        before,
+        hosts,
+        after,
+    } = HostList::of(text);
+    // `Url` knows one host. The others, and their ports, are put in its place again below.
+    let first = hosts.split(',').next().unwrap_or_default();
+    let mut url = Url::parse(&format!("{before}{first}{after}"))
+        .map_err(|error| OpenError::Url(error.to_string()))?;
     if url.path().trim_start_matches('/').is_empty() {
         return Err(OpenError::Url("it needs the name of a database".into()));
     }
     let tls = take_tls(&mut url)?;
+    let query = url
+        .query()
+        .map_or_else(String::new, |query| format!("?{query}"));
+    let whole = format!("{before}{hosts}{}{query}", url.path());
     let mut config: tokio_postgres::Config =
-        url.as_str()
-            .parse()
-            .map_err(|error: tokio_postgres::Error| {
-                let why = std::error::Error::source(&error).map(ToString::to_string);
-                OpenError::Url(why.unwrap_or_else(|| error.to_string()))
-            })?;
+        whole.parse().map_err(|error: tokio_postgres::Error| {
+            let why = std::error::Error::source(&error).map(ToString::to_string);
+            OpenError::Url(why.unwrap_or_else(|| error.to_string()))
+        })?;
     config.ssl_mode(tls.negotiation());
+    expect_one_port_each(&config)?;
+    // What a standby says may be old, and it takes no writes.
+    if !url
+        .query_pairs()
+        .any(|(name, _)| name == "target_session_attrs")
+    {
+        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+    }
     detect_silence(&mut config, &url);
     if config.get_application_name().is_none() {
         config.application_name("viridian");
     }
     Ok(Location::Postgres(Box::new(PgServer { url, config, tls })))
+}
+
+/// A URL in three parts: `postgres://USER:PASSWORD@`, `HOST:PORT,HOST:PORT`, `/NAME?OPTIONS`.
+struct HostList<'a> {
+    before: &'a str,
+    hosts: &'a str,
+    after: &'a str,
+}
+
+impl<'a> HostList<'a> {
+    fn of(text: &'a str) -> Self {
+        let begin = text.find("://").map_or(text.len(), |at| at + 3);
+        let end = text[begin..]
+            .find(['/', '?'])
+            .map_or(text.len(), |at| begin + at);
+        let begin = text[begin..end]
+            .rfind('@')
+            .map_or(begin, |at| begin + at + 1);
+        Self {
+            before: &text[..begin],
+            hosts: &text[begin..end],
+            after: &text[end..],
+        }
+    }
+}
+
+/// tokio-postgres finds this at each connection only.
+fn expect_one_port_each(config: &tokio_postgres::Config) -> Result<(), OpenError> {
+    let (hosts, addresses) = (config.get_hosts().len(), config.get_hostaddrs().len());
+    let ports = config.get_ports().len();
+    if hosts > 0 && addresses > 0 && hosts != addresses {
+        return Err(OpenError::Url(format!(
+            "{hosts} hosts and {addresses} hostaddrs"
+        )));
+    }
+    if ports > 1 && ports != hosts.max(addresses) {
+        return Err(OpenError::Url(format!("{ports} ports for {hosts} hosts")));
+    }
+    Ok(())
 }
 
 /// Detects a server that is gone silently: its machine died, or a firewall dropped the
@@ -122,9 +180,18 @@ impl fmt::Debug for Location {
         match self {
             Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
             Self::Postgres(server) => {
-                let url = &server.url;
-                let (host, name) = (url.host_str().unwrap_or_default(), url.path());
-                write!(f, "postgres://{host}:{}{name}", url.port().unwrap_or(5432))
+                let ports = server.config.get_ports();
+                let hosts = server.config.get_hosts().iter().enumerate();
+                let hosts = hosts.map(|(index, host)| {
+                    let host = match host {
+                        Host::Tcp(host) => host.clone(),
+                        Host::Unix(path) => path.display().to_string(),
+                    };
+                    let port = ports.get(index).or_else(|| ports.first());
+                    format!("{host}:{}", port.unwrap_or(&5432))
+                });
+                let hosts: Vec<_> = hosts.collect();
+                write!(f, "postgres://{}{}", hosts.join(","), server.url.path())
             }
         }
     }
@@ -229,6 +296,46 @@ mod tests {
         assert_eq!(config.get_keepalives_interval(), Some(seconds(7)));
         assert_eq!(config.get_keepalives_retries(), Some(9));
         assert_eq!(config.get_tcp_user_timeout(), Some(&seconds(90)));
+    }
+
+    #[test]
+    fn e2_a_url_may_name_several_hosts() {
+        for (url, hosts) in [
+            (
+                "postgres://me:a%40b@a:5433,b/db?sslmode=disable",
+                "a:5433,b:5432",
+            ),
+            ("postgres://a,b:5434,[::1]:7/db", "a:5432,b:5434,::1:7"),
+            ("postgres://a,b/db?connect_timeout=3", "a:5432,b:5432"),
+        ] {
+            let location = Location::parse(url).expect(url);
+            assert_eq!(
+                format!("{location:?}"),
+                format!("postgres://{hosts}/db"),
+                "{url}"
+            );
+        }
+        for url in [
+            "postgres://a,b:x/db",
+            "postgres://a,b/db?port=1,2,3",
+            "postgres://a,b",
+        ] {
+            Location::parse(url).expect_err(url);
+        }
+    }
+
+    #[test]
+    fn e2_a_session_is_one_that_writes_unless_the_url_says_otherwise() {
+        for (query, expected) in [
+            ("", TargetSessionAttrs::ReadWrite),
+            ("?target_session_attrs=any", TargetSessionAttrs::Any),
+        ] {
+            let parsed = Location::parse(&format!("postgres://h/db{query}"));
+            let Ok(Location::Postgres(server)) = parsed else {
+                panic!("it can work: {query}");
+            };
+            assert_eq!(server.config.get_target_session_attrs(), expected);
+        }
     }
 
     #[test]

@@ -19,7 +19,13 @@ use diesel::{
     result::{DatabaseErrorKind, Error as DieselError},
 };
 use diesel_async::{AsyncPgConnection, pooled_connection::deadpool::Object};
-use tokio::time::timeout;
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
+
+use crate::{
+    connection_slots::ConnectionSlot,
+    error::EngineError,
+    write_fault::{LastWriteFault, WriteFault},
+};
 
 /// One of the pool's connections. A statement that timed out, or that its caller gave up,
 /// goes on: then the connection is closed instead of being returned, or its next user would
@@ -29,15 +35,22 @@ pub struct PgConnection {
     object: Option<Object<AsyncPgConnection>>,
     /// Whether something was sent that is not answered.
     lent: bool,
-    clock: ResponseClock,
+    sessions: SessionWatch,
+    /// The place of the next caller. Given up after the connection is returned.
+    _slot: OwnedSemaphorePermit,
 }
 
 impl PgConnection {
-    pub(crate) fn new(object: Object<AsyncPgConnection>, clock: ResponseClock) -> Self {
+    pub(crate) fn new(
+        object: Object<AsyncPgConnection>,
+        slot: ConnectionSlot,
+        sessions: SessionWatch,
+    ) -> Self {
         Self {
             object: Some(object),
             lent: false,
-            clock,
+            sessions,
+            _slot: slot.into_permit(),
         }
     }
 
@@ -51,7 +64,7 @@ impl PgConnection {
             return None;
         }
         let object = self.object.as_deref_mut()?;
-        Some((object, self.clock.timeout))
+        Some((object, self.sessions.timeout))
     }
 
     /// Notes the answer of the round trip.
@@ -60,12 +73,35 @@ impl PgConnection {
         match answer {
             Ok(_) => {
                 self.lent = false;
-                self.clock.record();
+                self.sessions.record();
             }
             // It stays lent: after a timeout the statement may still run, and would delay the next
             // user.
             Err(DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, _)) => {}
-            Err(_) => self.lent = false,
+            Err(error) => {
+                self.lent = false;
+                if let Some(fault) = WriteFault::of(error) {
+                    self.note_fault(fault);
+                }
+            }
+        }
+    }
+
+    /// Notes how statements ended whose COMMIT was answered.
+    pub(crate) fn note(&mut self, written: &Result<(), EngineError>) {
+        if let Err(EngineError::Unwritable(fault)) = written {
+            self.note_fault(fault.clone());
+        }
+    }
+
+    fn note_fault(&mut self, fault: WriteFault) {
+        match fault {
+            // It is not used again: it is of a server that is not the one which takes writes.
+            WriteFault::ReadOnly => {
+                self.lent = true;
+                self.sessions.outdate();
+            }
+            fault => self.sessions.faults.set(Some(fault)),
         }
     }
 
@@ -76,8 +112,9 @@ impl PgConnection {
 
 impl Drop for PgConnection {
     fn drop(&mut self) {
-        if self.lent
-            && let Some(object) = self.object.take()
+        // Here, and not with the other fields: the next caller's place is free after it.
+        if let Some(object) = self.object.take()
+            && self.lent
         {
             drop(Object::take(object));
         }
@@ -121,22 +158,43 @@ pub fn unanswered() -> DieselError {
     DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new(why))
 }
 
-/// How long answers are waited for, and when the last one came.
+/// What all sessions have in common: how long answers are waited for, when the last one came,
+/// and whether the server takes writes.
 #[derive(Clone)]
-pub(crate) struct ResponseClock {
+pub(crate) struct SessionWatch {
+    pub(crate) faults: LastWriteFault,
     timeout: Duration,
     begun: Instant,
     /// In milliseconds from the beginning.
     last: Arc<AtomicU64>,
+    /// Sessions from before this time are not used again. In microseconds from the beginning.
+    outdated: Arc<AtomicU64>,
 }
 
-impl ResponseClock {
+impl SessionWatch {
     pub(crate) fn new(timeout: Duration) -> Self {
         Self {
+            faults: LastWriteFault::default(),
             timeout,
             begun: Instant::now(),
             last: Arc::default(),
+            outdated: Arc::default(),
         }
+    }
+
+    /// Has no present session used again: their server takes no writes any more. Others may be
+    /// of another server, which does.
+    fn outdate(&self) {
+        self.faults.set(Some(WriteFault::ReadOnly));
+        let now = self.begun.elapsed().as_micros();
+        let now = u64::try_from(now).unwrap_or(u64::MAX);
+        self.outdated.fetch_max(now, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_outdated(&self, object: &Object<AsyncPgConnection>) -> bool {
+        let outdated = Duration::from_micros(self.outdated.load(Ordering::Relaxed));
+        let created = Object::metrics(object).created;
+        !outdated.is_zero() && created.saturating_duration_since(self.begun) <= outdated
     }
 
     /// Returns how long ago the last answer came.

@@ -1,29 +1,30 @@
 //! PostgreSQL: a pool of connections.
 
-use std::{error::Error as _, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use diesel::ConnectionError;
 use diesel_async::{
-    AsyncPgConnection, SimpleAsyncConnection as _,
+    AsyncPgConnection,
     pooled_connection::{
         AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
         deadpool::{self, Object},
     },
 };
 use futures::FutureExt as _;
-use tokio::time::{timeout, timeout_at};
-use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use url::Url;
 
 use crate::{
     connection::EngineConnection,
+    connection_slots::{ConnectionSlot, ConnectionSlots},
     error::{EngineError, OpenError},
     limits::Limits,
     migrations::Migrations,
-    pg_connection::{PgConnection, ResponseClock},
+    pg_connection::{PgConnection, SessionWatch},
+    pg_connector::{NO_MORE_CONNECTIONS, PgConnector, SessionUse},
     suitability,
     tls::TlsOptions,
     wait::WaitStart,
+    write_fault::WriteFault,
 };
 
 /// A server, and how to connect to it. Made by [`Location`](crate::Location).
@@ -35,17 +36,12 @@ pub struct PgServer {
     pub(crate) tls: TlsOptions,
 }
 
-/// Makes connections to a server.
-pub(crate) struct PgConnector {
-    config: tokio_postgres::Config,
-    tls: MakeRustlsConnect,
-}
-
 #[derive(Clone)]
 pub(crate) struct PgPool {
     connections: deadpool::Pool<AsyncPgConnection>,
+    slots: ConnectionSlots,
     pub(crate) acquire_timeout: Duration,
-    clock: ResponseClock,
+    sessions: SessionWatch,
 }
 
 impl PgPool {
@@ -54,7 +50,7 @@ impl PgPool {
         limits: Limits,
         migrations: Migrations,
     ) -> Result<Self, OpenError> {
-        server.expect_suitable(limits).await?;
+        server.expect_suitable(limits, SessionUse::Write).await?;
         let connector = Arc::new(server.connector()?);
         let mut config = ManagerConfig::<AsyncPgConnection>::default();
         // `Verified` would cost a round trip for each checkout. `PgConnection` closes what is
@@ -62,7 +58,7 @@ impl PgPool {
         config.recycling_method = RecyclingMethod::Fast;
         config.custom_setup = Box::new(move |_| {
             let connector = Arc::clone(&connector);
-            async move { connector.connect(limits).await }.boxed()
+            async move { connector.connect(limits, SessionUse::Write).await }.boxed()
         });
         let manager = AsyncDieselConnectionManager::new_with_config(server.url.as_str(), config);
         let connections = deadpool::Pool::builder(manager)
@@ -71,10 +67,11 @@ impl PgPool {
             .map_err(|error| OpenError::Unavailable(error.to_string()))?;
         let pool = Self {
             connections,
+            slots: ConnectionSlots::new(limits.connections as usize),
             acquire_timeout: limits.acquire_timeout,
-            clock: ResponseClock::new(limits.answer_timeout()),
+            sessions: SessionWatch::new(limits.answer_timeout()),
         };
-        let first = pool
+        let (first, _slot) = pool
             .object(WaitStart::now())
             .await
             .map_err(|error| match error {
@@ -88,18 +85,47 @@ impl PgPool {
     }
 
     pub(crate) async fn get(&self, since: WaitStart) -> Result<EngineConnection, EngineError> {
-        let connection = PgConnection::new(self.object(since).await?, self.clock.clone());
+        let (object, slot) = self.object(since).await?;
+        let connection = PgConnection::new(object, slot, self.sessions.clone());
         Ok(EngineConnection::Pg(Box::new(connection)))
     }
 
     /// Returns how long ago the last answer came.
     pub(crate) fn unanswered_for(&self) -> Duration {
-        self.clock.unanswered_for()
+        self.sessions.unanswered_for()
     }
 
     /// Takes a connection out of the pool for good.
     pub(crate) async fn take(&self) -> Result<AsyncPgConnection, EngineError> {
-        Ok(Object::take(self.object(WaitStart::now()).await?))
+        let (object, _slot) = self.object(WaitStart::now()).await?;
+        Ok(Object::take(object))
+    }
+
+    /// Returns why nothing could be written when it was last tried.
+    pub(crate) fn write_fault(&self) -> Option<WriteFault> {
+        self.sessions.faults.get()
+    }
+
+    /// Asks whether the server takes writes.
+    pub(crate) async fn probe_read_only(&self) -> Result<(), EngineError> {
+        let mut connection = self.get(WaitStart::now()).await?;
+        // A decision needs more than the setting: on a standby nobody can switch it off.
+        connection.execute(EXPECT_WRITABLE).await
+    }
+
+    /// Looks whether there is room on the database's disk again.
+    pub(crate) async fn probe_room(&self) -> Result<(), EngineError> {
+        let mut connection = self.get(WaitStart::now()).await?;
+        match connection.execute(NEED_ROOM).await {
+            // A role that may make no temporary tables finds out by its next write.
+            Err(EngineError::Internal(why)) if why.contains("permission denied") => Ok(()),
+            looked => looked,
+        }
+    }
+
+    /// Notes that writes are taken again.
+    pub(crate) fn clear_fault(&self) {
+        self.sessions.faults.set(None);
     }
 
     pub(crate) fn connections_in_use(&self) -> (usize, usize) {
@@ -107,13 +133,52 @@ impl PgPool {
         (status.size - status.available, status.max_size)
     }
 
-    async fn object(&self, since: WaitStart) -> Result<Object<AsyncPgConnection>, EngineError> {
+    /// Waits for a connection, and for one that there is if the server gives no more.
+    async fn object(
+        &self,
+        since: WaitStart,
+    ) -> Result<(Object<AsyncPgConnection>, ConnectionSlot), EngineError> {
         let deadline = since.deadline(self.acquire_timeout);
-        // This covers the time to connect too, since the pool connects while its caller waits.
-        let object = timeout_at(deadline, self.connections.get())
-            .await
-            .map_err(|_| EngineError::PoolTimeout)?;
-        Ok(object?)
+        let mut refusal = EngineError::PoolTimeout;
+        let mut kept = None;
+        loop {
+            let got = timeout_at(deadline, async {
+                let slot = match kept.take() {
+                    Some(slot) => slot,
+                    None => self.slots.acquire().await,
+                };
+                // This covers the time to connect too, since the pool connects while its caller
+                // waits.
+                (
+                    self.connections.get().await.map_err(EngineError::from),
+                    slot,
+                )
+            });
+            match got.await {
+                Err(_) => return Err(refusal),
+                // It is of a server that takes writes no more, or is gone: the others may be.
+                Ok((Ok(object), slot)) if self.sessions.is_outdated(&object) => {
+                    drop(Object::take(object));
+                    kept = Some(slot);
+                }
+                Ok((Ok(object), slot)) => return Ok((object, slot)),
+                Ok((Err(EngineError::Unavailable(why)), slot))
+                    if why.starts_with(NO_MORE_CONNECTIONS) =>
+                {
+                    if let Err(slot) = self.slots.withhold(slot) {
+                        refusal = EngineError::Unavailable(why);
+                        kept = Some(slot);
+                        sleep_until(deadline.min(Instant::now() + RETRY_DELAY)).await;
+                    }
+                }
+                Ok((Err(error), _)) => {
+                    if let EngineError::Unwritable(fault) = &error {
+                        self.sessions.faults.set(Some(fault.clone()));
+                    }
+                    return Err(error);
+                }
+            }
+        }
     }
 }
 
@@ -123,10 +188,15 @@ impl PgServer {
     ///
     /// # Errors
     ///
-    /// [`OpenError::Unsuitable`], or [`OpenError::Unavailable`] if it does not answer.
-    pub async fn expect_suitable(&self, limits: Limits) -> Result<(), OpenError> {
-        let tls = self.tls.connector().map_err(OpenError::Url)?;
-        let looked = suitability::expect(&self.config, &tls);
+    /// [`OpenError::Unsuitable`], or [`OpenError::Unavailable`] if it does not answer, or takes no
+    /// writes that the session is for.
+    pub async fn expect_suitable(
+        &self,
+        limits: Limits,
+        session_use: SessionUse,
+    ) -> Result<(), OpenError> {
+        let connector = self.connector()?;
+        let looked = suitability::expect(&connector, session_use);
         timeout(limits.acquire_timeout, looked)
             .await
             .unwrap_or_else(|_| Err(OpenError::Unavailable("it does not answer".to_owned())))
@@ -134,50 +204,18 @@ impl PgServer {
 
     /// Reads the roots by which the server's certificate is verified.
     pub(crate) fn connector(&self) -> Result<PgConnector, OpenError> {
-        Ok(PgConnector {
-            config: self.config.clone(),
-            tls: self.tls.connector().map_err(OpenError::Url)?,
-        })
+        let tls = self.tls.connector().map_err(OpenError::Url)?;
+        Ok(PgConnector::new(&self.config, tls))
     }
 }
 
-impl PgConnector {
-    pub(crate) async fn connect(
-        &self,
-        limits: Limits,
-    ) -> Result<AsyncPgConnection, ConnectionError> {
-        // Not by `establish`, which drops the cause of the error.
-        let connected = self.config.connect(self.tls.clone()).await;
-        let (client, driver) = connected.map_err(|error| {
-            let why = error.source().map(ToString::to_string);
-            ConnectionError::BadConnection(why.unwrap_or_else(|| error.to_string()))
-        })?;
-        let mut connection =
-            AsyncPgConnection::try_from_client_and_connection(client, driver).await?;
-        connection
-            .batch_execute(&session(limits))
-            .await
-            .map_err(ConnectionError::CouldntSetupConfiguration)?;
-        Ok(connection)
-    }
-}
+/// Fails as a write would.
+const EXPECT_WRITABLE: &str = "DO $$ BEGIN IF current_setting('transaction_read_only')::boolean \
+     THEN RAISE EXCEPTION 'it is read-only' USING ERRCODE = '25006'; END IF; END $$";
 
-/// Returns the settings of a session, whatever the defaults of its role and database are. The
-/// server ends what hangs, and not what waits in the pool. Two statements of a transaction see
-/// what was committed between them, which decisions under a lock rely on. Errors are classified
-/// by their text, so that should be English, which only a superuser may set. A statement is
-/// planned once per connection: planning a write takes longer than running it, and no other
-/// plan is better for another number of rows.
-fn session(limits: Limits) -> String {
-    format!(
-        "SET lock_timeout = {}; SET statement_timeout = {}; \
-         SET idle_in_transaction_session_timeout = {}; SET TIME ZONE 'UTC'; \
-         SET plan_cache_mode = force_generic_plan; \
-         SET default_transaction_isolation = 'read committed'; \
-         DO $$ BEGIN SET lc_messages = 'C'; EXCEPTION WHEN insufficient_privilege THEN END $$; \
-         DO $$ BEGIN SET idle_session_timeout = 0; EXCEPTION WHEN undefined_object THEN END $$",
-        limits.lock_timeout.as_millis(),
-        limits.statement_timeout.as_millis(),
-        limits.idle_timeout.as_millis(),
-    )
-}
+/// Half a megabyte in the database's own tablespace. The table ends with this.
+const NEED_ROOM: &str = "CREATE TEMPORARY TABLE viridian_room AS \
+     SELECT n FROM generate_series(1, 15000) AS n; DROP TABLE viridian_room";
+
+/// Between attempts of a caller for whom the server has no connection at all.
+const RETRY_DELAY: Duration = Duration::from_millis(50);

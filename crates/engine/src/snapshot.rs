@@ -14,6 +14,7 @@ use crate::{
     error::{EngineError, OpenError},
     limits::Limits,
     location::Location,
+    pg_connector::SessionUse,
     sqlite_file::uri,
     sqlite_thread::{SqliteConn, with_thread},
 };
@@ -42,7 +43,8 @@ impl Snapshot {
                     error => OpenError::Unavailable(error.to_string()),
                 };
                 let server = server.connector()?;
-                let mut connection = server.connect(Limits::default()).await.map_err(away)?;
+                let connected = server.connect(Limits::default(), SessionUse::Look).await;
+                let mut connection = connected.map_err(away)?;
                 let begun = connection.batch_execute(BEGIN_POSTGRES).await;
                 begun.map_err(|error| OpenError::Unavailable(error.to_string()))?;
                 Ok(Self::Pg(connection))

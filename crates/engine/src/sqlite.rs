@@ -23,7 +23,7 @@ use crate::{
     sqlite_file::SqliteFile,
     sqlite_thread::{SqliteConn, with_thread},
     wait::WaitStart,
-    write_fault::WriteFault,
+    write_fault::{LastWriteFault, WriteFault},
     writer::{Writer, WriterPermit},
 };
 
@@ -34,6 +34,7 @@ pub(crate) struct SqlitePool {
     pub(crate) acquire_timeout: Duration,
     pub(crate) busy_timeout: Duration,
     file: Arc<SqliteFile>,
+    faults: LastWriteFault,
 }
 
 impl SqlitePool {
@@ -76,18 +77,36 @@ impl SqlitePool {
             let file = Arc::clone(&file);
             move || connect(&file, busy_timeout)
         };
+        let faults = LastWriteFault::default();
         Ok(Self {
-            writer: Writer::new(writer, Arc::clone(&file), connect),
+            writer: Writer::new(writer, Arc::clone(&file), faults.clone(), connect),
             readers,
             acquire_timeout: limits.acquire_timeout,
             busy_timeout,
             file,
+            faults,
         })
     }
 
-    /// Returns why nothing can be written, if so.
+    /// Returns why nothing can be written, or could when it was last tried.
     pub(crate) fn write_fault(&self) -> Option<WriteFault> {
-        self.file.expect_unmoved().err()
+        self.file
+            .expect_unmoved()
+            .err()
+            .or_else(|| self.faults.get())
+    }
+
+    /// Looks whether there is room on the disk again.
+    pub(crate) async fn probe_room(&self) -> Result<(), EngineError> {
+        let file = Arc::clone(&self.file);
+        let looked = spawn_blocking(move || file.expect_room()).await;
+        let looked = looked.map_err(|error| EngineError::Internal(error.to_string()))?;
+        looked.map_err(|error| EngineError::Internal(error.to_string()))
+    }
+
+    /// Notes that writes are taken again.
+    pub(crate) fn clear_fault(&self) {
+        self.faults.set(None);
     }
 
     pub(crate) async fn checkpointer_failure(&self) -> String {

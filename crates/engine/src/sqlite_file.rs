@@ -7,7 +7,7 @@
 
 use std::{
     fs::{self, File, Metadata, OpenOptions, TryLockError},
-    io,
+    io::{self, Write as _},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     sync::{Mutex, OnceLock},
@@ -89,14 +89,15 @@ impl SqliteFile {
             file,
             _lock: lock,
         };
-        claimed
-            .expect_unmoved()
-            .map_err(|WriteFault::FileMoved(change)| match change {
-                FileChange::Linked => {
-                    format!("it {change}; remove that, and copy the file instead (VACUUM INTO)")
-                }
-                change => format!("it {change}"),
-            })?;
+        match claimed.change() {
+            None => {}
+            Some(change @ FileChange::Linked) => {
+                return Err(format!(
+                    "it {change}; remove that, and copy the file instead (VACUUM INTO)"
+                ));
+            }
+            Some(change) => return Err(format!("it {change}")),
+        }
         Ok(claimed)
     }
 
@@ -158,6 +159,24 @@ impl SqliteFile {
             fs::metadata(&it.path).is_ok_and(|found| FileIdentity::of(&found) == it.identity)
         });
         (!kept).then_some(FileChange::Companion)
+    }
+
+    /// Writes a file beside this one, and deletes it.
+    pub(crate) fn expect_room(&self) -> io::Result<()> {
+        let path = beside(&self.path, "-room");
+        let mut options = OpenOptions::new();
+        options
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(OWNER_ONLY);
+        let written = options.open(&path).and_then(|mut file| {
+            file.write_all(&vec![0; ROOM])?;
+            file.sync_data()
+        });
+        // Before anything else: it takes the room that SQLite needs.
+        fs::remove_file(&path)?;
+        written
     }
 
     /// Warns of a file that other users of the machine can read or write.
@@ -288,6 +307,9 @@ struct Count {
     #[expect(dead_code, reason = "only that it was read counts")]
     n: i64,
 }
+
+/// What a transaction of many calls may need at once.
+const ROOM: usize = 1 << 20;
 
 const OWNER_ONLY: u32 = 0o600;
 const ANYBODY_ELSE: u32 = 0o077;

@@ -2,18 +2,24 @@
 //! errors at random calls is one sentence at the start.
 
 use tokio::task::AbortHandle;
-use tokio_postgres::{Client, Config, Error, SimpleQueryMessage};
-use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_postgres::{Client, Error, SimpleQueryMessage};
 
-use crate::error::OpenError;
+use crate::{
+    error::OpenError,
+    pg_connector::{PgConnector, SessionUse, text},
+};
 
 /// Checks the encoding, and that a session is the caller's own.
 ///
 /// # Errors
 ///
 /// [`OpenError::Unsuitable`], or [`OpenError::Unavailable`] if the server does not answer.
-pub(crate) async fn expect(config: &Config, tls: &MakeRustlsConnect) -> Result<(), OpenError> {
-    let first = Session::connect(config, tls).await.map_err(away)?;
+pub(crate) async fn expect(
+    connector: &PgConnector,
+    session_use: SessionUse,
+) -> Result<(), OpenError> {
+    let first = Session::connect(connector, session_use).await;
+    let first = first.map_err(away)?;
     let encoding = first.value("SHOW server_encoding").await.map_err(away)?;
     if encoding != "UTF8" {
         return Err(OpenError::Unsuitable(format!(
@@ -22,7 +28,7 @@ pub(crate) async fn expect(config: &Config, tls: &MakeRustlsConnect) -> Result<(
         )));
     }
     // A role may be allowed one connection only. Then no pooler has a second one to give either.
-    let Ok(second) = Session::connect(config, tls).await else {
+    let Ok(second) = Session::connect(connector, session_use).await else {
         return Ok(());
     };
     match shares_sessions(&first, &second).await {
@@ -64,8 +70,8 @@ struct Session {
 }
 
 impl Session {
-    async fn connect(config: &Config, tls: &MakeRustlsConnect) -> Result<Self, Error> {
-        let (client, driver) = config.connect(tls.clone()).await?;
+    async fn connect(connector: &PgConnector, session_use: SessionUse) -> Result<Self, Error> {
+        let (client, driver) = connector.session(session_use).await?;
         let driver = tokio::spawn(async move {
             // What ends it fails the next query, too.
             let _ = driver.await;
@@ -99,12 +105,6 @@ impl Drop for Session {
 
 fn away(error: Error) -> OpenError {
     OpenError::Unavailable(text(&error))
-}
-
-/// The error without the words that tokio-postgres puts before it.
-fn text(error: &Error) -> String {
-    let cause = std::error::Error::source(error);
-    cause.map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 const BACKEND: &str = "SELECT pg_backend_pid()";

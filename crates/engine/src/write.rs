@@ -45,7 +45,9 @@ pub(crate) async fn write(guard: &mut WriterGuard, writes: Vec<Write>) -> Result
         }
         Ok(Ok(()))
     });
-    fail_point!(done.await)?
+    let done = fail_point!(done.await);
+    guard.note(&done);
+    done?
 }
 
 /// Writes on PostgreSQL and commits, in one round trip.
@@ -62,6 +64,7 @@ pub(crate) async fn write_and_commit(
     })?;
     // COMMIT was sent last: once it is answered, all statements before it are.
     connection.take_back(&outcome.committed);
+    connection.note(&outcome.written);
     Ok(outcome)
 }
 

@@ -14,7 +14,7 @@
 
 use std::sync::Arc;
 
-use diesel::{ConnectionError, SqliteConnection};
+use diesel::{ConnectionError, QueryResult, SqliteConnection};
 use diesel_async::SimpleAsyncConnection as _;
 use tokio::{
     runtime::Handle,
@@ -30,6 +30,7 @@ use crate::{
     fail_point,
     sqlite_file::SqliteFile,
     sqlite_thread::{SqliteConn, SqliteConnector, with_thread},
+    write_fault::{LastWriteFault, WriteFault},
 };
 
 /// The queue for the connection. The lock is tokio's, which is fair.
@@ -39,6 +40,7 @@ pub(crate) struct Writer(Arc<Mutex<WriterState>>);
 /// The connection, and what is open on it.
 struct WriterState {
     file: Arc<SqliteFile>,
+    faults: LastWriteFault,
     connect: SqliteConnector,
     checkpoints: Checkpointer,
     /// Commits since the last checkpoint was asked for.
@@ -109,11 +111,13 @@ impl Writer {
     pub(crate) fn new(
         connection: SqliteConnection,
         file: Arc<SqliteFile>,
+        faults: LastWriteFault,
         connect: impl Fn() -> Result<SqliteConnection, ConnectionError> + Send + Sync + 'static,
     ) -> Self {
         let connect: SqliteConnector = Arc::new(connect);
         Self(Arc::new(Mutex::new(WriterState {
             file,
+            faults,
             checkpoints: Checkpointer::on(Arc::clone(&connect)),
             commits: 0,
             connect,
@@ -230,6 +234,17 @@ impl WriterGuard {
     #[doc(hidden)]
     pub fn connection(&mut self) -> Option<&mut SqliteConn> {
         self.state.connection.as_mut()
+    }
+
+    /// Notes how a statement ended. SQLite rolls back all of a transaction for which there is
+    /// no room, the units before this one included.
+    #[doc(hidden)]
+    pub fn note<T>(&mut self, result: &QueryResult<T>) {
+        if let Err(error) = result
+            && let Some(fault) = WriteFault::of(error)
+        {
+            self.state.fail_group(&fault.into());
+        }
     }
 
     /// Keeps what the unit wrote, and waits until it is durable.
@@ -373,6 +388,9 @@ impl WriterState {
         // Only now: a file that was deleted takes a COMMIT as any other does.
         let durable = result.map_err(EngineError::from);
         let durable = durable.and_then(|()| Ok(self.file.expect_unmoved()?));
+        if let Err(EngineError::Unwritable(fault)) = &durable {
+            self.faults.set(Some(fault.clone()));
+        }
         group.send_replace(Some(durable));
     }
 
@@ -398,14 +416,22 @@ impl WriterState {
         let result = begun.await;
         result.map_err(|error| {
             let error = EngineError::from(error);
-            // The transaction may be broken or gone. The next unit opens another connection.
-            self.connection = None;
-            self.end = None;
-            if let Some(group) = self.group.take() {
-                group.send_replace(Some(Err(error.clone())));
-            }
+            self.fail_group(&error);
             error
         })
+    }
+
+    /// Fails all units of the group. The transaction may be broken or gone: the next unit opens
+    /// another connection.
+    fn fail_group(&mut self, error: &EngineError) {
+        self.connection = None;
+        self.end = None;
+        if let EngineError::Unwritable(fault) = error {
+            self.faults.set(Some(fault.clone()));
+        }
+        if let Some(group) = self.group.take() {
+            group.send_replace(Some(Err(error.clone())));
+        }
     }
 }
 

@@ -88,6 +88,8 @@ pub(crate) fn store(error: &StoreError) -> Status {
 fn write_fault_reason(fault: &WriteFault) -> &'static str {
     match fault {
         WriteFault::FileMoved(_) => "DATABASE_FILE_MOVED",
+        WriteFault::StorageFull => "STORAGE_FULL",
+        WriteFault::ReadOnly => "DATABASE_READ_ONLY",
     }
 }
 

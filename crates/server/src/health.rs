@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::Mutex,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tonic_health::{ServingStatus, server::HealthReporter};
 use viridian_store::Store;
@@ -54,9 +54,15 @@ impl HealthStatus {
 /// Reports for ever whether the database answers and can be written.
 pub(crate) async fn probe(database: Store, health: Arc<HealthStatus>) {
     let mut reported = ServingStatus::Serving;
+    let mut probed = Instant::now();
     // The first status, SERVING, was reported at the start: the database was just opened.
     loop {
         sleep(PROBE_INTERVAL).await;
+        if database.write_fault().is_some() || probed.elapsed() >= WRITE_PROBE_INTERVAL {
+            // What it found shows in the fault.
+            let _ = timeout(ANSWER_TIMEOUT, database.probe_writes()).await;
+            probed = Instant::now();
+        }
         let fault = fault(&database).await;
         let status = match fault {
             None => ServingStatus::Serving,
@@ -90,6 +96,9 @@ async fn fault(database: &Store) -> Option<String> {
 }
 
 const PROBE_INTERVAL: Duration = Duration::from_millis(500);
+
+/// An idle server finds out by this that its database takes no writes any more.
+const WRITE_PROBE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// More than the coordinator's usual poll.
 const MAX_QUIET: Duration = Duration::from_secs(2);

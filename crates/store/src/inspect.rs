@@ -7,7 +7,7 @@ use diesel::{
     sql_types::{BigInt, Bool, Nullable, Text},
 };
 use viridian_engine::{
-    FileChange, Limits, Location, OpenError, Snapshot, count_names, system_clock,
+    FileChange, Limits, Location, OpenError, SessionUse, Snapshot, count_names, system_clock,
 };
 use viridian_strategy::Timestamp;
 
@@ -76,7 +76,10 @@ pub async fn inspect(url: &str) -> Result<Inspection, CheckError> {
                 return Ok(not_yet());
             }
         }
-        Location::Postgres(server) => server.expect_suitable(Limits::default()).await?,
+        Location::Postgres(server) => {
+            let limits = Limits::default();
+            server.expect_suitable(limits, SessionUse::Look).await?;
+        }
     }
     let here = timestamp(system_clock());
     let mut snapshot = Snapshot::open(url).await?;

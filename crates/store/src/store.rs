@@ -139,6 +139,12 @@ impl Store {
         self.engine.write_fault()
     }
 
+    /// Looks whether the database can be written, which a call finds only when it writes. What
+    /// is found shows in [`Store::write_fault`].
+    pub async fn probe_writes(&self) {
+        self.engine.probe_writes().await;
+    }
+
     /// Resolves when the thread that checkpoints SQLite's file has panicked, with its message.
     /// From then on the writer checkpoints, and every caller waits for that.
     pub async fn checkpointer_failure(&self) -> String {
