@@ -24,7 +24,7 @@ use crate::{
     harness::{
         Api, Engine, Server, TestDatabase, creation, eventually, finish, manual, refused, viridian,
     },
-    health::{SERVICES, check},
+    health::until_ready_is,
 };
 
 /// What happens to the file.
@@ -110,13 +110,7 @@ async fn e6_nothing_is_acknowledged_that_would_be_lost(#[case] accident: Acciden
         assert!(!refusal.message().contains("viridian.db"), "{refusal:?}");
     }
     let acknowledged = load.stop().await;
-    for service in SERVICES {
-        eventually("NOT_SERVING", async || {
-            (check(&api, service).await == NotServing).then_some(())
-        })
-        .await;
-    }
-    assert_eq!(check(&api, "").await, Serving, "it lives");
+    until_ready_is(&api, NotServing).await;
     server.logs("not ready").await;
 
     if !accident.is_mended(&path) {
@@ -124,10 +118,7 @@ async fn e6_nothing_is_acknowledged_that_would_be_lost(#[case] accident: Acciden
         assert_eq!(server.ended().await.code(), Some(0));
         return;
     }
-    eventually("SERVING", async || {
-        (check(&api, SERVICES[0]).await == Serving).then_some(())
-    })
-    .await;
+    until_ready_is(&api, Serving).await;
     api.create(named()).await.expect("it is created");
     let server = restarted(server, &path).await;
     let api = server.api().await;

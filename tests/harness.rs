@@ -17,6 +17,7 @@ mod row_lock;
 mod scheduler;
 mod schema;
 mod server;
+mod small_disk;
 mod switchable_proxy;
 mod terminal;
 mod test_env;
@@ -27,7 +28,7 @@ pub(crate) mod web;
 pub(crate) use self::{
     api::{Api, TableStream},
     clock::set_clock_off,
-    cluster::Cluster,
+    cluster::{Cluster, give_to_owner},
     cuttable_proxy::CuttableProxy,
     database::{Engine, TestDatabase},
     events::{EventStream, behind, of_deployments, of_project},
@@ -42,6 +43,7 @@ pub(crate) use self::{
     scheduler::{RouteBehavior, ScriptedScheduler},
     schema::{canonical, decode, encode, method, methods, path},
     server::Server,
+    small_disk::SmallDisk,
     switchable_proxy::SwitchableProxy,
     terminal::Terminal,
     test_env::TestEnv,

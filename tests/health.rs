@@ -75,12 +75,23 @@ async fn a_server_without_its_database_lives_and_is_not_ready(#[case] away: Away
     drop(server);
 }
 
-pub(crate) async fn check(api: &Api, service: &str) -> ServingStatus {
+async fn check(api: &Api, service: &str) -> ServingStatus {
     let request = HealthCheckRequest {
         service: service.to_owned(),
     };
     let reply = HealthClient::new(api.channel()).check(request).await;
     reply.expect("its health").into_inner().status()
+}
+
+/// Waits until readiness has this status, and sees that the server lives.
+pub(crate) async fn until_ready_is(api: &Api, status: ServingStatus) {
+    for service in SERVICES {
+        eventually(format!("{status:?}"), async || {
+            (check(api, service).await == status).then_some(())
+        })
+        .await;
+    }
+    assert_eq!(check(api, "").await, Serving, "it lives");
 }
 
 async fn watch(api: &Api, service: &str) -> Streaming<HealthCheckResponse> {
@@ -96,7 +107,7 @@ async fn next(watch: &mut Streaming<HealthCheckResponse>) -> ServingStatus {
     told.expect("it goes on").expect("it goes on").status()
 }
 
-pub(crate) const SERVICES: [&str; 3] = [
+const SERVICES: [&str; 3] = [
     "viridian.deployment.v1.DeploymentService",
     "viridian.deployment.v1.RouteService",
     "viridian.deployment.v1.TrafficService",

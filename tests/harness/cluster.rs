@@ -13,6 +13,7 @@ use nix::{
 };
 use rand::RngExt as _;
 use tempfile::TempDir;
+use tokio_postgres::NoTls;
 use uuid::Uuid;
 
 use super::{eventually, tools::postgres_programs};
@@ -33,6 +34,88 @@ impl Cluster {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let password = Uuid::new_v4().simple().to_string();
         create(&programs, folder.path(), &password);
+        Self::of(programs, folder, password).await
+    }
+
+    /// A standby that streams from this server, which commits nothing from now on that the
+    /// standby does not have.
+    pub(crate) async fn synchronous_standby(&self) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        File::create(folder.path().join("log")).expect("a file");
+        give_to_owner(folder.path());
+        let data = folder.path().join("data");
+        let mut copy = as_owner(&self.programs.join("pg_basebackup"));
+        copy.args(["--checkpoint=fast", "--no-sync", "--dbname"]);
+        copy.arg(self.url()).arg("--pgdata").arg(&data);
+        succeed(copy.current_dir(folder.path()));
+        let (password, port) = (&self.password, self.port);
+        configure(
+            folder.path(),
+            &format!(
+                "primary_conninfo = 'host=127.0.0.1 port={port} user=postgres \
+                 password={password} application_name=standby'\n"
+            ),
+        );
+        mark_as_standby(folder.path());
+        let standby = Self::of(self.programs.clone(), folder, password.clone()).await;
+        self.execute("ALTER SYSTEM SET synchronous_standby_names = 'standby'")
+            .await;
+        self.execute("SELECT pg_reload_conf()").await;
+        eventually("the standby", async || {
+            let count = "SELECT COUNT(*) FROM pg_stat_replication WHERE sync_state = 'sync'";
+            (self.number(count).await == 1).then_some(())
+        })
+        .await;
+        standby
+    }
+
+    /// Makes a standby of it when it is started again.
+    pub(crate) fn demote(&self) {
+        mark_as_standby(self.folder.path());
+    }
+
+    /// Makes a primary of a standby. Returns once it takes writes.
+    pub(crate) async fn promote(&self) {
+        self.execute("SELECT pg_promote()").await;
+    }
+
+    /// Kills all of its processes.
+    pub(crate) async fn kill(&mut self) {
+        self.signal_all(Signal::SIGKILL);
+        eventually("the end of PostgreSQL", async || {
+            self.process.try_wait().expect("it is a child")
+        })
+        .await;
+    }
+
+    /// Runs statements as the superuser.
+    pub(crate) async fn execute(&self, statements: &str) {
+        let (client, connection) = tokio_postgres::connect(&self.url(), NoTls)
+            .await
+            .expect("it answers");
+        tokio::spawn(connection);
+        client.batch_execute(statements).await.expect(statements);
+    }
+
+    /// The number that a query gives.
+    pub(crate) async fn number(&self, query: &str) -> i64 {
+        let (client, connection) = tokio_postgres::connect(&self.url(), NoTls)
+            .await
+            .expect("it answers");
+        tokio::spawn(connection);
+        client.query_one(query, &[]).await.expect(query).get(0)
+    }
+
+    pub(crate) fn password(&self) -> &str {
+        &self.password
+    }
+
+    /// Where it listens.
+    pub(crate) fn host(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    async fn of(programs: PathBuf, folder: TempDir, password: String) -> Self {
         let port = free_port();
         let process = spawn(&programs, folder.path(), port);
         let mut cluster = Self {
@@ -125,10 +208,7 @@ impl Drop for Cluster {
 fn create(programs: &Path, folder: &Path, password: &str) {
     fs::write(folder.join("password"), password).expect("a file");
     File::create(folder.join("log")).expect("a file");
-    if is_root() {
-        let mut chown = Command::new("chown");
-        succeed(chown.args(["-R", "postgres:"]).arg(folder));
-    }
+    give_to_owner(folder);
     let mut initdb = as_owner(&programs.join("initdb"));
     initdb
         .arg("--pgdata")
@@ -141,11 +221,29 @@ fn create(programs: &Path, folder: &Path, password: &str) {
     let config = "listen_addresses = '127.0.0.1'\nunix_socket_directories = ''\n\
                   max_connections = 300\nfsync = on\nsynchronous_commit = on\n\
                   full_page_writes = on\n";
+    configure(folder, config);
+}
+
+fn configure(folder: &Path, settings: &str) {
     let file = File::options()
         .append(true)
         .open(folder.join("data/postgresql.conf"));
-    let written = file.expect("a file").write_all(config.as_bytes());
+    let written = file.expect("a file").write_all(settings.as_bytes());
     written.expect("it can be written");
+}
+
+/// It begins as a standby, also one that was a primary.
+fn mark_as_standby(folder: &Path) {
+    let mut touch = as_owner(Path::new("touch"));
+    succeed(touch.arg(folder.join("data/standby.signal")));
+}
+
+/// PostgreSQL runs as another user when the tests are root's.
+pub(crate) fn give_to_owner(folder: &Path) {
+    if is_root() {
+        let mut chown = Command::new("chown");
+        succeed(chown.args(["-R", "postgres:"]).arg(folder));
+    }
 }
 
 /// It ends when this thread does, should nobody stop it before.

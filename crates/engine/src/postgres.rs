@@ -77,6 +77,7 @@ impl PgPool {
             .map_err(|error| match error {
                 EngineError::Unavailable(why) => OpenError::Unavailable(why),
                 EngineError::PoolTimeout => OpenError::Unavailable("it does not answer".to_owned()),
+                EngineError::Unwritable(fault) => OpenError::Unavailable(fault.to_string()),
                 error => OpenError::Unavailable(error.to_string()),
             })?;
         // Taken out of the pool for good: the session gets other timeouts and an advisory lock.

@@ -55,6 +55,11 @@ impl SqlitePool {
             let first = spawn_blocking(move || first_connections(&file, busy_timeout, migrations));
             let opened = first.await.map_err(|error| unusable(error.to_string()))?;
             opened.map_err(|error| match error {
+                FirstError::Sqlite(why) | FirstError::Open(OpenError::Migration(why))
+                    if WriteFault::of_message(&why) == Some(WriteFault::StorageFull) =>
+                {
+                    OpenError::Unavailable(WriteFault::StorageFull.to_string())
+                }
                 FirstError::Open(error) => error,
                 FirstError::Sqlite(why) => unusable(why),
             })?

@@ -7,6 +7,7 @@ use tokio_postgres::{Client, Error, SimpleQueryMessage};
 use crate::{
     error::OpenError,
     pg_connector::{PgConnector, SessionUse, text},
+    write_fault::WriteFault,
 };
 
 /// Checks the encoding, and that a session is the caller's own.
@@ -104,7 +105,9 @@ impl Drop for Session {
 }
 
 fn away(error: Error) -> OpenError {
-    OpenError::Unavailable(text(&error))
+    let why = text(&error);
+    let fault = WriteFault::of_message(&why);
+    OpenError::Unavailable(fault.map_or(why, |fault| fault.to_string()))
 }
 
 const BACKEND: &str = "SELECT pg_backend_pid()";
