@@ -1,6 +1,9 @@
 //! `viridian check`: beside a server and without one, before and after someone
 //! tampered with the record.
 
+use std::fs;
+
+use nix::sys::signal::Signal;
 use rstest::rstest;
 use rstest_reuse::apply;
 use serde_json::Value;
@@ -9,10 +12,49 @@ use viridian_proto::v1::{Route, RouteStatus};
 use crate::{
     engines::both_engines,
     harness::{
-        Engine, FinishedProgram, TestDatabase, TestEnv, closed_port, eventually, finish, manual,
-        viridian,
+        Engine, FinishedProgram, Server, TestDatabase, TestEnv, closed_port, creation, eventually,
+        finish, manual, viridian,
     },
 };
+
+/// As by a disk that lost some pages: nothing that reads the others notices.
+#[tokio::test]
+async fn g17_a_damaged_file_is_found_and_no_server_starts_on_it() {
+    let database = TestDatabase::create(Engine::Sqlite).await;
+    let mut server = Server::on(database).await;
+    let created = server.api().await.create(creation(2, manual())).await;
+    created.expect("it is created");
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.ended().await.code(), Some(0));
+    let database = server.killed();
+    let path = database.url().trim_start_matches("sqlite:");
+    let mut bytes = fs::read(path).expect("the file");
+    let middle = bytes.len() / PAGE / 2 * PAGE;
+    bytes[middle..middle + 2 * PAGE].fill(0x5a);
+    fs::write(path, &bytes).expect("it can be written");
+
+    let found = check(&[database.url()]).await;
+    assert_eq!(found.code, Some(1), "{found:?}");
+    assert!(found.stdout.starts_with("damaged: "), "{found:?}");
+    let found = check(&[database.url(), "-o", "json"]).await;
+    let value: Value = serde_json::from_str(&found.stdout).expect("JSON");
+    let damages = value["damages"].as_array().expect("a list");
+    assert!(!damages.is_empty(), "{value}");
+    let serve = [
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--database",
+        database.url(),
+    ];
+    let run = finish(viridian(&serve)).await;
+    assert_eq!(run.code, Some(100), "{run:?}");
+    let error = run.stderr.lines().last().expect("a line");
+    assert!(error.contains("it is damaged"), "{run:?}");
+    assert_eq!(fs::read(path).expect("the file"), bytes, "it is left alone");
+}
+
+const PAGE: usize = 4096;
 
 #[apply(both_engines)]
 #[tokio::test]

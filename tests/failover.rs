@@ -12,7 +12,9 @@ use std::{
 use tokio::task::{JoinHandle, JoinSet};
 use tonic::Code;
 use uuid::Uuid;
-use viridian_proto::v1::{CreateDeploymentRequest, DeploymentLifecycle, DeploymentSubStep, PromoteDeploymentRequest};
+use viridian_proto::v1::{
+    CreateDeploymentRequest, DeploymentLifecycle, DeploymentSubStep, PromoteDeploymentRequest,
+};
 
 use crate::harness::{
     Api, Cluster, GROUP, REFERENCE, ScriptedScheduler, Server, count, creation, eventually, finish,

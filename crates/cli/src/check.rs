@@ -73,13 +73,13 @@ impl From<CheckError> for CheckCommandError {
     }
 }
 
-/// Exits with 1 if an invariant is violated.
+/// Exits with 1 if an invariant is violated, or the file is damaged.
 pub(crate) fn run(args: &CheckArgs) -> Result<ExitCode, CheckCommandError> {
     let runtime = Runtime::new().map_err(CheckCommandError::Runtime)?;
     let check = runtime.block_on(viridian_server::check(&args.database, args.grace))?;
     let shown = output::value(args.output, &json(&check))?.unwrap_or_else(|| text(&check));
     output::line(&shown).map_err(OutputError::Write)?;
-    Ok(if check.violations.is_empty() {
+    Ok(if check.violations.is_empty() && check.damages.is_empty() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
@@ -88,6 +88,11 @@ pub(crate) fn run(args: &CheckArgs) -> Result<ExitCode, CheckCommandError> {
 
 /// A line for each violation, and a summary.
 fn text(check: &Check) -> String {
+    if !check.damages.is_empty() {
+        // Nothing else was looked at.
+        let damages = check.damages.iter().map(|it| format!("damaged: {it}"));
+        return damages.collect::<Vec<_>>().join("\n");
+    }
     let mut lines: Vec<String> = check
         .violations
         .iter()
@@ -119,5 +124,6 @@ fn json(check: &Check) -> serde_json::Value {
         "invariants": check.invariants,
         "deployments": check.deployments,
         "violations": violations,
+        "damages": check.damages,
     })
 }

@@ -4,7 +4,11 @@ use std::path::Path;
 
 use diesel::{
     Connection as _, ConnectionError, QueryResult, QueryableByName, SqliteConnection,
-    connection::SimpleConnection as _, pg::Pg, sql_query, sql_types::Double, sqlite::Sqlite,
+    connection::SimpleConnection as _,
+    pg::Pg,
+    sql_query,
+    sql_types::{Double, Text},
+    sqlite::Sqlite,
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as _};
 use tokio::task::spawn_blocking;
@@ -76,6 +80,22 @@ impl Snapshot {
         }
     }
 
+    /// Returns what is wrong with SQLite's file: at most some lines, in its own words. None on
+    /// PostgreSQL, which has checksums of its own.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn damages(&mut self, most: u32) -> Result<Vec<String>, EngineError> {
+        let Self::Sqlite(connection) = self else {
+            return Ok(Vec::new());
+        };
+        let query = format!("SELECT integrity_check AS line FROM pragma_integrity_check({most})");
+        let lines: Vec<Line> = load_in_place(connection, sql_query(query)).await?;
+        let lines = lines.into_iter().map(|it| it.line);
+        Ok(lines.filter(|line| line != SOUND).collect())
+    }
+
     /// Returns the rows of a query, which may have one parameter.
     ///
     /// # Errors
@@ -109,6 +129,24 @@ fn read_only(path: &Path) -> Result<String, String> {
     }
     uri(path, "ro")
 }
+
+/// Returns what is wrong with the structure of a file, if anything is: the first thing, in
+/// SQLite's words. Does not compare indexes with their tables, which takes much longer.
+pub(crate) fn first_damage(connection: &mut SqliteConnection) -> QueryResult<Option<String>> {
+    let query = sql_query("SELECT quick_check AS line FROM pragma_quick_check(1)");
+    let lines: Vec<Line> = diesel::RunQueryDsl::load(query, connection)?;
+    let mut lines = lines.into_iter().map(|it| it.line);
+    Ok(lines.find(|line| line != SOUND))
+}
+
+#[derive(QueryableByName)]
+struct Line {
+    #[diesel(sql_type = Text)]
+    line: String,
+}
+
+/// What SQLite says of a file in which nothing is wrong.
+const SOUND: &str = "ok";
 
 /// A check may take longer than a call.
 const BEGIN_POSTGRES: &str =

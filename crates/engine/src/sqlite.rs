@@ -20,7 +20,8 @@ use crate::{
     error::{EngineError, OpenError},
     limits::Limits,
     migrations::Migrations,
-    sqlite_file::SqliteFile,
+    snapshot::first_damage,
+    sqlite_file::{FileClaim, SqliteFile},
     sqlite_thread::{SqliteConn, with_thread},
     wait::WaitStart,
     write_fault::{LastWriteFault, WriteFault},
@@ -34,6 +35,8 @@ pub(crate) struct SqlitePool {
     pub(crate) acquire_timeout: Duration,
     pub(crate) busy_timeout: Duration,
     file: Arc<SqliteFile>,
+    /// One server process a file.
+    _claim: Arc<FileClaim>,
     faults: LastWriteFault,
 }
 
@@ -88,6 +91,7 @@ impl SqlitePool {
             readers,
             acquire_timeout: limits.acquire_timeout,
             busy_timeout,
+            _claim: Arc::new(FileClaim::of(&file)),
             file,
             faults,
         })
@@ -169,6 +173,12 @@ fn first_connections(
     migrations: Migrations,
 ) -> Result<SqliteConnection, FirstError> {
     let mut connection = connect(file, busy_timeout)?;
+    // Before anything is written: what is written to a damaged file may be lost, and damage more.
+    match first_damage(&mut connection) {
+        Ok(None) => {}
+        Ok(Some(why)) => return Err(FirstError::Sqlite(format!("it is damaged: {why}"))),
+        Err(error) => return Err(FirstError::Sqlite(error.to_string())),
+    }
     let migrated = migrations.run_on_sqlite(&mut connection);
     migrated.map_err(FirstError::Open)?;
     // Only now: a migration may wait for another program, since this thread may block.

@@ -10,7 +10,7 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
-    sync::{Mutex, OnceLock},
+    sync::{Arc, Mutex, OnceLock},
 };
 
 use diesel::{
@@ -34,7 +34,7 @@ pub(crate) struct SqliteFile {
     /// The file itself, locked by whatever name it was opened. Not closed before SQLite's
     /// connections are: closing it drops their locks.
     file: File,
-    _lock: File,
+    lock: File,
 }
 
 struct Companion {
@@ -87,7 +87,7 @@ impl SqliteFile {
             companions: OnceLock::new(),
             keeper: Mutex::new(None),
             file,
-            _lock: lock,
+            lock,
         };
         match claimed.change() {
             None => {}
@@ -196,8 +196,23 @@ impl SqliteFile {
 }
 
 /// Keeps servers away from a file as long as it exists.
-pub struct FileClaim {
-    _file: SqliteFile,
+pub struct FileClaim(Arc<SqliteFile>);
+
+impl FileClaim {
+    pub(crate) fn of(file: &Arc<SqliteFile>) -> Self {
+        Self(Arc::clone(file))
+    }
+}
+
+/// Whoever opens the file again need not wait until the last statement has ended: the handle
+/// stays open as long as connections do.
+impl Drop for FileClaim {
+    fn drop(&mut self) {
+        for file in [&self.0.file, &self.0.lock] {
+            // The system does it at the end of the process.
+            let _ = file.unlock();
+        }
+    }
 }
 
 /// Keeps servers away from an existing file.
@@ -210,7 +225,7 @@ pub fn claim(path: &Path) -> Result<FileClaim, OpenError> {
         path: path.display().to_string(),
         why,
     });
-    Ok(FileClaim { _file: claimed? })
+    Ok(FileClaim(Arc::new(claimed?)))
 }
 
 /// Returns how many names a file has, hard links included. None if there is no such file.

@@ -24,7 +24,13 @@ pub struct Check {
     pub deployments: u64,
     /// The violations that were found.
     pub violations: Vec<Violation>,
+    /// What SQLite finds wrong with its file: pages, indexes, constraints. At most
+    /// [`MAX_DAMAGES`], in its own words. PostgreSQL is not asked.
+    pub damages: Vec<String>,
 }
+
+/// How many damages of a file are listed.
+pub const MAX_DAMAGES: u32 = 100;
 
 /// An invariant that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +56,17 @@ pub struct Violation {
 /// A [`CheckError`] that is one clear sentence. A violation is not an error.
 pub async fn check(url: &str, grace: Option<Duration>) -> Result<Check, CheckError> {
     let mut snapshot = Snapshot::open(url).await?;
+    // Before the schema: what is stored about it may be what is damaged.
+    let damages = snapshot.damages(MAX_DAMAGES).await?;
+    if !damages.is_empty() {
+        // Queries on a damaged file fail, or find what is not there.
+        return Ok(Check {
+            invariants: Vec::new(),
+            deployments: 0,
+            violations: Vec::new(),
+            damages,
+        });
+    }
     expect_schema(&mut snapshot).await?;
     let file = snapshot.dialect(
         include_str!("invariants/sqlite.sql"),
@@ -79,6 +96,7 @@ pub async fn check(url: &str, grace: Option<Duration>) -> Result<Check, CheckErr
         invariants: asked.into_iter().map(|(_, invariant)| invariant).collect(),
         deployments: counts.first().map_or(0, |count| count.n.cast_unsigned()),
         violations,
+        damages,
     })
 }
 
