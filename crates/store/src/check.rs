@@ -24,13 +24,13 @@ pub struct Check {
     pub deployments: u64,
     /// The violations that were found.
     pub violations: Vec<Violation>,
-    /// What SQLite finds wrong with its file: pages, indexes, constraints. At most
-    /// [`MAX_DAMAGES`], in its own words. PostgreSQL is not asked.
+    /// What SQLite finds wrong with its file: pages, indexes, constraints. At most 100, in
+    /// its own words. PostgreSQL is not asked.
     pub damages: Vec<String>,
 }
 
 /// How many damages of a file are listed.
-pub const MAX_DAMAGES: u32 = 100;
+const MAX_DAMAGES: u32 = 100;
 
 /// An invariant that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
