@@ -58,7 +58,7 @@ fn named() -> CreateDeploymentRequest {
 
 fn scaled() -> UpdateDeploymentRequest {
     UpdateDeploymentRequest {
-        target_replicas: Some(2),
+        target_replicas: 2,
         ..update(REFERENCE)
     }
 }

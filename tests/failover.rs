@@ -9,7 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::{
+    task::{JoinHandle, JoinSet},
+    time::sleep,
+};
 use tonic::Code;
 use uuid::Uuid;
 use viridian_proto::v1::{
@@ -18,7 +21,7 @@ use viridian_proto::v1::{
 
 use crate::harness::{
     Api, Cluster, GROUP, REFERENCE, ScriptedScheduler, Server, count, creation, eventually, finish,
-    manual, promotion, viridian,
+    manual, promotion, viridian, within,
 };
 
 /// `VIRIDIAN_FAILOVERS` says how often.
@@ -118,17 +121,19 @@ fn promote_from_everywhere(apis: [&Api; 2]) -> JoinSet<bool> {
                 request_id: Uuid::now_v7().to_string(),
                 ..promotion(REFERENCE)
             };
-            eventually("an answer", async || {
-                match api.promote(request.clone()).await {
-                    Ok(_) => Some(true),
-                    Err(refusal) if is_passing(refusal.code()) => None,
-                    Err(refusal) => {
-                        assert_eq!(refusal.code(), Code::FailedPrecondition, "{refusal:?}");
-                        Some(false)
+            let answer = async {
+                loop {
+                    match api.promote(request.clone()).await {
+                        Ok(_) => return true,
+                        Err(refusal) if is_passing(refusal.code()) => sleep(PAUSE).await,
+                        Err(refusal) => {
+                            assert_eq!(refusal.code(), Code::FailedPrecondition, "{refusal:?}");
+                            return false;
+                        }
                     }
                 }
-            })
-            .await
+            };
+            within("an answer", answer).await
         });
     }
     callers
@@ -205,16 +210,16 @@ async fn create(api: &Api) -> String {
         request_id: Uuid::now_v7().to_string(),
         ..named()
     };
-    eventually("a deployment", async || {
-        match api.create(request.clone()).await {
-            Ok(created) => Some(created.id),
-            Err(refusal) => {
-                assert!(is_passing(refusal.code()), "{refusal:?}");
-                None
+    let answer = async {
+        loop {
+            match api.create(request.clone()).await {
+                Ok(created) => return created.id,
+                Err(refusal) => assert!(is_passing(refusal.code()), "{refusal:?}"),
             }
+            sleep(PAUSE).await;
         }
-    })
-    .await
+    };
+    within("a deployment", answer).await
 }
 
 fn named() -> CreateDeploymentRequest {
@@ -223,6 +228,9 @@ fn named() -> CreateDeploymentRequest {
         ..creation(1, manual())
     }
 }
+
+/// Between two attempts of a call.
+const PAUSE: Duration = Duration::from_millis(20);
 
 #[expect(clippy::print_stdout, reason = "a figure, not a condition")]
 fn report(round: u32, back: Duration) {
