@@ -33,10 +33,6 @@ async fn g17_a_full_disk_refuses_writes_and_loses_nothing(#[case] engine: Engine
         for id in &acknowledged {
             api.get(id).await;
         }
-        let refusal = api.create(named()).await.expect_err("there is no room");
-        let details = refused(&refusal, Code::Unavailable, "STORAGE_FULL");
-        assert!(details.retry_info().is_some(), "{refusal:?}");
-        assert!(refusal.message().contains("disk is full"), "{refusal:?}");
         database.disk.free();
         until_ready_is(&api, Serving).await;
         let created = api.create(named()).await;
@@ -130,7 +126,9 @@ async fn create_until_full(api: &Api) -> Vec<String> {
             None
         }
         Err(refusal) => {
-            refused(&refusal, Code::Unavailable, "STORAGE_FULL");
+            let details = refused(&refusal, Code::Unavailable, "STORAGE_FULL");
+            assert!(details.retry_info().is_some(), "{refusal:?}");
+            assert!(refusal.message().contains("disk is full"), "{refusal:?}");
             Some(())
         }
     })

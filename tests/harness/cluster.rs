@@ -79,9 +79,11 @@ impl Cluster {
         self.execute("SELECT pg_promote()").await;
     }
 
-    /// Kills all of its processes.
+    /// Kills all of its processes. None of them answers anybody after the first is gone.
     pub(crate) async fn kill(&mut self) {
-        self.signal_all(Signal::SIGKILL);
+        self.freeze();
+        self.signal_children(Signal::SIGKILL);
+        self.signal(Signal::SIGKILL);
         eventually("the end of PostgreSQL", async || {
             self.process.try_wait().expect("it is a child")
         })
@@ -164,6 +166,10 @@ impl Cluster {
     /// The first process before those that it starts.
     fn signal_all(&self, signal: Signal) {
         self.signal(signal);
+        self.signal_children(signal);
+    }
+
+    fn signal_children(&self, signal: Signal) {
         let pid = self.process.id();
         let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
         for child in children.unwrap_or_default().split_whitespace() {

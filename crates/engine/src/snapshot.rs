@@ -80,18 +80,18 @@ impl Snapshot {
         }
     }
 
-    /// Returns what is wrong with SQLite's file: at most some lines, in its own words. None on
+    /// Returns what is wrong with SQLite's file: at most 100 lines, in its own words. None on
     /// PostgreSQL, which has checksums of its own.
     ///
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn damages(&mut self, most: u32) -> Result<Vec<String>, EngineError> {
+    pub async fn damages(&mut self) -> Result<Vec<String>, EngineError> {
         let Self::Sqlite(connection) = self else {
             return Ok(Vec::new());
         };
-        let query = format!("SELECT integrity_check AS line FROM pragma_integrity_check({most})");
-        let lines: Vec<Line> = load_in_place(connection, sql_query(query)).await?;
+        let query = sql_query("SELECT integrity_check AS line FROM pragma_integrity_check");
+        let lines: Vec<Line> = load_in_place(connection, query).await?;
         let lines = lines.into_iter().map(|it| it.line);
         Ok(lines.filter(|line| line != SOUND).collect())
     }
@@ -133,7 +133,7 @@ fn read_only(path: &Path) -> Result<String, String> {
 /// Returns what is wrong with the structure of a file, if anything is: the first thing, in
 /// SQLite's words. Does not compare indexes with their tables, which takes much longer.
 pub(crate) fn first_damage(connection: &mut SqliteConnection) -> QueryResult<Option<String>> {
-    let query = sql_query("SELECT quick_check AS line FROM pragma_quick_check(1)");
+    let query = sql_query("SELECT quick_check AS line FROM pragma_quick_check");
     let lines: Vec<Line> = diesel::RunQueryDsl::load(query, connection)?;
     let mut lines = lines.into_iter().map(|it| it.line);
     Ok(lines.find(|line| line != SOUND))

@@ -331,3 +331,90 @@ const ANYBODY_ELSE: u32 = 0o077;
 
 /// As many as Linux follows.
 const MAX_SYMLINKS: usize = 40;
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn e6_what_becomes_of_a_file_is_seen_and_also_that_it_is_back() {
+        type Step = fn(&Path, &Path);
+        let cases: [(Step, Step, FileChange); 4] = [
+            (
+                |path, other| fs::rename(path, other).expect("it is renamed"),
+                |path, other| fs::rename(other, path).expect("it is renamed"),
+                FileChange::Removed,
+            ),
+            (
+                |path, other| {
+                    fs::rename(path, other).expect("it is renamed");
+                    fs::copy(other, path).expect("it is copied");
+                },
+                |path, other| fs::rename(other, path).expect("it is renamed"),
+                FileChange::Replaced,
+            ),
+            (
+                |path, other| fs::hard_link(path, other).expect("it is linked"),
+                |_, other| fs::remove_file(other).expect("it is removed"),
+                FileChange::Linked,
+            ),
+            (
+                |path, other| {
+                    fs::rename(path, other).expect("it is renamed");
+                    symlink("nowhere", path).expect("it is linked");
+                },
+                |path, other| fs::rename(other, path).expect("it is renamed"),
+                FileChange::Removed,
+            ),
+        ];
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("a.db");
+        let other = folder.path().join("b.db");
+        let file = SqliteFile::create_or_claim(&path).expect("it is claimed");
+        for (happens, ends, change) in cases {
+            assert_eq!(file.change(), None);
+            happens(&path, &other);
+            assert_eq!(file.change(), Some(change));
+            ends(&path, &other);
+        }
+        assert_eq!(file.change(), None);
+    }
+
+    #[test]
+    fn g16_a_path_leads_to_one_file_by_whatever_links() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let within = |name: &str| folder.path().join(name);
+        let real = within("a.db").canonicalize().unwrap_or(within("a.db"));
+        // Also before the file is there.
+        symlink(&real, within("absolute")).expect("a link");
+        symlink("absolute", within("chain")).expect("a link");
+        symlink(folder.path(), within("folder")).expect("a link");
+        let found = real_path(&real).expect("a path");
+        for name in ["absolute", "chain", "folder/a.db", "folder/chain"] {
+            assert_eq!(real_path(&within(name)).as_ref(), Ok(&found), "{name}");
+        }
+        symlink("circle", within("circle")).expect("a link");
+        let why = real_path(&within("circle")).expect_err("it leads nowhere");
+        assert!(why.contains("circle"), "{why}");
+        let why = real_path(&within("missing/a.db")).expect_err("it is nowhere");
+        assert!(why.contains("no folder"), "{why}");
+    }
+
+    #[test]
+    fn g16_a_claim_is_of_the_file_by_whatever_name() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("a.db");
+        let file = Arc::new(SqliteFile::create_or_claim(&path).expect("it is claimed"));
+        let claim_of_it = FileClaim::of(&file);
+        let taken = "another server has it open";
+        let again = |path: &Path| SqliteFile::claim_existing(path).map(|_| ());
+        assert_eq!(again(&path), Err(taken.to_owned()));
+        // Nothing is left of the lock beside it.
+        fs::remove_file(beside(&path, "-lock")).expect("it is there");
+        assert_eq!(again(&path), Err(taken.to_owned()));
+        drop(claim_of_it);
+        assert_eq!(again(&path), Ok(()));
+    }
+}

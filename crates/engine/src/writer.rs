@@ -12,17 +12,19 @@
 //! A unit ends by recording what happens to its savepoint, and the next unit acts on that.
 //! So there is no moment at which a cancelled unit is half ended.
 
+mod group_commit;
+
 use std::sync::Arc;
 
 use diesel::{ConnectionError, QueryResult, SqliteConnection};
 use diesel_async::SimpleAsyncConnection as _;
 use tokio::{
-    runtime::Handle,
     sync::{Mutex, OwnedMutexGuard, watch},
     task::spawn_blocking,
     time::Instant,
 };
 
+use self::group_commit::GroupCommit;
 use crate::{
     busy_wait::{BusyWait, fail_when_busy},
     checkpointer::Checkpointer,
@@ -99,12 +101,6 @@ pub struct WriterGuard {
     mode: CommitMode,
     /// The commit of the group that it began, if it commits that itself.
     commit: Option<GroupCommit>,
-}
-
-/// The commit of a group. Dropped, it joins the queue.
-struct GroupCommit {
-    /// None when it was done.
-    queue: Option<Arc<Mutex<WriterState>>>,
 }
 
 impl Writer {
@@ -211,21 +207,6 @@ impl WriterPermit {
             // Dropped here it joins the queue, after all units that wait already.
             commit: Some(commit).filter(|_| mode == CommitMode::Immediate),
         })
-    }
-}
-
-impl Drop for GroupCommit {
-    fn drop(&mut self) {
-        let Some(queue) = self.queue.take() else {
-            return;
-        };
-        let commit = async move { queue.lock_owned().await.commit().await };
-        #[cfg(feature = "testing")]
-        let commit = crate::fail_points::inherited(commit);
-        // Without a runtime the process is ending.
-        if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(commit);
-        }
     }
 }
 
@@ -414,11 +395,8 @@ impl WriterState {
         #[cfg(feature = "testing")]
         let begun = crate::fail_points::answered("the begin of a unit", begun);
         let result = begun.await;
-        result.map_err(|error| {
-            let error = EngineError::from(error);
-            self.fail_group(&error);
-            error
-        })
+        let result = result.map_err(EngineError::from);
+        result.inspect_err(|error| self.fail_group(error))
     }
 
     /// Fails all units of the group. The transaction may be broken or gone: the next unit opens

@@ -29,9 +29,6 @@ pub struct Check {
     pub damages: Vec<String>,
 }
 
-/// How many damages of a file are listed.
-const MAX_DAMAGES: u32 = 100;
-
 /// An invariant that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
@@ -57,7 +54,7 @@ pub struct Violation {
 pub async fn check(url: &str, grace: Option<Duration>) -> Result<Check, CheckError> {
     let mut snapshot = Snapshot::open(url).await?;
     // Before the schema: what is stored about it may be what is damaged.
-    let damages = snapshot.damages(MAX_DAMAGES).await?;
+    let damages = snapshot.damages().await?;
     if !damages.is_empty() {
         // Queries on a damaged file fail, or find what is not there.
         return Ok(Check {
