@@ -25,6 +25,7 @@ mod cancelled;
 mod check;
 mod cli;
 mod clients;
+mod clock;
 mod compression;
 mod connection_limit;
 mod contract;

@@ -11,7 +11,7 @@ use crate::{
     location::Location,
     migrations::Migrations,
     postgres::PgPool,
-    round_trip::{self, Clock, RoundTrip},
+    round_trip::{self, RoundTrip, TimeSource},
     sqlite::SqlitePool,
     sqlite_thread::run_inline,
     telemetry::{ConnectionUse, measure_wait},
@@ -25,7 +25,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Engine {
     backend: Backend,
-    clock: Clock,
+    time: TimeSource,
 }
 
 #[derive(Clone)]
@@ -55,15 +55,19 @@ impl Engine {
         };
         Ok(Self {
             backend,
-            clock: round_trip::process_clock,
+            time: TimeSource {
+                clock: round_trip::process_clock,
+                query: migrations.postgres_time,
+            },
         })
     }
 
     /// Uses another clock on SQLite, which has none of its own.
     #[cfg(feature = "testing")]
     #[must_use]
-    pub fn with_clock(self, clock: Clock) -> Self {
-        Self { clock, ..self }
+    pub fn with_clock(self, clock: round_trip::Clock) -> Self {
+        let time = TimeSource { clock, ..self.time };
+        Self { time, ..self }
     }
 
     /// Returns whether all writes go through one connection.
@@ -73,7 +77,7 @@ impl Engine {
 
     /// Returns a round trip without a transaction.
     pub fn round_trip(&self) -> RoundTrip {
-        RoundTrip::to_read(self.clock)
+        RoundTrip::to_read(self.time)
     }
 
     /// Returns how long a call waits for a connection, or for the writer.
@@ -182,7 +186,7 @@ impl Engine {
                 EngineConnection::SqliteWriter(guard)
             }
         };
-        Ok(SqlTransaction::on(connection, self.clock))
+        Ok(SqlTransaction::on(connection, self.time))
     }
 
     /// Runs work in a transaction that is committed at once, on this thread if it is
@@ -204,7 +208,7 @@ impl Engine {
         let pool = match &self.backend {
             Backend::Pg(pool) => {
                 let connection = measure_wait(ConnectionUse::Write, pool.get(now)).await?;
-                return Ok(work(SqlTransaction::on(connection, self.clock)).await);
+                return Ok(work(SqlTransaction::on(connection, self.time)).await);
             }
             Backend::Sqlite(pool) => pool,
         };
@@ -218,7 +222,7 @@ impl Engine {
                 let guard = permit.try_begin(CommitMode::Immediate).await?;
                 let work = work.take().expect("only a failed attempt is repeated");
                 let connection = EngineConnection::SqliteWriter(guard);
-                Ok(work(SqlTransaction::on(connection, self.clock)).await)
+                Ok(work(SqlTransaction::on(connection, self.time)).await)
             });
             match attempt.await {
                 Ok(done) => return Ok(done),

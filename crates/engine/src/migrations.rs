@@ -19,6 +19,8 @@ pub struct Migrations {
     pub sqlite: &'static EmbeddedMigrations,
     /// The advisory lock of PostgreSQL under which one server migrates and others wait.
     pub advisory_lock: i64,
+    /// The query for the time that decides, on PostgreSQL.
+    pub postgres_time: &'static str,
 }
 
 impl Migrations {

@@ -9,7 +9,7 @@ use diesel::{
     QueryResult,
     deserialize::{self, FromSql, Queryable},
     pg::{Pg, PgValue},
-    query_builder::{AstPass, QueryFragment, QueryId},
+    query_builder::{AstPass, Query, QueryFragment, QueryId},
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
@@ -63,27 +63,33 @@ impl Queryable<Instant, Pg> for UnixMicros {
     }
 }
 
+/// Where the time that decides comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TimeSource {
+    /// On SQLite.
+    pub(crate) clock: Clock,
+    /// The query for it on PostgreSQL.
+    pub(crate) query: &'static str,
+}
+
 /// What goes with the queries of one round trip.
 #[derive(Clone, Copy, Debug)]
 pub struct RoundTrip {
     /// Whether a transaction begins with it.
     pub(crate) begin: bool,
-    pub(crate) clock: Clock,
+    pub(crate) time: TimeSource,
 }
 
 impl RoundTrip {
     /// One without a transaction.
-    pub fn to_read(clock: Clock) -> Self {
-        Self {
-            begin: false,
-            clock,
-        }
+    pub(crate) fn to_read(time: TimeSource) -> Self {
+        Self { begin: false, time }
     }
 
     /// Returns the time on SQLite.
     #[doc(hidden)]
     pub fn clock_time(&self) -> UnixMicros {
-        (self.clock)()
+        (self.time.clock)()
     }
 }
 
@@ -101,12 +107,12 @@ pub async fn now(
             let ((), now) = with_timeout!(pg, |lent| {
                 let shared = &*lent;
                 // Polled in this order, so that BEGIN is sent first.
-                async move { futures::try_join!(begin(shared, round_trip), ask(shared)) }
+                async move { futures::try_join!(begin(shared, round_trip), ask(shared, round_trip)) }
             })?;
             Ok(now)
         }
         EngineConnection::SqliteReader(_) | EngineConnection::SqliteWriter(_) => {
-            Ok((round_trip.clock)())
+            Ok(round_trip.clock_time())
         }
     }
 }
@@ -138,7 +144,7 @@ macro_rules! pipeline {
                                         let mut shared = shared;
                                         diesel_async::RunQueryDsl::load($query, &mut shared).await
                                     },)+
-                                    $crate::ask(shared),
+                                    $crate::ask(shared, round_trip),
                                 )
                             },
                         );
@@ -205,16 +211,35 @@ pub(crate) async fn commit(mut connection: &AsyncPgConnection) -> QueryResult<()
 
 /// Asks PostgreSQL for the time.
 #[doc(hidden)]
-pub async fn ask(mut connection: &AsyncPgConnection) -> QueryResult<UnixMicros> {
-    // Not `now()`, which is the time of BEGIN. A transaction that waited for a lock would decide by
-    // a time from before the wait.
-    let now = diesel::select(clock_timestamp());
-    now.get_result(&mut connection).await
+pub async fn ask(
+    mut connection: &AsyncPgConnection,
+    round_trip: RoundTrip,
+) -> QueryResult<UnixMicros> {
+    TimeQuery(round_trip.time.query)
+        .get_result(&mut connection)
+        .await
 }
 
-#[diesel::declare_sql_function]
-extern "SQL" {
-    fn clock_timestamp() -> Instant;
+/// A query for one instant.
+#[derive(Clone, Copy, Debug)]
+struct TimeQuery(&'static str);
+
+impl Query for TimeQuery {
+    type SqlType = Instant;
+}
+
+// Cached by its text.
+impl QueryId for TimeQuery {
+    type QueryId = ();
+
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl QueryFragment<Pg> for TimeQuery {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(self.0);
+        Ok(())
+    }
 }
 
 /// A command that is sent as a query.

@@ -4,7 +4,7 @@ use crate::{
     complete_on_drop::complete_on_drop,
     connection::{AsEngine, EngineConnection},
     error::EngineError,
-    round_trip::{Clock, RoundTrip},
+    round_trip::{RoundTrip, TimeSource},
     write::{self, CommitOutcome, Write},
     writer::WriterGuard,
 };
@@ -33,7 +33,7 @@ pub struct SqlTransaction<C: AsEngine + Into<EngineConnection>> {
     /// Whether the database knows of it. PostgreSQL gets BEGIN with the first statement;
     /// SQLite's writer has begun already.
     begun: bool,
-    clock: Clock,
+    time: TimeSource,
     writes: Vec<Write>,
 }
 
@@ -41,11 +41,11 @@ impl<C> SqlTransaction<C>
 where
     C: AsEngine + From<EngineConnection> + Into<EngineConnection> + Send + 'static,
 {
-    pub(crate) fn on(connection: EngineConnection, clock: Clock) -> Self {
+    pub(crate) fn on(connection: EngineConnection, time: TimeSource) -> Self {
         Self {
             begun: matches!(connection, EngineConnection::SqliteWriter(_)),
             connection: Some(connection.into()),
-            clock,
+            time,
             writes: Vec::new(),
         }
     }
@@ -74,7 +74,7 @@ where
         let round_trip = RoundTrip {
             // Set before BEGIN is sent: it may arrive although its answer is lost.
             begin: !std::mem::replace(&mut self.begun, true),
-            clock: self.clock,
+            time: self.time,
         };
         let connection = self
             .connection
@@ -118,7 +118,7 @@ where
         let nothing = !self.begun && writes.is_empty();
         let round_trip = RoundTrip {
             begin: !self.begun,
-            clock: self.clock,
+            time: self.time,
         };
         let durable = match self.engine_connection() {
             Some(EngineConnection::Pg(connection)) if !nothing => {

@@ -44,7 +44,9 @@ impl Server {
         // Before the database: a server that cannot start must not migrate the schema first.
         let security = LoadedSecurity::load(&config)?;
         let database = Store::open_within(&config.database, config.limits).await?;
-        let database = database.with_health_ttl(config.health_ttl);
+        let database = database
+            .with_health_ttl(config.health_ttl)
+            .with_steady_clock();
         // After the migrations: until then a caller is refused at once instead of waiting.
         let (listener, address) = grpc::listen(config.listen).await?;
         let shutdown = Shutdown::default();

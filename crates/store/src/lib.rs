@@ -24,6 +24,7 @@ mod error;
 mod events;
 mod history;
 mod inspect;
+mod jump_detector;
 mod last_reports;
 mod last_seen;
 mod log_tailer;

@@ -15,7 +15,13 @@ pub(crate) const MIGRATIONS: Migrations = Migrations {
     sqlite: &SQLITE,
     // Any number, and never another one: servers of two versions would migrate at the same time.
     advisory_lock: 7_887_342_211,
+    postgres_time: POSTGRES_TIME,
 };
+
+/// Not `now()`, which is the time of BEGIN: a transaction that waited for a lock would decide by
+/// a time from before the wait. The correction is what somebody set the clock by meanwhile.
+const POSTGRES_TIME: &str = "SELECT clock_timestamp() \
+     - (SELECT clock_correction FROM horizon) * interval '1 microsecond'";
 
 pub(crate) const POSTGRES: EmbeddedMigrations = embed_migrations!("../../migrations/postgres");
 pub(crate) const SQLITE: EmbeddedMigrations = embed_migrations!("../../migrations/sqlite");

@@ -166,6 +166,7 @@ table! {
         id -> Integer,
         events -> BigInt,
         deployments -> BigInt,
+        clock_correction -> BigInt,
     }
 }
 

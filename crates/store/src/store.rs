@@ -1,6 +1,10 @@
 //! Opens the record, reads from it, and runs units of work on it.
 
-use std::{sync::Arc, thread::available_parallelism, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    thread::available_parallelism,
+    time::Duration,
+};
 
 use tokio::sync::broadcast;
 use viridian_engine::{
@@ -15,6 +19,7 @@ use crate::{
     clock_watch::ClockWatch,
     connection::StoreConnection,
     error::StoreError,
+    jump_detector::JumpDetector,
     last_seen::LastSeen,
     migrations::MIGRATIONS,
     notifier::{Notification, Notifier},
@@ -34,6 +39,35 @@ pub struct Store {
     clock_watch: Arc<ClockWatch>,
     last_seen: Arc<LastSeen>,
     health_ttl: Option<Duration>,
+    /// None where a test sets the clock.
+    clock_jumps: Option<Arc<ClockJumps>>,
+}
+
+/// What this process knows of how the clock was set.
+#[derive(Debug)]
+pub(crate) struct ClockJumps {
+    pub(crate) detector: JumpDetector,
+    /// The correction that this process read or wrote last.
+    correction: Mutex<Option<i64>>,
+}
+
+impl ClockJumps {
+    /// Returns the correction that was known before this one was read.
+    pub(crate) fn known_correction(&self, found: i64) -> i64 {
+        let mut known = self
+            .correction
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        known.replace(found).unwrap_or(0)
+    }
+
+    pub(crate) fn set_correction(&self, correction: i64) {
+        let mut known = self
+            .correction
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *known = Some(correction);
+    }
 }
 
 impl Store {
@@ -68,6 +102,7 @@ impl Store {
             clock_watch: Arc::default(),
             last_seen: Arc::default(),
             health_ttl: None,
+            clock_jumps: None,
         })
     }
 
@@ -75,6 +110,22 @@ impl Store {
     /// a reported health counts until the next report.
     pub fn with_health_ttl(self, health_ttl: Option<Duration>) -> Self {
         Self { health_ttl, ..self }
+    }
+
+    /// Has the time that decides go on as it did when somebody sets the clock.
+    pub fn with_steady_clock(self) -> Self {
+        let jumps = ClockJumps {
+            detector: JumpDetector::new(),
+            correction: Mutex::new(None),
+        };
+        Self {
+            clock_jumps: Some(Arc::new(jumps)),
+            ..self
+        }
+    }
+
+    pub(crate) fn clock_jumps(&self) -> Option<&ClockJumps> {
+        self.clock_jumps.as_deref()
     }
 
     pub(crate) fn health_ttl(&self) -> Option<Duration> {

@@ -10,7 +10,7 @@ pub use self::{
     projects::{describe, label_projects, labels_projects, project_labels},
 };
 pub(crate) use self::{
-    names::{RECONCILE_LATENESS, count_not_promoted},
+    names::{CLOCK_CORRECTION, CLOCK_JUMPS, RECONCILE_LATENESS, count_not_promoted},
     transition_log::TransitionLog,
     unit::InUnit,
 };

@@ -12,6 +12,7 @@ mod apply;
 mod batch;
 mod carry_out;
 mod change;
+mod correct_clock;
 mod create;
 mod delete;
 mod drain_route;

@@ -246,7 +246,7 @@ GROUP BY d.id;
 SELECT d.id AS deployment, 'is past its deadline, which was at ' || d.deadline_at AS what
 FROM deployments AS d
 WHERE d.lifecycle IN ('PENDING', 'DEPLOYING') AND NOT d.paused
-  AND d.deadline_at < clock_timestamp() - make_interval(secs => $1);
+  AND d.deadline_at < (SELECT clock_timestamp() - clock_correction * interval '1 microsecond' FROM horizon) - make_interval(secs => $1);
 
 -- I12: what a client was told of a deployment is there
 SELECT (t.reply ->> 'id')::uuid AS deployment,
@@ -256,7 +256,7 @@ SELECT (t.reply ->> 'id')::uuid AS deployment,
 FROM (
     SELECT p.method, p.reply::jsonb -> 'deployment' AS reply
     FROM replies AS p
-    WHERE p.created_at > clock_timestamp() - interval '23 hours'
+    WHERE p.created_at > (SELECT clock_timestamp() - clock_correction * interval '1 microsecond' FROM horizon) - interval '23 hours'
     OFFSET 0) AS t
 LEFT JOIN deployments AS d ON d.id = (t.reply ->> 'id')::uuid
 WHERE d.id IS NULL OR (t.reply ->> 'sequence')::bigint > d.sequence
@@ -266,13 +266,13 @@ WHERE d.id IS NULL OR (t.reply ->> 'sequence')::bigint > d.sequence
 SELECT h.deployment_id AS deployment,
        'was moved by request ' || h.request_id || ', which has no reply' AS what
 FROM history AS h
-WHERE h.request_id IS NOT NULL AND h.created_at > clock_timestamp() - interval '23 hours'
+WHERE h.request_id IS NOT NULL AND h.created_at > (SELECT clock_timestamp() - clock_correction * interval '1 microsecond' FROM horizon) - interval '23 hours'
   AND NOT EXISTS (SELECT FROM replies AS p WHERE p.request_id = h.request_id);
 
 -- I13: nothing that is due waits
 SELECT d.id AS deployment, 'has been due since ' || d.due_at AS what
 FROM deployments AS d
-WHERE d.due_at < clock_timestamp() - make_interval(secs => $1);
+WHERE d.due_at < (SELECT clock_timestamp() - clock_correction * interval '1 microsecond' FROM horizon) - make_interval(secs => $1);
 
 -- I14: the traffic table lists the ACTIVE routes that run and are HEALTHY, or if none is, those that run and have been HEALTHY
 WITH active AS (

@@ -1,7 +1,7 @@
 //! The names and descriptions of all metrics of the store. Names follow Prometheus; times
 //! are in seconds.
 
-use metrics::{Label, Unit, counter, describe_counter, describe_histogram};
+use metrics::{Label, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
 
 use viridian_engine::telemetry::{self as engine, CONNECTION_WAIT, TRANSACTION_DURATION};
 
@@ -26,6 +26,11 @@ pub(super) const ROLLOUT_DURATION: &str = "viridian_rollout_duration_seconds";
 /// How long rollouts waited at the gate.
 pub(super) const GATE_WAIT: &str = "viridian_gate_wait_seconds";
 
+/// How often the clock was set while this server ran, by `direction`.
+pub(crate) const CLOCK_JUMPS: &str = "viridian_clock_jumps_total";
+/// By how much the time that decides differs from the database's clock.
+pub(crate) const CLOCK_CORRECTION: &str = "viridian_clock_correction_seconds";
+
 /// The histograms, with the upper bounds of their buckets.
 pub const HISTOGRAMS: [(&str, &[f64]); 6] = [
     (UNIT_DURATION, WORK),
@@ -47,6 +52,19 @@ pub(super) fn describe() {
         Unit::Seconds,
         "How long after they were due deployments were looked at."
     );
+    describe_counter!(
+        CLOCK_JUMPS,
+        "How often the clock that decides was set while this server ran."
+    );
+    for direction in ["forward", "back"] {
+        counter!(CLOCK_JUMPS, "direction" => direction).increment(0);
+    }
+    describe_gauge!(
+        CLOCK_CORRECTION,
+        Unit::Seconds,
+        "By how much the time that decides differs from the database's clock, since that was set."
+    );
+    gauge!(CLOCK_CORRECTION).set(0.0);
     describe_counter!(MOVES, "Entries of the history of deployments.");
     describe_counter!(
         ROUTES_FAILED,

@@ -96,6 +96,8 @@ impl Store {
     ///
     /// When the database fails; what was deleted before that stays deleted.
     pub async fn prune(&self, retention: &Retention) -> Result<Pruned, StoreError> {
+        // What is deleted by a clock that was set forward is gone.
+        self.expect_steady_clock().await?;
         let now = self.now().await?;
         self.prune_as_of(retention, now).await
     }

@@ -4,7 +4,7 @@
 //! postponed in it. If the batch cannot be committed, each deployment gets a transaction of
 //! its own, so that only those at fault are postponed.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use metrics::histogram;
 use tracing::info_span;
@@ -53,7 +53,14 @@ impl Store {
     ) -> Result<ReconcileBatch, StoreError> {
         let round_trip = self.round_trip();
         // One row of an index, and no transaction: most polls find nothing and end here.
-        let (mut due, mut now) = self.reader().await?.next_due(round_trip).await?;
+        let mut reader = self.reader().await?;
+        let asked = Instant::now();
+        let (mut due, mut now) = reader.next_due(round_trip).await?;
+        drop(reader);
+        // First: what is due by a clock that was set forward is not due.
+        if self.correct_clock(now, asked).await? {
+            (due, now) = self.reader().await?.next_due(round_trip).await?;
+        }
         if self.follow_clock(now).await? {
             (due, now) = self.reader().await?.next_due(round_trip).await?;
         }

@@ -87,6 +87,7 @@ impl Store {
     ///
     /// When the database fails. Some may be changed then.
     pub async fn end_silent_health(&self, silence: Duration) -> Result<Silenced, StoreError> {
+        self.expect_steady_clock().await?;
         let since = self.now().await? - silence;
         let (mut all, mut after) = (Silenced::default(), None);
         loop {

@@ -1,0 +1,1 @@
+ALTER TABLE horizon DROP COLUMN clock_correction;
