@@ -6,6 +6,7 @@ use diesel::{
     Connection as _, ConnectionError, QueryResult, QueryableByName, SqliteConnection,
     connection::SimpleConnection as _,
     pg::Pg,
+    result::Error as DieselError,
     sql_query,
     sql_types::{Double, Text},
     sqlite::Sqlite,
@@ -91,9 +92,7 @@ impl Snapshot {
             return Ok(Vec::new());
         };
         let query = sql_query("SELECT integrity_check AS line FROM pragma_integrity_check");
-        let lines: Vec<Line> = load_in_place(connection, query).await?;
-        let lines = lines.into_iter().map(|it| it.line);
-        Ok(lines.filter(|line| line != SOUND).collect())
+        Ok(damages_in(load_in_place(connection, query).await)?)
     }
 
     /// Returns the rows of a query, which may have one parameter.
@@ -134,9 +133,22 @@ fn read_only(path: &Path) -> Result<String, String> {
 /// SQLite's words. Does not compare indexes with their tables, which takes much longer.
 pub(crate) fn first_damage(connection: &mut SqliteConnection) -> QueryResult<Option<String>> {
     let query = sql_query("SELECT quick_check AS line FROM pragma_quick_check");
-    let lines: Vec<Line> = diesel::RunQueryDsl::load(query, connection)?;
-    let mut lines = lines.into_iter().map(|it| it.line);
-    Ok(lines.find(|line| line != SOUND))
+    let damages = damages_in(diesel::RunQueryDsl::load(query, connection))?;
+    Ok(damages.into_iter().next())
+}
+
+/// Returns the damages that a check has found. One that ends at a damage has found that.
+fn damages_in(found: QueryResult<Vec<Line>>) -> QueryResult<Vec<String>> {
+    match found {
+        Ok(lines) => {
+            let lines = lines.into_iter().map(|it| it.line);
+            Ok(lines.filter(|line| line != SOUND).collect())
+        }
+        Err(DieselError::DatabaseError(_, info)) if info.message().contains(MALFORMED) => {
+            Ok(vec![info.message().to_owned()])
+        }
+        Err(error) => Err(error),
+    }
 }
 
 #[derive(QueryableByName)]
@@ -144,6 +156,9 @@ struct Line {
     #[diesel(sql_type = Text)]
     line: String,
 }
+
+/// What SQLite says instead of going on.
+const MALFORMED: &str = "malformed";
 
 /// What SQLite says of a file in which nothing is wrong.
 const SOUND: &str = "ok";
