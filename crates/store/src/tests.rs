@@ -23,6 +23,7 @@ mod guards;
 mod held;
 mod inspect;
 mod invariants;
+mod keeper;
 mod kill;
 mod last_rollout;
 mod lifecycle;

@@ -502,7 +502,7 @@ async fn a_schema_of_another_version_is_refused(#[case] engine: Engine) {
 async fn a_file_can_be_checked_when_nobody_has_it_open() {
     let fixture = Fixture::new(Engine::Sqlite).await;
     fixture.ready(1, manual()).await;
-    let (url, _folder) = fixture.close();
+    let (url, _keeper) = fixture.close();
     let checked = check(&url, None).await.expect("it can be checked");
     assert_eq!((checked.deployments, checked.violations.len()), (1, 0));
     Store::open(&url)

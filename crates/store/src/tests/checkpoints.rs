@@ -60,7 +60,7 @@ async fn they_end_with_the_database() {
         fixture.pause(id, true).await;
         fixture.pause(id, false).await;
     }
-    let (url, _folder) = fixture.close();
+    let (url, _keeper) = fixture.close();
     let log = log(&url);
     let begin = Instant::now();
     // The last one to close the file removes it.

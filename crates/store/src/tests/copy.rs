@@ -1,6 +1,8 @@
 //! What is copied from SQLite to PostgreSQL is the same there, and goes on.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
+
+use viridian_strategy::Policy;
 
 use super::{
     fixture::{Engine, Fixture, call, manual, with_request},
@@ -16,7 +18,12 @@ use crate::{
 async fn everything_is_the_same_and_goes_on() {
     let source = Fixture::new(Engine::Sqlite).await;
     let (waiting, _) = source.at_the_gate(2, manual()).await;
-    let (promoted, _) = source.at_the_gate(3, manual()).await;
+    // What is drained is not yet to be stopped, however long it takes to look twice.
+    let draining = Policy {
+        drain_grace: Duration::from_secs(60 * 60),
+        ..manual()
+    };
+    let (promoted, _) = source.at_the_gate(3, draining).await;
     let terms = with_request();
     let first = source.db.complete_manual_promote(promoted, None, &terms);
     let first = first.await.expect("it is promoted");
@@ -30,7 +37,7 @@ async fn everything_is_the_same_and_goes_on() {
     source.tamper(numbered).await.expect("it is tampered with");
     let footprint = source.footprint().await;
     let seen = look(&source).await;
-    let (url, folder) = source.close();
+    let (url, keeper) = source.close();
 
     let target = Fixture::new(Engine::Postgres).await;
     let copied = copy(&url, &target.url).await.expect("it can be copied");
@@ -58,7 +65,7 @@ async fn everything_is_the_same_and_goes_on() {
     target.settle().await;
     invariants::hold(&target).await;
 
-    let source = Fixture::reopen((url, folder)).await;
+    let source = Fixture::reopen((url, keeper)).await;
     assert_eq!(source.footprint().await, footprint, "it is not changed");
 }
 
@@ -97,7 +104,7 @@ async fn what_cannot_be_copied_is_refused() {
 
     let id = target.ready(1, manual()).await;
     let footprint = target.footprint().await;
-    let (url, _folder) = source.close();
+    let (url, _keeper) = source.close();
     let refused = copy(&url, &target.url).await;
     assert!(
         matches!(refused, Err(CopyError::NotEmpty("deployments"))),

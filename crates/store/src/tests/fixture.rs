@@ -1,6 +1,6 @@
 //! A database of its own for each test, and what a fleet and callers do to it.
 
-use std::{convert::Infallible, env, pin::Pin, time::Duration};
+use std::{convert::Infallible, pin::Pin, time::Duration};
 
 use diesel::{
     QueryableByName,
@@ -8,7 +8,6 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl as _;
 use rstest_reuse::template;
-use tempfile::TempDir;
 use uuid::Uuid;
 use viridian_engine::{load, with_conn};
 use viridian_strategy::{
@@ -16,6 +15,7 @@ use viridian_strategy::{
     RouteHealth, RouteId, RouteStatus, RouteTraffic, Strategy, SubStep,
 };
 
+use super::keeper::Keeper;
 use crate::{
     Deployment, DeploymentSpec, FailureBackoff, HealthReport, HistoryEntry, Limits, Metadata,
     NewDeployment, ReconcileBatch, Request, RequestContext, RequestId, RevisionSpec,
@@ -38,7 +38,7 @@ pub(super) fn engines(#[case] engine: Engine) {}
 pub(super) struct Fixture {
     pub(super) db: Store,
     pub(super) url: String,
-    folder: TempDir,
+    keeper: Keeper,
 }
 
 /// Reads a deployment, and returns a failure of the pool as one of the query.
@@ -61,30 +61,26 @@ impl Fixture {
     }
 
     pub(super) async fn within(engine: Engine, limits: Limits) -> Self {
-        let folder = TempDir::new().expect("a temporary folder");
-        let url = match engine {
-            Engine::Sqlite => format!("sqlite:{}", folder.path().join("viridian.db").display()),
-            Engine::Postgres => postgres_database().await,
-        };
+        let (url, keeper) = Keeper::create(engine).await;
         let db = Store::open_within(&url, limits).await;
         let db = db.expect("the database opens");
-        Self { db, url, folder }
+        Self { db, url, keeper }
     }
 
     /// Of a database that was made already.
-    pub(super) fn of(db: Store, url: String, folder: TempDir) -> Self {
-        Self { db, url, folder }
+    pub(super) fn of(db: Store, url: String, keeper: Keeper) -> Self {
+        Self { db, url, keeper }
     }
 
     /// Closes the database, and keeps it.
-    pub(super) fn close(self) -> (String, TempDir) {
-        (self.url, self.folder)
+    pub(super) fn close(self) -> (String, Keeper) {
+        (self.url, self.keeper)
     }
 
     /// Opens a database that was closed.
-    pub(super) async fn reopen((url, folder): (String, TempDir)) -> Self {
+    pub(super) async fn reopen((url, keeper): (String, Keeper)) -> Self {
         let db = Store::open(&url).await.expect("the database opens");
-        Self { db, url, folder }
+        Self { db, url, keeper }
     }
 
     /// A READY deployment whose first revision has `n` ready routes.
@@ -419,27 +415,4 @@ pub(super) fn colours(routes: &[Route]) -> Vec<RevisionId> {
     colours.sort();
     colours.dedup();
     colours
-}
-
-/// A new database on the server that `VIRIDIAN_TEST_POSTGRES` names.
-pub(super) async fn postgres_database() -> String {
-    let server = env::var("VIRIDIAN_TEST_POSTGRES")
-        .expect("VIRIDIAN_TEST_POSTGRES names no server: run the tests with scripts/test");
-    let name = format!("store_{}", Uuid::now_v7().simple());
-    let (client, connection) = tokio_postgres::connect(&server, tokio_postgres::NoTls)
-        .await
-        .expect("the test server answers");
-    let serving = tokio::spawn(connection);
-    client
-        .batch_execute(&format!("CREATE DATABASE {name}"))
-        .await
-        .expect("a new database");
-    drop(client);
-    serving
-        .await
-        .expect("the connection ends")
-        .expect("it ends well");
-    let mut url = url::Url::parse(&server).expect("a URL");
-    url.set_path(&name);
-    url.to_string()
 }

@@ -24,7 +24,7 @@ use crate::{
 async fn it_goes_up_and_down_and_up_again(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
     fixture.at_the_gate(1, manual()).await;
-    let (url, folder) = fixture.close();
+    let (url, keeper) = fixture.close();
     let before = Catalog::read(&url).await;
     assert!(before.tables.contains_key("deployments"));
 
@@ -32,7 +32,7 @@ async fn it_goes_up_and_down_and_up_again(#[case] engine: Engine) {
     let reverted = Catalog::read(&url).await;
     assert_eq!(reverted, Catalog::default(), "nothing is left");
 
-    let fixture = Fixture::reopen((url, folder)).await;
+    let fixture = Fixture::reopen((url, keeper)).await;
     assert_eq!(Catalog::read(&fixture.url).await, before);
     fixture.at_the_gate(1, manual()).await;
 }
@@ -53,7 +53,7 @@ async fn a_newer_schema_is_refused_and_left_alone(#[case] engine: Engine) {
     let lacks = format!("DELETE FROM __diesel_schema_migrations WHERE version = '{known}'");
     fixture.tamper(&lacks).await.expect("it is tampered with");
     let footprint = fixture.footprint().await;
-    let (url, folder) = fixture.close();
+    let (url, keeper) = fixture.close();
     let before = Catalog::read(&url).await;
 
     let refused = Store::open(&url).await.map(|_| ());
@@ -67,7 +67,7 @@ async fn a_newer_schema_is_refused_and_left_alone(#[case] engine: Engine) {
     assert_eq!(Catalog::read(&url).await, before);
 
     revert_to_known(&url, &known).await;
-    let fixture = Fixture::reopen((url, folder)).await;
+    let fixture = Fixture::reopen((url, keeper)).await;
     assert_eq!(fixture.footprint().await, footprint);
 }
 
@@ -76,7 +76,7 @@ async fn a_newer_schema_is_refused_and_left_alone(#[case] engine: Engine) {
 async fn a_file_is_sound_after_each_of_them() {
     let fixture = Fixture::new(Engine::Sqlite).await;
     fixture.at_the_gate(1, manual()).await;
-    let (url, folder) = fixture.close();
+    let (url, keeper) = fixture.close();
     let sound = "SELECT COUNT(*) AS n FROM pragma_integrity_check WHERE integrity_check = 'ok'";
     for undone in 0..=MIGRATIONS.versions().expect("they are known").len() {
         revert(&url, undone).await;
@@ -86,7 +86,7 @@ async fn a_file_is_sound_after_each_of_them() {
         drop(snapshot);
         drop(Store::open(&url).await.expect("it goes up again"));
     }
-    drop(folder);
+    drop(keeper);
 }
 
 #[derive(QueryableByName)]
@@ -221,7 +221,7 @@ async fn a1_what_is_no_address_is_none_after_the_migration(#[case] engine: Engin
     let sound = fixture.ready(1, manual()).await;
     let id = fixture.ready(5, manual()).await;
     let routes = fixture.routes(id).await;
-    let (url, folder) = fixture.close();
+    let (url, keeper) = fixture.close();
     revert_with(&url, "20261130000009").await;
     let addresses = [
         "::1:8080",
@@ -242,7 +242,7 @@ async fn a1_what_is_no_address_is_none_after_the_migration(#[case] engine: Engin
         .await;
     }
 
-    let fixture = Fixture::reopen((url, folder)).await;
+    let fixture = Fixture::reopen((url, keeper)).await;
     let due = "SELECT COUNT(*) AS n FROM deployments WHERE due_at IS NOT NULL";
     assert_eq!(fixture.number(due).await, 1, "the other one is as it was");
     fixture.settle().await;
@@ -268,9 +268,9 @@ async fn a10_the_migration_takes_no_traffic_away(#[case] engine: Engine) {
     fixture.health(&ids, RouteHealth::Unhealthy).await;
     let before = table(&fixture, id).await;
     assert_eq!(before.len(), 2, "they fail open");
-    let (url, folder) = fixture.close();
+    let (url, keeper) = fixture.close();
     revert_with(&url, "20261130000009").await;
-    let fixture = Fixture::reopen((url, folder)).await;
+    let fixture = Fixture::reopen((url, keeper)).await;
     fixture.health(&ids[..1], RouteHealth::Degraded).await;
     fixture.settle().await;
     assert_eq!(table(&fixture, id).await, before);

@@ -15,12 +15,14 @@ use std::{
     time::Duration,
 };
 
-use tempfile::TempDir;
 use tokio_postgres::{Client, NoTls};
 use viridian_engine::{Clock, UnixMicros, system_clock};
 use viridian_strategy::Timestamp;
 
-use super::fixture::{Engine, Fixture, postgres_database};
+use super::{
+    fixture::{Engine, Fixture},
+    keeper::Keeper,
+};
 use crate::{Check, Store, check, types::timestamp};
 
 pub(super) struct VirtualTime {
@@ -37,19 +39,10 @@ enum Dial {
 impl VirtualTime {
     /// A new database, hours ago.
     pub(super) async fn new(engine: Engine) -> (Self, Fixture) {
-        let folder = TempDir::new().expect("a temporary folder");
-        let (dial, url) = match engine {
-            Engine::Sqlite => {
-                let path = folder.path().join("viridian.db");
-                (
-                    Dial::Sqlite(take_clock()),
-                    format!("sqlite:{}", path.display()),
-                )
-            }
-            Engine::Postgres => {
-                let url = postgres_database().await;
-                (Dial::Postgres(with_a_clock(&url).await), url)
-            }
+        let (url, keeper) = Keeper::create(engine).await;
+        let dial = match engine {
+            Engine::Sqlite => Dial::Sqlite(take_clock()),
+            Engine::Postgres => Dial::Postgres(with_a_clock(&url).await),
         };
         let seconds = timestamp(system_clock()).as_micros() / 1_000_000;
         let mut time = Self {
@@ -58,7 +51,7 @@ impl VirtualTime {
         };
         time.turn().await;
         let db = time.open(&url).await;
-        (time, Fixture::of(db, url, folder))
+        (time, Fixture::of(db, url, keeper))
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -111,9 +104,9 @@ impl VirtualTime {
     /// Closes the database and opens it again, as when the one server is started
     /// anew.
     pub(super) async fn restart(&self, fixture: Fixture) -> Fixture {
-        let (url, folder) = fixture.close();
+        let (url, keeper) = fixture.close();
         let db = self.open(&url).await;
-        Fixture::of(db, url, folder)
+        Fixture::of(db, url, keeper)
     }
 
     /// Asks for all invariants, those about time too.

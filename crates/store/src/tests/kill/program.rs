@@ -8,13 +8,15 @@ use std::{
 };
 
 use futures::future::select_all;
-use tempfile::TempDir;
 use uuid::Uuid;
 use viridian_strategy::{DeploymentId, Lifecycle, RouteHealth, RouteId, RouteStatus, SubStep};
 
 use crate::{
     Deployment, HealthReport, Metadata, NewDeployment, Request, RequestContext, RequestId,
-    tests::fixture::{Fixture, amend, call, manual, report, spec},
+    tests::{
+        fixture::{Fixture, amend, call, manual, report, spec},
+        keeper::Keeper,
+    },
 };
 
 /// What libtest calls it.
@@ -115,8 +117,7 @@ pub(super) fn request(id: Uuid, method: &'static str) -> Request {
 #[ignore = "the program that the test of kills starts, and kills"]
 async fn works_until_it_is_killed() {
     let url = env::var(DATABASE).expect("a database to work on: the test of kills starts this");
-    let folder = TempDir::new().expect("a temporary folder");
-    let fixture = Arc::new(Fixture::reopen((url, folder)).await);
+    let fixture = Arc::new(Fixture::reopen((url, Keeper::Elsewhere)).await);
     let workers = (0..WORKERS).map(|number| {
         let fixture = Arc::clone(&fixture);
         tokio::spawn(async move { Worker::new(fixture, number).await.work().await })
