@@ -3,11 +3,14 @@
 
 use std::{
     fs,
+    os::unix::fs::symlink,
+    path::Path,
     sync::Arc,
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
+use nix::{sys::stat::Mode, unistd::mkfifo};
 use tokio::task::JoinHandle;
 use tonic::Code;
 
@@ -77,6 +80,28 @@ async fn a_file_that_is_not_valid_changes_nothing_and_is_logged() {
     until(&guarded, "vrd_new", true).await;
     assert_eq!(errors(&guarded).len(), 4, "each once");
     load.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g17_what_has_no_end_is_not_read_and_revocation_goes_on() {
+    let guarded = GuardedServer::start(&with(&["vrd_old"])).await;
+    let path = guarded.file.path();
+    let pipe = |path: &Path| mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR).expect("a pipe");
+    let device = |path: &Path| symlink("/dev/zero", path).expect("a link");
+    for make in [&pipe as &dyn Fn(&Path), &device] {
+        let before = errors(&guarded).len();
+        fs::remove_file(&path).expect("it is there");
+        make(&path);
+        eventually("an error in the log", async || {
+            let all = errors(&guarded);
+            let mut new = all[before..].iter();
+            new.find(|why| why.contains("regular file")).cloned()
+        })
+        .await;
+    }
+    assert!(is_let_in(&guarded.client("vrd_old").await).await);
+    guarded.file.replace(&with(&[]));
+    until(&guarded, "vrd_old", false).await;
 }
 
 /// Two that call all the time, with a connection each and by turns.

@@ -2,6 +2,7 @@
 
 use std::{future::poll_fn, path::Path, process::Stdio};
 
+use nix::{sys::stat::Mode, unistd::mkfifo};
 use rstest::rstest;
 use tokio::process::Command;
 use tonic::{
@@ -69,6 +70,18 @@ async fn others_are_not_let_in_without_credentials(#[case] listen: &str) {
     assert!(error.contains("--tokens"), "{error}");
 }
 
+#[tokio::test]
+async fn g7_all_pages_may_call_only_with_credentials() {
+    for more in [&[][..], &["--insecure"]] {
+        let all = ["--grpc-web", "--grpc-web-origin", "https://a.example,*"];
+        let error = refused_to_start(&[&all[..], more].concat()).await;
+        assert!(
+            error.contains("--grpc-web-origin: * needs --tokens"),
+            "{error}"
+        );
+    }
+}
+
 #[rstest]
 #[case::empty("", "there is no [[credential]]")]
 #[case::no_toml("ci: viewer\n", "line 1: ")]
@@ -93,6 +106,20 @@ async fn a_file_that_is_not_there_is_a_configuration_error() {
     assert!(error.contains("missing.toml"), "{error}");
     let error = refused_to_start(&["--tokens", text(file.folder())]).await;
     assert!(error.contains("cannot read"), "{error}");
+}
+
+#[tokio::test]
+async fn g17_a_file_without_an_end_is_a_configuration_error() {
+    let file = CredentialsFile::create(&[]);
+    let pipe = file.folder().join("pipe");
+    mkfifo(&pipe, Mode::S_IRUSR | Mode::S_IWUSR).expect("a pipe");
+    for endless in [pipe.as_path(), Path::new("/dev/zero")] {
+        let error = refused_to_start(&["--tokens", text(endless)]).await;
+        assert!(error.contains("it is not a regular file"), "{error}");
+        let pair = ["--tls-cert", text(endless), "--tls-key", text(endless)];
+        let error = refused_to_start(&pair).await;
+        assert!(error.contains("it is not a regular file"), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -192,12 +192,21 @@ pub(crate) fn counted(count: u64, noun: &str) -> String {
 }
 
 /// Replaces control characters by spaces, so that text from elsewhere can neither move
-/// the cursor nor break a line.
+/// the cursor nor break a line, nor change the order in which a line is read.
 pub(crate) fn clean(text: &str) -> String {
-    text.split(char::is_control)
+    text.split(|c: char| c.is_control() || is_line_control(c))
         .filter(|part| !part.is_empty())
         .collect::<Vec<_>>()
         .join(" ")
+}
+
+/// Whether a character breaks lines or turns the direction of text without being a control
+/// character of its own class (Unicode's `Bidi_Control`, and the two separators).
+fn is_line_control(c: char) -> bool {
+    matches!(
+        c,
+        '\u{61C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}'
+    )
 }
 
 /// Pads each column to its width. Lines have no trailing spaces.
@@ -272,6 +281,9 @@ mod tests {
     fn control_characters_are_removed() {
         assert_eq!(clean("a\n\u{1b}[2Jb"), "a [2Jb");
         assert_eq!(clean("plain text"), "plain text");
+        // An "erase in line" of C1, a right-to-left override, and a line separator.
+        assert_eq!(clean("a\u{9b}2Kb\u{202e}c\u{2028}d"), "a 2Kb c d");
+        assert_eq!(clean("שלום"), "שלום");
     }
 
     #[test]

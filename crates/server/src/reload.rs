@@ -5,8 +5,16 @@
 //! written is not read in the middle. Contents that cannot be read or parsed are logged
 //! once, and the value before stays.
 
-use std::{fs, io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fs,
+    io::{self, Read as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
+use nix::fcntl::OFlag;
 use sha2::{Digest as _, Sha256};
 use tokio::{sync::watch, task, time::sleep};
 
@@ -166,11 +174,23 @@ pub(crate) fn read(files: &[PathBuf]) -> FileContents {
 }
 
 fn read_file(file: &PathBuf) -> io::Result<Vec<u8>> {
-    // Without this, a wrong path such as a device would fill the memory.
-    if fs::metadata(file)?.len() > MAX_FILE_SIZE {
+    // To open a pipe waits until someone writes, and while this waits no token is revoked.
+    let mut options = fs::File::options();
+    let opened = options
+        .read(true)
+        .custom_flags(OFlag::O_NONBLOCK.bits())
+        .open(file)?;
+    // A device has a size of 0 and no end.
+    if !opened.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let mut content = Vec::new();
+    let limit = MAX_FILE_SIZE + 1;
+    opened.take(limit).read_to_end(&mut content)?;
+    if content.len() as u64 == limit {
         return Err(io::Error::other("it is too large"));
     }
-    fs::read(file)
+    Ok(content)
 }
 
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
