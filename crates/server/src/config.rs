@@ -12,7 +12,10 @@ use viridian_feeds::WatchLimits;
 use viridian_store::{LimitError, Limits, OpenError, Retention};
 
 use crate::{
-    coordinator::CoordinatorLimits, layers::GrpcWeb, rpc_limits::RpcLimits, tls::TlsFiles,
+    coordinator::CoordinatorLimits,
+    layers::{GrpcWeb, HostRule, PageRules},
+    rpc_limits::RpcLimits,
+    tls::TlsFiles,
 };
 
 /// The configuration of a server.
@@ -89,6 +92,16 @@ impl Config {
                 "--grpc-web-origin: {origin:?} is no origin; write https://HOST, or * for all"
             )));
         }
+        if let Some(web) = &self.grpc_web
+            && web.origins.iter().any(|origin| origin == "*")
+            && self.tokens.is_none()
+        {
+            return Err(StartError::Config(
+                "--grpc-web-origin: * needs --tokens: without credentials any page that anyone \
+                 here looks at could promote"
+                    .to_owned(),
+            ));
+        }
         let client_ca = self.tls.as_ref().and_then(|tls| tls.client_ca.as_ref());
         if client_ca.is_some() && self.tokens.is_none() {
             return Err(StartError::Config(
@@ -105,6 +118,21 @@ impl Config {
              use --tokens to say who may, or --insecure if that is what you want",
             self.listen
         )))
+    }
+}
+
+impl Config {
+    /// Which web pages may call, if gRPC-Web is served.
+    pub(crate) fn pages(&self) -> Option<PageRules> {
+        let web = self.grpc_web.as_ref()?;
+        Some(PageRules {
+            origins: web.origins.clone(),
+            hosts: match self.tokens {
+                Some(_) => HostRule::Any,
+                None if self.listen.ip().is_loopback() => HostRule::Loopback,
+                None => HostRule::Addresses,
+            },
+        })
     }
 }
 

@@ -13,8 +13,8 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 use viridian_store::{StoreError, WriteFault};
 
 pub(crate) use self::access::{
-    credentials_changed, credentials_invalid, credentials_missing, method_unknown,
-    project_not_allowed, role_not_allowed,
+    credentials_changed, credentials_invalid, credentials_missing, host_not_allowed,
+    method_unknown, origin_not_allowed, project_not_allowed, role_not_allowed,
 };
 pub use self::code::code_name;
 

@@ -50,7 +50,7 @@ pub(crate) fn builder(
     let limits = &stack.limits;
     transport::Server::builder()
         // Browsers speak HTTP/1.1 to servers without TLS.
-        .accept_http1(stack.web.is_some())
+        .accept_http1(stack.pages.is_some())
         // Without pings, streams to a peer that vanished would stay open for hours.
         .http2_keepalive_interval(Some(limits.keepalive_interval))
         .http2_keepalive_timeout(Some(limits.keepalive_timeout))

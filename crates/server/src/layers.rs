@@ -2,7 +2,7 @@
 //! first:
 //!
 //! - HTTP, for whatever is served: `call_info`, `request_id`, `trace`, `panics`.
-//! - gRPC: `web`, `observe`, `only_grpc`, `deadline`, `auth`, `client_key`, `rate`, `load`.
+//! - gRPC: `pages` and `web`, `observe`, `pages` again, `only_grpc`, `deadline`, `auth`, `client_key`, `rate`, `load`.
 //!
 //! Content that is not gRPC goes beside the gRPC stack, inside the HTTP stack. How many
 //! connections an address may have is decided before both, in [`crate::connections`].
@@ -20,6 +20,7 @@ mod observed_body;
 mod only_grpc;
 #[cfg(feature = "otlp")]
 mod otlp;
+mod pages;
 mod panics;
 mod rate;
 mod refused;
@@ -42,6 +43,7 @@ use tower::{ServiceBuilder, util::BoxCloneSyncService};
 use tower_http::request_id::{PropagateRequestIdLayer, SetRequestIdLayer};
 
 pub(crate) use self::authenticator::Authenticator;
+pub(crate) use self::pages::{HostRule, PageRules};
 pub use self::web::GrpcWeb;
 use self::{
     load::LoadShedder, observe::StreamShutdown, rate::RateLimits, request_id::NewRequestId,
@@ -56,7 +58,8 @@ pub(crate) type LayeredService =
 #[derive(Clone)]
 pub(crate) struct GrpcStack {
     pub(crate) limits: RpcLimits,
-    pub(crate) web: Option<GrpcWeb>,
+    /// For gRPC-Web, if it is served.
+    pub(crate) pages: Option<PageRules>,
     pub(crate) authenticator: Authenticator,
     /// Ends streams once it is cancelled.
     pub(crate) stop: CancellationToken,
@@ -83,12 +86,13 @@ impl GrpcStack {
 
     /// The gRPC stack, and around it the translation from gRPC-Web if that is served.
     fn grpc_web(self, routes: Routes) -> HttpService {
-        let Some(web) = self.web.clone() else {
+        let Some(pages) = self.pages.clone() else {
             return self.grpc(routes);
         };
         let layered = ServiceBuilder::new()
             // Outside of the translation: a preflight is an OPTIONS request that is not gRPC-Web.
-            .layer(web::cors(&web))
+            .layer(web::cors(&pages.origins))
+            .layer(from_fn_with_state(pages, pages::mark))
             .map_response(|response: http::Response<Body>| response.map(axum::body::Body::new))
             .layer(web::grpc_web())
             .map_response(|response: Response| response.map(Body::new))
@@ -104,6 +108,7 @@ impl GrpcStack {
                 StreamShutdown(self.stop),
                 observe::observe,
             ))
+            .layer(from_fn(pages::refuse))
             // Before authentication: a client that does not speak
             // gRPC could not read why it is refused.
             .layer(from_fn(only_grpc::check))

@@ -72,7 +72,7 @@ impl Server {
         let connections = grpc::incoming(listener, &config.rpc_limits);
         let stack = GrpcStack {
             limits: config.rpc_limits.clone(),
-            web: config.grpc_web.clone(),
+            pages: config.pages(),
             authenticator: security.authenticator,
             stop: shutdown.calls.clone(),
         };

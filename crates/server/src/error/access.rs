@@ -43,6 +43,26 @@ pub(crate) fn project_not_allowed(name: &str, project: &str) -> Status {
     Status::with_error_details(Code::PermissionDenied, message, details)
 }
 
+/// A call over HTTP by a name that may be anybody's, of a server without credentials.
+pub(crate) fn host_not_allowed(host: &str) -> Status {
+    let message = "a browser may call a server without credentials only by a name of loopback \
+                   or, if it does not listen on loopback, by its address; use --tokens for others";
+    let details = info("HOST_NOT_ALLOWED", [("host", shortened(host))]);
+    Status::with_error_details(Code::PermissionDenied, message, details)
+}
+
+/// A call of a web page whose origin is not allowed.
+pub(crate) fn origin_not_allowed(origin: &str) -> Status {
+    let message = "pages of this origin may not call; --grpc-web-origin names those that may";
+    let details = info("ORIGIN_NOT_ALLOWED", [("origin", shortened(origin))]);
+    Status::with_error_details(Code::PermissionDenied, message, details)
+}
+
+/// What a stranger wrote, as far as it is worth repeating.
+fn shortened(text: &str) -> String {
+    text.chars().take(256).collect()
+}
+
 /// A method that the server does not have.
 pub(crate) fn method_unknown() -> Status {
     let message = "there is no such method";

@@ -84,7 +84,7 @@ async fn serve(router: Router) -> (String, JoinHandle<()>) {
     let address = listener.local_addr().expect("an address");
     let stack = GrpcStack {
         limits: RpcLimits::default(),
-        web: None,
+        pages: None,
         authenticator: Authenticator::default(),
         stop: CancellationToken::new(),
     };

@@ -39,11 +39,11 @@ pub(super) fn grpc_web() -> GrpcWebLayer {
 }
 
 /// The headers by which browsers know which pages may call.
-pub(super) fn cors(web: &GrpcWeb) -> CorsLayer {
-    let origins = if web.origins.iter().any(|origin| origin == "*") {
+pub(super) fn cors(origins: &[String]) -> CorsLayer {
+    let origins = if origins.iter().any(|origin| origin == "*") {
         AllowOrigin::any()
     } else {
-        let values = web.origins.iter().map(|it| HeaderValue::from_str(it));
+        let values = origins.iter().map(|it| HeaderValue::from_str(it));
         // None is left out: `check` lets only origins pass that are valid in a header.
         AllowOrigin::list(values.filter_map(Result::ok))
     };
