@@ -212,6 +212,40 @@ async fn a_request_id_opens_no_other_project() {
         .expect("the first reply");
 }
 
+/// An id that one tenant uses is free for the others, whatever they do with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn g12_a_request_id_of_one_project_is_free_in_another() {
+    let env = ProjectsEnv::start().await;
+    let request_id = Uuid::now_v7().to_string();
+    let pause = |deployment: &str| PauseDeploymentRequest {
+        deployment: deployment.to_owned(),
+        request_id: request_id.clone(),
+        ..PauseDeploymentRequest::default()
+    };
+    let promoter = env.guarded.client("vrd_promoter").await;
+    let mut promoter = promoter.deployments();
+    let mut root = env.root.deployments();
+    let theirs = root.pause_deployment(pause("bank/web")).await;
+    let theirs = theirs.expect("paused").into_inner();
+    // By name, by id, and as a repeat.
+    for deployment in ["shop/web", env.ids[0].as_str(), "shop/web"] {
+        let ours = promoter.pause_deployment(pause(deployment)).await;
+        let refusal = match ours {
+            Ok(reply) => {
+                let paused = reply.into_inner().deployment.expect("a deployment");
+                assert_eq!((paused.project.as_str(), paused.paused), ("shop", true));
+                continue;
+            }
+            Err(refusal) => refusal,
+        };
+        // The same bytes are a repeat, and others reuse the id: within the project.
+        assert_eq!(refusal.code(), Code::InvalidArgument, "{refusal:?}");
+        assert_eq!(deployment, env.ids[0], "{refusal:?}");
+    }
+    let again = root.pause_deployment(pause("bank/web")).await;
+    assert_eq!(again.expect("a repeat").into_inner(), theirs);
+}
+
 /// A server with two deployments of two routes each.
 struct ProjectsEnv {
     guarded: GuardedServer,

@@ -135,14 +135,14 @@ impl Scope {
     ) -> Result<DeploymentId, Status> {
         let reference = parse_deployment("deployment", text, &mut violations);
         violations.finish()?;
-        let mut found = self.look_up(reference).await?;
-        if let (None, Some(request)) = (found, &call.request) {
-            let replied = self.reader().await?.find_replied_deployment(request).await;
-            if let Some(id) = replied.map_err(|error| store(&error))?
-                && self.is_visible(id).await?
-            {
-                found = Some(id);
-            }
+        // A name in a project that the caller may not see is refused here.
+        let mut found = self.look_up(reference.clone()).await?;
+        if let (None, Some(request), Some(DeploymentReference::Name { project, .. })) =
+            (found, &call.request, &reference)
+        {
+            let mut reader = self.reader().await?;
+            let replied = reader.find_replied_deployment(project, request).await;
+            found = replied.map_err(|error| store(&error))?;
         }
         found.ok_or_else(|| not_found(ResourceKind::Deployment, text))
     }

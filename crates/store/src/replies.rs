@@ -1,4 +1,4 @@
-//! Replies: the first one to each request id, so that a repeat is harmless.
+//! Replies: the first one to each request id of a project, so that a repeat is harmless.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -11,9 +11,34 @@ use crate::{
     documents::{Reply, deployment_of_reply},
     error::StoreError,
     record::{Request, RequestId},
-    schema::replies,
+    schema::{deployments, replies},
     types::{Json, JsonText, Sql},
 };
+
+/// Whose request ids a call's is one of: each project has its own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum RequestNamespace<'a> {
+    /// Those of a project.
+    Project(&'a str),
+    /// Those of the project that a deployment belongs to.
+    ProjectOf(DeploymentId),
+}
+
+impl From<DeploymentId> for RequestNamespace<'_> {
+    fn from(id: DeploymentId) -> Self {
+        Self::ProjectOf(id)
+    }
+}
+
+impl RequestNamespace<'_> {
+    /// Returns the deployment, of a call on one that exists.
+    pub(crate) fn deployment(self) -> Option<DeploymentId> {
+        match self {
+            Self::Project(_) => None,
+            Self::ProjectOf(id) => Some(id),
+        }
+    }
+}
 
 /// What is known of a request id.
 pub(crate) enum StoredReply<T> {
@@ -24,17 +49,18 @@ pub(crate) enum StoredReply<T> {
 }
 
 impl StoreConnection {
-    /// Finds the deployment in the reply to a request id. Every reply has one.
+    /// Finds the deployment in the reply to a request id of a project. Every reply has one.
     ///
     /// # Errors
     ///
     /// When the database fails.
     pub async fn find_replied_deployment(
         &mut self,
+        project: &str,
         request: &Request,
     ) -> Result<Option<DeploymentId>, StoreError> {
         let reply: Option<JsonText> = with_conn!(self, |c| replies::table
-            .find(Sql(request.id))
+            .find((Sql(request.id), project))
             .select(replies::reply)
             .get_result(c))
         .optional()?;
@@ -43,15 +69,25 @@ impl StoreConnection {
             .transpose()
     }
 
-    /// Finds the reply to an earlier request of the same id.
+    /// Finds the reply to an earlier request of the same id, in the same project.
     pub(crate) async fn find_reply<T: Reply>(
         &mut self,
+        namespace: RequestNamespace<'_>,
         request: &Request,
     ) -> Result<Option<StoredReply<T>>, StoreError> {
-        let row: Option<(String, Vec<u8>, JsonText)> = with_conn!(self, |c| replies::table
-            .find(Sql(request.id))
-            .select((replies::method, replies::fingerprint, replies::reply))
-            .get_result(c))
+        let columns = (replies::method, replies::fingerprint, replies::reply);
+        let row: Option<(String, Vec<u8>, JsonText)> = match namespace {
+            RequestNamespace::Project(project) => with_conn!(self, |c| replies::table
+                .find((Sql(request.id), project))
+                .select(columns)
+                .get_result(c)),
+            RequestNamespace::ProjectOf(id) => with_conn!(self, |c| replies::table
+                .inner_join(deployments::table.on(deployments::project.eq(replies::project)))
+                .filter(replies::request_id.eq(Sql(request.id)))
+                .filter(deployments::id.eq(Sql(id)))
+                .select(columns)
+                .get_result(c)),
+        }
         .optional()?;
         let Some((method, fingerprint, JsonText(reply))) = row else {
             return Ok(None);
@@ -64,7 +100,7 @@ impl StoreConnection {
         Ok(Some(StoredReply::Same(reply)))
     }
 
-    /// Lists replies from before a time, in the order of their keys, after one.
+    /// Lists the request ids of replies from before a time, in their order, after one.
     pub(crate) async fn list_old_replies(
         &mut self,
         before: Timestamp,
@@ -80,18 +116,22 @@ impl StoreConnection {
                 .order(replies::request_id)
                 .limit(limit)
                 .select(replies::request_id)
+                .distinct()
         )?;
         Ok(ids.into_iter().map(|Sql(id)| id).collect())
     }
 
-    /// Deletes replies; gives how many there were.
+    /// Deletes replies from before a time; gives how many there were.
     pub(crate) async fn delete_replies(
         &mut self,
         ids: Vec<RequestId>,
+        before: Timestamp,
     ) -> Result<usize, StoreError> {
         let ids: Vec<_> = ids.into_iter().map(Sql).collect();
         Ok(with_conn!(self, |c| diesel::delete(replies::table)
             .filter(replies::request_id.eq_any(ids))
+            // Another project may have used the same id since.
+            .filter(replies::created_at.lt(Sql(before)))
             .execute(c))?)
     }
 }
@@ -99,6 +139,7 @@ impl StoreConnection {
 /// A reply that is to be stored.
 pub(crate) struct NewReply {
     request: Request,
+    project: String,
     reply: JsonText,
 }
 
@@ -111,17 +152,26 @@ impl NewReply {
         let Some(request) = request.cloned() else {
             return Ok(None);
         };
-        let reply = JsonText(Json::text(reply).map_err(broken)?);
-        Ok(Some(Self { request, reply }))
+        Ok(Some(Self {
+            request,
+            project: reply.deployment().project.clone(),
+            reply: JsonText(Json::text(reply).map_err(broken)?),
+        }))
     }
 }
 
-/// Stores replies. Changes no row when the request id has one already.
+/// Stores replies. Changes no row when the request id has one already in its project.
 pub(crate) fn insert_replies(replies: impl IntoIterator<Item = NewReply>, now: Timestamp) -> Write {
-    let (mut ids, mut methods) = (Vec::new(), Vec::new());
+    let (mut ids, mut projects, mut methods) = (Vec::new(), Vec::new(), Vec::new());
     let (mut fingerprints, mut bodies, mut times) = (Vec::new(), Vec::new(), Vec::new());
-    for NewReply { request, reply } in replies {
+    for new in replies {
+        let NewReply {
+            request,
+            project,
+            reply,
+        } = new;
         ids.push(Sql(request.id));
+        projects.push(project);
         methods.push(request.method.to_owned());
         fingerprints.push(request.fingerprint);
         bodies.push(reply);
@@ -133,6 +183,7 @@ pub(crate) fn insert_replies(replies: impl IntoIterator<Item = NewReply>, now: T
         Column::new(replies::fingerprint, fingerprints),
         Column::new(replies::reply, bodies),
         Column::new(replies::created_at, times),
+        Column::new(replies::project, projects),
     ];
     // A request id that is used changes no row. The wrong count fails the transaction, and the
     // caller gets the stored reply.

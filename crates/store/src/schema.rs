@@ -174,12 +174,13 @@ table! {
     use diesel::sql_types::*;
     use viridian_engine::sql_types::{Document, Id, Instant};
 
-    replies (request_id) {
+    replies (request_id, project) {
         request_id -> Id,
         method -> Text,
         fingerprint -> Binary,
         reply -> Document,
         created_at -> Instant,
+        project -> Text,
     }
 }
 
@@ -191,6 +192,7 @@ allow_tables_to_appear_in_same_query!(
     last_reports,
     history,
     events,
+    replies,
 );
 
 allow_columns_to_appear_in_same_group_by_clause!(

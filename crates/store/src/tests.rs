@@ -41,6 +41,7 @@ mod reports;
 mod schema;
 mod silence;
 mod simulation;
+mod tenants;
 mod timers;
 mod tls;
 mod truth;

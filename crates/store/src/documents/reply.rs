@@ -8,18 +8,27 @@ use super::{
     Persisted, deployment::DeploymentDocument, field_change::ChangesDocument, persisted,
     revision::RevisionDocument,
 };
-use crate::record::{Applied, NewRevision, Promotion, RolledBack, Updated};
+use crate::record::{Applied, Deployment, NewRevision, Promotion, RolledBack, Updated};
 
 /// What a unit of work gives, and what a repeat of its request gets.
 ///
 /// Each has the deployment under the key `deployment`.
-pub(crate) trait Reply: Persisted + Send + 'static {}
+pub(crate) trait Reply: Persisted + Send + 'static {
+    /// Returns the deployment that the call was about.
+    fn deployment(&self) -> &Deployment;
+}
 
-impl Reply for Updated {}
-impl Reply for Applied {}
-impl Reply for Promotion {}
-impl Reply for NewRevision {}
-impl Reply for RolledBack {}
+macro_rules! reply {
+    ($($reply:ty),+) => {
+        $(impl Reply for $reply {
+            fn deployment(&self) -> &Deployment {
+                &self.deployment
+            }
+        })+
+    };
+}
+
+reply!(Updated, Applied, Promotion, NewRevision, RolledBack);
 
 persisted!(Updated => UpdatedDocument<'_>);
 persisted!(Applied => AppliedDocument<'_>);

@@ -266,8 +266,10 @@ WHERE d.id IS NULL OR (t.reply ->> 'sequence')::bigint > d.sequence
 SELECT h.deployment_id AS deployment,
        'was moved by request ' || h.request_id || ', which has no reply' AS what
 FROM history AS h
+JOIN deployments AS d ON d.id = h.deployment_id
 WHERE h.request_id IS NOT NULL AND h.created_at > (SELECT clock_timestamp() - clock_correction * interval '1 microsecond' FROM horizon) - interval '23 hours'
-  AND NOT EXISTS (SELECT FROM replies AS p WHERE p.request_id = h.request_id);
+  AND NOT EXISTS (
+      SELECT FROM replies AS p WHERE p.request_id = h.request_id AND p.project = d.project);
 
 -- I13: nothing that is due waits
 SELECT d.id AS deployment, 'has been due since ' || d.due_at AS what

@@ -252,8 +252,10 @@ WHERE d.id IS NULL OR json_extract(t.reply, '$.sequence') > d.sequence
 SELECT h.deployment_id AS deployment,
        'was moved by request ' || lower(hex(h.request_id)) || ', which has no reply' AS what
 FROM history AS h
+JOIN deployments AS d ON d.id = h.deployment_id
 WHERE h.request_id IS NOT NULL AND h.created_at > strftime('%Y-%m-%dT%H:%M:%f000Z', 'now', '-23 hours')
-  AND NOT EXISTS (SELECT 1 FROM replies AS p WHERE p.request_id = h.request_id);
+  AND NOT EXISTS (
+      SELECT 1 FROM replies AS p WHERE p.request_id = h.request_id AND p.project = d.project);
 
 -- I13: nothing that is due waits
 SELECT d.id AS deployment, 'has been due since ' || d.due_at AS what

@@ -162,8 +162,8 @@ async fn nobody_waits_for_a_batch_that_takes_long() {
     tokio::spawn(connection);
     let id = Uuid::from_u128(1);
     let reply = format!(
-        "BEGIN; INSERT INTO replies (request_id, method, fingerprint, reply, created_at) \
-         VALUES ('{id}', 'Promote', '', '{{}}', now())"
+        "BEGIN; INSERT INTO replies (request_id, project, method, fingerprint, reply, created_at) \
+         VALUES ('{id}', 'p', 'Promote', '', '{{}}', now())"
     );
     client.batch_execute(&reply).await.expect("it is there");
 

@@ -123,7 +123,9 @@ async fn check(fixture: &Fixture, engine: Engine, told: &[Told]) {
             } => {
                 let request = request(*id, method);
                 // Every reply has a deployment, and the others have more besides.
-                let found = reader.find_reply::<Updated>(&request).await;
+                let found = reader
+                    .find_reply::<Updated>((*deployment).into(), &request)
+                    .await;
                 let Some(StoredReply::Same(Updated { deployment: reply })) =
                     found.expect("it is read")
                 else {

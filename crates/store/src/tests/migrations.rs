@@ -294,7 +294,7 @@ async fn execute(url: &str, statement: &str) {
 }
 
 /// Undoes the migration of this version, and all after it.
-async fn revert_with(url: &str, version: &str) {
+pub(super) async fn revert_with(url: &str, version: &str) {
     let known = MIGRATIONS.versions().expect("they are known");
     let after = known.iter().filter(|it| it.as_str() >= version).count();
     assert!(after > 0, "no migration {version}");

@@ -50,7 +50,7 @@ impl Store {
         supersede: bool,
         call: &RequestContext,
     ) -> Result<Updated, UnitError<ActivateRefusal>> {
-        self.idempotent_on(id, call, async |tx: &mut UnitTransaction| {
+        self.idempotent(id, call, async |tx: &mut UnitTransaction| {
             let held = tx.lock_for(id, call).await?;
             // Among the revisions of this deployment: a route must never run another deployment's
             // (I8).
@@ -80,7 +80,7 @@ impl Store {
         call: &RequestContext,
     ) -> Result<NewRevision, UnitError<ActivateRefusal>> {
         let activation = activation.into();
-        self.idempotent_on(id, call, async |tx: &mut UnitTransaction| {
+        self.idempotent(id, call, async |tx: &mut UnitTransaction| {
             let mut held = tx.lock_for(id, call).await?;
             if let lifecycle @ (viridian_strategy::Lifecycle::Destroying
             | viridian_strategy::Lifecycle::Destroyed) = held.deployment.state.lifecycle()

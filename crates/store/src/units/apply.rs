@@ -17,6 +17,7 @@ use crate::{
     record::{
         Applied, Deployment, FieldChange, Operation, Revision, RevisionReference, RevisionSpec,
     },
+    replies::RequestNamespace,
     telemetry::InUnit as _,
     transaction::UnitTransaction,
     units::{
@@ -139,16 +140,21 @@ impl Store {
         options: ApplyOptions,
         call: &RequestContext,
     ) -> Result<Applied, UnitError<ApplyRefusal<M::Conflict>>> {
-        self.apply_with(Some(id), options, call, async |tx: &mut UnitTransaction| {
-            let held = tx.lock_for(id, call).await?;
-            let present = tx.present_revisions(&held.deployment, manifest).await?;
-            let now = held.now;
-            let (applied, change) = decide(held, &present, manifest, options, call)?;
-            if !options.validate_only {
-                tx.carry_out_all(change.into_iter().collect(), now);
-            }
-            Ok(applied)
-        })
+        self.apply_with(
+            id.into(),
+            options,
+            call,
+            async |tx: &mut UnitTransaction| {
+                let held = tx.lock_for(id, call).await?;
+                let present = tx.present_revisions(&held.deployment, manifest).await?;
+                let now = held.now;
+                let (applied, change) = decide(held, &present, manifest, options, call)?;
+                if !options.validate_only {
+                    tx.carry_out_all(change.into_iter().collect(), now);
+                }
+                Ok(applied)
+            },
+        )
         .in_unit("apply", id)
         .await
     }
@@ -159,29 +165,35 @@ impl Store {
         options: ApplyOptions,
         call: &RequestContext,
     ) -> Result<Applied, UnitError<ApplyRefusal<M::Conflict>>> {
-        self.apply_with(None, options, call, async |tx: &mut UnitTransaction| {
-            if !options.allow_create {
-                return Err(UnitError::Refused(ApplyRefusal::Missing));
-            }
-            is_expected(call)?;
-            let (new, changes) = manifest.creation().map_err(conflict)?;
-            let now = tx.now().await?;
-            // The unique name decides between two calls that create at once. The other one fails
-            // here, looks again, and finds the deployment.
-            let set = creation(new, now, call);
-            let applied = Applied {
-                deployment: set.deployment.clone(),
-                changes,
-                revision: set.revision.clone(),
-                created: true,
-                activated: set.revision.is_some(),
-                aborted: false,
-            };
-            if !options.validate_only {
-                tx.carry_out_all(vec![set], now);
-            }
-            Ok(applied)
-        })
+        let namespace = RequestNamespace::Project(manifest.project());
+        self.apply_with(
+            namespace,
+            options,
+            call,
+            async |tx: &mut UnitTransaction| {
+                if !options.allow_create {
+                    return Err(UnitError::Refused(ApplyRefusal::Missing));
+                }
+                is_expected(call)?;
+                let (new, changes) = manifest.creation().map_err(conflict)?;
+                let now = tx.now().await?;
+                // The unique name decides between two calls that create at once. The other one fails
+                // here, looks again, and finds the deployment.
+                let set = creation(new, now, call);
+                let applied = Applied {
+                    deployment: set.deployment.clone(),
+                    changes,
+                    revision: set.revision.clone(),
+                    created: true,
+                    activated: set.revision.is_some(),
+                    aborted: false,
+                };
+                if !options.validate_only {
+                    tx.carry_out_all(vec![set], now);
+                }
+                Ok(applied)
+            },
+        )
         .in_unit("apply", None)
         .await
     }
@@ -189,7 +201,7 @@ impl Store {
     /// Runs an apply: a validation is the same code in a transaction that stores no reply.
     async fn apply_with<R>(
         &self,
-        id: Option<DeploymentId>,
+        namespace: RequestNamespace<'_>,
         options: ApplyOptions,
         call: &RequestContext,
         work: impl AsyncFnOnce(&mut UnitTransaction) -> Result<Applied, UnitError<R>>,
@@ -197,9 +209,11 @@ impl Store {
         // Without a stored reply: a repeat of a validation has to look again, and the request id
         // stays free for the call that does it.
         if options.validate_only {
-            return self.write_locked(WaitStart::now(), id, work).await;
+            return self
+                .write_locked(WaitStart::now(), namespace.deployment(), work)
+                .await;
         }
-        self.idempotent_on(id, call, work).await
+        self.idempotent(namespace, call, work).await
     }
 }
 

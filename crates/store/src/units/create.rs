@@ -16,6 +16,7 @@ use crate::{
         Deployment, Metadata, OpenEntries, Operation, Revision, RevisionNumbers, RevisionSpec,
         Status, Updated,
     },
+    replies::RequestNamespace,
     telemetry::InUnit as _,
     transaction::UnitTransaction,
     units::{
@@ -57,7 +58,9 @@ impl Store {
         new: NewDeployment,
         call: &RequestContext,
     ) -> Result<Updated, UnitError<CreateRefusal>> {
-        self.idempotent(call, async |tx: &mut UnitTransaction| {
+        let project = new.project.clone();
+        let namespace = RequestNamespace::Project(&project);
+        self.idempotent(namespace, call, async |tx: &mut UnitTransaction| {
             is_expected(call)?;
             let now = tx.now().await?;
             let set = creation(new, now, call);

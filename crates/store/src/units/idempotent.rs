@@ -11,7 +11,7 @@ use crate::{
     documents::Reply,
     error::{StoreError, UnitError},
     record::{Deployment, Updated},
-    replies::{NewReply, StoredReply, insert_replies},
+    replies::{NewReply, RequestNamespace, StoredReply, insert_replies},
     transaction::UnitTransaction,
     units::{
         RequestContext,
@@ -86,7 +86,7 @@ impl Store {
             Some(result) => result,
             None => self.decide_alone(since, id, call, &decider.decide).await,
         };
-        self.or_stored_reply(since, call, result).await
+        self.or_stored_reply(since, id.into(), call, result).await
     }
 
     async fn decide_alone<T: Reply, R>(
@@ -109,47 +109,40 @@ impl Store {
         .await
     }
 
-    /// Runs a unit of work. A unit on an existing deployment waits for its lock:
-    /// [`idempotent_on`](Self::idempotent_on).
+    /// Runs a unit of work: on a deployment, for whose lock it waits, or on a project, which
+    /// has no lock.
     pub(crate) async fn idempotent<T, R>(
         &self,
+        namespace: impl Into<RequestNamespace<'_>>,
         call: &RequestContext,
         work: impl AsyncFnOnce(&mut UnitTransaction) -> Result<T, UnitError<R>>,
     ) -> Result<T, UnitError<R>>
     where
         T: Reply,
     {
-        self.idempotent_on(None, call, work).await
-    }
-
-    /// Runs a unit of work on a deployment.
-    pub(crate) async fn idempotent_on<T, R>(
-        &self,
-        id: impl Into<Option<DeploymentId>>,
-        call: &RequestContext,
-        work: impl AsyncFnOnce(&mut UnitTransaction) -> Result<T, UnitError<R>>,
-    ) -> Result<T, UnitError<R>>
-    where
-        T: Reply,
-    {
-        let since = WaitStart::now();
+        let (since, namespace) = (WaitStart::now(), namespace.into());
         let result = self
-            .write_locked(since, id.into(), async |tx: &mut UnitTransaction| {
-                let given = work(tx).await?;
-                if let Some(reply) = NewReply::of(call.request.as_ref(), &given)? {
-                    let now = tx.now().await?;
-                    tx.write([insert_replies([reply], now)]);
-                }
-                Ok(given)
-            })
+            .write_locked(
+                since,
+                namespace.deployment(),
+                async |tx: &mut UnitTransaction| {
+                    let given = work(tx).await?;
+                    if let Some(reply) = NewReply::of(call.request.as_ref(), &given)? {
+                        let now = tx.now().await?;
+                        tx.write([insert_replies([reply], now)]);
+                    }
+                    Ok(given)
+                },
+            )
             .await;
-        self.or_stored_reply(since, call, result).await
+        self.or_stored_reply(since, namespace, call, result).await
     }
 
     /// Returns the result, or the reply that is stored for the request id.
     async fn or_stored_reply<T: Reply, R>(
         &self,
         since: WaitStart,
+        namespace: RequestNamespace<'_>,
         call: &RequestContext,
         result: Result<T, UnitError<R>>,
     ) -> Result<T, UnitError<R>> {
@@ -171,7 +164,8 @@ impl Store {
             return result;
         }
         // Since the call began to wait: the look-up gets only what is left of its time.
-        match self.reader_since(since).await?.find_reply(request).await? {
+        let mut reader = self.reader_since(since).await?;
+        match reader.find_reply(namespace, request).await? {
             Some(StoredReply::Same(reply)) => Ok(reply),
             Some(StoredReply::Other) => Err(UnitError::RequestIdReused),
             None => result,

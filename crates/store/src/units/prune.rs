@@ -133,7 +133,7 @@ impl Store {
             }
             pruned += self
                 .write(async |tx: &mut UnitTransaction| {
-                    tx.connection().await?.delete_replies(batch).await
+                    tx.connection().await?.delete_replies(batch, before).await
                 })
                 .await?;
         }

@@ -62,7 +62,7 @@ impl Store {
         options: RollBackOptions,
         call: &RequestContext,
     ) -> Result<RolledBack, UnitError<RollBackRefusal>> {
-        self.idempotent_on(id, call, async |tx: &mut UnitTransaction| {
+        self.idempotent(id, call, async |tx: &mut UnitTransaction| {
             let held = tx.lock_for(id, call).await?;
             let decided = decide(tx, &held, options).await?;
             let (instant, kept) = (decided.is_instant(), decided.kept());

@@ -18,7 +18,7 @@ use crate::{
     events::insert_events,
     history::insert_moves,
     record::{NewHistoryEntry, OpenEntries, RouteEffects, TableLine},
-    replies::{NewReply, StoredReply, insert_replies},
+    replies::{NewReply, RequestNamespace, StoredReply, insert_replies},
     revisions::insert_revisions,
     transaction::UnitTransaction,
 };
@@ -189,6 +189,7 @@ async fn stored<T: Reply + std::fmt::Debug>(
 ) {
     let golden = Golden::read(document);
     for (case, reply) in cases {
+        let project = reply.deployment().project.clone();
         let request = Request {
             id: RequestId(Uuid::now_v7()),
             method: document,
@@ -200,7 +201,8 @@ async fn stored<T: Reply + std::fmt::Debug>(
         let found = fixture.lines(&text).await;
         assert!(found.iter().any(|it| it == golden.text(case)), "{found:?}");
         let mut reader = fixture.db.reader().await.expect("a reader");
-        let found = reader.find_reply::<T>(&request).await.expect("it is read");
+        let found = reader.find_reply::<T>(RequestNamespace::Project(&project), &request);
+        let found = found.await.expect("it is read");
         let Some(StoredReply::Same(found)) = found else {
             panic!("{document} has no reply: {case}");
         };
