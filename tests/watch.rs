@@ -4,6 +4,7 @@ mod bad_input;
 mod many;
 mod resume;
 mod slow;
+mod tokens;
 
 use std::{collections::BTreeMap, time::SystemTime};
 

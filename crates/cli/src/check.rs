@@ -29,6 +29,12 @@ pub(crate) struct CheckArgs {
     /// Use it only while a server runs: without one, work that is due stays undone.
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     grace: Option<Duration>,
+    /// The database was restored from a backup: take no resume or page token from before.
+    ///
+    /// Positions in its event log are given out a second time, so an old token could skip
+    /// events. Stop all servers first. The schema is migrated if it is of an earlier version.
+    #[arg(long)]
+    after_restore: bool,
     /// Output format.
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     output: OutputFormat,
@@ -76,6 +82,9 @@ impl From<CheckError> for CheckCommandError {
 /// Exits with 1 if an invariant is violated, or the file is damaged.
 pub(crate) fn run(args: &CheckArgs) -> Result<ExitCode, CheckCommandError> {
     let runtime = Runtime::new().map_err(CheckCommandError::Runtime)?;
+    if args.after_restore {
+        runtime.block_on(viridian_server::rename_log(&args.database))?;
+    }
     let check = runtime.block_on(viridian_server::check(&args.database, args.grace))?;
     let shown = output::value(args.output, &json(&check))?.unwrap_or_else(|| text(&check));
     output::line(&shown).map_err(OutputError::Write)?;

@@ -120,8 +120,7 @@ impl LogReader<'_> {
         while after < stable {
             // Read again before each page: a later subscription is marked as
             // lagged by `publish`.
-            let subscriptions = self.events.subscriptions();
-            if subscriptions.deployments.is_empty() && subscriptions.projects.is_empty() {
+            if !self.events.begin_page() {
                 self.events.publish(&[], stable);
                 return Ok(());
             }
@@ -129,7 +128,9 @@ impl LogReader<'_> {
                 .store
                 .reader()
                 .await?
-                .read_log(&subscriptions, after, stable, PAGE_SIZE)
+                .read_wanted_log(after, stable, PAGE_SIZE, |id, project| {
+                    self.events.is_wanted(id, project)
+                })
                 .await;
             match page {
                 Ok(page) => {

@@ -4,6 +4,7 @@ use std::{collections::HashSet, time::Duration};
 
 use tempfile::TempDir;
 use tokio::{task::JoinSet, time::Instant};
+use uuid::Uuid;
 use viridian_feeds::{
     Feeds, TableTarget, WatchCursor, WatchError, WatchLimits, WatchTarget, WatchedEvent,
 };
@@ -82,6 +83,28 @@ fn sequences(events: &[WatchedEvent]) -> Vec<(bool, i64)> {
 
 fn of_project() -> WatchTarget {
     WatchTarget::Project("p".to_owned())
+}
+
+/// More deployments than a statement may have variables.
+#[tokio::test(flavor = "multi_thread")]
+async fn g3_watches_of_many_deployments_end_no_other() {
+    let fixture = FeedFixture::new(WatchLimits::default()).await;
+    let id = fixture.create("p", "one").await;
+    let events = fixture.feeds.events();
+    let mut watch = events.watch(of_project(), None).await.expect("a watch");
+    watch.next().await.expect("snapshots");
+    let mut others = Vec::new();
+    for _ in 0..400 {
+        let ids = (0..100).map(|_| DeploymentId(Uuid::now_v7())).collect();
+        let target = WatchTarget::Deployments(ids);
+        others.push(events.watch(target, None).await.expect("a watch"));
+    }
+    fixture.pause_and_resume(id).await;
+    let mut found = Vec::new();
+    while found.len() < 2 {
+        found.extend(watch.next().await.expect("events"));
+    }
+    assert_eq!(sequences(&found), [(false, 2), (false, 3)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

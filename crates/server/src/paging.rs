@@ -7,17 +7,18 @@ use viridian_strategy::{RouteId, Timestamp};
 
 use crate::{
     convert::Violations,
-    token::{Token, digest},
+    token::{Token, TokenError, TokenSeal, digest},
 };
 
 /// A page that a caller asks for, of rows that are ordered by their key `K`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct PageRequest<K> {
     /// How many rows it has at most.
     pub(crate) size: u32,
     /// The row that it comes after.
     pub(crate) after: Option<K>,
     query: u64,
+    seal: TokenSeal,
 }
 
 /// What rows are ordered by. It never changes and only grows, so that a page stays
@@ -33,13 +34,15 @@ impl<K: PageKey> PageRequest<K> {
         size: i32,
         token: &str,
         query: &[&str],
+        seal: &TokenSeal,
         violations: &mut Violations,
     ) -> Self {
         let query = digest(query);
         Self {
             size: parse_size(size, violations),
-            after: parse_token(token, query, violations),
+            after: parse_token(token, query, seal, violations),
             query,
+            seal: seal.clone(),
         }
     }
 
@@ -104,7 +107,7 @@ impl<K: PageKey, M: Message> PageBuilder<K, M> {
         // A full page may be the last one. Its token then leads to an empty page.
         let is_full = self.is_cut || self.messages.len() >= self.request.size as usize;
         let token = match self.last {
-            Some(last) if is_full => last.to_token(self.request.query).encode(),
+            Some(last) if is_full => self.request.seal.seal(last.to_token(self.request.query)),
             _ => String::new(),
         };
         (self.messages, token)
@@ -119,22 +122,25 @@ pub(crate) fn parse_size(size: i32, violations: &mut Violations) -> u32 {
     }
 }
 
-fn parse_token<K: PageKey>(text: &str, query: u64, violations: &mut Violations) -> Option<K> {
+fn parse_token<K: PageKey>(
+    text: &str,
+    query: u64,
+    seal: &TokenSeal,
+    violations: &mut Violations,
+) -> Option<K> {
     if text.is_empty() {
         return None;
     }
-    let token = Token::decode(text);
-    match token.and_then(|token| Some((K::of_token(&token)?, token.query))) {
-        Some((after, of)) if of == query => Some(after),
-        Some(_) => {
-            violations.add("page_token", "belongs to a list with other filters");
-            None
-        }
-        None => {
-            violations.add("page_token", "is not one that this server gave");
-            None
-        }
+    let parsed = seal.open(text).and_then(|opened| {
+        let after = K::of_token(&opened.token).ok_or(TokenError::Unknown)?;
+        Ok((after, opened.token.query))
+    });
+    match parsed {
+        Ok((after, of)) if of == query => return Some(after),
+        Ok(_) => violations.add("page_token", "belongs to a list with other filters"),
+        Err(error) => violations.add("page_token", error.message()),
     }
+    None
 }
 
 impl PageKey for Uuid {
@@ -180,7 +186,17 @@ const MAX_PAGE_BYTES: usize = 3 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
+    use viridian_store::LogIdentity;
+
     use super::*;
+
+    fn seal() -> TokenSeal {
+        TokenSeal::new(&LogIdentity {
+            name: vec![1; 16],
+            token_key: vec![2; 32],
+            unsealed_until: 0,
+        })
+    }
 
     /// The token of a page of one row.
     fn token_after<K: PageKey>(page: PageRequest<K>, last: K) -> String {
@@ -196,7 +212,7 @@ mod tests {
         let size = |number: i64| if number == 150 { 4 << 20 } else { 64 << 10 };
         let (mut token, mut seen, mut pages) = (String::new(), 0, 0);
         loop {
-            let page = PageRequest::<i64>::parse(500, &token, &["a"], &mut violations);
+            let page = PageRequest::<i64>::parse(500, &token, &["a"], &seal(), &mut violations);
             let mut page = page.builder();
             let mut read = 0;
             while let Some((after, limit)) = page.next_chunk() {
@@ -229,10 +245,10 @@ mod tests {
     #[test]
     fn a_token_leads_to_the_next_page_of_the_same_query() {
         let mut violations = Violations::default();
-        let first = PageRequest::parse(1, "", &["a"], &mut violations);
+        let first = PageRequest::parse(1, "", &["a"], &seal(), &mut violations);
         let last = Uuid::from_u128(7);
         let token = token_after(first, last);
-        let second = PageRequest::parse(1, &token, &["a"], &mut violations);
+        let second = PageRequest::parse(1, &token, &["a"], &seal(), &mut violations);
         assert_eq!(second.after, Some(last));
         violations.finish().expect("both are well-formed");
     }
@@ -240,30 +256,30 @@ mod tests {
     #[test]
     fn a_token_of_another_query_is_refused() {
         let mut violations = Violations::default();
-        let first = PageRequest::parse(1, "", &["a"], &mut violations);
+        let first = PageRequest::parse(1, "", &["a"], &seal(), &mut violations);
         let token = token_after(first, Uuid::from_u128(7));
-        PageRequest::<Uuid>::parse(1, &token, &["b"], &mut violations);
+        PageRequest::<Uuid>::parse(1, &token, &["b"], &seal(), &mut violations);
         violations.finish().expect_err("the filters changed");
     }
 
     #[test]
     fn a_token_of_rows_in_another_order_is_refused() {
-        let of_ids = PageRequest::parse(1, "", &["a"], &mut Violations::default());
+        let of_ids = PageRequest::parse(1, "", &["a"], &seal(), &mut Violations::default());
         let token = token_after(of_ids, Uuid::from_u128(7));
         let mut violations = Violations::default();
-        PageRequest::<i64>::parse(1, &token, &["a"], &mut violations);
+        PageRequest::<i64>::parse(1, &token, &["a"], &seal(), &mut violations);
         violations.finish().expect_err("an id is no number");
 
-        let of_numbers = PageRequest::parse(1, "", &["a"], &mut Violations::default());
+        let of_numbers = PageRequest::parse(1, "", &["a"], &seal(), &mut Violations::default());
         let token = token_after(of_numbers, 7_i64);
         let mut violations = Violations::default();
-        PageRequest::<Uuid>::parse(1, &token, &["a"], &mut violations);
+        PageRequest::<Uuid>::parse(1, &token, &["a"], &seal(), &mut violations);
         violations.finish().expect_err("a number is no id");
     }
 
     #[test]
     fn a_page_that_is_not_full_is_the_last() {
-        let page = PageRequest::parse(2, "", &[], &mut Violations::default());
+        let page = PageRequest::parse(2, "", &[], &seal(), &mut Violations::default());
         assert_eq!(token_after(page, Uuid::from_u128(7)), "");
     }
 }

@@ -7,7 +7,7 @@
 use viridian_feeds::{WatchCursor, WatchTarget};
 use viridian_strategy::DeploymentId;
 
-use crate::token::{Token, digest};
+use crate::token::{Token, TokenError, TokenSeal, digest};
 
 /// What all tokens of one watch say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,11 +19,23 @@ pub(crate) struct ResumeToken {
 }
 
 impl ResumeToken {
-    /// Parses a token; none when no server gave it.
-    pub(crate) fn parse(text: &str) -> Option<(Self, WatchCursor)> {
-        let token = Token::decode(text)?;
+    /// Parses a token of a log.
+    pub(crate) fn parse(text: &str, seal: &TokenSeal) -> Result<(Self, WatchCursor), TokenError> {
+        let opened = seal.open(text)?;
+        // The log was no longer than this when earlier programs gave tokens for it.
+        if !opened.is_sealed && opened.token.position > seal.unsealed_until() {
+            return Err(TokenError::OtherLog);
+        }
+        Self::of_token(opened.token).ok_or(TokenError::Unknown)
+    }
+
+    fn of_token(token: Token) -> Option<(Self, WatchCursor)> {
         let snapshots_after = token.after()?.map(DeploymentId);
         let ids = token.deployments()?;
+        // One without a seal may name any number.
+        if ids.len() > MAX_DEPLOYMENTS {
+            return None;
+        }
         // A watch is either of deployments or of a project: a
         // token of both or of neither is made up.
         let target = match (ids.is_empty(), token.project.is_empty()) {
@@ -40,14 +52,14 @@ impl ResumeToken {
     }
 
     /// Writes the token of a place in the watch.
-    pub(crate) fn at(&self, cursor: WatchCursor) -> String {
+    pub(crate) fn at(&self, cursor: WatchCursor, seal: &TokenSeal) -> String {
         let after = cursor.snapshots_after.map(|id| id.0);
         let mut token = Token::new(cursor.position, after, self.query);
         match &self.target {
             WatchTarget::Deployments(ids) => token.set_deployments(ids.iter().map(|id| id.0)),
             WatchTarget::Project(name) => token.project.clone_from(name),
         }
-        token.encode()
+        seal.seal(token)
     }
 }
 
@@ -61,14 +73,26 @@ pub(crate) fn watch_query(deployments: &[String], project: &str) -> u64 {
     digest(&parts)
 }
 
+/// How many deployments a watch may name: its tokens have the id of each.
+pub(crate) const MAX_DEPLOYMENTS: usize = 100;
+
 #[cfg(test)]
 mod tests {
     use uuid::Uuid;
+    use viridian_store::LogIdentity;
 
     use super::*;
 
     fn id(n: u128) -> DeploymentId {
         DeploymentId(Uuid::from_u128(n))
+    }
+
+    fn seal() -> TokenSeal {
+        TokenSeal::new(&LogIdentity {
+            name: vec![1; 16],
+            token_key: vec![2; 32],
+            unsealed_until: 0,
+        })
     }
 
     fn token(target: WatchTarget) -> ResumeToken {
@@ -90,8 +114,8 @@ mod tests {
                     position: 1_234_567,
                     snapshots_after,
                 };
-                let read = ResumeToken::parse(&token.at(cursor));
-                assert_eq!(read, Some((token.clone(), cursor)));
+                let read = ResumeToken::parse(&token.at(cursor, &seal()), &seal());
+                assert_eq!(read, Ok((token.clone(), cursor)));
             }
         }
     }
@@ -103,9 +127,25 @@ mod tests {
             position: 1,
             snapshots_after: None,
         };
-        let page = Token::new(1, None, 2).encode();
-        for text in ["", "x", &nothing.at(cursor), &page] {
-            assert_eq!(ResumeToken::parse(text), None, "{text:?}");
+        let page = seal().seal(Token::new(1, None, 2));
+        for text in ["", "x", &nothing.at(cursor, &seal()), &page] {
+            let read = ResumeToken::parse(text, &seal());
+            assert_eq!(read, Err(TokenError::Unknown), "{text:?}");
+        }
+    }
+
+    /// Also one with the seal of this log, which no server gives.
+    #[test]
+    fn g3_a_token_names_a_bounded_number_of_deployments() {
+        let cursor = WatchCursor {
+            position: 1,
+            snapshots_after: None,
+        };
+        for (count, is_read) in [(MAX_DEPLOYMENTS, true), (MAX_DEPLOYMENTS + 1, false)] {
+            let ids = (0..count as u128).map(id).collect();
+            let text = token(WatchTarget::Deployments(ids)).at(cursor, &seal());
+            let read = ResumeToken::parse(&text, &seal());
+            assert_eq!(read.is_ok(), is_read, "{count}: {read:?}");
         }
     }
 

@@ -25,6 +25,7 @@ use crate::{
     },
     error::{ResourceKind, credentials_missing, not_found, project_not_allowed, store},
     state::ServerState,
+    token::TokenSeal,
 };
 
 /// The record, as one caller may see it. Cheap to clone.
@@ -82,6 +83,11 @@ impl Scope {
     /// What was committed, as streams, of all projects.
     pub(crate) fn feeds(&self) -> &Feeds {
         self.shared.feeds()
+    }
+
+    /// Seals and opens the tokens of pages and watches.
+    pub(crate) fn seal(&self) -> &TokenSeal {
+        self.shared.seal()
     }
 
     /// Resolves when the server stops.

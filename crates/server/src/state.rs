@@ -6,6 +6,8 @@ use tokio_util::sync::CancellationToken;
 use viridian_feeds::Feeds;
 use viridian_store::Store;
 
+use crate::token::TokenSeal;
+
 /// The state that all services share. Cheap to clone. Services use it through what a caller
 /// may see: [`Scope`](crate::scope::Scope).
 #[derive(Clone)]
@@ -14,12 +16,14 @@ pub(crate) struct ServerState(Arc<ServerStateInner>);
 struct ServerStateInner {
     database: Store,
     feeds: Feeds,
+    seal: TokenSeal,
     stop: CancellationToken,
 }
 
 impl ServerState {
     pub(crate) fn new(database: Store, feeds: Feeds, stop: CancellationToken) -> Self {
         Self(Arc::new(ServerStateInner {
+            seal: TokenSeal::new(database.log()),
             database,
             feeds,
             stop,
@@ -32,6 +36,10 @@ impl ServerState {
 
     pub(crate) fn feeds(&self) -> &Feeds {
         &self.0.feeds
+    }
+
+    pub(crate) fn seal(&self) -> &TokenSeal {
+        &self.0.seal
     }
 
     /// Resolves when the server stops.

@@ -10,6 +10,7 @@ use viridian_engine::{OpenError, Snapshot};
 use viridian_strategy::DeploymentId;
 
 use crate::{
+    Store,
     error::{CheckError, StoreError},
     migrations::MIGRATIONS,
     types::{Id, Sql},
@@ -40,6 +41,17 @@ pub struct Violation {
     pub deployment: DeploymentId,
     /// What was found instead, as the end of a sentence about the deployment.
     pub what: String,
+}
+
+/// Gives the log of a restored database a new name, after its schema was brought up to date: see
+/// [`Store::rename_log`].
+///
+/// # Errors
+///
+/// A [`CheckError`] that is one clear sentence.
+pub async fn rename_log(url: &str) -> Result<(), CheckError> {
+    let store = Store::open(url).await?;
+    Ok(store.rename_log().await?)
 }
 
 /// Checks the invariants on one snapshot of a database. Servers may run on it. Nothing is

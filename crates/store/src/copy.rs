@@ -176,14 +176,25 @@ async fn go_on_numbering(
 
 /// Its one row is in the empty database, too.
 async fn copy_horizon(source: &mut Snapshot, tx: &mut UnitTransaction) -> Result<(), StoreError> {
-    let query = format!("SELECT events, deployments FROM {HORIZON}");
+    let query = format!(
+        "SELECT events, deployments, lower(hex(log_name)) AS log_name, \
+         lower(hex(token_key)) AS token_key, unsealed_until FROM {HORIZON}"
+    );
     let rows: Vec<Horizon> = source.rows(&query, None).await?;
     for Horizon {
         events,
         deployments,
+        log_name,
+        token_key,
+        unsealed_until,
     } in rows
     {
-        let update = format!("UPDATE {HORIZON} SET events = {events}, deployments = {deployments}");
+        // It is the same log, so its tokens stay valid.
+        let update = format!(
+            "UPDATE {HORIZON} SET events = {events}, deployments = {deployments}, \
+             log_name = '\\x{log_name}', token_key = '\\x{token_key}', \
+             unsealed_until = {unsealed_until}"
+        );
         tx.connection().await?.execute(&update).await?;
     }
     Ok(())
@@ -238,6 +249,12 @@ struct Horizon {
     events: i64,
     #[diesel(sql_type = BigInt)]
     deployments: i64,
+    #[diesel(sql_type = Text)]
+    log_name: String,
+    #[diesel(sql_type = Text)]
+    token_key: String,
+    #[diesel(sql_type = BigInt)]
+    unsealed_until: i64,
 }
 
 // A batch is one JSON text, which both sides have in memory as a whole.

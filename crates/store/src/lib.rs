@@ -27,6 +27,7 @@ mod inspect;
 mod jump_detector;
 mod last_reports;
 mod last_seen;
+mod log_identity;
 mod log_tailer;
 mod migrations;
 mod notifier;
@@ -47,7 +48,7 @@ mod units;
 pub use viridian_engine::{FileChange, LimitError, Limits, Location, OpenError, WriteFault};
 
 pub use self::{
-    check::{Check, Violation, check},
+    check::{Check, Violation, check, rename_log},
     connection::StoreConnection,
     copy::{Copied, copy},
     deployments::{DeploymentFilter, StateCounts},
@@ -57,6 +58,7 @@ pub use self::{
     },
     events::{EventFilter, LogEntry, LogPage, ReadLogError, SnapshotPage},
     inspect::{Extent, Inspection, SchemaState, inspect},
+    log_identity::LogIdentity,
     log_tailer::{LogPoll, LogTailer},
     migrations::schema_version,
     notifier::{CommitNotice, Notification, RemoteHint},

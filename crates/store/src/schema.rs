@@ -167,6 +167,9 @@ table! {
         events -> BigInt,
         deployments -> BigInt,
         clock_correction -> BigInt,
+        log_name -> Binary,
+        token_key -> Binary,
+        unsealed_until -> BigInt,
     }
 }
 

@@ -21,6 +21,7 @@ use crate::{
     error::StoreError,
     jump_detector::JumpDetector,
     last_seen::LastSeen,
+    log_identity::LogIdentity,
     migrations::MIGRATIONS,
     notifier::{Notification, Notifier},
     transaction::UnitTransaction,
@@ -39,6 +40,7 @@ pub struct Store {
     clock_watch: Arc<ClockWatch>,
     last_seen: Arc<LastSeen>,
     health_ttl: Option<Duration>,
+    log: Arc<LogIdentity>,
     /// None where a test sets the clock.
     clock_jumps: Option<Arc<ClockJumps>>,
 }
@@ -94,6 +96,15 @@ impl Store {
             true => 2,
             false => available_parallelism().map_or(2, |cores| cores.get().max(2)),
         };
+        let reader = engine
+            .reader(WaitStart::now())
+            .await
+            .map_err(StoreError::from);
+        let log = match reader {
+            Ok(reader) => StoreConnection::from(reader).log_identity().await,
+            Err(error) => Err(error),
+        };
+        let log = log.map_err(|error| OpenError::Unavailable(error.to_string()))?;
         Ok(Self {
             engine,
             notifier: Notifier::new(),
@@ -103,7 +114,13 @@ impl Store {
             last_seen: Arc::default(),
             health_ttl: None,
             clock_jumps: None,
+            log: Arc::new(log),
         })
+    }
+
+    /// Returns which log this is, as it was when the database was opened.
+    pub fn log(&self) -> &LogIdentity {
+        &self.log
     }
 
     /// Has no decision rest on a health that was observed longer ago than this. None:

@@ -6,7 +6,6 @@ use std::{
 };
 
 use tokio::sync::{Notify, watch};
-use viridian_store::EventFilter;
 use viridian_strategy::DeploymentId;
 
 use super::{
@@ -35,7 +34,7 @@ pub(crate) struct EventHub {
 
 struct Subscribers {
     by_topic: Subscriptions<EventTopic, Mailbox>,
-    /// Those who came since the subscriptions were last asked for.
+    /// Those who came since the last page was begun.
     new_subscribers: Vec<Arc<Mailbox>>,
 }
 
@@ -105,21 +104,23 @@ impl EventHub {
         lag
     }
 
-    /// Returns what is subscribed to. A later subscriber reads the log itself.
-    pub(crate) fn subscriptions(&self) -> EventFilter {
+    /// Begins a page of the log, and returns whether anybody has subscribed. A later subscriber
+    /// reads the log itself.
+    pub(crate) fn begin_page(&self) -> bool {
         let mut subscribers = lock(&self.subscribers);
         subscribers.new_subscribers.clear();
-        let mut filter = EventFilter::default();
-        for topic in subscribers.by_topic.topics() {
-            match topic {
-                EventTopic::Deployment(id) => filter.deployments.push(*id),
-                EventTopic::Project(name) => filter.projects.push(name.clone()),
-            }
-        }
-        filter
+        !subscribers.by_topic.is_empty()
     }
 
-    /// Hands out all events of the last [`EventHub::subscriptions`], up to where the
+    /// Returns whether anybody has subscribed to events of a deployment.
+    pub(crate) fn is_wanted(&self, deployment: DeploymentId, project: &str) -> bool {
+        let subscribers = lock(&self.subscribers);
+        let is_wanted = |topic| !subscribers.by_topic.of(topic).is_empty();
+        is_wanted(&EventTopic::Deployment(deployment))
+            || is_wanted(&EventTopic::Project(project.to_owned()))
+    }
+
+    /// Hands out all wanted events since the last [`EventHub::begin_page`], up to where the
     /// log is stable now.
     pub(crate) fn publish(&self, events: &[Arc<CommittedEvent>], stable: i64) {
         let mut subscribers = lock(&self.subscribers);

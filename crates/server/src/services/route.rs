@@ -42,6 +42,7 @@ impl RouteService for RouteApi {
             message.page_size,
             &message.page_token,
             &["assignments", &group],
+            scope.seal(),
             &mut violations,
         );
         violations.finish()?;

@@ -78,6 +78,49 @@ impl StoreConnection {
         Ok(rows.into_iter().map(|(at, Sql(of))| (at, of)).collect())
     }
 
+    /// Lists positions after one and up to another, in order, each with its deployment and
+    /// project.
+    pub(crate) async fn list_log_places(
+        &mut self,
+        after: i64,
+        up_to: i64,
+        limit: i64,
+    ) -> Result<Vec<(i64, DeploymentId, String)>, StoreError> {
+        let rows: Vec<(i64, Sql<DeploymentId>, String)> = load!(
+            self,
+            events::table
+                .inner_join(deployments::table.on(deployments::id.eq(events::deployment_id)))
+                .filter(events::position.gt(after))
+                .filter(events::position.le(up_to))
+                .order(events::position)
+                .limit(limit)
+                .select((
+                    events::position,
+                    events::deployment_id,
+                    deployments::project
+                ))
+        )?;
+        let places = rows.into_iter();
+        Ok(places
+            .map(|(at, Sql(id), project)| (at, id, project))
+            .collect())
+    }
+
+    /// Lists the events at some positions, in order: at most a page of them.
+    pub(crate) async fn list_events_at(
+        &mut self,
+        positions: Vec<i64>,
+    ) -> Result<Vec<LogEntry>, StoreError> {
+        let rows: Vec<Row> = load!(
+            self,
+            events::table
+                .filter(events::position.eq_any(&positions))
+                .order(events::position)
+                .select(ROW)
+        )?;
+        Ok(rows.into_iter().map(entry).collect())
+    }
+
     /// Lists events after a position and up to another, in order.
     pub(crate) async fn list_events(
         &mut self,

@@ -64,6 +64,38 @@ impl StoreConnection {
         Ok(LogPage { entries, read })
     }
 
+    /// Reads the events that somebody wants after a position and up to another, for any number
+    /// of watches: the statement names none of their deployments, so no watch can make it too
+    /// long for the others. The page may end earlier, but has no gap.
+    pub async fn read_wanted_log(
+        &mut self,
+        after: i64,
+        up_to: i64,
+        limit: u32,
+        is_wanted: impl Fn(DeploymentId, &str) -> bool,
+    ) -> Result<LogPage, ReadLogError> {
+        let limit = i64::from(limit);
+        let places = self.list_log_places(after, up_to, limit).await?;
+        let read = match places.last() {
+            Some((last, ..)) if places.len() as i64 == limit => *last,
+            _ => up_to,
+        };
+        let wanted = places.into_iter();
+        let wanted = wanted.filter(|(_, id, project)| is_wanted(*id, project));
+        let wanted: Vec<_> = wanted.map(|(position, ..)| position).collect();
+        let entries = match wanted.is_empty() {
+            true => Vec::new(),
+            false => self.list_events_at(wanted).await?,
+        };
+        // After the events are read, as in `read_log`. Whose events are gone is not asked: each
+        // watch finds that out for itself.
+        let horizon = self.horizon().await?;
+        match after < horizon.events.max(horizon.deployments) {
+            true => Err(ReadLogError::Expired),
+            false => Ok(LogPage { entries, read }),
+        }
+    }
+
     /// Reads the deployments of a filter as they were at a position, in the order of their
     /// ids, after one of them.
     pub async fn read_snapshots(

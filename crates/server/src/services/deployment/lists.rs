@@ -51,6 +51,7 @@ pub(super) async fn deployments(
         message.page_size,
         &message.page_token,
         &query,
+        scope.seal(),
         &mut violations,
     );
     violations.finish()?;
@@ -75,6 +76,7 @@ pub(super) async fn revisions(
         message.page_size,
         &message.page_token,
         &["revisions", &message.deployment],
+        scope.seal(),
         &mut violations,
     );
     let id = existing(scope, &message.deployment, violations).await?;
@@ -120,6 +122,7 @@ pub(super) async fn routes(
         message.page_size,
         &message.page_token,
         &query,
+        scope.seal(),
         &mut violations,
     );
     let id = existing(scope, subject, violations).await?;
@@ -177,6 +180,7 @@ pub(super) async fn history(
         message.page_size,
         &message.page_token,
         &["history", &message.deployment],
+        scope.seal(),
         &mut violations,
     );
     let id = existing(scope, &message.deployment, violations).await?;

@@ -16,6 +16,7 @@ use crate::{
     resume::ResumeToken,
     scope::Scope,
     services::pacing::{StreamPacer, StreamTurn},
+    token::TokenSeal,
 };
 
 /// The events of a watch.
@@ -37,6 +38,7 @@ fn stream(
     token: ResumeToken,
 ) -> impl Stream<Item = Result<v1::WatchDeploymentsResponse, Status>> {
     async_stream::try_stream! {
+        let seal = scope.seal().clone();
         let mut pacer = StreamPacer::new(scope);
         loop {
             // The block ends the borrow of the watch, and the future outlives the heartbeats in it.
@@ -51,7 +53,7 @@ fn stream(
             };
             for watched in events.map_err(status)? {
                 let offered_at = Instant::now();
-                yield message(&watched, &token);
+                yield message(&watched, &token, &seal);
                 // A stream goes on after `yield` once the message is
                 // taken: the time since then is the consumer's.
                 watch.check_progress(offered_at).map_err(status)?;
@@ -61,12 +63,16 @@ fn stream(
     }
 }
 
-fn message(watched: &WatchedEvent, token: &ResumeToken) -> v1::WatchDeploymentsResponse {
+fn message(
+    watched: &WatchedEvent,
+    token: &ResumeToken,
+    seal: &TokenSeal,
+) -> v1::WatchDeploymentsResponse {
     let mut event = event(&watched.event.event);
     if watched.is_snapshot {
         event.set_kind(DeploymentEventKind::Snapshot);
     }
-    event.resume_token = token.at(watched.cursor);
+    event.resume_token = token.at(watched.cursor, seal);
     response(Payload::Event(event))
 }
 

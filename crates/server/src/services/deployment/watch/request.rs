@@ -11,8 +11,9 @@ use crate::{
         reference::{DeploymentReference, check_name, parse_deployment},
     },
     error::{ResourceKind, bad_field, not_found, store},
-    resume::{ResumeToken, watch_query},
+    resume::{MAX_DEPLOYMENTS, ResumeToken, watch_query},
     scope::Scope,
+    token::{TokenError, TokenSeal},
 };
 
 /// Parses a request, looks up what it names, and begins its watch.
@@ -22,7 +23,7 @@ pub(super) async fn begin(
 ) -> Result<(EventWatch, ResumeToken), Status> {
     let mut violations = Violations::default();
     let references = parse_names(message, &mut violations);
-    let resumed = parse_token(message, &mut violations);
+    let resumed = parse_token(message, scope.seal(), &mut violations);
     violations.finish()?;
     let (token, cursor) = match resumed {
         Some((token, cursor)) => {
@@ -44,7 +45,7 @@ pub(super) async fn begin(
 
 /// The token of a watch on another database.
 pub(super) fn unknown_position() -> Status {
-    bad_field("resume_token", "is not of this database")
+    bad_field("resume_token", TokenError::OtherLog.message())
 }
 
 /// Parses the deployments that are named, or checks the project.
@@ -77,15 +78,16 @@ fn parse_names(
 /// Parses the token, if there is one. The query may stand beside it, as it was.
 fn parse_token(
     message: &v1::WatchDeploymentsRequest,
+    seal: &TokenSeal,
     violations: &mut Violations,
 ) -> Option<(ResumeToken, WatchCursor)> {
     if message.resume_token.is_empty() {
         return None;
     }
-    let resumed = ResumeToken::parse(&message.resume_token);
+    let resumed = ResumeToken::parse(&message.resume_token, seal);
     match &resumed {
-        None => violations.add("resume_token", "is not one that a server gave"),
-        Some((token, _)) => {
+        Err(error) => violations.add("resume_token", error.message()),
+        Ok((token, _)) => {
             let alone = message.deployments.is_empty() && message.project.is_empty();
             violations.check(
                 alone || token.query == watch_query(&message.deployments, &message.project),
@@ -94,7 +96,7 @@ fn parse_token(
             );
         }
     }
-    resumed
+    resumed.ok()
 }
 
 /// Checks that the caller may see what a token is for: it may be another caller's
@@ -137,6 +139,3 @@ async fn find_target(
         None => Ok(WatchTarget::Deployments(ids)),
     }
 }
-
-/// A token has the id of each.
-const MAX_DEPLOYMENTS: usize = 100;
