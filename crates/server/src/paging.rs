@@ -186,16 +186,10 @@ const MAX_PAGE_BYTES: usize = 3 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
-    use viridian_store::LogIdentity;
-
     use super::*;
 
     fn seal() -> TokenSeal {
-        TokenSeal::new(&LogIdentity {
-            name: vec![1; 16],
-            token_key: vec![2; 32],
-            unsealed_until: 0,
-        })
+        TokenSeal::of_test(0)
     }
 
     /// The token of a page of one row.

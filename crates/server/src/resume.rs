@@ -78,21 +78,15 @@ pub(crate) const MAX_DEPLOYMENTS: usize = 100;
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-    use viridian_store::LogIdentity;
-
     use super::*;
+    use uuid::Uuid;
 
     fn id(n: u128) -> DeploymentId {
         DeploymentId(Uuid::from_u128(n))
     }
 
     fn seal() -> TokenSeal {
-        TokenSeal::new(&LogIdentity {
-            name: vec![1; 16],
-            token_key: vec![2; 32],
-            unsealed_until: 0,
-        })
+        TokenSeal::of_test(0)
     }
 
     fn token(target: WatchTarget) -> ResumeToken {

@@ -152,10 +152,8 @@ impl TokenSeal {
         if text.len() > MAX_LENGTH {
             return Err(TokenError::Unknown);
         }
-        let bytes = URL_SAFE_NO_PAD
-            .decode(text)
-            .ok()
-            .ok_or(TokenError::Unknown)?;
+        let decoded = URL_SAFE_NO_PAD.decode(text);
+        let bytes = decoded.map_err(|_| TokenError::Unknown)?;
         let (token, is_sealed) = match bytes.first() {
             Some(&SEALED) => (Some(self.unseal(&bytes)?), true),
             // Where no earlier program ran, none has given a token.
@@ -186,6 +184,18 @@ impl TokenSeal {
     /// Up to which position of the log a token may be without a seal.
     pub(crate) fn unsealed_until(&self) -> i64 {
         self.0.unsealed_until
+    }
+}
+
+#[cfg(test)]
+impl TokenSeal {
+    /// That of a log that earlier programs have written to, up to a position.
+    pub(crate) fn of_test(unsealed_until: i64) -> Self {
+        Self::new(&LogIdentity {
+            name: vec![1; 16],
+            token_key: vec![2; 32],
+            unsealed_until,
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl as _;
+use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 use viridian_engine::{load, with_conn};
 
@@ -55,7 +55,7 @@ impl StoreConnection {
     async fn rename_log(&mut self, name: Vec<u8>) -> Result<(), StoreError> {
         let renamed = with_conn!(self, |c| diesel::update(horizon::table)
             .set((
-                horizon::log_name.eq(Sql(name)),
+                horizon::log_name.eq(name.clone()),
                 // A token without a seal may be of any log.
                 horizon::unsealed_until.eq(0_i64),
             ))

@@ -115,7 +115,7 @@ impl EventHub {
     /// Returns whether anybody has subscribed to events of a deployment.
     pub(crate) fn is_wanted(&self, deployment: DeploymentId, project: &str) -> bool {
         let subscribers = lock(&self.subscribers);
-        let is_wanted = |topic| !subscribers.by_topic.of(topic).is_empty();
+        let is_wanted = |topic: &EventTopic| !subscribers.by_topic.of(topic).is_empty();
         is_wanted(&EventTopic::Deployment(deployment))
             || is_wanted(&EventTopic::Project(project.to_owned()))
     }

@@ -3,15 +3,22 @@
 
 use std::fmt::Debug;
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use proptest::{collection::vec, prelude::*, sample::select};
 use prost::Message;
+use viridian_feeds::WatchTarget;
 use viridian_proto::v1;
 
 use super::{
     Violations, deployment::parse_new, reference::parse_deployment, reference::parse_revision,
     revision::parse_spec, route::parse_healths, route::parse_statuses, update::parse_update,
 };
-use crate::{paging::PageRequest, selector::LabelSelector};
+use crate::{
+    paging::PageRequest,
+    resume::{MAX_DEPLOYMENTS, ResumeToken},
+    selector::LabelSelector,
+    token::TokenSeal,
+};
 
 proptest! {
     // One in six is a message at all.
@@ -42,12 +49,23 @@ proptest! {
         });
     }
 
+    /// Of earlier programs and of this one: whatever is taken names few deployments.
+    #[test]
+    fn tokens(bytes in bytes(), head in select(vec![vec![], vec![0], vec![8, 1]])) {
+        let text = URL_SAFE_NO_PAD.encode([head, bytes].concat());
+        if let Ok((token, _)) = ResumeToken::parse(&text, &TokenSeal::of_test(9))
+            && let WatchTarget::Deployments(ids) = token.target
+        {
+            prop_assert!(ids.len() <= MAX_DEPLOYMENTS);
+        }
+    }
+
     #[test]
     fn texts(text in any::<String>()) {
         let mut violations = Violations::default();
         let _ = parse_deployment("deployment", &text, &mut violations);
         let _ = parse_revision("revision", &text, &mut violations);
-        let _ = PageRequest::<i64>::parse(0, &text, &[], &mut violations);
+        let _ = PageRequest::<i64>::parse(0, &text, &[], &TokenSeal::of_test(9), &mut violations);
         if let Err(why) = LabelSelector::parse(&text) {
             violations.add("label_selector", why);
         }

@@ -114,7 +114,7 @@ impl StoreConnection {
         let rows: Vec<Row> = load!(
             self,
             events::table
-                .filter(events::position.eq_any(&positions))
+                .filter(events::position.eq_any(positions.clone()))
                 .order(events::position)
                 .select(ROW)
         )?;
