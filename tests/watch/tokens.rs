@@ -1,6 +1,7 @@
 //! Tokens that no server of this log gave.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use rstest::rstest;
 use rstest_reuse::apply;
 use uuid::Uuid;
 use viridian_proto::v1::ListDeploymentsRequest;
