@@ -98,8 +98,13 @@ async fn g17_what_has_no_end_is_not_read_and_revocation_goes_on() {
             new.find(|why| why.contains("regular file")).cloned()
         })
         .await;
+        assert!(is_let_in(&guarded.client("vrd_old").await).await);
+        // A state that lasts is said once, so it has to change.
+        guarded.file.replace(&with(&["vrd_old", "vrd_new"]));
+        until(&guarded, "vrd_new", true).await;
+        guarded.file.replace(&with(&["vrd_old"]));
+        until(&guarded, "vrd_new", false).await;
     }
-    assert!(is_let_in(&guarded.client("vrd_old").await).await);
     guarded.file.replace(&with(&[]));
     until(&guarded, "vrd_old", false).await;
 }
