@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod many;
+mod names;
 mod resume;
 mod slow;
 mod tokens;

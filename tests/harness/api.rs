@@ -202,8 +202,12 @@ impl Api {
     }
 
     pub(crate) async fn watch(&self, reference: &str) -> TableStream {
+        self.watch_several(&[reference]).await
+    }
+
+    pub(crate) async fn watch_several(&self, references: &[&str]) -> TableStream {
         self.watch_tables(WatchTrafficRequest {
-            deployments: vec![reference.to_owned()],
+            deployments: references.iter().map(|it| (*it).to_owned()).collect(),
             all: false,
         })
         .await

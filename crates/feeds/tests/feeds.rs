@@ -9,7 +9,7 @@ use viridian_feeds::{
     Feeds, TableTarget, WatchCursor, WatchError, WatchLimits, WatchTarget, WatchedEvent,
 };
 use viridian_store::{
-    Action, Metadata, NewDeployment, Projects, RequestContext, RevisionSpec, Store,
+    Action, DeploymentName, Metadata, NewDeployment, Projects, RequestContext, RevisionSpec, Store,
 };
 use viridian_strategy::{DeploymentId, Policy};
 
@@ -216,7 +216,7 @@ async fn tables_come_at_once_and_then_when_they_change() {
     let tables = fixture.feeds.tables();
     let mut all = tables.watch(TableTarget::All, Projects::All);
     let mut of_project = tables.watch(TableTarget::All, Projects::These(vec!["p".into()]));
-    let mut named = tables.watch(TableTarget::Deployments([ids[1]].into()), Projects::All);
+    let mut named = tables.watch(of_ids([ids[1]]), Projects::All);
     let whose = |tables: Vec<std::sync::Arc<viridian_store::TrafficTable>>| {
         tables
             .iter()
@@ -235,6 +235,38 @@ async fn tables_come_at_once_and_then_when_they_change() {
     assert_eq!(whose(all.next().await.expect("a table")), [seen].into());
     let of_project = of_project.next().await.expect("a table");
     assert_eq!(whose(of_project), [seen].into(), "only its project's");
+}
+
+/// It is there at once for those who follow the name, and for nobody who follows another.
+#[tokio::test(flavor = "multi_thread")]
+async fn d6_whoever_gets_a_name_is_followed() {
+    let fixture = FeedFixture::new(WatchLimits::default()).await;
+    let tables = fixture.feeds.tables();
+    let mut watches = ["one", "other"].map(|name| {
+        let target = TableTarget::Deployments {
+            ids: HashSet::new(),
+            names: vec![DeploymentName {
+                project: "p".into(),
+                name: name.into(),
+            }],
+        };
+        tables.watch(target, Projects::All)
+    });
+    fixture.create("q", "one").await;
+    let one = fixture.create("p", "one").await;
+    let other = fixture.create("p", "other").await;
+    for (watch, expected) in watches.iter_mut().zip([one, other]) {
+        let tables = watch.next().await.expect("a table");
+        let found: Vec<_> = tables.iter().map(|it| it.deployment).collect();
+        assert_eq!(found, [expected]);
+    }
+}
+
+fn of_ids<const N: usize>(ids: [DeploymentId; N]) -> TableTarget {
+    TableTarget::Deployments {
+        ids: ids.into(),
+        names: Vec::new(),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

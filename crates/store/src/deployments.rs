@@ -168,6 +168,38 @@ impl StoreConnection {
         )?;
         Ok(rows.into_iter().map(|(Sql(id), of)| (id, of)).collect())
     }
+
+    /// Returns the names of some deployments. A name never changes; once its deployment is
+    /// being deleted, another one may take it.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn find_names(
+        &mut self,
+        ids: Vec<DeploymentId>,
+    ) -> Result<Vec<(DeploymentId, DeploymentName)>, StoreError> {
+        let ids: Vec<_> = ids.into_iter().map(Sql).collect();
+        let rows: Vec<(Sql<DeploymentId>, String, String)> = load!(
+            self,
+            deployments::table
+                .filter(deployments::id.eq_any(ids))
+                .select((deployments::id, deployments::project, deployments::name))
+        )?;
+        let named = rows
+            .into_iter()
+            .map(|(Sql(id), project, name)| (id, DeploymentName { project, name }));
+        Ok(named.collect())
+    }
+}
+
+/// The name of a deployment in its project.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct DeploymentName {
+    /// The project.
+    pub project: String,
+    /// The name in it.
+    pub name: String,
 }
 
 /// A deployment with the sequence that it was decided on, and what only

@@ -165,6 +165,34 @@ impl EventWatch {
         }
     }
 
+    /// Watches one more deployment, from where the watch is. It must watch deployments.
+    ///
+    /// # Errors
+    ///
+    /// As at the beginning of a watch.
+    pub async fn add(&mut self, id: DeploymentId) -> Result<(), WatchError> {
+        let mut target = self.target.clone();
+        if let WatchTarget::Deployments(ids) = &mut target {
+            ids.push(id);
+            ids.sort();
+            ids.dedup();
+        }
+        let after = match self.phase {
+            WatchPhase::Stabilizing(_) => None,
+            // None of the snapshots was given: it begins again.
+            WatchPhase::Snapshots if self.cursor.snapshots_after.is_none() => None,
+            // What is in the mailbox comes after the cursor, and so it comes again.
+            _ => Some(self.cursor),
+        };
+        *self = Self::begin(self.feed.clone(), target, after).await?;
+        Ok(())
+    }
+
+    /// What it watches.
+    pub fn target(&self) -> &WatchTarget {
+        &self.target
+    }
+
     /// Fails when the mailbox is full and the consumer has not taken an event since
     /// `offered_at`.
     ///

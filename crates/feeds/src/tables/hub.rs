@@ -6,7 +6,7 @@ use std::{
 };
 
 use tokio::sync::Notify;
-use viridian_store::{Projects, Store, StoreError, Tables, TrafficTable};
+use viridian_store::{DeploymentName, Projects, Store, StoreError, Tables, TrafficTable};
 use viridian_strategy::DeploymentId;
 
 use crate::{lock::lock, subscriptions::Subscriptions};
@@ -19,6 +19,8 @@ pub(crate) struct TableHub {
     store: Store,
     /// By deployment, or by none for all of them.
     subscribers: Mutex<Subscriptions<Option<DeploymentId>, TableMailbox>>,
+    /// By the names that they follow.
+    followers: Mutex<NameFollowers>,
     /// Notified at each new subscription.
     subscribed: Arc<Notify>,
 }
@@ -28,6 +30,15 @@ pub(crate) struct TableHub {
 struct TableMailbox {
     newest: Mutex<NewestTables>,
     delivered: Notify,
+    /// What it is subscribed to. A name that it follows adds to it.
+    topics: Mutex<Vec<Option<DeploymentId>>>,
+}
+
+/// Who follows which names, and which names deployments have.
+struct NameFollowers {
+    of_name: Subscriptions<DeploymentName, TableMailbox>,
+    /// Of those that have been looked up. A name never changes.
+    known: HashMap<DeploymentId, DeploymentName>,
 }
 
 /// Which tables may be new.
@@ -40,7 +51,7 @@ pub(crate) enum DirtyTables {
 /// A watch's place in the hub, until it is dropped.
 pub(super) struct TableSubscription {
     hub: Arc<TableHub>,
-    topics: Vec<Option<DeploymentId>>,
+    names: Vec<DeploymentName>,
     mailbox: Arc<TableMailbox>,
 }
 
@@ -49,32 +60,106 @@ impl TableHub {
         Self {
             store,
             subscribers: Mutex::new(Subscriptions::new()),
+            followers: Mutex::new(NameFollowers {
+                of_name: Subscriptions::new(),
+                known: HashMap::new(),
+            }),
             subscribed,
         }
     }
 
-    /// Subscribes to topics from now on.
+    /// Subscribes to topics from now on, and to the deployments that get some names.
     pub(super) fn subscribe(
         self: &Arc<Self>,
         topics: Vec<Option<DeploymentId>>,
+        names: Vec<DeploymentName>,
     ) -> TableSubscription {
         let mailbox = Arc::default();
-        lock(&self.subscribers).insert(topics.iter().copied(), &mailbox);
-        self.subscribed.notify_one();
-        TableSubscription {
+        lock(&self.followers)
+            .of_name
+            .insert(names.iter().cloned(), &mailbox);
+        let subscription = TableSubscription {
             hub: Arc::clone(self),
-            topics,
+            names,
             mailbox,
+        };
+        subscription.add(topics);
+        self.subscribed.notify_one();
+        subscription
+    }
+
+    fn add_topics(
+        &self,
+        mailbox: &Arc<TableMailbox>,
+        added: impl IntoIterator<Item = Option<DeploymentId>>,
+    ) {
+        let mut topics = lock(&mailbox.topics);
+        for topic in added {
+            if !topics.contains(&topic) {
+                lock(&self.subscribers).insert([topic], mailbox);
+                topics.push(topic);
+            }
         }
+    }
+
+    /// Subscribes those who follow names to the deployments that have got them.
+    async fn follow_names(&self, dirty: &DirtyTables) -> Result<(), StoreError> {
+        let found = match dirty {
+            DirtyTables::Any => self.holders_of_followed_names().await?,
+            DirtyTables::Of(ids) => self.names_of_unknown(ids).await?,
+        };
+        let mut followers = lock(&self.followers);
+        for (id, name) in found {
+            for mailbox in followers.of_name.of(&name) {
+                self.add_topics(mailbox, [Some(id)]);
+            }
+            followers.note(id, name);
+        }
+        Ok(())
+    }
+
+    /// The deployments that have the followed names now.
+    async fn holders_of_followed_names(
+        &self,
+    ) -> Result<Vec<(DeploymentId, DeploymentName)>, StoreError> {
+        let names: Vec<_> = lock(&self.followers).of_name.topics().cloned().collect();
+        let mut holders = Vec::new();
+        for name in names {
+            let mut reader = self.store.reader().await?;
+            let id = reader.find_deployment_id(&name.project, &name.name).await?;
+            holders.extend(id.map(|id| (id, name)));
+        }
+        Ok(holders)
+    }
+
+    /// The names of those of some deployments that have not been looked up yet.
+    async fn names_of_unknown(
+        &self,
+        ids: &HashSet<DeploymentId>,
+    ) -> Result<Vec<(DeploymentId, DeploymentName)>, StoreError> {
+        let unknown: Vec<_> = {
+            let followers = lock(&self.followers);
+            match followers.of_name.is_empty() {
+                true => return Ok(Vec::new()),
+                false => followers.unknown_of(ids),
+            }
+        };
+        let mut named = Vec::new();
+        for ids in unknown.chunks(PAGE_SIZE) {
+            let mut reader = self.store.reader().await?;
+            named.extend(reader.find_names(ids.to_vec()).await?);
+        }
+        Ok(named)
     }
 
     /// Whether there is no subscription.
     pub(crate) fn is_idle(&self) -> bool {
-        lock(&self.subscribers).is_empty()
+        lock(&self.subscribers).is_empty() && lock(&self.followers).of_name.is_empty()
     }
 
     /// Reads what may be new and is subscribed to, and hands it out.
     pub(crate) async fn refresh(&self, dirty: &DirtyTables) -> Result<(), StoreError> {
+        self.follow_names(dirty).await?;
         let Some(ids) = self.subscribed_of(dirty) else {
             return self.refresh_all().await;
         };
@@ -141,7 +226,27 @@ impl TableHub {
     }
 }
 
+impl NameFollowers {
+    fn unknown_of(&self, ids: &HashSet<DeploymentId>) -> Vec<DeploymentId> {
+        let ids = ids.iter().copied();
+        ids.filter(|id| !self.known.contains_key(id)).collect()
+    }
+
+    fn note(&mut self, id: DeploymentId, name: DeploymentName) {
+        // All at once, since what is forgotten costs one look-up.
+        if self.known.len() >= MAX_KNOWN {
+            self.known.clear();
+        }
+        self.known.insert(id, name);
+    }
+}
+
 impl TableSubscription {
+    /// Subscribes to more topics.
+    pub(super) fn add(&self, topics: impl IntoIterator<Item = Option<DeploymentId>>) {
+        self.hub.add_topics(&self.mailbox, topics);
+    }
+
     /// Takes the newest tables that came. Some may be older than what was read since
     /// the subscription.
     pub(super) fn take(&self) -> NewestTables {
@@ -156,7 +261,12 @@ impl TableSubscription {
 
 impl Drop for TableSubscription {
     fn drop(&mut self) {
-        lock(&self.hub.subscribers).remove(&self.topics, &self.mailbox);
+        // First, so that no topic is added after the others are removed.
+        lock(&self.hub.followers)
+            .of_name
+            .remove(&self.names, &self.mailbox);
+        let topics = std::mem::take(&mut *lock(&self.mailbox.topics));
+        lock(&self.hub.subscribers).remove(&topics, &self.mailbox);
     }
 }
 
@@ -183,5 +293,7 @@ impl DirtyTables {
     }
 }
 
+/// Names that are kept.
+const MAX_KNOWN: usize = 100_000;
 /// Tables read at once.
 pub(super) const PAGE_SIZE: usize = 1_000;

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use viridian_store::{Projects, StoreError, Tables, TrafficTable};
+use viridian_store::{DeploymentName, Projects, StoreError, Tables, TrafficTable};
 use viridian_strategy::DeploymentId;
 
 use super::{
@@ -18,8 +18,14 @@ use super::{
 pub enum TableTarget {
     /// Every deployment that there is or will be.
     All,
-    /// These deployments.
-    Deployments(HashSet<DeploymentId>),
+    /// These deployments, and those that get some names from now on: a deployment that is
+    /// deleted and made again is followed.
+    Deployments {
+        /// The deployments.
+        ids: HashSet<DeploymentId>,
+        /// The names.
+        names: Vec<DeploymentName>,
+    },
 }
 
 /// A watch that is under way. The epochs of one deployment only rise.
@@ -39,7 +45,14 @@ impl TableTarget {
     fn topics(&self) -> Vec<Option<DeploymentId>> {
         match self {
             Self::All => vec![None],
-            Self::Deployments(ids) => ids.iter().copied().map(Some).collect(),
+            Self::Deployments { ids, .. } => ids.iter().copied().map(Some).collect(),
+        }
+    }
+
+    fn names(&self) -> Vec<DeploymentName> {
+        match self {
+            Self::All => Vec::new(),
+            Self::Deployments { names, .. } => names.clone(),
         }
     }
 
@@ -49,7 +62,7 @@ impl TableTarget {
                 after: None,
                 limit: PAGE_SIZE as i64,
             },
-            Self::Deployments(ids) => Tables::Of(ids.into_iter().collect()),
+            Self::Deployments { ids, .. } => Tables::Of(ids.into_iter().collect()),
         }
     }
 }
@@ -59,12 +72,23 @@ impl TableWatch {
         Self {
             // Before the first read: a table that is committed between the two is in
             // the mailbox.
-            subscription: feed.hub.subscribe(target.topics()),
+            subscription: feed.hub.subscribe(target.topics(), target.names()),
             feed,
             projects,
             present: Some(target.present()),
             taken: NewestTables::new(),
             epochs: HashMap::new(),
+        }
+    }
+
+    /// Watches these deployments as well, from how they are now. Before the first
+    /// [`next`](Self::next): names are followed from the beginning of the watch, and what
+    /// had them then may be looked up after it.
+    pub fn add(&mut self, ids: impl IntoIterator<Item = DeploymentId>) {
+        let ids: Vec<_> = ids.into_iter().collect();
+        self.subscription.add(ids.iter().copied().map(Some));
+        if let Some(Tables::Of(present)) = &mut self.present {
+            present.extend(ids);
         }
     }
 
@@ -116,7 +140,10 @@ impl TableWatch {
         // Only then they leave `taken`: this may be dropped while it waits for the
         // projects.
         let visible = self.visible_of_taken().await?;
-        let tables = std::mem::take(&mut self.taken);
+        let mut tables: Vec<_> = std::mem::take(&mut self.taken).into_iter().collect();
+        // In the order in which they were made: the last table of one that is deleted comes
+        // before the first of another by its name.
+        tables.sort_by_key(|(id, _)| *id);
         let visible = tables
             .into_iter()
             .filter(|(id, _)| visible.as_ref().is_none_or(|visible| visible.contains(id)))

@@ -1,6 +1,6 @@
 //! How callers name things.
 
-use viridian_store::RevisionReference;
+use viridian_store::{DeploymentName, RevisionReference};
 use viridian_strategy::{DeploymentId, RevisionId};
 
 use super::Violations;
@@ -13,6 +13,19 @@ pub(crate) enum DeploymentReference {
     Id(DeploymentId),
     /// By `PROJECT/NAME`.
     Name { project: String, name: String },
+}
+
+impl DeploymentReference {
+    /// The name, if it is one: then another deployment may have it later.
+    pub(crate) fn name(&self) -> Option<DeploymentName> {
+        match self {
+            Self::Id(_) => None,
+            Self::Name { project, name } => Some(DeploymentName {
+                project: project.clone(),
+                name: name.clone(),
+            }),
+        }
+    }
 }
 
 /// Parses a UUID or `PROJECT/NAME`. None, with a violation, when it is neither.

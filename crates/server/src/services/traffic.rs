@@ -7,14 +7,19 @@ use std::{
 
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
-use viridian_feeds::TableTarget;
+use viridian_feeds::{TableTarget, TableWatch};
 use viridian_proto::v1::{
     self, traffic_service_server::TrafficService, watch_traffic_response::Payload,
 };
 use viridian_store::{Tables, TrafficTable};
+use viridian_strategy::DeploymentId;
 
 use crate::{
-    convert::{Violations, reference::parse_deployment, traffic::table},
+    convert::{
+        Violations,
+        reference::{DeploymentReference, parse_deployment},
+        traffic::table,
+    },
     error::{ResourceKind, not_found, store},
     scope::Scope,
     services::pacing::{StreamPacer, StreamTurn},
@@ -65,31 +70,45 @@ impl TrafficService for TrafficApi {
             references.push((parse_deployment(&field, text, &mut violations), text));
         }
         violations.finish()?;
-        let mut wanted = HashMap::new();
-        for (reference, text) in references {
-            wanted.insert(scope.resolve_reference(reference, text).await?, text);
+        let projects = scope.projects().clone();
+        if message.all {
+            let watch = scope.feeds().tables().watch(TableTarget::All, projects);
+            return Ok(Response::new(Box::pin(stream(scope, watch))));
         }
-        let there = tables(&scope, Tables::Of(wanted.keys().copied().collect())).await?;
-        let there: HashSet<_> = there.iter().map(|table| table.deployment).collect();
-        if let Some((_, text)) = wanted.iter().find(|(id, _)| !there.contains(id)) {
-            return Err(not_found(ResourceKind::Deployment, text));
-        }
-        let target = if message.all {
-            TableTarget::All
-        } else {
-            TableTarget::Deployments(there)
+        let names = references.iter().filter_map(|(it, _)| it.as_ref()?.name());
+        let target = TableTarget::Deployments {
+            ids: HashSet::new(),
+            names: names.collect(),
         };
-        Ok(Response::new(Box::pin(watch(scope, target))))
+        // Before the names are looked up: whoever gets one after that is followed.
+        let mut watch = scope.feeds().tables().watch(target, projects);
+        watch.add(find_watched(&scope, references).await?);
+        Ok(Response::new(Box::pin(stream(scope, watch))))
+    }
+}
+
+/// The ids of the deployments to watch. All of them exist.
+async fn find_watched(
+    scope: &Scope,
+    references: Vec<(Option<DeploymentReference>, &String)>,
+) -> Result<HashSet<DeploymentId>, Status> {
+    let mut wanted = HashMap::new();
+    for (reference, text) in references {
+        wanted.insert(scope.resolve_reference(reference, text).await?, text);
+    }
+    let there = tables(scope, Tables::Of(wanted.keys().copied().collect())).await?;
+    let there: HashSet<_> = there.iter().map(|table| table.deployment).collect();
+    match wanted.iter().find(|(id, _)| !there.contains(id)) {
+        Some((_, text)) => Err(not_found(ResourceKind::Deployment, text)),
+        None => Ok(there),
     }
 }
 
 /// The present tables first, then each new one. Epochs only rise.
-fn watch(
+fn stream(
     scope: Scope,
-    target: TableTarget,
+    mut watch: TableWatch,
 ) -> impl Stream<Item = Result<v1::WatchTrafficResponse, Status>> {
-    let projects = scope.projects().clone();
-    let mut watch = scope.feeds().tables().watch(target, projects);
     async_stream::try_stream! {
         let mut pacer = StreamPacer::new(scope);
         loop {

@@ -1,5 +1,6 @@
 //! `WatchDeployments`.
 
+mod names;
 mod request;
 
 use std::pin::{Pin, pin};
@@ -7,9 +8,11 @@ use std::pin::{Pin, pin};
 use tokio::time::Instant;
 use tokio_stream::Stream;
 use tonic::Status;
-use viridian_feeds::{EventWatch, WatchError, WatchedEvent};
+use viridian_feeds::{EventWatch, WatchError, WatchTarget, WatchedEvent};
 use viridian_proto::v1::{self, DeploymentEventKind, watch_deployments_response::Payload};
+use viridian_strategy::DeploymentId;
 
+use self::names::FollowedNames;
 use crate::{
     convert::event::event,
     error::{resume_token_expired, slow_consumer, store},
@@ -28,30 +31,39 @@ pub(super) async fn watch(
     scope: &Scope,
     message: &v1::WatchDeploymentsRequest,
 ) -> Result<EventStream, Status> {
-    let (watch, token) = request::begin(scope, message).await?;
-    Ok(Box::pin(stream(scope.clone(), watch, token)))
+    let (watch, token, followed) = request::begin(scope, message).await?;
+    Ok(Box::pin(stream(scope.clone(), watch, token, followed)))
 }
 
 fn stream(
     scope: Scope,
     mut watch: EventWatch,
-    token: ResumeToken,
+    mut token: ResumeToken,
+    mut followed: FollowedNames,
 ) -> impl Stream<Item = Result<v1::WatchDeploymentsResponse, Status>> {
     async_stream::try_stream! {
         let seal = scope.seal().clone();
         let mut pacer = StreamPacer::new(scope);
         loop {
             // The block ends the borrow of the watch, and the future outlives the heartbeats in it.
-            let events = {
-                let mut next = pin!(watch.next());
+            let news = {
+                let mut next = pin!(next(&mut watch, &mut followed));
                 loop {
                     match pacer.next(next.as_mut()).await? {
-                        StreamTurn::Ready(events) => break events,
+                        StreamTurn::Ready(news) => break news?,
                         StreamTurn::Heartbeat(time) => yield heartbeat(time),
                     }
                 }
             };
-            for watched in events.map_err(status)? {
+            let events = match news {
+                WatchNews::Events(events) => events,
+                WatchNews::Holders(ids) => {
+                    add(&mut watch, ids).await?;
+                    continue;
+                }
+            };
+            token.target = watch.target().clone();
+            for watched in events {
                 let offered_at = Instant::now();
                 yield message(&watched, &token, &seal);
                 // A stream goes on after `yield` once the message is
@@ -61,6 +73,36 @@ fn stream(
             }
         }
     }
+}
+
+/// What comes next in a watch.
+enum WatchNews {
+    Events(Vec<WatchedEvent>),
+    /// Deployments that may have got a name that the watch is about.
+    Holders(Vec<DeploymentId>),
+}
+
+async fn next(watch: &mut EventWatch, followed: &mut FollowedNames) -> Result<WatchNews, Status> {
+    tokio::select! {
+        // First: the end of a deployment comes before another one that has its name.
+        biased;
+        events = watch.next() => Ok(WatchNews::Events(events.map_err(status)?)),
+        ids = followed.next() => Ok(WatchNews::Holders(ids.map_err(|error| store(&error))?)),
+    }
+}
+
+/// Watches those that are not watched yet. Their events come from the first one on.
+async fn add(watch: &mut EventWatch, ids: Vec<DeploymentId>) -> Result<(), Status> {
+    for id in ids {
+        let is_watched = match watch.target() {
+            WatchTarget::Deployments(watched) => watched.contains(&id),
+            WatchTarget::Project(_) => true,
+        };
+        if !is_watched {
+            watch.add(id).await.map_err(status)?;
+        }
+    }
+    Ok(())
 }
 
 fn message(

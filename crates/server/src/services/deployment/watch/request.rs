@@ -3,8 +3,10 @@
 use tonic::Status;
 use viridian_feeds::{EventWatch, WatchCursor, WatchTarget};
 use viridian_proto::v1;
-use viridian_store::{Projects, Tables};
+use viridian_store::{DeploymentName, Projects, Tables};
+use viridian_strategy::DeploymentId;
 
+use super::names::FollowedNames;
 use crate::{
     convert::{
         Violations,
@@ -20,11 +22,18 @@ use crate::{
 pub(super) async fn begin(
     scope: &Scope,
     message: &v1::WatchDeploymentsRequest,
-) -> Result<(EventWatch, ResumeToken), Status> {
+) -> Result<(EventWatch, ResumeToken, FollowedNames), Status> {
     let mut violations = Violations::default();
     let references = parse_names(message, &mut violations);
     let resumed = parse_token(message, scope.seal(), &mut violations);
     violations.finish()?;
+    let names: Vec<_> = references
+        .iter()
+        .filter_map(|it| it.as_ref()?.name())
+        .collect();
+    // Before the names are looked up: whoever gets one after that is followed.
+    let followed = FollowedNames::begin(scope, &names);
+    let is_resumed = resumed.is_some();
     let (token, cursor) = match resumed {
         Some((token, cursor)) => {
             check_visible(scope, &token.target).await?;
@@ -39,8 +48,29 @@ pub(super) async fn begin(
         }
     };
     let watch = scope.feeds().events().watch(token.target.clone(), cursor);
-    let watch = watch.await.map_err(super::status)?;
-    Ok((watch, token))
+    let mut watch = watch.await.map_err(super::status)?;
+    if is_resumed {
+        // Those that have got a name while nobody watched. Their events come after the token.
+        for id in holders(scope, &names).await? {
+            watch.add(id).await.map_err(super::status)?;
+        }
+    }
+    Ok((watch, token, followed))
+}
+
+/// The deployments that have some names now.
+async fn holders(scope: &Scope, names: &[DeploymentName]) -> Result<Vec<DeploymentId>, Status> {
+    let mut found = Vec::new();
+    for DeploymentName { project, name } in names {
+        scope.check_project(project)?;
+        let id = scope
+            .reader()
+            .await?
+            .find_deployment_id(project, name)
+            .await;
+        found.extend(id.map_err(|error| store(&error))?);
+    }
+    Ok(found)
 }
 
 /// The token of a watch on another database.
