@@ -100,6 +100,14 @@ pub(crate) fn shutting_down() -> Status {
     Status::with_error_details(Code::Unavailable, "the server is shutting down", details)
 }
 
+/// Ends streams of a connection that is older than it may be.
+pub(crate) fn connection_aged() -> Status {
+    let mut details = info("CONNECTION_AGED", []);
+    details.set_retry_info(Some(Duration::ZERO));
+    let message = "the connection is older than it may be; call again, on another one";
+    Status::with_error_details(Code::Unavailable, message, details)
+}
+
 /// Ends a stream whose consumer is too slow.
 pub(crate) fn slow_consumer() -> Status {
     let mut details = info("SLOW_CONSUMER", []);
@@ -136,7 +144,13 @@ pub(crate) fn some_of_bad_request(violations: Vec<FieldViolation>, total: usize)
         }
         _ => format!("{total} fields are not valid"),
     };
-    let mut details = info("INVALID_FIELD", []);
+    let mut details = match total - listed {
+        0 => info("INVALID_FIELD", []),
+        left_out => info(
+            "INVALID_FIELD",
+            [("violations_left_out", left_out.to_string())],
+        ),
+    };
     details.set_bad_request(violations);
     Status::with_error_details(Code::InvalidArgument, message, details)
 }

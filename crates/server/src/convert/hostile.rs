@@ -106,6 +106,6 @@ fn parse<M: Message + Default + Debug>(bytes: &[u8], parse: impl Fn(&M, &mut Vio
 
 fn fits(violations: Violations) {
     if let Err(status) = violations.finish() {
-        assert!(status.details().len() < 5_500, "{status:?}");
+        assert!(status.details().len() < 2_600, "{status:?}");
     }
 }

@@ -99,8 +99,8 @@ fn cut(text: &str) -> String {
     format!("{}…", &text[..end])
 }
 
-/// Details stand in a header, in base64, beside the message. Some clients take
-/// 8 KiB of headers and no more.
-const MAX_DETAILS_BYTES: usize = 4 * 1024;
+/// Details stand in a header, in base64, beside the message. Proxies take 4 KiB of headers
+/// and no more: nginx does. The layers trim whatever is larger all the same.
+const MAX_DETAILS_BYTES: usize = 2 * 1024;
 const OVERHEAD: usize = 8;
 const MAX_VALUE_BYTES: usize = 300;

@@ -4,6 +4,8 @@
 use http::HeaderMap;
 use tonic::{Code, Status};
 
+use super::header_room;
+
 /// Whether the headers of a reply are a refusal, and there is no more of it.
 pub(crate) fn is_refusal(headers: &HeaderMap) -> bool {
     // gRPC calls this Trailers-Only: a call that fails
@@ -11,9 +13,11 @@ pub(crate) fn is_refusal(headers: &HeaderMap) -> bool {
     headers.contains_key(STATUS)
 }
 
-/// Completes the status in headers or trailers if it has no details.
+/// Completes the status in headers or trailers if it has no details, and trims it to the
+/// room that headers have.
 pub(crate) fn amend(headers: &mut HeaderMap, completed: fn(&Status) -> Status) {
-    if headers.contains_key(DETAILS) {
+    let has_details = headers.contains_key(DETAILS);
+    if has_details && header_room::fits(headers) {
         return;
     }
     let Some(status) = Status::from_header_map(headers).filter(|it| it.code() != Code::Ok) else {
@@ -21,7 +25,13 @@ pub(crate) fn amend(headers: &mut HeaderMap, completed: fn(&Status) -> Status) {
     };
     // `add_header` keeps it if the new message is empty: that of the library would be sent.
     headers.remove(MESSAGE);
-    if let Err(error) = completed(&status).add_header(headers) {
+    headers.remove(DETAILS);
+    let status = match has_details {
+        true => status,
+        false => completed(&status),
+    };
+    let status = header_room::trimmed(&status, header_room::room_beside(headers));
+    if let Err(error) = status.add_header(headers) {
         tracing::warn!(%error, "a refusal goes out as it is");
     }
 }
