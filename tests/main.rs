@@ -15,8 +15,10 @@ mod harness;
 
 mod agent;
 mod api_document;
+mod attacks;
 mod automatic;
 mod bad_input;
+mod behind_nginx;
 mod breaking;
 mod buf_curl;
 mod busy_file;
@@ -28,6 +30,7 @@ mod clients;
 mod clock;
 mod compression;
 mod connection_limit;
+mod connections;
 mod contract;
 mod coordinator;
 mod copy;

@@ -1,17 +1,14 @@
-//! The gRPC server: its services, their settings, and the connections it takes.
+//! The gRPC services, and their settings.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc};
 
-use futures::Stream;
 use tokio::net::TcpListener;
 use tonic::{
     codec::CompressionEncoding::{Gzip, Zstd},
     server::NamedService as _,
     service::Routes as GrpcRoutes,
-    transport::{self, server::TcpIncoming},
 };
 use tonic_health::pb::health_server::{Health, HealthServer};
-use tower::{Layer, layer::layer_fn};
 use viridian_proto::{
     FILE_DESCRIPTOR_SET,
     v1::{
@@ -23,8 +20,6 @@ use viridian_proto::{
 
 use crate::{
     config::StartError,
-    connections::{self, AcceptedConnection},
-    layers::{GrpcStack, LayeredService},
     rpc_limits::RpcLimits,
     server_info::ServerInfo,
     services::{
@@ -41,34 +36,6 @@ pub(crate) async fn listen(on: SocketAddr) -> Result<(TcpListener, SocketAddr), 
     let address = listener.local_addr();
     let address = address.map_err(|error| StartError::Config(error.to_string()))?;
     Ok((listener, address))
-}
-
-/// HTTP within the limits, and the layers around all services.
-pub(crate) fn builder(
-    stack: GrpcStack,
-) -> transport::Server<impl Layer<GrpcRoutes, Service = LayeredService> + Clone + use<>> {
-    let limits = &stack.limits;
-    transport::Server::builder()
-        // Browsers speak HTTP/1.1 to servers without TLS.
-        .accept_http1(stack.pages.is_some())
-        // Without pings, streams to a peer that vanished would stay open for hours.
-        .http2_keepalive_interval(Some(limits.keepalive_interval))
-        .http2_keepalive_timeout(Some(limits.keepalive_timeout))
-        .http2_max_header_list_size(limits.header_size)
-        .max_concurrent_streams(limits.calls_per_connection)
-        .layer(layer_fn(move |routes| stack.clone().around(routes)))
-}
-
-pub(crate) fn incoming(
-    listener: TcpListener,
-    limits: &RpcLimits,
-) -> impl Stream<Item = io::Result<AcceptedConnection>> + use<> {
-    let incoming = TcpIncoming::from(listener)
-        // Without this, a small reply waits for the caller's delayed ACK.
-        .with_nodelay(Some(true))
-        .with_keepalive(Some(limits.keepalive_interval))
-        .with_keepalive_interval(Some(limits.keepalive_timeout));
-    connections::admit(incoming, limits.connections_per_address)
 }
 
 /// A service with the limit on the size of messages, and with compression for callers

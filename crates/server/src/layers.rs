@@ -14,7 +14,9 @@ mod call_report;
 mod client_key;
 mod complete;
 mod deadline;
+mod header_room;
 mod load;
+mod message;
 mod observe;
 mod observed_body;
 mod only_grpc;
@@ -25,6 +27,7 @@ mod panics;
 mod rate;
 mod refused;
 mod request_id;
+mod request_memory;
 mod stream_ends;
 mod trace;
 mod traceparent;
@@ -46,7 +49,8 @@ pub(crate) use self::authenticator::Authenticator;
 pub(crate) use self::pages::{HostRule, PageRules};
 pub use self::web::GrpcWeb;
 use self::{
-    load::LoadShedder, observe::StreamShutdown, rate::RateLimits, request_id::NewRequestId,
+    auth::AuthLayer, load::LoadShedder, observe::StreamShutdown, rate::RateLimits,
+    request_id::NewRequestId,
 };
 use crate::rpc_limits::RpcLimits;
 
@@ -72,7 +76,7 @@ impl GrpcStack {
         let layered = ServiceBuilder::new()
             .map_response(|response: Response| response.map(Body::new))
             .map_request(|request: http::Request<Body>| request.map(axum::body::Body::new))
-            // Outermost, so that its deadline is not later than tonic's for the same call.
+            // Outermost, so that the time in all layers counts.
             .map_request(call_info::record(timeout))
             // Before the layer that sets an id, which keeps one that is there.
             .map_request(request_id::clean)
@@ -113,12 +117,18 @@ impl GrpcStack {
             // gRPC could not read why it is refused.
             .layer(from_fn(only_grpc::check))
             .layer(from_fn(deadline::enforce))
-            .layer(from_fn_with_state(self.authenticator, auth::authenticate))
+            .layer(from_fn_with_state(
+                AuthLayer {
+                    authenticator: self.authenticator,
+                    anonymous: RateLimits::of_anonymous(&self.limits),
+                },
+                auth::authenticate,
+            ))
             // After authentication, so that limits count by the caller's name where it has one.
             .layer(from_fn(client_key::identify))
             .layer(from_fn_with_state(
                 // Before the load: a caller beyond its rate must not take permits from others.
-                RateLimits::new(&self.limits),
+                RateLimits::of_callers(&self.limits),
                 rate::limit,
             ))
             .layer(from_fn_with_state(

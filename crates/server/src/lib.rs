@@ -1,8 +1,8 @@
 //! The server of Viridian: its gRPC services and its background tasks.
 //!
 //! - [`Server`]: everything on one database. `tasks`: its supervised background tasks.
-//! - `grpc`: its services and its listener. `connections`, `incoming`: accepted connections,
-//!   limited, with `tls` or without. `layers`: what a request passes on its way to a service.
+//! - `grpc`: its services. `connections`: accepted connections, limited, with `tls` or
+//!   without. `layers`: what a request passes on its way to a service.
 //! - `auth`: callers and their credentials. `rpc_method`: who may call what. `scope`: the
 //!   part of the record that a caller may see.
 //! - `services`: parse a request, call the store, convert the reply. `convert`: between wire
@@ -10,7 +10,8 @@
 //! - `coordinator`: reconciles deployments that are due. `pruner`: deletes rows past
 //!   retention. `health_ttl`: ends health that was not reported again in time. `health`: the
 //!   health service.
-//! - `server_info`: what the program is. `metrics`: the metrics, and their endpoint. `reload`: files that may change.
+//! - `server_info`: what the program is. `metrics`: the metrics, and their endpoint.
+//!   `log_throttle`: bounds on lines that peers cause. `reload`: files that may change.
 
 mod auth;
 mod config;
@@ -21,9 +22,9 @@ mod error;
 mod grpc;
 mod health;
 mod health_ttl;
-mod incoming;
 mod keyed_semaphore;
 mod layers;
+mod log_throttle;
 mod metrics;
 mod paging;
 mod peer;

@@ -32,8 +32,12 @@ pub(crate) const RPC_REJECTED: &str = "viridian_rpc_rejected_total";
 pub(crate) const RPC_PANICS: &str = "viridian_rpc_panics_total";
 /// Connections that are open.
 pub(crate) const CONNECTIONS: &str = "viridian_connections";
-/// Connections refused because their address has too many.
+/// Connections refused because there are too many, of their address or in all.
 pub(crate) const CONNECTIONS_REJECTED: &str = "viridian_connections_rejected_total";
+/// Connections closed before their first frame, to make room for newer ones.
+pub(crate) const HANDSHAKES_EVICTED: &str = "viridian_handshakes_evicted_total";
+/// Connections that were asked to end because of their age.
+pub(crate) const CONNECTIONS_AGED: &str = "viridian_connections_aged_total";
 /// Passes over the due queue, by `outcome`: `worked`, `idle` or `failed`.
 pub(crate) const PASSES: &str = "viridian_due_queue_passes_total";
 /// Cycles of deployments.
@@ -130,7 +134,15 @@ fn describe_calls() {
     describe_gauge!(CONNECTIONS, "Connections that are open.");
     describe_counter!(
         CONNECTIONS_REJECTED,
-        "Connections refused because their address has too many."
+        "Connections refused because there are too many, of their address or in all."
+    );
+    describe_counter!(
+        HANDSHAKES_EVICTED,
+        "Connections closed before their first frame, to make room for newer ones."
+    );
+    describe_counter!(
+        CONNECTIONS_AGED,
+        "Connections that were asked to end because of their age."
     );
 }
 
@@ -193,11 +205,29 @@ fn describe_deployments() {
 fn begin_at_zero() {
     counter!(RPC_PANICS).increment(0);
     counter!(CONNECTIONS_REJECTED).increment(0);
+    counter!(CONNECTIONS_AGED).increment(0);
+    counter!(HANDSHAKES_EVICTED).increment(0);
     counter!(LOG_LINES_DROPPED).increment(0);
-    for limit in ["requests", "streams", "streams_per_caller", "rate"] {
+    for limit in LIMITS {
         counter!(RPC_REJECTED, "limit" => limit).increment(0);
     }
 }
+
+/// The values of the label `limit`.
+const LIMITS: [&str; 12] = [
+    "requests",
+    "requests_per_caller",
+    "streams",
+    "streams_per_caller",
+    "streams_per_connection",
+    "memory",
+    "memory_per_caller",
+    "message_time",
+    "probes",
+    "probes_per_address",
+    "rate",
+    "anonymous_rate",
+];
 
 /// One for the process, like the recorder itself.
 static INSTALLED: Mutex<Option<PrometheusHandle>> = Mutex::new(None);

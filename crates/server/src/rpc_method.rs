@@ -13,9 +13,23 @@ pub(crate) struct RpcMethod {
     /// Whether its reply is a stream, which may go on for ever.
     pub(crate) streams: bool,
     /// Whether it is for what monitors the server: called all the time, and most of all
-    /// under overload. Limits do not apply to it.
+    /// under overload. It has limits of its own.
     pub(crate) is_probe: bool,
+    /// Whether it says what the server has: tools call it, before anything else.
+    pub(crate) is_reflection: bool,
+    /// Whether what serves depends on it: schedulers, checkers and proxies call it.
+    pub(crate) is_for_replicas: bool,
     pub(crate) access: MethodAccess,
+}
+
+/// Which limits a call counts towards while it is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CallBudget {
+    Requests,
+    Streams,
+    /// Health checks and reflection.
+    Probes,
+    HealthWatches,
 }
 
 /// Who may call a method.
@@ -37,6 +51,22 @@ impl RpcMethod {
         BY_PATH.get(path).copied().unwrap_or(&UNKNOWN)
     }
 
+    /// Which limits a call of it counts towards.
+    pub(crate) fn budget(&self) -> CallBudget {
+        match (self.streams, self.is_probe) {
+            (true, true) => CallBudget::HealthWatches,
+            (_, true) => CallBudget::Probes,
+            _ if self.is_reflection => CallBudget::Probes,
+            (true, false) => CallBudget::Streams,
+            (false, false) => CallBudget::Requests,
+        }
+    }
+
+    /// Whether a caller sends one message, and all of it before there is a reply.
+    pub(crate) fn takes_one_message(&self) -> bool {
+        !self.is_reflection
+    }
+
     /// Its full name, `package.Service/Method`. One of a few: fit for a metric's label.
     pub(crate) fn full_name(&self) -> &'static str {
         self.path.trim_start_matches('/')
@@ -49,18 +79,23 @@ impl RpcMethod {
     }
 }
 
-/// Rows of `name: kind access`, where the kind is `unary`, `stream` or a `probe` of either.
+/// Rows of `name: kind access`, where the kind is `unary` or `stream`, and maybe a `probe`,
+/// `reflection`, or for `replicas`.
 macro_rules! methods {
     ($($service:literal { $($name:literal: [$($kind:ident)+] $access:expr,)+ })+) => {
         &[$($(RpcMethod {
             path: concat!("/", $service, "/", $name),
             streams: methods!(@has stream $($kind)+),
             is_probe: methods!(@has probe $($kind)+),
+            is_reflection: methods!(@has reflection $($kind)+),
+            is_for_replicas: methods!(@has replicas $($kind)+),
             access: $access,
         },)+)+]
     };
     (@has stream stream $($rest:ident)*) => { true };
     (@has probe probe $($rest:ident)*) => { true };
+    (@has reflection reflection $($rest:ident)*) => { true };
+    (@has replicas replicas $($rest:ident)*) => { true };
     (@has $word:ident $other:ident $($rest:ident)*) => { methods!(@has $word $($rest)*) };
     (@has $word:ident) => { false };
 }
@@ -89,14 +124,14 @@ const METHODS: &[RpcMethod] = methods! {
         "ActivateRevision": [unary] OPERATE,
     }
     "viridian.deployment.v1.RouteService" {
-        "ListAssignments": [unary] ROUTES,
-        "WatchAssignments": [stream] ROUTES,
-        "ReportRouteStatuses": [unary] ROUTES,
-        "ReportRouteHealth": [unary] ROUTES,
+        "ListAssignments": [unary replicas] ROUTES,
+        "WatchAssignments": [stream replicas] ROUTES,
+        "ReportRouteStatuses": [unary replicas] ROUTES,
+        "ReportRouteHealth": [unary replicas] ROUTES,
     }
     "viridian.deployment.v1.TrafficService" {
-        "GetTraffic": [unary] TRAFFIC,
-        "WatchTraffic": [stream] TRAFFIC,
+        "GetTraffic": [unary replicas] TRAFFIC,
+        "WatchTraffic": [stream replicas] TRAFFIC,
     }
     "viridian.deployment.v1.SystemService" {
         "GetServerInfo": [unary] ANY_ROLE,
@@ -106,10 +141,10 @@ const METHODS: &[RpcMethod] = methods! {
         "Watch": [stream probe] MethodAccess::Public,
     }
     "grpc.reflection.v1.ServerReflection" {
-        "ServerReflectionInfo": [stream] MethodAccess::Authenticated,
+        "ServerReflectionInfo": [stream reflection] MethodAccess::Authenticated,
     }
     "grpc.reflection.v1alpha.ServerReflection" {
-        "ServerReflectionInfo": [stream] MethodAccess::Authenticated,
+        "ServerReflectionInfo": [stream reflection] MethodAccess::Authenticated,
     }
 };
 
@@ -121,6 +156,8 @@ static UNKNOWN: RpcMethod = RpcMethod {
     path: "unknown",
     streams: false,
     is_probe: false,
+    is_reflection: false,
+    is_for_replicas: false,
     access: MethodAccess::NotServed,
 };
 
@@ -187,6 +224,27 @@ mod tests {
         for method in METHODS {
             let is_health = method.full_name().starts_with("grpc.health.v1.");
             assert_eq!(method.is_probe, is_health, "{method:?}");
+        }
+    }
+
+    #[test]
+    fn g2_what_serves_depends_on_the_calls_of_agents_and_proxies() {
+        for method in METHODS {
+            let by_role = [ROUTES, TRAFFIC].contains(&method.access);
+            assert_eq!(method.is_for_replicas, by_role, "{method:?}");
+        }
+    }
+
+    #[test]
+    fn g1_probes_and_reflection_have_budgets_of_their_own() {
+        for method in METHODS {
+            let budget = match (method.path, method.streams) {
+                ("/grpc.health.v1.Health/Watch", _) => CallBudget::HealthWatches,
+                (path, _) if path.starts_with("/grpc.") => CallBudget::Probes,
+                (_, true) => CallBudget::Streams,
+                (_, false) => CallBudget::Requests,
+            };
+            assert_eq!(method.budget(), budget, "{method:?}");
         }
     }
 

@@ -24,6 +24,7 @@ use crate::{
         reference::{DeploymentReference, parse_deployment},
     },
     error::{ResourceKind, credentials_missing, not_found, project_not_allowed, store},
+    log_throttle::{AdmittedLine, admit_line},
     state::ServerState,
     token::TokenSeal,
 };
@@ -320,7 +321,9 @@ impl Scope {
     fn log_denial(&self, project: &str) {
         let (actor, method) = (self.caller.name(), self.caller.method());
         let why = "the project is not one of theirs";
-        tracing::warn!(actor, method, project, why, "a call was denied");
+        if let Some(AdmittedLine { left_out }) = admit_line("project", actor) {
+            tracing::warn!(actor, method, project, why, left_out, "a call was denied");
+        }
     }
 }
 

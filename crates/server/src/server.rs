@@ -8,11 +8,11 @@ use viridian_store::Store;
 
 use crate::{
     config::{Config, StartError},
+    connections::{self, ConnectionServer},
     coordinator,
     grpc::{self, SERVICES},
     health::{self, HealthStatus},
     health_ttl,
-    incoming::secured,
     layers::GrpcStack,
     metrics::{self, ScrapeGauges},
     pruner,
@@ -68,25 +68,21 @@ impl Server {
         let routes = grpc::services(shared, info, health_service, &config.rpc_limits)?;
         tracing::info!(%address, "serving");
         security.log_access(&config, address);
-        // Accepted only from here on: a connection before this waits in the backlog.
-        let connections = grpc::incoming(listener, &config.rpc_limits);
         let stack = GrpcStack {
             limits: config.rpc_limits.clone(),
             pages: config.pages(),
             authenticator: security.authenticator,
             stop: shutdown.calls.clone(),
         };
-        let serving = grpc::builder(stack)
-            .add_routes(routes)
-            .serve_with_incoming_shutdown(
-                secured(connections, security.tls),
-                shutdown.calls.clone().cancelled_owned(),
-            );
-        tasks.spawn(BackgroundTask::Grpc, async {
-            if let Err(error) = serving.await {
-                tracing::error!(%error, "calls are no longer served");
-            }
-        });
+        let connections = ConnectionServer {
+            http: connections::http(&config.rpc_limits, stack.pages.is_some()),
+            service: stack.around(routes.prepare()),
+            limits: config.rpc_limits.clone(),
+            tls: security.tls,
+            stop: shutdown.calls.clone(),
+        };
+        // Accepted only from here on: a connection before this waits in the backlog.
+        tasks.spawn(BackgroundTask::Grpc, connections.serve(listener));
         for (task, reload) in security.reloads {
             tasks.spawn_loop(task, reload);
         }

@@ -165,14 +165,16 @@ impl EventWatch {
         }
     }
 
-    /// Watches one more deployment, from where the watch is. It must watch deployments.
+    /// Watches one more deployment, from where the watch is, and no longer those that are
+    /// gone: their last events were given. It must watch deployments.
     ///
     /// # Errors
     ///
     /// As at the beginning of a watch.
-    pub async fn add(&mut self, id: DeploymentId) -> Result<(), WatchError> {
+    pub async fn add(&mut self, id: DeploymentId, gone: &[DeploymentId]) -> Result<(), WatchError> {
         let mut target = self.target.clone();
         if let WatchTarget::Deployments(ids) = &mut target {
+            ids.retain(|id| !gone.contains(id));
             ids.push(id);
             ids.sort();
             ids.dedup();

@@ -1,63 +1,88 @@
-//! Accepted connections, limited for each address.
+//! Accepted connections, limited for each address and in all.
 
-use std::{
-    io,
-    net::{IpAddr, SocketAddr},
-};
+use std::net::{IpAddr, SocketAddr};
 
-use futures::{Stream, StreamExt as _};
 use metrics::{Gauge, counter, gauge};
 use tokio::net::TcpStream;
 
+use super::handshakes::{HandshakePermit, Handshakes};
 use crate::{
     keyed_semaphore::{KeyedPermit, KeyedSemaphore},
     metrics::{CONNECTIONS, CONNECTIONS_REJECTED},
     peer::network,
+    rpc_limits::RpcLimits,
 };
 
 /// A connection that was let in.
-pub(crate) struct AcceptedConnection {
-    pub(crate) stream: TcpStream,
+pub(super) struct AcceptedConnection {
+    pub(super) stream: TcpStream,
     /// Where it comes from.
-    pub(crate) peer: SocketAddr,
-    pub(crate) permit: ConnectionPermit,
+    pub(super) peer: SocketAddr,
+    pub(super) handshake: HandshakePermit,
 }
 
 /// Counts a connection, for its address and in all, until it is dropped.
-pub(crate) struct ConnectionPermit {
+pub(super) struct ConnectionPermit {
     _of_address: KeyedPermit<IpAddr>,
+    _of_all: KeyedPermit<()>,
     _open: OpenConnection,
 }
 
-/// Lets in connections, up to a limit for each address. Closes the others at once.
-pub(crate) fn admit(
-    incoming: impl Stream<Item = io::Result<TcpStream>>,
-    limit: u32,
-) -> impl Stream<Item = io::Result<AcceptedConnection>> {
-    // Before the handshake: a flood from one address must not cost any cryptography.
-    let semaphore = KeyedSemaphore::new(limit);
-    incoming.filter_map(move |arrived| {
-        let admitted = match arrived.and_then(|stream| Ok((stream.peer_addr()?, stream))) {
-            Ok((peer, stream)) => semaphore.try_acquire(network(peer.ip())).map(|permit| {
-                Ok(AcceptedConnection {
-                    stream,
-                    peer,
-                    permit: ConnectionPermit {
-                        _of_address: permit,
-                        _open: OpenConnection::new(),
-                    },
-                })
-            }),
-            Err(error) => Some(Err(error)),
-        };
-        // The stream is dropped by now, which closes the connection. At the level
-        // debug, or a flood of connections would be a flood of lines.
-        if admitted.is_none() {
-            counter!(CONNECTIONS_REJECTED).increment(1);
-            tracing::debug!("a connection was refused: its address has too many");
+/// Decides which connections are let in: up to a limit for each address and in all.
+#[derive(Clone)]
+pub(super) struct Admission {
+    of_address: KeyedSemaphore<IpAddr>,
+    of_all: KeyedSemaphore<()>,
+    handshakes: Handshakes,
+}
+
+impl Admission {
+    pub(super) fn new(limits: &RpcLimits) -> Self {
+        Self {
+            of_address: KeyedSemaphore::new(limits.connections_per_address),
+            of_all: KeyedSemaphore::new(limits.connections),
+            handshakes: Handshakes::new(limits.handshakes_per_address),
         }
-        std::future::ready(admitted)
-    })
+    }
+
+    /// Lets in a connection, or closes it at once. Before the handshake: a flood from one
+    /// address must not cost any cryptography.
+    pub(super) fn admit(&self, stream: TcpStream) -> Option<AcceptedConnection> {
+        let peer = stream.peer_addr().ok()?;
+        let network = network(peer.ip());
+        let permit = self.try_acquire(network).or_else(|| {
+            // Those who only hold connections must not lock out those who use them.
+            self.handshakes.make_room(network);
+            self.try_acquire(network)
+        });
+        let Some(permit) = permit else {
+            // At the level debug, or a flood of connections would be a flood of lines.
+            counter!(CONNECTIONS_REJECTED).increment(1);
+            tracing::debug!("a connection was refused: there are too many");
+            return None;
+        };
+        Some(AcceptedConnection {
+            stream,
+            peer,
+            handshake: self.handshakes.begin(network, permit),
+        })
+    }
+
+    fn try_acquire(&self, network: IpAddr) -> Option<ConnectionPermit> {
+        Some(ConnectionPermit {
+            _of_address: self.of_address.try_acquire(network)?,
+            _of_all: self.of_all.try_acquire(())?,
+            _open: OpenConnection::new(),
+        })
+    }
+}
+
+#[cfg(test)]
+impl ConnectionPermit {
+    pub(super) fn of_tests(network: IpAddr) -> Self {
+        let admission = Admission::new(&RpcLimits::default());
+        admission.try_acquire(network).expect("the first")
+    }
 }
 
 /// One in the gauge of open connections.

@@ -7,9 +7,8 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::info;
 
-/// Too many calls are under way.
-pub(crate) fn too_many_requests() -> Status {
-    let message = "too many requests are under way";
+/// Too many calls are under way, in all or of one caller.
+pub(crate) fn too_many_requests(message: &'static str) -> Status {
     exhausted("TOO_MANY_REQUESTS", message, CALL_RETRY_DELAY)
 }
 
@@ -32,6 +31,13 @@ pub(crate) fn too_late() -> Status {
         message,
         info("DEADLINE_EXCEEDED", []),
     )
+}
+
+/// The message of a call did not come in time. Nothing was done.
+pub(crate) fn message_too_slow() -> Status {
+    let message = "the message of the call did not come in time";
+    let details = info("MESSAGE_TOO_SLOW", []);
+    Status::with_error_details(Code::DeadlineExceeded, message, details)
 }
 
 /// A call that panicked.

@@ -14,27 +14,52 @@ use tonic::Status;
 use super::{
     authenticator::{AdmittedCall, Authenticator},
     call_info::CallInfo,
+    client_key::ClientKey,
+    rate::RateLimits,
+    refused::refuse,
     stream_ends::StreamEnds,
 };
 use crate::{
     auth::{Caller, Credential, TokenDigest},
-    error::credentials_invalid,
+    error::{credentials_invalid, limits::too_fast},
     peer::Peer,
 };
 
+/// What authentication needs.
+#[derive(Clone)]
+pub(super) struct AuthLayer {
+    pub(super) authenticator: Authenticator,
+    pub(super) anonymous: RateLimits,
+}
+
 /// Lets in a call, or refuses it. Takes its token out of the request: services see the
 /// [`Caller`] in the extensions instead. A stream ends when its credential is revoked.
-pub(crate) async fn authenticate(
-    State(authenticator): State<Authenticator>,
+pub(super) async fn authenticate(
+    State(AuthLayer {
+        authenticator,
+        anonymous,
+    }): State<AuthLayer>,
     mut request: Request,
     next: Next,
 ) -> Response {
     let method = CallInfo::of(&request).method;
     let peer = request.extensions().get::<Peer>().cloned();
     let shown = credential(request.headers_mut(), peer.as_ref());
-    let admitted = match authenticator.admit(method, shown, peer.as_ref()) {
+    let checked = authenticator.check(method, shown);
+    // A caller behind the same address as a flood is not held up by it, since only calls
+    // without good credentials count.
+    if method.is_probe || checked.is_err() {
+        let actor = checked.as_ref().err().and_then(|it| it.actor.clone());
+        if let Err(wait) = anonymous.check(&key_of(actor, peer.as_ref())) {
+            return refuse("anonymous_rate", &too_fast(wait));
+        }
+    }
+    let admitted = match checked {
         Ok(admitted) => admitted,
-        Err(status) => return status.into_http(),
+        Err(denied) => {
+            denied.log(method, peer.as_ref());
+            return denied.status.into_http();
+        }
     };
     let AdmittedCall {
         principal,
@@ -50,6 +75,16 @@ pub(crate) async fn authenticate(
         StreamEnds::of(&request).end_when(revoked);
     }
     next.run(request).await
+}
+
+/// Whose denied calls and probes count together: those of a caller that is known, or of an
+/// address.
+fn key_of(actor: Option<Arc<str>>, peer: Option<&Peer>) -> ClientKey {
+    match (actor, peer) {
+        (Some(name), _) => ClientKey::Principal(name),
+        (None, Some(peer)) => ClientKey::Network(peer.network()),
+        (None, None) => ClientKey::Unknown,
+    }
 }
 
 /// The credential of a request, if it has one. An error if it is not well-formed.

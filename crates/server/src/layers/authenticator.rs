@@ -10,6 +10,7 @@ use crate::{
         credentials_changed, credentials_invalid, credentials_missing, method_unknown,
         role_not_allowed,
     },
+    log_throttle::admit_line,
     peer::Peer,
     reload::ReloadedValue,
     rpc_method::{MethodAccess, RpcMethod},
@@ -28,21 +29,8 @@ pub(super) struct AdmittedCall {
 }
 
 impl Authenticator {
-    /// Admits a call with what it shows, or logs the denial.
-    pub(super) fn admit(
-        &self,
-        method: &'static RpcMethod,
-        shown: Result<Option<Credential>, Status>,
-        peer: Option<&Peer>,
-    ) -> Result<AdmittedCall, Status> {
-        let admitted = self.check(method, shown);
-        if let Err(DeniedCall { status, actor }) = &admitted {
-            log_denial(status, method, actor.as_deref(), peer);
-        }
-        admitted.map_err(|denied| denied.status)
-    }
-
-    fn check(
+    /// Admits a call with what it shows.
+    pub(super) fn check(
         &self,
         method: &'static RpcMethod,
         shown: Result<Option<Credential>, Status>,
@@ -98,9 +86,11 @@ impl Authenticator {
                 // the file must not end this stream.
                 Ok(now) if now == principal => credentials.changed().await,
                 Ok(_) => return credentials_changed(),
-                Err(DeniedCall { status, .. }) => {
-                    log_denial(&status, method, Some(&principal.name), None);
-                    return status;
+                Err(denied) => {
+                    let actor = Some(principal.name.as_str().into());
+                    let denied = DeniedCall { actor, ..denied };
+                    denied.log(method, None);
+                    return denied.status;
                 }
             }
         }
@@ -116,15 +106,15 @@ fn check_role(method: &RpcMethod, principal: &Principal) -> Result<(), DeniedCal
         }
         MethodAccess::Roles(allowed) => Err(DeniedCall {
             status: role_not_allowed(&principal.name, method.name(), allowed),
-            actor: Some(principal.name.clone()),
+            actor: Some(principal.name.as_str().into()),
         }),
     }
 }
 
 /// A call that is refused, and its caller if that is known.
-struct DeniedCall {
-    status: Status,
-    actor: Option<String>,
+pub(super) struct DeniedCall {
+    pub(super) status: Status,
+    pub(super) actor: Option<Arc<str>>,
 }
 
 impl From<Status> for DeniedCall {
@@ -136,13 +126,28 @@ impl From<Status> for DeniedCall {
     }
 }
 
-fn log_denial(status: &Status, method: &RpcMethod, actor: Option<&str>, peer: Option<&Peer>) {
-    let (method, why) = (method.path, status.message());
-    let sans = peer.map(|peer| &peer.sans).filter(|sans| !sans.is_empty());
-    let certificate = sans.map(|sans| {
-        let names: Vec<_> = sans.iter().map(ToString::to_string).collect();
-        names.join(", ")
-    });
-    let peer = peer.map(|peer| peer.address.to_string());
-    tracing::warn!(actor, method, peer, certificate, why, "a call was denied");
+impl DeniedCall {
+    pub(super) fn log(&self, method: &RpcMethod, peer: Option<&Peer>) {
+        let subject = (&self.actor, peer.map(Peer::network));
+        let Some(line) = admit_line("denied", subject) else {
+            return;
+        };
+        let (actor, why) = (self.actor.as_deref(), self.status.message());
+        let sans = peer.map(|peer| &peer.sans).filter(|sans| !sans.is_empty());
+        let certificate = sans.map(|sans| {
+            let names: Vec<_> = sans.iter().map(ToString::to_string).collect();
+            names.join(", ")
+        });
+        let peer = peer.map(|peer| peer.address.to_string());
+        let (method, left_out) = (method.path, line.left_out);
+        tracing::warn!(
+            actor,
+            method,
+            peer,
+            certificate,
+            why,
+            left_out,
+            "a call was denied"
+        );
+    }
 }

@@ -18,13 +18,13 @@ pub(crate) struct CallInfo {
     pub(crate) deadline: Option<Instant>,
 }
 
-/// Records the call of each request. At once and not in a future: this deadline must not
-/// be later than the one that tonic takes from the same header, or tonic would answer.
+/// Records the call of each request.
 pub(crate) fn record(timeout: Duration) -> impl Fn(Request) -> Request + Clone {
     move |mut request| {
         let method = RpcMethod::at(request.uri().path());
         let asked = timeout_of(request.headers());
-        let own = (!method.streams).then_some(timeout);
+        // Reflection streams, but a few questions are all that it is for.
+        let own = (!method.streams || method.is_reflection).then_some(timeout);
         let at = Instant::now();
         let wait = asked.into_iter().chain(own).min();
         request.extensions_mut().insert(CallInfo {
@@ -76,6 +76,8 @@ mod tests {
     const UNARY: &str = "/viridian.deployment.v1.DeploymentService/GetDeployment";
     const STREAM: &str = "/viridian.deployment.v1.TrafficService/WatchTraffic";
 
+    const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+
     #[test]
     fn the_earlier_deadline_counts() {
         assert_eq!(wait(UNARY, None), Some(30_000));
@@ -83,6 +85,7 @@ mod tests {
         assert_eq!(wait(UNARY, Some("200m")), Some(200));
         assert_eq!(wait(UNARY, Some("99999999H")), Some(30_000));
         assert_eq!(wait(STREAM, None), None);
+        assert_eq!(wait(REFLECTION, None), Some(30_000));
         assert_eq!(wait(STREAM, Some("2M")), Some(120_000));
     }
 

@@ -1,13 +1,18 @@
 //! Counts a call, times it, and logs how it ended.
 
+use std::{net::IpAddr, sync::Arc};
+
 use metrics::{Gauge, counter, gauge, histogram};
 use tonic::{Code, Status};
 use tracing::Span;
 
 use super::call_info::CallInfo;
 use crate::{
+    connections::{ConnectionCall, LiveConnection},
     error::code_name,
+    log_throttle::admit_line,
     metrics::{RPC_DURATION, RPC_HANDLED, RPC_IN_FLIGHT, RPC_STARTED, RPC_STREAMS},
+    peer::Peer,
     rpc_method::RpcMethod,
 };
 
@@ -20,10 +25,17 @@ pub(crate) struct CallReport {
     /// Whether a failure is worth a line in the log.
     pub(crate) is_logged: bool,
     has_ended: bool,
+    /// Where the call comes from. None in tests without a connection.
+    network: Option<IpAddr>,
+    _on_connection: Option<ConnectionCall>,
 }
 
 impl CallReport {
-    pub(crate) fn begin(call: CallInfo) -> Self {
+    pub(crate) fn begin(
+        call: CallInfo,
+        connection: Option<&Arc<LiveConnection>>,
+        peer: Option<&Peer>,
+    ) -> Self {
         let method = call.method;
         counter!(RPC_STARTED, "method" => method.full_name()).increment(1);
         let under_way = match method.streams {
@@ -38,6 +50,8 @@ impl CallReport {
             under_way,
             is_logged: true,
             has_ended: false,
+            network: peer.map(Peer::network),
+            _on_connection: connection.map(LiveConnection::count_call),
         }
     }
 
@@ -60,7 +74,7 @@ impl CallReport {
             histogram!(RPC_DURATION, "method" => name).record(at.elapsed());
         }
         if self.is_logged {
-            self.span.in_scope(|| log(self.call, status));
+            self.span.in_scope(|| log(self.call, self.network, status));
             #[cfg(feature = "otlp")]
             super::otlp::end(&self.span, status);
         }
@@ -74,15 +88,23 @@ impl Drop for CallReport {
 }
 
 /// Logs how a call ended. A call that went well is worth no line.
-fn log(call: CallInfo, status: &Status) {
+fn log(call: CallInfo, network: Option<IpAddr>, status: &Status) {
     let (code, message) = (code_name(status.code()), status.message());
     let seconds = call.at.elapsed().as_secs_f64();
+    if status.code() == Code::Ok {
+        return tracing::debug!(code, seconds, "done");
+    }
+    if call.method.is_probe {
+        return tracing::debug!(code, seconds, reason = message, "failed");
+    }
+    let Some(line) = admit_line("failed", (network, code)) else {
+        return;
+    };
+    let left_out = line.left_out;
     match status.code() {
-        Code::Ok => tracing::debug!(code, seconds, "done"),
-        _ if call.method.is_probe => tracing::debug!(code, seconds, reason = message, "failed"),
         Code::Internal | Code::Unknown | Code::DataLoss => {
-            tracing::warn!(code, seconds, reason = message, "failed");
+            tracing::warn!(code, seconds, reason = message, left_out, "failed");
         }
-        _ => tracing::info!(code, seconds, reason = message, "failed"),
+        _ => tracing::info!(code, seconds, reason = message, left_out, "failed"),
     }
 }

@@ -1,14 +1,9 @@
 //! Deadlines: a call that reaches its deadline is dropped, and ends with
 //! DEADLINE_EXCEEDED.
 
-use std::{
-    pin::Pin,
-    task::{Context, Poll},
-};
-
 use axum::{extract::Request, middleware::Next, response::Response};
 use futures::FutureExt as _;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::sleep_until;
 
 use super::{call_info::CallInfo, stream_ends::StreamEnds};
 use crate::error::limits::too_late;
@@ -24,42 +19,14 @@ pub(crate) async fn enforce(request: Request, next: Next) -> Response {
     if method.streams {
         // The select below ends with the headers of the reply.
         // What follows them has the same deadline.
-        let late = DeadlineTimer::new(deadline).map(|()| too_late());
+        let late = sleep_until(deadline).map(|()| too_late());
         StreamEnds::of(&request).end_when(late);
     }
     tokio::select! {
         // A reply that is ready at the deadline counts: it may have been committed.
         biased;
         response = next.run(request) => response,
-        () = DeadlineTimer::new(deadline) => too_late().into_http(),
-    }
-}
-
-/// Resolves at a moment. By the clock and not by the timer alone, which may fire after
-/// tonic's own for the same moment: then tonic would answer.
-struct DeadlineTimer {
-    at: Instant,
-    timer: Pin<Box<Sleep>>,
-}
-
-impl DeadlineTimer {
-    fn new(at: Instant) -> Self {
-        Self {
-            at,
-            timer: Box::pin(sleep_until(at)),
-        }
-    }
-}
-
-impl Future for DeadlineTimer {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let at = self.at;
-        match self.timer.as_mut().poll(context) {
-            Poll::Pending if Instant::now() < at => Poll::Pending,
-            _ => Poll::Ready(()),
-        }
+        () = sleep_until(deadline) => too_late().into_http(),
     }
 }
 
@@ -74,6 +41,7 @@ mod tests {
     };
     use http_body::Frame;
     use http_body_util::{BodyExt as _, StreamBody};
+    use tokio::time::Instant;
     use tokio_util::sync::CancellationToken;
     use tonic::{Code, Status};
     use tower::ServiceExt as _;

@@ -1,7 +1,7 @@
 //! Follows each call to its end: counts it, times it, logs how it ended, and makes an
 //! INTERNAL error of a panic.
 
-use std::panic::AssertUnwindSafe;
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use axum::{
     body::Body,
@@ -17,7 +17,10 @@ use super::{
     call_info::CallInfo, call_report::CallReport, complete, observed_body::ObservedBody, panics,
     refused::LimitRefusal, stream_ends::StreamEnds,
 };
-use crate::error::foreign;
+use crate::{
+    connections::LiveConnection,
+    error::{connection_aged, foreign},
+};
 
 /// Ends streams once it is cancelled.
 #[derive(Clone)]
@@ -30,10 +33,17 @@ pub(crate) async fn observe(
     next: Next,
 ) -> Response {
     let call = CallInfo::of(&request);
-    let mut report = CallReport::begin(call);
+    let connection = request.extensions().get::<Arc<LiveConnection>>().cloned();
+    let mut report = CallReport::begin(call, connection.as_ref(), request.extensions().get());
     // Only for streams: a unary call pays for nothing that it does not need.
     let ends = call.method.streams.then(StreamEnds::default);
     if let Some(ends) = &ends {
+        if let Some(connection) = connection.clone() {
+            ends.end_when(async move {
+                connection.expired().await;
+                connection_aged()
+            });
+        }
         request.extensions_mut().insert(ends.clone());
     }
     let replied = AssertUnwindSafe(next.run(request)).catch_unwind().await;
@@ -44,6 +54,7 @@ pub(crate) async fn observe(
     if response.extensions().get::<LimitRefusal>().is_some() {
         // It is counted. A line each would be a flood on top of a flood.
         report.is_logged = false;
+        close_if_stalled(connection.as_deref());
     }
     if complete::is_refusal(response.headers()) {
         complete::amend(response.headers_mut(), foreign::refusal);
@@ -56,6 +67,16 @@ pub(crate) async fn observe(
     }
     let stop = call.method.streams.then_some(stop.0);
     response.map(|inner| Body::new(ObservedBody::new(inner, report, conditions, stop)))
+}
+
+/// Closes a connection that goes on calling beyond its limits, and does not read what it
+/// is answered: the refusals would pile up.
+fn close_if_stalled(connection: Option<&LiveConnection>) {
+    if let Some(connection) = connection
+        && connection.stalled_since().is_some()
+    {
+        connection.close();
+    }
 }
 
 #[cfg(test)]

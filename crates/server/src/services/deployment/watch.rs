@@ -44,6 +44,7 @@ fn stream(
     async_stream::try_stream! {
         let seal = scope.seal().clone();
         let mut pacer = StreamPacer::new(scope);
+        let mut gone = Vec::new();
         loop {
             // The block ends the borrow of the watch, and the future outlives the heartbeats in it.
             let news = {
@@ -58,12 +59,16 @@ fn stream(
             let events = match news {
                 WatchNews::Events(events) => events,
                 WatchNews::Holders(ids) => {
-                    add(&mut watch, ids).await?;
+                    add(&mut watch, ids, &gone).await?;
                     continue;
                 }
             };
             token.target = watch.target().clone();
             for watched in events {
+                if watched.event.is_tombstone() {
+                    // Without this, a token would grow with each time that a name is taken anew.
+                    gone.push(watched.event.event.deployment.id);
+                }
                 let offered_at = Instant::now();
                 yield message(&watched, &token, &seal);
                 // A stream goes on after `yield` once the message is
@@ -92,14 +97,18 @@ async fn next(watch: &mut EventWatch, followed: &mut FollowedNames) -> Result<Wa
 }
 
 /// Watches those that are not watched yet. Their events come from the first one on.
-async fn add(watch: &mut EventWatch, ids: Vec<DeploymentId>) -> Result<(), Status> {
+async fn add(
+    watch: &mut EventWatch,
+    ids: Vec<DeploymentId>,
+    gone: &[DeploymentId],
+) -> Result<(), Status> {
     for id in ids {
         let is_watched = match watch.target() {
             WatchTarget::Deployments(watched) => watched.contains(&id),
             WatchTarget::Project(_) => true,
         };
         if !is_watched {
-            watch.add(id).await.map_err(status)?;
+            watch.add(id, gone).await.map_err(status)?;
         }
     }
     Ok(())

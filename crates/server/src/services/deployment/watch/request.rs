@@ -52,7 +52,7 @@ pub(super) async fn begin(
     if is_resumed {
         // Those that have got a name while nobody watched. Their events come after the token.
         for id in holders(scope, &names).await? {
-            watch.add(id).await.map_err(super::status)?;
+            watch.add(id, &[]).await.map_err(super::status)?;
         }
     }
     Ok((watch, token, followed))
