@@ -104,7 +104,7 @@ async fn add(
 ) -> Result<(), Status> {
     for id in ids {
         let is_watched = match watch.target() {
-            WatchTarget::Deployments(watched) => watched.contains(&id),
+            WatchTarget::Deployments(watched) => watched.contains(&id) || gone.contains(&id),
             WatchTarget::Project(_) => true,
         };
         if !is_watched {
