@@ -32,7 +32,7 @@ pub(crate) struct CheckArgs {
     /// The database was restored from a backup: take no resume or page token from before.
     ///
     /// Positions in its event log are given out a second time, so an old token could skip
-    /// events. Stop all servers first. The schema is migrated if it is of an earlier version.
+    /// events. Stop all servers first. The schema is migrated if an earlier version wrote it.
     #[arg(long)]
     after_restore: bool,
     /// Output format.

@@ -49,12 +49,12 @@ impl ConnectionSlots {
     pub(crate) async fn acquire(&self) -> ConnectionSlot {
         self.give_back();
         let permit = Arc::clone(&self.free).acquire_owned().await;
-        let permit = permit.expect("nobody closes it");
+        let permit = permit.expect("it is never closed");
         ConnectionSlot { permit }
     }
 
     /// Withholds a place for which the server gave no connection. Returns it if it is the only
-    /// one left: somebody has to go on trying.
+    /// one left: one caller has to go on trying.
     pub(crate) fn withhold(&self, slot: ConnectionSlot) -> Result<(), ConnectionSlot> {
         let mut withheld = self.withheld.lock().unwrap_or_else(PoisonError::into_inner);
         if withheld.len() + 1 >= self.most {

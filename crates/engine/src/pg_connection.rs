@@ -96,7 +96,7 @@ impl PgConnection {
 
     fn note_fault(&mut self, fault: WriteFault) {
         match fault {
-            // It is not used again: it is of a server that is not the one which takes writes.
+            // It is not used again: its server is not the one which takes writes.
             WriteFault::ReadOnly => {
                 self.lent = true;
                 self.sessions.outdate();

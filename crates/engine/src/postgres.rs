@@ -110,7 +110,7 @@ impl PgPool {
     /// Asks whether the server takes writes.
     pub(crate) async fn probe_read_only(&self) -> Result<(), EngineError> {
         let mut connection = self.get(WaitStart::now()).await?;
-        // A decision needs more than the setting: on a standby nobody can switch it off.
+        // A decision needs more than the setting: on a standby it cannot be switched off.
         connection.execute(EXPECT_WRITABLE).await
     }
 
@@ -157,7 +157,7 @@ impl PgPool {
             });
             match got.await {
                 Err(_) => return Err(refusal),
-                // It is of a server that takes writes no more, or is gone: the others may be.
+                // Its server is gone, or takes no writes any more. The others may be the same.
                 Ok((Ok(object), slot)) if self.sessions.is_outdated(&object) => {
                     drop(Object::take(object));
                     kept = Some(slot);

@@ -204,8 +204,8 @@ impl FileClaim {
     }
 }
 
-/// Whoever opens the file again need not wait until the last statement has ended: the handle
-/// stays open as long as connections do.
+/// Another program that opens the file need not wait until the last statement has ended: the
+/// handle stays open as long as connections do.
 impl Drop for FileClaim {
     fn drop(&mut self) {
         for file in [&self.0.file, &self.0.lock] {

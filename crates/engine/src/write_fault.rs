@@ -80,7 +80,7 @@ pub(crate) struct LastWriteFault(Arc<LastWriteFaultInner>);
 
 #[derive(Default)]
 struct LastWriteFaultInner {
-    /// So that nobody takes the lock while all is well.
+    /// So that the lock is not taken while all is well.
     any: AtomicBool,
     fault: Mutex<Option<WriteFault>>,
 }

@@ -166,7 +166,7 @@ impl WriterPermit {
     /// Begins a unit, unless another program has the file's lock.
     pub(crate) async fn try_begin(self, mode: CommitMode) -> Result<WriterGuard, NotBegun> {
         let Self { queue, mut state } = self;
-        // A unit that reads first would otherwise be told what is only in a file that is gone.
+        // A unit that reads first would otherwise be given what is only in a file that is gone.
         state.file.expect_unmoved().map_err(EngineError::from)?;
         state.reconnect().await?;
         #[cfg(feature = "testing")]

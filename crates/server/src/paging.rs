@@ -7,7 +7,7 @@ use viridian_strategy::{RouteId, Timestamp};
 
 use crate::{
     convert::Violations,
-    token::{Token, TokenError, TokenSeal, digest},
+    token::{Token, TokenRefusal, TokenSeal, digest},
 };
 
 /// A page that a caller asks for, of rows that are ordered by their key `K`.
@@ -132,7 +132,7 @@ fn parse_token<K: PageKey>(
         return None;
     }
     let parsed = seal.open(text).and_then(|opened| {
-        let after = K::of_token(&opened.token).ok_or(TokenError::Unknown)?;
+        let after = K::of_token(&opened.token).ok_or(TokenRefusal::Unknown)?;
         Ok((after, opened.token.query))
     });
     match parsed {

@@ -7,7 +7,7 @@
 use viridian_feeds::{WatchCursor, WatchTarget};
 use viridian_strategy::DeploymentId;
 
-use crate::token::{Token, TokenError, TokenSeal, digest};
+use crate::token::{Token, TokenRefusal, TokenSeal, digest};
 
 /// What all tokens of one watch say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,13 +20,13 @@ pub(crate) struct ResumeToken {
 
 impl ResumeToken {
     /// Parses a token of a log.
-    pub(crate) fn parse(text: &str, seal: &TokenSeal) -> Result<(Self, WatchCursor), TokenError> {
+    pub(crate) fn parse(text: &str, seal: &TokenSeal) -> Result<(Self, WatchCursor), TokenRefusal> {
         let opened = seal.open(text)?;
         // The log was no longer than this when earlier programs gave tokens for it.
         if !opened.is_sealed && opened.token.position > seal.unsealed_until() {
-            return Err(TokenError::OtherLog);
+            return Err(TokenRefusal::OtherLog);
         }
-        Self::of_token(opened.token).ok_or(TokenError::Unknown)
+        Self::of_token(opened.token).ok_or(TokenRefusal::Unknown)
     }
 
     fn of_token(token: Token) -> Option<(Self, WatchCursor)> {
@@ -124,7 +124,7 @@ mod tests {
         let page = seal().seal(Token::new(1, None, 2));
         for text in ["", "x", &nothing.at(cursor, &seal()), &page] {
             let read = ResumeToken::parse(text, &seal());
-            assert_eq!(read, Err(TokenError::Unknown), "{text:?}");
+            assert_eq!(read, Err(TokenRefusal::Unknown), "{text:?}");
         }
     }
 

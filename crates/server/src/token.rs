@@ -52,7 +52,7 @@ struct SealInner {
 
 /// Why a token is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum TokenError {
+pub(crate) enum TokenRefusal {
     /// No server gave it.
     Unknown,
     /// A server of another log gave it.
@@ -147,37 +147,37 @@ impl TokenSeal {
     }
 
     /// Reads a token.
-    pub(crate) fn open(&self, text: &str) -> Result<OpenedToken, TokenError> {
-        // Before anything is decoded: a token is made by whoever sends it.
+    pub(crate) fn open(&self, text: &str) -> Result<OpenedToken, TokenRefusal> {
+        // Before anything is decoded: a caller can send any text.
         if text.len() > MAX_LENGTH {
-            return Err(TokenError::Unknown);
+            return Err(TokenRefusal::Unknown);
         }
         let decoded = URL_SAFE_NO_PAD.decode(text);
-        let bytes = decoded.map_err(|_| TokenError::Unknown)?;
+        let bytes = decoded.map_err(|_| TokenRefusal::Unknown)?;
         let (token, is_sealed) = match bytes.first() {
             Some(&SEALED) => (Some(self.unseal(&bytes)?), true),
             // Where no earlier program ran, none has given a token.
             _ if self.0.unsealed_until == 0 => (None, false),
             _ => (Token::decode_unsealed(&bytes), false),
         };
-        let token = token.ok_or(TokenError::Unknown)?;
+        let token = token.ok_or(TokenRefusal::Unknown)?;
         Ok(OpenedToken { token, is_sealed })
     }
 
-    fn unseal(&self, bytes: &[u8]) -> Result<Token, TokenError> {
+    fn unseal(&self, bytes: &[u8]) -> Result<Token, TokenRefusal> {
         let (sealed, tag) = bytes
             .split_last_chunk::<TAG_LENGTH>()
-            .ok_or(TokenError::Unknown)?;
+            .ok_or(TokenRefusal::Unknown)?;
         let token = sealed.get(1..).and_then(Token::decode_unsealed);
-        let token = token.ok_or(TokenError::Unknown)?;
+        let token = token.ok_or(TokenRefusal::Unknown)?;
         // Another log has another key, or at least another name: that is said, since the caller
         // has made no mistake in the token.
         if token.log != self.0.log {
-            return Err(TokenError::OtherLog);
+            return Err(TokenRefusal::OtherLog);
         }
         match hmac::verify(&self.0.key, sealed, tag) {
             Ok(()) => Ok(token),
-            Err(_) => Err(TokenError::Unknown),
+            Err(_) => Err(TokenRefusal::Unknown),
         }
     }
 
@@ -206,12 +206,12 @@ impl fmt::Debug for TokenSeal {
     }
 }
 
-impl TokenError {
+impl TokenRefusal {
     /// What to say of a token, as the end of a sentence about its field.
     pub(crate) fn message(self) -> &'static str {
         match self {
             Self::Unknown => "is not one that a server gave",
-            Self::OtherLog => "is of another database, or of one before it was restored",
+            Self::OtherLog => "belongs to another database, or to one before it was restored",
         }
     }
 }
@@ -246,7 +246,7 @@ const VERSION: u32 = 1;
 const SEALED: u8 = 0;
 const TAG_LENGTH: usize = 32;
 
-/// In base64. The longest token is of a watch of 100 deployments, which has about 2,300.
+/// In base64. The longest token, for a watch of 100 deployments, has about 2,300.
 const MAX_LENGTH: usize = 4_096;
 
 #[cfg(test)]
@@ -301,11 +301,15 @@ mod tests {
         let before = unsealed(&Token::new(-1, None, 2));
         let json = URL_SAFE_NO_PAD.encode("{\"after\":[]}");
         for text in ["", "x", "not a token", &before, &unsealed(&later), &json] {
-            assert_eq!(upgraded().open(text), Err(TokenError::Unknown), "{text:?}");
+            assert_eq!(
+                upgraded().open(text),
+                Err(TokenRefusal::Unknown),
+                "{text:?}"
+            );
         }
         for token in [Token::new(-1, None, 2), later] {
             let sealed = seal().seal(token);
-            assert_eq!(seal().open(&sealed), Err(TokenError::Unknown));
+            assert_eq!(seal().open(&sealed), Err(TokenRefusal::Unknown));
         }
     }
 
@@ -331,7 +335,7 @@ mod tests {
     fn d7_a_token_names_its_log() {
         let token = Token::new(1, None, 2);
         let other = TokenSeal::new(&log(5)).seal(token.clone());
-        assert_eq!(seal().open(&other), Err(TokenError::OtherLog));
+        assert_eq!(seal().open(&other), Err(TokenRefusal::OtherLog));
         // A restored database has a new name, and its old key.
         let restored = LogIdentity {
             name: vec![9; 16],
@@ -339,7 +343,7 @@ mod tests {
         };
         let earlier = seal().seal(token);
         let restored = TokenSeal::new(&restored);
-        assert_eq!(restored.open(&earlier), Err(TokenError::OtherLog));
+        assert_eq!(restored.open(&earlier), Err(TokenRefusal::OtherLog));
     }
 
     #[test]
@@ -347,8 +351,8 @@ mod tests {
         let mut token = Token::new(1, None, 2);
         token.set_deployments((0..20_000).map(Uuid::from_u128));
         for text in [unsealed(&token), seal().seal(token)] {
-            assert_eq!(upgraded().open(&text), Err(TokenError::Unknown));
-            assert_eq!(seal().open(&text), Err(TokenError::Unknown));
+            assert_eq!(upgraded().open(&text), Err(TokenRefusal::Unknown));
+            assert_eq!(seal().open(&text), Err(TokenRefusal::Unknown));
         }
     }
 
@@ -380,7 +384,7 @@ mod tests {
         ] {
             let read = upgraded().open(&text).expect("a token");
             assert_eq!((read.token, read.is_sealed), (expected, false));
-            assert_eq!(seal().open(&text), Err(TokenError::Unknown));
+            assert_eq!(seal().open(&text), Err(TokenRefusal::Unknown));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Notices that a clock was set, by what has passed on a clock that nobody can set.
+//! Notices that a clock was set, by what has passed on a clock that cannot be set.
 
 use std::{
     sync::{Mutex, PoisonError},

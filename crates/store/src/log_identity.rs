@@ -4,12 +4,10 @@ use std::fmt;
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use uuid::Uuid;
 use viridian_engine::{load, with_conn};
 
 use crate::{
-    Store, connection::StoreConnection, error::StoreError, row_count::expect_rows, schema::horizon,
-    transaction::UnitTransaction,
+    connection::StoreConnection, error::StoreError, row_count::expect_rows, schema::horizon,
 };
 
 /// Which log a database has, and the key of its tokens: the same for all its servers.
@@ -52,7 +50,7 @@ impl StoreConnection {
         })
     }
 
-    async fn rename_log(&mut self, name: Vec<u8>) -> Result<(), StoreError> {
+    pub(crate) async fn rename_log(&mut self, name: Vec<u8>) -> Result<(), StoreError> {
         let renamed = with_conn!(self, |c| diesel::update(horizon::table)
             .set((
                 horizon::log_name.eq(name.clone()),
@@ -61,23 +59,5 @@ impl StoreConnection {
             ))
             .execute(c))?;
         expect_rows("rename log", 1, renamed)
-    }
-}
-
-impl Store {
-    /// Gives the log a new name: no token that was given before is taken any more. A restored
-    /// database needs that, since its positions are given out a second time.
-    ///
-    /// Servers read the name when they open the database, so none may run.
-    ///
-    /// # Errors
-    ///
-    /// When the database fails.
-    pub async fn rename_log(&self) -> Result<(), StoreError> {
-        self.write(async |tx: &mut UnitTransaction| {
-            let name = Uuid::now_v7().into_bytes().to_vec();
-            tx.connection().await?.rename_log(name).await
-        })
-        .await
     }
 }

@@ -19,7 +19,7 @@ pub(crate) const MIGRATIONS: Migrations = Migrations {
 };
 
 /// Not `now()`, which is the time of BEGIN: a transaction that waited for a lock would decide by
-/// a time from before the wait. The correction is what somebody set the clock by meanwhile.
+/// a time from before the wait. The correction is how much the clock was set by meanwhile.
 const POSTGRES_TIME: &str = "SELECT clock_timestamp() \
      - (SELECT clock_correction FROM horizon) * interval '1 microsecond'";
 

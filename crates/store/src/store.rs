@@ -129,7 +129,7 @@ impl Store {
         Self { health_ttl, ..self }
     }
 
-    /// Has the time that decides go on as it did when somebody sets the clock.
+    /// Has the time that decides go on as it did when the clock is set.
     pub fn with_steady_clock(self) -> Self {
         let jumps = ClockJumps {
             detector: JumpDetector::new(),

@@ -27,6 +27,7 @@ mod pause;
 mod promote;
 mod prune;
 mod reconcile;
+mod rename_log;
 mod report;
 mod request_context;
 mod restart;

@@ -22,7 +22,7 @@ use crate::error::{host_not_allowed, origin_not_allowed};
 pub(crate) struct PageRules {
     /// Origins of other hosts, or `*`.
     pub(crate) origins: Vec<String>,
-    /// Without credentials nothing but the host name shows that a page is of this machine.
+    /// Without credentials only the host name shows that a page comes from this machine.
     pub(crate) hosts: HostRule,
 }
 
@@ -33,13 +33,13 @@ pub(crate) enum HostRule {
     Any,
     /// Those of loopback.
     Loopback,
-    /// Those of loopback, and addresses. Whoever owns a name can have it lead anywhere (DNS
+    /// Those of loopback, and addresses. The owner of a name can have it lead anywhere (DNS
     /// rebinding); an address leads where it says.
     Addresses,
 }
 
 /// Why a page may not call. Decided before gRPC-Web is translated, which changes what is
-/// looked at here, and refused behind it, where refusals are counted and get their details.
+/// looked at here, and refused after it, where refusals are counted and get their details.
 #[derive(Clone, Debug)]
 enum Refusal {
     Host(String),

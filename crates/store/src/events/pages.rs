@@ -64,7 +64,7 @@ impl StoreConnection {
         Ok(LogPage { entries, read })
     }
 
-    /// Reads the events that somebody wants after a position and up to another, for any number
+    /// Reads the events that any watch wants after a position and up to another, for any number
     /// of watches: the statement names none of their deployments, so no watch can make it too
     /// long for the others. The page may end earlier, but has no gap.
     pub async fn read_wanted_log(

@@ -1,4 +1,4 @@
-//! The time that decides goes on as it did when somebody sets the clock.
+//! The time that decides goes on as it did when the clock is set.
 //!
 //! On SQLite that is so by itself: the process measures the time. On PostgreSQL the server that
 //! notices writes down by how much the clock was set, and every server subtracts that.

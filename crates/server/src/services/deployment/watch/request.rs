@@ -15,7 +15,7 @@ use crate::{
     error::{ResourceKind, bad_field, not_found, store},
     resume::{MAX_DEPLOYMENTS, ResumeToken, watch_query},
     scope::Scope,
-    token::{TokenError, TokenSeal},
+    token::{TokenRefusal, TokenSeal},
 };
 
 /// Parses a request, looks up what it names, and begins its watch.
@@ -75,7 +75,7 @@ async fn holders(scope: &Scope, names: &[DeploymentName]) -> Result<Vec<Deployme
 
 /// The token of a watch on another database.
 pub(super) fn unknown_position() -> Status {
-    bad_field("resume_token", TokenError::OtherLog.message())
+    bad_field("resume_token", TokenRefusal::OtherLog.message())
 }
 
 /// Parses the deployments that are named, or checks the project.
