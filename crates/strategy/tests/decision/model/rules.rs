@@ -2,12 +2,12 @@
 
 use viridian_strategy::{
     DeploymentState, Lifecycle, NewRoutes, ObservedRoute, Policy, Reason, RolloutKind, RouteId,
-    RouteStatus, RouteTraffic, ServedChange, Strategy, SubStep, Transition, TransitionKind,
+    RouteStatus, RouteTraffic, ServedChange, Strategy, Transition, TransitionKind,
 };
 
 use super::{
     config::ModelConfig,
-    evidence, rest,
+    evidence, moves, rest,
     state::{ModelAction, ModelState, ModelStep, is_ready},
     timing,
 };
@@ -22,7 +22,7 @@ pub(super) type RuleResult = Result<(), String>;
 /// Every rule.
 pub(super) fn check(before: &ModelState, step: &ModelStep, config: &ModelConfig) -> RuleResult {
     let policy = before.policy(config);
-    ensure(is_legal(before, step), "the move is not in the table")?;
+    moves::check(before, step)?;
     records(before, step)?;
     snapshot(&step.after, config)?;
     if let Some(transition) = &step.transition {
@@ -47,71 +47,6 @@ pub(super) fn check(before: &ModelState, step: &ModelStep, config: &ModelConfig)
 
 pub(super) fn ensure(holds: bool, broken: &str) -> RuleResult {
     if holds { Ok(()) } else { Err(broken.into()) }
-}
-
-/// The table of moves. That there is at most one promotion for each activation
-/// follows from it: a promotion leads from DEPLOYING to READY, and only an
-/// activation leads back.
-fn is_legal(before: &ModelState, step: &ModelStep) -> bool {
-    use Lifecycle::{Deploying, Destroyed, Destroying, Pending, Ready};
-    use SubStep::{AwaitingPromotion, Provisioning, RollingBack};
-    use TransitionKind::{InstantRollBack, Promotion, RollBack, Step};
-    let place = |model: &ModelState| {
-        let state = model.deployment.state;
-        (state.lifecycle(), state.sub_step())
-    };
-    let ((from, sub), (to, next)) = (place(before), place(&step.after));
-    let Some(transition) = &step.transition else {
-        return (from, sub) == (to, next);
-    };
-    let back = sub == Some(RollingBack);
-    if let ModelAction::Drain(_) = step.action {
-        let actions = &transition.actions;
-        return (from, sub) == (to, next)
-            && transition.kind == Step
-            && actions.drain.len() + actions.request_drain.len() == 1
-            && actions.create.is_empty();
-    }
-    if let ModelAction::Update(..)
-    | ModelAction::Pause
-    | ModelAction::Resume
-    | ModelAction::Restart = step.action
-    {
-        return (from, sub) == (to, next)
-            && transition.kind == Step
-            && transition.actions.is_empty();
-    }
-    match (step.action, transition.kind, from, to) {
-        (ModelAction::Evaluate, Step, Deploying, Deploying) => match next {
-            Some(AwaitingPromotion) => !back,
-            Some(Provisioning) => !back,
-            Some(RollingBack) => true,
-            None => false,
-        },
-        (ModelAction::Evaluate, Step, Pending, Pending | Ready)
-        | (ModelAction::Evaluate, Step, Ready, Ready)
-        | (ModelAction::Evaluate, Step, Destroying, Destroying | Destroyed)
-        | (ModelAction::Evaluate, Step, Destroyed, Destroyed)
-        | (ModelAction::Evaluate, RollBack, Deploying, Ready | Pending)
-        | (ModelAction::Activate(..) | ModelAction::RollBack(..), Step, Pending, Pending)
-        | (ModelAction::Activate(..) | ModelAction::RollBack(..), Step, Ready, Ready)
-        | (ModelAction::Activate(_, true), Step, Deploying, Pending | Ready)
-        | (ModelAction::RollBack(..), InstantRollBack, Ready, Ready)
-        | (ModelAction::Delete, Step, Pending | Ready | Deploying, Destroying) => true,
-        (ModelAction::Evaluate | ModelAction::Promote, Promotion, Deploying, Ready)
-        | (ModelAction::Abort, RollBack, Deploying, Ready | Pending) => !back,
-        (ModelAction::Abort, Step, Deploying, Deploying) => !back && next == Some(RollingBack),
-        (
-            ModelAction::Activate(..) | ModelAction::RollBack(..),
-            Step,
-            Pending | Ready,
-            Deploying,
-        )
-        | (ModelAction::Activate(_, true), Step, Deploying, Deploying) => {
-            next == Some(Provisioning)
-        }
-        _ => false,
-    }
 }
 
 /// The generation moves once with every call, and with every promotion and
