@@ -56,6 +56,12 @@ pub(super) fn on_heap<F: Future>(call: impl FnOnce() -> F) -> Pin<Box<F>> {
 }
 
 impl Fixture {
+    /// With a server by which a reported health counts for this long.
+    pub(super) fn with_health_ttl(mut self, ttl: Option<Duration>) -> Self {
+        self.db = self.db.with_health_ttl(ttl);
+        self
+    }
+
     pub(super) async fn new(engine: Engine) -> Self {
         Self::within(engine, Limits::default()).await
     }

@@ -217,9 +217,8 @@ async fn a5_a_clock_that_is_set_back_changes_the_age_of_no_health(#[case] engine
     invariants::hold(&fixture).await;
 }
 
-fn with_ttl(mut fixture: Fixture) -> Fixture {
-    fixture.db = fixture.db.with_health_ttl(Some(TTL));
-    fixture
+fn with_ttl(fixture: Fixture) -> Fixture {
+    fixture.with_health_ttl(Some(TTL))
 }
 
 async fn running(fixture: &Fixture, id: DeploymentId) -> Vec<RouteId> {

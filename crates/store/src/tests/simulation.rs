@@ -1,7 +1,9 @@
 //! The coordinator and the store on a simulated clock, with replicas that start, fail, flap
 //! and vanish, callers with random calls, rows that are damaged for a while, and servers that
-//! restart. The clock jumps from one event to the next, on both engines. Everything else is
-//! real.
+//! restart. In half of the stores a health counts only for a while: checkers fall silent,
+//! their reports come late, and a server that was away knows of none. In half of them the clock
+//! is set back, and jumps forward. The clock jumps from one event to the next, on both engines.
+//! Everything else is real.
 //!
 //! Each seed is one deployment, and many share a database: all that is due at an instant is
 //! reconciled together. After each instant the invariants are checked, and that nothing due
@@ -22,7 +24,7 @@ mod poison;
 mod policies;
 mod world;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rstest_reuse::apply;
 
@@ -72,25 +74,38 @@ const MODES: [SimulationMode; 4] = [
     SimulationMode {
         together: false,
         loses: None,
+        health_ttl: None,
+        clock_steps: false,
     },
     SimulationMode {
         together: true,
         loses: None,
+        health_ttl: None,
+        clock_steps: true,
     },
     SimulationMode {
         together: false,
         loses: Some(3),
+        health_ttl: HEALTH_TTL,
+        clock_steps: true,
     },
     SimulationMode {
         together: true,
         loses: None,
+        health_ttl: HEALTH_TTL,
+        clock_steps: false,
     },
 ];
+
+/// Shorter than some waits of the policies, and than some restarts.
+const HEALTH_TTL: Option<Duration> = Some(Duration::from_secs(20));
 
 const GROUP: &str = "g";
 
 const EXPECTED: &[&str] = &[
     "restarts",
+    "clocks set back",
+    "clocks put forward",
     "calls refused",
     "calls repeated",
     "calls failed by poison",
@@ -98,6 +113,8 @@ const EXPECTED: &[&str] = &[
     "reports refused",
     "reports outdated",
     "reports of another session",
+    "reports too old",
+    "healths that were silenced",
     "reports failed by poison",
     "PROMOTE by a call to READY",
     "PROMOTE by itself to READY",

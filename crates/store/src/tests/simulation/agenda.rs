@@ -56,6 +56,12 @@ impl EventSchedule {
         self.entries.first_key_value().map(|((at, _), _)| *at)
     }
 
+    /// Whether nothing is left but checks, which go on for ever.
+    pub(super) fn has_only_checks(&self) -> bool {
+        let mut entries = self.entries.values();
+        entries.all(|it| matches!(it, ScheduledEvent::Health(_)))
+    }
+
     /// Takes the next event that is due.
     pub(super) fn take(&mut self, now: Timestamp) -> Option<ScheduledEvent> {
         while self.next_at()? <= now {

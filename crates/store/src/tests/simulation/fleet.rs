@@ -1,7 +1,7 @@
 //! The replicas of one deployment, with the reports of their scheduler and health checker,
 //! which know only what they are assigned.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use viridian_strategy::{
     RouteHealth::Healthy,
@@ -26,6 +26,8 @@ pub(super) struct SimulatedReplicas {
     replicas: BTreeMap<RouteId, SimulatedReplica>,
     /// Whether every replica starts and is healthy from now on.
     well: bool,
+    /// How long a reported health counts: what is healthy is reported more often than that.
+    health_ttl: Option<Duration>,
 }
 
 /// A report about a route.
@@ -51,6 +53,17 @@ enum ReplicaPhase {
 }
 
 impl SimulatedReplicas {
+    pub(super) fn new(health_ttl: Option<Duration>) -> Self {
+        Self {
+            health_ttl,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn has(&self, id: RouteId) -> bool {
+        self.replicas.contains_key(&id)
+    }
+
     /// Takes an assignment. START is handed out until it is reported, and so
     /// comes again and again.
     pub(super) fn take(
@@ -232,6 +245,9 @@ impl SimulatedReplicas {
             return None;
         }
         let health = if self.well {
+            if let Some(ttl) = self.health_ttl {
+                agenda.add(now + ttl / 3, ScheduledEvent::Health(id));
+            }
             Healthy
         } else {
             let health = replica.behavior.health(rng);

@@ -30,6 +30,8 @@ pub(super) struct SimulatedDeployment {
     failures: Vec<Timestamp>,
     end: FinalState,
     attended: u32,
+    /// Whether it has been brought to rest.
+    pub(super) rests: bool,
     trace: Vec<(Timestamp, String)>,
 }
 
@@ -44,7 +46,7 @@ enum FinalState {
 }
 
 impl SimulatedDeployment {
-    pub(super) fn new(seed: u64) -> (Self, NewDeployment) {
+    pub(super) fn new(seed: u64, health_ttl: Option<Duration>) -> (Self, NewDeployment) {
         let mut rng = Rng::new(seed, None);
         let new = NewDeployment {
             project: "p".into(),
@@ -62,7 +64,7 @@ impl SimulatedDeployment {
         let life = Self {
             seed,
             id: DeploymentId(Uuid::nil()),
-            fleet: SimulatedReplicas::default(),
+            fleet: SimulatedReplicas::new(health_ttl),
             agenda: EventSchedule::default(),
             revisions: Vec::new(),
             calls: rng.between(3, 9),
@@ -76,6 +78,7 @@ impl SimulatedDeployment {
                 FinalState::AtGate,
             ]),
             attended: 0,
+            rests: false,
             trace: Vec::new(),
             rng,
         };
@@ -150,11 +153,20 @@ impl SimulatedDeployment {
                 _ => None,
             }
         };
-        if ask.is_some() || !self.is_at_rest(deployment) {
+        self.rests = ask.is_none() && self.is_at_rest(deployment);
+        if !self.rests {
             self.agenda
                 .add(now + ATTENDANCE_INTERVAL, ScheduledEvent::Attend);
         }
         ask
+    }
+
+    /// It was at rest, and something has happened to it.
+    pub(super) fn goes_on(&mut self, now: Timestamp) {
+        if std::mem::take(&mut self.rests) {
+            let at = now + ATTENDANCE_INTERVAL;
+            self.agenda.add(at, ScheduledEvent::Attend);
+        }
     }
 
     /// Whether it may stay in its state for ever.

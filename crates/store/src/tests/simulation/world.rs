@@ -44,6 +44,10 @@ pub(super) struct SimulationMode {
     pub(super) together: bool,
     /// One in this many notifications does not reach the coordinator.
     pub(super) loses: Option<u64>,
+    /// How long a reported health counts.
+    pub(super) health_ttl: Option<Duration>,
+    /// The clock that decides is set back now and then, and put forward.
+    pub(super) clock_steps: bool,
 }
 
 type Reply = Result<Deployment, CallFailure>;
@@ -57,6 +61,7 @@ impl<'a> SimulatedStore<'a> {
         coverage: &'a mut SimulationCoverage,
     ) -> Self {
         let (time, fixture) = VirtualTime::new(engine).await;
+        let fixture = fixture.with_health_ttl(mode.health_ttl);
         poison::prepare(&fixture, engine).await;
         let now = time.now();
         let mut world = Self {
@@ -73,7 +78,7 @@ impl<'a> SimulatedStore<'a> {
             coverage,
         };
         for seed in seeds {
-            let (mut life, new) = SimulatedDeployment::new(seed);
+            let (mut life, new) = SimulatedDeployment::new(seed, mode.health_ttl);
             let created = open(&world.fixture)
                 .db
                 .create_deployment(new, &call())
@@ -92,6 +97,9 @@ impl<'a> SimulatedStore<'a> {
             if self.rng.one_in(100) {
                 self.restart().await;
             }
+            if self.mode.clock_steps && self.rng.one_in(100) {
+                self.step_clock().await;
+            }
             self.coverage.count("instants");
             let deeds = self.take_deeds().await;
             if self.mode.together {
@@ -99,6 +107,7 @@ impl<'a> SimulatedStore<'a> {
             } else {
                 self.do_in_order(deeds).await;
             }
+            self.silence().await;
             self.assign().await;
             self.coordinate().await;
             self.nothing_waits().await;
@@ -115,7 +124,11 @@ impl<'a> SimulatedStore<'a> {
 
     /// When something happens next. None once nothing will.
     fn next_at(&self) -> Option<Timestamp> {
-        let agendas = self.lives.iter().filter_map(|life| life.agenda.next_at());
+        // Checkers repeat what they see for ever, which is no reason to go on.
+        let rests = |life: &SimulatedDeployment| life.rests && life.agenda.has_only_checks();
+        let is_over = self.lives.iter().all(rests) && self.coordinator.is_idle;
+        let agendas = self.lives.iter().filter(|_| !is_over);
+        let agendas = agendas.filter_map(|life| life.agenda.next_at());
         let fates = agendas.chain(self.coordinator.assignments_at).min();
         let next = match fates {
             Some(at) => Some(at.min(self.coordinator.look_at)),
@@ -130,7 +143,8 @@ impl<'a> SimulatedStore<'a> {
         let away = self.rng.wait(0, 60);
         self.time.pass(away).await;
         let fixture = self.fixture.take().expect("it is open");
-        self.fixture = Some(self.time.restart(fixture).await);
+        let fixture = self.time.restart(fixture).await;
+        self.fixture = Some(fixture.with_health_ttl(self.mode.health_ttl));
         let now = self.time.now();
         self.coordinator = start(&open(&self.fixture).db, self.engine, self.mode, now);
         self.lives
@@ -138,6 +152,52 @@ impl<'a> SimulatedStore<'a> {
             .for_each(SimulatedDeployment::clear_failures);
         // All that became due meanwhile is reconciled first.
         self.coordinate().await;
+    }
+
+    /// Someone sets the clock. What a process calls its own never goes back: on SQLite only
+    /// another process finds it earlier.
+    async fn step_clock(&mut self) {
+        let by = self.rng.wait(1, 120);
+        if self.rng.one_in(2) {
+            self.coverage.count("clocks put forward");
+            self.time.pass(by).await;
+        } else {
+            self.coverage.count("clocks set back");
+            self.time.set_back(by).await;
+            if matches!(self.engine, Engine::Sqlite) {
+                self.restart().await;
+            }
+        }
+        // The server polls every few seconds, whatever it waits for.
+        self.coordinator.look_at = self.time.now();
+    }
+
+    /// The server writes down its reports now and then, and ends what nobody confirms.
+    async fn silence(&mut self) {
+        let Some(ttl) = self.mode.health_ttl else {
+            return;
+        };
+        let (now, db) = (self.time.now(), &open(&self.fixture).db);
+        if self.rng.one_in(4) {
+            let flushed = db.flush_last_reports().await;
+            flushed.expect("the database is there");
+        }
+        if !self.rng.one_in(4) {
+            return;
+        }
+        let silenced = db.end_silent_health(ttl + ttl / 4).await;
+        let silenced = silenced.expect("the database is there");
+        for id in silenced.routes {
+            self.coverage.count("healths that were silenced");
+            let of = self.lives.iter_mut().find(|life| life.fleet.has(id));
+            of.expect("its replica is known").goes_on(now);
+        }
+        for (id, error) in silenced.failed {
+            let life = &self.lives[self.places[&id]];
+            if life.poison.is_none() || !error.is_of_rows() {
+                life.fail(format!("its health cannot be ended: {error}"));
+            }
+        }
     }
 
     /// The schedulers read their assignments, if they were notified.

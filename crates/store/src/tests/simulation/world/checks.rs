@@ -66,7 +66,12 @@ impl SimulatedStore<'_> {
                     self.is_repeated(place, &ask, &terms, &deployment).await;
                 }
             }
-            Err(CallFailure::Refused(_)) => self.coverage.count("calls refused"),
+            Err(CallFailure::Refused(why)) => {
+                self.coverage.count("calls refused");
+                if why.contains("HealthStale") {
+                    self.coverage.count("waits for a health");
+                }
+            }
             Err(CallFailure::Failed(error)) if life.poison.is_some() && error.is_of_rows() => {
                 self.coverage.count("calls failed by poison");
             }
@@ -134,6 +139,7 @@ impl SimulatedStore<'_> {
             Err(ReportError::OtherSession { .. }) => {
                 self.coverage.count("reports of another session");
             }
+            Err(ReportError::TooOld { .. }) => self.coverage.count("reports too old"),
             Err(error) => life.fail(format!("{report:?} fails: {error}")),
         }
     }
