@@ -6,7 +6,7 @@
 
 mod admission;
 mod handshakes;
-mod live;
+mod permit;
 mod secure;
 mod stream;
 
@@ -38,13 +38,13 @@ use tokio_util::sync::CancellationToken;
 use tonic::{body::Body, transport::server::TcpIncoming};
 use tower::Service;
 
-pub(crate) use self::live::{ConnectionCall, LiveConnection};
 use self::{
     admission::{AcceptedConnection, Admission},
     stream::ConnectionStream,
 };
 use crate::{
     layers::LayeredService,
+    live_connection::LiveConnection,
     log_throttle::{AdmittedLine, admit_line},
     metrics::CONNECTIONS_AGED,
     peer::{Peer, network},

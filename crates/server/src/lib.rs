@@ -2,7 +2,8 @@
 //!
 //! - [`Server`]: everything on one database. `tasks`: its supervised background tasks.
 //! - `grpc`: its services. `connections`: accepted connections, limited, with `tls` or
-//!   without. `layers`: what a request passes on its way to a service.
+//!   without. `live_connection`: the state of one. `layers`: what a request passes on its way
+//!   to a service.
 //! - `auth`: callers and their credentials. `rpc_method`: who may call what. `scope`: the
 //!   part of the record that a caller may see.
 //! - `services`: parse a request, call the store, convert the reply. `convert`: between wire
@@ -24,6 +25,7 @@ mod health;
 mod health_ttl;
 mod keyed_semaphore;
 mod layers;
+mod live_connection;
 mod log_throttle;
 mod metrics;
 mod paging;

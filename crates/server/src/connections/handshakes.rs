@@ -11,7 +11,7 @@ use std::{
 use metrics::counter;
 use tokio_util::sync::CancellationToken;
 
-use super::admission::ConnectionPermit;
+use super::permit::ConnectionPermit;
 use crate::metrics::HANDSHAKES_EVICTED;
 
 /// The handshakes under way. Cheap to clone.
@@ -167,6 +167,7 @@ const MAX_HANDSHAKES: usize = 1_024;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{connections::permit::ConnectionPermits, rpc_limits::RpcLimits};
 
     #[test]
     fn g5_the_oldest_of_the_same_address_makes_room() {
@@ -200,6 +201,7 @@ mod tests {
     }
 
     fn begin(handshakes: &Handshakes, network: IpAddr) -> HandshakePermit {
-        handshakes.begin(network, ConnectionPermit::of_tests(network))
+        let permits = ConnectionPermits::new(&RpcLimits::default());
+        handshakes.begin(network, permits.try_acquire(network).expect("the first"))
     }
 }

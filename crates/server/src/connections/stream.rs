@@ -15,7 +15,7 @@ use tokio::{
 use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 
-use super::live::LiveConnection;
+use crate::live_connection::LiveConnection;
 
 /// The bytes of a connection.
 pub(super) struct ConnectionStream {

@@ -8,8 +8,8 @@ use tracing::Span;
 
 use super::call_info::CallInfo;
 use crate::{
-    connections::{ConnectionCall, LiveConnection},
     error::code_name,
+    live_connection::{ConnectionCall, LiveConnection},
     log_throttle::admit_line,
     metrics::{RPC_DURATION, RPC_HANDLED, RPC_IN_FLIGHT, RPC_STARTED, RPC_STREAMS},
     peer::Peer,

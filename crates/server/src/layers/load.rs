@@ -23,9 +23,9 @@ use super::{
     stream_ends::StreamEnds,
 };
 use crate::{
-    connections::LiveConnection,
     error::limits::{message_too_slow, too_many_requests, too_many_streams},
     keyed_semaphore::{KeyedPermit, KeyedSemaphore},
+    live_connection::LiveConnection,
     peer::Peer,
     rpc_limits::RpcLimits,
     rpc_method::{CallBudget, RpcMethod},

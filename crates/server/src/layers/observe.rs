@@ -18,8 +18,8 @@ use super::{
     refused::LimitRefusal, stream_ends::StreamEnds,
 };
 use crate::{
-    connections::LiveConnection,
     error::{connection_aged, foreign},
+    live_connection::LiveConnection,
 };
 
 /// Ends streams once it is cancelled.

@@ -52,14 +52,14 @@ impl LiveConnection {
     }
 
     /// Notes that bytes came.
-    pub(super) fn note_read(&self, bytes: usize) {
+    pub(crate) fn note_read(&self, bytes: usize) {
         if *self.read.borrow() < FIRST_FRAME {
             self.read.send_modify(|read| *read += bytes);
         }
     }
 
     /// Notes whether the peer takes what is sent.
-    pub(super) fn note_write(&self, is_taken: bool) {
+    pub(crate) fn note_write(&self, is_taken: bool) {
         let mut since = self.stalled();
         if is_taken {
             *since = None;
@@ -74,7 +74,7 @@ impl LiveConnection {
     }
 
     /// Resolves when the peer has sent its preface and the first frame.
-    pub(super) async fn begun(&self) {
+    pub(crate) async fn begun(&self) {
         let mut read = self.read.subscribe();
         // It fails when the sender is gone, which is here.
         let _ = read.wait_for(|read| *read >= FIRST_FRAME).await;
@@ -95,12 +95,12 @@ impl LiveConnection {
             .map(|_| StreamOfConnection(Arc::clone(self)))
     }
 
-    pub(super) fn has_calls(&self) -> bool {
+    pub(crate) fn has_calls(&self) -> bool {
         *self.calls.borrow() > 0
     }
 
     /// Resolves when no call was under way for a while.
-    pub(super) async fn idle_for(&self, pause: Duration) {
+    pub(crate) async fn idle_for(&self, pause: Duration) {
         let mut calls = self.calls.subscribe();
         loop {
             let _ = calls.wait_for(|calls| *calls == 0).await;
@@ -115,7 +115,7 @@ impl LiveConnection {
     }
 
     /// Ends the streams of the connection: its age and its grace are over.
-    pub(super) fn expire(&self) {
+    pub(crate) fn expire(&self) {
         self.expired.cancel();
     }
 
@@ -130,7 +130,7 @@ impl LiveConnection {
     }
 
     /// Resolves when the connection is to be closed at once.
-    pub(super) async fn closed(&self) {
+    pub(crate) async fn closed(&self) {
         self.closed.cancelled().await;
     }
 
