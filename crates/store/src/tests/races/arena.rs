@@ -20,7 +20,7 @@ use viridian_strategy::{
 };
 
 use crate::{
-    Deployment, HealthReport, HistoryEntry, HistoryOutcome, Operation, Promotion, Route,
+    Deployment, HealthReport, HistoryEntry, HistoryOutcome, Limits, Operation, Promotion, Route,
     RouteFilter, Store,
     tests::{
         chance::{chance, count, short, tell},
@@ -53,8 +53,13 @@ pub(super) enum First {
 
 impl Race {
     pub(super) async fn new(engine: Engine, other: &'static str, seed: u64) -> Self {
+        // Who waits for the other is to get its turn, however busy the machine is.
+        let limits = Limits {
+            lock_timeout: Duration::from_secs(20),
+            ..Limits::default()
+        };
         Self {
-            fixture: Arc::new(Fixture::new(engine).await),
+            fixture: Arc::new(Fixture::within(engine, limits).await),
             engine,
             one: "a promotion",
             other,
