@@ -194,8 +194,8 @@ impl ConnectionServer {
                     connection.as_mut().graceful_shutdown();
                     stage = ConnectionStage::Last;
                 }
-                // The peer may not answer the farewell. Nothing is under way, so nobody
-                // misses the connection.
+                // The peer may not answer the farewell. Nothing is under way, so the
+                // connection is not missed.
                 () = live.idle_for(FAREWELL), if !stage.is_open() => return,
                 () = age.as_mut(), if stage.is_open() => {
                     counter!(CONNECTIONS_AGED).increment(1);
@@ -265,7 +265,7 @@ async fn age(limit: Duration) {
     sleep(limit.mul_f64(0.9 + spread)).await;
 }
 
-/// Resolves when the peer has taken nothing for so long of what is to be sent. Sooner if
+/// Resolves when the peer has taken nothing of what is to be sent for this long. Sooner if
 /// no call is under way: then what waits are refusals.
 async fn stalled(live: &LiveConnection, patience: Duration) {
     let mut timer = pin!(sleep(Duration::ZERO));
@@ -327,8 +327,8 @@ fn note_end(ended: Result<(), JoinError>) {
     }
 }
 
-/// Bytes of one call that may come before they are read. Calls whose bytes nobody reads
-/// hold so many each.
+/// Bytes of one call that may come before they are read. A call whose bytes are
+/// not read holds this many.
 const STREAM_WINDOW: u32 = 256 * 1_024;
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// How long a peer may take to answer that the connection ends.

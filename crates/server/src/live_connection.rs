@@ -86,7 +86,7 @@ impl LiveConnection {
         ConnectionCall(Arc::clone(self))
     }
 
-    /// Counts a stream until what it returns is dropped, unless there are so many.
+    /// Counts a stream until what it returns is dropped, unless there are this many.
     pub(crate) fn try_count_stream(self: &Arc<Self>, limit: u32) -> Option<StreamOfConnection> {
         let counted = |count| (count < limit).then_some(count + 1);
         self.streams

@@ -133,7 +133,7 @@ pub(crate) struct RpcLimitArgs {
     /// Connections of one address that have not sent their first frame yet.
     ///
     /// A further one takes the place of the oldest. Raise it if thousands of clients
-    /// behind one address connect at the same time.
+    /// that share one address connect at the same time.
     #[arg(
         long,
         env = "VIRIDIAN_MAX_HANDSHAKES_PER_ADDRESS",

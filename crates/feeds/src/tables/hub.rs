@@ -233,7 +233,7 @@ impl NameFollowers {
     }
 
     fn note(&mut self, id: DeploymentId, name: DeploymentName) {
-        // All at once, since what is forgotten costs one look-up.
+        // All at once, since what is left out costs one look-up.
         if self.known.len() >= MAX_KNOWN {
             self.known.clear();
         }

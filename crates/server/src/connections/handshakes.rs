@@ -1,5 +1,5 @@
 //! Connections that have not sent their first frame: bounded for each address. The oldest
-//! makes room for a new one, so that those who only hold them lock nobody out.
+//! makes room for a new one, so that those who only hold them lock no other caller out.
 
 use std::{
     collections::{BTreeMap, HashMap},

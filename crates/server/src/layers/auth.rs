@@ -46,7 +46,7 @@ pub(super) async fn authenticate(
     let peer = request.extensions().get::<Peer>().cloned();
     let shown = credential(request.headers_mut(), peer.as_ref());
     let checked = authenticator.check(method, shown);
-    // A caller behind the same address as a flood is not held up by it, since only calls
+    // A caller with the same address as a flood is not held up by it, since only calls
     // without good credentials count.
     if method.is_probe || checked.is_err() {
         let actor = checked.as_ref().err().and_then(|it| it.actor.clone());

@@ -1,7 +1,7 @@
 //! Limits on what goes on at once: of each caller, and in all. What exceeds them is refused
 //! at once: in a queue, calls would wait for others whose callers have given up.
 //!
-//! The order matters. First the caller's own share, which nobody else misses. Then the
+//! The order matters. First the caller's own share, which no other caller misses. Then the
 //! message. Only a call whose message is there takes what others need too.
 
 use std::{net::IpAddr, sync::Arc};
@@ -244,7 +244,7 @@ fn no_memory(exhausted: ExhaustedMemory) -> Response {
     }
 }
 
-/// One part in so many is for the calls of schedulers, checkers and proxies.
+/// One part in this many is for the calls of schedulers, checkers and proxies.
 const RESERVED_PART: u32 = 8;
 /// Bytes of a message of a probe: the name of a service, or of a type.
 const MAX_PROBE_MESSAGE: usize = 4 * 1_024;

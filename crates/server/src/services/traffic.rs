@@ -80,7 +80,7 @@ impl TrafficService for TrafficApi {
             ids: HashSet::new(),
             names: names.collect(),
         };
-        // Before the names are looked up: whoever gets one after that is followed.
+        // Before the names are looked up: a deployment that gets one after that is followed.
         let mut watch = scope.feeds().tables().watch(target, projects);
         watch.add(find_watched(&scope, references).await?);
         Ok(Response::new(Box::pin(stream(scope, watch))))

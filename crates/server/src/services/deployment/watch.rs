@@ -66,7 +66,7 @@ fn stream(
             token.target = watch.target().clone();
             for watched in events {
                 if watched.event.is_tombstone() {
-                    // Without this, a token would grow with each time that a name is taken anew.
+                    // Without this, a token would grow with each time that a name is taken again.
                     gone.push(watched.event.event.deployment.id);
                 }
                 let offered_at = Instant::now();

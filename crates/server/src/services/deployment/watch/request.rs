@@ -31,7 +31,7 @@ pub(super) async fn begin(
         .iter()
         .filter_map(|it| it.as_ref()?.name())
         .collect();
-    // Before the names are looked up: whoever gets one after that is followed.
+    // Before the names are looked up: a deployment that gets one after that is followed.
     let followed = FollowedNames::begin(scope, &names);
     let is_resumed = resumed.is_some();
     let (token, cursor) = match resumed {
@@ -50,7 +50,7 @@ pub(super) async fn begin(
     let watch = scope.feeds().events().watch(token.target.clone(), cursor);
     let mut watch = watch.await.map_err(super::status)?;
     if is_resumed {
-        // Those that have got a name while nobody watched. Their events come after the token.
+        // Those that have got a name while there was no watch. Their events come after the token.
         for id in holders(scope, &names).await? {
             watch.add(id, &[]).await.map_err(super::status)?;
         }
