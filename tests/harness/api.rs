@@ -28,6 +28,20 @@ impl Api {
         }
     }
 
+    /// The same with the window of HTTP/2 that most libraries have: what is not polled is not
+    /// taken.
+    pub(crate) async fn connect_narrow(url: &str) -> Self {
+        let endpoint = Channel::from_shared(url.to_owned()).expect("a URL");
+        let endpoint = endpoint
+            .initial_stream_window_size(WINDOW)
+            // So that those who take nothing hold up nobody else on the connection.
+            .initial_connection_window_size(1_024 * WINDOW);
+        let channel = endpoint.connect_timeout(WAIT_TIMEOUT).connect().await;
+        Self {
+            channel: channel.expect("the server can be reached"),
+        }
+    }
+
     /// The same of a server that may be away.
     pub(crate) async fn try_connect(url: &str) -> Result<Self, Status> {
         let endpoint = Channel::from_shared(url.to_owned()).expect("a URL");
@@ -253,3 +267,5 @@ pub(super) fn timed<T>(message: T) -> Request<T> {
     request.set_timeout(WAIT_TIMEOUT);
     request
 }
+
+const WINDOW: u32 = 65_535;

@@ -1,6 +1,6 @@
 use prost::bytes::{Buf as _, BufMut as _};
 use tonic::{
-    Request, Status,
+    Request, Status, Streaming,
     client::Grpc,
     codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
     codegen::http::uri::PathAndQuery,
@@ -13,17 +13,24 @@ impl Api {
     /// Gives the bytes of the only reply, or of the first of a stream. `method` is
     /// `package.Service/Method`.
     pub(crate) async fn raw(&self, method: &str, message: Vec<u8>) -> Result<Vec<u8>, Status> {
+        let mut replies = self.raw_stream(method, message).await?;
+        let first = replies.message().await?;
+        first.ok_or_else(|| Status::unknown("the stream ended without a reply"))
+    }
+
+    /// Begins a call, and takes nothing of its reply before it is polled.
+    pub(crate) async fn raw_stream(
+        &self,
+        method: &str,
+        message: Vec<u8>,
+    ) -> Result<Streaming<Vec<u8>>, Status> {
         let mut client = Grpc::new(self.channel());
         client.ready().await.expect("the server is there");
         let path = PathAndQuery::try_from(format!("/{method}")).expect("a path");
         let mut request = Request::new(message);
         request.set_timeout(WAIT_TIMEOUT);
-        let mut replies = client
-            .server_streaming(request, path, Bytes)
-            .await?
-            .into_inner();
-        let first = replies.message().await?;
-        first.ok_or_else(|| Status::unknown("the stream ended without a reply"))
+        let replies = client.server_streaming(request, path, Bytes).await?;
+        Ok(replies.into_inner())
     }
 }
 

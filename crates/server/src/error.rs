@@ -116,6 +116,14 @@ pub(crate) fn slow_consumer() -> Status {
     Status::with_error_details(Code::ResourceExhausted, message, details)
 }
 
+/// Ends a reply of which its caller takes nothing.
+pub(crate) fn reply_not_taken() -> Status {
+    let mut details = info("SLOW_CONSUMER", []);
+    details.set_retry_info(Some(Duration::from_secs(1)));
+    let message = "nothing of the reply was taken for too long";
+    Status::with_error_details(Code::ResourceExhausted, message, details)
+}
+
 /// Ends a watch whose token is older than the retained events.
 pub(crate) fn resume_token_expired() -> Status {
     let message = "the events after the resume token are deleted; watch without one";

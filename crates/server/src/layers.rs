@@ -2,7 +2,8 @@
 //! first:
 //!
 //! - HTTP, for whatever is served: `call_info`, `request_id`, `trace`, `panics`.
-//! - gRPC: `pages` and `web`, `observe`, `pages` again, `only_grpc`, `deadline`, `auth`, `client_key`, `rate`, `load`.
+//! - gRPC: `pages` and `web`, `observe`, `pages` again, `only_grpc`, `deadline`, `auth`, `client_key`, `rate`, `load`,
+//!   `reply`.
 //!
 //! Content that is not gRPC goes beside the gRPC stack, inside the HTTP stack. How many
 //! connections an address may have is decided before both, in [`crate::connections`].
@@ -26,6 +27,7 @@ mod pages;
 mod panics;
 mod rate;
 mod refused;
+mod reply;
 mod request_id;
 mod request_memory;
 mod stream_ends;
@@ -45,13 +47,13 @@ use tonic::{body::Body, service::Routes};
 use tower::{ServiceBuilder, util::BoxCloneSyncService};
 use tower_http::request_id::{PropagateRequestIdLayer, SetRequestIdLayer};
 
-pub(crate) use self::authenticator::Authenticator;
 pub(crate) use self::pages::{HostRule, PageRules};
 pub use self::web::GrpcWeb;
 use self::{
     auth::AuthLayer, load::LoadShedder, observe::StreamShutdown, rate::RateLimits,
     request_id::NewRequestId,
 };
+pub(crate) use self::{authenticator::Authenticator, reply::ReplyLimits};
 use crate::rpc_limits::RpcLimits;
 
 /// The services within both stacks.
@@ -65,6 +67,7 @@ pub(crate) struct GrpcStack {
     /// For gRPC-Web, if it is served.
     pub(crate) pages: Option<PageRules>,
     pub(crate) authenticator: Authenticator,
+    pub(crate) replies: ReplyLimits,
     /// Ends streams once it is cancelled.
     pub(crate) stop: CancellationToken,
 }
@@ -135,6 +138,8 @@ impl GrpcStack {
                 LoadShedder::new(&self.limits),
                 load::shed,
             ))
+            // Within the load: a call that waits here counts as under way.
+            .layer(from_fn_with_state(self.replies, reply::limit))
             .service(routes);
         BoxCloneSyncService::new(layered)
     }

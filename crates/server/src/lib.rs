@@ -20,6 +20,7 @@ mod connections;
 mod convert;
 mod coordinator;
 mod error;
+mod fair_share;
 mod grpc;
 mod health;
 mod health_ttl;

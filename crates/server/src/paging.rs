@@ -56,6 +56,7 @@ impl<K: PageKey> PageRequest<K> {
             asked: 0,
             is_cut: false,
             is_exhausted: false,
+            looked_up_to: None,
         }
     }
 }
@@ -72,6 +73,7 @@ pub(crate) struct PageBuilder<K, M> {
     /// Whether a row was left out for its bytes.
     is_cut: bool,
     is_exhausted: bool,
+    looked_up_to: Option<K>,
 }
 
 impl<K: PageKey, M: Message> PageBuilder<K, M> {
@@ -102,12 +104,22 @@ impl<K: PageKey, M: Message> PageBuilder<K, M> {
         }
     }
 
+    /// Has the next page go on after a row, although this page is not full: as many rows as a
+    /// call may look at were looked at.
+    pub(crate) fn looked_up_to(&mut self, key: Option<K>) {
+        self.looked_up_to = key;
+    }
+
     /// The page, and the token of the next one; empty when this page was not full.
     pub(crate) fn finish(self) -> (Vec<M>, String) {
         // A full page may be the last one. Its token then leads to an empty page.
         let is_full = self.is_cut || self.messages.len() >= self.request.size as usize;
-        let token = match self.last {
-            Some(last) if is_full => self.request.seal.seal(last.to_token(self.request.query)),
+        let last = match is_full {
+            true => self.last,
+            false => self.looked_up_to,
+        };
+        let token = match last {
+            Some(last) => self.request.seal.seal(last.to_token(self.request.query)),
             _ => String::new(),
         };
         (self.messages, token)

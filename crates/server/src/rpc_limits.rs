@@ -57,6 +57,12 @@ pub struct RpcLimits {
     /// Calls in a second, on average, that an address may begin without credentials: probes,
     /// and calls that are denied. 0: no limit.
     pub anonymous_rate: u32,
+    /// Bytes of lists under way: those that are made, and those that are not taken.
+    pub reply_memory: u32,
+    /// The same of one caller.
+    pub reply_memory_per_caller: u32,
+    /// How long a caller may take nothing of a reply or a stream that it was offered.
+    pub reply_timeout: Duration,
     /// How long a call without a stream may take.
     pub request_timeout: Duration,
     /// How long a connection may be idle before the server pings it.
@@ -91,6 +97,9 @@ impl Default for RpcLimits {
             rate: 10_000,
             burst: 10_000,
             anonymous_rate: 1_000,
+            reply_memory: 64 * MIB,
+            reply_memory_per_caller: 16 * MIB,
+            reply_timeout: Duration::from_secs(30),
             request_timeout: Duration::from_secs(30),
             keepalive_interval: Duration::from_secs(20),
             keepalive_timeout: Duration::from_secs(20),
@@ -146,11 +155,18 @@ impl RpcLimits {
         LimitError::check_count("max-handshakes-per-address", handshakes, 1..=1_000_000)?;
         LimitError::check_count("max-rate", self.rate, 0..=1_000_000)?;
         LimitError::check_count("max-burst", self.burst, 1..=1_000_000)?;
+        for (flag, bytes) in [
+            ("max-reply-memory", self.reply_memory),
+            ("max-reply-memory-per-caller", self.reply_memory_per_caller),
+        ] {
+            LimitError::check_count(flag, bytes, MIB..=2_047 * MIB)?;
+        }
         if !self.connection_age.is_zero() {
             LimitError::check_duration("max-connection-age", self.connection_age, SECOND..=MONTH)?;
         }
         for (flag, value, bounds) in [
             ("request-timeout", self.request_timeout, SECOND..=HOUR),
+            ("reply-timeout", self.reply_timeout, SECOND..=HOUR),
             ("message-timeout", self.message_timeout, SECOND..=HOUR),
             (
                 "keepalive-interval",

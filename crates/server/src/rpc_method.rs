@@ -72,6 +72,11 @@ impl RpcMethod {
         self.path.trim_start_matches('/')
     }
 
+    /// Whether its reply is a page of a list, which may have some MiB.
+    pub(crate) fn gives_pages(&self) -> bool {
+        !self.streams && self.name().starts_with("List")
+    }
+
     /// Its name without that of the service.
     pub(crate) fn name(&self) -> &'static str {
         let name = self.path.rsplit_once('/');

@@ -5,15 +5,20 @@
 //! named project that is not the caller's is refused, whether it exists or not. By id,
 //! a deployment of another project does not exist.
 
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    ops::{Deref, DerefMut},
+    time::Duration,
+};
 
 use prost::Message;
 use sha2::{Digest as _, Sha256};
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use tonic::{Request as GrpcRequest, Status};
 use viridian_feeds::Feeds;
 use viridian_store::{
     Deployment, Projects, Request, RequestContext, RequestId, Revision, RevisionReference, Store,
-    StoreConnection,
+    StoreConnection, StoreError,
 };
 use viridian_strategy::{DeploymentId, RouteId};
 
@@ -34,6 +39,26 @@ use crate::{
 pub(crate) struct Scope {
     shared: ServerState,
     caller: Caller,
+}
+
+/// A connection to read with, of a caller's share.
+pub(crate) struct ScopedReader {
+    connection: StoreConnection,
+    _share: Option<OwnedSemaphorePermit>,
+}
+
+impl Deref for ScopedReader {
+    type Target = StoreConnection;
+
+    fn deref(&self) -> &StoreConnection {
+        &self.connection
+    }
+}
+
+impl DerefMut for ScopedReader {
+    fn deref_mut(&mut self) -> &mut StoreConnection {
+        &mut self.connection
+    }
 }
 
 /// The fields that every mutating request has.
@@ -75,10 +100,17 @@ impl Scope {
     }
 
     /// Returns a connection to read with. A caller must not wait for a second one while it
-    /// has the first: if all callers did, none would get one.
-    pub(crate) async fn reader(&self) -> Result<StoreConnection, Status> {
+    /// has the first: if all callers did, none would get one. One who reads with many waits
+    /// for its own, so that its questions delay nobody else's.
+    pub(crate) async fn reader(&self) -> Result<ScopedReader, Status> {
+        let name = self.caller.name().to_owned();
+        let share = timeout(MAX_SHARE_WAIT, self.shared.readers().acquire(name, 1)).await;
+        let share = share.map_err(|_| store(&StoreError::PoolTimeout))?;
         let reader = self.database().reader().await;
-        reader.map_err(|error| store(&error))
+        Ok(ScopedReader {
+            connection: reader.map_err(|error| store(&error))?,
+            _share: share,
+        })
     }
 
     /// What was committed, as streams, of all projects.
@@ -328,3 +360,5 @@ impl Scope {
 }
 
 const MAX_REASON: usize = 4_096;
+/// How long a call waits for its caller's own connections.
+const MAX_SHARE_WAIT: Duration = Duration::from_secs(5);

@@ -13,7 +13,7 @@ use crate::{
     grpc::{self, SERVICES},
     health::{self, HealthStatus},
     health_ttl,
-    layers::GrpcStack,
+    layers::{GrpcStack, ReplyLimits},
     metrics::{self, ScrapeGauges},
     pruner,
     security::LoadedSecurity,
@@ -68,7 +68,10 @@ impl Server {
         let routes = grpc::services(shared, info, health_service, &config.rpc_limits)?;
         tracing::info!(%address, "serving");
         security.log_access(&config, address);
+        let replies = ReplyLimits::new(&config.rpc_limits);
+        tasks.spawn_loop(BackgroundTask::ReplySweep, replies.clone().sweep());
         let stack = GrpcStack {
+            replies,
             limits: config.rpc_limits.clone(),
             pages: config.pages(),
             authenticator: security.authenticator,

@@ -42,6 +42,8 @@ pub enum BackgroundTask {
     Checkpointer,
     /// Writes down when routes were last reported, and ends health past its TTL.
     HealthTtl,
+    /// Ends replies that nobody takes.
+    ReplySweep,
     /// Serves metrics.
     Metrics,
     /// Watches over all others. It is the one that is not in the set.
@@ -95,7 +97,7 @@ pub(crate) struct TaskSet {
 
 impl BackgroundTask {
     /// All that are in the set.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Grpc,
         Self::CoordinatorPrimary,
         Self::CoordinatorSecondary,
@@ -108,6 +110,7 @@ impl BackgroundTask {
         Self::Relay,
         Self::Checkpointer,
         Self::HealthTtl,
+        Self::ReplySweep,
         Self::Metrics,
     ];
 
@@ -126,6 +129,7 @@ impl BackgroundTask {
             Self::Relay => "relay",
             Self::Checkpointer => "checkpointer",
             Self::HealthTtl => "health-ttl",
+            Self::ReplySweep => "reply-sweep",
             Self::Metrics => "metrics",
             Self::Supervisor => "supervisor",
         }
@@ -146,6 +150,7 @@ impl BackgroundTask {
             | Self::Relay
             | Self::Checkpointer
             | Self::HealthTtl
+            | Self::ReplySweep
             | Self::Metrics
             | Self::Supervisor => false,
         }

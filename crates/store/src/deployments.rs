@@ -18,7 +18,10 @@ use viridian_strategy::{Blocker, BlockerCode, DeploymentId, Lifecycle, Timestamp
 
 pub(crate) use self::lock::LockedRows;
 use self::row::{DeploymentRow, ImmutableColumns, MutableColumns};
-pub use self::{list::DeploymentFilter, state_counts::StateCounts};
+pub use self::{
+    list::{DeploymentFilter, DeploymentLabels},
+    state_counts::StateCounts,
+};
 use crate::{
     connection::StoreConnection,
     error::StoreError,

@@ -51,7 +51,7 @@ pub use self::{
     check::{Check, Violation, check, rename_log},
     connection::StoreConnection,
     copy::{Copied, copy},
-    deployments::{DeploymentFilter, DeploymentName, StateCounts},
+    deployments::{DeploymentFilter, DeploymentLabels, DeploymentName, StateCounts},
     error::{
         AbortRefusal, ActivateRefusal, ApplyRefusal, CheckError, CopyError, CreateRefusal,
         PromoteRefusal, RollBackRefusal, StoreError, UnitError, UpdateRefusal,

@@ -41,6 +41,7 @@ pub struct Store {
     last_seen: Arc<LastSeen>,
     health_ttl: Option<Duration>,
     log: Arc<LogIdentity>,
+    max_readers: u32,
     /// None where a test sets the clock.
     clock_jumps: Option<Arc<ClockJumps>>,
 }
@@ -92,6 +93,10 @@ impl Store {
         let engine = Engine::open(&Location::parse(url)?, limits, MIGRATIONS).await?;
         // While the database runs one batch another one gathers, also on SQLite's one
         // writer. More of them make batches smaller, and no faster.
+        let max_readers = match engine.has_one_writer() {
+            true => limits.readers,
+            false => limits.connections,
+        };
         let max_batches = match engine.has_one_writer() {
             true => 2,
             false => available_parallelism().map_or(2, |cores| cores.get().max(2)),
@@ -115,6 +120,7 @@ impl Store {
             health_ttl: None,
             clock_jumps: None,
             log: Arc::new(log),
+            max_readers,
         })
     }
 
@@ -189,6 +195,11 @@ impl Store {
 
     pub(crate) fn round_trip(&self) -> RoundTrip {
         self.engine.round_trip()
+    }
+
+    /// Returns how many connections there are to read with.
+    pub fn max_readers(&self) -> u32 {
+        self.max_readers
     }
 
     /// Returns whether all writes go through one connection.

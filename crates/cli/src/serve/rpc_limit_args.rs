@@ -186,6 +186,20 @@ pub(crate) struct RpcLimitArgs {
         default_value_t = 1_000
     )]
     max_anonymous_rate: u32,
+    /// Memory for lists that are being made, or that their callers do not take.
+    ///
+    /// A list counts 4 MiB until it is made, and then its size. Further ones wait.
+    #[arg(long, env = "VIRIDIAN_MAX_REPLY_MEMORY", value_name = "SIZE", value_parser = byte_size::parse, default_value = "64MiB")]
+    max_reply_memory: ByteSize,
+    /// The same for one caller.
+    #[arg(long, env = "VIRIDIAN_MAX_REPLY_MEMORY_PER_CALLER", value_name = "SIZE", value_parser = byte_size::parse, default_value = "16MiB")]
+    max_reply_memory_per_caller: ByteSize,
+    /// How long a caller may take nothing of a list or a stream.
+    ///
+    /// It then ends with RESOURCE_EXHAUSTED. Consumers that stop reading for longer resume
+    /// their watches.
+    #[arg(long, env = "VIRIDIAN_REPLY_TIMEOUT", value_name = "DURATION", value_parser = duration::parse, default_value = "30s")]
+    reply_timeout: Duration,
     /// How long a unary call may take. The caller's own deadline applies if it is
     /// earlier.
     #[arg(long, env = "VIRIDIAN_REQUEST_TIMEOUT", value_name = "DURATION", value_parser = duration::parse, default_value = "30s")]
@@ -227,6 +241,9 @@ impl From<RpcLimitArgs> for RpcLimits {
             rate: args.max_rate,
             burst: args.max_burst,
             anonymous_rate: args.max_anonymous_rate,
+            reply_memory: args.max_reply_memory.bytes(),
+            reply_memory_per_caller: args.max_reply_memory_per_caller.bytes(),
+            reply_timeout: args.reply_timeout,
             request_timeout: args.request_timeout,
             keepalive_interval: args.keepalive_interval,
             keepalive_timeout: args.keepalive_timeout,

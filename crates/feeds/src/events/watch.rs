@@ -73,6 +73,9 @@ pub struct EventWatch {
     cursor: WatchCursor,
     /// Since when it takes from its mailbox.
     following_since: Instant,
+    /// How many events it reads at once: few at first, so that a consumer which takes nothing
+    /// has few in memory.
+    page_size: u32,
 }
 
 /// What a watch does next.
@@ -139,6 +142,7 @@ impl EventWatch {
             phase,
             cursor,
             following_since: Instant::now(),
+            page_size: FIRST_PAGE_SIZE,
         })
     }
 
@@ -218,8 +222,9 @@ impl EventWatch {
         let reader = self.feed.store.reader();
         let page = reader
             .await?
-            .read_snapshots(&filter, position, snapshots_after, PAGE_SIZE)
+            .read_snapshots(&filter, position, snapshots_after, self.page_size)
             .await?;
+        self.note_page();
         let by_project = matches!(self.target, WatchTarget::Project(_));
         let mut snapshots = Vec::new();
         for event in page
@@ -262,8 +267,9 @@ impl EventWatch {
         let reader = self.feed.store.reader();
         let page = reader
             .await?
-            .read_log(&filter, after, stable, PAGE_SIZE)
+            .read_log(&filter, after, stable, self.page_size)
             .await?;
+        self.note_page();
         let events = page
             .entries
             .into_iter()
@@ -271,6 +277,11 @@ impl EventWatch {
         let events = events.map(WatchedEvent::at_its_position).collect();
         self.cursor.position = page.read;
         Ok(events)
+    }
+
+    /// The next page is read when this one was taken.
+    fn note_page(&mut self) {
+        self.page_size = (self.page_size * 2).min(MAX_PAGE_SIZE);
     }
 
     async fn take_mail(&mut self) -> Result<Vec<WatchedEvent>, WatchError> {
@@ -329,4 +340,5 @@ impl From<ReadLogError> for WatchError {
     }
 }
 
-const PAGE_SIZE: u32 = 200;
+const FIRST_PAGE_SIZE: u32 = 4;
+const MAX_PAGE_SIZE: u32 = 200;

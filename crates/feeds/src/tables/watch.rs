@@ -37,6 +37,9 @@ pub struct TableWatch {
     present: Option<Tables>,
     /// Taken from the mailbox, and not given yet.
     taken: NewestTables,
+    /// How many of the present tables it reads at once: few at first, so that a consumer which
+    /// takes nothing has few in memory.
+    page_size: usize,
     /// The newest epoch given, by deployment.
     epochs: HashMap<DeploymentId, i64>,
 }
@@ -77,6 +80,7 @@ impl TableWatch {
             projects,
             present: Some(target.present()),
             taken: NewestTables::new(),
+            page_size: FIRST_PAGE_SIZE,
             epochs: HashMap::new(),
         }
     }
@@ -111,6 +115,8 @@ impl TableWatch {
 
     async fn read_present(&mut self, which: Tables) -> Result<Vec<Arc<TrafficTable>>, StoreError> {
         let is_all = matches!(which, Tables::All { .. });
+        let size = self.page_size;
+        let (which, rest) = first_page(which, size);
         let projects = self.projects.clone();
         let page = self
             .feed
@@ -120,10 +126,15 @@ impl TableWatch {
             .traffic_tables(which, projects)
             .await?;
         let last = page.last().map(|table| table.deployment);
-        self.present = (is_all && page.len() == PAGE_SIZE).then_some(Tables::All {
-            after: last,
-            limit: PAGE_SIZE as i64,
-        });
+        // After the read: this may be dropped while it waits.
+        self.present = match is_all && page.len() == size {
+            true => Some(Tables::All {
+                after: last,
+                limit: PAGE_SIZE as i64,
+            }),
+            false => rest,
+        };
+        self.page_size = (size * 2).min(PAGE_SIZE);
         Ok(page
             .into_iter()
             .map(Arc::new)
@@ -175,3 +186,20 @@ impl TableWatch {
         is_newer
     }
 }
+
+/// The first tables of some, and the others.
+fn first_page(which: Tables, size: usize) -> (Tables, Option<Tables>) {
+    match which {
+        Tables::Of(mut ids) if ids.len() > size => {
+            let rest = ids.split_off(size);
+            (Tables::Of(ids), Some(Tables::Of(rest)))
+        }
+        Tables::Of(ids) => (Tables::Of(ids), None),
+        Tables::All { after, .. } => {
+            let limit = size as i64;
+            (Tables::All { after, limit }, None)
+        }
+    }
+}
+
+const FIRST_PAGE_SIZE: usize = 16;

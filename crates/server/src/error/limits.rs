@@ -17,6 +17,12 @@ pub(crate) fn too_many_streams(message: &'static str) -> Status {
     exhausted("TOO_MANY_STREAMS", message, STREAM_RETRY_DELAY)
 }
 
+/// The caller has too many lists under way, or does not take them.
+pub(crate) fn too_many_replies() -> Status {
+    let message = "too many lists of yours are under way, or were not taken";
+    exhausted("TOO_MANY_REQUESTS", message, CALL_RETRY_DELAY)
+}
+
 /// The caller calls too often. It may call again after `wait`.
 pub(crate) fn too_fast(wait: Duration) -> Status {
     exhausted("RATE_LIMITED", "you call too often", wait)

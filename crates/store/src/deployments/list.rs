@@ -1,5 +1,7 @@
 //! Lists of deployments.
 
+use std::collections::BTreeMap;
+
 use diesel::prelude::*;
 use viridian_engine::{load, selected};
 use viridian_strategy::{Availability, DeploymentId, Lifecycle, SubStep};
@@ -10,8 +12,11 @@ use crate::{
     error::StoreError,
     record::{Deployment, Projects},
     schema::deployments,
-    types::Sql,
+    types::{Sql, TryJson},
 };
+
+/// Labels of a deployment.
+pub type DeploymentLabels = BTreeMap<String, String>;
 
 /// Selects deployments for a list.
 #[derive(Clone, Debug, Default)]
@@ -52,8 +57,26 @@ impl StoreConnection {
         after: Option<DeploymentId>,
         limit: i64,
     ) -> Result<Vec<DeploymentId>, StoreError> {
-        let ids: Vec<Sql<DeploymentId>> = load!(self, {
-            let mut query = deployments::table.select(deployments::id).into_boxed();
+        let labels = self.list_deployment_labels(filter, after, limit).await?;
+        Ok(labels.into_iter().map(|(id, _)| id).collect())
+    }
+
+    /// Lists the labels of deployments, oldest first, after one of them: all that a selector
+    /// looks at. None if they cannot be read.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn list_deployment_labels(
+        &mut self,
+        filter: DeploymentFilter,
+        after: Option<DeploymentId>,
+        limit: i64,
+    ) -> Result<Vec<(DeploymentId, Option<DeploymentLabels>)>, StoreError> {
+        let rows: Vec<(Sql<DeploymentId>, TryJson<DeploymentLabels>)> = load!(self, {
+            let mut query = deployments::table
+                .select((deployments::id, deployments::labels))
+                .into_boxed();
             if let Projects::These(projects) = filter.projects {
                 query = query.filter(deployments::project.eq_any(projects));
             }
@@ -74,11 +97,18 @@ impl StoreConnection {
             }
             query.order(deployments::id).limit(limit)
         })?;
-        Ok(ids.into_iter().map(|Sql(id)| id).collect())
+        let rows = rows.into_iter();
+        Ok(rows
+            .map(|(Sql(id), TryJson(labels))| (id, labels))
+            .collect())
     }
 
     /// Finds deployments, ordered by id. One that cannot be read fails alone.
-    async fn find_deployments(
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn find_deployments(
         &mut self,
         ids: Vec<DeploymentId>,
     ) -> Result<Vec<(DeploymentId, Result<Deployment, StoreError>)>, StoreError> {

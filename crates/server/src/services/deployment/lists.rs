@@ -56,9 +56,11 @@ pub(super) async fn deployments(
     );
     violations.finish()?;
     filter.projects = scope.narrow(&message.project)?;
-    let found = matching(scope, &filter, &selector, &page).await?;
+    let (ids, looked_up_to) = matching(scope, filter, &selector, &page).await?;
+    let found = readable(scope, ids).await?;
     let mut page = page.builder();
     page.extend(found.into_iter().map(|it| (it.id.0, deployment(it))));
+    page.looked_up_to(looked_up_to.map(|id| id.0));
     let (deployments, next_page_token) = page.finish();
     Ok(v1::ListDeploymentsResponse {
         deployments,
@@ -258,46 +260,58 @@ fn parse_filter(
     filter
 }
 
-/// Fills a page with deployments whose labels match.
+/// Finds the deployments of a page by their labels. Also after which one the next page has to
+/// look, if this one has looked at as many as a call may: few of them may match.
 async fn matching(
     scope: &Scope,
-    filter: &DeploymentFilter,
+    filter: DeploymentFilter,
     selector: &LabelSelector,
     page: &PageRequest<Uuid>,
-) -> Result<Vec<Deployment>, Status> {
+) -> Result<(Vec<DeploymentId>, Option<DeploymentId>), Status> {
     let size = page.size as usize;
-    let chunk = if selector.is_empty() {
-        page.size
-    } else {
-        CHUNK
+    let chunk = match selector.is_empty() {
+        true => i64::from(page.size),
+        false => CHUNK,
     };
-    let mut after = page.after.map(DeploymentId);
-    let mut found = Vec::new();
-    loop {
-        let rows = scope
-            .reader()
-            .await?
-            .list_deployments(filter.clone(), after, chunk)
-            .await;
-        let rows = rows.map_err(|error| store(&error))?;
-        // Before the filter: a chunk in which nothing matches is not the end.
-        let exhausted = rows.len() < chunk as usize;
-        after = rows.last().map(|(id, _)| *id);
-        // One row that cannot be read must not make the list of all others fail.
-        let readable = rows.into_iter().filter_map(|(_, row)| {
-            row.inspect_err(|error| tracing::error!(%error, "left out of a list"))
-                .ok()
-        });
-        found.extend(readable.filter(|row| selector.matches(&row.labels)));
-        // What is cut off is read again for the next page, which
-        // begins after the last one that is kept.
-        found.truncate(size);
-        if exhausted || found.len() == size {
-            return Ok(found);
+    let (mut ids, mut after) = (Vec::new(), page.after.map(DeploymentId));
+    for _ in 0..MAX_CHUNKS {
+        // Given back after each chunk, so that others get their turn.
+        let mut reader = scope.reader().await?;
+        let rows = reader.list_deployment_labels(filter.clone(), after, chunk);
+        let rows = rows.await.map_err(|error| store(&error))?;
+        drop(reader);
+        let is_last = rows.len() < usize::try_from(chunk).unwrap_or(usize::MAX);
+        for (id, labels) in rows {
+            after = Some(id);
+            // A row whose labels cannot be read is reported where it is left out.
+            if labels.is_none_or(|labels| selector.matches(&labels)) {
+                ids.push(id);
+            }
+            // Also of a full page: rows that cannot be read are still left out of it.
+            if ids.len() == size {
+                return Ok((ids, after));
+            }
+        }
+        if is_last {
+            return Ok((ids, None));
         }
     }
+    Ok((ids, after))
+}
+
+/// One row that cannot be read must not make the list of all others fail.
+async fn readable(scope: &Scope, ids: Vec<DeploymentId>) -> Result<Vec<Deployment>, Status> {
+    let found = scope.reader().await?.find_deployments(ids).await;
+    let found = found.map_err(|error| store(&error))?.into_iter();
+    let readable = found.filter_map(|(_, row)| {
+        row.inspect_err(|error| tracing::error!(%error, "left out of a list"))
+            .ok()
+    });
+    Ok(readable.collect())
 }
 
 // Not the size of the page: with a selector for few, a small page would take many queries.
-const CHUNK: u32 = 500;
+const CHUNK: i64 = 500;
+/// Labels of so many deployments are looked at in one call: `MAX_CHUNKS` × `CHUNK`.
+const MAX_CHUNKS: usize = 4;
 const MAX_SELECTOR: usize = 4_096;

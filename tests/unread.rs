@@ -1,0 +1,223 @@
+//! Replies that nobody reads: what the server holds of them, and for how long. Measured by the
+//! largest resident set of the real program. A tenth of the load; `scripts/full-counts` has it in
+//! full.
+
+use std::{fs, time::Duration};
+
+use prost::Message;
+use rstest::rstest;
+use tokio::task::JoinSet;
+use tonic::{Code, Status, Streaming};
+use viridian_proto::v1::{
+    CreateDeploymentRequest, CreateRevisionRequest, ListRevisionsRequest, RevisionSpec,
+    WatchTrafficRequest,
+};
+
+use crate::harness::{
+    Api, Engine, REFERENCE, Server, count, creation, eventually, manual, of_project, refused,
+    within,
+};
+
+/// 200 lists of 3 MiB each.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g4_lists_that_nobody_takes_are_bounded_and_end() {
+    let flags = [
+        "--max-reply-memory-per-caller",
+        "4MiB",
+        "--max-reply-memory",
+        "8MiB",
+        "--reply-timeout",
+        "3s",
+    ];
+    let server = Server::start_with(Engine::Sqlite, &flags).await;
+    let api = server.api().await;
+    let created = CreateDeploymentRequest {
+        revision_history_limit: 100,
+        ..creation(0, manual())
+    };
+    api.create(created).await.expect("created");
+    for _ in 0..50 {
+        let large = ("LARGE".to_owned(), "x".repeat(60_000));
+        let request = CreateRevisionRequest {
+            deployment: REFERENCE.to_owned(),
+            spec: Some(RevisionSpec {
+                environ: [large].into(),
+                image: "web:1".to_owned(),
+                ..RevisionSpec::default()
+            }),
+            only_if_changed: false,
+            ..CreateRevisionRequest::default()
+        };
+        api.deployments()
+            .create_revision(request)
+            .await
+            .expect("recorded");
+    }
+    let bound = MemoryBound::of(&server);
+    let list = ListRevisionsRequest {
+        deployment: REFERENCE.to_owned(),
+        page_size: 500,
+        ..ListRevisionsRequest::default()
+    };
+    let mut unread = Unread::begin(&server, LIST_REVISIONS, &list, 6 * load()).await;
+    // Those that take what they ask for get through between the others, as these end.
+    let revisions = eventually("a list", async || {
+        let reply = api.deployments().list_revisions(list.clone()).await;
+        reply.ok().map(|reply| reply.into_inner().revisions.len())
+    })
+    .await;
+    assert!(revisions > 40, "{revisions}");
+    bound.holds("lists that nobody takes");
+    let ended = unread.ends().await;
+    assert!(
+        ended.iter().any(|it| it.code() == Code::ResourceExhausted),
+        "{ended:?}"
+    );
+}
+
+/// 999 watches of 200 deployments, and of all tables.
+#[rstest]
+#[case::g4_of_a_project(WATCH_DEPLOYMENTS, of_project("shop").encode_to_vec())]
+#[case::g4_of_tables(WATCH_TRAFFIC, all_tables())]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g4_watches_that_nobody_takes_are_bounded_and_end(
+    #[case] method: &str,
+    #[case] message: Vec<u8>,
+) {
+    let server = Server::start_with(Engine::Sqlite, &["--reply-timeout", "3s"]).await;
+    let api = server.api().await;
+    let mut creating = JoinSet::new();
+    for number in 0..200 {
+        let request = CreateDeploymentRequest {
+            name: format!("web-{number}"),
+            labels: (0..20)
+                .map(|it| (format!("label-{it}"), "x".repeat(60)))
+                .collect(),
+            ..creation(0, manual())
+        };
+        let api = api.clone();
+        creating.spawn(async move { api.create(request).await.expect("created") });
+    }
+    creating.join_all().await;
+    let bound = MemoryBound::of(&server);
+    let mut unread = Unread::begin_raw(&server, method, message, 10 * load()).await;
+    bound.holds(method);
+    if method == WATCH_TRAFFIC {
+        // Tables of 200 deployments without replicas fit into the window.
+        return;
+    }
+    let ended = unread.ends().await;
+    for status in ended {
+        refused(&status, Code::ResourceExhausted, "SLOW_CONSUMER");
+    }
+}
+
+/// Calls of which nobody takes anything.
+struct Unread {
+    calls: JoinSet<Result<Streaming<Vec<u8>>, Status>>,
+}
+
+impl Unread {
+    async fn begin(server: &Server, method: &str, message: &impl Message, calls: u32) -> Self {
+        Self::begin_raw(server, method, message.encode_to_vec(), calls).await
+    }
+
+    async fn begin_raw(server: &Server, method: &str, message: Vec<u8>, calls: u32) -> Self {
+        let mut begun = JoinSet::new();
+        for _ in 0..calls.div_ceil(CALLS_PER_CONNECTION) {
+            let api = Api::connect_narrow(&server.url()).await;
+            for _ in 0..calls.min(CALLS_PER_CONNECTION) {
+                let (api, method, message) = (api.clone(), method.to_owned(), message.clone());
+                begun.spawn(async move { api.raw_stream(&method, message).await });
+            }
+        }
+        // Their windows fill.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Self { calls: begun }
+    }
+
+    /// How those ended that the server ended, once their consumers read on: behind their time.
+    async fn ends(&mut self) -> Vec<Status> {
+        let mut ended = Vec::new();
+        let calls = std::mem::take(&mut self.calls);
+        let calls = within("the calls to begin", calls.join_all()).await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        for call in calls {
+            match call {
+                Ok(mut replies) => loop {
+                    match within("a message or the end", replies.message()).await {
+                        Ok(Some(_)) => {}
+                        Ok(None) => break,
+                        Err(status) => {
+                            ended.push(status);
+                            break;
+                        }
+                    }
+                },
+                Err(status) => ended.push(status),
+            }
+        }
+        assert!(!ended.is_empty(), "none was ended");
+        ended
+    }
+}
+
+/// The largest resident set that a server may come to.
+struct MemoryBound {
+    pid: u32,
+    before: u64,
+}
+
+impl MemoryBound {
+    fn of(server: &Server) -> Self {
+        let pid = server.id();
+        let before = peak(pid);
+        Self { pid, before }
+    }
+
+    fn holds(&self, what: &str) {
+        let (before, peak) = (self.before, peak(self.pid));
+        report(&format!("{what}: {before} → {peak} KiB"));
+        assert!(peak <= before + MAX_GROWTH, "{what}: {before} → {peak} KiB");
+    }
+}
+
+/// The largest resident set so far, in KiB.
+fn peak(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs on Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let number = line
+        .expect("a line of the peak")
+        .trim()
+        .trim_end_matches(" kB");
+    number.parse().expect("a number")
+}
+
+fn all_tables() -> Vec<u8> {
+    let request = WatchTrafficRequest {
+        all: true,
+        ..WatchTrafficRequest::default()
+    };
+    request.encode_to_vec()
+}
+
+/// Ten with a tenth of the load.
+fn load() -> u32 {
+    10 * count("VIRIDIAN_ATTACK_TENTHS", 1)
+}
+
+/// Shown with `--nocapture`.
+#[expect(
+    clippy::print_stderr,
+    reason = "figures are for those who ask for them"
+)]
+fn report(figures: &str) {
+    eprintln!("{figures}");
+}
+
+const LIST_REVISIONS: &str = "viridian.deployment.v1.DeploymentService/ListRevisions";
+const WATCH_DEPLOYMENTS: &str = "viridian.deployment.v1.DeploymentService/WatchDeployments";
+const WATCH_TRAFFIC: &str = "viridian.deployment.v1.TrafficService/WatchTraffic";
+const CALLS_PER_CONNECTION: u32 = 100;
+/// In KiB, with any load: an idle server has less than 100 MiB.
+const MAX_GROWTH: u64 = 96 * 1_024;
