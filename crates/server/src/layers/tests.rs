@@ -83,6 +83,7 @@ async fn serve(router: Router) -> (String, JoinHandle<()>) {
     let listener = listener.expect("a port");
     let address = listener.local_addr().expect("an address");
     let stack = GrpcStack {
+        replies: super::ReplyLimits::new(&RpcLimits::default()),
         limits: RpcLimits::default(),
         pages: None,
         authenticator: Authenticator::default(),

@@ -22,7 +22,7 @@ fn page(bytes: usize) -> Body {
     Body::from(vec![7; bytes])
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn g4_replies_that_nobody_takes_are_bounded_for_each_caller_and_in_all() {
     let limits = limits();
     let room = async |name| limits.reserve(caller(name)).now_or_never().flatten();
@@ -39,7 +39,7 @@ async fn g4_replies_that_nobody_takes_are_bounded_for_each_caller_and_in_all() {
     assert!(room("b").await.is_some());
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn g4_what_waits_for_room_is_bounded_too() {
     let limits = limits();
     let _taken = limits.reserve(caller("a")).await.expect("room");
@@ -52,7 +52,7 @@ async fn g4_what_waits_for_room_is_bounded_too() {
     assert!(limits.reserve(caller("a")).await.is_none(), "one more");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn g4_a_reply_comes_in_slices_and_whole() {
     let limits = limits();
     let permit = limits.reserve(caller("a")).await;
@@ -67,7 +67,7 @@ async fn g4_a_reply_comes_in_slices_and_whole() {
     assert_eq!(bytes, 3 * MIB as usize);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn g4_a_reply_that_nobody_takes_ends_and_gives_back_its_room() {
     let limits = limits();
     let permit = limits.reserve(caller("a")).await;
@@ -87,7 +87,7 @@ async fn g4_a_reply_that_nobody_takes_ends_and_gives_back_its_room() {
 }
 
 /// A stream that has nothing to say is no stream that nobody takes.
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn g4_only_what_was_offered_can_be_late() {
     let limits = limits();
     let frames = stream::iter([Ok::<_, axum::Error>(http_body::Frame::data(Bytes::from(
@@ -103,7 +103,7 @@ async fn g4_only_what_was_offered_can_be_late() {
 }
 
 /// Nothing is kept of replies that are over.
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn g4_replies_that_are_over_are_forgotten() {
     let limits = limits();
     for _ in 0..100 {
