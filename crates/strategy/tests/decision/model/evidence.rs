@@ -27,6 +27,15 @@ pub(super) fn later_observation_wins(before: &ModelState, step: &ModelStep) -> R
     )
 }
 
+/// What nobody confirms any more ends, and the route is not ready by it.
+pub(super) fn silence_ends_a_health(step: &ModelStep) -> RuleResult {
+    let ModelAction::Silence(index) = step.action else {
+        return Ok(());
+    };
+    let route = step.after.members[index].route;
+    ensure(!is_ready(&route), "ready by a health that has ended")
+}
+
 /// What was seen of the session before says nothing about the new one.
 pub(super) fn new_session_is_not_checked(step: &ModelStep) -> RuleResult {
     let ModelAction::NewSession(index) = step.action else {

@@ -40,6 +40,7 @@ pub(super) fn check(before: &ModelState, step: &ModelStep, config: &ModelConfig)
     }
     evidence::later_observation_wins(before, step)?;
     evidence::new_session_is_not_checked(step)?;
+    evidence::silence_ends_a_health(step)?;
     evidence::missing_reports_are_no_loss(before, step, config)?;
     timing::check(before, step, config)?;
     rest::check(before, step, config)

@@ -104,6 +104,20 @@ fn server_restarts() {
     holds(&troubled("server restarts", [policy], [2], verbs, troubles));
 }
 
+/// A gate that opens by itself is not left, either.
+#[test]
+fn server_restarts_at_a_delay() {
+    let troubles = &[EvidenceTrouble::ServerRestarts];
+    let verbs = &[CallKind::Promote];
+    holds(&troubled(
+        "server restarts, promote delay",
+        [delayed(1)],
+        [1],
+        verbs,
+        troubles,
+    ));
+}
+
 #[test]
 fn server_restarts_in_a_rolling_update() {
     let policy = rolling(Count(1), Count(0), 1);
