@@ -196,11 +196,25 @@ pub(crate) fn reuse_routes(ids: &[RouteId]) -> Write {
 
 /// Takes routes out of traffic and has them ended.
 pub(crate) fn drain_routes(ids: &[RouteId], now: Timestamp) -> Write {
+    drain("drain routes", ids, now, None)
+}
+
+/// The same for routes that hang.
+pub(crate) fn drain_hung_routes(ids: &[RouteId], now: Timestamp) -> Write {
+    drain("drain hung routes", ids, now, Some(Sql(now)))
+}
+
+fn drain(
+    name: &'static str,
+    ids: &[RouteId],
+    now: Timestamp,
+    hung_at: Option<Sql<Timestamp>>,
+) -> Write {
     // Not as a list: SQLite would prepare a statement with a list again for each row.
     let active = routes::status
         .eq(Sql(RouteStatus::Provisioning))
         .or(routes::status.eq(Sql(RouteStatus::Running)));
-    Write::update("drain routes", "routes", keys(ids))
+    Write::update(name, "routes", keys(ids))
         .only_if(active)
         .set_all((
             routes::status.eq(Sql(RouteStatus::Terminating)),
@@ -208,6 +222,7 @@ pub(crate) fn drain_routes(ids: &[RouteId], now: Timestamp) -> Write {
             routes::traffic_status.eq(Sql(RouteTraffic::Inactive)),
             routes::traffic_ratio.eq(RouteTraffic::Inactive.ratio()),
             routes::drained_at.eq(Some(Sql(now))),
+            routes::hung_at.eq(hung_at),
         ))
 }
 
@@ -263,6 +278,7 @@ pub(crate) struct UnreportedColumns {
     retained_at: Option<Sql<Timestamp>>,
     activation: i64,
     drain_requested_at: Option<Sql<Timestamp>>,
+    hung_at: Option<Sql<Timestamp>>,
 }
 
 /// The columns that reports change.
@@ -288,7 +304,7 @@ impl UnreportedColumns {
     fn columns(rows: Vec<Self>) -> Vec<Column> {
         columns!(rows, UnreportedColumns {
             id, deployment_id, revision_id, created_at, drained_at, retained_at, activation,
-            drain_requested_at,
+            drain_requested_at, hung_at,
         } in routes)
     }
 }
@@ -316,6 +332,7 @@ impl From<Route> for RouteRow {
                 retained_at: view.retained_at.map(Sql),
                 activation: view.activation,
                 drain_requested_at: view.drain_requested_at.map(Sql),
+                hung_at: view.hung_at.map(Sql),
             },
             reported: ReportedColumns {
                 status: Sql(view.status),
@@ -360,6 +377,7 @@ impl From<RouteRow> for Route {
                 once_healthy: reported.once_healthy,
                 health_observed_at: reported.health_observed_at.map(|Sql(at)| at),
                 drain_requested_at: fixed.drain_requested_at.map(|Sql(at)| at),
+                hung_at: fixed.hung_at.map(|Sql(at)| at),
             },
             session_id: reported.session_id,
             address,

@@ -91,6 +91,7 @@ table! {
         health_detail -> Text,
         once_healthy -> Bool,
         drain_requested_at -> Nullable<Instant>,
+        hung_at -> Nullable<Instant>,
     }
 }
 

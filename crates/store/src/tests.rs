@@ -20,6 +20,7 @@ mod force_delete;
 mod freshness;
 mod groups;
 mod guards;
+mod hanging;
 mod held;
 mod inspect;
 mod invariants;

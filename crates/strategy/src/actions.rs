@@ -19,6 +19,8 @@ pub struct RouteActions {
     pub reuse: Vec<RouteId>,
     /// To be taken out of traffic and stopped.
     pub drain: Vec<RouteId>,
+    /// Those of them that have been UNHEALTHY for too long.
+    pub hung: Vec<RouteId>,
     /// To be taken for ended, whatever becomes of them.
     pub end: Vec<RouteId>,
     /// To be drained once others are ready in their place.
@@ -70,10 +72,11 @@ impl RouteActions {
             retain,
             reuse,
             drain,
+            hung,
             end,
             request_drain,
         } = &mut sorted;
-        for ids in [promote, retain, reuse, drain, end, request_drain] {
+        for ids in [promote, retain, reuse, drain, hung, end, request_drain] {
             ids.sort_unstable();
         }
         for route in routes {
@@ -103,6 +106,9 @@ impl RouteActions {
             route.status_updated_at = now;
             route.traffic = RouteTraffic::Inactive;
             route.drained_at = Some(now);
+        }
+        if is_in(&self.hung, route.id) {
+            route.hung_at = Some(now);
         }
         if is_in(&self.end, route.id) {
             route.status = RouteStatus::Terminated;
@@ -167,6 +173,7 @@ impl NewRoutes {
             once_healthy: false,
             health_observed_at: None,
             drain_requested_at: None,
+            hung_at: None,
         }
     }
 }
@@ -239,6 +246,7 @@ mod tests {
             retain: vec![id(6), id(5)],
             reuse: vec![id(8)],
             drain: vec![id(10), id(7), id(2)],
+            hung: vec![id(7)],
             end: vec![id(8)],
             request_drain: vec![id(4)],
             ..RouteActions::default()

@@ -77,6 +77,7 @@ pub(crate) fn hold_side_by_side(
         activation,
         create,
         surplus,
+        hung: Vec::new(),
         back_off,
         counts,
         left: 0,

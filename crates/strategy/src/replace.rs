@@ -6,7 +6,7 @@ use crate::{
     Observed, ObservedRoute, RevisionId, RouteHealth, RouteId, RouteStatus, Timestamp,
     counts::RouteCounts,
     exchange::{expendable, is_available},
-    replenish::{Replenish, create_after_back_off},
+    replenish::{Replenish, create_after_hung},
 };
 
 /// The live routes of a revision, by whether they stay.
@@ -39,12 +39,13 @@ impl Replenish {
         } else {
             (target / 4).max(1)
         };
+        let hung = observed.hung_among(&going);
         let left = count(replacement.outgoing.len());
         let missing = target.saturating_sub(staying);
         let room = (target + surge).saturating_sub(staying + left);
         let activation = observed.deployment.current_activation;
         let wanted = missing.min(room);
-        let (create, back_off) = create_after_back_off(observed, revision, activation, wanted);
+        let (create, back_off) = create_after_hung(observed, revision, activation, wanted, &hung);
         let mut counts = replacement.counts(observed, revision);
         counts.provisioning += create;
         going.extend(&replacement.surplus);
@@ -59,6 +60,7 @@ impl Replenish {
             activation,
             create,
             surplus: going,
+            hung,
             back_off,
             counts,
             left,
@@ -216,6 +218,16 @@ impl<'a> Observed<'a> {
 
     fn hangs(&self, route: &ObservedRoute) -> bool {
         self.hangs_at(route).is_some_and(|at| at <= self.now)
+    }
+
+    /// Those of some routes that are drained that go because they hang.
+    fn hung_among(&self, going: &[RouteId]) -> Vec<RouteId> {
+        let hung = self.routes.iter().filter(|route| {
+            // A caller wants the others to go, whatever their health.
+            let by_request = route.drain_requested_at.is_some() || self.predates_restart(route);
+            !by_request && self.hangs(route) && going.contains(&route.id)
+        });
+        hung.map(|route| route.id).collect()
     }
 
     /// When a route has been UNHEALTHY for too long.

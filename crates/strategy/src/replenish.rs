@@ -20,6 +20,8 @@ pub(crate) struct Replenish {
     pub(crate) create: u32,
     /// Routes above the target, in termination order.
     pub(crate) surplus: Vec<RouteId>,
+    /// Those of them that have been UNHEALTHY for too long.
+    pub(crate) hung: Vec<RouteId>,
     /// Why fewer are created than are missing.
     pub(crate) back_off: Option<BackOff>,
     /// The routes that stay, the new ones included.
@@ -60,6 +62,7 @@ impl Replenish {
             activation,
             create,
             surplus,
+            hung: Vec::new(),
             back_off,
             counts,
             left: 0,
@@ -71,6 +74,7 @@ impl Replenish {
     pub(crate) fn apply(self, revision: RevisionId, actions: &mut RouteActions) {
         actions.create(revision, self.activation, self.create, RouteTraffic::Active);
         actions.drain.extend(self.surplus);
+        actions.hung.extend(self.hung);
     }
 
     /// Why fewer than all are ready, if they are.
@@ -104,9 +108,21 @@ pub(crate) fn create_after_back_off(
     activation: i64,
     missing: u32,
 ) -> (u32, Option<BackOff>) {
+    create_after_hung(observed, revision, activation, missing, &[])
+}
+
+/// The same where some routes are drained now because they hang.
+#[inline]
+pub(crate) fn create_after_hung(
+    observed: &Observed<'_>,
+    revision: RevisionId,
+    activation: i64,
+    missing: u32,
+    hung: &[RouteId],
+) -> (u32, Option<BackOff>) {
     // Nearly always nothing is missing: then no failure has to be looked at.
     let back_off = (missing > 0)
-        .then(|| BackOff::of(observed, revision, activation))
+        .then(|| BackOff::of(observed, revision, activation, hung))
         .flatten();
     let create = if back_off.is_some() { 0 } else { missing };
     (create, back_off)
@@ -117,24 +133,32 @@ impl BackOff {
     /// A new activation starts without a wait: its cause may have been mended.
     ///
     /// Only failures *in a row* count: a route that was created after another one
-    /// had failed, and then failed itself. If all replicas die at once, that is one
+    /// had failed, and then failed itself. To hang until it is drained is to fail. If all replicas die at once, that is one
     /// failure, and they are replaced at once.
-    fn of(observed: &Observed<'_>, revision: RevisionId, activation: i64) -> Option<Self> {
-        let failed = observed.routes.iter().filter(|route| {
-            route.revision == revision
-                && route.activation == activation
-                && route.has_failed()
-                && route.status_updated_at + BACK_OFF_WINDOW > observed.now
+    fn of(
+        observed: &Observed<'_>,
+        revision: RevisionId,
+        activation: i64,
+        hung: &[RouteId],
+    ) -> Option<Self> {
+        let ours = observed
+            .routes
+            .iter()
+            .filter(|route| route.revision == revision && route.activation == activation);
+        let failed = ours.filter_map(|route| {
+            let hangs_at = || hung.contains(&route.id).then_some(observed.now);
+            Some((route.broke_at().or_else(hangs_at)?, route.created_at))
         });
-        let mut failed: Vec<&ObservedRoute> = failed.collect();
-        failed.sort_unstable_by_key(|route| route.status_updated_at);
-        let latest = failed.last()?.status_updated_at;
+        let mut failed: Vec<(Timestamp, Timestamp)> = failed
+            .filter(|(at, _)| *at + BACK_OFF_WINDOW > observed.now)
+            .collect();
+        failed.sort_unstable();
+        let (latest, _) = *failed.last()?;
         let mut failures = 0_u32;
         let mut last = None;
-        for route in failed {
-            let at = route.status_updated_at;
+        for (at, created_at) in failed {
             // A route from before the last failure is part of the same failure.
-            if last.is_none_or(|last| route.created_at >= last && at > last) {
+            if last.is_none_or(|last| created_at >= last && at > last) {
                 failures += 1;
                 last = Some(at);
             }

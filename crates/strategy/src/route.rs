@@ -144,6 +144,8 @@ pub struct ObservedRoute {
     pub health_observed_at: Option<Timestamp>,
     /// When a caller asked for its drain, once a new one is ready in its place.
     pub drain_requested_at: Option<Timestamp>,
+    /// When Viridian drained it because it had been UNHEALTHY for too long.
+    pub hung_at: Option<Timestamp>,
 }
 
 /// When a drained route may be stopped.
@@ -193,6 +195,13 @@ impl ObservedRoute {
         self.status.is_over() && self.drained_at.is_none() && self.evicted_at.is_none()
     }
 
+    /// When it failed, or was drained because it hung: such ends in a row make the next new
+    /// route wait.
+    pub(crate) fn broke_at(&self) -> Option<Timestamp> {
+        let failed_at = self.has_failed().then_some(self.status_updated_at);
+        self.hung_at.or(failed_at)
+    }
+
     /// Whether its scheduler is taking it away.
     pub fn is_evicted(&self) -> bool {
         self.status == RouteStatus::Terminating && self.evicted_at.is_some()
@@ -212,6 +221,7 @@ impl ObservedRoute {
             self.drained_at,
             self.retained_at,
             self.drain_requested_at,
+            self.hung_at,
         ];
         let always = self.created_at.max(self.status_updated_at);
         perhaps.into_iter().flatten().fold(always, Timestamp::max)
@@ -228,6 +238,7 @@ impl ObservedRoute {
             &mut self.drained_at,
             &mut self.retained_at,
             &mut self.drain_requested_at,
+            &mut self.hung_at,
         ];
         let perhaps = perhaps.into_iter().flatten();
         always

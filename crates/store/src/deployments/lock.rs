@@ -25,8 +25,8 @@ pub(crate) type LockedRows = (
 
 impl StoreConnection {
     /// Locks deployments in the order of their ids, and loads the routes that decisions on them
-    /// need: those that have not ended, and those that failed in the current or the last
-    /// activation.
+    /// need: those that have not ended, and those that failed or hung in the current or the
+    /// last activation.
     ///
     /// These are two statements. A single one that locks and loads would show routes as they
     /// were before it waited. The routes may include those of deployments that were skipped.
@@ -53,6 +53,7 @@ impl StoreConnection {
         let failed = routes::drained_at
             .is_null()
             .and(routes::evicted_at.is_null())
+            .or(routes::hung_at.is_not_null())
             .and(exists(counting));
         // Ordered by id, so that two transactions which lock the same rows cannot deadlock.
         let (rows, routes, now): (Vec<(Sql<_>, TryRow<_>)>, Vec<RouteRow>, _) = pipeline!(

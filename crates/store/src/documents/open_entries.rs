@@ -36,6 +36,7 @@ enum OpenKindDocument {
     Waiting,
     RouteFailed,
     RouteReplaced,
+    HungReplaced,
 }
 
 fn is_zero(count: &u32) -> bool {
@@ -75,6 +76,7 @@ impl From<OpenEntry> for OpenEntryDocument {
                 OpenKind::Waiting => OpenKindDocument::Waiting,
                 OpenKind::RouteFailed => OpenKindDocument::RouteFailed,
                 OpenKind::RouteReplaced => OpenKindDocument::RouteReplaced,
+                OpenKind::HungReplaced => OpenKindDocument::HungReplaced,
             },
             number,
             revision: revision.map(|RevisionId(id)| id),
@@ -95,6 +97,7 @@ impl From<OpenEntryDocument> for OpenEntry {
                 OpenKindDocument::Waiting => OpenKind::Waiting,
                 OpenKindDocument::RouteFailed => OpenKind::RouteFailed,
                 OpenKindDocument::RouteReplaced => OpenKind::RouteReplaced,
+                OpenKindDocument::HungReplaced => OpenKind::HungReplaced,
             },
             number: document.number,
             revision: document.revision.map(RevisionId),

@@ -80,6 +80,15 @@ SELECT d.id AS deployment,
 FROM deployments AS d
 WHERE d.lifecycle = 'DEPLOYING' AND d.current_activation >= d.last_activation;
 
+-- I3: a restart is of the current revision's latest activation, and a rollout ends it
+SELECT d.id AS deployment,
+       'is ' || d.lifecycle || ' and restarted by activation ' || d.current_activation || ' of '
+           || d.last_activation AS what
+FROM deployments AS d
+WHERE d.restarted
+  AND (d.current_revision_id IS NULL OR d.deploying_revision_id IS NOT NULL
+    OR d.current_activation IS DISTINCT FROM d.last_activation);
+
 -- I4: READY has ACTIVE routes of the current revision only
 SELECT d.id AS deployment, 'is READY with ' || COUNT(*) || ' ACTIVE routes of another revision' AS what
 FROM deployments AS d
@@ -306,6 +315,12 @@ SELECT r.deployment_id AS deployment,
 FROM routes AS r
 WHERE (r.status = 'TERMINATING' AND r.drained_at IS NULL AND r.evicted_at IS NULL)
    OR (r.evicted_at IS NOT NULL AND (r.drained_at IS NOT NULL OR r.status NOT IN ('TERMINATING', 'TERMINATED')));
+
+-- I15: a route that hung was drained for it, and not because a caller wanted it out
+SELECT r.deployment_id AS deployment,
+       'has route ' || lower(hex(r.id)) || ', ' || r.status || ', which hung and was not drained, or by request' AS what
+FROM routes AS r
+WHERE r.hung_at IS NOT NULL AND (r.drained_at IS NULL OR r.drain_requested_at IS NOT NULL);
 
 -- I16: what is recorded is of deployments that are there, and what is assigned of routes that are
 SELECT h.deployment_id AS deployment, 'has history ' || h.number || ', and is not there' AS what

@@ -66,6 +66,8 @@ pub(crate) struct NewHistoryEntry {
     pub(crate) count: u32,
     pub(crate) failure: String,
     pub(crate) at: Timestamp,
+    /// Whether it is about routes that hung, which is a story of its own.
+    pub(crate) hung: bool,
 }
 
 /// What an entry did with routes, counted.

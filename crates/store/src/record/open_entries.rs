@@ -35,6 +35,8 @@ pub(crate) enum OpenKind {
     RouteFailed,
     /// Routes were replaced.
     RouteReplaced,
+    /// Routes were replaced because they hung.
+    HungReplaced,
 }
 
 impl OpenEntries {
@@ -135,6 +137,7 @@ impl OpenKind {
     fn of(entry: &NewHistoryEntry) -> Option<Self> {
         match (entry.phase, entry.outcome) {
             (Operation::RouteFailed, _) => Some(Self::RouteFailed),
+            (Operation::RouteReplaced, _) if entry.hung => Some(Self::HungReplaced),
             (Operation::RouteReplaced, _) => Some(Self::RouteReplaced),
             (Operation::Evaluate, HistoryOutcome::Waiting) => Some(Self::Waiting),
             _ => None,
@@ -216,6 +219,7 @@ mod tests {
             count: u32::from(routes),
             failure: String::new(),
             at: Timestamp::default() + Duration::from_secs(seconds),
+            hung: false,
         }
     }
 

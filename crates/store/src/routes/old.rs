@@ -24,9 +24,10 @@ impl StoreConnection {
     ) -> Result<Vec<RouteId>, StoreError> {
         let drained = routes::drained_at
             .is_not_null()
+            .and(routes::hung_at.is_null())
             .or(routes::evicted_at.is_not_null());
-        // The reverse of what `lock_deployments` loads: a route that failed in such an activation
-        // still lengthens the back-off.
+        // The reverse of what `lock_deployments` loads: a route that failed or hung in such an
+        // activation still lengthens the back-off.
         let earlier = routes::activation
             .ne(deployments::current_activation)
             .and(routes::activation.ne(deployments::last_activation));

@@ -25,6 +25,7 @@ impl StoreConnection {
                 routes::drained_at.eq(route.drained_at.map(Sql)),
                 routes::retained_at.eq(route.retained_at.map(Sql)),
                 routes::drain_requested_at.eq(route.drain_requested_at.map(Sql)),
+                routes::hung_at.eq(route.hung_at.map(Sql)),
             ))
             .execute(c))?;
         expect_rows("store route times", 1, changed)

@@ -138,6 +138,21 @@ const CASES: &[Case] = &[
         &["I3"],
     ),
     (
+        DeploymentStage::AtTheGate,
+        "UPDATE deployments SET restarted = TRUE WHERE id = $d",
+        &["I3"],
+    ),
+    (
+        DeploymentStage::Promoted,
+        "UPDATE deployments SET restarted = TRUE, last_activation = last_activation + 1 WHERE id = $d",
+        &["I3"],
+    ),
+    (
+        DeploymentStage::Promoted,
+        "UPDATE routes SET hung_at = created_at WHERE status = 'RUNNING' AND deployment_id = $d",
+        &["I15"],
+    ),
+    (
         DeploymentStage::Promoted,
         "UPDATE routes SET activation = 3 WHERE deployment_id = $d",
         &["I8"],

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rstest_reuse::apply;
 use viridian_strategy::{
-    BlockerCode, DeploymentId, Policy, RouteHealth, RouteId, RouteStatus, RouteTraffic,
+    BlockerCode, DeploymentId, RouteHealth, RouteId, RouteStatus, RouteTraffic,
     verbs::DrainRejection,
 };
 
@@ -202,48 +202,18 @@ async fn a13_a_drain_of_green_is_made_good(#[case] engine: Engine) {
     invariants::hold(&fixture).await;
 }
 
-/// To the microsecond, and not before; the same after a start of the server.
-#[apply(engines)]
-#[tokio::test(flavor = "multi_thread")]
-async fn a13_a_route_that_hangs_is_replaced_in_time(#[case] engine: Engine) {
-    let (mut time, fixture) = VirtualTime::new(engine).await;
-    let policy = Policy {
-        replace_unhealthy_after: Duration::from_secs(60),
-        ..manual()
-    };
-    let id = fixture.ready(2, policy).await;
-    let hangs = fixture.routes(id).await[0].view.id;
-    fixture.health(&[hangs], RouteHealth::Unhealthy).await;
-    let next = fixture.pass().await.next;
-    assert_eq!(next, Some(Duration::from_secs(60)));
-    let fixture = time.restart(fixture).await;
-    let moment = Duration::from_micros(1);
-    time.pass(Duration::from_secs(60) - moment).await;
-    fixture.settle().await;
-    assert_eq!(fixture.routes(id).await.len(), 2, "before its time");
-    time.pass(moment).await;
-    fixture.settle().await;
-    assert_eq!(fixture.routes(id).await.len(), 3);
-    assert!(codes(&fixture.get(id).await).contains(&BlockerCode::Restarting));
-    fixture.bring_up(id, RouteHealth::Healthy).await;
-    let left = serving(&fixture, id).await;
-    assert_eq!((left.len(), left.contains(&hangs)), (2, false));
-    assert_eq!(codes(&fixture.get(id).await), []);
-    invariants::hold(&fixture).await;
-}
-
 fn ids(routes: &[Route]) -> Vec<RouteId> {
     routes.iter().map(|route| route.view.id).collect()
 }
 
 /// Those that take traffic.
-async fn serving(fixture: &Fixture, id: DeploymentId) -> Vec<RouteId> {
+pub(super) async fn serving(fixture: &Fixture, id: DeploymentId) -> Vec<RouteId> {
     let mut routes = fixture.routes(id).await;
     routes.retain(|route| route.view.traffic == RouteTraffic::Active && route.view.is_ready());
     ids(&routes)
 }
 
-fn codes(deployment: &Deployment) -> Vec<BlockerCode> {
+pub(super) fn codes(deployment: &Deployment) -> Vec<BlockerCode> {
     let blockers = deployment.status.blockers.iter();
     blockers.map(viridian_strategy::Blocker::code).collect()
 }

@@ -11,8 +11,8 @@ use crate::{
     record::Deployment,
     revisions::insert_revisions,
     routes::{
-        drain_routes, end_routes, insert_routes, promote_routes, request_drains, retain_routes,
-        reuse_routes, update_reported,
+        drain_hung_routes, drain_routes, end_routes, insert_routes, promote_routes, request_drains,
+        retain_routes, reuse_routes, update_reported,
     },
     transaction::UnitTransaction,
     units::{
@@ -82,6 +82,7 @@ impl UnitTransaction {
             retain_routes(&routes.retained, now),
             reuse_routes(&routes.reused),
             drain_routes(&routes.drained, now),
+            drain_hung_routes(&routes.hung, now),
             end_routes(routes.ended),
             request_drains(&routes.drain_requested, now),
             insert_routes(routes.created),

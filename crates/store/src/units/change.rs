@@ -20,7 +20,7 @@ use crate::{
     units::{
         RequestContext,
         ended::DecidedEnd,
-        happening::{Happening, Replacement},
+        happening::{Happening, HungRoutes, Replacement},
         health_detail::health_detail,
         lock::Locked,
         route_writes::RouteWrites,
@@ -187,6 +187,7 @@ impl Locked {
         // the new ones would count as the replacement.
         let last_rollout = plan.ended(call).last_rollout(&old, &routes, now);
         let replacement = Replacement::by(actions, &routes);
+        let hung = HungRoutes::of(actions, &routes, &old.policy);
         // First: it also applies the actions to `routes`, from which all that follows is computed.
         // By the new policy, if the call changes it: its grace counts for what is drained here.
         let amended = plan.amended.as_deref().unwrap_or(&old);
@@ -238,6 +239,7 @@ impl Locked {
             failed: (plan.reported != ReportedChange::None).then(|| failed.clone()),
             effects: route_writes.effects(),
             replacement,
+            hung,
         };
         let entries = happening.entries(phases, open_entries.waits());
         let (moves, repeats) = open_entries.add_all(entries, &mut new.last_history);

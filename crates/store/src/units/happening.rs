@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use viridian_strategy::{
-    Blocker, LifecyclePhase, ObservedRoute, RevisionId, RouteActions, RouteStatus, Transition,
-    TransitionKind, lost_routes,
+    Blocker, LifecyclePhase, ObservedRoute, Policy, RevisionId, RouteActions, RouteStatus,
+    Transition, TransitionKind, lost_routes,
 };
 
 use crate::{
@@ -28,6 +28,7 @@ pub(super) struct Happening<'a> {
     pub(super) failed: Option<Vec<&'a Route>>,
     pub(super) effects: RouteEffects,
     pub(super) replacement: Option<Replacement>,
+    pub(super) hung: Option<HungRoutes>,
 }
 
 /// Routes that are replaced because they failed or were taken away.
@@ -59,6 +60,31 @@ impl Replacement {
     }
 }
 
+/// Routes that others have replaced because they hung.
+pub(super) struct HungRoutes {
+    revision: RevisionId,
+    count: u32,
+    reason: String,
+    failure: String,
+}
+
+impl HungRoutes {
+    /// Those that are drained because they hang.
+    pub(super) fn of(actions: &RouteActions, routes: &[Route], policy: &Policy) -> Option<Self> {
+        let hung = routes.iter();
+        let hung = hung.filter(|route| actions.hung.contains(&route.view.id));
+        let revision = hung.clone().next()?.view.revision;
+        let after = policy.replace_unhealthy_after;
+        let details = hung.map(|route| route.health_detail.as_str());
+        Some(Self {
+            revision,
+            count: u32::try_from(actions.hung.len()).unwrap_or(u32::MAX),
+            reason: format!("UNHEALTHY for longer than {} s", after.as_secs_f64()),
+            failure: first_text(details),
+        })
+    }
+}
+
 impl Happening<'_> {
     /// The entries of the history, not numbered yet. `waits` says whether a wait is open.
     pub(super) fn entries(
@@ -83,8 +109,9 @@ impl Happening<'_> {
     }
 
     /// A look that made no move: recorded if it did something with routes, if it goes on with
-    /// a wait, or if a first revision failed by it.
-    fn look(&self, waits: bool) -> Option<NewHistoryEntry> {
+    /// a wait, or if a first revision failed by it. Two entries if it replaced routes for two
+    /// reasons.
+    fn look(&self, waits: bool) -> Vec<NewHistoryEntry> {
         let stays = self.new.state.phase();
         let entry = NewHistoryEntry {
             effects: self.effects,
@@ -92,32 +119,49 @@ impl Happening<'_> {
         };
         if self.transition.ended.is_some() {
             let last = self.new.last_rollout.as_ref();
-            return Some(NewHistoryEntry {
+            return vec![NewHistoryEntry {
                 outcome: HistoryOutcome::Failed,
                 failure: last.map_or_else(String::new, |last| last.failure.clone()),
                 ..entry
-            });
+            }];
         }
         let acts = self.effects != RouteEffects::default();
         let goes_on = waits && entry.outcome == HistoryOutcome::Waiting;
         if !acts && !goes_on {
-            return None;
+            return Vec::new();
         }
-        let Some(Replacement {
-            revision,
-            count,
-            failure,
-        }) = &self.replacement
-        else {
-            return Some(entry);
-        };
-        Some(NewHistoryEntry {
+        let mut left = entry.effects;
+        let hung = self.hung.as_ref().map(|hung| {
+            // What is lost is replaced by the new ones; what hung was by earlier ones.
+            let created = self.replacement.as_ref().map_or(left.created, |_| 0);
+            let effects = RouteEffects { created, ..left };
+            left = RouteEffects {
+                created: left.created - created,
+                ..RouteEffects::default()
+            };
+            NewHistoryEntry {
+                phase: Operation::RouteReplaced,
+                revision: Some(hung.revision),
+                count: hung.count,
+                reason: hung.reason.clone(),
+                failure: hung.failure.clone(),
+                effects,
+                hung: true,
+                ..entry.clone()
+            }
+        });
+        let lost = self.replacement.as_ref().map(|lost| NewHistoryEntry {
             phase: Operation::RouteReplaced,
-            revision: Some(*revision),
-            count: *count,
-            failure: failure.clone(),
-            ..entry
-        })
+            revision: Some(lost.revision),
+            count: lost.count,
+            failure: lost.failure.clone(),
+            effects: left,
+            ..entry.clone()
+        });
+        if hung.is_none() && lost.is_none() {
+            return vec![entry];
+        }
+        lost.into_iter().chain(hung).collect()
     }
 
     /// An entry for the failed routes of each revision.
@@ -165,6 +209,7 @@ impl Happening<'_> {
             count: 0,
             failure: String::new(),
             at: new.updated_at,
+            hung: false,
         }
     }
 
@@ -197,9 +242,12 @@ impl Happening<'_> {
 
 /// The failure of the first route that has one.
 fn first_failure<'a>(routes: impl Iterator<Item = &'a Route>) -> String {
-    let mut failures = routes.map(|route| &route.failure);
-    let first = failures.find(|failure| !failure.is_empty());
-    first.cloned().unwrap_or_default()
+    first_text(routes.map(|route| route.failure.as_str()))
+}
+
+fn first_text<'a>(mut texts: impl Iterator<Item = &'a str>) -> String {
+    let first = texts.find(|text| !text.is_empty());
+    first.unwrap_or_default().to_owned()
 }
 
 /// Without a number: the entry may be of one route now, and of more later.

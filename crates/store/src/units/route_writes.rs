@@ -16,6 +16,8 @@ pub(crate) struct RouteWrites {
     pub(crate) retained: Vec<RouteId>,
     pub(crate) reused: Vec<RouteId>,
     pub(crate) drained: Vec<RouteId>,
+    /// To be drained as well, since they hang.
+    pub(crate) hung: Vec<RouteId>,
     /// Those that are taken for ended.
     pub(crate) ended: Vec<Route>,
     /// To be drained once others have come in their place.
@@ -34,7 +36,9 @@ impl RouteWrites {
             created: count(self.created.len()),
             promoted: count(self.promoted.len()),
             // A retained route has lost its traffic as well.
-            drained: count(self.drained.len() + self.retained.len() + self.ended.len()),
+            drained: count(
+                self.drained.len() + self.hung.len() + self.retained.len() + self.ended.len(),
+            ),
         }
     }
 
@@ -75,11 +79,15 @@ impl RouteWrites {
         let start = |route: &Route| NewAssignment::new(Action::Start, route.view.id, group, now);
         assigned.extend(created.iter().map(start));
         routes.extend(created.iter().cloned());
+        // The two are separate writes, and no row is written twice.
+        let drained = actions.drain.iter().copied();
+        let drained = drained.filter(|id| !actions.hung.contains(id));
         Self {
             promoted: actions.promote.clone(),
             retained: actions.retain.clone(),
             reused: actions.reuse.clone(),
-            drained: actions.drain.clone(),
+            drained: drained.collect(),
+            hung: actions.hung.clone(),
             drain_requested: actions.request_drain.clone(),
             created,
             assigned,
@@ -98,6 +106,7 @@ impl RouteWrites {
             retained,
             reused,
             drained,
+            hung,
             ended,
             drain_requested,
             created,
@@ -109,6 +118,7 @@ impl RouteWrites {
         retained.extend(other.retained);
         reused.extend(other.reused);
         drained.extend(other.drained);
+        hung.extend(other.hung);
         ended.extend(other.ended);
         drain_requested.extend(other.drain_requested);
         created.extend(other.created);

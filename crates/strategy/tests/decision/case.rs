@@ -84,6 +84,7 @@ fn replica(revision: RevisionId, status: RouteStatus, health: RouteHealth) -> Re
         once_healthy: revision != GREEN || health == Healthy,
         health_observed_at: None,
         drain_requested_at: None,
+        hung_at: None,
     };
     ReplicaSpec { route, count: 1 }.at(0)
 }

@@ -21,6 +21,7 @@ mod first_deadline;
 mod gate;
 #[path = "../generators/mod.rs"]
 mod generators;
+mod hanging;
 mod health;
 mod lost;
 mod model;

@@ -1,5 +1,5 @@
-//! New routes for a revision that serves: restarts, drains by hand, and routes that
-//! hang. A new one comes first.
+//! New routes for a revision that serves: restarts and drains by hand. A new one comes
+//! first.
 
 use viridian_strategy::{
     DeploymentState,
@@ -9,9 +9,9 @@ use viridian_strategy::{
 };
 
 use crate::case::{
-    BLUE, DecisionCase, Degraded, FailedToStart, GREEN, Healthy, NotChecked, Provisioning,
-    ReplicaSpec, Running, Terminated, Terminating, Unhealthy, at, awaiting, blue, case, deploying,
-    destroying, green, other, pending, ready, secs, table,
+    BLUE, DecisionCase, FailedToStart, GREEN, Healthy, NotChecked, Provisioning, ReplicaSpec,
+    Running, Terminated, Terminating, Unhealthy, at, awaiting, blue, case, deploying, destroying,
+    green, other, pending, ready, table,
 };
 
 /// The activation of a restart.
@@ -31,11 +31,6 @@ fn restarted(target: u32, routes: impl IntoIterator<Item = ReplicaSpec>) -> Deci
     case.deployment.last_activation = RESTART;
     case.deployment.current_activation = RESTART;
     case.deployment.restarted = true;
-    case
-}
-
-fn hanging(after: u64, mut case: DecisionCase) -> DecisionCase {
-    case.policy.replace_unhealthy_after = secs(after);
     case
 }
 
@@ -249,115 +244,6 @@ fn a13_a_restart_is_refused_where_nothing_serves_by_itself() {
         assert_eq!(case.decide(verbs::restart), Err(expected));
     }
     assert!(pending(3, [up(2)]).decide(verbs::restart).is_ok());
-}
-
-#[test]
-fn a13_a_route_that_hangs_is_replaced_a_new_one_first() {
-    let hangs = |count| blue(Running, Unhealthy).at(40).times(count);
-    let came = blue(Running, Healthy).created(110).at(115);
-    let after_60 = |routes: [ReplicaSpec; 3], now| hanging(60, ready(4, routes)).now(now);
-    table([
-        (
-            "not yet",
-            after_60([up(3), hangs(1), up(0)], 99),
-            "READY blue, wake 100",
-        ),
-        (
-            "now",
-            after_60([up(3), hangs(1), up(0)], 100),
-            "READY blue, create 1 blue ACTIVE",
-        ),
-        (
-            "never, by default",
-            hanging(0, ready(4, [up(3), hangs(1)])).now(100_000),
-            "READY blue",
-        ),
-        (
-            "the new one starts",
-            after_60(
-                [up(3), hangs(1), blue(Provisioning, NotChecked).created(110)],
-                120,
-            ),
-            "READY blue",
-        ),
-        (
-            "the new one is there",
-            after_60([up(3), hangs(1), came], 120),
-            "READY blue, drain 4",
-        ),
-        (
-            "one is DEGRADED for ever: that delays nothing, and is not replaced",
-            after_60([up(2), blue(Running, Degraded).times(1), hangs(1)], 120),
-            "READY blue, create 1 blue ACTIVE",
-        ),
-        (
-            "PENDING",
-            hanging(60, pending(2, [up(1), hangs(1)])),
-            "PENDING blue, create 1 blue ACTIVE",
-        ),
-        (
-            "blue of a rollout",
-            hanging(
-                60,
-                deploying(
-                    2,
-                    [up(1), hangs(1), green(Provisioning, NotChecked).times(2)],
-                ),
-            ),
-            "PROVISIONING, create 1 blue ACTIVE, wake 600",
-        ),
-        (
-            "green is judged by its deadline",
-            hanging(60, deploying(1, [up(1), green(Running, Unhealthy).at(10)])),
-            "PROVISIONING, wake 600",
-        ),
-        (
-            "in a pause, too",
-            hanging(60, ready(4, [up(3), hangs(1)])).paused(),
-            "READY blue, create 1 blue ACTIVE",
-        ),
-    ]);
-}
-
-#[test]
-fn a13_no_more_than_a_quarter_is_replaced_at_a_time() {
-    let hangs = |count| blue(Running, Unhealthy).at(0).times(count);
-    let all = |target, count| hanging(60, ready(target, [hangs(count)]));
-    table([
-        (
-            "a quarter of 8",
-            all(8, 8),
-            "READY blue, create 2 blue ACTIVE",
-        ),
-        (
-            "at least one",
-            all(1, 1),
-            "READY blue, create 1 blue ACTIVE",
-        ),
-        (
-            "a quarter rounds down",
-            all(7, 7),
-            "READY blue, create 1 blue ACTIVE",
-        ),
-        (
-            "new ones that hang, too, make room for others",
-            hanging(
-                60,
-                ready(2, [hangs(2), blue(Running, Unhealthy).created(10).at(20)]),
-            ),
-            "READY blue, create 1 blue ACTIVE, drain 3",
-        ),
-    ]);
-}
-
-/// A time in the future, as after a step back of the clock, adds nothing to the wait.
-#[test]
-fn a13_a_clock_that_steps_back_does_not_lengthen_the_wait() {
-    let future = blue(Running, Unhealthy).at(5_000);
-    assert_eq!(
-        hanging(60, ready(1, [future])).says(),
-        "READY blue, wake 160"
-    );
 }
 
 #[test]

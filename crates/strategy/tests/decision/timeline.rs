@@ -32,7 +32,8 @@ impl DecisionCase {
             self.deployment.last_activation,
         ];
         let needed = |route: &&ObservedRoute| {
-            !route.status.is_over() || route.has_failed() && counting.contains(&route.activation)
+            let broke = route.has_failed() || route.hung_at.is_some();
+            !route.status.is_over() || broke && counting.contains(&route.activation)
         };
         self.routes.iter().filter(needed).copied().collect()
     }
@@ -97,6 +98,7 @@ impl DecisionCase {
                 &mut route.drained_at,
                 &mut route.retained_at,
                 &mut route.drain_requested_at,
+                &mut route.hung_at,
             ];
             let perhaps = perhaps.into_iter().flatten();
             always
@@ -200,9 +202,11 @@ impl DecisionCase {
             retain,
             reuse,
             drain,
+            hung,
             end,
             request_drain,
         } = actions;
+        assert!(hung.iter().all(|id| drain.contains(id)), "{actions:?}");
         let lists = [promote, retain, reuse, drain, end, request_drain];
         let mut ids = lists.map(Vec::as_slice).concat();
         let count = ids.len();

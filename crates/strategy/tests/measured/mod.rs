@@ -171,6 +171,7 @@ fn route(revision: RevisionId, status: RouteStatus, since: Timestamp) -> Observe
         once_healthy: running,
         health_observed_at: running.then(|| since + Duration::from_secs(5)),
         drain_requested_at: None,
+        hung_at: None,
     }
 }
 

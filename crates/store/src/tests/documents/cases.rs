@@ -492,6 +492,10 @@ pub(super) fn all_open_entries() -> Cases<OpenEntries> {
                 entry(OpenKind::RouteReplaced),
             ]),
         ),
+        (
+            "what hung",
+            OpenEntries(vec![entry(OpenKind::HungReplaced)]),
+        ),
     ]
 }
 

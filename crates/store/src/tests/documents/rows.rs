@@ -95,6 +95,7 @@ async fn history_and_events_have_the_golden_texts(#[case] engine: Engine) {
         count: 0,
         failure: String::new(),
         at: cases::at(0),
+        hung: false,
     });
     writes.push(insert_moves(moves.collect()));
     let events = cases::deployments().into_iter();
