@@ -86,13 +86,13 @@ async fn d6_a_name_is_followed_again_and_again(#[case] engine: Engine) {
         both.next().await.expect("the present tables");
     }
     for _ in 0..3 {
-        for at in 0..present.len() {
-            destroy(&api, &present[at]).await;
-            // One of another project that has the name, and that nobody watches.
-            elsewhere(&api, &present[at].name).await;
-            present[at] = idle(&api, &present[at].name.clone()).await;
+        for one in &mut present {
+            destroy(&api, one).await;
+            // One of another project that has the name, and that is not watched.
+            elsewhere(&api, &one.name).await;
+            *one = idle(&api, &one.name).await;
             let table = both.next().await.expect("the table of the new one");
-            assert_eq!(table.deployment_id, present[at].id);
+            assert_eq!(table.deployment_id, one.id);
         }
     }
 }

@@ -37,7 +37,7 @@ pub(crate) enum CliCommand {
     ///
     /// It stores deployments in a database, decides when traffic switches, and serves
     /// the gRPC API. Stops gracefully at SIGTERM, SIGHUP or Ctrl-C.
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Verify a database: list every broken invariant.
     ///
     /// Exits with 0 if all invariants hold, with 1 if one does not. Changes nothing; a
@@ -63,7 +63,7 @@ pub(crate) enum CliCommand {
     Demo(DemoArgs),
     /// Create, inspect, promote and roll back deployments.
     #[command(after_long_help = exit_code::TABLE)]
-    Deployment(DeploymentArgs),
+    Deployment(Box<DeploymentArgs>),
     /// List the deployments in progress and what each waits for, oldest first.
     Top(TopArgs),
     /// Create a bearer token, and its entry for the server's credentials file.

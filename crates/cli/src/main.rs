@@ -57,14 +57,14 @@ fn main() -> ExitCode {
 
 fn run(command: CliCommand) -> Result<ExitCode, CommandError> {
     Ok(match command {
-        CliCommand::Serve(args) => serve::run(args)?,
+        CliCommand::Serve(args) => serve::run(*args)?,
         CliCommand::Check(args) => check::run(&args)?,
         CliCommand::Copy(args) => copy::run(&args)?,
         CliCommand::Doctor(args) => doctor::run(*args)?,
         CliCommand::Agent(args) => agent::run(args)?,
         CliCommand::Demo(args) => demo::run(args)?,
         CliCommand::DescriptorSet => descriptor_set::run()?,
-        CliCommand::Deployment(args) => deployment::run(args)?,
+        CliCommand::Deployment(args) => deployment::run(*args)?,
         CliCommand::Top(args) => top::run(args)?,
         CliCommand::Token(args) => token::run(&args)?,
         CliCommand::Completions(args) => completions::run(&args)?,
