@@ -6,7 +6,7 @@ use super::deployment;
 use crate::harness::{Engine, REFERENCE, TestEnv, closed_port, finish, manual, root, viridian};
 
 /// Every verb that is about one deployment, with what it needs besides.
-const VERBS: [(&str, &[&str]); 18] = [
+const VERBS: [(&str, &[&str]); 19] = [
     ("abort", &[]),
     ("activate", &["--image", "i"]),
     ("delete", &[]),
@@ -15,6 +15,7 @@ const VERBS: [(&str, &[&str]); 18] = [
     ("history", &[]),
     ("pause", &[]),
     ("promote", &[]),
+    ("restart", &[]),
     ("resume", &[]),
     ("revisions", &[]),
     ("rollback", &[]),
@@ -45,7 +46,8 @@ async fn no_verb_is_missing_here() {
         .collect();
     there.sort_unstable();
     let mut here: Vec<_> = VERBS.iter().map(|(verb, _)| *verb).collect();
-    here.extend(["apply", "list"]);
+    // About files, several, and a route.
+    here.extend(["apply", "list", "drain"]);
     here.sort_unstable();
     assert_eq!(there, here);
 }

@@ -16,13 +16,18 @@ use crate::harness::{Engine, TestEnv, encode, method, methods, path, refused};
 
 /// The codes and reasons. docs/api.md has them in a table of their own, since
 /// that of the methods leaves them out.
-pub(super) const REFUSALS: [(Code, &str); 9] = [
+pub(super) const REFUSALS: [(Code, &str); 14] = [
     (Code::InvalidArgument, "MALFORMED_MESSAGE"),
     (Code::InvalidArgument, "MESSAGE_TOO_LARGE"),
     (Code::InvalidArgument, "NOT_GRPC"),
     (Code::Unimplemented, "METHOD_NOT_FOUND"),
     (Code::Unimplemented, "ENCODING_NOT_SUPPORTED"),
     (Code::Unavailable, "DATABASE_UNAVAILABLE"),
+    (Code::Unavailable, "DATABASE_FILE_MOVED"),
+    (Code::Unavailable, "DATABASE_READ_ONLY"),
+    (Code::Unavailable, "STORAGE_FULL"),
+    (Code::Unavailable, "CONNECTION_AGED"),
+    (Code::DeadlineExceeded, "MESSAGE_TOO_SLOW"),
     (Code::Unavailable, "SHUTTING_DOWN"),
     (Code::ResourceExhausted, "TOO_MANY_REQUESTS"),
     (Code::Internal, "INTERNAL"),

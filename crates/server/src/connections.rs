@@ -13,13 +13,14 @@ mod stream;
 use std::{
     convert::Infallible,
     future::poll_fn,
+    panic::AssertUnwindSafe,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use futures::{Stream, StreamExt as _};
+use futures::{FutureExt as _, Stream, StreamExt as _};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::{
@@ -30,11 +31,9 @@ use hyper_util::{
 use metrics::counter;
 use tokio::{
     net::{TcpListener, TcpStream},
-    task::{JoinError, JoinSet},
     time::{Instant, Sleep, sleep, sleep_until, timeout_at},
 };
 use tokio_rustls::rustls::ServerConfig;
-use tokio_util::sync::CancellationToken;
 use tonic::{body::Body, transport::server::TcpIncoming};
 use tower::Service;
 
@@ -50,6 +49,7 @@ use crate::{
     peer::{Peer, network},
     reload::ReloadedValue,
     rpc_limits::RpcLimits,
+    tasks::{Shutdown, panic_message},
 };
 
 /// Serves connections.
@@ -59,8 +59,7 @@ pub(crate) struct ConnectionServer {
     pub(crate) service: LayeredService,
     pub(crate) limits: RpcLimits,
     pub(crate) tls: Option<ReloadedValue<ServerConfig>>,
-    /// Ends the intake: open connections take no further calls.
-    pub(crate) stop: CancellationToken,
+    pub(crate) shutdown: Shutdown,
 }
 
 /// HTTP within the limits. HTTP/1.1 is for browsers, which speak it to servers without TLS.
@@ -84,28 +83,37 @@ pub(crate) fn http(limits: &RpcLimits, with_http1: bool) -> auto::Builder<TokioE
 }
 
 impl ConnectionServer {
-    /// Serves until `stop`, and then until the last connection has ended.
-    pub(crate) async fn serve(self, listener: TcpListener) {
-        let mut connections = JoinSet::new();
+    /// Accepts connections until the intake ends. Those that are open go on after that, also
+    /// when this panics.
+    pub(crate) async fn accept(self, listener: TcpListener) {
         let admission = Admission::new(&self.limits);
-        {
-            // Dropped before the open connections end: a new one is refused at once then.
-            let mut incoming = pin!(self.incoming(listener));
-            loop {
-                tokio::select! {
-                    biased;
-                    () = self.stop.cancelled() => break,
-                    Some(ended) = connections.join_next() => note_end(ended),
-                    Some(stream) = incoming.next() => {
-                        if let Some(accepted) = admission.admit(stream) {
-                            connections.spawn(self.clone().run(accepted));
-                        }
+        let mut incoming = pin!(self.incoming(listener));
+        loop {
+            tokio::select! {
+                biased;
+                () = self.shutdown.calls.cancelled() => return,
+                Some(stream) = incoming.next() => {
+                    if let Some(accepted) = admission.admit(stream) {
+                        let open = &self.shutdown.connections;
+                        open.spawn(self.clone().run_guarded(accepted));
                     }
                 }
             }
         }
-        while let Some(ended) = connections.join_next().await {
-            note_end(ended);
+    }
+
+    /// One connection, until it ends or is cut off.
+    async fn run_guarded(self, accepted: AcceptedConnection) {
+        let cut_off = self.shutdown.cut_off.clone();
+        tokio::select! {
+            () = cut_off.cancelled() => {}
+            ended = AssertUnwindSafe(self.run(accepted)).catch_unwind() => {
+                // A panic in a call is caught in the layers. This would be one in the HTTP library.
+                if let Err(panic) = ended {
+                    let error = panic_message(&*panic);
+                    tracing::error!(error, "a connection failed");
+                }
+            }
         }
     }
 
@@ -134,11 +142,12 @@ impl ConnectionServer {
             peer: address,
             handshake,
         } = accepted;
+        // One bound for TLS and the first frame: with one each, a peer would have twice the time.
         let deadline = Instant::now() + self.limits.handshake_timeout;
         let secured = secure::secure(stream, address, self.tls.as_ref());
         let secured = tokio::select! {
             biased;
-            () = self.stop.cancelled() => return,
+            () = self.shutdown.calls.cancelled() => return,
             () = handshake.evicted() => return,
             secured = timeout_at(deadline, secured) => secured,
         };
@@ -164,14 +173,16 @@ impl ConnectionServer {
             .http
             .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
         let mut connection = pin!(connection);
+        // No GOAWAY before the first frame: a peer that says nothing would not answer it either.
         tokio::select! {
             biased;
             _ = connection.as_mut() => return,
-            () = self.stop.cancelled() => return,
+            () = self.shutdown.calls.cancelled() => return,
             () = handshake.evicted() => return,
             () = live.begun() => {}
             () = sleep_until(deadline) => return,
         }
+        // None if it was evicted in the meantime: its place is another's already.
         let Some(_permit) = handshake.finish() else {
             return;
         };
@@ -190,7 +201,7 @@ impl ConnectionServer {
                 _ = connection.as_mut() => return,
                 () = live.closed() => return,
                 () = stalled.as_mut() => return,
-                () = self.stop.cancelled(), if !stage.is_last() => {
+                () = self.shutdown.calls.cancelled(), if !stage.is_last() => {
                     connection.as_mut().graceful_shutdown();
                     stage = ConnectionStage::Last;
                 }
@@ -278,6 +289,7 @@ async fn stalled(live: &LiveConnection, patience: Duration) {
             true => patience,
             false => patience.min(REFUSALS_PATIENCE),
         };
+        // Only then: to set a timer costs more than to look at it, and this is polled often.
         if timer.deadline() != since + patience {
             timer.as_mut().reset(since + patience);
         }
@@ -317,13 +329,6 @@ impl Service<Request<Incoming>> for RequestService {
         extensions.insert(self.peer.clone());
         extensions.insert(Arc::clone(&self.live));
         self.inner.call(request)
-    }
-}
-
-fn note_end(ended: Result<(), JoinError>) {
-    // A panic in a call is caught in the layers. This would be one in the HTTP library.
-    if let Err(error) = ended {
-        tracing::error!(%error, "a connection failed");
     }
 }
 

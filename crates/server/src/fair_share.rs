@@ -1,5 +1,5 @@
-//! A share of something scarce for each key: whoever has used up its own waits in a line of its
-//! own, and keeps nobody else out.
+//! A share of something scarce for each key: a key that has used up its own waits in a line of
+//! its own, and keeps no other key out.
 
 use std::{
     collections::HashMap,
@@ -24,7 +24,7 @@ impl<K: Hash + Eq> FairShare<K> {
         }
     }
 
-    /// Waits for permits of a key, behind those of the same key that came before. More than
+    /// Waits for permits of a key, after those of the same key that came before. More than
     /// the limit would never be there, so there are no more.
     pub(crate) async fn acquire(&self, key: K, permits: u32) -> Option<OwnedSemaphorePermit> {
         let share = self.of(key);
@@ -39,6 +39,7 @@ impl<K: Hash + Eq> FairShare<K> {
         if shares.len() >= MAX_IDLE {
             shares.retain(|_, share| Arc::strong_count(share) > 1);
         }
+        // Tokio's semaphore is fair: the permits go to those who wait in the order they came.
         let permits = usize::try_from(self.limit).unwrap_or(Semaphore::MAX_PERMITS);
         let share = shares.entry(key);
         Arc::clone(share.or_insert_with(|| Arc::new(Semaphore::new(permits))))

@@ -186,6 +186,7 @@ fn read_file(file: &PathBuf) -> io::Result<Vec<u8>> {
     }
     let mut content = Vec::new();
     let limit = MAX_FILE_SIZE + 1;
+    // The size is not asked for: a file may grow while it is read.
     opened.take(limit).read_to_end(&mut content)?;
     if content.len() as u64 == limit {
         return Err(io::Error::other("it is too large"));

@@ -101,7 +101,7 @@ impl Scope {
 
     /// Returns a connection to read with. A caller must not wait for a second one while it
     /// has the first: if all callers did, none would get one. One who reads with many waits
-    /// for its own, so that its questions delay nobody else's.
+    /// for its own, so that its questions delay no others.
     pub(crate) async fn reader(&self) -> Result<ScopedReader, Status> {
         let name = self.caller.name().to_owned();
         let share = timeout(MAX_SHARE_WAIT, self.shared.readers().acquire(name, 1)).await;

@@ -82,10 +82,10 @@ impl Server {
             service: stack.around(routes.prepare()),
             limits: config.rpc_limits.clone(),
             tls: security.tls,
-            stop: shutdown.calls.clone(),
+            shutdown: shutdown.clone(),
         };
         // Accepted only from here on: a connection before this waits in the backlog.
-        tasks.spawn(BackgroundTask::Grpc, connections.serve(listener));
+        tasks.spawn(BackgroundTask::Grpc, connections.accept(listener));
         for (task, reload) in security.reloads {
             tasks.spawn_loop(task, reload);
         }
@@ -135,6 +135,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.shutdown.calls.cancel();
         self.shutdown.background.cancel();
+        self.shutdown.cut_off.cancel();
         // With it the set of tasks is dropped, which aborts them all.
         self.supervisor.abort();
     }

@@ -9,16 +9,16 @@ use std::{any::Any, collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use tokio::{
     task::{AbortHandle, Id, JoinError, JoinSet},
-    time::timeout,
+    time::{Instant, timeout, timeout_at},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::health::HealthStatus;
 
 /// A background task of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BackgroundTask {
-    /// Accepts connections and serves calls.
+    /// Accepts connections.
     Grpc,
     /// Reconciles what is due, woken by commits.
     CoordinatorPrimary,
@@ -42,7 +42,7 @@ pub enum BackgroundTask {
     Checkpointer,
     /// Writes down when routes were last reported, and ends health past its TTL.
     HealthTtl,
-    /// Ends replies that nobody takes.
+    /// Ends replies that are not taken.
     ReplySweep,
     /// Serves metrics.
     Metrics,
@@ -82,6 +82,11 @@ pub(crate) struct Shutdown {
     /// Ends what the last calls still need: their commits are announced, their reports
     /// are written down.
     pub(crate) background: CancellationToken,
+    /// The open connections. Not in the set: they outlive the task that accepts them, whose end
+    /// is told over them.
+    pub(crate) connections: TaskTracker,
+    /// Ends connections that take too long to end by themselves.
+    pub(crate) cut_off: CancellationToken,
 }
 
 /// The running background tasks of a server.
@@ -214,8 +219,10 @@ impl TaskSet {
         // First, or load balancers send calls to a server that takes no more.
         health.end().await;
         calls.cancel();
+        let deadline = Instant::now() + self.grace;
         self.drain(self.grace, BackgroundTask::ends_with_calls)
             .await;
+        self.drain_connections(deadline).await;
         self.shutdown.background.cancel();
         self.drain(self.flush_timeout, |_| true).await;
         failure.map_or(Ok(()), Err)
@@ -240,6 +247,17 @@ impl TaskSet {
             // A blocking task cannot be aborted; the runtime ends it with the process.
             handle.abort();
         }
+    }
+
+    /// Waits for the end of all connections, and cuts off those that take too long.
+    async fn drain_connections(&self, deadline: Instant) {
+        let connections = &self.shutdown.connections;
+        connections.close();
+        if timeout_at(deadline, connections.wait()).await.is_err() {
+            let count = connections.len();
+            tracing::warn!(count, "connections did not end in time and were cut off");
+        }
+        self.shutdown.cut_off.cancel();
     }
 
     /// The next task that ends, and how. None when there are no more.

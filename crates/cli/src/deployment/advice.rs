@@ -38,7 +38,7 @@ fn advice(reason: &str, code: Code, details: &ErrorDetails, deployment: &str) ->
     Some(match reason {
         // Not even advice by the code: the message says all that helps.
         "INVALID_FIELD" | "REQUEST_ID_REUSED" | "ALREADY_CURRENT" | "NOT_PAUSED"
-        | "STRATEGY_IN_USE" | "DEPLOYMENT_HELD" => return None,
+        | "NO_REVISION" | "STRATEGY_IN_USE" | "DEPLOYMENT_HELD" => return None,
         "ALREADY_ROLLED_BACK" => {
             format!("`viridian deployment rollback {deployment} --revision NUMBER` names one")
         }
@@ -46,12 +46,17 @@ fn advice(reason: &str, code: Code, details: &ErrorDetails, deployment: &str) ->
         "REVISION_NOT_FOUND" | "NO_PREVIOUS_REVISION" => {
             format!("{} shows the existing ones", command("revisions"))
         }
+        "ROUTE_NOT_LIVE" | "ROUTE_NOT_FOUND" => {
+            format!("{} shows those that run", command("routes"))
+        }
         "NAME_TAKEN" => format!("{} changes the existing one", command("update")),
         "DEPLOYMENT_GONE" => "its name is free for a new deployment".to_owned(),
         "NOT_DEPLOYING" => format!("{} shows how the last rollout ended", command("history")),
         "PROMOTION_BLOCKED" => blocked(details, deployment),
-        "NOT_BLUE_GREEN" | "ROLLING_BACK" => format!("{} shows its progress", command("watch")),
-        "ALREADY_PAUSED" => format!("{} ends the pause", command("resume")),
+        "NOT_BLUE_GREEN" | "ROLLING_BACK" | "ROLLOUT_UNDER_WAY" => {
+            format!("{} shows its progress", command("watch"))
+        }
+        "ALREADY_PAUSED" | "PAUSED" => format!("{} ends the pause", command("resume")),
         "STRATEGY_MISMATCH" => "--strategy changes the strategy".to_owned(),
         "NO_GATE_TIMEOUT" => "give both --gate-timeout and --gate-action".to_owned(),
         "GENERATION_MISMATCH" | "REVISION_MISMATCH" => {

@@ -73,8 +73,10 @@ impl PageRules {
         if could_be_a_page(request) && !self.takes(host.as_deref()) {
             return Some(Refusal::Host(host.unwrap_or_default()));
         }
+        // All of them: a proxy in between may have added one.
         let origins = request.headers().get_all(ORIGIN);
         let mut foreign = origins.iter().map(text).filter(|origin| {
+            // Without the scheme: a proxy that ends TLS leaves the host as it is.
             let own = origin.split_once("://").map(|(_, authority)| authority);
             let own = own.is_some_and(|own| host.as_deref() == Some(own));
             !own && !self.allows(origin)
@@ -92,6 +94,7 @@ impl PageRules {
             return self.hosts == HostRule::Any;
         };
         let name = authority.host();
+        // An IPv6 address stands in brackets, since its colons would be taken for a port.
         let bare = name.trim_start_matches('[').trim_end_matches(']');
         match (self.hosts, bare.parse::<IpAddr>()) {
             (HostRule::Any, _) | (HostRule::Addresses, Ok(_)) => true,
@@ -103,6 +106,7 @@ impl PageRules {
 
 /// Browsers resolve these to loopback themselves (RFC 6761, section 6.3).
 fn is_localhost(name: &str) -> bool {
+    // A name with a dot at its end is the same name.
     let name = name.trim_end_matches('.').to_ascii_lowercase();
     name == "localhost" || name.ends_with(".localhost")
 }

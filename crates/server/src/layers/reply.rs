@@ -1,5 +1,5 @@
 //! Replies until their callers have taken them: how many bytes of them the server holds, of one
-//! caller and in all, and for how long nobody may take any.
+//! caller and in all, and for how long none of them may be taken.
 //!
 //! HTTP/2 lets a caller stop reading a reply and go on calling. A reply is asked for more only
 //! when the caller has room, so what it has no room for stays here, in slices. Nothing is polled
@@ -50,7 +50,7 @@ impl ReplyLimits {
         }
     }
 
-    /// Ends replies that nobody takes, for ever.
+    /// Ends replies that are not taken, for ever.
     pub(crate) async fn sweep(self) {
         loop {
             sleep(SWEEP_INTERVAL).await;
@@ -62,6 +62,7 @@ impl ReplyLimits {
         let mut ended = Vec::new();
         lock(&self.replies).retain(|reply| {
             let Some(reply) = reply.upgrade() else {
+                // It was taken whole, or its connection has ended.
                 return false;
             };
             ended.extend(lock(&reply).end_if_untaken(now, self.timeout));
@@ -93,6 +94,7 @@ pub(crate) async fn limit(
     next: Next,
 ) -> Response {
     let method = CallInfo::of(&request).method;
+    // Before the call is made: what is read from the database is held from then on.
     let permit = match method.gives_pages() {
         true => match limits.reserve(ClientKey::of(&request)).await {
             Some(permit) => Some(permit),
@@ -101,6 +103,7 @@ pub(crate) async fn limit(
         false => None,
     };
     let response = next.run(request).await;
+    // A refusal is small, and is all that a caller who takes nothing may still get.
     let is_held = method.streams || permit.is_some();
     match is_held && !complete::is_refusal(response.headers()) {
         true => response.map(|inner| limits.hold(inner, permit)),

@@ -74,6 +74,7 @@ impl MemoryShare {
     pub(super) fn grow(&mut self, bytes: usize) -> Result<(), ExhaustedMemory> {
         let mut taken = self.memory.taken();
         let of_client = taken.of_client.get(&self.client).copied();
+        // Both are looked at before either is changed: a refused call takes nothing.
         let of_client = of_client.unwrap_or_default() + bytes;
         if of_client > self.memory.of_client {
             return Err(ExhaustedMemory::OfClient);

@@ -44,6 +44,7 @@ impl Store {
         let Some(jumps) = self.clock_jumps() else {
             return Ok(false);
         };
+        // SQLite's time is this process's own, so there is nothing to correct; it is only said.
         if self.has_one_writer() {
             let asked = Instant::now();
             if let Some(jump) = jumps
@@ -75,6 +76,7 @@ impl Store {
         let Some(found) = found.into_iter().next() else {
             return Ok(());
         };
+        // Only from here on: the wait for the lock is no part of how long the question took.
         let asked = Instant::now();
         let now = tx.now().await?;
         let Some(jump) = jumps.detector.observe(now, asked, Instant::now()) else {
@@ -89,6 +91,7 @@ impl Store {
             return Ok(());
         }
         let corrected = found.clock_correction + jump;
+        // With the commit, so that all servers subtract it from the same moment on.
         let update = format!("UPDATE horizon SET clock_correction = {corrected}");
         tx.connection().await?.execute(&update).await?;
         jumps.set_correction(corrected);

@@ -15,6 +15,7 @@ impl Store {
     /// When the database fails.
     pub async fn rename_log(&self) -> Result<(), StoreError> {
         self.write(async |tx: &mut UnitTransaction| {
+            // Random enough that no other database has it, also a copy of this one.
             let name = Uuid::now_v7().into_bytes().to_vec();
             tx.connection().await?.rename_log(name).await
         })

@@ -34,8 +34,8 @@ impl ReplyBudget {
         }
     }
 
-    /// Waits for room for a page, first in the caller's own part: who waits there keeps
-    /// nobody else out.
+    /// Waits for room for a page, first in the caller's own part: a caller that waits
+    /// there keeps no other out.
     pub(super) async fn reserve(&self, key: ClientKey) -> ReplyPermit {
         let of_caller = self.of_callers.acquire(key, self.kib_of_page).await;
         let of_all = Arc::clone(&self.of_all);

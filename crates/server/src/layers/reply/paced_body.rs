@@ -1,4 +1,4 @@
-//! A reply that is handed out in slices, and can be ended while nobody takes it.
+//! A reply that is handed out in slices, and can be ended while it is not taken.
 
 use std::{
     pin::Pin,
@@ -59,7 +59,7 @@ impl PacedReply {
             return None;
         }
         let inner = self.inner.take()?;
-        tracing::info!("a reply is ended: nobody takes it");
+        tracing::info!("a reply is ended: it is not taken");
         self.rest = Bytes::new();
         self.offered_at = None;
         self.ending = Some(reply_not_taken());
@@ -67,6 +67,7 @@ impl PacedReply {
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> FramePoll {
+        // To be polled is a sign that what was offered before is taken.
         self.offered_at = None;
         if let Some(status) = self.ending.take() {
             return Poll::Ready(Some(trailers(&status)));
@@ -88,6 +89,7 @@ impl PacedReply {
     }
 
     fn begin_message(&mut self, data: Bytes) -> Frame<Bytes> {
+        // Now its size is known, so others may have the rest of what was reserved.
         if let Some(permit) = &mut self.permit {
             permit.shrink_to(data.len());
         }

@@ -312,6 +312,6 @@ async fn readable(scope: &Scope, ids: Vec<DeploymentId>) -> Result<Vec<Deploymen
 
 // Not the size of the page: with a selector for few, a small page would take many queries.
 const CHUNK: i64 = 500;
-/// Labels of so many deployments are looked at in one call: `MAX_CHUNKS` × `CHUNK`.
+/// How many deployments' labels are looked at in one call: `MAX_CHUNKS` × `CHUNK`.
 const MAX_CHUNKS: usize = 4;
 const MAX_SELECTOR: usize = 4_096;
