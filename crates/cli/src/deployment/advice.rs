@@ -38,7 +38,9 @@ fn advice(reason: &str, code: Code, details: &ErrorDetails, deployment: &str) ->
     Some(match reason {
         // Not even advice by the code: the message says all that helps.
         "INVALID_FIELD" | "REQUEST_ID_REUSED" | "ALREADY_CURRENT" | "NOT_PAUSED"
-        | "NO_REVISION" | "STRATEGY_IN_USE" | "DEPLOYMENT_HELD" => return None,
+        | "NO_REVISION" | "STRATEGY_IN_USE" | "DEPLOYMENT_HELD" | "MESSAGE_TOO_SLOW" => {
+            return None;
+        }
         "ALREADY_ROLLED_BACK" => {
             format!("`viridian deployment rollback {deployment} --revision NUMBER` names one")
         }
