@@ -104,6 +104,7 @@ impl ConnectionServer {
 
     /// One connection, until it ends or is cut off.
     async fn run_guarded(self, accepted: AcceptedConnection) {
+        // A clone, because `run` takes the rest.
         let cut_off = self.shutdown.cut_off.clone();
         tokio::select! {
             () = cut_off.cancelled() => {}

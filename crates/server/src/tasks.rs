@@ -83,7 +83,7 @@ pub(crate) struct Shutdown {
     /// are written down.
     pub(crate) background: CancellationToken,
     /// The open connections. Not in the set: they outlive the task that accepts them, whose end
-    /// is told over them.
+    /// is reported over them.
     pub(crate) connections: TaskTracker,
     /// Ends connections that take too long to end by themselves.
     pub(crate) cut_off: CancellationToken,
@@ -252,6 +252,7 @@ impl TaskSet {
     /// Waits for the end of all connections, and cuts off those that take too long.
     async fn drain_connections(&self, deadline: Instant) {
         let connections = &self.shutdown.connections;
+        // Without this the wait would not end: a tracker that is open may get more.
         connections.close();
         if timeout_at(deadline, connections.wait()).await.is_err() {
             let count = connections.len();

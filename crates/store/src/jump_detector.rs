@@ -39,6 +39,7 @@ impl JumpDetector {
         asked: Instant,
         answered: Instant,
     ) -> Option<i64> {
+        // The reading was made at some moment between the question and the answer.
         let found = ClockOffset {
             least: reading.as_micros() - self.monotonic(answered),
             most: reading.as_micros() - self.monotonic(asked),
@@ -56,6 +57,7 @@ impl JumpDetector {
         // Clocks drift apart, so what is known from earlier counts a little less each time.
         let drift = micros(MAX_DRIFT);
         *expected = Some(match gap {
+            // Both hold: what they have in common is known more exactly than either.
             0 => ClockOffset {
                 least: found.least.max(known.least - drift),
                 most: found.most.min(known.most + drift),
