@@ -106,6 +106,26 @@ impl ObservedDeployment {
         }
     }
 
+    /// The same with its clocks stopped or running again, if what was changed since `old` says
+    /// so. They stand during a pause and at a target of zero: then nothing is awaited. Each verb
+    /// does this itself, since any time may pass until the next evaluation.
+    pub(crate) fn with_clocks_after(self, old: &Self, now: Timestamp) -> Self {
+        match (old.clocks_run(), self.clocks_run()) {
+            (true, false) => self.standing_still(now),
+            (false, true) => Self {
+                // The clock of a first revision is started again by the next evaluation.
+                state: self.state.going_on(now),
+                ..self
+            },
+            _ => self,
+        }
+    }
+
+    /// Whether the clocks of a rollout run.
+    pub(crate) fn clocks_run(&self) -> bool {
+        !self.paused && self.target_replicas > 0
+    }
+
     /// Whether nothing was asked of it since its creation.
     pub(crate) fn is_as_created(&self) -> bool {
         self.generation == 1

@@ -99,11 +99,11 @@ pub(super) fn begin(
     Ok(Transition {
         actions,
         ..Transition::unchanged(&ObservedDeployment {
-            // During a pause the new rollout's clocks stand still from the start.
-            state: if old.paused {
-                state.standing_still(now)
-            } else {
+            // During a pause the new rollout's clocks stand still from the start, and at zero.
+            state: if old.clocks_run() {
                 state
+            } else {
+                state.standing_still(now)
             },
             last_activation: activation,
             // From here on the rollout has a deadline. After a roll-back the first revision

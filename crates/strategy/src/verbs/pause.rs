@@ -15,30 +15,19 @@ pub enum PauseRejection {
 ///
 /// A [`PauseRejection`] when nothing may change.
 pub fn pause(observed: &Observed<'_>) -> Result<Transition, PauseRejection> {
-    let deployment = observed.deployment.standing_still(observed.now);
-    set_paused(observed, true, deployment)
+    set_paused(observed, true)
 }
 
-/// Resumes: the clocks go on from where they stopped.
+/// Resumes: the clocks go on from where they stopped, unless the target is zero.
 ///
 /// # Errors
 ///
 /// A [`PauseRejection`] when nothing may change.
 pub fn resume(observed: &Observed<'_>) -> Result<Transition, PauseRejection> {
-    let old = observed.deployment;
-    let deployment = ObservedDeployment {
-        // The clock of a first revision is started again by the next evaluation.
-        state: old.state.going_on(observed.now),
-        ..*old
-    };
-    set_paused(observed, false, deployment)
+    set_paused(observed, false)
 }
 
-fn set_paused(
-    observed: &Observed<'_>,
-    paused: bool,
-    deployment: ObservedDeployment,
-) -> Result<Transition, PauseRejection> {
+fn set_paused(observed: &Observed<'_>, paused: bool) -> Result<Transition, PauseRejection> {
     let old = observed.deployment;
     match old.state.lifecycle() {
         lifecycle @ (Lifecycle::Destroying | Lifecycle::Destroyed) => {
@@ -46,10 +35,10 @@ fn set_paused(
         }
         // A second pause must not count as a change: it would move the generation.
         _ if old.paused == paused => Err(PauseRejection::Already),
-        _ => Ok(Transition::unchanged(&ObservedDeployment {
-            paused,
-            ..deployment
-        })
-        .requested()),
+        _ => {
+            let deployment = ObservedDeployment { paused, ..*old };
+            let deployment = deployment.with_clocks_after(old, observed.now);
+            Ok(Transition::unchanged(&deployment).requested())
+        }
     }
 }

@@ -43,9 +43,10 @@ pub fn update(
     if lifecycle == Lifecycle::Deploying && !same_strategy {
         return Err(UpdateRejection::StrategyInUse);
     }
-    Ok(Transition::unchanged(&ObservedDeployment {
+    let deployment = ObservedDeployment {
         target_replicas: new_target,
         ..*old
-    })
-    .requested())
+    };
+    let deployment = deployment.with_clocks_after(old, observed.now);
+    Ok(Transition::unchanged(&deployment).requested())
 }

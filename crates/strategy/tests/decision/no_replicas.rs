@@ -5,7 +5,10 @@ use viridian_strategy::{
     Blocker, DeploymentState, GateAction, GateTimeout,
     IntOrPercent::{self, Count},
     RouteStatus, ServedChange,
-    verbs::PromoteRejection::{Blocked, NotBlueGreen},
+    verbs::{
+        self,
+        PromoteRejection::{Blocked, NotBlueGreen},
+    },
 };
 
 use crate::case::{
@@ -131,6 +134,85 @@ fn a4_it_goes_on_where_it_was_when_there_are_replicas_again() {
         assert!(case.is_ready(), "rolled back by the deadline");
         assert_eq!(case.deployment.state.current(), Some(BLUE));
     }
+}
+
+/// Any time may pass between calls and the next evaluation: nobody looks while the server is away.
+#[test]
+fn a4_the_clocks_stand_at_zero_whatever_calls_come_before_an_evaluation() {
+    let bad = green(Running, Unhealthy).times(2);
+    let scaled = |case: &mut DecisionCase, target| {
+        let policy = case.policy.clone();
+        let updated = case.decide(|observed| verbs::update(observed, target, &policy));
+        case.apply(&updated.expect("taken"));
+    };
+    let paused = |case: &mut DecisionCase, pause| {
+        let verb = if pause { verbs::pause } else { verbs::resume };
+        let transition = case.decide(verb).expect("taken");
+        case.apply(&transition);
+    };
+    type Calls<'a> = &'a dyn Fn(&mut DecisionCase);
+    let rows: [(&str, Calls<'_>, Calls<'_>); 4] = [
+        ("scaled", &|case| scaled(case, 0), &|case| scaled(case, 2)),
+        (
+            "paused and resumed at zero",
+            &|case| {
+                scaled(case, 0);
+                paused(case, true);
+                paused(case, false);
+            },
+            &|case| scaled(case, 2),
+        ),
+        (
+            "scaled in a pause",
+            &|case| {
+                paused(case, true);
+                scaled(case, 0);
+                paused(case, false);
+            },
+            &|case| scaled(case, 2),
+        ),
+        (
+            "resumed with replicas",
+            &|case| {
+                scaled(case, 0);
+                paused(case, true);
+            },
+            &|case| {
+                scaled(case, 2);
+                paused(case, false);
+            },
+        ),
+    ];
+    for (name, away, back) in rows {
+        for mut case in [
+            deploying(2, [serving(), bad]),
+            deploying(2, [serving(), bad.active()]).rolling(Count(1), NONE),
+        ] {
+            case.settle();
+            away(&mut case);
+            case.now = at(100_000);
+            back(&mut case);
+            let deadline = case.settle().deadline;
+            assert_eq!(
+                deadline,
+                Some(at(100_500)),
+                "{name}: 100 s had passed before"
+            );
+        }
+    }
+}
+
+/// A rollout that begins at zero, where the routes that go still serve.
+#[test]
+fn a4_a_rollout_that_begins_at_zero_has_its_whole_deadline() {
+    let mut case = to(0, ready(2, [serving()]));
+    let activated = case.try_activate(GREEN, false).expect("taken");
+    case.apply(&activated);
+    case.now = at(100_000);
+    let policy = case.policy.clone();
+    let updated = case.decide(|observed| verbs::update(observed, 2, &policy));
+    case.apply(&updated.expect("taken"));
+    assert_eq!(case.settle().deadline, Some(at(100_600)));
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! The clocks of a rollout, kept once more, in another way: by summing up the
-//! time that passes while the deployment is not paused.
+//! time that passes while the deployment is not paused and has replicas.
 
 use std::time::Duration;
 
@@ -19,21 +19,20 @@ use crate::{case::DecisionCase, properties::least_ready};
 pub(crate) struct ExpectedClocks {
     /// Whether a rollout may still be promoted.
     open: bool,
-    /// Its pauses so far, each from one time to another.
-    pauses: Vec<(Timestamp, Timestamp)>,
-    /// Whether it was paused at any time.
-    was_paused: bool,
+    /// When its clocks stood so far, each time from one instant to another: in a pause, and
+    /// without replicas.
+    stops: Vec<(Timestamp, Timestamp)>,
+    /// Whether they stood at any time.
+    has_stood: bool,
     /// The most that were ready at once.
     best: u32,
-    /// Unpaused time since one more was ready, but that in which all were.
+    /// Time since one more was ready, but that in which all were, or the clocks stood.
     since_progress: Duration,
     /// Since when it has been seen without progress, pause or completeness.
     idle_since: Timestamp,
     /// Since when all were ready, if they were at the last evaluation.
     steady_since: Option<Timestamp>,
-    /// Whether the last evaluation saw a target of 0: no clock runs.
-    has_none: bool,
-    /// Unpaused time at the gate.
+    /// Time at the gate, without that in which the clocks stood.
     at_gate: Duration,
 }
 
@@ -41,27 +40,23 @@ impl ExpectedClocks {
     pub(crate) fn new(now: Timestamp) -> Self {
         Self {
             open: false,
-            pauses: Vec::new(),
-            was_paused: false,
+            stops: Vec::new(),
+            has_stood: false,
             best: 0,
             since_progress: Duration::ZERO,
             idle_since: now,
             steady_since: None,
-            has_none: false,
             at_gate: Duration::ZERO,
         }
     }
 
     pub(crate) fn pass(&mut self, to: Timestamp, case: &DecisionCase) {
-        if case.deployment.paused {
-            self.was_paused = true;
+        if clocks_stand(case) {
+            self.has_stood = true;
             self.idle_since = to;
-            self.pauses.push((case.now, to));
+            self.stops.push((case.now, to));
         } else {
-            // Without replicas the deadline stops at the evaluation that sees it.
-            if self.has_none {
-                self.idle_since = to;
-            } else if self.steady_since.is_none() {
+            if self.steady_since.is_none() {
                 self.since_progress += to.since(case.now);
             }
             self.at_gate += to.since(case.now);
@@ -70,10 +65,12 @@ impl ExpectedClocks {
 
     /// The clock that decides was set back: what has passed seems to be less by that. What
     /// waits may wait for that much longer, and no longer.
-    pub(crate) fn lose(&mut self, lost: Duration) {
-        self.at_gate = self.at_gate.saturating_sub(lost);
-        if self.steady_since.is_none() && !self.has_none {
-            self.since_progress = self.since_progress.saturating_sub(lost);
+    pub(crate) fn lose(&mut self, lost: Duration, case: &DecisionCase) {
+        if !clocks_stand(case) {
+            self.at_gate = self.at_gate.saturating_sub(lost);
+            if self.steady_since.is_none() {
+                self.since_progress = self.since_progress.saturating_sub(lost);
+            }
         }
         self.idle_since = self.idle_since + lost;
         self.steady_since = self.steady_since.map(|since| since + lost);
@@ -91,7 +88,7 @@ impl ExpectedClocks {
         if activated && deployment.state.deploying().is_some() {
             *self = Self {
                 open: true,
-                was_paused: deployment.paused,
+                has_stood: clocks_stand(applied.after),
                 ..Self::new(*now)
             };
         }
@@ -99,10 +96,8 @@ impl ExpectedClocks {
     }
 
     /// Something else is asked of the deployment, maybe a pause.
-    pub(crate) fn asked(&mut self, what: &str, case: &DecisionCase) {
-        self.was_paused |= case.deployment.paused;
-        // A resume starts the deadline; the next evaluation stops it without replicas.
-        self.has_none &= what != "resume";
+    pub(crate) fn asked(&mut self, case: &DecisionCase) {
+        self.has_stood |= clocks_stand(case);
     }
 
     /// An evaluation was applied.
@@ -166,20 +161,20 @@ impl ExpectedClocks {
         self.best = best.max(ready);
         if let Some(since) = self.steady_since {
             self.idle_since = case.now;
-            let steady = self.unpaused(since, case.now);
+            let steady = self.unstopped(since, case.now);
             let recovered = steady >= case.policy.progress_deadline;
             // What was steady before a pause is not sure to have been seen.
-            if recovered && !self.was_paused && !enough_green_are_ready(case) {
+            if recovered && !self.has_stood && !enough_green_are_ready(case) {
                 self.since_progress = Duration::ZERO;
             }
         }
     }
 
-    /// The time between that was no pause.
-    fn unpaused(&self, from: Timestamp, to: Timestamp) -> Duration {
-        let paused = |(start, end): &(Timestamp, Timestamp)| end.since(*start.max(&from));
-        let paused: Duration = self.pauses.iter().map(paused).sum();
-        to.since(from).saturating_sub(paused)
+    /// The time between that was no stop.
+    fn unstopped(&self, from: Timestamp, to: Timestamp) -> Duration {
+        let stopped = |(start, end): &(Timestamp, Timestamp)| end.since(*start.max(&from));
+        let stopped: Duration = self.stops.iter().map(stopped).sum();
+        to.since(from).saturating_sub(stopped)
     }
 
     /// What is given as a cause has come about.
@@ -223,8 +218,7 @@ impl ExpectedClocks {
         place: FlatPhase,
     ) {
         let deadline = case.policy.progress_deadline;
-        self.has_none = case.deployment.target_replicas == 0;
-        if self.has_none && place != FlatPhase::RollingBack {
+        if case.deployment.target_replicas == 0 && place != FlatPhase::RollingBack {
             self.steady_since = None;
             self.idle_since = case.now;
             assert_eq!(place, FlatPhase::Provisioning, "nothing is ready");
@@ -245,7 +239,7 @@ impl ExpectedClocks {
             let expected = case.now + deadline.saturating_sub(self.since_progress);
             let shown = evaluation.deadline.expect("a deadline runs");
             assert!(shown >= expected, "passes too early: {self:?}");
-            assert!(self.was_paused || shown == expected, "late: {self:?}");
+            assert!(self.has_stood || shown == expected, "late: {self:?}");
         }
         if place == FlatPhase::AwaitingPromotion {
             let expected = self.gate_ends_at(case);
@@ -274,10 +268,10 @@ impl ExpectedClocks {
                 Blocker::PromoteDelay { until } => (until, delay),
                 _ => continue,
             };
-            let waited = self.unpaused(settled_at(case), case.now);
+            let waited = self.unstopped(settled_at(case), case.now);
             let expected = case.now + wait.saturating_sub(waited);
             assert!(until >= expected, "too early: {blocker:?}");
-            assert!(self.was_paused || until == expected, "late: {blocker:?}");
+            assert!(self.has_stood || until == expected, "late: {blocker:?}");
         }
     }
 
@@ -288,7 +282,7 @@ impl ExpectedClocks {
             return;
         }
         assert!(enough_green_are_ready(case), "too few green are ready");
-        let waited = self.unpaused(settled_at(case), case.now);
+        let waited = self.unstopped(settled_at(case), case.now);
         // Which of several above the target stay is not decided here.
         let surplus = green(case).count() > case.deployment.target_replicas as usize;
         assert!(
@@ -315,10 +309,15 @@ impl ExpectedClocks {
             return Some(false);
         }
         let (min_ready, _) = waits(case);
-        let over = self.unpaused(settled_at(case), case.now) >= min_ready;
-        let unknown = live > target as usize || over && self.was_paused;
+        let over = self.unstopped(settled_at(case), case.now) >= min_ready;
+        let unknown = live > target as usize || over && self.has_stood;
         (!unknown).then_some(over)
     }
+}
+
+/// Whether nothing is awaited, so that no clock of the rollout runs.
+fn clocks_stand(case: &DecisionCase) -> bool {
+    case.deployment.paused || case.deployment.target_replicas == 0
 }
 
 fn waits(case: &DecisionCase) -> (Duration, Duration) {

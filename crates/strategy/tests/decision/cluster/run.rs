@@ -138,7 +138,7 @@ impl<'a> SimulatedRun<'a> {
         case.move_times_forward(lost);
         self.trace.add(case.now, TraceEntry::ClockSetBack(lost));
         self.coverage.count("clock", "set back");
-        self.clocks.lose(lost);
+        self.clocks.lose(lost, &self.case);
         self.wake();
     }
 
@@ -217,7 +217,7 @@ impl<'a> SimulatedRun<'a> {
                 self.coverage.asked(what, &self.case);
                 self.case.apply(&transition);
                 self.case.policy = policy;
-                self.clocks.asked(what, &self.case);
+                self.clocks.asked(&self.case);
             }
         }
         self.fleet

@@ -1,5 +1,5 @@
 //! The model's own clocks: what the decision's stopwatches are judged by. They
-//! count ticks, and none of them counts during a pause.
+//! count ticks, and none of them counts during a pause or without replicas.
 
 use viridian_strategy::{
     DeploymentState, Policy, RolloutOutcome, RolloutStep, Strategy, Transition,
@@ -21,11 +21,11 @@ pub(super) struct TickClocks {
     pub(super) progress: u8,
     /// Since a cycle last saw progress, or all ready.
     pub(super) stalled: u8,
-    /// Since it began or was resumed.
+    /// Since it began, was resumed, or had replicas again.
     pub(super) resumed: u8,
     /// The most green that a cycle saw ready.
     pub(super) best: u8,
-    /// Whether the last cycle saw all green ready, or none wanted, so that no deadline runs.
+    /// Whether the last cycle saw all green ready, so that no deadline runs.
     pub(super) complete: bool,
     pub(super) first: FirstClock,
 }
@@ -69,7 +69,7 @@ impl FirstClock {
             ModelAction::Evaluate if !deployment.paused => {
                 self.runs = waits(before) && deployment.target_replicas > 0;
             }
-            ModelAction::Pause => self.runs = false,
+            ModelAction::Pause | ModelAction::Update(0, _) => self.runs = false,
             _ => {}
         }
         let ended = transition.and_then(|it| it.ended).map(|end| end.outcome);
@@ -120,9 +120,11 @@ impl TickClocks {
         };
         match action {
             ModelAction::Activate(..) | ModelAction::RollBack(..) => return Self::default(),
-            ModelAction::Resume => self.resumed = 0,
-            ModelAction::Tick if !before.deployment.paused => self.tick(),
-            ModelAction::SetBack if !before.deployment.paused && before.loses_a_tick() => {
+            ModelAction::Resume | ModelAction::Update(..) if !clocks_run(before) => {
+                self.resumed = 0;
+            }
+            ModelAction::Tick if clocks_run(before) => self.tick(),
+            ModelAction::SetBack if clocks_run(before) && before.loses_a_tick() => {
                 self.lose_a_tick();
             }
             ModelAction::Evaluate if !before.deployment.paused => {
@@ -194,9 +196,14 @@ impl TickClocks {
         self.best = u8::try_from(best.max(ready.min(target))).expect("few routes");
         let least = least_ready(policy, model.deployment.target_replicas) as usize;
         let all_ready = ready >= least && matches!(policy.strategy, Strategy::BlueGreen(_));
-        self.complete = all_ready || target == 0;
-        if self.complete {
+        self.complete = all_ready && target > 0;
+        if all_ready || target == 0 {
             self.stalled = 0;
         }
     }
+}
+
+/// Whether something is awaited.
+fn clocks_run(model: &ModelState) -> bool {
+    !model.deployment.paused && model.deployment.target_replicas > 0
 }
