@@ -6,7 +6,9 @@
 
 mod applies;
 mod arena;
+mod places;
 mod replicas;
+mod ways_out;
 
 use rstest_reuse::apply;
 use viridian_strategy::{
@@ -14,7 +16,10 @@ use viridian_strategy::{
     verbs::{AbortRejection, PromoteRejection},
 };
 
-use self::arena::{Arena, First, Gate, Race};
+use self::{
+    arena::{Arena, First, Race},
+    places::Gate,
+};
 use super::fixture::{Engine, amend, call, engines, spec};
 use crate::{
     AbortRefusal, HealthReport, Operation, PromoteRefusal, Promotion, RevisionReference, Store,

@@ -5,8 +5,10 @@ use viridian_strategy::{BlockerCode, RevisionId, verbs::ActivateRejection};
 
 use super::{
     super::apply::{CREATING, Outcome, SUPERSEDING, TestManifest, apply_manifest},
-    arena::{Arena, First, Gate, Race},
-    blocked, promote,
+    arena::{Arena, First, Race},
+    blocked,
+    places::Gate,
+    promote,
 };
 use crate::{
     Applied, ApplyOptions, ApplyRefusal, Operation, UnitError,

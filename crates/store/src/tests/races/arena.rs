@@ -16,12 +16,12 @@ use tokio::{
     time::{Instant, timeout},
 };
 use viridian_strategy::{
-    DeploymentId, Lifecycle, RevisionId, RouteHealth, RouteId, RouteStatus, RouteTraffic, SubStep,
+    DeploymentId, Lifecycle, RouteHealth, RouteId, RouteStatus, RouteTraffic, SubStep,
 };
 
+use super::places::{After, Gate, Serving};
 use crate::{
-    Deployment, HealthReport, HistoryEntry, HistoryOutcome, Limits, Operation, Promotion, Route,
-    RouteFilter, Store,
+    HealthReport, Limits, Operation, Route, RouteFilter, Store,
     tests::{
         chance::{chance, count, short, tell},
         fixture::{Engine, Fixture, amend, call, manual, report, spec},
@@ -105,6 +105,11 @@ impl Race {
         Some((arena, start))
     }
 
+    /// The next round is held elsewhere: this one ended the deployment.
+    pub(super) fn leave(&mut self) {
+        self.arena = None;
+    }
+
     /// Ends a round.
     pub(super) async fn won_by(&mut self, first: First) {
         self.wins[usize::from(first == First::Other)] += 1;
@@ -178,7 +183,7 @@ async fn start<T>(
 /// A deployment that is brought to its gate for each round.
 #[derive(Clone)]
 pub(super) struct Arena {
-    fixture: Arc<Fixture>,
+    pub(super) fixture: Arc<Fixture>,
     pub(super) id: DeploymentId,
 }
 
@@ -266,7 +271,7 @@ impl Arena {
         assert!(applied.iter().all(Result::is_ok), "{applied:?}");
     }
 
-    async fn live_routes(&self) -> Vec<Route> {
+    pub(super) async fn live_routes(&self) -> Vec<Route> {
         let filter = RouteFilter {
             statuses: vec![
                 RouteStatus::Provisioning,
@@ -293,7 +298,7 @@ impl Arena {
     }
 
     /// What is so after a round: asserts what was recorded in it.
-    async fn after(&self, last_history: i64, phases: &[Operation]) -> After {
+    pub(super) async fn after(&self, last_history: i64, phases: &[Operation]) -> After {
         let deployment = self.fixture.get(self.id).await;
         let routes = self.live_routes().await;
         let moves = self
@@ -317,116 +322,7 @@ impl Arena {
     }
 }
 
-/// A deployment at its gate, before a round.
-pub(super) struct Gate {
-    pub(super) before: Deployment,
-    pub(super) blue: RevisionId,
-    pub(super) green: RevisionId,
-    pub(super) green_routes: Vec<RouteId>,
-    blue_routes: Vec<RouteId>,
-}
-
-impl Gate {
-    async fn of(arena: &Arena, before: Deployment) -> Self {
-        let blue = before.state.current().expect("blue");
-        let green = before.state.deploying().expect("green");
-        let routes = arena.live_routes().await;
-        let of = |revision| -> Vec<RouteId> {
-            let routes = routes.iter().map(|route| route.view);
-            let running = routes.filter(|route| route.status == RouteStatus::Running);
-            let of_it = running.filter(|route| route.revision == revision);
-            of_it.map(|route| route.id).collect()
-        };
-        Self {
-            blue_routes: of(blue),
-            green_routes: of(green),
-            before,
-            blue,
-            green,
-        }
-    }
-
-    /// Asserts that green has the traffic, all of it was ready at that moment,
-    /// and that it is recorded once.
-    pub(super) async fn promoted(
-        &self,
-        arena: &Arena,
-        promotion: &Promotion,
-        phases: &[Operation],
-    ) -> After {
-        assert_eq!(promotion.swapped, 1);
-        assert_eq!(promotion.promoted, self.green_routes);
-        assert_eq!(promotion.drained, self.blue_routes);
-        let after = arena.after(self.before.last_history, phases).await;
-        assert_eq!(after.active(), self.green_routes);
-        after.ended(&self.blue_routes);
-        let entry = &after.moves[0];
-        assert_eq!(entry.outcome, HistoryOutcome::Success);
-        assert_eq!(entry.revision, Some(self.green));
-        assert_eq!(entry.status, promotion.deployment.status);
-        let blue = entry.status.blue;
-        assert_eq!((blue.ready, blue.active_traffic), (ROUTES, ROUTES));
-        let sequence = promotion.deployment.sequence;
-        let events = format!(
-            "SELECT COUNT(*) AS n FROM events JOIN deployments ON deployments.id = deployment_id \
-             WHERE kind = 'PROMOTED' AND events.sequence = {sequence} AND name = '{}'",
-            promotion.deployment.name
-        );
-        assert_eq!(arena.fixture.number(&events).await, 1);
-        after
-    }
-
-    /// Asserts that blue has the traffic still, and that no promotion is
-    /// recorded.
-    pub(super) async fn held_back(&self, arena: &Arena, phases: &[Operation]) -> After {
-        let after = arena.after(self.before.last_history, phases).await;
-        assert_eq!(after.active(), self.blue_routes);
-        assert_eq!(after.deployment.state.current(), Some(self.blue));
-        assert_eq!(after.deployment.promoted_at, self.before.promoted_at);
-        after
-    }
-}
-
-/// A deployment at rest, before a round.
-pub(super) struct Serving {
-    last_history: i64,
-    /// Those that take traffic.
-    pub(super) routes: Vec<RouteId>,
-}
-
-impl Serving {
-    /// What is so after a round: asserts what was recorded in it.
-    pub(super) async fn after(&self, arena: &Arena, phases: &[Operation]) -> After {
-        arena.after(self.last_history, phases).await
-    }
-}
-
-/// A deployment after a round.
-pub(super) struct After {
-    pub(super) deployment: Deployment,
-    routes: Vec<Route>,
-    moves: Vec<HistoryEntry>,
-}
-
-impl After {
-    pub(super) fn active(&self) -> Vec<RouteId> {
-        let routes = self.routes.iter().map(|route| route.view);
-        let active = routes.filter(|route| route.traffic == RouteTraffic::Active);
-        active.map(|route| route.id).collect()
-    }
-
-    /// Asserts that some routes are on their way out.
-    pub(super) fn ended(&self, ids: &[RouteId]) {
-        for route in &self.routes {
-            if ids.contains(&route.view.id) {
-                assert_eq!(route.view.status, RouteStatus::Terminating);
-                assert_eq!(route.view.traffic, RouteTraffic::Inactive);
-            }
-        }
-    }
-}
-
-const ROUTES: u32 = 3;
+pub(super) const ROUTES: u32 = 3;
 const ROUNDS_A_DEPLOYMENT: u32 = 50;
 const LONGEST: Duration = Duration::from_millis(5);
 const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
