@@ -83,7 +83,8 @@ impl Transition {
         let all_ready = || {
             let ready = observed
                 .live_routes(current)
-                .filter(|route| route.is_ready());
+                // As for every first READY: not on a health that no report confirms.
+                .filter(|route| route.is_ready() && observed.is_fresh(route));
             target > 0 && ready.count() >= target
         };
         let state = if rollout.from_pending && !all_ready() {

@@ -298,6 +298,25 @@ fn a5_a_roll_back_is_instant_only_to_fresh_routes() {
     assert!(back(60).starts_with("PROVISIONING"), "{}", back(60));
 }
 
+/// A deployment that was never READY becomes so by a rollout that is given up only if its
+/// first revision has come up by then, and somebody still says so.
+#[test]
+fn a5_a_rollout_that_is_given_up_makes_ready_only_what_is_fresh() {
+    let abort = |observed| {
+        deploying(1, [blue(Running, Healthy).observed(observed), up()])
+            .rollout(|rollout| rollout.from_pending = true)
+            .health_ttl(30)
+            .abort()
+            .expect("it goes back")
+    };
+    assert!(abort(80).starts_with("READY blue by roll-back"));
+    assert!(
+        abort(60).starts_with("PENDING blue by roll-back"),
+        "{}",
+        abort(60)
+    );
+}
+
 #[test]
 fn a6_the_later_observation_wins() {
     let route = || up().at(10).route();

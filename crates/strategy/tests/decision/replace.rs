@@ -284,6 +284,21 @@ fn a13_a_drain_by_hand_waits_for_a_new_one() {
             "READY blue, drain 3",
         ),
         (
+            "the only one, which serves until a new one does",
+            ready(1, [requested(up(1))]),
+            "READY blue, create 1 blue ACTIVE",
+        ),
+        (
+            "the last one that serves",
+            ready(2, [blue(Running, Unhealthy), requested(up(1))]),
+            "READY blue, create 1 blue ACTIVE",
+        ),
+        (
+            "a paused one is kept at its target all the same",
+            ready(1, [requested(up(1)), new(Running, Healthy)]).paused(),
+            "READY blue, drain 1",
+        ),
+        (
             "surplus since then",
             ready(2, [up(2), requested(up(1))]),
             "READY blue, drain 3",

@@ -3,18 +3,19 @@
 use viridian_strategy::{DeploymentState, Lifecycle, ObservedRoute, SubStep, TransitionKind};
 
 use super::{
+    config::ModelConfig,
     rules::{RuleResult, ensure},
     state::{ModelAction, ModelState, ModelStep, is_ready},
 };
 
-pub(super) fn check(before: &ModelState, step: &ModelStep) -> RuleResult {
+pub(super) fn check(before: &ModelState, step: &ModelStep, config: &ModelConfig) -> RuleResult {
     ensure(is_legal(before, step), "the move is not in the table")?;
-    stays_pending(before, step)
+    stays_pending(before, step, config)
 }
 
 /// What was never READY does not become so by a rollout that is given up, unless all of its
-/// routes are ready by then.
-fn stays_pending(before: &ModelState, step: &ModelStep) -> RuleResult {
+/// routes are ready by then, and their health is confirmed.
+fn stays_pending(before: &ModelState, step: &ModelStep, config: &ModelConfig) -> RuleResult {
     let never = |model: &ModelState| match model.deployment.state {
         DeploymentState::Pending { .. } => true,
         DeploymentState::Deploying(rollout) => rollout.from_pending,
@@ -35,7 +36,8 @@ fn stays_pending(before: &ModelState, step: &ModelStep) -> RuleResult {
         return Ok(());
     }
     let ready = |route: &ObservedRoute| {
-        Some(route.revision) == was.current() && route.is_live() && is_ready(route)
+        let counts = is_ready(route) && before.is_fresh(route, config);
+        Some(route.revision) == was.current() && route.is_live() && counts
     };
     let target = before.deployment.target_replicas;
     let came_up = target > 0 && before.count(ready) >= target;

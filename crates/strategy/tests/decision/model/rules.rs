@@ -22,7 +22,7 @@ pub(super) type RuleResult = Result<(), String>;
 /// Every rule.
 pub(super) fn check(before: &ModelState, step: &ModelStep, config: &ModelConfig) -> RuleResult {
     let policy = before.policy(config);
-    moves::check(before, step)?;
+    moves::check(before, step, config)?;
     records(before, step)?;
     snapshot(&step.after, config)?;
     if let Some(transition) = &step.transition {
