@@ -43,6 +43,9 @@ async fn names_are_completed_from_the_server() {
     assert_eq!(project, "shop");
     let revisions = ["deployment", "activate", "shop/web", "--revision", ""];
     assert_eq!(complete(Some(&url), &revisions).await, "1");
+    let route = env.routes().await.remove(0).id;
+    let routes = ["deployment", "drain", "shop/web", ""];
+    assert_eq!(complete(Some(&url), &routes).await, route);
     let none = complete(Some(&url), &["deployment", "get", "bank/"]).await;
     assert_eq!(none, "");
 }
