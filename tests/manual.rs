@@ -44,7 +44,7 @@ async fn names_are_completed_from_the_server() {
     let revisions = ["deployment", "activate", "shop/web", "--revision", ""];
     assert_eq!(complete(Some(&url), &revisions).await, "1");
     let route = env.routes().await.remove(0).id;
-    let routes = ["deployment", "drain", "shop/web", ""];
+    let routes = ["deployment", "drain", "shop/web", &route[..4]];
     assert_eq!(complete(Some(&url), &routes).await, route);
     let none = complete(Some(&url), &["deployment", "get", "bank/"]).await;
     assert_eq!(none, "");

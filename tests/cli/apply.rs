@@ -36,6 +36,48 @@ impl File {
     }
 }
 
+/// Whoever names one setting has not said that the others are zero.
+#[tokio::test]
+async fn b1_what_a_file_leaves_out_has_the_defaults_of_a_creation() {
+    let env = TestEnv::start(Engine::Sqlite).await;
+    let (url, file) = (env.server.url(), File::new());
+    for (name, policy, flags) in [
+        ("plain", "", &[][..]),
+        (
+            "automatic",
+            "policy: {blue_green: {auto_promote: true}}",
+            &["--auto-promote"],
+        ),
+        (
+            "deadline",
+            "policy: {progress_deadline: 1m}",
+            &["--progress-deadline", "1m"],
+        ),
+        (
+            "rolling",
+            "policy: {rolling_update: {}}",
+            &["--strategy", "rolling"],
+        ),
+        (
+            "surge",
+            "policy: {rolling_update: {max_surge: 1}}",
+            &["--strategy", "rolling", "--max-surge", "1"],
+        ),
+    ] {
+        let created = format!("shop/{name}-created");
+        let arguments = [&["create", created.as_str()], flags].concat();
+        succeeded(&url, &arguments).await;
+        let text = format!("project: shop\nname: {name}-applied\n{policy}\n");
+        fs::write(file.path(), text).expect("a file");
+        succeeded(&url, &["apply", "-f", &file.path()]).await;
+        let of = async |how: &str| {
+            let reference = format!("shop/{name}-{how}");
+            json(&url, &["get", &reference, "-o", "json"]).await["policy"].clone()
+        };
+        assert_eq!(of("applied").await, of("created").await, "{name}");
+    }
+}
+
 #[tokio::test]
 async fn a_file_creates_changes_and_deploys() {
     let env = TestEnv::start(Engine::Sqlite).await;

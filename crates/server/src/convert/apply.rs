@@ -5,12 +5,12 @@ use viridian_store::{
     Deployment, DeploymentSpec, DesiredState, FieldChange, Manifest, Metadata, NewDeployment,
     RevisionSpec, SpecChange,
 };
-use viridian_strategy::Policy;
 
 use super::{
     Violations,
     changes::{FlatSettings, revision_changes},
     deployment::{DEFAULT_HISTORY_LIMIT, metadata, parse_metadata},
+    policy::default_policy,
     reference::check_name,
     revision::{parse_spec, spec},
     update::{SpecConflict, SpecUpdate, add_settings, parse_settings},
@@ -113,7 +113,7 @@ impl Manifest for ApplyManifest {
     fn creation(&self) -> Result<(NewDeployment, Vec<FieldChange>), SpecConflict> {
         let defaults = DeploymentSpec {
             target_replicas: DEFAULT_REPLICAS,
-            policy: Policy::default(),
+            policy: default_policy(),
             labels: [].into(),
             revision_history_limit: DEFAULT_HISTORY_LIMIT,
         };

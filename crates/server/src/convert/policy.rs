@@ -60,6 +60,13 @@ pub(crate) fn parse_policy(
     policy
 }
 
+/// The policy of a deployment that is created without one. Other than [`Policy::default`],
+/// it has the defaults of the wire.
+pub(crate) fn default_policy() -> Policy {
+    let mut violations = Violations::default();
+    parse_policy(None, &mut violations)
+}
+
 /// A policy, to the wire.
 pub(crate) fn policy(policy: &Policy) -> v1::DeploymentPolicy {
     v1::DeploymentPolicy {
