@@ -2,6 +2,7 @@
 
 use tonic::Status;
 use viridian_proto::v1;
+use viridian_strategy::Lifecycle;
 
 use crate::{
     convert::{
@@ -9,6 +10,7 @@ use crate::{
         deployment::{deployment, parse_new},
         update::parse_update,
     },
+    error::{ResourceKind, not_found},
     refusals::IntoStatus as _,
     scope::{Scope, mutation_fields},
 };
@@ -42,7 +44,17 @@ pub(super) async fn get(
 ) -> Result<v1::GetDeploymentResponse, Status> {
     let subject = &message.deployment;
     let id = scope.resolve(subject, Violations::default()).await?;
-    let deployment = Some(deployment(scope.find(id, subject).await?));
+    let found = scope.find(id, subject).await?;
+    let is_gone = matches!(
+        found.state.lifecycle(),
+        Lifecycle::Destroying | Lifecycle::Destroyed
+    );
+    // Deleted after its name was looked up: the name is free by now, so who asks by it must not
+    // see what is left. By its UUID it can still be read.
+    if is_gone && subject.contains('/') {
+        return Err(not_found(ResourceKind::Deployment, subject));
+    }
+    let deployment = Some(deployment(found));
     Ok(v1::GetDeploymentResponse { deployment })
 }
 
