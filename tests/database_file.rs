@@ -6,23 +6,16 @@ use std::{
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::Command,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
 };
 
 use rstest::rstest;
 use tempfile::TempDir;
-use tokio::task::JoinHandle;
-use tonic::{Code, Status};
+use tonic::Code;
 use tonic_health::pb::health_check_response::ServingStatus::{NotServing, Serving};
-use uuid::Uuid;
-use viridian_proto::v1::CreateDeploymentRequest;
 
 use crate::{
     harness::{
-        Api, Engine, Server, TestDatabase, creation, eventually, finish, manual, refused, viridian,
+        CallerLoad, Engine, Server, TestDatabase, eventually, finish, named, refused, viridian,
     },
     health::until_ready_is,
 };
@@ -95,9 +88,9 @@ async fn e6_nothing_is_acknowledged_that_would_be_lost(#[case] accident: Acciden
     fs::create_dir(folder(&path)).expect("a folder");
     let mut server = Server::at(&format!("sqlite:{}", path.display()), |_| {}).await;
     let api = server.api().await;
-    let load = Load::start(&api);
+    let load = CallerLoad::start(&api, 4);
     eventually("some deployments", async || {
-        (load.acknowledged() >= 20).then_some(())
+        (load.answered() >= 20).then_some(())
     })
     .await;
     accident.happens_to(&path);
@@ -280,70 +273,9 @@ impl Drop for OtherPath {
     }
 }
 
-/// Four callers that create deployments until they are stopped.
-struct Load {
-    stop: Arc<AtomicBool>,
-    callers: Vec<JoinHandle<Vec<String>>>,
-    acknowledged: Arc<AtomicUsize>,
-}
-
-impl Load {
-    fn start(api: &Api) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let acknowledged = Arc::<AtomicUsize>::default();
-        let callers = (0..4).map(|_| {
-            let (api, stop) = (api.clone(), Arc::clone(&stop));
-            let acknowledged = Arc::clone(&acknowledged);
-            tokio::spawn(async move {
-                let mut ids = Vec::new();
-                while !stop.load(Ordering::Relaxed) {
-                    match api.create(named()).await {
-                        Ok(created) => {
-                            ids.push(created.id);
-                            acknowledged.fetch_add(1, Ordering::Relaxed);
-                        }
-                        Err(refusal) => unavailable(&refusal),
-                    }
-                }
-                ids
-            })
-        });
-        Self {
-            callers: callers.collect(),
-            stop,
-            acknowledged,
-        }
-    }
-
-    fn acknowledged(&self) -> usize {
-        self.acknowledged.load(Ordering::Relaxed)
-    }
-
-    /// Returns the ids of what was acknowledged.
-    async fn stop(self) -> Vec<String> {
-        self.stop.store(true, Ordering::Relaxed);
-        let mut ids = Vec::new();
-        for caller in self.callers {
-            ids.extend(caller.await.expect("it does not panic"));
-        }
-        ids
-    }
-}
-
-fn unavailable(refusal: &Status) {
-    assert_eq!(refusal.code(), Code::Unavailable, "{refusal:?}");
-}
-
 async fn restarted(server: Server, path: &Path) -> Server {
     drop(server);
     Server::at(&format!("sqlite:{}", path.display()), |_| {}).await
-}
-
-fn named() -> CreateDeploymentRequest {
-    CreateDeploymentRequest {
-        name: format!("web-{}", Uuid::now_v7().simple()),
-        ..creation(1, manual())
-    }
 }
 
 fn folder(path: &Path) -> &Path {

@@ -5,14 +5,11 @@ use rstest::rstest;
 use rstest_reuse::apply;
 use tonic::Code;
 use tonic_health::pb::health_check_response::ServingStatus::{NotServing, Serving};
-use uuid::Uuid;
-use viridian_proto::v1::CreateDeploymentRequest;
 
 use crate::{
     engines::both_engines,
     harness::{
-        Api, Cluster, Engine, Server, SmallDisk, creation, eventually, finish, manual, refused,
-        viridian,
+        Api, Cluster, Engine, Server, SmallDisk, eventually, finish, named, refused, viridian,
     },
     health::until_ready_is,
 };
@@ -134,11 +131,4 @@ async fn create_until_full(api: &Api) -> Vec<String> {
     })
     .await;
     ids
-}
-
-fn named() -> CreateDeploymentRequest {
-    CreateDeploymentRequest {
-        name: format!("web-{}", Uuid::now_v7().simple()),
-        ..creation(1, manual())
-    }
 }

@@ -1,27 +1,16 @@
 //! A primary of PostgreSQL is killed under load, and its synchronous standby is promoted. The
 //! servers have both in their URL.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use tokio::{
-    task::{JoinHandle, JoinSet},
-    time::sleep,
-};
+use tokio::{task::JoinSet, time::sleep};
 use tonic::Code;
 use uuid::Uuid;
-use viridian_proto::v1::{
-    CreateDeploymentRequest, DeploymentLifecycle, DeploymentSubStep, PromoteDeploymentRequest,
-};
+use viridian_proto::v1::{DeploymentLifecycle, DeploymentSubStep, PromoteDeploymentRequest};
 
 use crate::harness::{
-    Api, Cluster, GROUP, REFERENCE, ScriptedScheduler, Server, count, creation, eventually, finish,
-    manual, promotion, viridian, within,
+    Api, CallerLoad, Cluster, GROUP, REFERENCE, ScriptedScheduler, Server, count, creation,
+    eventually, finish, is_passing, manual, named, promotion, viridian, within,
 };
 
 /// `VIRIDIAN_FAILOVERS` says how often.
@@ -49,9 +38,9 @@ async fn fail_over(round: u32) {
     let other = servers[1].api().await;
     let scheduler = ScriptedScheduler::start(&api, GROUP);
     at_gate(&api).await;
-    let load = [Load::start(&api), Load::start(&other)];
+    let load = [&api, &other].map(|it| CallerLoad::start(it, 2));
     eventually("calls on both", async || {
-        load.iter().all(|it| it.done() >= 20).then_some(())
+        load.iter().all(|it| it.answered() >= 20).then_some(())
     })
     .await;
 
@@ -125,7 +114,7 @@ fn promote_from_everywhere(apis: [&Api; 2]) -> JoinSet<bool> {
                 loop {
                     match api.promote(request.clone()).await {
                         Ok(_) => return true,
-                        Err(refusal) if is_passing(refusal.code()) => sleep(PAUSE).await,
+                        Err(refusal) if is_passing(&refusal) => sleep(PAUSE).await,
                         Err(refusal) => {
                             assert_eq!(refusal.code(), Code::FailedPrecondition, "{refusal:?}");
                             return false;
@@ -143,90 +132,6 @@ async fn expect_one_promotion(callers: JoinSet<bool>) {
     let won = callers.join_all().await;
     let winners = won.iter().filter(|&&won| won).count();
     assert_eq!(winners, 1, "{won:?}");
-}
-
-fn is_passing(code: Code) -> bool {
-    matches!(
-        code,
-        Code::Unavailable | Code::Aborted | Code::ResourceExhausted | Code::DeadlineExceeded
-    )
-}
-
-/// Two callers of one server that create deployments, and repeat each until it is answered.
-struct Load {
-    stop: Arc<AtomicBool>,
-    done: Arc<AtomicUsize>,
-    callers: Vec<JoinHandle<Vec<String>>>,
-}
-
-impl Load {
-    fn start(api: &Api) -> Self {
-        let stop = Arc::<AtomicBool>::default();
-        let done = Arc::<AtomicUsize>::default();
-        let callers = (0..2).map(|_| {
-            let (api, stop, done) = (api.clone(), Arc::clone(&stop), Arc::clone(&done));
-            tokio::spawn(async move {
-                let mut ids = Vec::new();
-                while !stop.load(Ordering::Relaxed) {
-                    ids.push(create(&api).await);
-                    done.fetch_add(1, Ordering::Relaxed);
-                }
-                ids
-            })
-        });
-        Self {
-            callers: callers.collect(),
-            stop,
-            done,
-        }
-    }
-
-    fn done(&self) -> usize {
-        self.done.load(Ordering::Relaxed)
-    }
-
-    async fn until_one_more(&self) {
-        // Two callers: the second answer is to a call that began after this did.
-        let before = self.done();
-        eventually("a call that goes through", async || {
-            (self.done() > before + 1).then_some(())
-        })
-        .await;
-    }
-
-    async fn stop(self) -> Vec<String> {
-        self.stop.store(true, Ordering::Relaxed);
-        let mut ids = Vec::new();
-        for caller in self.callers {
-            ids.extend(caller.await.expect("it does not panic"));
-        }
-        ids
-    }
-}
-
-/// With one request id: an answer that was lost is given again.
-async fn create(api: &Api) -> String {
-    let request = CreateDeploymentRequest {
-        request_id: Uuid::now_v7().to_string(),
-        ..named()
-    };
-    let answer = async {
-        loop {
-            match api.create(request.clone()).await {
-                Ok(created) => return created.id,
-                Err(refusal) => assert!(is_passing(refusal.code()), "{refusal:?}"),
-            }
-            sleep(PAUSE).await;
-        }
-    };
-    within("a deployment", answer).await
-}
-
-fn named() -> CreateDeploymentRequest {
-    CreateDeploymentRequest {
-        name: format!("web-{}", Uuid::now_v7().simple()),
-        ..creation(1, manual())
-    }
 }
 
 /// Between two attempts of a call.

@@ -10,7 +10,6 @@
 //! - `VIRIDIAN_FLEET_RESTARTS=10` of PostgreSQL,
 //! - `VIRIDIAN_FLEET_CUTS=150` moments at which a server loses all connections.
 
-mod agent;
 mod clock;
 mod cut;
 mod deaf;
@@ -21,7 +20,6 @@ mod kind;
 mod operator;
 mod record;
 mod restarts;
-mod server_urls;
 mod servers;
 mod stopped;
 mod tables;

@@ -2,6 +2,7 @@
 //! `README.md` says what is real in each part.
 
 mod api;
+mod caller_load;
 mod clock;
 mod cluster;
 mod cuttable_proxy;
@@ -10,6 +11,7 @@ mod events;
 mod metrics;
 mod operator;
 mod program;
+mod random_agent;
 mod raw;
 mod refusal;
 mod request;
@@ -17,6 +19,7 @@ mod row_lock;
 mod scheduler;
 mod schema;
 mod server;
+mod server_urls;
 mod small_disk;
 mod switchable_proxy;
 mod terminal;
@@ -27,6 +30,7 @@ pub(crate) mod web;
 
 pub(crate) use self::{
     api::{Api, TableStream},
+    caller_load::{CallerLoad, is_passing},
     clock::set_clock_off,
     cluster::{Cluster, give_to_owner},
     cuttable_proxy::CuttableProxy,
@@ -34,15 +38,17 @@ pub(crate) use self::{
     events::{EventStream, behind, of_deployments, of_project},
     metrics::METRICS,
     program::{FinishedProgram, closed_port, finish, viridian},
+    random_agent::{FAILS, FAILS_ONCE, RandomAgent, SharedAgentState, lock_agent},
     refusal::{field_paths, prevented, refused},
     request::{
         GROUP, REFERENCE, abort, active, blue_green, by_revision, creation, delete, ids, manual,
-        pause, promotion, resume, roll_back, seconds, update,
+        named, pause, promotion, resume, roll_back, seconds, update,
     },
     row_lock::RowLock,
     scheduler::{RouteBehavior, ScriptedScheduler},
     schema::{canonical, decode, encode, method, methods, path},
     server::Server,
+    server_urls::ServerUrls,
     small_disk::SmallDisk,
     switchable_proxy::SwitchableProxy,
     terminal::Terminal,

@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::time::interval;
 use url::Url;
 
-use super::{fault_case::FaultCase, server_urls::ServerUrls};
-use crate::harness::{CuttableProxy, Engine, Server, count};
+use super::fault_case::FaultCase;
+use crate::harness::{CuttableProxy, Engine, Server, ServerUrls, count};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_rollout_ends_once_though_connections_are_cut() {

@@ -13,8 +13,7 @@ use viridian_proto::v1::{
     watch_deployments_response::Payload,
 };
 
-use super::server_urls::ServerUrls;
-use crate::harness::{Api, of_project};
+use crate::harness::{Api, ServerUrls, of_project};
 
 /// Someone who watches a project, and goes on from its token at another server
 /// when a watch ends: it misses nothing, and hears nothing twice.

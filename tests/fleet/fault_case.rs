@@ -8,15 +8,15 @@ use tokio::{task::JoinSet, time::sleep};
 use viridian_proto::v1::{Deployment, ListDeploymentsRequest, TrafficTable};
 
 use super::{
-    agent::{self, RandomAgent},
     events::{self, EventFollower},
     kind::{DeploymentCase, REPLICAS},
     operator::{Acknowledged, RandomOperator, RunProgress},
     record::DatabaseRecord,
-    server_urls::ServerUrls,
     tables::{self, TableFollower},
 };
-use crate::harness::{Api, Server, WAIT_TIMEOUT, eventually};
+use crate::harness::{
+    Api, RandomAgent, Server, ServerUrls, SharedAgentState, WAIT_TIMEOUT, eventually, lock_agent,
+};
 
 /// Many deployments, and all who have to do with them: operators, agents,
 /// watchers and proxies. They go from server to server.
@@ -28,7 +28,7 @@ pub(super) struct FaultCase {
     operators: JoinSet<Vec<Acknowledged>>,
     /// Who goes on until the end.
     others: JoinSet<()>,
-    agents: Vec<agent::SharedAgentState>,
+    agents: Vec<SharedAgentState>,
     watchers: Vec<events::SharedEvents>,
     proxies: Vec<tables::SharedTables>,
 }
@@ -115,7 +115,7 @@ impl FaultCase {
         record.has_nothing_else(&told).await;
         record.is_of_one_clock(&self.since).await;
         for (project, state) in self.projects.iter().zip(&self.agents) {
-            let running = agent::lock(state).running().clone();
+            let running = lock_agent(state).running().clone();
             assert_eq!(record.running(project).await, running, "{project}");
         }
         let mut views = Vec::new();
@@ -134,7 +134,7 @@ impl FaultCase {
             calls: told.len(),
             events: sum(&self.watchers, |it| events::lock(it).events),
             watches: sum(&self.watchers, |it| events::lock(it).watches),
-            agents: sum(&self.agents, |it| agent::lock(it).connections()),
+            agents: sum(&self.agents, |it| lock_agent(it).connections()),
             took,
         }
     }

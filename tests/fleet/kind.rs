@@ -3,7 +3,7 @@ use viridian_proto::v1::{
     int_or_percent,
 };
 
-use crate::harness::{blue_green, seconds};
+use crate::harness::{FAILS, FAILS_ONCE, blue_green, seconds};
 
 /// How a deployment gets a new revision, and what becomes of its routes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +108,5 @@ const ALL: [(DeploymentCase, &str); 5] = [
 
 pub(super) const REPLICAS: i32 = 2;
 
-/// Images, by what becomes of their routes.
+/// The image of routes that come up.
 pub(super) const SOUND: &str = "registry.test/sound:1";
-pub(super) const FAILS_ONCE: &str = "registry.test/fails-once:1";
-pub(super) const FAILS: &str = "registry.test/fails:1";

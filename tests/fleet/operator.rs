@@ -18,11 +18,8 @@ use viridian_proto::v1::{
     RevisionSpec,
 };
 
-use super::{
-    kind::{DeploymentCase, REPLICAS, SOUND},
-    server_urls::ServerUrls,
-};
-use crate::harness::{Api, creation};
+use super::kind::{DeploymentCase, REPLICAS, SOUND};
+use crate::harness::{Api, ServerUrls, creation};
 
 /// Someone who sees to the deployments of a project: gives each one new revision
 /// after the other, and promotes what is to be promoted by hand. A call that is

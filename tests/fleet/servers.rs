@@ -1,8 +1,7 @@
 use jiff::{Span, Timestamp, ToSpan as _};
 use nix::sys::signal::Signal;
 
-use super::server_urls::ServerUrls;
-use crate::harness::{Server, set_clock_off};
+use crate::harness::{Server, ServerUrls, set_clock_off};
 
 /// Servers on one database, each in its place: when one is killed, another is
 /// started there, with the same clock.

@@ -9,8 +9,8 @@ use tokio::time::sleep;
 use tonic::Status;
 use viridian_proto::v1::{TrafficTable, WatchTrafficRequest, watch_traffic_response::Payload};
 
-use super::{kind::REPLICAS, server_urls::ServerUrls};
-use crate::harness::Api;
+use super::kind::REPLICAS;
+use crate::harness::{Api, ServerUrls};
 
 /// A proxy: it follows all tables, at one server after the other.
 pub(super) struct TableFollower {

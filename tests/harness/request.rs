@@ -1,5 +1,6 @@
 use std::{collections::BTreeSet, time::Duration};
 
+use uuid::Uuid;
 use viridian_proto::v1::{
     AbortDeploymentRequest, BlueGreenSpec, CreateDeploymentRequest, DeleteDeploymentRequest,
     DeploymentMetadata, DeploymentPolicy, PauseDeploymentRequest, PromoteDeploymentRequest,
@@ -26,6 +27,14 @@ pub(crate) fn creation(replicas: i32, policy: DeploymentPolicy) -> CreateDeploym
         }),
         initial_revision: Some(spec()),
         ..CreateDeploymentRequest::default()
+    }
+}
+
+/// Asks for a deployment of a name that no other has.
+pub(crate) fn named() -> CreateDeploymentRequest {
+    CreateDeploymentRequest {
+        name: format!("web-{}", Uuid::now_v7().simple()),
+        ..creation(1, manual())
     }
 }
 

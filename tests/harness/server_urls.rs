@@ -6,20 +6,29 @@ use std::{
 use rand::{RngExt as _, rngs::StdRng};
 use tonic::Status;
 
-use crate::harness::Api;
+use super::Api;
 
 /// Where servers can be reached, as a load balancer knows it: some of them may be
 /// away by now.
 #[derive(Clone, Default)]
-pub(super) struct ServerUrls(Arc<Mutex<Vec<String>>>);
+pub(crate) struct ServerUrls(Arc<Mutex<Vec<String>>>);
 
 impl ServerUrls {
-    pub(super) fn set(&self, urls: Vec<String>) {
+    pub(crate) fn set(&self, urls: Vec<String>) {
         *self.lock() = urls;
     }
 
     /// Connects to one of them.
-    pub(super) async fn any(&self, rng: &mut StdRng) -> Result<Api, Status> {
+    pub(crate) async fn any(&self, rng: &mut StdRng) -> Result<Api, Status> {
+        self.any_within(rng, WAIT_TIMEOUT).await
+    }
+
+    /// The same of a client that waits less.
+    pub(crate) async fn any_within(
+        &self,
+        rng: &mut StdRng,
+        patience: Duration,
+    ) -> Result<Api, Status> {
         let url = {
             let urls = self.lock();
             match urls.len() {
@@ -27,7 +36,7 @@ impl ServerUrls {
                 count => urls[rng.random_range(0..count)].clone(),
             }
         };
-        Api::try_connect_within(&url, WAIT_TIMEOUT).await
+        Api::try_connect_within(&url, patience).await
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<String>> {

@@ -13,16 +13,12 @@ use viridian_proto::v1::{
     RouteStatusReport, WatchAssignmentsRequest, watch_assignments_response::Payload,
 };
 
-use super::{
-    kind::{FAILS, FAILS_ONCE},
-    server_urls::ServerUrls,
-};
-use crate::harness::Api;
+use super::{Api, ServerUrls};
 
 /// A scheduler and a health checker of one group. It goes from server to server,
 /// by itself and when one is gone, and says what it has to say until someone has
 /// heard it.
-pub(super) struct RandomAgent {
+pub(crate) struct RandomAgent {
     group: String,
     server_urls: ServerUrls,
     rng: StdRng,
@@ -30,10 +26,10 @@ pub(super) struct RandomAgent {
 }
 
 /// What an agent knows, for those who look at it meanwhile.
-pub(super) type SharedAgentState = Arc<Mutex<AgentState>>;
+pub(crate) type SharedAgentState = Arc<Mutex<AgentState>>;
 
 #[derive(Default)]
-pub(super) struct AgentState {
+pub(crate) struct AgentState {
     /// The routes that run.
     running: BTreeSet<String>,
     /// Those that could not be started.
@@ -47,7 +43,7 @@ pub(super) struct AgentState {
 }
 
 impl RandomAgent {
-    pub(super) fn new(group: &str, server_urls: ServerUrls, seed: u64) -> Self {
+    pub(crate) fn new(group: &str, server_urls: ServerUrls, seed: u64) -> Self {
         Self {
             group: group.to_owned(),
             server_urls,
@@ -56,12 +52,12 @@ impl RandomAgent {
         }
     }
 
-    pub(super) fn state(&self) -> SharedAgentState {
+    pub(crate) fn state(&self) -> SharedAgentState {
         Arc::clone(&self.state)
     }
 
     /// Works for ever.
-    pub(super) async fn work(mut self) {
+    pub(crate) async fn work(mut self) {
         loop {
             if let Ok(api) = self.server_urls.any(&mut self.rng).await {
                 // However it ends, it goes on elsewhere.
@@ -77,10 +73,10 @@ impl RandomAgent {
         };
         let stream = api.routes().watch_assignments(request).await?.into_inner();
         let mut stream = stream.ready_chunks(BATCH);
-        lock(&self.state).connections += 1;
+        lock_agent(&self.state).connections += 1;
         for _ in 0..self.rng.random_range(20..200) {
             let next = stream.next();
-            let chunk = if lock(&self.state).has_all_said() {
+            let chunk = if lock_agent(&self.state).has_all_said() {
                 next.await
             } else {
                 // What is held by others is said again.
@@ -89,7 +85,7 @@ impl RandomAgent {
             let Some(chunk) = chunk else { break };
             for message in chunk {
                 if let Some(Payload::Assignment(assignment)) = message?.payload {
-                    lock(&self.state).take(assignment);
+                    lock_agent(&self.state).take(assignment);
                 }
             }
             self.say(api).await?;
@@ -99,12 +95,12 @@ impl RandomAgent {
 
     async fn say(&self, api: &Api) -> Result<(), Status> {
         let statuses: Vec<_> = {
-            let state = lock(&self.state);
+            let state = lock_agent(&self.state);
             state.statuses.values().take(BATCH).cloned().collect()
         };
         if !statuses.is_empty() {
             let results = api.report(statuses.clone()).await?;
-            let mut state = lock(&self.state);
+            let mut state = lock_agent(&self.state);
             for (report, result) in statuses.into_iter().zip(results) {
                 if result.retry {
                     continue;
@@ -124,7 +120,7 @@ impl RandomAgent {
             }
         }
         let healthy: Vec<_> = {
-            let state = lock(&self.state);
+            let state = lock_agent(&self.state);
             state.healthy.iter().take(BATCH).cloned().collect()
         };
         if !healthy.is_empty() {
@@ -135,7 +131,7 @@ impl RandomAgent {
             };
             let results = api.report_health(healthy.iter().map(report).collect());
             let results = results.await?;
-            let mut state = lock(&self.state);
+            let mut state = lock_agent(&self.state);
             for (id, result) in healthy.into_iter().zip(results) {
                 if !result.retry {
                     state.healthy.remove(&id);
@@ -148,12 +144,12 @@ impl RandomAgent {
 
 impl AgentState {
     /// The routes that run.
-    pub(super) fn running(&self) -> &BTreeSet<String> {
+    pub(crate) fn running(&self) -> &BTreeSet<String> {
         &self.running
     }
 
     /// How often it found a server.
-    pub(super) fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.connections
     }
 
@@ -211,9 +207,13 @@ impl AgentState {
     }
 }
 
-pub(super) fn lock(state: &SharedAgentState) -> MutexGuard<'_, AgentState> {
+pub(crate) fn lock_agent(state: &SharedAgentState) -> MutexGuard<'_, AgentState> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// Images, by what becomes of their routes.
+pub(crate) const FAILS_ONCE: &str = "registry.test/fails-once:1";
+pub(crate) const FAILS: &str = "registry.test/fails:1";
 
 const BATCH: usize = 500;
 const PAUSE: Duration = Duration::from_millis(50);
