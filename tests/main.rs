@@ -53,6 +53,7 @@ mod history;
 mod hostile;
 mod languages;
 mod limits;
+mod linearizability;
 mod manual;
 mod paging;
 mod pooler;
