@@ -2,6 +2,7 @@
 //! leaves the server.
 
 mod certificates;
+mod environ;
 mod matrix;
 pub(crate) mod pki;
 mod projects;

@@ -33,8 +33,7 @@ pub(crate) struct ProcessLauncher {
     arguments: Vec<OsString>,
 }
 
-/// The process to start.
-#[derive(Debug)]
+/// The process to start. It has no Debug form: the environment may have secrets.
 pub(crate) struct LaunchSpec<'a> {
     /// The program and its arguments.
     pub(crate) command: &'a [String],

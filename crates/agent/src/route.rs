@@ -1,6 +1,6 @@
 //! One route: its process from start to end, and its health in between.
 
-use std::{convert::Infallible, fmt, pin::pin, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, fmt, pin::pin, sync::Arc, time::Duration};
 
 use tokio::{sync::mpsc, time::interval};
 use tracing::info;
@@ -26,8 +26,7 @@ pub(crate) struct AgentContext {
     pub(crate) health_repeat: Duration,
 }
 
-/// A route to run.
-#[derive(Debug)]
+/// A route to run. It has no Debug form: the environment may have secrets.
 pub(crate) struct RouteSpec {
     pub(crate) route_id: String,
     revision: i64,
@@ -38,14 +37,18 @@ pub(crate) struct RouteSpec {
 
 impl RouteSpec {
     /// A revision without a specification has no command, and cannot be started.
-    pub(crate) fn new(route: Route, revision: Option<Revision>) -> Self {
+    pub(crate) fn new(
+        route: Route,
+        revision: Option<Revision>,
+        secret_environ: BTreeMap<String, String>,
+    ) -> Self {
         let revision = revision.unwrap_or_default();
         let spec = revision.spec.unwrap_or_default();
         Self {
             route_id: route.id,
             revision: revision.number,
             command: spec.command,
-            environ: spec.environ.into_iter().collect(),
+            environ: spec.environ.into_iter().chain(secret_environ).collect(),
             plan: ProbePlan::from(spec.health_check.unwrap_or_default()),
         }
     }

@@ -78,7 +78,11 @@ impl LocalRoutes {
             return warn!("an assignment has no route");
         };
         match action {
-            AssignmentAction::Start => self.start(RouteSpec::new(route, assignment.revision)),
+            AssignmentAction::Start => self.start(RouteSpec::new(
+                route,
+                assignment.revision,
+                assignment.secret_environ,
+            )),
             AssignmentAction::Stop => self.stop(&route.id),
             AssignmentAction::Unspecified => {
                 warn!(route_id = route.id, "an assignment has an unknown action");

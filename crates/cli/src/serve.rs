@@ -188,6 +188,7 @@ impl ServeArgs {
         config.listen = resolve(&self.listen).await?;
         config.tls = self.security.tls()?;
         config.tokens = self.security.tokens;
+        config.secrets = self.security.secrets;
         config.insecure = self.insecure;
         config.limits = self.limits.into();
         config.retention = self.retention.into();

@@ -1,7 +1,9 @@
 //! The wire contract of Viridian, generated from `proto/` at build time.
 //!
-//! Nothing but generated code lives here: the conversions between these
-//! messages and the domain are the server's.
+//! Nothing but generated code lives here, and the Debug forms of messages whose values may
+//! be secret: the conversions between these messages and the domain are the server's.
+
+mod redacted;
 
 /// The package `viridian.deployment.v1`.
 #[expect(

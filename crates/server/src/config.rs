@@ -29,6 +29,8 @@ pub struct Config {
     pub tokens: Option<PathBuf>,
     /// The files of TLS. Without them nothing is encrypted.
     pub tls: Option<TlsFiles>,
+    /// The folder of the secrets that revisions name. Without it there are none.
+    pub secrets: Option<PathBuf>,
     /// Limits on the use of the database.
     pub limits: Limits,
     /// Whether it may listen on more than loopback without credentials.
@@ -62,6 +64,7 @@ impl Config {
             limits: Limits::default(),
             tokens: None,
             tls: None,
+            secrets: None,
             insecure: false,
             retention: Retention::default(),
             rpc_limits: RpcLimits::default(),

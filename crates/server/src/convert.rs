@@ -4,6 +4,7 @@
 pub(crate) mod apply;
 mod changes;
 pub(crate) mod deployment;
+mod environ_from;
 pub(crate) mod event;
 pub(crate) mod history;
 #[cfg(test)]

@@ -39,6 +39,7 @@ mod resume;
 mod rpc_limits;
 mod rpc_method;
 mod scope;
+mod secrets;
 mod security;
 mod selector;
 mod server;

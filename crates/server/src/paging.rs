@@ -90,8 +90,17 @@ impl<K: PageKey, M: Message> PageBuilder<K, M> {
 
     /// Adds the rows of a chunk, in order.
     pub(crate) fn extend(&mut self, rows: impl ExactSizeIterator<Item = (K, M)>) {
+        self.extend_with(rows.map(|(key, message)| (key, Some(message))));
+    }
+
+    /// Adds the rows of a chunk, in order. Those without a message are passed over.
+    pub(crate) fn extend_with(&mut self, rows: impl ExactSizeIterator<Item = (K, Option<M>)>) {
         self.is_exhausted = rows.len() < self.asked;
         for (key, message) in rows {
+            let Some(message) = message else {
+                self.last = Some(key);
+                continue;
+            };
             let bytes = message.encoded_len();
             // One row at least, or the next page would begin at the same place.
             if !self.messages.is_empty() && self.bytes + bytes > MAX_PAGE_BYTES {

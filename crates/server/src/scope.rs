@@ -23,13 +23,15 @@ use viridian_store::{
 use viridian_strategy::{DeploymentId, RouteId};
 
 use crate::{
-    auth::Caller,
+    auth::{Caller, Role},
     convert::{
         Violations,
         reference::{DeploymentReference, parse_deployment},
+        revision::EnvironValues,
     },
     error::{ResourceKind, credentials_missing, not_found, project_not_allowed, store},
     log_throttle::{AdmittedLine, admit_line},
+    secrets::SecretFolder,
     state::ServerState,
     token::TokenSeal,
 };
@@ -118,6 +120,16 @@ impl Scope {
         self.shared.feeds()
     }
 
+    /// Where the secrets of revisions are.
+    pub(crate) fn secrets(&self) -> &SecretFolder {
+        self.shared.secrets()
+    }
+
+    /// The caller's name.
+    pub(crate) fn actor(&self) -> &str {
+        self.caller.name()
+    }
+
     /// Seals and opens the tokens of pages and watches.
     pub(crate) fn seal(&self) -> &TokenSeal {
         self.shared.seal()
@@ -131,6 +143,14 @@ impl Scope {
     /// The projects that are the caller's.
     pub(crate) fn projects(&self) -> &Projects {
         self.caller.projects()
+    }
+
+    /// Whether the caller is given the values of environment variables.
+    pub(crate) fn environ_values(&self) -> EnvironValues {
+        match self.caller.has(Role::Operator) {
+            true => EnvironValues::Given,
+            false => EnvironValues::Redacted,
+        }
     }
 
     /// The projects that a question is about: the one that it names, or all that

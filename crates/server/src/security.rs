@@ -10,6 +10,7 @@ use crate::{
     config::{Config, StartError},
     layers::Authenticator,
     reload::{self, ReloadedValue},
+    secrets::SecretFolder,
     tasks::BackgroundTask,
 };
 
@@ -40,6 +41,8 @@ pub fn inspect_credentials(file: &Path) -> Result<CredentialSummary, String> {
 pub(crate) struct LoadedSecurity {
     pub(crate) authenticator: Authenticator,
     pub(crate) tls: Option<ReloadedValue<ServerConfig>>,
+    /// Where the secrets of revisions are.
+    pub(crate) secrets: SecretFolder,
     /// The tasks that read the files again when they change.
     pub(crate) reloads: Vec<(BackgroundTask, BoxFuture<'static, ()>)>,
 }
@@ -50,6 +53,10 @@ impl LoadedSecurity {
         let mut security = Self {
             authenticator: Authenticator::default(),
             tls: None,
+            // A folder that is not there is a mistake in the configuration. What is in it may
+            // come later.
+            secrets: SecretFolder::open(config.secrets.clone())
+                .map_err(|why| StartError::Config(format!("--secrets: {why}")))?,
             reloads: Vec::new(),
         };
         // Read at the start too: a server with a broken file must not start.

@@ -64,7 +64,12 @@ impl Server {
         }
         let (reporter, health_service) = tonic_health::server::health_reporter();
         let health = Arc::new(HealthStatus::new(reporter, &SERVICES).await);
-        let shared = ServerState::new(database.clone(), feeds.clone(), shutdown.calls.clone());
+        let shared = ServerState::new(
+            database.clone(),
+            feeds.clone(),
+            security.secrets.clone(),
+            shutdown.calls.clone(),
+        );
         let routes = grpc::services(shared, info, health_service, &config.rpc_limits)?;
         tracing::info!(%address, "serving");
         security.log_access(&config, address);

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use viridian_feeds::Feeds;
 use viridian_store::Store;
 
-use crate::{fair_share::FairShare, token::TokenSeal};
+use crate::{fair_share::FairShare, secrets::SecretFolder, token::TokenSeal};
 
 /// The state that all services share. Cheap to clone. Services use it through what a caller
 /// may see: [`Scope`](crate::scope::Scope).
@@ -17,18 +17,25 @@ struct ServerStateInner {
     database: Store,
     feeds: Feeds,
     seal: TokenSeal,
+    secrets: SecretFolder,
     /// Connections to read with, by the name of the caller.
     readers: FairShare<String>,
     stop: CancellationToken,
 }
 
 impl ServerState {
-    pub(crate) fn new(database: Store, feeds: Feeds, stop: CancellationToken) -> Self {
+    pub(crate) fn new(
+        database: Store,
+        feeds: Feeds,
+        secrets: SecretFolder,
+        stop: CancellationToken,
+    ) -> Self {
         Self(Arc::new(ServerStateInner {
             seal: TokenSeal::new(database.log()),
             readers: FairShare::new(readers_per_caller(database.max_readers())),
             database,
             feeds,
+            secrets,
             stop,
         }))
     }
@@ -43,6 +50,10 @@ impl ServerState {
 
     pub(crate) fn readers(&self) -> &FairShare<String> {
         &self.0.readers
+    }
+
+    pub(crate) fn secrets(&self) -> &SecretFolder {
+        &self.0.secrets
     }
 
     pub(crate) fn seal(&self) -> &TokenSeal {

@@ -68,7 +68,7 @@ pub use self::{
         EventKind, FieldChange, HealthCheck, HistoryEntry, HistoryOutcome, LastReport, LastRollout,
         Metadata, NewRevision, Operation, Projects, Promotion, Request, RequestId, Revision,
         RevisionNumbers, RevisionReference, RevisionSpec, RolledBack, Route, RouteAddress,
-        RouteEffects, Status, TrafficEndpoint, TrafficTable, Updated,
+        RouteEffects, SecretReference, Status, TrafficEndpoint, TrafficTable, Updated,
     },
     routes::{RouteFilter, RouteStateCounts, Tables},
     store::Store,

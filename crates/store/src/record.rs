@@ -31,7 +31,7 @@ pub use self::{
     projects::{CountBy, Projects},
     reply::{Applied, NewRevision, Promotion, RolledBack, Updated},
     request::{Request, RequestId},
-    revision::{HealthCheck, Revision, RevisionReference, RevisionSpec},
+    revision::{HealthCheck, Revision, RevisionReference, RevisionSpec, SecretReference},
     route::Route,
     traffic::{TrafficEndpoint, TrafficTable},
 };

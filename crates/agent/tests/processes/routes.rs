@@ -40,7 +40,7 @@ async fn the_environment_names_the_route() {
     let agent = TestAgent::start(&server);
     let route = new_route_id();
 
-    let script = r#"test "$GREETING" = hello && test "$VIRIDIAN_REVISION" = 7 && test -n "$PORT" && exit 42"#;
+    let script = r#"test "$GREETING" = hello && test "$PASSWORD" = s3cret && test "$VIRIDIAN_REVISION" = 7 && test -n "$PORT" && exit 42"#;
     server.assign_start(&route, &["sh", "-c", script]);
     let terminated = server.expect_status(&route, Terminated).await;
     assert_eq!(terminated.failure, "exited with status 42");

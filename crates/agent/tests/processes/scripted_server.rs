@@ -122,6 +122,7 @@ impl ScriptedServer {
                 }),
                 ..Default::default()
             }),
+            secret_environ: BTreeMap::from([("PASSWORD".into(), "s3cret".into())]),
         });
     }
 
@@ -139,6 +140,7 @@ impl ScriptedServer {
                 ..Default::default()
             }),
             revision: None,
+            secret_environ: BTreeMap::new(),
         });
     }
 

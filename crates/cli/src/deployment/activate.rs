@@ -21,7 +21,7 @@ use crate::names;
 // The group is what a usage error shows: a revision, or what a new one changes.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("what")
-    .args(["revision", "image", "environ", "removed", "health_path", "health_interval", "command"])
+    .args(["revision", "image", "environ", "environ_from", "removed", "health_path", "health_interval", "command"])
     .required(true)
     .multiple(true))]
 pub(super) struct ActivateArgs {

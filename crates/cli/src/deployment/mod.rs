@@ -10,6 +10,7 @@ use crate::{output::OutputFormat, runtime, server_args::ServerArgs};
 mod advice;
 mod calls;
 mod change;
+mod environ_source;
 mod error;
 mod policy;
 mod question;

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use clap::{ArgGroup, Args};
-use viridian_proto::v1::{HealthCheck, RevisionSpec};
+use viridian_proto::v1::{EnvironSource, HealthCheck, RevisionSpec};
 
+use super::environ_source;
 use crate::{duration, key_value};
 
 /// The flags of a revision. There is one if a flag of the group `program` is given.
@@ -20,6 +21,12 @@ pub(super) struct SpecArgs {
     /// Environment variable of the replicas; may be repeated.
     #[arg(long = "env", value_name = "KEY=VALUE", value_parser = key_value::parse, requires = "program")]
     environ: Vec<(String, String)>,
+    /// Environment variable of the replicas whose value is a secret of the server; may be
+    /// repeated.
+    ///
+    /// Only agents are given the value. docs/security.md says where the server has it.
+    #[arg(long = "env-from", value_name = "NAME=SECRET/KEY", value_parser = environ_source::parse, requires = "program")]
+    environ_from: Vec<EnvironSource>,
     /// HTTP path of the health check: healthy if it answers 2xx [default: /].
     #[arg(long, value_name = "PATH", requires = "program")]
     health_path: Option<String>,
@@ -49,6 +56,7 @@ impl SpecArgs {
             image: self.image.unwrap_or_default(),
             command: self.command,
             environ: self.environ.into_iter().collect(),
+            environ_from: self.environ_from,
             health_check,
             ..RevisionSpec::default()
         })

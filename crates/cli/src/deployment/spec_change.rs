@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use clap::{ArgGroup, Args};
-use viridian_proto::v1::RevisionSpec;
+use viridian_proto::v1::{EnvironSource, RevisionSpec};
 
+use super::environ_source;
 use crate::{duration, key_value};
 
 /// The flags of `activate` for a new revision.
@@ -13,7 +14,7 @@ use crate::{duration, key_value};
     next_help_heading = "New revision",
     group = ArgGroup::new("program").args(["image", "command"]).multiple(true),
     group = ArgGroup::new("new_revision")
-        .args(["image", "environ", "removed", "health_path", "health_interval", "command"])
+        .args(["image", "environ", "environ_from", "removed", "health_path", "health_interval", "command"])
         .multiple(true)
 )]
 pub(super) struct SpecChangeArgs {
@@ -23,6 +24,10 @@ pub(super) struct SpecChangeArgs {
     /// Environment variable of the replicas to add or change; may be repeated.
     #[arg(long = "env", value_name = "KEY=VALUE", value_parser = key_value::parse)]
     environ: Vec<(String, String)>,
+    /// Environment variable to add or change whose value is a secret of the server; may be
+    /// repeated.
+    #[arg(long = "env-from", value_name = "NAME=SECRET/KEY", value_parser = environ_source::parse)]
+    environ_from: Vec<EnvironSource>,
     /// Environment variable to remove; may be repeated.
     #[arg(long = "remove-env", value_name = "KEY")]
     removed: Vec<String>,
@@ -54,7 +59,18 @@ impl SpecChangeArgs {
         }
         // First, so that a variable that is both removed and added gets its new value.
         spec.environ.retain(|key, _| !self.removed.contains(key));
-        spec.environ.extend(self.environ);
+        spec.environ_from
+            .retain(|it| !self.removed.contains(&it.name));
+        // A variable may move from the one to the other, but not be in both.
+        for (name, value) in self.environ {
+            spec.environ_from.retain(|it| it.name != name);
+            spec.environ.insert(name, value);
+        }
+        for source in self.environ_from {
+            spec.environ.remove(&source.name);
+            spec.environ_from.retain(|it| it.name != source.name);
+            spec.environ_from.push(source);
+        }
         if self.health_path.is_some() || self.health_interval.is_some() {
             let check = spec.health_check.get_or_insert_default();
             if let Some(path) = self.health_path {
@@ -113,6 +129,22 @@ mod tests {
         let check = spec.health_check.expect("a check");
         assert_eq!(check.path, "/healthz");
         assert_eq!(check.interval.map(|it| it.seconds), Some(3));
+    }
+
+    #[test]
+    fn g15_a_variable_has_one_source() {
+        let spec = changed("x --env-from DB=db/url --env-from KEY=api/key");
+        let sources = |spec: &RevisionSpec| -> Vec<_> {
+            let all = spec.environ_from.iter();
+            all.map(|it| format!("{}={}/{}", it.name, it.secret, it.key))
+                .collect()
+        };
+        assert_eq!(sources(&spec), ["DB=db/url", "KEY=api/key"]);
+        assert_eq!(spec.environ.keys().collect::<Vec<_>>(), ["DEBUG"]);
+        let args = |line: &str| Line::try_parse_from(line.split_whitespace()).expect(line);
+        let moved = args("x --env DB=plain --remove-env KEY").spec.change(spec);
+        assert_eq!(sources(&moved), [""; 0]);
+        assert_eq!(moved.environ.get("DB").map(String::as_str), Some("plain"));
     }
 
     #[test]

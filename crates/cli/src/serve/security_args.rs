@@ -31,6 +31,12 @@ pub(crate) struct SecurityArgs {
     /// reads the file again when it changes.
     #[arg(long, env = "VIRIDIAN_TLS_CLIENT_CA", value_name = "FILE")]
     tls_client_ca: Option<PathBuf>,
+    /// Folder of the secrets that revisions name: FOLDER/PROJECT/SECRET/KEY is a value.
+    ///
+    /// Only agents are given the values, with the replicas that need them. The server
+    /// reads the files at each use. Every server of a database needs the same folder.
+    #[arg(long, env = "VIRIDIAN_SECRETS", value_name = "FOLDER")]
+    pub(crate) secrets: Option<PathBuf>,
 }
 
 /// TLS flags that are missing their counterpart.

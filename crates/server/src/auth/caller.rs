@@ -53,6 +53,11 @@ impl Caller {
         self.method
     }
 
+    /// Whether the caller has a role.
+    pub(crate) fn has(&self, role: Role) -> bool {
+        self.principal.roles.contains(&role)
+    }
+
     /// The projects that the caller may see.
     pub(crate) fn projects(&self) -> &Projects {
         &self.principal.projects

@@ -12,7 +12,7 @@ use super::{
     deployment::{DEFAULT_HISTORY_LIMIT, metadata, parse_metadata},
     policy::default_policy,
     reference::check_name,
-    revision::{parse_spec, spec},
+    revision::{EnvironValues, parse_spec, spec},
     update::{SpecConflict, SpecUpdate, add_settings, parse_settings},
 };
 
@@ -164,8 +164,9 @@ impl DesiredState for RevisionManifest {
 }
 
 fn describe_revision(before: Option<&RevisionSpec>, after: &RevisionSpec) -> Vec<FieldChange> {
-    let before = before.map(|it| spec(it.clone()));
-    revision_changes(before.as_ref(), &spec(after.clone()))
+    // With the values: two of them differ that would both be redacted. No change shows them.
+    let whole = |it: &RevisionSpec| spec(it.clone(), EnvironValues::Given);
+    revision_changes(before.map(whole).as_ref(), &whole(after))
 }
 
 /// As many as a caller means who does not say.

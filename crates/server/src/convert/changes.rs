@@ -43,6 +43,11 @@ impl FlatSettings {
                     }
                 }
             }
+            (Value::List(items), Kind::Message(_)) => {
+                for item in items.iter().filter_map(Value::as_message) {
+                    self.add_source(item, path);
+                }
+            }
             (Value::List(items), _) if !items.is_empty() => {
                 let texts: Vec<_> = items.iter().filter_map(Value::as_str).collect();
                 self.set(path.to_owned(), &serde_json::json!(texts).to_string());
@@ -83,6 +88,18 @@ impl FlatSettings {
         changed.map(change).collect()
     }
 
+    /// Adds a variable of the environment that comes from a secret, by the variable's name. A
+    /// list has no other messages.
+    fn add_source(&mut self, source: &DynamicMessage, path: &str) {
+        let text = |name: &str| {
+            let value = source.get_field_by_name(name);
+            value.and_then(|it| it.as_str().map(str::to_owned))
+        };
+        if let (Some(name), Some(secret), Some(key)) = (text("name"), text("secret"), text("key")) {
+            self.set(format!("{path}.{name}"), &format!("{secret}/{key}"));
+        }
+    }
+
     fn add_message(&mut self, message: &DynamicMessage, path: &str) {
         let descriptor = message.descriptor();
         // Which of several messages was chosen is a setting by itself.
@@ -111,6 +128,8 @@ pub(crate) fn revision_changes(
     for (flat, spec) in flat.iter_mut().zip([before, Some(after)]) {
         if let Some(spec) = spec {
             flat.add("RevisionSpec", spec, "revision");
+            // It is about one reply, and no setting.
+            flat.0.remove("revision.environ_redacted");
         }
     }
     flat[0].changes_to(&flat[1])
@@ -192,6 +211,33 @@ mod tests {
                 "revision.environ.NEW:  -> ***",
                 "revision.environ.TURNED: *** -> ***",
             ]
+        );
+    }
+
+    #[test]
+    fn g15_a_secret_is_a_change_by_its_name_and_never_by_its_value() {
+        let with = |sources: &[(&str, &str)]| v1::RevisionSpec {
+            environ_from: sources
+                .iter()
+                .map(|(name, key)| v1::EnvironSource {
+                    name: (*name).to_owned(),
+                    secret: "db".to_owned(),
+                    key: (*key).to_owned(),
+                })
+                .collect(),
+            ..v1::RevisionSpec::default()
+        };
+        let (before, after) = (with(&[("A", "old"), ("B", "b")]), with(&[("A", "new")]));
+        assert_eq!(
+            lines(&revision_changes(Some(&before), &after)),
+            [
+                "revision.environ_from.A: db/old -> db/new",
+                "revision.environ_from.B: db/b -> ",
+            ]
+        );
+        assert_eq!(
+            lines(&revision_changes(None, &after)),
+            ["revision.environ_from.A:  -> db/new"],
         );
     }
 

@@ -7,9 +7,16 @@ use viridian_proto::v1;
 use viridian_store::{HealthCheck, Revision, RevisionSpec};
 
 use super::{
-    Violations,
+    Violations, environ_from,
     time::{duration, parse_duration, timestamp},
 };
+
+/// Whether a reply has the values of environment variables, or their names alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EnvironValues {
+    Given,
+    Redacted,
+}
 
 /// A spec from the wire. `field` is where it stands in the request.
 pub(crate) fn parse_spec(
@@ -47,15 +54,35 @@ pub(crate) fn parse_spec(
         health_check: check.map_or_else(HealthCheck::default, |check| {
             parse_health_check(&format!("{field}.health_check"), check, violations)
         }),
+        environ_from: environ_from::parse(field, wire, violations),
+    }
+}
+
+/// Refuses what a caller was given in place of values that are not theirs: stored, it would
+/// replace the values.
+fn check_redaction(field: &str, wire: &v1::RevisionSpec, violations: &mut Violations) {
+    violations.check(
+        !wire.environ_redacted,
+        &format!("{field}.environ_redacted"),
+        "this spec was read without the values of its environment: operators are given them",
+    );
+    // A client of an earlier version has lost the field above.
+    for (name, value) in &wire.environ {
+        violations.check(
+            value != REDACTED,
+            &format!("{field}.environ[{name:?}]"),
+            "stands for a value that was left out",
+        );
     }
 }
 
 /// A variable needs a name, and none of the texts may have NUL: a process could
 /// not be given it, nor could every database keep it.
 fn check_texts(field: &str, wire: &v1::RevisionSpec, violations: &mut Violations) {
+    check_redaction(field, wire, violations);
     for key in wire.environ.keys() {
         violations.check(
-            !key.is_empty() && !key.contains(['=', '\0']),
+            environ_from::is_variable_name(key),
             &format!("{field}.environ[{key:?}]"),
             "is not a variable's name",
         );
@@ -83,25 +110,33 @@ fn check_texts(field: &str, wire: &v1::RevisionSpec, violations: &mut Violations
 }
 
 /// A revision, to the wire.
-pub(crate) fn revision(revision: Revision) -> v1::Revision {
+pub(crate) fn revision(revision: Revision, values: EnvironValues) -> v1::Revision {
     v1::Revision {
         id: revision.id.to_string(),
         deployment_id: revision.deployment.to_string(),
         number: revision.number,
-        spec: Some(spec(revision.spec)),
+        spec: Some(spec(revision.spec, values)),
         create_time: Some(timestamp(revision.created_at)),
         created_by: revision.created_by,
     }
 }
 
 /// A spec, to the wire.
-pub(crate) fn spec(spec: RevisionSpec) -> v1::RevisionSpec {
+pub(crate) fn spec(spec: RevisionSpec, values: EnvironValues) -> v1::RevisionSpec {
+    let mut environ = spec.environ;
+    // Nothing is left out of an empty one: it can be sent back as it is.
+    let environ_redacted = values == EnvironValues::Redacted && !environ.is_empty();
+    if environ_redacted {
+        for value in environ.values_mut() {
+            REDACTED.clone_into(value);
+        }
+    }
     v1::RevisionSpec {
         image: spec.image,
         command: spec.command,
         model: spec.model,
         runtime_variant: spec.runtime_variant,
-        environ: spec.environ,
+        environ,
         resource_slots: spec.resource_slots,
         health_check: Some(v1::HealthCheck {
             path: spec.health_check.path,
@@ -109,6 +144,8 @@ pub(crate) fn spec(spec: RevisionSpec) -> v1::RevisionSpec {
             timeout: Some(duration(spec.health_check.timeout)),
             initial_delay: Some(duration(spec.health_check.initial_delay)),
         }),
+        environ_from: environ_from::to_wire(spec.environ_from),
+        environ_redacted,
     }
 }
 
@@ -157,6 +194,8 @@ fn parse_health_check(
     }
 }
 
+/// What stands for a value that a caller is not given. No value may be this text.
+pub(crate) const REDACTED: &str = "[redacted]";
 /// How large a spec may be, as the wire has it.
 const MAX_SPEC: usize = 64 * 1024;
 const MIN_DURATION: Duration = Duration::from_millis(10);

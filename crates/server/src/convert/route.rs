@@ -8,7 +8,7 @@ use viridian_strategy::{RouteHealth, RouteId, RouteStatus, RouteTraffic};
 
 use super::{
     Violations,
-    revision::revision,
+    revision::{EnvironValues, revision},
     time::{parse_timestamp, timestamp},
 };
 
@@ -45,7 +45,10 @@ pub(crate) fn assignment(assignment: Assignment) -> v1::Assignment {
         }
         .into(),
         route: Some(route(assignment.route)),
-        revision: Some(revision(assignment.revision)),
+        // A replica cannot run without the values.
+        revision: Some(revision(assignment.revision, EnvironValues::Given)),
+        // Whoever hands it out adds them.
+        secret_environ: [].into(),
     }
 }
 

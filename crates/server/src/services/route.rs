@@ -1,5 +1,7 @@
 //! `RouteService`.
 
+mod hand_out;
+
 use std::pin::{Pin, pin};
 
 use tokio_stream::Stream;
@@ -10,11 +12,12 @@ use viridian_proto::v1::{
 use viridian_store::{ReportError, StoreError};
 use viridian_strategy::RouteId;
 
+use self::hand_out::hand_out;
 use crate::{
     convert::{
         Violations,
         deployment::parse_resource_group,
-        route::{assignment, parse_healths, parse_statuses, result},
+        route::{parse_healths, parse_statuses, result},
     },
     error::store,
     paging::PageRequest,
@@ -53,7 +56,9 @@ impl RouteService for RouteApi {
                 .database()
                 .list_assignments(&group, projects, after, limit);
             let open = open.await.map_err(|error| store(&error))?;
-            page.extend(open.into_iter().map(|it| (it.position(), assignment(it))));
+            let positions: Vec<_> = open.iter().map(|it| it.position()).collect();
+            let ready = hand_out(&scope, open).await?;
+            page.extend_with(positions.into_iter().zip(ready));
         }
         let (assignments, next_page_token) = page.finish();
         Ok(Response::new(v1::ListAssignmentsResponse {
@@ -149,7 +154,7 @@ fn watch(
 ) -> impl Stream<Item = Result<v1::WatchAssignmentsResponse, Status>> + use<> {
     let mut watch = scope.feeds().assignments().watch(group, scope.projects());
     async_stream::try_stream! {
-        let mut pacer = StreamPacer::new(scope);
+        let mut pacer = StreamPacer::new(scope.clone());
         loop {
             let mut next = pin!(watch.next());
             let assignments = loop {
@@ -158,9 +163,14 @@ fn watch(
                     StreamTurn::Heartbeat(time) => yield heartbeat(time),
                 }
             };
-            for new in assignments {
-                yield response(Payload::Assignment(assignment(new)));
-                pacer.note_sent();
+            // In parts: each has the secrets of as many replicas in memory.
+            let mut assignments = assignments.into_iter().peekable();
+            while assignments.peek().is_some() {
+                let part = assignments.by_ref().take(MAX_HANDED_OUT).collect();
+                for new in hand_out(&scope, part).await?.into_iter().flatten() {
+                    yield response(Payload::Assignment(new));
+                    pacer.note_sent();
+                }
             }
         }
     }
@@ -177,3 +187,6 @@ fn response(payload: Payload) -> v1::WatchAssignmentsResponse {
         payload: Some(payload),
     }
 }
+
+/// How many assignments are made ready at once.
+const MAX_HANDED_OUT: usize = 32;

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use viridian_strategy::{DeploymentId, RevisionId};
 
 use super::{Micros, persisted};
-use crate::record::{HealthCheck, Revision, RevisionSpec};
+use crate::record::{HealthCheck, Revision, RevisionSpec, SecretReference};
 
 persisted!(RevisionSpec => SpecDocument<'_>);
 
@@ -20,6 +20,14 @@ pub(crate) struct SpecDocument<'a> {
     environ: Cow<'a, BTreeMap<String, String>>,
     resource_slots: Cow<'a, BTreeMap<String, String>>,
     health_check: HealthCheckDocument<'a>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    environ_from: BTreeMap<Cow<'a, str>, SecretDocument<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SecretDocument<'a> {
+    secret: Cow<'a, str>,
+    key: Cow<'a, str>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -50,7 +58,12 @@ impl<'a> From<&'a RevisionSpec> for SpecDocument<'a> {
             environ,
             resource_slots,
             health_check,
+            environ_from,
         } = spec;
+        let source = |(name, SecretReference { secret, key }): (&'a String, &'a _)| {
+            let (secret, key) = (secret.into(), key.into());
+            (name.into(), SecretDocument { secret, key })
+        };
         Self {
             image: image.into(),
             command: command.into(),
@@ -59,12 +72,17 @@ impl<'a> From<&'a RevisionSpec> for SpecDocument<'a> {
             environ: Cow::Borrowed(environ),
             resource_slots: Cow::Borrowed(resource_slots),
             health_check: health_check.into(),
+            environ_from: environ_from.iter().map(source).collect(),
         }
     }
 }
 
 impl From<SpecDocument<'_>> for RevisionSpec {
     fn from(document: SpecDocument<'_>) -> Self {
+        let source = |(name, SecretDocument { secret, key }): (Cow<'_, str>, _)| {
+            let (secret, key) = (secret.into_owned(), key.into_owned());
+            (name.into_owned(), SecretReference { secret, key })
+        };
         Self {
             image: document.image.into_owned(),
             command: document.command.into_owned(),
@@ -73,6 +91,7 @@ impl From<SpecDocument<'_>> for RevisionSpec {
             environ: document.environ.into_owned(),
             resource_slots: document.resource_slots.into_owned(),
             health_check: document.health_check.into(),
+            environ_from: document.environ_from.into_iter().map(source).collect(),
         }
     }
 }

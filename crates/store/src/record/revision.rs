@@ -21,8 +21,8 @@ pub struct Revision {
     pub created_by: String,
 }
 
-/// What to run.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What to run. Its Debug form has the names of the environment variables and no values.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct RevisionSpec {
     /// The container image.
     pub image: String,
@@ -38,6 +38,49 @@ pub struct RevisionSpec {
     pub resource_slots: BTreeMap<String, String>,
     /// How the health of a replica is checked.
     pub health_check: HealthCheck,
+    /// Environment variables whose values are secrets of the server's configuration.
+    pub environ_from: BTreeMap<String, SecretReference>,
+}
+
+/// Names a secret within the deployment's project. Its value is in no row.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SecretReference {
+    /// The secret.
+    pub secret: String,
+    /// The key within it.
+    pub key: String,
+}
+
+impl fmt::Debug for RevisionSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            image,
+            command,
+            model,
+            runtime_variant,
+            environ,
+            resource_slots,
+            health_check,
+            environ_from,
+        } = self;
+        f.debug_struct("RevisionSpec")
+            .field("image", image)
+            .field("command", command)
+            .field("model", model)
+            .field("runtime_variant", runtime_variant)
+            // Values may be secret, and this form ends in logs.
+            .field("environ", &environ.keys())
+            .field("resource_slots", resource_slots)
+            .field("health_check", health_check)
+            .field("environ_from", environ_from)
+            .finish()
+    }
+}
+
+impl fmt::Display for SecretReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.secret, self.key)
+    }
 }
 
 /// How the health of a replica is checked.

@@ -11,7 +11,7 @@ use viridian_proto::v1::CreateDeploymentRequest;
 use super::{
     REVISION, REVISION_IN_FILES, in_files, is_within,
     mistake::{SettingMistake, SettingProblem, unknown},
-    scalar::{boolean, expected_scalar, whole_number},
+    scalar::{boolean, expected_scalar, has_default, whole_number},
     yaml::{NodeKey, NodeValue, SettingNode},
 };
 use crate::{
@@ -221,7 +221,10 @@ impl SettingsReader {
     fn field(&mut self, field: &FieldDescriptor, node: &SettingNode, path: &str) -> Option<Value> {
         // The kind of a map is a message too: that of its entries.
         if let (Kind::Message(message), false) = (field.kind(), field.is_map()) {
-            return self.message(&message, node, path);
+            return match field.is_list() {
+                true => self.messages(&message, node, path),
+                false => self.message(&message, node, path),
+            };
         }
         self.named.push(path.to_owned());
         if field.is_map() {
@@ -261,14 +264,34 @@ impl SettingsReader {
         Some(Value::Object(texts))
     }
 
-    /// All lists of settings are lists of texts.
+    fn messages(
+        &mut self,
+        descriptor: &MessageDescriptor,
+        node: &SettingNode,
+        path: &str,
+    ) -> Option<Value> {
+        self.named.push(path.to_owned());
+        let items = self.items(node, path)?.iter().enumerate();
+        let named = self.named.len();
+        // With its place, as the server names it.
+        let message = |(index, item)| self.message(descriptor, item, &format!("{path}[{index}]"));
+        let messages = items.filter_map(message).collect();
+        // A list is one setting: a mask cannot name a part of it.
+        self.named.truncate(named);
+        Some(messages)
+    }
+
     fn texts(&mut self, node: &SettingNode, path: &str) -> Option<Value> {
-        let NodeValue::List(items) = &node.value else {
-            self.expected(node, path, "a list");
-            return None;
-        };
-        let texts = items.iter().filter_map(|item| self.text(item, path));
-        Some(texts.collect())
+        let items = self.items(node, path)?.iter();
+        Some(items.filter_map(|item| self.text(item, path)).collect())
+    }
+
+    fn items<'a>(&mut self, node: &'a SettingNode, path: &str) -> Option<&'a [SettingNode]> {
+        if let NodeValue::List(items) = &node.value {
+            return Some(items);
+        }
+        self.expected(node, path, "a list");
+        None
     }
 
     /// A text: any scalar, as it is written.
@@ -361,21 +384,6 @@ impl SettingsReader {
     }
 }
 
-/// Whether a setting may be written as nothing, for its default: a text is then the empty
-/// text, and a mapping of texts or a strategy has to be one.
-fn has_default(field: &FieldDescriptor, path: &str) -> bool {
-    let is_strategy = field
-        .containing_oneof()
-        .is_some_and(|it| !it.is_synthetic());
-    let is_setting = is_within(path, "policy") || is_within(path, REVISION);
-    path.contains('.')
-        && is_setting
-        && !is_strategy
-        && !field.is_map()
-        && !field.is_list()
-        && field.kind() != Kind::String
-}
-
 fn below(path: &str, name: &str) -> String {
     match path {
         "" => name.to_owned(),
@@ -418,6 +426,30 @@ mod tests {
         parse(documents.first().expect("a document"))
     }
 
+    #[test]
+    fn g15_secrets_are_a_list_of_mappings() {
+        let yaml = "name: a\nrevision:\n  image: i\n  environ_from:\n  \
+                    - {name: PASSWORD, secret: db, key: password}\n  \
+                    - {name: TOKEN, secret: api, key: 0755}\n";
+        let spec = from_yaml(yaml).expect("settings").request.initial_revision;
+        let sources = spec.expect("a revision").environ_from;
+        let parts = |it: &viridian_proto::v1::EnvironSource| {
+            format!("{} {} {}", it.name, it.secret, it.key)
+        };
+        let parts: Vec<_> = sources.iter().map(parts).collect();
+        assert_eq!(parts, ["PASSWORD db password", "TOKEN api 0755"]);
+        for wrong in [
+            "{PASSWORD: db/password}",
+            "[db/password]",
+            "[{nam: A}]",
+            "db/password",
+        ] {
+            let yaml = format!("name: a\nrevision:\n  image: i\n  environ_from: {wrong}\n");
+            let error = from_yaml(&yaml).expect_err(wrong).to_string();
+            assert!(error.contains("revision.environ_from"), "{error}");
+        }
+    }
+
     fn error(file: &Value) -> String {
         parsed(file).expect_err("it is not valid").to_string()
     }
@@ -437,8 +469,12 @@ mod tests {
         for field in descriptor.fields() {
             let path = format!("{prefix}{}", field.name());
             match field.kind() {
+                // What a reply says of itself is no setting.
+                _ if field.name() == "environ_redacted" => {}
                 Kind::Message(inner)
-                    if !field.is_map() && !["Duration", "IntOrPercent"].contains(&inner.name()) =>
+                    if !field.is_map()
+                        && !field.is_list()
+                        && !["Duration", "IntOrPercent"].contains(&inner.name()) =>
                 {
                     every_path(&inner, &format!("{path}."), all);
                 }
@@ -475,6 +511,13 @@ mod tests {
         });
         let ParsedSettings { request, named, .. } = parsed(&file).expect("settings");
         insta::assert_snapshot!("request", format!("{request:#?}\n{named:#?}"));
+        // Its Debug form has no values.
+        let environ = request.initial_revision.expect("a revision").environ;
+        let value = |name| environ.get(name).map(String::as_str);
+        assert_eq!(
+            [value("PORT"), value("DEBUG")],
+            [Some("8080"), Some("true")]
+        );
     }
 
     #[test]

@@ -6,8 +6,11 @@ use viridian_store::{Applied, ApplyOptions};
 
 use crate::{
     convert::{
-        Violations, apply::parse_apply, deployment::deployment, history::field_change,
-        revision::revision,
+        Violations,
+        apply::parse_apply,
+        deployment::deployment,
+        history::field_change,
+        revision::{EnvironValues, revision},
     },
     refusals::IntoStatus as _,
     scope::{Scope, mutation_fields},
@@ -37,10 +40,14 @@ pub(super) async fn apply(
     let database = scope.database();
     let applied = database.apply_deployment(&manifest, options, &call).await;
     let applied = applied.map_err(|error| error.into_status(&subject))?;
-    Ok(reply(applied, options))
+    Ok(reply(applied, options, scope.environ_values()))
 }
 
-fn reply(applied: Applied, options: ApplyOptions) -> v1::ApplyDeploymentResponse {
+fn reply(
+    applied: Applied,
+    options: ApplyOptions,
+    values: EnvironValues,
+) -> v1::ApplyDeploymentResponse {
     let Applied {
         deployment: after,
         changes,
@@ -49,7 +56,7 @@ fn reply(applied: Applied, options: ApplyOptions) -> v1::ApplyDeploymentResponse
         activated,
         aborted,
     } = applied;
-    let mut found = found.map(revision);
+    let mut found = found.map(|it| revision(it, values));
     // What would be made is not there: its ids would lead to nothing.
     let is_unmade = options.validate_only && (created || activated);
     if let Some(found) = found.as_mut().filter(|_| is_unmade) {

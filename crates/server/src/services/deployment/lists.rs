@@ -87,7 +87,8 @@ pub(super) async fn revisions(
     while let Some((after, limit)) = page.next_chunk() {
         let found = reader.list_revisions(id, after, limit).await;
         let found = found.map_err(|error| store(&error))?;
-        page.extend(found.into_iter().map(|it| (it.number, revision(it))));
+        let found = found.into_iter();
+        page.extend(found.map(|it| (it.number, revision(it, scope.environ_values()))));
     }
     let (revisions, next_page_token) = page.finish();
     Ok(v1::ListRevisionsResponse {

@@ -53,7 +53,7 @@ pub(super) async fn create(
     let created = created.map_err(|error| error.into_status(subject))?;
     Ok(v1::CreateRevisionResponse {
         deployment: Some(deployment(created.deployment)),
-        revision: Some(revision(created.revision)),
+        revision: Some(revision(created.revision, scope.environ_values())),
         created: true,
     })
 }
@@ -75,7 +75,9 @@ async fn deploy(
     let deployed = deployed.map_err(|error| error.into_status(&message.deployment))?;
     Ok(v1::CreateRevisionResponse {
         deployment: Some(deployment(deployed.deployment)),
-        revision: deployed.revision.map(revision),
+        revision: deployed
+            .revision
+            .map(|it| revision(it, scope.environ_values())),
         created: deployed.activated,
     })
 }
@@ -91,7 +93,7 @@ pub(super) async fn get(
     let id = scope.resolve(subject, violations).await?;
     let found = scope.find_revision(id, subject, reference).await?;
     let found = found.ok_or_else(|| not_found(ResourceKind::Revision, &message.revision))?;
-    let revision = Some(revision(found));
+    let revision = Some(revision(found, scope.environ_values()));
     Ok(v1::GetRevisionResponse { revision })
 }
 

@@ -12,7 +12,8 @@ use viridian_strategy::{
 
 use crate::{
     Applied, Deployment, FieldChange, HealthCheck, LastRollout, Metadata, NewRevision, Promotion,
-    Revision, RevisionNumbers, RevisionSpec, RolledBack, RouteEffects, Status, Updated,
+    Revision, RevisionNumbers, RevisionSpec, RolledBack, RouteEffects, SecretReference, Status,
+    Updated,
     record::{OpenEntries, OpenEntry, OpenKind, TableLine},
 };
 
@@ -515,6 +516,7 @@ pub(super) fn specs() -> Cases<RevisionSpec> {
     vec![
         ("defaults", RevisionSpec::default()),
         ("all settings", spec()),
+        ("a secret", with_secret()),
     ]
 }
 
@@ -666,6 +668,17 @@ fn labels() -> BTreeMap<String, String> {
     labels.map(label).into()
 }
 
+fn with_secret() -> RevisionSpec {
+    let reference = SecretReference {
+        secret: "db".into(),
+        key: "password".into(),
+    };
+    RevisionSpec {
+        environ_from: [("DB_PASSWORD".to_owned(), reference)].into(),
+        ..spec()
+    }
+}
+
 fn spec() -> RevisionSpec {
     let pair = |key: &str, value: &str| [(key.to_owned(), value.to_owned())].into();
     RevisionSpec {
@@ -681,6 +694,7 @@ fn spec() -> RevisionSpec {
             timeout: Duration::from_millis(500),
             initial_delay: Duration::from_secs(1),
         },
+        environ_from: BTreeMap::new(),
     }
 }
 
