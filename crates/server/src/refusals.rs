@@ -3,8 +3,8 @@
 use tonic::{Code, Status};
 use tonic_types::{FieldViolation, PreconditionViolation, StatusExt as _};
 use viridian_store::{
-    AbortRefusal, ActivateRefusal, ApplyRefusal, CreateRefusal, PromoteRefusal, RollBackRefusal,
-    UnitError, UpdateRefusal,
+    AbortRefusal, ActivateRefusal, ApplyRefusal, CreateRefusal, NamedRevision, PromoteRefusal,
+    RollBackRefusal, UnitError, UpdateRefusal,
 };
 use viridian_strategy::{
     Blocker, Lifecycle, MAX_REPLICAS, RevisionId,
@@ -104,9 +104,8 @@ impl IntoStatus for ApplyRefusal<SpecConflict> {
     fn into_status(self, subject: &str) -> Status {
         match self {
             Self::Update(refusal) => refusal.into_status(subject),
-            Self::Activate(rejection) => {
-                not_activated(rejection, "`supersede` gives it up", subject)
-            }
+            Self::Activate(rejection) => not_activated(rejection, SUPERSEDE, subject),
+            Self::InProgress(deploying) => in_progress(deploying, SUPERSEDE),
             Self::Missing => not_found(ResourceKind::Deployment, subject),
         }
     }
@@ -124,7 +123,8 @@ impl IntoStatus for ActivateRefusal {
     fn into_status(self, subject: &str) -> Status {
         match self {
             Self::NoRevision(id) => not_found(ResourceKind::Revision, &id.to_string()),
-            Self::Rules(rejection) => not_activated(rejection, "`supersede` gives it up", subject),
+            Self::Rules(rejection) => not_activated(rejection, SUPERSEDE, subject),
+            Self::InProgress(deploying) => in_progress(deploying, SUPERSEDE),
         }
     }
 }
@@ -172,21 +172,20 @@ impl IntoStatus for RollBackRefusal {
                 already_rolled_back(left, current, subject)
             }
             Self::Revision { expected, actual } => {
-                let actual = actual.map(|id| id.to_string()).unwrap_or_default();
+                let [id, number] = actual.map(id_and_number).unwrap_or_default();
+                let serving = actual.map_or_else(|| "no revision".into(), name);
                 aborted(
                     "REVISION_MISMATCH",
-                    format!("revision {actual} serves, not {expected}"),
+                    format!("{serving} serves, not {expected}"),
                     [
                         ("expected_revision_id", expected.to_string()),
-                        ("current_revision_id", actual),
+                        ("current_revision_id", id),
+                        ("current_revision_number", number),
                     ],
                 )
             }
-            Self::Rules(rejection) => not_activated(
-                rejection,
-                "to give it up and keep the current one, abort",
-                subject,
-            ),
+            Self::InProgress(deploying) => in_progress(deploying, GIVE_UP),
+            Self::Rules(rejection) => not_activated(rejection, GIVE_UP, subject),
         }
     }
 }
@@ -259,30 +258,54 @@ fn not_activated(rejection: ActivateRejection, way_out: &str, subject: &str) -> 
             "the revision is the current one already",
             subject,
         ),
-        ActivateRejection::InProgress { deploying } => in_progress(deploying, way_out),
+        ActivateRejection::InProgress { deploying: id } => {
+            in_progress(NamedRevision { id, number: None }, way_out)
+        }
         ActivateRejection::Gone(lifecycle) => gone(lifecycle, subject),
     }
 }
 
-fn in_progress(deploying: RevisionId, way_out: &str) -> Status {
+fn in_progress(deploying: NamedRevision, way_out: &str) -> Status {
+    let [id, number] = id_and_number(deploying);
     aborted(
         "DEPLOYMENT_IN_PROGRESS",
-        format!("revision {deploying} is being deployed; {way_out}"),
-        [("deploying_revision_id", deploying.to_string())],
-    )
-}
-
-fn deploys_another(expected: RevisionId, actual: Option<RevisionId>) -> Status {
-    let actual = actual.map(|id| id.to_string()).unwrap_or_default();
-    aborted(
-        "REVISION_MISMATCH",
-        format!("revision {actual} is being deployed, not {expected}"),
+        format!("{} is being deployed; {way_out}", name(deploying)),
         [
-            ("expected_revision_id", expected.to_string()),
-            ("deploying_revision_id", actual),
+            ("deploying_revision_id", id),
+            ("deploying_revision_number", number),
         ],
     )
 }
+
+fn deploys_another(expected: RevisionId, actual: Option<NamedRevision>) -> Status {
+    let [id, number] = actual.map(id_and_number).unwrap_or_default();
+    let deploying = actual.map_or_else(|| "no revision".into(), name);
+    aborted(
+        "REVISION_MISMATCH",
+        format!("{deploying} is being deployed, not {expected}"),
+        [
+            ("expected_revision_id", expected.to_string()),
+            ("deploying_revision_id", id),
+            ("deploying_revision_number", number),
+        ],
+    )
+}
+
+/// People know revisions by their numbers, programs by their ids.
+fn name(NamedRevision { id, number }: NamedRevision) -> String {
+    match number {
+        Some(number) => format!("revision {number} ({id})"),
+        None => format!("revision {id}"),
+    }
+}
+
+fn id_and_number(NamedRevision { id, number }: NamedRevision) -> [String; 2] {
+    let number = number.map(|it| it.to_string()).unwrap_or_default();
+    [id.to_string(), number]
+}
+
+const SUPERSEDE: &str = "`supersede` gives it up";
+const GIVE_UP: &str = "to give it up and keep the current one, abort";
 
 fn already_rolled_back(left: Option<i64>, current: Option<i64>, subject: &str) -> Status {
     // A record of an earlier program may not have the numbers.

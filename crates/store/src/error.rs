@@ -5,6 +5,8 @@ use thiserror::Error;
 use viridian_engine::{EngineError, OpenError, WriteFault};
 use viridian_strategy::{DeploymentId, RevisionId};
 
+use crate::record::NamedRevision;
+
 /// Why a unit of work did not happen. `R` is what its own rules refuse.
 #[derive(Debug, Error)]
 pub enum UnitError<R> {
@@ -53,7 +55,7 @@ pub enum PromoteRefusal {
         /// What the caller expected.
         expected: RevisionId,
         /// What it is.
-        actual: Option<RevisionId>,
+        actual: Option<NamedRevision>,
     },
 }
 
@@ -62,6 +64,8 @@ pub enum PromoteRefusal {
 pub enum ActivateRefusal {
     /// By the rules.
     Rules(viridian_strategy::verbs::ActivateRejection),
+    /// This one is being deployed.
+    InProgress(NamedRevision),
     /// The deployment has no such revision.
     NoRevision(RevisionId),
 }
@@ -76,7 +80,7 @@ pub enum AbortRefusal {
         /// What the caller expected.
         expected: RevisionId,
         /// What it is.
-        actual: RevisionId,
+        actual: NamedRevision,
     },
 }
 
@@ -85,6 +89,8 @@ pub enum AbortRefusal {
 pub enum RollBackRefusal {
     /// By the rules, which are those of an activation.
     Rules(viridian_strategy::verbs::ActivateRejection),
+    /// This one is being deployed.
+    InProgress(NamedRevision),
     /// The deployment has no such revision.
     NoRevision(RevisionId),
     /// No revision was named, and none served before the current one.
@@ -101,7 +107,7 @@ pub enum RollBackRefusal {
         /// What the caller expected.
         expected: RevisionId,
         /// What it is.
-        actual: Option<RevisionId>,
+        actual: Option<NamedRevision>,
     },
 }
 
@@ -121,6 +127,8 @@ pub enum ApplyRefusal<C> {
     Update(UpdateRefusal<C>),
     /// The revision cannot be deployed.
     Activate(viridian_strategy::verbs::ActivateRejection),
+    /// This one is being deployed.
+    InProgress(NamedRevision),
     /// There is no such deployment, and it may not be created.
     Missing,
 }

@@ -66,9 +66,9 @@ pub use self::{
     record::{
         Action, AddressError, Applied, Assignment, AssignmentPosition, CountBy, Deployment, Event,
         EventKind, FieldChange, HealthCheck, HistoryEntry, HistoryOutcome, LastReport, LastRollout,
-        Metadata, NewRevision, Operation, Projects, Promotion, Request, RequestId, Revision,
-        RevisionNumbers, RevisionReference, RevisionSpec, RolledBack, Route, RouteAddress,
-        RouteEffects, SecretReference, Status, TrafficEndpoint, TrafficTable, Updated,
+        Metadata, NamedRevision, NewRevision, Operation, Projects, Promotion, Request, RequestId,
+        Revision, RevisionNumbers, RevisionReference, RevisionSpec, RolledBack, Route,
+        RouteAddress, RouteEffects, SecretReference, Status, TrafficEndpoint, TrafficTable, Updated,
     },
     routes::{RouteFilter, RouteStateCounts, Tables},
     store::Store,

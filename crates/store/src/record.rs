@@ -22,7 +22,7 @@ mod traffic;
 pub use self::{
     address::{AddressError, RouteAddress},
     assignment::{Action, Assignment, AssignmentPosition},
-    deployment::{Deployment, Metadata, RevisionNumbers, Status},
+    deployment::{Deployment, Metadata, NamedRevision, RevisionNumbers, Status},
     event::{Event, EventKind},
     field_change::FieldChange,
     history::{HistoryEntry, HistoryOutcome, Operation, RouteEffects},

@@ -30,7 +30,8 @@ pub struct RolloutEnd {
     /// Whether it was a roll-back, and not a way forward.
     pub is_way_back: bool,
     /// The route that says why, unless it was promoted: the first one that failed, or
-    /// else the first one that runs and is not healthy.
+    /// else the first one that runs and is not healthy. If a caller gave it up, that its
+    /// health was not reported yet says nothing.
     pub failure: Option<RouteId>,
 }
 
@@ -65,7 +66,7 @@ impl RolloutEnd {
             revision,
             outcome: RolloutOutcome::Failed,
             is_way_back: false,
-            failure: first_failure(observed, revision, activation),
+            failure: first_failure(observed, revision, activation, NEVER_REPORTED),
         }
     }
 
@@ -79,19 +80,29 @@ impl RolloutEnd {
             revision: rollout.deploying,
             outcome,
             is_way_back: rollout.kind.is_back(),
-            failure: first_failure(observed, rollout.deploying, rollout.activation),
+            failure: first_failure(
+                observed,
+                rollout.deploying,
+                rollout.activation,
+                match outcome {
+                    // The caller may have come too early for a report.
+                    RolloutOutcome::Aborted | RolloutOutcome::Superseded => NEVER_REPORTED - 1,
+                    _ => NEVER_REPORTED,
+                },
+            ),
         }
     }
 }
 
-/// The route of a revision that says why it does not get ready.
+/// The route of a revision that says why it does not get ready, if its rank is up to `least`.
 fn first_failure(
     observed: &Observed<'_>,
     revision: RevisionId,
     activation: i64,
+    least: u8,
 ) -> Option<RouteId> {
     let trouble = observed.routes_of(revision).filter_map(|route| {
-        let rank = trouble_rank(route, activation)?;
+        let rank = trouble_rank(route, activation).filter(|&rank| rank <= least)?;
         // The id decides between routes of one report, so that the answer is always the same.
         Some((rank, route.settled_at(), route.id))
     });
@@ -108,7 +119,7 @@ fn trouble_rank(route: &ObservedRoute, activation: i64) -> Option<u8> {
         (RouteClass::Failed, ..) => Some(0),
         (RouteClass::Unready, RouteStatus::Running, RouteHealth::Unhealthy) => Some(1),
         (RouteClass::Unready, RouteStatus::Running, RouteHealth::Degraded) => Some(2),
-        (RouteClass::Unready, ..) => Some(3),
+        (RouteClass::Unready, ..) => Some(NEVER_REPORTED),
         // A route that starts, is ready, was drained or is taken away explains nothing.
         (
             RouteClass::Provisioning | RouteClass::Ready | RouteClass::Evicted | RouteClass::Gone,
@@ -116,3 +127,6 @@ fn trouble_rank(route: &ObservedRoute, activation: i64) -> Option<u8> {
         ) => None,
     }
 }
+
+/// The rank of a route that runs, and of whose health there is no report: the highest.
+const NEVER_REPORTED: u8 = 3;

@@ -83,6 +83,7 @@ fn promote() -> Vec<Case> {
                 &[
                     ("expected_revision_id", "$current"),
                     ("deploying_revision_id", "$deploying"),
+                    ("deploying_revision_number", "2"),
                 ],
             ),
         ),
@@ -150,6 +151,7 @@ fn abort() -> Vec<Case> {
                 &[
                     ("expected_revision_id", "$current"),
                     ("deploying_revision_id", "$deploying"),
+                    ("deploying_revision_number", "2"),
                 ],
             ),
         ),
@@ -281,7 +283,10 @@ fn roll_back() -> Vec<Case> {
             refusal(
                 Code::Aborted,
                 "REVISION_MISMATCH",
-                Details::Metadata(&[("current_revision_id", "$current")]),
+                Details::Metadata(&[
+                    ("current_revision_id", "$current"),
+                    ("current_revision_number", "2"),
+                ]),
             ),
         ),
         on(

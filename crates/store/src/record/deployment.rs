@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use viridian_strategy::{
     Availability, Blocker, Blockers, DeploymentId, DeploymentState, ObservedDeployment,
     PastRollouts, Policy, ReplicaCounts, RevisionId, ServedRevisions, Stopwatch, Timestamp,
-    UnreadyRoutes,
+    UnreadyRoutes, verbs::ActivateRejection,
 };
 
 use super::LastRollout;
@@ -105,6 +105,37 @@ pub struct Status {
     pub health_detail: String,
 }
 
+impl Deployment {
+    /// The current revision.
+    pub(crate) fn named_current(&self) -> Option<NamedRevision> {
+        let number = self.numbers.current;
+        self.state.current().map(|id| NamedRevision { id, number })
+    }
+
+    /// The revision that is being deployed.
+    pub(crate) fn named_deploying(&self) -> Option<NamedRevision> {
+        let number = self.numbers.deploying;
+        self.state
+            .deploying()
+            .map(|id| NamedRevision { id, number })
+    }
+
+    /// Names the revision for which an activation is refused, if it is refused for one.
+    ///
+    /// # Errors
+    ///
+    /// The rejection, if it is another one.
+    pub(crate) fn named_in_progress(
+        &self,
+        rejection: ActivateRejection,
+    ) -> Result<NamedRevision, ActivateRejection> {
+        match (rejection, self.named_deploying()) {
+            (ActivateRejection::InProgress { .. }, Some(named)) => Ok(named),
+            (rejection, _) => Err(rejection),
+        }
+    }
+}
+
 /// The numbers of the revisions that a deployment names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RevisionNumbers {
@@ -112,6 +143,15 @@ pub struct RevisionNumbers {
     pub current: Option<i64>,
     /// Of the revision that is being deployed.
     pub deploying: Option<i64>,
+}
+
+/// A revision as a refusal names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NamedRevision {
+    /// Its id.
+    pub id: RevisionId,
+    /// Its number; None only if the record of an earlier program has none.
+    pub number: Option<i64>,
 }
 
 /// A revision by its id and its number.

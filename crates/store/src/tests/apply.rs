@@ -5,10 +5,7 @@ use std::convert::Infallible;
 use futures::future::join_all;
 use rstest_reuse::apply;
 use uuid::Uuid;
-use viridian_strategy::{
-    DeploymentState, Policy, RouteHealth, SubStep,
-    verbs::{ActivateRejection, UpdateRejection},
-};
+use viridian_strategy::{DeploymentState, Policy, RouteHealth, SubStep, verbs::UpdateRejection};
 
 use super::{
     fixture::{Engine, Fixture, automatic, call, engines, manual, with_request},
@@ -16,8 +13,8 @@ use super::{
 };
 use crate::{
     Applied, ApplyOptions, ApplyRefusal, Deployment, DeploymentSpec, DesiredState, FieldChange,
-    Manifest, Metadata, NewDeployment, Operation, RequestContext, RevisionSpec, SpecChange, Store,
-    UnitError, UpdateRefusal,
+    Manifest, Metadata, NamedRevision, NewDeployment, Operation, RequestContext, RevisionSpec,
+    SpecChange, Store, UnitError, UpdateRefusal,
 };
 
 /// A deployment as a test wants it. What it does not say stays as it is.
@@ -230,8 +227,10 @@ async fn b1_a_new_policy_does_not_promote_the_revision_that_it_replaces(#[case] 
         .by(automatic(std::time::Duration::ZERO));
 
     let refused = fixture.apply_as_validated(wanted.clone(), CREATING).await;
-    let deploying = gate.state.deploying().expect("a rollout");
-    let in_progress = ApplyRefusal::Activate(ActivateRejection::InProgress { deploying });
+    let in_progress = ApplyRefusal::InProgress(NamedRevision {
+        id: gate.state.deploying().expect("a rollout"),
+        number: gate.numbers.deploying,
+    });
     assert!(matches!(refused, Err(UnitError::Refused(it)) if it == in_progress));
     fixture.settle().await;
     let now = fixture.get(gate.id).await;
@@ -290,9 +289,7 @@ async fn b6_the_manifest_that_serves_aborts_the_rollout(#[case] engine: Engine) 
     let refused = fixture.apply_as_validated(manifest.clone(), CREATING).await;
     assert!(matches!(
         refused,
-        Err(UnitError::Refused(ApplyRefusal::Activate(
-            ActivateRejection::InProgress { .. }
-        )))
+        Err(UnitError::Refused(ApplyRefusal::InProgress(_)))
     ));
     let applied = fixture.apply_as_validated(manifest, SUPERSEDING).await;
     let applied = applied.expect("it is aborted");

@@ -7,7 +7,7 @@ use rstest_reuse::apply;
 use viridian_strategy::{
     BlockerCode, BlueGreen, DeploymentId, DeploymentState, IntOrPercent, Lifecycle, LifecyclePhase,
     Policy, RevisionId, RollingUpdate, RouteHealth, RouteStatus, RouteTraffic, Strategy, SubStep,
-    verbs::{AbortRejection, ActivateRejection, DeleteRejection, PauseRejection, UpdateRejection},
+    verbs::{AbortRejection, DeleteRejection, PauseRejection, UpdateRejection},
 };
 
 use super::{
@@ -15,8 +15,8 @@ use super::{
     invariants,
 };
 use crate::{
-    AbortRefusal, HistoryOutcome, Operation, Projects, RequestContext, RollBackOptions,
-    RollBackRefusal, Tables, UnitError, UpdateRefusal,
+    AbortRefusal, HistoryOutcome, NamedRevision, Operation, Projects, RequestContext,
+    RollBackOptions, RollBackRefusal, Tables, UnitError, UpdateRefusal,
 };
 
 #[apply(engines)]
@@ -168,8 +168,9 @@ async fn roll_back_is_an_activation_otherwise(#[case] engine: Engine) {
         db.roll_back_deployment(id, back_to(second), &call()).await
     })
     .await
-    .is(RollBackRefusal::Rules(ActivateRejection::InProgress {
-        deploying: second,
+    .is(RollBackRefusal::InProgress(NamedRevision {
+        id: second,
+        number: Some(2),
     }));
     fixture.bring_up(id, RouteHealth::Healthy).await;
     assert_eq!(

@@ -243,9 +243,8 @@ async fn another_revision_waits_or_supersedes(#[case] engine: Engine) {
         .await;
     assert!(matches!(
         refused,
-        Err(UnitError::Refused(ActivateRefusal::Rules(
-            viridian_strategy::verbs::ActivateRejection::InProgress { deploying }
-        ))) if deploying == second
+        Err(UnitError::Refused(ActivateRefusal::InProgress(named)))
+            if (named.id, named.number) == (second, Some(2))
     ));
     assert_eq!(
         fixture.footprint().await,

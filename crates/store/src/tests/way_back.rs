@@ -13,8 +13,8 @@ use super::{
     invariants,
 };
 use crate::{
-    AbortRefusal, Operation, PromoteRefusal, Retention, RevisionReference, RollBackOptions,
-    RollBackRefusal, RolledBack, UnitError,
+    AbortRefusal, NamedRevision, Operation, PromoteRefusal, Retention, RevisionReference,
+    RollBackOptions, RollBackRefusal, RolledBack, UnitError,
 };
 
 const DELAY: Duration = Duration::from_secs(600);
@@ -209,7 +209,10 @@ async fn b2_what_is_acted_on_is_what_the_caller_saw(#[case] engine: Engine) {
         .await;
     let refusal = RollBackRefusal::Revision {
         expected: first,
-        actual: Some(second),
+        actual: Some(NamedRevision {
+            id: second,
+            number: Some(2),
+        }),
     };
     assert_eq!(refused(stale), refusal);
     assert_eq!(fixture.footprint().await, before);
@@ -223,7 +226,10 @@ async fn b2_what_is_acted_on_is_what_the_caller_saw(#[case] engine: Engine) {
     let stale = fixture.db.abort_deployment(id, Some(second), &call()).await;
     let refusal = AbortRefusal::Revision {
         expected: second,
-        actual: third,
+        actual: NamedRevision {
+            id: third,
+            number: Some(3),
+        },
     };
     assert!(matches!(stale, Err(UnitError::Refused(it)) if it == refusal));
     let aborted = fixture.db.abort_deployment(id, Some(third), &call()).await;

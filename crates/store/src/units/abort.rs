@@ -36,8 +36,8 @@ impl Store {
 
 fn decide(held: &Locked, expected: Option<RevisionId>) -> Result<Transition, AbortRefusal> {
     // Without a rollout the rules refuse it, and say more than that the revision is another one.
-    if let (Some(expected), Some(actual)) = (expected, held.deployment.state.deploying())
-        && expected != actual
+    if let (Some(expected), Some(actual)) = (expected, held.deployment.named_deploying())
+        && expected != actual.id
     {
         return Err(AbortRefusal::Revision { expected, actual });
     }

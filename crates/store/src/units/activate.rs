@@ -127,7 +127,14 @@ async fn activate(
 ) -> Result<Deployment, UnitError<ActivateRefusal>> {
     let transition = held
         .decide(|observed| verbs::activate(observed, revision.id, supersede))
-        .map_err(|rejection| UnitError::Refused(ActivateRefusal::Rules(rejection)))?;
+        .map_err(|rejection| UnitError::Refused(refusal(&held.deployment, rejection)))?;
     let plan = PlannedChange::of_call(transition, Operation::Activate).naming(Some(revision));
     Ok(tx.carry_out(held, &plan, call))
+}
+
+fn refusal(deployment: &Deployment, rejection: verbs::ActivateRejection) -> ActivateRefusal {
+    match deployment.named_in_progress(rejection) {
+        Ok(named) => ActivateRefusal::InProgress(named),
+        Err(rejection) => ActivateRefusal::Rules(rejection),
+    }
 }

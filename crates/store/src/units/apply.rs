@@ -301,7 +301,7 @@ impl ApplyPlan {
             supersede: options.supersede,
         };
         let decision = held.decide(|observed| verbs::apply(observed, state));
-        let decision = decision.map_err(|it| UnitError::Refused(refusal(it)))?;
+        let decision = decision.map_err(|it| UnitError::Refused(refusal(old, it)))?;
         let SpecChange { spec, changes } = merged.map_err(conflict)?;
         Ok(Self {
             decision,
@@ -391,10 +391,13 @@ fn conflict<C>(conflict: C) -> UnitError<ApplyRefusal<C>> {
     UnitError::Refused(ApplyRefusal::Update(UpdateRefusal::Spec(conflict)))
 }
 
-fn refusal<C>(rejection: ApplyRejection) -> ApplyRefusal<C> {
+fn refusal<C>(deployment: &Deployment, rejection: ApplyRejection) -> ApplyRefusal<C> {
     match rejection {
         ApplyRejection::Update(rejection) => ApplyRefusal::Update(UpdateRefusal::Rules(rejection)),
-        ApplyRejection::Activate(rejection) => ApplyRefusal::Activate(rejection),
+        ApplyRejection::Activate(rejection) => match deployment.named_in_progress(rejection) {
+            Ok(named) => ApplyRefusal::InProgress(named),
+            Err(rejection) => ApplyRefusal::Activate(rejection),
+        },
     }
 }
 

@@ -85,11 +85,11 @@ impl Store {
 }
 
 fn decide(held: &Locked, expected: Option<RevisionId>) -> Result<Transition, PromoteRefusal> {
-    let actual = held.deployment.state.deploying();
     // Without a rollout the rules refuse it, and say more than that the revision is another one.
-    if let Some(expected) = expected.filter(|_| actual.is_some())
-        && actual != Some(expected)
+    if let (Some(expected), Some(actual)) = (expected, held.deployment.named_deploying())
+        && expected != actual.id
     {
+        let actual = Some(actual);
         return Err(PromoteRefusal::Revision { expected, actual });
     }
     held.decide(verbs::promote).map_err(PromoteRefusal::Rules)

@@ -144,7 +144,7 @@ async fn decide(
     let revision = found.ok_or(UnitError::Refused(RollBackRefusal::NoRevision(target)))?;
     let transition = held
         .decide(|observed| verbs::roll_back(observed, target, options.gated))
-        .map_err(|rejection| UnitError::Refused(RollBackRefusal::Rules(rejection)))?;
+        .map_err(|rejection| UnitError::Refused(by_rules(deployment, rejection)))?;
     Ok(DecidedRollBack {
         revision,
         transition,
@@ -155,11 +155,11 @@ fn check_expected(
     deployment: &Deployment,
     expected: Option<RevisionId>,
 ) -> Result<(), RollBackRefusal> {
-    let actual = deployment.state.current();
+    let actual = deployment.named_current();
     match (expected, deployment.state) {
         // The rules refuse it, and say more than that the revision is another one.
         (_, DeploymentState::Destroying { .. } | DeploymentState::Destroyed { .. }) => Ok(()),
-        (Some(expected), _) if actual != Some(expected) => {
+        (Some(expected), _) if actual.map(|it| it.id) != Some(expected) => {
             Err(RollBackRefusal::Revision { expected, actual })
         }
         _ => Ok(()),
@@ -170,13 +170,20 @@ fn refusal(deployment: &Deployment, rejection: verbs::RollBackRejection) -> Roll
     use verbs::{ActivateRejection as Activate, RollBackRejection as Rejection};
     match rejection {
         Rejection::InProgress { deploying } => {
-            RollBackRefusal::Rules(Activate::InProgress { deploying })
+            by_rules(deployment, Activate::InProgress { deploying })
         }
-        Rejection::Gone(lifecycle) => RollBackRefusal::Rules(Activate::Gone(lifecycle)),
+        Rejection::Gone(lifecycle) => by_rules(deployment, Activate::Gone(lifecycle)),
         Rejection::NoPrevious => RollBackRefusal::NoPrevious,
         Rejection::AlreadyRolledBack { .. } => RollBackRefusal::AlreadyRolledBack {
             left: deployment.last_rollout.as_ref().and_then(|it| it.number),
             current: deployment.numbers.current,
         },
+    }
+}
+
+fn by_rules(deployment: &Deployment, rejection: verbs::ActivateRejection) -> RollBackRefusal {
+    match deployment.named_in_progress(rejection) {
+        Ok(named) => RollBackRefusal::InProgress(named),
+        Err(rejection) => RollBackRefusal::Rules(rejection),
     }
 }

@@ -37,7 +37,7 @@ fn ended(transition: &Transition) -> Option<(viridian_strategy::RevisionId, &str
 fn c2_each_way_out_of_a_rollout_says_what_came_of_it() {
     let failed = green(FailedToStart, NotChecked).times(2);
     let gave_up = |case: DecisionCase| case.evaluate().transition;
-    let rows: [(&str, Transition, _); 10] = [
+    let rows: [(&str, Transition, _); 13] = [
         (
             "promoted by itself",
             gave_up(awaiting(2, [serving(), up()]).auto(0)),
@@ -66,6 +66,25 @@ fn c2_each_way_out_of_a_rollout_says_what_came_of_it() {
                 .try_abort()
                 .expect("it is under way"),
             (GREEN, Aborted, None),
+        ),
+        (
+            "aborted before a report",
+            deploying(2, [serving(), green(Running, NotChecked)])
+                .try_abort()
+                .expect("it is under way"),
+            (GREEN, Aborted, None),
+        ),
+        (
+            "superseded before a report",
+            deploying(2, [serving(), green(Running, NotChecked)])
+                .try_activate(OTHER, true)
+                .expect("it supersedes"),
+            (GREEN, Superseded, None),
+        ),
+        (
+            "the deadline passed without a report",
+            gave_up(deploying(2, [serving(), green(Running, NotChecked)]).now(1_000)),
+            (GREEN, RolledBack, Some(3)),
         ),
         (
             "superseded",

@@ -1,7 +1,7 @@
 //! An apply against another call.
 
 use rstest_reuse::apply;
-use viridian_strategy::{BlockerCode, RevisionId, verbs::ActivateRejection};
+use viridian_strategy::{BlockerCode, RevisionId};
 
 use super::{
     super::apply::{CREATING, Outcome, SUPERSEDING, TestManifest, apply_manifest},
@@ -105,9 +105,8 @@ async fn b1_with_an_abort(#[case] engine: Engine) {
                 assert_eq!(after.deployment.state.deploying(), Some(third));
                 First::Other
             }
-            Err(UnitError::Refused(ApplyRefusal::Activate(rejection))) => {
-                let deploying = gate.green;
-                assert_eq!(rejection, ActivateRejection::InProgress { deploying });
+            Err(UnitError::Refused(ApplyRefusal::InProgress(deploying))) => {
+                assert_eq!(deploying.id, gate.green);
                 let after = gate
                     .held_back(&arena, &[Operation::Abort, Operation::Abort])
                     .await;
