@@ -22,6 +22,8 @@ pub(crate) struct StatusDocument {
     stale_promoted: u32,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     health_detail: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    failure_detail: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -51,6 +53,7 @@ impl From<&Status> for StatusDocument {
             retained_until,
             stale_promoted,
             health_detail,
+            failure_detail,
         } = status;
         Self {
             blue: blue.into(),
@@ -59,6 +62,7 @@ impl From<&Status> for StatusDocument {
             retained_until: retained_until.map(Into::into),
             stale_promoted: *stale_promoted,
             health_detail: health_detail.clone(),
+            failure_detail: failure_detail.clone(),
         }
     }
 }
@@ -72,6 +76,7 @@ impl From<StatusDocument> for Status {
             retained_until: document.retained_until.map(Into::into),
             stale_promoted: document.stale_promoted,
             health_detail: document.health_detail,
+            failure_detail: document.failure_detail,
         }
     }
 }

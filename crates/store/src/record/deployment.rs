@@ -103,6 +103,9 @@ pub struct Status {
     /// What the health checker said of a route for which a blocker waits. Empty when
     /// it said nothing, or no blocker is about health.
     pub health_detail: String,
+    /// What was reported of the last failure that a blocker counts. Empty when nothing
+    /// was, or no blocker is about failures.
+    pub failure_detail: String,
 }
 
 impl Deployment {
@@ -162,9 +165,16 @@ pub(crate) struct NumberedRevision {
 }
 
 impl Status {
-    /// The sentence of one of the blockers, with what the health checker said if that
-    /// explains it.
+    /// The sentence of one of the blockers, with what the health checker said of it, or
+    /// the scheduler of a failure, if that explains it.
     pub fn sentence(&self, blocker: &Blocker) -> String {
+        let of_failures = matches!(
+            blocker,
+            Blocker::BackOff { .. } | Blocker::GreenFailed { .. }
+        );
+        if of_failures && !self.failure_detail.is_empty() {
+            return format!("{blocker}; the last one: {}", self.failure_detail);
+        }
         sentence(blocker, &self.health_detail)
     }
 }

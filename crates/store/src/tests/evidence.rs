@@ -10,7 +10,7 @@ use viridian_strategy::{
 };
 
 use super::{
-    fixture::{Engine, Fixture, automatic, call, engines, manual, report},
+    fixture::{Engine, Fixture, automatic, blue_green, call, engines, manual, report},
     invariants,
     virtual_time::VirtualTime,
 };
@@ -302,6 +302,65 @@ async fn c3_what_the_checker_says_is_on_the_route_and_in_the_blocker(#[case] eng
     fixture.settle().await;
     let sentence = sentence_of(&fixture, id, BlockerCode::RoutesNotReady).await;
     assert!(sentence.ends_with(" (GET /blue: 500)"), "{sentence}");
+}
+
+/// Nobody has to look for the route that failed: what it waits for says why.
+#[apply(engines)]
+#[tokio::test(flavor = "multi_thread")]
+async fn c2_the_last_failure_is_in_the_blocker(#[case] engine: Engine) {
+    let fixture = Fixture::new(engine).await;
+    let id = fixture.ready(2, blue_green(|_| {})).await;
+    for failure in ["", "exited with status 3", "exited with status 7"] {
+        let blue = fixture.routes_in(id, RouteStatus::Running).await[0];
+        fail(&fixture, blue, RouteStatus::Terminated, failure).await;
+        fixture.settle().await;
+        fixture.bring_up(id, RouteHealth::Healthy).await;
+    }
+    let sentence = sentence_of(&fixture, id, BlockerCode::BackOff).await;
+    assert!(
+        sentence.ends_with("; the last one: exited with status 7"),
+        "{sentence}"
+    );
+
+    let id = fixture
+        .ready(2, blue_green(|spec| spec.max_replacements = Some(0)))
+        .await;
+    fixture.deploy(id).await;
+    let green = fixture.routes_in(id, RouteStatus::Provisioning).await;
+    fail(&fixture, green[0], RouteStatus::FailedToStart, "").await;
+    fixture.settle().await;
+    let sentence = sentence_of(&fixture, id, BlockerCode::GreenFailed).await;
+    assert!(
+        sentence.ends_with("; 1 failed"),
+        "nothing was reported: {sentence}"
+    );
+    let id = fixture
+        .ready(2, blue_green(|spec| spec.max_replacements = Some(0)))
+        .await;
+    fixture.deploy(id).await;
+    let green = fixture.routes_in(id, RouteStatus::Provisioning).await;
+    fail(
+        &fixture,
+        green[0],
+        RouteStatus::FailedToStart,
+        "no such command",
+    )
+    .await;
+    fixture.settle().await;
+    let sentence = sentence_of(&fixture, id, BlockerCode::GreenFailed).await;
+    assert!(
+        sentence.ends_with("; 1 failed; the last one: no such command"),
+        "{sentence}"
+    );
+}
+
+async fn fail(fixture: &Fixture, route: RouteId, status: RouteStatus, failure: &str) {
+    let failed = StatusReport {
+        failure: failure.into(),
+        ..report(route, status)
+    };
+    let results = fixture.db.report_statuses(vec![failed]).await;
+    assert_eq!(results.expect("the batch is taken"), [Ok(())]);
 }
 
 async fn sentence(fixture: &Fixture, id: DeploymentId) -> String {

@@ -19,9 +19,9 @@ use crate::{
     telemetry::TransitionLog,
     units::{
         RequestContext,
+        details::{failure_detail, health_detail},
         ended::DecidedEnd,
         happening::{Happening, HungRoutes, Replacement},
-        health_detail::health_detail,
         lock::Locked,
         route_writes::RouteWrites,
     },
@@ -196,6 +196,7 @@ impl Locked {
         let (mut new, look_at) = project(&old, plan, &views, now, health_ttl);
         new.last_rollout = last_rollout;
         new.status.health_detail = health_detail(&new, &routes);
+        new.status.failure_detail = failure_detail(&new, &routes);
         let serving = endpoints(&routes, &views, &TrafficSplit::of(&new.state));
         // The revision is a part of the table that proxies get, so a table with the same lines and
         // another revision is a new one.

@@ -106,6 +106,7 @@ pub(super) fn statuses() -> Cases<Status> {
                 retained_until: None,
                 stale_promoted: 0,
                 health_detail: String::new(),
+                failure_detail: String::new(),
             },
         ),
         (
@@ -118,6 +119,13 @@ pub(super) fn statuses() -> Cases<Status> {
         (
             "several blockers",
             blocked(&[Blocker::Paused, Blocker::NoRevision]),
+        ),
+        (
+            "why routes fail",
+            Status {
+                failure_detail: "exited with status 7".to_owned(),
+                ..Status::default()
+            },
         ),
         (
             "what health rests on",

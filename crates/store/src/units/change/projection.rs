@@ -76,6 +76,7 @@ pub(super) fn project(
         retained_until,
         stale_promoted: stale_promoted as u32,
         health_detail: String::new(),
+        failure_detail: String::new(),
     };
     (new, look_at)
 }

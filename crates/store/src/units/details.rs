@@ -1,4 +1,4 @@
-//! Why routes are not healthy, in the words of the health checker.
+//! Why routes are not healthy or have failed, in the words of those who reported it.
 
 use viridian_strategy::{Blocker, RouteHealth, RouteStatus};
 
@@ -26,10 +26,28 @@ pub(super) fn health_detail(deployment: &Deployment, routes: &[Route]) -> String
     };
     // The first of the lowest: `routes` are in the order of their ids.
     let explains = explained.min_by_key(rank);
-    explains.map_or_else(String::new, |route| {
-        let detail = &route.health_detail;
-        detail[..detail.floor_char_boundary(MAX_DETAIL)].to_owned()
-    })
+    explains.map_or_else(String::new, |route| cut(&route.health_detail))
+}
+
+/// What was reported of the last failure that a blocker counts.
+pub(super) fn failure_detail(deployment: &Deployment, routes: &[Route]) -> String {
+    let state = &deployment.state;
+    let counted = deployment.status.blockers.iter().find_map(|it| match it {
+        Blocker::BackOff { .. } => Some((state.current()?, deployment.current_activation)),
+        Blocker::GreenFailed { .. } => Some((state.deploying()?, deployment.last_activation)),
+        _ => None,
+    });
+    let failed = routes.iter().filter(|Route { view, failure, .. }| {
+        Some((view.revision, view.activation)) == counted
+            && view.has_failed()
+            && !failure.is_empty()
+    });
+    let last = failed.max_by_key(|route| (route.view.status_updated_at, route.view.id));
+    last.map_or_else(String::new, |route| cut(&route.failure))
+}
+
+fn cut(detail: &str) -> String {
+    detail[..detail.floor_char_boundary(MAX_DETAIL)].to_owned()
 }
 
 /// How much of a detail a blocker's sentence has, in bytes.
