@@ -9,8 +9,8 @@ use tokio::task::block_in_place;
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
 use viridian_store::{
-    FailureBackoff, HealthReport, Metadata, NewDeployment, Projects, RequestContext, RevisionSpec,
-    RouteAddress, StatusReport, Store,
+    AssignmentSelection, FailureBackoff, HealthReport, Metadata, NewDeployment, Projects,
+    RequestContext, RevisionSpec, RouteAddress, StatusReport, Store,
 };
 use viridian_strategy::{
     BlueGreen, DeploymentId, Policy, RouteHealth, RouteId, RouteStatus, Strategy,
@@ -96,7 +96,9 @@ impl Stage {
     }
 
     pub(crate) async fn report(&self, db: &Store) {
-        let open = db.open_assignments("g", Projects::All, 1_000_000).await;
+        let open = db
+            .open_assignments("g", Projects::All, &AssignmentSelection::All)
+            .await;
         let open = open.expect("they are read").open;
         let routes: Vec<RouteId> = open.iter().map(|open| open.route.view.id).collect();
         for routes in routes.chunks(1_000) {

@@ -1,6 +1,7 @@
 //! The feed of assignments.
 
 mod hub;
+mod open_set;
 mod reader;
 mod watch;
 
@@ -13,6 +14,10 @@ pub(crate) use self::reader::run;
 pub use self::watch::GroupWatch;
 
 /// Hands the open assignments of a resource group to its watches. Cheap to clone.
+///
+/// The watches of a group share what is open, and a commit has only those of its
+/// deployments read. What routes run is not a part of it: who hands an assignment out
+/// asks [`Store::revision`](viridian_store::Store::revision) for it then.
 #[derive(Clone)]
 pub struct AssignmentFeed {
     hub: Arc<AssignmentHub>,

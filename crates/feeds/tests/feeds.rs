@@ -276,7 +276,7 @@ async fn assignments_come_once_each() {
     let assignments = fixture.feeds.assignments();
     let mut watch = assignments.watch("g", &Projects::All);
     let open = watch.next().await;
-    let of = |it: &viridian_store::Assignment| (it.action, it.route.deployment);
+    let of = |it: &std::sync::Arc<viridian_store::Assignment>| (it.action, it.route.deployment);
     assert_eq!(
         open.iter().map(of).collect::<Vec<_>>(),
         [(Action::Start, one)]

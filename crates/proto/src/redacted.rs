@@ -38,12 +38,14 @@ impl Debug for Assignment {
             action: _,
             route,
             revision,
+            deployment,
             secret_environ,
         } = self;
         f.debug_struct("Assignment")
             .field("action", &self.action())
             .field("route", route)
             .field("revision", revision)
+            .field("deployment", deployment)
             .field("secret_environ", &secret_environ.keys())
             .finish()
     }

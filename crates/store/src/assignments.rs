@@ -1,17 +1,18 @@
 //! Assignments: what schedulers have yet to do.
 
+use std::collections::BTreeSet;
+
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use viridian_engine::{Column, Write, columns, load, selected, with_conn};
-use viridian_strategy::{RouteId, Timestamp};
+use viridian_strategy::{DeploymentId, RouteId, Timestamp};
 
 use crate::{
     connection::StoreConnection,
     error::StoreError,
-    record::{Action, Assignment, AssignmentPosition, Projects, Revision, Route},
-    revisions::RevisionRow,
+    record::{Action, AssignmentPosition, Projects, Route},
     routes::RouteRow,
-    schema::{assignments, deployments, revisions, routes},
+    schema::{assignments, deployments, routes},
     types::Sql,
 };
 
@@ -40,28 +41,56 @@ impl NewAssignment {
     }
 }
 
+/// Which of the open assignments of a group are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AssignmentSelection {
+    /// All of them.
+    All,
+    /// Those that have become available after a time.
+    Since(Timestamp),
+    /// Those of these deployments.
+    Of(BTreeSet<DeploymentId>),
+}
+
+/// An assignment without what describes its deployment.
+pub(crate) struct AssignmentRow {
+    pub(crate) action: Action,
+    pub(crate) route: Route,
+    pub(crate) available_at: Timestamp,
+}
+
+impl AssignmentRow {
+    pub(crate) fn position(&self) -> AssignmentPosition {
+        AssignmentPosition {
+            available_at: self.available_at,
+            route: self.route.view.id,
+        }
+    }
+}
+
 impl StoreConnection {
-    /// Lists the assignments of a group that may be handed out, oldest first.
+    /// Lists the assignments of a group that may be handed out, oldest first; of some
+    /// deployments only, if they are given. What the routes run is not read.
     pub(crate) async fn list_assignments(
         &mut self,
         resource_group: String,
         projects: Projects,
+        of: Option<&BTreeSet<DeploymentId>>,
         now: Timestamp,
         after: Option<AssignmentPosition>,
         limit: i64,
-    ) -> Result<Vec<Assignment>, StoreError> {
-        type Row = (Sql<Action>, Sql<Timestamp>, RouteRow, RevisionRow);
+    ) -> Result<Vec<AssignmentRow>, StoreError> {
+        type Row = (Sql<Action>, Sql<Timestamp>, RouteRow);
+        let of: Option<Vec<_>> = of.map(|ids| ids.iter().copied().map(Sql).collect());
         let rows: Vec<Row> = load!(self, {
             let mut query = assignments::table
                 .inner_join(routes::table.on(routes::id.eq(assignments::route_id)))
-                .inner_join(revisions::table.on(revisions::id.eq(routes::revision_id)))
                 .filter(assignments::resource_group.eq(resource_group))
                 .filter(assignments::available_at.le(Sql(now)))
                 .select((
                     assignments::action,
                     assignments::available_at,
                     selected::<RouteRow, Db>(),
-                    selected::<RevisionRow, Db>(),
                 ))
                 .into_boxed();
             if let Projects::These(projects) = projects {
@@ -69,6 +98,9 @@ impl StoreConnection {
                     .filter(deployments::project.eq_any(projects))
                     .select(deployments::id);
                 query = query.filter(routes::deployment_id.eq_any(theirs));
+            }
+            if let Some(of) = of {
+                query = query.filter(routes::deployment_id.eq_any(of));
             }
             if let Some(AssignmentPosition {
                 available_at,
@@ -86,10 +118,9 @@ impl StoreConnection {
                 .order((assignments::available_at, assignments::route_id))
                 .limit(limit)
         })?;
-        let assignment = |(Sql(action), Sql(available_at), route, revision): Row| Assignment {
+        let assignment = |(Sql(action), Sql(available_at), route): Row| AssignmentRow {
             action,
             route: Route::from(route),
-            revision: Revision::from(revision),
             available_at,
         };
         Ok(rows.into_iter().map(assignment).collect())

@@ -5,6 +5,7 @@ mod lock;
 mod old;
 mod row;
 mod state_counts;
+mod summaries;
 mod try_row;
 
 use std::mem;
@@ -21,6 +22,7 @@ use self::row::{DeploymentRow, ImmutableColumns, MutableColumns};
 pub use self::{
     list::{DeploymentFilter, DeploymentLabels},
     state_counts::StateCounts,
+    summaries::DeploymentPlace,
 };
 use crate::{
     connection::StoreConnection,
@@ -240,10 +242,12 @@ pub(crate) fn update_deployments(new: Vec<NewState>) -> Write {
 
 /// Inserts deployments. Changes no row for one whose name is taken.
 pub(crate) fn insert_deployments(new: Vec<NewState>) -> Write {
-    let (mut fixed, mut moving) = (Vec::new(), Vec::new());
+    let (mut fixed, mut moving, mut groups) = (Vec::new(), Vec::new(), Vec::new());
     let mut unseen = UnseenColumns::default();
     for mut new in new {
         unseen.push(&mut new);
+        // A column as well, since no index leads into a document.
+        groups.push(new.deployment.metadata.resource_group.clone());
         let row = DeploymentRow::from(new.deployment);
         fixed.push(row.fixed);
         moving.push(row.moving);
@@ -251,6 +255,7 @@ pub(crate) fn insert_deployments(new: Vec<NewState>) -> Write {
     let mut columns = ImmutableColumns::columns(fixed);
     columns.extend(MutableColumns::columns(moving));
     columns.extend(unseen.columns());
+    columns.push(Column::new(deployments::resource_group, groups));
     // So a taken name is a wrong count, which names this statement. A violated index would be an
     // error of the database, known only by its text.
     Write::insert(INSERT_DEPLOYMENT, "deployments", columns).on_conflict("ON CONFLICT DO NOTHING")

@@ -8,7 +8,7 @@ mod pages;
 use viridian_engine::{Write, columns};
 use viridian_strategy::{DeploymentId, Timestamp};
 
-pub use self::pages::{LogPage, ReadLogError, SnapshotPage};
+pub use self::pages::{ChangedPage, LogPage, ReadLogError, SnapshotPage};
 use crate::{
     error::StoreError,
     record::{Deployment, Event, EventKind},

@@ -22,6 +22,7 @@ mod deployments;
 mod documents;
 mod error;
 mod events;
+mod group_reads;
 mod history;
 mod inspect;
 mod jump_detector;
@@ -35,6 +36,7 @@ mod reads;
 mod record;
 mod relay;
 mod replies;
+mod revision_cache;
 mod revisions;
 mod routes;
 mod row_count;
@@ -48,30 +50,35 @@ mod units;
 pub use viridian_engine::{FileChange, LimitError, Limits, Location, OpenError, WriteFault};
 
 pub use self::{
+    assignments::AssignmentSelection,
     check::{Check, Violation, check, rename_log},
     connection::StoreConnection,
     copy::{Copied, copy},
-    deployments::{DeploymentFilter, DeploymentLabels, DeploymentName, StateCounts},
+    deployments::{
+        DeploymentFilter, DeploymentLabels, DeploymentName, DeploymentPlace, StateCounts,
+    },
     error::{
         AbortRefusal, ActivateRefusal, ApplyRefusal, CheckError, CopyError, CreateRefusal,
         PromoteRefusal, RollBackRefusal, StoreError, UnitError, UpdateRefusal,
     },
-    events::{EventFilter, LogEntry, LogPage, ReadLogError, SnapshotPage},
+    events::{ChangedPage, EventFilter, LogEntry, LogPage, ReadLogError, SnapshotPage},
+    group_reads::OpenAssignments,
     inspect::{Extent, Inspection, SchemaState, inspect},
     log_identity::LogIdentity,
     log_tailer::{LogPoll, LogTailer},
     migrations::schema_version,
-    notifier::{CommitNotice, Notification, RemoteHint},
-    reads::{Backlog, Census, OpenAssignments},
+    notifier::{AssignedDeployments, CommitNotice, Notification, RemoteHint},
+    reads::{Backlog, Census},
     record::{
-        Action, AddressError, Applied, Assignment, AssignmentPosition, CountBy, Deployment, Event,
-        EventKind, FieldChange, HealthCheck, HistoryEntry, HistoryOutcome, LastReport, LastRollout,
-        Metadata, NamedRevision, NewRevision, Operation, Projects, Promotion, Request, RequestId,
-        Revision, RevisionNumbers, RevisionReference, RevisionSpec, RolledBack, Route,
+        Action, AddressError, Applied, Assignment, AssignmentPosition, CountBy, Deployment,
+        DeploymentSummary, Event, EventKind, FieldChange, GroupRoute, GroupRoutePosition,
+        HealthCheck, HistoryEntry, HistoryOutcome, LastReport, LastRollout, Metadata,
+        NamedRevision, NewRevision, Operation, Projects, Promotion, Request, RequestId, Revision,
+        RevisionNumbers, RevisionOutline, RevisionReference, RevisionSpec, RolledBack, Route,
         RouteAddress, RouteEffects, SecretReference, Status, TrafficEndpoint, TrafficTable,
         Updated,
     },
-    routes::{RouteFilter, RouteStateCounts, Tables},
+    routes::{GroupRouteFilter, RouteFilter, RouteStateCounts, Tables},
     store::Store,
     telemetry::{
         HISTOGRAMS, describe as describe_metrics, label_projects, labels_projects, project_labels,

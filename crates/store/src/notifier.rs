@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
+use uuid::Uuid;
 use viridian_strategy::{DeploymentId, Timestamp};
 
 /// What a committed transaction changed of one deployment.
@@ -27,6 +28,19 @@ pub struct RemoteHint {
     /// The resource groups that may have new assignments; none when it may be
     /// any.
     pub groups: Option<BTreeSet<String>>,
+    /// The deployments that have them; none when it may be any of the groups. Servers of
+    /// earlier versions do not say.
+    #[serde(default)]
+    pub assigned: Option<BTreeSet<Uuid>>,
+}
+
+/// The deployments that may have new assignments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AssignedDeployments {
+    /// Any of the group.
+    Any,
+    /// These, of which some may be of another group.
+    Of(BTreeSet<DeploymentId>),
 }
 
 /// Something that was committed.
@@ -47,14 +61,37 @@ impl Notification {
         }
     }
 
-    /// Whether a resource group may have new assignments.
-    pub fn may_assign(&self, group: &str) -> bool {
+    /// Which deployments of a resource group may have new assignments.
+    pub fn assigned_in(&self, group: &str) -> AssignedDeployments {
         match self {
-            Self::Local(notices) => notices.resource_group.as_deref() == Some(group),
-            Self::Remote(RemoteHint { groups, .. }) => {
-                groups.as_ref().is_none_or(|groups| groups.contains(group))
-            }
+            Self::Local(notice) => match &notice.resource_group {
+                Some(of) if of == group => AssignedDeployments::Of([notice.deployment].into()),
+                _ => AssignedDeployments::none(),
+            },
+            Self::Remote(RemoteHint {
+                groups: Some(groups),
+                ..
+            }) if !groups.contains(group) => AssignedDeployments::none(),
+            Self::Remote(RemoteHint { assigned, .. }) => match assigned {
+                Some(ids) => {
+                    let ids = ids.iter().copied().map(DeploymentId);
+                    AssignedDeployments::Of(ids.collect())
+                }
+                None => AssignedDeployments::Any,
+            },
         }
+    }
+}
+
+impl AssignedDeployments {
+    /// None at all.
+    pub fn none() -> Self {
+        Self::Of(BTreeSet::new())
+    }
+
+    /// Whether there is none.
+    pub fn is_none(&self) -> bool {
+        matches!(self, Self::Of(ids) if ids.is_empty())
     }
 }
 
@@ -64,6 +101,7 @@ impl RemoteHint {
         Self {
             due: true,
             groups: None,
+            assigned: None,
         }
     }
 }

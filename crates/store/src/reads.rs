@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use viridian_strategy::Timestamp;
 
-use crate::{
-    Assignment, AssignmentPosition, CountBy, Projects, RouteStateCounts, StateCounts, Store,
-    error::StoreError,
-};
+use crate::{CountBy, RouteStateCounts, StateCounts, Store, error::StoreError};
 
 /// The deployments that are due and not yet reconciled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,15 +29,6 @@ pub struct Census {
     pub routes: Vec<RouteStateCounts>,
     /// The time at which they were counted.
     pub at: Timestamp,
-}
-
-/// The assignments that schedulers may take now.
-#[derive(Clone, Debug, PartialEq)]
-pub struct OpenAssignments {
-    /// The oldest first.
-    pub open: Vec<Assignment>,
-    /// How long until another assignment becomes available.
-    pub next: Option<Duration>,
 }
 
 #[expect(
@@ -75,42 +63,5 @@ impl Store {
             routes,
             at,
         })
-    }
-
-    /// Returns the assignments of a resource group that are available now.
-    pub async fn open_assignments(
-        &self,
-        resource_group: &str,
-        projects: Projects,
-        limit: u32,
-    ) -> Result<OpenAssignments, StoreError> {
-        // One time for both queries. With two, what becomes available in between is in neither.
-        let now = self.now().await?;
-        let group = resource_group.to_owned();
-        let mut reader = self.reader().await?;
-        let open = reader
-            .list_assignments(group.clone(), projects, now, None, i64::from(limit))
-            .await?;
-        let next = reader.next_assignment(group, now).await?;
-        Ok(OpenAssignments {
-            open,
-            next: next.map(|at| at.since(now)),
-        })
-    }
-
-    /// Returns a page of the assignments of a group that schedulers may take now.
-    pub async fn list_assignments(
-        &self,
-        resource_group: &str,
-        projects: Projects,
-        after: Option<AssignmentPosition>,
-        limit: u32,
-    ) -> Result<Vec<Assignment>, StoreError> {
-        let now = self.now().await?;
-        let group = resource_group.to_owned();
-        let mut reader = self.reader().await?;
-        reader
-            .list_assignments(group, projects, now, after, i64::from(limit))
-            .await
     }
 }

@@ -6,8 +6,10 @@
 mod address;
 mod assignment;
 mod deployment;
+mod deployment_summary;
 mod event;
 mod field_change;
+mod group_route;
 mod history;
 mod last_report;
 mod last_rollout;
@@ -23,8 +25,10 @@ pub use self::{
     address::{AddressError, RouteAddress},
     assignment::{Action, Assignment, AssignmentPosition},
     deployment::{Deployment, Metadata, NamedRevision, RevisionNumbers, Status},
+    deployment_summary::DeploymentSummary,
     event::{Event, EventKind},
     field_change::FieldChange,
+    group_route::{GroupRoute, GroupRoutePosition, RevisionOutline},
     history::{HistoryEntry, HistoryOutcome, Operation, RouteEffects},
     last_report::LastReport,
     last_rollout::LastRollout,

@@ -102,8 +102,15 @@ fn coalesce(pending: &mut Option<RemoteHint>, commit: Result<Notification, RecvE
     let all = pending.get_or_insert_with(|| RemoteHint {
         due: false,
         groups: Some(BTreeSet::new()),
+        assigned: Some(BTreeSet::new()),
     });
     all.due |= notice.due_at.is_some();
+    if let (Some(assigned), Some(_)) = (&mut all.assigned, &notice.resource_group) {
+        assigned.insert(notice.deployment.0);
+        if assigned.len() > MAX_ASSIGNED {
+            all.assigned = None;
+        }
+    }
     if let (Some(groups), Some(group)) = (&mut all.groups, notice.resource_group) {
         groups.insert(group);
         if groups.iter().map(String::len).sum::<usize>() > MAX_GROUP_BYTES {
@@ -140,6 +147,9 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(30);
 /// character takes up to six.
 const MAX_GROUP_BYTES: usize = 1_000;
 
+/// The most deployments that are named, for the same reason: each takes 39 bytes.
+const MAX_ASSIGNED: usize = 40;
+
 #[cfg(test)]
 mod tests {
     use viridian_strategy::{DeploymentId, Timestamp};
@@ -164,6 +174,7 @@ mod tests {
         let expected = RemoteHint {
             due: true,
             groups: Some(["a".to_owned(), "b".to_owned()].into()),
+            assigned: Some([Uuid::nil()].into()),
         };
         assert_eq!(pending, Some(expected));
     }
@@ -197,6 +208,7 @@ mod tests {
         let what = RemoteHint {
             due: false,
             groups: Some(["g".to_owned()].into()),
+            assigned: None,
         };
         let from = |from| {
             let what = what.clone();

@@ -40,6 +40,19 @@ impl StoreConnection {
         Ok(row.map(Revision::from))
     }
 
+    /// Finds a revision of whatever deployment.
+    pub(crate) async fn find_revision_by_id(
+        &mut self,
+        id: RevisionId,
+    ) -> Result<Option<Revision>, StoreError> {
+        let row: Option<RevisionRow> = with_conn!(self, |c| revisions::table
+            .find(Sql(id))
+            .select(selected::<RevisionRow, Db>())
+            .get_result(c))
+        .optional()?;
+        Ok(row.map(Revision::from))
+    }
+
     /// Lists revisions of a deployment, newest first, whose numbers are below one.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! Routes: the row, and the statements on it.
 
+mod group;
 mod old;
 mod state_counts;
 mod times;
@@ -14,7 +15,7 @@ use viridian_strategy::{
     Timestamp,
 };
 
-pub use self::{state_counts::RouteStateCounts, traffic::Tables};
+pub use self::{group::GroupRouteFilter, state_counts::RouteStateCounts, traffic::Tables};
 use crate::{
     connection::StoreConnection,
     error::StoreError,

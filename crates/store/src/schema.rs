@@ -48,6 +48,7 @@ table! {
         served -> Document,
         coming_up -> Nullable<Document>,
         restarted -> Bool,
+        resource_group -> Text,
     }
 }
 

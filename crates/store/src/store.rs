@@ -24,6 +24,7 @@ use crate::{
     log_identity::LogIdentity,
     migrations::MIGRATIONS,
     notifier::{Notification, Notifier},
+    revision_cache::RevisionCache,
     transaction::UnitTransaction,
     types::timestamp,
 };
@@ -41,6 +42,7 @@ pub struct Store {
     last_seen: Arc<LastSeen>,
     health_ttl: Option<Duration>,
     log: Arc<LogIdentity>,
+    revisions: Arc<RevisionCache>,
     max_readers: u32,
     /// None where a test sets the clock.
     clock_jumps: Option<Arc<ClockJumps>>,
@@ -120,6 +122,7 @@ impl Store {
             health_ttl: None,
             clock_jumps: None,
             log: Arc::new(log),
+            revisions: Arc::default(),
             max_readers,
         })
     }
@@ -127,6 +130,10 @@ impl Store {
     /// Returns which log this is, as it was when the database was opened.
     pub fn log(&self) -> &LogIdentity {
         &self.log
+    }
+
+    pub(crate) fn revisions(&self) -> &RevisionCache {
+        &self.revisions
     }
 
     /// Has no decision rest on a health that was observed longer ago than this. None:

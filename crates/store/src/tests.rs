@@ -18,6 +18,7 @@ mod first_deadline;
 mod fixture;
 mod force_delete;
 mod freshness;
+mod group_reads;
 mod groups;
 mod guards;
 mod hanging;

@@ -122,6 +122,7 @@ impl ScriptedServer {
                 }),
                 ..Default::default()
             }),
+            deployment: None,
             secret_environ: BTreeMap::from([("PASSWORD".into(), "s3cret".into())]),
         });
     }
@@ -140,6 +141,7 @@ impl ScriptedServer {
                 ..Default::default()
             }),
             revision: None,
+            deployment: None,
             secret_environ: BTreeMap::new(),
         });
     }

@@ -5,13 +5,13 @@ use tokio::{
         Receiver,
         error::{RecvError, TryRecvError},
     },
-    time::sleep_until,
+    time::{Instant, sleep_until},
 };
-use viridian_store::{Notification, OpenAssignments, Store, StoreError};
+use viridian_store::{AssignedDeployments, Notification, Store};
 
 use super::{
     AssignmentFeed,
-    hub::{AssignmentHub, GroupTopic},
+    hub::{AssignmentHub, DueRead},
 };
 
 /// Reads what has subscribers, for ever.
@@ -24,51 +24,47 @@ pub(crate) async fn run(feed: &AssignmentFeed, store: &Store) {
         let mut commits = store.subscribe();
         while let Some(next) = hub.next_read_at() {
             tokio::select! {
-                commit = commits.recv() => poll_what_changed(hub, commit, &mut commits).await,
+                commit = commits.recv() => note_commits(hub, commit, &mut commits).await,
                 () = hub.subscribed() => {}
                 () = sleep_until(next) => {}
             }
-            while let Some((topic, read)) = hub.take_due() {
-                match read_group(store, &topic).await {
-                    Ok(found) => hub.publish(&topic, read, found),
-                    // `take_due` has set the time of the next read already: that is the retry.
-                    Err(error) => {
-                        tracing::warn!(group = topic.0, %error, "assignments cannot be read");
-                    }
-                }
+            while let Some(due) = hub.take_due() {
+                read(hub, store, due).await;
             }
         }
     }
 }
 
-/// Has the groups read that a commit may concern, and those of all commits since:
-/// the same reads find them.
-async fn poll_what_changed(
+async fn read(hub: &AssignmentHub, store: &Store, due: DueRead) {
+    let (group, projects) = &due.topic;
+    let begun = Instant::now();
+    let found = store.open_assignments(group, projects.clone(), &due.selection);
+    match found.await {
+        Ok(found) => hub.publish(&due, found, begun.elapsed()),
+        Err(error) => {
+            tracing::warn!(group, %error, "assignments cannot be read");
+            hub.note_failure(&due);
+        }
+    }
+}
+
+/// Notes which deployments a commit concerns, and those of all commits since: the same
+/// reads find them.
+async fn note_commits(
     hub: &AssignmentHub,
     commit: Result<Notification, RecvError>,
     commits: &mut Receiver<Notification>,
 ) {
     match commit {
-        Ok(commit) => hub.poll_now(|group| commit.may_assign(group)),
-        Err(RecvError::Lagged(_)) => hub.poll_now(|_| true),
+        Ok(commit) => hub.note_changes(|group| commit.assigned_in(group)),
+        Err(RecvError::Lagged(_)) => hub.note_changes(|_| AssignedDeployments::Any),
         Err(RecvError::Closed) => std::future::pending().await,
     }
     loop {
         match commits.try_recv() {
-            Ok(commit) => hub.poll_now(|group| commit.may_assign(group)),
-            Err(TryRecvError::Lagged(_)) => hub.poll_now(|_| true),
+            Ok(commit) => hub.note_changes(|group| commit.assigned_in(group)),
+            Err(TryRecvError::Lagged(_)) => hub.note_changes(|_| AssignedDeployments::Any),
             Err(TryRecvError::Empty | TryRecvError::Closed) => return,
         }
     }
 }
-
-async fn read_group(
-    store: &Store,
-    (group, projects): &GroupTopic,
-) -> Result<OpenAssignments, StoreError> {
-    let projects = projects.clone();
-    store.open_assignments(group, projects, MAX_OPEN).await
-}
-
-/// Open assignments of one group that are handed out at once.
-const MAX_OPEN: u32 = 10_000;

@@ -1,45 +1,25 @@
 //! A watch of assignments: the open ones, then every new one.
 
-use std::collections::HashSet;
+use std::sync::Arc;
 
-use viridian_store::{Action, Assignment};
-use viridian_strategy::RouteId;
+use viridian_store::Assignment;
 
 use super::hub::GroupSubscription;
 
 /// A watch that is under way.
 pub struct GroupWatch {
     subscription: GroupSubscription,
-    /// Those that were given and are still open. One that was closed comes again if it
-    /// is opened again.
-    given: HashSet<(RouteId, Action)>,
 }
 
 impl GroupWatch {
     pub(super) fn begin(subscription: GroupSubscription) -> Self {
-        Self {
-            subscription,
-            given: HashSet::new(),
-        }
+        Self { subscription }
     }
 
-    /// Waits for assignments that are open and were not given yet. There is always at
-    /// least one. Cancel safe.
-    pub async fn next(&mut self) -> Vec<Assignment> {
-        loop {
-            let open = self.subscription.changed().await;
-            let all = &open.assignments;
-            let new = all.iter().filter(|it| !self.given.contains(&key(it)));
-            let new: Vec<Assignment> = new.cloned().collect();
-            self.given = all.iter().map(key).collect();
-            if !new.is_empty() {
-                return new;
-            }
-        }
+    /// Waits for assignments that are open and were not given yet, oldest first. There is
+    /// always at least one, and there are few: what is closed before the next call is not
+    /// given. One that was closed comes again if it is opened again. Cancel safe.
+    pub async fn next(&mut self) -> Vec<Arc<Assignment>> {
+        self.subscription.next().await
     }
-}
-
-/// What identifies an assignment within its group.
-fn key(assignment: &Assignment) -> (RouteId, Action) {
-    (assignment.route.view.id, assignment.action)
 }

@@ -2,12 +2,14 @@
 
 use viridian_proto::v1;
 use viridian_store::{
-    Action, Assignment, HealthReport, ReportError, Route, RouteAddress, StatusReport,
+    Action, Assignment, DeploymentSummary, HealthReport, ReportError, Revision, Route,
+    RouteAddress, StatusReport,
 };
 use viridian_strategy::{RouteHealth, RouteId, RouteStatus, RouteTraffic};
 
 use super::{
     Violations,
+    deployment::metadata,
     revision::{EnvironValues, revision},
     time::{parse_timestamp, timestamp},
 };
@@ -36,19 +38,31 @@ pub(crate) fn route(route: Route) -> v1::Route {
     }
 }
 
-/// An assignment, to the wire.
-pub(crate) fn assignment(assignment: Assignment) -> v1::Assignment {
+/// An assignment, to the wire, with the revision that its route runs.
+pub(crate) fn assignment(assignment: &Assignment, of: &Revision) -> v1::Assignment {
     v1::Assignment {
         action: match assignment.action {
             Action::Start => v1::AssignmentAction::Start,
             Action::Stop => v1::AssignmentAction::Stop,
         }
         .into(),
-        route: Some(route(assignment.route)),
+        route: Some(route(assignment.route.clone())),
         // A replica cannot run without the values.
-        revision: Some(revision(assignment.revision, EnvironValues::Given)),
+        revision: Some(revision(of.clone(), EnvironValues::Given)),
+        deployment: Some(summary(&assignment.deployment)),
         // Whoever hands it out adds them.
         secret_environ: [].into(),
+    }
+}
+
+/// What describes a deployment, to the wire.
+fn summary(summary: &DeploymentSummary) -> v1::DeploymentSummary {
+    v1::DeploymentSummary {
+        id: summary.id.to_string(),
+        project: summary.project.clone(),
+        name: summary.name.clone(),
+        labels: summary.labels.clone(),
+        metadata: Some(metadata(summary.metadata.clone())),
     }
 }
 

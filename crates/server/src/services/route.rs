@@ -57,7 +57,7 @@ impl RouteService for RouteApi {
                 .list_assignments(&group, projects, after, limit);
             let open = open.await.map_err(|error| store(&error))?;
             let positions: Vec<_> = open.iter().map(|it| it.position()).collect();
-            let ready = hand_out(&scope, open).await?;
+            let ready = hand_out(&scope, &open).await?;
             page.extend_with(positions.into_iter().zip(ready));
         }
         let (assignments, next_page_token) = page.finish();
@@ -163,10 +163,9 @@ fn watch(
                     StreamTurn::Heartbeat(time) => yield heartbeat(time),
                 }
             };
-            // In parts: each has the secrets of as many replicas in memory.
-            let mut assignments = assignments.into_iter().peekable();
-            while assignments.peek().is_some() {
-                let part = assignments.by_ref().take(MAX_HANDED_OUT).collect();
+            // As they are taken, and a few at once: what a route runs may have 64 KiB, and its
+            // secrets more.
+            for part in assignments.chunks(MAX_HANDED_OUT) {
                 for new in hand_out(&scope, part).await?.into_iter().flatten() {
                     yield response(Payload::Assignment(new));
                     pacer.note_sent();
@@ -189,4 +188,4 @@ fn response(payload: Payload) -> v1::WatchAssignmentsResponse {
 }
 
 /// How many assignments are made ready at once.
-const MAX_HANDED_OUT: usize = 32;
+const MAX_HANDED_OUT: usize = 4;

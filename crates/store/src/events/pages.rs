@@ -1,5 +1,7 @@
 //! Pages of the log, and of the deployments as they were at a position of it.
 
+use std::collections::BTreeSet;
+
 use thiserror::Error;
 use viridian_strategy::DeploymentId;
 
@@ -22,6 +24,15 @@ pub struct SnapshotPage {
     pub entries: Vec<LogEntry>,
     /// The next page begins after this deployment; none if this is the last page.
     pub next: Option<DeploymentId>,
+}
+
+/// The deployments that a page of the log is about.
+#[derive(Debug)]
+pub struct ChangedPage {
+    /// Each once.
+    pub changed: BTreeSet<DeploymentId>,
+    /// The last position that was read: the next page begins after it.
+    pub read: i64,
 }
 
 /// Why a page of the log could not be read.
@@ -94,6 +105,29 @@ impl StoreConnection {
             true => Err(ReadLogError::Expired),
             false => Ok(LogPage { entries, read }),
         }
+    }
+
+    /// Reads which deployments have events after a position and up to another. The page may
+    /// end earlier, but has no gap.
+    pub async fn read_changed(
+        &mut self,
+        after: i64,
+        up_to: i64,
+        limit: u32,
+    ) -> Result<ChangedPage, ReadLogError> {
+        let limit = i64::from(limit);
+        let places = self.list_log_places(after, up_to, limit).await?;
+        let read = match places.last() {
+            Some((last, ..)) if places.len() as i64 == limit => *last,
+            _ => up_to,
+        };
+        // After they are read, as in `read_log`.
+        let horizon = self.horizon().await?;
+        if after < horizon.events.max(horizon.deployments) {
+            return Err(ReadLogError::Expired);
+        }
+        let changed = places.into_iter().map(|(_, id, _)| id).collect();
+        Ok(ChangedPage { changed, read })
     }
 
     /// Reads the deployments of a filter as they were at a position, in the order of their

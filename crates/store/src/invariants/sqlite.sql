@@ -396,3 +396,9 @@ WHERE NOT EXISTS (
     SELECT 1 FROM history AS h
     WHERE h.deployment_id = d.id AND h.number = e.value ->> 'number'
       AND h.attempts = e.value ->> 'attempts');
+
+-- I35: a deployment is of the resource group that its metadata names
+SELECT d.id AS deployment,
+       'is of the group "' || d.resource_group || '" and its metadata of another' AS what
+FROM deployments AS d
+WHERE d.resource_group <> COALESCE(json_extract(d.metadata, '$.resource_group'), '');

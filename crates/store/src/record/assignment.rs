@@ -1,18 +1,22 @@
 //! An assignment: what a scheduler is to do with a route.
 
+use std::sync::Arc;
+
 use viridian_strategy::{RouteId, Timestamp};
 
-use super::{Revision, Route};
+use super::{DeploymentSummary, Route};
 
-/// Something that a scheduler is to do.
+/// Something that a scheduler is to do. What the route runs is the revision of
+/// `route.view.revision`: it may be large and is the same for many routes, so it is read once,
+/// when the assignment is handed out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Assignment {
     /// What.
     pub action: Action,
     /// To which route.
     pub route: Route,
-    /// What the route runs.
-    pub revision: Revision,
+    /// Whose route it is. All assignments that were read together share it.
+    pub deployment: Arc<DeploymentSummary>,
     /// Since when it may be handed out.
     pub available_at: Timestamp,
 }

@@ -74,7 +74,7 @@ pub struct Deployment {
 }
 
 /// Where a deployment belongs and who asked for it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Metadata {
     /// The tenant.
     pub domain: String,

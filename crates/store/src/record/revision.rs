@@ -84,7 +84,7 @@ impl fmt::Display for SecretReference {
 }
 
 /// How the health of a replica is checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HealthCheck {
     /// The path of an HTTP GET that must answer 2xx.
     pub path: String,

@@ -10,7 +10,7 @@ use super::{
     schema::Catalog,
 };
 use crate::{
-    Copied, CopyError, DeploymentFilter, OpenError, Projects, Tables, copy,
+    AssignmentSelection, Copied, CopyError, DeploymentFilter, OpenError, Projects, Tables, copy,
     schema::{HORIZON, TABLES},
 };
 
@@ -137,7 +137,10 @@ async fn look(fixture: &Fixture) -> Vec<String> {
             .await;
         seen.push(format!("{:?}", revisions.expect("they are listed")));
     }
-    let open = fixture.db.open_assignments("g", Projects::All, 100).await;
+    let open = fixture
+        .db
+        .open_assignments("g", Projects::All, &AssignmentSelection::All)
+        .await;
     seen.push(format!("{:?}", open.expect("they are listed").open));
     let (after, limit) = (None, 100);
     let tables = fixture

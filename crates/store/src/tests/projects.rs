@@ -4,7 +4,7 @@ use rstest_reuse::apply;
 use viridian_strategy::{DeploymentId, RouteId};
 
 use super::fixture::{Engine, Fixture, call, engines, manual, spec};
-use crate::{DeploymentFilter, Metadata, NewDeployment, Projects, Tables};
+use crate::{AssignmentSelection, DeploymentFilter, Metadata, NewDeployment, Projects, Tables};
 
 #[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
@@ -115,7 +115,10 @@ async fn tables(fixture: &Fixture, projects: &Projects) -> Vec<DeploymentId> {
 }
 
 async fn assigned(fixture: &Fixture, projects: &Projects) -> Vec<RouteId> {
-    let open = fixture.db.open_assignments("g", projects.clone(), 10).await;
+    let open = fixture
+        .db
+        .open_assignments("g", projects.clone(), &AssignmentSelection::All)
+        .await;
     let open = open.expect("they are read").open.into_iter();
     open.map(|assignment| assignment.route.view.id).collect()
 }

@@ -21,7 +21,8 @@ use super::{
     invariants,
 };
 use crate::{
-    Action, Projects, PromoteRefusal, RequestContext, StoreError, Tables, UnitError,
+    Action, AssignmentSelection, Projects, PromoteRefusal, RequestContext, StoreError, Tables,
+    UnitError,
     record::{EventKind, Operation},
     transaction::UnitTransaction,
     units::testing::{PlannedChange, RowWrite},
@@ -294,7 +295,7 @@ async fn blue_is_stopped_only_after_its_grace(#[case] engine: Engine) {
     loop {
         let assigned = fixture
             .db
-            .open_assignments("g", Projects::All, 100)
+            .open_assignments("g", Projects::All, &AssignmentSelection::All)
             .await
             .expect("they are read");
         let now = fixture.db.now().await.expect("the time");
@@ -317,7 +318,7 @@ async fn blue_is_stopped_only_after_its_grace(#[case] engine: Engine) {
         .await;
     let assigned = fixture
         .db
-        .open_assignments("g", Projects::All, 100)
+        .open_assignments("g", Projects::All, &AssignmentSelection::All)
         .await
         .expect("they are read");
     assert!(assigned.open.is_empty() && assigned.next.is_none());

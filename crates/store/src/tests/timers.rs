@@ -15,7 +15,7 @@ use super::{
     invariants,
     virtual_time::VirtualTime,
 };
-use crate::{Action, OpenAssignments, Projects};
+use crate::{Action, AssignmentSelection, OpenAssignments, Projects};
 
 /// When the next start of the server comes.
 #[derive(Clone, Copy, Debug)]
@@ -391,8 +391,11 @@ async fn crash(time: &mut VirtualTime, fixture: &Fixture, id: DeploymentId) {
 }
 
 async fn open(fixture: &Fixture) -> (Vec<(Action, RouteId)>, Option<Duration>) {
-    let found = fixture.db.open_assignments("g", Projects::All, 100).await;
-    let OpenAssignments { open, next } = found.expect("they are read");
+    let found = fixture
+        .db
+        .open_assignments("g", Projects::All, &AssignmentSelection::All)
+        .await;
+    let OpenAssignments { open, next, .. } = found.expect("they are read");
     let mut open: Vec<_> = open
         .iter()
         .map(|it| (it.action, it.route.view.id))

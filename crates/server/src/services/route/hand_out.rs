@@ -5,12 +5,12 @@
 //! looks for it. It is replaced like every route that has, so that a secret that comes later
 //! is found by the next one.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{borrow::Borrow, collections::BTreeMap};
 
 use tonic::Status;
 use viridian_proto::v1;
 use viridian_store::{Action, Assignment, ReportError, SecretReference, StatusReport, StoreError};
-use viridian_strategy::{DeploymentId, RouteStatus};
+use viridian_strategy::RouteStatus;
 
 use crate::{
     convert::route::assignment, error::store, log_throttle::admit_line, scope::Scope,
@@ -19,32 +19,36 @@ use crate::{
 
 /// Assignments as an agent is given them, in their order. None for a START that cannot be
 /// given: its route is reported as failed.
-pub(super) async fn hand_out(
+pub(super) async fn hand_out<A: Borrow<Assignment>>(
     scope: &Scope,
-    assignments: Vec<Assignment>,
+    assignments: &[A],
 ) -> Result<Vec<Option<v1::Assignment>>, Status> {
-    let projects = projects(scope, &assignments).await?;
     let mut ready = Vec::new();
     let mut failed = Vec::new();
     for next in assignments {
+        let next: &Assignment = next.borrow();
         let route = next.route.view.id;
-        let secrets = match (needs_secrets(&next), projects.get(&next.route.deployment)) {
-            (false, _) => Ok(BTreeMap::new()),
-            (true, Some(project)) => {
+        let revision = scope.database().revision(next.route.view.revision).await;
+        let Some(revision) = revision.map_err(|error| store(&error))? else {
+            // It was pruned, and so the route has been over for long.
+            ready.push(None);
+            continue;
+        };
+        let sources = match next.action {
+            Action::Start => revision.spec.environ_from.clone(),
+            Action::Stop => BTreeMap::new(),
+        };
+        let secrets = match sources.is_empty() {
+            true => Ok(BTreeMap::new()),
+            false => {
                 let folder = scope.secrets().clone();
-                let sources = next.revision.spec.environ_from.clone();
-                read(folder, project.clone(), sources).await
-            }
-            // Its deployment was deleted a moment ago: there is nothing to start.
-            (true, None) => {
-                ready.push(None);
-                continue;
+                read(folder, next.deployment.project.clone(), sources).await
             }
         };
         let given = match secrets {
             Ok(secret_environ) => Some(v1::Assignment {
                 secret_environ,
-                ..assignment(next)
+                ..assignment(next, &revision)
             }),
             Err(failure) => {
                 failed.push(StatusReport {
@@ -61,26 +65,6 @@ pub(super) async fn hand_out(
     }
     fail(scope, failed).await?;
     Ok(ready)
-}
-
-fn needs_secrets(assignment: &Assignment) -> bool {
-    assignment.action == Action::Start && !assignment.revision.spec.environ_from.is_empty()
-}
-
-/// The projects of those that need secrets.
-async fn projects(
-    scope: &Scope,
-    assignments: &[Assignment],
-) -> Result<HashMap<DeploymentId, String>, Status> {
-    let needy = assignments.iter().filter(|it| needs_secrets(it));
-    let mut ids: Vec<_> = needy.map(|it| it.route.deployment).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    if ids.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let found = scope.reader().await?.find_projects(ids).await;
-    Ok(found.map_err(|error| store(&error))?.into_iter().collect())
 }
 
 /// The values by the names of their variables, or why there is none.

@@ -57,7 +57,7 @@ impl SimulatedCoordinator {
                 }
                 Err(TryRecvError::Empty | TryRecvError::Closed) => return,
             };
-            if commit.may_assign(super::GROUP) {
+            if !commit.assigned_in(super::GROUP).is_none() {
                 self.assignments_at = Some(now);
             }
             let is_lost = self.loses.is_some_and(|many| rng.one_in(many));

@@ -64,11 +64,12 @@ impl SimulatedReplicas {
         self.replicas.contains_key(&id)
     }
 
-    /// Takes an assignment. START is handed out until it is reported, and so
+    /// Takes an assignment of a revision's number. START is handed out until it is reported, and so
     /// comes again and again.
     pub(super) fn take(
         &mut self,
         assignment: &Assignment,
+        number: i64,
         now: Timestamp,
         rng: &mut Rng,
         agenda: &mut EventSchedule,
@@ -76,7 +77,6 @@ impl SimulatedReplicas {
         let id = assignment.route.view.id;
         match assignment.action {
             Action::Start if !self.replicas.contains_key(&id) => {
-                let number = assignment.revision.number;
                 let behavior = *self
                     .behaviors
                     .entry(number)

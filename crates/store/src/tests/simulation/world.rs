@@ -13,7 +13,7 @@ use super::{
     generators::rng::Rng, life::SimulatedDeployment, poison,
 };
 use crate::{
-    Deployment, Projects, ReportError, Store, TrafficTable,
+    AssignmentSelection, Deployment, Projects, ReportError, Store, TrafficTable,
     tests::{
         fixture::{Engine, Fixture, call},
         virtual_time::VirtualTime,
@@ -208,15 +208,17 @@ impl<'a> SimulatedStore<'a> {
             return;
         }
         let db = &open(&self.fixture).db;
-        let found = db.open_assignments(super::GROUP, Projects::All, 100_000);
+        let found = db.open_assignments(super::GROUP, Projects::All, &AssignmentSelection::All);
         let found = found.await.expect("they are listed");
         self.coordinator.assignments_at = found.next.map(|wait| now + wait);
         for assignment in &found.open {
+            let revision = db.revision(assignment.route.view.revision).await;
+            let revision = revision.expect("it is read").expect("a route has one");
             let life = &mut self.lives[self.places[&assignment.route.deployment]];
             let SimulatedDeployment {
                 fleet, rng, agenda, ..
             } = life;
-            fleet.take(assignment, now, rng, agenda);
+            fleet.take(assignment, revision.number, now, rng, agenda);
         }
     }
 

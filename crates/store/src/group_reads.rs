@@ -1,0 +1,201 @@
+//! Reads of what a resource group has: assignments and routes, each with what describes its
+//! deployment, and the revisions, which are read once for all routes that run them.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use uuid::Uuid;
+use viridian_strategy::{DeploymentId, RevisionId, RouteId, Timestamp};
+
+use crate::{
+    Assignment, AssignmentPosition, AssignmentSelection, DeploymentSummary, GroupRoute,
+    GroupRouteFilter, GroupRoutePosition, Projects, Revision, RevisionOutline, Route, Store,
+    assignments::AssignmentRow, error::StoreError,
+};
+
+/// The assignments that schedulers may take now, or a selection of them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OpenAssignments {
+    /// The oldest first.
+    pub open: Vec<Assignment>,
+    /// How long until another assignment of the group becomes available.
+    pub next: Option<Duration>,
+    /// The time at which they were available.
+    pub as_of: Timestamp,
+}
+
+/// What describes deployments, by their ids.
+type Summaries = HashMap<DeploymentId, Arc<DeploymentSummary>>;
+
+#[expect(
+    clippy::missing_errors_doc,
+    reason = "each fails only when the database does"
+)]
+impl Store {
+    /// Returns a selection of the assignments of a resource group that are available now.
+    pub async fn open_assignments(
+        &self,
+        resource_group: &str,
+        projects: Projects,
+        selection: &AssignmentSelection,
+    ) -> Result<OpenAssignments, StoreError> {
+        // One time for all queries. With two, what becomes available in between is in neither.
+        let now = self.now().await?;
+        let group = resource_group.to_owned();
+        let (of, mut after) = match selection {
+            AssignmentSelection::All => (None, None),
+            AssignmentSelection::Since(time) => (None, Some(end_of(*time))),
+            AssignmentSelection::Of(ids) => (Some(ids), None),
+        };
+        let (mut open, mut summaries) = (Vec::new(), Summaries::new());
+        let mut reader = self.reader().await?;
+        loop {
+            let page = reader
+                .list_assignments(group.clone(), projects.clone(), of, now, after, PAGE_SIZE)
+                .await?;
+            let is_last = (page.len() as i64) < PAGE_SIZE;
+            after = page.last().map(AssignmentRow::position);
+            let ids = page.iter().map(|row| row.route.deployment);
+            find_missing(&mut reader, &mut summaries, ids).await?;
+            open.extend(
+                page.into_iter()
+                    .filter_map(|row| assignment(row, &summaries)),
+            );
+            if is_last {
+                break;
+            }
+        }
+        let next = reader.next_assignment(group, now).await?;
+        Ok(OpenAssignments {
+            open,
+            next: next.map(|at| at.since(now)),
+            as_of: now,
+        })
+    }
+
+    /// Returns a page of the assignments of a group that schedulers may take now.
+    pub async fn list_assignments(
+        &self,
+        resource_group: &str,
+        projects: Projects,
+        after: Option<AssignmentPosition>,
+        limit: u32,
+    ) -> Result<Vec<Assignment>, StoreError> {
+        let now = self.now().await?;
+        let group = resource_group.to_owned();
+        let mut reader = self.reader().await?;
+        let page = reader
+            .list_assignments(group, projects, None, now, after, i64::from(limit))
+            .await?;
+        let mut summaries = Summaries::new();
+        let ids = page.iter().map(|row| row.route.deployment);
+        find_missing(&mut reader, &mut summaries, ids).await?;
+        let page = page.into_iter();
+        Ok(page.filter_map(|row| assignment(row, &summaries)).collect())
+    }
+
+    /// Returns a page of the routes of a resource group by deployment, oldest first, after one
+    /// of them.
+    pub async fn list_group_routes(
+        &self,
+        filter: GroupRouteFilter,
+        after: Option<GroupRoutePosition>,
+        limit: u32,
+    ) -> Result<Vec<GroupRoute>, StoreError> {
+        let mut reader = self.reader().await?;
+        let page = reader
+            .list_group_routes(filter, after, i64::from(limit))
+            .await?;
+        // Returned before revisions are read, which need a connection themselves.
+        drop(reader);
+        self.describe_routes(page).await
+    }
+
+    /// Adds to routes what describes their deployments and revisions.
+    pub async fn describe_routes(&self, routes: Vec<Route>) -> Result<Vec<GroupRoute>, StoreError> {
+        let mut summaries = Summaries::new();
+        if !routes.is_empty() {
+            let mut reader = self.reader().await?;
+            let ids = routes.iter().map(|route| route.deployment);
+            find_missing(&mut reader, &mut summaries, ids).await?;
+        }
+        let mut described = Vec::with_capacity(routes.len());
+        for route in routes {
+            let revision = self.revision_outline(route.view.revision).await?;
+            let deployment = summaries.get(&route.deployment).cloned();
+            // Both are there as long as the route is: it was deleted with them since it was read.
+            let (Some(revision), Some(deployment)) = (revision, deployment) else {
+                continue;
+            };
+            described.push(GroupRoute {
+                route,
+                revision,
+                deployment,
+            });
+        }
+        Ok(described)
+    }
+
+    /// Finds a revision. One that was read lately is not read again.
+    pub async fn revision(&self, id: RevisionId) -> Result<Option<Arc<Revision>>, StoreError> {
+        if let Some(revision) = self.revisions().whole(id) {
+            return Ok(Some(revision));
+        }
+        let found = self.reader().await?.find_revision_by_id(id).await?;
+        Ok(found.map(|revision| self.revisions().keep(revision)))
+    }
+
+    async fn revision_outline(
+        &self,
+        id: RevisionId,
+    ) -> Result<Option<Arc<RevisionOutline>>, StoreError> {
+        if let Some(outline) = self.revisions().outline(id) {
+            return Ok(Some(outline));
+        }
+        // Through the cache of whole ones: most often a scheduler is about to ask for it.
+        let revision = self.revision(id).await?;
+        let outline = revision.map(|revision| RevisionOutline::from(&*revision));
+        Ok(outline.map(|outline| self.revisions().keep_outline(outline)))
+    }
+}
+
+/// Adds what describes deployments that is not there yet.
+async fn find_missing(
+    reader: &mut crate::StoreConnection,
+    summaries: &mut Summaries,
+    ids: impl Iterator<Item = DeploymentId>,
+) -> Result<(), StoreError> {
+    let missing: BTreeSet<_> = ids.filter(|id| !summaries.contains_key(id)).collect();
+    let missing: Vec<_> = missing.into_iter().collect();
+    for ids in missing.chunks(MAX_IDS) {
+        let found = reader.find_summaries(ids.to_vec()).await?.into_iter();
+        summaries.extend(found.map(|summary| (summary.id, Arc::new(summary))));
+    }
+    Ok(())
+}
+
+fn assignment(row: AssignmentRow, summaries: &Summaries) -> Option<Assignment> {
+    Some(Assignment {
+        action: row.action,
+        // None if it was deleted after the row was read, and its assignments with it.
+        deployment: Arc::clone(summaries.get(&row.route.deployment)?),
+        route: row.route,
+        available_at: row.available_at,
+    })
+}
+
+/// After all assignments that become available at a time.
+fn end_of(available_at: Timestamp) -> AssignmentPosition {
+    AssignmentPosition {
+        available_at,
+        route: RouteId(Uuid::max()),
+    }
+}
+
+/// Assignments read at once.
+const PAGE_SIZE: i64 = 1_000;
+/// Ids in one statement.
+const MAX_IDS: usize = 500;

@@ -1,0 +1,2 @@
+DROP INDEX deployments_of_group;
+ALTER TABLE deployments DROP COLUMN resource_group;

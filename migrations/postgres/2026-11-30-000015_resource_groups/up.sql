@@ -1,0 +1,5 @@
+-- The resource group is searched by: the routes of a group are listed. It never changes, so
+-- updates of a deployment do not touch the index.
+ALTER TABLE deployments ADD COLUMN resource_group text NOT NULL DEFAULT '';
+UPDATE deployments SET resource_group = coalesce(metadata::json ->> 'resource_group', '');
+CREATE INDEX deployments_of_group ON deployments (resource_group, id);
