@@ -4,6 +4,7 @@
 
 mod flood;
 mod others;
+mod specs;
 
 use std::time::Duration;
 
