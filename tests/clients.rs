@@ -18,6 +18,7 @@ use tokio::{
 use crate::{
     engines::both_engines,
     harness::{CuttableProxy, Engine, Server, root, tool, viridian, within},
+    languages,
 };
 
 #[apply(both_engines)]
@@ -38,6 +39,18 @@ async fn typescript(#[case] engine: Engine) {
     let mut command = Command::new(tool("node"));
     command.arg(built.join("build/example.js"));
     tells_the_story(engine, command).await;
+}
+
+#[apply(both_engines)]
+#[tokio::test]
+async fn go(#[case] engine: Engine) {
+    tells_the_story(engine, languages::go_client().await).await;
+}
+
+#[apply(both_engines)]
+#[tokio::test]
+async fn java(#[case] engine: Engine) {
+    tells_the_story(engine, languages::java_client().await).await;
 }
 
 /// Runs an example from start to end, and cuts its connections in between.

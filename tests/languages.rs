@@ -1,5 +1,5 @@
-//! The contract in languages that have no example client: protoc generates code from
-//! the `.proto` files as they are, and Go's and Java's compilers accept it.
+//! The contract in other languages: protoc generates code from the `.proto` files as they
+//! are. Go's and Java's compilers accept it together with the example clients.
 
 use std::{
     fs,
@@ -10,56 +10,107 @@ use std::{
 use prost::Message as _;
 use prost_types::{FileDescriptorSet, FileOptions};
 use rstest::rstest;
-use tokio::process::Command;
+use tokio::{process::Command, sync::OnceCell};
 
-use crate::harness::{root, tool};
+use crate::harness::{root, tool, viridian};
 
 #[tokio::test]
 async fn d8_go_is_generated_as_the_document_says_and_compiles() {
-    let folder = empty_folder("go");
-    let sources = folder.join("src");
-    fs::create_dir(&sources).expect("a new folder");
-    for plugin in ["go", "go-grpc"] {
-        generate(&sources, &[format!("--{plugin}_out={}", sources.display())]).await;
-    }
-    let package = sources.join(GO_PACKAGE);
+    go_client().await;
+    let package = scratch().join("go/src").join(GO_PACKAGE);
     assert_eq!(
         files_in(&package, "go").len(),
         11,
         "seven files, four services"
     );
-    let mut vet = Command::new(tool("go"));
-    // Where Debian puts the imports. Compiled packages are kept from run to run.
-    vet.args(["vet", GO_PACKAGE])
-        .env("GO111MODULE", "off")
-        .env("GOPATH", format!("{}:/usr/share/gocode", folder.display()))
-        .env("GOCACHE", scratch().join("go-cache"));
-    run_in(&folder, &mut vet).await;
 }
 
 #[tokio::test]
 async fn d8_java_is_one_class_a_message_and_compiles() {
-    let folder = empty_folder("java");
-    let out = |plugin| format!("--{plugin}_out={}", folder.display());
-    let grpc = tool("grpc_java_plugin");
-    let plugin = format!("--plugin=protoc-gen-grpc-java={}", grpc.display());
-    generate(&folder, &[out("java"), plugin, out("grpc-java")]).await;
-    let classes = files_in(&folder.join("com/viridian/deployment/v1"), "java");
+    java_client().await;
+    let classes = files_in(&scratch().join("java/com/viridian/deployment/v1"), "java");
     for class in ["Deployment", "CreateDeploymentRequest", "RouteServiceGrpc"] {
         let found = classes
             .iter()
             .any(|file| file.file_stem() == Some(class.as_ref()));
         assert!(found, "{class}: {classes:?}");
     }
-    let libraries = JAVA_LIBRARIES.map(|name| format!("/usr/share/java/{name}.jar"));
+}
+
+/// The example client in Go, with generated code.
+pub(crate) async fn go_client() -> Command {
+    GO.get_or_init(make_go).await;
+    Command::new(scratch().join("go/client"))
+}
+
+/// The example client in Java, with generated code.
+pub(crate) async fn java_client() -> Command {
+    JAVA.get_or_init(make_java).await;
+    let mut command = Command::new(tool("java"));
+    command.arg("-cp").arg(format!(
+        "{}:{}",
+        scratch().join("java/classes").display(),
+        java_libraries()
+    ));
+    command.arg("Example");
+    command
+}
+
+async fn make_go() {
+    let folder = empty_folder("go");
+    let sources = folder.join("src");
+    let example = sources.join(GO_EXAMPLE);
+    fs::create_dir_all(&example).expect("a new folder");
+    fs::copy(
+        root().join("clients/go/example.go"),
+        example.join("example.go"),
+    )
+    .expect("a copy");
+    for plugin in ["go", "go-grpc"] {
+        generate(&sources, &[format!("--{plugin}_out={}", sources.display())]).await;
+    }
+    let go = |arguments: &[&str]| {
+        let mut go = Command::new(tool("go"));
+        // Where Debian puts the imports. Compiled packages are kept from run to run.
+        go.args(arguments)
+            .env("GO111MODULE", "off")
+            .env("GOPATH", format!("{}:/usr/share/gocode", folder.display()))
+            .env("GOCACHE", scratch().join("go-cache"));
+        go
+    };
+    run_in(&folder, &mut go(&["vet", GO_PACKAGE, GO_EXAMPLE])).await;
+    run_in(&folder, &mut go(&["build", "-o", "client", GO_EXAMPLE])).await;
+}
+
+async fn make_java() {
+    let folder = empty_folder("java");
+    let out = |plugin| format!("--{plugin}_out={}", folder.display());
+    let grpc = tool("grpc_java_plugin");
+    let plugin = format!("--plugin=protoc-gen-grpc-java={}", grpc.display());
+    generate(&folder, &[out("java"), plugin, out("grpc-java")]).await;
+    // Debian's package of the details is older than ErrorInfo; the program has their types.
+    let set = run_in(&folder, &mut viridian(&["descriptor-set"])).await;
+    fs::write(folder.join("viridian.binpb"), set).expect("written");
+    let mut protoc = Command::new(tool("protoc"));
+    protoc.args([
+        "--descriptor_set_in=viridian.binpb",
+        "--java_out=.",
+        "google/rpc/error_details.proto",
+    ]);
+    run_in(&folder, &mut protoc).await;
     let mut compile = Command::new(tool("javac"));
-    compile.args(["-d", "classes", "-cp", &libraries.join(":")]);
-    run_in(&folder, compile.args(classes)).await;
-    assert!(
-        folder
-            .join("classes/com/viridian/deployment/v1/Deployment.class")
-            .is_file()
-    );
+    compile.args(["-d", "classes", "-cp", &java_libraries()]);
+    for package in ["com/viridian/deployment/v1", "com/google/rpc"] {
+        compile.args(files_in(&folder.join(package), "java"));
+    }
+    compile.arg(root().join("clients/java/Example.java"));
+    run_in(&folder, &mut compile).await;
+}
+
+fn java_libraries() -> String {
+    JAVA_LIBRARIES
+        .map(|name| format!("/usr/share/java/{name}.jar"))
+        .join(":")
 }
 
 #[rstest]
@@ -148,24 +199,46 @@ fn scratch() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("languages")
 }
 
-/// Without a timeout: a compiler of a fresh machine takes its time, and ends.
-async fn run_in(folder: &Path, command: &mut Command) {
+/// Gives what it writes to stdout. Without a timeout: a compiler of a fresh machine takes its
+/// time, and ends.
+async fn run_in(folder: &Path, command: &mut Command) -> Vec<u8> {
     command
         .current_dir(folder)
         .stdin(Stdio::null())
         .kill_on_drop(true);
     let output = command.output().await.expect("it can be started");
     assert!(output.status.success(), "{command:?}: {output:?}");
+    output.stdout
 }
 
+static GO: OnceCell<()> = OnceCell::const_new();
+static JAVA: OnceCell<()> = OnceCell::const_new();
+
 const GO_PACKAGE: &str = "viridian.example/gen/viridian/deployment/v1";
+const GO_EXAMPLE: &str = "viridian.example/example";
 
 /// As Debian names them.
-const JAVA_LIBRARIES: [&str; 6] = [
+const JAVA_LIBRARIES: [&str; 22] = [
     "protobuf",
     "grpc-api",
+    "grpc-core",
+    "grpc-context",
+    "grpc-netty",
     "grpc-stub",
     "grpc-protobuf",
+    "grpc-protobuf-lite",
     "guava",
+    "gson",
+    "perfmark-api",
+    "proto-google-common-protos",
     "geronimo-annotation-1.3-spec",
+    "netty-buffer",
+    "netty-codec",
+    "netty-codec-http",
+    "netty-codec-http2",
+    "netty-common",
+    "netty-handler",
+    "netty-resolver",
+    "netty-transport",
+    "netty-transport-native-unix-common",
 ];
