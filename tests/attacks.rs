@@ -13,9 +13,10 @@ use tonic::Code;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use viridian_proto::v1::{GetDeploymentRequest, WatchAssignmentsRequest, WatchDeploymentsRequest};
 
+pub(crate) use self::others::{Bystander, report};
 use self::{
     flood::{Flood, FloodConnection, Request},
-    others::{Bystander, MemoryBound},
+    others::MemoryBound,
 };
 use crate::{
     harness::{Engine, METRICS, Server, count, eventually, refused, within},

@@ -2,7 +2,8 @@
 //! goes on: no panic, no INTERNAL, no memory without bound.
 //!
 //! The messages are made from the descriptors, so that a new field is tried too.
-//! `VIRIDIAN_HOSTILE=100000` sends that many, `VIRIDIAN_HOSTILE_SEED` others.
+//! `VIRIDIAN_HOSTILE=100000` sends that many, half of them to each engine, and
+//! `VIRIDIAN_HOSTILE_SEED` sends others.
 
 mod frame;
 mod message;
@@ -11,18 +12,32 @@ mod send;
 
 use std::{collections::BTreeSet, env, fs, rc::Rc};
 
+use rstest::rstest;
+use rstest_reuse::apply;
 use tokio::task::{JoinSet, LocalSet};
 use tonic::{Code, Status};
+use viridian_client::CallCredentials;
+use viridian_proto::v1::deployment_service_client::DeploymentServiceClient;
 
 use self::{message::Sender, rng::Rng, send::Answer};
-use crate::harness::{Engine, TestEnv, creation, finish, manual, methods, refused, viridian};
+use crate::{
+    attacks::{Bystander, report},
+    engines::both_engines,
+    harness::{Engine, TestEnv, creation, finish, manual, methods, refused, viridian},
+};
 
+#[apply(both_engines)]
 #[tokio::test]
-async fn nothing_that_is_sent_brings_it_down() {
-    let count = number("VIRIDIAN_HOSTILE", 10_000);
+async fn nothing_that_is_sent_brings_it_down(#[case] engine: Engine) {
+    // Each engine gets half of them.
+    let count = number("VIRIDIAN_HOSTILE", 10_000) / 2;
     let seed = number("VIRIDIAN_HOSTILE_SEED", 1);
-    let env = Rc::new(TestEnv::start(Engine::Sqlite).await);
+    report(&format!("seed {seed}: {count} messages"));
+    let env = Rc::new(TestEnv::start(engine).await);
     env.serving(1, manual()).await;
+    let channel = env.server.api().await.channel();
+    let shown = DeploymentServiceClient::with_interceptor(channel, CallCredentials::anonymous());
+    let others = Bystander::calling(shown).await;
 
     let tried = Rc::new(
         LocalSet::new()
@@ -34,6 +49,10 @@ async fn nothing_that_is_sent_brings_it_down() {
         .run_until(send_all(&env, seed, count / 10..count))
         .await;
     let (after, peak) = (memory(&env, "VmRSS"), memory(&env, "VmHWM"));
+    report(&format!(
+        "{}; {warm} → {after} KiB, peak {peak}",
+        others.end().await
+    ));
     assert!(after < warm + GROWTH, "grew from {warm} to {after} KiB");
     assert!(peak < PEAK, "took {peak} KiB at once");
 

@@ -16,8 +16,8 @@ use crate::{
     security::staff::{GuardedServer, Shown},
 };
 
-/// Someone with good credentials who goes on calling, from another address.
-pub(super) struct Bystander {
+/// Someone with good credentials who goes on calling, from another connection.
+pub(crate) struct Bystander {
     calling: JoinHandle<Vec<Duration>>,
     stop: oneshot::Sender<()>,
 }
@@ -30,7 +30,10 @@ pub(super) struct MemoryBound {
 
 impl Bystander {
     pub(super) async fn begin(guarded: &GuardedServer, token: &str) -> Self {
-        let mut client = guarded.client(token).await.deployments();
+        Self::calling(guarded.client(token).await.deployments()).await
+    }
+
+    pub(crate) async fn calling(mut client: DeploymentServiceClient<Shown>) -> Self {
         call(&mut client).await;
         let (stop, mut stopped) = oneshot::channel();
         let calling = tokio::spawn(async move {
@@ -45,7 +48,7 @@ impl Bystander {
     }
 
     /// Says how long its calls took. All of them were answered.
-    pub(super) async fn end(self) -> String {
+    pub(crate) async fn end(self) -> String {
         let _ = self.stop.send(());
         let mut times = self.calling.await.expect("every call is answered");
         times.sort();
@@ -102,7 +105,7 @@ fn peak(pid: u32) -> u64 {
     clippy::print_stderr,
     reason = "figures are for those who ask for them"
 )]
-pub(super) fn report(figures: &str) {
+pub(crate) fn report(figures: &str) {
     eprintln!("{figures}");
 }
 

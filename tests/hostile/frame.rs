@@ -2,7 +2,10 @@
 //! are none, headers that say something else.
 
 use prost_reflect::MethodDescriptor;
-use tonic::{body::Body, codegen::http::Request};
+use tonic::{
+    body::Body,
+    codegen::http::{HeaderValue, Request, request::Builder},
+};
 
 use super::rng::Rng;
 use crate::harness::path;
@@ -26,6 +29,9 @@ pub(super) fn request(
         path.push('X');
     }
     let mut request = Request::post(format!("/{path}")).header("te", "trailers");
+    if rng.percent(10) {
+        request = misname(rng, request);
+    }
     let content_type = if rng.percent(2) {
         *rng.one_of(&CONTENT_TYPES)
     } else {
@@ -42,10 +48,31 @@ pub(super) fn request(
     request.body(body).expect("a request")
 }
 
+/// Metadata that is malformed, is not the caller's to set, or is too much.
+fn misname(rng: &mut Rng, mut request: Builder) -> Builder {
+    match rng.below(4) {
+        // Below what HTTP/2 takes for all headers of a request.
+        0 => {
+            for number in 0..80 {
+                request = request.header(format!("x-many-{number}"), "v");
+            }
+        }
+        1 => request = request.header("x-long", "v".repeat(8_000)),
+        _ => {
+            for _ in 0..=rng.below(3) {
+                let (name, value) = *rng.one_of(&METADATA);
+                let value = HeaderValue::from_bytes(value).expect(name);
+                request = request.header(name, value);
+            }
+        }
+    }
+    request
+}
+
 /// Bytes that may be no message any more.
 fn garble(rng: &mut Rng, message: &mut Vec<u8>) {
     let place = rng.below(message.len() + 1);
-    match rng.below(8) {
+    match rng.below(11) {
         0 => message.truncate(place),
         1 => *message = rng.bytes(place),
         2 => message.insert(place, 0xff),
@@ -58,6 +85,21 @@ fn garble(rng: &mut Rng, message: &mut Vec<u8>) {
         5 => message.extend([0x9b, 0x06].repeat(5_000)),
         // The smallest items there are.
         6 => message.extend([0x0a, 0x00].repeat(100_000)),
+        7 => {
+            // Texts that are no UTF-8: a surrogate, a spelling that is too long, half a letter.
+            let wrong = rng.one_of(&[[0xed, 0xa0, 0x80], [0xc0, 0xaf, 0x41], [0xe2, 0x82, 0x41]]);
+            let mut letters = message.windows(3).enumerate().skip(place);
+            let is_text = |part: &[u8]| part.iter().all(u8::is_ascii_alphanumeric);
+            if let Some((at, _)) = letters.find(|(_, part)| is_text(part)) {
+                message[at..at + 3].copy_from_slice(wrong);
+            }
+        }
+        // Unknown fields: a number, a text, eight bytes.
+        8 => message.extend([
+            0x80, 0x7d, 0x01, 0x82, 0x7d, 0x01, 0x78, 0x81, 0x7d, 1, 2, 3, 4, 5, 6, 7, 8,
+        ]),
+        // A length that is longer than what follows, and one beyond 64 bits.
+        9 => message.extend([&[0x0a][..], &[0xff; 9], &[0x01]].concat()),
         _ => {
             if let Some(byte) = message.get_mut(place) {
                 *byte ^= 1 << rng.below(8);
@@ -91,6 +133,39 @@ fn framed(flag: u8, length: usize, message: &[u8]) -> Vec<u8> {
     frame
 }
 
+/// No deadline that passes: the client's library keeps those itself.
+const METADATA: [(&str, &[u8]); 24] = [
+    ("authorization", b""),
+    ("authorization", b"Bearer "),
+    ("authorization", b"Bearer \xff\xfe"),
+    ("authorization", b"Basic dmlyOmlk"),
+    ("grpc-timeout", b""),
+    ("grpc-timeout", b"1H"),
+    ("grpc-timeout", b"99999999H"),
+    ("grpc-timeout", b"999999999S"),
+    ("grpc-timeout", b"-1S"),
+    ("grpc-timeout", b"1x"),
+    ("grpc-accept-encoding", b"zstd,,gzip;q=,\xff"),
+    ("grpc-message-type", b"\xf0\x9f\xa6\x80"),
+    (
+        "traceparent",
+        b"00-00000000000000000000000000000000-0000000000000000-01",
+    ),
+    (
+        "traceparent",
+        b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    ),
+    ("traceparent", b"\xff"),
+    ("tracestate", b",,=,\xff="),
+    ("x-request-id", b""),
+    ("x-request-id", b"\x80\x81 forged\tid"),
+    ("x-data-bin", b"%%%"),
+    ("origin", b"null"),
+    ("origin", b"https://elsewhere.example"),
+    ("origin", b"\xff"),
+    ("x-forwarded-for", b"10.0.0.1, \xff"),
+    ("user-agent", b"\xe2\x80\xae agent"),
+];
 const CONTENT_TYPES: [&str; 7] = [
     "",
     "application/grpc+proto",
