@@ -7,8 +7,6 @@ pub(crate) mod deployment;
 mod environ_from;
 pub(crate) mod event;
 pub(crate) mod history;
-#[cfg(test)]
-mod hostile;
 mod mask;
 pub(crate) mod policy;
 pub(crate) mod reference;

@@ -21,6 +21,9 @@ mod convert;
 mod coordinator;
 mod error;
 mod fair_share;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 mod grpc;
 mod health;
 mod health_ttl;

@@ -70,6 +70,32 @@ pub(crate) struct MutationFields<'a> {
     pub(crate) reason: &'a str,
 }
 
+impl MutationFields<'_> {
+    /// Parses them, as those of a message that an actor sent.
+    pub(crate) fn parse(
+        &self,
+        actor: &str,
+        method: &'static str,
+        message: &impl Message,
+        violations: &mut Violations,
+    ) -> RequestContext {
+        let request = (!self.request_id.is_empty()).then(|| Request {
+            id: RequestId(violations.uuid("request_id", self.request_id)),
+            method,
+            // Encoded again: maps are sorted then, so that a repeat has the
+            // same bytes in whatever order the client writes them.
+            fingerprint: Sha256::digest(message.encode_to_vec()).to_vec(),
+        });
+        violations.text("reason", self.reason, MAX_REASON);
+        RequestContext {
+            actor: actor.to_owned(),
+            reason: self.reason.to_owned(),
+            request,
+            expected_generation: self.expected_generation,
+        }
+    }
+}
+
 /// Takes them from a request. They have the same names in all requests.
 macro_rules! mutation_fields {
     ($message:expr) => {
@@ -354,20 +380,7 @@ impl Scope {
         fields: &MutationFields<'_>,
         violations: &mut Violations,
     ) -> RequestContext {
-        let request = (!fields.request_id.is_empty()).then(|| Request {
-            id: RequestId(violations.uuid("request_id", fields.request_id)),
-            method,
-            // Encoded again: maps are sorted then, so that a repeat has the
-            // same bytes in whatever order the client writes them.
-            fingerprint: Sha256::digest(message.encode_to_vec()).to_vec(),
-        });
-        violations.text("reason", fields.reason, MAX_REASON);
-        RequestContext {
-            actor: self.caller.name().to_owned(),
-            reason: fields.reason.to_owned(),
-            request,
-            expected_generation: fields.expected_generation,
-        }
+        fields.parse(self.caller.name(), method, message, violations)
     }
 
     fn log_denial(&self, project: &str) {

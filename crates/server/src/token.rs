@@ -187,7 +187,7 @@ impl TokenSeal {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 impl TokenSeal {
     /// That of a log that earlier programs have written to, up to a position.
     pub(crate) fn of_test(unsealed_until: i64) -> Self {

@@ -46,7 +46,22 @@ mod traffic;
 mod update;
 mod watch;
 
+#[cfg(any(test, fuzzing))]
+pub use self::settings::fuzz_manifest;
 pub(crate) use self::{error::DeploymentError, session::CliSession};
+
+/// The names and amounts that flags take, for the fuzz target of flags.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz_names(text: &str) {
+    if let Ok(name) = text.parse::<create::QualifiedName>() {
+        assert_eq!(name.to_string(), text);
+    }
+    if let Ok(amount) = text.parse::<policy::ReplicaAmount>() {
+        let written = serde_json::Value::from(amount);
+        let again = written.as_str().map_or(written.to_string(), str::to_owned);
+        assert_eq!(again.parse(), Ok(amount), "{text}");
+    }
+}
 
 /// The flags that all commands share.
 #[derive(Debug, Args)]

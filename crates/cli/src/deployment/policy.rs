@@ -128,7 +128,7 @@ enum GateActionArg {
 
 /// A number of routes, or a percentage of the replicas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ReplicaAmount {
+pub(super) enum ReplicaAmount {
     Count(i32),
     Percent(i32),
 }
@@ -141,7 +141,7 @@ pub(crate) struct MixedStrategiesError;
 /// A text that is not an amount.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected a number of routes, or a percentage like 25%")]
-struct ReplicaAmountError;
+pub(super) struct ReplicaAmountError;
 
 impl PolicyArgs {
     /// The strategy that flags imply without naming it, by the name of --strategy, and

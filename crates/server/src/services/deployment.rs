@@ -13,6 +13,9 @@ use viridian_proto::v1::{self, deployment_service_server::DeploymentService};
 
 use crate::state::ServerState;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::{lists::parse_filter, watch::parse_watch};
+
 /// `DeploymentService`, on a database.
 pub(crate) struct DeploymentApi(pub(crate) ServerState);
 

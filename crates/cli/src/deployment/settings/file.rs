@@ -66,7 +66,7 @@ impl DeploymentSettings {
         }
     }
 
-    fn of_file(file: String, text: &str) -> Result<Vec<Self>, SettingsFileError> {
+    pub(super) fn of_file(file: String, text: &str) -> Result<Vec<Self>, SettingsFileError> {
         let documents = match yaml::documents(text) {
             Ok(documents) if documents.is_empty() => return Err(SettingsFileError::Empty { file }),
             Ok(documents) => documents,

@@ -18,6 +18,8 @@ use crate::output::{self, OutputError};
 
 mod file;
 mod flat;
+#[cfg(any(test, fuzzing))]
+mod fuzz;
 mod manifest;
 mod mistake;
 mod parse;
@@ -27,6 +29,8 @@ mod request;
 mod scalar;
 mod yaml;
 
+#[cfg(any(test, fuzzing))]
+pub use self::fuzz::fuzz_manifest;
 use self::parse::ParsedSettings;
 pub(super) use self::{
     file::SettingsFileError, manifest::manifest, parse::SettingError, plan::ChangePlan,

@@ -219,7 +219,7 @@ fn add_once<T: PartialEq>(values: &mut Vec<T>, value: T) {
     }
 }
 
-fn parse_filter(
+pub(crate) fn parse_filter(
     message: &v1::ListDeploymentsRequest,
     violations: &mut Violations,
 ) -> DeploymentFilter {

@@ -13,6 +13,8 @@ use viridian_proto::v1::{self, DeploymentEventKind, watch_deployments_response::
 use viridian_strategy::DeploymentId;
 
 use self::names::FollowedNames;
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::request::parse_watch;
 use crate::{
     convert::event::event,
     error::{resume_token_expired, slow_consumer, store},

@@ -24,8 +24,7 @@ pub(super) async fn begin(
     message: &v1::WatchDeploymentsRequest,
 ) -> Result<(EventWatch, ResumeToken, FollowedNames), Status> {
     let mut violations = Violations::default();
-    let references = parse_names(message, &mut violations);
-    let resumed = parse_token(message, scope.seal(), &mut violations);
+    let (references, resumed) = parse_watch(message, scope.seal(), &mut violations);
     violations.finish()?;
     let names: Vec<_> = references
         .iter()
@@ -76,6 +75,19 @@ async fn holders(scope: &Scope, names: &[DeploymentName]) -> Result<Vec<Deployme
 /// The token of a watch on another database.
 pub(super) fn unknown_position() -> Status {
     bad_field("resume_token", TokenRefusal::OtherLog.message())
+}
+
+/// What a watch follows, and where it goes on. A name that cannot be one is none.
+pub(crate) fn parse_watch(
+    message: &v1::WatchDeploymentsRequest,
+    seal: &TokenSeal,
+    violations: &mut Violations,
+) -> (
+    Vec<Option<DeploymentReference>>,
+    Option<(ResumeToken, WatchCursor)>,
+) {
+    let references = parse_names(message, violations);
+    (references, parse_token(message, seal, violations))
 }
 
 /// Parses the deployments that are named, or checks the project.
