@@ -4,7 +4,7 @@ use std::{fmt::Debug, time::Duration};
 
 use prost::Message;
 use viridian_proto::v1;
-use viridian_store::{DeploymentSpec, Manifest as _, NewDeployment};
+use viridian_store::{DeploymentSpec, Manifest as _, NewDeployment, RevisionSpec};
 use viridian_strategy::{IntOrPercent, Policy, RollingUpdate, Strategy};
 
 use super::fits;
@@ -15,7 +15,7 @@ use crate::{
         deployment::{metadata, parse_new, parse_resource_group},
         policy::policy,
         reference::{parse_deployment, parse_optional_revision, parse_revision},
-        revision::{parse_spec, spec},
+        revision::{EnvironValues, parse_spec, spec},
         route::{parse_healths, parse_statuses},
         update::{SpecUpdate, parse_settings, parse_update},
     },
@@ -217,7 +217,7 @@ fn creation_of(new: NewDeployment) -> v1::CreateDeploymentRequest {
         target_replicas: new.target_replicas.cast_signed(),
         policy: Some(policy(&new.policy)),
         revision_history_limit: new.revision_history_limit.cast_signed(),
-        initial_revision: new.initial_revision.map(spec),
+        initial_revision: new.initial_revision.map(written_spec),
         ..v1::CreateDeploymentRequest::default()
     }
 }
@@ -274,12 +274,16 @@ fn revision(bytes: &[u8]) {
         let taken = parse_spec("spec", &given, violations);
         if violations.is_empty() {
             // Defaults that are written out may make a spec too large.
-            let written = spec(taken.clone());
+            let written = written_spec(taken.clone());
             let again = parse_spec("spec", &written, &mut Violations::default());
             assert_eq!(again, taken);
         }
         call(wire, &wire.deployment, mutation_fields!(wire), violations);
     });
+}
+
+fn written_spec(taken: RevisionSpec) -> v1::RevisionSpec {
+    spec(taken, EnvironValues::Given)
 }
 
 fn statuses(bytes: &[u8]) {
