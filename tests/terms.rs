@@ -7,8 +7,9 @@ use rstest_reuse::apply;
 use tonic::{Code, Status};
 use uuid::Uuid;
 use viridian_proto::v1::{
-    AbortDeploymentRequest, DeleteDeploymentRequest, Deployment, PauseDeploymentRequest,
-    ResumeDeploymentRequest, RollbackDeploymentRequest, UpdateDeploymentRequest,
+    AbortDeploymentRequest, ActivateRevisionRequest, DeleteDeploymentRequest, Deployment,
+    PauseDeploymentRequest, ResumeDeploymentRequest, RollbackDeploymentRequest,
+    UpdateDeploymentRequest,
 };
 
 use crate::{
@@ -34,6 +35,44 @@ struct Terms {
     request_id: String,
     expected_generation: Option<i64>,
     reason: String,
+}
+
+/// It was deleted, and the new one has no second revision.
+#[apply(both_engines)]
+#[tokio::test]
+async fn a_repeat_gets_its_reply_though_the_name_leads_to_another_deployment(
+    #[case] engine: Engine,
+) {
+    let env = TestEnv::start(engine).await;
+    let second = env.at_gate(1, manual()).await.deploying_revision_number;
+    let request_id = || Uuid::now_v7().to_string();
+    let aborting = AbortDeploymentRequest {
+        expected_revision: second.to_string(),
+        request_id: request_id(),
+        ..abort(REFERENCE)
+    };
+    let activating = ActivateRevisionRequest {
+        deployment: REFERENCE.to_owned(),
+        revision: second.to_string(),
+        request_id: request_id(),
+        ..ActivateRevisionRequest::default()
+    };
+    let aborted = env.api.abort(aborting.clone()).await.expect("aborted");
+    let activated = env.api.activate(activating.clone()).await;
+    let activated = activated.expect("activated");
+    env.api.delete(delete(REFERENCE)).await.expect("deleted");
+    let other = env.api.create(creation(1, manual())).await;
+    let other = other.expect("the name is free").id;
+
+    assert_eq!(env.api.abort(aborting).await.expect("a repeat"), aborted);
+    let again = env.api.activate(activating).await.expect("a repeat");
+    assert_eq!(again, activated);
+    assert_eq!(env.get().await.id, other);
+    assert_eq!(
+        env.get().await.current_revision_number,
+        1,
+        "it is left alone"
+    );
 }
 
 #[apply(both_engines)]

@@ -371,6 +371,35 @@ impl Scope {
         Err(not_found(ResourceKind::Revision, &reference.to_string()))
     }
 
+    /// The same for a call. A repeat of one gets its reply, also if the name leads to another
+    /// deployment since, which has no such revision.
+    pub(crate) async fn find_revision_for(
+        &self,
+        call: &RequestContext,
+        deployment: DeploymentId,
+        subject: &str,
+        reference: Option<RevisionReference>,
+    ) -> Result<Option<Revision>, Status> {
+        let found = self.find_revision(deployment, subject, reference).await;
+        let (Err(_), Some(request), Some((project, _))) =
+            (&found, &call.request, subject.split_once('/'))
+        else {
+            return found;
+        };
+        let replied = self
+            .reader()
+            .await?
+            .find_replied_deployment(project, request)
+            .await;
+        match replied.map_err(|error| store(&error))? {
+            // The rules refuse a revision of another deployment. Then the stored reply is read.
+            Some(first) if first != deployment => {
+                self.find_revision(first, subject, reference).await
+            }
+            _ => found,
+        }
+    }
+
     /// What a call brings besides its own fields. Two requests are the same when
     /// all their bytes are.
     pub(crate) fn call(

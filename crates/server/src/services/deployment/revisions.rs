@@ -112,7 +112,9 @@ pub(super) async fn activate(
         &mut violations,
     );
     let id = scope.resolve_for(&call, subject, violations).await?;
-    let revision = scope.find_revision(id, subject, reference).await?;
+    let revision = scope
+        .find_revision_for(&call, id, subject, reference)
+        .await?;
     let revision = revision.ok_or_else(|| not_found(ResourceKind::Revision, &message.revision))?;
     let activated = scope
         .database()

@@ -34,7 +34,9 @@ pub(super) async fn promote(
         &mut violations,
     );
     let id = scope.resolve_for(&call, subject, violations).await?;
-    let expected = scope.find_revision(id, subject, expected).await?;
+    let expected = scope
+        .find_revision_for(&call, id, subject, expected)
+        .await?;
     let expected = expected.map(|revision| revision.id);
     let database = scope.database();
     if message.validate_only {
@@ -71,7 +73,9 @@ pub(super) async fn abort(
         &mut violations,
     );
     let id = scope.resolve_for(&call, subject, violations).await?;
-    let expected = scope.find_revision(id, subject, expected).await?;
+    let expected = scope
+        .find_revision_for(&call, id, subject, expected)
+        .await?;
     let expected = expected.map(|revision| revision.id);
     let aborted = scope.database().abort_deployment(id, expected, &call);
     let aborted = aborted.await;
@@ -100,8 +104,12 @@ pub(super) async fn roll_back(
         &mut violations,
     );
     let id = scope.resolve_for(&call, subject, violations).await?;
-    let revision = scope.find_revision(id, subject, revision).await?;
-    let expected = scope.find_revision(id, subject, expected).await?;
+    let revision = scope
+        .find_revision_for(&call, id, subject, revision)
+        .await?;
+    let expected = scope
+        .find_revision_for(&call, id, subject, expected)
+        .await?;
     let options = RollBackOptions {
         revision: revision.map(|revision| revision.id),
         expected_revision: expected.map(|revision| revision.id),
