@@ -85,7 +85,7 @@ async fn fail_over(round: u32) {
 }
 
 /// Brings a second revision of [`REFERENCE`] to its gate.
-async fn at_gate(api: &Api) {
+pub(crate) async fn at_gate(api: &Api) {
     let created = api.create(creation(2, manual())).await;
     created.expect("it is created");
     let is_ready =
@@ -101,7 +101,7 @@ async fn at_gate(api: &Api) {
 }
 
 /// Four callers promote the same rollout through the failover, each until it has an answer.
-fn promote_from_everywhere(apis: [&Api; 2]) -> JoinSet<bool> {
+pub(crate) fn promote_from_everywhere(apis: [&Api; 2]) -> JoinSet<bool> {
     let mut callers = JoinSet::new();
     for caller in 0..4 {
         let api = apis[caller % 2].clone();
@@ -128,7 +128,7 @@ fn promote_from_everywhere(apis: [&Api; 2]) -> JoinSet<bool> {
     callers
 }
 
-async fn expect_one_promotion(callers: JoinSet<bool>) {
+pub(crate) async fn expect_one_promotion(callers: JoinSet<bool>) {
     let won = callers.join_all().await;
     let winners = won.iter().filter(|&&won| won).count();
     assert_eq!(winners, 1, "{won:?}");

@@ -13,7 +13,6 @@
 mod clock;
 mod cut;
 mod deaf;
-mod events;
 mod fault_case;
 mod kills;
 mod kind;

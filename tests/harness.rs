@@ -7,8 +7,10 @@ mod clock;
 mod cluster;
 mod cuttable_proxy;
 mod database;
+mod event_follower;
 mod events;
 mod metrics;
+mod network;
 mod operator;
 mod program;
 mod random_agent;
@@ -35,8 +37,10 @@ pub(crate) use self::{
     cluster::{Cluster, give_to_owner},
     cuttable_proxy::CuttableProxy,
     database::{Engine, TestDatabase},
+    event_follower::{EventFollower, SharedEvents, lock_events},
     events::{EventStream, behind, of_deployments, of_project},
     metrics::METRICS,
+    network::{Host, Loss, TestNetwork},
     program::{FinishedProgram, closed_port, finish, viridian},
     random_agent::{FAILS, FAILS_ONCE, RandomAgent, SharedAgentState, lock_agent},
     refusal::{field_paths, prevented, refused},

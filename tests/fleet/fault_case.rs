@@ -8,14 +8,14 @@ use tokio::{task::JoinSet, time::sleep};
 use viridian_proto::v1::{Deployment, ListDeploymentsRequest, TrafficTable};
 
 use super::{
-    events::{self, EventFollower},
     kind::{DeploymentCase, REPLICAS},
     operator::{Acknowledged, RandomOperator, RunProgress},
     record::DatabaseRecord,
     tables::{self, TableFollower},
 };
 use crate::harness::{
-    Api, RandomAgent, Server, ServerUrls, SharedAgentState, WAIT_TIMEOUT, eventually, lock_agent,
+    Api, EventFollower, RandomAgent, Server, ServerUrls, SharedAgentState, SharedEvents,
+    WAIT_TIMEOUT, eventually, lock_agent, lock_events,
 };
 
 /// Many deployments, and all who have to do with them: operators, agents,
@@ -29,7 +29,7 @@ pub(super) struct FaultCase {
     /// Who goes on until the end.
     others: JoinSet<()>,
     agents: Vec<SharedAgentState>,
-    watchers: Vec<events::SharedEvents>,
+    watchers: Vec<SharedEvents>,
     proxies: Vec<tables::SharedTables>,
 }
 
@@ -132,8 +132,8 @@ impl FaultCase {
             deployments: view.deployments.len(),
             rollouts,
             calls: told.len(),
-            events: sum(&self.watchers, |it| events::lock(it).events),
-            watches: sum(&self.watchers, |it| events::lock(it).watches),
+            events: sum(&self.watchers, |it| lock_events(it).events),
+            watches: sum(&self.watchers, |it| lock_events(it).watches),
             agents: sum(&self.agents, |it| lock_agent(it).connections()),
             took,
         }
@@ -170,7 +170,7 @@ impl FaultCase {
                 .filter(|it| &it.project == project);
             let expected: BTreeMap<_, _> = own.map(|it| (it.id.clone(), it.sequence)).collect();
             eventually(format_args!("all events of {project}"), async || {
-                let seen = events::lock(&self.watchers[number]);
+                let seen = lock_events(&self.watchers[number]);
                 let known: BTreeMap<_, _> = seen.last.clone().into_iter().collect();
                 (known == expected).then_some(())
             })

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use tokio_postgres::NoTls;
 use uuid::Uuid;
 
-use super::{eventually, tools::postgres_programs};
+use super::{Host, eventually, tools::postgres_programs};
 
 /// A PostgreSQL server of a test's own, which it may stop and start. It keeps what
 /// it says it has, and ends with the test.
@@ -24,7 +24,10 @@ pub(crate) struct Cluster {
     programs: PathBuf,
     folder: TempDir,
     password: String,
+    address: String,
     port: u16,
+    /// The file of a network namespace, unless it is this thread's.
+    namespace: Option<String>,
     process: Child,
 }
 
@@ -34,7 +37,25 @@ impl Cluster {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let password = Uuid::new_v4().simple().to_string();
         create(&programs, folder.path(), &password);
-        Self::of(programs, folder, password).await
+        Self::of(programs, folder, password, None).await
+    }
+
+    /// A server on a host of a test's network, where other hosts reach it.
+    pub(crate) async fn start_on(host: &Host) -> Self {
+        let programs = postgres_programs();
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let password = Uuid::new_v4().simple().to_string();
+        create(&programs, folder.path(), &password);
+        let address = host.address();
+        configure(folder.path(), &format!("listen_addresses = '{address}'\n"));
+        let access = File::options()
+            .append(true)
+            .open(folder.path().join("data/pg_hba.conf"));
+        let written = access
+            .expect("a file")
+            .write_all(b"host all all 10.0.0.0/8 password\n");
+        written.expect("it can be written");
+        Self::of(programs, folder, password, Some(host)).await
     }
 
     /// A standby that streams from this server, which commits nothing from now on that the
@@ -57,7 +78,7 @@ impl Cluster {
             ),
         );
         mark_as_standby(folder.path());
-        let standby = Self::of(self.programs.clone(), folder, password.clone()).await;
+        let standby = Self::of(self.programs.clone(), folder, password.clone(), None).await;
         self.execute("ALTER SYSTEM SET synchronous_standby_names = 'standby'")
             .await;
         self.execute("SELECT pg_reload_conf()").await;
@@ -114,17 +135,21 @@ impl Cluster {
 
     /// Where it listens.
     pub(crate) fn host(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("{}:{}", self.address, self.port)
     }
 
-    async fn of(programs: PathBuf, folder: TempDir, password: String) -> Self {
+    async fn of(programs: PathBuf, folder: TempDir, password: String, host: Option<&Host>) -> Self {
         let port = free_port();
-        let process = spawn(&programs, folder.path(), port);
+        let namespace = host.map(Host::namespace);
+        let process = spawn(&programs, folder.path(), port, namespace.as_deref());
+        let address = host.map_or("127.0.0.1", Host::address).to_owned();
         let mut cluster = Self {
             programs,
             folder,
             password,
+            address,
             port,
+            namespace,
             process,
         };
         cluster.ready().await;
@@ -133,8 +158,8 @@ impl Cluster {
 
     /// The superuser's URL.
     pub(crate) fn url(&self) -> String {
-        let (password, port) = (&self.password, self.port);
-        format!("postgres://postgres:{password}@127.0.0.1:{port}/postgres")
+        let (password, host) = (&self.password, self.host());
+        format!("postgres://postgres:{password}@{host}/postgres")
     }
 
     /// As `pg_ctl stop -m immediate`: no session is asked, and nothing is put in
@@ -149,7 +174,8 @@ impl Cluster {
 
     /// Starts it again, where it was. Gives back when it takes connections.
     pub(crate) async fn start_again(&mut self) {
-        self.process = spawn(&self.programs, self.folder.path(), self.port);
+        let namespace = self.namespace.as_deref();
+        self.process = spawn(&self.programs, self.folder.path(), self.port, namespace);
         self.ready().await;
     }
 
@@ -253,9 +279,17 @@ pub(crate) fn give_to_owner(folder: &Path) {
 }
 
 /// It ends when this thread does, should nobody stop it before.
-fn spawn(programs: &Path, folder: &Path, port: u16) -> Child {
+fn spawn(programs: &Path, folder: &Path, port: u16, namespace: Option<&str>) -> Child {
     let log = || File::options().append(true).open(folder.join("log"));
-    as_owner(Path::new("setpriv"))
+    let mut command = as_owner(Path::new("setpriv"));
+    if let Some(namespace) = namespace {
+        // Before it is another user's, who may not enter it.
+        let mut outer = Command::new("nsenter");
+        outer.arg(format!("--net={namespace}"));
+        outer.arg(command.get_program()).args(command.get_args());
+        command = outer;
+    }
+    command
         .args(["--pdeathsig", "QUIT"])
         .arg(programs.join("postgres"))
         .arg("-D")

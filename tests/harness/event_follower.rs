@@ -13,11 +13,11 @@ use viridian_proto::v1::{
     watch_deployments_response::Payload,
 };
 
-use crate::harness::{Api, ServerUrls, of_project};
+use super::{Api, ServerUrls, of_project};
 
 /// Someone who watches a project, and goes on from its token at another server
-/// when a watch ends: it misses nothing, and hears nothing twice.
-pub(super) struct EventFollower {
+/// when a watch ends: it misses nothing, and receives nothing twice.
+pub(crate) struct EventFollower {
     project: String,
     server_urls: ServerUrls,
     rng: StdRng,
@@ -25,19 +25,19 @@ pub(super) struct EventFollower {
     seen: SharedEvents,
 }
 
-pub(super) type SharedEvents = Arc<Mutex<SeenEvents>>;
+pub(crate) type SharedEvents = Arc<Mutex<SeenEvents>>;
 
 #[derive(Default)]
-pub(super) struct SeenEvents {
+pub(crate) struct SeenEvents {
     /// The last sequence of each deployment.
-    pub(super) last: HashMap<String, i64>,
-    pub(super) events: usize,
+    pub(crate) last: HashMap<String, i64>,
+    pub(crate) events: usize,
     /// How often it began, or went on.
-    pub(super) watches: usize,
+    pub(crate) watches: usize,
 }
 
 impl EventFollower {
-    pub(super) fn new(project: &str, server_urls: ServerUrls, seed: u64) -> Self {
+    pub(crate) fn new(project: &str, server_urls: ServerUrls, seed: u64) -> Self {
         Self {
             project: project.to_owned(),
             server_urls,
@@ -47,13 +47,13 @@ impl EventFollower {
         }
     }
 
-    pub(super) fn seen(&self) -> SharedEvents {
+    pub(crate) fn seen(&self) -> SharedEvents {
         Arc::clone(&self.seen)
     }
 
     /// Watches for ever. Panics when something was missed or is repeated, or when
     /// a watch ends as none should.
-    pub(super) async fn work(mut self) {
+    pub(crate) async fn work(mut self) {
         loop {
             if let Ok(api) = self.server_urls.any(&mut self.rng).await {
                 let end = self.follow(&api).await.err();
@@ -75,7 +75,7 @@ impl EventFollower {
         };
         let mut stream = api.deployments().watch_deployments(request).await?;
         let stream = stream.get_mut();
-        lock(&self.seen).watches += 1;
+        lock_events(&self.seen).watches += 1;
         for _ in 0..self.rng.random_range(100..2_000) {
             let message = stream.message().await?;
             let message = message.expect("a watch does not end by itself");
@@ -87,7 +87,7 @@ impl EventFollower {
     }
 
     fn take(&mut self, event: DeploymentEvent) {
-        let mut seen = lock(&self.seen);
+        let mut seen = lock_events(&self.seen);
         let kind = event.kind();
         let deployment = event.deployment.expect("an event is about a deployment");
         let last = seen.last.insert(deployment.id.clone(), deployment.sequence);
@@ -103,7 +103,7 @@ impl EventFollower {
     }
 }
 
-pub(super) fn lock(seen: &SharedEvents) -> MutexGuard<'_, SeenEvents> {
+pub(crate) fn lock_events(seen: &SharedEvents) -> MutexGuard<'_, SeenEvents> {
     seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
