@@ -12,7 +12,12 @@ mod planted;
 mod run;
 mod send;
 
-use crate::harness::{Engine, TestDatabase, count};
+use std::sync::Arc;
+
+use crate::{
+    harness::{Engine, TestDatabase, TestNetwork, count},
+    partitions::on_network,
+};
 
 /// `VIRIDIAN_HISTORIES` says how many runs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -35,6 +40,28 @@ async fn histories_are_linearizable_through_kills_on_postgres() {
         report.add(seed, &history);
     }
     report.print("PostgreSQL");
+}
+
+/// A tenth as many: each has a primary and a standby of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn histories_are_linearizable_through_failovers() {
+    let mut report = RunReport::default();
+    for seed in 0..u64::from(count("VIRIDIAN_HISTORIES", 20) / 10) {
+        report.add(seed, &run::run_with_failover(seed).await);
+    }
+    report.print("PostgreSQL, with failovers");
+}
+
+/// The same, with network namespaces.
+#[test]
+fn histories_are_linearizable_through_partitions() {
+    let mut report = RunReport::default();
+    for seed in 0..u64::from(count("VIRIDIAN_HISTORIES", 20) / 10) {
+        on_network(async |hosts: Arc<TestNetwork>| {
+            report.add(seed, &run::run_with_partitions(&hosts, seed).await);
+        });
+    }
+    report.print("PostgreSQL, with partitions");
 }
 
 /// What the runs of a test came to.

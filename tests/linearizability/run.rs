@@ -13,8 +13,12 @@ use super::{
     client::{ClientTerms, RandomClient},
     history::History,
 };
-use crate::harness::{
-    CuttableProxy, GROUP, RandomAgent, Server, ServerUrls, eventually, finish, viridian,
+use crate::{
+    harness::{
+        Cluster, CuttableProxy, GROUP, Loss, RandomAgent, Server, ServerUrls, TestNetwork,
+        eventually, finish, viridian,
+    },
+    partitions::{DATABASE, ONE, OTHER, start_server},
 };
 
 /// Eight clients and an agent, at work.
@@ -172,7 +176,63 @@ pub(super) async fn run_with_kills(database: &str, servers: usize, seed: u64) ->
     history
 }
 
-pub(super) async fn invariants_hold(database: &str) {
+/// One run in which the primary of the database is killed, and its standby promoted.
+pub(super) async fn run_with_failover(seed: u64) -> History {
+    let mut primary = Cluster::start().await;
+    let standby = primary.synchronous_standby().await;
+    let (password, hosts) = (
+        primary.password(),
+        [primary.host(), standby.host()].join(","),
+    );
+    let database = format!("postgres://postgres:{password}@{hosts}/postgres");
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut servers = CuttableServers::start(&database, 2).await;
+    let run = ClientRun::start(servers.urls(), seed);
+    run.has_answers(CALLS / 3).await;
+    sleep(Duration::from_millis(rng.random_range(0..100))).await;
+    primary.kill().await;
+    standby.promote().await;
+    run.has_answers(2 * CALLS / 3).await;
+    servers.kill(rng.random_range(0..2)).await;
+    run.has_answers(CALLS).await;
+    let history = run.end().await;
+    drop(servers);
+    invariants_hold(&standby.url()).await;
+    history
+}
+
+/// One run in which servers lose their database one way or both ways, or some packets.
+pub(super) async fn run_with_partitions(hosts: &TestNetwork, seed: u64) -> History {
+    let cluster = Cluster::start_on(hosts.host(DATABASE)).await;
+    let mut rng = StdRng::seed_from_u64(seed);
+    let urls = ServerUrls::default();
+    let servers = [
+        start_server(hosts.host(ONE), &cluster).await,
+        start_server(hosts.host(OTHER), &cluster).await,
+    ];
+    urls.set(servers.iter().map(Server::url).collect());
+    let run = ClientRun::start(&urls, seed);
+    for fault in 0..FAULTS {
+        run.has_answers(CALLS * fault / FAULTS).await;
+        let server = [ONE, OTHER][rng.random_range(0..2)];
+        match rng.random_range(0..4) {
+            0 => hosts.cut(server, DATABASE),
+            1 => hosts.drop_one_way(server, DATABASE, Loss::All),
+            2 => hosts.drop_one_way(DATABASE, server, Loss::All),
+            _ => hosts.drop_one_way(server, DATABASE, Loss::Percent(30)),
+        }
+        // Longer than a server waits for a database that says nothing, now and then.
+        sleep(Duration::from_millis(rng.random_range(500..4_000))).await;
+        hosts.heal();
+    }
+    run.has_answers(CALLS).await;
+    let history = run.end().await;
+    drop(servers);
+    invariants_hold(&cluster.url()).await;
+    history
+}
+
+async fn invariants_hold(database: &str) {
     let checked = finish(viridian(&["check", "--database", database])).await;
     assert_eq!(checked.code, Some(0), "{checked:?}");
 }
