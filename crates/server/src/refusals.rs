@@ -163,6 +163,10 @@ impl IntoStatus for RollBackRefusal {
     fn into_status(self, subject: &str) -> Status {
         match self {
             Self::NoRevision(id) => not_found(ResourceKind::Revision, &id.to_string()),
+            Self::GiveUp(AbortRejection::RollingBack) => rolling_back(subject),
+            Self::GiveUp(AbortRejection::NotDeploying(lifecycle)) => {
+                not_deploying(lifecycle, subject)
+            }
             Self::NoPrevious => precondition(
                 "NO_PREVIOUS_REVISION",
                 "there is no revision before the current one",

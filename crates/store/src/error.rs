@@ -93,6 +93,8 @@ pub enum RollBackRefusal {
     InProgress(NamedRevision),
     /// The deployment has no such revision.
     NoRevision(RevisionId),
+    /// The rollout, which is to be given up, is on its way back.
+    GiveUp(viridian_strategy::verbs::AbortRejection),
     /// No revision was named, and none served before the current one.
     NoPrevious,
     /// No revision was named, and the last rollout was given up: what was good serves.

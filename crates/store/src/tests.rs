@@ -18,6 +18,7 @@ mod first_deadline;
 mod fixture;
 mod force_delete;
 mod freshness;
+mod give_up;
 mod group_reads;
 mod groups;
 mod guards;

@@ -338,9 +338,19 @@ fn roll_back() -> Vec<Case> {
             wrong_state(&["NO_PREVIOUS_REVISION"]),
         ),
         on(
-            "while another is deployed",
+            "during a rollout",
             InitialState::Gate,
-            "",
+            r#","expectedRevision":"2""#,
+            done(&[
+                ("/instant", "true"),
+                ("/revisionNumber", "1"),
+                ("/deployment/lifecycle", "DEPLOYMENT_LIFECYCLE_READY"),
+            ]),
+        ),
+        on(
+            "to what is being deployed",
+            InitialState::Gate,
+            r#","revision":"2""#,
             aborted(
                 "DEPLOYMENT_IN_PROGRESS",
                 &[("deploying_revision_id", "$deploying")],

@@ -1,12 +1,6 @@
 //! A roll-back during a rollout: the rollout is given up, and what serves keeps serving.
 
-use viridian_client::WaitGoal;
-use viridian_proto::v1::{Deployment, RollbackDeploymentResponse};
-
-use super::{
-    CliSession, DeploymentError, calls, change::ChangeArgs, read::DeploymentClient,
-    session::DeploymentReply, wait::WaitArgs,
-};
+use viridian_proto::v1::{Deployment, DeploymentSubStep, RollbackDeploymentResponse};
 
 /// Whether the way back to a revision is the end of the rollout: another revision is being
 /// deployed, and this one serves. Without a name it is the one that serves.
@@ -27,59 +21,17 @@ pub(super) fn deploys(seen: &Deployment, revision: &str) -> bool {
         && (revision == seen.deploying_revision_id || revision == number)
 }
 
-/// Gives up the rollout that was seen, and no other.
-pub(super) async fn run(
-    client: &mut DeploymentClient,
-    session: &CliSession,
-    seen: Deployment,
-    change: ChangeArgs,
-    wait: &WaitArgs,
-) -> Result<(), DeploymentError> {
-    // Another revision may be on its way by now. A repeat with a request id must be the same
-    // request, whatever was seen.
-    let expected = match change.request_id.as_str() {
-        "" => seen.deploying_revision_id,
-        _ => String::new(),
-    };
-    let aborted = calls::abort(client, seen.id, expected, change).await?;
-    let aborted = aborted.ok_or(DeploymentError::EmptyReply)?;
-    let end = session
-        .wait_if_asked(aborted, wait, &WaitGoal::Settled)
-        .await?;
-    show(client, session, &end.deployment, GAVE_UP).await?;
-    session.check_end(client, end).await
-}
-
-/// Says what giving up the rollout that was seen would do.
-pub(super) async fn preview(
-    client: &mut DeploymentClient,
-    session: &CliSession,
-    seen: &Deployment,
-) -> Result<(), DeploymentError> {
-    show(client, session, seen, WOULD_GIVE_UP).await
-}
-
-/// The message of every roll-back. What serves has never lost its traffic.
-async fn show(
-    client: &mut DeploymentClient,
-    session: &CliSession,
-    deployment: &Deployment,
-    headline: &str,
-) -> Result<(), DeploymentError> {
-    let reply = RollbackDeploymentResponse {
-        deployment: Some(deployment.clone()),
-        instant: true,
-        revision_id: deployment.current_revision_id.clone(),
-        revision_number: deployment.current_revision_number,
-        ..RollbackDeploymentResponse::default()
-    };
-    let reply = DeploymentReply {
-        message: "RollbackDeploymentResponse",
-        reply: &reply,
-        deployment,
-        headline,
-    };
-    session.show_reply(client, &reply).await
+/// What a roll-back did or would do that gave the rollout up; None if it was another one.
+/// `would` says that it was a rehearsal during a rollout.
+pub(super) fn headline(reply: &RollbackDeploymentResponse, would: bool) -> Option<&'static str> {
+    let sub_step = reply.deployment.as_ref().map(Deployment::sub_step);
+    // An instant one to what was retained has routes. What serves needs none.
+    let gave_up = reply.instant || sub_step == Some(DeploymentSubStep::RollingBack);
+    match reply.kept_route_ids.is_empty() {
+        true if would => Some(WOULD_GIVE_UP),
+        true if gave_up => Some(GAVE_UP),
+        _ => None,
+    }
 }
 
 const GAVE_UP: &str = "The rollout was given up: the current revision keeps serving.";

@@ -24,8 +24,8 @@ pub(super) struct RollbackArgs {
     /// rollout up].
     #[arg(long, add = names::revisions())]
     revision: Option<String>,
-    /// Fail unless this revision serves: its number or UUID [default: the one that serves
-    /// now].
+    /// Fail unless this revision serves or is being deployed: its number or UUID [default: the
+    /// one that is to be left].
     #[arg(long, value_name = "REVISION", add = names::revisions())]
     expected_revision: Option<String>,
     /// Wait for a promotion as the policy says, instead of switching by itself.
@@ -47,22 +47,15 @@ pub(super) async fn run(args: RollbackArgs, session: &CliSession) -> Result<(), 
     let mut client = session.connect().await?;
     let seen = read::deployment(&mut client, &args.deployment).await?;
     let ask = !args.yes && !args.dry_run && question::can_ask();
-    if gives_up(&args, &seen) {
-        if args.dry_run {
-            return give_up::preview(&mut client, session, &seen).await;
-        }
-        if ask {
-            abort::confirm(&mut client, &seen).await?;
-        }
-        return give_up::run(&mut client, session, seen, args.change, &args.wait).await;
-    }
-    // Something is being deployed: the server refuses the call, and says so.
-    if ask && seen.deploying_revision_id.is_empty() {
+    let gives_up = give_up::is_way_back(&seen, args.revision.as_deref());
+    if ask && gives_up {
+        abort::confirm(&mut client, &seen).await?;
+    } else if ask && seen.deploying_revision_id.is_empty() {
         let revisions = read::revision_names(&mut client, &seen.id).await?;
         question::ask(&question_text(&seen, args.revision.as_deref(), &revisions))?;
     }
     let request = RollbackDeploymentRequest {
-        expected_revision: expected_revision(&args, seen),
+        expected_revision: expected_revision(&args, &seen),
         deployment: args.deployment,
         revision: args.revision.unwrap_or_default(),
         gated: args.gated,
@@ -70,12 +63,18 @@ pub(super) async fn run(args: RollbackArgs, session: &CliSession) -> Result<(), 
         ..RollbackDeploymentRequest::default()
     };
     let mut reply = calls::roll_back(&mut client, request, args.change).await?;
-    let headline = headline(&reply, args.dry_run, session.style);
+    let headline = match give_up::headline(&reply, args.dry_run && gives_up) {
+        Some(headline) => headline.to_owned(),
+        None => headline(&reply, args.dry_run, session.style),
+    };
     let deployment = reply.deployment.take().ok_or(DeploymentError::EmptyReply)?;
     let end = if args.dry_run {
         WaitEnd::at_once(deployment)
     } else {
-        let goal = WaitGoal::of_activation(&deployment);
+        let goal = match gives_up {
+            true => WaitGoal::Settled,
+            false => WaitGoal::of_activation(&deployment),
+        };
         session.wait_if_asked(deployment, &args.wait, &goal).await?
     };
     // The output shows the deployment as it is after the wait.
@@ -90,22 +89,16 @@ pub(super) async fn run(args: RollbackArgs, session: &CliSession) -> Result<(), 
     session.check_end(&mut client, end).await
 }
 
-/// Whether the way back is the end of the rollout. Where another revision serves than is
-/// expected, the server refuses the call, and says so.
-fn gives_up(args: &RollbackArgs, seen: &Deployment) -> bool {
-    let expected = args.expected_revision.as_deref();
-    let is_expected = expected.is_none_or(|revision| give_up::serves(seen, revision));
-    is_expected && give_up::is_way_back(seen, args.revision.as_deref())
-}
-
-/// The revision that is to be left: the named one, or the one that was seen.
-fn expected_revision(args: &RollbackArgs, seen: Deployment) -> String {
+/// The revision that is to be left: the named one, or the one that was seen to be on its way,
+/// or to serve.
+fn expected_revision(args: &RollbackArgs, seen: &Deployment) -> String {
     match &args.expected_revision {
         Some(named) => named.clone(),
         // A repeat with a request id must be the same request, so that no revision may be
         // added to it: another one could serve by now.
         None if !args.change.request_id.is_empty() => String::new(),
-        None => seen.current_revision_id,
+        None if !seen.deploying_revision_id.is_empty() => seen.deploying_revision_id.clone(),
+        None => seen.current_revision_id.clone(),
     }
 }
 

@@ -3,8 +3,8 @@
 
 use viridian_engine::WaitStart;
 use viridian_strategy::{
-    Blockers, DeploymentId, DeploymentState, RevisionId, RouteActions, RouteId, Transition,
-    TransitionKind, verbs,
+    Blockers, DeploymentId, DeploymentState, RevisionId, RolloutKind, RouteActions, RouteId,
+    Transition, TransitionKind, verbs,
 };
 
 use crate::{
@@ -19,9 +19,9 @@ use crate::{
 /// What a roll-back is asked to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RollBackOptions {
-    /// Where to go back to; by default what served before.
+    /// Where to go back to; by default what served before, and during a rollout what serves.
     pub revision: Option<RevisionId>,
-    /// It is refused if another revision serves.
+    /// It is refused unless this revision serves, or is being deployed.
     pub expected_revision: Option<RevisionId>,
     /// Whether the gates of the policy count. Then it is never instant.
     pub gated: bool,
@@ -46,12 +46,16 @@ pub struct RollBackPreview {
 
 /// A roll-back that may take place.
 struct DecidedRollBack {
+    /// Where it leads.
     revision: Revision,
     transition: Transition,
+    /// Whether it is the end of a rollout: what it leads to serves already.
+    gives_up: bool,
 }
 
 impl Store {
-    /// Goes back to a revision, or to the one that served before.
+    /// Goes back to a revision, or to the one that served before. During a rollout, the way
+    /// back to what serves is to give it up.
     ///
     /// # Errors
     ///
@@ -112,7 +116,11 @@ impl Store {
 
 impl DecidedRollBack {
     fn is_instant(&self) -> bool {
-        self.transition.kind == TransitionKind::InstantRollBack
+        match self.transition.kind {
+            TransitionKind::InstantRollBack => true,
+            // A rolling update goes back step by step.
+            _ => self.gives_up && self.transition.deployment.state.deploying().is_none(),
+        }
     }
 
     /// Of a roll-back, only retained routes are promoted.
@@ -122,7 +130,12 @@ impl DecidedRollBack {
     }
 
     fn plan(self) -> PlannedChange {
-        PlannedChange::of_call(self.transition, Operation::RollBack).naming(Some(&self.revision))
+        let plan = PlannedChange::of_call(self.transition, Operation::RollBack);
+        if self.gives_up {
+            // As an abort: the history names what was given up.
+            return plan;
+        }
+        plan.naming(Some(&self.revision))
     }
 }
 
@@ -133,7 +146,8 @@ async fn decide(
 ) -> Result<DecidedRollBack, UnitError<RollBackRefusal>> {
     let deployment = &held.deployment;
     check_expected(deployment, options.expected_revision).map_err(UnitError::Refused)?;
-    let target = match options.revision {
+    let given_up = given_up_for(&deployment.state, options.revision);
+    let target = match options.revision.or(given_up) {
         Some(revision) => revision,
         None => verbs::roll_back_target(&deployment.state, &deployment.past())
             .map_err(|rejection| UnitError::Refused(refusal(deployment, rejection)))?,
@@ -142,13 +156,30 @@ async fn decide(
     let connection = tx.connection().await?;
     let found = connection.find_revision(deployment.id, reference).await?;
     let revision = found.ok_or(UnitError::Refused(RollBackRefusal::NoRevision(target)))?;
-    let transition = held
-        .decide(|observed| verbs::roll_back(observed, target, options.gated))
-        .map_err(|rejection| UnitError::Refused(by_rules(deployment, rejection)))?;
+    let transition = if given_up.is_some() {
+        held.decide(verbs::abort)
+            .map_err(RollBackRefusal::GiveUp)
+            .map_err(UnitError::Refused)?
+    } else {
+        held.decide(|observed| verbs::roll_back(observed, target, options.gated))
+            .map_err(|rejection| UnitError::Refused(by_rules(deployment, rejection)))?
+    };
     Ok(DecidedRollBack {
         revision,
         transition,
+        gives_up: given_up.is_some(),
     })
+}
+
+/// What serves, if the way back to it is to give up the rollout that is under way.
+fn given_up_for(state: &DeploymentState, named: Option<RevisionId>) -> Option<RevisionId> {
+    let rollout = state.rollout()?;
+    let is_meant = match named {
+        Some(named) => named == rollout.current,
+        // It is on its way back already: a second call must not undo the first one.
+        None => !matches!(rollout.kind, RolloutKind::Back { .. }),
+    };
+    is_meant.then_some(rollout.current)
 }
 
 fn check_expected(
@@ -159,7 +190,10 @@ fn check_expected(
     match (expected, deployment.state) {
         // The rules refuse it, and say more than that the revision is another one.
         (_, DeploymentState::Destroying { .. } | DeploymentState::Destroyed { .. }) => Ok(()),
-        (Some(expected), _) if actual.map(|it| it.id) != Some(expected) => {
+        // What was seen to serve, or to be on its way.
+        (Some(expected), state)
+            if actual.map(|it| it.id) != Some(expected) && state.deploying() != Some(expected) =>
+        {
             Err(RollBackRefusal::Revision { expected, actual })
         }
         _ => Ok(()),

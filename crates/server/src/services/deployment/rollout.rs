@@ -204,7 +204,12 @@ fn roll_back_reply(rolled_back: RolledBack) -> v1::RollbackDeploymentResponse {
 
 /// The revision that a deployment is on its way to, or that it has.
 fn leads_to(deployment: &v1::Deployment) -> (String, i64) {
+    let goes_back = deployment.sub_step() == v1::DeploymentSubStep::RollingBack;
     match deployment.deploying_revision_id.as_str() {
+        _ if goes_back => (
+            deployment.current_revision_id.clone(),
+            deployment.current_revision_number,
+        ),
         "" => (
             deployment.current_revision_id.clone(),
             deployment.current_revision_number,

@@ -6,7 +6,7 @@ use viridian_strategy::{Lifecycle, RevisionId, RouteHealth, verbs::PromoteReject
 use super::{
     Promoted,
     arena::{Arena, First, Race},
-    promote,
+    over, promote,
 };
 use crate::{
     HealthReport, Operation, PromoteRefusal, RollBackOptions, RollBackRefusal, RolledBack,
@@ -14,7 +14,7 @@ use crate::{
     tests::fixture::{Engine, call, engines},
 };
 
-/// Its caller saw blue serve. It never takes down green, whichever comes first.
+/// Its caller saw blue serve. It gives green up, or comes too late and never takes it down.
 #[apply(engines)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn b2_a_roll_back_of_what_served_with_a_promotion(#[case] engine: Engine) {
@@ -23,22 +23,29 @@ async fn b2_a_roll_back_of_what_served_with_a_promotion(#[case] engine: Engine) 
         let gate = arena.to_the_gate().await;
         let back = roll_back(&arena, Some(gate.blue));
         let (promoted, back) = start.together(promote(&arena, &gate), back).await;
-        let promotion = promoted.expect("a roll-back does not hold it back");
-        let after = gate
-            .promoted(&arena, &promotion, &[Operation::Promote])
-            .await;
-        assert_eq!(after.deployment, promotion.deployment);
-        let first = match refused(back) {
-            RollBackRefusal::Revision { expected, actual } => {
+        let first = match (promoted, back) {
+            (Ok(promotion), Err(UnitError::Refused(refusal))) => {
+                let RollBackRefusal::Revision { expected, actual } = refusal else {
+                    panic!("{refusal:?}");
+                };
                 let actual = actual.map(|it| it.id);
                 assert_eq!((expected, actual), (gate.blue, Some(gate.green)));
+                let after = gate
+                    .promoted(&arena, &promotion, &[Operation::Promote])
+                    .await;
+                assert_eq!(after.deployment, promotion.deployment);
                 First::Promotion
             }
-            RollBackRefusal::InProgress(deploying) => {
-                assert_eq!(deploying.id, gate.green);
+            (Err(refusal), Ok(back)) => {
+                over(refusal);
+                assert!(back.instant, "{back:?}");
+                let phases = [Operation::RollBack, Operation::RollBack];
+                let after = gate.held_back(&arena, &phases).await;
+                assert_eq!(after.deployment, back.deployment);
+                after.ended(&gate.green_routes);
                 First::Other
             }
-            refusal => panic!("{refusal:?}"),
+            both => panic!("both were done, or neither was: {both:?}"),
         };
         race.won_by(first).await;
     }
