@@ -87,7 +87,10 @@ async fn b2_a_script_that_rolls_back_leaves_what_did_not_fail() {
 async fn b2_a_way_back_is_of_what_was_seen() {
     let env = TestEnv::start(Engine::Sqlite).await;
     let url = env.server.url();
+    // What is being deployed, or what serves, may be expected of a way back.
     env.at_gate(1, manual()).await;
+    succeeded(&url, &["rollback", REFERENCE, "--expected-revision", "2"]).await;
+    env.bring_up().await;
     for verb in [
         &["abort", REFERENCE, "--expected-revision", "1"][..],
         &["rollback", REFERENCE, "--expected-revision", "2"],
@@ -100,7 +103,7 @@ async fn b2_a_way_back_is_of_what_was_seen() {
     succeeded(&url, &["promote", REFERENCE]).await;
     let refused = deployment(&url, &["rollback", REFERENCE, "--expected-revision", "1"]).await;
     assert_eq!(refused.code, Some(64 + 10), "{refused:?}");
-    assert_eq!(current(&env).await, 2);
+    assert_eq!(current(&env).await, 3);
 }
 
 #[tokio::test]

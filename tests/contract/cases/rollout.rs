@@ -348,6 +348,12 @@ fn roll_back() -> Vec<Case> {
             ]),
         ),
         on(
+            "while it rolls back",
+            InitialState::RollingBack,
+            "",
+            wrong_state(&["ROLLING_BACK"]),
+        ),
+        on(
             "to what is being deployed",
             InitialState::Gate,
             r#","revision":"2""#,
