@@ -263,7 +263,13 @@ async fn what_someone_ought_to_know_is_nothing_wrong() {
     assert!(line_of.contains("every caller that can reach"), "{line_of}");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let tokens = credentials(folder.path(), "token_sha256", &"0".repeat(64));
-    let clear = at(&["--listen", "0.0.0.0:50051", "--tokens", &tokens]).await;
+    let listen = ["--listen", "0.0.0.0:50051", "--tokens", &tokens];
+    let clear = at(&listen).await;
+    assert!(
+        wrong(&clear, "configuration").contains("in clear"),
+        "{clear:?}"
+    );
+    let clear = at(&[&listen[..], &["--insecure"]].concat()).await;
     assert_eq!(clear.code, Some(0), "{clear:?}");
     assert!(
         line(&clear, "ok", "credentials").contains("1 caller in"),

@@ -128,6 +128,7 @@ async fn with_credentials(document: &str) {
     let before = format!(
         "```sh stays\nviridian serve\n```\n\
          ```sh\nviridian deployment create shop/web --image web:1\n{}\
+         mkdir etc/viridian/secrets\n\
          cp server.* clients-ca.pem etc/viridian\n\
          viridian token --name ci --role promoter --project shop -o json >token.json\n\
          read_token() {{ python3 -c \"import json; print(json.load(open('token.json'))['$1'])\"; }}\n\

@@ -56,6 +56,7 @@ mod limits;
 mod linearizability;
 mod lost_writes;
 mod manual;
+mod metrics_limits;
 mod paging;
 mod partitions;
 mod pooler;

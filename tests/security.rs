@@ -6,6 +6,7 @@ mod environ;
 mod matrix;
 pub(crate) mod pki;
 mod projects;
+mod resource_groups;
 mod rotation;
 mod secrets;
 pub(crate) mod staff;

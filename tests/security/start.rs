@@ -70,6 +70,31 @@ async fn others_are_not_let_in_without_credentials(#[case] listen: &str) {
     assert!(error.contains("--tokens"), "{error}");
 }
 
+#[rstest]
+#[case::all_addresses("0.0.0.0:0")]
+#[case::all_addresses_v6("[::]:0")]
+#[tokio::test]
+async fn g17_tokens_do_not_come_in_clear_unless_that_is_wanted(#[case] listen: &str) {
+    let entry = of_token("ci", "vrd_ci", &["viewer"], &["*"]);
+    let file = CredentialsFile::create(&[entry]);
+    let path = file.path();
+    let flags = ["--listen", listen, "--tokens", text(&path)];
+    let error = refused_to_start(&flags).await;
+    for part in ["in clear", "--tls-cert", "--insecure"] {
+        assert!(error.contains(part), "{error}");
+    }
+    // Where it is wanted, or not needed: `doctor` looks at the same configuration.
+    let (files, pair) = (Files::create(), Authority::new("servers").server());
+    let cert = files.write("server.pem", &pair.cert);
+    let key = files.write("server.key", &pair.key);
+    let tls = ["--tls-cert", text(&cert), "--tls-key", text(&key)];
+    for more in [&["--insecure"] as &[_], &tls] {
+        let run = finish(viridian(&[&["doctor"], &flags[..], more].concat())).await;
+        assert!(run.stdout.contains("1 caller in"), "{run:?}");
+        assert!(!run.stdout.contains("would be sent in clear"), "{run:?}");
+    }
+}
+
 #[tokio::test]
 async fn g7_all_pages_may_call_only_with_credentials() {
     for more in [&[][..], &["--insecure"]] {

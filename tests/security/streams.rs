@@ -46,6 +46,37 @@ async fn a_stream_ends_when_its_projects_change_and_can_be_had_anew() {
     assert_goes_on(&guarded, &mut stays).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn g17_reflection_ends_when_its_token_is_removed() {
+    use tonic_reflection::pb::{v1, v1alpha};
+
+    let (guarded, mut stays) = start().await;
+    // Neither says that it is over: as a tool that is left open.
+    let client = guarded.client("vrd_removed").await;
+    let mut reflection =
+        v1::server_reflection_client::ServerReflectionClient::new(client.service());
+    let reply = reflection.server_reflection_info(futures::stream::pending());
+    let mut answers = within("the stream", reply)
+        .await
+        .expect("let in")
+        .into_inner();
+    let mut reflection =
+        v1alpha::server_reflection_client::ServerReflectionClient::new(client.service());
+    let reply = reflection.server_reflection_info(futures::stream::pending());
+    let mut older = within("the stream", reply)
+        .await
+        .expect("let in")
+        .into_inner();
+    guarded.file.replace(&[stays_entry(), root_entry()]);
+    let end = within("the end", answers.message()).await;
+    let end = end.map(|_| ()).expect_err("it ends with a reason");
+    refused(&end, Code::Unauthenticated, "CREDENTIALS_INVALID");
+    let end = within("the end", older.message()).await;
+    let end = end.map(|_| ()).expect_err("it ends with a reason");
+    refused(&end, Code::Unauthenticated, "CREDENTIALS_INVALID");
+    assert_goes_on(&guarded, &mut stays).await;
+}
+
 async fn start() -> (GuardedServer, Streaming<WatchTrafficResponse>) {
     let removed = of_token("removed", "vrd_removed", &["proxy"], &["*"]);
     let guarded = GuardedServer::start(&[removed, stays_entry(), root_entry()]).await;

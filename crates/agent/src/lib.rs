@@ -31,6 +31,7 @@ mod procfs;
 mod protocol;
 mod reporter;
 mod route;
+mod route_output;
 mod routes;
 mod supervisor;
 

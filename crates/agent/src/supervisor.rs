@@ -7,7 +7,7 @@
 
 use std::{
     ffi::OsString,
-    io::{self, Read, Write},
+    io::{self, PipeReader, Read, Write},
     os::unix::process::{CommandExt, ExitStatusExt},
     process::{Child, Command, ExitCode, ExitStatus, Stdio},
     sync::mpsc::{self, Receiver, Sender},
@@ -25,7 +25,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::{procfs, protocol::SupervisorEvent};
+use crate::{procfs, protocol::SupervisorEvent, route_output::OutputCopier};
 
 /// The arguments of a supervisor: `--grace-ms N [--quiet] -- COMMAND ARGS…`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub struct SupervisorConfig {
     /// The time between SIGTERM and SIGKILL.
     pub grace: Duration,
     /// Whether the command's output is discarded. Otherwise it goes to the
-    /// supervisor's standard error.
+    /// supervisor's standard error, line by line and at a bounded rate.
     pub quiet: bool,
     /// The program and its arguments.
     pub command: Vec<OsString>,
@@ -47,10 +47,10 @@ pub struct SupervisorConfig {
 /// becomes the reaper of its descendants, and kills them all.
 pub fn supervise(args: SupervisorConfig) -> ExitCode {
     match start(&args) {
-        Ok(child) => {
+        Ok((child, output)) => {
             let pid = child.id().cast_signed();
             send_event(&SupervisorEvent::Started { pid });
-            send_event(&wait_for_end_of(child, args.grace));
+            send_event(&wait_for_end_of(child, output, args.grace));
             ExitCode::SUCCESS
         }
         Err(reason) => {
@@ -60,26 +60,37 @@ pub fn supervise(args: SupervisorConfig) -> ExitCode {
     }
 }
 
-fn start(args: &SupervisorConfig) -> Result<Child, String> {
+/// Starts the command. Gives what it writes, if that is wanted.
+fn start(args: &SupervisorConfig) -> Result<(Child, Option<PipeReader>), String> {
     let Some((program, arguments)) = args.command.split_first() else {
         return Err("no command".into());
     };
     // A `killall` for agents must not hit supervisors too. A failure is harmless.
     let _ = prctl::set_name(c"viridian-route");
     prctl::set_child_subreaper(true).map_err(|error| format!("cannot become a reaper: {error}"))?;
-    let output = || match args.quiet {
-        true => Stdio::null(),
-        false => Stdio::from(io::stderr()),
-    };
+    let (output, [stdout, stderr]) = output(args.quiet)
+        .map_err(|error| format!("cannot make a pipe for its output: {error}"))?;
     Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
-        .stdout(output())
-        .stderr(output())
+        .stdout(stdout)
+        .stderr(stderr)
         // A group of its own, so that one signal reaches the command and its children.
         .process_group(0)
         .spawn()
+        .map(|child| (child, output))
         .map_err(|error| format!("cannot run {}: {error}", program.display()))
+}
+
+/// Where a command writes to, and where to read it. One pipe for both: its lines stay in
+/// their order.
+fn output(quiet: bool) -> io::Result<(Option<PipeReader>, [Stdio; 2])> {
+    if quiet {
+        return Ok((None, [Stdio::null(), Stdio::null()]));
+    }
+    let (reader, writer) = io::pipe()?;
+    let stdout = writer.try_clone()?;
+    Ok((Some(reader), [stdout.into(), writer.into()]))
 }
 
 enum SupervisorInput {
@@ -88,9 +99,17 @@ enum SupervisorInput {
 }
 
 /// Waits for the end of the command, requested or not, and kills what it left running.
-fn wait_for_end_of(mut child: Child, grace: Duration) -> SupervisorEvent {
+fn wait_for_end_of(
+    mut child: Child,
+    output: Option<PipeReader>,
+    grace: Duration,
+) -> SupervisorEvent {
     let pid = Pid::from_raw(child.id().cast_signed());
-    match start_listeners(pid) {
+    let listeners = start_listeners(pid);
+    // After the signals were blocked: a thread from before would be ended by one. Without
+    // the copier the pipe closes, and the command learns that nobody reads.
+    let copier = output.and_then(|pipe| OutputCopier::start(pipe, io::stderr()).ok());
+    match listeners {
         Ok(inbox) => wait(&inbox, pid, grace),
         // Without the threads the agent could not stop the route.
         Err(_) => signal_group(pid, Signal::SIGKILL),
@@ -100,6 +119,10 @@ fn wait_for_end_of(mut child: Child, grace: Duration) -> SupervisorEvent {
     signal_group(pid, Signal::SIGKILL);
     let status = child.wait();
     kill_orphans();
+    // All that could write has ended.
+    if let Some(copier) = copier {
+        copier.finish();
+    }
     match status {
         Ok(status) => event_of(status),
         Err(_) => SupervisorEvent::Exited { code: -1 },

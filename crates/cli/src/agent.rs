@@ -62,6 +62,13 @@ pub(crate) struct AgentArgs {
     /// Discard the stdout and stderr of routes.
     #[arg(long, env = "VIRIDIAN_QUIET_ROUTES", value_parser = BoolishValueParser::new())]
     quiet_routes: bool,
+    /// Take commands from a server on another machine without encryption (http://), and
+    /// send it the token.
+    ///
+    /// Whoever is on the way can then run programs here. Only for networks in which every
+    /// machine is trusted.
+    #[arg(long, env = "VIRIDIAN_AGENT_INSECURE", value_parser = BoolishValueParser::new())]
+    insecure: bool,
     #[command(flatten)]
     log: LogArgs,
 }
@@ -118,7 +125,7 @@ impl AgentCommandError {
 /// Runs routes until SIGINT or SIGTERM, then stops them.
 pub(crate) fn run(args: AgentArgs) -> Result<ExitCode, AgentCommandError> {
     logging::start(args.log)?;
-    let server = args.server.target()?;
+    let server = args.server.agent_target(args.insecure)?;
     let state = match args.state_dir {
         Some(folder) => folder,
         None => state_folder(server.url(), &args.resource_group)?,

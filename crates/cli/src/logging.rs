@@ -1,6 +1,7 @@
 //! Logging to stderr, and the export of traces.
 
 mod line_writer;
+mod one_line;
 #[cfg(feature = "otlp")]
 mod otlp;
 
@@ -20,7 +21,7 @@ use metrics::counter;
 use tracing_subscriber::EnvFilter;
 use viridian_server::LOG_LINES_DROPPED;
 
-use self::line_writer::LineWriter;
+use self::{line_writer::LineWriter, one_line::OneLine};
 
 /// The flags of commands that log.
 #[derive(Debug, Clone, Copy, Args)]
@@ -91,11 +92,14 @@ pub(crate) fn start_with_traces(args: LogArgs) -> Result<LogGuard, LogError> {
     };
     // The filter is for log lines only: a span is exported whatever the log level.
     let filter = filter()?;
-    let lines = tracing_subscriber::fmt::layer().with_writer(line_writer()?);
+    let (lines, writer) = (tracing_subscriber::fmt::layer(), line_writer()?);
     // Boxed, since the two formats are two types of layers.
     let lines = match args.log_format {
-        LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+        LogFormat::Text => {
+            let lines = lines.with_writer(move || OneLine(writer.clone()));
+            lines.with_ansi(io::stderr().is_terminal()).boxed()
+        }
+        LogFormat::Json => lines.with_writer(writer).json().flatten_event(true).boxed(),
     };
     tracing_subscriber::registry()
         .with(lines.with_filter(filter))
@@ -116,13 +120,18 @@ pub(crate) fn start_with_traces(args: LogArgs) -> Result<LogGuard, LogError> {
 
 /// Starts logging at the level that the environment sets, or at INFO.
 pub(crate) fn start(args: LogArgs) -> Result<(), LogError> {
-    let filter = filter()?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(line_writer()?);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter()?);
+    let writer = line_writer()?;
     match args.log_format {
-        LogFormat::Text => builder.with_ansi(io::stderr().is_terminal()).init(),
-        LogFormat::Json => builder.json().flatten_event(true).init(),
+        LogFormat::Text => {
+            let builder = builder.with_writer(move || OneLine(writer.clone()));
+            builder.with_ansi(io::stderr().is_terminal()).init();
+        }
+        LogFormat::Json => builder
+            .with_writer(writer)
+            .json()
+            .flatten_event(true)
+            .init(),
     }
     Ok(())
 }
@@ -135,7 +144,7 @@ pub(crate) fn start_if_requested() -> Result<bool, LogError> {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr)
+        .with_writer(|| OneLine(io::stderr()))
         .init();
     Ok(true)
 }

@@ -42,7 +42,7 @@ use crate::{
 pub(crate) struct ServeArgs {
     /// Address and port to listen on.
     ///
-    /// An address that other machines can reach needs --tokens, or --insecure.
+    /// An address that other machines can reach needs --tokens and TLS, or --insecure.
     #[arg(
         long,
         env = "VIRIDIAN_LISTEN",
@@ -62,9 +62,10 @@ pub(crate) struct ServeArgs {
         hide_env_values = true
     )]
     database: Option<String>,
-    /// Listen beyond loopback without credentials: every caller may do everything.
+    /// Listen beyond loopback without credentials or without TLS.
     ///
-    /// Only for networks in which every machine is trusted. No effect with --tokens.
+    /// Without --tokens every caller may do everything; with it, tokens come unencrypted. Only
+    /// for networks in which every machine is trusted, or where a proxy encrypts.
     #[arg(long, env = "VIRIDIAN_INSECURE", value_parser = BoolishValueParser::new())]
     insecure: bool,
     /// Address for Prometheus metrics: GET /metrics [default: off].

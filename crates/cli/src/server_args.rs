@@ -85,6 +85,11 @@ pub(crate) enum ServerError {
          --token-in-clear"
     )]
     InClear { host: String },
+    #[error(
+        "an agent runs what the server says, and anyone on the way to {host} could say it: use \
+         https://, or allow it by --insecure"
+    )]
+    CommandsInClear { host: String },
     #[error("--tls-ca, --tls-cert and --tls-key need a server at https://")]
     TlsWithoutHttps,
     #[error(transparent)]
@@ -101,21 +106,35 @@ impl From<ClientTlsError> for ServerError {
 }
 
 impl ServerArgs {
+    /// The same for an agent, which runs what it is told: without encryption only on this
+    /// machine, unless that is allowed. That allows the token as well.
+    pub(crate) fn agent_target(&self, insecure: bool) -> Result<ServerTarget, ServerError> {
+        let target = self.any_target()?;
+        if target.crosses_in_clear() && !insecure {
+            let host = target.host().to_owned();
+            return Err(ServerError::CommandsInClear { host });
+        }
+        Ok(target)
+    }
+
     /// The server and the credentials that the flags name.
     pub(crate) fn target(&self) -> Result<ServerTarget, ServerError> {
-        let credentials = match &self.token {
-            Some(SecretText(token)) => CallCredentials::bearer(token)?,
-            None => CallCredentials::anonymous(),
-        };
-        let server = self.server.as_deref().unwrap_or(DEFAULT_SERVER);
-        let target = ServerTarget::new(server)?
-            .with_tls(self.tls_files())?
-            .with_credentials(credentials);
+        let target = self.any_target()?;
         if target.exposes_token() && !self.token_in_clear {
             let host = target.host().to_owned();
             return Err(ServerError::InClear { host });
         }
         Ok(target)
+    }
+
+    fn any_target(&self) -> Result<ServerTarget, ServerError> {
+        let credentials = match &self.token {
+            Some(SecretText(token)) => CallCredentials::bearer(token)?,
+            None => CallCredentials::anonymous(),
+        };
+        let server = self.server.as_deref().unwrap_or(DEFAULT_SERVER);
+        let target = ServerTarget::new(server)?.with_tls(self.tls_files())?;
+        Ok(target.with_credentials(credentials))
     }
 
     /// Whether a server is named, by the flag or in the environment.
@@ -190,6 +209,32 @@ mod tests {
         flags("--token t --server https://example.org")
             .target()
             .expect("it is encrypted");
+    }
+
+    #[test]
+    fn g14_an_agent_takes_no_commands_in_clear_from_another_machine() {
+        for server in [
+            "localhost:1",
+            "127.0.0.1:1",
+            "[::1]:1",
+            "https://example.org",
+        ] {
+            for token in ["", " --token t"] {
+                let flags = flags(&format!("--server {server}{token}"));
+                flags.agent_target(false).expect(server);
+            }
+        }
+        for server in ["example.org:1", "http://10.0.0.1:1", "[::2]:1"] {
+            for token in ["", " --token t", " --token t --token-in-clear"] {
+                let flags = flags(&format!("--server {server}{token}"));
+                let error = flags.agent_target(false).expect_err(server);
+                assert!(
+                    matches!(error, ServerError::CommandsInClear { .. }),
+                    "{error}"
+                );
+                flags.agent_target(true).expect(server);
+            }
+        }
     }
 
     #[test]

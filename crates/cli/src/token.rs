@@ -28,6 +28,10 @@ pub(crate) struct TokenArgs {
     /// Project of the caller, or * for all. May be repeated.
     #[arg(long = "project", value_name = "PROJECT", required = true)]
     projects: Vec<String>,
+    /// Resource group whose routes an agent may run and report. May be repeated [default:
+    /// all].
+    #[arg(long = "resource-group", value_name = "GROUP")]
+    resource_groups: Vec<String>,
     /// Output format.
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     output: OutputFormat,
@@ -53,7 +57,12 @@ impl TokenError {
 
 /// Prints a new token, and its entry for the credentials file.
 pub(crate) fn run(args: &TokenArgs) -> Result<ExitCode, TokenError> {
-    let new = new_token(&args.name, &args.roles, &args.projects)?;
+    let new = new_token(
+        &args.name,
+        &args.roles,
+        &args.projects,
+        &args.resource_groups,
+    )?;
     let NewToken { token, entry } = &new;
     let json = json!({ "token": token, "entry": entry });
     let text = output::value(args.output, &json)?.unwrap_or_else(|| {

@@ -86,7 +86,13 @@ impl ServerTarget {
     /// Returns whether a token would cross the network unencrypted: there is one,
     /// the URL is `http://`, and the host is not this machine.
     pub fn exposes_token(&self) -> bool {
-        self.credentials.has_token() && !self.is_encrypted() && !is_loopback(self.host())
+        self.credentials.has_token() && self.crosses_in_clear()
+    }
+
+    /// Returns whether calls would cross the network unencrypted: the URL is `http://`, and
+    /// the host is not this machine. Who is in between may read and change them.
+    pub fn crosses_in_clear(&self) -> bool {
+        !self.is_encrypted() && !is_loopback(self.host())
     }
 }
 

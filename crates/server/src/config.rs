@@ -33,7 +33,7 @@ pub struct Config {
     pub secrets: Option<PathBuf>,
     /// Limits on the use of the database.
     pub limits: Limits,
-    /// Whether it may listen on more than loopback without credentials.
+    /// Whether it may listen on more than loopback without credentials, or without TLS.
     pub insecure: bool,
     /// How long it keeps what nothing depends on.
     pub retention: Retention,
@@ -113,8 +113,20 @@ impl Config {
             ));
         }
         // An open port without credentials is the mistake that costs most: it needs a flag.
-        if self.listen.ip().is_loopback() || self.insecure || self.tokens.is_some() {
+        if self.listen.ip().is_loopback() || self.insecure {
             return Ok(());
+        }
+        if self.tokens.is_some() && self.tls.is_some() {
+            return Ok(());
+        }
+        // Who reads a token on its way may do what its owner may.
+        if self.tokens.is_some() {
+            return Err(StartError::Config(format!(
+                "{} is not on loopback, and no TLS is configured: tokens would be sent in clear; \
+                 use --tls-cert and --tls-key, or --insecure if something in front of the server \
+                 encrypts",
+                self.listen
+            )));
         }
         Err(StartError::Config(format!(
             "{} is not on loopback, and no credentials are configured: anyone could promote; \
@@ -199,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn beyond_loopback_someone_has_to_say_who_may_call() {
+    fn g17_beyond_loopback_someone_has_to_say_who_may_call_and_tokens_are_encrypted() {
         let at = |listen: &str| Config {
             listen: listen.parse().expect("an address"),
             ..Config::new("sqlite:viridian.db")
@@ -218,17 +230,22 @@ mod tests {
                 }),
                 ..at(listen)
             };
-            encrypted.check().expect_err("encrypted is not enough");
+            let error = encrypted.check().expect_err("encrypted is not enough");
+            assert!(error.to_string().contains("--tokens"), "{error}");
             let insecure = Config {
                 insecure: true,
                 ..at(listen)
             };
             insecure.check().expect("it is wanted so");
-            let guarded = Config {
+            let guarded = |config| Config {
                 tokens: Some("credentials.toml".into()),
-                ..at(listen)
+                ..config
             };
-            guarded.check().expect("credentials are needed to call");
+            let error = guarded(at(listen)).check().expect_err(listen).to_string();
+            assert!(error.contains("in clear"), "{error}");
+            assert!(error.contains("--insecure"), "{error}");
+            guarded(encrypted).check().expect("it is encrypted");
+            guarded(insecure).check().expect("something else encrypts");
         }
     }
 }

@@ -14,7 +14,8 @@ use viridian_store::{StoreError, WriteFault};
 
 pub(crate) use self::access::{
     credentials_changed, credentials_invalid, credentials_missing, host_not_allowed,
-    method_unknown, origin_not_allowed, project_not_allowed, role_not_allowed,
+    method_unknown, origin_not_allowed, project_not_allowed, resource_group_not_allowed,
+    role_not_allowed,
 };
 pub use self::code::code_name;
 

@@ -5,6 +5,8 @@
 //! named project that is not the caller's is refused, whether it exists or not. By id,
 //! a deployment of another project does not exist.
 
+mod resource_groups;
+
 use std::{
     collections::HashSet,
     ops::{Deref, DerefMut},

@@ -102,11 +102,11 @@ impl LoadedSecurity {
             entries = credentials.len(),
             "only those with credentials may call"
         );
-        if config.insecure {
-            tracing::warn!("--insecure changes nothing: credentials are configured");
-        }
+        // It was allowed by a flag: the log is where to find out that it still is.
         if self.tls.is_none() && !loopback {
             tracing::warn!(%address, "tokens are not encrypted on their way here: no TLS is configured");
+        } else if config.insecure {
+            tracing::warn!("--insecure changes nothing: credentials are configured");
         }
         let client_ca = config.tls.as_ref().and_then(|tls| tls.client_ca.as_ref());
         if client_ca.is_none() && credentials.need_certificates() {

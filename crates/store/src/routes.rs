@@ -19,9 +19,9 @@ pub use self::{group::GroupRouteFilter, state_counts::RouteStateCounts, traffic:
 use crate::{
     connection::StoreConnection,
     error::StoreError,
-    record::{Route, RouteAddress},
+    record::{Metadata, Route, RouteAddress},
     schema::{deployments, last_reports, routes},
-    types::{Sql, timestamp},
+    types::{Json, Sql, timestamp},
 };
 
 /// Which routes of a deployment a list has.
@@ -91,6 +91,27 @@ impl StoreConnection {
                 .select((routes::id, deployments::project))
         )?;
         Ok(rows.into_iter().map(|(Sql(id), of)| (id, of)).collect())
+    }
+
+    /// Finds the resource groups of routes, which never change.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn find_route_groups(
+        &mut self,
+        ids: Vec<RouteId>,
+    ) -> Result<Vec<(RouteId, String)>, StoreError> {
+        let ids: Vec<_> = ids.into_iter().map(Sql).collect();
+        let rows: Vec<(Sql<RouteId>, Json<Metadata>)> = load!(
+            self,
+            routes::table
+                .inner_join(deployments::table.on(deployments::id.eq(routes::deployment_id)))
+                .filter(routes::id.eq_any(ids))
+                .select((routes::id, deployments::metadata))
+        )?;
+        let group = |(Sql(id), Json(of)): (Sql<RouteId>, Json<Metadata>)| (id, of.resource_group);
+        Ok(rows.into_iter().map(group).collect())
     }
 
     /// Finds the deployment of a route, which never changes.

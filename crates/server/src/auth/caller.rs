@@ -11,6 +11,8 @@ pub(crate) struct Principal {
     pub(crate) name: String,
     pub(crate) roles: Vec<Role>,
     pub(crate) projects: Projects,
+    /// The resource groups whose routes are its own, as an agent. None for all.
+    pub(crate) resource_groups: Option<Vec<String>>,
 }
 
 /// A caller that was let in, and the method it calls. In the extensions of every request
@@ -28,6 +30,7 @@ impl Principal {
             name: ANONYMOUS.to_owned(),
             roles: Role::ALL.to_vec(),
             projects: Projects::All,
+            resource_groups: None,
         }
     }
 }
@@ -69,6 +72,17 @@ impl Caller {
             Projects::All => true,
             Projects::These(projects) => projects.iter().any(|own| own == project),
         }
+    }
+
+    /// Whether the routes of a resource group are the caller's.
+    pub(crate) fn runs(&self, resource_group: &str) -> bool {
+        let groups = self.principal.resource_groups.as_ref();
+        groups.is_none_or(|groups| groups.iter().any(|own| own == resource_group))
+    }
+
+    /// Whether the routes of all resource groups are the caller's.
+    pub(crate) fn runs_all(&self) -> bool {
+        self.principal.resource_groups.is_none()
     }
 
     /// Whether the caller may see all projects.

@@ -8,7 +8,7 @@
 //! projects = ["shop"]
 //! ```
 //!
-//! Every field is required, and so is one entry. So a file that is cut off while it is
+//! Every field but `resource_groups` is required, and so is one entry. So a file that is cut off while it is
 //! being written is not valid, unless it is cut between two entries.
 
 use std::{collections::HashSet, fmt, sync::Arc};
@@ -54,6 +54,8 @@ pub(super) struct CredentialEntry<'a> {
     token_sha256: String,
     roles: &'a [Role],
     projects: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    resource_groups: &'a [String],
 }
 
 #[derive(Deserialize)]
@@ -73,6 +75,8 @@ struct RawCredential {
     san: Option<SubjectAltName>,
     roles: Vec<Role>,
     projects: Vec<String>,
+    #[serde(default)]
+    resource_groups: Vec<String>,
 }
 
 impl Credentials {
@@ -141,10 +145,12 @@ impl Credentials {
         raw: RawCredential,
         sans: &mut HashSet<SubjectAltName>,
     ) -> Result<(), String> {
+        let resource_groups = checked_groups(raw.resource_groups, &raw.roles)?;
         let principal = Arc::new(Principal {
             name: checked_name(raw.name)?,
             roles: checked_roles(raw.roles)?,
             projects: checked_projects(raw.projects)?,
+            resource_groups,
         });
         match (raw.token_sha256, raw.san) {
             (Some(digest), None) => {
@@ -172,12 +178,14 @@ impl<'a> CredentialEntry<'a> {
         token_sha256: String,
         roles: &'a [Role],
         projects: &'a [String],
+        resource_groups: &'a [String],
     ) -> Self {
         Self {
             name,
             token_sha256,
             roles,
             projects,
+            resource_groups,
         }
     }
 }
@@ -228,6 +236,22 @@ fn checked_projects(projects: Vec<String>) -> Result<Projects, String> {
         );
     }
     Ok(Projects::These(projects))
+}
+
+/// None for all groups: an entry that names none is one of an earlier version, too.
+fn checked_groups(groups: Vec<String>, roles: &[Role]) -> Result<Option<Vec<String>>, String> {
+    if groups.is_empty() {
+        return Ok(None);
+    }
+    // Whoever restricts another role by them would believe that it is restricted.
+    if !roles.contains(&Role::Agent) {
+        return Err("resource_groups needs the role agent".to_owned());
+    }
+    let is_group = |group: &String| !group.is_empty() && !group.contains(char::is_control);
+    match groups.iter().all(is_group) {
+        true => Ok(Some(groups)),
+        false => Err("resource_groups must be names, without control characters".to_owned()),
+    }
 }
 
 fn line_at(text: &str, position: usize) -> usize {
@@ -286,6 +310,7 @@ mod tests {
                 name: "ci".to_owned(),
                 roles: vec![Role::Promoter, Role::Proxy],
                 projects: Projects::These(vec!["shop".to_owned(), "blog".to_owned()]),
+                resource_groups: None,
             }
         );
         let shown = certificate(&["dns:edge", "uri:spiffe://example.org/edge"]);
@@ -302,6 +327,39 @@ mod tests {
             certificate(&["dns:spiffe://example.org/edge", "uri:spiffe://example.org/"]),
         ] {
             assert!(credentials.find(&nobody).is_none(), "{nobody:?}");
+        }
+    }
+
+    #[test]
+    fn g14_an_agent_may_be_bound_to_resource_groups() {
+        let of = |roles: &str, groups: &str| {
+            Credentials::parse(&entry(&format!(
+                "name = \"a\"\ntoken_sha256 = \"{DIGEST}\"\nroles = [{roles}]\n\
+                 projects = [\"*\"]\n{groups}"
+            )))
+        };
+        let groups = |credentials: &Credentials| {
+            let found = credentials.find(&token("test")).expect("its token");
+            found.resource_groups.clone()
+        };
+        let bound = of("\"agent\"", "resource_groups = [\"gpu\", \"edge 1\"]").expect("a file");
+        let names = ["gpu", "edge 1"].map(str::to_owned);
+        assert_eq!(groups(&bound), Some(names.into()));
+        for all in ["", "resource_groups = []"] {
+            assert_eq!(
+                groups(&of("\"agent\"", all).expect("a file")),
+                None,
+                "{all}"
+            );
+        }
+        for (roles, wrong, part) in [
+            ("\"viewer\", \"proxy\"", "[\"gpu\"]", "needs the role agent"),
+            ("\"agent\"", "[\"\"]", "must be names"),
+            ("\"agent\"", "[\"a\\n\"]", "must be names"),
+            ("\"agent\"", "\"gpu\"", "line 8"),
+        ] {
+            let error = of(roles, &format!("resource_groups = {wrong}")).expect_err(part);
+            assert!(error.to_string().contains(part), "{error}");
         }
     }
 
@@ -397,7 +455,7 @@ mod tests {
     #[test]
     fn a_file_that_is_cut_off_is_none_unless_between_two_entries() {
         let of = |name: &str| {
-            let entry = super::super::new_token(name, &[Role::Viewer], &["*".to_owned()]);
+            let entry = super::super::new_token(name, &[Role::Viewer], &["*".to_owned()], &[]);
             entry.expect("a token").entry
         };
         let (first, second) = (of("a"), of("b"));

@@ -33,18 +33,20 @@ pub enum NewTokenError {
 ///
 /// # Errors
 ///
-/// When the name, the roles or the projects are not valid.
+/// When the name, the roles, the projects or the resource groups are not valid.
 pub fn new_token(
     name: &str,
     roles: &[Role],
     projects: &[String],
+    resource_groups: &[String],
 ) -> Result<NewToken, NewTokenError> {
     // 256 random bits cannot be guessed, so that the digest needs neither a salt nor a slow hash.
     let mut random = [0; 32];
     getrandom::fill(&mut random).map_err(NewTokenError::Random)?;
     let token = format!("{TOKEN_PREFIX}{}", URL_SAFE_NO_PAD.encode(random));
     let digest = TokenDigest::of(token.as_bytes());
-    let entry = CredentialEntry::of_token(name, digest.hex(), roles, projects).to_string();
+    let entry = CredentialEntry::of_token(name, digest.hex(), roles, projects, resource_groups);
+    let entry = entry.to_string();
     // Parsed as a server does it, so that no entry is printed that a server would refuse.
     Credentials::parse(&entry).map_err(|CredentialsError { why, .. }| NewTokenError::Entry(why))?;
     Ok(NewToken { token, entry })
@@ -66,7 +68,7 @@ mod tests {
 
     #[test]
     fn a_new_token_is_let_in_by_its_entry() {
-        let new = new_token("ci", &[Role::Promoter], &["shop".to_owned()]).expect("a token");
+        let new = new_token("ci", &[Role::Promoter], &["shop".to_owned()], &[]).expect("a token");
         assert_eq!(new.token.len(), "vrd_".len() + 43);
         let credentials = Credentials::parse(&new.entry).expect("an entry");
         let credential = Credential::Token(TokenDigest::of(new.token.as_bytes()));
@@ -77,7 +79,7 @@ mod tests {
 
     #[test]
     fn no_two_tokens_are_the_same() {
-        let make = || new_token("ci", &[Role::Viewer], &["*".to_owned()]).expect("a token");
+        let make = || new_token("ci", &[Role::Viewer], &["*".to_owned()], &[]).expect("a token");
         assert_ne!(make().token, make().token);
     }
 
@@ -91,14 +93,14 @@ mod tests {
             ("ci", &[Role::Viewer], &["No Project"], "project"),
         ] {
             let projects: Vec<_> = projects.iter().map(|&it| it.to_owned()).collect();
-            let error = new_token(name, roles, &projects).expect_err(part);
+            let error = new_token(name, roles, &projects, &[]).expect_err(part);
             assert!(error.to_string().contains(part), "{error}");
         }
     }
 
     #[test]
     fn debug_shows_no_secret() {
-        let new = new_token("ci", &[Role::Viewer], &["*".to_owned()]).expect("a token");
+        let new = new_token("ci", &[Role::Viewer], &["*".to_owned()], &[]).expect("a token");
         let digest = TokenDigest::of(new.token.as_bytes());
         let credentials = Credentials::parse(&new.entry).expect("an entry");
         let wrong = TokenDigest::try_from(new.token.clone()).expect_err("it is no digest");

@@ -43,6 +43,14 @@ pub(crate) fn project_not_allowed(name: &str, project: &str) -> Status {
     Status::with_error_details(Code::PermissionDenied, message, details)
 }
 
+/// A call about a resource group whose routes are not the caller's.
+pub(crate) fn resource_group_not_allowed(name: &str, group: &str) -> Status {
+    let message = format!("resource group {group} is not one of those of {name}");
+    let metadata = [("resource_group", group.to_owned())];
+    let details = info("RESOURCE_GROUP_NOT_ALLOWED", metadata);
+    Status::with_error_details(Code::PermissionDenied, message, details)
+}
+
 /// A call over HTTP by a name that may be anybody's, of a server without credentials.
 pub(crate) fn host_not_allowed(host: &str) -> Status {
     let message = "a browser may call a server without credentials only by a name of loopback \

@@ -49,6 +49,7 @@ impl RouteService for RouteApi {
             &mut violations,
         );
         violations.finish()?;
+        scope.check_resource_group(&group)?;
         let mut page = page.builder();
         while let Some((after, limit)) = page.next_chunk() {
             let projects = scope.projects().clone();
@@ -77,6 +78,7 @@ impl RouteService for RouteApi {
         let mut violations = Violations::default();
         let group = parse_resource_group(message.resource_group, &mut violations);
         violations.finish()?;
+        scope.check_resource_group(&group)?;
         Ok(Response::new(Box::pin(watch(scope, &group))))
     }
 
@@ -88,10 +90,10 @@ impl RouteService for RouteApi {
         let mut violations = Violations::default();
         let reports = parse_statuses(&message.reports, &mut violations);
         violations.finish()?;
-        let (reports, hidden) = split(&scope, reports, |report| report.route).await?;
+        let (reports, refused) = split(&scope, reports, |report| report.route).await?;
         let outcomes = scope.database().report_statuses(reports).await;
         let ids = message.reports.into_iter().map(|report| report.route_id);
-        let results = results(ids, hidden, outcomes)?;
+        let results = results(ids, refused, outcomes)?;
         Ok(Response::new(v1::ReportRouteStatusesResponse { results }))
     }
 
@@ -103,43 +105,50 @@ impl RouteService for RouteApi {
         let mut violations = Violations::default();
         let reports = parse_healths(&message.reports, &mut violations);
         violations.finish()?;
-        let (reports, hidden) = split(&scope, reports, |report| report.route).await?;
+        let (reports, refused) = split(&scope, reports, |report| report.route).await?;
         let outcomes = scope.database().report_health(reports).await;
         let ids = message.reports.into_iter().map(|report| report.route_id);
-        let results = results(ids, hidden, outcomes)?;
+        let results = results(ids, refused, outcomes)?;
         Ok(Response::new(v1::ReportRouteHealthResponse { results }))
     }
 }
 
 type ReportOutcomes = Result<Vec<Result<(), ReportError>>, StoreError>;
 
-/// Splits off the reports on routes of projects that are not the caller's, each
-/// with its place among all: to the caller there are no such routes.
+/// Splits off the reports on routes that are not the caller's, each with its place among
+/// all. Of another project there are no routes to the caller.
 async fn split<R>(
     scope: &Scope,
     reports: Vec<R>,
     route: impl Fn(&R) -> RouteId,
-) -> Result<(Vec<R>, Vec<(usize, RouteId)>), Status> {
+) -> Result<(Vec<R>, Vec<(usize, ReportError)>), Status> {
     let ids: Vec<RouteId> = reports.iter().map(route).collect();
     let hidden = scope.hidden_routes(&ids).await?;
-    let mut own = reports.into_iter().zip(&ids);
-    let own = own.by_ref().filter(|(_, id)| !hidden.contains(id));
+    let foreign = scope.foreign_routes(&ids).await?;
+    let refusal = |id: RouteId| {
+        if hidden.contains(&id) {
+            return Some(ReportError::UnknownRoute(id));
+        }
+        foreign.contains(&id).then_some(ReportError::OtherGroup(id))
+    };
+    let own = reports.into_iter().zip(&ids);
+    let own = own.filter(|(_, id)| refusal(**id).is_none());
     let own = own.map(|(report, _)| report).collect();
     let places = ids.iter().copied().enumerate();
-    let hidden = places.filter(|(_, id)| hidden.contains(id)).collect();
-    Ok((own, hidden))
+    let refused = places.filter_map(|(place, id)| Some((place, refusal(id)?)));
+    Ok((own, refused.collect()))
 }
 
 /// One result a report, in their order.
 fn results(
     ids: impl Iterator<Item = String>,
-    hidden: Vec<(usize, RouteId)>,
+    refused: Vec<(usize, ReportError)>,
     outcomes: ReportOutcomes,
 ) -> Result<Vec<v1::ReportResult>, Status> {
     let mut outcomes = outcomes.map_err(|error| store(&error))?;
     // In ascending order, so that each insertion moves the later ones to their place.
-    for (place, id) in hidden {
-        outcomes.insert(place, Err(ReportError::UnknownRoute(id)));
+    for (place, error) in refused {
+        outcomes.insert(place, Err(error));
     }
     Ok(ids
         .zip(outcomes)

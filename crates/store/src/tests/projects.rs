@@ -51,6 +51,14 @@ async fn what_is_of_other_projects_is_left_out(#[case] engine: Engine) {
         .find_route_projects(vec![of_b, RouteId(unknown.0)])
         .await;
     assert_eq!(found.expect("they are read"), [(of_b, "b".to_owned())]);
+    let found = fixture
+        .db
+        .reader()
+        .await
+        .expect("a reader")
+        .find_route_groups(vec![RouteId(unknown.0), of_b])
+        .await;
+    assert_eq!(found.expect("they are read"), [(of_b, "g".to_owned())]);
 }
 
 async fn create(fixture: &Fixture, project: &str) -> DeploymentId {

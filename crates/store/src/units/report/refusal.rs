@@ -11,6 +11,8 @@ use crate::record::AddressError;
 pub enum ReportError {
     /// There is no such route.
     UnknownRoute(RouteId),
+    /// It belongs to a resource group whose routes are not the caller's.
+    OtherGroup(RouteId),
     /// The route cannot move like that.
     IllegalMove {
         /// What it is.
@@ -61,6 +63,7 @@ impl ReportError {
             // Nor may the RUNNING that names the session.
             Self::OtherSession { known } => !known,
             Self::UnknownRoute(_)
+            | Self::OtherGroup(_)
             | Self::IllegalMove { .. }
             | Self::Over(_)
             | Self::InvalidAddress(_)
@@ -74,6 +77,12 @@ impl fmt::Display for ReportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnknownRoute(id) => write!(f, "there is no route {id}"),
+            Self::OtherGroup(id) => {
+                write!(
+                    f,
+                    "route {id} is of a resource group that is not the caller's"
+                )
+            }
             Self::IllegalMove { from, to } => {
                 let (from, to) = (from.as_str(), to.as_str());
                 write!(f, "a route cannot move from {from} to {to}")
