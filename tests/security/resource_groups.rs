@@ -23,7 +23,6 @@ async fn g14_an_agent_has_the_routes_of_its_groups_and_no_others() {
         let listed = assignment(&bound, group).await.expect_err(group);
         let request = WatchAssignmentsRequest {
             resource_group: group.to_owned(),
-            ..WatchAssignmentsRequest::default()
         };
         let watched = bound.routes().watch_assignments(request).await;
         for status in [listed, watched.expect_err(group)] {
@@ -61,7 +60,6 @@ async fn g14_a_watch_ends_when_its_group_is_taken_away() {
     let bound = client(&guarded, "bound").await;
     let request = WatchAssignmentsRequest {
         resource_group: "gpu".to_owned(),
-        ..WatchAssignmentsRequest::default()
     };
     let reply = bound.routes().watch_assignments(request.clone()).await;
     let mut watch = reply.expect("its group").into_inner();
@@ -193,7 +191,6 @@ async fn statuses(client: &Client, routes: &[String]) -> Vec<ReportResult> {
     };
     let request = ReportRouteStatusesRequest {
         reports: routes.iter().map(report).collect(),
-        ..ReportRouteStatusesRequest::default()
     };
     let reply = client.routes().report_route_statuses(request).await;
     reply.expect("results").into_inner().results
@@ -208,7 +205,6 @@ async fn healths(client: &Client, routes: &[String]) -> Vec<ReportResult> {
     };
     let request = ReportRouteHealthRequest {
         reports: routes.iter().map(report).collect(),
-        ..ReportRouteHealthRequest::default()
     };
     let reply = client.routes().report_route_health(request).await;
     reply.expect("results").into_inner().results
