@@ -30,8 +30,11 @@ pub(crate) fn parse_timestamp(
         field,
         "must have 0 to 999999999 nanos",
     );
-    let micros = wire.seconds.saturating_mul(1_000_000);
-    Some(Timestamp::from_micros(micros.saturating_add(nanos / 1_000)))
+    // Only the sum is clamped: the first time of all has seconds that are too few without nanos.
+    let micros = i128::from(wire.seconds) * 1_000_000 + i128::from(nanos / 1_000);
+    let micros = micros.clamp(i64::MIN.into(), i64::MAX.into());
+    let micros = i64::try_from(micros).unwrap_or_default();
+    Some(Timestamp::from_micros(micros))
 }
 
 /// A duration, to the wire.
@@ -64,4 +67,20 @@ pub(crate) fn parse_duration(
     // Within the bounds even when refused, or rules about several
     // settings would add violations of what is wrong once.
     parsed.min(MAX_DURATION)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_read_as_it_was_written() {
+        for micros in [i64::MIN, i64::MIN + 1, -1, 0, 1, i64::MAX] {
+            let time = Timestamp::from_micros(micros);
+            let mut violations = Violations::default();
+            let read = parse_timestamp("field", Some(&timestamp(time)), &mut violations);
+            assert_eq!(read, Some(time), "{micros}");
+            violations.finish().expect("it is well-formed");
+        }
+    }
 }
