@@ -61,6 +61,7 @@ mod paging;
 mod partitions;
 mod pooler;
 mod promote;
+mod quotas;
 mod race;
 mod race_health;
 mod read_only;

@@ -14,8 +14,8 @@ use viridian_proto::v1::{
 };
 
 use crate::harness::{
-    Api, Engine, REFERENCE, Server, count, creation, eventually, manual, of_project, refused,
-    within,
+    Api, Engine, REFERENCE, Server, count, creation, eventually, manual, of_project, pause,
+    refused, within,
 };
 
 /// 200 lists of 3 MiB each.
@@ -96,19 +96,48 @@ async fn g4_watches_that_nobody_takes_are_bounded_and_end(
     }
     creating.join_all().await;
     let bound = MemoryBound::of(&server);
-    let mut unread = Unread::begin_raw(&server, method, message, 10 * load()).await;
+    let calls = 10 * load() - 1;
+    // Narrower than the tables of 200 deployments without replicas.
+    let mut unread = Unread::begin_raw(&server, method, message, calls, NARROW).await;
+    // By the server, while nobody reads: who reads on would be served again.
+    eventually("the end of all", async || {
+        let ended = server.log().matches("a reply is ended").count();
+        (ended >= calls as usize).then_some(())
+    })
+    .await;
     bound.holds(method);
-    if method == WATCH_TRAFFIC {
-        // Tables of 200 deployments without replicas fit into the window.
-        return;
-    }
     let ended = unread.ends().await;
+    assert_eq!(ended.len(), calls as usize, "each of them");
     for status in ended {
-        // On a slow machine the deadline of the call may be over first.
-        if status.code() != Code::DeadlineExceeded {
-            refused(&status, Code::ResourceExhausted, "SLOW_CONSUMER");
-        }
+        refused(&status, Code::ResourceExhausted, "SLOW_CONSUMER");
     }
+    // Who reads is served all the while.
+    assert_eq!(api.get(REFERENCE_OF_FIRST).await.name, "web-0");
+}
+
+/// Who reads what comes is not ended, however long it goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g4_a_watch_that_is_read_outlives_the_reply_timeout() {
+    let flags = ["--reply-timeout", "1s"];
+    let server = Server::start_with(Engine::Sqlite, &flags).await;
+    let api = server.api().await;
+    api.create(creation(0, manual())).await.expect("created");
+    let message = of_project("shop").encode_to_vec();
+    let narrow = Api::connect_narrow(&server.url(), NARROW).await;
+    let mut read = narrow
+        .raw_stream(WATCH_DEPLOYMENTS, message, None)
+        .await
+        .expect("a watch");
+    within("the snapshot", read.message())
+        .await
+        .expect("it is there");
+    // More than the timeout and a look of the sweep, with nothing to send.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    api.pause(pause(REFERENCE)).await.expect("paused");
+    let event = within("the pause", read.message())
+        .await
+        .expect("it goes on");
+    assert!(event.is_some());
 }
 
 /// Calls of which nobody takes anything.
@@ -118,16 +147,23 @@ struct Unread {
 
 impl Unread {
     async fn begin(server: &Server, method: &str, message: &impl Message, calls: u32) -> Self {
-        Self::begin_raw(server, method, message.encode_to_vec(), calls).await
+        Self::begin_raw(server, method, message.encode_to_vec(), calls, WINDOW).await
     }
 
-    async fn begin_raw(server: &Server, method: &str, message: Vec<u8>, calls: u32) -> Self {
+    async fn begin_raw(
+        server: &Server,
+        method: &str,
+        message: Vec<u8>,
+        calls: u32,
+        window: u32,
+    ) -> Self {
         let mut begun = JoinSet::new();
-        for _ in 0..calls.div_ceil(CALLS_PER_CONNECTION) {
-            let api = Api::connect_narrow(&server.url()).await;
-            for _ in 0..calls.min(CALLS_PER_CONNECTION) {
+        for first in (0..calls).step_by(CALLS_PER_CONNECTION as usize) {
+            let api = Api::connect_narrow(&server.url(), window).await;
+            for _ in first..calls.min(first + CALLS_PER_CONNECTION) {
                 let (api, method, message) = (api.clone(), method.to_owned(), message.clone());
-                begun.spawn(async move { api.raw_stream(&method, message).await });
+                // Without a deadline, which would end them as well.
+                begun.spawn(async move { api.raw_stream(&method, message, None).await });
             }
         }
         // Their windows fill.
@@ -135,12 +171,11 @@ impl Unread {
         Self { calls: begun }
     }
 
-    /// How those ended that the server ended, once their consumers read on: behind their time.
+    /// How those ended that the server ended, once their consumers read on.
     async fn ends(&mut self) -> Vec<Status> {
         let mut ended = Vec::new();
         let calls = std::mem::take(&mut self.calls);
         let calls = within("the calls to begin", calls.join_all()).await;
-        tokio::time::sleep(Duration::from_secs(5)).await;
         for call in calls {
             match call {
                 Ok(mut replies) => loop {
@@ -218,5 +253,9 @@ const LIST_REVISIONS: &str = "viridian.deployment.v1.DeploymentService/ListRevis
 const WATCH_DEPLOYMENTS: &str = "viridian.deployment.v1.DeploymentService/WatchDeployments";
 const WATCH_TRAFFIC: &str = "viridian.deployment.v1.TrafficService/WatchTraffic";
 const CALLS_PER_CONNECTION: u32 = 100;
+/// That of most libraries.
+const WINDOW: u32 = 65_535;
+const NARROW: u32 = 8_192;
+const REFERENCE_OF_FIRST: &str = "shop/web-0";
 /// In KiB, with any load: an idle server has less than 100 MiB.
 const MAX_GROWTH: u64 = 96 * 1_024;

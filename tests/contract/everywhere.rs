@@ -16,7 +16,7 @@ use crate::harness::{Engine, TestEnv, encode, method, methods, path, refused};
 
 /// The codes and reasons. docs/api.md has them in a table of their own, since
 /// that of the methods leaves them out.
-pub(super) const REFUSALS: [(Code, &str); 14] = [
+pub(super) const REFUSALS: [(Code, &str); 15] = [
     (Code::InvalidArgument, "MALFORMED_MESSAGE"),
     (Code::InvalidArgument, "MESSAGE_TOO_LARGE"),
     (Code::InvalidArgument, "NOT_GRPC"),
@@ -30,6 +30,7 @@ pub(super) const REFUSALS: [(Code, &str); 14] = [
     (Code::DeadlineExceeded, "MESSAGE_TOO_SLOW"),
     (Code::Unavailable, "SHUTTING_DOWN"),
     (Code::ResourceExhausted, "TOO_MANY_REQUESTS"),
+    (Code::ResourceExhausted, "QUOTA_EXCEEDED"),
     (Code::Internal, "INTERNAL"),
 ];
 

@@ -28,14 +28,13 @@ impl Api {
         }
     }
 
-    /// The same with the window of HTTP/2 that most libraries have: what is not polled is not
-    /// taken.
-    pub(crate) async fn connect_narrow(url: &str) -> Self {
+    /// The same with a narrow window of HTTP/2: what is not polled is not taken.
+    pub(crate) async fn connect_narrow(url: &str, window: u32) -> Self {
         let endpoint = Channel::from_shared(url.to_owned()).expect("a URL");
         let endpoint = endpoint
-            .initial_stream_window_size(WINDOW)
+            .initial_stream_window_size(window)
             // So that those who take nothing hold up nobody else on the connection.
-            .initial_connection_window_size(1_024 * WINDOW);
+            .initial_connection_window_size(1_024 * window);
         let channel = endpoint.connect_timeout(WAIT_TIMEOUT).connect().await;
         Self {
             channel: channel.expect("the server can be reached"),
@@ -267,5 +266,3 @@ pub(super) fn timed<T>(message: T) -> Request<T> {
     request.set_timeout(WAIT_TIMEOUT);
     request
 }
-
-const WINDOW: u32 = 65_535;

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use prost::bytes::{Buf as _, BufMut as _};
 use tonic::{
     Request, Status, Streaming,
@@ -13,7 +15,7 @@ impl Api {
     /// Gives the bytes of the only reply, or of the first of a stream. `method` is
     /// `package.Service/Method`.
     pub(crate) async fn raw(&self, method: &str, message: Vec<u8>) -> Result<Vec<u8>, Status> {
-        let mut replies = self.raw_stream(method, message).await?;
+        let mut replies = self.raw_stream(method, message, Some(WAIT_TIMEOUT)).await?;
         let first = replies.message().await?;
         first.ok_or_else(|| Status::unknown("the stream ended without a reply"))
     }
@@ -23,12 +25,15 @@ impl Api {
         &self,
         method: &str,
         message: Vec<u8>,
+        deadline: Option<Duration>,
     ) -> Result<Streaming<Vec<u8>>, Status> {
         let mut client = Grpc::new(self.channel());
         client.ready().await.expect("the server is there");
         let path = PathAndQuery::try_from(format!("/{method}")).expect("a path");
         let mut request = Request::new(message);
-        request.set_timeout(WAIT_TIMEOUT);
+        if let Some(deadline) = deadline {
+            request.set_timeout(deadline);
+        }
         let replies = client.server_streaming(request, path, Bytes).await?;
         Ok(replies.into_inner())
     }

@@ -27,9 +27,41 @@ pub(crate) fn parse(text: &str) -> Result<ByteSize, ByteSizeError> {
     number.checked_mul(unit).map(ByteSize).ok_or(ByteSizeError)
 }
 
+/// A number of bytes of what is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LargeByteSize(i64);
+
+impl LargeByteSize {
+    pub(crate) fn bytes(self) -> i64 {
+        self.0
+    }
+}
+
+/// Reads a size that may be larger than memory: also `8GiB` and `1TiB`.
+pub(crate) fn parse_large(text: &str) -> Result<LargeByteSize, ByteSizeError> {
+    let units = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)];
+    let (number, shift) = units
+        .into_iter()
+        .find_map(|(word, shift)| Some((text.strip_suffix(word)?, shift)))
+        .unwrap_or((text, 0));
+    let number: u32 = number.trim_end().parse().map_err(|_| ByteSizeError)?;
+    let bytes = i64::from(number).checked_mul(1 << shift);
+    bytes.map(LargeByteSize).ok_or(ByteSizeError)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{ByteSize, ByteSizeError, parse};
+    use super::{ByteSize, ByteSizeError, LargeByteSize, parse, parse_large};
+
+    #[test]
+    fn reads_sizes_of_what_is_stored() {
+        for (text, bytes) in [("0", 0), ("8GiB", 8 << 30), ("1 TiB", 1 << 40)] {
+            assert_eq!(parse_large(text), Ok(LargeByteSize(bytes)), "{text}");
+        }
+        for text in ["", "-1", "1PiB", "4294967295TiB"] {
+            assert_eq!(parse_large(text), Err(ByteSizeError), "{text}");
+        }
+    }
 
     #[test]
     fn reads_what_people_type() {

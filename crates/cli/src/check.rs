@@ -35,6 +35,13 @@ pub(crate) struct CheckArgs {
     /// events. Stop all servers first. The schema is migrated if an earlier version wrote it.
     #[arg(long)]
     after_restore: bool,
+    /// First count again what projects use, by which quotas go, and rebuild the index of
+    /// labels.
+    ///
+    /// It repairs what I36 and I37 find. Servers may run. The schema is migrated if an earlier
+    /// version wrote it.
+    #[arg(long)]
+    recount: bool,
     /// Output format.
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     output: OutputFormat,
@@ -84,6 +91,9 @@ pub(crate) fn run(args: &CheckArgs) -> Result<ExitCode, CheckCommandError> {
     let runtime = Runtime::new().map_err(CheckCommandError::Runtime)?;
     if args.after_restore {
         runtime.block_on(viridian_server::rename_log(&args.database))?;
+    }
+    if args.recount {
+        runtime.block_on(viridian_server::recount(&args.database))?;
     }
     let check = runtime.block_on(viridian_server::check(&args.database, args.grace))?;
     let shown = output::value(args.output, &json(&check))?.unwrap_or_else(|| text(&check));

@@ -3,6 +3,7 @@
 
 mod coordinator_args;
 mod database_args;
+mod quota_args;
 mod retention_args;
 mod rpc_limit_args;
 mod security_args;
@@ -25,6 +26,7 @@ use viridian_server::{Config, GrpcWeb, Server, StartError, StartErrorKind, TaskF
 use self::{
     coordinator_args::CoordinatorArgs,
     database_args::DatabaseArgs,
+    quota_args::QuotaArgs,
     retention_args::RetentionArgs,
     rpc_limit_args::RpcLimitArgs,
     security_args::{SecurityArgs, SecurityError},
@@ -123,6 +125,8 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     retention: RetentionArgs,
     #[command(flatten)]
+    quota: QuotaArgs,
+    #[command(flatten)]
     log: LogArgs,
 }
 
@@ -193,6 +197,7 @@ impl ServeArgs {
         config.insecure = self.insecure;
         config.limits = self.limits.into();
         config.retention = self.retention.into();
+        config.quota = self.quota.into();
         config.rpc_limits = self.rpc_limits.into();
         config.grpc_web = self.grpc_web.then_some(GrpcWeb {
             origins: self.grpc_web_origin,

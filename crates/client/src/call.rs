@@ -86,7 +86,9 @@ impl CallError {
         match self {
             Self::Connect(_) | Self::Interrupted { .. } | Self::Timeout { .. } => true,
             Self::Refused(status) => match status.code() {
-                Code::Unavailable | Code::ResourceExhausted => true,
+                // A quota is no overload: it is as it is until somebody gives something back.
+                Code::ResourceExhausted => self.reason().as_deref() != Some(QUOTA_EXCEEDED),
+                Code::Unavailable => true,
                 // With a reason these are the server's verdict. Without one they come
                 // from a proxy, or from a connection that broke.
                 Code::Unknown | Code::Internal | Code::Cancelled => self.reason().is_none(),
@@ -121,6 +123,9 @@ pub async fn unary_within<T>(
         Err(_) => Err(CallError::Timeout { limit }),
     }
 }
+
+/// The reason of calls that a quota refuses.
+const QUOTA_EXCEEDED: &str = "QUOTA_EXCEEDED";
 
 /// How long [`unary`] awaits a reply: 30 s.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);

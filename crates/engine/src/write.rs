@@ -84,6 +84,8 @@ enum WriteVerb {
         columns: Vec<Column>,
         /// The end of the statement: what happens to existing rows.
         conflict: &'static str,
+        /// A condition on existing rows: others are not changed.
+        guard: Option<Box<dyn SqlFragment>>,
     },
     Update {
         /// The rows with these values are changed.
@@ -117,6 +119,7 @@ impl Write {
             verb: WriteVerb::Insert {
                 columns,
                 conflict: "",
+                guard: None,
             },
         }
     }
@@ -166,12 +169,13 @@ impl Write {
         self
     }
 
-    /// Changes only the rows that meet a condition.
+    /// Changes only the rows that meet a condition. Of an insert those are the rows that
+    /// exist, which PostgreSQL looks at as they are once it has locked them.
     pub fn only_if<G>(mut self, condition: G) -> Self
     where
         G: QueryFragment<Pg> + QueryFragment<Sqlite> + Send + Sync + 'static,
     {
-        if let WriteVerb::Update { guard, .. } = &mut self.verb {
+        if let WriteVerb::Update { guard, .. } | WriteVerb::Insert { guard, .. } = &mut self.verb {
             *guard = Some(Box::new(condition));
         }
         self

@@ -2,6 +2,7 @@
 //!
 //! - `credentials`: the file of credentials.
 //! - `token`, `san`: what a caller shows, a bearer token or a client certificate.
+//! - `quotas`: the quotas of projects in that file.
 //! - `new_token`: makes tokens.
 //! - `caller`: a caller that was let in, with its projects.
 //!
@@ -10,6 +11,7 @@
 mod caller;
 mod credentials;
 mod new_token;
+mod quotas;
 mod role;
 mod san;
 mod token;

@@ -10,6 +10,7 @@ use std::{
 use thiserror::Error;
 use viridian_feeds::WatchLimits;
 use viridian_store::{LimitError, Limits, OpenError, Retention};
+use viridian_strategy::ProjectQuota;
 
 use crate::{
     coordinator::CoordinatorLimits,
@@ -52,6 +53,8 @@ pub struct Config {
     /// How long a reported health stays valid without a new report. None: for ever, so
     /// that a checker need not repeat what has not changed.
     pub health_ttl: Option<Duration>,
+    /// What each project may use, unless the file of credentials says otherwise.
+    pub quota: ProjectQuota,
 }
 
 impl Config {
@@ -74,6 +77,7 @@ impl Config {
             watch: WatchLimits::default(),
             coordinator: CoordinatorLimits::default(),
             health_ttl: None,
+            quota: ProjectQuota::default(),
         }
     }
 

@@ -48,7 +48,7 @@ use crate::{
     metrics::CONNECTIONS_AGED,
     peer::{Peer, network},
     reload::ReloadedValue,
-    rpc_limits::RpcLimits,
+    rpc_limits::{RpcLimits, SEND_BUFFER},
     tasks::{Shutdown, panic_message},
 };
 
@@ -76,6 +76,8 @@ pub(crate) fn http(limits: &RpcLimits, with_http1: bool) -> auto::Builder<TokioE
         .keep_alive_timeout(limits.keepalive_timeout)
         .max_header_list_size(limits.header_size)
         .initial_stream_window_size(STREAM_WINDOW)
+        // Whatever window the peer announces: what it does not take stays with us.
+        .max_send_buf_size(SEND_BUFFER)
         .max_concurrent_streams(limits.calls_per_connection);
     // Without a timer it has no bound on the time that a header takes.
     builder.http1().timer(TokioTimer::new());

@@ -77,6 +77,7 @@ pub(crate) fn store(error: &StoreError) -> Status {
             // whole call, which is what ABORTED says.
             aborted("DEPLOYMENT_HELD", error_words(error).to_owned(), [])
         }
+        StoreError::OverQuota(excess) => limits::quota_exceeded(excess),
         StoreError::Corrupt { .. } | StoreError::Internal(_) => {
             tracing::error!(%error, "a unit of work failed");
             // Not the text of the error: it may have parts of statements and of rows.

@@ -70,6 +70,6 @@ pub use self::{
 pub use viridian_feeds::WatchLimits;
 pub use viridian_store::{
     Check, CheckError, Copied, CopyError, Extent, Inspection, LimitError, Limits, OpenError,
-    Retention, SchemaState, StoreError, Violation, check, copy, inspect, rename_log,
+    Retention, SchemaState, StoreError, Violation, check, copy, inspect, recount, rename_log,
 };
-pub use viridian_strategy::Timestamp;
+pub use viridian_strategy::{ProjectQuota, Timestamp};

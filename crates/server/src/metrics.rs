@@ -4,6 +4,7 @@
 mod census;
 mod endpoint;
 mod gauges;
+mod usage;
 
 use std::sync::{Mutex, PoisonError};
 
@@ -60,6 +61,10 @@ const ROUTES: &str = "viridian_routes";
 const OLDEST: &str = "viridian_deployments_oldest_seconds";
 /// How far a deployment is past its deadline, the furthest, by `lifecycle` and `sub_step`.
 const OVERDUE: &str = "viridian_deployments_past_deadline_seconds";
+/// What a project uses, by `project` and `resource`.
+const PROJECT_USAGE: &str = "viridian_project_usage";
+/// What it may use, by `project` and `resource`.
+const PROJECT_QUOTA: &str = "viridian_project_quota";
 /// Deployments that are due.
 const DUE: &str = "viridian_due_queue_depth";
 /// How long the first of them has been due.
@@ -180,6 +185,14 @@ fn describe_deployments() {
         OVERDUE,
         Unit::Seconds,
         "How far a deployment is past its deadline, the furthest of those not paused."
+    );
+    describe_gauge!(
+        PROJECT_USAGE,
+        "What a project with a quota uses, by resource."
+    );
+    describe_gauge!(
+        PROJECT_QUOTA,
+        "What a project may use, by resource; 0 for as much as it likes."
     );
     describe_gauge!(DUE, "Deployments that are due.");
     describe_gauge!(

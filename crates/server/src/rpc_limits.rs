@@ -198,6 +198,9 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 const TWO_HOURS: Duration = Duration::from_secs(2 * 60 * 60);
 const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
+/// Bytes of one reply that wait to be sent, beside the slice that was handed out last.
+pub(crate) const SEND_BUFFER: usize = 16 * 1_024;
+
 #[cfg(test)]
 mod tests {
     use super::*;

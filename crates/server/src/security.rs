@@ -4,6 +4,8 @@ use std::{net::SocketAddr, path::Path};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use tokio_rustls::rustls::ServerConfig;
+use viridian_store::QuotaSource;
+use viridian_strategy::ProjectQuota;
 
 use crate::{
     auth::Credentials,
@@ -83,6 +85,16 @@ impl LoadedSecurity {
             security.tls = Some(tls);
         }
         Ok(security)
+    }
+
+    /// What projects may use, as the files say it at each time.
+    pub(crate) fn quotas(&self, default: ProjectQuota) -> QuotaSource {
+        match self.authenticator.0.clone() {
+            Some(credentials) => {
+                QuotaSource::new(move |project| credentials.now().quota(project, default))
+            }
+            None => QuotaSource::new(move |_| default),
+        }
     }
 
     /// Logs who may call, and warns of what is not secure.

@@ -47,6 +47,27 @@ impl LabelSelector {
         })
     }
 
+    /// Returns the labels that all matching deployments have one of, by requirement: the key and
+    /// its values. Only those with few values, which an index can be asked for.
+    pub(crate) fn indexed(&self) -> impl Iterator<Item = (&str, &[String])> {
+        let requirements = self.0.iter();
+        requirements.filter_map(|LabelRequirement { key, rule }| match rule {
+            LabelRule::In(values) if values.len() <= MAX_INDEXED_VALUES => {
+                Some((key.as_str(), values.as_slice()))
+            }
+            _ => None,
+        })
+    }
+
+    /// Returns the keys that all matching deployments have.
+    pub(crate) fn required_keys(&self) -> impl Iterator<Item = &str> {
+        let requirements = self.0.iter();
+        requirements.filter_map(|LabelRequirement { key, rule }| match rule {
+            LabelRule::In(_) | LabelRule::Exists => Some(key.as_str()),
+            LabelRule::Missing | LabelRule::NotIn(_) => None,
+        })
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -135,9 +156,27 @@ fn value_of(text: &str) -> Result<String, String> {
     }
 }
 
+/// Each is a query.
+const MAX_INDEXED_VALUES: usize = 8;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn g10_an_index_is_asked_for_what_must_be_there() {
+        let selector = LabelSelector::parse("a=b,c!=d,e in (f,g),!h,i").expect("a selector");
+        let indexed: Vec<_> = selector
+            .indexed()
+            .map(|(key, it)| (key, it.len()))
+            .collect();
+        assert_eq!(indexed, [("a", 1), ("e", 2)]);
+        let required: Vec<_> = selector.required_keys().collect();
+        assert_eq!(required, ["a", "e", "i"]);
+        let many = format!("a in ({})", "x,".repeat(MAX_INDEXED_VALUES));
+        let many = LabelSelector::parse(&many).expect("a selector");
+        assert_eq!(many.indexed().count(), 0);
+    }
 
     fn matches(selector: &str, labels: &[(&str, &str)]) -> bool {
         let labels = labels

@@ -46,7 +46,8 @@ impl Server {
         let database = Store::open_within(&config.database, config.limits).await?;
         let database = database
             .with_health_ttl(config.health_ttl)
-            .with_steady_clock();
+            .with_steady_clock()
+            .with_quotas(security.quotas(config.quota));
         // After the migrations: until then a caller is refused at once instead of waiting.
         let (listener, address) = grpc::listen(config.listen).await?;
         let shutdown = Shutdown::default();

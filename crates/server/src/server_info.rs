@@ -27,6 +27,7 @@ impl ServerInfo {
             ("grpc-web", config.grpc_web.is_some()),
             ("health-ttl", config.health_ttl.is_some()),
             ("metrics", config.metrics_listen.is_some()),
+            ("quotas", !config.quota.is_unlimited()),
             ("tls", config.tls.is_some()),
         ];
         let features = features.into_iter().filter(|(_, is_on)| *is_on);

@@ -54,6 +54,17 @@ pub async fn rename_log(url: &str) -> Result<(), CheckError> {
     Ok(store.rename_log().await?)
 }
 
+/// Counts again what projects use, and what else is derived from other rows: see
+/// [`Store::recount`].
+///
+/// # Errors
+///
+/// A [`CheckError`] that is one clear sentence.
+pub async fn recount(url: &str) -> Result<(), CheckError> {
+    let store = Store::open(url).await?;
+    Ok(store.recount().await?)
+}
+
 /// Checks the invariants on one snapshot of a database. Servers may run on it. Nothing is
 /// changed, the schema included.
 ///

@@ -3,7 +3,7 @@
 use diesel::result::Error as DieselError;
 use thiserror::Error;
 use viridian_engine::{EngineError, OpenError, WriteFault};
-use viridian_strategy::{DeploymentId, RevisionId};
+use viridian_strategy::{DeploymentId, QuotaViolation, RevisionId};
 
 use crate::record::NamedRevision;
 
@@ -171,6 +171,9 @@ pub enum StoreError {
         /// How many rows it changed.
         found: usize,
     },
+    /// A quota of the project refuses it. Nothing was written.
+    #[error(transparent)]
+    OverQuota(QuotaExcess),
     /// A row cannot be read.
     #[error("deployment {id} cannot be read: {why}")]
     Corrupt {
@@ -182,6 +185,16 @@ pub enum StoreError {
     /// Anything else: a bug, or a damaged database.
     #[error("the database failed: {0}")]
     Internal(String),
+}
+
+/// A change that a quota refuses.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("the quota of project {project} does not allow it")]
+pub struct QuotaExcess {
+    /// The project.
+    pub project: String,
+    /// At least one.
+    pub violations: Vec<QuotaViolation>,
 }
 
 impl StoreError {
@@ -198,9 +211,11 @@ impl StoreError {
             Self::TimedOut | Self::Conflict { .. } | Self::Corrupt { .. } | Self::Internal(_) => {
                 true
             }
-            Self::Unavailable(_) | Self::Unwritable(_) | Self::PoolTimeout | Self::LockTimeout => {
-                false
-            }
+            Self::Unavailable(_)
+            | Self::Unwritable(_)
+            | Self::PoolTimeout
+            | Self::LockTimeout
+            | Self::OverQuota(_) => false,
         }
     }
 }

@@ -26,6 +26,7 @@ mod group_reads;
 mod history;
 mod inspect;
 mod jump_detector;
+mod labels;
 mod last_reports;
 mod last_seen;
 mod log_identity;
@@ -46,12 +47,13 @@ mod telemetry;
 mod transaction;
 mod types;
 mod units;
+mod usage;
 
 pub use viridian_engine::{FileChange, LimitError, Limits, Location, OpenError, WriteFault};
 
 pub use self::{
     assignments::AssignmentSelection,
-    check::{Check, Violation, check, rename_log},
+    check::{Check, Violation, check, recount, rename_log},
     connection::StoreConnection,
     copy::{Copied, copy},
     deployments::{
@@ -59,7 +61,7 @@ pub use self::{
     },
     error::{
         AbortRefusal, ActivateRefusal, ApplyRefusal, CheckError, CopyError, CreateRefusal,
-        PromoteRefusal, RollBackRefusal, StoreError, UnitError, UpdateRefusal,
+        PromoteRefusal, QuotaExcess, RollBackRefusal, StoreError, UnitError, UpdateRefusal,
     },
     events::{ChangedPage, EventFilter, LogEntry, LogPage, ReadLogError, SnapshotPage},
     group_reads::OpenAssignments,
@@ -89,6 +91,7 @@ pub use self::{
         ReportError, RequestContext, Retention, RollBackOptions, RollBackPreview, Silenced,
         SpecChange, StatusReport,
     },
+    usage::QuotaSource,
 };
 
 #[cfg(test)]

@@ -189,6 +189,27 @@ table! {
     }
 }
 
+table! {
+    use diesel::sql_types::*;
+    use viridian_engine::sql_types::Id;
+
+    deployment_labels (deployment_id, key) {
+        deployment_id -> Id,
+        key -> Text,
+        value -> Text,
+    }
+}
+
+table! {
+    project_usage (project) {
+        project -> Text,
+        deployments -> BigInt,
+        replicas -> BigInt,
+        revisions -> BigInt,
+        bytes -> BigInt,
+    }
+}
+
 allow_tables_to_appear_in_same_query!(
     deployments,
     revisions,
@@ -209,7 +230,7 @@ allow_columns_to_appear_in_same_group_by_clause!(
 
 /// All tables with rows of their own, each after those that it refers to: what is
 /// copied, and what a server's role must be able to write.
-pub(crate) const TABLES: [&str; 8] = [
+pub(crate) const TABLES: [&str; 10] = [
     // It refers to `revisions`, too: those keys are checked at COMMIT only.
     "deployments",
     "revisions",
@@ -219,6 +240,8 @@ pub(crate) const TABLES: [&str; 8] = [
     "history",
     "events",
     "replies",
+    "project_usage",
+    "deployment_labels",
 ];
 
 /// The table whose one row comes with the schema and is only updated.

@@ -27,6 +27,7 @@ use crate::{
     revision_cache::RevisionCache,
     transaction::UnitTransaction,
     types::timestamp,
+    usage::{COUNT_USAGE, LimitedChange, QuotaSource},
 };
 
 /// Viridian's record, in a database of either engine. Cheap to clone.
@@ -46,6 +47,7 @@ pub struct Store {
     max_readers: u32,
     /// None where a test sets the clock.
     clock_jumps: Option<Arc<ClockJumps>>,
+    quotas: QuotaSource,
 }
 
 /// What this process knows of how the clock was set.
@@ -121,6 +123,7 @@ impl Store {
             last_seen: Arc::default(),
             health_ttl: None,
             clock_jumps: None,
+            quotas: QuotaSource::default(),
             log: Arc::new(log),
             revisions: Arc::default(),
             max_readers,
@@ -140,6 +143,16 @@ impl Store {
     /// a reported health counts until the next report.
     pub fn with_health_ttl(self, health_ttl: Option<Duration>) -> Self {
         Self { health_ttl, ..self }
+    }
+
+    /// Refuses what exceeds the quotas of a project.
+    pub fn with_quotas(self, quotas: QuotaSource) -> Self {
+        Self { quotas, ..self }
+    }
+
+    /// Returns what says the quotas.
+    pub fn quotas(&self) -> &QuotaSource {
+        &self.quotas
     }
 
     /// Has the time that decides go on as it did when the clock is set.
@@ -287,7 +300,7 @@ impl Store {
     }
 
     fn transaction(&self, begun: SqlTransaction<StoreConnection>) -> UnitTransaction {
-        UnitTransaction::new(begun, self.health_ttl)
+        UnitTransaction::new(begun, self.health_ttl, self.quotas.clone())
     }
 
     /// Runs a unit of work of many calls, which it takes once its transaction has begun: see
@@ -335,23 +348,54 @@ impl Store {
         work: impl AsyncFnOnce(&mut UnitTransaction) -> Result<T, E>,
     ) -> Result<T, E> {
         // A unit that is cancelled here drops `tx`, which closes its connection.
-        measured(async |end: &mut TransactionEnd| match work(&mut tx).await {
-            Ok(value) => {
-                let committed = tx.commit(self.notifier.clone()).await;
-                *end = TransactionEnd::of(&committed, TransactionEnd::Committed);
-                committed?;
-                Ok(value)
-            }
-            Err(error) => {
-                let undone = tx.rollback().await;
-                *end = TransactionEnd::of(&undone, TransactionEnd::Undone);
-                // First: if this fails, what the refusal rests on may not be durable on SQLite.
-                undone?;
-                Err(error)
-            }
-        })
+        measured(
+            async |end: &mut TransactionEnd| match worked(&mut tx, work).await {
+                Ok((value, limited)) => {
+                    tx.write_usage(&limited);
+                    let committed = tx.commit(self.notifier.clone()).await;
+                    *end = TransactionEnd::of(&committed, TransactionEnd::Committed);
+                    match committed {
+                        Err(StoreError::Conflict {
+                            what: COUNT_USAGE, ..
+                        }) => Err(self.excess(&limited).await?.into()),
+                        committed => Ok(committed.map(|()| value)?),
+                    }
+                }
+                Err(error) => {
+                    let undone = tx.rollback().await;
+                    *end = TransactionEnd::of(&undone, TransactionEnd::Undone);
+                    // First: if this fails, what the refusal rests on may not be durable on SQLite.
+                    undone?;
+                    Err(error)
+                }
+            },
+        )
         .await
     }
+}
+
+impl Store {
+    /// Returns why a quota refused to count what a transaction changed: another one came first.
+    async fn excess(&self, limited: &[LimitedChange]) -> Result<StoreError, StoreError> {
+        let mut reader = self.reader().await?;
+        for change in limited {
+            let used = reader.find_usage(&change.project).await?;
+            if let Err(excess) = change.check(&used) {
+                return Ok(excess);
+            }
+        }
+        // Others have given back as much meanwhile. The caller may try again.
+        Ok(StoreError::LockTimeout)
+    }
+}
+
+/// Does the work, and checks that the quotas allow it. Returns what they may still refuse.
+async fn worked<T, E: From<StoreError>>(
+    tx: &mut UnitTransaction,
+    work: impl AsyncFnOnce(&mut UnitTransaction) -> Result<T, E>,
+) -> Result<(T, Vec<LimitedChange>), E> {
+    let value = work(tx).await?;
+    Ok((value, tx.check_quotas().await?))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use viridian_engine::{CommitHook, RoundTrip, Write, now};
-use viridian_strategy::Timestamp;
+use viridian_strategy::{ProjectUsage, Timestamp};
 
 use crate::{
     connection::StoreConnection,
@@ -11,6 +11,7 @@ use crate::{
     notifier::{CommitNotice, Notifier},
     telemetry::TransitionLog,
     types::timestamp,
+    usage::{LimitedChange, QuotaSource, UsageChanges},
 };
 
 /// A transaction that is either committed or leaves nothing behind. It collects what is
@@ -19,6 +20,8 @@ pub(crate) struct UnitTransaction {
     inner: viridian_engine::SqlTransaction<StoreConnection>,
     now: Option<Timestamp>,
     health_ttl: Option<Duration>,
+    quotas: QuotaSource,
+    usage: UsageChanges,
     notices: Vec<CommitNotice>,
     moved: Vec<TransitionLog>,
 }
@@ -27,11 +30,14 @@ impl UnitTransaction {
     pub(crate) fn new(
         inner: viridian_engine::SqlTransaction<StoreConnection>,
         health_ttl: Option<Duration>,
+        quotas: QuotaSource,
     ) -> Self {
         Self {
             inner,
             now: None,
             health_ttl,
+            quotas,
+            usage: UsageChanges::default(),
             notices: Vec::new(),
             moved: Vec::new(),
         }
@@ -79,6 +85,52 @@ impl UnitTransaction {
     /// Collects what is written.
     pub(crate) fn write(&mut self, writes: impl IntoIterator<Item = Write>) {
         self.inner.write(writes);
+    }
+
+    /// Collects how what a project uses changes.
+    pub(crate) fn count_usage(&mut self, project: &str, change: ProjectUsage) {
+        self.usage.add(project, change);
+    }
+
+    /// Returns whether a quota may refuse a change of a project.
+    pub(crate) fn is_limited(&self, project: &str, change: &ProjectUsage) -> bool {
+        // Without growth there is no need to ask: so it is with most changes.
+        *change != ProjectUsage::default() && self.quotas.of(project).limits(change)
+    }
+
+    /// Refuses what was counted so far if a quota does not allow it, and says why. Another
+    /// transaction may still come first: what is written has the same condition.
+    pub(crate) async fn check_quotas(&mut self) -> Result<Vec<LimitedChange>, StoreError> {
+        // Without a lock, which would make callers of one project wait for each other's whole
+        // transactions. It only tells the caller what is used; the write decides.
+        let limited = self.usage.limited(&self.quotas);
+        for change in &limited {
+            let used = self.connection().await?.find_usage(&change.project).await?;
+            change.check(&used)?;
+        }
+        Ok(limited)
+    }
+
+    /// Refuses a change that is not made if a quota would not allow it.
+    pub(crate) async fn check_quota(
+        &mut self,
+        project: &str,
+        change: ProjectUsage,
+    ) -> Result<(), StoreError> {
+        let mut only = UsageChanges::default();
+        only.add(project, change);
+        for change in only.limited(&self.quotas) {
+            let used = self.connection().await?.find_usage(project).await?;
+            change.check(&used)?;
+        }
+        Ok(())
+    }
+
+    /// Adds what was counted to what is written. Last, since transactions of one project wait
+    /// for each other here.
+    pub(crate) fn write_usage(&mut self, limited: &[LimitedChange]) {
+        let usage = std::mem::take(&mut self.usage);
+        self.inner.write(usage.writes(limited));
     }
 
     /// Collects what is logged of moves once they are committed.

@@ -27,6 +27,7 @@ mod pause;
 mod promote;
 mod prune;
 mod reconcile;
+mod recount;
 mod rename_log;
 mod report;
 mod request_context;

@@ -27,6 +27,7 @@ mod observed;
 mod past;
 mod pause;
 mod policy;
+mod quota;
 mod reason;
 mod replace;
 mod replenish;
@@ -57,6 +58,7 @@ pub use self::{
         BlueGreen, GateAction, GateTimeout, IntOrPercent, MAX_DURATION, MAX_REPLICAS, Policy,
         PolicyError, RollingUpdate, Strategy,
     },
+    quota::{ProjectQuota, ProjectUsage, QuotaResource, QuotaViolation},
     reason::Reason,
     rollout::{Rollout, RolloutKind, RolloutStep, SteadyPeriod},
     rollout_end::{RolloutEnd, RolloutOutcome},

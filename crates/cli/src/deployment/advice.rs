@@ -51,6 +51,9 @@ fn advice(reason: &str, code: Code, details: &ErrorDetails, deployment: &str) ->
         "ROUTE_NOT_LIVE" | "ROUTE_NOT_FOUND" => {
             format!("{} shows those that run", command("routes"))
         }
+        "QUOTA_EXCEEDED" => {
+            "use less, or have the server's operator raise the quota (docs/security.md)".to_owned()
+        }
         "NAME_TAKEN" => format!("{} changes the existing one", command("update")),
         "DEPLOYMENT_GONE" => "its name is free for a new deployment".to_owned(),
         "NOT_DEPLOYING" => format!("{} shows how the last rollout ended", command("history")),

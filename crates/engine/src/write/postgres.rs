@@ -9,7 +9,10 @@ use diesel::{
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl as _};
 
-use super::{Column, Write, WriteVerb, row::push_guard};
+use super::{
+    Column, Write, WriteVerb,
+    row::{push_conflict_guard, push_guard},
+};
 use crate::{
     error::EngineError,
     round_trip::{RoundTrip, begin, commit},
@@ -114,7 +117,11 @@ impl Write {
     /// Writes all rows at once, with an array for each column.
     fn walk_arrays<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         match &self.verb {
-            WriteVerb::Insert { columns, conflict } => {
+            WriteVerb::Insert {
+                columns,
+                conflict,
+                guard,
+            } => {
                 out.push_sql("INSERT INTO ");
                 out.push_sql(self.table);
                 out.push_sql(" (");
@@ -126,6 +133,7 @@ impl Write {
                 unnest(columns.iter(), out.reborrow())?;
                 out.push_sql(" ");
                 out.push_sql(conflict);
+                push_conflict_guard(guard.as_deref(), out)?;
             }
             WriteVerb::Update {
                 keys,

@@ -47,7 +47,11 @@ impl Write {
         dyn SqlFragment: QueryFragment<DB>,
     {
         match &self.verb {
-            WriteVerb::Insert { columns, conflict } => {
+            WriteVerb::Insert {
+                columns,
+                conflict,
+                guard,
+            } => {
                 out.push_sql("INSERT INTO ");
                 out.push_sql(self.table);
                 for (index, column) in columns.iter().enumerate() {
@@ -58,7 +62,7 @@ impl Write {
                 push_rows(columns, rows, out.reborrow())?;
                 out.push_sql(" ");
                 out.push_sql(conflict);
-                Ok(())
+                push_conflict_guard(guard.as_deref(), out)
             }
             WriteVerb::Update {
                 keys,
@@ -125,6 +129,21 @@ where
         out.push_sql(column.name);
         out.push_sql(" = ");
         column.value(row, out.reborrow())?;
+    }
+    Ok(())
+}
+
+/// The condition on existing rows, after what happens to them.
+pub(super) fn push_conflict_guard<'b, DB: Backend>(
+    guard: Option<&'b (dyn SqlFragment + 'static)>,
+    mut out: AstPass<'_, 'b, DB>,
+) -> QueryResult<()>
+where
+    dyn SqlFragment: QueryFragment<DB>,
+{
+    if let Some(guard) = guard {
+        out.push_sql(" WHERE ");
+        guard.walk_ast(out)?;
     }
     Ok(())
 }

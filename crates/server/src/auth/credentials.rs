@@ -8,6 +8,14 @@
 //! projects = ["shop"]
 //! ```
 //!
+//! It may also have quotas, by project. What one does not say is the server's default:
+//!
+//! ```toml
+//! [quota.shop]
+//! deployments = 100
+//! bytes = 67108864
+//! ```
+//!
 //! Every field but `resource_groups` is required, and so is one entry. So a file that is cut off while it is
 //! being written is not valid, unless it is cut between two entries.
 
@@ -16,9 +24,11 @@ use std::{collections::HashSet, fmt, sync::Arc};
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 use viridian_store::{COORDINATOR, Projects};
+use viridian_strategy::ProjectQuota;
 
 use super::{
     caller::{ANONYMOUS, Principal},
+    quotas::{Quotas, RawQuotas},
     role::Role,
     san::SubjectAltName,
     token::TokenDigest,
@@ -29,6 +39,7 @@ use crate::resource_name::is_resource_name;
 pub(crate) struct Credentials {
     tokens: Vec<(TokenDigest, Arc<Principal>)>,
     certificates: Vec<(SubjectAltName, Arc<Principal>)>,
+    quotas: Quotas,
 }
 
 /// What a caller shows to prove who it is.
@@ -63,6 +74,8 @@ pub(super) struct CredentialEntry<'a> {
 struct CredentialFile {
     #[serde(default)]
     credential: Vec<Spanned<RawCredential>>,
+    #[serde(default)]
+    quota: RawQuotas,
 }
 
 /// An entry in the form that is read.
@@ -95,6 +108,10 @@ impl Credentials {
         let mut all = Self {
             tokens: Vec::new(),
             certificates: Vec::new(),
+            quotas: Quotas::checked(file.quota).map_err(|(at, why)| CredentialsError {
+                line: Some(line_at(text, at)),
+                why,
+            })?,
         };
         let mut names = HashSet::new();
         for raw in file.credential {
@@ -128,6 +145,11 @@ impl Credentials {
                 .find(|(san, _)| names.contains(san))
                 .map(|(_, principal)| principal),
         }
+    }
+
+    /// What a project may use: what the file says of it, or else the default.
+    pub(crate) fn quota(&self, project: &str, default: ProjectQuota) -> ProjectQuota {
+        self.quotas.of(project, default)
     }
 
     /// How many entries there are.
@@ -360,6 +382,45 @@ mod tests {
         ] {
             let error = of(roles, &format!("resource_groups = {wrong}")).expect_err(part);
             assert!(error.to_string().contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn g11_quotas_are_by_project_and_the_rest_is_the_default() {
+        let good = format!(
+            "name = \"ci\"\ntoken_sha256 = \"{DIGEST}\"\nroles = [\"viewer\"]\nprojects = [\"*\"]"
+        );
+        let with = |quota: &str| Credentials::parse(&entry(&format!("{good}\n{quota}")));
+        let default = ProjectQuota {
+            deployments: 5,
+            replicas: 50,
+            ..ProjectQuota::default()
+        };
+        let text = "[quota.shop]\nreplicas = 7\nbytes = 100\n[quota.blog]\ndeployments = 0";
+        let credentials = with(text).expect("a file");
+        let shop = ProjectQuota {
+            replicas: 7,
+            bytes: 100,
+            ..default
+        };
+        let blog = ProjectQuota {
+            deployments: 0,
+            ..default
+        };
+        for (project, expected) in [("shop", shop), ("blog", blog), ("other", default)] {
+            assert_eq!(credentials.quota(project, default), expected, "{project}");
+        }
+        for (quota, part) in [
+            ("[quota.shop]\nreplicas = -1", "negative"),
+            ("[quota.shop]\npods = 1", "unknown field `pods`"),
+            (
+                "[quota.\"a/b\"]\nreplicas = 1",
+                "no project can have this name",
+            ),
+        ] {
+            let error = with(quota).expect_err(quota);
+            assert!(error.why.contains(part), "{quota}: {error}");
+            assert!(error.line.is_some_and(|line| line >= 8), "{quota}: {error}");
         }
     }
 

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
+use viridian_store::QuotaExcess;
+use viridian_strategy::QuotaViolation;
 
 use super::info;
 
@@ -26,6 +28,46 @@ pub(crate) fn too_many_replies() -> Status {
 /// The caller calls too often. It may call again after `wait`.
 pub(crate) fn too_fast(wait: Duration) -> Status {
     exhausted("RATE_LIMITED", "you call too often", wait)
+}
+
+/// A change would exceed a quota of its project. There is no time after which it would not.
+pub(crate) fn quota_exceeded(excess: &QuotaExcess) -> Status {
+    let QuotaExcess {
+        project,
+        violations,
+    } = excess;
+    let describe = |it: &QuotaViolation| {
+        let QuotaViolation {
+            resource,
+            limit,
+            used,
+            requested,
+        } = it;
+        let resource = resource.as_str();
+        format!("{resource}: {used} of {limit} are used, and {requested} more are asked for")
+    };
+    let described: Vec<_> = violations.iter().map(describe).collect();
+    let message = format!("the quota of project {project}: {}", described.join("; "));
+    let first = violations.first();
+    let number = |of: fn(&QuotaViolation) -> i64| first.map(of).unwrap_or_default().to_string();
+    let mut details = info(
+        "QUOTA_EXCEEDED",
+        [
+            ("project", project.clone()),
+            (
+                "resource",
+                first.map_or("", |it| it.resource.as_str()).to_owned(),
+            ),
+            ("limit", number(|it| it.limit)),
+            ("used", number(|it| it.used)),
+            ("requested", number(|it| it.requested)),
+        ],
+    );
+    for (violation, description) in violations.iter().zip(described) {
+        let subject = format!("{project}/{}", violation.resource.as_str());
+        details.add_quota_failure_violation(subject, description);
+    }
+    Status::with_error_details(Code::ResourceExhausted, message, details)
 }
 
 /// The deadline of the caller or of the server has passed. The call is dropped; what it

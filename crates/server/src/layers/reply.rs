@@ -7,6 +7,7 @@
 
 mod budget;
 mod paced_body;
+mod untaken;
 
 use std::{
     sync::{Arc, Mutex, Weak},
@@ -24,6 +25,7 @@ use tokio::time::{Instant, sleep};
 use self::{
     budget::{ReplyBudget, ReplyPermit},
     paced_body::{PacedBody, PacedReply, lock},
+    untaken::UntakenStreams,
 };
 use super::{call_info::CallInfo, client_key::ClientKey, complete, refused::refuse};
 use crate::{
@@ -36,8 +38,16 @@ pub(crate) struct ReplyLimits {
     budget: ReplyBudget,
     waiting: KeyedSemaphore<ClientKey>,
     timeout: Duration,
+    /// Bytes of streams that their callers have yet to take.
+    stream_memory: usize,
     /// Those that may have to be ended.
-    replies: Arc<Mutex<Vec<Weak<Mutex<PacedReply>>>>>,
+    replies: Arc<Mutex<Vec<HeldReply>>>,
+}
+
+/// A reply under way.
+struct HeldReply {
+    caller: ClientKey,
+    reply: Weak<Mutex<PacedReply>>,
 }
 
 impl ReplyLimits {
@@ -46,6 +56,7 @@ impl ReplyLimits {
             budget: ReplyBudget::new(limits.reply_memory, limits.reply_memory_per_caller),
             waiting: KeyedSemaphore::new(MAX_WAITING),
             timeout: limits.reply_timeout,
+            stream_memory: usize::try_from(limits.reply_memory).unwrap_or(usize::MAX),
             replies: Arc::default(),
         }
     }
@@ -59,15 +70,23 @@ impl ReplyLimits {
     }
 
     fn end_untaken(&self, now: Instant) {
-        let mut ended = Vec::new();
-        lock(&self.replies).retain(|reply| {
-            let Some(reply) = reply.upgrade() else {
+        let (mut ended, mut untaken) = (Vec::new(), UntakenStreams::default());
+        lock(&self.replies).retain(|held| {
+            let Some(reply) = held.reply.upgrade() else {
                 // It was taken whole, or its connection has ended.
                 return false;
             };
-            ended.extend(lock(&reply).end_if_untaken(now, self.timeout));
+            let waiting = {
+                let mut reply = lock(&reply);
+                ended.extend(reply.end_if_untaken(now, self.timeout));
+                reply.untaken()
+            };
+            if let Some(waiting) = waiting {
+                untaken.add(&held.caller, waiting, reply);
+            }
             true
         });
+        ended.extend(untaken.end_beyond(self.stream_memory, now));
         // Outside of the locks: what a stream holds has locks of its own.
         drop(ended);
     }
@@ -79,9 +98,10 @@ impl ReplyLimits {
     }
 
     /// Holds a reply until it is taken.
-    fn hold(&self, inner: Body, permit: Option<ReplyPermit>) -> Body {
+    fn hold(&self, caller: ClientKey, inner: Body, permit: Option<ReplyPermit>) -> Body {
         let body = PacedBody::new(inner, permit);
-        lock(&self.replies).push(body.downgrade());
+        let reply = body.downgrade();
+        lock(&self.replies).push(HeldReply { caller, reply });
         Body::new(body)
     }
 }
@@ -94,9 +114,10 @@ pub(crate) async fn limit(
     next: Next,
 ) -> Response {
     let method = CallInfo::of(&request).method;
+    let caller = ClientKey::of(&request);
     // Before the call is made: what is read from the database is held from then on.
     let permit = match method.gives_pages() {
-        true => match limits.reserve(ClientKey::of(&request)).await {
+        true => match limits.reserve(caller.clone()).await {
             Some(permit) => Some(permit),
             None => return refuse("replies_per_caller", &too_many_replies()),
         },
@@ -106,7 +127,7 @@ pub(crate) async fn limit(
     // A refusal is small, and is all that a caller who takes nothing may still get.
     let is_held = method.streams || permit.is_some();
     match is_held && !complete::is_refusal(response.headers()) {
-        true => response.map(|inner| limits.hold(inner, permit)),
+        true => response.map(|inner| limits.hold(caller, inner, permit)),
         false => response,
     }
 }

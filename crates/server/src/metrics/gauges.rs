@@ -9,7 +9,7 @@ use viridian_store::{Backlog, CountBy, Store, StoreError, labels_projects};
 
 use super::{
     CONNECTIONS_IN_USE, CONNECTIONS_LIMIT, DATABASE_UP, DUE, DUE_LAG, EVENTS_BEHIND, WATCHES,
-    WATCHES_BEHIND, census::CensusGauges,
+    WATCHES_BEHIND, census::CensusGauges, usage::UsageGauges,
 };
 
 /// Queries the gauges, and the expensive ones not at each scrape.
@@ -25,6 +25,7 @@ struct CensusAge {
     at: Option<Instant>,
     took: Duration,
     gauges: CensusGauges,
+    usage: UsageGauges,
 }
 
 impl ScrapeGauges {
@@ -76,9 +77,16 @@ impl ScrapeGauges {
             false => CountBy::All,
         };
         let census = self.database.census(by).await?;
+        let usage = self
+            .database
+            .reader()
+            .await?
+            .list_usage(MAX_PROJECTS)
+            .await?;
         counted.at = Some(Instant::now());
         counted.took = begun.elapsed();
         counted.gauges.show(&census);
+        counted.usage.show(&usage, self.database.quotas());
         Ok(())
     }
 }
@@ -94,6 +102,8 @@ impl CensusAge {
 
 /// Prometheus gives up after ten seconds by default.
 const SCRAPE_TIMEOUT: Duration = Duration::from_secs(5);
+/// More than have series: some of them have no quota.
+const MAX_PROJECTS: i64 = 10_000;
 const MIN_CENSUS_INTERVAL: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
@@ -106,6 +116,7 @@ mod tests {
             at: Instant::now().checked_sub(ago),
             took,
             gauges: CensusGauges::default(),
+            usage: UsageGauges::default(),
         };
         let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
         assert!(!CensusAge::default().is_fresh(), "never");

@@ -3,6 +3,7 @@
 mod apply;
 mod life;
 mod lists;
+mod matching;
 mod replicas;
 mod revisions;
 mod rollout;

@@ -21,6 +21,8 @@ pub type DeploymentLabels = BTreeMap<String, String>;
 /// Selects deployments for a list.
 #[derive(Clone, Debug, Default)]
 pub struct DeploymentFilter {
+    /// Only these deployments, if they are named.
+    pub ids: Option<Vec<DeploymentId>>,
     /// Only deployments of these projects.
     pub projects: Projects,
     /// Only deployments in one of these lifecycles; all if empty.
@@ -80,6 +82,10 @@ impl StoreConnection {
             if let Projects::These(projects) = filter.projects {
                 query = query.filter(deployments::project.eq_any(projects));
             }
+            if let Some(ids) = filter.ids {
+                let ids: Vec<_> = ids.into_iter().map(Sql).collect();
+                query = query.filter(deployments::id.eq_any(ids));
+            }
             if !filter.lifecycles.is_empty() {
                 let lifecycles: Vec<_> = filter.lifecycles.into_iter().map(Sql).collect();
                 query = query.filter(deployments::lifecycle.eq_any(lifecycles));
@@ -101,6 +107,31 @@ impl StoreConnection {
         Ok(rows
             .map(|(Sql(id), TryJson(labels))| (id, labels))
             .collect())
+    }
+
+    /// Lists the deployments of some projects, in whatever state, oldest first, after one of
+    /// them. Of one project it reads as many rows of an index as it returns.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn list_of_projects(
+        &mut self,
+        projects: Vec<String>,
+        after: Option<DeploymentId>,
+        limit: i64,
+    ) -> Result<Vec<DeploymentId>, StoreError> {
+        let ids: Vec<Sql<DeploymentId>> = load!(self, {
+            let mut query = deployments::table
+                .filter(deployments::project.eq_any(projects))
+                .select(deployments::id)
+                .into_boxed();
+            if let Some(after) = after {
+                query = query.filter(deployments::id.gt(Sql(after)));
+            }
+            query.order(deployments::id).limit(limit)
+        })?;
+        Ok(ids.into_iter().map(|Sql(id)| id).collect())
     }
 
     /// Finds deployments, ordered by id. One that cannot be read fails alone.

@@ -72,6 +72,7 @@ impl StoreConnection {
         }
         // First: it reads the position of the last event.
         self.forget_all_events(id).await?;
+        self.delete_labels(id).await?;
         let id = Sql(id);
         // Before the revisions that they refer to. Their rows in `last_reports` go with them.
         with_conn!(&mut *self, |c| diesel::delete(routes::table)

@@ -418,3 +418,39 @@ SELECT d.id AS deployment,
        'is of the group "' || d.resource_group || '" and its metadata of another' AS what
 FROM deployments AS d
 WHERE d.resource_group <> COALESCE(d.metadata::json ->> 'resource_group', '');
+
+-- I36: what a project uses is counted as it is
+SELECT COALESCE(t.deployment, '00000000-0000-0000-0000-000000000000'::uuid) AS deployment,
+       'is the first of project ' || t.project || ', which uses ' || t.deployments || ' deployments, '
+           || t.replicas || ' replicas, ' || t.revisions || ' revisions and ' || t.bytes || ' bytes, counted as '
+           || COALESCE(u.deployments, 0) || ', ' || COALESCE(u.replicas, 0) || ', ' || COALESCE(u.revisions, 0)
+           || ' and ' || COALESCE(u.bytes, 0) AS what
+FROM (
+    SELECT p.project, (array_agg(d.id ORDER BY d.id))[1] AS deployment,
+           COALESCE(SUM(CASE WHEN d.lifecycle NOT IN ('DESTROYING', 'DESTROYED') THEN 1 END), 0) AS deployments,
+           COALESCE(SUM(CASE WHEN d.lifecycle NOT IN ('DESTROYING', 'DESTROYED') THEN d.target_replicas END), 0)
+               AS replicas,
+           COALESCE(SUM((SELECT COUNT(*) FROM revisions AS r WHERE r.deployment_id = d.id)), 0) AS revisions,
+           COALESCE(SUM(octet_length(d.metadata)
+               + (SELECT COALESCE(SUM(octet_length(l.key) + octet_length(l.value)), 0) FROM jsonb_each_text(d.labels::jsonb) AS l)
+               + (SELECT COALESCE(SUM(octet_length(r.spec)), 0) FROM revisions AS r WHERE r.deployment_id = d.id)), 0)
+               AS bytes
+    FROM (SELECT project FROM project_usage UNION SELECT project FROM deployments) AS p
+    LEFT JOIN deployments AS d ON d.project = p.project
+    GROUP BY p.project) AS t
+LEFT JOIN project_usage AS u ON u.project = t.project
+WHERE t.deployments <> COALESCE(u.deployments, 0) OR t.replicas <> COALESCE(u.replicas, 0)
+   OR t.revisions <> COALESCE(u.revisions, 0) OR t.bytes <> COALESCE(u.bytes, 0);
+
+-- I37: the index of labels has those of each deployment, and no others
+SELECT d.id AS deployment, 'has a label ' || l.key || ' that the index does not have' AS what
+FROM deployments AS d
+JOIN jsonb_each_text(d.labels::jsonb) AS l ON NOT EXISTS (
+    SELECT 1 FROM deployment_labels AS i WHERE i.deployment_id = d.id AND i.key = l.key AND i.value = l.value);
+
+-- I37: and it has no label that its deployment does not have
+SELECT i.deployment_id AS deployment, 'has a label ' || i.key || ' in the index only' AS what
+FROM deployment_labels AS i
+LEFT JOIN deployments AS d ON d.id = i.deployment_id
+WHERE d.id IS NULL
+   OR NOT EXISTS (SELECT 1 FROM jsonb_each_text(d.labels::jsonb) AS l WHERE l.key = i.key AND l.value = i.value);

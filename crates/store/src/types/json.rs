@@ -1,6 +1,6 @@
 //! JSON as a value of a column.
 
-use std::io::Write as _;
+use std::io::{self, Write};
 
 use diesel::{
     backend::Backend,
@@ -25,9 +25,31 @@ impl<T: Persisted> Json<T> {
         serde_json::to_string(&T::Written::from(value))
     }
 
+    /// How many bytes its text has.
+    pub(crate) fn length(value: &T) -> i64 {
+        let mut counter = ByteCounter(0);
+        // What cannot be written fails where it is written.
+        let _ = serde_json::to_writer(&mut counter, &T::Written::from(value));
+        counter.0
+    }
+
     /// The value that a text stands for.
     pub(crate) fn parse(text: &str) -> serde_json::Result<T> {
         serde_json::from_str::<T::Read>(text).map(Into::into)
+    }
+}
+
+/// Counts what is written, and keeps nothing.
+struct ByteCounter(i64);
+
+impl Write for ByteCounter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += i64::try_from(bytes.len()).unwrap_or(i64::MAX);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -14,6 +14,7 @@ use crate::{
     telemetry::InUnit as _,
     transaction::UnitTransaction,
     units::{RequestContext, change::PlannedChange, lock::Locked},
+    usage::usage_of_revision,
 };
 
 /// What becomes of a new revision.
@@ -93,6 +94,7 @@ impl Store {
             held.deployment.last_revision = revision.number;
             // Before what `activate` writes, since its routes refer to the revision.
             tx.write([insert_revisions([revision.clone()])]);
+            tx.count_usage(&held.deployment.project, usage_of_revision(&revision.spec));
             let deployment = if let Activation::Activate { supersede } = activation {
                 // If this is refused, the revision is not recorded either.
                 activate(tx, held, &revision, supersede, call).await?

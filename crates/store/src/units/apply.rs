@@ -149,9 +149,8 @@ impl Store {
                 let present = tx.present_revisions(&held.deployment, manifest).await?;
                 let now = held.now;
                 let (applied, change) = decide(held, &present, manifest, options, call)?;
-                if !options.validate_only {
-                    tx.carry_out_all(change.into_iter().collect(), now);
-                }
+                tx.carry_out_unless(options.validate_only, change, now)
+                    .await?;
                 Ok(applied)
             },
         )
@@ -188,9 +187,8 @@ impl Store {
                     activated: set.revision.is_some(),
                     aborted: false,
                 };
-                if !options.validate_only {
-                    tx.carry_out_all(vec![set], now);
-                }
+                tx.carry_out_unless(options.validate_only, Some(set), now)
+                    .await?;
                 Ok(applied)
             },
         )

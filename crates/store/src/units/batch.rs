@@ -129,7 +129,14 @@ async fn decide_all(
         if call.is_gone() {
             continue;
         }
-        if let Some(staged) = call.decide(locked) {
+        let staged = call.decide(locked);
+        let change = staged.as_ref().and_then(|it| it.change.as_ref());
+        // Alone: if a quota refuses it here, nothing of the others' is written either.
+        if change.is_some_and(|it| tx.is_limited(&it.deployment.project, &it.project_usage())) {
+            waiting.insert(id, call);
+            continue;
+        }
+        if let Some(staged) = staged {
             changes.extend(staged.change);
             replies.extend(staged.reply);
         }

@@ -6,8 +6,10 @@ use viridian_strategy::Timestamp;
 use crate::{
     assignments::{assign, delete_assignments},
     deployments::{insert_deployments, update_deployments},
+    error::StoreError,
     events::insert_events,
     history::{insert_moves, repeat_entries},
+    labels::LabelWrites,
     record::Deployment,
     revisions::insert_revisions,
     routes::{
@@ -42,13 +44,16 @@ impl UnitTransaction {
     /// Adds write sets of different deployments to what is written at the commit.
     pub(crate) fn carry_out_all(&mut self, sets: Vec<WriteSet>, now: Timestamp) {
         let mut routes = RouteWrites::default();
+        let mut labels = LabelWrites::default();
         let (mut inserts, mut updates, mut revisions) = (Vec::new(), Vec::new(), Vec::new());
         let (mut moves, mut repeats, mut events) = (Vec::new(), Vec::new(), Vec::new());
         for set in sets {
             let id = set.deployment.id;
+            self.count_usage(&set.deployment.project, set.project_usage());
             repeats.extend(set.repeats.into_iter().map(|entry| (id, entry)));
             events.extend(set.event.map(|kind| (kind, set.deployment)));
             routes.append(set.routes);
+            labels.append(set.labels);
             match set.row {
                 Some(RowWrite::Insert(state)) => inserts.push(state),
                 Some(RowWrite::Update(state)) => updates.push(state),
@@ -64,12 +69,35 @@ impl UnitTransaction {
         // What refers to a row comes after it: SQLite checks each statement.
         self.write([insert_deployments(inserts), insert_revisions(revisions)]);
         self.write_routes(routes, now);
+        // After the row, which has the lock that orders changes of one deployment's labels.
+        self.write(labels.writes());
         self.write([
             update_deployments(updates),
             insert_moves(moves),
             repeat_entries(repeats),
             insert_events(events),
         ]);
+    }
+
+    /// Adds a change to what is written, unless it is only validated: then the quotas are asked
+    /// as they would be at the commit, and nothing is written.
+    pub(crate) async fn carry_out_unless(
+        &mut self,
+        validate_only: bool,
+        change: Option<WriteSet>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        if !validate_only {
+            self.carry_out_all(change.into_iter().collect(), now);
+            return Ok(());
+        }
+        match change {
+            Some(set) => {
+                self.check_quota(&set.deployment.project, set.project_usage())
+                    .await
+            }
+            None => Ok(()),
+        }
     }
 
     /// Writes routes. Green is activated before blue is drained.

@@ -3,15 +3,18 @@
 
 mod projection;
 
+use std::collections::BTreeMap;
+
 use viridian_strategy::{
-    DeploymentState, Evaluation, Lifecycle, LifecyclePhase, ObservedRoute, RouteActions, RouteId,
-    SubStep, Timestamp, TrafficSplit, Transition, TransitionKind,
+    DeploymentState, Evaluation, Lifecycle, LifecyclePhase, ObservedRoute, ProjectUsage,
+    RouteActions, RouteId, SubStep, Timestamp, TrafficSplit, Transition, TransitionKind,
 };
 
 use self::projection::project;
 use crate::{
     CommitNotice,
     deployments::NewState,
+    labels::LabelWrites,
     record::{
         Deployment, EventKind, FieldChange, NewHistoryEntry, NumberedRevision, OpenEntry,
         Operation, Revision, Route, Status, endpoints,
@@ -25,6 +28,7 @@ use crate::{
         lock::Locked,
         route_writes::RouteWrites,
     },
+    usage::{usage_change, usage_of_deployment, usage_of_revision},
 };
 
 /// A decision, and what the record calls it.
@@ -64,6 +68,10 @@ pub(crate) struct WriteSet {
     pub(crate) deployment: Deployment,
     /// None if its row stays as it is.
     pub(crate) row: Option<RowWrite>,
+    /// How what the deployment itself uses changes, without the revision.
+    pub(crate) usage: ProjectUsage,
+    /// How its labels change.
+    pub(crate) labels: LabelWrites,
     /// A revision to be recorded with it.
     pub(crate) revision: Option<Revision>,
     pub(crate) routes: RouteWrites,
@@ -245,6 +253,16 @@ impl Locked {
         let entries = happening.entries(phases, open_entries.waits());
         let (moves, repeats) = open_entries.add_all(entries, &mut new.last_history);
         let failed = failed.into_iter().map(|route| route.view.revision);
+        let (usage, labels) = match plan.creates() {
+            true => {
+                let labels = LabelWrites::between(new.id, &BTreeMap::new(), &new.labels);
+                (usage_of_deployment(&new), labels)
+            }
+            false => {
+                let labels = LabelWrites::between(new.id, &old.labels, &new.labels);
+                (usage_change(&old, &new), labels)
+            }
+        };
         // Of new entries only: one that repeats another is no move, and no line of the log.
         let moved = TransitionLog::by(&moves, failed, &old, &new);
         let state = state(&new, serving, open_entries);
@@ -254,6 +272,8 @@ impl Locked {
             } else {
                 RowWrite::Update(state)
             }),
+            usage,
+            labels,
             revision: None,
             routes: route_writes,
             repeats,
@@ -267,11 +287,20 @@ impl Locked {
 }
 
 impl WriteSet {
+    /// How what the project uses changes.
+    pub(crate) fn project_usage(&self) -> ProjectUsage {
+        let revision = self.revision.as_ref();
+        let revision = revision.map(|it| usage_of_revision(&it.spec));
+        self.usage.plus(revision.unwrap_or_default())
+    }
+
     /// One that looks like none to every observer: at most clocks and the next look change.
     fn unseen(deployment: Deployment, row: Option<RowWrite>) -> Self {
         Self {
             deployment,
             row,
+            usage: ProjectUsage::default(),
+            labels: LabelWrites::default(),
             revision: None,
             routes: RouteWrites::default(),
             moves: Vec::new(),

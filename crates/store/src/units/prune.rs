@@ -262,7 +262,9 @@ impl Store {
             let expendable = expendable(deployment, old, &in_use);
             // Before the revisions that they refer to.
             connection.delete_routes_of(id, expendable.clone()).await?;
+            let used = connection.measure_revisions(id, Some(&expendable)).await?;
             let deleted = connection.delete_revisions(expendable.clone()).await?;
+            tx.count_usage(&locked.deployment.project, used.negated());
             tx.write(without_served(locked, &expendable));
             Ok(deleted)
         })
@@ -287,7 +289,15 @@ impl Store {
             for id in batch {
                 pruned += self
                     .write(async |tx: &mut UnitTransaction| {
-                        tx.connection().await?.delete_tombstone(id).await
+                        let connection = tx.connection().await?;
+                        let used = connection.measure_tombstone(id).await?;
+                        let deleted = connection.delete_tombstone(id).await?;
+                        // Another server may have deleted it, which has counted it then. If it
+                        // does so at this moment, a wrong count of rows rolls this back.
+                        if let Some((project, used)) = used.filter(|_| deleted > 0) {
+                            tx.count_usage(&project, used.negated());
+                        }
+                        Ok::<_, StoreError>(deleted)
                     })
                     .await?;
             }

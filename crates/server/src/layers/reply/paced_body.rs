@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tonic::Status;
 
 use super::budget::ReplyPermit;
-use crate::error::reply_not_taken;
+use crate::{error::reply_not_taken, rpc_limits::SEND_BUFFER};
 
 /// The body of a reply. The sweep has it as well.
 pub(super) struct PacedBody(Arc<Mutex<PacedReply>>);
@@ -27,6 +27,8 @@ pub(super) struct PacedReply {
     rest: Bytes,
     /// Since when its caller has yet to take something. None while the caller waits for it.
     offered_at: Option<Instant>,
+    /// How many bytes were handed out last.
+    offered: usize,
     permit: Option<ReplyPermit>,
     ending: Option<Status>,
 }
@@ -37,6 +39,7 @@ impl PacedBody {
             inner: Some(inner),
             rest: Bytes::new(),
             offered_at: None,
+            offered: 0,
             permit,
             ending: None,
         })))
@@ -49,15 +52,24 @@ impl PacedBody {
 
 impl PacedReply {
     /// Ends it if nothing of it was taken for too long, and gives what it held.
-    pub(super) fn end_if_untaken(
-        &mut self,
-        now: Instant,
-        timeout: Duration,
-    ) -> Option<(Body, Option<ReplyPermit>)> {
+    pub(super) fn end_if_untaken(&mut self, now: Instant, timeout: Duration) -> Option<EndedReply> {
         let offered_at = self.offered_at?;
         if now.saturating_duration_since(offered_at) < timeout {
             return None;
         }
+        self.end()
+    }
+
+    /// Since when a stream has something for its caller to take, and how many bytes of that the
+    /// server holds at most. Lists have a budget of their own.
+    pub(super) fn untaken(&self) -> Option<(Instant, usize)> {
+        let offered_at = self.offered_at.filter(|_| self.permit.is_none())?;
+        // What was handed out before may be in the buffer of HTTP/2 still.
+        Some((offered_at, self.offered + self.rest.len() + SEND_BUFFER))
+    }
+
+    /// Ends it, and gives what it held.
+    pub(super) fn end(&mut self) -> Option<EndedReply> {
         let inner = self.inner.take()?;
         tracing::info!("a reply is ended: it is not taken");
         self.rest = Bytes::new();
@@ -99,6 +111,7 @@ impl PacedReply {
 
     fn next_slice(&mut self) -> Frame<Bytes> {
         self.offered_at = Some(Instant::now());
+        self.offered = self.rest.len().min(MAX_SLICE);
         if self.rest.len() <= MAX_SLICE {
             return Frame::data(std::mem::take(&mut self.rest));
         }
@@ -108,6 +121,9 @@ impl PacedReply {
         Frame::data(slice)
     }
 }
+
+/// What a reply held: dropped once no lock is held.
+pub(super) type EndedReply = (Body, Option<ReplyPermit>);
 
 type FramePoll = Poll<Option<Result<Frame<Bytes>, axum::Error>>>;
 

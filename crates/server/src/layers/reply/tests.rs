@@ -56,7 +56,7 @@ async fn g4_what_waits_for_room_is_bounded_too() {
 async fn g4_a_reply_comes_in_slices_and_whole() {
     let limits = limits();
     let permit = limits.reserve(caller("a")).await;
-    let mut body = limits.hold(page(3 * MIB as usize), permit);
+    let mut body = limits.hold(caller("a"), page(3 * MIB as usize), permit);
     let mut bytes = 0;
     while let Some(frame) = body.frame().await {
         let data = frame.expect("a frame").into_data().expect("data");
@@ -71,7 +71,7 @@ async fn g4_a_reply_comes_in_slices_and_whole() {
 async fn g4_a_reply_that_nobody_takes_ends_and_gives_back_its_room() {
     let limits = limits();
     let permit = limits.reserve(caller("a")).await;
-    let mut body = limits.hold(page(3 * MIB as usize), permit);
+    let mut body = limits.hold(caller("a"), page(3 * MIB as usize), permit);
     body.frame().await.expect("a slice").expect("data");
     limits.end_untaken(Instant::now() + Duration::from_secs(9));
     let waits = limits.reserve(caller("a")).now_or_never();
@@ -94,7 +94,7 @@ async fn g4_only_what_was_offered_can_be_late() {
         "x",
     )))]);
     let frames = frames.chain(stream::pending());
-    let mut body = limits.hold(Body::new(StreamBody::new(frames)), None);
+    let mut body = limits.hold(caller("a"), Body::new(StreamBody::new(frames)), None);
     body.frame().await.expect("a frame").expect("data");
     // Its caller has taken that, and waits for more.
     assert!(body.frame().now_or_never().is_none());
@@ -102,14 +102,41 @@ async fn g4_only_what_was_offered_can_be_late() {
     assert!(body.frame().now_or_never().is_none(), "it goes on");
 }
 
+/// Beyond a number of bytes in all, the caller that holds most loses what has waited longest.
+#[tokio::test]
+async fn g4_streams_that_nobody_takes_are_bounded_in_all() {
+    let limits = limits();
+    // Each holds 1 MiB and the buffer of HTTP/2, of 8 MiB in all.
+    let stream = async |name| {
+        let mut body = limits.hold(caller(name), page(MIB as usize), None);
+        body.frame().await.expect("a slice").expect("data");
+        body
+    };
+    let mut slow = stream("slow").await;
+    let mut flood = Vec::new();
+    for _ in 0..8 {
+        flood.push(stream("flood").await);
+    }
+    limits.end_untaken(Instant::now());
+    limits.end_untaken(Instant::now() + Duration::from_secs(2));
+    let mut ended = 0;
+    for body in &mut flood {
+        let frame = body.frame().await.expect("more").expect("a frame");
+        ended += usize::from(frame.is_trailers());
+    }
+    assert_eq!(ended, 2, "as many as are too much");
+    let frame = slow.frame().await.expect("more").expect("a frame");
+    assert!(frame.is_data(), "another's is no concern of that");
+}
+
 /// Nothing is kept of replies that are over.
 #[tokio::test]
 async fn g4_replies_that_are_over_are_forgotten() {
     let limits = limits();
     for _ in 0..100 {
-        drop(limits.hold(page(1), None));
+        drop(limits.hold(caller("a"), page(1), None));
     }
-    let open = limits.hold(page(1), None);
+    let open = limits.hold(caller("a"), page(1), None);
     limits.end_untaken(Instant::now());
     assert_eq!(lock(&limits.replies).len(), 1);
     drop(open);

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use tonic::Status;
-use uuid::Uuid;
 use viridian_proto::v1;
 use viridian_store::{Deployment, DeploymentFilter, Route, RouteFilter};
 use viridian_strategy::{DeploymentId, Lifecycle, RouteId};
 
+use super::matching::matching;
 use crate::{
     convert::{
         Violations,
@@ -261,45 +261,6 @@ pub(crate) fn parse_filter(
     filter
 }
 
-/// Finds the deployments of a page by their labels. Also after which one the next page has to
-/// look, if this one has looked at as many as a call may: few of them may match.
-async fn matching(
-    scope: &Scope,
-    filter: DeploymentFilter,
-    selector: &LabelSelector,
-    page: &PageRequest<Uuid>,
-) -> Result<(Vec<DeploymentId>, Option<DeploymentId>), Status> {
-    let size = page.size as usize;
-    let chunk = match selector.is_empty() {
-        true => i64::from(page.size),
-        false => CHUNK,
-    };
-    let (mut ids, mut after) = (Vec::new(), page.after.map(DeploymentId));
-    for _ in 0..MAX_CHUNKS {
-        // Given back after each chunk, so that others get their turn.
-        let mut reader = scope.reader().await?;
-        let rows = reader.list_deployment_labels(filter.clone(), after, chunk);
-        let rows = rows.await.map_err(|error| store(&error))?;
-        drop(reader);
-        let is_last = rows.len() < usize::try_from(chunk).unwrap_or(usize::MAX);
-        for (id, labels) in rows {
-            after = Some(id);
-            // A row whose labels cannot be read is reported where it is left out.
-            if labels.is_none_or(|labels| selector.matches(&labels)) {
-                ids.push(id);
-            }
-            // Also of a full page: rows that cannot be read are still left out of it.
-            if ids.len() == size {
-                return Ok((ids, after));
-            }
-        }
-        if is_last {
-            return Ok((ids, None));
-        }
-    }
-    Ok((ids, after))
-}
-
 /// One row that cannot be read must not make the list of all others fail.
 async fn readable(scope: &Scope, ids: Vec<DeploymentId>) -> Result<Vec<Deployment>, Status> {
     let found = scope.reader().await?.find_deployments(ids).await;
@@ -311,8 +272,4 @@ async fn readable(scope: &Scope, ids: Vec<DeploymentId>) -> Result<Vec<Deploymen
     Ok(readable.collect())
 }
 
-// Not the size of the page: with a selector for few, a small page would take many queries.
-const CHUNK: i64 = 500;
-/// How many deployments' labels are looked at in one call: `MAX_CHUNKS` × `CHUNK`.
-const MAX_CHUNKS: usize = 4;
 const MAX_SELECTOR: usize = 4_096;

@@ -1,0 +1,5 @@
+-- Rebuilds the index of labels.
+DELETE FROM deployment_labels;
+INSERT INTO deployment_labels (deployment_id, key, value)
+SELECT d.id, l.key, l.value
+FROM deployments AS d, json_each(d.labels) AS l;

@@ -1,0 +1,2 @@
+DROP INDEX deployments_of_project;
+DROP TABLE deployment_labels;
