@@ -73,7 +73,7 @@ fn copy(mut pipe: PipeReader, lines: &SyncSender<Vec<u8>>) {
         send(&mut line, &mut left_out, &mut budget, lines);
     }
     if left_out > 0 {
-        // Blocks if nobody reads: whoever waits for the end has a bound.
+        // Blocks if the log is not read: the wait for the end has a bound.
         let _ = lines.send(notice(left_out));
     }
 }
@@ -103,7 +103,7 @@ fn notice(left_out: u64) -> Vec<u8> {
 }
 
 /// A line with its control characters as escapes, and those that turn the direction of text: a
-/// route must not write into the lines of others, nor to the terminal behind them.
+/// route must not write into the lines of others, nor to the terminal that shows them.
 fn escaped(line: &[u8]) -> Vec<u8> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let text = String::from_utf8_lossy(line);

@@ -107,7 +107,7 @@ fn wait_for_end_of(
     let pid = Pid::from_raw(child.id().cast_signed());
     let listeners = start_listeners(pid);
     // After the signals were blocked: a thread from before would be ended by one. Without
-    // the copier the pipe closes, and the command learns that nobody reads.
+    // the copier the pipe closes, and the command learns that its output is not read.
     let copier = output.and_then(|pipe| OutputCopier::start(pipe, io::stderr()).ok());
     match listeners {
         Ok(inbox) => wait(&inbox, pid, grace),

@@ -65,7 +65,7 @@ pub(crate) struct AgentArgs {
     /// Take commands from a server on another machine without encryption (http://), and
     /// send it the token.
     ///
-    /// Whoever is on the way can then run programs here. Only for networks in which every
+    /// A machine on the way can then run programs here. Only for networks in which every
     /// machine is trusted.
     #[arg(long, env = "VIRIDIAN_AGENT_INSECURE", value_parser = BoolishValueParser::new())]
     insecure: bool,

@@ -59,13 +59,19 @@ mod tests {
 
     use super::*;
 
-    const TARGETS: [(&str, fn(&[u8])); 3] = [
+    type Body = fn(&[u8]);
+
+    const TARGETS: [(&str, Body); 3] = [
         ("addresses", addresses),
         ("flags", flags),
         ("manifest", manifest),
     ];
 
     #[test]
+    #[expect(
+        clippy::print_stdout,
+        reason = "a failure is of the last seed that was shown"
+    )]
     fn each_target_has_a_body_that_takes_its_seeds() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz");
         for (target, body) in TARGETS {

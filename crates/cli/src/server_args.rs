@@ -106,7 +106,7 @@ impl From<ClientTlsError> for ServerError {
 }
 
 impl ServerArgs {
-    /// The same for an agent, which runs what it is told: without encryption only on this
+    /// The same for an agent, which runs what the server says: without encryption only on this
     /// machine, unless that is allowed. That allows the token as well.
     pub(crate) fn agent_target(&self, insecure: bool) -> Result<ServerTarget, ServerError> {
         let target = self.any_target()?;

@@ -86,7 +86,7 @@ impl CallError {
         match self {
             Self::Connect(_) | Self::Interrupted { .. } | Self::Timeout { .. } => true,
             Self::Refused(status) => match status.code() {
-                // A quota is no overload: it is as it is until somebody gives something back.
+                // A quota is no overload: it stays until something is deleted or the quota is raised.
                 Code::ResourceExhausted => self.reason().as_deref() != Some(QUOTA_EXCEEDED),
                 Code::Unavailable => true,
                 // With a reason these are the server's verdict. Without one they come

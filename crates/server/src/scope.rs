@@ -5,6 +5,7 @@
 //! named project that is not the caller's is refused, whether it exists or not. By id,
 //! a deployment of another project does not exist.
 
+mod mutation;
 mod resource_groups;
 
 use std::{
@@ -14,13 +15,12 @@ use std::{
 };
 
 use prost::Message;
-use sha2::{Digest as _, Sha256};
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use tonic::{Request as GrpcRequest, Status};
 use viridian_feeds::Feeds;
 use viridian_store::{
-    Deployment, Projects, Request, RequestContext, RequestId, Revision, RevisionReference, Store,
-    StoreConnection, StoreError,
+    Deployment, Projects, RequestContext, Revision, RevisionReference, Store, StoreConnection,
+    StoreError,
 };
 use viridian_strategy::{DeploymentId, RouteId};
 
@@ -37,6 +37,8 @@ use crate::{
     state::ServerState,
     token::TokenSeal,
 };
+
+pub(crate) use mutation::{MutationFields, mutation_fields};
 
 /// The record, as one caller may see it. Cheap to clone.
 #[derive(Clone)]
@@ -64,52 +66,6 @@ impl DerefMut for ScopedReader {
         &mut self.connection
     }
 }
-
-/// The fields that every mutating request has.
-pub(crate) struct MutationFields<'a> {
-    pub(crate) request_id: &'a str,
-    pub(crate) expected_generation: Option<i64>,
-    pub(crate) reason: &'a str,
-}
-
-impl MutationFields<'_> {
-    /// Parses them, as those of a message that an actor sent.
-    pub(crate) fn parse(
-        &self,
-        actor: &str,
-        method: &'static str,
-        message: &impl Message,
-        violations: &mut Violations,
-    ) -> RequestContext {
-        let request = (!self.request_id.is_empty()).then(|| Request {
-            id: RequestId(violations.uuid("request_id", self.request_id)),
-            method,
-            // Encoded again: maps are sorted then, so that a repeat has the
-            // same bytes in whatever order the client writes them.
-            fingerprint: Sha256::digest(message.encode_to_vec()).to_vec(),
-        });
-        violations.text("reason", self.reason, MAX_REASON);
-        RequestContext {
-            actor: actor.to_owned(),
-            reason: self.reason.to_owned(),
-            request,
-            expected_generation: self.expected_generation,
-        }
-    }
-}
-
-/// Takes them from a request. They have the same names in all requests.
-macro_rules! mutation_fields {
-    ($message:expr) => {
-        &$crate::scope::MutationFields {
-            request_id: &$message.request_id,
-            expected_generation: $message.expected_generation,
-            reason: &$message.reason,
-        }
-    };
-}
-
-pub(crate) use mutation_fields;
 
 impl ServerState {
     /// Takes a request apart: what its caller may see, and what they ask for.
@@ -423,6 +379,5 @@ impl Scope {
     }
 }
 
-const MAX_REASON: usize = 4_096;
 /// How long a call waits for its caller's own connections.
 const MAX_SHARE_WAIT: Duration = Duration::from_secs(5);

@@ -102,7 +102,7 @@ impl UnitTransaction {
     /// transaction may still come first: what is written has the same condition.
     pub(crate) async fn check_quotas(&mut self) -> Result<Vec<LimitedChange>, StoreError> {
         // Without a lock, which would make callers of one project wait for each other's whole
-        // transactions. It only tells the caller what is used; the write decides.
+        // transactions. It only shows the caller what is used; the write decides.
         let limited = self.usage.limited(&self.quotas);
         for change in &limited {
             let used = self.connection().await?.find_usage(&change.project).await?;

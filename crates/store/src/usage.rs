@@ -163,7 +163,7 @@ pub(crate) fn usage_of_deployment(deployment: &Deployment) -> ProjectUsage {
 /// How what a deployment itself uses changes. Its metadata never does.
 pub(crate) fn usage_change(old: &Deployment, new: &Deployment) -> ProjectUsage {
     let change = usage_while_live(new).plus(usage_while_live(old).negated());
-    // Few changes are of labels, and every change comes by here.
+    // Few changes change labels, and every change comes by here.
     if old.labels == new.labels {
         return change;
     }
@@ -192,7 +192,7 @@ fn usage_while_live(deployment: &Deployment) -> ProjectUsage {
     }
 }
 
-/// Without the marks of JSON: those differ between programs, and labels are written anew with
+/// Without the marks of JSON: those differ between programs, and labels are written again with
 /// each change of their deployment.
 fn bytes_of_labels(labels: &DeploymentLabels) -> i64 {
     let bytes: usize = labels

@@ -30,7 +30,7 @@ impl OpenSet {
         for assignment in found {
             let (route, action) = (assignment.route.view.id, assignment.action);
             let version = match self.of_route.get(&route) {
-                // The same one keeps its version, so that nobody gets it again. Its route may have
+                // The same one keeps its version, so that no watch gets it again. Its route may have
                 // changed since.
                 Some((same, version)) if *same == action => *version,
                 other => {

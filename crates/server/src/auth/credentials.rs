@@ -265,7 +265,7 @@ fn checked_groups(groups: Vec<String>, roles: &[Role]) -> Result<Option<Vec<Stri
     if groups.is_empty() {
         return Ok(None);
     }
-    // Whoever restricts another role by them would believe that it is restricted.
+    // With another role they would look like a restriction and be none.
     if !roles.contains(&Role::Agent) {
         return Err("resource_groups needs the role agent".to_owned());
     }

@@ -50,7 +50,7 @@ pub(crate) fn assignment(assignment: &Assignment, of: &Revision) -> v1::Assignme
         // A replica cannot run without the values.
         revision: Some(revision(of.clone(), EnvironValues::Given)),
         deployment: Some(summary(&assignment.deployment)),
-        // Whoever hands it out adds them.
+        // Added when it is handed out.
         secret_environ: [].into(),
     }
 }

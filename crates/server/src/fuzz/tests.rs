@@ -8,8 +8,10 @@ use prost_reflect::DescriptorPool;
 
 use super::{credentials, references, requests, requests::BODIES, selectors, times, tokens};
 
+type Body = fn(&[u8]);
+
 /// The targets whose bodies are in this crate.
-const TARGETS: [(&str, fn(&[u8])); 6] = [
+const TARGETS: [(&str, Body); 6] = [
     ("credentials", credentials),
     ("references", references),
     ("requests", requests),
@@ -19,6 +21,10 @@ const TARGETS: [(&str, fn(&[u8])); 6] = [
 ];
 
 #[test]
+#[expect(
+    clippy::print_stdout,
+    reason = "a failure is of the last seed that was shown"
+)]
 fn each_target_has_a_body_that_takes_its_seeds() {
     for (target, body) in TARGETS {
         let file = folder().join(format!("fuzz_targets/{target}.rs"));

@@ -1,4 +1,4 @@
-//! The endpoint that Prometheus scrapes. It has no credentials, so that whoever reaches it is
+//! The endpoint that Prometheus scrapes. It has no credentials, so that every caller is
 //! held to little: few connections, each for one request and a bounded time.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};

@@ -1,4 +1,4 @@
-//! What identifies and describes deployments, and which resource group they are of.
+//! What identifies and describes deployments, and their resource groups.
 
 use diesel::prelude::*;
 use viridian_engine::load;

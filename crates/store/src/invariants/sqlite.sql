@@ -397,7 +397,7 @@ WHERE NOT EXISTS (
     WHERE h.deployment_id = d.id AND h.number = e.value ->> 'number'
       AND h.attempts = e.value ->> 'attempts');
 
--- I35: a deployment is of the resource group that its metadata names
+-- I35: a deployment has the resource group that its metadata names
 SELECT d.id AS deployment,
        'is of the group "' || d.resource_group || '" and its metadata of another' AS what
 FROM deployments AS d

@@ -3,8 +3,8 @@
 use crate::{Store, error::StoreError, transaction::UnitTransaction};
 
 impl Store {
-    /// Counts again what projects use, and rebuilds the index of labels. That is needed where rows were changed behind the
-    /// program's back, or by a server of a version that did not count. Servers may run.
+    /// Counts again what projects use, and rebuilds the index of labels. That is needed where
+    /// rows were changed by hand, or by a server of a version that did not count. Servers may run.
     ///
     /// # Errors
     ///

@@ -441,7 +441,7 @@ mod tests {
         for wrong in [
             "{PASSWORD: db/password}",
             "[db/password]",
-            "[{nam: A}]",
+            "[{names: A}]",
             "db/password",
         ] {
             let yaml = format!("name: a\nrevision:\n  image: i\n  environ_from: {wrong}\n");

@@ -68,7 +68,7 @@ impl UntakenStreams {
             else {
                 break;
             };
-            // A message that is on its way is not one that nobody takes. The next look comes soon.
+            // A message that is on its way is not one that waits. The next look comes soon.
             if now.saturating_duration_since(oldest.since) < MIN_PATIENCE {
                 break;
             }

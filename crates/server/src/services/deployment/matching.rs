@@ -74,7 +74,7 @@ pub(super) async fn matching(
     Ok((ids, after))
 }
 
-/// Returns where the fewest candidates are, as far as the first chunk of each tells. None if
+/// Returns where the fewest candidates are, as far as the first chunk of each shows. None if
 /// nothing can match.
 async fn narrowest(
     reader: &mut ScopedReader,

@@ -80,7 +80,7 @@ impl fmt::Display for ReportError {
             Self::OtherGroup(id) => {
                 write!(
                     f,
-                    "route {id} is of a resource group that is not the caller's"
+                    "route {id} is in a resource group that is not the caller's"
                 )
             }
             Self::IllegalMove { from, to } => {
