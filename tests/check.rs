@@ -73,7 +73,7 @@ async fn what_was_tampered_with_is_found(#[case] engine: Engine) {
 
     let sound = check(&[&url, "--grace", "30s"]).await;
     assert_eq!(sound.code, Some(0), "{sound:?}");
-    assert_eq!(sound.stdout, "20 invariants hold on 1 deployment\n");
+    assert_eq!(sound.stdout, "23 invariants hold on 1 deployment\n");
     let before = env.get().await;
     assert_eq!(env.get().await, before, "nothing is changed");
 

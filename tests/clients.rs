@@ -193,7 +193,7 @@ static TYPESCRIPT: OnceCell<PathBuf> = OnceCell::const_new();
 const MISSING: &str = "what the clients import is not there, and their tests are never skipped: \
                        run scripts/install-tools";
 
-const STORY: [&str; 18] = [
+const STORY: [&str; 19] = [
     "created shop/web",
     "READY with revision 1",
     "activated revision 2 once",
@@ -202,6 +202,7 @@ const STORY: [&str; 18] = [
     "all of revision 2 is ready, and waits for its promotion",
     "refused: ABORTED REVISION_MISMATCH",
     "  deploying_revision",
+    "  deploying_revision_number: 2",
     "  expected_revision",
     "refused: ABORTED GENERATION_MISMATCH",
     "  expected_generation: 1",

@@ -96,8 +96,9 @@ pub(crate) fn start_with_traces(args: LogArgs) -> Result<LogGuard, LogError> {
     // Boxed, since the two formats are two types of layers.
     let lines = match args.log_format {
         LogFormat::Text => {
-            let lines = lines.with_writer(move || OneLine(writer.clone()));
-            lines.with_ansi(io::stderr().is_terminal()).boxed()
+            let colours = io::stderr().is_terminal();
+            let lines = lines.with_writer(move || one_line(writer.clone(), colours));
+            lines.with_ansi(colours).boxed()
         }
         LogFormat::Json => lines.with_writer(writer).json().flatten_event(true).boxed(),
     };
@@ -124,8 +125,9 @@ pub(crate) fn start(args: LogArgs) -> Result<(), LogError> {
     let writer = line_writer()?;
     match args.log_format {
         LogFormat::Text => {
-            let builder = builder.with_writer(move || OneLine(writer.clone()));
-            builder.with_ansi(io::stderr().is_terminal()).init();
+            let colours = io::stderr().is_terminal();
+            let builder = builder.with_writer(move || one_line(writer.clone(), colours));
+            builder.with_ansi(colours).init();
         }
         LogFormat::Json => builder
             .with_writer(writer)
@@ -141,12 +143,17 @@ pub(crate) fn start_if_requested() -> Result<bool, LogError> {
     let Some(filter) = requested_filter()? else {
         return Ok(false);
     };
+    let colours = io::stderr().is_terminal();
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_ansi(io::stderr().is_terminal())
-        .with_writer(|| OneLine(io::stderr()))
+        .with_ansi(colours)
+        .with_writer(move || one_line(io::stderr(), colours))
         .init();
     Ok(true)
+}
+
+fn one_line<W>(out: W, colours: bool) -> OneLine<W> {
+    OneLine { out, colours }
 }
 
 /// Makes a panic print one line instead of a backtrace.

@@ -357,7 +357,7 @@ impl Store {
                     match committed {
                         Err(StoreError::Conflict {
                             what: COUNT_USAGE, ..
-                        }) => Err(self.excess(&limited).await?.into()),
+                        }) => Err(Box::pin(self.excess(&limited)).await?.into()),
                         committed => Ok(committed.map(|()| value)?),
                     }
                 }
@@ -394,8 +394,14 @@ async fn worked<T, E: From<StoreError>>(
     tx: &mut UnitTransaction,
     work: impl AsyncFnOnce(&mut UnitTransaction) -> Result<T, E>,
 ) -> Result<(T, Vec<LimitedChange>), E> {
-    let value = work(tx).await?;
-    Ok((value, tx.check_quotas().await?))
+    // On the heap: units of work are large, and their calls nest.
+    let value = Box::pin(work(tx)).await?;
+    let limited = tx.limited_changes();
+    // Most transactions change nothing that a quota limits.
+    if !limited.is_empty() {
+        Box::pin(tx.check_quotas(&limited)).await?;
+    }
+    Ok((value, limited))
 }
 
 #[cfg(test)]

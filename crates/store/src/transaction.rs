@@ -98,17 +98,24 @@ impl UnitTransaction {
         *change != ProjectUsage::default() && self.quotas.of(project).limits(change)
     }
 
-    /// Refuses what was counted so far if a quota does not allow it, and says why. Another
-    /// transaction may still come first: what is written has the same condition.
-    pub(crate) async fn check_quotas(&mut self) -> Result<Vec<LimitedChange>, StoreError> {
+    /// Returns what was counted so far that a quota may refuse.
+    pub(crate) fn limited_changes(&self) -> Vec<LimitedChange> {
+        self.usage.limited(&self.quotas)
+    }
+
+    /// Refuses changes that a quota does not allow, and says why. Another transaction may
+    /// still come first: what is written has the same condition.
+    pub(crate) async fn check_quotas(
+        &mut self,
+        limited: &[LimitedChange],
+    ) -> Result<(), StoreError> {
         // Without a lock, which would make callers of one project wait for each other's whole
         // transactions. It only shows the caller what is used; the write decides.
-        let limited = self.usage.limited(&self.quotas);
-        for change in &limited {
+        for change in limited {
             let used = self.connection().await?.find_usage(&change.project).await?;
             change.check(&used)?;
         }
-        Ok(limited)
+        Ok(())
     }
 
     /// Refuses a change that is not made if a quota would not allow it.
@@ -119,11 +126,8 @@ impl UnitTransaction {
     ) -> Result<(), StoreError> {
         let mut only = UsageChanges::default();
         only.add(project, change);
-        for change in only.limited(&self.quotas) {
-            let used = self.connection().await?.find_usage(project).await?;
-            change.check(&used)?;
-        }
-        Ok(())
+        let limited = only.limited(&self.quotas);
+        self.check_quotas(&limited).await
     }
 
     /// Adds what was counted to what is written. Last, since transactions of one project wait

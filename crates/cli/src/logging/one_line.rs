@@ -4,19 +4,25 @@
 use std::io::{self, Write};
 
 /// Writes each event as one line. One event is one call of `write`.
-pub(super) struct OneLine<W>(pub(super) W);
+pub(super) struct OneLine<W> {
+    pub(super) out: W,
+    /// Whether the formatter writes colours.
+    pub(super) colours: bool,
+}
 
 impl<W: Write> Write for OneLine<W> {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         match needs_escapes(event) {
-            false => self.0.write_all(event)?,
-            true => self.0.write_all(escaped(event).as_bytes())?,
+            false => self.out.write_all(event)?,
+            true => self
+                .out
+                .write_all(escaped(event, self.colours).as_bytes())?,
         }
         Ok(event.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.out.flush()
     }
 }
 
@@ -26,15 +32,17 @@ fn needs_escapes(event: &[u8]) -> bool {
     line.iter().any(|byte| !(b' '..=b'~').contains(byte))
 }
 
-fn escaped(event: &[u8]) -> String {
+fn escaped(event: &[u8], colours: bool) -> String {
     let text = String::from_utf8_lossy(event);
     let (line, end) = match text.strip_suffix('\n') {
         Some(line) => (line, "\n"),
         None => (&*text, ""),
     };
     let mut escaped = String::with_capacity(text.len());
-    for c in line.chars() {
-        if is_harmful(c) {
+    for (at, c) in line.char_indices() {
+        // The formatter escapes those of messages and of Debug, not those of Display.
+        let is_colour = colours && c == '\u{1b}' && begins_with_colour(&line[at..]);
+        if is_harmful(c) && !is_colour {
             escaped.extend(c.escape_default());
         } else {
             escaped.push(c);
@@ -43,10 +51,16 @@ fn escaped(event: &[u8]) -> String {
     escaped + end
 }
 
-/// Control characters, other ends of lines, and what turns the direction of text. Not ESC: the
-/// formatter has escaped those in values, and writes its own for colours.
+/// Whether a text begins with `ESC [ 1 ; 31 m`, which sets a colour and nothing else.
+fn begins_with_colour(text: &str) -> bool {
+    let parameters = text.strip_prefix("\u{1b}[");
+    let end = parameters.map(|it| it.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';'));
+    end.is_some_and(|end| end.starts_with('m'))
+}
+
+/// Control characters, other ends of lines, and what turns the direction of text.
 fn is_harmful(c: char) -> bool {
-    c.is_control() && c != '\u{1b}'
+    c.is_control()
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
@@ -76,7 +90,10 @@ mod tests {
         let writer = log.clone();
         let subscriber = tracing_subscriber::fmt()
             .with_ansi(with_colours)
-            .with_writer(move || OneLine(writer.clone()))
+            .with_writer(move || OneLine {
+                out: writer.clone(),
+                colours: with_colours,
+            })
             .finish();
         tracing::subscriber::with_default(subscriber, || {
             tracing::info!(value, shown = %value, debug = ?value, "{value}");
@@ -95,15 +112,15 @@ mod tests {
             "\u{202e}txt.exe",
             "\u{9b}31m\u{7}\u{8}\0\u{7f}",
             "\u{1b}[2J\u{1b}]0;title\u{7}",
+            "\u{1b}[31m\u{1b}[",
         ] {
             let text = logged(value, false);
             let line = text.strip_suffix('\n').expect("a line");
             assert!(!line.chars().any(is_harmful), "{line:?}");
-            assert!(!line.contains('\u{1b}'), "{line:?}");
             let coloured = logged(value, true);
             let line = coloured.strip_suffix('\n').expect("a line");
-            assert!(!line.chars().any(is_harmful), "{line:?}");
-            assert!(!line.contains("\u{1b}[2J"), "{line:?}");
+            let harms = |(at, c)| is_harmful(c) && !begins_with_colour(&line[at..]);
+            assert!(!line.char_indices().any(harms), "{line:?}");
         }
         let plain = logged("a → b, ä", false);
         assert!(plain.contains("a → b, ä"), "{plain}");

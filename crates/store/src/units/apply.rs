@@ -149,8 +149,7 @@ impl Store {
                 let present = tx.present_revisions(&held.deployment, manifest).await?;
                 let now = held.now;
                 let (applied, change) = decide(held, &present, manifest, options, call)?;
-                tx.carry_out_unless(options.validate_only, change, now)
-                    .await?;
+                Box::pin(tx.carry_out_unless(options.validate_only, change, now)).await?;
                 Ok(applied)
             },
         )
@@ -187,8 +186,7 @@ impl Store {
                     activated: set.revision.is_some(),
                     aborted: false,
                 };
-                tx.carry_out_unless(options.validate_only, Some(set), now)
-                    .await?;
+                Box::pin(tx.carry_out_unless(options.validate_only, Some(set), now)).await?;
                 Ok(applied)
             },
         )

@@ -91,13 +91,11 @@ impl UnitTransaction {
             self.carry_out_all(change.into_iter().collect(), now);
             return Ok(());
         }
-        match change {
-            Some(set) => {
-                self.check_quota(&set.deployment.project, set.project_usage())
-                    .await
-            }
-            None => Ok(()),
-        }
+        let Some(set) = change else {
+            return Ok(());
+        };
+        self.check_quota(&set.deployment.project, set.project_usage())
+            .await
     }
 
     /// Writes routes. Green is activated before blue is drained.

@@ -340,9 +340,10 @@ fn observably_equal(old: &Deployment, new: &Deployment) -> bool {
             state: old.state,
             coming_up: old.coming_up,
             status: Status {
-                // It moves only with something else that is seen. Records of earlier programs
-                // have none, and get it without an event.
+                // These move only with something else that is seen. Records of earlier programs
+                // have none, and get them without an event.
                 retained_until: old.status.retained_until,
+                failure_detail: old.status.failure_detail.clone(),
                 ..new.status.clone()
             },
             ..new.clone()
