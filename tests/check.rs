@@ -92,7 +92,7 @@ async fn what_was_tampered_with_is_found(#[case] engine: Engine) {
         violation.starts_with(&format!("I7: deployment {id} has ")),
         "{violation}"
     );
-    assert_eq!(*summary, "1 violation of 18 invariants on 1 deployment");
+    assert_eq!(*summary, "1 violation of 21 invariants on 1 deployment");
 
     let broken = check(&[&url, "-o", "json"]).await;
     assert_eq!(broken.code, Some(1), "{broken:?}");

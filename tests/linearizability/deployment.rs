@@ -150,7 +150,7 @@ impl LiveDeployment {
                 }
                 _ => Vec::new(),
             },
-            Operation::RollBack { expected, gated } if is(expected, self.current()) => {
+            Operation::RollBack { expected, gated } if self.serves_or_deploys(expected) => {
                 self.rolled_back(gated)
             }
             Operation::RollBack { .. } => Vec::new(),
@@ -231,8 +231,20 @@ impl LiveDeployment {
         aborted.map(|it| it.with_least_sequence(0)).collect()
     }
 
-    /// To what served before: at once if its routes are retained, or by a rollout.
+    /// To what served before: at once if its routes are retained, or by a rollout. During a
+    /// rollout to what serves, unless it is a way back itself.
     fn rolled_back(&self, gated: bool) -> Vec<Outcome> {
+        if let Phase::Deploying(rollout) = self.phase {
+            let given_up = match rollout.way {
+                Way::Forward => self.aborted(rollout),
+                Way::Back { .. } => Vec::new(),
+            };
+            let at_once = |it| Outcome {
+                is_instant: true,
+                ..it
+            };
+            return given_up.into_iter().map(at_once).collect();
+        }
         let (Phase::Ready { current }, Some(&target)) = (self.phase, self.served.last()) else {
             return Vec::new();
         };
@@ -308,6 +320,14 @@ impl LiveDeployment {
         }
     }
 
+    fn serves_or_deploys(&self, expected: Option<i64>) -> bool {
+        let deploying = match self.phase {
+            Phase::Deploying(rollout) => Some(rollout.deploying),
+            _ => None,
+        };
+        is(expected, self.current()) || expected == deploying
+    }
+
     fn is_deploying(&self) -> bool {
         matches!(self.phase, Phase::Deploying(_))
     }
@@ -371,7 +391,7 @@ pub(super) fn refuses(live: Option<&LiveDeployment>, call: &DeploymentCall, reas
         "GENERATION_MISMATCH" => expected_generation.is_some_and(|it| it != live.generation),
         "REVISION_NOT_FOUND" => named.is_some_and(|it| it > live.last_revision),
         "REVISION_MISMATCH" => match (call.operation.clone(), live.phase) {
-            (RollBack { .. }, _) => !is(named, live.current()),
+            (RollBack { .. }, _) => !live.serves_or_deploys(named),
             (Promote { .. } | Abort { .. }, Phase::Deploying(it)) => !is(named, it.deploying),
             (Promote { .. } | Abort { .. }, _) => named.is_some(),
             _ => false,
@@ -380,7 +400,10 @@ pub(super) fn refuses(live: Option<&LiveDeployment>, call: &DeploymentCall, reas
         "PROMOTION_BLOCKED" => matches!(call.operation, Promote { .. }) && is_deploying,
         "DEPLOYMENT_IN_PROGRESS" => match call.operation {
             Deploy { supersede } | Activate { supersede, .. } => is_deploying && !supersede,
-            RollBack { .. } => is_deploying,
+            // A second one does not give up the first.
+            RollBack { .. } => {
+                matches!(live.phase, Phase::Deploying(it) if it.way != Way::Forward)
+            }
             _ => false,
         },
         "ALREADY_CURRENT" => {

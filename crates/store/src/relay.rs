@@ -193,7 +193,13 @@ mod tests {
         for n in 0..200 {
             coalesce(&mut pending, commit(&format!("\u{1}group-{n}"), true));
         }
-        assert_eq!(pending, Some(RemoteHint::anything()));
+        let expected = RemoteHint {
+            due: true,
+            groups: None,
+            // All were about one deployment.
+            assigned: Some([Uuid::nil()].into()),
+        };
+        assert_eq!(pending, Some(expected));
         let mut pending = None;
         coalesce(&mut pending, commit(&"\u{1}".repeat(MAX_GROUP_BYTES), true));
         let what = pending.expect("there is something");
