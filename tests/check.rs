@@ -98,7 +98,7 @@ async fn what_was_tampered_with_is_found(#[case] engine: Engine) {
     assert_eq!(broken.code, Some(1), "{broken:?}");
     let value: Value = serde_json::from_str(&broken.stdout).expect("JSON");
     assert_eq!(value["deployments"], 1);
-    assert_eq!(value["invariants"].as_array().map(Vec::len), Some(18));
+    assert_eq!(value["invariants"].as_array().map(Vec::len), Some(21));
     assert_eq!(value["violations"][0]["invariant"], "I7");
     assert_eq!(value["violations"][0]["deployment"], id.as_str());
 }
