@@ -48,7 +48,7 @@ async fn pages(api: &Api, project: &str, selector: &str) -> Vec<usize> {
         let page = api.deployments().list_deployments(request.clone()).await;
         let page = page.expect("a page").into_inner();
         pages.push(page.deployments.len());
-        found.extend(page.deployments.into_iter().map(|it| it.name));
+        found.extend(page.deployments.into_iter().map(|it| it.id));
         if page.next_page_token.is_empty() {
             break;
         }

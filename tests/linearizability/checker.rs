@@ -14,6 +14,10 @@ pub(super) trait Model {
     /// The states in which a call leaves the model if it takes effect now and gets the answer
     /// that it got. None if it cannot get that answer in this state.
     fn after(&self, state: &Self::State, call: &Self::Call) -> Vec<Self::State>;
+
+    /// Whether a call can get its answer in no state that follows this one. The search leaves
+    /// a state early where this is so of a call that has yet to be placed.
+    fn is_too_late(&self, state: &Self::State, call: &Self::Call) -> bool;
 }
 
 /// A call with its span, in nanoseconds from some start.
@@ -93,6 +97,11 @@ impl<M: Model> Search<'_, M> {
             return None;
         }
         let candidates = self.candidates();
+        // Without this, calls without answers are tried in every order and number.
+        if self.misses_an_answer(state) {
+            self.note(state, &candidates);
+            return Some(false);
+        }
         for &index in &candidates {
             for next in self.model.after(state, &self.calls[index].call) {
                 self.place(index);
@@ -105,6 +114,13 @@ impl<M: Model> Search<'_, M> {
         }
         self.note(state, &candidates);
         Some(false)
+    }
+
+    /// Whether a call that is not placed yet can no longer get its answer.
+    fn misses_an_answer(&self, state: &M::State) -> bool {
+        let calls = self.calls.iter().enumerate();
+        let mut open = calls.filter(|(at, it)| it.end.is_some() && !self.placed.has(*at));
+        open.any(|(_, it)| self.model.is_too_late(state, &it.call))
     }
 
     /// The calls that may be next: those that began before each call that is not placed yet had

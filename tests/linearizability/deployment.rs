@@ -8,7 +8,7 @@ use super::call::{Answer, DeploymentCall, Operation, Shown};
 pub(super) struct LiveDeployment {
     /// None until an answer shows it.
     pub(super) id: Option<String>,
-    generation: i64,
+    pub(super) generation: i64,
     /// The highest one that was shown: later answers show no lower one.
     pub(super) sequence: i64,
     phase: Phase,

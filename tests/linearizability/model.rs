@@ -57,6 +57,16 @@ impl Model for DeploymentModel {
         let after = outcomes.filter_map(|outcome| answered(state, call, outcome));
         after.collect()
     }
+
+    fn is_too_late(&self, state: &NameState, call: &DeploymentCall) -> bool {
+        let (Some(live), Some(shown)) = (&state.live, call.answer.shown()) else {
+            return false;
+        };
+        // A repeat shows what was so when its request took effect.
+        call.request == 0
+            && live.id.as_ref() == Some(&shown.id)
+            && shown.generation < live.generation
+    }
 }
 
 /// A call that takes effect now. None if its answer shows another outcome.
