@@ -432,7 +432,7 @@ FROM (
                AS replicas,
            COALESCE(SUM((SELECT COUNT(*) FROM revisions AS r WHERE r.deployment_id = d.id)), 0) AS revisions,
            COALESCE(SUM(octet_length(d.metadata)
-               + (SELECT COALESCE(SUM(octet_length(l.key) + octet_length(l.value)), 0) FROM jsonb_each_text(d.labels::jsonb) AS l)
+               + (SELECT COALESCE(SUM(octet_length(l.key) + octet_length(l.value)), 0) FROM jsonb_each_text(CASE jsonb_typeof(d.labels::jsonb) WHEN 'object' THEN d.labels::jsonb ELSE '{}' END) AS l)
                + (SELECT COALESCE(SUM(octet_length(r.spec)), 0) FROM revisions AS r WHERE r.deployment_id = d.id)), 0)
                AS bytes
     FROM (SELECT project FROM project_usage UNION SELECT project FROM deployments) AS p
@@ -445,7 +445,7 @@ WHERE t.deployments <> COALESCE(u.deployments, 0) OR t.replicas <> COALESCE(u.re
 -- I37: the index of labels has those of each deployment, and no others
 SELECT d.id AS deployment, 'has a label ' || l.key || ' that the index does not have' AS what
 FROM deployments AS d
-JOIN jsonb_each_text(d.labels::jsonb) AS l ON NOT EXISTS (
+JOIN jsonb_each_text(CASE jsonb_typeof(d.labels::jsonb) WHEN 'object' THEN d.labels::jsonb ELSE '{}' END) AS l ON NOT EXISTS (
     SELECT 1 FROM deployment_labels AS i WHERE i.deployment_id = d.id AND i.key = l.key AND i.value = l.value);
 
 -- I37: and it has no label that its deployment does not have
@@ -453,4 +453,4 @@ SELECT i.deployment_id AS deployment, 'has a label ' || i.key || ' in the index 
 FROM deployment_labels AS i
 LEFT JOIN deployments AS d ON d.id = i.deployment_id
 WHERE d.id IS NULL
-   OR NOT EXISTS (SELECT 1 FROM jsonb_each_text(d.labels::jsonb) AS l WHERE l.key = i.key AND l.value = i.value);
+   OR NOT EXISTS (SELECT 1 FROM jsonb_each_text(CASE jsonb_typeof(d.labels::jsonb) WHEN 'object' THEN d.labels::jsonb ELSE '{}' END) AS l WHERE l.key = i.key AND l.value = i.value);

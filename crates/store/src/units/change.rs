@@ -335,15 +335,20 @@ fn notice(
 /// Whether the two look the same to an observer: only clocks differ.
 fn observably_equal(old: &Deployment, new: &Deployment) -> bool {
     let revisions = |state: &DeploymentState| (state.phase(), state.current(), state.deploying());
+    // Likewise: what failed before there was a detail is no news.
+    let failure_detail = match old.status.failure_detail.as_str() {
+        "" => &old.status.failure_detail,
+        _ => &new.status.failure_detail,
+    };
     revisions(&old.state) == revisions(&new.state)
         && Deployment {
             state: old.state,
             coming_up: old.coming_up,
             status: Status {
-                // These move only with something else that is seen. Records of earlier programs
-                // have none, and get them without an event.
+                // It moves only with something else that is seen. Records of earlier programs
+                // have none, and get it without an event.
                 retained_until: old.status.retained_until,
-                failure_detail: old.status.failure_detail.clone(),
+                failure_detail: failure_detail.clone(),
                 ..new.status.clone()
             },
             ..new.clone()

@@ -10,7 +10,7 @@ SELECT d.project,
        SUM((SELECT COUNT(*) FROM revisions AS r WHERE r.deployment_id = d.id)),
        SUM(octet_length(d.metadata)
            + (SELECT COALESCE(SUM(octet_length(l.key) + octet_length(l.value)), 0)
-              FROM jsonb_each_text(d.labels::jsonb) AS l)
+              FROM jsonb_each_text(CASE jsonb_typeof(d.labels::jsonb) WHEN 'object' THEN d.labels::jsonb ELSE '{}' END) AS l)
            + (SELECT COALESCE(SUM(octet_length(r.spec)), 0) FROM revisions AS r WHERE r.deployment_id = d.id))
 FROM deployments AS d
 GROUP BY d.project;

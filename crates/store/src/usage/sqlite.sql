@@ -7,7 +7,7 @@ SELECT d.project,
        SUM((SELECT COUNT(*) FROM revisions AS r WHERE r.deployment_id = d.id)),
        SUM(octet_length(d.metadata)
            + (SELECT COALESCE(SUM(octet_length(l.key) + octet_length(l.value)), 0)
-              FROM json_each(d.labels) AS l)
+              FROM json_each(CASE json_type(d.labels) WHEN 'object' THEN d.labels ELSE '{}' END) AS l)
            + (SELECT COALESCE(SUM(octet_length(r.spec)), 0) FROM revisions AS r WHERE r.deployment_id = d.id))
 FROM deployments AS d
 GROUP BY d.project;

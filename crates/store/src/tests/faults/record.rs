@@ -67,8 +67,10 @@ fn restore(engine: Engine) -> String {
 }
 
 /// Each behind those that it refers to.
-const TABLES: [&str; 8] = [
+const TABLES: [&str; 10] = [
+    "project_usage",
     "deployments",
+    "deployment_labels",
     "revisions",
     "routes",
     "assignments",

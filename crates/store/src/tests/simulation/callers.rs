@@ -4,7 +4,8 @@ use std::fmt::Debug;
 
 use uuid::Uuid;
 use viridian_strategy::{
-    DeploymentId, DeploymentState, Lifecycle, RevisionId, Strategy, SubStep, verbs,
+    DeploymentId, DeploymentState, Lifecycle, RevisionId, Rollout, RolloutKind, Strategy, SubStep,
+    verbs,
 };
 
 use super::{generators::rng::Rng, policies::PolicyChange};
@@ -105,6 +106,12 @@ impl StoreCall {
             Self::Promote if rolling && before.target_replicas > 0 => Some(false),
             Self::Promote => None,
             Self::Abort => Some(deploying && state.sub_step() != Some(SubStep::RollingBack)),
+            // During a rollout it is an abort, unless it is a way back itself.
+            Self::RollBack(_) if deploying => {
+                let forward = |it: &Rollout| !matches!(it.kind, RolloutKind::Back { .. });
+                let gives_up = state.rollout().is_some_and(forward);
+                Some(gives_up && state.sub_step() != Some(SubStep::RollingBack))
+            }
             // Also where the last rollout was given up, and where nothing served before.
             Self::RollBack(_) => verbs::roll_back_target(state, &before.past())
                 .is_err()
