@@ -168,14 +168,18 @@ impl Status {
     /// The sentence of one of the blockers, with what the health checker said of it, or
     /// the scheduler of a failure, if that explains it.
     pub fn sentence(&self, blocker: &Blocker) -> String {
-        let of_failures = matches!(
-            blocker,
-            Blocker::BackOff { .. } | Blocker::GreenFailed { .. }
-        );
-        if of_failures && !self.failure_detail.is_empty() {
+        if self.counts_failures() == Some(blocker) && !self.failure_detail.is_empty() {
             return format!("{blocker}; the last one: {}", self.failure_detail);
         }
         sentence(blocker, &self.health_detail)
+    }
+
+    /// The blocker that `failure_detail` is about: blue and green may fail at the same time,
+    /// and for other reasons.
+    pub(crate) fn counts_failures(&self) -> Option<&Blocker> {
+        let counts =
+            |it: &&Blocker| matches!(it, Blocker::BackOff { .. } | Blocker::GreenFailed { .. });
+        self.blockers.iter().find(counts)
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rstest_reuse::apply;
 use viridian_strategy::{
-    BlockerCode, DeploymentId, RouteHealth, RouteId, RouteStatus, SubStep, Timestamp,
+    Blocker, BlockerCode, DeploymentId, RouteHealth, RouteId, RouteStatus, SubStep, Timestamp,
     verbs::PromoteRejection,
 };
 
@@ -15,7 +15,7 @@ use super::{
     virtual_time::VirtualTime,
 };
 use crate::{
-    AddressError, HealthReport, Projects, PromoteRefusal, ReportError, Route, RouteAddress,
+    AddressError, HealthReport, Projects, PromoteRefusal, ReportError, Route, RouteAddress, Status,
     StatusReport, Tables, UnitError,
 };
 
@@ -352,6 +352,31 @@ async fn c2_the_last_failure_is_in_the_blocker(#[case] engine: Engine) {
         sentence.ends_with("; 1 failed; the last one: no such command"),
         "{sentence}"
     );
+}
+
+/// Blue may fail as well as green: the detail is of the one whose failures were looked at.
+#[test]
+fn c2_a_failure_explains_one_blocker_and_no_other() {
+    let green = Blocker::GreenFailed {
+        failed: 1,
+        ready: 0,
+        target: 1,
+    };
+    let blue = Blocker::BackOff {
+        failures: 3,
+        until: Timestamp::from_micros(0),
+    };
+    let status = Status {
+        blockers: [green, blue].into_iter().collect(),
+        failure_detail: "no such image".to_owned(),
+        ..Status::default()
+    };
+    assert!(
+        status
+            .sentence(&green)
+            .ends_with("; the last one: no such image")
+    );
+    assert_eq!(status.sentence(&blue), blue.to_string());
 }
 
 async fn fail(fixture: &Fixture, route: RouteId, status: RouteStatus, failure: &str) {

@@ -32,13 +32,14 @@ pub(super) fn health_detail(deployment: &Deployment, routes: &[Route]) -> String
 /// What was reported of the last failure that a blocker counts.
 pub(super) fn failure_detail(deployment: &Deployment, routes: &[Route]) -> String {
     let state = &deployment.state;
-    let counted = deployment.status.blockers.iter().find_map(|it| match it {
-        Blocker::BackOff { .. } => Some((state.current()?, deployment.current_activation)),
-        Blocker::GreenFailed { .. } => Some((state.deploying()?, deployment.last_activation)),
-        _ => None,
-    });
+    let (revision, activation) = match deployment.status.counts_failures() {
+        Some(Blocker::BackOff { .. }) => (state.current(), deployment.current_activation),
+        Some(_) => (state.deploying(), deployment.last_activation),
+        None => return String::new(),
+    };
     let failed = routes.iter().filter(|Route { view, failure, .. }| {
-        Some((view.revision, view.activation)) == counted
+        Some(view.revision) == revision
+            && view.activation == activation
             && view.has_failed()
             && !failure.is_empty()
     });
