@@ -50,7 +50,7 @@ pub(crate) use self::{
     },
     row_lock::RowLock,
     scheduler::{RouteBehavior, ScriptedScheduler},
-    schema::{canonical, decode, encode, method, methods, path},
+    schema::{canonical, decode, encode, label, method, methods, path},
     server::Server,
     server_urls::ServerUrls,
     small_disk::SmallDisk,

@@ -45,6 +45,7 @@ mod drain;
 mod edges;
 mod failover;
 mod fleet;
+mod group_routes;
 mod grpc_web;
 mod grpcurl;
 mod health;

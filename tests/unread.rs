@@ -10,11 +10,11 @@ use tokio::task::JoinSet;
 use tonic::{Code, Status, Streaming};
 use viridian_proto::v1::{
     CreateDeploymentRequest, CreateRevisionRequest, ListRevisionsRequest, RevisionSpec,
-    WatchTrafficRequest,
+    RouteServiceListRoutesRequest, WatchRoutesRequest, WatchTrafficRequest,
 };
 
 use crate::harness::{
-    Api, Engine, REFERENCE, Server, count, creation, eventually, manual, of_project, pause,
+    Api, Engine, GROUP, REFERENCE, Server, count, creation, eventually, manual, of_project, pause,
     refused, within,
 };
 
@@ -75,6 +75,7 @@ async fn g4_lists_that_nobody_takes_are_bounded() {
 #[rstest]
 #[case::g4_of_a_project(WATCH_DEPLOYMENTS, of_project("shop").encode_to_vec())]
 #[case::g4_of_tables(WATCH_TRAFFIC, all_tables())]
+#[case::d9_of_routes(WATCH_ROUTES, routes_of_group())]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn g4_watches_that_nobody_takes_are_bounded_and_end(
     #[case] method: &str,
@@ -89,12 +90,24 @@ async fn g4_watches_that_nobody_takes_are_bounded_and_end(
             labels: (0..20)
                 .map(|it| (format!("label-{it}"), "x".repeat(60)))
                 .collect(),
-            ..creation(0, manual())
+            ..creation(i32::from(method == WATCH_ROUTES), manual())
         };
         let api = api.clone();
         creating.spawn(async move { api.create(request).await.expect("created") });
     }
     creating.join_all().await;
+    if method == WATCH_ROUTES {
+        eventually("a route of each", async || {
+            let list = RouteServiceListRoutesRequest {
+                resource_group: GROUP.to_owned(),
+                page_size: 500,
+                ..RouteServiceListRoutesRequest::default()
+            };
+            let page = api.routes().list_routes(list).await.ok()?;
+            (page.into_inner().routes.len() == 200).then_some(())
+        })
+        .await;
+    }
     let bound = MemoryBound::of(&server);
     let calls = 10 * load() - 1;
     // Narrower than the tables of 200 deployments without replicas.
@@ -235,6 +248,14 @@ fn all_tables() -> Vec<u8> {
     request.encode_to_vec()
 }
 
+fn routes_of_group() -> Vec<u8> {
+    let request = WatchRoutesRequest {
+        resource_group: GROUP.to_owned(),
+        ..WatchRoutesRequest::default()
+    };
+    request.encode_to_vec()
+}
+
 /// Ten with a tenth of the load.
 fn load() -> u32 {
     10 * count("VIRIDIAN_ATTACK_TENTHS", 1)
@@ -252,6 +273,7 @@ fn report(figures: &str) {
 const LIST_REVISIONS: &str = "viridian.deployment.v1.DeploymentService/ListRevisions";
 const WATCH_DEPLOYMENTS: &str = "viridian.deployment.v1.DeploymentService/WatchDeployments";
 const WATCH_TRAFFIC: &str = "viridian.deployment.v1.TrafficService/WatchTraffic";
+const WATCH_ROUTES: &str = "viridian.deployment.v1.RouteService/WatchRoutes";
 const CALLS_PER_CONNECTION: u32 = 100;
 /// That of most libraries.
 const WINDOW: u32 = 65_535;

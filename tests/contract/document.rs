@@ -8,7 +8,7 @@ use std::{
 use tonic::Code;
 
 use super::{case::MethodOutcome, cases, everywhere};
-use crate::harness::{methods, root};
+use crate::harness::{label, methods, root};
 
 #[test]
 fn the_table_of_methods_is_that_of_the_cases() {
@@ -56,7 +56,7 @@ fn by_method() -> String {
     let mut table = String::from("\n| method | refuses with |\n|---|---|\n");
     let refusals = refusals();
     for method in methods() {
-        let of_it = refusals.get(method.name()).cloned().unwrap_or_default();
+        let of_it = refusals.get(&label(&method)).cloned().unwrap_or_default();
         let mut by_code: BTreeMap<i32, Vec<String>> = BTreeMap::new();
         for (code, reason) in of_it {
             by_code.entry(code).or_default().push(format!("`{reason}`"));
@@ -65,7 +65,7 @@ fn by_method() -> String {
             format!("{} {}", name(Code::from_i32(code)), reasons.join(", "))
         });
         let codes = codes.collect::<Vec<_>>().join("; ");
-        table.push_str(&format!("| `{}` | {codes} |\n", method.name()));
+        table.push_str(&format!("| `{}` | {codes} |\n", label(&method)));
     }
     table.push('\n');
     table
@@ -86,10 +86,12 @@ fn refusals() -> BTreeMap<String, BTreeSet<(i32, &'static str)>> {
     let watch = refusals.entry("WatchDeployments".to_owned()).or_default();
     watch.insert((Code::OutOfRange.into(), "RESUME_TOKEN_EXPIRED"));
     watch.insert((Code::ResourceExhausted.into(), "SLOW_CONSUMER"));
+    let watch = refusals.entry("WatchRoutes".to_owned()).or_default();
+    watch.insert((Code::OutOfRange.into(), "RESUME_TOKEN_EXPIRED"));
     for method in methods() {
         if everywhere::locks_a_deployment(&method) {
             let held = (Code::Aborted.into(), "DEPLOYMENT_HELD");
-            let of_it = refusals.entry(method.name().to_owned()).or_default();
+            let of_it = refusals.entry(label(&method)).or_default();
             of_it.insert(held);
         }
     }

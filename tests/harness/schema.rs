@@ -11,9 +11,18 @@ pub(crate) fn methods() -> Vec<MethodDescriptor> {
         .collect()
 }
 
-/// A method of the contract by its own name, which no two services share.
+/// The name of a method: its own, which no two services share but for `ListRoutes`.
+pub(crate) fn label(method: &MethodDescriptor) -> String {
+    let service = method.parent_service();
+    match (service.name(), method.name()) {
+        ("RouteService", "ListRoutes") => "RouteService.ListRoutes".to_owned(),
+        (_, name) => name.to_owned(),
+    }
+}
+
+/// A method of the contract by its label.
 pub(crate) fn method(name: &str) -> MethodDescriptor {
-    let mut found = methods().into_iter().filter(|it| it.name() == name);
+    let mut found = methods().into_iter().filter(|it| label(it) == name);
     let method = found.next().unwrap_or_else(|| panic!("no method {name}"));
     assert!(found.next().is_none(), "{name} is there twice");
     method

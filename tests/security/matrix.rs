@@ -16,7 +16,7 @@ use crate::harness::{refused, within};
 async fn everyone_may_do_what_their_role_says_on_their_projects_and_nothing_else() {
     let env = MatrixEnv::start().await;
     let methods = methods();
-    assert_eq!(methods.len(), 27, "all of the contract: {methods:?}");
+    assert_eq!(methods.len(), 29, "all of the contract: {methods:?}");
     let mut cells = 0;
     for role in ROLES {
         let client = env.client(role).await;
@@ -36,7 +36,7 @@ async fn everyone_may_do_what_their_role_says_on_their_projects_and_nothing_else
             }
         }
     }
-    assert_eq!(cells, 27 * 5 * 2 * 2);
+    assert_eq!(cells, 29 * 5 * 2 * 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

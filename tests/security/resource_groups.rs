@@ -1,10 +1,12 @@
 //! Agents whose credentials name resource groups.
 
-use tonic::{Code, Status};
+use tonic::{Code, Status, Streaming};
 use viridian_proto::v1::{
     Assignment, CreateDeploymentRequest, DeploymentMetadata, ListAssignmentsRequest, ReportResult,
-    ReportRouteHealthRequest, ReportRouteStatusesRequest, RouteHealthReport, RouteHealthStatus,
-    RouteStatus, RouteStatusReport, WatchAssignmentsRequest, watch_assignments_response::Payload,
+    ReportRouteHealthRequest, ReportRouteStatusesRequest, RevisionSpec, RouteHealthReport,
+    RouteHealthStatus, RouteServiceListRoutesRequest, RouteStatus, RouteStatusReport,
+    WatchAssignmentsRequest, WatchRoutesRequest, WatchRoutesResponse,
+    watch_assignments_response::Payload, watch_routes_response::Payload as RoutePayload,
 };
 
 use super::staff::{Client, GuardedServer, of_token};
@@ -91,6 +93,73 @@ async fn g14_a_watch_ends_when_its_group_is_taken_away() {
     );
 }
 
+/// Of a group that two projects share, each agent sees the routes of its own project.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d9_an_agent_sees_the_routes_of_its_groups_and_projects_alone() {
+    let of_bank = of_token("banker", "vrd_banker", &["agent"], &["bank"]);
+    let staff = [
+        operator(),
+        agent("bound", &["gpu"]),
+        agent("free", &[]),
+        of_bank,
+    ];
+    let guarded = GuardedServer::start(&staff).await;
+    let operator = client(&guarded, "operator").await;
+    let bound = client(&guarded, "bound").await;
+    let banker = client(&guarded, "banker").await;
+    for group in ["edge", ""] {
+        let list = RouteServiceListRoutesRequest {
+            resource_group: group.to_owned(),
+            ..RouteServiceListRoutesRequest::default()
+        };
+        let listed = bound.routes().list_routes(list).await.expect_err(group);
+        let watched = bound.routes().watch_routes(of_group(group, "")).await;
+        for status in [listed, watched.expect_err(group)] {
+            let reason = "RESOURCE_GROUP_NOT_ALLOWED";
+            refused(&status, Code::PermissionDenied, reason);
+        }
+    }
+    let mut of_both = follow(&bound, &of_group("gpu", "")).await;
+    let mut of_bank = follow(&banker, &of_group("gpu", "")).await;
+    for project in ["shop", "bank"] {
+        let request = CreateDeploymentRequest {
+            project: project.to_owned(),
+            ..creation_in("gpu")
+        };
+        let created = operator.deployments().create_deployment(request).await;
+        created.expect("created");
+        assert_eq!(next_route(&mut of_both).await, project);
+    }
+    assert_eq!(next_route(&mut of_bank).await, "bank", "and none of shop");
+    for (client, expected) in [(&bound, 2), (&banker, 1)] {
+        let list = RouteServiceListRoutesRequest {
+            resource_group: "gpu".to_owned(),
+            ..RouteServiceListRoutesRequest::default()
+        };
+        let page = client.routes().list_routes(list).await.expect("a page");
+        let page = page.into_inner();
+        assert_eq!(page.routes.len(), expected);
+        // What the revision runs with is in no route.
+        assert!(!format!("{page:?}").contains(VALUE));
+    }
+    // A token is of the projects that its caller had: others would be missing.
+    let token = next_token(&mut of_bank).await;
+    let status = bound.routes().watch_routes(of_group("gpu", &token)).await;
+    let status = status.expect_err("a token of fewer projects");
+    refused(&status, Code::OutOfRange, "RESUME_TOKEN_EXPIRED");
+    let mut again = follow(&banker, &of_group("gpu", &token)).await;
+    next_token(&mut again).await;
+    guarded.file.replace(&[self::operator()]);
+    let end = within("its end", async {
+        loop {
+            if let Err(status) = of_bank.message().await {
+                return status;
+            }
+        }
+    });
+    refused(&end.await, Code::Unauthenticated, "CREDENTIALS_INVALID");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn g14_a_new_token_may_be_bound_to_groups() {
     let token = |role: &'static str| {
@@ -156,6 +225,60 @@ async fn start() -> GuardedServer {
     }
     guarded
 }
+
+fn creation_in(group: &str) -> CreateDeploymentRequest {
+    let request = creation(1, manual());
+    let environ = [("SECRET".to_owned(), VALUE.to_owned())].into();
+    CreateDeploymentRequest {
+        metadata: Some(DeploymentMetadata {
+            resource_group: group.to_owned(),
+            ..DeploymentMetadata::default()
+        }),
+        initial_revision: request
+            .initial_revision
+            .map(|spec| RevisionSpec { environ, ..spec }),
+        ..creation(1, manual())
+    }
+}
+
+fn of_group(group: &str, token: &str) -> WatchRoutesRequest {
+    WatchRoutesRequest {
+        resource_group: group.to_owned(),
+        resume_token: token.to_owned(),
+        ..WatchRoutesRequest::default()
+    }
+}
+
+async fn follow(client: &Client, request: &WatchRoutesRequest) -> Streaming<WatchRoutesResponse> {
+    let reply = client.routes().watch_routes(request.clone()).await;
+    reply.expect("a watch").into_inner()
+}
+
+async fn next(watch: &mut Streaming<WatchRoutesResponse>) -> RoutePayload {
+    let message = within("a message", watch.message()).await;
+    let message = message.expect("it goes on").expect("no end");
+    message.payload.expect("a payload")
+}
+
+/// The project of the next route.
+async fn next_route(watch: &mut Streaming<WatchRoutesResponse>) -> String {
+    loop {
+        if let RoutePayload::Route(route) = next(watch).await {
+            return route.deployment.expect("a deployment").project;
+        }
+    }
+}
+
+/// The token of the next progress.
+async fn next_token(watch: &mut Streaming<WatchRoutesResponse>) -> String {
+    loop {
+        if let RoutePayload::Progress(progress) = next(watch).await {
+            return progress.resume_token;
+        }
+    }
+}
+
+const VALUE: &str = "not-for-everyone";
 
 fn operator() -> String {
     of_token("operator", "vrd_operator", &["operator"], &["*"])

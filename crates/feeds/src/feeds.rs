@@ -10,7 +10,9 @@ use crate::{
     clock::CachedClock,
     events::EventFeed,
     limits::WatchLimits,
-    log_reader, relay,
+    log_reader::{self, LogHubs},
+    relay,
+    routes::{RouteFeed, run_reader},
     tables::TableFeed,
 };
 
@@ -25,8 +27,9 @@ pub struct Feeds {
     events: EventFeed,
     tables: TableFeed,
     assignments: AssignmentFeed,
+    routes: RouteFeed,
     clock: Arc<CachedClock>,
-    /// Notified at each new subscription to events or tables.
+    /// Notified at each new subscription to events, tables or routes.
     subscribed: Arc<Notify>,
 }
 
@@ -34,11 +37,13 @@ impl Feeds {
     /// Makes the feeds of a store.
     pub fn new(store: Store, limits: WatchLimits) -> Self {
         let subscribed = Arc::new(Notify::new());
+        let clock = Arc::new(CachedClock::new(store.clone()));
         Self {
             events: EventFeed::new(store.clone(), limits, Arc::clone(&subscribed)),
             tables: TableFeed::new(store.clone(), Arc::clone(&subscribed)),
             assignments: AssignmentFeed::new(),
-            clock: Arc::new(CachedClock::new(store.clone())),
+            routes: RouteFeed::new(store.clone(), Arc::clone(&clock), Arc::clone(&subscribed)),
+            clock,
             subscribed,
             store,
         }
@@ -59,14 +64,29 @@ impl Feeds {
         &self.assignments
     }
 
+    /// The routes of resource groups.
+    pub fn routes(&self) -> &RouteFeed {
+        &self.routes
+    }
+
     /// The time of the database.
     pub fn clock(&self) -> &CachedClock {
         &self.clock
     }
 
-    /// Tails the log of events, for the feeds of events and of tables. Never returns.
+    /// Tails the log of events, for the feeds of events and of tables, and reads the routes
+    /// that it is about. Never returns.
     pub async fn run_log_reader(self) {
-        log_reader::run(&self.store, &self.events, &self.tables, &self.subscribed).await;
+        let hubs = LogHubs {
+            events: self.events.hub(),
+            tables: self.tables.hub(),
+            routes: self.routes.hub(),
+        };
+        // Side by side: tables and events do not wait for routes.
+        tokio::join!(
+            log_reader::run(&self.store, hubs, &self.subscribed),
+            run_reader(&self.routes),
+        );
     }
 
     /// Reads the open assignments of the resource groups that have subscribers. Never

@@ -5,8 +5,9 @@
 //! - [`EventFeed`]: what deployments were at each sequence, in the order of the log.
 //! - [`TableFeed`]: the newest traffic table of each deployment.
 //! - [`AssignmentFeed`]: what the schedulers of a resource group have to do.
+//! - [`RouteFeed`]: the routes of a resource group, for those who check or reconcile them.
 //!
-//! [`Feeds`] owns the three, and the loops that fill them from the store. A loop reads
+//! [`Feeds`] owns the four, and the loops that fill them from the store. A loop reads
 //! for all subscribers at once. It is woken by commits of this process and, through
 //! the relay, of others; a slow poll is the safety net. Without subscribers a loop
 //! does nothing, and a target that does not change costs nothing.
@@ -26,6 +27,7 @@ mod limits;
 mod lock;
 mod log_reader;
 mod relay;
+mod routes;
 mod subscriptions;
 mod tables;
 
@@ -38,6 +40,7 @@ pub use self::{
     },
     feeds::Feeds,
     limits::WatchLimits,
+    routes::{RouteCursor, RouteFeed, RouteUpdate, RouteWatch},
     tables::{TableFeed, TableTarget, TableWatch},
 };
 

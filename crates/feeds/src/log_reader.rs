@@ -13,38 +13,41 @@ use viridian_store::{LogPoll, LogTailer, Notification, ReadLogError, Store, Stor
 
 use crate::{
     POLL_INTERVAL,
-    events::{CommittedEvent, EventFeed, EventHub},
-    tables::{DirtyTables, TableFeed, TableHub},
+    events::{CommittedEvent, EventHub},
+    routes::RouteHub,
+    tables::{DirtyTables, TableHub},
 };
 
+/// Those who have what is in the log handed out.
+#[derive(Clone, Copy)]
+pub(crate) struct LogHubs<'a> {
+    pub(crate) events: &'a EventHub,
+    pub(crate) tables: &'a TableHub,
+    pub(crate) routes: &'a RouteHub,
+}
+
 /// Tails the log for ever, and rests while there is no subscription.
-pub(crate) async fn run(
-    store: &Store,
-    events: &EventFeed,
-    tables: &TableFeed,
-    subscribed: &Notify,
-) {
+pub(crate) async fn run(store: &Store, hubs: LogHubs<'_>, subscribed: &Notify) {
     loop {
         // A permit that is left from before costs one poll.
         subscribed.notified().await;
-        tail(store, events.hub(), tables.hub(), subscribed).await;
+        tail(store, hubs, subscribed).await;
     }
 }
 
 /// Tails the log until there is no subscription.
-async fn tail(store: &Store, events: &EventHub, tables: &TableHub, subscribed: &Notify) {
+async fn tail(store: &Store, hubs: LogHubs<'_>, subscribed: &Notify) {
     // Armed before the first poll: a commit between the two would be found only by the
     // next one.
     let mut commits = store.subscribe();
     let mut reader = LogReader {
         store,
-        events,
-        tables,
+        hubs,
         tailer: store.tail_log(),
         dirty: DirtyTables::none(),
         gap_backoff: MIN_GAP_BACKOFF,
     };
-    while !(tables.is_idle() && events.is_idle()) {
+    while !hubs.are_idle() {
         let begun = Instant::now();
         let polled = reader.poll().await;
         if let Err(error) = &polled {
@@ -64,10 +67,21 @@ async fn tail(store: &Store, events: &EventHub, tables: &TableHub, subscribed: &
     }
 }
 
+impl LogHubs<'_> {
+    fn are_idle(self) -> bool {
+        // Each of them is asked: one without a subscription no longer knows the position.
+        let idle = [
+            self.tables.is_idle(),
+            self.routes.is_idle(),
+            self.events.is_idle(),
+        ];
+        idle.iter().all(|it| *it)
+    }
+}
+
 struct LogReader<'a> {
     store: &'a Store,
-    events: &'a EventHub,
-    tables: &'a TableHub,
+    hubs: LogHubs<'a>,
     tailer: LogTailer,
     /// Tables that may be new and were not read yet.
     dirty: DirtyTables,
@@ -78,8 +92,10 @@ struct LogReader<'a> {
 impl LogReader<'_> {
     async fn poll(&mut self) -> Result<LogPoll, StoreError> {
         let mut poll = self.tailer.poll().await?;
+        // First, since the next poll does not return them again.
+        self.hubs.routes.note(&poll.changed, poll.stable);
         self.dirty.add(std::mem::take(&mut poll.changed));
-        if poll.stable.is_some() && self.events.stable().is_none() {
+        if poll.stable.is_some() && self.hubs.events.stable().is_none() {
             // The log has just become known: the tailer may not have seen what was
             // committed before.
             self.dirty = DirtyTables::Any;
@@ -87,7 +103,7 @@ impl LogReader<'_> {
         // Tables do not wait for the gaps before them: each is whole by itself. They
         // stay dirty if this fails.
         if !self.dirty.is_none() {
-            self.tables.refresh(&self.dirty).await?;
+            self.hubs.tables.refresh(&self.dirty).await?;
             self.dirty = DirtyTables::none();
         }
         if let Some(stable) = poll.stable {
@@ -113,15 +129,15 @@ impl LogReader<'_> {
 
     /// Hands out what is stable now and was not before.
     async fn publish_up_to(&self, stable: i64) -> Result<(), StoreError> {
-        let Some(mut after) = self.events.stable() else {
-            self.events.publish(&[], stable);
+        let Some(mut after) = self.hubs.events.stable() else {
+            self.hubs.events.publish(&[], stable);
             return Ok(());
         };
         while after < stable {
             // Read again before each page: a later subscription is marked as
             // lagged by `publish`.
-            if !self.events.begin_page() {
-                self.events.publish(&[], stable);
+            if !self.hubs.events.begin_page() {
+                self.hubs.events.publish(&[], stable);
                 return Ok(());
             }
             let page = self
@@ -129,18 +145,18 @@ impl LogReader<'_> {
                 .reader()
                 .await?
                 .read_wanted_log(after, stable, PAGE_SIZE, |id, project| {
-                    self.events.is_wanted(id, project)
+                    self.hubs.events.is_wanted(id, project)
                 })
                 .await;
             match page {
                 Ok(page) => {
                     let entries = page.entries.into_iter();
                     let events: Vec<_> = entries.filter_map(CommittedEvent::from_log).collect();
-                    self.events.publish(&events, page.read);
+                    self.hubs.events.publish(&events, page.read);
                     after = page.read;
                 }
                 Err(ReadLogError::Expired) => {
-                    self.events.skip_to(stable);
+                    self.hubs.events.skip_to(stable);
                     return Ok(());
                 }
                 Err(ReadLogError::Store(error)) => return Err(error),

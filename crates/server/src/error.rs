@@ -128,7 +128,7 @@ pub(crate) fn reply_not_taken() -> Status {
 
 /// Ends a watch whose token is older than the retained events.
 pub(crate) fn resume_token_expired() -> Status {
-    let message = "the events after the resume token are deleted; watch without one";
+    let message = "a watch can no longer go on where this token was given; watch without one";
     let details = info("RESUME_TOKEN_EXPIRED", []);
     Status::with_error_details(Code::OutOfRange, message, details)
 }

@@ -2,8 +2,8 @@
 
 use prost::Message;
 use uuid::Uuid;
-use viridian_store::AssignmentPosition;
-use viridian_strategy::{RouteId, Timestamp};
+use viridian_store::{AssignmentPosition, GroupRoutePosition};
+use viridian_strategy::{DeploymentId, RouteId, Timestamp};
 
 use crate::{
     convert::Violations,
@@ -182,6 +182,20 @@ impl PageKey for AssignmentPosition {
     fn of_token(token: &Token) -> Option<Self> {
         Some(Self {
             available_at: Timestamp::from_micros(token.position),
+            route: RouteId(token.after()??),
+        })
+    }
+}
+
+impl PageKey for GroupRoutePosition {
+    fn to_token(self, query: u64) -> Token {
+        Token::new(0, Some(self.route.0), query).of_deployment(self.deployment.0)
+    }
+
+    fn of_token(token: &Token) -> Option<Self> {
+        let [deployment] = token.deployments()?.try_into().ok()?;
+        Some(Self {
+            deployment: DeploymentId(deployment),
             route: RouteId(token.after()??),
         })
     }

@@ -4,8 +4,8 @@
 //! it as it was: names are not looked up again, since a deployment that is gone by now
 //! has events to come.
 
-use viridian_feeds::{WatchCursor, WatchTarget};
-use viridian_strategy::DeploymentId;
+use viridian_feeds::{RouteCursor, WatchCursor, WatchTarget};
+use viridian_strategy::{DeploymentId, Timestamp};
 
 use crate::token::{Token, TokenRefusal, TokenSeal, digest};
 
@@ -61,6 +61,60 @@ impl ResumeToken {
         }
         seal.seal(token)
     }
+}
+
+/// What a watch of routes is about, as digests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RouteQuery {
+    /// What the request says.
+    pub(crate) routes: u64,
+    /// The projects of its caller.
+    pub(crate) projects: u64,
+}
+
+/// What a token of a watch of routes says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RouteResume {
+    pub(crate) cursor: RouteCursor,
+    pub(crate) query: RouteQuery,
+}
+
+/// Writes the token of a watch of routes.
+pub(crate) fn route_cursor_token(
+    cursor: RouteCursor,
+    query: RouteQuery,
+    seal: &TokenSeal,
+) -> String {
+    let token = Token::new(cursor.position, None, query.routes);
+    seal.seal(token.of_routes(cursor.time.as_micros(), query.projects))
+}
+
+/// Parses a token of a watch of routes.
+///
+/// # Errors
+///
+/// What to say of it, as the end of a sentence about its field.
+pub(crate) fn parse_route_cursor(
+    text: &str,
+    query: RouteQuery,
+    seal: &TokenSeal,
+) -> Result<RouteResume, &'static str> {
+    let opened = seal.open(text).map_err(TokenRefusal::message)?;
+    // Earlier programs, whose tokens have no seal, had no such watches.
+    if !opened.is_sealed || opened.token.query != query.routes {
+        return Err("belongs to a watch of something else");
+    }
+    let Token {
+        position,
+        time,
+        projects,
+        ..
+    } = opened.token;
+    let time = Timestamp::from_micros(time);
+    Ok(RouteResume {
+        cursor: RouteCursor { position, time },
+        query: RouteQuery { projects, ..query },
+    })
 }
 
 /// The digest of a watch's query, in whatever order its deployments are.

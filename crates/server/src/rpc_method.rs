@@ -131,6 +131,8 @@ const METHODS: &[RpcMethod] = methods! {
     "viridian.deployment.v1.RouteService" {
         "ListAssignments": [unary replicas] ROUTES,
         "WatchAssignments": [stream replicas] ROUTES,
+        "ListRoutes": [unary replicas] ROUTES,
+        "WatchRoutes": [stream replicas] ROUTES,
         "ReportRouteStatuses": [unary replicas] ROUTES,
         "ReportRouteHealth": [unary replicas] ROUTES,
     }

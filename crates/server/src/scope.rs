@@ -89,14 +89,19 @@ impl Scope {
     /// has the first: if all callers did, none would get one. One who reads with many waits
     /// for its own, so that its questions delay no others.
     pub(crate) async fn reader(&self) -> Result<ScopedReader, Status> {
-        let name = self.caller.name().to_owned();
-        let share = timeout(MAX_SHARE_WAIT, self.shared.readers().acquire(name, 1)).await;
-        let share = share.map_err(|_| store(&StoreError::PoolTimeout))?;
+        let share = self.share().await?;
         let reader = self.database().reader().await;
         Ok(ScopedReader {
             connection: reader.map_err(|error| store(&error))?,
             _share: share,
         })
+    }
+
+    /// Waits for a part of the caller's share of connections, to read with the store itself.
+    pub(crate) async fn share(&self) -> Result<Option<OwnedSemaphorePermit>, Status> {
+        let name = self.caller.name().to_owned();
+        let share = timeout(MAX_SHARE_WAIT, self.shared.readers().acquire(name, 1)).await;
+        share.map_err(|_| store(&StoreError::PoolTimeout))
     }
 
     /// What was committed, as streams, of all projects.

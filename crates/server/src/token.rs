@@ -37,6 +37,12 @@ pub(crate) struct Token {
     /// The name of the log.
     #[prost(bytes = "vec", tag = "7")]
     log: Vec<u8>,
+    /// When a watch of routes was at the position, in microseconds.
+    #[prost(int64, tag = "8")]
+    pub(crate) time: i64,
+    /// The digest of the projects that a watch of routes was of.
+    #[prost(fixed64, tag = "9")]
+    pub(crate) projects: u64,
 }
 
 /// Seals and opens the tokens of a log. Cheap to clone.
@@ -89,6 +95,21 @@ impl Token {
             query,
             after: after.map_or_else(Vec::new, |id| id.as_bytes().to_vec()),
             ..Self::default()
+        }
+    }
+
+    /// The same, of a list that goes on within a deployment.
+    pub(crate) fn of_deployment(mut self, id: Uuid) -> Self {
+        self.set_deployments([id].into_iter());
+        self
+    }
+
+    /// The same, of a watch of routes that was there at a time.
+    pub(crate) fn of_routes(self, time: i64, projects: u64) -> Self {
+        Self {
+            time,
+            projects,
+            ..self
         }
     }
 

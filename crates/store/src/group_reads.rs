@@ -124,7 +124,11 @@ impl Store {
         }
         let mut described = Vec::with_capacity(routes.len());
         for route in routes {
-            let revision = self.revision_outline(route.view.revision).await?;
+            let revision = match self.revision_outline(route.view.revision).await {
+                // Its own routes are left out, and no others.
+                Err(StoreError::Corrupt { .. }) => None,
+                found => found?,
+            };
             let deployment = summaries.get(&route.deployment).cloned();
             // Both are there as long as the route is: it was deleted with them since it was read.
             let (Some(revision), Some(deployment)) = (revision, deployment) else {

@@ -10,6 +10,8 @@ pub(super) fn cases() -> Vec<Case> {
         assignments("ListAssignments", "/assignments/0"),
         assignments("WatchAssignments", "/assignment"),
         list(),
+        routes("RouteService.ListRoutes", "/routes/0"),
+        routes("WatchRoutes", "/route"),
         statuses(),
         health(),
     ]
@@ -68,6 +70,55 @@ fn list() -> Vec<Case> {
             InitialState::Nothing,
             r#"{"pageSize":-1}"#,
             invalid(&["page_size"]),
+        ),
+    ]
+}
+
+fn routes(method: &'static str, place: &'static str) -> Vec<Case> {
+    let found: &'static [_] = match place {
+        "/route" => &[
+            ("/route/route/id", "$route"),
+            ("/route/revisionNumber", "1"),
+            ("/route/deployment/project", "contract"),
+        ],
+        _ => &[
+            ("/routes", "1 items"),
+            ("/routes/0/route/id", "$route"),
+            ("/routes/0/healthCheck/path", "/"),
+        ],
+    };
+    let (other, field) = match place {
+        "/route" => (r#"{"resumeToken":"x"}"#, &["resume_token"]),
+        _ => (r#"{"pageToken":"x"}"#, &["page_token"]),
+    };
+    vec![
+        case(
+            method,
+            "one to start",
+            InitialState::Pending,
+            r#"{"resourceGroup":"$name"}"#,
+            done(found),
+        ),
+        case(
+            method,
+            "group that is too long",
+            InitialState::Nothing,
+            r#"{"resourceGroup":"$long"}"#,
+            invalid(&["resource_group"]),
+        ),
+        case(
+            method,
+            "status that there is not",
+            InitialState::Nothing,
+            r#"{"statuses":[99]}"#,
+            invalid(&["statuses[0]"]),
+        ),
+        case(
+            method,
+            "token of nobody",
+            InitialState::Nothing,
+            other,
+            invalid(field),
         ),
     ]
 }

@@ -19,8 +19,9 @@ use tonic::{Request, Response, Status, transport::Server};
 use viridian_proto::v1::{
     Assignment, AssignmentAction, HealthCheck, ListAssignmentsRequest, ListAssignmentsResponse,
     ReportResult, ReportRouteHealthRequest, ReportRouteHealthResponse, ReportRouteStatusesRequest,
-    ReportRouteStatusesResponse, Revision, RevisionSpec, Route, RouteHealthStatus, RouteStatus,
-    RouteStatusReport, WatchAssignmentsRequest, WatchAssignmentsResponse,
+    ReportRouteStatusesResponse, Revision, RevisionSpec, Route, RouteHealthStatus,
+    RouteServiceListRoutesRequest, RouteServiceListRoutesResponse, RouteStatus, RouteStatusReport,
+    WatchAssignmentsRequest, WatchAssignmentsResponse, WatchRoutesRequest, WatchRoutesResponse,
     route_service_server::{RouteService, RouteServiceServer},
     watch_assignments_response::Payload,
 };
@@ -337,6 +338,22 @@ impl RouteService for ServerScript {
         _: Request<ListAssignmentsRequest>,
     ) -> Result<Response<ListAssignmentsResponse>, Status> {
         Err(Status::unimplemented("the agent watches"))
+    }
+
+    async fn list_routes(
+        &self,
+        _: Request<RouteServiceListRoutesRequest>,
+    ) -> Result<Response<RouteServiceListRoutesResponse>, Status> {
+        Err(Status::unimplemented("the agent has its own routes"))
+    }
+
+    type WatchRoutesStream = ReceiverStream<Result<WatchRoutesResponse, Status>>;
+
+    async fn watch_routes(
+        &self,
+        _: Request<WatchRoutesRequest>,
+    ) -> Result<Response<Self::WatchRoutesStream>, Status> {
+        Err(Status::unimplemented("the agent has its own routes"))
     }
 
     /// Sends all open assignments at each change: an agent must tolerate repeats.

@@ -138,14 +138,19 @@ pub(crate) fn spec(spec: RevisionSpec, values: EnvironValues) -> v1::RevisionSpe
         runtime_variant: spec.runtime_variant,
         environ,
         resource_slots: spec.resource_slots,
-        health_check: Some(v1::HealthCheck {
-            path: spec.health_check.path,
-            interval: Some(duration(spec.health_check.interval)),
-            timeout: Some(duration(spec.health_check.timeout)),
-            initial_delay: Some(duration(spec.health_check.initial_delay)),
-        }),
+        health_check: Some(health_check(spec.health_check)),
         environ_from: environ_from::to_wire(spec.environ_from),
         environ_redacted,
+    }
+}
+
+/// How health is checked, to the wire.
+pub(crate) fn health_check(check: HealthCheck) -> v1::HealthCheck {
+    v1::HealthCheck {
+        path: check.path,
+        interval: Some(duration(check.interval)),
+        timeout: Some(duration(check.timeout)),
+        initial_delay: Some(duration(check.initial_delay)),
     }
 }
 

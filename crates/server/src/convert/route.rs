@@ -2,7 +2,7 @@
 
 use viridian_proto::v1;
 use viridian_store::{
-    Action, Assignment, DeploymentSummary, HealthReport, ReportError, Revision, Route,
+    Action, Assignment, DeploymentSummary, GroupRoute, HealthReport, ReportError, Revision, Route,
     RouteAddress, StatusReport,
 };
 use viridian_strategy::{RouteHealth, RouteId, RouteStatus, RouteTraffic};
@@ -10,7 +10,7 @@ use viridian_strategy::{RouteHealth, RouteId, RouteStatus, RouteTraffic};
 use super::{
     Violations,
     deployment::metadata,
-    revision::{EnvironValues, revision},
+    revision::{EnvironValues, health_check, revision},
     time::{parse_timestamp, timestamp},
 };
 
@@ -52,6 +52,16 @@ pub(crate) fn assignment(assignment: &Assignment, of: &Revision) -> v1::Assignme
         deployment: Some(summary(&assignment.deployment)),
         // Added when it is handed out.
         secret_environ: [].into(),
+    }
+}
+
+/// A route of a resource group, to the wire.
+pub(crate) fn group_route(of: &GroupRoute) -> v1::GroupRoute {
+    v1::GroupRoute {
+        route: Some(route(of.route.clone())),
+        revision_number: of.revision.number,
+        health_check: Some(health_check(of.revision.health_check.clone())),
+        deployment: Some(summary(&of.deployment)),
     }
 }
 
@@ -155,8 +165,22 @@ pub(crate) fn parse_healths(
         .collect()
 }
 
+/// The statuses of a list, each once.
+pub(crate) fn parse_status_filter(wire: &[i32], violations: &mut Violations) -> Vec<RouteStatus> {
+    let mut statuses = Vec::new();
+    for (index, status) in wire.iter().enumerate() {
+        let known = v1::RouteStatus::try_from(*status).ok();
+        match known.and_then(parse_status) {
+            Some(status) if statuses.contains(&status) => {}
+            Some(status) => statuses.push(status),
+            None => violations.add(format!("statuses[{index}]"), "must be a status"),
+        }
+    }
+    statuses
+}
+
 /// A status from the wire; none when it is not set.
-pub(crate) fn parse_status(wire: v1::RouteStatus) -> Option<RouteStatus> {
+fn parse_status(wire: v1::RouteStatus) -> Option<RouteStatus> {
     match wire {
         v1::RouteStatus::Unspecified => None,
         v1::RouteStatus::Provisioning => Some(RouteStatus::Provisioning),

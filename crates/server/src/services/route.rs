@@ -22,7 +22,10 @@ use crate::{
     error::store,
     paging::PageRequest,
     scope::Scope,
-    services::pacing::{StreamPacer, StreamTurn},
+    services::{
+        group_routes::{self, RouteStream},
+        pacing::{StreamPacer, StreamTurn},
+    },
     state::ServerState,
 };
 
@@ -80,6 +83,25 @@ impl RouteService for RouteApi {
         violations.finish()?;
         scope.check_resource_group(&group)?;
         Ok(Response::new(Box::pin(watch(scope, &group))))
+    }
+
+    async fn list_routes(
+        &self,
+        request: Request<v1::RouteServiceListRoutesRequest>,
+    ) -> Result<Response<v1::RouteServiceListRoutesResponse>, Status> {
+        let (scope, message) = self.0.open(request)?;
+        group_routes::list(&scope, message).await.map(Response::new)
+    }
+
+    type WatchRoutesStream = RouteStream;
+
+    async fn watch_routes(
+        &self,
+        request: Request<v1::WatchRoutesRequest>,
+    ) -> Result<Response<RouteStream>, Status> {
+        let (scope, message) = self.0.open(request)?;
+        let watch = group_routes::watch(&scope, message).await;
+        watch.map(Response::new)
     }
 
     async fn report_route_statuses(

@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 use viridian_engine::{load, selected};
-use viridian_strategy::RouteStatus;
+use viridian_strategy::{DeploymentId, RouteStatus, Timestamp};
 
 use super::RouteRow;
 use crate::{
@@ -22,6 +22,10 @@ pub struct GroupRouteFilter {
     pub projects: Projects,
     /// Only those in one of these statuses.
     pub statuses: Vec<RouteStatus>,
+    /// Or, whatever their status is, those that have had it since a time.
+    pub or_moved_since: Option<Timestamp>,
+    /// Only those of these deployments.
+    pub deployments: Option<Vec<DeploymentId>>,
 }
 
 impl StoreConnection {
@@ -37,9 +41,19 @@ impl StoreConnection {
             let mut query = deployments::table
                 .inner_join(routes::table.on(routes::deployment_id.eq(deployments::id)))
                 .filter(deployments::resource_group.eq(filter.resource_group))
-                .filter(routes::status.eq_any(statuses))
                 .select(selected::<RouteRow, Db>())
                 .into_boxed();
+            let has_status = routes::status.eq_any(statuses);
+            query = match filter.or_moved_since {
+                Some(since) => {
+                    query.filter(has_status.or(routes::status_updated_at.ge(Sql(since))))
+                }
+                None => query.filter(has_status),
+            };
+            if let Some(ids) = filter.deployments {
+                let ids: Vec<_> = ids.into_iter().map(Sql).collect();
+                query = query.filter(deployments::id.eq_any(ids));
+            }
             if let Projects::These(projects) = filter.projects {
                 query = query.filter(deployments::project.eq_any(projects));
             }

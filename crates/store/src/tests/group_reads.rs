@@ -111,6 +111,8 @@ fn filter() -> GroupRouteFilter {
             RouteStatus::Running,
             RouteStatus::Terminating,
         ],
+        or_moved_since: None,
+        deployments: None,
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
         history::history_entry,
         reference::{check_name, parse_optional_revision},
         revision::revision,
-        route::{parse_status, route},
+        route::{parse_status_filter, route},
         time::timestamp,
     },
     error::store,
@@ -104,16 +104,7 @@ pub(super) async fn routes(
 ) -> Result<v1::ListRoutesResponse, Status> {
     let subject = &message.deployment;
     let mut violations = Violations::default();
-    let mut statuses = Vec::new();
-    for (index, status) in message.statuses.iter().enumerate() {
-        match v1::RouteStatus::try_from(*status)
-            .ok()
-            .and_then(parse_status)
-        {
-            Some(status) => add_once(&mut statuses, status),
-            None => violations.add(format!("statuses[{index}]"), "must be a status"),
-        }
-    }
+    let statuses = parse_status_filter(&message.statuses, &mut violations);
     let revision = parse_optional_revision("revision", &message.revision, &mut violations);
     let query = [
         "routes",
