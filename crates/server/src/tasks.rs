@@ -94,6 +94,8 @@ pub(crate) struct TaskSet {
     tasks: JoinSet<()>,
     running: HashMap<Id, (BackgroundTask, AbortHandle)>,
     shutdown: Shutdown,
+    #[cfg(debug_assertions)]
+    fail_point: fail_point::FailPoint,
     /// How long calls may take to end.
     grace: Duration,
     /// How long the rest may take after the last call.
@@ -168,6 +170,8 @@ impl TaskSet {
             tasks: JoinSet::new(),
             running: HashMap::new(),
             shutdown,
+            #[cfg(debug_assertions)]
+            fail_point: fail_point::FailPoint::from_env(),
             grace: GRACE,
             flush_timeout: FLUSH_TIMEOUT,
         }
@@ -180,7 +184,7 @@ impl TaskSet {
         work: impl Future<Output = ()> + Send + 'static,
     ) {
         #[cfg(debug_assertions)]
-        let work = fail_point::panics(task, work);
+        let work = self.fail_point.guard(task, work);
         let handle = self.tasks.spawn(work);
         self.running.insert(handle.id(), (task, handle));
     }
