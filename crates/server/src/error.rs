@@ -65,7 +65,7 @@ pub(crate) fn store(error: &StoreError) -> Status {
             let message = "too many requests are under way";
             Status::with_error_details(Code::ResourceExhausted, message, details)
         }
-        StoreError::TimedOut => {
+        StoreError::TimedOut | StoreError::ClockSet => {
             tracing::warn!(%error, "a unit of work was given up");
             let mut details = info("DATABASE_TIMEOUT", []);
             details.set_retry_info(Some(Duration::from_secs(1)));

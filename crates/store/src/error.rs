@@ -157,6 +157,10 @@ pub enum StoreError {
     /// Another transaction held the deployment for too long. A retry may help at once.
     #[error("another transaction holds the deployment")]
     LockTimeout,
+    /// The database's clock was set, and the time that decides is not corrected yet. A retry
+    /// may help at once.
+    #[error("the clock of the database was set")]
+    ClockSet,
     /// A statement took too long, and its transaction was rolled back. A retry may help
     /// later.
     #[error("the database took too long")]
@@ -215,6 +219,7 @@ impl StoreError {
             | Self::Unwritable(_)
             | Self::PoolTimeout
             | Self::LockTimeout
+            | Self::ClockSet
             | Self::OverQuota(_) => false,
         }
     }

@@ -300,7 +300,9 @@ impl Store {
     }
 
     fn transaction(&self, begun: SqlTransaction<StoreConnection>) -> UnitTransaction {
-        UnitTransaction::new(begun, self.health_ttl, self.quotas.clone())
+        // SQLite's time is this process's own, and never jumps.
+        let jumps = self.clock_jumps.clone().filter(|_| !self.has_one_writer());
+        UnitTransaction::new(begun, self.health_ttl, self.quotas.clone(), jumps)
     }
 
     /// Runs a unit of work of many calls, which it takes once its transaction has begun: see

@@ -7,6 +7,7 @@ mod calls;
 mod chance;
 mod check;
 mod checkpoints;
+mod clock_set;
 mod copy;
 mod cut;
 mod cutter;

@@ -1,6 +1,9 @@
 //! A transaction of a unit of work.
 
-use std::time::Duration;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use viridian_engine::{CommitHook, RoundTrip, Write, now};
 use viridian_strategy::{ProjectUsage, Timestamp};
@@ -9,6 +12,7 @@ use crate::{
     connection::StoreConnection,
     error::StoreError,
     notifier::{CommitNotice, Notifier},
+    store::ClockJumps,
     telemetry::TransitionLog,
     types::timestamp,
     usage::{LimitedChange, QuotaSource, UsageChanges},
@@ -21,6 +25,7 @@ pub(crate) struct UnitTransaction {
     now: Option<Timestamp>,
     health_ttl: Option<Duration>,
     quotas: QuotaSource,
+    clock_jumps: Option<Arc<ClockJumps>>,
     usage: UsageChanges,
     notices: Vec<CommitNotice>,
     moved: Vec<TransitionLog>,
@@ -31,12 +36,14 @@ impl UnitTransaction {
         inner: viridian_engine::SqlTransaction<StoreConnection>,
         health_ttl: Option<Duration>,
         quotas: QuotaSource,
+        clock_jumps: Option<Arc<ClockJumps>>,
     ) -> Self {
         Self {
             inner,
             now: None,
             health_ttl,
             quotas,
+            clock_jumps,
             usage: UsageChanges::default(),
             notices: Vec::new(),
             moved: Vec::new(),
@@ -67,6 +74,14 @@ impl UnitTransaction {
         let (connection, round_trip) = self.inner.round_trip()?;
         let now = now(connection, round_trip).await?;
         Ok(self.as_of(timestamp(now)))
+    }
+
+    /// Refuses to decide by a time, asked for at some moment, to which the clock was only now
+    /// set. The next poll corrects that.
+    pub(crate) fn check_clock(&self, now: Timestamp, asked: Instant) -> Result<(), StoreError> {
+        let jumps = self.clock_jumps.as_deref();
+        let jump = jumps.and_then(|it| it.detector.observe(now, asked, Instant::now()));
+        jump.map_or(Ok(()), |_| Err(StoreError::ClockSet))
     }
 
     /// Sets the time if it was read with other statements. The first one counts.

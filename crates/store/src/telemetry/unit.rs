@@ -45,6 +45,7 @@ impl UnitFailure for StoreError {
             Self::PoolTimeout => "exhausted",
             Self::LockTimeout => "held",
             Self::TimedOut => "timed_out",
+            Self::ClockSet => "clock_set",
             Self::OverQuota(_) => "refused",
             Self::Conflict { .. } | Self::Corrupt { .. } | Self::Internal(_) => "failed",
         }

@@ -1,6 +1,9 @@
 //! What all units of work begin with: lock a deployment.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use viridian_engine::LockWait;
 use viridian_strategy::{
@@ -100,6 +103,7 @@ impl UnitTransaction {
         let health_ttl = self.health_ttl();
         let (connection, round_trip) = self.round_trip()?;
         let of = health_ttl.map(|_| ids.clone());
+        let asked = Instant::now();
         let mut taken: LockedRows = connection.lock_deployments(round_trip, ids, wait).await?;
         if let Some(of) = of {
             // After the lock: what was written down before it counts, as it does for routes.
@@ -108,6 +112,7 @@ impl UnitTransaction {
             confirm(&mut taken.1, &confirmed, taken.2);
         }
         let (deployments, routes, now) = taken;
+        self.check_clock(now, asked)?;
         let now = self.as_of(now);
         let mut routes_of: HashMap<DeploymentId, Vec<Route>> = HashMap::new();
         for route in routes {

@@ -66,6 +66,7 @@ fn holds_the_rollout(before: &ModelState, step: &ModelStep, evaluation: &Evaluat
         backs_off || step.after.count(serves) >= target,
         "does not keep what serves at the target in a pause",
     )?;
+    exchanges_no_more_than_asked(before, step, evaluation)?;
     ensure(
         (was.lifecycle(), was.sub_step()) == (is.lifecycle(), is.sub_step())
             && heals
@@ -74,6 +75,24 @@ fn holds_the_rollout(before: &ModelState, step: &ModelStep, evaluation: &Evaluat
             && actions.retain.is_empty()
             && !due,
         "moves during a pause",
+    )
+}
+
+/// In a pause a restart stands: routes above the target are created only for those that a
+/// caller wants out, or that hang.
+fn exchanges_no_more_than_asked(
+    before: &ModelState,
+    step: &ModelStep,
+    evaluation: &Evaluation,
+) -> RuleResult {
+    let live = |model: &ModelState| model.count(ObservedRoute::is_live);
+    let unhealthy = before.count(|route| route.health == RouteHealth::Unhealthy);
+    let requested = before.count(|route| route.drain_requested_at.is_some());
+    let creates = !evaluation.transition.actions.create.is_empty();
+    let most = before.deployment.target_replicas.max(live(before));
+    ensure(
+        !creates || live(&step.after) <= most + requested + unhealthy,
+        "goes on with a restart in a pause",
     )
 }
 
