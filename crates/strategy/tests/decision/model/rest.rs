@@ -85,6 +85,10 @@ fn exchanges_no_more_than_asked(
     step: &ModelStep,
     evaluation: &Evaluation,
 ) -> RuleResult {
+    // During a rollout there is no restart.
+    if !before.deployment.restarted || before.is_deploying() {
+        return Ok(());
+    }
     let live = |model: &ModelState| model.count(ObservedRoute::is_live);
     let unhealthy = before.count(|route| route.health == RouteHealth::Unhealthy);
     let requested = before.count(|route| route.drain_requested_at.is_some());
