@@ -133,6 +133,8 @@ pub(crate) const MAX_DEPLOYMENTS: usize = 100;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+    use prost::Message as _;
     use uuid::Uuid;
 
     fn id(n: u128) -> DeploymentId {
@@ -148,6 +150,36 @@ mod tests {
             target,
             query: watch_query(&["p/a".to_owned()], ""),
         }
+    }
+
+    #[test]
+    fn d9_a_token_of_routes_is_of_one_watch_and_sealed() {
+        let query = RouteQuery {
+            routes: 5,
+            projects: 6,
+        };
+        let cursor = RouteCursor {
+            position: 1_234_567,
+            time: Timestamp::from_micros(1_700_000_000_000_001),
+        };
+        let text = route_cursor_token(cursor, query, &seal());
+        let given = Ok(RouteResume { cursor, query });
+        assert_eq!(parse_route_cursor(&text, query, &seal()), given);
+        // Other projects are for the caller to look at: the token is as good as before.
+        let others = RouteQuery {
+            projects: 7,
+            ..query
+        };
+        assert_eq!(parse_route_cursor(&text, others, &seal()), given);
+        let other = RouteQuery { routes: 6, ..query };
+        let refused = parse_route_cursor(&text, other, &seal());
+        assert_eq!(refused, Err("belongs to a watch of something else"));
+        // A token that its caller has made: none was ever given without a seal.
+        let made = Token::new(cursor.position, None, query.routes);
+        let made = URL_SAFE_NO_PAD.encode(made.encode_to_vec());
+        let of_old_log = TokenSeal::of_test(i64::MAX);
+        assert!(of_old_log.open(&made).is_ok());
+        assert!(parse_route_cursor(&made, query, &of_old_log).is_err());
     }
 
     #[test]

@@ -98,49 +98,56 @@ impl Store {
     }
 
     /// Returns a page of the routes of a resource group by deployment, oldest first, after one
-    /// of them.
+    /// of them. None instead of a route that cannot be described: a shorter page is the last.
     pub async fn list_group_routes(
         &self,
         filter: GroupRouteFilter,
         after: Option<GroupRoutePosition>,
         limit: u32,
-    ) -> Result<Vec<GroupRoute>, StoreError> {
+    ) -> Result<Vec<(GroupRoutePosition, Option<GroupRoute>)>, StoreError> {
         let mut reader = self.reader().await?;
         let page = reader
             .list_group_routes(filter, after, i64::from(limit))
             .await?;
+        let mut summaries = Summaries::new();
+        let ids = page.iter().map(|route| route.deployment);
+        find_missing(&mut reader, &mut summaries, ids).await?;
         // Returned before revisions are read, which need a connection themselves.
         drop(reader);
-        self.describe_routes(page).await
-    }
-
-    /// Adds to routes what describes their deployments and revisions.
-    pub async fn describe_routes(&self, routes: Vec<Route>) -> Result<Vec<GroupRoute>, StoreError> {
-        let mut summaries = Summaries::new();
-        if !routes.is_empty() {
-            let mut reader = self.reader().await?;
-            let ids = routes.iter().map(|route| route.deployment);
-            find_missing(&mut reader, &mut summaries, ids).await?;
-        }
-        let mut described = Vec::with_capacity(routes.len());
-        for route in routes {
-            let revision = match self.revision_outline(route.view.revision).await {
-                // Its own routes are left out, and no others.
-                Err(StoreError::Corrupt { .. }) => None,
-                found => found?,
-            };
-            let deployment = summaries.get(&route.deployment).cloned();
-            // Both are there as long as the route is: it was deleted with them since it was read.
-            let (Some(revision), Some(deployment)) = (revision, deployment) else {
-                continue;
-            };
-            described.push(GroupRoute {
-                route,
-                revision,
-                deployment,
-            });
+        let mut described = Vec::with_capacity(page.len());
+        for route in page {
+            let position = GroupRoutePosition::of(&route);
+            described.push((position, self.describe_route(route, &summaries).await?));
         }
         Ok(described)
+    }
+
+    /// Adds to a route what describes its deployment and its revision.
+    async fn describe_route(
+        &self,
+        route: Route,
+        summaries: &Summaries,
+    ) -> Result<Option<GroupRoute>, StoreError> {
+        let revision = match self.revision_outline(route.view.revision).await {
+            // The routes of this revision are left out, and no others: a list of many
+            // deployments must not fail because of one.
+            Err(error @ (StoreError::Corrupt { .. } | StoreError::Internal(_))) => {
+                let revision = route.view.revision;
+                tracing::warn!(%revision, %error, "a revision cannot be read");
+                None
+            }
+            found => found?,
+        };
+        let deployment = summaries.get(&route.deployment).cloned();
+        // Both are there as long as the route is: it was deleted with them since it was read.
+        let (Some(revision), Some(deployment)) = (revision, deployment) else {
+            return Ok(None);
+        };
+        Ok(Some(GroupRoute {
+            route,
+            revision,
+            deployment,
+        }))
     }
 
     /// Finds a revision. One that was read lately is not read again.

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use tokio::time::{Instant, sleep};
-use viridian_store::{GroupRoute, GroupRouteFilter, Projects, StoreError};
+use viridian_store::{GroupRoute, GroupRouteFilter, GroupRoutePosition, Projects, StoreError};
 use viridian_strategy::{DeploymentId, RouteStatus, Timestamp};
 
 use super::{
@@ -67,15 +67,11 @@ async fn read_group(
     let filter = filter(group.to_owned(), None, now);
     let mut after = None;
     loop {
-        let page = feed
-            .store
-            .list_group_routes(filter.clone(), after, PAGE_SIZE);
-        let page = page.await?;
-        after = page.last().map(GroupRoute::position);
-        // A page may lack a route that was deleted meanwhile: only an empty one is the last.
-        if after.is_none() || !feed.hub.learn(group, id, &page) {
+        let (page, next) = read_page(feed, &filter, after).await?;
+        if !feed.hub.learn(group, id, &page) || next.is_none() {
             return Ok(());
         }
+        after = next;
     }
 }
 
@@ -91,20 +87,33 @@ async fn read_deployments(
     let filter = filter(group.clone(), Some(ids), now);
     let mut after = None;
     loop {
-        let page = feed
-            .store
-            .list_group_routes(filter.clone(), after, PAGE_SIZE);
-        let page = page.await?;
-        after = page.last().map(GroupRoute::position);
-        if after.is_none() {
-            break;
-        }
+        let (page, next) = read_page(feed, &filter, after).await?;
         for route in page {
             read.entry(route.route.deployment).or_default().push(route);
         }
+        if next.is_none() {
+            break;
+        }
+        after = next;
     }
     feed.hub.update(&group, read);
     Ok(())
+}
+
+/// A page, and after which route the next one begins; none after the last.
+async fn read_page(
+    feed: &RouteFeed,
+    filter: &GroupRouteFilter,
+    after: Option<GroupRoutePosition>,
+) -> Result<(Vec<GroupRoute>, Option<GroupRoutePosition>), StoreError> {
+    let page = feed
+        .store
+        .list_group_routes(filter.clone(), after, PAGE_SIZE);
+    let page = page.await?;
+    let next = page.last().map(|(position, _)| *position);
+    let next = next.filter(|_| page.len() == PAGE_SIZE as usize);
+    let routes = page.into_iter().filter_map(|(_, route)| route);
+    Ok((routes.collect(), next))
 }
 
 /// The routes that are not over, and those that ended not long ago: the end of a route must

@@ -160,22 +160,20 @@ impl RouteWatch {
                 store.list_group_routes(filter, after, size).await?
             }
         };
-        present.after = page.last().map(GroupRoute::position);
-        // A page may lack a route that was deleted meanwhile: only an empty one is the last.
-        let is_over = present.after.is_none();
+        present.after = page.last().map(|(position, _)| *position);
+        let is_over = page.len() < size as usize;
         if is_over && !present.rest.is_empty() {
             let kept = present.rest.len().saturating_sub(MAX_DEPLOYMENTS);
             let next = present.rest.split_off(kept);
             present.filter.deployments = Some(next);
-        } else if is_over {
-            return Ok(Vec::new());
+            present.after = None;
+            self.phase = WatchPhase::Reading(present);
+        } else if !is_over {
+            self.phase = WatchPhase::Reading(present);
         }
-        self.phase = WatchPhase::Reading(present);
-        Ok(page
-            .into_iter()
-            .map(Arc::new)
-            .map(RouteUpdate::Route)
-            .collect())
+        // One that cannot be described is left out.
+        let page = page.into_iter().filter_map(|(_, route)| route);
+        Ok(page.map(Arc::new).map(RouteUpdate::Route).collect())
     }
 
     /// Takes changes, or waits for them.

@@ -16,10 +16,11 @@ use crate::{
         policy::policy,
         reference::{parse_deployment, parse_optional_revision, parse_revision},
         revision::{EnvironValues, parse_spec, spec},
-        route::{parse_healths, parse_statuses},
+        route::{parse_healths, parse_status_filter, parse_statuses},
         update::{SpecUpdate, parse_settings, parse_update},
     },
     paging::PageRequest,
+    resume::{RouteQuery, parse_route_cursor},
     scope::{MutationFields, mutation_fields},
     selector::LabelSelector,
     services::deployment::{parse_filter, parse_watch},
@@ -40,7 +41,7 @@ type Body = fn(&[u8]);
 
 /// All types of requests. Seeds and findings have the place of theirs as their first byte:
 /// append new ones.
-pub(super) const BODIES: [(&str, Body); 27] = [
+pub(super) const BODIES: [(&str, Body); 29] = [
     ("CreateDeploymentRequest", creation),
     ("UpdateDeploymentRequest", update),
     ("ApplyDeploymentRequest", apply),
@@ -155,6 +156,27 @@ pub(super) const BODIES: [(&str, Body); 27] = [
     }),
     ("GetServerInfoRequest", |bytes| {
         parsed(bytes, |_: &v1::GetServerInfoRequest, _| {});
+    }),
+    ("RouteServiceListRoutesRequest", |bytes| {
+        parsed(
+            bytes,
+            |it: &v1::RouteServiceListRoutesRequest, violations| {
+                parse_resource_group(it.resource_group.clone(), violations);
+                parse_status_filter(&it.statuses, violations);
+                page(it.page_size, &it.page_token, violations);
+            },
+        );
+    }),
+    ("WatchRoutesRequest", |bytes| {
+        parsed(bytes, |it: &v1::WatchRoutesRequest, violations| {
+            parse_resource_group(it.resource_group.clone(), violations);
+            parse_status_filter(&it.statuses, violations);
+            let query = RouteQuery {
+                routes: 0,
+                projects: 0,
+            };
+            let _ = parse_route_cursor(&it.resume_token, query, &TokenSeal::of_test(9));
+        });
     }),
 ];
 

@@ -6,7 +6,7 @@ use tokio_stream::Stream;
 use tonic::Status;
 use viridian_feeds::{RouteUpdate, RouteWatch, WatchError};
 use viridian_proto::v1::{self, watch_routes_response::Payload};
-use viridian_store::{GroupRoute, GroupRouteFilter};
+use viridian_store::GroupRouteFilter;
 use viridian_strategy::RouteStatus;
 
 use crate::{
@@ -55,7 +55,7 @@ pub(super) async fn list(
         let found = database.list_group_routes(filter.clone(), after, limit);
         let found = found.await.map_err(|error| store(&error))?;
         let rows = found.into_iter();
-        page.extend(rows.map(|it: GroupRoute| (it.position(), group_route(&it))));
+        page.extend_with(rows.map(|(position, it)| (position, it.as_ref().map(group_route))));
     }
     let (routes, next_page_token) = page.finish();
     Ok(v1::RouteServiceListRoutesResponse {

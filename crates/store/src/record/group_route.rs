@@ -37,12 +37,11 @@ pub struct GroupRoutePosition {
     pub route: RouteId,
 }
 
-impl GroupRoute {
-    /// Its position.
-    pub fn position(&self) -> GroupRoutePosition {
-        GroupRoutePosition {
-            deployment: self.route.deployment,
-            route: self.route.view.id,
+impl GroupRoutePosition {
+    pub(crate) fn of(route: &Route) -> Self {
+        Self {
+            deployment: route.deployment,
+            route: route.view.id,
         }
     }
 }

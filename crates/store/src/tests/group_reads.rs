@@ -1,7 +1,7 @@
 //! What a resource group has: its open assignments, a part of them after each commit, and
 //! its routes.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use rstest_reuse::apply;
 use viridian_strategy::{DeploymentId, RouteHealth, RouteId, RouteStatus};
@@ -90,6 +90,42 @@ async fn d9_the_routes_of_a_group_are_listed_page_by_page(#[case] engine: Engine
         ..filter()
     };
     assert_eq!(of(other).await, 0);
+    // Those of some deployments, and what has moved lately whatever its status is.
+    let some = GroupRouteFilter {
+        deployments: Some(vec![b]),
+        ..filter()
+    };
+    assert_eq!(of(some.clone()).await, 4);
+    let ended = all[6].route.view.id;
+    fixture.status(&[ended], RouteStatus::FailedToStart).await;
+    assert_eq!(of(some.clone()).await, 3);
+    let moved = fixture.db.reader().await.expect("a connection");
+    let moved = { moved }
+        .find_routes(vec![ended])
+        .await
+        .expect("it is read");
+    let moved_at = moved[0].view.status_updated_at;
+    for (since, expected) in [(moved_at, 4), (moved_at + Duration::from_secs(1), 3)] {
+        let recent = GroupRouteFilter {
+            or_moved_since: Some(since),
+            ..some.clone()
+        };
+        assert_eq!(of(recent).await, expected);
+    }
+}
+
+/// What one revision runs cannot be read. Its routes are left out, and no others.
+#[apply(engines)]
+#[tokio::test(flavor = "multi_thread")]
+async fn d9_routes_of_a_revision_that_cannot_be_read_hide_no_others(#[case] engine: Engine) {
+    let fixture = Fixture::new(engine).await;
+    fixture.created(2, manual()).await;
+    let spoil = "UPDATE revisions SET spec = '{\"nonsense\": 1}'";
+    fixture.tamper(spoil).await.expect("it is spoiled");
+    let whole = fixture.created(3, manual()).await;
+    let listed = list(&fixture, &filter(), 2).await;
+    assert!(listed.iter().all(|it| it.deployment.id == whole));
+    assert_eq!(listed.len(), 3);
 }
 
 async fn open(fixture: &Fixture, selection: &AssignmentSelection) -> OpenAssignments {
@@ -122,11 +158,12 @@ async fn list(fixture: &Fixture, filter: &GroupRouteFilter, size: u32) -> Vec<Gr
     loop {
         let page = fixture.db.list_group_routes(filter.clone(), after, size);
         let page = page.await.expect("they are listed");
-        after = page.last().map(GroupRoute::position);
-        if page.is_empty() {
+        assert!(page.len() <= size as usize);
+        let is_last = page.len() < size as usize;
+        after = page.last().map(|(position, _)| *position);
+        all.extend(page.into_iter().filter_map(|(_, route)| route));
+        if is_last {
             return all;
         }
-        assert!(page.len() <= size as usize);
-        all.extend(page);
     }
 }
