@@ -40,7 +40,7 @@ pub(crate) struct Token {
     /// When a watch of routes was at the position, in microseconds.
     #[prost(int64, tag = "8")]
     pub(crate) time: i64,
-    /// The digest of the projects that a watch of routes was of.
+    /// The digest of the projects whose routes a watch asked for.
     #[prost(fixed64, tag = "9")]
     pub(crate) projects: u64,
 }

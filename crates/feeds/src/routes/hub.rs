@@ -38,8 +38,8 @@ struct HubState {
     groups: HashMap<String, WatchedGroup>,
     /// Deployments with new events, which have to be read again.
     dirty: BTreeSet<DeploymentId>,
-    /// Up to where the log is stable. Its events up to there are of deployments that are
-    /// dirty, or were. None while nobody tails the log.
+    /// Up to where the log is stable. Its events up to there belong to deployments that are
+    /// dirty, or were. None while no watch follows the log.
     stable: Option<i64>,
     /// How many groups and subscriptions there have been.
     count: u64,
@@ -51,13 +51,13 @@ struct WatchedGroup {
     /// What each subscription has taken.
     taken: HashMap<u64, ChangeVersion>,
     changes: GroupChanges,
-    /// Whether all of it was read once: only then changes can be told.
+    /// Whether all of it was read once: only then changes can be sent.
     is_read: watch::Sender<bool>,
     published: watch::Sender<()>,
     has_news: bool,
 }
 
-/// Tells a group from one of the same name whose last subscription has ended.
+/// Distinguishes a group from one of the same name whose last subscription has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct GroupId(u64);
 
@@ -157,7 +157,7 @@ impl RouteHub {
         self.due.notified().await;
     }
 
-    /// Takes what is to be read; none while nobody watches, or tails the log.
+    /// Takes what is to be read; none while there is no watch, or none follows the log.
     pub(super) fn take_due(&self) -> Option<DueRoutes> {
         let mut state = lock(&self.state);
         // A group is not read before the log is tailed: a change in between would be in neither.
@@ -254,7 +254,7 @@ impl WatchedGroup {
 }
 
 impl RouteSubscription {
-    /// Waits until the group was read, so that its changes are told from then on.
+    /// Waits until the group was read, so that its changes are sent from then on.
     pub(super) async fn read(&mut self) {
         // The group with its senders stays in the hub until this subscription is dropped.
         if self.is_read.wait_for(|is_read| *is_read).await.is_err() {
