@@ -15,6 +15,40 @@ pub(crate) struct JumpDetector {
     expected: Mutex<Option<ClockOffset>>,
 }
 
+/// What this process knows of how the clock was set.
+#[derive(Debug)]
+pub(crate) struct ClockJumps {
+    pub(crate) detector: JumpDetector,
+    /// The correction that this process read or wrote last.
+    correction: Mutex<Option<i64>>,
+}
+
+impl ClockJumps {
+    pub(crate) fn new() -> Self {
+        Self {
+            detector: JumpDetector::new(),
+            correction: Mutex::new(None),
+        }
+    }
+
+    /// Returns the correction that was known before this one was read.
+    pub(crate) fn known_correction(&self, found: i64) -> i64 {
+        let mut known = self
+            .correction
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        known.replace(found).unwrap_or(0)
+    }
+
+    pub(crate) fn set_correction(&self, correction: i64) {
+        let mut known = self
+            .correction
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *known = Some(correction);
+    }
+}
+
 /// By how much the clock is ahead of the monotonic one, in microseconds. It was read at some
 /// moment between the question and the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

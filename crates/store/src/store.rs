@@ -1,10 +1,6 @@
 //! Opens the record, reads from it, and runs units of work on it.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    thread::available_parallelism,
-    time::Duration,
-};
+use std::{sync::Arc, thread::available_parallelism, time::Duration};
 
 use tokio::sync::broadcast;
 use viridian_engine::{
@@ -19,7 +15,7 @@ use crate::{
     clock_watch::ClockWatch,
     connection::StoreConnection,
     error::StoreError,
-    jump_detector::JumpDetector,
+    jump_detector::ClockJumps,
     last_seen::LastSeen,
     log_identity::LogIdentity,
     migrations::MIGRATIONS,
@@ -48,33 +44,6 @@ pub struct Store {
     /// None where a test sets the clock.
     clock_jumps: Option<Arc<ClockJumps>>,
     quotas: QuotaSource,
-}
-
-/// What this process knows of how the clock was set.
-#[derive(Debug)]
-pub(crate) struct ClockJumps {
-    pub(crate) detector: JumpDetector,
-    /// The correction that this process read or wrote last.
-    correction: Mutex<Option<i64>>,
-}
-
-impl ClockJumps {
-    /// Returns the correction that was known before this one was read.
-    pub(crate) fn known_correction(&self, found: i64) -> i64 {
-        let mut known = self
-            .correction
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        known.replace(found).unwrap_or(0)
-    }
-
-    pub(crate) fn set_correction(&self, correction: i64) {
-        let mut known = self
-            .correction
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *known = Some(correction);
-    }
 }
 
 impl Store {
@@ -157,12 +126,8 @@ impl Store {
 
     /// Has the time that decides go on as it did when the clock is set.
     pub fn with_steady_clock(self) -> Self {
-        let jumps = ClockJumps {
-            detector: JumpDetector::new(),
-            correction: Mutex::new(None),
-        };
         Self {
-            clock_jumps: Some(Arc::new(jumps)),
+            clock_jumps: Some(Arc::new(ClockJumps::new())),
             ..self
         }
     }

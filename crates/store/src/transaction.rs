@@ -11,8 +11,8 @@ use viridian_strategy::{ProjectUsage, Timestamp};
 use crate::{
     connection::StoreConnection,
     error::StoreError,
+    jump_detector::ClockJumps,
     notifier::{CommitNotice, Notifier},
-    store::ClockJumps,
     telemetry::TransitionLog,
     types::timestamp,
     usage::{LimitedChange, QuotaSource, UsageChanges},
