@@ -18,6 +18,9 @@ pub(super) trait Model {
     /// Whether a call can get its answer in no state that follows this one. The search leaves
     /// a state early where this is so of a call that has yet to be placed.
     fn is_too_late(&self, state: &Self::State, call: &Self::Call) -> bool;
+
+    /// Whether two calls without answers are one request, which takes effect once at most.
+    fn are_one_request(&self, one: &Self::Call, other: &Self::Call) -> bool;
 }
 
 /// A call with its span, in nanoseconds from some start.
@@ -104,6 +107,10 @@ impl<M: Model> Search<'_, M> {
         }
         for &index in &candidates {
             for next in self.model.after(state, &self.calls[index].call) {
+                // As good as never: what changes nothing and is not answered needs no place.
+                if self.calls[index].end.is_none() && next == *state {
+                    continue;
+                }
                 self.place(index);
                 let found = self.extend(&next);
                 self.unplace(index);
@@ -131,8 +138,24 @@ impl<M: Model> Search<'_, M> {
         let first_end = first_end.unwrap_or(u64::MAX);
         let begun = |&index: &usize| self.calls[index].start <= first_end;
         let mut candidates: Vec<_> = left().take_while(begun).collect();
+        self.leave_one_of_each_request(&mut candidates);
         candidates.sort_by_key(|&it| self.calls[it].end.unwrap_or(u64::MAX));
         candidates
+    }
+
+    /// Of the unanswered attempts at one request, one is as good as another.
+    fn leave_one_of_each_request(&self, candidates: &mut Vec<usize>) {
+        let mut attempts: Vec<usize> = Vec::new();
+        candidates.retain(|&index| {
+            let TimedCall { end, call, .. } = self.calls[index];
+            let same = |&other: &usize| self.model.are_one_request(&self.calls[other].call, call);
+            if end.is_some() {
+                return true;
+            }
+            let is_first = !attempts.iter().any(same);
+            attempts.push(index);
+            is_first
+        });
     }
 
     fn place(&mut self, index: usize) {

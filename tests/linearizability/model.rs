@@ -58,6 +58,10 @@ impl Model for DeploymentModel {
         after.collect()
     }
 
+    fn are_one_request(&self, one: &DeploymentCall, other: &DeploymentCall) -> bool {
+        one.request != 0 && one.request == other.request
+    }
+
     fn is_too_late(&self, state: &NameState, call: &DeploymentCall) -> bool {
         let (Some(live), Some(shown)) = (&state.live, call.answer.shown()) else {
             return false;

@@ -49,6 +49,24 @@ fn a_planted_violation_is_found(#[case] calls: Calls) {
     assert!(matches!(verdict, Verdict::Violation(_)), "{verdict:?}");
 }
 
+/// As when a server is killed under many callers, who try again: each request may have taken
+/// effect once, at any attempt. The search comes to an end all the same.
+#[rstest]
+#[case::as_many_as_there_are_requests(8, true)]
+#[case::one_more(9, false)]
+fn many_attempts_without_an_answer_are_decided(#[case] seen: i64, #[case] explained: bool) {
+    let attempts =
+        (1..=7).flat_map(|number| [2, 3, 4].map(|start| request(number, unknown(start, update()))));
+    let mut calls = vec![created(0..1)];
+    calls.extend(attempts);
+    calls.push(get(9..10, at(seen, 2)));
+    match verdict(&calls) {
+        Verdict::Linearizable => assert!(explained),
+        Verdict::Violation(why) => assert!(!explained, "{why}"),
+        Verdict::Undecided => panic!("the search was given up"),
+    }
+}
+
 /// Each answer to a read of a real run is replaced by what an earlier answer showed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stale_answer_planted_in_a_real_history_is_found() {
