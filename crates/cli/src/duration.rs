@@ -13,13 +13,18 @@ pub(crate) enum DurationError {
     Negative,
 }
 
-/// Reads a duration of zero or more. A day has 24 hours, a week seven days; months and
-/// years have no fixed length, and are refused.
+/// Reads a duration of zero or more, up to some 20,000 years. A day has 24 hours, a week seven
+/// days; months and years have no fixed length, and are refused.
 pub(crate) fn parse(text: &str) -> Result<Duration, DurationError> {
     let span: Span = text.parse().map_err(|_| DurationError::Malformed)?;
     let signed = span.to_duration(SpanRelativeTo::days_are_24_hours());
     let signed = signed.map_err(|_| DurationError::Malformed)?;
-    Duration::try_from(signed).map_err(|_| DurationError::Negative)
+    let duration = Duration::try_from(signed).map_err(|_| DurationError::Negative)?;
+    // Each unit has a bound of its own. A longer one could be read as minutes, and not as days.
+    match duration <= LONGEST {
+        true => Ok(duration),
+        false => Err(DurationError::Malformed),
+    }
 }
 
 /// A duration for the wire. One that does not fit becomes the longest that does, which
@@ -85,6 +90,9 @@ const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 const WEEK: u64 = 7 * DAY;
 
+/// As many days as a span may have.
+const LONGEST: Duration = Duration::from_secs(7_304_484 * DAY);
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -116,7 +124,16 @@ mod tests {
 
     #[test]
     fn refuses_other_texts() {
-        for text in ["", "soon", "5", "m5", "1mo", "1y", "9999999999w"] {
+        for text in [
+            "",
+            "soon",
+            "5",
+            "m5",
+            "1mo",
+            "1y",
+            "9999999999w",
+            "12313212313m",
+        ] {
             assert_eq!(parse(text), Err(DurationError::Malformed), "{text}");
         }
         assert_eq!(parse("-5s"), Err(DurationError::Negative));

@@ -1,6 +1,6 @@
 //! What is wrong with settings.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 
@@ -39,7 +39,14 @@ pub(crate) enum SettingProblem {
 
 impl fmt::Display for SettingMistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.path, self.problem)
+        for c in self.path.chars() {
+            // An unknown name comes from the file as it is: it must not move the cursor.
+            match c.is_control() {
+                true => write!(f, "{}", c.escape_default())?,
+                false => f.write_char(c)?,
+            }
+        }
+        write!(f, ": {}", self.problem)
     }
 }
 
