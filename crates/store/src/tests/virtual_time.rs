@@ -130,8 +130,9 @@ impl Drop for VirtualTime {
     }
 }
 
-/// Has a new database of PostgreSQL go by a clock of its own.
-async fn with_a_clock(url: &str) -> Client {
+/// Has a new database of PostgreSQL go by a clock of its own: `virtual.clock` has the time at
+/// which it stands, if it stands, and how far it is ahead.
+pub(super) async fn with_a_clock(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls)
         .await
         .expect("the server answers");
@@ -140,10 +141,10 @@ async fn with_a_clock(url: &str) -> Client {
     let name = name.path().trim_start_matches('/').to_owned();
     let clock = format!(
         "CREATE SCHEMA virtual; \
-         CREATE TABLE virtual.clock (now timestamptz NOT NULL); \
-         INSERT INTO virtual.clock VALUES (now()); \
+         CREATE TABLE virtual.clock (now timestamptz, ahead interval NOT NULL DEFAULT '0'); \
+         INSERT INTO virtual.clock DEFAULT VALUES; \
          CREATE FUNCTION virtual.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE \
-         AS 'SELECT now FROM virtual.clock'; \
+         AS 'SELECT COALESCE(now, pg_catalog.clock_timestamp()) + ahead FROM virtual.clock'; \
          ALTER DATABASE {name} SET search_path = public, virtual, pg_catalog"
     );
     client.batch_execute(&clock).await.expect("it has a clock");
