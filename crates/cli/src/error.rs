@@ -14,6 +14,7 @@ use crate::{
     exit_code, logging,
     man::ManError,
     serve::ServeError,
+    table::clean_lines,
     token::TokenError,
 };
 
@@ -60,13 +61,15 @@ impl CommandError {
         if let Self::Deployment(DeploymentError::Shown { .. }) = self {
             return ExitCode::from(self.code());
         }
+        // A server, a file and a command line have a part in it.
+        let message = clean_lines(&self.to_string());
         match self {
             // No failure: it is done so far.
             Self::Deployment(DeploymentError::ActionNeeded { .. }) => {
-                logging::report_line(&self.to_string());
+                logging::report_line(&message);
             }
             // If stderr is closed too, the exit code is all that can be reported.
-            _ => logging::report_line(&format!("error: {self}")),
+            _ => logging::report_line(&format!("error: {message}")),
         }
         ExitCode::from(self.code())
     }

@@ -200,6 +200,11 @@ pub(crate) fn clean(text: &str) -> String {
         .join(" ")
 }
 
+/// The same of each line of a text.
+pub(crate) fn clean_lines(text: &str) -> String {
+    text.lines().map(clean).collect::<Vec<_>>().join("\n")
+}
+
 /// Whether a character breaks lines or turns the direction of text without being a control
 /// character of its own class (Unicode's `Bidi_Control`, and the two separators).
 fn is_line_control(c: char) -> bool {
@@ -243,7 +248,7 @@ const MIN_VALUE_WIDTH: usize = 20;
 mod tests {
     use console::style;
 
-    use super::{TableColumn, clean, key_values, table};
+    use super::{TableColumn, clean, clean_lines, key_values, table};
 
     const HEADER: [TableColumn; 2] = [
         TableColumn::whole("DEPLOYMENT"),
@@ -284,6 +289,7 @@ mod tests {
         // An "erase in line" of C1, a right-to-left override, and a line separator.
         assert_eq!(clean("a\u{9b}2Kb\u{202e}c\u{2028}d"), "a 2Kb c d");
         assert_eq!(clean("שלום"), "שלום");
+        assert_eq!(clean_lines("a\u{9b}2K:\n  b\u{202e}c"), "a 2K:\n  b c");
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! What is wrong with settings.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 
-use crate::duration::DurationError;
+use crate::{duration::DurationError, table::clean};
 
 /// One mistake in settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,14 +39,8 @@ pub(crate) enum SettingProblem {
 
 impl fmt::Display for SettingMistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for c in self.path.chars() {
-            // An unknown name comes from the file as it is: it must not move the cursor.
-            match c.is_control() {
-                true => write!(f, "{}", c.escape_default())?,
-                false => f.write_char(c)?,
-            }
-        }
-        write!(f, ": {}", self.problem)
+        // An unknown name comes from the file as it is.
+        write!(f, "{}: {}", clean(&self.path), self.problem)
     }
 }
 
