@@ -148,10 +148,10 @@ impl<M: Model> Search<'_, M> {
         let mut attempts: Vec<usize> = Vec::new();
         candidates.retain(|&index| {
             let TimedCall { end, call, .. } = self.calls[index];
-            let same = |&other: &usize| self.model.are_one_request(&self.calls[other].call, call);
             if end.is_some() {
                 return true;
             }
+            let same = |&other: &usize| self.model.are_one_request(&self.calls[other].call, call);
             let is_first = !attempts.iter().any(same);
             attempts.push(index);
             is_first
