@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arrayvec::ArrayVec;
 
-use crate::{GateAction, Timestamp};
+use crate::{GateAction, StepPlace, Timestamp};
 
 /// Everything that a deployment waits for at one time.
 pub type Blockers = ArrayVec<Blocker, 12>;
@@ -70,6 +70,20 @@ pub enum Blocker {
     PromoteDelay {
         /// When it is.
         until: Timestamp,
+    },
+    /// A step of a canary is held.
+    StepHold {
+        /// Which.
+        place: StepPlace,
+        /// When the hold is over.
+        until: Timestamp,
+    },
+    /// A step of a canary waits for someone to advance it.
+    ManualStep {
+        /// Which.
+        place: StepPlace,
+        /// When the gate times out, and what happens then.
+        timeout: Option<(Timestamp, GateAction)>,
     },
     /// The deployment is paused.
     Paused,
@@ -166,6 +180,8 @@ pub enum BlockerCode {
     NoAddress,
     HealthStale,
     Restarting,
+    StepHold,
+    ManualStep,
 }
 
 impl BlockerCode {
@@ -189,6 +205,8 @@ impl BlockerCode {
             Self::NoAddress => "NO_ADDRESS",
             Self::HealthStale => "HEALTH_STALE",
             Self::Restarting => "RESTARTING",
+            Self::StepHold => "STEP_HOLD",
+            Self::ManualStep => "MANUAL_STEP",
         }
     }
 }
@@ -215,6 +233,8 @@ impl Blocker {
             Self::NoAddress { .. } => BlockerCode::NoAddress,
             Self::HealthStale { .. } => BlockerCode::HealthStale,
             Self::Restarting { .. } => BlockerCode::Restarting,
+            Self::StepHold { .. } => BlockerCode::StepHold,
+            Self::ManualStep { .. } => BlockerCode::ManualStep,
         }
     }
 
@@ -223,8 +243,9 @@ impl Blocker {
         match *self {
             Self::MinReady { until }
             | Self::PromoteDelay { until }
+            | Self::StepHold { until, .. }
             | Self::BackOff { until, .. } => Some(until),
-            Self::ManualGate { timeout, .. } => match timeout {
+            Self::ManualGate { timeout, .. } | Self::ManualStep { timeout, .. } => match timeout {
                 Some((until, GateAction::Promote | GateAction::Rollback)) => Some(until),
                 // Nothing happens when such a gate times out: there is no time to wake.
                 Some((_, GateAction::Hold)) | None => None,

@@ -53,6 +53,8 @@ pub enum SubStep {
     Provisioning,
     /// Green is ready; a gate is closed.
     AwaitingPromotion,
+    /// A canary: green has its share, and the step is held.
+    Shifting,
     /// Going back to the current revision.
     RollingBack,
 }
@@ -85,6 +87,7 @@ impl SubStep {
         match self {
             Self::Provisioning => "PROVISIONING",
             Self::AwaitingPromotion => "AWAITING_PROMOTION",
+            Self::Shifting => "SHIFTING",
             Self::RollingBack => "ROLLING_BACK",
         }
     }
@@ -127,6 +130,7 @@ impl DeploymentState {
             Self::Deploying(rollout) => Some(match rollout.step {
                 RolloutStep::Provisioning => SubStep::Provisioning,
                 RolloutStep::AwaitingPromotion { .. } => SubStep::AwaitingPromotion,
+                RolloutStep::Shifting { .. } => SubStep::Shifting,
                 RolloutStep::RollingBack => SubStep::RollingBack,
             }),
             _ => None,

@@ -16,11 +16,13 @@ mod actions;
 mod availability;
 mod blocker;
 mod blue_green;
+mod canary;
 mod counts;
 mod deployment;
 mod evaluate;
 mod evaluation;
 mod exchange;
+mod green;
 mod id;
 mod lost;
 mod observed;
@@ -46,6 +48,7 @@ pub use self::{
     actions::{NewRoutes, RouteActions},
     availability::{Availability, availability},
     blocker::{Blocker, BlockerCode, Blockers, UnreadyRoutes},
+    canary::{CanaryProgress, StepPlace},
     counts::{ReplicaCounts, counts},
     deployment::{DeploymentState, Lifecycle, LifecyclePhase, SubStep},
     evaluate::evaluate,
@@ -55,8 +58,8 @@ pub use self::{
     observed::{Observed, ObservedDeployment},
     past::{MAX_SERVED, PastRollouts, ServedChange, ServedRevisions},
     policy::{
-        BlueGreen, GateAction, GateTimeout, IntOrPercent, MAX_DURATION, MAX_REPLICAS, Policy,
-        PolicyError, RollingUpdate, Strategy,
+        BlueGreen, Canary, CanaryStep, GateAction, GateTimeout, IntOrPercent, MAX_DURATION,
+        MAX_REPLICAS, Policy, PolicyError, RollingUpdate, Strategy,
     },
     quota::{ProjectQuota, ProjectUsage, QuotaResource, QuotaViolation},
     reason::Reason,
@@ -65,6 +68,6 @@ pub use self::{
     route::{ObservedRoute, RouteHealth, RouteStatus, RouteTraffic, StopWhen},
     stopwatch::Stopwatch,
     time::Timestamp,
-    traffic::{FULL_WEIGHT, RevisionWeight, ServingRoute, TrafficSplit},
+    traffic::{FULL_WEIGHT, RevisionWeight, ServingRoute, TrafficShares, TrafficSplit},
     transition::{Transition, TransitionKind},
 };

@@ -32,6 +32,9 @@ pub enum Strategy {
     BlueGreen(BlueGreen),
     /// Routes are replaced step by step.
     Rolling(RollingUpdate),
+    /// New routes come up beside the old ones and take a share of the traffic, by steps; then
+    /// all of it is switched.
+    Canary(Canary),
 }
 
 /// The settings of blue-green. As a default every wait is zero: what a caller gets who does
@@ -52,6 +55,30 @@ pub struct BlueGreen {
     pub scale_down_delay: Duration,
     /// What happens without a promotion.
     pub gate_timeout: Option<GateTimeout>,
+}
+
+/// The settings of a canary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Canary {
+    /// The steps, 1 to 10, with rising weights.
+    pub steps: Vec<CanaryStep>,
+    /// How all of the traffic is switched after the last step: as in blue-green, without a
+    /// delay. Its gate timeout and its replacements count in every step, and `min_ready`
+    /// before each rise.
+    pub switch: BlueGreen,
+}
+
+/// A step of a canary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CanaryStep {
+    /// The share of green, 0 to 999 per mille. 0 only first: green comes up without traffic.
+    pub weight_permille: u16,
+    /// How long the share is held with all of the step's green ready.
+    pub hold: Duration,
+    /// Whether someone has to advance after that.
+    pub manual: bool,
+    /// How many green there are to be; the weight's part of the target if None.
+    pub replicas: Option<IntOrPercent>,
 }
 
 /// What happens without a promotion.
@@ -92,19 +119,26 @@ pub enum IntOrPercent {
     Percent(u32),
 }
 
-/// A rule that a policy breaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A rule that a policy breaks. The names are paths of fields: `canary.steps[2].hold`.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PolicyError {
     /// The named duration is longer than [`MAX_DURATION`].
-    TooLong(&'static str),
-    /// A gate timeout of zero would end the wait before it begins.
-    GateTimeoutZero,
+    TooLong(String),
+    /// The named duration, after which a gate times out, is zero: the wait would end before it
+    /// begins.
+    GateTimeoutZero(String),
     /// The named count is above [`MAX_REPLICAS`].
-    CountTooLarge(&'static str),
+    CountTooLarge(String),
     /// The named percentage is above 100.
-    PercentTooLarge(&'static str),
-    /// A `ready_threshold` of zero would switch to nothing.
-    ReadyThresholdZero,
+    PercentTooLarge(String),
+    /// The named amount of routes is zero, and there would be nothing to switch to.
+    ReplicasZero(String),
+    /// A canary has no step, or more than 10.
+    StepCount,
+    /// The named weight is above 999: all of the traffic is a promotion's.
+    WeightTooLarge(String),
+    /// The named weight is not above the one before.
+    WeightNotRising(String),
     /// `max_surge` and `max_unavailable` are both zero: nothing could move.
     NoRoomToRoll,
 }
@@ -159,9 +193,9 @@ impl Policy {
     }
 }
 
-pub(crate) fn check_duration(name: &'static str, value: Duration, errors: &mut Vec<PolicyError>) {
+pub(crate) fn check_duration(name: &str, value: Duration, errors: &mut Vec<PolicyError>) {
     if value > MAX_DURATION {
-        errors.push(PolicyError::TooLong(name));
+        errors.push(PolicyError::TooLong(name.to_owned()));
     }
 }
 
@@ -186,13 +220,13 @@ impl BlueGreen {
 
 impl IntOrPercent {
     /// Adds the rule that the named amount breaks.
-    pub(crate) fn check(self, name: &'static str, errors: &mut Vec<PolicyError>) {
+    pub(crate) fn check(self, name: &str, errors: &mut Vec<PolicyError>) {
         match self {
             Self::Count(count) if count > MAX_REPLICAS => {
-                errors.push(PolicyError::CountTooLarge(name));
+                errors.push(PolicyError::CountTooLarge(name.to_owned()));
             }
             Self::Percent(percent) if percent > 100 => {
-                errors.push(PolicyError::PercentTooLarge(name));
+                errors.push(PolicyError::PercentTooLarge(name.to_owned()));
             }
             Self::Count(_) | Self::Percent(_) => {}
         }
@@ -260,8 +294,8 @@ mod tests {
         assert_eq!(
             policy.errors(),
             [
-                PolicyError::TooLong("progress_deadline"),
-                PolicyError::TooLong("first_deadline"),
+                PolicyError::TooLong("progress_deadline".to_owned()),
+                PolicyError::TooLong("first_deadline".to_owned()),
                 PolicyError::NoRoomToRoll
             ]
         );

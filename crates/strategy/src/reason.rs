@@ -2,6 +2,8 @@
 
 use std::{fmt, time::Duration};
 
+use crate::StepPlace;
+
 /// Why a rollout ended or turned back. Displays as a sentence for an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
@@ -28,6 +30,11 @@ pub enum Reason {
     CameBack {
         /// How many.
         ready: u32,
+    },
+    /// Green took the share of a canary's step.
+    Shifted {
+        /// Which.
+        place: StepPlace,
     },
     /// All green are ready and every gate is open.
     GatesOpen {
@@ -86,6 +93,7 @@ impl fmt::Display for Reason {
             Self::CameBack { ready } => {
                 write!(f, "{ready} routes of the earlier revision are ready")
             }
+            Self::Shifted { place } => place.fmt(f),
             Self::GatesOpen { ready } => {
                 write!(f, "{}; every gate is open", ready_routes("green", ready))
             }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Policy, RevisionId, Stopwatch, Timestamp};
+use crate::{CanaryProgress, Policy, RevisionId, Stopwatch, Timestamp};
 
 /// The deployment of one revision over another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct Rollout {
     /// When it began or was last resumed. Routes that became ready during a pause
     /// count from here.
     pub resumed_at: Timestamp,
+    /// How far a canary has come.
+    pub canary: CanaryProgress,
 }
 
 /// Whether a rollout leads forward or back. It is a fact of the rollout, and not of the
@@ -65,8 +67,24 @@ pub enum RolloutStep {
         /// Runs at the gate, against its timeout.
         gate: Stopwatch,
     },
+    /// A canary: green has its share, and the step is held.
+    Shifting {
+        /// Runs while the step waits for someone, against the gate's timeout.
+        gate: Option<Stopwatch>,
+    },
     /// Going back to the current revision.
     RollingBack,
+}
+
+impl RolloutStep {
+    /// The clock of the gate that waits for someone.
+    pub fn gate(&self) -> Option<Stopwatch> {
+        match *self {
+            Self::AwaitingPromotion { gate } => Some(gate),
+            Self::Shifting { gate } => gate,
+            Self::Provisioning | Self::RollingBack => None,
+        }
+    }
 }
 
 impl RolloutKind {
@@ -95,6 +113,7 @@ impl Rollout {
             best_ready: 0,
             steady: None,
             resumed_at: now,
+            canary: CanaryProgress::default(),
         }
     }
 
@@ -206,21 +225,19 @@ impl Rollout {
 
     /// The gate's clock; a new one if the gate has only now been reached.
     pub(crate) fn gate_clock(&self, now: Timestamp) -> Stopwatch {
-        match self.step {
-            RolloutStep::AwaitingPromotion { gate } => gate.running(now),
-            RolloutStep::Provisioning | RolloutStep::RollingBack => Stopwatch::started(now),
+        match self.step.gate() {
+            Some(gate) => gate.running(now),
+            None => Stopwatch::started(now),
         }
     }
 
     /// The latest of its times.
     pub(crate) fn latest_time(&self) -> Timestamp {
-        let gate = match self.step {
-            RolloutStep::AwaitingPromotion { gate } => gate.since,
-            RolloutStep::Provisioning | RolloutStep::RollingBack => None,
-        };
+        let gate = self.step.gate().and_then(|gate| gate.since);
+        let hold = self.canary.hold.and_then(|hold| hold.since);
         let steady = self.steady.map(|steady| steady.settled_at);
         let steady_watch = self.steady.and_then(|steady| steady.watch.since);
-        let perhaps = [gate, steady, steady_watch, self.progress.since];
+        let perhaps = [gate, hold, steady, steady_watch, self.progress.since];
         let always = self.since.max(self.resumed_at);
         perhaps.into_iter().flatten().fold(always, Timestamp::max)
     }
@@ -243,7 +260,14 @@ impl Rollout {
                 RolloutStep::AwaitingPromotion { gate } => {
                     RolloutStep::AwaitingPromotion { gate: change(gate) }
                 }
+                RolloutStep::Shifting { gate } => RolloutStep::Shifting {
+                    gate: gate.map(&change),
+                },
                 step @ (RolloutStep::Provisioning | RolloutStep::RollingBack) => step,
+            },
+            canary: CanaryProgress {
+                hold: self.canary.hold.map(&change),
+                ..self.canary
             },
             steady: self.steady.map(|steady| SteadyPeriod {
                 watch: change(steady.watch),

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use crate::{
     Evaluation, Observed, ObservedRoute, PolicyError, RollingUpdate, Rollout, RouteActions,
-    RouteId, Strategy, Transition, replenish::Replenish, verbs::PromoteRejection,
+    RouteId, Strategy, Transition,
+    replenish::Replenish,
+    verbs::{AdvanceRejection, PromoteRejection},
 };
 
 /// The rules of one strategy, implemented by its settings.
@@ -27,6 +29,16 @@ pub(crate) trait StrategyRules {
         observed: &Observed<'_>,
         rollout: Rollout,
     ) -> Result<Transition, PromoteRejection>;
+
+    /// Ends the hold of a canary's step, or goes on to the last one.
+    fn advance(
+        &self,
+        _observed: &Observed<'_>,
+        _rollout: Rollout,
+        _to_last: bool,
+    ) -> Result<Transition, AdvanceRejection> {
+        Err(AdvanceRejection::NotCanary)
+    }
 
     /// Gives a rollout up.
     fn abort(&self, observed: &Observed<'_>, rollout: Rollout) -> Transition;
@@ -61,10 +73,11 @@ impl Strategy {
         match self {
             Self::BlueGreen(settings) => settings,
             Self::Rolling(settings) => settings,
+            Self::Canary(settings) => settings,
         }
     }
 
-    /// The name: `blue_green` or `rolling_update`, as in a policy on the wire.
+    /// The name: `blue_green`, `rolling_update` or `canary`, as in a policy on the wire.
     pub fn name(&self) -> &'static str {
         self.rules().name()
     }

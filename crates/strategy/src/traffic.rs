@@ -4,17 +4,27 @@ use arrayvec::ArrayVec;
 
 use crate::{DeploymentState, Observed, ObservedRoute, RevisionId, RouteId, RouteTraffic};
 
-/// The weight of a revision that shares its traffic with no other, in per mille.
+/// All of the traffic of a deployment, in per mille.
 pub const FULL_WEIGHT: u16 = 1_000;
 
-/// How the traffic of a deployment is split among revisions.
+/// How the traffic of a deployment is to be split among revisions.
 ///
-/// A weight is for those routes of a revision that take traffic. Every revision
-/// has [`FULL_WEIGHT`]: blue-green has ACTIVE routes of one revision only, and
-/// rolling treats all ACTIVE routes alike.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Only a canary splits it by weight. Otherwise all ACTIVE routes are alike: blue-green has
+/// those of one revision only, and rolling exchanges them one by one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrafficSplit {
-    weights: ArrayVec<RevisionWeight, 2>,
+    deploying: Option<RevisionId>,
+    canary: Option<CanaryShare>,
+}
+
+/// What a canary asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct CanaryShare {
+    current: RevisionId,
+    deploying: RevisionId,
+    /// For this many ready routes of the deploying revision. In per mille, above 0.
+    asked: u16,
+    scaled_for: u32,
 }
 
 /// The weight of one revision.
@@ -33,45 +43,63 @@ pub struct ServingRoute {
     pub id: RouteId,
     /// The revision that it runs.
     pub revision: RevisionId,
-    /// Its weight for a proxy, above 0.0 and up to 1.0.
+    /// Its weight among the routes of all revisions, the greatest being 1.0. Above 0.0.
     pub ratio: f64,
 }
 
+/// What a traffic table says.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TrafficShares {
+    /// The weights of the current and of the deploying revision, which add up to
+    /// [`FULL_WEIGHT`]. Empty where all routes are alike.
+    pub weights: ArrayVec<RevisionWeight, 2>,
+    /// The routes that serve, in the order of the routes.
+    pub routes: Vec<ServingRoute>,
+    /// Ready routes of the deploying revision without traffic.
+    pub preview: Vec<RouteId>,
+}
+
 impl TrafficSplit {
-    /// The split in a state: the current and the deploying revision.
+    /// What is asked for in a state.
     pub fn of(state: &DeploymentState) -> Self {
-        let revisions = [state.current(), state.deploying()];
-        let full = |revision| RevisionWeight {
-            revision,
-            permille: FULL_WEIGHT,
-        };
+        let canary = state.rollout().and_then(|rollout| {
+            Some(CanaryShare {
+                current: rollout.current,
+                deploying: rollout.deploying,
+                asked: rollout.canary.weight.filter(|&weight| weight > 0)?,
+                scaled_for: rollout.canary.scaled_for,
+            })
+        });
         Self {
-            weights: revisions.into_iter().flatten().map(full).collect(),
+            deploying: state.deploying(),
+            canary,
         }
     }
 
-    /// The weights, at most one for each revision.
-    pub fn weights(&self) -> &[RevisionWeight] {
-        &self.weights
-    }
-
-    /// The routes that a traffic table lists, with their shares: the ACTIVE ones
-    /// that are ready, or if none is, the ACTIVE ones that run and have been HEALTHY
-    /// in their present session (fail open).
+    /// Who gets the traffic: the ACTIVE routes that are ready, or if none is, the ACTIVE ones
+    /// that run and have been HEALTHY in their present session (fail open).
+    ///
+    /// A canary has the part of its weight that its ready routes are of those that it was
+    /// scaled for, rounded up, and none without one. While no route of the current revision is
+    /// ready it keeps its weight by failing open, so that a checker that fails for a moment
+    /// does not put everything on a canary; only if none of them can serve, all goes to the
+    /// ready ones of the canary.
     ///
     /// The age of a health does not count here: it would empty the tables of a healthy
     /// fleet whenever a server was away.
-    pub fn serving(&self, routes: &[ObservedRoute]) -> impl Iterator<Item = ServingRoute> {
-        let fail_open = fails_open(routes);
-        routes
-            .iter()
-            .filter(|route| route.traffic == RouteTraffic::Active)
-            .filter(move |route| route.is_ready() || fail_open && route.may_fail_open())
-            .map(|route| ServingRoute {
-                id: route.id,
-                revision: route.revision,
-                ratio: f64::from(self.weight(route.revision)) / f64::from(FULL_WEIGHT),
-            })
+    pub fn shares(&self, routes: &[ObservedRoute]) -> TrafficShares {
+        let preview = routes.iter().filter(|route| {
+            Some(route.revision) == self.deploying
+                && route.traffic == RouteTraffic::Inactive
+                && route.retained_at.is_none()
+                && route.is_ready()
+        });
+        let preview = preview.map(|route| route.id).collect();
+        let shares = self.canary.and_then(|canary| canary.shares(routes));
+        TrafficShares {
+            preview,
+            ..shares.unwrap_or_else(|| alike(routes))
+        }
     }
 
     /// Whether any route serves, of whatever revision.
@@ -79,12 +107,97 @@ impl TrafficSplit {
         let mut routes = observed.routes.iter();
         routes.any(|route| route.traffic == RouteTraffic::Active && route.is_ready())
     }
+}
 
-    fn weight(&self, revision: RevisionId) -> u16 {
-        let named = self.weights.iter().find(|it| it.revision == revision);
-        // Rolling leaves the routes of a superseded revision ACTIVE until they are
-        // replaced: they serve as before, though the state no longer names them.
-        named.map_or(FULL_WEIGHT, |it| it.permille)
+impl CanaryShare {
+    /// None if no ACTIVE route of either revision is ready: then all are alike.
+    fn shares(self, routes: &[ObservedRoute]) -> Option<TrafficShares> {
+        let ready = |revision| {
+            let active = routes.iter().filter(move |route| {
+                route.revision == revision && route.traffic == RouteTraffic::Active
+            });
+            active.filter(|route| route.is_ready()).count()
+        };
+        let green = ready(self.deploying);
+        let current_ready = ready(self.current);
+        if green == 0 && current_ready == 0 {
+            return None;
+        }
+        let fails_open = current_ready == 0;
+        let serves = |route: &ObservedRoute| {
+            route.traffic == RouteTraffic::Active
+                && (route.is_ready()
+                    || fails_open && route.revision == self.current && route.may_fail_open())
+        };
+        let current = routes
+            .iter()
+            .filter(|route| route.revision == self.current && serves(route))
+            .count();
+        let asked = match current {
+            0 => FULL_WEIGHT,
+            _ => self.effective(green),
+        };
+        let weights = [
+            RevisionWeight {
+                revision: self.current,
+                permille: FULL_WEIGHT - asked,
+            },
+            RevisionWeight {
+                revision: self.deploying,
+                permille: asked,
+            },
+        ];
+        let share = |revision| match revision == self.deploying {
+            true => f64::from(asked) / green as f64,
+            false => f64::from(FULL_WEIGHT - asked) / current as f64,
+        };
+        let serving = routes.iter().filter(|route| {
+            let ours = route.revision == self.current || route.revision == self.deploying;
+            ours && serves(route) && share(route.revision) > 0.0
+        });
+        let greatest = serving.clone().map(|route| share(route.revision));
+        let greatest = greatest.fold(0.0, f64::max);
+        Some(TrafficShares {
+            weights: ArrayVec::from(weights),
+            routes: serving
+                .map(|route| ServingRoute {
+                    id: route.id,
+                    revision: route.revision,
+                    ratio: share(route.revision) / greatest,
+                })
+                .collect(),
+            preview: Vec::new(),
+        })
+    }
+
+    /// The part of the asked weight that so many ready routes have, rounded up.
+    fn effective(self, ready: usize) -> u16 {
+        let scaled_for = u64::from(self.scaled_for);
+        let ready = (ready as u64).min(scaled_for);
+        let effective = (u64::from(self.asked) * ready).checked_div(scaled_for);
+        let rest = (u64::from(self.asked) * ready) % scaled_for.max(1);
+        let effective = effective.unwrap_or(0) + u64::from(rest > 0);
+        // At most what is asked for.
+        u16::try_from(effective).unwrap_or(self.asked)
+    }
+}
+
+/// All ACTIVE routes that serve, with the same share.
+fn alike(routes: &[ObservedRoute]) -> TrafficShares {
+    let fail_open = fails_open(routes);
+    let serving = routes
+        .iter()
+        .filter(|route| route.traffic == RouteTraffic::Active)
+        .filter(|route| route.is_ready() || fail_open && route.may_fail_open());
+    TrafficShares {
+        routes: serving
+            .map(|route| ServingRoute {
+                id: route.id,
+                revision: route.revision,
+                ratio: 1.0,
+            })
+            .collect(),
+        ..TrafficShares::default()
     }
 }
 

@@ -29,6 +29,8 @@ pub struct Transition {
 pub enum TransitionKind {
     /// No revision takes the traffic: at most the lifecycle and the sub-step move.
     Step,
+    /// The deploying revision took a larger share of the traffic.
+    Shift,
     /// The deploying revision became current.
     Promotion,
     /// The rollout was given up, by way of ROLLING_BACK if it was not there yet.

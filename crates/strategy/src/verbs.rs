@@ -2,6 +2,7 @@
 
 mod abort;
 mod activate;
+mod advance;
 mod apply;
 mod create;
 mod delete;
@@ -15,6 +16,7 @@ mod update;
 pub use self::{
     abort::{AbortRejection, abort},
     activate::{ActivateRejection, activate},
+    advance::{AdvanceRejection, advance},
     apply::{ApplyDecision, ApplyRejection, RevisionChange, WantedRevision, WantedState, apply},
     create::create,
     delete::{DeleteRejection, delete, destroy},

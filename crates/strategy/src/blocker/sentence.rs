@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Blocker, UnreadyRoutes};
-use crate::{GateAction, RouteHealth, Timestamp};
+use crate::{GateAction, RouteHealth, StepPlace, Timestamp};
 
 impl fmt::Display for Blocker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -27,6 +27,10 @@ impl fmt::Display for Blocker {
             Self::PromoteDelay { until } => {
                 write!(f, "green is ready; promotes at {}", until.date_and_time())
             }
+            Self::StepHold { place, until } => {
+                write!(f, "{place}, until {}", until.date_and_time())
+            }
+            Self::ManualStep { place, timeout } => manual_step(f, place, timeout),
             Self::Paused => f.write_str("the deployment is paused"),
             Self::NoRevision => f.write_str("there is no revision to run"),
             Self::NoReplicas => {
@@ -117,8 +121,25 @@ fn manual_gate(
         "green is ready ({}); waiting for someone to promote",
         routes(ready)
     )?;
+    at_timeout(f, timeout, "promotes")
+}
+
+fn manual_step(
+    f: &mut fmt::Formatter<'_>,
+    place: StepPlace,
+    timeout: Option<(Timestamp, GateAction)>,
+) -> fmt::Result {
+    write!(f, "{place}; waiting for someone to advance")?;
+    at_timeout(f, timeout, "advances")
+}
+
+fn at_timeout(
+    f: &mut fmt::Formatter<'_>,
+    timeout: Option<(Timestamp, GateAction)>,
+    goes_on: &str,
+) -> fmt::Result {
     match timeout {
-        Some((at, GateAction::Promote)) => write!(f, "; promotes at {}", at.date_and_time()),
+        Some((at, GateAction::Promote)) => write!(f, "; {goes_on} at {}", at.date_and_time()),
         Some((at, GateAction::Rollback)) => write!(f, "; rolls back at {}", at.date_and_time()),
         Some((_, GateAction::Hold)) | None => Ok(()),
     }

@@ -17,8 +17,10 @@ pub(crate) fn check(
     transition: &Transition,
 ) -> Result<(), String> {
     // All of the traffic goes to green, of which there are N; and the end takes all.
-    let switches = matches!(policy.strategy, Strategy::BlueGreen(_))
-        && transition.kind == TransitionKind::Promotion;
+    let switches = matches!(
+        policy.strategy,
+        Strategy::BlueGreen(_) | Strategy::Canary(_)
+    ) && transition.kind == TransitionKind::Promotion;
     let state = deployment.state;
     let ends = matches!(
         state,
@@ -31,7 +33,7 @@ pub(crate) fn check(
     let rolls = state.deploying().is_some() || deployment.restarted;
     let unavailable = match &policy.strategy {
         Strategy::Rolling(spec) if rolls => resolved(spec, target).1,
-        Strategy::Rolling(_) | Strategy::BlueGreen(_) => 0,
+        Strategy::Rolling(_) | Strategy::BlueGreen(_) | Strategy::Canary(_) => 0,
     };
     let least = target.saturating_sub(unavailable) as usize;
     let mut left = routes.to_vec();
@@ -96,8 +98,10 @@ pub(crate) fn exchange_surge<'a>(
     let restarts = routes.any(|route| predates_restart(deployment, route));
     match &policy.strategy {
         Strategy::Rolling(spec) if restarts => resolved(spec, target).0,
-        Strategy::BlueGreen(_) if restarts => resolved(&RollingUpdate::default(), target).0,
-        Strategy::Rolling(_) | Strategy::BlueGreen(_) => (target / 4).max(1),
+        Strategy::BlueGreen(_) | Strategy::Canary(_) if restarts => {
+            resolved(&RollingUpdate::default(), target).0
+        }
+        Strategy::Rolling(_) | Strategy::BlueGreen(_) | Strategy::Canary(_) => (target / 4).max(1),
     }
 }
 

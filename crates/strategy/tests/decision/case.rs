@@ -8,10 +8,10 @@ use std::{fmt::Write, time::Duration};
 
 use uuid::Uuid;
 use viridian_strategy::{
-    Blocker, BlueGreen, DeploymentState, Evaluation, IntOrPercent, Observed, ObservedDeployment,
-    ObservedRoute, PastRollouts, Policy, RevisionId, RollingUpdate, Rollout, RolloutStep,
-    RouteActions, RouteHealth, RouteId, RouteStatus, RouteTraffic, Stopwatch, Strategy, Timestamp,
-    Transition, TransitionKind, evaluate, verbs,
+    Blocker, BlueGreen, Canary, CanaryStep, DeploymentState, Evaluation, IntOrPercent, Observed,
+    ObservedDeployment, ObservedRoute, PastRollouts, Policy, RevisionId, RollingUpdate, Rollout,
+    RolloutStep, RouteActions, RouteHealth, RouteId, RouteStatus, RouteTraffic, Stopwatch,
+    Strategy, Timestamp, Transition, TransitionKind, evaluate, verbs,
 };
 
 pub(crate) use viridian_strategy::{
@@ -305,6 +305,18 @@ impl DecisionCase {
         self
     }
 
+    /// A canary with these steps, and a switch as the blue-green policy has it.
+    pub(crate) fn canary(mut self, steps: impl IntoIterator<Item = CanaryStep>) -> Self {
+        let Strategy::BlueGreen(switch) = self.policy.strategy else {
+            panic!("not blue-green");
+        };
+        self.policy.strategy = Strategy::Canary(Canary {
+            steps: steps.into_iter().collect(),
+            switch,
+        });
+        self
+    }
+
     /// With `auto_promote` and a delay.
     pub(crate) fn auto(self, promote_delay: u64) -> Self {
         self.blue_green(|spec| {
@@ -454,6 +466,7 @@ pub(crate) fn line(transition: &Transition) -> String {
     } = transition;
     let how = match kind {
         TransitionKind::Step => "",
+        TransitionKind::Shift => " by shift",
         TransitionKind::Promotion => " by promotion",
         TransitionKind::RollBack => " by roll-back",
         TransitionKind::InstantRollBack => " by instant roll-back",
@@ -471,6 +484,7 @@ fn place(state: &DeploymentState) -> String {
         DeploymentState::Deploying(rollout) => match rollout.step {
             RolloutStep::Provisioning => "PROVISIONING".into(),
             RolloutStep::AwaitingPromotion { .. } => "AWAITING_PROMOTION".into(),
+            RolloutStep::Shifting { .. } => "SHIFTING".into(),
             RolloutStep::RollingBack => "ROLLING_BACK".into(),
         },
         DeploymentState::Destroying { .. } => "DESTROYING".into(),

@@ -102,8 +102,8 @@ fn a1_the_deployment_says_which_routes_have_no_address() {
 fn lists(routes: impl IntoIterator<Item = ReplicaSpec>) -> Vec<u128> {
     let case = ready(3, routes);
     let split = TrafficSplit::of(&case.deployment.state);
-    let serving = split.serving(&case.routes);
-    serving.map(|route| route.id.0.as_u128()).collect()
+    let serving = split.shares(&case.routes).routes;
+    serving.iter().map(|route| route.id.0.as_u128()).collect()
 }
 
 #[test]

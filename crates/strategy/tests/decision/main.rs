@@ -9,6 +9,7 @@ mod activations;
 mod apply;
 mod availability;
 mod bounds;
+mod canary;
 mod case;
 mod clocks;
 mod cluster;

@@ -62,7 +62,7 @@ fn durations_are_at_most_30_days() {
         duration,
         action: GateAction::Hold,
     };
-    let too_long = |name| [PolicyError::TooLong(name)];
+    let too_long = |name: &str| [PolicyError::TooLong(name.to_owned())];
     assert_eq!(MAX_DURATION, secs(30 * 86_400));
     assert_eq!(blue_green(|spec| spec.min_ready = MAX_DURATION), []);
     assert_eq!(
@@ -83,7 +83,9 @@ fn durations_are_at_most_30_days() {
     );
     assert_eq!(
         blue_green(|spec| spec.gate_timeout = Some(gate(secs(0)))),
-        [PolicyError::GateTimeoutZero]
+        [PolicyError::GateTimeoutZero(
+            "blue_green.gate_timeout.duration".to_owned()
+        )]
     );
     let policy = Policy {
         drain_grace: long,
@@ -104,31 +106,40 @@ fn counts_and_percents_are_bounded() {
     assert_eq!(rolling(Count(MAX_REPLICAS), Percent(100)), []);
     assert_eq!(
         rolling(Count(1_001), Count(0)),
-        [PolicyError::CountTooLarge(surge)]
+        [PolicyError::CountTooLarge(surge.to_owned())]
     );
     assert_eq!(
         rolling(Count(0), Count(1_001)),
-        [PolicyError::CountTooLarge(unavailable)]
+        [PolicyError::CountTooLarge(unavailable.to_owned())]
     );
     assert_eq!(
         rolling(Percent(101), Count(0)),
-        [PolicyError::PercentTooLarge(surge)]
+        [PolicyError::PercentTooLarge(surge.to_owned())]
     );
     assert_eq!(
         rolling(Count(1), Percent(101)),
-        [PolicyError::PercentTooLarge(unavailable)]
+        [PolicyError::PercentTooLarge(unavailable.to_owned())]
     );
     assert_eq!(rolling(Count(0), Percent(0)), [PolicyError::NoRoomToRoll]);
     let threshold = |amount| blue_green(|spec| spec.ready_threshold = Some(amount));
     let path = "blue_green.ready_threshold";
     assert_eq!(threshold(Count(MAX_REPLICAS)), []);
     assert_eq!(threshold(Percent(1)), []);
-    assert_eq!(threshold(Count(0)), [PolicyError::ReadyThresholdZero]);
-    assert_eq!(threshold(Percent(0)), [PolicyError::ReadyThresholdZero]);
-    assert_eq!(threshold(Count(1_001)), [PolicyError::CountTooLarge(path)]);
+    assert_eq!(
+        threshold(Count(0)),
+        [PolicyError::ReplicasZero(path.to_owned())]
+    );
+    assert_eq!(
+        threshold(Percent(0)),
+        [PolicyError::ReplicasZero(path.to_owned())]
+    );
+    assert_eq!(
+        threshold(Count(1_001)),
+        [PolicyError::CountTooLarge(path.to_owned())]
+    );
     assert_eq!(
         threshold(Percent(101)),
-        [PolicyError::PercentTooLarge(path)]
+        [PolicyError::PercentTooLarge(path.to_owned())]
     );
     assert_eq!(
         blue_green(|spec| spec.max_replacements = Some(MAX_REPLICAS)),
@@ -136,6 +147,8 @@ fn counts_and_percents_are_bounded() {
     );
     assert_eq!(
         blue_green(|spec| spec.max_replacements = Some(MAX_REPLICAS + 1)),
-        [PolicyError::CountTooLarge("blue_green.max_replacements")]
+        [PolicyError::CountTooLarge(
+            "blue_green.max_replacements".to_owned()
+        )]
     );
 }

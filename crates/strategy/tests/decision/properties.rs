@@ -13,8 +13,8 @@ use proptest::{
 };
 use uuid::Uuid;
 use viridian_strategy::{
-    Blocker, DeploymentState, Evaluation, IntOrPercent, ObservedRoute, Policy, RevisionId,
-    RollingUpdate, RouteHealth, RouteStatus, RouteTraffic, Strategy as PolicyStrategy,
+    Blocker, BlueGreen, DeploymentState, Evaluation, IntOrPercent, ObservedRoute, Policy,
+    RevisionId, RollingUpdate, RouteHealth, RouteStatus, RouteTraffic, Strategy as PolicyStrategy,
     TransitionKind, UnreadyRoutes,
 };
 
@@ -226,9 +226,9 @@ fn takes_no_more_than_it_may(
     let target = after.deployment.target_replicas;
     let kind = evaluation.transition.kind;
     let actions = &evaluation.transition.actions;
-    let (surge, unavailable) = match after.policy.strategy {
-        PolicyStrategy::BlueGreen(_) => (target, 0),
-        PolicyStrategy::Rolling(spec) => resolved(&spec, target),
+    let (surge, unavailable) = match &after.policy.strategy {
+        PolicyStrategy::BlueGreen(_) | PolicyStrategy::Canary(_) => (target, 0),
+        PolicyStrategy::Rolling(spec) => resolved(spec, target),
     };
     if let DeploymentState::Destroying { .. } | DeploymentState::Destroyed { .. } =
         after.deployment.state
@@ -243,12 +243,16 @@ fn takes_no_more_than_it_may(
     let least = ready_and_active(before).min(least.saturating_sub(unavailable));
     prop_assert!(ready_and_active(after) >= least, "I1: {evaluation:?}");
     match after.policy.strategy {
-        PolicyStrategy::BlueGreen(_) if kind == TransitionKind::Promotion => {
+        PolicyStrategy::BlueGreen(_) | PolicyStrategy::Canary(_)
+            if kind == TransitionKind::Promotion =>
+        {
             let least = least_ready(&after.policy, target);
             let serving = ready_and_active(after);
             prop_assert!((least..=target).contains(&serving), "I1: at a promotion");
         }
-        PolicyStrategy::BlueGreen(_) if kind == TransitionKind::RollBack => {
+        PolicyStrategy::BlueGreen(_) | PolicyStrategy::Canary(_)
+            if kind == TransitionKind::RollBack =>
+        {
             let green = before.deployment.state.deploying();
             let live =
                 |route: &ObservedRoute| Some(route.revision) == green && route.status.is_active();
@@ -263,7 +267,7 @@ fn takes_no_more_than_it_may(
             let live = after.count(|route| route.status.is_active());
             prop_assert!(live <= target + surge, "{live} are live");
         }
-        PolicyStrategy::BlueGreen(_) | PolicyStrategy::Rolling(_) => {}
+        PolicyStrategy::BlueGreen(_) | PolicyStrategy::Canary(_) | PolicyStrategy::Rolling(_) => {}
     }
     Ok(())
 }
@@ -275,7 +279,8 @@ fn waits_for_something(case: &DecisionCase, evaluation: &Evaluation) -> bool {
         Blocker::Paused
         | Blocker::NoRevision
         | Blocker::NoReplicas
-        | Blocker::ManualGate { .. } => true,
+        | Blocker::ManualGate { .. }
+        | Blocker::ManualStep { .. } => true,
         Blocker::GreenProvisioning { provisioning, .. } => provisioning > 0,
         Blocker::GreenUnhealthy { unready, .. } => some_run(unready),
         Blocker::RoutesNotReady {
@@ -335,12 +340,21 @@ fn deploying_count(case: &DecisionCase, which: impl Fn(&ObservedRoute) -> bool) 
 
 /// Whether fewer than all may take the traffic.
 pub(crate) fn has_threshold(policy: &Policy) -> bool {
-    matches!(&policy.strategy, PolicyStrategy::BlueGreen(spec) if spec.ready_threshold.is_some())
+    switch_of(policy).is_some_and(|switch| switch.ready_threshold.is_some())
+}
+
+/// How a strategy switches all of the traffic at once, if it does.
+pub(crate) fn switch_of(policy: &Policy) -> Option<BlueGreen> {
+    match &policy.strategy {
+        PolicyStrategy::BlueGreen(spec) => Some(*spec),
+        PolicyStrategy::Canary(spec) => Some(spec.switch),
+        PolicyStrategy::Rolling(_) => None,
+    }
 }
 
 /// What the design says of the threshold, once more: all, with rolling too.
 pub(crate) fn least_ready(policy: &Policy, target: u32) -> u32 {
-    let PolicyStrategy::BlueGreen(spec) = policy.strategy else {
+    let Some(spec) = switch_of(policy) else {
         return target;
     };
     let least = match spec.ready_threshold {

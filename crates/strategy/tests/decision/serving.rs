@@ -1,19 +1,17 @@
 //! The traffic table: the healthy ones, or else fail open.
 
-use viridian_strategy::{
-    DeploymentState, FULL_WEIGHT, Rollout, RouteTraffic, ServingRoute, TrafficSplit,
-};
+use viridian_strategy::{RouteTraffic, ServingRoute, TrafficSplit};
 
 use crate::case::{
-    BLUE, Degraded, GREEN, GREENS, Healthy, NotChecked, Provisioning, ReplicaSpec, Running,
-    Terminating, Unhealthy, at, blue, deploying, green, other, ready,
+    Degraded, Healthy, NotChecked, Provisioning, ReplicaSpec, Running, Terminating, Unhealthy,
+    blue, deploying, green, other, ready,
 };
 
 fn lists(routes: impl IntoIterator<Item = ReplicaSpec>) -> Vec<u128> {
     let case = ready(3, routes);
     let split = TrafficSplit::of(&case.deployment.state);
-    let serving = split.serving(&case.routes);
-    serving.map(|route| route.id.0.as_u128()).collect()
+    let serving = split.shares(&case.routes).routes;
+    serving.iter().map(|route| route.id.0.as_u128()).collect()
 }
 
 #[test]
@@ -45,23 +43,6 @@ fn lists_active_routes_that_run_when_none_is_ready() {
     assert_eq!(listed, [1, 2, 3]);
 }
 
-#[test]
-fn every_revision_has_the_full_weight() {
-    let revisions = |state: DeploymentState| {
-        let split = TrafficSplit::of(&state);
-        let weights = split.weights().iter();
-        assert!(weights.clone().all(|it| it.permille == FULL_WEIGHT));
-        weights.map(|it| it.revision).collect::<Vec<_>>()
-    };
-    let rollout = Rollout::new(BLUE, GREEN, GREENS, at(0));
-    assert_eq!(
-        revisions(DeploymentState::Deploying(rollout)),
-        [BLUE, GREEN]
-    );
-    assert_eq!(revisions(DeploymentState::Ready { current: BLUE }), [BLUE]);
-    assert_eq!(revisions(DeploymentState::Pending { current: None }), []);
-}
-
 /// Also those of a revision that was superseded, which the split does not name.
 #[test]
 fn a_route_that_serves_has_the_whole_ratio() {
@@ -69,13 +50,14 @@ fn a_route_that_serves_has_the_whole_ratio() {
     let superseded = other(Running, Healthy).active();
     let case = deploying(2, routes.into_iter().chain([superseded]));
     let split = TrafficSplit::of(&case.deployment.state);
-    let serving: Vec<ServingRoute> = split.serving(&case.routes).collect();
+    let serving = split.shares(&case.routes);
+    assert!(serving.weights.is_empty(), "no weights: all are alike");
     let expected = case.routes.iter().map(|route| ServingRoute {
         id: route.id,
         revision: route.revision,
         ratio: 1.0,
     });
-    assert_eq!(serving, expected.collect::<Vec<_>>());
+    assert_eq!(serving.routes, expected.collect::<Vec<_>>());
 }
 
 #[test]

@@ -111,11 +111,14 @@ impl DecisionCase {
         };
         let gate = match &mut rollout.step {
             RolloutStep::AwaitingPromotion { gate } => gate.since.as_mut(),
+            RolloutStep::Shifting { gate } => gate.as_mut().and_then(|gate| gate.since.as_mut()),
             RolloutStep::Provisioning | RolloutStep::RollingBack => None,
         };
         let steady = rollout.steady.as_mut();
         let steady = steady.map(|it| [Some(&mut it.settled_at), it.watch.since.as_mut()]);
-        let perhaps = [gate, rollout.progress.since.as_mut()];
+        let hold = rollout.canary.hold.as_mut();
+        let hold = hold.and_then(|hold| hold.since.as_mut());
+        let perhaps = [gate, hold, rollout.progress.since.as_mut()];
         let perhaps = perhaps.into_iter().chain(steady.into_iter().flatten());
         let always = [&mut rollout.since, &mut rollout.resumed_at];
         let all = always.into_iter().chain(perhaps.flatten());

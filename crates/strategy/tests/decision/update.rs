@@ -81,7 +81,8 @@ fn is_refused() {
         progress_deadline: MAX_DURATION + secs(1),
         ..Policy::default()
     };
-    let errors = UpdateRejection::Policy(vec![PolicyError::TooLong("progress_deadline")]);
+    let errors =
+        UpdateRejection::Policy(vec![PolicyError::TooLong("progress_deadline".to_owned())]);
     let tombstone = case(DeploymentState::Destroyed { current: None }, 3, []);
     let rows: [(&str, DecisionCase, u32, Policy, UpdateRejection); 7] = [
         (

@@ -3,16 +3,18 @@
 use std::time::Duration;
 
 use viridian_strategy::{
-    BlueGreen, GateAction, GateTimeout, IntOrPercent, Policy, RollingUpdate, Strategy,
+    BlueGreen, Canary, CanaryStep, GateAction, GateTimeout, IntOrPercent, Policy, RollingUpdate,
+    Strategy,
 };
 
 use super::rng::Rng;
 
-/// The two strategies, without their settings.
+/// The strategies, without their settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StrategyKind {
     BlueGreen,
     Rolling,
+    Canary,
 }
 
 /// The ranges of a policy's durations, in seconds.
@@ -21,6 +23,7 @@ pub(crate) struct PolicyRanges {
     pub(crate) max_drain_grace: u64,
     pub(crate) max_unhealthy: u64,
     pub(crate) max_promote_delay: u64,
+    pub(crate) max_hold: u64,
     pub(crate) max_min_ready: u64,
     pub(crate) max_scale_down_delay: u64,
     /// The first and the last.
@@ -38,6 +41,7 @@ pub(crate) fn random_policy(
             strategy: match kind(rng) {
                 StrategyKind::BlueGreen => Strategy::BlueGreen(blue_green(rng, ranges)),
                 StrategyKind::Rolling => Strategy::Rolling(rolling(rng)),
+                StrategyKind::Canary => Strategy::Canary(canary(rng, ranges)),
             },
             progress_deadline: (ranges.progress_deadline)(rng),
             drain_grace: rng.setting(ranges.max_drain_grace),
@@ -63,6 +67,27 @@ fn blue_green(rng: &mut Rng, ranges: &PolicyRanges) -> BlueGreen {
             duration: rng.seconds(first, last),
             action: rng.pick(&[GateAction::Hold, GateAction::Rollback, GateAction::Promote]),
         }),
+    }
+}
+
+fn canary(rng: &mut Rng, ranges: &PolicyRanges) -> Canary {
+    let mut weights: Vec<u16> = (0..rng.between(1, 3))
+        .map(|_| rng.pick(&[0, 1, 50, 100, 250, 333, 500, 800, 999]))
+        .collect();
+    weights.sort_unstable();
+    weights.dedup();
+    let steps = weights.into_iter().map(|weight_permille| CanaryStep {
+        weight_permille,
+        hold: rng.setting(ranges.max_hold),
+        manual: rng.one_in(4),
+        replicas: rng.one_in(4).then(|| threshold(rng)),
+    });
+    Canary {
+        steps: steps.collect(),
+        switch: BlueGreen {
+            promote_delay: Duration::ZERO,
+            ..blue_green(rng, ranges)
+        },
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
     bounds::{self, exchange_surge, is_outgoing},
     case::DecisionCase,
     generators::policies::StrategyKind,
-    properties::{least_ready, ready_and_active, resolved},
+    properties::{least_ready, ready_and_active, resolved, switch_of},
 };
 
 /// A transition with the cases before and after it.
@@ -36,7 +36,7 @@ impl AppliedTransition<'_> {
         self.keeps_what_is_kept();
         self.fails_once();
         match self.transition.kind {
-            TransitionKind::Step => self.serves_all_once_ready(),
+            TransitionKind::Step | TransitionKind::Shift => self.serves_all_once_ready(),
             TransitionKind::Promotion => self.promotes_all_that_is_ready(),
             TransitionKind::RollBack => self.goes_back(),
             TransitionKind::InstantRollBack => self.goes_back_at_once(),
@@ -54,9 +54,9 @@ impl AppliedTransition<'_> {
         }
         let target = self.after.deployment.target_replicas;
         let restarted = self.after.deployment.restarted;
-        let unavailable = match self.after.policy.strategy {
+        let unavailable = match &self.after.policy.strategy {
             Strategy::Rolling(spec) if place.is_deploying() || restarted => {
-                resolved(&spec, target).1
+                resolved(spec, target).1
             }
             _ => 0,
         };
@@ -133,7 +133,8 @@ impl AppliedTransition<'_> {
                     "surge: {live} live, {target} wanted"
                 );
             }
-            (Strategy::BlueGreen(spec), DeploymentState::Deploying(rollout)) => {
+            (_, DeploymentState::Deploying(rollout)) => {
+                let spec = switch_of(&case.policy).expect("green beside blue");
                 let green = |new: &NewRoutes| new.revision == rollout.deploying;
                 let failed = failed_green(case);
                 let most = target + failed.min(spec.max_replacements.unwrap_or(target));
@@ -144,7 +145,7 @@ impl AppliedTransition<'_> {
                     "budget: {all} green, {most} allowed"
                 );
             }
-            (Strategy::BlueGreen(_), _) => {}
+            _ => {}
         }
     }
 
@@ -224,7 +225,9 @@ impl AppliedTransition<'_> {
         };
         let new = match rollout.step {
             RolloutStep::RollingBack => rollout.current,
-            RolloutStep::Provisioning | RolloutStep::AwaitingPromotion { .. } => rollout.deploying,
+            RolloutStep::Provisioning
+            | RolloutStep::AwaitingPromotion { .. }
+            | RolloutStep::Shifting { .. } => rollout.deploying,
         };
         let starting = |route: &ObservedRoute| {
             let id = &route.id;
@@ -294,7 +297,7 @@ impl AppliedTransition<'_> {
         assert_eq!(left, 0, "I10: green is active");
         let actions = &self.transition.actions;
         let target = self.after.deployment.target_replicas;
-        if StrategyKind::of(&self.after.policy) == StrategyKind::BlueGreen {
+        if StrategyKind::of(&self.after.policy) != StrategyKind::Rolling {
             assert!(
                 actions.promote.is_empty() && actions.retain.is_empty(),
                 "I10"
@@ -366,6 +369,7 @@ pub(crate) fn name_of(reason: Reason) -> &'static str {
         Reason::NeverCameUp { .. } => "NeverCameUp",
         Reason::TookBack { .. } => "TookBack",
         Reason::CameBack { .. } => "CameBack",
+        Reason::Shifted { .. } => "Shifted",
         Reason::GatesOpen { .. } => "GatesOpen",
         Reason::GateTimedOut { .. } => "GateTimedOut",
         Reason::AllFailed { .. } => "AllFailed",

@@ -12,7 +12,10 @@ use super::{
     checks::AppliedTransition,
     legal::{FlatPhase, Initiator},
 };
-use crate::{case::DecisionCase, properties::least_ready};
+use crate::{
+    case::DecisionCase,
+    properties::{least_ready, switch_of},
+};
 
 /// What the rollout has gone through, as far as one can see from outside.
 #[derive(Debug)]
@@ -128,7 +131,7 @@ impl ExpectedClocks {
     /// I6: an activation is promoted once at most.
     fn ended(&mut self, applied: &AppliedTransition<'_>) {
         match applied.transition.kind {
-            TransitionKind::Step => {}
+            TransitionKind::Step | TransitionKind::Shift => {}
             TransitionKind::Promotion => {
                 assert!(self.open, "I6: promoted twice");
                 self.open = false;
@@ -225,10 +228,7 @@ impl ExpectedClocks {
             assert_eq!(evaluation.deadline, None, "nothing is awaited");
             return;
         }
-        let is_steady = match case.policy.strategy {
-            Strategy::BlueGreen(_) => enough_green_are_ready(case),
-            Strategy::Rolling(_) => false,
-        };
+        let is_steady = switch_of(&case.policy).is_some() && enough_green_are_ready(case);
         self.steady_since = is_steady.then(|| settled_at(case));
         if is_steady {
             self.idle_since = case.now;
@@ -249,9 +249,7 @@ impl ExpectedClocks {
 
     /// When the gate times out, if something happens then.
     fn gate_ends_at(&self, case: &DecisionCase) -> Option<Timestamp> {
-        let Strategy::BlueGreen(spec) = case.policy.strategy else {
-            return None;
-        };
+        let spec = switch_of(&case.policy)?;
         let acts = |timeout: &GateTimeout| timeout.action != GateAction::Hold;
         let timeout = spec.gate_timeout.filter(acts)?;
         let left = timeout.duration.saturating_sub(self.at_gate);
@@ -321,10 +319,9 @@ fn clocks_stand(case: &DecisionCase) -> bool {
 }
 
 fn waits(case: &DecisionCase) -> (Duration, Duration) {
-    match case.policy.strategy {
-        Strategy::BlueGreen(spec) => (spec.min_ready, spec.promote_delay),
-        Strategy::Rolling(_) => (Duration::ZERO, Duration::ZERO),
-    }
+    switch_of(&case.policy).map_or_else(Default::default, |spec| {
+        (spec.min_ready, spec.promote_delay)
+    })
 }
 
 fn green(case: &DecisionCase) -> impl Iterator<Item = &ObservedRoute> {

@@ -45,6 +45,7 @@ impl RunCoverage {
             TransitionKind::Promotion => self.count("promotion", cause),
             TransitionKind::RollBack => self.count("roll-back", cause),
             TransitionKind::InstantRollBack => self.count("roll-back", "instant"),
+            TransitionKind::Shift => self.count("shift", cause),
             TransitionKind::Step => {}
         }
         if applied.before.deployment.coming_up.is_some() && applied.by == Initiator::Cycle {
@@ -151,6 +152,7 @@ impl RunCoverage {
         let how = match case.deployment.state.sub_step() {
             Some(SubStep::Provisioning) => "PROVISIONING",
             Some(SubStep::AwaitingPromotion) => "AWAITING_PROMOTION",
+            Some(SubStep::Shifting) => "SHIFTING",
             Some(SubStep::RollingBack) => "ROLLING_BACK",
             None => "not DEPLOYING",
         };

@@ -12,6 +12,7 @@ pub(crate) enum FlatPhase {
     Ready,
     Provisioning,
     AwaitingPromotion,
+    Shifting,
     RollingBack,
     Destroying,
     Destroyed,
@@ -37,6 +38,7 @@ impl FlatPhase {
             DeploymentState::Deploying(rollout) => match rollout.step {
                 RolloutStep::Provisioning => Self::Provisioning,
                 RolloutStep::AwaitingPromotion { .. } => Self::AwaitingPromotion,
+                RolloutStep::Shifting { .. } => Self::Shifting,
                 RolloutStep::RollingBack => Self::RollingBack,
             },
             DeploymentState::Destroying { .. } => Self::Destroying,
@@ -47,7 +49,7 @@ impl FlatPhase {
     pub(crate) fn is_deploying(self) -> bool {
         matches!(
             self,
-            Self::Provisioning | Self::AwaitingPromotion | Self::RollingBack
+            Self::Provisioning | Self::AwaitingPromotion | Self::Shifting | Self::RollingBack
         )
     }
 
@@ -93,9 +95,10 @@ pub(crate) fn is_legal(applied: &AppliedTransition<'_>) {
 const LEGAL: &[(Initiator, FlatPhase, TransitionKind, FlatPhase)] = {
     use FlatPhase::{
         AwaitingPromotion, Destroyed, Destroying, Pending, Provisioning, Ready, RollingBack,
+        Shifting,
     };
     use Initiator::{Abort, Activate, Cycle, Delete, Promote, RollBack, Supersede};
-    use TransitionKind::{InstantRollBack, Promotion, RollBack as Back, Step};
+    use TransitionKind::{InstantRollBack, Promotion, RollBack as Back, Shift, Step};
     &[
         (Cycle, Pending, Step, Pending),
         (Cycle, Pending, Step, Ready),
@@ -111,6 +114,22 @@ const LEGAL: &[(Initiator, FlatPhase, TransitionKind, FlatPhase)] = {
         (Cycle, AwaitingPromotion, Promotion, Ready),
         (Cycle, AwaitingPromotion, Back, Ready),
         (Cycle, AwaitingPromotion, Back, Pending),
+        (Cycle, Provisioning, Shift, Shifting),
+        (Cycle, Shifting, Shift, Shifting),
+        (Cycle, Shifting, Step, Shifting),
+        (Cycle, Shifting, Step, Provisioning),
+        (Cycle, Shifting, Step, AwaitingPromotion),
+        (Cycle, Shifting, Promotion, Ready),
+        (Cycle, Shifting, Back, Ready),
+        (Cycle, Shifting, Back, Pending),
+        (Cycle, AwaitingPromotion, Shift, Shifting),
+        (Supersede, Shifting, Step, Provisioning),
+        (Supersede, Shifting, Step, Pending),
+        (Supersede, Shifting, Step, Ready),
+        (Promote, Shifting, Promotion, Ready),
+        (Abort, Shifting, Back, Ready),
+        (Abort, Shifting, Back, Pending),
+        (Delete, Shifting, Step, Destroying),
         (Cycle, RollingBack, Step, RollingBack),
         (Cycle, RollingBack, Back, Ready),
         (Cycle, RollingBack, Back, Pending),

@@ -15,6 +15,7 @@ impl StrategyKind {
     pub(crate) fn of(policy: &Policy) -> Self {
         match policy.strategy {
             Strategy::BlueGreen(_) => Self::BlueGreen,
+            Strategy::Canary(_) => Self::Canary,
             Strategy::Rolling(_) => Self::Rolling,
         }
     }
@@ -22,7 +23,8 @@ impl StrategyKind {
     pub(crate) fn other(self) -> Self {
         match self {
             Self::BlueGreen => Self::Rolling,
-            Self::Rolling => Self::BlueGreen,
+            Self::Rolling => Self::Canary,
+            Self::Canary => Self::BlueGreen,
         }
     }
 
@@ -41,6 +43,7 @@ const RANGES: PolicyRanges = PolicyRanges {
     max_drain_grace: 30,
     max_unhealthy: 90,
     max_promote_delay: 120,
+    max_hold: 90,
     max_min_ready: 60,
     max_scale_down_delay: 400,
     gate_timeout: (1, 200),

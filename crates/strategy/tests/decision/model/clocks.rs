@@ -134,7 +134,8 @@ impl TickClocks {
         }
         match rollout.step {
             RolloutStep::Provisioning => Self { gate: 0, ..self },
-            RolloutStep::AwaitingPromotion { .. } => self,
+            RolloutStep::AwaitingPromotion { .. } | RolloutStep::Shifting { gate: Some(_) } => self,
+            RolloutStep::Shifting { gate: None } => Self { gate: 0, ..self },
             RolloutStep::RollingBack => Self::default(),
         }
     }

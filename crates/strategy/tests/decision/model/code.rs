@@ -1,7 +1,8 @@
 //! A canonical state in a few bytes, so that millions of them can be kept.
 
 use viridian_strategy::{
-    DeploymentState, Rollout, RolloutKind, RolloutStep, RouteTraffic, Stopwatch, Timestamp,
+    CanaryProgress, DeploymentState, Rollout, RolloutKind, RolloutStep, RouteTraffic, Stopwatch,
+    Timestamp,
 };
 
 use super::state::{ModelRoute, ModelState};
@@ -63,6 +64,10 @@ impl StateCode {
                 self.bytes.push(4);
                 self.watch(gate);
             }
+            RolloutStep::Shifting { gate } => {
+                self.bytes.push(10);
+                self.perhaps(gate);
+            }
             RolloutStep::RollingBack => self.bytes.push(5),
         }
         self.bytes.push(u8::from(rollout.from_pending));
@@ -78,6 +83,26 @@ impl StateCode {
             self.watch(steady.watch);
         }
         self.time(rollout.resumed_at);
+        let CanaryProgress {
+            step,
+            towards,
+            weight,
+            scaled_for,
+            hold,
+            advanced,
+        } = rollout.canary;
+        let counts = [step, towards, scaled_for, u32::from(advanced)];
+        self.bytes.extend(counts.map(|count| count as u8));
+        self.bytes
+            .extend(weight.map_or([0xff; 2], u16::to_be_bytes));
+        self.perhaps(hold);
+    }
+
+    fn perhaps(&mut self, watch: Option<Stopwatch>) {
+        self.bytes.push(u8::from(watch.is_some()));
+        if let Some(watch) = watch {
+            self.watch(watch);
+        }
     }
 
     fn member(&mut self, ModelRoute { route, held }: &ModelRoute) {

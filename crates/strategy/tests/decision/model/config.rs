@@ -6,7 +6,10 @@ use viridian_strategy::{
 };
 
 use super::state::{ModelAction, ModelState};
-use crate::case::{Degraded, Healthy, NotChecked, Unhealthy, secs};
+use crate::{
+    case::{Degraded, Healthy, NotChecked, Unhealthy, secs},
+    properties::switch_of,
+};
 
 /// Every health.
 pub(super) const ALL: &[RouteHealth] = &[NotChecked, Healthy, Unhealthy, Degraded];
@@ -161,10 +164,10 @@ impl ModelConfig {
 
     pub(super) fn caps(&self) -> AgeCaps {
         let most = |of: &dyn Fn(&Policy, &BlueGreen) -> std::time::Duration| {
-            let values = self.policies.iter().map(|policy| match &policy.strategy {
-                Strategy::BlueGreen(spec) => ticks(of(policy, spec)),
-                Strategy::Rolling(_) => 0,
-            });
+            let values = self
+                .policies
+                .iter()
+                .map(|policy| switch_of(policy).map_or(0, |spec| ticks(of(policy, &spec))));
             values.max().unwrap_or(0)
         };
         let deadlines = self.policies.iter().map(|one| ticks(one.progress_deadline));

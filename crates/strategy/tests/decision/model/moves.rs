@@ -53,8 +53,8 @@ fn stays_pending(before: &ModelState, step: &ModelStep, config: &ModelConfig) ->
 /// activation leads back.
 fn is_legal(before: &ModelState, step: &ModelStep) -> bool {
     use Lifecycle::{Deploying, Destroyed, Destroying, Pending, Ready};
-    use SubStep::{AwaitingPromotion, Provisioning, RollingBack};
-    use TransitionKind::{InstantRollBack, Promotion, RollBack, Step};
+    use SubStep::{AwaitingPromotion, Provisioning, RollingBack, Shifting};
+    use TransitionKind::{InstantRollBack, Promotion, RollBack, Shift, Step};
     let place = |model: &ModelState| {
         let state = model.deployment.state;
         (state.lifecycle(), state.sub_step())
@@ -83,7 +83,7 @@ fn is_legal(before: &ModelState, step: &ModelStep) -> bool {
     match (step.action, transition.kind, from, to) {
         (ModelAction::Evaluate, Step, Deploying, Deploying) => match next {
             Some(AwaitingPromotion) => !back,
-            Some(Provisioning) => !back,
+            Some(Provisioning | Shifting) => !back,
             Some(RollingBack) => true,
             None => false,
         },
@@ -99,6 +99,7 @@ fn is_legal(before: &ModelState, step: &ModelStep) -> bool {
         | (ModelAction::Delete, Step, Pending | Ready | Deploying, Destroying) => true,
         (ModelAction::Evaluate | ModelAction::Promote, Promotion, Deploying, Ready)
         | (ModelAction::Abort, RollBack, Deploying, Ready | Pending) => !back,
+        (ModelAction::Evaluate, Shift, Deploying, Deploying) => !back && next == Some(Shifting),
         (ModelAction::Abort, Step, Deploying, Deploying) => !back && next == Some(RollingBack),
         (
             ModelAction::Activate(..) | ModelAction::RollBack(..),

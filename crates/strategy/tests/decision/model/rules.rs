@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     bounds,
-    properties::{has_threshold, least_ready, resolved},
+    properties::{has_threshold, least_ready, resolved, switch_of},
 };
 
 /// What is broken, if something is.
@@ -188,7 +188,7 @@ fn keeps_serving(
 ) -> RuleResult {
     let target = before.deployment.target_replicas;
     let (surge, unavailable) = match &policy.strategy {
-        Strategy::BlueGreen(_) => (target, 0),
+        Strategy::BlueGreen(_) | Strategy::Canary(_) => (target, 0),
         Strategy::Rolling(spec) => resolved(spec, target),
     };
     let was = before.count(ModelState::is_ready_and_active);
@@ -330,8 +330,8 @@ fn replaces_within_the_budget(
     transition: &Transition,
     policy: &Policy,
 ) -> RuleResult {
-    let (Strategy::BlueGreen(spec), DeploymentState::Deploying(rollout)) =
-        (&policy.strategy, before.deployment.state)
+    let (Some(spec), DeploymentState::Deploying(rollout)) =
+        (switch_of(policy), before.deployment.state)
     else {
         return Ok(());
     };

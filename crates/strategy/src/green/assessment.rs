@@ -1,30 +1,34 @@
-//! Green, counted, and what stands between it and a promotion: the steps 1 to 6.
+//! Green, counted, and what stands between it and the next move.
 
+use super::GreenNeeds;
 use crate::{
-    Blocker, BlueGreen, Observed, Rollout, RouteId, Stopwatch, Timestamp, counts::RouteCounts,
+    Blocker, Observed, Rollout, RouteId, RouteTraffic, Stopwatch, Timestamp, counts::RouteCounts,
     observed::StaleHealth, replenish::trim,
 };
 
 /// Green, counted, and the step that matches.
-pub(super) struct GreenAssessment {
-    pub(super) target: u32,
+pub(crate) struct GreenAssessment {
+    /// How many green are needed.
+    pub(crate) target: u32,
+    /// Whether new green take traffic.
+    pub(crate) traffic: RouteTraffic,
     /// How many failed green are replaced.
-    pub(super) budget: u32,
+    pub(crate) budget: u32,
     /// The green that stay.
-    pub(super) counts: RouteCounts,
+    pub(crate) counts: RouteCounts,
     /// How many are to be created.
-    pub(super) missing: u32,
+    pub(crate) missing: u32,
     /// Those above the target, in termination order.
-    pub(super) surplus: Vec<RouteId>,
-    pub(super) readiness: GreenReadiness,
+    pub(crate) surplus: Vec<RouteId>,
+    pub(crate) readiness: GreenReadiness,
     /// Ready green whose health is too old for a step forward.
-    pub(super) stale: Option<StaleHealth>,
+    pub(crate) stale: Option<StaleHealth>,
     /// The rollout with its clocks as of now.
-    pub(super) rollout: Rollout,
+    pub(crate) rollout: Rollout,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum GreenReadiness {
+pub(crate) enum GreenReadiness {
     /// The target is 0: there is nothing to wait for, and nothing is proved.
     NoReplicas,
     /// Step 2: some have yet to be created.
@@ -39,34 +43,34 @@ pub(super) enum GreenReadiness {
     Ready(Timestamp),
 }
 
-impl BlueGreen {
+impl GreenNeeds {
     /// How far the waits of green are that is ready for as long as the watch says.
-    fn time(&self, watch: Stopwatch, now: Timestamp) -> GreenReadiness {
+    fn time(self, watch: Stopwatch, now: Timestamp) -> GreenReadiness {
         // Both waits run side by side on one watch: the longer one counts.
         let over = |time| watch.reaches(time).unwrap_or(now);
         let min_ready = over(self.min_ready);
         if now < min_ready {
             GreenReadiness::MinReady(min_ready)
         } else {
-            GreenReadiness::Ready(over(self.promote_delay))
+            GreenReadiness::Ready(over(self.delay))
         }
     }
 }
 
 impl GreenAssessment {
-    /// Steps 1 to 6, which every promotion depends on.
-    pub(super) fn of(settings: &BlueGreen, observed: &Observed<'_>, rollout: &Rollout) -> Self {
-        let target = observed.deployment.target_replicas;
+    /// Steps 1 to 6 of blue-green, which every promotion depends on.
+    pub(crate) fn of(needs: GreenNeeds, observed: &Observed<'_>, rollout: &Rollout) -> Self {
+        let target = needs.routes;
         let green = observed
             .routes
             .iter()
             .filter(|route| route.revision == rollout.deploying && route.retained_at.is_none());
         let (counts, surplus) = trim(green.clone(), rollout.activation, target);
         // Failed green past the budget stay missing: the deadline decides on them.
-        let budget = settings.replacement_budget(target);
+        let budget = needs.budget;
         let spent = counts.failed.saturating_sub(budget);
         let missing = target.saturating_sub(counts.live()).saturating_sub(spent);
-        let least = settings.least_ready(target);
+        let least = needs.least_ready;
         let enough_ready = if target == 0 {
             Err(GreenReadiness::NoReplicas)
         } else if counts.ready >= least {
@@ -90,11 +94,12 @@ impl GreenAssessment {
             Err(obstacle) => (obstacle, rollout.unsteady(observed.policy, observed.now)),
             Ok(settled_at) => {
                 let (rollout, watch) = rollout.steady(settled_at, observed.now);
-                (settings.time(watch, observed.now), rollout)
+                (needs.time(watch, observed.now), rollout)
             }
         };
         Self {
             target,
+            traffic: needs.traffic,
             budget,
             counts,
             missing,
@@ -107,7 +112,7 @@ impl GreenAssessment {
 
     /// Succeeds if nothing but a gate blocks the promotion; otherwise lists what
     /// does.
-    pub(super) fn check_ready(&self) -> Result<(), Vec<Blocker>> {
+    pub(crate) fn check_ready(&self) -> Result<(), Vec<Blocker>> {
         match self.readiness {
             // Without replicas only a caller can know that the revision is good.
             GreenReadiness::NoReplicas => Ok(()),
@@ -132,7 +137,7 @@ impl GreenAssessment {
     }
 
     /// Names everything that blocks green, once `created` more are starting.
-    pub(super) fn explain(&self, created: u32, blockers: &mut impl Extend<Blocker>) {
+    pub(crate) fn explain(&self, created: u32, blockers: &mut impl Extend<Blocker>) {
         let Self {
             target,
             budget,
