@@ -71,10 +71,7 @@ impl StrategyRules for Canary {
             return Err(PromoteRejection::Blocked(vec![Blocker::Paused]));
         }
         // From any step: what is not ready of the whole target is what blocks it.
-        let canary = CanaryProgress {
-            towards: self.end(),
-            ..rollout.canary
-        };
+        let canary = rollout.canary.towards_the_end(self.end());
         let assessment = self.assess(observed, &Rollout { canary, ..rollout });
         assessment
             .check_ready()
@@ -142,7 +139,10 @@ impl Canary {
     /// Green, as far as it is needed for what comes next.
     fn assess(&self, observed: &Observed<'_>, rollout: &Rollout) -> GreenAssessment {
         let target = observed.deployment.target_replicas;
-        let canary = rollout.canary.within(self.end(), rollout.is_ungated());
+        let canary = match rollout.is_ungated() {
+            true => rollout.canary.towards_the_end(self.end()),
+            false => rollout.canary,
+        };
         let rollout = Rollout { canary, ..*rollout };
         let routes = self.needed(canary.towards, target);
         let needs = GreenNeeds {
@@ -215,7 +215,8 @@ impl Canary {
         if !step.manual {
             return CanaryMove::NextStep;
         }
-        let timer = GateTimer::of(&assessment.rollout, self.switch.gate_timeout, observed.now);
+        let clock = assessment.rollout.step_clock(observed.now);
+        let timer = GateTimer::of(clock, self.switch.gate_timeout, observed.now);
         match timer.due() {
             Some(NextMove::Switch(_)) => CanaryMove::NextStep,
             Some(next) => CanaryMove::Green(next),

@@ -223,11 +223,19 @@ impl Rollout {
         }
     }
 
-    /// The gate's clock; a new one if the gate has only now been reached.
+    /// The clock of the promotion's gate; a new one if the gate has only now been reached.
     pub(crate) fn gate_clock(&self, now: Timestamp) -> Stopwatch {
-        match self.step.gate() {
-            Some(gate) => gate.running(now),
-            None => Stopwatch::started(now),
+        match self.step {
+            RolloutStep::AwaitingPromotion { gate } => gate.running(now),
+            _ => Stopwatch::started(now),
+        }
+    }
+
+    /// The clock of a canary's step that waits for someone; a new one if it waits only now.
+    pub(crate) fn step_clock(&self, now: Timestamp) -> Stopwatch {
+        match self.step {
+            RolloutStep::Shifting { gate: Some(gate) } => gate.running(now),
+            _ => Stopwatch::started(now),
         }
     }
 

@@ -9,8 +9,8 @@ use crate::{Rollout, RolloutStep, SteadyPeriod, Stopwatch, Timestamp};
 pub struct CanaryProgress {
     /// The step whose share green has, from 1; 0 before the first.
     pub step: u32,
-    /// The step that green is brought up for: the present one while it is held, or a later one;
-    /// one more than there are for the promotion.
+    /// The step that green is brought up for: the present one while it is held, or a later one.
+    /// More than there are is the promotion.
     pub towards: u32,
     /// The share of green that was asked for, in per mille; None before the first step. What
     /// proxies see is less while green is not ready.
@@ -48,14 +48,12 @@ impl Default for CanaryProgress {
 }
 
 impl CanaryProgress {
-    /// The same with a policy of which `end` is one more than the last step. A policy may have
-    /// lost steps since, and a way back without a gate has none.
-    pub(super) fn within(self, end: u32, ungated: bool) -> Self {
-        let towards = match ungated {
-            true => end,
-            false => self.towards.min(end),
-        };
-        Self { towards, ..self }
+    /// The same, brought up for the promotion at once.
+    pub(super) fn towards_the_end(self, end: u32) -> Self {
+        Self {
+            towards: self.towards.max(end),
+            ..self
+        }
     }
 
     /// The same, with the clock of the hold as of now. `needed` are the green of the present

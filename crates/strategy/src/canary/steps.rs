@@ -33,9 +33,11 @@ impl Canary {
 
     /// Where among the steps a canary is.
     pub(super) fn place(&self, canary: &CanaryProgress) -> StepPlace {
+        let of = self.end() - 1;
         StepPlace {
-            step: canary.step,
-            of: self.end() - 1,
+            // The policy may have lost steps since.
+            step: canary.step.min(of),
+            of,
             weight_permille: canary.weight.unwrap_or(0),
         }
     }

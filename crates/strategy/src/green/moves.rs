@@ -38,8 +38,7 @@ pub(crate) struct GateTimer {
 }
 
 impl GateTimer {
-    pub(crate) fn of(rollout: &Rollout, timeout: Option<GateTimeout>, now: Timestamp) -> Self {
-        let clock = rollout.gate_clock(now);
+    pub(crate) fn of(clock: Stopwatch, timeout: Option<GateTimeout>, now: Timestamp) -> Self {
         // From the gate's clock, not from a stored end: a new duration counts at once.
         let timeout = timeout.and_then(|timeout| Some((clock.reaches(timeout.duration)?, timeout)));
         Self {
@@ -144,7 +143,7 @@ impl GreenAssessment {
     }
 
     fn at_manual_gate(&self, timeout: Option<GateTimeout>, now: Timestamp) -> NextMove {
-        let timer = GateTimer::of(&self.rollout, timeout, now);
+        let timer = GateTimer::of(self.rollout.gate_clock(now), timeout, now);
         if let Some(next) = timer.due() {
             return next;
         }

@@ -8,7 +8,8 @@ pub enum DrainRejection {
 }
 
 /// Takes one route out: a new one replaces it first, and it is drained once that one is
-/// ready. One that is surplus, or that has no traffic, is drained at once.
+/// ready. One that is surplus, or that has no traffic, is drained at once. So is one of a
+/// canary: what serves is there for all of the traffic.
 ///
 /// None if it was requested already: a repeat changes nothing.
 ///
@@ -26,12 +27,20 @@ pub fn drain_route(
     }
     let mut transition = Transition::unchanged(observed.deployment);
     let actions = &mut transition.actions;
-    if route.traffic == RouteTraffic::Inactive || is_surplus(observed, route) {
+    let spared = is_canary(observed, route) || is_surplus(observed, route);
+    if route.traffic == RouteTraffic::Inactive || spared {
         actions.drain.push(id);
     } else {
         actions.request_drain.push(id);
     }
     Ok(Some(transition.requested()))
+}
+
+/// Whether it runs the new revision of a canary.
+fn is_canary(observed: &Observed<'_>, route: &ObservedRoute) -> bool {
+    let deploying = observed.deployment.state.deploying();
+    let is_canary = matches!(observed.policy.strategy, Strategy::Canary(_));
+    is_canary && deploying == Some(route.revision)
 }
 
 /// Whether as many are ready without it as should be. Routes of a rolling update are

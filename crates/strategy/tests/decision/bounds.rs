@@ -36,6 +36,11 @@ pub(crate) fn check(
         Strategy::Rolling(_) | Strategy::BlueGreen(_) | Strategy::Canary(_) => 0,
     };
     let least = target.saturating_sub(unavailable) as usize;
+    // The share of a canary is what every way back gives up: blue counts, for all of N.
+    let is_canary = matches!(policy.strategy, Strategy::Canary(_));
+    let counts = |route: &&ObservedRoute| !is_canary || Some(route.revision) != state.deploying();
+    let routes: Vec<ObservedRoute> = routes.iter().filter(counts).copied().collect();
+    let routes = &routes[..];
     let mut left = routes.to_vec();
     for route in &mut left {
         transition.actions.apply(route, route.created_at);

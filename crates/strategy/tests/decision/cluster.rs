@@ -68,6 +68,30 @@ fn a_cluster_with_rolling() {
     );
 }
 
+#[test]
+fn a_cluster_with_canary() {
+    simulate(
+        StrategyKind::Canary,
+        &[
+            ("shift", "Shifted"),
+            ("promotion", "by hand"),
+            ("promotion", "GatesOpen"),
+            ("promotion", "GateTimedOut"),
+            ("promotion", "CameBack"),
+            ("roll-back", "AllFailed"),
+            ("roll-back", "DeadlinePassed"),
+            ("roll-back", "GateTimedOut"),
+            ("roll-back", "abort"),
+            ("roll-back", "instant"),
+            ("way back", "gated"),
+            ("advance", "SHIFTING"),
+            ("pause", "SHIFTING"),
+            ("update", "SHIFTING"),
+            ("step", "left by a flap"),
+        ],
+    );
+}
+
 fn simulate(kind: StrategyKind, expected: &[(&'static str, &'static str)]) {
     let runs = number("VIRIDIAN_RUNS").unwrap_or(RUNS);
     let first = number("VIRIDIAN_SEED").unwrap_or(0);

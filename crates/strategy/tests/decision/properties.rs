@@ -14,8 +14,8 @@ use proptest::{
 use uuid::Uuid;
 use viridian_strategy::{
     Blocker, BlueGreen, DeploymentState, Evaluation, IntOrPercent, ObservedRoute, Policy,
-    RevisionId, RollingUpdate, RouteHealth, RouteStatus, RouteTraffic, Strategy as PolicyStrategy,
-    TransitionKind, UnreadyRoutes,
+    RevisionId, RollingUpdate, RolloutKind, RouteHealth, RouteStatus, RouteTraffic,
+    Strategy as PolicyStrategy, TransitionKind, UnreadyRoutes,
 };
 
 use crate::{
@@ -365,6 +365,37 @@ pub(crate) fn least_ready(policy: &Policy, target: u32) -> u32 {
         }
     };
     least.max(1).min(target)
+}
+
+/// What the design says of the steps of a canary, once more: how many green one needs, and how
+/// many of them have to be ready. A step past the last one is the promotion.
+pub(crate) fn needed_green(policy: &Policy, step: u32, target: u32) -> (u32, u32) {
+    let all = (target, least_ready(policy, target));
+    let PolicyStrategy::Canary(spec) = &policy.strategy else {
+        return all;
+    };
+    if step as usize > spec.steps.len() {
+        return all;
+    }
+    let mut needed = 0;
+    for step in &spec.steps[..step as usize] {
+        let asked = match step.replicas {
+            None => f64::from(target) * f64::from(step.weight_permille) / 1_000.0,
+            Some(IntOrPercent::Count(count)) => f64::from(count),
+            Some(IntOrPercent::Percent(percent)) => f64::from(target) * f64::from(percent) / 100.0,
+        };
+        needed = needed.max(asked.ceil() as u32).max(1);
+    }
+    (needed.min(target), needed.min(target))
+}
+
+/// The same for what green is brought up for now.
+pub(crate) fn needed_now(case: &DecisionCase) -> (u32, u32) {
+    let target = case.deployment.target_replicas;
+    let rollout = case.deployment.state.rollout();
+    let ungated = rollout.is_some_and(|it| it.kind == RolloutKind::Back { gated: false });
+    let step = rollout.map_or(0, |it| it.canary.towards);
+    needed_green(&case.policy, if ungated { u32::MAX } else { step }, target)
 }
 
 /// What the design says of surge and unavailable, once more.

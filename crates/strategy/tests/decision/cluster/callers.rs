@@ -21,6 +21,8 @@ pub(crate) enum RandomCall {
     Activate(RevisionId, bool),
     Promote,
     Abort,
+    /// To the next step of a canary, or to the last.
+    Advance(bool),
     /// To this revision, or to what served before; with gates, or without.
     RollBack(Option<RevisionId>, bool),
     Scale(u32),
@@ -47,6 +49,7 @@ impl RandomCall {
         if case.deployment.paused && rng.one_in(3) {
             return Self::Pause(false);
         }
+        let is_canary = StrategyKind::of(&case.policy) == StrategyKind::Canary;
         let asks = [
             (12, 0),
             (9, 1),
@@ -57,6 +60,7 @@ impl RandomCall {
             (5, 6),
             (4, 7),
             (4, 8),
+            (if is_canary { 5 } else { 0 }, 9),
         ];
         match rng.weighed(&asks) {
             0 => Self::Activate(revision(rng), rng.one_in(3)),
@@ -78,6 +82,7 @@ impl RandomCall {
                 let index = rng.between(last.saturating_sub(8), last);
                 Self::Drain(usize::try_from(index).expect("an index"))
             }
+            9 => Self::Advance(rng.one_in(3)),
             _ => Self::Restart,
         }
     }
@@ -99,6 +104,10 @@ impl RandomCall {
             Self::Pause(false) => {
                 let resumed = case.decide(verbs::resume).ok()?;
                 return Some(CallOutcome::Asks("resume", resumed, policy.clone()));
+            }
+            Self::Advance(to_last) => {
+                let advanced = case.decide(|observed| verbs::advance(observed, to_last));
+                return Some(CallOutcome::Asks("advance", advanced.ok()?, policy.clone()));
             }
             Self::Restart => {
                 let restarted = case.decide(verbs::restart).ok()?;
@@ -171,6 +180,7 @@ impl RandomCall {
                     && !case.deployment.paused
                     && case.deployment.state.current().is_some(),
             ),
+            Self::Advance(_) => Some(phase == FlatPhase::Shifting && !case.deployment.paused),
             Self::Drain(index) => {
                 let route = &case.routes[index];
                 Some(route.status.is_active() && route.drain_requested_at.is_none())

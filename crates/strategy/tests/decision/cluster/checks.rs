@@ -1,8 +1,8 @@
 //! What must hold of every change, by a cycle or by a call.
 
 use viridian_strategy::{
-    DeploymentState, NewRoutes, ObservedRoute, Reason, RolloutKind, RolloutOutcome, RolloutStep,
-    RouteStatus, RouteTraffic, Strategy, Transition, TransitionKind,
+    DeploymentState, FULL_WEIGHT, NewRoutes, ObservedRoute, Reason, RolloutKind, RolloutOutcome,
+    RolloutStep, RouteStatus, RouteTraffic, Strategy, TrafficSplit, Transition, TransitionKind,
 };
 
 use super::{
@@ -13,7 +13,7 @@ use crate::{
     bounds::{self, exchange_surge, is_outgoing},
     case::DecisionCase,
     generators::policies::StrategyKind,
-    properties::{least_ready, ready_and_active, resolved, switch_of},
+    properties::{least_ready, needed_now, ready_and_active, resolved, switch_of},
 };
 
 /// A transition with the cases before and after it.
@@ -34,6 +34,7 @@ impl AppliedTransition<'_> {
         self.stays_within_the_surge();
         self.waits_for_those_that_start();
         self.keeps_what_is_kept();
+        self.keeps_blue_whole();
         self.fails_once();
         match self.transition.kind {
             TransitionKind::Step | TransitionKind::Shift => self.serves_all_once_ready(),
@@ -65,9 +66,16 @@ impl AppliedTransition<'_> {
         let requested = self.before.count(|route| {
             route.drain_requested_at.is_some() && self.transition.actions.drain.contains(&route.id)
         });
-        let before = ready_and_active(self.before);
-        let after = ready_and_active(self.after);
         let promotes = self.transition.kind == TransitionKind::Promotion;
+        // The share of a canary is what every way back gives up: blue counts.
+        let green = self.before.deployment.state.deploying();
+        let is_canary = StrategyKind::of(&self.before.policy) == StrategyKind::Canary;
+        let [before, after] = [self.before, self.after].map(|case| {
+            case.count(|route| {
+                let counts = !is_canary || promotes || Some(route.revision) != green;
+                counts && route.traffic == RouteTraffic::Active && route.is_ready()
+            })
+        });
         let wanted = if promotes {
             least_ready(&self.after.policy, target)
         } else {
@@ -137,7 +145,7 @@ impl AppliedTransition<'_> {
                 let spec = switch_of(&case.policy).expect("green beside blue");
                 let green = |new: &NewRoutes| new.revision == rollout.deploying;
                 let failed = failed_green(case);
-                let most = target + failed.min(spec.max_replacements.unwrap_or(target));
+                let most = needed_now(case).0 + failed.min(spec.max_replacements.unwrap_or(target));
                 let all = failed + live(Some(rollout.deploying));
                 let creates = actions.create.iter().any(green);
                 assert!(
@@ -172,6 +180,25 @@ impl AppliedTransition<'_> {
             !starts || after >= before,
             "serves with fewer from the start"
         );
+    }
+
+    /// P4: nothing but the promotion takes routes of blue from a canary.
+    fn keeps_blue_whole(&self) {
+        let is_canary = StrategyKind::of(&self.before.policy) == StrategyKind::Canary;
+        let is_cycle = self.by == Initiator::Cycle && self.replaced() == 0;
+        let promotes = self.transition.kind == TransitionKind::Promotion;
+        let current = self.before.deployment.state.current();
+        if !is_canary || !is_cycle || promotes || self.before.deployment.state.rollout().is_none() {
+            return;
+        }
+        let blue = |case: &DecisionCase| {
+            case.count(|route| {
+                let active = route.traffic == RouteTraffic::Active && route.is_ready();
+                Some(route.revision) == current && active
+            })
+        };
+        let least = blue(self.before).min(self.after.deployment.target_replicas);
+        assert!(blue(self.after) >= least, "P4: blue is made smaller");
     }
 
     /// How many routes of the current revision were to be replaced.
@@ -348,6 +375,9 @@ pub(crate) fn snapshot_is_sound(case: &DecisionCase) {
         let one = active().all(|route| Some(route.revision) == first);
         assert!(one, "I2: two revisions are ACTIVE");
     }
+    if StrategyKind::of(&case.policy) == StrategyKind::Canary {
+        shares_are_sound(case);
+    }
     if let DeploymentState::Ready { current } = case.deployment.state {
         let all = active().all(|route| route.revision == current);
         assert!(all, "I4: READY, but another revision is ACTIVE");
@@ -359,6 +389,60 @@ pub(crate) fn snapshot_is_sound(case: &DecisionCase) {
             RouteStatus::Terminating | RouteStatus::Terminated
         );
         assert!(!drained || ending, "drained, but {route:?}");
+    }
+}
+
+/// I17 to I19, P2, P3, P15, P16: only the two revisions of a canary share the traffic, and green
+/// has no more than it asked for and is ready for.
+fn shares_are_sound(case: &DecisionCase) {
+    let state = &case.deployment.state;
+    let green = |route: &ObservedRoute| Some(route.revision) == state.deploying();
+    let active = |route: &ObservedRoute| route.traffic == RouteTraffic::Active;
+    let weight = state.rollout().and_then(|rollout| rollout.canary.weight);
+    let known = [state.current(), state.deploying()];
+    for route in case.routes.iter().filter(|route| active(route)) {
+        assert!(
+            known.contains(&Some(route.revision)),
+            "P16: a third revision is ACTIVE"
+        );
+        assert!(
+            !green(route) || weight > Some(0),
+            "I18: ACTIVE without a share"
+        );
+    }
+    let shares = TrafficSplit::of(state).shares(&case.routes);
+    let sum: u16 = shares.weights.iter().map(|it| it.permille).sum();
+    assert!(
+        shares.weights.is_empty() || sum == FULL_WEIGHT,
+        "I19: {shares:?}"
+    );
+    let Some((asked, rollout)) = weight.zip(state.rollout()) else {
+        assert!(shares.weights.is_empty(), "a share that nobody asked for");
+        return;
+    };
+    assert!(asked < FULL_WEIGHT, "I17: {asked}");
+    let ready = case.count(|route| green(route) && active(route) && route.is_ready());
+    let effective = shares
+        .weights
+        .iter()
+        .find(|it| Some(it.revision) == state.deploying());
+    let effective = effective.map_or(0, |it| it.permille);
+    let blue_serves = case.count(|route| {
+        let reachable = route.status == RouteStatus::Running && route.has_address;
+        !green(route) && active(route) && reachable && (route.is_ready() || route.once_healthy)
+    });
+    assert!(
+        ready > 0 || effective == 0,
+        "P2: a share without a ready route"
+    );
+    if blue_serves > 0 {
+        assert!(effective <= asked, "P2: {effective} of {asked}");
+        let part =
+            f64::from(asked) * f64::from(ready) / f64::from(rollout.canary.scaled_for.max(1));
+        assert!(
+            f64::from(effective) < part + 1.0,
+            "P2: {effective}, {part} are ready"
+        );
     }
 }
 

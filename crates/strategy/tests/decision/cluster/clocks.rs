@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use viridian_strategy::{
-    Blocker, DeploymentState, Evaluation, GateAction, GateTimeout, ObservedRoute, Reason,
+    Blocker, DeploymentState, Evaluation, GateAction, GateTimeout, ObservedRoute, Reason, Rollout,
     RolloutKind, RouteStatus, Strategy, Timestamp, TransitionKind,
 };
 
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     case::DecisionCase,
-    properties::{least_ready, switch_of},
+    properties::{needed_now, switch_of},
 };
 
 /// What the rollout has gone through, as far as one can see from outside.
@@ -37,6 +37,10 @@ pub(crate) struct ExpectedClocks {
     steady_since: Option<Timestamp>,
     /// Time at the gate, without that in which the clocks stood.
     at_gate: Duration,
+    /// When green took the share that it has, in a canary.
+    risen_at: Option<Timestamp>,
+    /// The step that green is brought up for.
+    towards: u32,
 }
 
 impl ExpectedClocks {
@@ -50,6 +54,8 @@ impl ExpectedClocks {
             idle_since: now,
             steady_since: None,
             at_gate: Duration::ZERO,
+            risen_at: None,
+            towards: 1,
         }
     }
 
@@ -77,6 +83,7 @@ impl ExpectedClocks {
         }
         self.idle_since = self.idle_since + lost;
         self.steady_since = self.steady_since.map(|since| since + lost);
+        self.risen_at = self.risen_at.map(|at| (at + lost).min(case.now));
     }
 
     /// A verb was done.
@@ -101,6 +108,7 @@ impl ExpectedClocks {
     /// Something else is asked of the deployment, maybe a pause.
     pub(crate) fn asked(&mut self, case: &DecisionCase) {
         self.has_stood |= clocks_stand(case);
+        self.begins_step(case);
     }
 
     /// An evaluation was applied.
@@ -117,11 +125,13 @@ impl ExpectedClocks {
             }
             self.reasons_are_true(applied);
         }
+        self.follows_steps(applied);
         self.ended(applied);
         if paused || !place.is_deploying() {
             return;
         }
-        if was != FlatPhase::AwaitingPromotion {
+        let [old_gate, gate] = [applied.before, applied.after].map(gate_of);
+        if old_gate.is_none() || old_gate != gate {
             self.at_gate = Duration::ZERO;
         }
         self.nothing_is_past_its_time(applied.after, evaluation, place);
@@ -131,31 +141,96 @@ impl ExpectedClocks {
     /// I6: an activation is promoted once at most.
     fn ended(&mut self, applied: &AppliedTransition<'_>) {
         match applied.transition.kind {
-            TransitionKind::Step | TransitionKind::Shift => {}
+            TransitionKind::Step => {}
+            TransitionKind::Shift => self.rises(applied),
             TransitionKind::Promotion => {
                 assert!(self.open, "I6: promoted twice");
                 self.open = false;
                 let (min_ready, _) = waits(applied.before);
-                self.has_been_steady(applied.before, min_ready);
+                self.has_been_steady(&at_the_switch(applied.before), min_ready);
             }
             TransitionKind::RollBack => self.open = false,
             TransitionKind::InstantRollBack => {}
         }
     }
 
-    fn progresses(&mut self, case: &DecisionCase) {
-        let DeploymentState::Deploying(rollout) = case.deployment.state else {
+    /// A step forward of a canary: the next share comes with all green that it needs, after the
+    /// hold and the person of the step before.
+    fn rises(&mut self, applied: &AppliedTransition<'_>) {
+        let DecisionCase { deployment, .. } = applied.before;
+        assert!(!deployment.paused, "rises in a pause");
+        let canary = |case: &DecisionCase| case.deployment.state.rollout().map(|it| it.canary);
+        let (Some(was), Some(is)) = (canary(applied.before), canary(applied.after)) else {
+            panic!("a share without a rollout");
+        };
+        assert!(
+            is.weight > was.weight || is.step > was.step,
+            "rises to less"
+        );
+        assert!(is.weight >= was.weight, "P1: the share falls");
+        let (min_ready, _) = waits(applied.before);
+        let mut then = applied.before.clone();
+        set_towards(&mut then, is.step);
+        self.has_been_steady(&then, min_ready);
+        self.risen_at = Some(applied.before.now);
+    }
+
+    /// What a step asks for is over when green is brought up for the next one.
+    fn follows_steps(&mut self, applied: &AppliedTransition<'_>) {
+        let canary = |case: &DecisionCase| case.deployment.state.rollout().map(|it| it.canary);
+        let (Some(was), Some(is)) = (canary(applied.before), canary(applied.after)) else {
             return;
         };
-        let target = case.deployment.target_replicas;
-        let ready = |route: &ObservedRoute| {
-            route.revision == rollout.deploying
-                && route.is_live()
-                && route.is_ready()
-                // A caller wants it out: another one has to become ready.
-                && route.drain_requested_at.is_none()
+        if was.towards == was.step && was.step > 0 && is.towards > was.towards {
+            self.has_been_held(applied.before, was.step);
+        }
+        self.begins_step(applied.after);
+    }
+
+    /// A step has the whole deadline from when green is brought up for it.
+    fn begins_step(&mut self, case: &DecisionCase) {
+        let steps = |rollout: &&Rollout| rollout.kind != RolloutKind::Back { gated: false };
+        let rollout = case.deployment.state.rollout().filter(steps);
+        let towards = rollout.map_or(0, |rollout| rollout.canary.towards);
+        if towards > self.towards {
+            self.since_progress = Duration::ZERO;
+            self.idle_since = case.now;
+            self.steady_since = None;
+            // Of those that are there, some may be more than the step before needed.
+            self.best = self.best.max(ready_green(case).unwrap_or(0));
+        }
+        self.towards = towards;
+    }
+
+    /// A step was held for as long as the policy says, with all of its green ready, or a caller
+    /// ended it.
+    fn has_been_held(&self, case: &DecisionCase, step: u32) {
+        let Strategy::Canary(spec) = &case.policy.strategy else {
+            panic!("a step without a canary");
         };
-        let ready = case.count(ready).min(target);
+        let canary = case.deployment.state.rollout().expect("a rollout").canary;
+        let Some(step) = spec.steps.get(step as usize - 1) else {
+            return;
+        };
+        if canary.advanced || canary.weight < Some(step.weight_permille) {
+            return;
+        }
+        let since = settled_at(case).max(self.risen_at.unwrap_or_default());
+        let held = self.unstopped(since, case.now);
+        assert!(held >= step.hold, "held for {held:?} of {:?}", step.hold);
+        let timeout = spec
+            .switch
+            .gate_timeout
+            .filter(|it| it.action == GateAction::Promote);
+        let over = timeout.is_some_and(|timeout| self.at_gate >= timeout.duration);
+        assert!(!step.manual || over, "nobody has advanced it");
+    }
+
+    fn progresses(&mut self, case: &DecisionCase) {
+        let Some(ready) = ready_green(case) else {
+            return;
+        };
+        let (target, _) = needed_now(case);
         let best = self.best.min(target);
         if ready > best {
             self.since_progress = Duration::ZERO;
@@ -239,9 +314,13 @@ impl ExpectedClocks {
             let expected = case.now + deadline.saturating_sub(self.since_progress);
             let shown = evaluation.deadline.expect("a deadline runs");
             assert!(shown >= expected, "passes too early: {self:?}");
-            assert!(self.has_stood || shown == expected, "late: {self:?}");
+            assert!(
+                self.has_stood || shown == expected,
+                "late: {self:?} {:?}",
+                case.deployment
+            );
         }
-        if place == FlatPhase::AwaitingPromotion {
+        if gate_of(case).is_some() {
             let expected = self.gate_ends_at(case);
             assert_eq!(evaluation.deadline, expected, "the gate's timeout");
         }
@@ -253,7 +332,9 @@ impl ExpectedClocks {
         let acts = |timeout: &GateTimeout| timeout.action != GateAction::Hold;
         let timeout = spec.gate_timeout.filter(acts)?;
         let left = timeout.duration.saturating_sub(self.at_gate);
-        (!spec.auto_promote).then_some(case.now + left)
+        let waits =
+            !spec.auto_promote || FlatPhase::of(&case.deployment.state) == FlatPhase::Shifting;
+        waits.then_some(case.now + left)
     }
 
     /// What ready green wait for counts from their latest change, to the
@@ -282,7 +363,7 @@ impl ExpectedClocks {
         assert!(enough_green_are_ready(case), "too few green are ready");
         let waited = self.unstopped(settled_at(case), case.now);
         // Which of several above the target stay is not decided here.
-        let surplus = green(case).count() > case.deployment.target_replicas as usize;
+        let surplus = green(case).count() > needed_now(case).0 as usize;
         assert!(
             surplus || waited >= wait,
             "promoted after {waited:?}, though it was to be ready for {wait:?}"
@@ -302,6 +383,7 @@ impl ExpectedClocks {
         if matches!(case.policy.strategy, Strategy::Rolling(_)) {
             return Some(false);
         }
+        let case = &at_the_switch(case);
         let all_failed = live == 0 && failed_green(case) > 0;
         if case.deployment.paused || !is_deploying || !enough_green_are_ready(case) || all_failed {
             return Some(false);
@@ -311,6 +393,42 @@ impl ExpectedClocks {
         let unknown = live > target as usize || over && self.has_stood;
         (!unknown).then_some(over)
     }
+}
+
+/// How many green are ready, of those that are needed.
+fn ready_green(case: &DecisionCase) -> Option<u32> {
+    let rollout = case.deployment.state.rollout()?;
+    let ready = |route: &ObservedRoute| {
+        route.revision == rollout.deploying
+            && route.is_live()
+            && route.is_ready()
+            // A caller wants it out: another one has to become ready.
+            && route.drain_requested_at.is_none()
+    };
+    Some(case.count(ready).min(needed_now(case).0))
+}
+
+/// The same as a promotion sees it: green is to be there for all of the target.
+fn at_the_switch(case: &DecisionCase) -> DecisionCase {
+    let mut case = case.clone();
+    set_towards(&mut case, u32::MAX);
+    case
+}
+
+fn set_towards(case: &mut DecisionCase, step: u32) {
+    if let DeploymentState::Deploying(rollout) = &mut case.deployment.state {
+        rollout.canary.towards = step;
+    }
+}
+
+/// The gate at which someone is waited for, with the step that it belongs to.
+fn gate_of(case: &DecisionCase) -> Option<(FlatPhase, u32)> {
+    let rollout = case.deployment.state.rollout()?;
+    rollout.step.gate()?;
+    Some((
+        FlatPhase::of(&case.deployment.state),
+        rollout.canary.towards,
+    ))
 }
 
 /// Whether nothing is awaited, so that no clock of the rollout runs.
@@ -344,8 +462,7 @@ pub(crate) fn failed_green(case: &DecisionCase) -> u32 {
 
 /// As many green are ready as the threshold asks for: without one, all.
 fn enough_green_are_ready(case: &DecisionCase) -> bool {
-    let target = case.deployment.target_replicas;
-    let least = least_ready(&case.policy, target);
+    let (target, least) = needed_now(case);
     let live = green(case).count();
     let provisioning = |route: &&ObservedRoute| route.status == RouteStatus::Provisioning;
     let ready = green(case).filter(|route| route.is_ready()).count();
@@ -357,7 +474,7 @@ fn enough_green_are_ready(case: &DecisionCase) -> bool {
 /// status or health among the first of them.
 fn settled_at(case: &DecisionCase) -> Timestamp {
     let began = case.deployment.state.rollout().map(|rollout| rollout.since);
-    let least = least_ready(&case.policy, case.deployment.target_replicas);
+    let (_, least) = needed_now(case);
     let ready = green(case).filter(|route| route.is_ready());
     let mut times: Vec<Timestamp> = ready.map(ObservedRoute::settled_at).collect();
     times.sort_unstable();

@@ -63,6 +63,13 @@ impl RunCoverage {
             (Initiator::Cycle, FlatPhase::AwaitingPromotion, FlatPhase::Provisioning) => {
                 self.count("gate", "closed again");
             }
+            (Initiator::Cycle, FlatPhase::Shifting, FlatPhase::Provisioning) => {
+                let towards = [applied.before, applied.after]
+                    .map(|case| case.deployment.state.rollout().map(|it| it.canary.towards));
+                if towards[0] == towards[1] {
+                    self.count("step", "left by a flap");
+                }
+            }
             (Initiator::Cycle, FlatPhase::Destroying, FlatPhase::Destroyed) => {
                 self.count("end", "DESTROYED")
             }

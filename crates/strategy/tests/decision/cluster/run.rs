@@ -238,6 +238,7 @@ impl<'a> SimulatedRun<'a> {
         for _ in 0..LAST_STEPS {
             let evaluation = self.cycle();
             let gate = |blocker: &Blocker| matches!(blocker, Blocker::ManualGate { .. });
+            let step = |blocker: &Blocker| matches!(blocker, Blocker::ManualStep { .. });
             let none = |blocker: &Blocker| *blocker == Blocker::NoReplicas;
             self.pass_to(self.case.now + secs(1));
             if make_well(&mut self.case) {
@@ -245,6 +246,8 @@ impl<'a> SimulatedRun<'a> {
             }
             if evaluation.blockers.iter().any(gate) {
                 self.call(RandomCall::Promote);
+            } else if evaluation.blockers.iter().any(step) {
+                self.call(RandomCall::Advance(false));
             } else if evaluation.blockers.iter().any(none)
                 && self.case.deployment.state.deploying().is_some()
             {

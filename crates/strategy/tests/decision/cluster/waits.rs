@@ -119,7 +119,8 @@ fn nothing_is_due_before(case: &DecisionCase, evaluation: &Evaluation) {
 
 /// Evaluations that ask for another one at once come to an end.
 fn settles(mut case: DecisionCase) {
-    for _ in 0..3 {
+    // The steps of a canary may have no hold.
+    for _ in 0..6 {
         let evaluation = case.cycle();
         if evaluation.wake_at.is_none_or(|at| at > case.now) {
             return is_idempotent(&case, &evaluation);
@@ -145,6 +146,7 @@ fn is_awaited(case: &DecisionCase, evaluation: &Evaluation) -> bool {
         Blocker::NoRevision => state.current().is_none(),
         Blocker::NoReplicas => case.deployment.target_replicas == 0,
         Blocker::ManualGate { .. } => FlatPhase::of(&state) == FlatPhase::AwaitingPromotion,
+        Blocker::ManualStep { .. } => FlatPhase::of(&state) == FlatPhase::Shifting,
         Blocker::GreenProvisioning { .. } => some(state.deploying(), true),
         Blocker::GreenUnhealthy { .. } => some(state.deploying(), false),
         Blocker::NoAddress { .. } => {
