@@ -1,6 +1,6 @@
 //! Blue-green: eight steps, of which the first that matches wins.
 
-use std::time::Duration;
+use std::{ops::ControlFlow, time::Duration};
 
 use crate::{
     Blocker, BlueGreen, Evaluation, MAX_REPLICAS, Observed, ObservedRoute, PolicyError, Rollout,
@@ -129,8 +129,10 @@ impl BlueGreen {
     /// Steps 3 to 8, with the gates and the deadlines as of now.
     fn next_move(&self, assessment: &GreenAssessment, observed: &Observed<'_>) -> NextMove {
         match assessment.ready_for_move(observed) {
-            Ok(delay_end) => assessment.at_gate(self.gate(), delay_end, observed.now),
-            Err(next) => next,
+            ControlFlow::Continue(delay_end) => {
+                assessment.at_gate(self.gate(), delay_end, observed.now)
+            }
+            ControlFlow::Break(next) => next,
         }
     }
 }

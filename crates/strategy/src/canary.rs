@@ -4,7 +4,7 @@
 mod progress;
 mod steps;
 
-use std::time::Duration;
+use std::{ops::ControlFlow, time::Duration};
 
 pub use self::progress::{CanaryProgress, StepPlace};
 use crate::{
@@ -91,16 +91,19 @@ impl StrategyRules for Canary {
         if observed.deployment.paused {
             return Err(AdvanceRejection::Paused);
         }
-        if !matches!(rollout.step, RolloutStep::Shifting { .. }) {
+        let canary = rollout.canary;
+        // It may have been left already, by a call before this one.
+        let held = canary.towards == canary.step && !canary.advanced;
+        if !held || !matches!(rollout.step, RolloutStep::Shifting { .. }) {
             return Err(AdvanceRejection::NotHolding);
         }
         let last = self.end() - 1;
-        let rollout = if to_last && rollout.canary.step < last {
+        let rollout = if to_last && canary.step < last {
             rollout.towards(last, observed.now)
         } else {
             let canary = CanaryProgress {
                 advanced: true,
-                ..rollout.canary
+                ..canary
             };
             Rollout { canary, ..rollout }
         };
@@ -169,8 +172,8 @@ impl Canary {
     fn next_move(&self, assessment: &GreenAssessment, observed: &Observed<'_>) -> CanaryMove {
         let now = observed.now;
         let delay_end = match assessment.ready_for_move(observed) {
-            Ok(delay_end) => delay_end,
-            Err(next) => return CanaryMove::Green(next),
+            ControlFlow::Continue(delay_end) => delay_end,
+            ControlFlow::Break(next) => return CanaryMove::Green(next),
         };
         let canary = assessment.rollout.canary;
         let Some(&step) = self.step(canary.towards) else {

@@ -6,6 +6,10 @@ use crate::{RevisionId, Rollout, RolloutStep, Timestamp};
 
 /// The state of a deployment. Each variant owns only what it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "copied and compared in every decision, which allocates nothing"
+)]
 pub enum DeploymentState {
     /// Has never been READY; idle without a revision.
     Pending {

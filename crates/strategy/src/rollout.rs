@@ -245,7 +245,15 @@ impl Rollout {
         let hold = self.canary.hold.and_then(|hold| hold.since);
         let steady = self.steady.map(|steady| steady.settled_at);
         let steady_watch = self.steady.and_then(|steady| steady.watch.since);
-        let perhaps = [gate, hold, steady, steady_watch, self.progress.since];
+        let shared = self.canary.shared_at;
+        let perhaps = [
+            gate,
+            hold,
+            shared,
+            steady,
+            steady_watch,
+            self.progress.since,
+        ];
         let always = self.since.max(self.resumed_at);
         perhaps.into_iter().flatten().fold(always, Timestamp::max)
     }
@@ -257,6 +265,9 @@ impl Rollout {
         self.progress = self.progress.moved_back(by);
         if let Some(SteadyPeriod { settled_at, .. }) = &mut self.steady {
             *settled_at = *settled_at - by;
+        }
+        if let Some(shared_at) = &mut self.canary.shared_at {
+            *shared_at = *shared_at - by;
         }
         *self = self.with_waits(|watch| watch.moved_back(by));
     }

@@ -17,6 +17,9 @@ pub struct CanaryProgress {
     pub weight: Option<u16>,
     /// How many ready green have that share. With fewer it is smaller.
     pub scaled_for: u32,
+    /// When green took its share, or the number of green that the step needs last changed. The
+    /// hold counts from then on at the earliest.
+    pub shared_at: Option<Timestamp>,
     /// Runs while the present step is held with all of its green ready.
     pub hold: Option<Stopwatch>,
     /// Whether a caller has ended the hold of the present step.
@@ -41,6 +44,7 @@ impl Default for CanaryProgress {
             towards: 1,
             weight: None,
             scaled_for: 0,
+            shared_at: None,
             hold: None,
             advanced: false,
         }
@@ -72,22 +76,25 @@ impl CanaryProgress {
             Some(_) if needed > self.scaled_for && ready.is_none() => self.scaled_for,
             Some(_) => needed,
         };
-        let hold = match ready {
-            _ if self.step != self.towards => None,
-            None => None,
-            Some(_) if scaled_for != self.scaled_for => Some(Stopwatch::started(now)),
-            Some(steady) => match self.hold {
-                Some(hold) if before.is_some_and(|it| it.settled_at == steady.settled_at) => {
-                    Some(hold.running(now))
-                }
-                // One of them was not ready in between.
-                _ => Some(Stopwatch::started(
-                    steady.settled_at.max(rollout.resumed_at),
-                )),
-            },
+        let is_same = scaled_for == self.scaled_for;
+        let shared_at = match self.shared_at {
+            Some(_) if !is_same => Some(now),
+            at => at,
         };
+        let hold = ready.filter(|_| self.step == self.towards).map(|steady| {
+            let same = before.is_some_and(|it| it.settled_at == steady.settled_at);
+            match self.hold.filter(|_| same && is_same) {
+                Some(hold) => hold.running(now),
+                // One of them was not ready for a while.
+                None => {
+                    let since = steady.settled_at.max(rollout.resumed_at);
+                    Stopwatch::started(since.max(shared_at.unwrap_or(now)))
+                }
+            }
+        });
         Self {
             scaled_for,
+            shared_at,
             hold,
             ..self
         }
@@ -100,6 +107,7 @@ impl CanaryProgress {
             // A policy that was changed may ask for less: within a rollout it only rises.
             weight: self.weight.max(Some(weight)),
             scaled_for,
+            shared_at: Some(now),
             hold: Some(Stopwatch::started(now)),
             advanced: false,
             ..self
@@ -113,6 +121,8 @@ impl Rollout {
         Self {
             step: RolloutStep::Shifting { gate: None },
             progress: Stopwatch::started(now),
+            // Or a long hold would look like a recovery, and start the deadline once more.
+            steady: None,
             canary: CanaryProgress {
                 towards: step,
                 hold: None,

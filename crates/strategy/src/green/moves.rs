@@ -1,5 +1,7 @@
 //! The moves of green: to wait, to switch, and to go back.
 
+use std::ops::ControlFlow;
+
 use super::{GreenAssessment, assessment::GreenReadiness};
 use crate::{
     Blocker, Blockers, DeploymentState, Evaluation, GateAction, GateTimeout, Observed, Reason,
@@ -69,7 +71,10 @@ impl GateTimer {
 impl GreenAssessment {
     /// When the delay of an automatic move ends, if green is ready for a move. Else what happens
     /// instead.
-    pub(crate) fn ready_for_move(&self, observed: &Observed<'_>) -> Result<Timestamp, NextMove> {
+    pub(crate) fn ready_for_move(
+        &self,
+        observed: &Observed<'_>,
+    ) -> ControlFlow<NextMove, Timestamp> {
         let RouteCounts { ready, failed, .. } = self.counts;
         let progress_deadline = observed.policy.progress_deadline;
         let provisioning = RolloutStep::Provisioning;
@@ -95,9 +100,9 @@ impl GreenAssessment {
             GreenReadiness::MinReady(until) => {
                 NextMove::Wait(provisioning, Some(Blocker::MinReady { until }), None)
             }
-            GreenReadiness::Ready(delay_end) => return Ok(delay_end),
+            GreenReadiness::Ready(delay_end) => return ControlFlow::Continue(delay_end),
         };
-        Err(next)
+        ControlFlow::Break(next)
     }
 
     /// What green that is ready does at the gate of the promotion, whose delay is over at a

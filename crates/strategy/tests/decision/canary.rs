@@ -61,6 +61,7 @@ fn held(number: u32, weight: u16, green_ready: usize) -> DecisionCase {
             towards: number,
             weight: Some(weight),
             scaled_for: u32::try_from(green_ready).expect("few"),
+            shared_at: Some(at(60)),
             hold: Some(Stopwatch::started(at(60))),
             advanced: false,
         };

@@ -50,6 +50,13 @@
 //! | rolling 0 / 1 | 2 | 3 | 1 | two | supersede, abort, pause, resume |
 //! | rolling 25 % / 25 % | 0 to 3 | 2 | 1 | two | update of the target, promote, abort |
 //! | rolling 0 / 10 % | 3 | 2 | 1 | two | pause, resume |
+//! | canary | 2 | 2 | 1 | up, two | advance, abort |
+//! | canary, pauses | 2 | 2 | 0 | two | pause, resume, advance, promote |
+//! | canary, a third revision | 2 | 3 | 0 | two | supersede, advance, promote |
+//! | canary, targets | 0, 2 | 2 | 0 | up | update of the target, promote, abort |
+//! | canary, gate timeouts | 1 | 2 | 0 | two | update of the policy, advance, promote, roll back |
+//! | canary, evidence | 2 | 2 | 0 | up | abort |
+//! | canary, set-back clocks | 1 | 2 | 0 | up, two | pause, resume |
 //! | either strategy | 2 | 2 | 1 | two | update of the policy, promote, abort |
 //! | evidence of green, late reports, new sessions | 2 | 2 | 0 | up, two | promote, abort, roll back |
 //! | the same of new routes | 2 | 2 | 0 | up, two | abort |
@@ -93,6 +100,7 @@
 //! brought into that form must stay within the states that were met, and each
 //! of their decisions must be the one that their form leads to.
 
+mod canary;
 mod canon;
 mod clocks;
 mod code;
@@ -120,7 +128,10 @@ use viridian_strategy::{
 };
 
 use self::{
-    config::{ALL, CALLS, CallKind, ModelConfig, TWO, UP, blue_green, rolling},
+    config::{
+        ALL, CALLS, CallKind, EvidenceTrouble, ModelConfig, TWO, UP, blue_green, canary, rolling,
+        step,
+    },
     search::StateSearch,
 };
 use crate::case::secs;
@@ -306,6 +317,96 @@ fn rolling_without_room() {
         [3],
         &[CallKind::Pause],
     ));
+}
+
+#[test]
+fn canary_with_a_hold_and_a_person() {
+    let steps = [step(500, 1, false), step(900, 0, true)];
+    let policy = canary(&steps, |policy, spec| {
+        policy.progress_deadline = secs(1);
+        spec.auto_promote = true;
+    });
+    let verbs = &[CallKind::Advance, CallKind::Abort];
+    holds(&ModelConfig {
+        health: [UP, TWO],
+        ..config("canary", [policy], [2], verbs)
+    });
+}
+
+#[test]
+fn canary_in_pauses() {
+    let policy = canary(&[step(500, 1, false)], |_, _| {});
+    let verbs = &[CallKind::Pause, CallKind::Promote, CallKind::Advance];
+    holds(&ModelConfig {
+        failures: 0,
+        ..config("canary, pauses", [policy], [2], verbs)
+    });
+}
+
+#[test]
+fn canary_over_a_third() {
+    let policy = canary(&[step(0, 0, false), step(500, 0, true)], |_, spec| {
+        spec.min_ready = secs(1);
+    });
+    let verbs = &[CallKind::Supersede, CallKind::Advance, CallKind::Promote];
+    holds(&ModelConfig {
+        revisions: 3,
+        failures: 0,
+        ..config("canary, a third revision", [policy], [2], verbs)
+    });
+}
+
+#[test]
+fn canary_at_every_target() {
+    let policy = canary(&[step(400, 1, false), step(700, 0, false)], |_, _| {});
+    let verbs = &[CallKind::Promote, CallKind::Abort];
+    holds(&ModelConfig {
+        failures: 0,
+        health: [UP, UP],
+        ..config("canary, targets", [policy], [2, 0], verbs)
+    });
+}
+
+#[test]
+fn canary_with_gate_timeouts() {
+    let policies = [(2, GateAction::Rollback), (1, GateAction::Promote)].map(|(ticks, action)| {
+        canary(&[step(500, 1, true)], |_, spec| {
+            let duration = secs(ticks);
+            spec.gate_timeout = Some(GateTimeout { duration, action });
+        })
+    });
+    let verbs = &[CallKind::Advance, CallKind::RollBack, CallKind::Promote];
+    holds(&ModelConfig {
+        failures: 0,
+        ..config("canary, gate timeouts", policies, [1], verbs)
+    });
+}
+
+#[test]
+fn canary_on_evidence() {
+    let policy = canary(&[step(500, 1, false)], |_, spec| spec.auto_promote = true);
+    holds(&ModelConfig {
+        failures: 0,
+        ttl: Some(2),
+        troubles: &[
+            EvidenceTrouble::ServerRestarts,
+            EvidenceTrouble::Silence,
+            EvidenceTrouble::NewSessions,
+        ],
+        health: [UP, UP],
+        ..config("canary, evidence", [policy], [2], &[CallKind::Abort])
+    });
+}
+
+#[test]
+fn canary_with_set_back_clocks() {
+    let policy = canary(&[step(500, 2, false)], |_, spec| spec.auto_promote = true);
+    holds(&ModelConfig {
+        failures: 0,
+        set_backs: 1,
+        health: [UP, TWO],
+        ..config("canary, set-back clocks", [policy], [1], &[CallKind::Pause])
+    });
 }
 
 #[test]

@@ -13,9 +13,9 @@ use proptest::{
 };
 use uuid::Uuid;
 use viridian_strategy::{
-    Blocker, BlueGreen, DeploymentState, Evaluation, IntOrPercent, ObservedRoute, Policy,
-    RevisionId, RollingUpdate, RolloutKind, RouteHealth, RouteStatus, RouteTraffic,
-    Strategy as PolicyStrategy, TransitionKind, UnreadyRoutes,
+    Blocker, BlueGreen, DeploymentState, Evaluation, IntOrPercent, ObservedDeployment,
+    ObservedRoute, Policy, RevisionId, RollingUpdate, RolloutKind, RouteHealth, RouteStatus,
+    RouteTraffic, Strategy as PolicyStrategy, TransitionKind, UnreadyRoutes,
 };
 
 use crate::{
@@ -391,11 +391,16 @@ pub(crate) fn needed_green(policy: &Policy, step: u32, target: u32) -> (u32, u32
 
 /// The same for what green is brought up for now.
 pub(crate) fn needed_now(case: &DecisionCase) -> (u32, u32) {
-    let target = case.deployment.target_replicas;
-    let rollout = case.deployment.state.rollout();
+    needed_by(&case.deployment, &case.policy)
+}
+
+/// The same, of a deployment with a policy.
+pub(crate) fn needed_by(deployment: &ObservedDeployment, policy: &Policy) -> (u32, u32) {
+    let target = deployment.target_replicas;
+    let rollout = deployment.state.rollout();
     let ungated = rollout.is_some_and(|it| it.kind == RolloutKind::Back { gated: false });
     let step = rollout.map_or(0, |it| it.canary.towards);
-    needed_green(&case.policy, if ungated { u32::MAX } else { step }, target)
+    needed_green(policy, if ungated { u32::MAX } else { step }, target)
 }
 
 /// What the design says of surge and unavailable, once more.

@@ -118,7 +118,8 @@ impl DecisionCase {
         let steady = steady.map(|it| [Some(&mut it.settled_at), it.watch.since.as_mut()]);
         let hold = rollout.canary.hold.as_mut();
         let hold = hold.and_then(|hold| hold.since.as_mut());
-        let perhaps = [gate, hold, rollout.progress.since.as_mut()];
+        let shared = rollout.canary.shared_at.as_mut();
+        let perhaps = [gate, hold, shared, rollout.progress.since.as_mut()];
         let perhaps = perhaps.into_iter().chain(steady.into_iter().flatten());
         let always = [&mut rollout.since, &mut rollout.resumed_at];
         let all = always.into_iter().chain(perhaps.flatten());

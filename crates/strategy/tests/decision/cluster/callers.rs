@@ -1,7 +1,9 @@
 //! The callers: random calls, and whether each should be accepted.
 
 use uuid::Uuid;
-use viridian_strategy::{DeploymentState, Policy, RevisionId, Transition, TransitionKind, verbs};
+use viridian_strategy::{
+    CanaryProgress, DeploymentState, Policy, RevisionId, Transition, TransitionKind, verbs,
+};
 
 use super::{
     clocks::ExpectedClocks,
@@ -180,7 +182,12 @@ impl RandomCall {
                     && !case.deployment.paused
                     && case.deployment.state.current().is_some(),
             ),
-            Self::Advance(_) => Some(phase == FlatPhase::Shifting && !case.deployment.paused),
+            Self::Advance(_) => {
+                let rollout = case.deployment.state.rollout();
+                let left = |canary: CanaryProgress| canary.advanced || canary.towards > canary.step;
+                let left = rollout.is_none_or(|rollout| left(rollout.canary));
+                Some(phase == FlatPhase::Shifting && !left && !case.deployment.paused)
+            }
             Self::Drain(index) => {
                 let route = &case.routes[index];
                 Some(route.status.is_active() && route.drain_requested_at.is_none())

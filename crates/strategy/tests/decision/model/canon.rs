@@ -56,7 +56,7 @@ impl ModelState {
     /// Whether it matters since when green is ready.
     pub(super) fn waits(&self, config: &ModelConfig) -> bool {
         let strategy = &self.policy(config).strategy;
-        matches!(strategy, Strategy::BlueGreen(_)) && config.caps().settled > 0
+        !matches!(strategy, Strategy::Rolling(_)) && config.caps().settled > 0
     }
 
     fn forget(&mut self) {
@@ -97,6 +97,9 @@ impl ModelState {
         if let DeploymentState::Deploying(rollout) = &mut self.deployment.state {
             let settled = caps.settled.max(caps.slack);
             visit(&mut rollout.resumed_at, settled);
+            if let Some(at) = &mut rollout.canary.shared_at {
+                visit(at, settled);
+            }
             if let Some(steady) = &mut rollout.steady {
                 visit(&mut steady.settled_at, settled);
             }

@@ -2,14 +2,14 @@
 //! count ticks, and none of them counts during a pause or without replicas.
 
 use viridian_strategy::{
-    DeploymentState, Policy, RolloutOutcome, RolloutStep, Strategy, Transition,
+    DeploymentState, Policy, Rollout, RolloutOutcome, RolloutStep, Transition,
 };
 
 use super::{
     config::{AgeCaps, ModelConfig},
     state::{ModelAction, ModelState},
 };
-use crate::properties::least_ready;
+use crate::properties::{needed_by, switch_of};
 
 /// The clocks of one rollout, all zero when there is none; and that of a first revision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub(super) struct TickClocks {
     pub(super) best: u8,
     /// Whether the last cycle saw all green ready, so that no deadline runs.
     pub(super) complete: bool,
+    /// Since green took the share that it has, in a canary.
+    pub(super) risen: u8,
     pub(super) first: FirstClock,
 }
 
@@ -118,8 +120,15 @@ impl TickClocks {
         let DeploymentState::Deploying(rollout) = after.deployment.state else {
             return Self::default();
         };
+        let was = before.deployment.state.rollout();
+        let begins_step = was.is_some_and(|was| rollout.canary.towards > was.canary.towards);
         match action {
             ModelAction::Activate(..) | ModelAction::RollBack(..) => return Self::default(),
+            ModelAction::Advance(_) if begins_step => {
+                self.progress = 0;
+                self.stalled = 0;
+                self.complete = false;
+            }
             ModelAction::Resume | ModelAction::Update(..) if !clocks_run(before) => {
                 self.resumed = 0;
             }
@@ -129,6 +138,24 @@ impl TickClocks {
             }
             ModelAction::Evaluate if !before.deployment.paused => {
                 self.look(before, before.policy(config));
+                if begins_step {
+                    // A step has the whole deadline.
+                    (self.progress, self.stalled) = (0, 0);
+                    let mut then = before.clone();
+                    then.deployment.state = after.deployment.state;
+                    self.look(&then, before.policy(config));
+                }
+                // Another number of replicas starts the hold over, too.
+                let share = |rollout: &Rollout| (rollout.canary.step, rollout.canary.scaled_for);
+                if was.map(share) != Some(share(&rollout)) {
+                    self.risen = 0;
+                }
+                let waited =
+                    |rollout: &Rollout| matches!(rollout.step, RolloutStep::Shifting { .. });
+                if was.map(waited) != Some(waited(&rollout)) {
+                    // The gate of a step is not that of the promotion.
+                    self.gate = 0;
+                }
             }
             _ => {}
         }
@@ -146,6 +173,7 @@ impl TickClocks {
             gate: self.gate.min(caps.gate),
             progress: self.progress.min(caps.progress),
             stalled: self.stalled.min(caps.progress),
+            risen: self.risen.min(caps.hold),
             resumed: self.resumed.min(caps.held),
             first: self.first.capped(caps.first),
             ..self
@@ -153,7 +181,7 @@ impl TickClocks {
     }
 
     /// Those in a row, to be compared.
-    pub(super) fn row(self) -> [u8; 6] {
+    pub(super) fn row(self) -> [u8; 7] {
         let complete = u8::from(self.complete);
         [
             self.gate,
@@ -162,6 +190,7 @@ impl TickClocks {
             self.resumed,
             self.best,
             complete,
+            self.risen,
         ]
     }
 
@@ -169,6 +198,7 @@ impl TickClocks {
         // Only counts at the gate: anywhere else it is set to zero again.
         self.gate = self.gate.saturating_add(1);
         self.resumed = self.resumed.saturating_add(1);
+        self.risen = self.risen.saturating_add(1);
         if !self.complete {
             self.progress = self.progress.saturating_add(1);
             self.stalled = self.stalled.saturating_add(1);
@@ -179,6 +209,7 @@ impl TickClocks {
     fn lose_a_tick(&mut self) {
         self.gate = self.gate.saturating_sub(1);
         self.resumed = self.resumed.saturating_sub(1);
+        self.risen = self.risen.saturating_sub(1);
         if !self.complete {
             self.progress = self.progress.saturating_sub(1);
             self.stalled = self.stalled.saturating_sub(1);
@@ -187,7 +218,8 @@ impl TickClocks {
 
     /// A cycle looks at the routes.
     fn look(&mut self, model: &ModelState, policy: &Policy) {
-        let target = model.deployment.target_replicas as usize;
+        let (needed, least) = needed_by(&model.deployment, policy);
+        let target = needed as usize;
         let ready = model.ready_green();
         let best = usize::from(self.best).min(target);
         if ready.min(target) > best {
@@ -195,8 +227,7 @@ impl TickClocks {
             self.stalled = 0;
         }
         self.best = u8::try_from(best.max(ready.min(target))).expect("few routes");
-        let least = least_ready(policy, model.deployment.target_replicas) as usize;
-        let all_ready = ready >= least && matches!(policy.strategy, Strategy::BlueGreen(_));
+        let all_ready = ready >= least as usize && switch_of(policy).is_some();
         self.complete = all_ready && target > 0;
         if all_ready || target == 0 {
             self.stalled = 0;

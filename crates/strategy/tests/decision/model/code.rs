@@ -88,6 +88,7 @@ impl StateCode {
             towards,
             weight,
             scaled_for,
+            shared_at,
             hold,
             advanced,
         } = rollout.canary;
@@ -96,6 +97,10 @@ impl StateCode {
         self.bytes
             .extend(weight.map_or([0xff; 2], u16::to_be_bytes));
         self.perhaps(hold);
+        self.bytes.push(u8::from(shared_at.is_some()));
+        if let Some(at) = shared_at {
+            self.time(at);
+        }
     }
 
     fn perhaps(&mut self, watch: Option<Stopwatch>) {

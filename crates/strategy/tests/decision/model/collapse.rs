@@ -131,9 +131,11 @@ impl ModelState {
 
     /// Whether it can come to matter which of the ready green is younger.
     pub(super) fn orders_green(&self, config: &ModelConfig) -> bool {
-        // Below a threshold it matters of each since when it is ready.
+        // Below a threshold, and at a step of a canary, it matters of each since when it is ready.
         self.waits(config)
-            && (config.targets.len() > 1 || config.policies.iter().any(has_threshold))
+            && (config.targets.len() > 1
+                || config.has_canary()
+                || config.policies.iter().any(has_threshold))
     }
 
     /// What the creation of a route is compared with: failures of its own activation, and now,
@@ -212,6 +214,11 @@ fn cap(rollout: &mut Rollout, matters: impl Fn(Timestamp) -> bool, now: Timestam
     if let RolloutStep::AwaitingPromotion { gate } = &mut rollout.step {
         *gate = capped(*gate, caps.gate, now, caps);
     }
+    if let RolloutStep::Shifting { gate: Some(gate) } = &mut rollout.step {
+        *gate = capped(*gate, caps.gate, now, caps);
+    }
+    let hold = rollout.canary.hold;
+    rollout.canary.hold = hold.map(|hold| capped(hold, caps.hold, now, caps));
     rollout.steady = rollout.steady.map(|steady| SteadyPeriod {
         settled_at: if matters(steady.settled_at) {
             steady.settled_at

@@ -1,8 +1,8 @@
 //! What a configuration of the model lets happen.
 
 use viridian_strategy::{
-    BlueGreen, DeploymentState, IntOrPercent, MAX_DURATION, ObservedRoute, Policy, RevisionId,
-    RollingUpdate, RouteHealth, RouteStatus, Strategy,
+    BlueGreen, Canary, CanaryStep, DeploymentState, IntOrPercent, MAX_DURATION, ObservedRoute,
+    Policy, RevisionId, RollingUpdate, RouteHealth, RouteStatus, Strategy,
 };
 
 use super::state::{ModelAction, ModelState};
@@ -30,6 +30,7 @@ pub(super) enum CallKind {
     Delete,
     Restart,
     Drain,
+    Advance,
 }
 
 /// What may be wrong with the evidence, besides what is reported. Only where a health
@@ -99,6 +100,8 @@ pub(super) struct AgeCaps {
     pub(super) progress: u8,
     pub(super) settled: u8,
     pub(super) held: u8,
+    /// How long a step of a canary is held.
+    pub(super) hold: u8,
     pub(super) back_off: u8,
     pub(super) retained: u8,
     pub(super) observed: u8,
@@ -124,6 +127,38 @@ pub(super) fn blue_green(change: impl FnOnce(&mut Policy, &mut BlueGreen)) -> Po
     policy
 }
 
+/// A canary with these steps, and the switch of [`blue_green`].
+pub(super) fn canary(
+    steps: &[CanaryStep],
+    change: impl FnOnce(&mut Policy, &mut BlueGreen),
+) -> Policy {
+    let mut policy = blue_green(change);
+    let switch = switch_of(&policy).expect("blue-green");
+    policy.strategy = Strategy::Canary(Canary {
+        steps: steps.to_vec(),
+        switch,
+    });
+    policy
+}
+
+/// A step that is held for some ticks, and then by hand or not.
+pub(super) fn step(weight_permille: u16, hold: u64, manual: bool) -> CanaryStep {
+    CanaryStep {
+        weight_permille,
+        hold: secs(hold),
+        manual,
+        replicas: None,
+    }
+}
+
+fn longest_hold(policy: &Policy) -> std::time::Duration {
+    let Strategy::Canary(spec) = &policy.strategy else {
+        return std::time::Duration::ZERO;
+    };
+    let holds = spec.steps.iter().map(|step| step.hold);
+    holds.max().unwrap_or_default()
+}
+
 pub(super) fn rolling(surge: IntOrPercent, unavailable: IntOrPercent, deadline: u64) -> Policy {
     Policy {
         strategy: Strategy::Rolling(RollingUpdate {
@@ -137,9 +172,15 @@ pub(super) fn rolling(surge: IntOrPercent, unavailable: IntOrPercent, deadline: 
 }
 
 impl ModelConfig {
+    /// Whether green comes up beside blue with every policy.
     pub(super) fn is_blue_green(&self) -> bool {
-        let blue_green = |policy: &Policy| matches!(policy.strategy, Strategy::BlueGreen(_));
-        self.policies.iter().all(blue_green)
+        let beside = |policy: &Policy| !matches!(policy.strategy, Strategy::Rolling(_));
+        self.policies.iter().all(beside)
+    }
+
+    pub(super) fn has_canary(&self) -> bool {
+        let canary = |policy: &Policy| matches!(policy.strategy, Strategy::Canary(_));
+        self.policies.iter().any(canary)
     }
 
     /// Whether old routes of several revisions may be there at once, or such as a caller wants
@@ -170,6 +211,11 @@ impl ModelConfig {
                 .map(|policy| switch_of(policy).map_or(0, |spec| ticks(of(policy, &spec))));
             values.max().unwrap_or(0)
         };
+        let hold = self
+            .policies
+            .iter()
+            .map(|policy| ticks(longest_hold(policy)));
+        let hold = hold.max().unwrap_or(0);
         let deadlines = self.policies.iter().map(|one| ticks(one.progress_deadline));
         let firsts = self.policies.iter().map(|one| ticks(one.first_deadline()));
         let doublings = self.failures.checked_sub(2);
@@ -178,9 +224,17 @@ impl ModelConfig {
             progress: deadlines.max().unwrap_or(0),
             settled: most(&|policy, spec| {
                 let deadline = secs(ticks(policy.progress_deadline).into());
-                spec.promote_delay.max(spec.min_ready).max(deadline)
+                let hold = longest_hold(policy);
+                spec.promote_delay
+                    .max(spec.min_ready)
+                    .max(deadline)
+                    .max(hold)
             }),
-            held: most(&|_, spec| spec.promote_delay.max(spec.min_ready)),
+            held: most(&|policy, spec| {
+                let hold = longest_hold(policy);
+                spec.promote_delay.max(spec.min_ready).max(hold)
+            }),
+            hold,
             back_off: doublings.map_or(0, |doublings| 1 << doublings),
             retained: most(&|_, spec| spec.scale_down_delay),
             observed: self.ttl.unwrap_or(0),
@@ -216,6 +270,9 @@ impl ModelConfig {
                 CallKind::Delete => actions.push(ModelAction::Delete),
                 CallKind::Restart => actions.push(ModelAction::Restart),
                 CallKind::Drain => self.drains(model, &mut actions),
+                CallKind::Advance => {
+                    actions.extend([ModelAction::Advance(false), ModelAction::Advance(true)]);
+                }
                 CallKind::Supersede | CallKind::RollBack => {}
             }
         }
@@ -332,6 +389,7 @@ impl AgeCaps {
             progress: more(self.progress),
             settled: more(self.settled),
             held: more(self.held),
+            hold: more(self.hold),
             back_off: more(self.back_off),
             retained: more(self.retained),
             observed: more(self.observed),

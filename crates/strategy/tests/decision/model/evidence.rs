@@ -12,7 +12,7 @@ use super::{
     rules::{RuleResult, ensure},
     state::{ModelAction, ModelState, ModelStep, is_ready},
 };
-use crate::properties::{least_ready, resolved, switch_of};
+use crate::properties::{needed_by, resolved, switch_of};
 
 /// A report that another one has overtaken changes nothing.
 pub(super) fn later_observation_wins(before: &ModelState, step: &ModelStep) -> RuleResult {
@@ -62,7 +62,7 @@ pub(super) fn missing_reports_are_no_loss(
     let policy = before.policy(config);
     let target = before.deployment.target_replicas;
     let min_ready = switch_of(policy).map_or(Duration::ZERO, |spec| spec.min_ready);
-    let least = least_ready(policy, target);
+    let (_, least) = needed_by(&before.deployment, policy);
     if target == 0 || before.deployment.paused || before.ready_green() < least as usize {
         return Ok(());
     }

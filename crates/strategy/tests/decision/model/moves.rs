@@ -74,6 +74,7 @@ fn is_legal(before: &ModelState, step: &ModelStep) -> bool {
     if let ModelAction::Update(..)
     | ModelAction::Pause
     | ModelAction::Resume
+    | ModelAction::Advance(_)
     | ModelAction::Restart = step.action
     {
         return (from, sub) == (to, next)

@@ -2,7 +2,7 @@
 
 use viridian_strategy::{
     Blocker, DeploymentState, Evaluation, GateAction, ObservedRoute, RolloutStep, RouteHealth,
-    RouteStatus, RouteTraffic, Strategy, TransitionKind,
+    RouteStatus, RouteTraffic, TransitionKind,
 };
 
 use super::{
@@ -10,6 +10,7 @@ use super::{
     rules::{RuleResult, ensure},
     state::{ModelAction, ModelState, ModelStep, is_ready},
 };
+use crate::properties::switch_of;
 
 /// A cycle does all that there is to do, nothing in a pause, and when it did
 /// nothing it says when to look again, unless an event must come first.
@@ -18,6 +19,13 @@ pub(super) fn check(before: &ModelState, step: &ModelStep, config: &ModelConfig)
         return Ok(());
     };
     let after = &step.after;
+    if evaluation.transition.kind == TransitionKind::Shift {
+        // Each share is a transaction of its own.
+        return ensure(
+            evaluation.wake_at == Some(before.now),
+            "waits with a share that it has just taken",
+        );
+    }
     let again = after.evaluate(config).transition;
     ensure(
         again.actions.is_empty()
@@ -125,13 +133,15 @@ fn awaits(model: &ModelState, config: &ModelConfig) -> bool {
         route.is_live() && !is_ready(route)
             || route.status == RouteStatus::Terminating && model.is_ending()
     };
-    let person = match (&model.policy(config).strategy, model.deployment.state) {
-        (Strategy::BlueGreen(spec), DeploymentState::Deploying(rollout)) => {
+    let person = match (switch_of(model.policy(config)), model.deployment.state) {
+        (Some(spec), DeploymentState::Deploying(rollout)) => {
             let holds = |action| action == GateAction::Hold;
             let gate = spec.gate_timeout.is_none_or(|gate| holds(gate.action));
-            matches!(rollout.step, RolloutStep::AwaitingPromotion { .. })
-                && gate
-                && !spec.auto_promote
+            let waits = match rollout.step {
+                RolloutStep::AwaitingPromotion { .. } => !spec.auto_promote,
+                step => step.gate().is_some(),
+            };
+            waits && gate
         }
         _ => false,
     };
@@ -157,6 +167,8 @@ pub(super) fn good(
         model.deployment.state,
         DeploymentState::Deploying(rollout) if matches!(rollout.step, RolloutStep::AwaitingPromotion { .. })
     );
+    let held = model.deployment.state.rollout();
+    let held = held.is_some_and(|it| matches!(it.step, RolloutStep::Shifting { gate: Some(_) }));
     let stopped = model.deployment.target_replicas == 0 && model.is_deploying();
     let rank = |action: ModelAction| match action {
         ModelAction::Resume => Some(0),
@@ -165,6 +177,7 @@ pub(super) fn good(
         ModelAction::Status(_, RouteStatus::Terminated) if model.is_ending() => Some(3),
         ModelAction::Evaluate => Some(4),
         ModelAction::Promote if awaiting => Some(5),
+        ModelAction::Advance(false) if held => Some(5),
         ModelAction::Update(target, _) if target > 0 && stopped => Some(6),
         ModelAction::Tick => Some(7),
         _ => None,

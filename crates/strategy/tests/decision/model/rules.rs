@@ -6,6 +6,7 @@ use viridian_strategy::{
 };
 
 use super::{
+    canary,
     config::ModelConfig,
     evidence, moves, rest,
     state::{ModelAction, ModelState, ModelStep, is_ready},
@@ -13,7 +14,7 @@ use super::{
 };
 use crate::{
     bounds,
-    properties::{has_threshold, least_ready, resolved, switch_of},
+    properties::{has_threshold, least_ready, needed_by, resolved, switch_of},
 };
 
 /// What is broken, if something is.
@@ -25,6 +26,7 @@ pub(super) fn check(before: &ModelState, step: &ModelStep, config: &ModelConfig)
     moves::check(before, step, config)?;
     records(before, step)?;
     snapshot(&step.after, config)?;
+    canary::shares_are_sound(&step.after, config)?;
     if let Some(transition) = &step.transition {
         fits(before, transition, policy)?;
         keeps_serving(before, step, transition, policy)?;
@@ -56,7 +58,8 @@ fn records(before: &ModelState, step: &ModelStep) -> RuleResult {
     let (was, is) = (&before.deployment, &step.after.deployment);
     let kind = step.transition.as_ref().map(|transition| transition.kind);
     let called = step.action.is_call();
-    let ended = kind.is_some_and(|kind| kind != TransitionKind::Step);
+    let ended =
+        kind.is_some_and(|kind| kind != TransitionKind::Step && kind != TransitionKind::Shift);
     ensure(
         is.generation - was.generation == i64::from(called || ended),
         "the generation moves otherwise than once for a call, a promotion, a roll-back",
@@ -191,8 +194,15 @@ fn keeps_serving(
         Strategy::BlueGreen(_) | Strategy::Canary(_) => (target, 0),
         Strategy::Rolling(spec) => resolved(spec, target),
     };
-    let was = before.count(ModelState::is_ready_and_active);
-    let is = step.after.count(ModelState::is_ready_and_active);
+    // The share of a canary is what every way back gives up: blue counts.
+    let green = before.deployment.state.deploying();
+    let shares = matches!(policy.strategy, Strategy::Canary(_))
+        && transition.kind != TransitionKind::Promotion;
+    let counts = |route: &ObservedRoute| {
+        ModelState::is_ready_and_active(route) && !(shares && Some(route.revision) == green)
+    };
+    let was = before.count(counts);
+    let is = step.after.count(counts);
     let wanted = if transition.kind == TransitionKind::Promotion {
         least_ready(policy, target)
     } else {
@@ -339,8 +349,9 @@ fn replaces_within_the_budget(
     if step.action != ModelAction::Evaluate || transition.kind == TransitionKind::Promotion {
         return Ok(());
     }
-    let target = before.deployment.target_replicas;
-    let budget = spec.max_replacements.unwrap_or(target);
+    let (target, _) = needed_by(&step.after.deployment, policy);
+    let all = before.deployment.target_replicas;
+    let budget = spec.max_replacements.unwrap_or(all);
     let failed = before.count(|route| {
         route.revision == rollout.deploying
             && route.activation == rollout.activation

@@ -62,6 +62,8 @@ pub(super) enum ModelAction {
     Delete,
     Restart,
     Drain(usize),
+    /// To the next step of a canary, or to the last.
+    Advance(bool),
 }
 
 /// A step that was taken.
@@ -277,6 +279,7 @@ impl ModelState {
             ModelAction::Resume => verbs::resume(observed).ok(),
             ModelAction::Delete => verbs::delete(observed).ok(),
             ModelAction::Restart => verbs::restart(observed).ok(),
+            ModelAction::Advance(to_last) => verbs::advance(observed, to_last).ok(),
             ModelAction::Drain(index) => {
                 let id = self.members[index].route.id;
                 verbs::drain_route(observed, id).ok().flatten()

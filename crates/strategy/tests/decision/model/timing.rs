@@ -9,11 +9,15 @@ use viridian_strategy::{
 };
 
 use super::{
+    canary,
     config::ModelConfig,
     rules::{RuleResult, ensure},
     state::{ModelAction, ModelRoute, ModelState, ModelStep, is_ready},
 };
-use crate::{case::secs, properties::least_ready};
+use crate::{
+    case::secs,
+    properties::{least_ready, needed_by},
+};
 
 pub(super) fn check(before: &ModelState, step: &ModelStep, config: &ModelConfig) -> RuleResult {
     let policy = before.policy(config);
@@ -21,6 +25,9 @@ pub(super) fn check(before: &ModelState, step: &ModelStep, config: &ModelConfig)
         .transition
         .as_ref()
         .is_some_and(|transition| transition.kind == TransitionKind::Promotion);
+    if let Strategy::Canary(spec) = &policy.strategy {
+        canary::steps_are_kept(before, step, policy, spec, config)?;
+    }
     if promotes && let Strategy::BlueGreen(spec) = &policy.strategy {
         ensure(
             held_for(before, step, policy, spec.min_ready),
@@ -204,11 +211,12 @@ fn deadline_passes(
     evaluation: &Evaluation,
     policy: &Policy,
 ) -> RuleResult {
-    let target = before.deployment.target_replicas;
+    let (needed, least) = needed_by(&before.deployment, policy);
     let ready = before.ready_green();
-    let progress = ready > usize::from(before.clocks.best).min(target as usize);
+    let progress =
+        ready.min(needed as usize) > usize::from(before.clocks.best).min(needed as usize);
     let over = secs(before.clocks.stalled.into()) >= policy.progress_deadline;
-    let enough = ready >= least_ready(policy, target) as usize;
+    let enough = ready >= least as usize;
     if progress || !over || enough {
         return Ok(());
     }

@@ -8,7 +8,7 @@ use super::{
     CallKind, Count, ModelConfig, Percent, blue_green, config, delayed, gates, holds, manual,
     replaced, retaining, rolling, steady,
 };
-use crate::model::config::{ALL, CALLS, TWO};
+use crate::model::config::{ALL, CALLS, TWO, UP, canary, step};
 
 const FEW: &[CallKind] = &[CallKind::Promote, CallKind::Pause, CallKind::Delete];
 
@@ -100,6 +100,18 @@ fn every_target_in_trouble() {
     holds(&ModelConfig {
         failures: 0,
         ..config("every target, in trouble", [policy], [3, 2, 1, 0], verbs)
+    });
+}
+
+#[test]
+#[ignore = "large"]
+fn canary_at_every_target() {
+    let policy = canary(&[step(400, 1, false), step(700, 0, false)], |_, _| {});
+    let verbs = &[CallKind::Promote, CallKind::Abort];
+    holds(&ModelConfig {
+        failures: 0,
+        health: [UP, UP],
+        ..config("canary, every target", [policy], [3, 2, 0], verbs)
     });
 }
 
