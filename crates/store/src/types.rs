@@ -221,6 +221,7 @@ label!(Lifecycle {
 label!(SubStep {
     Provisioning = "PROVISIONING",
     AwaitingPromotion = "AWAITING_PROMOTION",
+    Shifting = "SHIFTING",
     RollingBack = "ROLLING_BACK",
 });
 label!(Availability {
@@ -251,6 +252,8 @@ label!(Operation {
     Activate = "ACTIVATE",
     Evaluate = "EVALUATE",
     Promote = "PROMOTE",
+    Shift = "SHIFT",
+    Advance = "ADVANCE",
     RollBack = "ROLL_BACK",
     Update = "UPDATE",
     Abort = "ABORT",
@@ -275,6 +278,7 @@ label!(EventKind {
     Updated = "UPDATED",
     Moved = "MOVED",
     Promoted = "PROMOTED",
+    Shifted = "SHIFTED",
     RolledBack = "ROLLED_BACK",
     Progressed = "PROGRESSED",
 });

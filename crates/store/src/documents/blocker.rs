@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use viridian_strategy::{Blocker, Timestamp, UnreadyRoutes};
+use viridian_strategy::{Blocker, StepPlace, Timestamp, UnreadyRoutes};
 
 use super::{Micros, policy::GateActionDocument};
 
@@ -73,6 +73,22 @@ pub(super) enum BlockerDocument {
         left: u32,
         target: u32,
     },
+    StepHold {
+        place: StepPlaceDocument,
+        until: Micros,
+    },
+    ManualStep {
+        place: StepPlaceDocument,
+        timeout: Option<(Micros, GateActionDocument)>,
+    },
+}
+
+/// A step of a canary.
+#[derive(Serialize, Deserialize)]
+pub(super) struct StepPlaceDocument {
+    step: u32,
+    of: u32,
+    weight_permille: u16,
 }
 
 /// How many, and since when the first of them.
@@ -155,6 +171,14 @@ impl From<Blocker> for BlockerDocument {
                 ttl,
             },
             Blocker::Restarting { left, target } => Self::Restarting { left, target },
+            Blocker::StepHold { place, until } => Self::StepHold {
+                place: place.into(),
+                until: until.into(),
+            },
+            Blocker::ManualStep { place, timeout } => Self::ManualStep {
+                place: place.into(),
+                timeout: timeout.map(|(at, action)| (at.into(), action.into())),
+            },
         }
     }
 }
@@ -232,6 +256,39 @@ impl From<BlockerDocument> for Blocker {
                 ttl,
             },
             D::Restarting { left, target } => Self::Restarting { left, target },
+            D::StepHold { place, until } => Self::StepHold {
+                place: place.into(),
+                until: until.into(),
+            },
+            D::ManualStep { place, timeout } => Self::ManualStep {
+                place: place.into(),
+                timeout: timeout.map(|(at, action)| (at.into(), action.into())),
+            },
+        }
+    }
+}
+
+impl From<StepPlace> for StepPlaceDocument {
+    fn from(place: StepPlace) -> Self {
+        let StepPlace {
+            step,
+            of,
+            weight_permille,
+        } = place;
+        Self {
+            step,
+            of,
+            weight_permille,
+        }
+    }
+}
+
+impl From<StepPlaceDocument> for StepPlace {
+    fn from(document: StepPlaceDocument) -> Self {
+        Self {
+            step: document.step,
+            of: document.of,
+            weight_permille: document.weight_permille,
         }
     }
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use viridian_strategy::{
-    BlueGreen, GateAction, GateTimeout, IntOrPercent, Policy, RollingUpdate, Strategy,
+    BlueGreen, Canary, CanaryStep, GateAction, GateTimeout, IntOrPercent, Policy, RollingUpdate,
+    Strategy,
 };
 
 use super::persisted;
@@ -28,6 +29,7 @@ pub(crate) struct PolicyDocument {
 enum StrategyDocument {
     BlueGreen(BlueGreenDocument),
     Rolling(RollingDocument),
+    Canary(CanaryDocument),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -46,6 +48,23 @@ struct BlueGreenDocument {
     scale_down_delay: Duration,
     #[serde(skip_serializing_if = "Option::is_none")]
     gate_timeout: Option<GateTimeoutDocument>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CanaryDocument {
+    steps: Vec<CanaryStepDocument>,
+    switch: BlueGreenDocument,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CanaryStepDocument {
+    weight_permille: u16,
+    #[serde(default, skip_serializing_if = "Duration::is_zero")]
+    hold: Duration,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    manual: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    replicas: Option<IntOrPercentDocument>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -89,6 +108,7 @@ impl From<&Policy> for PolicyDocument {
                     max_surge: spec.max_surge.into(),
                     max_unavailable: spec.max_unavailable.into(),
                 }),
+                Strategy::Canary(spec) => StrategyDocument::Canary(spec.into()),
             },
             progress_deadline: *progress_deadline,
             drain_grace: *drain_grace,
@@ -107,6 +127,7 @@ impl From<PolicyDocument> for Policy {
                     max_surge: spec.max_surge.into(),
                     max_unavailable: spec.max_unavailable.into(),
                 }),
+                StrategyDocument::Canary(spec) => Strategy::Canary(spec.into()),
             },
             progress_deadline: document.progress_deadline,
             drain_grace: document.drain_grace,
@@ -155,6 +176,45 @@ impl From<BlueGreenDocument> for BlueGreen {
                 duration: timeout.duration,
                 action: timeout.action.into(),
             }),
+        }
+    }
+}
+
+impl From<&Canary> for CanaryDocument {
+    fn from(spec: &Canary) -> Self {
+        let Canary { steps, switch } = spec;
+        let steps = steps.iter().map(|step| {
+            let CanaryStep {
+                weight_permille,
+                hold,
+                manual,
+                replicas,
+            } = *step;
+            CanaryStepDocument {
+                weight_permille,
+                hold,
+                manual,
+                replicas: replicas.map(Into::into),
+            }
+        });
+        Self {
+            steps: steps.collect(),
+            switch: switch.into(),
+        }
+    }
+}
+
+impl From<CanaryDocument> for Canary {
+    fn from(document: CanaryDocument) -> Self {
+        let steps = document.steps.into_iter().map(|step| CanaryStep {
+            weight_permille: step.weight_permille,
+            hold: step.hold,
+            manual: step.manual,
+            replicas: step.replicas.map(Into::into),
+        });
+        Self {
+            steps: steps.collect(),
+            switch: document.switch.into(),
         }
     }
 }

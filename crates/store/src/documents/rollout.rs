@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use viridian_strategy::{
-    RevisionId, Rollout, RolloutKind, RolloutStep, SteadyPeriod, Stopwatch, SubStep,
+    CanaryProgress, RevisionId, Rollout, RolloutKind, RolloutStep, SteadyPeriod, Stopwatch, SubStep,
 };
 
 use super::{Micros, Persisted};
@@ -26,6 +26,24 @@ pub(crate) struct RolloutDocument {
     // Of a roll-back only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     way_back: Option<WayBackDocument>,
+    // Of a canary only, from its first look on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    canary: Option<CanaryProgressDocument>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct CanaryProgressDocument {
+    step: u32,
+    towards: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    weight_permille: Option<u16>,
+    scaled_for: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    shared_at: Option<Micros>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hold: Option<StopwatchDocument>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    advanced: bool,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -63,6 +81,9 @@ impl RolloutDocument {
                 SubStep::AwaitingPromotion => RolloutStep::AwaitingPromotion {
                     gate: self.gate.map(Into::into).unwrap_or_default(),
                 },
+                SubStep::Shifting => RolloutStep::Shifting {
+                    gate: self.gate.map(Into::into),
+                },
                 SubStep::RollingBack => RolloutStep::RollingBack,
             },
             from_pending: self.from_pending,
@@ -72,6 +93,7 @@ impl RolloutDocument {
             best_ready: self.best_ready,
             steady: self.steady.map(Into::into),
             resumed_at: self.resumed_at.into(),
+            canary: CanaryProgressDocument::progress(self.canary),
         }
     }
 }
@@ -90,6 +112,7 @@ impl From<&Rollout> for RolloutDocument {
             best_ready,
             steady,
             resumed_at,
+            canary,
         } = *rollout;
         Self {
             since: since.into(),
@@ -98,12 +121,45 @@ impl From<&Rollout> for RolloutDocument {
             steady: steady.map(Into::into),
             resumed_at: resumed_at.into(),
             from_pending,
-            gate: match step {
-                RolloutStep::AwaitingPromotion { gate } => Some(gate.into()),
-                RolloutStep::Provisioning | RolloutStep::RollingBack => None,
-            },
+            gate: step.gate().map(Into::into),
             way_back: WayBackDocument::of(kind),
+            canary: CanaryProgressDocument::of(canary),
         }
+    }
+}
+
+impl CanaryProgressDocument {
+    pub(super) fn of(progress: CanaryProgress) -> Option<Self> {
+        let CanaryProgress {
+            step,
+            towards,
+            weight,
+            scaled_for,
+            shared_at,
+            hold,
+            advanced,
+        } = progress;
+        (progress != CanaryProgress::default()).then(|| Self {
+            step,
+            towards,
+            weight_permille: weight,
+            scaled_for,
+            shared_at: shared_at.map(Into::into),
+            hold: hold.map(Into::into),
+            advanced,
+        })
+    }
+
+    pub(super) fn progress(document: Option<Self>) -> CanaryProgress {
+        document.map_or_else(CanaryProgress::default, |document| CanaryProgress {
+            step: document.step,
+            towards: document.towards,
+            weight: document.weight_permille,
+            scaled_for: document.scaled_for,
+            shared_at: document.shared_at.map(Into::into),
+            hold: document.hold.map(Into::into),
+            advanced: document.advanced,
+        })
     }
 }
 

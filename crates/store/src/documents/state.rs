@@ -7,7 +7,7 @@ use viridian_strategy::{DeploymentState, RevisionId, Rollout, RolloutStep};
 
 use super::{
     Micros,
-    rollout::{SteadyDocument, StopwatchDocument, WayBackDocument},
+    rollout::{CanaryProgressDocument, SteadyDocument, StopwatchDocument, WayBackDocument},
 };
 
 #[derive(Serialize, Deserialize)]
@@ -39,12 +39,16 @@ pub(super) struct WholeRolloutDocument {
     // Of a roll-back only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     way_back: Option<WayBackDocument>,
+    // Of a canary only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    canary: Option<CanaryProgressDocument>,
 }
 
 #[derive(Serialize, Deserialize)]
 enum StepDocument {
     Provisioning,
     AwaitingPromotion { gate: StopwatchDocument },
+    Shifting { gate: Option<StopwatchDocument> },
     RollingBack,
 }
 
@@ -102,6 +106,7 @@ impl From<Rollout> for WholeRolloutDocument {
             best_ready,
             steady,
             resumed_at,
+            canary,
         } = rollout;
         Self {
             current: current.0,
@@ -111,6 +116,9 @@ impl From<Rollout> for WholeRolloutDocument {
                 RolloutStep::AwaitingPromotion { gate } => {
                     StepDocument::AwaitingPromotion { gate: gate.into() }
                 }
+                RolloutStep::Shifting { gate } => StepDocument::Shifting {
+                    gate: gate.map(Into::into),
+                },
                 RolloutStep::RollingBack => StepDocument::RollingBack,
             },
             activation,
@@ -121,6 +129,7 @@ impl From<Rollout> for WholeRolloutDocument {
             resumed_at: resumed_at.into(),
             from_pending,
             way_back: WayBackDocument::of(kind),
+            canary: CanaryProgressDocument::of(canary),
         }
     }
 }
@@ -136,6 +145,9 @@ impl From<WholeRolloutDocument> for Rollout {
                 StepDocument::AwaitingPromotion { gate } => {
                     RolloutStep::AwaitingPromotion { gate: gate.into() }
                 }
+                StepDocument::Shifting { gate } => RolloutStep::Shifting {
+                    gate: gate.map(Into::into),
+                },
                 StepDocument::RollingBack => RolloutStep::RollingBack,
             },
             activation: document.activation,
@@ -145,6 +157,7 @@ impl From<WholeRolloutDocument> for Rollout {
             steady: document.steady.map(Into::into),
             resumed_at: document.resumed_at.into(),
             from_pending: document.from_pending,
+            canary: CanaryProgressDocument::progress(document.canary),
         }
     }
 }

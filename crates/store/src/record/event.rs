@@ -22,6 +22,8 @@ pub enum EventKind {
     Moved,
     /// A revision was promoted.
     Promoted,
+    /// A revision took a larger share of the traffic.
+    Shifted,
     /// It went back to its current revision.
     RolledBack,
     /// Its routes or its blockers changed.

@@ -92,6 +92,10 @@ pub enum Operation {
     Evaluate,
     /// A revision was promoted.
     Promote,
+    /// A revision took the share of a canary's step.
+    Shift,
+    /// The hold of a canary's step was ended by a call.
+    Advance,
     /// It went back to its current revision, or to an earlier one.
     RollBack,
     /// Another number of routes or another policy was asked for.
@@ -122,6 +126,8 @@ impl Operation {
             Self::Activate => "ACTIVATE",
             Self::Evaluate => "EVALUATE",
             Self::Promote => "PROMOTE",
+            Self::Shift => "SHIFT",
+            Self::Advance => "ADVANCE",
             Self::RollBack => "ROLL_BACK",
             Self::Update => "UPDATE",
             Self::Abort => "ABORT",

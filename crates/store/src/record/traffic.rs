@@ -47,8 +47,10 @@ pub(crate) fn endpoints(
     views: &[ObservedRoute],
     split: &TrafficSplit,
 ) -> Vec<TableLine> {
-    let serving: HashMap<RouteId, f64> = split
-        .serving(views)
+    let shares = split.shares(views);
+    let serving: HashMap<RouteId, f64> = shares
+        .routes
+        .iter()
         .map(|route| (route.id, route.ratio))
         .collect();
     let listed = all.iter().filter_map(|route| {

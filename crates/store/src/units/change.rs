@@ -135,6 +135,7 @@ impl PlannedChange {
         let phase = match evaluation.transition.kind {
             TransitionKind::Step => Operation::Evaluate,
             TransitionKind::Promotion => Operation::Promote,
+            TransitionKind::Shift => Operation::Shift,
             TransitionKind::RollBack | TransitionKind::InstantRollBack => Operation::RollBack,
         };
         Self::of_call(evaluation.transition, phase)
@@ -381,6 +382,7 @@ fn moves(
 fn event(plan: &PlannedChange, moves: &[(LifecyclePhase, LifecyclePhase)]) -> EventKind {
     match plan.transition.kind {
         TransitionKind::Promotion => EventKind::Promoted,
+        TransitionKind::Shift => EventKind::Shifted,
         TransitionKind::RollBack | TransitionKind::InstantRollBack => EventKind::RolledBack,
         TransitionKind::Step if plan.creates() => EventKind::Created,
         TransitionKind::Step if moves.iter().any(|(from, to)| from != to) => EventKind::Moved,

@@ -224,7 +224,9 @@ impl Happening<'_> {
             {
                 HistoryOutcome::Waiting
             }
-            TransitionKind::Step | TransitionKind::Promotion => HistoryOutcome::Success,
+            TransitionKind::Step | TransitionKind::Shift | TransitionKind::Promotion => {
+                HistoryOutcome::Success
+            }
         }
     }
 
