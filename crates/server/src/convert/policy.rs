@@ -8,6 +8,9 @@ use viridian_strategy::{
     RollingUpdate, Strategy,
 };
 
+mod canary;
+
+use self::canary::{WEIGHT_RANGE, canary, parse_canary};
 use super::{
     Violations,
     time::{duration, parse_duration},
@@ -45,10 +48,14 @@ pub(crate) fn parse_policy(
             default.replace_unhealthy_after,
         ),
         strategy: match &wire.strategy {
-            Some(Wire::BlueGreen(spec)) => Strategy::BlueGreen(parse_blue_green(spec, violations)),
+            Some(Wire::BlueGreen(spec)) => {
+                Strategy::BlueGreen(parse_switch("blue_green", spec, violations))
+            },
             Some(Wire::RollingUpdate(spec)) => Strategy::Rolling(parse_rolling(spec, violations)),
+            Some(Wire::Canary(spec)) => Strategy::Canary(parse_canary(spec, violations)),
             None => {
-                Strategy::BlueGreen(parse_blue_green(&v1::BlueGreenSpec::default(), violations))
+                let unset = v1::BlueGreenSpec::default();
+                Strategy::BlueGreen(parse_switch("blue_green", &unset, violations))
             }
         },
     };
@@ -76,6 +83,7 @@ pub(crate) fn policy(policy: &Policy) -> v1::DeploymentPolicy {
                 max_surge: Some(int_or_percent(spec.max_surge)),
                 max_unavailable: Some(int_or_percent(spec.max_unavailable)),
             }),
+            Strategy::Canary(spec) => Wire::Canary(canary(spec)),
         }),
         progress_deadline: Some(duration(policy.progress_deadline)),
         drain_grace: Some(duration(policy.drain_grace)),
@@ -84,46 +92,48 @@ pub(crate) fn policy(policy: &Policy) -> v1::DeploymentPolicy {
     }
 }
 
-fn parse_blue_green(wire: &v1::BlueGreenSpec, violations: &mut Violations) -> BlueGreen {
-    let mut field = |path: &str, value: Option<&prost_types::Duration>, default| {
-        parse_duration(path, value, default, violations)
+/// How all of the traffic is switched, from the wire: the settings of the strategy `of`.
+fn parse_switch(
+    of: &str,
+    wire: &v1::BlueGreenSpec,
+    violations: &mut Violations,
+) -> BlueGreen {
+    let path = |field: &str| format!("policy.{of}.{field}");
+    let mut field = |name: &str, value: Option<&prost_types::Duration>, default| {
+        parse_duration(&path(name), value, default, violations)
     };
     BlueGreen {
         auto_promote: wire.auto_promote,
-        promote_delay: field(
-            "policy.blue_green.promote_delay",
-            wire.promote_delay.as_ref(),
-            Duration::ZERO,
-        ),
-        min_ready: field(
-            "policy.blue_green.min_ready",
-            wire.min_ready.as_ref(),
-            Duration::ZERO,
-        ),
+        promote_delay: field("promote_delay", wire.promote_delay.as_ref(), Duration::ZERO),
+        min_ready: field("min_ready", wire.min_ready.as_ref(), Duration::ZERO),
         scale_down_delay: field(
-            "policy.blue_green.scale_down_delay",
+            "scale_down_delay",
             wire.scale_down_delay.as_ref(),
             DEFAULT_SCALE_DOWN_DELAY,
         ),
-        max_replacements: wire.max_replacements.map(|count| {
-            let path = "policy.blue_green.max_replacements";
-            violations.within(path, count, 0, MAX_REPLICAS)
-        }),
-        ready_threshold: wire.ready_threshold.as_ref().map(|threshold| {
-            parse_int_or_percent("policy.blue_green.ready_threshold", threshold, violations)
-        }),
+        max_replacements: wire
+            .max_replacements
+            .map(|count| violations.within(&path("max_replacements"), count, 0, MAX_REPLICAS)),
+        ready_threshold: wire
+            .ready_threshold
+            .as_ref()
+            .map(|threshold| parse_int_or_percent(&path("ready_threshold"), threshold, violations)),
         gate_timeout: wire
             .gate_timeout
             .as_ref()
-            .map(|gate| parse_gate_timeout(gate, violations)),
+            .map(|gate| parse_gate_timeout(&path("gate_timeout"), gate, violations)),
     }
 }
 
 /// A gate timeout from the wire. A duration of zero breaks a rule of the policy.
-fn parse_gate_timeout(wire: &v1::GateTimeout, violations: &mut Violations) -> GateTimeout {
+fn parse_gate_timeout(
+    path: &str,
+    wire: &v1::GateTimeout,
+    violations: &mut Violations,
+) -> GateTimeout {
     GateTimeout {
         duration: parse_duration(
-            "policy.blue_green.gate_timeout.duration",
+            &format!("{path}.duration"),
             wire.duration.as_ref(),
             Duration::ZERO,
             violations,
@@ -134,10 +144,8 @@ fn parse_gate_timeout(wire: &v1::GateTimeout, violations: &mut Violations) -> Ga
             v1::GateTimeoutAction::Rollback => GateAction::Rollback,
             v1::GateTimeoutAction::Promote => GateAction::Promote,
             v1::GateTimeoutAction::Unspecified => {
-                violations.add(
-                    "policy.blue_green.gate_timeout.action",
-                    "must be HOLD, ROLLBACK or PROMOTE",
-                );
+                let path = format!("{path}.action");
+                violations.add(path, "must be HOLD, ROLLBACK or PROMOTE");
                 GateAction::Hold
             }
         },
@@ -190,20 +198,20 @@ fn parse_int_or_percent(
 
 /// Which field of a request breaks a rule of policies, and how.
 pub(crate) fn violation(error: &PolicyError) -> (String, &'static str) {
-    match error {
-        PolicyError::TooLong(name) => (format!("policy.{name}"), "must be 0 s to 30 days"),
-        PolicyError::GateTimeoutZero => {
-            let path = "policy.blue_green.gate_timeout.duration";
-            (path.to_owned(), "must be greater than 0 s")
+    let (path, description) = match error {
+        PolicyError::TooLong(path) => (path.as_str(), "must be 0 s to 30 days"),
+        PolicyError::GateTimeoutZero(path) => (path.as_str(), "must be greater than 0 s"),
+        PolicyError::CountTooLarge(path) => (path.as_str(), "must be 0 to 1000"),
+        PolicyError::PercentTooLarge(path) => (path.as_str(), "must be 0 to 100"),
+        PolicyError::ReplicasZero(path) => (path.as_str(), "must be at least 1, or 1 percent"),
+        PolicyError::StepCount => ("canary.steps", "must be 1 to 10"),
+        PolicyError::WeightTooLarge(path) => (path.as_str(), WEIGHT_RANGE),
+        PolicyError::WeightNotRising(path) => {
+            (path.as_str(), "must be greater than that of the step before")
         }
-        PolicyError::CountTooLarge(name) => (format!("policy.{name}"), "must be 0 to 1000"),
-        PolicyError::PercentTooLarge(name) => (format!("policy.{name}"), "must be 0 to 100"),
-        PolicyError::ReadyThresholdZero => {
-            let path = "policy.blue_green.ready_threshold";
-            (path.to_owned(), "must be at least 1, or 1 percent")
-        }
-        PolicyError::NoRoomToRoll => ("policy.rolling_update".to_owned(), NO_ROOM_TO_ROLL),
-    }
+        PolicyError::NoRoomToRoll => ("rolling_update", NO_ROOM_TO_ROLL),
+    };
+    (format!("policy.{path}"), description)
 }
 
 fn blue_green(spec: &BlueGreen) -> v1::BlueGreenSpec {
