@@ -262,6 +262,7 @@ pub(crate) fn sub_step(sub_step: SubStep) -> v1::DeploymentSubStep {
     match sub_step {
         SubStep::Provisioning => v1::DeploymentSubStep::Provisioning,
         SubStep::AwaitingPromotion => v1::DeploymentSubStep::AwaitingPromotion,
+        SubStep::Shifting => v1::DeploymentSubStep::Shifting,
         SubStep::RollingBack => v1::DeploymentSubStep::RollingBack,
     }
 }
@@ -308,6 +309,8 @@ fn code(code: BlockerCode) -> v1::BlockerCode {
         BlockerCode::NoAddress => v1::BlockerCode::NoAddress,
         BlockerCode::HealthStale => v1::BlockerCode::HealthStale,
         BlockerCode::Restarting => v1::BlockerCode::Restarting,
+        BlockerCode::StepHold => v1::BlockerCode::StepHold,
+        BlockerCode::ManualStep => v1::BlockerCode::ManualStep,
     }
 }
 

@@ -16,6 +16,7 @@ pub(crate) fn event(event: &Event) -> v1::DeploymentEvent {
         EventKind::Moved if over => v1::DeploymentEventKind::Destroyed,
         EventKind::Moved => v1::DeploymentEventKind::Moved,
         EventKind::Promoted => v1::DeploymentEventKind::Promoted,
+        EventKind::Shifted => v1::DeploymentEventKind::Shifted,
         EventKind::RolledBack => v1::DeploymentEventKind::RolledBack,
         EventKind::Progressed => v1::DeploymentEventKind::Progressed,
     };
