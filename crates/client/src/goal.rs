@@ -142,6 +142,7 @@ fn no_gate(deployment: &Deployment) -> Option<MissReason> {
             let is_at_once = delay.seconds == 0 && delay.nanos == 0;
             (spec.auto_promote && is_at_once).then_some(MissReason::PromotesAtOnce)
         }
+        Strategy::Canary(spec) => spec.auto_promote.then_some(MissReason::PromotesAtOnce),
     }
 }
 

@@ -3,14 +3,14 @@
 use tonic::{Code, Status};
 use tonic_types::{FieldViolation, PreconditionViolation, StatusExt as _};
 use viridian_store::{
-    AbortRefusal, ActivateRefusal, ApplyRefusal, CreateRefusal, NamedRevision, PromoteRefusal,
-    RollBackRefusal, UnitError, UpdateRefusal,
+    AbortRefusal, ActivateRefusal, AdvanceRefusal, ApplyRefusal, CreateRefusal, NamedRevision,
+    PromoteRefusal, RollBackRefusal, UnitError, UpdateRefusal,
 };
 use viridian_strategy::{
     Blocker, Lifecycle, MAX_REPLICAS, RevisionId,
     verbs::{
-        AbortRejection, ActivateRejection, DeleteRejection, DrainRejection, PauseRejection,
-        PromoteRejection, RestartRejection, UpdateRejection,
+        AbortRejection, ActivateRejection, AdvanceRejection, DeleteRejection, DrainRejection,
+        PauseRejection, PromoteRejection, RestartRejection, UpdateRejection,
     },
 };
 
@@ -147,6 +147,37 @@ impl IntoStatus for PromoteRefusal {
     }
 }
 
+impl IntoStatus for AdvanceRefusal {
+    fn into_status(self, subject: &str) -> Status {
+        match self {
+            Self::Revision { expected, actual } => deploys_another(expected, Some(actual)),
+            Self::Step { expected, actual } => aborted(
+                "STEP_MISMATCH",
+                format!("the canary is at step {actual}, not {expected}"),
+                [
+                    ("expected_step", expected.to_string()),
+                    ("step", actual.to_string()),
+                ],
+            ),
+            Self::Rules(AdvanceRejection::NotDeploying(lifecycle)) => {
+                not_deploying(lifecycle, subject)
+            }
+            Self::Rules(AdvanceRejection::RollingBack) => rolling_back(subject),
+            Self::Rules(AdvanceRejection::NotCanary) => precondition(
+                "NOT_CANARY",
+                "only a canary has steps; a blue-green rollout is promoted",
+                subject,
+            ),
+            Self::Rules(AdvanceRejection::NotHolding) => precondition(
+                "STEP_NOT_HELD",
+                "no step is held: the routes of the next one are coming up, or all steps are over",
+                subject,
+            ),
+            Self::Rules(AdvanceRejection::Paused) => paused(subject),
+        }
+    }
+}
+
 impl IntoStatus for AbortRefusal {
     fn into_status(self, subject: &str) -> Status {
         match self {
@@ -231,11 +262,7 @@ impl IntoStatus for RestartRejection {
                 "there is no revision whose routes could be replaced",
                 subject,
             ),
-            Self::Paused => precondition(
-                "PAUSED",
-                "the deployment is paused: resume it first",
-                subject,
-            ),
+            Self::Paused => paused(subject),
             Self::Gone(lifecycle) => gone(lifecycle, subject),
         }
     }
@@ -330,6 +357,11 @@ fn not_deploying(lifecycle: Lifecycle, subject: &str) -> Status {
         lifecycle.as_str()
     );
     precondition("NOT_DEPLOYING", &message, subject)
+}
+
+fn paused(subject: &str) -> Status {
+    let message = "the deployment is paused: resume it first";
+    precondition("PAUSED", message, subject)
 }
 
 fn rolling_back(subject: &str) -> Status {

@@ -115,6 +115,7 @@ const METHODS: &[RpcMethod] = methods! {
         "ListHistory": [unary] VIEW,
         "WatchDeployments": [stream] VIEW,
         "PromoteDeployment": [unary] PROMOTE,
+        "AdvanceDeployment": [unary] PROMOTE,
         "AbortDeployment": [unary] PROMOTE,
         "RollbackDeployment": [unary] PROMOTE,
         "PauseDeployment": [unary] PROMOTE,

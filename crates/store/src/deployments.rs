@@ -27,7 +27,7 @@ pub use self::{
 use crate::{
     connection::StoreConnection,
     error::StoreError,
-    record::{Deployment, OpenEntries, TableLine},
+    record::{Deployment, OpenEntries, TableContent, TableLine, TableShares},
     schema::{assignments, deployments, routes},
     types::{Json, Sql, timestamp},
 };
@@ -35,7 +35,7 @@ use crate::{
 /// A deployment that a transaction has locked, with what only it may see.
 pub(crate) struct LockedDeployment {
     pub(crate) deployment: Deployment,
-    pub(crate) endpoints: Vec<TableLine>,
+    pub(crate) table: TableContent,
     pub(crate) open_entries: OpenEntries,
     pub(crate) due_at: Option<Timestamp>,
 }
@@ -213,7 +213,7 @@ pub struct DeploymentName {
 pub(crate) struct NewState {
     pub(crate) deployment: Deployment,
     pub(crate) sequence: i64,
-    pub(crate) endpoints: Vec<TableLine>,
+    pub(crate) table: TableContent,
     pub(crate) open_entries: OpenEntries,
     pub(crate) due_at: Option<Timestamp>,
 }
@@ -265,6 +265,7 @@ pub(crate) fn insert_deployments(new: Vec<NewState>) -> Write {
 #[derive(Default)]
 struct UnseenColumns {
     endpoints: Vec<Json<Vec<TableLine>>>,
+    shares: Vec<Option<Json<TableShares>>>,
     open_entries: Vec<Option<Json<OpenEntries>>>,
     /// For the metrics, which would have to read every status otherwise.
     backing_off: Vec<bool>,
@@ -274,7 +275,10 @@ struct UnseenColumns {
 impl UnseenColumns {
     /// Takes them out of a state.
     fn push(&mut self, new: &mut NewState) {
-        self.endpoints.push(Json(mem::take(&mut new.endpoints)));
+        let TableContent { lines, shares } = mem::take(&mut new.table);
+        self.endpoints.push(Json(lines));
+        self.shares
+            .push((!shares.is_empty()).then_some(Json(shares)));
         let open = mem::take(&mut new.open_entries);
         // Most have none.
         let open = (!open.0.is_empty()).then_some(Json(open));
@@ -285,9 +289,10 @@ impl UnseenColumns {
         self.due_at.push(new.due_at.map(Sql));
     }
 
-    fn columns(self) -> [Column; 4] {
+    fn columns(self) -> [Column; 5] {
         [
             Column::new(deployments::endpoints, self.endpoints),
+            Column::new(deployments::shares, self.shares),
             Column::new(deployments::open_entries, self.open_entries),
             Column::new(deployments::backing_off, self.backing_off),
             Column::new(deployments::due_at, self.due_at),

@@ -70,6 +70,27 @@ pub enum ActivateRefusal {
     NoRevision(RevisionId),
 }
 
+/// Why a canary was not advanced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdvanceRefusal {
+    /// By the rules.
+    Rules(viridian_strategy::verbs::AdvanceRejection),
+    /// Another revision is being deployed than the caller expected.
+    Revision {
+        /// What the caller expected.
+        expected: RevisionId,
+        /// What it is.
+        actual: NamedRevision,
+    },
+    /// The canary is at another step than the caller expected.
+    Step {
+        /// What the caller expected.
+        expected: u32,
+        /// What it is.
+        actual: u32,
+    },
+}
+
 /// Why an abort was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AbortRefusal {

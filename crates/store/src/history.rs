@@ -85,7 +85,7 @@ pub(crate) fn insert_moves(moves: Vec<NewHistoryEntry>) -> Write {
         deployment_id, number, phase, result, from_lifecycle, from_sub_step, to_lifecycle,
         to_sub_step, revision_id, actor, reason, request_id, status, changes, attempts,
         routes_created, routes_promoted, routes_drained, route_count, failure, created_at,
-        updated_at,
+        updated_at, weight_permille,
     } in history);
     Write::insert("record moves", "history", columns)
 }
@@ -147,6 +147,7 @@ struct HistoryRow {
     failure: String,
     created_at: Sql<Timestamp>,
     updated_at: Sql<Timestamp>,
+    weight_permille: Option<i32>,
 }
 
 impl From<OpenEntry> for RepeatedColumns {
@@ -194,6 +195,7 @@ impl From<NewHistoryEntry> for HistoryRow {
             failure: entry.failure,
             created_at: Sql(entry.at),
             updated_at: Sql(entry.at),
+            weight_permille: entry.weight_permille.map(i32::from),
         }
     }
 }
@@ -228,6 +230,7 @@ impl From<HistoryRow> for HistoryEntry {
             },
             count: row.route_count.cast_unsigned(),
             failure: row.failure,
+            weight_permille: row.weight_permille.and_then(|it| u16::try_from(it).ok()),
             created_at: row.created_at.0,
             updated_at: row.updated_at.0,
         }

@@ -37,11 +37,11 @@ pub use self::{
     request::{Request, RequestId},
     revision::{HealthCheck, Revision, RevisionReference, RevisionSpec, SecretReference},
     route::Route,
-    traffic::{TrafficEndpoint, TrafficTable},
+    traffic::{PreviewEndpoint, TrafficEndpoint, TrafficTable, WeightedRevision},
 };
 pub(crate) use self::{
     deployment::NumberedRevision,
     history::NewHistoryEntry,
     open_entries::{OpenEntries, OpenEntry, OpenKind},
-    traffic::{TableLine, endpoints},
+    traffic::{TableContent, TableLine, TableShares, split_seed},
 };

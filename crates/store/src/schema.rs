@@ -32,6 +32,7 @@ table! {
         status -> Document,
         availability -> Nullable<Label>,
         endpoints -> Document,
+        shares -> Nullable<Document>,
         open_entries -> Nullable<Document>,
         backing_off -> Bool,
         due_at -> Nullable<Instant>,
@@ -42,6 +43,9 @@ table! {
         promoted_at -> Nullable<Instant>,
         last_activation -> BigInt,
         current_activation -> BigInt,
+        rollout_number -> BigInt,
+        canary_step -> Integer,
+        weight_permille -> Nullable<Integer>,
         last_rollout -> Nullable<Document>,
         current_revision_number -> Nullable<BigInt>,
         deploying_revision_number -> Nullable<BigInt>,
@@ -146,6 +150,7 @@ table! {
         created_at -> Instant,
         updated_at -> Instant,
         changes -> Nullable<Document>,
+        weight_permille -> Nullable<Integer>,
     }
 }
 

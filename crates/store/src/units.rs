@@ -8,6 +8,7 @@
 
 mod abort;
 mod activate;
+mod advance;
 mod apply;
 mod batch;
 mod carry_out;
@@ -41,6 +42,7 @@ use crate::transaction::UnitTransaction;
 
 pub use self::{
     activate::Activation,
+    advance::AdvanceOptions,
     apply::{ApplyOptions, DesiredState, Manifest},
     create::NewDeployment,
     failure_backoff::FailureBackoff,

@@ -6,7 +6,10 @@ mod steps;
 
 use std::{ops::ControlFlow, time::Duration};
 
-pub use self::progress::{CanaryProgress, StepPlace};
+pub use self::{
+    progress::{CanaryProgress, StepPlace},
+    steps::MAX_CANARY_STEPS,
+};
 use crate::{
     Blocker, Canary, CanaryStep, DeploymentState, Evaluation, Observed, ObservedRoute, PolicyError,
     Reason, Rollout, RolloutStep, RouteActions, RouteId, RouteTraffic, Transition, TransitionKind,

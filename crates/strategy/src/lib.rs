@@ -48,7 +48,7 @@ pub use self::{
     actions::{NewRoutes, RouteActions},
     availability::{Availability, availability},
     blocker::{Blocker, BlockerCode, Blockers, UnreadyRoutes},
-    canary::{CanaryProgress, StepPlace},
+    canary::{CanaryProgress, MAX_CANARY_STEPS, StepPlace},
     counts::{ReplicaCounts, counts},
     deployment::{DeploymentState, Lifecycle, LifecyclePhase, SubStep},
     evaluate::evaluate,

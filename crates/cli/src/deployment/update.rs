@@ -93,6 +93,7 @@ fn refuse_unnamed_strategy(
     let present = match present.and_then(|it| it.strategy.as_ref()) {
         Some(Strategy::RollingUpdate(_)) => "rolling",
         Some(Strategy::BlueGreen(_)) => "blue-green",
+        Some(Strategy::Canary(_)) => "canary",
         None => return Ok(()),
     };
     match policy.implied_strategy() {

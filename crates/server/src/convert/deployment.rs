@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use viridian_proto::v1;
 use viridian_store::{Deployment, LastRollout, Metadata, NewDeployment};
 use viridian_strategy::{
-    Availability, Blocker, BlockerCode, Lifecycle, MAX_REPLICAS, ReplicaCounts, RolloutOutcome,
-    SubStep,
+    Availability, Blocker, BlockerCode, DeploymentState, Lifecycle, MAX_REPLICAS, ReplicaCounts,
+    RolloutOutcome, SubStep,
 };
 
 use super::{
@@ -106,6 +106,7 @@ pub(crate) fn deployment(deployment: Deployment) -> v1::Deployment {
     let sub_step = state
         .sub_step()
         .map_or(v1::DeploymentSubStep::Unspecified, sub_step);
+    let canary = state.rollout().map(|it| it.canary).unwrap_or_default();
     v1::Deployment {
         id: deployment.id.to_string(),
         lifecycle: lifecycle(state.lifecycle()).into(),
@@ -139,7 +140,21 @@ pub(crate) fn deployment(deployment: Deployment) -> v1::Deployment {
         current_revision_number: deployment.numbers.current.unwrap_or_default(),
         deploying_revision_number: deployment.numbers.deploying.unwrap_or_default(),
         retained_until_time: deployment.status.retained_until.map(timestamp),
+        rollout: deployment.rollout_number,
+        step: canary.step.cast_signed(),
+        split: split(state, &deployment.status),
     }
+}
+
+/// None while no share above 0 is asked for.
+fn split(state: &DeploymentState, status: &viridian_store::Status) -> Option<v1::TrafficSplit> {
+    let rollout = state.rollout()?;
+    let asked = rollout.canary.weight.filter(|&asked| asked > 0)?;
+    Some(v1::TrafficSplit {
+        revision_id: rollout.deploying.to_string(),
+        weight_permille: asked.into(),
+        effective_permille: status.effective_permille.into(),
+    })
 }
 
 fn last_rollout(last: LastRollout) -> v1::LastRollout {
@@ -195,6 +210,7 @@ pub(crate) fn parse_sub_step(wire: v1::DeploymentSubStep) -> Option<SubStep> {
         v1::DeploymentSubStep::Unspecified => None,
         v1::DeploymentSubStep::Provisioning => Some(SubStep::Provisioning),
         v1::DeploymentSubStep::AwaitingPromotion => Some(SubStep::AwaitingPromotion),
+        v1::DeploymentSubStep::Shifting => Some(SubStep::Shifting),
         v1::DeploymentSubStep::RollingBack => Some(SubStep::RollingBack),
     }
 }

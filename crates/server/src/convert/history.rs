@@ -40,6 +40,7 @@ pub(crate) fn history_entry(entry: HistoryEntry) -> v1::HistoryEntry {
         drained: count(entry.effects.drained),
         failure: entry.failure,
         count: count(entry.count),
+        weight_permille: entry.weight_permille.unwrap_or_default().into(),
         changes: entry.changes.into_iter().map(field_change).collect(),
     }
 }

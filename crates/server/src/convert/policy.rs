@@ -50,7 +50,7 @@ pub(crate) fn parse_policy(
         strategy: match &wire.strategy {
             Some(Wire::BlueGreen(spec)) => {
                 Strategy::BlueGreen(parse_switch("blue_green", spec, violations))
-            },
+            }
             Some(Wire::RollingUpdate(spec)) => Strategy::Rolling(parse_rolling(spec, violations)),
             Some(Wire::Canary(spec)) => Strategy::Canary(parse_canary(spec, violations)),
             None => {
@@ -93,11 +93,7 @@ pub(crate) fn policy(policy: &Policy) -> v1::DeploymentPolicy {
 }
 
 /// How all of the traffic is switched, from the wire: the settings of the strategy `of`.
-fn parse_switch(
-    of: &str,
-    wire: &v1::BlueGreenSpec,
-    violations: &mut Violations,
-) -> BlueGreen {
+fn parse_switch(of: &str, wire: &v1::BlueGreenSpec, violations: &mut Violations) -> BlueGreen {
     let path = |field: &str| format!("policy.{of}.{field}");
     let mut field = |name: &str, value: Option<&prost_types::Duration>, default| {
         parse_duration(&path(name), value, default, violations)
@@ -206,9 +202,10 @@ pub(crate) fn violation(error: &PolicyError) -> (String, &'static str) {
         PolicyError::ReplicasZero(path) => (path.as_str(), "must be at least 1, or 1 percent"),
         PolicyError::StepCount => ("canary.steps", "must be 1 to 10"),
         PolicyError::WeightTooLarge(path) => (path.as_str(), WEIGHT_RANGE),
-        PolicyError::WeightNotRising(path) => {
-            (path.as_str(), "must be greater than that of the step before")
-        }
+        PolicyError::WeightNotRising(path) => (
+            path.as_str(),
+            "must be greater than that of the step before",
+        ),
         PolicyError::NoRoomToRoll => ("rolling_update", NO_ROOM_TO_ROLL),
     };
     (format!("policy.{path}"), description)

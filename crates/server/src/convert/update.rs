@@ -56,7 +56,7 @@ pub(crate) fn parse_settings(
 ) -> SpecUpdate {
     let request = dynamic(&v1::UpdateDeploymentRequest {
         target_replicas: wire.target_replicas.unwrap_or_default(),
-        policy: wire.policy,
+        policy: wire.policy.clone(),
         labels: wire.labels.clone(),
         revision_history_limit: wire.revision_history_limit.unwrap_or_default(),
         ..v1::UpdateDeploymentRequest::default()

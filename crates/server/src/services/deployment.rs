@@ -114,6 +114,14 @@ impl DeploymentService for DeploymentApi {
         rollout::promote(&scope, &message).await.map(Response::new)
     }
 
+    async fn advance_deployment(
+        &self,
+        request: Request<v1::AdvanceDeploymentRequest>,
+    ) -> Result<Response<v1::AdvanceDeploymentResponse>, Status> {
+        let (scope, message) = self.0.open(request)?;
+        rollout::advance(&scope, &message).await.map(Response::new)
+    }
+
     async fn abort_deployment(
         &self,
         request: Request<v1::AbortDeploymentRequest>,

@@ -13,7 +13,10 @@ use super::LockedDeployment;
 use crate::{
     documents::{RolloutDocument, StopwatchDocument},
     error::StoreError,
-    record::{Deployment, LastRollout, Metadata, OpenEntries, RevisionNumbers, Status, TableLine},
+    record::{
+        Deployment, LastRollout, Metadata, OpenEntries, RevisionNumbers, Status, TableContent,
+        TableLine, TableShares,
+    },
     schema::deployments,
     types::{Json, Sql},
 };
@@ -24,6 +27,7 @@ pub(crate) struct LockedRow {
     #[diesel(embed)]
     deployment: DeploymentRow,
     endpoints: Json<Vec<TableLine>>,
+    shares: Option<Json<TableShares>>,
     open_entries: Option<Json<OpenEntries>>,
     due_at: Option<Sql<Timestamp>>,
 }
@@ -76,6 +80,9 @@ pub(crate) struct MutableColumns {
     promoted_at: Option<Sql<Timestamp>>,
     last_activation: i64,
     current_activation: i64,
+    rollout_number: i64,
+    canary_step: i32,
+    weight_permille: Option<i32>,
     last_rollout: Option<Json<LastRollout>>,
     current_revision_number: Option<i64>,
     deploying_revision_number: Option<i64>,
@@ -98,7 +105,7 @@ impl MutableColumns {
             revision_history_limit, paused, generation, sequence, epoch, last_revision,
             last_history, status, availability, updated_at, phase_started_at,
             deadline_at, promoted_at, last_activation, current_activation,
-            last_rollout, current_revision_number, deploying_revision_number, served,
+            rollout_number, canary_step, weight_permille, last_rollout, current_revision_number, deploying_revision_number, served,
             coming_up, restarted,
         } in deployments)
     }
@@ -108,6 +115,7 @@ impl From<Deployment> for DeploymentRow {
     fn from(deployment: Deployment) -> Self {
         let state = deployment.state;
         let rollout = state.rollout().map(|rollout| Json(rollout.into()));
+        let canary = state.rollout().map(|it| it.canary).unwrap_or_default();
         Self {
             fixed: ImmutableColumns {
                 id: Sql(deployment.id),
@@ -144,6 +152,9 @@ impl From<Deployment> for DeploymentRow {
                 promoted_at: deployment.promoted_at.map(Sql),
                 last_activation: deployment.last_activation,
                 current_activation: deployment.current_activation,
+                rollout_number: deployment.rollout_number,
+                canary_step: canary.step.cast_signed(),
+                weight_permille: canary.weight.map(i32::from),
                 last_rollout: deployment.last_rollout.map(Json),
                 current_revision_number: deployment.numbers.current,
                 deploying_revision_number: deployment.numbers.deploying,
@@ -175,6 +186,7 @@ impl TryFrom<DeploymentRow> for Deployment {
             state,
             last_activation: moving.last_activation,
             current_activation: moving.current_activation,
+            rollout_number: moving.rollout_number,
             numbers: RevisionNumbers {
                 current: moving.current_revision_number,
                 deploying: moving.deploying_revision_number,
@@ -223,9 +235,17 @@ fn state(moving: &MutableColumns) -> Result<DeploymentState, &'static str> {
                 sub_step.0,
                 // Every activation ends the rollout before it, so that a rollout is the last one.
                 moving.last_activation,
+                share(moving)?,
             ))
         }
     })
+}
+
+/// The step of a canary, and the share that it asks for.
+fn share(moving: &MutableColumns) -> Result<(u32, Option<u16>), &'static str> {
+    let weight = moving.weight_permille.map(u16::try_from).transpose();
+    let weight = weight.map_err(|_| "a weight that is no weight")?;
+    Ok((moving.canary_step.cast_unsigned(), weight))
 }
 
 impl TryFrom<LockedRow> for LockedDeployment {
@@ -236,7 +256,10 @@ impl TryFrom<LockedRow> for LockedDeployment {
         let due_at = row.due_at.map(|Sql(at)| at);
         Ok(Self {
             deployment,
-            endpoints: row.endpoints.0,
+            table: TableContent {
+                lines: row.endpoints.0,
+                shares: row.shares.map(|Json(it)| it).unwrap_or_default(),
+            },
             open_entries: row.open_entries.map(|Json(open)| open).unwrap_or_default(),
             due_at,
         })

@@ -34,6 +34,9 @@ pub(crate) struct DeploymentDocument<'a> {
     last_activation: i64,
     #[serde(default)]
     current_activation: i64,
+    // Earlier programs did not write it: they counted activations only.
+    #[serde(default)]
+    rollout_number: i64,
     // Earlier programs wrote the last of those that served, under this name.
     #[serde(default, skip_serializing)]
     previous: Option<Uuid>,
@@ -102,6 +105,7 @@ impl<'a> From<&'a Deployment> for DeploymentDocument<'a> {
             state,
             last_activation,
             current_activation,
+            rollout_number,
             numbers,
             served,
             last_rollout,
@@ -133,6 +137,7 @@ impl<'a> From<&'a Deployment> for DeploymentDocument<'a> {
             state: (*state).into(),
             last_activation: *last_activation,
             current_activation: *current_activation,
+            rollout_number: *rollout_number,
             previous: None,
             served: served.into(),
             generation: *generation,
@@ -171,6 +176,7 @@ impl From<DeploymentDocument<'_>> for Deployment {
             state: document.state.into(),
             last_activation: document.last_activation,
             current_activation: document.current_activation,
+            rollout_number: document.rollout_number,
             numbers: RevisionNumbers {
                 current: document.current_number,
                 deploying: document.deploying_number,

@@ -1,15 +1,16 @@
-//! The lines of a traffic table.
+//! The lines of a traffic table, and the shares of revisions.
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-use viridian_strategy::RouteId;
+use viridian_strategy::{RevisionId, RevisionWeight, RouteId};
 
 use super::persisted;
-use crate::record::TableLine;
+use crate::record::{PreviewEndpoint, TableLine, TableShares};
 
 persisted!(Vec<TableLine> => EndpointsDocument<'_>);
+persisted!(TableShares => SharesDocument<'_>);
 
 #[derive(Serialize, Deserialize)]
 #[serde(transparent)]
@@ -20,6 +21,60 @@ struct EndpointDocument<'a> {
     route: Uuid,
     address: Cow<'a, str>,
     ratio: f64,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct SharesDocument<'a> {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    weights: Vec<WeightDocument>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    preview: Vec<PreviewDocument<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WeightDocument {
+    revision: Uuid,
+    permille: u16,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PreviewDocument<'a> {
+    route: Uuid,
+    address: Cow<'a, str>,
+}
+
+impl<'a> From<&'a TableShares> for SharesDocument<'a> {
+    fn from(TableShares { weights, preview }: &'a TableShares) -> Self {
+        let weight = |weight: &RevisionWeight| WeightDocument {
+            revision: weight.revision.0,
+            permille: weight.permille,
+        };
+        let endpoint = |endpoint: &'a PreviewEndpoint| PreviewDocument {
+            route: endpoint.route.0,
+            address: (&endpoint.address).into(),
+        };
+        Self {
+            weights: weights.iter().map(weight).collect(),
+            preview: preview.iter().map(endpoint).collect(),
+        }
+    }
+}
+
+impl From<SharesDocument<'_>> for TableShares {
+    fn from(SharesDocument { weights, preview }: SharesDocument<'_>) -> Self {
+        let weight = |weight: WeightDocument| RevisionWeight {
+            revision: RevisionId(weight.revision),
+            permille: weight.permille,
+        };
+        let endpoint = |endpoint: PreviewDocument<'_>| PreviewEndpoint {
+            route: RouteId(endpoint.route),
+            address: endpoint.address.into_owned(),
+        };
+        Self {
+            weights: weights.into_iter().map(weight).collect(),
+            preview: preview.into_iter().map(endpoint).collect(),
+        }
+    }
 }
 
 impl<'a> From<&'a Vec<TableLine>> for EndpointsDocument<'a> {

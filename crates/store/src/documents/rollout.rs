@@ -1,5 +1,5 @@
-//! What a rollout has besides its revisions, its sub-step and the number of its activation,
-//! which are columns.
+//! What a rollout has besides its revisions, its sub-step, the number of its activation and
+//! the step and weight of a canary, which are columns.
 
 use std::time::Duration;
 
@@ -33,10 +33,7 @@ pub(crate) struct RolloutDocument {
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct CanaryProgressDocument {
-    step: u32,
     towards: u32,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    weight_permille: Option<u16>,
     scaled_for: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     shared_at: Option<Micros>,
@@ -71,6 +68,7 @@ impl RolloutDocument {
         deploying: RevisionId,
         sub_step: SubStep,
         activation: i64,
+        (step, weight): (u32, Option<u16>),
     ) -> Rollout {
         Rollout {
             current,
@@ -93,7 +91,7 @@ impl RolloutDocument {
             best_ready: self.best_ready,
             steady: self.steady.map(Into::into),
             resumed_at: self.resumed_at.into(),
-            canary: CanaryProgressDocument::progress(self.canary),
+            canary: CanaryProgressDocument::progress(self.canary, step, weight),
         }
     }
 }
@@ -131,18 +129,16 @@ impl From<&Rollout> for RolloutDocument {
 impl CanaryProgressDocument {
     pub(super) fn of(progress: CanaryProgress) -> Option<Self> {
         let CanaryProgress {
-            step,
+            step: _,
             towards,
-            weight,
+            weight: _,
             scaled_for,
             shared_at,
             hold,
             advanced,
         } = progress;
         (progress != CanaryProgress::default()).then(|| Self {
-            step,
             towards,
-            weight_permille: weight,
             scaled_for,
             shared_at: shared_at.map(Into::into),
             hold: hold.map(Into::into),
@@ -150,11 +146,15 @@ impl CanaryProgressDocument {
         })
     }
 
-    pub(super) fn progress(document: Option<Self>) -> CanaryProgress {
+    pub(super) fn progress(
+        document: Option<Self>,
+        step: u32,
+        weight: Option<u16>,
+    ) -> CanaryProgress {
         document.map_or_else(CanaryProgress::default, |document| CanaryProgress {
-            step: document.step,
+            step,
             towards: document.towards,
-            weight: document.weight_permille,
+            weight,
             scaled_for: document.scaled_for,
             shared_at: document.shared_at.map(Into::into),
             hold: document.hold.map(Into::into),

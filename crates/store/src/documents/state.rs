@@ -39,9 +39,13 @@ pub(super) struct WholeRolloutDocument {
     // Of a roll-back only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     way_back: Option<WayBackDocument>,
-    // Of a canary only.
+    // These three of a canary only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     canary: Option<CanaryProgressDocument>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    canary_step: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    weight_permille: Option<u16>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -50,6 +54,10 @@ enum StepDocument {
     AwaitingPromotion { gate: StopwatchDocument },
     Shifting { gate: Option<StopwatchDocument> },
     RollingBack,
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 impl From<DeploymentState> for StateDocument {
@@ -130,6 +138,8 @@ impl From<Rollout> for WholeRolloutDocument {
             from_pending,
             way_back: WayBackDocument::of(kind),
             canary: CanaryProgressDocument::of(canary),
+            canary_step: canary.step,
+            weight_permille: canary.weight,
         }
     }
 }
@@ -157,7 +167,11 @@ impl From<WholeRolloutDocument> for Rollout {
             steady: document.steady.map(Into::into),
             resumed_at: document.resumed_at.into(),
             from_pending: document.from_pending,
-            canary: CanaryProgressDocument::progress(document.canary),
+            canary: CanaryProgressDocument::progress(
+                document.canary,
+                document.canary_step,
+                document.weight_permille,
+            ),
         }
     }
 }

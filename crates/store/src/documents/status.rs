@@ -18,6 +18,8 @@ pub(crate) struct StatusDocument {
     blockers: ArrayVec<BlockerDocument, 12>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retained_until: Option<Micros>,
+    #[serde(default, skip_serializing_if = "is_no_share")]
+    effective_permille: u16,
     #[serde(default, skip_serializing_if = "is_zero")]
     stale_promoted: u32,
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -40,6 +42,10 @@ struct CountsDocument {
     retained: u32,
 }
 
+fn is_no_share(permille: &u16) -> bool {
+    *permille == 0
+}
+
 fn is_zero(count: &u32) -> bool {
     *count == 0
 }
@@ -51,6 +57,7 @@ impl From<&Status> for StatusDocument {
             green,
             blockers,
             retained_until,
+            effective_permille,
             stale_promoted,
             health_detail,
             failure_detail,
@@ -60,6 +67,7 @@ impl From<&Status> for StatusDocument {
             green: green.into(),
             blockers: blockers.iter().copied().map(Into::into).collect(),
             retained_until: retained_until.map(Into::into),
+            effective_permille: *effective_permille,
             stale_promoted: *stale_promoted,
             health_detail: health_detail.clone(),
             failure_detail: failure_detail.clone(),
@@ -74,6 +82,7 @@ impl From<StatusDocument> for Status {
             green: document.green.into(),
             blockers: document.blockers.into_iter().map(Into::into).collect(),
             retained_until: document.retained_until.map(Into::into),
+            effective_permille: document.effective_permille,
             stale_promoted: document.stale_promoted,
             health_detail: document.health_detail,
             failure_detail: document.failure_detail,

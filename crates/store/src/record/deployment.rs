@@ -37,6 +37,8 @@ pub struct Deployment {
     pub last_activation: i64,
     /// The number of the activation that made the current revision the current one.
     pub current_activation: i64,
+    /// How many revisions were activated. A restart is an activation of no revision.
+    pub rollout_number: i64,
     /// The numbers of the revisions that the state names.
     pub numbers: RevisionNumbers,
     /// The revisions that served before, as far as they are there: where roll-backs lead.
@@ -95,6 +97,9 @@ pub struct Status {
     pub green: ReplicaCounts,
     /// Why it does not go on.
     pub blockers: Blockers,
+    /// The share of the traffic that the revision has which is being deployed, in per mille. 0
+    /// where no split is asked for.
+    pub effective_permille: u16,
     /// Until when all routes are kept that an earlier promotion retained.
     pub retained_until: Option<Timestamp>,
     /// How many routes took traffic in this change though their health was older than
@@ -263,12 +268,14 @@ impl Deployment {
             coming_up,
             restarted,
         } = decided;
+        let activated = last_activation > self.last_activation && !restarted;
         Self {
             state,
             target_replicas,
             paused,
             last_activation,
             current_activation,
+            rollout_number: self.rollout_number + i64::from(activated),
             generation,
             promoted_at,
             coming_up,

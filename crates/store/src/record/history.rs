@@ -40,6 +40,8 @@ pub struct HistoryEntry {
     pub count: u32,
     /// Why the first of those routes failed.
     pub failure: String,
+    /// The share that a SHIFT asks for, in per mille.
+    pub weight_permille: Option<u16>,
     /// When it happened first.
     pub created_at: Timestamp,
     /// When it was seen last.
@@ -65,6 +67,8 @@ pub(crate) struct NewHistoryEntry {
     pub(crate) effects: RouteEffects,
     pub(crate) count: u32,
     pub(crate) failure: String,
+    /// Of a SHIFT only.
+    pub(crate) weight_permille: Option<u16>,
     pub(crate) at: Timestamp,
     /// Whether it is about routes that hung, which is a story of its own.
     pub(crate) hung: bool,

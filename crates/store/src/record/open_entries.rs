@@ -218,6 +218,7 @@ mod tests {
             effects: RouteEffects::default(),
             count: u32::from(routes),
             failure: String::new(),
+            weight_permille: None,
             at: Timestamp::default() + Duration::from_secs(seconds),
             hung: false,
         }

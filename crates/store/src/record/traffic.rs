@@ -1,8 +1,11 @@
-//! Traffic tables: which routes serve a deployment.
+//! Traffic tables: which routes serve a deployment, and with which share.
 
 use std::collections::HashMap;
 
-use viridian_strategy::{DeploymentId, ObservedRoute, RevisionId, RouteId, TrafficSplit};
+use uuid::Uuid;
+use viridian_strategy::{
+    DeploymentId, ObservedRoute, RevisionId, RevisionWeight, RouteId, TrafficSplit,
+};
 
 use super::Route;
 
@@ -17,6 +20,15 @@ pub struct TrafficTable {
     pub revision: Option<RevisionId>,
     /// The routes, ordered by id.
     pub endpoints: Vec<TrafficEndpoint>,
+    /// The shares of the current and of the deploying revision. Empty where all routes are
+    /// alike.
+    pub weights: Vec<WeightedRevision>,
+    /// The revision that is being deployed.
+    pub deploying: Option<RevisionId>,
+    /// Its ready routes without traffic, ordered by id.
+    pub preview: Vec<PreviewEndpoint>,
+    /// Constant in a rollout.
+    pub split_seed: u64,
 }
 
 /// A route that serves.
@@ -28,8 +40,42 @@ pub struct TrafficEndpoint {
     pub revision: Option<RevisionId>,
     /// Where it listens.
     pub address: String,
-    /// Its weight.
+    /// Its weight, the greatest being 1.0.
     pub ratio: f64,
+}
+
+/// The share of one revision of a canary, in per mille.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WeightedRevision {
+    /// The revision.
+    pub revision: RevisionId,
+    /// The share that was asked for.
+    pub asked: u16,
+    /// The share that it has.
+    pub weight: u16,
+}
+
+/// A ready route without traffic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PreviewEndpoint {
+    /// The route.
+    pub route: RouteId,
+    /// Where it listens.
+    pub address: String,
+}
+
+/// A traffic table, as it is kept.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct TableContent {
+    pub(crate) lines: Vec<TableLine>,
+    pub(crate) shares: TableShares,
+}
+
+/// What a table has besides its lines. Most have nothing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct TableShares {
+    pub(crate) weights: Vec<RevisionWeight>,
+    pub(crate) preview: Vec<PreviewEndpoint>,
 }
 
 /// A line of a traffic table, as it is kept.
@@ -40,28 +86,62 @@ pub(crate) struct TableLine {
     pub(crate) ratio: f64,
 }
 
-/// The endpoints of a traffic table over these routes, seen by a decision as
-/// `views`.
-pub(crate) fn endpoints(
-    all: &[Route],
-    views: &[ObservedRoute],
-    split: &TrafficSplit,
-) -> Vec<TableLine> {
-    let shares = split.shares(views);
-    let serving: HashMap<RouteId, f64> = shares
-        .routes
-        .iter()
-        .map(|route| (route.id, route.ratio))
-        .collect();
-    let listed = all.iter().filter_map(|route| {
-        Some(TableLine {
-            route: route.view.id,
-            ratio: *serving.get(&route.view.id)?,
-            address: route.address.as_ref()?.to_string(),
-        })
-    });
-    let mut endpoints: Vec<TableLine> = listed.collect();
-    // In one order: the same lines in another order would count as a new table.
-    endpoints.sort_by_key(|endpoint| endpoint.route);
-    endpoints
+impl TableContent {
+    /// The table over these routes, seen by a decision as `views`.
+    pub(crate) fn of(all: &[Route], views: &[ObservedRoute], split: &TrafficSplit) -> Self {
+        let shares = split.shares(views);
+        let serving = shares.routes.iter();
+        let serving: HashMap<RouteId, f64> = serving.map(|it| (it.id, it.ratio)).collect();
+        let listed = all.iter().filter_map(|route| {
+            Some(TableLine {
+                route: route.view.id,
+                ratio: *serving.get(&route.view.id)?,
+                address: route.address.as_ref()?.to_string(),
+            })
+        });
+        let mut lines: Vec<TableLine> = listed.collect();
+        // In one order: the same lines in another order would count as a new table.
+        lines.sort_by_key(|line| line.route);
+        let ready = all.iter().filter_map(|route| {
+            let is_shown = shares.preview.contains(&route.view.id);
+            let address = route.address.as_ref().filter(|_| is_shown)?.to_string();
+            let route = route.view.id;
+            Some(PreviewEndpoint { route, address })
+        });
+        let mut preview: Vec<PreviewEndpoint> = ready.collect();
+        preview.sort_by_key(|endpoint| endpoint.route);
+        Self {
+            lines,
+            shares: TableShares {
+                weights: shares.weights.to_vec(),
+                preview,
+            },
+        }
+    }
+
+    /// Whether traffic goes the same ways. What has none may differ.
+    pub(crate) fn routes_as(&self, other: &Self) -> bool {
+        self.lines == other.lines && self.shares.weights == other.shares.weights
+    }
+
+    /// The share that a revision has, if it is one of two.
+    pub(crate) fn weight_of(&self, revision: Option<RevisionId>) -> Option<u16> {
+        let mut weights = self.shares.weights.iter();
+        let found = weights.find(|it| Some(it.revision) == revision);
+        found.map(|it| it.permille)
+    }
+}
+
+impl TableShares {
+    /// Whether there is nothing to be kept.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.weights.is_empty() && self.preview.is_empty()
+    }
+}
+
+/// The seed by which proxies choose who gets the new revision: constant in a rollout.
+pub(crate) fn split_seed(DeploymentId(deployment): DeploymentId, rollout: i64) -> u64 {
+    // The second half of a UUID of this version is random.
+    let (_, random) = Uuid::as_u64_pair(&deployment);
+    random ^ rollout.cast_unsigned()
 }

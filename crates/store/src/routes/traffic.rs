@@ -3,13 +3,18 @@
 use std::collections::HashMap;
 
 use diesel::prelude::*;
-use viridian_engine::{load, pad_to_power_of_two};
-use viridian_strategy::{DeploymentId, Lifecycle, RevisionId, RouteId};
+use viridian_engine::{load, pad_to_power_of_two, selected};
+use viridian_strategy::{
+    DeploymentId, FULL_WEIGHT, Lifecycle, RevisionId, RevisionWeight, RouteId,
+};
 
 use crate::{
     connection::StoreConnection,
     error::StoreError,
-    record::{Projects, TableLine, TrafficEndpoint, TrafficTable},
+    record::{
+        Projects, TableLine, TableShares, TrafficEndpoint, TrafficTable, WeightedRevision,
+        split_seed,
+    },
     schema::{deployments, routes},
     types::{Json, Sql},
 };
@@ -28,13 +33,70 @@ pub enum Tables {
     },
 }
 
-type TableRow = (
-    Sql<DeploymentId>,
-    i64,
-    Sql<Lifecycle>,
-    Option<Sql<RevisionId>>,
-    Json<Vec<TableLine>>,
-);
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = deployments)]
+struct TableRow {
+    id: Sql<DeploymentId>,
+    epoch: i64,
+    lifecycle: Sql<Lifecycle>,
+    current_revision_id: Option<Sql<RevisionId>>,
+    deploying_revision_id: Option<Sql<RevisionId>>,
+    rollout_number: i64,
+    weight_permille: Option<i32>,
+    endpoints: Json<Vec<TableLine>>,
+    shares: Option<Json<TableShares>>,
+}
+
+impl TableRow {
+    /// Its row keeps the current revision until the end, and its traffic table has none.
+    fn served_revision(&self) -> Option<RevisionId> {
+        let gone = matches!(
+            self.lifecycle.0,
+            Lifecycle::Destroying | Lifecycle::Destroyed
+        );
+        let Sql(revision) = self.current_revision_id.filter(|_| !gone)?;
+        Some(revision)
+    }
+
+    /// What a share was asked for: the rest is the current revision's.
+    fn weighted(&self, share: RevisionWeight) -> WeightedRevision {
+        let deploying = self.deploying_revision_id.map(|Sql(id)| id);
+        let asked = self.weight_permille.and_then(|it| u16::try_from(it).ok());
+        let asked = asked.unwrap_or_default().min(FULL_WEIGHT);
+        WeightedRevision {
+            revision: share.revision,
+            asked: match Some(share.revision) == deploying {
+                true => asked,
+                false => FULL_WEIGHT - asked,
+            },
+            weight: share.permille,
+        }
+    }
+
+    fn table(self, revisions: &HashMap<RouteId, RevisionId>) -> TrafficTable {
+        let revision = self.served_revision();
+        let shares = self.shares.as_ref();
+        let weights = shares.map_or(&[][..], |Json(shares)| &shares.weights);
+        let weights = weights.iter().map(|share| self.weighted(*share)).collect();
+        let endpoint = |line: TableLine| TrafficEndpoint {
+            route: line.route,
+            revision: revisions.get(&line.route).copied(),
+            address: line.address,
+            ratio: line.ratio,
+        };
+        let Sql(deployment) = self.id;
+        TrafficTable {
+            deployment,
+            epoch: self.epoch,
+            revision,
+            endpoints: self.endpoints.0.into_iter().map(endpoint).collect(),
+            weights,
+            deploying: self.deploying_revision_id.map(|Sql(id)| id),
+            preview: self.shares.map(|Json(it)| it.preview).unwrap_or_default(),
+            split_seed: split_seed(deployment, self.rollout_number),
+        }
+    }
+}
 
 impl StoreConnection {
     /// Reads traffic tables, in the order of the deployments' ids.
@@ -49,13 +111,7 @@ impl StoreConnection {
     ) -> Result<Vec<TrafficTable>, StoreError> {
         let rows: Vec<TableRow> = load!(self, {
             let mut query = deployments::table
-                .select((
-                    deployments::id,
-                    deployments::epoch,
-                    deployments::lifecycle,
-                    deployments::current_revision_id,
-                    deployments::endpoints,
-                ))
+                .select(selected::<TableRow, Db>())
                 .into_boxed();
             if let Projects::These(projects) = projects {
                 query = query.filter(deployments::project.eq_any(projects));
@@ -81,26 +137,11 @@ impl StoreConnection {
         &mut self,
         rows: Vec<TableRow>,
     ) -> Result<Vec<TrafficTable>, StoreError> {
-        let lines = rows.iter().flat_map(|(.., lines)| &lines.0);
+        let lines = rows.iter().flat_map(|row| &row.endpoints.0);
         let ids = lines.map(|line| line.route).collect();
         let revisions = self.find_route_revisions(ids).await?;
-        let endpoint = |line: TableLine| TrafficEndpoint {
-            route: line.route,
-            revision: revisions.get(&line.route).copied(),
-            address: line.address,
-            ratio: line.ratio,
-        };
-        let table = |(deployment, epoch, lifecycle, revision, lines): TableRow| {
-            // Its row keeps the current revision until the end, and its traffic table has none.
-            let gone = matches!(lifecycle.0, Lifecycle::Destroying | Lifecycle::Destroyed);
-            TrafficTable {
-                deployment: deployment.0,
-                epoch,
-                revision: revision.filter(|_| !gone).map(|Sql(id)| id),
-                endpoints: lines.0.into_iter().map(endpoint).collect(),
-            }
-        };
-        Ok(rows.into_iter().map(table).collect())
+        let rows = rows.into_iter();
+        Ok(rows.map(|row| row.table(&revisions)).collect())
     }
 
     /// Finds the revisions of routes, which never change.

@@ -104,7 +104,7 @@ impl Store {
                     // Unchanged: a revision that is only recorded is no event.
                     sequence: deployment.sequence,
                     deployment: deployment.clone(),
-                    endpoints: held.endpoints,
+                    table: held.table,
                     open_entries: held.open_entries,
                     due_at: held.due_at,
                 }])]);

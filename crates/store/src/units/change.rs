@@ -17,7 +17,7 @@ use crate::{
     labels::LabelWrites,
     record::{
         Deployment, EventKind, FieldChange, NewHistoryEntry, NumberedRevision, OpenEntry,
-        Operation, Revision, Route, Status, endpoints,
+        Operation, Revision, Route, Status, TableContent,
     },
     telemetry::TransitionLog,
     units::{
@@ -184,7 +184,7 @@ impl Locked {
         let Locked {
             deployment: old,
             mut routes,
-            endpoints: listed,
+            table: listed,
             mut open_entries,
             due_at,
             now,
@@ -206,18 +206,20 @@ impl Locked {
         new.last_rollout = last_rollout;
         new.status.health_detail = health_detail(&new, &routes);
         new.status.failure_detail = failure_detail(&new, &routes);
-        let serving = endpoints(&routes, &views, &TrafficSplit::of(&new.state));
+        let table = TableContent::of(&routes, &views, &TrafficSplit::of(&new.state));
+        let weight = table.weight_of(new.state.deploying());
+        new.status.effective_permille = weight.unwrap_or_default();
         // The revision is a part of the table that proxies get, so a table with the same lines and
         // another revision is a new one.
-        if serving != listed || new.served_revision() != old.served_revision() {
+        if !table.routes_as(&listed) || new.served_revision() != old.served_revision() {
             new.epoch += 1;
         }
         // The UPDATE selects by this sequence, so that it never overwrites a row that was not read.
         let sequence = old.sequence;
-        let state = |new: &Deployment, endpoints, open_entries| NewState {
+        let state = |new: &Deployment, table, open_entries| NewState {
             deployment: new.clone(),
             sequence,
-            endpoints,
+            table,
             open_entries,
             due_at: look_at,
         };
@@ -266,7 +268,7 @@ impl Locked {
         };
         // Of new entries only: one that repeats another is no move, and no line of the log.
         let moved = TransitionLog::by(&moves, failed, &old, &new);
-        let state = state(&new, serving, open_entries);
+        let state = state(&new, table, open_entries);
         WriteSet {
             row: Some(if plan.creates() {
                 RowWrite::Insert(state)

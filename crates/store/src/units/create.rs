@@ -14,7 +14,7 @@ use crate::{
     error::{CreateRefusal, StoreError, UnitError},
     record::{
         Deployment, Metadata, OpenEntries, Operation, Revision, RevisionNumbers, RevisionSpec,
-        Status, Updated,
+        Status, TableContent, Updated,
     },
     replies::RequestNamespace,
     telemetry::InUnit as _,
@@ -111,7 +111,7 @@ pub(crate) fn creation(new: NewDeployment, now: Timestamp, call: &RequestContext
     let held = Locked {
         deployment: before_the_first_write(id, new, &transition, now),
         routes: Vec::new(),
-        endpoints: Vec::new(),
+        table: TableContent::default(),
         open_entries: OpenEntries::default(),
         due_at: None,
         now,
@@ -157,6 +157,8 @@ fn before_the_first_write(
         state,
         last_activation,
         current_activation,
+        // A first revision is the first activation.
+        rollout_number: last_activation,
         numbers: RevisionNumbers::default(),
         served: ServedRevisions::default(),
         last_rollout: None,

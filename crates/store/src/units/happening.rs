@@ -208,9 +208,17 @@ impl Happening<'_> {
             effects: RouteEffects::default(),
             count: 0,
             failure: String::new(),
+            weight_permille: self.weight(),
             at: new.updated_at,
             hung: false,
         }
+    }
+
+    /// The share that a canary has taken by it.
+    fn weight(&self) -> Option<u16> {
+        let rollout = self.new.state.rollout();
+        let shifts = self.transition.kind == TransitionKind::Shift;
+        rollout.filter(|_| shifts)?.canary.weight
     }
 
     fn outcome(&self) -> HistoryOutcome {

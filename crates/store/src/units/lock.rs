@@ -14,7 +14,7 @@ use crate::{
     deployments::{LockedDeployment, LockedRows},
     error::StoreError,
     last_reports::last_observed,
-    record::{Deployment, OpenEntries, Revision, RevisionSpec, Route, TableLine},
+    record::{Deployment, OpenEntries, Revision, RevisionSpec, Route, TableContent},
     transaction::UnitTransaction,
     units::RequestContext,
 };
@@ -23,7 +23,7 @@ use crate::{
 pub(crate) struct Locked {
     pub(crate) deployment: Deployment,
     pub(crate) routes: Vec<Route>,
-    pub(crate) endpoints: Vec<TableLine>,
+    pub(crate) table: TableContent,
     pub(crate) open_entries: OpenEntries,
     pub(crate) due_at: Option<Timestamp>,
     pub(crate) now: Timestamp,
@@ -192,14 +192,14 @@ impl Locked {
     ) -> Self {
         let LockedDeployment {
             deployment,
-            endpoints,
+            table,
             open_entries,
             due_at,
         } = locked;
         Self {
             deployment,
             routes,
-            endpoints,
+            table,
             open_entries,
             due_at,
             now,

@@ -332,7 +332,7 @@ fn without_served(locked: Locked, gone: &[RevisionId]) -> Option<Write> {
             // Unchanged: no client sees this, so it is no event.
             sequence: deployment.sequence,
             deployment,
-            endpoints: locked.endpoints,
+            table: locked.table,
             open_entries: locked.open_entries,
             due_at: locked.due_at,
         }])

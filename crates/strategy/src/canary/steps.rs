@@ -3,8 +3,8 @@
 use super::CanaryProgress;
 use crate::{Canary, CanaryStep, IntOrPercent, PolicyError, StepPlace, policy::check_duration};
 
-/// The maximum number of steps.
-const MAX_STEPS: usize = 10;
+/// The maximum number of steps of a canary.
+pub const MAX_CANARY_STEPS: usize = 10;
 
 /// The maximum share of a step, in per mille: all of the traffic is a promotion's.
 const MAX_WEIGHT: u16 = 999;
@@ -43,7 +43,7 @@ impl Canary {
     }
 
     pub(super) fn check_steps(&self, errors: &mut Vec<PolicyError>) {
-        if self.steps.is_empty() || self.steps.len() > MAX_STEPS {
+        if self.steps.is_empty() || self.steps.len() > MAX_CANARY_STEPS {
             errors.push(PolicyError::StepCount);
         }
         let mut before = None;

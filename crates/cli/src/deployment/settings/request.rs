@@ -31,7 +31,7 @@ impl DeploymentSettings {
             project: self.request.project.clone(),
             name: self.request.name.clone(),
             target_replicas: wanted("target_replicas", self.request.target_replicas),
-            policy: self.request.policy,
+            policy: self.request.policy.clone(),
             labels: self.request.labels.clone(),
             metadata: self.request.metadata.clone(),
             revision_history_limit: wanted(
@@ -52,7 +52,7 @@ impl DeploymentSettings {
     ) -> Result<UpdateDeploymentRequest, OutputError> {
         Ok(UpdateDeploymentRequest {
             target_replicas: self.request.target_replicas,
-            policy: self.request.policy,
+            policy: self.request.policy.clone(),
             labels: self.request.labels.clone(),
             revision_history_limit: self.request.revision_history_limit,
             update_mask: Some(FieldMask {

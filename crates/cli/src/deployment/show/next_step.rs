@@ -22,6 +22,7 @@ pub(crate) fn next_step(deployment: &Deployment) -> Option<String> {
 fn verb(code: BlockerCode) -> Option<&'static str> {
     match code {
         BlockerCode::ManualGate | BlockerCode::PromoteDelay => Some("promote"),
+        BlockerCode::StepHold | BlockerCode::ManualStep => Some("advance"),
         BlockerCode::Paused => Some("resume"),
         BlockerCode::NoRevision => Some("activate"),
         BlockerCode::NoReplicas => Some("update"),

@@ -1,8 +1,8 @@
 //! A policy, on one line.
 
 use viridian_proto::v1::{
-    BlueGreenSpec, DeploymentPolicy, GateTimeoutAction, IntOrPercent, deployment_policy::Strategy,
-    int_or_percent::Value,
+    BlueGreenSpec, CanarySpec, CanaryStep, DeploymentPolicy, GateTimeout, GateTimeoutAction,
+    IntOrPercent, deployment_policy::Strategy, int_or_percent::Value,
 };
 
 use crate::duration;
@@ -14,6 +14,7 @@ pub(super) fn policy(policy: Option<&DeploymentPolicy>) -> String {
     };
     let mut words = match &policy.strategy {
         Some(Strategy::BlueGreen(spec)) => blue_green(spec),
+        Some(Strategy::Canary(spec)) => canary(spec),
         Some(Strategy::RollingUpdate(spec)) => vec![
             "rolling".to_owned(),
             format!("max surge {}", amount(spec.max_surge.as_ref())),
@@ -47,19 +48,65 @@ fn blue_green(spec: &BlueGreenSpec) -> Vec<String> {
     let threshold = spec.ready_threshold.as_ref();
     words.extend(threshold.map(|it| format!("ready threshold {}", amount(Some(it)))));
     words.extend(time("scale-down delay", spec.scale_down_delay.as_ref()));
-    if let Some(timeout) = &spec.gate_timeout {
-        let action = match timeout.action() {
-            GateTimeoutAction::Rollback => "roll back",
-            GateTimeoutAction::Promote => "promote",
-            GateTimeoutAction::Hold | GateTimeoutAction::Unspecified => "hold",
-        };
-        let after = timeout.duration.as_ref().map(duration::from_wire);
-        words.push(format!(
-            "{action} after {} at the gate",
-            after.unwrap_or_default()
-        ));
+    words.extend(spec.gate_timeout.as_ref().map(gate_timeout));
+    words
+}
+
+fn canary(spec: &CanarySpec) -> Vec<String> {
+    let steps: Vec<_> = spec.steps.iter().map(step).collect();
+    let promotes = if spec.auto_promote {
+        "automatic"
+    } else {
+        "manual"
+    };
+    let mut words = vec![
+        format!("canary {}", steps.join(" → ")),
+        format!("{promotes} promotion"),
+    ];
+    words.extend(time("min ready", spec.min_ready.as_ref()));
+    words.extend(
+        spec.max_replacements
+            .map(|count| format!("max replacements {count}")),
+    );
+    let threshold = spec.ready_threshold.as_ref();
+    words.extend(threshold.map(|it| format!("ready threshold {}", amount(Some(it)))));
+    words.extend(time("scale-down delay", spec.scale_down_delay.as_ref()));
+    words.extend(spec.gate_timeout.as_ref().map(gate_timeout));
+    words
+}
+
+/// A step, like `25 % for 10m until advanced`.
+fn step(step: &CanaryStep) -> String {
+    let mut words = share(step.weight_permille);
+    if let Some(hold) = step
+        .hold
+        .as_ref()
+        .filter(|it| it.seconds != 0 || it.nanos != 0)
+    {
+        words.push_str(&format!(" for {}", duration::from_wire(hold)));
+    }
+    if let Some(replicas) = &step.replicas {
+        words.push_str(&format!(" on {} replicas", amount(Some(replicas))));
+    }
+    if step.manual {
+        words.push_str(" until advanced");
     }
     words
+}
+
+fn gate_timeout(timeout: &GateTimeout) -> String {
+    let action = match timeout.action() {
+        GateTimeoutAction::Rollback => "roll back",
+        GateTimeoutAction::Promote => "promote",
+        GateTimeoutAction::Hold | GateTimeoutAction::Unspecified => "hold",
+    };
+    let after = timeout.duration.as_ref().map(duration::from_wire);
+    format!("{action} after {} at the gate", after.unwrap_or_default())
+}
+
+/// A share in per mille, as a percentage.
+pub(super) fn share(permille: i32) -> String {
+    format!("{} %", f64::from(permille) / 10.0)
 }
 
 /// A duration with its name, unless it is zero.

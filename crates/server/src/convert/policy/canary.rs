@@ -47,7 +47,12 @@ fn parse_step(index: usize, wire: &v1::CanaryStep, violations: &mut Violations) 
     });
     CanaryStep {
         weight_permille,
-        hold: parse_duration(&path("hold"), wire.hold.as_ref(), Duration::ZERO, violations),
+        hold: parse_duration(
+            &path("hold"),
+            wire.hold.as_ref(),
+            Duration::ZERO,
+            violations,
+        ),
         manual: wire.manual,
         replicas: wire
             .replicas

@@ -1,9 +1,9 @@
-//! Promote, abort, roll back, pause and resume.
+//! Promote, advance, abort, roll back, pause and resume.
 
 use tonic::Status;
 use viridian_proto::v1;
-use viridian_store::{RollBackOptions, RollBackPreview, RolledBack};
-use viridian_strategy::RouteId;
+use viridian_store::{AdvanceOptions, RollBackOptions, RollBackPreview, RolledBack};
+use viridian_strategy::{MAX_CANARY_STEPS, RouteId};
 
 use crate::{
     convert::{
@@ -52,6 +52,44 @@ pub(super) async fn promote(
         drained_route_ids: texts(promoted.drained),
         blockers: Vec::new(),
     })
+}
+
+/// `AdvanceDeployment`.
+pub(super) async fn advance(
+    scope: &Scope,
+    message: &v1::AdvanceDeploymentRequest,
+) -> Result<v1::AdvanceDeploymentResponse, Status> {
+    let subject = &message.deployment;
+    let mut violations = Violations::default();
+    let expected = parse_optional_revision(
+        "expected_revision",
+        &message.expected_revision,
+        &mut violations,
+    );
+    let steps = u32::try_from(MAX_CANARY_STEPS).unwrap_or(u32::MAX);
+    let expected_step = message
+        .expected_step
+        .map(|step| violations.within("expected_step", step, 0, steps));
+    let call = scope.call(
+        "AdvanceDeployment",
+        message,
+        mutation_fields!(message),
+        &mut violations,
+    );
+    let id = scope.resolve_for(&call, subject, violations).await?;
+    let expected = scope
+        .find_revision_for(&call, id, subject, expected)
+        .await?;
+    let options = AdvanceOptions {
+        expected_revision: expected.map(|revision| revision.id),
+        expected_step,
+        to_last: message.to_last,
+    };
+    let advanced = scope.database().advance_deployment(id, options, &call);
+    let advanced = advanced.await;
+    let advanced = advanced.map_err(|error| error.into_status(subject))?;
+    let deployment = Some(deployment(advanced.deployment));
+    Ok(v1::AdvanceDeploymentResponse { deployment })
 }
 
 /// `AbortDeployment`.

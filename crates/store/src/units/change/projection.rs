@@ -74,6 +74,8 @@ pub(super) fn project(
         green,
         blockers: outlook.blockers,
         retained_until,
+        // From the new traffic table, which is made of this.
+        effective_permille: 0,
         stale_promoted: stale_promoted as u32,
         health_detail: String::new(),
         failure_detail: String::new(),
