@@ -142,6 +142,8 @@ async fn d10_a_connection_that_is_old_is_replaced() {
     ];
     let flags = [&METRICS[..], &age].concat();
     let server = Server::start_with(Engine::Sqlite, &flags).await;
+    // Before the connection: its age counts from then on.
+    let began = tokio::time::Instant::now();
     let api = server.api().await;
     let mut client = api.routes();
     let watch = client.watch_assignments(WatchAssignmentsRequest::default());
@@ -164,7 +166,6 @@ async fn d10_a_connection_that_is_old_is_replaced() {
             }
         }
     });
-    let began = tokio::time::Instant::now();
     let end = within("its end", stream.message())
         .await
         .expect_err("it is old");

@@ -30,7 +30,7 @@ async fn settings_that_do_not_fit_what_there_is_are_refused(#[case] engine: Engi
         strategy: Some(rolling(Value::Count(1), Value::Count(0))),
         ..DeploymentPolicy::default()
     };
-    let on_rolling = idle(&api, 0, rolling_policy).await;
+    let on_rolling = idle(&api, 0, rolling_policy.clone()).await;
     let on_blue_green = idle(&api, 1, manual()).await;
 
     let request = masked(&["policy.blue_green.min_ready"], update(&on_rolling.id));

@@ -135,7 +135,7 @@ async fn a_strategy_changes_as_a_whole_or_by_its_settings(#[case] engine: Engine
         max_unavailable: None,
     });
     let with = |strategy: &Strategy| DeploymentPolicy {
-        strategy: Some(*strategy),
+        strategy: Some(strategy.clone()),
         ..DeploymentPolicy::default()
     };
     let gate = Strategy::BlueGreen(BlueGreenSpec {

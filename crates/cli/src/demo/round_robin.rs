@@ -74,12 +74,14 @@ mod tests {
             route_id: String::new(),
             address: address.to_owned(),
             ratio,
+            ..TrafficEndpoint::default()
         };
         TrafficTable {
             deployment_id: "d".to_owned(),
             epoch,
             revision_id: revision.to_owned(),
             endpoints: endpoints.iter().map(endpoint).collect(),
+            ..TrafficTable::default()
         }
     }
 

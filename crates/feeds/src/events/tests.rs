@@ -27,6 +27,7 @@ fn event(position: i64, project: &str) -> Arc<CommittedEvent> {
         state: verbs::create(None, 0).deployment.state,
         last_activation: 0,
         current_activation: 0,
+        rollout_number: 1,
         numbers: RevisionNumbers::default(),
         served: ServedRevisions::default(),
         last_rollout: None,

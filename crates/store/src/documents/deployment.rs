@@ -34,8 +34,8 @@ pub(crate) struct DeploymentDocument<'a> {
     last_activation: i64,
     #[serde(default)]
     current_activation: i64,
-    // Earlier programs did not write it: they counted activations only.
-    #[serde(default)]
+    // Earlier programs counted activations only.
+    #[serde(default, skip_serializing_if = "is_zero")]
     rollout_number: i64,
     // Earlier programs wrote the last of those that served, under this name.
     #[serde(default, skip_serializing)]
@@ -79,6 +79,10 @@ pub(crate) struct MetadataDocument<'a> {
     created_user: Cow<'a, str>,
     #[serde(default, skip_serializing_if = "str::is_empty")]
     session_owner: Cow<'a, str>,
+}
+
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 fn is_false(value: &bool) -> bool {

@@ -23,6 +23,7 @@ fn every_document_has_the_text_of_its_golden_file() {
     check("last_rollout", cases::last_rollouts());
     check("served", cases::all_served());
     check("endpoints", cases::endpoints());
+    check("shares", cases::all_shares());
     check("open_entries", cases::all_open_entries());
     check("revision_spec", cases::specs());
     check("updated", cases::updated());
@@ -37,7 +38,7 @@ fn every_document_has_the_text_of_its_golden_file() {
 #[test]
 fn every_rollout_has_the_text_of_its_golden_file() {
     let golden = Golden::read("rollout");
-    let cases = cases::rollouts();
+    let cases = [cases::rollouts(), cases::canaries()].concat();
     golden.has_exactly(cases.iter().map(|(name, _)| *name));
     for (name, rollout) in cases {
         let text = golden.text(name);
@@ -51,6 +52,7 @@ fn every_rollout_has_the_text_of_its_golden_file() {
             rollout.deploying,
             sub_step,
             rollout.activation,
+            (rollout.canary.step, rollout.canary.weight),
         );
         assert_eq!(read, rollout, "{name}");
     }
@@ -85,7 +87,13 @@ fn documents_of_earlier_programs_are_read() {
         let (_, begun) = cases::rollouts().swap_remove(0);
         let read: RolloutDocument = Json::parse(text).expect("it parses");
         let sub_step = viridian_strategy::SubStep::Provisioning;
-        let read = read.rollout(begun.current, begun.deploying, sub_step, begun.activation);
+        let read = read.rollout(
+            begun.current,
+            begun.deploying,
+            sub_step,
+            begun.activation,
+            (0, None),
+        );
         let resumed_at = viridian_strategy::Timestamp::default();
         assert_eq!(
             read,

@@ -206,7 +206,7 @@ async fn a_policy_has_a_number_of_replacements_below(#[case] engine: Engine) {
     let fixture = Fixture::reopen(fixture.close()).await;
     let said = async |id| match fixture.get(id).await.policy.strategy {
         Strategy::BlueGreen(spec) => spec.max_replacements,
-        Strategy::Rolling(_) => None,
+        Strategy::Rolling(_) | Strategy::Canary(_) => None,
     };
     assert_eq!((said(unset).await, said(none).await), (Some(2), Some(0)));
     assert_eq!(fixture.get(rolling).await.policy, known);

@@ -62,7 +62,9 @@ mod tests {
                 route_id: "route-1".to_owned(),
                 address: "10.0.0.1:80".to_owned(),
                 ratio: 1.0,
+                ..TrafficEndpoint::default()
             }],
+            ..TrafficTable::default()
         };
         assert_eq!(
             traffic_table(&table, &revisions, fixture::plain()),

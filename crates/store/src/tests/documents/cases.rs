@@ -4,17 +4,17 @@ use std::{collections::BTreeMap, time::Duration};
 
 use uuid::Uuid;
 use viridian_strategy::{
-    Availability, Blocker, Blockers, BlueGreen, DeploymentId, DeploymentState, GateAction,
-    GateTimeout, IntOrPercent, Policy, ReplicaCounts, RevisionId, RollingUpdate, Rollout,
-    RolloutKind, RolloutOutcome, RolloutStep, RouteId, ServedRevisions, SteadyPeriod, Stopwatch,
-    Strategy, Timestamp, UnreadyRoutes,
+    Availability, Blocker, Blockers, BlueGreen, Canary, CanaryProgress, CanaryStep, DeploymentId,
+    DeploymentState, GateAction, GateTimeout, IntOrPercent, Policy, ReplicaCounts, RevisionId,
+    RevisionWeight, RollingUpdate, Rollout, RolloutKind, RolloutOutcome, RolloutStep, RouteId,
+    ServedRevisions, SteadyPeriod, StepPlace, Stopwatch, Strategy, Timestamp, UnreadyRoutes,
 };
 
 use crate::{
-    Applied, Deployment, FieldChange, HealthCheck, LastRollout, Metadata, NewRevision, Promotion,
-    Revision, RevisionNumbers, RevisionSpec, RolledBack, RouteEffects, SecretReference, Status,
+    Applied, Deployment, FieldChange, HealthCheck, LastRollout, Metadata, NewRevision,
+    PreviewEndpoint, Promotion, Revision, RevisionNumbers, RevisionSpec, RolledBack, RouteEffects, SecretReference, Status,
     Updated,
-    record::{OpenEntries, OpenEntry, OpenKind, TableLine},
+    record::{OpenEntries, OpenEntry, OpenKind, TableLine, TableShares},
 };
 
 /// The cases of one document, each with the name that it has in the golden file.
@@ -39,6 +39,10 @@ pub(super) fn policies() -> Cases<Policy> {
             max_surge,
             max_unavailable,
         }),
+        ..Policy::default()
+    };
+    let canary = |settings| Policy {
+        strategy: Strategy::Canary(settings),
         ..Policy::default()
     };
     vec![
@@ -81,6 +85,30 @@ pub(super) fn policies() -> Cases<Policy> {
             "rolling, counts",
             rolling(IntOrPercent::Count(0), IntOrPercent::Count(2)),
         ),
+        (
+            "canary",
+            canary(Canary {
+                steps: vec![
+                    CanaryStep {
+                        weight_permille: 0,
+                        hold: Duration::ZERO,
+                        manual: true,
+                        replicas: Some(IntOrPercent::Count(2)),
+                    },
+                    CanaryStep {
+                        weight_permille: 255,
+                        hold: Duration::from_millis(1_500),
+                        manual: false,
+                        replicas: Some(IntOrPercent::Percent(50)),
+                    },
+                ],
+                switch: BlueGreen {
+                    auto_promote: true,
+                    min_ready: Duration::from_secs(3),
+                    ..BlueGreen::default()
+                },
+            }),
+        ),
     ]
 }
 
@@ -104,9 +132,17 @@ pub(super) fn statuses() -> Cases<Status> {
                 },
                 blockers: Blockers::default(),
                 retained_until: None,
+                effective_permille: 0,
                 stale_promoted: 0,
                 health_detail: String::new(),
                 failure_detail: String::new(),
+            },
+        ),
+        (
+            "a canary has a share",
+            Status {
+                effective_permille: 125,
+                ..Status::default()
             },
         ),
         (
@@ -246,23 +282,40 @@ fn blockers() -> Cases<Blocker> {
             },
         ),
         ("restarting", Blocker::Restarting { left: 2, target: 3 }),
+        (
+            "step hold",
+            Blocker::StepHold {
+                place: place(),
+                until: at(90),
+            },
+        ),
+        (
+            "manual step",
+            Blocker::ManualStep {
+                place: place(),
+                timeout: None,
+            },
+        ),
+        (
+            "manual step with a timeout",
+            Blocker::ManualStep {
+                place: place(),
+                timeout: Some((at(95), GateAction::Promote)),
+            },
+        ),
     ]
 }
 
+fn place() -> StepPlace {
+    StepPlace {
+        step: 2,
+        of: 3,
+        weight_permille: 250,
+    }
+}
+
 pub(super) fn rollouts() -> Cases<Rollout> {
-    let begun = Rollout {
-        current: revision(1),
-        deploying: revision(2),
-        kind: RolloutKind::Forward,
-        step: RolloutStep::Provisioning,
-        from_pending: false,
-        activation: 5,
-        since: at(0),
-        progress: running(Duration::ZERO, at(0)),
-        best_ready: 0,
-        steady: None,
-        resumed_at: at(0),
-    };
+    let begun = begun();
     let steady = Some(SteadyPeriod {
         settled_at: at(3),
         watch: running(Duration::ZERO, at(3)),
@@ -334,6 +387,61 @@ pub(super) fn rollouts() -> Cases<Rollout> {
             },
         ),
     ]
+}
+
+fn begun() -> Rollout {
+    Rollout {
+        current: revision(1),
+        deploying: revision(2),
+        kind: RolloutKind::Forward,
+        step: RolloutStep::Provisioning,
+        from_pending: false,
+        activation: 5,
+        since: at(0),
+        progress: running(Duration::ZERO, at(0)),
+        best_ready: 0,
+        steady: None,
+        resumed_at: at(0),
+        canary: CanaryProgress::default(),
+    }
+}
+
+pub(super) fn canaries() -> Cases<Rollout> {
+    let begun = begun();
+    vec![
+        ("a canary at a step", at_step(begun)),
+        (
+            "a canary that was advanced",
+            Rollout {
+                canary: CanaryProgress {
+                    towards: 3,
+                    hold: None,
+                    advanced: true,
+                    ..at_step(begun).canary
+                },
+                ..begun
+            },
+        ),
+    ]
+}
+
+/// A canary whose second step is held.
+fn at_step(begun: Rollout) -> Rollout {
+    Rollout {
+        step: RolloutStep::Shifting {
+            gate: Some(running(Duration::ZERO, at(6))),
+        },
+        canary: CanaryProgress {
+            step: 2,
+            towards: 2,
+            weight: Some(250),
+            scaled_for: 3,
+            shared_at: Some(at(5)),
+            hold: Some(running(Duration::ZERO, at(5))),
+            advanced: false,
+        },
+        ..begun
+    }
 }
 
 /// A deployment, as it is in events and replies.
@@ -408,6 +516,14 @@ pub(super) fn deployments() -> Cases<Deployment> {
             ..in_state(DeploymentState::Pending { current })
         },
     ));
+    let canaries = canaries().into_iter();
+    cases.extend(canaries.map(|(name, it)| {
+        let deployment = Deployment {
+            rollout_number: 4,
+            ..in_state(DeploymentState::Deploying(it))
+        };
+        (name, deployment)
+    }));
     // An event has its sequence for itself.
     for ((_, deployment), sequence) in cases.iter_mut().zip(7..) {
         deployment.sequence = sequence;
@@ -517,6 +633,32 @@ pub(super) fn endpoints() -> Cases<Vec<TableLine>> {
     vec![
         ("none", Vec::new()),
         ("two", vec![endpoint(1, 1.0), endpoint(2, 0.5)]),
+    ]
+}
+
+pub(super) fn all_shares() -> Cases<TableShares> {
+    let weight = |n, permille| RevisionWeight {
+        revision: revision(n),
+        permille,
+    };
+    vec![
+        (
+            "weights",
+            TableShares {
+                weights: vec![weight(1, 875), weight(2, 125)],
+                preview: Vec::new(),
+            },
+        ),
+        (
+            "a preview",
+            TableShares {
+                weights: Vec::new(),
+                preview: vec![PreviewEndpoint {
+                    route: route(3),
+                    address: "10.0.0.3:8080".into(),
+                }],
+            },
+        ),
     ]
 }
 
@@ -641,6 +783,7 @@ fn idle() -> Deployment {
         state: DeploymentState::Pending { current: None },
         last_activation: 5,
         current_activation: 4,
+        rollout_number: 0,
         numbers: RevisionNumbers::default(),
         served: ServedRevisions::default(),
         last_rollout: None,

@@ -17,7 +17,9 @@ use crate::{
     documents::Reply,
     events::insert_events,
     history::insert_moves,
-    record::{NewHistoryEntry, OpenEntries, RouteEffects, TableLine},
+    record::{
+        NewHistoryEntry, OpenEntries, RouteEffects, TableContent, TableLine, TableShares,
+    },
     replies::{NewReply, RequestNamespace, StoredReply, insert_replies},
     revisions::insert_revisions,
     transaction::UnitTransaction,
@@ -28,7 +30,7 @@ struct Row {
     column: &'static str,
     case: &'static str,
     deployment: Deployment,
-    endpoints: Vec<TableLine>,
+    table: TableContent,
     open_entries: OpenEntries,
 }
 
@@ -41,7 +43,7 @@ async fn the_columns_of_a_deployment_have_the_golden_texts(#[case] engine: Engin
     let inserts = rows.iter().map(|row| idle_state(row.deployment.clone()));
     write(&fixture, vec![insert_deployments(inserts.collect())]).await;
     let update = |row: &Row| NewState {
-        endpoints: row.endpoints.clone(),
+        table: row.table.clone(),
         open_entries: row.open_entries.clone(),
         ..idle_state(row.deployment.clone())
     };
@@ -63,7 +65,7 @@ async fn the_columns_of_a_deployment_have_the_golden_texts(#[case] engine: Engin
             panic!("one table");
         };
         // None of their routes has a row, and so none has a revision.
-        let endpoints: Vec<_> = row.endpoints.iter().map(endpoint).collect();
+        let endpoints: Vec<_> = row.table.lines.iter().map(endpoint).collect();
         assert_eq!(table.endpoints, endpoints, "{column}: {case}");
     }
 }
@@ -94,6 +96,7 @@ async fn history_and_events_have_the_golden_texts(#[case] engine: Engine) {
         effects: RouteEffects::default(),
         count: 0,
         failure: String::new(),
+        weight_permille: None,
         at: cases::at(0),
         hung: false,
     });
@@ -226,7 +229,7 @@ async fn write(fixture: &Fixture, writes: Vec<Write>) {
 fn rows() -> Vec<Row> {
     let (_, plain) = cases::deployments().swap_remove(0);
     let mut rows = Vec::new();
-    let mut add_row = |column, case, endpoints, open_entries, deployment| {
+    let mut add_row = |column, case, table, open_entries, deployment| {
         let n = 0x1000 + u128::try_from(rows.len()).expect("a number");
         let deployment = Deployment {
             id: DeploymentId(Uuid::from_u128(n)),
@@ -237,46 +240,51 @@ fn rows() -> Vec<Row> {
             column,
             case,
             deployment,
-            endpoints,
+            table,
             open_entries,
         });
     };
     for (case, open) in cases::all_open_entries() {
-        add_row("open_entries", case, Vec::new(), open, plain.clone());
+        add_row("open_entries", case, TableContent::default(), open, plain.clone());
     }
-    let mut add = |column, case, endpoints, deployment| {
-        add_row(column, case, endpoints, OpenEntries::default(), deployment);
+    let mut add = |column, case, table, deployment| {
+        add_row(column, case, table, OpenEntries::default(), deployment);
     };
     let plain = || plain.clone();
     for (case, policy) in cases::policies() {
-        add("policy", case, Vec::new(), Deployment { policy, ..plain() });
+        add("policy", case, TableContent::default(), Deployment { policy, ..plain() });
     }
     for (case, status) in cases::statuses() {
-        add("status", case, Vec::new(), Deployment { status, ..plain() });
+        add("status", case, TableContent::default(), Deployment { status, ..plain() });
     }
     for (case, labels) in cases::all_labels() {
-        add("labels", case, Vec::new(), Deployment { labels, ..plain() });
+        add("labels", case, TableContent::default(), Deployment { labels, ..plain() });
     }
     for (case, metadata) in cases::all_metadata() {
         add(
             "metadata",
             case,
-            Vec::new(),
+            TableContent::default(),
             Deployment {
                 metadata,
                 ..plain()
             },
         );
     }
-    for (case, endpoints) in cases::endpoints() {
-        add("endpoints", case, endpoints, plain());
+    for (case, lines) in cases::endpoints() {
+        let shares = TableShares::default();
+        add("endpoints", case, TableContent { lines, shares }, plain());
+    }
+    for (case, shares) in cases::all_shares() {
+        let lines = Vec::new();
+        add("shares", case, TableContent { lines, shares }, plain());
     }
     for (case, last) in cases::last_rollouts() {
         let last_rollout = Some(last);
         add(
             "last_rollout",
             case,
-            Vec::new(),
+            TableContent::default(),
             Deployment {
                 last_rollout,
                 ..plain()
@@ -284,11 +292,11 @@ fn rows() -> Vec<Row> {
         );
     }
     for (case, served) in cases::all_served() {
-        add("served", case, Vec::new(), Deployment { served, ..plain() });
+        add("served", case, TableContent::default(), Deployment { served, ..plain() });
     }
-    for (case, rollout) in cases::rollouts() {
+    for (case, rollout) in [cases::rollouts(), cases::canaries()].concat() {
         let state = DeploymentState::Deploying(rollout);
-        add("rollout", case, Vec::new(), Deployment { state, ..plain() });
+        add("rollout", case, TableContent::default(), Deployment { state, ..plain() });
     }
     rows
 }
@@ -329,7 +337,7 @@ fn idle_state(deployment: Deployment) -> NewState {
     NewState {
         sequence: deployment.sequence,
         deployment,
-        endpoints: Vec::new(),
+        table: TableContent::default(),
         open_entries: OpenEntries::default(),
         due_at: None,
     }

@@ -13,10 +13,10 @@ use crate::DeploymentSpec;
 /// Returns a policy that breaks no rule.
 pub(super) fn policy(rng: &mut Rng) -> Policy {
     random_policy(rng, &RANGES, |rng| {
-        if rng.one_in(4) {
-            StrategyKind::Rolling
-        } else {
-            StrategyKind::BlueGreen
+        match rng.between_u32(0, 3) {
+            0 => StrategyKind::Rolling,
+            1 => StrategyKind::Canary,
+            _ => StrategyKind::BlueGreen,
         }
     })
 }
@@ -92,10 +92,10 @@ impl StrategyChange {
                 }))
             }
             _ if !replaces => Err(OtherStrategy),
-            (Self::AutoPromote(..), Strategy::Rolling(_)) => {
+            (Self::AutoPromote(..), _) => {
                 self.apply(&Strategy::BlueGreen(BlueGreen::default()), replaces)
             }
-            (Self::MaxSurge(_), Strategy::BlueGreen(_)) => {
+            (Self::MaxSurge(_), _) => {
                 self.apply(&Strategy::Rolling(RollingUpdate::default()), replaces)
             }
         }
@@ -115,5 +115,6 @@ const RANGES: PolicyRanges = PolicyRanges {
     max_promote_delay: 30,
     max_min_ready: 15,
     max_scale_down_delay: 120,
+    max_hold: 40,
     gate_timeout: (5, 60),
 };
