@@ -139,13 +139,6 @@ pub(super) fn statuses() -> Cases<Status> {
             },
         ),
         (
-            "a canary has a share",
-            Status {
-                effective_permille: 125,
-                ..Status::default()
-            },
-        ),
-        (
             "routes are kept",
             Status {
                 retained_until: Some(at(70)),
@@ -168,6 +161,13 @@ pub(super) fn statuses() -> Cases<Status> {
             Status {
                 stale_promoted: 2,
                 health_detail: "GET /nope: 404".to_owned(),
+                ..Status::default()
+            },
+        ),
+        (
+            "a canary has a share",
+            Status {
+                effective_permille: 125,
                 ..Status::default()
             },
         ),
