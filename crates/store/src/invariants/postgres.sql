@@ -31,8 +31,10 @@ SELECT e.deployment_id AS deployment,
            || (e.snapshot ->> 'target_replicas') AS what
 FROM (
     SELECT p.*, (p.snapshot ->> 'target_replicas')::bigint AS target,
-           (p.snapshot #>> '{policy,strategy,BlueGreen,ready_threshold,Count}')::bigint AS threshold_count,
-           (p.snapshot #>> '{policy,strategy,BlueGreen,ready_threshold,Percent}')::bigint AS threshold_percent
+           COALESCE(p.snapshot #>> '{policy,strategy,BlueGreen,ready_threshold,Count}',
+                    p.snapshot #>> '{policy,strategy,Canary,switch,ready_threshold,Count}')::bigint AS threshold_count,
+           COALESCE(p.snapshot #>> '{policy,strategy,BlueGreen,ready_threshold,Percent}',
+                    p.snapshot #>> '{policy,strategy,Canary,switch,ready_threshold,Percent}')::bigint AS threshold_percent
     FROM (
         SELECT e.deployment_id, e.sequence, e.snapshot::jsonb AS snapshot
         FROM events AS e
@@ -57,14 +59,22 @@ WHERE (h.status #>> '{blue,ready}')::bigint <> (h.status #>> '{blue,active_traff
   -- Fewer may be ready by the policy's threshold: then the entry says that some are not.
   AND ((h.status #>> '{blue,ready}')::bigint = 0 OR h.status::text NOT LIKE '%"RoutesNotReady"%');
 
--- I2: ACTIVE routes are of one revision, but in the course of a rolling update
+-- I2: ACTIVE routes are of one revision, but in the course of a rolling update, or while a canary has a share
 SELECT d.id AS deployment, 'has ACTIVE routes of ' || COUNT(DISTINCT r.revision_id) || ' revisions' AS what
 FROM deployments AS d
 JOIN routes AS r ON r.deployment_id = d.id
 WHERE r.traffic_status = 'ACTIVE'
-  AND NOT (d.lifecycle = 'DEPLOYING' AND d.policy::jsonb #> '{strategy,Rolling}' IS NOT NULL)
+  AND NOT (d.lifecycle = 'DEPLOYING' AND (d.policy::jsonb #> '{strategy,Rolling}' IS NOT NULL OR COALESCE(d.weight_permille, 0) > 0))
 GROUP BY d.id
 HAVING COUNT(DISTINCT r.revision_id) > 1;
+
+-- I2: a canary has ACTIVE routes of its current and its deploying revision only
+SELECT d.id AS deployment, 'is a canary, and has ' || COUNT(*) || ' ACTIVE routes of a third revision' AS what
+FROM deployments AS d
+JOIN routes AS r ON r.deployment_id = d.id
+WHERE d.weight_permille > 0 AND r.traffic_status = 'ACTIVE'
+  AND r.revision_id NOT IN (d.current_revision_id, d.deploying_revision_id)
+GROUP BY d.id;
 
 -- I3: DEPLOYING, a deploying revision and a sub-step go together
 SELECT d.id AS deployment,
@@ -285,19 +295,23 @@ SELECT d.id AS deployment, 'has been due since ' || d.due_at AS what
 FROM deployments AS d
 WHERE d.due_at < (SELECT clock_timestamp() - clock_correction * interval '1 microsecond' FROM horizon) - make_interval(secs => $1);
 
--- I14: the traffic table lists the ACTIVE routes that run and are HEALTHY, or if none is, those that run and have been HEALTHY
+-- I14: the traffic table lists the ACTIVE routes that run and are HEALTHY, or if none is, those that run and have been HEALTHY; in a canary by revision
 WITH active AS (
-    SELECT r.deployment_id, r.id, r.address, r.traffic_ratio, r.once_healthy, r.health = 'HEALTHY' AS healthy,
-           BOOL_OR(r.health = 'HEALTHY') OVER (PARTITION BY r.deployment_id) AS some_healthy
+    SELECT r.deployment_id, r.id, r.address, r.once_healthy, r.health = 'HEALTHY' AS healthy,
+           CASE WHEN d.weight_permille > 0 THEN NULL ELSE r.traffic_ratio END AS traffic_ratio,
+           BOOL_OR(r.health = 'HEALTHY') OVER (PARTITION BY r.deployment_id) AS some_healthy,
+           d.weight_permille > 0 AND r.revision_id = d.current_revision_id
+               AND NOT BOOL_OR(r.health = 'HEALTHY') OVER (PARTITION BY r.deployment_id, r.revision_id) AS fails_open
     FROM routes AS r
+    JOIN deployments AS d ON d.id = r.deployment_id
     WHERE r.traffic_status = 'ACTIVE' AND r.status = 'RUNNING' AND r.address <> ''),
 serving AS (
     SELECT a.deployment_id, a.id, a.address, a.traffic_ratio
     FROM active AS a
-    WHERE a.healthy OR NOT a.some_healthy AND a.once_healthy),
+    WHERE a.healthy OR (NOT a.some_healthy OR a.fails_open) AND a.once_healthy),
 listed AS (
     SELECT d.id AS deployment_id, (t.endpoint ->> 'route')::uuid AS id, t.endpoint ->> 'address' AS address,
-           (t.endpoint ->> 'ratio')::double precision AS traffic_ratio
+           CASE WHEN d.weight_permille > 0 THEN NULL ELSE (t.endpoint ->> 'ratio')::double precision END AS traffic_ratio
     FROM deployments AS d
     CROSS JOIN LATERAL jsonb_array_elements(d.endpoints::jsonb) AS t (endpoint))
 SELECT s.deployment_id AS deployment,
@@ -348,6 +362,74 @@ UNION ALL
 SELECT a.route_id, 'is a route with an assignment to ' || a.action || ', and is not there'
 FROM assignments AS a
 WHERE NOT EXISTS (SELECT FROM routes AS r WHERE r.id = a.route_id);
+
+-- I17: only a canary has a share, while it is DEPLOYING and from its first step on
+SELECT d.id AS deployment,
+       'is ' || d.lifecycle || COALESCE(' / ' || d.sub_step, '') || ' at step ' || d.canary_step || ' with '
+           || COALESCE('a share of ' || d.weight_permille, 'no share') AS what
+FROM deployments AS d
+WHERE (d.weight_permille IS NOT NULL) <> (d.canary_step > 0)
+   OR (d.weight_permille IS NOT NULL
+    AND (d.lifecycle <> 'DEPLOYING' OR d.sub_step = 'ROLLING_BACK' OR NOT (d.policy::jsonb #> '{strategy,Canary}') IS NOT NULL
+      OR d.weight_permille NOT BETWEEN 0 AND 999));
+
+-- I17: and so it is with the sub-step of a step that is held
+SELECT d.id AS deployment, 'is SHIFTING at no step' AS what
+FROM deployments AS d
+WHERE d.sub_step = 'SHIFTING' AND d.weight_permille IS NULL;
+
+-- I18: without a share no route of a canary is ACTIVE, and with one no ready route waits
+SELECT t.deployment,
+       'has a share of ' || t.weight || ' for its new revision, of which ' || t.active || ' routes are ACTIVE and '
+           || t.waiting || ' ready ones wait' AS what
+FROM (
+    SELECT d.id AS deployment, COALESCE(d.weight_permille, 0) AS weight,
+           SUM(CASE WHEN r.traffic_status = 'ACTIVE' THEN 1 ELSE 0 END) AS active,
+           SUM(CASE WHEN r.traffic_status = 'INACTIVE' AND r.status = 'RUNNING' AND r.health = 'HEALTHY'
+                     AND r.address <> '' THEN 1 ELSE 0 END) AS waiting
+    FROM deployments AS d
+    JOIN routes AS r ON r.deployment_id = d.id AND r.revision_id = d.deploying_revision_id
+    WHERE (d.policy::jsonb #> '{strategy,Canary}') IS NOT NULL
+    GROUP BY d.id, d.weight_permille) AS t
+WHERE (t.weight = 0 AND t.active > 0) OR (t.weight > 0 AND t.waiting > 0);
+
+-- I19: the weights of a table add up to 1,000, and the new revision has at most what it asks for while the old one serves
+SELECT w.deployment, 'has weights that add up to ' || w.total || ', of which ' || w.green || ' of '
+           || COALESCE(w.asked, 0) || ' go to its new revision' AS what
+FROM (
+    SELECT d.id AS deployment, d.weight_permille AS asked,
+           SUM((s.share ->> 'permille')::bigint) AS total,
+           SUM(CASE WHEN (s.share ->> 'revision')::uuid = d.deploying_revision_id
+                    THEN (s.share ->> 'permille')::bigint ELSE 0 END) AS green
+    FROM deployments AS d
+    CROSS JOIN LATERAL jsonb_array_elements(d.shares::jsonb -> 'weights') AS s (share)
+    GROUP BY d.id) AS w
+WHERE w.total <> 1000 OR w.asked IS NULL OR w.asked = 0
+   OR (w.green > w.asked AND w.green <> 1000)
+   OR (w.green = 1000 AND EXISTS (
+        SELECT 1 FROM deployments AS d
+        CROSS JOIN LATERAL jsonb_array_elements(d.endpoints::jsonb) AS t (endpoint)
+        JOIN routes AS r ON r.id = (t.endpoint ->> 'route')::uuid
+        WHERE d.id = w.deployment AND r.revision_id = d.current_revision_id));
+
+-- I19: and the ratios of its endpoints divide the traffic in the same way
+WITH listed AS (
+    SELECT d.id AS deployment, r.revision_id AS revision,
+           SUM((t.endpoint ->> 'ratio')::double precision) AS part
+    FROM deployments AS d
+    CROSS JOIN LATERAL jsonb_array_elements(d.endpoints::jsonb) AS t (endpoint)
+    JOIN routes AS r ON r.id = (t.endpoint ->> 'route')::uuid
+    WHERE d.shares::jsonb -> 'weights' IS NOT NULL
+    GROUP BY d.id, r.revision_id),
+weighted AS (
+    SELECT d.id AS deployment, (s.share ->> 'revision')::uuid AS revision, (s.share ->> 'permille')::bigint AS permille
+    FROM deployments AS d
+    CROSS JOIN LATERAL jsonb_array_elements(d.shares::jsonb -> 'weights') AS s (share))
+SELECT w.deployment, 'gives a revision ' || w.permille || ' of 1000 by weight, and another part by ratio' AS what
+FROM weighted AS w
+LEFT JOIN listed AS l ON l.deployment = w.deployment AND l.revision = w.revision
+WHERE ABS(COALESCE(l.part, 0) * 1000 / (SELECT SUM(a.part) FROM listed AS a WHERE a.deployment = w.deployment)
+    - w.permille) > 0.001;
 
 -- I30: every route in a traffic table has a valid address
 SELECT l.deployment, 'lists ' || l.address || ', which is not HOST:PORT' AS what

@@ -30,8 +30,10 @@ SELECT e.deployment_id AS deployment,
            || json_extract(e.snapshot, '$.target_replicas') AS what
 FROM (
     SELECT p.*, p.snapshot ->> '$.target_replicas' AS target,
-           p.snapshot ->> '$.policy.strategy.BlueGreen.ready_threshold.Count' AS threshold_count,
-           p.snapshot ->> '$.policy.strategy.BlueGreen.ready_threshold.Percent' AS threshold_percent
+           COALESCE(p.snapshot ->> '$.policy.strategy.BlueGreen.ready_threshold.Count',
+                    p.snapshot ->> '$.policy.strategy.Canary.switch.ready_threshold.Count') AS threshold_count,
+           COALESCE(p.snapshot ->> '$.policy.strategy.BlueGreen.ready_threshold.Percent',
+                    p.snapshot ->> '$.policy.strategy.Canary.switch.ready_threshold.Percent') AS threshold_percent
     FROM events AS p
     WHERE p.kind = 'PROMOTED') AS e
 WHERE json_extract(e.snapshot, '$.status.blue.ready') NOT BETWEEN
@@ -49,14 +51,22 @@ WHERE h.phase = 'PROMOTE'
   -- Fewer may be ready by the policy's threshold: then the entry says that some are not.
   AND (json_extract(h.status, '$.blue.ready') = 0 OR h.status NOT LIKE '%"RoutesNotReady"%');
 
--- I2: ACTIVE routes are of one revision, but in the course of a rolling update
+-- I2: ACTIVE routes are of one revision, but in the course of a rolling update, or while a canary has a share
 SELECT d.id AS deployment, 'has ACTIVE routes of ' || COUNT(DISTINCT r.revision_id) || ' revisions' AS what
 FROM deployments AS d
 JOIN routes AS r ON r.deployment_id = d.id
 WHERE r.traffic_status = 'ACTIVE'
-  AND NOT (d.lifecycle = 'DEPLOYING' AND json_type(d.policy, '$.strategy.Rolling') IS NOT NULL)
+  AND NOT (d.lifecycle = 'DEPLOYING' AND (json_type(d.policy, '$.strategy.Rolling') IS NOT NULL OR COALESCE(d.weight_permille, 0) > 0))
 GROUP BY d.id
 HAVING COUNT(DISTINCT r.revision_id) > 1;
+
+-- I2: a canary has ACTIVE routes of its current and its deploying revision only
+SELECT d.id AS deployment, 'is a canary, and has ' || COUNT(*) || ' ACTIVE routes of a third revision' AS what
+FROM deployments AS d
+JOIN routes AS r ON r.deployment_id = d.id
+WHERE d.weight_permille > 0 AND r.traffic_status = 'ACTIVE'
+  AND r.revision_id NOT IN (d.current_revision_id, d.deploying_revision_id)
+GROUP BY d.id;
 
 -- I3: DEPLOYING, a deploying revision and a sub-step go together
 SELECT d.id AS deployment,
@@ -271,19 +281,24 @@ SELECT d.id AS deployment, 'has been due since ' || d.due_at AS what
 FROM deployments AS d
 WHERE d.due_at < strftime('%Y-%m-%dT%H:%M:%f000Z', 'now', '-' || ?1 || ' seconds');
 
--- I14: the traffic table lists the ACTIVE routes that run and are HEALTHY, or if none is, those that run and have been HEALTHY
+-- I14: the traffic table lists the ACTIVE routes that run and are HEALTHY, or if none is, those that run and have been HEALTHY; in a canary by revision
 WITH active AS (
-    SELECT r.deployment_id, r.id, r.address, r.traffic_ratio, r.once_healthy, r.health = 'HEALTHY' AS healthy,
-           MAX(r.health = 'HEALTHY') OVER (PARTITION BY r.deployment_id) AS some_healthy
+    SELECT r.deployment_id, r.id, r.address, r.once_healthy, r.health = 'HEALTHY' AS healthy,
+           CASE WHEN d.weight_permille > 0 THEN NULL ELSE r.traffic_ratio END AS traffic_ratio,
+           MAX(r.health = 'HEALTHY') OVER (PARTITION BY r.deployment_id) AS some_healthy,
+           d.weight_permille > 0 AND r.revision_id = d.current_revision_id
+               AND NOT MAX(r.health = 'HEALTHY') OVER (PARTITION BY r.deployment_id, r.revision_id) AS fails_open
     FROM routes AS r
+    JOIN deployments AS d ON d.id = r.deployment_id
     WHERE r.traffic_status = 'ACTIVE' AND r.status = 'RUNNING' AND r.address <> ''),
 serving AS (
     SELECT a.deployment_id, a.id, a.address, a.traffic_ratio
     FROM active AS a
-    WHERE a.healthy OR NOT a.some_healthy AND a.once_healthy),
+    WHERE a.healthy OR (NOT a.some_healthy OR a.fails_open) AND a.once_healthy),
 listed AS (
     SELECT d.id AS deployment_id, unhex(json_extract(t.value, '$.route'), '-') AS id,
-           json_extract(t.value, '$.address') AS address, json_extract(t.value, '$.ratio') AS traffic_ratio
+           json_extract(t.value, '$.address') AS address,
+           CASE WHEN d.weight_permille > 0 THEN NULL ELSE json_extract(t.value, '$.ratio') END AS traffic_ratio
     FROM deployments AS d
     JOIN json_each(d.endpoints) AS t)
 SELECT s.deployment_id AS deployment,
@@ -334,6 +349,73 @@ UNION ALL
 SELECT a.route_id, 'is a route with an assignment to ' || a.action || ', and is not there'
 FROM assignments AS a
 WHERE NOT EXISTS (SELECT 1 FROM routes AS r WHERE r.id = a.route_id);
+
+-- I17: only a canary has a share, while it is DEPLOYING and from its first step on
+SELECT d.id AS deployment,
+       'is ' || d.lifecycle || COALESCE(' / ' || d.sub_step, '') || ' at step ' || d.canary_step || ' with '
+           || COALESCE('a share of ' || d.weight_permille, 'no share') AS what
+FROM deployments AS d
+WHERE (d.weight_permille IS NOT NULL) <> (d.canary_step > 0)
+   OR (d.weight_permille IS NOT NULL
+    AND (d.lifecycle <> 'DEPLOYING' OR d.sub_step = 'ROLLING_BACK' OR NOT json_type(d.policy, '$.strategy.Canary') IS NOT NULL
+      OR d.weight_permille NOT BETWEEN 0 AND 999));
+
+-- I17: and so it is with the sub-step of a step that is held
+SELECT d.id AS deployment, 'is SHIFTING at no step' AS what
+FROM deployments AS d
+WHERE d.sub_step = 'SHIFTING' AND d.weight_permille IS NULL;
+
+-- I18: without a share no route of a canary is ACTIVE, and with one no ready route waits
+SELECT t.deployment,
+       'has a share of ' || t.weight || ' for its new revision, of which ' || t.active || ' routes are ACTIVE and '
+           || t.waiting || ' ready ones wait' AS what
+FROM (
+    SELECT d.id AS deployment, COALESCE(d.weight_permille, 0) AS weight,
+           SUM(CASE WHEN r.traffic_status = 'ACTIVE' THEN 1 ELSE 0 END) AS active,
+           SUM(CASE WHEN r.traffic_status = 'INACTIVE' AND r.status = 'RUNNING' AND r.health = 'HEALTHY'
+                     AND r.address <> '' THEN 1 ELSE 0 END) AS waiting
+    FROM deployments AS d
+    JOIN routes AS r ON r.deployment_id = d.id AND r.revision_id = d.deploying_revision_id
+    WHERE json_type(d.policy, '$.strategy.Canary') IS NOT NULL
+    GROUP BY d.id, d.weight_permille) AS t
+WHERE (t.weight = 0 AND t.active > 0) OR (t.weight > 0 AND t.waiting > 0);
+
+-- I19: the weights of a table add up to 1,000, and the new revision has at most what it asks for while the old one serves
+SELECT w.deployment, 'has weights that add up to ' || w.total || ', of which ' || w.green || ' of '
+           || COALESCE(w.asked, 0) || ' go to its new revision' AS what
+FROM (
+    SELECT d.id AS deployment, d.weight_permille AS asked,
+           SUM(s.value ->> 'permille') AS total,
+           SUM(CASE WHEN unhex(s.value ->> 'revision', '-') = d.deploying_revision_id
+                    THEN s.value ->> 'permille' ELSE 0 END) AS green
+    FROM deployments AS d
+    JOIN json_each(d.shares, '$.weights') AS s
+    GROUP BY d.id) AS w
+WHERE w.total <> 1000 OR w.asked IS NULL OR w.asked = 0
+   OR (w.green > w.asked AND w.green <> 1000)
+   OR (w.green = 1000 AND EXISTS (
+        SELECT 1 FROM deployments AS d
+        JOIN json_each(d.endpoints) AS t
+        JOIN routes AS r ON r.id = unhex(t.value ->> 'route', '-')
+        WHERE d.id = w.deployment AND r.revision_id = d.current_revision_id));
+
+-- I19: and the ratios of its endpoints divide the traffic in the same way
+WITH listed AS (
+    SELECT d.id AS deployment, r.revision_id AS revision, SUM(t.value ->> 'ratio') AS part
+    FROM deployments AS d
+    JOIN json_each(d.endpoints) AS t
+    JOIN routes AS r ON r.id = unhex(t.value ->> 'route', '-')
+    WHERE json_type(d.shares, '$.weights') IS NOT NULL
+    GROUP BY d.id, r.revision_id),
+weighted AS (
+    SELECT d.id AS deployment, unhex(s.value ->> 'revision', '-') AS revision, s.value ->> 'permille' AS permille
+    FROM deployments AS d
+    JOIN json_each(d.shares, '$.weights') AS s)
+SELECT w.deployment, 'gives a revision ' || w.permille || ' of 1000 by weight, and another part by ratio' AS what
+FROM weighted AS w
+LEFT JOIN listed AS l ON l.deployment = w.deployment AND l.revision = w.revision
+WHERE ABS(COALESCE(l.part, 0) * 1000 / (SELECT SUM(a.part) FROM listed AS a WHERE a.deployment = w.deployment)
+    - w.permille) > 0.001;
 
 -- I30: every route in a traffic table has a valid address
 SELECT l.deployment, 'lists ' || l.address || ', which is not HOST:PORT' AS what

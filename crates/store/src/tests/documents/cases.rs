@@ -12,8 +12,8 @@ use viridian_strategy::{
 
 use crate::{
     Applied, Deployment, FieldChange, HealthCheck, LastRollout, Metadata, NewRevision,
-    PreviewEndpoint, Promotion, Revision, RevisionNumbers, RevisionSpec, RolledBack, RouteEffects, SecretReference, Status,
-    Updated,
+    PreviewEndpoint, Promotion, Revision, RevisionNumbers, RevisionSpec, RolledBack, RouteEffects,
+    SecretReference, Status, Updated,
     record::{OpenEntries, OpenEntry, OpenKind, TableLine, TableShares},
 };
 

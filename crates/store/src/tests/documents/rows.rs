@@ -17,9 +17,7 @@ use crate::{
     documents::Reply,
     events::insert_events,
     history::insert_moves,
-    record::{
-        NewHistoryEntry, OpenEntries, RouteEffects, TableContent, TableLine, TableShares,
-    },
+    record::{NewHistoryEntry, OpenEntries, RouteEffects, TableContent, TableLine, TableShares},
     replies::{NewReply, RequestNamespace, StoredReply, insert_replies},
     revisions::insert_revisions,
     transaction::UnitTransaction,
@@ -245,20 +243,41 @@ fn rows() -> Vec<Row> {
         });
     };
     for (case, open) in cases::all_open_entries() {
-        add_row("open_entries", case, TableContent::default(), open, plain.clone());
+        add_row(
+            "open_entries",
+            case,
+            TableContent::default(),
+            open,
+            plain.clone(),
+        );
     }
     let mut add = |column, case, table, deployment| {
         add_row(column, case, table, OpenEntries::default(), deployment);
     };
     let plain = || plain.clone();
     for (case, policy) in cases::policies() {
-        add("policy", case, TableContent::default(), Deployment { policy, ..plain() });
+        add(
+            "policy",
+            case,
+            TableContent::default(),
+            Deployment { policy, ..plain() },
+        );
     }
     for (case, status) in cases::statuses() {
-        add("status", case, TableContent::default(), Deployment { status, ..plain() });
+        add(
+            "status",
+            case,
+            TableContent::default(),
+            Deployment { status, ..plain() },
+        );
     }
     for (case, labels) in cases::all_labels() {
-        add("labels", case, TableContent::default(), Deployment { labels, ..plain() });
+        add(
+            "labels",
+            case,
+            TableContent::default(),
+            Deployment { labels, ..plain() },
+        );
     }
     for (case, metadata) in cases::all_metadata() {
         add(
@@ -292,11 +311,21 @@ fn rows() -> Vec<Row> {
         );
     }
     for (case, served) in cases::all_served() {
-        add("served", case, TableContent::default(), Deployment { served, ..plain() });
+        add(
+            "served",
+            case,
+            TableContent::default(),
+            Deployment { served, ..plain() },
+        );
     }
     for (case, rollout) in [cases::rollouts(), cases::canaries()].concat() {
         let state = DeploymentState::Deploying(rollout);
-        add("rollout", case, TableContent::default(), Deployment { state, ..plain() });
+        add(
+            "rollout",
+            case,
+            TableContent::default(),
+            Deployment { state, ..plain() },
+        );
     }
     rows
 }

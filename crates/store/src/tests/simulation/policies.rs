@@ -12,12 +12,10 @@ use crate::DeploymentSpec;
 
 /// Returns a policy that breaks no rule.
 pub(super) fn policy(rng: &mut Rng) -> Policy {
-    random_policy(rng, &RANGES, |rng| {
-        match rng.between_u32(0, 3) {
-            0 => StrategyKind::Rolling,
-            1 => StrategyKind::Canary,
-            _ => StrategyKind::BlueGreen,
-        }
+    random_policy(rng, &RANGES, |rng| match rng.between_u32(0, 3) {
+        0 => StrategyKind::Rolling,
+        1 => StrategyKind::Canary,
+        _ => StrategyKind::BlueGreen,
     })
 }
 
