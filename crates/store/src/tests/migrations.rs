@@ -162,6 +162,7 @@ async fn documents_are_whole_again_below(#[case] engine: Engine) {
     let renumbered = |it: Deployment| Deployment {
         last_activation: 1,
         current_activation: 1,
+        rollout_number: 1,
         last_rollout: None,
         ..it
     };
