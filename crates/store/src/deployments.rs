@@ -27,7 +27,7 @@ pub use self::{
 use crate::{
     connection::StoreConnection,
     error::StoreError,
-    record::{Deployment, OpenEntries, TableContent, TableLine, TableShares},
+    record::{CommitId, Deployment, OpenEntries, TableContent, TableLine, TableShares},
     schema::{assignments, deployments, routes},
     types::{Json, Sql, timestamp},
 };
@@ -36,6 +36,8 @@ use crate::{
 pub(crate) struct LockedDeployment {
     pub(crate) deployment: Deployment,
     pub(crate) table: TableContent,
+    /// The set of changes that made the table.
+    pub(crate) table_commit: Option<CommitId>,
     pub(crate) open_entries: OpenEntries,
     pub(crate) due_at: Option<Timestamp>,
 }
@@ -214,6 +216,8 @@ pub(crate) struct NewState {
     pub(crate) deployment: Deployment,
     pub(crate) sequence: i64,
     pub(crate) table: TableContent,
+    /// The set of changes that made the table.
+    pub(crate) table_commit: Option<CommitId>,
     pub(crate) open_entries: OpenEntries,
     pub(crate) due_at: Option<Timestamp>,
 }
@@ -266,6 +270,7 @@ pub(crate) fn insert_deployments(new: Vec<NewState>) -> Write {
 struct UnseenColumns {
     endpoints: Vec<Json<Vec<TableLine>>>,
     shares: Vec<Option<Json<TableShares>>>,
+    table_commits: Vec<Option<Sql<CommitId>>>,
     open_entries: Vec<Option<Json<OpenEntries>>>,
     /// For the metrics, which would have to read every status otherwise.
     backing_off: Vec<bool>,
@@ -279,6 +284,7 @@ impl UnseenColumns {
         self.endpoints.push(Json(lines));
         self.shares
             .push((!shares.is_empty()).then_some(Json(shares)));
+        self.table_commits.push(new.table_commit.map(Sql));
         let open = mem::take(&mut new.open_entries);
         // Most have none.
         let open = (!open.0.is_empty()).then_some(Json(open));
@@ -289,10 +295,11 @@ impl UnseenColumns {
         self.due_at.push(new.due_at.map(Sql));
     }
 
-    fn columns(self) -> [Column; 5] {
+    fn columns(self) -> [Column; 6] {
         [
             Column::new(deployments::endpoints, self.endpoints),
             Column::new(deployments::shares, self.shares),
+            Column::new(deployments::commit_id, self.table_commits),
             Column::new(deployments::open_entries, self.open_entries),
             Column::new(deployments::backing_off, self.backing_off),
             Column::new(deployments::due_at, self.due_at),

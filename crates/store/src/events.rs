@@ -11,7 +11,7 @@ use viridian_strategy::{DeploymentId, Timestamp};
 pub use self::pages::{ChangedPage, LogPage, ReadLogError, SnapshotPage};
 use crate::{
     error::StoreError,
-    record::{Deployment, Event, EventKind},
+    record::{CommitId, Deployment, Event, EventKind},
     schema::events,
     types::{Json, Sql},
 };
@@ -38,17 +38,18 @@ pub struct EventFilter {
 }
 
 /// Records deployments, each as it is at its sequence.
-pub(crate) fn insert_events(of: Vec<(EventKind, Deployment)>) -> Write {
-    let rows = of.into_iter().map(|(kind, deployment)| EventRow {
-        deployment_id: Sql(deployment.id),
-        sequence: deployment.sequence,
-        kind: Sql(kind),
-        created_at: Sql(deployment.updated_at),
-        snapshot: Json(deployment),
+pub(crate) fn insert_events(events: Vec<Event>) -> Write {
+    let rows = events.into_iter().map(|event| EventRow {
+        deployment_id: Sql(event.deployment.id),
+        sequence: event.deployment.sequence,
+        kind: Sql(event.kind),
+        created_at: Sql(event.deployment.updated_at),
+        snapshot: Json(event.deployment),
+        commit_id: event.commit.map(Sql),
     });
     // Without `position`: the database hands it out, on PostgreSQL not in the order of commits.
     let columns = columns!(rows, EventRow {
-        deployment_id, sequence, kind, snapshot, created_at,
+        deployment_id, sequence, kind, snapshot, created_at, commit_id,
     } in events);
     Write::insert("record events", "events", columns)
 }
@@ -59,4 +60,5 @@ struct EventRow {
     kind: Sql<EventKind>,
     snapshot: Json<Deployment>,
     created_at: Sql<Timestamp>,
+    commit_id: Option<Sql<CommitId>>,
 }

@@ -9,7 +9,7 @@ use crate::{
     connection::StoreConnection,
     error::StoreError,
     record::{
-        FieldChange, HistoryEntry, HistoryOutcome, NewHistoryEntry, OpenEntry, Operation,
+        CommitId, FieldChange, HistoryEntry, HistoryOutcome, NewHistoryEntry, OpenEntry, Operation,
         RequestId, RouteEffects, Status,
     },
     schema::{deployments, history},
@@ -85,7 +85,7 @@ pub(crate) fn insert_moves(moves: Vec<NewHistoryEntry>) -> Write {
         deployment_id, number, phase, result, from_lifecycle, from_sub_step, to_lifecycle,
         to_sub_step, revision_id, actor, reason, request_id, status, changes, attempts,
         routes_created, routes_promoted, routes_drained, route_count, failure, created_at,
-        updated_at, weight_permille,
+        updated_at, weight_permille, commit_id,
     } in history);
     Write::insert("record moves", "history", columns)
 }
@@ -148,6 +148,7 @@ struct HistoryRow {
     created_at: Sql<Timestamp>,
     updated_at: Sql<Timestamp>,
     weight_permille: Option<i32>,
+    commit_id: Option<Sql<CommitId>>,
 }
 
 impl From<OpenEntry> for RepeatedColumns {
@@ -196,6 +197,7 @@ impl From<NewHistoryEntry> for HistoryRow {
             created_at: Sql(entry.at),
             updated_at: Sql(entry.at),
             weight_permille: entry.weight_permille.map(i32::from),
+            commit_id: entry.commit.map(Sql),
         }
     }
 }
@@ -220,6 +222,7 @@ impl From<HistoryRow> for HistoryEntry {
             actor: row.actor,
             reason: row.reason,
             request: row.request_id.map(|Sql(id)| id),
+            commit: row.commit_id.map(|Sql(id)| id),
             status: row.status.0,
             changes: row.changes.map(|Json(it)| it).unwrap_or_default(),
             attempts: row.attempts.cast_unsigned(),

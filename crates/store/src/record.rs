@@ -5,6 +5,7 @@
 
 mod address;
 mod assignment;
+mod commit;
 mod deployment;
 mod deployment_summary;
 mod event;
@@ -24,6 +25,7 @@ mod traffic;
 pub use self::{
     address::{AddressError, RouteAddress},
     assignment::{Action, Assignment, AssignmentPosition},
+    commit::CommitId,
     deployment::{Deployment, Metadata, NamedRevision, RevisionNumbers, Status},
     deployment_summary::DeploymentSummary,
     event::{Event, EventKind},

@@ -33,6 +33,7 @@ table! {
         availability -> Nullable<Label>,
         endpoints -> Document,
         shares -> Nullable<Document>,
+        commit_id -> Nullable<Id>,
         open_entries -> Nullable<Document>,
         backing_off -> Bool,
         due_at -> Nullable<Instant>,
@@ -151,6 +152,7 @@ table! {
         updated_at -> Instant,
         changes -> Nullable<Document>,
         weight_permille -> Nullable<Integer>,
+        commit_id -> Nullable<Id>,
     }
 }
 
@@ -165,6 +167,7 @@ table! {
         kind -> Label,
         snapshot -> Document,
         created_at -> Instant,
+        commit_id -> Nullable<Id>,
     }
 }
 

@@ -21,7 +21,7 @@ use viridian_strategy::{
 };
 
 pub(crate) use self::json::{Json, JsonText, TryJson};
-use crate::record::{Action, EventKind, HistoryOutcome, Operation, RequestId};
+use crate::record::{Action, CommitId, EventKind, HistoryOutcome, Operation, RequestId};
 
 /// Converts the database's time.
 pub(crate) fn timestamp(UnixMicros(micros): UnixMicros) -> Timestamp {
@@ -124,6 +124,7 @@ id!(DeploymentId);
 id!(RevisionId);
 id!(RouteId);
 id!(RequestId);
+id!(CommitId);
 
 /// 2000-01-01T00:00:00Z, from which PostgreSQL counts.
 const POSTGRES_EPOCH: i64 = 946_684_800_000_000;

@@ -49,7 +49,11 @@ fn event(position: i64, project: &str) -> Arc<CommittedEvent> {
     let kind = EventKind::Updated;
     Arc::new(CommittedEvent {
         position,
-        event: Event { kind, deployment },
+        event: Event {
+            kind,
+            deployment,
+            commit: None,
+        },
     })
 }
 

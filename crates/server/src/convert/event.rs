@@ -24,5 +24,6 @@ pub(crate) fn event(event: &Event) -> v1::DeploymentEvent {
         kind: kind.into(),
         deployment: Some(deployment(event.deployment.clone())),
         resume_token: String::new(),
+        commit_id: event.commit.map(|id| id.0.to_string()).unwrap_or_default(),
     }
 }

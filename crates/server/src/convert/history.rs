@@ -30,6 +30,10 @@ pub(crate) fn history_entry(entry: HistoryEntry) -> v1::HistoryEntry {
             .request
             .map(|request| request.0.to_string())
             .unwrap_or_default(),
+        commit_id: entry
+            .commit
+            .map(|commit| commit.0.to_string())
+            .unwrap_or_default(),
         blue: Some(counts(entry.status.blue)),
         green: Some(counts(entry.status.green)),
         attempts: entry.attempts.cast_signed(),

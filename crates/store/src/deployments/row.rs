@@ -14,8 +14,8 @@ use crate::{
     documents::{RolloutDocument, StopwatchDocument},
     error::StoreError,
     record::{
-        Deployment, LastRollout, Metadata, OpenEntries, RevisionNumbers, Status, TableContent,
-        TableLine, TableShares,
+        CommitId, Deployment, LastRollout, Metadata, OpenEntries, RevisionNumbers, Status,
+        TableContent, TableLine, TableShares,
     },
     schema::deployments,
     types::{Json, Sql},
@@ -28,6 +28,7 @@ pub(crate) struct LockedRow {
     deployment: DeploymentRow,
     endpoints: Json<Vec<TableLine>>,
     shares: Option<Json<TableShares>>,
+    commit_id: Option<Sql<CommitId>>,
     open_entries: Option<Json<OpenEntries>>,
     due_at: Option<Sql<Timestamp>>,
 }
@@ -260,6 +261,7 @@ impl TryFrom<LockedRow> for LockedDeployment {
                 lines: row.endpoints.0,
                 shares: row.shares.map(|Json(it)| it).unwrap_or_default(),
             },
+            table_commit: row.commit_id.map(|Sql(id)| id),
             open_entries: row.open_entries.map(|Json(open)| open).unwrap_or_default(),
             due_at,
         })

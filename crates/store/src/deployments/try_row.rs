@@ -46,5 +46,5 @@ macro_rules! readable {
 
 readable!(DeploymentRow, Pg, A, B);
 readable!(DeploymentRow, Sqlite, A, B);
-readable!(LockedRow, Pg, A, B, C, D, E);
-readable!(LockedRow, Sqlite, A, B, C, D, E);
+readable!(LockedRow, Pg, A, B, C, D, E, F);
+readable!(LockedRow, Sqlite, A, B, C, D, E, F);

@@ -11,12 +11,18 @@ use super::{EventFilter, LogEntry};
 use crate::{
     connection::StoreConnection,
     error::StoreError,
-    record::{Deployment, Event, EventKind},
+    record::{CommitId, Deployment, Event, EventKind},
     schema::{deployments, events},
     types::{Sql, TryJson},
 };
 
-type Row = (i64, Sql<DeploymentId>, Sql<EventKind>, TryJson<Deployment>);
+type Row = (
+    i64,
+    Sql<DeploymentId>,
+    Sql<EventKind>,
+    TryJson<Deployment>,
+    Option<Sql<CommitId>>,
+);
 
 /// Its columns.
 const ROW: (
@@ -24,11 +30,13 @@ const ROW: (
     events::deployment_id,
     events::kind,
     events::snapshot,
+    events::commit_id,
 ) = (
     events::position,
     events::deployment_id,
     events::kind,
     events::snapshot,
+    events::commit_id,
 );
 
 impl StoreConnection {
@@ -202,9 +210,13 @@ impl StoreConnection {
     }
 }
 
-fn entry((position, Sql(deployment), Sql(kind), TryJson(snapshot)): Row) -> LogEntry {
+fn entry((position, Sql(deployment), Sql(kind), TryJson(snapshot), commit): Row) -> LogEntry {
     let event = match snapshot {
-        Some(deployment) => Ok(Event { kind, deployment }),
+        Some(deployment) => Ok(Event {
+            kind,
+            deployment,
+            commit: commit.map(|Sql(id)| id),
+        }),
         None => Err(StoreError::Corrupt {
             id: deployment,
             why: "an event does not parse",

@@ -1,6 +1,6 @@
 //! An event: what changed of a deployment, and how it was then.
 
-use super::Deployment;
+use super::{CommitId, Deployment};
 
 /// What changed of a deployment, and how it was then.
 #[derive(Clone, Debug, PartialEq)]
@@ -9,6 +9,8 @@ pub struct Event {
     pub kind: EventKind,
     /// The deployment at its sequence.
     pub deployment: Deployment,
+    /// The set of changes that it is one of.
+    pub commit: Option<CommitId>,
 }
 
 /// What changed of a deployment.

@@ -2,7 +2,7 @@
 
 use viridian_strategy::{DeploymentId, LifecyclePhase, RevisionId, Timestamp};
 
-use super::{FieldChange, RequestId, Status};
+use super::{CommitId, FieldChange, RequestId, Status};
 
 /// Something that was recorded: a move, or what happened to routes.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +27,8 @@ pub struct HistoryEntry {
     pub reason: String,
     /// The request id of the call.
     pub request: Option<RequestId>,
+    /// The set of changes that it is one of.
+    pub commit: Option<CommitId>,
     /// The routes after it, and why it did not go on.
     pub status: Status,
     /// The settings that it changed.
@@ -62,6 +64,7 @@ pub(crate) struct NewHistoryEntry {
     pub(crate) actor: String,
     pub(crate) reason: String,
     pub(crate) request: Option<RequestId>,
+    pub(crate) commit: Option<CommitId>,
     pub(crate) status: Status,
     pub(crate) changes: Vec<FieldChange>,
     pub(crate) effects: RouteEffects,

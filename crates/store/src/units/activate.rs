@@ -105,6 +105,7 @@ impl Store {
                     sequence: deployment.sequence,
                     deployment: deployment.clone(),
                     table: held.table,
+                    table_commit: held.table_commit,
                     open_entries: held.open_entries,
                     due_at: held.due_at,
                 }])]);

@@ -10,7 +10,7 @@ use crate::{
     events::insert_events,
     history::{insert_moves, repeat_entries},
     labels::LabelWrites,
-    record::Deployment,
+    record::{Deployment, Event},
     revisions::insert_revisions,
     routes::{
         drain_hung_routes, drain_routes, end_routes, insert_routes, promote_routes, request_drains,
@@ -51,7 +51,12 @@ impl UnitTransaction {
             let id = set.deployment.id;
             self.count_usage(&set.deployment.project, set.project_usage());
             repeats.extend(set.repeats.into_iter().map(|entry| (id, entry)));
-            events.extend(set.event.map(|kind| (kind, set.deployment)));
+            let commit = set.commit;
+            events.extend(set.event.map(|kind| Event {
+                kind,
+                deployment: set.deployment,
+                commit,
+            }));
             routes.append(set.routes);
             labels.append(set.labels);
             match set.row {

@@ -16,7 +16,7 @@ use crate::{
     deployments::NewState,
     labels::LabelWrites,
     record::{
-        Deployment, EventKind, FieldChange, NewHistoryEntry, NumberedRevision, OpenEntry,
+        CommitId, Deployment, EventKind, FieldChange, NewHistoryEntry, NumberedRevision, OpenEntry,
         Operation, Revision, Route, Status, TableContent,
     },
     telemetry::TransitionLog,
@@ -48,6 +48,8 @@ pub(crate) struct PlannedChange {
     pub(crate) reported: ReportedChange,
     /// Those of them that failed by that.
     pub(crate) failed: Vec<RouteId>,
+    /// The set of changes that it is one of.
+    pub(crate) commit: Option<CommitId>,
 }
 
 /// What reports have changed of routes.
@@ -79,6 +81,8 @@ pub(crate) struct WriteSet {
     /// Entries of the history that are added to, with their new numbers.
     pub(crate) repeats: Vec<OpenEntry>,
     pub(crate) event: Option<EventKind>,
+    /// The set of changes that it is one of.
+    pub(crate) commit: Option<CommitId>,
     /// The notification for other tasks and servers.
     pub(crate) touched: Option<CommitNotice>,
     /// The line for the log, and what the metrics count.
@@ -105,6 +109,7 @@ impl PlannedChange {
             named: None,
             reported: ReportedChange::None,
             failed: Vec::new(),
+            commit: None,
         }
     }
 
@@ -185,6 +190,7 @@ impl Locked {
             deployment: old,
             mut routes,
             table: listed,
+            table_commit,
             mut open_entries,
             due_at,
             now,
@@ -214,12 +220,17 @@ impl Locked {
         if !table.routes_as(&listed) || new.served_revision() != old.served_revision() {
             new.epoch += 1;
         }
+        let table_commit = match new.epoch == old.epoch {
+            true => table_commit,
+            false => plan.commit,
+        };
         // The UPDATE selects by this sequence, so that it never overwrites a row that was not read.
         let sequence = old.sequence;
         let state = |new: &Deployment, table, open_entries| NewState {
             deployment: new.clone(),
             sequence,
             table,
+            table_commit,
             open_entries,
             due_at: look_at,
         };
@@ -248,6 +259,7 @@ impl Locked {
             transition: &plan.transition,
             changes: &plan.changes,
             call,
+            commit: plan.commit,
             failed: (plan.reported != ReportedChange::None).then(|| failed.clone()),
             effects: route_writes.effects(),
             replacement,
@@ -281,6 +293,7 @@ impl Locked {
             routes: route_writes,
             repeats,
             event: Some(event),
+            commit: plan.commit,
             touched: Some(notice(&old, &new, plan, look_at)),
             moved: moved.map(|it| it.ends(&old, &new, &plan.transition)),
             moves,
@@ -309,6 +322,7 @@ impl WriteSet {
             moves: Vec::new(),
             repeats: Vec::new(),
             event: None,
+            commit: None,
             touched: None,
             moved: None,
         }

@@ -112,6 +112,7 @@ pub(crate) fn creation(new: NewDeployment, now: Timestamp, call: &RequestContext
         deployment: before_the_first_write(id, new, &transition, now),
         routes: Vec::new(),
         table: TableContent::default(),
+        table_commit: None,
         open_entries: OpenEntries::default(),
         due_at: None,
         now,

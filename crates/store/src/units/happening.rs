@@ -10,7 +10,8 @@ use viridian_strategy::{
 
 use crate::{
     record::{
-        Deployment, FieldChange, HistoryOutcome, NewHistoryEntry, Operation, Route, RouteEffects,
+        CommitId, Deployment, FieldChange, HistoryOutcome, NewHistoryEntry, Operation, Route,
+        RouteEffects,
     },
     units::RequestContext,
 };
@@ -24,6 +25,7 @@ pub(super) struct Happening<'a> {
     /// The settings that a call changes.
     pub(super) changes: &'a [FieldChange],
     pub(super) call: &'a RequestContext,
+    pub(super) commit: Option<CommitId>,
     /// The routes that failed, if it is no decision but reports.
     pub(super) failed: Option<Vec<&'a Route>>,
     pub(super) effects: RouteEffects,
@@ -203,6 +205,7 @@ impl Happening<'_> {
             actor: call.actor.clone(),
             reason: self.reason(),
             request: call.request.as_ref().map(|request| request.id),
+            commit: self.commit,
             status: new.status.clone(),
             changes: Vec::new(),
             effects: RouteEffects::default(),

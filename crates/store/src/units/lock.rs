@@ -14,7 +14,7 @@ use crate::{
     deployments::{LockedDeployment, LockedRows},
     error::StoreError,
     last_reports::last_observed,
-    record::{Deployment, OpenEntries, Revision, RevisionSpec, Route, TableContent},
+    record::{CommitId, Deployment, OpenEntries, Revision, RevisionSpec, Route, TableContent},
     transaction::UnitTransaction,
     units::RequestContext,
 };
@@ -24,6 +24,7 @@ pub(crate) struct Locked {
     pub(crate) deployment: Deployment,
     pub(crate) routes: Vec<Route>,
     pub(crate) table: TableContent,
+    pub(crate) table_commit: Option<CommitId>,
     pub(crate) open_entries: OpenEntries,
     pub(crate) due_at: Option<Timestamp>,
     pub(crate) now: Timestamp,
@@ -193,6 +194,7 @@ impl Locked {
         let LockedDeployment {
             deployment,
             table,
+            table_commit,
             open_entries,
             due_at,
         } = locked;
@@ -200,6 +202,7 @@ impl Locked {
             deployment,
             routes,
             table,
+            table_commit,
             open_entries,
             due_at,
             now,

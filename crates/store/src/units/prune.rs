@@ -333,6 +333,7 @@ fn without_served(locked: Locked, gone: &[RevisionId]) -> Option<Write> {
             sequence: deployment.sequence,
             deployment,
             table: locked.table,
+            table_commit: locked.table_commit,
             open_entries: locked.open_entries,
             due_at: locked.due_at,
         }])

@@ -124,6 +124,7 @@ fn message(
     let mut event = event(&watched.event.event);
     if watched.is_snapshot {
         event.set_kind(DeploymentEventKind::Snapshot);
+        event.commit_id.clear();
     }
     event.resume_token = token.at(watched.cursor, seal);
     response(Payload::Event(event))
