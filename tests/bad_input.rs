@@ -42,6 +42,7 @@ async fn a_malformed_reference_is_an_invalid_argument(#[case] engine: Engine) {
     let request = WatchTrafficRequest {
         deployments: vec!["web".to_owned(), "a/b/c".to_owned()],
         all: false,
+        ..WatchTrafficRequest::default()
     };
     let refusal = env.api.traffic().watch_traffic(request).await;
     let refusal = refusal.expect_err("neither is a reference");

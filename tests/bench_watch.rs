@@ -82,6 +82,7 @@ async fn open_one(open: &mut JoinSet<Status>, api: &Api, n: usize) {
             let all = WatchTrafficRequest {
                 deployments: Vec::new(),
                 all: true,
+                ..WatchTrafficRequest::default()
             };
             let tables = api.traffic().watch_traffic(all).await;
             read(open, tables.expect("a watch").into_inner(), DEPLOYMENTS).await;

@@ -222,6 +222,7 @@ fn everything() -> WatchTrafficRequest {
     WatchTrafficRequest {
         deployments: Vec::new(),
         all: true,
+        ..WatchTrafficRequest::default()
     }
 }
 

@@ -38,6 +38,7 @@ async fn a_background_task_that_panics_ends_the_server() {
         let everything = WatchTrafficRequest {
             deployments: Vec::new(),
             all: true,
+            ..WatchTrafficRequest::default()
         };
         let opened = client.traffic().watch_traffic(everything).await;
         let mut tables = opened.expect("a stream").into_inner();

@@ -174,6 +174,7 @@ async fn streams_with_nothing_to_tell_are_heard_of(#[case] engine: Engine) {
     let all = WatchTrafficRequest {
         deployments: Vec::new(),
         all: true,
+        ..WatchTrafficRequest::default()
     };
     let mut events = api.follow(of_project("shop")).await.expect("a watch").0;
     let assignments = api.routes().watch_assignments(nobody).await;

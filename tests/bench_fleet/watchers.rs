@@ -48,6 +48,7 @@ pub(crate) async fn run() {
         let request = WatchTrafficRequest {
             deployments: own.collect(),
             all: false,
+            ..WatchTrafficRequest::default()
         };
         let api = &apis[number % CONNECTIONS];
         let stream = api.traffic().watch_traffic(request).await;

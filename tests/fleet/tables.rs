@@ -57,6 +57,7 @@ impl TableFollower {
         let request = WatchTrafficRequest {
             deployments: Vec::new(),
             all: true,
+            ..WatchTrafficRequest::default()
         };
         let mut stream = api.traffic().watch_traffic(request).await?;
         let stream = stream.get_mut();

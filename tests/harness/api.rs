@@ -222,6 +222,7 @@ impl Api {
         self.watch_tables(WatchTrafficRequest {
             deployments: references.iter().map(|it| (*it).to_owned()).collect(),
             all: false,
+            ..WatchTrafficRequest::default()
         })
         .await
     }
@@ -231,6 +232,7 @@ impl Api {
         self.watch_tables(WatchTrafficRequest {
             deployments: Vec::new(),
             all: true,
+            ..WatchTrafficRequest::default()
         })
         .await
     }

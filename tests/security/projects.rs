@@ -92,6 +92,7 @@ async fn a_proxy_follows_the_tables_that_are_theirs() {
         let request = WatchTrafficRequest {
             deployments: vec![shop.clone(), deployment.clone()],
             all: false,
+            ..WatchTrafficRequest::default()
         };
         let refusal = proxy.traffic().watch_traffic(request).await;
         assert_eq!(refusal.expect_err("one is not theirs").code(), code);
@@ -304,6 +305,7 @@ async fn watch_all(client: &Client) -> Result<Streaming<WatchTrafficResponse>, S
     let request = WatchTrafficRequest {
         deployments: Vec::new(),
         all: true,
+        ..WatchTrafficRequest::default()
     };
     let reply = client.traffic().watch_traffic(request).await?;
     Ok(reply.into_inner())

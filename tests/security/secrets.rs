@@ -24,6 +24,7 @@ async fn no_secret_is_in_the_log_however_much_is_logged() {
     let watch = WatchTrafficRequest {
         deployments: Vec::new(),
         all: true,
+        ..WatchTrafficRequest::default()
     };
     let reply = good.traffic().watch_traffic(watch).await;
     let mut stream = reply.expect("a stream").into_inner();

@@ -106,6 +106,7 @@ async fn open(guarded: &GuardedServer, token: &str) -> Streaming<WatchTrafficRes
     let request = WatchTrafficRequest {
         deployments: Vec::new(),
         all: true,
+        ..WatchTrafficRequest::default()
     };
     let client = guarded.client(token).await;
     let reply = client.traffic().watch_traffic(request).await;

@@ -41,7 +41,7 @@ pub use self::{
     feeds::Feeds,
     limits::WatchLimits,
     routes::{RouteCursor, RouteFeed, RouteUpdate, RouteWatch},
-    tables::{TableFeed, TableTarget, TableWatch},
+    tables::{TableFeed, TableGroup, TableTarget, TableWatch},
 };
 
 /// How often a loop polls when nothing wakes it.

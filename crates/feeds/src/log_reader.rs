@@ -45,6 +45,7 @@ async fn tail(store: &Store, hubs: LogHubs<'_>, subscribed: &Notify) {
         hubs,
         tailer: store.tail_log(),
         dirty: DirtyTables::none(),
+        tables_read: None,
         gap_backoff: MIN_GAP_BACKOFF,
     };
     while !hubs.are_idle() {
@@ -85,6 +86,8 @@ struct LogReader<'a> {
     tailer: LogTailer,
     /// Tables that may be new and were not read yet.
     dirty: DirtyTables,
+    /// Up to where all tables were handed out.
+    tables_read: Option<i64>,
     /// How long to wait for what is held back.
     gap_backoff: Duration,
 }
@@ -103,9 +106,11 @@ impl LogReader<'_> {
         // Tables do not wait for the gaps before them: each is whole by itself. They
         // stay dirty if this fails.
         if !self.dirty.is_none() {
-            self.hubs.tables.refresh(&self.dirty).await?;
+            let since = self.tables_read.or(poll.stable);
+            self.hubs.tables.refresh(&self.dirty, since).await?;
             self.dirty = DirtyTables::none();
         }
+        self.tables_read = poll.stable.or(self.tables_read);
         if let Some(stable) = poll.stable {
             self.publish_up_to(stable).await?;
         }

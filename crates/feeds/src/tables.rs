@@ -1,6 +1,7 @@
 //! The feed of traffic tables.
 
 mod hub;
+mod links;
 mod watch;
 
 use std::sync::Arc;
@@ -9,7 +10,10 @@ use tokio::sync::Notify;
 use viridian_store::{Projects, Store};
 
 pub(crate) use self::hub::{DirtyTables, TableHub};
-pub use self::watch::{TableTarget, TableWatch};
+pub use self::{
+    links::TableGroup,
+    watch::{TableTarget, TableWatch},
+};
 
 /// Hands every new traffic table to the watches of its deployment. Cheap to clone.
 ///
@@ -32,7 +36,12 @@ impl TableFeed {
     /// Watches the tables of a target, as far as they belong to some projects: the
     /// present ones first, then every new one.
     pub fn watch(&self, target: TableTarget, projects: Projects) -> TableWatch {
-        TableWatch::begin(self.clone(), target, projects)
+        TableWatch::begin(self.clone(), target, projects, false)
+    }
+
+    /// The same, where tables that one transaction changed come in one group.
+    pub fn watch_together(&self, target: TableTarget, projects: Projects) -> TableWatch {
+        TableWatch::begin(self.clone(), target, projects, true)
     }
 
     pub(crate) fn hub(&self) -> &TableHub {

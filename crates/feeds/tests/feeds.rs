@@ -217,7 +217,8 @@ async fn tables_come_at_once_and_then_when_they_change() {
     let mut all = tables.watch(TableTarget::All, Projects::All);
     let mut of_project = tables.watch(TableTarget::All, Projects::These(vec!["p".into()]));
     let mut named = tables.watch(of_ids([ids[1]]), Projects::All);
-    let whose = |tables: Vec<std::sync::Arc<viridian_store::TrafficTable>>| {
+    let whose = |groups: Vec<viridian_feeds::TableGroup>| {
+        let tables = groups.concat();
         tables
             .iter()
             .map(|it| it.deployment)
@@ -257,7 +258,7 @@ async fn d6_whoever_gets_a_name_is_followed() {
     let other = fixture.create("p", "other").await;
     for (watch, expected) in watches.iter_mut().zip([one, other]) {
         let tables = watch.next().await.expect("a table");
-        let found: Vec<_> = tables.iter().map(|it| it.deployment).collect();
+        let found: Vec<_> = tables.iter().flatten().map(|it| it.deployment).collect();
         assert_eq!(found, [expected]);
     }
 }

@@ -67,11 +67,16 @@ pub(super) async fn follow_traffic(
     let request = WatchTrafficRequest {
         deployments: vec![deployment.to_owned()],
         all: false,
+        ..WatchTrafficRequest::default()
     };
     let mut watch = TrafficWatcher::tables(channel, request, ReconnectPolicy::FOREVER);
     loop {
         match watch.next().await {
-            Ok(WatchUpdate::Message(table)) => lock(&round_robin).update(table),
+            Ok(WatchUpdate::Message(tables)) => {
+                for table in tables {
+                    lock(&round_robin).update(table);
+                }
+            }
             update => tracing::debug!(?update, "no new traffic table"),
         }
     }

@@ -175,7 +175,8 @@ impl TrafficWatcher {
 
 impl WatchMethod for WatchTraffic {
     type Response = WatchTrafficResponse;
-    type Item = TrafficTable;
+    /// Tables that belong together: one, unless the request asks for `together`.
+    type Item = Vec<TrafficTable>;
 
     async fn open(
         self,
@@ -190,8 +191,12 @@ impl WatchMethod for WatchTraffic {
             watch_traffic_response::Payload::Heartbeat(heartbeat) => {
                 Received::Heartbeat(heartbeat.time)
             }
-            watch_traffic_response::Payload::Table(item) => Received::Item {
-                item,
+            watch_traffic_response::Payload::Table(table) => Received::Item {
+                item: vec![table],
+                progress: false,
+            },
+            watch_traffic_response::Payload::Tables(tables) => Received::Item {
+                item: tables.tables,
                 progress: false,
             },
         })

@@ -2,13 +2,17 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use tokio::sync::Notify;
 use viridian_store::{DeploymentName, Projects, Store, StoreError, Tables, TrafficTable};
 use viridian_strategy::DeploymentId;
 
+use super::links::SetLinks;
 use crate::{lock::lock, subscriptions::Subscriptions};
 
 /// The newest tables, by their deployments.
@@ -23,15 +27,24 @@ pub(crate) struct TableHub {
     followers: Mutex<NameFollowers>,
     /// Notified at each new subscription.
     subscribed: Arc<Notify>,
+    /// How many subscriptions want what a set changed in one piece.
+    together: AtomicUsize,
 }
 
 /// What a watch has yet to take. Its room is bounded by the number of deployments.
 #[derive(Default)]
 struct TableMailbox {
-    newest: Mutex<NewestTables>,
+    newest: Mutex<Delivery>,
     delivered: Notify,
     /// What it is subscribed to. A name that it follows adds to it.
     topics: Mutex<Vec<Option<DeploymentId>>>,
+}
+
+/// The newest tables, and which of them one transaction changed.
+#[derive(Default)]
+pub(super) struct Delivery {
+    pub(super) tables: NewestTables,
+    pub(super) links: SetLinks,
 }
 
 /// Who follows which names, and which names deployments have.
@@ -51,6 +64,7 @@ pub(crate) enum DirtyTables {
 /// A watch's place in the hub, until it is dropped.
 pub(super) struct TableSubscription {
     hub: Arc<TableHub>,
+    together: bool,
     names: Vec<DeploymentName>,
     mailbox: Arc<TableMailbox>,
 }
@@ -65,6 +79,7 @@ impl TableHub {
                 known: HashMap::new(),
             }),
             subscribed,
+            together: AtomicUsize::new(0),
         }
     }
 
@@ -73,13 +88,16 @@ impl TableHub {
         self: &Arc<Self>,
         topics: Vec<Option<DeploymentId>>,
         names: Vec<DeploymentName>,
+        together: bool,
     ) -> TableSubscription {
         let mailbox = Arc::default();
+        self.together.fetch_add(together.into(), Ordering::Relaxed);
         lock(&self.followers)
             .of_name
             .insert(names.iter().cloned(), &mailbox);
         let subscription = TableSubscription {
             hub: Arc::clone(self),
+            together,
             names,
             mailbox,
         };
@@ -157,25 +175,73 @@ impl TableHub {
         lock(&self.subscribers).is_empty() && lock(&self.followers).of_name.is_empty()
     }
 
-    /// Reads what may be new and is subscribed to, and hands it out.
-    pub(crate) async fn refresh(&self, dirty: &DirtyTables) -> Result<(), StoreError> {
+    /// Reads what may be new and is subscribed to, and hands it out. `since` is a position of
+    /// the log: what was committed up to it was handed out before.
+    pub(crate) async fn refresh(
+        &self,
+        dirty: &DirtyTables,
+        since: Option<i64>,
+    ) -> Result<(), StoreError> {
         self.follow_names(dirty).await?;
+        match since {
+            Some(since) if self.together.load(Ordering::Relaxed) > 0 => {
+                self.refresh_together(dirty, since).await
+            }
+            _ => {
+                self.read_dirty(dirty, |page| self.publish(page, &SetLinks::default()))
+                    .await
+            }
+        }
+    }
+
+    /// The same, and what a set changed is handed out in one piece.
+    async fn refresh_together(&self, dirty: &DirtyTables, since: i64) -> Result<(), StoreError> {
+        let mut fresh = NewestTables::new();
+        self.read_dirty(dirty, |page| add(&mut fresh, page)).await?;
+        let mut linked = HashSet::new();
+        loop {
+            // After the tables: by then the log has every set that they may show.
+            let links = self.sets_since(since).await?;
+            let members = links.linked_to(fresh.keys().copied());
+            if members.is_subset(&linked) {
+                self.hand_out(&fresh, &links);
+                return Ok(());
+            }
+            linked.extend(members);
+            // In one statement, so that they are of one state that was committed.
+            let ids: Vec<_> = linked.iter().copied().collect();
+            add(&mut fresh, self.read(&ids).await?);
+        }
+    }
+
+    /// Reads what may be new and is subscribed to, a page at a time.
+    async fn read_dirty(
+        &self,
+        dirty: &DirtyTables,
+        mut take: impl FnMut(Vec<TrafficTable>),
+    ) -> Result<(), StoreError> {
         let Some(ids) = self.subscribed_of(dirty) else {
-            return self.refresh_all().await;
+            return self.read_all(take).await;
         };
         for ids in ids.chunks(PAGE_SIZE) {
-            let tables = self
-                .store
-                .reader()
-                .await?
-                .traffic_tables(Tables::Of(ids.to_vec()), Projects::All)
-                .await?;
-            self.publish(tables);
+            take(self.read(ids).await?);
         }
         Ok(())
     }
 
-    async fn refresh_all(&self) -> Result<(), StoreError> {
+    async fn sets_since(&self, since: i64) -> Result<SetLinks, StoreError> {
+        let mut reader = self.store.reader().await?;
+        let members = reader.sets_since(since).await?;
+        Ok(members.into_iter().collect())
+    }
+
+    async fn read(&self, ids: &[DeploymentId]) -> Result<Vec<TrafficTable>, StoreError> {
+        let mut reader = self.store.reader().await?;
+        let tables = Tables::Of(ids.to_vec());
+        reader.traffic_tables(tables, Projects::All).await
+    }
+
+    async fn read_all(&self, mut take: impl FnMut(Vec<TrafficTable>)) -> Result<(), StoreError> {
         let mut after = None;
         loop {
             let limit = PAGE_SIZE as i64;
@@ -187,7 +253,7 @@ impl TableHub {
                 .await?;
             let is_last = page.len() < PAGE_SIZE;
             after = page.last().map(|table| table.deployment);
-            self.publish(page);
+            take(page);
             if is_last {
                 return Ok(());
             }
@@ -210,20 +276,35 @@ impl TableHub {
         }
     }
 
-    fn publish(&self, tables: Vec<TrafficTable>) {
+    fn publish(&self, page: Vec<TrafficTable>, links: &SetLinks) {
+        let mut tables = NewestTables::new();
+        add(&mut tables, page);
+        self.hand_out(&tables, links);
+    }
+
+    /// Puts tables into the mailboxes that subscribed to them: all of them into one at once.
+    fn hand_out(&self, tables: &NewestTables, links: &SetLinks) {
         let subscribers = lock(&self.subscribers);
-        for table in tables {
-            let id = table.deployment;
-            let table = Arc::new(table);
-            for mailbox in subscribers
-                .of(&Some(id))
-                .iter()
-                .chain(subscribers.of(&None))
-            {
-                mailbox.put(id, &table);
+        let mut deliveries: HashMap<*const TableMailbox, (&TableMailbox, Vec<_>)> = HashMap::new();
+        for (id, table) in tables {
+            let wanted = subscribers.of(&Some(*id)).iter();
+            for mailbox in wanted.chain(subscribers.of(&None)) {
+                let delivery = deliveries.entry(Arc::as_ptr(mailbox));
+                let (_, tables) = delivery.or_insert_with(|| (mailbox, Vec::new()));
+                tables.push((*id, Arc::clone(table)));
             }
         }
+        for (mailbox, tables) in deliveries.into_values() {
+            mailbox.put(tables, links);
+        }
     }
+}
+
+fn add(tables: &mut NewestTables, page: Vec<TrafficTable>) {
+    tables.extend(
+        page.into_iter()
+            .map(|table| (table.deployment, Arc::new(table))),
+    );
 }
 
 impl NameFollowers {
@@ -249,7 +330,7 @@ impl TableSubscription {
 
     /// Takes the newest tables that came. Some may be older than what was read since
     /// the subscription.
-    pub(super) fn take(&self) -> NewestTables {
+    pub(super) fn take(&self) -> Delivery {
         std::mem::take(&mut *lock(&self.mailbox.newest))
     }
 
@@ -261,6 +342,8 @@ impl TableSubscription {
 
 impl Drop for TableSubscription {
     fn drop(&mut self) {
+        let together = usize::from(self.together);
+        self.hub.together.fetch_sub(together, Ordering::Relaxed);
         // First, so that no topic is added after the others are removed.
         lock(&self.hub.followers)
             .of_name
@@ -271,8 +354,11 @@ impl Drop for TableSubscription {
 }
 
 impl TableMailbox {
-    fn put(&self, id: DeploymentId, table: &Arc<TrafficTable>) {
-        lock(&self.newest).insert(id, Arc::clone(table));
+    fn put(&self, tables: Vec<(DeploymentId, Arc<TrafficTable>)>, links: &SetLinks) {
+        let mut newest = lock(&self.newest);
+        newest.tables.extend(tables);
+        newest.links.extend(links);
+        drop(newest);
         self.delivered.notify_one();
     }
 }

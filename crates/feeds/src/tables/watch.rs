@@ -10,7 +10,8 @@ use viridian_strategy::DeploymentId;
 
 use super::{
     TableFeed,
-    hub::{NewestTables, PAGE_SIZE, TableSubscription},
+    hub::{Delivery, PAGE_SIZE, TableSubscription},
+    links::{SetLinks, TableGroup},
 };
 
 /// Whose tables are watched.
@@ -36,7 +37,9 @@ pub struct TableWatch {
     /// What is still to be read of the tables that were there when it began.
     present: Option<Tables>,
     /// Taken from the mailbox, and not given yet.
-    taken: NewestTables,
+    taken: Delivery,
+    /// Whether what a set changed is given in one group.
+    together: bool,
     /// How many of the present tables it reads at once: few at first, so that a consumer which
     /// takes nothing has few in memory.
     page_size: usize,
@@ -71,16 +74,25 @@ impl TableTarget {
 }
 
 impl TableWatch {
-    pub(super) fn begin(feed: TableFeed, target: TableTarget, projects: Projects) -> Self {
+    pub(super) fn begin(
+        feed: TableFeed,
+        target: TableTarget,
+        projects: Projects,
+        together: bool,
+    ) -> Self {
         Self {
             // Before the first read: a table that is committed between the two is in
             // the mailbox.
-            subscription: feed.hub.subscribe(target.topics(), target.names()),
+            subscription: feed
+                .hub
+                .subscribe(target.topics(), target.names(), together),
             feed,
             projects,
             present: Some(target.present()),
-            taken: NewestTables::new(),
-            page_size: FIRST_PAGE_SIZE,
+            taken: Delivery::default(),
+            together,
+            // All that may belong together in one statement.
+            page_size: if together { PAGE_SIZE } else { FIRST_PAGE_SIZE },
             epochs: HashMap::new(),
         }
     }
@@ -96,12 +108,14 @@ impl TableWatch {
         }
     }
 
-    /// Waits for the next tables. There is always at least one. Cancel safe.
+    /// Waits for the next tables. There is always at least one. Each is a group by itself,
+    /// unless the watch is one that gets what a set of deployments changed together; the present
+    /// ones come alone. Cancel safe.
     ///
     /// # Errors
     ///
     /// When the database fails. The next call goes on where this one was.
-    pub async fn next(&mut self) -> Result<Vec<Arc<TrafficTable>>, StoreError> {
+    pub async fn next(&mut self) -> Result<Vec<TableGroup>, StoreError> {
         loop {
             let tables = match self.present.clone() {
                 Some(which) => self.read_present(which).await?,
@@ -113,7 +127,7 @@ impl TableWatch {
         }
     }
 
-    async fn read_present(&mut self, which: Tables) -> Result<Vec<Arc<TrafficTable>>, StoreError> {
+    async fn read_present(&mut self, which: Tables) -> Result<Vec<TableGroup>, StoreError> {
         let is_all = matches!(which, Tables::All { .. });
         let size = self.page_size;
         let (which, rest) = first_page(which, size);
@@ -139,27 +153,29 @@ impl TableWatch {
             .into_iter()
             .map(Arc::new)
             .filter(|table| self.is_newer(table))
+            .map(|table| vec![table])
             .collect())
     }
 
-    async fn take_new(&mut self) -> Result<Vec<Arc<TrafficTable>>, StoreError> {
-        self.taken.extend(self.subscription.take());
-        if self.taken.is_empty() {
+    async fn take_new(&mut self) -> Result<Vec<TableGroup>, StoreError> {
+        let Delivery { tables, links } = self.subscription.take();
+        self.taken.tables.extend(tables);
+        self.taken.links.extend(&links);
+        if self.taken.tables.is_empty() {
             self.subscription.delivered().await;
             return Ok(Vec::new());
         }
         // Only then they leave `taken`: this may be dropped while it waits for the
         // projects.
         let visible = self.visible_of_taken().await?;
-        let mut tables: Vec<_> = std::mem::take(&mut self.taken).into_iter().collect();
-        // In the order in which they were made: the last table of one that is deleted comes
-        // before the first of another by its name.
-        tables.sort_by_key(|(id, _)| *id);
-        let visible = tables
-            .into_iter()
-            .filter(|(id, _)| visible.as_ref().is_none_or(|visible| visible.contains(id)))
-            .map(|(_, table)| table);
-        Ok(visible.filter(|table| self.is_newer(table)).collect())
+        let Delivery { mut tables, links } = std::mem::take(&mut self.taken);
+        tables.retain(|id, _| visible.as_ref().is_none_or(|visible| visible.contains(id)));
+        tables.retain(|_, table| self.is_newer(table));
+        let links = match self.together {
+            true => links,
+            false => SetLinks::default(),
+        };
+        Ok(links.grouped(tables))
     }
 
     /// Those of the deployments taken that belong to the watch's projects; none when all
@@ -168,7 +184,7 @@ impl TableWatch {
         let Projects::These(projects) = &self.projects else {
             return Ok(None);
         };
-        let ids = self.taken.keys().copied().collect();
+        let ids = self.taken.tables.keys().copied().collect();
         let found = self.feed.store.reader().await?.find_projects(ids).await?;
         let visible = found
             .into_iter()

@@ -33,6 +33,7 @@ pub(crate) fn table(table: &TrafficTable) -> v1::TrafficTable {
             false => text(table.deploying),
         },
         split_seed: table.split_seed,
+        commit_id: table.commit.map(|id| id.0.to_string()).unwrap_or_default(),
     }
 }
 

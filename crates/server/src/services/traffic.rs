@@ -3,11 +3,12 @@
 use std::{
     collections::{HashMap, HashSet},
     pin::{Pin, pin},
+    sync::Arc,
 };
 
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
-use viridian_feeds::{TableTarget, TableWatch};
+use viridian_feeds::{TableGroup, TableTarget, TableWatch};
 use viridian_proto::v1::{
     self, traffic_service_server::TrafficService, watch_traffic_response::Payload,
 };
@@ -71,8 +72,13 @@ impl TrafficService for TrafficApi {
         }
         violations.finish()?;
         let projects = scope.projects().clone();
+        let feed = scope.feeds().tables();
+        let begin = |target, projects| match message.together {
+            true => feed.watch_together(target, projects),
+            false => feed.watch(target, projects),
+        };
         if message.all {
-            let watch = scope.feeds().tables().watch(TableTarget::All, projects);
+            let watch = begin(TableTarget::All, projects);
             return Ok(Response::new(Box::pin(stream(scope, watch))));
         }
         let names = references.iter().filter_map(|(it, _)| it.as_ref()?.name());
@@ -81,7 +87,7 @@ impl TrafficService for TrafficApi {
             names: names.collect(),
         };
         // Before the names are looked up: a deployment that gets one after that is followed.
-        let mut watch = scope.feeds().tables().watch(target, projects);
+        let mut watch = begin(target, projects);
         watch.add(find_watched(&scope, references).await?);
         Ok(Response::new(Box::pin(stream(scope, watch))))
     }
@@ -119,11 +125,29 @@ fn stream(
                     StreamTurn::Heartbeat(time) => yield heartbeat(time),
                 }
             };
-            for new in tables.map_err(|error| store(&error))? {
-                yield response(Payload::Table(table(&new)));
+            for group in tables.map_err(|error| store(&error))? {
+                yield response(payload(&group));
                 pacer.note_sent();
             }
         }
+    }
+}
+
+fn payload(group: &TableGroup) -> Payload {
+    match &group[..] {
+        [one] => Payload::Table(table(one)),
+        several => Payload::Tables(tables_message(several)),
+    }
+}
+
+fn tables_message(group: &[Arc<TrafficTable>]) -> v1::TrafficTables {
+    let mut tables = group.iter();
+    let commit = tables.next().and_then(|first| first.commit);
+    // A later change of one of them may be in it.
+    let commit = commit.filter(|_| tables.all(|other| other.commit == commit));
+    v1::TrafficTables {
+        tables: group.iter().map(|it| table(it)).collect(),
+        commit_id: commit.map(|id| id.0.to_string()).unwrap_or_default(),
     }
 }
 

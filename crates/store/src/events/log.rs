@@ -229,6 +229,29 @@ fn entry((position, Sql(deployment), Sql(kind), TryJson(snapshot), commit): Row)
     }
 }
 
+impl StoreConnection {
+    /// Lists what sets of deployments have changed behind a position of the log: each set with
+    /// its members.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn sets_since(
+        &mut self,
+        position: i64,
+    ) -> Result<Vec<(CommitId, DeploymentId)>, StoreError> {
+        let rows: Vec<(Option<Sql<CommitId>>, Sql<DeploymentId>)> = load!(
+            self,
+            events::table
+                .filter(events::position.gt(position))
+                .filter(events::commit_id.is_not_null())
+                .select((events::commit_id, events::deployment_id))
+        )?;
+        let member = |(commit, Sql(member)): (Option<Sql<CommitId>>, _)| Some((commit?.0, member));
+        Ok(rows.into_iter().filter_map(member).collect())
+    }
+}
+
 /// A transaction that has a lock.
 #[derive(QueryableByName)]
 struct LockHolder {

@@ -7,7 +7,7 @@ use viridian_strategy::{
     DeploymentId, ObservedRoute, RevisionId, RevisionWeight, RouteId, TrafficSplit,
 };
 
-use super::Route;
+use super::{CommitId, Route};
 
 /// Which routes serve a deployment.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +29,8 @@ pub struct TrafficTable {
     pub preview: Vec<PreviewEndpoint>,
     /// Constant in a rollout.
     pub split_seed: u64,
+    /// The change of several deployments that made it, if it was one.
+    pub commit: Option<CommitId>,
 }
 
 /// A route that serves.

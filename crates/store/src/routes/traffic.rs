@@ -12,8 +12,8 @@ use crate::{
     connection::StoreConnection,
     error::StoreError,
     record::{
-        Projects, TableLine, TableShares, TrafficEndpoint, TrafficTable, WeightedRevision,
-        split_seed,
+        CommitId, Projects, TableLine, TableShares, TrafficEndpoint, TrafficTable,
+        WeightedRevision, split_seed,
     },
     schema::{deployments, routes},
     types::{Json, Sql},
@@ -45,6 +45,7 @@ struct TableRow {
     weight_permille: Option<i32>,
     endpoints: Json<Vec<TableLine>>,
     shares: Option<Json<TableShares>>,
+    commit_id: Option<Sql<CommitId>>,
 }
 
 impl TableRow {
@@ -94,6 +95,7 @@ impl TableRow {
             deploying: self.deploying_revision_id.map(|Sql(id)| id),
             preview: self.shares.map(|Json(it)| it.preview).unwrap_or_default(),
             split_seed: split_seed(deployment, self.rollout_number),
+            commit: self.commit_id.map(|Sql(id)| id),
         }
     }
 }

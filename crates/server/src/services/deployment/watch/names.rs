@@ -30,7 +30,11 @@ impl FollowedNames {
         match &mut self.0 {
             Some(tables) => {
                 let tables = tables.next().await?;
-                Ok(tables.iter().map(|table| table.deployment).collect())
+                Ok(tables
+                    .iter()
+                    .flatten()
+                    .map(|table| table.deployment)
+                    .collect())
             }
             None => std::future::pending().await,
         }
