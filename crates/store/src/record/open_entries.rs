@@ -213,6 +213,7 @@ mod tests {
             actor: String::new(),
             reason: String::new(),
             request: None,
+            commit: None,
             status: Status::default(),
             changes: Vec::new(),
             effects: RouteEffects::default(),

@@ -11,8 +11,8 @@ use super::{
     golden::Golden,
 };
 use crate::{
-    Deployment, EventFilter, EventKind, HistoryOutcome, Operation, Projects, Request, RequestId,
-    Revision, RevisionReference, RevisionSpec, Tables, TrafficEndpoint,
+    Deployment, Event, EventFilter, EventKind, HistoryOutcome, Operation, Projects, Request,
+    RequestId, Revision, RevisionReference, RevisionSpec, Tables, TrafficEndpoint,
     deployments::{NewState, insert_deployments, update_deployments},
     documents::Reply,
     events::insert_events,
@@ -85,6 +85,7 @@ async fn history_and_events_have_the_golden_texts(#[case] engine: Engine) {
         actor: String::new(),
         reason: String::new(),
         request: None,
+        commit: None,
         status,
         // Of the first one: the others have changed none.
         changes: match number {
@@ -100,7 +101,11 @@ async fn history_and_events_have_the_golden_texts(#[case] engine: Engine) {
     });
     writes.push(insert_moves(moves.collect()));
     let events = cases::deployments().into_iter();
-    let events = events.map(|(_, deployment)| (EventKind::Moved, deployment));
+    let events = events.map(|(_, deployment)| Event {
+        kind: EventKind::Moved,
+        deployment,
+        commit: None,
+    });
     writes.push(insert_events(events.collect()));
     write(&fixture, writes).await;
 
@@ -367,6 +372,7 @@ fn idle_state(deployment: Deployment) -> NewState {
         sequence: deployment.sequence,
         deployment,
         table: TableContent::default(),
+        table_commit: None,
         open_entries: OpenEntries::default(),
         due_at: None,
     }
