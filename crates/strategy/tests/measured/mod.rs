@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use uuid::Uuid;
 use viridian_strategy::{
-    BlueGreen, DeploymentState, Evaluation, IntOrPercent, Observed, ObservedDeployment,
-    ObservedRoute, Policy, RevisionId, RollingUpdate, Rollout, RouteHealth, RouteId, RouteStatus,
-    RouteTraffic, Strategy, Timestamp, evaluate,
+    BlueGreen, Canary, CanaryProgress, CanaryStep, DeploymentState, Evaluation, IntOrPercent,
+    Observed, ObservedDeployment, ObservedRoute, Policy, RevisionId, RollingUpdate, Rollout,
+    RouteHealth, RouteId, RouteStatus, RouteTraffic, Stopwatch, Strategy, Timestamp, evaluate,
 };
 
 const BLUE: RevisionId = RevisionId(Uuid::from_u128(1));
@@ -38,10 +38,12 @@ impl MeasuredCase {
             MeasuredCase::deploying(half, ready).named("gate"),
             waiting.clone().paused().named("paused"),
             MeasuredCase::ready(size).named("ready"),
-            waiting.rolling().named("rolling, waiting"),
+            waiting.clone().rolling().named("rolling, waiting"),
             MeasuredCase::deploying(half, unready)
                 .rolling()
                 .named("rolling, held up"),
+            waiting.canary().named("canary, waiting"),
+            MeasuredCase::held(half).named("canary, held"),
         ];
         cases.map(MeasuredCase::settled).into()
     }
@@ -56,9 +58,12 @@ impl MeasuredCase {
                 .auto()
                 .named("promoting"),
             MeasuredCase::deploying(half, Vec::new()).named("creating"),
-            MeasuredCase::deploying(half, ready)
+            MeasuredCase::deploying(half, ready.clone())
                 .rolling()
                 .named("rolling"),
+            MeasuredCase::deploying(half, ready)
+                .canary()
+                .named("canary, taking its share"),
         ]
     }
 
@@ -126,6 +131,41 @@ impl MeasuredCase {
             max_unavailable: IntOrPercent::Percent(0),
         });
         self
+    }
+
+    /// By a step that needs all of green, and another one.
+    fn canary(mut self) -> Self {
+        let step = |weight_permille| CanaryStep {
+            weight_permille,
+            hold: Duration::from_secs(600),
+            manual: false,
+            replicas: Some(IntOrPercent::Percent(100)),
+        };
+        self.policy.strategy = Strategy::Canary(Canary {
+            steps: vec![step(100), step(400)],
+            switch: BlueGreen::default(),
+        });
+        self
+    }
+
+    /// In the midst of the first step: all green have a share.
+    fn held(target: usize) -> Self {
+        let mut green = green(target, RouteStatus::Running);
+        for route in &mut green {
+            route.traffic = RouteTraffic::Active;
+        }
+        let mut case = Self::deploying(target, green).canary();
+        if let DeploymentState::Deploying(rollout) = &mut case.deployment.state {
+            rollout.canary = CanaryProgress {
+                step: 1,
+                weight: Some(100),
+                scaled_for: case.deployment.target_replicas,
+                shared_at: Some(at(60)),
+                hold: Some(Stopwatch::started(at(60))),
+                ..rollout.canary
+            };
+        }
+        case
     }
 
     fn paused(mut self) -> Self {
