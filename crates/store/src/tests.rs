@@ -4,6 +4,7 @@ mod apply;
 mod batcher;
 mod broken;
 mod calls;
+mod canary;
 mod chance;
 mod check;
 mod checkpoints;

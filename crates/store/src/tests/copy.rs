@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use viridian_strategy::Policy;
+use viridian_strategy::{BlueGreen, Canary, CanaryStep, Policy, RouteHealth, Strategy, SubStep};
 
 use super::{
     fixture::{Engine, Fixture, call, manual, with_request},
@@ -10,7 +10,8 @@ use super::{
     schema::Catalog,
 };
 use crate::{
-    AssignmentSelection, Copied, CopyError, DeploymentFilter, OpenError, Projects, Tables, copy,
+    AdvanceOptions, AssignmentSelection, Copied, CopyError, DeploymentFilter, OpenError, Projects,
+    Tables, copy,
     schema::{HORIZON, TABLES},
 };
 
@@ -67,6 +68,49 @@ async fn everything_is_the_same_and_goes_on() {
 
     let source = Fixture::reopen((url, keeper)).await;
     assert_eq!(source.footprint().await, footprint, "it is not changed");
+}
+
+/// A canary goes on with the share that it has.
+#[tokio::test(flavor = "multi_thread")]
+async fn a1_a_canary_goes_on_where_it_was_copied_to() {
+    let step = |weight_permille| CanaryStep {
+        weight_permille,
+        hold: Duration::ZERO,
+        manual: true,
+        replicas: None,
+    };
+    let policy = Policy {
+        strategy: Strategy::Canary(Canary {
+            steps: vec![step(250), step(500)],
+            switch: BlueGreen::default(),
+        }),
+        ..Policy::default()
+    };
+    let source = Fixture::new(Engine::Sqlite).await;
+    let id = source.ready(4, policy).await;
+    source.deploy(id).await;
+    source.bring_up(id, RouteHealth::Healthy).await;
+    let held = source.get(id).await;
+    assert_eq!(held.state.sub_step(), Some(SubStep::Shifting));
+    assert_eq!(held.status.effective_permille, 250);
+    let seen = look(&source).await;
+    let (url, _keeper) = source.close();
+
+    let target = Fixture::new(Engine::Postgres).await;
+    copy(&url, &target.url).await.expect("it can be copied");
+    assert_eq!(target.get(id).await, held);
+    assert_eq!(look(&target).await, seen);
+    invariants::hold(&target).await;
+    let options = AdvanceOptions {
+        expected_step: Some(1),
+        ..AdvanceOptions::default()
+    };
+    let advanced = target.db.advance_deployment(id, options, &call()).await;
+    advanced.expect("it is held");
+    target.settle().await;
+    target.bring_up(id, RouteHealth::Healthy).await;
+    assert_eq!(target.get(id).await.status.effective_permille, 500);
+    invariants::hold(&target).await;
 }
 
 /// No table is left out.
