@@ -4,14 +4,14 @@ use std::fmt::Debug;
 
 use uuid::Uuid;
 use viridian_strategy::{
-    DeploymentId, DeploymentState, Lifecycle, RevisionId, Rollout, RolloutKind, Strategy, SubStep,
-    verbs,
+    DeploymentId, DeploymentState, Lifecycle, RevisionId, Rollout, RolloutKind, RolloutStep,
+    Strategy, SubStep, verbs,
 };
 
 use super::{generators::rng::Rng, policies::PolicyChange};
 use crate::{
-    ApplyOptions, Deployment, DeploymentSpec, Request, RequestContext, RequestId, RollBackOptions,
-    RouteFilter, Store, StoreError, UnitError,
+    AdvanceOptions, ApplyOptions, Deployment, DeploymentSpec, Request, RequestContext, RequestId,
+    RollBackOptions, RouteFilter, Store, StoreError, UnitError,
     tests::{
         apply::{CREATING, TestManifest, Wanted},
         fixture::{amend, call, on_heap, spec},
@@ -28,6 +28,8 @@ pub(super) enum StoreCall {
     /// One of some specs, and whether it supersedes another; and a target.
     Apply(u32, bool, u32),
     Promote,
+    /// The step that it expects, and whether those before the last one are left out.
+    Advance(Option<u32>, bool),
     Abort,
     /// To what served before, with gates or without.
     RollBack(bool),
@@ -66,6 +68,7 @@ impl StoreCall {
             (5, 9),
             (3, 10),
             (4, 11),
+            (6, 12),
         ];
         match rng.weighed(&asks) {
             1 if !known.is_empty() => Self::Activate(rng.pick(known), rng.one_in(2)),
@@ -79,6 +82,10 @@ impl StoreCall {
             9 => Self::Apply(rng.between_u32(1, 3), rng.one_in(2), rng.between_u32(0, 4)),
             10 => Self::Restart,
             11 => Self::Drain(rng.between_u32(0, 11)),
+            12 => {
+                let expected = rng.one_in(2).then(|| rng.between_u32(1, 2));
+                Self::Advance(expected, rng.one_in(4))
+            }
             _ => Self::Delete(rng.one_in(3)),
         }
     }
@@ -105,6 +112,7 @@ impl StoreCall {
             // Without replicas a rolling update waits for it, too.
             Self::Promote if rolling && before.target_replicas > 0 => Some(false),
             Self::Promote => None,
+            Self::Advance(expected, _) => Some(holds(before, *expected)),
             Self::Abort => Some(deploying && state.sub_step() != Some(SubStep::RollingBack)),
             // During a rollout it is an abort, unless it is a way back itself.
             Self::RollBack(_) if deploying => {
@@ -158,9 +166,17 @@ impl StoreCall {
             }
             Self::Promote => {
                 let promoted = told(on_heap(|| db.complete_manual_promote(id, None, terms)).await)?;
-                let target = promoted.deployment.target_replicas as usize;
-                assert_eq!(promoted.promoted.len(), target, "promoted with too few");
+                is_promoted_with_enough(&promoted.deployment);
                 Ok(promoted.deployment)
+            }
+            Self::Advance(expected_step, to_last) => {
+                let options = AdvanceOptions {
+                    expected_step: *expected_step,
+                    to_last: *to_last,
+                    ..AdvanceOptions::default()
+                };
+                let advanced = on_heap(|| db.advance_deployment(id, options, terms)).await;
+                told(advanced).map(|it| it.deployment)
             }
             Self::Abort => {
                 told(on_heap(|| db.abort_deployment(id, None, terms)).await).map(|it| it.deployment)
@@ -203,6 +219,32 @@ impl StoreCall {
             }
         }
     }
+}
+
+/// Whether a canary is held at this step, and may go on.
+fn holds(before: &Deployment, expected: Option<u32>) -> bool {
+    let Some(rollout) = before.state.rollout() else {
+        return false;
+    };
+    let canary = rollout.canary;
+    matches!(before.policy.strategy, Strategy::Canary(_))
+        && !before.paused
+        && matches!(rollout.step, RolloutStep::Shifting { .. })
+        && canary.towards == canary.step
+        && !canary.advanced
+        && expected.is_none_or(|expected| expected == canary.step)
+}
+
+/// All that are asked for have traffic, and enough of them are ready.
+fn is_promoted_with_enough(promoted: &Deployment) {
+    let (target, now) = (promoted.target_replicas, promoted.status.blue);
+    assert_eq!(now.active_traffic, target, "promoted with too few");
+    let least = match &promoted.policy.strategy {
+        Strategy::BlueGreen(spec) => spec.least_ready(target),
+        Strategy::Canary(spec) => spec.switch.least_ready(target),
+        Strategy::Rolling(_) => target,
+    };
+    assert!(now.ready >= least, "promoted with {now:?} of {target}");
 }
 
 /// Drains one of the oldest routes.
@@ -253,6 +295,12 @@ pub(super) fn is_at_gate(deployment: &Deployment) -> bool {
     };
     let at_gate = deployment.state.sub_step() == Some(SubStep::AwaitingPromotion);
     at_gate && deployment.status.blockers.iter().any(gate)
+}
+
+/// Whether a canary waits for someone to advance.
+pub(super) fn is_at_manual_step(deployment: &Deployment) -> bool {
+    let mut blockers = deployment.status.blockers.iter();
+    blockers.any(|it| it.code() == viridian_strategy::BlockerCode::ManualStep)
 }
 
 /// Whether it has come to rest without help.

@@ -7,7 +7,7 @@ use viridian_strategy::{DeploymentId, DeploymentState, RevisionId, Timestamp};
 
 use super::{
     agenda::{EventSchedule, ScheduledEvent},
-    callers::{StoreCall, is_at_gate, is_settled},
+    callers::{StoreCall, is_at_gate, is_at_manual_step, is_settled},
     coordinator::{INITIAL_BACKOFF, MAX_BACKOFF},
     fleet::SimulatedReplicas,
     generators::rng::Rng,
@@ -150,6 +150,7 @@ impl SimulatedDeployment {
             match (promote, no_replicas) {
                 (true, _) => Some(StoreCall::Promote),
                 (_, true) => Some(StoreCall::Scale(2)),
+                _ if is_at_manual_step(deployment) => Some(StoreCall::Advance(None, false)),
                 _ => None,
             }
         };
@@ -182,11 +183,15 @@ impl SimulatedDeployment {
     /// Its cycle failed. It was set aside for longer each time.
     pub(super) fn failed(&mut self, now: Timestamp) {
         self.note(now, "a cycle fails");
-        let times = u32::try_from(self.failures.len()).expect("a few");
         if self.failures.last() == Some(&now) {
             // Two workers met it at once.
             return;
         }
+        // The clock was set back since: nobody here knows by how much it is early.
+        if self.failures.last().is_some_and(|&last| now < last) {
+            self.failures.clear();
+        }
+        let times = u32::try_from(self.failures.len()).expect("a few");
         if let Some(&last) = self.failures.last() {
             let aside = INITIAL_BACKOFF
                 .saturating_mul(2_u32.pow(times - 1))

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use viridian_strategy::{BlueGreen, IntOrPercent, Policy, RollingUpdate, Strategy};
+use viridian_strategy::{BlueGreen, Canary, IntOrPercent, Policy, RollingUpdate, Strategy};
 
 use super::generators::{
     policies::{PolicyRanges, StrategyKind, random_policy},
@@ -19,6 +19,15 @@ pub(super) fn policy(rng: &mut Rng) -> Policy {
     })
 }
 
+fn canary(rng: &mut Rng) -> Canary {
+    loop {
+        let policy = random_policy(rng, &RANGES, |_| StrategyKind::Canary);
+        if let Strategy::Canary(canary) = policy.strategy {
+            return canary;
+        }
+    }
+}
+
 /// A change of some settings. What is None stays as it is.
 #[derive(Clone, Debug)]
 pub(super) struct PolicyChange {
@@ -33,6 +42,8 @@ pub(super) struct PolicyChange {
 enum StrategyChange {
     AutoPromote(bool, Duration),
     MaxSurge(u32),
+    /// All of its settings, the steps among them.
+    Canary(Canary),
 }
 
 /// It changes settings of a strategy that the deployment does not have.
@@ -41,10 +52,10 @@ pub(super) struct OtherStrategy;
 
 impl PolicyChange {
     pub(super) fn at_random(rng: &mut Rng) -> Self {
-        let strategy = if rng.one_in(4) {
-            StrategyChange::MaxSurge(rng.between_u32(1, 3))
-        } else {
-            StrategyChange::AutoPromote(rng.one_in(2), rng.setting(30))
+        let strategy = match rng.between_u32(0, 3) {
+            0 => StrategyChange::MaxSurge(rng.between_u32(1, 3)),
+            1 => StrategyChange::Canary(canary(rng)),
+            _ => StrategyChange::AutoPromote(rng.one_in(2), rng.setting(30)),
         };
         Self {
             replaces: rng.one_in(4),
@@ -89,7 +100,14 @@ impl StrategyChange {
                     ..*old
                 }))
             }
+            (Self::AutoPromote(auto_promote, _), Strategy::Canary(old)) => {
+                let mut canary = old.clone();
+                canary.switch.auto_promote = *auto_promote;
+                Ok(Strategy::Canary(canary))
+            }
+            (Self::Canary(canary), Strategy::Canary(_)) => Ok(Strategy::Canary(canary.clone())),
             _ if !replaces => Err(OtherStrategy),
+            (Self::Canary(canary), _) => Ok(Strategy::Canary(canary.clone())),
             (Self::AutoPromote(..), _) => {
                 self.apply(&Strategy::BlueGreen(BlueGreen::default()), replaces)
             }

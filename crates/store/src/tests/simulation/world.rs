@@ -3,6 +3,7 @@
 
 mod checks;
 mod deeds;
+mod shares;
 
 use std::{collections::HashMap, ops::Range, time::Duration};
 
@@ -34,6 +35,8 @@ pub(super) struct SimulatedStore<'a> {
     check_at: Timestamp,
     /// The traffic tables that were read last.
     tables: HashMap<DeploymentId, TrafficTable>,
+    /// The seed of the last rollout in which a canary had a share, and what it asked for.
+    asked: HashMap<DeploymentId, (u64, u16)>,
     coverage: &'a mut SimulationCoverage,
 }
 
@@ -75,6 +78,7 @@ impl<'a> SimulatedStore<'a> {
             places: HashMap::new(),
             check_at: now + CHECK_INTERVAL,
             tables: HashMap::new(),
+            asked: HashMap::new(),
             coverage,
         };
         for seed in seeds {
@@ -112,6 +116,7 @@ impl<'a> SimulatedStore<'a> {
             self.coordinate().await;
             self.nothing_waits().await;
             self.tables_move_on().await;
+            self.nothing_strays().await;
             if self.check_at <= self.time.now() {
                 self.check_at = self.time.now() + CHECK_INTERVAL;
                 self.check().await;

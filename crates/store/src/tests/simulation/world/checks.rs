@@ -7,7 +7,7 @@ use viridian_strategy::Lifecycle;
 use super::{RETRY_DELAY, Reply, Results, SimulatedStore, deeds::StartedCall, open};
 use crate::{
     Deployment, HealthReport, Projects, ReconcileBatch, ReportError, RequestContext, RouteFilter,
-    StatusReport, Tables,
+    StatusReport, Tables, TrafficTable,
     tests::fixture::find_deployment,
     tests::simulation::{
         callers::{CallFailure, StoreCall, is_at_gate},
@@ -191,6 +191,14 @@ impl SimulatedStore<'_> {
             .traffic_tables(all, Projects::All)
             .await;
         for table in tables.expect("they are read") {
+            self.shares_are_sound(&table);
+            // What has no traffic comes and goes without a new table.
+            let table = TrafficTable {
+                deploying: None,
+                preview: Vec::new(),
+                split_seed: 0,
+                ..table
+            };
             let life = &self.lives[self.places[&table.deployment]];
             if let Some(seen) = self.tables.get(&table.deployment)
                 && *seen != table
