@@ -83,7 +83,8 @@ const TABLES: [&str; 10] = [
 const SHAPE: &str = "\
     SELECT 'deployment ' || lifecycle || ' ' || COALESCE(sub_step, '') || ' ' || generation \
     || ' ' || sequence || ' ' || epoch || ' ' || target_replicas || ' ' || paused \
-    || ' ' || (due_at IS NULL) || ' ' || (previous_revision_id IS NULL) AS line FROM deployments \
+    || ' ' || (due_at IS NULL) || ' ' || (previous_revision_id IS NULL) \
+    || ' ' || canary_step || ' ' || COALESCE(weight_permille, -1) AS line FROM deployments \
     UNION ALL SELECT 'revision ' || number FROM revisions \
     UNION ALL SELECT 'routes ' || number || ' ' || status || ' ' || health || ' ' \
     || traffic_status || ' ' || (retained_at IS NULL) || ' ' || COUNT(*) \
@@ -93,6 +94,7 @@ const SHAPE: &str = "\
     UNION ALL SELECT 'history ' || number || ' ' || phase || ' ' || result || ' ' \
     || COALESCE(from_lifecycle, '') || ' ' || COALESCE(from_sub_step, '') || ' ' || to_lifecycle \
     || ' ' || COALESCE(to_sub_step, '') || ' ' || attempts || ' ' || (request_id IS NULL) \
+    || ' ' || COALESCE(weight_permille, -1) \
     FROM history \
     UNION ALL SELECT 'event ' || sequence || ' ' || kind FROM events \
     UNION ALL SELECT 'reply ' || method FROM replies ORDER BY line";

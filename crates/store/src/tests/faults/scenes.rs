@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use futures::{FutureExt as _, future::BoxFuture};
 use viridian_strategy::{
-    BlueGreen, DeploymentId, Policy, RevisionId, RouteHealth, RouteId, RouteStatus, Strategy,
+    BlueGreen, Canary, CanaryStep, DeploymentId, IntOrPercent, Policy, RevisionId, RouteHealth,
+    RouteId, RouteStatus, Strategy, SubStep,
 };
 
 use super::{
     super::fixture::{Fixture, automatic, call, manual, spec},
     units::{Unit, new, target},
 };
+use crate::AdvanceOptions;
 
 /// What a unit is about.
 #[derive(Default)]
@@ -37,6 +39,14 @@ impl Unit {
             Self::ActivateRefused | Self::Supersede => async {
                 let (id, _) = fixture.at_the_gate(2, manual()).await;
                 UnitTarget::of(id).and_another(fixture).await
+            }
+            .boxed(),
+            Self::Advance | Self::AbortCanary | Self::DeleteCanary | Self::RollBackCanary => {
+                async { UnitTarget::of(at_a_step(fixture).await) }.boxed()
+            }
+            Self::SupersedeCanary => async {
+                let target = UnitTarget::of(at_a_step(fixture).await);
+                target.and_another(fixture).await
             }
             .boxed(),
             Self::Promote | Self::Abort => {
@@ -75,6 +85,8 @@ impl Unit {
             }
             Self::CycleCreates
             | Self::CycleDrains
+            | Self::CycleShifts
+            | Self::CycleShiftsOn
             | Self::CyclePromotes
             | Self::CycleRollsBack
             | Self::CycleEndsRetention
@@ -131,6 +143,22 @@ impl Unit {
                 let routes = green(fixture, id).await;
                 fixture.status(&routes, RouteStatus::Running).await;
                 fixture.health(&routes, RouteHealth::Healthy).await;
+                UnitTarget::of(id)
+            }
+            .boxed(),
+            Self::CycleShifts => async {
+                let id = fixture.ready(2, canary()).await;
+                let routes = green(fixture, id).await;
+                fixture.status(&routes, RouteStatus::Running).await;
+                fixture.health(&routes, RouteHealth::Healthy).await;
+                UnitTarget::of(id)
+            }
+            .boxed(),
+            Self::CycleShiftsOn => async {
+                let id = at_a_step(fixture).await;
+                let options = AdvanceOptions::default();
+                let advanced = db.advance_deployment(id, options, &call()).await;
+                advanced.expect("it is held");
                 UnitTarget::of(id)
             }
             .boxed(),
@@ -216,6 +244,33 @@ async fn promoted(fixture: &Fixture, policy: Policy) -> DeploymentId {
 async fn green(fixture: &Fixture, id: DeploymentId) -> Vec<RouteId> {
     let revision = fixture.deploy(id).await;
     fixture.routes_of(id, revision).await
+}
+
+/// A deployment whose canary has its first share.
+async fn at_a_step(fixture: &Fixture) -> DeploymentId {
+    let id = fixture.ready(2, canary()).await;
+    fixture.deploy(id).await;
+    fixture.bring_up(id, RouteHealth::Healthy).await;
+    let step = fixture.get(id).await.state.sub_step();
+    assert_eq!(step, Some(SubStep::Shifting));
+    id
+}
+
+/// Two steps with all of green, which someone has to advance.
+fn canary() -> Policy {
+    let step = |weight_permille| CanaryStep {
+        weight_permille,
+        hold: Duration::ZERO,
+        manual: true,
+        replicas: Some(IntOrPercent::Percent(100)),
+    };
+    Policy {
+        strategy: Strategy::Canary(Canary {
+            steps: vec![step(100), step(500)],
+            switch: BlueGreen::default(),
+        }),
+        ..manual()
+    }
 }
 
 fn retaining(scale_down_delay: Duration) -> Policy {

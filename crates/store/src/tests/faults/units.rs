@@ -13,8 +13,8 @@ use super::{
     scenes::UnitTarget,
 };
 use crate::{
-    DeploymentSpec, HealthReport, LastReport, Metadata, NewDeployment, ReportError, Request,
-    RequestContext, RequestId, RollBackOptions, Store, StoreError,
+    AdvanceOptions, DeploymentSpec, HealthReport, LastReport, Metadata, NewDeployment, ReportError,
+    Request, RequestContext, RequestId, RollBackOptions, Store, StoreError,
     documents::Reply,
     types::{Json, timestamp},
 };
@@ -38,6 +38,11 @@ pub(super) enum Unit {
     RollBackAtOnce,
     RollBackWithKept,
     RollBackByActivation,
+    Advance,
+    AbortCanary,
+    SupersedeCanary,
+    DeleteCanary,
+    RollBackCanary,
     Pause,
     Resume,
     ReportStarted,
@@ -48,6 +53,8 @@ pub(super) enum Unit {
     FailureBackoff,
     CycleCreates,
     CycleDrains,
+    CycleShifts,
+    CycleShiftsOn,
     CyclePromotes,
     CycleRollsBack,
     CycleEndsRetention,
@@ -59,7 +66,7 @@ pub(super) enum Unit {
 pub(super) type UnitResult = Result<Value, String>;
 
 impl Unit {
-    pub(super) const ALL: [Self; 31] = [
+    pub(super) const ALL: [Self; 38] = [
         Self::Create,
         Self::CreateIdle,
         Self::Update,
@@ -76,6 +83,11 @@ impl Unit {
         Self::RollBackAtOnce,
         Self::RollBackWithKept,
         Self::RollBackByActivation,
+        Self::Advance,
+        Self::AbortCanary,
+        Self::SupersedeCanary,
+        Self::DeleteCanary,
+        Self::RollBackCanary,
         Self::Pause,
         Self::Resume,
         Self::ReportStarted,
@@ -86,6 +98,8 @@ impl Unit {
         Self::FailureBackoff,
         Self::CycleCreates,
         Self::CycleDrains,
+        Self::CycleShifts,
+        Self::CycleShiftsOn,
         Self::CyclePromotes,
         Self::CycleRollsBack,
         Self::CycleEndsRetention,
@@ -105,6 +119,8 @@ impl Unit {
                 | Self::FailureBackoff
                 | Self::CycleCreates
                 | Self::CycleDrains
+                | Self::CycleShifts
+                | Self::CycleShiftsOn
                 | Self::CyclePromotes
                 | Self::CycleRollsBack
                 | Self::CycleEndsRetention
@@ -122,6 +138,9 @@ impl Unit {
                 | Self::Promote
                 | Self::PromoteAndRetain
                 | Self::Abort
+                | Self::Advance
+                | Self::AbortCanary
+                | Self::DeleteCanary
                 | Self::Pause
                 | Self::Resume
         )
@@ -166,18 +185,27 @@ impl Unit {
             Self::Update => {
                 async move { told(db.update_deployment(id, target(3), &terms()).await) }.boxed()
             }
-            Self::Delete => async move { told(db.delete_deployment(id, &terms()).await) }.boxed(),
+            Self::Delete | Self::DeleteCanary => {
+                async move { told(db.delete_deployment(id, &terms()).await) }.boxed()
+            }
             Self::Record => record(false),
             Self::RecordAndActivate => record(true),
-            Self::Supersede => activate(true),
+            Self::Supersede | Self::SupersedeCanary => activate(true),
             Self::Activate | Self::ActivateDirectly | Self::ActivateRefused => activate(false),
             Self::Promote | Self::PromoteAndRetain => {
                 async move { told(db.complete_manual_promote(id, None, &terms()).await) }.boxed()
             }
-            Self::Abort => {
+            Self::Advance => {
+                let options = AdvanceOptions::default();
+                async move { told(db.advance_deployment(id, options, &terms()).await) }.boxed()
+            }
+            Self::Abort | Self::AbortCanary => {
                 async move { told(db.abort_deployment(id, None, &terms()).await) }.boxed()
             }
-            Self::RollBackAtOnce | Self::RollBackWithKept | Self::RollBackByActivation => {
+            Self::RollBackAtOnce
+            | Self::RollBackWithKept
+            | Self::RollBackByActivation
+            | Self::RollBackCanary => {
                 let options = RollBackOptions::default();
                 async move { told(db.roll_back_deployment(id, options, &terms()).await) }.boxed()
             }
@@ -211,6 +239,8 @@ impl Unit {
             }
             Self::CycleCreates
             | Self::CycleDrains
+            | Self::CycleShifts
+            | Self::CycleShiftsOn
             | Self::CyclePromotes
             | Self::CycleRollsBack
             | Self::CycleEndsRetention
