@@ -6,6 +6,7 @@
 
 mod applies;
 mod arena;
+mod canaries;
 mod places;
 mod replicas;
 mod ways_out;

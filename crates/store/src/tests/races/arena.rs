@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 use viridian_strategy::{
-    DeploymentId, Lifecycle, RouteHealth, RouteId, RouteStatus, RouteTraffic, SubStep,
+    DeploymentId, Lifecycle, Policy, RouteHealth, RouteId, RouteStatus, RouteTraffic, SubStep,
 };
 
 use super::places::{After, Gate, Serving};
@@ -35,6 +35,7 @@ pub(super) struct Race {
     engine: Engine,
     one: &'static str,
     other: &'static str,
+    policy: Policy,
     chance: StdRng,
     rounds: u32,
     round: u32,
@@ -63,6 +64,7 @@ impl Race {
             engine,
             one: "a promotion",
             other,
+            policy: manual(),
             chance: chance(engine, seed),
             rounds: count("VIRIDIAN_ROUNDS", 100),
             round: 0,
@@ -77,6 +79,11 @@ impl Race {
         Self { one, ..self }
     }
 
+    /// The same with another policy than a manual gate.
+    pub(super) fn with(self, policy: Policy) -> Self {
+        Self { policy, ..self }
+    }
+
     /// Where the next round is held, and how it starts. None after the last.
     pub(super) async fn next(&mut self) -> Option<(Arena, Start)> {
         if self.round == self.rounds {
@@ -88,7 +95,7 @@ impl Race {
         let arena = match self.arena.take() {
             Some(arena) => arena,
             None => Arena {
-                id: self.fixture.ready(ROUTES, manual()).await,
+                id: self.fixture.ready(ROUTES, self.policy.clone()).await,
                 fixture: Arc::clone(&self.fixture),
             },
         };
@@ -244,7 +251,7 @@ impl Arena {
     }
 
     /// Has the fleet do all that it has to do, with success.
-    async fn bring_up(&self) {
+    pub(super) async fn bring_up(&self) {
         let mut starting = Vec::new();
         let mut statuses = Vec::new();
         for route in self.live_routes().await {
