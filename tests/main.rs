@@ -23,6 +23,7 @@ mod breaking;
 mod buf_curl;
 mod busy_file;
 mod calls;
+mod canary;
 mod cancelled;
 mod check;
 mod cli;

@@ -249,16 +249,18 @@ pub(crate) struct TableStream(Streaming<WatchTrafficResponse>);
 impl TableStream {
     /// The next table; heartbeats are passed over.
     pub(crate) async fn next(&mut self) -> Result<TrafficTable, Status> {
-        within("the next table", async {
-            loop {
-                let message = self.0.message().await?;
-                let message = message.expect("a watch does not end by itself");
-                if let Some(Payload::Table(table)) = message.payload {
-                    return Ok(table);
-                }
+        within("the next table", self.next_whenever()).await
+    }
+
+    /// The same, however long it takes.
+    pub(crate) async fn next_whenever(&mut self) -> Result<TrafficTable, Status> {
+        loop {
+            let message = self.0.message().await?;
+            let message = message.expect("a watch does not end by itself");
+            if let Some(Payload::Table(table)) = message.payload {
+                return Ok(table);
             }
-        })
-        .await
+        }
     }
 }
 
