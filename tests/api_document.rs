@@ -63,13 +63,21 @@ fn commands(document: &str) -> Vec<String> {
     lines
 }
 
+/// The deployment of the document that has a canary.
+const CANARY: &str = "shop/search";
+
 /// Waits until nothing moves by itself any more.
 async fn settle(api: &Api) {
-    if api.find(REFERENCE).await.is_err() {
-        return;
+    for reference in [REFERENCE, CANARY] {
+        if api.find(reference).await.is_ok() {
+            settle_one(api, reference).await;
+        }
     }
+}
+
+async fn settle_one(api: &Api, reference: &str) {
     // The reports of the document make a route unhealthy. Its checker finds it healthy again.
-    let routes = api.list_routes(REFERENCE).await.into_iter();
+    let routes = api.list_routes(reference).await.into_iter();
     let unready = routes.filter(|it| {
         it.status() == RouteStatus::Running && it.health() != RouteHealthStatus::Healthy
     });
@@ -81,14 +89,17 @@ async fn settle(api: &Api) {
     // One that ended meanwhile has no health, which does not matter here.
     let reported = api.report_health(healthy.collect()).await;
     reported.expect("reports are taken");
-    api.until(REFERENCE, "an end of what was begun", |it| {
+    api.until(reference, "an end of what was begun", |it| {
         it.lifecycle() == DeploymentLifecycle::Ready
             && it.blue.unwrap_or_default().ready == it.target_replicas
             && it
                 .blockers
                 .iter()
                 .all(|it| it.code() != BlockerCode::Restarting)
-            || it.sub_step() == DeploymentSubStep::AwaitingPromotion
+            || matches!(
+                it.sub_step(),
+                DeploymentSubStep::AwaitingPromotion | DeploymentSubStep::Shifting
+            )
     })
     .await;
 }

@@ -1,6 +1,7 @@
 //! The cases, by what their methods are for.
 
 mod apply;
+mod canary;
 mod life;
 mod lists;
 mod replicas;
@@ -24,6 +25,7 @@ pub(super) fn all() -> Vec<Case> {
     cases.extend(lists::cases());
     cases.extend(revisions::cases());
     cases.extend(rollout::cases());
+    cases.extend(canary::cases());
     cases.extend(replicas::cases());
     cases.extend(reports::cases());
     cases.extend(traffic::cases());

@@ -5,9 +5,9 @@
 use serde_json::Value;
 use uuid::Uuid;
 use viridian_proto::v1::{
-    ActivateRevisionRequest, BlueGreenSpec, CreateDeploymentRequest, Deployment,
-    DeploymentLifecycle, DeploymentMetadata, DeploymentPolicy, DeploymentSubStep, IntOrPercent,
-    RollingUpdateSpec, RouteHealthStatus, RouteStatus, RouteStatusReport,
+    ActivateRevisionRequest, BlueGreenSpec, CanarySpec, CanaryStep, CreateDeploymentRequest,
+    Deployment, DeploymentLifecycle, DeploymentMetadata, DeploymentPolicy, DeploymentSubStep,
+    IntOrPercent, RollingUpdateSpec, RouteHealthStatus, RouteStatus, RouteStatusReport,
     deployment_policy::Strategy, int_or_percent::Value as Count,
 };
 
@@ -45,6 +45,12 @@ pub(super) enum InitialState {
     Rolling,
     /// The same, and aborted in a pause: it has yet to go back.
     RollingBack,
+    /// The first step of a canary has yet to come up.
+    NoStepYet,
+    /// The first of two steps of a canary is held.
+    Step,
+    /// The same, paused.
+    StepPaused,
     /// Revision 1 served, and the deployment is deleted.
     Gone,
 }
@@ -134,6 +140,7 @@ impl ContractEnv {
         let policy = match initial {
             InitialState::Retained => retaining(),
             InitialState::Rolling | InitialState::RollingBack => rolling(),
+            InitialState::NoStepYet | InitialState::Step | InitialState::StepPaused => canary(),
             _ => manual(),
         };
         self.create(env, initial, policy).await;
@@ -154,7 +161,18 @@ impl ContractEnv {
             InitialState::Recorded => {
                 drop(env.api.create_revision(&id, false).await.expect("recorded"))
             }
-            InitialState::Provisioning | InitialState::Rolling => self.deploy(env).await,
+            InitialState::Provisioning | InitialState::Rolling | InitialState::NoStepYet => {
+                self.deploy(env).await;
+            }
+            InitialState::Step | InitialState::StepPaused => {
+                self.deploy(env).await;
+                self.start(env).await;
+                let held = DeploymentSubStep::Shifting;
+                self.until(env, |it| it.sub_step() == held).await;
+                if initial == InitialState::StepPaused {
+                    env.api.pause(pause(&id)).await.expect("paused");
+                }
+            }
             InitialState::RollingBack => {
                 self.deploy(env).await;
                 env.api.pause(pause(&id)).await.expect("paused");
@@ -242,6 +260,21 @@ fn retaining() -> DeploymentPolicy {
         scale_down_delay: seconds(600.0),
         ..BlueGreenSpec::default()
     })
+}
+
+fn canary() -> DeploymentPolicy {
+    let step = |weight_permille| CanaryStep {
+        weight_permille,
+        manual: true,
+        ..CanaryStep::default()
+    };
+    DeploymentPolicy {
+        strategy: Some(Strategy::Canary(CanarySpec {
+            steps: vec![step(100), step(500)],
+            ..CanarySpec::default()
+        })),
+        ..manual()
+    }
 }
 
 fn rolling() -> DeploymentPolicy {

@@ -16,7 +16,7 @@ use crate::harness::{refused, within};
 async fn everyone_may_do_what_their_role_says_on_their_projects_and_nothing_else() {
     let env = MatrixEnv::start().await;
     let methods = methods();
-    assert_eq!(methods.len(), 29, "all of the contract: {methods:?}");
+    assert_eq!(methods.len(), 30, "all of the contract: {methods:?}");
     let mut cells = 0;
     for role in ROLES {
         let client = env.client(role).await;
@@ -36,7 +36,7 @@ async fn everyone_may_do_what_their_role_says_on_their_projects_and_nothing_else
             }
         }
     }
-    assert_eq!(cells, 29 * 5 * 2 * 2);
+    assert_eq!(cells, 30 * 5 * 2 * 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -84,7 +84,7 @@ async fn several_roles_allow_what_each_of_them_does() {
 }
 
 /// In the words of the design: viewer (Get, List, Watch), promoter (viewer and
-/// promote, abort, roll back, restart, drain, pause, resume), operator (promoter and create,
+/// promote, advance, abort, roll back, restart, drain, pause, resume), operator (promoter and create,
 /// update, delete, revisions, activate), agent (RouteService), proxy
 /// (TrafficService). What the server is, each of them may know.
 fn role_allows(role: &str, method: &MethodDescriptor) -> bool {
@@ -94,6 +94,7 @@ fn role_allows(role: &str, method: &MethodDescriptor) -> bool {
         .any(|verb| name.starts_with(verb));
     let decides = [
         "PromoteDeployment",
+        "AdvanceDeployment",
         "AbortDeployment",
         "RollbackDeployment",
         "PauseDeployment",

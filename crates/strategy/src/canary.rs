@@ -6,13 +6,11 @@ mod steps;
 
 use std::{ops::ControlFlow, time::Duration};
 
-pub use self::{
-    progress::{CanaryProgress, StepPlace},
-    steps::MAX_CANARY_STEPS,
-};
+pub use self::steps::MAX_CANARY_STEPS;
 use crate::{
-    Blocker, Canary, CanaryStep, DeploymentState, Evaluation, Observed, ObservedRoute, PolicyError,
-    Reason, Rollout, RolloutStep, RouteActions, RouteId, RouteTraffic, Transition, TransitionKind,
+    Blocker, Canary, CanaryProgress, CanaryStep, DeploymentState, Evaluation, Observed,
+    ObservedRoute, PolicyError, Reason, Rollout, RolloutStep, RouteActions, RouteId, RouteTraffic,
+    Transition, TransitionKind,
     green::{GateTimer, GreenAssessment, GreenNeeds, NextMove, roll_back},
     strategy::StrategyRules,
     verbs::{AdvanceRejection, PromoteRejection},

@@ -17,6 +17,7 @@ mod availability;
 mod blocker;
 mod blue_green;
 mod canary;
+mod canary_progress;
 mod counts;
 mod deployment;
 mod evaluate;
@@ -48,7 +49,8 @@ pub use self::{
     actions::{NewRoutes, RouteActions},
     availability::{Availability, availability},
     blocker::{Blocker, BlockerCode, Blockers, UnreadyRoutes},
-    canary::{CanaryProgress, MAX_CANARY_STEPS, StepPlace},
+    canary::MAX_CANARY_STEPS,
+    canary_progress::{CanaryProgress, StepPlace},
     counts::{ReplicaCounts, counts},
     deployment::{DeploymentState, Lifecycle, LifecyclePhase, SubStep},
     evaluate::evaluate,

@@ -79,8 +79,8 @@ impl TrafficSplit {
     /// Who gets the traffic: the ACTIVE routes that are ready, or if none is, the ACTIVE ones
     /// that run and have been HEALTHY in their present session (fail open).
     ///
-    /// A canary has the part of its weight that its ready routes are of those that it was
-    /// scaled for, rounded up, and none without one. While no route of the current revision is
+    /// A canary has its weight times its ready routes by those that it was scaled for,
+    /// rounded up, and none without one. While no route of the current revision is
     /// ready it keeps its weight by failing open, so that a checker that fails for a moment
     /// does not put everything on a canary; only if none of them can serve, all goes to the
     /// ready ones of the canary.
@@ -170,7 +170,7 @@ impl CanaryShare {
         })
     }
 
-    /// The part of the asked weight that so many ready routes have, rounded up.
+    /// The part of the asked weight that this number of ready routes has, rounded up.
     fn effective(self, ready: usize) -> u16 {
         let scaled_for = u64::from(self.scaled_for);
         let ready = (ready as u64).min(scaled_for);

@@ -12,11 +12,8 @@ use tokio::sync::Notify;
 use viridian_store::{DeploymentName, Projects, Store, StoreError, Tables, TrafficTable};
 use viridian_strategy::DeploymentId;
 
-use super::links::SetLinks;
+use super::links::{NewestTables, SetLinks};
 use crate::{lock::lock, subscriptions::Subscriptions};
-
-/// The newest tables, by their deployments.
-pub(super) type NewestTables = HashMap<DeploymentId, Arc<TrafficTable>>;
 
 /// Hands every new table to the mailboxes that subscribed to it.
 pub(crate) struct TableHub {
@@ -208,7 +205,7 @@ impl TableHub {
                 return Ok(());
             }
             linked.extend(members);
-            // In one statement, so that they are of one state that was committed.
+            // In one statement, so that they show one state that was committed.
             let ids: Vec<_> = linked.iter().copied().collect();
             add(&mut fresh, self.read(&ids).await?);
         }

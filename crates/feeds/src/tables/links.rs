@@ -8,7 +8,8 @@ use std::{
 use viridian_store::{CommitId, TrafficTable};
 use viridian_strategy::DeploymentId;
 
-use super::hub::NewestTables;
+/// The newest tables, by their deployments.
+pub(super) type NewestTables = HashMap<DeploymentId, Arc<TrafficTable>>;
 
 /// Tables that belong in one message: what one transaction changed is not torn apart.
 pub type TableGroup = Vec<Arc<TrafficTable>>;

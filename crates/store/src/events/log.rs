@@ -230,7 +230,7 @@ fn entry((position, Sql(deployment), Sql(kind), TryJson(snapshot), commit): Row)
 }
 
 impl StoreConnection {
-    /// Lists what sets of deployments have changed behind a position of the log: each set with
+    /// Lists what sets of deployments have changed after a position of the log: each set with
     /// its members.
     ///
     /// # Errors

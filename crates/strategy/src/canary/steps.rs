@@ -1,7 +1,9 @@
 //! The steps of a canary: what each needs, and their rules.
 
-use super::CanaryProgress;
-use crate::{Canary, CanaryStep, IntOrPercent, PolicyError, StepPlace, policy::check_duration};
+use crate::{
+    Canary, CanaryProgress, CanaryStep, IntOrPercent, PolicyError, StepPlace,
+    policy::check_duration,
+};
 
 /// The maximum number of steps of a canary.
 pub const MAX_CANARY_STEPS: usize = 10;
