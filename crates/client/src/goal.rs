@@ -11,6 +11,14 @@ use crate::progress::{
 pub enum WaitGoal {
     /// This revision serves, with all of its routes. By its id.
     Serves(String),
+    /// The canary of this revision, by its id, is past this step: a later one has its share,
+    /// or the revision serves with all of its routes.
+    Advanced {
+        /// The revision that is being deployed.
+        revision: String,
+        /// The step that was advanced.
+        step: i32,
+    },
     /// Nothing is being deployed, and all routes are there.
     Settled,
     /// As `Settled`, after the rollout that is seen has ended well. Others may act
@@ -40,6 +48,7 @@ impl WaitGoal {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Serves(_) => "serving the new revision",
+            Self::Advanced { .. } => "past this step",
             Self::Settled | Self::Ready => "ready",
             Self::AwaitingPromotion => "awaiting its promotion",
             Self::Destroyed => "destroyed",
@@ -49,6 +58,9 @@ impl WaitGoal {
     /// Judges a deployment. `rollout` is the last revision that was seen being deployed,
     /// by its id.
     pub fn progress(&self, deployment: &Deployment, rollout: Option<&str>) -> WaitProgress {
+        if let Self::Advanced { revision, step } = self {
+            return advanced(deployment, rollout, revision, *step);
+        }
         use DeploymentLifecycle::{Deploying, Destroyed, Destroying, Pending, Ready};
         use WaitProgress::{InProgress, Missed, Reached};
         let lifecycle = deployment.lifecycle();
@@ -127,6 +139,23 @@ impl WaitGoal {
     }
 }
 
+/// How far a canary has come from a step that was advanced.
+fn advanced(
+    deployment: &Deployment,
+    rollout: Option<&str>,
+    revision: &str,
+    step: i32,
+) -> WaitProgress {
+    if deployment.deploying_revision_id == revision && deployment.step > step {
+        return WaitProgress::Reached;
+    }
+    match WaitGoal::Serves(revision.to_owned()).progress(deployment, rollout) {
+        // Of before the call: it takes a moment until the step is left.
+        WaitProgress::ActionNeeded(NeededAction::Advance) => WaitProgress::InProgress,
+        progress => progress,
+    }
+}
+
 /// The current revision counts too: while it is restored the rollout has not failed
 /// yet, and the state after it says more.
 fn is_involved(deployment: &Deployment, revision: &str) -> bool {
@@ -157,8 +186,8 @@ fn is_whole(deployment: &Deployment) -> bool {
 #[cfg(test)]
 mod tests {
     use viridian_proto::v1::{
-        Blocker, BlueGreenSpec, DeploymentPolicy, DeploymentSubStep, LastRollout, ReplicaCounts,
-        RollingUpdateSpec,
+        Blocker, BlueGreenSpec, CanarySpec, DeploymentPolicy, DeploymentSubStep, LastRollout,
+        ReplicaCounts, RollingUpdateSpec,
     };
 
     use super::*;
@@ -340,6 +369,62 @@ mod tests {
             let expected = reason.map_or(WaitProgress::InProgress, WaitProgress::Missed);
             assert_eq!(progress(&goal, &automatic), expected, "{seconds} s");
         }
+    }
+
+    /// A canary at a manual step.
+    fn canary(step: i32) -> Deployment {
+        let mut deployment = deploying();
+        deployment.policy = Some(DeploymentPolicy {
+            strategy: Some(Strategy::Canary(CanarySpec::default())),
+            ..DeploymentPolicy::default()
+        });
+        deployment.step = step;
+        deployment.set_sub_step(DeploymentSubStep::Shifting);
+        deployment.blockers.push(Blocker {
+            code: BlockerCode::ManualStep.into(),
+            ..Blocker::default()
+        });
+        deployment
+    }
+
+    #[test]
+    fn a_manual_step_awaits_someone_but_no_promotion() {
+        let advance = WaitProgress::ActionNeeded(NeededAction::Advance);
+        let goal = WaitGoal::of_activation(&canary(2));
+        assert_eq!(progress(&goal, &canary(2)), advance);
+        assert_eq!(progress(&WaitGoal::Settled, &canary(2)), advance);
+        // Others may act meanwhile.
+        for goal in [WaitGoal::Ready, WaitGoal::AwaitingPromotion] {
+            assert_eq!(progress(&goal, &canary(2)), WaitProgress::InProgress);
+        }
+        let mut paused = canary(2);
+        paused.paused = true;
+        let resume = WaitProgress::ActionNeeded(NeededAction::Resume);
+        assert_eq!(progress(&goal, &paused), resume);
+        let mut held = canary(2);
+        held.blockers.clear();
+        assert_eq!(progress(&goal, &held), WaitProgress::InProgress);
+    }
+
+    #[test]
+    fn a_step_that_was_advanced_is_over_when_a_later_one_has_its_share() {
+        let goal = WaitGoal::Advanced {
+            revision: "rev-2".to_owned(),
+            step: 2,
+        };
+        assert_eq!(progress(&goal, &canary(2)), WaitProgress::InProgress);
+        assert_eq!(progress(&goal, &canary(3)), WaitProgress::Reached);
+        let gate = WaitProgress::ActionNeeded(NeededAction::Promote);
+        let mut last = at_gate();
+        last.step = 2;
+        assert_eq!(progress(&goal, &last), gate);
+        assert_eq!(progress(&goal, &ready("rev-2")), WaitProgress::Reached);
+        let back = WaitProgress::Missed(MissReason::RolledBack);
+        assert_eq!(progress(&goal, &ready("rev-1")), back);
+        let mut other = canary(5);
+        other.deploying_revision_id = "rev-3".to_owned();
+        let superseded = WaitProgress::Missed(MissReason::Superseded);
+        assert_eq!(progress(&goal, &other), superseded);
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub enum WaitProgress {
 pub enum NeededAction {
     /// Promote the revision that is being deployed.
     Promote,
+    /// Advance the step of the canary.
+    Advance,
     /// End the pause.
     Resume,
     /// Give it replicas: with none, nothing is proved, and nothing is promoted.
@@ -71,6 +73,7 @@ impl fmt::Display for NeededAction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Promote => "waits for someone to promote",
+            Self::Advance => "waits for someone to advance its step",
             Self::Resume => "is paused",
             Self::AddReplicas => "has no replicas, so that nothing is promoted",
             Self::ActivateRevision => "has no revision to run",
@@ -95,6 +98,8 @@ pub fn needed_action(deployment: &Deployment) -> Option<NeededAction> {
         Some(NeededAction::AddReplicas)
     } else if is_awaiting_promotion(deployment) && waits_for(deployment, BlockerCode::ManualGate) {
         Some(NeededAction::Promote)
+    } else if waits_for(deployment, BlockerCode::ManualStep) {
+        Some(NeededAction::Advance)
     } else {
         None
     }

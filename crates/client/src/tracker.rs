@@ -111,9 +111,10 @@ fn limit(deployment: &Deployment, goal: &WaitGoal) -> Option<Duration> {
         .and_then(|it| Duration::try_from(it).ok());
     let is_bounded = match (deployment.lifecycle(), goal) {
         (Destroying, WaitGoal::Destroyed) => true,
-        (Pending | Ready, WaitGoal::Serves(_) | WaitGoal::Settled | WaitGoal::Ready) => {
-            crate::needed_action(deployment).is_none()
-        }
+        (
+            Pending | Ready,
+            WaitGoal::Serves(_) | WaitGoal::Advanced { .. } | WaitGoal::Settled | WaitGoal::Ready,
+        ) => crate::needed_action(deployment).is_none(),
         _ => false,
     };
     // The end of a route begins when its grace is over.
