@@ -43,6 +43,14 @@ impl FlatSettings {
                     }
                 }
             }
+            (Value::List(items), Kind::Message(kind)) if kind.name() == "CanaryStep" => {
+                let steps: Vec<_> = items
+                    .iter()
+                    .filter_map(Value::as_message)
+                    .map(step)
+                    .collect();
+                self.set(path.to_owned(), &steps.join(", "));
+            }
             (Value::List(items), Kind::Message(_)) => {
                 for item in items.iter().filter_map(Value::as_message) {
                     self.add_source(item, path);
@@ -88,8 +96,7 @@ impl FlatSettings {
         changed.map(change).collect()
     }
 
-    /// Adds a variable of the environment that comes from a secret, by the variable's name. A
-    /// list has no other messages.
+    /// Adds a variable of the environment that comes from a secret, by the variable's name.
     fn add_source(&mut self, source: &DynamicMessage, path: &str) {
         let text = |name: &str| {
             let value = source.get_field_by_name(name);
@@ -154,6 +161,27 @@ fn amount(message: &DynamicMessage) -> Option<String> {
         "viridian.deployment.v1.IntOrPercent" => Some(number("count")?.to_string()),
         _ => None,
     }
+}
+
+/// A step of a canary, as the command line takes it: `25%:600s:manual:replicas=3`.
+fn step(message: &DynamicMessage) -> String {
+    let value = |name: &str| message.get_field_by_name(name).map(|it| it.into_owned());
+    let part = |name: &str| {
+        let value = value(name).filter(|_| message.has_field_by_name(name))?;
+        amount(value.as_message()?)
+    };
+    let weight = value("weight_permille").and_then(|it| it.as_i32());
+    let mut text = format!("{}%", f64::from(weight.unwrap_or_default()) / 10.0);
+    if let Some(hold) = part("hold").filter(|hold| hold != "0s") {
+        text += &format!(":{hold}");
+    }
+    if value("manual").and_then(|it| it.as_bool()) == Some(true) {
+        text += ":manual";
+    }
+    if let Some(replicas) = part("replicas") {
+        text += &format!(":replicas={replicas}");
+    }
+    text
 }
 
 /// Seconds with as many digits as they have.
@@ -272,6 +300,39 @@ mod tests {
             assert_eq!(found, Some(value), "{path}: {flat:?}");
         }
         assert_eq!(flat.0.get("policy.drain_grace"), None);
+    }
+
+    #[test]
+    fn the_steps_of_a_canary_are_one_setting() {
+        let step = |weight_permille, seconds, manual, replicas: Option<i32>| v1::CanaryStep {
+            weight_permille,
+            hold: Some(Wire { seconds, nanos: 0 }),
+            manual,
+            replicas: replicas.map(|count| v1::IntOrPercent {
+                value: Some(v1::int_or_percent::Value::Count(count)),
+            }),
+        };
+        let flat = |steps: Vec<v1::CanaryStep>| {
+            let mut flat = FlatSettings::default();
+            let policy = v1::DeploymentPolicy {
+                strategy: Some(v1::deployment_policy::Strategy::Canary(v1::CanarySpec {
+                    steps,
+                    ..v1::CanarySpec::default()
+                })),
+                ..v1::DeploymentPolicy::default()
+            };
+            flat.add("DeploymentPolicy", &policy, "policy");
+            flat
+        };
+        let before = flat(vec![
+            step(0, 300, false, None),
+            step(25, 600, false, Some(3)),
+        ]);
+        let after = flat(vec![step(50, 0, true, None)]);
+        assert_eq!(
+            lines(&before.changes_to(&after)),
+            ["policy.canary.steps: 0%:300s, 2.5%:600s:replicas=3 -> 5%:manual"]
+        );
     }
 
     #[test]
