@@ -29,6 +29,7 @@ mod logging;
 mod man;
 mod names;
 mod output;
+mod permille;
 mod rpc_error;
 mod runtime;
 mod screen;

@@ -87,7 +87,7 @@ impl CreateArgs {
         if !labels.is_empty() {
             tree["labels"] = labels.into_iter().collect();
         }
-        let policy = mem::take(&mut self.policy).into_tree()?;
+        let policy = mem::take(&mut self.policy).into_tree(None)?;
         if !policy.is_empty() {
             tree["policy"] = policy.into();
         }

@@ -252,7 +252,11 @@ mod tests {
             DeploymentError::Read(CallError::Timeout {
                 limit: CALL_TIMEOUT,
             }),
-            MixedStrategiesError.into(),
+            MixedStrategiesError {
+                flags: "--auto-promote".to_owned(),
+                strategy: "rolling",
+            }
+            .into(),
             file(io::ErrorKind::NotFound.into()),
             SettingsFileError::Empty {
                 file: "cart.yaml".to_owned(),

@@ -1,11 +1,17 @@
 //! The flags of a policy: how a new revision replaces the current one.
 
-use std::{str::FromStr, time::Duration};
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 
 use crate::duration;
+
+mod amount;
+mod step;
+mod strategy;
+
+pub(super) use self::{amount::ReplicaAmount, step::StepArg, strategy::StrategyArg};
 
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Policy")]
@@ -14,8 +20,18 @@ pub(super) struct PolicyArgs {
     /// blue-green].
     #[arg(long, value_enum)]
     strategy: Option<StrategyArg>,
-    /// Blue-green: promote automatically when all new routes are ready [default:
-    /// false].
+    /// Canary: a step, WEIGHT[:HOLD][:manual][:replicas=AMOUNT]; repeat it for more
+    /// [default: 5%:10m].
+    ///
+    /// The new routes get this share of the traffic, like 5% or 2.5%, and keep it for
+    /// the hold, like 10m. With manual someone has to advance the step after that.
+    /// Weights rise from step to step; a first one of 0% starts new routes without
+    /// traffic. AMOUNT is the number of new routes of the step, like 3 or 25%, instead
+    /// of the weight's part of the replicas.
+    #[arg(long = "step", value_name = "STEP")]
+    steps: Vec<StepArg>,
+    /// Blue-green, canary: promote automatically when all new routes are ready, and all
+    /// steps are over [default: false].
     ///
     /// Without it someone promotes by hand. --auto-promote=false turns it off.
     #[arg(
@@ -33,39 +49,41 @@ pub(super) struct PolicyArgs {
     /// A manual promotion does not wait for it.
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     promote_delay: Option<Duration>,
-    /// Blue-green: how long all new routes must be ready before any promotion
-    /// [default: 0s].
+    /// Blue-green, canary: how long all new routes must be ready before any promotion,
+    /// and before each step [default: 0s].
     ///
     /// Raise it for programs that tend to crash shortly after their start.
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     min_ready: Option<Duration>,
-    /// Blue-green: how long the old routes keep running without traffic after a
+    /// Blue-green, canary: how long the old routes keep running without traffic after a
     /// promotion [default: 30s].
     ///
     /// A roll-back within this time is instant. It costs the resources of both
     /// revisions.
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     scale_down_delay: Option<Duration>,
-    /// Blue-green: how many failed new routes are replaced in one rollout [default: as
-    /// many as there are replicas].
+    /// Blue-green, canary: how many failed new routes are replaced in one rollout
+    /// [default: as many as there are replicas].
     ///
     /// When they are used up and no new route is left, the rollout is rolled back. 0
     /// replaces none.
     #[arg(long, value_name = "NUMBER")]
     max_replacements: Option<i32>,
-    /// Blue-green: how many new routes must be ready for a promotion, like 3 or 80%
-    /// [default: 100%].
+    /// Blue-green, canary: how many new routes must be ready for a promotion, like 3 or
+    /// 80% [default: 100%].
     ///
     /// The others get traffic as soon as they are ready. Lower it where a few replicas
     /// may be slow to start, and fewer can carry the load for a while.
     #[arg(long, value_name = "AMOUNT")]
     ready_threshold: Option<ReplicaAmount>,
-    /// Blue-green: how long to wait for a manual promotion [default: for ever].
+    /// Blue-green, canary: how long to wait for a manual promotion, or at a manual step
+    /// [default: for ever].
     ///
     /// After that --gate-action happens.
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, requires = "gate_action")]
     gate_timeout: Option<Duration>,
-    /// Blue-green: what to do if there is no promotion within --gate-timeout.
+    /// Blue-green, canary: what to do if nobody acts within --gate-timeout. At a manual
+    /// step, promote advances it.
     #[arg(long, value_enum, requires = "gate_timeout")]
     gate_action: Option<GateActionArg>,
     /// Rolling: how many routes may run above the number of replicas, like 2 or 25%
@@ -109,14 +127,6 @@ pub(super) struct PolicyArgs {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum StrategyArg {
-    /// Start all new routes without traffic, then switch all traffic at once.
-    BlueGreen,
-    /// Replace routes step by step.
-    Rolling,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum GateActionArg {
     /// Keep waiting.
     Hold,
@@ -126,51 +136,44 @@ enum GateActionArg {
     Promote,
 }
 
-/// A number of routes, or a percentage of the replicas.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ReplicaAmount {
-    Count(i32),
-    Percent(i32),
+/// Flags that are not of the strategy.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{flags} cannot be combined with the {strategy} strategy")]
+pub(crate) struct MixedStrategiesError {
+    pub(super) flags: String,
+    pub(super) strategy: &'static str,
 }
 
-/// Flags of two strategies.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("flags of the blue-green and of the rolling strategy cannot be combined")]
-pub(crate) struct MixedStrategiesError;
-
-/// A text that is not an amount.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected a number of routes, or a percentage like 25%")]
-pub(super) struct ReplicaAmountError;
-
 impl PolicyArgs {
-    /// The strategy that flags imply without naming it, by the name of --strategy, and
-    /// those flags.
-    pub(super) fn implied_strategy(&self) -> Option<(&'static str, Vec<String>)> {
-        if self.strategy.is_some() {
-            return None;
-        }
-        let flags = |settings: Map<String, Value>| {
-            let names = settings
-                .keys()
-                .map(|name| format!("--{}", name.replace('_', "-")));
-            names.collect::<Vec<_>>()
-        };
-        let (blue_green, rolling) = (flags(self.blue_green()), flags(self.rolling()));
-        if !rolling.is_empty() {
-            Some(("rolling", rolling))
-        } else if !blue_green.is_empty() {
-            Some(("blue-green", blue_green))
-        } else {
-            None
-        }
+    /// The strategy that flags imply without naming it, and those flags, if the present
+    /// one does not have them.
+    pub(super) fn implied_strategy(&self, present: StrategyArg) -> Option<(StrategyArg, String)> {
+        let implied = self.chosen(Some(present)).filter(|&it| it != present);
+        let implied = implied.filter(|_| self.strategy.is_none())?;
+        let settings = self.settings().into_iter();
+        let foreign = settings.filter(|it| !it.strategies.contains(&present));
+        Some((implied, flags(foreign)))
     }
 
-    /// The settings of the given flags, in the form of a settings file.
-    pub(super) fn into_tree(self) -> Result<Map<String, Value>, MixedStrategiesError> {
+    /// The settings of the given flags, in the form of a settings file. What several
+    /// strategies have is for the present one.
+    pub(super) fn into_tree(
+        self,
+        present: Option<StrategyArg>,
+    ) -> Result<Map<String, Value>, MixedStrategiesError> {
         let mut policy = Map::new();
-        if let Some((name, settings)) = self.strategy()? {
-            policy.insert(name.to_owned(), settings.into());
+        if let Some(chosen) = self.chosen(present) {
+            let settings = self.settings().into_iter();
+            let (own, others): (Vec<_>, Vec<_>) =
+                settings.partition(|it| it.strategies.contains(&chosen));
+            if !others.is_empty() {
+                return Err(MixedStrategiesError {
+                    flags: flags(others),
+                    strategy: chosen.name(),
+                });
+            }
+            let own = own.into_iter().map(|it| (it.name.to_owned(), it.value));
+            policy.insert(chosen.field().to_owned(), Value::Object(own.collect()));
         }
         for (name, duration) in [
             ("progress_deadline", self.progress_deadline),
@@ -184,19 +187,27 @@ impl PolicyArgs {
         Ok(policy)
     }
 
-    fn strategy(&self) -> Result<Option<NamedStrategy>, MixedStrategiesError> {
-        let (blue_green, rolling) = (self.blue_green(), self.rolling());
-        // A flag of a strategy implies the strategy, so that --strategy is rarely needed.
-        match (self.strategy, blue_green.is_empty(), rolling.is_empty()) {
-            (None, true, true) => Ok(None),
-            (None | Some(StrategyArg::BlueGreen), _, true) => Ok(Some(("blue_green", blue_green))),
-            (None | Some(StrategyArg::Rolling), true, _) => Ok(Some(("rolling_update", rolling))),
-            _ => Err(MixedStrategiesError),
+    /// The strategy that is named, or that a flag implies, so that --strategy is rarely
+    /// needed.
+    fn chosen(&self, present: Option<StrategyArg>) -> Option<StrategyArg> {
+        let settings = self.settings();
+        let has = |strategy| settings.iter().all(|it| it.strategies.contains(&strategy));
+        let mut orders = present.into_iter().chain(StrategyArg::ALL);
+        match (self.strategy, settings.first()) {
+            (Some(named), _) => Some(named),
+            (None, None) => None,
+            // If none has all of them, the first one's counts: the rest is refused.
+            (None, Some(first)) => orders
+                .find(|&strategy| has(strategy))
+                .or(first.strategies.first().copied()),
         }
     }
 
-    fn blue_green(&self) -> Map<String, Value> {
+    /// The settings of strategies that have a value.
+    fn settings(&self) -> Vec<StrategySetting> {
+        use StrategyArg::{BlueGreen, Canary, Rolling};
         let text = |duration: Option<Duration>| duration.map(|it| duration::to_text(it).into());
+        let steps = Some(&self.steps).filter(|it| !it.is_empty()).cloned();
         // clap requires both or neither.
         let timeout = self.gate_timeout.zip(self.gate_action);
         let timeout = timeout.map(|(duration, action)| {
@@ -205,55 +216,51 @@ impl PolicyArgs {
                 .map(|it| it.get_name().to_owned());
             json!({"duration": duration::to_text(duration), "action": action})
         });
-        settings([
-            ("auto_promote", self.auto_promote.map(Value::from)),
-            ("promote_delay", text(self.promote_delay)),
-            ("min_ready", text(self.min_ready)),
-            ("max_replacements", self.max_replacements.map(Value::from)),
-            ("ready_threshold", self.ready_threshold.map(Value::from)),
-            ("scale_down_delay", text(self.scale_down_delay)),
-            ("gate_timeout", timeout),
-        ])
-    }
-
-    fn rolling(&self) -> Map<String, Value> {
-        settings([
-            ("max_surge", self.max_surge.map(Value::from)),
-            ("max_unavailable", self.max_unavailable.map(Value::from)),
-        ])
-    }
-}
-
-/// The name of a strategy in settings files, and its settings.
-type NamedStrategy = (&'static str, Map<String, Value>);
-
-/// The settings that have a value.
-fn settings<const N: usize>(settings: [(&str, Option<Value>); N]) -> Map<String, Value> {
-    let given = settings
-        .into_iter()
-        .filter_map(|(name, value)| Some((name.to_owned(), value?)));
-    given.collect()
-}
-
-impl FromStr for ReplicaAmount {
-    type Err = ReplicaAmountError;
-
-    fn from_str(text: &str) -> Result<Self, ReplicaAmountError> {
-        let (digits, amount): (_, fn(i32) -> Self) = match text.strip_suffix('%') {
-            Some(digits) => (digits, Self::Percent),
-            None => (text, Self::Count),
-        };
-        digits.parse().map(amount).map_err(|_| ReplicaAmountError)
+        let replacements = self.max_replacements.map(Value::from);
+        let threshold = self.ready_threshold.map(Value::from);
+        let unavailable = self.max_unavailable.map(Value::from);
+        let all: [(&'static [_], _, _); 10] = [
+            (&[Canary], "steps", steps.map(Value::from)),
+            (&[BlueGreen], "promote_delay", text(self.promote_delay)),
+            (&[Rolling], "max_surge", self.max_surge.map(Value::from)),
+            (&[Rolling], "max_unavailable", unavailable),
+            (BOTH, "auto_promote", self.auto_promote.map(Value::from)),
+            (BOTH, "min_ready", text(self.min_ready)),
+            (BOTH, "max_replacements", replacements),
+            (BOTH, "ready_threshold", threshold),
+            (BOTH, "scale_down_delay", text(self.scale_down_delay)),
+            (BOTH, "gate_timeout", timeout),
+        ];
+        let given = all.into_iter().filter_map(|(strategies, name, value)| {
+            let value = value?;
+            Some(StrategySetting {
+                strategies,
+                name,
+                value,
+            })
+        });
+        given.collect()
     }
 }
 
-impl From<ReplicaAmount> for Value {
-    fn from(amount: ReplicaAmount) -> Self {
-        match amount {
-            ReplicaAmount::Count(count) => count.into(),
-            ReplicaAmount::Percent(percent) => format!("{percent}%").into(),
-        }
-    }
+/// A setting that only some strategies have.
+#[derive(Debug)]
+struct StrategySetting {
+    strategies: &'static [StrategyArg],
+    name: &'static str,
+    value: Value,
+}
+
+/// What blue-green and canary share. A new deployment is blue-green unless it is named.
+const BOTH: &[StrategyArg] = &[StrategyArg::BlueGreen, StrategyArg::Canary];
+
+/// The flags of settings, as they are typed.
+fn flags(settings: impl IntoIterator<Item = StrategySetting>) -> String {
+    let flags = settings.into_iter().map(|it| match it.name {
+        "steps" => "--step".to_owned(),
+        name => format!("--{}", name.replace('_', "-")),
+    });
+    flags.collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -261,7 +268,7 @@ mod tests {
     use clap::Parser;
     use serde_json::{Value, json};
 
-    use super::{MixedStrategiesError, PolicyArgs};
+    use super::{MixedStrategiesError, PolicyArgs, StrategyArg};
 
     #[derive(Debug, Parser)]
     struct Line {
@@ -271,7 +278,7 @@ mod tests {
 
     fn policy(line: &str) -> Result<Value, MixedStrategiesError> {
         let args = Line::try_parse_from(line.split_whitespace()).expect(line);
-        args.policy.into_tree().map(Value::Object)
+        args.policy.into_tree(None).map(Value::Object)
     }
 
     #[test]
@@ -297,6 +304,13 @@ mod tests {
             }}))
         );
         assert_eq!(
+            policy("x --step 5%:10m --step 25%:manual --auto-promote"),
+            Ok(json!({"canary": {"auto_promote": true, "steps": [
+                {"weight": "5%", "hold": "600s"},
+                {"weight": "25%", "manual": true},
+            ]}}))
+        );
+        assert_eq!(
             policy("x --max-surge 25% --max-unavailable 1"),
             Ok(json!({"rolling_update": {"max_surge": "25%", "max_unavailable": 1}}))
         );
@@ -312,42 +326,81 @@ mod tests {
             policy("x --strategy rolling"),
             Ok(json!({"rolling_update": {}}))
         );
+        assert_eq!(policy("x --strategy canary"), Ok(json!({"canary": {}})));
     }
 
     #[test]
     fn b4_a_strategy_that_is_not_named_is_told_apart() {
-        let implied = |line: &str| {
+        use StrategyArg::{BlueGreen, Canary, Rolling};
+        let implied = |line: &str, present| {
             let args = Line::try_parse_from(line.split_whitespace()).expect(line);
-            args.policy.implied_strategy()
+            args.policy.implied_strategy(present)
         };
-        let flags = |names: &[&str]| names.iter().map(|&it| it.to_owned()).collect::<Vec<_>>();
-        assert_eq!(
-            implied("x --max-unavailable 1 --max-surge 0"),
-            Some(("rolling", flags(&["--max-surge", "--max-unavailable"])))
-        );
-        assert_eq!(
-            implied("x --auto-promote"),
-            Some(("blue-green", flags(&["--auto-promote"])))
-        );
-        assert_eq!(implied("x --strategy rolling --max-surge 1"), None);
-        assert_eq!(implied("x --drain-grace 1s"), None);
-    }
-
-    #[test]
-    fn two_strategies_do_not_mix() {
-        for line in [
-            "x --auto-promote --max-surge 1",
-            "x --strategy rolling --promote-delay 5s",
-            "x --strategy blue-green --max-surge 1",
+        let rolling = (Rolling, "--max-surge --max-unavailable".to_owned());
+        let line = "x --max-unavailable 1 --max-surge 0";
+        assert_eq!(implied(line, BlueGreen), Some(rolling));
+        let promotes = Some((BlueGreen, "--auto-promote".to_owned()));
+        assert_eq!(implied("x --auto-promote", Rolling), promotes);
+        let steps = Some((Canary, "--step".to_owned()));
+        assert_eq!(implied("x --auto-promote --step 5%", BlueGreen), steps);
+        let delay = Some((BlueGreen, "--promote-delay".to_owned()));
+        assert_eq!(implied("x --promote-delay 5s", Canary), delay);
+        for (line, present) in [
+            (
+                "x --auto-promote --gate-timeout 1h --gate-action hold",
+                Canary,
+            ),
+            ("x --strategy rolling --max-surge 1", BlueGreen),
+            ("x --drain-grace 1s", Canary),
         ] {
-            assert_eq!(policy(line), Err(MixedStrategiesError), "{line}");
+            assert_eq!(implied(line, present), None, "{line}");
         }
     }
 
     #[test]
-    fn an_amount_is_a_number_or_a_percentage() {
-        for text in ["", "%", "x", "1.5", "25 %"] {
-            assert!(text.parse::<super::ReplicaAmount>().is_err(), "{text}");
+    fn two_strategies_do_not_mix() {
+        for (line, flags, strategy) in [
+            (
+                "x --auto-promote --max-surge 1",
+                "--auto-promote",
+                "rolling",
+            ),
+            (
+                "x --strategy rolling --promote-delay 5s",
+                "--promote-delay",
+                "rolling",
+            ),
+            (
+                "x --strategy blue-green --max-surge 1",
+                "--max-surge",
+                "blue-green",
+            ),
+            ("x --strategy blue-green --step 5%", "--step", "blue-green"),
+            (
+                "x --step 5% --promote-delay 5s",
+                "--promote-delay",
+                "canary",
+            ),
+        ] {
+            let error = MixedStrategiesError {
+                flags: flags.to_owned(),
+                strategy,
+            };
+            assert_eq!(policy(line), Err(error), "{line}");
+        }
+    }
+
+    #[test]
+    fn flags_that_two_strategies_share_are_for_the_present_one() {
+        let line = "x --min-ready 5s";
+        for (present, field) in [
+            (StrategyArg::Canary, "canary"),
+            (StrategyArg::BlueGreen, "blue_green"),
+            (StrategyArg::Rolling, "blue_green"),
+        ] {
+            let args = Line::try_parse_from(line.split_whitespace()).expect(line);
+            let tree = args.policy.into_tree(Some(present)).map(Value::Object);
+            assert_eq!(tree, Ok(json!({field: {"min_ready": "5s"}})), "{present:?}");
         }
     }
 }

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use clap::Args;
 use serde_json::{Map, Value};
 use viridian_client::{WaitGoal, unary};
-use viridian_proto::v1::{Deployment, UpdateDeploymentRequest, deployment_policy::Strategy};
+use viridian_proto::v1::{Deployment, UpdateDeploymentRequest};
 
 use super::{
     CliSession, DeploymentError,
     change::ChangeArgs,
-    policy::PolicyArgs,
+    policy::{PolicyArgs, StrategyArg},
     read,
     settings::{DeploymentSettings, PresentSettings},
     wait::WaitArgs,
@@ -89,22 +89,25 @@ fn refuse_unnamed_strategy(
     policy: &PolicyArgs,
     deployment: &Deployment,
 ) -> Result<(), DeploymentError> {
-    let present = deployment.policy.as_ref();
-    let present = match present.and_then(|it| it.strategy.as_ref()) {
-        Some(Strategy::RollingUpdate(_)) => "rolling",
-        Some(Strategy::BlueGreen(_)) => "blue-green",
-        Some(Strategy::Canary(_)) => "canary",
-        None => return Ok(()),
+    let Some(present) = strategy(deployment) else {
+        return Ok(());
     };
-    match policy.implied_strategy() {
-        Some((wanted, flags)) if wanted != present => Err(DeploymentError::StrategyNotNamed {
+    match policy.implied_strategy(present) {
+        Some((wanted, flags)) => Err(DeploymentError::StrategyNotNamed {
             deployment: qualified_name(deployment),
-            present,
-            wanted,
-            flags: flags.join(" "),
+            present: present.name(),
+            wanted: wanted.name(),
+            flags,
         }),
-        _ => Ok(()),
+        None => Ok(()),
     }
+}
+
+fn strategy(deployment: &Deployment) -> Option<StrategyArg> {
+    let policy = deployment.policy.as_ref();
+    policy
+        .and_then(|it| it.strategy.as_ref())
+        .map(StrategyArg::of)
 }
 
 /// The settings of the flags, in the form of a settings file.
@@ -123,7 +126,7 @@ fn tree(
         let labels = labels(&deployment.labels, &args.labels, &args.removed_labels);
         tree.insert("labels".to_owned(), labels.into_iter().collect());
     }
-    let policy = std::mem::take(&mut args.policy).into_tree()?;
+    let policy = std::mem::take(&mut args.policy).into_tree(strategy(deployment))?;
     if !policy.is_empty() {
         tree.insert("policy".to_owned(), policy.into());
     }

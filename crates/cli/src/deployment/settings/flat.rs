@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::permille;
+
 /// Settings by path, as people write them.
 pub(super) type FlatSettings = BTreeMap<String, String>;
 
@@ -28,11 +30,34 @@ pub(super) fn flatten(value: &Value, path: &str, flat: &mut FlatSettings) {
         Value::String(text) => {
             flat.insert(path.to_owned(), text.clone());
         }
+        Value::Array(steps) if path == STEPS => {
+            let steps: Vec<_> = steps.iter().map(step).collect();
+            flat.insert(path.to_owned(), steps.join(", "));
+        }
         other => {
             flat.insert(path.to_owned(), other.to_string());
         }
     }
 }
+
+/// A step of a canary as the flag takes it: `25%:600s:manual`. A zero that is set is as one
+/// that is not.
+fn step(step: &Value) -> String {
+    let permille = step["weight_permille"].as_i64().unwrap_or_default();
+    let mut text = permille::to_text(permille.try_into().unwrap_or_default());
+    if let Some(hold) = step["hold"].as_str().filter(|&it| it != "0s") {
+        text += &format!(":{hold}");
+    }
+    if step["manual"] == true {
+        text += ":manual";
+    }
+    if let Some(amount) = amount(&step["replicas"]) {
+        text += &format!(":replicas={amount}");
+    }
+    text
+}
+
+const STEPS: &str = "policy.canary.steps";
 
 /// An amount of routes: `2` or `25%`.
 pub(super) fn amount(value: &Value) -> Option<String> {
@@ -54,7 +79,11 @@ mod tests {
     fn each_setting_has_its_path() {
         let value = json!({
             "labels": {"tier": "web", "count": "3"},
-            "policy": {"rolling_update": {"max_surge": {"percent": 25}}},
+            "policy": {"rolling_update": {"max_surge": {"percent": 25}}, "canary": {"steps": [
+                {"hold": "0s"},
+                {"weight_permille": 25, "hold": "90s", "replicas": {"count": 3}},
+                {"weight_permille": 500, "manual": true, "replicas": {"percent": 80}},
+            ]}},
             "target_replicas": 3,
             "command": ["a", "b"],
         });
@@ -70,6 +99,7 @@ mod tests {
                 "command=[\"a\",\"b\"]",
                 "labels.count=3",
                 "labels.tier=web",
+                "policy.canary.steps=0%, 2.5%:90s:replicas=3, 50%:manual:replicas=80%",
                 "policy.rolling_update.max_surge=25%",
                 "target_replicas=3",
             ]

@@ -36,8 +36,10 @@ fn export_and_read(settings: &DeploymentSettings) {
     request.metadata.get_or_insert_default();
     let policy = request.policy.get_or_insert_default();
     // A server has none without its action.
-    if let Some(Strategy::BlueGreen(spec)) = &mut policy.strategy {
-        spec.gate_timeout.take_if(|gate| gate.action == 0);
+    match &mut policy.strategy {
+        Some(Strategy::BlueGreen(spec)) => drop(spec.gate_timeout.take_if(|it| it.action == 0)),
+        Some(Strategy::Canary(spec)) => drop(spec.gate_timeout.take_if(|it| it.action == 0)),
+        Some(Strategy::RollingUpdate(_)) | None => {}
     }
     let exported = export(&request);
     let all = DeploymentSettings::of_file("exported.yaml".to_owned(), &exported);

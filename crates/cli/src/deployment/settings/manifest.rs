@@ -6,7 +6,10 @@ use serde_json::{Map, Value};
 use viridian_proto::v1::{Deployment, RevisionSpec};
 
 use super::{REVISION_IN_FILES, canonical, flat::amount};
-use crate::output::{self, OutputError};
+use crate::{
+    output::{self, OutputError},
+    permille,
+};
 
 /// Settings in the order in which people read them.
 #[derive(Debug)]
@@ -44,18 +47,30 @@ pub(in crate::deployment) fn manifest(
     Ok(Manifest(fields))
 }
 
-/// The same with amounts of routes as people write them.
+/// The same with amounts of routes and shares of traffic as people write them.
 fn readable(value: Value) -> Value {
     if let Some(text) = amount(&value) {
         return text.parse::<i32>().map_or(Value::String(text), Value::from);
     }
     match value {
         Value::Object(fields) => {
-            let fields = fields.into_iter().map(|(name, it)| (name, readable(it)));
+            let fields = fields
+                .into_iter()
+                .map(|(name, it)| match share(&name, &it) {
+                    Some(share) => ("weight".to_owned(), share.into()),
+                    None => (name, readable(it)),
+                });
             Value::Object(fields.collect::<Map<_, _>>())
         }
+        Value::Array(items) => items.into_iter().map(readable).collect(),
         other => other,
     }
+}
+
+/// A share of traffic as a percentage, if the setting is one.
+fn share(name: &str, value: &Value) -> Option<String> {
+    let permille = value.as_i64().filter(|_| name == "weight_permille")?;
+    Some(permille::to_text(permille.try_into().ok()?))
 }
 
 impl Serialize for Manifest {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 
-use crate::{duration::DurationError, table::clean};
+use crate::{duration::DurationError, permille::PermilleError, table::clean};
 
 /// One mistake in settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub(crate) enum SettingProblem {
     Expected(String),
     #[error(transparent)]
     Duration(#[from] DurationError),
+    #[error(transparent)]
+    Share(#[from] PermilleError),
     #[error("only one of {0} is allowed")]
     OneOf(String),
     #[error("it is set twice")]

@@ -70,6 +70,7 @@ impl DeploymentSettings {
             None => String::new(),
         };
         let whole_strategy = format!("policy.{strategy}");
+        let gate_timeout = format!("{whole_strategy}.gate_timeout");
         // Settings outside of the updatable fields belong to the name or to the revision.
         let path = |named: &String| {
             if !UPDATABLE_FIELDS.iter().any(|field| is_within(named, field)) {
@@ -79,8 +80,8 @@ impl DeploymentSettings {
             } else if *named == whole_strategy || named == "policy" {
                 // The present strategy without settings: there is nothing to change.
                 None
-            } else if is_within(named, GATE_TIMEOUT) {
-                Some(GATE_TIMEOUT.to_owned())
+            } else if is_within(named, &gate_timeout) {
+                Some(gate_timeout.clone())
             } else {
                 Some(named.clone())
             }
@@ -99,7 +100,6 @@ const UPDATABLE_FIELDS: [&str; 4] = [
     "labels",
     "revision_history_limit",
 ];
-const GATE_TIMEOUT: &str = "policy.blue_green.gate_timeout";
 
 #[cfg(test)]
 mod tests {
@@ -149,11 +149,22 @@ mod tests {
 
     #[test]
     fn a_gate_timeout_is_named_as_a_whole() {
-        let file = json!({"policy": {"blue_green": {"gate_timeout":
-            {"duration": "1h", "action": "hold"}}}});
-        assert_eq!(
-            mask(&file, "blue_green"),
-            ["policy.blue_green.gate_timeout"]
-        );
+        for strategy in ["blue_green", "canary"] {
+            let gate = json!({"duration": "1h", "action": "hold"});
+            let file = json!({"policy": {strategy: {"gate_timeout": gate}}});
+            let path = format!("policy.{strategy}.gate_timeout");
+            assert_eq!(mask(&file, strategy), [path]);
+        }
+    }
+
+    #[test]
+    fn the_steps_of_a_canary_are_one_setting() {
+        let file = json!({"policy": {"canary": {
+            "min_ready": "5s",
+            "steps": [{"weight": "5%", "hold": "1m"}, {"weight_permille": 250, "manual": true}],
+        }}});
+        let paths = ["policy.canary.min_ready", "policy.canary.steps"];
+        assert_eq!(mask(&file, "canary"), paths);
+        assert_eq!(mask(&file, "blue_green"), ["policy.canary"]);
     }
 }
