@@ -1,9 +1,9 @@
 //! Short names of the API's enum values: `READY`, `MANUAL_GATE`.
 
 use viridian_proto::v1::{
-    BlockerCode, Deployment, DeploymentAvailability, DeploymentEventKind, DeploymentLifecycle,
-    DeploymentSubStep, HistoryResult, RolloutOutcome, RouteHealthStatus, RouteStatus,
-    RouteTrafficStatus,
+    Blocker, BlockerCode, Deployment, DeploymentAvailability, DeploymentEventKind,
+    DeploymentLifecycle, DeploymentSubStep, HistoryResult, RolloutOutcome, RouteHealthStatus,
+    RouteStatus, RouteTrafficStatus,
 };
 
 /// `PROJECT/NAME` of a deployment.
@@ -38,6 +38,16 @@ pub(crate) fn serves_badly(deployment: &Deployment) -> bool {
     use DeploymentLifecycle::{Deploying, Ready};
     matches!(deployment.lifecycle(), Ready | Deploying)
         && matches!(deployment.availability(), Degraded | Unavailable)
+}
+
+/// Whether a rollout goes on only when someone promotes it, or advances its step.
+pub(crate) fn awaits_someone(deployment: &Deployment) -> bool {
+    let mut codes = deployment.blockers.iter().map(Blocker::code);
+    match deployment.sub_step() {
+        DeploymentSubStep::AwaitingPromotion => true,
+        DeploymentSubStep::Shifting => codes.any(|code| code == BlockerCode::ManualStep),
+        _ => false,
+    }
 }
 
 /// The remarks after the state: `, UNAVAILABLE, paused`. Empty if all is well: a state

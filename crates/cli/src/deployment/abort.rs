@@ -7,7 +7,7 @@ use viridian_proto::v1::Deployment;
 use super::{
     CliSession, DeploymentError, calls,
     change::ChangeArgs,
-    question,
+    give_up, question,
     read::{self, DeploymentClient},
     show::RevisionNames,
     wait::WaitArgs,
@@ -49,8 +49,12 @@ pub(super) async fn run(args: AbortArgs, session: &CliSession) -> Result<(), Dep
         }
     }
     let aborted = calls::abort(&mut client, args.deployment, expected, args.change).await?;
+    let aborted = aborted.ok_or(DeploymentError::EmptyReply)?;
+    let headline = give_up::gave_up_headline(Some(&aborted));
     session
-        .finish(&mut client, aborted, &args.wait, |_| WaitGoal::Settled)
+        .finish_with(&mut client, aborted, &headline, &args.wait, |_| {
+            WaitGoal::Settled
+        })
         .await
 }
 

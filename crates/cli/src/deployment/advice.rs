@@ -29,8 +29,27 @@ pub(super) fn sentence(status: &Status, deployment: &str) -> String {
     for item in items(&details, status.message()) {
         let _ = write!(text, "\n  - {item}");
     }
-    text
+    name_steps(&text)
 }
+
+/// Names the steps of a canary as people count them: `step 2, policy.canary.steps[1].hold`.
+fn name_steps(text: &str) -> String {
+    let mut parts = text.split(STEPS);
+    let mut named = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let index = part
+            .split_once(']')
+            .and_then(|(index, _)| index.parse().ok());
+        if let Some(index) = index {
+            named += &format!("step {}, ", u32::saturating_add(index, 1));
+        }
+        named += STEPS;
+        named += part;
+    }
+    named
+}
+
+const STEPS: &str = "policy.canary.steps[";
 
 /// The advice for a reason. None if no command helps.
 fn advice(reason: &str, code: Code, details: &ErrorDetails, deployment: &str) -> Option<String> {
@@ -58,6 +77,8 @@ fn advice(reason: &str, code: Code, details: &ErrorDetails, deployment: &str) ->
         "DEPLOYMENT_GONE" => "its name is free for a new deployment".to_owned(),
         "NOT_DEPLOYING" => format!("{} shows how the last rollout ended", command("history")),
         "PROMOTION_BLOCKED" => blocked(details, deployment),
+        "NOT_CANARY" => format!("{} switches the traffic", command("promote")),
+        "STEP_NOT_HELD" | "STEP_MISMATCH" => format!("{} shows its progress", command("watch")),
         "NOT_BLUE_GREEN" | "ROLLING_BACK" | "ROLLOUT_UNDER_WAY" => {
             format!("{} shows its progress", command("watch"))
         }
@@ -198,6 +219,28 @@ mod tests {
             sentence(&status, "shop/cart"),
             "name: is taken (INVALID_ARGUMENT, INVALID_FIELD)"
         );
+    }
+
+    #[test]
+    fn the_steps_of_a_canary_are_counted_from_one() {
+        let mut details = ErrorDetails::with_error_info("INVALID_FIELD", "viridian", []);
+        details
+            .add_bad_request_violation("policy.canary.steps[1].weight_permille", "must rise")
+            .add_bad_request_violation("policy.canary.steps[9].hold", "must be short");
+        let status = Status::with_error_details(Code::InvalidArgument, "2 fields", details);
+        assert_eq!(
+            sentence(&status, "shop/cart"),
+            "2 fields (INVALID_ARGUMENT, INVALID_FIELD)\n  \
+             - step 2, policy.canary.steps[1].weight_permille: must rise\n  \
+             - step 10, policy.canary.steps[9].hold: must be short"
+        );
+        for text in [
+            "",
+            "policy.canary.steps: must be 1 to 10",
+            "policy.canary.steps[",
+        ] {
+            assert_eq!(name_steps(text), text);
+        }
     }
 
     #[test]

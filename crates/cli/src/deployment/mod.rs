@@ -24,6 +24,7 @@ mod wait;
 
 mod abort;
 mod activate;
+mod advance;
 mod apply;
 mod create;
 mod delete;
@@ -60,6 +61,9 @@ pub(crate) fn fuzz_names(text: &str) {
         let written = serde_json::Value::from(amount);
         let again = written.as_str().map_or(written.to_string(), str::to_owned);
         assert_eq!(again.parse(), Ok(amount), "{text}");
+    }
+    if let Ok(step) = text.parse::<policy::StepArg>() {
+        assert_eq!(step.to_string().parse(), Ok(step), "{text}");
     }
 }
 
@@ -104,17 +108,18 @@ enum DeploymentVerb {
     /// Show the status of a deployment on one line, with an exit code for scripts.
     ///
     /// 0: it serves as asked. 1: it does not, or not yet, or its last rollout went back.
-    /// 3: it goes no further until someone acts, as at a manual gate.
+    /// 3: it goes no further until someone acts, as at a manual gate or step.
     Status(status::StatusArgs),
     /// Follow a deployment: a live view on a terminal, else a line for each change.
     ///
-    /// The live view has keys to promote, abort, pause and roll back. Each asks first.
+    /// The live view has keys to promote, advance, abort, pause and roll back. Each asks
+    /// first.
     Watch(watch::WatchArgs),
     /// Deploy a revision: a new one, or an existing one.
     ///
     /// A new one has what the flags name, and else what the serving one has. The new
-    /// routes start without traffic (blue-green), or replace the old ones step by step
-    /// (rolling).
+    /// routes start without traffic (blue-green), get a share of it that grows by steps
+    /// (canary), or replace the old ones step by step (rolling).
     Activate(activate::ActivateArgs),
     /// Change the number of replicas.
     Scale(scale::ScaleArgs),
@@ -122,6 +127,12 @@ enum DeploymentVerb {
     ///
     /// Fails if not all its routes are ready. Asks for confirmation on a terminal.
     Promote(promote::PromoteArgs),
+    /// End the present step of a canary: the next share is taken once its routes are
+    /// ready.
+    ///
+    /// After the last step come the remaining routes, and the promotion. Fails if no step
+    /// is held. Asks for confirmation on a terminal.
+    Advance(advance::AdvanceArgs),
     /// Abort the rollout: the current revision keeps serving.
     Abort(abort::AbortArgs),
     /// Return to an earlier revision: instantly while its routes are retained, else by
@@ -184,6 +195,7 @@ async fn dispatch(verb: DeploymentVerb, session: &CliSession) -> Result<(), Depl
         DeploymentVerb::Watch(args) => watch::run(args, session).await,
         DeploymentVerb::Activate(args) => activate::run(args, session).await,
         DeploymentVerb::Promote(args) => promote::run(args, session).await,
+        DeploymentVerb::Advance(args) => advance::run(args, session).await,
         DeploymentVerb::Abort(args) => abort::run(args, session).await,
         DeploymentVerb::Rollback(args) => rollback::run(args, session).await,
         DeploymentVerb::Restart(args) => restart::run(args, session).await,
@@ -213,6 +225,7 @@ impl DeploymentVerb {
             Self::Watch(args) => args.deployment.clone(),
             Self::Activate(args) => args.deployment.clone(),
             Self::Promote(args) => args.deployment.clone(),
+            Self::Advance(args) => args.deployment.clone(),
             Self::Abort(args) => args.deployment.clone(),
             Self::Rollback(args) => args.deployment.clone(),
             Self::Restart(args) => args.deployment.clone(),

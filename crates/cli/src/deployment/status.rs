@@ -162,7 +162,12 @@ mod tests {
 
     #[test]
     fn a_status_is_one_line() {
-        for deployment in [fixture::at_the_gate(), fixture::provisioning(), ready()] {
+        for deployment in [
+            fixture::at_the_gate(),
+            fixture::provisioning(),
+            fixture::canary(),
+            ready(),
+        ] {
             let line = line(&deployment, verdict(&deployment));
             assert_eq!(line.lines().count(), 1, "{line}");
         }
@@ -172,6 +177,17 @@ mod tests {
             "shop/cart DEPLOYING / AWAITING_PROMOTION, revision 1 3/3, revision 2 3/3: green is \
              ready (3 routes); waiting for someone to promote; run: viridian deployment promote \
              shop/cart"
+        );
+        let manual = fixture::manual_step();
+        assert_eq!(
+            verdict(&manual),
+            StatusVerdict::ActionNeeded(NeededAction::Advance)
+        );
+        assert_eq!(
+            line(&manual, verdict(&manual)),
+            "shop/cart DEPLOYING / SHIFTING, revision 1 3/3, revision 2 1/3 (12.5 of 25 %): step 2 \
+             of 3: 25 % to green; waiting for someone to advance it; run: viridian deployment \
+             advance shop/cart"
         );
     }
 }

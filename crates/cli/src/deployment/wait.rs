@@ -12,6 +12,7 @@ use viridian_proto::v1::{Deployment, DeploymentEvent, RolloutOutcome};
 use super::{
     CliSession, DeploymentError,
     read::{self, DeploymentClient},
+    session::DeploymentReply,
     show::RevisionNames,
 };
 use crate::{duration, enum_names::qualified_name, signals::StopSignals, table::clean};
@@ -74,10 +75,27 @@ impl CliSession {
         goal: impl FnOnce(&Deployment) -> WaitGoal,
     ) -> Result<(), DeploymentError> {
         let deployment = deployment.ok_or(DeploymentError::EmptyReply)?;
+        self.finish_with(client, deployment, "", wait, goal).await
+    }
+
+    /// The same with a sentence above the deployment; empty for none.
+    pub(super) async fn finish_with(
+        &self,
+        client: &mut DeploymentClient,
+        deployment: Deployment,
+        headline: &str,
+        wait: &WaitArgs,
+        goal: impl FnOnce(&Deployment) -> WaitGoal,
+    ) -> Result<(), DeploymentError> {
         let goal = goal(&deployment);
         let end = self.wait_if_asked(deployment, wait, &goal).await?;
-        self.show_deployment(client, Some(end.deployment.clone()))
-            .await?;
+        let reply = DeploymentReply {
+            message: "Deployment",
+            reply: &end.deployment,
+            deployment: &end.deployment,
+            headline,
+        };
+        self.show_reply(client, &reply).await?;
         self.check_end(client, end).await
     }
 
@@ -178,6 +196,7 @@ fn action_needed(
 pub(super) fn action_command(action: NeededAction, deployment: &str) -> String {
     let (verb, rest) = match action {
         NeededAction::Promote => ("promote", ""),
+        NeededAction::Advance => ("advance", ""),
         NeededAction::Resume => ("resume", ""),
         NeededAction::AddReplicas => ("scale", " REPLICAS"),
         NeededAction::ActivateRevision => ("activate", " --image IMAGE"),

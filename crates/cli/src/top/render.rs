@@ -11,7 +11,7 @@ use viridian_proto::v1::{Deployment, DeploymentLifecycle, DeploymentSubStep};
 
 use crate::{
     deployment::show::{OutputStyle, in_progress_table},
-    enum_names::serves_badly,
+    enum_names::{awaits_someone, serves_badly},
     table::{clean, counted},
 };
 
@@ -95,7 +95,7 @@ fn row_style(deployment: &Deployment) -> Style {
     Style::new().fg(match (deployment.lifecycle(), deployment.sub_step()) {
         _ if serves_badly(deployment) => Color::Red,
         (_, DeploymentSubStep::RollingBack) => Color::Red,
-        (_, DeploymentSubStep::AwaitingPromotion) => Color::Magenta,
+        _ if awaits_someone(deployment) => Color::Magenta,
         (DeploymentLifecycle::Destroying, _) => Color::DarkGray,
         _ => Color::Yellow,
     })
@@ -137,6 +137,9 @@ mod tests {
         model.scrolled = 0;
         insta::assert_snapshot!("c7_two_80", picture(&model, 80, 6));
         insta::assert_snapshot!("c7_two_60", picture(&model, 60, 6));
+        model.deployments = vec![fixture::canary(), fixture::manual_step()];
+        insta::assert_snapshot!("canaries_80", picture(&model, 80, 6));
+        insta::assert_snapshot!("canaries_60", picture(&model, 60, 6));
         for (columns, lines) in [(1, 1), (10, 2), (300, 100)] {
             picture(&model, columns, lines);
         }

@@ -10,6 +10,7 @@ use super::{
     age::{countdown, since},
     next_step::next_step,
     policy::policy,
+    split,
 };
 use crate::{
     enum_names::{self, qualified_name},
@@ -30,6 +31,8 @@ pub(crate) fn one(
     if !deployment.blockers.is_empty() {
         rows.push(("Waits for", blockers(&deployment.blockers, style)));
     }
+    rows.extend(split::step(deployment).map(|step| ("Step", step)));
+    rows.extend(split::shares(deployment).map(|shares| ("Split", shares)));
     rows.extend(next_step(deployment).map(|command| ("Next", command)));
     rows.extend([
         ("Replicas", deployment.target_replicas.to_string()),
@@ -105,7 +108,7 @@ pub(crate) fn many(deployments: &[Deployment], style: OutputStyle) -> String {
             style.short_state(it),
             ready(it.blue.as_ref(), it.target_replicas),
             match it.lifecycle() {
-                DeploymentLifecycle::Deploying => ready(it.green.as_ref(), it.target_replicas),
+                DeploymentLifecycle::Deploying => split::green_in_table(it),
                 _ => "-".to_owned(),
             },
             it.blockers.first().map_or_else(
@@ -137,7 +140,7 @@ pub(crate) fn change(deployment: &Deployment) -> String {
         ready(deployment.blue.as_ref(), target)
     );
     if deployment.lifecycle() == DeploymentLifecycle::Deploying {
-        text += &format!(", green {}", ready(deployment.green.as_ref(), target));
+        text += &format!(", green {}", split::green(deployment));
     }
     text + &waits_for(deployment)
 }
@@ -150,12 +153,18 @@ pub(crate) fn change_with_revisions(deployment: &Deployment) -> String {
         enum_names::state(deployment),
         enum_names::state_remarks(deployment)
     );
-    for (number, counts) in [
-        (deployment.current_revision_number, &deployment.blue),
-        (deployment.deploying_revision_number, &deployment.green),
+    for (number, ready) in [
+        (
+            deployment.current_revision_number,
+            ready(deployment.blue.as_ref(), target),
+        ),
+        (
+            deployment.deploying_revision_number,
+            split::green(deployment),
+        ),
     ] {
         if number > 0 {
-            text += &format!(", revision {number} {}", ready(counts.as_ref(), target));
+            text += &format!(", revision {number} {ready}");
         }
     }
     text + &waits_for(deployment)
@@ -246,7 +255,7 @@ const MIN_TEXT_WIDTH: usize = 10;
 mod tests {
     use viridian_proto::v1::{Deployment, DeploymentLifecycle, LastRollout, RolloutOutcome};
 
-    use super::{super::fixture, RevisionNames, change, many, one};
+    use super::{super::fixture, RevisionNames, change, change_with_revisions, many, one};
 
     #[test]
     fn one_deployment_is_a_line_for_each_fact() {
@@ -254,6 +263,8 @@ mod tests {
         for (name, deployment) in [
             ("one_at_the_gate", fixture::at_the_gate()),
             ("one_provisioning", fixture::provisioning()),
+            ("one_canary", fixture::canary()),
+            ("one_manual_step", fixture::manual_step()),
         ] {
             let plain = one(&deployment, &revisions, fixture::plain());
             insta::assert_snapshot!(name, plain);
@@ -325,6 +336,14 @@ mod tests {
             insta::assert_snapshot!(format!("one_{width}"), shown);
             let listed = many(&[deployment.clone(), fixture::at_the_gate()], style);
             insta::assert_snapshot!(format!("many_{width}"), listed);
+            let canaries = [fixture::canary(), fixture::manual_step()];
+            let canary = one(&canaries[1], &revisions, style);
+            insta::assert_snapshot!(format!("one_canary_{width}"), canary);
+            let canaries = many(&canaries, style);
+            insta::assert_snapshot!(format!("many_canaries_{width}"), canaries);
+            for line in canary.lines().chain(canaries.lines()) {
+                assert!(console::measure_text_width(line) <= width, "{line}");
+            }
             for line in shown.lines().chain(listed.lines()) {
                 assert!(console::measure_text_width(line) <= width, "{line}");
             }
@@ -337,6 +356,16 @@ mod tests {
             change(&fixture::at_the_gate()),
             "DEPLOYING / AWAITING_PROMOTION, blue 3/3, green 3/3: \
              green is ready (3 routes); waiting for someone to promote"
+        );
+        assert_eq!(
+            change(&fixture::manual_step()),
+            "DEPLOYING / SHIFTING, blue 3/3, green 1/3 (12.5 of 25 %): \
+             step 2 of 3: 25 % to green; waiting for someone to advance it"
+        );
+        assert_eq!(
+            change_with_revisions(&fixture::canary()),
+            "DEPLOYING / SHIFTING, revision 1 3/3, revision 2 1/3 (25 %): \
+             step 2 of 3: 25 % to green, until 2026-01-01 00:12:00 UTC"
         );
     }
 }

@@ -2,9 +2,10 @@
 
 use jiff::Timestamp;
 use viridian_proto::v1::{
-    Blocker, BlockerCode, BlueGreenSpec, Deployment, DeploymentLifecycle, DeploymentPolicy,
-    DeploymentSubStep, HistoryEntry, HistoryResult, ReplicaCounts, Revision, RevisionSpec, Route,
-    RouteHealthStatus, RouteStatus, RouteTrafficStatus, deployment_policy::Strategy,
+    Blocker, BlockerCode, BlueGreenSpec, CanarySpec, CanaryStep, Deployment, DeploymentLifecycle,
+    DeploymentPolicy, DeploymentSubStep, HistoryEntry, HistoryResult, ReplicaCounts, Revision,
+    RevisionSpec, Route, RouteHealthStatus, RouteStatus, RouteTrafficStatus, TrafficSplit,
+    deployment_policy::Strategy,
 };
 
 use super::OutputStyle;
@@ -120,6 +121,64 @@ pub(crate) fn provisioning() -> Deployment {
         ),
     ];
     deployment.deadline_time = at(700);
+    deployment
+}
+
+/// A canary at the second of three steps, which holds for a while, and then for someone.
+pub(crate) fn canary() -> Deployment {
+    let mut deployment = at_the_gate();
+    deployment.set_sub_step(DeploymentSubStep::Shifting);
+    let minutes = |minutes: i64| {
+        Some(prost_types::Duration {
+            seconds: 60 * minutes,
+            nanos: 0,
+        })
+    };
+    let step = |weight_permille, manual| CanaryStep {
+        weight_permille,
+        hold: minutes(10),
+        manual,
+        replicas: None,
+    };
+    deployment.policy = Some(DeploymentPolicy {
+        strategy: Some(Strategy::Canary(CanarySpec {
+            steps: vec![step(50, false), step(250, true), step(500, false)],
+            ..CanarySpec::default()
+        })),
+        ..DeploymentPolicy::default()
+    });
+    deployment.step = 2;
+    deployment.split = Some(TrafficSplit {
+        revision_id: "rev-2".to_owned(),
+        weight_permille: 250,
+        effective_permille: 250,
+    });
+    deployment.green = Some(ReplicaCounts {
+        ready: 1,
+        active_traffic: 1,
+        ..ReplicaCounts::default()
+    });
+    deployment.blockers = vec![Blocker {
+        code: BlockerCode::StepHold.into(),
+        message: "step 2 of 3: 25 % to green, until 2026-01-01 00:12:00 UTC".to_owned(),
+        until_time: at(720),
+    }];
+    deployment
+}
+
+/// The same after the hold, with half of what the step asks for.
+pub(crate) fn manual_step() -> Deployment {
+    let mut deployment = canary();
+    deployment.split = Some(TrafficSplit {
+        revision_id: "rev-2".to_owned(),
+        weight_permille: 250,
+        effective_permille: 125,
+    });
+    deployment.blockers = vec![Blocker {
+        code: BlockerCode::ManualStep.into(),
+        message: "step 2 of 3: 25 % to green; waiting for someone to advance it".to_owned(),
+        until_time: None,
+    }];
     deployment
 }
 

@@ -6,7 +6,7 @@ use viridian_proto::v1::{
 
 use super::{OutputStyle, RevisionNames, age::since};
 use crate::{
-    enum_names,
+    enum_names, permille,
     table::{TableColumn, clean, table},
 };
 
@@ -22,7 +22,7 @@ pub(crate) fn history(
             it.create_time
                 .as_ref()
                 .map_or_else(|| "-".to_owned(), |at| since(at, style.now)),
-            it.phase.clone(),
+            operation(it),
             result(it, style),
             transition(it),
             revisions.number(&it.revision_id),
@@ -44,6 +44,14 @@ pub(crate) fn history(
         entries.iter().map(row).collect(),
         style.width,
     )
+}
+
+/// What was done: `PROMOTE`, or `SHIFT 25%` with the share that a canary took.
+pub(crate) fn operation(entry: &HistoryEntry) -> String {
+    match entry.phase.as_str() {
+        SHIFT => format!("{SHIFT} {}", permille::to_text(entry.weight_permille)),
+        phase => phase.to_owned(),
+    }
 }
 
 /// The reason, with what happened to routes: `could not be started (3 routes): no such
@@ -132,6 +140,8 @@ fn state(lifecycle: DeploymentLifecycle, step: DeploymentSubStep) -> String {
     .to_owned()
 }
 
+const SHIFT: &str = "SHIFT";
+
 /// As many as a line has room for; `-o json` has all.
 const SHOWN_CHANGES: usize = 2;
 
@@ -165,6 +175,18 @@ mod tests {
             why(&entry("because", 3)),
             "because: target_replicas 2 → 3, labels.tier - → web, 1 more"
         );
+    }
+
+    #[test]
+    fn a_shift_is_told_with_its_share() {
+        let entry = |phase: &str, weight_permille| HistoryEntry {
+            phase: phase.to_owned(),
+            weight_permille,
+            ..HistoryEntry::default()
+        };
+        assert_eq!(operation(&entry("SHIFT", 25)), "SHIFT 2.5%");
+        assert_eq!(operation(&entry("SHIFT", 0)), "SHIFT 0%");
+        assert_eq!(operation(&entry("ADVANCE", 0)), "ADVANCE");
     }
 
     #[test]

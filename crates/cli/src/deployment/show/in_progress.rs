@@ -6,6 +6,7 @@ use super::{
     OutputStyle,
     age::{countdown, since},
     deployment::ready,
+    split,
 };
 use crate::{
     enum_names::{self, qualified_name},
@@ -42,7 +43,7 @@ impl InProgress {
                 .map_or_else(|| "-".to_owned(), |at| since(at, style.now)),
             blue: ready(deployment.blue.as_ref(), target),
             green: match is_deploying {
-                true => ready(deployment.green.as_ref(), target),
+                true => split::green_in_table(deployment),
                 false => "-".to_owned(),
             },
             ends_in: ends_in(deployment, style),

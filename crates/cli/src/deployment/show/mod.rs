@@ -11,15 +11,17 @@ mod output_style;
 mod policy;
 mod revisions;
 mod routes;
+mod split;
 mod traffic;
 
 pub(crate) use self::{
     age::{countdown, since},
     deployment::{blockers, change, change_with_revisions, many, one},
-    history::{history, transition, why},
+    history::{history, operation, transition, why},
     in_progress::{in_progress, in_progress_table},
     output_style::OutputStyle,
     revisions::{RevisionNames, revisions},
     routes::{RouteColour, routes, traffic},
+    split::{SplitBar, share, step_of_steps, steps},
     traffic::traffic_table,
 };

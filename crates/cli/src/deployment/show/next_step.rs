@@ -67,6 +67,8 @@ mod tests {
             (&[][..], None),
             (&[BlockerCode::GreenProvisioning], None),
             (&[BlockerCode::ManualGate], Some("promote shop/cart")),
+            (&[BlockerCode::StepHold], Some("advance shop/cart")),
+            (&[BlockerCode::ManualStep], Some("advance shop/cart")),
             (
                 &[BlockerCode::GreenProvisioning, BlockerCode::GreenFailed],
                 Some("routes shop/cart"),

@@ -43,7 +43,7 @@ impl OutputStyle {
         let state = self.paint(name);
         let state = match (deployment.lifecycle(), deployment.sub_step()) {
             (_, DeploymentSubStep::RollingBack) => state.red(),
-            (_, DeploymentSubStep::AwaitingPromotion) => state.magenta(),
+            _ if enum_names::awaits_someone(deployment) => state.magenta(),
             (DeploymentLifecycle::Ready, _) if enum_names::serves_badly(deployment) => state.red(),
             (DeploymentLifecycle::Ready, _) => state.green(),
             (DeploymentLifecycle::Destroyed | DeploymentLifecycle::Destroying, _) => state.dim(),

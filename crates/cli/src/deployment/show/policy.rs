@@ -5,7 +5,7 @@ use viridian_proto::v1::{
     IntOrPercent, deployment_policy::Strategy, int_or_percent::Value,
 };
 
-use crate::duration;
+use crate::{duration, permille};
 
 /// The settings of a policy that have an effect.
 pub(super) fn policy(policy: Option<&DeploymentPolicy>) -> String {
@@ -76,8 +76,8 @@ fn canary(spec: &CanarySpec) -> Vec<String> {
 }
 
 /// A step, like `25 % for 10m until advanced`.
-fn step(step: &CanaryStep) -> String {
-    let mut words = share(step.weight_permille);
+pub(super) fn step(step: &CanaryStep) -> String {
+    let mut words = permille::to_words(step.weight_permille);
     if let Some(hold) = step
         .hold
         .as_ref()
@@ -102,11 +102,6 @@ fn gate_timeout(timeout: &GateTimeout) -> String {
     };
     let after = timeout.duration.as_ref().map(duration::from_wire);
     format!("{action} after {} at the gate", after.unwrap_or_default())
-}
-
-/// A share in per mille, as a percentage.
-pub(super) fn share(permille: i32) -> String {
-    format!("{} %", f64::from(permille) / 10.0)
 }
 
 /// A duration with its name, unless it is zero.

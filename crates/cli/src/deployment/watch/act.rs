@@ -2,11 +2,13 @@
 //! that the question named, so that nothing newer is changed by mistake.
 
 use viridian_client::unary;
-use viridian_proto::v1::{Deployment, PromoteDeploymentRequest, RollbackDeploymentRequest};
+use viridian_proto::v1::{
+    AdvanceDeploymentRequest, Deployment, PromoteDeploymentRequest, RollbackDeploymentRequest,
+};
 
 use super::model::{RolloutAction, RolloutVerb};
 use crate::deployment::{
-    CliSession, DeploymentError, calls, change::ChangeArgs, read::DeploymentClient,
+    CliSession, DeploymentError, calls, change::ChangeArgs, give_up, read::DeploymentClient,
 };
 
 /// The deployment after the call, and a message for the user.
@@ -26,10 +28,24 @@ pub(super) async fn act(
     let id = action.deployment;
     Ok(match action.verb {
         RolloutVerb::Promote => promote(&mut client, id, action.revision).await?,
-        RolloutVerb::Abort => (
-            calls::abort(&mut client, id, String::new(), change).await?,
-            "aborted: rolling back to the current revision".to_owned(),
-        ),
+        RolloutVerb::Advance => {
+            let request = AdvanceDeploymentRequest {
+                deployment: id,
+                expected_revision: action.revision,
+                expected_step: Some(action.step),
+                reason: REASON.to_owned(),
+                ..AdvanceDeploymentRequest::default()
+            };
+            let advanced = unary(client.advance_deployment(request)).await?.deployment;
+            let message = format!("advanced: step {} is over", action.step);
+            (advanced, message)
+        }
+        RolloutVerb::Abort => {
+            let aborted = calls::abort(&mut client, id, String::new(), change).await?;
+            let message = aborted.as_ref().and_then(give_up::back_at);
+            let message = message.unwrap_or_else(|| "rolling back to the current revision".into());
+            (aborted, format!("aborted: {message}"))
+        }
         RolloutVerb::Pause => (
             calls::pause(&mut client, id, change).await?,
             "paused: the rollout and its deadlines stop".to_owned(),

@@ -59,5 +59,16 @@ mod tests {
             assert!(hint.starts_with(text), "{hint}");
         }
         assert_eq!(hint(&WaitGoal::Ready, &fixture::provisioning()), None);
+        // A step is not the promotion: for both goals someone has to act first.
+        for goal in [WaitGoal::Ready, WaitGoal::AwaitingPromotion] {
+            assert_eq!(
+                hint(&goal, &fixture::manual_step()).as_deref(),
+                Some(
+                    "shop/cart waits for someone to advance its step: \
+                     viridian deployment advance shop/cart"
+                )
+            );
+            assert_eq!(hint(&goal, &fixture::canary()), None);
+        }
     }
 }

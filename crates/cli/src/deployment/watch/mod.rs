@@ -42,7 +42,8 @@ pub(super) struct WatchArgs {
 enum WatchUntil {
     /// READY: no rollout is running, and all routes are ready.
     Ready,
-    /// A new revision is ready, and waits for its promotion.
+    /// A new revision is ready, and waits for its promotion. In a canary: after the last
+    /// step.
     AwaitingPromotion,
 }
 

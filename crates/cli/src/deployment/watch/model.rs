@@ -61,11 +61,14 @@ pub(super) struct RolloutAction {
     pub(super) generation: i64,
     /// The revision that the question named; empty if none.
     pub(super) revision: String,
+    /// The step of a canary that the question named.
+    pub(super) step: i32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RolloutVerb {
     Promote,
+    Advance,
     Abort,
     Pause,
     Resume,
@@ -156,6 +159,9 @@ impl WatchModel {
         let rolling_back = self.deployment.sub_step() == DeploymentSubStep::RollingBack;
         match verb {
             RolloutVerb::Promote | RolloutVerb::Abort => lifecycle == Deploying && !rolling_back,
+            RolloutVerb::Advance => {
+                self.deployment.sub_step() == DeploymentSubStep::Shifting && !self.deployment.paused
+            }
             RolloutVerb::Pause => {
                 matches!(lifecycle, Pending | Ready | Deploying) && !self.deployment.paused
             }
@@ -171,6 +177,7 @@ impl WatchModel {
         Some(match letter {
             'p' => RolloutVerb::Promote,
             'a' => RolloutVerb::Abort,
+            'n' => RolloutVerb::Advance,
             ' ' if self.deployment.paused => RolloutVerb::Resume,
             ' ' => RolloutVerb::Pause,
             'r' if self.allows(RolloutVerb::Abort) => RolloutVerb::Abort,
@@ -191,12 +198,13 @@ impl WatchModel {
             deployment: self.deployment.id.clone(),
             generation: self.deployment.generation,
             revision: match verb {
-                RolloutVerb::Promote | RolloutVerb::Abort => {
+                RolloutVerb::Promote | RolloutVerb::Advance | RolloutVerb::Abort => {
                     self.deployment.deploying_revision_id.clone()
                 }
                 RolloutVerb::RollBack => self.deployment.current_revision_id.clone(),
                 RolloutVerb::Pause | RolloutVerb::Resume => String::new(),
             },
+            step: self.deployment.step,
         });
     }
 }
@@ -205,6 +213,7 @@ impl RolloutVerb {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Promote => "promote",
+            Self::Advance => "advance",
             Self::Abort => "abort",
             Self::Pause => "pause",
             Self::Resume => "resume",
@@ -297,6 +306,23 @@ pub(super) mod tests {
         };
         assert_eq!(action.verb, RolloutVerb::Abort);
         assert_eq!(action.revision, "rev-2", "what is on the screen");
+    }
+
+    #[test]
+    fn the_key_to_advance_is_for_the_step_in_the_question() {
+        let mut model = at_the_gate();
+        assert_eq!(model.press(KeyPress::Letter('n')), KeyEffect::None);
+        let refusal = ActionNotice::Failed("nothing to advance now".to_owned());
+        assert_eq!(model.notice, Some(refusal), "there is no step");
+        model.deployment = fixture::manual_step();
+        model.press(KeyPress::Letter('n'));
+        // The step ends between the question and the answer.
+        model.deployment.step = 3;
+        let KeyEffect::Act(action) = model.press(KeyPress::Letter('y')) else {
+            panic!("nothing is done");
+        };
+        assert_eq!((action.verb, action.step), (RolloutVerb::Advance, 2));
+        assert_eq!(action.revision, "rev-2");
     }
 
     #[test]

@@ -142,6 +142,56 @@ mod tests {
     }
 
     #[test]
+    fn a_canary_with_its_share_and_its_step() {
+        for (name, deployment) in [
+            ("canary", fixture::canary()),
+            ("manual_step", fixture::manual_step()),
+        ] {
+            let mut model = WatchModel {
+                deployment,
+                ..at_the_gate()
+            };
+            let mut shift = model.history[0].clone();
+            shift.phase = "SHIFT".to_owned();
+            shift.weight_permille = 250;
+            shift.reason = "step 2 of 3: 25 % to green".to_owned();
+            model.history.insert(0, shift);
+            for columns in [110, 80, 60] {
+                let picture = picture(&model, columns, 24);
+                insta::assert_snapshot!(format!("{name}_{columns}"), picture);
+                for text in [
+                    "step:    2 of 3",
+                    "█",
+                    "░",
+                    "25 % to green",
+                    "n advance",
+                    "q quit",
+                ] {
+                    assert!(picture.contains(text), "{columns}: {text}\n{picture}");
+                }
+            }
+            model.press(KeyPress::Letter('n'));
+            let picture = picture(&model, 110, 24);
+            assert!(
+                picture.contains("Advance shop/cart past step 2 of 3?"),
+                "{picture}"
+            );
+        }
+        // A first step without traffic.
+        let mut dark = WatchModel {
+            deployment: fixture::canary(),
+            ..at_the_gate()
+        };
+        dark.deployment.split = None;
+        dark.deployment.step = 1;
+        let picture = picture(&dark, 60, 24);
+        assert!(
+            picture.contains("step:    1 of 3  no traffic to green"),
+            "{picture}"
+        );
+    }
+
+    #[test]
     fn after_a_promotion_retained_routes_are_shown() {
         let mut model = at_the_gate();
         model.deployment.set_lifecycle(DeploymentLifecycle::Ready);
@@ -196,7 +246,11 @@ mod tests {
 
     #[test]
     fn every_size_can_be_drawn() {
-        let models = [provisioning(), at_the_gate(), WatchModel::default()];
+        let canary = WatchModel {
+            deployment: fixture::manual_step(),
+            ..at_the_gate()
+        };
+        let models = [provisioning(), at_the_gate(), canary, WatchModel::default()];
         for model in &models {
             for (columns, lines) in [(1, 1), (10, 3), (20, 5), (80, 6), (300, 100)] {
                 picture(model, columns, lines);

@@ -6,7 +6,7 @@ use ratatui::{
 };
 
 use super::super::model::{ActionNotice, InputMode, RolloutAction, RolloutVerb, WatchModel};
-use crate::enum_names::qualified_name;
+use crate::{deployment::advance, enum_names::qualified_name};
 
 pub(super) fn foot(model: &WatchModel, width: usize) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
@@ -38,12 +38,17 @@ fn keys(model: &WatchModel, width: usize) -> Line<'static> {
         ..WIDE => ("  ", "↑↓  q quit"),
         _ => ("   ", "↑↓ history   q quit"),
     };
+    // In a rollout the way back is to abort it, so that the last key has room to spare.
+    let last = match model.allows(RolloutVerb::Advance) {
+        true => ("n", RolloutVerb::Advance),
+        false => ("r", RolloutVerb::RollBack),
+    };
     let mut spans = Vec::new();
     for (key, verb) in [
         ("p", RolloutVerb::Promote),
         ("a", RolloutVerb::Abort),
         ("space", pause),
-        ("r", RolloutVerb::RollBack),
+        last,
     ] {
         let text = Span::from(format!("{key} {}{gap}", verb.name()));
         spans.push(match model.allows(verb) {
@@ -75,6 +80,7 @@ fn question(model: &WatchModel, action: &RolloutAction) -> Line<'static> {
             model.deployment.target_replicas,
             blue.active_traffic,
         ),
+        RolloutVerb::Advance => advance::question(&model.deployment, false),
         RolloutVerb::Abort => {
             format!("Abort the rollout of {name}? Revision {current} keeps serving.")
         }

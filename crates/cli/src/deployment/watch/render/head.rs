@@ -9,7 +9,7 @@ use viridian_proto::v1::{Blocker, Deployment, DeploymentLifecycle, DeploymentSub
 
 use super::{super::model::WatchModel, cut};
 use crate::{
-    deployment::show::{countdown, since},
+    deployment::show::{self, SplitBar, countdown, since},
     elide,
     enum_names::{self, qualified_name},
     table::clean,
@@ -18,6 +18,7 @@ use crate::{
 pub(super) fn head(model: &WatchModel, now: Timestamp, width: usize) -> Vec<Line<'static>> {
     let deployment = &model.deployment;
     let mut lines = vec![title(deployment, now, width)];
+    lines.extend(split(deployment, width));
     let blockers = deployment.blockers.iter();
     lines.extend(blockers.map(|it| blocker(it, now, width)));
     if deployment.blockers.is_empty() {
@@ -30,6 +31,30 @@ pub(super) fn head(model: &WatchModel, now: Timestamp, width: usize) -> Vec<Line
     }
     lines.push(Line::default());
     lines
+}
+
+/// The step of a canary, and the share that green has as a bar.
+fn split(deployment: &Deployment, width: usize) -> Option<Line<'static>> {
+    let step = show::step_of_steps(deployment)?;
+    let label = Span::from("  step:    ").dim();
+    let mut spans = vec![label, Span::from(step).bold()];
+    let Some(split) = &deployment.split else {
+        // A first step without traffic.
+        spans.push(Span::from("  no traffic to green").dim());
+        return Some(cut(Line::from(spans), width));
+    };
+    let tail = Span::from(format!("  {} to green", show::share(split)));
+    let taken = spans.iter().map(Span::width).sum::<usize>() + tail.width() + 2;
+    let bar = SplitBar::new(split, width.saturating_sub(taken).min(MAX_BAR_WIDTH));
+    let [green, missing, blue] = bar.parts();
+    spans.extend([
+        Span::from("  "),
+        Span::from(green).fg(Color::Green),
+        Span::from(missing).fg(Color::Yellow),
+        Span::from(blue).fg(Color::Blue),
+        tail.bold(),
+    ]);
+    Some(cut(Line::from(spans), width))
 }
 
 /// A blocker with its countdown, which stays on the screen: the sentence is cut instead.
@@ -80,6 +105,7 @@ fn deadline(deployment: &Deployment, now: Timestamp) -> Option<Line<'static>> {
         // It is tried on all the same.
         (DeploymentLifecycle::Pending, _) => "counts as failed in ",
         (_, DeploymentSubStep::AwaitingPromotion) => "the gate times out in ",
+        _ if enum_names::awaits_someone(deployment) => "the step times out in ",
         _ => "rolls back without progress in ",
     };
     Some(Line::from(vec![
@@ -91,13 +117,16 @@ fn deadline(deployment: &Deployment, now: Timestamp) -> Option<Line<'static>> {
 pub(in crate::deployment::watch) fn state_style(deployment: &Deployment) -> Style {
     let colour = match (deployment.lifecycle(), deployment.sub_step()) {
         (_, DeploymentSubStep::RollingBack) => Color::Red,
-        (_, DeploymentSubStep::AwaitingPromotion) => Color::Magenta,
+        _ if enum_names::awaits_someone(deployment) => Color::Magenta,
         (DeploymentLifecycle::Ready, _) => Color::Green,
         (DeploymentLifecycle::Destroyed | DeploymentLifecycle::Destroying, _) => Color::DarkGray,
         _ => Color::Yellow,
     };
     Style::new().fg(colour).bold()
 }
+
+/// A wider bar says no more.
+const MAX_BAR_WIDTH: usize = 40;
 
 /// The name keeps this much, on a screen of any width.
 const MIN_NAME_WIDTH: usize = 12;

@@ -10,7 +10,7 @@ use viridian_proto::v1::{HistoryEntry, HistoryResult};
 
 use super::{super::model::WatchModel, cut};
 use crate::{
-    deployment::show::{since, transition, why},
+    deployment::show::{operation, since, transition, why},
     table::clean,
 };
 
@@ -35,7 +35,7 @@ fn line(entry: &HistoryEntry, model: &WatchModel, now: Timestamp) -> Line<'stati
     };
     Line::from(vec![
         Span::from(format!("{:>6}  ", age.unwrap_or_default())).dim(),
-        Span::from(format!("{:<9}  ", entry.phase)).fg(colour),
+        Span::from(format!("{:<9}  ", operation(entry))).fg(colour),
         Span::from(transition(entry)),
         Span::from(format!(
             "  revision {} by {}",
