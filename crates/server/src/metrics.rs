@@ -55,6 +55,8 @@ const DEPLOYMENTS: &str = "viridian_deployments";
 const BACKING_OFF: &str = "viridian_deployments_backing_off";
 /// Deployments whose first revision did not come up in time.
 const FIRST_FAILED: &str = "viridian_first_deployments_failed";
+/// Deployments whose canary has less than its step asks for.
+const SHORT_CANARIES: &str = "viridian_canaries_short";
 /// Routes that are not over, by `status`, `health` and `traffic`.
 const ROUTES: &str = "viridian_routes";
 /// How long a deployment has been in a step, the longest, by `lifecycle` and `sub_step`.
@@ -174,6 +176,10 @@ fn describe_deployments() {
     describe_gauge!(
         FIRST_FAILED,
         "Deployments whose first revision did not come up in time, and has not come up since."
+    );
+    describe_gauge!(
+        SHORT_CANARIES,
+        "Deployments whose canary has less of the traffic than its step asks for."
     );
     describe_gauge!(ROUTES, "Routes that are not over, by their statuses.");
     describe_gauge!(

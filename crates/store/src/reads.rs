@@ -25,6 +25,9 @@ pub struct Census {
     /// The deployments whose first revision did not come up in time, and has not come up
     /// since; by project if each is counted.
     pub first_failed: Vec<(String, i64)>,
+    /// The deployments whose canary has less of the traffic than its step asks for; by project
+    /// if each is counted.
+    pub short_canaries: Vec<(String, i64)>,
     /// The routes that are not over, by status.
     pub routes: Vec<RouteStateCounts>,
     /// The time at which they were counted.
@@ -55,11 +58,13 @@ impl Store {
         let (deployments, at) = reader.count_deployments(round_trip, by).await?;
         let backing_off = reader.count_backing_off(by).await?;
         let first_failed = reader.count_first_failed(by).await?;
+        let short_canaries = reader.count_short_canaries(by).await?;
         let routes = reader.count_routes(by).await?;
         Ok(Census {
             deployments,
             backing_off,
             first_failed,
+            short_canaries,
             routes,
             at,
         })

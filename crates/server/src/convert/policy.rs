@@ -10,6 +10,7 @@ use viridian_strategy::{
 
 mod canary;
 
+pub(crate) use self::canary::parse_expected_step;
 use self::canary::{WEIGHT_RANGE, canary, parse_canary};
 use super::{
     Violations,

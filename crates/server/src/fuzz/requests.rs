@@ -5,7 +5,9 @@ use std::{fmt::Debug, time::Duration};
 use prost::Message;
 use viridian_proto::v1;
 use viridian_store::{DeploymentSpec, Manifest as _, NewDeployment, RevisionSpec};
-use viridian_strategy::{IntOrPercent, Policy, RollingUpdate, Strategy};
+use viridian_strategy::{
+    BlueGreen, Canary, CanaryStep, IntOrPercent, Policy, RollingUpdate, Strategy,
+};
 
 use super::fits;
 use crate::{
@@ -13,7 +15,7 @@ use crate::{
         Violations,
         apply::parse_apply,
         deployment::{metadata, parse_new, parse_resource_group},
-        policy::policy,
+        policy::{parse_expected_step, policy},
         reference::{parse_deployment, parse_optional_revision, parse_revision},
         revision::{EnvironValues, parse_spec, spec},
         route::{parse_healths, parse_status_filter, parse_statuses},
@@ -41,7 +43,7 @@ type Body = fn(&[u8]);
 
 /// All types of requests. Seeds and findings have the place of theirs as their first byte:
 /// append new ones.
-pub(super) const BODIES: [(&str, Body); 29] = [
+pub(super) const BODIES: [(&str, Body); 30] = [
     ("CreateDeploymentRequest", creation),
     ("UpdateDeploymentRequest", update),
     ("ApplyDeploymentRequest", apply),
@@ -176,6 +178,13 @@ pub(super) const BODIES: [(&str, Body); 29] = [
                 projects: 0,
             };
             let _ = parse_route_cursor(&it.resume_token, query, &TokenSeal::of_test(9));
+        });
+    }),
+    ("AdvanceDeploymentRequest", |bytes| {
+        parsed(bytes, |it: &v1::AdvanceDeploymentRequest, violations| {
+            parse_optional_revision("expected_revision", &it.expected_revision, violations);
+            parse_expected_step(it.expected_step, violations);
+            call(it, &it.deployment, mutation_fields!(it), violations);
         });
     }),
 ];
@@ -357,7 +366,7 @@ fn watch(bytes: &[u8]) {
 }
 
 /// Deployments with all that an update can meet: each strategy, with settings of its own.
-const PRESENT: [fn() -> DeploymentSpec; 2] = [
+const PRESENT: [fn() -> DeploymentSpec; 3] = [
     || present(Policy::default()),
     || {
         present(Policy {
@@ -366,6 +375,21 @@ const PRESENT: [fn() -> DeploymentSpec; 2] = [
                 max_unavailable: IntOrPercent::Count(0),
             }),
             first_deadline: Some(Duration::from_secs(5)),
+            ..Policy::default()
+        })
+    },
+    || {
+        let step = |weight_permille, manual| CanaryStep {
+            weight_permille,
+            hold: Duration::from_secs(60),
+            manual,
+            replicas: manual.then_some(IntOrPercent::Count(2)),
+        };
+        present(Policy {
+            strategy: Strategy::Canary(Canary {
+                steps: vec![step(0, true), step(500, false)],
+                switch: BlueGreen::default(),
+            }),
             ..Policy::default()
         })
     },

@@ -11,7 +11,7 @@ use viridian_strategy::{
     Availability, Lifecycle, RouteHealth, RouteStatus, RouteTraffic, SubStep, Timestamp,
 };
 
-use super::{BACKING_OFF, DEPLOYMENTS, FIRST_FAILED, OLDEST, OVERDUE, ROUTES};
+use super::{BACKING_OFF, DEPLOYMENTS, FIRST_FAILED, OLDEST, OVERDUE, ROUTES, SHORT_CANARIES};
 
 /// A series: the name of a metric, and its labels.
 type Series = (&'static str, Vec<Label>);
@@ -50,6 +50,9 @@ fn values(census: &Census) -> HashMap<Series, f64> {
     }
     for (project, count) in &census.first_failed {
         *values.entry(first_failed(project)).or_default() += *count as f64;
+    }
+    for (project, count) in &census.short_canaries {
+        *values.entry(short_canaries(project)).or_default() += *count as f64;
     }
     for it in &census.routes {
         *values.entry(routes(it)).or_default() += it.count as f64;
@@ -92,6 +95,10 @@ fn first_failed(project: &str) -> Series {
     (FIRST_FAILED, project_labels(project, []))
 }
 
+fn short_canaries(project: &str) -> Series {
+    (SHORT_CANARIES, project_labels(project, []))
+}
+
 fn routes(it: &RouteStateCounts) -> Series {
     let labels = [
         ("status", it.status.as_str()),
@@ -110,7 +117,7 @@ fn step(lifecycle: Lifecycle, sub_step: Option<SubStep>) -> Vec<Label> {
 
 /// The series of every state in which a deployment or a route can be.
 fn every_state() -> Vec<Series> {
-    let mut all = vec![backing_off(""), first_failed("")];
+    let mut all = vec![backing_off(""), first_failed(""), short_canaries("")];
     for (lifecycle, sub_step) in LIFECYCLE_STEPS {
         for (paused, availability) in [false, true]
             .into_iter()
@@ -142,10 +149,11 @@ fn every_state() -> Vec<Series> {
     all
 }
 
-const LIFECYCLE_STEPS: [(Lifecycle, Option<SubStep>); 6] = [
+const LIFECYCLE_STEPS: [(Lifecycle, Option<SubStep>); 7] = [
     (Lifecycle::Pending, None),
     (Lifecycle::Ready, None),
     (Lifecycle::Deploying, Some(SubStep::Provisioning)),
+    (Lifecycle::Deploying, Some(SubStep::Shifting)),
     (Lifecycle::Deploying, Some(SubStep::AwaitingPromotion)),
     (Lifecycle::Deploying, Some(SubStep::RollingBack)),
     (Lifecycle::Destroying, None),
@@ -201,6 +209,7 @@ mod tests {
             ],
             backing_off: vec![(String::new(), 1)],
             first_failed: vec![(String::new(), 2)],
+            short_canaries: vec![(String::new(), 4)],
             routes: Vec::new(),
             at: Timestamp::from_micros(10_000_000),
         };
@@ -210,6 +219,7 @@ mod tests {
         assert_eq!(of(Availability::Unavailable), 3.0);
         assert_eq!(values[&backing_off("")], 1.0);
         assert_eq!(values[&first_failed("")], 2.0);
+        assert_eq!(values[&short_canaries("")], 4.0);
         assert_eq!(values[&(OLDEST, step(Lifecycle::Ready, None))], 6.0);
         assert_eq!(values[&(OVERDUE, step(Lifecycle::Ready, None))], 0.0);
     }
@@ -220,6 +230,6 @@ mod tests {
         let every = every_state();
         let distinct: HashSet<_> = every.iter().collect();
         assert_eq!(distinct.len(), every.len());
-        assert_eq!(every.len(), 2 + 6 * 2 * 5 + 5 * 4);
+        assert_eq!(every.len(), 3 + 7 * 2 * 5 + 5 * 4);
     }
 }

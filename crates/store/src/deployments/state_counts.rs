@@ -1,5 +1,7 @@
 //! The number of deployments of each kind, for the metrics.
 
+use std::collections::BTreeMap;
+
 use diesel::{
     dsl::{count_star, min},
     prelude::*,
@@ -11,9 +13,9 @@ use viridian_strategy::{Availability, Lifecycle, SubStep, Timestamp};
 use crate::{
     connection::StoreConnection,
     error::StoreError,
-    record::CountBy,
+    record::{CountBy, Status},
     schema::deployments,
-    types::{Sql, timestamp},
+    types::{Json, Sql, timestamp},
 };
 
 /// The deployments in one place.
@@ -135,6 +137,31 @@ impl StoreConnection {
                 .select((deployments::project, count_star()))
         )?;
         Ok(grouped(counts, by))
+    }
+
+    /// Counts the deployments whose canary has less of the traffic than its step asks for, by
+    /// project if that is wanted.
+    pub(crate) async fn count_short_canaries(
+        &mut self,
+        by: CountBy,
+    ) -> Result<Vec<(String, i64)>, StoreError> {
+        // Canaries are few, so their documents can be read here.
+        let canaries: Vec<(String, Option<i32>, Json<Status>)> = load!(
+            self,
+            deployments::table
+                .filter(deployments::weight_permille.gt(0))
+                .select((
+                    deployments::project,
+                    deployments::weight_permille,
+                    deployments::status
+                ))
+        )?;
+        let mut short: BTreeMap<String, i64> = BTreeMap::new();
+        for (project, asked, Json(status)) in canaries {
+            let is_short = asked > Some(status.effective_permille.into());
+            *short.entry(project).or_default() += i64::from(is_short);
+        }
+        Ok(grouped(short.into_iter().collect(), by))
     }
 
     /// Counts the deployments that are due by a time.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use viridian_proto::v1;
-use viridian_strategy::{Canary, CanaryStep};
+use viridian_strategy::{Canary, CanaryStep, MAX_CANARY_STEPS};
 
 use super::{
     super::{
@@ -98,3 +98,9 @@ const DEFAULT_STEP: CanaryStep = CanaryStep {
     manual: false,
     replicas: None,
 };
+
+/// The step that a caller has seen, if it says one. 0 is before the first.
+pub(crate) fn parse_expected_step(step: Option<i32>, violations: &mut Violations) -> Option<u32> {
+    let most = u32::try_from(MAX_CANARY_STEPS).unwrap_or(u32::MAX);
+    step.map(|step| violations.within("expected_step", step, 0, most))
+}

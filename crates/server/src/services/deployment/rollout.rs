@@ -3,12 +3,13 @@
 use tonic::Status;
 use viridian_proto::v1;
 use viridian_store::{AdvanceOptions, RollBackOptions, RollBackPreview, RolledBack};
-use viridian_strategy::{MAX_CANARY_STEPS, RouteId};
+use viridian_strategy::RouteId;
 
 use crate::{
     convert::{
         Violations,
         deployment::{blocker, deployment},
+        policy::parse_expected_step,
         reference::parse_optional_revision,
     },
     refusals::{IntoStatus as _, PauseRefusal, ResumeRefusal},
@@ -66,10 +67,7 @@ pub(super) async fn advance(
         &message.expected_revision,
         &mut violations,
     );
-    let steps = u32::try_from(MAX_CANARY_STEPS).unwrap_or(u32::MAX);
-    let expected_step = message
-        .expected_step
-        .map(|step| violations.within("expected_step", step, 0, steps));
+    let expected_step = parse_expected_step(message.expected_step, &mut violations);
     let call = scope.call(
         "AdvanceDeployment",
         message,
