@@ -5,6 +5,8 @@
 //!   heartbeats included, and of the same server without them.
 //! - The time from the last report of HEALTHY to the new table on a stream, for
 //!   an automatic promotion without delay.
+//! - The same for the share that a canary takes, and from its abort to the table
+//!   without it.
 
 #![expect(clippy::print_stdout, reason = "figures are its result")]
 
@@ -16,8 +18,9 @@ use std::{
 use tokio::{task::JoinSet, time::sleep};
 use tonic::{Status, Streaming};
 use viridian_proto::v1::{
-    BlueGreenSpec, Deployment, DeploymentLifecycle, Route, RouteHealthStatus, RouteStatus,
-    RouteStatusReport, WatchAssignmentsRequest, WatchTrafficRequest,
+    BlueGreenSpec, CanarySpec, CanaryStep, Deployment, DeploymentLifecycle, DeploymentPolicy,
+    Route, RouteHealthStatus, RouteStatus, RouteStatusReport, WatchAssignmentsRequest,
+    WatchTrafficRequest, deployment_policy::Strategy,
 };
 
 #[expect(dead_code, reason = "it is there for the tests")]
@@ -25,8 +28,8 @@ use viridian_proto::v1::{
 mod harness;
 
 use self::harness::{
-    Api, Engine, REFERENCE, Server, TableStream, blue_green, by_revision, creation, eventually,
-    of_project,
+    Api, Engine, REFERENCE, Server, TableStream, abort, blue_green, by_revision, creation,
+    eventually, of_project,
 };
 
 #[tokio::main]
@@ -40,6 +43,9 @@ async fn main() {
         (Engine::Postgres, true),
     ] {
         latency(engine, across).await;
+    }
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        shares(engine).await;
     }
 }
 
@@ -168,6 +174,85 @@ async fn latency(engine: Engine, across: bool) {
         at(99),
         at(100)
     );
+}
+
+/// Measures the shares of canaries: each takes a half, and is aborted.
+async fn shares(engine: Engine) {
+    let server = Server::start(engine).await;
+    let api = server.api().await;
+    let created = api.create(creation(REPLICAS, half())).await;
+    let first = created.expect("it is created").current_revision_id;
+    let mut tables = api.watch(REFERENCE).await;
+    bring_up(&api, &mut tables, &first).await;
+    let (mut rises, mut aborts) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let is_ready = |it: &Deployment| it.lifecycle() == DeploymentLifecycle::Ready;
+        api.until(REFERENCE, "READY", is_ready).await;
+        end_what_is_drained(&api).await;
+        let revision = api.create_revision(REFERENCE, true).await;
+        let revision = revision.expect("it is activated").revision.expect("one");
+        let green = eventually("the canary", async || {
+            let routes = by_revision(&api.list_routes(REFERENCE).await, &revision.id);
+            (!routes.is_empty()).then_some(routes)
+        })
+        .await;
+        report(&api, &green, RouteStatus::Running).await;
+        let seen = api.see(&green, RouteHealthStatus::Healthy);
+        rises.push(until_split(&mut tables, true, seen).await);
+        let mut client = api.deployments();
+        let aborted = async {
+            let aborted = client.abort_deployment(abort(REFERENCE)).await;
+            aborted.expect("it is aborted");
+        };
+        aborts.push(until_split(&mut tables, false, aborted).await);
+    }
+    for (what, mut times) in [
+        ("last HEALTHY to a share", rises),
+        ("abort to none", aborts),
+    ] {
+        times.sort();
+        let at = |percent: usize| times[(times.len() - 1) * percent / 100];
+        println!(
+            "{engine:?}: {what} in the table p50 {:?}, p99 {:?}, most {:?} ({ROUNDS} rounds)",
+            at(50),
+            at(99),
+            at(100)
+        );
+    }
+}
+
+/// The time from the begin of a call to a table that is split, or is not.
+async fn until_split(
+    tables: &mut TableStream,
+    is_split: bool,
+    call: impl Future<Output = ()>,
+) -> Duration {
+    let begun = Instant::now();
+    let table = async {
+        loop {
+            let table = tables.next().await.expect("a table");
+            if table.weights.is_empty() != is_split {
+                return begun.elapsed();
+            }
+        }
+    };
+    tokio::join!(call, table).1
+}
+
+/// A canary that has half of the traffic until it is advanced.
+fn half() -> DeploymentPolicy {
+    let step = CanaryStep {
+        weight_permille: 500,
+        manual: true,
+        ..CanaryStep::default()
+    };
+    DeploymentPolicy {
+        strategy: Some(Strategy::Canary(CanarySpec {
+            steps: vec![step],
+            ..CanarySpec::default()
+        })),
+        ..blue_green(BlueGreenSpec::default())
+    }
 }
 
 /// Reports the routes of a revision RUNNING and HEALTHY. Gives the time from the
