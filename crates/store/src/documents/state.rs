@@ -11,6 +11,10 @@ use super::{
 };
 
 #[derive(Serialize, Deserialize)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "made and taken apart at once, and never kept"
+)]
 pub(super) enum StateDocument {
     Pending { current: Option<Uuid> },
     Ready { current: Uuid },
