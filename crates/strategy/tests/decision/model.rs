@@ -382,6 +382,21 @@ fn canary_with_gate_timeouts() {
     });
 }
 
+/// The steps change on the way, to more of them that ask for less.
+#[test]
+fn canary_with_other_steps() {
+    let policies = [
+        vec![step(500, 1, false)],
+        vec![step(100, 0, true), step(400, 0, false)],
+    ];
+    let policies = policies.map(|steps| canary(&steps, |_, spec| spec.auto_promote = true));
+    holds(&ModelConfig {
+        failures: 0,
+        health: [UP, UP],
+        ..config("canary, other steps", policies, [2], &[CallKind::Advance])
+    });
+}
+
 #[test]
 fn canary_on_evidence() {
     let policy = canary(&[step(500, 1, false)], |_, spec| spec.auto_promote = true);

@@ -121,8 +121,9 @@ pub(super) fn steps_are_kept(
         "P1: the share falls",
     )?;
     let shifts = kind == Some(TransitionKind::Shift);
+    // Also at the same step, where the policy asks for more by now.
     ensure(
-        shifts == (is.step > was.step),
+        shifts == (is.step > was.step || is.weight > was.weight),
         "the share moves without saying so",
     )?;
     if is.weight != was.weight || shifts {
@@ -206,8 +207,11 @@ fn goes_on(
             "does not take its share",
         );
     }
+    // It takes a larger one first, if its policy asks for one by now.
+    let rises = is.canary.weight > was.canary.weight;
     ensure(
         !is_same
+            || rises
             || !is_over(before, policy, spec, before.clocks.resumed)
             || is.canary.towards > was.canary.towards,
         "stays at a step that is over",

@@ -145,8 +145,11 @@ impl TickClocks {
                     then.deployment.state = after.deployment.state;
                     self.look(&then, before.policy(config));
                 }
-                // Another number of replicas starts the hold over, too.
-                let share = |rollout: &Rollout| (rollout.canary.step, rollout.canary.scaled_for);
+                // Another number of replicas starts the hold over, too, and so does a larger share.
+                let share = |rollout: &Rollout| {
+                    let canary = rollout.canary;
+                    (canary.step, canary.weight, canary.scaled_for)
+                };
                 if was.map(share) != Some(share(&rollout)) {
                     self.risen = 0;
                 }
