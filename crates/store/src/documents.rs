@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use viridian_strategy::Timestamp;
 
 pub(crate) use self::{
-    reply::{Reply, deployment_of_reply},
+    reply::{Reply, deployment_of_reply, deployments_of_reply},
     rollout::{RolloutDocument, StopwatchDocument},
 };
 

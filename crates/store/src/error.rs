@@ -116,6 +116,9 @@ pub enum RollBackRefusal {
     NoRevision(RevisionId),
     /// The rollout, which is to be given up, is on its way back.
     GiveUp(viridian_strategy::verbs::AbortRejection),
+    /// Of a set, whose roll-backs are instant: not enough of its routes are retained, or it goes
+    /// back step by step.
+    NotInstant,
     /// No revision was named, and none served before the current one.
     NoPrevious,
     /// No revision was named, and the last rollout was given up: what was good serves.

@@ -88,9 +88,10 @@ pub use self::{
     },
     units::{
         Activation, AdvanceOptions, ApplyOptions, COORDINATOR, DeploymentSpec, DesiredState,
-        FailureBackoff, HealthReport, Manifest, NewDeployment, PromotionPreview, Pruned,
-        ReconcileBatch, ReportError, RequestContext, Retention, RollBackOptions, RollBackPreview,
-        Silenced, SpecChange, StatusReport,
+        FailureBackoff, HealthReport, MAX_SET_MEMBERS, MAX_SET_ROUTES, Manifest, MemberPreview,
+        MemberRefusal, NewDeployment, PromoteMember, PromotionPreview, Pruned, ReconcileBatch,
+        ReportError, RequestContext, Retention, RollBackMember, RollBackOptions, RollBackPreview,
+        SetRefusal, Silenced, SpecChange, StatusReport,
     },
     usage::QuotaSource,
 };

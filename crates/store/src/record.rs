@@ -35,7 +35,7 @@ pub use self::{
     last_report::LastReport,
     last_rollout::LastRollout,
     projects::{CountBy, Projects},
-    reply::{Applied, NewRevision, Promotion, RolledBack, Updated},
+    reply::{Applied, NewRevision, Promotion, RolledBack, SwitchedMember, SwitchedSet, Updated},
     request::{Request, RequestId},
     revision::{HealthCheck, Revision, RevisionReference, RevisionSpec, SecretReference},
     route::Route,

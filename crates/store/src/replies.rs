@@ -8,7 +8,7 @@ use viridian_strategy::{DeploymentId, Timestamp};
 
 use crate::{
     connection::StoreConnection,
-    documents::{Reply, deployment_of_reply},
+    documents::{Reply, deployment_of_reply, deployments_of_reply},
     error::StoreError,
     record::{Request, RequestId},
     schema::{deployments, replies},
@@ -22,6 +22,8 @@ pub(crate) enum RequestNamespace<'a> {
     Project(&'a str),
     /// Those of the project that a deployment belongs to.
     ProjectOf(DeploymentId),
+    /// Those of the first by name of the projects that deployments belong to.
+    FirstProjectOf(&'a [DeploymentId]),
 }
 
 impl From<DeploymentId> for RequestNamespace<'_> {
@@ -34,7 +36,7 @@ impl RequestNamespace<'_> {
     /// Returns the deployment, of a call on one that exists.
     pub(crate) fn deployment(self) -> Option<DeploymentId> {
         match self {
-            Self::Project(_) => None,
+            Self::Project(_) | Self::FirstProjectOf(_) => None,
             Self::ProjectOf(id) => Some(id),
         }
     }
@@ -49,7 +51,7 @@ pub(crate) enum StoredReply<T> {
 }
 
 impl StoreConnection {
-    /// Finds the deployment in the reply to a request id of a project. Every reply has one.
+    /// Finds the deployment in the reply to a request id of a project. That to a set has none.
     ///
     /// # Errors
     ///
@@ -59,14 +61,37 @@ impl StoreConnection {
         project: &str,
         request: &Request,
     ) -> Result<Option<DeploymentId>, StoreError> {
+        let reply = self.find_reply_text(project, request).await?;
+        let found = reply.map(|text| deployment_of_reply(&text)).transpose();
+        Ok(found.map_err(broken)?.flatten())
+    }
+
+    /// Finds the deployments in the reply to a request id of a set, in the order of its request.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn find_replied_set(
+        &mut self,
+        project: &str,
+        request: &Request,
+    ) -> Result<Option<Vec<DeploymentId>>, StoreError> {
+        let reply = self.find_reply_text(project, request).await?;
+        let found = reply.map(|text| deployments_of_reply(&text)).transpose();
+        Ok(found.map_err(broken)?.flatten())
+    }
+
+    async fn find_reply_text(
+        &mut self,
+        project: &str,
+        request: &Request,
+    ) -> Result<Option<String>, StoreError> {
         let reply: Option<JsonText> = with_conn!(self, |c| replies::table
             .find((Sql(request.id), project))
             .select(replies::reply)
             .get_result(c))
         .optional()?;
-        reply
-            .map(|JsonText(text)| deployment_of_reply(&text).map_err(broken))
-            .transpose()
+        Ok(reply.map(|JsonText(text)| text))
     }
 
     /// Finds the reply to an earlier request of the same id, in the same project.
@@ -81,6 +106,16 @@ impl StoreConnection {
                 .find((Sql(request.id), project))
                 .select(columns)
                 .get_result(c)),
+            RequestNamespace::FirstProjectOf(ids) => {
+                let projects = self.find_projects(ids.to_vec()).await?.into_iter();
+                let Some(project) = projects.map(|(_, project)| project).min() else {
+                    return Ok(None);
+                };
+                with_conn!(self, |c| replies::table
+                    .find((Sql(request.id), project.as_str()))
+                    .select(columns)
+                    .get_result(c))
+            }
             RequestNamespace::ProjectOf(id) => with_conn!(self, |c| replies::table
                 .inner_join(deployments::table.on(deployments::project.eq(replies::project)))
                 .filter(replies::request_id.eq(Sql(request.id)))
@@ -154,7 +189,7 @@ impl NewReply {
         };
         Ok(Some(Self {
             request,
-            project: reply.deployment().project.clone(),
+            project: reply.project().to_owned(),
             reply: JsonText(Json::text(reply).map_err(broken)?),
         }))
     }

@@ -53,6 +53,21 @@ impl StoreConnection {
         Ok(row.map(Revision::from))
     }
 
+    /// Finds revisions of whatever deployments.
+    pub(crate) async fn find_revisions_by_id(
+        &mut self,
+        ids: Vec<RevisionId>,
+    ) -> Result<Vec<Revision>, StoreError> {
+        let ids: Vec<_> = ids.into_iter().map(Sql).collect();
+        let rows: Vec<RevisionRow> = load!(
+            self,
+            revisions::table
+                .filter(revisions::id.eq_any(ids))
+                .select(selected::<RevisionRow, Db>())
+        )?;
+        Ok(rows.into_iter().map(Revision::from).collect())
+    }
+
     /// Lists revisions of a deployment, newest first, whose numbers are below one.
     ///
     /// # Errors

@@ -241,6 +241,11 @@ impl Store {
         self.engine.acquire_timeout()
     }
 
+    /// Returns how long a call may still wait for locks, unless nearly all its time is left.
+    pub(crate) fn lock_time_left(&self, since: WaitStart) -> Option<Duration> {
+        self.locks.time_left(since)
+    }
+
     pub(crate) fn busy_timeout(&self) -> Duration {
         self.engine.busy_timeout()
     }

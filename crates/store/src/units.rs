@@ -35,6 +35,7 @@ mod request_context;
 mod restart;
 mod roll_back;
 mod route_writes;
+mod sets;
 mod update;
 
 #[cfg(doc)]
@@ -52,6 +53,10 @@ pub use self::{
     report::{HealthReport, ReportError, Silenced, StatusReport},
     request_context::{COORDINATOR, RequestContext},
     roll_back::{RollBackOptions, RollBackPreview},
+    sets::{
+        MAX_SET_MEMBERS, MAX_SET_ROUTES, MemberPreview, MemberRefusal, PromoteMember,
+        RollBackMember, SetRefusal,
+    },
     update::{DeploymentSpec, SpecChange},
 };
 

@@ -81,6 +81,23 @@ impl StoreConnection {
         Ok((rows.collect(), routes, timestamp(now)))
     }
 
+    /// Locks a deployment, and reads nothing of it. Waits for its lock.
+    pub(crate) async fn lock_deployment_row(
+        &mut self,
+        round_trip: RoundTrip,
+        id: DeploymentId,
+    ) -> Result<(), StoreError> {
+        let (_, _): (Vec<Sql<DeploymentId>>, _) = pipeline!(
+            self,
+            round_trip,
+            deployments::table
+                .filter(deployments::id.eq(Sql(id)))
+                .select(deployments::id)
+                .lock_rows(LockWait::ForAll)
+        )?;
+        Ok(())
+    }
+
     /// Locks deployments that are due and available, the longest overdue first.
     pub(crate) async fn lock_due(
         &mut self,

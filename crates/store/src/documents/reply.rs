@@ -8,21 +8,24 @@ use super::{
     Persisted, deployment::DeploymentDocument, field_change::ChangesDocument, persisted,
     revision::RevisionDocument,
 };
-use crate::record::{Applied, Deployment, NewRevision, Promotion, RolledBack, Updated};
+use crate::record::{
+    Applied, CommitId, NewRevision, Promotion, RolledBack, SwitchedMember, SwitchedSet, Updated,
+};
 
 /// What a unit of work gives, and what a repeat of its request gets.
 ///
-/// Each has the deployment under the key `deployment`.
+/// Each has the deployment under the key `deployment`; that of a set has one in each of its
+/// `members`.
 pub(crate) trait Reply: Persisted + Send + 'static {
-    /// Returns the deployment that the call was about.
-    fn deployment(&self) -> &Deployment;
+    /// Returns the project whose request id it answers.
+    fn project(&self) -> &str;
 }
 
 macro_rules! reply {
     ($($reply:ty),+) => {
         $(impl Reply for $reply {
-            fn deployment(&self) -> &Deployment {
-                &self.deployment
+            fn project(&self) -> &str {
+                &self.deployment.project
             }
         })+
     };
@@ -30,26 +33,65 @@ macro_rules! reply {
 
 reply!(Updated, Applied, Promotion, NewRevision, RolledBack);
 
+impl Reply for SwitchedSet {
+    fn project(&self) -> &str {
+        // One of them, and the same whatever their order: so a request id that comes with the
+        // members in another order is found to be used.
+        let projects = self.members.iter();
+        let projects = projects.map(|member| member.deployment.project.as_str());
+        projects.min().unwrap_or_default()
+    }
+}
+
+persisted!(SwitchedSet => SwitchedSetDocument<'_>);
 persisted!(Updated => UpdatedDocument<'_>);
 persisted!(Applied => AppliedDocument<'_>);
 persisted!(Promotion => PromotionDocument<'_>);
 persisted!(NewRevision => NewRevisionDocument<'_>);
 persisted!(RolledBack => RolledBackDocument<'_>);
 
-/// Reads only the deployment's id from a stored reply.
-pub(crate) fn deployment_of_reply(text: &str) -> serde_json::Result<DeploymentId> {
-    #[derive(Deserialize)]
-    struct AnyReply {
-        deployment: AnyDeployment,
-    }
-
-    #[derive(Deserialize)]
-    struct AnyDeployment {
-        id: Uuid,
-    }
-
+/// Reads only the deployment's id from a stored reply. That to a set has none.
+pub(crate) fn deployment_of_reply(text: &str) -> serde_json::Result<Option<DeploymentId>> {
     let reply: AnyReply = serde_json::from_str(text)?;
-    Ok(DeploymentId(reply.deployment.id))
+    Ok(reply.deployment.map(|it| DeploymentId(it.id)))
+}
+
+/// Reads only the ids of the deployments from a stored reply to a set.
+pub(crate) fn deployments_of_reply(text: &str) -> serde_json::Result<Option<Vec<DeploymentId>>> {
+    let reply: AnyReply = serde_json::from_str(text)?;
+    let id = |member: AnyMember| DeploymentId(member.deployment.id);
+    let members = reply.members;
+    Ok(members.map(|members| members.into_iter().map(id).collect()))
+}
+
+/// What every reply has.
+#[derive(Deserialize)]
+struct AnyReply {
+    deployment: Option<AnyDeployment>,
+    members: Option<Vec<AnyMember>>,
+}
+
+#[derive(Deserialize)]
+struct AnyMember {
+    deployment: AnyDeployment,
+}
+
+#[derive(Deserialize)]
+struct AnyDeployment {
+    id: Uuid,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct SwitchedSetDocument<'a> {
+    commit: Uuid,
+    members: Vec<SwitchedMemberDocument<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SwitchedMemberDocument<'a> {
+    deployment: DeploymentDocument<'a>,
+    promoted: Vec<Uuid>,
+    drained: Vec<Uuid>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -153,6 +195,42 @@ impl From<AppliedDocument<'_>> for Applied {
     }
 }
 
+impl<'a> From<&'a SwitchedSet> for SwitchedSetDocument<'a> {
+    fn from(SwitchedSet { commit, members }: &'a SwitchedSet) -> Self {
+        let member = |member: &'a SwitchedMember| SwitchedMemberDocument {
+            deployment: (&member.deployment).into(),
+            promoted: uuids(&member.promoted),
+            drained: uuids(&member.drained),
+        };
+        Self {
+            commit: commit.0,
+            members: members.iter().map(member).collect(),
+        }
+    }
+}
+
+impl From<SwitchedSetDocument<'_>> for SwitchedSet {
+    fn from(SwitchedSetDocument { commit, members }: SwitchedSetDocument<'_>) -> Self {
+        let member = |member: SwitchedMemberDocument<'_>| SwitchedMember {
+            deployment: member.deployment.into(),
+            promoted: routes(member.promoted),
+            drained: routes(member.drained),
+        };
+        Self {
+            commit: CommitId(commit),
+            members: members.into_iter().map(member).collect(),
+        }
+    }
+}
+
+fn uuids(ids: &[RouteId]) -> Vec<Uuid> {
+    ids.iter().map(|RouteId(id)| *id).collect()
+}
+
+fn routes(ids: Vec<Uuid>) -> Vec<RouteId> {
+    ids.into_iter().map(RouteId).collect()
+}
+
 impl<'a> From<&'a Promotion> for PromotionDocument<'a> {
     fn from(promotion: &'a Promotion) -> Self {
         let Promotion {
@@ -161,7 +239,6 @@ impl<'a> From<&'a Promotion> for PromotionDocument<'a> {
             promoted,
             drained,
         } = promotion;
-        let uuids = |ids: &[RouteId]| ids.iter().map(|RouteId(id)| *id).collect();
         Self {
             swapped: *swapped,
             deployment: deployment.into(),
@@ -173,7 +250,6 @@ impl<'a> From<&'a Promotion> for PromotionDocument<'a> {
 
 impl From<PromotionDocument<'_>> for Promotion {
     fn from(document: PromotionDocument<'_>) -> Self {
-        let routes = |ids: Vec<Uuid>| ids.into_iter().map(RouteId).collect();
         Self {
             swapped: document.swapped,
             deployment: document.deployment.into(),

@@ -2,7 +2,7 @@
 
 use viridian_strategy::RouteId;
 
-use super::{Deployment, FieldChange, Revision};
+use super::{CommitId, Deployment, FieldChange, Revision};
 
 /// The result of a call that returns only the deployment.
 #[derive(Clone, Debug)]
@@ -33,6 +33,26 @@ pub struct Applied {
 pub struct Promotion {
     /// How many deployments were swapped: one.
     pub swapped: u32,
+    /// The deployment after it.
+    pub deployment: Deployment,
+    /// The routes that took the traffic.
+    pub promoted: Vec<RouteId>,
+    /// The routes that lost it, drained or retained.
+    pub drained: Vec<RouteId>,
+}
+
+/// What the switch of a set of deployments came to.
+#[derive(Clone, Debug)]
+pub struct SwitchedSet {
+    /// The id that all its changes have.
+    pub commit: CommitId,
+    /// In the order of the request.
+    pub members: Vec<SwitchedMember>,
+}
+
+/// What the switch of one deployment of a set came to.
+#[derive(Clone, Debug)]
+pub struct SwitchedMember {
     /// The deployment after it.
     pub deployment: Deployment,
     /// The routes that took the traffic.

@@ -135,6 +135,12 @@ impl PlannedChange {
         Self { named, ..self }
     }
 
+    /// The same as one of a set of changes.
+    pub(crate) fn in_set(self, commit: CommitId) -> Self {
+        let commit = Some(commit);
+        Self { commit, ..self }
+    }
+
     /// The decision of a cycle.
     pub(crate) fn of_reconcile(evaluation: Evaluation) -> Self {
         let phase = match evaluation.transition.kind {

@@ -139,7 +139,7 @@ impl Store {
     }
 
     /// Returns the result, or the reply that is stored for the request id.
-    async fn or_stored_reply<T: Reply, R>(
+    pub(super) async fn or_stored_reply<T: Reply, R>(
         &self,
         since: WaitStart,
         namespace: RequestNamespace<'_>,
@@ -173,7 +173,10 @@ impl Store {
     }
 }
 
-fn check_generation<R>(expected: Option<i64>, deployment: &Deployment) -> Result<(), UnitError<R>> {
+pub(super) fn check_generation<R>(
+    expected: Option<i64>,
+    deployment: &Deployment,
+) -> Result<(), UnitError<R>> {
     match expected {
         Some(expected) if expected != deployment.generation => Err(UnitError::Generation {
             expected,

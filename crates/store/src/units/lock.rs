@@ -96,7 +96,8 @@ impl UnitTransaction {
         self.lock_all(ids, LockWait::Never).await
     }
 
-    async fn lock_all(
+    /// Locks deployments, and loads those that it has locked. One that cannot be read fails alone.
+    pub(super) async fn lock_all(
         &mut self,
         ids: Vec<DeploymentId>,
         wait: LockWait,

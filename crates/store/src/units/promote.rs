@@ -84,7 +84,10 @@ impl Store {
     }
 }
 
-fn decide(held: &Locked, expected: Option<RevisionId>) -> Result<Transition, PromoteRefusal> {
+pub(super) fn decide(
+    held: &Locked,
+    expected: Option<RevisionId>,
+) -> Result<Transition, PromoteRefusal> {
     // Without a rollout the rules refuse it, and say more than that the revision is another one.
     if let (Some(expected), Some(actual)) = (expected, held.deployment.named_deploying())
         && expected != actual.id
@@ -95,7 +98,8 @@ fn decide(held: &Locked, expected: Option<RevisionId>) -> Result<Transition, Pro
     held.decide(verbs::promote).map_err(PromoteRefusal::Rules)
 }
 
-fn sides(actions: &RouteActions) -> (Vec<RouteId>, Vec<RouteId>) {
+/// The routes that take the traffic, and those that lose it.
+pub(super) fn sides(actions: &RouteActions) -> (Vec<RouteId>, Vec<RouteId>) {
     (
         actions.promote.clone(),
         // A retained route has lost its traffic as well.

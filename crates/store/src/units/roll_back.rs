@@ -44,8 +44,16 @@ pub struct RollBackPreview {
     pub blockers: Blockers,
 }
 
+/// Where a roll-back leads.
+#[derive(Clone, Copy)]
+pub(super) struct RollBackTarget {
+    pub(super) revision: RevisionId,
+    /// Whether it is the end of a rollout: what it leads to serves already.
+    gives_up: bool,
+}
+
 /// A roll-back that may take place.
-struct DecidedRollBack {
+pub(super) struct DecidedRollBack {
     /// Where it leads.
     revision: Revision,
     transition: Transition,
@@ -115,7 +123,29 @@ impl Store {
 }
 
 impl DecidedRollBack {
-    fn is_instant(&self) -> bool {
+    /// Decides. `found` is the revision of the deployment that the target names.
+    pub(super) fn to(
+        target: RollBackTarget,
+        found: Option<&Revision>,
+        held: &Locked,
+        gated: bool,
+    ) -> Result<Self, RollBackRefusal> {
+        let RollBackTarget { revision, gives_up } = target;
+        let found = found.ok_or(RollBackRefusal::NoRevision(revision))?;
+        let transition = if gives_up {
+            held.decide(verbs::abort).map_err(RollBackRefusal::GiveUp)?
+        } else {
+            held.decide(|observed| verbs::roll_back(observed, revision, gated))
+                .map_err(|rejection| by_rules(&held.deployment, rejection))?
+        };
+        Ok(Self {
+            revision: found.clone(),
+            transition,
+            gives_up,
+        })
+    }
+
+    pub(super) fn is_instant(&self) -> bool {
         match self.transition.kind {
             TransitionKind::InstantRollBack => true,
             // A rolling update goes back step by step.
@@ -129,7 +159,7 @@ impl DecidedRollBack {
         [promote.as_slice(), reuse].concat()
     }
 
-    fn plan(self) -> PlannedChange {
+    pub(super) fn plan(self) -> PlannedChange {
         let plan = PlannedChange::of_call(self.transition, Operation::RollBack);
         if self.gives_up {
             // As an abort: the history names what was given up.
@@ -144,31 +174,31 @@ async fn decide(
     held: &Locked,
     options: RollBackOptions,
 ) -> Result<DecidedRollBack, UnitError<RollBackRefusal>> {
-    let deployment = &held.deployment;
-    check_expected(deployment, options.expected_revision).map_err(UnitError::Refused)?;
-    let given_up = given_up_for(&deployment.state, options.revision);
-    let target = match options.revision.or(given_up) {
-        Some(revision) => revision,
-        None => verbs::roll_back_target(&deployment.state, &deployment.past())
-            .map_err(|rejection| UnitError::Refused(refusal(deployment, rejection)))?,
-    };
-    let reference = RevisionReference::Id(target);
+    let target = RollBackTarget::of(held, options).map_err(UnitError::Refused)?;
+    let reference = RevisionReference::Id(target.revision);
     let connection = tx.connection().await?;
-    let found = connection.find_revision(deployment.id, reference).await?;
-    let revision = found.ok_or(UnitError::Refused(RollBackRefusal::NoRevision(target)))?;
-    let transition = if given_up.is_some() {
-        held.decide(verbs::abort)
-            .map_err(RollBackRefusal::GiveUp)
-            .map_err(UnitError::Refused)?
-    } else {
-        held.decide(|observed| verbs::roll_back(observed, target, options.gated))
-            .map_err(|rejection| UnitError::Refused(by_rules(deployment, rejection)))?
-    };
-    Ok(DecidedRollBack {
-        revision,
-        transition,
-        gives_up: given_up.is_some(),
-    })
+    let found = connection
+        .find_revision(held.deployment.id, reference)
+        .await?;
+    let decided = DecidedRollBack::to(target, found.as_ref(), held, options.gated);
+    decided.map_err(UnitError::Refused)
+}
+
+impl RollBackTarget {
+    pub(super) fn of(held: &Locked, options: RollBackOptions) -> Result<Self, RollBackRefusal> {
+        let deployment = &held.deployment;
+        check_expected(deployment, options.expected_revision)?;
+        let given_up = given_up_for(&deployment.state, options.revision);
+        let revision = match options.revision.or(given_up) {
+            Some(revision) => revision,
+            None => verbs::roll_back_target(&deployment.state, &deployment.past())
+                .map_err(|rejection| refusal(deployment, rejection))?,
+        };
+        Ok(Self {
+            revision,
+            gives_up: given_up.is_some(),
+        })
+    }
 }
 
 /// What serves, if the way back to it is to give up the rollout that is under way.
