@@ -79,7 +79,7 @@ pub use self::{
         Metadata, NamedRevision, NewRevision, Operation, PreviewEndpoint, Projects, Promotion,
         Request, RequestId, Revision, RevisionNumbers, RevisionOutline, RevisionReference,
         RevisionSpec, RolledBack, Route, RouteAddress, RouteEffects, SecretReference, Status,
-        TrafficEndpoint, TrafficTable, Updated, WeightedRevision,
+        SwitchedMember, SwitchedSet, TrafficEndpoint, TrafficTable, Updated, WeightedRevision,
     },
     routes::{GroupRouteFilter, RouteFilter, RouteStateCounts, Tables},
     store::Store,

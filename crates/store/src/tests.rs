@@ -46,6 +46,8 @@ mod repeats;
 mod replicas;
 mod reports;
 mod schema;
+mod set_races;
+mod sets;
 mod silence;
 mod simulation;
 mod tenants;

@@ -1,12 +1,13 @@
 //! Deployments that a transaction locks, with their routes.
 
 use diesel::{dsl::exists, prelude::*};
+use uuid::Uuid;
 use viridian_engine::{
     Cacheable as _, ForUpdate as _, LockWait, RoundTrip, pad_to_power_of_two, pipeline, selected,
 };
 use viridian_strategy::{DeploymentId, RouteStatus, Timestamp};
 
-use super::{LockedDeployment, does_not_parse, row::LockedRow, try_row::TryRow};
+use super::{LockedDeployment, does_not_parse, row::LockedRow, try_row::TryRow, unreadable};
 use crate::{
     connection::StoreConnection,
     error::StoreError,
@@ -37,6 +38,7 @@ impl StoreConnection {
         wait: LockWait,
     ) -> Result<LockedRows, StoreError> {
         // Both statements are cached, and on SQLite a list is a part of their text.
+        let first = ids.first().copied();
         let ids = pad_to_power_of_two(ids.into_iter().map(Sql).collect());
         let over = [
             Sql(RouteStatus::Terminated),
@@ -70,7 +72,9 @@ impl StoreConnection {
                 .filter(routes::status.ne_all(over).or(failed))
                 .select(selected::<RouteRow, Db>())
                 .cached(),
-        )?;
+        )
+        // Of a route. Whose it is shows when each deployment is loaded alone.
+        .map_err(|error| unreadable(first.unwrap_or(DeploymentId(Uuid::nil())), error))?;
         let rows = rows.into_iter().map(|(Sql(id), TryRow(row))| {
             let row = row.map_err(|_| does_not_parse(id));
             (id, row.and_then(LockedDeployment::try_from))

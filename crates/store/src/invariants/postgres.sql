@@ -273,8 +273,10 @@ SELECT (t.reply ->> 'id')::uuid AS deployment,
            || (t.reply ->> 'generation') || ', and it is '
            || COALESCE('at ' || d.sequence || ' and ' || d.generation, 'gone') AS what
 FROM (
-    SELECT p.method, p.reply::jsonb -> 'deployment' AS reply
+    SELECT p.method, m.value -> 'deployment' AS reply
     FROM replies AS p
+    CROSS JOIN jsonb_array_elements(
+        COALESCE(p.reply::jsonb -> 'members', jsonb_build_array(p.reply::jsonb))) AS m
     WHERE p.created_at > (SELECT clock_timestamp() - clock_correction * interval '1 microsecond' FROM horizon) - interval '23 hours'
     OFFSET 0) AS t
 LEFT JOIN deployments AS d ON d.id = (t.reply ->> 'id')::uuid
@@ -288,7 +290,9 @@ FROM history AS h
 JOIN deployments AS d ON d.id = h.deployment_id
 WHERE h.request_id IS NOT NULL AND h.created_at > (SELECT clock_timestamp() - clock_correction * interval '1 microsecond' FROM horizon) - interval '23 hours'
   AND NOT EXISTS (
-      SELECT FROM replies AS p WHERE p.request_id = h.request_id AND p.project = d.project);
+      SELECT FROM replies AS p
+      WHERE p.request_id = h.request_id AND (p.project = d.project
+          OR h.commit_id IS NOT NULL AND p.reply::jsonb ->> 'commit' = h.commit_id::text));
 
 -- I13: nothing that is due waits
 SELECT d.id AS deployment, 'has been due since ' || d.due_at AS what
@@ -467,6 +471,26 @@ FROM (
     WHERE h.phase IN ('PROMOTE', 'ROLL_BACK')
     OFFSET 0) AS h
 WHERE h.stale > 0;
+
+-- I26: what a set with a request id changed is in its reply
+SELECT h.deployment_id AS deployment,
+       'was changed by the set of request ' || h.request_id || ', whose reply does not have it' AS what
+FROM history AS h
+JOIN replies AS p ON p.request_id = h.request_id AND p.reply::jsonb ->> 'commit' = h.commit_id::text
+WHERE h.commit_id IS NOT NULL
+  AND NOT EXISTS (
+      SELECT FROM jsonb_array_elements(p.reply::jsonb -> 'members') AS m
+      WHERE (m.value -> 'deployment' ->> 'id')::uuid = h.deployment_id);
+
+-- I26: and it changed every deployment in its reply
+SELECT h.deployment_id AS deployment,
+       'is in the reply to the set of request ' || p.request_id || ', which did not change it' AS what
+FROM replies AS p
+CROSS JOIN jsonb_array_elements(p.reply::jsonb -> 'members') AS m
+JOIN history AS h ON h.deployment_id = (m.value -> 'deployment' ->> 'id')::uuid
+  AND h.number = (m.value -> 'deployment' ->> 'last_history')::bigint
+WHERE h.request_id IS DISTINCT FROM p.request_id
+   OR h.commit_id::text IS DISTINCT FROM p.reply::jsonb ->> 'commit';
 
 -- I33: a deployment is as available as its ready ACTIVE routes are many
 SELECT t.deployment,

@@ -260,8 +260,9 @@ SELECT unhex(json_extract(t.reply, '$.id'), '-') AS deployment,
            || json_extract(t.reply, '$.generation') || ', and it is '
            || COALESCE('at ' || d.sequence || ' and ' || d.generation, 'gone') AS what
 FROM (
-    SELECT p.method, json_extract(p.reply, '$.deployment') AS reply
+    SELECT p.method, json_extract(m.value, '$.deployment') AS reply
     FROM replies AS p
+    JOIN json_each(COALESCE(json_extract(p.reply, '$.members'), json_array(json(p.reply)))) AS m
     WHERE p.created_at > strftime('%Y-%m-%dT%H:%M:%f000Z', 'now', '-23 hours')) AS t
 LEFT JOIN deployments AS d ON d.id = unhex(json_extract(t.reply, '$.id'), '-')
 WHERE d.id IS NULL OR json_extract(t.reply, '$.sequence') > d.sequence
@@ -274,7 +275,9 @@ FROM history AS h
 JOIN deployments AS d ON d.id = h.deployment_id
 WHERE h.request_id IS NOT NULL AND h.created_at > strftime('%Y-%m-%dT%H:%M:%f000Z', 'now', '-23 hours')
   AND NOT EXISTS (
-      SELECT 1 FROM replies AS p WHERE p.request_id = h.request_id AND p.project = d.project);
+      SELECT 1 FROM replies AS p
+      WHERE p.request_id = h.request_id AND (p.project = d.project
+          OR h.commit_id IS NOT NULL AND unhex(json_extract(p.reply, '$.commit'), '-') = h.commit_id));
 
 -- I13: nothing that is due waits
 SELECT d.id AS deployment, 'has been due since ' || d.due_at AS what
@@ -451,6 +454,26 @@ SELECT h.deployment_id AS deployment,
            || h.number || ' by an old health' AS what
 FROM history AS h
 WHERE h.phase IN ('PROMOTE', 'ROLL_BACK') AND json_extract(h.status, '$.stale_promoted') > 0;
+
+-- I26: what a set with a request id changed is in its reply
+SELECT h.deployment_id AS deployment,
+       'was changed by the set of request ' || lower(hex(h.request_id)) || ', whose reply does not have it' AS what
+FROM history AS h
+JOIN replies AS p ON p.request_id = h.request_id AND unhex(json_extract(p.reply, '$.commit'), '-') = h.commit_id
+WHERE h.commit_id IS NOT NULL
+  AND NOT EXISTS (
+      SELECT 1 FROM json_each(json_extract(p.reply, '$.members')) AS m
+      WHERE unhex(json_extract(m.value, '$.deployment.id'), '-') = h.deployment_id);
+
+-- I26: and it changed every deployment in its reply
+SELECT h.deployment_id AS deployment,
+       'is in the reply to the set of request ' || lower(hex(p.request_id)) || ', which did not change it' AS what
+FROM replies AS p
+JOIN json_each(json_extract(p.reply, '$.members')) AS m
+JOIN history AS h ON h.deployment_id = unhex(json_extract(m.value, '$.deployment.id'), '-')
+  AND h.number = json_extract(m.value, '$.deployment.last_history')
+WHERE h.request_id IS NOT p.request_id
+   OR h.commit_id IS NOT unhex(json_extract(p.reply, '$.commit'), '-');
 
 -- I33: a deployment is as available as its ready ACTIVE routes are many
 SELECT t.deployment,

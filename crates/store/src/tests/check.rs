@@ -2,6 +2,7 @@
 //! everything as it is.
 
 mod canary;
+mod sets;
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -21,7 +22,7 @@ fn both_engines_ask_the_same_of_all_invariants() {
     assert_eq!(sqlite, heads(include_str!("../invariants/postgres.sql")));
     let mut numbers: Vec<_> = sqlite.iter().map(|(invariant, _)| *invariant).collect();
     numbers.dedup();
-    let all = (1..=19).chain([30, 32, 33, 34, 35, 36, 37]);
+    let all = (1..=19).chain([26, 30, 32, 33, 34, 35, 36, 37]);
     let all: Vec<_> = all.map(|number| format!("I{number}")).collect();
     assert_eq!(numbers, all);
 }

@@ -9,7 +9,7 @@ use std::fmt::Debug;
 
 use self::{cases::Cases, golden::Golden};
 use crate::{
-    documents::{Persisted, RolloutDocument, deployment_of_reply},
+    documents::{Persisted, RolloutDocument, deployment_of_reply, deployments_of_reply},
     types::Json,
 };
 
@@ -30,6 +30,7 @@ fn every_document_has_the_text_of_its_golden_file() {
     check("applied", cases::applied());
     check("changes", cases::changes());
     check("promotion", cases::promotions());
+    check("switched_set", cases::switched_sets());
     check("new_revision", cases::new_revisions());
     check("rolled_back", cases::roll_backs());
 }
@@ -125,8 +126,22 @@ fn every_reply_names_its_deployment() {
     ] {
         for (name, text) in Golden::read(reply).iter() {
             let id = deployment_of_reply(text).expect("it parses");
-            assert_eq!(id, cases::deployment(), "{reply}: {name}");
+            assert_eq!(id, Some(cases::deployment()), "{reply}: {name}");
+            let set = deployments_of_reply(text).expect("it parses");
+            assert_eq!(set, None, "{reply}: {name}");
         }
+    }
+}
+
+/// And a set its members.
+#[test]
+fn the_reply_to_a_set_names_its_members() {
+    for (name, text) in Golden::read("switched_set").iter() {
+        let set = deployments_of_reply(text).expect("it parses");
+        let members = vec![cases::deployment(), cases::another_deployment()];
+        assert_eq!(set, Some(members), "{name}");
+        let one = deployment_of_reply(text).expect("it parses");
+        assert_eq!(one, None, "{name}: it is about none alone");
     }
 }
 

@@ -11,9 +11,9 @@ use viridian_strategy::{
 };
 
 use crate::{
-    Applied, Deployment, FieldChange, HealthCheck, LastRollout, Metadata, NewRevision,
+    Applied, CommitId, Deployment, FieldChange, HealthCheck, LastRollout, Metadata, NewRevision,
     PreviewEndpoint, Promotion, Revision, RevisionNumbers, RevisionSpec, RolledBack, RouteEffects,
-    SecretReference, Status, Updated,
+    SecretReference, Status, SwitchedMember, SwitchedSet, Updated,
     record::{OpenEntries, OpenEntry, OpenKind, TableLine, TableShares},
 };
 
@@ -684,6 +684,33 @@ pub(super) fn promotions() -> Cases<Promotion> {
             drained: vec![route(1)],
         },
     )]
+}
+
+pub(super) fn switched_sets() -> Cases<SwitchedSet> {
+    let member = |deployment, promoted, drained| SwitchedMember {
+        deployment,
+        promoted,
+        drained,
+    };
+    let another = Deployment {
+        id: another_deployment(),
+        project: "another".into(),
+        ..idle()
+    };
+    vec![(
+        "two of two projects",
+        SwitchedSet {
+            commit: CommitId(Uuid::from_u128(0xc0)),
+            members: vec![
+                member(idle(), vec![route(3), route(4)], vec![route(1)]),
+                member(another, vec![route(5)], Vec::new()),
+            ],
+        },
+    )]
+}
+
+pub(super) fn another_deployment() -> DeploymentId {
+    DeploymentId(Uuid::from_u128(0xe))
 }
 
 pub(super) fn new_revisions() -> Cases<NewRevision> {

@@ -185,6 +185,7 @@ async fn stored_replies_have_the_golden_texts(#[case] engine: Engine) {
     stored(&fixture, "updated", cases::updated()).await;
     stored(&fixture, "applied", cases::applied()).await;
     stored(&fixture, "promotion", cases::promotions()).await;
+    stored(&fixture, "switched_set", cases::switched_sets()).await;
     stored(&fixture, "new_revision", cases::new_revisions()).await;
     stored(&fixture, "rolled_back", cases::roll_backs()).await;
 }
@@ -196,7 +197,7 @@ async fn stored<T: Reply + std::fmt::Debug>(
 ) {
     let golden = Golden::read(document);
     for (case, reply) in cases {
-        let project = reply.deployment().project.clone();
+        let project = reply.project().to_owned();
         let request = Request {
             id: RequestId(Uuid::now_v7()),
             method: document,

@@ -20,6 +20,8 @@ pub(super) struct UnitTarget {
     pub(super) deployment: Option<DeploymentId>,
     pub(super) revision: Option<RevisionId>,
     pub(super) routes: Vec<RouteId>,
+    /// The other member of a set.
+    pub(super) other: Option<DeploymentId>,
 }
 
 impl Unit {
@@ -56,6 +58,19 @@ impl Unit {
                 async { UnitTarget::of(fixture.at_the_gate(2, retaining(LONG_RETENTION)).await.0) }
                     .boxed()
             }
+            Self::PromoteSet => async {
+                let (other, _) = fixture.at_the_gate(1, retaining(LONG_RETENTION)).await;
+                let (id, _) = fixture.at_the_gate(2, manual()).await;
+                UnitTarget::of(id).with(other)
+            }
+            .boxed(),
+            Self::RollBackSet => async {
+                let retaining = || retaining(LONG_RETENTION);
+                let other = promoted_and_settled(fixture, retaining()).await.id();
+                let subject = promoted_and_settled(fixture, retaining()).await;
+                subject.with(other)
+            }
+            .boxed(),
             Self::RollBackAtOnce => {
                 promoted_and_settled(fixture, retaining(LONG_RETENTION)).boxed()
             }
@@ -204,6 +219,16 @@ impl UnitTarget {
             deployment: Some(deployment),
             ..Self::default()
         }
+    }
+
+    fn with(self, other: DeploymentId) -> Self {
+        let other = Some(other);
+        Self { other, ..self }
+    }
+
+    /// Both members of a set.
+    pub(super) fn set(&self) -> [DeploymentId; 2] {
+        [self.id(), self.other.expect("another deployment")]
     }
 
     /// A READY deployment.

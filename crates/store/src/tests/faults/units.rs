@@ -13,8 +13,9 @@ use super::{
     scenes::UnitTarget,
 };
 use crate::{
-    AdvanceOptions, DeploymentSpec, HealthReport, LastReport, Metadata, NewDeployment, ReportError,
-    Request, RequestContext, RequestId, RollBackOptions, Store, StoreError,
+    AdvanceOptions, DeploymentSpec, HealthReport, LastReport, Metadata, NewDeployment,
+    PromoteMember, ReportError, Request, RequestContext, RequestId, RollBackMember,
+    RollBackOptions, Store, StoreError,
     documents::Reply,
     types::{Json, timestamp},
 };
@@ -34,6 +35,8 @@ pub(super) enum Unit {
     Supersede,
     Promote,
     PromoteAndRetain,
+    PromoteSet,
+    RollBackSet,
     Abort,
     RollBackAtOnce,
     RollBackWithKept,
@@ -66,7 +69,7 @@ pub(super) enum Unit {
 pub(super) type UnitResult = Result<Value, String>;
 
 impl Unit {
-    pub(super) const ALL: [Self; 38] = [
+    pub(super) const ALL: [Self; 40] = [
         Self::Create,
         Self::CreateIdle,
         Self::Update,
@@ -79,6 +82,8 @@ impl Unit {
         Self::Supersede,
         Self::Promote,
         Self::PromoteAndRetain,
+        Self::PromoteSet,
+        Self::RollBackSet,
         Self::Abort,
         Self::RollBackAtOnce,
         Self::RollBackWithKept,
@@ -198,6 +203,14 @@ impl Unit {
             Self::Advance => {
                 let options = AdvanceOptions::default();
                 async move { told(db.advance_deployment(id, options, &terms()).await) }.boxed()
+            }
+            Self::PromoteSet => {
+                let members = subject.set().map(PromoteMember::of);
+                async move { told(db.promote_deployments(&members, &terms()).await) }.boxed()
+            }
+            Self::RollBackSet => {
+                let members = subject.set().map(RollBackMember::of);
+                async move { told(db.roll_back_deployments(&members, &terms()).await) }.boxed()
             }
             Self::Abort | Self::AbortCanary => {
                 async move { told(db.abort_deployment(id, None, &terms()).await) }.boxed()

@@ -49,10 +49,10 @@ impl Store {
         let mut found = match tx.lock_all(ids.to_vec(), wait).await {
             Ok(found) if waits || found.len() == ids.len() => HashMap::from_iter(found),
             Ok(_) => return Ok(None),
-            Err(error) if !error.is_of_rows() => return Err(error),
-            Err(_) if !waits => return Ok(None),
-            // A row of one of them, a route's for instance, cannot be read: which one?
-            Err(_) => load_each(tx, ids).await?,
+            // A route of one of them: of which one?
+            Err(StoreError::Corrupt { .. }) if waits => load_each(tx, ids).await?,
+            Err(StoreError::Corrupt { .. }) => return Ok(None),
+            Err(error) => return Err(error),
         };
         let member = |&deployment: &DeploymentId| LockedMember {
             deployment,
@@ -92,7 +92,7 @@ async fn load_each(
     for &id in ids {
         match tx.lock_all(vec![id], LockWait::Locked).await {
             Ok(one) => found.extend(one),
-            Err(error) if error.is_of_rows() => drop(found.insert(id, Err(error))),
+            Err(error @ StoreError::Corrupt { .. }) => drop(found.insert(id, Err(error))),
             Err(error) => return Err(error),
         }
     }

@@ -39,6 +39,17 @@ pub struct RollBackMember {
     pub expected_generation: Option<i64>,
 }
 
+impl PromoteMember {
+    /// Returns one of which nothing is expected.
+    pub fn of(deployment: DeploymentId) -> Self {
+        Self {
+            deployment,
+            expected_revision: None,
+            expected_generation: None,
+        }
+    }
+}
+
 /// A deployment of a set, and how it decides.
 pub(crate) trait SetMember: Sync {
     /// What its own rules refuse.
@@ -139,6 +150,16 @@ impl SetMember for RollBackMember {
 }
 
 impl RollBackMember {
+    /// Returns one of which nothing is expected, and which leads to what served before.
+    pub fn of(deployment: DeploymentId) -> Self {
+        Self {
+            deployment,
+            revision: None,
+            expected_revision: None,
+            expected_generation: None,
+        }
+    }
+
     fn options(&self) -> RollBackOptions {
         RollBackOptions {
             revision: self.revision,
