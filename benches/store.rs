@@ -5,6 +5,7 @@ mod callers;
 mod cpu;
 mod floor;
 mod promotions;
+mod sets;
 mod stage;
 
 use std::{env, time::Instant};
@@ -36,6 +37,10 @@ async fn main() {
     if is_wanted("promote") {
         promote(Stage::on_postgres().await, "PostgreSQL, floor: pgbench").await;
         promote(Stage::on_sqlite(), "SQLite FULL, floor: a lone connection").await;
+    }
+    if is_wanted("sets") {
+        sets::sets(Stage::on_postgres().await, "PostgreSQL").await;
+        sets::sets(Stage::on_sqlite(), "SQLite FULL").await;
     }
     if is_wanted("cycle") {
         cycle().await;

@@ -9,6 +9,7 @@ mod projects;
 mod resource_groups;
 mod rotation;
 mod secrets;
+mod sets;
 pub(crate) mod staff;
 mod start;
 mod streams;

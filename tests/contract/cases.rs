@@ -8,6 +8,7 @@ mod replicas;
 mod reports;
 mod revisions;
 mod rollout;
+mod sets;
 mod system;
 mod traffic;
 
@@ -26,6 +27,7 @@ pub(super) fn all() -> Vec<Case> {
     cases.extend(revisions::cases());
     cases.extend(rollout::cases());
     cases.extend(canary::cases());
+    cases.extend(sets::cases());
     cases.extend(replicas::cases());
     cases.extend(reports::cases());
     cases.extend(traffic::cases());

@@ -33,6 +33,8 @@ pub(super) enum InitialState {
     Provisioning,
     /// Revision 1 serves, and 2 waits for its promotion.
     Gate,
+    /// Two deployments of which that is so.
+    GatePair,
     /// The same, paused.
     Paused,
     /// Revision 1 serves, and the rollout of 2 was aborted.
@@ -63,6 +65,8 @@ pub(super) struct ContractEnv {
     deployment: Option<Deployment>,
     route: String,
     remembered: String,
+    /// The other one of two deployments.
+    other: String,
 }
 
 impl ContractEnv {
@@ -74,10 +78,19 @@ impl ContractEnv {
             deployment: None,
             route: String::new(),
             remembered: String::new(),
+            other: String::new(),
         };
         if initial == InitialState::Nothing {
             return contract;
         }
+        let initial = match initial {
+            InitialState::GatePair => {
+                let other = Box::pin(Self::set(env, InitialState::Gate, number + PAIRED)).await;
+                contract.other = other.id();
+                InitialState::Gate
+            }
+            initial => initial,
+        };
         contract.build(env, initial).await;
         let now = env.api.get(&contract.id()).await;
         let routes = env.api.list_routes(&now.id).await;
@@ -100,6 +113,7 @@ impl ContractEnv {
             ("$route", self.route.clone()),
             ("$request", self.request_id.clone()),
             ("$unknown", self.unknown.clone()),
+            ("$other", self.other.clone()),
             ("$token", self.remembered.clone()),
             ("$long", "x".repeat(5_000)),
         ] {
@@ -179,6 +193,7 @@ impl ContractEnv {
                 env.api.abort(abort(&id)).await.expect("aborted");
             }
             InitialState::Gate
+            | InitialState::GatePair
             | InitialState::Paused
             | InitialState::Aborted
             | InitialState::Promoted
@@ -291,3 +306,6 @@ fn rolling() -> DeploymentPolicy {
 }
 
 const PROJECT: &str = "contract";
+
+/// The number of the other deployment of a case.
+const PAIRED: usize = 100_000;

@@ -95,8 +95,10 @@ fn role_allows(role: &str, method: &MethodDescriptor) -> bool {
     let decides = [
         "PromoteDeployment",
         "AdvanceDeployment",
+        "PromoteDeployments",
         "AbortDeployment",
         "RollbackDeployment",
+        "RollbackDeployments",
         "PauseDeployment",
         "ResumeDeployment",
         "RestartDeployment",
@@ -122,6 +124,12 @@ fn names_a_deployment(method: &MethodDescriptor) -> bool {
         .any(|field| field.name().starts_with("deployment"))
 }
 
+/// Whether a request is about a set of deployments, of which one that is not theirs is as if it
+/// were not there, by whatever name.
+fn names_members(method: &MethodDescriptor) -> bool {
+    method.input().get_field_by_name("members").is_some()
+}
+
 /// Whether a request names one route, and so a deployment only indirectly.
 fn names_a_route(method: &MethodDescriptor) -> bool {
     method.name() == "DrainRoute"
@@ -141,7 +149,9 @@ fn check(outcome: &Result<(), Status>, cell: &MatrixCell<'_>, theirs: bool) {
         return assert_let_in(outcome, cell);
     } else if names_a_route(cell.method) {
         (Code::NotFound, "ROUTE_NOT_FOUND")
-    } else if cell.by == CredentialKind::Id && names_a_deployment(cell.method) {
+    } else if names_members(cell.method)
+        || cell.by == CredentialKind::Id && names_a_deployment(cell.method)
+    {
         // It is as if it were not there.
         (Code::NotFound, "DEPLOYMENT_NOT_FOUND")
     } else {
@@ -237,7 +247,13 @@ impl MatrixEnv {
             CredentialKind::Name => format!("{}/{name}", cell.project),
             CredentialKind::Id => created.id,
         };
-        let message = request(cell, &reference);
+        let mut message = request(cell, &reference);
+        if names_members(cell.method) {
+            let other = format!("d-{}", Uuid::now_v7());
+            let other = self.root.create("shop", &other, 0).await;
+            let other = other.expect("root may do anything").id;
+            add_members(&mut message, &[other, reference]);
+        }
         send(client, cell.method, message).await
     }
 
@@ -279,6 +295,20 @@ fn request(cell: &MatrixCell<'_>, reference: &str) -> DynamicMessage {
         message.set_field(&field, value);
     }
     message
+}
+
+/// Names deployments as the members of a set.
+fn add_members(message: &mut DynamicMessage, names: &[String]) {
+    let field = message.descriptor().get_field_by_name("members");
+    let field = field.expect("it has members");
+    let kind = field.kind();
+    let member = kind.as_message().expect("a message");
+    let members = names.iter().map(|name| {
+        let mut member = DynamicMessage::new(member.clone());
+        member.set_field_by_name("deployment", Value::String(name.clone()));
+        Value::Message(member)
+    });
+    message.set_field(&field, Value::List(members.collect()));
 }
 
 /// A revision that runs an image.

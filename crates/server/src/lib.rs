@@ -48,6 +48,7 @@ mod selector;
 mod server;
 mod server_info;
 mod services;
+mod set_refusals;
 mod state;
 mod tasks;
 mod tls;

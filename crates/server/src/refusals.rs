@@ -198,6 +198,12 @@ impl IntoStatus for RollBackRefusal {
             Self::GiveUp(AbortRejection::NotDeploying(lifecycle)) => {
                 not_deploying(lifecycle, subject)
             }
+            Self::NotInstant => precondition(
+                "ROLLBACK_NOT_INSTANT",
+                "too few of its routes are retained, or it goes back step by step: roll it back \
+                 by itself",
+                subject,
+            ),
             Self::NoPrevious => precondition(
                 "NO_PREVIOUS_REVISION",
                 "there is no revision before the current one",
@@ -387,7 +393,7 @@ fn gone(lifecycle: Lifecycle, subject: &str) -> Status {
     precondition("DEPLOYMENT_GONE", &message, subject)
 }
 
-fn request_id_reused() -> Status {
+pub(crate) fn request_id_reused() -> Status {
     let message = "the request id was used for another request";
     let mut details = info("REQUEST_ID_REUSED", []);
     details.add_bad_request_violation("request_id", message);

@@ -7,6 +7,7 @@
 
 mod mutation;
 mod resource_groups;
+mod set;
 
 use std::{
     collections::HashSet,
@@ -39,6 +40,7 @@ use crate::{
 };
 
 pub(crate) use mutation::{MutationFields, mutation_fields};
+pub(crate) use set::NamedMember;
 
 /// The record, as one caller may see it. Cheap to clone.
 #[derive(Clone)]

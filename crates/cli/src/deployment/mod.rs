@@ -16,6 +16,7 @@ mod policy;
 mod question;
 pub(crate) mod read;
 pub(crate) mod session;
+mod sets;
 mod settings;
 pub(crate) mod show;
 mod spec;
@@ -125,7 +126,8 @@ enum DeploymentVerb {
     Scale(scale::ScaleArgs),
     /// Switch all traffic to the revision that is being deployed.
     ///
-    /// Fails if not all its routes are ready. Asks for confirmation on a terminal.
+    /// Fails if not all its routes are ready. Several deployments are promoted in one step,
+    /// or none of them. Asks for confirmation on a terminal.
     Promote(promote::PromoteArgs),
     /// End the present step of a canary: the next share is taken once its routes are
     /// ready.
@@ -138,7 +140,7 @@ enum DeploymentVerb {
     /// Return to an earlier revision: instantly while its routes are retained, else by
     /// deploying it again. During a rollout, give the rollout up.
     ///
-    /// Asks for confirmation on a terminal.
+    /// Several deployments go back in one step, at once, or none of them. Asks for confirmation on a terminal.
     Rollback(rollback::RollbackArgs),
     /// Replace the routes of the serving revision with new ones of the same revision.
     ///
@@ -224,6 +226,9 @@ impl DeploymentVerb {
             Self::Traffic(args) => args.deployment.clone(),
             Self::Watch(args) => args.deployment.clone(),
             Self::Activate(args) => args.deployment.clone(),
+            // The refusal of a set names its members itself.
+            Self::Promote(args) if !args.others.is_empty() => return None,
+            Self::Rollback(args) if !args.others.is_empty() => return None,
             Self::Promote(args) => args.deployment.clone(),
             Self::Advance(args) => args.deployment.clone(),
             Self::Abort(args) => args.deployment.clone(),

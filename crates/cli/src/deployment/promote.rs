@@ -10,6 +10,7 @@ use super::{
     question,
     read::{self, DeploymentClient},
     session::DeploymentReply,
+    sets::DeploymentSet,
     show::{self, OutputStyle, RevisionNames},
     wait::WaitArgs,
 };
@@ -20,6 +21,13 @@ pub(super) struct PromoteArgs {
     /// The deployment: PROJECT/NAME, or its UUID.
     #[arg(add = names::deployments())]
     pub(super) deployment: String,
+    /// More deployments: all are promoted in one step, or none if any is refused.
+    #[arg(
+        value_name = "DEPLOYMENT",
+        add = names::deployments(),
+        conflicts_with_all = ["expected_revision", "expected_generation", "wait"]
+    )]
+    pub(super) others: Vec<String>,
     /// Fail unless this revision is being deployed: its number or UUID [default: the
     /// revision that is being deployed now].
     #[arg(long, value_name = "REVISION", add = names::revisions())]
@@ -37,6 +45,15 @@ pub(super) struct PromoteArgs {
 }
 
 pub(super) async fn run(args: PromoteArgs, session: &CliSession) -> Result<(), DeploymentError> {
+    if !args.others.is_empty() {
+        let set = DeploymentSet {
+            names: [vec![args.deployment], args.others].concat(),
+            dry_run: args.dry_run,
+            yes: args.yes,
+            change: args.change,
+        };
+        return set.promote(session).await;
+    }
     let mut client = session.connect().await?;
     let mut request = PromoteDeploymentRequest {
         deployment: args.deployment,

@@ -9,6 +9,7 @@ use super::{
     change::ChangeArgs,
     give_up, question, read,
     session::DeploymentReply,
+    sets::DeploymentSet,
     show::{self, OutputStyle, RevisionNames},
     wait::{WaitArgs, WaitEnd},
 };
@@ -19,6 +20,16 @@ pub(super) struct RollbackArgs {
     /// The deployment: PROJECT/NAME, or its UUID.
     #[arg(add = names::deployments())]
     pub(super) deployment: String,
+    /// More deployments: all go back in one step, or none if any is refused or would have to
+    /// start routes first.
+    #[arg(
+        value_name = "DEPLOYMENT",
+        add = names::deployments(),
+        conflicts_with_all = [
+            "revision", "expected_revision", "gated", "expected_generation", "wait"
+        ]
+    )]
+    pub(super) others: Vec<String>,
     /// Revision to roll back to: its number or UUID [default: what served before; a second
     /// roll-back leads further back. During a rollout, the one that serves, which gives the
     /// rollout up].
@@ -44,6 +55,15 @@ pub(super) struct RollbackArgs {
 }
 
 pub(super) async fn run(args: RollbackArgs, session: &CliSession) -> Result<(), DeploymentError> {
+    if !args.others.is_empty() {
+        let set = DeploymentSet {
+            names: [vec![args.deployment], args.others].concat(),
+            dry_run: args.dry_run,
+            yes: args.yes,
+            change: args.change,
+        };
+        return set.roll_back(session).await;
+    }
     let mut client = session.connect().await?;
     let seen = read::deployment(&mut client, &args.deployment).await?;
     let ask = !args.yes && !args.dry_run && question::can_ask();

@@ -86,6 +86,25 @@ pub(super) const BODIES: [(&str, Body); 30] = [
             call(it, &it.deployment, mutation_fields!(it), violations);
         });
     }),
+    ("PromoteDeploymentsRequest", |bytes| {
+        parsed(bytes, |it: &v1::PromoteDeploymentsRequest, violations| {
+            for member in &it.members {
+                parse_deployment("deployment", &member.deployment, violations);
+                parse_optional_revision("expected_revision", &member.expected_revision, violations);
+            }
+            fields(it, mutation_fields!(it), violations);
+        });
+    }),
+    ("RollbackDeploymentsRequest", |bytes| {
+        parsed(bytes, |it: &v1::RollbackDeploymentsRequest, violations| {
+            for member in &it.members {
+                parse_deployment("deployment", &member.deployment, violations);
+                parse_optional_revision("revision", &member.revision, violations);
+                parse_optional_revision("expected_revision", &member.expected_revision, violations);
+            }
+            fields(it, mutation_fields!(it), violations);
+        });
+    }),
     ("AbortDeploymentRequest", |bytes| {
         parsed(bytes, |it: &v1::AbortDeploymentRequest, violations| {
             parse_optional_revision("expected_revision", &it.expected_revision, violations);

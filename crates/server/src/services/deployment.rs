@@ -7,6 +7,7 @@ mod matching;
 mod replicas;
 mod revisions;
 mod rollout;
+mod sets;
 mod watch;
 
 use tonic::{Request, Response, Status};
@@ -112,6 +113,22 @@ impl DeploymentService for DeploymentApi {
     ) -> Result<Response<v1::PromoteDeploymentResponse>, Status> {
         let (scope, message) = self.0.open(request)?;
         rollout::promote(&scope, &message).await.map(Response::new)
+    }
+
+    async fn promote_deployments(
+        &self,
+        request: Request<v1::PromoteDeploymentsRequest>,
+    ) -> Result<Response<v1::PromoteDeploymentsResponse>, Status> {
+        let (scope, message) = self.0.open(request)?;
+        sets::promote(&scope, &message).await.map(Response::new)
+    }
+
+    async fn rollback_deployments(
+        &self,
+        request: Request<v1::RollbackDeploymentsRequest>,
+    ) -> Result<Response<v1::RollbackDeploymentsResponse>, Status> {
+        let (scope, message) = self.0.open(request)?;
+        sets::roll_back(&scope, &message).await.map(Response::new)
     }
 
     async fn advance_deployment(

@@ -435,6 +435,26 @@ LEFT JOIN listed AS l ON l.deployment = w.deployment AND l.revision = w.revision
 WHERE ABS(COALESCE(l.part, 0) * 1000 / (SELECT SUM(a.part) FROM listed AS a WHERE a.deployment = w.deployment)
     - w.permille) > 0.001;
 
+-- I26: what a set with a request id changed is in its reply
+SELECT h.deployment_id AS deployment,
+       'was changed by the set of request ' || h.request_id || ', whose reply does not have it' AS what
+FROM history AS h
+JOIN replies AS p ON p.request_id = h.request_id AND p.reply::jsonb ->> 'commit' = h.commit_id::text
+WHERE h.commit_id IS NOT NULL
+  AND NOT EXISTS (
+      SELECT FROM jsonb_array_elements(p.reply::jsonb -> 'members') AS m
+      WHERE (m.value -> 'deployment' ->> 'id')::uuid = h.deployment_id);
+
+-- I26: and it changed every deployment in its reply
+SELECT h.deployment_id AS deployment,
+       'is in the reply to the set of request ' || p.request_id || ', which did not change it' AS what
+FROM replies AS p
+CROSS JOIN jsonb_array_elements(p.reply::jsonb -> 'members') AS m
+JOIN history AS h ON h.deployment_id = (m.value -> 'deployment' ->> 'id')::uuid
+  AND h.number = (m.value -> 'deployment' ->> 'last_history')::bigint
+WHERE h.request_id IS DISTINCT FROM p.request_id
+   OR h.commit_id::text IS DISTINCT FROM p.reply::jsonb ->> 'commit';
+
 -- I30: every route in a traffic table has a valid address
 SELECT l.deployment, 'lists ' || l.address || ', which is not HOST:PORT' AS what
 FROM (
@@ -471,26 +491,6 @@ FROM (
     WHERE h.phase IN ('PROMOTE', 'ROLL_BACK')
     OFFSET 0) AS h
 WHERE h.stale > 0;
-
--- I26: what a set with a request id changed is in its reply
-SELECT h.deployment_id AS deployment,
-       'was changed by the set of request ' || h.request_id || ', whose reply does not have it' AS what
-FROM history AS h
-JOIN replies AS p ON p.request_id = h.request_id AND p.reply::jsonb ->> 'commit' = h.commit_id::text
-WHERE h.commit_id IS NOT NULL
-  AND NOT EXISTS (
-      SELECT FROM jsonb_array_elements(p.reply::jsonb -> 'members') AS m
-      WHERE (m.value -> 'deployment' ->> 'id')::uuid = h.deployment_id);
-
--- I26: and it changed every deployment in its reply
-SELECT h.deployment_id AS deployment,
-       'is in the reply to the set of request ' || p.request_id || ', which did not change it' AS what
-FROM replies AS p
-CROSS JOIN jsonb_array_elements(p.reply::jsonb -> 'members') AS m
-JOIN history AS h ON h.deployment_id = (m.value -> 'deployment' ->> 'id')::uuid
-  AND h.number = (m.value -> 'deployment' ->> 'last_history')::bigint
-WHERE h.request_id IS DISTINCT FROM p.request_id
-   OR h.commit_id::text IS DISTINCT FROM p.reply::jsonb ->> 'commit';
 
 -- I33: a deployment is as available as its ready ACTIVE routes are many
 SELECT t.deployment,

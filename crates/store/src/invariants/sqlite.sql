@@ -420,6 +420,26 @@ LEFT JOIN listed AS l ON l.deployment = w.deployment AND l.revision = w.revision
 WHERE ABS(COALESCE(l.part, 0) * 1000 / (SELECT SUM(a.part) FROM listed AS a WHERE a.deployment = w.deployment)
     - w.permille) > 0.001;
 
+-- I26: what a set with a request id changed is in its reply
+SELECT h.deployment_id AS deployment,
+       'was changed by the set of request ' || lower(hex(h.request_id)) || ', whose reply does not have it' AS what
+FROM history AS h
+JOIN replies AS p ON p.request_id = h.request_id AND unhex(json_extract(p.reply, '$.commit'), '-') = h.commit_id
+WHERE h.commit_id IS NOT NULL
+  AND NOT EXISTS (
+      SELECT 1 FROM json_each(json_extract(p.reply, '$.members')) AS m
+      WHERE unhex(json_extract(m.value, '$.deployment.id'), '-') = h.deployment_id);
+
+-- I26: and it changed every deployment in its reply
+SELECT h.deployment_id AS deployment,
+       'is in the reply to the set of request ' || lower(hex(p.request_id)) || ', which did not change it' AS what
+FROM replies AS p
+JOIN json_each(json_extract(p.reply, '$.members')) AS m
+JOIN history AS h ON h.deployment_id = unhex(json_extract(m.value, '$.deployment.id'), '-')
+  AND h.number = json_extract(m.value, '$.deployment.last_history')
+WHERE h.request_id IS NOT p.request_id
+   OR h.commit_id IS NOT unhex(json_extract(p.reply, '$.commit'), '-');
+
 -- I30: every route in a traffic table has a valid address
 SELECT l.deployment, 'lists ' || l.address || ', which is not HOST:PORT' AS what
 FROM (
@@ -454,26 +474,6 @@ SELECT h.deployment_id AS deployment,
            || h.number || ' by an old health' AS what
 FROM history AS h
 WHERE h.phase IN ('PROMOTE', 'ROLL_BACK') AND json_extract(h.status, '$.stale_promoted') > 0;
-
--- I26: what a set with a request id changed is in its reply
-SELECT h.deployment_id AS deployment,
-       'was changed by the set of request ' || lower(hex(h.request_id)) || ', whose reply does not have it' AS what
-FROM history AS h
-JOIN replies AS p ON p.request_id = h.request_id AND unhex(json_extract(p.reply, '$.commit'), '-') = h.commit_id
-WHERE h.commit_id IS NOT NULL
-  AND NOT EXISTS (
-      SELECT 1 FROM json_each(json_extract(p.reply, '$.members')) AS m
-      WHERE unhex(json_extract(m.value, '$.deployment.id'), '-') = h.deployment_id);
-
--- I26: and it changed every deployment in its reply
-SELECT h.deployment_id AS deployment,
-       'is in the reply to the set of request ' || lower(hex(p.request_id)) || ', which did not change it' AS what
-FROM replies AS p
-JOIN json_each(json_extract(p.reply, '$.members')) AS m
-JOIN history AS h ON h.deployment_id = unhex(json_extract(m.value, '$.deployment.id'), '-')
-  AND h.number = json_extract(m.value, '$.deployment.last_history')
-WHERE h.request_id IS NOT p.request_id
-   OR h.commit_id IS NOT unhex(json_extract(p.reply, '$.commit'), '-');
 
 -- I33: a deployment is as available as its ready ACTIVE routes are many
 SELECT t.deployment,

@@ -425,7 +425,7 @@ async fn a_rolling_update_may_mix_revisions(#[case] engine: Engine) {
 async fn a_check_counts_and_says_what_it_found(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
     let sound = check(&fixture.url, None).await.expect("it can be checked");
-    assert_eq!((sound.deployments, sound.invariants.len()), (0, 24));
+    assert_eq!((sound.deployments, sound.invariants.len()), (0, 25));
     assert!(!sound.invariants.contains(&"I11") && !sound.invariants.contains(&"I13"));
 
     let id = fixture.ready(2, manual()).await;
@@ -438,7 +438,7 @@ async fn a_check_counts_and_says_what_it_found(#[case] engine: Engine) {
     let footprint = fixture.footprint().await;
     let broken = check(&fixture.url, Some(Duration::from_secs(60))).await;
     let broken = broken.expect("it can be checked");
-    assert_eq!((broken.deployments, broken.invariants.len()), (1, 26));
+    assert_eq!((broken.deployments, broken.invariants.len()), (1, 27));
     let [
         Violation {
             invariant: "I14",

@@ -269,6 +269,6 @@ fn roll_back_preview(preview: RollBackPreview) -> v1::RollbackDeploymentResponse
     }
 }
 
-fn texts(ids: Vec<RouteId>) -> Vec<String> {
+pub(super) fn texts(ids: Vec<RouteId>) -> Vec<String> {
     ids.iter().map(RouteId::to_string).collect()
 }
