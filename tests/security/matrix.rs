@@ -3,7 +3,9 @@
 
 use std::fmt;
 
-use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, MethodDescriptor, Value};
+use prost_reflect::{
+    DescriptorPool, DynamicMessage, FieldDescriptor, MethodDescriptor, ReflectMessage as _, Value,
+};
 use tonic::{Code, Request, Status, client::Grpc, codegen::http::uri::PathAndQuery};
 use tonic_prost::ProstCodec;
 use uuid::Uuid;
@@ -16,7 +18,7 @@ use crate::harness::{refused, within};
 async fn everyone_may_do_what_their_role_says_on_their_projects_and_nothing_else() {
     let env = MatrixEnv::start().await;
     let methods = methods();
-    assert_eq!(methods.len(), 30, "all of the contract: {methods:?}");
+    assert_eq!(methods.len(), 32, "all of the contract: {methods:?}");
     let mut cells = 0;
     for role in ROLES {
         let client = env.client(role).await;
@@ -36,7 +38,7 @@ async fn everyone_may_do_what_their_role_says_on_their_projects_and_nothing_else
             }
         }
     }
-    assert_eq!(cells, 30 * 5 * 2 * 2);
+    assert_eq!(cells, 32 * 5 * 2 * 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

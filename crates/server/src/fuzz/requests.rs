@@ -43,7 +43,7 @@ type Body = fn(&[u8]);
 
 /// All types of requests. Seeds and findings have the place of theirs as their first byte:
 /// append new ones.
-pub(super) const BODIES: [(&str, Body); 30] = [
+pub(super) const BODIES: [(&str, Body); 32] = [
     ("CreateDeploymentRequest", creation),
     ("UpdateDeploymentRequest", update),
     ("ApplyDeploymentRequest", apply),
@@ -84,25 +84,6 @@ pub(super) const BODIES: [(&str, Body); 30] = [
         parsed(bytes, |it: &v1::PromoteDeploymentRequest, violations| {
             parse_optional_revision("expected_revision", &it.expected_revision, violations);
             call(it, &it.deployment, mutation_fields!(it), violations);
-        });
-    }),
-    ("PromoteDeploymentsRequest", |bytes| {
-        parsed(bytes, |it: &v1::PromoteDeploymentsRequest, violations| {
-            for member in &it.members {
-                parse_deployment("deployment", &member.deployment, violations);
-                parse_optional_revision("expected_revision", &member.expected_revision, violations);
-            }
-            fields(it, mutation_fields!(it), violations);
-        });
-    }),
-    ("RollbackDeploymentsRequest", |bytes| {
-        parsed(bytes, |it: &v1::RollbackDeploymentsRequest, violations| {
-            for member in &it.members {
-                parse_deployment("deployment", &member.deployment, violations);
-                parse_optional_revision("revision", &member.revision, violations);
-                parse_optional_revision("expected_revision", &member.expected_revision, violations);
-            }
-            fields(it, mutation_fields!(it), violations);
         });
     }),
     ("AbortDeploymentRequest", |bytes| {
@@ -204,6 +185,25 @@ pub(super) const BODIES: [(&str, Body); 30] = [
             parse_optional_revision("expected_revision", &it.expected_revision, violations);
             parse_expected_step(it.expected_step, violations);
             call(it, &it.deployment, mutation_fields!(it), violations);
+        });
+    }),
+    ("PromoteDeploymentsRequest", |bytes| {
+        parsed(bytes, |it: &v1::PromoteDeploymentsRequest, violations| {
+            for member in &it.members {
+                parse_deployment("deployment", &member.deployment, violations);
+                parse_optional_revision("expected_revision", &member.expected_revision, violations);
+            }
+            fields(it, mutation_fields!(it), violations);
+        });
+    }),
+    ("RollbackDeploymentsRequest", |bytes| {
+        parsed(bytes, |it: &v1::RollbackDeploymentsRequest, violations| {
+            for member in &it.members {
+                parse_deployment("deployment", &member.deployment, violations);
+                parse_optional_revision("revision", &member.revision, violations);
+                parse_optional_revision("expected_revision", &member.expected_revision, violations);
+            }
+            fields(it, mutation_fields!(it), violations);
         });
     }),
 ];
