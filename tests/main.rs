@@ -84,6 +84,7 @@ mod story;
 mod supervision;
 mod telemetry;
 mod terms;
+mod together;
 mod truth;
 mod unread;
 mod update;

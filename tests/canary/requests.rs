@@ -69,7 +69,6 @@ async fn each_step_gets_its_share_of_real_requests(#[case] engine: Engine) {
         for choice in [Choice::Weights, Choice::Ratios] {
             let answers = proxy.send(requests() / 2, choice).await;
             let new = f64::from(answers["new"]) / f64::from(answers.values().sum::<u32>());
-            println!("step {step}, {choice:?}: {answers:?}");
             assert!(
                 (new - share).abs() < 0.02,
                 "step {step}, {choice:?}: {answers:?}"
@@ -91,7 +90,6 @@ async fn each_step_gets_its_share_of_real_requests(#[case] engine: Engine) {
     let answers = within("the last answers", steady)
         .await
         .expect("no request failed");
-    println!("meanwhile: {answers:?}");
     assert!(answers["old"] > 0 && answers["new"] > 0, "{answers:?}");
     let pid = agent.id().and_then(|id| i32::try_from(id).ok());
     kill(Pid::from_raw(pid.expect("it runs")), Signal::SIGTERM).expect("it runs");
