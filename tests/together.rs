@@ -40,9 +40,8 @@ async fn a_proxy_never_sees_a_part_of_a_set(#[case] engine: Engine) {
         api.create(request).await.expect("it can be created");
     }
     for member in MEMBERS {
-        let is_ready = |it: &viridian_proto::v1::Deployment| {
-            it.lifecycle() == DeploymentLifecycle::Ready
-        };
+        let is_ready =
+            |it: &viridian_proto::v1::Deployment| it.lifecycle() == DeploymentLifecycle::Ready;
         api.until(member, "READY", is_ready).await;
     }
     let mut seen = Follower::start(&there).await;
@@ -74,7 +73,8 @@ async fn a_proxy_never_sees_a_part_of_a_set(#[case] engine: Engine) {
             .map(|it| (it.id, it.current_revision_id))
             .collect();
         assert_eq!(wanted.len(), MEMBERS.len());
-        seen.until_switched(&wanted, &promoted.commit_id, round).await;
+        seen.until_switched(&wanted, &promoted.commit_id, round)
+            .await;
     }
     flapping.abort();
 }
@@ -94,11 +94,13 @@ async fn flap(api: Api) {
             };
             let route = [route];
             for health in [RouteHealthStatus::Unhealthy, RouteHealthStatus::Healthy] {
-                let reports = route.iter().map(|it| viridian_proto::v1::RouteHealthReport {
-                    route_id: it.id.clone(),
-                    health: health.into(),
-                    ..viridian_proto::v1::RouteHealthReport::default()
-                });
+                let reports = route
+                    .iter()
+                    .map(|it| viridian_proto::v1::RouteHealthReport {
+                        route_id: it.id.clone(),
+                        health: health.into(),
+                        ..viridian_proto::v1::RouteHealthReport::default()
+                    });
                 // One that was drained meanwhile has no health.
                 let _ = api.report_health(reports.collect()).await;
                 tokio::time::sleep(Duration::from_millis(3)).await;

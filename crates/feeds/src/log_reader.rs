@@ -106,6 +106,7 @@ impl LogReader<'_> {
         // Tables do not wait for the gaps before them: each is whole by itself. They
         // stay dirty if this fails.
         if !self.dirty.is_none() {
+            // What the last refresh had, or at the first one all that is known by now.
             let since = self.tables_read.or(poll.stable);
             self.hubs.tables.refresh(&self.dirty, since).await?;
             self.dirty = DirtyTables::none();

@@ -282,6 +282,7 @@ impl UnseenColumns {
     fn push(&mut self, new: &mut NewState) {
         let TableContent { lines, shares } = mem::take(&mut new.table);
         self.endpoints.push(Json(lines));
+        // NULL for nearly all, so that a promotion writes no more than without canaries.
         self.shares
             .push((!shares.is_empty()).then_some(Json(shares)));
         self.table_commits.push(new.table_commit.map(Sql));

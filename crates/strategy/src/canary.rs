@@ -181,6 +181,7 @@ impl Canary {
             let gate = self.switch.gate();
             return CanaryMove::Green(assessment.at_gate(gate, delay_end, now));
         };
+        // It may ask for less than green has, after a change of the policy.
         let is_new = canary.step != canary.towards || canary.weight < Some(step.weight_permille);
         let next = if is_new {
             CanaryMove::Rise(step)

@@ -120,6 +120,7 @@ impl CanaryShare {
         };
         let green = ready(self.deploying);
         let current_ready = ready(self.current);
+        // Weights do not say which of two serves that are both not ready.
         if green == 0 && current_ready == 0 {
             return None;
         }
@@ -175,6 +176,7 @@ impl CanaryShare {
         let scaled_for = u64::from(self.scaled_for);
         let ready = (ready as u64).min(scaled_for);
         let effective = (u64::from(self.asked) * ready).checked_div(scaled_for);
+        // Rounded up: of a small weight one ready route has some, too.
         let rest = (u64::from(self.asked) * ready) % scaled_for.max(1);
         let effective = effective.unwrap_or(0) + u64::from(rest > 0);
         // At most what is asked for.

@@ -59,12 +59,14 @@ impl SetLinks {
 
     fn unite(&mut self, one: DeploymentId, other: DeploymentId) {
         let (one, other) = (self.root(one), self.root(other));
+        // A root is its own parent, so that it is known as a member of a group.
         self.parents.insert(one, other);
         self.parents.insert(other, other);
     }
 
     /// The deployment that stands for the group. One that is not known is alone.
     fn root(&self, of: DeploymentId) -> DeploymentId {
+        // Ways are short: a set has at most 50 members, and few sets have common ones.
         let mut root = of;
         while let Some(&parent) = self.parents.get(&root).filter(|&&parent| parent != root) {
             root = parent;

@@ -74,6 +74,7 @@ struct Place {
 impl Place {
     /// The part of the next endpoint. All parts add up to the whole.
     fn next_part_of(&mut self, whole: u16) -> i32 {
+        // What the division leaves over goes to some of them, at even distances.
         let up_to = |place: i32| i32::from(whole) * place / self.count.max(1);
         let part = up_to(self.next + 1) - up_to(self.next);
         self.next += 1;

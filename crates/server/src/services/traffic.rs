@@ -134,6 +134,7 @@ fn stream(
 }
 
 fn payload(group: &TableGroup) -> Payload {
+    // Also of a watch that asks for `together`: nearly every change concerns one deployment.
     match &group[..] {
         [one] => Payload::Table(table(one)),
         several => Payload::Tables(tables_message(several)),

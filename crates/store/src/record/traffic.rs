@@ -92,6 +92,7 @@ impl TableContent {
     /// The table over these routes, seen by a decision as `views`.
     pub(crate) fn of(all: &[Route], views: &[ObservedRoute], split: &TrafficSplit) -> Self {
         let shares = split.shares(views);
+        // By id: routes come in the order of the database, and shares in that of a decision.
         let serving = shares.routes.iter();
         let serving: HashMap<RouteId, f64> = serving.map(|it| (it.id, it.ratio)).collect();
         let listed = all.iter().filter_map(|route| {
@@ -104,6 +105,7 @@ impl TableContent {
         let mut lines: Vec<TableLine> = listed.collect();
         // In one order: the same lines in another order would count as a new table.
         lines.sort_by_key(|line| line.route);
+        // A search, since a preview has only the few routes of a rollout that wait.
         let ready = all.iter().filter_map(|route| {
             let is_shown = shares.preview.contains(&route.view.id);
             let address = route.address.as_ref().filter(|_| is_shown)?.to_string();

@@ -62,6 +62,7 @@ impl TableRow {
     /// What a share was asked for: the rest is the current revision's.
     fn weighted(&self, share: RevisionWeight) -> WeightedRevision {
         let deploying = self.deploying_revision_id.map(|Sql(id)| id);
+        // A CHECK keeps it from 0 to 999.
         let asked = self.weight_permille.and_then(|it| u16::try_from(it).ok());
         let asked = asked.unwrap_or_default().min(FULL_WEIGHT);
         WeightedRevision {
@@ -79,6 +80,7 @@ impl TableRow {
         let shares = self.shares.as_ref();
         let weights = shares.map_or(&[][..], |Json(shares)| &shares.weights);
         let weights = weights.iter().map(|share| self.weighted(*share)).collect();
+        // A line does not name its revision: it would be larger by half, at each promotion.
         let endpoint = |line: TableLine| TrafficEndpoint {
             route: line.route,
             revision: revisions.get(&line.route).copied(),

@@ -219,6 +219,7 @@ impl Locked {
         new.status.health_detail = health_detail(&new, &routes);
         new.status.failure_detail = failure_detail(&new, &routes);
         let table = TableContent::of(&routes, &views, &TrafficSplit::of(&new.state));
+        // What is shown is what proxies get, also while not all of a canary are ready.
         let weight = table.weight_of(new.state.deploying());
         new.status.effective_permille = weight.unwrap_or_default();
         // The revision is a part of the table that proxies get, so a table with the same lines and
