@@ -55,7 +55,7 @@ fn decide(held: &Locked, options: AdvanceOptions) -> Result<Transition, AdvanceR
     // Likewise: without a canary there is no step.
     let decided = held.decide(|observed| verbs::advance(observed, options.to_last));
     let decided = decided.map_err(AdvanceRefusal::Rules);
-    // A caller who has seen another step is told so before anything else about it.
+    // A caller who has seen another step gets that as the reason, before any other.
     if let (Some(expected), DeploymentState::Deploying(rollout)) =
         (options.expected_step, held.deployment.state)
         && expected != rollout.canary.step
