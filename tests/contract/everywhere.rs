@@ -131,7 +131,7 @@ async fn a_deployment_that_someone_else_holds_is_not_waited_for() {
             ));
         }
     }
-    assert_eq!(requests.len(), 13, "all that change a deployment");
+    assert_eq!(requests.len(), 15, "all that change a deployment");
     let holder = env.server.database().hold_deployments().await;
     let refusals = LocalSet::new().run_until(call_all(&env, requests)).await;
     drop(holder);

@@ -96,6 +96,18 @@ fn roll_back() -> Vec<Case> {
         ),
         case(
             METHOD,
+            "to revisions that would have to start",
+            InitialState::GatePair,
+            r#"{"members":[{"deployment":"$other","revision":"2"},{"deployment":"$id","revision":"2"}]}"#,
+            refusal(
+                Code::FailedPrecondition,
+                "ROLLBACK_NOT_INSTANT",
+                Details::Violations(&["ROLLBACK_NOT_INSTANT", "ROLLBACK_NOT_INSTANT"]),
+            ),
+        )
+        .after(r#"{"members":[{"deployment":"$other"},{"deployment":"$id"}]}"#),
+        case(
+            METHOD,
             "malformed target",
             InitialState::GatePair,
             r#"{"members":[{"deployment":"$other"},{"deployment":"$id","revision":"two"}]}"#,
