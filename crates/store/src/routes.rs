@@ -9,10 +9,7 @@ mod traffic;
 use std::collections::HashMap;
 
 use diesel::prelude::*;
-use viridian_engine::{
-    Cacheable as _, Column, RoundTrip, Write, columns, load, pad_to_power_of_two, pipeline,
-    selected,
-};
+use viridian_engine::{Column, RoundTrip, Write, columns, load, pipeline, selected};
 use viridian_strategy::{
     DeploymentId, ObservedRoute, RevisionId, RouteHealth, RouteId, RouteStatus, RouteTraffic,
     Timestamp,
@@ -133,28 +130,6 @@ impl StoreConnection {
                 .select(routes::deployment_id)
         )?;
         Ok(rows.first().map(|Sql(id)| *id))
-    }
-
-    /// Counts the routes of deployments that have not ended.
-    pub(crate) async fn count_live_routes(
-        &mut self,
-        ids: &[DeploymentId],
-    ) -> Result<i64, StoreError> {
-        // Padded, and cached by its text: on SQLite the list is a part of that.
-        let ids = pad_to_power_of_two(ids.iter().copied().map(Sql).collect());
-        let over = [
-            Sql(RouteStatus::Terminated),
-            Sql(RouteStatus::FailedToStart),
-        ];
-        let counts: Vec<i64> = load!(
-            self,
-            routes::table
-                .filter(routes::deployment_id.eq_any(ids.clone()))
-                .filter(routes::status.ne_all(over))
-                .count()
-                .cached()
-        )?;
-        Ok(counts.into_iter().sum())
     }
 
     /// Lists routes of a deployment, oldest first, after one of them.

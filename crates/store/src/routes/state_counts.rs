@@ -1,8 +1,8 @@
-//! The number of routes of each kind, for the metrics.
+//! The number of routes: of each kind for the metrics, and of some deployments.
 
 use diesel::{dsl::count_star, prelude::*};
-use viridian_engine::load;
-use viridian_strategy::{RouteHealth, RouteStatus, RouteTraffic};
+use viridian_engine::{Cacheable as _, load, pad_to_power_of_two};
+use viridian_strategy::{DeploymentId, RouteHealth, RouteStatus, RouteTraffic};
 
 use crate::{
     connection::StoreConnection,
@@ -30,6 +30,28 @@ pub struct RouteStateCounts {
 type StateRow = (Sql<RouteStatus>, Sql<RouteHealth>, Sql<RouteTraffic>, i64);
 
 impl StoreConnection {
+    /// Counts the routes of deployments that have not ended.
+    pub(crate) async fn count_live_routes(
+        &mut self,
+        ids: &[DeploymentId],
+    ) -> Result<i64, StoreError> {
+        // Padded, and cached by its text: on SQLite the list is a part of that.
+        let ids = pad_to_power_of_two(ids.iter().copied().map(Sql).collect());
+        let over = [
+            Sql(RouteStatus::Terminated),
+            Sql(RouteStatus::FailedToStart),
+        ];
+        let counts: Vec<i64> = load!(
+            self,
+            routes::table
+                .filter(routes::deployment_id.eq_any(ids.clone()))
+                .filter(routes::status.ne_all(over))
+                .count()
+                .cached()
+        )?;
+        Ok(counts.into_iter().sum())
+    }
+
     /// Counts all routes that are not over, by their three statuses. It looks at each of
     /// them.
     pub(crate) async fn count_routes(

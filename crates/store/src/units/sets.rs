@@ -163,7 +163,7 @@ impl Store {
     /// Locks the members, and finishes in the same transaction.
     ///
     /// Without a wait at first: it locks all in one statement, which nearly always succeeds. If
-    /// another transaction holds one of them, it begins anew and locks one after the other: a
+    /// another transaction holds one of them, it begins again and locks one after the other: a
     /// statement that waits for several rows would wait for each as long as for all.
     async fn with_members<M: SetMember, T>(
         &self,

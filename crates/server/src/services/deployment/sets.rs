@@ -163,7 +163,7 @@ impl<'a> ParsedSet<'a> {
     }
 
     fn refuse_generation(&mut self, expected: Option<i64>) {
-        let why = "is of one deployment: set it in each of the members";
+        let why = "concerns one deployment: set it in each of the members";
         self.violations
             .check(expected.is_none(), "expected_generation", why);
     }
