@@ -41,6 +41,9 @@ pub(super) enum Details {
     Violations(&'static [&'static str]),
     /// Values of the `ErrorInfo` itself.
     Metadata(&'static [(&'static str, &'static str)]),
+    /// `PreconditionFailure` with a violation of these types for each member of a set that is
+    /// refused, and what is said of the first one.
+    OfMembers(&'static [&'static str], &'static Details),
 }
 
 /// A case whose request is the JSON form of its message.
@@ -160,7 +163,15 @@ impl Details {
         let found = refused(status, code, reason);
         assert!(!status.message().is_empty(), "{status:?}");
         let (mut fields, mut resource, mut violations) = (Vec::new(), None, Vec::new());
-        match self {
+        let first = match self {
+            Self::OfMembers(expected, first) => {
+                violations = expected.to_vec();
+                first
+            }
+            only => only,
+        };
+        match first {
+            Self::OfMembers(..) => panic!("one level of members"),
             Self::Fields(expected) => fields = expected.to_vec(),
             Self::Resource(kind, name) => resource = Some((*kind, contract.fill(name))),
             Self::Violations(expected) => violations = expected.to_vec(),

@@ -132,7 +132,14 @@ impl ContractEnv {
     /// Whether a text names the deployment, in one of the ways in which it can, or its
     /// route.
     pub(super) fn is_named(&self, text: &str) -> bool {
-        text == self.reference() || text == self.id() || text == self.route
+        let named = [
+            &self.id(),
+            &self.reference(),
+            &self.route,
+            &self.other,
+            &self.unknown,
+        ];
+        named.into_iter().any(|name| name == text)
     }
 
     /// What every call that is done moves; none when there is no deployment.

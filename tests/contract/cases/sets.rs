@@ -3,7 +3,7 @@
 use tonic::Code;
 
 use super::super::{
-    case::{Case, Details, aborted, case, done, invalid, no_deployment, no_revision, refusal},
+    case::{Case, Details, case, done, invalid, refusal},
     contract_env::InitialState,
 };
 
@@ -56,9 +56,13 @@ fn promote() -> Vec<Case> {
             "one is at another generation",
             InitialState::GatePair,
             r#"{"members":[{"deployment":"$other"},{"deployment":"$id","expectedGeneration":"0"}]}"#,
-            aborted(
+            refusal(
+                Code::Aborted,
                 "GENERATION_MISMATCH",
-                &[("generation", "$generation"), ("member", "members[1]")],
+                Details::OfMembers(
+                    &["GENERATION_MISMATCH"],
+                    &Details::Metadata(&[("generation", "$generation"), ("member", "members[1]")]),
+                ),
             ),
         ),
         case(
@@ -66,7 +70,14 @@ fn promote() -> Vec<Case> {
             "one is to have another revision",
             InitialState::GatePair,
             r#"{"members":[{"deployment":"$other"},{"deployment":"$id","expectedRevision":"1"}]}"#,
-            aborted("REVISION_MISMATCH", &[("member", "members[1]")]),
+            refusal(
+                Code::Aborted,
+                "REVISION_MISMATCH",
+                Details::OfMembers(
+                    &["REVISION_MISMATCH"],
+                    &Details::Metadata(&[("member", "members[1]")]),
+                ),
+            ),
         ),
     ]);
     cases
@@ -161,7 +172,14 @@ fn of_members(method: &'static str) -> Vec<Case> {
             "unknown id",
             InitialState::Gate,
             r#"{"members":[{"deployment":"$id"},{"deployment":"$unknown"}]}"#,
-            no_deployment("$unknown"),
+            refusal(
+                Code::NotFound,
+                "DEPLOYMENT_NOT_FOUND",
+                Details::OfMembers(
+                    &["DEPLOYMENT_NOT_FOUND"],
+                    &Details::Resource("viridian.Deployment", "$unknown"),
+                ),
+            ),
         ),
         on(
             "malformed revision",
@@ -173,7 +191,14 @@ fn of_members(method: &'static str) -> Vec<Case> {
             "unknown revision",
             InitialState::GatePair,
             r#"{"members":[{"deployment":"$id","expectedRevision":"7"},{"deployment":"$other"}]}"#,
-            no_revision("7"),
+            refusal(
+                Code::NotFound,
+                "REVISION_NOT_FOUND",
+                Details::OfMembers(
+                    &["REVISION_NOT_FOUND"],
+                    &Details::Resource("viridian.Revision", "7"),
+                ),
+            ),
         ),
         on(
             "a generation of all",
