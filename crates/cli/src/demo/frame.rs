@@ -3,12 +3,12 @@
 use viridian_proto::v1::{Deployment, Route, RouteStatus};
 
 use super::load_generator::RequestTally;
-use crate::{deployment::show::RouteColour, enum_names};
+use crate::{deployment::show::RouteColour, enum_names, permille};
 
 /// The state of the demonstration at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct DemoFrame {
-    /// Lifecycle and sub-step.
+    /// Lifecycle and sub-step, and the share of a canary.
     pub(super) state: String,
     /// What the deployment waits for; empty if nothing.
     pub(super) waits_for: String,
@@ -55,8 +55,12 @@ impl DemoFrame {
                 route,
             ))
         });
+        let share = deployment.split.as_ref().map(|split| {
+            let share = permille::to_words(split.effective_permille);
+            format!(", {share} of the requests to green")
+        });
         Self {
-            state: enum_names::state(deployment),
+            state: enum_names::state(deployment) + &share.unwrap_or_default(),
             waits_for: messages.collect::<Vec<_>>().join(" | "),
             routes: lines.collect(),
             tally,

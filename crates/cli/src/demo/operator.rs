@@ -4,11 +4,11 @@ use std::{env, path::PathBuf, time::Duration};
 
 use viridian_client::{AuthChannel, unary};
 use viridian_proto::v1::{
-    BlueGreenSpec, CreateDeploymentRequest, CreateRevisionRequest, Deployment, DeploymentMetadata,
-    DeploymentPolicy, GetDeploymentRequest, HealthCheck, ListRoutesRequest,
-    PromoteDeploymentRequest, PromoteDeploymentResponse, RevisionSpec, RollbackDeploymentRequest,
-    RollbackDeploymentResponse, RollingUpdateSpec, Route, deployment_policy,
-    deployment_service_client::DeploymentServiceClient,
+    BlueGreenSpec, CanarySpec, CanaryStep, CreateDeploymentRequest, CreateRevisionRequest,
+    Deployment, DeploymentMetadata, DeploymentPolicy, GetDeploymentRequest, HealthCheck,
+    ListRoutesRequest, PromoteDeploymentRequest, PromoteDeploymentResponse, RevisionSpec,
+    RollbackDeploymentRequest, RollbackDeploymentResponse, RollingUpdateSpec, Route,
+    deployment_policy, deployment_service_client::DeploymentServiceClient,
 };
 
 use super::{
@@ -67,7 +67,10 @@ impl OperatorClient {
     pub(super) async fn activate(&mut self, scenario: DemoScenario) -> Result<String, DemoError> {
         let flags: &[&str] = match scenario {
             DemoScenario::Failure(_) => &["--sick"],
-            DemoScenario::Promotion | DemoScenario::RollBack | DemoScenario::Rolling => &[],
+            DemoScenario::Promotion
+            | DemoScenario::RollBack
+            | DemoScenario::Canary
+            | DemoScenario::Rolling => &[],
         };
         let request = CreateRevisionRequest {
             deployment: DEPLOYMENT.to_owned(),
@@ -151,6 +154,11 @@ fn policy(scenario: DemoScenario) -> DeploymentPolicy {
             })),
             ..BlueGreenSpec::default()
         }),
+        DemoStrategy::Canary => deployment_policy::Strategy::Canary(CanarySpec {
+            steps: CANARY_WEIGHTS.map(canary_step).to_vec(),
+            scale_down_delay: Some(duration::to_wire(Duration::ZERO)),
+            ..CanarySpec::default()
+        }),
         DemoStrategy::Rolling => {
             deployment_policy::Strategy::RollingUpdate(RollingUpdateSpec::default())
         }
@@ -163,6 +171,14 @@ fn policy(scenario: DemoScenario) -> DeploymentPolicy {
         progress_deadline: deadline.map(duration::to_wire),
         drain_grace: Some(duration::to_wire(DRAIN_GRACE)),
         ..DeploymentPolicy::default()
+    }
+}
+
+fn canary_step(weight_permille: i32) -> CanaryStep {
+    CanaryStep {
+        weight_permille,
+        hold: Some(duration::to_wire(STEP_HOLD)),
+        ..CanaryStep::default()
     }
 }
 
@@ -181,6 +197,12 @@ pub(super) const DRAIN_GRACE: Duration = Duration::from_millis(1_500);
 
 /// How long version 1 is retained for an instant roll-back.
 pub(super) const SCALE_DOWN_DELAY: Duration = Duration::from_secs(60);
+
+/// The shares of version 2 as a canary, in per mille.
+pub(super) const CANARY_WEIGHTS: [i32; 2] = [100, 500];
+
+/// How long each share is held.
+const STEP_HOLD: Duration = Duration::from_millis(2_500);
 
 /// When a version that never becomes healthy is rolled back.
 pub(super) const PROGRESS_DEADLINE: Duration = Duration::from_secs(4);

@@ -23,6 +23,8 @@ pub(crate) struct DemoArgs {
 pub(super) enum DemoStrategy {
     /// Start all of version 2 without traffic, then switch all traffic at once.
     BlueGreen,
+    /// Give version 2 a share of the requests that grows by steps, then all of them.
+    Canary,
     /// Replace one replica after the other.
     Rolling,
 }
@@ -34,6 +36,8 @@ pub(super) enum DemoScenario {
     Promotion,
     /// The same, then a roll-back to version 1.
     RollBack,
+    /// Version 2 gets a share of the requests that grows by steps, and is promoted.
+    Canary,
     /// Version 2 replaces version 1 replica by replica.
     Rolling,
     /// Version 2 never becomes healthy, and is rolled back.
@@ -42,7 +46,7 @@ pub(super) enum DemoScenario {
 
 /// Flags that cannot be combined.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("--rollback needs --strategy blue-green: a rolling update keeps no replica of version 1")]
+#[error("--rollback needs --strategy blue-green")]
 pub(crate) struct ScenarioError;
 
 impl TryFrom<DemoArgs> for DemoScenario {
@@ -54,8 +58,9 @@ impl TryFrom<DemoArgs> for DemoScenario {
             (strategy, true, _) => Ok(Self::Failure(strategy)),
             (DemoStrategy::BlueGreen, false, false) => Ok(Self::Promotion),
             (DemoStrategy::BlueGreen, false, true) => Ok(Self::RollBack),
+            (DemoStrategy::Canary, false, false) => Ok(Self::Canary),
             (DemoStrategy::Rolling, false, false) => Ok(Self::Rolling),
-            (DemoStrategy::Rolling, false, true) => Err(ScenarioError),
+            (DemoStrategy::Canary | DemoStrategy::Rolling, false, true) => Err(ScenarioError),
         }
     }
 }
@@ -64,6 +69,7 @@ impl DemoScenario {
     pub(super) fn strategy(self) -> DemoStrategy {
         match self {
             Self::Promotion | Self::RollBack => DemoStrategy::BlueGreen,
+            Self::Canary => DemoStrategy::Canary,
             Self::Rolling => DemoStrategy::Rolling,
             Self::Failure(strategy) => strategy,
         }
@@ -74,6 +80,7 @@ impl DemoStrategy {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::BlueGreen => "blue-green",
+            Self::Canary => "canary",
             Self::Rolling => "rolling",
         }
     }
@@ -97,6 +104,12 @@ mod tests {
             ("x", Ok(DemoScenario::Promotion)),
             ("x --rollback", Ok(DemoScenario::RollBack)),
             ("x --strategy rolling", Ok(DemoScenario::Rolling)),
+            ("x --strategy canary", Ok(DemoScenario::Canary)),
+            (
+                "x --fail --strategy canary",
+                Ok(DemoScenario::Failure(DemoStrategy::Canary)),
+            ),
+            ("x --strategy canary --rollback", Err(ScenarioError)),
             (
                 "x --fail",
                 Ok(DemoScenario::Failure(DemoStrategy::BlueGreen)),

@@ -16,6 +16,7 @@ use super::{
     view::DemoView,
 };
 
+mod canary;
 mod failure;
 mod promotion;
 mod roll_back;
@@ -63,6 +64,11 @@ pub(super) async fn run(
             runner.bring_up().await?;
             runner.promote().await?;
             runner.roll_back().await?;
+        }
+        DemoScenario::Canary => {
+            runner.shift_by_steps().await?;
+            runner.promote().await?;
+            runner.wait_for_drain().await?;
         }
         DemoScenario::Rolling => runner.update_rolling().await?,
         DemoScenario::Failure(strategy) => runner.deploy_unhealthy(strategy).await?,
@@ -112,6 +118,9 @@ impl DemoRunner<'_> {
         self.say(match self.scenario.strategy() {
             DemoStrategy::BlueGreen => {
                 "activate version 2: it starts beside version 1, without traffic"
+            }
+            DemoStrategy::Canary => {
+                "activate version 2: it gets a share of the requests that grows by steps"
             }
             DemoStrategy::Rolling => "activate version 2: it replaces version 1 replica by replica",
         })?;

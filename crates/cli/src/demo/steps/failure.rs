@@ -29,7 +29,7 @@ impl DemoRunner<'_> {
         self.wait_for_end("the routes of version 2 to end", "v2-")
             .await?;
         self.say(match strategy {
-            DemoStrategy::BlueGreen => {
+            DemoStrategy::BlueGreen | DemoStrategy::Canary => {
                 "version 2 was rolled back; it never got a request, and version 1 was never touched"
             }
             DemoStrategy::Rolling => "version 2 was rolled back; it never got a request",
