@@ -4,6 +4,7 @@ mod acts;
 mod apply;
 mod asked;
 mod back;
+mod canary;
 mod ends;
 mod evidence;
 mod exit_codes;

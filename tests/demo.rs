@@ -23,6 +23,10 @@ use crate::harness::{eventually, finish, viridian, within};
     &["promote: 3 routes", "retained", "roll back: version 1 has the traffic again"],
 )]
 #[case::rolling(&["--strategy", "rolling"], &["DEPLOYING / PROVISIONING", "version 1 is gone"])]
+#[case::canary(
+    &["--strategy", "canary"],
+    &["SHIFTING, 10 % of the requests", "in step 2 version 2 answered", "3 lose it"],
+)]
 #[tokio::test]
 async fn every_request_is_answered(#[case] flags: &[&str], #[case] texts: &[&str]) {
     let mut demo = Demo::start(flags);
@@ -33,6 +37,7 @@ async fn every_request_is_answered(#[case] flags: &[&str], #[case] texts: &[&str
 #[rstest]
 #[case::blue_green(&["--fail"], "version 1 was never touched")]
 #[case::rolling(&["--fail", "--strategy", "rolling"], "it never got a request")]
+#[case::canary(&["--fail", "--strategy", "canary"], "version 1 was never touched")]
 #[tokio::test]
 async fn a_version_that_never_becomes_healthy_gets_no_request(
     #[case] flags: &[&str],

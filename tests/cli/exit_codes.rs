@@ -6,9 +6,10 @@ use super::deployment;
 use crate::harness::{Engine, REFERENCE, TestEnv, closed_port, finish, manual, root, viridian};
 
 /// Every verb that is about one deployment, with what it needs besides.
-const VERBS: [(&str, &[&str]); 19] = [
+const VERBS: [(&str, &[&str]); 20] = [
     ("abort", &[]),
     ("activate", &["--image", "i"]),
+    ("advance", &[]),
     ("delete", &[]),
     ("export", &[]),
     ("get", &[]),
