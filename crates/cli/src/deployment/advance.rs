@@ -88,6 +88,7 @@ async fn confirm_step(
                 .expected_revision
                 .clone_from(&seen.deploying_revision_id);
         }
+        // A second call that comes late leaves no further step.
         request.expected_step.get_or_insert(seen.step);
     }
     if ask {
@@ -115,6 +116,7 @@ fn headline(advanced: &Deployment, to_last: bool) -> String {
 /// The share that comes next, or the promotion.
 fn next(deployment: &Deployment, to_last: bool) -> String {
     let steps = show::steps(deployment);
+    // Steps count from 1, so that the number of the present one is the index of the next.
     let present = usize::try_from(deployment.step).unwrap_or_default();
     let index = match to_last && present < steps.len() {
         true => steps.len() - 1,

@@ -82,8 +82,8 @@ pub(super) struct PolicyArgs {
     /// After that --gate-action happens.
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, requires = "gate_action")]
     gate_timeout: Option<Duration>,
-    /// Blue-green, canary: what to do if nobody acts within --gate-timeout. At a manual
-    /// step, promote advances it.
+    /// Blue-green, canary: what happens after --gate-timeout. At a manual step,
+    /// promote advances it.
     #[arg(long, value_enum, requires = "gate_timeout")]
     gate_action: Option<GateActionArg>,
     /// Rolling: how many routes may run above the number of replicas, like 2 or 25%

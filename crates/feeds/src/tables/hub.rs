@@ -291,6 +291,7 @@ impl TableHub {
                 tables.push((*id, Arc::clone(table)));
             }
         }
+        // A watch that takes in between gets all of this, or nothing yet.
         for (mailbox, tables) in deliveries.into_values() {
             mailbox.put(tables, links);
         }

@@ -170,6 +170,7 @@ impl TableWatch {
         let visible = self.visible_of_taken().await?;
         let Delivery { mut tables, links } = std::mem::take(&mut self.taken);
         tables.retain(|id, _| visible.as_ref().is_none_or(|visible| visible.contains(id)));
+        // One that was given before leaves a smaller group, and no second time.
         tables.retain(|_, table| self.is_newer(table));
         let links = match self.together {
             true => links,

@@ -149,6 +149,7 @@ pub(crate) fn deployment(deployment: Deployment) -> v1::Deployment {
 /// None while no share above 0 is asked for.
 fn split(state: &DeploymentState, status: &viridian_store::Status) -> Option<v1::TrafficSplit> {
     let rollout = state.rollout()?;
+    // A dark step asks for nothing: its routes are in the preview of the table.
     let asked = rollout.canary.weight.filter(|&asked| asked > 0)?;
     Some(v1::TrafficSplit {
         revision_id: rollout.deploying.to_string(),

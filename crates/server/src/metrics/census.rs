@@ -51,6 +51,7 @@ fn values(census: &Census) -> HashMap<Series, f64> {
     for (project, count) in &census.first_failed {
         *values.entry(first_failed(project)).or_default() += *count as f64;
     }
+    // 0 where all have what is asked for, so that an alert sees it end.
     for (project, count) in &census.short_canaries {
         *values.entry(short_canaries(project)).or_default() += *count as f64;
     }

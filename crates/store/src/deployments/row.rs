@@ -244,6 +244,7 @@ fn state(moving: &MutableColumns) -> Result<DeploymentState, &'static str> {
 
 /// The step of a canary, and the share that it asks for.
 fn share(moving: &MutableColumns) -> Result<(u32, Option<u16>), &'static str> {
+    // A constraint keeps it from 0 to 999. A row that got past it fails alone.
     let weight = moving.weight_permille.map(u16::try_from).transpose();
     let weight = weight.map_err(|_| "a weight that is no weight")?;
     Ok((moving.canary_step.cast_unsigned(), weight))

@@ -158,6 +158,7 @@ impl StoreConnection {
         )?;
         let mut short: BTreeMap<String, i64> = BTreeMap::new();
         for (project, asked, Json(status)) in canaries {
+            // Projects without a short one are counted, too, as 0.
             let is_short = asked > Some(status.effective_permille.into());
             *short.entry(project).or_default() += i64::from(is_short);
         }

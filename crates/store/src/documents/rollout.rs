@@ -137,6 +137,7 @@ impl CanaryProgressDocument {
             hold,
             advanced,
         } = progress;
+        // In the other strategies nothing is written, and rows stay as they were.
         (progress != CanaryProgress::default()).then(|| Self {
             towards,
             scaled_for,

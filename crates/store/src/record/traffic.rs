@@ -146,6 +146,7 @@ impl TableShares {
 /// The seed by which proxies choose who gets the new revision: constant in a rollout.
 pub(crate) fn split_seed(DeploymentId(deployment): DeploymentId, rollout: i64) -> u64 {
     // The second half of a UUID of this version is random.
+    // So deployments choose other users, and so does the next rollout of one.
     let (_, random) = Uuid::as_u64_pair(&deployment);
     random ^ rollout.cast_unsigned()
 }

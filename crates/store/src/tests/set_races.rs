@@ -28,7 +28,7 @@ type Promoted = Result<SwitchedSet, UnitError<SetRefusal<PromoteRefusal>>>;
 async fn a17_races_with_a_report_that_one_is_unhealthy(#[case] engine: Engine) {
     let mut fleet = Fleet::new(engine).await;
     for round in 0..rounds() {
-        let greens = fleet.to_the_gate().await;
+        let greens = fleet.bring_to_gate().await;
         let at = round % MEMBERS;
         let route = fleet.fixture.routes_of(fleet.ids[at], greens[at]).await[0];
         let (set, reported) = together(promote(&fleet, false), {
@@ -65,7 +65,7 @@ async fn a17_races_with_a_report_that_one_is_unhealthy(#[case] engine: Engine) {
 async fn a17_races_with_cycles_of_its_members(#[case] engine: Engine) {
     let mut fleet = Fleet::new(engine).await;
     for _ in 0..rounds() {
-        let greens = fleet.to_the_gate().await;
+        let greens = fleet.bring_to_gate().await;
         for id in &fleet.ids {
             let due = fleet.fixture.db.postpone(*id, Duration::ZERO).await;
             due.expect("it is due");
@@ -87,7 +87,7 @@ async fn a17_races_with_cycles_of_its_members(#[case] engine: Engine) {
 async fn a17_races_with_a_promotion_of_one_member(#[case] engine: Engine) {
     let mut fleet = Fleet::new(engine).await;
     for round in 0..rounds() {
-        let greens = fleet.to_the_gate().await;
+        let greens = fleet.bring_to_gate().await;
         let at = round % MEMBERS;
         let (set, single) = together(promote(&fleet, round % 2 == 0), {
             let (db, id) = (fleet.fixture.db.clone(), fleet.ids[at]);
@@ -118,7 +118,7 @@ async fn a17_races_with_a_promotion_of_one_member(#[case] engine: Engine) {
 async fn a17_races_with_the_same_set_in_reverse(#[case] engine: Engine) {
     let mut fleet = Fleet::new(engine).await;
     for _ in 0..rounds() {
-        let greens = fleet.to_the_gate().await;
+        let greens = fleet.bring_to_gate().await;
         let error = match together(promote(&fleet, false), promote(&fleet, true)).await {
             (Ok(_), Err(error)) | (Err(error), Ok(_)) => error,
             both => panic!("both were done, or neither was: {both:?}"),
@@ -148,7 +148,7 @@ impl Fleet {
     }
 
     /// Brings all members to the gate; gives what each deploys.
-    async fn to_the_gate(&mut self) -> Vec<RevisionId> {
+    async fn bring_to_gate(&mut self) -> Vec<RevisionId> {
         let Self { fixture, ids } = self;
         let mut greens = Vec::new();
         for id in &*ids {

@@ -220,6 +220,7 @@ impl Happening<'_> {
     /// The share that a canary has taken by it.
     fn weight(&self) -> Option<u16> {
         let rollout = self.new.state.rollout();
+        // Other entries happen at the same share, which the SHIFT before them has.
         let shifts = self.transition.kind == TransitionKind::Shift;
         rollout.filter(|_| shifts)?.canary.weight
     }

@@ -144,6 +144,7 @@ impl Store {
             })
             .await;
         let ids: Vec<_> = members.iter().map(M::deployment).collect();
+        // Looked for after the refusal, as in every unit: of two repeats at a time one is refused.
         let namespace = RequestNamespace::FirstProjectOf(&ids);
         self.or_stored_reply(since, namespace, call, result).await
     }
@@ -175,6 +176,7 @@ impl Store {
         let mut locks = MemberLocks::TakeFree;
         loop {
             let run = self.write_locked(since, ids.clone(), async |tx: &mut UnitTransaction| {
+                // Before the locks: too many routes would be loaded while all of them are held.
                 let routes = tx.connection().await?.count_live_routes(&ids).await?;
                 if routes > MAX_SET_ROUTES {
                     return Err(UnitError::Refused(SetRefusal::TooLarge { routes }));
@@ -204,12 +206,14 @@ async fn load_targets<M: SetMember>(
         member.target(held)
     });
     let targets: Vec<_> = targets.collect();
+    // A promotion leads to what is being deployed, and that needs no look-up.
     if targets.iter().all(Option::is_none) {
         return Ok(());
     }
     let wanted = targets.iter().flatten().copied().collect();
     let found = tx.connection().await?.find_revisions_by_id(wanted).await?;
     for (locked, target) in locked.iter_mut().zip(targets) {
+        // Of this member only: a route never runs the revision of another deployment.
         let of_it = found.iter().find(|revision| {
             Some(revision.id) == target && revision.deployment == locked.deployment
         });
@@ -266,6 +270,7 @@ fn all_or_refused<T, R>(
     for result in results {
         match result {
             Ok(one) => given.push(one),
+            // All of them, so that a caller can mend them before the next try.
             Err((member, why)) => refusals.push(MemberRefusal { member, why }),
         }
     }
@@ -282,6 +287,7 @@ fn carry_out_set(
     call: &RequestContext,
 ) -> Result<SwitchedSet, StoreError> {
     let commit = CommitId(Uuid::now_v7());
+    // The latest of the locks: nothing is written with a time from before it was locked.
     let now = planned
         .iter()
         .map(|it| it.held.now)
@@ -290,6 +296,7 @@ fn carry_out_set(
     let (mut members, mut sets) = (Vec::new(), Vec::new());
     for PlannedMember { held, plan } in planned {
         let (promoted, drained) = sides(&plan.transition.actions);
+        // With one id for all, by which readers of the log find the other members.
         let set = held.write_set(&plan.in_set(commit), call);
         members.push(SwitchedMember {
             deployment: set.deployment.clone(),

@@ -10,6 +10,7 @@ use super::{
     age::{countdown, since},
     next_step::next_step,
     policy::policy,
+    ready::ready,
     split,
 };
 use crate::{
@@ -210,11 +211,6 @@ fn serves(deployment: &Deployment) -> Option<String> {
         DeploymentAvailability::Unavailable => format!("{name}: no replica is ready"),
         _ => name.to_owned(),
     })
-}
-
-/// `2/3`: ready replicas of the target.
-pub(crate) fn ready(counts: Option<&ReplicaCounts>, target: i32) -> String {
-    format!("{}/{target}", counts.map_or(0, |it| it.ready))
 }
 
 fn counts(counts: Option<&ReplicaCounts>) -> String {

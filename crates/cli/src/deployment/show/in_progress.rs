@@ -5,7 +5,7 @@ use viridian_proto::v1::{BlockerCode, Deployment, DeploymentLifecycle};
 use super::{
     OutputStyle,
     age::{countdown, since},
-    deployment::ready,
+    ready::ready,
     split,
 };
 use crate::{

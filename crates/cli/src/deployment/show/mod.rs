@@ -9,6 +9,7 @@ mod in_progress;
 mod next_step;
 mod output_style;
 mod policy;
+mod ready;
 mod revisions;
 mod routes;
 mod split;

@@ -2,7 +2,7 @@
 
 use viridian_proto::v1::{CanaryStep, Deployment, TrafficSplit, deployment_policy::Strategy};
 
-use super::{deployment::ready, policy};
+use super::{policy, ready::ready};
 use crate::permille::to_words;
 
 /// The steps of a deployment's policy; none if it is no canary.
@@ -62,6 +62,7 @@ pub(crate) fn share(split: &TrafficSplit) -> String {
 /// The shares of both revisions: `25 % to revision 2, 75 % to revision 1`.
 pub(super) fn shares(deployment: &Deployment) -> Option<String> {
     let split = deployment.split.as_ref()?;
+    // Only while not all of its routes are ready: otherwise both are the same number.
     let asked = match split.effective_permille < split.weight_permille {
         true => format!(" ({} asked for)", to_words(split.weight_permille)),
         false => String::new(),
@@ -94,6 +95,7 @@ impl SplitBar {
             1_000.. => width,
             permille => (permille * width / 1_000).clamp(1, width.saturating_sub(1).max(1)),
         };
+        // In a narrow bar one column may be all there is.
         let green = columns(split.effective_permille).min(width);
         let asked = columns(split.weight_permille).clamp(green, width.max(green));
         Self {
@@ -113,7 +115,7 @@ impl SplitBar {
     }
 }
 
-/// Told apart without colours, too.
+/// Three that differ without colours, too.
 const GREEN: &str = "█";
 const MISSING: &str = "▒";
 const BLUE: &str = "░";

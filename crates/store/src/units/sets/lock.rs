@@ -42,6 +42,7 @@ impl Store {
         if waits && !self.has_one_writer() {
             self.wait_for_members(tx, since, ids).await?;
         }
+        // Once all are locked one by one, the statement that loads them waits for none.
         let wait = match waits {
             true => LockWait::Locked,
             false => LockWait::Never,
@@ -54,6 +55,7 @@ impl Store {
             Err(StoreError::Corrupt { .. }) => return Ok(None),
             Err(error) => return Err(error),
         };
+        // In the order of the request, whose first refusal decides on the code.
         let member = |&deployment: &DeploymentId| LockedMember {
             deployment,
             held: found.remove(&deployment).transpose(),
@@ -70,6 +72,7 @@ impl Store {
         ids: &[DeploymentId],
     ) -> Result<(), StoreError> {
         let mut ids = ids.to_vec();
+        // In any other order two sets with common members could wait for each other.
         ids.sort_unstable();
         for id in ids {
             // The limit is one for all members, and PostgreSQL's is for each lock.

@@ -80,6 +80,7 @@ pub(crate) trait SetMember: Sync {
         &self,
         held: Result<Option<Locked>, StoreError>,
     ) -> Result<Locked, UnitError<Self::Refusal>> {
+        // The same three questions, in the same order, as in a call on one deployment.
         let held = held?.ok_or(UnitError::NoDeployment(self.deployment()))?;
         check_generation(self.expected_generation(), &held.deployment)?;
         Ok(held)
@@ -126,6 +127,7 @@ impl SetMember for RollBackMember {
     }
 
     fn target(&self, held: &Locked) -> Option<RevisionId> {
+        // What cannot be is refused by the decision, which comes right after.
         let target = RollBackTarget::of(held, self.options()).ok()?;
         Some(target.revision)
     }

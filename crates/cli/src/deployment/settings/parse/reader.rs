@@ -11,7 +11,7 @@ use super::{
         yaml::{NodeKey, NodeValue, SettingNode},
     },
     names,
-    step::{is_weight, more_names},
+    step::{is_weight, more_names, two_weights, weight},
 };
 use crate::duration;
 
@@ -95,15 +95,18 @@ impl SettingsReader {
         }
         let entries = self.distinct(entries, path);
         self.check_oneofs(descriptor, &entries, node, path);
-        self.check_weights(descriptor, &entries, node, path);
+        if let Some(problem) = two_weights(descriptor, &entries) {
+            self.wrong(node.line, path, problem);
+        }
         let mut fields = Map::new();
         for (key, value) in entries {
             let path = below(path, &key.name);
             match descriptor.get_field_by_name(&key.name) {
                 Some(field) => self.add(&field, value, &path, &mut fields),
-                None if is_weight(descriptor, &key.name) => {
-                    self.add_weight(value, &path, &mut fields);
-                }
+                None if is_weight(descriptor, &key.name) => match weight(value) {
+                    Ok((name, permille)) => drop(fields.insert(name, permille)),
+                    Err(problem) => self.wrong(value.line, &path, problem),
+                },
                 None => {
                     let names: Vec<_> = names(descriptor.fields())
                         .chain(more_names(descriptor))

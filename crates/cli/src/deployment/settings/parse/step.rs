@@ -1,14 +1,11 @@
 //! The steps of a canary: a weight may be written as a percentage, `weight: 5%`.
 
 use prost_reflect::MessageDescriptor;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::{
-    super::{
-        mistake::SettingProblem,
-        yaml::{NodeKey, NodeValue, SettingNode},
-    },
-    reader::SettingsReader,
+use super::super::{
+    mistake::SettingProblem,
+    yaml::{NodeKey, NodeValue, SettingNode},
 };
 use crate::permille;
 
@@ -22,41 +19,25 @@ pub(super) fn more_names(message: &MessageDescriptor) -> Option<String> {
     is_weight(message, WEIGHT).then(|| WEIGHT.to_owned())
 }
 
-impl SettingsReader {
-    /// Adds the weight of a step, if it is right.
-    pub(super) fn add_weight(
-        &mut self,
-        node: &SettingNode,
-        path: &str,
-        fields: &mut Map<String, Value>,
-    ) {
-        // A mapping or a list becomes an empty text, which is no share either.
-        let text = match &node.value {
-            NodeValue::Scalar { text, .. } => text.as_str(),
-            _ => "",
-        };
-        match permille::parse(text) {
-            Ok(permille) => {
-                fields.insert(WEIGHT_PERMILLE.to_owned(), permille.into());
-            }
-            Err(error) => self.wrong(node.line, path, error.into()),
-        }
-    }
+/// The weight of a step as a percentage: the field that it stands for, with its value.
+pub(super) fn weight(node: &SettingNode) -> Result<(String, Value), SettingProblem> {
+    // A mapping or a list becomes an empty text, which is no share either.
+    let text = match &node.value {
+        NodeValue::Scalar { text, .. } => text.as_str(),
+        _ => "",
+    };
+    let permille = permille::parse(text)?;
+    Ok((WEIGHT_PERMILLE.to_owned(), permille.into()))
+}
 
-    /// Refuses a weight in both forms: one would be lost.
-    pub(super) fn check_weights(
-        &mut self,
-        message: &MessageDescriptor,
-        entries: &[(&NodeKey, &SettingNode)],
-        node: &SettingNode,
-        path: &str,
-    ) {
-        let is_given = |name: &str| entries.iter().any(|(key, _)| key.name == name);
-        if is_weight(message, WEIGHT) && is_given(WEIGHT) && is_given(WEIGHT_PERMILLE) {
-            let problem = SettingProblem::OneOf(format!("{WEIGHT}, {WEIGHT_PERMILLE}"));
-            self.wrong(node.line, path, problem);
-        }
-    }
+/// What is wrong with a step that has its weight in both forms: one would be lost.
+pub(super) fn two_weights(
+    message: &MessageDescriptor,
+    entries: &[(&NodeKey, &SettingNode)],
+) -> Option<SettingProblem> {
+    let is_given = |name: &str| entries.iter().any(|(key, _)| key.name == name);
+    let both = is_weight(message, WEIGHT) && is_given(WEIGHT) && is_given(WEIGHT_PERMILLE);
+    both.then(|| SettingProblem::OneOf(format!("{WEIGHT}, {WEIGHT_PERMILLE}")))
 }
 
 const STEP: &str = "viridian.deployment.v1.CanaryStep";
