@@ -267,7 +267,7 @@ mod tests {
         assert_eq!(settings.reset, ["policy.canary.auto_promote"]);
         let yaml = "policy:\n  canary:\n    steps:\n      - weight: 5\n        hold: 10\n      \
                     - {weight: [5%], hold: 10m}\n      - {weight: 5%, weight_permille: 50}\n      \
-                    - {wieght: 5%, replicas: some}\n      - 5%:10m\n      - {weight_permille: 5%}\n";
+                    - {weights: 5%, replicas: some}\n      - 5%:10m\n      - {weight_permille: 5%}\n";
         insta::assert_snapshot!("canary_mistakes", mistakes(yaml).join("\n"));
     }
 
