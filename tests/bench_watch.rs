@@ -6,7 +6,7 @@
 //! - The time from the last report of HEALTHY to the new table on a stream, for
 //!   an automatic promotion without delay.
 //! - The same for the share that a canary takes, and from its abort to the table
-//!   without it.
+//!   without it. These alone: `… --bench watch -- shares`.
 
 #![expect(clippy::print_stdout, reason = "figures are its result")]
 
@@ -34,6 +34,12 @@ use self::harness::{
 
 #[tokio::main]
 async fn main() {
+    if std::env::args().any(|argument| argument == "shares") {
+        for engine in [Engine::Sqlite, Engine::Postgres] {
+            shares(engine).await;
+        }
+        return;
+    }
     for engine in [Engine::Sqlite, Engine::Postgres] {
         idle(engine).await;
     }
