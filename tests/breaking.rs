@@ -33,8 +33,9 @@ async fn a_change_that_breaks_someone_is_found(#[case] line: &str, #[case] docto
         .path()
         .join("proto/viridian/deployment/v1/deployment.proto");
     let text = fs::read_to_string(&file).expect("the contract");
-    assert_eq!(text.matches(line).count(), 1, "{line}");
-    fs::write(&file, text.replace(line, doctored)).expect("written");
+    // Two strategies have a setting of this name: one of them is enough.
+    assert!(text.contains(line), "{line}");
+    fs::write(&file, text.replacen(line, doctored, 1)).expect("written");
     let run = buf_breaking(copy.path()).await;
     assert_eq!(run.code, Some(100), "{run:?}");
     assert!(run.stdout.contains("deployment.proto"), "{run:?}");

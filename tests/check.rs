@@ -73,7 +73,7 @@ async fn what_was_tampered_with_is_found(#[case] engine: Engine) {
 
     let sound = check(&[&url, "--grace", "30s"]).await;
     assert_eq!(sound.code, Some(0), "{sound:?}");
-    assert_eq!(sound.stdout, "23 invariants hold on 1 deployment\n");
+    assert_eq!(sound.stdout, "27 invariants hold on 1 deployment\n");
     let before = env.get().await;
     assert_eq!(env.get().await, before, "nothing is changed");
 
@@ -92,13 +92,13 @@ async fn what_was_tampered_with_is_found(#[case] engine: Engine) {
         violation.starts_with(&format!("I7: deployment {id} has ")),
         "{violation}"
     );
-    assert_eq!(*summary, "1 violation of 21 invariants on 1 deployment");
+    assert_eq!(*summary, "1 violation of 25 invariants on 1 deployment");
 
     let broken = check(&[&url, "-o", "json"]).await;
     assert_eq!(broken.code, Some(1), "{broken:?}");
     let value: Value = serde_json::from_str(&broken.stdout).expect("JSON");
     assert_eq!(value["deployments"], 1);
-    assert_eq!(value["invariants"].as_array().map(Vec::len), Some(21));
+    assert_eq!(value["invariants"].as_array().map(Vec::len), Some(25));
     assert_eq!(value["violations"][0]["invariant"], "I7");
     assert_eq!(value["violations"][0]["deployment"], id.as_str());
 }
