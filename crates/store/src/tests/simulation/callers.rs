@@ -4,8 +4,8 @@ use std::fmt::Debug;
 
 use uuid::Uuid;
 use viridian_strategy::{
-    DeploymentId, DeploymentState, Lifecycle, RevisionId, Rollout, RolloutKind, RolloutStep,
-    Strategy, SubStep, verbs,
+    BlockerCode, DeploymentId, DeploymentState, Lifecycle, RevisionId, Rollout, RolloutKind,
+    RolloutStep, Strategy, SubStep, verbs,
 };
 
 use super::{generators::rng::Rng, policies::PolicyChange};
@@ -290,9 +290,7 @@ fn told<T, R: Debug>(result: Result<T, UnitError<R>>) -> Result<T, CallFailure> 
 
 /// Whether it waits for a manual promotion.
 pub(super) fn is_at_gate(deployment: &Deployment) -> bool {
-    let gate = |blocker: &viridian_strategy::Blocker| {
-        blocker.code() == viridian_strategy::BlockerCode::ManualGate
-    };
+    let gate = |blocker: &viridian_strategy::Blocker| blocker.code() == BlockerCode::ManualGate;
     let at_gate = deployment.state.sub_step() == Some(SubStep::AwaitingPromotion);
     at_gate && deployment.status.blockers.iter().any(gate)
 }
@@ -300,7 +298,7 @@ pub(super) fn is_at_gate(deployment: &Deployment) -> bool {
 /// Whether a canary waits for someone to advance.
 pub(super) fn is_at_manual_step(deployment: &Deployment) -> bool {
     let mut blockers = deployment.status.blockers.iter();
-    blockers.any(|it| it.code() == viridian_strategy::BlockerCode::ManualStep)
+    blockers.any(|it| it.code() == BlockerCode::ManualStep)
 }
 
 /// Whether it has come to rest without help.
@@ -309,7 +307,12 @@ pub(super) fn is_settled(deployment: &Deployment) -> bool {
         DeploymentState::Pending { current } => {
             current.is_none() || deployment.target_replicas == 0
         }
-        DeploymentState::Ready { .. } => deployment.status.blue.ready == deployment.target_replicas,
+        // As many may be ready while one of them has yet to be replaced.
+        DeploymentState::Ready { .. } => {
+            let mut blockers = deployment.status.blockers.iter();
+            let restarts = blockers.any(|it| it.code() == BlockerCode::Restarting);
+            deployment.status.blue.ready == deployment.target_replicas && !restarts
+        }
         DeploymentState::Destroyed { .. } => true,
         DeploymentState::Deploying(_) | DeploymentState::Destroying { .. } => false,
     }
