@@ -179,7 +179,10 @@ impl FaultCase {
         for proxy in &self.proxies {
             eventually("all tables", async || {
                 let seen = tables::lock(proxy);
-                let knows = |(id, table)| seen.get(id).is_some_and(|it| &it.table == table);
+                let knows = |(id, table): (&String, &viridian_proto::v1::TrafficTable)| {
+                    let table = tables::without_preview(table.clone());
+                    seen.get(id).is_some_and(|it| it.table == table)
+                };
                 view.tables.iter().all(knows).then_some(())
             })
             .await;

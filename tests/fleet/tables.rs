@@ -75,6 +75,7 @@ impl TableFollower {
 }
 
 fn take(seen: &mut HashMap<String, SeenTable>, table: TrafficTable) {
+    let table = without_preview(table);
     let count = table.endpoints.len();
     let last = seen.get(&table.deployment_id);
     let range = match last.and_then(|last| last.range) {
@@ -89,6 +90,15 @@ fn take(seen: &mut HashMap<String, SeenTable>, table: TrafficTable) {
         );
     }
     seen.insert(table.deployment_id.clone(), SeenTable { table, range });
+}
+
+/// What of a table is the same as long as its epoch is: what has no traffic makes no new one.
+pub(super) fn without_preview(table: TrafficTable) -> TrafficTable {
+    TrafficTable {
+        preview: Vec::new(),
+        preview_revision_id: String::new(),
+        ..table
+    }
 }
 
 pub(super) fn lock(seen: &SharedTables) -> MutexGuard<'_, HashMap<String, SeenTable>> {

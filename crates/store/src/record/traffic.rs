@@ -27,7 +27,7 @@ pub struct TrafficTable {
     pub deploying: Option<RevisionId>,
     /// Its ready routes without traffic, ordered by id.
     pub preview: Vec<PreviewEndpoint>,
-    /// Constant in a rollout.
+    /// Constant in a rollout; 0 without shares.
     pub split_seed: u64,
     /// The change of several deployments that made it, if it was one.
     pub commit: Option<CommitId>,

@@ -79,7 +79,7 @@ impl TableRow {
         let revision = self.served_revision();
         let shares = self.shares.as_ref();
         let weights = shares.map_or(&[][..], |Json(shares)| &shares.weights);
-        let weights = weights.iter().map(|share| self.weighted(*share)).collect();
+        let weights: Vec<_> = weights.iter().map(|share| self.weighted(*share)).collect();
         // A line does not name its revision: it would be larger by half, at each promotion.
         let endpoint = |line: TableLine| TrafficEndpoint {
             route: line.route,
@@ -88,6 +88,11 @@ impl TableRow {
             ratio: line.ratio,
         };
         let Sql(deployment) = self.id;
+        // Only with shares: a table of one epoch says the same of the traffic at all times.
+        let split_seed = match weights.is_empty() {
+            true => 0,
+            false => split_seed(deployment, self.rollout_number),
+        };
         TrafficTable {
             deployment,
             epoch: self.epoch,
@@ -96,7 +101,7 @@ impl TableRow {
             weights,
             deploying: self.deploying_revision_id.map(|Sql(id)| id),
             preview: self.shares.map(|Json(it)| it.preview).unwrap_or_default(),
-            split_seed: split_seed(deployment, self.rollout_number),
+            split_seed,
             commit: self.commit_id.map(|Sql(id)| id),
         }
     }
