@@ -232,6 +232,12 @@ impl Deployment {
         }
     }
 
+    /// The share that a canary asks for, above 0.
+    pub(crate) fn asked_permille(&self) -> Option<u16> {
+        let rollout = self.state.rollout()?;
+        rollout.canary.weight.filter(|&asked| asked > 0)
+    }
+
     /// The part that a decision reads or changes.
     pub fn observed(&self) -> ObservedDeployment {
         ObservedDeployment {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use viridian_strategy::Lifecycle;
+use viridian_strategy::{Lifecycle, Strategy};
 
 use super::{RETRY_DELAY, Reply, Results, SimulatedStore, deeds::StartedCall, open};
 use crate::{
@@ -274,7 +274,18 @@ impl SimulatedStore<'_> {
                 .into_iter()
                 .flatten()
                 .map(|revision| (revision, target));
-            let wanted: BTreeMap<_, u32> = wanted.filter(|(_, target)| *target > 0).collect();
+            let mut wanted: BTreeMap<_, u32> = wanted.filter(|(_, target)| *target > 0).collect();
+            // At the gate there may be as few as its threshold asks for.
+            let threshold = match &deployment.policy.strategy {
+                Strategy::BlueGreen(spec) => spec.ready_threshold,
+                Strategy::Canary(spec) => spec.switch.ready_threshold,
+                Strategy::Rolling(_) => None,
+            };
+            if let (Some(_), Some(green)) = (threshold, state.deploying())
+                && let Some(ready) = by_revision.get(&green).filter(|ready| **ready <= target)
+            {
+                wanted.insert(green, *ready);
+            }
             if by_revision != wanted {
                 life.fail(format!("is left with {by_revision:?}, not {wanted:?}"));
             }
