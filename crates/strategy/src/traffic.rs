@@ -13,7 +13,6 @@ pub const FULL_WEIGHT: u16 = 1_000;
 /// those of one revision only, and rolling exchanges them one by one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrafficSplit {
-    deploying: Option<RevisionId>,
     canary: Option<CanaryShare>,
 }
 
@@ -55,8 +54,6 @@ pub struct TrafficShares {
     pub weights: ArrayVec<RevisionWeight, 2>,
     /// The routes that serve, in the order of the routes.
     pub routes: Vec<ServingRoute>,
-    /// Ready routes of the deploying revision without traffic.
-    pub preview: Vec<RouteId>,
 }
 
 impl TrafficSplit {
@@ -70,10 +67,7 @@ impl TrafficSplit {
                 scaled_for: rollout.canary.scaled_for,
             })
         });
-        Self {
-            deploying: state.deploying(),
-            canary,
-        }
+        Self { canary }
     }
 
     /// Who gets the traffic: the ACTIVE routes that are ready, or if none is, the ACTIVE ones
@@ -88,18 +82,8 @@ impl TrafficSplit {
     /// The age of a health does not count here: it would empty the tables of a healthy
     /// fleet whenever a server was away.
     pub fn shares(&self, routes: &[ObservedRoute]) -> TrafficShares {
-        let preview = routes.iter().filter(|route| {
-            Some(route.revision) == self.deploying
-                && route.traffic == RouteTraffic::Inactive
-                && route.retained_at.is_none()
-                && route.is_ready()
-        });
-        let preview = preview.map(|route| route.id).collect();
         let shares = self.canary.and_then(|canary| canary.shares(routes));
-        TrafficShares {
-            preview,
-            ..shares.unwrap_or_else(|| alike(routes))
-        }
+        shares.unwrap_or_else(|| alike(routes))
     }
 
     /// Whether any route serves, of whatever revision.
@@ -167,7 +151,6 @@ impl CanaryShare {
                     ratio: share(route.revision) / greatest,
                 })
                 .collect(),
-            preview: Vec::new(),
         })
     }
 
@@ -199,7 +182,7 @@ fn alike(routes: &[ObservedRoute]) -> TrafficShares {
                 ratio: 1.0,
             })
             .collect(),
-        ..TrafficShares::default()
+        weights: ArrayVec::new(),
     }
 }
 

@@ -7,10 +7,10 @@ use uuid::Uuid;
 use viridian_strategy::{RevisionId, RevisionWeight, RouteId};
 
 use super::persisted;
-use crate::record::{PreviewEndpoint, TableLine, TableShares};
+use crate::record::{TableLine, TableShares};
 
 persisted!(Vec<TableLine> => EndpointsDocument<'_>);
-persisted!(TableShares => SharesDocument<'_>);
+persisted!(TableShares => SharesDocument);
 
 #[derive(Serialize, Deserialize)]
 #[serde(transparent)]
@@ -24,11 +24,10 @@ struct EndpointDocument<'a> {
 }
 
 #[derive(Serialize, Deserialize)]
-pub(crate) struct SharesDocument<'a> {
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+pub(crate) struct SharesDocument {
+    // Absent in records that had only a preview, which is not kept any more.
+    #[serde(default)]
     weights: Vec<WeightDocument>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    preview: Vec<PreviewDocument<'a>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -37,42 +36,26 @@ struct WeightDocument {
     permille: u16,
 }
 
-#[derive(Serialize, Deserialize)]
-struct PreviewDocument<'a> {
-    route: Uuid,
-    address: Cow<'a, str>,
-}
-
-impl<'a> From<&'a TableShares> for SharesDocument<'a> {
-    fn from(TableShares { weights, preview }: &'a TableShares) -> Self {
+impl From<&TableShares> for SharesDocument {
+    fn from(TableShares { weights }: &TableShares) -> Self {
         let weight = |weight: &RevisionWeight| WeightDocument {
             revision: weight.revision.0,
             permille: weight.permille,
         };
-        let endpoint = |endpoint: &'a PreviewEndpoint| PreviewDocument {
-            route: endpoint.route.0,
-            address: (&endpoint.address).into(),
-        };
         Self {
             weights: weights.iter().map(weight).collect(),
-            preview: preview.iter().map(endpoint).collect(),
         }
     }
 }
 
-impl From<SharesDocument<'_>> for TableShares {
-    fn from(SharesDocument { weights, preview }: SharesDocument<'_>) -> Self {
+impl From<SharesDocument> for TableShares {
+    fn from(SharesDocument { weights }: SharesDocument) -> Self {
         let weight = |weight: WeightDocument| RevisionWeight {
             revision: RevisionId(weight.revision),
             permille: weight.permille,
         };
-        let endpoint = |endpoint: PreviewDocument<'_>| PreviewEndpoint {
-            route: RouteId(endpoint.route),
-            address: endpoint.address.into_owned(),
-        };
         Self {
             weights: weights.into_iter().map(weight).collect(),
-            preview: preview.into_iter().map(endpoint).collect(),
         }
     }
 }

@@ -77,7 +77,6 @@ pub(crate) struct TableContent {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct TableShares {
     pub(crate) weights: Vec<RevisionWeight>,
-    pub(crate) preview: Vec<PreviewEndpoint>,
 }
 
 /// A line of a traffic table, as it is kept.
@@ -105,27 +104,11 @@ impl TableContent {
         let mut lines: Vec<TableLine> = listed.collect();
         // In one order: the same lines in another order would count as a new table.
         lines.sort_by_key(|line| line.route);
-        // A search, since a preview has only the few routes of a rollout that wait.
-        let ready = all.iter().filter_map(|route| {
-            let is_shown = shares.preview.contains(&route.view.id);
-            let address = route.address.as_ref().filter(|_| is_shown)?.to_string();
-            let route = route.view.id;
-            Some(PreviewEndpoint { route, address })
-        });
-        let mut preview: Vec<PreviewEndpoint> = ready.collect();
-        preview.sort_by_key(|endpoint| endpoint.route);
+        let weights = shares.weights.to_vec();
         Self {
             lines,
-            shares: TableShares {
-                weights: shares.weights.to_vec(),
-                preview,
-            },
+            shares: TableShares { weights },
         }
-    }
-
-    /// Whether traffic goes the same ways. What has none may differ.
-    pub(crate) fn routes_as(&self, other: &Self) -> bool {
-        self.lines == other.lines && self.shares.weights == other.shares.weights
     }
 
     /// The share that a revision has, if it is one of two.
@@ -139,7 +122,7 @@ impl TableContent {
 impl TableShares {
     /// Whether there is nothing to be kept.
     pub(crate) fn is_empty(&self) -> bool {
-        self.weights.is_empty() && self.preview.is_empty()
+        self.weights.is_empty()
     }
 }
 

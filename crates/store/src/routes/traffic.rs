@@ -5,14 +5,15 @@ use std::collections::HashMap;
 use diesel::prelude::*;
 use viridian_engine::{load, pad_to_power_of_two, selected};
 use viridian_strategy::{
-    DeploymentId, FULL_WEIGHT, Lifecycle, RevisionId, RevisionWeight, RouteId,
+    DeploymentId, FULL_WEIGHT, Lifecycle, RevisionId, RevisionWeight, RouteHealth, RouteId,
+    RouteStatus, RouteTraffic,
 };
 
 use crate::{
     connection::StoreConnection,
     error::StoreError,
     record::{
-        CommitId, Projects, TableLine, TableShares, TrafficEndpoint, TrafficTable,
+        CommitId, PreviewEndpoint, Projects, TableLine, TableShares, TrafficEndpoint, TrafficTable,
         WeightedRevision, split_seed,
     },
     schema::{deployments, routes},
@@ -75,7 +76,11 @@ impl TableRow {
         }
     }
 
-    fn table(self, revisions: &HashMap<RouteId, RevisionId>) -> TrafficTable {
+    fn table(
+        self,
+        revisions: &HashMap<RouteId, RevisionId>,
+        preview: Vec<PreviewEndpoint>,
+    ) -> TrafficTable {
         let revision = self.served_revision();
         let shares = self.shares.as_ref();
         let weights = shares.map_or(&[][..], |Json(shares)| &shares.weights);
@@ -100,7 +105,7 @@ impl TableRow {
             endpoints: self.endpoints.0.into_iter().map(endpoint).collect(),
             weights,
             deploying: self.deploying_revision_id.map(|Sql(id)| id),
-            preview: self.shares.map(|Json(it)| it.preview).unwrap_or_default(),
+            preview,
             split_seed,
             commit: self.commit_id.map(|Sql(id)| id),
         }
@@ -139,18 +144,62 @@ impl StoreConnection {
             }
             query.order(deployments::id)
         })?;
-        self.with_revisions(rows).await
+        self.complete_tables(rows).await
     }
 
-    async fn with_revisions(
+    /// Adds what is not kept with a row: the revisions of its lines, and the preview.
+    async fn complete_tables(
         &mut self,
         rows: Vec<TableRow>,
     ) -> Result<Vec<TrafficTable>, StoreError> {
         let lines = rows.iter().flat_map(|row| &row.endpoints.0);
         let ids = lines.map(|line| line.route).collect();
         let revisions = self.find_route_revisions(ids).await?;
+        let mut previews = self.find_previews(&rows).await?;
         let rows = rows.into_iter();
-        Ok(rows.map(|row| row.table(&revisions)).collect())
+        let tables = rows.map(|row| {
+            let preview = previews.remove(&row.id.0).unwrap_or_default();
+            row.table(&revisions, preview)
+        });
+        Ok(tables.collect())
+    }
+
+    /// Finds the ready routes of deploying revisions that have no traffic, ordered by id.
+    ///
+    /// They are not kept with the row: each report would write it, and the row of a
+    /// promotion would be larger, for what few proxies use.
+    async fn find_previews(
+        &mut self,
+        rows: &[TableRow],
+    ) -> Result<HashMap<DeploymentId, Vec<PreviewEndpoint>>, StoreError> {
+        let deploying = rows
+            .iter()
+            .filter_map(|row| Some((row.id, row.deploying_revision_id?)));
+        let (ids, revisions): (Vec<_>, Vec<_>) = deploying.unzip();
+        let mut found: HashMap<DeploymentId, Vec<PreviewEndpoint>> = HashMap::new();
+        for (ids, revisions) in ids.chunks(MAX_PREVIEWS).zip(revisions.chunks(MAX_PREVIEWS)) {
+            let ids = pad_to_power_of_two(ids.to_vec());
+            let revisions = pad_to_power_of_two(revisions.to_vec());
+            let ready: Vec<(Sql<DeploymentId>, Sql<RouteId>, String)> = load!(
+                self,
+                routes::table
+                    // First the one that has an index.
+                    .filter(routes::deployment_id.eq_any(ids))
+                    .filter(routes::revision_id.eq_any(revisions))
+                    .filter(routes::traffic_status.eq(Sql(RouteTraffic::Inactive)))
+                    .filter(routes::status.eq(Sql(RouteStatus::Running)))
+                    .filter(routes::health.eq(Sql(RouteHealth::Healthy)))
+                    .filter(routes::address.ne(""))
+                    .filter(routes::retained_at.is_null())
+                    .order(routes::id)
+                    .select((routes::deployment_id, routes::id, routes::address))
+            )?;
+            for (Sql(deployment), Sql(route), address) in ready {
+                let preview = found.entry(deployment).or_default();
+                preview.push(PreviewEndpoint { route, address });
+            }
+        }
+        Ok(found)
     }
 
     /// Finds the revisions of routes, which never change.
@@ -182,3 +231,6 @@ impl StoreConnection {
 
 /// Ids in one statement.
 const MAX_IDS: usize = 1_024;
+
+/// Deployments in one statement, each of which has two ids.
+const MAX_PREVIEWS: usize = MAX_IDS / 2;

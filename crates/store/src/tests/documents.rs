@@ -59,7 +59,8 @@ fn every_rollout_has_the_text_of_its_golden_file() {
     }
 }
 
-/// From before zeros, empty texts and steadiness were left out or known.
+/// From before zeros, empty texts and steadiness were left out or known, and from when a
+/// preview was kept.
 #[test]
 fn documents_of_earlier_programs_are_read() {
     let golden = Golden::read("earlier");
@@ -111,7 +112,18 @@ fn documents_of_earlier_programs_are_read() {
         assert_eq!(read.last_rollout, None);
         assert_eq!(read.numbers, crate::RevisionNumbers::default());
     });
-    golden.has_exactly(["policy", "status", "metadata", "rollout", "deployment"]);
+    read("shares", &|text| {
+        let read: crate::record::TableShares = Json::parse(text).expect("it parses");
+        assert!(read.is_empty(), "its preview is not kept any more");
+    });
+    golden.has_exactly([
+        "policy",
+        "status",
+        "metadata",
+        "rollout",
+        "deployment",
+        "shares",
+    ]);
 }
 
 /// A call that is repeated finds its deployment in whatever reply there is.

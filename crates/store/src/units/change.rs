@@ -226,7 +226,7 @@ impl Locked {
         // a share that grows while no old route can serve, and all is green's.
         let is_same = new.served_revision() == old.served_revision()
             && new.asked_permille() == old.asked_permille();
-        if !table.routes_as(&listed) || !is_same {
+        if table != listed || !is_same {
             new.epoch += 1;
         }
         let table_commit = match new.epoch == old.epoch {

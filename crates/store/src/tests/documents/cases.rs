@@ -12,8 +12,8 @@ use viridian_strategy::{
 
 use crate::{
     Applied, CommitId, Deployment, FieldChange, HealthCheck, LastRollout, Metadata, NewRevision,
-    PreviewEndpoint, Promotion, Revision, RevisionNumbers, RevisionSpec, RolledBack, RouteEffects,
-    SecretReference, Status, SwitchedMember, SwitchedSet, Updated,
+    Promotion, Revision, RevisionNumbers, RevisionSpec, RolledBack, RouteEffects, SecretReference,
+    Status, SwitchedMember, SwitchedSet, Updated,
     record::{OpenEntries, OpenEntry, OpenKind, TableLine, TableShares},
 };
 
@@ -641,25 +641,12 @@ pub(super) fn all_shares() -> Cases<TableShares> {
         revision: revision(n),
         permille,
     };
-    vec![
-        (
-            "weights",
-            TableShares {
-                weights: vec![weight(1, 875), weight(2, 125)],
-                preview: Vec::new(),
-            },
-        ),
-        (
-            "a preview",
-            TableShares {
-                weights: Vec::new(),
-                preview: vec![PreviewEndpoint {
-                    route: route(3),
-                    address: "10.0.0.3:8080".into(),
-                }],
-            },
-        ),
-    ]
+    vec![(
+        "weights",
+        TableShares {
+            weights: vec![weight(1, 875), weight(2, 125)],
+        },
+    )]
 }
 
 pub(super) fn specs() -> Cases<RevisionSpec> {
