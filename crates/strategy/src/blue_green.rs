@@ -5,7 +5,7 @@ use std::{ops::ControlFlow, time::Duration};
 use crate::{
     Blocker, BlueGreen, Evaluation, MAX_REPLICAS, Observed, ObservedRoute, PolicyError, Rollout,
     RolloutStep, RouteActions, RouteId, RouteTraffic, Transition,
-    green::{GreenAssessment, GreenNeeds, NextMove, PromotionGate, roll_back},
+    green::{GreenAssessment, GreenNeeds, NextMove, PromotionGate, go_back, roll_back},
     policy::check_duration,
     strategy::StrategyRules,
     verbs::PromoteRejection,
@@ -21,25 +21,12 @@ impl StrategyRules for BlueGreen {
     }
 
     fn evaluate(&self, observed: &Observed<'_>, rollout: Rollout) -> Evaluation {
-        let back = |reason| {
-            let transition = roll_back(observed, &rollout);
-            Evaluation::because(transition, reason).requeue_now(observed.now)
-        };
         if rollout.step == RolloutStep::RollingBack {
-            return back(None);
+            return go_back(observed, &rollout, None);
         }
         let assessment = self.assess(observed, &rollout);
         let next = self.next_move(&assessment, observed);
-        match assessment.held_by_stale_health(next) {
-            NextMove::Wait(step, blocker, deadline) => {
-                assessment.wait(observed, step, blocker, deadline)
-            }
-            NextMove::Switch(reason) => {
-                let transition = assessment.promotion(observed);
-                Evaluation::because(transition, Some(reason)).requeue_now(observed.now)
-            }
-            NextMove::Back(reason) => back(Some(reason)),
-        }
+        assessment.carry_out(next, observed)
     }
 
     fn promote(

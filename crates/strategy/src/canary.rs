@@ -11,7 +11,7 @@ use crate::{
     Blocker, Canary, CanaryProgress, CanaryStep, DeploymentState, Evaluation, Observed,
     ObservedRoute, PolicyError, Reason, Rollout, RolloutStep, RouteActions, RouteId, RouteTraffic,
     Transition, TransitionKind,
-    green::{GateTimer, GreenAssessment, GreenNeeds, NextMove, roll_back},
+    green::{GateTimer, GreenAssessment, GreenNeeds, NextMove, go_back, roll_back},
     strategy::StrategyRules,
     verbs::{AdvanceRejection, PromoteRejection},
 };
@@ -27,12 +27,8 @@ impl StrategyRules for Canary {
     }
 
     fn evaluate(&self, observed: &Observed<'_>, rollout: Rollout) -> Evaluation {
-        let back = |reason| {
-            let transition = roll_back(observed, &rollout);
-            Evaluation::because(transition, reason).requeue_now(observed.now)
-        };
         if rollout.step == RolloutStep::RollingBack {
-            return back(None);
+            return go_back(observed, &rollout, None);
         }
         let mut assessment = self.assess(observed, &rollout);
         let mut next = self.next_move(&assessment, observed);
@@ -46,17 +42,10 @@ impl StrategyRules for Canary {
         }
         match next {
             CanaryMove::Rise(step) => self.rise(assessment, &step, observed),
-            CanaryMove::NextStep => assessment.wait(observed, rollout.step, None, None),
-            CanaryMove::Green(next) => match assessment.held_by_stale_health(next) {
-                NextMove::Wait(step, blocker, deadline) => {
-                    assessment.wait(observed, step, blocker, deadline)
-                }
-                NextMove::Switch(reason) => {
-                    let transition = assessment.promotion(observed);
-                    Evaluation::because(transition, Some(reason)).requeue_now(observed.now)
-                }
-                NextMove::Back(reason) => back(Some(reason)),
-            },
+            CanaryMove::NextStep => {
+                assessment.carry_out(NextMove::Wait(rollout.step, None, None), observed)
+            }
+            CanaryMove::Green(next) => assessment.carry_out(next, observed),
         }
     }
 
@@ -148,7 +137,8 @@ impl Canary {
             false => rollout.canary,
         };
         let rollout = Rollout { canary, ..*rollout };
-        let routes = self.needed(canary.towards, target);
+        let share = canary.weight.unwrap_or(0);
+        let routes = self.needed(canary.towards, share, target);
         let needs = GreenNeeds {
             routes,
             least_ready: match self.step(canary.towards) {
@@ -164,7 +154,7 @@ impl Canary {
             delay: Duration::ZERO,
         };
         let mut assessment = GreenAssessment::of(needs, observed, &rollout);
-        let needed = self.needed(canary.step, target);
+        let needed = self.needed(canary.step, share, target);
         assessment.rollout.canary =
             canary.timed(needed, rollout.steady, &assessment.rollout, observed.now);
         assessment

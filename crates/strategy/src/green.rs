@@ -8,7 +8,7 @@ use std::time::Duration;
 
 pub(crate) use self::{
     assessment::GreenAssessment,
-    moves::{GateTimer, NextMove, PromotionGate, roll_back},
+    moves::{GateTimer, NextMove, PromotionGate, go_back, roll_back},
 };
 use crate::RouteTraffic;
 

@@ -23,14 +23,20 @@ impl Canary {
         self.steps.get(number.checked_sub(1)? as usize)
     }
 
-    /// How many of `target` green a step needs: never fewer than the steps before it.
-    pub(super) fn needed(&self, number: u32, target: u32) -> u32 {
+    /// How many of `target` green a step needs, with the share in per mille that green has: never
+    /// fewer than the steps before it.
+    pub(super) fn needed(&self, number: u32, share: u16, target: u32) -> u32 {
         if number >= self.end() {
             return target;
         }
         let steps = self.steps.iter().take(number as usize);
         let needed = steps.map(|step| step.needed(target)).max();
-        needed.unwrap_or(0).min(target)
+        // The share stays when the policy asks for less, and so does what carries it.
+        let carries = match self.step(number) {
+            Some(CanaryStep { replicas: None, .. }) => part_of(target, share),
+            _ => 0,
+        };
+        needed.unwrap_or(0).max(carries).min(target)
     }
 
     /// Where among the steps a canary is.
@@ -72,11 +78,16 @@ impl CanaryStep {
     /// How many of `target` green it asks for: at least one; a share and a percentage round up.
     fn needed(&self, target: u32) -> u32 {
         let asked = match self.replicas {
-            // At most 1,000 times 1,000.
-            None => (target * u32::from(self.weight_permille)).div_ceil(1_000),
+            None => part_of(target, self.weight_permille),
             Some(IntOrPercent::Count(count)) => count,
             Some(IntOrPercent::Percent(percent)) => (target * percent.min(100)).div_ceil(100),
         };
         asked.max(1)
     }
+}
+
+/// A share of `target`, rounded up.
+fn part_of(target: u32, permille: u16) -> u32 {
+    // At most 1,000 times 1,000.
+    (target * u32::from(permille)).div_ceil(1_000)
 }

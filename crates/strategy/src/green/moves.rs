@@ -133,7 +133,7 @@ impl GreenAssessment {
     /// The same, unless it is a step forward, which must not rest on a health that is
     /// too old. It is no step back either: after a restart of the server no report has
     /// come yet, and a gate that is reached stays reached.
-    pub(crate) fn held_by_stale_health(&self, next: NextMove) -> NextMove {
+    fn held_by_stale_health(&self, next: NextMove) -> NextMove {
         let step = self.rollout.step;
         match next {
             NextMove::Switch(_) if self.stale.is_some() => NextMove::Wait(step, None, None),
@@ -164,8 +164,20 @@ impl GreenAssessment {
         )
     }
 
+    /// Does what comes next.
+    pub(crate) fn carry_out(self, next: NextMove, observed: &Observed<'_>) -> Evaluation {
+        match self.held_by_stale_health(next) {
+            NextMove::Wait(step, blocker, deadline) => self.wait(observed, step, blocker, deadline),
+            NextMove::Switch(reason) => {
+                let transition = self.promotion(observed);
+                Evaluation::because(transition, Some(reason)).requeue_now(observed.now)
+            }
+            NextMove::Back(reason) => go_back(observed, &self.rollout, Some(reason)),
+        }
+    }
+
     /// Waits in a step until a deadline, and says why.
-    pub(crate) fn wait(
+    fn wait(
         self,
         observed: &Observed<'_>,
         step: RolloutStep,
@@ -247,6 +259,16 @@ impl GreenAssessment {
         actions.create(deploying, activation, missing, RouteTraffic::Active);
         Transition::promotion(observed, &self.rollout, actions)
     }
+}
+
+/// Goes back to blue by itself.
+pub(crate) fn go_back(
+    observed: &Observed<'_>,
+    rollout: &Rollout,
+    reason: Option<Reason>,
+) -> Evaluation {
+    let transition = roll_back(observed, rollout);
+    Evaluation::because(transition, reason).requeue_now(observed.now)
 }
 
 /// Drains green, and brings blue to the target again.

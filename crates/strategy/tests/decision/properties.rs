@@ -368,8 +368,9 @@ pub(crate) fn least_ready(policy: &Policy, target: u32) -> u32 {
 }
 
 /// What the design says of the steps of a canary, once more: how many green one needs, and how
-/// many of them have to be ready. A step past the last one is the promotion.
-pub(crate) fn needed_green(policy: &Policy, step: u32, target: u32) -> (u32, u32) {
+/// many of them have to be ready. A step past the last one is the promotion. Where no number is
+/// asked for, the share that green has is carried by its part of the target.
+pub(crate) fn needed_green(policy: &Policy, step: u32, share: u16, target: u32) -> (u32, u32) {
     let all = (target, least_ready(policy, target));
     let PolicyStrategy::Canary(spec) = &policy.strategy else {
         return all;
@@ -386,6 +387,11 @@ pub(crate) fn needed_green(policy: &Policy, step: u32, target: u32) -> (u32, u32
         };
         needed = needed.max(asked.ceil() as u32).max(1);
     }
+    let last = spec.steps[..step as usize].last();
+    if last.is_some_and(|step| step.replicas.is_none()) {
+        let carries = f64::from(target) * f64::from(share) / 1_000.0;
+        needed = needed.max(carries.ceil() as u32);
+    }
     (needed.min(target), needed.min(target))
 }
 
@@ -400,7 +406,8 @@ pub(crate) fn needed_by(deployment: &ObservedDeployment, policy: &Policy) -> (u3
     let rollout = deployment.state.rollout();
     let ungated = rollout.is_some_and(|it| it.kind == RolloutKind::Back { gated: false });
     let step = rollout.map_or(0, |it| it.canary.towards);
-    needed_green(policy, if ungated { u32::MAX } else { step }, target)
+    let share = rollout.and_then(|it| it.canary.weight).unwrap_or(0);
+    needed_green(policy, if ungated { u32::MAX } else { step }, share, target)
 }
 
 /// What the design says of surge and unavailable, once more.

@@ -96,7 +96,7 @@ pub(super) fn steps_are_kept(
     let by_cycle = step.action == ModelAction::Evaluate;
     if kind == Some(TransitionKind::Promotion) {
         let target = before.deployment.target_replicas;
-        let (_, least) = needed_green(policy, u32::MAX, target);
+        let (_, least) = needed_green(policy, u32::MAX, 0, target);
         ensure(least == 0 || is_proven(least), "P10: promotes too few")?;
         let ungated = rollout.kind == RolloutKind::Back { gated: false };
         let over = rollout.canary.towards as usize > spec.steps.len()
@@ -128,7 +128,7 @@ pub(super) fn steps_are_kept(
     )?;
     if is.weight != was.weight || shifts {
         let target = before.deployment.target_replicas;
-        let (_, least) = needed_green(policy, is.step, target);
+        let (_, least) = needed_green(policy, is.step, was.weight.unwrap_or(0), target);
         ensure(
             by_cycle && !before.deployment.paused,
             "P8: the share moves in a pause",
@@ -158,7 +158,9 @@ fn is_over(before: &ModelState, policy: &Policy, spec: &Canary, known: u8) -> bo
     let mut held: Vec<u8> = held.map(|member| member.held).collect();
     // Those above what the step needs do not count: the youngest.
     held.sort_unstable_by(|one, other| other.cmp(one));
-    let (needed, _) = needed_green(policy, canary.step, before.deployment.target_replicas);
+    let share = canary.weight.unwrap_or(0);
+    let target = before.deployment.target_replicas;
+    let (needed, _) = needed_green(policy, canary.step, share, target);
     let last = (needed as usize).min(held.len()).checked_sub(1);
     let held = last.map_or(0, |last| held[last]);
     let held = secs(held.min(before.clocks.risen).min(known).into());
