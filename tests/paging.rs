@@ -81,6 +81,29 @@ async fn d1_every_open_assignment_is_on_some_page(#[case] engine: Engine) {
     assert_eq!(field_paths(&refusal), ["page_token"]);
 }
 
+/// Nor does a row of another deployment that cannot be read keep it from its scheduler.
+#[apply(both_engines)]
+#[tokio::test]
+async fn d1_a_revision_that_cannot_be_read_hides_no_other_assignment(#[case] engine: Engine) {
+    let server = Server::start(engine).await;
+    let api = server.api().await;
+    for name in ["spoilt", "whole"] {
+        let request = CreateDeploymentRequest {
+            name: name.to_owned(),
+            ..creation(2, manual())
+        };
+        api.create(request).await.expect("it can be created");
+        if name == "spoilt" {
+            let spoil = "UPDATE revisions SET spec = '{\"nonsense\": 1}'";
+            server.database().execute(spoil).await;
+        }
+    }
+    for page_size in [0, 1] {
+        let pages = assignments(&api, page_size).await;
+        assert_eq!(pages.concat().len(), 2, "those of the other one");
+    }
+}
+
 /// Each assignment has the specification: 90 of them are 5 MiB.
 #[apply(both_engines)]
 #[tokio::test]

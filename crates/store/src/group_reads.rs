@@ -114,40 +114,90 @@ impl Store {
         find_missing(&mut reader, &mut summaries, ids).await?;
         // Returned before revisions are read, which need a connection themselves.
         drop(reader);
-        let mut described = Vec::with_capacity(page.len());
-        for route in page {
+        let ids = page.iter().map(|route| route.view.revision);
+        let outlines = self.revision_outlines(ids).await?;
+        let described = page.into_iter().map(|route| {
             let position = GroupRoutePosition::of(&route);
-            described.push((position, self.describe_route(route, &summaries).await?));
-        }
-        Ok(described)
+            (position, describe_route(route, &summaries, &outlines))
+        });
+        Ok(described.collect())
     }
 
-    /// Adds to a route what describes its deployment and its revision.
-    async fn describe_route(
+    /// Finds revisions by id, as far as they can be read: where one is damaged, those of
+    /// others are found all the same.
+    pub async fn readable_revisions(
         &self,
-        route: Route,
-        summaries: &Summaries,
-    ) -> Result<Option<GroupRoute>, StoreError> {
-        let revision = match self.revision_outline(route.view.revision).await {
-            // The routes of this revision are left out, and no others: a list of many
-            // deployments must not fail because of one.
-            Err(error @ (StoreError::Corrupt { .. } | StoreError::Internal(_))) => {
-                let revision = route.view.revision;
-                tracing::warn!(%revision, %error, "a revision cannot be read");
-                None
+        ids: impl IntoIterator<Item = RevisionId>,
+    ) -> Result<HashMap<RevisionId, Arc<Revision>>, StoreError> {
+        let mut found = HashMap::new();
+        let mut missing = BTreeSet::new();
+        for id in ids {
+            match self.revisions().whole(id) {
+                Some(revision) => {
+                    found.insert(id, revision);
+                }
+                None => {
+                    missing.insert(id);
+                }
             }
-            found => found?,
+        }
+        let missing: Vec<_> = missing.into_iter().collect();
+        for ids in missing.chunks(MAX_REVISIONS) {
+            let kept = self.read_revisions(ids).await?.into_iter();
+            found.extend(kept.map(|revision| (revision.id, revision)));
+        }
+        Ok(found)
+    }
+
+    /// Reads revisions in one statement; one by one, if that meets a damaged one.
+    async fn read_revisions(&self, ids: &[RevisionId]) -> Result<Vec<Arc<Revision>>, StoreError> {
+        let mut reader = self.reader().await?;
+        let read = match reader.find_revisions_by_id(ids.to_vec()).await {
+            Err(StoreError::Corrupt { .. } | StoreError::Internal(_)) => {
+                let mut readable = Vec::new();
+                for &id in ids {
+                    match reader.find_revision_by_id(id).await {
+                        Err(error @ (StoreError::Corrupt { .. } | StoreError::Internal(_))) => {
+                            tracing::warn!(revision = %id, %error, "a revision cannot be read");
+                        }
+                        revision => readable.extend(revision?),
+                    }
+                }
+                readable
+            }
+            read => read?,
         };
-        let deployment = summaries.get(&route.deployment).cloned();
-        // Both are there as long as the route is: it was deleted with them since it was read.
-        let (Some(revision), Some(deployment)) = (revision, deployment) else {
-            return Ok(None);
-        };
-        Ok(Some(GroupRoute {
-            route,
-            revision,
-            deployment,
-        }))
+        let read = read.into_iter();
+        Ok(read
+            .map(|revision| self.revisions().keep(revision))
+            .collect())
+    }
+
+    async fn revision_outlines(
+        &self,
+        ids: impl Iterator<Item = RevisionId>,
+    ) -> Result<HashMap<RevisionId, Arc<RevisionOutline>>, StoreError> {
+        let mut found = HashMap::new();
+        let mut missing = BTreeSet::new();
+        for id in ids {
+            match self.revisions().outline(id) {
+                Some(outline) => {
+                    found.insert(id, outline);
+                }
+                None => {
+                    missing.insert(id);
+                }
+            }
+        }
+        let missing: Vec<_> = missing.into_iter().collect();
+        // A few at a time: whole revisions are large, and only their outlines are kept here.
+        for ids in missing.chunks(MAX_REVISIONS) {
+            let revisions = self.readable_revisions(ids.iter().copied()).await?;
+            let outlines = revisions.values().map(|it| RevisionOutline::from(&**it));
+            let outlines = outlines.map(|it| self.revisions().keep_outline(it));
+            found.extend(outlines.map(|outline| (outline.id, outline)));
+        }
+        Ok(found)
     }
 
     /// Finds a revision. One that was read lately is not read again.
@@ -158,19 +208,20 @@ impl Store {
         let found = self.reader().await?.find_revision_by_id(id).await?;
         Ok(found.map(|revision| self.revisions().keep(revision)))
     }
+}
 
-    async fn revision_outline(
-        &self,
-        id: RevisionId,
-    ) -> Result<Option<Arc<RevisionOutline>>, StoreError> {
-        if let Some(outline) = self.revisions().outline(id) {
-            return Ok(Some(outline));
-        }
-        // Through the cache of whole ones: most often a scheduler is about to ask for it.
-        let revision = self.revision(id).await?;
-        let outline = revision.map(|revision| RevisionOutline::from(&*revision));
-        Ok(outline.map(|outline| self.revisions().keep_outline(outline)))
-    }
+/// Adds to a route what describes its deployment and its revision. None if one of them was
+/// deleted since the route was read, and the route with it, or cannot be read.
+fn describe_route(
+    route: Route,
+    summaries: &Summaries,
+    outlines: &HashMap<RevisionId, Arc<RevisionOutline>>,
+) -> Option<GroupRoute> {
+    Some(GroupRoute {
+        revision: Arc::clone(outlines.get(&route.view.revision)?),
+        deployment: Arc::clone(summaries.get(&route.deployment)?),
+        route,
+    })
 }
 
 /// Adds what describes deployments that is not there yet.
@@ -210,3 +261,5 @@ fn end_of(available_at: Timestamp) -> AssignmentPosition {
 const PAGE_SIZE: i64 = 1_000;
 /// Ids in one statement.
 const MAX_IDS: usize = 500;
+/// Revisions in one statement: with the largest specs they are about 1 MiB.
+const MAX_REVISIONS: usize = 16;

@@ -126,6 +126,11 @@ async fn d9_routes_of_a_revision_that_cannot_be_read_hide_no_others(#[case] engi
     let listed = list(&fixture, &filter(), 2).await;
     assert!(listed.iter().all(|it| it.deployment.id == whole));
     assert_eq!(listed.len(), 3);
+    let all = open(&fixture, &AssignmentSelection::All).await.open;
+    let ids = all.iter().map(|it| it.route.view.revision);
+    let revisions = fixture.db.readable_revisions(ids).await.expect("one is");
+    assert_eq!(revisions.len(), 1);
+    assert!(revisions.contains_key(&listed[0].revision.id));
 }
 
 async fn open(fixture: &Fixture, selection: &AssignmentSelection) -> OpenAssignments {

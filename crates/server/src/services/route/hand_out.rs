@@ -18,19 +18,22 @@ use crate::{
 };
 
 /// Assignments as an agent is given them, in their order. None for a START that cannot be
-/// given: its route is reported as failed.
+/// given: its route is reported as failed. None also for one whose revision cannot be read, so
+/// that a damaged row keeps no other deployment from its agents.
 pub(super) async fn hand_out<A: Borrow<Assignment>>(
     scope: &Scope,
     assignments: &[A],
 ) -> Result<Vec<Option<v1::Assignment>>, Status> {
     let mut ready = Vec::new();
     let mut failed = Vec::new();
+    let ids = assignments.iter().map(|it| it.borrow().route.view.revision);
+    let revisions = scope.database().readable_revisions(ids).await;
+    let revisions = revisions.map_err(|error| store(&error))?;
     for next in assignments {
         let next: &Assignment = next.borrow();
         let route = next.route.view.id;
-        let revision = scope.database().revision(next.route.view.revision).await;
-        let Some(revision) = revision.map_err(|error| store(&error))? else {
-            // It was pruned, and so the route has been over for long.
+        let Some(revision) = revisions.get(&next.route.view.revision) else {
+            // Or it was pruned, and so the route has been over for long.
             ready.push(None);
             continue;
         };
@@ -48,7 +51,7 @@ pub(super) async fn hand_out<A: Borrow<Assignment>>(
         let given = match secrets {
             Ok(secret_environ) => Some(v1::Assignment {
                 secret_environ,
-                ..assignment(next, &revision)
+                ..assignment(next, revision)
             }),
             Err(failure) => {
                 failed.push(StatusReport {
