@@ -2,6 +2,7 @@
 
 mod list;
 mod lock;
+mod names;
 mod old;
 mod row;
 mod state_counts;
@@ -12,15 +13,14 @@ use std::mem;
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use viridian_engine::{
-    Cacheable as _, Column, RoundTrip, Write, load, pipeline, selected, with_conn,
-};
-use viridian_strategy::{Blocker, BlockerCode, DeploymentId, Lifecycle, Timestamp};
+use viridian_engine::{Column, RoundTrip, Write, load, pipeline, selected, with_conn};
+use viridian_strategy::{Blocker, BlockerCode, DeploymentId, Timestamp};
 
 pub(crate) use self::lock::LockedRows;
 use self::row::{DeploymentRow, ImmutableColumns, MutableColumns};
 pub use self::{
     list::{DeploymentFilter, DeploymentLabels},
+    names::DeploymentName,
     state_counts::StateCounts,
     summaries::DeploymentPlace,
 };
@@ -108,55 +108,6 @@ impl StoreConnection {
         row.map(Deployment::try_from).transpose()
     }
 
-    /// Finds the live deployment of a name.
-    ///
-    /// # Errors
-    ///
-    /// When the database fails.
-    pub async fn find_deployment_id(
-        &mut self,
-        project: &str,
-        name: &str,
-    ) -> Result<Option<DeploymentId>, StoreError> {
-        let (project, name) = (project.to_owned(), name.to_owned());
-        let id: Option<Sql<DeploymentId>> = with_conn!(self, |c| {
-            // diesel takes `sql` for a text that varies, so without `cached` it is prepared each
-            // time.
-            let live = diesel::dsl::sql::<diesel::sql_types::Bool>(LIVE);
-            deployments::table
-                .filter(deployments::project.eq(project))
-                .filter(deployments::name.eq(name))
-                .filter(live)
-                .select(deployments::id)
-                .cached()
-                .get_result(c)
-        })
-        .optional()?;
-        Ok(id.map(|Sql(id)| id))
-    }
-
-    /// Finds the deployment of a name whose end has begun and waits, the newest one.
-    ///
-    /// # Errors
-    ///
-    /// When the database fails.
-    pub async fn find_ending_deployment_id(
-        &mut self,
-        project: &str,
-        name: &str,
-    ) -> Result<Option<DeploymentId>, StoreError> {
-        let (project, name) = (project.to_owned(), name.to_owned());
-        let id: Option<Sql<DeploymentId>> = with_conn!(self, |c| deployments::table
-            .filter(deployments::project.eq(project))
-            .filter(deployments::name.eq(name))
-            .filter(deployments::lifecycle.eq(Sql(Lifecycle::Destroying)))
-            .order(deployments::id.desc())
-            .select(deployments::id)
-            .first(c))
-        .optional()?;
-        Ok(id.map(|Sql(id)| id))
-    }
-
     /// Finds the projects of deployments, which never change.
     ///
     /// # Errors
@@ -175,38 +126,6 @@ impl StoreConnection {
         )?;
         Ok(rows.into_iter().map(|(Sql(id), of)| (id, of)).collect())
     }
-
-    /// Returns the names of some deployments. A name never changes; once its deployment is
-    /// being deleted, another one may take it.
-    ///
-    /// # Errors
-    ///
-    /// When the database fails.
-    pub async fn find_names(
-        &mut self,
-        ids: Vec<DeploymentId>,
-    ) -> Result<Vec<(DeploymentId, DeploymentName)>, StoreError> {
-        let ids: Vec<_> = ids.into_iter().map(Sql).collect();
-        let rows: Vec<(Sql<DeploymentId>, String, String)> = load!(
-            self,
-            deployments::table
-                .filter(deployments::id.eq_any(ids))
-                .select((deployments::id, deployments::project, deployments::name))
-        )?;
-        let named = rows
-            .into_iter()
-            .map(|(Sql(id), project, name)| (id, DeploymentName { project, name }));
-        Ok(named.collect())
-    }
-}
-
-/// The name of a deployment in its project.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct DeploymentName {
-    /// The project.
-    pub project: String,
-    /// The name in it.
-    pub name: String,
 }
 
 /// A deployment with the sequence that it was decided on, and what only
@@ -319,9 +238,6 @@ pub(crate) fn set_due(ids: &[DeploymentId], due_at: Timestamp) -> Write {
     )
     .set_all(deployments::due_at.eq(Some(Sql(due_at))))
 }
-
-/// In the words of the index on names, which is not used for others.
-const LIVE: &str = "lifecycle NOT IN ('DESTROYING', 'DESTROYED')";
 
 /// What changes no row when a name is taken.
 pub(crate) const INSERT_DEPLOYMENT: &str = "insert deployment";

@@ -1,8 +1,12 @@
 //! Revisions: the row, and the statements on it.
 
+use std::collections::{HashMap, HashSet};
+
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use viridian_engine::{Write, columns, load, selected, with_conn};
+use viridian_engine::{
+    Cacheable as _, Write, columns, load, pad_to_power_of_two, selected, with_conn,
+};
 use viridian_strategy::{DeploymentId, RevisionId, Timestamp};
 
 use crate::{
@@ -38,6 +42,40 @@ impl StoreConnection {
         })
         .optional()?;
         Ok(row.map(Revision::from))
+    }
+
+    /// Finds the revisions of numbers, each of its deployment, in one statement for every
+    /// [`MAX_NUMBERS`] of them. A number that a deployment does not have is left out.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn find_revision_ids(
+        &mut self,
+        numbers: &[(DeploymentId, i64)],
+    ) -> Result<HashMap<(DeploymentId, i64), RevisionId>, StoreError> {
+        let mut found = HashMap::new();
+        for chunk in numbers.chunks(MAX_NUMBERS) {
+            let (deployments, of_chunk): (Vec<_>, Vec<_>) =
+                chunk.iter().map(|&(id, number)| (Sql(id), number)).unzip();
+            let deployments = pad_to_power_of_two(deployments);
+            let of_chunk = pad_to_power_of_two(of_chunk);
+            let rows: Vec<(Sql<DeploymentId>, i64, Sql<RevisionId>)> = load!(
+                self,
+                revisions::table
+                    .filter(revisions::deployment_id.eq_any(deployments.clone()))
+                    .filter(revisions::number.eq_any(of_chunk.clone()))
+                    .select((revisions::deployment_id, revisions::number, revisions::id))
+                    .cached()
+            )?;
+            // Also the numbers of one deployment in another, which were not asked for.
+            let wanted: HashSet<_> = chunk.iter().copied().collect();
+            let rows = rows
+                .into_iter()
+                .map(|(Sql(deployment), number, Sql(id))| ((deployment, number), id));
+            found.extend(rows.filter(|(number, _)| wanted.contains(number)));
+        }
+        Ok(found)
     }
 
     /// Finds a revision of whatever deployment.
@@ -125,6 +163,9 @@ impl StoreConnection {
         Ok(deleted)
     }
 }
+
+/// How many numbers one statement looks for: more than a set has members.
+const MAX_NUMBERS: usize = 64;
 
 /// Inserts a revision.
 pub(crate) fn insert_revisions(revisions: impl IntoIterator<Item = Revision>) -> Write {

@@ -36,6 +36,7 @@ mod lifecycle;
 mod limits;
 mod log;
 mod migrations;
+mod names;
 mod projects;
 mod promote;
 mod prune;

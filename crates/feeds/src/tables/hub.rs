@@ -138,13 +138,13 @@ impl TableHub {
         &self,
     ) -> Result<Vec<(DeploymentId, DeploymentName)>, StoreError> {
         let names: Vec<_> = lock(&self.followers).of_name.topics().cloned().collect();
-        let mut holders = Vec::new();
-        for name in names {
-            let mut reader = self.store.reader().await?;
-            let id = reader.find_deployment_id(&name.project, &name.name).await?;
-            holders.extend(id.map(|id| (id, name)));
+        // Most watches follow none, and need no connection for it.
+        if names.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(holders)
+        let mut reader = self.store.reader().await?;
+        let holders = reader.find_deployment_ids(&names).await?.into_iter();
+        Ok(holders.map(|(name, id)| (id, name)).collect())
     }
 
     /// The names of those of some deployments that have not been looked up yet.

@@ -35,25 +35,28 @@ impl Scope {
         let projects = reader.find_projects(ids.collect()).await;
         let projects = projects.map_err(|error| store(&error))?.into_iter();
         let projects: HashMap<DeploymentId, String> = projects.collect();
-        let (mut found, mut missing) = (Vec::new(), Vec::new());
-        let (mut hidden, mut visible) = (false, Vec::new());
-        for (index, member) in members.iter().enumerate() {
+        let (mut hidden, mut seen_projects) = (false, Vec::new());
+        // None for a member that is not there, and for one that is hidden.
+        let mut visible = Vec::new();
+        for member in members {
             let project = match &member.reference {
                 DeploymentReference::Id(id) => projects.get(id),
                 DeploymentReference::Name { project, .. } => Some(project),
             };
-            let id = match project {
-                Some(project) if !self.caller.may_see(project) => {
+            let project = project.filter(|project| {
+                let may_see = self.caller.may_see(project);
+                if !may_see {
                     hidden = true;
                     self.log_denial(project);
-                    None
                 }
-                Some(project) => {
-                    visible.push(project.as_str());
-                    find(&mut reader, &member.reference).await?
-                }
-                None => None,
-            };
+                may_see
+            });
+            seen_projects.extend(project);
+            visible.push(project.map(|_| &member.reference));
+        }
+        let ids = find_all(&mut reader, &visible).await?;
+        let (mut found, mut missing) = (Vec::new(), Vec::new());
+        for (index, (member, id)) in members.iter().zip(ids).enumerate() {
             match id {
                 Some(id) => found.push(id),
                 None => missing.push((index, member.text)),
@@ -63,7 +66,8 @@ impl Scope {
             return Ok(found);
         }
         // A repeat of a call is about what the first was about, though names may be free since.
-        if let (false, Some(request), Some(project)) = (hidden, &call.request, visible.iter().min())
+        if let (false, Some(request), Some(project)) =
+            (hidden, &call.request, seen_projects.iter().min())
         {
             let replied = reader.find_replied_set(project, request).await;
             if let Some(first) = replied.map_err(|error| store(&error))? {
@@ -80,39 +84,48 @@ impl Scope {
         members: &[(DeploymentId, &str, Option<RevisionReference>)],
     ) -> Result<Vec<Option<RevisionId>>, Status> {
         let mut reader = self.reader().await?;
-        let mut found = Vec::new();
-        for (index, (deployment, text, reference)) in members.iter().enumerate() {
-            let number = match reference {
-                Some(number @ RevisionReference::Number(_)) => *number,
-                Some(RevisionReference::Id(id)) => {
-                    found.push(Some(*id));
-                    continue;
-                }
-                None => {
-                    found.push(None);
-                    continue;
-                }
-            };
-            let revision = reader.find_revision(*deployment, number).await;
-            let revision = revision.map_err(|error| store(&error))?.ok_or_else(|| {
-                let status = not_found(ResourceKind::Revision, &number.to_string());
-                member_refused(index, text, &status)
-            })?;
-            found.push(Some(revision.id));
-        }
-        Ok(found)
+        let numbers = members.iter().filter_map(|it| match it.2 {
+            Some(RevisionReference::Number(number)) => Some((it.0, number)),
+            Some(RevisionReference::Id(_)) | None => None,
+        });
+        let numbers: Vec<_> = numbers.collect();
+        let of_numbers = reader.find_revision_ids(&numbers).await;
+        let of_numbers = of_numbers.map_err(|error| store(&error))?;
+        let members = members.iter().enumerate();
+        let found = members.map(|(index, &(deployment, text, reference))| match reference {
+            Some(RevisionReference::Id(id)) => Ok(Some(id)),
+            Some(reference @ RevisionReference::Number(number)) => {
+                let id = of_numbers.get(&(deployment, number)).copied();
+                id.map(Some).ok_or_else(|| {
+                    let status = not_found(ResourceKind::Revision, &reference.to_string());
+                    member_refused(index, text, &status)
+                })
+            }
+            None => Ok(None),
+        });
+        found.collect()
     }
 }
 
-async fn find(
+/// Finds what callers may see and name: an id is taken as it is, names are looked up together.
+async fn find_all(
     reader: &mut ScopedReader,
-    reference: &DeploymentReference,
-) -> Result<Option<DeploymentId>, Status> {
-    match reference {
-        DeploymentReference::Id(id) => Ok(Some(*id)),
-        DeploymentReference::Name { project, name } => {
-            let found = reader.find_deployment_id(project, name).await;
-            found.map_err(|error| store(&error))
-        }
-    }
+    visible: &[Option<&DeploymentReference>],
+) -> Result<Vec<Option<DeploymentId>>, Status> {
+    let names: Vec<_> = visible
+        .iter()
+        .map(|it| it.and_then(DeploymentReference::name))
+        .collect();
+    let wanted: Vec<_> = names.iter().flatten().cloned().collect();
+    let found = reader.find_deployment_ids(&wanted).await;
+    let found = found.map_err(|error| store(&error))?;
+    let ids = visible
+        .iter()
+        .zip(names)
+        .map(|(reference, name)| match reference {
+            Some(DeploymentReference::Id(id)) => Some(*id),
+            Some(DeploymentReference::Name { .. }) => found.get(&name?).copied(),
+            None => None,
+        });
+    Ok(ids.collect())
 }
