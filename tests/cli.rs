@@ -13,6 +13,7 @@ mod narrow;
 mod readme;
 mod replicas;
 mod says;
+mod sets;
 mod top;
 mod verbs;
 mod waiting;

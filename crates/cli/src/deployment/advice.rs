@@ -6,7 +6,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use viridian_server::code_name;
 
-use crate::rpc_error;
+use crate::{rpc_error, table::counted};
 
 /// A refusal as one sentence with advice. Blockers or invalid fields follow as a list.
 pub(super) fn sentence(status: &Status, deployment: &str) -> String {
@@ -18,18 +18,69 @@ pub(super) fn sentence(status: &Status, deployment: &str) -> String {
         (_, "") => format!("the server answered {}", code_name(status.code())),
         (_, message) => message.to_owned(),
     };
-    // Writing to a String cannot fail.
-    if let Some(advice) = advice(reason, status.code(), &details, deployment) {
-        let _ = write!(text, "; {advice}");
-    }
-    let _ = match reason {
-        "" => write!(text, " ({})", code_name(status.code())),
-        reason => write!(text, " ({}, {reason})", code_name(status.code())),
-    };
+    let advice = advice(reason, status.code(), &details, deployment);
+    append(&mut text, advice, status.code(), reason);
     for item in items(&details, status.message()) {
         let _ = write!(text, "\n  - {item}");
     }
     name_steps(&text)
+}
+
+/// A refusal of a set: what to do about the first member that was refused. All of them follow
+/// as a list.
+pub(super) fn set_sentence(status: &Status) -> String {
+    let details = status.get_error_details();
+    let info = details.error_info();
+    let reason = info.map_or("", |info| info.reason.as_str());
+    let of_first = |key: &str| info.and_then(|info| info.metadata.get(key));
+    let refused = of_first("refused_members").and_then(|count| count.parse().ok());
+    let violations = details.precondition_failure().map(|it| &it.violations[..]);
+    let violations = violations.unwrap_or_default();
+    let mut text = match refused {
+        // The message of the server has the members in one sentence. Here they are a list.
+        Some(refused) if !violations.is_empty() => {
+            format!(
+                "nothing was changed, because of {}",
+                counted(refused, "deployment")
+            )
+        }
+        _ => status.message().trim().to_owned(),
+    };
+    let advice = match (reason, of_first("deployment")) {
+        // Its blockers are in its own state; a dry run of the set may be refused for another.
+        ("PROMOTION_BLOCKED", Some(member)) => Some(format!(
+            "`viridian deployment get {member}` shows what blocks it"
+        )),
+        (reason, Some(member)) => advice(reason, status.code(), &details, member),
+        (reason, None) => advice_for_all(reason, status.code(), &details),
+    };
+    append(&mut text, advice, status.code(), reason);
+    let fields = fields(&details, status.message()).into_iter();
+    let members = violations
+        .iter()
+        .map(|it| format!("{}: {} ({})", it.subject, it.description, it.r#type));
+    for item in fields.chain(members) {
+        let _ = write!(text, "\n  - {item}");
+    }
+    // The server leaves out those for which its reply has no room.
+    match refused.unwrap_or(0).saturating_sub(violations.len() as u64) {
+        more if more > 0 && !violations.is_empty() => {
+            let _ = write!(text, "\n  - and {more} more");
+        }
+        _ => {}
+    }
+    text
+}
+
+/// Adds the advice and the code. Writing to a String cannot fail.
+fn append(text: &mut String, advice: Option<String>, code: Code, reason: &str) {
+    if let Some(advice) = advice {
+        let _ = write!(text, "; {advice}");
+    }
+    let _ = match reason {
+        "" => write!(text, " ({})", code_name(code)),
+        reason => write!(text, " ({}, {reason})", code_name(code)),
+    };
 }
 
 /// Names the steps of a canary as people count them: `step 2, policy.canary.steps[1].hold`.
@@ -60,6 +111,7 @@ fn advice(reason: &str, code: Code, details: &ErrorDetails, deployment: &str) ->
         | "NO_REVISION" | "STRATEGY_IN_USE" | "DEPLOYMENT_HELD" | "MESSAGE_TOO_SLOW" => {
             return None;
         }
+        "ROLLBACK_NOT_INSTANT" => format!("{} deploys it again", command("rollback")),
         "ALREADY_ROLLED_BACK" => {
             format!("`viridian deployment rollback {deployment} --revision NUMBER` names one")
         }
@@ -90,11 +142,17 @@ fn advice(reason: &str, code: Code, details: &ErrorDetails, deployment: &str) ->
         }
         "DEPLOYMENT_IN_PROGRESS" => format!("{} shows its progress", command("watch")),
         "RESUME_TOKEN_EXPIRED" | "SLOW_CONSUMER" => "start the watch again".to_owned(),
-        reason => {
-            let credentials = rpc_error::credentials_advice(code, reason).map(str::to_owned);
-            return credentials.or_else(|| advice_by_code(code, details));
-        }
+        reason => return advice_for_all(reason, code, details),
     })
+}
+
+/// The advice that is the same whatever deployment a call is about.
+fn advice_for_all(reason: &str, code: Code, details: &ErrorDetails) -> Option<String> {
+    if reason == "SET_TOO_LARGE" {
+        return Some("name fewer deployments in each command".to_owned());
+    }
+    let credentials = rpc_error::credentials_advice(code, reason).map(str::to_owned);
+    credentials.or_else(|| advice_by_code(code, details))
 }
 
 fn blocked(details: &ErrorDetails, deployment: &str) -> String {
@@ -124,18 +182,24 @@ fn advice_by_code(code: Code, details: &ErrorDetails) -> Option<String> {
 
 /// Blockers and invalid fields, unless the sentence names them already.
 fn items(details: &ErrorDetails, message: &str) -> Vec<String> {
-    let mut items = Vec::new();
-    if let Some(request) = details.bad_request() {
-        let violations = request.field_violations.iter();
-        items.extend(violations.map(|it| format!("{}: {}", it.field, it.description)));
-        items.retain(|item| item != message);
-    }
+    let mut items = fields(details, message);
     if let Some(precondition) = details.precondition_failure() {
         let violations = precondition.violations.iter();
         let unmentioned = violations.filter(|it| it.description != message);
         items.extend(unmentioned.map(|it| format!("{} ({})", it.description, it.r#type)));
     }
     items
+}
+
+/// Invalid fields, unless the sentence names them already.
+fn fields(details: &ErrorDetails, message: &str) -> Vec<String> {
+    let Some(request) = details.bad_request() else {
+        return Vec::new();
+    };
+    let violations = request.field_violations.iter();
+    let named = violations.filter(|it| it.description != message);
+    let items = named.map(|it| format!("{}: {}", it.field, it.description));
+    items.filter(|item| item != message).collect()
 }
 
 #[cfg(test)]
@@ -241,6 +305,58 @@ mod tests {
         ] {
             assert_eq!(name_steps(text), text);
         }
+    }
+
+    /// As the server refuses a set: the reason of the first member, and a violation for each.
+    fn of_set(code: Code, refused: &[(&str, &str, &str)], count: usize) -> String {
+        let (member, reason, _) = refused[0];
+        let metadata = [
+            ("member", "members[1]".to_owned()),
+            ("deployment", member.to_owned()),
+            ("refused_members", count.to_string()),
+        ];
+        let metadata = metadata.map(|(key, value)| (key.to_owned(), value));
+        let mut details = ErrorDetails::with_error_info(reason, "viridian", metadata);
+        for (member, reason, message) in refused {
+            details.add_precondition_failure_violation(*reason, *member, *message);
+        }
+        set_sentence(&Status::with_error_details(
+            code,
+            "nothing was changed: …",
+            details,
+        ))
+    }
+
+    #[test]
+    fn the_members_of_a_set_that_are_refused_are_a_list() {
+        let blocked = (
+            "shop/cart",
+            "PROMOTION_BLOCKED",
+            "1 of 3 green routes is ready",
+        );
+        let over = ("shop/web", "NOT_DEPLOYING", "nothing is being deployed");
+        let drained = (
+            "shop/web",
+            "ROLLBACK_NOT_INSTANT",
+            "too few routes are retained",
+        );
+        let missing = (
+            "shop/none",
+            "DEPLOYMENT_NOT_FOUND",
+            "there is no such deployment",
+        );
+        let mut details = ErrorDetails::with_error_info("SET_TOO_LARGE", "viridian", []);
+        let too_large = "there are 51 members";
+        details.add_bad_request_violation("members", too_large);
+        let too_large = Status::with_error_details(Code::InvalidArgument, too_large, details);
+        let sentences = [
+            of_set(Code::FailedPrecondition, &[blocked, over], 2),
+            of_set(Code::FailedPrecondition, &[over, blocked], 9),
+            of_set(Code::FailedPrecondition, &[drained], 1),
+            of_set(Code::NotFound, &[missing], 1),
+            set_sentence(&too_large),
+        ];
+        insta::assert_snapshot!("sets", sentences.join("\n"));
     }
 
     #[test]

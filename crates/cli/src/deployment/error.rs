@@ -35,6 +35,9 @@ pub(crate) enum DeploymentError {
         /// The reference that the user gave.
         deployment: String,
     },
+    /// Of several deployments in one step, which names those that are in the way.
+    #[error("{}", advice::set_sentence(.0))]
+    SetRefused(Box<Status>),
     /// Of several deployments, none of which was changed.
     #[error("{}", lines(.0))]
     Several(Vec<DeploymentError>),
@@ -113,7 +116,9 @@ impl DeploymentError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Call(error) | Self::Read(error) => call_error::exit_code_of(error),
-            Self::Refused { status, .. } => exit_code::of_grpc(status.code()),
+            Self::Refused { status, .. } | Self::SetRefused(status) => {
+                exit_code::of_grpc(status.code())
+            }
             Self::Several(errors) => errors
                 .first()
                 .map_or(exit_code::FAILURE, DeploymentError::exit_code),

@@ -1,6 +1,6 @@
 //! Several deployments at once: `viridian deployment promote A B` and `rollback A B`.
 
-use viridian_client::unary;
+use viridian_client::{CallError, unary};
 use viridian_proto::v1::{
     Deployment, PromoteDeploymentsRequest, PromoteMember, RollbackDeploymentsRequest,
     RollbackMember, SwitchedDeployment,
@@ -53,7 +53,8 @@ impl DeploymentSet {
             expected_generation: None,
             reason: self.change.reason,
         };
-        let reply = unary(client.promote_deployments(request)).await?;
+        let reply = unary(client.promote_deployments(request)).await;
+        let reply = reply.map_err(refused)?;
         session.show("PromoteDeploymentsResponse", &reply, |style| {
             describe(&reply.members, &PROMOTE, self.dry_run, style)
         })
@@ -80,7 +81,8 @@ impl DeploymentSet {
             expected_generation: None,
             reason: self.change.reason,
         };
-        let reply = unary(client.rollback_deployments(request)).await?;
+        let reply = unary(client.rollback_deployments(request)).await;
+        let reply = reply.map_err(refused)?;
         session.show("RollbackDeploymentsResponse", &reply, |style| {
             describe(&reply.members, &ROLL_BACK, self.dry_run, style)
         })
@@ -112,6 +114,14 @@ impl DeploymentSet {
             question::ask(&question_text(&seen, words))?;
         }
         Ok(seen)
+    }
+}
+
+/// What the server refuses names its members, so that the message can advise a command.
+fn refused(error: CallError) -> DeploymentError {
+    match error {
+        CallError::Refused(status) => DeploymentError::SetRefused(Box::new(status)),
+        error => error.into(),
     }
 }
 
@@ -151,12 +161,19 @@ fn describe(
                 show::blockers(&member.blockers, style)
             ));
         } else if !is_blocked {
-            let gained = counted(member.promoted_route_ids.len() as u64, "route");
-            let lost = counted(member.drained_route_ids.len() as u64, "route");
-            lines.push(format!("  {name}: traffic to {gained}, and from {lost}"));
+            lines.push(format!("  {name}: {}", moved_traffic(member)));
         }
     }
     lines.join("\n")
+}
+
+fn moved_traffic(member: &SwitchedDeployment) -> String {
+    let lost = counted(member.drained_route_ids.len() as u64, "route");
+    match member.promoted_route_ids.len() as u64 {
+        // The others have traffic already: all of it, or a share as a canary.
+        0 => format!("no traffic to {lost}"),
+        gained => format!("traffic to {}, and from {lost}", counted(gained, "route")),
+    }
 }
 
 const PROMOTE: SetWords = SetWords {
@@ -190,6 +207,11 @@ mod tests {
             blockers: Vec::new(),
             ..fixture::at_the_gate()
         };
+        let canary = SwitchedDeployment {
+            promoted_route_ids: Vec::new(),
+            ..member(ready.clone())
+        };
+        assert_eq!(moved_traffic(&canary), "no traffic to 1 route");
         let both = [member(ready.clone()), member(ready.clone())];
         assert_eq!(
             describe(&both, &PROMOTE, false, fixture::plain()),
