@@ -19,7 +19,7 @@ async fn the_contract_breaks_nobody() {
 #[case::another_name("int64 sequence = 15;", "int64 sequence_number = 15;")]
 #[case::another_type("int64 sequence = 15;", "string sequence = 15;")]
 #[case::removed("int64 sequence = 15;", "")]
-#[case::presence_removed("optional int32 max_replacements = 4;", "int32 max_replacements = 4;")]
+#[case::presence_removed(MAX_REPLACEMENTS, MAX_REPLACEMENTS_ALWAYS)]
 #[case::value_removed("DEPLOYMENT_LIFECYCLE_DESTROYED = 5;", "")]
 #[tokio::test]
 async fn a_change_that_breaks_someone_is_found(#[case] line: &str, #[case] doctored: &str) {
@@ -33,13 +33,26 @@ async fn a_change_that_breaks_someone_is_found(#[case] line: &str, #[case] docto
         .path()
         .join("proto/viridian/deployment/v1/deployment.proto");
     let text = fs::read_to_string(&file).expect("the contract");
-    // Two strategies have a setting of this name: one of them is enough.
-    assert!(text.contains(line), "{line}");
-    fs::write(&file, text.replacen(line, doctored, 1)).expect("written");
+    assert_eq!(text.matches(line).count(), 1, "{line}");
+    fs::write(&file, text.replace(line, doctored)).expect("written");
     let run = buf_breaking(copy.path()).await;
     assert_eq!(run.code, Some(100), "{run:?}");
     assert!(run.stdout.contains("deployment.proto"), "{run:?}");
 }
+
+/// With the setting before it: two strategies have a setting of this name.
+const MAX_REPLACEMENTS: &str = "\
+  // How long all new routes must have been ready before anyone may promote.
+  // Default 0.
+  google.protobuf.Duration min_ready = 3;
+  // How many failed new routes are replaced in one rollout. Unset: as many as
+  // the target. 0: none.
+  optional int32 max_replacements = 4;
+";
+const MAX_REPLACEMENTS_ALWAYS: &str = "\
+  google.protobuf.Duration min_ready = 3;
+  int32 max_replacements = 4;
+";
 
 async fn buf_breaking(folder: &Path) -> FinishedProgram {
     let mut command = Command::new(tool("buf"));

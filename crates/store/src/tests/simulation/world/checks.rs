@@ -276,15 +276,16 @@ impl SimulatedStore<'_> {
                 .map(|revision| (revision, target));
             let mut wanted: BTreeMap<_, u32> = wanted.filter(|(_, target)| *target > 0).collect();
             // At the gate there may be as few as its threshold asks for.
-            let threshold = match &deployment.policy.strategy {
-                Strategy::BlueGreen(spec) => spec.ready_threshold,
-                Strategy::Canary(spec) => spec.switch.ready_threshold,
+            let switch = match &deployment.policy.strategy {
+                Strategy::BlueGreen(spec) => Some(spec),
+                Strategy::Canary(spec) => Some(&spec.switch),
                 Strategy::Rolling(_) => None,
             };
-            if let (Some(_), Some(green)) = (threshold, state.deploying())
-                && let Some(ready) = by_revision.get(&green).filter(|ready| **ready <= target)
+            if let (Some(switch), Some(green)) = (switch, state.deploying())
+                && let Some(&ready) = by_revision.get(&green)
+                && (switch.least_ready(target)..=target).contains(&ready)
             {
-                wanted.insert(green, *ready);
+                wanted.insert(green, ready);
             }
             if by_revision != wanted {
                 life.fail(format!("is left with {by_revision:?}, not {wanted:?}"));
