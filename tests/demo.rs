@@ -25,7 +25,11 @@ use crate::harness::{eventually, finish, viridian, within};
 #[case::rolling(&["--strategy", "rolling"], &["DEPLOYING / PROVISIONING", "version 1 is gone"])]
 #[case::canary(
     &["--strategy", "canary"],
-    &["SHIFTING, 10 % of the requests", "in step 2 version 2 answered", "3 lose it"],
+    &[
+        "SHIFTING, 10 % of the requests",
+        "in step 2 version 2 answered",
+        "promote: version 2 gets the rest of the traffic, 3 routes lose it",
+    ],
 )]
 #[tokio::test]
 async fn every_request_is_answered(#[case] flags: &[&str], #[case] texts: &[&str]) {

@@ -154,10 +154,13 @@ fn describe(reply: &PromoteDeploymentResponse, dry_run: bool, style: OutputStyle
     }
     let gained = counted(reply.promoted_route_ids.len() as u64, "route");
     let lost = counted(reply.drained_route_ids.len() as u64, "route");
-    if dry_run {
-        format!("Would give traffic to {gained}, and take it from {lost}.")
-    } else {
-        format!("Gave traffic to {gained}, and took it from {lost}.")
+    // All routes of a canary have a share before.
+    let has_share = reply.promoted_route_ids.is_empty() && !reply.drained_route_ids.is_empty();
+    match (has_share, dry_run) {
+        (true, true) => format!("Would take the rest of the traffic from {lost}."),
+        (true, false) => format!("Took the rest of the traffic from {lost}."),
+        (false, true) => format!("Would give traffic to {gained}, and take it from {lost}."),
+        (false, false) => format!("Gave traffic to {gained}, and took it from {lost}."),
     }
 }
 
@@ -192,6 +195,18 @@ mod tests {
         assert_eq!(
             describe(&reply, true, fixture::plain()),
             "Would give traffic to 2 routes, and take it from 1 route."
+        );
+        let canary = PromoteDeploymentResponse {
+            promoted_route_ids: Vec::new(),
+            ..reply
+        };
+        assert_eq!(
+            describe(&canary, false, fixture::plain()),
+            "Took the rest of the traffic from 1 route."
+        );
+        assert_eq!(
+            describe(&canary, true, fixture::plain()),
+            "Would take the rest of the traffic from 1 route."
         );
     }
 

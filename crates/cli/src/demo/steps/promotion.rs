@@ -52,12 +52,15 @@ impl DemoRunner<'_> {
         let begin = Instant::now();
         match self.operator.promote(&version_2).await {
             Ok(reply) => {
-                let gained = reply.promoted_route_ids.len();
                 let lost = reply.drained_route_ids.len();
+                let gains = match reply.promoted_route_ids.len() {
+                    // Of a canary all routes have a share by then.
+                    0 => "version 2 gets the rest of the traffic".to_owned(),
+                    gained => format!("{gained} routes gain traffic"),
+                };
                 let took = begin.elapsed().as_secs_f64() * 1e3;
                 self.say(&format!(
-                    "promote: {gained} routes gain traffic, {lost} lose it, in one transaction \
-                     ({took:.0} ms)"
+                    "promote: {gains}, {lost} routes lose it, in one transaction ({took:.0} ms)"
                 ))?;
             }
             // The user may have promoted it from another terminal during the pause.

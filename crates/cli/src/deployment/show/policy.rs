@@ -1,5 +1,6 @@
 //! A policy, on one line.
 
+use prost_types::Duration;
 use viridian_proto::v1::{
     BlueGreenSpec, CanarySpec, CanaryStep, DeploymentPolicy, GateTimeout, GateTimeoutAction,
     IntOrPercent, deployment_policy::Strategy, int_or_percent::Value,
@@ -33,46 +34,61 @@ pub(super) fn policy(policy: Option<&DeploymentPolicy>) -> String {
 }
 
 fn blue_green(spec: &BlueGreenSpec) -> Vec<String> {
-    let promotes = if spec.auto_promote {
-        "automatic"
-    } else {
-        "manual"
-    };
-    let mut words = vec!["blue-green".to_owned(), format!("{promotes} promotion")];
+    let mut words = vec!["blue-green".to_owned(), promotion(spec.auto_promote)];
     words.extend(time("promote delay", spec.promote_delay.as_ref()));
-    words.extend(time("min ready", spec.min_ready.as_ref()));
-    words.extend(
-        spec.max_replacements
-            .map(|count| format!("max replacements {count}")),
-    );
-    let threshold = spec.ready_threshold.as_ref();
-    words.extend(threshold.map(|it| format!("ready threshold {}", amount(Some(it)))));
-    words.extend(time("scale-down delay", spec.scale_down_delay.as_ref()));
-    words.extend(spec.gate_timeout.as_ref().map(gate_timeout));
+    words.extend(switch(&SwitchSettings {
+        min_ready: spec.min_ready.as_ref(),
+        max_replacements: spec.max_replacements,
+        ready_threshold: spec.ready_threshold.as_ref(),
+        scale_down_delay: spec.scale_down_delay.as_ref(),
+        gate_timeout: spec.gate_timeout.as_ref(),
+    }));
     words
 }
 
 fn canary(spec: &CanarySpec) -> Vec<String> {
     let steps: Vec<_> = spec.steps.iter().map(step).collect();
-    let promotes = if spec.auto_promote {
-        "automatic"
-    } else {
-        "manual"
-    };
     let mut words = vec![
         format!("canary {}", steps.join(" → ")),
-        format!("{promotes} promotion"),
+        promotion(spec.auto_promote),
     ];
-    words.extend(time("min ready", spec.min_ready.as_ref()));
-    words.extend(
-        spec.max_replacements
-            .map(|count| format!("max replacements {count}")),
-    );
-    let threshold = spec.ready_threshold.as_ref();
-    words.extend(threshold.map(|it| format!("ready threshold {}", amount(Some(it)))));
-    words.extend(time("scale-down delay", spec.scale_down_delay.as_ref()));
-    words.extend(spec.gate_timeout.as_ref().map(gate_timeout));
+    words.extend(switch(&SwitchSettings {
+        min_ready: spec.min_ready.as_ref(),
+        max_replacements: spec.max_replacements,
+        ready_threshold: spec.ready_threshold.as_ref(),
+        scale_down_delay: spec.scale_down_delay.as_ref(),
+        gate_timeout: spec.gate_timeout.as_ref(),
+    }));
     words
+}
+
+fn promotion(is_automatic: bool) -> String {
+    match is_automatic {
+        true => "automatic promotion".to_owned(),
+        false => "manual promotion".to_owned(),
+    }
+}
+
+/// What the two strategies share that switch at a gate.
+struct SwitchSettings<'a> {
+    min_ready: Option<&'a Duration>,
+    max_replacements: Option<i32>,
+    ready_threshold: Option<&'a IntOrPercent>,
+    scale_down_delay: Option<&'a Duration>,
+    gate_timeout: Option<&'a GateTimeout>,
+}
+
+fn switch(settings: &SwitchSettings<'_>) -> Vec<String> {
+    let replacements = settings.max_replacements;
+    let threshold = settings.ready_threshold;
+    let words = [
+        time("min ready", settings.min_ready),
+        replacements.map(|count| format!("max replacements {count}")),
+        threshold.map(|it| format!("ready threshold {}", amount(Some(it)))),
+        time("scale-down delay", settings.scale_down_delay),
+        settings.gate_timeout.map(gate_timeout),
+    ];
+    words.into_iter().flatten().collect()
 }
 
 /// A step, like `25 % for 10m until advanced`.
@@ -105,7 +121,7 @@ fn gate_timeout(timeout: &GateTimeout) -> String {
 }
 
 /// A duration with its name, unless it is zero.
-fn time(name: &str, duration: Option<&prost_types::Duration>) -> Option<String> {
+fn time(name: &str, duration: Option<&Duration>) -> Option<String> {
     let some = duration.filter(|it| it.seconds != 0 || it.nanos != 0)?;
     Some(format!("{name} {}", duration::from_wire(some)))
 }
@@ -120,7 +136,6 @@ fn amount(amount: Option<&IntOrPercent>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use prost_types::Duration;
     use viridian_proto::v1::{GateTimeout, RollingUpdateSpec};
 
     use super::*;

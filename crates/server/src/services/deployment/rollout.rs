@@ -2,8 +2,10 @@
 
 use tonic::Status;
 use viridian_proto::v1;
-use viridian_store::{AdvanceOptions, RollBackOptions, RollBackPreview, RolledBack};
-use viridian_strategy::RouteId;
+use viridian_store::{
+    AdvanceOptions, RequestContext, RevisionReference, RollBackOptions, RollBackPreview, RolledBack,
+};
+use viridian_strategy::{DeploymentId, RevisionId, RouteId};
 
 use crate::{
     convert::{
@@ -23,11 +25,7 @@ pub(super) async fn promote(
 ) -> Result<v1::PromoteDeploymentResponse, Status> {
     let subject = &message.deployment;
     let mut violations = Violations::default();
-    let expected = parse_optional_revision(
-        "expected_revision",
-        &message.expected_revision,
-        &mut violations,
-    );
+    let expected = ExpectedRevision::parse(&message.expected_revision, &mut violations);
     let call = scope.call(
         "PromoteDeployment",
         message,
@@ -35,10 +33,7 @@ pub(super) async fn promote(
         &mut violations,
     );
     let id = scope.resolve_for(&call, subject, violations).await?;
-    let expected = scope
-        .find_revision_for(&call, id, subject, expected)
-        .await?;
-    let expected = expected.map(|revision| revision.id);
+    let expected = expected.find(scope, &call, id, subject).await?;
     let database = scope.database();
     if message.validate_only {
         let preview = database.preview_promote(id, expected, &call).await;
@@ -62,11 +57,7 @@ pub(super) async fn advance(
 ) -> Result<v1::AdvanceDeploymentResponse, Status> {
     let subject = &message.deployment;
     let mut violations = Violations::default();
-    let expected = parse_optional_revision(
-        "expected_revision",
-        &message.expected_revision,
-        &mut violations,
-    );
+    let expected = ExpectedRevision::parse(&message.expected_revision, &mut violations);
     let expected_step = parse_expected_step(message.expected_step, &mut violations);
     let call = scope.call(
         "AdvanceDeployment",
@@ -75,11 +66,9 @@ pub(super) async fn advance(
         &mut violations,
     );
     let id = scope.resolve_for(&call, subject, violations).await?;
-    let expected = scope
-        .find_revision_for(&call, id, subject, expected)
-        .await?;
+    let expected = expected.find(scope, &call, id, subject).await?;
     let options = AdvanceOptions {
-        expected_revision: expected.map(|revision| revision.id),
+        expected_revision: expected,
         expected_step,
         to_last: message.to_last,
     };
@@ -97,11 +86,7 @@ pub(super) async fn abort(
 ) -> Result<v1::AbortDeploymentResponse, Status> {
     let subject = &message.deployment;
     let mut violations = Violations::default();
-    let expected = parse_optional_revision(
-        "expected_revision",
-        &message.expected_revision,
-        &mut violations,
-    );
+    let expected = ExpectedRevision::parse(&message.expected_revision, &mut violations);
     let call = scope.call(
         "AbortDeployment",
         message,
@@ -109,10 +94,7 @@ pub(super) async fn abort(
         &mut violations,
     );
     let id = scope.resolve_for(&call, subject, violations).await?;
-    let expected = scope
-        .find_revision_for(&call, id, subject, expected)
-        .await?;
-    let expected = expected.map(|revision| revision.id);
+    let expected = expected.find(scope, &call, id, subject).await?;
     let aborted = scope.database().abort_deployment(id, expected, &call);
     let aborted = aborted.await;
     let aborted = aborted.map_err(|error| error.into_status(subject))?;
@@ -128,11 +110,7 @@ pub(super) async fn roll_back(
     let subject = &message.deployment;
     let mut violations = Violations::default();
     let revision = parse_optional_revision("revision", &message.revision, &mut violations);
-    let expected = parse_optional_revision(
-        "expected_revision",
-        &message.expected_revision,
-        &mut violations,
-    );
+    let expected = ExpectedRevision::parse(&message.expected_revision, &mut violations);
     let call = scope.call(
         "RollbackDeployment",
         message,
@@ -143,12 +121,10 @@ pub(super) async fn roll_back(
     let revision = scope
         .find_revision_for(&call, id, subject, revision)
         .await?;
-    let expected = scope
-        .find_revision_for(&call, id, subject, expected)
-        .await?;
+    let expected = expected.find(scope, &call, id, subject).await?;
     let options = RollBackOptions {
         revision: revision.map(|revision| revision.id),
-        expected_revision: expected.map(|revision| revision.id),
+        expected_revision: expected,
         gated: message.gated,
     };
     let database = scope.database();
@@ -200,6 +176,31 @@ pub(super) async fn resume(
     let resumed = resumed.map_err(|error| error.map_refusal(ResumeRefusal).into_status(subject))?;
     let deployment = Some(deployment(resumed.deployment));
     Ok(v1::ResumeDeploymentResponse { deployment })
+}
+
+/// The revision that a call expects to find, if it names one.
+struct ExpectedRevision(Option<RevisionReference>);
+
+impl ExpectedRevision {
+    fn parse(text: &str, violations: &mut Violations) -> Self {
+        Self(parse_optional_revision(
+            "expected_revision",
+            text,
+            violations,
+        ))
+    }
+
+    /// Finds it. `subject` is what the caller called the deployment.
+    async fn find(
+        self,
+        scope: &Scope,
+        call: &RequestContext,
+        deployment: DeploymentId,
+        subject: &str,
+    ) -> Result<Option<RevisionId>, Status> {
+        let found = scope.find_revision_for(call, deployment, subject, self.0);
+        Ok(found.await?.map(|revision| revision.id))
+    }
 }
 
 /// With `validate_only` a blocker is an answer; every other refusal is an error
