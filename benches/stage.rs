@@ -9,7 +9,7 @@ use tokio::task::block_in_place;
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
 use viridian_store::{
-    AssignmentSelection, FailureBackoff, HealthReport, Metadata, NewDeployment, Projects,
+    AssignmentSelection, FailureBackoff, HealthReport, Metadata, NewDeployment, Projects, Protocol,
     RequestContext, RevisionSpec, RouteAddress, StatusReport, Store,
 };
 use viridian_strategy::{
@@ -247,6 +247,7 @@ fn new(routes: u32) -> NewDeployment {
             ..Policy::default()
         },
         revision_history_limit: 10,
+        protocol: Protocol::default(),
         initial_revision: Some(RevisionSpec::default()),
     }
 }

@@ -125,6 +125,7 @@ async fn all_that_is_wrong_is_said_at_once(#[case] engine: Engine) {
         target_replicas: 1_001,
         revision_history_limit: -1,
         request_id: "mine".to_owned(),
+        protocol: 4,
         initial_revision: Some(RevisionSpec {
             health_check: Some(HealthCheck {
                 path: "no-slash".to_owned(),
@@ -146,6 +147,7 @@ async fn all_that_is_wrong_is_said_at_once(#[case] engine: Engine) {
         "policy.blue_green.min_ready",
         "policy.blue_green.promote_delay",
         "project",
+        "protocol",
         "request_id",
         "revision_history_limit",
         "target_replicas",

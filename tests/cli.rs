@@ -10,6 +10,7 @@ mod evidence;
 mod exit_codes;
 mod live;
 mod narrow;
+mod protocol;
 mod readme;
 mod replicas;
 mod says;

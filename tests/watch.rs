@@ -3,6 +3,7 @@
 mod bad_input;
 mod many;
 mod names;
+mod protocol;
 mod resume;
 mod slow;
 mod tokens;

@@ -355,7 +355,7 @@ async fn b8_an_export_is_a_file_for_which_there_is_nothing_to_do() {
         ("environ: {PORT: 80}", odd),
         (
             "policy:",
-            "labels: {tier: 'on', build: 007}\nrevision_history_limit: 3\npolicy:",
+            "labels: {tier: 'on', build: 007}\nrevision_history_limit: 3\nprotocol: HTTP2\npolicy:",
         ),
         (
             "blue_green:\n    min_ready: 0s",

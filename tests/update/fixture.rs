@@ -1,6 +1,6 @@
 use viridian_proto::v1::{
-    BlueGreenSpec, CreateDeploymentRequest, Deployment, DeploymentPolicy, GateTimeout,
-    GateTimeoutAction, IntOrPercent, RollingUpdateSpec, UpdateDeploymentRequest,
+    BlueGreenSpec, CreateDeploymentRequest, Deployment, DeploymentPolicy, DeploymentProtocol,
+    GateTimeout, GateTimeoutAction, IntOrPercent, RollingUpdateSpec, UpdateDeploymentRequest,
     deployment_policy::Strategy, int_or_percent::Value,
 };
 
@@ -12,6 +12,7 @@ pub(super) async fn idle(api: &Api, index: usize, policy: DeploymentPolicy) -> D
         name: format!("web-{index}"),
         labels: labels("tier", "web"),
         revision_history_limit: 5,
+        protocol: DeploymentProtocol::Tcp.into(),
         initial_revision: None,
         ..creation(2, policy)
     };

@@ -3,8 +3,9 @@
 use rstest::rstest;
 use rstest_reuse::apply;
 use viridian_proto::v1::{
-    BlueGreenSpec, Deployment, DeploymentPolicy, GateTimeout, GateTimeoutAction, RollingUpdateSpec,
-    UpdateDeploymentRequest, deployment_policy::Strategy, int_or_percent::Value,
+    BlueGreenSpec, Deployment, DeploymentPolicy, DeploymentProtocol as Protocol, GateTimeout,
+    GateTimeoutAction, RollingUpdateSpec, UpdateDeploymentRequest, deployment_policy::Strategy,
+    int_or_percent::Value,
 };
 
 use super::fixture::{
@@ -23,12 +24,13 @@ type Change = fn(&mut Deployment);
 async fn a_mask_says_what_changes(#[case] engine: Engine) {
     let server = Server::start(engine).await;
     let api = server.api().await;
-    let rows: [(&[&str], Change); 13] = [
+    let rows: [(&[&str], Change); 14] = [
         (&["target_replicas"], |it| it.target_replicas = 4),
         (&["labels"], |it| it.labels = labels("tier", "gold")),
         (&["revision_history_limit"], |it| {
             it.revision_history_limit = 6
         }),
+        (&["protocol"], |it| it.set_protocol(Protocol::Http2)),
         (&["policy.drain_grace"], |it| {
             policy(it).drain_grace = seconds(1.0)
         }),
@@ -55,6 +57,7 @@ async fn a_mask_says_what_changes(#[case] engine: Engine) {
             it.target_replicas = 4;
             it.labels = labels("tier", "gold");
             it.revision_history_limit = 6;
+            it.set_protocol(Protocol::Http2);
             it.policy = Some(new_policy());
         }),
         // Without a mask: what is set.
@@ -62,6 +65,7 @@ async fn a_mask_says_what_changes(#[case] engine: Engine) {
             it.target_replicas = 4;
             it.labels = labels("tier", "gold");
             it.revision_history_limit = 6;
+            it.set_protocol(Protocol::Http2);
             policy(it).drain_grace = seconds(1.0);
             spec(it).promote_delay = seconds(9.0);
         }),
@@ -74,6 +78,7 @@ async fn a_mask_says_what_changes(#[case] engine: Engine) {
                 target_replicas: 4,
                 labels: labels("tier", "gold"),
                 revision_history_limit: 6,
+                protocol: Protocol::Http2.into(),
                 policy: Some(DeploymentPolicy {
                     strategy: Some(Strategy::BlueGreen(BlueGreenSpec {
                         promote_delay: seconds(9.0),
@@ -96,12 +101,13 @@ async fn a_mask_says_what_changes(#[case] engine: Engine) {
 async fn what_is_named_and_not_set_gets_its_default(#[case] engine: Engine) {
     let server = Server::start(engine).await;
     let api = server.api().await;
-    let rows: [(&[&str], Change); 6] = [
+    let rows: [(&[&str], Change); 7] = [
         (&["target_replicas"], |it| it.target_replicas = 0),
         (&["labels"], |it| it.labels.clear()),
         (&["revision_history_limit"], |it| {
             it.revision_history_limit = 10
         }),
+        (&["protocol"], |it| it.set_protocol(Protocol::Http1)),
         (&["policy"], |it| it.policy = Some(default_policy())),
         (&["policy.rolling_update"], |it| {
             policy(it).strategy = Some(rolling(Value::Percent(25), Value::Count(0)));
@@ -110,6 +116,7 @@ async fn what_is_named_and_not_set_gets_its_default(#[case] engine: Engine) {
             it.target_replicas = 0;
             it.labels.clear();
             it.revision_history_limit = 10;
+            it.set_protocol(Protocol::Http1);
             it.policy = Some(default_policy());
         }),
     ];
@@ -262,6 +269,7 @@ async fn a_mask_that_cannot_be_is_an_invalid_argument(#[case] engine: Engine) {
     let out_of_bounds = UpdateDeploymentRequest {
         target_replicas: 1_001,
         revision_history_limit: -1,
+        protocol: 4,
         request_id: "mine".to_owned(),
         ..nothing()
     };
@@ -296,7 +304,12 @@ async fn a_mask_that_cannot_be_is_an_invalid_argument(#[case] engine: Engine) {
         (
             &[],
             out_of_bounds.clone(),
-            &["request_id", "revision_history_limit", "target_replicas"],
+            &[
+                "protocol",
+                "request_id",
+                "revision_history_limit",
+                "target_replicas",
+            ],
         ),
         // What is not named is not looked at.
         (
@@ -327,6 +340,8 @@ async fn changes(api: &Api, before: Deployment, request: UpdateDeploymentRequest
         updated.revision_history_limit, expected.revision_history_limit,
         "{mask}"
     );
+    assert_eq!(updated.protocol, expected.protocol, "{mask}");
     let seen = api.get(&before.id).await;
     assert_eq!(seen.policy, updated.policy);
+    assert_eq!(seen.protocol, updated.protocol);
 }

@@ -2,8 +2,8 @@
 
 use viridian_proto::v1::{
     Blocker, BlockerCode, Deployment, DeploymentAvailability, DeploymentEventKind,
-    DeploymentLifecycle, DeploymentSubStep, HistoryResult, RolloutOutcome, RouteHealthStatus,
-    RouteStatus, RouteTrafficStatus,
+    DeploymentLifecycle, DeploymentProtocol, DeploymentSubStep, HistoryResult, RolloutOutcome,
+    RouteHealthStatus, RouteStatus, RouteTrafficStatus,
 };
 
 /// `PROJECT/NAME` of a deployment.
@@ -70,6 +70,12 @@ pub(crate) fn short_state(deployment: &Deployment) -> &'static str {
         DeploymentSubStep::Unspecified => lifecycle(deployment.lifecycle()),
         step => sub_step(step),
     }
+}
+
+/// What the replicas of a deployment speak: `HTTP2`.
+pub(crate) fn protocol(protocol: DeploymentProtocol) -> &'static str {
+    let unspecified = DeploymentProtocol::Unspecified.as_str_name();
+    short(protocol.as_str_name(), unspecified)
 }
 
 /// The lifecycle of a deployment: `READY`.

@@ -9,7 +9,8 @@ use viridian_feeds::{
     Feeds, TableTarget, WatchCursor, WatchError, WatchLimits, WatchTarget, WatchedEvent,
 };
 use viridian_store::{
-    Action, DeploymentName, Metadata, NewDeployment, Projects, RequestContext, RevisionSpec, Store,
+    Action, DeploymentName, Metadata, NewDeployment, Projects, Protocol, RequestContext,
+    RevisionSpec, Store,
 };
 use viridian_strategy::{DeploymentId, Policy};
 
@@ -49,6 +50,7 @@ impl FeedFixture {
             target_replicas: 1,
             policy: Policy::default(),
             revision_history_limit: 10,
+            protocol: Protocol::default(),
             initial_revision: Some(RevisionSpec {
                 image: "web:1".to_owned(),
                 ..RevisionSpec::default()

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use viridian_feeds::{Feeds, RouteCursor, RouteUpdate, RouteWatch, WatchError, WatchLimits};
 use viridian_store::{
     FailureBackoff, GroupRoute, GroupRouteFilter, HealthReport, Metadata, NewDeployment, Projects,
-    RequestContext, RevisionSpec, RouteAddress, StatusReport, Store,
+    Protocol, RequestContext, RevisionSpec, RouteAddress, StatusReport, Store,
 };
 use viridian_strategy::{DeploymentId, Policy, RouteHealth, RouteId, RouteStatus, RouteTraffic};
 
@@ -84,6 +84,7 @@ impl RouteFixture {
             target_replicas: replicas,
             policy: Policy::default(),
             revision_history_limit: 10,
+            protocol: Protocol::default(),
             initial_revision: Some(RevisionSpec {
                 image: "web:1".to_owned(),
                 ..RevisionSpec::default()

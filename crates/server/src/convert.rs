@@ -9,6 +9,7 @@ pub(crate) mod event;
 pub(crate) mod history;
 mod mask;
 pub(crate) mod policy;
+pub(crate) mod protocol;
 pub(crate) mod reference;
 pub(crate) mod revision;
 pub(crate) mod route;

@@ -18,6 +18,7 @@ mod field_change;
 mod last_rollout;
 mod open_entries;
 mod policy;
+mod protocol;
 mod reply;
 mod revision;
 mod rollout;

@@ -16,6 +16,7 @@ mod last_report;
 mod last_rollout;
 mod open_entries;
 mod projects;
+mod protocol;
 mod reply;
 mod request;
 mod revision;
@@ -35,6 +36,7 @@ pub use self::{
     last_report::LastReport,
     last_rollout::LastRollout,
     projects::{CountBy, Projects},
+    protocol::Protocol,
     reply::{Applied, NewRevision, Promotion, RolledBack, SwitchedMember, SwitchedSet, Updated},
     request::{Request, RequestId},
     revision::{HealthCheck, Revision, RevisionReference, RevisionSpec, SecretReference},

@@ -23,6 +23,7 @@ table! {
         target_replicas -> Integer,
         policy -> Document,
         revision_history_limit -> Integer,
+        protocol -> Label,
         paused -> Bool,
         generation -> BigInt,
         sequence -> BigInt,

@@ -39,6 +39,7 @@ mod migrations;
 mod names;
 mod projects;
 mod promote;
+mod protocol;
 mod prune;
 mod quotas;
 mod races;

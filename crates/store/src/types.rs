@@ -21,7 +21,7 @@ use viridian_strategy::{
 };
 
 pub(crate) use self::json::{Json, JsonText, TryJson};
-use crate::record::{Action, CommitId, EventKind, HistoryOutcome, Operation, RequestId};
+use crate::record::{Action, CommitId, EventKind, HistoryOutcome, Operation, Protocol, RequestId};
 
 /// Converts the database's time.
 pub(crate) fn timestamp(UnixMicros(micros): UnixMicros) -> Timestamp {
@@ -231,6 +231,7 @@ label!(Availability {
     Unavailable = "UNAVAILABLE",
     Idle = "IDLE",
 });
+label!(Protocol { Http1 = "HTTP1", Http2 = "HTTP2", Tcp = "TCP" });
 label!(RouteStatus {
     Provisioning = "PROVISIONING",
     Running = "RUNNING",

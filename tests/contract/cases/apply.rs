@@ -29,6 +29,7 @@ pub(super) fn cases() -> Vec<Case> {
         ),
     ];
     cases.extend(terms(METHOD, InitialState::Ready, NAME));
+    cases.extend(protocols());
     cases.extend(creations());
     cases.extend(revisions());
     cases.extend(refusals());
@@ -40,8 +41,51 @@ fn on(name: &'static str, initial: InitialState, fields: &str, outcome: MethodOu
     case(METHOD, name, initial, request, outcome)
 }
 
+fn protocols() -> Vec<Case> {
+    let after_tcp = |name, fields: &str, outcome| {
+        let first = format!(r#"{{{NAME}"protocol":"DEPLOYMENT_PROTOCOL_TCP"}}"#);
+        on(name, InitialState::Ready, fields, outcome).after(first)
+    };
+    vec![
+        after_tcp(
+            "another protocol",
+            r#""protocol":"DEPLOYMENT_PROTOCOL_HTTP2""#,
+            done(&[
+                ("/deployment/protocol", "DEPLOYMENT_PROTOCOL_HTTP2"),
+                ("/changes", "1 items"),
+                ("/changes/0/path", "protocol"),
+                ("/changes/0/oldValue", "tcp"),
+                ("/changes/0/newValue", "http2"),
+                ("/activated", ""),
+            ]),
+        ),
+        after_tcp(
+            "without a protocol",
+            r#""targetReplicas":1"#,
+            done(&[
+                ("/deployment/protocol", "DEPLOYMENT_PROTOCOL_TCP"),
+                ("/changes", ""),
+            ]),
+        ),
+        after_tcp(
+            "the default protocol again",
+            r#""resetMask":"protocol""#,
+            done(&[("/deployment/protocol", "DEPLOYMENT_PROTOCOL_HTTP1")]),
+        ),
+    ]
+}
+
 fn creations() -> Vec<Case> {
     vec![
+        on(
+            "creates what speaks another protocol",
+            InitialState::Nothing,
+            r#""protocol":"DEPLOYMENT_PROTOCOL_HTTP2""#,
+            done(&[
+                ("/created", "true"),
+                ("/deployment/protocol", "DEPLOYMENT_PROTOCOL_HTTP2"),
+            ]),
+        ),
         on(
             "creates",
             InitialState::Nothing,
@@ -164,7 +208,7 @@ fn refusals() -> Vec<Case> {
             InitialState::Ready,
             r#""targetReplicas":1001,"revisionHistoryLimit":-1,"labels":{"a b":"c"},
                "policy":{"blueGreen":{"minReady":"2678400s","gateTimeout":{}}},"revision":{},
-               "metadata":{"resourceGroup":"$long"},"requestId":"mine","reason":"$long",
+               "metadata":{"resourceGroup":"$long"},"requestId":"mine","reason":"$long","protocol":4,
                "resetMask":"policy.rollingUpdate,policy.blueGreen.minReady,reason""#,
             invalid(&[
                 "labels[\"a b\"]",
@@ -172,6 +216,7 @@ fn refusals() -> Vec<Case> {
                 "policy.blue_green.gate_timeout.action",
                 "policy.blue_green.gate_timeout.duration",
                 "policy.blue_green.min_ready",
+                "protocol",
                 "reason",
                 "request_id",
                 "reset_mask.paths[0]",

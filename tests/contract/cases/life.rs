@@ -29,7 +29,15 @@ fn create() -> Vec<Case> {
         new(
             "without a revision",
             r#""targetReplicas":1"#,
-            done(&[("/deployment/lifecycle", "DEPLOYMENT_LIFECYCLE_PENDING")]),
+            done(&[
+                ("/deployment/lifecycle", "DEPLOYMENT_LIFECYCLE_PENDING"),
+                ("/deployment/protocol", "DEPLOYMENT_PROTOCOL_HTTP1"),
+            ]),
+        ),
+        new(
+            "of another protocol",
+            r#""protocol":"DEPLOYMENT_PROTOCOL_HTTP2""#,
+            done(&[("/deployment/protocol", "DEPLOYMENT_PROTOCOL_HTTP2")]),
         ),
         new(
             "with a revision",
@@ -41,7 +49,7 @@ fn create() -> Vec<Case> {
             r#""targetReplicas":1001,"revisionHistoryLimit":-1,"labels":{"a b":"c","d":"e f"},
                "policy":{"blueGreen":{"promoteDelay":"-1s","minReady":"2678400s","maxReplacements":-1,
                "gateTimeout":{}},"progressDeadline":"-1s","drainGrace":"2678400s"},
-               "initialRevision":{},"requestId":"mine","metadata":{"resourceGroup":"$long"},"reason":"$long""#,
+               "initialRevision":{},"requestId":"mine","metadata":{"resourceGroup":"$long"},"reason":"$long","protocol":4"#,
             invalid(&[
                 "initial_revision",
                 "labels[\"a b\"]",
@@ -54,6 +62,7 @@ fn create() -> Vec<Case> {
                 "policy.blue_green.promote_delay",
                 "policy.drain_grace",
                 "policy.progress_deadline",
+                "protocol",
                 "reason",
                 "request_id",
                 "revision_history_limit",
@@ -163,11 +172,16 @@ fn update() -> Vec<Case> {
         on("with a mask", InitialState::Ready, r#""targetReplicas":2,"labels":{"a":"b"},"updateMask":"labels""#,
             done(&[("/deployment/targetReplicas", "1"), ("/deployment/labels/a", "b")])),
         on("another strategy", InitialState::Ready, rolling, done(&[])),
+        on("another protocol", InitialState::Ready, r#""protocol":"DEPLOYMENT_PROTOCOL_TCP""#,
+            done(&[("/deployment/protocol", "DEPLOYMENT_PROTOCOL_TCP")])),
+        on("no protocol, which is the default", InitialState::Ready, r#""updateMask":"protocol""#,
+            done(&[("/deployment/protocol", "DEPLOYMENT_PROTOCOL_HTTP1")]))
+            .after(r#"{"deployment":"$ref","protocol":"DEPLOYMENT_PROTOCOL_TCP"}"#),
         on("nothing", InitialState::Ready, r#""reason":"none""#, invalid(&["update_mask"])),
         on("unknown field", InitialState::Ready, r#""updateMask":"labels,name""#, invalid(&["update_mask.paths[1]"])),
         on("out of bounds", InitialState::Ready,
-            r#""targetReplicas":-1,"revisionHistoryLimit":1001,"labels":{"":""},"policy":{"drainGrace":"-1s"}"#,
-            invalid(&["labels[\"\"]", "policy.drain_grace", "revision_history_limit", "target_replicas"])),
+            r#""targetReplicas":-1,"revisionHistoryLimit":1001,"labels":{"":""},"policy":{"drainGrace":"-1s"},"protocol":-1"#,
+            invalid(&["labels[\"\"]", "policy.drain_grace", "protocol", "revision_history_limit", "target_replicas"])),
         on("no room to roll with what there is", InitialState::Rolling,
             r#""policy":{"rollingUpdate":{"maxSurge":{"count":0}}},"updateMask":"policy.rollingUpdate.maxSurge""#,
             invalid(&["policy.rolling_update"])),

@@ -22,6 +22,9 @@ fn get() -> Vec<Case> {
             InitialState::Gate,
             r#"{"deployment":"$ref"}"#,
             done(&[
+                ("/table/project", "contract"),
+                ("/table/name", "$name"),
+                ("/table/protocol", "DEPLOYMENT_PROTOCOL_HTTP1"),
                 ("/table/revisionId", "$current"),
                 ("/table/endpoints", "1 items"),
                 ("/table/endpoints/0/routeId", "$route"),

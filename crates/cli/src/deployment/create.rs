@@ -8,7 +8,7 @@ use viridian_client::{WaitGoal, unary};
 use viridian_proto::v1::CreateDeploymentRequest;
 
 use super::{
-    CliSession, DeploymentError, change::ChangeArgs, policy::PolicyArgs,
+    CliSession, DeploymentError, change::ChangeArgs, policy::PolicyArgs, protocol::ProtocolArg,
     settings::DeploymentSettings, spec::SpecArgs, wait::WaitArgs,
 };
 
@@ -28,6 +28,9 @@ pub(super) struct CreateArgs {
     /// Resource group that runs the replicas: agents with the same --resource-group.
     #[arg(long, value_name = "GROUP", default_value = "default")]
     resource_group: String,
+    /// What the replicas speak, for proxies [default: http1].
+    #[arg(long, value_enum)]
+    protocol: Option<ProtocolArg>,
     /// Show what would be created, and create nothing.
     #[arg(long)]
     dry_run: bool,
@@ -87,6 +90,9 @@ impl CreateArgs {
         if !labels.is_empty() {
             tree["labels"] = labels.into_iter().collect();
         }
+        if let Some(protocol) = self.protocol {
+            tree["protocol"] = protocol.name().into();
+        }
         let policy = mem::take(&mut self.policy).into_tree(None)?;
         if !policy.is_empty() {
             tree["policy"] = policy.into();
@@ -123,6 +129,7 @@ pub(super) async fn run(mut args: CreateArgs, session: &CliSession) -> Result<()
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use viridian_proto::v1::DeploymentProtocol;
 
     use super::{CreateArgs, QualifiedName, QualifiedNameError};
 
@@ -135,7 +142,7 @@ mod tests {
     #[test]
     fn flags_become_the_request() {
         let line = "x demo/hello --replicas 3 --label tier=web --auto-promote \
-                    --reason because --expected-generation 0 -- program -v";
+                    --protocol http2 --reason because --expected-generation 0 -- program -v";
         let mut args = Line::try_parse_from(line.split_whitespace())
             .expect(line)
             .create;
@@ -145,6 +152,7 @@ mod tests {
             ("demo", "hello")
         );
         assert_eq!(request.target_replicas, 3);
+        assert_eq!(request.protocol(), DeploymentProtocol::Http2);
         assert_eq!(request.labels.get("tier").map(String::as_str), Some("web"));
         assert_eq!(args.change.reason, "because");
         assert_eq!(args.change.expected_generation, Some(0));

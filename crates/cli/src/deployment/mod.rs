@@ -37,6 +37,7 @@ mod history;
 mod list;
 mod pause;
 mod promote;
+mod protocol;
 mod restart;
 mod resume;
 mod revisions;

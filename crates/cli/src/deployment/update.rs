@@ -11,6 +11,7 @@ use super::{
     CliSession, DeploymentError,
     change::ChangeArgs,
     policy::{PolicyArgs, StrategyArg},
+    protocol::ProtocolArg,
     read,
     settings::{DeploymentSettings, PresentSettings},
     wait::WaitArgs,
@@ -35,6 +36,9 @@ pub(super) struct UpdateArgs {
     /// Number of old revisions to keep for roll-backs.
     #[arg(long, value_name = "NUMBER")]
     revision_history_limit: Option<i32>,
+    /// What the replicas speak, for proxies. It replaces no replica.
+    #[arg(long, value_enum)]
+    protocol: Option<ProtocolArg>,
     /// Show what would change, and change nothing.
     #[arg(long)]
     dry_run: bool,
@@ -122,6 +126,9 @@ fn tree(
     ] {
         tree.extend(number.map(|number| (name.to_owned(), number.into())));
     }
+    if let Some(protocol) = args.protocol {
+        tree.insert("protocol".to_owned(), protocol.name().into());
+    }
     if !args.labels.is_empty() || !args.removed_labels.is_empty() {
         let labels = labels(&deployment.labels, &args.labels, &args.removed_labels);
         tree.insert("labels".to_owned(), labels.into_iter().collect());
@@ -168,8 +175,8 @@ mod tests {
     fn only_named_settings_are_in_the_tree() {
         assert_eq!(tree_of("x a/b"), json!({}));
         assert_eq!(
-            tree_of("x a/b --replicas 0 --min-ready 5s"),
-            json!({"target_replicas": 0, "policy": {"blue_green": {"min_ready": "5s"}}})
+            tree_of("x a/b --replicas 0 --protocol tcp --min-ready 5s"),
+            json!({"target_replicas": 0, "protocol": "tcp", "policy": {"blue_green": {"min_ready": "5s"}}})
         );
     }
 

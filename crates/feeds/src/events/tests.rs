@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use uuid::Uuid;
-use viridian_store::{Deployment, Event, EventKind, Metadata, RevisionNumbers, Status};
+use viridian_store::{Deployment, Event, EventKind, Metadata, Protocol, RevisionNumbers, Status};
 use viridian_strategy::{DeploymentId, Policy, ServedRevisions, Timestamp, verbs};
 
 use super::{
@@ -23,6 +23,7 @@ fn event(position: i64, project: &str) -> Arc<CommittedEvent> {
         target_replicas: 0,
         policy: Policy::default(),
         revision_history_limit: 10,
+        protocol: Protocol::default(),
         paused: false,
         state: verbs::create(None, 0).deployment.state,
         last_activation: 0,

@@ -89,6 +89,7 @@ impl FromIterator<(CommitId, DeploymentId)> for SetLinks {
 #[cfg(test)]
 mod tests {
     use uuid::Uuid;
+    use viridian_store::Protocol;
 
     use super::*;
 
@@ -108,6 +109,9 @@ mod tests {
     fn grouped(links: &SetLinks, tables: &[u128]) -> Vec<Vec<u128>> {
         let table = |n: u128| TrafficTable {
             deployment: id(n),
+            project: "p".to_owned(),
+            name: n.to_string(),
+            protocol: Protocol::default(),
             epoch: 1,
             revision: None,
             endpoints: Vec::new(),

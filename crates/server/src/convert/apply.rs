@@ -3,7 +3,7 @@
 use viridian_proto::v1;
 use viridian_store::{
     Deployment, DeploymentSpec, DesiredState, FieldChange, Manifest, Metadata, NewDeployment,
-    RevisionSpec, SpecChange,
+    Protocol, RevisionSpec, SpecChange,
 };
 
 use super::{
@@ -116,6 +116,7 @@ impl Manifest for ApplyManifest {
             policy: default_policy(),
             labels: [].into(),
             revision_history_limit: DEFAULT_HISTORY_LIMIT,
+            protocol: Protocol::default(),
         };
         let SpecChange { spec, .. } = self.settings.apply(&defaults)?;
         let mut flat = FlatSettings::default();
@@ -137,6 +138,7 @@ impl Manifest for ApplyManifest {
             target_replicas: spec.target_replicas,
             policy: spec.policy,
             revision_history_limit: spec.revision_history_limit,
+            protocol: spec.protocol,
             initial_revision: self.revision.clone(),
         };
         Ok((new, changes))

@@ -12,6 +12,7 @@ use viridian_strategy::{
 use super::{
     Violations,
     policy::{parse_policy, policy},
+    protocol::{parse_protocol, protocol},
     reference::check_name,
     revision::parse_spec,
     time::timestamp,
@@ -38,6 +39,7 @@ pub(crate) fn parse_new(
         ),
         policy: parse_policy(wire.policy.as_ref(), violations),
         revision_history_limit: parse_history_limit(wire.revision_history_limit, violations),
+        protocol: parse_protocol(wire.protocol, violations),
         initial_revision: wire
             .initial_revision
             .as_ref()
@@ -143,6 +145,7 @@ pub(crate) fn deployment(deployment: Deployment) -> v1::Deployment {
         rollout: deployment.rollout_number,
         step: canary.step.cast_signed(),
         split: split(state, &deployment.status),
+        protocol: protocol(deployment.protocol).into(),
     }
 }
 

@@ -6,6 +6,8 @@ use viridian_proto::v1;
 use viridian_store::{TrafficEndpoint, TrafficTable};
 use viridian_strategy::{FULL_WEIGHT, RevisionId};
 
+use super::protocol::protocol;
+
 /// A traffic table, to the wire.
 pub(crate) fn table(table: &TrafficTable) -> v1::TrafficTable {
     let weights = table.weights.iter().map(|share| v1::RevisionWeight {
@@ -23,6 +25,9 @@ pub(crate) fn table(table: &TrafficTable) -> v1::TrafficTable {
     });
     v1::TrafficTable {
         deployment_id: table.deployment.to_string(),
+        project: table.project.clone(),
+        name: table.name.clone(),
+        protocol: protocol(table.protocol).into(),
         epoch: table.epoch,
         revision_id: text(table.revision),
         endpoints: endpoints(table),

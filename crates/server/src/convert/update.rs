@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use prost_reflect::{DynamicMessage, FieldDescriptor, ReflectMessage as _};
 use viridian_proto::v1;
-use viridian_store::{DeploymentSpec, SpecChange};
+use viridian_store::{DeploymentSpec, Protocol, SpecChange};
 use viridian_strategy::{
     BlueGreen, GateAction, GateTimeout, IntOrPercent, MAX_REPLICAS, Policy, RollingUpdate, Strategy,
 };
@@ -19,6 +19,7 @@ use super::{
     deployment::{parse_history_limit, parse_labels},
     mask::{FieldPath, MergeConflict, MessageMask, descriptor},
     policy::{parse_policy, policy},
+    protocol::{parse_protocol, protocol},
 };
 
 /// An update that is right by itself.
@@ -59,6 +60,7 @@ pub(crate) fn parse_settings(
         policy: wire.policy.clone(),
         labels: wire.labels.clone(),
         revision_history_limit: wire.revision_history_limit.unwrap_or_default(),
+        protocol: wire.protocol,
         ..v1::UpdateDeploymentRequest::default()
     });
     let mut mask = MessageMask::implied(&request, updatable_fields(&request));
@@ -91,8 +93,8 @@ fn parse_resets(
         match find_path(path, request) {
             None => violations.add(
                 field,
-                "must be target_replicas, policy or a field below it, labels or \
-                 revision_history_limit",
+                "must be target_replicas, policy or a field below it, labels, \
+                 revision_history_limit or protocol",
             ),
             Some(path) if path.contradicts(request, &found) => violations.add(
                 field,
@@ -184,8 +186,8 @@ fn parse_mask(
             None if paths[index] == ALL => {}
             None => violations.add(
                 field,
-                "must be \"*\", target_replicas, policy or a field below it, labels or \
-                 revision_history_limit",
+                "must be \"*\", target_replicas, policy or a field below it, labels, \
+                 revision_history_limit or protocol",
             ),
             Some(path) if path.contradicts(request, &known) => violations.add(
                 field,
@@ -246,6 +248,7 @@ fn sample(update: &SpecUpdate) -> DeploymentSpec {
         },
         labels: [].into(),
         revision_history_limit: 1,
+        protocol: Protocol::default(),
     }
 }
 
@@ -256,6 +259,7 @@ fn request_of(spec: &DeploymentSpec) -> v1::UpdateDeploymentRequest {
         policy: Some(policy(&spec.policy)),
         labels: spec.labels.clone(),
         revision_history_limit: spec.revision_history_limit.cast_signed(),
+        protocol: protocol(spec.protocol).into(),
         ..v1::UpdateDeploymentRequest::default()
     }
 }
@@ -276,6 +280,7 @@ fn parse_spec(request: &DynamicMessage, violations: &mut Violations) -> Deployme
         policy: parse_policy(wire.policy.as_ref(), violations),
         labels: parse_labels(&wire.labels, violations),
         revision_history_limit: parse_history_limit(wire.revision_history_limit, violations),
+        protocol: parse_protocol(wire.protocol, violations),
     }
 }
 
@@ -318,6 +323,7 @@ mod tests {
             },
             labels: [("tier".to_owned(), "web".to_owned())].into(),
             revision_history_limit: 5,
+            protocol: Protocol::Tcp,
         }
     }
 

@@ -4,7 +4,7 @@ use std::{fmt::Debug, time::Duration};
 
 use prost::Message;
 use viridian_proto::v1;
-use viridian_store::{DeploymentSpec, Manifest as _, NewDeployment, RevisionSpec};
+use viridian_store::{DeploymentSpec, Manifest as _, NewDeployment, Protocol, RevisionSpec};
 use viridian_strategy::{
     BlueGreen, Canary, CanaryStep, IntOrPercent, Policy, RollingUpdate, Strategy,
 };
@@ -16,6 +16,7 @@ use crate::{
         apply::parse_apply,
         deployment::{metadata, parse_new, parse_resource_group},
         policy::{parse_expected_step, policy},
+        protocol::protocol,
         reference::{parse_deployment, parse_optional_revision, parse_revision},
         revision::{EnvironValues, parse_spec, spec},
         route::{parse_healths, parse_status_filter, parse_statuses},
@@ -267,6 +268,7 @@ fn creation_of(new: NewDeployment) -> v1::CreateDeploymentRequest {
         target_replicas: new.target_replicas.cast_signed(),
         policy: Some(policy(&new.policy)),
         revision_history_limit: new.revision_history_limit.cast_signed(),
+        protocol: protocol(new.protocol).into(),
         initial_revision: new.initial_revision.map(written_spec),
         ..v1::CreateDeploymentRequest::default()
     }
@@ -298,6 +300,7 @@ fn apply(bytes: &[u8]) {
                     policy: new.policy,
                     labels: new.labels,
                     revision_history_limit: new.revision_history_limit,
+                    protocol: new.protocol,
                 };
                 let again = update.apply(&created).expect("it was created so");
                 assert_eq!(again.spec, created, "a second apply has nothing to do");
@@ -420,5 +423,6 @@ fn present(policy: Policy) -> DeploymentSpec {
         policy,
         labels: [("tier".to_owned(), "web".to_owned())].into(),
         revision_history_limit: 7,
+        protocol: Protocol::Http2,
     }
 }

@@ -8,8 +8,8 @@ use viridian_strategy::DeploymentId;
 
 use super::{
     Micros, availability::AvailabilityDocument, last_rollout::LastRolloutDocument, persisted,
-    policy::PolicyDocument, rollout::StopwatchDocument, served::ServedDocument,
-    state::StateDocument, status::StatusDocument,
+    policy::PolicyDocument, protocol::ProtocolDocument, rollout::StopwatchDocument,
+    served::ServedDocument, state::StateDocument, status::StatusDocument,
 };
 use crate::record::{Deployment, Metadata, RevisionNumbers};
 
@@ -27,6 +27,9 @@ pub(crate) struct DeploymentDocument<'a> {
     target_replicas: u32,
     policy: PolicyDocument,
     revision_history_limit: u32,
+    // Earlier programs had none.
+    #[serde(default, skip_serializing_if = "ProtocolDocument::is_default")]
+    protocol: ProtocolDocument,
     paused: bool,
     state: StateDocument,
     // Earlier programs distinguished activations by time, and wrote neither of the two.
@@ -105,6 +108,7 @@ impl<'a> From<&'a Deployment> for DeploymentDocument<'a> {
             target_replicas,
             policy,
             revision_history_limit,
+            protocol,
             paused,
             state,
             last_activation,
@@ -137,6 +141,7 @@ impl<'a> From<&'a Deployment> for DeploymentDocument<'a> {
             target_replicas: *target_replicas,
             policy: policy.into(),
             revision_history_limit: *revision_history_limit,
+            protocol: (*protocol).into(),
             paused: *paused,
             state: (*state).into(),
             last_activation: *last_activation,
@@ -176,6 +181,7 @@ impl From<DeploymentDocument<'_>> for Deployment {
             target_replicas: document.target_replicas,
             policy: document.policy.into(),
             revision_history_limit: document.revision_history_limit,
+            protocol: document.protocol.into(),
             paused: document.paused,
             state: document.state.into(),
             last_activation: document.last_activation,

@@ -8,7 +8,7 @@ use viridian_strategy::{
     UnreadyRoutes, verbs::ActivateRejection,
 };
 
-use super::LastRollout;
+use super::{LastRollout, Protocol};
 
 /// A deployment as it stands at one sequence.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +29,8 @@ pub struct Deployment {
     pub policy: Policy,
     /// How many revisions are kept.
     pub revision_history_limit: u32,
+    /// What its replicas speak.
+    pub protocol: Protocol,
     /// Whether nothing may move.
     pub paused: bool,
     /// Where it is.

@@ -7,13 +7,19 @@ use viridian_strategy::{
     DeploymentId, ObservedRoute, RevisionId, RevisionWeight, RouteId, TrafficSplit,
 };
 
-use super::{CommitId, Route};
+use super::{CommitId, Protocol, Route};
 
 /// Which routes serve a deployment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrafficTable {
     /// The deployment.
     pub deployment: DeploymentId,
+    /// Its project.
+    pub project: String,
+    /// Its name.
+    pub name: String,
+    /// What the endpoints speak.
+    pub protocol: Protocol,
     /// Its version.
     pub epoch: i64,
     /// The current revision.

@@ -13,8 +13,8 @@ use crate::{
     connection::StoreConnection,
     error::StoreError,
     record::{
-        CommitId, PreviewEndpoint, Projects, TableLine, TableShares, TrafficEndpoint, TrafficTable,
-        WeightedRevision, split_seed,
+        CommitId, PreviewEndpoint, Projects, Protocol, TableLine, TableShares, TrafficEndpoint,
+        TrafficTable, WeightedRevision, split_seed,
     },
     schema::{deployments, routes},
     types::{Json, Sql},
@@ -38,6 +38,9 @@ pub enum Tables {
 #[diesel(table_name = deployments)]
 struct TableRow {
     id: Sql<DeploymentId>,
+    project: String,
+    name: String,
+    protocol: Sql<Protocol>,
     epoch: i64,
     lifecycle: Sql<Lifecycle>,
     current_revision_id: Option<Sql<RevisionId>>,
@@ -100,6 +103,9 @@ impl TableRow {
         };
         TrafficTable {
             deployment,
+            project: self.project,
+            name: self.name,
+            protocol: self.protocol.0,
             epoch: self.epoch,
             revision,
             endpoints: self.endpoints.0.into_iter().map(endpoint).collect(),

@@ -13,8 +13,8 @@ use super::{
 };
 use crate::{
     Applied, ApplyOptions, ApplyRefusal, Deployment, DeploymentSpec, DesiredState, FieldChange,
-    Manifest, Metadata, NamedRevision, NewDeployment, Operation, RequestContext, RevisionSpec,
-    SpecChange, Store, UnitError, UpdateRefusal,
+    Manifest, Metadata, NamedRevision, NewDeployment, Operation, Protocol, RequestContext,
+    RevisionSpec, SpecChange, Store, UnitError, UpdateRefusal,
 };
 
 /// A deployment as a test wants it. What it does not say stays as it is.
@@ -120,6 +120,7 @@ impl Manifest for Wanted {
             target_replicas: self.0.target.unwrap_or(2),
             policy: self.0.policy.clone().unwrap_or_else(manual),
             revision_history_limit: 10,
+            protocol: Protocol::default(),
             initial_revision: self.1.clone(),
         };
         Ok((

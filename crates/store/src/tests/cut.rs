@@ -16,8 +16,8 @@ use super::{
     invariants,
 };
 use crate::{
-    Deployment, Metadata, NewDeployment, Request, RequestContext, RequestId, Store, StoreError,
-    UnitError,
+    Deployment, Metadata, NewDeployment, Protocol, Request, RequestContext, RequestId, Store,
+    StoreError, UnitError,
 };
 
 #[rstest]
@@ -98,6 +98,7 @@ fn new(terms: &RequestContext) -> NewDeployment {
         target_replicas: 1,
         policy: manual(),
         revision_history_limit: 10,
+        protocol: Protocol::default(),
         initial_revision: Some(spec()),
     }
 }

@@ -111,6 +111,7 @@ fn documents_of_earlier_programs_are_read() {
         assert_eq!(served, [cases::revision(1)], "the one that it had");
         assert_eq!(read.last_rollout, None);
         assert_eq!(read.numbers, crate::RevisionNumbers::default());
+        assert_eq!(read.protocol, crate::Protocol::Http1);
     });
     read("shares", &|text| {
         let read: crate::record::TableShares = Json::parse(text).expect("it parses");

@@ -18,7 +18,7 @@ use viridian_strategy::{
 use super::keeper::Keeper;
 use crate::{
     Deployment, DeploymentSpec, FailureBackoff, HealthReport, HistoryEntry, Limits, Metadata,
-    NewDeployment, ReconcileBatch, Request, RequestContext, RequestId, RevisionSpec,
+    NewDeployment, Protocol, ReconcileBatch, Request, RequestContext, RequestId, RevisionSpec,
     RollBackOptions, Route, RouteAddress, RouteFilter, StatusReport, Store, StoreError,
 };
 
@@ -113,6 +113,7 @@ impl Fixture {
             target_replicas: n,
             policy,
             revision_history_limit: 10,
+            protocol: Protocol::default(),
             initial_revision: Some(spec()),
         };
         let call = call();

@@ -12,7 +12,9 @@ use super::{
     invariants,
     virtual_time::VirtualTime,
 };
-use crate::{ActivateRefusal, CreateRefusal, Metadata, NewDeployment, Projects, Tables, UnitError};
+use crate::{
+    ActivateRefusal, CreateRefusal, Metadata, NewDeployment, Projects, Protocol, Tables, UnitError,
+};
 
 #[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
@@ -56,6 +58,7 @@ async fn without_a_revision_a_deployment_is_idle(#[case] engine: Engine) {
         target_replicas: 3,
         policy: manual(),
         revision_history_limit: 10,
+        protocol: Protocol::default(),
         initial_revision: None,
     };
     let idle = fixture

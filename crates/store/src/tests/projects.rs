@@ -4,7 +4,9 @@ use rstest_reuse::apply;
 use viridian_strategy::{DeploymentId, RouteId};
 
 use super::fixture::{Engine, Fixture, call, engines, manual, spec};
-use crate::{AssignmentSelection, DeploymentFilter, Metadata, NewDeployment, Projects, Tables};
+use crate::{
+    AssignmentSelection, DeploymentFilter, Metadata, NewDeployment, Projects, Protocol, Tables,
+};
 
 #[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
@@ -73,6 +75,7 @@ async fn create(fixture: &Fixture, project: &str) -> DeploymentId {
         target_replicas: 1,
         policy: manual(),
         revision_history_limit: 10,
+        protocol: Protocol::default(),
         initial_revision: Some(spec()),
     };
     let created = fixture.db.create_deployment(new, &call()).await;

@@ -21,8 +21,8 @@ use super::{
     migrations::revert_with,
 };
 use crate::{
-    ApplyOptions, CreateRefusal, Limits, Metadata, NewDeployment, QuotaSource, RequestContext,
-    Retention, RevisionSpec, StoreError, UnitError, Updated, check, recount,
+    ApplyOptions, CreateRefusal, Limits, Metadata, NewDeployment, Protocol, QuotaSource,
+    RequestContext, Retention, RevisionSpec, StoreError, UnitError, Updated, check, recount,
 };
 
 /// The quotas of a test, which it may change.
@@ -321,6 +321,7 @@ fn deployment(project: &str, target_replicas: u32) -> NewDeployment {
         target_replicas,
         policy: manual(),
         revision_history_limit: 10,
+        protocol: Protocol::default(),
         initial_revision: Some(spec()),
     }
 }

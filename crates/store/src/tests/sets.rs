@@ -12,7 +12,7 @@ use super::{
     invariants,
 };
 use crate::{
-    MemberRefusal, Metadata, NewDeployment, Operation, PromoteMember, PromoteRefusal,
+    MemberRefusal, Metadata, NewDeployment, Operation, PromoteMember, PromoteRefusal, Protocol,
     RequestContext, RollBackMember, RollBackRefusal, SetRefusal, StoreError, SwitchedSet,
     UnitError,
 };
@@ -369,6 +369,7 @@ async fn of_project(fixture: &Fixture, project: &str) -> (DeploymentId, Revision
         target_replicas: 1,
         policy: manual(),
         revision_history_limit: 10,
+        protocol: Protocol::default(),
         initial_revision: Some(spec()),
     };
     let created = fixture.db.create_deployment(new, &call()).await;

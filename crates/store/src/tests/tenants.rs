@@ -11,7 +11,9 @@ use super::{
     invariants,
     migrations::revert_with,
 };
-use crate::{Metadata, NewDeployment, Request, RequestContext, Retention, UnitError, Updated};
+use crate::{
+    Metadata, NewDeployment, Protocol, Request, RequestContext, Retention, UnitError, Updated,
+};
 
 /// Every verb of one project with an id that another project used for another call.
 #[apply(engines)]
@@ -158,6 +160,7 @@ fn idle(project: &str, name: &str) -> NewDeployment {
         target_replicas: 0,
         policy: manual(),
         revision_history_limit: 10,
+        protocol: Protocol::default(),
         initial_revision: None,
     }
 }

@@ -222,10 +222,11 @@ impl Locked {
         // What is shown is what proxies get, also while not all of a canary are ready.
         let weight = table.weight_of(new.state.deploying());
         new.status.effective_permille = weight.unwrap_or_default();
-        // Both are a part of the table that proxies get, so one with the same lines is a new one:
-        // a share that grows while no old route can serve, and all is green's.
+        // All three are a part of the table that proxies get, so one with the same lines is a new
+        // one: a share that grows while no old route can serve, and all is green's.
         let is_same = new.served_revision() == old.served_revision()
-            && new.asked_permille() == old.asked_permille();
+            && new.asked_permille() == old.asked_permille()
+            && new.protocol == old.protocol;
         if table != listed || !is_same {
             new.epoch += 1;
         }

@@ -13,8 +13,8 @@ use crate::{
     deployments::INSERT_DEPLOYMENT,
     error::{CreateRefusal, StoreError, UnitError},
     record::{
-        Deployment, Metadata, OpenEntries, Operation, Revision, RevisionNumbers, RevisionSpec,
-        Status, TableContent, Updated,
+        Deployment, Metadata, OpenEntries, Operation, Protocol, Revision, RevisionNumbers,
+        RevisionSpec, Status, TableContent, Updated,
     },
     replies::RequestNamespace,
     telemetry::InUnit as _,
@@ -43,6 +43,8 @@ pub struct NewDeployment {
     pub policy: Policy,
     /// How many revisions are kept.
     pub revision_history_limit: u32,
+    /// What its replicas speak.
+    pub protocol: Protocol,
     /// The first revision.
     pub initial_revision: Option<RevisionSpec>,
 }
@@ -154,6 +156,7 @@ fn before_the_first_write(
         target_replicas,
         policy: new.policy,
         revision_history_limit: new.revision_history_limit,
+        protocol: new.protocol,
         paused,
         state,
         last_activation,

@@ -7,7 +7,7 @@ use viridian_strategy::{DeploymentId, Policy, verbs};
 use crate::{
     Store,
     error::{UnitError, UpdateRefusal},
-    record::{Deployment, FieldChange, Operation, Updated},
+    record::{Deployment, FieldChange, Operation, Protocol, Updated},
     telemetry::InUnit as _,
     units::{RequestContext, change::PlannedChange},
 };
@@ -23,6 +23,8 @@ pub struct DeploymentSpec {
     pub labels: BTreeMap<String, String>,
     /// How many revisions are kept.
     pub revision_history_limit: u32,
+    /// What the replicas speak.
+    pub protocol: Protocol,
 }
 
 /// A spec that is wanted, and how it differs from the present one.
@@ -42,6 +44,7 @@ impl DeploymentSpec {
             policy: deployment.policy.clone(),
             labels: deployment.labels.clone(),
             revision_history_limit: deployment.revision_history_limit,
+            protocol: deployment.protocol,
         }
     }
 
@@ -52,6 +55,7 @@ impl DeploymentSpec {
             policy: self.policy,
             labels: self.labels,
             revision_history_limit: self.revision_history_limit,
+            protocol: self.protocol,
             ..deployment
         }
     }

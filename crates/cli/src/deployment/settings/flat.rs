@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::is_within;
 use crate::permille;
 
 /// Settings by path, as people write them.
@@ -28,7 +29,8 @@ pub(super) fn flatten(value: &Value, path: &str, flat: &mut FlatSettings) {
             }
         },
         Value::String(text) => {
-            flat.insert(path.to_owned(), text.clone());
+            let text = enum_value(path, text).unwrap_or_else(|| text.clone());
+            flat.insert(path.to_owned(), text);
         }
         Value::Array(steps) if path == STEPS => {
             let steps: Vec<_> = steps.iter().map(step).collect();
@@ -59,6 +61,17 @@ fn step(step: &Value) -> String {
 
 const STEPS: &str = "policy.canary.steps";
 
+/// A value of an enum as people write it, and as the server's plans have it: `rollback`.
+pub(super) fn enum_value(path: &str, text: &str) -> Option<String> {
+    // By their paths: a label may have any text.
+    let prefix = match path {
+        "protocol" => "DEPLOYMENT_PROTOCOL_",
+        path if is_within(path, "policy") && path.ends_with(".action") => "GATE_TIMEOUT_ACTION_",
+        _ => return None,
+    };
+    text.strip_prefix(prefix).map(str::to_ascii_lowercase)
+}
+
 /// An amount of routes: `2` or `25%`.
 pub(super) fn amount(value: &Value) -> Option<String> {
     let fields = value.as_object().filter(|it| it.len() == 1)?;
@@ -78,8 +91,9 @@ mod tests {
     #[test]
     fn each_setting_has_its_path() {
         let value = json!({
-            "labels": {"tier": "web", "count": "3"},
-            "policy": {"rolling_update": {"max_surge": {"percent": 25}}, "canary": {"steps": [
+            "labels": {"tier": "web", "count": "3", "protocol": "DEPLOYMENT_PROTOCOL_TCP"},
+            "protocol": "DEPLOYMENT_PROTOCOL_HTTP2",
+            "policy": {"blue_green": {"gate_timeout": {"action": "GATE_TIMEOUT_ACTION_HOLD"}}, "rolling_update": {"max_surge": {"percent": 25}}, "canary": {"steps": [
                 {"hold": "0s"},
                 {"weight_permille": 25, "hold": "90s", "replicas": {"count": 3}},
                 {"weight_permille": 500, "manual": true, "replicas": {"percent": 80}},
@@ -98,9 +112,12 @@ mod tests {
             [
                 "command=[\"a\",\"b\"]",
                 "labels.count=3",
+                "labels.protocol=DEPLOYMENT_PROTOCOL_TCP",
                 "labels.tier=web",
+                "policy.blue_green.gate_timeout.action=hold",
                 "policy.canary.steps=0%, 2.5%:90s:replicas=3, 50%:manual:replicas=80%",
                 "policy.rolling_update.max_surge=25%",
+                "protocol=http2",
                 "target_replicas=3",
             ]
         );

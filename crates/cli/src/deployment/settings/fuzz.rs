@@ -59,6 +59,7 @@ fn export(request: &CreateDeploymentRequest) -> String {
         target_replicas: request.target_replicas,
         labels: request.labels,
         revision_history_limit: request.revision_history_limit,
+        protocol: request.protocol,
         metadata: request.metadata,
         policy: request.policy,
         ..Deployment::default()

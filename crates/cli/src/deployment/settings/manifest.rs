@@ -3,10 +3,14 @@
 use prost_reflect::SerializeOptions;
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use serde_json::{Map, Value};
-use viridian_proto::v1::{Deployment, RevisionSpec};
+use viridian_proto::v1::{Deployment, DeploymentProtocol, RevisionSpec};
 
-use super::{REVISION_IN_FILES, canonical, flat::amount};
+use super::{
+    REVISION_IN_FILES, canonical,
+    flat::{amount, enum_value},
+};
 use crate::{
+    enum_names,
     output::{self, OutputError},
     permille,
 };
@@ -36,6 +40,11 @@ pub(in crate::deployment) fn manifest(
     ] {
         fields.push((name, whole[name].clone()));
     }
+    // A server of before has none, and the file must not ask for one.
+    if deployment.protocol() != DeploymentProtocol::Unspecified {
+        let name = enum_names::protocol(deployment.protocol());
+        fields.push(("protocol", name.to_ascii_lowercase().into()));
+    }
     if let Some(metadata) = &deployment.metadata {
         fields.push(("metadata", canonical("DeploymentMetadata", metadata)?));
     }
@@ -54,12 +63,13 @@ fn readable(value: Value) -> Value {
     }
     match value {
         Value::Object(fields) => {
-            let fields = fields
-                .into_iter()
-                .map(|(name, it)| match share(&name, &it) {
-                    Some(share) => ("weight".to_owned(), share.into()),
-                    None => (name, readable(it)),
-                });
+            let fields = fields.into_iter().map(|(name, it)| {
+                match (share(&name, &it), action(&name, &it)) {
+                    (Some(share), _) => ("weight".to_owned(), share.into()),
+                    (None, Some(action)) => (name, action.into()),
+                    (None, None) => (name, readable(it)),
+                }
+            });
             Value::Object(fields.collect::<Map<_, _>>())
         }
         Value::Array(items) => items.into_iter().map(readable).collect(),
@@ -71,6 +81,11 @@ fn readable(value: Value) -> Value {
 fn share(name: &str, value: &Value) -> Option<String> {
     let permille = value.as_i64().filter(|_| name == "weight_permille")?;
     Some(permille::to_text(permille.try_into().ok()?))
+}
+
+/// What happens at the end of a gate's timeout, if the setting says that.
+fn action(name: &str, value: &Value) -> Option<String> {
+    enum_value(&format!("policy.{name}"), value.as_str()?)
 }
 
 impl Serialize for Manifest {

@@ -39,6 +39,7 @@ impl DeploymentSettings {
                 self.request.revision_history_limit,
             ),
             revision: self.request.initial_revision.clone(),
+            protocol: self.request.protocol,
             reset_mask: Some(reset_mask).filter(|it| !it.paths.is_empty()),
             ..ApplyDeploymentRequest::default()
         }
@@ -55,6 +56,7 @@ impl DeploymentSettings {
             policy: self.request.policy.clone(),
             labels: self.request.labels.clone(),
             revision_history_limit: self.request.revision_history_limit,
+            protocol: self.request.protocol,
             update_mask: Some(FieldMask {
                 paths: self.mask(present.strategy.as_deref())?,
             }),
@@ -94,11 +96,12 @@ impl DeploymentSettings {
 }
 
 /// The fields that an update can change.
-const UPDATABLE_FIELDS: [&str; 4] = [
+const UPDATABLE_FIELDS: [&str; 5] = [
     "target_replicas",
     "policy",
     "labels",
     "revision_history_limit",
+    "protocol",
 ];
 
 #[cfg(test)]
@@ -115,7 +118,7 @@ mod tests {
     #[test]
     fn only_named_settings_are_in_the_mask() {
         let file = json!({
-            "name": "cart", "target_replicas": 2, "labels": {"a": "b", "c": "d"},
+            "name": "cart", "target_replicas": 2, "protocol": "tcp", "labels": {"a": "b", "c": "d"},
             "policy": {"blue_green": {"min_ready": "5s", "auto_promote": false}},
             "revision": {"image": "i"},
         });
@@ -123,6 +126,7 @@ mod tests {
             "labels",
             "policy.blue_green.auto_promote",
             "policy.blue_green.min_ready",
+            "protocol",
             "target_replicas",
         ];
         assert_eq!(mask(&file, "blue_green"), paths);

@@ -2,7 +2,8 @@
 
 use prost_types::Timestamp;
 use viridian_proto::v1::{
-    Blocker, Deployment, DeploymentAvailability, DeploymentLifecycle, LastRollout, ReplicaCounts,
+    Blocker, Deployment, DeploymentAvailability, DeploymentLifecycle, DeploymentProtocol,
+    LastRollout, ReplicaCounts,
 };
 
 use super::{
@@ -38,6 +39,9 @@ pub(crate) fn one(
     rows.extend([
         ("Replicas", deployment.target_replicas.to_string()),
         ("Policy", policy(deployment.policy.as_ref())),
+    ]);
+    rows.extend(protocol(deployment).map(|name| ("Protocol", name.to_owned())));
+    rows.extend([
         ("Current", revisions.full(&deployment.current_revision_id)),
         ("Blue", counts(deployment.blue.as_ref())),
     ]);
@@ -66,6 +70,14 @@ pub(crate) fn one(
         ("Id", deployment.id.clone()),
     ]);
     key_values(rows, style.width)
+}
+
+/// What its replicas speak; a server of before does not say it.
+fn protocol(deployment: &Deployment) -> Option<&'static str> {
+    match deployment.protocol() {
+        DeploymentProtocol::Unspecified => None,
+        protocol => Some(enum_names::protocol(protocol)),
+    }
 }
 
 /// The timestamps that are set.

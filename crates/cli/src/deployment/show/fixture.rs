@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 use viridian_proto::v1::{
     Blocker, BlockerCode, BlueGreenSpec, CanarySpec, CanaryStep, Deployment, DeploymentLifecycle,
-    DeploymentPolicy, DeploymentSubStep, HistoryEntry, HistoryResult, ReplicaCounts, Revision,
-    RevisionSpec, Route, RouteHealthStatus, RouteStatus, RouteTrafficStatus, TrafficSplit,
-    deployment_policy::Strategy,
+    DeploymentPolicy, DeploymentProtocol, DeploymentSubStep, HistoryEntry, HistoryResult,
+    ReplicaCounts, Revision, RevisionSpec, Route, RouteHealthStatus, RouteStatus,
+    RouteTrafficStatus, TrafficSplit, deployment_policy::Strategy,
 };
 
 use super::OutputStyle;
@@ -58,6 +58,7 @@ pub(crate) fn at_the_gate() -> Deployment {
         current_revision_number: 1,
         deploying_revision_number: 2,
         target_replicas: 3,
+        protocol: DeploymentProtocol::Http2.into(),
         labels: [("team", "a"), ("tier", "web")]
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .into(),

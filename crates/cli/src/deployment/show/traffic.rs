@@ -4,7 +4,7 @@ use viridian_proto::v1::{TrafficEndpoint, TrafficTable};
 
 use super::{OutputStyle, RevisionNames};
 use crate::{
-    elide,
+    elide, enum_names,
     permille::to_words,
     table::{TableColumn, clean, counted, table},
 };
@@ -16,7 +16,8 @@ pub(crate) fn traffic_table(
     style: OutputStyle,
 ) -> String {
     let mut head = vec![format!(
-        "epoch {}, {}, revision {}",
+        "{}epoch {}, {}, revision {}",
+        of(traffic),
         traffic.epoch,
         counted(traffic.endpoints.len() as u64, "endpoint"),
         revisions.full(&traffic.revision_id),
@@ -63,6 +64,16 @@ fn share(part: f64) -> String {
     format!("{}%", percent.trim_end_matches(".0"))
 }
 
+/// Whose table it is, and what its endpoints speak: `shop/cart (HTTP2): `. Empty for a server
+/// of before, which does not say it.
+fn of(traffic: &TrafficTable) -> String {
+    if traffic.name.is_empty() {
+        return String::new();
+    }
+    let protocol = enum_names::protocol(traffic.protocol());
+    format!("{}/{} ({protocol}): ", traffic.project, traffic.name)
+}
+
 /// The shares of a canary's revisions, if it has any.
 fn split(traffic: &TrafficTable, revisions: &RevisionNames) -> Option<String> {
     let shares = traffic.weights.iter().map(|it| {
@@ -83,7 +94,7 @@ fn split(traffic: &TrafficTable, revisions: &RevisionNames) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use viridian_proto::v1::{RevisionWeight, TrafficEndpoint, TrafficTable};
+    use viridian_proto::v1::{DeploymentProtocol, RevisionWeight, TrafficEndpoint, TrafficTable};
 
     use super::{
         super::{RevisionNames, fixture},
@@ -103,6 +114,9 @@ mod tests {
     fn one_endpoint() -> TrafficTable {
         TrafficTable {
             deployment_id: "d".to_owned(),
+            project: "shop".to_owned(),
+            name: "cart".to_owned(),
+            protocol: DeploymentProtocol::Http2.into(),
             epoch: 7,
             revision_id: "rev-1".to_owned(),
             endpoints: vec![endpoint(1, "rev-1", 1.0)],
@@ -116,13 +130,19 @@ mod tests {
         let mut table = one_endpoint();
         assert_eq!(
             traffic_table(&table, &revisions, fixture::plain()),
-            "epoch 7, 1 endpoint, revision 1 (cart:1), rev-1\n\n\
+            "shop/cart (HTTP2): epoch 7, 1 endpoint, revision 1 (cart:1), rev-1\n\n\
              ADDRESS      SHARE  REVISION  ROUTE\n10.0.0.1:80  100%   1         route-1"
         );
         table.endpoints.clear();
         assert_eq!(
             traffic_table(&table, &revisions, fixture::plain()),
-            "epoch 7, 0 endpoints, revision 1 (cart:1), rev-1\nno route serves"
+            "shop/cart (HTTP2): epoch 7, 0 endpoints, revision 1 (cart:1), rev-1\nno route serves"
+        );
+        table.name.clear();
+        assert_eq!(
+            traffic_table(&table, &revisions, fixture::plain()),
+            "epoch 7, 0 endpoints, revision 1 (cart:1), rev-1\nno route serves",
+            "of a server of before"
         );
     }
 

@@ -14,7 +14,7 @@ use crate::{
     Applied, CommitId, Deployment, FieldChange, HealthCheck, LastRollout, Metadata, NewRevision,
     Promotion, Revision, RevisionNumbers, RevisionSpec, RolledBack, RouteEffects, SecretReference,
     Status, SwitchedMember, SwitchedSet, Updated,
-    record::{OpenEntries, OpenEntry, OpenKind, TableLine, TableShares},
+    record::{OpenEntries, OpenEntry, OpenKind, Protocol, TableLine, TableShares},
 };
 
 /// The cases of one document, each with the name that it has in the golden file.
@@ -524,6 +524,14 @@ pub(super) fn deployments() -> Cases<Deployment> {
         };
         (name, deployment)
     }));
+    let speaking = |protocol| Deployment {
+        protocol,
+        ..idle.clone()
+    };
+    cases.extend([
+        ("of HTTP/2", speaking(Protocol::Http2)),
+        ("of TCP", speaking(Protocol::Tcp)),
+    ]);
     // An event has its sequence for itself.
     for ((_, deployment), sequence) in cases.iter_mut().zip(7..) {
         deployment.sequence = sequence;
@@ -793,6 +801,7 @@ fn idle() -> Deployment {
         target_replicas: 2,
         policy: policies()[2].1.clone(),
         revision_history_limit: 10,
+        protocol: Protocol::default(),
         paused: false,
         state: DeploymentState::Pending { current: None },
         last_activation: 5,

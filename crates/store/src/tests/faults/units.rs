@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     AdvanceOptions, DeploymentSpec, HealthReport, LastReport, Metadata, NewDeployment,
-    PromoteMember, ReportError, Request, RequestContext, RequestId, RollBackMember,
+    PromoteMember, Protocol, ReportError, Request, RequestContext, RequestId, RollBackMember,
     RollBackOptions, Store, StoreError,
     documents::Reply,
     types::{Json, timestamp},
@@ -317,6 +317,7 @@ pub(super) fn new(initial_revision: Option<crate::RevisionSpec>) -> NewDeploymen
         target_replicas: 2,
         policy: manual(),
         revision_history_limit: 10,
+        protocol: Protocol::default(),
         initial_revision,
     }
 }

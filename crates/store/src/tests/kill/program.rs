@@ -12,7 +12,8 @@ use uuid::Uuid;
 use viridian_strategy::{DeploymentId, Lifecycle, RouteHealth, RouteId, RouteStatus, SubStep};
 
 use crate::{
-    Deployment, HealthReport, Metadata, NewDeployment, Request, RequestContext, RequestId,
+    Deployment, HealthReport, Metadata, NewDeployment, Protocol, Request, RequestContext,
+    RequestId,
     tests::{
         fixture::{Fixture, amend, call, manual, report, spec},
         keeper::Keeper,
@@ -154,6 +155,7 @@ impl Worker {
             target_replicas: 2,
             policy: manual(),
             revision_history_limit: 10,
+            protocol: Protocol::default(),
             initial_revision: Some(spec()),
         };
         let terms = terms("Create");

@@ -14,7 +14,7 @@ use super::{
     poison::RowDamage,
     policies::policy,
 };
-use crate::{Deployment, Metadata, NewDeployment, tests::fixture::spec};
+use crate::{Deployment, Metadata, NewDeployment, Protocol, tests::fixture::spec};
 
 pub(super) struct SimulatedDeployment {
     pub(super) seed: u64,
@@ -59,6 +59,7 @@ impl SimulatedDeployment {
             target_replicas: rng.between_u32(0, 4),
             policy: policy(&mut rng),
             revision_history_limit: 10,
+            protocol: Protocol::default(),
             initial_revision: (!rng.one_in(8)).then(spec),
         };
         let life = Self {
