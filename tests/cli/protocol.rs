@@ -1,6 +1,6 @@
 //! What replicas speak, from the flag to the traffic table.
 
-use super::{deployment, json, succeeded};
+use super::{deployment, json, verbs::succeeded};
 use crate::harness::{Engine, REFERENCE, TestEnv};
 
 #[tokio::test]

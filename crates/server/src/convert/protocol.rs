@@ -7,8 +7,8 @@ use super::Violations;
 
 /// What the replicas of a deployment speak, from the wire; the default when it is not set.
 pub(crate) fn parse_protocol(wire: i32, violations: &mut Violations) -> Protocol {
-    // By its number: a message gives UNSPECIFIED for one that this release does not know, and a
-    // proxy would then be told something that nobody asked for.
+    // By its number: the getter of a message gives UNSPECIFIED for one that this release does not
+    // know, and proxies would get the default instead of what was asked for.
     match DeploymentProtocol::try_from(wire) {
         Ok(DeploymentProtocol::Unspecified) => Protocol::default(),
         Ok(DeploymentProtocol::Http1) => Protocol::Http1,

@@ -275,6 +275,7 @@ mod tests {
     fn values_are_as_people_write_them() {
         let file = json!({
             "target_replicas": 3,
+            "protocol": "HTTP2",
             "policy": {"blue_green": {
                 "promote_delay": "1m30s",
                 "gate_timeout": {"duration": "1h", "action": "rollback"},

@@ -57,19 +57,22 @@ pub(crate) fn one(
     if let Some(last) = &deployment.last_rollout {
         rows.push(("Rollout", last_rollout(last, style)));
     }
-    if !deployment.labels.is_empty() {
-        let labels = deployment.labels.iter();
-        let labels: Vec<_> = labels
-            .map(|(key, value)| format!("{key}={value}"))
-            .collect();
-        rows.push(("Labels", labels.join(", ")));
-    }
+    rows.extend(labels(deployment).map(|all| ("Labels", all)));
     rows.extend(times(deployment, style));
     rows.extend([
         ("Generation", deployment.generation.to_string()),
         ("Id", deployment.id.clone()),
     ]);
     key_values(rows, style.width)
+}
+
+/// All labels, if there are any.
+fn labels(deployment: &Deployment) -> Option<String> {
+    let labels = deployment.labels.iter();
+    let labels: Vec<_> = labels
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    (!labels.is_empty()).then(|| labels.join(", "))
 }
 
 /// What its replicas speak; a server of before does not say it.
