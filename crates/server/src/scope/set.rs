@@ -19,6 +19,17 @@ pub(crate) struct NamedMember<'a> {
     pub(crate) reference: DeploymentReference,
 }
 
+/// The members of a set that the caller may see.
+#[derive(Default)]
+struct VisibleMembers<'a> {
+    /// In the order of the request. None for one that is not there, and for one that is hidden.
+    members: Vec<Option<&'a DeploymentReference>>,
+    /// Of those that can be seen.
+    projects: Vec<&'a str>,
+    /// Whether one is hidden.
+    hides: bool,
+}
+
 impl Scope {
     /// Finds the members of a set. One that is not there and one that the caller may not see are
     /// the same: nothing is learnt of either, nor of the others.
@@ -35,26 +46,8 @@ impl Scope {
         let projects = reader.find_projects(ids.collect()).await;
         let projects = projects.map_err(|error| store(&error))?.into_iter();
         let projects: HashMap<DeploymentId, String> = projects.collect();
-        let (mut hidden, mut seen_projects) = (false, Vec::new());
-        // None for a member that is not there, and for one that is hidden.
-        let mut visible = Vec::new();
-        for member in members {
-            let project = match &member.reference {
-                DeploymentReference::Id(id) => projects.get(id),
-                DeploymentReference::Name { project, .. } => Some(project),
-            };
-            let project = project.filter(|project| {
-                let may_see = self.caller.may_see(project);
-                if !may_see {
-                    hidden = true;
-                    self.log_denial(project);
-                }
-                may_see
-            });
-            seen_projects.extend(project);
-            visible.push(project.map(|_| &member.reference));
-        }
-        let ids = find_all(&mut reader, &visible).await?;
+        let visible = self.visible_members(members, &projects);
+        let ids = find_all(&mut reader, &visible.members).await?;
         let (mut found, mut missing) = (Vec::new(), Vec::new());
         for (index, (member, id)) in members.iter().zip(ids).enumerate() {
             match id {
@@ -67,7 +60,7 @@ impl Scope {
         }
         // A repeat of a call is about what the first was about, though names may be free since.
         if let (false, Some(request), Some(project)) =
-            (hidden, &call.request, seen_projects.iter().min())
+            (visible.hides, &call.request, visible.projects.iter().min())
         {
             let replied = reader.find_replied_set(project, request).await;
             if let Some(first) = replied.map_err(|error| store(&error))? {
@@ -75,6 +68,30 @@ impl Scope {
             }
         }
         Err(members_not_found(&missing))
+    }
+
+    /// The members that the caller may see. `projects` are those of the members that are named
+    /// by id, and there.
+    fn visible_members<'a>(
+        &self,
+        members: &'a [NamedMember<'_>],
+        projects: &'a HashMap<DeploymentId, String>,
+    ) -> VisibleMembers<'a> {
+        let mut visible = VisibleMembers::default();
+        for NamedMember { reference, .. } in members {
+            let project = match reference {
+                DeploymentReference::Id(id) => projects.get(id),
+                DeploymentReference::Name { project, .. } => Some(project),
+            };
+            let seen = project.filter(|project| self.caller.may_see(project));
+            if let (Some(hidden), None) = (project, seen) {
+                visible.hides = true;
+                self.log_denial(hidden);
+            }
+            visible.projects.extend(seen.map(String::as_str));
+            visible.members.push(seen.map(|_| reference));
+        }
+        visible
     }
 
     /// Finds the revisions that members of a set name, each of its deployment. Ids are taken as

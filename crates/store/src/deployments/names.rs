@@ -135,6 +135,6 @@ impl StoreConnection {
 /// In the words of the index on names, which is not used for others.
 const LIVE: &str = "lifecycle NOT IN ('DESTROYING', 'DESTROYED')";
 
-/// How many names one statement looks for: more than a set has members, and so few that all
+/// How many names one statement looks for: more than a set has members, and few enough that all
 /// pairs of their projects and names are soon looked up.
 const MAX_NAMES: usize = 64;

@@ -16,8 +16,8 @@ use super::{
     invariants,
 };
 use crate::{
-    HealthReport, Limits, Notification, ReportError, Request, RequestContext, RequestId,
-    StoreError, UnitError,
+    HealthReport, Limits, MemberRefusal, Notification, PromoteMember, ReportError, Request,
+    RequestContext, RequestId, SetRefusal, Store, StoreError, UnitError,
 };
 
 /// A session that has a deployment's lock and is idle in its transaction.
@@ -236,6 +236,49 @@ async fn a_report_on_a_held_one_fails_alone() {
     // Once more, with one that changes nothing any more.
     let results = report(RouteHealth::Unhealthy).await;
     assert_eq!(results.expect("nobody holds it"), [Ok(()), Ok(())]);
+    invariants::hold(&fixture).await;
+}
+
+/// Two servers have a set of the same members, each in another order, and both wait for both. In
+/// the order of the requests, each would get its first one and wait for that of the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_sets_that_wait_do_not_wait_for_each_other() {
+    let fixture = Fixture::within(Engine::Postgres, patient()).await;
+    // On one server the second set would not get as far as to the rows.
+    let beside = Store::open_within(&fixture.url, patient()).await;
+    let beside = beside.expect("the database opens");
+    let mut ids = Vec::new();
+    let mut holders = Vec::new();
+    for _ in 0..2 {
+        let (id, _) = fixture.at_the_gate(1, manual()).await;
+        holders.push(Holder::hold(&fixture, id).await);
+        ids.push(id);
+    }
+    let mut sets = JoinSet::new();
+    for db in [fixture.db.clone(), beside] {
+        let members: Vec<_> = ids.iter().map(|id| PromoteMember::of(*id)).collect();
+        sets.spawn(async move { db.promote_deployments(&members, &call()).await });
+        ids.reverse();
+    }
+    while fixture.number(BLOCKED).await < 2 {
+        assert!(sets.try_join_next().is_none(), "they wait");
+    }
+    for holder in holders {
+        holder.release().await;
+    }
+    let mut promoted = 0;
+    for result in sets.join_all().await {
+        match result {
+            Ok(set) => promoted += set.members.len(),
+            // It came second, and there was nothing left to promote.
+            Err(UnitError::Refused(SetRefusal::Members(refusals))) => {
+                let is_ruled = |it: &MemberRefusal<_>| matches!(it.why, UnitError::Refused(_));
+                assert!(refusals.iter().all(is_ruled), "{refusals:?}");
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+    assert_eq!(promoted, 2, "one of the sets, as a whole");
     invariants::hold(&fixture).await;
 }
 
