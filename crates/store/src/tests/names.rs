@@ -7,7 +7,7 @@ use viridian_engine::fail_points::{FailPoints, Side};
 use viridian_strategy::{DeploymentId, RevisionId};
 
 use super::fixture::{Engine, Fixture, call, engines, manual, on_heap, spec};
-use crate::{DeploymentName, Metadata, NewDeployment};
+use crate::{DeploymentName, Metadata, NewDeployment, Protocol};
 
 #[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
@@ -108,6 +108,7 @@ async fn created(fixture: &Fixture, project: &str, name: &str) -> DeploymentId {
         target_replicas: 1,
         policy: manual(),
         revision_history_limit: 10,
+        protocol: Protocol::default(),
         initial_revision: Some(spec()),
     };
     let call = call();
