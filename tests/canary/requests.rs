@@ -10,8 +10,8 @@ use rstest::rstest;
 use rstest_reuse::apply;
 use tokio::{process::Child, sync::watch, task::JoinHandle};
 use viridian_proto::v1::{
-    CreateDeploymentRequest, CreateRevisionRequest, DeploymentLifecycle, DeploymentSubStep,
-    HealthCheck, RevisionSpec, TrafficTable,
+    CreateDeploymentRequest, CreateRevisionRequest, DeploymentLifecycle, DeploymentPolicy,
+    DeploymentSubStep, HealthCheck, RevisionSpec, TrafficTable,
 };
 
 use super::{advance, canary};
@@ -38,9 +38,14 @@ async fn each_step_gets_its_share_of_real_requests(#[case] engine: Engine) {
     let api = server.api().await;
     let state = tempfile::tempdir().expect("a temporary folder");
     let mut agent = agent(&server, state.path());
+    // Longer than a proxy may take to follow on a busy machine: none of its requests may fail.
+    let policy = DeploymentPolicy {
+        drain_grace: seconds(30.0),
+        ..canary(&[50, 250, 500])
+    };
     let request = CreateDeploymentRequest {
         initial_revision: Some(replica("old")),
-        ..creation(4, canary(&[50, 250, 500]))
+        ..creation(4, policy)
     };
     api.create(request).await.expect("it can be created");
     let is_ready = |it: &viridian_proto::v1::Deployment| {
