@@ -260,10 +260,16 @@ async fn two_sets_that_wait_do_not_wait_for_each_other() {
         sets.spawn(async move { db.promote_deployments(&members, &call()).await });
         ids.reverse();
     }
-    while fixture.number(BLOCKED).await < 2 {
-        assert!(sets.try_join_next().is_none(), "they wait");
-    }
+    let name = fixture.get(ids[0]).await.name;
+    let is_free = format!(
+        "SELECT COUNT(*) AS n FROM \
+         (SELECT id FROM deployments WHERE name = '{name}' FOR UPDATE SKIP LOCKED) AS free"
+    );
     for holder in holders {
+        // From the second time on, one of them has the first row, and waits for the next.
+        while fixture.number(&is_free).await > 0 || fixture.number(BLOCKED).await < 2 {
+            assert!(sets.try_join_next().is_none(), "they wait");
+        }
         holder.release().await;
     }
     let mut promoted = 0;
