@@ -1,24 +1,17 @@
 //! An agent that is killed, and started again: what it ran ended with it, and is
 //! replaced.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs};
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
 use rstest::rstest;
 use rstest_reuse::apply;
-use tokio::process::Child;
-use viridian_proto::v1::{
-    CreateDeploymentRequest, DeploymentLifecycle, HealthCheck, RevisionSpec, RouteStatus,
-};
+use viridian_proto::v1::{CreateDeploymentRequest, DeploymentLifecycle, RouteStatus};
 
 use crate::{
     engines::both_engines,
     harness::{
-        Engine, GROUP, REFERENCE, Server, active, creation, eventually, finish, ids, manual,
-        seconds, viridian, within,
+        Engine, REFERENCE, Server, active, agent, agent_command, creation, end_agent, eventually,
+        finish, ids, manual, replica, viridian, within,
     },
 };
 
@@ -28,9 +21,9 @@ async fn what_an_agent_ran_that_was_killed_is_replaced(#[case] engine: Engine) {
     let server = Server::start(engine).await;
     let api = server.api().await;
     let state = tempfile::tempdir().expect("a temporary folder");
-    let mut agent = start(&server, state.path());
+    let mut killed = agent(&server, state.path());
     let request = CreateDeploymentRequest {
-        initial_revision: Some(replica()),
+        initial_revision: Some(replica(LABEL)),
         ..creation(2, manual())
     };
     api.create(request).await.expect("it can be created");
@@ -41,9 +34,9 @@ async fn what_an_agent_ran_that_was_killed_is_replaced(#[case] engine: Engine) {
     api.until(REFERENCE, "READY", serves).await;
     let before = ids(&api.list_routes(REFERENCE).await);
 
-    agent.start_kill().expect("it runs");
-    within("its end", agent.wait()).await.expect("it ended");
-    let agent = start(&server, state.path());
+    killed.start_kill().expect("it runs");
+    within("its end", killed.wait()).await.expect("it ended");
+    let agent = agent(&server, state.path());
     eventually("new routes that have traffic", async || {
         let table = api.table(REFERENCE).await;
         let known = |id: &String| before.contains(id);
@@ -67,7 +60,7 @@ async fn what_an_agent_ran_that_was_killed_is_replaced(#[case] engine: Engine) {
     }
     none_is_left(&before).await;
 
-    end(agent).await;
+    end_agent(agent).await;
     none_is_left(&ids(&api.list_routes(REFERENCE).await)).await;
     let left = fs::read_dir(state.path().join("routes")).expect("a folder");
     assert_eq!(left.count(), 0, "the server knows of every end");
@@ -79,8 +72,8 @@ async fn c3_a_failed_check_is_explained_where_routes_are_listed() {
     let server = Server::start(Engine::Sqlite).await;
     let api = server.api().await;
     let state = tempfile::tempdir().expect("a temporary folder");
-    let agent = start(&server, state.path());
-    let mut spec = replica();
+    let agent = agent(&server, state.path());
+    let mut spec = replica(LABEL);
     let check = spec.health_check.get_or_insert_default();
     check.path = "/nope".to_owned();
     let request = CreateDeploymentRequest {
@@ -98,48 +91,26 @@ async fn c3_a_failed_check_is_explained_where_routes_are_listed() {
     let routes = finish(routes).await;
     assert_eq!(routes.code, Some(0), "{routes:?}");
     assert!(routes.stdout.contains("GET /nope: 404"), "{routes:?}");
-    end(agent).await;
+    end_agent(agent).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_agents_do_not_share_their_state() {
     let server = Server::start(Engine::Sqlite).await;
     let state = tempfile::tempdir().expect("a temporary folder");
-    let first = start(&server, state.path());
+    let first = agent(&server, state.path());
     eventually("the first agent", async || {
         state.path().join("lock").exists().then_some(())
     })
     .await;
-    let second = finish(command(&server, state.path())).await;
+    let second = finish(agent_command(&server, state.path())).await;
     assert_eq!(second.code, Some(101), "{second:?}");
     let sentence = format!(
         "error: another agent uses the folder {}: each needs one of its own\n",
         state.path().display()
     );
     assert!(second.stderr.ends_with(&sentence), "{second:?}");
-    end(first).await;
-}
-
-fn start(server: &Server, state: &Path) -> Child {
-    let mut command = command(server, state);
-    command.stdout(std::process::Stdio::null());
-    command.stderr(std::process::Stdio::null());
-    command.spawn().expect("the agent can be started")
-}
-
-fn command(server: &Server, state: &Path) -> tokio::process::Command {
-    let mut command = viridian(&["agent", "--server", &server.url()]);
-    command.args(["--resource-group", GROUP, "--quiet-routes"]);
-    command.arg("--state-dir").arg(state);
-    command
-}
-
-/// As a service manager does.
-async fn end(mut agent: Child) {
-    let pid = agent.id().and_then(|id| i32::try_from(id).ok());
-    kill(Pid::from_raw(pid.expect("it runs")), Signal::SIGTERM).expect("it runs");
-    let status = within("its end", agent.wait()).await.expect("it ended");
-    assert!(status.success(), "{status}");
+    end_agent(first).await;
 }
 
 /// Waits until no process of these routes is left.
@@ -156,21 +127,6 @@ async fn none_is_left(routes: &BTreeSet<String>) {
         processes.find_map(of_them).is_none().then_some(())
     })
     .await;
-}
-
-fn replica() -> RevisionSpec {
-    let program = env!("CARGO_BIN_EXE_viridian");
-    RevisionSpec {
-        command: [program, "demo-replica", "--label", LABEL]
-            .map(Into::into)
-            .into(),
-        health_check: Some(HealthCheck {
-            path: "/healthz".to_owned(),
-            interval: seconds(0.1),
-            ..HealthCheck::default()
-        }),
-        ..RevisionSpec::default()
-    }
 }
 
 const LABEL: &str = "version 1";

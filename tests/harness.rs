@@ -15,6 +15,7 @@ mod operator;
 mod program;
 mod random_agent;
 mod raw;
+mod real_agent;
 mod refusal;
 mod request;
 mod row_lock;
@@ -43,6 +44,7 @@ pub(crate) use self::{
     network::{Host, Loss, TestNetwork},
     program::{FinishedProgram, closed_port, finish, viridian},
     random_agent::{FAILS, FAILS_ONCE, RandomAgent, SharedAgentState, lock_agent},
+    real_agent::{agent, agent_command, end_agent, replica},
     refusal::{field_paths, prevented, refused},
     request::{
         GROUP, REFERENCE, abort, active, blue_green, by_revision, creation, delete, ids, manual,

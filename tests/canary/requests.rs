@@ -1,24 +1,21 @@
 //! Real requests to real replicas, by a proxy that counts which version answers.
 
-use std::{collections::HashMap, path::Path, process::Stdio, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
 use rstest::rstest;
 use rstest_reuse::apply;
-use tokio::{process::Child, sync::watch, task::JoinHandle};
+use tokio::{sync::watch, task::JoinHandle};
 use viridian_proto::v1::{
     CreateDeploymentRequest, CreateRevisionRequest, DeploymentLifecycle, DeploymentPolicy,
-    DeploymentSubStep, HealthCheck, RevisionSpec, TrafficTable,
+    DeploymentSubStep, TrafficTable,
 };
 
 use super::{advance, canary};
 use crate::{
     engines::both_engines,
     harness::{
-        Api, Engine, GROUP, REFERENCE, Server, creation, promotion, seconds, viridian, within,
+        Api, Engine, REFERENCE, Server, agent, creation, end_agent, promotion, replica, seconds,
+        within,
     },
 };
 
@@ -37,7 +34,7 @@ async fn each_step_gets_its_share_of_real_requests(#[case] engine: Engine) {
     let server = Server::start(engine).await;
     let api = server.api().await;
     let state = tempfile::tempdir().expect("a temporary folder");
-    let mut agent = agent(&server, state.path());
+    let agent = agent(&server, state.path());
     // Longer than a proxy may take to follow on a busy machine: none of its requests may fail.
     let policy = DeploymentPolicy {
         drain_grace: seconds(30.0),
@@ -96,9 +93,7 @@ async fn each_step_gets_its_share_of_real_requests(#[case] engine: Engine) {
         .await
         .expect("no request failed");
     assert!(answers["old"] > 0 && answers["new"] > 0, "{answers:?}");
-    let pid = agent.id().and_then(|id| i32::try_from(id).ok());
-    kill(Pid::from_raw(pid.expect("it runs")), Signal::SIGTERM).expect("it runs");
-    within("its end", agent.wait()).await.expect("it ended");
+    end_agent(agent).await;
 }
 
 /// Requests in each step: 2,000, or as many as `VIRIDIAN_CANARY_REQUESTS` says.
@@ -219,27 +214,4 @@ fn pick(shares: &[(String, f64)], credits: &mut HashMap<String, f64>) -> String 
     let best = best.expect("somewhere to go").clone();
     credits.entry(best.clone()).and_modify(|it| *it -= total);
     best
-}
-
-fn agent(server: &Server, state: &Path) -> Child {
-    let mut command = viridian(&["agent", "--server", &server.url()]);
-    command.args(["--resource-group", GROUP, "--quiet-routes"]);
-    command.arg("--state-dir").arg(state);
-    command.stdout(Stdio::null()).stderr(Stdio::null());
-    command.spawn().expect("the agent can be started")
-}
-
-fn replica(label: &str) -> RevisionSpec {
-    let program = env!("CARGO_BIN_EXE_viridian");
-    RevisionSpec {
-        command: [program, "demo-replica", "--label", label]
-            .map(Into::into)
-            .into(),
-        health_check: Some(HealthCheck {
-            path: "/healthz".to_owned(),
-            interval: seconds(0.1),
-            ..HealthCheck::default()
-        }),
-        ..RevisionSpec::default()
-    }
 }

@@ -129,19 +129,7 @@ impl Store {
         &self,
         ids: impl IntoIterator<Item = RevisionId>,
     ) -> Result<HashMap<RevisionId, Arc<Revision>>, StoreError> {
-        let mut found = HashMap::new();
-        let mut missing = BTreeSet::new();
-        for id in ids {
-            match self.revisions().whole(id) {
-                Some(revision) => {
-                    found.insert(id, revision);
-                }
-                None => {
-                    missing.insert(id);
-                }
-            }
-        }
-        let missing: Vec<_> = missing.into_iter().collect();
+        let (mut found, missing) = split(ids, |id| self.revisions().whole(id));
         for ids in missing.chunks(MAX_REVISIONS) {
             let kept = self.read_revisions(ids).await?.into_iter();
             found.extend(kept.map(|revision| (revision.id, revision)));
@@ -177,19 +165,7 @@ impl Store {
         &self,
         ids: impl Iterator<Item = RevisionId>,
     ) -> Result<HashMap<RevisionId, Arc<RevisionOutline>>, StoreError> {
-        let mut found = HashMap::new();
-        let mut missing = BTreeSet::new();
-        for id in ids {
-            match self.revisions().outline(id) {
-                Some(outline) => {
-                    found.insert(id, outline);
-                }
-                None => {
-                    missing.insert(id);
-                }
-            }
-        }
-        let missing: Vec<_> = missing.into_iter().collect();
+        let (mut found, missing) = split(ids, |id| self.revisions().outline(id));
         // A few at a time: whole revisions are large, and only their outlines are kept here.
         for ids in missing.chunks(MAX_REVISIONS) {
             let revisions = self.readable_revisions(ids.iter().copied()).await?;
@@ -208,6 +184,22 @@ impl Store {
         let found = self.reader().await?.find_revision_by_id(id).await?;
         Ok(found.map(|revision| self.revisions().keep(revision)))
     }
+}
+
+/// What is cached of some revisions, and which of them are not, each once.
+fn split<T>(
+    ids: impl IntoIterator<Item = RevisionId>,
+    cached: impl Fn(RevisionId) -> Option<T>,
+) -> (HashMap<RevisionId, T>, Vec<RevisionId>) {
+    let ids: BTreeSet<_> = ids.into_iter().collect();
+    let (mut found, mut missing) = (HashMap::new(), Vec::new());
+    for id in ids {
+        match cached(id) {
+            Some(revision) => drop(found.insert(id, revision)),
+            None => missing.push(id),
+        }
+    }
+    (found, missing)
 }
 
 /// Adds to a route what describes its deployment and its revision. None if one of them was

@@ -8,13 +8,13 @@ use uuid::Uuid;
 use viridian_strategy::{DeploymentState, Policy, RouteHealth, SubStep, verbs::UpdateRejection};
 
 use super::{
-    fixture::{Engine, Fixture, automatic, call, engines, manual, with_request},
+    fixture::{Engine, Fixture, automatic, call, engines, manual, new_deployment, with_request},
     invariants,
 };
 use crate::{
     Applied, ApplyOptions, ApplyRefusal, Deployment, DeploymentSpec, DesiredState, FieldChange,
-    Manifest, Metadata, NamedRevision, NewDeployment, Operation, Protocol, RequestContext,
-    RevisionSpec, SpecChange, Store, UnitError, UpdateRefusal,
+    Manifest, Metadata, NamedRevision, NewDeployment, Operation, RequestContext, RevisionSpec,
+    SpecChange, Store, UnitError, UpdateRefusal,
 };
 
 /// A deployment as a test wants it. What it does not say stays as it is.
@@ -110,18 +110,14 @@ impl Manifest for Wanted {
 
     fn creation(&self) -> Result<(NewDeployment, Vec<FieldChange>), Infallible> {
         let new = NewDeployment {
-            project: "p".into(),
-            name: self.0.name.clone(),
-            labels: [].into(),
             metadata: Metadata {
                 resource_group: "g".into(),
                 ..Metadata::default()
             },
             target_replicas: self.0.target.unwrap_or(2),
             policy: self.0.policy.clone().unwrap_or_else(manual),
-            revision_history_limit: 10,
-            protocol: Protocol::default(),
             initial_revision: self.1.clone(),
+            ..new_deployment("p", &self.0.name.clone())
         };
         Ok((
             new,

@@ -12,12 +12,11 @@ use viridian_strategy::DeploymentId;
 use super::{
     chance::{count, tell},
     cutter::{Cut, Cutter},
-    fixture::{Engine, Fixture, amend, call, manual, spec},
+    fixture::{Engine, Fixture, amend, call, manual, new_deployment},
     invariants,
 };
 use crate::{
-    Deployment, Metadata, NewDeployment, Protocol, Request, RequestContext, RequestId, Store,
-    StoreError, UnitError,
+    Deployment, NewDeployment, Request, RequestContext, RequestId, Store, StoreError, UnitError,
 };
 
 #[rstest]
@@ -90,17 +89,7 @@ async fn ask(
 
 fn new(terms: &RequestContext) -> NewDeployment {
     let request = terms.request.as_ref().expect("it has one");
-    NewDeployment {
-        project: "p".into(),
-        name: request.id.0.to_string(),
-        labels: [].into(),
-        metadata: Metadata::default(),
-        target_replicas: 1,
-        policy: manual(),
-        revision_history_limit: 10,
-        protocol: Protocol::default(),
-        initial_revision: Some(spec()),
-    }
+    new_deployment("p", &request.id.0.to_string())
 }
 
 fn terms(method: &'static str) -> RequestContext {

@@ -103,18 +103,13 @@ impl Fixture {
     /// A deployment whose first revision has yet to start.
     pub(super) async fn created(&self, n: u32, policy: Policy) -> DeploymentId {
         let new = NewDeployment {
-            project: "p".into(),
-            name: format!("d-{}", Uuid::now_v7()),
-            labels: [].into(),
             metadata: Metadata {
                 resource_group: "g".into(),
                 ..Metadata::default()
             },
             target_replicas: n,
             policy,
-            revision_history_limit: 10,
-            protocol: Protocol::default(),
-            initial_revision: Some(spec()),
+            ..new_deployment("p", &format!("d-{}", Uuid::now_v7()))
         };
         let call = call();
         let created = on_heap(|| self.db.create_deployment(new, &call))
@@ -348,6 +343,21 @@ pub(super) fn with_request() -> RequestContext {
             fingerprint: vec![0, 255, 7],
         }),
         ..call()
+    }
+}
+
+/// A deployment of one route, with a manual gate.
+pub(super) fn new_deployment(project: &str, name: &str) -> NewDeployment {
+    NewDeployment {
+        project: project.into(),
+        name: name.into(),
+        labels: [].into(),
+        metadata: Metadata::default(),
+        target_replicas: 1,
+        policy: manual(),
+        revision_history_limit: 10,
+        protocol: Protocol::default(),
+        initial_revision: Some(spec()),
     }
 }
 

@@ -8,13 +8,11 @@ use viridian_strategy::{
 };
 
 use super::{
-    fixture::{Engine, Fixture, automatic, call, colours, engines, manual, spec},
+    fixture::{Engine, Fixture, automatic, call, colours, engines, manual, new_deployment, spec},
     invariants,
     virtual_time::VirtualTime,
 };
-use crate::{
-    ActivateRefusal, CreateRefusal, Metadata, NewDeployment, Projects, Protocol, Tables, UnitError,
-};
+use crate::{ActivateRefusal, CreateRefusal, NewDeployment, Projects, Tables, UnitError};
 
 #[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
@@ -51,15 +49,10 @@ async fn a_new_deployment_serves_once_all_its_routes_are_ready(#[case] engine: E
 async fn without_a_revision_a_deployment_is_idle(#[case] engine: Engine) {
     let fixture = Fixture::new(engine).await;
     let new = |name: &str| NewDeployment {
-        project: "p".into(),
-        name: name.into(),
         labels: [("a".to_owned(), "b".to_owned())].into(),
-        metadata: Metadata::default(),
         target_replicas: 3,
-        policy: manual(),
-        revision_history_limit: 10,
-        protocol: Protocol::default(),
         initial_revision: None,
+        ..new_deployment("p", name)
     };
     let idle = fixture
         .db

@@ -6,8 +6,8 @@ use rstest_reuse::apply;
 use viridian_engine::fail_points::{FailPoints, Side};
 use viridian_strategy::{DeploymentId, RevisionId};
 
-use super::fixture::{Engine, Fixture, call, engines, manual, on_heap, spec};
-use crate::{DeploymentName, Metadata, NewDeployment, Protocol};
+use super::fixture::{Engine, Fixture, call, engines, new_deployment, on_heap, spec};
+use crate::DeploymentName;
 
 #[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
@@ -100,17 +100,7 @@ fn named(project: &str, name: &str) -> DeploymentName {
 }
 
 async fn created(fixture: &Fixture, project: &str, name: &str) -> DeploymentId {
-    let new = NewDeployment {
-        project: project.into(),
-        name: name.into(),
-        labels: [].into(),
-        metadata: Metadata::default(),
-        target_replicas: 1,
-        policy: manual(),
-        revision_history_limit: 10,
-        protocol: Protocol::default(),
-        initial_revision: Some(spec()),
-    };
+    let new = new_deployment(project, name);
     let call = call();
     let created = on_heap(|| fixture.db.create_deployment(new, &call)).await;
     created.expect("it is created").deployment.id

@@ -3,10 +3,8 @@
 use rstest_reuse::apply;
 use viridian_strategy::{DeploymentId, RouteId};
 
-use super::fixture::{Engine, Fixture, call, engines, manual, spec};
-use crate::{
-    AssignmentSelection, DeploymentFilter, Metadata, NewDeployment, Projects, Protocol, Tables,
-};
+use super::fixture::{Engine, Fixture, call, engines, new_deployment};
+use crate::{AssignmentSelection, DeploymentFilter, Metadata, NewDeployment, Projects, Tables};
 
 #[apply(engines)]
 #[tokio::test(flavor = "multi_thread")]
@@ -65,18 +63,11 @@ async fn what_is_of_other_projects_is_left_out(#[case] engine: Engine) {
 
 async fn create(fixture: &Fixture, project: &str) -> DeploymentId {
     let new = NewDeployment {
-        project: project.into(),
-        name: "d".into(),
-        labels: [].into(),
         metadata: Metadata {
             resource_group: "g".into(),
             ..Metadata::default()
         },
-        target_replicas: 1,
-        policy: manual(),
-        revision_history_limit: 10,
-        protocol: Protocol::default(),
-        initial_revision: Some(spec()),
+        ..new_deployment(project, "d")
     };
     let created = fixture.db.create_deployment(new, &call()).await;
     let id = created.expect("it is created").deployment.id;

@@ -16,13 +16,15 @@ use viridian_strategy::{
 use super::{
     apply::{CREATING, TestManifest, apply_manifest},
     chance::count,
-    fixture::{Engine, Fixture, amend, call, engines, manual, on_heap, spec, with_request},
+    fixture::{
+        Engine, Fixture, amend, call, engines, manual, new_deployment, on_heap, spec, with_request,
+    },
     invariants,
     migrations::revert_with,
 };
 use crate::{
-    ApplyOptions, CreateRefusal, Limits, Metadata, NewDeployment, Protocol, QuotaSource,
-    RequestContext, Retention, RevisionSpec, StoreError, UnitError, Updated, check, recount,
+    ApplyOptions, CreateRefusal, Limits, NewDeployment, QuotaSource, RequestContext, Retention,
+    RevisionSpec, StoreError, UnitError, Updated, check, recount,
 };
 
 /// The quotas of a test, which it may change.
@@ -314,15 +316,9 @@ fn quota(deployments: i64, replicas: i64, revisions: i64, bytes: i64) -> Project
 
 fn deployment(project: &str, target_replicas: u32) -> NewDeployment {
     NewDeployment {
-        project: project.to_owned(),
-        name: format!("d-{}", Uuid::now_v7()),
         labels: [("owner".into(), "ü".into())].into(),
-        metadata: Metadata::default(),
         target_replicas,
-        policy: manual(),
-        revision_history_limit: 10,
-        protocol: Protocol::default(),
-        initial_revision: Some(spec()),
+        ..new_deployment(project, &format!("d-{}", Uuid::now_v7()))
     }
 }
 

@@ -8,13 +8,12 @@ use viridian_strategy::{
 };
 
 use super::{
-    fixture::{Engine, Fixture, blue_green, call, engines, manual, spec, with_request},
+    fixture::{Engine, Fixture, blue_green, call, engines, manual, new_deployment, with_request},
     invariants,
 };
 use crate::{
-    MemberRefusal, Metadata, NewDeployment, Operation, PromoteMember, PromoteRefusal, Protocol,
-    RequestContext, RollBackMember, RollBackRefusal, SetRefusal, StoreError, SwitchedSet,
-    UnitError,
+    MemberRefusal, Operation, PromoteMember, PromoteRefusal, RequestContext, RollBackMember,
+    RollBackRefusal, SetRefusal, StoreError, SwitchedSet, UnitError,
 };
 
 type Promoted = Result<SwitchedSet, UnitError<SetRefusal<PromoteRefusal>>>;
@@ -361,17 +360,7 @@ async fn at_the_gate(
 }
 
 async fn of_project(fixture: &Fixture, project: &str) -> (DeploymentId, RevisionId) {
-    let new = NewDeployment {
-        project: project.into(),
-        name: "d".into(),
-        labels: [].into(),
-        metadata: Metadata::default(),
-        target_replicas: 1,
-        policy: manual(),
-        revision_history_limit: 10,
-        protocol: Protocol::default(),
-        initial_revision: Some(spec()),
-    };
+    let new = new_deployment(project, "d");
     let created = fixture.db.create_deployment(new, &call()).await;
     let id = created.expect("it is created").deployment.id;
     fixture.bring_up(id, RouteHealth::Healthy).await;

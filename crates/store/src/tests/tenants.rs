@@ -7,13 +7,11 @@ use rstest_reuse::apply;
 use viridian_strategy::DeploymentId;
 
 use super::{
-    fixture::{Engine, Fixture, call, engines, manual, with_request},
+    fixture::{Engine, Fixture, call, engines, new_deployment, with_request},
     invariants,
     migrations::revert_with,
 };
-use crate::{
-    Metadata, NewDeployment, Protocol, Request, RequestContext, Retention, UnitError, Updated,
-};
+use crate::{NewDeployment, Request, RequestContext, Retention, UnitError, Updated};
 
 /// Every verb of one project with an id that another project used for another call.
 #[apply(engines)]
@@ -153,15 +151,9 @@ async fn create(fixture: &Fixture, project: &str, name: &str) -> DeploymentId {
 
 fn idle(project: &str, name: &str) -> NewDeployment {
     NewDeployment {
-        project: project.to_owned(),
-        name: name.to_owned(),
-        labels: [].into(),
-        metadata: Metadata::default(),
         target_replicas: 0,
-        policy: manual(),
-        revision_history_limit: 10,
-        protocol: Protocol::default(),
         initial_revision: None,
+        ..new_deployment(project, name)
     }
 }
 

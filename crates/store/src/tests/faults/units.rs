@@ -9,13 +9,13 @@ use viridian_engine::system_clock;
 use viridian_strategy::{DeploymentId, RouteHealth, RouteStatus};
 
 use super::{
-    super::fixture::{amend, call, manual, report, spec},
+    super::fixture::{amend, call, new_deployment, report, spec},
     scenes::UnitTarget,
 };
 use crate::{
-    AdvanceOptions, DeploymentSpec, HealthReport, LastReport, Metadata, NewDeployment,
-    PromoteMember, Protocol, ReportError, Request, RequestContext, RequestId, RollBackMember,
-    RollBackOptions, Store, StoreError,
+    AdvanceOptions, DeploymentSpec, HealthReport, LastReport, NewDeployment, PromoteMember,
+    ReportError, Request, RequestContext, RequestId, RollBackMember, RollBackOptions, Store,
+    StoreError,
     documents::Reply,
     types::{Json, timestamp},
 };
@@ -310,15 +310,9 @@ fn terms() -> RequestContext {
 
 pub(super) fn new(initial_revision: Option<crate::RevisionSpec>) -> NewDeployment {
     NewDeployment {
-        project: "p".into(),
-        name: "new".into(),
-        labels: [].into(),
-        metadata: Metadata::default(),
         target_replicas: 2,
-        policy: manual(),
-        revision_history_limit: 10,
-        protocol: Protocol::default(),
         initial_revision,
+        ..new_deployment("p", "new")
     }
 }
 

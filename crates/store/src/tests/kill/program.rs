@@ -12,10 +12,9 @@ use uuid::Uuid;
 use viridian_strategy::{DeploymentId, Lifecycle, RouteHealth, RouteId, RouteStatus, SubStep};
 
 use crate::{
-    Deployment, HealthReport, Metadata, NewDeployment, Protocol, Request, RequestContext,
-    RequestId,
+    Deployment, HealthReport, NewDeployment, Request, RequestContext, RequestId,
     tests::{
-        fixture::{Fixture, amend, call, manual, report, spec},
+        fixture::{Fixture, amend, call, new_deployment, report, spec},
         keeper::Keeper,
     },
 };
@@ -148,15 +147,8 @@ impl Worker {
             return Self { fixture, id };
         }
         let new = NewDeployment {
-            project: "p".into(),
-            name,
-            labels: [].into(),
-            metadata: Metadata::default(),
             target_replicas: 2,
-            policy: manual(),
-            revision_history_limit: 10,
-            protocol: Protocol::default(),
-            initial_revision: Some(spec()),
+            ..new_deployment("p", &name)
         };
         let terms = terms("Create");
         let created = fixture.db.create_deployment(new, &terms).await;

@@ -14,7 +14,10 @@ use super::{
     poison::RowDamage,
     policies::policy,
 };
-use crate::{Deployment, Metadata, NewDeployment, Protocol, tests::fixture::spec};
+use crate::{
+    Deployment, Metadata, NewDeployment,
+    tests::fixture::{new_deployment, spec},
+};
 
 pub(super) struct SimulatedDeployment {
     pub(super) seed: u64,
@@ -49,18 +52,14 @@ impl SimulatedDeployment {
     pub(super) fn new(seed: u64, health_ttl: Option<Duration>) -> (Self, NewDeployment) {
         let mut rng = Rng::new(seed, None);
         let new = NewDeployment {
-            project: "p".into(),
-            name: format!("seed-{seed}"),
-            labels: [].into(),
             metadata: Metadata {
                 resource_group: super::GROUP.into(),
                 ..Metadata::default()
             },
             target_replicas: rng.between_u32(0, 4),
             policy: policy(&mut rng),
-            revision_history_limit: 10,
-            protocol: Protocol::default(),
             initial_revision: (!rng.one_in(8)).then(spec),
+            ..new_deployment("p", &format!("seed-{seed}"))
         };
         let life = Self {
             seed,
