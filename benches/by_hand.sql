@@ -19,5 +19,6 @@ INSERT INTO history SELECT id, :number, 'PROMOTE', 'SUCCESS', 'DEPLOYING', 'AWAI
     'by hand', 'a bench', gen_random_uuid(), status, 1, now(), now() FROM numbered WHERE n = :n;
 INSERT INTO events (deployment_id, sequence, kind, snapshot, created_at)
     SELECT id, :sequence, 'PROMOTED', snapshot, now() FROM numbered WHERE n = :n;
-INSERT INTO replies SELECT gen_random_uuid(), 'Promote', sha256('by hand'), snapshot, now() FROM numbered WHERE n = :n;
+INSERT INTO replies (request_id, method, fingerprint, reply, created_at, project)
+    SELECT gen_random_uuid(), 'Promote', sha256('by hand'), snapshot, now(), 'p' FROM numbered WHERE n = :n;
 COMMIT;
